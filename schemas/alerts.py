@@ -658,6 +658,7 @@ class AttentionRequested(Fact):
         "resource_late",
         "resource_expired",
         "resource_return",
+        "cards_opened",
     ]
     roles: tuple[str, ...]
     pole: str | None = None
@@ -708,4 +709,19 @@ class AttentionRequested(Fact):
     )
     quantity: int | None = Field(
         default=None, exclude_if=lambda count: count is None, description="quantity it asks for"
+    )
+    cards: int | None = Field(
+        default=None,
+        exclude_if=lambda count: count is None,
+        description="open cards of the site or person (D84)",
+    )
+    unfinished: int | None = Field(
+        default=None,
+        exclude_if=lambda count: count is None,
+        description="open site cards of an overdue card, for the pilot (D84)",
+    )
+    total: int | None = Field(
+        default=None,
+        exclude_if=lambda count: count is None,
+        description="all site cards of that card",
     )

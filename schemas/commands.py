@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from schemas.base import Command, Instant, register_message
+from schemas.continuity import CardProof
 from schemas.words import ActivityState, Answer, Certainty, Level, LineKind
 
 
@@ -229,24 +230,32 @@ class CloseRetex(Command):
     expected: int | None = None
 
 
-@register_message
-class StartCard(Command):
+class _CardCommand(Command):
+    """Command about one card; rule D84."""
+
     plan: str
     card: str
+    site: str | None = Field(default=None, description="site, for a card with one per site")
+    member: str | None = Field(
+        default=None, description="role, for a card with one per member of a group"
+    )
 
 
 @register_message
-class CompleteCard(Command):
-    plan: str
-    card: str
+class StartCard(_CardCommand):
+    """Start a card, or open it at a site that its scope leaves to a person."""
 
 
 @register_message
-class SkipCard(Command):
+class CompleteCard(_CardCommand):
+    """Complete a card, with its evidence."""
+
+    proof: CardProof | None = None
+
+
+@register_message
+class SkipCard(_CardCommand):
     """Skip a card that does not apply, with a reason."""
-
-    plan: str
-    card: str
 
 
 @register_message

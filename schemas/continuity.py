@@ -206,7 +206,20 @@ class StrategyRow(Model):
     reason: str | None = None
 
 
+class CardProof(Model):
+    """Evidence that a person gave with a card. Rule D84."""
+
+    number: float | None = None
+    at: Instant | None = Field(default=None, description="time to note down")
+    photo: str | None = Field(default=None, description="id of a stored photo")
+
+
 class CardRow(Model):
+    """Card of a plan; a card with a scope is the sum of its `SiteCardRow`s.
+
+    Rules D50 and D84.
+    """
+
     id: str
     role: str
     pole: str | None = None
@@ -219,6 +232,41 @@ class CardRow(Model):
     by: str | None = None
     at: Instant | None = None
     reason: str | None = None
+    proof: CardProof | None = Field(default=None, exclude_if=lambda proof: proof is None)
+    ready_at: Instant | None = Field(
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="time at which the last card that it depends on was closed",
+    )
+    sites: int | None = Field(
+        default=None,
+        exclude_if=lambda count: count is None,
+        description="number of its site cards; null = one card, or they are not open yet",
+    )
+
+
+class SiteCardRow(Model):
+    """Card of one site, or of one member of a group.
+
+    `id` is `<plan>/<card>/<site or role>`. It is overdue while it is open and `due_at`, the
+    decision and `ready_at` have passed; no row says so. Rule D84.
+    """
+
+    id: str
+    plan: str
+    card: str
+    life: int = Field(description="`life` of its plan; rows of an earlier life are history")
+    site: str | None = None
+    role: str
+    pole: str | None = None
+    state: CardState = CardState.TO_DO
+    opened_at: Instant
+    due_at: Instant
+    ready_at: Instant | None = Field(default=None, exclude_if=lambda at: at is None)
+    by: str | None = None
+    at: Instant | None = None
+    reason: str | None = None
+    proof: CardProof | None = Field(default=None, exclude_if=lambda proof: proof is None)
 
 
 class Box(Model):
@@ -291,6 +339,11 @@ class PlanRow(Model):
         exclude_if=lambda at: at is None,
         description="for a refused plan: time of the next proposal if its trigger still holds",
     )
+    life: int = Field(
+        default=0,
+        exclude_if=lambda life: not life,
+        description="number of activations that began a new life of the plan",
+    )
 
 
 @register_message
@@ -336,11 +389,24 @@ class PlanChanged(RowFact):
 
     `change`: listed, proposed, raised, held, released, activated, refused, postponed, returned,
     box, recovering, resumed, stand_down_proposed, stood_down, dropped (no longer in the reference
-    data), card, moved (its cards, to another day).
+    data), card, cards_opened (at sites), cards_settled (what its site cards sum up to), moved (its
+    cards, to another day).
     """
 
     collection: ClassVar[str] = "plans"
     row: PlanRow
+    change: str
+
+
+@register_message
+class SiteCardChanged(RowFact):
+    """A card of a site or person changed.
+
+    `change`: opened, ready (the cards that it depends on are closed), started, completed, skipped.
+    """
+
+    collection: ClassVar[str] = "site_cards"
+    row: SiteCardRow
     change: str
 
 

@@ -69,7 +69,7 @@ PUBLIC_FACTS: dict[str, tuple[str, ...]] = {
         "ContingencyChanged",
     ),
     "statements": ("StatementChanged", "QuestionChanged"),
-    "plans": ("PlanChanged", "TriggerChanged"),
+    "plans": ("PlanChanged", "TriggerChanged", "SiteCardChanged"),
     "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),
     "reassignments": ("ProposalChanged", "ReassignmentChanged", "ReassignmentOrdered"),
     "actions": ("ActionChanged",),

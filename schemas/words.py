@@ -150,6 +150,9 @@ class Effect(StrEnum):
 
 
 class CardState(StrEnum):
+    """State of an action card; `waiting` until the cards that it depends on are closed (D84)."""
+
+    WAITING = "waiting"
     TO_DO = "to_do"
     DOING = "doing"
     DONE = "done"

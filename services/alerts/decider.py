@@ -76,6 +76,9 @@ _COPIED_FIELDS = (
     "stopped_at",
     "back_at",
     "strategy",
+    "cards",
+    "unfinished",
+    "total",
     "begins_at",
     "ends_at",
     "estimated",
@@ -244,6 +247,10 @@ def _request_attention(draft: AlertsDecision, asked: AttentionRequested) -> None
         name: value for name, value in given.items() if value is not None
     }
     template = _TEMPLATES.get(asked.code, asked.code).format(base=asked.base or "rto")
+    if asked.code == "card_overdue" and asked.total is not None:
+        template = "cards_unfinished"
+    elif asked.code == "card_overdue" and asked.cards is not None:
+        template = "site_cards_overdue"
     if (
         asked.code == "plan_proposed"
         and asked.plan is not None

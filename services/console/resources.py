@@ -10,16 +10,20 @@ from services.console.actions.resources import Action
 from services.console.attention.resources import AttentionState, DemandLine
 from services.console.continuity.foresight_resources import Contingency, Crisis, Gain, Gap, Loss
 from services.console.continuity.resources import (
+    Activation,
     Activity,
     Alarm,
     BoxState,
     Card,
+    CardProgress,
     Clock,
     Improvement,
     LocalClock,
     PathStep,
     Plan,
     PlanConflict,
+    PlanDetail,
+    SiteCard,
     Sitrep,
     Strategy,
 )
@@ -95,6 +99,7 @@ from services.console.sites.resources import Cause, Commune, Map, Pole, Site, Si
 
 __all__ = [
     "Action",
+    "Activation",
     "Activity",
     "Alarm",
     "AlarmRate",
@@ -105,6 +110,7 @@ __all__ = [
     "BoxState",
     "CallOut",
     "Card",
+    "CardProgress",
     "Cause",
     "Change",
     "ChangeDecision",
@@ -149,6 +155,7 @@ __all__ = [
     "PathStep",
     "Plan",
     "PlanConflict",
+    "PlanDetail",
     "Pole",
     "Presence",
     "PresenceChanged",
@@ -169,6 +176,7 @@ __all__ = [
     "SafetyAnswer",
     "Scalar",
     "Site",
+    "SiteCard",
     "SiteHeadcount",
     "Sitrep",
     "StockLevel",

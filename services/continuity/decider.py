@@ -38,7 +38,7 @@ from services.continuity.activities.metrics import recheck_all_metrics, record_c
 from services.continuity.commands.activities import end_strategies_of_lost_sites
 from services.continuity.commands.plans import HANDLERS, handle_command
 from services.continuity.decision import ContinuityDecision
-from services.continuity.plans import plans, sitreps
+from services.continuity.plans import plans, site_cards, sitreps
 from services.continuity.reassignment import orders
 from services.continuity.reassignment.site_conditions import FLOOD_KIND, TRANSIT_FLAG
 from services.continuity.resources import requests, stocks
@@ -205,6 +205,7 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
         (end_strategies_of_lost_sites(draft) & draft.bia.needs.keys()).difference(touched)
     )
     _settle_activities(draft, ((activity, change) for activity in (*touched, *lost)))
+    site_cards.schedule_openings_of_site(draft, row.id)
     orders.schedule_review(draft)
 
 
@@ -417,6 +418,8 @@ _DEADLINE_HANDLERS: Final[dict[str, Callable[[ContinuityDecision, str], None]]] 
     "dependency": _on_dependency_due,
     "plan": _on_plan_due,
     "sitrep": _on_sitrep_due,
+    "cards": plans.on_opening_due,
+    "remind": lambda draft, _: site_cards.remind_owners(draft),
     "reassign": lambda draft, _: orders.on_review_due(draft),
     "order": orders.on_order_due,
     "back": orders.on_recall_due,

@@ -60,6 +60,10 @@ class ContinuityDecision:
         """Set or (None) remove a deadline. The last call for a key counts."""
         self._due[key] = due
 
+    def get_deadline(self, key: str) -> Instant | None:
+        """Return the deadline of a key as it will be after this decision."""
+        return self._due[key] if key in self._due else self.state.due.get(key)
+
     def withdraw(self, facts: int, state: ContinuityState) -> None:
         """Discard the facts after the first `facts`, restore `state`, and discard all deadlines."""
         del self.facts[facts:], self.states[facts:]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
-from schemas.alerts import MetricChanged
+from schemas.alerts import AttentionRequested, MetricChanged
 from schemas.base import Fact, Instant
 from schemas.continuity import (
     ActivityChanged,
@@ -32,6 +32,8 @@ from schemas.continuity import (
     LocalClockRow,
     PlanChanged,
     PlanRow,
+    SiteCardChanged,
+    SiteCardRow,
     SiteHeard,
     SitrepIssued,
     StrategyChanged,
@@ -62,13 +64,14 @@ from schemas.reassignment import (
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
 from schemas.wire.shared import share_object
-from schemas.words import ActivityState, EventType, SiteStatus
+from schemas.words import ACTIVE_PLAN_STATES, ActivityState, EventType, SiteStatus
 from services.continuity.activities.impact_analysis import ImpactAnalysis, compile_impact_analysis
 from services.continuity.deadlines import DeadlineQueue
 from services.runtime.decider.maps import Map
 
 CLOSURE_TYPES: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 """Causes that cost nothing if the activity itself closes sites (`fermeture_sans_perte`, D40)."""
+NO_SITE_CARDS: Final[Map[str, SiteCardRow]] = Map()
 NO_LOCAL_CLOCKS: Final[Map[str, LocalClockRow]] = Map()
 KEPT_SECTIONS: Final = frozenset(
     (
@@ -170,6 +173,10 @@ class ContinuityMemory:
     floors: Map[str, Instant] = Map()
     """Activity → end of its last strategy or declaration; its clock cannot start earlier."""
     plans: Map[str, PlanRow] = Map()
+    site_cards: Map[str, Map[str, SiteCardRow]] = Map()
+    """Active plan → id → card of a site or person. Rule D84."""
+    reminded: Map[str, Instant] = Map()
+    """Role and site → last message about its cards. Rule D84."""
     alarms: Map[str, AlarmRow] = Map()
     """Alarms that wait for an arbitration. Rule D44."""
     told: Map[str, float] = Map()
@@ -528,6 +535,32 @@ def _evolve_reassignment(
     return _replace_fields(state, arrivals=arrivals, floors=floors)
 
 
+def _evolve_plan(state: ContinuityState, fact: PlanChanged, _: Instant) -> ContinuityState:
+    """Replace a plan; its site cards end with its life."""
+    row, before = fact.row, state.plans.get(fact.row.id)
+    state = _replace_fields(state, plans=state.plans.set(row.id, row))
+    over = row.state not in ACTIVE_PLAN_STATES or (before is not None and before.life != row.life)
+    if over and row.id in state.site_cards:
+        return _replace_fields(state, site_cards=state.site_cards.delete(row.id))
+    return state
+
+
+def _evolve_site_card(state: ContinuityState, fact: SiteCardChanged, _: Instant) -> ContinuityState:
+    row = fact.row
+    rows = state.site_cards.get(row.plan, NO_SITE_CARDS).set(row.id, row)
+    return _replace_fields(state, site_cards=state.site_cards.set(row.plan, rows))
+
+
+def _evolve_attention(
+    state: ContinuityState, fact: AttentionRequested, at: Instant
+) -> ContinuityState:
+    """Remember when the owner of site cards was told about them; other demands change nothing."""
+    if fact.cards is None:
+        return state
+    owner = f"{fact.roles[0]}/{fact.site or fact.pole or ''}"
+    return _replace_fields(state, reminded=state.reminded.set(owner, at))
+
+
 def _evolve_deadlines(
     state: ContinuityState, changes: dict[str, Instant | None]
 ) -> ContinuityState:
@@ -548,7 +581,9 @@ _EVOLVE_BY_FACT: Final[
         s, activities=s.activities.set(f.row.id, f.row)
     ),
     LocalClockChanged: _evolve_local_clock,
-    PlanChanged: lambda s, f, _: _replace_fields(s, plans=s.plans.set(f.row.id, f.row)),
+    PlanChanged: _evolve_plan,
+    SiteCardChanged: _evolve_site_card,
+    AttentionRequested: _evolve_attention,
     StrategyChanged: _evolve_strategy,
     ActivityDeclared: _evolve_declaration,
     AlarmRaised: _evolve_alarm,

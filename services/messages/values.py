@@ -36,6 +36,9 @@ PAGES: Final = {
     "resource_late": "/moyens",
     "resource_expired": "/moyens",
     "resource_return": "/moyens",
+    "cards_opened": "/mes-sites",
+    "cards_unfinished": "/plans",
+    "site_cards_overdue": "/mes-sites",
     "reassignment_proposed": "/reaffectation",
     "reassignment_order": "/mes-sites",
     "instruction": "/mes-sites",
@@ -203,6 +206,11 @@ class MessageValues:
             "plan": names.plans.get(str(facts.get("plan"))) or str(facts.get("plan_title") or ""),
             "card": names.cards.get(str(facts.get("card"))),
             "resource": self._resource(),
+            "cards": phrases.word("cards", n=int(cards))
+            if (cards := _to_number(facts.get("cards")))
+            else "",
+            "unfinished": _to_number(facts.get("unfinished")),
+            "total": _to_number(facts.get("total")),
             "pct": self._share(limit),
             "limit": self.time(limit),
             "left": self._left(limit),

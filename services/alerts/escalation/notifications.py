@@ -25,7 +25,15 @@ from services.alerts.rows import SuppressionReason
 _CLOCK_ALARMS: Final = frozenset({"alarm_rto", "alarm_dmia", "forecast_rto", "forecast_dmia"})
 
 CRISIS_TEMPLATES: Final = frozenset(
-    {"plan_proposed", "stand_down_proposed", "card_overdue", "reassignment_proposed"}
+    {
+        "plan_proposed",
+        "stand_down_proposed",
+        "card_overdue",
+        "cards_opened",
+        "cards_unfinished",
+        "site_cards_overdue",
+        "reassignment_proposed",
+    }
 )
 """Messages that name the gravest incident when they belong to no single one. Rule D70."""
 

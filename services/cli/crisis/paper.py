@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import orjson
@@ -20,7 +20,8 @@ import typer
 
 from schemas.catalogue.channels import CHANNELS, Channel
 from schemas.people.directory import Contact
-from schemas.reference import Card, Holder, Plan, RosterSection, Wave
+from schemas.plans import Card, CardOrigin
+from schemas.reference import Holder, Plan, RosterSection, Wave
 from services.cli.client import print_error
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.console.documents import pdf
@@ -116,12 +117,26 @@ def _format_scoped_role(names: TerritoryNames, label: str, scope: str | None) ->
     )
 
 
+_ORIGIN_WORDS: Final = {
+    CardOrigin.SITE_EVENT: "après le premier fait du site",
+    CardOrigin.REQUEST: "après la demande",
+    CardOrigin.CARD: "après la fiche précédente",
+    CardOrigin.STAND_DOWN: "après la levée",
+    CardOrigin.FORECAST_THRESHOLD: "autour de la cote prévue",
+}
+"""Event from which a card counts, beside the proposal of its plan."""
+
+
 def _format_due_time(plan: Plan, card: Card) -> str:
     """Format the due time of a card.
 
-    It counts from the proposal of its plan, or from the day that a notice names.
+    It counts from the proposal of its plan, or from the event or day that the card names.
     """
     span = times.format_duration(timedelta(minutes=abs(card.t_min)), "fr")
+    if card.origin is CardOrigin.LOCAL_TIME and card.local_min is not None:
+        return f"à {card.local_min // 60:02}:{card.local_min % 60:02}"
+    if card.origin in _ORIGIN_WORDS:
+        return f"{span} {_ORIGIN_WORDS[card.origin]}"
     if plan.card_origin is None:
         return span
     return f"{span} {'avant' if card.t_min < 0 else 'après'} le jour J, 06:00"

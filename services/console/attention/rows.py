@@ -45,7 +45,7 @@ LOGISTICS_ROLE: Final = "cellule_logistique"
 _CARE_CRITICALITY: Final = 1
 """Criticality of the activities that people need for care."""
 _OPEN_STATES: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
-_DONE_STATES: Final = (CardState.DONE, CardState.NOT_APPLICABLE)
+_LATE_STATES: Final = (CardState.TO_DO, CardState.DOING)
 
 
 class Urgency(IntEnum):
@@ -329,7 +329,7 @@ def _list_plans(facts: DemandRows, now: Instant) -> Iterator[Demand]:
                 incident=row.incident,
                 plan=row.id,
             )
-        late = [c for c in row.cards if c.state not in _DONE_STATES and c.due_at <= now]
+        late = [c for c in row.cards if c.state in _LATE_STATES and c.due_at <= now]
         if late:
             since = min(c.due_at for c in late)
             roles = frozenset(c.role for c in late)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from schemas.commands import (
     ActivatePlan,
@@ -24,9 +24,10 @@ from schemas.commands import (
     StartCard,
     TickBox,
 )
+from schemas.continuity import CardProof
 from schemas.ranks import may_work_card
 from schemas.wire.tokens import is_token
-from schemas.words import ActivityState, Level, PlanState
+from schemas.words import ActivityState, CardState, Level, PlanState
 from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
 from services.console.http.context import (
     Cursor,
@@ -42,7 +43,7 @@ from services.console.http.context import (
     to_instant,
 )
 from services.console.http.problems import NotFound
-from services.console.http.scopes import check_activity, check_pole
+from services.console.http.scopes import check_activity, check_pole, check_sites
 from services.console.resources import (
     Activity,
     Alarm,
@@ -50,6 +51,8 @@ from services.console.resources import (
     Page,
     Plan,
     PlanConflict,
+    PlanDetail,
+    SiteCard,
     Strategy,
     Trigger,
 )
@@ -101,6 +104,41 @@ class StartStrategyRequest(DecisionBody):
     site: str | None = Field(default=None, max_length=64)
     desks: int | None = Field(default=None, ge=0, le=100_000)
     force: bool = False
+
+
+class CardRequest(DecisionBody):
+    site: str | None = Field(
+        default=None, max_length=64, description="site, for a card with one per site"
+    )
+    member: str | None = Field(
+        default=None, max_length=64, description="role, for a card with one per member of a group"
+    )
+
+
+class ProofRequest(BaseModel):
+    """Evidence of a card: a number, a time, the id of a photo. Rule D84."""
+
+    number: float | None = Field(default=None, allow_inf_nan=False)
+    at: AwareDatetime | None = None
+    photo: str | None = Field(default=None, max_length=64, pattern="^[A-Za-z0-9_-]+$")
+
+
+class CompleteCardRequest(CardRequest):
+    proof: ProofRequest | None = None
+
+
+_START: Final = "Start a card, of a site if every site has its own (D84)"
+_COMPLETE: Final = "Complete a card, with its evidence (D84)"
+_SKIP: Final = "Mark a card as not applicable, with a reason (D84)"
+_CardBody = TypeVar("_CardBody", bound=CardRequest)
+
+
+def _fill_site(author: DecisionContext, body: _CardBody) -> _CardBody:
+    """Name the site of an account that is limited to exactly one, unless the body names one."""
+    sites = author.principal.scope.sites
+    if body.site is None and len(sites) == 1:
+        return body.model_copy(update={"site": next(iter(sites))})
+    return body
 
 
 _NOT_LISTED: Final = build_fault(
@@ -296,12 +334,39 @@ async def list_plans(
 
 
 @router.get(
-    "/plans/{id}", summary="Show one plan with its cards; its ETag is the version for If-Match"
+    "/plans/{id}",
+    summary=(
+        "Show one plan with its content, the progress of its cards, and the effects of its "
+        "activation (D83, D84); its ETag is the version for If-Match"
+    ),
 )
-async def get_plan(reader: RealmReader, id: str, response: Response) -> Plan:
-    found = await reader.model.plan(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+async def get_plan(reader: RealmReader, id: str, response: Response) -> PlanDetail:
+    found = await reader.model.plan_detail(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
     set_etag(response, found.version)
     return found
+
+
+@router.get("/site-cards", summary="List the cards of sites and persons of active plans (D84)")
+async def list_site_cards(
+    reader: RealmReader,
+    site: Multiple[str],
+    state: Multiple[CardState],
+    plan: str | None = None,
+    card: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[SiteCard]:
+    return await reader.model.site_cards(
+        reader.realm,
+        plan=plan,
+        card=card,
+        sites=site,
+        state=state,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        limit=limit,
+        cursor=cursor,
+    )
 
 
 async def _check_plan_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
@@ -321,10 +386,8 @@ async def _check_activity_scope(
     await check_activity(author.within(body), activity)
 
 
-async def _check_card_scope(
-    author: DecisionContext, body: DecisionBody | None, id: str, name: str
-) -> None:
-    """Refuse cards of other roles or pôles.
+async def _check_card_scope(author: DecisionContext, body: CardRequest, id: str, name: str) -> None:
+    """Refuse cards of other roles, pôles or sites.
 
     The cell, the coordinator and the administrator may work on every card.
     """
@@ -335,7 +398,9 @@ async def _check_card_scope(
     card = next((card for card in plan.cards if card.id == name), None)
     if card is None:
         return  # the decider refuses it
-    if card.pole is not None:
+    if card.scope is not None and body.site is not None:
+        await check_sites(within, [body.site], "site")
+    elif card.pole is not None:
         await check_pole(within, card.pole, "card")
     if author.principal.role not in ROLES_FOR_ALL_CARDS and not _is_own_card(
         author.principal, card.role
@@ -454,29 +519,74 @@ async def tick_box(
     )
 
 
-@router.post("/plans/{id}/cards/{card}/start", responses=RESPONSES, summary="Start a card")
+@router.post(
+    "/plans/{id}/cards/{card}:start", operation_id="start_card", responses=RESPONSES, summary=_START
+)
+@router.post("/plans/{id}/cards/{card}/start", responses=RESPONSES, summary=_START)
 async def start_card(
-    author: CardWorker, id: str, card: str, body: DecisionBody | None = None
+    author: CardWorker, id: str, card: str, body: CardRequest | None = None
 ) -> Response:
+    body = _fill_site(author, body or CardRequest())
     await _check_card_scope(author, body, id, card)
-    return await send_decision(author, body, "continuity", StartCard, plan=id, card=card)
-
-
-@router.post("/plans/{id}/cards/{card}/done", responses=RESPONSES, summary="Complete a card")
-async def complete_card(
-    author: CardWorker, id: str, card: str, body: DecisionBody | None = None
-) -> Response:
-    await _check_card_scope(author, body, id, card)
-    return await send_decision(author, body, "continuity", CompleteCard, plan=id, card=card)
+    return await send_decision(
+        author,
+        body,
+        "continuity",
+        StartCard,
+        plan=id,
+        card=card,
+        site=body.site,
+        member=body.member,
+    )
 
 
 @router.post(
-    "/plans/{id}/cards/{card}/not-applicable",
+    "/plans/{id}/cards/{card}:complete",
+    operation_id="complete_card",
     responses=RESPONSES,
-    summary="Mark a card as not applicable, with a reason",
+    summary=_COMPLETE,
 )
-async def skip_card(
-    author: CardWorker, id: str, card: str, body: DecisionBody | None = None
+@router.post("/plans/{id}/cards/{card}/done", responses=RESPONSES, summary=_COMPLETE)
+async def complete_card(
+    author: CardWorker, id: str, card: str, body: CompleteCardRequest | None = None
 ) -> Response:
+    body = _fill_site(author, body or CompleteCardRequest())
     await _check_card_scope(author, body, id, card)
-    return await send_decision(author, body, "continuity", SkipCard, plan=id, card=card)
+    given = body.proof
+    return await send_decision(
+        author,
+        body,
+        "continuity",
+        CompleteCard,
+        plan=id,
+        card=card,
+        site=body.site,
+        member=body.member,
+        proof=given
+        and CardProof(
+            number=given.number,
+            at=None if given.at is None else to_instant(given.at),
+            photo=given.photo,
+        ),
+    )
+
+
+@router.post(
+    "/plans/{id}/cards/{card}:skip", operation_id="skip_card", responses=RESPONSES, summary=_SKIP
+)
+@router.post("/plans/{id}/cards/{card}/not-applicable", responses=RESPONSES, summary=_SKIP)
+async def skip_card(
+    author: CardWorker, id: str, card: str, body: CardRequest | None = None
+) -> Response:
+    body = _fill_site(author, body or CardRequest())
+    await _check_card_scope(author, body, id, card)
+    return await send_decision(
+        author,
+        body,
+        "continuity",
+        SkipCard,
+        plan=id,
+        card=card,
+        site=body.site,
+        member=body.member,
+    )

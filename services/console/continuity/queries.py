@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from schemas import alerts as a
 from schemas import continuity as c
@@ -11,7 +11,10 @@ from schemas.base import Instant
 from schemas.crisis import contingency as k
 from schemas.oncall import ReachRow
 from schemas.realms import is_live, parse_realm
+from schemas.reference import collect_plan_contents
+from schemas.words import ACTIVE_PLAN_STATES
 from services.console import resources as r
+from services.console.continuity.activation import foresee_activation
 from services.console.continuity.fallbacks import RealmRows, find_collisions
 from services.console.continuity.freshness import list_outdated_foundations
 from services.console.http.problems import RealmUnknown
@@ -182,6 +185,55 @@ class ContinuityQueries(QueryBase):
                 static, await found.picture.row(c.PlanRow, id), await _list_outdated(found.picture)
             )
 
+    async def plan_detail(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.PlanDetail:
+        """Return one plan with its content, the progress of its cards, and its effects."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        picture = found.picture
+        static = get_known(picture.reference.plans, id)
+        async with translate_store_errors():
+            row = await picture.row(c.PlanRow, id)
+            cards = list_site_cards(await picture.rows(c.SiteCardRow), id, row)
+            plan = found.shape.plan(static, row, await _list_outdated(picture))
+            sites = await picture.rows(a.SiteRow)
+        return found.shape.plan_detail(
+            plan,
+            collect_plan_contents(picture.reference.sections).get(id),
+            cards,
+            row,
+            foresee_activation(static, picture.reference.sites.values(), sites),
+        )
+
+    async def site_cards(
+        self,
+        realm: str,
+        *,
+        plan: str | None = None,
+        card: str | None = None,
+        sites: Sequence[str] = (),
+        state: Sequence[str] = (),
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        limit: int = UNLIMITED,
+        cursor: str | None = None,
+    ) -> Page[r.SiteCard]:
+        """Return the cards of sites and persons of active plans, by id. Rule D84."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            rows = await found.picture.rows(c.SiteCardRow)
+            plans = await found.picture.rows(c.PlanRow)
+        kept = [
+            found.shape.site_card(plans.get(one.plan), one)
+            for one in rows.values()
+            if (plan is None or one.plan == plan)
+            and (card is None or one.card == card)
+            and (not sites or one.site in sites)
+            and (not state or one.state in state)
+            and _is_present(one, plans.get(one.plan))
+        ]
+        return page_by_id(kept, limit, cursor)
+
     async def conflicts(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.PlanConflict]:
@@ -226,3 +278,15 @@ async def _list_outdated(picture: RealmSnapshot) -> list[str]:
         picture.fields.get("reference_at"),
         get_snapshot_time(picture),
     )
+
+
+def list_site_cards(
+    rows: Mapping[str, c.SiteCardRow], plan: str, row: c.PlanRow | None
+) -> list[c.SiteCardRow]:
+    """Return the site cards of the present life of a plan."""
+    return [one for one in rows.values() if one.plan == plan and _is_present(one, row)]
+
+
+def _is_present(one: c.SiteCardRow, row: c.PlanRow | None) -> bool:
+    """Check whether a site card belongs to the present life of its plan, and that is not over."""
+    return row is not None and row.life == one.life and row.state in ACTIVE_PLAN_STATES

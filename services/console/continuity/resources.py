@@ -6,6 +6,8 @@ from datetime import datetime
 
 from pydantic import Field
 
+from schemas.continuity import CardProof
+from schemas.plans import CardPhase, CardScope, Evidence, PlanContent
 from schemas.words import (
     ActivityState,
     CardState,
@@ -166,6 +168,48 @@ class Card(Resource):
     effect: Effect | None = Field(
         default=None, description="measure of reports with the effect of the card (D61)"
     )
+    phase: CardPhase | None = None
+    deputy_role: str | None = None
+    evidence: Evidence = Evidence.NONE
+    depends_on: list[str] = Field(default_factory=list)
+    waits_for: list[str] = Field(
+        default_factory=list, description="cards that it depends on and that are not closed"
+    )
+    scope: CardScope | None = Field(default=None, description="null: one card for the plan")
+    progress: CardProgress | None = Field(
+        default=None, description="of its site cards; only in the answer about one plan"
+    )
+
+
+class CardProgress(Resource):
+    """Number of site cards by state; `overdue` ones are open. Rule D84."""
+
+    total: int
+    waiting: int
+    to_do: int
+    doing: int
+    done: int
+    not_applicable: int
+    overdue: int
+
+
+class SiteCard(Resource):
+    """Card of one site, or of one member of a group. Rule D84."""
+
+    id: str
+    plan: str
+    card: str
+    task: str
+    site: str | None
+    name: str | None = Field(description="of the site")
+    role: str
+    pole: str | None
+    state: CardState
+    due_at: Time
+    overdue: bool
+    by: str | None
+    at: Time | None
+    proof: CardProof | None
 
 
 class BoxState(Resource):
@@ -205,6 +249,25 @@ class Plan(Resource):
             "for 90 days)"
         )
     )
+
+
+class PlanDetail(Plan):
+    """A plan with written content, progress of its cards, and effects of its activation.
+
+    Rules D83 and D84.
+    """
+
+    content: PlanContent | None = Field(description="null: the plan has no written content")
+    activation: Activation
+
+
+class Activation(Resource):
+    """Effects of activating a plan now, for a person to read before deciding."""
+
+    cards: int = Field(description="cards of the plan itself")
+    roles: list[str]
+    sites: list[str] = Field(description="sites that get cards of their own, by id")
+    messages: int = Field(description="sites whose owner gets a message about its cards")
 
 
 class PlanConflict(Resource):

@@ -655,12 +655,34 @@ _PLAN_KINDS = {
     "moved": "fact",
     "box": "action",
     "card": "action",
+    "cards_opened": "action",
 }
+_SITE_CARD_CHANGES: Final = frozenset(("started", "completed", "skipped"))
+
+
+def _make_site_card_line(fact: FactRecord) -> Fields | None:
+    """Write a line for each decision of a person about a site's card; opening has one for all."""
+    r, change = fact.data["row"], fact.data["change"]
+    if change not in _SITE_CARD_CHANGES:
+        return None
+    return {
+        "kind": "action",
+        "change": change,
+        "site": r.get("site"),
+        "values": _drop_missing(
+            {
+                "plan": r["plan"],
+                "card": r["card"],
+                "card_state": r["state"],
+                "number": (r.get("proof") or {}).get("number"),
+            }
+        ),
+    }
 
 
 def _make_plan_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
-    if change == "listed":  # the library was loaded; nothing happened
+    if change in ("listed", "cards_settled"):  # nothing happened, or site cards say it
         return None
     moved = [c for c in r.get("cards") or () if c.get("at") == fact.at]
     asked = r["level"] if change != "raised" else max(r["level"], r.get("proposed_level") or 0)
@@ -675,6 +697,9 @@ def _make_plan_line(fact: FactRecord) -> Fields | None:
                 "state": r["state"],
                 "card": moved[0]["id"] if moved else None,
                 "card_state": moved[0]["state"] if moved else None,
+                "cards": sum(c.get("sites") or 0 for c in r.get("cards") or ())
+                if change == "cards_opened"
+                else None,
                 "ticked": any(box.get("at") == fact.at for box in r.get("boxes") or ())
                 if change == "box"
                 else None,
@@ -872,6 +897,7 @@ LINE_MAKERS: dict[str, LineMaker] = {
     "AlarmArbitrated": _make_arbitration_line,
     "StrategyChanged": _make_strategy_line,
     "PlanChanged": _make_plan_line,
+    "SiteCardChanged": _make_site_card_line,
     "ProposalChanged": _make_proposal_line,
     "ReassignmentOrdered": _make_order_line,
     "ReassignmentChanged": _make_reassignment_line,

@@ -585,6 +585,12 @@ def _render_plan(record: SentenceSource, names: TerritoryNames, _: Translator) -
             if v.get("ticked")
             else _("{plan} : condition de levée décochée", plan=plan)
         )
+    if record.change == "cards_opened":
+        return _(
+            "{plan} : {cards} ouvertes aux sites",
+            plan=plan,
+            cards=_.plural("{n} fiche", "{n} fiches", int(v.get("cards") or 0)),
+        )
     if record.change != "card":
         return (
             _(_PLAN_SENTENCES[record.change], plan=plan, level=v["level"])
@@ -597,6 +603,16 @@ def _render_plan(record: SentenceSource, names: TerritoryNames, _: Translator) -
         return _("{plan} : fiche en retard", plan=plan)
     state = w.translate_code(w.CARD_STATE, v.get("card_state"), _)
     return _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card))
+
+
+def _render_site_card(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    plan, card = str(v["plan"]), str(v["card"])
+    tasks = {c.id: c.task for c in names.plans[plan].cards} if plan in names.plans else {}
+    state = w.translate_code(w.CARD_STATE, str(v.get("card_state")), _)
+    said = _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card))
+    number = v.get("number")
+    return said if number is None else f"{said} ({w.format_number(float(number), _.lang)})"
 
 
 SMALL_COUNT: Final = 3
@@ -889,6 +905,7 @@ _RENDERERS: dict[str, Callable[[SentenceSource, TerritoryNames, Translator], str
     "AlarmArbitrated": _render_arbitration,
     "StrategyChanged": _render_strategy,
     "PlanChanged": _render_plan,
+    "SiteCardChanged": _render_site_card,
     "ProposalChanged": _render_proposal,
     "ReassignmentOrdered": _render_order,
     "ReassignmentChanged": _render_reassignment,

@@ -5,9 +5,10 @@ Pure. One function per resource, used for lists, single reads, the past and the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from schemas import alerts as a
 from schemas import calling
@@ -21,9 +22,18 @@ from schemas.base import Instant
 from schemas.catalogue.strategies import needs_outside_help
 from schemas.crisis import contingency as k
 from schemas.crisis import maintenance as m
+from schemas.plans import Card, PlanContent
 from schemas.realms import is_live, parse_realm
 from schemas.reports import Window
-from schemas.words import ActivityState, ClockBase, ClockState, EventType, IncidentState, SiteStatus
+from schemas.words import (
+    ActivityState,
+    CardState,
+    ClockBase,
+    ClockState,
+    EventType,
+    IncidentState,
+    SiteStatus,
+)
 from services.console import resources as r
 from services.console.continuity.fallbacks import PlanCollision
 from services.console.continuity.pole_capacity import PoleCapacity
@@ -806,7 +816,7 @@ class Shaper:
             postponed_until=_format_time(row.postponed_until) if row else None,
             trigger_since=_format_time(row.trigger_since) if row else None,
             why=self.reasons(row.why) if row else [],
-            cards=[_build_card(card, running.get(card.id)) for card in static.cards],
+            cards=[_build_card(card, running) for card in static.cards],
             version=row.version if row else 0,
             boxes=[r.BoxState(text=b.text, by=b.by, at=_format_time(b.at)) for b in row.boxes]
             if row
@@ -817,6 +827,64 @@ class Shaper:
             stand_down_text=static.stand_down.text if static.stand_down else None,
             stale=list(stale),
         )
+
+    def plan_detail(
+        self,
+        plan: r.Plan,
+        content: PlanContent | None,
+        rows: Iterable[c.SiteCardRow],
+        row: c.PlanRow | None,
+        activation: r.Activation,
+    ) -> r.PlanDetail:
+        """Return a plan with its content and the progress of its site cards."""
+        found: dict[str, Counter[str]] = {}
+        for one in rows:
+            counts = found.setdefault(one.card, Counter())
+            counts["total"] += 1
+            counts[one.state.value] += 1
+            counts["overdue"] += self.is_overdue(row, one)
+        names = ("total", *(state.value for state in CardState), "overdue")
+        cards = [
+            card.model_copy(
+                update={
+                    "progress": r.CardProgress(**{name: found[card.id][name] for name in names})
+                }
+            )
+            if card.id in found
+            else card
+            for card in plan.cards
+        ]
+        return r.PlanDetail(
+            **{**dict(plan), "cards": cards}, content=content, activation=activation
+        )
+
+    def site_card(self, row: c.PlanRow | None, one: c.SiteCardRow) -> r.SiteCard:
+        """Return the card of a site or person."""
+        plan = self.reference.plans.get(one.plan)
+        task = next((k.task for k in plan.cards if k.id == one.card), one.card) if plan else ""
+        return r.SiteCard(
+            id=one.id,
+            plan=one.plan,
+            card=one.card,
+            task=task,
+            site=one.site,
+            name=None if one.site is None else self.reference.names.site(one.site),
+            role=one.role,
+            pole=one.pole,
+            state=one.state,
+            due_at=to_datetime(one.due_at),
+            overdue=self.is_overdue(row, one),
+            by=one.by,
+            at=_format_time(one.at),
+            proof=one.proof,
+        )
+
+    def is_overdue(self, row: c.PlanRow | None, one: c.SiteCardRow) -> bool:
+        """Check whether the open card of a site is overdue at the time of this view."""
+        if one.state not in (CardState.TO_DO, CardState.DOING) or self.at is None:
+            return False
+        decided = row.decided_at if row is not None else None
+        return max(one.due_at, decided or 0, one.ready_at or 0) <= self.at
 
     def conflict(self, found: PlanCollision) -> r.PlanConflict:
         text = write_conflict_title(
@@ -1154,31 +1222,33 @@ def _build_path(steps: Iterable[c.Step]) -> list[r.PathStep]:
     return [r.PathStep(kind=s.kind, id=s.id) for s in steps]
 
 
-def _build_card(static: ref.Card, row: c.CardRow | None) -> r.Card:
-    if row is None:
-        return r.Card(
-            id=static.id,
-            task=static.task,
-            role=static.role,
-            pole=static.pole,
-            due_at=None,
-            state="to_do",
-            overdue=False,
-            by=None,
-            at=None,
-            effect=static.effect,
-        )
+_CLOSED_CARDS: Final = frozenset((CardState.DONE, CardState.NOT_APPLICABLE))
+
+
+def _build_card(static: Card, running: Mapping[str, c.CardRow]) -> r.Card:
+    """Build a card from the reference data, with its state if the plan has one."""
+    row = running.get(static.id)
     return r.Card(
-        id=row.id,
+        id=static.id,
         task=static.task,
-        role=row.role,
-        pole=row.pole,
-        due_at=to_datetime(row.due_at),
-        state=row.state,
-        overdue=row.overdue,
-        by=row.by,
-        at=_format_time(row.at),
+        role=static.role if row is None else row.role,
+        pole=static.pole if row is None else row.pole,
+        due_at=None if row is None else to_datetime(row.due_at),
+        state=CardState.TO_DO if row is None else row.state,
+        overdue=row is not None and row.overdue,
+        by=None if row is None else row.by,
+        at=None if row is None else _format_time(row.at),
         effect=static.effect,
+        phase=static.phase,
+        deputy_role=static.deputy_role,
+        evidence=static.evidence,
+        depends_on=list(static.depends_on),
+        waits_for=[
+            other
+            for other in static.depends_on
+            if other in running and running[other].state not in _CLOSED_CARDS
+        ],
+        scope=static.scope,
     )
 
 

@@ -64,6 +64,7 @@ OUTDATED = {
     "directory": N_("Aucun canal de l’annuaire n’a été vérifié depuis 90 jours."),
 }
 CARD_STATE = {
+    CardState.WAITING: N_("en attente d’une autre"),
     CardState.TO_DO: N_("à faire"),
     CardState.DOING: N_("en cours"),
     CardState.DONE: N_("faite"),

@@ -12,10 +12,9 @@ from typing import Any, Final
 from schemas import commands as cmd
 from schemas import reassignment as moves
 from schemas.base import Command
-from schemas.continuity import CardRow, CrisisTended, PlanRow
-from schemas.ranks import may_act
+from schemas.continuity import CrisisTended, PlanRow
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import ACTIVE_PLAN_STATES, CardState, PlanState
+from schemas.words import ACTIVE_PLAN_STATES, PlanState
 from services.continuity.commands import reassignments
 from services.continuity.commands.activities import (
     activate_strategy,
@@ -24,9 +23,10 @@ from services.continuity.commands.activities import (
     declare_data_age,
     end_strategy,
 )
+from services.continuity.commands.cards import complete_card, skip_card, start_card
 from services.continuity.commands.resources import RESOURCE_HANDLERS
 from services.continuity.decision import ContinuityDecision
-from services.continuity.plans.cards import build_cards, find_card, is_open, replace_card
+from services.continuity.plans.cards import build_cards
 from services.continuity.plans.improvements import add_improvement, close_improvement
 from services.continuity.plans.plans import (
     DECIDABLE_STATES,
@@ -38,6 +38,7 @@ from services.continuity.plans.plans import (
     record_plan,
     review_stand_down,
 )
+from services.continuity.plans.site_cards import schedule_opening
 from services.continuity.plans.sitreps import issue_sitrep
 from services.continuity.refusal import (
     DecisionAnswer,
@@ -93,6 +94,7 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Decis
             boxes=build_boxes(plan),
             version=row.version,
             trigger_held=row.trigger_held,
+            life=row.life,
             level=find_held_level(draft.state, row.id) or 0,
         )
     asked = max(row.level, row.proposed_level or 0)
@@ -100,7 +102,8 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Decis
     if row.state in ACTIVE_PLAN_STATES and level <= row.level:
         raise DecisionRefused(409, "already", plan=row.id, level=row.level)
     since = draft.now if row.trigger_since is None else row.trigger_since
-    cards = row.cards if row.state in ACTIVE_PLAN_STATES else build_cards(draft.state, plan, since)
+    is_new = row.state not in ACTIVE_PLAN_STATES
+    cards = build_cards(draft.state, plan, since, recovering_since=None) if is_new else row.cards
     active = _apply_decision(
         draft,
         row,
@@ -112,9 +115,11 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Decis
         trigger_since=since,
         cards=cards,
         postponed_until=None,
+        life=row.life + is_new,
         **RECOVERY_CLEARED,
     )
     record_plan(draft, active, "activated")
+    schedule_opening(draft, draft.state.plans[row.id])
     review_stand_down(draft, draft.state.plans[row.id])
     return _describe_plan(draft.state.plans[row.id])
 
@@ -239,56 +244,6 @@ def tick_box(draft: ContinuityDecision, command: cmd.TickBox) -> DecisionAnswer:
         "box": command.box,
         "ticked": command.ticked,
     }
-
-
-def _change_card(
-    draft: ContinuityDecision,
-    command: cmd.StartCard | cmd.CompleteCard | cmd.SkipCard,
-    state: CardState,
-    reason: str | None = None,
-) -> DecisionAnswer:
-    row = _find_plan(draft, command.plan)
-    card = find_card(row, command.card)
-    if card is None:
-        raise DecisionRefused(404, "card_not_found", plan=row.id, card=command.card)
-    if not may_act(command.role):
-        raise DecisionRefused(403, "not_allowed", role=command.role)
-    if row.state not in ACTIVE_PLAN_STATES:
-        raise DecisionRefused(409, "not_active", plan=row.id, state=row.state.value)
-    if card.state is state or not is_open(card):
-        raise DecisionRefused(409, "already", card=card.id, state=card.state.value)
-    overdue = card.overdue and state is CardState.DOING
-    done: CardRow = card.model_copy(
-        update={
-            "state": state,
-            "by": command.author,
-            "at": draft.now,
-            "overdue": overdue,
-            "reason": reason,
-        }
-    )
-    record_plan(draft, replace_card(row, done), "card")
-    return {
-        "plan": row.id,
-        "card": card.id,
-        "state": state.value,
-        "late_ms": max(draft.now - card.due_at, 0),
-    }
-
-
-def start_card(draft: ContinuityDecision, command: cmd.StartCard) -> DecisionAnswer:
-    """Start a card; it may still become overdue."""
-    return _change_card(draft, command, CardState.DOING)
-
-
-def complete_card(draft: ContinuityDecision, command: cmd.CompleteCard) -> DecisionAnswer:
-    """Complete a card."""
-    return _change_card(draft, command, CardState.DONE)
-
-
-def skip_card(draft: ContinuityDecision, command: cmd.SkipCard) -> DecisionAnswer:
-    """Mark a card as not applicable; it needs a reason."""
-    return _change_card(draft, command, CardState.NOT_APPLICABLE, require_reason(command))
 
 
 HANDLERS: Final[Mapping[type[Command], Callable[[ContinuityDecision, Any], DecisionAnswer]]] = {

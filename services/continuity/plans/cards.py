@@ -1,62 +1,76 @@
-"""Action cards (fiches réflexes) of a plan: due, overdue, done. Rule D50."""
+"""Action cards (fiches réflexes) of a plan: due, overdue, done. Rules D50, D84."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from schemas.alerts import AttentionRequested
 from schemas.base import MINUTE_MS, Instant
-from schemas.continuity import CardRow, PlanRow
+from schemas.continuity import CardRow, PlanRow, SiteCardChanged, SiteCardRow
 from schemas.plans import Card, CardOrigin, CardPhase
 from schemas.reference import Plan
 from schemas.words import CardState
-from services.continuity.activities.calendars import compute_local_instant, get_local_day
-from services.continuity.activities.impact_analysis import STRIKE_FLAG
 from services.continuity.decision import ContinuityDecision
+from services.continuity.plans.card_times import compute_card_due
+from services.continuity.plans.site_cards import (
+    CLOSED_STATES,
+    OPENED_PER_STEP,
+    find_next_site_deadline,
+    find_reference_card,
+    get_asked_time,
+    group_by_card,
+    list_site_cards,
+    opening_key,
+)
 from services.continuity.state import ContinuityState
 
 PILOT_AFTER_MS: Final = 10 * MINUTE_MS
 """Time after which an overdue card goes from its owner to the pilot. Rule D50."""
-_STRIKE_DAY_STARTS_MIN: Final = 6 * 60
 _OPEN_STATES: Final = frozenset((CardState.TO_DO, CardState.DOING))
 
 
-def find_card_origin(
-    state: ContinuityState, plan: Plan, card: Card, trigger_since: Instant
-) -> Instant:
-    """Return the instant from which `t_min` of a card counts.
+def build_cards(
+    state: ContinuityState, plan: Plan, trigger_since: Instant, *, recovering_since: Instant | None
+) -> tuple[CardRow, ...]:
+    """Return the cards of a plan, to do, or waiting for the cards that they depend on.
 
-    This is the start of the trigger, 06:00 on the strike day that the notice names, or the next
-    time of day that the card names.
+    Cards of the return exist while the plan recovers.
     """
-    if card.origin is CardOrigin.LOCAL_TIME and card.local_min is not None:
-        return _find_next_local_time(trigger_since, card.local_min)
-    if plan.card_origin is None and card.origin is not CardOrigin.STRIKE_DAY:
-        return trigger_since
-    notice = state.dependencies.get(STRIKE_FLAG)
-    if notice is None or notice.speaks_of is None:
-        return trigger_since
-    return compute_local_instant(get_local_day(notice.speaks_of), _STRIKE_DAY_STARTS_MIN)
-
-
-def _find_next_local_time(after: Instant, minute: int) -> Instant:
-    """Return the first instant from `after` on with this minute of a local day."""
-    day = get_local_day(after)
-    today = compute_local_instant(day, minute)
-    return today if today >= after else compute_local_instant(day + 1, minute)
-
-
-def build_cards(state: ContinuityState, plan: Plan, trigger_since: Instant) -> tuple[CardRow, ...]:
-    """Return the cards of a plan, to do; those of the return follow when it recovers."""
     return tuple(
         CardRow(
             id=c.id,
             role=c.role,
             pole=c.pole or plan.pole,
-            due_at=find_card_origin(state, plan, c, trigger_since) + c.t_min * MINUTE_MS,
+            due_at=compute_card_due(
+                state,
+                plan,
+                c,
+                recovering_since
+                if c.origin is CardOrigin.STAND_DOWN and recovering_since is not None
+                else trigger_since,
+            ),
+            state=CardState.WAITING if c.depends_on else CardState.TO_DO,
         )
         for c in plan.cards
-        if c.phase is not CardPhase.RETURN
+        if c.phase is not CardPhase.RETURN or recovering_since is not None
+    )
+
+
+def add_return_cards(state: ContinuityState, plan: Plan, row: PlanRow) -> tuple[CardRow, ...]:
+    """Return the cards of a plan that recovers, with those of the return that it has not yet."""
+    known = {card.id for card in row.cards}
+    built = build_cards(state, plan, row.trigger_since or 0, recovering_since=row.stand_down_since)
+    return (
+        *row.cards,
+        *(
+            card
+            for card in built
+            if card.id not in known
+            and (of := find_reference_card(plan, card.id)) is not None
+            and of.phase is CardPhase.RETURN
+        ),
     )
 
 
@@ -82,7 +96,9 @@ def carry_over_cards(
     tasks = {card.id: card.task for card in plan.cards}
     return tuple(
         _copy_progress(card, known.get(tasks[card.id], renamed.get(card.id)), now)
-        for card in build_cards(state, plan, row.trigger_since)
+        for card in build_cards(
+            state, plan, row.trigger_since, recovering_since=row.stand_down_since
+        )
     )
 
 
@@ -99,6 +115,9 @@ def _copy_progress(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:
             "by": was.by,
             "at": was.at,
             "reason": was.reason,
+            "proof": was.proof,
+            "ready_at": was.ready_at,
+            "sites": was.sites,
         }
     )
 
@@ -109,65 +128,94 @@ def reschedule_cards(
     """Give the open cards of a row their new times after its day was moved; others stay."""
     if row.trigger_since is None:
         return row.cards
-    fresh = {card.id: card for card in build_cards(state, plan, row.trigger_since)}
+    built = build_cards(state, plan, row.trigger_since, recovering_since=row.stand_down_since)
+    fresh = {card.id: card for card in built}
     return tuple(
         _copy_progress(fresh[card.id], card, now) if is_open(card) and card.id in fresh else card
         for card in row.cards
     )
 
 
-def is_open(card: CardRow) -> bool:
+def is_open(card: CardRow | SiteCardRow) -> bool:
     """Check whether a card is to do or doing."""
     return card.state in _OPEN_STATES
 
 
-def find_next_card_deadline(row: PlanRow) -> Instant | None:
+def find_next_card_deadline(state: ContinuityState, row: PlanRow, now: Instant) -> Instant | None:
     """Return the next instant at which an open card becomes overdue or goes to the pilot.
 
     Cards count only while the plan is active.
     """
-    return min(
-        (
-            at
+    by_card, unopened = group_by_card(list_site_cards(state, row)), _find_unopened(state, row)
+    instants = [
+        *(
+            _find_next_attention(row, card, by_card)
             for card in row.cards
-            if is_open(card) and (at := _find_next_attention(row, card)) is not None
+            if card.id not in unopened
         ),
-        default=None,
-    )
+        find_next_site_deadline(state, row, now),
+    ]
+    return min((at for at in instants if at is not None), default=None)
 
 
-def _find_next_attention(row: PlanRow, card: CardRow) -> Instant | None:
-    """Return the next instant at which a card asks for attention.
+def _find_unopened(state: ContinuityState, row: PlanRow) -> frozenset[str]:
+    """Return the cards without their site cards so far; nobody is late with them."""
+    plan = state.bia.plans.get(row.id) if state.bia is not None else None
+    scoped = {card.id for card in plan.cards if card.scope} if plan is not None else set()
+    return frozenset(card.id for card in row.cards if card.sites is None and card.id in scoped)
+
+
+def _find_next_attention(
+    row: PlanRow, card: CardRow, by_card: dict[str, list[SiteCardRow]]
+) -> Instant | None:
+    """Return the next instant at which a card asks for attention; None: never.
 
     A delay before the decision counts from the decision, and so do the ten minutes of the pilot.
+    A card with site cards asks when the first open one is overdue.
     """
-    asked = max(card.due_at, row.decided_at or card.due_at)
-    if not card.overdue:
-        return asked
-    return None if card.pilot_told else asked + PILOT_AFTER_MS
+    if not is_open(card) or (card.overdue and card.pilot_told):
+        return None
+    asked = get_asked_time(row, card)
+    if card.sites is not None:
+        pending = [get_asked_time(row, one) for one in by_card.get(card.id, ()) if is_open(one)]
+        if not pending:
+            return None
+        asked = min(pending)
+    return asked + PILOT_AFTER_MS if card.overdue else asked
 
 
 def mark_overdue_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
-    """Mark the cards that are overdue by now, and demand attention for them."""
+    """Mark the cards that are overdue by now, and demand attention for them.
+
+    Owners of site cards are told in one message for all of them (`remind_owners`); the pilot gets
+    one line with the number of those that are not done.
+    """
+    by_card = group_by_card(list_site_cards(draft.state, row))
+    unopened = _find_unopened(draft.state, row)
     made = []
     for card in row.cards:
-        due = _find_next_attention(row, card) if is_open(card) else None
+        due = None if card.id in unopened else _find_next_attention(row, card, by_card)
         if due is None or due > draft.now:
             made.append(card)
         elif not card.overdue:
-            _demand_card_attention(draft, row, card, (card.role,))
+            if card.sites is None:
+                _demand_card_attention(draft, row, card, (card.role,))
             made.append(card.model_copy(update={"overdue": True}))
         else:
-            _demand_card_attention(
-                draft, row, card, draft.bia.pilots(draft.state.level) or (row.decides,)
-            )
+            pilots = draft.bia.pilots(draft.state.level) or (row.decides,)
+            _demand_card_attention(draft, row, card, pilots, by_card.get(card.id, ()))
             made.append(card.model_copy(update={"pilot_told": True}))
     return row.model_copy(update={"cards": tuple(made)})
 
 
 def _demand_card_attention(
-    draft: ContinuityDecision, row: PlanRow, card: CardRow, roles: tuple[str, ...]
+    draft: ContinuityDecision,
+    row: PlanRow,
+    card: CardRow,
+    roles: tuple[str, ...],
+    site_cards: Sequence[SiteCardRow] = (),
 ) -> None:
+    unfinished = sum(one.state not in CLOSED_STATES for one in site_cards)
     draft.record(
         AttentionRequested(
             code="card_overdue",
@@ -177,7 +225,106 @@ def _demand_card_attention(
             card=card.id,
             limit_at=card.due_at,
             incident=row.incident,
+            unfinished=unfinished if site_cards else None,
+            total=len(site_cards) if site_cards else None,
         )
+    )
+
+
+def settle_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
+    """Open cards with closed dependencies, and sum up the site cards.
+
+    Returns the plan with its cards; changed site cards are recorded, as many as fit into a step.
+    """
+    plan = draft.bia.plans[row.id]
+    reference = {card.id: card for card in plan.cards}
+    rows = list_site_cards(draft.state, row)
+    index = _Standing({card.id: card for card in row.cards}, group_by_card(rows))
+    room = OPENED_PER_STEP
+    for one in rows:
+        card = reference.get(one.card)
+        if one.state is not CardState.WAITING or card is None:
+            continue
+        if not index.are_closed(card, one.site):
+            continue
+        if not room:
+            draft.arm(opening_key(row.id), draft.now + 1)
+            break
+        ready = one.model_copy(update=_build_ready(draft.now, card, one))
+        draft.record(SiteCardChanged(row=ready, change="ready"))
+        room -= 1
+    by_card = group_by_card(list_site_cards(draft.state, row))
+    made = []
+    for stands in row.cards:
+        card = reference.get(stands.id)
+        if card is None:
+            made.append(stands)
+        elif stands.sites is not None:
+            made.append(_sum_up(stands, by_card.get(stands.id, ())))
+        elif (
+            stands.state is CardState.WAITING
+            and card.scope is None
+            and index.are_closed(card, None)
+        ):
+            made.append(stands.model_copy(update=_build_ready(draft.now, card, stands)))
+        else:
+            made.append(stands)
+    cards = tuple(made)
+    return row if cards == row.cards else row.model_copy(update={"cards": cards})
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Cards and site cards of a plan, by card."""
+
+    cards: dict[str, CardRow]
+    site_cards: dict[str, list[SiteCardRow]]
+
+    def are_closed(self, card: Card, site: str | None) -> bool:
+        """Check whether the cards that a card depends on are closed.
+
+        A card of a site waits for the cards of that site only. A card that the plan does not have
+        hinders nothing.
+        """
+        return all(self._is_closed(other, site) for other in card.depends_on)
+
+    def _is_closed(self, other: str, site: str | None) -> bool:
+        stands = self.cards.get(other)
+        if stands is None or stands.state in CLOSED_STATES:
+            return True
+        if stands.sites is None:
+            return False
+        rows = self.site_cards.get(other, [])
+        return all(
+            one.state in CLOSED_STATES for one in rows if site is None or one.site in (site, None)
+        )
+
+
+def _build_ready(now: Instant, card: Card, row: CardRow | SiteCardRow) -> dict[str, Any]:
+    """Return the fields of a card that may begin; a delay may count from the card before it."""
+    due = now + card.t_min * MINUTE_MS if card.origin is CardOrigin.CARD else row.due_at
+    return {"state": CardState.TO_DO, "ready_at": now, "due_at": due}
+
+
+def _sum_up(stands: CardRow, rows: Sequence[SiteCardRow]) -> CardRow:
+    """Return a card with the sum of its site cards: done when all are closed."""
+    states = {one.state for one in rows}
+    if states <= CLOSED_STATES:
+        state = CardState.DONE if rows else stands.state
+        state = CardState.NOT_APPLICABLE if not rows and stands.sites == 0 else state
+    elif states == {CardState.WAITING}:
+        state = CardState.WAITING
+    elif states <= {CardState.WAITING, CardState.TO_DO}:
+        state = CardState.TO_DO
+    else:
+        state = CardState.DOING
+    is_closed = state in CLOSED_STATES
+    return stands.model_copy(
+        update={
+            "state": state,
+            "overdue": stands.overdue and not is_closed,
+            "at": max((one.at for one in rows if one.at), default=None) if is_closed else None,
+        }
     )
 
 

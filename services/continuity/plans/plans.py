@@ -17,11 +17,18 @@ from schemas.reference import Plan
 from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, PlanState
 from services.continuity.decision import ContinuityDecision
 from services.continuity.plans.cards import (
+    add_return_cards,
     build_cards,
     carry_over_cards,
     find_next_card_deadline,
     mark_overdue_cards,
     reschedule_cards,
+    settle_cards,
+)
+from services.continuity.plans.site_cards import (
+    open_site_cards,
+    schedule_opening,
+    schedule_overdue_reminders,
 )
 from services.continuity.state import ContinuityState
 
@@ -97,6 +104,7 @@ def update_plans(draft: ContinuityDecision, before: Mapping[str, Plan]) -> None:
         }
         if (made := row.model_copy(update=changes)) != row:
             record_plan(draft, made, "listed")
+        schedule_opening(draft, draft.state.plans[plan.id])
         review_stand_down(draft, draft.state.plans[plan.id])
     for id in sorted(draft.state.plans.keys() - draft.bia.plans.keys()):
         if (row := draft.state.plans[id]).state not in _INACTIVE_STATES:
@@ -128,17 +136,50 @@ def reschedule_strike_cards(draft: ContinuityDecision) -> None:
 def record_plan(draft: ContinuityDecision, row: PlanRow, change: str) -> None:
     """Record a plan's row, mark its overdue cards and set its next deadline."""
     if row.state in ACTIVE_PLAN_STATES:
+        if row.id in draft.bia.plans:
+            row = settle_cards(draft, row)
         row = mark_overdue_cards(draft, row)
     draft.record(PlanChanged(row=row, change=change))
-    draft.arm(plan_deadline_key(row.id), _compute_next_due(row))
+    schedule_plan(draft, row)
 
 
-def _compute_next_due(row: PlanRow) -> Instant | None:
+def schedule_plan(draft: ContinuityDecision, row: PlanRow) -> None:
+    """Set the next deadline of a plan, and the messages about its site cards."""
+    draft.arm(plan_deadline_key(row.id), _compute_next_due(draft, row))
+    if row.state in ACTIVE_PLAN_STATES and row.id in draft.state.site_cards:
+        schedule_overdue_reminders(draft, row)
+
+
+def on_opening_due(draft: ContinuityDecision, plan: str) -> None:
+    """Open the next site cards of an active plan. Rule D84."""
+    row = draft.state.plans.get(plan)
+    if row is None or row.state not in ACTIVE_PLAN_STATES or plan not in draft.bia.plans:
+        return
+    review_cards(draft, row, open_site_cards(draft, row))
+
+
+def review_cards(draft: ContinuityDecision, before: PlanRow, row: PlanRow) -> None:
+    """Record a plan with the cards of `row`, if these or their deadlines change it."""
+    opened = settle_cards(draft, row)
+    settled = mark_overdue_cards(draft, opened)
+    if settled != before:
+        change = "card" if settled != opened else "cards_settled"
+        if _count_site_cards(settled) > _count_site_cards(before):
+            change = "cards_opened"
+        draft.record(PlanChanged(row=settled, change=change))
+    schedule_plan(draft, settled)
+
+
+def _count_site_cards(row: PlanRow) -> int:
+    return sum(card.sites or 0 for card in row.cards)
+
+
+def _compute_next_due(draft: ContinuityDecision, row: PlanRow) -> Instant | None:
     instants = [row.postponed_until] if row.state is PlanState.POSTPONED else []
     instants += [row.returns_at] if row.state is PlanState.REFUSED else []
     if row.state in ACTIVE_PLAN_STATES:
         instants += [
-            find_next_card_deadline(row),
+            find_next_card_deadline(draft.state, row, draft.now),
             None if row.stand_down_proposed else row.stand_down_at,
         ]
     return min((at for at in instants if at is not None), default=None)
@@ -351,9 +392,10 @@ def _build_proposal(
         trigger_since=since,
         trigger_held=True,
         why=trigger.why if first else _merge_reasons(current.why, trigger.why),
-        cards=build_cards(draft.state, plan, since),
+        cards=build_cards(draft.state, plan, since, recovering_since=None),
         version=current.version,
         boxes=build_boxes(plan),
+        life=current.life,
     )
 
 
@@ -405,7 +447,7 @@ def on_plan_due(draft: ContinuityDecision, plan: str) -> None:
         )
         _demand_plan_attention(draft, row, "stand_down_proposed")
     else:
-        record_plan(draft, row, "card")
+        review_cards(draft, row, row)
 
 
 def build_boxes(plan: Plan) -> tuple[Box, ...]:
@@ -482,7 +524,9 @@ def review_stand_down(draft: ContinuityDecision, row: PlanRow) -> None:
                 "stand_down_at": since + plan.stand_down.hold_min * MINUTE_MS,
             }
         )
-        record_plan(draft, begun, "recovering")
+        cards = add_return_cards(draft.state, plan, begun)
+        record_plan(draft, begun.model_copy(update={"cards": cards}), "recovering")
+        schedule_opening(draft, draft.state.plans[row.id])
         if begun.stand_down_at is not None and begun.stand_down_at <= draft.now:
             on_plan_due(draft, row.id)
     elif not holds and row.stand_down_since is not None:

@@ -189,7 +189,7 @@ def test_finished_work_of_a_running_plan_stays_with_its_task() -> None:
     world = World()
     world.trigger("PT-TIAC", 3, "09:50")
     world.say(ActivatePlan(author="p", role="coordinator", plan="PT-TIAC"), "09:55")
-    world.say(CompleteCard(author="p", role="coordinator", plan="PT-TIAC", card="TIA-F01"), "09:56")
+    world.say(CompleteCard(author="p", role="coordinator", plan="PT-TIAC", card="TIA-F02"), "09:56")
     world.say(TickBox(author="p", role="coordinator", plan="PT-TIAC", box=1), "09:57")
 
     def longer(plan: ref.Plan) -> ref.Plan:
@@ -217,8 +217,8 @@ def test_finished_work_of_a_running_plan_stays_with_its_task() -> None:
     row = world.plan("PT-TIAC")
     assert [(c.id, c.state, clock(c.due_at)) for c in row.cards[:3]] == [
         ("F1", CardState.TO_DO, "10:20"),
-        ("F2", CardState.DONE, "10:00"),
-        ("F3", CardState.TO_DO, "10:05"),
+        ("F2", CardState.NOT_APPLICABLE, "10:00"),
+        ("F3", CardState.DONE, "10:05"),
     ]
     assert [(box.text, box.by) for box in row.boxes] == [
         ("familles prévenues", None),

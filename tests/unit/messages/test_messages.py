@@ -68,6 +68,9 @@ EVERYTHING = ALARM | {
     "ends_at": T0 + 3_600_000,
     "resource": "generator",
     "quantity": 2,
+    "cards": 3,
+    "unfinished": 57,
+    "total": 98,
 }
 ANSWERED = (
     "incident_wave",

@@ -135,9 +135,9 @@ def test_arguments_of_a_metric_are_not_confused_with_operator_and_value() -> Non
         ),
         (
             "plans.yaml",
-            "responsable: {role: cellule_si}",
-            "responsable: {role: cellule_sy}",
-            "role 'cellule_sy' is not in escalade.yaml",
+            "decide: coordinateur_pca",
+            "decide: coordinateur_pcb",
+            "role 'coordinateur_pcb' is not in escalade.yaml",
         ),
         (
             "plans.yaml",

@@ -1,0 +1,190 @@
+"""Decisions about action cards: start, complete, skip. Rules D50 and D84."""
+
+from __future__ import annotations
+
+from schemas import commands as cmd
+from schemas.card_scopes import is_selected
+from schemas.continuity import CardProof, CardRow, PlanRow, SiteCardChanged, SiteCardRow
+from schemas.plans import Card
+from schemas.ranks import may_act
+from schemas.words import ACTIVE_PLAN_STATES, CardState
+from services.continuity.decision import ContinuityDecision
+from services.continuity.plans.cards import find_card, is_open, replace_card
+from services.continuity.plans.plans import record_plan, review_cards
+from services.continuity.plans.site_cards import (
+    build_owner,
+    build_site_card,
+    find_reference_card,
+    is_opened_per_site,
+    list_site_cards,
+    schedule_opening,
+    site_card_id,
+)
+from services.continuity.refusal import DecisionAnswer, DecisionRefused, require_reason
+from services.continuity.state import NO_SITE_CARDS
+
+CardCommand = cmd.StartCard | cmd.CompleteCard | cmd.SkipCard
+_CHANGES = {
+    CardState.DOING: "started",
+    CardState.DONE: "completed",
+    CardState.NOT_APPLICABLE: "skipped",
+}
+
+
+def start_card(draft: ContinuityDecision, command: cmd.StartCard) -> DecisionAnswer:
+    """Start a card; it may still become overdue.
+
+    At a site that its scope leaves to a person, the card is opened instead, for its owner.
+    """
+    row, card = _find_card(draft, command)
+    if _is_per_site(draft, row, card) and command.site is not None:
+        opened = _open_chosen_card(draft, row, card, command.site)
+        if opened is not None:
+            return _describe_card(draft, row, opened)
+    return _change_card(draft, command, CardState.DOING)
+
+
+def complete_card(draft: ContinuityDecision, command: cmd.CompleteCard) -> DecisionAnswer:
+    """Complete a card, with its evidence if there is any."""
+    return _change_card(draft, command, CardState.DONE, proof=command.proof)
+
+
+def skip_card(draft: ContinuityDecision, command: cmd.SkipCard) -> DecisionAnswer:
+    """Mark a card as not applicable; it needs a reason."""
+    return _change_card(draft, command, CardState.NOT_APPLICABLE, require_reason(command))
+
+
+def _find_card(draft: ContinuityDecision, command: CardCommand) -> tuple[PlanRow, CardRow]:
+    row = draft.state.plans.get(command.plan)
+    if row is None or row.id not in draft.bia.plans:
+        raise DecisionRefused(404, "plan_not_found", plan=command.plan)
+    card = find_card(row, command.card)
+    if card is None:
+        raise DecisionRefused(404, "card_not_found", plan=row.id, card=command.card)
+    if not may_act(command.role):
+        raise DecisionRefused(403, "not_allowed", role=command.role)
+    if row.state not in ACTIVE_PLAN_STATES:
+        raise DecisionRefused(409, "not_active", plan=row.id, state=row.state.value)
+    return row, card
+
+
+def _is_per_site(draft: ContinuityDecision, row: PlanRow, card: CardRow) -> bool:
+    found = find_reference_card(draft.bia.plans[row.id], card.id)
+    return found is not None and found.scope is not None and is_opened_per_site(card)
+
+
+def _change_card(
+    draft: ContinuityDecision,
+    command: CardCommand,
+    state: CardState,
+    reason: str | None = None,
+    proof: CardProof | None = None,
+) -> DecisionAnswer:
+    row, card = _find_card(draft, command)
+    if _is_per_site(draft, row, card):
+        return _change_site_card(draft, command, row, state, reason, proof)
+    _check_move(row, card, state)
+    done = card.model_copy(
+        update={
+            "state": state,
+            "by": command.author,
+            "at": draft.now,
+            "overdue": card.overdue and state is CardState.DOING,
+            "reason": reason,
+            "proof": proof,
+        }
+    )
+    record_plan(draft, replace_card(row, done), "card")
+    schedule_opening(draft, draft.state.plans[row.id])
+    return _describe_card(draft, row, done)
+
+
+def _change_site_card(
+    draft: ContinuityDecision,
+    command: CardCommand,
+    row: PlanRow,
+    state: CardState,
+    reason: str | None,
+    proof: CardProof | None,
+) -> DecisionAnswer:
+    found = _find_site_card(draft, command, row)
+    _check_move(row, found, state)
+    done = found.model_copy(
+        update={
+            "state": state,
+            "by": command.author,
+            "at": draft.now,
+            "reason": reason,
+            "proof": proof,
+        }
+    )
+    draft.record(SiteCardChanged(row=done, change=_CHANGES[state]))
+    review_cards(draft, row, row)
+    return _describe_card(draft, row, done)
+
+
+def _find_site_card(draft: ContinuityDecision, command: CardCommand, row: PlanRow) -> SiteCardRow:
+    """Find the card of the site, of the member, or of the role of the author."""
+    owner = command.site or command.member or command.role
+    id = site_card_id(row.id, command.card, owner)
+    found = draft.state.site_cards.get(row.id, NO_SITE_CARDS).get(id)
+    if found is not None and found.life == row.life:
+        return found
+    if command.site is None and command.member is None:
+        raise DecisionRefused(409, "site_required", plan=row.id, card=command.card)
+    raise DecisionRefused(404, "site_card_not_found", plan=row.id, card=command.card, site=owner)
+
+
+def _open_chosen_card(
+    draft: ContinuityDecision, row: PlanRow, card: CardRow, site: str
+) -> SiteCardRow | None:
+    """Open a card at a site that a person chose; None: it is open there.
+
+    Raises DecisionRefused for a site that the selector of the card does not match.
+    """
+    id = site_card_id(row.id, card.id, site)
+    if any(found.id == id for found in list_site_cards(draft.state, row)):
+        return None
+    plan = draft.bia.plans[row.id]
+    reference, place = find_reference_card(plan, card.id), draft.bia.sites.get(site)
+    if reference is None or not _may_be_opened(reference) or place is None:
+        return None
+    if reference.scope is None or not is_selected(reference.scope, place):
+        raise DecisionRefused(409, "site_not_selected", plan=row.id, card=card.id, site=site)
+    made = build_site_card(draft, plan, row, reference, build_owner(plan, reference, place))
+    draft.record(SiteCardChanged(row=made, change="opened"))
+    count = sum(found.card == card.id for found in list_site_cards(draft.state, row))
+    opened = replace_card(row, card.model_copy(update={"sites": count}))
+    review_cards(draft, row, opened)
+    return made
+
+
+def _may_be_opened(card: Card) -> bool:
+    return card.scope is not None and card.scope.type == "site"
+
+
+def _check_move(row: PlanRow, card: CardRow | SiteCardRow, state: CardState) -> None:
+    """Refuse a move that is none: of a closed card, or of one that waits for others.
+
+    A card that waits may still be marked as not applicable.
+    """
+    name = card.card if isinstance(card, SiteCardRow) else card.id
+    if card.state is CardState.WAITING:
+        if state is not CardState.NOT_APPLICABLE:
+            raise DecisionRefused(409, "card_waiting", plan=row.id, card=name)
+    elif card.state is state or not is_open(card):
+        raise DecisionRefused(409, "already", card=name, state=card.state.value)
+
+
+def _describe_card(
+    draft: ContinuityDecision, row: PlanRow, card: CardRow | SiteCardRow
+) -> DecisionAnswer:
+    answer: DecisionAnswer = {
+        "plan": row.id,
+        "card": card.card if isinstance(card, SiteCardRow) else card.id,
+        "state": card.state.value,
+        "late_ms": max(draft.now - card.due_at, 0),
+    }
+    if isinstance(card, SiteCardRow) and card.site is not None:
+        answer["site"] = card.site
+    return answer

@@ -1,0 +1,382 @@
+"""Open a card per site or person, in bounded steps, and remind each owner once. Rule D84.
+
+A card with a scope has one `SiteCardRow` per selected site or member of a group. A deadline opens
+them (`cards:<plan>`), at most `OPENED_PER_STEP` in one Transaction. One deadline for all plans
+(`remind:`) tells each owner about all its cards in one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.alerts import AttentionRequested
+from schemas.base import MINUTE_MS, Instant
+from schemas.card_scopes import is_selected
+from schemas.continuity import CardRow, PlanRow, SiteCardChanged, SiteCardRow, SiteHeard
+from schemas.plans import Card, CardOrigin, CardPhase, CardScope
+from schemas.ranks import SITE_MANAGER_ROLE
+from schemas.reference import Plan, Site
+from schemas.words import ACTIVE_PLAN_STATES, CardState, SiteStatus
+from services.continuity.decision import ContinuityDecision
+from services.continuity.plans.card_times import compute_card_due
+from services.continuity.state import NO_SITE_CARDS, ContinuityState
+
+OPENED_PER_STEP: Final = 150
+"""Site cards that one step opens or changes: a row has up to 500 bytes, a Transaction 256 KB."""
+REMINDERS_PER_STEP: Final = 100
+BUNDLE_MS: Final = MINUTE_MS
+"""Time from the first card of an owner to its message; further cards go with it."""
+REMINDER_PAUSE_MS: Final = 30 * MINUTE_MS
+"""Shortest time between two messages to the same owner about its cards."""
+REMIND_KEY: Final = "remind:"
+OPEN_STATES: Final = frozenset((CardState.WAITING, CardState.TO_DO, CardState.DOING))
+CLOSED_STATES: Final = frozenset((CardState.DONE, CardState.NOT_APPLICABLE))
+
+
+def opening_key(plan: str) -> str:
+    """Return the deadline key for opening the site cards of a plan."""
+    return f"cards:{plan}"
+
+
+def site_card_id(plan: str, card: str, owner: str) -> str:
+    """Return the id of the card of a site or role."""
+    return f"{plan}/{card}/{owner}"
+
+
+def list_site_cards(state: ContinuityState, row: PlanRow) -> list[SiteCardRow]:
+    """Return the site cards of the present life of a plan, by id."""
+    rows = state.site_cards.get(row.id, NO_SITE_CARDS)
+    return [rows[id] for id in sorted(rows) if rows[id].life == row.life]
+
+
+def group_by_card(rows: Iterable[SiteCardRow]) -> dict[str, list[SiteCardRow]]:
+    """Group site cards by their card."""
+    found: dict[str, list[SiteCardRow]] = {}
+    for row in rows:
+        found.setdefault(row.card, []).append(row)
+    return found
+
+
+def get_asked_time(plan: PlanRow, row: SiteCardRow | CardRow) -> Instant:
+    """Return the time from which an open card is overdue.
+
+    A delay before the decision counts from the decision, one behind other cards from their end.
+    """
+    return max(row.due_at, plan.decided_at or row.due_at, row.ready_at or row.due_at)
+
+
+def schedule_opening(draft: ContinuityDecision, row: PlanRow) -> None:
+    """Schedule the opening of the site cards of an active plan, at the same time."""
+    plan = draft.bia.plans.get(row.id)
+    if plan is not None and row.state in ACTIVE_PLAN_STATES and has_scoped_cards(plan):
+        draft.arm(opening_key(row.id), draft.now)
+
+
+def has_scoped_cards(plan: Plan) -> bool:
+    """Return whether any card of a plan has a scope."""
+    return any(card.scope is not None for card in plan.cards)
+
+
+def schedule_openings_of_site(draft: ContinuityDecision, site: str) -> None:
+    """Schedule the opening of cards at a site that an active plan newly concerns."""
+    place = draft.bia.sites.get(site)
+    if place is None:
+        return
+    for row in draft.state.plans.values():
+        plan = draft.bia.plans.get(row.id)
+        if plan is None or row.state not in ACTIVE_PLAN_STATES:
+            continue
+        known = draft.state.site_cards.get(row.id, NO_SITE_CARDS)
+        opened = {card.id for card in row.cards if is_opened_per_site(card)}
+        if any(
+            card.id in opened
+            and _is_wanted(draft.state, plan, row, card, place)
+            and not _is_known(known, row, card, site)
+            for card in plan.cards
+        ):
+            draft.arm(opening_key(row.id), draft.now)
+
+
+def is_opened_per_site(card: CardRow) -> bool:
+    """Return whether site cards stand behind this card; not if it was closed before it had any."""
+    return card.sites is not None or card.state in OPEN_STATES
+
+
+def _is_known(known: Mapping[str, SiteCardRow], row: PlanRow, card: Card, owner: str) -> bool:
+    found = known.get(site_card_id(row.id, card.id, owner))
+    return found is not None and found.life == row.life
+
+
+def _is_wanted(state: ContinuityState, plan: Plan, row: PlanRow, card: Card, site: Site) -> bool:
+    """Return whether a card is to be opened at a site now."""
+    scope = card.scope
+    if scope is None or scope.type != "site" or scope.where == "chosen":
+        return False
+    if not is_selected(scope, site):
+        return False
+    heard = state.sites.get(site.id)
+    status = SiteStatus.NORMAL if heard is None else heard.status
+    if scope.statuses and status not in scope.statuses:
+        return False
+    if scope.causes and not _list_causes(row, heard, scope):
+        return False
+    return scope.where == "all" or _is_concerned(plan, row, card, site, heard)
+
+
+def _list_causes(row: PlanRow, heard: SiteHeard | None, scope: CardScope) -> list[Instant]:
+    """Return the starts of the causes at a site that concern a plan, those of its scope only."""
+    return [
+        cause.since
+        for cause in (heard.causes if heard is not None else ())
+        if (not scope.causes or cause.type in scope.causes)
+        and (row.pole is not None or row.incident is None or cause.incident == row.incident)
+    ]
+
+
+def _is_concerned(
+    plan: Plan, row: PlanRow, card: Card, site: Site, heard: SiteHeard | None
+) -> bool:
+    """Return whether a site is or was in trouble, or is exposed to the flood of the plan.
+
+    Cards of the return are for sites that were in trouble during this life of the plan.
+    """
+    scope = card.scope
+    if scope is None:
+        return False
+    if site.flood_exposure in plan.zone_by_threshold_m and (
+        "flood_exposure" in scope.flags or scope.communes
+    ):
+        return True
+    if heard is None:
+        return False
+    if card.phase is CardPhase.RETURN:
+        return bool(_list_causes(row, heard, scope)) or (
+            heard.lifted_at is not None and heard.lifted_at >= (row.trigger_since or 0)
+        )
+    return bool(_list_causes(row, heard, scope))
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """Owner of a site card, with the part of the id that names it."""
+
+    name: str
+    site: str | None
+    role: str
+    pole: str | None
+
+
+def _list_owners(
+    draft: ContinuityDecision, plan: Plan, row: PlanRow, card: Card
+) -> Iterator[_Owner]:
+    scope = card.scope
+    if scope is None:
+        return
+    if scope.type == "person":
+        for role in draft.bia.policy.groups.get(scope.group or "", ()):
+            yield _Owner(role, None, role, None)
+        return
+    for site in draft.bia.sites.values():
+        if _is_wanted(draft.state, plan, row, card, site):
+            yield build_owner(plan, card, site)
+
+
+def build_owner(plan: Plan, card: Card, site: Site) -> _Owner:
+    """Return the owner of a card at a site: its manager, or the role that the card names."""
+    pole = card.pole or plan.pole
+    if card.role == SITE_MANAGER_ROLE:
+        pole = None if site.pole == "multi" else site.pole
+    return _Owner(site.id, site.id, card.role, pole)
+
+
+def build_site_card(
+    draft: ContinuityDecision, plan: Plan, row: PlanRow, card: Card, owner: _Owner
+) -> SiteCardRow:
+    """Return the new card of a site or person, due by the delay of its card."""
+    heard = draft.state.sites.get(owner.site or "")
+    causes = _list_causes(row, heard, card.scope) if card.scope is not None else []
+    since = row.trigger_since if row.trigger_since is not None else draft.now
+    if card.origin is CardOrigin.SITE_EVENT:
+        start = min(causes, default=since)
+    elif card.origin is CardOrigin.REQUEST:
+        start = draft.now
+    elif card.origin is CardOrigin.STAND_DOWN:
+        start = row.stand_down_since or draft.now
+    else:
+        start = max(since, min(causes, default=since))
+    return SiteCardRow(
+        id=site_card_id(row.id, card.id, owner.name),
+        plan=row.id,
+        card=card.id,
+        life=row.life,
+        site=owner.site,
+        role=owner.role,
+        pole=owner.pole,
+        state=CardState.WAITING if card.depends_on else CardState.TO_DO,
+        opened_at=draft.now,
+        due_at=compute_card_due(draft.state, plan, card, start),
+    )
+
+
+def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
+    """Open missing site cards of an active plan, as many as fit into a step.
+
+    Returns the plan with the number of its site cards; a further step follows if some are left.
+    """
+    plan = draft.bia.plans[row.id]
+    known = draft.state.site_cards.get(row.id, NO_SITE_CARDS)
+    standing = {card.id: card for card in row.cards}
+    room = OPENED_PER_STEP
+    for card in plan.cards:
+        stands = standing.get(card.id)
+        if card.scope is None or stands is None or not is_opened_per_site(stands):
+            continue
+        for owner in _list_owners(draft, plan, row, card):
+            if _is_known(known, row, card, owner.name):
+                continue
+            if not room:
+                draft.arm(opening_key(row.id), draft.now + 1)
+                return row
+            made = build_site_card(draft, plan, row, card, owner)
+            draft.record(SiteCardChanged(row=made, change="opened"))
+            room -= 1
+    if room < OPENED_PER_STEP:
+        schedule_reminders(draft, draft.now + BUNDLE_MS)
+    counts = group_by_card(list_site_cards(draft.state, row))
+    scoped = {card.id for card in plan.cards if card.scope is not None}
+    return row.model_copy(
+        update={
+            "cards": tuple(
+                stands.model_copy(update={"sites": len(counts.get(stands.id, ()))})
+                if stands.id in scoped and is_opened_per_site(stands)
+                else stands
+                for stands in row.cards
+            )
+        }
+    )
+
+
+def find_reference_card(plan: Plan, card: str) -> Card | None:
+    """Return a card of a plan in the reference data."""
+    return next((found for found in plan.cards if found.id == card), None)
+
+
+def schedule_reminders(draft: ContinuityDecision, at: Instant) -> None:
+    """Set the next message to owners of site cards, unless an earlier one is set."""
+    before = draft.get_deadline(REMIND_KEY)
+    draft.arm(REMIND_KEY, at if before is None else min(at, before))
+
+
+def find_next_site_deadline(state: ContinuityState, row: PlanRow, now: Instant) -> Instant | None:
+    """Return the next time at which an open site card of a plan becomes overdue."""
+    return min(
+        (
+            at
+            for card in list_site_cards(state, row)
+            if card.state in (CardState.TO_DO, CardState.DOING)
+            and (at := get_asked_time(row, card)) > now
+        ),
+        default=None,
+    )
+
+
+def get_owner_key(row: SiteCardRow) -> str:
+    """Return the key under which the last message to the owner of a card is remembered."""
+    return f"{row.role}/{row.site or row.pole or ''}"
+
+
+def schedule_overdue_reminders(draft: ContinuityDecision, row: PlanRow) -> None:
+    """Schedule reminders of site cards that became overdue after the last message."""
+    due = [
+        _get_message_time(draft.state, row, card, draft.now)
+        for card in list_site_cards(draft.state, row)
+    ]
+    if (first := min((at for at in due if at is not None), default=None)) is not None:
+        schedule_reminders(draft, max(first, draft.now + 1))
+
+
+def _get_message_time(
+    state: ContinuityState, row: PlanRow, card: SiteCardRow, now: Instant
+) -> Instant | None:
+    """Return when the owner of a card gets a message about it; None: nothing new."""
+    if card.state not in (CardState.TO_DO, CardState.DOING):
+        return None
+    told = state.reminded.get(get_owner_key(card))
+    if told is None or card.opened_at > told:
+        return card.opened_at + BUNDLE_MS
+    asked = get_asked_time(row, card)
+    if told < asked <= now:
+        return max(asked + BUNDLE_MS, told + REMINDER_PAUSE_MS)
+    return None
+
+
+@dataclass(slots=True)
+class _Reminder:
+    """Open site cards of one owner, of all plans."""
+
+    first: SiteCardRow
+    incident: str | None
+    limit_at: Instant
+    cards: int = 0
+    plans: frozenset[str] = frozenset()
+    overdue: bool = False
+    due: bool = False
+
+
+def remind_owners(draft: ContinuityDecision) -> None:
+    """Tell each owner about its open site cards, once for all plans.
+
+    A message goes to owners with cards that are new or overdue since their last one. Owners past
+    the bound of a step follow in the next one.
+    """
+    found = _collect_reminders(draft)
+    due = sorted(owner for owner, reminder in found.items() if reminder.due)
+    for owner in due[:REMINDERS_PER_STEP]:
+        _record_reminder(draft, found[owner])
+    if due[REMINDERS_PER_STEP:]:
+        draft.arm(REMIND_KEY, draft.now + 1)
+        return
+    for row in _list_active_rows(draft.state):
+        schedule_overdue_reminders(draft, row)
+
+
+def _list_active_rows(state: ContinuityState) -> list[PlanRow]:
+    rows = (row for row in state.plans.values() if row.state in ACTIVE_PLAN_STATES)
+    return sorted(rows, key=lambda row: row.id)
+
+
+def _collect_reminders(draft: ContinuityDecision) -> dict[str, _Reminder]:
+    found: dict[str, _Reminder] = {}
+    for row in _list_active_rows(draft.state):
+        for card in list_site_cards(draft.state, row):
+            if card.state not in (CardState.TO_DO, CardState.DOING):
+                continue
+            owner, asked = get_owner_key(card), get_asked_time(row, card)
+            reminder = found.setdefault(owner, _Reminder(card, row.incident, asked))
+            reminder.cards += 1
+            reminder.plans |= {row.id}
+            reminder.overdue |= asked <= draft.now
+            if asked < reminder.limit_at:
+                reminder.first, reminder.limit_at = card, asked
+            at = _get_message_time(draft.state, row, card, draft.now)
+            reminder.due |= at is not None and at <= draft.now
+    return found
+
+
+def _record_reminder(draft: ContinuityDecision, reminder: _Reminder) -> None:
+    card = reminder.first
+    draft.record(
+        AttentionRequested(
+            code="card_overdue" if reminder.overdue else "cards_opened",
+            roles=(card.role,),
+            pole=card.pole,
+            site=card.site,
+            plan=card.plan if len(reminder.plans) == 1 else None,
+            card=card.card if reminder.cards == 1 else None,
+            limit_at=reminder.limit_at,
+            incident=reminder.incident,
+            cards=reminder.cards,
+        )
+    )
