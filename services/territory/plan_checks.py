@@ -32,7 +32,8 @@ class PlanChecks:
     communes: Mapping[str, ref.Commune]
     metiers: Collection[str]
     spared_systems: Collection[str]
-    contacts: Collection[str]
+    contacts: Collection[str] | None
+    """Ids of contacts.csv; None: the territory has no such file, and names of partners stand."""
 
     @property
     def kinds(self) -> set[str]:
@@ -181,7 +182,7 @@ class PlanChecks:
         yield from (
             f"contact {c!r} is neither a role nor in contacts.csv"
             for c in card.contacts
-            if c not in self.roles and c not in self.contacts
+            if self.contacts is not None and c not in self.roles and c not in self.contacts
         )
         yield from (
             f"document {d!r} is not listed by any plan"

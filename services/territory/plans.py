@@ -356,6 +356,6 @@ def split_contents(f: SourceFile, contents: Iterable[p.PlanContent]) -> list[ref
     ]
 
 
-def read_contact_ids(f: SourceFile) -> frozenset[str]:
-    """Return the ids of the contacts; plans refer to them before they are read."""
-    return frozenset(row["id"] for _, row in f.rows()) if f.exists() else frozenset()
+def read_contact_ids(f: SourceFile) -> frozenset[str] | None:
+    """Return the ids of the contacts, which plans refer to; None without the file."""
+    return frozenset(row["id"] for _, row in f.rows()) if f.exists() else None

@@ -549,9 +549,7 @@ def test_a_partner_that_cannot_be_called_or_holds_a_number_is_named(
     folder: Path, old: str, new: str, says: str
 ) -> None:
     edit(folder / "contacts.csv", old, new)
-    (problem,) = problems(folder)
-    assert problem.startswith("contacts.csv:")
-    assert says in problem
+    assert any(p.startswith("contacts.csv:") and says in p for p in problems(folder))
 
 
 def test_a_territory_without_partners_is_whole(folder: Path) -> None:
