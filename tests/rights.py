@@ -73,6 +73,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /signalements/{id}": PICTURE,
     "GET /actions": PICTURE,
     "GET /plans": PICTURE,
+    "GET /plans/{id}": PICTURE,
     "GET /prevoyance": PICTURE,
     "GET /releve": PICTURE,
     "GET /travaux": PICTURE,

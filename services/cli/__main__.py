@@ -77,7 +77,7 @@ COMMANDS_BY_PANEL = {
         "reapply": "services.cli.crisis.decide:reapply",
         "resolve": "services.cli.crisis.decide:resolve",
         "level": "services.cli.crisis.decide:level",
-        "plan": "services.cli.crisis.decide:plan",
+        "plan": "services.cli.crisis.plan:plan",
         "card": "services.cli.crisis.decide:card",
         "action": "services.cli.crisis.action:app",
         "note": "services.cli.crisis.decide:note",

@@ -37,6 +37,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "actions": ("/actions", 390, 844, True),
     "plans": ("/plans", 1440, 900, True),
     "moyens": ("/moyens", 1440, 900, True),
+    "plan": ("/plans/PCA-education", 390, 844, True),
     "reaffectation": ("/reaffectation", 1440, 900, True),
     "appareil": ("/appareil", 390, 844, False),
     "astreintes": ("/astreintes", 1440, 900, True),

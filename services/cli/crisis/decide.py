@@ -37,10 +37,11 @@ Key = Annotated[
 Expected = Annotated[
     int | None, typer.Option("--if-version", help="Decide only if the version is still this one")
 ]
+OfSite = Annotated[str | None, typer.Option("--site", help="Site, for a card with one per site")]
 Force = Annotated[bool, typer.Option("--force", help="Decide against a condition; needs a reason")]
 
 
-def _quote_path(id: str) -> str:
+def quote_path(id: str) -> str:
     return quote(id, safe="")
 
 
@@ -103,7 +104,7 @@ def ack(
     """Acknowledge the running escalation of an incident, or decline it."""
     body = {"answer": Answer.DECLINE if decline else Answer.ACK, "reason": reason}
     post_decision(
-        f"incidents/{_quote_path(resolve_incident(incident, realm))}/acknowledge",
+        f"incidents/{quote_path(resolve_incident(incident, realm))}/acknowledge",
         realm,
         body,
         key=key,
@@ -121,7 +122,7 @@ def escalate(
 ) -> None:
     """Call the next step of an escalation now."""
     post_decision(
-        f"incidents/{_quote_path(resolve_incident(incident, realm))}/escalate",
+        f"incidents/{quote_path(resolve_incident(incident, realm))}/escalate",
         realm,
         {"reason": reason},
         key=key,
@@ -140,7 +141,7 @@ def reapply(
     """Apply the current steps and delays to the running escalation of an incident."""
     body = {"reason": reason}
     post_decision(
-        f"incidents/{_quote_path(resolve_incident(incident, realm))}/reapply-policy",
+        f"incidents/{quote_path(resolve_incident(incident, realm))}/reapply-policy",
         realm,
         body,
         key=key,
@@ -161,7 +162,7 @@ def resolve(
     """Close an incident."""
     body = {"reason": reason, "force": force}
     post_decision(
-        f"incidents/{_quote_path(resolve_incident(incident, realm))}/resolve",
+        f"incidents/{quote_path(resolve_incident(incident, realm))}/resolve",
         realm,
         body,
         key=key,
@@ -298,7 +299,7 @@ def resend(
     for id in found:
         try:
             post_decision(
-                f"notifications/{_quote_path(id)}/replay",
+                f"notifications/{quote_path(id)}/replay",
                 realm,
                 {"reason": reason},
                 key=None,
@@ -314,12 +315,6 @@ def resend(
         raise typer.Exit(1)
 
 
-plan = typer.Typer(
-    help="Decide on a plan.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 card = typer.Typer(
     help="Start, finish or skip an action card.",
     no_args_is_help=True,
@@ -328,83 +323,20 @@ card = typer.Typer(
 )
 
 
-@plan.command("activate")
-def activate(
-    plan: str,
-    realm: Realm = None,
-    incident: OfIncident = None,
-    level: Annotated[int | None, typer.Option(min=0, max=4)] = None,
-    reason: Reason = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Activate a proposed plan."""
-    body = {"incident": resolve_incident(incident, realm), "level": level, "reason": reason}
-    post_decision(
-        f"plans/{_quote_path(plan)}/activate",
-        realm,
-        body,
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done=f"{plan} activé",
-    )
-
-
-@plan.command("refuse")
-def refuse(
-    plan: str,
-    realm: Realm = None,
-    reason: Reason = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Refuse a proposed plan."""
-    post_decision(
-        f"plans/{_quote_path(plan)}/refuse",
-        realm,
-        {"reason": reason},
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done=f"{plan} refusé",
-    )
-
-
-@plan.command("stand-down")
-def stand_down(
-    plan: str,
-    realm: Realm = None,
-    reason: Reason = None,
-    force: Force = False,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Stand a plan down."""
-    body = {"reason": reason, "force": force}
-    post_decision(
-        f"plans/{_quote_path(plan)}/stand-down",
-        realm,
-        body,
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done=f"{plan} levé",
-    )
-
-
 @card.command("start")
 def start_card(
-    plan: str, card: str, realm: Realm = None, key: Key = None, as_json: AsJson = False
+    plan: str,
+    card: str,
+    site: OfSite = None,
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Start a card."""
+    """Start a card; for a site that a person chooses, open it there."""
     post_decision(
-        f"plans/{_quote_path(plan)}/cards/{_quote_path(card)}/start",
+        f"plans/{quote_path(plan)}/cards/{quote_path(card)}/start",
         realm,
-        {},
+        {"site": site},
         key=key,
         as_json=as_json,
         done="Fiche commencée",
@@ -415,16 +347,17 @@ def start_card(
 def done_card(
     plan: str,
     card: str,
+    site: OfSite = None,
     realm: Realm = None,
     reason: Reason = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Complete a card."""
+    """Complete a card; `vigie plan complete` also takes its evidence."""
     post_decision(
-        f"plans/{_quote_path(plan)}/cards/{_quote_path(card)}/done",
+        f"plans/{quote_path(plan)}/cards/{quote_path(card)}/done",
         realm,
-        {"reason": reason},
+        {"site": site, "reason": reason},
         key=key,
         as_json=as_json,
         done="Fiche faite",
@@ -436,12 +369,18 @@ def skip_card(
     plan: str,
     card: str,
     reason: Annotated[str, typer.Option(help="Reason")],
+    site: OfSite = None,
     realm: Realm = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Skip a card that does not apply."""
-    path = f"plans/{_quote_path(plan)}/cards/{_quote_path(card)}/not-applicable"
+    path = f"plans/{quote_path(plan)}/cards/{quote_path(card)}/not-applicable"
     post_decision(
-        path, realm, {"reason": reason}, key=key, as_json=as_json, done="Fiche sans objet"
+        path,
+        realm,
+        {"site": site, "reason": reason},
+        key=key,
+        as_json=as_json,
+        done="Fiche sans objet",
     )

@@ -6,13 +6,14 @@ The decision is the first of the attention queue (D77) that asks for the reader'
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from schemas.words import CardState
 from services.console.attention.resources import AttentionState, DemandLine
 from services.console.i18n import N_, Translator
-from services.console.resources import Incident, Task
+from services.console.resources import Incident, SiteCard, Task
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.identity.permissions import Role
@@ -178,24 +179,52 @@ def _describe_demand(
 
 
 def build_site_step(
-    tasks: Iterable[Task], sites: Iterable[str], now: datetime, _: Translator
+    tasks: Iterable[Task],
+    sites: Iterable[str],
+    now: datetime,
+    _: Translator,
+    cards: Iterable[SiteCard] = (),
 ) -> NextStep | None:
-    """Return the next task at the sites of a manager; None: nothing is asked."""
+    """Return the next task or action card at the sites of a manager; None: nothing is asked."""
     own = set(sites)
-    mine = sorted(
-        (t for t in tasks if t.site in own and t.state == "open"),
-        key=lambda t: (t.due_at is None, t.due_at or t.opened_at, t.id),
-    )
+    mine = [
+        *(_build_task_step(t, now, _) for t in tasks if t.site in own and t.state == "open"),
+        *(
+            _build_card_step(card, _)
+            for card in cards
+            if card.site in own and card.state in (CardState.TO_DO, CardState.DOING)
+        ),
+    ]
     if not mine:
         return None
-    first = mine[0]
-    late = first.due_at is not None and first.due_at <= now
-    return NextStep(
-        title=first.title,
-        due_at=first.due_at,
+    mine.sort(key=lambda pair: pair[0])
+    return replace(mine[0][1], more=len(mine) - 1)
+
+
+def _build_task_step(
+    task: Task, now: datetime, _: Translator
+) -> tuple[tuple[bool, datetime, str], NextStep]:
+    late = task.due_at is not None and task.due_at <= now
+    step = NextStep(
+        title=task.title,
+        due_at=task.due_at,
         late=late,
         consequence=_("Sans réponse, la cellule vous rappelle."),
-        path=f"/sites/{first.site}",
-        urgent=first.kind == "headcount",
-        more=len(mine) - 1,
+        path=f"/sites/{task.site}",
+        urgent=task.kind == "headcount",
+        more=0,
     )
+    return (task.due_at is None, task.due_at or task.opened_at, task.id), step
+
+
+def _build_card_step(card: SiteCard, _: Translator) -> tuple[tuple[bool, datetime, str], NextStep]:
+    step = NextStep(
+        title=card.task,
+        due_at=card.due_at,
+        late=card.overdue,
+        consequence=_("Sans réponse, la cellule compte cette fiche comme non faite."),
+        path=f"/mes-sites#fiche-{card.card}-{card.site}",
+        urgent=False,
+        more=0,
+    )
+    return (False, card.due_at, card.id), step

@@ -25,9 +25,9 @@ from schemas.commands import (
     TickBox,
 )
 from schemas.continuity import CardProof
-from schemas.ranks import may_work_card
 from schemas.wire.tokens import is_token
 from schemas.words import ActivityState, CardState, Level, PlanState
+from services.console.continuity.card_rights import ROLES_FOR_ALL_CARDS, may_work_card_of
 from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
 from services.console.http.context import (
     Cursor,
@@ -57,14 +57,11 @@ from services.console.resources import (
     Trigger,
 )
 from services.runtime.http.problems import ProblemError, build_fault
-from services.runtime.identity.permissions import Permission, Role
-from services.runtime.identity.principals import Principal
+from services.runtime.identity.permissions import Permission
 from services.runtime.identity.role_names import build_forbidden
 
 router = APIRouter(prefix="/api/v1", tags=["continuity"])
 PlanDecider = Annotated[DecisionContext, Depends(require_decision(Permission.PLAN_DECIDE))]
-ROLES_FOR_ALL_CARDS: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.CELL})
-"""Roles that may work on the cards of every role."""
 CardWorker = Annotated[DecisionContext, Depends(require_decision(Permission.CARD_WORK))]
 
 
@@ -402,18 +399,10 @@ async def _check_card_scope(author: DecisionContext, body: CardRequest, id: str,
         await check_sites(within, [body.site], "site")
     elif card.pole is not None:
         await check_pole(within, card.pole, "card")
-    if author.principal.role not in ROLES_FOR_ALL_CARDS and not _is_own_card(
-        author.principal, card.role
-    ):
+    if not may_work_card_of(author.principal, card.role):
         names = (await within.model.reference(within.realm)).names
         title = names.roles.get(card.role, card.role)
         raise build_forbidden(author.principal.role, {"fr": title, "en": title})
-
-
-def _is_own_card(principal: Principal, role: str) -> bool:
-    return any(
-        may_work_card(acting, role) for acting in (principal.role.value, principal.acting_role)
-    )
 
 
 @router.post(

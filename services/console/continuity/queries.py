@@ -223,12 +223,13 @@ class ContinuityQueries(QueryBase):
         async with translate_store_errors():
             rows = await found.picture.rows(c.SiteCardRow)
             plans = await found.picture.rows(c.PlanRow)
+        places = frozenset(sites)
         kept = [
             found.shape.site_card(plans.get(one.plan), one)
             for one in rows.values()
             if (plan is None or one.plan == plan)
             and (card is None or one.card == card)
-            and (not sites or one.site in sites)
+            and (not places or one.site in places)
             and (not state or one.state in state)
             and _is_present(one, plans.get(one.plan))
         ]

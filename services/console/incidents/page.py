@@ -481,6 +481,8 @@ class CardLine:
     at: datetime | None
     measure: str
     """Effect to measure, as text; empty for most. Rule D61."""
+    per_site: bool = False
+    """Each site has its own; the page of the plan shows their progress. Rule D84."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -518,8 +520,10 @@ def list_plan_cards(
                 c.state.value,
                 c.at,
                 _describe_effect(c.effect, _),
+                c.scope is not None,
             )
             for c in sorted(plan.cards, key=lambda c: (c.due_at is None, c.due_at or now))
+            if c.due_at is not None  # cards of the return open later
         ]
         found.append(PlanCards(plan.id, plan.title, plan.trigger_since, cards))
     return found

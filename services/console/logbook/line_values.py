@@ -669,6 +669,7 @@ def _make_site_card_line(fact: FactRecord) -> Fields | None:
         "kind": "action",
         "change": change,
         "site": r.get("site"),
+        "text_id": _text_id(r.get("reason")),
         "values": _drop_missing(
             {
                 "plan": r["plan"],

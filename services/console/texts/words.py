@@ -167,7 +167,6 @@ SECTION = {
     "resources": N_("moyens et stocks"),
     "staffing": N_("effectifs et métiers"),
     "statements": N_("modèles de communiqués"),
-    "measures": N_("mesures et sources"),
     **dict.fromkeys(map(str, PLAN_CONTENT_SECTIONS), N_("contenu des plans")),
 }
 """Sections of the reference data."""

@@ -6,12 +6,15 @@ Accounts and rights, the own account, the own sites, search, and an exercise wit
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from fastapi import Request
 
+from schemas import reference as ref
 from schemas.callouts import HeadcountAnswer
+from schemas.plans import PlanContent
 from schemas.reassignment import ACTIVE_LINE_STATES
 from schemas.words import TaskState
 from services.console.accounts import accounts_page as people
@@ -20,6 +23,8 @@ from services.console.actions import page as actions_page
 from services.console.actions import rights as actions_rights
 from services.console.attention.next_step import build_site_step
 from services.console.communication import page as communication
+from services.console.continuity import site_card_page
+from services.console.continuity.card_rights import may_work_card_of
 from services.console.exercises import page as player
 from services.console.exercises.texts import announcements
 from services.console.http.decisions import get_author
@@ -27,17 +32,27 @@ from services.console.incidents import page as incidents_page
 from services.console.logbook.line_list import build_entries
 from services.console.messages import page as calls
 from services.console.messages.headcount_answers import list_people_by_answer
+from services.console.resources import Plan, SiteCard
 from services.console.sites import my_sites_page
 from services.console.texts import words as w
 from services.console.web import search as web_search
 from services.console.web import times
 from services.console.web.access import PageMoved, require_reader
 from services.console.web.document_screens import DocumentScreens
-from services.console.web.screen_context import LINE_LIMIT, list_site_choices
+from services.console.web.screen_context import LINE_LIMIT, ScreenData, list_site_choices
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import read_session
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.role_names import PERSONAL_ACCOUNT, build_forbidden
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCards:
+    """Cards of some sites, with the plans and contents behind them."""
+
+    items: list[SiteCard]
+    plans: dict[str, Plan]
+    contents: dict[str, PlanContent]
 
 
 class PersonalScreens(DocumentScreens):
@@ -60,6 +75,15 @@ class PersonalScreens(DocumentScreens):
         found = my_sites_page.list_my_sites(
             x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items, moved.items, x._
         )
+        cards = await self._load_site_cards(x, [m.site.id for m in found])
+        mine = site_card_page.group_my_cards(
+            cards.items,
+            cards.plans,
+            cards.contents,
+            x.reference,
+            lambda role: may_work_card_of(x.shell.reader.principal, role),
+        )
+        found.sort(key=lambda m: not (m.site.id in mine and mine[m.site.id].overdue))
         told = await self._queries.reports_of_sites(
             realm, [m.site.id for m in found[: my_sites_page.SITES_SHOWN]], lang=lang
         )
@@ -74,7 +98,8 @@ class PersonalScreens(DocumentScreens):
         return {
             **self._around(request, x),
             "receipts": receipts,
-            "next_step": build_site_step(tasks.items, shown, x.shell.now, x._),
+            "next_step": build_site_step(tasks.items, shown, x.shell.now, x._, cards.items),
+            "cards": mine,
             "instructions": instructions,
             "actions": actions_page.map_open_by_site(
                 await self._list_action_lines(x, own_sites=shown) if shown else []
@@ -87,6 +112,18 @@ class PersonalScreens(DocumentScreens):
             "touched": my_sites_page.count_abnormal_sites(found),
             "quick": my_sites_page.QUICK_TROUBLES,
         }
+
+    async def _load_site_cards(self, x: ScreenData, sites: list[str]) -> OwnCards:
+        """Return the cards of these sites, with their plans and contents; none without sites."""
+        if not sites:
+            return OwnCards([], {}, {})
+        realm, lang = x.shell.realm.name, x.shell.lang
+        found, plans = await asyncio.gather(
+            self._queries.site_cards(realm, sites=sites, lang=lang),
+            self._queries.plans(realm, lang=lang),
+        )
+        contents = ref.collect_plan_contents(x.reference.sections) if found.items else {}
+        return OwnCards(found.items, {p.id: p for p in plans.items}, contents)
 
     async def actions(self, request: Request) -> dict[str, Any]:
         """Build `actions.html`: actions and tasks, and the form to ask. Rule D87."""

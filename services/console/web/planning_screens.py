@@ -17,6 +17,13 @@ from schemas.reassignment import ACTIVE_LINE_STATES, LineState, ProposalState
 from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, PlanState, SiteStatus
 from services.console.continuity import strategies
 from services.console.continuity.arbitrations import list_arbitrations
+from services.console.continuity.card_rights import list_open_poles, may_work_card_of
+from services.console.continuity.plan_page import (
+    SITE_CARDS_SHOWN,
+    PlanPage,
+    any_opens,
+    list_site_card_lines,
+)
 from services.console.hazards.page import PLAN_SITES, build_hazard_views
 from services.console.http.decisions import get_author
 from services.console.i18n import Translator, get_translator
@@ -110,6 +117,70 @@ class PlanningScreens(CrisisScreens):
             "other_places": list_site_choices(s for s in x.sites if not _can_host(s)),
             "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)),
             "who": lambda token: w.name_person(token, x.names, x._),
+        }
+
+    async def plan(self, request: Request, id: str) -> dict[str, Any]:
+        """Build `plan.html`: content, progress and effects of one plan. Rules D83 and D84.
+
+        `?fiche=` names the card of which the sites are listed. Raises NotFound.
+        """
+        x = await self._load(request, "plans")
+        realm, lang = x.shell.realm.name, x.shell.lang
+        found, conflicts, triggers = await asyncio.gather(
+            self._queries.plan_detail(realm, id, lang=lang),
+            self._queries.conflicts(realm, lang=lang),
+            self._queries.triggers(realm, lang=lang),
+        )
+        principal = x.shell.reader.principal
+        within = list_open_poles(principal, x.reference)
+        view = PlanPage(
+            found,
+            x.reference,
+            x.shell.now,
+            lambda role, pole: (
+                x.shell.reader.may(Permission.CARD_WORK)
+                and may_work_card_of(principal, role)
+                and (within is None or pole is None or pole in within)
+            ),
+            x._,
+        ).build()
+        asked = request.query_params.get("fiche")
+        chosen = next((c for g in view.groups for c in g.cards if c.id == asked and c.where), None)
+        listed = (
+            await self._queries.site_cards(realm, plan=id, card=chosen.id, lang=lang)
+            if chosen is not None
+            else None
+        )
+        lines = list_site_card_lines(listed.items if listed else (), x.names, x._)
+        return {
+            **self._around(request, x),
+            "plan": found,
+            "view": view,
+            "line": next(
+                iter(incidents_page.list_plans([found], x.shell.now, x.names, lang, x._, triggers)),
+                None,
+            ),
+            "conflicts": incidents_page.map_conflicts(conflicts).get(id, ()),
+            "decides": w.name_role(found.decides, found.pole, x.names, x._),
+            "activable": found.state in (PlanState.VALID, PlanState.PROPOSED)
+            or found.state in incidents_page.ACTIVABLE,
+            "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)),
+            "chosen": chosen,
+            "site_cards": lines[:SITE_CARDS_SHOWN],
+            "site_cards_more": max(0, len(lines) - SITE_CARDS_SHOWN),
+            "places": list_site_choices(x.sites) if any_opens(view) else [],
+            "foreseen": lambda _plan, _incident: (
+                " ; ".join(
+                    part
+                    for part in (
+                        view.activation.cards,
+                        view.activation.sites,
+                        view.activation.messages,
+                    )
+                    if part
+                )
+                + "."
+            ),
         }
 
     async def report(self, request: Request) -> dict[str, Any]:

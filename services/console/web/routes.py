@@ -166,6 +166,7 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
     show("/sites/{id}", "site.html", PlanningScreens.site)
     show("/signalements/{id}", "signal.html", PlanningScreens.signal)
     show("/plans", "plans.html", PlanningScreens.plans)
+    show("/plans/{id}", "plan.html", PlanningScreens.plan)
     show("/reaffectation", "reassignment.html", PlanningScreens.reassignment)
     show("/prevoyance", "contingency.html", PlanningScreens.contingency)
     show("/releve", "handover.html", PlanningScreens.handover)

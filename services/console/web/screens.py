@@ -353,6 +353,7 @@ class CrisisScreens(ScreenBase):
             "not_there": missing
             and x._("Aucune activité ne porte l’identifiant « {id} ».", id=missing),
             "decides": w.name_role(STRATEGY_ROLE, None, x.names, x._),
+            "plan_of": {plan.pole: plan.id for plan in x.reference.plans.values() if plan.pole},
             "states": activities_page.GRAVEST_FIRST,
             "shown": activities_page.build_selected_activity(
                 asked, pdma_h, alarms, now, x.names, x._

@@ -45,8 +45,8 @@ def start_card(draft: ContinuityDecision, command: cmd.StartCard) -> DecisionAns
 
 
 def complete_card(draft: ContinuityDecision, command: cmd.CompleteCard) -> DecisionAnswer:
-    """Complete a card, with its evidence if there is any."""
-    return _change_card(draft, command, CardState.DONE, proof=command.proof)
+    """Complete a card, with its evidence if there is any; the reason is evidence in words."""
+    return _change_card(draft, command, CardState.DONE, command.reason, proof=command.proof)
 
 
 def skip_card(draft: ContinuityDecision, command: cmd.SkipCard) -> DecisionAnswer:

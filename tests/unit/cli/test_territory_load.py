@@ -131,15 +131,15 @@ def test_an_unusable_rule_is_reported_before_the_publication(
     """It would be refused as an input: a realm without rules, seen in the dead letters only."""
     folder = Path(shutil.copytree(FOLDER, tmp_path / "92"))
     assert _checked(folder).exit_code == 0
-    plans = folder / "plans.yaml"
-    plans.write_text(
-        plans.read_text(encoding="utf-8").replace("metric: river_level", "metric: riverlevel", 1),
+    levels = folder / "escalade.yaml"
+    levels.write_text(
+        levels.read_text(encoding="utf-8").replace("metric: open_incidents", "metric: mistyped", 1),
         encoding="utf-8",
     )
     said = _checked(folder)
     assert (
         said.exit_code,
-        "alerts cannot use these rules: KeyError 'riverlevel'" in said.output,
+        "alerts cannot use these rules: KeyError 'mistyped'" in said.output,
     ) == (1, True)
 
 

@@ -65,9 +65,9 @@ async def test_a_postponed_plan_shows_the_time_of_its_return() -> None:
 async def test_cards_of_another_day_are_due_and_done_at_an_hour() -> None:
     """A flood lasts for weeks: « due ven. 12/02 » says no hour."""
     cards = (
-        {"id": "F1", "role": "cellule_logistique", "due_at": NOW + DAY},
+        {"id": "ELE-F01", "role": "cellule_logistique", "due_at": NOW + DAY},
         {
-            "id": "F2",
+            "id": "ELE-F02",
             "role": "cellule_logistique",
             "due_at": NOW - DAY,
             "state": "done",

@@ -69,8 +69,7 @@ def worked_crisis() -> MemoryPlayer:
         played.system.feed("continuity", played.realm, command, id=id, at=now)  # type: ignore[arg-type]
 
     say("c-1", ActivatePlan(plan="PT-ELEC", **author))
-    cards = played.system.services["continuity"].state(played.realm).plans["PT-ELEC"].cards
-    say("c-2", CompleteCard(plan="PT-ELEC", card=cards[-1].id, **author))
+    say("c-2", CompleteCard(plan="PT-ELEC", card="ELE-F01", **author))
     alarms = [
         f.message()
         for f in played.system.facts(played.realm, ["continuity"])
@@ -196,14 +195,14 @@ def test_the_environment_section_lists_actions_and_measured_effects() -> None:
         ),
         ("énergie délestée", "200,5 kWh", "2"),
     ]
-    shedding, meals = sorted(
+    shedding, later = sorted(
         (line.text for line in section("environment").lines),
-        key=lambda text: "Délestage" not in text,
+        key=lambda text: "Lire l’autonomie" not in text,
     )
-    assert shedding.startswith("PT-ELEC, Délestage")
+    assert shedding.startswith("PT-ELEC, Lire l’autonomie")
     assert "\u00a0: faite jeu" in shedding
     assert "effet non mesuré" not in shedding
-    assert meals == "PT-ELEC, Repas froids si service < 2 h\u00a0: à faire."
+    assert later == "PT-ELEC, Délester dans l’ordre\u00a0: à faire."
     (incident,) = retex().incidents
     alone = asyncio.run(
         Remembered(worked_crisis(), Texts()).draft_retex(worked_crisis().realm, incident=incident)
@@ -253,7 +252,8 @@ def test_an_unmeasured_gesture_is_marked() -> None:
     )
     assert unmeasured is not None
     assert any(
-        "Délestage" in line.text and line.text.endswith(", effet non mesuré (énergie délestée).")
+        "Lire l’autonomie" in line.text
+        and line.text.endswith(", effet non mesuré (énergie délestée).")
         for line in unmeasured.lines
     )
 
@@ -442,12 +442,15 @@ def test_the_delay_of_a_decision_ends_with_the_decision_not_with_the_stand_down(
 def test_cards_are_late_until_the_stand_down_and_those_of_a_refused_plan_never(
     ended: Document,
 ) -> None:
-    """Cards due 5, 30, 120 … min after an activation that lasted an hour."""
+    """Delays count from the trigger: one plan's was the activation, the other's was hours before."""
     section = ended.sheet("fr").section("plans")
     assert section is not None
-    late = [line.text.replace("\u00a0", " ").rsplit(": ", 1)[1] for line in section.lines]
-    assert late == ["en retard de 55 min.", "en retard de 30 min."]
-    assert (ended.figures["cards"], ended.figures["cards:late"]) == (5, 2)
+    lines = [line.text.replace("\u00a0", " ") for line in section.lines]
+    fire = [line.rsplit(": ", 1)[1] for line in lines if line.startswith("PT-INCENDIE-SITE")]
+    assert fire == ["en retard de 55 min.", "en retard de 30 min."]
+    assert "en retard de 4 h 57." in lines[0], "until the stand-down, a day ago"
+    assert not [line for line in lines if line.startswith("PT-ELEC")]
+    assert (ended.figures["cards"], ended.figures["cards:late"]) == (20, 10)
     assert cells_of(ended, "plans")["Coupure électrique"] == ("Refusé", "–", "–", "–")
 
 

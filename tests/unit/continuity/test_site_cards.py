@@ -57,7 +57,7 @@ def _refusal(answer: CommandApplied | CommandRefused) -> tuple[int, str]:
 
 
 def test_one_principal_closes_one_of_98_cards() -> None:
-    """The first of 98 principals who ticked the card closed it for all."""
+    """Count one completion for its site alone; it once closed the card of all 98."""
     world = _schools()
     rows = _site_cards(world)
     assert len(rows) == 98
@@ -191,7 +191,7 @@ def test_cards_of_the_return_come_with_the_recovery_and_site_cards_end_with_the_
 
 @cache
 def _crowded() -> tuple[ref.SectionData, ...]:
-    """The shipped territory with one more card for all 253 sites in each of the 20 plans."""
+    """Build the shipped territory with one more card for all 253 sites in each of the 20 plans."""
 
     def crowd(plan: ref.Plan) -> ref.Plan:
         card = Card(

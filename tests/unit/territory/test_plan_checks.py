@@ -11,7 +11,7 @@ import pytest
 from schemas.plans import Card, CardOrigin, CardPhase, Evidence, find_card_faults
 from schemas.predicates import KNOWN_METRICS
 from schemas.reference import MAX_SECTION_BYTES, collect_plan_contents
-from services.alerts.levels.metrics import METRICS
+from services.alerts.levels.metrics import list_metrics
 from services.territory import TerritoryInvalid, load_territory
 from tests.shipped import FOLDER, territory
 
@@ -35,7 +35,7 @@ DEFECTS = [
     ("- {activite: SOL-02, raison:", "- {activite: SOL-99, raison:", "'SOL-99' is not declared"),
     ("{metric: sites_out, kinds: [pole", "{metric: sites_oot, kinds: [pole", "no such metric"),
     ("kind: site_central, op", "kind: site_centrale, op", "no site of kind 'site_centrale'"),
-    ("heure: 06:00", "heure: 6 h", "'6 h' is not a local time"),
+    ("heure: '06:00'", "heure: 6 h", "'6 h' is not a local time"),
     ("Comptez les enfants présents,", "Appelez le 01 23 45 67 89,", "a telephone number belongs"),
 ]
 
@@ -118,4 +118,4 @@ def test_a_card_reads_its_scope_origin_and_evidence() -> None:
 
 
 def test_known_metrics_are_those_of_the_deciders() -> None:
-    assert METRICS == KNOWN_METRICS
+    assert list_metrics() == KNOWN_METRICS

@@ -74,7 +74,7 @@ def _count_figures(x: RetexFacts) -> dict[str, int]:
         "reports:late": sum(is_late(r) for r in x.reports),
         "alarms": len(x.alarms),
         "alarms:arbitrated": sum(a.arbitrated_at is not None for a in x.alarms),
-        "cards": sum(len(p.cards) for p in plans),
+        "cards": sum(c.due_at is not None for p in plans for c in p.cards),
         "cards:late": sum(len(list_late_cards(p, x.at)) for p in plans),
         "messages": len(x.notifications),
         "messages:answered": sum(n.acknowledged_at is not None for n in x.notifications),

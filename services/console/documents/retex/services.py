@@ -41,14 +41,14 @@ def write_plans_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     rows, late, in_effect = [], [], list_activated_plans(x)
     for p in list_used_plans(x):
         is_active = p in in_effect
-        states = Counter(c.state for c in p.cards)
+        states = Counter(c.state for c in p.cards if c.due_at is not None)
         behind = list_late_cards(p, x.at) if is_active else []
         rows.append(
             TableRow(
                 cells=(
                     p.title,
                     _(w.PLAN_STATE[p.state]),
-                    f"{states[CardState.DONE]} / {len(p.cards)}" if is_active else "–",
+                    f"{states[CardState.DONE]} / {states.total()}" if is_active else "–",
                     str(states[CardState.NOT_APPLICABLE]) if is_active else "–",
                     str(len(behind)) if is_active else "–",
                 ),

@@ -1,0 +1,221 @@
+"""`vigie plan`: show a plan, list and complete cards of sites, decide. Rules D49, D83, D84."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from schemas.words import CardState
+from services.cli.client import call_api
+from services.cli.crisis.decide import Expected, Force, Key, Reason, post_decision, quote_path
+from services.cli.crisis.read import (
+    AsJson,
+    AsOf,
+    Limit,
+    OfIncident,
+    Realm,
+    build_query,
+    fetch_list,
+    format_local_time,
+    parse_time,
+    resolve_incident,
+    show_list,
+)
+from services.cli.output import print_rows
+from services.console.i18n import get_translator
+from services.console.texts import words as w
+
+_ = get_translator("fr")
+
+plan = typer.Typer(
+    help="Show a plan and its cards, decide on it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Plan = Annotated[str, typer.Argument(help="Id of the plan, from `vigie plans`")]
+
+
+@plan.command("show")
+def show_plan(id: Plan, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Show a plan: its content, the progress of its cards, the effects of its activation."""
+    found = call_api("GET", f"/api/v1/plans/{quote_path(id)}{build_query(realm, as_of)}")
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    content, effects = found["content"] or {}, found["activation"]
+    typer.secho(
+        f"{found['title']} ({w.translate_code(w.PLAN_STATE, found['state'], _)})", bold=True
+    )
+    if content.get("purpose"):
+        typer.echo(content["purpose"])
+    if found["state"] not in ("active", "partly_active", "recovering"):
+        typer.echo(
+            f"À l’activation : {effects['cards']} fiches du plan, "
+            f"{len(effects['sites'])} sites avec des fiches à eux, "
+            f"{effects['messages']} messages aux responsables de site"
+        )
+    steps = {card["id"]: card["steps"] for card in content.get("cards", ())}
+    print_rows(
+        "Fiches",
+        ("Identifiant", "Fiche", "Rôle", "Avant", "État", "Étapes"),
+        [
+            (
+                card["id"],
+                card["task"],
+                w.translate_code(w.ROLE, card["role"], _),
+                format_local_time(card["due_at"]),
+                _describe_state(card),
+                str(len(steps.get(card["id"], ()))),
+            )
+            for card in found["cards"]
+        ],
+    )
+
+
+def _describe_state(card: dict[str, Any]) -> str:
+    progress = card["progress"]
+    if progress is None:
+        return w.translate_code(w.CARD_STATE, card["state"], _) + (
+            ", en retard" if card["overdue"] else ""
+        )
+    closed = progress["done"] + progress["not_applicable"]
+    late = f", {progress['overdue']} en retard" if progress["overdue"] else ""
+    return f"{closed} sur {progress['total']}{late}"
+
+
+@plan.command("cards")
+def list_cards(
+    id: Annotated[str | None, typer.Argument(help="Id of the plan; default: all plans")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="May be repeated")] = None,
+    card: Annotated[str | None, typer.Option(help="Id of the card")] = None,
+    state: Annotated[list[CardState] | None, typer.Option(help="May be repeated")] = None,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    limit: Limit = 200,
+    as_json: AsJson = False,
+) -> None:
+    """List the cards of sites: one per site and card of an active plan."""
+    found = fetch_list(
+        "/api/v1/site-cards",
+        realm,
+        as_of,
+        limit,
+        plan=id,
+        site=site or None,
+        card=card,
+        state=[one.value for one in state] if state else None,
+    )
+    show_list(
+        found,
+        as_json,
+        "Fiches par site",
+        (
+            ("Avant", lambda c: format_local_time(c["due_at"])),
+            ("Site", lambda c: c["name"] or c["role"]),
+            ("Fiche", lambda c: c["task"]),
+            (
+                "État",
+                lambda c: (
+                    w.translate_code(w.CARD_STATE, c["state"], _)
+                    + (", en retard" if c["overdue"] else "")
+                ),
+            ),
+            ("Identifiants", lambda c: " ".join((c["plan"], c["card"], c["site"] or ""))),
+        ),
+    )
+
+
+@plan.command("complete")
+def complete_card(
+    id: Plan,
+    card: Annotated[str, typer.Argument(help="Id of the card, from `vigie plan show`")],
+    site: Annotated[str | None, typer.Option(help="Site, for a card with one per site")] = None,
+    number: Annotated[float | None, typer.Option(help="Evidence: a number")] = None,
+    at: Annotated[str | None, typer.Option(help="Evidence: a time, ISO 8601")] = None,
+    realm: Realm = None,
+    reason: Reason = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Complete a card, of one site if every site has its own; --reason is evidence in words."""
+    proof = {"number": number, "at": parse_time(at) if at else None}
+    given = {name: value for name, value in proof.items() if value is not None}
+    post_decision(
+        f"plans/{quote_path(id)}/cards/{quote_path(card)}:complete",
+        realm,
+        {"site": site, "reason": reason, "proof": given or None},
+        key=key,
+        as_json=as_json,
+        done="Fiche faite",
+    )
+
+
+@plan.command("activate")
+def activate(
+    plan: str,
+    realm: Realm = None,
+    incident: OfIncident = None,
+    level: Annotated[int | None, typer.Option(min=0, max=4)] = None,
+    reason: Reason = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Activate a proposed plan."""
+    body = {"incident": resolve_incident(incident, realm), "level": level, "reason": reason}
+    post_decision(
+        f"plans/{quote_path(plan)}/activate",
+        realm,
+        body,
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done=f"{plan} activé",
+    )
+
+
+@plan.command("refuse")
+def refuse(
+    plan: str,
+    realm: Realm = None,
+    reason: Reason = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse a proposed plan."""
+    post_decision(
+        f"plans/{quote_path(plan)}/refuse",
+        realm,
+        {"reason": reason},
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done=f"{plan} refusé",
+    )
+
+
+@plan.command("stand-down")
+def stand_down(
+    plan: str,
+    realm: Realm = None,
+    reason: Reason = None,
+    force: Force = False,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stand a plan down."""
+    body = {"reason": reason, "force": force}
+    post_decision(
+        f"plans/{quote_path(plan)}/stand-down",
+        realm,
+        body,
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done=f"{plan} levé",
+    )

@@ -1,0 +1,85 @@
+"""The action cards of one's own sites on `/mes-sites`. Rule D84."""
+
+from __future__ import annotations
+
+import re
+
+from schemas import commands as cmd
+from tests.unit.console.held import browsing
+from tests.unit.console.test_every_screen import REALM, words
+from tests.unit.console.test_one_plan import COLLEGES, EDUCATION, MANAGER, activate, hold_plans
+
+SITE, OTHER = "clg-0920592U", "clg-0921244C"
+
+
+async def show(held: object, role: str = f"site_manager@{SITE}", lang: str = "fr") -> str:
+    browser, _ = browsing(held)
+    return (await browser.get(f"/mes-sites?realm={REALM}", role=role, lang=lang)).text
+
+
+async def test_a_principal_sees_the_card_of_the_own_site_with_its_steps_and_buttons() -> None:
+    page = await show(hold_plans(activate(EDUCATION), "10:00"))
+    text = words(page)
+    assert "1 fiche à faire" in text
+    assert "Dire si le collège peut ouvrir à faire avant 10:41" in text
+    assert "Vérifiez loge, sanitaires, alarme" in text
+    assert "Faite quand : " in text
+    assert page.count(f'action="/api/v1/plans/{EDUCATION}/cards/{COLLEGES}:complete"') == 1
+    assert f'name="site" value="{SITE}"' in page
+    assert 'name="proof.number"' in page
+    assert OTHER not in page
+    assert "Et maintenant ?" in text
+    assert "Rien ne vous est demandé" not in text
+
+
+async def test_a_completed_card_says_so_and_nothing_is_left_to_do() -> None:
+    world = activate(EDUCATION)
+    world.say(cmd.CompleteCard(plan=EDUCATION, card=COLLEGES, site=SITE, **MANAGER), "09:55")
+    held = hold_plans(world, "10:00")
+    text = words(await show(held))
+    assert "0 fiche à faire" in text
+    assert "Dire si le collège peut ouvrir : faite 09:55" in text
+    assert ":complete" not in await show(held)
+    assert "1 fiche à faire" in words(await show(held, role=f"site_manager@{OTHER}"))
+
+
+async def test_a_card_in_progress_is_not_started_twice_and_a_late_one_says_so() -> None:
+    world = activate(EDUCATION)
+    world.say(cmd.StartCard(plan=EDUCATION, card=COLLEGES, site=SITE, **MANAGER), "09:55")
+    held = hold_plans(world, "10:50")
+    page = await show(held)
+    assert ":start" not in page
+    assert "1 en retard" in words(page)
+    assert "en retard, à faire avant 10:41 , en cours" in words(page)
+    assert "1 card to do" in words(await show(held, lang="en"))
+
+
+async def test_cards_stand_in_due_order_and_waiting_ones_name_what_they_wait_for() -> None:
+    held = hold_plans(activate("PCA-solidarites"), "10:00")
+    cards = held.rows["site_cards"].values()
+    site = next(
+        one.site
+        for one in cards
+        if one.state == "to_do" and sum(o.site == one.site for o in cards) > 1
+    )
+    own = sorted((o for o in cards if o.site == site), key=lambda o: (o.due_at, o.id))
+    page = await show(held, role=f"site_manager@{site}")
+    order = re.findall(r'id="fiche-([A-Z]+-F[0-9]+)-', page)
+    assert order == [o.card for o in own if o.state == "to_do"]
+    waiting = [o for o in own if o.state == "waiting"]
+    assert words(page).count("Attend : ") == len(waiting)
+
+
+async def test_the_cell_does_not_get_a_list_of_all_sites() -> None:
+    page = await show(hold_plans(activate(EDUCATION), "10:00"), role="cell")
+    assert ":complete" not in page
+
+
+async def test_the_evidence_in_words_goes_with_the_completion() -> None:
+    world = activate(EDUCATION)
+    world.say(
+        cmd.CompleteCard(plan=EDUCATION, card=COLLEGES, site=SITE, reason="text:t-1", **MANAGER),
+        "09:55",
+    )
+    row = world.state.site_cards[EDUCATION][f"{EDUCATION}/{COLLEGES}/{SITE}"]
+    assert row.reason == "text:t-1"

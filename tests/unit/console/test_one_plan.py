@@ -1,0 +1,163 @@
+"""Test the page of one plan: content, progress of cards, effects of an activation."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from schemas import commands as cmd
+from schemas.runtime import CommandApplied
+from schemas.words import SiteStatus
+from services.console.continuity.plan_page import describe_minutes
+from services.console.i18n import get_translator
+from tests.unit.console.held import Held, browsing, reference
+from tests.unit.console.test_every_screen import REALM, realm, words
+from tests.unit.continuity.world import World, at
+
+EDUCATION, COLLEGES = "PCA-education", "EDU-F03"
+MANAGER = {"author": "p-2", "role": "responsable_site"}
+
+
+def hold_plans(world: World, when: str) -> Held:
+    """Hold the plans and cards of a decider's world, as the read model has them."""
+    held = realm()
+    held.clock = at(f"2027-02-11 {when}")
+    for row in world.state.plans.values():
+        held.put("plans", row.model_dump())
+    for rows in world.state.site_cards.values():
+        for one in rows.values():
+            held.put("site_cards", one.model_dump())
+    return held
+
+
+def activate(plan: str) -> World:
+    world = World()
+    world.trigger(plan, 0, "09:41")
+    role = reference().plans[plan].decides
+    answer = world.say(cmd.ActivatePlan(plan=plan, author="p-1", role=role), "09:50")
+    assert isinstance(answer, CommandApplied), answer
+    world.until("09:50")
+    return world
+
+
+async def show(held: Held, path: str, role: str = "coordinator", lang: str = "fr") -> str:
+    browser, _ = browsing(held)
+    joint = "&" if "?" in path else "?"
+    answer = await browser.get(f"{path}{joint}realm={REALM}", role=role, lang=lang)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+@pytest.mark.parametrize("plan", [EDUCATION, "PCA-solidarites", "PT-CRUE", "PT-CANICULE"])
+async def test_the_foreseen_effects_are_those_of_the_decider(plan: str) -> None:
+    """The page said « n fiches, pour ces rôles »: an activation opens exactly the foreseen cards."""
+    browser, _ = browsing(realm())
+    found = (await browser.get(f"/api/v1/plans/{plan}?realm={REALM}", role="coordinator")).json()
+    world = activate(plan)
+    opened = list((world.state.site_cards.get(plan) or {}).values())
+    assert found["activation"]["sites"] == sorted({one.site for one in opened if one.site})
+    scoped = {card.id for card in reference().plans[plan].cards if card.scope is not None}
+    assert found["activation"]["cards"] == sum(
+        card.id not in scoped for card in world.plan(plan).cards
+    )
+
+
+async def test_before_an_activation_the_page_says_its_cards_roles_sites_and_messages() -> None:
+    text = words(await show(realm(), f"/plans/{EDUCATION}"))
+    assert "Si vous activez ce plan maintenant" in text
+    assert "10 fiches du plan s’ouvrent : " in text
+    assert "98 sites reçoivent leurs fiches : " in text
+    assert "98 responsables de site reçoivent un message" in text
+    assert "s’ouvriront au retour à la normale" in text
+
+
+async def test_an_active_plan_shows_one_of_98_and_names_the_sites_behind_a_card() -> None:
+    world = activate(EDUCATION)
+    rows = [one for one in world.state.site_cards[EDUCATION].values() if one.card == COLLEGES]
+    world.say(
+        cmd.CompleteCard(plan=EDUCATION, card=COLLEGES, site=rows[0].site, **MANAGER), "09:55"
+    )
+    held = hold_plans(world, "10:45")
+    text = words(await show(held, f"/plans/{EDUCATION}"))
+    assert "1 sur 98" in text
+    assert "97 en retard" in text
+    assert "Attend : Dire si le collège peut ouvrir" in text
+    assert "Si vous activez" not in text
+    listed = words(await show(held, f"/plans/{EDUCATION}?fiche={COLLEGES}"))
+    assert listed.count("en retard, due 10:41") == 97
+    assert re.search(r"faite 09:55", listed)
+
+
+async def test_the_content_stands_in_sections_in_words() -> None:
+    text = words(await show(realm(), f"/plans/{EDUCATION}"))
+    for title in (
+        "Déclenchement",
+        "Levée",
+        "Réflexe, la première heure",
+        "Mode minimal : ce qui continue",
+        "Ordre de reprise",
+        "Suppléances",
+        "Partenaires à appeler",
+        "Systèmes",
+        "Documents",
+        "Revue du plan",
+    ):
+        assert title in text
+    assert "Dir. Éducation, à défaut Suppl. dir. Éducation, 15 min après le déclenchement" in text
+    assert "Faite quand : " in text
+    assert not re.search(
+        r"\b(directeur_pole|responsable_site|sites_out|education_nationale)\b", text
+    )
+
+
+@pytest.mark.parametrize("plan", sorted(reference().plans))
+async def test_every_plan_has_its_page_in_both_languages_without_codes(plan: str) -> None:
+    french = words(await show(realm(), f"/plans/{plan}"))
+    english = words(await show(realm(), f"/plans/{plan}", lang="en"))
+    assert "If you activate this plan now" in english
+    for text in (french, english):
+        assert re.findall(r"\b[a-z]+_[a-z_]+\b", text.replace(plan, "")) == []
+
+
+async def test_forms_stand_only_where_the_reader_may_use_them() -> None:
+    held = hold_plans(activate(EDUCATION), "10:00")
+    cell = await show(held, f"/plans/{EDUCATION}", role="cell")
+    assert f'action="/api/v1/plans/{EDUCATION}/cards/EDU-F01:complete"' in cell
+    assert f'action="/api/v1/plans/{EDUCATION}/cards/{COLLEGES}:complete"' not in cell
+    watching = await show(held, f"/plans/{EDUCATION}", role="observer")
+    assert "/api/v1/plans/" not in watching
+    other = await show(held, f"/plans/{EDUCATION}", role="director@pole:culture")
+    assert ":complete" not in other
+
+
+async def test_a_plan_that_does_not_exist_is_not_found() -> None:
+    browser, _ = browsing(realm())
+    answer = await browser.get(f"/plans/PCA-rien?realm={REALM}")
+    assert answer.status_code == 404
+
+
+async def test_lists_of_plans_and_poles_lead_to_the_page() -> None:
+    held = hold_plans(activate(EDUCATION), "10:00")
+    plans = await show(held, "/plans")
+    assert f"/plans/{EDUCATION}?" in plans
+    assert "/plans/PT-CRUE?" in plans
+    assert f"/plans/{EDUCATION}?" in await show(held, "/activites")
+
+
+def test_delays_are_written_as_people_say_them() -> None:
+    _ = get_translator("fr")
+    assert [describe_minutes(n, _) for n in (0, 45, 120, 150, 1440, 4320)] == [
+        "0 min",
+        "45 min",
+        "2 h",
+        "2 h 30",
+        "24 h",
+        "3 jours",
+    ]
+
+
+def test_a_status_selects_as_in_the_decider() -> None:
+    """Cards for evacuated sites open at none while all are normal."""
+    cards = [c for plan in reference().plans.values() for c in plan.cards if c.scope is not None]
+    assert any(SiteStatus.EVACUATED in c.scope.statuses for c in cards if c.scope is not None)
