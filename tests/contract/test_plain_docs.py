@@ -13,6 +13,7 @@ DOCS = REPOSITORY / "docs"
 PATHS = ("Operate", "Integrate", "Develop", "Understand")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(r"`((?:schemas|services|tests|territories|scenarios)/[\w./-]+)`")
+RULE = re.compile(r"\*\*(D\d+) [A-Z][^*]*\*\*")
 GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
 
 
@@ -45,7 +46,7 @@ def test_every_page_is_listed_in_the_index() -> None:
     pages = [
         page
         for page in DOCS.rglob("*.md")
-        if page.parent.name not in ("adr", "guide") and page != DOCS / "README.md"
+        if page.parent.name not in ("adr", "guide", "rules") and page != DOCS / "README.md"
     ]
     assert [str(page.relative_to(DOCS)) for page in pages if page.resolve() not in listed] == []
 
@@ -88,6 +89,27 @@ def test_every_decision_has_a_row_in_the_index() -> None:
     assert missing == [], "add a row to docs/adr/README.md"
 
 
+def test_every_chapter_of_the_rules_is_in_their_index() -> None:
+    listed = LINK.findall((DOCS / "reference" / "rules.md").read_text(encoding="utf-8"))
+    chapters = sorted(page.name for page in (DOCS / "reference" / "rules").glob("*.md"))
+    assert sorted(f"rules/{name}" for name in chapters) == sorted(listed)
+
+
+def test_every_rule_is_in_the_index_of_its_chapter() -> None:
+    """Readers find a rule by its title."""
+    folder = DOCS / "reference" / "rules"
+    index = (DOCS / "reference" / "rules.md").read_text(encoding="utf-8")
+    rows = re.split(r"^\* ", index, flags=re.MULTILINE)[1:]
+    missing = [
+        (rule, chapter)
+        for row in rows
+        for chapter in LINK.findall(row)
+        for rule in RULE.findall((folder.parent / chapter).read_text(encoding="utf-8"))
+        if not re.search(rf"\b{rule}\b", row)
+    ]
+    assert missing == [], "add number and title to docs/reference/rules.md"
+
+
 def test_every_guarantee_names_its_tests() -> None:
     page = (DOCS / "explanation" / "guarantees.md").read_text(encoding="utf-8")
     promised = page.partition("## Vigie does not promise")[0]
@@ -98,7 +120,7 @@ def test_every_guarantee_names_its_tests() -> None:
 
 OTHERS = {"api.md", "errors.md", "configuration.md", "fault-matrix.md"}
 """Generated pages: their words come from the code."""
-DENSE = {"rules.md", "reassignment-model.md"}
+DENSE = {"reassignment-model.md"}
 """Pages of definitions, which are written line by line."""
 RIDDLE = re.compile(
     r"(?:^|(?<=[.!?] ))(?:What|Who|Whoever|Of|As|Until|None)\b(?! (?:of|course)\b)[^|]{0,60}"
@@ -110,7 +132,7 @@ PLAIN = [
         REPOSITORY / "CONTRIBUTING.md",
         *sorted(DOCS.rglob("*.md")),
     )
-    if page.name not in OTHERS | DENSE and page.parent.name != "guide"
+    if page.name not in OTHERS | DENSE and page.parent.name not in ("guide", "rules")
 ]
 
 
