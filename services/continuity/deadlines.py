@@ -1,14 +1,142 @@
-"""Deadlines of one realm, earliest first."""
+"""Deadlines of continuity: their keys, and the queue of one realm."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Final, Self, get_args
 
 from schemas.base import Instant
+from services.runtime.decider.deadlines import DeadlineKey, DeadlineKeys
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityDue(DeadlineKey):
+    """The next change of an activity's clocks and alarms that time alone makes."""
+
+    head: ClassVar[str] = "activity"
+    activity: str
+
+
+@dataclass(frozen=True, slots=True)
+class RereadDue(DeadlineKey):
+    """A new reference version changed the percentages or open hours of an activity."""
+
+    head: ClassVar[str] = "reread"
+    activity: str
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyDue(DeadlineKey):
+    """An announced value of a dependency comes into force."""
+
+    head: ClassVar[str] = "dependency"
+    dependency: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDue(DeadlineKey):
+    """The next step of a plan."""
+
+    head: ClassVar[str] = "plan"
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class SitrepDue(DeadlineKey):
+    """The next situation report. Its text in logs ends with `due`."""
+
+    head: ClassVar[str] = "sitrep"
+    what: str = "due"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCardsDue(DeadlineKey):
+    """The site cards of a plan are opened, a step at a time."""
+
+    head: ClassVar[str] = "cards"
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardRemindersDue(DeadlineKey):
+    """The owners of site cards are told of them. Its text in logs ends with the separator."""
+
+    head: ClassVar[str] = "remind"
+    all: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewDue(DeadlineKey):
+    """The situation of the reassignments is reviewed. Its text in logs ends with the separator."""
+
+    head: ClassVar[str] = "reassign"
+    all: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDue(DeadlineKey):
+    """A part of an order to a site that agents leave."""
+
+    head: ClassVar[str] = "order"
+    decision: str
+    site: str
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecallDue(DeadlineKey):
+    """A part of a recall of agents that left a site."""
+
+    head: ClassVar[str] = "back"
+    decision: str
+    site: str
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedLinesDue(DeadlineKey):
+    """Lines at sites that a new reference version dropped end, a step at a time."""
+
+    head: ClassVar[str] = "dropped"
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class UncountedDue(DeadlineKey):
+    """An evacuated site without a count is taken as planned. Its text ends with the separator."""
+
+    head: ClassVar[str] = "uncounted"
+    all: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDue(DeadlineKey):
+    """The next limit of a resource request."""
+
+    head: ClassVar[str] = "resource"
+    request: str
+
+
+ContinuityDeadline = (
+    ActivityDue
+    | RereadDue
+    | DependencyDue
+    | PlanDue
+    | SitrepDue
+    | SiteCardsDue
+    | CardRemindersDue
+    | ReviewDue
+    | OrderDue
+    | RecallDue
+    | DroppedLinesDue
+    | UncountedDue
+    | RequestDue
+)
+"""Everything that may be due in continuity."""
+KEYS: Final = DeadlineKeys[ContinuityDeadline](*get_args(ContinuityDeadline))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ metric depends on a level or on a proposal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, assert_never
 
 from schemas.alerts import (
     CauseRow,
@@ -29,7 +29,6 @@ from schemas.reference import ReferencePublished
 from schemas.words import Certainty, SiteStatus
 from services.continuity.activities.assessment import (
     ActivityChange,
-    activity_deadline_key,
     list_activities_of_site,
     settle_activity,
 )
@@ -37,7 +36,25 @@ from services.continuity.activities.impact_analysis import MEALS_ACTIVITY, STRIK
 from services.continuity.activities.metrics import recheck_all_metrics, record_changed_metrics
 from services.continuity.commands.activities import end_strategies_of_lost_sites
 from services.continuity.commands.plans import HANDLERS, handle_command
+from services.continuity.deadlines import (
+    KEYS,
+    ActivityDue,
+    CardRemindersDue,
+    ContinuityDeadline,
+    DependencyDue,
+    DroppedLinesDue,
+    OrderDue,
+    PlanDue,
+    RecallDue,
+    RequestDue,
+    RereadDue,
+    ReviewDue,
+    SiteCardsDue,
+    SitrepDue,
+    UncountedDue,
+)
 from services.continuity.decision import ContinuityDecision
+from services.continuity.evolve import evolve
 from services.continuity.plans import plans, site_cards, sitreps
 from services.continuity.reassignment import orders
 from services.continuity.reassignment.site_conditions import FLOOD_KIND, TRANSIT_FLAG
@@ -47,7 +64,6 @@ from services.continuity.state import (
     RECORDED_SECTIONS,
     ContinuityMemory,
     ContinuityState,
-    evolve,
 )
 from services.runtime.decider.codec import StateCodec
 from services.runtime.decider.protocol import Deadline, Firing, Input
@@ -94,14 +110,14 @@ class ContinuityDecider:
                 plans.on_trigger(draft, row)
             case LevelChanged(row=row):
                 if row.id == TERRITORY_ID and row.level != state.level:
-                    draft.record(LevelHeard(level=row.level))
+                    draft.emit(LevelHeard(level=row.level))
                     plans.return_refused_plans(draft)
                     sitreps.schedule_sitrep(draft)
             case ReferencePublished() as published:
                 _on_reference(draft, published)
             case ContingencyComputed(row=row):
                 if row.reference == state.reference:
-                    draft.record(
+                    draft.emit(
                         ContingencyChanged(row=row.model_copy(update={"computed_at": draft.now}))
                     )
             case ProposalComputed() as part:
@@ -115,10 +131,9 @@ class ContinuityDecider:
     def fire(self, state: ContinuityState, firing: Firing) -> Sequence[Fact]:
         """Fire one due deadline; after a stall, one step catches up to now."""
         draft = ContinuityDecision(state, firing.now, firing.derive)
-        key = firing.deadline.key
+        key = KEYS.parse(firing.deadline.key)
         draft.arm(key, None)
-        kind, _, id = key.partition(":")
-        _DEADLINE_HANDLERS[kind](draft, id)
+        _apply_deadline(draft, key)
         return draft.finish()
 
     def evolve(
@@ -194,7 +209,7 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
         before is None and heard.status is SiteStatus.NORMAL and not heard.causes
     ):
         return
-    draft.record(heard)
+    draft.emit(heard)
     if draft.state.bia is None:
         return
     change, touched = (
@@ -238,7 +253,7 @@ def _settle_activities(
     for activity, change in touched:
         plain += draft.bia.needs[activity].local is None
         if plain > SETTLED_PER_INPUT and draft.bia.needs[activity].local is None:
-            draft.arm(activity_deadline_key(activity), draft.now)
+            draft.arm(ActivityDue(activity), draft.now)
         else:
             settle_activity(draft, activity, change)
     record_changed_metrics(draft)
@@ -258,11 +273,11 @@ def _on_flag(draft: ContinuityDecision, row: FlagRow) -> None:
     )
     if heard == draft.state.dependencies.get(row.id):
         return
-    draft.record(heard)
+    draft.emit(heard)
     if draft.state.bia is None:
         return
     later = row.effective_from is not None and row.effective_from > draft.now
-    draft.arm(f"dependency:{row.id}", row.effective_from if later else None)
+    draft.arm(DependencyDue(row.id), row.effective_from if later else None)
     _settle_dependents(draft, row.id, row.since)
     if row.id == STRIKE_FLAG and heard.value is True and heard.speaks_of is not None:
         plans.reschedule_strike_cards(draft)
@@ -308,7 +323,7 @@ def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
     )
     if heard == before:
         return
-    draft.record(heard)
+    draft.emit(heard)
     if draft.state.bia is None:
         return
     plans.return_refused_plans(draft)
@@ -342,7 +357,7 @@ def _on_reference(draft: ContinuityDecision, published: ReferencePublished) -> N
     """
     before = draft.state.bia
     if published.data.section in RECORDED_SECTIONS or published.last:
-        draft.record(published)
+        draft.emit(published)
     if not published.last:
         return
     end_strategies_of_lost_sites(draft)
@@ -368,12 +383,12 @@ def _on_reference(draft: ContinuityDecision, published: ReferencePublished) -> N
         if spent >= FACTS_PER_STEP or (
             was is not None and (was.marks, was.hours) != (need.marks, need.hours)
         ):
-            draft.arm(f"reread:{activity}", draft.now)  # in the next steps, at the same time
+            draft.arm(RereadDue(activity), draft.now)  # in the next steps, at the same time
     for heard in (
         draft.state.dependencies.values()
     ):  # those that came before the first reference data wait for their time too
         if heard.effective_from is not None and heard.effective_from > draft.now:
-            draft.arm(f"dependency:{heard.id}", heard.effective_from)
+            draft.arm(DependencyDue(heard.id), heard.effective_from)
     plans.update_plans(draft, before.plans if before is not None else {})
     sitreps.schedule_sitrep(draft)
     recheck_all_metrics(draft)
@@ -408,23 +423,33 @@ def _on_plan_due(draft: ContinuityDecision, plan: str) -> None:
         plans.on_plan_due(draft, plan)
 
 
-def _on_sitrep_due(draft: ContinuityDecision, _: str) -> None:
-    sitreps.demand_sitrep(draft)
-
-
-_DEADLINE_HANDLERS: Final[dict[str, Callable[[ContinuityDecision, str], None]]] = {
-    "activity": _on_activity_due,
-    "reread": _on_reread_due,
-    "dependency": _on_dependency_due,
-    "plan": _on_plan_due,
-    "sitrep": _on_sitrep_due,
-    "cards": plans.on_opening_due,
-    "remind": lambda draft, _: site_cards.remind_owners(draft),
-    "reassign": lambda draft, _: orders.on_review_due(draft),
-    "order": orders.on_order_due,
-    "back": orders.on_recall_due,
-    "dropped": orders.on_dropped_lines_due,
-    requests.DEADLINE_KIND: requests.on_request_due,
-    "uncounted": lambda draft, _: orders.schedule_review(draft),
-}
-"""Kind of deadline → its handler. A kind is the part of the key before the colon."""
+def _apply_deadline(draft: ContinuityDecision, key: ContinuityDeadline) -> None:
+    match key:
+        case ActivityDue(activity):
+            _on_activity_due(draft, activity)
+        case RereadDue(activity):
+            _on_reread_due(draft, activity)
+        case DependencyDue(dependency):
+            _on_dependency_due(draft, dependency)
+        case PlanDue(plan):
+            _on_plan_due(draft, plan)
+        case SitrepDue():
+            sitreps.demand_sitrep(draft)
+        case SiteCardsDue(plan):
+            plans.on_opening_due(draft, plan)
+        case CardRemindersDue():
+            site_cards.remind_owners(draft)
+        case ReviewDue():
+            orders.on_review_due(draft)
+        case OrderDue(decision, site, part):
+            orders.on_order_due(draft, decision, site, part)
+        case RecallDue(decision, site, part):
+            orders.on_recall_due(draft, decision, site, part)
+        case DroppedLinesDue(step):
+            orders.on_dropped_lines_due(draft, step)
+        case UncountedDue():
+            orders.schedule_review(draft)
+        case RequestDue(request):
+            requests.on_request_due(draft, request)
+        case _:
+            assert_never(key)

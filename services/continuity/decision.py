@@ -1,4 +1,4 @@
-"""Facts and deadlines of one decision, with the state after each fact."""
+"""A decision of continuity in progress."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from typing import Any, TypeVar
 from schemas.base import Fact, Instant
 from schemas.continuity import AgendaChanged
 from services.continuity.activities.impact_analysis import ImpactAnalysis
-from services.continuity.state import ContinuityState, evolve
+from services.continuity.deadlines import ContinuityDeadline
+from services.continuity.evolve import evolve
+from services.continuity.state import ContinuityState
+from services.runtime.decider.decision import Decision
 from services.runtime.decider.protocol import EvolvedFacts
 
 T = TypeVar("T")
 
 
-class ContinuityDecision:
-    """Facts of one decision so far, and the state after them; steps see the steps before."""
+class ContinuityDecision(Decision[ContinuityState]):
+    """A decision of continuity, with its deadlines and the metrics that it moved."""
 
-    __slots__ = ("_due", "_shared", "derive", "facts", "moved", "now", "state", "states")
+    __slots__ = ("_due", "_shared", "derive", "moved")
 
     def __init__(
         self, state: ContinuityState, now: Instant, derive: Callable[[str, int], str]
     ) -> None:
-        self.state, self.now, self.derive = state, now, derive
-        self.facts: list[Fact] = []
-        self.states: list[ContinuityState] = []
-        """State after each fact."""
+        super().__init__(state, now)
+        self.derive = derive
         self.moved: dict[str, set[str]] = {}
         """Metric → activities through which it may have moved since it was last recorded."""
         self._due: dict[str, Instant | None] = {}
@@ -49,25 +50,21 @@ class ContinuityDecision:
             raise ValueError("no reference data yet")
         return self.state.bia
 
-    def record(self, *facts: Fact) -> None:
-        """Add facts, in order."""
-        for fact in facts:
-            self.facts.append(fact)
-            self.state = evolve(self.state, fact, self.now)
-            self.states.append(self.state)
+    def evolve(self, fact: Fact) -> ContinuityState:
+        return evolve(self.state, fact, self.now)
 
-    def arm(self, key: str, due: Instant | None) -> None:
+    def arm(self, key: ContinuityDeadline, due: Instant | None) -> None:
         """Set or (None) remove a deadline. The last call for a key counts."""
-        self._due[key] = due
+        self._due[str(key)] = due
 
-    def get_deadline(self, key: str) -> Instant | None:
+    def get_deadline(self, key: ContinuityDeadline) -> Instant | None:
         """Return the deadline of a key as it will be after this decision."""
-        return self._due[key] if key in self._due else self.state.due.get(key)
+        text = str(key)
+        return self._due[text] if text in self._due else self.state.due.get(text)
 
     def withdraw(self, facts: int, state: ContinuityState) -> None:
         """Discard the facts after the first `facts`, restore `state`, and discard all deadlines."""
-        del self.facts[facts:], self.states[facts:]
-        self.state = state
+        super().withdraw(facts, state)
         self.moved.clear()
         self._due.clear()
 
@@ -77,5 +74,5 @@ class ContinuityDecision:
             key: due for key, due in sorted(self._due.items()) if self.state.due.get(key) != due
         }
         if changes:
-            self.record(AgendaChanged(due=changes))
-        return EvolvedFacts(self.facts, self.states)
+            self.emit(AgendaChanged(due=changes))
+        return super().finish()

@@ -15,7 +15,8 @@ import pytest
 from schemas.alerts import CauseRow, SiteRow, SiteStatusChanged
 from schemas.words import Certainty, EventType, SiteStatus
 from services.continuity.decider import ContinuityDecider
-from services.continuity.state import ContinuityState, evolve
+from services.continuity.evolve import evolve
+from services.continuity.state import ContinuityState
 from services.runtime.decider.protocol import Input
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World

@@ -77,7 +77,7 @@ def _raise_alarm(draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm) -
         back_at=row.expected_end,
         strategy=None if local else row.next_strategy,
     )
-    draft.record(AlarmRaised(row=made), asked)
+    draft.emit(AlarmRaised(row=made), asked)
 
 
 def _choose_demand(alarm: DueAlarm) -> Literal["arbitration", "next_strategy"] | None:
@@ -95,7 +95,7 @@ def demand_forecast_attention(draft: ContinuityDecision, row: ActivityRow) -> No
     """
     roles = draft.bia.recipients(ClockBase.DMIA, _NEXT_STRATEGY_PCT, row.criticality)
     if roles:
-        draft.record(
+        draft.emit(
             AttentionRequested(
                 code="forecast",
                 roles=roles,

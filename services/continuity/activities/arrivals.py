@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from schemas.reassignment import LineState, ReassignmentRow
 from services.continuity.activities.capacity import CapacityAssessment
 from services.continuity.activities.impact_analysis import ActivityNeed
+from services.continuity.deadlines import ActivityDue
 from services.continuity.decision import ContinuityDecision
 
 
@@ -24,7 +25,7 @@ def schedule_settlement(draft: ContinuityDecision, rows: Iterable[ReassignmentRo
     """Set a deadline, due now, for each activity that these agents worked or work for."""
     for activity in sorted({row.worked_activity for row in rows}):
         if activity in draft.bia.needs:
-            draft.arm(f"activity:{activity}", draft.now)
+            draft.arm(ActivityDue(activity), draft.now)
 
 
 def select_arrived_lines(rows: Iterable[ReassignmentRow]) -> list[ReassignmentRow]:

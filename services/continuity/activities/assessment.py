@@ -31,15 +31,11 @@ from services.continuity.activities.impact_analysis import FULL_SHARE, ActivityN
 from services.continuity.activities.local_clocks import find_next_local_change, update_local_clocks
 from services.continuity.activities.metrics import note_changed_metrics
 from services.continuity.activities.reasons import build_paths, find_start, list_reasons
+from services.continuity.deadlines import ActivityDue
 from services.continuity.decision import ContinuityDecision
 from services.continuity.state import ContinuityState
 
 _DISRUPTED_STATES: Final = frozenset((ActivityState.INTERRUPTED, ActivityState.RESTORED))
-
-
-def activity_deadline_key(activity: str) -> str:
-    """Return the deadline key of an activity's clocks."""
-    return f"activity:{activity}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +124,9 @@ def settle_activity(
         why=list_reasons(need, found, strategies, said, since),
     )
     if row != before:
-        draft.record(ActivityChanged(row=row))
+        draft.emit(ActivityChanged(row=row))
         note_changed_metrics(draft, before, row)
-    draft.record(*local.facts())
+    draft.emit(*local.facts())
     if due or local.due:
         head = through[0] if through else ()
         mine = (
@@ -140,7 +136,7 @@ def settle_activity(
         raise_alarms(draft, row, [*mine, *local.due])
     if row.forecast_breach_at is not None and (before is None or before.forecast_breach_at is None):
         demand_forecast_attention(draft, row)
-    draft.arm(activity_deadline_key(activity), _compute_next_due(draft.state, need, row, out, now))
+    draft.arm(ActivityDue(activity), _compute_next_due(draft.state, need, row, out, now))
 
 
 def _is_clock_running(before: ActivityRow | None) -> bool:

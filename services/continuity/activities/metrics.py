@@ -77,7 +77,7 @@ def record_changed_metrics(draft: ContinuityDecision) -> None:
             if worst is not None
             else ()
         )
-        draft.record(MetricChanged(key=metric.key, value=value, at=draft.now, reports=reports))
+        draft.emit(MetricChanged(key=metric.key, value=value, at=draft.now, reports=reports))
     draft.moved.clear()
 
 

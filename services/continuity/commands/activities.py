@@ -33,12 +33,8 @@ from services.continuity.activities.metrics import record_changed_metrics
 from services.continuity.activities.reasons import find_start
 from services.continuity.decision import ContinuityDecision
 from services.continuity.reassignment.orders import schedule_review
-from services.continuity.refusal import (
-    DecisionAnswer,
-    DecisionRefused,
-    require_reason,
-    require_role,
-)
+from services.continuity.refusal import DecisionAnswer, require_reason, require_role
+from services.runtime.decider.refusal import RefusedCommand
 
 LOST_SITE_AUTHOR: Final = "system:fallback"
 """Author of the end of a strategy that lost its fallback site."""
@@ -48,7 +44,7 @@ _OUT_STATUSES: Final = frozenset((SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteS
 def _find_need(draft: ContinuityDecision, activity: str) -> ActivityNeed:
     need = draft.bia.needs.get(activity)
     if need is None:
-        raise DecisionRefused(404, "activity_not_found", activity=activity)
+        raise RefusedCommand(404, "activity_not_found", activity=activity)
     return need
 
 
@@ -65,19 +61,17 @@ def activate_strategy(draft: ContinuityDecision, command: cmd.ActivateStrategy) 
         (s for s in listed if s.split(":")[0] == command.strategy), None
     )
     if name is None:
-        raise DecisionRefused(
-            404, "strategy_not_found", activity=need.id, strategy=command.strategy
-        )
+        raise RefusedCommand(404, "strategy_not_found", activity=need.id, strategy=command.strategy)
     active = list_active_strategies(draft.state, need.id)
     spent = find_tried_strategies(
         draft.state, need.id, find_start(assess_capacity(draft.state, need, draft.now), draft.now)
     )
     if any(s.strategy == name for s in active):
-        raise DecisionRefused(409, "already", activity=need.id, strategy=name)
+        raise RefusedCommand(409, "already", activity=need.id, strategy=name)
     skipped = next((s for s in listed[: listed.index(name)] if s not in spent), None)
     if skipped is not None:
         if not command.force:
-            raise DecisionRefused(
+            raise RefusedCommand(
                 409, "strategy_order", activity=need.id, strategy=name, first=skipped
             )
         require_reason(command)
@@ -96,7 +90,7 @@ def activate_strategy(draft: ContinuityDecision, command: cmd.ActivateStrategy) 
         started_by=command.author,
         reason=command.reason,
     )
-    draft.record(StrategyChanged(row=row))
+    draft.emit(StrategyChanged(row=row))
     schedule_review(draft)  # the desks that it holds are taken now
     return _settle_and_answer(draft, need, {"strategy": row.id, "name": name})
 
@@ -109,30 +103,30 @@ def _check_fallback(draft: ContinuityDecision, site: str, desks: int | None) -> 
     """
     place, state = draft.bia.sites.get(site), draft.state
     if place is None:
-        raise DecisionRefused(404, "site_not_found", site=site)
+        raise RefusedCommand(404, "site_not_found", site=site)
     heard = state.sites.get(site)
     if heard is not None and (heard.status in _OUT_STATUSES or heard.status is SiteStatus.UNKNOWN):
-        raise DecisionRefused(409, "fallback_out", site=site, site_status=heard.status.value)
+        raise RefusedCommand(409, "fallback_out", site=site, site_status=heard.status.value)
     if place.flood_exposure != "non" and any(
         i.open and i.kind == "flood" for i in state.incidents.values()
     ):
-        raise DecisionRefused(409, "fallback_exposed", site=site, exposure=place.flood_exposure)
+        raise RefusedCommand(409, "fallback_exposed", site=site, exposure=place.flood_exposure)
     taken = sum(
         s.desks or 0 for s in state.strategies.values() if s.state == "active" and s.site == site
     )
     taken += sum(row.count for row in state.moved.values() if row.place == site != row.site)
     if taken + (desks or 0) > place.places:
-        raise DecisionRefused(409, "fallback_full", site=site, desks=place.places, taken=taken)
+        raise RefusedCommand(409, "fallback_full", site=site, desks=place.places, taken=taken)
 
 
 def end_strategy(draft: ContinuityDecision, command: cmd.EndStrategy) -> DecisionAnswer:
     """End a strategy; from now on the computed capacity counts again."""
     row = draft.state.strategies.get(command.strategy)
     if row is None:
-        raise DecisionRefused(404, "strategy_not_found", strategy=command.strategy)
+        raise RefusedCommand(404, "strategy_not_found", strategy=command.strategy)
     require_role(command, STRATEGY_ROLE)
     if row.state == "ended":
-        raise DecisionRefused(409, "already", strategy=row.id)
+        raise RefusedCommand(409, "already", strategy=row.id)
     _end_strategy(draft, row, draft.now, command.author)
     schedule_review(draft)
     if (
@@ -143,7 +137,7 @@ def end_strategy(draft: ContinuityDecision, command: cmd.EndStrategy) -> Decisio
 
 
 def _end_strategy(draft: ContinuityDecision, row: StrategyRow, at: Instant, by: str) -> None:
-    draft.record(
+    draft.emit(
         StrategyChanged(
             row=row.model_copy(update={"state": "ended", "ended_at": at, "ended_by": by})
         )
@@ -184,9 +178,9 @@ def declare_activity(draft: ContinuityDecision, command: cmd.DeclareActivity) ->
     require_role(command, STRATEGY_ROLE)
     said = draft.state.declared.get(need.id)
     if (None if said is None else said.state) is command.state:
-        raise DecisionRefused(409, "already", activity=need.id)
+        raise RefusedCommand(409, "already", activity=need.id)
     at = draft.now if command.occurred_at is None else min(command.occurred_at, draft.now)
-    draft.record(
+    draft.emit(
         ActivityDeclared(
             activity=need.id,
             state=command.state,
@@ -243,7 +237,7 @@ def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> 
             base="pdma",
             incident=row.incident,
         )
-        draft.record(AlarmRaised(row=alarm), asked)
+        draft.emit(AlarmRaised(row=alarm), asked)
     return {
         "activity": need.id,
         "age_h": command.age_h,
@@ -256,12 +250,12 @@ def arbitrate_alarm(draft: ContinuityDecision, command: cmd.ArbitrateAlarm) -> D
     """Answer the arbitration that 100 % of an RTO demands; the reason is its text. Rule D44."""
     row = draft.state.alarms.get(command.alarm)
     if row is None:
-        raise DecisionRefused(404, "alarm_not_found", alarm=command.alarm)
+        raise RefusedCommand(404, "alarm_not_found", alarm=command.alarm)
     require_role(command, STRATEGY_ROLE)
     answered = {
         "arbitrated_at": draft.now,
         "arbitrated_by": command.author,
         "reason": require_reason(command),
     }
-    draft.record(AlarmArbitrated(row=row.model_copy(update=answered)))
+    draft.emit(AlarmArbitrated(row=row.model_copy(update=answered)))
     return {"alarm": row.id, "activity": row.activity}

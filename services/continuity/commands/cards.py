@@ -20,8 +20,9 @@ from services.continuity.plans.site_cards import (
     schedule_opening,
     site_card_id,
 )
-from services.continuity.refusal import DecisionAnswer, DecisionRefused, require_reason
+from services.continuity.refusal import DecisionAnswer, require_reason
 from services.continuity.state import NO_SITE_CARDS
+from services.runtime.decider.refusal import RefusedCommand
 
 CardCommand = cmd.StartCard | cmd.CompleteCard | cmd.SkipCard
 _CHANGES = {
@@ -57,14 +58,14 @@ def skip_card(draft: ContinuityDecision, command: cmd.SkipCard) -> DecisionAnswe
 def _find_card(draft: ContinuityDecision, command: CardCommand) -> tuple[PlanRow, CardRow]:
     row = draft.state.plans.get(command.plan)
     if row is None or row.id not in draft.bia.plans:
-        raise DecisionRefused(404, "plan_not_found", plan=command.plan)
+        raise RefusedCommand(404, "plan_not_found", plan=command.plan)
     card = find_card(row, command.card)
     if card is None:
-        raise DecisionRefused(404, "card_not_found", plan=row.id, card=command.card)
+        raise RefusedCommand(404, "card_not_found", plan=row.id, card=command.card)
     if not may_act(command.role):
-        raise DecisionRefused(403, "not_allowed", role=command.role)
+        raise RefusedCommand(403, "not_allowed", role=command.role)
     if row.state not in ACTIVE_PLAN_STATES:
-        raise DecisionRefused(409, "not_active", plan=row.id, state=row.state.value)
+        raise RefusedCommand(409, "not_active", plan=row.id, state=row.state.value)
     return row, card
 
 
@@ -118,7 +119,7 @@ def _change_site_card(
             "proof": proof,
         }
     )
-    draft.record(SiteCardChanged(row=done, change=_CHANGES[state]))
+    draft.emit(SiteCardChanged(row=done, change=_CHANGES[state]))
     review_cards(draft, row, row)
     return _describe_card(draft, row, done)
 
@@ -131,8 +132,8 @@ def _find_site_card(draft: ContinuityDecision, command: CardCommand, row: PlanRo
     if found is not None and found.life == row.life:
         return found
     if command.site is None and command.member is None:
-        raise DecisionRefused(409, "site_required", plan=row.id, card=command.card)
-    raise DecisionRefused(404, "site_card_not_found", plan=row.id, card=command.card, site=owner)
+        raise RefusedCommand(409, "site_required", plan=row.id, card=command.card)
+    raise RefusedCommand(404, "site_card_not_found", plan=row.id, card=command.card, site=owner)
 
 
 def _open_chosen_card(
@@ -140,7 +141,7 @@ def _open_chosen_card(
 ) -> SiteCardRow | None:
     """Open a card at a site that a person chose; None: it is open there.
 
-    Raises DecisionRefused for a site that the selector of the card does not match.
+    Raises RefusedCommand for a site that the selector of the card does not match.
     """
     id = site_card_id(row.id, card.id, site)
     if any(found.id == id for found in list_site_cards(draft.state, row)):
@@ -150,9 +151,9 @@ def _open_chosen_card(
     if reference is None or not _may_be_opened(reference) or place is None:
         return None
     if reference.scope is None or not is_selected(reference.scope, place):
-        raise DecisionRefused(409, "site_not_selected", plan=row.id, card=card.id, site=site)
+        raise RefusedCommand(409, "site_not_selected", plan=row.id, card=card.id, site=site)
     made = build_site_card(draft, plan, row, reference, build_owner(plan, reference, place))
-    draft.record(SiteCardChanged(row=made, change="opened"))
+    draft.emit(SiteCardChanged(row=made, change="opened"))
     count = sum(found.card == card.id for found in list_site_cards(draft.state, row))
     opened = replace_card(row, card.model_copy(update={"sites": count}))
     review_cards(draft, row, opened)
@@ -171,9 +172,9 @@ def _check_move(row: PlanRow, card: CardRow | SiteCardRow, state: CardState) -> 
     name = card.card if isinstance(card, SiteCardRow) else card.id
     if card.state is CardState.WAITING:
         if state is not CardState.NOT_APPLICABLE:
-            raise DecisionRefused(409, "card_waiting", plan=row.id, card=name)
+            raise RefusedCommand(409, "card_waiting", plan=row.id, card=name)
     elif card.state is state or not is_open(card):
-        raise DecisionRefused(409, "already", card=name, state=card.state.value)
+        raise RefusedCommand(409, "already", card=name, state=card.state.value)
 
 
 def _describe_card(

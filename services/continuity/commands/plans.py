@@ -1,6 +1,6 @@
 """Decisions about plans and cards, and the table of all commands of continuity.
 
-Each function records the changes of a decision and returns its answer, or raises `DecisionRefused`.
+Each function records the changes of a decision and returns its answer, or raises `RefusedCommand`.
 A refused command changes nothing. Rules D48 to D50, D52.
 """
 
@@ -13,7 +13,7 @@ from schemas import commands as cmd
 from schemas import reassignment as moves
 from schemas.base import Command
 from schemas.continuity import CrisisTended, PlanRow
-from schemas.runtime import CommandApplied, CommandRefused
+from schemas.runtime import CommandApplied
 from schemas.words import ACTIVE_PLAN_STATES, PlanState
 from services.continuity.commands import reassignments
 from services.continuity.commands.activities import (
@@ -40,20 +40,16 @@ from services.continuity.plans.plans import (
 )
 from services.continuity.plans.site_cards import schedule_opening
 from services.continuity.plans.sitreps import issue_sitrep
-from services.continuity.refusal import (
-    DecisionAnswer,
-    DecisionRefused,
-    require_plan_role,
-    require_reason,
-)
+from services.continuity.refusal import DecisionAnswer, require_plan_role, require_reason
+from services.runtime.decider.refusal import RefusedCommand
 
 
 def _find_plan(draft: ContinuityDecision, id: str, expected: int | None = None) -> PlanRow:
     row = draft.state.plans.get(id)
     if row is None or id not in draft.bia.plans:
-        raise DecisionRefused(404, "plan_not_found", plan=id)
+        raise RefusedCommand(404, "plan_not_found", plan=id)
     if expected is not None and expected != row.version:
-        raise DecisionRefused(412, "version_conflict", expected=expected, version=row.version)
+        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
     return row
 
 
@@ -84,7 +80,7 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Decis
     require_plan_role(command, row.decides)
     begun = row.state in ACTIVE_PLAN_STATES or row.state in DECIDABLE_STATES
     if not begun and plan.shelf is not PlanState.VALID:
-        raise DecisionRefused(409, "plan_not_valid", plan=row.id, state=plan.shelf.value)
+        raise RefusedCommand(409, "plan_not_valid", plan=row.id, state=plan.shelf.value)
     if not begun:  # a new life: nothing of the one before counts
         row = PlanRow(
             id=row.id,
@@ -100,7 +96,7 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Decis
     asked = max(row.level, row.proposed_level or 0)
     level = asked if command.level is None else int(command.level)
     if row.state in ACTIVE_PLAN_STATES and level <= row.level:
-        raise DecisionRefused(409, "already", plan=row.id, level=row.level)
+        raise RefusedCommand(409, "already", plan=row.id, level=row.level)
     since = draft.now if row.trigger_since is None else row.trigger_since
     is_new = row.state not in ACTIVE_PLAN_STATES
     cards = build_cards(draft.state, plan, since, recovering_since=None) if is_new else row.cards
@@ -154,7 +150,7 @@ def refuse_plan(draft: ContinuityDecision, command: cmd.RefusePlan) -> DecisionA
             **build_refusal(draft, row),
         )
     else:
-        raise DecisionRefused(409, "not_proposed", plan=row.id, state=row.state.value)
+        raise RefusedCommand(409, "not_proposed", plan=row.id, state=row.state.value)
     record_plan(draft, refused, "refused")
     return _describe_plan(refused)
 
@@ -168,9 +164,9 @@ def postpone_plan(draft: ContinuityDecision, command: cmd.PostponePlan) -> Decis
     require_plan_role(command, row.decides)
     require_reason(command)
     if row.state not in (PlanState.PROPOSED, PlanState.POSTPONED):
-        raise DecisionRefused(409, "not_proposed", plan=row.id, state=row.state.value)
+        raise RefusedCommand(409, "not_proposed", plan=row.id, state=row.state.value)
     if command.until <= draft.now:
-        raise DecisionRefused(409, "until_past", until=command.until)
+        raise RefusedCommand(409, "until_past", until=command.until)
     postponed = _apply_decision(
         draft, row, command, state=PlanState.POSTPONED, postponed_until=command.until
     )
@@ -189,10 +185,10 @@ def stand_down_plan(draft: ContinuityDecision, command: cmd.StandDownPlan) -> De
     if command.role not in draft.bia.pilots(draft.state.level):
         require_plan_role(command, row.decides)
     if row.state not in ACTIVE_PLAN_STATES:
-        raise DecisionRefused(409, "not_active", plan=row.id, state=row.state.value)
+        raise RefusedCommand(409, "not_active", plan=row.id, state=row.state.value)
     if plan.stand_down is not None and not row.stand_down_proposed:
         if not command.force:
-            raise DecisionRefused(
+            raise RefusedCommand(
                 409,
                 "stand_down_not_held",
                 plan=row.id,
@@ -215,7 +211,7 @@ def close_retex(draft: ContinuityDecision, command: cmd.CloseRetex) -> DecisionA
     row = _find_plan(draft, command.plan, command.expected)
     require_plan_role(command, row.decides)
     if row.state is not PlanState.LIFTED:
-        raise DecisionRefused(409, "not_lifted", plan=row.id, state=row.state.value)
+        raise RefusedCommand(409, "not_lifted", plan=row.id, state=row.state.value)
     record_plan(
         draft,
         _apply_decision(
@@ -231,7 +227,7 @@ def tick_box(draft: ContinuityDecision, command: cmd.TickBox) -> DecisionAnswer:
     row = _find_plan(draft, command.plan)
     require_plan_role(command, row.decides)
     if command.box >= len(row.boxes):
-        raise DecisionRefused(404, "box_not_found", plan=row.id, box=command.box)
+        raise RefusedCommand(404, "box_not_found", plan=row.id, box=command.box)
     by, at = (command.author, draft.now) if command.ticked else (None, None)
     boxes = tuple(
         box.model_copy(update={"by": by, "at": at}) if n == command.box else box
@@ -281,21 +277,17 @@ def handle_command(draft: ContinuityDecision, command: Command, id: str) -> None
     name = type(command).__name__
     try:
         if draft.state.bia is None:
-            raise DecisionRefused(409, "no_reference")
+            raise RefusedCommand(409, "no_reference")
         result = HANDLERS[type(command)](draft, command)
-    except DecisionRefused as no:
+    except RefusedCommand as refused:
         draft.withdraw(facts, state)
-        draft.record(
-            CommandRefused(
-                command_id=id, command=name, status=no.status, code=no.code, values=no.values
-            )
-        )
+        draft.emit(refused.to_fact(id, command))
         return
-    draft.record(CommandApplied(command_id=id, command=name, result=result))
+    draft.emit(CommandApplied(command_id=id, command=name, result=result))
     if not command.author.startswith("system:"):
         about = draft.state.plans.get(getattr(command, "plan", "")) or draft.state.proposals.get(
             getattr(command, "proposal", "")
         )
-        draft.record(
+        draft.emit(
             CrisisTended(by=command.author, incident=about.incident if about is not None else None)
         )

@@ -30,13 +30,9 @@ from services.continuity.reassignment.site_conditions import (
     is_hit,
     is_telework_working,
 )
-from services.continuity.refusal import (
-    DecisionAnswer,
-    DecisionRefused,
-    require_reason,
-    require_role,
-)
+from services.continuity.refusal import DecisionAnswer, require_reason, require_role
 from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
+from services.runtime.decider.refusal import RefusedCommand
 
 _RULE_CODE: Final = re.compile(r"R\d+")
 APPROVER_CHECKS: Final = ("R6", "R7", "R8")
@@ -60,14 +56,14 @@ def compute_reassignments(
         telework=travel.telework if command.telework is None else command.telework,
     )
     if said != travel:
-        draft.record(said)
+        draft.emit(said)
     situation = describe_situation(draft.state, draft.now)
     if not is_hit(situation):
         if confined := [
             condition.site for condition in situation.sites if condition.confinement is not None
         ]:
-            raise DecisionRefused(409, "confined", site=confined[0])
-        raise DecisionRefused(409, "nothing_hit")
+            raise RefusedCommand(409, "confined", site=confined[0])
+        raise RefusedCommand(409, "nothing_hit")
     asked = request_proposal(draft, situation, command.preference, by=command.author)
     return {"proposal": asked.request, "number": asked.number}
 
@@ -117,7 +113,7 @@ def _decide_lines(
     decided = row.model_copy(
         update={"decisions": (*row.decisions, decision), "version": row.version + 1}
     )
-    draft.record(
+    draft.emit(
         m.ProposalChanged(row=decided, change="approved" if verb == "approve" else "declined")
     )
     if verb == "approve":
@@ -152,11 +148,11 @@ def _find_current_proposal(
     """
     row, current = draft.state.proposals.get(command.proposal), find_open_proposal(draft.state)
     if row is None and current is None:
-        raise DecisionRefused(404, "proposal_not_found", proposal=command.proposal)
+        raise RefusedCommand(404, "proposal_not_found", proposal=command.proposal)
     if row is None or row.state is not m.ProposalState.OPEN:
         if current is None:
-            raise DecisionRefused(412, "proposal_over", proposal=command.proposal)
-        raise DecisionRefused(
+            raise RefusedCommand(412, "proposal_over", proposal=command.proposal)
+        raise RefusedCommand(
             412,
             "proposal_superseded",
             proposal=command.proposal,
@@ -166,7 +162,7 @@ def _find_current_proposal(
         )
     if command.expected is not None and command.expected != row.version:
         since = row.decisions[command.expected :]
-        raise DecisionRefused(
+        raise RefusedCommand(
             412,
             "version_conflict",
             expected=command.expected,
@@ -232,7 +228,7 @@ class _SiteRestrictions(NamedTuple):
 
 def _find_obstacle(
     draft: ContinuityDecision, line: m.LineRow, ground: _SiteRestrictions
-) -> DecisionRefused | None:
+) -> RefusedCommand | None:
     """Return the refusal for a line that no longer holds; None: it holds.
 
     * `place_lost`: the place may host nobody, or newer reference data dropped a site.
@@ -248,29 +244,27 @@ def _find_obstacle(
         line.site if line.place == TELEWORK else line.place,
     )
     if (dropped := next((site for site in sites if site not in draft.bia.sites), None)) is not None:
-        return DecisionRefused(412, "place_lost", line=line.id, site=dropped)
+        return RefusedCommand(412, "place_lost", line=line.id, site=dropped)
     if (shut := next((site for site in sites if site in ground.confined), None)) is not None:
-        return DecisionRefused(409, "confined", line=line.id, site=shut)
+        return RefusedCommand(409, "confined", line=line.id, site=shut)
     if line.supply == "displaced" and line.site not in ground.without_seats:
-        return DecisionRefused(412, "site_back", line=line.id, site=line.site)
+        return RefusedCommand(412, "site_back", line=line.id, site=line.site)
     if line.need_site and line.need_site not in ground.hit:
-        return DecisionRefused(412, "site_back", line=line.id, site=line.need_site)
+        return RefusedCommand(412, "site_back", line=line.id, site=line.need_site)
     back = next(
         (c for c in ground.situation.sites if c.site == (line.need_site or line.site)), None
     )
     if is_too_late(ground.situation, back, line):
-        return DecisionRefused(412, "back_soon", line=line.id, site=line.need_site or line.site)
+        return RefusedCommand(412, "back_soon", line=line.id, site=line.need_site or line.site)
     if is_held(line, draft.state.moved.values()):
-        return DecisionRefused(412, "agents_elsewhere", line=line.id, site=line.site)
+        return RefusedCommand(412, "agents_elsewhere", line=line.id, site=line.site)
     if line.place == TELEWORK:
         works = is_telework_working(draft.state, draft.now)
-        return (
-            None if works else DecisionRefused(412, "telework_off", line=line.id, site=line.place)
-        )
+        return None if works else RefusedCommand(412, "telework_off", line=line.id, site=line.place)
     return (
         None
         if _can_host(draft, line, ground)
-        else DecisionRefused(412, "place_lost", line=line.id, site=line.place)
+        else RefusedCommand(412, "place_lost", line=line.id, site=line.place)
     )
 
 
@@ -315,17 +309,17 @@ def _choose_lines(
     else:
         wanted = set(asked)
         if unknown := sorted(wanted - lines.keys()):
-            raise DecisionRefused(404, "line_not_found", line=unknown[0])
+            raise RefusedCommand(404, "line_not_found", line=unknown[0])
         if gone := sorted(wanted.intersection(row.withdrawn)):
-            raise DecisionRefused(409, "confined", line=gone[0], site=lines[gone[0]].site)
+            raise RefusedCommand(409, "confined", line=gone[0], site=lines[gone[0]].site)
         if done := sorted(wanted & decided):
-            raise DecisionRefused(409, "already", line=done[0])
+            raise RefusedCommand(409, "already", line=done[0])
         chosen = [line for id, line in lines.items() if id in wanted]
     for line in chosen if sound else ():
         if (why := _find_obstacle(draft, line, ground)) is not None:
             raise why
     if not chosen:
-        raise DecisionRefused(409, "nothing_to_decide", proposal=row.id)
+        raise RefusedCommand(409, "nothing_to_decide", proposal=row.id)
     return chosen
 
 
@@ -347,19 +341,19 @@ def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) 
     """Move lines to a state; lines that are already there stay. Raise Refused if none moves."""
     ids = tuple(dict.fromkeys((command.line, *command.lines)))
     if (unknown := next((id for id in ids if id not in draft.state.moved), None)) is not None:
-        raise DecisionRefused(404, "line_not_found", line=unknown)
+        raise RefusedCommand(404, "line_not_found", line=unknown)
     if not may_act(command.role):
-        raise DecisionRefused(403, "not_allowed", role=command.role)
+        raise RefusedCommand(403, "not_allowed", role=command.role)
     rows = [row for id in ids if (row := draft.state.moved[id]).state in _PREVIOUS_STATES[state]]
     if not rows:
-        raise DecisionRefused(
+        raise RefusedCommand(
             409, "already", line=command.line, state=draft.state.moved[command.line].state.value
         )
     for row in rows:
         said = row.model_copy(
             update={"state": state, _TIME_FIELDS[state]: draft.now, "by": command.author}
         )
-        draft.record(m.ReassignmentChanged(row=said, change=state.value))
+        draft.emit(m.ReassignmentChanged(row=said, change=state.value))
     schedule_settlement(draft, rows if state is m.LineState.ARRIVED else select_arrived_lines(rows))
     return {
         "line": rows[0].id,

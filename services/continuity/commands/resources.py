@@ -14,7 +14,7 @@ from schemas.crisis import resource_requests as res
 from schemas.ranks import may_act, may_count
 from schemas.reference import Stock
 from services.continuity.decision import ContinuityDecision
-from services.continuity.refusal import DecisionAnswer, DecisionRefused, require_reason
+from services.continuity.refusal import DecisionAnswer, require_reason
 from services.continuity.resources import requests as req
 from services.continuity.resources import stocks
 from services.logistics import (
@@ -23,6 +23,7 @@ from services.logistics import (
     estimate_stock_offer,
     rank_offers,
 )
+from services.runtime.decider.refusal import RefusedCommand
 
 MAX_OPEN_REQUESTS: Final = 2_000
 MAX_OFFERS: Final = 40
@@ -35,9 +36,9 @@ def _find_request(
 ) -> res.ResourceRequestRow:
     row = draft.state.requests.get(command.request)
     if row is None:
-        raise DecisionRefused(404, "request_not_found", request=command.request)
+        raise RefusedCommand(404, "request_not_found", request=command.request)
     if command.expected is not None and command.expected != row.version:
-        raise DecisionRefused(
+        raise RefusedCommand(
             412, "version_conflict", expected=command.expected, version=row.version
         )
     return row
@@ -45,12 +46,12 @@ def _find_request(
 
 def _require_state(row: res.ResourceRequestRow, *states: res.RequestState) -> None:
     if row.state not in states:
-        raise DecisionRefused(409, "request_state", request=row.id, state=row.state.value)
+        raise RefusedCommand(409, "request_state", request=row.id, state=row.state.value)
 
 
 def _require_worker(command: Command) -> None:
     if not may_act(command.role):
-        raise DecisionRefused(403, "not_allowed", role=command.role)
+        raise RefusedCommand(403, "not_allowed", role=command.role)
 
 
 def _describe(row: res.ResourceRequestRow) -> DecisionAnswer:
@@ -65,7 +66,7 @@ def _describe(row: res.ResourceRequestRow) -> DecisionAnswer:
 def request_resource(draft: ContinuityDecision, command: res.RequestResource) -> DecisionAnswer:
     """Request a resource for a site. The cell is told at once of a request for life."""
     if not may_count(command.role):
-        raise DecisionRefused(403, "not_allowed", role=command.role)
+        raise RefusedCommand(403, "not_allowed", role=command.role)
     _check_request(draft, command)
     row = res.ResourceRequestRow(
         id=draft.derive("request", 0),
@@ -101,18 +102,18 @@ def _check_request(draft: ContinuityDecision, command: res.RequestResource) -> N
     """Raise Refused for a request that nobody could fill."""
     kind = draft.bia.resources.kinds.get(command.resource)
     if kind is None:
-        raise DecisionRefused(404, "resource_not_found", kind=command.resource)
+        raise RefusedCommand(404, "resource_not_found", kind=command.resource)
     if kind.by_metier is (command.metier is None):
-        raise DecisionRefused(409, "metier_needed" if kind.by_metier else "metier_unused")
+        raise RefusedCommand(409, "metier_needed" if kind.by_metier else "metier_unused")
     if command.site not in draft.bia.sites:
-        raise DecisionRefused(404, "site_not_found", site=command.site)
+        raise RefusedCommand(404, "site_not_found", site=command.site)
     if command.incident is not None and command.incident not in draft.state.incidents:
-        raise DecisionRefused(404, "incident_not_found", incident=command.incident)
+        raise RefusedCommand(404, "incident_not_found", incident=command.incident)
     until, start = command.needed_until, command.needed_from
     if until is not None and until <= max(draft.now, start or 0):
-        raise DecisionRefused(409, "until_past", until=until)
+        raise RefusedCommand(409, "until_past", until=until)
     if len(draft.state.requests) >= MAX_OPEN_REQUESTS:
-        raise DecisionRefused(409, "too_many_requests", most=MAX_OPEN_REQUESTS)
+        raise RefusedCommand(409, "too_many_requests", most=MAX_OPEN_REQUESTS)
 
 
 def offer_resource(draft: ContinuityDecision, command: res.OfferResource) -> DecisionAnswer:
@@ -121,12 +122,12 @@ def offer_resource(draft: ContinuityDecision, command: res.OfferResource) -> Dec
     row = req.expire_offers(draft, _find_request(draft, command))
     _require_state(row, _State.REQUESTED, _State.OFFERED, _State.UNFILLED)
     if (command.stock is None) is (command.partner is None):
-        raise DecisionRefused(409, "stock_or_partner")
+        raise RefusedCommand(409, "stock_or_partner")
     if len(row.offers) >= MAX_OFFERS:
-        raise DecisionRefused(409, "too_many_offers", most=MAX_OFFERS)
+        raise RefusedCommand(409, "too_many_offers", most=MAX_OFFERS)
     expires_at = _compute_expiry(draft, row, command.expires_at)
     if command.eta_at is not None and command.eta_at <= draft.now:
-        raise DecisionRefused(409, "eta_past", eta=command.eta_at)
+        raise RefusedCommand(409, "eta_past", eta=command.eta_at)
     if command.stock is not None:
         estimate = _reserve(draft, row, command.stock, command.quantity)
     else:
@@ -166,7 +167,7 @@ def _compute_expiry(
     """Return the end of a reservation: as asked, else after the time of its kind."""
     if asked is not None:
         if asked <= draft.now:
-            raise DecisionRefused(409, "until_past", until=asked)
+            raise RefusedCommand(409, "until_past", until=asked)
         return asked
     kind = draft.bia.resources.kinds.get(row.kind)
     return draft.now + (kind.reserved_min if kind is not None else 60) * MINUTE_MS
@@ -175,7 +176,7 @@ def _compute_expiry(
 def _find_stock(draft: ContinuityDecision, id: str) -> Stock:
     stock = draft.bia.resources.stocks.get(id)
     if stock is None:
-        raise DecisionRefused(404, "stock_not_found", stock=id)
+        raise RefusedCommand(404, "stock_not_found", stock=id)
     return stock
 
 
@@ -184,13 +185,13 @@ def _reserve(
 ) -> Suggestion:
     stock = _find_stock(draft, id)
     if (stock.kind, stock.metier) != (row.kind, row.metier):
-        raise DecisionRefused(409, "other_resource", stock=id, kind=stock.kind)
+        raise RefusedCommand(409, "other_resource", stock=id, kind=stock.kind)
     free = stocks.count_available(draft, stock)
     quantity = min(row.quantity, free) if asked is None else asked
     if quantity > row.quantity:
-        raise DecisionRefused(409, "offer_too_large", asked=quantity, quantity=row.quantity)
+        raise RefusedCommand(409, "offer_too_large", asked=quantity, quantity=row.quantity)
     if free == 0 or quantity > free:
-        raise DecisionRefused(409, "stock_short", stock=id, available=free)
+        raise RefusedCommand(409, "stock_short", stock=id, available=free)
     stocks.reserve_stock(draft, stock, quantity)
     need = req.build_need(row)
     return estimate_stock_offer(draft.bia.resources, stock, need, quantity, draft.now)
@@ -201,12 +202,12 @@ def _estimate_partner(
 ) -> Suggestion:
     partner = draft.bia.resources.partners.get(id)
     if partner is None:
-        raise DecisionRefused(404, "partner_not_found", partner=id)
+        raise RefusedCommand(404, "partner_not_found", partner=id)
     if row.kind not in partner.kinds:
-        raise DecisionRefused(409, "other_resource", stock=id, kind=row.kind)
+        raise RefusedCommand(409, "other_resource", stock=id, kind=row.kind)
     quantity = row.quantity if asked is None else asked
     if quantity > row.quantity:
-        raise DecisionRefused(409, "offer_too_large", asked=quantity, quantity=row.quantity)
+        raise RefusedCommand(409, "offer_too_large", asked=quantity, quantity=row.quantity)
     need = req.build_need(row)
     return estimate_partner_offer(draft.bia.resources, partner, need, quantity, draft.now)
 
@@ -220,7 +221,7 @@ def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> D
     kept = _trim_offers(chosen, row.quantity)
     promised = sum(offer.quantity for offer in kept.values())
     if promised < row.quantity and not command.partial:
-        raise DecisionRefused(409, "request_short", promised=promised, quantity=row.quantity)
+        raise RefusedCommand(409, "request_short", promised=promised, quantity=row.quantity)
     rest = [offer for offer in row.open_offers if offer.id not in kept]
     for offer in row.open_offers:
         if offer.id in kept:
@@ -254,13 +255,13 @@ def _choose_offers(row: res.ResourceRequestRow, ids: tuple[str, ...]) -> list[re
     else:
         known = {offer.id: offer for offer in row.offers}
         if (unknown := next((id for id in ids if id not in known), None)) is not None:
-            raise DecisionRefused(404, "offer_not_found", offer=unknown)
+            raise RefusedCommand(404, "offer_not_found", offer=unknown)
         ranked = [known[id] for id in dict.fromkeys(ids)]
         closed = next((o for o in ranked if o.state is not res.OfferState.OPEN), None)
         if closed is not None:
-            raise DecisionRefused(409, "offer_closed", offer=closed.id, state=closed.state.value)
+            raise RefusedCommand(409, "offer_closed", offer=closed.id, state=closed.state.value)
     if not ranked:
-        raise DecisionRefused(409, "no_offer", request=row.id)
+        raise RefusedCommand(409, "no_offer", request=row.id)
     return ranked
 
 
@@ -292,7 +293,7 @@ def depart_resource(draft: ContinuityDecision, command: res.DepartResource) -> D
     row = _find_request(draft, command)
     _require_state(row, _State.COMMITTED)
     if command.eta_at is not None and command.eta_at <= draft.now:
-        raise DecisionRefused(409, "eta_past", eta=command.eta_at)
+        raise RefusedCommand(409, "eta_past", eta=command.eta_at)
     eta_at = command.eta_at or row.eta_at
     late = row.late_at is not None and eta_at is not None and eta_at <= draft.now
     row = req.record_request(
@@ -389,7 +390,7 @@ def count_stock(draft: ContinuityDecision, command: res.CountStock) -> DecisionA
     row = stocks.get_stock_row(draft, stock)
     promised = row.reserved + row.engaged
     if command.quantity < promised:
-        raise DecisionRefused(409, "stock_promised", stock=stock.id, promised=promised)
+        raise RefusedCommand(409, "stock_promised", stock=stock.id, promised=promised)
     row = stocks.record_count(draft, stock, command.quantity, command.author)
     return {"stock": row.id, "quantity": row.quantity, "available": row.available}
 

@@ -12,6 +12,7 @@ from schemas.continuity import CardRow, PlanRow, SiteCardChanged, SiteCardRow
 from schemas.plans import Card, CardOrigin, CardPhase
 from schemas.reference import Plan
 from schemas.words import CardState
+from services.continuity.deadlines import SiteCardsDue
 from services.continuity.decision import ContinuityDecision
 from services.continuity.plans.card_times import compute_card_due
 from services.continuity.plans.site_cards import (
@@ -22,7 +23,6 @@ from services.continuity.plans.site_cards import (
     get_asked_time,
     group_by_card,
     list_site_cards,
-    opening_key,
 )
 from services.continuity.state import ContinuityState
 
@@ -216,7 +216,7 @@ def _demand_card_attention(
     site_cards: Sequence[SiteCardRow] = (),
 ) -> None:
     unfinished = sum(one.state not in CLOSED_STATES for one in site_cards)
-    draft.record(
+    draft.emit(
         AttentionRequested(
             code="card_overdue",
             roles=roles,
@@ -248,10 +248,10 @@ def settle_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
         if not index.are_closed(card, one.site):
             continue
         if not room:
-            draft.arm(opening_key(row.id), draft.now + 1)
+            draft.arm(SiteCardsDue(row.id), draft.now + 1)
             break
         ready = one.model_copy(update=_build_ready(draft.now, card, one))
-        draft.record(SiteCardChanged(row=ready, change="ready"))
+        draft.emit(SiteCardChanged(row=ready, change="ready"))
         room -= 1
     by_card = group_by_card(list_site_cards(draft.state, row))
     made = []

@@ -6,17 +6,18 @@ from schemas.commands import AddImprovement, CloseImprovement
 from schemas.continuity import ImprovementChanged, ImprovementRow
 from schemas.ranks import may_act
 from services.continuity.decision import ContinuityDecision
-from services.continuity.refusal import DecisionAnswer, DecisionRefused, require_reason
+from services.continuity.refusal import DecisionAnswer, require_reason
+from services.runtime.decider.refusal import RefusedCommand
 
 
 def add_improvement(draft: ContinuityDecision, command: AddImprovement) -> DecisionAnswer:
     """Add an improvement action of a known role, due in the future."""
     if not may_act(command.role):
-        raise DecisionRefused(403, "not_allowed", role=command.role)
+        raise RefusedCommand(403, "not_allowed", role=command.role)
     if command.owner not in draft.bia.policy.roles:
-        raise DecisionRefused(404, "role_not_found", role=command.owner)
+        raise RefusedCommand(404, "role_not_found", role=command.owner)
     if command.due_at <= draft.now:
-        raise DecisionRefused(409, "until_past", until=command.due_at)
+        raise RefusedCommand(409, "until_past", until=command.due_at)
     row = ImprovementRow(
         id=draft.derive("improvement", 0),
         text_id=command.text_id,
@@ -26,17 +27,17 @@ def add_improvement(draft: ContinuityDecision, command: AddImprovement) -> Decis
         opened_at=draft.now,
         opened_by=command.author,
     )
-    draft.record(ImprovementChanged(row=row))
+    draft.emit(ImprovementChanged(row=row))
     return {"improvement": row.id, "due_at": row.due_at}
 
 
 def close_improvement(draft: ContinuityDecision, command: CloseImprovement) -> DecisionAnswer:
     """Close an improvement action as done, or dropped with a reason."""
     if not may_act(command.role):
-        raise DecisionRefused(403, "not_allowed", role=command.role)
+        raise RefusedCommand(403, "not_allowed", role=command.role)
     row = draft.state.improvements.get(command.improvement)
     if row is None:
-        raise DecisionRefused(404, "improvement_not_found", improvement=command.improvement)
+        raise RefusedCommand(404, "improvement_not_found", improvement=command.improvement)
     reason = require_reason(command) if command.dropped else command.reason
     closed = {
         "state": "dropped" if command.dropped else "done",
@@ -44,5 +45,5 @@ def close_improvement(draft: ContinuityDecision, command: CloseImprovement) -> D
         "closed_by": command.author,
         "reason": reason,
     }
-    draft.record(ImprovementChanged(row=row.model_copy(update=closed)))
+    draft.emit(ImprovementChanged(row=row.model_copy(update=closed)))
     return {"improvement": row.id, "state": str(closed["state"])}

@@ -15,6 +15,7 @@ from schemas.continuity import Box, PlanChanged, PlanRow, TriggerHeard
 from schemas.predicates import AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, list_boxes
 from schemas.reference import Plan
 from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, PlanState
+from services.continuity.deadlines import PlanDue
 from services.continuity.decision import ContinuityDecision
 from services.continuity.plans.cards import (
     add_return_cards,
@@ -59,14 +60,6 @@ _REFUSAL_CLEARED: Final[dict[str, Any]] = {
     "returns_at": None,
 }
 _INACTIVE_STATES: Final = LIBRARY_STATES | {PlanState.LIFTED, PlanState.RETEX_CLOSED}
-
-
-def plan_deadline_key(plan: str) -> str:
-    """Return the deadline key of a plan.
-
-    The deadline is that of a card, the end of a postponement, or the hold of a stand-down.
-    """
-    return f"plan:{plan}"
 
 
 def update_plans(draft: ContinuityDecision, before: Mapping[str, Plan]) -> None:
@@ -139,13 +132,13 @@ def record_plan(draft: ContinuityDecision, row: PlanRow, change: str) -> None:
         if row.id in draft.bia.plans:
             row = settle_cards(draft, row)
         row = mark_overdue_cards(draft, row)
-    draft.record(PlanChanged(row=row, change=change))
+    draft.emit(PlanChanged(row=row, change=change))
     schedule_plan(draft, row)
 
 
 def schedule_plan(draft: ContinuityDecision, row: PlanRow) -> None:
     """Set the next deadline of a plan, and the messages about its site cards."""
-    draft.arm(plan_deadline_key(row.id), _compute_next_due(draft, row))
+    draft.arm(PlanDue(row.id), _compute_next_due(draft, row))
     if row.state in ACTIVE_PLAN_STATES and row.id in draft.state.site_cards:
         schedule_overdue_reminders(draft, row)
 
@@ -166,7 +159,7 @@ def review_cards(draft: ContinuityDecision, before: PlanRow, row: PlanRow) -> No
         change = "card" if settled != opened else "cards_settled"
         if _count_site_cards(settled) > _count_site_cards(before):
             change = "cards_opened"
-        draft.record(PlanChanged(row=settled, change=change))
+        draft.emit(PlanChanged(row=settled, change=change))
     schedule_plan(draft, settled)
 
 
@@ -197,7 +190,7 @@ def on_trigger(draft: ContinuityDecision, row: TriggerRow) -> None:
     )
     before = draft.state.triggers.get(row.id)
     if heard != before:
-        draft.record(heard)
+        draft.emit(heard)
     if draft.state.bia is None:
         return
     plan, current = draft.bia.plans.get(row.plan), draft.state.plans.get(row.plan)
@@ -417,7 +410,7 @@ def _demand_plan_attention(
         if code == "stand_down_proposed"
         else (row.decides,)
     )
-    draft.record(
+    draft.emit(
         AttentionRequested(
             code=code, roles=roles, pole=row.pole, plan=row.id, incident=row.incident
         )

@@ -19,6 +19,7 @@ from schemas.plans import Card, CardOrigin, CardPhase, CardScope
 from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.reference import Plan, Site
 from schemas.words import ACTIVE_PLAN_STATES, CardState, SiteStatus
+from services.continuity.deadlines import CardRemindersDue, SiteCardsDue
 from services.continuity.decision import ContinuityDecision
 from services.continuity.plans.card_times import compute_card_due
 from services.continuity.state import NO_SITE_CARDS, ContinuityState
@@ -30,14 +31,8 @@ BUNDLE_MS: Final = MINUTE_MS
 """Time from the first card of an owner to its message; further cards go with it."""
 REMINDER_PAUSE_MS: Final = 30 * MINUTE_MS
 """Shortest time between two messages to the same owner about its cards."""
-REMIND_KEY: Final = "remind:"
 OPEN_STATES: Final = frozenset((CardState.WAITING, CardState.TO_DO, CardState.DOING))
 CLOSED_STATES: Final = frozenset((CardState.DONE, CardState.NOT_APPLICABLE))
-
-
-def opening_key(plan: str) -> str:
-    """Return the deadline key for opening the site cards of a plan."""
-    return f"cards:{plan}"
 
 
 def site_card_id(plan: str, card: str, owner: str) -> str:
@@ -71,7 +66,7 @@ def schedule_opening(draft: ContinuityDecision, row: PlanRow) -> None:
     """Schedule the opening of the site cards of an active plan, at the same time."""
     plan = draft.bia.plans.get(row.id)
     if plan is not None and row.state in ACTIVE_PLAN_STATES and has_scoped_cards(plan):
-        draft.arm(opening_key(row.id), draft.now)
+        draft.arm(SiteCardsDue(row.id), draft.now)
 
 
 def has_scoped_cards(plan: Plan) -> bool:
@@ -96,7 +91,7 @@ def schedule_openings_of_site(draft: ContinuityDecision, site: str) -> None:
             and not _is_known(known, row, card, site)
             for card in plan.cards
         ):
-            draft.arm(opening_key(row.id), draft.now)
+            draft.arm(SiteCardsDue(row.id), draft.now)
 
 
 def is_opened_per_site(card: CardRow) -> bool:
@@ -237,10 +232,10 @@ def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
             if _is_known(known, row, card, owner.name):
                 continue
             if not room:
-                draft.arm(opening_key(row.id), draft.now + 1)
+                draft.arm(SiteCardsDue(row.id), draft.now + 1)
                 return row
             made = build_site_card(draft, plan, row, card, owner)
-            draft.record(SiteCardChanged(row=made, change="opened"))
+            draft.emit(SiteCardChanged(row=made, change="opened"))
             room -= 1
     if room < OPENED_PER_STEP:
         schedule_reminders(draft, draft.now + BUNDLE_MS)
@@ -265,8 +260,8 @@ def find_reference_card(plan: Plan, card: str) -> Card | None:
 
 def schedule_reminders(draft: ContinuityDecision, at: Instant) -> None:
     """Set the next message to owners of site cards, unless an earlier one is set."""
-    before = draft.get_deadline(REMIND_KEY)
-    draft.arm(REMIND_KEY, at if before is None else min(at, before))
+    before = draft.get_deadline(CardRemindersDue())
+    draft.arm(CardRemindersDue(), at if before is None else min(at, before))
 
 
 def find_next_site_deadline(state: ContinuityState, row: PlanRow, now: Instant) -> Instant | None:
@@ -336,7 +331,7 @@ def remind_owners(draft: ContinuityDecision) -> None:
     for owner in due[:REMINDERS_PER_STEP]:
         _record_reminder(draft, found[owner])
     if due[REMINDERS_PER_STEP:]:
-        draft.arm(REMIND_KEY, draft.now + 1)
+        draft.arm(CardRemindersDue(), draft.now + 1)
         return
     for row in _list_active_rows(draft.state):
         schedule_overdue_reminders(draft, row)
@@ -367,7 +362,7 @@ def _collect_reminders(draft: ContinuityDecision) -> dict[str, _Reminder]:
 
 def _record_reminder(draft: ContinuityDecision, reminder: _Reminder) -> None:
     card = reminder.first
-    draft.record(
+    draft.emit(
         AttentionRequested(
             code="card_overdue" if reminder.overdue else "cards_opened",
             roles=(card.role,),

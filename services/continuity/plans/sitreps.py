@@ -14,10 +14,11 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.commands import IssueSitrep
 from schemas.continuity import SitrepIssued, SitrepRow
 from schemas.ranks import may_act
+from services.continuity.deadlines import SitrepDue
 from services.continuity.decision import ContinuityDecision
-from services.continuity.refusal import DecisionAnswer, DecisionRefused
+from services.continuity.refusal import DecisionAnswer
+from services.runtime.decider.refusal import RefusedCommand
 
-SITREP_DEADLINE_KEY: Final = "sitrep:due"
 SKEW_MS: Final = MINUTE_MS
 """Largest lead of the writer's clock over the broker's."""
 
@@ -26,13 +27,13 @@ def issue_sitrep(draft: ContinuityDecision, command: IssueSitrep) -> DecisionAns
     """Record the next situation report, about a past time later than the last one's."""
     state = draft.state
     if not may_act(command.role):
-        raise DecisionRefused(403, "not_allowed", role=command.role)
+        raise RefusedCommand(403, "not_allowed", role=command.role)
     if command.number != state.sitreps + 1:
-        raise DecisionRefused(412, "sitrep_number", number=command.number, next=state.sitreps + 1)
+        raise RefusedCommand(412, "sitrep_number", number=command.number, next=state.sitreps + 1)
     if command.as_of > draft.now + SKEW_MS:
-        raise DecisionRefused(409, "sitrep_ahead", as_of=command.as_of, now=draft.now)
+        raise RefusedCommand(409, "sitrep_ahead", as_of=command.as_of, now=draft.now)
     if state.sitreps and command.as_of <= state.sitrep_as_of:
-        raise DecisionRefused(409, "sitrep_older", as_of=command.as_of, last=state.sitrep_as_of)
+        raise RefusedCommand(409, "sitrep_older", as_of=command.as_of, last=state.sitrep_as_of)
     every_ms = draft.bia.sitrep_every_ms(state.level)
     row = SitrepRow(
         id=str(command.number),
@@ -48,7 +49,7 @@ def issue_sitrep(draft: ContinuityDecision, command: IssueSitrep) -> DecisionAns
         incidents=command.incidents,
         next_at=None if every_ms is None else command.as_of + every_ms,
     )
-    draft.record(SitrepIssued(row=row))
+    draft.emit(SitrepIssued(row=row))
     schedule_sitrep(draft)
     return {"sitrep": row.id, "number": row.number, "next_at": row.next_at, "sha256": row.sha256}
 
@@ -69,14 +70,12 @@ def schedule_sitrep(draft: ContinuityDecision) -> None:
         return
     due = compute_sitrep_due(draft)
     if due is not None and due <= draft.now:
-        draft.arm(SITREP_DEADLINE_KEY, None)
+        draft.arm(SitrepDue(), None)
         demand_sitrep(draft)
     else:
-        draft.arm(SITREP_DEADLINE_KEY, due)
+        draft.arm(SitrepDue(), due)
 
 
 def demand_sitrep(draft: ContinuityDecision) -> None:
     """Demand a report from its writer, once until a report is issued or the level changes."""
-    draft.record(
-        AttentionRequested(code="sitrep_due", roles=(), limit_at=compute_sitrep_due(draft))
-    )
+    draft.emit(AttentionRequested(code="sitrep_due", roles=(), limit_at=compute_sitrep_due(draft)))

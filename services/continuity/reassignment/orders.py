@@ -32,6 +32,13 @@ from schemas.reassignment import (
     Situation,
 )
 from services.continuity.activities.arrivals import schedule_settlement, select_arrived_lines
+from services.continuity.deadlines import (
+    DroppedLinesDue,
+    OrderDue,
+    RecallDue,
+    ReviewDue,
+    UncountedDue,
+)
 from services.continuity.decision import ContinuityDecision
 from services.continuity.reassignment.horizon import compute_line_times
 from services.continuity.reassignment.recalls import list_recalled_lines
@@ -44,10 +51,6 @@ from services.continuity.reassignment.site_conditions import (
 )
 from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
 
-REVIEW_DEADLINE_KEY: Final = "reassign:"
-"""Deadline key of the review of a changed situation; one for the realm."""
-UNCOUNTED: Final = "uncounted:"
-"""Key of the deadline at which an evacuated site that nobody has counted is taken as it was planned."""
 CRISIS_AGE_FRACTION: Final = 4
 """Requests are at least 1/AGE of the age of the crisis apart."""
 TELEWORK: Final = "telework"
@@ -63,7 +66,7 @@ def schedule_review(draft: ContinuityDecision) -> None:
     state = draft.state
     withdraw_confined(draft)
     _await_counts(draft)
-    if REVIEW_DEADLINE_KEY in state.due:
+    if str(ReviewDue()) in state.due:
         return
     situation = describe_situation(state, draft.now)
     if not _needs_request(state, situation):
@@ -76,7 +79,7 @@ def schedule_review(draft: ContinuityDecision) -> None:
     earliest = (
         state.asked_at + round(every_min * MINUTE_MS) if state.asked is not None else draft.now
     )
-    draft.arm(REVIEW_DEADLINE_KEY, max(draft.now + policy.settle_min * MINUTE_MS, earliest))
+    draft.arm(ReviewDue(), max(draft.now + policy.settle_min * MINUTE_MS, earliest))
 
 
 def _await_counts(draft: ContinuityDecision) -> None:
@@ -87,7 +90,7 @@ def _await_counts(draft: ContinuityDecision) -> None:
         if site.uncounted_since is not None and site.site in draft.bia.sites
     )
     draft.arm(
-        UNCOUNTED, min((at for at in times if at is not None and at > draft.now), default=None)
+        UncountedDue(), min((at for at in times if at is not None and at > draft.now), default=None)
     )
 
 
@@ -111,7 +114,7 @@ def withdraw_confined(draft: ContinuityDecision) -> None:
         withdrawn = row.model_copy(
             update={"withdrawn": (*row.withdrawn, *lines), "version": row.version + 1}
         )
-        draft.record(ProposalChanged(row=withdrawn, change="withdrawn"))
+        draft.emit(ProposalChanged(row=withdrawn, change="withdrawn"))
 
 
 def on_review_due(draft: ContinuityDecision) -> None:
@@ -124,7 +127,7 @@ def on_review_due(draft: ContinuityDecision) -> None:
         return
     current = find_open_proposal(draft.state)
     if current is not None:
-        draft.record(
+        draft.emit(
             ProposalChanged(
                 row=current.model_copy(update={"state": ProposalState.LAPSED}), change="lapsed"
             )
@@ -184,7 +187,7 @@ def request_proposal(
         incident=find_main_incident(state, situation),
         asked_by=by,
     )
-    draft.record(asked)
+    draft.emit(asked)
     return asked
 
 
@@ -199,7 +202,7 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
     if asked is None or part.request != asked.request or draft.state.answered:
         return
     if part.lines:
-        draft.record(
+        draft.emit(
             ProposalLinesRecorded(
                 row=LinesRow(
                     id=f"{part.request}/{part.part}",
@@ -227,14 +230,14 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
         }
     )
     if row.state is ProposalState.FAILED:
-        draft.record(ProposalChanged(row=row, change="failed"))
+        draft.emit(ProposalChanged(row=row, change="failed"))
         return
     if before is not None:
         superseded = before.model_copy(
             update={"state": ProposalState.SUPERSEDED, "superseded_by": row.id}
         )
-        draft.record(ProposalChanged(row=superseded, change="superseded"))
-    draft.record(ProposalChanged(row=row, change="computed"))
+        draft.emit(ProposalChanged(row=superseded, change="superseded"))
+    draft.emit(ProposalChanged(row=row, change="computed"))
     if row.lines and (before is None or before.decisions or row.demand > before.demand):
         told = draft.bia.policy.reassignment.told
         attention = AttentionRequested(
@@ -244,7 +247,7 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
             agents=row.agents,
             estimated=True if row.estimated else None,
         )
-        draft.record(attention)
+        draft.emit(attention)
 
 
 def _update_kept_lines(draft: ContinuityDecision, kept: Sequence[KeptRow]) -> None:
@@ -257,7 +260,7 @@ def _update_kept_lines(draft: ContinuityDecision, kept: Sequence[KeptRow]) -> No
         if one.void:
             lost.append(row)
         elif row.needed != one.needed:
-            draft.record(
+            draft.emit(
                 ReassignmentChanged(
                     row=row.model_copy(update={"needed": one.needed}), change="needed"
                 )
@@ -279,7 +282,7 @@ def _inform_manager(
 ) -> None:
     """Demand the attention of the manager of a site, with the number of agents."""
     pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
-    draft.record(
+    draft.emit(
         AttentionRequested(
             code=code,
             roles=(SITE_MANAGER_ROLE,),
@@ -304,7 +307,7 @@ def _void_lines(
         ended = row.model_copy(
             update={"state": LineState.VOID, "needed": 0, "ended_at": draft.now, "cause": cause}
         )
-        draft.record(ReassignmentChanged(row=ended, change="void"))
+        draft.emit(ReassignmentChanged(row=ended, change="void"))
         back[row.site, row.incident] = back.get((row.site, row.incident), 0) + row.count
     schedule_settlement(draft, select_arrived_lines(rows))
     for (site, incident), agents in back.items():
@@ -314,7 +317,7 @@ def _void_lines(
 def schedule_orders(draft: ContinuityDecision, decision: str, sites: Iterable[str]) -> None:
     """Schedule one order per site as a deadline that is due now, so that nothing can block it."""
     for site in sorted(sites):
-        draft.arm(f"order:{decision}:{site}:0", draft.now)
+        draft.arm(OrderDue(decision, site, 0), draft.now)
 
 
 def schedule_recalls(draft: ContinuityDecision, decision: str, sites: Iterable[str]) -> None:
@@ -323,12 +326,11 @@ def schedule_recalls(draft: ContinuityDecision, decision: str, sites: Iterable[s
     Recalls come before the orders of the decision.
     """
     for site in sorted(sites):
-        draft.arm(f"back:{decision}:{site}:0", draft.now)
+        draft.arm(RecallDue(decision, site, 0), draft.now)
 
 
-def on_recall_due(draft: ContinuityDecision, id: str) -> None:
+def on_recall_due(draft: ContinuityDecision, decision: str, site: str, part: int) -> None:
     """Handle a due recall: release the lines in the approver's name and inform both managers."""
-    decision, site, part = id.split(":")
     mine = [
         row for row in draft.state.moved.values() if row.decision == decision and row.site == site
     ]
@@ -343,10 +345,10 @@ def on_recall_due(draft: ContinuityDecision, id: str) -> None:
                 "cause": "recalled",
             }
         )
-        draft.record(ReassignmentChanged(row=ended, change="released"))
+        draft.emit(ReassignmentChanged(row=ended, change="released"))
     schedule_settlement(draft, select_arrived_lines(lines))
     if len(over) > LINES_PER_STEP:
-        draft.arm(f"back:{decision}:{site}:{int(part) + 1}", draft.now)
+        draft.arm(RecallDue(decision, site, part + 1), draft.now)
     left: dict[str, int] = {}
     for row in lines:
         if row.place not in (TELEWORK, site):
@@ -363,9 +365,8 @@ def on_recall_due(draft: ContinuityDecision, id: str) -> None:
         _inform_manager(draft, "reassignment_recalled", place, lines[0].incident, come=agents)
 
 
-def on_order_due(draft: ContinuityDecision, id: str) -> None:
+def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int) -> None:
     """Handle a due order: dispatch the lines that leave a site, and count the agents that come."""
-    decision, site, part = id.split(":")
     mine = [row for row in draft.state.moved.values() if row.decision == decision]
     waiting = sorted(
         (r for r in mine if r.site == site and r.state is LineState.APPROVED), key=lambda r: r.id
@@ -381,15 +382,15 @@ def on_order_due(draft: ContinuityDecision, id: str) -> None:
                 "ends_at": times.ends_at,
             }
         )
-        draft.record(ReassignmentChanged(row=sent, change="dispatched"))
+        draft.emit(ReassignmentChanged(row=sent, change="dispatched"))
     if len(waiting) > LINES_PER_STEP:
-        draft.arm(f"order:{decision}:{site}:{int(part) + 1}", now)
+        draft.arm(OrderDue(decision, site, part + 1), now)
     leave = sum(r.count for r in lines if r.place != site)
     incident = next((r.incident for r in mine), None)
-    coming = [r for r in mine if r.place == site != r.site] if part == "0" else []
+    coming = [r for r in mine if r.place == site != r.site] if part == 0 else []
     come = sum(r.count for r in coming)
     begins_at, ends_at = _compute_times(draft, (*lines, *coming))
-    draft.record(
+    draft.emit(
         ReassignmentOrdered(
             row=OrderRow(
                 id=f"{decision}/{site}/{part}",
@@ -408,7 +409,7 @@ def on_order_due(draft: ContinuityDecision, id: str) -> None:
     )
     if leave or come:
         pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
-        draft.record(
+        draft.emit(
             AttentionRequested(
                 code="reassignment_order",
                 roles=(SITE_MANAGER_ROLE,),
@@ -436,15 +437,15 @@ def _compute_times(
 def schedule_dropped_lines(draft: ContinuityDecision) -> None:
     """Schedule the end of lines at sites that a new reference version dropped."""
     if _list_dropped_lines(draft):
-        draft.arm("dropped:0", draft.now)
+        draft.arm(DroppedLinesDue(0), draft.now)
 
 
-def on_dropped_lines_due(draft: ContinuityDecision, step: str) -> None:
+def on_dropped_lines_due(draft: ContinuityDecision, step: int) -> None:
     """Handle the deadline of `schedule_dropped_lines`: void the lines at dropped sites."""
     dropped = _list_dropped_lines(draft)
     _void_lines(draft, dropped[:LINES_PER_STEP], "site_removed")
     if len(dropped) > LINES_PER_STEP:
-        draft.arm(f"dropped:{int(step) + 1}", draft.now)
+        draft.arm(DroppedLinesDue(step + 1), draft.now)
 
 
 def _list_dropped_lines(draft: ContinuityDecision) -> list[ReassignmentRow]:

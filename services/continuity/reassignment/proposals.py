@@ -14,6 +14,7 @@ from typing import Final
 from schemas import reassignment as m
 from schemas import reference as ref
 from schemas.base import MINUTE_MS, Instant, Message
+from services.continuity.evolve import evolve
 from services.continuity.reassignment.model.explain import StaffGap
 from services.continuity.reassignment.model.lexicographic import SolveChoice
 from services.continuity.reassignment.model.plan import ProposedLine, SolvedProposal, SolveOptions
@@ -35,12 +36,7 @@ from services.continuity.reassignment.model.tables import ReferenceTables, Table
 from services.continuity.reassignment.published_reference import PublishedTables
 from services.continuity.reassignment.recalls import IdleAgents, count_idle_agents
 from services.continuity.reassignment.site_conditions import is_hit
-from services.continuity.state import (
-    ContinuityState,
-    evolve,
-    find_decided_lines,
-    list_proposal_lines,
-)
+from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
 from services.runtime.log.transaction import Transaction
 
 PROPOSAL_WORK: Final = SolverWork(nodes=200)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from schemas.alerts import AttentionRequested
 from schemas.base import MINUTE_MS, Instant
@@ -17,11 +17,11 @@ from schemas.crisis.resource_requests import (
     ResourceRequestChanged,
     ResourceRequestRow,
 )
+from services.continuity.deadlines import RequestDue
 from services.continuity.decision import ContinuityDecision
 from services.continuity.resources.stocks import free_reservations
 from services.logistics import Need
 
-DEADLINE_KIND: Final = "resource"
 AttentionCode = Literal[
     "resource_unanswered",
     "resource_unfilled",
@@ -55,8 +55,8 @@ def record_request(
     before = draft.state.requests.get(row.id)
     if before is not None and made.state not in ARROWS[before.state] | {before.state}:
         raise ValueError(f"no arrow leads from {before.state} to {made.state}")
-    draft.record(ResourceRequestChanged(row=made, change=change))
-    draft.arm(f"{DEADLINE_KIND}:{row.id}", find_next_deadline(made))
+    draft.emit(ResourceRequestChanged(row=made, change=change))
+    draft.arm(RequestDue(row.id), find_next_deadline(made))
     return made
 
 
@@ -94,7 +94,7 @@ def on_request_due(draft: ContinuityDecision, id: str) -> None:
     row = _remind_cell(draft, row)
     row = _mark_late(draft, row)
     row = _mark_return_due(draft, row)
-    draft.arm(f"{DEADLINE_KIND}:{id}", find_next_deadline(row))
+    draft.arm(RequestDue(id), find_next_deadline(row))
 
 
 def expire_offers(draft: ContinuityDecision, row: ResourceRequestRow) -> ResourceRequestRow:
@@ -194,7 +194,7 @@ def alert_cell(draft: ContinuityDecision, row: ResourceRequestRow, code: Attenti
     roles = draft.bia.resources.rules.cell_roles
     pilots = draft.bia.pilots(draft.state.level)
     site = draft.bia.sites.get(row.site)
-    draft.record(
+    draft.emit(
         AttentionRequested(
             code=code,
             roles=tuple(dict.fromkeys((*roles, *pilots))),

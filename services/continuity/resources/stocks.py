@@ -33,7 +33,7 @@ def _record_level(
     draft: ContinuityDecision, row: StockRow, change: str, **changes: Any
 ) -> StockRow:
     made = row.model_copy(update={"changed_at": draft.now} | changes)
-    draft.record(StockChanged(row=made, change=change))
+    draft.emit(StockChanged(row=made, change=change))
     return made
 
 
