@@ -8,6 +8,7 @@ Rules (CONTRIBUTING.md, How to write):
   word of `FORBIDDEN_SENTENCES`.
 * `pronoun`: the first line of a docstring holds no *what, who, whom, whose*.
 * `length`: the first line of a docstring is at most 100 columns.
+* `name`: the name of a test is a promise, without *who, what, nobody, told* and their like.
 * `reference`: no docstring or comment cites a document that does not exist.
 """
 
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDERS: Final = ("schemas", "services", "tests", "tools")
@@ -33,6 +34,9 @@ FORBIDDEN_SENTENCES: Final = re.compile(
     r"(?:^|[.!?:] )(?:As|None|Of|Until|What|Where|Who|Whoever) [a-z][^.]*"
 )
 PRONOUN: Final = re.compile(r"\b(?:what|who|whom|whose|whoever|whatever)\b", re.IGNORECASE)
+RIDDLE_NAME: Final = re.compile(
+    r"^test_(?:of|it)_|_(?:what(?!_if)|whatever|who|whoever|whom|whose|nobody|told|said)(?:_|$)"
+)
 DEAD_REFERENCE: Final = re.compile(
     r"(?<![.\w])(?:DESIGN §|RUNTIME §|DOMAIN (?:§|D\d)|API\.md|INTAKE(?:\.md|,|\))|STYLE \d)"
 )
@@ -66,6 +70,9 @@ def find_breaches(file: Path) -> Iterator[Breach]:
             yield Breach(name, line, "pronoun", first)
         if len(first) > COLUMNS:
             yield Breach(name, line, "length", first)
+    for node in ast.walk(ast.parse(source)):
+        if _is_test(node) and RIDDLE_NAME.search(node.name):
+            yield Breach(name, node.lineno, "name", node.name)
     for line, text in enumerate(source.splitlines(), 1):
         if DEAD_REFERENCE.search(text) and file.name != "style.py":
             yield Breach(name, line, "reference", text.strip())
@@ -86,7 +93,11 @@ def _list_docstrings(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int]]:
 
 
 def _needs_verb(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith(
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_test(node)
+
+
+def _is_test(node: ast.AST) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
         "test_"
     )
 

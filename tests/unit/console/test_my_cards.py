@@ -54,7 +54,7 @@ async def test_a_card_in_progress_is_not_started_twice_and_a_late_one_says_so() 
     assert "1 card to do" in words(await show(held, lang="en"))
 
 
-async def test_cards_stand_in_due_order_and_waiting_ones_name_what_they_wait_for() -> None:
+async def test_cards_stand_in_due_order_and_waiting_ones_name_their_condition() -> None:
     held = hold_plans(activate("PCA-solidarites"), "10:00")
     cards = held.rows["site_cards"].values()
     site = next(

@@ -141,7 +141,7 @@ def test_a_site_that_is_hit_later_gets_its_card_with_its_own_delay() -> None:
     assert _card(world, "PT-ELEC", "ELE-F02").sites == 2
 
 
-def test_a_card_whose_site_a_person_chooses_opens_there_only() -> None:
+def test_a_card_for_a_chosen_site_opens_only_there() -> None:
     world = _schools()
     chosen = next(s.id for s in territory().sites if s.kind == "gymnase")
     college = next(s.id for s in territory().sites if s.kind == "college")

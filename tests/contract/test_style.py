@@ -1,0 +1,33 @@
+"""The style check refuses riddles in the names and docstrings of tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools import style
+
+NAMES = """
+def test_nobody_is_told_of_it() -> None: ...
+def test_who_calls_is_recorded() -> None: ...
+def test_it_runs() -> None: ...
+def test_a_what_if_gives_every_fact_again() -> None: ...
+def test_withdrawn_messages_leave_the_queue() -> None: ...
+def build_what_if() -> None:
+    '''Build a what-if run.'''
+"""
+
+
+def test_a_riddle_in_the_name_of_a_test_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "ROOT", tmp_path)
+    file = tmp_path / "test_names.py"
+    file.write_text(NAMES, encoding="utf-8")
+    refused = [b.text for b in style.find_breaches(file) if b.rule == "name"]
+    assert refused == [
+        "test_nobody_is_told_of_it",
+        "test_who_calls_is_recorded",
+        "test_it_runs",
+    ]
