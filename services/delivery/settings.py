@@ -26,7 +26,7 @@ class DeliverySettings(
 
     public_url: PublicUrl = ""
     """Public address of the front for links in messages; empty = `http://<VIGIE_HTTP>`."""
-    calls_at_once: int = Field(default=16, ge=1, le=200)
+    calls_at_once: int = Field(default=32, ge=1, le=200)
     """Provider calls per channel at the same time."""
 
     @model_validator(mode="after")

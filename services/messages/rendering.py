@@ -16,12 +16,15 @@ from typing import Final
 Value = str | int | float | None
 Values = Mapping[str, Value]
 _BEFORE_A_DATE: Final = (
-    (re.compile(r"\b(jusqu.)à le (?=\d)"), r"\1au "),
-    (re.compile(r"\bà le (?=\d)"), "le "),
-    (re.compile(r"\bde le (?=\d)"), "du "),
-    (re.compile(r"\bat (?=\d\d? [A-Z])"), "on "),
+    ("à le ", re.compile(r"\b(jusqu.)à le (?=\d)"), r"\1au "),
+    ("à le ", re.compile(r"\bà le (?=\d)"), "le "),
+    ("de le ", re.compile(r"\bde le (?=\d)"), "du "),
+    ("at ", re.compile(r"\bat (?=\d\d? [A-Z])"), "on "),
 )
-"""Contractions of a word and the article of a date, in both languages."""
+"""Contractions of a word and the article of a date, in both languages.
+
+Each pattern is searched only in a text with its words: a search costs 20 times as much.
+"""
 _PASSAGE: Final = re.compile(r"⟨([^⟨⟩⟦⟧]*)⟩|⟦([^⟨⟩⟦⟧]*)⟧")
 _VALUE: Final = re.compile(r"\{(\w+)(?::([^|{}]*)\|([^{}]*))?\}")
 
@@ -93,8 +96,9 @@ def render(template: str, values: Values, *, drop: int = 0) -> str:
 
 def _dated(text: str) -> str:
     """Join a date to the word before it: «jusqu’au 12/02», «du 12/02», «le 12/02», “on 12 February”."""
-    for pattern, joined in _BEFORE_A_DATE:
-        text = pattern.sub(joined, text)
+    for words, pattern, joined in _BEFORE_A_DATE:
+        if words in text:
+            text = pattern.sub(joined, text)
     return text
 
 

@@ -14,7 +14,7 @@ from services.appliance.embedded import kafka, store
 from services.appliance.embedded.kafka import KafkaNode
 from services.appliance.embedded.store import StoreNode
 from services.appliance.supervisor.orphans import SUPERVISOR_VARIABLE
-from services.appliance.supervisor.priority import ACCEPTING_NICENESS
+from services.appliance.supervisor.priority import ACCEPTING_NICENESS, CALLING_NICENESS
 from services.appliance.supervisor.status import SystemAddresses
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.metrics_token import build_header
@@ -188,7 +188,7 @@ SERVICE_KINDS = (
     ServiceKind("watch", "services.watch", 0, nice=5),
     ServiceKind("alerts", "services.alerts", 4, replicated=True, nice=2),
     ServiceKind("continuity", "services.continuity", 4, replicated=True, nice=5),
-    ServiceKind("delivery", "services.delivery", 4, replicated=True, nice=2),
+    ServiceKind("delivery", "services.delivery", 4, replicated=True, nice=CALLING_NICENESS),
 )
 
 

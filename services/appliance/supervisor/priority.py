@@ -15,6 +15,12 @@ ACCEPTING_NICENESS: Final = -15
 
 It applies if the system grants it (root, `LimitNICE=`, CAP_SYS_NICE).
 """
+CALLING_NICENESS: Final = -15
+"""Niceness of the process that calls people.
+
+The steps before a call then give way to it: the first reports of a storm are called while the rest
+is still decided.
+"""
 _ATTEMPTS: Final = 5
 _RETRY_S: Final = 0.15
 """Pause between two requests: Linux accepts ten a second from all users except root."""

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from math import ceil
 from typing import Final, Self
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import aiohttp
 import orjson
@@ -75,7 +76,7 @@ class HttpPoster:
             headers={"user-agent": "Vigie"},
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
-            trust_env=True,
+            trust_env=bool(getproxies()),  # aiohttp asks a thread for each call
         )
         return self
 

@@ -46,8 +46,11 @@ log = structlog.get_logger(__name__)
 BOOKMARK_INTERVAL_S: Final = 5.0
 """Interval at which the bookmark is saved; an older one only means more to read again."""
 RETRY_S: Final = 1.0
-SWITCH_INTERVAL_S: Final = 0.0005
-"""Switch interval of threads: the sender has little work at a time, but somebody waits for it."""
+SWITCH_INTERVAL_S: Final = 0.0001
+"""Switch interval of threads: the sender has little work at a time, but somebody waits for it.
+
+After each write to a socket it waits so long for a busy decider.
+"""
 STOP_TIMEOUT_S: Final = 5.0
 """Time for running calls at a stop; calls cut off become ambiguous by their deadline."""
 

@@ -120,7 +120,8 @@ class InputMarks:
         parts = [topic.encode(), key, value]
         for name, content in headers:
             parts += (name.encode(), content)
-        return hmac.digest(self._key, _join_parts(parts), "sha256").hex().encode()
+        # hmac.digest would release the GIL, and wait for a busy thread to get it back
+        return hmac.new(self._key, _join_parts(parts), "sha256").hexdigest().encode()
 
 
 def _join_parts(parts: Sequence[bytes | None]) -> bytes:

@@ -115,7 +115,7 @@ class AnswerLinks:
         return link
 
     def _mac(self, body: bytes) -> bytes:
-        return hmac.digest(self._key, body, sha256)[:_MAC_BYTES]
+        return hmac.new(self._key, body, sha256).digest()[:_MAC_BYTES]
 
 
 def compute_token_length(realm: str, person: str) -> int:
