@@ -88,8 +88,9 @@ class AlertsDecision(Decision[State]):
     )
 
     def __init__(self, state: State, ids: Input | Firing) -> None:
-        # a deadline is decided at its due time
-        super().__init__(state, ids.now if isinstance(ids, Input) else ids.deadline.due)
+        super().__init__(state, ids)
+        if isinstance(ids, Firing):  # a deadline is decided at its due time
+            self.now = ids.deadline.due
         self._start = state
         self.clock: Instant = ids.now
         """Current time of the realm. After a stall it is later than the due time of a deadline."""

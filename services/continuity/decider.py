@@ -98,7 +98,7 @@ class ContinuityDecider:
 
         Facts of alerts that come before the first reference data are only remembered.
         """
-        draft = ContinuityDecision(state, given.now, given.derive)
+        draft = ContinuityDecision(state, given)
         match given.message:
             case SiteStatusChanged(row=row):
                 _on_site(draft, row)
@@ -130,7 +130,7 @@ class ContinuityDecider:
 
     def fire(self, state: ContinuityState, firing: Firing) -> Sequence[Fact]:
         """Fire one due deadline; after a stall, one step catches up to now."""
-        draft = ContinuityDecision(state, firing.now, firing.derive)
+        draft = ContinuityDecision(state, firing)
         key = KEYS.parse(firing.deadline.key)
         draft.arm(key, None)
         _apply_deadline(draft, key)

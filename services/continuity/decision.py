@@ -12,7 +12,7 @@ from services.continuity.deadlines import ContinuityDeadline
 from services.continuity.evolve import evolve
 from services.continuity.state import ContinuityState
 from services.runtime.decider.decision import Decision
-from services.runtime.decider.protocol import EvolvedFacts
+from services.runtime.decider.protocol import EvolvedFacts, Firing, Input
 
 T = TypeVar("T")
 
@@ -22,11 +22,9 @@ class ContinuityDecision(Decision[ContinuityState]):
 
     __slots__ = ("_due", "_shared", "derive", "moved")
 
-    def __init__(
-        self, state: ContinuityState, now: Instant, derive: Callable[[str, int], str]
-    ) -> None:
-        super().__init__(state, now)
-        self.derive = derive
+    def __init__(self, state: ContinuityState, given: Input | Firing) -> None:
+        super().__init__(state, given)
+        self.derive = given.derive
         self.moved: dict[str, set[str]] = {}
         """Metric → activities through which it may have moved since it was last recorded."""
         self._due: dict[str, Instant | None] = {}
@@ -51,7 +49,7 @@ class ContinuityDecision(Decision[ContinuityState]):
         return self.state.bia
 
     def evolve(self, fact: Fact) -> ContinuityState:
-        return evolve(self.state, fact, self.now)
+        return evolve(self.state, fact, self.at)
 
     def arm(self, key: ContinuityDeadline, due: Instant | None) -> None:
         """Set or (None) remove a deadline. The last call for a key counts."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
 from schemas.base import Fact, Instant
-from services.runtime.decider.protocol import EvolvedFacts
+from services.runtime.decider.protocol import EvolvedFacts, Firing, Input
 
 S = TypeVar("S")
 
@@ -17,12 +17,14 @@ class Decision(ABC, Generic[S]):
     Mutable, and used for one input or deadline only.
     """
 
-    __slots__ = ("facts", "now", "state", "states")
+    __slots__ = ("at", "facts", "now", "state", "states")
 
-    def __init__(self, state: S, now: Instant) -> None:
+    def __init__(self, state: S, given: Input | Firing) -> None:
         self.state = state
-        self.now = now
+        self.now: Instant = given.now
         """Time of the decision."""
+        self.at: Instant = given.at if isinstance(given, Firing) else given.now
+        """Time of its records: a fold evolves at that time, so `evolve` must, too."""
         self.facts: list[Fact] = []
         self.states: list[S] = []
         """State after each fact."""

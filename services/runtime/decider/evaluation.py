@@ -430,7 +430,7 @@ class Application(Generic[S]):
             if deadline is None or deadline.due > now:
                 return
             clock = max(deadline.due, clock)
-            firing = Firing(deadline, state.realm, state.lineage, now if live else clock)
+            firing = Firing(deadline, state.realm, state.lineage, now if live else clock, clock)
             domain, fired = moved.domain, len(self.facts)
             try:
                 decided = _pair_with_states(decider.fire(domain, firing))

@@ -64,6 +64,8 @@ class Firing:
 
     Simulated: `due`.
     """
+    at: Instant
+    """Time of its facts, and so of `evolve`: `due`, but never before the clock of the realm."""
 
     def derive(self, kind: str, ordinal: int = 0) -> str:
         """Derive the id of something that this firing causes."""

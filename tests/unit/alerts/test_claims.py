@@ -1382,7 +1382,8 @@ def test_a_rate_of_absence_reduces_capacity_and_presence_by_its_share(
 def test_a_reception_centre_before_its_opening_is_no_need(scene: Scene) -> None:
     scene.report(0, "info", "gym-03", measure=Measure(name="reception_centre", value=False))
     draft = AlertsDecision(
-        scene.state, Firing(Deadline(scene.at(1), "x"), scene.realm, scene.realm, scene.at(1))
+        scene.state,
+        Firing(Deadline(scene.at(1), "x"), scene.realm, scene.realm, scene.at(1), scene.at(1)),
     )
     assert make_logistics_need(MetricRequest({}, draft.territory, {})).value(draft, None) == 0
 

@@ -770,7 +770,8 @@ def test_cuts_of_both_count_together_after_a_merge(scene: Scene) -> None:
     assert one != other
     scene.command(_command(MergeIncidents, incident=one.id, into=other.id), 20)
     draft = AlertsDecision(
-        scene.state, Firing(Deadline(scene.at(20), "x"), scene.realm, scene.realm, scene.at(20))
+        scene.state,
+        Firing(Deadline(scene.at(20), "x"), scene.realm, scene.realm, scene.at(20), scene.at(20)),
     )
     metric = make_cut_sites(MetricRequest({"window_min": 60}, draft.territory, {}))
     assert metric.value(draft, other.id) == 5

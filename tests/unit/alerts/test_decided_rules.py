@@ -31,7 +31,7 @@ def scene() -> Scene:
 
 def _read(scene: Scene, make: Any, minute: float, **args: Any) -> float | None:
     at = scene.at(minute)
-    draft = AlertsDecision(scene.state, Firing(Deadline(at, "x"), scene.realm, scene.realm, at))
+    draft = AlertsDecision(scene.state, Firing(Deadline(at, "x"), scene.realm, scene.realm, at, at))
     metric: BoundMetric = make(MetricRequest(args, draft.territory, {}))
     return metric.value(draft, None)
 

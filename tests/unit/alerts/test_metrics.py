@@ -34,7 +34,9 @@ def scene() -> Scene:
 def _value(scene: Scene, metric: str, minute: float, **args: Any) -> float | None:
     """Return a metric of the territory at T + minute."""
     at = scene.at(minute)
-    draft = AlertsDecision(scene.state, Firing(Deadline(at, "test"), scene.realm, scene.realm, at))
+    draft = AlertsDecision(
+        scene.state, Firing(Deadline(at, "test"), scene.realm, scene.realm, at, at)
+    )
     return bind_metric(
         Measured(metric=metric, op=">=", value=1, args=args), draft.territory, {}
     ).value(draft, None)

@@ -57,7 +57,9 @@ class Desk:
         ) is not None and deadline.due <= until:
             self.now = max(self.now, deadline.due)
             fired += self._take(
-                self.decider.fire(self.state, Firing(deadline, self.realm, "92", self.now))
+                self.decider.fire(
+                    self.state, Firing(deadline, self.realm, "92", self.now, self.now)
+                )
             )
             assert self.state.agenda.due.get(deadline.key) != deadline.due, (
                 f"{deadline.key} was not disarmed"
