@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from schemas.base import Command
 from schemas.ranks import may_decide, may_decide_plan
-from services.runtime.decider.refusal import RefusedCommand, Scalar
-
-DecisionAnswer = dict[str, Scalar]
-"""Answer to a decision."""
+from services.runtime.decider.refusal import RefusedCommand
 
 
 def require_role(command: Command, needed: str) -> None:

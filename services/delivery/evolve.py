@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from schemas.base import MINUTE_MS, Instant
+from schemas.base import MINUTE_MS, Fact, Instant
 from schemas.callouts import CallOutChanged, CallOutListed, CallOutReleased
-from schemas.delivery import HoldRow, NotificationRow
+from schemas.delivery import HoldChanged, HoldRow, NotificationChanged, NotificationRow
+from schemas.oncall import ReachabilityChanged
 from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.reference import ChannelsSection, EscalationPolicy, ReferencePublished, RosterSection
+from schemas.runtime import DeadlineFailed, LossDeclared, Rebased
 from schemas.words import Channel, NotificationState
 from services.delivery.callouts.callouts import (
     CallOutProgress,
@@ -41,6 +43,28 @@ from services.delivery.notifications.rate_limits import ChannelPacing
 from services.delivery.state import DeliveryState
 from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
+
+
+def evolve(state: DeliveryState, fact: Fact, at: Instant) -> DeliveryState:
+    """Return the state after one fact. A fact of another service changes nothing."""
+    match fact:
+        case NotificationChanged(row=row):
+            return evolve_notification(state, row)
+        case HoldChanged(row=row):
+            return evolve_hold(state, row, at)
+        case CallOutChanged() | CallOutListed() | CallOutReleased():
+            return evolve_callout(state, fact, at)
+        case ReferencePublished():
+            return evolve_reference(state, fact)
+        case ReachabilityChanged(row=row):  # with unverified channels: planning puts them last
+            channels = tuple(point.channel for point in row.points)
+            return replace(state, directory=state.directory.set(row.id, channels))
+        case LossDeclared() | Rebased():
+            return evolve_loss(state, at)
+        case DeadlineFailed(key=key):
+            return replace(state, agenda=state.agenda.disarm(key))
+        case _:
+            return state
 
 
 def build_terms(state: DeliveryState, now: Instant) -> attempts.AttemptTerms:

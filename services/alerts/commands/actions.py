@@ -13,14 +13,14 @@ from services.alerts.actions import lifecycle
 from services.alerts.commands import reports
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.steps import list_called_people
-from services.alerts.lookups import Result, get_incident
-from services.runtime.decider.refusal import RefusedCommand
+from services.alerts.lookups import get_incident
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 CELL_ROLES: Final = frozenset({"admin", "coordinator", "cell", "director"})
 """Roles of accounts that answer for somebody else, and cancel; the API checks their scope."""
 
 
-def request_action(draft: AlertsDecision, command: a.RequestAction) -> Result:
+def request_action(draft: AlertsDecision, command: a.RequestAction) -> CommandResult:
     """Open an action and call its assignee."""
     role, scope, person = _find_assignee(draft, command.assignee)
     if command.incident is not None:
@@ -70,7 +70,7 @@ def _find_assignee(draft: AlertsDecision, named: str) -> tuple[str, str | None, 
     raise RefusedCommand(404, "assignee_not_found", assignee=named)
 
 
-def accept_action(draft: AlertsDecision, command: a.AcceptAction) -> Result:
+def accept_action(draft: AlertsDecision, command: a.AcceptAction) -> CommandResult:
     """Accept an action, or take over one that another person accepted.
 
     A task of the rules is a kind of action; it is taken.
@@ -87,14 +87,14 @@ def accept_action(draft: AlertsDecision, command: a.AcceptAction) -> Result:
     return _build_result(draft, row.id)
 
 
-def decline_action(draft: AlertsDecision, command: a.DeclineAction) -> Result:
+def decline_action(draft: AlertsDecision, command: a.DeclineAction) -> CommandResult:
     row = _get_open_action(draft, command.action)
     _check_answerer(draft, command, row)
     lifecycle.decline(draft, row, command.author, command.reason)
     return _build_result(draft, row.id)
 
 
-def complete_action(draft: AlertsDecision, command: a.CompleteAction) -> Result:
+def complete_action(draft: AlertsDecision, command: a.CompleteAction) -> CommandResult:
     """Mark an action, or a task of the rules, as done."""
     if command.action in draft.state.tasks:
         done = c.CompleteTask(
@@ -110,7 +110,7 @@ def complete_action(draft: AlertsDecision, command: a.CompleteAction) -> Result:
     return _build_result(draft, row.id)
 
 
-def cancel_action(draft: AlertsDecision, command: a.CancelAction) -> Result:
+def cancel_action(draft: AlertsDecision, command: a.CancelAction) -> CommandResult:
     """Cancel an action: the cell and the requester may."""
     row = _get_open_action(draft, command.action)
     entitled = command.role in CELL_ROLES or _is_of_cell(command)
@@ -149,6 +149,6 @@ def _is_of_cell(command: Command) -> bool:
     return command.role.startswith("cellule_") or command.role == "system"
 
 
-def _build_result(draft: AlertsDecision, id: str) -> Result:
+def _build_result(draft: AlertsDecision, id: str) -> CommandResult:
     row = draft.state.actions[id]
     return {"action": row.id, "state": row.state.value, "version": row.version}

@@ -7,11 +7,10 @@ from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_staffing
 from services.alerts.escalation.steps import find_called_role, find_escalation
 from services.alerts.levels.levels import CRISIS, TERRITORY
-from services.alerts.lookups import Result
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 
-def state_attendance(draft: AlertsDecision, command: StateAttendance) -> Result:
+def state_attendance(draft: AlertsDecision, command: StateAttendance) -> CommandResult:
     """Record that the person is there, on the way, at a distance, or leaves.
 
     Without a crisis there is no cell to come to (409). A person without a function is refused

@@ -35,8 +35,7 @@ from services.alerts.commands import (
 from services.alerts.communication import questions, statements
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import responses
-from services.alerts.lookups import Result
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 __all__ = ["apply_command"]
 
@@ -174,7 +173,7 @@ _ADMINISTRATIVE_COMMANDS: Final = frozenset(
     }
 )
 """Administration of data, and reading: not work on a crisis."""
-_HANDLERS: Final[dict[type[Command], Callable[[AlertsDecision, Any], Result]]] = {
+_HANDLERS: Final[dict[type[Command], Callable[[AlertsDecision, Any], CommandResult]]] = {
     c.AcknowledgeIncident: escalation.acknowledge,
     c.EscalateIncident: escalation.escalate,
     c.ReapplyPolicy: escalation.reapply_policy,

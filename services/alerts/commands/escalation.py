@@ -9,10 +9,10 @@ from schemas.words import Answer
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import escalations, responses, steps
 from services.alerts.levels.levels import TERRITORY
-from services.alerts.lookups import Result, get_incident, require_open
+from services.alerts.lookups import get_incident, require_open
 from services.alerts.pipeline import update_derived_state
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 
 def _find_escalation(draft: AlertsDecision, incident: IncidentRow) -> EscalationRow | None:
@@ -23,7 +23,7 @@ def _find_escalation(draft: AlertsDecision, incident: IncidentRow) -> Escalation
     return crisis if crisis is not None and incident.id in crisis.incidents else own
 
 
-def acknowledge(draft: AlertsDecision, command: c.AcknowledgeIncident) -> Result:
+def acknowledge(draft: AlertsDecision, command: c.AcknowledgeIncident) -> CommandResult:
     """Apply the author's answer to the running escalation.
 
     It counts for the newest wave that called the author, else for the current one.
@@ -55,7 +55,7 @@ def acknowledge(draft: AlertsDecision, command: c.AcknowledgeIncident) -> Result
     return {"incident": row.id, "state": row.state.value, "version": row.version}
 
 
-def escalate(draft: AlertsDecision, command: c.EscalateIncident) -> Result:
+def escalate(draft: AlertsDecision, command: c.EscalateIncident) -> CommandResult:
     incident = require_open(get_incident(draft, command.incident))
     ladder = _find_escalation(draft, incident)
     if ladder is None:
@@ -68,7 +68,7 @@ def escalate(draft: AlertsDecision, command: c.EscalateIncident) -> Result:
     return {"incident": incident.id, "wave": draft.state.escalations[ladder.id].wave}
 
 
-def reapply_policy(draft: AlertsDecision, command: c.ReapplyPolicy) -> Result:
+def reapply_policy(draft: AlertsDecision, command: c.ReapplyPolicy) -> CommandResult:
     """Apply the policy in force to the running escalation of an incident. Rule D63."""
     incident = require_open(get_incident(draft, command.incident))
     ladder = _find_escalation(draft, incident)

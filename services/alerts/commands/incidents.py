@@ -14,12 +14,12 @@ from services.alerts.escalation import escalations, steps
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.levels.metrics.people import list_headcounts
-from services.alerts.lookups import Result, get_incident, get_report, require_open
+from services.alerts.lookups import get_incident, get_report, require_open
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reference import constants
 from services.alerts.reports.report_facts import get_measure_name, get_site
 from services.alerts.rows import copy_with, sort_by_id
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 MAX_SPLIT_REPORTS: Final = 100
 """Most reports that one decision splits off.
@@ -28,7 +28,7 @@ With their causes they form one log record: 1.2 kB each, of at most 256 kB.
 """
 
 
-def resolve(draft: AlertsDecision, command: c.ResolveIncident) -> Result:
+def resolve(draft: AlertsDecision, command: c.ResolveIncident) -> CommandResult:
     incident = require_open(get_incident(draft, command.incident, command.expected))
     left = incident_lifecycle.list_open_causes(draft, incident.id)
     if left and not (command.force and command.reason):
@@ -62,7 +62,7 @@ def _count_missing_people(draft: AlertsDecision, incident: str) -> int:
     )
 
 
-def reopen(draft: AlertsDecision, command: c.ReopenIncident) -> Result:
+def reopen(draft: AlertsDecision, command: c.ReopenIncident) -> CommandResult:
     incident = get_incident(draft, command.incident)
     if incident.state is not IncidentState.CLOSED:
         raise RefusedCommand(409, "incident_not_closed", state=incident.state.value)
@@ -75,7 +75,7 @@ def reopen(draft: AlertsDecision, command: c.ReopenIncident) -> Result:
     }
 
 
-def merge(draft: AlertsDecision, command: c.MergeIncidents) -> Result:
+def merge(draft: AlertsDecision, command: c.MergeIncidents) -> CommandResult:
     """Merge an incident into another one.
 
     Its members move, its escalation is superseded, and the higher level holds; later correlation
@@ -168,7 +168,7 @@ def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
     draft.flush()
 
 
-def split(draft: AlertsDecision, command: c.SplitIncident) -> Result:
+def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
     """Split chosen reports off into a new incident, with the causes that only they report.
 
     Rule D25, merge and split.

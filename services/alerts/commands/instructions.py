@@ -9,14 +9,14 @@ from schemas.ranks import SITE_MANAGER_ROLE
 from services.alerts import tasks
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import notifications
-from services.alerts.lookups import Result, get_incident, get_report
+from services.alerts.lookups import get_incident, get_report
 from services.alerts.reference import constants
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 TEMPLATE: Final = "instruction"
 
 
-def instruct_site(draft: AlertsDecision, command: c.InstructSite) -> Result:
+def instruct_site(draft: AlertsDecision, command: c.InstructSite) -> CommandResult:
     """Open the task of the site's manager and notify them, or their deputy.
 
     A maintenance window does not withhold a person's text.

@@ -16,13 +16,13 @@ from services.alerts.levels.levels import (
     raise_territory,
     rearm_thresholds,
 )
-from services.alerts.lookups import Result, get_incident, require_open
+from services.alerts.lookups import get_incident, require_open
 from services.alerts.pipeline import update_derived_state
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 
-def set_level(draft: AlertsDecision, command: c.SetLevel) -> Result:
+def set_level(draft: AlertsDecision, command: c.SetLevel) -> CommandResult:
     """Set a level by hand.
 
     Anyone of the cell may raise it. Only a pilot of the current level may lower it, with a reason,
@@ -61,7 +61,9 @@ def set_level(draft: AlertsDecision, command: c.SetLevel) -> Result:
     }
 
 
-def _refuse_proposal(draft: AlertsDecision, command: c.SetLevel, row: LevelRow | None) -> Result:
+def _refuse_proposal(
+    draft: AlertsDecision, command: c.SetLevel, row: LevelRow | None
+) -> CommandResult:
     """Refuse a proposed higher level, recording author and reason. Rule D30, proposed N4."""
     if command.scope != TERRITORY or row is None or row.proposed is None:
         raise RefusedCommand(409, "level_unchanged", level=int(command.level))

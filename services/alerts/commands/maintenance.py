@@ -8,16 +8,15 @@ from schemas.crisis.maintenance import MaintenanceRow
 from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes import maintenance
 from services.alerts.decision import AlertsDecision
-from services.alerts.lookups import Result
 from services.alerts.reference.constants import DANGER_TYPES
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 SOURCE_ROLE = "source"
 """Role of a registered source: it may only silence its own alerts."""
 
 
-def plan_window(draft: AlertsDecision, command: m.PlanMaintenance) -> Result:
+def plan_window(draft: AlertsDecision, command: m.PlanMaintenance) -> CommandResult:
     _check_window(draft, command)
     row = MaintenanceRow(
         id=draft.derive("maintenance"),
@@ -37,7 +36,7 @@ def plan_window(draft: AlertsDecision, command: m.PlanMaintenance) -> Result:
     return _build_result(draft, row.id)
 
 
-def change_window(draft: AlertsDecision, command: m.ChangeMaintenance) -> Result:
+def change_window(draft: AlertsDecision, command: m.ChangeMaintenance) -> CommandResult:
     row = _get_window(draft, command.window, command.expected, command.author, command.role)
     _check_window(draft, command)
     maintenance.record_window(
@@ -61,7 +60,7 @@ def change_window(draft: AlertsDecision, command: m.ChangeMaintenance) -> Result
     return _build_result(draft, row.id)
 
 
-def end_window(draft: AlertsDecision, command: m.EndMaintenance) -> Result:
+def end_window(draft: AlertsDecision, command: m.EndMaintenance) -> CommandResult:
     row = _get_window(draft, command.window, command.expected, command.author, command.role)
     maintenance.record_window(
         draft,
@@ -117,6 +116,6 @@ def _check_window(draft: AlertsDecision, command: m.PlanMaintenance | m.ChangeMa
         raise RefusedCommand(409, "window_past")
 
 
-def _build_result(draft: AlertsDecision, id: str) -> Result:
+def _build_result(draft: AlertsDecision, id: str) -> CommandResult:
     row = draft.state.maintenance[id]
     return {"window": row.id, "state": row.state, "version": row.version}

@@ -11,9 +11,8 @@ from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import readiness, responses
-from services.alerts.lookups import Result
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 MAX_SPAN_MS: Final = 732 * DAY_MS
 
@@ -44,7 +43,7 @@ def _check_span(start: Instant, end: Instant, now: Instant) -> None:
         raise RefusedCommand(409, "span_over")
 
 
-def _record_duty(draft: AlertsDecision, row: o.DutyRow) -> Result:
+def _record_duty(draft: AlertsDecision, row: o.DutyRow) -> CommandResult:
     draft.emit(o.DutyChanged(row=row))
     return {"duty": row.id, "role": row.role, "scope": row.scope, "shifts": len(row.shifts)}
 
@@ -67,7 +66,7 @@ def _count_overlaps(draft: AlertsDecision, row: o.DutyRow) -> int:
     )
 
 
-def override_shift(draft: AlertsDecision, command: o.OverrideDuty) -> Result:
+def override_shift(draft: AlertsDecision, command: o.OverrideDuty) -> CommandResult:
     """Put somebody else, or nobody, on call in a role for a time."""
     _check_role(draft, command)
     _check_person(draft, command.person)
@@ -93,7 +92,7 @@ def override_shift(draft: AlertsDecision, command: o.OverrideDuty) -> Result:
     return _record_duty(draft, row) | {"overlaps": overlaps}
 
 
-def swap_shifts(draft: AlertsDecision, command: o.SwapDuties) -> Result:
+def swap_shifts(draft: AlertsDecision, command: o.SwapDuties) -> CommandResult:
     """Exchange two spans of one role between two people; each span must belong to one person."""
     _check_role(draft, command)
     if command.reason is None:
@@ -143,7 +142,7 @@ def _get_only_person(
     return only[0]
 
 
-def withdraw_override(draft: AlertsDecision, command: o.WithdrawDuty) -> Result:
+def withdraw_override(draft: AlertsDecision, command: o.WithdrawDuty) -> CommandResult:
     row = draft.state.duties.get(command.duty)
     if row is None:
         raise RefusedCommand(404, "duty_not_found", duty=command.duty)
@@ -161,7 +160,7 @@ def withdraw_override(draft: AlertsDecision, command: o.WithdrawDuty) -> Result:
     return _record_duty(draft, gone)
 
 
-def run_drill(draft: AlertsDecision, _: o.DrillLadders) -> Result:
+def run_drill(draft: AlertsDecision, _: o.DrillLadders) -> CommandResult:
     """Run the drill by hand. Refused without reference data. Rule D38, readiness."""
     made = readiness.build_checker(draft)
     if made is None:
@@ -174,7 +173,7 @@ def run_drill(draft: AlertsDecision, _: o.DrillLadders) -> Result:
     }
 
 
-def import_calendar(draft: AlertsDecision, command: o.ImportDuties) -> Result:
+def import_calendar(draft: AlertsDecision, command: o.ImportDuties) -> CommandResult:
     """Import the shifts of a calendar; one of the same name for the same role is replaced."""
     _check_role(draft, command)
     if not command.start < command.end or any(
@@ -219,7 +218,7 @@ def import_calendar(draft: AlertsDecision, command: o.ImportDuties) -> Result:
     return result | {"replaced": len(replaced)}
 
 
-def note_reachability(draft: AlertsDecision, command: o.NoteReachability) -> Result:
+def note_reachability(draft: AlertsDecision, command: o.NoteReachability) -> CommandResult:
     """Record channels, verifications and quiet times of people; unchanged ones leave no trace."""
     told = 0
     for row in command.people:

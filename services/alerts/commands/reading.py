@@ -11,13 +11,14 @@ from schemas.calling import NotificationPlanned
 from schemas.words import Level
 from services.alerts.commands import reports
 from services.alerts.decision import AlertsDecision
-from services.alerts.lookups import Result, get_report
+from services.alerts.lookups import get_report
+from services.runtime.decider.refusal import CommandResult
 
 STAND_DOWN: Final = ":stand-down"
 """End of the id of a trigger that tells when a plan may be ended."""
 
 
-def mark_read(draft: AlertsDecision, command: c.MarkReportsRead) -> Result:
+def mark_read(draft: AlertsDecision, command: c.MarkReportsRead) -> CommandResult:
     """Note that the cell read these reports: once each, and nothing for one that is not known (any more)."""
     unread = [r for r in draft.told(dict.fromkeys(command.reports)) if r.read_at is None]
     for row in unread:
@@ -25,7 +26,7 @@ def mark_read(draft: AlertsDecision, command: c.MarkReportsRead) -> Result:
     return {"reports": len(unread)}
 
 
-def preview_confirmation(draft: AlertsDecision, command: c.PreviewConfirmation) -> Result:
+def preview_confirmation(draft: AlertsDecision, command: c.PreviewConfirmation) -> CommandResult:
     """Preview a confirmation in an unrecorded draft and return its immediate effect.
 
     Raises the refusals of a confirmation.

@@ -15,15 +15,14 @@ from schemas.reference import (
 from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChangeRow
 from services.alerts.decision import AlertsDecision
 from services.alerts.levels.rulebook import Rulebook
-from services.alerts.lookups import Result
 from services.alerts.reference import versions
 from services.runtime.decider.maps import Map
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 _PROGRAM_PREFIX = "system:"
 
 
-def publish_section(draft: AlertsDecision, command: PublishReference) -> Result:
+def publish_section(draft: AlertsDecision, command: PublishReference) -> CommandResult:
     """Load one section at once: a first version, an exercise, or a change that cannot wait."""
     versions.load_section(
         draft,
@@ -37,7 +36,7 @@ def publish_section(draft: AlertsDecision, command: PublishReference) -> Result:
     return {"reference": command.reference, "section": command.data.section.value}
 
 
-def draft_section(draft: AlertsDecision, command: r.DraftReference) -> Result:
+def draft_section(draft: AlertsDecision, command: r.DraftReference) -> CommandResult:
     """Keep a section as a draft.
 
     A version in force or under proposal is left as it is; the proposal itself is refused with the
@@ -54,7 +53,7 @@ def draft_section(draft: AlertsDecision, command: r.DraftReference) -> Result:
     return {"reference": command.reference, "section": command.data.section.value, "kept": kept}
 
 
-def propose_change(draft: AlertsDecision, command: r.ProposeReference) -> Result:
+def propose_change(draft: AlertsDecision, command: r.ProposeReference) -> CommandResult:
     _check_proposal(draft, command)
     said = ChangeDecision(
         what="proposed", by=command.author, role=command.role, at=draft.now, reason=command.reason
@@ -109,7 +108,7 @@ def _check_proposal(draft: AlertsDecision, command: r.ProposeReference) -> None:
         ) from error
 
 
-def approve_change(draft: AlertsDecision, command: r.ApproveReference) -> Result:
+def approve_change(draft: AlertsDecision, command: r.ApproveReference) -> CommandResult:
     """Approve a change; a deadline puts it in force at its effective time, or at once."""
     row = _get_change_for_second_person(draft, command)
     if (cause := versions.find_hindrance(draft, row)) is not None:
@@ -120,14 +119,14 @@ def approve_change(draft: AlertsDecision, command: r.ApproveReference) -> Result
     )
 
 
-def decline_change(draft: AlertsDecision, command: r.DeclineReference) -> Result:
+def decline_change(draft: AlertsDecision, command: r.DeclineReference) -> CommandResult:
     row = _get_change_for_second_person(draft, command)
     if command.reason is None:
         raise RefusedCommand(409, "reason_required")
     return _build_result(_record_decision(draft, row, command, "declined", ChangeState.DECLINED))
 
 
-def withdraw_change(draft: AlertsDecision, command: r.WithdrawReference) -> Result:
+def withdraw_change(draft: AlertsDecision, command: r.WithdrawReference) -> CommandResult:
     row = _get_open_change(draft, command)
     if command.author.startswith(_PROGRAM_PREFIX) and command.author != row.proposed.by:
         raise RefusedCommand(409, "person_needed")
@@ -206,7 +205,7 @@ def _find_open_change(draft: AlertsDecision, reference: str) -> ReferenceChangeR
     )
 
 
-def _build_result(row: ReferenceChangeRow) -> Result:
+def _build_result(row: ReferenceChangeRow) -> CommandResult:
     return {
         "change": row.id,
         "reference": row.reference,

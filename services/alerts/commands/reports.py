@@ -17,15 +17,15 @@ from services.alerts.causes.cause_lifecycle import (
 from services.alerts.commands.incidents import merge_into
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
-from services.alerts.lookups import Result, get_incident, get_report
+from services.alerts.lookups import get_incident, get_report
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reports import receive, withdrawals
 from services.alerts.reports.report_facts import is_placeless
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 
-def confirm_report(draft: AlertsDecision, command: c.ConfirmReport) -> Result:
+def confirm_report(draft: AlertsDecision, command: c.ConfirmReport) -> CommandResult:
     row = get_report(draft, command.report)
     if row.confirmation == "confirmed" and row.held is None:
         raise RefusedCommand(409, "confirmed_already", report=row.id)
@@ -39,7 +39,7 @@ def confirm_report(draft: AlertsDecision, command: c.ConfirmReport) -> Result:
     return {"report": row.id, "incident": draft.state.reports[row.id].incident}
 
 
-def deny_report(draft: AlertsDecision, command: c.DenyReport) -> Result:
+def deny_report(draft: AlertsDecision, command: c.DenyReport) -> CommandResult:
     row = get_report(draft, command.report)
     if row.confirmation == "denied":
         raise RefusedCommand(409, "denied_already", report=row.id)
@@ -48,7 +48,7 @@ def deny_report(draft: AlertsDecision, command: c.DenyReport) -> Result:
     return {"report": row.id}
 
 
-def link_report(draft: AlertsDecision, command: c.LinkReport) -> Result:
+def link_report(draft: AlertsDecision, command: c.LinkReport) -> CommandResult:
     row = get_report(draft, command.report)
     if not is_placeless(row):
         raise RefusedCommand(409, "site_known_already", report=row.id, site=row.site)
@@ -74,7 +74,7 @@ def _merge_emptied_incident(draft: AlertsDecision, before: str | None, report: s
         merge_into(draft, left, into)
 
 
-def take_task(draft: AlertsDecision, command: c.TakeTask) -> Result:
+def take_task(draft: AlertsDecision, command: c.TakeTask) -> CommandResult:
     row = draft.state.tasks.get(command.task)
     if row is None:
         raise RefusedCommand(404, "task_not_found", task=command.task)
@@ -86,7 +86,7 @@ def take_task(draft: AlertsDecision, command: c.TakeTask) -> Result:
     return {"task": row.id, "state": "taken"}
 
 
-def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> Result:
+def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResult:
     """Complete a task.
 
     The outcome `lifted` of an overdue cause lifts it; a contested cause stands as verified (rule
@@ -115,7 +115,7 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> Result:
     return {"task": row.id, "state": "done"}
 
 
-def add_note(draft: AlertsDecision, command: c.AddNote) -> Result:
+def add_note(draft: AlertsDecision, command: c.AddNote) -> CommandResult:
     if command.incident is not None:
         get_incident(draft, command.incident)
     line = draft.derive("note")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from schemas.crisis import communication as m
 from services.alerts.decision import AlertsDecision
-from services.alerts.lookups import Result, get_incident
+from services.alerts.lookups import get_incident
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 
-def receive_question(draft: AlertsDecision, command: m.ReceiveQuestion) -> Result:
+def receive_question(draft: AlertsDecision, command: m.ReceiveQuestion) -> CommandResult:
     if command.incident is not None:
         get_incident(draft, command.incident)
     row = m.QuestionRow(
@@ -27,7 +27,7 @@ def receive_question(draft: AlertsDecision, command: m.ReceiveQuestion) -> Resul
     return _build_result(row)
 
 
-def answer_question(draft: AlertsDecision, command: m.AnswerQuestion) -> Result:
+def answer_question(draft: AlertsDecision, command: m.AnswerQuestion) -> CommandResult:
     """Answer a question by a published statement or in other words."""
     row = get_open_question(draft, command.question)
     if command.expected is not None and command.expected != row.version:
@@ -71,7 +71,7 @@ def _answer(
     signature: m.Signature,
     statement: str | None,
     text_id: str | None,
-) -> Result:
+) -> CommandResult:
     new = copy_with(
         row,
         {
@@ -87,5 +87,5 @@ def _answer(
     return _build_result(new)
 
 
-def _build_result(row: m.QuestionRow) -> Result:
+def _build_result(row: m.QuestionRow) -> CommandResult:
     return {"question": row.id, "state": row.state.value, "version": row.version}

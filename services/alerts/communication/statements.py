@@ -9,15 +9,15 @@ from schemas.crisis import communication as m
 from schemas.ranks import may_validate_statement
 from services.alerts.communication.questions import answer_by_statement, get_open_question
 from services.alerts.decision import AlertsDecision
-from services.alerts.lookups import Result, get_incident, get_report
+from services.alerts.lookups import get_incident, get_report
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 ANSWERABLE: Final = frozenset({"rumour", "unconfirmed", "denied"})
 """Confirmation of the reports that a statement may answer."""
 
 
-def draft_statement(draft: AlertsDecision, command: m.DraftStatement) -> Result:
+def draft_statement(draft: AlertsDecision, command: m.DraftStatement) -> CommandResult:
     if command.incident is not None:
         get_incident(draft, command.incident)
     if command.question is not None:
@@ -40,19 +40,19 @@ def draft_statement(draft: AlertsDecision, command: m.DraftStatement) -> Result:
     return _build_result(row)
 
 
-def revise_statement(draft: AlertsDecision, command: m.ReviseStatement) -> Result:
+def revise_statement(draft: AlertsDecision, command: m.ReviseStatement) -> CommandResult:
     row = _get_statement(draft, command.statement, command.expected)
     return _move(draft, row, "revised", command, text_id=command.text_id, blanks=command.blanks)
 
 
-def submit_statement(draft: AlertsDecision, command: m.SubmitStatement) -> Result:
+def submit_statement(draft: AlertsDecision, command: m.SubmitStatement) -> CommandResult:
     row = _get_statement(draft, command.statement, command.expected)
     if row.blanks:
         raise RefusedCommand(409, "statement_blanks", blanks=row.blanks)
     return _move(draft, row, "submitted", command)
 
 
-def validate_statement(draft: AlertsDecision, command: m.ValidateStatement) -> Result:
+def validate_statement(draft: AlertsDecision, command: m.ValidateStatement) -> CommandResult:
     """Validate a statement as the communication function, and as another person than its authors."""
     row = _get_statement(draft, command.statement, command.expected)
     _require_validator(command)
@@ -61,14 +61,14 @@ def validate_statement(draft: AlertsDecision, command: m.ValidateStatement) -> R
     return _move(draft, row, "validated", command)
 
 
-def refuse_statement(draft: AlertsDecision, command: m.RefuseStatement) -> Result:
+def refuse_statement(draft: AlertsDecision, command: m.RefuseStatement) -> CommandResult:
     row = _get_statement(draft, command.statement, command.expected)
     _require_validator(command)
     _require_reason(command)
     return _move(draft, row, "refused", command, reason=command.reason)
 
 
-def publish_statement(draft: AlertsDecision, command: m.PublishStatement) -> Result:
+def publish_statement(draft: AlertsDecision, command: m.PublishStatement) -> CommandResult:
     """Publish a validated statement, and answer the question that it answers."""
     row = _get_statement(draft, command.statement, command.expected)
     result = _move(draft, row, "published", command)
@@ -77,7 +77,7 @@ def publish_statement(draft: AlertsDecision, command: m.PublishStatement) -> Res
     return result
 
 
-def retract_statement(draft: AlertsDecision, command: m.RetractStatement) -> Result:
+def retract_statement(draft: AlertsDecision, command: m.RetractStatement) -> CommandResult:
     row = _get_statement(draft, command.statement, command.expected)
     if row.state is m.StatementState.PUBLISHED:
         _require_reason(command)
@@ -130,7 +130,7 @@ def _require_reason(command: Command) -> None:
 
 def _move(
     draft: AlertsDecision, row: m.StatementRow, change: str, command: Command, **values: Any
-) -> Result:
+) -> CommandResult:
     """Move a statement along one arrow; refuse (409) any other move."""
     after = m.STATEMENT_MOVES[change].get(row.state)
     if after is None:
@@ -149,5 +149,5 @@ def _move(
     return _build_result(new)
 
 
-def _build_result(row: m.StatementRow) -> Result:
+def _build_result(row: m.StatementRow) -> CommandResult:
     return {"statement": row.id, "state": row.state.value, "version": row.version}

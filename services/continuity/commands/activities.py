@@ -33,8 +33,8 @@ from services.continuity.activities.metrics import record_changed_metrics
 from services.continuity.activities.reasons import find_start
 from services.continuity.decision import ContinuityDecision
 from services.continuity.reassignment.orders import schedule_review
-from services.continuity.refusal import DecisionAnswer, require_reason, require_role
-from services.runtime.decider.refusal import RefusedCommand
+from services.continuity.refusal import require_reason, require_role
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 LOST_SITE_AUTHOR: Final = "system:fallback"
 """Author of the end of a strategy that lost its fallback site."""
@@ -48,7 +48,7 @@ def _find_need(draft: ContinuityDecision, activity: str) -> ActivityNeed:
     return need
 
 
-def activate_strategy(draft: ContinuityDecision, command: cmd.ActivateStrategy) -> DecisionAnswer:
+def activate_strategy(draft: ContinuityDecision, command: cmd.ActivateStrategy) -> CommandResult:
     """Activate a strategy of an activity.
 
     Strategies follow the listed order; another order needs `force` and a reason. A fallback site
@@ -119,7 +119,7 @@ def _check_fallback(draft: ContinuityDecision, site: str, desks: int | None) -> 
         raise RefusedCommand(409, "fallback_full", site=site, desks=place.places, taken=taken)
 
 
-def end_strategy(draft: ContinuityDecision, command: cmd.EndStrategy) -> DecisionAnswer:
+def end_strategy(draft: ContinuityDecision, command: cmd.EndStrategy) -> CommandResult:
     """End a strategy; from now on the computed capacity counts again."""
     row = draft.state.strategies.get(command.strategy)
     if row is None:
@@ -168,7 +168,7 @@ def end_strategies_of_lost_sites(draft: ContinuityDecision) -> set[str]:
     return lost
 
 
-def declare_activity(draft: ContinuityDecision, command: cmd.DeclareActivity) -> DecisionAnswer:
+def declare_activity(draft: ContinuityDecision, command: cmd.DeclareActivity) -> CommandResult:
     """Set or withdraw the state that a person declares.
 
     It overrides the computed state until it is withdrawn; both stay visible. A clock that it stops
@@ -195,9 +195,9 @@ def declare_activity(draft: ContinuityDecision, command: cmd.DeclareActivity) ->
 def _settle_and_answer(
     draft: ContinuityDecision,
     need: ActivityNeed,
-    result: DecisionAnswer,
+    result: CommandResult,
     change: ActivityChange = NO_CHANGE,
-) -> DecisionAnswer:
+) -> CommandResult:
     settle_activity(draft, need.id, change)
     record_changed_metrics(draft)
     row = draft.state.activities[need.id]
@@ -209,7 +209,7 @@ def _settle_and_answer(
     }
 
 
-def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> DecisionAnswer:
+def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> CommandResult:
     """Record the age of restored data; age beyond the PDMA raises an alarm and a re-entry (D46)."""
     need = _find_need(draft, command.activity)
     require_role(command, STRATEGY_ROLE)
@@ -246,7 +246,7 @@ def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> 
     }
 
 
-def arbitrate_alarm(draft: ContinuityDecision, command: cmd.ArbitrateAlarm) -> DecisionAnswer:
+def arbitrate_alarm(draft: ContinuityDecision, command: cmd.ArbitrateAlarm) -> CommandResult:
     """Answer the arbitration that 100 % of an RTO demands; the reason is its text. Rule D44."""
     row = draft.state.alarms.get(command.alarm)
     if row is None:

@@ -20,9 +20,9 @@ from services.continuity.plans.site_cards import (
     schedule_opening,
     site_card_id,
 )
-from services.continuity.refusal import DecisionAnswer, require_reason
+from services.continuity.refusal import require_reason
 from services.continuity.state import NO_SITE_CARDS
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 CardCommand = cmd.StartCard | cmd.CompleteCard | cmd.SkipCard
 _CHANGES = {
@@ -32,7 +32,7 @@ _CHANGES = {
 }
 
 
-def start_card(draft: ContinuityDecision, command: cmd.StartCard) -> DecisionAnswer:
+def start_card(draft: ContinuityDecision, command: cmd.StartCard) -> CommandResult:
     """Start a card; it may still become overdue.
 
     At a site that its scope leaves to a person, the card is opened instead, for its owner.
@@ -45,12 +45,12 @@ def start_card(draft: ContinuityDecision, command: cmd.StartCard) -> DecisionAns
     return _change_card(draft, command, CardState.DOING)
 
 
-def complete_card(draft: ContinuityDecision, command: cmd.CompleteCard) -> DecisionAnswer:
+def complete_card(draft: ContinuityDecision, command: cmd.CompleteCard) -> CommandResult:
     """Complete a card, with its evidence if there is any; the reason is evidence in words."""
     return _change_card(draft, command, CardState.DONE, command.reason, proof=command.proof)
 
 
-def skip_card(draft: ContinuityDecision, command: cmd.SkipCard) -> DecisionAnswer:
+def skip_card(draft: ContinuityDecision, command: cmd.SkipCard) -> CommandResult:
     """Mark a card as not applicable; it needs a reason."""
     return _change_card(draft, command, CardState.NOT_APPLICABLE, require_reason(command))
 
@@ -80,7 +80,7 @@ def _change_card(
     state: CardState,
     reason: str | None = None,
     proof: CardProof | None = None,
-) -> DecisionAnswer:
+) -> CommandResult:
     row, card = _find_card(draft, command)
     if _is_per_site(draft, row, card):
         return _change_site_card(draft, command, row, state, reason, proof)
@@ -107,7 +107,7 @@ def _change_site_card(
     state: CardState,
     reason: str | None,
     proof: CardProof | None,
-) -> DecisionAnswer:
+) -> CommandResult:
     found = _find_site_card(draft, command, row)
     _check_move(row, found, state)
     done = found.model_copy(
@@ -179,8 +179,8 @@ def _check_move(row: PlanRow, card: CardRow | SiteCardRow, state: CardState) -> 
 
 def _describe_card(
     draft: ContinuityDecision, row: PlanRow, card: CardRow | SiteCardRow
-) -> DecisionAnswer:
-    answer: DecisionAnswer = {
+) -> CommandResult:
+    answer: CommandResult = {
         "plan": row.id,
         "card": card.card if isinstance(card, SiteCardRow) else card.id,
         "state": card.state.value,

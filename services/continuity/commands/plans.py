@@ -40,8 +40,8 @@ from services.continuity.plans.plans import (
 )
 from services.continuity.plans.site_cards import schedule_opening
 from services.continuity.plans.sitreps import issue_sitrep
-from services.continuity.refusal import DecisionAnswer, require_plan_role, require_reason
-from services.runtime.decider.refusal import RefusedCommand
+from services.continuity.refusal import require_plan_role, require_reason
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 
 def _find_plan(draft: ContinuityDecision, id: str, expected: int | None = None) -> PlanRow:
@@ -66,11 +66,11 @@ def _apply_decision(
     return row.model_copy(update=decided | changes)
 
 
-def _describe_plan(row: PlanRow) -> DecisionAnswer:
+def _describe_plan(row: PlanRow) -> CommandResult:
     return {"plan": row.id, "state": row.state.value, "level": row.level, "version": row.version}
 
 
-def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> DecisionAnswer:
+def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> CommandResult:
     """Activate a plan, also without a proposal, or an active plan at a higher level.
 
     Cards count from the trigger, not from now. Rules D49, D50.
@@ -120,7 +120,7 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Decis
     return _describe_plan(draft.state.plans[row.id])
 
 
-def refuse_plan(draft: ContinuityDecision, command: cmd.RefusePlan) -> DecisionAnswer:
+def refuse_plan(draft: ContinuityDecision, command: cmd.RefusePlan) -> CommandResult:
     """Refuse a proposed plan, or the higher level that is proposed for an active one.
 
     It needs a reason. Rule D49.
@@ -155,7 +155,7 @@ def refuse_plan(draft: ContinuityDecision, command: cmd.RefusePlan) -> DecisionA
     return _describe_plan(refused)
 
 
-def postpone_plan(draft: ContinuityDecision, command: cmd.PostponePlan) -> DecisionAnswer:
+def postpone_plan(draft: ContinuityDecision, command: cmd.PostponePlan) -> CommandResult:
     """Postpone a proposal; it returns at `until`, or at a higher level before.
 
     It needs a reason. Rule D49.
@@ -174,7 +174,7 @@ def postpone_plan(draft: ContinuityDecision, command: cmd.PostponePlan) -> Decis
     return _describe_plan(postponed)
 
 
-def stand_down_plan(draft: ContinuityDecision, command: cmd.StandDownPlan) -> DecisionAnswer:
+def stand_down_plan(draft: ContinuityDecision, command: cmd.StandDownPlan) -> CommandResult:
     """Stand a plan down.
 
     A pilot of the level or a person with the right to decide the plan may do so. Before the
@@ -203,7 +203,7 @@ def stand_down_plan(draft: ContinuityDecision, command: cmd.StandDownPlan) -> De
     return _describe_plan(lifted)
 
 
-def close_retex(draft: ContinuityDecision, command: cmd.CloseRetex) -> DecisionAnswer:
+def close_retex(draft: ContinuityDecision, command: cmd.CloseRetex) -> CommandResult:
     """Close the lessons learned of a plan that was stood down.
 
     `decided_at` stays the time of the stand-down. Rule D48.
@@ -222,7 +222,7 @@ def close_retex(draft: ContinuityDecision, command: cmd.CloseRetex) -> DecisionA
     return _describe_plan(draft.state.plans[row.id])
 
 
-def tick_box(draft: ContinuityDecision, command: cmd.TickBox) -> DecisionAnswer:
+def tick_box(draft: ContinuityDecision, command: cmd.TickBox) -> CommandResult:
     """Tick or untick a manual condition of a stand-down. Rule D52."""
     row = _find_plan(draft, command.plan)
     require_plan_role(command, row.decides)
@@ -242,7 +242,7 @@ def tick_box(draft: ContinuityDecision, command: cmd.TickBox) -> DecisionAnswer:
     }
 
 
-HANDLERS: Final[Mapping[type[Command], Callable[[ContinuityDecision, Any], DecisionAnswer]]] = {
+HANDLERS: Final[Mapping[type[Command], Callable[[ContinuityDecision, Any], CommandResult]]] = {
     cmd.ActivatePlan: activate_plan,
     cmd.RefusePlan: refuse_plan,
     cmd.PostponePlan: postpone_plan,

@@ -30,9 +30,9 @@ from services.continuity.reassignment.site_conditions import (
     is_hit,
     is_telework_working,
 )
-from services.continuity.refusal import DecisionAnswer, require_reason, require_role
+from services.continuity.refusal import require_reason, require_role
 from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 _RULE_CODE: Final = re.compile(r"R\d+")
 APPROVER_CHECKS: Final = ("R6", "R7", "R8")
@@ -44,7 +44,7 @@ Access, on-call windows, volunteers first.
 
 def compute_reassignments(
     draft: ContinuityDecision, command: m.ComputeReassignments
-) -> DecisionAnswer:
+) -> CommandResult:
     """Request a proposal now, by another preference or with a declaration about travel.
 
     It is refused while nothing is hit.
@@ -70,21 +70,21 @@ def compute_reassignments(
 
 def approve_reassignments(
     draft: ContinuityDecision, command: m.ApproveReassignments
-) -> DecisionAnswer:
+) -> CommandResult:
     """Approve lines and dispatch their orders; by default all undecided lines that hold."""
     return _decide_lines(draft, command, "approve")
 
 
 def decline_reassignments(
     draft: ContinuityDecision, command: m.DeclineReassignments
-) -> DecisionAnswer:
+) -> CommandResult:
     """Decline lines; it needs a reason. The next proposal may suggest them again."""
     return _decide_lines(draft, command, "decline")
 
 
 def _decide_lines(
     draft: ContinuityDecision, command: m.ApproveReassignments | m.DeclineReassignments, verb: str
-) -> DecisionAnswer:
+) -> CommandResult:
     row = _find_current_proposal(draft, command)
     policy = draft.bia.policy.reassignment
     require_role(command, policy.decides)
@@ -337,7 +337,7 @@ _TIME_FIELDS: Final = {
 }
 
 
-def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) -> DecisionAnswer:
+def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) -> CommandResult:
     """Move lines to a state; lines that are already there stay. Raise Refused if none moves."""
     ids = tuple(dict.fromkeys((command.line, *command.lines)))
     if (unknown := next((id for id in ids if id not in draft.state.moved), None)) is not None:
@@ -363,19 +363,19 @@ def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) 
     }
 
 
-def accept_reassignment(draft: ContinuityDecision, command: m.AcceptReassignment) -> DecisionAnswer:
+def accept_reassignment(draft: ContinuityDecision, command: m.AcceptReassignment) -> CommandResult:
     """Record that the site accepted the order."""
     return _move_lines(draft, m.LineState.ACCEPTED, command)
 
 
-def record_arrival(draft: ContinuityDecision, command: m.ArriveReassignment) -> DecisionAnswer:
+def record_arrival(draft: ContinuityDecision, command: m.ArriveReassignment) -> CommandResult:
     """Record that the agents are at work."""
     return _move_lines(draft, m.LineState.ARRIVED, command)
 
 
 def release_reassignment(
     draft: ContinuityDecision, command: m.ReleaseReassignment
-) -> DecisionAnswer:
+) -> CommandResult:
     """Release the agents; after the last line, review the proposal."""
     result = _move_lines(draft, m.LineState.RELEASED, command)
     if not draft.state.moved:

@@ -14,7 +14,7 @@ from schemas.crisis import resource_requests as res
 from schemas.ranks import may_act, may_count
 from schemas.reference import Stock
 from services.continuity.decision import ContinuityDecision
-from services.continuity.refusal import DecisionAnswer, require_reason
+from services.continuity.refusal import require_reason
 from services.continuity.resources import requests as req
 from services.continuity.resources import stocks
 from services.logistics import (
@@ -23,7 +23,7 @@ from services.logistics import (
     estimate_stock_offer,
     rank_offers,
 )
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 MAX_OPEN_REQUESTS: Final = 2_000
 MAX_OFFERS: Final = 40
@@ -54,7 +54,7 @@ def _require_worker(command: Command) -> None:
         raise RefusedCommand(403, "not_allowed", role=command.role)
 
 
-def _describe(row: res.ResourceRequestRow) -> DecisionAnswer:
+def _describe(row: res.ResourceRequestRow) -> CommandResult:
     return {
         "request": row.id,
         "number": row.number,
@@ -63,7 +63,7 @@ def _describe(row: res.ResourceRequestRow) -> DecisionAnswer:
     }
 
 
-def request_resource(draft: ContinuityDecision, command: res.RequestResource) -> DecisionAnswer:
+def request_resource(draft: ContinuityDecision, command: res.RequestResource) -> CommandResult:
     """Request a resource for a site. The cell is told at once of a request for life."""
     if not may_count(command.role):
         raise RefusedCommand(403, "not_allowed", role=command.role)
@@ -116,7 +116,7 @@ def _check_request(draft: ContinuityDecision, command: res.RequestResource) -> N
         raise RefusedCommand(409, "too_many_requests", most=MAX_OPEN_REQUESTS)
 
 
-def offer_resource(draft: ContinuityDecision, command: res.OfferResource) -> DecisionAnswer:
+def offer_resource(draft: ContinuityDecision, command: res.OfferResource) -> CommandResult:
     """Offer a resource. An offer from a stock reserves it until the offer expires."""
     _require_worker(command)
     row = req.expire_offers(draft, _find_request(draft, command))
@@ -212,7 +212,7 @@ def _estimate_partner(
     return estimate_partner_offer(draft.bia.resources, partner, need, quantity, draft.now)
 
 
-def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> DecisionAnswer:
+def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> CommandResult:
     """Commit offers; the other open offers go back to their stocks."""
     _require_worker(command)
     row = req.expire_offers(draft, _find_request(draft, command))
@@ -287,7 +287,7 @@ def _shrink_offer(offer: res.OfferRow, quantity: int) -> dict[str, Any]:
     return {"quantity": quantity, "cost_eur": cost}
 
 
-def depart_resource(draft: ContinuityDecision, command: res.DepartResource) -> DecisionAnswer:
+def depart_resource(draft: ContinuityDecision, command: res.DepartResource) -> CommandResult:
     """Record that the resource has left."""
     _require_worker(command)
     row = _find_request(draft, command)
@@ -310,7 +310,7 @@ def depart_resource(draft: ContinuityDecision, command: res.DepartResource) -> D
     return _describe(row) | {"eta_at": row.eta_at}
 
 
-def arrive_resource(draft: ContinuityDecision, command: res.ArriveResource) -> DecisionAnswer:
+def arrive_resource(draft: ContinuityDecision, command: res.ArriveResource) -> CommandResult:
     """Record that the resource is in place; a consumable leaves its stock for good."""
     _require_worker(command)
     row = _find_request(draft, command)
@@ -332,7 +332,7 @@ def arrive_resource(draft: ContinuityDecision, command: res.ArriveResource) -> D
     return _describe(row)
 
 
-def release_resource(draft: ContinuityDecision, command: res.ReleaseResource) -> DecisionAnswer:
+def release_resource(draft: ContinuityDecision, command: res.ReleaseResource) -> CommandResult:
     """Release the resource; it goes back to its stock unless it was used up."""
     _require_worker(command)
     row = _find_request(draft, command)
@@ -351,7 +351,7 @@ def release_resource(draft: ContinuityDecision, command: res.ReleaseResource) ->
     return _describe(row)
 
 
-def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> DecisionAnswer:
+def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> CommandResult:
     """Cancel a request before anything is in place; everything goes back to its stock."""
     _require_worker(command)
     row = _find_request(draft, command)
@@ -383,7 +383,7 @@ def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> D
     return _describe(row)
 
 
-def count_stock(draft: ContinuityDecision, command: res.CountStock) -> DecisionAnswer:
+def count_stock(draft: ContinuityDecision, command: res.CountStock) -> CommandResult:
     """Record a count of a stock, never below its promised quantity."""
     _require_worker(command)
     stock = _find_stock(draft, command.stock)
@@ -396,7 +396,7 @@ def count_stock(draft: ContinuityDecision, command: res.CountStock) -> DecisionA
 
 
 RESOURCE_HANDLERS: Final[
-    Mapping[type[Command], Callable[[ContinuityDecision, Any], DecisionAnswer]]
+    Mapping[type[Command], Callable[[ContinuityDecision, Any], CommandResult]]
 ] = {
     res.RequestResource: request_resource,
     res.OfferResource: offer_resource,

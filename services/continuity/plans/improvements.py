@@ -6,11 +6,11 @@ from schemas.commands import AddImprovement, CloseImprovement
 from schemas.continuity import ImprovementChanged, ImprovementRow
 from schemas.ranks import may_act
 from services.continuity.decision import ContinuityDecision
-from services.continuity.refusal import DecisionAnswer, require_reason
-from services.runtime.decider.refusal import RefusedCommand
+from services.continuity.refusal import require_reason
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 
-def add_improvement(draft: ContinuityDecision, command: AddImprovement) -> DecisionAnswer:
+def add_improvement(draft: ContinuityDecision, command: AddImprovement) -> CommandResult:
     """Add an improvement action of a known role, due in the future."""
     if not may_act(command.role):
         raise RefusedCommand(403, "not_allowed", role=command.role)
@@ -31,7 +31,7 @@ def add_improvement(draft: ContinuityDecision, command: AddImprovement) -> Decis
     return {"improvement": row.id, "due_at": row.due_at}
 
 
-def close_improvement(draft: ContinuityDecision, command: CloseImprovement) -> DecisionAnswer:
+def close_improvement(draft: ContinuityDecision, command: CloseImprovement) -> CommandResult:
     """Close an improvement action as done, or dropped with a reason."""
     if not may_act(command.role):
         raise RefusedCommand(403, "not_allowed", role=command.role)

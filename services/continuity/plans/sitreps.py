@@ -16,14 +16,13 @@ from schemas.continuity import SitrepIssued, SitrepRow
 from schemas.ranks import may_act
 from services.continuity.deadlines import SitrepDue
 from services.continuity.decision import ContinuityDecision
-from services.continuity.refusal import DecisionAnswer
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 SKEW_MS: Final = MINUTE_MS
 """Largest lead of the writer's clock over the broker's."""
 
 
-def issue_sitrep(draft: ContinuityDecision, command: IssueSitrep) -> DecisionAnswer:
+def issue_sitrep(draft: ContinuityDecision, command: IssueSitrep) -> CommandResult:
     """Record the next situation report, about a past time later than the last one's."""
     state = draft.state
     if not may_act(command.role):

@@ -12,30 +12,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
-from schemas.base import Fact, Instant
+from schemas.base import Instant
 from schemas.callouts import (
     AGENT,
     CHUNK_PEOPLE,
     Called,
-    CallOutChanged,
     CallOutListed,
     CallOutRow,
     ChannelEstimate,
-    DraftCallOut,
-    StartCallOut,
-    StopCallOut,
 )
 from schemas.delivery import NotificationRow
-from schemas.ranks import HOLD_ROLE, SITE_MANAGER_ROLE, may_count, may_decide
+from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.realms import derive_id
-from schemas.runtime import CommandApplied
 from schemas.words import Channel, NotificationState
 from services.delivery.notifications import attempts
 from services.delivery.notifications.channel_order import choose_channels
 from services.delivery.notifications.channel_policies import DeliveryRules
 from services.delivery.notifications.rate_limits import ChannelPacing
 from services.runtime.decider.maps import Map
-from services.runtime.decider.refusal import RefusedCommand
 
 PROGRESS_INTERVAL_MS: Final = 2000
 """Interval between progress rows."""
@@ -204,126 +198,6 @@ def compute_progress(
             else None,
         }
     )
-
-
-def decide_callout(
-    known: CallOutProgress | None,
-    command: DraftCallOut | StartCallOut | StopCallOut,
-    command_id: str,
-    now: Instant,
-    rules: DeliveryRules,
-    pacing: ChannelPacing,
-) -> list[Fact]:
-    """Decide a command of a call-out: draft, start or stop."""
-    match command:
-        case DraftCallOut():
-            return decide_draft(known, command, command_id, now, rules, pacing)
-        case StartCallOut():
-            return decide_start(known, command, command_id, now)
-        case StopCallOut():
-            return decide_stop(known, command, command_id, now, rules, pacing)
-
-
-def _can_call(role: str, kind: str) -> bool:
-    """Check whether a role may call many people; a site manager may count the site (D79)."""
-    return may_count(role) if kind == "headcount" else may_decide(role, HOLD_ROLE)
-
-
-def decide_draft(
-    known: CallOutProgress | None,
-    command: DraftCallOut,
-    command_id: str,
-    now: Instant,
-    rules: DeliveryRules,
-    pacing: ChannelPacing,
-) -> list[Fact]:
-    """List people on a draft; the estimates come with the last chunk."""
-    if not _can_call(command.role, command.kind if known is None else known.row.kind):
-        raise RefusedCommand(403, "role_not_allowed")
-    if known is not None and known.row.state != "draft":
-        raise RefusedCommand(409, "callout_started")
-    row = (
-        known.row
-        if known is not None
-        else CallOutRow(
-            id=command.callout,
-            kind=command.kind,
-            state="draft",
-            text_id=command.text_id,
-            decision=command.decision,
-            corrects=command.corrects,
-            incident=command.incident,
-            sites=command.sites,
-            level=command.level,
-            danger=command.danger,
-            answer_expected=command.answer_expected,
-            channels=command.channels,
-            by=command.author,
-            drafted_at=now,
-        )
-    )
-    listed = {one.person for one in known.people} if known is not None else set()
-    new = tuple({one.person: one for one in command.people if one.person not in listed}.values())
-    everybody = (*(known.people if known is not None else ()), *new)
-    if command.last or known is None:
-        found = estimate_channels(everybody, row.channels, rules, pacing, command.sms_parts)
-        reached = sum(e.people for e in found)
-        row = row.model_copy(
-            update={
-                "people": len(everybody),
-                "unreachable": len(everybody) - reached,
-                "estimates": found,
-                "cost_cents": sum(e.cost_cents for e in found),
-            }
-        )
-    result: dict[str, str | int | float | bool | None] = {
-        "callout": row.id,
-        "people": len(everybody),
-    }
-    applied = CommandApplied(command_id=command_id, command="DraftCallOut", result=result)
-    return [CallOutChanged(row=row), CallOutListed(callout=row.id, people=new), applied]
-
-
-def decide_start(
-    known: CallOutProgress | None, command: StartCallOut, command_id: str, now: Instant
-) -> list[Fact]:
-    """Start sending."""
-    if not _can_call(command.role, "callout" if known is None else known.row.kind):
-        raise RefusedCommand(403, "role_not_allowed")
-    if known is None:
-        raise RefusedCommand(404, "callout_not_found")
-    if known.row.state != "draft":
-        raise RefusedCommand(409, "callout_started")
-    row = known.row.model_copy(update={"state": "running", "started_at": now, "by": command.author})
-    return [
-        CallOutChanged(row=row),
-        CommandApplied(command_id=command_id, command="StartCallOut", result={"callout": row.id}),
-    ]
-
-
-def decide_stop(
-    known: CallOutProgress | None,
-    command: StopCallOut,
-    command_id: str,
-    now: Instant,
-    rules: DeliveryRules,
-    pacing: ChannelPacing,
-) -> list[Fact]:
-    """Stop sending to people that have no message yet."""
-    if not _can_call(command.role, "callout" if known is None else known.row.kind):
-        raise RefusedCommand(403, "role_not_allowed")
-    if known is None:
-        raise RefusedCommand(404, "callout_not_found")
-    if known.row.state not in ("draft", "running"):
-        raise RefusedCommand(409, "callout_over")
-    row = compute_progress(known, rules, pacing, now).model_copy(
-        update={"state": "stopped", "ended_at": now, "eta_at": None}
-    )
-    result: dict[str, str | int | float | bool | None] = {"callout": row.id, "handed": row.handed}
-    return [
-        CallOutChanged(row=row),
-        CommandApplied(command_id=command_id, command="StopCallOut", result=result),
-    ]
 
 
 def build_next_group(

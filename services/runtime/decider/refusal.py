@@ -8,6 +8,8 @@ from schemas.base import Command
 from schemas.runtime import CommandRefused
 
 Scalar = str | int | float | bool | None
+CommandResult = dict[str, Scalar]
+"""Answer to a command that took effect; the body of the HTTP 200 response."""
 
 
 class RefusedCommand(Exception):

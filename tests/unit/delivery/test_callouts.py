@@ -21,16 +21,17 @@ from schemas.callouts import (
     StopCallOut,
 )
 from schemas.delivery import NotificationRow
-from schemas.runtime import CommandRefused
+from schemas.runtime import CommandRefused, Tick
 from schemas.words import Channel, Level, NotificationState
 from services.console.messages.callouts_api import HEADCOUNT_PARTS, count_sms_parts
-from services.delivery.callouts.callouts import estimate_channels
+from services.delivery.callouts.callouts import PROGRESS_INTERVAL_MS, estimate_channels
 from services.delivery.channels.sms.wording import choose_sms_text
 from services.delivery.notifications.channel_policies import DEFAULT_RULES
 from services.messages import MessageNames, compose_message, load_phrases
 from services.runtime.http.sms_text import encode_text
 from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_pacing import HOURS, SATURDAY_2330, declared, handed
+from tests.unit.delivery.test_sender import World
 
 LINK = f"https://vigie.hauts-de-seine.fr/a/{'x' * 104}"
 """Link with a token as long as that of a person with an id of 36 characters."""
@@ -398,3 +399,19 @@ def test_a_call_out_about_danger_or_for_an_answer_passes_at_all_hours(
     start(night)
     night.wait(1)
     assert told(night)[0].attempts[0].channel is SMS
+
+
+def test_a_progress_row_that_comes_late_gives_the_state_of_its_log() -> None:
+    """The world folds every record and compares the two states."""
+    world = World()
+    world.open("92", ("email",))
+    person = Called(person="dgs", channels=(EMAIL,))
+    who = {"author": "a", "role": "coordinator", "callout": "c1"}
+    world.put(DraftCallOut(channels=(EMAIL,), people=(person,), last=True, **who))
+    world.put(StartCallOut(**who))
+    due = world.service.next_due("92")
+    assert due is not None
+    late = due + PROGRESS_INTERVAL_MS // 2
+    world.put(Tick(), at=late)
+    world.put(Tick(), at=late + PROGRESS_INTERVAL_MS)
+    assert "CallOutChanged" in [type(fact).__name__ for fact in world.service.facts("92")[-3:]]

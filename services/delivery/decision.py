@@ -1,0 +1,41 @@
+"""A decision of delivery in progress."""
+
+from __future__ import annotations
+
+from schemas.base import Fact
+from schemas.calling import Unreachable
+from schemas.delivery import NotificationChanged, NotificationRow
+from schemas.words import NotificationState
+from services.delivery.evolve import build_terms, evolve
+from services.delivery.notifications.attempts import AttemptTerms, plan_next_attempt
+from services.delivery.state import DeliveryState
+from services.runtime.decider.decision import Decision
+
+
+class DeliveryDecision(Decision[DeliveryState]):
+    """A decision of delivery, with the rows of notifications that it changes."""
+
+    __slots__ = ()
+
+    def evolve(self, fact: Fact) -> DeliveryState:
+        return evolve(self.state, fact, self.at)
+
+    def build_terms(self) -> AttemptTerms:
+        """Return the terms in force for the next step of any notification."""
+        return build_terms(self.state, self.now)
+
+    def record_rows(self, *rows: NotificationRow) -> None:
+        """Record new rows that leave a message with its person, or on its way."""
+        self.emit(*(NotificationChanged(row=row) for row in rows))
+
+    def record_step(self, before: NotificationRow, after: NotificationRow) -> None:
+        """Record the new row, and `Unreachable` at the moment when no attempt is left."""
+        failed = NotificationState.FAILED
+        known = before.id in self.state.notifications
+        self.record_rows(after)
+        if after.state is failed and not (known and before.state is failed):
+            self.emit(Unreachable(notification=after.id, person=after.person, at=self.now))
+
+    def record_attempt(self, before: NotificationRow, after: NotificationRow) -> None:
+        """Plan the next attempt of a message that has become `after`, and record it."""
+        self.record_step(before, plan_next_attempt(after, self.build_terms()))
