@@ -40,7 +40,7 @@ def build_greeting(settings: Settings, demo: bool) -> str:
             ("", "official feeds, played from samples: /flux, exercise FLUX"),
         ]
     rows += [
-        ("Try", f"{command} report --site cen-1 --type outage_power --severity 3"),
+        ("Try", f"{command} report --site clg-0921353W --type outage_power --severity 3"),
         ("", f"{command} status, {command} incidents, {command} --help"),
         ("Logs", f"{settings.data.logs} ({command} up --verbose shows them here)"),
         ("Stop", "Ctrl-C, or SIGTERM: everything ends cleanly, nothing is lost"),

@@ -122,14 +122,23 @@ def test_preventive_closures_of_severity_two_are_not_out(scene: Scene) -> None:
     assert scene.state.level() == 1
 
 
-def test_the_first_report_of_the_tutorial_is_no_crisis(scene: Scene) -> None:
-    """D72: N2 at most, with fewer than eight people called even without answers."""
-    found = re.search(
-        r"vigie report --site (\S+) --type (\S+) --severity (\d)",
-        (REPOSITORY / "docs/tutorial/first-five-minutes.md").read_text(),
-    )
-    assert found is not None
-    scene.report(0, found[2], found[1], severity=int(found[3]))
+@pytest.mark.parametrize(
+    "place",
+    [
+        "docs/tutorial/first-five-minutes.md",
+        "docs/how-to/post-reports.md",
+        "services/cli/system/up.py",
+    ],
+)
+def test_a_first_report_by_the_book_is_no_crisis(scene: Scene, place: str) -> None:
+    """D72: N2 at most, with fewer than eight people called even without answers.
+
+    Newcomers copy it from the tutorial, and from what `vigie up` shows.
+    """
+    told = re.search(r"\breport (--[^\"`\n]+)", (REPOSITORY / place).read_text())
+    assert told is not None
+    option = dict(re.findall(r"--(\S+) (\S+)", told[1]))
+    scene.report(0, option["type"], option["site"], severity=int(option["severity"]))
     scene.step(300)
     assert scene.state.level() <= 2
     assert 0 < len({call.person for call in scene.named(NotificationPlanned)}) < 8
