@@ -119,7 +119,15 @@ def compose_message(
     nothing.
     """
     link = link if row.answer_expected else None
-    return MessageText(row, names, phrases, link, said, public_url)
+    return MessageText(_unwrap_bundle(row), names, phrases, link, said, public_url)
+
+
+def _unwrap_bundle(row: NotificationRow) -> NotificationRow:
+    """Return the one message of a bundle that overtook its others, or the row itself."""
+    if not row.bundle or row.answer_expected or row.bundle_count > len(row.bundle):
+        return row
+    items = _split_bundle(row)
+    return items[0] if len(items) == 1 else row
 
 
 def _select_template(row: NotificationRow) -> str:
@@ -409,28 +417,7 @@ class MessageText:
         return tuple(self._typeset(line) for one in filled for line in one.split("\n"))
 
     def _items(self) -> list[NotificationRow]:
-        """Return the messages of a digest as rows of their own, gravest first."""
-        own = BundledItem(
-            template=self.row.template,
-            level=self.row.level,
-            role=self.row.role,
-            scope=self.row.scope,
-            values=self.row.values,
-        )
-        return [
-            self.row.model_copy(
-                update={
-                    "template": item.template,
-                    "values": item.values,
-                    "level": item.level,
-                    "role": item.role,
-                    "scope": item.scope,
-                    "bundle": (),
-                    "previous_level": None,
-                }
-            )
-            for item in _newest(sorted((own, *self.row.bundle), key=_gravity_key))
-        ]
+        return _split_bundle(self.row)
 
     def _outdated(self) -> int:
         """Return how many messages of a bundle a graver one of the same clock has overtaken."""
@@ -513,6 +500,28 @@ class MessageText:
         )
 
 
+def _split_bundle(row: NotificationRow) -> list[NotificationRow]:
+    """Return the messages of a digest as rows of their own, gravest first."""
+    own = BundledItem(
+        template=row.template, level=row.level, role=row.role, scope=row.scope, values=row.values
+    )
+    return [
+        row.model_copy(
+            update={
+                "template": item.template,
+                "values": item.values,
+                "level": item.level,
+                "role": item.role,
+                "scope": item.scope,
+                "bundle": (),
+                "bundle_count": 0,
+                "previous_level": None,
+            }
+        )
+        for item in _newest(sorted((own, *row.bundle), key=_gravity_key))
+    ]
+
+
 def _newest(items: Iterable[BundledItem]) -> list[BundledItem]:
     """Return the items without overtaken alarms of the same clock, gravest first."""
     kept: dict[object, BundledItem] = {}
@@ -547,4 +556,5 @@ def _to_speech(text: str, phrases: Phrases) -> str:
         .replace(")", " ")
         .replace("%", "pour cent" if phrases.lang == "fr" else "per cent"),
     )
-    return re.sub(r"\s+([.,;])", r"\1", re.sub(r"\s+", " ", spoken)).strip()
+    before = ".," if phrases.lang == "fr" else ".,;"
+    return re.sub(rf"\s+([{before}])", r"\1", re.sub(r"\s+", " ", spoken)).strip()

@@ -27,7 +27,7 @@ CODES: Final = re.compile(
 """Ids and codes without meaning for people called at night, and remains of failed templates."""
 ASKED: Final = re.compile(
     r"\b(prenez|rejoignez|dites|décidez|changez|agissez|choisissez|faites|cochez|confirmez|gardez|répondez|ouvrez|cherchez|désignez"
-    r"|prévoyez|comblez|commencez|comptez|voyez|considérez|approuvez)\b"
+    r"|prévoyez|comblez|commencez|comptez|voyez|considérez|approuvez|relancez)\b"
 )
 UNTIL: Final = re.compile(
     r"\bavant\b|d[èe]s maintenant|tout de suite|jusqu[’']|sous 72 h|cette semaine|dès leur retour|désormais"
@@ -112,13 +112,9 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
     if len(text.voice) > VOICE_MAX_CHARACTERS or len(text.subject) > SUBJECT_MAX_CHARACTERS:
         yield "a voice or a subject that is too long"
     for name, one in shown.items():
-        if name in ("sms", "voice", "body") and not ASKED.search(one.lower()):
+        if name != "subject" and not ASKED.search(one.lower()):
             yield f"{name}: nothing is asked"
-        if (
-            name in ("sms", "voice", "body")
-            and row.template not in OPEN_ENDED
-            and not UNTIL.search(one.lower())
-        ):
+        if name != "subject" and row.template not in OPEN_ENDED and not UNTIL.search(one.lower()):
             yield f"{name}: not until when"
     if row.template not in PLACELESS:
         yield from _untold(row, shown)
@@ -126,7 +122,7 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
 
 def _untold(row: NotificationRow, shown: dict[str, str]) -> Iterator[str]:
     kind = load_phrases("fr").term("kinds", row.values.get("kind"))
-    for name in ("sms", "voice", "body"):
+    for name in ("sms", "voice", "push", "body"):
         said = simplify_text(shown[name].replace("\u00a0", " "))
         if kind is not None and simplify_text(kind).lower() not in said.lower():
             yield f"{name}: not what ({kind})"

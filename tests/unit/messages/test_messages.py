@@ -268,9 +268,35 @@ def test_an_alarm_delayed_beyond_its_limit_names_no_remaining_time() -> None:
 def test_a_bundle_holds_only_the_newest_alarm_of_a_clock() -> None:
     later = BundledItem(template="alarm_rto", level=Level.N3, role="x", values=ALARM | {"pct": 100})
     text = said(template="alarm_rto", values=ALARM, bundle=(later,), bundle_count=1)
-    assert text.sms.startswith("Vigie N3 : 1 message.")
-    assert "100 % du délai" in text.sms
+    assert text.sms.startswith(
+        "Vigie N3 : Enfants confiés, interruption depuis 09:41. 100 % du délai"
+    )
     assert "80 %" not in text.sms
+
+
+def test_a_bundle_of_more_messages_than_it_lists_still_counts_them() -> None:
+    later = BundledItem(template="alarm_rto", level=Level.N3, role="x", values=ALARM | {"pct": 100})
+    text = said(template="alarm_rto", values=ALARM, bundle=(later,), bundle_count=5)
+    assert text.sms.startswith("Vigie N3 : 5 messages.")
+
+
+def test_a_voice_keeps_the_space_before_a_french_semicolon() -> None:
+    assert " ; les ordres" in said(template="reassignment_proposed", values=EVERYTHING).voice
+
+
+def test_the_subject_of_an_alarm_names_its_cause() -> None:
+    subject = said(template="alarm_rto", values=ALARM).subject.replace("\u00a0", " ")
+    assert subject == (
+        "Vigie N3 – Enfants confiés : 80 % du délai de reprise – coupure d’électricité, 3 communes, limite 10:30"
+    )
+
+
+def test_the_notification_of_an_alarm_names_start_cause_and_request() -> None:
+    """An agent with the app alone reads nothing else."""
+    assert said(template="alarm_rto", values=ALARM | {"site": "cen-1"}).push == (
+        "Enfants confiés, Siège, interruption depuis 09:41. Cause\u00a0: coupure d’électricité, Courbevoie, Nanterre et Puteaux. "
+        "Décidez le repli avant 10:30."
+    )
 
 
 def test_a_plan_of_a_pole_is_written_in_plain_words() -> None:
@@ -510,7 +536,7 @@ def test_every_template_is_short_whole_and_without_codes(lang: str, template: st
 
 @pytest.mark.parametrize("template", sorted(set(TEMPLATES) - OPEN_ENDED))
 def test_every_message_names_request_and_limit(template: str) -> None:
-    """Rule D70: read aloud, in an SMS and in a mail."""
+    """Rule D70: read aloud, in an SMS, on a telephone's screen and in a mail."""
     changes = {
         "information_lowered": {"from": 2, "lowered": 1},
         "site_order_over": {"order": "lifted"},
@@ -521,7 +547,7 @@ def test_every_message_names_request_and_limit(template: str) -> None:
     text = said(
         template=name, role=role, values=EVERYTHING | changes, previous_level=Level.N2, text=written
     )
-    for shown in (text.sms, text.voice, "\n".join(text.lines)):
+    for shown in (text.sms, text.voice, text.push, "\n".join(text.lines)):
         assert ASKED.search(shown.lower()), shown
         assert UNTIL.search(shown.lower()), shown
 
