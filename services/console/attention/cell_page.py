@@ -157,6 +157,8 @@ def missing_at(site: Site) -> int:
 def _people_left(site: Site, _: Translator) -> str:
     if site.headcount is None:
         return _("recensement attendu")
+    if not site.headcount.found:
+        return _("recensement\u00a0: 0 sur {n}", n=w.format_number(site.headcount.expected, _.lang))
     return _.plural("{n} personne non retrouvée", "{n} personnes non retrouvées", missing_at(site))
 
 

@@ -58,7 +58,7 @@ def _build_line(feed: OfficialFeed, now: datetime, _: Translator) -> FeedLine:
         last_word=feed.last_word if feed.state != "off" else "",
         edition_at=feed.edition_at,
         age=_write_age(feed.edition_at, now, _) if feed.state != "off" else "",
-        period=_("{n} min").format(n=feed.period_s // 60),
+        period=_.plural("lu chaque minute", "lu toutes les {n} min", max(1, feed.period_s // 60)),
         last_report=feed.last_report or "",
         last_report_at=feed.last_report_at,
         waiting=feed.waiting,

@@ -202,7 +202,7 @@ def _format_midnight(day: date) -> str:
 def _write_word(look: Look) -> str:
     said = look.memory.get("said", {})
     words = [f"{WORDS[state['level']]} ({name})" for name, state in sorted(said.items())]
-    return ", ".join(words) or "pas d’épisode"
+    return ", ".join(words) or "aucun épisode"
 
 
 CONNECTOR = AirparifEpisodes()

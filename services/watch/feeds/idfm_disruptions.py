@@ -368,7 +368,7 @@ def _judge_network(look: Look, reading: Reading) -> None:
 
 def _write_word(look: Look) -> str:
     names = sorted(state["names"] for state in look.memory.get("said", {}).values())
-    return ", ".join(names) or "pas de ligne interrompue"
+    return ", ".join(names) or "aucune ligne interrompue"
 
 
 CONNECTOR = IdfmDisruptions()

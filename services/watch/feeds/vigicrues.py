@@ -209,7 +209,7 @@ def _write_colours(levels: dict[str, int], watched: WatchedTerritory) -> str:
         if levels.get(code, 1) > 1:
             by_level.setdefault(levels[code], []).append(f"{name} ({code})")
     if not by_level:
-        return "verte crues"
+        return "vert crues"
     worst = max(by_level)
     return " ; ".join(
         f"{COLOURS[level - 1]}{' crues' if level == worst else ''} : {', '.join(sections)}"

@@ -123,14 +123,20 @@ async def test_missing_people_stand_first_in_the_cell() -> None:
     held.put("sites", site("pmi-02") | {"status": "evacuated"})
     held.put("sites", site("pmi-03") | {"status": "evacuated", "headcount": COUNTED})
     held.put(
+        "sites",
+        site("pmi-05")
+        | {"status": "evacuated", "headcount": COUNTED | {"found": 0, "expected": 1460}},
+    )
+    held.put(
         "sites", site("pmi-04") | {"status": "evacuated", "headcount": COUNTED | {"found": 214}}
     )
     browser, _ = browsing(held)
     page = (await browser.get(f"/?realm={REALM}")).text
     rows = page.partition('id="rows"')[2].partition("</table>")[0]
     order = re.findall(r'data-site="([^"]+)"', rows)
-    assert order[:2] == ["pmi-03", "pmi-02"]
+    assert order[:3] == ["pmi-05", "pmi-03", "pmi-02"]
     assert order.index("pmi-01") == len(order) - 1
     assert "6 personnes non retrouvées" in rows
+    assert "recensement\u00a0: 0 sur 1\u202f460" in rows, "nobody is missing before a first count"
     assert "recensement attendu" in rows
     assert rows.count("non retrouvée") == 2, "in the row of pmi-03 alone, and its title"

@@ -37,7 +37,9 @@ def test_every_refusal_of_a_decider_has_a_sentence() -> None:
     raised = {
         c
         for p in DECIDERS
-        for c in re.findall(r'Refused\((?:40[0-9]|412), "([a-z_]+)"', p.read_text("utf-8"))
+        for c in re.findall(
+            r'RefusedCommand\(\s*(?:40[0-9]|412),\s*"([a-z_]+)"', p.read_text("utf-8")
+        )
     }
     assert raised
     assert raised <= set(REFUSALS)
