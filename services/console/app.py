@@ -63,6 +63,7 @@ from services.console.messages import callouts_api, headcounts_api, returns_api
 from services.console.messages.answer_page import SendAnswer
 from services.console.oncall import api as oncall_api
 from services.console.oncall.feed_links import FeedLinks
+from services.console.proof import api as proof_api
 from services.console.read_model import store
 from services.console.read_model.queries import ReadModel, Rebuilding
 from services.console.read_model.store import Client
@@ -130,6 +131,7 @@ ROUTERS: Final = (
     exercises_api.router,
     feeds_api.router,
     hazards_api.router,
+    proof_api.router,
     commands_api.router,
     commissioning_api.router,
     changes_api.router,

@@ -420,7 +420,7 @@ def merge_reach_of_person(
         known = dated.get(channel, Reach(channel=channel))
         points.append(
             known
-            if known.verified_at is not None
+            if known.verified_at is not None or published_at is None
             else known.model_copy(update={"verified_at": published_at})
         )
     return tuple(points)

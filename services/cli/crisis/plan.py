@@ -1,4 +1,4 @@
-"""`vigie plan`: show a plan, list and complete cards of sites, decide. Rules D49, D83, D84."""
+"""`vigie plan`: show a plan, list and complete cards of sites, decide. Rules D49, D83–D85."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from services.console.i18n import get_translator
 from services.console.texts import words as w
 
 _ = get_translator("fr")
+DEEDS_SHOWN = 10
 
 plan = typer.Typer(
     help="Show a plan and its cards, decide on it.",
@@ -84,6 +85,75 @@ def _describe_state(card: dict[str, Any]) -> str:
     closed = progress["done"] + progress["not_applicable"]
     late = f", {progress['overdue']} en retard" if progress["overdue"] else ""
     return f"{closed} sur {progress['total']}{late}"
+
+
+@plan.command("proof")
+def show_proof(
+    id: Annotated[str | None, typer.Argument(help="Id of the plan; default: all plans")] = None,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the proven share of each plan, or of one, and the change that helps most."""
+    path = "plan-proofs" if id is None else f"plans/{quote_path(id)}/proof"
+    found = call_api("GET", f"/api/v1/{path}{build_query(realm, as_of)}")
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    elif id is None:
+        _print_proofs(found)
+    else:
+        _print_proof(found)
+
+
+def _print_proofs(found: dict[str, Any]) -> None:
+    if found["pct"] is not None:
+        typer.secho(f"Plans prouvés à {_format_pct(found['pct'])}", bold=True)
+    print_rows(
+        "Par pôle",
+        ("Pôle", "Prouvé"),
+        [(one["name"], _format_pct(one["pct"])) for one in found["poles"]],
+    )
+    print_rows(
+        "Par plan",
+        ("Plan", "Prouvé", "Ce qui aiderait le plus", "Gain"),
+        [
+            (
+                one["id"],
+                _format_pct(one["pct"]),
+                one["best"]["text"] if one["best"] else "",
+                _format_gain(one["best"]["gain"]) if one["best"] else "",
+            )
+            for one in found["items"]
+        ],
+    )
+
+
+def _print_proof(found: dict[str, Any]) -> None:
+    typer.secho(f"{found['title']} : prouvé à {_format_pct(found['pct'])}", bold=True)
+    print_rows(
+        "Preuves",
+        ("Preuve", "Acquis", "Part"),
+        [
+            (one["name"], f"{one['proven']} sur {one['total']}", _format_pct(one["pct"]))
+            for one in found["shares"]
+        ],
+    )
+    print_rows(
+        "Ce qui aiderait le plus",
+        ("Geste", "Gain", "Écran"),
+        [
+            (one["text"], _format_gain(one["gain"]), one["path"])
+            for one in found["changes"][:DEEDS_SHOWN]
+        ],
+    )
+
+
+def _format_pct(value: float) -> str:
+    return f"{w.format_number(value, 'fr')}\u00a0%"
+
+
+def _format_gain(value: float) -> str:
+    return f"+ {w.format_number(value, 'fr')} points"
 
 
 @plan.command("cards")

@@ -79,7 +79,7 @@ def find_collisions(reference: IndexedReference, now: RealmRows) -> list[PlanCol
         for id, state in states.items()
         if state in COUNTED_STATES | ACTIVATABLE_STATES
     }
-    places = _FreePlaces(reference, now)
+    places = FreePlaces(reference, now)
     found = []
     for plan in (id for id in sorted(wants) if states[id] in ACTIVATABLE_STATES):
         for other in (id for id in sorted(wants) if id != plan and states[id] in COUNTED_STATES):
@@ -150,7 +150,7 @@ def _list_active_strategies(now: RealmRows) -> Iterable[c.StrategyRow]:
     return (s for s in now.strategies.values() if s.state == "active")
 
 
-class _FreePlaces:
+class FreePlaces:
     """Free places at available sites.
 
     Desks of their own staff, of strategies and of approved reassignments are taken.
@@ -190,9 +190,16 @@ class _FreePlaces:
         return sum(s.kind == kind for s in self._sound)
 
     def free(self, kind: str) -> int:
-        return sum(
-            max(0, s.places - self._taken.get(s.id, 0)) for s in self._sound if s.kind == kind
-        )
+        return sum(self.count_by_site(kind).values())
+
+    def count_by_site(self, kind: str) -> dict[str, int]:
+        """Return site of this kind → its free places; 0 for one that may take nobody in."""
+        sound = {site.id for site in self._sound}
+        return {
+            site.id: max(0, site.places - self._taken.get(site.id, 0)) if site.id in sound else 0
+            for site in self._reference.sites.values()
+            if site.kind == kind
+        }
 
     def held(self, kind: str, pole: str | None) -> tuple[str, ...]:
         sites, activities = self._reference.sites, self._reference.activities

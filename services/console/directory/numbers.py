@@ -8,6 +8,7 @@ import structlog
 from fastapi import Request
 
 from schemas import reference as ref
+from schemas.base import Instant
 from schemas.people.directory import Contact
 from services.console.directory.resources import PersonEntry
 from services.console.directory.view import build_person, list_role_holders
@@ -31,6 +32,18 @@ def read_partner_numbers(
     directory: VaultDirectory = request.app.state.directory
     found = {c.id: directory.peek(ref.build_contact_token(c.id)) for c in contacts}
     return {id: known for id, known in found.items() if known is not None}
+
+
+def read_partner_proofs(
+    request: Request, contacts: Iterable[ref.PartnerContact]
+) -> dict[str, Instant]:
+    """Return token of a partner → last verification of one of its numbers."""
+    found = {}
+    for id, known in read_partner_numbers(request, contacts).items():
+        dates = [p.verified_at for p in known.points if p.verified_at is not None]
+        if dates:
+            found[ref.build_contact_token(id)] = max(dates)
+    return found
 
 
 async def read_person(

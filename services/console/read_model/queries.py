@@ -21,6 +21,7 @@ from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, S
 from services.console.logistics.queries import LogisticsQueries
 from services.console.maintenance.queries import MaintenanceQueries
 from services.console.oncall.queries import OnCallQueries
+from services.console.proof.queries import ProofQueries
 from services.console.read_model.changes import ChangeQueries
 from services.console.reassignment.queries import ReassignmentQueries
 from services.console.reference.queries import ReferenceQueries
@@ -39,6 +40,7 @@ class ReadModel(
     CommunicationQueries,
     LogisticsQueries,
     MaintenanceQueries,
+    ProofQueries,
     OnCallQueries,
     ReassignmentQueries,
     ReferenceQueries,

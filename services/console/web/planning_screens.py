@@ -32,6 +32,7 @@ from services.console.incidents.report_form import DANGER_SEVERITY, OPERATING_ST
 from services.console.maintenance import page as maintenance_page
 from services.console.oncall import page as duty
 from services.console.oncall.schedule import has_no_provider
+from services.console.proof.reading import read_plan_proof, read_plan_proofs
 from services.console.reassignment import page as reassignment_page
 from services.console.reassignment.agent_counts import describe_confinement, estimate_words
 from services.console.reassignment.announcement_page import sum_announcements
@@ -76,10 +77,13 @@ class PlanningScreens(CrisisScreens):
         )
         found = plans.items
         triggers = await self._queries.triggers(realm, lang=lang)
+        proofs = await read_plan_proofs(request, self._queries, realm, None, x._)
         lines = incidents_page.list_plans(found, x.shell.now, x.names, lang, x._, triggers)
         return {
             **self._around(request, x),
             "plans": lines,
+            "proofs": proofs,
+            "proof_of": {proof.id: proof for proof in proofs.items},
             "conflicts": incidents_page.map_conflicts(conflicts),
             "to_decide": sum(p.to_decide for p in lines),
             "arbitrations": list_arbitrations(alarms, x.activities, x.shell.now, x._),
@@ -131,6 +135,7 @@ class PlanningScreens(CrisisScreens):
             self._queries.conflicts(realm, lang=lang),
             self._queries.triggers(realm, lang=lang),
         )
+        proof = await read_plan_proof(request, self._queries, realm, id, None, x._)
         principal = x.shell.reader.principal
         within = list_open_poles(principal, x.reference)
         view = PlanPage(
@@ -156,6 +161,8 @@ class PlanningScreens(CrisisScreens):
             **self._around(request, x),
             "plan": found,
             "view": view,
+            "proof": proof,
+            "unproven": [item for item in proof.items if item.proven < item.total],
             "line": next(
                 iter(incidents_page.list_plans([found], x.shell.now, x.names, lang, x._, triggers)),
                 None,

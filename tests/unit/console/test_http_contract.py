@@ -36,6 +36,8 @@ READS = (
     "activities/{id}",
     "plans",
     "plans/{id}",
+    "plans/{id}/proof",
+    "plan-proofs",
     "poles",
     "communes",
     "tasks",

@@ -1,0 +1,1 @@
+"""Tell the proven share of each plan, on pages and in the API."""

@@ -1,0 +1,173 @@
+"""Read the facts that prove plans: people reached, cards exercised, seats, skills. Rule D85."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas import reassignment as g
+from schemas.base import DAY_MS, Instant
+from schemas.delivery import NotificationRow
+from schemas.realms import RealmKind, is_live
+from schemas.words import CardState
+from services.console.continuity.fallbacks import RealmRows
+from services.console.http.problems import RealmUnknown
+from services.console.oncall.queries import OnCallQueries
+from services.console.proof.judgement import (
+    EXERCISE_DAYS,
+    ExercisedCard,
+    PlanProof,
+    ProofFacts,
+    judge_plan,
+    judge_plans,
+)
+from services.console.read_model.query_base import (
+    get_known,
+    get_snapshot_time,
+    translate_store_errors,
+)
+from services.console.read_model.snapshot import RealmSnapshot
+from services.console.resource_base import to_instant
+from services.console.resources import Realm
+from services.runtime.http.problems import ProblemError
+
+DEMONSTRATION: Final = "~ex-demo-"
+"""Part of the name of a realm that plays itself: nobody was exercised in it."""
+REALMS_KEPT: Final = 2_000
+"""Closed exercises of which the cards stay in memory, as a few ids."""
+
+
+class ProofQueries(OnCallQueries):
+    """Queries about the proof of plans."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._exercised: dict[str, frozenset[tuple[str, str]]] = {}
+        """Closed exercise → (plan, card) done in time in it; this never changes again."""
+
+    async def plan_proofs(
+        self,
+        realm: str,
+        *,
+        partners: Mapping[str, Instant] | None = None,
+        as_of: Instant | None = None,
+    ) -> tuple[ProofFacts, dict[str, PlanProof]]:
+        """Return the facts, and the proof of each valid plan by id.
+
+        `partners` are the verifications of their numbers in the directory, for a live realm.
+        """
+        facts = await self._read_facts(realm, partners, as_of)
+        return facts, judge_plans(facts)
+
+    async def plan_proof(
+        self,
+        realm: str,
+        id: str,
+        *,
+        partners: Mapping[str, Instant] | None = None,
+        as_of: Instant | None = None,
+    ) -> tuple[ProofFacts, PlanProof]:
+        """Return the facts and the proof of one plan. Raises NotFound."""
+        facts = await self._read_facts(realm, partners, as_of)
+        return facts, judge_plan(get_known(facts.reference.plans, id), facts)
+
+    async def _read_facts(
+        self, realm: str, partners: Mapping[str, Instant] | None, as_of: Instant | None
+    ) -> ProofFacts:
+        found = await self.read(realm, as_of=as_of)
+        picture, now = found.picture, get_snapshot_time(found.picture)
+        schedule, _ = await self.desk(realm, as_of=as_of)
+        async with translate_store_errors():
+            read = picture.rows
+            plans = await read(c.PlanRow)
+            facts = ProofFacts(
+                now=now,
+                reference=picture.reference,
+                schedule=schedule.rota,
+                reach=replace(schedule, published_at=None).reach,
+                partner_proofs=(partners or {}) if is_live(realm) else {},
+                rows=RealmRows(
+                    sites=await read(a.SiteRow),
+                    incidents=await read(a.IncidentRow),
+                    plans=plans,
+                    strategies=await read(c.StrategyRow),
+                    moved=await read(g.ReassignmentRow),
+                ),
+                notifications=tuple((await read(NotificationRow)).values()),
+            )
+            used = list_cards_in_time(plans, await read(c.SiteCardRow))
+        exercised = await self._list_exercised(picture, now)
+        return replace(facts, exercised=(*used, *exercised))
+
+    async def _list_exercised(self, picture: RealmSnapshot, now: Instant) -> list[ExercisedCard]:
+        """List the cards done in time in closed exercises of the territory of the last year.
+
+        An exercise has a simulated clock, so the day on which it was opened counts. A simulated
+        realm knows the exercises that were before it, as far back as they were then.
+        """
+        live = is_live(picture.realm)
+        moment = now if live else int(picture.fields["opened_at"])
+        found = []
+        for realm in await self.realms():
+            age = moment - to_instant(realm.opened_at)
+            if _is_exercise(realm, picture) and 0 <= age <= EXERCISE_DAYS * DAY_MS:
+                cards = await self._read_exercise(realm.name)
+                found += [ExercisedCard(plan, card, now - age) for plan, card in cards]
+        return found
+
+    async def _read_exercise(self, realm: str) -> frozenset[tuple[str, str]]:
+        """Return the cards done in time in a closed exercise; none if its log cannot be read now."""
+        known = self._exercised.get(realm)
+        if known is not None:
+            return known
+        try:
+            picture = (await self.read(realm)).picture
+            async with translate_store_errors():
+                plans = await picture.rows(c.PlanRow)
+                site_cards = await picture.rows(c.SiteCardRow)
+        except (RealmUnknown, ProblemError):
+            return frozenset()
+        found = frozenset((one.plan, one.card) for one in list_cards_in_time(plans, site_cards))
+        if len(self._exercised) < REALMS_KEPT:
+            self._exercised[realm] = found
+        return found
+
+
+def list_cards_in_time(
+    plans: Mapping[str, c.PlanRow], site_cards: Mapping[str, c.SiteCardRow]
+) -> list[ExercisedCard]:
+    """List the cards that a person completed in time; of the cards of sites, one is enough.
+
+    Time runs from the trigger, as the plan says, or from the last card that it depends on.
+    """
+    found = [
+        ExercisedCard(plan.id, card.id, card.at)
+        for plan in plans.values()
+        for card in plan.cards
+        if card.state is CardState.DONE
+        and card.sites is None
+        and card.at is not None
+        and card.at <= max(card.due_at, card.ready_at or 0)
+    ]
+    found += [
+        ExercisedCard(one.plan, one.card, one.at)
+        for one in site_cards.values()
+        if one.state is CardState.DONE
+        and one.at is not None
+        and one.at <= max(one.due_at, one.ready_at or 0)
+    ]
+    return found
+
+
+def _is_exercise(realm: Realm, picture: RealmSnapshot) -> bool:
+    """Return whether people of this territory were exercised in a realm that is over."""
+    return (
+        realm.kind == RealmKind.EXERCISE
+        and realm.state == "closed"
+        and realm.name != picture.realm
+        and realm.territory == picture.fields.get("territory", realm.territory)
+        and DEMONSTRATION not in realm.name
+    )

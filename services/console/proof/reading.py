@@ -1,0 +1,40 @@
+"""Read the proof of plans for a request: logs, and verified numbers of partners. Rule D85."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import Request
+
+from schemas.base import Instant
+from services.console.directory.numbers import read_partner_proofs
+from services.console.directory.view import list_contacts
+from services.console.i18n import Translator
+from services.console.proof.resources import PlanProofDetail, PlanProofs
+from services.console.proof.view import ProofWriter
+from services.console.read_model.queries import Queries
+
+
+async def read_plan_proofs(
+    request: Request, queries: Queries, realm: str, as_of: Instant | None, _: Translator
+) -> PlanProofs:
+    """Read the proof of all plans."""
+    partners = await _read_partners(request, queries, realm, as_of)
+    facts, proofs = await queries.plan_proofs(realm, partners=partners, as_of=as_of)
+    return ProofWriter(facts, _).write_proofs(realm, proofs)
+
+
+async def read_plan_proof(
+    request: Request, queries: Queries, realm: str, id: str, as_of: Instant | None, _: Translator
+) -> PlanProofDetail:
+    """Read the proof of one plan. Raises NotFound."""
+    partners = await _read_partners(request, queries, realm, as_of)
+    facts, proof = await queries.plan_proof(realm, id, partners=partners, as_of=as_of)
+    return ProofWriter(facts, _).write_detail(realm, proof)
+
+
+async def _read_partners(
+    request: Request, queries: Queries, realm: str, as_of: Instant | None
+) -> Mapping[str, Instant]:
+    reference = await queries.reference(realm, as_of=as_of)
+    return read_partner_proofs(request, list_contacts(reference))
