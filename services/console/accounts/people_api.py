@@ -154,7 +154,7 @@ async def import_people(request: Request, author: Keeper, dry_run: bool = False)
         contacts = await asyncio.to_thread(_parse_file, content)
     except DirectoryInvalid as error:
         if not dry_run:
-            raise ProblemError("invalid", faults=_list_line_faults(error.faults)) from error
+            raise ProblemError("invalid", faults=_list_line_faults(error.faults, _)) from error
         return _build_refusal(error.faults, _)
     change = await asyncio.to_thread(compare_contacts, contacts, directory.peek)
     if not dry_run:
@@ -190,9 +190,9 @@ def _parse_file(content: bytes) -> list[Contact]:
     return parse_contact_file(text.splitlines())
 
 
-def _list_line_faults(faults: Sequence[ContactFault]) -> tuple[FieldFault, ...]:
+def _list_line_faults(faults: Sequence[ContactFault], _: Translator) -> tuple[FieldFault, ...]:
     return tuple(
-        FieldFault(f"line {one.line}", one.fault.code, one.fault.message)
+        FieldFault(_("ligne {n}", n=one.line), one.fault.code, one.fault.message)
         for one in faults[:FAULTS_SHOWN]
     )
 

@@ -82,7 +82,8 @@ async def test_faults_are_reported_by_line_and_without_their_content(browser: Br
     assert "nowhere" not in told["text"]
     refused = await post(browser, BAD)
     assert refused.status_code == 422
-    assert [e["field"] for e in refused.json()["errors"]] == ["line 2", "line 3", "line 4"]
+    assert [e["field"] for e in refused.json()["errors"]] == ["ligne 2", "ligne 3", "ligne 4"]
+    assert "line " not in refused.text
     assert browser.app.state.directory.kept == {}
 
 
