@@ -67,6 +67,7 @@ class AlertsDecision(Decision[State]):
         "_changes",
         "_ids",
         "_incidents",
+        "_open_incidents",
         "_ordinals",
         "_start",
         "_topics",
@@ -133,6 +134,8 @@ class AlertsDecision(Decision[State]):
         self._ids = ids
         self._ordinals: dict[str, int] = {}
         self._incidents: dict[str, IncidentRow] = {}
+        self._open_incidents: tuple[str, ...] | None = None
+        """The value of `open_incidents` until an incident changes."""
         self._changes: dict[str, str] = {}
         self._topics: set[str] = set()
 
@@ -184,6 +187,7 @@ class AlertsDecision(Decision[State]):
         if before is not None and row.danger and not before.danger:
             self.endangered.add(row.id)
         self._incidents[row.id] = row
+        self._open_incidents = None
         known = self._changes.get(row.id)
         if known is None or _CHANGE_PRIORITY.get(change, 9) > _CHANGE_PRIORITY.get(known, 9):
             self._changes[row.id] = change
@@ -213,6 +217,7 @@ class AlertsDecision(Decision[State]):
                     )
                 )
         self._incidents.clear()
+        self._open_incidents = None
         self._changes.clear()
 
     @property
@@ -220,11 +225,13 @@ class AlertsDecision(Decision[State]):
         """Open incidents as this input leaves them, oldest first."""
         if "incidents" not in self._topics:
             return self.state.open_incidents
-        found = [i for i in self.state.open_incidents if i not in self._incidents]
-        for row in self._incidents.values():
-            if row.state in OPEN:
-                insort(found, row.id, key=lambda i: (self.incident(i).known_at, i))
-        return tuple(found)
+        if self._open_incidents is None:
+            found = [i for i in self.state.open_incidents if i not in self._incidents]
+            for row in self._incidents.values():
+                if row.state in OPEN:
+                    insort(found, row.id, key=lambda i: (self.incident(i).known_at, i))
+            self._open_incidents = tuple(found)
+        return self._open_incidents
 
     @property
     def covered_incidents(self) -> tuple[IncidentRow, ...]:

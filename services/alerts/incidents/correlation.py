@@ -238,8 +238,11 @@ def _find_absorbing_incident(
 
     Several hazards of the whole territory do not absorb it. Rule D23, site causes.
     """
+    site = get_site(row)
     found: list[tuple[Proximity, IncidentRow]] = []
     for incident in draft.incidents(draft.open_incidents):
+        if incident.kind == "site" and site not in incident.members:
+            continue  # In a storm most are of one other site each
         reach = find_proximity(incident, row, draft)
         if reach is not None:
             found.append((reach, incident))

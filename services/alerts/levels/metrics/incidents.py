@@ -62,9 +62,9 @@ def make_max_severity(of: MetricRequest) -> BoundMetric:
     def worst(draft: MetricContext, scope: MetricScope) -> tuple[int, str] | None:
         if flag and not is_flag_true(draft.state.flags.get(f"flag:{flag}")):
             return None
-        found: tuple[int, str] | None = None
+        found, severities = None, draft.state.severities
         for incident in draft.open_incidents if scope is None else (scope,):
-            one = draft.state.severities.get((incident, query))
+            one = severities.get((incident, query))
             if one is not None and (found is None or one[0] > found[0]):
                 found = one
         return found
