@@ -30,7 +30,7 @@ from services.simulation.expectations import (
     find_pointless_conditions,
     list_unread_fields,
 )
-from services.simulation.scenarios import DaysOff, Scenario
+from services.simulation.scenarios import ExerciseDaysOff, Scenario
 from services.territory import SourceProblem, Territory
 from services.territory.source import YamlInvalid, is_too_large, read_yaml
 
@@ -157,7 +157,7 @@ def _read_start(r: ExerciseReader, document: Mapping[str, Any]) -> int:
     return int((start if start.tzinfo else start.replace(tzinfo=PARIS)).timestamp() * 1000)
 
 
-def _read_calendar(r: ExerciseReader, document: Mapping[str, Any]) -> DaysOff | None:
+def _read_calendar(r: ExerciseReader, document: Mapping[str, Any]) -> ExerciseDaysOff | None:
     """Return the days off that the exercise names, or None to use those of the territory."""
     given = document.get("calendar")
     if given is None:
@@ -189,7 +189,9 @@ def _read_calendar(r: ExerciseReader, document: Mapping[str, Any]) -> DaysOff | 
         if not _is_day(day):
             r.fault(given, None, f"calendar: {quote_value(day)} is not a day such as 2027-05-01")
             return None
-    return DaysOff(tuple(map(str, days)), tuple((str(first), str(last)) for first, last in pairs))
+    return ExerciseDaysOff(
+        tuple(map(str, days)), tuple((str(first), str(last)) for first, last in pairs)
+    )
 
 
 def _is_day(said: Any) -> bool:

@@ -93,14 +93,14 @@ class PlannedAction:
 
 
 @dataclass(frozen=True, slots=True)
-class DaysOff:
+class ExerciseDaysOff:
     """Public holidays and school holidays as ISO dates; spans include both ends."""
 
     holidays: tuple[str, ...] = ()
     school_holidays: tuple[tuple[str, str], ...] = ()
 
 
-NO_DAYS_OFF: Final = DaysOff()
+NO_DAYS_OFF: Final = ExerciseDaysOff()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Scenario:
     start: int
     """T+0, ms UTC."""
     events: tuple[Event, ...]
-    calendar: DaysOff | None = NO_DAYS_OFF
+    calendar: ExerciseDaysOff | None = NO_DAYS_OFF
     """Days off of the realm; None: those of the territory.
 
     Expectations of shipped scenarios assume none.

@@ -30,7 +30,7 @@ class OfficialDaysInvalid(ValueError):
     """A file is not as its publisher gives it; the message names the reason."""
 
 
-class _Row(BaseModel):
+class _SchoolHoliday(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     description: str
@@ -111,9 +111,9 @@ def _load(content: bytes) -> Any:
         raise OfficialDaysInvalid("not JSON") from error
 
 
-def _read_row(raw: Any) -> _Row | None:
+def _read_row(raw: Any) -> _SchoolHoliday | None:
     try:
-        return _Row.model_validate(raw)
+        return _SchoolHoliday.model_validate(raw)
     except ValidationError as error:
         field = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise OfficialDaysInvalid(
@@ -137,7 +137,7 @@ def _read_paris_day(text: str) -> date:
     return at.astimezone(PARIS).date() if at.tzinfo else at.date()
 
 
-def _read_span(row: _Row) -> tuple[date, date] | None:
+def _read_span(row: _SchoolHoliday) -> tuple[date, date] | None:
     """Return the first and last day of a holiday."""
     first, back = _read_paris_day(row.start_date), _read_paris_day(row.end_date)
     last = back - timedelta(days=1)

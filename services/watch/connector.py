@@ -23,7 +23,7 @@ POLL_DELAY: Final = timedelta(seconds=60)
 """A second fetch counts as one if it comes at least this much later."""
 
 
-class Verdict(StrEnum):
+class FetchVerdict(StrEnum):
     """Result of one fetch."""
 
     OK = "ok"
@@ -35,7 +35,7 @@ class Verdict(StrEnum):
     AUTH = "auth"
 
 
-UNDERSTOOD: Final = frozenset({Verdict.OK, Verdict.UNCHANGED})
+UNDERSTOOD: Final = frozenset({FetchVerdict.OK, FetchVerdict.UNCHANGED})
 """Verdicts after which the connector gives a sign of life."""
 
 
@@ -123,7 +123,7 @@ class Reading:
     """Content of one round, as the connector understood it."""
 
     memory: Memory
-    verdict: Verdict = Verdict.OK
+    verdict: FetchVerdict = FetchVerdict.OK
     posts: list[Post] = field(default_factory=list)
     edition: str = ""
     edition_at: datetime | None = None
@@ -135,14 +135,14 @@ class Reading:
     """True if the next fetch should come after a minute, to see the same again."""
 
     def note_drift(self, fault: FeedDrift | str) -> None:
-        self.verdict = Verdict.DRIFT
+        self.verdict = FetchVerdict.DRIFT
         self.faults.append(str(fault))
 
     def settle(self, memory: Memory) -> Reading:
         """Finish: an edition that was known, with nothing to say, is unchanged."""
         known = memory.get("edition")
-        if self.verdict is Verdict.OK and not self.posts and known == self.edition != "":
-            self.verdict = Verdict.UNCHANGED
+        if self.verdict is FetchVerdict.OK and not self.posts and known == self.edition != "":
+            self.verdict = FetchVerdict.UNCHANGED
         self.memory["edition"] = self.edition
         return self
 

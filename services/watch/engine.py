@@ -18,18 +18,18 @@ from services.watch.connector import (
     FeedBody,
     FeedRequest,
     FeedSpec,
+    FetchVerdict,
     Look,
     Memory,
     Post,
     Reading,
-    Verdict,
     pace_samples,
 )
 from services.watch.parsing import BodyRefused, FeedDrift, get_paris_hour
 from services.watch.registry import list_connectors
 from services.watch.store import FeedStore
 from services.watch.transport import (
-    Answer,
+    FeedResponse,
     FeedTransport,
     KeyMissing,
     choose_wait,
@@ -98,13 +98,13 @@ def read_bodies(
     try:
         reading = connector.read(bodies, Look(now, copy, watched, others))
     except BodyRefused as fault:
-        return Reading(memory, Verdict.REFUSED, faults=[str(fault)])
+        return Reading(memory, FetchVerdict.REFUSED, faults=[str(fault)])
     except FeedDrift as fault:
-        return Reading(memory, Verdict.DRIFT, faults=[str(fault)])
+        return Reading(memory, FetchVerdict.DRIFT, faults=[str(fault)])
     except Exception as error:  # a body that no one has thought of is drift, too
         log.exception("feed.reader_failed", feed=connector.spec.name)
-        return Reading(memory, Verdict.DRIFT, faults=[f"reader: {type(error).__name__}"])
-    if reading.verdict is Verdict.STALE:
+        return Reading(memory, FetchVerdict.DRIFT, faults=[f"reader: {type(error).__name__}"])
+    if reading.verdict is FetchVerdict.STALE:
         reading.memory, reading.posts = memory, []
     return reading
 
@@ -133,7 +133,7 @@ class FeedEngine:
         self._chance = chance
         self._pause = pause
 
-    async def run_round(self, connector: Connector) -> Verdict | None:
+    async def run_round(self, connector: Connector) -> FetchVerdict | None:
         """Send waiting posts, then fetch and read the feed if it is due; None if it is not."""
         spec, now = self._pace(connector.spec), self._clock()
         row = self._store.get(spec.name)
@@ -155,18 +155,20 @@ class FeedEngine:
     def _pace(self, spec: FeedSpec) -> FeedSpec:
         return pace_samples(spec) if self._samples else spec
 
-    async def _fetch_and_read(self, connector: Connector, memory: Memory, now: datetime) -> Verdict:
+    async def _fetch_and_read(
+        self, connector: Connector, memory: Memory, now: datetime
+    ) -> FetchVerdict:
         spec = connector.spec
         try:
             bodies, failure = await self._fetch_all(connector, memory)
         except KeyMissing:
-            failure, bodies = Answer(Verdict.AUTH, fault="no key file"), {}
+            failure, bodies = FeedResponse(FetchVerdict.AUTH, fault="no key file"), {}
         if failure is not None:
             return self._note_failure(spec.name, failure, now)
         others = {c.spec.name: self._store.get(c.spec.name).memory for c in list_connectors()}
         reading = read_bodies(connector, bodies, memory, now, self._watched, others)
         kept = list(bodies.values())
-        if reading.verdict in (Verdict.DRIFT, Verdict.REFUSED):
+        if reading.verdict in (FetchVerdict.DRIFT, FetchVerdict.REFUSED):
             fault = "; ".join(reading.faults)
             self._store.note_drift(spec.name, now.timestamp(), fault, kept)
             log.warning("feed.not_understood", feed=spec.name, fault=fault)
@@ -180,10 +182,10 @@ class FeedEngine:
 
     async def _fetch_all(
         self, connector: Connector, memory: Memory
-    ) -> tuple[dict[str, FeedBody], Answer | None]:
+    ) -> tuple[dict[str, FeedBody], FeedResponse | None]:
         """Fetch the addresses of a round. A failure of one that is needed ends it."""
         bodies: dict[str, FeedBody] = {}
-        failure: Answer | None = None
+        failure: FeedResponse | None = None
         requests = connector.list_requests(self._watched)
         for request in requests:
             answer = await self._fetch(connector, request, bodies)
@@ -206,23 +208,23 @@ class FeedEngine:
 
     async def _fetch(
         self, connector: Connector, request: FeedRequest, bodies: dict[str, FeedBody]
-    ) -> Answer | None:
+    ) -> FeedResponse | None:
         """Fetch one address into `bodies`; return the answer if it is a failure."""
         spec = connector.spec
         known = self._store.find_body(spec.name, request.name)
         answer = await self._transport.fetch(spec, request, known[1] if known else {})
-        if answer.verdict is Verdict.UNCHANGED and known is not None:
+        if answer.verdict is FetchVerdict.UNCHANGED and known is not None:
             bodies[request.name] = known[0]
             return None
-        if answer.verdict is not Verdict.OK:
+        if answer.verdict is not FetchVerdict.OK:
             return answer
         bodies[request.name] = create_body(request, answer)
         return None
 
-    def _note_failure(self, feed: str, failure: Answer, now: datetime) -> Verdict:
+    def _note_failure(self, feed: str, failure: FeedResponse, now: datetime) -> FetchVerdict:
         failures = self._store.note_failure(feed, failure.verdict, failure.fault)
         wait = STOPPED_S
-        if failure.verdict is not Verdict.AUTH:
+        if failure.verdict is not FetchVerdict.AUTH:
             wait = choose_wait(failures, failure.wait_s, self._chance())
         self._store.postpone(feed, now.timestamp() + wait)
         log.warning(

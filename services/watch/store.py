@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from services.runtime.process.sqlite_cache import open_cache
-from services.watch.connector import FeedBody, Memory, Post, Reading, Verdict
+from services.watch.connector import FeedBody, FetchVerdict, Memory, Post, Reading
 
 KEPT_DRIFTS: Final = 10
 KEPT_POSTS: Final = 200
@@ -118,7 +118,7 @@ class FeedStore:
             "UPDATE feed SET next_at = max(?, earliest_at) WHERE name = ?", (until, name)
         )
 
-    def note_failure(self, name: str, verdict: Verdict, fault: str) -> int:
+    def note_failure(self, name: str, verdict: FetchVerdict, fault: str) -> int:
         """Keep a failed round; return the number of failures in a row."""
         self._db.execute(
             "UPDATE feed SET verdict = ?, fault = ?, failures = failures + 1 WHERE name = ?",
@@ -144,7 +144,7 @@ class FeedStore:
         self, name: str, reading: Reading, bodies: Sequence[FeedBody], now: float
     ) -> None:
         """Keep a reading, its bodies and the intention to send its posts, as a whole."""
-        understood = reading.verdict in (Verdict.OK, Verdict.UNCHANGED)
+        understood = reading.verdict in (FetchVerdict.OK, FetchVerdict.UNCHANGED)
         edition_at = reading.edition_at.timestamp() if reading.edition_at else None
         with self._write():
             for post in reading.posts:

@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import orjson
 
-from services.watch.connector import FeedBody, FeedRequest, FeedSpec, Verdict
+from services.watch.connector import FeedBody, FeedRequest, FeedSpec, FetchVerdict
 
 CONNECT_S: Final = 5.0
 READ_S: Final = 30.0
@@ -35,10 +35,10 @@ _AUTH_MARKS: Final = (b"900901", b"invalid_client")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FeedResponse:
     """One answer of a feed, or the failure to get one."""
 
-    verdict: Verdict
+    verdict: FetchVerdict
     """OK: the body may be read. UNCHANGED: the server says that it has not changed."""
     content: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -48,18 +48,20 @@ class Answer:
     """Seconds for which the server asks not to be called again."""
 
 
-def judge_status(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
+def judge_status(status: int, headers: Mapping[str, str], content: bytes) -> FeedResponse:
     """Return the verdict of a status."""
     if status in SUCCESS:
-        return Answer(Verdict.OK, content, headers, status)
+        return FeedResponse(FetchVerdict.OK, content, headers, status)
     if status == 304:
-        return Answer(Verdict.UNCHANGED, b"", headers, status)
+        return FeedResponse(FetchVerdict.UNCHANGED, b"", headers, status)
     fault = f"http {status}"
     if status in _TRANSIENT or status >= 500:
-        return Answer(Verdict.RETRY, b"", headers, status, fault, find_wait(status, headers))
+        return FeedResponse(
+            FetchVerdict.RETRY, b"", headers, status, fault, find_wait(status, headers)
+        )
     if status in _AUTH or any(mark in content[:2000] for mark in _AUTH_MARKS):
-        return Answer(Verdict.AUTH, b"", headers, status, fault)
-    return Answer(Verdict.DRIFT, content, headers, status, fault)
+        return FeedResponse(FetchVerdict.AUTH, b"", headers, status, fault)
+    return FeedResponse(FetchVerdict.DRIFT, content, headers, status, fault)
 
 
 def find_wait(status: int, headers: Mapping[str, str]) -> float | None:
@@ -126,21 +128,25 @@ class FeedTransport:
 
     async def fetch(
         self, spec: FeedSpec, request: FeedRequest, validators: Mapping[str, str]
-    ) -> Answer:
+    ) -> FeedResponse:
         """Fetch one address. Raises KeyMissing; any other failure is a verdict."""
         try:
             async with asyncio.timeout(WHOLE_S):
                 answer = await self._ask(spec, request, validators)
-                if answer.verdict is Verdict.AUTH and spec.key is not None and spec.key.token_url:
+                if (
+                    answer.verdict is FetchVerdict.AUTH
+                    and spec.key is not None
+                    and spec.key.token_url
+                ):
                     self._tokens.pop(spec.name, None)  # an expired token is renewed once
                     answer = await self._ask(spec, request, validators)
                 return answer
         except (httpx.HTTPError, TimeoutError, OSError, ValueError) as error:
-            return Answer(Verdict.RETRY, fault=type(error).__name__)
+            return FeedResponse(FetchVerdict.RETRY, fault=type(error).__name__)
 
     async def _ask(
         self, spec: FeedSpec, request: FeedRequest, validators: Mapping[str, str]
-    ) -> Answer:
+    ) -> FeedResponse:
         url = self._place(spec, request)
         headers = dict(validators)
         for _ in range(MOST_REDIRECTS + 1):
@@ -153,9 +159,9 @@ class FeedTransport:
                     continue
                 content = await _read_bounded(response, spec.max_bytes)
             if content is None:
-                return Answer(Verdict.REFUSED, fault="body too large")
+                return FeedResponse(FetchVerdict.REFUSED, fault="body too large")
             return judge_status(response.status_code, dict(response.headers), content)
-        return Answer(Verdict.DRIFT, fault="too many redirects")
+        return FeedResponse(FetchVerdict.DRIFT, fault="too many redirects")
 
     def _place(self, spec: FeedSpec, request: FeedRequest) -> str:
         return f"{self._base}/{spec.name}/{request.name}" if self._base else request.url
@@ -234,5 +240,5 @@ async def _read_bounded(response: httpx.Response, most: int) -> bytes | None:
     return b"".join(parts)
 
 
-def create_body(request: FeedRequest, answer: Answer) -> FeedBody:
+def create_body(request: FeedRequest, answer: FeedResponse) -> FeedBody:
     return FeedBody(request.name, answer.content, answer.headers)

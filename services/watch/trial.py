@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from services.watch.connector import Connector, FeedBody, Memory, Post, Reading, Verdict
+from services.watch.connector import Connector, FeedBody, FetchVerdict, Memory, Post, Reading
 from services.watch.engine import read_bodies
 from services.watch.transport import judge_status
 from services.watch.watched import WatchedTerritory
@@ -28,9 +28,9 @@ WITHOUT_CLOCK: Final = timedelta(days=1)
 
 @dataclass(slots=True)
 class TrialResult:
-    """Verdict and posts of the last body."""
+    """FetchVerdict and posts of the last body."""
 
-    verdict: Verdict
+    verdict: FetchVerdict
     posts: list[Post] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -52,13 +52,13 @@ def try_feed(
     memory: Memory = {}
     for n, path in enumerate(after):
         status, bodies = _load(connector, path)
-        if status is not Verdict.OK:
+        if status is not FetchVerdict.OK:
             continue
         own = connector.read_time(bodies)
         time = own + BEHIND if own else at - WITHOUT_CLOCK * (len(after) - n)
         memory = _look_twice(connector, bodies, memory, min(time, at), watched).memory
     status, bodies = _load(connector, file)
-    if status is not Verdict.OK:
+    if status is not FetchVerdict.OK:
         return TrialResult(status)
     reading = _look_twice(connector, bodies, memory, at, watched)
     return TrialResult(reading.verdict, reading.posts, reading.faults)
@@ -73,17 +73,19 @@ def _look_twice(
 ) -> Reading:
     """Read bodies, and again a minute later; return the first verdict and all posts."""
     first = read_bodies(connector, bodies, memory, at, watched, {})
-    if first.verdict in (Verdict.STALE, Verdict.REFUSED):
+    if first.verdict in (FetchVerdict.STALE, FetchVerdict.REFUSED):
         return first
     again = read_bodies(connector, bodies, first.memory, at + SECOND_LOOK, watched, {})
-    if again.verdict is Verdict.STALE:
+    if again.verdict is FetchVerdict.STALE:
         return first
     posts = [*first.posts, *again.posts]
-    verdict = Verdict.OK if posts and first.verdict is Verdict.UNCHANGED else first.verdict
+    verdict = (
+        FetchVerdict.OK if posts and first.verdict is FetchVerdict.UNCHANGED else first.verdict
+    )
     return Reading(again.memory, verdict, posts, faults=first.faults)
 
 
-def _load(connector: Connector, file: Path) -> tuple[Verdict, dict[str, FeedBody]]:
+def _load(connector: Connector, file: Path) -> tuple[FetchVerdict, dict[str, FeedBody]]:
     """Return the saved bodies of one file: a raw body, or an envelope with status and headers."""
     content, headers = file.read_bytes(), {}
     if file.name.startswith(ENVELOPE_PREFIX) and file.suffix == ".json":
@@ -92,10 +94,10 @@ def _load(connector: Connector, file: Path) -> tuple[Verdict, dict[str, FeedBody
         content = body.encode() if isinstance(body, str) else orjson.dumps(body)
         headers = {str(name): str(value) for name, value in envelope.get("headers", {}).items()}
         answer = judge_status(int(envelope["status"]), headers, content)
-        if answer.verdict is not Verdict.OK:
+        if answer.verdict is not FetchVerdict.OK:
             return answer.verdict, {}
     main = FeedBody(connector.name_body(content), content, headers)
     bodies = {main.name: main}
     for name, path in connector.find_companions(file).items():
         bodies[name] = FeedBody(name, path.read_bytes())
-    return Verdict.OK, bodies
+    return FetchVerdict.OK, bodies

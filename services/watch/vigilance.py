@@ -31,7 +31,7 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class ColourDecision:
     step: Step
     references: tuple[str, ...] = ()
     opened: bool = False
@@ -44,7 +44,7 @@ class Decision:
 
 def decide_colour(
     state: dict[str, Any], colour: str, edition: str, now: datetime, *, agreed: bool
-) -> Decision:
+) -> ColourDecision:
     """Decide the step from the colour that was said to the one that is read.
 
     `state` is the memory of the matter; the pending red in it is kept up to date here. The caller
@@ -57,37 +57,37 @@ def decide_colour(
     rank, before = COLOURS.index(colour), COLOURS.index(said or "vert")
     last = (state["alias"],) if state.get("alias") else ()
     if held is not None and rank <= before:
-        return Decision(Step.WITHDRAW, (held,), bool(state.get("opened")))
+        return ColourDecision(Step.WITHDRAW, (held,), bool(state.get("opened")))
     if rank == before:
-        return Decision(Step.NONE)
+        return ColourDecision(Step.NONE)
     if rank < before:
-        return Decision(Step.CANCEL, last, bool(state.get("opened")))
+        return ColourDecision(Step.CANCEL, last, bool(state.get("opened")))
     if state.get("opened") and last and state.get("step") != Step.CANCEL:
-        return Decision(Step.UPDATE, last, opened=True)
-    return Decision(Step.ALERT, (held,) if held else (), opened=colour != "jaune")
+        return ColourDecision(Step.UPDATE, last, opened=True)
+    return ColourDecision(Step.ALERT, (held,) if held else (), opened=colour != "jaune")
 
 
 def _decide_red(
     state: dict[str, Any], said: str | None, edition: str, now: datetime, *, agreed: bool
-) -> Decision:
+) -> ColourDecision:
     pending = state.setdefault("pending", {"since": format_instant(now), "edition": ""})
     is_jump = said in ("vert", "jaune")
     if pending["edition"] != edition:
         pending |= {"edition": edition, "seen": format_instant(now)}
         if is_jump and not pending.get("alias"):
-            return Decision(Step.HOLD, opened=True, wait=True)
-        return Decision(Step.NONE, wait=True)
+            return ColourDecision(Step.HOLD, opened=True, wait=True)
+        return ColourDecision(Step.NONE, wait=True)
     if now - read_stored_time(pending["seen"]) < POLL_DELAY:
-        return Decision(Step.NONE, wait=True)
+        return ColourDecision(Step.NONE, wait=True)
     waited = now - read_stored_time(pending["since"])
     if is_jump and not agreed and waited < JUMP_DELAY:
-        return Decision(Step.NONE, wait=True)
+        return ColourDecision(Step.NONE, wait=True)
     held = pending.get("alias")
     del state["pending"]
     stands = bool(state.get("opened")) and state.get("step") != Step.CANCEL
     last = (state["alias"],) if stands else ()
     references = (*last, *((held,) if held else ()))
-    return Decision(
+    return ColourDecision(
         Step.UPDATE if references else Step.ALERT,
         references,
         opened=True,
@@ -95,7 +95,7 @@ def _decide_red(
     )
 
 
-def note_said(state: dict[str, Any], decision: Decision, colour: str, alias: str) -> None:
+def note_said(state: dict[str, Any], decision: ColourDecision, colour: str, alias: str) -> None:
     """Keep the last post of a matter."""
     if decision.step is Step.HOLD:
         state["pending"]["alias"] = alias
@@ -108,7 +108,7 @@ def note_said(state: dict[str, Any], decision: Decision, colour: str, alias: str
     }
 
 
-def build_alert_fields(decision: Decision, colour: str) -> dict[str, Any]:
+def build_alert_fields(decision: ColourDecision, colour: str) -> dict[str, Any]:
     """Return type, severity, certainty, message type and references of a post."""
     fields: dict[str, Any] = {
         "type": "weather_alert" if decision.opened else "info",

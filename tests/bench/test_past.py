@@ -18,7 +18,7 @@ from schemas.topics import PARTITION_COUNT
 from services.appliance.embedded.store import RunningStore
 from services.console.read_model.history import Chronicle, Fold, Version, list_versions
 from services.console.read_model.queries import ReadModel
-from services.console.read_model.query_base import OpenRealm
+from services.console.read_model.query_base import OpenedRealm
 from services.console.read_model.shapes import Shaper
 from services.console.read_model.snapshot import PastSnapshot
 from services.console.read_model.store import EPOCH, STATE, Client, connect
@@ -63,12 +63,12 @@ class Remembering(ReadModel):
 
     async def read(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> OpenRealm:
+    ) -> OpenedRealm:
         assert as_of is not None
         past = await asyncio.to_thread(
             PastSnapshot, realm, Fold(self._chronicle, realm, as_of), as_of
         )
-        return OpenRealm(past, Shaper(realm, past.reference, self._outlines, lang))
+        return OpenedRealm(past, Shaper(realm, past.reference, self._outlines, lang))
 
 
 @pytest.mark.bench

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from services.cli.system.feed_demo import SAMPLES, open_feed_demo
 from services.runtime.process.ports import find_free_ports
-from services.watch.connector import Verdict
+from services.watch.connector import FetchVerdict
 from services.watch.engine import FeedEngine
 from services.watch.front import HttpFront
 from services.watch.registry import list_connectors
@@ -38,7 +38,7 @@ async def serving_samples(port: int) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-async def read_all(settings: WatchSettings, port: int) -> dict[str, Verdict | None]:
+async def read_all(settings: WatchSettings, port: int) -> dict[str, FetchVerdict | None]:
     """Run one round of each feed, as the process of the watch does."""
     store = FeedStore(settings.feed_store)
     transport = FeedTransport(settings.feed_keys, "", base=settings.feeds_samples)
@@ -71,7 +71,7 @@ def test_samples_of_the_feeds_reach_the_picture(vigie: RunningVigie) -> None:
     )
     realm = open_feed_demo(settings)
     verdicts = asyncio.run(read_all(settings, port))
-    assert set(verdicts.values()) == {Verdict.OK}
+    assert set(verdicts.values()) == {FetchVerdict.OK}
 
     def find_level() -> int:
         items = vigie.get(f"/api/v1/levels?realm={realm}")["items"]

@@ -12,7 +12,7 @@ from schemas.topics import PARTITION_COUNT
 from services.console.documents.queries import DocumentQueries
 from services.console.logbook.lines import LineRecord, make_line
 from services.console.read_model.history import Chronicle, Fold, list_versions
-from services.console.read_model.query_base import OpenRealm
+from services.console.read_model.query_base import OpenedRealm
 from services.console.read_model.shapes import Shaper
 from services.console.read_model.snapshot import PastSnapshot, RealmSnapshot
 from services.console.sites.geometry import load_outlines
@@ -32,10 +32,10 @@ class Remembered(DocumentQueries):
 
     async def read(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> OpenRealm:
+    ) -> OpenedRealm:
         at = as_of if as_of is not None else max(s.transaction.at for s in self._stored(realm))
         past = PastSnapshot(realm, Fold(self._chronicle(realm), realm, at), at)
-        return OpenRealm(past, Shaper(realm, past.reference, self._outlines, lang))
+        return OpenedRealm(past, Shaper(realm, past.reference, self._outlines, lang))
 
     def _chronicle(self, realm: str) -> Chronicle:
         """Return the chronicle of the whole realm as played so far."""

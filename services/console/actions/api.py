@@ -88,7 +88,7 @@ class NewAction(DecisionBody):
     priority: ActionPriority = ActionPriority.NORMAL
 
 
-class CompleteRequest(DecisionBody):
+class CompleteActionRequest(DecisionBody):
     outcome: str | None = Field(
         default=None,
         max_length=32,
@@ -208,7 +208,7 @@ async def decline_action(author: Answerer, id: str, body: DecisionBody | None = 
 
 @router.post("/{id}:complete", responses=RESPONSES, summary="It is done")
 async def complete_action(
-    author: Answerer, id: str, body: CompleteRequest | None = None
+    author: Answerer, id: str, body: CompleteActionRequest | None = None
 ) -> Response:
     await check_action(author.within(body), id)
     outcome = body.outcome if body is not None else None

@@ -14,7 +14,7 @@ from services.console.http.problems import NotFound
 from services.console.messages.queries import INSTRUCTION, is_overdue
 from services.console.read_model.query_base import (
     UNLIMITED,
-    OpenRealm,
+    OpenedRealm,
     QueryBase,
     get_snapshot_time,
     translate_store_errors,
@@ -108,14 +108,14 @@ class ActionQueries(QueryBase):
             raise NotFound
         return (await self._words(found, [action], can_read))[0]
 
-    async def some_actions(self, found: OpenRealm, ids: Sequence[str]) -> list[r.Action]:
+    async def some_actions(self, found: OpenedRealm, ids: Sequence[str]) -> list[r.Action]:
         """Return these actions for events, without the words of people."""
         rows = await found.picture.some(act.ActionRow, ids)
         at = get_snapshot_time(found.picture)
         return [_build_action(found, row, at) for row in rows.values()]
 
     async def _words(
-        self, found: OpenRealm, actions: Sequence[r.Action], can_read: CanRead
+        self, found: OpenedRealm, actions: Sequence[r.Action], can_read: CanRead
     ) -> list[r.Action]:
         """Return the actions with the words of people that the reader may see."""
         readable = [x.id for x in actions if can_read(x)]
@@ -149,7 +149,7 @@ def _sort_key(action: r.Action) -> tuple[bool, float, str]:
     return (not is_open, second if is_open else -second, action.id)
 
 
-def _build_action(found: OpenRealm, row: act.ActionRow, at: Instant) -> r.Action:
+def _build_action(found: OpenedRealm, row: act.ActionRow, at: Instant) -> r.Action:
     def time(given: Instant | None) -> object:
         return None if given is None else to_datetime(given)
 
@@ -189,7 +189,7 @@ def _build_action(found: OpenRealm, row: act.ActionRow, at: Instant) -> r.Action
     )
 
 
-def _build_task_action(found: OpenRealm, row: a.TaskRow, at: Instant) -> r.Action:
+def _build_task_action(found: OpenedRealm, row: a.TaskRow, at: Instant) -> r.Action:
     task = found.shape.task(row)
     role, _, scope = (row.owner or "").partition(":")
     ended = row.state in (TaskState.DONE, TaskState.VOID)

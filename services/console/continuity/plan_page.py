@@ -19,8 +19,8 @@ from services.console.continuity.plan_view import (
     CardGroup,
     Detail,
     PlanCard,
-    PlanContents,
     PlanLineItem,
+    PlanSections,
     PlanView,
     SiteCardLine,
 )
@@ -204,7 +204,7 @@ class PlanPage:
         found = self.plan.content.documents if self.plan.content is not None else ()
         return next((d.title for d in found if d.id == document), document)
 
-    def _build_contents(self, content: PlanContent) -> PlanContents:
+    def _build_contents(self, content: PlanContent) -> PlanSections:
         _, names = self.translator, self.names
 
         def activity(id: str, text: str) -> PlanLineItem:
@@ -213,7 +213,7 @@ class PlanPage:
         contacts = dict.fromkeys(c for card in content.cards for c in card.contacts)
         partners = [c for c in list_contacts(self.reference) if c.id in contacts]
         systems = dict.fromkeys(s for card in content.cards for s in card.systems)
-        return PlanContents(
+        return PlanSections(
             purpose=content.purpose,
             review=self._describe_review(content),
             overdue=content.review is not None and content.review.next_on < self.now.date(),

@@ -67,7 +67,7 @@ class PlanLineItem:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanContents:
+class PlanSections:
     """Written content of a plan by section, without ids."""
 
     purpose: str
@@ -112,7 +112,7 @@ class PlanView:
     """Conditions of each trigger; one is enough."""
     stand_down: list[str]
     groups: list[CardGroup]
-    contents: PlanContents | None
+    contents: PlanSections | None
     activation: ActivationEffects
     done: int
     total: int

@@ -30,7 +30,7 @@ from services.console.logbook.lines import LineRecord
 from services.console.logbook.queries import LogbookQueries
 from services.console.read_model import snapshot as pictures
 from services.console.read_model.query_base import (
-    OpenRealm,
+    OpenedRealm,
     build_realm_now,
     get_snapshot_time,
     translate_store_errors,
@@ -116,7 +116,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
 
     async def _facts(
         self,
-        found: OpenRealm,
+        found: OpenedRealm,
         langs: Sequence[str],
         remarks: Mapping[str, str],
         validated_by: str | None,
@@ -136,7 +136,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
         )
         made = []
         for lang in langs:
-            one = OpenRealm(
+            one = OpenedRealm(
                 picture, Shaper(picture.realm, picture.reference, self._outlines, lang, at)
             )
             made.append(
@@ -158,7 +158,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
 
     async def _shaped(
         self,
-        found: OpenRealm,
+        found: OpenedRealm,
         resource: r.Realm,
         at: Instant,
         previous: c.SitrepRow | None,
@@ -267,7 +267,9 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
             lines, _more = await self._told(picture, incident)
             made = []
             for lang in langs:
-                one = OpenRealm(picture, Shaper(realm, picture.reference, self._outlines, lang, at))
+                one = OpenedRealm(
+                    picture, Shaper(realm, picture.reference, self._outlines, lang, at)
+                )
                 made.append(await self._retex_facts(one, resource, at, incident, lines))
         return draft_retex(made)
 
@@ -278,7 +280,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
 
     async def _retex_facts(
         self,
-        found: OpenRealm,
+        found: OpenedRealm,
         resource: r.Realm,
         at: Instant,
         incident: str | None,

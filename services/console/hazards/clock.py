@@ -106,7 +106,7 @@ class Closure:
 
 
 @dataclass(frozen=True, slots=True)
-class Territory:
+class HazardReference:
     """Reference data that hazard clocks read."""
 
     sites: Mapping[str, Site]
@@ -161,7 +161,7 @@ def _walk(predicate: Predicate) -> Iterator[Measured]:
 
 
 def foresee_flood(
-    territory: Territory,
+    territory: HazardReference,
     readings: Sequence[RiverReading],
     forecast: Sequence[LevelPoint],
     now: Instant,
@@ -198,7 +198,9 @@ def name_state(crossing: Crossing) -> str:
     return "possible" if crossing.at is None else "expected"
 
 
-def _clock_flooded(territory: Territory, site: Site, level: float, crossing: Crossing) -> SiteClock:
+def _clock_flooded(
+    territory: HazardReference, site: Site, level: float, crossing: Crossing
+) -> SiteClock:
     ahead, state = not crossing.reached, name_state(crossing)
     peopled = site.staff > 0 or site.public_capacity > 0
     return SiteClock(
@@ -218,7 +220,7 @@ def _clock_flooded(territory: Territory, site: Site, level: float, crossing: Cro
 
 
 def foresee_windows(
-    territory: Territory,
+    territory: HazardReference,
     hazard: str,
     windows: Sequence[HazardWindow],
     plan: str | None,
@@ -255,7 +257,7 @@ def foresee_windows(
     return HazardForecast(hazard, plan, "announced", _sort(clocks), windows=tuple(ahead))
 
 
-def _is_exposed(territory: Territory, site: Site, hazard: str, hours: float) -> bool:
+def _is_exposed(territory: HazardReference, site: Site, hazard: str, hours: float) -> bool:
     """Return whether a hazard of the whole territory that lasts some hours matters at a site."""
     match hazard:
         case "power":
@@ -295,7 +297,7 @@ def list_closures(
 
 
 def find_refuges(
-    territory: Territory, clocks: Sequence[SiteClock], hazard: str, out: Collection[str]
+    territory: HazardReference, clocks: Sequence[SiteClock], hazard: str, out: Collection[str]
 ) -> dict[str, str]:
     """Return the nearest site that may take the people of each site.
 
@@ -323,7 +325,7 @@ def find_refuges(
     return found
 
 
-def _list_fallback_kinds(territory: Territory, activities: Sequence[str]) -> set[str]:
+def _list_fallback_kinds(territory: HazardReference, activities: Sequence[str]) -> set[str]:
     """Return the kinds of site to which activities may move."""
     return {
         kind.strip()

@@ -15,7 +15,7 @@ from services.console.hazards import clock as clocks
 from services.console.hazards import resources as h
 from services.console.hazards.river import LevelPoint, RiverReading, parse_forecast
 from services.console.read_model.query_base import (
-    OpenRealm,
+    OpenedRealm,
     QueryBase,
     get_snapshot_time,
     translate_store_errors,
@@ -71,7 +71,7 @@ def read_flag_forecast(
 
 
 def foresee_hazards(
-    territory: clocks.Territory, facts: HazardFacts, now: Instant
+    territory: clocks.HazardReference, facts: HazardFacts, now: Instant
 ) -> list[clocks.HazardForecast]:
     """Return the hazards ahead, the soonest first."""
     found = []
@@ -161,10 +161,10 @@ class HazardQueries(QueryBase):
         found = await self.read(realm, as_of=as_of, lang=lang)
         return h.HazardClocks(items=await self.shape_hazards(found))
 
-    async def shape_hazards(self, found: OpenRealm) -> list[h.Hazard]:
+    async def shape_hazards(self, found: OpenedRealm) -> list[h.Hazard]:
         """Return the hazards of an open snapshot."""
         reference = found.picture.reference
-        territory = clocks.Territory(reference.sites, reference.activities, reference.plans)
+        territory = clocks.HazardReference(reference.sites, reference.activities, reference.plans)
         now = get_snapshot_time(found.picture)
         async with translate_store_errors():
             facts = await read_hazard_facts(found.picture)
@@ -178,8 +178,8 @@ class HazardQueries(QueryBase):
 
 
 def _shape(
-    found: OpenRealm,
-    territory: clocks.Territory,
+    found: OpenedRealm,
+    territory: clocks.HazardReference,
     one: clocks.HazardForecast,
     out: frozenset[str],
     plans: Mapping[str, c.PlanRow],
@@ -235,7 +235,10 @@ def _shape(
 
 
 def _shape_site(
-    territory: clocks.Territory, clock: clocks.SiteClock, out: frozenset[str], refuge: str | None
+    territory: clocks.HazardReference,
+    clock: clocks.SiteClock,
+    out: frozenset[str],
+    refuge: str | None,
 ) -> h.HazardSite:
     site = territory.sites[clock.site]
     return h.HazardSite(

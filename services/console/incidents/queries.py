@@ -16,7 +16,7 @@ from services.console.incidents.cap import CapWriter
 from services.console.incidents.titles import write_incident_title
 from services.console.read_model.query_base import (
     UNLIMITED,
-    OpenRealm,
+    OpenedRealm,
     QueryBase,
     translate_store_errors,
 )
@@ -124,7 +124,7 @@ class IncidentQueries(QueryBase):
             realm, sender, found.picture.reference.names, self._outlines.shapes
         ).message(row, earlier)
 
-    async def _incident_rows(self, found: OpenRealm) -> list[a.IncidentRow]:
+    async def _incident_rows(self, found: OpenedRealm) -> list[a.IncidentRow]:
         """Return the rows, open ones first, gravest first; sorted once per snapshot state."""
         rows = await found.picture.rows(a.IncidentRow)
         kept = self._ordered.get(found.picture.realm)
@@ -137,12 +137,12 @@ class IncidentQueries(QueryBase):
             )
         return kept[1]
 
-    async def _incidents(self, found: OpenRealm) -> list[r.Incident]:
+    async def _incidents(self, found: OpenedRealm) -> list[r.Incident]:
         """Return all incidents, without report ids."""
         return await self._shape_incidents(found, await self._incident_rows(found), reports=False)
 
     async def _shape_incidents(
-        self, found: OpenRealm, rows: Sequence[a.IncidentRow], *, reports: bool
+        self, found: OpenedRealm, rows: Sequence[a.IncidentRow], *, reports: bool
     ) -> list[r.Incident]:
         """Build incidents, reusing the last result if nothing changed.
 
@@ -187,7 +187,7 @@ class IncidentQueries(QueryBase):
             )
         return shaped
 
-    async def some_incidents(self, found: OpenRealm, ids: Sequence[str]) -> list[r.Incident]:
+    async def some_incidents(self, found: OpenedRealm, ids: Sequence[str]) -> list[r.Incident]:
         """Return the existing incidents for the live stream, without report ids."""
         return await self._shape_incidents(
             found, list((await found.picture.some(a.IncidentRow, ids)).values()), reports=False
@@ -201,7 +201,7 @@ class IncidentQueries(QueryBase):
         async with translate_store_errors():
             return await self._explain(found, id)
 
-    async def _explain(self, found: OpenRealm, id: str) -> r.Explanation:
+    async def _explain(self, found: OpenedRealm, id: str) -> r.Explanation:
         picture, shape = found.picture, found.shape
         row = await picture.row(a.IncidentRow, id)
         if row is None:

@@ -25,7 +25,7 @@ from schemas.crisis import resource_requests as res
 from services.console.communication.queries import build_question, build_statement
 from services.console.logistics.shapes import build_request
 from services.console.read_model.queries import ReadModel
-from services.console.read_model.query_base import OpenRealm, build_realm_now
+from services.console.read_model.query_base import OpenedRealm, build_realm_now
 from services.console.read_model.shapes import Shaper
 from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resources import Incident, PresenceChanged, Report, Resource
@@ -127,7 +127,7 @@ def _join_reports(resource: Resource, joined: JoinedReports) -> Resource:
 
 
 async def _build_resources(
-    model: ReadModel, found: OpenRealm, collection: str, ids: Sequence[str]
+    model: ReadModel, found: OpenedRealm, collection: str, ids: Sequence[str]
 ) -> Events:
     match collection:
         case "lines":
@@ -157,7 +157,7 @@ async def _build_resources(
 
 
 async def _build_activities(
-    found: OpenRealm, ids: Sequence[str], clocks: Sequence[str]
+    found: OpenedRealm, ids: Sequence[str], clocks: Sequence[str]
 ) -> list[tuple[Key, Resource]]:
     """Return the activities with a changed row or local clock, once each.
 
@@ -179,7 +179,7 @@ async def _build_activities(
 
 
 async def _build_joined_resources(
-    found: OpenRealm,
+    found: OpenedRealm,
     kind: Any,
     ids: Sequence[str],
     name: str,

@@ -24,7 +24,7 @@ from services.console.read_model import snapshot as pictures
 from services.console.read_model import store
 from services.console.read_model.query_base import (
     UNLIMITED,
-    OpenRealm,
+    OpenedRealm,
     QueryBase,
     translate_store_errors,
 )
@@ -339,7 +339,9 @@ class LogbookQueries(QueryBase):
                 return FirstSentence(id, sentence)
         return None
 
-    async def _find_newer_alert(self, found: OpenRealm, reopening: a.ReportRow) -> datetime | None:
+    async def _find_newer_alert(
+        self, found: OpenedRealm, reopening: a.ReportRow
+    ) -> datetime | None:
         """Return the time of an alert that a reopening left open because it is newer.
 
         Only alerts that were known before the reopening count.

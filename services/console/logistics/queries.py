@@ -10,7 +10,7 @@ from schemas.crisis import resource_requests as res
 from services.console import resources as r
 from services.console.logistics.shapes import build_request, build_stock, suggest_offers
 from services.console.read_model.query_base import (
-    OpenRealm,
+    OpenedRealm,
     QueryBase,
     get_known,
     get_snapshot_time,
@@ -109,7 +109,7 @@ class LogisticsQueries(QueryBase):
 
     def _shape(
         self,
-        found: OpenRealm,
+        found: OpenedRealm,
         row: res.ResourceRequestRow,
         text: str | None,
         levels: Mapping[str, res.StockRow] | None,

@@ -12,7 +12,7 @@ from services.console import resources as r
 from services.console.http.problems import NotFound
 from services.console.read_model.query_base import (
     UNLIMITED,
-    OpenRealm,
+    OpenedRealm,
     QueryBase,
     translate_store_errors,
 )
@@ -136,7 +136,7 @@ def _map_covered_sites(sites: Iterable[a.SiteRow]) -> dict[str, list[str]]:
     return found
 
 
-def _covers_site(found: OpenRealm, covers: m.Coverage, id: str) -> bool:
+def _covers_site(found: OpenedRealm, covers: m.Coverage, id: str) -> bool:
     site = found.picture.reference.sites.get(id)
     return (
         site is not None

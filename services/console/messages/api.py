@@ -53,7 +53,7 @@ CallAnswerer = Annotated[
 ]
 
 
-class CompleteRequest(DecisionBody):
+class CompleteTaskRequest(DecisionBody):
     outcome: str | None = Field(
         default=None, max_length=32, pattern="^[a-z_]+$", description="confirmed, denied, done, …"
     )
@@ -112,7 +112,7 @@ async def take_task(author: TaskWorker, id: str, body: DecisionBody | None = Non
 
 @router.post("/tasks/{id}/done", responses=RESPONSES, summary="Complete a task")
 async def complete_task(
-    author: TaskWorker, id: str, body: CompleteRequest | None = None
+    author: TaskWorker, id: str, body: CompleteTaskRequest | None = None
 ) -> Response:
     await _check_task_scope(author, body, id)
     return await send_decision(

@@ -16,7 +16,7 @@ from services.console.http.problems import NotFound
 from services.console.messages.texts import Wording, compose_texts
 from services.console.read_model.query_base import (
     UNLIMITED,
-    OpenRealm,
+    OpenedRealm,
     QueryBase,
     get_snapshot_time,
     translate_store_errors,
@@ -138,7 +138,7 @@ class MessageQueries(QueryBase):
         return Page(items=items, next=following)
 
     def _texts_of(
-        self, row: d.NotificationRow, found: OpenRealm, lang: str, wording: Wording | None
+        self, row: d.NotificationRow, found: OpenedRealm, lang: str, wording: Wording | None
     ) -> r.Texts | None:
         """Return the texts of a notification, or None.
 

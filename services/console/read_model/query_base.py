@@ -54,7 +54,7 @@ class TextReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRealm:
+class OpenedRealm:
     """A snapshot of a realm and the shaper that turns its rows into resources."""
 
     picture: RealmSnapshot
@@ -138,11 +138,11 @@ class QueryBase:
 
     async def read(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> OpenRealm:
+    ) -> OpenedRealm:
         """Open a realm at a time, with a shaper for its resources."""
         async with translate_store_errors():
             picture = await self._picture(realm, self._moment if as_of is None else as_of)
-        return OpenRealm(
+        return OpenedRealm(
             picture,
             Shaper(realm, picture.reference, self._outlines, lang, get_snapshot_time(picture)),
         )

@@ -27,7 +27,7 @@ from services.console.read_model import snapshot as pictures
 from services.console.read_model import store
 from services.console.read_model.query_base import (
     UNLIMITED,
-    OpenRealm,
+    OpenedRealm,
     build_realm_now,
     get_snapshot_time,
     now_ms,
@@ -64,7 +64,7 @@ class OverviewQueries(IncidentQueries, SiteQueries):
         async with translate_store_errors():
             return await self._overview(found, texts=texts)
 
-    async def _overview(self, found: OpenRealm, *, texts: bool) -> r.Overview:
+    async def _overview(self, found: OpenedRealm, *, texts: bool) -> r.Overview:
         picture, shape = found.picture, found.shape
         resource = build_realm_now(picture)
         server, at = now_ms(), get_snapshot_time(picture)

@@ -15,7 +15,7 @@ from services.console.continuity.pole_capacity import NO_ACTIVITIES, compute_pol
 from services.console.http.problems import NotFound
 from services.console.read_model.query_base import (
     UNLIMITED,
-    OpenRealm,
+    OpenedRealm,
     QueryBase,
     get_known,
     translate_store_errors,
@@ -122,7 +122,7 @@ class SiteQueries(QueryBase):
 
     def _poles(
         self,
-        found: OpenRealm,
+        found: OpenedRealm,
         levels: Mapping[str, a.LevelRow],
         sites: Mapping[str, Counter[SiteStatus]],
         rows: Mapping[str, c.ActivityRow],
@@ -187,7 +187,7 @@ class SiteQueries(QueryBase):
             *(shape.level(f"pole:{p}", poles.get(p)) for p in found.picture.reference.poles),
         ]
 
-    async def _pole_levels(self, found: OpenRealm) -> dict[str, a.LevelRow]:
+    async def _pole_levels(self, found: OpenedRealm) -> dict[str, a.LevelRow]:
         """Return the levels of pôles, computed again only after an incident has changed.
 
         Ten thousand incidents take 50 ms, and every page needs the levels.

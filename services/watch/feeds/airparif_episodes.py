@@ -14,9 +14,9 @@ from services.watch.connector import (
     FeedKey,
     FeedRequest,
     FeedSpec,
+    FetchVerdict,
     Look,
     Reading,
-    Verdict,
     build_end,
     build_post,
 )
@@ -48,7 +48,7 @@ class _Day(StrictModel):
     polluants: list[_Pollutant]
 
 
-class _Document(StrictModel):
+class _EpisodeDocument(StrictModel):
     actif: bool
     jour: _Day
     demain: _Day
@@ -89,13 +89,13 @@ class AirparifEpisodes(FeedConnector):
         return {"indices": found[0]} if found else {}
 
     def read(self, bodies: Bodies, look: Look) -> Reading:
-        document = validate_model(_Document, parse_json(bodies["main"].content))
+        document = validate_model(_EpisodeDocument, parse_json(bodies["main"].content))
         first = _read_first_day(bodies, look.watched.air_commune)
         today = get_paris_day(look.now)
         reading = Reading(look.memory, edition=first.isoformat())
         reading.edition_at = datetime(first.year, first.month, first.day, tzinfo=PARIS)
         if first < today:
-            reading.verdict = Verdict.STALE
+            reading.verdict = FetchVerdict.STALE
             return reading
         if document.actif != (document.jour.actif or document.demain.actif):
             raise FeedDrift("actif: differs from its days")

@@ -16,9 +16,9 @@ from services.watch.connector import (
     FeedConnector,
     FeedRequest,
     FeedSpec,
+    FetchVerdict,
     Look,
     Reading,
-    Verdict,
     build_end,
     build_post,
     is_stale,
@@ -146,7 +146,7 @@ class BisonFute(FeedConnector):
         at = format_instant(publication.time)
         reading = Reading(look.memory, edition=at, edition_at=publication.time)
         if is_stale(publication.time, look.now, self.spec):
-            reading.verdict = Verdict.STALE
+            reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
         for fault in publication.faults or ():

@@ -61,13 +61,13 @@ class _Risk(StrictModel):
     description: str
 
 
-class _Product(StrictModel):
+class _AffectedProduct(StrictModel):
     name: str
     vendor: _Named
 
 
 class _System(StrictModel):
-    product: _Product | None = None
+    product: _AffectedProduct | None = None
 
 
 class _Revision(StrictModel):
@@ -75,7 +75,7 @@ class _Revision(StrictModel):
     description: str
 
 
-class _Item(StrictModel):
+class _Bulletin(StrictModel):
     reference: str
     title: str
     cves: list[_Named] = Field(default_factory=list)
@@ -163,7 +163,7 @@ class CertFr(FeedConnector):
         if body is None:
             return
         try:
-            item = validate_model(_Item, parse_json(body.content))
+            item = validate_model(_Bulletin, parse_json(body.content))
             if item.reference != entry.reference:
                 raise FeedDrift("item: another reference")
             if _is_far_behind(entry, look.memory["known"]):
@@ -276,7 +276,7 @@ def _name_alias(entry: _Entry) -> str:
     return f"certfr:{entry.reference}:{_get_date(entry)}"
 
 
-def _find_system(item: _Item, watched: WatchedTerritory) -> str | None:
+def _find_system(item: _Bulletin, watched: WatchedTerritory) -> str | None:
     """Return the system that uses an affected product."""
     for affected in item.affected_systems:
         if affected.product is None:
@@ -288,7 +288,7 @@ def _find_system(item: _Item, watched: WatchedTerritory) -> str | None:
     return None
 
 
-def _write_headline(item: _Item, *, in_use: bool) -> str:
+def _write_headline(item: _Bulletin, *, in_use: bool) -> str:
     title = lower_first(_MARK.sub("", item.title).strip())
     words = [f"{item.reference} : {title}"]
     if len(item.revisions) > 1:
@@ -299,7 +299,7 @@ def _write_headline(item: _Item, *, in_use: bool) -> str:
     return f"{text} (produit à l’inventaire)" if in_use else text
 
 
-def _describe(item: _Item) -> str:
+def _describe(item: _Bulletin) -> str:
     parts = [", ".join(cve.name for cve in item.cves), ", ".join(r.description for r in item.risks)]
     return " ".join(f"{part.rstrip('.')}." for part in parts if part)[:2000]
 

@@ -17,10 +17,10 @@ from services.watch.connector import (
     FeedConnector,
     FeedRequest,
     FeedSpec,
+    FetchVerdict,
     Look,
     Memory,
     Reading,
-    Verdict,
     build_post,
     is_stale,
     read_stored_time,
@@ -81,7 +81,7 @@ class _Observation(StrictModel):
     ResObsHydro: float
 
 
-class _Row(StrictModel):
+class _Measurement(StrictModel):
     code_station: str
     grandeur_hydro: str
     date_obs: str
@@ -165,7 +165,7 @@ class HydroLevels(FeedConnector):
         reading = Reading(look.memory, edition=format_instant(newest.at), edition_at=newest.at)
         reading.faults += faults
         if is_stale(newest.at, look.now, self.spec):
-            reading.verdict = Verdict.STALE
+            reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
         accepted = _accept_new(readings, look)
@@ -333,7 +333,7 @@ def _read_rows(document: dict[str, Any], code: str) -> list[_Level]:
     for raw in rows:
         if isinstance(raw, dict) and raw.get("code_station", "") is None:
             continue  # the copy of the same reading under the site
-        row = validate_model(_Row, raw)
+        row = validate_model(_Measurement, raw)
         if row.code_station != code or row.grandeur_hydro != "H":
             raise FeedDrift("data: another station or quantity")
         doubtful = row.libelle_qualification_obs == DOUBTFUL

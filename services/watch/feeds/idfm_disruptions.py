@@ -15,10 +15,10 @@ from services.watch.connector import (
     FeedKey,
     FeedRequest,
     FeedSpec,
+    FetchVerdict,
     Look,
     Memory,
     Reading,
-    Verdict,
     build_end,
     build_post,
     is_stale,
@@ -73,7 +73,7 @@ class _Line(StrictModel):
     impactedObjects: list[_Object]  # noqa: N815
 
 
-class _Document(StrictModel):
+class _DisruptionDocument(StrictModel):
     disruptions: list[dict[str, Any]]
     lines: list[dict[str, Any]]
     lastUpdatedDate: LocalTime  # noqa: N815
@@ -100,11 +100,11 @@ class IdfmDisruptions(FeedConnector):
         return (FeedRequest("main", f"https://{HOST}/marketplace/disruptions_bulk/disruptions/v2"),)
 
     def find_edition_time(self, bodies: Bodies) -> datetime | None:
-        document = validate_model(_Document, parse_json(bodies["main"].content))
+        document = validate_model(_DisruptionDocument, parse_json(bodies["main"].content))
         return document.lastUpdatedDate
 
     def read(self, bodies: Bodies, look: Look) -> Reading:
-        document = validate_model(_Document, parse_json(bodies["main"].content))
+        document = validate_model(_DisruptionDocument, parse_json(bodies["main"].content))
         check_clock(document.lastUpdatedDate, look.now)
         reading = Reading(
             look.memory,
@@ -112,7 +112,7 @@ class IdfmDisruptions(FeedConnector):
             edition_at=document.lastUpdatedDate,
         )
         if is_stale(document.lastUpdatedDate, look.now, self.spec):
-            reading.verdict = Verdict.STALE
+            reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
         count = len(document.disruptions)
@@ -197,7 +197,7 @@ class IdfmDisruptions(FeedConnector):
 
 
 def _find_lines(
-    document: _Document, watched: WatchedTerritory, reading: Reading
+    document: _DisruptionDocument, watched: WatchedTerritory, reading: Reading
 ) -> dict[str, list[str]]:
     """Return the watched lines of each disruption that is about a whole line."""
     found: dict[str, list[str]] = {}
@@ -221,7 +221,7 @@ def _find_lines(
 
 
 def _read_disruptions(
-    document: _Document, lines: dict[str, list[str]], reading: Reading
+    document: _DisruptionDocument, lines: dict[str, list[str]], reading: Reading
 ) -> dict[str, _Disruption | None]:
     found: dict[str, _Disruption | None] = {}
     for raw in document.disruptions:

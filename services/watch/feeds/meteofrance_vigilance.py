@@ -13,10 +13,10 @@ from services.watch.connector import (
     FeedKey,
     FeedRequest,
     FeedSpec,
+    FetchVerdict,
     Look,
     Post,
     Reading,
-    Verdict,
     build_end,
     build_post,
     is_stale,
@@ -42,7 +42,7 @@ from services.watch.parsing import (
     validate_model,
 )
 from services.watch.vigilance import (
-    Decision,
+    ColourDecision,
     Step,
     build_alert_fields,
     decide_colour,
@@ -101,7 +101,7 @@ class _Document(StrictModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class _ColourWindow:
     begin: datetime
     end: datetime
     colour: int
@@ -114,7 +114,7 @@ class _Forecast:
     colour: int
     begin: datetime
     end: datetime
-    items: tuple[_Window, ...]
+    items: tuple[_ColourWindow, ...]
 
 
 class MeteofranceVigilance(FeedConnector):
@@ -156,7 +156,7 @@ class MeteofranceVigilance(FeedConnector):
             raise FeedDrift("product.periods.echeance: not J and J1")
         newest = max(period.end_validity_time for period in product.periods)
         if is_stale(product.update_time, look.now, self.spec) or newest <= look.now:
-            reading.verdict = Verdict.STALE
+            reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
         self._read_neighbours(periods, look)
@@ -252,9 +252,9 @@ class MeteofranceVigilance(FeedConnector):
         self,
         phenomenon: str,
         colour: str,
-        decision: Decision,
+        decision: ColourDecision,
         alias: str,
-        windows: list[_Window],
+        windows: list[_ColourWindow],
         forecasts: dict[str, list[_Forecast]],
         look: Look,
         reading: Reading,
@@ -320,7 +320,7 @@ def _read_phenomenon(raw: Any, period: _Period) -> _Forecast:
     for item in model.timelaps_items:
         if item.color_id not in range(1, 5) or item.end_time <= item.begin_time:
             raise FeedDrift(f"phenomenon {model.phenomenon_id}: item out of range")
-        items.append(_Window(item.begin_time, item.end_time, item.color_id))
+        items.append(_ColourWindow(item.begin_time, item.end_time, item.color_id))
     if any(item.colour > model.phenomenon_max_color_id for item in items):
         raise FeedDrift(f"phenomenon {model.phenomenon_id}: an item is graver than its maximum")
     return _Forecast(
@@ -369,42 +369,44 @@ def _dump_forecast(forecast: _Forecast) -> dict[str, Any]:
 
 def _load_forecast(stored: dict[str, Any]) -> _Forecast:
     items = tuple(
-        _Window(read_stored_time(begin), read_stored_time(end), colour)
+        _ColourWindow(read_stored_time(begin), read_stored_time(end), colour)
         for begin, end, colour in stored["items"]
     )
     begin, end = read_stored_time(stored["begin"]), read_stored_time(stored["end"])
     return _Forecast(stored["colour"], begin, end, items)
 
 
-def _find_windows(forecasts: list[_Forecast], colour: int) -> list[_Window]:
+def _find_windows(forecasts: list[_Forecast], colour: int) -> list[_ColourWindow]:
     """Return the periods with at least this colour, joined; without hours, the whole periods."""
-    windows: list[_Window] = []
+    windows: list[_ColourWindow] = []
     for forecast in forecasts:
         if forecast.colour < colour:
             continue
         grave = [item for item in forecast.items if item.colour >= colour]
-        windows += grave or [_Window(forecast.begin, forecast.end, forecast.colour)]
-    joined: list[_Window] = []
+        windows += grave or [_ColourWindow(forecast.begin, forecast.end, forecast.colour)]
+    joined: list[_ColourWindow] = []
     for window in sorted(windows, key=lambda item: item.begin):
         if joined and window.begin <= joined[-1].end:
             last = joined.pop()
-            joined.append(_Window(last.begin, max(last.end, window.end), colour))
+            joined.append(_ColourWindow(last.begin, max(last.end, window.end), colour))
         else:
             joined.append(window)
     return joined
 
 
-def _extend(state: dict[str, Any], colour: str, windows: list[_Window]) -> Decision | None:
+def _extend(
+    state: dict[str, Any], colour: str, windows: list[_ColourWindow]
+) -> ColourDecision | None:
     """Return the update of an alert that now lasts longer; else None."""
     stands = state.get("opened") and state.get("colour") == colour and "until" in state
     if not stands or not windows or colour not in ("orange", "rouge"):
         return None
     if windows[-1].end < read_stored_time(state["until"]) + EXTENSION:
         return None
-    return Decision(Step.UPDATE, (state["alias"],), opened=True)
+    return ColourDecision(Step.UPDATE, (state["alias"],), opened=True)
 
 
-def _choose_alias(phenomenon: str, domain: str, edition: str, decision: Decision) -> str:
+def _choose_alias(phenomenon: str, domain: str, edition: str, decision: ColourDecision) -> str:
     alias = f"mf-vigilance:{domain}:{phenomenon}:{edition}"
     if decision.step is Step.WITHDRAW:
         return f"{alias}:withdrawn"
@@ -412,7 +414,7 @@ def _choose_alias(phenomenon: str, domain: str, edition: str, decision: Decision
 
 
 def _write_headline(
-    slug: str, colour: str, windows: list[_Window], look: Look, edition: datetime
+    slug: str, colour: str, windows: list[_ColourWindow], look: Look, edition: datetime
 ) -> str:
     today, first, last = get_paris_day(edition), windows[0], windows[-1]
     day, end_day = get_paris_day(first.begin), get_last_day(last.end)
@@ -429,14 +431,14 @@ def _write_headline(
     return f"Vigilance {colour} {slug} {when}, {look.watched.name} (Météo-France)"
 
 
-def _write_hours(window: _Window) -> str:
+def _write_hours(window: _ColourWindow) -> str:
     return f"{write_hour(window.begin)} – {write_end_hour(window.end)}"
 
 
 def _describe(
     phenomenon: str,
     forecasts: dict[str, list[_Forecast]],
-    windows: list[_Window],
+    windows: list[_ColourWindow],
     look: Look,
 ) -> str:
     """Describe the colours of the days, and the other phenomena that are not green."""

@@ -12,9 +12,9 @@ from services.watch.connector import (
     FeedKey,
     FeedRequest,
     FeedSpec,
+    FetchVerdict,
     Look,
     Reading,
-    Verdict,
     build_end,
     build_post,
     is_stale,
@@ -93,7 +93,7 @@ class RteEcowatt(FeedConnector):
         check_clock(made, look.now)
         reading.edition, reading.edition_at = format_instant(made), made
         if is_stale(made, look.now, self.spec):
-            reading.verdict = Verdict.STALE
+            reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
         first = "days" not in look.memory

@@ -15,10 +15,10 @@ from services.watch.connector import (
     FeedConnector,
     FeedRequest,
     FeedSpec,
+    FetchVerdict,
     Look,
     Memory,
     Reading,
-    Verdict,
     build_end,
     build_post,
     is_stale,
@@ -50,7 +50,7 @@ class _Properties(StrictModel):
     NivInfViCr: int | str
 
 
-class _Document(StrictModel):
+class _RiverDocument(StrictModel):
     RefInfoVigiCru: str = Field(pattern=r"^\d{8}_\d{2}$")
     DtHrInfoVigiCru: Instant | None = None
     features: list[dict[str, Any]]
@@ -79,17 +79,17 @@ class Vigicrues(FeedConnector):
 
     def find_edition_time(self, bodies: Bodies) -> datetime | None:
         body = bodies["main"]
-        return _find_time(validate_model(_Document, parse_json(body.content)), body)
+        return _find_time(validate_model(_RiverDocument, parse_json(body.content)), body)
 
     def read(self, bodies: Bodies, look: Look) -> Reading:
         body = bodies["main"]
-        document = validate_model(_Document, parse_json(body.content))
+        document = validate_model(_RiverDocument, parse_json(body.content))
         edition_at = _find_time(document, body)
         check_clock(edition_at, look.now)
         reading = Reading(look.memory, edition_at=edition_at)
         reading.edition = document.RefInfoVigiCru
         if is_stale(edition_at, look.now, self.spec):
-            reading.verdict = Verdict.STALE
+            reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
         levels = _read_levels(document, look, reading)
@@ -152,7 +152,7 @@ class Vigicrues(FeedConnector):
             note_said(state, decision, colour, alias)
 
 
-def _find_time(document: _Document, body: FeedBody) -> datetime:
+def _find_time(document: _RiverDocument, body: FeedBody) -> datetime:
     """Return the edition time, else that of the server's copy. Raises FeedDrift."""
     if document.DtHrInfoVigiCru is not None:
         return document.DtHrInfoVigiCru
@@ -166,7 +166,7 @@ def _find_time(document: _Document, body: FeedBody) -> datetime:
     return found
 
 
-def _read_levels(document: _Document, look: Look, reading: Reading) -> dict[str, int]:
+def _read_levels(document: _RiverDocument, look: Look, reading: Reading) -> dict[str, int]:
     """Return the levels of watched sections. One that is missing or odd is drift."""
     watched = look.watched.sections.decide | look.watched.sections.text
     levels: dict[str, int] = {}

@@ -13,8 +13,8 @@ from services.console.hazards.clock import (
     FLOOD,
     HEAT,
     POWER,
+    HazardReference,
     HazardWindow,
-    Territory,
     find_closing,
     find_flood_plan,
     find_station,
@@ -46,9 +46,9 @@ NOW: Final = at("2027-01-25T18:00:00+01:00")
 BASE: Final = "2027-01-25T17:00Z"
 
 
-def reference() -> Territory:
+def reference() -> HazardReference:
     found = indexed_reference()
-    return Territory(found.sites, found.activities, found.plans)
+    return HazardReference(found.sites, found.activities, found.plans)
 
 
 def steady(slope: float, level: float, hours: int = 12) -> list[RiverReading]:

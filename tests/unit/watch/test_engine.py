@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from schemas.catalogue.feeds import FeedStatus
-from services.watch.connector import FeedRequest, FeedSpec, Verdict
+from services.watch.connector import FeedRequest, FeedSpec, FetchVerdict
 from services.watch.engine import ALIVE_TYPE, FeedEngine, FrontAway
 from services.watch.registry import find_connector
 from services.watch.status import describe_feed
 from services.watch.store import FeedStore
-from services.watch.transport import Answer, KeyMissing
+from services.watch.transport import FeedResponse, KeyMissing
 from tests.unit.watch.samples import SAMPLES, watched_92
 
 MF = find_connector("meteofrance-vigilance")
@@ -41,7 +41,7 @@ class Server:
     """Stands for the transport: serves one answer, and counts."""
 
     def __init__(self, file: str = "warning.json", feed: str = "meteofrance-vigilance") -> None:
-        self.answer = Answer(Verdict.OK, (SAMPLES / feed / file).read_bytes())
+        self.answer = FeedResponse(FetchVerdict.OK, (SAMPLES / feed / file).read_bytes())
         self.asked = 0
         self.has_key = True
 
@@ -50,7 +50,7 @@ class Server:
         spec: FeedSpec,
         request: FeedRequest,  # noqa: ARG002
         validators: Mapping[str, str],  # noqa: ARG002
-    ) -> Answer:
+    ) -> FeedResponse:
         self.asked += 1
         if not self.has_key:
             raise KeyMissing(spec.name)
@@ -124,10 +124,10 @@ async def test_a_feed_is_off_until_it_is_enabled(tmp_path: Path) -> None:
 
 async def test_a_round_reports_once_and_gives_a_sign_of_life(tmp_path: Path) -> None:
     watch, clock, _, front = make(tmp_path)
-    assert await watch.engine.run_round(MF) is Verdict.OK
+    assert await watch.engine.run_round(MF) is FetchVerdict.OK
     assert (front.reports, front.signs) == (REPORTS, 1)
     clock.move(MF.spec.poll_s * 1.2)
-    assert await watch.engine.run_round(MF) is Verdict.UNCHANGED
+    assert await watch.engine.run_round(MF) is FetchVerdict.UNCHANGED
     assert (front.reports, front.signs) == (REPORTS, 2)
 
 
@@ -197,8 +197,8 @@ async def test_a_restart_loop_does_not_spend_the_quota(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"product": {"periods": []}}'])
 async def test_an_unreadable_body_gives_no_sign_of_life(tmp_path: Path, content: bytes) -> None:
     watch, _, server, front = make(tmp_path)
-    server.answer = Answer(Verdict.OK, content)
-    assert await watch.engine.run_round(MF) in (Verdict.DRIFT, Verdict.REFUSED)
+    server.answer = FeedResponse(FetchVerdict.OK, content)
+    assert await watch.engine.run_round(MF) in (FetchVerdict.DRIFT, FetchVerdict.REFUSED)
     assert front.requests == []
     assert watch.status().fault
 
@@ -206,7 +206,7 @@ async def test_an_unreadable_body_gives_no_sign_of_life(tmp_path: Path, content:
 async def test_a_stale_body_gives_no_sign_of_life(tmp_path: Path) -> None:
     watch, clock, _, front = make(tmp_path)
     clock.move(13 * 3600)
-    assert await watch.engine.run_round(MF) is Verdict.STALE
+    assert await watch.engine.run_round(MF) is FetchVerdict.STALE
     assert front.requests == []
 
 
@@ -214,7 +214,7 @@ async def test_a_silent_feed_is_noticed_within_two_of_its_periods(tmp_path: Path
     watch, clock, server, front = make(tmp_path)
     await watch.engine.run_round(MF)
     signs = front.signs
-    server.answer = Answer(Verdict.RETRY, fault="ConnectTimeout")
+    server.answer = FeedResponse(FetchVerdict.RETRY, fault="ConnectTimeout")
     end = clock.now + timedelta(seconds=2 * MF.spec.poll_s)
     while clock.now <= end:
         assert not watch.status().is_late(clock.now)
@@ -226,42 +226,42 @@ async def test_a_silent_feed_is_noticed_within_two_of_its_periods(tmp_path: Path
 
 async def test_a_requested_wait_of_the_server_is_respected(tmp_path: Path) -> None:
     watch, clock, server, _ = make(tmp_path)
-    server.answer = Answer(Verdict.RETRY, fault="http 503", wait_s=600)
-    assert await watch.engine.run_round(MF) is Verdict.RETRY
+    server.answer = FeedResponse(FetchVerdict.RETRY, fault="http 503", wait_s=600)
+    assert await watch.engine.run_round(MF) is FetchVerdict.RETRY
     clock.move(590)
     assert await watch.engine.run_round(MF) is None
     clock.move(20)
-    assert await watch.engine.run_round(MF) is Verdict.RETRY
+    assert await watch.engine.run_round(MF) is FetchVerdict.RETRY
     assert server.asked == 2
 
 
 async def test_a_refused_key_stops_the_feed_until_a_person_acts(tmp_path: Path) -> None:
     watch, clock, server, _ = make(tmp_path)
-    server.answer = Answer(Verdict.AUTH, fault="http 401")
-    assert await watch.engine.run_round(MF) is Verdict.AUTH
+    server.answer = FeedResponse(FetchVerdict.AUTH, fault="http 401")
+    assert await watch.engine.run_round(MF) is FetchVerdict.AUTH
     clock.move(3600)
     assert await watch.engine.run_round(MF) is None
     watch.enable()
-    assert await watch.engine.run_round(MF) is Verdict.AUTH
+    assert await watch.engine.run_round(MF) is FetchVerdict.AUTH
 
 
 async def test_a_missing_key_file_is_a_refused_key(tmp_path: Path) -> None:
     watch, _, server, _ = make(tmp_path)
     server.has_key = False
-    assert await watch.engine.run_round(MF) is Verdict.AUTH
+    assert await watch.engine.run_round(MF) is FetchVerdict.AUTH
 
 
 async def test_an_unchanged_server_reads_the_last_good_body_again(
     tmp_path: Path,
 ) -> None:
     watch, clock, server, front = make(tmp_path)
-    server.answer = Answer(Verdict.OK, server.answer.content, {"ETag": '"1"'})
+    server.answer = FeedResponse(FetchVerdict.OK, server.answer.content, {"ETag": '"1"'})
     await watch.engine.run_round(MF)
-    server.answer = Answer(Verdict.UNCHANGED)
+    server.answer = FeedResponse(FetchVerdict.UNCHANGED)
     clock.move(400)
-    assert await watch.engine.run_round(MF) is Verdict.UNCHANGED
+    assert await watch.engine.run_round(MF) is FetchVerdict.UNCHANGED
     clock.move(13 * 3600)
-    assert await watch.engine.run_round(MF) is Verdict.STALE
+    assert await watch.engine.run_round(MF) is FetchVerdict.STALE
     assert front.signs == 2
 
 

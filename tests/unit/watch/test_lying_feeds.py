@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.watch.connector import FeedBody, Memory, Reading, Verdict
+from services.watch.connector import FeedBody, FetchVerdict, Memory, Reading
 from services.watch.registry import find_connector
 from tests.unit.watch.samples import load_bodies, load_document, make_bodies, read
 
@@ -45,7 +45,7 @@ def test_a_colour_outside_the_list_is_drift_for_its_phenomenon_only(colour: Any)
     document = load_document(MF, "warning.json")
     find_phenomenon(document, "J1", "92", "5")["phenomenon_max_color_id"] = colour
     found = read(MF, make_bodies(document), "2027-01-12T15:06:00Z")
-    assert found.verdict is Verdict.DRIFT
+    assert found.verdict is FetchVerdict.DRIFT
     assert [p.body["phenomenon"] for p in found.posts] == ["vent"]
 
 
@@ -55,7 +55,7 @@ def test_a_level_of_a_section_outside_the_list_is_drift(level: Any) -> None:
     document["features"][0]["properties"]["NivInfViCr"] = level
     document["features"][1]["properties"]["NivInfViCr"] = 1
     found = read(CRUES, make_bodies(document), "2027-01-25T09:12:00Z")
-    assert found.verdict is Verdict.DRIFT
+    assert found.verdict is FetchVerdict.DRIFT
     assert found.posts == []
 
 
@@ -67,7 +67,7 @@ def test_a_missing_domain_ends_nothing(domain: str) -> None:
         for found in period["timelaps"]["domain_ids"]:
             found["domain_id"] = found["domain_id"].replace("92", "93" if domain == "92" else "94")
     found = read(MF, make_bodies(document), "2027-01-14T05:06:00Z", memory)
-    assert found.verdict is Verdict.DRIFT
+    assert found.verdict is FetchVerdict.DRIFT
     assert found.posts == []
     assert found.memory["matters"]["5"]["colour"] == "orange"
 
@@ -77,7 +77,7 @@ def test_a_missing_section_ends_nothing() -> None:
     document = load_document(CRUES, "end.json")
     del document["features"][0]
     found = read(CRUES, make_bodies(document), "2027-02-05T15:10:00Z", memory)
-    assert found.verdict is Verdict.DRIFT
+    assert found.verdict is FetchVerdict.DRIFT
     assert found.posts == []
 
 
@@ -87,7 +87,7 @@ def test_at_night_tomorrow_is_remembered() -> None:
     document["product"]["periods"] = document["product"]["periods"][:1]
     document["product"]["update_time"] = "2027-01-12T21:00:00Z"
     found = read(MF, make_bodies(document), "2027-01-12T21:05:00Z", memory)
-    assert found.verdict is Verdict.OK
+    assert found.verdict is FetchVerdict.OK
     assert found.posts == []
     assert found.memory["matters"]["5"]["colour"] == "orange"
 
@@ -198,7 +198,7 @@ DAY = [("2027-01-20T09:15:00Z", 1.12), ("2027-01-20T09:30:00Z", 1.12)]
 
 def test_a_spike_is_not_reported() -> None:
     found = read(HYDRO, make_river([*DAY, ("2027-01-20T09:45:00Z", 6.80)]), "2027-01-20T09:55:00Z")
-    assert (found.verdict, found.posts) == (Verdict.OK, [])
+    assert (found.verdict, found.posts) == (FetchVerdict.OK, [])
 
 
 def test_a_jump_confirmed_by_two_more_readings_is_reported() -> None:
@@ -217,12 +217,12 @@ def test_another_station_or_unit_is_drift(metres: float) -> None:
     found = read(
         HYDRO, make_river([*DAY, ("2027-01-20T09:45:00Z", metres)]), "2027-01-20T09:55:00Z"
     )
-    assert (found.verdict, found.posts) == (Verdict.DRIFT, [])
+    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
 
 
 def test_a_wrong_station_is_drift() -> None:
     found = read(HYDRO, make_river(DAY, "F704000101"), "2027-01-20T09:55:00Z")
-    assert (found.verdict, found.posts) == (Verdict.DRIFT, [])
+    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
 
 
 def test_one_reading_over_a_threshold_is_held_and_the_next_confirms_it() -> None:
@@ -246,7 +246,7 @@ def test_both_sources_give_one_alias() -> None:
         [p.key for p in one.posts] == [p.key for p in other.posts] == [p.key for p in joined.posts]
     )
     again = read(HYDRO, both, "2027-01-25T11:10:00Z", joined.memory)
-    assert (again.verdict, again.posts) == (Verdict.UNCHANGED, [])
+    assert (again.verdict, again.posts) == (FetchVerdict.UNCHANGED, [])
 
 
 def test_one_missing_source_does_not_hide_the_other() -> None:
@@ -274,14 +274,14 @@ def test_a_clock_of_2019_is_not_reported(feed: str) -> None:
         for name, body in load_bodies(feed, f"warning.{suffix}").items()
     }
     found = read(feed, bodies, "2027-01-13T05:00:00Z")
-    assert (found.verdict, found.posts) == (Verdict.STALE, [])
+    assert (found.verdict, found.posts) == (FetchVerdict.STALE, [])
 
 
 @pytest.mark.parametrize("feed", [MF, CRUES, HYDRO, IDFM, RTE, BISON])
 def test_a_clock_of_the_future_is_drift(feed: str) -> None:
     suffix = "xml" if feed == BISON else "json"
     found = read(feed, load_bodies(feed, f"warning.{suffix}"), "2026-01-13T05:00:00Z")
-    assert (found.verdict, found.posts) == (Verdict.DRIFT, [])
+    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_a_clock_of_the_future_is_drift(feed: str) -> None:
 def test_an_empty_body_is_not_green(feed: str, document: Any) -> None:
     name = find_connector(feed).name_body(json.dumps(document).encode())
     found = read(feed, make_bodies(document, name), "2027-01-12T15:06:00Z")
-    assert (found.verdict, found.posts) == (Verdict.DRIFT, [])
+    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
 
 
 def test_an_exercise_on_the_road_is_dropped() -> None:
@@ -317,7 +317,7 @@ def test_an_exercise_on_the_road_is_dropped() -> None:
     bodies = {"main": FeedBody("main", content)}
     found = read(BISON, bodies, "2027-01-13T04:54:00Z")
     again = read(BISON, bodies, "2027-01-13T04:56:00Z", found.memory)
-    assert (found.verdict, found.posts, again.posts) == (Verdict.OK, [], [])
+    assert (found.verdict, found.posts, again.posts) == (FetchVerdict.OK, [], [])
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_an_entity_bomb_is_refused() -> None:
     bomb = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'
     for feed in (BISON, "cert-fr"):
         found = read(feed, {"main": FeedBody("main", bomb)}, "2027-01-13T04:54:00Z")
-        assert (found.verdict, found.posts) == (Verdict.REFUSED, [])
+        assert (found.verdict, found.posts) == (FetchVerdict.REFUSED, [])
 
 
 def test_a_list_cut_in_half_ends_nothing() -> None:
@@ -355,7 +355,7 @@ def test_a_list_cut_in_half_ends_nothing() -> None:
     document["lastUpdatedDate"] = "20270112T081000"
     for at in ("2027-01-12T07:12:00Z", "2027-01-12T07:15:00Z"):
         found = read(IDFM, make_bodies(document), at, memory)
-        assert (found.verdict, found.posts) == (Verdict.DRIFT, [])
+        assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
         memory = found.memory
 
 
@@ -413,7 +413,7 @@ def test_days_of_23_and_25_hours_are_read(count: int) -> None:
     window = found.posts[0].body["effective"][0]
     assert datetime.fromisoformat(window["from"]) == begin
     wrong = signal | {"jour": "2027-03-29T00:00:00+02:00", "GenerationFichier": day}
-    assert read(RTE, make_bodies({"signals": [wrong]}), day).verdict is Verdict.DRIFT
+    assert read(RTE, make_bodies({"signals": [wrong]}), day).verdict is FetchVerdict.DRIFT
 
 
 def test_a_red_day_calls_no_person() -> None:
@@ -446,9 +446,9 @@ def test_an_unused_product_is_severity_one() -> None:
 def test_air_without_fresh_indices_is_not_reported() -> None:
     bodies = load_bodies("airparif-episodes", "warning.json")
     found = read("airparif-episodes", bodies, "2027-07-22T10:30:00Z")
-    assert (found.verdict, found.posts) == (Verdict.STALE, [])
+    assert (found.verdict, found.posts) == (FetchVerdict.STALE, [])
     alone = {"main": bodies["main"]}
-    assert read("airparif-episodes", alone, "2027-07-19T10:30:00Z").verdict is Verdict.DRIFT
+    assert read("airparif-episodes", alone, "2027-07-19T10:30:00Z").verdict is FetchVerdict.DRIFT
 
 
 def test_an_episode_ends_on_a_fresh_pair() -> None:
@@ -470,5 +470,5 @@ def test_an_alert_of_2019_is_no_news_for_an_index_of_2026() -> None:
     document[0]["last_revision_date"] = "2019-01-01T00:00:00.000000"
     bodies = load_bodies("cert-fr", "warning.json") | make_bodies(document)
     found = read("cert-fr", bodies, "2027-01-19T10:05:00Z", memory)
-    assert found.verdict is Verdict.DRIFT
+    assert found.verdict is FetchVerdict.DRIFT
     assert found.posts == []

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from services.watch.connector import FeedBody, Memory, Reading, Verdict
+from services.watch.connector import FeedBody, FetchVerdict, Memory, Reading
 from services.watch.registry import find_connector, list_connectors
 from tests.unit.watch.samples import Sample, list_samples, load_bodies, read
 
@@ -43,7 +43,7 @@ def check(sample: Sample, readings: list[Reading]) -> None:
     spec = find_connector(sample.feed).spec
     for reading in readings:
         assert not any(fault.startswith("reader:") for fault in reading.faults), reading.faults
-        if reading.verdict in (Verdict.REFUSED, Verdict.STALE):
+        if reading.verdict in (FetchVerdict.REFUSED, FetchVerdict.STALE):
             assert reading.posts == []
         json.dumps(reading.memory)
         for post in reading.posts:

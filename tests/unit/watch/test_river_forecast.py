@@ -11,7 +11,7 @@ import pytest
 from schemas.reports import Measure
 from services.console.hazards.river import parse_forecast
 from services.intake.reports.redaction import LogRedactor
-from services.watch.connector import FeedBody, Memory, Reading, Verdict
+from services.watch.connector import FeedBody, FetchVerdict, Memory, Reading
 from services.watch.feeds.hydro_levels import FORECAST
 from services.watch.parsing import BodyRefused, FeedDrift
 from services.watch.river_forecast import read_forecast
@@ -62,7 +62,7 @@ def test_a_low_river_has_no_forecast_to_report() -> None:
 
 def test_a_station_without_a_forecast_is_no_fault() -> None:
     found = read_with({"error_msg": "Pas de prévision", "code": 400})
-    assert (found.verdict, found.faults) == (Verdict.OK, [])
+    assert (found.verdict, found.faults) == (FetchVerdict.OK, [])
 
 
 LIES: dict[str, dict[str, Any]] = {
@@ -81,7 +81,7 @@ def test_a_false_forecast_is_not_reported_and_the_reading_stands(lie: str) -> No
     document["Simul"] |= LIES[lie]
     found = read_with(document)
     assert list_forecasts(found) == []
-    assert found.verdict is Verdict.OK
+    assert found.verdict is FetchVerdict.OK
     assert [p.body["type"] for p in found.posts] == ["flood_level"]
 
 

@@ -14,8 +14,8 @@ from services.watch.connector import (
     Connector,
     FeedBody,
     FeedRequest,
+    FetchVerdict,
     Reading,
-    Verdict,
 )
 from services.watch.engine import FeedEngine, read_bodies
 from services.watch.registry import find_connector, list_connectors
@@ -58,7 +58,7 @@ def play(connector: Connector, begun: datetime) -> list[Reading]:
 def test_each_story_is_read_and_reported_at_every_hour(connector: Connector, hour: int) -> None:
     found = play(connector, AUTUMN.replace(hour=hour, minute=40))
     assert [r.faults for r in found] == [[]] * len(found)
-    assert {r.verdict for r in found} <= {Verdict.OK, Verdict.UNCHANGED}
+    assert {r.verdict for r in found} <= {FetchVerdict.OK, FetchVerdict.UNCHANGED}
     posts = [post for reading in found for post in reading.posts]
     assert posts
     begin, end = AUTUMN - timedelta(days=1), AUTUMN + timedelta(days=2)

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.watch.connector import FeedRequest, Verdict
+from services.watch.connector import FeedRequest, FetchVerdict
 from services.watch.registry import find_connector, list_connectors
 from services.watch.settings import WatchSettings
 from services.watch.transport import (
@@ -51,7 +51,7 @@ async def test_the_key_is_in_a_header_and_the_contact_is_named(tmp_path: Path) -
     web = Web(encours=httpx.Response(200, content=b"{}"))
     answer = await make_transport(tmp_path, web).fetch(MF.spec, REQUEST, {})
     (request,) = web.requests
-    assert answer.verdict is Verdict.OK
+    assert answer.verdict is FetchVerdict.OK
     assert request.headers["apikey"] == "secret-key"
     assert "secret-key" not in str(request.url)
     assert "cellule@example.org" in request.headers["user-agent"]
@@ -77,7 +77,7 @@ async def test_a_feed_without_its_key_is_not_fetched(tmp_path: Path) -> None:
 async def test_only_listed_hosts_are_reached(tmp_path: Path, url: str) -> None:
     web = Web(x=httpx.Response(200, content=b"{}"))
     answer = await make_transport(tmp_path, web).fetch(MF.spec, FeedRequest("main", url), {})
-    assert answer.verdict is Verdict.RETRY
+    assert answer.verdict is FetchVerdict.RETRY
     assert web.requests == []
 
 
@@ -87,12 +87,12 @@ async def test_a_redirect_leads_to_listed_hosts_only_and_takes_no_key_along(
     moved = httpx.Response(302, headers={"location": "https://portail-api.meteofrance.fr/there"})
     web = Web(encours=moved, there=httpx.Response(200, content=b"{}"))
     answer = await make_transport(tmp_path, web).fetch(MF.spec, REQUEST, {})
-    assert answer.verdict is Verdict.OK
+    assert answer.verdict is FetchVerdict.OK
     assert [r.headers.get("apikey") for r in web.requests] == ["secret-key", None]
     away = httpx.Response(302, headers={"location": "https://evil.example/there"})
     web = Web(encours=away, there=httpx.Response(200, content=b"{}"))
     answer = await make_transport(tmp_path, web).fetch(MF.spec, REQUEST, {})
-    assert answer.verdict is Verdict.RETRY
+    assert answer.verdict is FetchVerdict.RETRY
     assert len(web.requests) == 1
 
 
@@ -102,7 +102,7 @@ async def test_a_body_is_bounded_after_decompression(tmp_path: Path) -> None:
     web = Web(**{"InfoVigiCru.geojson": response})
     answer = await make_transport(tmp_path, web).fetch(CRUES.spec, RIVERS, {})
     assert len(bomb) < 100_000
-    assert (answer.verdict, answer.content) == (Verdict.REFUSED, b"")
+    assert (answer.verdict, answer.content) == (FetchVerdict.REFUSED, b"")
 
 
 async def test_samples_are_read_from_their_server_alone(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_samples_are_read_from_their_server_alone(tmp_path: Path) -> None:
         tmp_path, "", base="http://127.0.0.1:9", handler=httpx.MockTransport(web)
     )
     answer = await transport.fetch(MF.spec, REQUEST, {})
-    assert answer.verdict is Verdict.OK
+    assert answer.verdict is FetchVerdict.OK
     assert str(web.requests[0].url) == "http://127.0.0.1:9/meteofrance-vigilance/main"
     assert "apikey" not in web.requests[0].headers
 
@@ -130,7 +130,7 @@ async def test_an_expired_token_is_renewed_once(tmp_path: Path) -> None:
 
     web = Portal()
     answer = await make_transport(tmp_path, web, key="id:secret").fetch(rte.spec, signals, {})
-    assert answer.verdict is Verdict.AUTH
+    assert answer.verdict is FetchVerdict.AUTH
     assert [r.method for r in web.requests] == ["POST", "GET", "POST", "GET"]
     assert web.requests[1].headers["authorization"] == "Bearer t"
 
@@ -138,19 +138,19 @@ async def test_an_expired_token_is_renewed_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("status", "verdict"),
     [
-        (200, Verdict.OK),
-        (206, Verdict.OK),
-        (304, Verdict.UNCHANGED),
-        (401, Verdict.AUTH),
-        (403, Verdict.AUTH),
-        (404, Verdict.DRIFT),
-        (408, Verdict.RETRY),
-        (429, Verdict.RETRY),
-        (500, Verdict.RETRY),
-        (503, Verdict.RETRY),
+        (200, FetchVerdict.OK),
+        (206, FetchVerdict.OK),
+        (304, FetchVerdict.UNCHANGED),
+        (401, FetchVerdict.AUTH),
+        (403, FetchVerdict.AUTH),
+        (404, FetchVerdict.DRIFT),
+        (408, FetchVerdict.RETRY),
+        (429, FetchVerdict.RETRY),
+        (500, FetchVerdict.RETRY),
+        (503, FetchVerdict.RETRY),
     ],
 )
-def test_a_status_has_one_verdict(status: int, verdict: Verdict) -> None:
+def test_a_status_has_one_verdict(status: int, verdict: FetchVerdict) -> None:
     assert judge_status(status, {}, b"").verdict is verdict
 
 
