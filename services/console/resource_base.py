@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from schemas.base import END_OF_TIME, Instant
 
@@ -36,8 +36,14 @@ def to_instant(at: datetime) -> Instant:
     return round(at.timestamp() * 1000)
 
 
+def _read_time(given: object) -> object:
+    """Accept the instant of a row where a resource shows a time."""
+    return to_datetime(given) if type(given) is int else given
+
+
 Time = Annotated[
     datetime,
+    BeforeValidator(_read_time),
     PlainSerializer(format_iso, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
 ]
@@ -47,7 +53,20 @@ Scalar = str | int | float | bool | None
 
 
 class Resource(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """Base of resources. Rows inside rows become resources field by field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+
+    @classmethod
+    def from_row(cls, row: object, **computed: Any) -> Self:
+        """Build from the fields of a row with the same name; `computed` holds the others.
+
+        Raises AttributeError if a required field is in neither.
+        """
+        for name, field in cls.model_fields.items():
+            if name not in computed and (field.is_required() or hasattr(row, name)):
+                computed[name] = getattr(row, name)
+        return cls.model_validate(computed)
 
 
 T = TypeVar("T", bound=Resource)

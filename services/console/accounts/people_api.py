@@ -169,14 +169,8 @@ async def import_people(request: Request, author: Keeper, dry_run: bool = False)
         same=_.plural("{n} inchangée", "{n} inchangées", change.same),
     )
     after = _("Rien n’est encore écrit.") if dry_run else _("L’annuaire est à jour.")
-    return DirectoryImport(
-        written=not dry_run,
-        people=len(contacts),
-        added=change.added,
-        changed=change.changed,
-        same=change.same,
-        faults=[],
-        text=f"{counts} {after}",
+    return DirectoryImport.from_row(
+        change, written=not dry_run, people=len(contacts), faults=[], text=f"{counts} {after}"
     )
 
 
@@ -273,11 +267,8 @@ def _verified_at(point: ContactPoint | None) -> datetime | None:
 
 
 def _build_person(contact: Contact) -> Person:
-    return Person(
-        person=contact.person,
-        name=contact.name,
-        language=contact.language,
-        site=contact.site,
+    return Person.from_row(
+        contact,
         points=[
             PersonPoint(
                 channel=point.channel,

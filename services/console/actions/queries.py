@@ -19,7 +19,7 @@ from services.console.read_model.query_base import (
     get_snapshot_time,
     translate_store_errors,
 )
-from services.console.resources import Page, to_datetime
+from services.console.resources import Page
 from services.runtime.http.pagination import paginate
 
 REQUEST: Final = "request"
@@ -150,42 +150,15 @@ def _sort_key(action: r.Action) -> tuple[bool, float, str]:
 
 
 def _build_action(found: OpenedRealm, row: act.ActionRow, at: Instant) -> r.Action:
-    def time(given: Instant | None) -> object:
-        return None if given is None else to_datetime(given)
-
-    return r.Action.model_validate(
-        {
-            **row.model_dump(
-                include={
-                    "id",
-                    "state",
-                    "assignee",
-                    "role",
-                    "scope",
-                    "person",
-                    "incident",
-                    "plan",
-                    "priority",
-                    "requested_by",
-                    "accepted_by",
-                    "ended_by",
-                    "escalation",
-                    "version",
-                }
-            ),
-            "realm": found.shape.realm,
-            "kind": REQUEST,
-            "title": None,
-            "site": row.scope if row.scope in found.shape.reference.sites else None,
-            "requested_at": to_datetime(row.requested_at),
-            "due_at": to_datetime(row.due_at),
-            "late": row.state in OPEN_STATES and row.due_at <= at,
-            "reminded_at": time(row.reminded_at),
-            "accepted_at": time(row.accepted_at),
-            "ended_at": time(row.ended_at),
-            "outcome": None,
-            "reason": None,
-        }
+    return r.Action.from_row(
+        row,
+        realm=found.shape.realm,
+        kind=REQUEST,
+        title=None,
+        site=row.scope if row.scope in found.shape.reference.sites else None,
+        late=row.state in OPEN_STATES and row.due_at <= at,
+        outcome=None,
+        reason=None,
     )
 
 
@@ -193,18 +166,15 @@ def _build_task_action(found: OpenedRealm, row: a.TaskRow, at: Instant) -> r.Act
     task = found.shape.task(row)
     role, _, scope = (row.owner or "").partition(":")
     ended = row.state in (TaskState.DONE, TaskState.VOID)
-    return r.Action(
-        id=row.id,
+    return r.Action.from_row(
+        row,
         realm=task.realm,
-        kind=row.kind,
         title=None if row.kind == INSTRUCTION else task.title,
         state=ACTION_STATE_OF_TASK[row.state],
         assignee=row.owner,
         role=role or None,
         scope=scope or None,
         person=None,
-        site=row.site,
-        incident=row.incident,
         plan=None,
         priority=ActionPriority.NORMAL,
         requested_by=row.asked_by,
@@ -216,7 +186,6 @@ def _build_task_action(found: OpenedRealm, row: a.TaskRow, at: Instant) -> r.Act
         accepted_at=None,
         ended_by=row.taken_by if row.state is TaskState.DONE else None,
         ended_at=task.done_at if ended else None,
-        outcome=row.outcome,
         reason=None,
         escalation=None,
         version=1,

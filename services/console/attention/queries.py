@@ -81,15 +81,8 @@ def find_policy(reference: IndexedReference) -> ref.Escalation | None:
 
 
 def _build_line(demand: Demand) -> r.DemandLine:
-    return r.DemandLine(
-        key=demand.key,
-        kind=demand.kind,
+    return r.DemandLine.from_row(
+        demand,
         urgency=int(demand.urgency),
-        since=to_datetime(demand.since),
-        due_at=None if demand.due_at is None else to_datetime(demand.due_at),
-        count=demand.count,
         roles=sorted(demand.roles),
-        incident=demand.incident,
-        plan=demand.plan,
-        escalation=demand.escalation,
     )

@@ -164,12 +164,9 @@ class CommunicationQueries(QueryBase):
                 for words in drafting.choose_words(template, lang)
             )
             made.append(
-                r.StatementTemplate(
-                    id=template.id,
+                r.StatementTemplate.from_row(
+                    template,
                     realm=realm,
-                    event=template.event,
-                    audience=template.audience,
-                    plain=template.plain,
                     title=title,
                     text=text,
                     blanks=drafting.list_blanks(f"{title}\n{text}"),
@@ -202,29 +199,12 @@ def build_statement(
 ) -> r.Statement:
     """Build a statement; without its text it is that of the live stream."""
     item = texts.get(row.text_id)
-    return r.Statement(
-        id=row.id,
+    return r.Statement.from_row(
+        row,
         realm=realm,
-        state=row.state,
-        audience=row.audience,
-        plain=row.plain,
-        template=row.template,
-        incident=row.incident,
-        report=row.report,
-        question=row.question,
         title=_get_field(item, TITLE_FIELD),
         text=_get_text(item, lang),
-        blanks=row.blanks,
-        drafted=_build_signed(row.drafted),
-        revised=_build_optional(row.revised),
-        submitted=_build_optional(row.submitted),
-        validated=_build_optional(row.validated),
-        refused=_build_optional(row.refused),
-        published=_build_optional(row.published),
-        retracted=_build_optional(row.retracted),
         reason=_get_text(texts.get(_text_id_of(row.reason)), lang),
-        changed_at=to_datetime(row.changed_at),
-        version=row.version,
         moves=[change for change, moves in m.STATEMENT_MOVES.items() if row.state in moves],
     )
 
@@ -238,22 +218,12 @@ def build_question(
 ) -> r.Question:
     """Build a question; without its text it is that of the live stream."""
     is_open = row.state is m.QuestionState.OPEN
-    return r.Question(
-        id=row.id,
+    return r.Question.from_row(
+        row,
         realm=realm,
-        state=row.state,
-        asker=row.asker,
         text=_get_text(texts.get(row.text_id), lang),
-        incident=row.incident,
-        asked_at=to_datetime(row.asked_at),
-        due_at=None if row.due_at is None else to_datetime(row.due_at),
         late=is_open and row.due_at is not None and now is not None and row.due_at < now,
-        noted=_build_signed(row.noted),
-        answered=_build_optional(row.answered),
         answer=_get_text(texts.get(row.answer_text_id or ""), lang),
-        statement=row.statement,
-        changed_at=to_datetime(row.changed_at),
-        version=row.version,
     )
 
 
@@ -283,11 +253,3 @@ def _get_text(item: TextItem | None, lang: str) -> str | None:
 def _get_field(item: TextItem | None, name: str) -> str | None:
     value: Any = item.fields.get(name) if item is not None else None
     return str(value) if value else None
-
-
-def _build_signed(signature: m.Signature) -> r.Signed:
-    return r.Signed(by=signature.by, role=signature.role, at=to_datetime(signature.at))
-
-
-def _build_optional(signature: m.Signature | None) -> r.Signed | None:
-    return None if signature is None else _build_signed(signature)

@@ -114,20 +114,9 @@ def _build_partner(
 ) -> Partner:
     points = known.points if known is not None else ()
     verified = max((p.verified_at for p in points if p.verified_at is not None), default=None)
-    return Partner(
-        id=contact.id,
-        domain=contact.domain,
-        function=contact.function,
-        organisation=contact.organisation,
-        caller=contact.caller,
+    return Partner.from_row(
+        contact,
         caller_name=w.name_role(contact.caller, None, reference.names, _),
-        when=contact.when,
-        say=contact.say,
-        ask=contact.ask,
-        withhold=contact.withhold,
-        plans=list(contact.plans),
-        hours=contact.hours,
-        fallback=contact.fallback,
         state=_judge_numbers(points, verified, now),
         phones=_list_unique(build_address_link(p) for p in points if p.channel in _PHONE_CHANNELS),
         emails=_list_unique(build_address_link(p) for p in points if p.channel is Channel.EMAIL),

@@ -34,20 +34,11 @@ def choose_state(status: FeedStatus, now: datetime) -> str:
 
 
 def _describe(status: FeedStatus, now: datetime) -> OfficialFeed:
-    return OfficialFeed(
-        name=status.name,
-        title=status.title,
+    return OfficialFeed.from_row(
+        status,
         state=choose_state(status, now),
         last_word=status.word,
-        edition=status.edition,
-        edition_at=status.edition_at,
-        understood_at=status.understood_at,
-        fetched_at=status.fetched_at,
         period_s=status.poll_s,
-        stale_after_s=status.stale_after_s,
-        heartbeat_s=status.heartbeat_s,
-        fault=status.fault,
-        waiting=status.waiting,
         last_report=status.last_post.headline if status.last_post else None,
         last_report_at=status.last_post.at if status.last_post else None,
     )

@@ -190,11 +190,9 @@ def _shape(
     if static is not None:
         cards = found.shape.plan(static, plans.get(static.id)).cards
     course, refuges = one.course, clocks.find_refuges(territory, one.sites, one.hazard, out)
-    return h.Hazard(
-        hazard=one.hazard,
-        plan=one.plan,
+    return h.Hazard.from_row(
+        one,
         plan_title=static.title if static else None,
-        source=one.source,
         level_m=course.level if course else None,
         level_at=to_datetime(course.points[0].at) if course else None,
         peak_m=round(course.peak.likely, 2) if course else None,
@@ -210,27 +208,12 @@ def _shape(
             )
             for step in one.steps
         ],
-        windows=[
-            h.HazardNotice(
-                start=to_datetime(w.start),
-                to=_to_time(w.end),
-                report=w.report,
-                colour=w.colour,
-                confirmed=w.confirmed,
-            )
-            for w in one.windows
-        ],
+        windows=[h.HazardNotice.from_row(w, to=_to_time(w.end)) for w in one.windows],
         closures=[
             h.HazardClosure(by=to_datetime(group.by), sites=list(group.sites))
             for group in clocks.list_closures(one.sites, out, now)
         ],
-        cards=[
-            h.HazardCard(
-                id=card.id, task=card.task, role=card.role, state=card.state, due_at=card.due_at
-            )
-            for card in cards
-            if card.state in _WAITING
-        ],
+        cards=[h.HazardCard.from_row(card) for card in cards if card.state in _WAITING],
     )
 
 

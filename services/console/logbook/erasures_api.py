@@ -140,12 +140,9 @@ async def _write_line(author: DecisionContext, text: str, incident: str | None) 
 
 
 def _build_erasure(proposal: ErasureProposal, approved_by: str | None, at: int = 0) -> Erasure:
-    return Erasure(
-        id=proposal.id,
-        realm=proposal.realm,
-        kind=proposal.kind,
+    return Erasure.from_row(
+        proposal,
         state="proposed" if approved_by is None else "erased",
-        reason=proposal.reason,
         proposed_by=proposal.by,
         proposed_at=to_datetime(proposal.at),
         approved_by=approved_by,

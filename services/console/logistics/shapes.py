@@ -70,56 +70,24 @@ def build_request(
     """Build a request; `text` holds its words if the reader may read them."""
     costs = [offer.cost_eur for offer in row.committed_offers]
     known = [cost for cost in costs if cost is not None]
-    return ResourceRequest(
-        id=row.id,
+    return ResourceRequest.from_row(
+        row,
         realm=realm,
-        number=row.number,
         title=name_resource(names, row, lang),
-        kind=row.kind,
-        metier=row.metier,
-        quantity=row.quantity,
-        site=row.site,
         site_name=names.site(row.site),
         start=_format_time(row.needed_from),
         until=_format_time(row.needed_until),
-        priority=row.priority,
-        state=row.state,
-        incident=row.incident,
         text=text,
-        version=row.version,
-        requested_at=to_datetime(row.requested_at),
-        requested_by=row.requested_by,
-        requested_role=row.requested_role,
         offers=[_build_offer(row, offer, names) for offer in row.offers],
-        committed=row.committed,
-        committed_at=_format_time(row.committed_at),
-        committed_by=row.committed_by,
-        eta_at=_format_time(row.eta_at),
-        departed_at=_format_time(row.departed_at),
-        arrived_at=_format_time(row.arrived_at),
-        ended_at=_format_time(row.ended_at),
         cost_eur=sum(known) if known and len(known) == len(costs) else None,
-        reminders=row.reminders,
-        unfilled_at=_format_time(row.unfilled_at),
-        late_at=_format_time(row.late_at),
-        return_due_at=_format_time(row.return_due_at),
     )
 
 
 def _build_offer(row: ResourceRequestRow, offer: OfferRow, names: TerritoryNames) -> ResourceOffer:
-    return ResourceOffer(
-        id=offer.id,
-        stock=offer.stock,
-        partner=offer.partner,
+    return ResourceOffer.from_row(
+        offer,
         name=names.giver(offer.stock, offer.partner),
-        quantity=offer.quantity,
-        state=offer.state,
-        eta_at=to_datetime(offer.eta_at),
         late_min=_count_minutes(offer.eta_at - (row.needed_from or offer.eta_at)),
-        cost_eur=offer.cost_eur,
-        expires_at=to_datetime(offer.expires_at),
-        offered_at=to_datetime(offer.offered_at),
-        offered_by=offer.offered_by,
     )
 
 
@@ -135,16 +103,10 @@ def suggest_offers(
     available = {id: level.available for id, level in levels.items()}
     ranked = rank_suggestions(reference.resources, need, available, now)
     return [
-        ResourceSuggestion(
-            stock=one.stock,
-            partner=one.partner,
+        ResourceSuggestion.from_row(
+            one,
             name=reference.names.giver(one.stock, one.partner),
-            quantity=one.quantity,
-            eta_at=to_datetime(one.eta_at),
             late_min=_count_minutes(one.late_ms),
-            cost_eur=one.cost_eur,
-            distance_km=one.distance_km,
-            why=one.why,
             text=_explain(need, one, _),
         )
         for one in ranked[:SUGGESTIONS_SHOWN]
@@ -165,21 +127,15 @@ def build_stock(
     realm: str, stock: ref.Stock, row: StockRow | None, names: TerritoryNames, lang: str
 ) -> StockLevel:
     """Build the level of a stock; one without a row is whole."""
-    return StockLevel(
-        id=stock.id,
+    return StockLevel.from_row(
+        stock,
         realm=realm,
-        name=stock.name,
-        kind=stock.kind,
         kind_name=names.resource(stock.kind, 2, lang),
-        metier=stock.metier,
-        site=stock.site,
         site_name=names.site(stock.site),
         quantity=row.quantity if row else stock.quantity,
         reserved=row.reserved if row else 0,
         engaged=row.engaged if row else 0,
         available=row.available if row else stock.quantity,
-        unit_cost_eur=stock.unit_cost_eur,
-        ready_min=stock.ready_min,
         counted_at=_format_time(row.counted_at) if row else None,
         counted_by=row.counted_by if row else None,
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.delivery import AttemptRow
 from schemas.words import (
     Channel,
     NotificationState,
 )
-from services.console.resource_base import Resource, Scalar, Time, to_datetime
+from services.console.resource_base import Resource, Scalar, Time
 
 
 class Attempt(Resource):
@@ -23,22 +22,6 @@ class Attempt(Resource):
     provider_id: str | None
     error: str | None
     possible_duplicate: bool
-
-    @classmethod
-    def of(cls, row: AttemptRow) -> Attempt:
-        """Build the attempt without the sender's run id."""
-        return cls(
-            id=row.id,
-            number=row.number,
-            channel=row.channel,
-            state=row.state,
-            planned_at=to_datetime(row.planned_at),
-            granted_at=None if row.granted_at is None else to_datetime(row.granted_at),
-            ended_at=None if row.ended_at is None else to_datetime(row.ended_at),
-            provider_id=row.provider_id,
-            error=row.error,
-            possible_duplicate=row.possible_duplicate,
-        )
 
 
 class Texts(Resource):

@@ -36,7 +36,7 @@ from services.console.oncall.feed_links import FeedLink, FeedLinkInvalid, FeedLi
 from services.console.oncall.resources import Drill, OnCall, Readiness, ScheduleChange
 from services.console.oncall.schedule import MAX_SPAN_MS
 from services.console.oncall.shift_table import list_shift_columns, list_shift_rows
-from services.console.resources import Page, Resource, Time, to_datetime
+from services.console.resources import Page, Resource, Time
 from services.oncall.assignment import CalendarShifts as Found
 from services.oncall.assignment import (
     ImportOptions,
@@ -463,19 +463,8 @@ def _number_key(author: DecisionContext, n: int) -> DecisionContext:
 
 
 def _build_imported_post(duty: Found, id: str | None) -> ImportedPost:
-    shifts = [
-        ImportedShift(start=to_datetime(s.start), end=to_datetime(s.end), person=s.person)
-        for s in duty.shifts
-    ]
-    return ImportedPost(
-        role=duty.role,
-        scope=duty.scope,
-        place=duty.place,
-        start=to_datetime(duty.start),
-        end=to_datetime(duty.end),
-        shifts=shifts,
-        duty=id,
-    )
+    shifts = [ImportedShift.from_row(s) for s in duty.shifts]
+    return ImportedPost.from_row(duty, shifts=shifts, duty=id)
 
 
 @router.get(

@@ -199,33 +199,15 @@ class ScheduleView:
             for b in find_breaches(person, work, rules)
         ]
         return [
-            BrokenLimit(
-                person=b.person,
-                limit=b.limit,
-                text=w.translate_code(w.LIMIT, b.limit, _),
-                start=to_datetime(b.start),
-                end=to_datetime(b.end),
-                hours=round(b.hours, 1),
+            BrokenLimit.from_row(
+                b, text=w.translate_code(w.LIMIT, b.limit, _), hours=round(b.hours, 1)
             )
             for b in sorted(found, key=lambda b: (b.start, b.person, b.limit))
         ]
 
     def duty(self, row: DutyRow) -> ScheduleChange:
-        return ScheduleChange(
-            id=row.id,
-            kind=row.kind,
-            role=row.role,
-            scope=row.scope,
-            place=row.place,
-            start=to_datetime(row.start),
-            end=to_datetime(row.end),
-            persons=list(dict.fromkeys(s.person for s in row.shifts)),
-            shifts=len(row.shifts),
-            calendar=row.calendar,
-            state=row.state,
-            by=row.by,
-            reason=row.reason,
-            decided_at=to_datetime(row.decided_at),
+        return ScheduleChange.from_row(
+            row, persons=list(dict.fromkeys(s.person for s in row.shifts)), shifts=len(row.shifts)
         )
 
     def prover(self) -> tuple[ReadinessProver, ref.ReadinessRule] | None:
@@ -266,13 +248,10 @@ class ScheduleView:
         mine = prover.posts_of(site) if site is not None else []
         holes = [h for h in proof.holes if site is None or (h.role, h.scope) in mine]
         before = at + rule.alert_before_h * HOUR_MS
-        return Readiness(
+        return Readiness.from_row(
+            proof,
             realm=self.realm,
             reference=self.reference.version,
-            start=to_datetime(proof.start),
-            end=to_datetime(proof.end),
-            hours=proof.hours,
-            ready=proof.ready,
             ready_pct=round(100 * proof.ready / max(proof.hours, 1), 2),
             holes_count=len(holes),
             nobody_count=sum(h.kind in ("nobody", "unreachable") for h in holes),
@@ -310,13 +289,8 @@ class ScheduleView:
     def _drill(self, row: DrillRow, probe: ProbeRow | None) -> Drill:
         _ = get_translator(self.lang)
         rungs = [
-            DrilledStep(
-                ladder=r.ladder,
-                wave=r.wave,
-                posts=r.posts,
-                reached=r.reached,
-                late=r.late,
-                slowest_min=r.slowest_min,
+            DrilledStep.from_row(
+                r,
                 silent=[
                     self.role_name(role, scope or None)
                     for role, _colon, scope in (post.partition(":") for post in r.silent)
@@ -326,12 +300,10 @@ class ScheduleView:
             for r in row.rungs
         ]
         channels = [
-            DrilledChannel(
-                channel=c.channel,
+            DrilledChannel.from_row(
+                c,
                 channel_name=w.translate_code(w.CHANNEL, c.channel, _),
-                outcome=c.outcome,
                 text=w.translate_code(w.PROBE, c.outcome, _),
-                error=c.error,
             )
             for c in (probe.channels if probe is not None else ())
         ]
@@ -351,21 +323,13 @@ class ScheduleView:
 
     def _hole(self, hole: HoleRow, at: Instant) -> ReadinessGap:
         _ = get_translator(self.lang)
-        return ReadinessGap(
-            kind=hole.kind,
+        return ReadinessGap.from_row(
+            hole,
             text=w.translate_code(w.HOLE, hole.kind, _),
-            fix=hole.fix,
             fix_text=w.translate_code(w.FIX, hole.fix, _),
-            role=hole.role,
             role_name=self.role_name(hole.role),
-            scope=hole.scope,
             scope_name=self.scope_name(hole.scope),
-            person=hole.person,
-            start=to_datetime(hole.start),
-            end=to_datetime(hole.end),
             in_h=round(max(hole.start - at, 0) / HOUR_MS, 1),
-            sites=hole.sites,
-            minutes=hole.minutes,
         )
 
 
@@ -425,14 +389,12 @@ def _build_band(proof: ReadinessProof, posts: list[ScopedRole]) -> list[tuple[Ti
 
 def _build_reached_hour(post: ScopedRole, j: VerdictSpan) -> ReachedHour:
     v = j.verdict
-    return ReachedHour(
+    return ReachedHour.from_row(
+        v,
         role=post[0],
         scope=post[1],
         start=to_datetime(j.start),
         end=to_datetime(j.end),
-        person=v.person,
-        channel=v.channel,
-        minutes=v.minutes,
         problems=[p.kind for p in v.problems],
     )
 

@@ -74,30 +74,15 @@ class Shaper:
     def reasons(self, whys: Iterable[a.Why]) -> list[r.Reason]:
         """Return each reason with its sentence."""
         return [
-            r.Reason(
-                code=w.code,
-                text=write_reason(w, self.reference.names, self.lang),
-                metric=w.metric,
-                args=dict(w.args),
-                op=w.op,
-                threshold=w.threshold,
-                value=w.value,
-                at=_format_time(w.at),
-                reports=list(w.reports),
-            )
+            r.Reason.from_row(w, text=write_reason(w, self.reference.names, self.lang))
             for w in whys
         ]
 
     def site(self, static: ref.Site, row: a.SiteRow | None) -> r.Site:
         x, y = self.outlines.plane.point(static.lon, static.lat)
-        return r.Site(
-            id=static.id,
+        return r.Site.from_row(
+            static,
             realm=self.realm,
-            name=static.name,
-            kind=static.kind,
-            commune=static.commune,
-            commune_name=static.commune_name,
-            pole=static.pole,
             status=row.status if row else SiteStatus.NORMAL,
             since=to_datetime(row.since) if row else None,
             capacity_pct=row.capacity_pct if row else 100.0,
@@ -105,21 +90,10 @@ class Shaper:
             why=self.reasons(row.why) if row else [],
             last_word_at=_format_time(row.last_word_at) if row else None,
             flags=list(row.flags) if row else [],
-            lat=static.lat,
-            lon=static.lon,
-            position=static.position,
             x=x,
             y=y,
-            staff=static.staff,
-            desks=static.desks,
-            public_capacity=static.public_capacity,
-            flood_exposure=static.flood_exposure,
-            generator=static.generator,
-            kitchen=static.kitchen,
-            name_is=static.name_is,
-            vulnerable_public=static.vulnerable_public,
             confinement=row.confinement if row else None,
-            headcount=_build_headcount(row.headcount) if row else None,
+            headcount=row.headcount if row else None,
         )
 
     def incident(
@@ -133,40 +107,17 @@ class Shaper:
     ) -> r.Incident:
         """Build an incident; `type` is that of its gravest cause and makes the title specific."""
         sites = self.reference.sites
-        return r.Incident(
-            id=row.id,
+        return r.Incident.from_row(
+            row,
             realm=self.realm,
-            number=row.number,
             title=write_incident_title(row, self.reference.names, self.lang, type),
             title_type=type,
-            kind=row.kind,
-            state=row.state,
-            level=row.level,
-            severity=row.severity,
-            certainty=row.certainty,
-            opened_at=to_datetime(row.opened_at),
-            known_at=to_datetime(row.known_at),
-            updated_at=to_datetime(row.updated_at),
-            closed_at=_format_time(row.closed_at),
-            merged_into=row.merged_into,
-            version=row.version,
             sites=list(row.members),
             members=len(row.members),
-            zone_sites=list(row.zone_sites),
-            communes=list(row.communes),
             poles=sorted({sites[s].pole for s in row.members if s in sites}),
             cause=r.IncidentCause(key=row.key, kind=row.kind),
             reports=list(reports),
-            reports_count=row.reports_count,
-            duplicates_count=row.duplicates_count,
-            danger=row.danger,
-            customers_cut=row.customers_cut,
-            persons_concerned=row.persons_concerned,
-            estimated_end=_format_time(row.estimated_end),
-            over_since=_format_time(row.over_since),
-            acknowledged_by=list(row.acknowledged_by),
-            quiet=row.quiet,
-            escalation=_build_escalation_summary(ladder) if ladder else None,
+            escalation=ladder,
             plans=list(plans),
             why=self.reasons(row.why),
         )
@@ -189,109 +140,38 @@ class Shaper:
         erased: TextErasure | None = None,
     ) -> r.Report:
         held = row.held or a.Held()
-        return r.Report(
-            id=row.id,
+        return r.Report.from_row(
+            row,
             realm=self.realm,
-            state=row.state,
-            reason=row.reason,
-            of=row.of,
-            incident=row.incident,
             why=self.reasons(row.why),
-            flags=list(row.flags),
-            confirmation=row.confirmation,
-            source=row.source,
-            site=row.site,
-            commune=row.commune,
-            zone=list(row.zone),
             effective=[_build_interval(w) for w in row.effective],
             expected_end=_format_time(row.expected_end or held.expected_end),
-            lifts=list(row.lifts),
-            affected_activities=list(row.affected_activities),
-            verified_by=row.verified_by,
-            source_key=row.source_key,
-            type=row.type,
-            severity=row.severity,
-            certainty=row.certainty,
-            urgency=row.urgency,
-            msg_type=row.msg_type,
-            references=list(row.references),
-            alias=row.alias,
-            occurred_at=to_datetime(row.occurred_at),
-            recorded_at=to_datetime(row.recorded_at),
-            capacity_lost_pct=row.capacity_lost_pct,
-            persons_concerned=row.persons_concerned,
             measure=held.measure or row.measure,
-            phenomenon=row.phenomenon,
             colour=row.colour or held.colour,
-            plan_hint=row.plan_hint,
             headline=headline,
             description=description,
             attachments=list(attachments),
-            dialect=row.dialect,
-            sites=list(row.sites),
-            signature=row.signature,
-            corrected_by=row.corrected_by,
             erased_at=to_datetime(erased.at) if erased else None,
             erased_reason=erased.reason if erased else None,
-            read_at=_format_time(row.read_at),
         )
 
     def escalation(self, row: calling.EscalationRow) -> r.Escalation:
-        return r.Escalation(
-            id=row.id,
-            realm=self.realm,
-            ladder=row.ladder,
-            scope=row.scope,
-            incidents=list(row.incidents),
-            state=row.state,
-            policy=row.policy,
-            started_at=to_datetime(row.started_at),
-            wave=row.wave,
-            cycle=row.cycle,
-            next_at=_format_time(row.next_at),
-            acknowledged_by=list(row.acknowledged_by),
-            waves=[_build_wave(w) for w in row.waves],
-            uncovered_roles=list(row.uncovered_roles),
-            level=row.level,
-            previous_level=row.previous_level,
-            superseded_by=row.superseded_by,
-            action=row.action,
-        )
+        return r.Escalation.from_row(row, realm=self.realm)
 
     def task(self, row: a.TaskRow) -> r.Task:
-        return r.Task(
-            id=row.id,
-            realm=self.realm,
-            kind=row.kind,
-            title=write_task_title(row, self.reference.names, self.lang),
-            state=row.state,
-            opened_at=to_datetime(row.opened_at),
-            due_at=_format_time(row.due_at),
-            site=row.site,
-            incident=row.incident,
-            report=row.report,
-            candidates=list(row.candidates),
-            taken_by=row.taken_by,
-            done_at=_format_time(row.done_at),
-            outcome=row.outcome,
-            owner=row.owner,
-            post=row.post,
+        return r.Task.from_row(
+            row, realm=self.realm, title=write_task_title(row, self.reference.names, self.lang)
         )
 
     def instruction(self, row: a.TaskRow, text: str | None) -> r.Instruction:
         """Shape the task of an instruction. `text` holds its words if the reader may read them."""
         answer = None if row.done_at is None else row.outcome
-        return r.Instruction(
-            id=row.id,
+        return r.Instruction.from_row(
+            row,
             realm=self.realm,
             site=row.site or "",
-            incident=row.incident,
-            report=row.report,
             text=text,
-            state=row.state,
-            asked_by=row.asked_by,
             asked_at=to_datetime(row.opened_at),
-            due_at=_format_time(row.due_at),
             answer=answer,
             answered_at=_format_time(row.done_at),
             answered_by=None if row.done_at is None else row.taken_by,
@@ -309,39 +189,19 @@ class Shaper:
                 proposed=None,
                 proposed_why=[],
             )
-        return r.LevelState(
-            id=row.id,
+        return r.LevelState.from_row(
+            row,
             realm=self.realm,
-            level=row.level,
-            since=to_datetime(row.since),
             why=self.reasons(row.why),
-            version=row.version,
-            proposed=row.proposed,
             proposed_why=self.reasons(row.proposed_why),
         )
 
     def flag(self, row: a.FlagRow) -> r.Flag:
-        return r.Flag(
-            id=row.id,
-            realm=self.realm,
-            value=row.value,
-            since=to_datetime(row.since),
-            effective_from=_format_time(row.effective_from),
-            incident=row.incident,
-            reports=list(row.reports),
-        )
+        return r.Flag.from_row(row, realm=self.realm)
 
     def trigger(self, row: a.TriggerRow) -> r.Trigger:
-        return r.Trigger(
-            id=row.id,
-            realm=self.realm,
-            plan=row.plan,
-            level=row.level,
-            state=row.state,
-            since=to_datetime(row.since),
-            incident=row.incident,
-            why=self.reasons(row.why),
-            current=self.reasons(row.current),
+        return r.Trigger.from_row(
+            row, realm=self.realm, why=self.reasons(row.why), current=self.reasons(row.current)
         )
 
     def maintenance(
@@ -356,38 +216,12 @@ class Shaper:
         readers with the right to it.
         """
         told = reason or {}
-        covers = row.covers
-        return r.Maintenance(
-            id=row.id,
+        return r.Maintenance.from_row(
+            row,
             realm=self.realm,
-            title=write_maintenance_title(covers, self.reference.names, self.lang),
-            state=row.state,
-            covers=r.WindowCoverage(
-                sites=list(covers.sites),
-                kinds=list(covers.kinds),
-                poles=list(covers.poles),
-                types=list(covers.types),
-                sources=list(covers.sources),
-                matchers=[
-                    r.LabelMatch(name=x.name, value=x.value, regex=x.regex, equal=x.equal)
-                    for x in covers.matchers
-                ],
-            ),
-            starts_at=to_datetime(row.starts_at),
-            ends_at=to_datetime(row.ends_at),
-            rrule=row.rrule,
-            begins_at=_format_time(row.begins_at),
-            until_at=_format_time(row.until_at),
-            origin=row.origin,
-            author=row.author,
-            role=row.role,
+            title=write_maintenance_title(row.covers, self.reference.names, self.lang),
             reason=told.get("text"),
             created_by=told.get("created_by"),
-            planned_at=to_datetime(row.planned_at),
-            changed_at=to_datetime(row.changed_at),
-            over_at=_format_time(row.over_at),
-            over_by=row.over_by,
-            version=row.version,
             causes=len(covered),
             covered_sites=sorted(set(covered)),
         )
@@ -400,60 +234,29 @@ class Shaper:
         `said` maps text references to their fields, for readers with the right to them.
         """
         told = said or {}
-        return r.ReferenceChange(
-            id=row.id,
+        return r.ReferenceChange.from_row(
+            row,
             realm=self.realm,
-            state=row.state,
-            reference=row.reference,
-            base=row.base,
             outdated=row.state is v.ChangeState.PROPOSED and row.base != self.reference.version,
-            effective_at=_format_time(row.effective_at),
-            in_force_at=_format_time(row.in_force_at),
-            cause=row.cause,
-            release=row.release,
-            sections=list(row.sections),
-            dropped_sites=list(row.dropped_sites),
-            foreseen=row.foreseen,
             decisions=[
-                r.ChangeDecision(
-                    what=d.what,
-                    by=d.by,
-                    role=d.role,
-                    at=to_datetime(d.at),
-                    reason=told.get(d.reason or "", {}).get("text"),
-                )
+                r.ChangeDecision.from_row(d, reason=told.get(d.reason or "", {}).get("text"))
                 for d in row.decisions
             ],
-            version=row.version,
         )
 
     def lease(self, row: m.LeaseRow, report: a.ReportRow | None) -> r.Lease:
         """Build a lease; `report` is the one that opened it."""
-        return r.Lease(
-            id=row.id,
-            realm=self.realm,
-            state=row.state,
-            source_key=row.source_key,
-            labels=dict(report.labels) if report else {},
-            began_at=to_datetime(row.began_at),
-            renewed_at=to_datetime(row.renewed_at),
-            until=to_datetime(row.until),
-            explicit=row.explicit,
-            quiet=row.quiet,
-            quiet_by=list(row.quiet_by),
-        )
+        return r.Lease.from_row(row, realm=self.realm, labels=dict(report.labels) if report else {})
 
     def activity(
         self, static: ref.Activity, row: c.ActivityRow | None, local: Iterable[c.LocalClockRow] = ()
     ) -> r.Activity:
         names = self.reference.names
-        return r.Activity(
-            id=static.id,
+        return r.Activity.from_row(
+            static,
             realm=self.realm,
-            pole=static.pole,
             pole_name=names.pole(static.pole, self.lang),
             name=names.activity(static.id, self.lang),
-            criticality=static.criticality,
             state=row.state if row else ActivityState.NOMINAL,
             declared=row.declared if row else None,
             declared_by=row.declared_by if row else None,
@@ -461,8 +264,6 @@ class Shaper:
             capacity_pct=row.capacity_pct if row else 100.0,
             computed_pct=row.computed_pct if row else 100.0,
             arrived=row.arrived if row else 0,
-            vulnerable_public=static.vulnerable_public,
-            mbco_pct=static.mbco_pct,
             since=to_datetime(row.since) if row else None,
             rto=self._clock(row.rto if row else _build_idle_clock(ClockBase.RTO, static.rto_h)),
             mtpd=self._clock(row.dmia if row else _build_idle_clock(ClockBase.DMIA, static.dmia_h)),
@@ -470,93 +271,39 @@ class Shaper:
             forecast_breach_at=_format_time(row.forecast_breach_at) if row else None,
             expected_end=_format_time(row.expected_end) if row else None,
             incident=row.incident if row else None,
-            path=[_build_path(p) for p in row.path] if row else [],
+            path=row.path if row else [],
             path_more=row.path_more if row else 0,
             why=self.reasons(row.why) if row else [],
-            staff=static.staff,
-            minimum_staff=static.minimum_staff,
-            strategies=list(static.strategies),
             active_strategies=list(row.strategies) if row else [],
             next_strategy=row.next_strategy if row else next(iter(static.strategies), None),
         )
 
     def _clock(self, row: c.ClockRow) -> r.Clock:
-        clock = r.Clock(
-            base=row.base,
-            state=row.state,
-            limit_h=row.limit_h,
-            started_at=_format_time(row.started_at),
-            deadline=_format_time(row.deadline),
-            stopped_at=_format_time(row.stopped_at),
-            consumed_pct=row.consumed_pct,
-            as_of=_format_time(row.as_of),
-            ticking=row.ticking,
-            alarms=list(row.alarms),
-        )
+        clock = r.Clock.from_row(row)
         return clock if self.at is None else clock.at(to_datetime(self.at))
 
     def local(self, row: c.LocalClockRow) -> r.LocalClock:
         clocks = {clock.base: self._clock(clock) for clock in row.clocks}
-        return r.LocalClock(
-            site=row.site,
+        return r.LocalClock.from_row(
+            row,
             site_name=self.reference.names.site(row.site),
-            capacity_pct=row.capacity_pct,
             rto=clocks.get(ClockBase.RTO),
             mtpd=clocks.get(ClockBase.DMIA),
-            forecast_breach_at=_format_time(row.forecast_breach_at),
         )
 
     def alarm(self, row: c.AlarmRow) -> r.Alarm:
-        return r.Alarm(
-            id=row.id,
-            realm=self.realm,
-            activity=row.activity,
-            pole=row.pole,
-            site=row.site,
-            base=row.base,
-            pct=row.pct,
-            raised_at=to_datetime(row.raised_at),
-            limit_at=to_datetime(row.limit_at),
-            to=list(row.to),
-            incident=row.incident,
-            path=_build_path(row.path),
-            demands=row.demands,
-            strategy=row.strategy,
-            arbitrated_at=_format_time(row.arbitrated_at),
-            arbitrated_by=row.arbitrated_by,
-        )
+        return r.Alarm.from_row(row, realm=self.realm)
 
     def strategy(self, row: c.StrategyRow) -> r.Strategy:
-        return r.Strategy(
-            id=row.id,
-            realm=self.realm,
-            activity=row.activity,
-            strategy=row.strategy,
-            state=row.state,
-            expected_capacity_pct=row.expected_capacity_pct,
-            site=row.site,
-            desks=row.desks,
-            started_at=to_datetime(row.started_at),
-            started_by=row.started_by,
-            ended_at=_format_time(row.ended_at),
-            ended_by=row.ended_by,
-        )
+        return r.Strategy.from_row(row, realm=self.realm)
 
     def contingency(self, row: k.ContingencyRow) -> r.Contingency:
-        return r.Contingency(
-            id=row.id,
+        return r.Contingency.from_row(
+            row,
             realm=self.realm,
-            n=row.n,
-            lost=row.lost,
-            reference=row.reference,
-            losses=row.losses,
-            unmet=row.unmet,
             worst=[self._loss(loss) for loss in row.worst],
             gains=[self._gain(gain) for gain in row.gains or ()],
-            present=None if row.present is None else self._crisis(row.present),
-            paired=list(row.paired),
             paired_names=[self.reference.names.site(site) for site in row.paired],
-            computed_at=to_datetime(row.computed_at),
         )
 
     def _gain(self, row: k.GainRow) -> r.Gain:
@@ -564,125 +311,45 @@ class Shaper:
         name = (
             names.site(row.what) if row.kind == "generator" else names.metier(row.what, self.lang)
         )
-        return r.Gain(
-            kind=row.kind,
-            what=row.what,
-            name=name,
-            u1=row.u1,
-            u2=row.u2,
-            u3=row.u3,
-            agents=row.agents,
-            kept=row.kept,
-            losses=row.losses,
-        )
-
-    def _crisis(self, row: k.PresentRow) -> r.Crisis:
-        return r.Crisis(
-            number=row.number,
-            sites_hit=row.sites_hit,
-            held=row.held,
-            elapsed_h=row.elapsed_h,
-            u1=row.u1,
-            u2=row.u2,
-            u3=row.u3,
-        )
+        return r.Gain.from_row(row, name=name)
 
     def _loss(self, loss: k.LossRow) -> r.Loss:
-        return r.Loss(
-            sites=list(loss.sites),
+        return r.Loss.from_row(
+            loss,
             names=[self.reference.names.site(s) for s in loss.sites],
-            u1=loss.u1,
-            u2=loss.u2,
-            u3=loss.u3,
             gaps=[self._gap(gap) for gap in loss.gaps],
-            gaps_more=loss.gaps_more,
         )
 
     def _gap(self, gap: k.GapRow) -> r.Gap:
         static = self.reference.activities.get(gap.activity)
-        return r.Gap(
-            site=gap.site,
-            activity=gap.activity,
+        return r.Gap.from_row(
+            gap,
             activity_name=self.reference.names.activity(gap.activity, self.lang),
-            metier=gap.metier,
             metier_name=self.reference.names.metier(gap.metier, self.lang),
-            count=gap.count,
-            missing=gap.missing,
-            why=list(gap.why),
             outside_help=[s for s in static.strategies if needs_outside_help(s)] if static else [],
         )
 
     def proposal(self, row: g.ProposalRow) -> r.Proposal:
         """Build a proposal without its lines."""
         decided = {line for d in row.decisions for line in d.lines} | set(row.withdrawn)
-        return r.Proposal(
-            id=row.id,
+        return r.Proposal.from_row(
+            row,
             realm=self.realm,
-            number=row.number,
-            state=row.state,
-            preference=row.preference,
-            reference=row.reference,
-            incident=row.incident,
-            requested_at=to_datetime(row.requested_at),
-            computed_at=to_datetime(row.computed_at),
-            sites_hit=row.sites_hit,
-            elapsed_h=row.elapsed_h,
-            transit=row.transit,
-            telework=row.telework,
-            objective=dict(row.objective),
-            open_level=row.open_level,
-            bound=row.bound,
-            demand=row.demand,
-            unmet_agents=row.unmet_agents,
-            displaced=row.displaced,
-            own_work=row.own_work,
-            idle_agents=row.idle_agents,
-            suspended_agents=row.suspended_agents,
-            travelling=row.travelling,
-            agents=row.agents,
             lines_total=row.lines,
             undecided=row.lines - len(decided),
             withdrawn=len(row.withdrawn),
-            estimated=list(row.estimated),
-            kept=row.kept,
-            changed=row.changed,
             unmet=[self._missing(x) for x in row.unmet],
             idle=[self._missing(x) for x in row.idle],
             suspended=[self._missing(x) for x in row.suspended],
-            not_shown=row.not_shown,
-            flow=[
-                r.Flow(source=f.source, target=f.target, work=f.work, count=f.count)
-                for f in row.flow
-            ],
-            decisions=[
-                r.ProposalDecision(
-                    id=d.id,
-                    verb=d.verb,
-                    lines=list(d.lines),
-                    agents=d.agents,
-                    by=d.by,
-                    role=d.role,
-                    at=to_datetime(d.at),
-                    rules=list(d.rules),
-                )
-                for d in row.decisions
-            ],
-            superseded_by=row.superseded_by,
-            failure=row.failure,
-            version=row.version,
+            lines=None,
         )
 
     def _missing(self, row: g.NotPossible) -> r.MissingAgents:
         static = self.reference.activities.get(row.activity)
-        return r.MissingAgents(
-            activity=row.activity,
+        return r.MissingAgents.from_row(
+            row,
             activity_name=self.reference.names.activity(row.activity, self.lang),
-            metier=row.metier,
             metier_name=self.reference.names.metier(row.metier, self.lang),
-            sites=list(row.sites),
-            sites_more=row.sites_more,
-            count=row.count,
-            missing=row.missing,
             why=self._moves_why(row.why),
             outside_help=[s for s in static.strategies if needs_outside_help(s)] if static else [],
         )
@@ -800,11 +467,9 @@ class Shaper:
 
     def plan(self, static: ref.Plan, row: c.PlanRow | None, stale: Sequence[str] = ()) -> r.Plan:
         running = {card.id: card for card in row.cards} if row else {}
-        return r.Plan(
-            id=static.id,
+        return r.Plan.from_row(
+            static,
             realm=self.realm,
-            title=static.title,
-            pole=static.pole,
             state=row.state if row else static.shelf,
             level=row.level if row else 0,
             proposed_level=row.proposed_level if row else None,
@@ -812,15 +477,12 @@ class Shaper:
             proposed_at=_format_time(row.proposed_at) if row else None,
             decided_at=_format_time(row.decided_at) if row else None,
             decided_by=row.decided_by if row else None,
-            decides=static.decides,
             postponed_until=_format_time(row.postponed_until) if row else None,
             trigger_since=_format_time(row.trigger_since) if row else None,
             why=self.reasons(row.why) if row else [],
             cards=[_build_card(card, running) for card in static.cards],
             version=row.version if row else 0,
-            boxes=[r.BoxState(text=b.text, by=b.by, at=_format_time(b.at)) for b in row.boxes]
-            if row
-            else [],
+            boxes=row.boxes if row else [],
             trigger_held=row.trigger_held if row else False,
             stand_down_proposed=row.stand_down_proposed if row else False,
             stand_down_at=_format_time(row.stand_down_at) if row else None,
@@ -862,21 +524,11 @@ class Shaper:
         """Return the card of a site or person."""
         plan = self.reference.plans.get(one.plan)
         task = next((k.task for k in plan.cards if k.id == one.card), one.card) if plan else ""
-        return r.SiteCard(
-            id=one.id,
-            plan=one.plan,
-            card=one.card,
+        return r.SiteCard.from_row(
+            one,
             task=task,
-            site=one.site,
             name=None if one.site is None else self.reference.names.site(one.site),
-            role=one.role,
-            pole=one.pole,
-            state=one.state,
-            due_at=to_datetime(one.due_at),
             overdue=self.is_overdue(row, one),
-            by=one.by,
-            at=_format_time(one.at),
-            proof=one.proof,
         )
 
     def is_overdue(self, row: c.PlanRow | None, one: c.SiteCardRow) -> bool:
@@ -898,124 +550,28 @@ class Shaper:
             names=self.reference.names,
             lang=self.lang,
         )
-        return r.PlanConflict(
-            plan=found.plan,
-            other=found.other,
-            kind=found.kind,
-            activities=list(found.activities),
-            needed=found.needed,
-            free=found.free,
-            sound=found.sound,
-            held=list(found.held),
-            text=text,
-        )
+        return r.PlanConflict.from_row(found, text=text)
 
     def sitrep(self, row: c.SitrepRow) -> r.Sitrep:
-        return r.Sitrep(
-            id=row.id,
-            realm=self.realm,
-            number=row.number,
-            as_of=to_datetime(row.as_of),
-            issued_at=to_datetime(row.issued_at),
-            issued_by=row.issued_by,
-            role=row.role,
-            level=row.level,
-            sha256=row.sha256,
-            counts=dict(row.counts),
-            incidents=list(row.incidents),
-            next_at=_format_time(row.next_at),
-        )
+        return r.Sitrep.from_row(row, realm=self.realm)
 
     def improvement(self, row: c.ImprovementRow, text: str | None) -> r.Improvement:
-        return r.Improvement(
-            id=row.id,
-            realm=self.realm,
-            text=text,
-            owner=row.owner,
-            due_at=to_datetime(row.due_at),
-            incident=row.incident,
-            state=row.state,
-            opened_at=to_datetime(row.opened_at),
-            opened_by=row.opened_by,
-            closed_at=_format_time(row.closed_at),
-            closed_by=row.closed_by,
-        )
+        return r.Improvement.from_row(row, realm=self.realm, text=text)
 
     def notification(self, row: d.NotificationRow, texts: r.Texts | None = None) -> r.Notification:
         """Build a notification; `texts` holds its text per channel if the reader asked for it."""
-        return r.Notification(
-            id=row.id,
+        return r.Notification.from_row(
+            row,
             realm=self.realm,
-            incident=row.incident,
-            escalation=row.escalation,
-            wave=row.wave,
-            cycle=row.cycle,
-            level=row.level,
-            previous_level=row.previous_level,
-            role=row.role,
-            scope=row.scope,
             person_token=row.person,
-            channel=row.channel,
-            channels=list(row.channels),
-            state=row.state,
-            template=row.template,
-            values=dict(row.values),
-            answer_expected=row.answer_expected,
-            danger=row.danger,
-            planned_at=to_datetime(row.planned_at),
-            ack_by=_format_time(row.ack_by),
-            sent_at=_format_time(row.sent_at),
-            receipt_at=_format_time(row.receipt_at),
-            acknowledged_at=_format_time(row.acknowledged_at),
-            answer=row.answer,
-            unread_at=_format_time(row.unread_at),
-            attempts=[r.Attempt.of(attempt) for attempt in row.attempts],
-            possible_duplicate=row.possible_duplicate,
-            withdrawn=row.withdrawn,
-            waits_for=row.waits_for,
-            not_before=_format_time(row.not_before),
-            bundled_into=row.bundled_into,
-            bundle_count=row.bundle_count,
-            why=row.why,
             texts=texts,
         )
 
     def callout(self, row: o.CallOutRow, text: str | None = None) -> r.CallOut:
         """Build a call-out; `text` is the message, for readers with the right to it."""
-        return r.CallOut(
-            id=row.id,
+        return r.CallOut.from_row(
+            row,
             realm=self.realm,
-            kind=row.kind,
-            state=row.state,
-            decision=row.decision,
-            corrects=row.corrects,
-            incident=row.incident,
-            sites=list(row.sites),
-            level=row.level,
-            danger=row.danger,
-            answer_expected=row.answer_expected,
-            channels=list(row.channels),
-            by=row.by,
-            drafted_at=to_datetime(row.drafted_at),
-            started_at=_format_time(row.started_at),
-            ended_at=_format_time(row.ended_at),
-            people=row.people,
-            unreachable=row.unreachable,
-            estimates=[r.Estimate(**e.model_dump()) for e in row.estimates],
-            cost_cents=row.cost_cents,
-            handed=row.handed,
-            received=row.received,
-            answered=row.answered,
-            failed=row.failed,
-            ambiguous=row.ambiguous,
-            withdrawn=row.withdrawn,
-            spent_cents=row.spent_cents,
-            eta_at=_format_time(row.eta_at),
-            safe=row.safe,
-            help=row.help,
-            away=row.away,
-            reminded=row.reminded,
-            managers_called_at=_format_time(row.managers_called_at),
             text=text,
         )
 
@@ -1023,9 +579,7 @@ class Shaper:
         """Build a hold; `reason` is its text, for readers with the right to it."""
         if row is None:
             return r.Hold(realm=self.realm, held=False, until=None, by=None, reason=None)
-        return r.Hold(
-            realm=self.realm, held=row.held, until=_format_time(row.until), by=row.by, reason=reason
-        )
+        return r.Hold.from_row(row, realm=self.realm, reason=reason)
 
     def line(self, record: LineRecord, text: str | None = None) -> r.Line:
         """Build a logbook line.
@@ -1042,25 +596,11 @@ class Shaper:
                 if record.type in FREE_TEXT_LINES
                 else _("{what} : {why}", what=sentence, why=text)
             )
-        return r.Line(
-            id=record.id,
+        return r.Line.from_row(
+            record,
             realm=self.realm,
-            occurred_at=to_datetime(record.occurred_at),
-            recorded_at=to_datetime(record.recorded_at),
             late_min=max(late, 0),
-            author=record.author,
-            role=record.role,
-            kind=record.kind,
-            type=record.type,
-            change=record.change,
             text=sentence,
-            incident=record.incident,
-            site=record.site,
-            report=record.report,
-            certainty=record.certainty,
-            source=record.source,
-            corrects=record.corrects,
-            place=record.place,
             group=_find_group(record),
         )
 
@@ -1092,17 +632,12 @@ class Shaper:
         self, static: ref.Commune, sites: Mapping[SiteStatus, int], incidents: Sequence[str]
     ) -> r.Commune:
         x, y = self.outlines.plane.point(static.lon, static.lat)
-        return r.Commune(
-            insee=static.insee,
+        return r.Commune.from_row(
+            static,
             realm=self.realm,
-            name=static.name,
-            population=static.population,
-            lat=static.lat,
-            lon=static.lon,
             x=x,
             y=y,
             path=self.outlines.paths.get(static.insee, ""),
-            seine_flood_plan=static.seine_flood_plan,
             sites=dict(sites),
             incidents=list(incidents),
         )
@@ -1149,77 +684,16 @@ def _format_time(at: Instant | None) -> r.Time | None:
     return None if at is None else to_datetime(at)
 
 
-def _build_headcount(counted: a.Headcount | None) -> r.SiteHeadcount | None:
-    return (
-        None
-        if counted is None
-        else r.SiteHeadcount(
-            found=counted.found, expected=counted.expected, at=to_datetime(counted.at)
-        )
-    )
-
-
 def _build_interval(window: Window) -> r.Interval:
     return r.Interval(start=to_datetime(window.start), to=_format_time(window.end))
 
 
 def _build_cause(row: a.CauseRow) -> r.Cause:
-    return r.Cause(
-        id=row.id,
-        incident=row.incident,
-        type=row.type,
-        effect=row.effect,
-        since=to_datetime(row.since),
-        certainty=row.certainty,
-        severity=row.severity,
-        loss_pct=row.loss_pct,
-        contested=row.contested,
-        planned=row.planned,
-        overdue=row.overdue,
-        sources=list(row.sources),
-        reports=list(row.reports),
-        expected_end=_format_time(row.expected_end),
-        windows=[_build_interval(w) for w in row.windows],
-        maintenance=list(row.maintenance),
-        inhibited_by=row.inhibited_by,
-    )
-
-
-def _build_escalation_summary(row: calling.EscalationRow) -> r.Ladder:
-    return r.Ladder(
-        id=row.id,
-        ladder=row.ladder,
-        state=row.state,
-        wave=row.wave,
-        cycle=row.cycle,
-        next_at=_format_time(row.next_at),
-        acknowledged_by=list(row.acknowledged_by),
-    )
-
-
-def _build_wave(row: calling.WaveRow) -> r.Wave:
-    return r.Wave(
-        wave=row.wave,
-        cycle=row.cycle,
-        due_at=to_datetime(row.due_at),
-        fired_at=_format_time(row.fired_at),
-        ack_min=row.ack_min,
-        channels=list(row.channels),
-        state=row.state,
-        roles=list(row.roles),
-        notifications=list(row.notifications),
-        expected=row.expected,
-        positive=row.positive,
-        declined=row.declined,
-    )
+    return r.Cause.from_row(row, windows=[_build_interval(w) for w in row.windows])
 
 
 def _build_idle_clock(base: ClockBase, limit_h: float) -> c.ClockRow:
     return c.ClockRow(base=base, state=ClockState.NEVER, limit_h=limit_h)
-
-
-def _build_path(steps: Iterable[c.Step]) -> list[r.PathStep]:
-    return [r.PathStep(kind=s.kind, id=s.id) for s in steps]
 
 
 _CLOSED_CARDS: Final = frozenset((CardState.DONE, CardState.NOT_APPLICABLE))
@@ -1228,9 +702,8 @@ _CLOSED_CARDS: Final = frozenset((CardState.DONE, CardState.NOT_APPLICABLE))
 def _build_card(static: Card, running: Mapping[str, c.CardRow]) -> r.Card:
     """Build a card from the reference data, with its state if the plan has one."""
     row = running.get(static.id)
-    return r.Card(
-        id=static.id,
-        task=static.task,
+    return r.Card.from_row(
+        static,
         role=static.role if row is None else row.role,
         pole=static.pole if row is None else row.pole,
         due_at=None if row is None else to_datetime(row.due_at),
@@ -1238,17 +711,11 @@ def _build_card(static: Card, running: Mapping[str, c.CardRow]) -> r.Card:
         overdue=row is not None and row.overdue,
         by=None if row is None else row.by,
         at=None if row is None else _format_time(row.at),
-        effect=static.effect,
-        phase=static.phase,
-        deputy_role=static.deputy_role,
-        evidence=static.evidence,
-        depends_on=list(static.depends_on),
         waits_for=[
             other
             for other in static.depends_on
             if other in running and running[other].state not in _CLOSED_CARDS
         ],
-        scope=static.scope,
     )
 
 

@@ -48,15 +48,11 @@ def build_staffing(
         _build_function(role, role in row.required, here, reference, shift_h, at, _)
         for role in (*row.required, *others)
     ]
-    return CellStaffing(
+    return CellStaffing.from_row(
+        row,
         realm=realm,
         at=to_datetime(at),
         called=True,
-        level=row.level,
-        started_at=to_datetime(row.started_at),
-        objective_min=row.objective_min,
-        due_at=_format_time(row.due_at),
-        armed_at=_format_time(row.armed_at),
         late=row.armed_at is None and row.due_at is not None and row.due_at <= at,
         required=len(row.required),
         filled=sum(f.required and f.state in ("present", "remote") for f in functions),
@@ -101,12 +97,9 @@ def _judge_function(
 
 def _build_attendance(row: AttendanceRow, shift_h: float | None, at: Instant) -> Attendance:
     since = row.present_at if row.mode is AttendanceMode.ON_SITE else None
-    return Attendance(
+    return Attendance.from_row(
+        row,
         person=row.id,
-        mode=row.mode,
-        stated_at=to_datetime(row.stated_at),
-        expected_at=_format_time(row.expected_at),
-        present_at=_format_time(row.present_at),
         late=row.expected_at is not None and row.expected_at <= at,
         shift_ends_at=None
         if since is None or shift_h is None
