@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated
 
 import typer
 
 from schemas.words import ActionPriority, ActionState
-from services.cli.crisis.decide import Key, Reason, post_decision
+from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -31,6 +30,7 @@ Id = Annotated[str, typer.Argument(help="Id of the action, from `vigie action li
 
 
 @app.command("ask")
+@decision("actions", "Action confiée")
 def ask(
     title: Annotated[str, typer.Argument(help="What to do; nothing that a stranger may not read")],
     to: Annotated[
@@ -43,11 +43,9 @@ def ask(
         ActionPriority, typer.Option(help="urgent also calls by voice, at any hour")
     ] = ActionPriority.NORMAL,
     realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Ask somebody to do something until a time; they are called at once."""
-    body = {
+    return {
         "title": title,
         "assignee": to,
         "due_at": parse_time(due),
@@ -55,7 +53,6 @@ def ask(
         "plan": plan,
         "priority": priority.value,
     }
-    post_decision("actions", realm, body, key=key, as_json=as_json, done="Action confiée")
 
 
 @app.command("list")
@@ -107,60 +104,32 @@ _STATES = {
 _PRIORITIES = {"low": "basse", "normal": "normale", "high": "haute", "urgent": "urgente"}
 
 
-def _decide(
-    id: str,
-    verb: str,
-    done: str,
-    *,
-    realm: str | None,
-    reason: str | None,
-    key: str | None,
-    as_json: bool,
-    **more: Any,
-) -> None:
-    path = f"actions/{quote(id, safe='')}:{verb}"
-    body = {"reason": reason, **more}
-    post_decision(path, realm, body, key=key, as_json=as_json, done=done)
-
-
 @app.command("accept")
-def accept(id: Id, realm: Realm = None, key: Key = None, as_json: AsJson = False) -> None:
+@decision("actions/{id}:accept", "Action acceptée")
+def accept(id: Id) -> Body:
     """Accept an action: you do it."""
-    _decide(id, "accept", "Action acceptée", realm=realm, reason=None, key=key, as_json=as_json)
+    return {}
 
 
 @app.command("decline")
-def decline(
-    id: Id, reason: Reason = None, realm: Realm = None, key: Key = None, as_json: AsJson = False
-) -> None:
+@decision("actions/{id}:decline", "Action refusée")
+def decline(id: Id, reason: Reason = None) -> Body:
     """Decline an action: its requester and the pilot are told."""
-    _decide(id, "decline", "Action refusée", realm=realm, reason=reason, key=key, as_json=as_json)
+    return {"reason": reason}
 
 
 @app.command("complete")
+@decision("actions/{id}:complete", "Action faite")
 def complete(
     id: Id,
     outcome: Annotated[str | None, typer.Option(help="Of a task: confirmed, denied, …")] = None,
-    realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Mark an action as done."""
-    _decide(
-        id,
-        "complete",
-        "Action faite",
-        realm=realm,
-        reason=None,
-        key=key,
-        as_json=as_json,
-        outcome=outcome,
-    )
+    return {"outcome": outcome}
 
 
 @app.command("cancel")
-def cancel(
-    id: Id, reason: Reason = None, realm: Realm = None, key: Key = None, as_json: AsJson = False
-) -> None:
+@decision("actions/{id}:cancel", "Action annulée")
+def cancel(id: Id, reason: Reason = None) -> Body:
     """Cancel an action that is no longer needed; its calls stop."""
-    _decide(id, "cancel", "Action annulée", realm=realm, reason=reason, key=key, as_json=as_json)
+    return {"reason": reason}

@@ -5,10 +5,13 @@ Commands exit with 1 when the decider refuses.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import re
 import uuid
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, Final, get_type_hints
 from urllib.parse import quote, urlencode
 
 import typer
@@ -39,6 +42,17 @@ Expected = Annotated[
 ]
 OfSite = Annotated[str | None, typer.Option("--site", help="Site, for a card with one per site")]
 Force = Annotated[bool, typer.Option("--force", help="Decide against a condition; needs a reason")]
+
+
+Body = dict[str, Any]
+"""Body of a decision; fields without a value are left out."""
+_OPTIONS: Final[dict[str, tuple[Any, Any]]] = {
+    "realm": (Realm, None),
+    "expected": (Expected, None),
+    "key": (Key, None),
+    "as_json": (AsJson, False),
+}
+"""Options of all decisions, with their defaults."""
 
 
 def quote_path(id: str) -> str:
@@ -91,85 +105,79 @@ def post_decision(
     raise typer.Exit(1)
 
 
+def decision(
+    path: str, done: str, *, versioned: bool = False
+) -> Callable[[Callable[..., Body]], Callable[..., None]]:
+    """Make a command that posts the body that a function returns.
+
+    `path` and `done` name parameters of the function in braces; those of the path are quoted, and
+    `incident` may be a number. The command gets the options of all decisions, and `--if-version`
+    if it is versioned. A function that needs the realm names it, too.
+    """
+
+    def make(build: Callable[..., Body]) -> Callable[..., None]:
+        hints = get_type_hints(build, include_extras=True) | {"return": None}
+        own = inspect.signature(build).parameters
+        shared = _OPTIONS if versioned else {k: v for k, v in _OPTIONS.items() if k != "expected"}
+
+        @functools.wraps(build)
+        def run(**given: Any) -> None:
+            realm = given["realm"]
+            body = build(**{name: given[name] for name in own})
+            ids = {name: given[name] for name in own if isinstance(given[name], str)}
+            if "{incident}" in path:
+                ids["incident"] = resolve_incident(given["incident"], realm)
+            post_decision(
+                path.format(**{name: quote_path(id) for name, id in ids.items()}),
+                realm,
+                body,
+                key=given["key"],
+                expected=given.get("expected"),
+                as_json=given["as_json"],
+                done=done.format(**ids),
+            )
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [p.replace(kind=keyword, annotation=hints[p.name]) for p in own.values()] + [
+            inspect.Parameter(name, keyword, default=default, annotation=hint)
+            for name, (hint, default) in shared.items()
+            if name not in own
+        ]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+        return run
+
+    return make
+
+
+@decision("incidents/{incident}/acknowledge", "Pris en charge")
 def ack(
     incident: Incident,
-    realm: Realm = None,
     decline: Annotated[
         bool, typer.Option("--decline", help="Decline; the deputy is called")
     ] = False,
     reason: Reason = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Acknowledge the running escalation of an incident, or decline it."""
-    body = {"answer": Answer.DECLINE if decline else Answer.ACK, "reason": reason}
-    post_decision(
-        f"incidents/{quote_path(resolve_incident(incident, realm))}/acknowledge",
-        realm,
-        body,
-        key=key,
-        as_json=as_json,
-        done="Pris en charge",
-    )
+    return {"answer": Answer.DECLINE if decline else Answer.ACK, "reason": reason}
 
 
-def escalate(
-    incident: Incident,
-    realm: Realm = None,
-    reason: Reason = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("incidents/{incident}/escalate", "Vague suivante appelée")
+def escalate(incident: Incident, reason: Reason = None) -> Body:
     """Call the next step of an escalation now."""
-    post_decision(
-        f"incidents/{quote_path(resolve_incident(incident, realm))}/escalate",
-        realm,
-        {"reason": reason},
-        key=key,
-        as_json=as_json,
-        done="Vague suivante appelée",
-    )
+    return {"reason": reason}
 
 
-def reapply(
-    incident: Incident,
-    realm: Realm = None,
-    reason: Reason = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("incidents/{incident}/reapply-policy", "Règles en vigueur appliquées")
+def reapply(incident: Incident, reason: Reason = None) -> Body:
     """Apply the current steps and delays to the running escalation of an incident."""
-    body = {"reason": reason}
-    post_decision(
-        f"incidents/{quote_path(resolve_incident(incident, realm))}/reapply-policy",
-        realm,
-        body,
-        key=key,
-        as_json=as_json,
-        done="Règles en vigueur appliquées",
-    )
+    return {"reason": reason}
 
 
-def resolve(
-    incident: Incident,
-    realm: Realm = None,
-    reason: Reason = None,
-    force: Force = False,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("incidents/{incident}/resolve", "Clos", versioned=True)
+def resolve(incident: Incident, reason: Reason = None, force: Force = False) -> Body:
     """Close an incident."""
-    body = {"reason": reason, "force": force}
-    post_decision(
-        f"incidents/{quote_path(resolve_incident(incident, realm))}/resolve",
-        realm,
-        body,
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Clos",
-    )
+    return {"reason": reason, "force": force}
 
 
 def _parse_level(text: str) -> str:
@@ -178,6 +186,7 @@ def _parse_level(text: str) -> str:
     return f"N{text[-1]}"
 
 
+@decision("level", "Niveau {level}", versioned=True)
 def level(
     level: Annotated[str, typer.Argument(help="N0 … N4", parser=_parse_level, metavar="LEVEL")],
     scope: Annotated[
@@ -186,20 +195,14 @@ def level(
     realm: Realm = None,
     reason: Reason = None,
     force: Force = False,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Raise the level, or lower it with a reason."""
-    body = {
+    return {
         "level": level,
         "scope": scope if scope == "territory" else resolve_incident(scope, realm),
         "reason": reason,
         "force": force,
     }
-    post_decision(
-        "level", realm, body, key=key, expected=expected, as_json=as_json, done=f"Niveau {level}"
-    )
 
 
 def hold(
@@ -239,6 +242,7 @@ def hold(
     )
 
 
+@decision("log", "Ligne ajoutée")
 def note(
     text: str,
     incident: OfIncident = None,
@@ -255,12 +259,10 @@ def note(
         str | None, typer.Option(help="Kind of source: prefecture, enedis, …")
     ] = None,
     certainty: Annotated[Certainty | None, typer.Option()] = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Write a line in the logbook (main courante)."""
     at = parse_time(occurred_at) if occurred_at else None
-    body = {
+    return {
         "text": text,
         "incident": resolve_incident(incident, realm),
         "corrects": corrects,
@@ -269,7 +271,6 @@ def note(
         "source": source,
         "certainty": certainty.value if certainty else None,
     }
-    post_decision("log", realm, body, key=key, as_json=as_json, done="Ligne ajoutée")
 
 
 def resend(
@@ -324,63 +325,23 @@ card = typer.Typer(
 
 
 @card.command("start")
-def start_card(
-    plan: str,
-    card: str,
-    site: OfSite = None,
-    realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("plans/{plan}/cards/{card}/start", "Fiche commencée")
+def start_card(plan: str, card: str, site: OfSite = None) -> Body:
     """Start a card; for a site that a person chooses, open it there."""
-    post_decision(
-        f"plans/{quote_path(plan)}/cards/{quote_path(card)}/start",
-        realm,
-        {"site": site},
-        key=key,
-        as_json=as_json,
-        done="Fiche commencée",
-    )
+    return {"site": site}
 
 
 @card.command("done")
-def done_card(
-    plan: str,
-    card: str,
-    site: OfSite = None,
-    realm: Realm = None,
-    reason: Reason = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("plans/{plan}/cards/{card}/done", "Fiche faite")
+def done_card(plan: str, card: str, site: OfSite = None, reason: Reason = None) -> Body:
     """Complete a card; `vigie plan complete` also takes its evidence."""
-    post_decision(
-        f"plans/{quote_path(plan)}/cards/{quote_path(card)}/done",
-        realm,
-        {"site": site, "reason": reason},
-        key=key,
-        as_json=as_json,
-        done="Fiche faite",
-    )
+    return {"site": site, "reason": reason}
 
 
 @card.command("not-applicable")
+@decision("plans/{plan}/cards/{card}/not-applicable", "Fiche sans objet")
 def skip_card(
-    plan: str,
-    card: str,
-    reason: Annotated[str, typer.Option(help="Reason")],
-    site: OfSite = None,
-    realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+    plan: str, card: str, reason: Annotated[str, typer.Option(help="Reason")], site: OfSite = None
+) -> Body:
     """Skip a card that does not apply."""
-    path = f"plans/{quote_path(plan)}/cards/{quote_path(card)}/not-applicable"
-    post_decision(
-        path,
-        realm,
-        {"site": site, "reason": reason},
-        key=key,
-        as_json=as_json,
-        done="Fiche sans objet",
-    )
+    return {"site": site, "reason": reason}

@@ -10,7 +10,7 @@ import httpx
 import typer
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.decide import Key, Reason, post_decision
+from services.cli.crisis.decide import Body, Key, Reason, decision, post_decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -193,57 +193,35 @@ improvement = typer.Typer(
 
 
 @improvement.command("add")
+@decision("improvements", "Action décidée")
 def add_improvement(
     text: str,
     owner: Annotated[str, typer.Option(help="Role that owns it, as in escalade.yaml")],
     due: Annotated[str, typer.Option(help="ISO 8601")],
     incident: OfIncident = None,
     realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Add an improvement action; it is a task until it is done."""
-    body = {
+    return {
         "text": text,
         "owner": owner,
         "due_at": parse_time(due),
         "incident": resolve_incident(incident, realm),
     }
-    post_decision("improvements", realm, body, key=key, as_json=as_json, done="Action décidée")
 
 
 @improvement.command("done")
-def done_improvement(
-    id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
-) -> None:
+@decision("improvements/{id}/done", "Action faite")
+def done_improvement(id: str, reason: Reason = None) -> Body:
     """Complete an improvement action."""
-    post_decision(
-        f"improvements/{quote(id, safe='')}/done",
-        realm,
-        {"reason": reason},
-        key=key,
-        as_json=as_json,
-        done="Action faite",
-    )
+    return {"reason": reason}
 
 
 @improvement.command("drop")
-def drop_improvement(
-    id: str,
-    reason: Annotated[str, typer.Option(help="Reason")],
-    realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("improvements/{id}/drop", "Action abandonnée")
+def drop_improvement(id: str, reason: Annotated[str, typer.Option(help="Reason")]) -> Body:
     """Drop an improvement action."""
-    post_decision(
-        f"improvements/{quote(id, safe='')}/drop",
-        realm,
-        {"reason": reason},
-        key=key,
-        as_json=as_json,
-        done="Action abandonnée",
-    )
+    return {"reason": reason}
 
 
 @improvement.command("list")

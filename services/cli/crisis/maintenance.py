@@ -11,7 +11,7 @@ from urllib.parse import quote
 import typer
 
 from schemas.crisis.maintenance import Matcher
-from services.cli.crisis.decide import Expected, Key, post_decision
+from services.cli.crisis.decide import Body, Expected, Key, decision, post_decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -129,22 +129,9 @@ def add(
 
 
 @app.command("end")
+@decision("maintenance/{window}/end", "Travaux terminés", versioned=True)
 def end(
-    window: str,
-    realm: Realm = None,
-    reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+    window: str, reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None
+) -> Body:
     """End a window now and for good; incidents that are still open call again."""
-    path = f"maintenance/{quote(window, safe='')}/end"
-    post_decision(
-        path,
-        realm,
-        {"reason": reason},
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Travaux terminés",
-    )
+    return {"reason": reason}

@@ -9,7 +9,13 @@ import typer
 
 from schemas.words import CardState
 from services.cli.client import call_api
-from services.cli.crisis.decide import Expected, Force, Key, Reason, post_decision, quote_path
+from services.cli.crisis.decide import (
+    Body,
+    Force,
+    Reason,
+    decision,
+    quote_path,
+)
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -199,93 +205,43 @@ def list_cards(
 
 
 @plan.command("complete")
+@decision("plans/{id}/cards/{card}:complete", "Fiche faite")
 def complete_card(
     id: Plan,
     card: Annotated[str, typer.Argument(help="Id of the card, from `vigie plan show`")],
     site: Annotated[str | None, typer.Option(help="Site, for a card with one per site")] = None,
     number: Annotated[float | None, typer.Option(help="Evidence: a number")] = None,
     at: Annotated[str | None, typer.Option(help="Evidence: a time, ISO 8601")] = None,
-    realm: Realm = None,
     reason: Reason = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Complete a card, of one site if every site has its own; --reason is evidence in words."""
     proof = {"number": number, "at": parse_time(at) if at else None}
     given = {name: value for name, value in proof.items() if value is not None}
-    post_decision(
-        f"plans/{quote_path(id)}/cards/{quote_path(card)}:complete",
-        realm,
-        {"site": site, "reason": reason, "proof": given or None},
-        key=key,
-        as_json=as_json,
-        done="Fiche faite",
-    )
+    return {"site": site, "reason": reason, "proof": given or None}
 
 
 @plan.command("activate")
+@decision("plans/{plan}/activate", "{plan} activé", versioned=True)
 def activate(
     plan: str,
     realm: Realm = None,
     incident: OfIncident = None,
     level: Annotated[int | None, typer.Option(min=0, max=4)] = None,
     reason: Reason = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Activate a proposed plan."""
-    body = {"incident": resolve_incident(incident, realm), "level": level, "reason": reason}
-    post_decision(
-        f"plans/{quote_path(plan)}/activate",
-        realm,
-        body,
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done=f"{plan} activé",
-    )
+    return {"incident": resolve_incident(incident, realm), "level": level, "reason": reason}
 
 
 @plan.command("refuse")
-def refuse(
-    plan: str,
-    realm: Realm = None,
-    reason: Reason = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("plans/{plan}/refuse", "{plan} refusé", versioned=True)
+def refuse(plan: str, reason: Reason = None) -> Body:
     """Refuse a proposed plan."""
-    post_decision(
-        f"plans/{quote_path(plan)}/refuse",
-        realm,
-        {"reason": reason},
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done=f"{plan} refusé",
-    )
+    return {"reason": reason}
 
 
 @plan.command("stand-down")
-def stand_down(
-    plan: str,
-    realm: Realm = None,
-    reason: Reason = None,
-    force: Force = False,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("plans/{plan}/stand-down", "{plan} levé", versioned=True)
+def stand_down(plan: str, reason: Reason = None, force: Force = False) -> Body:
     """Stand a plan down."""
-    body = {"reason": reason, "force": force}
-    post_decision(
-        f"plans/{quote_path(plan)}/stand-down",
-        realm,
-        body,
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done=f"{plan} levé",
-    )
+    return {"reason": reason, "force": force}

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from schemas.reassignment import Reason
 from services.cli.client import print_error
-from services.cli.crisis.decide import Expected, Key, post_decision
+from services.cli.crisis.decide import Body, Key, decision, post_decision
 from services.cli.crisis.decide import Reason as Given
 from services.cli.crisis.read import AsJson, Realm
 from services.cli.output import open_console
@@ -109,53 +109,20 @@ Lines = Annotated[
 
 
 @app.command()
-def approve(
-    proposal: str,
-    line: Lines = None,
-    realm: Realm = None,
-    reason: Given = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("reassignments/{proposal}/approve", "Approuvé, les ordres partent", versioned=True)
+def approve(proposal: str, line: Lines = None, reason: Given = None) -> Body:
     """Approve lines of a proposal; their orders go out at once.
 
     Exits with 1 if the proposal is outdated; `vigie reassignments` shows the one in force.
     """
-    body = {"lines": line or None, "reason": reason}
-    path = f"reassignments/{quote(proposal, safe='')}/approve"
-    post_decision(
-        path,
-        realm,
-        body,
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Approuvé, les ordres partent",
-    )
+    return {"lines": line or None, "reason": reason}
 
 
 @app.command()
-def decline(
-    proposal: str,
-    line: Lines = None,
-    realm: Realm = None,
-    reason: Given = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("reassignments/{proposal}/decline", "Écarté", versioned=True)
+def decline(proposal: str, line: Lines = None, reason: Given = None) -> Body:
     """Decline lines of a proposal, with a reason."""
-    body = {"lines": line or None, "reason": reason}
-    post_decision(
-        f"reassignments/{quote(proposal, safe='')}/decline",
-        realm,
-        body,
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Écarté",
-    )
+    return {"lines": line or None, "reason": reason}
 
 
 @app.command()
@@ -195,8 +162,8 @@ def announce(
 
 
 @app.command()
+@decision("reassignments/compute", "Demandé, la proposition suit")
 def compute(
-    realm: Realm = None,
     preference: Annotated[str, typer.Option(help="best, fewest, least_co2, fastest")] = "best",
     transit: Annotated[
         bool | None, typer.Option("--transit/--no-transit", help="Public transport runs")
@@ -205,22 +172,13 @@ def compute(
         bool | None, typer.Option("--telework/--no-telework", help="Telework is possible")
     ] = None,
     reason: Given = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Request a proposal now."""
-    body = {"preference": preference, "transit": transit, "telework": telework, "reason": reason}
-    post_decision(
-        "reassignments/compute",
-        realm,
-        body,
-        key=key,
-        as_json=as_json,
-        done="Demandé, la proposition suit",
-    )
+    return {"preference": preference, "transit": transit, "telework": telework, "reason": reason}
 
 
 @app.command()
+@decision("reassignments/{line}/{what}", "Noté")
 def step(
     line: str,
     what: Annotated[str, typer.Argument(help="accept, arrive or release")],
@@ -228,21 +186,11 @@ def step(
         list[str] | None,
         typer.Option("--line", help="Further lines of the same step; may be repeated"),
     ] = None,
-    realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Report that an order was accepted, that the agents arrived, or that they were released."""
     if what not in ("accept", "arrive", "release"):
         raise typer.BadParameter("accept, arrive or release")
-    post_decision(
-        f"reassignments/{quote(line, safe='')}/{what}",
-        realm,
-        {"lines": also or []},
-        key=key,
-        as_json=as_json,
-        done="Noté",
-    )
+    return {"lines": also or []}
 
 
 def _strategies_by_activity(territory: Territory) -> dict[str, tuple[str, ...]]:

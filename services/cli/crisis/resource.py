@@ -5,13 +5,13 @@ Rule D88.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.decide import Expected, Key, Reason, post_decision
+from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -124,6 +124,7 @@ def suggest(
 
 
 @app.command("ask")
+@decision("resource-requests", "Demande envoyée")
 def ask(
     kind: Annotated[str, typer.Argument(help="generator, pump, water, meals, people, …")],
     quantity: Annotated[int, typer.Argument(min=1)],
@@ -137,11 +138,9 @@ def ask(
     incident: OfIncident = None,
     reason: Annotated[str | None, typer.Option(help="Details; kept encrypted")] = None,
     realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Request a resource for a site."""
-    body = {
+    return {
         "kind": kind,
         "quantity": quantity,
         "site": site,
@@ -152,12 +151,10 @@ def ask(
         "incident": resolve_incident(incident, realm),
         "reason": reason,
     }
-    post_decision(
-        "resource-requests", realm, body, key=key, as_json=as_json, done="Demande envoyée"
-    )
 
 
 @app.command("offer")
+@decision("resource-requests/{request}:offer", "Moyen réservé", versioned=True)
 def offer(
     request: Request,
     stock: Annotated[str | None, typer.Option(help="Stock to reserve from")] = None,
@@ -166,13 +163,9 @@ def offer(
     eta: Time = None,
     cost: Annotated[int | None, typer.Option(min=0, help="Whole cost in euros")] = None,
     expires: Time = None,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Offer a resource from a stock, which reserves it, or from a partner."""
-    body = {
+    return {
         "stock": stock,
         "partner": partner,
         "quantity": quantity,
@@ -180,104 +173,56 @@ def offer(
         "cost_eur": cost,
         "expires_at": parse_time(expires) if expires else None,
     }
-    _post_step(request, "offer", realm, body, expected, key, as_json, "Moyen réservé")
 
 
 @app.command("commit")
+@decision("resource-requests/{request}:commit", "Moyen promis", versioned=True)
 def commit(
     request: Request,
     offer: Annotated[
         list[str] | None, typer.Option(help="Offer to take; default: the best that cover it")
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Also less than requested")] = False,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Commit offers: the promise."""
-    body = {"offers": offer or [], "partial": partial}
-    _post_step(request, "commit", realm, body, expected, key, as_json, "Moyen promis")
+    return {"offers": offer or [], "partial": partial}
 
 
 @app.command("depart")
-def depart(
-    request: Request,
-    eta: Time = None,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("resource-requests/{request}:depart", "En route", versioned=True)
+def depart(request: Request, eta: Time = None) -> Body:
     """Record that the resource has left."""
-    body = {"eta_at": parse_time(eta) if eta else None}
-    _post_step(request, "depart", realm, body, expected, key, as_json, "En route")
+    return {"eta_at": parse_time(eta) if eta else None}
 
 
 @app.command("arrive")
-def arrive(
-    request: Request,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("resource-requests/{request}:arrive", "Sur place", versioned=True)
+def arrive(request: Request) -> Body:
     """Record that the resource is in place."""
-    _post_step(request, "arrive", realm, {}, expected, key, as_json, "Sur place")
+    return {}
 
 
 @app.command("release")
-def release(
-    request: Request,
-    realm: Realm = None,
-    reason: Reason = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("resource-requests/{request}:release", "Moyen rendu", versioned=True)
+def release(request: Request, reason: Reason = None) -> Body:
     """Release the resource; it goes back unless it was used up."""
-    body = {"reason": reason}
-    _post_step(request, "release", realm, body, expected, key, as_json, "Moyen rendu")
+    return {"reason": reason}
 
 
 @app.command("cancel")
+@decision("resource-requests/{request}:cancel", "Demande annulée", versioned=True)
 def cancel(
-    request: Request,
-    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+    request: Request, reason: Annotated[str, typer.Option(help="Why; kept encrypted")]
+) -> Body:
     """Cancel a request before anything is in place."""
-    body = {"reason": reason}
-    _post_step(request, "cancel", realm, body, expected, key, as_json, "Demande annulée")
+    return {"reason": reason}
 
 
 @app.command("count")
+@decision("stocks/{stock}:count", "Stock compté")
 def count(
     stock: Annotated[str, typer.Argument(help="Id of the stock")],
     quantity: Annotated[int, typer.Argument(min=0, help="Including what is out now")],
-    realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Record a count of a stock."""
-    path = f"stocks/{quote(stock, safe='')}:count"
-    post_decision(
-        path, realm, {"quantity": quantity}, key=key, as_json=as_json, done="Stock compté"
-    )
-
-
-def _post_step(
-    request: str,
-    verb: str,
-    realm: str | None,
-    body: dict[str, Any],
-    expected: int | None,
-    key: str | None,
-    as_json: bool,
-    done: str,
-) -> None:
-    path = f"resource-requests/{quote(request, safe='')}:{verb}"
-    post_decision(path, realm, body, key=key, expected=expected, as_json=as_json, done=done)
+    return {"quantity": quantity}

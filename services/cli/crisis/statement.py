@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
-from services.cli.crisis.decide import Expected, Key, Reason, post_decision
+from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -119,6 +118,7 @@ def templates(
 
 
 @app.command("draft")
+@decision("statements", "Communiqué rédigé")
 def draft(
     audience: Annotated[
         str | None, typer.Option(help="agents, families, users, elected, press")
@@ -132,11 +132,9 @@ def draft(
     rumour: Annotated[str | None, typer.Option(help="Report that it answers")] = None,
     question: Annotated[str | None, typer.Option(help="Question that it answers")] = None,
     realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Draft a statement from a template, or in words of your own."""
-    body = {
+    return {
         "audience": audience,
         "template": template,
         "text": read_words(text, file),
@@ -146,133 +144,55 @@ def draft(
         "report": rumour,
         "question": question,
     }
-    post_decision("statements", realm, body, key=key, as_json=as_json, done="Communiqué rédigé")
 
 
 @app.command("revise")
+@decision("statements/{statement}:revise", "Texte repris", versioned=True)
 def revise(
     statement: Statement,
     text: Text = None,
     file: TextFile = None,
     title: Annotated[str | None, typer.Option()] = None,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Replace the text of a draft, or of a refused statement."""
-    body = {"text": read_words(text, file), "title": title}
-    post_decision(
-        build_path(statement, "revise"),
-        realm,
-        body,
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Texte repris",
-    )
+    return {"text": read_words(text, file), "title": title}
 
 
 @app.command("submit")
-def submit(
-    statement: Statement,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("statements/{statement}:submit", "Communiqué soumis", versioned=True)
+def submit(statement: Statement) -> Body:
     """Ask the communication function to validate a draft."""
-    post_decision(
-        build_path(statement, "submit"),
-        realm,
-        {},
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Communiqué soumis",
-    )
+    return {}
 
 
 @app.command("validate")
-def validate(
-    statement: Statement,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("statements/{statement}:validate", "Communiqué validé", versioned=True)
+def validate(statement: Statement) -> Body:
     """Validate a submitted statement, as another person than its authors."""
-    post_decision(
-        build_path(statement, "validate"),
-        realm,
-        {},
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Communiqué validé",
-    )
+    return {}
 
 
 @app.command("refuse")
+@decision("statements/{statement}:refuse", "Communiqué refusé", versioned=True)
 def refuse(
-    statement: Statement,
-    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+    statement: Statement, reason: Annotated[str, typer.Option(help="Why; kept encrypted")]
+) -> Body:
     """Refuse a submitted statement; its author may revise it."""
-    post_decision(
-        build_path(statement, "refuse"),
-        realm,
-        {"reason": reason},
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Communiqué refusé",
-    )
+    return {"reason": reason}
 
 
 @app.command("publish")
-def publish(
-    statement: Statement,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("statements/{statement}:publish", "Communiqué publié", versioned=True)
+def publish(statement: Statement) -> Body:
     """Publish a validated statement; the question that it answers is answered."""
-    post_decision(
-        build_path(statement, "publish"),
-        realm,
-        {},
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Communiqué publié",
-    )
+    return {}
 
 
 @app.command("retract")
-def retract(
-    statement: Statement,
-    reason: Reason = None,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("statements/{statement}:retract", "Communiqué retiré", versioned=True)
+def retract(statement: Statement, reason: Reason = None) -> Body:
     """Retract a statement for good; a published one needs --reason."""
-    post_decision(
-        build_path(statement, "retract"),
-        realm,
-        {"reason": reason},
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Communiqué retiré",
-    )
+    return {"reason": reason}
 
 
 @app.command("questions")
@@ -301,6 +221,7 @@ def questions(
 
 
 @app.command("ask")
+@decision("questions", "Question notée")
 def ask(
     asker: Annotated[str, typer.Option("--from", help="agents, families, users, elected, press")],
     text: Text = None,
@@ -310,40 +231,26 @@ def ask(
     ] = None,
     incident: Annotated[str | None, typer.Option(help="Id or number of an incident")] = None,
     realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Note a question that somebody asked."""
-    body = {
+    return {
         "asker": asker,
         "text": read_words(text, file),
         "due_at": None if due_at is None else parse_time(due_at),
         "incident": None if incident is None else resolve_incident(incident, realm),
     }
-    post_decision("questions", realm, body, key=key, as_json=as_json, done="Question notée")
 
 
 @app.command("answer")
+@decision("questions/{question}:answer", "Réponse notée", versioned=True)
 def answer(
     question: Annotated[str, typer.Argument(help="Id of the question")],
     text: Text = None,
     file: TextFile = None,
     statement: Annotated[str | None, typer.Option(help="A published statement")] = None,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Answer a question by a published statement, or in other words."""
-    post_decision(
-        f"questions/{quote(question, safe='')}:answer",
-        realm,
-        {"text": read_words(text, file), "statement": statement},
-        key=key,
-        expected=expected,
-        as_json=as_json,
-        done="Réponse notée",
-    )
+    return {"text": read_words(text, file), "statement": statement}
 
 
 def read_words(text: str | None, file: Path | None) -> str | None:
@@ -357,8 +264,3 @@ def read_words(text: str | None, file: Path | None) -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             raise typer.BadParameter(f"{file}: {error}") from None
     return sys.stdin.read() if text == "-" else text
-
-
-def build_path(statement: str, verb: str) -> str:
-    """Return the path of one decision about a statement."""
-    return f"statements/{quote(statement, safe='')}:{verb}"

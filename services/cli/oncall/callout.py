@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import typer
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.decide import Key, Reason, post_decision
+from services.cli.crisis.decide import Body, Key, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -88,33 +88,17 @@ def draft(
 
 
 @app.command("start")
-def start(
-    id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
-) -> None:
+@decision("callouts/{id}/start", "Diffusion d’alerte lancée")
+def start(id: str, reason: Reason = None) -> Body:
     """Start a call-out."""
-    post_decision(
-        f"callouts/{quote(id, safe='')}/start",
-        realm,
-        {"reason": reason},
-        key=key,
-        as_json=as_json,
-        done="Diffusion d’alerte lancée",
-    )
+    return {"reason": reason}
 
 
 @app.command("stop")
-def stop(
-    id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
-) -> None:
+@decision("callouts/{id}/stop", "Diffusion d’alerte arrêtée")
+def stop(id: str, reason: Reason = None) -> Body:
     """Stop a call-out: nobody else is notified."""
-    post_decision(
-        f"callouts/{quote(id, safe='')}/stop",
-        realm,
-        {"reason": reason},
-        key=key,
-        as_json=as_json,
-        done="Diffusion d’alerte arrêtée",
-    )
+    return {"reason": reason}
 
 
 @app.command("show")

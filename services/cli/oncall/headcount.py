@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.decide import Key, Reason, post_decision
+from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import AsJson, AsOf, OfIncident, Realm, build_query, resolve_incident
 from services.runtime.process.settings import Settings
 
@@ -24,6 +23,7 @@ app = typer.Typer(
 
 
 @app.command("start")
+@decision("headcounts", "Recensement lancé : vigie headcount list")
 def start(
     site: Annotated[list[str], typer.Argument(help="Sites")],
     incident: OfIncident = None,
@@ -32,34 +32,16 @@ def start(
         typer.Option(help="Channel, in order of preference [app, sms, voice]; may be repeated"),
     ] = None,
     realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Start a headcount."""
-    body = {"sites": site, "incident": resolve_incident(incident, realm), "channels": channel}
-    post_decision(
-        "headcounts",
-        realm,
-        body,
-        key=key,
-        as_json=as_json,
-        done="Recensement lancé : vigie headcount list",
-    )
+    return {"sites": site, "incident": resolve_incident(incident, realm), "channels": channel}
 
 
 @app.command("close")
-def close(
-    id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
-) -> None:
+@decision("headcounts/{id}/close", "Recensement clos")
+def close(id: str, reason: Reason = None) -> Body:
     """Close a headcount by decision."""
-    post_decision(
-        f"headcounts/{quote(id, safe='')}/close",
-        realm,
-        {"reason": reason},
-        key=key,
-        as_json=as_json,
-        done="Recensement clos",
-    )
+    return {"reason": reason}
 
 
 @app.command("list")

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from services.cli.client import call_api, print_error
-from services.cli.crisis.decide import Key, Reason, post_decision
+from services.cli.crisis.decide import Body, Key, Reason, decision, post_decision
 from services.cli.crisis.read import (
     NO_LIMIT,
     AsJson,
@@ -200,6 +200,7 @@ def import_calendar(
 
 
 @app.command()
+@decision("oncall/overrides", "Remplacement enregistré")
 def override(
     role: Annotated[str, typer.Argument(help="Role of the organisation")],
     person: Annotated[str, typer.Argument(help="Person token; `personne` = nobody")],
@@ -208,10 +209,7 @@ def override(
     reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
     scope: Scope = None,
     deputy: Deputy = False,
-    realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Put another person on call for a while."""
     body: dict[str, Any] = {
         "role": role,
@@ -221,12 +219,11 @@ def override(
         **_span_fields(start, end),
     }
     body |= {"nobody": True} if person == "personne" else {"person": person}
-    post_decision(
-        "oncall/overrides", realm, body, key=key, as_json=as_json, done="Remplacement enregistré"
-    )
+    return body
 
 
 @app.command()
+@decision("oncall/swaps", "Échange enregistré")
 def swap(
     role: Annotated[str, typer.Argument(help="Role of the organisation")],
     start: Annotated[str, typer.Option("--from")],
@@ -236,12 +233,9 @@ def swap(
     reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
     scope: Scope = None,
     deputy: Deputy = False,
-    realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Swap two spans of a role between their people."""
-    body = {
+    return {
         "role": role,
         "scope": scope,
         "place": "deputy" if deputy else None,
@@ -250,26 +244,15 @@ def swap(
         "other_from": parse_time(other_start),
         "other_to": parse_time(other_end),
     }
-    post_decision("oncall/swaps", realm, body, key=key, as_json=as_json, done="Échange enregistré")
 
 
 @app.command()
+@decision("oncall/duties/{duty}/withdraw", "Retiré")
 def withdraw(
-    duty: Annotated[str, typer.Argument(help="Id of the decision")],
-    realm: Realm = None,
-    reason: Reason = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+    duty: Annotated[str, typer.Argument(help="Id of the decision")], reason: Reason = None
+) -> Body:
     """Withdraw an override, a swap or a calendar."""
-    post_decision(
-        f"oncall/duties/{duty}/withdraw",
-        realm,
-        {"reason": reason},
-        key=key,
-        as_json=as_json,
-        done="Retiré",
-    )
+    return {"reason": reason}
 
 
 @app.command()

@@ -257,6 +257,26 @@ def test_all_that_is_dead_is_tried_again_although_one_is_refused(
     assert (done.exit_code, tried) == (1, ["notifications/n1/replay", "notifications/n2/replay"])
 
 
+def test_a_decision_quotes_the_ids_of_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    posted: dict[str, Any] = {}
+
+    def note(path: str, realm: str | None, body: dict[str, Any], **options: Any) -> None:
+        posted.update(path=path, realm=realm, body=body, **options)
+
+    monkeypatch.setattr("services.cli.crisis.decide.post_decision", note)
+    command = ["statement", "refuse", "s/1", "--reason", "faux", "--if-version", "3"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert posted == {
+        "path": "statements/s%2F1:refuse",
+        "realm": None,
+        "body": {"reason": "faux"},
+        "key": None,
+        "expected": 3,
+        "as_json": False,
+        "done": "Communiqué refusé",
+    }
+
+
 @pytest.mark.parametrize(
     "command",
     [
