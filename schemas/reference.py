@@ -198,6 +198,14 @@ class Activity(Model):
     )
 
 
+class SystemName(Model):
+    """Name of an information system or network that activities and cards rely on."""
+
+    id: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+    name_en: str = Field(min_length=1)
+
+
 class Trigger(Model):
     level: int = Field(
         description="minimum level of the incident while this holds; 0 for pôle plans"
@@ -1002,6 +1010,11 @@ class Activities(Model):
     assessed_on: date | None = Field(
         default=None,
         description="day of the business impact analysis; plans based on an old one show it (D48)",
+    )
+    systems: tuple[SystemName, ...] = Field(
+        default=(),
+        exclude_if=lambda names: not names,
+        description="names of systems of which the id is no readable word",
     )
 
 

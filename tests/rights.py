@@ -154,6 +154,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/plans": PICTURE,
     "GET /api/v1/plans/{id}": PICTURE,
     "GET /api/v1/plans/{id}/proof": PICTURE,
+    "GET /api/v1/plans/{id}/pdf": PICTURE,
     "GET /api/v1/plan-proofs": PICTURE,
     "GET /api/v1/site-cards": PICTURE,
     "GET /api/v1/tasks": PICTURE,

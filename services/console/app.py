@@ -31,6 +31,7 @@ from services.console.continuity import api as continuity_api
 from services.console.directory import api as directory_api
 from services.console.documents import retex_api, sitreps_api
 from services.console.documents.pdf import Typesetter
+from services.console.documents.plan import api as plan_document_api
 from services.console.evidence import api as evidence_api
 from services.console.exercises import api as exercises_api
 from services.console.feeds import api as feeds_api
@@ -132,6 +133,7 @@ ROUTERS: Final = (
     feeds_api.router,
     hazards_api.router,
     proof_api.router,
+    plan_document_api.router,
     commands_api.router,
     commissioning_api.router,
     changes_api.router,

@@ -102,8 +102,9 @@ def load_territory(folder: Path) -> Territory:
     try:
         communes = read_communes(source("communes.csv"))
         kinds = {r["kind"] for _, r in SourceFile(folder, "sites.csv", []).rows()}
-        poles, activities, assessed_on = read_activities(source("activities.yaml"), kinds)
-        pole_ids = {p.id for p in poles}
+        assessed = read_activities(source("activities.yaml"), kinds)
+        activities = assessed.activities
+        pole_ids = {p.id for p in assessed.poles}
         sites = read_sites(source("sites.csv"), {c.insee: c for c in communes}, pole_ids)
         ladder_file, plan_file = source("escalade.yaml"), source("plans.yaml")
         ladders, plans_doc = ladder_file.yaml(), plan_file.yaml()
@@ -167,7 +168,7 @@ def load_territory(folder: Path) -> Territory:
     sections: tuple[ref.SectionData, ...] = (
         ref.Communes(communes=tuple(communes)),
         ref.Sites(sites=tuple(sites)),
-        ref.Activities(poles=tuple(poles), activities=tuple(activities), assessed_on=assessed_on),
+        assessed,
         ref.EscalationPolicy(policy=policy),
         ref.RosterSection(roster=roster),
         *((ref.ChannelsSection(rules=channels),) if channels else ()),

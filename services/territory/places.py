@@ -81,10 +81,8 @@ def _read_assessment_day(f: SourceFile, meta: Any) -> date | None:
         return None
 
 
-def read_activities(
-    f: SourceFile, kinds: set[str] | None = None
-) -> tuple[list[ref.Pole], list[ref.Activity], date | None]:
-    """Read pôles, activities and the day of their assessment."""
+def read_activities(f: SourceFile, kinds: set[str] | None = None) -> ref.Activities:
+    """Read pôles, activities, the day of their assessment, and names of systems."""
     doc = f.yaml()
     poles = [
         f.make(
@@ -144,4 +142,25 @@ def read_activities(
             f.fault(find_line(a), f"activity {made.id} stands twice")
         check_activity(f, a, made)
         activities.append(made)
-    return [p for p in poles if p], activities, _read_assessment_day(f, doc.get("meta", {}))
+    return ref.Activities(
+        poles=tuple(p for p in poles if p),
+        activities=tuple(activities),
+        assessed_on=_read_assessment_day(f, doc.get("meta", {})),
+        systems=_read_system_names(f, doc.get("systemes", [])),
+    )
+
+
+def _read_system_names(f: SourceFile, doc: Any) -> tuple[ref.SystemName, ...]:
+    """Read the names of systems; each stands once."""
+    found: dict[str, ref.SystemName] = {}
+    for entry in doc:
+        made = f.make(
+            ref.SystemName,
+            find_line(entry),
+            id=entry.get("id"),
+            name=entry.get("nom"),
+            name_en=entry.get("nom_en"),
+        )
+        if made is not None and found.setdefault(made.id, made) is not made:
+            f.fault(find_line(entry), f"system {made.id} stands twice")
+    return tuple(found.values())

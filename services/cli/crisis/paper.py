@@ -21,10 +21,15 @@ import typer
 from schemas.catalogue.channels import CHANNELS, Channel
 from schemas.people.directory import Contact
 from schemas.plans import Card, CardOrigin
-from schemas.reference import Holder, Plan, RosterSection, Wave
+from schemas.reference import CONTACT_TOKEN_PREFIX, Holder, Plan, RosterSection, Wave
 from services.cli.client import print_error
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.console.documents import pdf
+from services.console.documents.plan.print import print_plans
+from services.console.i18n import get_translator
+from services.console.read_model.reference_index import IndexedReference
+from services.console.read_model.shapes import Shaper
+from services.console.sites.geometry import load_outlines
 from services.console.texts.names import TerritoryNames
 from services.console.texts.world import FLAG, KIND_ONE
 from services.console.web import times
@@ -69,6 +74,24 @@ def build_pack(territory: Territory, *, url: str, people: list[Contact], at: dat
         "sites": _list_sites(territory, url),
     }
     return pdf.typeset((HERE / "paper.typ").read_bytes(), orjson.dumps(data), at)
+
+
+def build_plans(territory: Territory, *, people: list[Contact], at: datetime) -> bytes:
+    """Return all plans of the library as PDF, with the numbers of partners that are in `people`.
+
+    Raises OSError for a territory without outlines of its communes.
+    """
+    reference = IndexedReference.of_sections(territory.version, tuple(territory.sections))
+    shape = Shaper(territory.code, reference, load_outlines(territory.folder), "fr")
+    numbers = {
+        contact.person.removeprefix(CONTACT_TOKEN_PREFIX): [
+            f"{CHANNEL_NAMES[p.channel]} {p.address}" for p in contact.points
+        ]
+        for contact in people
+        if contact.person.startswith(CONTACT_TOKEN_PREFIX)
+    }
+    plans = [plan.id for plan in territory.plans]
+    return print_plans(shape, plans, get_translator("fr"), at, numbers=numbers)
 
 
 def _list_escalations(territory: Territory) -> list[dict[str, Any]]:
@@ -246,6 +269,10 @@ def paper(
             help="Address for the QR codes; default: VIGIE_PUBLIC_URL; empty: no QR codes"
         ),
     ] = None,
+    plans: Annotated[
+        Path | None,
+        typer.Option(help="Also write the continuity plans here, as PDF", dir_okay=False),
+    ] = None,
     territory: Annotated[
         Path | None,
         typer.Option(
@@ -257,7 +284,7 @@ def paper(
 ) -> None:
     """Print the paper pack: escalations, action cards, site pages with QR codes.
 
-    With --directory, it includes the telephone list.
+    With --directory, it includes the telephone list; the plans then have the numbers of partners.
     """
     try:
         data = load_territory(territory or Settings().territory)
@@ -268,14 +295,14 @@ def paper(
         )
         address = DeliverySettings().public_url if url is None else url
         began = time.monotonic()
-        content = build_pack(
-            data,
-            url=address.rstrip("/"),
-            people=people,
-            at=datetime.now(UTC).replace(microsecond=0),
-        )
-        with open_atomic_file(file, 0o600 if people else 0o666) as target:
-            target.write(content)
+        at = datetime.now(UTC).replace(microsecond=0)
+        written = {file: build_pack(data, url=address.rstrip("/"), people=people, at=at)}
+        if plans is not None:
+            written[plans] = build_plans(data, people=people, at=at)
+        for path, content in written.items():
+            with open_atomic_file(path, 0o600 if people else 0o666) as target:
+                target.write(content)
     except (TerritoryInvalid, DirectoryInvalid, OSError, UnicodeDecodeError) as error:
         raise print_error(error) from error
-    typer.echo(f"{file}: {len(content) >> 10} kB in {time.monotonic() - began:.1f} s")
+    sizes = ", ".join(f"{path}: {len(content) >> 10} kB" for path, content in written.items())
+    typer.echo(f"{sizes} in {time.monotonic() - began:.1f} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from services.cli.crisis.decide import (
     decision,
     quote_path,
 )
+from services.cli.crisis.documents import download_document, write_file
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -91,6 +93,18 @@ def _describe_state(card: dict[str, Any]) -> str:
     closed = progress["done"] + progress["not_applicable"]
     late = f", {progress['overdue']} en retard" if progress["overdue"] else ""
     return f"{closed} sur {progress['total']}{late}"
+
+
+@plan.command("pdf")
+def print_plan(
+    id: Plan,
+    file: Annotated[Path, typer.Argument(help="PDF to write", dir_okay=False)],
+    realm: Realm = None,
+    as_of: AsOf = None,
+) -> None:
+    """Write the content of a plan as PDF: minimal mode, recovery order, cards by role."""
+    path = f"/api/v1/plans/{quote_path(id)}/pdf"
+    write_file(file, download_document(path, realm, as_of).content)
 
 
 @plan.command("proof")

@@ -17,7 +17,7 @@ import typer
 
 from services.appliance.embedded.jars import JarsUnavailable, fetch_classpath
 from services.cli.client import print_error
-from services.cli.crisis.paper import build_pack
+from services.cli.crisis.paper import build_pack, build_plans
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.delivery.settings import DeliverySettings
 from services.runtime.process.settings import DISTRIBUTION, REPOSITORY, Settings, find_version
@@ -66,12 +66,18 @@ def make_kit(folder: Path, settings: Settings, *, directory: Path | None, url: s
     typer.echo("paper …", err=True)
     (folder / "papier").mkdir()
     at = datetime.now(UTC).replace(microsecond=0)
-    (folder / "papier" / "vigie.pdf").write_bytes(build_pack(territory, url=url, people=[], at=at))
+    papers = folder / "papier"
+    (papers / "vigie.pdf").write_bytes(build_pack(territory, url=url, people=[], at=at))
+    (papers / "plans.pdf").write_bytes(build_plans(territory, people=[], at=at))
     if directory is not None:
         people = read_contacts(directory.read_text(encoding="utf-8-sig").splitlines())
-        listed = folder / "papier" / "vigie-avec-annuaire.pdf"
-        listed.touch(mode=0o600)
-        listed.write_bytes(build_pack(territory, url=url, people=people, at=at))
+        for name, content in (
+            ("vigie", build_pack(territory, url=url, people=people, at=at)),
+            ("plans", build_plans(territory, people=people, at=at)),
+        ):
+            listed = papers / f"{name}-avec-annuaire.pdf"
+            listed.touch(mode=0o600)
+            listed.write_bytes(content)
     for name in START_FILES:
         shutil.copyfile(REPOSITORY / "deploy" / "kit" / name, folder / name)
     return _write_manifest(folder, settings.territory.name)

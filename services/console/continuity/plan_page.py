@@ -141,10 +141,10 @@ class PlanPage:
 
     def _name_owner(self, card: ReferenceCard) -> str:
         _ = self.translator
-        owner = self._name_role(card.role, card.pole)
+        owner = self.name_role(card.role, card.pole)
         if card.deputy_role is None:
             return owner
-        deputy = self._name_role(card.deputy_role, card.deputy_pole or card.pole)
+        deputy = self.name_role(card.deputy_role, card.deputy_pole or card.pole)
         return _("{owner}, à défaut {deputy}", owner=owner, deputy=deputy)
 
     def _describe_delay(self, card: ReferenceCard) -> str:
@@ -181,7 +181,7 @@ class PlanPage:
         lines = (
             (N_("Activités"), ", ".join(names.activity(a, _.lang) for a in content.activities)),
             (N_("Métiers, au moins"), ", ".join(metiers)),
-            (N_("Systèmes"), ", ".join(world.name_dependency(s, _) for s in content.systems)),
+            (N_("Systèmes"), ", ".join(world.name_system(s, names, _) for s in content.systems)),
             (N_("Matériel"), ", ".join(content.materials)),
             (N_("À appeler"), ", ".join(self._name_contact(c) for c in content.contacts)),
             (N_("Documents"), ", ".join(self._name_document(d) for d in content.documents)),
@@ -197,7 +197,7 @@ class PlanPage:
         found = next((c for c in list_contacts(self.reference) if c.id == contact), None)
         if found is not None:
             return found.function
-        role = self._name_role(contact, None)
+        role = self.name_role(contact, None)
         return role if role != contact else contact.replace("_", " ")
 
     def _name_document(self, document: str) -> str:
@@ -219,11 +219,11 @@ class PlanPage:
             overdue=content.review is not None and content.review.next_on < self.now.date(),
             deputies=[
                 PlanLineItem(
-                    self._name_role(d.role, d.pole),
+                    self.name_role(d.role, d.pole),
                     _(
                         "{deputy}, ensuite {then}",
-                        deputy=self._name_role(d.deputy, d.pole),
-                        then=self._name_role(d.then, d.pole),
+                        deputy=self.name_role(d.deputy, d.pole),
+                        then=self.name_role(d.then, d.pole),
                     ),
                 )
                 for d in content.deputies
@@ -247,10 +247,10 @@ class PlanPage:
                 PlanLineItem(c.function, f"{_('Dire :')} {c.say} {_('Demander :')} {c.ask}")
                 for c in partners
             ],
-            systems=[world.name_dependency(s, _) for s in systems],
+            systems=[world.name_system(s, names, _) for s in systems],
         )
 
-    def _name_role(self, role: str, pole: str | None) -> str:
+    def name_role(self, role: str, pole: str | None) -> str:
         """Name a role; directors of a pôle without one are those of the plan."""
         scope = pole or self.plan.pole if role in _POLE_ROLES else None
         return w.name_role(role, scope, self.names, self.translator)
@@ -261,14 +261,14 @@ class PlanPage:
             return ""
         return _(
             "{owner}, prochaine revue le {day}",
-            owner=self._name_role(review.owner_role, review.owner_pole),
+            owner=self.name_role(review.owner_role, review.owner_pole),
             day=review.next_on.strftime("%d/%m/%Y"),
         )
 
     def describe_activation(self, library: ref.Plan) -> ActivationEffects:
         """Describe the effects of activating the plan now: cards, roles, sites, messages."""
         effects, _ = self.plan.activation, self.translator
-        roles = [self._name_role(role, None) for role in effects.roles]
+        roles = [self.name_role(role, None) for role in effects.roles]
         sites = [shorten_site_name(self.names.site(site)) for site in effects.sites]
         later = sum(card.phase is CardPhase.RETURN for card in library.cards)
         return ActivationEffects(

@@ -57,6 +57,13 @@ class IndexedReference:
                 key=lambda one: ref.PUBLISHING_ORDER.index(one.section),
             )
         )
+        return cls.of_sections(version, sections)
+
+    @classmethod
+    def of_sections(
+        cls, version: str | None, sections: tuple[ref.SectionData, ...]
+    ) -> IndexedReference:
+        """Build the index from sections in publishing order."""
         return cls(
             version,
             TerritoryNames.of(sections),

@@ -25,6 +25,7 @@ class TerritoryNames:
     communes: Mapping[str, ref.Commune] = field(default_factory=dict)
     poles: Mapping[str, ref.Pole] = field(default_factory=dict)
     activities: Mapping[str, ref.Activity] = field(default_factory=dict)
+    systems: Mapping[str, ref.SystemName] = field(default_factory=dict)
     plans: Mapping[str, ref.Plan] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[int, str] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class TerritoryNames:
                 case ref.Activities():
                     made["poles"] = {p.id: p for p in section.poles}
                     made["activities"] = {a.id: a for a in section.activities}
+                    made["systems"] = {system.id: system for system in section.systems}
                 case ref.Plans():
                     made["plans"] = {p.id: p for p in section.plans}
                 case ref.EscalationPolicy():

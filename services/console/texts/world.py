@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.console.i18n import N_, Translator
+from services.console.texts.names import TerritoryNames
 from services.console.texts.words import ROLE, translate_code
 
 FAMILY = {
@@ -182,6 +183,14 @@ def name_dependency(name: str, _: Translator) -> str:
         if name in DEPENDENCY_NAME
         else name.replace("_", " ").replace("-", " ")
     )
+
+
+def name_system(key: str, names: TerritoryNames, _: Translator) -> str:
+    """Name a system as the territory does, or else as a network or supplier."""
+    known = names.systems.get(key)
+    if known is None:
+        return name_dependency(key, _)
+    return known.name if _.lang == "fr" else known.name_en
 
 
 def name_station(name: str) -> str:

@@ -31,6 +31,7 @@ def test_a_kit_starts_where_there_is_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert made.returncode == 0, made.stderr
+    assert {file.name for file in (folder / "papier").iterdir()} == {"vigie.pdf", "plans.pdf"}
     port = find_free_ports(1)[0]
     bare = str(
         Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"

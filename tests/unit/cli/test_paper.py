@@ -16,6 +16,7 @@ from services.cli.crisis.paper import (
     _list_phones,
     _list_sites,
     build_pack,
+    build_plans,
 )
 from services.runtime.process.settings import REPOSITORY
 from tests.shipped import territory
@@ -119,3 +120,19 @@ def test_the_command_writes_a_list_for_its_owner_alone(tmp_path: Path) -> None:
         app, ["paper", str(tmp_path / "x.pdf"), "--directory", str(REPOSITORY / "README.md")]
     )
     assert wrong.exit_code == 1
+
+
+def test_the_plans_are_a_file_of_their_own(tmp_path: Path) -> None:
+    pack, plans = tmp_path / "vigie.pdf", tmp_path / "plans.pdf"
+    folder = str(REPOSITORY / "territories" / "92")
+    told = CliRunner().invoke(
+        app, ["paper", str(pack), "--plans", str(plans), "--url", "", "--territory", folder]
+    )
+    assert told.exit_code == 0, told.output
+    assert pack.read_bytes().startswith(b"%PDF")
+    content = plans.read_bytes()
+    assert b"pdfuaid" in content
+    partner = somebody("contact:cump")
+    assert build_plans(territory(), people=[partner], at=AT) != build_plans(
+        territory(), people=[], at=AT
+    )

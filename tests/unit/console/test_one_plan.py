@@ -7,10 +7,12 @@ import re
 import pytest
 
 from schemas import commands as cmd
+from schemas import reference as ref
 from schemas.runtime import CommandApplied
 from schemas.words import SiteStatus
 from services.console.continuity.plan_page import describe_minutes
 from services.console.i18n import get_translator
+from services.console.texts import world
 from tests.unit.console.held import Held, browsing, reference
 from tests.unit.console.test_every_screen import REALM, realm, words
 from tests.unit.continuity.world import World, at
@@ -126,7 +128,7 @@ async def test_forms_stand_only_where_the_reader_may_use_them() -> None:
     assert f'action="/api/v1/plans/{EDUCATION}/cards/EDU-F01:complete"' in cell
     assert f'action="/api/v1/plans/{EDUCATION}/cards/{COLLEGES}:complete"' not in cell
     watching = await show(held, f"/plans/{EDUCATION}", role="observer")
-    assert "/api/v1/plans/" not in watching
+    assert 'action="/api/v1/plans/' not in watching
     other = await show(held, f"/plans/{EDUCATION}", role="director@pole:culture")
     assert ":complete" not in other
 
@@ -161,3 +163,17 @@ def test_a_status_selects_as_in_the_decider() -> None:
     """Cards for evacuated sites open at none while all are normal."""
     cards = [c for plan in reference().plans.values() for c in plan.cards if c.scope is not None]
     assert any(SiteStatus.EVACUATED in c.scope.statuses for c in cards if c.scope is not None)
+
+
+@pytest.mark.parametrize("lang", ["fr", "en"])
+def test_every_system_of_a_plan_has_a_written_name(lang: str) -> None:
+    """« videosurveillance » and « referentiel agents » stood on the pages as their ids are."""
+    contents = ref.collect_plan_contents(reference().sections).values()
+    systems = {s for content in contents for card in content.cards for s in card.systems}
+    systems |= {s for activity in reference().activities.values() for s in activity.systems}
+    names, _ = reference().names, get_translator(lang)
+    known = {*names.systems, *world.DEPENDENCY_NAME}
+    assert {id for id in systems if "_" in id} <= known
+    assert not [id for id in systems if "_" in world.name_system(id, names, _)]
+    french = get_translator("fr")
+    assert world.name_system("videosurveillance", names, french) == "vidéosurveillance"

@@ -174,6 +174,7 @@ IMPOSSIBLE = [
     ("activities.yaml", "dmia_h: 4\n", "dmia_h: 40000000000\n", "dmia_h must be more than 0"),
     ("activities.yaml", "mbco_pct: 50", "mbco_pct: 150", "mbco_pct must be from 0 to 100"),
     ("activities.yaml", "id: SOL-02", "id: SOL-01", "activity SOL-01 stands twice"),
+    ("activities.yaml", "- id: edr\n", "- id: enc\n", "system enc stands twice"),
     (
         "escalade.yaml",
         "jours_feries: []",

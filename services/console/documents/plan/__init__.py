@@ -1,0 +1,1 @@
+"""A continuity plan on paper: its written content as PDF. Rule D83."""
