@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from services.console.i18n import N_, Translator
-from services.console.web.pages import load_pages
+from services.console.web.pages import WebPage, load_pages
 from services.console.web.shell import ScreenReader, ScreenShell
 from services.runtime.identity.permissions import Permission, Role
 
@@ -46,72 +46,36 @@ class Navigation:
     """The current page if it is in the menu, so that the bar shows the place."""
 
 
-_LOG: Final = Permission.LOG_READ
-CELL: Final = Destination("cell", "/", N_("Cellule"))
-INCIDENT: Final = Destination("incident", "/incidents", N_("Incident"))
-ACTIVITIES: Final = Destination("activities", "/activites", N_("Activités"))
-ON_CALL: Final = Destination("duty", "/astreintes", N_("Astreintes"), _LOG)
-SITREP: Final = Destination("sitrep", "/sitrep", N_("Point de situation"), _LOG)
-PLANS: Final = Destination("plans", "/plans", N_("Plans"))
-ACTIONS: Final = Destination("actions", "/actions", N_("Actions"))
-REASSIGNMENT: Final = Destination("reassignment", "/reaffectation", N_("Réaffectation"))
-REPORT: Final = Destination("report", "/signaler", N_("Signaler"), Permission.REPORT_POST)
-MINE: Final = Destination("mine", "/mes-sites", N_("Mes sites"))
-CALLS: Final = Destination("calls", "/appels", N_("Appels et recensements"), _LOG)
-COMMUNICATION: Final = Destination("communication", "/communication", N_("Communication"), _LOG)
-PLAYER: Final = Destination("player", "/exercice", N_("Animer l’exercice"))
-SEARCH: Final = Destination("search", "/recherche", N_("Rechercher"))
-_GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
+_GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (
         N_("Conduire"),
         (
-            CELL,
-            SEARCH,
-            INCIDENT,
-            ACTIVITIES,
-            PLANS,
-            ACTIONS,
-            REASSIGNMENT,
-            CALLS,
-            COMMUNICATION,
-            MINE,
-            REPORT,
-            Destination("wall", "/mur", N_("Mur")),
-            Destination("logbook", "/main-courante", N_("Main courante"), _LOG),
-            SITREP,
-            Destination("handover", "/releve", N_("Relève")),
+            "cell",
+            "search",
+            "incident",
+            "activities",
+            "plans",
+            "actions",
+            "reassignment",
+            "calls",
+            "communication",
+            "mine",
+            "report",
+            "wall",
+            "logbook",
+            "sitrep",
+            "handover",
         ),
     ),
-    (
-        N_("Préparer"),
-        (
-            ON_CALL,
-            Destination("contingency", "/prevoyance", N_("Prévoyance")),
-            Destination("maintenance", "/travaux", N_("Travaux")),
-            Destination("realms", "/realms", N_("Exercices")),
-            PLAYER,
-            Destination("retex", "/retex", N_("RETEX"), _LOG),
-        ),
-    ),
+    (N_("Préparer"), ("duty", "contingency", "maintenance", "realms", "player", "retex")),
     (
         N_("Exploiter Vigie"),
-        (
-            Destination(
-                "commissioning", "/mise-en-service", N_("Mise en service"), Permission.AUDIT_READ
-            ),
-            Destination(
-                "reference", "/donnees", N_("Données de référence"), Permission.REFERENCE_DECIDE
-            ),
-            Destination("sources", "/sources", N_("Sources"), _LOG),
-            Destination("people", "/personnes", N_("Personnes et droits"), Permission.AUDIT_READ),
-            Destination("account", "/compte", N_("Mon compte")),
-            Destination("device", "/appareil", N_("Cet appareil"), Permission.INCIDENT_ACKNOWLEDGE),
-        ),
+        ("commissioning", "reference", "sources", "people", "account", "device"),
     ),
 )
-"""Screens of the menu without those that describe themselves."""
-_CELL_FIRST: Final = (CELL, INCIDENT, ACTIVITIES, REASSIGNMENT, ON_CALL, SITREP)
-_FIELD_FIRST: Final = (MINE, REPORT, CELL, INCIDENT, ACTIVITIES, PLANS)
+"""Pages of the menu; others follow the page that they name (`WebPage.after`)."""
+_CELL_FIRST: Final = ("cell", "incident", "activities", "reassignment", "duty", "sitrep")
+_FIELD_FIRST: Final = ("mine", "report", "cell", "incident", "activities", "plans")
 
 
 @cache
@@ -121,17 +85,25 @@ def list_groups() -> tuple[tuple[str, tuple[Destination, ...]], ...]:
     The first `PRIMARY_COUNT` of a reader's own order move to the bar. Raises ValueError for a page
     that follows an unknown one.
     """
-    groups = [(title, list(found)) for title, found in _GROUPS]
-    left = list(load_pages())
+    known = {page.name: page for page in load_pages() if page.label}
+    groups = [(title, list(names)) for title, names in _GROUPS]
+    listed = {name for _title, names in groups for name in names}
+    left = [page for page in known.values() if page.name not in listed]
     while left:
-        there = {d.page: (found, n) for _title, found in groups for n, d in enumerate(found)}
-        page = next((page for page in left if page.after in there), None)
+        page = next((page for page in left if page.after in listed), None)
         if page is None:
             raise ValueError(f"no page {left[0].after!r} for {left[0].name!r} to follow")
-        found, n = there[page.after]
-        found.insert(n + 1, Destination(page.name, page.path, page.label, page.needs))
+        names = next(names for _title, names in groups if page.after in names)
+        names.insert(names.index(page.after) + 1, page.name)
+        listed.add(page.name)
         left.remove(page)
-    return tuple((title, tuple(found)) for title, found in groups)
+    return tuple(
+        (title, tuple(_build_destination(known[name]) for name in names)) for title, names in groups
+    )
+
+
+def _build_destination(page: WebPage) -> Destination:
+    return Destination(page.name, page.path, page.label, page.needs)
 
 
 def starts_at_own_sites(reader: ScreenReader) -> bool:
@@ -148,8 +120,10 @@ def build_navigation(shell: ScreenShell, _: Translator, incident: str | None = N
     leads_to = incident or (shell.gravest.id if shell.gravest else None)
 
     def way(d: Destination) -> NavigationLink:
-        path = f"/incidents/{leads_to}" if d is INCIDENT else d.path
-        stays = {"vue": "a-traiter"} if d is CELL and starts_at_own_sites(shell.reader) else {}
+        path = f"/incidents/{leads_to}" if d.page == "incident" else d.path
+        stays = (
+            {"vue": "a-traiter"} if d.page == "cell" and starts_at_own_sites(shell.reader) else {}
+        )
         counts = {
             "actions": shell.overview.counts.get("actions_late", 0),
             "duty": shell.urgent,
@@ -161,19 +135,20 @@ def build_navigation(shell: ScreenShell, _: Translator, incident: str | None = N
             _(d.label),
             shell.page == d.page,
             counts.get(d.page, 0),
-            d is ON_CALL and shell.urgent > 0,
+            d.page == "duty" and shell.urgent > 0,
         )
 
     def reachable(d: Destination) -> bool:
         there = {
-            INCIDENT: leads_to is not None,
-            MINE: bool(reader.principal.scope.sites or reader.principal.scope.poles),
-            PLAYER: shell.realm.simulated,
+            "incident": leads_to is not None,
+            "mine": bool(reader.principal.scope.sites or reader.principal.scope.poles),
+            "player": shell.realm.simulated,
         }
-        return reader.may(d.needs) and there.get(d, True)
+        return reader.may(d.needs) and there.get(d.page, True)
 
-    order = _CELL_FIRST if reader.may(_LOG) else _FIELD_FIRST
-    first: Sequence[Destination] = [d for d in order if reachable(d)][:PRIMARY_COUNT]
+    known = {d.page: d for _title, found in list_groups() for d in found}
+    order = _CELL_FIRST if reader.may(Permission.LOG_READ) else _FIELD_FIRST
+    first = [known[name] for name in order if reachable(known[name])][:PRIMARY_COUNT]
     keep: Callable[[Destination], bool] = lambda d: reachable(d) and d not in first  # noqa: E731
     groups = [(_(title), [way(d) for d in found if keep(d)]) for title, found in list_groups()]
     rest = [w for _title, ways in groups for w in ways if w.here]

@@ -1,4 +1,4 @@
-"""Pages that describe themselves: `PAGE` in `screen.py` of their folder.
+"""Pages describe themselves: `PAGE` in `screen.py` or `…_screen.py` of the folder of their subject.
 
 Routes and navigation find them; nothing else lists them.
 """
@@ -28,12 +28,12 @@ class WebPage:
     """Name in the shell and in the navigation."""
     path: str
     template: str
-    """Relative to `services/console`, such as `sites/screen.html`."""
+    """Relative to `services/console`, such as `sites/screen.html`, or to its `templates`."""
     build: PageBuilder
-    label: str
-    """Text in the menu."""
-    after: str
-    """Page of the same group of the menu that it follows."""
+    label: str = ""
+    """Text in the menu; empty: it is not in the menu."""
+    after: str = ""
+    """Page that it follows in the menu, unless the menu lists it itself."""
     needs: Permission = Permission.PICTURE_READ
     """Right to see it in the menu; `build` refuses readers without it."""
     personal: bool = False
@@ -42,17 +42,29 @@ class WebPage:
     """It changes only with a fact on a log, and its reading is not recorded."""
     past: bool = True
     """It can show a past time."""
+    also: tuple[str, ...] = ()
+    """Further addresses."""
 
 
 @cache
 def load_pages() -> tuple[WebPage, ...]:
     """Load the pages of all folders by name. Raises ValueError if two share a name or a path."""
     found: list[WebPage] = []
-    for folder in pkgutil.iter_modules(console.__path__, f"{console.__name__}."):
-        if not folder.ispkg or find_spec(f"{folder.name}.screen") is None:
-            continue
-        page: WebPage = importlib.import_module(f"{folder.name}.screen").PAGE
+    for module in _list_screen_modules():
+        page: WebPage = importlib.import_module(module).PAGE
         if any(page.name == other.name or page.path == other.path for other in found):
-            raise ValueError(f"{folder.name}: another page has its name or its path")
+            raise ValueError(f"{module}: another page has its name or its path")
         found.append(page)
     return tuple(sorted(found, key=lambda page: page.name))
+
+
+def _list_screen_modules() -> list[str]:
+    """List the modules of pages in the folders of the console."""
+    folders = [f for f in pkgutil.iter_modules(console.__path__, f"{console.__name__}.") if f.ispkg]
+    found: list[str] = []
+    for folder in folders:
+        spec = find_spec(folder.name)
+        inside = spec.submodule_search_locations if spec is not None else None
+        modules = pkgutil.iter_modules(inside, f"{folder.name}.")
+        found += (m.name for m in modules if m.name.endswith((".screen", "_screen")))
+    return found

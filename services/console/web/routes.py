@@ -26,19 +26,16 @@ from services.console.web.access import (
     build_query,
     require_reader,
 )
-from services.console.web.administration_screens import AdministrationScreens
-from services.console.web.document_screens import DocumentScreens
 from services.console.web.guide import PATH as GUIDE
 from services.console.web.guide import find_screenshot, load_guide_page
 from services.console.web.navigation import starts_at_own_sites
 from services.console.web.pages import WebPage, load_pages
 from services.console.web.past_screens import parse_requested_time
-from services.console.web.personal_screens import PersonalScreens
-from services.console.web.planning_screens import PlanningScreens
 from services.console.web.render_cache import RenderCache, RenderedPage
 from services.console.web.shell import (
     STATIC,
     DisplayChoice,
+    ScreenReader,
     build_response,
     hash_assets,
     render_html,
@@ -54,15 +51,6 @@ REPORT: Final = "/signaler"
 """The report form, also reached from a poster without a login."""
 WALL: Final = "/mur"
 """The only screen of a kiosk."""
-PERSONAL_PATHS: Final = frozenset({"/actions", "/communication", "/signalements/{id}", "/donnees"})
-"""Screens rendered for each reader alone.
-
-Actions show their words to the people concerned (rule D87).
-
-Reading the text of a report is recorded (rule D59); authors may not approve their own changes (rule
-D63), nor validate their own statements (rule D91).
-"""
-Maker = Callable[..., Awaitable[dict[str, Any]]]
 
 
 def build_pages_router(
@@ -90,158 +78,86 @@ def build_pages_router(
 
 def _add_screens(router: APIRouter, queries: Queries) -> None:
     renders: RenderCache[RenderedPage] = RenderCache()
-
-    def show(path: str, template: str, make: Maker, *, personal: bool = False) -> None:
-        async def page(request: Request) -> Response:
-            if path == REPORT and "token" in request.query_params:
-                choice = DisplayChoice.of(request)
-                return _mark_private(
-                    build_response(
-                        render_html(
-                            template, await make(PlanningScreens(queries), request), choice
-                        ),
-                        choice,
-                    )
-                )
-            reader, choice = require_reader(request), DisplayChoice.of(request)
-            if reader.principal.role is Role.KIOSK and path != WALL:
-                raise PageMoved(f"{WALL}?{build_query(request)}" if request.url.query else WALL)
-            if (
-                path == "/"
-                and "vue" not in request.query_params
-                and LIVE_HEADER not in request.headers
-                and starts_at_own_sites(reader)
-            ):
-                raise PageMoved(
-                    f"/mes-sites?{build_query(request)}" if request.url.query else "/mes-sites"
-                )
-            shown = request.query_params.get("realm") or str(request.app.state.live_realm)
-            behind = [
-                (p.service, p.history, p.seq)
-                for r in {shown, str(request.app.state.live_realm)}
-                for p in await queries.positions(r)
-            ]
-
-            async def made() -> RenderedPage:
-                screens = PersonalScreens(queries.at(parse_requested_time(request)))
-                context = await make(screens, request, **request.path_params)
-                return RenderedPage(
-                    render_html(template, context, choice), context.get("read_reports", ())
-                )
-
-            who = reader.principal.id if personal or path in PERSONAL_PATHS else ""
-            key = (
-                request.url.path,
-                str(request.query_params),
-                choice,
-                reader.rights,
-                who,
-                hash_assets(),
-                tuple(sorted(behind)),
-            )
-            rendered = await renders.get(key, made)
-            if rendered.reports and LIVE_HEADER not in request.headers:
-                log.info(
-                    "report.text_read",
-                    reports=list(rendered.reports),
-                    realm=shown,
-                    reader=reader.principal.id,
-                )
-            return build_response(rendered.text, choice)
-
-        router.add_api_route(path, page, methods=["GET"], name=template)
-
-    for found in load_pages():
-        if found.cached:
-            show(found.path, found.template, _make_context(found), personal=found.personal)
-        else:
-            router.add_api_route(
-                found.path, _make_route(queries, found), methods=["GET"], name=found.template
-            )
-    show("/", "cell.html", PlanningScreens.cell)
-    show("/incidents/{id}", "incident.html", PlanningScreens.incident)
-    show("/activites", "activities.html", PlanningScreens.activities)
-    show(WALL, "wall.html", PlanningScreens.wall)
-    show("/recherche", "search.html", PersonalScreens.search)
-    show("/sites/{id}", "site.html", PlanningScreens.site)
-    show("/signalements/{id}", "signal.html", PlanningScreens.signal)
-    show("/plans", "plans.html", PlanningScreens.plans)
-    show("/plans/{id}", "plan.html", PlanningScreens.plan)
-    show("/reaffectation", "reassignment.html", PlanningScreens.reassignment)
-    show("/prevoyance", "contingency.html", PlanningScreens.contingency)
-    show("/releve", "handover.html", PlanningScreens.handover)
-    show("/astreintes", "duty.html", PlanningScreens.duty)
-    show("/appareil", "device.html", PlanningScreens.device)
-    show(REPORT, "report.html", PlanningScreens.report)
-    show("/travaux", "maintenance.html", PlanningScreens.maintenance)
-    show("/donnees", "reference.html", PlanningScreens.reference)
-    show("/realms", "realms.html", PlanningScreens.realms)
-    show("/actions", "actions.html", PersonalScreens.actions)
-    show("/mes-sites", "my_sites.html", PersonalScreens.my_sites)
-    show("/exercice", "player.html", PersonalScreens.player)
-    show("/main-courante", "logbook.html", DocumentScreens.logbook)
-    show("/appels", "calls.html", PersonalScreens.calls)
-    show("/communication", "communication.html", PersonalScreens.communication)
-    show("/retex", "retex.html", DocumentScreens.retex)
-    show("/sitrep", "sitrep.html", DocumentScreens.sitrep)
-    show("/sitrep/{number}", "sitrep.html", DocumentScreens.sitrep)
-
-    @router.get("/sources", name="sources.html")
-    async def sources(request: Request) -> Response:
-        """Show the sources. Not cached: the page changes without a fact on any log."""
-        choice = DisplayChoice.of(request)
-        return render_response(
-            "sources.html", await PlanningScreens(queries).sources(request), choice
-        )
-
-    @router.get("/appels/{id}/reponses", name="answers.html")
-    async def answers(request: Request, id: str) -> Response:
-        """Show the answers. Not cached: it names people, and every reading is recorded."""
-        return render_response(
-            "answers.html",
-            await PersonalScreens(queries).answers(request, id),
-            DisplayChoice.of(request),
-        )
-
-    @router.get("/personnes", name="people.html")
-    async def people(request: Request) -> Response:
-        """Show the people. Not cached, like the sources."""
-        return render_response(
-            "people.html", await PersonalScreens(queries).people(request), DisplayChoice.of(request)
-        )
-
-    @router.get("/mise-en-service", name="commissioning.html")
-    async def commissioning(request: Request) -> Response:
-        """Show the conditions of the first day. Not cached, like the sources."""
-        return render_response(
-            "commissioning.html",
-            await AdministrationScreens(queries).commissioning(request),
-            DisplayChoice.of(request),
-        )
-
-    @router.get("/compte", name="account.html")
-    async def account(request: Request) -> Response:
-        return render_response(
-            "account.html",
-            await PersonalScreens(queries).account(request),
-            DisplayChoice.of(request),
-        )
+    for page in load_pages():
+        show = _show_cached(queries, page, renders) if page.cached else _show(queries, page)
+        for path in (page.path, *page.also):
+            router.add_api_route(path, show, methods=["GET"], name=page.template)
 
 
-def _make_context(page: WebPage) -> Maker:
-    async def make(screens: PersonalScreens, request: Request, **path: str) -> dict[str, Any]:
-        return await page.build(screens.queries, request, **path)
-
-    return make
-
-
-def _make_route(queries: Queries, page: WebPage) -> Callable[[Request], Awaitable[Response]]:
+def _show(queries: Queries, page: WebPage) -> Callable[[Request], Awaitable[Response]]:
     async def show(request: Request) -> Response:
         seen = queries.at(parse_requested_time(request)) if page.past else queries
         context = await page.build(seen, request, **request.path_params)
         return render_response(page.template, context, DisplayChoice.of(request))
 
     return show
+
+
+def _show_cached(
+    queries: Queries, page: WebPage, renders: RenderCache[RenderedPage]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def show(request: Request) -> Response:
+        choice = DisplayChoice.of(request)
+        if page.path == REPORT and "token" in request.query_params:
+            context = await page.build(queries, request)
+            return _mark_private(
+                build_response(render_html(page.template, context, choice), choice)
+            )
+        reader = require_reader(request)
+        _redirect_to_own_start(request, page.path, reader)
+        shown = request.query_params.get("realm") or str(request.app.state.live_realm)
+        behind = [
+            (p.service, p.history, p.seq)
+            for r in {shown, str(request.app.state.live_realm)}
+            for p in await queries.positions(r)
+        ]
+
+        async def made() -> RenderedPage:
+            seen = queries.at(parse_requested_time(request))
+            context = await page.build(seen, request, **request.path_params)
+            return RenderedPage(
+                render_html(page.template, context, choice), context.get("read_reports", ())
+            )
+
+        key = (
+            request.url.path,
+            str(request.query_params),
+            choice,
+            reader.rights,
+            reader.principal.id if page.personal else "",
+            hash_assets(),
+            tuple(sorted(behind)),
+        )
+        rendered = await renders.get(key, made)
+        if rendered.reports and LIVE_HEADER not in request.headers:
+            log.info(
+                "report.text_read",
+                reports=list(rendered.reports),
+                realm=shown,
+                reader=reader.principal.id,
+            )
+        return build_response(rendered.text, choice)
+
+    return show
+
+
+def _redirect_to_own_start(request: Request, path: str, reader: ScreenReader) -> None:
+    """Send a kiosk to its only screen, and a site manager from the start to the own sites.
+
+    Raises PageMoved.
+    """
+    start = ""
+    if reader.principal.role is Role.KIOSK and path != WALL:
+        start = WALL
+    elif (
+        path == "/"
+        and "vue" not in request.query_params
+        and LIVE_HEADER not in request.headers
+        and starts_at_own_sites(reader)
+    ):
+        start = "/mes-sites"
+    if start:
+        raise PageMoved(f"{start}?{build_query(request)}" if request.url.query else start)
 
 
 def _add_static_pages(router: APIRouter) -> None:

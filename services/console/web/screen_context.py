@@ -103,141 +103,130 @@ def build_page_context(request: Request, x: ScreenData) -> dict[str, Any]:
     }
 
 
-class ScreenBase:
-    """Base of all screens: loads the data they share."""
+async def load_escalation_view(
+    queries: Queries, x: ScreenData, incident_id: str | None
+) -> EscalationView | None:
+    """Return the escalation that the cell follows."""
+    return await load_answers(
+        queries, x, find_main_escalation(await load_escalations(queries, x), incident_id)
+    )
 
-    def __init__(self, queries: Queries) -> None:
-        self._queries = queries
 
-    @property
-    def queries(self) -> Queries:
-        """Queries for the time that the reader asked for."""
-        return self._queries
+async def load_escalations(queries: Queries, x: ScreenData) -> list[Escalation]:
+    return (
+        await queries.escalations(x.shell.realm.name, lang=x.shell.lang, limit=LINE_LIMIT)
+    ).items
 
-    async def _load(self, request: Request, page: str) -> ScreenData:
-        return await load_screen_data(self._queries, request, page)
 
-    async def _ladder(self, x: ScreenData, incident_id: str | None) -> EscalationView | None:
-        """Return the escalation that the cell follows."""
-        return await self._with_answers(
-            x, find_main_escalation(await self._escalations(x), incident_id)
+async def load_answers(
+    queries: Queries, x: ScreenData, found: Escalation | None
+) -> EscalationView | None:
+    if found is None:
+        return None
+    told = await queries.notifications(
+        x.shell.realm.name, lang=x.shell.lang, escalation=found.id, limit=LINE_LIMIT
+    )
+    return build_escalation(found, told.items, x.names, x._)
+
+
+async def load_action_lines(
+    queries: Queries, x: ScreenData, incident_id: str | None = None, own_sites: Collection[str] = ()
+) -> list[actions_page.ActionLine]:
+    """Return the actions that people asked for, of one incident, or all with the tasks.
+
+    The words of those of an incident are shown by rights alone, as its page is shared, and
+    with `own_sites` those of these sites.
+    """
+    principal, reference = x.shell.reader.principal, x.reference
+    reads_all = principal.may(Permission.INCIDENT_DECIDE) or principal.may(Permission.REPORT_RAW)
+    works = x.shell.reader.may(Permission.TASK_WORK)
+    decides = x.shell.reader.may(Permission.INCIDENT_DECIDE)
+
+    def can_read(action: Action) -> bool:
+        if reads_all or action.site in own_sites:
+            return True
+        shared = incident_id is not None or bool(own_sites)
+        return not shared and can_read_words(principal, action, reference)
+
+    found = await queries.actions(
+        x.shell.realm.name,
+        lang=x.shell.lang,
+        incident=incident_id,
+        kind=None if incident_id is None else REQUEST,
+        can_read=can_read,
+    )
+    return [
+        actions_page.build_line(
+            action,
+            x.names,
+            [] if incident_id is not None else x.shell.overview.incidents,
+            x._,
+            answers=works and is_answerable(principal, action, reference),
+            cancels=decides and is_answerable(principal, action, reference),
         )
+        for action in found.items
+    ]
 
-    async def _escalations(self, x: ScreenData) -> list[Escalation]:
-        return (
-            await self._queries.escalations(x.shell.realm.name, lang=x.shell.lang, limit=LINE_LIMIT)
-        ).items
 
-    async def _with_answers(self, x: ScreenData, found: Escalation | None) -> EscalationView | None:
-        if found is None:
-            return None
-        told = await self._queries.notifications(
-            x.shell.realm.name, lang=x.shell.lang, escalation=found.id, limit=LINE_LIMIT
-        )
-        return build_escalation(found, told.items, x.names, x._)
+async def load_callouts(queries: Queries, x: ScreenData) -> list[messages_page.CallOutView]:
+    """Return headcounts, then call-outs, newest first; empty without the right to the log."""
+    if not x.shell.reader.may(Permission.LOG_READ):
+        return []
+    texts = x.shell.reader.may(Permission.REPORT_RAW)
+    found = (
+        await queries.callouts(x.shell.realm.name, kind=None, texts=texts, limit=LINE_LIMIT)
+    ).items
+    return messages_page.build_callout_views(
+        sorted(found, key=lambda one: one.kind != "headcount"), x.names, x._
+    )
 
-    async def _list_action_lines(
-        self,
-        x: ScreenData,
-        incident_id: str | None = None,
-        own_sites: Collection[str] = (),
-    ) -> list[actions_page.ActionLine]:
-        """Return the actions that people asked for, of one incident, or all with the tasks.
 
-        The words of those of an incident are shown by rights alone, as its page is shared, and
-        with `own_sites` those of these sites.
-        """
-        principal, reference = x.shell.reader.principal, x.reference
-        reads_all = principal.may(Permission.INCIDENT_DECIDE) or principal.may(
-            Permission.REPORT_RAW
-        )
-        works = x.shell.reader.may(Permission.TASK_WORK)
-        decides = x.shell.reader.may(Permission.INCIDENT_DECIDE)
-
-        def can_read(action: Action) -> bool:
-            if reads_all or action.site in own_sites:
-                return True
-            shared = incident_id is not None or bool(own_sites)
-            return not shared and can_read_words(principal, action, reference)
-
-        found = await self._queries.actions(
+async def load_lines(
+    queries: Queries,
+    x: ScreenData,
+    *,
+    incident_id: str | None = None,
+    site_id: str | None = None,
+    kinds: Sequence[str] = SHOWN_KINDS,
+    limit: int = LINES_SCANNED,
+    texts: bool = True,
+) -> list[Line]:
+    may = x.shell.reader.may(Permission.LOG_READ)
+    if not may and texts:
+        return []
+    return (
+        await queries.timeline(
             x.shell.realm.name,
             lang=x.shell.lang,
             incident=incident_id,
-            kind=None if incident_id is None else REQUEST,
-            can_read=can_read,
+            site=site_id,
+            kind=kinds,
+            limit=limit,
+            texts=may and texts,
         )
-        return [
-            actions_page.build_line(
-                action,
-                x.names,
-                [] if incident_id is not None else x.shell.overview.incidents,
-                x._,
-                answers=works and is_answerable(principal, action, reference),
-                cancels=decides and is_answerable(principal, action, reference),
-            )
-            for action in found.items
-        ]
+    ).items
 
-    async def _calls(self, x: ScreenData) -> list[messages_page.CallOutView]:
-        """Return headcounts, then call-outs, newest first; empty without the right to the log."""
-        if not x.shell.reader.may(Permission.LOG_READ):
-            return []
-        texts = x.shell.reader.may(Permission.REPORT_RAW)
-        found = (
-            await self._queries.callouts(
-                x.shell.realm.name, kind=None, texts=texts, limit=LINE_LIMIT
-            )
-        ).items
-        return messages_page.build_callout_views(
-            sorted(found, key=lambda one: one.kind != "headcount"), x.names, x._
-        )
 
-    async def _lines(
-        self,
-        x: ScreenData,
-        *,
-        incident_id: str | None = None,
-        site_id: str | None = None,
-        kinds: Sequence[str] = SHOWN_KINDS,
-        limit: int = LINES_SCANNED,
-        texts: bool = True,
-    ) -> list[Line]:
-        may = x.shell.reader.may(Permission.LOG_READ)
-        if not may and texts:
-            return []
-        return (
-            await self._queries.timeline(
-                x.shell.realm.name,
-                lang=x.shell.lang,
-                incident=incident_id,
-                site=site_id,
-                kind=kinds,
-                limit=limit,
-                texts=may and texts,
-            )
-        ).items
+async def load_maps(
+    queries: Queries, x: ScreenData, *, size: float, labels: int, ratio: float | None
+) -> tuple[MapView, MapView | None, str]:
+    communes = await queries.communes(x.shell.realm.name, lang=x.shell.lang)
+    frame = queries.map()
+    part = draw_affected_part(communes, x.sites, ratio=ratio) if ratio else None
+    return (
+        draw_territory(communes, x.sites, frame.width, frame.height, size=size, labels=labels),
+        part,
+        frame.attribution,
+    )
 
-    async def _maps(
-        self, x: ScreenData, *, size: float, labels: int, ratio: float | None
-    ) -> tuple[MapView, MapView | None, str]:
-        communes = await self._queries.communes(x.shell.realm.name, lang=x.shell.lang)
-        frame = self._queries.map()
-        part = draw_affected_part(communes, x.sites, ratio=ratio) if ratio else None
-        return (
-            draw_territory(communes, x.sites, frame.width, frame.height, size=size, labels=labels),
-            part,
-            frame.attribution,
-        )
 
-    def _around(self, request: Request, x: ScreenData) -> dict[str, Any]:
-        return build_page_context(request, x)
-
-    async def _first_words(self, x: ScreenData, incident_id: str | None) -> FirstSentence | None:
-        """Return the first sentence of the reports of an incident, for readers of reports."""
-        if incident_id is None or not x.shell.reader.may(Permission.REPORT_RAW):
-            return None
-        return await self._queries.first_words(x.shell.realm.name, incident_id)
+async def load_first_words(
+    queries: Queries, x: ScreenData, incident_id: str | None
+) -> FirstSentence | None:
+    """Return the first sentence of the reports of an incident, for readers of reports."""
+    if incident_id is None or not x.shell.reader.may(Permission.REPORT_RAW):
+        return None
+    return await queries.first_words(x.shell.realm.name, incident_id)
 
 
 def describe_activation(plan: str, incident_id: str | None, x: ScreenData) -> str:

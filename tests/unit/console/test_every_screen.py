@@ -10,11 +10,11 @@ import re
 import pytest
 
 from schemas.runtime import CommandRefused
+from services.console.incidents import report_screen
 from services.console.logbook.lines import LineRecord, build_key
 from services.console.logbook.sentences import format_small_count
 from services.console.logbook.sentences import render_line as said
 from services.console.texts.names import TerritoryNames
-from services.console.web import screens
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, Held, browsing, reference
 from tests.unit.console.test_lines import lines
@@ -683,7 +683,7 @@ async def test_each_reading_of_a_report_is_recorded(monkeypatch: pytest.MonkeyPa
     model.words.kept["t-1"] = TextItem({"headline": "une phrase"})
     read: list[str] = []
     monkeypatch.setattr(
-        screens.log, "info", lambda event, **told: read.append(f"{event} {told['reader']}")
+        report_screen.log, "info", lambda event, **told: read.append(f"{event} {told['reader']}")
     )
     for role in ("cell", "cell@pmi-01", "cell", "cell@pmi-01"):
         assert "une phrase" in await shown(browser, "/signalements/r-1", role=role)

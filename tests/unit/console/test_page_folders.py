@@ -46,12 +46,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield made
     for cache in caches:
         cache.cache_clear()
-    for name in ("", ".screen"):
+    for name in ("", ".screen", ".tides_screen"):
         sys.modules.pop(f"{console.__name__}.tides_of_a_test{name}", None)
 
 
-async def test_a_new_folder_is_a_page_with_its_place_in_the_menu(folder: Path) -> None:
-    (folder / "screen.py").write_text(TIDES, encoding="utf-8")
+@pytest.mark.parametrize("module", ["screen.py", "tides_screen.py"])
+async def test_a_new_module_is_a_page_with_its_place_in_the_menu(folder: Path, module: str) -> None:
+    (folder / module).write_text(TIDES, encoding="utf-8")
     (folder / "screen.html").write_text(TEMPLATE, encoding="utf-8")
     browser, _model = browsing(crisis())
     assert "Ouverts : 1" in await shown(browser, "/marees")
@@ -65,6 +66,12 @@ def test_a_page_without_a_neighbour_in_the_menu_is_refused(folder: Path) -> None
     )
     with pytest.raises(ValueError, match="no page 'moon' for 'tides' to follow"):
         navigation.list_groups()
+
+
+def test_a_page_without_a_label_is_not_in_the_menu(folder: Path) -> None:
+    (folder / "screen.py").write_text(TIDES.replace('"Marées", after="sites"', ""), "utf-8")
+    assert "tides" in {page.name for page in pages.load_pages()}
+    assert all(d.page != "tides" for _title, found in navigation.list_groups() for d in found)
 
 
 def test_two_pages_cannot_share_a_path(folder: Path) -> None:

@@ -1,0 +1,202 @@
+"""Page `/`: the situation for the crisis cell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas.words import TaskState
+from services.console.attention import cell_page as cell
+from services.console.attention.next_step import build_next_step, choose_role
+from services.console.commissioning.checks import judge_conditions
+from services.console.commissioning.page import list_missing
+from services.console.commissioning.reading import read_deeds
+from services.console.continuity.arbitrations import list_arbitrations
+from services.console.continuity.clocks import split_passed_clocks
+from services.console.directory.view import build_reaching_points
+from services.console.hazards.page import CELL_SITES, build_hazard_views
+from services.console.i18n import N_
+from services.console.incidents import page as incident
+from services.console.incidents.incident_screen import list_levels, name_acknowledgers
+from services.console.logbook.line_list import build_entries
+from services.console.read_model.queries import Queries
+from services.console.resources import Activity
+from services.console.sites.cartogram import build_tiles
+from services.console.staffing.resources import CellStaffing
+from services.console.texts import words as w
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import (
+    ScreenData,
+    build_page_context,
+    choose_known,
+    find_unknown_value,
+    load_callouts,
+    load_escalation_view,
+    load_first_words,
+    load_lines,
+    load_maps,
+    load_screen_data,
+    name_pilots,
+)
+from services.runtime.identity.permissions import Role
+
+FACTS_SHOWN: Final = 3
+
+
+async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build the values of the page."""
+    x = await load_screen_data(queries, request, PAGE.name)
+    asked = request.query_params
+    realm, lang = x.shell.realm.name, x.shell.lang
+    open_incidents = x.shell.overview.incidents
+    poles = cell.list_pole_choices(x.sites, x.names.pole_titles(x.reference.poles, x._), x._)
+    pole = next((p for p in poles if p.id == asked.get("pole")), poles[0])
+    x = replace(x, sites=[s for s in x.sites if pole.id in (None, s.pole)])
+    shown = next(
+        (i for i in open_incidents if i.id == asked.get("incident")),
+        next(iter(open_incidents), None),
+    )
+    missing = (
+        x._("Cet incident n’est pas ouvert ici.")
+        if find_unknown_value(request, "incident", (i.id for i in open_incidents))
+        else ""
+    )
+    if nowhere := find_unknown_value(request, "pole", (p.id for p in poles if p.id)):
+        missing = x._("Aucun pôle ne porte l’identifiant « {id} » : tous sont montrés.", id=nowhere)
+    staffing = await queries.cell_staffing(realm, lang=lang)
+    attention = await queries.attention(realm, lang=lang)
+    tasks, lines, ladder, plans, alarms, maps = await asyncio.gather(
+        queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)),
+        load_lines(queries, x),
+        load_escalation_view(queries, x, shown.id if shown else None),
+        queries.plans(realm, lang=lang),
+        queries.alarms(realm, lang=lang),
+        load_maps(queries, x, size=44, labels=0, ratio=1.22),
+    )
+    view = cell.build_cell_view(
+        x.sites,
+        cell.filter_by_pole(open_incidents, pole.id),
+        tasks.items,
+        x.clocks,
+        map_costliest_sites(x.activities),
+        x.shell.now,
+        lang=lang,
+        view=choose_known(asked.get("vue"), cell.VIEWS, "a-traiter"),
+        layout=choose_known(asked.get("affichage"), cell.LAYOUTS, "deux"),
+        sort=choose_known(asked.get("tri"), cell.SORTS, "ordre"),
+        q=asked.get("q", "")[:80],
+    )
+    if pole.id is None:
+        view.counts["incidents"] = x.shell.overview.counts["incidents_open"]
+    triggers = await queries.triggers(realm, lang=lang)
+    decide = [
+        p
+        for p in incident.list_plans(plans.items, x.shell.now, x.names, lang, x._, triggers)
+        if p.to_decide
+    ]
+    where = {line.report: line.site for line in lines if line.report and line.site}
+    asked_of = [str(t.report) for t in tasks.items if t.kind in cell.REPORT_TASKS and t.report]
+    reports, first = await asyncio.gather(
+        queries.some_reports(realm, asked_of, lang=lang),
+        load_first_words(queries, x, shown.id if shown else None),
+    )
+    doubts = cell.list_pending_reports(tasks.items, reports, x.names, x.shell.now, x._)
+    return {
+        **build_page_context(request, x),
+        "view": view,
+        "facts": build_entries(lines, x.names, x._, FACTS_SHOWN),
+        "incident": shown,
+        "poles": poles,
+        "pole": pole,
+        "not_there": missing,
+        "others": [i for i in open_incidents if shown and i.id != shown.id][:4],
+        "levels": list_levels(queries, x, shown, where) if shown else [],
+        "ladder": ladder,
+        "breaks": split_passed_clocks(x.clocks, x.shell.now),
+        "plans": decide,
+        "hazards": build_hazard_views(
+            (await queries.hazards(realm, lang=lang)).items,
+            x.names,
+            x.shell.now,
+            x._,
+            limit=CELL_SITES,
+        ),
+        "asked_first": x.shell.reader.principal.role is Role.DIRECTOR,
+        "staffing": staffing,
+        "attention": attention,
+        "next_step": build_next_step(
+            attention,
+            choose_role(x.shell.reader.principal.role, x.shell.reader.principal.duty),
+            open_incidents,
+            x.names,
+            x.shell.now,
+            x._,
+        ),
+        "unready": await _list_unready(queries, request, x),
+        "own_function": shell_function(x, staffing),
+        "reach": build_reaching_points(x.reference.said),
+        "doubts": doubts,
+        "first_words": first,
+        "read_reports": (first.report,) if first else (),
+        "arbitrations": list_arbitrations(alarms, x.activities, x.shell.now, x._),
+        "whole": maps[0],
+        "near": maps[1],
+        "attribution": maps[2],
+        "pilot": name_pilots(x.reference, x.shell.overview.level.level, x._),
+        "tiles": build_tiles(await queries.communes(realm, lang=lang))
+        if asked.get("carte") == "tuiles"
+        else None,
+        "views": cell.VIEWS,
+        "layouts": cell.LAYOUTS,
+        "takers": name_acknowledgers(shown, x) if shown else "",
+        "takers_of": lambda task: (
+            w.name_person(task.taken_by, x.names, x._) if task.taken_by else ""
+        ),
+        "calls": [c for c in await load_callouts(queries, x) if c.found.state == "running"],
+        "running": [r for r in x.shell.realms if r.kind == "ex" and r.state == "open"]
+        if not x.shell.realm.simulated
+        else [],
+    }
+
+
+async def _list_unready(queries: Queries, request: Request, x: ScreenData) -> list[str] | None:
+    """Name the grave gaps of an installation; None if this reader is not told.
+
+    Only an administrator is told, in the live realm, while no incident is open. Rule D111.
+    """
+    shell = x.shell
+    told = (
+        shell.reader.principal.role is Role.ADMIN
+        and not shell.realm.simulated
+        and shell.moment is None
+        and not shell.overview.incidents
+    )
+    if not told:
+        return None
+    deeds = await read_deeds(request, queries, with_sources=False)
+    return list_missing(judge_conditions(deeds, x._), x._)
+
+
+def shell_function(x: ScreenData, staffing: CellStaffing) -> str:
+    """Return the function of the cell that this reader fills or would fill; empty if unknown."""
+    principal = x.shell.reader.principal
+    person = principal.person or principal.id
+    held = (f.role for f in staffing.items if any(p.person == person for p in f.people))
+    return next(held, principal.duty or "")
+
+
+def map_costliest_sites(activities: Sequence[Activity]) -> dict[str, str]:
+    """Map each activity to the site that costs it most: the first of its paths."""
+    found: dict[str, str] = {}
+    for a in activities:
+        site = next((s.id for path in a.path for s in path if s.kind == "site"), None)
+        if site is not None:
+            found[a.id] = site
+    return found
+
+
+PAGE: Final = WebPage("cell", "/", "cell.html", build_cell_page, N_("Cellule"))

@@ -1,0 +1,62 @@
+"""Page `/releve`: changes since the last shift."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas.words import TaskState
+from services.console.attention import handover_page as handover
+from services.console.continuity.clocks import split_passed_clocks
+from services.console.i18n import N_
+from services.console.incidents import page as incident
+from services.console.logbook.line_list import build_entries
+from services.console.read_model.queries import Queries
+from services.console.web import times
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import (
+    LINE_LIMIT,
+    build_page_context,
+    choose_known,
+    load_escalation_view,
+    load_lines,
+    load_screen_data,
+)
+
+
+async def build_handover_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build the values of the page."""
+    x = await load_screen_data(queries, request, PAGE.name)
+    realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
+    span = choose_known(request.query_params.get("depuis"), handover.SPANS, handover.DEFAULT_SPAN)
+    staffing = await queries.cell_staffing(realm, lang=lang)
+    changes, tasks, journal, ladder, plans = await asyncio.gather(
+        queries.changes(realm, times.to_ms(handover.find_start(span, now)), lang=lang),
+        queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)),
+        load_lines(queries, x, kinds=handover.KINDS, limit=LINE_LIMIT),
+        load_escalation_view(queries, x, None),
+        queries.plans(realm, lang=lang),
+    )
+    said = [line for line in journal if line.recorded_at > changes.since]
+    return {
+        **build_page_context(request, x),
+        "since": changes.since,
+        "span": span,
+        "spans": handover.SPANS,
+        "tasks": tasks.items,
+        "staffing": staffing,
+        "sections": handover.list_sections(changes, x.names, x._),
+        "ladder": ladder,
+        "breaks": split_passed_clocks(x.clocks, now),
+        "clocks_shown": handover.CLOCKS_SHOWN,
+        "entries": build_entries(said, x.names, x._, handover.LINES_SHOWN),
+        "entries_more": len(said) > handover.LINES_SHOWN,
+        "plans": [
+            p for p in incident.list_plans(plans.items, now, x.names, lang, x._) if p.to_decide
+        ],
+    }
+
+
+PAGE: Final = WebPage("handover", "/releve", "handover.html", build_handover_page, N_("Relève"))

@@ -1,0 +1,51 @@
+"""Page `/activites`: activities, their clocks and alarms."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas.ranks import STRATEGY_ROLE
+from services.console.continuity import activities_page
+from services.console.continuity.arbitrations import list_arbitrations
+from services.console.i18n import N_
+from services.console.read_model.queries import Queries
+from services.console.texts import words as w
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import (
+    build_page_context,
+    find_unknown_value,
+    load_screen_data,
+)
+
+
+async def build_activities_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build the values of the page."""
+    x = await load_screen_data(queries, request, PAGE.name)
+    now = x.shell.now
+    alarms = await queries.alarms(x.shell.realm.name, lang=x.shell.lang)
+    view = activities_page.build_activities_view(
+        x.activities, x.clocks, x.shell.overview.incidents, now, x.shell.overview.poles, x._
+    )
+    asked = next((a for a in x.activities if a.id == request.query_params.get("activite")), None)
+    missing = find_unknown_value(request, "activite", (a.id for a in x.activities))
+    pdma_h = x.reference.activities[asked.id].pdma_h if asked else 0
+    return {
+        **build_page_context(request, x),
+        "view": view,
+        "arbitrations": list_arbitrations(alarms, x.activities, now, x._),
+        "not_there": missing
+        and x._("Aucune activité ne porte l’identifiant « {id} ».", id=missing),
+        "decides": w.name_role(STRATEGY_ROLE, None, x.names, x._),
+        "plan_of": {plan.pole: plan.id for plan in x.reference.plans.values() if plan.pole},
+        "states": activities_page.GRAVEST_FIRST,
+        "shown": activities_page.build_selected_activity(asked, pdma_h, alarms, now, x.names, x._)
+        if asked
+        else None,
+    }
+
+
+PAGE: Final = WebPage(
+    "activities", "/activites", "activities.html", build_activities_page, N_("Activités")
+)

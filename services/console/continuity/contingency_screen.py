@@ -1,0 +1,38 @@
+"""Page `/prevoyance`: the costliest losses of sites, ranked."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import Request
+
+from services.console.i18n import N_
+from services.console.read_model.queries import Queries
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.strategies import name_strategy
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import build_page_context, load_screen_data
+
+GAPS_SHOWN: Final = 4
+"""Missing métiers shown in a line of a contingency ranking."""
+
+
+async def build_contingency_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build the values of the page."""
+    x = await load_screen_data(queries, request, PAGE.name)
+    rankings = await queries.contingency(x.shell.realm.name, lang=x.shell.lang)
+    return {
+        **build_page_context(request, x),
+        "rankings": rankings,
+        "gaps_shown": GAPS_SHOWN,
+        "kind_name": lambda kind: w.translate_code(world.KIND_ONE, kind, x._),
+        "helps": lambda loss: sorted(
+            {name_strategy(help, x._) for gap in loss.gaps for help in gap.outside_help}
+        ),
+    }
+
+
+PAGE: Final = WebPage(
+    "contingency", "/prevoyance", "contingency.html", build_contingency_page, N_("Prévoyance")
+)

@@ -1,0 +1,97 @@
+"""Page `/plans/{id}`: one plan with its content and cards. Rules D83 and D84."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas.words import PlanState
+from services.console.continuity.card_rights import list_open_poles, may_work_card_of
+from services.console.continuity.plan_page import (
+    SITE_CARDS_SHOWN,
+    PlanPage,
+    any_opens,
+    list_site_card_lines,
+)
+from services.console.incidents import page as incidents_page
+from services.console.proof.reading import read_plan_proof
+from services.console.read_model.queries import Queries
+from services.console.texts import words as w
+from services.console.web import times
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import (
+    build_page_context,
+    list_site_choices,
+    load_screen_data,
+)
+from services.runtime.identity.permissions import Permission
+
+
+async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
+    """Build `plan.html`: content, progress and effects of one plan. Rules D83 and D84.
+
+    `?fiche=` names the card of which the sites are listed. Raises NotFound.
+    """
+    x = await load_screen_data(queries, request, "plans")
+    realm, lang = x.shell.realm.name, x.shell.lang
+    found, conflicts, triggers = await asyncio.gather(
+        queries.plan_detail(realm, id, lang=lang),
+        queries.conflicts(realm, lang=lang),
+        queries.triggers(realm, lang=lang),
+    )
+    proof = await read_plan_proof(request, queries, realm, id, None, x._)
+    principal = x.shell.reader.principal
+    within = list_open_poles(principal, x.reference)
+    view = PlanPage(
+        found,
+        x.reference,
+        x.shell.now,
+        lambda role, pole: (
+            x.shell.reader.may(Permission.CARD_WORK)
+            and may_work_card_of(principal, role)
+            and (within is None or pole is None or pole in within)
+        ),
+        x._,
+    ).build()
+    asked = request.query_params.get("fiche")
+    chosen = next((c for g in view.groups for c in g.cards if c.id == asked and c.where), None)
+    listed = (
+        await queries.site_cards(realm, plan=id, card=chosen.id, lang=lang)
+        if chosen is not None
+        else None
+    )
+    lines = list_site_card_lines(listed.items if listed else (), x.names, x._)
+    return {
+        **build_page_context(request, x),
+        "plan": found,
+        "view": view,
+        "proof": proof,
+        "unproven": [item for item in proof.items if item.proven < item.total],
+        "line": next(
+            iter(incidents_page.list_plans([found], x.shell.now, x.names, lang, x._, triggers)),
+            None,
+        ),
+        "conflicts": incidents_page.map_conflicts(conflicts).get(id, ()),
+        "decides": w.name_role(found.decides, found.pole, x.names, x._),
+        "activable": found.state in (PlanState.VALID, PlanState.PROPOSED)
+        or found.state in incidents_page.ACTIVABLE,
+        "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)),
+        "chosen": chosen,
+        "site_cards": lines[:SITE_CARDS_SHOWN],
+        "site_cards_more": max(0, len(lines) - SITE_CARDS_SHOWN),
+        "places": list_site_choices(x.sites) if any_opens(view) else [],
+        "foreseen": lambda _plan, _incident: (
+            " ; ".join(
+                part
+                for part in (view.activation.cards, view.activation.sites, view.activation.messages)
+                if part
+            )
+            + "."
+        ),
+    }
+
+
+PAGE: Final = WebPage("plan", "/plans/{id}", "plan.html", build_plan_page)

@@ -1,0 +1,54 @@
+"""Page `/realms`: the live realm and exercises."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from fastapi import Request
+
+from services.console.i18n import N_
+from services.console.read_model.queries import Queries
+from services.console.web import times
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import build_page_context, load_screen_data
+
+REALMS_SHOWN: Final = 20
+"""Realms on one page of the list."""
+
+
+async def build_realms_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build `realms.html`; page 1 has the live realms and the newest."""
+    x = await load_screen_data(queries, request, PAGE.name)
+    pages = max(1, -(-len(x.shell.realms) // REALMS_SHOWN))
+    page = min(_parse_page(request.query_params.get("page", "")), pages)
+    rows = []
+    for realm in x.shell.realms[(page - 1) * REALMS_SHOWN : page * REALMS_SHOWN]:
+        overview = (
+            x.shell.overview
+            if realm.name == x.shell.realm.name
+            else await queries.overview(realm.name, lang=x.shell.lang)
+        )
+        rows.append(
+            {
+                "realm": realm,
+                "level": overview.level.level,
+                "incidents": overview.counts["incidents_open"],
+            }
+        )
+    start = times.to_paris(x.shell.overview.server_time).strftime("%Y-%m-%dT%H:%M")
+    return {
+        **build_page_context(request, x),
+        "rows": rows,
+        "page": page,
+        "pages": pages,
+        "start_value": start,
+    }
+
+
+def _parse_page(text: str) -> int:
+    """Parse a page number from 1; anything else gives 1."""
+    return max(1, int(text)) if re.fullmatch("[0-9]{1,6}", text) else 1
+
+
+PAGE: Final = WebPage("realms", "/realms", "realms.html", build_realms_page, N_("Exercices"))

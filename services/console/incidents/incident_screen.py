@@ -1,0 +1,160 @@
+"""Page `/incidents/{id}`: one incident."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas.reassignment import ACTIVE_LINE_STATES, ProposalState
+from schemas.words import LIBRARY_STATES, ActivityState, IncidentState
+from services.console.i18n import N_, Translator
+from services.console.incidents import page as incident
+from services.console.incidents.escalation_page import find_incident_escalation
+from services.console.incidents.page import LevelReason
+from services.console.incidents.titles import describe_cause
+from services.console.logbook.line_list import build_entries
+from services.console.read_model.queries import Queries
+from services.console.resources import Incident
+from services.console.texts import words as w
+from services.console.texts.reasons import describe_reason
+from services.console.web.access import PageMoved
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import (
+    ACTIVITY_STATE_FORMS,
+    LINE_LIMIT,
+    ScreenData,
+    build_page_context,
+    load_action_lines,
+    load_answers,
+    load_escalations,
+    load_first_words,
+    load_lines,
+    load_screen_data,
+    make_pluralizer,
+)
+from services.runtime.identity.permissions import Permission
+
+OPEN_STATES: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
+
+
+async def build_incident_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
+    """Build `incident.html`. Raises NotFound, or Elsewhere for a merged incident."""
+    x = await load_screen_data(queries, request, PAGE.name)
+    realm, lang = x.shell.realm.name, x.shell.lang
+    shown = await queries.incident(realm, id, lang=lang)
+    if shown.merged_into is not None:
+        raise PageMoved(x.shell.url(f"/incidents/{shown.merged_into}"))
+    ladder = await load_answers(
+        queries, x, find_incident_escalation(await load_escalations(queries, x), id)
+    )
+    facts, journal, plans, proposals, moved = await asyncio.gather(
+        queries.timeline(realm, lang=lang, incident=id, kind=("fact",), limit=LINE_LIMIT),
+        load_lines(queries, x, incident_id=id),
+        queries.plans(realm, lang=lang),
+        queries.proposals(realm, lang=lang, incident=id, state=(ProposalState.OPEN,)),
+        queries.reassignments(realm, lang=lang, incident=id, limit=LINE_LIMIT),
+    )
+    conflicts = await queries.conflicts(realm, lang=lang)
+    mine = [p for p in plans.items if p.incident in (None, id)]
+    hit = incident.list_affected_activities(shown, x.activities)
+    clocks = [
+        c
+        for c in x.clocks
+        if c.activity in {a.id for a in hit}
+        and (c.site is None or c.site in {*shown.sites, *shown.zone_sites})
+    ]
+    levels = list_levels(queries, x, shown, incident.map_report_sites(facts.items))
+    told = await load_first_words(queries, x, id)
+    members = incident.list_member_sites(shown, x.sites, facts.items, hit, x._)
+    triggers = await queries.triggers(realm, lang=lang)
+    lines = incident.list_plans(mine, x.shell.now, x.names, lang, x._, triggers)
+    thematic = next((p for p in mine if p.pole is None and p.state not in LIBRARY_STATES), None)
+    figures = incident.count_figures(shown, x.sites, hit)
+    return {
+        **build_page_context(request, x),
+        "incident": shown,
+        "levels": levels,
+        "steps": incident.list_phases(shown, levels, thematic, x.shell.now, x._),
+        "figures": figures,
+        "lags": incident.draw_delays(facts.items, levels, shown.opened_at, x.shell.now),
+        "clocks": clocks,
+        "clocks_shown": incident.CLOCKS_SHOWN,
+        "activity_counts": _format_counts(figures.activities, x._),
+        "members": members[: incident.MEMBERS_SHOWN],
+        "members_all": len(members),
+        "entries": build_entries(journal, x.names, x._, incident.LINES_SHOWN),
+        "ladders": [ladder] if ladder else [],
+        "plans": lines,
+        "conflicts": incident.map_conflicts(conflicts),
+        "policy": x.reference.version,
+        "cards": incident.list_plan_cards(mine, x.shell.now, x.names, x._),
+        "actions": await load_action_lines(queries, x, incident_id=id),
+        "ahead": incident.find_next_break(clocks, x.shell.now),
+        "first_words": told,
+        "read_reports": (told.report,) if told else (),
+        "kept_levels": _list_refusals(queries, x),
+        "takers": name_acknowledgers(shown, x),
+        "cause": describe_cause(shown.kind, shown.cause.key, x.names, lang),
+        "proposal": next(iter(proposals), None),
+        "under_way": sum(line.count for line in moved.items if line.state in ACTIVE_LINE_STATES),
+        "leaving": incident.list_separable_reports(shown, facts.items),
+        "others": [i for i in x.shell.overview.incidents if i.id != id],
+        "open": shown.state in OPEN_STATES,
+    }
+
+
+def list_levels(
+    queries: Queries, x: ScreenData, shown: Incident, where: Mapping[str, str]
+) -> list[LevelReason]:
+    """Return the reason for each level, with those a person decided for the territory."""
+    decided = [r for r in x.shell.overview.level.why if incident.is_decided(r)]
+    return incident.list_level_reasons(
+        [*shown.why, *decided], where, x.names, x.shell.lang, _choose_text_reader(queries, x)
+    )
+
+
+def _list_refusals(queries: Queries, x: ScreenData) -> list[LevelReason]:
+    """Return the proposed levels that a person refused."""
+    found = [
+        r for r in x.shell.overview.level.why if incident.is_decided(r) and "refused" in r.args
+    ]
+    words = _choose_text_reader(queries, x)
+    return [
+        LevelReason(
+            x.shell.overview.level.level,
+            r.at,
+            describe_reason(r, x.names, x.shell.lang),
+            "",
+            words(str(r.args.get("reason", ""))) or "",
+        )
+        for r in found
+    ]
+
+
+def _choose_text_reader(queries: Queries, x: ScreenData) -> Callable[[str], str | None]:
+    """Return a function that reads the text behind a reason.
+
+    For readers without the right to the logbook it always returns None.
+    """
+    return queries.reason_of if x.shell.reader.may(Permission.LOG_READ) else lambda _reference: None
+
+
+def name_acknowledgers(shown: Incident, x: ScreenData) -> str:
+    """Name the first three acknowledgers of the incident."""
+    return ", ".join(w.name_acknowledgers(shown.acknowledged_by, x.names, x._)[:3])
+
+
+def _format_counts(by_state: dict[ActivityState, int], _: Translator) -> str:
+    word = make_pluralizer(ACTIVITY_STATE_FORMS, _)
+    parts = [
+        f"{by_state[s]} {word(s, by_state[s])}" for s in ACTIVITY_STATE_FORMS if by_state.get(s)
+    ]
+    return ", ".join(parts) + "." if parts else ""
+
+
+PAGE: Final = WebPage(
+    "incident", "/incidents/{id}", "incident.html", build_incident_page, N_("Incident")
+)

@@ -1,0 +1,112 @@
+"""Page `/signaler`: the form to report, also reached from a poster without a login."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import Request
+
+from services.console.i18n import N_, Translator, get_translator
+from services.console.incidents.report_form import DANGER_SEVERITY, OPERATING_STATES, TROUBLES
+from services.console.read_model.queries import Queries
+from services.console.texts import words as w
+from services.console.texts.names import shorten_site_name
+from services.console.web.access import build_shell, find_poster_site, require_reader
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import find_unknown_value, list_site_choices
+from services.console.web.shell import DisplayChoice
+from services.runtime.identity.permissions import Permission
+
+
+async def build_report_form(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build `report.html`; with a poster's key it is for one site and needs no login."""
+    choice = DisplayChoice.of(request)
+    if (site := await find_poster_site(request)) is not None:
+        return await _build_poster_form(queries, request, site, choice)
+    reader = require_reader(request, Permission.REPORT_POST)
+    shell = await build_shell(request, queries, reader, "report")
+    sites = (await queries.sites(shell.realm.name, lang=choice.lang)).items
+    mine = reader.principal.scope.sites
+    listed = [
+        {"id": id, "label": label}
+        for id, label in list_site_choices(s for s in sites if not mine or s.id in mine)
+    ]
+    asked = next(
+        (s for s in listed if s["id"] == request.query_params.get("site")),
+        listed[0] if len(listed) == 1 else None,
+    )
+    missing, _ = (
+        find_unknown_value(request, "site", (s["id"] for s in listed)),
+        get_translator(choice.lang),
+    )
+    return {
+        "not_there": missing
+        and _(
+            "Le site « {id} » n’est pas de ceux pour lesquels vous signalez : choisissez-en un.",
+            id=missing,
+        ),
+        "realm": shell.realm.name,
+        "simulated": shell.realm.simulated,
+        "now": shell.now,
+        "sites": listed,
+        "site": asked,
+        "site_label": asked["label"] if asked else "",
+        "troubles": TROUBLES,
+        "goings": OPERATING_STATES,
+        "danger_severity": DANGER_SEVERITY,
+        "token": "",
+        "relays": reader.may(Permission.REPORT_RELAY),
+        "chosen": parse_chosen_trouble(request),
+        "over": parse_ended_cause(request, get_translator(choice.lang)),
+    }
+
+
+async def _build_poster_form(
+    queries: Queries, request: Request, site: str, choice: DisplayChoice
+) -> dict[str, Any]:
+    """Build the report form of a poster: it shows the name of its site and nothing else."""
+    realm = str(request.app.state.live_realm)
+    found = await queries.site(realm, site, lang=choice.lang)
+    one = {"id": found.id, "label": f"{shorten_site_name(found.name)}, {found.commune_name}"}
+    return {
+        "not_there": "",
+        "realm": realm,
+        "simulated": False,
+        "sites": [one],
+        "site": one,
+        "site_label": one["label"],
+        "troubles": TROUBLES,
+        "goings": OPERATING_STATES,
+        "danger_severity": DANGER_SEVERITY,
+        "token": request.query_params["token"],
+        "relays": False,
+        "chosen": {},
+    }
+
+
+def parse_chosen_trouble(request: Request) -> dict[str, str]:
+    """Return the choices that a link to the report form has already made (`quoi`, `va`).
+
+    The form then assumes no danger unless the sender reports it.
+    """
+    what, going = (request.query_params.get(name) for name in ("quoi", "va"))
+    trouble = next((t.key for t in TROUBLES if what in (t.key, t.type) and not t.named), None)
+    if trouble is None or going not in {g.key for g in OPERATING_STATES}:
+        return {}
+    return {"trouble": trouble, "going": str(going), "danger": "no"}
+
+
+def parse_ended_cause(request: Request, _: Translator) -> dict[str, str] | None:
+    """Return the cause that a link to the report form marks as over (`fini`, a type)."""
+    type = request.query_params.get("fini", "")
+    return {"type": type, "what": w.translate_code(w.CAUSE, type, _)} if type in w.CAUSE else None
+
+
+PAGE: Final = WebPage(
+    "report",
+    "/signaler",
+    "report.html",
+    build_report_form,
+    N_("Signaler"),
+    needs=Permission.REPORT_POST,
+)

@@ -1,0 +1,65 @@
+"""Page `/signalements/{id}`: one report with its text."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import structlog
+from fastapi import Request
+
+from services.console.incidents import report_page as signal
+from services.console.read_model.queries import Queries
+from services.console.sites.receipts import has_receipt
+from services.console.sites.site_screen import load_instructions
+from services.console.texts import words as w
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import (
+    build_page_context,
+    list_site_choices,
+    load_screen_data,
+)
+from services.runtime.identity.permissions import Permission
+
+log = structlog.get_logger(__name__)
+
+
+async def build_report_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
+    """Build `signal.html`: one report, with text and photos for readers with the right.
+
+    The reading is recorded (rule D59). Raises NotFound.
+    """
+    x = await load_screen_data(queries, request, PAGE.name)
+    realm, lang, reader = x.shell.realm.name, x.shell.lang, x.shell.reader
+    shown = await queries.report(realm, id, lang=lang, texts=reader.may(Permission.REPORT_RAW))
+    if shown.headline or shown.description or shown.attachments:
+        log.info("report.text_read", report=id, realm=realm, reader=reader.principal.id)
+    site = next((s for s in x.sites if s.id == shown.site), None)
+    found = next((i for i in x.shell.overview.incidents if i.id == shown.incident), None)
+    return {
+        **await load_instructions(queries, x, site, id),
+        "has_receipt": has_receipt(shown),
+        "plan_names": {p.id: x.names.plan(p.id) for p in x.reference.plans.values()}
+        if signal.is_open_question(shown)
+        else {},
+        **build_page_context(request, x),
+        "report": shown,
+        "site": site,
+        "incident": found,
+        "flags": signal.describe_flags(shown, x._),
+        "facts": signal.list_details(shown, x.names, x._),
+        "signature": signal.describe_signature(shown, x._),
+        "state": signal.describe_state(shown, x._),
+        "sites": list_site_choices(x.sites),
+        "erased": signal.describe_erasure(shown, lang),
+        "verifier": w.name_person(shown.verified_by, x.names, x._) if shown.verified_by else "",
+        "corrector": w.name_person(shown.corrected_by, x.names, x._) if shown.corrected_by else "",
+    }
+
+
+PAGE: Final = WebPage(
+    "signal",
+    "/signalements/{id}",
+    "signal.html",
+    build_report_page,
+    personal=True,  # reading the text of a report is recorded (rule D59)
+)

@@ -1,0 +1,47 @@
+"""Page `/appels/{id}/reponses`: the people with one answer of a headcount."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas.callouts import HeadcountAnswer
+from services.console.messages import page as calls
+from services.console.messages.headcount_answers import list_people_by_answer
+from services.console.read_model.queries import Queries
+from services.console.web.access import require_reader
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import build_page_context, load_screen_data
+from services.runtime.identity.permissions import Permission
+
+
+async def build_answers_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
+    """Build `answers.html`: the people with one answer of a headcount. The reading is recorded.
+
+    A page that refreshes itself does not show the names again, so it does not read them again.
+    Raises NotFound, ProblemError `forbidden`.
+    """
+    reader = require_reader(request, Permission.DIRECTORY_READ)
+    x = await load_screen_data(queries, request, "calls")
+    realm = x.shell.realm.name
+    asked = request.query_params.get("dit", "")
+    said = HeadcountAnswer(asked) if asked in tuple(HeadcountAnswer) else HeadcountAnswer.HELP
+    (call,) = calls.build_callout_views([await queries.callout(realm, id)], x.names, x._)
+    fresh = "X-Vigie-Live" not in request.headers
+    found = (
+        await list_people_by_answer(request, queries, reader.principal, realm, id, said)
+        if fresh
+        else []
+    )
+    return {**build_page_context(request, x), "call": call, "said": said.value, "answers": found}
+
+
+PAGE: Final = WebPage(
+    "answers",
+    "/appels/{id}/reponses",
+    "answers.html",
+    build_answers_page,
+    cached=False,
+    past=False,  # it names people, and every reading is recorded
+)

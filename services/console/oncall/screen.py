@@ -1,0 +1,86 @@
+"""Page `/astreintes`: on-call schedules and their holes."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, timedelta
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas import reference as ref
+from services.console.i18n import N_
+from services.console.oncall import page as duty
+from services.console.oncall.schedule import has_no_provider
+from services.console.read_model.queries import Queries
+from services.console.texts import words as w
+from services.console.web import times
+from services.console.web.access import require_reader
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import build_page_context, load_screen_data
+from services.runtime.identity.permissions import Permission
+
+
+async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build `duty.html`: the on-call schedules, for readers of the log.
+
+    Raises ProblemError `forbidden`.
+    """
+    require_reader(request, Permission.LOG_READ)
+    x = await load_screen_data(queries, request, PAGE.name)
+    realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
+    today = duty.find_monday(times.to_paris(now).date())
+    monday = duty.find_monday(_parse_day(request.query_params.get("du"), today))
+    edges = duty.compute_edges(monday)
+    found, proof, drills, decided = await asyncio.gather(
+        queries.on_call(realm, lang=lang, start=edges[0], end=edges[-1], now=times.to_ms(now)),
+        queries.readiness(realm, lang=lang),
+        queries.drills(realm, lang=lang, limit=1),
+        queries.duties(realm, lang=lang, state="in_force"),
+    )
+    policy = next(
+        (s.policy for s in x.reference.sections if isinstance(s, ref.EscalationPolicy)), None
+    )
+    no_channel = bool(drills.items) and has_no_provider(drills.items[0].channels)
+    return {
+        **build_page_context(request, x),
+        "week": monday.isocalendar().week,
+        "span": {"from": edges[0], "to": edges[-1]},
+        "posts": found.items,
+        "proof": proof,
+        "decided": duty.list_decisions(decided.items, now, x.names, x._),
+        "decided_shown": duty.DECISIONS_SHOWN,
+        "drill": drills.items[0] if drills.items else None,
+        "no_channel": no_channel,
+        "unserved": ", ".join(w.translate_code(w.CHANNEL, c, x._) for c in proof.without_provider),
+        "rows": duty.build_rows(found, edges, now, lang),
+        "limits": found.limits,
+        "holes": [] if no_channel else proof.items[: duty.HOLES_SHOWN],
+        "grave": duty.GRAVE_HOLES,
+        "days_shown": duty.build_days(
+            monday, now, frozenset(policy.holidays if policy else ()), lang
+        ),
+        "bands": duty.build_bands(proof),
+        "ticks": duty.build_ticks(proof),
+        "days": (proof.end - proof.start).days,
+        "reserves": proof.holes_count - proof.nobody_count,
+        "before": (monday - timedelta(days=7)).isoformat(),
+        "after": (monday + timedelta(days=7)).isoformat(),
+        "this_week": monday == today,
+        "may_plan": x.shell.reader.may(Permission.ROTA_WRITE) and x.shell.moment is None,
+        "persons": duty.list_choices(x.names, x._),
+        "when_of": lambda hole: duty.describe_start(hole, now, x._),
+    }
+
+
+def _parse_day(text: str | None, otherwise: date) -> date:
+    try:
+        day = date.fromisoformat(text) if text else otherwise
+    except ValueError:
+        return otherwise
+    return day if 2000 <= day.year <= 2100 else otherwise
+
+
+PAGE: Final = WebPage(
+    "duty", "/astreintes", "duty.html", build_duty_page, N_("Astreintes"), needs=Permission.LOG_READ
+)

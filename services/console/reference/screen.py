@@ -1,0 +1,67 @@
+"""Page `/donnees`: changes of the reference data. Rule D63."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import Request
+
+from services.console.http.decisions import get_author
+from services.console.i18n import N_
+from services.console.read_model.queries import Queries
+from services.console.reference import page as reference_page
+from services.console.texts import words as w
+from services.console.web.access import require_reader
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import LINE_LIMIT, build_page_context, load_screen_data
+from services.runtime.identity.permissions import Permission
+
+
+async def build_reference_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build `reference.html`: changes of the reference data. Rule D63.
+
+    Raises ProblemError `forbidden`.
+    """
+    require_reader(request, Permission.LOG_READ)
+    x = await load_screen_data(queries, request, PAGE.name)
+    found = (
+        await queries.reference_changes(
+            x.shell.realm.name, lang=x.shell.lang, texts=True, limit=LINE_LIMIT
+        )
+    ).items
+    reader = x.shell.reader
+    changes = reference_page.build_changes(
+        found,
+        get_author(reader.principal),
+        x.names,
+        x._,
+        may=reader.may(Permission.REFERENCE_DECIDE),
+    )
+    over = [c for c in changes if not c.is_open]
+    return {
+        **build_page_context(request, x),
+        "version": x.reference.version,
+        "open": [c for c in changes if c.is_open],
+        "over": over[: reference_page.PAST_SHOWN],
+        "over_count": len(over),
+        "person": lambda token: w.name_person(token, x.names, x._),
+        "since": next(
+            (
+                c.found.in_force_at
+                for c in over
+                if c.found.in_force_at and c.found.reference == x.reference.version
+            ),
+            None,
+        ),
+    }
+
+
+PAGE: Final = WebPage(
+    "reference",
+    "/donnees",
+    "reference.html",
+    build_reference_page,
+    N_("Données de référence"),
+    needs=Permission.REFERENCE_DECIDE,
+    personal=True,  # authors may not approve their own changes (rule D63)
+)

@@ -1,0 +1,102 @@
+"""Page `/mes-sites`: the sites in the scope of the account."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas import reference as ref
+from schemas.plans import PlanContent
+from schemas.reassignment import ACTIVE_LINE_STATES
+from schemas.words import TaskState
+from services.console.actions import page as actions_page
+from services.console.attention.next_step import build_site_step
+from services.console.continuity import site_card_page
+from services.console.continuity.card_rights import may_work_card_of
+from services.console.i18n import N_
+from services.console.read_model.queries import Queries
+from services.console.resources import Plan, SiteCard
+from services.console.sites import my_sites_page
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import (
+    LINE_LIMIT,
+    ScreenData,
+    build_page_context,
+    load_action_lines,
+    load_screen_data,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCards:
+    """Cards of some sites, with the plans and contents behind them."""
+
+    items: list[SiteCard]
+    plans: dict[str, Plan]
+    contents: dict[str, PlanContent]
+
+
+async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build `my_sites.html`: the sites in the scope of the account."""
+    x = await load_screen_data(queries, request, PAGE.name)
+    realm, lang = x.shell.realm.name, x.shell.lang
+    tasks, moved = await asyncio.gather(
+        queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)),
+        queries.reassignments(realm, lang=lang, state=ACTIVE_LINE_STATES, limit=LINE_LIMIT),
+    )
+    found = my_sites_page.list_my_sites(
+        x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items, moved.items, x._
+    )
+    cards = await _load_site_cards(queries, x, [m.site.id for m in found])
+    mine = site_card_page.group_my_cards(
+        cards.items,
+        cards.plans,
+        cards.contents,
+        x.reference,
+        lambda role: may_work_card_of(x.shell.reader.principal, role),
+    )
+    found.sort(key=lambda m: not (m.site.id in mine and mine[m.site.id].overdue))
+    told = await queries.reports_of_sites(
+        realm, [m.site.id for m in found[: my_sites_page.SITES_SHOWN]], lang=lang
+    )
+    receipts = {
+        site: my_sites_page.build_receipts(reports, x.shell.overview.incidents)
+        for site, reports in told.items()
+    }
+    shown = {m.site.id for m in found[: my_sites_page.SITES_SHOWN]}
+    instructions = my_sites_page.instructions_of(
+        await queries.instructions(realm, shown, texts=True, lang=lang)
+    )
+    return {
+        **build_page_context(request, x),
+        "receipts": receipts,
+        "next_step": build_site_step(tasks.items, shown, x.shell.now, x._, cards.items),
+        "cards": mine,
+        "instructions": instructions,
+        "actions": actions_page.map_open_by_site(
+            await load_action_lines(queries, x, own_sites=shown) if shown else []
+        ),
+        "answers_for": lambda site: my_sites_page.answers_for(x.shell.reader.principal.scope, site),
+        "sites": found[: my_sites_page.SITES_SHOWN],
+        "total": len(found),
+        "touched": my_sites_page.count_abnormal_sites(found),
+        "quick": my_sites_page.QUICK_TROUBLES,
+    }
+
+
+async def _load_site_cards(queries: Queries, x: ScreenData, sites: list[str]) -> OwnCards:
+    """Return the cards of these sites, with their plans and contents; none without sites."""
+    if not sites:
+        return OwnCards([], {}, {})
+    realm, lang = x.shell.realm.name, x.shell.lang
+    found, plans = await asyncio.gather(
+        queries.site_cards(realm, sites=sites, lang=lang), queries.plans(realm, lang=lang)
+    )
+    contents = ref.collect_plan_contents(x.reference.sections) if found.items else {}
+    return OwnCards(found.items, {p.id: p for p in plans.items}, contents)
+
+
+PAGE: Final = WebPage("mine", "/mes-sites", "my_sites.html", build_my_sites_page, N_("Mes sites"))

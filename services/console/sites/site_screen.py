@@ -1,0 +1,131 @@
+"""Page `/sites/{id}`: one site."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas.crisis.resource_requests import OPEN_STATES as OPEN_REQUEST_STATES
+from schemas.words import ActivityState, SiteStatus, TaskState
+from services.console.attention import cell_page as cell
+from services.console.hazards.page import find_site_lines
+from services.console.http.context import is_limited
+from services.console.http.scopes import is_near_site
+from services.console.i18n import N_
+from services.console.logbook.line_list import build_entries
+from services.console.read_model.queries import Queries
+from services.console.reassignment.agent_counts import describe_confinement
+from services.console.resources import Site
+from services.console.sites import my_sites_page as mine
+from services.console.sites.instructions_api import may_read_instructions
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import (
+    ScreenData,
+    build_page_context,
+    load_lines,
+    load_screen_data,
+)
+from services.runtime.identity.permissions import Permission
+
+ACTIVITIES_SHOWN: Final = 10
+
+STATUS_MEANINGS: Final = {
+    SiteStatus.NORMAL: N_("Aucune cause ouverte et courante."),
+    SiteStatus.DEGRADED: N_("Une cause réduit ce que le site peut faire ; il reste ouvert."),
+    SiteStatus.CLOSED: N_("Une cause l’empêche d’accueillir et de travailler."),
+    SiteStatus.EVACUATED: N_(
+        "Les personnes ont dû sortir. Seule une réouverture, ou une fermeture décidée ensuite, "
+        "change cet état."
+    ),
+    SiteStatus.SHELTERING: N_(
+        "Les personnes sont confinées à l’intérieur : personne ne sort. Le dernier ordre reçu "
+        "l’emporte."
+    ),
+    SiteStatus.UNKNOWN: N_(
+        "Ce site ne donne plus de nouvelles alors qu’il peut être touché. L’absence de nouvelles "
+        "ne vaut jamais « normal » ; toute information du site lève le doute."
+    ),
+}
+
+DOUBTED_MEANING: Final = N_(
+    "La seule information sur ce site n’est pas confirmée. Une seconde source, une information du "
+    "site ou la vérification d’une personne la confirme."
+)
+
+
+async def build_site_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
+    """Build `site.html`. Raises NotFound."""
+    x = await load_screen_data(queries, request, PAGE.name)
+    realm, lang = x.shell.realm.name, x.shell.lang
+    shown = await queries.site(realm, id, lang=lang)
+    lines, tasks = await asyncio.gather(
+        load_lines(queries, x, site_id=id),
+        queries.tasks(realm, lang=lang, site=id, state=(TaskState.OPEN, TaskState.TAKEN)),
+    )
+    inside = {c.incident for c in shown.causes}
+    weight = {
+        s: k
+        for k, s in enumerate(
+            (
+                ActivityState.INTERRUPTED,
+                ActivityState.DEGRADED,
+                ActivityState.RESTORED,
+                ActivityState.THREATENED,
+            )
+        )
+    }
+    carried = [
+        a
+        for a in x.activities
+        if any(s.id == id for path in a.path for s in path) or any(o.site == id for o in a.local)
+    ]
+    carried.sort(key=lambda a: (weight.get(a.state, 9), a.criticality, a.id))
+    return {
+        **build_page_context(request, x),
+        "site": shown,
+        "meaning": x._(
+            DOUBTED_MEANING if cell.is_doubted(shown) else STATUS_MEANINGS[shown.status]
+        ),
+        "activities": carried[:ACTIVITIES_SHOWN],
+        "carried_more": max(0, len(carried) - ACTIVITIES_SHOWN),
+        "entries": build_entries(lines, x.names, x._, 20),
+        "local": [c for c in x.clocks if c.site == id],
+        "incidents": [
+            i
+            for i in x.shell.overview.incidents
+            if i.id in inside or id in i.sites or id in i.zone_sites
+        ],
+        "tasks": tasks.items,
+        "pole": x.names.pole(shown.pole, lang) if shown.pole != "multi" else x._("plusieurs pôles"),
+        "confinement": describe_confinement(shown, x._),
+        "resource_requests": await queries.resource_requests(
+            realm, lang=lang, site=id, state=OPEN_REQUEST_STATES
+        ),
+        "hazards": find_site_lines(
+            (await queries.hazards(realm, lang=lang)).items, id, x.names, x.shell.now, x._
+        ),
+        **await load_instructions(queries, x, shown),
+    }
+
+
+async def load_instructions(
+    queries: Queries, x: ScreenData, site: Site | None, report: str | None = None
+) -> dict[str, Any]:
+    """Return the instructions to a site, for the cell and the people of the site. Rule D99."""
+    reader = x.shell.reader
+    principal = reader.principal
+    own = mine.answers_for(principal.scope, site)
+    within = not is_limited(principal) or (site is not None and is_near_site(principal, site))
+    decides = reader.may(Permission.INCIDENT_DECIDE) and within
+    found = []
+    if site is not None and may_read_instructions(principal, site):
+        found = await queries.instructions(
+            x.shell.realm.name, {site.id}, texts=True, lang=x.shell.lang
+        )
+    shown = [i for i in found if report is None or i.report == report][: mine.SITES_SHOWN]
+    return {"instructions": shown, "own_site": own, "instructs": decides}
+
+
+PAGE: Final = WebPage("site", "/sites/{id}", "site.html", build_site_page)
