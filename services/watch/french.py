@@ -51,7 +51,3 @@ def write_metres(value: float) -> str:
 
 def lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
-
-
-def join_names(names: list[str]) -> str:
-    return ", ".join(names)

@@ -337,14 +337,6 @@ def check_whole_territory(principal: Principal, field: str = "territory") -> Non
         raise ProblemError("out_of_scope", field=field)
 
 
-def limit_to_poles(principal: Principal) -> Principal:
-    """Return the principal with its limit of pôles only.
-
-    Its sites do not limit decisions about a pôle.
-    """
-    return principal.model_copy(update={"scope": principal.scope.model_copy(update={"sites": ()})})
-
-
 def set_etag(response: Response, version: int) -> None:
     """Set the version of a resource as `ETag`, for `If-Match` on decisions that may collide."""
     response.headers["ETag"] = f'"{version}"'
