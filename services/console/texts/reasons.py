@@ -43,9 +43,9 @@ class ReasonText:
 
     @property
     def text(self) -> str:
-        tail = " ".join(
-            p for p in (self.value, f"({self.threshold})" if self.threshold else "") if p
-        )
+        tail = self.value or self.threshold
+        if self.value and self.threshold:
+            tail = f"{self.value} ({self.threshold})"
         return f"{self.label}{self.joint}{tail}" if tail else self.label
 
 
