@@ -119,12 +119,15 @@ class ProofQueries(OnCallQueries):
         return found
 
     async def _read_exercise(self, realm: str) -> frozenset[tuple[str, str]]:
-        """Return the cards done in time in a closed exercise; none if its log cannot be read now."""
+        """Return the cards done in time in a closed exercise; none if its log cannot be read now.
+
+        It is read as it ended: its clock is not that of the past that a page may show.
+        """
         known = self._exercised.get(realm)
         if known is not None:
             return known
         try:
-            picture = (await self.read(realm)).picture
+            picture = (await self.at(None).read(realm)).picture
             async with translate_store_errors():
                 plans = await picture.rows(c.PlanRow)
                 site_cards = await picture.rows(c.SiteCardRow)

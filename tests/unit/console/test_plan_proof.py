@@ -274,6 +274,7 @@ class TimeTravel(HeldModel):
     async def _picture(self, realm: str, as_of: Instant | None) -> RealmSnapshot:
         if realm != LIVE:
             return await super()._picture(realm, as_of)
+        as_of = self._moment if as_of is None else as_of
         assert as_of is not None
         past = PastSnapshot(LIVE, Fold(self._chronicle, LIVE, as_of), as_of)
         past.reference, past.fields = reference(), {"territory": "92", "opened_at": 0}
@@ -344,6 +345,16 @@ async def test_time_travel_knows_an_exercise_from_its_day_on_and_for_a_year() ->
         for at in (opened - MINUTE_MS, opened, opened + 365 * DAY_MS, opened + 366 * DAY_MS)
     ]
     assert found == [0, 1, 1, 0]
+
+
+async def test_a_page_of_the_past_reads_an_exercise_by_its_own_clock() -> None:
+    """An exercise that plays in 2030 has not begun at the time that the page shows."""
+    opened = NOW - DAY_MS
+    later = hold_exercise(opened, started_at=NOW + 1000 * DAY_MS)
+    later.clock = NOW + 1001 * DAY_MS
+    past = TimeTravel(remember(), later).at(NOW)
+    _, proof = await past.plan_proof(LIVE, PLAN)
+    assert count(proof, ProofKind.CARDS, CARD) == (1, 1)
 
 
 @pytest.mark.parametrize(
