@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -417,13 +417,20 @@ def merge_reach_of_person(
     points = []
     for name in (roster.channels if roster else {}).get(person, ()):
         channel = Channel(name)
-        known = dated.get(channel, Reach(channel=channel))
-        points.append(
-            known
-            if known.verified_at is not None or published_at is None
-            else known.model_copy(update={"verified_at": published_at})
-        )
+        known = dated.get(channel)
+        if known is None:
+            points.append(_build_undated_reach(channel, published_at))
+        elif known.verified_at is not None or published_at is None:
+            points.append(known)
+        else:
+            points.append(known.model_copy(update={"verified_at": published_at}))
     return tuple(points)
+
+
+@lru_cache(maxsize=64)
+def _build_undated_reach(channel: Channel, published_at: Instant | None) -> Reach:
+    """Build a channel without a date of its own; thousands of people share it."""
+    return Reach(channel=channel, verified_at=published_at)
 
 
 def add_channel_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> ReadinessRule:

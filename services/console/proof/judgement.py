@@ -182,8 +182,17 @@ class ProofFacts:
             found = self._people[role, scope] = self.schedule.pair(role, scope, self.now)
         return found
 
+    @cached_property
+    def _proofs(self) -> dict[str, Instant | None]:
+        return {}
+
     def find_proof(self, person: str) -> Instant | None:
         """Return when a person was last reached; None if a later message reached no channel."""
+        if person not in self._proofs:
+            self._proofs[person] = self._judge_person(person)
+        return self._proofs[person]
+
+    def _judge_person(self, person: str) -> Instant | None:
         verified = [p.verified_at for p in self.reach.get(person, ()) if p.verified_at is not None]
         times = [at for at in (*verified, self.heard.get(person)) if at is not None]
         newest = max((at for at in times if at <= self.now), default=None)
