@@ -17,7 +17,6 @@ from services.console.read_model.query_base import (
     OpenedRealm,
     QueryBase,
     get_snapshot_time,
-    translate_store_errors,
 )
 from services.console.resources import Page
 from services.runtime.http.pagination import paginate
@@ -64,10 +63,9 @@ class ActionQueries(QueryBase):
         `assignee` is a role, a pôle, a site or a person.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            requests = (await found.picture.rows(act.ActionRow)).values()
-            tasks = (await found.picture.rows(a.TaskRow)).values()
-            incidents = await found.picture.rows(a.IncidentRow) if incident is not None else {}
+        requests = (await found.picture.rows(act.ActionRow)).values()
+        tasks = (await found.picture.rows(a.TaskRow)).values()
+        incidents = await found.picture.rows(a.IncidentRow) if incident is not None else {}
         of_incident = None if incident is None else _list_merged_ids(incidents, incident)
         at = get_snapshot_time(found.picture)
         all_kinds = [_build_action(found, row, at) for row in requests if kind in (None, REQUEST)]
@@ -96,9 +94,8 @@ class ActionQueries(QueryBase):
     ) -> r.Action:
         """Return one action or task. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            row = await found.picture.row(act.ActionRow, id)
-            task = await found.picture.row(a.TaskRow, id) if row is None else None
+        row = await found.picture.row(act.ActionRow, id)
+        task = await found.picture.row(a.TaskRow, id) if row is None else None
         at = get_snapshot_time(found.picture)
         if row is not None:
             action = _build_action(found, row, at)
@@ -119,8 +116,7 @@ class ActionQueries(QueryBase):
     ) -> list[r.Action]:
         """Return the actions with the words of people that the reader may see."""
         readable = [x.id for x in actions if can_read(x)]
-        async with translate_store_errors():
-            rows = await found.picture.some(act.ActionRow, readable)
+        rows = await found.picture.some(act.ActionRow, readable)
         return [
             x.model_copy(
                 update={

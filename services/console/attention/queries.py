@@ -13,11 +13,7 @@ from schemas.crisis import resource_requests as res
 from schemas.crisis.actions import ActionRow
 from services.console import resources as r
 from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_demands, list_demands
-from services.console.read_model.query_base import (
-    QueryBase,
-    get_snapshot_time,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import QueryBase, get_snapshot_time
 from services.console.read_model.reference_index import IndexedReference
 from services.console.resources import to_datetime
 from services.runtime.http.problems import ProblemError, build_fault
@@ -46,22 +42,21 @@ class AttentionQueries(QueryBase):
                 ),
             )
         read = found.picture.rows
-        async with translate_store_errors():
-            facts = DemandRows(
-                policy,
-                await read(a.IncidentRow),
-                await read(calling.EscalationRow),
-                await read(a.LevelRow),
-                await read(a.TaskRow),
-                await read(c.PlanRow),
-                await read(c.ActivityRow),
-                await read(c.LocalClockRow),
-                await read(c.AlarmRow),
-                await read(g.ProposalRow),
-                await read(k.CallOutRow),
-                await read(ActionRow),
-                await read(res.ResourceRequestRow),
-            )
+        facts = DemandRows(
+            policy,
+            await read(a.IncidentRow),
+            await read(calling.EscalationRow),
+            await read(a.LevelRow),
+            await read(a.TaskRow),
+            await read(c.PlanRow),
+            await read(c.ActivityRow),
+            await read(c.LocalClockRow),
+            await read(c.AlarmRow),
+            await read(g.ProposalRow),
+            await read(k.CallOutRow),
+            await read(ActionRow),
+            await read(res.ResourceRequestRow),
+        )
         at = get_snapshot_time(found.picture)
         state = limit_demands(list_demands(facts, at), role, at)
         return r.AttentionState(

@@ -13,7 +13,6 @@ from services.console.commissioning.deeds import LiveRealm
 from services.console.directory.view import list_role_holders
 from services.console.oncall.queries import OnCallQueries
 from services.console.oncall.schedule import find_newest_probe
-from services.console.read_model.query_base import translate_store_errors
 from services.console.resource_base import to_datetime
 
 APPROVED: Final = "approved"
@@ -28,9 +27,8 @@ class CommissioningQueries(OnCallQueries):
     async def preparation(self, realm: str) -> LiveRealm:
         """Return the preparation of a live realm, as its log tells it. Raises RealmUnknown."""
         found = await self.read(realm)
-        async with translate_store_errors():
-            changes = await found.picture.rows(ReferenceChangeRow)
-            readiness = await found.picture.row(ReadinessRow, "proof")
+        changes = await found.picture.rows(ReferenceChangeRow)
+        readiness = await found.picture.row(ReadinessRow, "proof")
         schedule, at = await self.desk(realm)
         holders = list_role_holders(schedule, at)
         reference = found.picture.reference
@@ -63,8 +61,7 @@ class CommissioningQueries(OnCallQueries):
         ]
         for realm in exercises[:EXERCISES_SEARCHED]:
             found = await self.read(realm.name)
-            async with translate_store_errors():
-                reports = await found.picture.count("reports")
+            reports = await found.picture.count("reports")
             if reports:
                 return realm.opened_at
         return None

@@ -12,12 +12,7 @@ from services.console.communication import drafting
 from services.console.communication import resources as r
 from services.console.http.problems import NotFound
 from services.console.logbook.erased_text import format_erasure
-from services.console.read_model.query_base import (
-    UNLIMITED,
-    QueryBase,
-    get_snapshot_time,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import UNLIMITED, QueryBase, get_snapshot_time
 from services.console.resources import Page, Report, to_datetime
 from services.runtime.http.pagination import paginate
 from services.runtime.secrets.erasure import read_erasure
@@ -52,8 +47,7 @@ class CommunicationQueries(QueryBase):
     ) -> Page[r.Statement]:
         """List statements with their texts: those that wait for somebody first, then the newest."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = (await found.picture.rows(m.StatementRow)).values()
+        rows = (await found.picture.rows(m.StatementRow)).values()
         kept = [
             row
             for row in rows
@@ -74,8 +68,7 @@ class CommunicationQueries(QueryBase):
     ) -> r.Statement:
         """Return a statement with its text. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            row = await found.picture.row(m.StatementRow, id)
+        row = await found.picture.row(m.StatementRow, id)
         if row is None:
             raise NotFound
         texts = self._read_texts([row.text_id, *_list_reasons([row])])
@@ -94,8 +87,7 @@ class CommunicationQueries(QueryBase):
     ) -> Page[r.Question]:
         """List questions with their texts: open ones by deadline, then the newest answers."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = (await found.picture.rows(m.QuestionRow)).values()
+        rows = (await found.picture.rows(m.QuestionRow)).values()
         kept = [
             row
             for row in rows
@@ -113,8 +105,7 @@ class CommunicationQueries(QueryBase):
     ) -> r.Question:
         """Return a question with its text. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            row = await found.picture.row(m.QuestionRow, id)
+        row = await found.picture.row(m.QuestionRow, id)
         if row is None:
             raise NotFound
         texts = self._read_texts([id for id in (row.text_id, row.answer_text_id) if id is not None])
@@ -139,8 +130,7 @@ class CommunicationQueries(QueryBase):
         found = await self.read(realm, as_of=as_of, lang=lang)
         row = None
         if incident is not None:
-            async with translate_store_errors():
-                row = await found.picture.row(a.IncidentRow, incident)
+            row = await found.picture.row(a.IncidentRow, incident)
             if row is None:
                 raise NotFound
         reference = found.picture.reference
@@ -179,9 +169,8 @@ class CommunicationQueries(QueryBase):
     ) -> list[Report]:
         """List rumours that no published statement answers, newest first, without their words."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            reports = (await found.picture.rows(a.ReportRow)).values()
-            statements = (await found.picture.rows(m.StatementRow)).values()
+        reports = (await found.picture.rows(a.ReportRow)).values()
+        statements = (await found.picture.rows(m.StatementRow)).values()
         answered = {s.report for s in statements if s.state is m.StatementState.PUBLISHED}
         waiting = [
             row for row in reports if row.confirmation == "rumour" and row.id not in answered

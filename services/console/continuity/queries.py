@@ -24,7 +24,6 @@ from services.console.read_model.query_base import (
     get_known,
     get_snapshot_time,
     page_by_id,
-    translate_store_errors,
 )
 from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resources import Page
@@ -46,11 +45,10 @@ class ContinuityQueries(QueryBase):
     ) -> Page[r.Activity]:
         """Return the activities by id; `criticality` is the greatest number to include."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows, local = (
-                await found.picture.rows(c.ActivityRow),
-                await read_local_clocks(found.picture),
-            )
+        rows, local = (
+            await found.picture.rows(c.ActivityRow),
+            await read_local_clocks(found.picture),
+        )
         items = [
             found.shape.activity(static, rows.get(static.id), local.get(static.id, ()))
             for static in found.picture.reference.activities.values()
@@ -70,11 +68,10 @@ class ContinuityQueries(QueryBase):
     ) -> r.Activity:
         found = await self.read(realm, as_of=as_of, lang=lang)
         static = get_known(found.picture.reference.activities, id)
-        async with translate_store_errors():
-            row, local = (
-                await found.picture.row(c.ActivityRow, id),
-                await read_local_clocks(found.picture),
-            )
+        row, local = (
+            await found.picture.row(c.ActivityRow, id),
+            await read_local_clocks(found.picture),
+        )
         return found.shape.activity(static, row, local.get(id, ()))
 
     async def alarms(
@@ -82,8 +79,7 @@ class ContinuityQueries(QueryBase):
     ) -> list[r.Alarm]:
         """List alarms of clocks, newest first. Rule D44."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(c.AlarmRow)
+        rows = await found.picture.rows(c.AlarmRow)
         return [
             found.shape.alarm(row)
             for row in sorted(rows.values(), key=lambda row: (-row.raised_at, row.id))
@@ -94,8 +90,7 @@ class ContinuityQueries(QueryBase):
     ) -> list[r.Strategy]:
         """List fallback strategies, current and ended, newest first. Rule D51."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(c.StrategyRow)
+        rows = await found.picture.rows(c.StrategyRow)
         return [
             found.shape.strategy(row)
             for row in sorted(rows.values(), key=lambda row: (-row.started_at, row.id))
@@ -111,13 +106,12 @@ class ContinuityQueries(QueryBase):
         of the live one if both have the same reference version.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(k.ContingencyRow)
-            quiet = (
-                []
-                if is_live(realm)
-                else await self._quiet_rankings(realm, found.picture.reference.version)
-            )
+        rows = await found.picture.rows(k.ContingencyRow)
+        quiet = (
+            []
+            if is_live(realm)
+            else await self._quiet_rankings(realm, found.picture.reference.version)
+        )
         told = [
             *quiet,
             *(
@@ -159,8 +153,7 @@ class ContinuityQueries(QueryBase):
     ) -> Page[r.Plan]:
         """Return the plans of the library by id, with their state in this realm."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows, old = await found.picture.rows(c.PlanRow), await _list_outdated(found.picture)
+        rows, old = await found.picture.rows(c.PlanRow), await _list_outdated(found.picture)
         items = [
             found.shape.plan(static, rows.get(static.id), old)
             for static in found.picture.reference.plans.values()
@@ -180,10 +173,9 @@ class ContinuityQueries(QueryBase):
         """Return one plan with its cards."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         static = get_known(found.picture.reference.plans, id)
-        async with translate_store_errors():
-            return found.shape.plan(
-                static, await found.picture.row(c.PlanRow, id), await _list_outdated(found.picture)
-            )
+        return found.shape.plan(
+            static, await found.picture.row(c.PlanRow, id), await _list_outdated(found.picture)
+        )
 
     async def plan_detail(
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
@@ -192,11 +184,10 @@ class ContinuityQueries(QueryBase):
         found = await self.read(realm, as_of=as_of, lang=lang)
         picture = found.picture
         static = get_known(picture.reference.plans, id)
-        async with translate_store_errors():
-            row = await picture.row(c.PlanRow, id)
-            cards = list_site_cards(await picture.rows(c.SiteCardRow), id, row)
-            plan = found.shape.plan(static, row, await _list_outdated(picture))
-            sites = await picture.rows(a.SiteRow)
+        row = await picture.row(c.PlanRow, id)
+        cards = list_site_cards(await picture.rows(c.SiteCardRow), id, row)
+        plan = found.shape.plan(static, row, await _list_outdated(picture))
+        sites = await picture.rows(a.SiteRow)
         return found.shape.plan_detail(
             plan,
             collect_plan_contents(picture.reference.sections).get(id),
@@ -220,9 +211,8 @@ class ContinuityQueries(QueryBase):
     ) -> Page[r.SiteCard]:
         """Return the cards of sites and persons of active plans, by id. Rule D84."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(c.SiteCardRow)
-            plans = await found.picture.rows(c.PlanRow)
+        rows = await found.picture.rows(c.SiteCardRow)
+        plans = await found.picture.rows(c.PlanRow)
         places = frozenset(sites)
         kept = [
             found.shape.site_card(plans.get(one.plan), one)
@@ -241,15 +231,14 @@ class ContinuityQueries(QueryBase):
         """List possible plans that count on the fallback sites of another plan. Rule D51."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         read = found.picture.rows
-        async with translate_store_errors():
-            now = RealmRows(
-                await read(a.SiteRow),
-                await read(a.IncidentRow),
-                await read(c.ActivityRow),
-                await read(c.PlanRow),
-                await read(c.StrategyRow),
-                await read(g.ReassignmentRow),
-            )
+        now = RealmRows(
+            await read(a.SiteRow),
+            await read(a.IncidentRow),
+            await read(c.ActivityRow),
+            await read(c.PlanRow),
+            await read(c.StrategyRow),
+            await read(g.ReassignmentRow),
+        )
         return [found.shape.conflict(one) for one in find_collisions(found.picture.reference, now)]
 
     async def triggers(
@@ -257,8 +246,7 @@ class ContinuityQueries(QueryBase):
     ) -> list[r.Trigger]:
         """List plan triggers that hold or held, by id."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(a.TriggerRow)
+        rows = await found.picture.rows(a.TriggerRow)
         return [found.shape.trigger(rows[id]) for id in sorted(rows)]
 
 

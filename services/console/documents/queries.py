@@ -29,12 +29,7 @@ from services.console.incidents.queries import IncidentQueries
 from services.console.logbook.lines import LineRecord
 from services.console.logbook.queries import LogbookQueries
 from services.console.read_model import snapshot as pictures
-from services.console.read_model.query_base import (
-    OpenedRealm,
-    build_realm_now,
-    get_snapshot_time,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import OpenedRealm, build_realm_now, get_snapshot_time
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import OPEN_STATES, Shaper
 from services.console.resources import Page, to_datetime
@@ -64,8 +59,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
     ) -> Page[r.Sitrep]:
         """Return the validated situation reports, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(c.SitrepRow)
+        rows = await found.picture.rows(c.SitrepRow)
         return Page(
             items=[
                 found.shape.sitrep(row)
@@ -81,8 +75,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
         Raises NotFound, ProblemError `erased`, `document_changed`.
         """
         found = await self.read(realm, as_of=as_of)
-        async with translate_store_errors():
-            row = await found.picture.row(c.SitrepRow, str(number))
+        row = await found.picture.row(c.SitrepRow, str(number))
         if row is None:
             raise NotFound
         return row, self.document(row)
@@ -111,8 +104,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
     ) -> Document:
         """Draft the next situation report, as of now or `as_of`."""
         found = await self.read(realm, as_of=as_of, lang=langs[0])
-        async with translate_store_errors():
-            return draft_sitrep(await self._facts(found, langs, remarks or {}, validated_by))
+        return draft_sitrep(await self._facts(found, langs, remarks or {}, validated_by))
 
     async def _facts(
         self,
@@ -260,17 +252,14 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
     ) -> Document:
         """Draft the lessons learned of one incident, or of the whole realm. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=langs[0])
-        async with translate_store_errors():
-            picture = found.picture
-            resource = build_realm_now(picture)
-            at = get_snapshot_time(picture)
-            lines, _more = await self._told(picture, incident)
-            made = []
-            for lang in langs:
-                one = OpenedRealm(
-                    picture, Shaper(realm, picture.reference, self._outlines, lang, at)
-                )
-                made.append(await self._retex_facts(one, resource, at, incident, lines))
+        picture = found.picture
+        resource = build_realm_now(picture)
+        at = get_snapshot_time(picture)
+        lines, _more = await self._told(picture, incident)
+        made = []
+        for lang in langs:
+            one = OpenedRealm(picture, Shaper(realm, picture.reference, self._outlines, lang, at))
+            made.append(await self._retex_facts(one, resource, at, incident, lines))
         return draft_retex(made)
 
     async def _told(
@@ -378,11 +367,10 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
     ) -> Page[r.Improvement]:
         """Return the improvement actions: open ones first, next due first. Rule D53."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = sorted(
-                (await found.picture.rows(c.ImprovementRow)).values(),
-                key=lambda i: (i.state != "open", i.due_at, i.id),
-            )
+        rows = sorted(
+            (await found.picture.rows(c.ImprovementRow)).values(),
+            key=lambda i: (i.state != "open", i.due_at, i.id),
+        )
         texts = self.texts_of([row.text_id for row in rows])
         return Page(items=[found.shape.improvement(row, texts.get(row.text_id)) for row in rows])
 

@@ -14,12 +14,7 @@ from services.console import resources as r
 from services.console.hazards import clock as clocks
 from services.console.hazards import resources as h
 from services.console.hazards.river import LevelPoint, RiverReading, parse_forecast
-from services.console.read_model.query_base import (
-    OpenedRealm,
-    QueryBase,
-    get_snapshot_time,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import OpenedRealm, QueryBase, get_snapshot_time
 from services.console.read_model.shapes import OPEN_STATES
 from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resource_base import to_datetime
@@ -166,13 +161,12 @@ class HazardQueries(QueryBase):
         reference = found.picture.reference
         territory = clocks.HazardReference(reference.sites, reference.activities, reference.plans)
         now = get_snapshot_time(found.picture)
-        async with translate_store_errors():
-            facts = await read_hazard_facts(found.picture)
-            forecasts = foresee_hazards(territory, facts, now)
-            if not forecasts:
-                return []
-            sites = await found.picture.rows(a.SiteRow)
-            plans = await found.picture.rows(c.PlanRow)
+        facts = await read_hazard_facts(found.picture)
+        forecasts = foresee_hazards(territory, facts, now)
+        if not forecasts:
+            return []
+        sites = await found.picture.rows(a.SiteRow)
+        plans = await found.picture.rows(c.PlanRow)
         out = frozenset(id for id, row in sites.items() if row.status in _OUT)
         return [_shape(found, territory, one, out, plans, now) for one in forecasts]
 

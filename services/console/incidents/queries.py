@@ -14,12 +14,7 @@ from services.console import resources as r
 from services.console.http.problems import NotFound
 from services.console.incidents.cap import CapWriter
 from services.console.incidents.titles import write_incident_title
-from services.console.read_model.query_base import (
-    UNLIMITED,
-    OpenedRealm,
-    QueryBase,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import OPEN_STATES
 from services.console.read_model.snapshot import RealmSnapshot
@@ -61,9 +56,8 @@ class IncidentQueries(QueryBase):
         lowest.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await self._incident_rows(found)
-            types = await _collect_report_types(found.picture) if type in _TYPES else {}
+        rows = await self._incident_rows(found)
+        types = await _collect_report_types(found.picture) if type in _TYPES else {}
         reference = found.picture.reference
         kept = [
             i
@@ -80,33 +74,28 @@ class IncidentQueries(QueryBase):
             and (q is None or _matches(q, i, reference, lang))
         ]
         shown, following = paginate(kept, _order_incident, limit, cursor)
-        async with translate_store_errors():
-            return Page(
-                items=await self._shape_incidents(found, shown, reports=True), next=following
-            )
+        return Page(items=await self._shape_incidents(found, shown, reports=True), next=following)
 
     async def incident(
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Incident:
         """Return one incident with the ids of its reports."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            row = await found.picture.row(a.IncidentRow, id)
-            if row is None:
-                raise NotFound
-            shaped = (await self._shape_incidents(found, [row], reports=True))[0]
-            if shaped.title_type is None and row.kind == SITE_KIND:
-                told = await found.picture.some(a.ReportRow, shaped.reports[:1])
-                first = next(iter(told.values()), None)
-                return shaped if first is None else found.shape.titled(shaped, row, first.type)
-            return shaped
+        row = await found.picture.row(a.IncidentRow, id)
+        if row is None:
+            raise NotFound
+        shaped = (await self._shape_incidents(found, [row], reports=True))[0]
+        if shaped.title_type is None and row.kind == SITE_KIND:
+            told = await found.picture.some(a.ReportRow, shaped.reports[:1])
+            first = next(iter(told.values()), None)
+            return shaped if first is None else found.shape.titled(shaped, row, first.type)
+        return shaped
 
     async def unread_reports(self, realm: str, incident: str, limit: int) -> list[str]:
         """Return the newest unread reports of an incident from people of its sites. Rule D98."""
         found = await self.read(realm)
-        async with translate_store_errors():
-            ids = await found.picture.reports_of(incident)
-            rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        ids = await found.picture.reports_of(incident)
+        rows = await found.picture.some(a.ReportRow, ids) if ids else {}
         return [
             id for id in ids if id in rows and has_receipt(rows[id]) and rows[id].read_at is None
         ][-limit:]
@@ -114,11 +103,10 @@ class IncidentQueries(QueryBase):
     async def cap(self, realm: str, id: str, sender: str, *, as_of: Instant | None = None) -> bytes:
         """Return the incident as a CAP 1.2 message with references to its earlier ones."""
         found = await self.read(realm, as_of=as_of)
-        async with translate_store_errors():
-            row = await found.picture.row(a.IncidentRow, id)
-            if row is None:
-                raise NotFound
-            lines, _ = await self._lines(found.picture, id, UNLIMITED)
+        row = await found.picture.row(a.IncidentRow, id)
+        if row is None:
+            raise NotFound
+        lines, _ = await self._lines(found.picture, id, UNLIMITED)
         earlier = [row.known_at, *(line.recorded_at for line in lines if line.type in _STATE_LINES)]
         return CapWriter(
             realm, sender, found.picture.reference.names, self._outlines.shapes
@@ -198,8 +186,7 @@ class IncidentQueries(QueryBase):
     ) -> r.Explanation:
         """Explain the correlation, levels, sites and plans of an incident. Rule D47."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            return await self._explain(found, id)
+        return await self._explain(found, id)
 
     async def _explain(self, found: OpenedRealm, id: str) -> r.Explanation:
         picture, shape = found.picture, found.shape

@@ -22,13 +22,9 @@ from services.console.logbook.erased_text import format_erasure
 from services.console.logbook.lines import LineRecord, build_key_after
 from services.console.read_model import snapshot as pictures
 from services.console.read_model import store
-from services.console.read_model.query_base import (
-    UNLIMITED,
-    OpenedRealm,
-    QueryBase,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase
 from services.console.read_model.shapes import Shaper
+from services.console.read_model.store import translate_store_errors
 from services.console.resources import Page, to_datetime
 from services.console.sites.receipts import has_receipt
 from services.runtime.http.pagination import decode_cursor, encode_cursor
@@ -83,8 +79,7 @@ class LogbookQueries(QueryBase):
     async def report_text(self, realm: str, id: str) -> TextLocation:
         """Return the text id of a report. Raises NotFound."""
         found = await self.read(realm)
-        async with translate_store_errors():
-            row = await found.picture.row(a.ReportRow, id)
+        row = await found.picture.row(a.ReportRow, id)
         if row is None or row.text_id is None:
             raise NotFound
         return TextLocation(row.text_id, row.incident)
@@ -95,25 +90,23 @@ class LogbookQueries(QueryBase):
         Raises NotFound, also for a line without text.
         """
         found = await self.read(realm)
-        async with translate_store_errors():
-            statement = await found.picture.row(StatementRow, id)
-            question = await found.picture.row(QuestionRow, id)
+        statement = await found.picture.row(StatementRow, id)
+        question = await found.picture.row(QuestionRow, id)
         for row in (statement, question):
             if row is not None:
                 return TextLocation(row.text_id, row.incident)
         start: str | None = None
         while True:
-            async with translate_store_errors():
-                records, after = await pictures.read_lines(
-                    self._client,
-                    realm,
-                    incident=None,
-                    kinds=frozenset(),
-                    at=found.picture.at,
-                    before=start,
-                    limit=UNLIMITED,
-                    site=None,
-                )
+            records, after = await pictures.read_lines(
+                self._client,
+                realm,
+                incident=None,
+                kinds=frozenset(),
+                at=found.picture.at,
+                before=start,
+                limit=UNLIMITED,
+                site=None,
+            )
             if after is None and len(records) < UNLIMITED:
                 records, after = await self._completed(
                     realm, records, None, frozenset(), found.picture.at, start, UNLIMITED, None
@@ -148,17 +141,16 @@ class LogbookQueries(QueryBase):
         kinds = frozenset() if "all" in kind else frozenset(kind) or DEFAULT_KINDS
         most = max(1, min(limit, UNLIMITED))
         start = "".join(map(str, before)) if before else None
-        async with translate_store_errors():
-            records, after = await pictures.read_lines(
-                self._client,
-                realm,
-                incident=incident,
-                kinds=kinds,
-                at=found.picture.at,
-                before=start,
-                limit=most,
-                site=site,
-            )
+        records, after = await pictures.read_lines(
+            self._client,
+            realm,
+            incident=incident,
+            kinds=kinds,
+            at=found.picture.at,
+            before=start,
+            limit=most,
+            site=site,
+        )
         if after is None and len(records) < most:
             records, after = await self._completed(
                 realm, records, incident, kinds, found.picture.at, start, most, site
@@ -252,8 +244,7 @@ class LogbookQueries(QueryBase):
             if (lost := await self._lost(realm, id, as_of)) is None:
                 raise
             return lost
-        async with translate_store_errors():
-            row = await found.picture.row(a.ReportRow, id)
+        row = await found.picture.row(a.ReportRow, id)
         if row is not None:
             item = (
                 self._texts.get_many([row.text_id]).get(row.text_id)
@@ -279,8 +270,7 @@ class LogbookQueries(QueryBase):
     async def is_unread(self, realm: str, id: str) -> bool:
         """Tell whether a report has a receipt and the cell has not read it. Raises NotFound."""
         found = await self.read(realm)
-        async with translate_store_errors():
-            row = await found.picture.row(a.ReportRow, id)
+        row = await found.picture.row(a.ReportRow, id)
         if row is None:
             raise NotFound
         return has_receipt(row) and row.read_at is None
@@ -290,8 +280,7 @@ class LogbookQueries(QueryBase):
     ) -> dict[str, r.Report]:
         """Return the existing reports by id, without their text."""
         found = await self.read(realm, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        rows = await found.picture.some(a.ReportRow, ids) if ids else {}
         return {id: found.shape.report(row) for id, row in rows.items()}
 
     async def reports_of_sites(
@@ -300,16 +289,11 @@ class LogbookQueries(QueryBase):
         """Return the newest reports of each site, without their text."""
         found = await self.read(realm, lang=lang)
         wanted = set(sites)
-        async with translate_store_errors():
-            rows = (
-                [
-                    row
-                    for row in (await found.picture.rows(a.ReportRow)).values()
-                    if row.site in wanted
-                ]
-                if wanted
-                else []
-            )
+        rows = (
+            [row for row in (await found.picture.rows(a.ReportRow)).values() if row.site in wanted]
+            if wanted
+            else []
+        )
         told: dict[str, list[r.Report]] = {}
         for row in sorted(rows, key=lambda row: (-row.recorded_at, row.id)):
             mine = told.setdefault(str(row.site), [])
@@ -320,9 +304,8 @@ class LogbookQueries(QueryBase):
     async def first_words(self, realm: str, incident: str) -> FirstSentence | None:
         """Return the first sentence a person wrote about an incident; for readers of reports."""
         found = await self.read(realm)
-        async with translate_store_errors():
-            ids = (await found.picture.reports_of(incident))[:REPORTS_SEARCHED]
-            rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        ids = (await found.picture.reports_of(incident))[:REPORTS_SEARCHED]
+        rows = await found.picture.some(a.ReportRow, ids) if ids else {}
         written = [
             (id, text) for id in ids if id in rows and (text := rows[id].text_id) is not None
         ]
@@ -348,13 +331,10 @@ class LogbookQueries(QueryBase):
         """
         if reopening.type is not EventType.REOPENING or reopening.site is None:
             return None
-        async with translate_store_errors():
-            site = await found.picture.row(a.SiteRow, reopening.site)
-            open_ = (
-                [cause for cause in site.causes if cause.type in reopening.lifts] if site else []
-            )
-            ids = [id for cause in open_ for id in cause.reports]
-            told = (await found.picture.some(a.ReportRow, ids)).values() if ids else ()
+        site = await found.picture.row(a.SiteRow, reopening.site)
+        open_ = [cause for cause in site.causes if cause.type in reopening.lifts] if site else []
+        ids = [id for cause in open_ for id in cause.reports]
+        told = (await found.picture.some(a.ReportRow, ids)).values() if ids else ()
         newer = [
             row.occurred_at
             for row in told

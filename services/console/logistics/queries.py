@@ -14,7 +14,6 @@ from services.console.read_model.query_base import (
     QueryBase,
     get_known,
     get_snapshot_time,
-    translate_store_errors,
 )
 
 _PRIORITY_ORDER: Final = {
@@ -50,9 +49,8 @@ class LogisticsQueries(QueryBase):
         `with_suggestions` adds the offers that could be made for those that wait.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(res.ResourceRequestRow)
-            levels = await found.picture.rows(res.StockRow) if with_suggestions else {}
+        rows = await found.picture.rows(res.ResourceRequestRow)
+        levels = await found.picture.rows(res.StockRow) if with_suggestions else {}
         kept = [
             row
             for row in rows.values()
@@ -84,9 +82,8 @@ class LogisticsQueries(QueryBase):
     ) -> r.ResourceRequest:
         """Return one request with the offers that could be made now. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            row = get_known(await found.picture.some(res.ResourceRequestRow, [id]), id)
-            levels = await found.picture.rows(res.StockRow)
+        row = get_known(await found.picture.some(res.ResourceRequestRow, [id]), id)
+        levels = await found.picture.rows(res.StockRow)
         texts = self._request_texts([row]) if with_text else {}
         return self._shape(found, row, texts.get(row.text_id or ""), levels)
 
@@ -95,8 +92,7 @@ class LogisticsQueries(QueryBase):
     ) -> list[r.StockLevel]:
         """List all stocks with their levels, by kind and name."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(res.StockRow)
+        rows = await found.picture.rows(res.StockRow)
         names = found.picture.reference.names
         listed = found.picture.reference.resources.stocks.values()
         levels = [build_stock(realm, stock, rows.get(stock.id), names, lang) for stock in listed]

@@ -10,12 +10,7 @@ from schemas.base import Instant
 from schemas.crisis import maintenance as m
 from services.console import resources as r
 from services.console.http.problems import NotFound
-from services.console.read_model.query_base import (
-    UNLIMITED,
-    OpenedRealm,
-    QueryBase,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase
 from services.console.resources import Page
 from services.runtime.http.pagination import paginate
 
@@ -43,9 +38,8 @@ class MaintenanceQueries(QueryBase):
         `site` keeps windows that name it, its kind or its pôle, and those without any place.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = (await found.picture.rows(m.MaintenanceRow)).values()
-            covered = _map_covered_sites((await found.picture.rows(a.SiteRow)).values())
+        rows = (await found.picture.rows(m.MaintenanceRow)).values()
+        covered = _map_covered_sites((await found.picture.rows(a.SiteRow)).values())
         kept = [
             w
             for w in rows
@@ -82,11 +76,10 @@ class MaintenanceQueries(QueryBase):
         Raises NotFound, also for the window of somebody else if `author` is given.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            row = await found.picture.row(m.MaintenanceRow, id)
-            if row is None or (author is not None and row.author != author):
-                raise NotFound
-            covered = _map_covered_sites((await found.picture.rows(a.SiteRow)).values())
+        row = await found.picture.row(m.MaintenanceRow, id)
+        if row is None or (author is not None and row.author != author):
+            raise NotFound
+        covered = _map_covered_sites((await found.picture.rows(a.SiteRow)).values())
         told = self._reasons([row]) if texts else {}
         return found.shape.maintenance(row, covered.get(id, ()), told.get(id))
 
@@ -103,16 +96,14 @@ class MaintenanceQueries(QueryBase):
     ) -> Page[r.Lease]:
         """List leases, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = (await found.picture.rows(m.LeaseRow)).values()
+        rows = (await found.picture.rows(m.LeaseRow)).values()
         kept = [
             x
             for x in rows
             if (not state or x.state in state) and (source is None or x.source_key == source)
         ]
         shown, following = paginate(kept, lambda x: (-x.began_at, x.id), limit, cursor)
-        async with translate_store_errors():
-            reports = await found.picture.some(a.ReportRow, [x.id for x in shown]) if shown else {}
+        reports = await found.picture.some(a.ReportRow, [x.id for x in shown]) if shown else {}
         return Page(items=[found.shape.lease(x, reports.get(x.id)) for x in shown], next=following)
 
     def _reasons(self, rows: Sequence[m.MaintenanceRow]) -> dict[str, Mapping[str, Any]]:

@@ -19,7 +19,6 @@ from services.console.read_model.query_base import (
     OpenedRealm,
     QueryBase,
     get_snapshot_time,
-    translate_store_errors,
 )
 from services.console.resources import Page
 from services.runtime.http.pagination import paginate
@@ -56,8 +55,7 @@ class MessageQueries(QueryBase):
     ) -> Page[r.Task]:
         """List tasks, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(a.TaskRow)
+        rows = await found.picture.rows(a.TaskRow)
         at = get_snapshot_time(found.picture)
         kept = [
             t
@@ -74,8 +72,7 @@ class MessageQueries(QueryBase):
     async def task(self, realm: str, id: str, *, lang: str = "fr") -> r.Task:
         """Return one task. Raises NotFound."""
         found = await self.read(realm, lang=lang)
-        async with translate_store_errors():
-            row = await found.picture.row(a.TaskRow, id)
+        row = await found.picture.row(a.TaskRow, id)
         if row is None:
             raise NotFound
         return found.shape.task(row)
@@ -92,8 +89,7 @@ class MessageQueries(QueryBase):
     ) -> list[r.Instruction]:
         """Return the instructions to these sites, the newest first. `texts`: with their words."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(a.TaskRow)
+        rows = await found.picture.rows(a.TaskRow)
         mine = [t for t in rows.values() if t.kind == INSTRUCTION and t.site in sites]
         newest = sorted(mine, key=lambda t: (-t.opened_at, t.id))[:limit]
         return [
@@ -119,8 +115,7 @@ class MessageQueries(QueryBase):
     ) -> Page[r.Notification]:
         """List notifications, newest first; `wording` adds their texts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(d.NotificationRow)
+        rows = await found.picture.rows(d.NotificationRow)
         kept = [
             n
             for n in rows.values()
@@ -166,8 +161,7 @@ class MessageQueries(QueryBase):
     ) -> r.Notification:
         """Return one notification with its attempts; `wording` adds its texts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            row = await found.picture.row(d.NotificationRow, id)
+        row = await found.picture.row(d.NotificationRow, id)
         if row is None:
             raise NotFound
         return found.shape.notification(row, self._texts_of(row, found, lang, wording))
@@ -185,8 +179,7 @@ class MessageQueries(QueryBase):
     ) -> Page[r.Escalation]:
         """List escalations, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(calling.EscalationRow)
+        rows = await found.picture.rows(calling.EscalationRow)
         kept = [
             e
             for e in rows.values()
@@ -201,8 +194,7 @@ class MessageQueries(QueryBase):
     ) -> r.Escalation:
         """Return one escalation with its steps."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            row = await found.picture.row(calling.EscalationRow, id)
+        row = await found.picture.row(calling.EscalationRow, id)
         if row is None:
             raise NotFound
         return found.shape.escalation(row)
@@ -222,8 +214,7 @@ class MessageQueries(QueryBase):
         `texts` says that the reader may read free text.
         """
         found = await self.read(realm, as_of=as_of)
-        async with translate_store_errors():
-            rows = await found.picture.rows(o.CallOutRow)
+        rows = await found.picture.rows(o.CallOutRow)
         shown, following = paginate(
             [c for c in rows.values() if kind in (None, c.kind)],
             lambda c: (-c.drafted_at, c.id),
@@ -242,8 +233,7 @@ class MessageQueries(QueryBase):
     ) -> r.CallOut:
         """Return one call-out with its cost and progress; `texts` adds its free text."""
         found = await self.read(realm, as_of=as_of)
-        async with translate_store_errors():
-            row = await found.picture.row(o.CallOutRow, id)
+        row = await found.picture.row(o.CallOutRow, id)
         if row is None:
             raise NotFound
         return found.shape.callout(row, self.words_of(row.text_id) if texts else None)
@@ -253,8 +243,7 @@ class MessageQueries(QueryBase):
     ) -> r.Hold:
         """Return the hold on sending; `texts` adds its reason."""
         found = await self.read(realm, as_of=as_of)
-        async with translate_store_errors():
-            row = await found.picture.row(d.HoldRow, "sending")
+        row = await found.picture.row(d.HoldRow, "sending")
         return found.shape.hold(
             row, self.reason_of(row.reason) if texts and row is not None else None
         )

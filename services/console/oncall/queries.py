@@ -15,7 +15,6 @@ from services.console.read_model.query_base import (
     get_known,
     get_snapshot_time,
     now_ms,
-    translate_store_errors,
 )
 from services.console.resources import Page
 from services.runtime.http.pagination import paginate
@@ -29,12 +28,11 @@ class OnCallQueries(QueryBase):
     ) -> tuple[ScheduleView, Instant]:
         """Return the data for on-call questions, and the time of the realm."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            duties, told = await found.picture.rows(o.DutyRow), await found.picture.rows(o.ReachRow)
-            drills, probes = (
-                await found.picture.rows(o.DrillRow),
-                await found.picture.rows(ProbeRow),
-            )
+        duties, told = await found.picture.rows(o.DutyRow), await found.picture.rows(o.ReachRow)
+        drills, probes = (
+            await found.picture.rows(o.DrillRow),
+            await found.picture.rows(ProbeRow),
+        )
         desk = ScheduleView(
             realm,
             found.picture.reference,
@@ -118,9 +116,8 @@ class OnCallQueries(QueryBase):
         Urgent holes begin soon, by the newest readiness proof. Missing providers count as one more.
         """
         found = await self.read(realm)
-        async with translate_store_errors():
-            proof = await found.picture.row(o.ReadinessRow, "proof")
-            probe = find_newest_probe(await found.picture.rows(ProbeRow))
+        proof = await found.picture.row(o.ReadinessRow, "proof")
+        probe = find_newest_probe(await found.picture.rows(ProbeRow))
         mute = probe is not None and has_no_provider(probe.channels)
         return (proof.urgent if proof is not None else 0) + mute, mute
 

@@ -24,11 +24,7 @@ from services.console.proof.judgement import (
     judge_plan,
     judge_plans,
 )
-from services.console.read_model.query_base import (
-    get_known,
-    get_snapshot_time,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import get_known, get_snapshot_time
 from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resource_base import to_instant
 from services.console.resources import Realm
@@ -80,25 +76,24 @@ class ProofQueries(OnCallQueries):
         found = await self.read(realm, as_of=as_of)
         picture, now = found.picture, get_snapshot_time(found.picture)
         schedule, _ = await self.desk(realm, as_of=as_of)
-        async with translate_store_errors():
-            read = picture.rows
-            plans = await read(c.PlanRow)
-            facts = ProofFacts(
-                now=now,
-                reference=picture.reference,
-                schedule=schedule.rota,
-                reach=replace(schedule, published_at=None).reach,
-                partner_proofs=(partners or {}) if is_live(realm) else {},
-                rows=RealmRows(
-                    sites=await read(a.SiteRow),
-                    incidents=await read(a.IncidentRow),
-                    plans=plans,
-                    strategies=await read(c.StrategyRow),
-                    moved=await read(g.ReassignmentRow),
-                ),
-                notifications=tuple((await read(NotificationRow)).values()),
-            )
-            used = list_cards_in_time(plans, await read(c.SiteCardRow))
+        read = picture.rows
+        plans = await read(c.PlanRow)
+        facts = ProofFacts(
+            now=now,
+            reference=picture.reference,
+            schedule=schedule.rota,
+            reach=replace(schedule, published_at=None).reach,
+            partner_proofs=(partners or {}) if is_live(realm) else {},
+            rows=RealmRows(
+                sites=await read(a.SiteRow),
+                incidents=await read(a.IncidentRow),
+                plans=plans,
+                strategies=await read(c.StrategyRow),
+                moved=await read(g.ReassignmentRow),
+            ),
+            notifications=tuple((await read(NotificationRow)).values()),
+        )
+        used = list_cards_in_time(plans, await read(c.SiteCardRow))
         exercised = await self._list_exercised(picture, now)
         return replace(facts, exercised=(*used, *exercised))
 
@@ -128,9 +123,8 @@ class ProofQueries(OnCallQueries):
             return known
         try:
             picture = (await self.at(None).read(realm)).picture
-            async with translate_store_errors():
-                plans = await picture.rows(c.PlanRow)
-                site_cards = await picture.rows(c.SiteCardRow)
+            plans = await picture.rows(c.PlanRow)
+            site_cards = await picture.rows(c.SiteCardRow)
         except (RealmUnknown, ProblemError):
             return frozenset()
         found = frozenset((one.plan, one.card) for one in list_cards_in_time(plans, site_cards))

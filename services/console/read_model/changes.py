@@ -11,7 +11,7 @@ from schemas.words import TaskState
 from services.console import resources as r
 from services.console.continuity.queries import ContinuityQueries
 from services.console.messages.queries import MessageQueries
-from services.console.read_model.query_base import UNLIMITED, translate_store_errors
+from services.console.read_model.query_base import UNLIMITED
 from services.console.read_model.state_since import Thing, find_change_times
 from services.console.resources import to_datetime
 from services.console.sites.overview_queries import OverviewQueries
@@ -53,8 +53,7 @@ class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
     ) -> Mapping[Thing, Instant]:
         """Find when things changed state after `start`, from the newest `LINES_READ` lines."""
         found = await self.read(realm, as_of=at)
-        async with translate_store_errors():
-            lines, _more = await self._lines(found.picture, None, LINES_READ)
+        lines, _more = await self._lines(found.picture, None, LINES_READ)
         states = {
             (name, id): one.after for name, things in before.items() for id, one in things.items()
         }

@@ -6,21 +6,19 @@ import copy
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import orjson
 from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
 
 from schemas.base import Instant
 from schemas.callouts import headcount_text_id
 from schemas.realms import is_live
 from services.console import resources as r
-from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
+from services.console.http.problems import NotFound, RealmUnknown, Rebuilding
 from services.console.logbook.lines import LineRecord, build_key_after
 from services.console.read_model import store
 from services.console.read_model.reference_index import NO_REFERENCE, IndexedReference
@@ -33,7 +31,7 @@ from services.console.read_model.snapshot import (
     RowCache,
     read_lines,
 )
-from services.console.read_model.store import Client
+from services.console.read_model.store import Client, translate_store_errors
 from services.console.read_model.time_travel import History
 from services.console.resources import Page
 from services.console.sites.geometry import Outlines
@@ -327,12 +325,3 @@ def get_known(things: Mapping[str, Any], id: str) -> Any:
 def page_by_id(items: Sequence[Any], limit: int, cursor: str | None) -> Page[Any]:
     shown, following = paginate(items, lambda item: (item.id,), limit, cursor)
     return Page(items=shown, next=following)
-
-
-@asynccontextmanager
-async def translate_store_errors() -> AsyncIterator[None]:
-    """Turn an unreachable Redis into a problem for the client."""
-    try:
-        yield
-    except RedisError as error:
-        raise StoreUnavailable from error

@@ -219,6 +219,7 @@ class CurrentSnapshot(RealmSnapshot):
         super().__init__(realm, fields, clock, reference, at)
         self._client, self._rows, self._versions = client, rows, versions
 
+    @store.translate_store_errors()
     async def raw_rows(self, collection: str) -> Mapping[str, Model]:
         version = self._versions.get(collection, 0)
         if version == 0:
@@ -233,6 +234,7 @@ class CurrentSnapshot(RealmSnapshot):
     ) -> Mapping[str, Model]:
         return self._rows.join(self.realm, collection, rows, parts) if parts else rows
 
+    @store.translate_store_errors()
     async def members_of(self, causes: Sequence[str]) -> dict[str, SnapshotMembers]:
         asked = self._client.pipeline(transaction=False)
         for cause in causes:
@@ -243,6 +245,7 @@ class CurrentSnapshot(RealmSnapshot):
         )
         return {cause: SnapshotMembers(*found[2 * n : 2 * n + 2]) for n, cause in enumerate(causes)}
 
+    @store.translate_store_errors()
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
         if not ids:
             return {}
@@ -254,6 +257,7 @@ class CurrentSnapshot(RealmSnapshot):
             if raw is not None
         }
 
+    @store.translate_store_errors()
     async def reports_of(self, incident: str) -> list[str]:
         ids = [
             i.decode()
@@ -268,10 +272,12 @@ class CurrentSnapshot(RealmSnapshot):
             if raw is not None and orjson.loads(raw)["incident"] == incident
         ]
 
+    @store.translate_store_errors()
     async def feeds(self) -> Mapping[str, Instant]:
         raw = await self._client.hgetall(store.realm_key(self.realm, "feeds"))
         return {key.decode(): int(value) for key, value in raw.items()}
 
+    @store.translate_store_errors()
     async def count(self, collection: str) -> int:
         return int(await self._client.hlen(store.rows_key(self.realm, collection)))
 
@@ -337,6 +343,7 @@ SCAN_LIMIT = 20_000
 """Lines that one page of a filtered logbook scans before it ends early; `next` continues there."""
 
 
+@store.translate_store_errors()
 async def read_lines(
     client: Client,
     realm: str,
@@ -382,6 +389,7 @@ async def read_lines(
     return found, upper[1:]
 
 
+@store.translate_store_errors()
 async def read_rates(client: Client, realm: str, at: Instant, minutes: int) -> dict[str, list[int]]:
     """Return counts of `report` and `demand` per minute, oldest first.
 

@@ -9,14 +9,16 @@ identifies the life of the cache: with another epoch, or none, earlier positions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import redis.asyncio as redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 from schemas.realms import is_live
+from services.console.http.problems import StoreUnavailable
 
 EPOCH: Final = "vigie:epoch"
 STATE: Final = "vigie:state"
@@ -275,3 +277,12 @@ class Store:
         """Return the epoch now; None after a loss."""
         value = await self.client.get(EPOCH)
         return value.decode() if isinstance(value, bytes) else None
+
+
+@asynccontextmanager
+async def translate_store_errors() -> AsyncIterator[None]:
+    """Turn an unreachable Redis into a problem for the client; also a decorator of a reader."""
+    try:
+        yield
+    except RedisError as error:
+        raise StoreUnavailable from error

@@ -7,13 +7,7 @@ from collections.abc import Sequence
 from schemas import reassignment as g
 from schemas.base import Instant
 from services.console import resources as r
-from services.console.read_model.query_base import (
-    UNLIMITED,
-    QueryBase,
-    get_known,
-    page_by_id,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import UNLIMITED, QueryBase, get_known, page_by_id
 from services.console.resources import Page
 
 MAX_PARTS = 64
@@ -32,8 +26,7 @@ class ReassignmentQueries(QueryBase):
     ) -> list[r.Proposal]:
         """List proposals, newest first, without lines."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(g.ProposalRow)
+        rows = await found.picture.rows(g.ProposalRow)
         kept = [
             row
             for row in rows.values()
@@ -48,19 +41,18 @@ class ReassignmentQueries(QueryBase):
     ) -> r.Proposal:
         """Return one proposal with all its lines in order. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            row = get_known(await found.picture.some(g.ProposalRow, [id]), id)
-            parts = await found.picture.some(g.LinesRow, [f"{id}/{n}" for n in range(MAX_PARTS)])
-            lines = [
-                line
-                for part in sorted(parts.values(), key=lambda part: part.part)
-                for line in part.lines
-            ]
-            moved = (
-                await found.picture.some(g.ReassignmentRow, [line.id for line in lines])
-                if lines
-                else {}
-            )
+        row = get_known(await found.picture.some(g.ProposalRow, [id]), id)
+        parts = await found.picture.some(g.LinesRow, [f"{id}/{n}" for n in range(MAX_PARTS)])
+        lines = [
+            line
+            for part in sorted(parts.values(), key=lambda part: part.part)
+            for line in part.lines
+        ]
+        moved = (
+            await found.picture.some(g.ReassignmentRow, [line.id for line in lines])
+            if lines
+            else {}
+        )
         shape = found.shape
         shown = [
             shape.reassignment(moved[line.id])
@@ -84,8 +76,7 @@ class ReassignmentQueries(QueryBase):
     ) -> Page[r.ReassignmentLine]:
         """List approved lines by id; `site` keeps those from, to or for a site."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(g.ReassignmentRow)
+        rows = await found.picture.rows(g.ReassignmentRow)
         kept = [
             found.shape.reassignment(row)
             for row in rows.values()
@@ -98,17 +89,15 @@ class ReassignmentQueries(QueryBase):
     async def orders(self, realm: str, proposal: str) -> list[g.OrderRow]:
         """Return the orders to sites that the approvals of a proposal gave."""
         found = await self.read(realm)
-        async with translate_store_errors():
-            return [
-                row
-                for row in (await found.picture.rows(g.OrderRow)).values()
-                if row.proposal == proposal
-            ]
+        return [
+            row
+            for row in (await found.picture.rows(g.OrderRow)).values()
+            if row.proposal == proposal
+        ]
 
     async def reassignment(self, realm: str, id: str) -> r.ReassignmentLine:
         """Return one approved line. Raises NotFound."""
         found = await self.read(realm, as_of=None, lang="fr")
-        async with translate_store_errors():
-            return found.shape.reassignment(
-                get_known(await found.picture.some(g.ReassignmentRow, [id]), id)
-            )
+        return found.shape.reassignment(
+            get_known(await found.picture.some(g.ReassignmentRow, [id]), id)
+        )

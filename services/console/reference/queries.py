@@ -9,12 +9,7 @@ from schemas import reassignment as g
 from schemas import reference_changes as c
 from schemas.base import Instant
 from services.console import resources as r
-from services.console.read_model.query_base import (
-    UNLIMITED,
-    QueryBase,
-    get_known,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import UNLIMITED, QueryBase, get_known
 from services.console.resources import Page
 from services.runtime.http.pagination import paginate
 
@@ -38,8 +33,7 @@ class ReferenceQueries(QueryBase):
     ) -> Page[r.ReferenceChange]:
         """List changes: those to approve, approved ones that wait, past ones, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
+        rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
         kept = [row for row in rows if not state or row.state in state]
         shown, following = paginate(
             kept, lambda row: (_STATE_ORDER.get(row.state, 2), -row.ended_at, row.id), limit, cursor
@@ -60,8 +54,7 @@ class ReferenceQueries(QueryBase):
     ) -> r.ReferenceChange:
         """Return one change. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            row = get_known(await found.picture.some(c.ReferenceChangeRow, [id]), id)
+        row = get_known(await found.picture.some(c.ReferenceChangeRow, [id]), id)
         return found.shape.reference_change(row, self._said([row]) if texts else {})
 
     async def agents_moved(self, realm: str, sites: Collection[str]) -> int:
@@ -69,8 +62,7 @@ class ReferenceQueries(QueryBase):
         if not sites:
             return 0
         found = await self.read(realm)
-        async with translate_store_errors():
-            rows = (await found.picture.rows(g.ReassignmentRow)).values()
+        rows = (await found.picture.rows(g.ReassignmentRow)).values()
         return sum(
             row.count
             for row in rows

@@ -31,9 +31,9 @@ from services.console.read_model.query_base import (
     build_realm_now,
     get_snapshot_time,
     now_ms,
-    translate_store_errors,
 )
 from services.console.read_model.shapes import OPEN_STATES
+from services.console.read_model.store import translate_store_errors
 from services.console.resources import to_datetime
 from services.console.sites.queries import SiteQueries, count_activities, count_sites
 from services.runtime.log.heads import HeadsByLog, format_log_name

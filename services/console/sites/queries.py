@@ -13,13 +13,7 @@ from schemas.words import ActivityState, SiteStatus
 from services.console import resources as r
 from services.console.continuity.pole_capacity import NO_ACTIVITIES, compute_pole_capacities
 from services.console.http.problems import NotFound
-from services.console.read_model.query_base import (
-    UNLIMITED,
-    OpenedRealm,
-    QueryBase,
-    get_known,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase, get_known
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import OPEN_STATES
 from services.console.read_model.snapshot import RealmSnapshot, SnapshotMembers
@@ -56,9 +50,8 @@ class SiteQueries(QueryBase):
         `members_too` adds all reports and sources of each cause, which no page needs.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(a.SiteRow)
-            members = await self._members(found.picture, incident) if incident is not None else None
+        rows = await found.picture.rows(a.SiteRow)
+        members = await self._members(found.picture, incident) if incident is not None else None
         wanted = [
             s
             for s in found.picture.reference.sites.values()
@@ -86,8 +79,7 @@ class SiteQueries(QueryBase):
         many = [c.id for row in rows.values() for c in row.causes if c.reports_count is not None]
         if not many:
             return rows
-        async with translate_store_errors():
-            members = await picture.members_of(many)
+        members = await picture.members_of(many)
         return {id: _add_members(row, members) for id, row in rows.items()}
 
     async def _members(self, picture: RealmSnapshot, incident: str) -> set[str]:
@@ -101,8 +93,7 @@ class SiteQueries(QueryBase):
     ) -> r.Site:
         found = await self.read(realm, as_of=as_of, lang=lang)
         static = get_known(found.picture.reference.sites, id)
-        async with translate_store_errors():
-            row = await found.picture.row(a.SiteRow, id)
+        row = await found.picture.row(a.SiteRow, id)
         told = await self._with_members(found.picture, {} if row is None else {id: row})
         return found.shape.site(static, told.get(id))
 
@@ -111,14 +102,13 @@ class SiteQueries(QueryBase):
     ) -> list[r.Pole]:
         """List the pôles with counts by state and capacity, in the order of the territory."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            sites = count_sites(found.picture.reference, await found.picture.rows(a.SiteRow))
-            return self._poles(
-                found,
-                await self._pole_levels(found),
-                sites,
-                await found.picture.rows(c.ActivityRow),
-            )
+        sites = count_sites(found.picture.reference, await found.picture.rows(a.SiteRow))
+        return self._poles(
+            found,
+            await self._pole_levels(found),
+            sites,
+            await found.picture.rows(c.ActivityRow),
+        )
 
     def _poles(
         self,
@@ -148,13 +138,10 @@ class SiteQueries(QueryBase):
         """List the communes with outlines and counts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         reference = found.picture.reference
-        async with translate_store_errors():
-            rows = await found.picture.rows(a.SiteRow)
-            incidents = [
-                i
-                for i in (await found.picture.rows(a.IncidentRow)).values()
-                if i.state in OPEN_STATES
-            ]
+        rows = await found.picture.rows(a.SiteRow)
+        incidents = [
+            i for i in (await found.picture.rows(a.IncidentRow)).values() if i.state in OPEN_STATES
+        ]
         counts: dict[str, Counter[SiteStatus]] = {}
         for site in reference.sites.values():
             counts.setdefault(site.commune, Counter())[
@@ -178,9 +165,8 @@ class SiteQueries(QueryBase):
     ) -> list[r.LevelState]:
         """List the levels: territory first, then every pôle."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            territory = (await found.picture.rows(a.LevelRow)).get("territory")
-            poles = await self._pole_levels(found)
+        territory = (await found.picture.rows(a.LevelRow)).get("territory")
+        poles = await self._pole_levels(found)
         shape = found.shape
         return [
             shape.level("territory", territory),
@@ -213,8 +199,7 @@ class SiteQueries(QueryBase):
     ) -> list[r.Flag]:
         """List the declarations of authorities and operators, by id."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(a.FlagRow)
+        rows = await found.picture.rows(a.FlagRow)
         return [found.shape.flag(rows[id]) for id in sorted(rows)]
 
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from schemas.base import Instant
 from schemas.people.attendance import AttendanceRow, CellStaffingRow
 from services.console.i18n import get_translator
-from services.console.read_model.query_base import (
-    QueryBase,
-    get_snapshot_time,
-    translate_store_errors,
-)
+from services.console.read_model.query_base import QueryBase, get_snapshot_time
 from services.console.staffing.resources import CellStaffing
 from services.console.staffing.view import build_staffing
 
@@ -20,9 +16,8 @@ class StaffingQueries(QueryBase):
     ) -> CellStaffing:
         """Return the functions of the cell with the people in them."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with translate_store_errors():
-            rows = await found.picture.rows(CellStaffingRow)
-            attendance = await found.picture.rows(AttendanceRow)
+        rows = await found.picture.rows(CellStaffingRow)
+        attendance = await found.picture.rows(AttendanceRow)
         return build_staffing(
             realm,
             rows.get("cell"),
