@@ -203,6 +203,19 @@ def test_every_valid_plan_of_the_territory_is_judged_in_both_languages() -> None
     assert all(0 <= proof.pct <= 100 and proof.items for proof in proofs.values())
 
 
+def test_each_person_is_judged_once_for_all_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """253 managers stand in many plans; judging them for each took most of the page’s time."""
+    asked: list[str] = []
+    judge_person = ProofFacts._judge_person
+    monkeypatch.setattr(
+        ProofFacts,
+        "_judge_person",
+        lambda facts, person: asked.append(person) or judge_person(facts, person),
+    )
+    judge_plans(build_facts())
+    assert len(asked) == len(set(asked)) > 253
+
+
 # A dead contact, a full host, a card that nobody exercised: live, and in time travel.
 
 

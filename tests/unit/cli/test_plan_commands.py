@@ -1,0 +1,65 @@
+"""`vigie plan proof` and `vigie plan pdf` show and write the answers of the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.__main__ import app
+from services.cli.crisis import plan
+from tests.unit.console.held import browsing
+from tests.unit.console.test_every_screen import REALM, realm
+
+PLAN = "PCA-solidarites"
+
+
+async def fetch(path: str) -> Any:
+    browser, _ = browsing(realm())
+    answer = await browser.get(f"{path}?realm={REALM}", role="coordinator")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_the_proof_of_a_plan_names_the_changes_that_help_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    found = await fetch(f"/api/v1/plans/{PLAN}/proof")
+    monkeypatch.setattr(plan, "call_api", lambda _method, path: asked.append(path) or found)
+    told = CliRunner().invoke(app, ["plan", "proof", PLAN, "--realm", REALM])
+    assert told.exit_code == 0, told.output
+    assert asked[0].startswith(f"/api/v1/plans/{PLAN}/proof?realm=")
+    assert f"{found['title']} : prouvé à" in told.output
+    assert "Jouer un exercice du plan" in told.output
+    assert "+ 16,7 points" in told.output
+
+
+async def test_without_a_plan_all_plans_and_poles_are_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = await fetch("/api/v1/plan-proofs")
+    monkeypatch.setattr(plan, "call_api", lambda _method, _path: found)
+    told = CliRunner().invoke(app, ["plan", "proof"])
+    assert told.exit_code == 0, told.output
+    assert all(one["name"] in told.output for one in found["poles"])
+    assert all(one["id"] in told.output for one in found["items"])
+
+
+def test_the_pdf_of_a_plan_is_written_as_it_comes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def download(path: str, _realm: str | None, _as_of: str | None) -> httpx.Response:
+        asked.append(path)
+        return httpx.Response(200, content=b"%PDF-x")
+
+    monkeypatch.setattr(plan, "download_document", download)
+    file = tmp_path / "plan.pdf"
+    told = CliRunner().invoke(app, ["plan", "pdf", PLAN, str(file)])
+    assert told.exit_code == 0, told.output
+    assert (asked, file.read_bytes()) == ([f"/api/v1/plans/{PLAN}/pdf"], b"%PDF-x")
