@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from services.console.app import build_openapi
 from services.intake.openapi import merge_documents
+from services.runtime.http.api_subjects import SUBJECTS
 
 TARGET: Final = Path(__file__).resolve().parents[1] / "docs" / "reference" / "api.md"
 _HEAD: Final = """# HTTP API
@@ -37,21 +38,22 @@ begins with the address that `vigie up` prints.
   (fr, en). `code` is stable ([errors](errors.md)).
 * **Live**: [`GET /api/v1/stream`](live-stream.md).
 """
-_FRONT_TITLE: Final = "front, access and probes"
 
 
 def build_page() -> str:
     """Return the page as Markdown."""
     found = merge_documents(build_openapi())
-    sections: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {name: [] for name in SUBJECTS}
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
-            tag = next(iter(operation.get("tags", ())), _FRONT_TITLE)
-            sections.setdefault(tag, []).append(_build_row(path, method, operation))
+            (tag,) = operation["tags"]
+            sections[tag].append(_build_row(path, method, operation))
     lines = [_HEAD]
     for title, rows in sections.items():
         lines += [
             f"## {title[0].upper()}{title[1:]}",
+            "",
+            SUBJECTS[title],
             "",
             "| | | parameters |",
             "|---|---|---|",

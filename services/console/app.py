@@ -82,6 +82,7 @@ from services.console.staffing import api as staffing_api
 from services.console.web.access import render_problem
 from services.console.web.routes import build_pages_router
 from services.runtime.decider.input_marks import InputMarks
+from services.runtime.http.api_subjects import list_tags
 from services.runtime.http.problem_responses import build_problem_response, install_handlers
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.http.web_push import PushSettings, VapidKey
@@ -258,7 +259,9 @@ def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
     app = FastAPI(
         title="Vigie",
         version="1",
+        license_info={"name": "EUPL-1.2", "identifier": "EUPL-1.2"},
         openapi_url=None,
+        openapi_tags=list_tags(),
         description=(
             "Crisis-resilience and business-continuity events of a département. Times are ISO "
             "8601; problems are RFC 9457."

@@ -78,6 +78,11 @@ class Page(Resource, Generic[T]):
     items: list[T]
     next: str | None = None
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Return the name of the schema: `IncidentPage`, not `Page[Incident]`."""
+        return f"{params[0].__name__}Page"
+
 
 class Reason(Resource):
     """One reason with its threshold, value and reports; `text` is the sentence."""

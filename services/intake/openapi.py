@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.intake.administration import NewPassword, NewSecondFactor, NewToken, NewUser
+from services.intake.body_examples import BODY_EXAMPLES
 from services.intake.field import poster, sms
 from services.intake.integrations.cap.dialect import MEDIA_TYPES, CapIntegration
 from services.intake.integrations.discovery import load_integrations
@@ -18,6 +19,7 @@ from services.intake.integrations.registry import NewSource, SourceChange
 from services.intake.photos.image import JPEG, PNG
 from services.intake.reports.native import BatchItem, NativeReport
 from services.intake.reports.reports_api import TypedLine
+from services.runtime.http.api_subjects import list_tags
 from services.runtime.http.pagination import MAX_LIMIT
 from services.runtime.http.problems import MEDIA_TYPE, SCHEMA
 
@@ -53,25 +55,41 @@ _RESULT: Final[dict[str, Any]] = {
 _RESULTS: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["items"],
-    "properties": {"items": {"type": "array", "items": _RESULT}},
+    "properties": {
+        "items": {
+            "type": "array",
+            "items": {"$ref": _REFERENCE_TEMPLATE.format(model="ReportResult")},
+        }
+    },
+}
+_RESULTS_REFERENCE: Final = {"$ref": _REFERENCE_TEMPLATE.format(model="ReportResults")}
+_BATCH: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["reports"],
+    "properties": {
+        "reports": {
+            "type": "array",
+            "items": {"$ref": _REFERENCE_TEMPLATE.format(model="BatchItem")},
+        }
+    },
 }
 
 _BATCH_RESPONSES: Final = {
     "207": {
         "description": "some are in the log",
-        "content": {"application/json": {"schema": _RESULTS}},
+        "content": {"application/json": {"schema": _RESULTS_REFERENCE}},
     },
     "422": {
         "description": "none is in the log, each with its reason; or the batch cannot be read",
         "content": {
-            "application/json": {"schema": _RESULTS},
+            "application/json": {"schema": _RESULTS_REFERENCE},
             MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
         },
     },
     "503": {
         "description": "send the whole batch again: some reports, or all, were not accepted",
         "content": {
-            "application/json": {"schema": _RESULTS},
+            "application/json": {"schema": _RESULTS_REFERENCE},
             MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
         },
     },
@@ -114,7 +132,9 @@ _IDEMPOTENCY_KEY: Final = {
 }
 _REFUSALS: Final = ("401", "403", "413", "415", "422", "503")
 _OBJECT: Final = {"type": "object"}
-_LIST: Final = {
+_BYTES: Final = {"type": "string", "format": "binary"}
+_ANY_BYTES: Final = "*/*"
+_LISTING: Final = {
     "type": "object",
     "required": ["items", "next"],
     "properties": {
@@ -122,6 +142,7 @@ _LIST: Final = {
         "next": {"type": ["string", "null"], "description": "`cursor` of the next page"},
     },
 }
+_LIST: Final = {"$ref": _REFERENCE_TEMPLATE.format(model="Listing")}
 _INTEGRATION_RESPONSES: Final = {
     "2XX": {"description": "accepted"},
     "4XX": {"description": "refused, in the form of the integration"},
@@ -158,10 +179,10 @@ _PATHS_BY_PREFIX: Final = {
 
 def _describe_integration(dialect: str, path: str) -> dict[str, Any]:
     """Describe a route of an integration."""
-    words = re.sub(r"[/{}]+", "_", path).rstrip("_")
+    words = re.findall(r"\w+", path)
     found: dict[str, Any] = {
         "summary": f"Send a message of {dialect} (docs/how-to/sources.md)",
-        "operationId": f"machine{words}",
+        "operationId": "post" + "".join(word.capitalize() for word in words),
         "responses": _INTEGRATION_RESPONSES,
     }
     named = re.findall(r"{(\w+)}", path)
@@ -185,7 +206,7 @@ def _describe_alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
         "/api/v2/alerts": {
             "get": operation("alertmanagerAlerts", "list active alerts, silenced or not"),
             "post": operation(
-                "machine_api_v2_alerts",
+                "alertmanagerPostAlerts",
                 "send alerts that the sender keeps alive (docs/how-to/sources.md)",
             ),
         },
@@ -213,6 +234,43 @@ def _describe_alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_SUBJECTS: Final = (
+    ("/api/v1/reports", "reports"),
+    ("/api/v1/attachments", "reports"),
+    ("/api/v1/whoami", "accounts"),
+    ("/api/v1/tokens", "accounts"),
+    ("/api/v1/users", "accounts"),
+    ("/api/v1/intake/strangers", "sources"),
+    ("/api/v1/refused", "sources"),
+    ("/api/v1/sources", "sources"),
+    ("/livez", "system"),
+    ("/readyz", "system"),
+    ("/metrics", "system"),
+    ("/-/", "alertmanager"),
+    ("/api/v2/alerts", "alertmanager"),
+    ("/api/v2/receivers", "alertmanager"),
+    ("/api/v2/silence", "alertmanager"),
+    ("/api/v2/status", "alertmanager"),
+)
+"""Subject by the beginning of a path; any other path is an integration."""
+
+
+def _choose_subject(path: str) -> str:
+    return next((name for start, name in _SUBJECTS if path.startswith(start)), "integrations")
+
+
+def _drop_list_defaults(schemas: dict[str, Any]) -> None:
+    """Drop in place the defaults that are lists where a string is allowed, too.
+
+    A generated client sent the default of `zone` as the string `[]`, which is no INSEE code.
+    """
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            kinds = {option.get("type") for option in field.get("anyOf", ())}
+            if "string" in kinds and isinstance(field.get("default"), list):
+                del field["default"]
+
+
 @cache
 def build_own_document() -> dict[str, Any]:
     """Return the paths and schemas of the front's own routes."""
@@ -230,18 +288,8 @@ def build_own_document() -> dict[str, Any]:
     _, schemas = models_json_schema(
         [(m, "validation") for m in models], ref_template=_REFERENCE_TEMPLATE
     )
-    batch = {
-        "type": "object",
-        "required": ["reports"],
-        "properties": {
-            "reports": {
-                "type": "array",
-                "items": {"$ref": _REFERENCE_TEMPLATE.format(model="BatchItem")},
-            }
-        },
-    }
     raw = {
-        "200": {"description": "the original bytes", "content": {"*/*": {}}}
+        "200": {"description": "the original bytes", "content": {"*/*": {"schema": _BYTES}}}
     } | _describe_responses("404", "unknown", None, "401", "403", "410", "503")
     ready = _describe_responses("200", "accepts reports; JSON also shows the console", _OBJECT) | {
         "503": {"description": "not ready; the reason is in the JSON"}
@@ -269,9 +317,15 @@ def build_own_document() -> dict[str, Any]:
                 "parameters": [_IDEMPOTENCY_KEY],
                 "requestBody": {
                     "required": True,
-                    "content": {"application/json": {"schema": batch}},
+                    "content": {
+                        "application/json": {
+                            "schema": {"$ref": _REFERENCE_TEMPLATE.format(model="ReportBatch")}
+                        }
+                    },
                 },
-                "responses": _describe_responses("202", "all are in the log", _RESULTS, *_REFUSALS)
+                "responses": _describe_responses(
+                    "202", "all are in the log", _RESULTS_REFERENCE, *_REFUSALS
+                )
                 | _BATCH_RESPONSES,
             }
         },
@@ -314,10 +368,7 @@ def build_own_document() -> dict[str, Any]:
                 ],
                 "requestBody": {
                     "required": True,
-                    "content": {
-                        kind: {"schema": {"type": "string", "format": "binary"}}
-                        for kind in (JPEG, PNG)
-                    },
+                    "content": {kind: {"schema": _BYTES} for kind in (JPEG, PNG)},
                 },
                 "responses": _describe_responses(
                     "201",
@@ -332,7 +383,12 @@ def build_own_document() -> dict[str, Any]:
                 "summary": "Show a photo; each reading is logged",
                 "operationId": "getAttachment",
                 "parameters": [_describe_path_parameter("id")],
-                "responses": {"200": {"description": "the photo", "content": {JPEG: {}, PNG: {}}}}
+                "responses": {
+                    "200": {
+                        "description": "the photo",
+                        "content": {JPEG: {"schema": _BYTES}, PNG: {"schema": _BYTES}},
+                    }
+                }
                 | _describe_responses("404", "unknown", None, "401", "403", "503"),
             }
         },
@@ -388,7 +444,10 @@ def build_own_document() -> dict[str, Any]:
                 ),
                 "operationId": "replayRefused",
                 "parameters": [_describe_path_parameter("id")],
-                "requestBody": {"required": False, "content": {"*/*": {}}},
+                "requestBody": {
+                    "required": False,
+                    "content": {_ANY_BYTES: {"schema": _BYTES}},
+                },
                 "responses": _INTEGRATION_RESPONSES
                 | _describe_responses("404", "unknown", None, "401", "403", "409", "410"),
             }
@@ -587,7 +646,12 @@ def build_own_document() -> dict[str, Any]:
             "get": {
                 "summary": "Show the metrics for Prometheus",
                 "operationId": "metrics",
-                "responses": {"200": {"description": "text format", "content": {"text/plain": {}}}},
+                "responses": {
+                    "200": {
+                        "description": "text format",
+                        "content": {"text/plain": {"schema": {"type": "string"}}},
+                    }
+                },
             }
             | open_to_all
         },
@@ -600,7 +664,9 @@ def build_own_document() -> dict[str, Any]:
         for path in (p for prefix in own for p in _PATHS_BY_PREFIX.get(prefix, (prefix,))):
             paths[path] = {"post": _describe_integration(name, path) | open_to_all}
     paths["/v2/heartbeats/{name}/ping"]["get"] = (
-        _describe_integration("opsgenie", "/v2/heartbeats/{name}/ping/get") | open_to_all
+        _describe_integration("opsgenie", "/v2/heartbeats/{name}/ping")
+        | {"operationId": "getV2HeartbeatsNamePing"}
+        | open_to_all
     )
     paths[CapIntegration.PATHS[0]]["post"] |= {
         "summary": "Send a CAP 1.2 message: one report per event that concerns the territory",
@@ -616,13 +682,27 @@ def build_own_document() -> dict[str, Any]:
         ],
         "requestBody": {
             "required": True,
-            "content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES},
+            "content": {kind: {"schema": _BYTES} for kind in MEDIA_TYPES},
         },
         "responses": _describe_responses(
             "202", "on the log; `reports` has one receipt per report", _OBJECT, *_REFUSALS
         ),
     }
     paths |= _describe_alertmanager(open_to_all)
+    for path, operations in paths.items():
+        for operation in operations.values():
+            operation["tags"] = [_choose_subject(path)]
+    named = schemas["$defs"] | {
+        "Listing": _LISTING,
+        "Problem": SCHEMA,
+        "Receipt": _RECEIPT,
+        "ReportBatch": _BATCH,
+        "ReportResult": _RESULT,
+        "ReportResults": _RESULTS,
+    }
+    _drop_list_defaults(named)
+    for name, example in BODY_EXAMPLES.items():
+        named[name] = named[name] | {"examples": [example]}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -630,9 +710,10 @@ def build_own_document() -> dict[str, Any]:
             "version": "1",
             "description": "Crisis and continuity of a département",
         },
+        "tags": list_tags(),
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"] | {"Problem": SCHEMA, "Receipt": _RECEIPT},
+            "schemas": named,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": "vigie_session"},

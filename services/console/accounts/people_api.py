@@ -67,7 +67,7 @@ _TABLE_BODY: Final = {
 log = structlog.get_logger(__name__)
 
 
-class PersonPoint(Resource):
+class DirectoryPoint(Resource):
     """One way to reach a person."""
 
     channel: Channel
@@ -83,7 +83,7 @@ class Person(Resource):
     name: str | None
     language: str
     site: str | None
-    points: list[PersonPoint]
+    points: list[DirectoryPoint]
 
 
 class DirectoryImport(Resource):
@@ -270,7 +270,7 @@ def _build_person(contact: Contact) -> Person:
     return Person.from_row(
         contact,
         points=[
-            PersonPoint(
+            DirectoryPoint(
                 channel=point.channel,
                 address=point.address,
                 verified_at=_verified_at(point),

@@ -43,7 +43,7 @@ from services.console.resources import Action, Page
 from services.console.sites.instructions_api import sentence_of
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/actions", tags=["people"])
+router = APIRouter(prefix="/api/v1/actions", tags=["actions"])
 LONGEST_TITLE: Final = 160
 """Characters of a title: together with place, time and answer it fits an SMS."""
 COLUMNS: Final = (

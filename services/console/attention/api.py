@@ -11,7 +11,7 @@ from services.console.http.context import RealmReader
 from services.console.resources import AttentionState
 from services.runtime.process import metrics
 
-router = APIRouter(prefix="/api/v1/attention", tags=["people"])
+router = APIRouter(prefix="/api/v1/attention", tags=["notifications"])
 AskedRole = Annotated[
     str | None,
     Query(

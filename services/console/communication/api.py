@@ -136,6 +136,7 @@ async def list_statements(
 
 @router.get(
     "/statement-templates",
+    operation_id="list_statement_templates",
     summary="List templates of the territory, filled with the known facts of an incident",
 )
 async def list_templates(

@@ -511,7 +511,12 @@ async def tick_box(
 @router.post(
     "/plans/{id}/cards/{card}:start", operation_id="start_card", responses=RESPONSES, summary=_START
 )
-@router.post("/plans/{id}/cards/{card}/start", responses=RESPONSES, summary=_START)
+@router.post(
+    "/plans/{id}/cards/{card}/start",
+    operation_id="start_card_legacy",
+    responses=RESPONSES,
+    summary=_START,
+)
 async def start_card(
     author: CardWorker, id: str, card: str, body: CardRequest | None = None
 ) -> Response:
@@ -535,7 +540,12 @@ async def start_card(
     responses=RESPONSES,
     summary=_COMPLETE,
 )
-@router.post("/plans/{id}/cards/{card}/done", responses=RESPONSES, summary=_COMPLETE)
+@router.post(
+    "/plans/{id}/cards/{card}/done",
+    operation_id="complete_card_legacy",
+    responses=RESPONSES,
+    summary=_COMPLETE,
+)
 async def complete_card(
     author: CardWorker, id: str, card: str, body: CompleteCardRequest | None = None
 ) -> Response:
@@ -563,7 +573,12 @@ async def complete_card(
 @router.post(
     "/plans/{id}/cards/{card}:skip", operation_id="skip_card", responses=RESPONSES, summary=_SKIP
 )
-@router.post("/plans/{id}/cards/{card}/not-applicable", responses=RESPONSES, summary=_SKIP)
+@router.post(
+    "/plans/{id}/cards/{card}/not-applicable",
+    operation_id="skip_card_legacy",
+    responses=RESPONSES,
+    summary=_SKIP,
+)
 async def skip_card(
     author: CardWorker, id: str, card: str, body: CardRequest | None = None
 ) -> Response:

@@ -250,6 +250,7 @@ async def split_incident(author: IncidentDecider, id: str, body: SplitRequest) -
 
 @router.post(
     "/{id}/read",
+    operation_id="mark_incident_read",
     responses=RESPONSES,
     status_code=200,
     summary="Mark the reports of its sites as read (D98); 204: nothing was unread",

@@ -87,6 +87,7 @@ async def confirm_report(
 
 @router.post(
     "/{id}/confirm/preview",
+    operation_id="preview_confirmation",
     responses=RESPONSES,
     summary="Preview a confirmation: level, people called, plans. Decides nothing",
 )
@@ -97,6 +98,7 @@ async def preview(author: ReportVerifier, id: str, body: DecisionBody | None = N
 
 @router.post(
     "/{id}/read",
+    operation_id="mark_report_read",
     responses=RESPONSES,
     summary="Mark a report as read by the cell (D98); 204: already read, or without receipt",
 )

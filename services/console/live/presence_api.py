@@ -42,7 +42,9 @@ class Here(DecisionBody):
 
 
 @router.get(
-    "", summary="List the other people with an open page: of one place, or of the whole realm"
+    "",
+    operation_id="list_presence",
+    summary="List the other people with an open page: of one place, or of the whole realm",
 )
 async def listed(
     request: Request,
@@ -56,6 +58,7 @@ async def listed(
 
 @router.post(
     "",
+    operation_id="announce_presence",
     summary="Say that the author opens or leaves a page; answers with the other people, like GET",
 )
 async def present(request: Request, author: Shown, body: Here) -> Presence:

@@ -32,7 +32,7 @@ from services.console.logbook.notes import Note, add_note
 from services.console.resources import KindOfLine, Line, Page
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/log", tags=["main courante"])
+router = APIRouter(prefix="/api/v1/log", tags=["logbook"])
 
 
 class LogNote(Note):
@@ -41,6 +41,7 @@ class LogNote(Note):
 
 @router.get(
     "",
+    operation_id="list_log_lines",
     response_model=Page[Line],
     responses=MAP_RESPONSES,
     summary="List lines, newest first; also as CSV and GeoJSON",
@@ -78,7 +79,7 @@ async def list_lines(
     return await stream_csv_response(columns, read, about)
 
 
-@router.post("", responses=RESPONSES, summary="Write a line")
+@router.post("", operation_id="write_log_line", responses=RESPONSES, summary="Write a line")
 async def write_line(
     author: Annotated[DecisionContext, Depends(require_decision(Permission.NOTE_WRITE))],
     body: LogNote,

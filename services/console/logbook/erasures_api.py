@@ -74,7 +74,11 @@ async def erase_line(author: LineEraser, id: str, body: EraseRequest) -> Erasure
     )
 
 
-@router.get("/erasures", summary="List proposed erasures that wait for a second person")
+@router.get(
+    "/erasures",
+    operation_id="list_erasure_proposals",
+    summary="List proposed erasures that wait for a second person",
+)
 async def list_proposals(
     request: Request, reader: ErasureReader, part: PageRequest
 ) -> Page[Erasure]:

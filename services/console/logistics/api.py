@@ -136,7 +136,11 @@ def may_read_words(principal: Principal) -> bool:
     return principal.may(Permission.LOG_READ)
 
 
-@router.get("/resource-requests", summary="Resource requests: open ones first, life first")
+@router.get(
+    "/resource-requests",
+    operation_id="list_resource_requests",
+    summary="Resource requests: open ones first, life first",
+)
 async def list_requests(
     reader: RealmReader,
     part: PageRequest,
@@ -163,6 +167,7 @@ async def list_requests(
 
 @router.get(
     "/resource-requests.csv",
+    operation_id="export_resource_requests",
     response_class=Response,
     responses={200: {"content": {"text/csv": {}}, "description": "one line per request"}},
     summary="All resource requests as CSV, without their words",
@@ -206,6 +211,7 @@ def _format_cell(value: Any) -> str:
 
 @router.get(
     "/resource-requests/{id}",
+    operation_id="get_resource_request",
     summary="One request with the offers that could be made; its ETag is for If-Match",
 )
 async def get_request(reader: RealmReader, id: str, response: Response) -> ResourceRequest:

@@ -42,7 +42,7 @@ WithTexts = Annotated[
     bool, Query(description="include the text for each channel, as sent or as it would be sent")
 ]
 EscalationState: TypeAlias = Literal["running", "answered", "exhausted", "superseded", "ended"]
-router = APIRouter(prefix="/api/v1", tags=["people"])
+router = APIRouter(prefix="/api/v1", tags=["notifications"])
 TaskWorker = Annotated[DecisionContext, Depends(require_decision(Permission.TASK_WORK))]
 SendingHolder = Annotated[
     DecisionContext, Depends(require_decision(Permission.SENDING_HOLD, whole_territory=True))

@@ -41,7 +41,7 @@ from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.http.sms_text import encode_text, simplify_text
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/callouts", tags=["people"])
+router = APIRouter(prefix="/api/v1/callouts", tags=["callouts"])
 CallOutAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.SENDING_HOLD))]
 SENDER_CHARACTERS: Final = 26
 """Characters of the sender in a call-out's SMS, beside its text."""

@@ -44,7 +44,7 @@ from services.console.resources import CallOut, Page, SafetyAnswer
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/headcounts", tags=["people"])
+router = APIRouter(prefix="/api/v1/headcounts", tags=["callouts"])
 HeadcountAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.HEADCOUNT_START))]
 DirectoryReader = Annotated[ReadContext, Depends(require_read(Permission.DIRECTORY_READ))]
 
@@ -128,6 +128,7 @@ async def close_headcount(
 
 @router.get(
     "/{id}/answers",
+    operation_id="list_headcount_answers",
     summary=(
         "List the answers of people: personal data, each reading is logged, deleted after 30 days"
     ),

@@ -25,7 +25,7 @@ from services.runtime.secrets.vault import TextItem, VaultTexts
 
 SOURCE = "/delivery/provider"
 KEY_ANSWERS = {"1": Answer.ACK, "2": Answer.DECLINE}
-router = APIRouter(tags=["people"])
+router = APIRouter(tags=["notifications"])
 
 
 class GatewayReturn(BaseModel):

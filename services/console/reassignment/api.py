@@ -60,6 +60,7 @@ class LinesChoice(DecisionBody):
 
 @router.get(
     "/reassignments",
+    operation_id="list_reassignments",
     summary="List proposals, newest first; their lines are at `/reassignments/{proposal}`",
 )
 async def list_proposals(
@@ -75,7 +76,11 @@ async def list_proposals(
     )
 
 
-@router.get("/reassignments/lines", summary="List approved lines with the states of their orders")
+@router.get(
+    "/reassignments/lines",
+    operation_id="list_reassignment_lines",
+    summary="List approved lines with the states of their orders",
+)
 async def list_lines(
     reader: RealmReader,
     state: Multiple[m.LineState],
@@ -98,6 +103,7 @@ async def list_lines(
 
 @router.get(
     "/reassignments/{proposal}",
+    operation_id="get_reassignment",
     summary="Show one proposal with its lines; its ETag is the version for If-Match",
 )
 async def get_proposal(reader: RealmReader, proposal: str, response: Response) -> Proposal:
@@ -110,6 +116,7 @@ async def get_proposal(reader: RealmReader, proposal: str, response: Response) -
 
 @router.post(
     "/reassignments/compute",
+    operation_id="compute_reassignment",
     responses=RESPONSES,
     summary="Request a proposal from the planner; it follows within seconds",
 )

@@ -22,13 +22,15 @@ class ReferenceIndex(Resource):
     sections: list[str]
 
 
-@router.get("", summary="Show the version in force and its sections")
+@router.get(
+    "", operation_id="get_reference_index", summary="Show the version in force and its sections"
+)
 async def get_index(reader: RealmReader) -> ReferenceIndex:
     found = await reader.model.reference(reader.realm, as_of=reader.as_of)
     return ReferenceIndex(version=found.version, sections=[s.section for s in found.sections])
 
 
-@router.get("/{section}", summary="Show one section")
+@router.get("/{section}", operation_id="get_reference_section", summary="Show one section")
 async def get_section(reader: RealmReader, section: Section) -> dict[str, Any]:
     if section is Section.ROSTER and not reader.principal.may(Permission.LOG_READ):
         raise NotFound

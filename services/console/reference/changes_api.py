@@ -71,6 +71,7 @@ class _ParsedSections(BaseModel):
 
 @router.get(
     "",
+    operation_id="list_reference_changes",
     summary=(
         "List changes of the reference data: to be approved, then waiting for their time, "
         "then past ones, newest first"
@@ -90,7 +91,11 @@ async def list_changes(
     )
 
 
-@router.get("/{id}", summary="Show one change; its ETag is the version for If-Match")
+@router.get(
+    "/{id}",
+    operation_id="get_reference_change",
+    summary="Show one change; its ETag is the version for If-Match",
+)
 async def get_change(reader: LogReader, id: str, response: Response) -> ReferenceChange:
     found = await reader.model.reference_change(
         reader.realm, id, as_of=reader.as_of, lang=reader.lang, texts=True
@@ -101,6 +106,7 @@ async def get_change(reader: LogReader, id: str, response: Response) -> Referenc
 
 @router.post(
     "",
+    operation_id="propose_reference_change",
     responses=RESPONSES,
     summary="Propose a version for another person to approve; its id is `change` in the result",
 )
@@ -133,6 +139,7 @@ async def propose_version(author: ReferenceDecider, body: VersionRequest) -> Res
 
 @router.post(
     "/{id}/approve",
+    operation_id="approve_reference_change",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
     summary="Approve a change as a second person; it comes into force at its time",
@@ -151,6 +158,7 @@ async def approve_change(
 
 @router.post(
     "/{id}/decline",
+    operation_id="decline_reference_change",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
     summary="Decline a change as a second person, with a reason",
@@ -164,6 +172,7 @@ async def decline_change(author: ReferenceDecider, id: str, body: DecisionBody) 
 
 @router.post(
     "/{id}/withdraw",
+    operation_id="withdraw_reference_change",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
     summary=(

@@ -28,7 +28,7 @@ from services.console.resources import Instruction, Page, Site
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 
-router = APIRouter(prefix="/api/v1/sites", tags=["people"])
+router = APIRouter(prefix="/api/v1/sites", tags=["actions"])
 LONGEST: Final = 200
 """Characters of an instruction: together with the name of the site it fits an SMS."""
 
@@ -56,6 +56,7 @@ def may_read_instructions(principal: Principal, site: Site) -> bool:
 
 @router.get(
     "/{id}/instructions",
+    operation_id="list_instructions",
     summary="List the instructions of the cell to this site, newest first, with its answers",
 )
 async def instructions(reader: RealmReader, part: PageRequest, id: str) -> Page[Instruction]:
@@ -69,6 +70,7 @@ async def instructions(reader: RealmReader, part: PageRequest, id: str) -> Page[
 
 @router.post(
     "/{id}/instructions",
+    operation_id="give_instruction",
     responses=RESPONSES,
     summary="Send the site an instruction: a task of its manager, and a message",
 )

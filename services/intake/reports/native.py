@@ -86,7 +86,7 @@ class _ReportPart(BaseModel):
     )
 
 
-class Interval(_ReportPart):
+class EffectivePeriod(_ReportPart):
     """A period of planned effect. Without `to` it has no end."""
 
     start: Time = Field(alias="from")
@@ -180,7 +180,7 @@ class NativeReport(_ReportPart):
     )
     lifts: Annotated[tuple[EventType, ...], Field(max_length=30), _NONE] = ()
     occurred_at: Time
-    effective: Annotated[tuple[Interval, ...], Field(max_length=100), _NONE] = ()
+    effective: Annotated[tuple[EffectivePeriod, ...], Field(max_length=100), _NONE] = ()
     expected_duration_h: float | None = Field(default=None, ge=0, le=1_000_000)
     estimated_end: Time | None = None
     headline: str | None = Field(default=None, max_length=2_000)
