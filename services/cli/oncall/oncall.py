@@ -23,6 +23,7 @@ from services.cli.crisis.read import (
     parse_time,
     show_list,
 )
+from services.cli.oncall.migration import migrate
 from services.cli.output import open_console
 from services.console.i18n import get_translator
 from services.console.oncall.feed_links import FeedLinks
@@ -197,6 +198,9 @@ def import_calendar(
         "Rien n’a été importé (--dry-run)" if dry_run else "Calendrier importé",
         fg="yellow" if dry_run else "green",
     )
+
+
+app.command()(migrate)
 
 
 @app.command()

@@ -1,0 +1,188 @@
+"""Convert an export of Opsgenie: answers of its REST API v2 about schedules, escalations and users.
+
+An object is recognised by its fields, so that files may be whole answers, lists or single objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from services.oncall.migration.mapping import Mapping
+from services.oncall.migration.result import MigratedPerson, MigratedStep, Migration, Outcome
+from services.oncall.migration.spans import (
+    NotMigrated,
+    Turns,
+    build_rotation,
+    find_zone,
+    keeps_paris_time,
+    parse_start,
+    shift_minute,
+)
+
+_CHANNELS: Final = {"email": "email", "sms": "sms", "voice": "voice"}
+_MINUTES: Final = {"minutes": 1, "hours": 60, "days": 1440}
+_AS_CALENDAR: Final = "exportez ce planning en iCalendar et importez-le (vigie oncall import)"
+
+
+def list_objects(document: Any) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file: `{"data": …}`, a list, or one object."""
+    if isinstance(document, list):
+        for item in document:
+            yield from list_objects(item)
+    elif isinstance(document, dict):
+        if "data" in document:
+            yield from list_objects(document["data"])
+        else:
+            yield document
+
+
+def convert_opsgenie(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Migration:
+    """Convert the objects of an export; each gets at least one remark."""
+    found = Migration()
+    for item in objects:
+        if "rotations" in item:
+            _convert_schedule(item, mapping, found)
+        elif "rules" in item:
+            _convert_escalation(item, mapping, found)
+        elif "username" in item and "fullName" in item:
+            _convert_user(item, mapping, found)
+        elif "members" in item:
+            found.note(
+                f"équipe {item.get('name')}",
+                Outcome.LEFT,
+                "une équipe n’appelle personne : ses rôles sont dans roster.csv",
+            )
+        else:
+            name = item.get("name") or item.get("id") or "sans nom"
+            found.note(f"objet {name}", Outcome.LEFT, "ni planning, ni escalade, ni personne")
+    return found
+
+
+def _convert_user(item: dict[str, Any], mapping: Mapping, found: Migration) -> None:
+    address = str(item["username"])
+    points = [("email", address)] if "@" in address else []
+    subject = f"personne {item['fullName']}"
+    for contact in item.get("userContacts") or ():
+        channel = _CHANNELS.get(str(contact.get("contactMethod")))
+        if channel is None:
+            method = contact.get("contactMethod")
+            found.note(subject, Outcome.LEFT, f"moyen de contact sans équivalent : {method}")
+            continue
+        points.append((channel, _format_number(str(contact.get("to", "")), channel)))
+    person = MigratedPerson(
+        mapping.find_token(address), str(item["fullName"]), tuple(dict.fromkeys(points))
+    )
+    found.people.append(person)
+    found.note(subject, Outcome.TAKEN, f"jeton {person.person}")
+
+
+def _format_number(text: str, channel: str) -> str:
+    """Return `33-612345678` in E.164; a mail address stays."""
+    return text if channel == "email" else "+" + "".join(c for c in text if c.isdigit())
+
+
+def _convert_schedule(item: dict[str, Any], mapping: Mapping, found: Migration) -> None:
+    name = str(item.get("name"))
+    post = mapping.posts.get(name)
+    if post is None:
+        found.note(f"planning {name}", Outcome.LEFT, "aucun rôle indiqué (roles)")
+        return
+    if item.get("enabled") is False:
+        found.note(f"planning {name}", Outcome.LEFT, "désactivé")
+        return
+    for rotation in item["rotations"]:
+        subject = f"planning {name}, rotation {rotation.get('name') or rotation.get('id')}"
+        try:
+            zone = find_zone(item.get("timezone"))
+            turns = _read_turns(rotation, item.get("timezone"), mapping)
+            found.rotations.append(build_rotation(post, turns))
+        except NotMigrated as reason:
+            found.note(subject, Outcome.LEFT, str(reason))
+            continue
+        steady = keeps_paris_time(zone, turns.start)
+        found.note(
+            subject,
+            Outcome.TAKEN if steady else Outcome.CHANGED,
+            "" if steady else f"heures de {zone.key} converties en heures de Paris à ce jour",
+        )
+
+
+def _read_turns(rotation: dict[str, Any], timezone: str | None, mapping: Mapping) -> Turns:
+    """Read the turns of a rotation. Raises NotMigrated."""
+    zone = find_zone(timezone)
+    length = int(rotation.get("length") or 1)
+    hours = {"hourly": 1, "daily": 24, "weekly": 168}.get(str(rotation.get("type")), 0) * length
+    if hours <= 0 or hours % 24:
+        raise NotMigrated(f"relève toutes les {hours} heures : {_AS_CALENDAR}")
+    persons = []
+    for participant in rotation.get("participants") or ():
+        if participant.get("type") != "user":
+            kind = participant.get("type")
+            raise NotMigrated(f"participant qui n’est pas une personne ({kind})")
+        address = str(participant.get("username") or participant.get("id"))
+        persons.append(mapping.find_token(address))
+    start = parse_start(rotation.get("startDate"), zone)
+    end = parse_start(rotation["endDate"], zone).date() if rotation.get("endDate") else None
+    span = rotation.get("timeRestriction")
+    restriction = None
+    if span is not None:
+        if span.get("type") != "time-of-day":
+            raise NotMigrated(f"heures différentes selon le jour : {_AS_CALENDAR}")
+        given = span.get("restriction") or {}
+        begin, finish = (
+            int(given.get(f"{side}Hour", 0)) * 60 + int(given.get(f"{side}Min", 0))
+            for side in ("start", "end")
+        )
+        restriction = (shift_minute(begin, zone, start), shift_minute(finish, zone, start))
+    return Turns(tuple(persons), hours // 24, start, end, restriction)
+
+
+def _convert_escalation(item: dict[str, Any], mapping: Mapping, found: Migration) -> None:
+    name = str(item.get("name"))
+    level = mapping.levels.get(name)
+    if level is None:
+        found.note(f"escalade {name}", Outcome.LEFT, "aucun niveau indiqué (ladders)")
+        return
+    roles: dict[int, list[str]] = {}
+    for number, rule in enumerate(item["rules"], 1):
+        subject = f"escalade {name}, étape {number}"
+        try:
+            delay = rule.get("delay") or {}
+            unit = _MINUTES.get(str(delay.get("timeUnit") or "minutes"), 1)
+            after = int(delay.get("timeAmount") or 0) * unit
+            roles.setdefault(after, []).append(_read_recipient(rule, mapping))
+        except NotMigrated as reason:
+            found.note(subject, Outcome.LEFT, str(reason))
+            continue
+        closed = rule.get("condition") == "if-not-closed"
+        found.note(
+            subject,
+            Outcome.CHANGED if closed else Outcome.TAKEN,
+            "appelle jusqu’à l’accusé, non jusqu’à la clôture" if closed else "",
+        )
+    roles = {after: called for after, called in roles.items() if called}
+    if roles:
+        found.ladders[level] = [
+            MigratedStep(after, tuple(dict.fromkeys(roles[after]))) for after in sorted(roles)
+        ]
+    if repeat := item.get("repeat"):
+        found.note(
+            f"escalade {name}, reprise",
+            Outcome.LEFT,
+            f"apres_derniere_vague vaut pour tous les niveaux (ici : {repeat.get('count', 1)} fois"
+            f" après {repeat.get('waitInterval', 0)} min)",
+        )
+
+
+def _read_recipient(rule: dict[str, Any], mapping: Mapping) -> str:
+    """Return the role that a rule calls. Raises NotMigrated."""
+    recipient = rule.get("recipient") or {}
+    kind, name = recipient.get("type"), str(recipient.get("name") or recipient.get("username"))
+    if kind != "schedule":
+        raise NotMigrated(f"Vigie appelle des rôles : {kind} {name} n’en est pas un")
+    if rule.get("notifyType") not in (None, "default", "all"):
+        raise NotMigrated(f"appel « {rule['notifyType']} » sans équivalent")
+    if name not in mapping.posts:
+        raise NotMigrated(f"aucun rôle indiqué pour le planning {name}")
+    return mapping.posts[name].role
