@@ -63,10 +63,14 @@ def get_asked_time(plan: PlanRow, row: SiteCardRow | CardRow) -> Instant:
 
 
 def schedule_opening(draft: ContinuityDecision, row: PlanRow) -> None:
-    """Schedule the opening of the site cards of an active plan, at the same time."""
+    """Schedule the opening of the site cards of an active plan, a millisecond later.
+
+    A deadline that fired now is never armed for now: ids of its facts come from its time, so two
+    facts would get one id.
+    """
     plan = draft.bia.plans.get(row.id)
     if plan is not None and row.state in ACTIVE_PLAN_STATES and has_scoped_cards(plan):
-        draft.arm(SiteCardsDue(row.id), draft.now)
+        draft.arm(SiteCardsDue(row.id), draft.now + 1)
 
 
 def has_scoped_cards(plan: Plan) -> bool:
@@ -91,7 +95,7 @@ def schedule_openings_of_site(draft: ContinuityDecision, site: str) -> None:
             and not _is_known(known, row, card, site)
             for card in plan.cards
         ):
-            draft.arm(SiteCardsDue(row.id), draft.now)
+            draft.arm(SiteCardsDue(row.id), draft.now + 1)  # as schedule_opening
 
 
 def is_opened_per_site(card: CardRow) -> bool:

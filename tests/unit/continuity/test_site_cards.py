@@ -124,6 +124,20 @@ def test_each_owner_hears_once_and_the_pilot_gets_one_line_with_the_count() -> N
     assert (line.card, line.unfinished, line.total) == (COLLEGES, 57, 98)
 
 
+def test_sites_hit_in_the_same_millisecond_get_cards_with_ids_of_their_own() -> None:
+    """The deadline that opens cards fired once per site, always with the same ids."""
+    world = World()
+    world.trigger("PT-ELEC", 3, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:53")
+    world.until("09:54")
+    for site in ("mdph-01", "pmi-01", "pmi-04"):
+        world.hit(site, EventType.OUTAGE_POWER, "10:20")
+    world.until("10:21")
+    opened = {row.site for row in _site_cards(world, "PT-ELEC", "ELE-F02")}
+    assert opened == {"mdph-01", "pmi-01", "pmi-04"}
+    assert [id for id, n in Counter(r.id for r in world.records()).items() if n > 1] == []
+
+
 def test_a_site_that_is_hit_later_gets_its_card_with_its_own_delay() -> None:
     world = World()
     world.trigger("PT-ELEC", 3, "09:41")

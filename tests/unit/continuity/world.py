@@ -136,9 +136,9 @@ class World:
         return [f.message() for f in made.facts]
 
     def until(self, when: str) -> None:
-        """Move the clock through every deadline."""
+        """Move the clock through every deadline, also one of a millisecond later."""
         end = self.instant(when)
-        while (due := self.service.next_due(REALM)) is not None and due <= end:
+        while (due := self.service.next_due(REALM)) is not None and due <= end + 1:
             self.service.feed(REALM, StepTo(), at=max(due, self.service.realm(REALM).now))
         if end > self.service.realm(REALM).now:
             self.service.feed(REALM, StepTo(), at=end)
