@@ -24,6 +24,7 @@ from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import DataDir
 from tests import forked
 from tests.brokers import LOGIN, give_password, put_provisioned
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[1]
 VIGIE = Path(sys.executable).parent / "vigie"
@@ -39,22 +40,32 @@ process started by one test does this.
 
 
 def stop_shared(folder: Path) -> None:
-    """Stop the system started in this folder by `RunningVigie.shared` of any process."""
+    """Kill the system started in this folder by `RunningVigie.shared` of any process."""
     told = folder / SHARED
-    if not told.exists():
-        return
-    pid = json.loads(told.read_text(encoding="utf-8"))["pid"]
+    if told.exists():
+        kill_tree(json.loads(told.read_text(encoding="utf-8"))["pid"])
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and its descendants: their data are thrown away, and no order counts.
+
+    The process is suspended first, so that it starts no other meanwhile.
+    """
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        for number in (signal.SIGINT, signal.SIGKILL):
-            os.killpg(pid, number)
-            until = time.monotonic() + STOP_S
-            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                if time.monotonic() > until:
-                    break
-                time.sleep(0.1)
-            else:
-                return
+        root = psutil.Process(pid)
+        root.suspend()
+        tree = [*root.children(recursive=True), root]
+        for process in tree:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        until(lambda: not any(_lives(process) for process in tree), STOP_S)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 _LEFT_RUNNING: list[object] = []
@@ -62,7 +73,7 @@ _LEFT_RUNNING: list[object] = []
 
 
 class RunningVigie:
-    """`with RunningVigie(tmp_path) as vigie`: ready when entered, stopped by SIGINT."""
+    """`with RunningVigie(tmp_path) as vigie`: ready when entered, killed when left."""
 
     def __init__(
         self,
@@ -220,7 +231,10 @@ class RunningVigie:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        self.leave()
+        if self._process is not None and self._process.poll() is None:
+            kill_tree(self._process.pid)
+            self._process.wait()
 
     def ready(self) -> bool:
         try:
