@@ -329,9 +329,9 @@ async def test_a_kill_at_every_point_of_an_activation_and_an_approval(vigie: Run
 
     lines = [line["id"] for line in vigie.get(f"/api/v1/reassignments/{proposal['id']}")["lines"]]
     approved: set[str] = set()
-    for n, (plan, death) in enumerate(DEATHS.items()):
-        mine = lines[2 * n : 2 * n + 2]
-        with alone(vigie) as environment:
+    with alone(vigie) as environment:
+        for n, (plan, death) in enumerate(DEATHS.items()):
+            mine = lines[2 * n : 2 * n + 2]
             for path, body in (
                 (f"plans/{plan}/activate", {}),
                 (f"reassignments/{proposal['id']}/approve", {"lines": mine}),
@@ -345,8 +345,8 @@ async def test_a_kill_at_every_point_of_an_activation_and_an_approval(vigie: Run
                 assert sent is not None
                 assert sent.status_code == 202, sent.text
             await die_at(vigie, environment, death, plan, set(mine))
-        approved.update(mine)
-        until(partial(ordered, vigie, approved), WAIT_S)
+            approved.update(mine)
+    until(partial(ordered, vigie, approved), WAIT_S)
 
     again = ask(
         vigie, f"reassignments/{proposal['id']}/approve", {"lines": mine}, key=f"{plan}-reass"

@@ -111,6 +111,7 @@ def test_a_killed_broker_comes_back_and_nothing_is_lost(vigie: RunningVigie) -> 
 
 
 @proves("worker", "stop")
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_a_frozen_worker_that_wakes_up_changes_nothing(vigie: RunningVigie) -> None:
     """SIGSTOP past the session timeout, then SIGCONT."""

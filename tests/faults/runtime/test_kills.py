@@ -73,12 +73,11 @@ async def _kill_at_random(
 
 
 @proves("worker", "kill")
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_random_kills_under_load_lose_and_repeat_nothing(toys: Toys, workers: int) -> None:
+async def test_random_kills_under_load_lose_and_repeat_nothing(toys: Toys) -> None:
     toys.spawn("toyecho")
     await toys.open()
-    feeding = asyncio.create_task(toys.feed(1500, rate=150, seed=workers))
-    await _kill_at_random(toys, 4, workers, workers, (0.2, 4))
+    feeding = asyncio.create_task(toys.feed(1500, rate=150, seed=2))
+    await _kill_at_random(toys, 4, workers=2, seed=2, pause_s=(0.2, 4))
     await feeding
     await _settle(toys, echo=True)
     await toys.check(echo=True)
@@ -160,6 +159,7 @@ async def test_two_workers_that_both_own_everything_append_one_history(toys: Toy
 
 
 @proves("broker", "kill")
+@pytest.mark.soak
 async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
     toys: Toys, fault_broker: RunningKafka
 ) -> None:
