@@ -39,8 +39,11 @@ def describe_condition(predicate: Predicate, names: TerritoryNames, lang: str) -
     """Describe one condition with all its parts."""
     _ = get_translator(lang)
     match predicate:
+        case Measured(value=bool()):
+            return _describe_state(predicate, names, lang)
         case Measured(metric=metric, args=args, op=op, value=value):
-            return describe_reason(_Comparison(metric, args, op, value), names, lang).text
+            reason = describe_reason(_Comparison(metric, args, op, value), names, lang)
+            return f"{reason.label} {reason.threshold}".strip()
         case AnyOf(any=parts):
             return _(" ou ").join(describe_condition(part, names, lang) for part in parts)
         case AllOf(all=parts):
@@ -49,3 +52,11 @@ def describe_condition(predicate: Predicate, names: TerritoryNames, lang: str) -
             return _("le contraire de : {what}", what=describe_condition(part, names, lang))
         case Manual(manual=text):
             return text
+
+
+def _describe_state(measured: Measured, names: TerritoryNames, lang: str) -> str:
+    """Describe a condition that holds or does not, such as an activated COD."""
+    _ = get_translator(lang)
+    comparison = _Comparison(measured.metric, measured.args, measured.op, measured.value)
+    label = describe_reason(comparison, names, lang).label
+    return label if measured.value else _("le contraire de : {what}", what=label)

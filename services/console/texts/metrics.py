@@ -218,9 +218,11 @@ METRIC_TEXTS: Final[Mapping[str, MetricText]] = {
         lambda _args, _names, _: _("perte transverse : isolement total ou site central perdu 72 h")
     ),
     "system_down": MetricText(
-        lambda args, _names, _: _(
+        lambda args, names, _: _(
             "systèmes arrêtés : {systems}",
-            systems=", ".join(world.name_dependency(s, _) for s in _to_list(args.get("systems"))),
+            systems=", ".join(
+                world.name_system(s, names, _) for s in _to_list(args.get("systems"))
+            ),
         )
     ),
     "rumour_severity": MetricText(lambda _args, _names, _: _("rumeur la plus grave")),

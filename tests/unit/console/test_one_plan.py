@@ -8,9 +8,11 @@ import pytest
 
 from schemas import commands as cmd
 from schemas import reference as ref
+from schemas.predicates import Measured
 from schemas.runtime import CommandApplied
 from schemas.words import SiteStatus
 from services.console.continuity.plan_page import describe_minutes
+from services.console.continuity.predicate_texts import describe_condition, describe_conditions
 from services.console.i18n import get_translator
 from services.console.texts import world
 from tests.unit.console.held import Held, browsing, reference
@@ -177,3 +179,26 @@ def test_every_system_of_a_plan_has_a_written_name(lang: str) -> None:
     assert not [id for id in systems if "_" in world.name_system(id, names, _)]
     french = get_translator("fr")
     assert world.name_system("videosurveillance", names, french) == "vidéosurveillance"
+
+
+@pytest.mark.parametrize("lang", ["fr", "en"])
+def test_conditions_read_as_comparisons(lang: str) -> None:
+    """«vigilance canicule et grand froid : ≥ orange» stood on the pages and papers of plans."""
+    names = reference().names
+    predicates = [one.when for plan in reference().plans.values() for one in plan.triggers]
+    texts = [text for when in predicates for text in describe_conditions(when, names, lang)]
+    assert texts
+    assert not [text for text in texts if ": (" in text or "\u00a0: ≥" in text]
+    if lang == "fr":
+        assert "vigilance canicule et grand froid ≥ orange" in texts
+        assert "systèmes arrêtés\u00a0: SI RH et paie, SI finances ≥ 1" in texts
+
+
+def test_a_condition_that_must_not_hold_says_so() -> None:
+    holds, fails = (
+        describe_condition(
+            Measured(metric="cod_activated", op="==", value=value), reference().names, "fr"
+        )
+        for value in (True, False)
+    )
+    assert fails == f"le contraire de\u00a0: {holds}"
