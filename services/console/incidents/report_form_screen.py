@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from schemas.words import DANGER_TYPES, EventType
 from services.console.i18n import N_, Translator, get_translator
 from services.console.incidents.report_form import DANGER_SEVERITY, OPERATING_STATES, TROUBLES
 from services.console.read_model.queries import Queries
@@ -87,13 +88,19 @@ async def _build_poster_form(
 def parse_chosen_trouble(request: Request) -> dict[str, str]:
     """Return the choices that a link to the report form has already made (`quoi`, `va`).
 
-    The form then assumes no danger unless the sender reports it.
+    With `va`, the form assumes no danger unless the sender reports it; never for a trouble that is
+    a danger itself.
     """
     what, going = (request.query_params.get(name) for name in ("quoi", "va"))
-    trouble = next((t.key for t in TROUBLES if what in (t.key, t.type) and not t.named), None)
-    if trouble is None or going not in {g.key for g in OPERATING_STATES}:
+    trouble = next((t for t in TROUBLES if what == t.key or (what == t.type and not t.named)), None)
+    if trouble is None:
         return {}
-    return {"trouble": trouble, "going": str(going), "danger": "no"}
+    chosen = {"trouble": trouble.key}
+    if going in {g.key for g in OPERATING_STATES}:
+        chosen["going"] = str(going)
+        if EventType(trouble.type) not in DANGER_TYPES:
+            chosen["danger"] = "no"
+    return chosen
 
 
 def parse_ended_cause(request: Request, _: Translator) -> dict[str, str] | None:

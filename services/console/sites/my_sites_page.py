@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.words import SiteStatus
+from schemas.words import DANGER_TYPES, EventType, SiteStatus
 from services.console.continuity.clocks import RunningClock
-from services.console.i18n import Translator
+from services.console.i18n import N_, Translator
 from services.console.incidents.report_form import TROUBLES
 from services.console.messages.queries import INSTRUCTION
 from services.console.reassignment.page import SiteOrder, list_site_orders
@@ -17,9 +17,58 @@ from services.console.sites.map import WORST_FIRST
 from services.runtime.identity.principals import Scope
 
 SITES_SHOWN: Final = 30
-QUICK_TROUBLES: Final = TROUBLES[:4]
-"""Troubles with a button of their own; the form has the others."""
 
+
+@dataclass(frozen=True, slots=True)
+class QuickTrouble:
+    """A button that opens the form with the trouble, and where it is plain the rest, chosen."""
+
+    key: str
+    label: str
+    path: str
+    going: str | None
+    """Whether the site can go on, as the form then has it; None: the sender says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuickTroubles:
+    """Troubles under one heading; `folded` ones show on demand."""
+
+    key: str
+    title: str
+    troubles: tuple[QuickTrouble, ...]
+    folded: bool = False
+
+
+_DANGERS: Final = frozenset({EventType.SANITARY_ALERT.value, *(t.value for t in DANGER_TYPES)})
+_OUTAGES: Final = frozenset({"power", "water", "heating", "it"})
+"""Troubles of which a site manager knows at once that the site stands still."""
+
+
+def _list_quick_troubles() -> tuple[QuickTroubles, ...]:
+    """Sort the buttons of the form: danger to people first. Rule D75."""
+    danger = [t for t in TROUBLES if t.type in _DANGERS]
+    outages = [t for t in TROUBLES if t.key in _OUTAGES]
+    others = [t for t in TROUBLES if t not in danger and t not in outages]
+    return tuple(
+        QuickTroubles(
+            key,
+            title,
+            tuple(
+                QuickTrouble(t.key, t.label, t.path, "no" if t in outages else None) for t in found
+            ),
+            folded=key == "other",
+        )
+        for key, title, found in (
+            ("danger", N_("Danger : appelez d’abord le 18 ou le 112"), danger),
+            ("outage", N_("Panne : un choix, puis Envoyer"), outages),
+            ("other", N_("Autre signalement"), others),
+        )
+    )
+
+
+QUICK_TROUBLES: Final = _list_quick_troubles()
+"""All troubles of the form, as buttons of each site."""
 
 ANSWERED_SHOWN: Final = 1
 """Instructions of a site that stay shown after they were answered, the newest."""

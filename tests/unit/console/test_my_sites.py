@@ -1,0 +1,50 @@
+"""A site manager reports every trouble of the form from the own page, danger first."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from services.console.incidents.report_form import TROUBLES
+from tests.unit.console.held import browsing
+from tests.unit.console.test_every_screen import REALM, crisis
+
+MANAGER = "site_manager@pmi-01"
+
+
+async def _read(path: str) -> str:
+    browser, _ = browsing(crisis())
+    answer = await browser.get(path, role=MANAGER)
+    assert answer.status_code == 200
+    return answer.text
+
+
+async def test_every_trouble_of_the_form_has_a_button_danger_first() -> None:
+    """Rule D75: one who smells gas searches no form."""
+    page = await _read(f"/mes-sites?realm={REALM}")
+    offered = re.findall(r"[?&;]quoi=(\w+)", page)
+    assert sorted(offered) == sorted(t.key for t in TROUBLES)
+    assert set(offered[:6]) == {"gas", "fire", "evacuation", "shelter", "security", "illness"}
+    assert page.index("appelez d’abord le 18 ou le 112") < page.index("quoi=gas")
+
+
+def _checked(page: str) -> list[str]:
+    return re.findall(r'value="(\w+)"[^>]* checked', page)
+
+
+@pytest.mark.parametrize(
+    ("link", "chosen"),
+    [
+        ("quoi=power&va=no", ["power", "no", "no"]),
+        ("quoi=flooding", ["flooding"]),
+        ("quoi=fire&va=no", ["fire", "no"]),
+        ("quoi=nuke&va=no", []),
+        ("quoi=water&va=nuke", ["water"]),
+    ],
+)
+async def test_a_link_never_answers_whether_somebody_is_in_danger_of_fire(
+    link: str, chosen: list[str]
+) -> None:
+    """The form assumed no danger, whatever had been chosen."""
+    assert _checked(await _read(f"/signaler?realm={REALM}&site=pmi-01&{link}")) == chosen
