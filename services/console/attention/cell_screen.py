@@ -17,6 +17,7 @@ from services.console.commissioning.page import list_missing
 from services.console.commissioning.reading import read_deeds
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.continuity.clocks import split_passed_clocks
+from services.console.continuity.plan_rights import list_own_activities, list_own_plans
 from services.console.directory.view import build_reaching_points
 from services.console.hazards.page import CELL_SITES, build_hazard_views
 from services.console.i18n import N_
@@ -98,6 +99,14 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         for p in incident.list_plans(plans.items, x.shell.now, x.names, lang, x._, triggers)
         if p.to_decide
     ]
+    reader = x.shell.reader.principal
+    asked_first = reader.role is Role.DIRECTOR
+    own_plans = list_own_plans(reader, x.reference)
+    arbitrations = list_arbitrations(alarms, x.activities, x.shell.now, x._)
+    if asked_first:  # what is asked of others is on the page of plans
+        decide = [p for p in decide if p.id in own_plans]
+        own_activities = list_own_activities(reader, x.reference, x.activities)
+        arbitrations = [a for a in arbitrations if a.activity in own_activities]
     where = {line.report: line.site for line in lines if line.report and line.site}
     asked_of = [str(t.report) for t in tasks.items if t.kind in cell.REPORT_TASKS and t.report]
     reports, first = await asyncio.gather(
@@ -125,16 +134,17 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
             x._,
             limit=CELL_SITES,
         ),
-        "asked_first": x.shell.reader.principal.role is Role.DIRECTOR,
+        "asked_first": asked_first,
         "staffing": staffing,
         "attention": attention,
         "next_step": build_next_step(
             attention,
-            choose_role(x.shell.reader.principal.role, x.shell.reader.principal.duty),
+            choose_role(reader.role, reader.duty),
             open_incidents,
             x.names,
             x.shell.now,
             x._,
+            own_plans=own_plans,
         ),
         "unready": await _list_unready(queries, request, x),
         "own_function": shell_function(x, staffing),
@@ -142,7 +152,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         "doubts": doubts,
         "first_words": first,
         "read_reports": (first.report,) if first else (),
-        "arbitrations": list_arbitrations(alarms, x.activities, x.shell.now, x._),
+        "arbitrations": arbitrations,
         "whole": maps[0],
         "near": maps[1],
         "attribution": maps[2],

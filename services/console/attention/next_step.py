@@ -5,7 +5,7 @@ The decision is the first of the attention queue (D77) that asks for the reader'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -141,9 +141,19 @@ def build_next_step(
     names: TerritoryNames,
     now: datetime,
     _: Translator,
+    *,
+    own_plans: Container[str] | None = None,
 ) -> NextStep | None:
-    """Return the first decision for a role out of the queue of the whole cell; None: nothing."""
-    mine = [d for d in (*state.queue, *state.digest) if role is None or role in d.roles]
+    """Return the first decision for a role out of the queue of the whole cell; None: nothing.
+
+    A role such as `directeur_pole` has many holders: with `own_plans`, plans that this reader may
+    not decide are left out.
+    """
+    mine = [
+        d
+        for d in (*state.queue, *state.digest)
+        if role is None or (role in d.roles and not _is_of_others(d, own_plans))
+    ]
     if not mine:
         return None
     first = mine[0]
@@ -156,6 +166,15 @@ def build_next_step(
         path=path,
         urgent=first.urgency == 1,
         more=len(mine) - 1,
+    )
+
+
+def _is_of_others(demand: DemandLine, own_plans: Container[str] | None) -> bool:
+    return (
+        own_plans is not None
+        and demand.kind == "plan_proposed"
+        and demand.plan is not None
+        and demand.plan not in own_plans
     )
 
 

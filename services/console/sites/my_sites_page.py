@@ -27,7 +27,7 @@ class QuickTrouble:
     label: str
     path: str
     going: str | None
-    """Whether the site can go on, as the form then has it; None: the sender says so."""
+    """Preset answer to the question whether the site can go on; None: none."""
 
 
 @dataclass(frozen=True, slots=True)

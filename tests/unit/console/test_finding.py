@@ -91,7 +91,7 @@ async def test_a_director_reads_their_own_demands_first() -> None:
     held.put(
         "plans",
         {
-            "id": "PT-ELEC",
+            "id": "PCA-education",
             "state": "proposed",
             "level": 0,
             "proposed_level": 2,

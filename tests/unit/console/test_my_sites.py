@@ -21,7 +21,7 @@ async def _read(path: str) -> str:
 
 
 async def test_every_trouble_of_the_form_has_a_button_danger_first() -> None:
-    """Rule D75: one who smells gas searches no form."""
+    """Rule D75: nobody searches a form while the gas leaks."""
     page = await _read(f"/mes-sites?realm={REALM}")
     offered = re.findall(r"[?&;]quoi=(\w+)", page)
     assert sorted(offered) == sorted(t.key for t in TROUBLES)
@@ -46,5 +46,5 @@ def _checked(page: str) -> list[str]:
 async def test_a_link_never_answers_whether_somebody_is_in_danger_of_fire(
     link: str, chosen: list[str]
 ) -> None:
-    """The form assumed no danger, whatever had been chosen."""
+    """The form assumed no danger for every choice."""
     assert _checked(await _read(f"/signaler?realm={REALM}&site=pmi-01&{link}")) == chosen
