@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from services.cli.oncall.ldap_settings import LdapSettings
 from services.delivery.channels.chat.settings import ChatSettings
 from services.delivery.channels.email.settings import EmailSettings
 from services.delivery.channels.sms.settings import SmsSettings
@@ -47,6 +48,7 @@ GROUPS: Final[tuple[tuple[str, type[BaseSettings]], ...]] = (
     ("Web push", PushSettings),
     ("How long texts are kept", RetentionSettings),
     ("The organisation's identity provider", OidcSettings),
+    ("The organisation's people (LDAP)", LdapSettings),
     ("The auditor", AuditorSettings),
     ("Official feeds", WatchSettings),
 )

@@ -179,7 +179,7 @@ def _read_point(row: dict[str, Any]) -> ContactPoint | None:
         "verified_at": None if verified is None else int(verified.timestamp() * 1000),
         "quiet": quiet,
     }
-    return _normalize_address(ContactPoint.model_validate(given))
+    return normalize_address(ContactPoint.model_validate(given))
 
 
 def _read_head(row: dict[str, Any]) -> tuple[str | None, str, str | None]:
@@ -209,7 +209,7 @@ def _strip_apostrophe(value: Any) -> Any:
     return unescape_formula(value) if isinstance(value, str) else value
 
 
-def _normalize_address(point: ContactPoint) -> ContactPoint:
+def normalize_address(point: ContactPoint) -> ContactPoint:
     """Normalize the address of a contact point.
 
     Raises AddressInvalid, so that a wrong address is found at import and not during a call.

@@ -1,0 +1,109 @@
+"""Compare the directory with a source of people, and merge the two. Pure.
+
+A source knows addresses; the directory also knows days of verification, quiet hours and browsers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from schemas.people.directory import Contact, ContactPoint
+from schemas.reference import CONTACT_TOKEN_PREFIX
+from schemas.words import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """People of a source, and the fields that it decides."""
+
+    people: tuple[Contact, ...]
+    channels: frozenset[Channel]
+    decides_language: bool = True
+    faulty: frozenset[str] = frozenset()
+    """Tokens of entries that could not be read: these people are not absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SynchronisationPlan:
+    """People to write, and tokens by outcome; absent people stay."""
+
+    added: tuple[Contact, ...]
+    changed: tuple[Contact, ...]
+    same: tuple[str, ...]
+    absent: tuple[str, ...]
+
+    @property
+    def written(self) -> tuple[Contact, ...]:
+        return self.added + self.changed
+
+    @property
+    def known(self) -> int:
+        return len(self.changed) + len(self.same) + len(self.absent)
+
+
+def plan_synchronisation(
+    source: Source, tokens: Iterable[str], get_known: Callable[[str], Contact | None]
+) -> SynchronisationPlan:
+    """Plan the changes that make the directory, with these tokens, follow a source.
+
+    Partners (`contact:<id>`) belong to the territory and are left alone.
+    """
+    added, changed, same = list[Contact](), list[Contact](), list[str]()
+    for given in source.people:
+        known = get_known(given.person)
+        if known is None:
+            added.append(given)
+            continue
+        merged = merge_contact(known, given, source)
+        if merged == known:
+            same.append(given.person)
+        else:
+            changed.append(merged)
+    present = {one.person for one in source.people} | source.faulty
+    absent = sorted(
+        token
+        for token in tokens
+        if token not in present and not token.startswith(CONTACT_TOKEN_PREFIX)
+    )
+    return SynchronisationPlan(tuple(added), tuple(changed), tuple(same), tuple(absent))
+
+
+def merge_contact(known: Contact, given: Contact, source: Source) -> Contact:
+    """Merge an entry of a source into the contact that is known.
+
+    An address that stays keeps its day of verification and quiet hours. Channels that the source
+    does not decide stay, e.g. the browsers of the person.
+    """
+    proofs: dict[tuple[Channel, str], ContactPoint] = {
+        (point.channel, point.address): point for point in known.points
+    }
+    points = [
+        _keep_proof(point, proofs.get((point.channel, point.address))) for point in given.points
+    ]
+    others = [point for point in known.points if point.channel not in source.channels]
+    return known.model_copy(
+        update={
+            "name": given.name or known.name,
+            "language": given.language if source.decides_language else known.language,
+            "site": given.site or known.site,
+            "points": tuple(points + others),
+        }
+    )
+
+
+def _keep_proof(point: ContactPoint, known: ContactPoint | None) -> ContactPoint:
+    if known is None:
+        return point
+    return point.model_copy(
+        update={
+            "verified_at": point.verified_at or known.verified_at,
+            "quiet": point.quiet or known.quiet,
+        }
+    )
+
+
+def select_file_source(people: Iterable[Contact]) -> Source:
+    """Return the source of a file: it decides the channels that occur in it."""
+    found = tuple(people)
+    return Source(found, frozenset(p.channel for one in found for p in one.points))
