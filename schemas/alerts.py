@@ -685,6 +685,21 @@ class AttentionRequested(Fact):
         exclude_if=lambda at: at is None,
         description="order: end; null = until further notice",
     )
+    hosts: str | None = Field(
+        default=None,
+        exclude_if=lambda ids: ids is None,
+        description="order: first sites to which agents go, comma-separated, most agents first",
+    )
+    host_count: int | None = Field(
+        default=None,
+        exclude_if=lambda count: count is None,
+        description="order: number of all these sites",
+    )
+    stay_home: int | None = Field(
+        default=None,
+        exclude_if=lambda count: count is None,
+        description="order: leaving agents that work at home",
+    )
     come: int | None = Field(
         default=None,
         description="order: agents that come to the site; recall: agents that leave it again",

@@ -18,6 +18,7 @@ CALL_TEMPLATES: Final = ("incident_wave", "level_raised", "answer_stale")
 """Templates that call a person about an incident."""
 MAX_COMMUNES: Final = 3
 MAX_SITES: Final = 2
+MAX_HOSTS: Final = 3
 _SITE_KIND: Final = "site"
 """Family of incidents without words of its own; its event is named instead."""
 PAGES: Final = {
@@ -220,6 +221,8 @@ class MessageValues:
             "agents": phrases.agents(facts.get("agents")),
             "estimated": phrases.word("estimated") if facts.get("estimated") else "",
             "leave": phrases.agents(facts.get("agents")),
+            "moves": self._moves(brevity),
+            "lasting": self._lasting(),
             "come": phrases.agents(facts.get("come")),
             "begins": self.time(
                 facts.get("hole_at") if "hole_at" in facts else facts.get("begins_at")
@@ -276,6 +279,49 @@ class MessageValues:
             return self.phrases.word("resources", n=int(quantity))
         one, many = found[2:] if self.phrases.lang == "en" else found[:2]
         return f"{quantity} {one if quantity <= 1 else many}"
+
+    def _moves(self, brevity: Brevity) -> str:
+        """Return how many agents of an order go where, stay at home, and come.
+
+        An order of an old log names no place.
+        """
+        facts, phrases = self.row.values, self.phrases
+        leave, home = (int(_to_number(facts.get(name)) or 0) for name in ("agents", "stay_home"))
+        hosts = self._hosts(brevity)
+        counted = [("come", facts.get("come"))]
+        if brevity is Brevity.SHORTEST:
+            counted.insert(0, ("leave", leave))
+        elif hosts or home:
+            counted[:0] = [("away", leave - home), ("home", home)]
+        else:
+            counted.insert(0, ("elsewhere", leave))
+        return ", ".join(
+            phrases.word(f"moves_{name}", agents=agents, hosts=hosts)
+            for name, count in counted
+            if (agents := phrases.agents(count))
+        )
+
+    def _hosts(self, brevity: Brevity) -> str:
+        """Return the sites to which the agents of an order go, or their number."""
+        facts, phrases = self.row.values, self.phrases
+        ids = [id for id in str(facts.get("hosts") or "").split(",") if id in self.names.sites]
+        number = max(int(_to_number(facts.get("host_count")) or 0), len(ids))
+        if not ids or (brevity >= Brevity.COUNTED and number > 1):
+            return phrases.word("sites", n=number) if number else ""
+        known = [self.names.sites[id][0] for id in ids[:MAX_HOSTS]]
+        if number > len(known):
+            return ", ".join(known) + phrases.word("more_sites", n=number - len(known))
+        return phrases.listed(known, MAX_HOSTS)
+
+    def _lasting(self) -> str:
+        """Return until when an order holds; "" for an order of an old log. Rule D80."""
+        facts = self.row.values
+        if facts.get("begins_at") is None:
+            return ""
+        ends = self.time(facts.get("ends_at"))
+        return (
+            self.phrases.word("until_at", at=ends) if ends else self.phrases.word("until_further")
+        )
 
     def _managed_site(self) -> str:
         site = self.names.sites.get(self.row.scope or "")

@@ -8,6 +8,7 @@ leaves.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
@@ -55,6 +56,8 @@ CRISIS_AGE_FRACTION: Final = 4
 """Requests are at least 1/AGE of the age of the crisis apart."""
 TELEWORK: Final = "telework"
 LINES_PER_STEP: Final = 100
+HOSTS_NAMED: Final = 3
+"""Sites that an order names; more are counted."""
 """Lines of one order, or void lines, in one step; the others follow. Bounds a Transaction."""
 
 
@@ -389,6 +392,12 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
     incident = next((r.incident for r in mine), None)
     coming = [r for r in mine if r.place == site != r.site] if part == 0 else []
     come = sum(r.count for r in coming)
+    stay_home = sum(r.count for r in lines if r.place == TELEWORK)
+    hosts = Counter[str]()
+    for row in lines:
+        if row.place not in (site, TELEWORK):
+            hosts[row.place] += row.count
+    named = sorted(hosts, key=lambda id: (-hosts[id], id))[:HOSTS_NAMED]
     begins_at, ends_at = _compute_times(draft, (*lines, *coming))
     draft.emit(
         ReassignmentOrdered(
@@ -399,7 +408,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
                 site=site,
                 leave=leave,
                 come=come,
-                stay_home=sum(r.count for r in lines if r.place == TELEWORK),
+                stay_home=stay_home,
                 lines=tuple(r.id for r in lines),
                 dispatched_at=now,
                 starts_at=begins_at,
@@ -417,6 +426,9 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
                 site=site,
                 incident=incident,
                 agents=leave,
+                hosts=",".join(named) or None,
+                host_count=len(hosts) or None,
+                stay_home=stay_home or None,
                 come=come,
                 begins_at=begins_at,
                 ends_at=ends_at,

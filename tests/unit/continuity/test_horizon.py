@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from schemas import reassignment as m
@@ -110,6 +112,17 @@ def test_an_order_gives_its_manager_start_and_end() -> None:
     assert [(f.begins_at, f.ends_at) for f in told] == [
         (at("2027-02-11 09:45"), at("2027-02-11 18:00"))
     ]
+    lines = [row for row in world.state.moved.values() if row.site == "cen-4"]
+    away = Counter({row.place: 0 for row in lines if row.place not in ("cen-4", "telework")})
+    for row in lines:
+        if row.place in away:
+            away[row.place] += row.count
+    assert away
+    (order,) = told
+    assert order.hosts is not None
+    assert order.host_count == len(away)
+    assert [away[id] for id in order.hosts.split(",")] == sorted(away.values(), reverse=True)[:3]
+    assert (order.stay_home or 0) + away.total() == order.agents
 
 
 def test_work_opening_after_the_end_sends_no_agent() -> None:

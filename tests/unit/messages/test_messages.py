@@ -379,6 +379,53 @@ def test_fewer_than_three_agents_are_not_counted() -> None:
     assert "5 agents" in text.sms
 
 
+ORDER = POWER | {
+    "site": "pmi-01",
+    "agents": 20,
+    "stay_home": 8,
+    "hosts": "cen-1",
+    "host_count": 1,
+    "come": 0,
+    "begins_at": T0 + 3_600_000,
+}
+
+
+def test_an_order_names_its_destinations_and_its_end() -> None:
+    """Rule D80: its manager read «ailleurs ou à domicile», and no end."""
+    told = said(template="reassignment_order", role="responsable_site", values=ORDER)
+    assert (
+        "à partir de 10:42, jusqu'à nouvel ordre : 12 agents partent vers Siège, 8 agents travaillent à domicile. "
+        "Choisissez dès maintenant"
+    ) in told.sms
+    ended = said(template="reassignment_order", values=ORDER | {"ends_at": T0 + 86_400_000})
+    assert "jusqu'au 12/03 à 09:42" in ended.sms
+    assert "12 agents partent vers Siège" in ended.push
+
+
+def test_an_order_names_three_sites_and_counts_the_others() -> None:
+    many = ORDER | {"hosts": "cen-1,cen-2,cen-3", "host_count": 5, "stay_home": None}
+    text = said(template="reassignment_order", values=many)
+    assert "Site central 3 (Nanterre-Université) et 2 autres sites" in text.plain()
+    assert "20 agents partent vers 5 sites" in text.sms
+
+
+def test_the_longest_order_has_two_segments_and_names_its_event() -> None:
+    site = max(NAMES.sites, key=lambda id: len(NAMES.sites[id][0]))
+    values = ORDER | {
+        "site": site,
+        "hosts": site,
+        "agents": 200,
+        "stay_home": 100,
+        "come": 100,
+        "begins_at": T0 + 86_400_000,
+        "ends_at": T0 + 172_800_000,
+    }
+    for lang, what in (("fr", "coupure"), ("en", "power cut")):
+        text = said(lang, template="reassignment_order", values=values)
+        assert count_septets(text.sms) <= SMS_MAX_SEPTETS
+        assert what in text.sms.lower()
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
