@@ -96,6 +96,29 @@ class ExercisedCard:
     at: Instant
 
 
+@dataclass(frozen=True, slots=True)
+class PersonMessages:
+    """Newest messages of each person that say something about reaching them."""
+
+    heard: Mapping[str, Instant] = field(default_factory=dict)
+    """Person → newest answer or receipt."""
+    lost: Mapping[str, Instant] = field(default_factory=dict)
+    """Person → newest message that no channel could bring."""
+
+
+def sum_up_messages(rows: Iterable[NotificationRow]) -> PersonMessages:
+    """Return the newest answer or receipt, and the newest lost message, of each person."""
+    heard: dict[str, Instant] = {}
+    lost: dict[str, Instant] = {}
+    for row in rows:
+        times = [at for at in (row.acknowledged_at, row.receipt_at) if at is not None]
+        if times:
+            heard[row.person] = max(heard.get(row.person, 0), *times)
+        if row.state is NotificationState.FAILED:
+            lost[row.person] = max(lost.get(row.person, 0), row.planned_at)
+    return PersonMessages(heard, lost)
+
+
 @dataclass(frozen=True)
 class ProofFacts:
     """Facts of one realm at one time."""
@@ -108,7 +131,7 @@ class ProofFacts:
     partner_proofs: Mapping[str, Instant] = field(default_factory=dict)
     """Token of a partner → last verification of one of its numbers in the directory."""
     rows: RealmRows = field(default_factory=RealmRows)
-    notifications: tuple[NotificationRow, ...] = ()
+    messages: PersonMessages = PersonMessages()
     exercised: tuple[ExercisedCard, ...] = ()
 
     @cached_property
@@ -129,25 +152,6 @@ class ProofFacts:
         """Documents of any plan of which form and place are written."""
         documents = (d for content in self.contents.values() for d in content.documents)
         return frozenset(document.id for document in documents if document.support.strip())
-
-    @cached_property
-    def heard(self) -> dict[str, Instant]:
-        """Person → newest answer or receipt of a message."""
-        found: dict[str, Instant] = {}
-        for row in self.notifications:
-            times = [at for at in (row.acknowledged_at, row.receipt_at) if at is not None]
-            if times:
-                found[row.person] = max(found.get(row.person, 0), *times)
-        return found
-
-    @cached_property
-    def lost(self) -> dict[str, Instant]:
-        """Person → newest message that no channel could bring."""
-        found: dict[str, Instant] = {}
-        for row in self.notifications:
-            if row.state is NotificationState.FAILED:
-                found[row.person] = max(found.get(row.person, 0), row.planned_at)
-        return found
 
     @cached_property
     def exercised_at(self) -> dict[tuple[str, str], Instant]:
@@ -194,9 +198,9 @@ class ProofFacts:
 
     def _judge_person(self, person: str) -> Instant | None:
         verified = [p.verified_at for p in self.reach.get(person, ()) if p.verified_at is not None]
-        times = [at for at in (*verified, self.heard.get(person)) if at is not None]
+        times = [at for at in (*verified, self.messages.heard.get(person)) if at is not None]
         newest = max((at for at in times if at <= self.now), default=None)
-        if newest is None or self.lost.get(person, newest) > newest:
+        if newest is None or self.messages.lost.get(person, newest) > newest:
             return None
         return newest
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Final
 
 from schemas import alerts as a
@@ -19,10 +20,12 @@ from services.console.oncall.queries import OnCallQueries
 from services.console.proof.judgement import (
     EXERCISE_DAYS,
     ExercisedCard,
+    PersonMessages,
     PlanProof,
     ProofFacts,
     judge_plan,
     judge_plans,
+    sum_up_messages,
 )
 from services.console.read_model.query_base import get_known, get_snapshot_time
 from services.console.read_model.snapshot import RealmSnapshot
@@ -32,6 +35,9 @@ from services.runtime.http.problems import ProblemError
 
 DEMONSTRATION: Final = "~ex-demo-"
 """Part of the name of a realm that plays itself: nobody was exercised in it."""
+MESSAGES_MAX_AGE_S: Final = 20.0
+MESSAGES_KEPT: Final = 50
+"""Realms of which the messages stay in memory."""
 REALMS_KEPT: Final = 2_000
 """Closed exercises of which the cards stay in memory, as a few ids."""
 
@@ -43,6 +49,8 @@ class ProofQueries(OnCallQueries):
         super().__init__(*args, **options)
         self._exercised: dict[str, frozenset[tuple[str, str]]] = {}
         """Closed exercise → (plan, card) done in time in it; this never changes again."""
+        self._messages: dict[str, tuple[float, PersonMessages]] = {}
+        """Realm → time of reading, and its messages."""
 
     async def plan_proofs(
         self,
@@ -91,11 +99,26 @@ class ProofQueries(OnCallQueries):
                 strategies=await read(c.StrategyRow),
                 moved=await read(g.ReassignmentRow),
             ),
-            notifications=tuple((await read(NotificationRow)).values()),
+            messages=await self._read_messages(picture),
         )
         used = list_cards_in_time(plans, await read(c.SiteCardRow))
         exercised = await self._list_exercised(picture, now)
         return replace(facts, exercised=(*used, *exercised))
+
+    async def _read_messages(self, picture: RealmSnapshot) -> PersonMessages:
+        """Return the messages of each person; those of the present are at most 20 s old.
+
+        In a crisis thousands of them change every second, and a month of proof can wait.
+        """
+        known = self._messages.get(picture.realm)
+        if picture.at is None and known is not None and monotonic() - known[0] < MESSAGES_MAX_AGE_S:
+            return known[1]
+        found = sum_up_messages((await picture.rows(NotificationRow)).values())
+        if picture.at is None:
+            self._messages[picture.realm] = (monotonic(), found)
+            while len(self._messages) > MESSAGES_KEPT:
+                self._messages.pop(next(iter(self._messages)))
+        return found
 
     async def _list_exercised(self, picture: RealmSnapshot, now: Instant) -> list[ExercisedCard]:
         """List the cards done in time in closed exercises of the territory of the last year.

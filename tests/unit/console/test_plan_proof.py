@@ -16,7 +16,7 @@ from schemas.delivery import NotificationRow
 from schemas.oncall import Reach, ReachRow
 from schemas.words import CardState, Channel, Level, NotificationState, PlanState, SiteStatus
 from services.console.continuity.fallbacks import RealmRows
-from services.console.proof import judgement
+from services.console.proof import judgement, queries
 from services.console.proof.judgement import (
     ExercisedCard,
     PlanProof,
@@ -24,6 +24,7 @@ from services.console.proof.judgement import (
     ProofKind,
     judge_plan,
     judge_plans,
+    sum_up_messages,
 )
 from services.console.proof.queries import list_cards_in_time
 from services.console.read_model import query_base
@@ -106,17 +107,17 @@ def test_a_contact_is_proven_for_thirty_days_by_a_verification_or_an_answer() ->
     never = build_facts(reach={PERSON: verify(None)})
     assert count(judge(never), ProofKind.CONTACTS, DIRECTOR) == (0, 2)
     answered = message(NotificationState.ANSWERED, NOW - DAY_MS, acknowledged_at=NOW - DAY_MS)
-    heard = build_facts(notifications=(answered,))
+    heard = build_facts(messages=sum_up_messages([answered]))
     assert count(judge(heard), ProofKind.CONTACTS, DIRECTOR) == (1, 2)
 
 
 def test_a_message_that_reached_no_channel_ends_the_proof_until_the_next_answer() -> None:
     verified = {PERSON: verify(NOW - 2 * DAY_MS)}
     lost = message(NotificationState.FAILED, NOW - DAY_MS)
-    dead = build_facts(reach=verified, notifications=(lost,))
+    dead = build_facts(reach=verified, messages=sum_up_messages([lost]))
     assert count(judge(dead), ProofKind.CONTACTS, DIRECTOR) == (0, 2)
     answered = message(NotificationState.ANSWERED, NOW - 60_000, acknowledged_at=NOW - 60_000)
-    again = build_facts(reach=verified, notifications=(lost, answered))
+    again = build_facts(reach=verified, messages=sum_up_messages([lost, answered]))
     assert count(judge(again), ProofKind.CONTACTS, DIRECTOR) == (1, 2)
 
 
@@ -263,7 +264,11 @@ async def read_count(
 
 
 @pytest.mark.parametrize("name", LOSSES)
-async def test_a_loss_lowers_the_plan_at_the_next_request(name: str) -> None:
+async def test_a_loss_lowers_the_plan_within_twenty_seconds(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = [0.0]
+    monkeypatch.setattr(queries, "monotonic", lambda: passed[0])
     loss = list_losses(query_base.now_ms())[name]
     held = Held(LIVE, clock=query_base.now_ms(), reference=reference())
     browser, _ = browsing(held)
@@ -273,8 +278,23 @@ async def test_a_loss_lowers_the_plan_at_the_next_request(name: str) -> None:
     pct, proven = await read_count(browser.get, path, loss.kind, loss.key)
     for collection, row in loss.after:
         held.put(collection, row.model_dump())
+    passed[0] = 20.0
     lower, left = await read_count(browser.get, path, loss.kind, loss.key)
     assert (left, lower < pct) == (proven - 1, True)
+
+
+async def test_messages_are_read_once_in_twenty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a crisis thousands of messages change, and every page of plans would read them all."""
+    read: list[int] = []
+    monkeypatch.setattr(
+        queries, "sum_up_messages", lambda rows: read.append(1) or sum_up_messages(rows)
+    )
+    passed = [0.0]
+    monkeypatch.setattr(queries, "monotonic", lambda: passed[0])
+    _, model = browsing(Held(LIVE, clock=query_base.now_ms(), reference=reference()))
+    for passed[0] in (0.0, 19.9, 20.0):
+        await model.plan_proofs(LIVE)
+    assert len(read) == 2
 
 
 class TimeTravel(HeldModel):
