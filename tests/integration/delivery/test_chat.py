@@ -19,11 +19,13 @@ ROOM = "!cellule:vigie.example"
 class Homeserver:
     def __init__(self, status: int = 200) -> None:
         self.status = status
+        self.logins = 0
         self.said: list[dict[str, Any]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
         path = request.path
         if path.endswith("/login"):
+            self.logins += 1
             return web.json_response(
                 {
                     "access_token": "t",
@@ -45,12 +47,18 @@ class Homeserver:
         return web.json_response({}, status=404 if ".well-known" in path else 200)
 
 
-async def say(homeserver: Homeserver, schemes: str = "matrix", address: str = "") -> CallResult:
+def make_address(url: str, account: str) -> str:
+    return f"matrix://{account}@{url.removeprefix('http://')}/{ROOM}?discovery=no&retry=0"
+
+
+async def say(
+    homeserver: Homeserver,
+    schemes: str = "matrix",
+    address: str = "",
+    account: str = "vigie:secret",
+) -> CallResult:
     async with serving(homeserver.handle) as url:
-        to = (
-            address
-            or f"matrix://vigie:secret@{url.removeprefix('http://')}/{ROOM}?discovery=no&retry=0"
-        )
+        to = address or make_address(url, account)
         return await driver(ChatSettings(chat_schemes=schemes)).call(outgoing(to), 30)
 
 
@@ -60,6 +68,15 @@ async def test_a_matrix_room_receives_the_text_of_a_call() -> None:
     body = homeserver.said[0]["body"]
     assert "Ce qui vous est demandé" in body
     assert LINK in body
+
+
+async def test_a_room_with_an_access_token_is_written_to_without_a_login() -> None:
+    """Tchap refuses an account that opens a session for each message."""
+    homeserver = Homeserver()
+    for _ in range(2):
+        assert (await say(homeserver, account="syt_token")).outcome == "accepted"
+    assert len(homeserver.said) == 2
+    assert homeserver.logins == 0
 
 
 async def test_a_no_of_apprise_is_a_doubt() -> None:
