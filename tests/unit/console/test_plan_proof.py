@@ -29,6 +29,7 @@ from services.console.proof.judgement import (
 from services.console.proof.queries import list_cards_in_time
 from services.console.read_model import query_base
 from services.console.read_model.history import Chronicle, Fold, Version
+from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.snapshot import PastSnapshot, RealmSnapshot, list_row_models
 from services.oncall.schedule import Schedule
 from services.runtime.log.chain import Position
@@ -196,6 +197,25 @@ def test_a_plan_with_everything_proven_needs_no_change(monkeypatch: pytest.Monke
     monkeypatch.setattr(judgement, "_list_items", lambda *_: full)
     proof = judge(build_facts())
     assert (proof.pct, proof.changes) == (100.0, ())
+
+
+async def test_a_plan_without_content_is_not_called_proven() -> None:
+    """A plan that counts on nothing misses nothing: « Tout est prouvé » stood at 0 %."""
+    plans = [
+        section.model_copy(update={"plans": (section.plans[0].model_copy(update={"cards": ()}),)})
+        if isinstance(section, ref.Plans)
+        else section
+        for section in reference().sections
+        if not isinstance(section, ref.PlanContents)
+    ]
+    held = realm()
+    held.reference = IndexedReference.of_sections("bare", tuple(plans))
+    browser, _ = browsing(held)
+    (bare,) = held.reference.plans
+    page = await browser.get(f"/plans/{bare}?realm={REALM}", role="coordinator")
+    text = words(page.text)
+    assert "Ce plan n’a encore ni fiche ni contenu à prouver." in text
+    assert "Tout est prouvé" not in text
 
 
 def test_every_valid_plan_of_the_territory_is_judged_in_both_languages() -> None:
