@@ -19,6 +19,8 @@ class Strategy:
     """Name in the middle of a sentence of a message."""
     outside_help: bool = False
     """It needs somebody outside: a supplier or a partner."""
+    carries: frozenset[str] = frozenset()
+    """Kinds of loss that an activity survives with it: site, system, supplier, kitchen. D130."""
 
 
 _ROWS: Final = (
@@ -26,16 +28,19 @@ _ROWS: Final = (
         "SR-SITE",
         Text("repli sur un autre site", "fallback to another site"),
         Text("autre site", "another site"),
+        carries=frozenset({"site"}),
     ),
     Strategy(
         "SR-TELE",
         Text("télétravail", "telework"),
         Text("télétravail", "work from home"),
+        carries=frozenset({"site"}),
     ),
     Strategy(
         "SR-DEG",
         Text("mode dégradé", "degraded mode"),
         Text("travail sur papier", "degraded mode, on paper"),
+        carries=frozenset({"system", "kitchen"}),
     ),
     Strategy(
         "SR-RH",
@@ -47,12 +52,14 @@ _ROWS: Final = (
         Text("aide mutuelle", "mutual aid"),
         Text("aide d’un partenaire", "help of a partner"),
         outside_help=True,
+        carries=frozenset({"site", "system", "supplier", "kitchen"}),
     ),
     Strategy(
         "SR-FOUR",
         Text("autre fournisseur", "another supplier"),
         Text("autre fournisseur", "other supplier"),
         outside_help=True,
+        carries=frozenset({"supplier", "kitchen"}),
     ),
     Strategy(
         "SR-SUSP",

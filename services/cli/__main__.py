@@ -63,6 +63,7 @@ COMMANDS_BY_PANEL = {
         "notifications": "services.cli.crisis.read:notifications",
         "timeline": "services.cli.crisis.read:timeline",
         "changes": "services.cli.crisis.read:changes",
+        "dependencies": "services.cli.crisis.dependencies:dependencies",
         "hazards": "services.cli.crisis.hazards:hazards",
     },
     "Documents": {

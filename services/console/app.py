@@ -28,6 +28,7 @@ from services.console.attention import api as attention_api
 from services.console.commissioning import api as commissioning_api
 from services.console.communication import api as communication_api
 from services.console.continuity import api as continuity_api
+from services.console.dependencies import api as dependencies_api
 from services.console.directory import api as directory_api
 from services.console.documents import retex_api, sitreps_api
 from services.console.documents.pdf import Typesetter
@@ -132,6 +133,7 @@ ROUTERS: Final = (
     logbook_api.router,
     exercises_api.router,
     feeds_api.router,
+    dependencies_api.router,
     hazards_api.router,
     proof_api.router,
     plan_document_api.router,

@@ -34,6 +34,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "communication": ("/communication", 1440, 900, True),
     "donnees": ("/donnees", 1440, 900, True),
     "prevoyance": ("/prevoyance", 1440, 900, True),
+    "dependances": ("/dependances?ressource=system:telephonie", 1440, 900, True),
     "actions": ("/actions", 390, 844, True),
     "plans": ("/plans", 1440, 900, True),
     "moyens": ("/moyens", 1440, 900, True),

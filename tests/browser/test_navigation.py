@@ -21,6 +21,7 @@ EVERYWHERE = {
     "/main-courante",
     "/releve",
     "/prevoyance",
+    "/dependances",
     "/travaux",
     "/communication",
     "/realms",

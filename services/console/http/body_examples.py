@@ -38,6 +38,11 @@ BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "DecisionBody": {"reason": "Confirmé par téléphone."},
     "DeclareRequest": {"state": "degraded", "occurred_at": _MORNING},
     "DepartBody": {"eta_at": _EVENING},
+    "DependencyProposal": {
+        "resource": "system:siter",
+        "activity": "RHF-01",
+        "reason": "Dégradée dans sept crises sur huit avec cette panne.",
+    },
     "EndedSubscription": {"endpoint": "https://push.example.org/send/abc"},
     "EraseRequest": {"approve": False, "reason": "Nom d'un tiers."},
     "GatewayReturn": {"channel": "sms", "status": "delivered"},

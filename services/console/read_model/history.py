@@ -79,6 +79,7 @@ _FORGET: Final = (
     "partition = ?)"
 )
 _COUNT: Final = "SELECT count(*) FROM versions WHERE scope = :scope AND first AND at <= :at"
+_VERSIONS: Final = "SELECT id, at, value FROM versions WHERE scope = :scope ORDER BY at, seq"
 _PUT: Final = "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ORDINALS: Final = 1 << 20
 _LAST: Final = chr(0x10FFFF)
@@ -320,6 +321,11 @@ class Chronicle:
             if found is not None:
                 return bytes(found[0])
         return None
+
+    def versions(self, realm: str, collection: str) -> Iterator[tuple[str, Instant, bytes]]:
+        """Yield (id, time, value) of every version of a collection, in the order of its log."""
+        for _, scope in self._scopes_of(realm, collection):
+            yield from self._reading.execute(_VERSIONS, {"scope": scope})
 
     def of_incident(
         self, realm: str, collection: str, incident: str, until: Instant

@@ -15,6 +15,7 @@ from services.console.actions.queries import ActionQueries
 from services.console.attention.queries import AttentionQueries
 from services.console.commissioning.queries import CommissioningQueries
 from services.console.communication.queries import CommunicationQueries
+from services.console.dependencies.queries import DependencyQueries
 from services.console.documents.queries import DocumentQueries
 from services.console.hazards.queries import HazardQueries
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
@@ -36,6 +37,7 @@ class ReadModel(
     DocumentQueries,
     ChangeQueries,
     CommissioningQueries,
+    DependencyQueries,
     HazardQueries,
     CommunicationQueries,
     LogisticsQueries,

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from heapq import heappush, heapreplace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -38,6 +38,7 @@ BATCH_RECORDS: Final = 1_000
 PAUSE_EVERY: Final = 50
 """Records after which the event loop gets a turn."""
 
+T = TypeVar("T")
 slog = structlog.get_logger(__name__)
 
 
@@ -92,6 +93,12 @@ class History:
                         while await self._take_in(reader, service, partition):
                             pass
         return Fold(chronicle, realm, until)
+
+    async def ask(self, question: Callable[[Chronicle], T]) -> T:
+        """Ask the chronicle in a thread, as far as it has read. Raises sqlite3.Error, OSError."""
+        async with self._turn:
+            chronicle = await self._chronicle()
+        return await run_in_thread(question, chronicle)
 
     async def lines(
         self, realm: str, wanted: Callable[[LineRecord], bool], limit: int

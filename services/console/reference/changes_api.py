@@ -46,13 +46,9 @@ ReferenceDecider = Annotated[
 ]
 
 
-class VersionRequest(DecisionBody):
-    """A complete version: all sections, as `/api/v1/reference/{section}` shows them."""
+class VersionProposal(DecisionBody):
+    """Time and effect of a version that is proposed."""
 
-    sections: list[dict[str, Any]] = Field(
-        max_length=len(PUBLISHING_ORDER),
-        description="sections; without `channels`, those in force stay",
-    )
     effective_at: AwareDatetime | None = Field(
         default=None, description="time of entry into force; default, or if past: at the approval"
     )
@@ -61,6 +57,15 @@ class VersionRequest(DecisionBody):
         description="true to release agents that are reassigned from or to a dropped site",
     )
     foreseen: c.Foreseen | None = Field(default=None, description="null = no crisis was replayed")
+
+
+class VersionRequest(VersionProposal):
+    """A complete version: all sections, as `/api/v1/reference/{section}` shows them."""
+
+    sections: list[dict[str, Any]] = Field(
+        max_length=len(PUBLISHING_ORDER),
+        description="sections; without `channels`, those in force stay",
+    )
 
 
 class _ParsedSections(BaseModel):
@@ -111,8 +116,18 @@ async def get_change(reader: LogReader, id: str, response: Response) -> Referenc
     summary="Propose a version for another person to approve; its id is `change` in the result",
 )
 async def propose_version(author: ReferenceDecider, body: VersionRequest) -> Response:
-    require_text(body.reason)
     sections = await asyncio.to_thread(_parse_sections, body)
+    return await send_version(author, body, sections)
+
+
+async def send_version(
+    author: DecisionContext, body: VersionProposal, sections: Sequence[SectionData]
+) -> Response:
+    """Send the proposal of a whole version, compared with the one in force.
+
+    Raises ProblemError `invalid`, `agents_moved`.
+    """
+    require_text(body.reason)
     within = author.within(body)
     base = await within.model.reference(within.realm)
     dropped = list_dropped_sites(base.sections, sections)

@@ -1,0 +1,145 @@
+"""`vigie dependencies`: effect of losing a system, supplier, kitchen, site or person."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+from urllib.parse import urlencode
+
+import typer
+
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
+from services.cli.output import print_rows, strip_controls
+from services.console.dependencies.page import write_delays, write_hours
+from services.console.dependencies.texts import NOT_MODELLED_TITLES
+from services.console.i18n import get_translator
+from services.runtime.process.settings import Settings
+
+_ = get_translator("fr")
+
+Lost = Annotated[
+    list[str] | None,
+    typer.Argument(help="One or two resources, such as system:ad; none: rank all losses"),
+]
+Size = Annotated[int, typer.Option("--n", min=1, max=2, help="Resources lost at once")]
+Kind = Annotated[
+    str | None, typer.Option(help="system, supplier, kitchen, kind (of sites), site or person")
+]
+Together = Annotated[
+    bool, typer.Option(help="Only pairs that stop something that neither stops alone")
+]
+Hidden = Annotated[bool, typer.Option(help="Undeclared dependencies from recorded crises")]
+Most = Annotated[int, typer.Option("--limit", min=1, max=200)]
+
+
+def dependencies(
+    lost: Lost = None,
+    n: Size = 1,
+    kind: Kind = None,
+    together: Together = False,
+    hidden: Hidden = False,
+    limit: Most = 20,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the effect of losing a resource now, or rank all such losses."""
+    query = build_query(realm, as_of)
+    asked: list[tuple[str, str]] = [("lost", one) for one in lost or ()]
+    path = "/api/v1/dependencies"
+    if lost:
+        path += "/cascade"
+    elif hidden:
+        path += "/hidden"
+    else:
+        asked = [("n", str(n)), ("limit", str(limit)), ("together", str(together).lower())]
+        asked += [("kind", kind)] if kind else []
+    joined = "&".join(part for part in (query.removeprefix("?"), urlencode(asked)) if part)
+    try:
+        with ApiClient(Settings()) as client:
+            found = client.get(f"{path}?{joined}" if joined else path)
+    except (VigieUnreachable, ApiRefused) as error:
+        raise print_error(error) from error
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    elif lost:
+        _print_cascade(found)
+    elif hidden:
+        _print_hidden(found)
+    else:
+        _print_ranking(found)
+
+
+def _print_ranking(found: Row) -> None:
+    print_rows(
+        f"{found['total']} pertes arrêtent une activité ou vident un rôle",
+        ("Perte", "S’arrêtent", "Sans stratégie", "Première échéance", "Rôles vides", "Plans"),
+        [
+            (
+                " + ".join(one["id"] for one in loss["resources"]),
+                str(loss["stopped"]),
+                ", ".join(a["id"] for a in loss["activities"] if _is_bare(a)),
+                write_delays(loss["first_rto_h"], loss["first_dmia_h"], _),
+                ", ".join(r["name"] for r in loss["roles"] if r["left"] is None),
+                ", ".join([*(p["id"] for p in loss["plans"]), *loss["undecided"]]),
+            )
+            for loss in found["items"]
+        ],
+    )
+    names = ", ".join(_(NOT_MODELLED_TITLES[one]) for one in found["not_modelled"])
+    typer.echo(f"non modélisé, faute de données : {names}")
+
+
+def _print_hidden(found: Row) -> None:
+    print_rows(
+        f"dépendances jamais déclarées, {found['crises']} crises comparées",
+        ("Ressource", "Activité", "Crises avec panne", "Crises sans panne", "Risque d’erreur"),
+        [
+            (
+                one["resource"],
+                f"{one['activity']} {strip_controls(one['activity_name'])}",
+                f"{one['together']} sur {one['exposed']}",
+                f"{one['degraded_without']} sur {one['without']}",
+                f"{one['adjusted']:.1%}",
+            )
+            for one in found["items"]
+        ],
+    )
+    for one in found["items"]:
+        for case in one["evidence"]:
+            out, degraded = (format_local_time(case[key]) for key in ("out_at", "degraded_at"))
+            pair = f"{one['resource']} → {one['activity']}"
+            typer.echo(f"{pair} : {case['realm']}, panne {out}, dégradée {degraded}")
+
+
+def _is_bare(activity: Row) -> bool:
+    return bool(activity["stops"]) and not activity["strategies"]
+
+
+def _print_cascade(loss: Row) -> None:
+    print_rows(
+        "Perte : " + " + ".join(strip_controls(one["name"]) for one in loss["resources"]),
+        ("Activité", "Nom", "Pôle", "Avant", "Après", "Stratégie", "RTO", "DMIA"),
+        [
+            (
+                one["id"],
+                strip_controls(one["name"]),
+                one["pole"],
+                f"{one['before_pct']:g} %",
+                f"{one['after_pct']:g} %" + (" (arrêt)" if one["stops"] else ""),
+                ", ".join(s["code"] for s in one["strategies"]) or "aucune",
+                write_hours(one["rto_h"], _),
+                write_hours(one["dmia_h"], _),
+            )
+            for one in loss["activities"]
+        ],
+    )
+    for role in loss["roles"]:
+        left = "plus personne" if role["left"] is None else f"reste {role['left']}"
+        typer.echo(f"rôle {strip_controls(role['name'])} : {left}")
+    for plan in loss["plans"]:
+        when = "tout de suite" if plan["after_h"] == 0 else write_hours(plan["after_h"], _)
+        typer.echo(f"plan {plan['id']} proposé : {when}")
+    for plan_id in loss["undecided"]:
+        typer.echo(f"plan {plan_id} sans décideur désigné")

@@ -1,0 +1,1 @@
+"""Show the effect of losing a resource. Rule D130."""

@@ -1,0 +1,116 @@
+"""Routes for losses of resources and hidden dependencies: `/dependencies`. Rules D130, D131."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import Field
+
+from services.console.dependencies.declaration import declare_dependency
+from services.console.dependencies.network import LostResource, ResourceKind
+from services.console.dependencies.queries import LossRequest
+from services.console.dependencies.resources import (
+    DependencyLoss,
+    DependencyLosses,
+    HiddenDependencies,
+)
+from services.console.http.answers import RESPONSES
+from services.console.http.context import LogReader, Multiple, ReadContext, RealmReader
+from services.console.http.problems import NotFound
+from services.console.reference.changes_api import (
+    ReferenceDecider,
+    VersionProposal,
+    send_version,
+)
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1/dependencies", tags=["picture"])
+MOST_LOSSES = 200
+
+
+@router.get(
+    "",
+    summary=(
+        "Losses of one resource (n=1), or of two (n=2), from the current crisis, worst first; "
+        "people on duty for readers of the log"
+    ),
+)
+async def list_losses(
+    reader: RealmReader,
+    kind: Multiple[ResourceKind],
+    n: Annotated[int, Query(ge=1, le=2, description="resources lost at once")] = 1,
+    together: Annotated[
+        bool, Query(description="only pairs that stop something that neither stops alone")
+    ] = False,
+    limit: Annotated[int, Query(ge=1, le=MOST_LOSSES)] = 20,
+) -> DependencyLosses:
+    asked = LossRequest(n, tuple(kind or ()), limit, together, may_see_people(reader))
+    return await reader.model.dependency_losses(
+        reader.realm, asked, as_of=reader.as_of, lang=reader.lang
+    )
+
+
+@router.get(
+    "/cascade",
+    summary="Effect of losing one or two resources: activities, strategies, roles and plans",
+)
+async def get_cascade(
+    reader: RealmReader,
+    lost: Annotated[
+        list[str],
+        Query(min_length=1, max_length=2, description="kind and name, such as system:ad"),
+    ],
+) -> DependencyLoss:
+    resources = [LostResource.parse(text) for text in lost]
+    known = [one for one in resources if one is not None]
+    if len(known) < len(resources):
+        raise NotFound
+    return await reader.model.dependency_loss(
+        reader.realm,
+        known,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        with_people=may_see_people(reader),
+    )
+
+
+@router.get(
+    "/hidden",
+    summary="Dependencies that the impact analysis does not declare, from recorded crises",
+)
+async def list_hidden(reader: LogReader) -> HiddenDependencies:
+    return await reader.model.hidden_dependencies(
+        reader.realm, as_of=reader.as_of, lang=reader.lang
+    )
+
+
+class DependencyProposal(VersionProposal):
+    """A dependency to declare in the impact analysis."""
+
+    resource: str = Field(max_length=100, description="as listed, such as system:ad")
+    activity: str = Field(max_length=40)
+
+
+@router.post(
+    "/proposals",
+    responses=RESPONSES,
+    summary=(
+        "Propose a hidden dependency as a change of the impact analysis, for another person to "
+        "approve"
+    ),
+)
+async def propose_dependency(author: ReferenceDecider, body: DependencyProposal) -> Response:
+    within = author.within(body)
+    found = await within.model.hidden_dependencies(within.realm)
+    if not any((o.resource, o.activity) == (body.resource, body.activity) for o in found.items):
+        raise NotFound
+    base = await within.model.reference(within.realm)
+    sections = declare_dependency(base.sections, body.resource, body.activity)
+    return await send_version(author, body, sections)
+
+
+def may_see_people(reader: ReadContext) -> bool:
+    """Return whether the reader may see people on duty."""
+    return reader.principal.may(Permission.LOG_READ)

@@ -1,0 +1,276 @@
+"""Find dependencies that the impact analysis does not declare, from co-failures. D131. Pure.
+
+A candidate is a resource and an activity that does not name it. Each recorded crisis counts once:
+was the resource out, and did somebody declare the activity degraded while it was? Fisher's exact
+test compares crises with and without the outage, and the procedure of Benjamini and Hochberg bounds
+the share of false findings among all candidates. A crisis in which a declared dependency explains
+the degradation proves nothing about others and is left out, as is, for the weaker candidates of an
+activity, one that a stronger candidate explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from math import exp, inf, lgamma
+from typing import Final
+
+from schemas.base import HOUR_MS, MINUTE_MS, Instant
+
+LONGEST_LAG_MS: Final = 8 * HOUR_MS
+"""Longest time from an outage to a degradation that it explains."""
+CLOCK_SLACK_MS: Final = 10 * MINUTE_MS
+"""Time by which a declaration may precede the report of its cause."""
+AFTER_END_MS: Final = 30 * MINUTE_MS
+"""Time after the end of an outage in which its effect may still be declared."""
+FALSE_SHARE: Final = 0.2
+"""Bound of the expected share of false findings."""
+PROVABLE: Final = 0.001
+"""Largest p-value of a candidate in the best case; above it, no finding could survive."""
+LEAST_CRISES: Final = 3
+"""Least number of crises in which both failed; fewer prove nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Time in which a resource was out; `until` None: to the end of the crisis."""
+
+    resource: str
+    since: Instant
+    until: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """Declaration of a person that an activity is degraded or interrupted."""
+
+    activity: str
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCrisis:
+    """Outages and degradations of one crisis."""
+
+    id: str
+    outages: tuple[Outage, ...]
+    degradations: tuple[Degradation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JointFailure:
+    """One crisis in which the resource failed, and then the activity."""
+
+    crisis: str
+    out_at: Instant
+    degraded_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class UndeclaredDependency:
+    """A dependency that nobody declared, with its evidence."""
+
+    resource: str
+    activity: str
+    evidence: tuple[JointFailure, ...]
+    exposed: int
+    """Crises in which the resource was out."""
+    without: int
+    """Crises in which it was not out."""
+    degraded_without: int
+    """Crises among those in which the activity was degraded nevertheless."""
+    p_value: float
+    adjusted: float
+    """Expected share of false findings among those at least as strong."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    resource: str
+    activity: str
+    hits: Mapping[str, JointFailure]
+    exposed: int
+    degraded_without: int
+    without: int
+    p_value: float
+
+    @property
+    def key(self) -> tuple[float, int, int, str]:
+        return self.p_value, -len(self.hits), self.exposed, self.resource
+
+
+def find_hidden_dependencies(
+    crises: Sequence[RecordedCrisis], declared: Mapping[str, Iterable[str]]
+) -> list[UndeclaredDependency]:
+    """Return the undeclared dependencies, the surest first; `declared`: activity → its resources."""
+    names = {activity: frozenset(found) for activity, found in declared.items()}
+    table = _CrisisTable(crises, names)
+    selected: list[_Tested] = []
+    tests = 0
+    for activity in sorted(table.degradations):
+        named = names.get(activity, frozenset())
+        candidates = [
+            r for r in sorted(table.exposed) if r not in named and table.can_prove(r, activity)
+        ]
+        tests += len(candidates)
+        selected += _select_for_activity(table, activity, candidates)
+    return _adjust(selected, tests)
+
+
+def _select_for_activity(
+    table: _CrisisTable, activity: str, candidates: Sequence[str]
+) -> list[_Tested]:
+    """Select candidates by strength; each takes out the degradations that it explains."""
+    unexplained, silent = dict(table.degradations[activity]), set(table.explained[activity])
+    left, found = list(candidates), []
+    while left:
+        tested = [table.test(resource, activity, unexplained, silent) for resource in left]
+        best = min(tested, key=lambda one: one.key)
+        if len(best.hits) < LEAST_CRISES or best.p_value > FALSE_SHARE:
+            break
+        found.append(best)
+        left.remove(best.resource)
+        for crisis in best.hits:
+            kept = table.drop_explained(crisis, best.resource, unexplained[crisis])
+            if kept:
+                unexplained[crisis] = kept
+            else:
+                del unexplained[crisis]
+                silent.add(crisis)
+    return found
+
+
+class _CrisisTable:
+    """Crises indexed by resource and by activity, without explained degradations."""
+
+    def __init__(
+        self, crises: Sequence[RecordedCrisis], names: Mapping[str, frozenset[str]]
+    ) -> None:
+        self.exposed: dict[str, dict[str, list[Outage]]] = {}
+        """Resource → crisis → its outages."""
+        self.degradations: dict[str, dict[str, tuple[Instant, ...]]] = {}
+        """Activity → crisis → times that no declared dependency explains."""
+        self.explained: dict[str, set[str]] = {}
+        """Activity → crises in which a declared dependency explains every degradation."""
+        self._count = len(crises)
+        for crisis in crises:
+            for outage in crisis.outages:
+                self.exposed.setdefault(outage.resource, {}).setdefault(crisis.id, []).append(
+                    outage
+                )
+            times: dict[str, list[Instant]] = {}
+            for one in crisis.degradations:
+                named = names.get(one.activity, frozenset())
+                own = [outage for outage in crisis.outages if outage.resource in named]
+                found = times.setdefault(one.activity, [])
+                if not any(_explains(outage, one.at) for outage in own):
+                    found.append(one.at)
+            for activity, found in times.items():
+                self.degradations.setdefault(activity, {})
+                self.explained.setdefault(activity, set())
+                if found:
+                    self.degradations[activity][crisis.id] = tuple(sorted(found))
+                else:
+                    self.explained[activity].add(crisis.id)
+
+    def can_prove(self, resource: str, activity: str) -> bool:
+        """Return whether the numbers of crises could prove anything, however they fell together.
+
+        Candidates that could not are no tests. This looks at the margins of the table alone, so it
+        biases no test (Tarone).
+        """
+        silent = self.explained[activity]
+        exposed = len(self.exposed[resource].keys() - silent)
+        failures = len(self.degradations[activity])
+        most = min(exposed, failures)
+        without = self._count - len(silent) - exposed
+        best = compute_fisher(most, exposed, failures - most, without)
+        return most >= LEAST_CRISES and best <= PROVABLE
+
+    def test(
+        self,
+        resource: str,
+        activity: str,
+        unexplained: Mapping[str, Sequence[Instant]],
+        silent: AbstractSet[str],
+    ) -> _Tested:
+        """Compare crises with and without the outage, except those that prove nothing."""
+        exposed = self.exposed[resource].keys() - silent
+        hits = {}
+        for crisis, times in unexplained.items():
+            if (found := self._find_hit(crisis, resource, times)) is not None:
+                hits[crisis] = found
+        elsewhere = sum(crisis not in exposed for crisis in unexplained)
+        without = self._count - len(silent) - len(exposed)
+        p_value = compute_fisher(len(hits), len(exposed), elsewhere, without)
+        return _Tested(resource, activity, hits, len(exposed), elsewhere, without, p_value)
+
+    def _find_hit(
+        self, crisis: str, resource: str, times: Sequence[Instant]
+    ) -> JointFailure | None:
+        for outage in self.exposed[resource].get(crisis, ()):
+            for at in times:
+                if _explains(outage, at):
+                    return JointFailure(crisis, outage.since, at)
+        return None
+
+    def drop_explained(
+        self, crisis: str, resource: str, times: Sequence[Instant]
+    ) -> tuple[Instant, ...]:
+        """Return the times that the outages of the resource do not explain."""
+        outages = self.exposed[resource].get(crisis, ())
+        return tuple(at for at in times if not any(_explains(o, at) for o in outages))
+
+
+def _explains(outage: Outage, at: Instant) -> bool:
+    """Return whether a degradation follows an outage: during it, and soon enough."""
+    until = inf if outage.until is None else outage.until + AFTER_END_MS
+    lag = at - outage.since
+    return -CLOCK_SLACK_MS <= lag <= LONGEST_LAG_MS and at <= until
+
+
+def compute_fisher(hits: int, exposed: int, elsewhere: int, without: int) -> float:
+    """Return the one-sided p-value of Fisher's exact test.
+
+    It is the probability of at least `hits` failures among `exposed` crises, if `hits + elsewhere`
+    failures fell on all crises by chance.
+    """
+    failures, total = hits + elsewhere, exposed + without
+    most = min(exposed, failures)
+    if hits <= max(0, failures - without):
+        return 1.0
+    whole = _log_choose(total, failures)
+    terms = (
+        exp(_log_choose(exposed, k) + _log_choose(without, failures - k) - whole)
+        for k in range(hits, most + 1)
+        if failures - k <= without
+    )
+    return min(1.0, sum(terms))
+
+
+def _log_choose(n: int, k: int) -> float:
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+
+
+def _adjust(selected: Sequence[_Tested], tests: int) -> list[UndeclaredDependency]:
+    """Keep the findings below the bound of false findings. Benjamini and Hochberg."""
+    ordered = sorted(selected, key=lambda one: (one.p_value, one.activity, one.resource))
+    adjusted, smallest = [1.0] * len(ordered), 1.0
+    for n in range(len(ordered) - 1, -1, -1):
+        smallest = min(smallest, ordered[n].p_value * tests / (n + 1))
+        adjusted[n] = smallest
+    return [
+        UndeclaredDependency(
+            one.resource,
+            one.activity,
+            tuple(one.hits[crisis] for crisis in sorted(one.hits)),
+            one.exposed,
+            one.without,
+            one.degraded_without,
+            one.p_value,
+            bound,
+        )
+        for one, bound in zip(ordered, adjusted, strict=True)
+        if bound <= FALSE_SHARE
+    ]

@@ -1,0 +1,408 @@
+"""Words of losses on the page `/dependances`, and of their cascade. Rule D130. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from services.console.dependencies import resources as d
+from services.console.dependencies.drawing import (
+    MOST_DRAWN,
+    Cascade,
+    CascadeNode,
+    Drawing,
+    draw_columns,
+    draw_list,
+)
+from services.console.dependencies.network import ResourceKind
+from services.console.dependencies.texts import KIND_TITLES
+from services.console.i18n import N_, Translator
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
+from services.console.web import times
+
+VULNERABLE: Final = (
+    "",
+    N_("public sensible"),
+    N_("public vulnérable"),
+    N_("public très vulnérable"),
+)
+LEAST_CHANCE: Final = 0.01
+NAMED: Final = 3
+"""Names of a list in a sentence; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossLine:
+    """One row of a ranking."""
+
+    names: list[str]
+    ids: list[str]
+    stops: str
+    bare: str
+    delays: str
+    plans: str
+    together: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityLine:
+    """One row of the cascade as a table."""
+
+    id: str
+    name: str
+    pole: str
+    state: str
+    carried: str
+    limits: str
+    tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeView:
+    """The cascade of one loss in words and as drawings."""
+
+    title: str
+    sentences: list[str]
+    activities: list[ActivityLine]
+    roles: list[tuple[str, str, bool]]
+    """Role, person left, and true if there is none."""
+    plans: list[tuple[str, str, str]]
+    """(plan, when, trigger)."""
+    wide: Drawing
+    narrow: Drawing
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceChoices:
+    """Resources of one kind, for the list of a form."""
+
+    title: str
+    options: list[tuple[str, str]]
+
+
+def write_hours(hours: float, _: Translator) -> str:
+    """Write a limit as the impact analysis does: `15 min`, `2 h`, `240 h`."""
+    if hours < 1:
+        return _("{n} min", n=round(hours * 60))
+    return _("{n} h", n=w.format_number(hours, _.lang))
+
+
+def write_delays(rto_h: float | None, dmia_h: float | None, _: Translator) -> str:
+    if rto_h is None or dmia_h is None:
+        return ""
+    return _("RTO {rto}, DMIA {dmia}", rto=write_hours(rto_h, _), dmia=write_hours(dmia_h, _))
+
+
+def list_choices(
+    found: Sequence[d.DependencyResource], names: TerritoryNames, _: Translator
+) -> list[ResourceChoices]:
+    """Group the resources by kind, by name.
+
+    Resources that are down already and managers of single sites are left out.
+    """
+    groups = []
+    for kind, title in KIND_TITLES.items():
+        options = sorted(
+            (one.name, one.id)
+            for one in found
+            if one.kind == kind and not one.down and not _is_site_manager(one, names)
+        )
+        if options:
+            groups.append(ResourceChoices(_(title), [(id, name) for name, id in options]))
+    return groups
+
+
+def _is_site_manager(one: d.DependencyResource, names: TerritoryNames) -> bool:
+    token = one.id.partition(":")[2]
+    return (
+        one.kind == ResourceKind.PERSON
+        and token in names.holders
+        and names.holders[token][1] in names.sites
+    )
+
+
+def build_loss_lines(
+    losses: Sequence[d.DependencyLoss], names: TerritoryNames, _: Translator
+) -> list[LossLine]:
+    """Build the rows of a ranking."""
+    return [_build_loss_line(loss, names, _) for loss in losses]
+
+
+def _build_loss_line(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) -> LossLine:
+    stopped = [_shorten_activity(one, names, _) for one in loss.activities if one.stops]
+    vacant = [role.name for role in loss.roles if role.left is None]
+    parts = [_shorten_list(stopped, _)] if stopped else []
+    if vacant:
+        parts.append(_("sans titulaire : {roles}", roles=_shorten_list(vacant, _)))
+    bare = [one.id for one in loss.activities if one.stops and not one.strategies]
+    return LossLine(
+        names=[one.name for one in loss.resources],
+        ids=[one.id for one in loss.resources],
+        stops=" ; ".join(parts),
+        bare=_shorten_list(bare, _, 6) if bare else "",
+        delays=write_delays(loss.first_rto_h, loss.first_dmia_h, _),
+        plans=", ".join(plan.id for plan in loss.plans)
+        or (
+            _("sans décideur : {plans}", plans=", ".join(loss.undecided)) if loss.undecided else ""
+        ),
+        together=_shorten_list(loss.together, _),
+    )
+
+
+def _shorten_activity(one: d.LossActivity, names: TerritoryNames, _: Translator) -> str:
+    """Return the id and the short name of an activity."""
+    short = names.activities[one.id].short_name if _.lang == "fr" else None
+    return f"{one.id} {short or one.name}"
+
+
+def _write_plans(loss: d.DependencyLoss, _: Translator) -> str:
+    proposed = ", ".join(plan.id for plan in loss.plans)
+    if not loss.undecided:
+        return proposed
+    stuck = _("sans décideur : {plans}", plans=", ".join(loss.undecided))
+    return f"{proposed} ; {stuck}" if proposed else stuck
+
+
+def _shorten_list(names: Sequence[str], _: Translator, most: int = NAMED) -> str:
+    """Join names; only the first ones if there are many."""
+    if len(names) <= most:
+        return ", ".join(names)
+    rest = _.plural("et {n} autre", "et {n} autres", len(names) - most)
+    return f"{', '.join(names[:most])} {rest}"
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenLine:
+    """One hidden dependency with its evidence."""
+
+    resource: str
+    activity: str
+    title: str
+    compared: str
+    sure: str
+    evidence: list[str]
+
+
+def build_hidden_lines(
+    found: d.HiddenDependencies, now: datetime, _: Translator
+) -> list[HiddenLine]:
+    """Build the rows of hidden dependencies."""
+    return [
+        HiddenLine(
+            one.resource,
+            one.activity,
+            f"{one.resource_name} → {one.activity} {one.activity_name}",
+            _(
+                "dégradée dans {together} crises sur {exposed} avec cette panne, "
+                "et dans {other} sur {without} sans elle",
+                together=one.together,
+                exposed=one.exposed,
+                other=one.degraded_without,
+                without=one.without,
+            ),
+            _write_chance(one.adjusted, _),
+            [
+                _(
+                    "{realm} : panne {out}, activité déclarée dégradée {degraded}",
+                    realm=_name_realm(case.realm, _),
+                    out=times.hm_dated(case.out_at, now, _.lang),
+                    degraded=times.hm_dated(case.degraded_at, now, _.lang),
+                )
+                for case in one.evidence
+            ],
+        )
+        for one in found.items
+    ]
+
+
+def _name_realm(realm: str, _: Translator) -> str:
+    exercise = realm.partition("~")[2]
+    return _("exercice {name}", name=exercise) if exercise else _("crise réelle")
+
+
+def _write_chance(adjusted: float, _: Translator) -> str:
+    """Write the share of false findings to expect."""
+    if adjusted < LEAST_CHANCE:
+        return _("moins de 1 % de risque d’erreur")
+    return _("{pct} % de risque d’erreur", pct=round(adjusted * 100))
+
+
+def build_cascade_view(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) -> CascadeView:
+    """Build the view of one loss."""
+    cascade = build_cascade(loss, names, _)
+    lost = _(" et ").join(one.name for one in loss.resources)
+    return CascadeView(
+        title=_("Perte : {lost}", lost=lost),
+        sentences=_write_sentences(loss, _),
+        activities=[
+            ActivityLine(
+                one.id,
+                one.name,
+                one.pole_name,
+                _write_state(one, _),
+                _write_carried(one, _),
+                write_delays(one.rto_h, one.dmia_h, _),
+                _choose_tone(one),
+            )
+            for one in loss.activities
+        ],
+        roles=[
+            (
+                role.name,
+                _("plus personne") if role.left is None else w.name_person(role.left, names, _),
+                role.left is None,
+            )
+            for role in loss.roles
+        ],
+        plans=[(plan.id, _write_when(plan, _), plan.text) for plan in loss.plans],
+        wide=draw_columns(cascade),
+        narrow=draw_list(cascade),
+        label=_("Enchaînement de la perte ({lost}) ; mêmes valeurs dans le tableau", lost=lost),
+    )
+
+
+def _write_sentences(loss: d.DependencyLoss, _: Translator) -> list[str]:
+    found = []
+    if loss.stopped:
+        found.append(
+            _.plural(
+                "{n} activité s’arrête, dont {bare} sans stratégie pour cette perte",
+                "{n} activités s’arrêtent, dont {bare} sans stratégie pour cette perte",
+                loss.stopped,
+                bare=loss.bare,
+            )
+        )
+        first = _(
+            "première échéance : {delays}",
+            delays=write_delays(loss.first_rto_h, loss.first_dmia_h, _),
+        )
+        found.append(first)
+    elif not any(role.left is None for role in loss.roles):
+        found.append(_("aucune activité ne s’arrête de ce seul fait"))
+    if loss.vulnerable_public:
+        found.append(_(VULNERABLE[loss.vulnerable_public]))
+    vacant = [role.name for role in loss.roles if role.left is None]
+    if vacant:
+        found.append(_("plus personne pour : {roles}", roles=", ".join(vacant)))
+    if loss.undecided:
+        found.append(_("plans sans décideur désigné : {plans}", plans=", ".join(loss.undecided)))
+    if loss.orphan_cards:
+        found.append(
+            _.plural(
+                "{n} fiche réflexe sans titulaire ni suppléant",
+                "{n} fiches réflexes sans titulaire ni suppléant",
+                loss.orphan_cards,
+            )
+        )
+    if loss.already:
+        found.append(_("déjà interrompues : {ids}", ids=", ".join(loss.already)))
+    down = [one.name for one in loss.resources if one.down]
+    if down:
+        found.append(_("déjà hors service : {names}", names=", ".join(down)))
+    if loss.together:
+        found.append(_("seulement ensemble : {names}", names=_shorten_list(loss.together, _)))
+    return found
+
+
+def _write_when(plan: d.LossPlan, _: Translator) -> str:
+    return (
+        _("tout de suite")
+        if plan.after_h == 0
+        else _("après {delay}", delay=write_hours(plan.after_h, _))
+    )
+
+
+def _write_state(one: d.LossActivity, _: Translator) -> str:
+    if one.stops:
+        return _("s’arrête : {after} %", after=w.format_number(one.after_pct, _.lang))
+    return _(
+        "passe de {before} à {after} %",
+        before=w.format_number(one.before_pct, _.lang),
+        after=w.format_number(one.after_pct, _.lang),
+    )
+
+
+def _write_carried(one: d.LossActivity, _: Translator) -> str:
+    if not one.stops:
+        return ""
+    return ", ".join(s.name for s in one.strategies) or _("aucune stratégie")
+
+
+def _choose_tone(one: d.LossActivity) -> str:
+    if not one.stops:
+        return "weak"
+    return "carried" if one.strategies else "bare"
+
+
+def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) -> Cascade:
+    """Build the nodes of the drawing from a loss."""
+    lost = tuple(CascadeNode(one.id, (one.name, _("perdu")), "lost") for one in loss.resources)
+    causes = tuple(node.id for node in lost)
+    failures: list[CascadeNode] = []
+    poles: dict[str, list[str]] = {}
+    for one in loss.activities:
+        title = _shorten_activity(one, names, _)
+        state = " · ".join(part for part in (_write_state(one, _), _write_carried(one, _)) if part)
+        failures.append(CascadeNode(one.id, (title, state), _choose_tone(one), causes))
+        poles.setdefault(one.pole, []).append(one.id)
+    for role in loss.roles:
+        id = f"role {role.role} {role.scope}"
+        left = (
+            _("plus personne")
+            if role.left is None
+            else _("reste : {who}", who=w.name_person(role.left, names, _))
+        )
+        tone = "bare" if role.left is None else "weak"
+        failures.append(CascadeNode(id, (role.name, left), tone, causes))
+        if role.scope in names.poles:
+            poles.setdefault(role.scope or "", []).append(id)
+    drawn = {node.id for node in failures[:MOST_DRAWN]}
+    plans = [(plan.id, _write_when(plan, _)) for plan in loss.plans]
+    plans += [(id, _("sans décideur désigné")) for id in loss.undecided]
+    pole_nodes = tuple(
+        CascadeNode(
+            f"pole {pole}",
+            (_capitalize(names.pole_short(pole, _.lang)),),
+            "pole",
+            tuple(id for id in ids if id in drawn),
+        )
+        for pole, ids in poles.items()
+    )
+    hidden = len(failures) - MOST_DRAWN
+    more = (
+        _.plural("et {n} autre, dans le tableau", "et {n} autres, dans le tableau", hidden)
+        if hidden > 0
+        else ""
+    )
+    return Cascade(
+        lost,
+        tuple(failures[:MOST_DRAWN]),
+        pole_nodes,
+        tuple(
+            CascadeNode(f"plan {id}", (id, when), "plan", _find_causes(id, poles, names, causes))
+            for id, when in plans
+        ),
+        (
+            _("Ressource perdue"),
+            _("Activités et rôles touchés"),
+            _("Pôles"),
+            _("Plans proposés ou sans décideur"),
+        ),
+        more,
+    )
+
+
+def _find_causes(
+    plan: str, poles: dict[str, list[str]], names: TerritoryNames, lost: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the pôle of a plan if the loss hits it, else the lost resources."""
+    pole = names.plans[plan].pole if plan in names.plans else None
+    return (f"pole {pole}",) if pole in poles else lost
+
+
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]

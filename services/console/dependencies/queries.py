@@ -1,0 +1,423 @@
+"""Collect the present state of a realm and evaluate losses on top of it. Rule D130."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import orjson
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas import oncall as o
+from schemas import reference as ref
+from schemas.base import Instant
+from schemas.catalogue.meals import compute_meals_served
+from schemas.words import LIBRARY_STATES, ActivityState, PlanState
+from services.console.dependencies import resources as d
+from services.console.dependencies.hidden import UndeclaredDependency, find_hidden_dependencies
+from services.console.dependencies.losses import EvaluatedLoss, LossEvaluator, RankedLosses
+from services.console.dependencies.network import (
+    FULL_PCT,
+    DependencyNetwork,
+    LostResource,
+    PresentState,
+    ResourceKind,
+)
+from services.console.dependencies.recorded_crises import (
+    RealmVersions,
+    RowVersion,
+    collect_crises,
+)
+from services.console.dependencies.texts import name_failure, name_resource
+from services.console.http.problems import NotFound
+from services.console.i18n import Translator, get_translator
+from services.console.read_model.history import Chronicle
+from services.console.read_model.query_base import (
+    OpenedRealm,
+    QueryBase,
+    get_snapshot_time,
+)
+from services.console.read_model.reference_index import IndexedReference
+from services.console.read_model.snapshot import RealmSnapshot
+from services.console.read_model.time_travel import History
+from services.console.resource_base import to_datetime
+from services.console.resources import Realm
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
+from services.console.texts.strategies import name_strategy
+from services.oncall.schedule import OnCallPair, Schedule, ScopedRole
+
+NOT_MODELLED: Final = ("transport_line",)
+"""Kinds of resource that no file of a territory ties to an activity or site."""
+ISOLATION_FLAG: Final = "flag:total_isolation"
+_WORKING: Final = frozenset({"up", "restored"})
+_OVER: Final = LIBRARY_STATES | {PlanState.LIFTED, PlanState.RETEX_CLOSED}
+KEPT_NETWORKS: Final = 4
+_NETWORKS: OrderedDict[str, DependencyNetwork] = OrderedDict()
+
+
+@dataclass(frozen=True, slots=True)
+class LossRequest:
+    """Losses to rank: how many resources at once, of which kinds, at most how many."""
+
+    size: int = 1
+    kinds: tuple[ResourceKind, ...] = ()
+    most: int = 20
+    together: bool = False
+    """Only pairs that stop something that neither stops alone."""
+    with_people: bool = False
+
+
+MINED_LIFE_S: Final = 600.0
+"""Seconds for which findings are kept while realms change."""
+
+
+@dataclass(frozen=True, slots=True)
+class MinedDependencies:
+    """Findings of one reference version over all recorded crises."""
+
+    version: str
+    key: object
+    """Version and clocks of the realms behind it."""
+    at: float
+    found: list[UndeclaredDependency]
+    crises: int
+
+
+_MINED: WeakKeyDictionary[History, MinedDependencies] = WeakKeyDictionary()
+
+
+def select_crisis_realms(realms: Sequence[Realm]) -> list[Realm]:
+    """Return the live realms and the newest exercise of each scenario.
+
+    A scenario that is played again repeats its outages, so it proves nothing twice.
+    """
+    chosen: dict[str, Realm] = {}
+    for one in sorted(realms, key=lambda one: one.opened_at):
+        if one.kind == "live":
+            chosen[one.name] = one
+        elif one.kind == "ex":
+            chosen[f"scenario {one.title_code}"] = one
+    return list(chosen.values())
+
+
+def _mine_crises(
+    chronicle: Chronicle, network: DependencyNetwork, realms: Sequence[str]
+) -> tuple[list[UndeclaredDependency], int]:
+    kinds = {site.id: site.kind for site in network.sites.values()}
+    crises = [
+        crisis
+        for realm in realms
+        for crisis in collect_crises(_read_versions(chronicle, realm), kinds)
+    ]
+    return find_hidden_dependencies(crises, list_declared(network)), len(crises)
+
+
+def _read_versions(chronicle: Chronicle, realm: str) -> RealmVersions:
+    flags, sites, activities = (
+        [
+            RowVersion(id, at, orjson.loads(value))
+            for id, at, value in chronicle.versions(realm, collection)
+        ]
+        for collection in ("flags", "sites", "activities")
+    )
+    return RealmVersions(realm, flags, sites, activities)
+
+
+def list_declared(network: DependencyNetwork) -> dict[str, set[str]]:
+    """Return the resources that each activity names, kinds of site included."""
+    declared: dict[str, set[str]] = {id: set() for id in network.activities}
+    for resource, activities in network.users.items():
+        for activity in activities:
+            declared[activity].add(resource)
+    for one in network.activities.values():
+        declared[one.id].update(f"{ResourceKind.SITE_KIND}:{kind}" for kind in one.site_kinds)
+    return declared
+
+
+def read_shares(flags: Mapping[str, a.FlagRow], now: Instant) -> dict[str, float]:
+    """Return the share in percent that each system, supplier and kitchen of a report gives. D40.
+
+    A supplier that is down without a stated share threatens only, so it keeps its share.
+    """
+    shares = {}
+    for id, row in flags.items():
+        prefix = id.partition(":")[0]
+        if prefix not in ("system", "supplier", "kitchen") or isinstance(row.value, bool):
+            continue
+        if (row.effective_from or 0) > now or (row.until is not None and row.until <= now):
+            continue
+        if prefix == "supplier" and isinstance(row.value, str):
+            continue
+        share = compute_meals_served(row.value)
+        if share < FULL_PCT:
+            shares[id] = share
+    return shares
+
+
+def list_isolated(
+    flags: Mapping[str, a.FlagRow], network: DependencyNetwork, spared: Sequence[str]
+) -> set[str]:
+    """Return the systems that a total isolation downs and nobody reported restored. Rule D40."""
+    isolation = flags.get(ISOLATION_FLAG)
+    if isolation is None or isolation.value is not True:
+        return set()
+    found = set()
+    for resource in network.list_resources():
+        own = flags.get(str(resource))
+        restored = own is not None and own.value in _WORKING and own.since > isolation.since
+        if resource.kind is ResourceKind.SYSTEM and resource.id not in spared and not restored:
+            found.add(str(resource))
+    return found
+
+
+def index_reference(reference: IndexedReference) -> DependencyNetwork:
+    """Return the network of a reference version; the newest ones are kept."""
+    version = reference.version or ""
+    if version not in _NETWORKS:
+        _NETWORKS[version] = DependencyNetwork.of(reference.sections)
+        while len(_NETWORKS) > KEPT_NETWORKS:
+            _NETWORKS.popitem(last=False)
+    return _NETWORKS[version]
+
+
+def _find_on_call(
+    reference: IndexedReference, duties: Mapping[str, o.DutyRow], at: Instant
+) -> dict[ScopedRole, OnCallPair]:
+    roster = next((s.roster for s in reference.sections if isinstance(s, ref.RosterSection)), None)
+    schedule = Schedule(roster, duties.values())
+    return {post: schedule.pair(*post, at) for post in schedule.posts}
+
+
+async def read_present_state(
+    picture: RealmSnapshot, network: DependencyNetwork, *, with_people: bool
+) -> PresentState:
+    """Read earlier failures, and with `with_people` the holders of roles."""
+    now, reference = get_snapshot_time(picture), picture.reference
+    sites = await picture.rows(a.SiteRow)
+    flags = await picture.rows(a.FlagRow)
+    activities = await picture.rows(c.ActivityRow)
+    plans = await picture.rows(c.PlanRow)
+    duties = await picture.rows(o.DutyRow) if with_people else {}
+    policy = next(
+        (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
+    )
+    spared = policy.systems_spared if policy is not None else ()
+    shares = read_shares(flags, now)
+    shares |= dict.fromkeys(list_isolated(flags, network, spared), 0.0)
+    return PresentState(
+        sites={id: row.capacity_pct for id, row in sites.items() if row.capacity_pct < FULL_PCT},
+        shares=shares,
+        stopped=frozenset(
+            id for id, row in activities.items() if row.state is ActivityState.INTERRUPTED
+        ),
+        plans=frozenset(id for id, row in plans.items() if row.state not in _OVER),
+        on_call=_find_on_call(reference, duties, now) if with_people else {},
+    )
+
+
+class DependencyQueries(QueryBase):
+    """Queries about losses of resources. The computation runs in a thread."""
+
+    async def list_dependencies(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", with_people: bool
+    ) -> list[d.DependencyResource]:
+        """Return every resource that may be lost, by kind and name."""
+        found, network, evaluator = await self._open(realm, as_of, lang, with_people=with_people)
+        resources = (*network.list_resources(), *evaluator.people)
+        _ = get_translator(lang)
+        return [_shape_resource(found, one, evaluator, _) for one in resources]
+
+    async def dependency_losses(
+        self,
+        realm: str,
+        asked: LossRequest,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+    ) -> d.DependencyLosses:
+        """Return the worst losses of one resource, or of two, from the current crisis."""
+        found, network, evaluator = await self._open(
+            realm, as_of, lang, with_people=asked.with_people
+        )
+        ranked = await asyncio.to_thread(_rank, network, evaluator, asked)
+        _ = get_translator(lang)
+        return d.DependencyLosses(
+            items=[_shape_loss(found, network, evaluator, loss, _) for loss in ranked.worst],
+            total=ranked.total,
+            not_modelled=list(NOT_MODELLED),
+        )
+
+    async def dependency_loss(
+        self,
+        realm: str,
+        lost: Sequence[LostResource],
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        with_people: bool,
+    ) -> d.DependencyLoss:
+        """Return the effect of losing these resources together. Raises NotFound."""
+        found, network, evaluator = await self._open(realm, as_of, lang, with_people=with_people)
+        people = set(evaluator.people)
+        if not lost or not all(network.knows(one) or one in people for one in lost):
+            raise NotFound
+        loss = evaluator.evaluate(*lost)
+        return _shape_loss(found, network, evaluator, loss, get_translator(lang))
+
+    async def hidden_dependencies(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> d.HiddenDependencies:
+        """Return the undeclared dependencies of all recorded crises. Raises `broker_away`."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        names, network = found.picture.reference.names, index_reference(found.picture.reference)
+        version = found.picture.reference.version or ""
+        realms = select_crisis_realms(await self.realms(as_of=as_of))
+        mined = await self._mine(version, network, realms)
+        _ = get_translator(lang)
+        return d.HiddenDependencies(
+            items=[_shape_hidden(one, names, _) for one in mined.found], crises=mined.crises
+        )
+
+    async def _mine(
+        self, version: str, network: DependencyNetwork, realms: Sequence[Realm]
+    ) -> MinedDependencies:
+        """Return the findings, computed again when a realm has changed and the last are old."""
+        key = version, tuple((one.name, one.clock) for one in realms)
+        kept, now = _MINED.get(self._history) if self._history else None, time.monotonic()
+        fresh = kept is not None and now - kept.at < MINED_LIFE_S and kept.version == version
+        if kept is not None and (kept.key == key or fresh):
+            return kept
+        names = [one.name for one in realms]
+        mined = await self._from_logs(
+            lambda history: history.ask(lambda chronicle: _mine_crises(chronicle, network, names))
+        )
+        made = MinedDependencies(version, key, now, *mined)
+        if self._history is not None:
+            _MINED[self._history] = made
+        return made
+
+    async def _open(
+        self, realm: str, as_of: Instant | None, lang: str, *, with_people: bool
+    ) -> tuple[OpenedRealm, DependencyNetwork, LossEvaluator]:
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        network = index_reference(found.picture.reference)
+        present = await read_present_state(found.picture, network, with_people=with_people)
+        return found, network, LossEvaluator(network, present)
+
+
+def _rank(network: DependencyNetwork, evaluator: LossEvaluator, asked: LossRequest) -> RankedLosses:
+    resources = [
+        one
+        for one in (*network.list_resources(), *evaluator.people)
+        if (not asked.kinds or one.kind in asked.kinds)
+        and (asked.size == 1 or one.kind is not ResourceKind.SITE)
+    ]
+    if asked.size == 1:
+        return evaluator.rank_single(resources, asked.most)
+    return evaluator.rank_pairs(resources, asked.most, together=asked.together)
+
+
+def _shape_resource(
+    found: OpenedRealm, one: LostResource, evaluator: LossEvaluator, _: Translator
+) -> d.DependencyResource:
+    return d.DependencyResource(
+        id=str(one),
+        kind=one.kind,
+        name=name_resource(one, found.picture.reference.names, _),
+        down=evaluator.is_lost(one),
+    )
+
+
+def _shape_loss(
+    found: OpenedRealm,
+    network: DependencyNetwork,
+    evaluator: LossEvaluator,
+    loss: EvaluatedLoss,
+    _: Translator,
+) -> d.DependencyLoss:
+    names = found.picture.reference.names
+    return d.DependencyLoss(
+        resources=[_shape_resource(found, one, evaluator, _) for one in loss.resources],
+        stopped=len(loss.stops),
+        bare=sum(one.is_bare for one in loss.hit),
+        activities=[
+            d.LossActivity(
+                id=one.activity,
+                name=names.activity(one.activity, _.lang),
+                pole=static.pole,
+                pole_name=names.pole(static.pole, _.lang),
+                criticality=static.criticality,
+                rto_h=static.rto_h,
+                dmia_h=static.dmia_h,
+                vulnerable_public=static.vulnerable_public,
+                before_pct=one.before_pct,
+                after_pct=one.after_pct,
+                stops=one.stops,
+                strategies=[
+                    d.LossStrategy(code=listed, name=name_strategy(listed, _))
+                    for listed in one.strategies
+                ],
+            )
+            for one in loss.hit
+            if (static := network.activities[one.activity])
+        ],
+        already=list(loss.already),
+        roles=[
+            d.LossRole(
+                role=one.role,
+                scope=one.scope,
+                name=w.name_role(one.role, one.scope, names, _),
+                left=one.left,
+            )
+            for one in loss.roles
+        ],
+        plans=[
+            d.LossPlan(
+                id=plan.plan,
+                title=names.plan(plan.plan),
+                level=plan.level,
+                after_h=plan.after_h,
+                text=plan.text,
+            )
+            for plan in loss.plans
+        ],
+        undecided=list(loss.undecided),
+        orphan_cards=loss.orphan_cards,
+        first_rto_h=loss.first_rto_h,
+        first_dmia_h=loss.first_dmia_h,
+        vulnerable_public=loss.vulnerable_public,
+        together=[name_failure(one, names, _) for one in loss.together],
+    )
+
+
+def _shape_hidden(
+    one: UndeclaredDependency, names: TerritoryNames, _: Translator
+) -> d.HiddenDependency:
+    resource = LostResource.parse(one.resource)
+    return d.HiddenDependency(
+        resource=one.resource,
+        resource_name=one.resource if resource is None else name_resource(resource, names, _),
+        activity=one.activity,
+        activity_name=names.activity(one.activity, _.lang),
+        exposed=one.exposed,
+        together=len(one.evidence),
+        without=one.without,
+        degraded_without=one.degraded_without,
+        p_value=one.p_value,
+        adjusted=one.adjusted,
+        evidence=[
+            d.CoFailure(
+                realm=found.crisis.partition("#")[0],
+                out_at=to_datetime(found.out_at),
+                degraded_at=to_datetime(found.degraded_at),
+            )
+            for found in one.evidence
+        ],
+    )

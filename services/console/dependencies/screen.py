@@ -1,0 +1,104 @@
+"""Page `/dependances`: effect of losing a resource now. Rule D130."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from fastapi import Request
+
+from services.console.dependencies.network import LostResource, ResourceKind
+from services.console.dependencies.page import (
+    build_cascade_view,
+    build_hidden_lines,
+    build_loss_lines,
+    list_choices,
+)
+from services.console.dependencies.queries import NOT_MODELLED, LossRequest
+from services.console.dependencies.resources import HiddenDependencies
+from services.console.dependencies.texts import KIND_TITLES, NOT_MODELLED_TITLES
+from services.console.i18n import N_
+from services.console.read_model.queries import Queries
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import build_page_context, load_screen_data
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Permission
+
+LOSSES_SHOWN: Final = 15
+PAIRS_SHOWN: Final = 10
+FIRST: Final = "system:ad"
+"""Resource shown without a choice, if the territory has it."""
+
+
+async def build_dependencies_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build the values of the page; `?ressource=`, `?avec=` and `?nature=` choose its content."""
+    x = await load_screen_data(queries, request, PAGE.name)
+    realm, lang, _ = x.shell.realm.name, x.shell.lang, x._
+    sees_people = x.shell.reader.may(Permission.LOG_READ)
+    known = await queries.list_dependencies(realm, lang=lang, with_people=sees_people)
+    ids = {one.id for one in known}
+    asked = [request.query_params.get(name, "") for name in ("ressource", "avec")]
+    missing = next((id for id in asked if id and id not in ids), "")
+    chosen = [id for id in asked if id in ids]
+    if not chosen and FIRST in ids:
+        chosen = [FIRST]
+    kind = request.query_params.get("nature", "")
+    kinds = (ResourceKind(kind),) if kind in set(ResourceKind) else ()
+    losses, pairs = await asyncio.gather(
+        queries.dependency_losses(
+            realm, LossRequest(1, kinds, LOSSES_SHOWN, with_people=sees_people), lang=lang
+        ),
+        queries.dependency_losses(
+            realm,
+            LossRequest(2, kinds, PAIRS_SHOWN, together=True, with_people=sees_people),
+            lang=lang,
+        ),
+    )
+    hidden = await _read_hidden(queries, realm, lang) if sees_people else None
+    view = None
+    if chosen:
+        lost = [one for id in dict.fromkeys(chosen) if (one := LostResource.parse(id)) is not None]
+        found = await queries.dependency_loss(realm, lost, lang=lang, with_people=sees_people)
+        view = build_cascade_view(found, x.names, _)
+    return {
+        **build_page_context(request, x),
+        "not_there": missing and _("Aucune ressource ne porte l’identifiant « {id} ».", id=missing),
+        "groups": list_choices(known, x.names, _),
+        "chosen": [*chosen, "", ""][:2],
+        "view": view,
+        "kind": kind if kinds else "",
+        "kinds": [
+            (str(one), _(title))
+            for one, title in KIND_TITLES.items()
+            if any(r.kind == one for r in known)
+        ],
+        "losses": build_loss_lines(losses.items, x.names, _),
+        "losses_total": losses.total,
+        "pairs": build_loss_lines(pairs.items, x.names, _),
+        "pairs_total": pairs.total,
+        "down": [one.name for one in known if one.down],
+        "not_modelled": [_(NOT_MODELLED_TITLES[one]) for one in NOT_MODELLED],
+        "sees_hidden": sees_people,
+        "hidden": None if hidden is None else build_hidden_lines(hidden, x.shell.now, _),
+        "crises": 0 if hidden is None else hidden.crises,
+        "proposes": x.shell.reader.may(Permission.REFERENCE_DECIDE),
+        "moment": request.query_params.get("as_of", ""),
+    }
+
+
+async def _read_hidden(queries: Queries, realm: str, lang: str) -> HiddenDependencies | None:
+    """Return the hidden dependencies; None while the logs cannot be read."""
+    try:
+        return await queries.hidden_dependencies(realm, lang=lang)
+    except ProblemError:
+        return None
+
+
+PAGE: Final = WebPage(
+    "dependencies",
+    "/dependances",
+    "dependencies/screen.html",
+    build_dependencies_page,
+    N_("Dépendances"),
+    after="contingency",
+)
