@@ -1,0 +1,207 @@
+"""The Helm chart renders to manifests that Kubernetes accepts, with the rights of the plain ones."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kubernetes_validate import validate
+from ruamel.yaml import YAML
+
+from services.cli.__main__ import _load_command
+from services.intake.settings import IntakeSettings
+from services.runtime.identity.oidc_settings import OidcSettings
+from services.runtime.kafka.security import KafkaSecurity
+from services.runtime.process.settings import REPOSITORY
+
+pytest.importorskip("helm_python", reason="its wheel is for Linux on x86-64")
+
+CHART = REPOSITORY / "deploy" / "helm" / "vigie"
+PLAIN = REPOSITORY / "deploy" / "kubernetes" / "vigie.yaml"
+VERSIONS = ("1.29", "1.33", "1.36")
+# Helm's library is Go: it gets a process of its own
+RENDER = """
+import json, sys
+import helm_python as helm
+found = {}
+with helm.Chart.load(sys.argv[1]) as chart:
+    for name, values in json.load(sys.stdin).items():
+        try:
+            chart.validate_schema(values)
+            found[name] = chart.render(values, name="vigie", namespace="crise")
+        except helm.HelmError as error:
+            found[name] = str(error)
+json.dump({"lint": helm.lint(sys.argv[1]), "found": found}, sys.stdout)
+"""
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+VALUES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "everything": {
+        "image": {"digest": DIGEST},
+        "imagePullSecrets": [{"name": "registry"}],
+        "workers": 4,
+        "env": {"VIGIE_OIDC_ISSUER": "https://sso.example.org"},
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"key": "crisis", "operator": "Exists"}],
+        "persistence": {"storageClass": "fast"},
+        "ingress": {"enabled": True, "className": "nginx", "proxies": "10.42.0.0/16"},
+        "networkPolicy": {"egress": {"enabled": True}, "from": [{"podSelector": {}}]},
+        "podDisruptionBudget": {"enabled": True},
+    },
+    "outside": {
+        "kafka": {
+            "bootstrap": "a.example.org:9093,b.example.org:9094",
+            "tls": {"enabled": True, "ca": {"secret": ""}},
+        },
+        "store": {"url": {"secret": "valkey", "key": "url"}},
+        "persistence": {"existingClaim": "mine"},
+        "networkPolicy": {"egress": {"enabled": True}},
+    },
+    "two copies": {"kafka": {"replication": 2}},
+    "a password": {"env": {"VIGIE_KAFKA_PASSWORD": "x"}},
+    "a typo": {"ingres": {"enabled": True}},
+    "no port": {"kafka": {"bootstrap": "kafka"}},
+}
+Documents = dict[tuple[str, str], Any]
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", RENDER, str(CHART)],
+        input=json.dumps(VALUES),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return dict(json.loads(done.stdout))
+
+
+def read_documents(texts: list[str]) -> Documents:
+    documents = (d for text in texts for d in YAML(typ="safe").load_all(text) if d)
+    return {(d["kind"], d["metadata"]["name"]): d for d in documents}
+
+
+def find_documents(rendered: dict[str, Any], name: str) -> Documents:
+    texts = rendered["found"][name]
+    assert isinstance(texts, dict), texts
+    return read_documents([text for file, text in texts.items() if file.endswith(".yaml")])
+
+
+def find_pod(documents: Documents, name: str = "vigie") -> dict[str, Any]:
+    return dict(documents["Deployment", name]["spec"]["template"]["spec"])
+
+
+def find_variables(documents: Documents) -> dict[str, str]:
+    return {v["name"]: v["value"] for v in find_pod(documents)["containers"][0]["env"]}
+
+
+def list_manifests(rendered: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name in ("default", "everything", "outside"):
+        for (kind, _), document in find_documents(rendered, name).items():
+            yield f"{name}: {kind}", document
+    for (kind, _), document in read_documents([PLAIN.read_text(encoding="utf-8")]).items():
+        yield f"plain: {kind}", document
+
+
+def test_every_manifest_passes_the_strict_schemas_of_kubernetes(rendered: dict[str, Any]) -> None:
+    for _label, document in list_manifests(rendered):
+        for version in VERSIONS:
+            validate(document, version, strict=True)
+
+
+def test_helm_has_no_error_to_report(rendered: dict[str, Any]) -> None:
+    assert rendered["lint"]["errors"] == []
+
+
+@pytest.mark.parametrize("name", ["two copies", "a password", "a typo", "no port"])
+def test_values_that_cannot_work_are_refused(rendered: dict[str, Any], name: str) -> None:
+    assert isinstance(rendered["found"][name], str)
+
+
+def test_the_chart_runs_the_pod_of_the_plain_manifest(rendered: dict[str, Any]) -> None:
+    chart = find_pod(find_documents(rendered, "default"))
+    plain = find_pod(read_documents([PLAIN.read_text(encoding="utf-8")]))
+    for field in ("securityContext", "automountServiceAccountToken"):
+        assert chart[field] == plain[field]
+    same = ("securityContext", "resources", "startupProbe", "livenessProbe", "readinessProbe")
+    for field in same:
+        assert chart["containers"][0][field] == plain["containers"][0][field], field
+    settings = {v["name"]: v["value"] for v in plain["containers"][0]["env"]}
+    assert settings.items() <= find_variables(find_documents(rendered, "default")).items()
+
+
+def test_every_variable_is_a_setting_and_the_command_is_one_of_vigie(
+    rendered: dict[str, Any],
+) -> None:
+    known = {f"VIGIE_{n.upper()}" for s in (IntakeSettings, OidcSettings) for n in s.model_fields}
+    known |= {f"VIGIE_KAFKA_{n.upper()}" for n in KafkaSecurity.model_fields}
+    for name in ("default", "everything", "outside"):
+        documents = find_documents(rendered, name)
+        assert set(find_variables(documents)) <= known | {"VIGIE_SECRETS_DIR"}
+        program, command, *arguments = find_pod(documents)["containers"][0]["command"]
+        assert program == "vigie"
+        _load_command(command).make_context(command, list(arguments))
+
+
+def test_an_image_by_digest_wins_over_its_tag(rendered: dict[str, Any]) -> None:
+    images = [
+        find_pod(find_documents(rendered, name))["containers"][0]["image"]
+        for name in ("default", "everything")
+    ]
+    assert images == ["vigie:0.1.0", f"vigie@{DIGEST}"]
+
+
+def test_an_ingress_tells_vigie_its_address_and_its_proxies(rendered: dict[str, Any]) -> None:
+    documents = find_documents(rendered, "everything")
+    ingress = documents["Ingress", "vigie"]["spec"]
+    assert ingress["tls"] == [{"hosts": ["vigie.example.org"], "secretName": "vigie-tls"}]
+    variables = find_variables(documents)
+    assert variables["VIGIE_PUBLIC_URL"] == "https://vigie.example.org"
+    assert variables["VIGIE_PROXIES"] == "10.42.0.0/16"
+    assert ("Ingress", "vigie") not in find_documents(rendered, "default")
+
+
+def test_a_store_and_a_kafka_of_ones_own_replace_those_of_the_chart(
+    rendered: dict[str, Any],
+) -> None:
+    documents = find_documents(rendered, "outside")
+    assert [key for key in documents if "store" in key[1]] == []
+    assert "VIGIE_REDIS" not in find_variables(documents)
+    volumes = {v["name"]: v for v in find_pod(documents)["volumes"]}
+    files = [
+        item["path"]
+        for source in volumes["secrets"]["projected"]["sources"]
+        for item in source["secret"].get("items", ())
+    ]
+    assert files == ["vigie_kafka_password", "vigie_redis"]
+    assert volumes["data"]["persistentVolumeClaim"]["claimName"] == "mine"
+    assert "kafka-ca" not in volumes
+    egress = documents["NetworkPolicy", "vigie"]["spec"]["egress"]
+    assert [p["port"] for p in egress[1]["ports"]] == [9093, 9094]
+
+
+def test_only_the_front_and_the_store_are_reachable_and_each_by_its_callers(
+    rendered: dict[str, Any],
+) -> None:
+    documents = find_documents(rendered, "everything")
+    front = documents["NetworkPolicy", "vigie"]["spec"]
+    assert front["ingress"] == [
+        {"ports": [{"port": 8092, "protocol": "TCP"}], "from": [{"podSelector": {}}]}
+    ]
+    assert front["policyTypes"] == ["Ingress", "Egress"]
+    labels = documents["Deployment", "vigie"]["spec"]["template"]["metadata"]["labels"]
+    assert front["podSelector"]["matchLabels"].items() <= labels.items()
+    (allowed,) = documents["NetworkPolicy", "vigie-store"]["spec"]["ingress"][0]["from"]
+    assert allowed["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_the_image_names_itself_and_its_licence() -> None:
+    text = (REPOSITORY / "deploy" / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    for label in ("title", "description", "licenses"):
+        assert f"org.opencontainers.image.{label}=" in text
