@@ -6,8 +6,9 @@ An object is recognised by its fields; in Terraform by the type of its resource.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from services.oncall.migration.mapping import Mapping, Post
 from services.oncall.migration.result import MigratedPerson, MigratedStep, Migration, Outcome
@@ -147,18 +148,33 @@ def _convert_shift(
     subject = f"planning {schedule.get('name')}, garde {shift.get('name')}"
     try:
         zone = find_zone(shift.get("time_zone") or schedule.get("time_zone"))
-        start = parse_start(shift.get("rotation_start") or shift.get("start"), zone)
+        shift_start = parse_start(shift.get("start"), zone)
+        start = _find_first_start(shift, shift_start, zone)
         rotations = [build_rotation(post, turns) for turns in _read_turns(shift, start, tokens)]
     except NotMigrated as reason:
         found.note(subject, Outcome.LEFT, str(reason))
         return
     found.rotations += rotations
     doubts = []
+    if start != shift_start:
+        doubts.append("la rotation commence après sa garde : vérifiez la première personne")
     if has_levels:
         doubts.append("priorités entre gardes : deux gardes à la même heure appellent ensemble")
     if not keeps_paris_time(zone, start):
         doubts.append(f"heures de {zone.key} converties en heures de Paris à ce jour")
     found.note(subject, Outcome.CHANGED if doubts else Outcome.TAKEN, " ; ".join(doubts))
+
+
+def _find_first_start(shift: dict[str, Any], start: datetime, zone: ZoneInfo) -> datetime:
+    """Return the first handover: the hour of the shift, from the start of its rotation on.
+
+    Raises NotMigrated.
+    """
+    if not shift.get("rotation_start"):
+        return start
+    begins = parse_start(shift["rotation_start"], zone)
+    first = start.replace(year=begins.year, month=begins.month, day=begins.day)
+    return max(start, first if first >= begins else first + timedelta(days=1))
 
 
 def _read_turns(shift: dict[str, Any], start: datetime, tokens: dict[str, str]) -> Iterator[Turns]:

@@ -82,6 +82,37 @@ def test_a_server_that_does_not_answer_or_refuses_gives_no_people() -> None:
         read_people(make_settings())
 
 
+@pytest.mark.parametrize(
+    ("url", "steps"),
+    [
+        ("ldap://ldap.example.org", ["open", "start_tls", "bind"]),
+        ("ldaps://ldap.example.org", ["open", "bind"]),
+        ("ldap://127.0.0.1:1389", ["open", "bind"]),
+    ],
+)
+def test_a_server_off_this_machine_gets_the_password_after_tls_only(
+    monkeypatch: pytest.MonkeyPatch, url: str, steps: list[str]
+) -> None:
+    taken: list[str] = []
+    servers: list[Server] = []
+
+    class Recorded:
+        socket = None
+
+        def __init__(self, server: Server, **_options: Any) -> None:
+            servers.append(server)
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda: taken.append(name)
+
+    monkeypatch.setattr(ldap_source, "Connection", Recorded)
+    ldap_source.open_connection(make_settings(ldap_url=url))
+    assert taken == steps
+    (server,) = servers
+    assert server.ssl is url.startswith("ldaps")
+    assert server.tls.validate is ssl.CERT_REQUIRED
+
+
 def test_a_server_with_an_untrusted_certificate_gets_no_password(tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

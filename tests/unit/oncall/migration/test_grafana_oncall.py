@@ -66,6 +66,25 @@ def test_the_first_person_is_the_one_of_the_given_index() -> None:
     assert rotation.persons == ("ali", "zoe")
 
 
+@pytest.mark.parametrize(
+    ("rotation_start", "since", "doubts"),
+    [
+        ("2026-11-02T08:00:00", date(2026, 11, 2), 0),
+        ("2026-11-16T00:00:00", date(2026, 11, 16), 1),
+        ("2026-11-15T12:00:00", date(2026, 11, 16), 1),
+        ("2026-10-01T00:00:00", date(2026, 11, 2), 0),
+    ],
+)
+def test_a_rotation_that_starts_later_keeps_the_hour_of_its_shift(
+    rotation_start: str, since: date, doubts: int
+) -> None:
+    found = convert(SCHEDULE, make_shift(rotation_start=rotation_start))
+    (rotation,) = found.rotations
+    assert (rotation.since, rotation.hand_off_min) == (since, 480)
+    changed = [r for r in found.remarks if r.outcome is Outcome.CHANGED and "garde" in r.subject]
+    assert len(changed) == doubts
+
+
 def test_a_shift_over_night_keeps_its_hours() -> None:
     night = make_shift(frequency="daily", start="2026-11-02T20:00:00", duration=12 * 3600)
     (rotation,) = convert(SCHEDULE, night).rotations
