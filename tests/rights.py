@@ -150,6 +150,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/alarms": PICTURE,
     "GET /api/v1/contingency": PICTURE,
     "GET /api/v1/hazards": PICTURE,
+    "GET /api/v1/risks": PICTURE,
     "GET /api/v1/dependencies": PICTURE,
     "GET /api/v1/dependencies/cascade": PICTURE,
     "GET /api/v1/plan-conflicts": PICTURE,

@@ -75,6 +75,7 @@ from services.console.reassignment import api as reassignment_api
 from services.console.reference import api as reference_api
 from services.console.reference import changes_api
 from services.console.resources import CommandResult
+from services.console.risk import api as risk_api
 from services.console.sites import api as sites_api
 from services.console.sites import instructions_api
 from services.console.sites.geometry import load_outlines
@@ -134,6 +135,7 @@ ROUTERS: Final = (
     exercises_api.router,
     feeds_api.router,
     dependencies_api.router,
+    risk_api.router,
     hazards_api.router,
     proof_api.router,
     plan_document_api.router,

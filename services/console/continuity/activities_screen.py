@@ -11,6 +11,7 @@ from services.console.continuity import activities_page
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
+from services.console.risk.page import build_risk_lines, write_sentences
 from services.console.texts import words as w
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
@@ -28,12 +29,15 @@ async def build_activities_page(queries: Queries, request: Request) -> dict[str,
     view = activities_page.build_activities_view(
         x.activities, x.clocks, x.shell.overview.incidents, now, x.shell.overview.poles, x._
     )
+    risks = build_risk_lines(await queries.breach_risks(x.shell.realm.name, lang=x.shell.lang), x._)
     asked = next((a for a in x.activities if a.id == request.query_params.get("activite")), None)
     missing = find_unknown_value(request, "activite", (a.id for a in x.activities))
     pdma_h = x.reference.activities[asked.id].pdma_h if asked else 0
     return {
         **build_page_context(request, x),
         "view": view,
+        "risks": risks,
+        "risk_of": write_sentences(risks, x._),
         "arbitrations": list_arbitrations(alarms, x.activities, now, x._),
         "not_there": missing
         and x._("Aucune activité ne porte l’identifiant « {id} ».", id=missing),

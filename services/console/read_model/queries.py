@@ -26,6 +26,7 @@ from services.console.proof.queries import ProofQueries
 from services.console.read_model.changes import ChangeQueries
 from services.console.reassignment.queries import ReassignmentQueries
 from services.console.reference.queries import ReferenceQueries
+from services.console.risk.queries import RiskQueries
 from services.console.staffing.queries import StaffingQueries
 
 __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreUnavailable"]
@@ -46,6 +47,7 @@ class ReadModel(
     OnCallQueries,
     ReassignmentQueries,
     ReferenceQueries,
+    RiskQueries,
     StaffingQueries,
 ):
     """All queries. Safe for concurrent use in one event loop."""

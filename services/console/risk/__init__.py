@@ -1,0 +1,1 @@
+"""Estimate the probability that limits of activities break. Rule D132."""

@@ -1,0 +1,249 @@
+"""Build the cases of a simulation from the rows of one snapshot. Rule D132. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas.base import Instant
+from schemas.crisis.resource_requests import MOVING_STATES, WAITING_STATES, ResourceRequestRow
+from schemas.words import ActivityState, ClockState, EventType
+from services.console.dependencies.network import (
+    FULL_PCT,
+    MEALS_ACTIVITY,
+    DependencyNetwork,
+    PresentState,
+)
+from services.console.risk import laws
+from services.console.risk.laws import DurationLaw
+from services.console.risk.observations import Observations
+from services.console.risk.simulation import FailedUnit, InterruptedActivity, OpenDecision
+
+GENERATOR: Final = "generator"
+GENERATORS_TRIED: Final = 8
+"""Sites without power for which a generator is simulated: requested ones, then the weightiest."""
+UNIT_TYPES: Final = {
+    "system": EventType.OUTAGE_IT,
+    "supplier": EventType.SUPPLIER_FAILURE,
+    "kitchen": EventType.SUPPLIER_FAILURE,
+}
+LEAST_SPAN_MS: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedLaws:
+    """Laws after the observations of the logs."""
+
+    overrun: DurationLaw
+    unannounced: Mapping[EventType, DurationLaw]
+    answer: DurationLaw
+    arrival: DurationLaw
+
+    @classmethod
+    def build(cls, seen: Observations) -> LearnedLaws:
+        """Combine the priors and the observations."""
+        types = {*laws.UNANNOUNCED, *seen.unannounced}
+        return cls(
+            laws.OVERRUN.learn(seen.overruns),
+            {type: cls._prior(type).learn(seen.unannounced.get(type, ())) for type in types},
+            laws.ANSWER.learn(seen.answers),
+            laws.ARRIVAL.learn(seen.arrivals),
+        )
+
+    @staticmethod
+    def _prior(type: EventType) -> DurationLaw:
+        return laws.UNANNOUNCED.get(type, laws.OTHER_UNANNOUNCED)
+
+    def of(self, type: EventType | None, since: Instant, end: Instant | None) -> DurationLaw:
+        """Return the law of the whole duration of a failure."""
+        if end is not None and end > since:
+            span = max(end - since, LEAST_SPAN_MS)
+            return DurationLaw(span * self.overrun.median_ms, self.overrun.sigma)
+        if type is None:
+            return laws.OTHER_UNANNOUNCED
+        return self.unannounced.get(type, laws.OTHER_UNANNOUNCED)
+
+
+@dataclass(frozen=True, slots=True)
+class RiskFacts:
+    """Rows of one snapshot that the simulation reads."""
+
+    activities: Mapping[str, c.ActivityRow]
+    sites: Mapping[str, a.SiteRow]
+    flags: Mapping[str, a.FlagRow]
+    incidents: Mapping[str, a.IncidentRow]
+    requests: Mapping[str, ResourceRequestRow]
+
+
+@dataclass(frozen=True, slots=True)
+class RiskCases:
+    """Inputs of a simulation."""
+
+    units: list[FailedUnit]
+    activities: list[InterruptedActivity]
+    decisions: list[OpenDecision]
+
+
+def build_cases(
+    network: DependencyNetwork,
+    present: PresentState,
+    facts: RiskFacts,
+    learned: LearnedLaws,
+    now: Instant,
+) -> RiskCases:
+    """Build units, activities with a limit ahead, and decisions that wait."""
+    units: dict[str, FailedUnit] = {}
+    activities = []
+    for id, row in sorted(facts.activities.items()):
+        if row.state is not ActivityState.INTERRUPTED or id not in network.activities:
+            continue
+        losses = dict(_iterate_site_losses(network, present, id))
+        ceilings = tuple(_iterate_ceilings(network, present, id))
+        for unit in (*losses, *ceilings):
+            if unit not in units:
+                units[unit] = _build_unit(unit, facts, learned, now)
+        case = InterruptedActivity(
+            id,
+            losses,
+            ceilings,
+            FULL_PCT - row.mbco_pct,
+            _find_time_left(row.rto, now),
+            _find_time_left(row.dmia, now),
+        )
+        limited = case.rto_in_ms is not None or case.dmia_in_ms is not None
+        if limited and (ceilings or sum(losses.values()) > case.allowed):
+            activities.append(case)
+    decisions = [
+        *_iterate_strategies(facts, activities, learned),
+        *_iterate_generators(network, facts, activities, learned, now),
+    ]
+    return RiskCases(list(units.values()), activities, decisions)
+
+
+def _find_time_left(clock: c.ClockRow, now: Instant) -> float | None:
+    running = clock.state is ClockState.RUNNING and clock.deadline is not None
+    return float(clock.deadline - now) if running and clock.deadline > now else None  # type: ignore[operator]
+
+
+def _iterate_site_losses(
+    network: DependencyNetwork, present: PresentState, activity: str
+) -> Iterator[tuple[str, float]]:
+    """Yield the points that each site and kitchen takes from an activity. Rule D40."""
+    groups = network.groups[activity]
+    fed: dict[str, str] = {}
+    if activity == MEALS_ACTIVITY:
+        for kitchen, sites in network.kitchens.items():
+            if present.shares.get(f"kitchen:{kitchen}", FULL_PCT) < FULL_PCT:
+                fed |= dict.fromkeys(sites, kitchen)
+    taken: dict[str, float] = {}
+    for group in groups:
+        total = group.total * len(groups)
+        for site, weight in group.weights.items():
+            lost = FULL_PCT - present.sites.get(site, FULL_PCT)
+            unit = f"site:{site}"
+            if site in fed:
+                unfed = FULL_PCT - present.shares[f"kitchen:{fed[site]}"]
+                lost, unit = (lost, unit) if lost >= unfed else (unfed, f"kitchen:{fed[site]}")
+            if lost > 0:
+                taken[unit] = taken.get(unit, 0.0) + weight * lost / total
+    yield from taken.items()
+
+
+def _iterate_ceilings(
+    network: DependencyNetwork, present: PresentState, activity: str
+) -> Iterator[str]:
+    one = network.activities[activity]
+    named = [f"system:{id}" for id in one.systems] + [f"supplier:{id}" for id in one.suppliers]
+    for unit in named:
+        if present.shares.get(unit, FULL_PCT) < one.mbco_pct:
+            yield unit
+
+
+def _build_unit(unit: str, facts: RiskFacts, learned: LearnedLaws, now: Instant) -> FailedUnit:
+    prefix, _sign, id = unit.partition(":")
+    if prefix == "site":
+        type, since, end = _read_site(id, facts, now)
+    else:
+        row = facts.flags.get(unit) or facts.flags.get("flag:total_isolation")
+        incident = None if row is None or row.incident is None else row.incident
+        heard = None if incident is None else facts.incidents.get(incident)
+        type, since = UNIT_TYPES[prefix], now if row is None else row.since
+        end = None if heard is None else heard.estimated_end
+    law = learned.of(type, since, None if end is None or end <= now else end)
+    return FailedUnit(unit, float(max(now - since, 0)), law.median_ms, law.sigma)
+
+
+def _read_site(
+    id: str, facts: RiskFacts, now: Instant
+) -> tuple[EventType | None, Instant, Instant | None]:
+    """Return type, start and announced end of the cause that takes most of a site."""
+    row = facts.sites.get(id)
+    if row is None or not row.causes:
+        return None, now if row is None else row.since, None
+    worst = max(row.causes, key=lambda cause: (cause.loss_pct, cause.expected_end or 0, cause.id))
+    end = worst.expected_end
+    if end is None and worst.incident is not None:
+        heard = facts.incidents.get(worst.incident)
+        end = None if heard is None else heard.estimated_end
+    return worst.type, worst.since, end
+
+
+def _iterate_strategies(
+    facts: RiskFacts, activities: list[InterruptedActivity], learned: LearnedLaws
+) -> Iterator[OpenDecision]:
+    """Yield the next strategy of each activity, if one restores it."""
+    for case in activities:
+        listed = facts.activities[case.id].next_strategy
+        setup = laws.SETUP.get((listed or "").partition(":")[0])
+        if listed is not None and setup is not None:
+            yield OpenDecision(
+                f"strategy {case.id} {listed}",
+                (),
+                case.id,
+                (learned.answer.median_ms, learned.answer.sigma),
+                (setup.median_ms, setup.sigma),
+            )
+
+
+def _lacks_power(id: str, network: DependencyNetwork, facts: RiskFacts, now: Instant) -> bool:
+    """Return whether a power cut is the gravest cause of a site without a generator."""
+    type, _since, _end = _read_site(id, facts, now)
+    return type is EventType.OUTAGE_POWER and not network.sites[id].generator
+
+
+def _iterate_generators(
+    network: DependencyNetwork,
+    facts: RiskFacts,
+    activities: Sequence[InterruptedActivity],
+    learned: LearnedLaws,
+    now: Instant,
+) -> Iterator[OpenDecision]:
+    """Yield a generator for each site without power that has none: requested, or possible."""
+    on_the_way = {
+        row.site: row
+        for row in facts.requests.values()
+        if row.kind == GENERATOR and row.state in WAITING_STATES | MOVING_STATES
+    }
+    weights: dict[str, float] = {}
+    for case in activities:
+        for unit, points in case.losses.items():
+            id = unit.partition(":")[2]
+            if unit.startswith("site:") and _lacks_power(id, network, facts, now):
+                weights[id] = weights.get(id, 0.0) + points
+    ordered = sorted(weights, key=lambda id: (id not in on_the_way, -weights[id], id))
+    for id in ordered[:GENERATORS_TRIED]:
+        request = on_the_way.get(id)
+        arrival, answer = learned.arrival, learned.answer
+        if request is not None and request.eta_at is not None and request.eta_at > now:
+            arrival = DurationLaw(float(request.eta_at - now), arrival.sigma)
+        committed = request is not None and request.state in MOVING_STATES
+        yield OpenDecision(
+            f"generator {id}",
+            (f"site:{id}",),
+            None,
+            (1.0, 0.1) if committed else (answer.median_ms, answer.sigma),
+            (arrival.median_ms, arrival.sigma),
+        )

@@ -1,0 +1,64 @@
+"""Words of the risk of breach on the page of activities. Rule D132. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.console.i18n import Translator
+from services.console.risk.resources import ActivityRisk, BreachRisks, DecisionRisk
+
+DECISIONS_NAMED: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLine:
+    """Risk of one activity as displayed."""
+
+    activity: str
+    name: str
+    chance: str
+    decisions: list[str]
+
+
+def build_risk_lines(found: BreachRisks, _: Translator) -> list[RiskLine]:
+    """Build the rows of activities with a limit ahead."""
+    return [
+        RiskLine(one.activity, one.name, write_chance(one, _), _write_decisions(one, _))
+        for one in found.items
+    ]
+
+
+def write_chance(one: ActivityRisk | DecisionRisk, _: Translator) -> str:
+    """Write `RTO 63 %, DMIA 11 %`."""
+    parts = [
+        _("{limit} {pct}", limit=name, pct=write_percent(pct, _))
+        for name, pct in (("RTO", one.rto_pct), (_("DMIA"), one.dmia_pct))
+        if pct is not None
+    ]
+    return ", ".join(parts)
+
+
+def write_percent(pct: float, _: Translator) -> str:
+    """Write a share; nothing that was simulated is certain."""
+    if pct < 1:
+        return _("moins de 1 %")
+    return _("plus de 99 %") if pct > 99 else _("{n} %", n=round(pct))
+
+
+def _write_decisions(one: ActivityRisk, _: Translator) -> list[str]:
+    return [
+        _("avec {what} : {chance}", what=found.name, chance=write_chance(found, _))
+        for found in one.decisions[:DECISIONS_NAMED]
+    ]
+
+
+def write_sentences(lines: Sequence[RiskLine], _: Translator) -> dict[str, str]:
+    """Return activity → `risque de rupture : RTO 63 % ; avec un groupe à cen-2 : RTO 11 %`."""
+    return {
+        line.activity: _(
+            "risque de rupture : {chances}", chances=" ; ".join((line.chance, *line.decisions))
+        )
+        for line in lines
+    }

@@ -1,0 +1,187 @@
+"""Simulate the breaches of a realm from its rows and the durations of the logs. Rule D132."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import orjson
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas.base import Instant
+from schemas.crisis.resource_requests import ResourceRequestRow
+from services.console.dependencies.queries import (
+    index_reference,
+    read_present_state,
+    select_crisis_realms,
+)
+from services.console.dependencies.recorded_crises import RowVersion
+from services.console.i18n import get_translator
+from services.console.read_model.history import Chronicle
+from services.console.read_model.query_base import OpenedRealm, QueryBase, get_snapshot_time
+from services.console.read_model.time_travel import History
+from services.console.resource_base import to_datetime
+from services.console.risk import resources as b
+from services.console.risk.cases import GENERATOR, LearnedLaws, RiskFacts, build_cases
+from services.console.risk.observations import (
+    Observations,
+    observe_answers,
+    observe_arrivals,
+    observe_returns,
+)
+from services.console.risk.simulation import DRAWS, BreachChance, BreachRisk, simulate_breaches
+from services.console.texts.strategies import name_strategy
+from services.runtime.http.problems import ProblemError
+
+OBSERVED_LIFE_S: Final = 1800.0
+"""Seconds for which the observations of the logs are kept."""
+SEED_STEP_MS: Final = 60_000
+"""The seed changes each minute, so that a page that renews itself does not flicker."""
+READING_WAIT_S: Final = 2.0
+"""Longest time in seconds for which a page waits for the logs."""
+LEAST_GAIN: Final = 0.01
+"""Least change of a risk by which a decision is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    at: float
+    reading: asyncio.Future[Observations | None]
+    last: Observations
+
+    @property
+    def seen(self) -> Observations:
+        """Newest durations that were read."""
+        return (self.reading.result() if self.reading.done() else None) or self.last
+
+
+_SEEN: WeakKeyDictionary[History, _Kept] = WeakKeyDictionary()
+
+
+def observe_realms(chronicle: Chronicle, realms: Sequence[str]) -> Observations:
+    """Return the durations of all these realms."""
+    seen = Observations()
+    for realm in realms:
+        seen.add(observe_returns(_read(chronicle, realm, "sites")))
+        seen.answers += observe_answers(_read(chronicle, realm, "plans"))
+        seen.arrivals += observe_arrivals(_read(chronicle, realm, "resource_requests"))
+    return seen
+
+
+def _read(chronicle: Chronicle, realm: str, collection: str) -> Iterator[RowVersion]:
+    for id, at, value in chronicle.versions(realm, collection):
+        yield RowVersion(id, at, orjson.loads(value))
+
+
+class RiskQueries(QueryBase):
+    """Queries about the risk of breach. The simulation runs in a thread."""
+
+    async def breach_risks(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> b.BreachRisks:
+        """Return the risk of each interrupted activity with a limit ahead, the highest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        picture = found.picture
+        facts = RiskFacts(
+            await picture.rows(c.ActivityRow),
+            await picture.rows(a.SiteRow),
+            await picture.rows(a.FlagRow),
+            await picture.rows(a.IncidentRow),
+            await picture.rows(ResourceRequestRow),
+        )
+        network, now = index_reference(picture.reference), get_snapshot_time(picture)
+        present = await read_present_state(picture, network, with_people=False)
+        seen = Observations()
+        cases = build_cases(network, present, facts, LearnedLaws.build(seen), now)
+        if cases.activities:
+            seen = await self._observe()
+            cases = build_cases(network, present, facts, LearnedLaws.build(seen), now)
+        risks = await asyncio.to_thread(
+            simulate_breaches,
+            cases.units,
+            cases.activities,
+            cases.decisions,
+            seed=now // SEED_STEP_MS,
+        )
+        return b.BreachRisks(
+            items=[_shape(found, facts, one, now) for one in sorted(risks, key=_get_key)],
+            draws=DRAWS,
+            returns_seen=seen.returns,
+            answers_seen=len(seen.answers),
+            arrivals_seen=len(seen.arrivals),
+        )
+
+    async def _observe(self) -> Observations:
+        """Return the durations of the logs.
+
+        While they are read, or cannot be read, the last ones count, or the priors alone.
+        """
+        history = self._history
+        if history is None:
+            return Observations()
+        kept, now = _SEEN.get(history), time.monotonic()
+        if kept is None or now - kept.at >= OBSERVED_LIFE_S:
+            reading = asyncio.ensure_future(self._read_durations())
+            last = kept.seen if kept is not None else Observations()
+            kept = _SEEN[history] = _Kept(now, reading, last)
+        await asyncio.wait((kept.reading,), timeout=READING_WAIT_S)
+        return kept.seen
+
+    async def _read_durations(self) -> Observations | None:
+        realms = [one.name for one in select_crisis_realms(await self.realms())]
+        try:
+            return await self._from_logs(
+                lambda history: history.ask(lambda chronicle: observe_realms(chronicle, realms))
+            )
+        except ProblemError:
+            return None
+
+
+def _get_key(one: BreachRisk) -> tuple[float, float, str]:
+    return -(one.chance.dmia or 0.0), -(one.chance.rto or 0.0), one.activity
+
+
+def _shape(found: OpenedRealm, facts: RiskFacts, one: BreachRisk, now: Instant) -> b.ActivityRisk:
+    names, _ = found.picture.reference.names, get_translator(found.shape.lang)
+    requested = {row.site for row in facts.requests.values() if row.kind == GENERATOR}
+    decisions = []
+    for key, chance in one.decisions.items():
+        if _compute_gain(one.chance, chance) < LEAST_GAIN:
+            continue
+        kind, _sign, id = key.partition(" ")
+        listed = id.partition(" ")[2] if kind == "strategy" else id
+        decisions.append(
+            b.DecisionRisk(
+                kind=kind,
+                id=listed,
+                name=name_strategy(listed, _)
+                if kind == "strategy"
+                else _("un groupe à {site}", site=names.site(id)),
+                requested=kind == "generator" and id in requested,
+                rto_pct=_to_percent(chance.rto),
+                dmia_pct=_to_percent(chance.dmia),
+            )
+        )
+    return b.ActivityRisk(
+        activity=one.activity,
+        name=names.activity(one.activity, _.lang),
+        rto_pct=_to_percent(one.chance.rto),
+        dmia_pct=_to_percent(one.chance.dmia),
+        back_at=to_datetime(now + round(one.back_median_ms)),
+        decisions=sorted(
+            decisions, key=lambda d: ((d.dmia_pct or 0) + (d.rto_pct or 0), d.kind, d.id)
+        ),
+    )
+
+
+def _compute_gain(before: BreachChance, after: BreachChance) -> float:
+    return max((before.rto or 0.0) - (after.rto or 0.0), (before.dmia or 0.0) - (after.dmia or 0.0))
+
+
+def _to_percent(share: float | None) -> float | None:
+    return None if share is None else round(share * 100, 1)
