@@ -11,6 +11,20 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.intake.administration import NewPassword, NewSecondFactor, NewToken, NewUser
+from services.intake.answers import (
+    ANSWERS,
+    LISTED,
+    AccountEntry,
+    Caller,
+    CreatedAccount,
+    CreatedSource,
+    CreatedToken,
+    EnrolledFactor,
+    OneTimeCode,
+    RevokedToken,
+    SourceEntry,
+    TokenEntry,
+)
 from services.intake.body_examples import BODY_EXAMPLES
 from services.intake.field import poster, sms
 from services.intake.integrations.cap.dialect import MEDIA_TYPES, CapIntegration
@@ -134,7 +148,7 @@ _REFUSALS: Final = ("401", "403", "413", "415", "422", "503")
 _OBJECT: Final = {"type": "object"}
 _BYTES: Final = {"type": "string", "format": "binary"}
 _ANY_BYTES: Final = "*/*"
-_LISTING: Final = {
+_LISTING: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["items", "next"],
     "properties": {
@@ -148,6 +162,19 @@ _INTEGRATION_RESPONSES: Final = {
     "4XX": {"description": "refused, in the form of the integration"},
     "503": {"description": "send it again later"},
 }
+
+
+def _refer(model: type[BaseModel]) -> dict[str, Any]:
+    return {"$ref": _REFERENCE_TEMPLATE.format(model=model.__name__)}
+
+
+def _refer_page(model: type[BaseModel]) -> dict[str, Any]:
+    return {"$ref": _REFERENCE_TEMPLATE.format(model=f"{model.__name__}Page")}
+
+
+def _describe_page(model: type[BaseModel]) -> dict[str, Any]:
+    properties = _LISTING["properties"] | {"items": {"type": "array", "items": _refer(model)}}
+    return _LISTING | {"properties": properties}
 
 
 def _describe_path_parameter(name: str) -> dict[str, Any]:
@@ -274,7 +301,7 @@ def _drop_list_defaults(schemas: dict[str, Any]) -> None:
 @cache
 def build_own_document() -> dict[str, Any]:
     """Return the paths and schemas of the front's own routes."""
-    models = (
+    models: tuple[type[BaseModel], ...] = (
         NativeReport,
         BatchItem,
         TypedLine,
@@ -284,6 +311,7 @@ def build_own_document() -> dict[str, Any]:
         NewSecondFactor,
         NewSource,
         SourceChange,
+        *ANSWERS,
     )
     _, schemas = models_json_schema(
         [(m, "validation") for m in models], ref_template=_REFERENCE_TEMPLATE
@@ -396,7 +424,9 @@ def build_own_document() -> dict[str, Any]:
             "get": {
                 "summary": "Show the account of this token or session",
                 "operationId": "whoami",
-                "responses": _describe_responses("200", "the principal", _OBJECT, "401", "503"),
+                "responses": _describe_responses(
+                    "200", "the principal", _refer(Caller), "401", "503"
+                ),
             }
         },
         "/api/v1/intake/strangers": {
@@ -458,14 +488,16 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "listTokens",
                 "parameters": _PAGED,
                 "responses": _describe_responses(
-                    "200", "tokens", _LIST, "401", "403", "422", "503"
+                    "200", "tokens", _refer_page(TokenEntry), "401", "403", "422", "503"
                 ),
             },
             "post": {
                 "summary": "Create a token; it is shown once",
                 "operationId": "createToken",
                 "requestBody": _describe_body(NewToken),
-                "responses": _describe_responses("201", "the token", _OBJECT, *_REFUSALS, "404"),
+                "responses": _describe_responses(
+                    "201", "the token", _refer(CreatedToken), *_REFUSALS, "404"
+                ),
             },
         },
         "/api/v1/tokens/{id}": {
@@ -474,7 +506,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "revokeToken",
                 "parameters": [_describe_path_parameter("id")],
                 "responses": _describe_responses(
-                    "200", "revoked", _OBJECT, "401", "403", "404", "503"
+                    "200", "revoked", _refer(RevokedToken), "401", "403", "404", "503"
                 ),
             }
         },
@@ -484,14 +516,16 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "listUsers",
                 "parameters": _PAGED,
                 "responses": _describe_responses(
-                    "200", "accounts", _LIST, "401", "403", "422", "503"
+                    "200", "accounts", _refer_page(AccountEntry), "401", "403", "422", "503"
                 ),
             },
             "post": {
                 "summary": "Create an account with a one-time code",
                 "operationId": "createUser",
                 "requestBody": _describe_body(NewUser),
-                "responses": _describe_responses("201", "the code", _OBJECT, *_REFUSALS, "409"),
+                "responses": _describe_responses(
+                    "201", "the code", _refer(CreatedAccount), *_REFUSALS, "409"
+                ),
             },
         },
         "/api/v1/users/{login}/code": {
@@ -500,7 +534,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "issueCode",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(
-                    "201", "the code", _OBJECT, "401", "403", "404", "503"
+                    "201", "the code", _refer(OneTimeCode), "401", "403", "404", "503"
                 ),
             }
         },
@@ -510,7 +544,9 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "setPassword",
                 "parameters": [_describe_path_parameter("login")],
                 "requestBody": _describe_body(NewPassword),
-                "responses": _describe_responses("200", "the account", _OBJECT, *_REFUSALS, "404"),
+                "responses": _describe_responses(
+                    "200", "the account", _refer(AccountEntry), *_REFUSALS, "404"
+                ),
             }
         },
         "/api/v1/users/{login}/second-factor": {
@@ -520,7 +556,7 @@ def build_own_document() -> dict[str, Any]:
                 "parameters": [_describe_path_parameter("login")],
                 "requestBody": _describe_body(NewSecondFactor),
                 "responses": _describe_responses(
-                    "200", "printed codes", _OBJECT, *_REFUSALS, "404"
+                    "200", "printed codes", _refer(EnrolledFactor), *_REFUSALS, "404"
                 ),
             }
         },
@@ -533,7 +569,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "linkUser",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(
-                    "200", "the account", _OBJECT, "401", "403", "404", "503"
+                    "200", "the account", _refer(AccountEntry), "401", "403", "404", "503"
                 ),
             }
         },
@@ -545,7 +581,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "unlinkUser",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(
-                    "200", "the account", _OBJECT, "401", "403", "404", "503"
+                    "200", "the account", _refer(AccountEntry), "401", "403", "404", "503"
                 ),
             }
         },
@@ -555,7 +591,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "signOutUser",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(
-                    "200", "the account", _OBJECT, "401", "403", "404", "503"
+                    "200", "the account", _refer(AccountEntry), "401", "403", "404", "503"
                 ),
             }
         },
@@ -565,7 +601,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "enableUser",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(
-                    "200", "the account", _OBJECT, "401", "403", "404", "503"
+                    "200", "the account", _refer(AccountEntry), "401", "403", "404", "503"
                 ),
             }
         },
@@ -575,7 +611,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "disableUser",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(
-                    "200", "the account", _OBJECT, "401", "403", "404", "503"
+                    "200", "the account", _refer(AccountEntry), "401", "403", "404", "503"
                 ),
             }
         },
@@ -585,7 +621,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "listSources",
                 "parameters": _PAGED,
                 "responses": _describe_responses(
-                    "200", "sources", _LIST, "401", "403", "422", "503"
+                    "200", "sources", _refer_page(SourceEntry), "401", "403", "422", "503"
                 ),
             },
             "post": {
@@ -593,7 +629,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "createSource",
                 "requestBody": _describe_body(NewSource),
                 "responses": _describe_responses(
-                    "201", "the source with its key", _OBJECT, *_REFUSALS, "409"
+                    "201", "the source with its key", _refer(CreatedSource), *_REFUSALS, "409"
                 ),
             },
         },
@@ -603,7 +639,9 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "changeSource",
                 "parameters": [_describe_path_parameter("name")],
                 "requestBody": _describe_body(SourceChange),
-                "responses": _describe_responses("200", "the source", _OBJECT, *_REFUSALS, "404"),
+                "responses": _describe_responses(
+                    "200", "the source", _refer(SourceEntry), *_REFUSALS, "404"
+                ),
             }
         },
         "/api/v1/sources/{name}/enable": {
@@ -612,7 +650,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "enableSource",
                 "parameters": [_describe_path_parameter("name")],
                 "responses": _describe_responses(
-                    "200", "the source", _OBJECT, "401", "403", "404", "503"
+                    "200", "the source", _refer(SourceEntry), "401", "403", "404", "503"
                 ),
             }
         },
@@ -622,7 +660,7 @@ def build_own_document() -> dict[str, Any]:
                 "operationId": "disableSource",
                 "parameters": [_describe_path_parameter("name")],
                 "responses": _describe_responses(
-                    "200", "the source", _OBJECT, "401", "403", "404", "503"
+                    "200", "the source", _refer(SourceEntry), "401", "403", "404", "503"
                 ),
             }
         },
@@ -699,6 +737,7 @@ def build_own_document() -> dict[str, Any]:
         "ReportBatch": _BATCH,
         "ReportResult": _RESULT,
         "ReportResults": _RESULTS,
+        **{f"{model.__name__}Page": _describe_page(model) for model in LISTED},
     }
     _drop_list_defaults(named)
     for name, example in BODY_EXAMPLES.items():
