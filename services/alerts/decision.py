@@ -41,6 +41,8 @@ class Order(NamedTuple):
     at: Instant
     source: str | None
     """Kind of source that gave it."""
+    ended: str | None = None
+    """The order that is over, in the word of its site status."""
 
 
 _INDEXES = (

@@ -243,6 +243,8 @@ class MessageValues:
             "kept": phrases.word("kept") if facts.get("answered") else "",
             "order": phrases.term("orders", facts.get("order")),
             "means": phrases.term("order_means", facts.get("order")),
+            "order_over": phrases.term("order_ends", facts.get("ended"))
+            or phrases.word("order_over"),
             "ordered": self.time(facts.get("ordered_at")),
             "giver": phrases.term("givers", facts.get("giver")),
             "end": phrases.term("call_ends", facts.get("end")) or phrases.word("call_over"),

@@ -227,7 +227,8 @@ def _note_order(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> Non
     )
     if cause is not None and cause.incident is not None and not _is_own_word(cause):
         source = next((one for one in cause.sources if one != _OWN_SOURCE), None)
-        draft.orders[row.id] = Order(cause.incident, code, cause.since, source)
+        ended = before.value if code == LIFTED else None
+        draft.orders[row.id] = Order(cause.incident, code, cause.since, source, ended)
 
 
 def _is_own_word(cause: CauseRow) -> bool:

@@ -29,6 +29,8 @@ def tell(draft: AlertsDecision) -> None:
             "ordered_at": order.at,
             "giver": order.source,
         }
+        if order.ended is not None:
+            values["ended"] = order.ended
         _tell(draft, site, order.incident, "site_order", values, danger=order.code != LIFTED)
     for site, incident in sorted(draft.unheard.items()):
         _tell(draft, site, incident, "verify_request", {"site": site})

@@ -63,6 +63,7 @@ def test_an_order_and_its_end_are_sent_once_each(scene: Scene) -> None:
     scene.report(2, "evacuation", COLLEGE, severity=4, source="police")
     scene.report(30, "reopening", COLLEGE, severity=1, source="pompiers", lifts=("evacuation",))
     assert [f.values["order"] for f in told(scene, "site_order")] == ["evacuated", "lifted"]
+    assert [f.values.get("ended") for f in told(scene, "site_order")] == [None, "evacuated"]
     assert [f.danger for f in told(scene, "site_order")] == [True, False]
 
 

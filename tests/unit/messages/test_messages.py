@@ -511,6 +511,23 @@ def test_an_order_names_its_site_and_its_action(order: str, told: str) -> None:
     assert "https://vigie.example.fr/mes-sites" in text.sms
 
 
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        ("evacuated", "fin de l'évacuation."),
+        ("sheltering", "fin du confinement."),
+        (None, "fin de la consigne d'évacuation ou de confinement."),
+    ],
+)
+def test_the_end_of_an_order_names_it(ended: str | None, told: str) -> None:
+    """Shelters end with the same people: the count is of those present."""
+    given = {"site": "cen-1", "order": "lifted", "ordered_at": T0, "ended": ended}
+    text = said(template="site_order", role="responsable_site", values=POWER | given)
+    assert told in text.sms
+    assert "présentes" in text.sms
+    assert "revenues" not in every_text(text)
+
+
 def test_a_withdrawn_call_names_its_incident_and_reason() -> None:
     text = said(template="withdrawn", values=POWER | {"end": "closed"}, answer_expected=False)
     assert text.sms == (
