@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
@@ -217,13 +219,32 @@ def log_in(
 
 
 @pytest.fixture
-def own_realm(vigie: RunningVigie, request: pytest.FixtureRequest) -> str:
+def own_realm(vigie: RunningVigie, request: pytest.FixtureRequest) -> Iterator[str]:
     """Open a fresh exercise at speed 1 with the territory's data, for a test with changes."""
-    return open_exercise(vigie, request.node.name)
+    with running_exercise(vigie, request.node.name) as name:
+        yield name
 
 
-def open_exercise(vigie: RunningVigie, test: str, *responders: dict[str, object]) -> str:
-    """Name of a fresh exercise that goes on at speed 1; its people answer as `responders` say."""
+@contextmanager
+def running_exercise(
+    vigie: RunningVigie, test: str, *responders: dict[str, object]
+) -> Iterator[str]:
+    """Yield the name of a fresh exercise at speed 1; its people answer as `responders` say.
+
+    It is paused after the block: every second a running exercise gives each part of the shared
+    system some work, and the other tests wait for what is left.
+    """
+    name = _open_exercise(vigie, test, responders)
+    try:
+        yield name
+    finally:
+        with suppress(httpx.TransportError):
+            vigie.http.post(f"/api/v1/realms/{name}/pause", headers={"Prefer": "wait=0"})
+
+
+def _open_exercise(
+    vigie: RunningVigie, test: str, responders: tuple[dict[str, object], ...]
+) -> str:
     name = f"92~ex-{test.replace('_', '-').removeprefix('test-')[:32]}-{token_hex(3)}"
     body = {
         "id": name,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Accounts, open_exercise
+from tests.browser.conftest import Accounts, running_exercise
 from tests.browser.test_accessibility import defects
 from tests.system import RunningVigie
 
@@ -19,17 +20,18 @@ agent-pmi-3,Trois,fr,sms,+33600000013,,pmi-04
 
 
 @pytest.fixture
-def answering(vigie: RunningVigie, tmp_path: Path) -> str:
+def answering(vigie: RunningVigie, tmp_path: Path) -> Iterator[str]:
     """Run an exercise with answers to a headcount: help, safe and silent."""
     people = tmp_path / "people.csv"
     people.write_text(STAFF, encoding="utf-8")
     assert vigie.cli("directory", "import", str(people)).returncode == 0
-    return open_exercise(
+    with running_exercise(
         vigie,
         "appels",
         {"person": "agent-pmi-1", "answer": "ack", "says": "help", "after_s": 1},
         {"person": "agent-pmi-2", "answer": "ack", "after_s": 1},
-    )
+    ) as realm:
+        yield realm
 
 
 def test_a_headcount_asks_all_people_and_counts_those_in_need_of_help(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Accounts, open_exercise, report
+from tests.browser.conftest import Accounts, report, running_exercise
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -228,12 +229,18 @@ def test_incidents_are_merged_reports_are_detached_and_an_incident_is_closed_wit
     assert incident(status="closed") == []
 
 
+@pytest.fixture
+def failing(vigie: RunningVigie) -> Iterator[str]:
+    """Run an exercise in which no call of the technical duty arrives."""
+    lost = {"role": "astreinte_technique", "outcome": "failed"}
+    with running_exercise(vigie, "a-call-is-sent-again", lost) as realm:
+        yield realm
+
+
 def test_an_unreceived_call_is_repeated_from_its_escalation(
-    vigie: RunningVigie, visitor: Accounts
+    vigie: RunningVigie, visitor: Accounts, failing: str
 ) -> None:
-    realm = open_exercise(
-        vigie, "a-call-is-sent-again", {"role": "astreinte_technique", "outcome": "failed"}
-    )
+    realm = failing
     report(vigie, realm, "gym-07", severity=3)
 
     def failed() -> list[dict[str, Any]]:
