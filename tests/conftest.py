@@ -212,6 +212,8 @@ OF_FOLDER: Final = {
 
 Even an idle broker uses part of a core. A later request starts it again.
 """
+WHILE_NEEDED: Final = ("demo",)
+"""Whole systems of one worker: stopped before the first test that does not use them."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -236,8 +238,11 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         item.stash[_DAMAGED] = False
         for fixtures in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
             for fixture in fixtures:
-                if fixture.scope == "module":
+                if fixture.scope == "module" or fixture.argname in WHILE_NEEDED:
                     fixture.finish(item._request)  # type: ignore[attr-defined]
+    for name in set(WHILE_NEEDED) & _fixtures_of(item) - _fixtures_of(nextitem):
+        for fixture in item.session._fixturemanager.getfixturedefs(name, item) or ():
+            fixture.finish(item._request)  # type: ignore[attr-defined]
     for folder, names in OF_FOLDER.items():
         here = item.config.rootpath / folder
         if item.path.is_relative_to(here) and (
@@ -246,6 +251,10 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
             for name in names:
                 for fixture in item.session._fixturemanager.getfixturedefs(name, item) or ():
                     fixture.finish(item._request)  # type: ignore[attr-defined]
+
+
+def _fixtures_of(item: pytest.Item | None) -> set[str]:
+    return set(item.fixturenames) if isinstance(item, pytest.Function) else set()
 
 
 def pytest_collection_finish() -> None:
@@ -268,8 +277,12 @@ BY_ONE_WORKER: Final = (
         "tests/integration/runtime/test_reader.py",
         "tests/integration/runtime/test_strangers.py",
     ),
+    ("tests/browser/demo/",),
 )
-"""Files that need the same servers: each worker that got one of them would start its own."""
+"""Files that need the same servers: each worker that got one of them would start its own.
+
+The first row that fits counts.
+"""
 
 
 class ByServers(LoadFileScheduling):

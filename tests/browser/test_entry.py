@@ -1,15 +1,13 @@
-"""Coming in: a stranger, a newcomer, the realms."""
+"""Coming in: a stranger, the realms, the rights."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import Accounts, Visitor, log_in, new_code
+from tests.browser.conftest import Accounts, new_code
 from tests.system import RunningVigie
-from tests.waiting import until
 
 
 def test_a_stranger_logs_in_and_reaches_the_page_that_was_asked_for(
@@ -39,43 +37,6 @@ def test_a_login_never_leads_out_of_this_site(vigie: RunningVigie, visitor: Acco
     page.get_by_role("button", name="Se connecter", exact=True).click()
     expect(page.get_by_role("heading", name="Se connecter")).to_have_count(0)
     assert page.url.startswith(vigie.url)
-
-
-def test_the_first_page_shows_the_running_exercise_and_users_can_go_to_the_live_realm(
-    browser: Browser, tmp_path: Path
-) -> None:
-    """This is the state after `make up`: S04 plays, the live realm is calm."""
-    with RunningVigie(tmp_path, demo=True) as fresh:
-        until(lambda: fresh.get("/api/v1/realms")["items"][1:] and _opened(fresh), 240)
-        until(lambda: _plays_feeds(fresh), 240)
-        for state in (None, log_in(fresh, browser, "coordinator", "coordinateur_pca")):
-            page = Visitor(browser, fresh.url, state).page("/")
-            assert "realm=92~ex-" in unquote(page.url)
-            band = page.locator("#exo")
-            expect(band).to_contain_text("EXERCICE")
-            assert page.title().startswith("[EXERCICE]")
-            if state is None:
-                expect(band.get_by_role("link")).to_have_count(0)
-                expect(page.get_by_role("link", name="Se connecter pour décider")).to_be_visible()
-            else:
-                band.get_by_role("link").click()
-                expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
-                expect(page.locator("#exo")).to_have_count(0)
-                page.locator("#side").get_by_role("link", name="S04").first.click()
-                expect(page.locator("#exo")).to_contain_text("S04")
-            page.context.close()
-
-
-def _opened(vigie: RunningVigie) -> bool:
-    """Wait until the exercise has its incident."""
-    name = next(r["name"] for r in vigie.get("/api/v1/realms")["items"] if "~ex-demo" in r["name"])
-    return bool(vigie.get(f"/api/v1/overview?realm={name}")["incidents"])
-
-
-def _plays_feeds(vigie: RunningVigie) -> bool:
-    """Return whether samples of all official feeds play, and each is understood."""
-    feeds = vigie.get("/api/v1/feeds")
-    return feeds["samples"] and [f["state"] for f in feeds["items"]] == ["ok"] * len(feeds["items"])
 
 
 def test_an_exercise_is_opened_paused_and_closed_from_the_page(visitor: Accounts) -> None:

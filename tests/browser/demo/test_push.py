@@ -6,7 +6,6 @@ import http.server
 import json
 import queue
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,67 +64,61 @@ def notified(vigie: RunningVigie) -> list[dict[str, Any]]:
 
 @pytest.mark.timeout(600)
 def test_a_browser_receives_the_call_of_its_person(
-    desktop: Browser, tmp_path: Path, service: tuple[str, type[PushService]]
+    demo: RunningVigie, desktop: Browser, service: tuple[str, type[PushService]]
 ) -> None:
     address, handler = service
     device = Device()
-    with RunningVigie(
-        tmp_path, VIGIE_PUSH_CONTACT="mailto:veille@vigie.example", VIGIE_PUSH_SERVICES="127.0.0.1"
-    ) as vigie:
-        visitor = Visitor(desktop, vigie.url, log_in(vigie, desktop, "technician", person=PERSON))
-        context = visitor.context(width=390, height=844, permissions=["notifications"])
-        page = visitor.page(context=context)
-        page.add_init_script(stand_in(f"{address}abc", device))
-        page.goto("/appareil")
-        expect(page.locator("#state")).to_have_text("Cet appareil ne reçoit pas vos appels.")
-        page.get_by_role("button", name="Recevoir mes appels ici").click()
-        expect(page.locator("#state")).to_have_text("Cet appareil reçoit vos appels.")
-        expect(page.locator("#count")).to_have_text("Appareils qui reçoivent vos appels : 1")
+    visitor = Visitor(desktop, demo.url, log_in(demo, desktop, "technician", person=PERSON))
+    context = visitor.context(width=390, height=844, permissions=["notifications"])
+    page = visitor.page(context=context)
+    page.add_init_script(stand_in(f"{address}abc", device))
+    page.goto("/appareil")
+    expect(page.locator("#state")).to_have_text("Cet appareil ne reçoit pas vos appels.")
+    page.get_by_role("button", name="Recevoir mes appels ici").click()
+    expect(page.locator("#state")).to_have_text("Cet appareil reçoit vos appels.")
+    expect(page.locator("#count")).to_have_text("Appareils qui reçoivent vos appels : 1")
 
-        cdp = context.new_cdp_session(page)
-        workers: list[dict[str, Any]] = []
-        cdp.on(
-            "ServiceWorker.workerRegistrationUpdated",
-            lambda event: workers.extend(event["registrations"]),
-        )
-        cdp.send("ServiceWorker.enable")
-        until(lambda: page.evaluate("true") and workers)
-        report = {
-            "site_id": "pmi-04",
-            "type": "closure",
-            "severity": 2,
-            "occurred_at": "2026-11-25T08:00:00+01:00",
-            "headline": "Fermé",
-        }
-        assert vigie.http.post("/api/v1/reports", json=report).status_code == 202
-        shown = device.read(posted(handler, vigie))
-        until(lambda: [n["state"] for n in notified(vigie)] == ["accepted"], 60)
+    cdp = context.new_cdp_session(page)
+    workers: list[dict[str, Any]] = []
+    cdp.on(
+        "ServiceWorker.workerRegistrationUpdated",
+        lambda event: workers.extend(event["registrations"]),
+    )
+    cdp.send("ServiceWorker.enable")
+    until(lambda: page.evaluate("true") and workers)
+    report = {
+        "site_id": "pmi-04",
+        "type": "closure",
+        "severity": 2,
+        "occurred_at": "2026-11-25T08:00:00+01:00",
+        "headline": "Fermé",
+    }
+    assert demo.http.post("/api/v1/reports", json=report).status_code == 202
+    shown = device.read(posted(handler, demo))
+    until(lambda: [n["state"] for n in notified(demo)] == ["accepted"], 60)
 
-        cdp.send(
-            "ServiceWorker.deliverPushMessage",
-            {
-                "origin": vigie.url,
-                "registrationId": workers[0]["registrationId"],
-                "data": shown.decode(),
-            },
-        )
-        until(lambda: [n["state"] for n in notified(vigie)] == ["received"], 60)
-        titles = page.evaluate(
-            "navigator.serviceWorker.ready.then((r) => r.getNotifications()).then((n) => n.map((one) => [one.title, one.data.url]))"
-        )
-        assert titles[0][0].startswith("N1 – ")
-        page.goto(titles[0][1])
-        page.get_by_role("button", name="Je prends en charge").click()
-        until(lambda: [n["state"] for n in notified(vigie)] == ["answered"], 60)
+    cdp.send(
+        "ServiceWorker.deliverPushMessage",
+        {
+            "origin": demo.url,
+            "registrationId": workers[0]["registrationId"],
+            "data": shown.decode(),
+        },
+    )
+    until(lambda: [n["state"] for n in notified(demo)] == ["received"], 60)
+    titles = page.evaluate(
+        "navigator.serviceWorker.ready.then((r) => r.getNotifications()).then((n) => n.map((one) => [one.title, one.data.url]))"
+    )
+    assert titles[0][0].startswith("N1 – ")
+    page.goto(titles[0][1])
+    page.get_by_role("button", name="Je prends en charge").click()
+    until(lambda: [n["state"] for n in notified(demo)] == ["answered"], 60)
 
-        handler.status = 410
-        assert (
-            vigie.http.post("/api/v1/reports", json=report | {"site_id": "pmi-05"}).status_code
-            == 202
-        )
-        until(lambda: devices(page) == 0, 120)
-        assert visitor.complaints == []
-        context.close()
+    handler.status = 410
+    assert demo.http.post("/api/v1/reports", json=report | {"site_id": "pmi-05"}).status_code == 202
+    until(lambda: devices(page) == 0, 120)
+    assert visitor.complaints == []
+    context.close()
 
 
 def posted(handler: type[PushService], vigie: RunningVigie) -> bytes:

@@ -7,20 +7,19 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import httpx
 import pytest
 import redis
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import Visitor, log_in, report
+from tests.browser.conftest import Visitor, log_in, report, running_exercise
 from tests.faults.matrix import proves
 from tests.system import RunningVigie
 from tests.waiting import until
 
-REALM = "92~ex-pannes"
-SITES = iter(("cul-04", "sst-06", "pmi-04", "gym-07", "cen-1", "cen-2", "sst-05"))
+SITES = ("cul-04", "sst-06", "pmi-04", "gym-07", "cen-1", "cen-2", "sst-05")
+"""Sites that report, one after the other."""
 BACK_S = 60.0
 """Patience; 5 s is the promise on a machine that does nothing else (docs/reference/benchmarks.md)."""
 NO_WORKER = "delete window.SharedWorker;"
@@ -49,52 +48,45 @@ window.fetch = async (input, init) => {
 
 
 @pytest.fixture
-def vigie(tmp_path: Path) -> Iterator[RunningVigie]:
-    """Run a system of its own, to kill its processes."""
-    with RunningVigie(tmp_path) as running:
-        body = {
-            "id": REALM,
-            "title_code": "PANNES",
-            "started_at": "2027-02-11T09:40:00+01:00",
-            "speed": 1,
-        }
-        opened = running.http.post("/api/v1/realms", json=body, headers={"Prefer": "wait=20"})
-        assert opened.status_code == 200, opened.text
-        running.http.post(
-            f"/api/v1/realms/{REALM}/step", json={"minutes": 600}, headers={"Prefer": "wait=0"}
-        )
-        yield running
+def realm(demo: RunningVigie) -> Iterator[str]:
+    with running_exercise(demo, "pannes") as name:
+        yield name
 
 
 @proves("console", "kill")
 @pytest.mark.timeout(400)
 def test_every_page_is_right_again_by_itself_after_a_kill(
-    vigie: RunningVigie, browser: Browser
+    demo: RunningVigie, browser: Browser, realm: str
 ) -> None:
-    who = Visitor(browser, vigie.url, log_in(vigie, browser, "coordinator", "coordinateur_pca"))
-    cell = who.page(f"/?realm={REALM}", context=_with(who, NO_WORKER + SPY))
-    wall = who.page(f"/mur?realm={REALM}", width=1920, height=1080)
+    sites = iter(SITES)
+
+    def tell() -> float:
+        return _tell(demo, realm, next(sites), pages)
+
+    who = Visitor(browser, demo.url, log_in(demo, browser, "coordinator", "coordinateur_pca"))
+    cell = who.page(f"/?realm={realm}", context=_with(who, NO_WORKER + SPY))
+    wall = who.page(f"/mur?realm={realm}", width=1920, height=1080)
     watched = who.page(context=_with(who, NO_WORKER))
     watched.clock.install()
-    watched.goto(f"/?realm={REALM}")
+    watched.goto(f"/?realm={realm}")
     pages = (cell, wall, watched)
     for page in pages:
         page.evaluate("window.since = 'the beginning'")
-    _tell(vigie, pages)
+    tell()
 
     print()
     for victim in ("console", "projector", "store"):
-        frozen = vigie.kill(victim, signal.SIGSTOP)
-        _until_silent(vigie)
+        frozen = demo.kill(victim, signal.SIGSTOP)
+        _until_silent(demo, realm)
         watched.clock.fast_forward(16_000)
         expect(watched.locator("#frozen")).to_be_visible()
         expect(watched.locator("#frozen")).to_contain_text("Données figées depuis")
-        assert vigie.kill(victim) == frozen, "still the one that was frozen"
-        print(f"{victim}: every page is right {_tell(vigie, pages):.1f} s after the kill")
+        assert demo.kill(victim) == frozen, "still the one that was frozen"
+        print(f"{victim}: every page is right {tell():.1f} s after the kill")
         expect(watched.locator("#frozen")).to_be_hidden()
         if victim == "store":
-            _tell(vigie, pages)  # the first report came before they read all again
-        _no_gap(vigie, cell, resync=victim == "store")
+            tell()  # the first report came before they read all again
+        _no_gap(demo, realm, cell, resync=victim == "store")
     assert [page.evaluate("window.since") for page in pages] == ["the beginning"] * 3
     assert who.complaints == []
     for context in who.contexts:
@@ -107,21 +99,21 @@ def _with(who: Visitor, script: str) -> BrowserContext:
     return context
 
 
-def _tell(vigie: RunningVigie, pages: tuple[Page, ...]) -> float:
+def _tell(vigie: RunningVigie, realm: str, site: str, pages: tuple[Page, ...]) -> float:
     """Report as a site; return the seconds until every page shows it."""
-    began, site = time.monotonic(), next(SITES)
-    report(vigie, REALM, site)
+    began = time.monotonic()
+    report(vigie, realm, site)
     for page in pages:
         expect(page.locator(f"use[data-site={site}]").first).to_be_attached(timeout=BACK_S * 1000)
     return time.monotonic() - began
 
 
-def _until_silent(vigie: RunningVigie) -> None:
+def _until_silent(vigie: RunningVigie, realm: str) -> None:
     """Wait until no stream is open: no page receives anything any more."""
 
     def silent() -> bool:
         try:
-            with vigie.http.stream("GET", f"/api/v1/stream?realm={REALM}", timeout=2) as answer:
+            with vigie.http.stream("GET", f"/api/v1/stream?realm={realm}", timeout=2) as answer:
                 return answer.status_code == 503
         except httpx.TimeoutException:
             return True
@@ -129,7 +121,7 @@ def _until_silent(vigie: RunningVigie) -> None:
     until(silent)
 
 
-def _no_gap(vigie: RunningVigie, page: Page, *, resync: bool) -> None:
+def _no_gap(vigie: RunningVigie, realm: str, page: Page, *, resync: bool) -> None:
     """Check that the page received every kept entry, and reloaded only where it had to."""
     status = json.loads((vigie.folder / "data" / "run" / "status.json").read_text(encoding="utf-8"))
     store = redis.Redis.from_url(status["redis"])
@@ -142,7 +134,7 @@ def _no_gap(vigie: RunningVigie, page: Page, *, resync: bool) -> None:
             if id.startswith(f"{epoch}.")
         ]
         begun = next(id for event, id in heard if event in ("hello", "resync"))
-        kept = [id.decode() for id, _ in store.xrange(f"vigie:{REALM}:stream", min=f"({begun}")]
+        kept = [id.decode() for id, _ in store.xrange(f"vigie:{realm}:stream", min=f"({begun}")]
         assert kept
         return sorted(set(kept) - {id for _, id in heard})
 
