@@ -91,6 +91,8 @@ class MinedDependencies:
 
 
 _MINED: WeakKeyDictionary[History, MinedDependencies] = WeakKeyDictionary()
+_MINING: WeakKeyDictionary[History, asyncio.Future[MinedDependencies]] = WeakKeyDictionary()
+"""Search that runs, so that several readers wait for the same one."""
 
 
 def select_crisis_realms(realms: Sequence[Realm]) -> list[Realm]:
@@ -294,11 +296,21 @@ class DependencyQueries(QueryBase):
         fresh = kept is not None and now - kept.at < MINED_LIFE_S and kept.version == version
         if kept is not None and (kept.key == key or fresh):
             return kept
-        names = [one.name for one in realms]
+        running = _MINING.get(self._history) if self._history is not None else None
+        if running is None or running.done():
+            names = [one.name for one in realms]
+            running = asyncio.ensure_future(self._search(version, key, network, names))
+            if self._history is not None:
+                _MINING[self._history] = running
+        return await asyncio.shield(running)
+
+    async def _search(
+        self, version: str, key: object, network: DependencyNetwork, realms: Sequence[str]
+    ) -> MinedDependencies:
         mined = await self._from_logs(
-            lambda history: history.ask(lambda chronicle: _mine_crises(chronicle, network, names))
+            lambda history: history.ask(lambda chronicle: _mine_crises(chronicle, network, realms))
         )
-        made = MinedDependencies(version, key, now, *mined)
+        made = MinedDependencies(version, key, time.monotonic(), *mined)
         if self._history is not None:
             _MINED[self._history] = made
         return made

@@ -26,6 +26,8 @@ from services.runtime.identity.permissions import Permission
 
 LOSSES_SHOWN: Final = 15
 PAIRS_SHOWN: Final = 10
+READING_WAIT_S: Final = 3.0
+"""Longest time in seconds for which the page waits for the logs; the search goes on."""
 FIRST: Final = "system:ad"
 """Resource shown without a choice, if the territory has it."""
 
@@ -87,9 +89,14 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
 
 
 async def _read_hidden(queries: Queries, realm: str, lang: str) -> HiddenDependencies | None:
-    """Return the hidden dependencies; None while the logs cannot be read."""
+    """Return the hidden dependencies; None while the logs cannot be read, or are still read."""
+    reading = asyncio.ensure_future(queries.hidden_dependencies(realm, lang=lang))
+    done, _ = await asyncio.wait((reading,), timeout=READING_WAIT_S)
+    if not done:
+        reading.cancel()
+        return None
     try:
-        return await queries.hidden_dependencies(realm, lang=lang)
+        return reading.result()
     except ProblemError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from schemas import reference as ref
 from schemas.base import HOUR_MS
 from schemas.reference_changes import ProposeReference
+from services.console.dependencies import screen
 from services.console.dependencies.declaration import declare_dependency
 from services.console.dependencies.hidden import (
     Degradation,
@@ -237,7 +239,34 @@ async def test_only_a_dependency_that_was_found_can_be_proposed(
     assert browser.decisions.asked == []
 
 
+class Slow(Recorded):
+    """History that answers once it is released."""
+
+    def __init__(self, chronicle: Chronicle) -> None:
+        super().__init__(chronicle)
+        self.released, self.asked = asyncio.Event(), 0
+
+    async def ask(self, question: Callable[[Chronicle], Any]) -> Any:
+        self.asked += 1
+        await self.released.wait()
+        return await super().ask(question)
+
+
+async def test_the_page_does_not_wait_for_a_long_search_and_readers_share_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    browser, model = browsing(realm())
+    history = Slow(chronicle_of_crises(REALM))
+    monkeypatch.setattr(model, "_history", history)
+    monkeypatch.setattr(screen, "READING_WAIT_S", 0.01)
+    assert "pas encore lus" in await shown(browser, "/dependances")
+    assert "pas encore lus" in await shown(browser, "/dependances")
+    history.released.set()
+    found = (await browser.get(f"/api/v1/dependencies/hidden?realm={REALM}")).json()
+    assert (history.asked, len(found["items"])) == (1, 1)
+
+
 async def test_the_page_stays_without_the_logs() -> None:
     browser, _ = browsing(realm())
     text = await shown(browser, "/dependances")
-    assert "Les journaux ne sont pas lisibles" in text
+    assert "Les journaux ne sont pas lisibles, ou pas encore lus" in text
