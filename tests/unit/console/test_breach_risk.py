@@ -302,7 +302,8 @@ async def test_a_calm_realm_has_no_risk() -> None:
     browser, _ = browsing(realm())
     found = (await browser.get(f"/api/v1/risks?realm={REALM}")).json()
     assert (found["items"], found["draws"]) == ([], 2_000)
-    assert "Risque de rupture" not in await shown(browser, "/activites")
+    for path in ("/activites", "/activites?activite=RHF-01"):
+        assert "Risque de rupture" not in await shown(browser, path)
 
 
 def test_no_simulated_risk_is_written_as_certain() -> None:
