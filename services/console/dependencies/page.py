@@ -390,7 +390,7 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
             _("Ressource perdue"),
             _("Activités et rôles touchés"),
             _("Pôles"),
-            _("Plans proposés ou sans décideur"),
+            _("Plans"),
         ),
         more,
     )
