@@ -8,13 +8,13 @@ disabling the principal, or by raising the account's epoch.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from hashlib import blake2b
 from typing import Final
 from weakref import WeakValueDictionary
@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 import pyotp
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
 from services.runtime.http.problems import ProblemError
@@ -190,13 +191,17 @@ class LoginThrottle:
             self._failures.pop(key, None)
 
 
-@cache
-def _create_decoy_hash() -> str:
-    """Return the hash of a random password, created once per process.
+def _create_decoy_hash(hasher: PasswordHasher) -> str:
+    """Return a hash that no password has. Computing a real one takes 64 MB and 0.2 s.
 
     A login for an unknown account takes as long as for a known one.
     """
-    return PasswordHasher().hash(secrets.token_hex(8))
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${digest}"
 
 
 class Sessions:
@@ -205,7 +210,7 @@ class Sessions:
     def __init__(self, access: AccessStore) -> None:
         self._access = access
         self._hasher = PasswordHasher()
-        self._decoy = _create_decoy_hash()
+        self._decoy = _create_decoy_hash(self._hasher)
         self._throttle = LoginThrottle()
 
     async def login_with_code(self, code: str, *, address: str) -> Session:

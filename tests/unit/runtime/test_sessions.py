@@ -5,6 +5,8 @@ from pathlib import Path
 import httpx
 import pyotp
 import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from fastapi import Depends, FastAPI
 
 from services.intake.authentication import Authenticator
@@ -228,6 +230,30 @@ async def test_a_one_time_code_opens_one_session(store: AccessStore, sessions: S
     assert (await sessions.login_with_code(code, address="::1")).principal == principal
     with pytest.raises(ProblemError, match="login_failed"):
         await sessions.login_with_code(code, address="::1")
+
+
+async def test_an_unknown_account_costs_as_much_as_a_known_one_and_a_start_no_hash(
+    store: AccessStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as starting:
+        starting.setattr(PasswordHasher, "hash", lambda *_: pytest.fail("64 MB at each start"))
+        started = Sessions(store)
+    await person(store, started)
+    compared: list[str] = []
+
+    def verify(hasher: PasswordHasher, hashed: str, password: str) -> bool:
+        compared.append(hashed)
+        return bool(check(hasher, hashed, password))
+
+    check = PasswordHasher.verify
+    monkeypatch.setattr(PasswordHasher, "verify", verify)
+    for login in ("nobody", "cellule"):
+        with pytest.raises(ProblemError):
+            await started.login(login, "not the password", None, address="::1")
+    decoy, real = compared
+    assert extract_parameters(decoy) == extract_parameters(real)
+    with pytest.raises(VerifyMismatchError):  # The whole work is done before it says no
+        check(PasswordHasher(), decoy, PASSWORD)
 
 
 async def test_an_unknown_code_is_wrong_only_after_a_look_at_the_topic(
