@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from services.appliance.supervisor.forking import ForkServer
+from services.appliance.supervisor.plan import PRELOADED_MODULES
 from services.cli.__main__ import COMMANDS
 from services.runtime.process.failpoints import SETTING
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SERVICES: Final = ("services.runtime.worker.worker", "services.delivery.app", "services.intake.app")
-COMMAND_MODULES: Final = tuple(sorted({object.partition(":")[0] for object in COMMANDS.values()}))
+COMMAND_MODULES: Final = (
+    *sorted({object.partition(":")[0] for object in COMMANDS.values()}),
+    *PRELOADED_MODULES,
+)
 COMMAND: Final = "services.cli.__main__"
 _servers: dict[tuple[tuple[str, ...], bool], ForkServer] = {}
 
@@ -117,6 +121,7 @@ def run(
 def _server(preload: tuple[str, ...], *, armed: bool = False) -> ForkServer:
     if (preload, armed) not in _servers:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)} | ({SETTING: "none"} if armed else {})
-        _servers[preload, armed] = ForkServer(environment, preload)
-        atexit.register(_servers[preload, armed].close)
+        _servers[preload, armed] = made = ForkServer(preload)
+        made.set_environment(environment)
+        atexit.register(made.close)
     return _servers[preload, armed]

@@ -163,9 +163,8 @@ class SupervisedProcess:
     async def _begin(self) -> Process:
         if self._forks is not None and self.plan.module is not None:
             module, arguments = self.plan.module
-            forks = self._forks.warm(self.plan.warm) if self.plan.warm else self._forks
             try:
-                return await forks.fork(
+                return await self._forks.fork(
                     module, arguments, self.plan.environment, self.plan.pass_fds, LINE_BYTES
                 )
             except ForkFailed as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -13,15 +14,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Final, Self
+from typing import Final
 
 import structlog
 
 from services.appliance.embedded.leash import wrap_command
+from services.appliance.supervisor.forkserver import serve_as_fork
 
 _MODULE: Final = "services.appliance.supervisor.forkserver"
 _PR_SET_CHILD_SUBREAPER: Final = 36
-ANSWER_TIMEOUT_S: Final = 60.0
+ANSWER_TIMEOUT_S: Final = 150.0
 """Longest wait for a fork server that may still be importing, on a busy machine."""
 
 log = structlog.get_logger(__name__)
@@ -56,8 +58,8 @@ class ForkedProcess:
         return self.returncode
 
 
-class _AdoptedProcess:
-    """A child of this process by adoption, with the used part of `subprocess.Popen`."""
+class _ForkedServer:
+    """The server as a fork of this process, with the used part of `subprocess.Popen`."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -85,52 +87,51 @@ class _AdoptedProcess:
 
 
 class ForkServer:
-    """Fork server, started by `begin` and restarted by the next request after it has ended.
+    """Fork server, restarted by the next request after it has ended."""
 
-    With an `origin` it is a fork of that server.
-    """
-
-    def __init__(
-        self, environment: dict[str, str], preload: Sequence[str], origin: Self | None = None
-    ) -> None:
-        self._environment = environment | {"SPT_NOENV": "1", "VIGIE_PROCESS": "forkserver"}
+    def __init__(self, preload: Sequence[str]) -> None:
         self._preload = preload
-        self._origin = origin
-        self._warm: dict[str, Self] = {}
-        self._process: subprocess.Popen[bytes] | _AdoptedProcess | None = None
+        self._environment = dict(os.environ)
+        self._process: subprocess.Popen[bytes] | _ForkedServer | None = None
         self._control: socket.socket | None = None
         self._turn = threading.Lock()
         self._usable = hasattr(os, "pidfd_open") and sys.platform == "linux"
 
-    def warm(self, module: str) -> Self:
-        """Return a server that has also imported this module and shares memory with this one.
+    def set_environment(self, environment: dict[str, str]) -> None:
+        """Set the environment of a server that is started by exec."""
+        self._environment = environment | {"SPT_NOENV": "1", "VIGIE_PROCESS": "forkserver"}
 
-        It starts with the first request.
+    def begin_as_fork(self) -> None:
+        """Start the server as a fork of this process, which shares its memory and imports.
+
+        Call it in a process without threads and event loop. With threads it does nothing, because
+        a fork copies their locks but not them; `begin` is for such a process.
         """
-        if module not in self._warm:
-            self._warm[module] = type(self)(self._environment, (module,), self)
-        return self._warm[module]
+        if not self._usable or threading.active_count() > 1:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        supervisor = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        gc.collect()
+        gc.freeze()  # Shared pages stay shared
+        if not (pid := os.fork()):
+            serve_as_fork(theirs, supervisor, self._preload)
+        theirs.close()
+        ours.settimeout(ANSWER_TIMEOUT_S)
+        self._control, self._process = ours, _ForkedServer(pid)
 
     def begin(self) -> None:
-        """Start the server; returns at once, while it imports."""
-        if not self._usable:
+        """Start the server by exec, unless it runs; returns at once, while it imports."""
+        if not self._usable or self._process is not None:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(ANSWER_TIMEOUT_S)
         self._control = ours
         with theirs:
             arguments = [str(theirs.fileno()), str(os.getpid()), *self._preload]
-            if self._origin is not None:
-                fds = [2, theirs.fileno()]
-                self._process = _AdoptedProcess(
-                    self._origin.ask(
-                        _MODULE, arguments, self._environment, fds, [1, theirs.fileno()]
-                    )
-                )
-                return
-            command = wrap_command([sys.executable, "-m", _MODULE, *arguments])
             self._process = subprocess.Popen(
-                command,
+                wrap_command([sys.executable, "-m", _MODULE, *arguments]),
                 env=self._environment,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
@@ -212,9 +213,7 @@ class ForkServer:
             raise ForkFailed(str(error) or type(error).__name__) from error
 
     def close(self) -> None:
-        """End the server and the servers that it forked. The services continue."""
-        for warm in self._warm.values():
-            warm.close()
+        """End the server. The services continue."""
         self._end()
 
     def _end(self) -> None:

@@ -1,30 +1,40 @@
-"""A process with all common imports that forks itself into services, to save their import time.
+"""A process with the code of all services that forks itself into them, which saves imports.
 
     python -m services.appliance.supervisor.forkserver FD SUPERVISOR MODULE…
 
-FD is its end of the socket for the supervisor's requests (`forking.py`); it ends when the other end
-is closed. A service is forked twice, so that the supervisor inherits it and can wait for it like
-for a child of its own. The end of this process ends no service. Linux only. See
+The first one is a fork of `vigie up` (`serve_as_fork`); after its end, this command starts one. FD
+is its end of the socket for the supervisor's requests (`forking.py`); it ends when the other end is
+closed. A service is forked twice, so that the supervisor inherits it and can wait for it like for a
+child of its own. The end of this process ends no service. Linux only. See
 `docs/adr/0026-fork-services-from-one-preloaded-process.md`.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import ctypes
 import fcntl
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
 import signal
 import socket
 import sys
+import threading
 import time
-from typing import Any, Final
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 import setproctitle
 
 from services.appliance.embedded.leash import bind_to_parent
+from services.appliance.supervisor.orphans import TITLE
 
 REQUEST_BYTES: Final = 1 << 20
 MAX_FDS: Final = 16
@@ -32,6 +42,11 @@ HANDOVER_TIMEOUT_S: Final = 10.0
 """Longest wait of a service for the death of its intermediate parent."""
 FIRST_SPARE_FD: Final = 200
 """A number above every descriptor number that a service is promised."""
+
+ARENAS: Final = 2
+"""Memory pools of the C library. Its eight per core keep freed memory apart from each other."""
+_M_ARENA_MAX: Final = -8
+"""Number of that parameter in `malloc.h`."""
 
 ForkRequest = dict[str, Any]
 """Request with `module`, `arguments`, `environment` and `fds`.
@@ -87,9 +102,17 @@ def run_service(request: ForkRequest, fds: list[int], supervisor: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = [request["module"], *request["arguments"]]
     setproctitle.setproctitle(
-        f"vigie: {' '.join([request['environment'].get('VIGIE_PROCESS', ''), *sys.argv])}"
+        f"{TITLE}{' '.join([request['environment'].get('VIGIE_PROCESS', ''), *sys.argv])}"
     )
+    _forget_module(request["module"])
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+
+
+def _forget_module(module: str) -> None:
+    """Undo the import of a program, of which `python -m` warns. Its own imports stay."""
+    for name in (module, f"{module}.__main__"):
+        if not hasattr(sys.modules.get(name), "__path__"):
+            sys.modules.pop(name, None)
 
 
 def _place_descriptors(fds: list[int], numbers: list[int]) -> None:
@@ -97,27 +120,97 @@ def _place_descriptors(fds: list[int], numbers: list[int]) -> None:
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_SPARE_FD) for fd in fds]
     for fd in fds:
         os.close(fd)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    _empty_stdin()
     os.dup2(high[0], 2)
     for fd, number in zip(high, numbers, strict=True):
         os.dup2(fd, number)
         os.close(fd)
 
 
-def main() -> None:
-    """Import the modules and serve requests; in a service, run it."""
-    fd, supervisor, *preload = sys.argv[1:]
+def _empty_stdin() -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
+def serve_as_fork(control: socket.socket, supervisor: int, preload: Sequence[str]) -> NoReturn:
+    """Serve requests in a new fork of the supervisor; in a service, run it. Ends the process.
+
+    The supervisor's modules stay imported. Its open files, session and buffers do not stay.
+    """
+    code: object = 1
+    try:
+        bind_to_parent(supervisor)
+        os.setsid()
+        _limit_arenas()
+        _close_files(control.fileno())
+        sys.stdout, sys.stderr = _open_unbuffered(1), _open_unbuffered(2)
+        _serve(control, supervisor, preload)
+        code = 0
+    except SystemExit as left:
+        code = left.code
+        if code is not None and not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException:  # noqa: BLE001  as at the end of a program
+        traceback.print_exc()
+    finally:
+        # Leaves without the frames of the supervisor, which would handle its exceptions
+        _leave(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process as an interpreter does at the end of its program."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _limit_arenas() -> None:
+    """Limit the memory pools of the C library, as MALLOC_ARENA_MAX does for a new program."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, ARENAS)
+
+
+def _close_files(keep: int) -> None:
+    """Close everything but `keep` and the output; stdin is empty."""
+    for name in list(Path("/proc/self/fd").iterdir()):
+        if (fd := int(name.name)) > 2 and fd != keep:
+            with contextlib.suppress(OSError):  # The one that listed the folder is closed already
+                os.close(fd)
+    _empty_stdin()
+
+
+def _open_unbuffered(fd: int) -> io.TextIOWrapper:
+    """Return the text stream that PYTHONUNBUFFERED gives a program."""
+    return io.TextIOWrapper(
+        io.FileIO(fd, "w", closefd=False), errors="backslashreplace", write_through=True
+    )
+
+
+def _serve(control: socket.socket, supervisor: int, preload: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Set the title first: the library finds its memory only in the initial environment.
-    setproctitle.setproctitle("vigie: fork server")
+    setproctitle.setproctitle(f"{TITLE}fork server")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts its threads at import
+    gc.disable()  # A quarter of the time of imports, which make hardly any garbage
     for module in preload:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # Shared pages stay shared
-    request, fds = serve_requests(socket.socket(fileno=int(fd)))
-    run_service(request, fds, int(supervisor))
+    gc.enable()
+    request, fds = serve_requests(control)
+    run_service(request, fds, supervisor)
+
+
+def main() -> None:
+    """Import the modules and serve requests; in a service, run it."""
+    fd, supervisor, *preload = sys.argv[1:]
+    _serve(socket.socket(fileno=int(fd)), int(supervisor), preload)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,22 @@ from pathlib import Path
 
 import psutil
 
+from services.appliance.supervisor.status import read_status
+from services.runtime.process.settings import DataDir
+
+TITLE = "vigie: "
+"""Begin of the title of every fork, before the name of its process."""
 SUPERVISOR_VARIABLE = "VIGIE_SUPERVISOR"
-"""Variable in the environment of every process that a supervisor starts."""
+"""Variable in the environment of every program that a supervisor starts."""
 GRACE_S = 10.0
 
 
 def find_orphans(data_dir: Path) -> list[psutil.Process]:
-    """Return the processes of this user that a supervisor started on `data_dir`."""
+    """Return the processes of this user that a supervisor started on `data_dir`.
+
+    A program bears the mark in its environment. A fork of `vigie up` has the environment of the
+    person who started that: the last status names it.
+    """
     found = []
     for process in psutil.process_iter():
         try:
@@ -27,6 +36,27 @@ def find_orphans(data_dir: Path) -> list[psutil.Process]:
             data_dir
         ):
             found.append(process)
+    return [*found, *(p for p in _find_named(DataDir(data_dir).status) if p not in found)]
+
+
+def _find_named(status: Path) -> list[psutil.Process]:
+    """Return the forks that a status file names and that still run.
+
+    A process with another title, or begun after the file was written, has got a number anew.
+    """
+    found = []
+    try:
+        written = status.stat().st_mtime
+    except OSError:
+        return []
+    for item in (read_status(status) or {}).get("processes", []):
+        try:
+            process = psutil.Process(item["pid"])
+            title = " ".join(process.cmdline())
+            if title.startswith(f"{TITLE}{item['name']} ") and process.create_time() <= written:
+                found.append(process)
+        except (psutil.Error, OSError, TypeError, ValueError):
+            continue
     return found
 
 
@@ -39,9 +69,7 @@ def end_orphans(data_dir: Path, grace_s: float = GRACE_S) -> list[str]:
     described = []
     for process in orphans:
         try:
-            described.append(
-                f"{process.pid} {process.environ().get('VIGIE_PROCESS', process.name())}"
-            )
+            described.append(f"{process.pid} {_describe(process)}")
             process.terminate()
             process.resume()
         except psutil.Error:
@@ -54,3 +82,10 @@ def end_orphans(data_dir: Path, grace_s: float = GRACE_S) -> list[str]:
             continue
     psutil.wait_procs(alive, timeout=GRACE_S)
     return described
+
+
+def _describe(process: psutil.Process) -> str:
+    title = " ".join(process.cmdline())
+    if title.startswith(TITLE):
+        return title.removeprefix(TITLE).partition(" ")[0]
+    return str(process.environ().get("VIGIE_PROCESS", process.name()))

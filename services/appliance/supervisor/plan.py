@@ -13,6 +13,7 @@ import aiohttp
 from services.appliance.embedded import kafka, store
 from services.appliance.embedded.kafka import KafkaNode
 from services.appliance.embedded.store import StoreNode
+from services.appliance.supervisor.forkserver import ARENAS
 from services.appliance.supervisor.orphans import SUPERVISOR_VARIABLE
 from services.appliance.supervisor.priority import ACCEPTING_NICENESS, CALLING_NICENESS
 from services.appliance.supervisor.status import SystemAddresses
@@ -51,8 +52,6 @@ class ProcessPlan:
     log_file: Path | None = None
     nice: int = 0
     """Niceness, see `priority.py`."""
-    warm: str = ""
-    """Module that a separate fork server has imported for a restart of this process."""
     probe_every_s: float = 2.0
     """Seconds between probes while it is ready. An end is noticed at once in any case."""
 
@@ -150,12 +149,6 @@ class ServiceKind:
     The supervisor holds the socket, so connections queue during a restart
     (`docs/adr/0004-let-the-supervisor-hold-the-listening-socket.md`).
     """
-    warm: str = ""
-    """Module with a long import, kept in a fork server of its own.
-
-    That server shares its memory with the service
-    (`docs/adr/0026-fork-services-from-one-preloaded-process.md`).
-    """
     nice: int = 0
     """Niceness. Broker and intake come first, because they accept and store reports.
 
@@ -163,10 +156,27 @@ class ServiceKind:
     """
 
 
-PRELOADED_MODULES = ("services.runtime.worker.worker",)
-"""Imports of every service: faust, aiokafka, pydantic with all schemas, structlog.
+PRELOADED_MODULES = (
+    "services.runtime.worker.worker",
+    "services.alerts.app",
+    "services.continuity.app",
+    "services.delivery.app",
+    "services.intake.app",
+    "services.console.__main__",
+    "services.console.read_model.projector",
+    "services.continuity.reassignment.planner_process",
+    "services.cli.system.conductor",
+    "services.verify.auditor.auditor",
+    "services.watch.process",
+    "services.delivery.channels.push.driver",
+    "faust.app.router",
+    "faust.assignor.partition_assignor",
+    "faust.tables.manager",
+    "httpcore",
+)
+"""Modules that the fork server imports once: the code of every service.
 
-More would fill the memory of services that do not need it.
+The last ones are libraries that import parts of themselves only when they are used.
 """
 
 SERVICE_KINDS = (
@@ -176,12 +186,9 @@ SERVICE_KINDS = (
         "services.console",
         1,
         listens="VIGIE_CONSOLE_FD",
-        warm="services.console.app",
         nice=5,
     ),
-    ServiceKind(
-        "projector", "services.console.read_model.projector", 2, warm="services.console.app", nice=5
-    ),
+    ServiceKind("projector", "services.console.read_model.projector", 2, nice=5),
     ServiceKind("auditor", "services.verify.auditor", 3, nice=10),
     ServiceKind("conductor", "services.cli.system.conductor", 3, nice=5),
     ServiceKind("planner", "services.continuity.reassignment.planner_process", 3, nice=10),
@@ -227,7 +234,7 @@ def build_environment(
         "VIGIE_LOG_COLOUR": "1" if colour else "0",
         SUPERVISOR_VARIABLE: str(os.getpid()),
         "PYTHONUNBUFFERED": "1",
-        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_ARENA_MAX": str(ARENAS),
     }
 
 
@@ -264,7 +271,6 @@ def build_service_plans(
                     pass_fds=(sockets[kind.listens],) if kind.listens else (),
                     log_file=settings.data.logs / f"{name}.jsonl",
                     nice=kind.nice,
-                    warm=kind.warm,
                 )
             )
     return plans

@@ -80,6 +80,8 @@ class UpOptions:
     """
     greeting: Callable[[Settings], str]
     """Returns the text for the user once everything is ready."""
+    forks: ForkServer
+    """Creates the services. It may run already."""
     verbose: bool = True
     """Show every line of every process.
 
@@ -197,10 +199,11 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
     )
     if options.demo:
         environment[plans.SAMPLES_VARIABLE] = f"http://127.0.0.1:{ports[SAMPLES_PORT]}"
-    forks = ForkServer(environment, plans.PRELOADED_MODULES)
+    forks = options.forks
+    forks.set_environment(environment)
     supervisor = Supervisor(settings.data, addresses, stream, forks)
     progress = StartProgress(stream)
-    with pages, contextlib.closing(forks), _catch_stop_signals() as stop_asked:
+    with pages, _catch_stop_signals() as stop_asked:
         forks.begin()  # It imports while the broker starts
         starting = asyncio.create_task(
             _start_processes(options, supervisor, store_node, environment, ports, sockets, progress)

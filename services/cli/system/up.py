@@ -6,12 +6,14 @@ import asyncio
 import os
 import shutil
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from services.appliance.supervisor.forking import ForkServer
+from services.appliance.supervisor.plan import PRELOADED_MODULES
 from services.appliance.supervisor.up import UpFailed, UpOptions
 from services.appliance.supervisor.up import run_system as run_up
 from services.cli.system.prepare import prepare_system
@@ -135,12 +137,15 @@ def up(
         ),
         greeting=lambda s: build_greeting(s, demo),
         verbose=verbose,
+        forks=ForkServer(PRELOADED_MODULES),
     )
     os.umask(PRIVATE_UMASK)
-    try:
-        asyncio.run(run_up(options))
-    except UpFailed as error:
-        raise _print_failure(str(error)) from error
+    with closing(options.forks) as forks:
+        forks.begin_as_fork()
+        try:
+            asyncio.run(run_up(options))
+        except UpFailed as error:
+            raise _print_failure(str(error)) from error
 
 
 def _print_failure(sentence: str) -> typer.Exit:

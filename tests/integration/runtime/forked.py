@@ -27,13 +27,15 @@ def main() -> None:
         "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
         "warm": [name for name in ("aiokafka", "colorsys") if name in sys.modules],
     }
-    print("spoken", flush=True)
+    print("spoken")  # The interpreter keeps no output back
     told.write_text(json.dumps(found))
     while True:
         time.sleep(0.05)
         match told.with_suffix(".do").read_text() if told.with_suffix(".do").exists() else "":
             case "leave":
                 sys.exit(7)
+            case "say":
+                sys.exit("a last word")
             case "fail":
                 raise ValueError("of no use")
 

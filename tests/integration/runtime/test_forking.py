@@ -7,7 +7,9 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 
 from services.appliance.supervisor import forkserver
 from services.appliance.supervisor.forking import ForkedProcess, ForkServer
+from tests.system import ROOT
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -28,7 +31,8 @@ MODULE = "tests.integration.runtime.forked"
 
 @pytest.fixture
 async def forks(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ForkServer]:
-    made = ForkServer({**os.environ, "STRANGER": "of the fork server"}, ("aiokafka",))
+    made = ForkServer(("aiokafka",))
+    made.set_environment({**os.environ, "STRANGER": "of the fork server"})
     made.begin()
     yield made
     made.close()
@@ -104,7 +108,7 @@ async def test_a_service_outlives_the_fork_server_and_the_next_one_gets_a_new_se
 ) -> None:
     one = await Service.start(forks, tmp_path / "one")
     await one.found()
-    _kill_the_newest_server()
+    kill_newest_server()
     two = await Service.start(forks, tmp_path / "two")
     await two.found()
     assert psutil.Process(one.process.pid).is_running()
@@ -113,20 +117,69 @@ async def test_a_service_outlives_the_fork_server_and_the_next_one_gets_a_new_se
     await two.end()
 
 
-async def test_a_warm_server_has_imported_more_and_comes_again_when_it_was_killed(
-    forks: ForkServer, tmp_path: Path
-) -> None:
-    cold = asyncio.create_task(Service.start(forks, tmp_path / "cold"))  # both ask at once
-    warm = await Service.start(forks.warm("colorsys"), tmp_path / "warm")
-    assert (await (await cold).found())["warm"] == ["aiokafka"]
-    assert (await warm.found())["warm"] == ["aiokafka", "colorsys"]
-    assert psutil.Process(warm.process.pid).ppid() == os.getpid()
-    assert await warm.ends("leave") == (7, ["spoken"])
-    _kill_the_newest_server()
-    again = await Service.start(forks.warm("colorsys"), tmp_path / "again")
-    assert (await again.found())["warm"] == ["aiokafka", "colorsys"]
-    await again.end()
-    await (await cold).end()
+SUPERVISOR = """
+import asyncio, os, pathlib, signal, sys
+import aiokafka, psutil
+from services.appliance.supervisor.forking import ForkServer
+from tests.integration.runtime.test_forking import MODULE, Service, kill_newest_server
+left_open = os.open(os.devnull, os.O_RDONLY)
+os.environ["STRANGER"] = "of the supervisor"
+told = pathlib.Path(sys.argv[1])
+forks = ForkServer(("colorsys", MODULE))
+forks.begin_as_fork()
+del os.environ["STRANGER"]
+async def main():
+    one, two, three = [await Service.start(forks, told / name) for name in ("one", "two", "three")]
+    found = await one.found()
+    assert found["pid"] == found["session"] == one.process.pid, found
+    assert (found["said"], found["stranger"]) == ("of the service", None), found
+    assert found["through"] == "through the descriptor", found
+    assert found["argv0"].endswith("forked.py") and found["interrupt"], found
+    assert found["warm"] == ["aiokafka", "colorsys"], "the supervisor's imports and the server's"
+    assert len(found["fds"]) == 5, "no file of the supervisor stays open"
+    assert (await one.process.stdout.readline()) == b"spoken\\n"
+    assert psutil.Process(one.process.pid).ppid() == os.getpid()
+    assert psutil.Process(one.process.pid).cmdline()[0].startswith("vigie: alerts ")
+    assert (await one.ends("leave"))[0] == 7
+    code, said = await two.ends("fail")
+    assert (code, said[-1]) == (1, "ValueError: of no use"), said
+    assert await three.ends("say") == (1, ["spoken", "a last word"])
+    four = await Service.start(forks, told / "four")
+    await four.found()
+    kill_newest_server()
+    five = await Service.start(forks, told / "five")
+    assert (await five.found())["warm"] == ["colorsys"], "this server was started by exec"
+    for service in (four, five):
+        assert (await service.ends("leave"))[0] == 7, "the end of a server ends no service"
+asyncio.run(main())
+forks.close()
+print("done")
+"""
+
+
+def test_a_fork_of_the_supervisor_serves_like_a_program_of_its_own(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SUPERVISOR, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["done"]), done.stderr
+
+
+def test_a_process_with_threads_is_not_forked() -> None:
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    children = psutil.Process().children()
+    try:
+        ForkServer(("colorsys",)).begin_as_fork()
+        assert psutil.Process().children() == children
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("unread", [b"", b"an answer"])
@@ -141,7 +194,7 @@ def test_a_server_ends_quietly_with_its_supervisor(unread: bytes) -> None:
     assert ended.value.code == 0
 
 
-def _kill_the_newest_server() -> None:
+def kill_newest_server() -> None:
     server = max(
         filter(_is_server, psutil.Process().children()), key=psutil.Process.create_time
     )  # other tests of this run have one, too
