@@ -23,6 +23,7 @@ from schemas.crisis import (  # noqa: F401
     communication,
     contingency,
     maintenance,
+    obligations,
     resource_requests,
 )
 from schemas.people import attendance  # noqa: F401

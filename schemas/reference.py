@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from schemas.base import Command, Fact, Instant, Model, register_message
 from schemas.crisis.communication import Audience
+from schemas.crisis.obligations import Obligation
 from schemas.oncall import DAY_MIN, Reach, Rotation, check_hours
 from schemas.plans import Card, PlanContent, find_card_faults
 from schemas.predicates import Predicate
@@ -36,6 +37,7 @@ class Section(StrEnum):
     MEASURES = "measures"
     CONTACTS = "contacts"
     STATEMENTS = "statements"
+    OBLIGATIONS = "obligations"
     RESOURCES = "resources"
     PLAN_CONTENT_1 = "plan_content_1"
     PLAN_CONTENT_2 = "plan_content_2"
@@ -78,6 +80,7 @@ PUBLISHING_ORDER: Final = (
     Section.CONTACTS,
     Section.STATEMENTS,
     Section.RESOURCES,
+    Section.OBLIGATIONS,
     Section.STAFFING,
     *PLAN_CONTENT_SECTIONS,
     Section.PLANS,
@@ -93,6 +96,7 @@ OPTIONAL_SECTIONS: Final = frozenset(
         Section.CONTACTS,
         Section.STATEMENTS,
         Section.RESOURCES,
+        Section.OBLIGATIONS,
         *PLAN_CONTENT_SECTIONS,
     }
 )
@@ -871,6 +875,16 @@ class Statements(Model):
     )
 
 
+class Obligations(Model):
+    """Content of `obligations.yaml`."""
+
+    section: Literal[Section.OBLIGATIONS] = Section.OBLIGATIONS
+    obligations: tuple[Obligation, ...]
+    blanks: dict[str, str] = Field(
+        default_factory=dict, description="blank that a person fills → what to write there"
+    )
+
+
 class MeasuresSection(Model):
     section: Literal[Section.MEASURES] = Section.MEASURES
     rules: MeasureRules
@@ -1138,6 +1152,7 @@ SectionData = Annotated[
     | MeasuresSection
     | Contacts
     | Statements
+    | Obligations
     | ResourcesSection
     | Staffing
     | PlanContents,

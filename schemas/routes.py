@@ -73,6 +73,7 @@ PUBLIC_FACTS: dict[str, tuple[str, ...]] = {
     "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),
     "reassignments": ("ProposalChanged", "ReassignmentChanged", "ReassignmentOrdered"),
     "actions": ("ActionChanged",),
+    "obligations": ("ObligationChanged",),
     "resource-requests": ("ResourceRequestChanged", "StockChanged"),
 }
 """Public topic → fact names."""

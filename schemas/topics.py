@@ -104,6 +104,7 @@ PUBLIC_TOPICS = (
     "deliveries",
     "actions",
     "statements",
+    "obligations",
     "resource-requests",
 )
 

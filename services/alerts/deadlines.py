@@ -51,6 +51,14 @@ class ActionDue(DeadlineKey):
 
 
 @dataclass(frozen=True, slots=True)
+class ObligationDue(DeadlineKey):
+    """A reminder of a legal deadline, or its limit."""
+
+    head: ClassVar[str] = "obligation"
+    clock: str
+
+
+@dataclass(frozen=True, slots=True)
 class EscalationDue(DeadlineKey):
     """The next wave of an escalation."""
 
@@ -179,6 +187,7 @@ AlertsDeadline = (
     | SilenceDue
     | AllClearDue
     | ActionDue
+    | ObligationDue
     | EscalationDue
     | AcknowledgementStale
     | ReadinessDue

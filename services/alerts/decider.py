@@ -29,6 +29,7 @@ from services.alerts.deadlines import (
     IndexDecayed,
     LeaseDue,
     MoveDue,
+    ObligationDue,
     ReadinessDue,
     ReferenceChangeDue,
     ReportDue,
@@ -53,6 +54,7 @@ from services.alerts.escalation.oncall import renew_verification
 from services.alerts.evolve import evolve, rebuild_indexes
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.levels import levels
+from services.alerts.obligations import clocks
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reference import versions
 from services.alerts.reference.constants import ADDENDUM_WINDOW_MS, REPORT_MEMORY_MS
@@ -188,6 +190,8 @@ def _apply_deadline(draft: AlertsDecision, key: AlertsDeadline) -> None:  # noqa
             zones.on_all_clear_due(draft, incident)
         case ActionDue(action):
             lifecycle.on_action_due(draft, action)
+        case ObligationDue(clock):
+            clocks.on_obligation_due(draft, clock)
         case EscalationDue(escalation):
             steps.on_escalation_due(draft, escalation)
         case AcknowledgementStale(escalation):

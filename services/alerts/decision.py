@@ -18,6 +18,7 @@ from schemas.alerts import (
     IncidentReported,
     IncidentRow,
     ReportRow,
+    TriggerRow,
 )
 from schemas.base import Fact, Instant
 from schemas.words import Level
@@ -245,6 +246,17 @@ class AlertsDecision(Decision[State]):
     def changed_incidents(self) -> tuple[str, ...]:
         """Incidents with a new row in this input that is not written yet."""
         return tuple(self._incidents)
+
+    @property
+    def new_triggers(self) -> tuple[TriggerRow, ...]:
+        """Triggers of plans that this input made hold."""
+        now, before = self.state.triggers, self._start.triggers
+        if now is before:
+            return ()
+        held = (row for row in now.values() if row.state == "held")
+        return tuple(
+            row for row in held if (old := before.get(row.id)) is None or old.state != "held"
+        )
 
     @property
     def moved_incidents(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from services.alerts.declarations import flags
 from services.alerts.escalation import escalations, manager_messages
 from services.alerts.incidents import level_incidents
 from services.alerts.levels import levels
+from services.alerts.obligations import clocks
 from services.alerts.reports import judgement
 from services.alerts.reports.judgement import Judgement
 from services.alerts.reports.report_facts import is_confirmed
@@ -70,7 +71,9 @@ def update_derived_state(draft: AlertsDecision, touched: frozenset[str] = frozen
     rises = levels.evaluate_rules(draft, draft.touched() | touched)
     level_incidents.open_level_incident(draft, rises)
     levels.propose_lowering(draft, ended)
+    changed = draft.changed_incidents
     draft.flush()
+    clocks.start_by_rules(draft, changed)
     escalations.update_escalations(draft, rises)
     manager_messages.tell(draft)
     draft.flush()

@@ -27,6 +27,7 @@ from schemas.crisis.actions import ActionRow
 from schemas.crisis.causes import Cause
 from schemas.crisis.communication import QuestionRow, StatementRow
 from schemas.crisis.maintenance import LeaseRow, MaintenanceRow
+from schemas.crisis.obligations import ObligationRow
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.people.attendance import AttendanceRow, CellStaffingRow
 from schemas.reference import SectionData
@@ -159,6 +160,8 @@ class State:
     """Actions that the cell gave to people. Rule D87, actions."""
     statements: Map[str, StatementRow] = _map_field()
     questions: Map[str, QuestionRow] = _map_field()
+    obligations: Map[str, ObligationRow] = _map_field()
+    """Clocks of obligations. Rule D92, legal deadlines."""
 
     rules: Rulebook = field(default=EMPTY_RULEBOOK, init=False, compare=False, repr=False)
     aliases: Map[str, str] = _index_field()

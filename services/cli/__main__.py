@@ -90,6 +90,7 @@ COMMANDS_BY_PANEL = {
         "resource": "services.cli.crisis.resource:app",
         "callout": "services.cli.oncall.callout:app",
         "statement": "services.cli.crisis.statement:app",
+        "obligation": "services.cli.crisis.obligation:app",
     },
     "Preparedness": {
         "reassignment": "services.cli.crisis.reassignment:app",

@@ -63,6 +63,7 @@ from services.console.maintenance import api as maintenance_api
 from services.console.messages import api as messages_api
 from services.console.messages import callouts_api, headcounts_api, returns_api
 from services.console.messages.answer_page import SendAnswer
+from services.console.obligations import api as obligations_api
 from services.console.oncall import api as oncall_api
 from services.console.oncall.feed_links import FeedLinks
 from services.console.proof import api as proof_api
@@ -147,6 +148,7 @@ ROUTERS: Final = (
     live_api.router,
     callouts_api.router,
     communication_api.router,
+    obligations_api.router,
     headcounts_api.router,
     push_devices_api.router,
     returns_api.router,

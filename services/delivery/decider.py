@@ -65,6 +65,7 @@ _KEPT_SECTIONS = (
     Section.COMMUNES,
     Section.SITES,
     Section.ACTIVITIES,
+    Section.OBLIGATIONS,
     Section.PLANS,
 )
 """Sections that delivery records: reachable people, provider limits, names in messages (D70)."""

@@ -67,6 +67,8 @@ GRAVITY: Final = (
     "action_reminder",
     "action_declined",
     "resource_unanswered",
+    "obligation_overdue",
+    "obligation_reminder",
     "alarm_dmia",
     "forecast_dmia",
     "alarm_rto",

@@ -45,6 +45,8 @@ class MessageNames:
     """Card → its task."""
     resources: Mapping[str, tuple[str, str, str, str]] = field(default_factory=dict)
     """Kind of resource → (French name, plural, English name, plural)."""
+    obligations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Obligation → (French title, English title)."""
     asks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """`<level>/<role>` → (French request, English request); `*` is every other role."""
     bridges: Mapping[int, str] = field(default_factory=dict)
@@ -91,6 +93,11 @@ class MessageNames:
                         for one in rules.kinds
                     },
                 )
+            case ref.Obligations(obligations=obligations):
+                return replace(
+                    self,
+                    obligations={one.id: (one.title, one.title_en) for one in obligations},
+                )
             case ref.EscalationPolicy(policy=policy):
                 asks = {
                     f"{one.level}/{one.role}": (one.text, one.text_en or one.text)
@@ -129,6 +136,7 @@ class MessageNames:
             "plans": dict(self.plans),
             "cards": dict(self.cards),
             "resources": {id: list(names) for id, names in self.resources.items()},
+            "obligations": {id: list(titles) for id, titles in self.obligations.items()},
             "asks": {key: list(ask) for key, ask in self.asks.items()},
             "bridges": {str(level): bridge for level, bridge in self.bridges.items()},
             "cell_phone": self.cell_phone,
@@ -155,4 +163,4 @@ class MessageNames:
         return cls(**(dumped | pairs | by_level))
 
 
-_PAIRS: Final = ("sites", "poles", "activities", "asks", "resources")
+_PAIRS: Final = ("sites", "poles", "activities", "asks", "resources", "obligations")

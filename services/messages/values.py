@@ -47,6 +47,8 @@ PAGES: Final = {
     "reassignment_recalled": "/mes-sites",
     "action_declined": "/actions",
     "action_cancelled": "/actions",
+    "obligation_reminder": "/echeances",
+    "obligation_overdue": "/echeances",
     "readiness_hole": "/astreintes",
     "readiness_digest": "/astreintes",
     "shift_ending": "/astreintes",
@@ -207,6 +209,7 @@ class MessageValues:
             "plan": names.plans.get(str(facts.get("plan"))) or str(facts.get("plan_title") or ""),
             "card": names.cards.get(str(facts.get("card"))),
             "resource": self._resource(),
+            "obligation": self._obligation(),
             "cards": phrases.word("cards", n=int(cards))
             if (cards := _to_number(facts.get("cards")))
             else "",
@@ -324,6 +327,10 @@ class MessageValues:
         return (
             self.phrases.word("until_at", at=ends) if ends else self.phrases.word("until_further")
         )
+
+    def _obligation(self) -> str:
+        found = self.names.obligations.get(str(self.row.values.get("obligation")))
+        return "" if found is None else found[self.phrases.lang == "en"]
 
     def _managed_site(self) -> str:
         site = self.names.sites.get(self.row.scope or "")

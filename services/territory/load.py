@@ -10,6 +10,7 @@ from pathlib import Path
 from schemas import reference as ref
 from services.territory.contacts import read_contacts
 from services.territory.measures import read_measure_rules
+from services.territory.obligations import read_obligations
 from services.territory.places import read_activities, read_communes, read_sites
 from services.territory.plan_checks import PlanChecks
 from services.territory.plans import (
@@ -142,6 +143,12 @@ def load_territory(folder: Path) -> Territory:
             else None
         )
         statements = read_statements(source("communiques.yaml"))
+        obligations = read_obligations(
+            source("obligations.yaml"),
+            policy.roles if policy else (),
+            {p.id for p in plans},
+            checks.contacts,
+        )
         roster = read_roster(source, policy, sites, pole_ids) if policy else None
         staffing = read_staffing(
             source("staffing.csv"),
@@ -176,6 +183,7 @@ def load_territory(folder: Path) -> Territory:
         *((ref.Contacts(contacts=contacts),) if contacts else ()),
         *((statements,) if statements else ()),
         *((ref.ResourcesSection(rules=resources),) if resources else ()),
+        *((obligations,) if obligations else ()),
         staffing,
         *parts,
         ref.Plans(plans=tuple(plans), content_parts=len(parts)),

@@ -32,6 +32,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "appels": ("/appels", 1440, 900, True),
     "travaux": ("/travaux", 1440, 900, True),
     "communication": ("/communication", 1440, 900, True),
+    "echeances": ("/echeances", 1440, 900, True),
     "donnees": ("/donnees", 1440, 900, True),
     "prevoyance": ("/prevoyance", 1440, 900, True),
     "dependances": ("/dependances?ressource=system:telephonie", 1440, 900, True),

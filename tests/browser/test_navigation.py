@@ -24,6 +24,7 @@ EVERYWHERE = {
     "/dependances",
     "/travaux",
     "/communication",
+    "/echeances",
     "/realms",
     "/exercice",
     "/annuaire",

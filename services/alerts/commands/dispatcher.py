@@ -16,6 +16,7 @@ from schemas.base import Command
 from schemas.crisis import actions as a
 from schemas.crisis import communication as s
 from schemas.crisis import maintenance as m
+from schemas.crisis import obligations as b
 from schemas.people import attendance as t
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied
@@ -27,6 +28,7 @@ from services.alerts.commands import (
     instructions,
     level,
     maintenance,
+    obligations,
     oncall,
     reading,
     reference,
@@ -79,6 +81,9 @@ _ALLOWED_ROLES: Final[dict[type[Command], frozenset[str]]] = {
     s.RetractStatement: _CELL_ROLES,
     s.ReceiveQuestion: _CELL_ROLES | {"liaison"},
     s.AnswerQuestion: _CELL_ROLES,
+    b.StartObligation: _CELL_ROLES,
+    b.FulfilObligation: _CELL_ROLES,
+    b.DismissObligation: _CELL_ROLES,
     o.OverrideDuty: _CELL_ROLES | {"technician"},
     o.SwapDuties: _CELL_ROLES | {"technician"},
     o.WithdrawDuty: _CELL_ROLES,
@@ -131,6 +136,8 @@ def _note_activity(draft: AlertsDecision, command: Command) -> None:
     if (id := getattr(command, "action", None)) is not None:
         action = draft.state.actions.get(id) or draft.state.tasks.get(id)
         subject = action.incident if action is not None else None
+    if (clock := draft.state.obligations.get(getattr(command, "clock", ""))) is not None:
+        subject = clock.incident
     responses.keep_acknowledgement(draft, draft.standing(subject))
 
 
@@ -208,6 +215,9 @@ _HANDLERS: Final[dict[type[Command], Callable[[AlertsDecision, Any], CommandResu
     s.RetractStatement: statements.retract_statement,
     s.ReceiveQuestion: questions.receive_question,
     s.AnswerQuestion: questions.answer_question,
+    b.StartObligation: obligations.start_obligation,
+    b.FulfilObligation: obligations.fulfil_obligation,
+    b.DismissObligation: obligations.dismiss_obligation,
     o.OverrideDuty: oncall.override_shift,
     o.SwapDuties: oncall.swap_shifts,
     o.WithdrawDuty: oncall.withdraw_override,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from schemas.alerts import IncidentRow
 from schemas.base import DAY_MS, HOUR_MS, Instant
@@ -28,6 +28,19 @@ ASSIGNEE: Final = "assignee"
 DEPUTY: Final = "deputy"
 PILOT: Final = "pilot"
 """Names in the steps of an action's escalation. Rule D87, actions."""
+
+
+class PilotedWork(Protocol):
+    """Work of a role in a scope that a pilot answers for: an action, a legal deadline."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def scope(self) -> str | None: ...
+
+    @property
+    def incident(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +111,7 @@ def find_assignee(draft: AlertsDecision, action: ActionRow) -> OnCallRole:
     return OnCallRole(action.role, action.scope, action.person, next(others, None))
 
 
-def find_pilots(draft: AlertsDecision, action: ActionRow) -> tuple[OnCallRole, ...]:
+def find_pilots(draft: AlertsDecision, action: PilotedWork) -> tuple[OnCallRole, ...]:
     """Return the pilots of an action's level, to be called after the deputy.
 
     The assignee is not their own pilot: then the coordinator is called, or a higher pilot.
@@ -121,14 +134,14 @@ def find_pilots(draft: AlertsDecision, action: ActionRow) -> tuple[OnCallRole, .
     return ()
 
 
-def find_action_level(draft: AlertsDecision, action: ActionRow) -> Level:
+def find_action_level(draft: AlertsDecision, action: PilotedWork) -> Level:
     """Return the level of an action: that of its incident, or of the territory if higher."""
     incident = draft.standing(action.incident)
     own = draft.incident(incident).level if incident is not None else Level.N0
     return max(own, draft.level)
 
 
-def _resolve_pilot(draft: AlertsDecision, role: str, action: ActionRow) -> Iterator[OnCallRole]:
+def _resolve_pilot(draft: AlertsDecision, role: str, action: PilotedWork) -> Iterator[OnCallRole]:
     """Yield the holder of a role for the whole territory, or for the one place of an action.
 
     An incident of many sites or pôles has no single pilot of that role.

@@ -39,6 +39,7 @@ from schemas.crisis.causes import (
 )
 from schemas.crisis.communication import QuestionChanged, StatementChanged
 from schemas.crisis.maintenance import LeaseChanged, MaintenanceChanged
+from schemas.crisis.obligations import ObligationChanged
 from schemas.oncall import (
     CellShift,
     DutyChanged,
@@ -78,6 +79,7 @@ from services.alerts.evolve.crisis import (
     trigger_measured,
 )
 from services.alerts.evolve.maintenance import evolve_lease, evolve_maintenance
+from services.alerts.evolve.obligations import evolve_obligation, is_kept_clock
 from services.alerts.evolve.oncall import (
     build_rota,
     evolve_answer,
@@ -206,13 +208,15 @@ def rebuild_indexes(s: State) -> State:
 
 
 def _add_scheduled_rows(new: State, s: State) -> State:
-    """Add the rows with deadlines of their own: maintenance windows, leases, reference changes."""
+    """Add the rows with deadlines of their own: windows, leases, changes, legal deadlines."""
     for window in s.maintenance.values():
         new = evolve_maintenance(new, window)
     for lease in s.leases.values():
         new = evolve_lease(new, lease)
     for change in s.reference_changes.values():
         new = evolve_change(new, change)
+    for clock in s.obligations.values():
+        new = evolve_obligation(new, clock)
     return new
 
 
@@ -244,6 +248,7 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
         ),
     )
     gone -= {r.incident for r in reports.values()}
+    left = frozenset(s.incidents) - gone
     causes = _keep_if(
         s.causes, lambda c: c.lifted_at is None or any(r in reports for r in c.reports)
     )
@@ -287,6 +292,10 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
             forget_at=fact.next_at,
             statements=_keep_if(s.statements, lambda m: is_kept_statement(m, fact.reported_before)),
             questions=_keep_if(s.questions, lambda q: is_kept_question(q, fact.reported_before)),
+            obligations=_keep_if(
+                s.obligations,
+                lambda o: is_kept_clock(o, fact.reported_before, left),
+            ),
             duties=_keep_if(s.duties, lambda d: d.end >= fact.reported_before),
             taken=_keep_if(s.taken, lambda at: at >= fact.reported_before),
         )
@@ -342,6 +351,7 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     LeaseChanged: lambda s, f: evolve_lease(s, f.row),
     StatementChanged: lambda s, f: evolve_statement(s, f.row),
     QuestionChanged: lambda s, f: evolve_question(s, f.row),
+    ObligationChanged: lambda s, f: evolve_obligation(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
     ReferencePublished: evolve_reference,
     ReferenceDrafted: evolve_draft,

@@ -8,6 +8,7 @@ from math import asin, cos, radians, sin, sqrt
 from typing import Any, Final, Protocol
 
 from schemas import reference as ref
+from schemas.crisis.obligations import Obligation
 from schemas.words import Level
 from services.alerts.reference.constants import CLUSTER_KM, GAS_ZONE_KM
 from services.runtime.decider.maps import Map
@@ -76,6 +77,12 @@ class TerritoryIndex:
         self.measure_rules = (
             {rule.name: rule for rule in self.measures.measures} if self.measures else {}
         )
+        self.obligations: dict[str, Obligation] = (
+            {one.id: one for one in parts[ref.Obligations].obligations}
+            if ref.Obligations in parts
+            else {}
+        )
+        """Obligations by id. Rule D92, legal deadlines."""
         self.authorities = frozenset(self.policy.authorities) if self.policy else frozenset()
 
     def near(self, site: str) -> frozenset[str]:

@@ -104,6 +104,18 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         N_("Le suppléant, puis le pilote sont appelés."),
         "/actions",
     ),
+    "obligation": DemandText(
+        N_("Une échéance légale approche"),
+        N_("{n} échéances légales approchent"),
+        N_("Après la limite, la déclaration est tardive et doit être motivée."),
+        "/echeances",
+    ),
+    "obligation_late": DemandText(
+        N_("Une échéance légale est dépassée"),
+        N_("{n} échéances légales sont dépassées"),
+        N_("Déclarez avec le motif du retard, ou écrivez pourquoi elle est sans objet."),
+        "/echeances",
+    ),
     "reassignment_proposed": DemandText(
         N_("Une proposition de réaffectation attend"),
         N_("Une proposition de réaffectation attend, {n} mouvements"),

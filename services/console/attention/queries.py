@@ -11,6 +11,7 @@ from schemas import reference as ref
 from schemas.base import Instant
 from schemas.crisis import resource_requests as res
 from schemas.crisis.actions import ActionRow
+from schemas.crisis.obligations import ObligationRow
 from services.console import resources as r
 from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_demands, list_demands
 from services.console.read_model.query_base import QueryBase, get_snapshot_time
@@ -56,6 +57,7 @@ class AttentionQueries(QueryBase):
             await read(k.CallOutRow),
             await read(ActionRow),
             await read(res.ResourceRequestRow),
+            await read(ObligationRow),
         )
         at = get_snapshot_time(found.picture)
         state = limit_demands(list_demands(facts, at), role, at)

@@ -17,7 +17,7 @@ class DemandLine(Resource):
     kind: str = Field(
         description="danger, headcount, escalation, level_proposed, lowering_proposed, "
         "plan_proposed, cards_late, clocks_rto, clocks_dmia, "
-        "reassignment_proposed, action, action_late, or a kind of task"
+        "reassignment_proposed, action, action_late, obligation, obligation_late, or a kind of task"
     )
     urgency: int = Field(
         description="1 people in danger or unaccounted for, 2 people without care, 3 decisions "

@@ -16,11 +16,12 @@ from typing import Final
 
 from schemas import reference as ref
 from schemas.alerts import IncidentRow, LevelRow, TaskRow
-from schemas.base import MINUTE_MS, Instant
+from schemas.base import DAY_MS, MINUTE_MS, Instant
 from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
 from schemas.crisis.actions import OPEN_ACTION_STATES, ActionRow
+from schemas.crisis.obligations import ObligationRow, ObligationState
 from schemas.crisis.resource_requests import WAITING_STATES, RequestPriority, ResourceRequestRow
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.reassignment import ProposalRow, ProposalState
@@ -93,6 +94,7 @@ class DemandRows:
     callouts: Mapping[str, CallOutRow] = field(default_factory=dict)
     actions: Mapping[str, ActionRow] = field(default_factory=dict)
     requests: Mapping[str, ResourceRequestRow] = field(default_factory=dict)
+    obligations: Mapping[str, ObligationRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
         *_list_reassignments(facts),
         *_list_actions(facts),
         *_list_requests(facts),
+        *_list_obligations(facts, now),
     ]
 
 
@@ -467,6 +470,43 @@ def _list_requests(facts: DemandRows) -> Iterator[Demand]:
             due_at=min(dues, default=None),
             incident=rows[0].incident if len(rows) == 1 else None,
         )
+
+
+def _list_obligations(facts: DemandRows, now: Instant) -> Iterator[Demand]:
+    """Yield one row per role for its legal deadlines that are near, and one for passed ones.
+
+    Rule D92, legal deadlines.
+    """
+    groups: dict[tuple[str, str], list[tuple[Instant, ObligationRow]]] = {}
+    for row in facts.obligations.values():
+        since = find_attention_time(row)
+        if row.state is not ObligationState.RUNNING or since > now:
+            continue
+        kind = "obligation_late" if row.due_at <= now else "obligation"
+        groups.setdefault((kind, row.role), []).append((since, row))
+    for (kind, role), found in groups.items():
+        late = kind == "obligation_late"
+        rows = [row for _since, row in found]
+        first = min(rows, key=lambda row: (row.due_at, row.id))
+        yield Demand(
+            f"{kind}:{role}",
+            kind,
+            Urgency.DECISION,
+            first.due_at if late else min(since for since, _row in found),
+            frozenset({role, HOLD_ROLE} if late else {role}),
+            len(rows),
+            due_at=first.due_at,
+            incident=first.incident,
+        )
+
+
+def find_attention_time(row: ObligationRow) -> Instant:
+    """Return the time from which a clock asks for attention.
+
+    Half of its limit has passed, or less than a day is left.
+    """
+    half = row.known_at + (row.due_at - row.known_at) // 2
+    return max(row.started_at, min(half, row.due_at - DAY_MS))
 
 
 def _list_cell_roles(facts: DemandRows) -> frozenset[str]:

@@ -192,8 +192,8 @@ def build_statement(
         row,
         realm=realm,
         title=_get_field(item, TITLE_FIELD),
-        text=_get_text(item, lang),
-        reason=_get_text(texts.get(_text_id_of(row.reason)), lang),
+        text=get_text(item, lang),
+        reason=get_text(texts.get(_text_id_of(row.reason)), lang),
         moves=[change for change, moves in m.STATEMENT_MOVES.items() if row.state in moves],
     )
 
@@ -210,9 +210,9 @@ def build_question(
     return r.Question.from_row(
         row,
         realm=realm,
-        text=_get_text(texts.get(row.text_id), lang),
+        text=get_text(texts.get(row.text_id), lang),
         late=is_open and row.due_at is not None and now is not None and row.due_at < now,
-        answer=_get_text(texts.get(row.answer_text_id or ""), lang),
+        answer=get_text(texts.get(row.answer_text_id or ""), lang),
     )
 
 
@@ -231,7 +231,7 @@ def _text_id_of(reference: str | None) -> str:
     return (reference or "").removeprefix("text:")
 
 
-def _get_text(item: TextItem | None, lang: str) -> str | None:
+def get_text(item: TextItem | None, lang: str) -> str | None:
     """Return a text, or the notice of its erasure."""
     if item is None:
         return None

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from schemas.alerts import ReportRow
 from schemas.continuity import SitrepRow
+from schemas.crisis.obligations import ObligationRow
 from schemas.reassignment import ProposalRow, ReassignmentRow
 from schemas.reference import LevelRule
 from schemas.words import ACTIVE_PLAN_STATES, ActivityState, CardState, PlanState, SiteStatus
@@ -65,6 +66,8 @@ class SitrepFacts:
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Free texts, by their reference in the reason of a level."""
     validated_by: str | None = None
+    obligations: Sequence[ObligationRow] = ()
+    """Clocks of legal deadlines that run, by limit. Rule D92."""
     hazards: Sequence[Hazard] = ()
     """Hazards ahead, with the clock of each site. Rule D124."""
 
@@ -132,6 +135,8 @@ def _list_subjects(line: LineRecord) -> list[str]:
             return [f"incident:{line.incident}", f"incident:{line.incident}:{line.change}"]
         case "LevelChanged":
             return [f"level:{v['scope']}"]
+        case "ObligationChanged":
+            return [f"obligation:{v['clock']}"]
         case "PlanChanged":
             return [f"plan:{v['plan']}", f"plan:{v['plan']}:{line.change}"]
         case "ProposalChanged" | "ReassignmentOrdered":

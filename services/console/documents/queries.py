@@ -13,6 +13,7 @@ from schemas import delivery as d
 from schemas import reassignment as g
 from schemas import reference as ref
 from schemas.base import Instant
+from schemas.crisis.obligations import ObligationRow, ObligationState
 from schemas.words import TaskState
 from services.console import resources as r
 from services.console.continuity.clocks import add_announced_ends, list_running_clocks
@@ -226,6 +227,14 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
             ],
             ladder=ladder,
             reports=list((await picture.rows(a.ReportRow)).values()),
+            obligations=sorted(
+                (
+                    row
+                    for row in (await picture.rows(ObligationRow)).values()
+                    if row.state is ObligationState.RUNNING
+                ),
+                key=lambda row: (row.due_at, row.id),
+            ),
             flags=[shape.flag(f) for f in (await picture.rows(a.FlagRow)).values()],
             previous=previous,
             lines=lines,

@@ -369,6 +369,12 @@ REFUSALS = {
     "no_rumour": N_("Ce signalement est confirmé : ce n’est pas une rumeur."),
     "question_not_found": N_("Cette question n’existe pas."),
     "question_answered": N_("Cette question a déjà sa réponse."),
+    "obligation_not_found": N_("Le territoire n’a pas cette obligation."),
+    "obligation_started": N_("Cette échéance court déjà, ou a déjà pris fin, pour cet incident."),
+    "obligation_future": N_("Cette heure est à venir : indiquez une heure passée."),
+    "obligation_early": N_("La déclaration précède l’heure d’où part le délai."),
+    "clock_not_found": N_("Cette échéance n’existe pas."),
+    "clock_over": N_("Cette échéance a déjà pris fin."),
     "answer_empty": N_("Une réponse est un communiqué publié, ou un texte."),
 }
 """Code → sentence, with the refusal's own values.

@@ -21,9 +21,11 @@ from schemas import reference_changes as v
 from schemas.crisis import communication as t
 from schemas.crisis import contingency as k
 from schemas.crisis import maintenance as m
+from schemas.crisis import obligations as b
 from schemas.crisis import resource_requests as res
 from services.console.communication.queries import build_question, build_statement
 from services.console.logistics.shapes import build_request
+from services.console.obligations.queries import build_clock
 from services.console.read_model.queries import ReadModel
 from services.console.read_model.query_base import OpenedRealm, build_realm_now
 from services.console.read_model.shapes import Shaper
@@ -48,6 +50,7 @@ _PERMISSIONS: Final = (
             "reference_changes",
             "statements",
             "questions",
+            "obligations",
         ),
         Permission.LOG_READ,
     )
@@ -221,6 +224,13 @@ _BUILDERS: Final = {
         t.QuestionRow,
         "questions",
         lambda shape, row: build_question(row, shape.realm, {}, shape.lang, shape.at),
+    ),
+    "obligations": _make_builder(
+        b.ObligationRow,
+        "obligations",
+        lambda shape, row: build_clock(
+            row, shape.realm, shape.reference.names.obligations, {}, shape.lang, shape.at
+        ),
     ),
     "alarms": _make_builder(c.AlarmRow, "alarms", Shaper.alarm),
     "strategies": _make_builder(c.StrategyRow, "strategies", Shaper.strategy),

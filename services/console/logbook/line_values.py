@@ -201,6 +201,29 @@ def _make_statement_line(fact: FactRecord) -> Fields:
     }
 
 
+def _make_obligation_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    decided = change in ("done", "dismissed") or r.get("started") is not None
+    return {
+        "kind": "decision" if decided and change not in ("reminded", "overdue") else "alarm",
+        "change": change,
+        "incident": r.get("incident"),
+        "text_id": r.get("text_id"),
+        "values": _drop_missing(
+            {
+                "clock": r["id"],
+                "plan": r.get("plan"),
+                "obligation": r["obligation"],
+                "role": r["role"],
+                "known_at": r["known_at"],
+                "due_at": r["due_at"],
+                "declared_at": r.get("declared_at"),
+                "late": True if (r.get("declared_at") or 0) > r["due_at"] else None,
+            }
+        ),
+    }
+
+
 def _make_question_line(fact: FactRecord) -> Fields:
     r, change = fact.data["row"], fact.data["change"]
     received = change == "received"
@@ -882,6 +905,7 @@ LINE_MAKERS: dict[str, LineMaker] = {
     "MaintenanceChanged": _make_maintenance_line,
     "StatementChanged": _make_statement_line,
     "QuestionChanged": _make_question_line,
+    "ObligationChanged": _make_obligation_line,
     "PagingWithheld": _make_suppression_line,
     "DutyChanged": _make_on_call_line,
     "AttendanceChanged": _make_attendance_line,

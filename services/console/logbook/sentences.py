@@ -17,6 +17,7 @@ from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames
 from services.console.texts.strategies import name_strategy
+from services.console.web import times
 
 Values = Mapping[str, Any]
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -202,6 +203,32 @@ def _render_question(record: SentenceSource, names: TerritoryNames, _: Translato
     if record.values.get("statement"):
         return _("Réponse par un communiqué à une question, {asker}", asker=asker)
     return _("Réponse à une question, {asker}", asker=asker)
+
+
+_OBLIGATION_SENTENCES = {
+    "started": N_("Échéance légale : {what}, avant {due}"),
+    "reminded": N_("Rappel d’échéance légale : {what}, avant {due}"),
+    "overdue": N_("Échéance légale dépassée : {what}, limite {due}"),
+    "done": N_("Déclaration faite : {what}"),
+    "late": N_("Déclaration faite après la limite : {what}"),
+    "dismissed": N_("Échéance légale sans objet : {what}"),
+}
+
+
+def _format_limit(at: int, _: Translator) -> str:
+    """Format a legal limit with its day: it is often on another one."""
+    due = to_datetime(at)
+    return f"{times.day(due, _.lang)} {times.hm(due)}"
+
+
+def _render_obligation(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    change = "late" if record.change == "done" and v.get("late") else str(record.change)
+    return _(
+        _OBLIGATION_SENTENCES.get(change, N_("Échéance légale : {what}, avant {due}")),
+        what=names.obligation(v["obligation"], _.lang),
+        due=_format_limit(v["due_at"], _),
+    )
 
 
 def _render_suppression(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
@@ -889,6 +916,7 @@ _RENDERERS: dict[str, Callable[[SentenceSource, TerritoryNames, Translator], str
     "MaintenanceChanged": _render_maintenance,
     "StatementChanged": _render_statement,
     "QuestionChanged": _render_question,
+    "ObligationChanged": _render_obligation,
     "PagingWithheld": _render_suppression,
     "DutyChanged": _render_on_call,
     "AttendanceChanged": _render_attendance,

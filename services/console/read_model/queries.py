@@ -21,6 +21,7 @@ from services.console.hazards.queries import HazardQueries
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
 from services.console.logistics.queries import LogisticsQueries
 from services.console.maintenance.queries import MaintenanceQueries
+from services.console.obligations.queries import ObligationQueries
 from services.console.oncall.queries import OnCallQueries
 from services.console.proof.queries import ProofQueries
 from services.console.read_model.changes import ChangeQueries
@@ -44,6 +45,7 @@ class ReadModel(
     LogisticsQueries,
     MaintenanceQueries,
     ProofQueries,
+    ObligationQueries,
     OnCallQueries,
     ReassignmentQueries,
     ReferenceQueries,

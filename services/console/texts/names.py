@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas import reference as ref
+from schemas.crisis.obligations import Obligation
 from services.console.i18n import Translator
 
 
@@ -34,6 +35,7 @@ class TerritoryNames:
     """Person token → (role, scope, is the deputy), from the roster."""
     resource_kinds: Mapping[str, ref.ResourceKind] = field(default_factory=dict)
     stocks: Mapping[str, ref.Stock] = field(default_factory=dict)
+    obligations: Mapping[str, Obligation] = field(default_factory=dict)
     partners: Mapping[str, str] = field(default_factory=dict)
     """Partner → its name."""
 
@@ -62,6 +64,8 @@ class TerritoryNames:
                     made["resource_kinds"] = {kind.id: kind for kind in rules.kinds}
                     made["stocks"] = {stock.id: stock for stock in rules.stocks}
                     made["partners"] = {partner.id: partner.name for partner in rules.partners}
+                case ref.Obligations():
+                    made["obligations"] = {o.id: o for o in section.obligations}
                 case ref.RosterSection():
                     holders: dict[str, tuple[str, str | None, bool]] = {}
                     for h in section.roster.holders:
@@ -125,6 +129,11 @@ class TerritoryNames:
             return self.partners.get(partner or "", partner or "")
         known = self.stocks.get(stock)
         return stock if known is None else f"{known.name}, {self.site(known.site)}"
+
+    def obligation(self, key: str, lang: str) -> str:
+        """Return the title of a legal obligation."""
+        known = self.obligations.get(key)
+        return key if known is None else known.title if lang == "fr" else known.title_en
 
     def plan(self, key: str) -> str:
         return self.plans[key].title if key in self.plans else key

@@ -167,6 +167,7 @@ SECTION = {
     "resources": N_("moyens et stocks"),
     "staffing": N_("effectifs et métiers"),
     "statements": N_("modèles de communiqués"),
+    "obligations": N_("échéances légales"),
     **dict.fromkeys(map(str, PLAN_CONTENT_SECTIONS), N_("contenu des plans")),
 }
 """Sections of the reference data."""
@@ -279,6 +280,11 @@ ASKER = {
     "users": N_("d’usagers"),
     "elected": N_("d’élus"),
     "press": N_("de la presse"),
+}
+OBLIGATION_STATE = {
+    "running": N_("en cours"),
+    "done": N_("déclarée"),
+    "dismissed": N_("sans objet"),
 }
 STATEMENT_STATE = {
     "draft": N_("brouillon"),

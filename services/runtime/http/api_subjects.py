@@ -20,6 +20,7 @@ SUBJECTS: Final = {
     "on call": "Shifts, overrides, swaps, calendars, readiness and drills.",
     "logistics": "Requests for resources, and levels of stocks.",
     "communication": "Statements, their templates, and questions.",
+    "obligations": "Legal deadlines: clocks, drafts of declarations, proofs.",
     "logbook": "Lines of the logbook (main courante).",
     "texts": "Erase texts that must not be kept.",
     "situation reports": "Drafts and validated situation reports.",

@@ -146,6 +146,8 @@ COLLIDING = (
         for verb in ("revise", "submit", "validate", "refuse", "publish", "retract")
     ),
     "questions/{id}:answer",
+    "obligations/{id}:done",
+    "obligations/{id}:dismiss",
     *(
         f"resource-requests/{{id}}:{verb}"
         for verb in ("offer", "commit", "depart", "arrive", "release", "cancel")

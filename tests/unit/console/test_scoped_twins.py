@@ -69,6 +69,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/statements/{id}:refuse": REASON,
     "POST /api/v1/questions": {"asker": "press", "text": "pourquoi ?", "incident": "i-1"},
     "POST /api/v1/questions/{id}:answer": {"text": "une coupure"},
+    "POST /api/v1/obligations": {
+        "obligation": "rgpd-cnil",
+        "incident": "i-1",
+        "known_at": "2027-02-11T08:00:00Z",
+    },
+    "POST /api/v1/obligations/{id}:done": {"receipt": "n° 12"},
+    "POST /api/v1/obligations/{id}:dismiss": REASON,
     "POST /api/v1/sites/{id}/instructions": {"text": "restez à l’abri"},
     "POST /api/v1/presence": {"place": "cell"},
     "POST /api/v1/actions": {
@@ -100,6 +107,7 @@ IDS = {
     "/headcounts/": "co-1",
     "/statements/": "st-1",
     "/questions/": "q-1",
+    "/obligations/": "ob-1",
     "/realms/": REALM,
     "/sites/": "pmi-01",
     "/resource-requests/": "rr-1",
@@ -226,6 +234,20 @@ def held() -> Held:
             "text_id": "t",
             "incident": "i-1",
             "drafted": {"by": "p-1", "role": "cell", "at": START},
+            "changed_at": START,
+        },
+    )
+    realm.put(
+        "obligations",
+        {
+            "id": "ob-1",
+            "obligation": "rgpd-cnil",
+            "state": "running",
+            "incident": "i-1",
+            "role": "cellule_juridique",
+            "started_at": START,
+            "known_at": START,
+            "due_at": START + 1,
             "changed_at": START,
         },
     )

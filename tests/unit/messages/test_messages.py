@@ -68,6 +68,7 @@ EVERYTHING = ALARM | {
     "ends_at": T0 + 3_600_000,
     "resource": "generator",
     "quantity": 2,
+    "obligation": "rgpd-cnil",
     "cards": 3,
     "unfinished": 57,
     "total": 98,

@@ -580,3 +580,33 @@ def test_a_template_of_a_statement_that_cannot_be_filled_is_refused(
 def test_a_territory_needs_no_templates_of_statements(folder: Path) -> None:
     (folder / "communiques.yaml").unlink()
     assert "statements" not in {section.section for section in load_territory(folder).sections}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ("  - id: nis2-alerte\n", "  - id: rgpd-cnil\n", "there are two of this id"),
+        ("unite: mois", "unite: lunes", "unite is one of heures, jours, jours_ouvres, mois"),
+        ("    fondement: ", "    base: ", "no field 'base'"),
+        ("role: cellule_si", "role: cellule_dsi", "no such role 'cellule_dsi'"),
+        ("role: cellule_si", "role: directeur_pole", "is no role of the whole territory"),
+        ("contact: anssi", "contact: ansi", "no such contact 'ansi'"),
+        ("plans: [PT-TIAC]", "plans: [PT-TIAK]", "no such plan 'PT-TIAK'"),
+        ("familles: [fire]", "familles: [feu]", "familles are of"),
+        ("apres: nis2-notification", "apres: nis2", "no such obligation 'nis2'"),
+        ("demarre: {apres:", "demarre: {ensuite:", "not 'ensuite'"),
+        ("  pollution: ", "  produit: ", "say under a_completer what to write for 'pollution'"),
+    ],
+)
+def test_an_obligation_that_cannot_run_is_refused(
+    folder: Path, before: str, after: str, what: str
+) -> None:
+    edit(folder / "obligations.yaml", before, after)
+    assert any(
+        problem.startswith("obligations.yaml:") and what in problem for problem in problems(folder)
+    ), problems(folder)
+
+
+def test_a_territory_needs_no_obligations(folder: Path) -> None:
+    (folder / "obligations.yaml").unlink()
+    assert "obligations" not in {section.section for section in load_territory(folder).sections}

@@ -28,6 +28,7 @@ CLOCKS_SHOWN: Final = 11
 PLANS_SHOWN: Final = 10
 ARBITRATIONS_SHOWN: Final = 4
 STRATEGIES_SHOWN: Final = 3
+OBLIGATIONS_SHOWN: Final = 6
 LIMITS_SHOWN: Final = 7
 LIMITS_HORIZON: Final = timedelta(hours=6)
 
@@ -259,6 +260,7 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
         for plan in x.plans
         if plan.stand_down_proposed
     ]
+    lines += _list_obligation_lines(x, cited)
     checks = sum(t.kind in ("verify_site", "verify_report", "contested") for t in x.tasks)
     if checks:
         lines.append(
@@ -274,6 +276,27 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
         half=True,
         lines=tuple(lines) or write_nothing_to_report(x),
     )
+
+
+def _list_obligation_lines(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
+    """List the legal deadlines that run, those that passed first. Rule D92."""
+    _, lang = x._, x.lang
+    lines = []
+    for row in x.obligations[:OBLIGATIONS_SHOWN]:
+        due = times.of(row.due_at)
+        what = x.names.obligation(row.obligation, lang)
+        at = times.hm_dated(due, x.at, lang)
+        late = due <= x.at
+        if late:
+            text = _("{what} : échéance légale dépassée ({at}).", what=what, at=at)
+        else:
+            text = _("{what} : échéance légale {at}.", what=what, at=at)
+        refs = cited.of(f"obligation:{row.id}")
+        lines.append(DocumentLine(text=text, mark="late" if late else "todo", refs=refs))
+    if (more := len(x.obligations) - OBLIGATIONS_SHOWN) > 0:
+        rest = _.plural("et {n} autre échéance légale.", "et {n} autres échéances légales.", more)
+        lines.append(DocumentLine(text=rest, mark="todo"))
+    return lines
 
 
 def _list_next_strategies(x: SitrepFacts) -> list[tuple[str, str]]:

@@ -1,0 +1,83 @@
+"""Decisions about legal deadlines: start a clock, end it with a proof, dismiss it. Rule D92."""
+
+from __future__ import annotations
+
+from schemas.base import Command
+from schemas.crisis import obligations as m
+from schemas.crisis.communication import Signature
+from services.alerts.decision import AlertsDecision
+from services.alerts.lookups import get_incident
+from services.alerts.obligations import clocks
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
+
+
+def start_obligation(draft: AlertsDecision, command: m.StartObligation) -> CommandResult:
+    """Start a clock; refuse a second one in the same incident (409)."""
+    obligation = draft.territory.obligations.get(command.obligation)
+    if obligation is None:
+        raise RefusedCommand(404, "obligation_not_found", obligation=command.obligation)
+    incident = draft.standing(get_incident(draft, command.incident).id)
+    if command.known_at > draft.now:
+        raise RefusedCommand(409, "obligation_future")
+    signature = _sign(draft, command)
+    row = clocks.start_clock(draft, obligation, incident, command.known_at, started=signature)
+    if row is None:
+        raise RefusedCommand(409, "obligation_started", obligation=obligation.id)
+    return _build_result(row)
+
+
+def fulfil_obligation(draft: AlertsDecision, command: m.FulfilObligation) -> CommandResult:
+    """End a clock with the time and the proof of the declaration."""
+    row = _get_running_clock(draft, command.clock, command.expected)
+    _require_person(command)
+    declared_at = command.declared_at if command.declared_at is not None else draft.now
+    if declared_at > draft.now:
+        raise RefusedCommand(409, "obligation_future")
+    if declared_at < row.known_at:
+        raise RefusedCommand(409, "obligation_early")
+    ended = clocks.end_clock(
+        draft,
+        row,
+        "done",
+        _sign(draft, command),
+        declared_at=declared_at,
+        text_id=command.text_id,
+    )
+    return _build_result(ended)
+
+
+def dismiss_obligation(draft: AlertsDecision, command: m.DismissObligation) -> CommandResult:
+    """End a clock that does not apply; a person says why."""
+    row = _get_running_clock(draft, command.clock, command.expected)
+    _require_person(command)
+    if command.reason is None:
+        raise RefusedCommand(409, "reason_required")
+    text_id = command.reason.removeprefix("text:")
+    ended = clocks.end_clock(draft, row, "dismissed", _sign(draft, command), text_id=text_id)
+    return _build_result(ended)
+
+
+def _get_running_clock(draft: AlertsDecision, id: str, expected: int | None) -> m.ObligationRow:
+    """Return a clock that runs; refuse any other (404, 409, 412)."""
+    row = draft.state.obligations.get(id)
+    if row is None:
+        raise RefusedCommand(404, "clock_not_found", clock=id)
+    if row.state is not m.ObligationState.RUNNING:
+        raise RefusedCommand(409, "clock_over", state=row.state.value)
+    if expected is not None and expected != row.version:
+        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
+    return row
+
+
+def _require_person(command: Command) -> None:
+    """Refuse a program (403): a person answers for a declaration."""
+    if command.author.startswith("system:"):
+        raise RefusedCommand(403, "person_needed")
+
+
+def _sign(draft: AlertsDecision, command: Command) -> Signature:
+    return Signature(by=command.author, role=command.role, at=draft.now)
+
+
+def _build_result(row: m.ObligationRow) -> CommandResult:
+    return {"clock": row.id, "state": row.state.value, "version": row.version}

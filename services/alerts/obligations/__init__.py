@@ -1,0 +1,1 @@
+"""Legal deadlines: the clocks of obligations. Rule D92."""

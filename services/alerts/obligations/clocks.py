@@ -1,0 +1,188 @@
+"""Life of the clock of an obligation: start, reminders, limit, proof or dismissal. Rule D92.
+
+One clock per obligation and incident, for good: neither a rule nor a person starts a second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from schemas.alerts import TriggerRow
+from schemas.base import Instant
+from schemas.calling import RoleUncovered
+from schemas.crisis import obligations as m
+from schemas.crisis.communication import Signature
+from services.alerts.decision import AlertsDecision
+from services.alerts.escalation.notifications import inform_people
+from services.alerts.escalation.oncall import find_pilots, get_holder_and_deputy, list_channels
+from services.alerts.evolve import OPEN
+from services.alerts.obligations.limits import compute_limit, list_steps
+from services.alerts.rows import copy_with
+
+REMINDER: Final = "obligation_reminder"
+OVERDUE: Final = "obligation_overdue"
+_HELD: Final = "held"
+
+
+def start_by_rules(draft: AlertsDecision, changed: Iterable[str]) -> None:
+    """Start the clocks of triggers that begin to hold, and of changed incidents of a family."""
+    known = draft.territory.obligations
+    if not known:
+        return
+    for trigger in draft.new_triggers:
+        for obligation in known.values():
+            if trigger.plan in obligation.plans:
+                _start_by_trigger(draft, obligation, trigger)
+    for id in changed:
+        row = draft.incident(id)
+        for obligation in known.values():
+            if row.kind in obligation.kinds and row.state in OPEN:
+                start_clock(draft, obligation, id, row.known_at)
+
+
+def _start_by_trigger(draft: AlertsDecision, obligation: m.Obligation, trigger: TriggerRow) -> None:
+    incident = draft.standing(trigger.incident)
+    start_clock(draft, obligation, incident, trigger.since, plan=trigger.plan)
+
+
+def start_clock(
+    draft: AlertsDecision,
+    obligation: m.Obligation,
+    incident: str | None,
+    known_at: Instant,
+    **values: Any,
+) -> m.ObligationRow | None:
+    """Start the clock of an obligation in an incident; return None if there is one already."""
+    if find_clock(draft, obligation.id, incident) is not None:
+        return None
+    policy = draft.territory.policy
+    due_at = compute_limit(obligation.limit, known_at, policy.holidays if policy else ())
+    passed = _count_passed(known_at, due_at, draft.now)
+    row = m.ObligationRow(
+        id=draft.derive("obligation"),
+        obligation=obligation.id,
+        state=m.ObligationState.RUNNING,
+        incident=incident,
+        role=obligation.role,
+        started_at=draft.now,
+        known_at=known_at,
+        due_at=due_at,
+        next_at=_find_next_step(known_at, due_at, passed) or draft.now,
+        reminders=min(passed, 2),
+        changed_at=draft.now,
+        **values,
+    )
+    draft.emit(m.ObligationChanged(row=row, change="started"))
+    return row
+
+
+def find_clock(
+    draft: AlertsDecision, obligation: str, incident: str | None
+) -> m.ObligationRow | None:
+    """Return the clock of an obligation in an incident, or in one that was merged into it.
+
+    A running clock of no incident is about every incident: the matter is the same.
+    """
+    for row in draft.state.obligations.values():
+        if row.obligation != obligation:
+            continue
+        running = row.state is m.ObligationState.RUNNING
+        if running and (incident is None or row.incident is None):
+            return row
+        if incident is not None and incident in (row.incident, draft.standing(row.incident)):
+            return row
+    return None
+
+
+def end_clock(
+    draft: AlertsDecision, row: m.ObligationRow, change: str, signature: Signature, **values: Any
+) -> m.ObligationRow:
+    """End a clock along its arrow, and start those that its declaration starts."""
+    row = _move(draft, row, change, **{change: signature}, next_at=None, **values)
+    if row.state is m.ObligationState.DONE:
+        for following in draft.territory.obligations.values():
+            if following.after == row.obligation:
+                start_clock(
+                    draft,
+                    following,
+                    draft.standing(row.incident),
+                    row.declared_at or draft.now,
+                    follows=row.id,
+                )
+    return row
+
+
+def on_obligation_due(draft: AlertsDecision, id: str) -> None:
+    """Remind the role at half and at 80 % of the limit; at the limit tell the pilot.
+
+    After a stall the newest reminder alone is sent.
+    """
+    row = draft.state.obligations[id]
+    if row.state is not m.ObligationState.RUNNING:
+        return
+    passed = _count_passed(row.known_at, row.due_at, draft.clock)
+    if passed > 2:
+        row = _move(draft, row, "overdue", overdue_at=row.due_at, next_at=None)
+        _inform(draft, row, tuple(_list_pilots(draft, row)), OVERDUE)
+        return
+    row = _move(
+        draft,
+        row,
+        "reminded",
+        reminders=passed,
+        reminded_at=draft.now,
+        next_at=_find_next_step(row.known_at, row.due_at, passed),
+    )
+    _inform(draft, row, _find_declarer(draft, row), REMINDER)
+
+
+def _count_passed(known_at: Instant, due_at: Instant, now: Instant) -> int:
+    """Return the number of steps that have passed: 1 and 2 are the reminders, 3 is the limit."""
+    return sum(step <= now for step in list_steps(known_at, due_at))
+
+
+def _find_next_step(known_at: Instant, due_at: Instant, passed: int) -> Instant | None:
+    steps = list_steps(known_at, due_at)
+    return steps[passed] if passed < len(steps) else None
+
+
+def _find_declarer(draft: AlertsDecision, row: m.ObligationRow) -> tuple[str, ...]:
+    """Return the person to remind: the holder of the role, else the deputy, else the pilots."""
+    now = get_holder_and_deputy(draft, row.role, None)
+    for person in (now.holder, now.deputy):
+        if person is not None and list_channels(draft, person):
+            return (person,)
+    draft.emit(RoleUncovered(role=row.role, scope=None))
+    return tuple(_list_pilots(draft, row))
+
+
+def _list_pilots(draft: AlertsDecision, row: m.ObligationRow) -> Iterator[str]:
+    for post in find_pilots(draft, row):
+        person = post.holder or post.deputy
+        if person is not None:
+            yield person
+
+
+def _inform(
+    draft: AlertsDecision, row: m.ObligationRow, persons: tuple[str, ...], template: str
+) -> None:
+    """Send a message that planned works do not withhold: the law knows none."""
+    values: dict[str, str | int | float | bool | None] = {
+        "obligation": row.obligation,
+        "limit_at": row.due_at,
+        "begins_at": row.known_at,
+    }
+    people = tuple(dict.fromkeys(persons))
+    inform_people(draft, people, draft.standing(row.incident), template, values)
+
+
+def _move(
+    draft: AlertsDecision, row: m.ObligationRow, change: str, **values: Any
+) -> m.ObligationRow:
+    """Move a clock along one arrow, and return its row."""
+    after = m.OBLIGATION_MOVES[change][row.state]
+    version = row.version + (after is not row.state)
+    row = copy_with(row, {**values, "state": after, "changed_at": draft.now, "version": version})
+    draft.emit(m.ObligationChanged(row=row, change=change))
+    return row

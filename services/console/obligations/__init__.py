@@ -1,0 +1,1 @@
+"""Legal deadlines on screens and over HTTP. Rule D92."""

@@ -1,0 +1,194 @@
+"""Routes for legal deadlines: `/obligations`, `/obligation-rules`. Rule D92.
+
+References of receipts and reasons go to the encrypted texts; commands carry their ids.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.base import Command
+from schemas.crisis.obligations import (
+    DismissObligation,
+    FulfilObligation,
+    ObligationState,
+    StartObligation,
+)
+from services.console.communication.api import send_words
+from services.console.exports.formats import TABLE_RESPONSES, TableForm
+from services.console.exports.tables import FileNaming, build_csv_response, read_all_pages
+from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
+from services.console.http.context import (
+    Cursor,
+    DecisionBody,
+    DecisionContext,
+    Limit,
+    LogReader,
+    Multiple,
+    PageRequest,
+    require_decision,
+    set_etag,
+    to_instant,
+)
+from services.console.http.scopes import check_incident
+from services.console.i18n import get_translator
+from services.console.obligations.resources import (
+    DeclarationDraft,
+    ObligationClock,
+    ObligationRule,
+)
+from services.console.obligations.table import list_clock_columns
+from services.console.resources import Page
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1", tags=["obligations"])
+Decider = Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_DECIDE))]
+
+
+class NewClock(DecisionBody):
+    """An obligation of an incident, and the time at which the matter became known."""
+
+    obligation: str = Field(min_length=1, max_length=64)
+    incident: str = Field(min_length=1, max_length=64)
+    known_at: AwareDatetime
+
+
+class Declaration(DecisionBody):
+    """The proof of a declaration. The receipt is encrypted and can be erased."""
+
+    receipt: str = Field(
+        min_length=1, max_length=300, description="reference number of the receipt, or its place"
+    )
+    declared_at: AwareDatetime | None = Field(default=None, description="now when absent")
+
+
+@router.get(
+    "/obligations",
+    response_model=Page[ObligationClock],
+    responses=TABLE_RESPONSES,
+    summary="List the clocks of legal deadlines: those that run first; also as CSV",
+)
+async def list_obligations(
+    reader: LogReader,
+    state: Multiple[ObligationState],
+    form: TableForm,
+    incident: str | None = None,
+    late: Annotated[
+        bool | None, Query(description="past the limit, or declared after it; false: the others")
+    ] = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[ObligationClock] | Response:
+    async def read(limit: int, after: str | None) -> Page[ObligationClock]:
+        return await reader.model.obligations(
+            reader.realm,
+            as_of=reader.as_of,
+            lang=reader.lang,
+            state=state,
+            incident=incident,
+            late=late,
+            limit=limit,
+            cursor=after,
+        )
+
+    if form == "json":
+        return await read(limit, cursor)
+    names = (await reader.model.reference(reader.realm, as_of=reader.as_of)).names
+    columns = list_clock_columns(names, get_translator(reader.lang))
+    about = FileNaming(reader.realm, "echeances", reader.lang)
+    return build_csv_response(columns, await read_all_pages(read), about)
+
+
+@router.get("/obligation-rules", summary="List the legal obligations of the territory")
+async def list_obligation_rules(reader: LogReader, part: PageRequest) -> Page[ObligationRule]:
+    return part.of(
+        await reader.model.obligation_rules(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    )
+
+
+@router.get("/obligations/{id}", summary="Show one clock; its ETag is the version for If-Match")
+async def get_obligation(reader: LogReader, id: str, response: Response) -> ObligationClock:
+    found = await reader.model.obligation(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    set_etag(response, found.version)
+    return found
+
+
+@router.get(
+    "/obligations/{id}/draft",
+    summary="Show the draft of a declaration with the facts of its incident, in French",
+)
+async def get_declaration_draft(reader: LogReader, id: str) -> DeclarationDraft:
+    return await reader.model.declaration_draft(
+        reader.realm, id, as_of=reader.as_of, lang=reader.lang
+    )
+
+
+@router.post(
+    "/obligations",
+    responses=RESPONSES,
+    summary="Start the clock of an obligation in an incident; its id is `clock` of the result",
+)
+async def start_clock(author: Decider, body: NewClock) -> Response:
+    author = author.within(body)
+    await check_incident(author, body.incident)
+    return await send_decision(
+        author,
+        body,
+        "alerts",
+        StartObligation,
+        obligation=body.obligation,
+        incident=body.incident,
+        known_at=to_instant(body.known_at),
+    )
+
+
+@router.post(
+    "/obligations/{id}:done",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="End a clock with the time and the receipt of the declaration",
+)
+async def fulfil_obligation(author: Decider, id: str, body: Declaration) -> Response:
+    author = author.within(body)
+    await check_clock_scope(author, id)
+    declared_at = to_instant(body.declared_at) if body.declared_at else None
+
+    def make(by: str, role: str, text_id: str) -> Command:
+        return FulfilObligation(
+            author=by,
+            role=role,
+            clock=id,
+            text_id=text_id,
+            declared_at=declared_at,
+            expected=author.expected,
+        )
+
+    return await send_words(author, require_text(body.receipt, "receipt"), make)
+
+
+@router.post(
+    "/obligations/{id}:dismiss",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="End a clock that does not apply, with a reason",
+)
+async def dismiss_obligation(author: Decider, id: str, body: DecisionBody) -> Response:
+    require_text(body.reason)
+    await check_clock_scope(author.within(body), id)
+    return await send_decision(
+        author, body, "alerts", DismissObligation, clock=id, expected=author.expected
+    )
+
+
+async def check_clock_scope(author: DecisionContext, id: str) -> None:
+    """Refuse a clock of an incident outside the author's scope.
+
+    A clock without an incident belongs to the whole territory. Raises NotFound.
+    """
+    if author.principal.scope.sites or author.principal.scope.poles:
+        found = await author.model.obligation(author.realm, id)
+        await check_incident(author, found.incident)

@@ -1,0 +1,224 @@
+"""Queries about legal deadlines and the drafts of their declarations. Rule D92."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from schemas import reference as ref
+from schemas.alerts import IncidentRow
+from schemas.base import Instant
+from schemas.crisis import obligations as m
+from services.console.attention.rows import find_attention_time
+from services.console.communication import drafting
+from services.console.communication.queries import get_text
+from services.console.http.problems import NotFound
+from services.console.incidents.titles import write_incident_title
+from services.console.obligations import resources as r
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    OpenedRealm,
+    QueryBase,
+    get_snapshot_time,
+)
+from services.console.resources import Page, to_datetime
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
+from services.runtime.http.pagination import paginate
+from services.runtime.secrets.vault import TextItem
+
+SMALL_COUNT: Final = 5
+"""Counts of people below this are not written. Rule D58."""
+
+
+class ObligationQueries(QueryBase):
+    """Queries about the clocks of obligations."""
+
+    async def obligations(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        incident: str | None = None,
+        late: bool | None = None,
+        limit: int = UNLIMITED,
+        cursor: str | None = None,
+    ) -> Page[r.ObligationClock]:
+        """List clocks: those that run first, by limit; then the newest ends."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        rows = (await found.picture.rows(m.ObligationRow)).values()
+        now = get_snapshot_time(found.picture)
+        kept = [
+            row
+            for row in rows
+            if (not state or row.state in state)
+            and incident in (None, row.incident)
+            and late in (None, is_late(row, now))
+        ]
+        shown, following = paginate(kept, _order_clock, limit, cursor)
+        texts = self._read_words(shown)
+        items = [self._shape_clock(found, row, texts, lang) for row in shown]
+        return Page(items=items, next=following)
+
+    async def obligation(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.ObligationClock:
+        """Return one clock. Raises NotFound."""
+        found, row = await self._read_clock(realm, id, as_of, lang)
+        return self._shape_clock(found, row, self._read_words([row]), lang)
+
+    async def obligation_rules(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.ObligationRule]:
+        """List the obligations of the territory, in the order of its file."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        known = found.picture.reference.names.obligations
+        return [_shape_rule(one, realm, lang) for one in known.values()]
+
+    async def declaration_draft(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.DeclarationDraft:
+        """Return the draft of a declaration with the facts of its incident. Raises NotFound."""
+        found, row = await self._read_clock(realm, id, as_of, lang)
+        reference = found.picture.reference
+        obligation = reference.names.obligations.get(row.obligation)
+        if obligation is None:
+            raise NotFound
+        incident = await found.picture.row(IncidentRow, row.incident or "")
+        values = describe_matter(
+            row,
+            incident,
+            reference.names,
+            reference.said.territory,
+            get_snapshot_time(found.picture),
+        )
+        blanks = find_blanks(reference.sections)
+        title, text = (
+            drafting.fill_text(words, values, blanks)
+            for words in (obligation.draft_title, obligation.draft)
+        )
+        return r.DeclarationDraft(
+            clock=row.id,
+            realm=realm,
+            obligation=obligation.id,
+            authority=obligation.authority,
+            title=title,
+            text=text,
+            blanks=drafting.list_blanks(text),
+        )
+
+    async def _read_clock(
+        self, realm: str, id: str, as_of: Instant | None, lang: str
+    ) -> tuple[OpenedRealm, m.ObligationRow]:
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        row = await found.picture.row(m.ObligationRow, id)
+        if row is None:
+            raise NotFound
+        return found, row
+
+    def _shape_clock(
+        self,
+        found: OpenedRealm,
+        row: m.ObligationRow,
+        texts: Mapping[str, TextItem],
+        lang: str,
+    ) -> r.ObligationClock:
+        picture = found.picture
+        known = picture.reference.names.obligations
+        return build_clock(row, picture.realm, known, texts, lang, get_snapshot_time(picture))
+
+    def _read_words(self, rows: Sequence[m.ObligationRow]) -> Mapping[str, TextItem]:
+        wanted = [row.text_id for row in rows if row.text_id is not None]
+        return self._texts.get_many(wanted) if self._texts is not None and wanted else {}
+
+
+def build_clock(
+    row: m.ObligationRow,
+    realm: str,
+    known: Mapping[str, m.Obligation],
+    texts: Mapping[str, TextItem],
+    lang: str,
+    now: Instant | None,
+) -> r.ObligationClock:
+    """Build a clock; without its words it is that of the live stream."""
+    at = row.changed_at if now is None else now
+    obligation = known.get(row.obligation)
+    return r.ObligationClock.from_row(
+        row,
+        realm=realm,
+        title=_get_title(obligation, lang) if obligation else row.obligation,
+        basis=obligation.basis if obligation else "",
+        authority=obligation.authority if obligation else "",
+        late=is_late(row, at),
+        near=is_near(row, at),
+        words=get_text(texts.get(row.text_id or ""), lang),
+    )
+
+
+def is_late(row: m.ObligationRow, now: Instant) -> bool:
+    """Return whether a limit passed without a declaration, or before it."""
+    if row.state is m.ObligationState.RUNNING:
+        return row.due_at <= now
+    return row.declared_at is not None and row.declared_at > row.due_at
+
+
+def is_near(row: m.ObligationRow, now: Instant) -> bool:
+    """Return whether a clock runs and needs attention now."""
+    return row.state is m.ObligationState.RUNNING and find_attention_time(row) <= now
+
+
+def find_blanks(sections: Sequence[ref.SectionData]) -> Mapping[str, str]:
+    """Return the words of the blanks of a version."""
+    found = (one.blanks for one in sections if isinstance(one, ref.Obligations))
+    return next(found, {})
+
+
+def describe_matter(
+    row: m.ObligationRow,
+    incident: IncidentRow | None,
+    names: TerritoryNames,
+    territory: str,
+    now: Instant,
+) -> dict[str, str]:
+    """Return the values of a draft that the log knows: incident, times, places, counts of people."""
+    at = to_datetime(now)
+    values = drafting.describe_incident(incident, names, territory, "fr", at)
+    values["connu"] = drafting.format_hour(to_datetime(row.known_at), at, "fr")
+    if incident is None:
+        return values
+    sites = [names.sites[id] for id in incident.members if id in names.sites]
+    title = write_incident_title(incident, names, "fr")
+    values |= {"numero": incident.number, "incident": title}
+    if sites:
+        values["agents"] = _write_count(sum(site.staff for site in sites))
+    if incident.persons_concerned:
+        values["public"] = _write_count(incident.persons_concerned)
+    return values
+
+
+def _write_count(people: int) -> str:
+    return f"moins de {SMALL_COUNT}" if people < SMALL_COUNT else w.format_number(people, "fr")
+
+
+def _order_clock(row: m.ObligationRow) -> tuple[int, int, str]:
+    if row.state is m.ObligationState.RUNNING:
+        return 0, row.due_at, row.id
+    return 1, -row.changed_at, row.id
+
+
+def _get_title(obligation: m.Obligation, lang: str) -> str:
+    return obligation.title if lang == "fr" else obligation.title_en
+
+
+def _shape_rule(one: m.Obligation, realm: str, lang: str) -> r.ObligationRule:
+    return r.ObligationRule.from_row(
+        one,
+        realm=realm,
+        title=_get_title(one, lang),
+        amount=one.limit.amount,
+        unit=one.limit.unit,
+        plans=list(one.plans),
+        kinds=list(one.kinds),
+    )

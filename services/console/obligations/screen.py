@@ -1,0 +1,160 @@
+"""Page `/echeances`: the clocks of legal deadlines, with the draft of one. Rule D92."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas.crisis.obligations import LimitUnit, ObligationState
+from services.console.http.problems import NotFound
+from services.console.i18n import N_, Translator
+from services.console.obligations.resources import DeclarationDraft, ObligationClock, ObligationRule
+from services.console.read_model.queries import Queries
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
+from services.console.web import times
+from services.console.web.access import require_reader
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import build_page_context, load_screen_data
+from services.runtime.identity.permissions import Permission
+
+OVER_SHOWN: Final = 30
+"""Ended clocks on the page; the CSV has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockView:
+    """A clock on the page."""
+
+    found: ObligationClock
+    role: str
+    left: str
+    """Time that is left or has passed, in words."""
+    tone: str
+    ended: str
+    """The end in words; empty for a clock that runs."""
+    incident: str
+
+
+def build_clock_views(
+    clocks: Iterable[ObligationClock],
+    names: TerritoryNames,
+    incidents: dict[str, str],
+    now: datetime,
+    _: Translator,
+) -> list[ClockView]:
+    """Build the clocks with their words; `incidents` are titles by id."""
+    return [_build_view(one, names, incidents, now, _) for one in clocks]
+
+
+def _build_view(
+    one: ObligationClock,
+    names: TerritoryNames,
+    incidents: dict[str, str],
+    now: datetime,
+    _: Translator,
+) -> ClockView:
+    return ClockView(
+        found=one,
+        role=w.name_role(one.role, None, names, _),
+        left=describe_left(one, now, _),
+        tone="over" if one.late else "soon" if one.near else "mute",
+        ended=_describe_end(one, now, names, _),
+        incident=incidents.get(one.incident or "", ""),
+    )
+
+
+def describe_left(one: ObligationClock, now: datetime, _: Translator) -> str:
+    """Return the time left before a limit, or since it passed, in words."""
+    if one.due_at <= now:
+        return _("dépassée depuis {span}", span=times.format_duration(now - one.due_at, _.lang))
+    return _("reste {span}", span=times.format_duration(one.due_at - now, _.lang))
+
+
+def _describe_end(one: ObligationClock, now: datetime, names: TerritoryNames, _: Translator) -> str:
+    signed = one.done or one.dismissed
+    if signed is None:
+        return ""
+    who = (
+        w.name_person(signed.by, names, _)
+        if signed.by in names.holders
+        else w.name_role(signed.role, None, names, _)
+    )
+    if one.state is ObligationState.DISMISSED:
+        return _("Sans objet, {at}, {who}", at=times.hm_dated(signed.at, now, _.lang), who=who)
+    at = times.hm_dated(one.declared_at, now, _.lang)
+    if one.late:
+        return _("Déclarée après la limite, {at}, {who}", at=at, who=who)
+    return _("Déclarée {at}, {who}", at=at, who=who)
+
+
+def describe_limit(rule: ObligationRule, _: Translator) -> str:
+    """Return the limit of an obligation in words."""
+    n = rule.amount
+    words = {
+        LimitUnit.HOURS: _("{n} h", n=n),
+        LimitUnit.DAYS: _.plural("{n} jour", "{n} jours", n),
+        LimitUnit.WORKING_DAYS: _.plural("{n} jour ouvré", "{n} jours ouvrés", n),
+        LimitUnit.MONTHS: _("{n} mois", n=n),
+    }
+    span = words[rule.unit]
+    return _("sans délai, objectif {span}", span=span) if rule.without_delay else span
+
+
+async def build_deadlines_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build the values of the page: clocks, the obligations to start, the draft of one clock.
+
+    Raises ProblemError `forbidden`.
+    """
+    require_reader(request, Permission.LOG_READ)
+    x = await load_screen_data(queries, request, PAGE.name)
+    realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
+    found, rules = await asyncio.gather(
+        queries.obligations(realm, lang=lang), queries.obligation_rules(realm, lang=lang)
+    )
+    open_incidents = x.shell.overview.incidents
+    titles = {i.id: f"{i.number} {i.title}" for i in open_incidents}
+    views = build_clock_views(found.items, x.names, titles, now, x._)
+    running = [view for view in views if view.found.state is ObligationState.RUNNING]
+    over = [view for view in views if view.found.state is not ObligationState.RUNNING]
+    asked = request.query_params.get("projet")
+    return {
+        **build_page_context(request, x),
+        "running": running,
+        "over": over[:OVER_SHOWN],
+        "over_count": len(over),
+        "late_count": sum(view.found.late for view in running),
+        "rules": [(rule, describe_limit(rule, x._)) for rule in rules],
+        "incidents": open_incidents,
+        "draft": await _find_draft(queries, realm, lang, asked),
+        "may_decide": x.shell.reader.may(Permission.INCIDENT_DECIDE) and x.shell.moment is None,
+    }
+
+
+async def _find_draft(
+    queries: Queries, realm: str, lang: str, asked: str | None
+) -> DeclarationDraft | None:
+    """Return the draft that the reader opened; None for an unknown clock."""
+    if not asked:
+        return None
+    try:
+        return await queries.declaration_draft(realm, asked, lang=lang)
+    except NotFound:
+        return None
+
+
+PAGE: Final = WebPage(
+    "obligations",
+    "/echeances",
+    "obligations/screen.html",
+    build_deadlines_page,
+    N_("Échéances légales"),
+    after="communication",
+    needs=Permission.LOG_READ,
+    cached=False,  # the time that is left changes without a fact on any log
+)

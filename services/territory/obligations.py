@@ -1,0 +1,143 @@
+"""Read `obligations.yaml`: legal deadlines, and the drafts of their declarations. Rule D92."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+from schemas import reference as ref
+from schemas.alerts import FAMILIES
+from schemas.crisis.obligations import LimitUnit, Obligation, ObligationLimit
+from schemas.ranks import POLE_DIRECTOR_ROLE, SITE_MANAGER_ROLE
+from services.territory.source import SourceFile, find_line, to_plain_value
+
+UNITS: Final = {
+    "heures": LimitUnit.HOURS,
+    "jours": LimitUnit.DAYS,
+    "jours_ouvres": LimitUnit.WORKING_DAYS,
+    "mois": LimitUnit.MONTHS,
+}
+"""Word in the file → unit of a limit."""
+KNOWN_VALUES: Final = frozenset(
+    {
+        "territoire",
+        "heure",
+        "numero",
+        "incident",
+        "depuis",
+        "connu",
+        "communes",
+        "sites",
+        "agents",
+        "public",
+    }
+)
+"""Placeholders that Vigie fills by itself."""
+_SCOPED_ROLES: Final = frozenset(
+    {SITE_MANAGER_ROLE, POLE_DIRECTOR_ROLE, "suppleant_directeur_pole"}
+)
+"""Roles of one site or pôle: a legal deadline belongs to the whole territory."""
+_FIELDS: Final = {
+    "id": "id",
+    "titre": "title",
+    "titre_en": "title_en",
+    "fondement": "basis",
+    "autorite": "authority",
+    "contact": "contact",
+    "role": "role",
+    "sans_delai": "without_delay",
+    "a_compter_de": "counts_from",
+    "condition": "condition",
+    "projet_titre": "draft_title",
+    "projet": "draft",
+}
+"""Field in the file → field of an obligation."""
+_STARTS: Final = {"plans": "plans", "familles": "kinds", "apres": "after"}
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+
+
+def read_obligations(
+    f: SourceFile,
+    roles: Collection[str],
+    plans: Collection[str],
+    contacts: Collection[str] | None,
+) -> ref.Obligations | None:
+    """Read `obligations.yaml`; a territory without it has no legal deadlines.
+
+    `contacts` is None for a territory without a list of partners.
+    """
+    if not f.exists():
+        return None
+    doc = f.yaml()
+    blanks = {str(name): str(words) for name, words in doc.get("a_completer", {}).items()}
+    listed = doc.get("obligations", [])
+    found: dict[str, Obligation] = {}
+    for n in range(len(listed)):
+        line = find_line(listed, n)
+        made = _read_obligation(f, listed[n], line)
+        if made is None:
+            continue
+        if made.id in found:
+            f.fault(line, f"obligation {made.id}: there are two of this id")
+        found[made.id] = made
+        _check_names(f, line, made, roles, plans, contacts)
+        _check_blanks(f, line, made, blanks)
+    for n, made in enumerate(found.values()):
+        if made.after is not None and (made.after not in found or made.after == made.id):
+            f.fault(
+                find_line(listed, n), f"obligation {made.id}: no such obligation {made.after!r}"
+            )
+    return f.make(ref.Obligations, 1, obligations=tuple(found.values()), blanks=blanks)
+
+
+def _read_obligation(f: SourceFile, node: Any, line: int) -> Obligation | None:
+    given = to_plain_value(node)
+    name, limit, starts = given.get("id"), given.get("delai") or {}, given.get("demarre") or {}
+    known = {*_FIELDS, "delai", "demarre"}
+    for field in sorted(set(given) - known):
+        f.fault(line, f"obligation {name}: no field {field!r}; there are {_join(known)}")
+    for field in sorted(set(starts) - set(_STARTS)):
+        f.fault(line, f"obligation {name}: demarre has {_join(_STARTS)}, not {field!r}")
+    if limit.get("unite") not in UNITS:
+        f.fault(line, f"obligation {name}: unite is one of {_join(UNITS)}")
+        return None
+    length = f.make(ObligationLimit, line, amount=limit.get("valeur"), unit=UNITS[limit["unite"]])
+    if length is None:
+        return None
+    values = {_FIELDS[field]: given[field] for field in _FIELDS if field in given}
+    begins = {_STARTS[field]: starts[field] for field in _STARTS if field in starts}
+    return f.make(Obligation, line, limit=length, **values, **begins)
+
+
+def _check_names(
+    f: SourceFile,
+    line: int,
+    made: Obligation,
+    roles: Collection[str],
+    plans: Collection[str],
+    contacts: Collection[str] | None,
+) -> None:
+    """Report each name that the territory does not have."""
+    if made.role not in roles:
+        f.fault(line, f"obligation {made.id}: no such role {made.role!r}")
+    elif made.role in _SCOPED_ROLES:
+        f.fault(line, f"obligation {made.id}: {made.role} is no role of the whole territory")
+    if made.contact is not None and contacts is not None and made.contact not in contacts:
+        f.fault(line, f"obligation {made.id}: no such contact {made.contact!r}")
+    for plan in made.plans:
+        if plan not in plans:
+            f.fault(line, f"obligation {made.id}: no such plan {plan!r}")
+    for kind in made.kinds:
+        if kind not in FAMILIES:
+            f.fault(line, f"obligation {made.id}: familles are of {_join(FAMILIES)}, not {kind!r}")
+
+
+def _check_blanks(f: SourceFile, line: int, made: Obligation, blanks: Collection[str]) -> None:
+    words = f"{made.draft_title} {made.draft}"
+    for name in sorted(set(_PLACEHOLDER.findall(words)) - KNOWN_VALUES - set(blanks)):
+        f.fault(line, f"obligation {made.id}: say under a_completer what to write for {name!r}")
+
+
+def _join(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
