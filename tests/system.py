@@ -282,12 +282,24 @@ class RunningVigie:
             arguments, environment=self.environment | environment, timeout_s=timeout_s
         )
 
+    def service_environment(self) -> dict[str, str]:
+        """Return the environment of a service of this system.
+
+        A fork keeps it in its memory alone, where `/proc` does not show it.
+        """
+        status = self._read_status()
+        addresses = {
+            f"VIGIE_{name.upper()}": status[name] for name in ("kafka", "redis", "http", "console")
+        }
+        return self.environment | addresses
+
     def processes(self) -> dict[str, int]:
         """Return name → pid of running processes, from `vigie status`."""
-        status = json.loads(
-            (self.folder / "data" / "run" / "status.json").read_text(encoding="utf-8")
-        )
-        return {p["name"]: p["pid"] for p in status["processes"] if p["pid"]}
+        return {p["name"]: p["pid"] for p in self._read_status()["processes"] if p["pid"]}
+
+    def _read_status(self) -> dict[str, Any]:
+        content = (self.folder / "data" / "run" / "status.json").read_bytes()
+        return dict(json.loads(content))
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Signal one process of the system; its pid."""

@@ -242,9 +242,7 @@ def living(vigie: RunningVigie, name: str) -> psutil.Process:
     def found() -> psutil.Process | None:
         try:
             process = psutil.Process(vigie.processes()[name])
-            return (
-                process if process.status() != psutil.STATUS_ZOMBIE and process.environ() else None
-            )
+            return process if process.status() != psutil.STATUS_ZOMBIE else None
         except (KeyError, psutil.NoSuchProcess, psutil.ZombieProcess):
             return None
 
@@ -261,7 +259,7 @@ def alone(vigie: RunningVigie, service: str = "continuity") -> Iterator[dict[str
     Its supervisor continues at the end.
     """
     worker, planner = living(vigie, service), living(vigie, "planner")
-    environment = worker.environ()
+    environment = vigie.service_environment()
     planner.kill()  # quiet for a minute then: no ranking comes between
     os.kill(vigie.pid, signal.SIGSTOP)
     try:

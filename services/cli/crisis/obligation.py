@@ -74,10 +74,12 @@ def list_(
 
 
 @app.command("rules")
-def rules(realm: Realm = None, limit: Limit = 200, as_json: AsJson = False) -> None:
+def rules(
+    realm: Realm = None, as_of: AsOf = None, limit: Limit = 200, as_json: AsJson = False
+) -> None:
     """List the legal obligations of the territory."""
     show_list(
-        fetch_list("/api/v1/obligation-rules", realm, None, limit),
+        fetch_list("/api/v1/obligation-rules", realm, as_of, limit),
         as_json,
         "Obligations",
         (

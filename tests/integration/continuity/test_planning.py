@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.faults.matrix import proves
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.timeout(400)
 def foreseeing(vigie: RunningVigie, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start a planner beside that of the system, without rests."""
     own = {"VIGIE_PROCESS": "planner", "VIGIE_FORESIGHT_AFTER_S": "0", "VIGIE_HEALTH_PORT": "0"}
-    environment = psutil.Process(vigie.processes()["planner"]).environ() | own
+    environment = vigie.service_environment() | own
     with log.open("ab") as out:
         planner = subprocess.Popen(
             [sys.executable, "-m", "services.continuity.reassignment.planner_process"],

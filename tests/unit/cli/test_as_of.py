@@ -71,6 +71,7 @@ WRITES = [
     "release",
     "cancel",
     "count",
+    "dismiss",
 ]
 
 

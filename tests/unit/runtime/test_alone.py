@@ -15,6 +15,7 @@ import typer
 from services.appliance.embedded.java import Java, find_java
 from services.appliance.embedded.kafka import KafkaNode
 from services.appliance.supervisor import alone
+from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.up import UpFailed, UpOptions, _catch_stop_signals, run_system
 from services.cli.system.status import list_targets, status
 from services.runtime.process.ports import choose_ports, read_ports
@@ -88,7 +89,14 @@ async def test_an_unwritable_file_is_named_in_one_line(
 
     monkeypatch.setattr(structlog, "configure", lambda **_: None)
     options = UpOptions(
-        settings, None, None, demo=False, workers=1, before_services=nothing, greeting=lambda _: ""
+        settings,
+        None,
+        None,
+        demo=False,
+        workers=1,
+        before_services=nothing,
+        greeting=lambda _: "",
+        forks=ForkServer(()),
     )
     with pytest.raises(UpFailed, match=f"cannot be used: .*{name}") as failed:
         await run_system(options)

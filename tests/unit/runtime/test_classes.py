@@ -15,6 +15,7 @@ from services.appliance.embedded.java import Java
 from services.appliance.embedded.kafka import KafkaNode, RunningKafka
 from services.appliance.embedded.store import StoreNode
 from services.appliance.supervisor import up
+from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.progress import StartProgress
 from services.appliance.supervisor.stream import OutputStream
 from services.runtime.process.settings import Settings
@@ -216,6 +217,7 @@ def test_those_that_are_missing_are_made_when_everything_runs(
         workers=1,
         before_services=never,
         greeting=lambda _: "",
+        forks=ForkServer(()),
     )
     store = StoreNode(tmp_path, tmp_path / "store.sock", tmp_path / "store.log")
     servers, later = up._prepare_servers(
