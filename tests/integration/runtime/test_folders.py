@@ -12,32 +12,31 @@ from services.appliance.embedded.node import make_node as embedded_node
 from services.runtime.process.settings import Settings
 from tests.brokers import make_node
 
+NAMES = ("données d’été 😀", " a b ", r"a\tb", "a=b#c!", "100 %d %i")
 
-@pytest.mark.parametrize("name", ["données d’été 😀", " a b ", r"a\tb", "a=b#c!", "100 %d %i"])
+
 def test_a_folder_of_any_name_holds_the_files_of_the_broker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Java reads its settings in Latin-1.
 
-    The logs were written to a folder of another name, outside every backup.
+    The logs were written to a folder of another name, outside every backup. The folder lies in
+    one of each name: a name that is misread shows itself beside the right one.
     """
     monkeypatch.setenv("LC_ALL", "C")
-    folder = tmp_path / name / "kafka"
-    node = replace(
-        make_node(folder), log_file=tmp_path / name / "broker.jsonl"
-    )  # makes the folder, for its password
-    (tmp_path / name / "broker.jsonl").write_bytes(
-        b"\n" * 10_500_000
-    )  # full: the next line is written to a new one
+    above = tmp_path.joinpath(*NAMES)
+    folder = above / "kafka"
+    # makes the folder, for its password
+    node = replace(make_node(folder), log_file=above / "broker.jsonl")
+    # full: the next line is written to a new one
+    (above / "broker.jsonl").write_bytes(b"\n" * 10_500_000)
     node.prepare()
     assert node.is_formatted(folder)
-    assert {f.name for f in (tmp_path / name).iterdir()} == {
-        "broker.jsonl",
-        "broker.jsonl.1",
-        "kafka",
-    }
-    assert (tmp_path / name / "broker.jsonl").stat().st_size < 1_000_000
-    assert [p.name for p in tmp_path.iterdir()] == [name]
+    assert {f.name for f in above.iterdir()} == {"broker.jsonl", "broker.jsonl.1", "kafka"}
+    assert (above / "broker.jsonl").stat().st_size < 1_000_000
+    for depth, name in enumerate(NAMES):
+        beside = tmp_path.joinpath(*NAMES[:depth]).iterdir()
+        assert [p.name for p in beside] == [name]
 
 
 @pytest.mark.parametrize("name", ["a,b", "a${env:HOME}"])
