@@ -176,6 +176,16 @@ def vigie(request: pytest.FixtureRequest) -> Iterator[RunningVigie]:
 
 
 @pytest.fixture(scope="session")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
+    """Return a second whole system, of this worker alone, for tests that kill its processes.
+
+    Leave it ready and the live realm calm: the files of one row of BY_ONE_WORKER share it.
+    """
+    with RunningVigie(tmp_path_factory.mktemp("apart")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def once(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], None]], None]:
     """Yield `once(name, do)`: the first worker of the run does it, the others wait.
 
@@ -212,7 +222,7 @@ OF_FOLDER: Final = {
 
 Even an idle broker uses part of a core. A later request starts it again.
 """
-WHILE_NEEDED: Final = ("demo",)
+WHILE_NEEDED: Final = ("apart", "demo")
 """Whole systems of one worker: stopped before the first test that does not use them."""
 
 
@@ -267,6 +277,10 @@ BY_ONE_WORKER: Final = (
         "tests/faults/runtime/test_lanes.py",
         "tests/faults/runtime/test_rebalance.py",
         "tests/faults/runtime/test_second_site.py",
+    ),
+    (
+        "tests/integration/clients/test_alertmanager.py",
+        "tests/integration/test_personal_data.py",
     ),
     ("tests/integration/clients/",),
     ("tests/integration/console/",),

@@ -274,9 +274,9 @@ def store_content(url: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    with RunningVigie(tmp_path_factory.mktemp("personal")) as running:
-        yield running
+def vigie(apart: RunningVigie) -> RunningVigie:
+    """Return a system that no other test uses meanwhile, because a test holds its messages."""
+    return apart
 
 
 @pytest.mark.timeout(600)

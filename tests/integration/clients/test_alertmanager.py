@@ -36,9 +36,9 @@ def _program(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    with RunningVigie(tmp_path_factory.mktemp("alertmanager")) as running:
-        yield running
+def vigie(apart: RunningVigie) -> RunningVigie:
+    """Return a system that no other test uses meanwhile, because one test kills its front."""
+    return apart
 
 
 @pytest.fixture
