@@ -67,6 +67,7 @@ _KEPT_SECTIONS = (
     Section.ACTIVITIES,
     Section.OBLIGATIONS,
     Section.PLANS,
+    Section.RESOURCES,
 )
 """Sections that delivery records: reachable people, provider limits, names in messages (D70)."""
 

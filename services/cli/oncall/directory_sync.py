@@ -50,7 +50,7 @@ def sync(
 ) -> None:
     """Show, then write the changes that make the directory follow an LDAP server or a file.
 
-    Nobody is erased without a yes for this person. An entry with a fault is named and left as it
+    Erasing a person takes a yes for this person. An entry with a fault is named and left as it
     was; the command then ends with 1.
     """
     settings = require_broker(Settings())

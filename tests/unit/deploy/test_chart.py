@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,10 @@ from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import REPOSITORY
 
-pytest.importorskip("helm_python", reason="its wheel is for Linux on x86-64")
+pytestmark = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"),
+    reason="the wheel of Helm's library is for Linux on x86-64",
+)
 
 CHART = REPOSITORY / "deploy" / "helm" / "vigie"
 PLAIN = REPOSITORY / "deploy" / "kubernetes" / "vigie.yaml"
