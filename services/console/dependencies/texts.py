@@ -32,8 +32,10 @@ def name_resource(one: LostResource, names: TerritoryNames, _: Translator) -> st
             return _("tous les sites : {kind}", kind=kind)
         case ResourceKind.PERSON:
             return w.name_person(one.id, names, _)
+        case ResourceKind.SYSTEM:
+            return world.name_system(one.id, names, _)
         case _:
-            return world.name_dependency(one.id, _)
+            return names.suppliers.get(one.id) or world.name_dependency(one.id, _)
 
 
 def name_failure(failure: str, names: TerritoryNames, _: Translator) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -38,6 +39,8 @@ class TerritoryNames:
     obligations: Mapping[str, Obligation] = field(default_factory=dict)
     partners: Mapping[str, str] = field(default_factory=dict)
     """Partner → its name."""
+    suppliers: Mapping[str, str] = field(default_factory=dict)
+    """Supplier → its body, or its function in a body that the directory names several times."""
 
     @classmethod
     def of(cls, sections: Iterable[ref.SectionData]) -> TerritoryNames:
@@ -64,6 +67,12 @@ class TerritoryNames:
                     made["resource_kinds"] = {kind.id: kind for kind in rules.kinds}
                     made["stocks"] = {stock.id: stock for stock in rules.stocks}
                     made["partners"] = {partner.id: partner.name for partner in rules.partners}
+                case ref.Contacts(contacts=contacts):
+                    named = Counter(c.organisation for c in contacts)
+                    made["suppliers"] = {
+                        c.id: c.organisation if named[c.organisation] == 1 else c.function
+                        for c in contacts
+                    }
                 case ref.Obligations():
                     made["obligations"] = {o.id: o for o in section.obligations}
                 case ref.RosterSection():
