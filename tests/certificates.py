@@ -1,4 +1,4 @@
-"""A self-signed certificate that nothing trusts."""
+"""A self-signed certificate for servers of tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 def make_certificate(folder: Path) -> tuple[Path, Path]:
     """Make a certificate for 127.0.0.1 and return the files of certificate and key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "untrusted")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "vigie")])
     now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder(
@@ -29,6 +29,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
             critical=False,
         )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     certificate, secret = folder / "cert.pem", folder / "key.pem"

@@ -74,10 +74,19 @@ def dependencies(
 def _print_ranking(found: Row) -> None:
     print_rows(
         f"{found['total']} pertes arrêtent une activité ou vident un rôle",
-        ("Perte", "S’arrêtent", "Sans stratégie", "Première échéance", "Rôles vides", "Plans"),
+        (
+            "Identifiant",
+            "Perte",
+            "S’arrêtent",
+            "Sans stratégie",
+            "Première échéance",
+            "Rôles vides",
+            "Plans",
+        ),
         [
             (
                 " + ".join(one["id"] for one in loss["resources"]),
+                " + ".join(strip_controls(one["name"]) for one in loss["resources"]),
                 str(loss["stopped"]),
                 ", ".join(a["id"] for a in loss["activities"] if _is_bare(a)),
                 write_delays(loss["first_rto_h"], loss["first_dmia_h"], _),

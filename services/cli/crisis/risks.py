@@ -48,7 +48,7 @@ def risks(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> N
             )
             for d in one["decisions"]
         ]
-    seen = f"{found['draws']} tirages, {found['returns_seen']} retours observés"
+    seen = f"{found['draws']} tirages, retours observés : {found['returns_seen']}"
     print_rows(
         f"risque de rupture ({seen})",
         ("Activité", "Décision", "RTO", "DMIA", "Retour probable"),
