@@ -16,7 +16,7 @@ from schemas.topics import (
     log_topic,
     urgent_topic,
 )
-from services.runtime.kafka.security import get_client_options
+from services.runtime.kafka.clients import create_groupless_consumer
 from services.verify.chain import LogFold, RouteLookup, hash_input
 from services.verify.laws import Findings, InputEntry, InputRecords, LogFolds
 
@@ -132,15 +132,7 @@ class Evidence:
         names is among those read, even while the system decides. Raises KafkaError when the broker
         is away.
         """
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            max_partition_fetch_bytes=_BATCH_BYTES,
-            fetch_max_wait_ms=100,
-            metadata_max_age_ms=3000,
-            **get_client_options(),
-        )
+        consumer = create_groupless_consumer(self._kafka, fetch_bytes=_BATCH_BYTES, wait_ms=100)
         try:
             await consumer.start()
             ends = await consumer.end_offsets(

@@ -21,6 +21,7 @@ from schemas.topics import PARTITION_COUNT, TOPICS_BY_NAME, is_input_topic
 from schemas.wire import envelope as ce
 from schemas.wire.envelope import Place
 from services.runtime.decider.input_marks import InputMarks
+from services.runtime.kafka.metadata_backoff import MetadataBackoff
 from services.runtime.kafka.security import get_client_options
 
 RecordHeaders = list[tuple[str, bytes]]
@@ -108,7 +109,7 @@ def create_groupless_consumer(
 
     It never jumps silently. Do not await between `assign` and `seek`.
     """
-    return AIOKafkaConsumer(
+    consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka,
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -117,6 +118,8 @@ def create_groupless_consumer(
         metadata_max_age_ms=METADATA_AGE_MS,
         **get_client_options(),
     )
+    MetadataBackoff(consumer._client)
+    return consumer
 
 
 def create_expiring_producer(
@@ -126,7 +129,7 @@ def create_expiring_producer(
 
     So nothing piles up while the broker is away.
     """
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         bootstrap_servers=kafka,
         acks="all",
         linger_ms=0,
@@ -135,6 +138,8 @@ def create_expiring_producer(
         metadata_max_age_ms=METADATA_AGE_MS,
         **get_client_options(),
     )
+    MetadataBackoff(producer.client)
+    return producer
 
 
 def create_idempotent_producer(
@@ -148,7 +153,7 @@ def create_idempotent_producer(
 
     Its sends never expire while the broker is away: watch their age.
     """
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         bootstrap_servers=kafka,
         enable_idempotence=True,
         acks="all",
@@ -159,6 +164,8 @@ def create_idempotent_producer(
         metadata_max_age_ms=METADATA_AGE_MS,
         **get_client_options(),
     )
+    MetadataBackoff(producer.client)
+    return producer
 
 
 async def send_with_retry(

@@ -20,6 +20,7 @@ from mode.services import WaitResults
 
 from services.runtime.kafka.clients import METADATA_AGE_MS
 from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, FetchThrottle
+from services.runtime.kafka.metadata_backoff import MetadataBackoff
 from services.runtime.kafka.security import build_faust_credentials
 from services.runtime.process.failpoints import ARMED, reach_failpoint
 
@@ -62,7 +63,9 @@ class ThrottledThread(driver.AIOKafkaConsumerThread):
         """Attach the pace once Faust has started the thread."""
         await super().on_start()
         app: Any = self.consumer.app
-        self.pace = FetchThrottle(self._consumer, app.every_ms)
+        consumer: Any = self._consumer
+        self.pace = FetchThrottle(consumer, app.every_ms)
+        MetadataBackoff(consumer._client)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Skip Faust's check for streams that stand still.

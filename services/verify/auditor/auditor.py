@@ -25,8 +25,8 @@ from schemas.topics import (
     urgent_topic,
 )
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from services.runtime.kafka.clients import create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import FetchThrottle
-from services.runtime.kafka.security import get_client_options
 from services.runtime.log.heads import HeadsByLog, format_log_name
 from services.runtime.process import metrics
 from services.verify.auditor.open_items import Breach, OpenItems
@@ -163,15 +163,7 @@ class Auditor:
 
     @contextlib.asynccontextmanager
     async def _consumer(self) -> AsyncIterator[tuple[AIOKafkaConsumer, FetchThrottle]]:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            max_partition_fetch_bytes=_FETCH_BYTES,
-            fetch_max_wait_ms=500,
-            metadata_max_age_ms=3000,
-            **get_client_options(),
-        )
+        consumer = create_groupless_consumer(self._kafka, fetch_bytes=_FETCH_BYTES)
         try:
             await consumer.start()
             yield consumer, FetchThrottle(consumer, FETCH_INTERVAL_MS)

@@ -99,7 +99,9 @@ async def test_a_system_that_decides_while_it_is_read_breaks_no_law(
 ) -> None:
     """Each reading sees the inputs of every log record that it sees; the next one goes on there."""
     broker = BusyBroker()
-    monkeypatch.setattr(reading, "AIOKafkaConsumer", lambda **_: BusyConsumer(broker))
+    monkeypatch.setattr(
+        reading, "create_groupless_consumer", lambda _kafka, **_: BusyConsumer(broker)
+    )
     found = Findings()
     evidence = reading.Evidence("", found, {}, list_destinations)
     for _ in range(3):
