@@ -4,9 +4,11 @@ Facts between alerts and continuity, and from alerts to delivery, run free (thei
 them). Everything else in a simulated realm comes one move at a time, and only when nothing is
 pending: due responses of the simulated sender, answers from delivery, `StepTo(t)` to alerts, then
 continuity, then delivery. Before time moves on, the planner's answer to a request of a service
-comes. A routed fact is pending as long as the receiver's log lacks it. So every speed, every crash
-and the deciders in memory give the same facts per service. Ids of moves are derived from the logs:
-a restarted conductor sends the same move again, and the receiver drops the duplicate.
+comes. A routed fact is pending as long as the receiver's log lacks it. The three logs are read side
+by side, so a receiver's record may be seen before the record whose fact it took; the realm waits
+for that record, too. So every speed, every crash and the deciders in memory give the same facts per
+service. Ids of moves are derived from the logs: a restarted conductor sends the same move again,
+and the receiver drops the duplicate.
 
 Due responses go together. All are for delivery, and its facts leave it only by moves, so after a
 crash the rest follows before anything else, in any case
@@ -177,12 +179,15 @@ class Conductor:
         """Create a conductor. Without a planner, requests for one stay unanswered."""
         self._responder, self.planner = responder, planner
         self._realms: dict[str, _RealmState] = {}
+        self._read: dict[tuple[str, int], tuple[int, int]] = {}
+        """(service, partition) → (history, number) of the newest record that was seen."""
 
     def observe(self, tx: Transaction, partition: int, record_hash: str) -> None:
         """Apply one accepted record of any of the three logs, in log order per service.
 
         Live realms are ignored.
         """
+        self._read[tx.service, partition] = tx.history, tx.seq
         if is_live(tx.realm):
             return
         realm = self._realms.setdefault(tx.realm, _RealmState(tx.realm))
@@ -285,12 +290,23 @@ class Conductor:
         return now if now is not None or r.opened is None else r.opened.started_at
 
     def pending(self, realm: str) -> bool:
-        """Return whether a routed fact is missing in its receiver's log, or a move is in flight."""
+        """Return whether a routed fact is missing in its receiver's log, or a move is in flight.
+
+        A receiver that took a fact of a record that was not seen yet also counts.
+        """
         r = self._realms[realm]
-        return bool(r.in_flight) or any(
-            r.marks.get(route) is None or r.marks[route] < place
-            for route, place in r.emitted.items()
+        return (
+            bool(r.in_flight)
+            or any(
+                r.marks.get(route) is None or r.marks[route] < place
+                for route, place in r.emitted.items()
+            )
+            or any(self._is_unseen(place) for place in r.marks.values())
         )
+
+    def _is_unseen(self, place: Place) -> bool:
+        newest = self._read.get((place.service, place.partition))
+        return newest is None or newest < (place.history, place.seq)
 
     def next_moves(self, realm: str) -> Sequence[Move]:
         """Return the next moves in order.

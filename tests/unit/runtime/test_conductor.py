@@ -222,6 +222,24 @@ def test_a_conductor_that_comes_back_sends_the_same_moves() -> None:
     assert facts_without_steps(system) == facts_without_steps(whole)
 
 
+def test_no_answer_overtakes_facts_of_a_record_that_was_not_read() -> None:
+    """The log of delivery is read before that of alerts: other facts of the report are unknown."""
+    system = opened()
+    system.step(REALM, T0 + 30_000)
+    metric = MetricChanged(key="m", value=1.0, at=T0 + 30_000)
+    system.feed("alerts", REALM, metric, id="metric", settle=False)
+    system._forward(*system._waiting.popleft())
+    records = {name: system.services[name].log.of(REALM) for name in system.services}
+    unread = records["alerts"].pop()
+    ahead = Conductor(responder)
+    for stored in (s for name in ("delivery", "continuity", "alerts") for s in records[name]):
+        ahead.observe(stored.transaction, stored.partition, stored.hash)
+    assert ahead.pending(REALM)
+    assert ahead.next_moves(REALM) == ()
+    ahead.observe(unread.transaction, unread.partition, unread.hash)
+    assert ahead.next_moves(REALM) == system.conductor.next_moves(REALM) != ()
+
+
 @pytest.mark.parametrize(
     "order", [("alerts", "continuity", "delivery"), ("delivery", "continuity", "alerts")]
 )
