@@ -54,7 +54,26 @@ REAL: Final = {"browser", "faults", "integration", "scenarios"}
 """Folders of the tests that start processes."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Start the collection of each worker at another part of a folder.
+
+    On a new machine, pytest compiles each test file and keeps the result. Workers that collect in
+    one order compile every file at the same time.
+    """
+    report = yield
+    worker = getattr(collector.config, "workerinput", None)
+    if worker is not None and report.passed and isinstance(collector, pytest.Directory):
+        number, many = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        first = len(report.result) * number // many
+        report.result = [*report.result[first:], *report.result[:first]]
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Order: the longest files of waiting tests, tests that need no server, the others, browser tests.
 
     Tests that wait leave the processor to those that compute. Few servers run beside the latter,
@@ -65,6 +84,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     RERUN: a machine that others use, too, stands still at times. On a developer's machine it fails.
     """
     here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parts)  # The same in all workers
+    yield
     items.sort(key=lambda item: _rank(item.path.relative_to(here)))
     if "CI" in os.environ:
         for item in items:

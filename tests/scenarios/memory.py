@@ -110,9 +110,15 @@ class MemoryPlayer:
 
 
 def played_to(
-    name: str, at_min: float, realm: str = "92~ex-memory", *, planner: bool = False
+    name: str,
+    at_min: float,
+    realm: str = "92~ex-memory",
+    *,
+    planner: bool = False,
+    whole: bool = True,
 ) -> MemoryPlayer:
-    """Return a scenario played in memory to T + `at_min`."""
+    """Return a scenario played in memory to T + `at_min`, but at least to its end if `whole`."""
     player = MemoryPlayer(scenario(name), realm, planner=planner)
-    player.play(max(player.played.start + int(at_min * MINUTE_MS), player.played.end))
+    at = player.played.start + int(at_min * MINUTE_MS)
+    player.play(max(at, player.played.end) if whole else at)
     return player

@@ -26,7 +26,7 @@ DAY_MIN = 24 * 60
 @cache
 def power_cut() -> MemoryPlayer:
     """Return S04, 36 minutes after the cut, without answers."""
-    return played_to("S04", AT_MIN)
+    return played_to("S04", AT_MIN, whole=False)
 
 
 @cache
@@ -74,7 +74,7 @@ def test_the_sitrep_states_the_situation_and_its_reasons() -> None:
 
 def test_absent_people_take_no_desk_away() -> None:
     """A strike: the number was that of the absent, in a document that goes to the prefecture."""
-    played = played_to("S03", 2 * DAY_MIN + 600)
+    played = played_to("S03", 2 * DAY_MIN + 600, whole=False)
     at = played.played.start + (2 * DAY_MIN + 600) * MINUTE_MS
     found = (
         asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=at))
@@ -147,7 +147,7 @@ def _lines() -> list[LineRecord]:
 
 
 def test_unconfirmed_reports_are_marked_and_do_not_count() -> None:
-    played = played_to("S04", 80)
+    played = played_to("S04", 80, whole=False)
     document = asyncio.run(Remembered(played).draft_sitrep(played.realm))
     claims = document.sheet("fr").section("claims")
     assert claims is not None
