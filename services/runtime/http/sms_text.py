@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -27,6 +28,8 @@ _EXTENSION_TABLE: Final = {
 _CODE_BY_CHARACTER: Final[dict[str, tuple[int, ...]]] = {
     c: (n,) for n, c in enumerate(_BASIC_ALPHABET) if n != _ESCAPE
 } | {c: (_ESCAPE, n) for c, n in _EXTENSION_TABLE.items()}
+_GSM7_TEXT: Final = re.compile(f"[{re.escape(''.join(_CODE_BY_CHARACTER))}]*")
+_EXTENSION_CHARACTER: Final = re.compile(f"[{re.escape(''.join(_EXTENSION_TABLE))}]")
 _CHARACTER_BY_CODE: Final = {codes: c for c, codes in _CODE_BY_CHARACTER.items()}
 
 _CODECS: Final = {3: "latin-1", 8: "utf-16-be"}
@@ -107,10 +110,10 @@ class EncodedText:
 
 def simplify_text(text: str) -> str:
     """Return the text in letters of GSM-7 if only signs and accents prevent that."""
-    return "".join(
-        c if c in _CODE_BY_CHARACTER else _simplify_character(c)
-        for c in normalize("NFC", text).translate(_REPLACEMENTS)
-    )
+    replaced = normalize("NFC", text).translate(_REPLACEMENTS)
+    if _GSM7_TEXT.fullmatch(replaced):
+        return replaced
+    return "".join(c if c in _CODE_BY_CHARACTER else _simplify_character(c) for c in replaced)
 
 
 def _simplify_character(character: str) -> str:
@@ -141,15 +144,17 @@ def encode_text(text: str) -> EncodedText:
 
 def reduce_to_gsm7(text: str) -> str:
     """Return a text in the letters of GSM-7 alone; other characters are dropped."""
-    return "".join(c for c in simplify_text(text) if c in _CODE_BY_CHARACTER)
+    simple = simplify_text(text)
+    if _GSM7_TEXT.fullmatch(simple):
+        return simple
+    return "".join(c for c in simple if c in _CODE_BY_CHARACTER)
 
 
 def count_septets(text: str) -> int:
     """Return the length of a text in GSM-7, or more than any SMS holds for another alphabet."""
-    try:
-        return sum(len(_CODE_BY_CHARACTER[character]) for character in text)
-    except KeyError:
+    if _GSM7_TEXT.fullmatch(text) is None:
         return 100_000
+    return len(text) + len(_EXTENSION_CHARACTER.findall(text))
 
 
 def decode_text(octets: bytes, data_coding: int) -> str:
