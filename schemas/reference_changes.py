@@ -18,6 +18,9 @@ MAX_NAMED_ROWS = 24
 """Most rows of a section that a change names; it counts all."""
 MAX_OPEN_CHANGES = 5
 """Most proposed or approved changes of one realm; each holds a whole version."""
+MAX_OPEN_EDITS = 100
+"""Most proposed or approved edits of one realm; each holds the fields of one record."""
+MAX_EDITED_FIELDS = 40
 
 
 class ChangeState(StrEnum):
@@ -92,6 +95,45 @@ class ChangeDecision(Model):
     reason: str | None = Field(default=None, description="reference `text:<id>`")
 
 
+class RecordKind(StrEnum):
+    """Kind of a record of the reference data that people edit by itself. Rule D86."""
+
+    CONTACT = "contact"
+    PLAN = "plan"
+    CARD = "card"
+
+
+FieldValue = str | bool | int | float | tuple[str, ...] | None
+
+
+class FieldChange(Model):
+    """One field of a record, before and after."""
+
+    field: str = Field(max_length=64)
+    before: FieldValue = None
+    after: FieldValue = None
+
+
+class RecordEdit(Model):
+    """Change of some fields of one record. It holds without the version that it was made on."""
+
+    kind: RecordKind
+    id: str = Field(max_length=128, description="id of the record; a card: `PLAN.CARD`")
+    fields: tuple[FieldChange, ...] = Field(min_length=1, max_length=MAX_EDITED_FIELDS)
+
+    def is_about(self, other: RecordEdit) -> bool:
+        """Return whether both change the same record."""
+        return (self.kind, self.id) == (other.kind, other.id)
+
+
+class PreparedVersion(Model):
+    """Version in force with one edit applied, as drafted for its approval."""
+
+    reference: str
+    base: str = Field(description="version in force when it was prepared")
+    sections: tuple[SectionDifference, ...]
+
+
 class ReferenceChangeRow(Model):
     id: str
     state: ChangeState
@@ -116,6 +158,11 @@ class ReferenceChangeRow(Model):
     )
     decisions: tuple[ChangeDecision, ...] = Field(
         min_length=1, description="decisions, beginning with the proposal"
+    )
+    edit: RecordEdit | None = Field(
+        default=None,
+        exclude_if=lambda edit: edit is None,
+        description="change of one record; its version is prepared at the approval",
     )
     cause: str | None = Field(
         default=None, description="reason of a failure: base_changed, load_under_way"
@@ -175,6 +222,11 @@ class ProposeReference(Command):
     sections: tuple[SectionDifference, ...]
     dropped_sites: tuple[str, ...] = Field(default=(), max_length=2000)
     foreseen: Foreseen | None = None
+    edit: RecordEdit | None = Field(
+        default=None,
+        exclude_if=lambda edit: edit is None,
+        description="change of one record, without drafted sections",
+    )
 
 
 class _Deciding(Command):
@@ -185,6 +237,12 @@ class _Deciding(Command):
 @register_message
 class ApproveReference(_Deciding):
     """Approve a change, as a second person; it comes into force at its effective time."""
+
+    prepared: PreparedVersion | None = Field(
+        default=None,
+        exclude_if=lambda prepared: prepared is None,
+        description="version with the edit; only for a change of one record",
+    )
 
 
 @register_message

@@ -74,7 +74,7 @@ from services.console.read_model.time_travel import History
 from services.console.reassignment import announcement_api
 from services.console.reassignment import api as reassignment_api
 from services.console.reference import api as reference_api
-from services.console.reference import changes_api
+from services.console.reference import changes_api, records_api
 from services.console.resources import CommandResult
 from services.console.risk import api as risk_api
 from services.console.sites import api as sites_api
@@ -143,6 +143,7 @@ ROUTERS: Final = (
     commands_api.router,
     commissioning_api.router,
     changes_api.router,
+    records_api.router,
     reference_api.router,
     reference_api.front_router,
     live_api.router,

@@ -68,7 +68,14 @@ from services.console.reassignment.resources import (
     ReassignmentLine,
     ReassignmentReason,
 )
-from services.console.reference.resources import ChangeDecision, ReferenceChange
+from services.console.reference.resources import (
+    ChangeDecision,
+    RecordChoice,
+    RecordEntry,
+    RecordFieldState,
+    RecordState,
+    ReferenceChange,
+)
 from services.console.resource_base import (
     Interval,
     Page,
@@ -167,6 +174,10 @@ __all__ = [
     "ReassignmentEnd",
     "ReassignmentLine",
     "ReassignmentReason",
+    "RecordChoice",
+    "RecordEntry",
+    "RecordFieldState",
+    "RecordState",
     "ReferenceChange",
     "Report",
     "Resource",

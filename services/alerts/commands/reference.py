@@ -1,6 +1,6 @@
 """Decisions about reference data: load, draft, propose, approve, decline and withdraw a version.
 
-Rule D63, reference versions.
+Rule D63, reference versions; rule D86, changes of one record.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChan
 from services.alerts.decision import AlertsDecision
 from services.alerts.levels.rulebook import Rulebook
 from services.alerts.reference import versions
+from services.alerts.rows import copy_with
 from services.runtime.decider.maps import Map
 from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
@@ -40,12 +41,10 @@ def draft_section(draft: AlertsDecision, command: r.DraftReference) -> CommandRe
     """Keep a section as a draft.
 
     A version in force or under proposal is left as it is; the proposal itself is refused with the
-    reason.
+    reason. The version of an edit is drafted for its approval.
     """
-    kept = (
-        command.reference != draft.state.version
-        and _find_open_change(draft, command.reference) is None
-    )
+    known = _find_open_change(draft, command.reference)
+    kept = command.reference != draft.state.version and (known is None or _is_undecided_edit(known))
     if kept:
         draft.emit(
             r.ReferenceDrafted(reference=command.reference, data=command.data, drafted_at=draft.now)
@@ -69,6 +68,7 @@ def propose_change(draft: AlertsDecision, command: r.ProposeReference) -> Comman
         dropped_sites=command.dropped_sites,
         foreseen=command.foreseen,
         decisions=(said,),
+        edit=command.edit,
     )
     return _build_result(versions.record_change(draft, row, "proposed"))
 
@@ -80,18 +80,31 @@ def _check_proposal(draft: AlertsDecision, command: r.ProposeReference) -> None:
         raise RefusedCommand(409, "reference_in_force", reference=command.reference)
     if command.base != draft.state.version:
         raise RefusedCommand(409, "base_changed", base=command.base, reference=draft.state.version)
-    if (known := _find_open_change(draft, command.reference)) is not None:
+    is_edit = command.edit is not None
+    if command.edit is not None:
+        _check_record_is_free(draft, command.edit)
+    elif (known := _find_open_change(draft, command.reference)) is not None:
         raise RefusedCommand(409, "reference_proposed", change=known.id)
-    if (
-        sum(row.state in r.OPEN_CHANGES for row in draft.state.reference_changes.values())
-        >= r.MAX_OPEN_CHANGES
-    ):
-        raise RefusedCommand(409, "too_many_changes", most=r.MAX_OPEN_CHANGES)
+    most = r.MAX_OPEN_EDITS if is_edit else r.MAX_OPEN_CHANGES
+    waiting = [row for row in _list_open_changes(draft) if (row.edit is not None) is is_edit]
+    if len(waiting) >= most:
+        raise RefusedCommand(409, "too_many_changes", most=most)
     if command.reason is None:
         raise RefusedCommand(409, "reason_required")
-    sections = {
-        one.data.section: one.data for one in versions.list_sections(draft, command.reference)
-    }
+    if not is_edit:
+        _check_drafted_version(draft, command.reference)
+
+
+def _check_record_is_free(draft: AlertsDecision, edit: r.RecordEdit) -> None:
+    """Refuse a second open change of the same record."""
+    for row in _list_open_changes(draft):
+        if row.edit is not None and row.edit.is_about(edit):
+            raise RefusedCommand(409, "record_proposed", change=row.id, author=row.proposed.by)
+
+
+def _check_drafted_version(draft: AlertsDecision, reference: str) -> None:
+    """Refuse an incomplete version, or one with unreadable rules."""
+    sections = {one.data.section: one.data for one in versions.list_sections(draft, reference)}
     if missing := [
         section.value
         for section in PUBLISHING_ORDER
@@ -99,9 +112,7 @@ def _check_proposal(draft: AlertsDecision, command: r.ProposeReference) -> None:
     ]:
         raise RefusedCommand(409, "section_missing", section=missing[0])
     try:
-        Rulebook(
-            command.reference, Map({section.value: data for section, data in sections.items()})
-        )
+        Rulebook(reference, Map({section.value: data for section, data in sections.items()}))
     except Exception as error:  # it would be raised again when the version comes into force
         raise RefusedCommand(
             409, "reference_unusable", error=f"{type(error).__name__} {error}"[:200]
@@ -111,11 +122,30 @@ def _check_proposal(draft: AlertsDecision, command: r.ProposeReference) -> None:
 def approve_change(draft: AlertsDecision, command: r.ApproveReference) -> CommandResult:
     """Approve a change; a deadline puts it in force at its effective time, or at once."""
     row = _get_change_for_second_person(draft, command)
+    if row.edit is not None:
+        row = _take_prepared_version(draft, row, command.prepared)
     if (cause := versions.find_hindrance(draft, row)) is not None:
         raise RefusedCommand(409, cause, base=row.base, reference=draft.state.version)
     due = max(row.effective_at or draft.now, draft.now)
     return _build_result(
         _record_decision(draft, row, command, "approved", ChangeState.APPROVED, next_at=due)
+    )
+
+
+def _take_prepared_version(
+    draft: AlertsDecision, row: ReferenceChangeRow, prepared: r.PreparedVersion | None
+) -> ReferenceChangeRow:
+    """Return the change with the version that was drafted for its approval."""
+    if prepared is None or prepared.base != draft.state.version:
+        raise RefusedCommand(409, "edit_unprepared")
+    _check_drafted_version(draft, prepared.reference)
+    return copy_with(
+        row,
+        {
+            "reference": prepared.reference,
+            "base": prepared.base,
+            "sections": prepared.sections,
+        },
     )
 
 
@@ -194,15 +224,17 @@ def _record_decision(
     )
 
 
+def _list_open_changes(draft: AlertsDecision) -> list[ReferenceChangeRow]:
+    return [c for c in draft.state.reference_changes.values() if c.state in r.OPEN_CHANGES]
+
+
 def _find_open_change(draft: AlertsDecision, reference: str) -> ReferenceChangeRow | None:
-    return next(
-        (
-            c
-            for c in draft.state.reference_changes.values()
-            if c.reference == reference and c.state in r.OPEN_CHANGES
-        ),
-        None,
-    )
+    found = [c for c in _list_open_changes(draft) if c.reference == reference]
+    return next(iter(sorted(found, key=_is_undecided_edit)), None)
+
+
+def _is_undecided_edit(row: ReferenceChangeRow) -> bool:
+    return row.edit is not None and row.state is ChangeState.PROPOSED
 
 
 def _build_result(row: ReferenceChangeRow) -> CommandResult:

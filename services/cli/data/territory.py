@@ -20,7 +20,7 @@ from schemas.reassignment import ACTIVE_LINE_STATES
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error, require_broker
 from services.cli.crisis.decide import Key
 from services.cli.crisis.read import AsJson, Realm
-from services.cli.data import territory_changes
+from services.cli.data import territory_changes, territory_records
 from services.cli.data.official_days import official_days
 from services.cli.data.trial import load_checked_territory
 from services.cli.output import open_console
@@ -230,6 +230,9 @@ def propose(
 
 app.command("official-days")(official_days)
 app.command("changes")(territory_changes.changes)
+app.command("records")(territory_records.records)
+app.command("record")(territory_records.record)
+app.command("edit")(territory_records.edit)
 app.command("approve")(territory_changes.approve)
 app.command("decline")(territory_changes.decline)
 app.command("withdraw")(territory_changes.withdraw)

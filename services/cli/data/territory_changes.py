@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from rich.table import Table
 
 from schemas.reference import SectionData
-from schemas.reference_changes import Foreseen, SectionDifference
+from schemas.reference_changes import Foreseen, RecordKind, SectionDifference
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.decide import Expected, Key, post_decision
 from services.cli.crisis.read import (
@@ -36,6 +36,7 @@ from services.cli.exercises.whatif import show_comparison as show_outcome
 from services.cli.output import IDENTIFIER, open_console
 from services.console.i18n import get_translator
 from services.console.reference.page import describe_forecast
+from services.console.reference.record_names import KINDS, label_field
 from services.console.texts import words as w
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
@@ -187,12 +188,7 @@ def changes(
             (IDENTIFIER, lambda c: c["id"]),
             ("État", lambda c: w.translate_code(w.CHANGE_STATE, c["state"], _)),
             ("Version", lambda c: c["reference"]),
-            (
-                "Diffère",
-                lambda c: ", ".join(
-                    w.translate_code(w.SECTION, d["section"], _) for d in c["sections"]
-                ),
-            ),
+            ("Diffère", _list_differences),
             ("Effet", lambda c: format_local_time(c["in_force_at"] or c["effective_at"])),
             ("Décisions", _list_decisions),
             (
@@ -205,6 +201,15 @@ def changes(
             ),
         ),
     )
+
+
+def _list_differences(change: dict[str, Any]) -> str:
+    """Return the fields of an edited record, or else the sections that differ."""
+    if (edit := change.get("edit")) is not None:
+        kind = RecordKind(edit["kind"])
+        fields = ", ".join(label_field(kind, f["field"], _) for f in edit["fields"])
+        return f"{_(KINDS[kind])} {edit['id']} : {fields}"
+    return ", ".join(w.translate_code(w.SECTION, d["section"], _) for d in change["sections"])
 
 
 def _list_decisions(change: dict[str, Any]) -> str:

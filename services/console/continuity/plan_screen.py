@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from schemas.reference_changes import RecordKind
 from schemas.words import PlanState
 from services.console.continuity.card_rights import list_open_poles, may_work_card_of
 from services.console.continuity.plan_page import (
@@ -19,6 +20,8 @@ from services.console.continuity.plan_page import (
 from services.console.incidents import page as incidents_page
 from services.console.proof.reading import read_plan_proof
 from services.console.read_model.queries import Queries
+from services.console.reference.record_names import build_form_address
+from services.console.reference.record_rights import may_propose_record
 from services.console.texts import words as w
 from services.console.web import times
 from services.console.web.pages import WebPage
@@ -28,6 +31,7 @@ from services.console.web.screen_context import (
     load_screen_data,
 )
 from services.runtime.identity.permissions import Permission
+from services.territory.records import build_card_id
 
 
 async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
@@ -78,6 +82,9 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
         "decides": w.name_role(found.decides, found.pole, x.names, x._),
         "activable": found.state in (PlanState.VALID, PlanState.PROPOSED)
         or found.state in incidents_page.ACTIVABLE,
+        "may_propose": may_propose_record(x.shell, found.pole),
+        "edit_plan": build_form_address(RecordKind.PLAN, id),
+        "edit_card": lambda card: build_form_address(RecordKind.CARD, build_card_id(id, card)),
         "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)),
         "chosen": chosen,
         "site_cards": lines[:SITE_CARDS_SHOWN],

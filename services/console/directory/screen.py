@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from schemas.reference_changes import RecordKind
 from services.console.directory.numbers import read_partner_numbers, read_person
 from services.console.directory.page import build_directory_view
 from services.console.directory.view import (
@@ -18,6 +19,8 @@ from services.console.directory.view import (
 from services.console.http.problems import NotFound
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
+from services.console.reference.record_names import build_form_address
+from services.console.reference.record_rights import may_propose_record
 from services.console.texts import words as w
 from services.console.web import search
 from services.console.web.access import require_reader
@@ -56,6 +59,8 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
         "unknown": bool(asked) and shown is None,
         "role_name": lambda row: w.name_role(row.role, row.scope, x.names, x._),
         "plan_name": x.names.plan,
+        "may_propose": may_propose_record(x.shell, None),
+        "edit_contact": lambda contact: build_form_address(RecordKind.CONTACT, contact),
     }
 
 

@@ -89,6 +89,10 @@ BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "due_at": _EVENING,
     },
     "RealmRequest": {"kind": "exercise", "title_code": "S04", "speed": 60},
+    "RecordProposal": {
+        "values": {"purpose": "Protéger d'abord les enfants confiés et les personnes isolées."},
+        "reason": "Relu avec le pôle.",
+    },
     "ResolveRequest": {"force": False, "reason": "Courant rétabli."},
     "ResourceRequestBody": {
         "kind": "groupe-electrogene",

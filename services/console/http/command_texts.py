@@ -18,7 +18,9 @@ from services.runtime.http.problems import ProblemError, build_fault
 CODE: Final = re.compile(r"[A-Za-z0-9_.:~|*@/+-]{1,128}")
 """Codes as in reports, plus the characters of ids of realms, rows and principals."""
 _RRULE: Final = re.compile(r"[A-Z0-9=;,:+-]{1,200}")
-PUBLISHING_COMMANDS: Final = frozenset({"PublishReference", "DraftReference", "ProposeReference"})
+PUBLISHING_COMMANDS: Final = frozenset(
+    {"PublishReference", "DraftReference", "ProposeReference", "ApproveReference"}
+)
 """Commands with the territory's own data, which two persons approve before publication."""
 CHECKED_ELSEWHERE: Final = frozenset(
     {

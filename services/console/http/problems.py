@@ -81,6 +81,24 @@ declare_problem(
     ),
 )
 declare_problem(
+    "record_changed",
+    409,
+    build_bilingual("Fiche modifiée entre-temps", "Record changed meanwhile"),
+    build_bilingual(
+        "Cette fiche a changé depuis que vous l’avez lue : relisez-la, puis proposez de nouveau.",
+        "This record has changed since you read it: read it again, then propose anew.",
+    ),
+)
+declare_problem(
+    "record_unchanged",
+    409,
+    build_bilingual("Aucun changement", "Nothing to change"),
+    build_bilingual(
+        "La fiche a déjà ces valeurs : il n’y a rien à proposer.",
+        "The record has these values already: there is nothing to propose.",
+    ),
+)
+declare_problem(
     "link_invalid",
     404,
     build_bilingual("Lien non valable", "Link not valid"),

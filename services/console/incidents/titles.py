@@ -339,6 +339,14 @@ REFUSALS = {
         "Une version est en cours de chargement sans approbation, ou son chargement est "
         "inachevé : terminez-le d’abord."
     ),
+    "edit_unprepared": N_(
+        "La version en vigueur vient de changer : relisez cette proposition et approuvez-la de "
+        "nouveau."
+    ),
+    "record_proposed": N_(
+        "Un changement de cette fiche attend déjà une décision : qu’il soit approuvé, refusé ou "
+        "retiré d’abord."
+    ),
     "reference_in_force": N_("Cette version est déjà en vigueur."),
     "reference_proposed": N_("Cette version est déjà proposée."),
     "reference_unusable": N_("Ces règles ne peuvent pas être lues : {error}"),

@@ -156,6 +156,7 @@ _CHANGE_KINDS = {
 
 def _make_reference_change_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
+    edit = r.get("edit")
     kind = _CHANGE_KINDS.get(change)
     if kind is None:  # sections arrive one by one; the last makes a line for the version
         return None
@@ -171,6 +172,7 @@ def _make_reference_change_line(fact: FactRecord) -> Fields | None:
                 "effective_at": r.get("effective_at"),
                 "due_at": r.get("next_at"),
                 "cause": r.get("cause"),
+                "edit": edit and {"kind": edit["kind"], "id": edit["id"]},
             }
         ),
     }

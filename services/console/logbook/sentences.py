@@ -9,9 +9,11 @@ from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from schemas.crisis.maintenance import Coverage
+from schemas.reference_changes import RecordKind
 from services.console.i18n import N_, Translator, get_translator
 from services.console.incidents.titles import write_maintenance_title, write_refusal
 from services.console.reassignment.periods import describe_order_period
+from services.console.reference.record_names import name_record_with_kind
 from services.console.resource_base import to_datetime
 from services.console.texts import words as w
 from services.console.texts import world
@@ -867,6 +869,8 @@ def _render_reference(record: SentenceSource, names: TerritoryNames, _: Translat
 
 def _render_reference_change(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
+    if "edit" in v:
+        return _render_record_edit(record, names, _)
     version = v["reference"]
     match record.change:
         case "proposed":
@@ -900,6 +904,27 @@ def _render_reference_change(record: SentenceSource, names: TerritoryNames, _: T
                 "Données de référence : la version {version} n’entre pas en vigueur, {cause}",
                 version=version,
                 cause=cause,
+            )
+
+
+def _render_record_edit(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    kind = RecordKind(v["edit"]["kind"])
+    what = name_record_with_kind(names, kind, v["edit"]["id"], _)
+    match record.change:
+        case "proposed":
+            return _("Données de référence : changement proposé, {what}", what=what)
+        case "approved":
+            return _("Données de référence : changement approuvé, {what}", what=what)
+        case "declined":
+            return _("Données de référence : changement refusé, {what}", what=what)
+        case "withdrawn":
+            return _("Données de référence : changement retiré, {what}", what=what)
+        case _:
+            return _(
+                "Données de référence : changement sans effet, {what}, {cause}",
+                what=what,
+                cause=w.translate_code(w.CHANGE_CAUSE, v.get("cause"), _),
             )
 
 

@@ -53,6 +53,7 @@ from services.console.resources import to_datetime
 from services.console.sites.geometry import Outlines
 from services.console.texts.reasons import write_reason
 from services.runtime.secrets.erasure import TextErasure
+from services.territory.records import is_overtaken
 
 TELEWORK = "telework"
 FREE_TEXT_LINES = frozenset({"NoteAdded", "ImprovementChanged"})
@@ -237,12 +238,17 @@ class Shaper:
         return r.ReferenceChange.from_row(
             row,
             realm=self.realm,
-            outdated=row.state is v.ChangeState.PROPOSED and row.base != self.reference.version,
+            outdated=row.state is v.ChangeState.PROPOSED and self._is_outdated(row),
             decisions=[
                 r.ChangeDecision.from_row(d, reason=told.get(d.reason or "", {}).get("text"))
                 for d in row.decisions
             ],
         )
+
+    def _is_outdated(self, row: v.ReferenceChangeRow) -> bool:
+        if row.edit is None:
+            return row.base != self.reference.version
+        return is_overtaken(self.reference.sections, row.edit)
 
     def lease(self, row: m.LeaseRow, report: a.ReportRow | None) -> r.Lease:
         """Build a lease; `report` is the one that opened it."""

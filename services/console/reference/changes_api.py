@@ -30,11 +30,15 @@ from services.console.http.context import (
     Limit,
     LogReader,
     Multiple,
+    check_whole_territory,
+    is_limited,
     require_decision,
     set_etag,
     to_instant,
 )
-from services.console.http.decisions import MakeCommand
+from services.console.http.decisions import MakeCommand, get_author
+from services.console.http.problems import NotFound
+from services.console.reference.records_api import RecordProposer, prepare_version
 from services.console.resources import Page, ReferenceChange
 from services.runtime.http.problems import ProblemError, build_fault, list_faults
 from services.runtime.identity.permissions import Permission
@@ -164,10 +168,31 @@ async def approve_change(
 ) -> Response:
     within = author.within(body)
     change = await within.model.reference_change(within.realm, id)
+    if change.edit is not None and change.state is c.ChangeState.PROPOSED:
+        return await _approve_edit(author, id, body, change.edit)
     if not change.release:
         await _check_no_reassigned_agents(within, change.dropped_sites)
     return await send_decision(
         author, body, "alerts", c.ApproveReference, change=id, expected=author.expected
+    )
+
+
+async def _approve_edit(
+    author: DecisionContext, id: str, body: DecisionBody | None, edit: c.RecordEdit
+) -> Response:
+    """Draft the version in force with the edit, and approve the change with it."""
+    within = author.within(body)
+    base = await within.model.reference(within.realm)
+    prepared, sections = await asyncio.to_thread(prepare_version, base, edit)
+    return await send_decision(
+        author,
+        body,
+        "alerts",
+        c.ApproveReference,
+        first=[_make_section_draft(prepared.reference, section) for section in sections],
+        change=id,
+        expected=author.expected,
+        prepared=prepared,
     )
 
 
@@ -185,6 +210,18 @@ async def decline_change(author: ReferenceDecider, id: str, body: DecisionBody) 
     )
 
 
+async def _check_own_change(author: DecisionContext, id: str) -> None:
+    """Refuse to an account of some pôles the changes that it did not propose."""
+    if not is_limited(author.principal):
+        return
+    try:
+        change = await author.model.reference_change(author.realm, id)
+    except NotFound:
+        change = None
+    if change is None or change.decisions[0].by != get_author(author.principal):
+        check_whole_territory(author.principal)
+
+
 @router.post(
     "/{id}/withdraw",
     operation_id="withdraw_reference_change",
@@ -195,7 +232,8 @@ async def decline_change(author: ReferenceDecider, id: str, body: DecisionBody) 
         "entry into force anybody with the right to decide"
     ),
 )
-async def withdraw_change(author: ReferenceDecider, id: str, body: DecisionBody) -> Response:
+async def withdraw_change(author: RecordProposer, id: str, body: DecisionBody) -> Response:
+    await _check_own_change(author.within(body), id)
     require_text(body.reason)
     return await send_decision(
         author, body, "alerts", c.WithdrawReference, change=id, expected=author.expected

@@ -9,11 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.reference_changes import OPEN_CHANGES, ChangeState, Foreseen, SectionDifference
+from schemas.reference_changes import (
+    OPEN_CHANGES,
+    ChangeState,
+    Foreseen,
+    RecordEdit,
+    SectionDifference,
+)
 from services.console.i18n import N_, Translator
+from services.console.reference.record_names import (
+    build_form_address,
+    find_record_address,
+    label_field,
+    name_record_with_kind,
+    show_value,
+)
 from services.console.resources import ReferenceChange
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames, shorten_site_name
+from services.territory.records import has_ruled_field
 
 PAST_SHOWN: Final = 20
 _SIGN_LABELS: Final = {"-": N_("retirés"), "~": N_("modifiés"), "+": N_("ajoutés")}
@@ -32,6 +46,29 @@ class SectionDiff:
 
 
 @dataclass(frozen=True, slots=True)
+class EditedField:
+    """One field of an edited record, before and after, in lines."""
+
+    label: str
+    before: list[str]
+    after: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class EditView:
+    """The change of one record."""
+
+    title: str
+    fields: list[EditedField]
+    record: tuple[str, str]
+    """Address of the page that shows the record, and the place on it."""
+    form: str
+    """Address of the form that edits it."""
+    is_replayable: bool
+    """False: the fields enter no rule, so no crisis would have run otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeView:
     """A change as this reader sees it."""
 
@@ -42,6 +79,11 @@ class ChangeView:
     mine: bool
     may_decide: bool
     may_withdraw: bool
+    edit: EditView | None = None
+
+    @property
+    def title(self) -> str:
+        return self.edit.title if self.edit is not None else self.found.reference
 
     @property
     def is_open(self) -> bool:
@@ -69,9 +111,28 @@ def build_changes(
                 mine,
                 may_decide=may and proposed and not mine,
                 may_withdraw=may and (mine if proposed else change.state is ChangeState.APPROVED),
+                edit=_build_edit(change.edit, names, _) if change.edit else None,
             )
         )
     return made
+
+
+def _build_edit(edit: RecordEdit, names: TerritoryNames, _: Translator) -> EditView:
+    kind = edit.kind
+    return EditView(
+        title=name_record_with_kind(names, kind, edit.id, _),
+        fields=[
+            EditedField(
+                label_field(kind, one.field, _),
+                show_value(kind, one.field, one.before, names, _),
+                show_value(kind, one.field, one.after, names, _),
+            )
+            for one in edit.fields
+        ],
+        record=find_record_address(kind, edit.id),
+        form=build_form_address(kind, edit.id),
+        is_replayable=has_ruled_field(edit),
+    )
 
 
 def _build_section_diff(d: SectionDifference, names: TerritoryNames, _: Translator) -> SectionDiff:

@@ -9,9 +9,17 @@ from schemas import reassignment as g
 from schemas import reference_changes as c
 from schemas.base import Instant
 from services.console import resources as r
+from services.console.http.problems import NotFound
+from services.console.i18n import get_translator
 from services.console.read_model.query_base import UNLIMITED, QueryBase, get_known
+from services.console.reference.record_view import (
+    build_record_entries,
+    build_record_state,
+    list_open_edits,
+)
 from services.console.resources import Page
-from services.runtime.http.pagination import paginate
+from services.runtime.http.pagination import paginate, paginate_preordered
+from services.territory.records import RecordUnknown
 
 _STATE_ORDER: Final = {c.ChangeState.PROPOSED: 0, c.ChangeState.APPROVED: 1}
 _CURRENT_STATES: Final = frozenset({g.LineState.APPROVED, *g.ACTIVE_LINE_STATES})
@@ -56,6 +64,47 @@ class ReferenceQueries(QueryBase):
         found = await self.read(realm, as_of=as_of, lang=lang)
         row = get_known(await found.picture.some(c.ReferenceChangeRow, [id]), id)
         return found.shape.reference_change(row, self._said([row]) if texts else {})
+
+    async def records(
+        self,
+        realm: str,
+        *,
+        kind: Sequence[c.RecordKind] = (),
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        limit: int = UNLIMITED,
+        cursor: str | None = None,
+    ) -> Page[r.RecordEntry]:
+        """List the records that can be edited by themselves, of some kinds."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
+        reference = found.picture.reference
+        kinds = [one for one in c.RecordKind if not kind or one in kind]
+        entries = build_record_entries(reference, kinds, list_open_edits(rows))
+        shown, following = paginate_preordered(
+            entries, lambda one: f"{one.kind} {one.id}", limit, cursor
+        )
+        return Page(items=shown, next=following)
+
+    async def record(
+        self,
+        realm: str,
+        kind: c.RecordKind,
+        id: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+    ) -> r.RecordState:
+        """Return one record with its fields. Raises NotFound."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
+        change = list_open_edits(rows).get((kind, id))
+        try:
+            return build_record_state(
+                found.picture.reference, kind, id, change, get_translator(lang)
+            )
+        except RecordUnknown:
+            raise NotFound from None
 
     async def agents_moved(self, realm: str, sites: Collection[str]) -> int:
         """Count the agents with a current reassignment from, to or for one of these sites."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.reference_changes import ChangeState, Foreseen, SectionDifference
+from schemas.reference_changes import (
+    ChangeState,
+    FieldValue,
+    Foreseen,
+    RecordEdit,
+    RecordKind,
+    SectionDifference,
+)
 from services.console.resource_base import Resource, Time
 
 
@@ -28,8 +35,8 @@ class ReferenceChange(Resource):
     base: str = Field(description="version from which it starts")
     outdated: bool = Field(
         description=(
-            "true if it is proposed and its base is no longer in force: it can no longer be "
-            "approved"
+            "true if it is proposed and its base is no longer in force, or the record that it "
+            "edits has changed since: it can no longer be approved"
         )
     )
     effective_at: Time | None = Field(description="null = at the approval")
@@ -41,5 +48,43 @@ class ReferenceChange(Resource):
     sections: list[SectionDifference]
     dropped_sites: list[str]
     foreseen: Foreseen | None = Field(description="null = no crisis was replayed")
+    edit: RecordEdit | None = Field(
+        default=None, description="change of one record; null = of a whole version"
+    )
     decisions: list[ChangeDecision] = Field(description="decisions, beginning with the proposal")
     version: int = Field(description="number of decisions; also the ETag")
+
+
+class RecordEntry(Resource):
+    """A record of the reference data that people may edit by itself. Rule D86."""
+
+    kind: RecordKind
+    id: str = Field(description="a card: `PLAN.CARD`")
+    name: str
+    pole: str | None = Field(description="pôle that owns it; null = the whole territory")
+    change: str | None = Field(description="open change of this record; null = there is none")
+
+
+class RecordChoice(Resource):
+    id: str
+    name: str
+
+
+class RecordFieldState(Resource):
+    """A field of a record, with its label and its values."""
+
+    name: str
+    label: str
+    widget: str = Field(description="text, lines, date, choice, choices")
+    value: FieldValue
+    required: bool
+    most: int = Field(description="most characters, or lines of text")
+    choices: list[RecordChoice] = Field(description="possible values; empty = any")
+
+
+class RecordState(RecordEntry):
+    """A record as it is in force, ready to be edited."""
+
+    reference: str = Field(description="version in force")
+    seen: str = Field(description="digest of its values; send it with a proposal")
+    fields: list[RecordFieldState]

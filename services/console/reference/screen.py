@@ -44,6 +44,7 @@ async def build_reference_page(queries: Queries, request: Request) -> dict[str, 
         "open": [c for c in changes if c.is_open],
         "over": over[: reference_page.PAST_SHOWN],
         "over_count": len(over),
+        "may_propose": reader.may(Permission.REFERENCE_DECIDE) and x.shell.moment is None,
         "person": lambda token: w.name_person(token, x.names, x._),
         "since": next(
             (

@@ -60,6 +60,7 @@ WRITES = [
     "load",
     "official-days",
     "propose",
+    "edit",
     "solve",
     "drop",
     "feeds",

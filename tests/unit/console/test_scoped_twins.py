@@ -89,6 +89,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/resource-requests/{id}:offer": {"stock": STOCK.id},
     "POST /api/v1/resource-requests/{id}:cancel": REASON,
     "POST /api/v1/stocks/{id}:count": {"quantity": 1},
+    "POST /api/v1/reference/records/{kind}/{id}/proposals": REASON | {"values": {"title": "PCA"}},
 }
 IDS = {
     "/actions/": "ac-1",
@@ -98,6 +99,7 @@ IDS = {
     "/strategies/": "s-1",
     "/alarms/": "a-1",
     "/plans/": PLAN.id,
+    "/records/plan/": PLAN.id,
     "/tasks/": "t-1",
     "/reports/": "r-1",
     "/maintenance/": "m-1",
@@ -350,6 +352,7 @@ def held() -> Held:
 def url_of(route: str) -> str:
     """Return the address of a route for the objects of `held`."""
     path = route.split(" ", 1)[1].replace("{proposal}", "p-1").replace("{line}", "l-2")
+    path = path.replace("{kind}", "plan")
     for before, id in IDS.items():
         path = re.sub(rf"{before}\{{(id|name)(:path)?\}}", f"{before}{id}", path)
     return f"{re.sub(r'{[^}]*}', '0', path)}?realm={REALM}"

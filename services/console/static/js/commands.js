@@ -45,11 +45,19 @@ function value(field) {
       return null;
     case "list":
       return given(field).split(/[\s,]+/).filter(Boolean);
+    case "lines":
+      return given(field).split("\n").map((line) => line.trim()).filter(Boolean);
     case "instant":
       return ofParis(field.value).toISOString();
     default:
       return given(field);
   }
+}
+
+/** Several fields of one list are one list. @param {Record<string, unknown>} parts @param {string} part @param {Field} field */
+function joined(parts, part, field) {
+  const before = field.dataset.type === "list" ? /** @type {string[]} */ (parts[part] ?? []) : [];
+  return { ...parts, [part]: field.dataset.type === "list" ? [...before, .../** @type {string[]} */ (value(field))] : value(field) };
 }
 
 /** @param {HTMLFormElement} form @param {HTMLElement | null} submitter a button may have an address of its own (`formaction`) */
@@ -58,11 +66,12 @@ async function send(form, submitter) {
   const body = /** @type {Record<string, unknown>} */ ({});
   let realm = "";
   for (const field of form.elements) {
-    if (!isField(field) || !field.name || given(field) === "") continue;
+    // an emptied field with `data-empty` is sent, others are left out
+    if (!isField(field) || !field.name || (given(field) === "" && field.dataset.empty === undefined)) continue;
     if (field instanceof HTMLInputElement && field.type === "checkbox" && !field.checked) continue;
     const [name, part] = field.name.split(".");
     if (name === "realm") realm = field.value;
-    else if (part) body[name] = { ...(/** @type {object} */ (body[name] ?? {})), [part]: value(field) };
+    else if (part) body[name] = joined(/** @type {Record<string, unknown>} */ (body[name] ?? {}), part, field);
     else if (field.dataset.type === "list") body[name] = [.../** @type {string[]} */ (body[name] ?? []), .../** @type {string[]} */ (value(field))];
     else body[name] = value(field);
   }
@@ -113,7 +122,8 @@ async function send(form, submitter) {
  */
 function faulty(form, data) {
   const [fault] = data.errors ?? [];
-  const named = form.elements.namedItem(String(fault?.field ?? "").split(".")[0]);
+  const path = String(fault?.field ?? "");
+  const named = form.elements.namedItem(path) ?? form.elements.namedItem(path.split(".")[0]);
   const field = named instanceof RadioNodeList ? named[0] : named;
   if (!(field instanceof Element) || !isField(field)) return undefined;
   const label = field.type === "checkbox" || field.type === "radio" ? field.closest("fieldset")?.querySelector("legend") : field.labels?.[0];

@@ -1,0 +1,112 @@
+"""`vigie territory records`, `record` and `edit`: propose a change of one record. Rule D86."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.table import Table
+
+from schemas.reference_changes import FieldValue, RecordKind
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.decide import Key, post_decision
+from services.cli.crisis.read import (
+    AsJson,
+    AsOf,
+    Limit,
+    Realm,
+    build_query,
+    fetch_list,
+    show_list,
+)
+from services.cli.output import IDENTIFIER, open_console
+from services.console.i18n import get_translator
+from services.console.reference.record_names import KINDS
+from services.runtime.process.settings import Settings
+
+_ = get_translator("fr")
+Kind = Annotated[RecordKind, typer.Argument(help="contact, plan or card")]
+RecordId = Annotated[str, typer.Argument(metavar="ID", help="Id of the record; a card: PLAN.CARD")]
+
+
+def records(
+    kind: Annotated[
+        list[RecordKind] | None, typer.Option(help="contact, plan, card; default: all")
+    ] = None,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    limit: Limit = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """List the records that can be changed by themselves, and their open changes."""
+    kinds = [one.value for one in kind] if kind else None
+    found = fetch_list("/api/v1/reference/records", realm, as_of, limit, kind=kinds)
+    show_list(
+        found,
+        as_json,
+        "Fiches des données de référence",
+        (
+            (IDENTIFIER, lambda r: r["id"]),
+            ("Genre", lambda r: _(KINDS[RecordKind(r["kind"])])),
+            ("Nom", lambda r: r["name"]),
+            ("Changement en attente", lambda r: r["change"] or "–"),
+        ),
+    )
+
+
+def record(kind: Kind, id: RecordId, realm: Realm = None, as_of: AsOf = None) -> None:
+    """Show the fields of one record, as `edit` changes them."""
+    found = _fetch_record(kind, id, realm, as_of)
+    table = Table(title=found["name"])
+    for column in ("Champ", "Libellé", "Valeur"):
+        table.add_column(column)
+    for field in found["fields"]:
+        value = field["value"]
+        text = "\n".join(map(str, value)) if isinstance(value, list) else value
+        table.add_row(field["name"], field["label"], "–" if text is None else str(text))
+    open_console().print(table)
+
+
+def edit(
+    kind: Kind,
+    id: RecordId,
+    reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
+    values: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="New value; an empty one empties the field; lists one item a line",
+        ),
+    ],
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose other values for one record; another person approves them."""
+    found = _fetch_record(kind, id, realm)
+    widgets = {field["name"]: field["widget"] for field in found["fields"]}
+    given: dict[str, FieldValue] = {}
+    for text in values:
+        name, separator, value = text.partition("=")
+        if not separator or name not in widgets:
+            raise typer.BadParameter(f"{name}: FIELD=VALUE, fields: {', '.join(widgets)}")
+        is_list = widgets[name] in ("lines", "choices")
+        given[name] = tuple(value.splitlines()) if is_list else value
+    body = {"values": given, "seen": found["seen"], "reason": reason}
+    path = f"reference/records/{kind}/{quote(id, safe='')}/proposals"
+    done = "changement proposé : une autre personne l’approuve (vigie territory changes)"
+    post_decision(path, realm, body, key=key, as_json=as_json, done=done)
+
+
+def _fetch_record(
+    kind: RecordKind, id: str, realm: str | None, as_of: str | None = None
+) -> dict[str, Any]:
+    """Return a record. Raises typer.Exit."""
+    path = f"/api/v1/reference/records/{kind}/{quote(id, safe='')}{build_query(realm, as_of)}"
+    try:
+        with ApiClient(Settings()) as client:
+            return dict(client.get(path))
+    except (VigieUnreachable, ApiRefused) as error:
+        raise print_error(error) from error

@@ -1,0 +1,109 @@
+"""Name records, their fields and their values in words. Rule D86."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from schemas.reference_changes import FieldValue, RecordKind
+from services.console.i18n import N_, Translator
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
+from services.territory.records import RECORDS, split_card_id
+
+KINDS: Final[Mapping[RecordKind, str]] = {
+    RecordKind.CONTACT: N_("Partenaire"),
+    RecordKind.PLAN: N_("Plan"),
+    RecordKind.CARD: N_("Fiche"),
+}
+LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
+    RecordKind.CONTACT: {
+        "organisation": N_("Organisme"),
+        "function": N_("Fonction"),
+        "domain": N_("Domaine"),
+        "caller": N_("Qui appelle"),
+        "when": N_("Quand appeler"),
+        "say": N_("Quoi dire"),
+        "ask": N_("Quoi demander"),
+        "withhold": N_("Ne pas transmettre"),
+        "hours": N_("Horaires"),
+        "fallback": N_("Moyen de joindre sans informatique"),
+        "plans": N_("Plans où il est appelé"),
+        "verified_on": N_("Vérifié le"),
+    },
+    RecordKind.PLAN: {
+        "title": N_("Titre"),
+        "purpose": N_("Objet"),
+        "status": N_("Maturité du contenu"),
+    },
+    RecordKind.CARD: {
+        "task": N_("Titre"),
+        "steps": N_("Étapes"),
+        "done_when": N_("Faite quand"),
+        "evidence_text": N_("Preuve à donner"),
+        "materials": N_("Matériel"),
+        "solidarity": N_("Solidarité"),
+        "working_conditions": N_("Conditions de travail"),
+        "environment": N_("Environnement"),
+        "rule": N_("Règle à respecter"),
+    },
+}
+
+
+def label_field(kind: RecordKind, name: str, _: Translator) -> str:
+    """Return the label of a field; a field of an older version keeps its name."""
+    label = LABELS[kind].get(name)
+    return _(label) if label else name
+
+
+def name_record(names: TerritoryNames, kind: RecordKind, id: str) -> str:
+    """Return the name of a record; its id if it is gone."""
+    if kind is RecordKind.CONTACT:
+        return names.suppliers.get(id, id)
+    plan_id, card_id = split_card_id(id) if kind is RecordKind.CARD else (id, "")
+    plan = names.plans.get(plan_id)
+    if plan is None:
+        return id
+    if kind is RecordKind.PLAN:
+        return plan.title
+    return next((card.task for card in plan.cards if card.id == card_id), id)
+
+
+def name_record_with_kind(names: TerritoryNames, kind: RecordKind, id: str, _: Translator) -> str:
+    """Return the name of a record after its kind, as the logbook writes it."""
+    return _("{kind} « {name} »", kind=_(KINDS[kind]), name=name_record(names, kind, id))
+
+
+def show_value(
+    kind: RecordKind, name: str, value: FieldValue, names: TerritoryNames, _: Translator
+) -> list[str]:
+    """Return the value of a field in lines that people read."""
+    refers = {f.name: f.refers for part in RECORDS[kind] for f in part.fields}.get(name, "")
+    plans = {plan.id: plan.title for plan in names.plans.values()}
+    known = {"role": names.roles, "plan": plans}.get(refers, {})
+    found = value if isinstance(value, tuple) else () if value in (None, "") else (value,)
+    return [name_choice(refers, str(one), known, _) for one in found]
+
+
+def name_choice(refers: str, id: str, names: Mapping[str, str], _: Translator) -> str:
+    """Return the name of an id that a field refers to."""
+    if refers == "role" and id in w.ROLE:
+        return _(w.ROLE[id])
+    return names.get(id, id)
+
+
+def find_record_address(kind: RecordKind, id: str) -> tuple[str, str]:
+    """Return the address of the page that shows a record, and the place on it."""
+    match kind:
+        case RecordKind.CONTACT:
+            return "/annuaire", f"#{id}"
+        case RecordKind.PLAN:
+            return f"/plans/{id}", ""
+        case _:
+            plan_id, card_id = split_card_id(id)
+            return f"/plans/{plan_id}", f"#fiche-{card_id}"
+
+
+def build_form_address(kind: RecordKind, id: str) -> str:
+    """Return the address of the form that edits a record."""
+    return f"/donnees/fiches/{kind}/{id}"

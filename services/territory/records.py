@@ -1,0 +1,264 @@
+"""Read and change one record of the reference data: a contact, a plan, a card. Rule D86.
+
+A record may have parts in several sections: a card has its title among the plans and its steps in
+the written content. Each field belongs to one part. Values are those of `FieldValue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from schemas import plans as p
+from schemas import reference as ref
+from schemas.reference_changes import FieldChange, FieldValue, RecordEdit, RecordKind
+
+CARD_SEPARATOR: Final = "."
+"""Separates plan and card in the id of a card."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordField:
+    """Field of a record that people may edit."""
+
+    name: str
+    attribute: str
+    """Field of the model of its part."""
+    refers: str = ""
+    """Kind of the ids in it: role, plan; empty: free text or a value."""
+    is_ruled: bool = False
+    """True if a rule reads it, so that other values can change the course of a crisis."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPart:
+    """Place of some fields: a section, and the lists to follow, one id each."""
+
+    section: type[BaseModel]
+    lists: tuple[str, ...]
+    model: type[BaseModel]
+    fields: tuple[RecordField, ...]
+
+
+def _plain(*names: str) -> tuple[RecordField, ...]:
+    return tuple(RecordField(name, name) for name in names)
+
+
+RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
+    RecordKind.CONTACT: (
+        RecordPart(
+            ref.Contacts,
+            ("contacts",),
+            ref.PartnerContact,
+            (
+                *_plain("organisation", "function", "domain"),
+                RecordField("caller", "caller", "role"),
+                *_plain("when", "say", "ask", "withhold", "hours", "fallback"),
+                RecordField("plans", "plans", "plan"),
+                *_plain("verified_on"),
+            ),
+        ),
+    ),
+    RecordKind.PLAN: (
+        RecordPart(ref.Plans, ("plans",), ref.Plan, _plain("title")),
+        RecordPart(ref.PlanContents, ("contents",), p.PlanContent, _plain("purpose", "status")),
+    ),
+    RecordKind.CARD: (
+        RecordPart(ref.Plans, ("plans", "cards"), p.Card, _plain("task")),
+        RecordPart(
+            ref.PlanContents,
+            ("contents", "cards"),
+            p.CardContent,
+            (
+                *_plain("steps", "done_when"),
+                RecordField("evidence_text", "evidence"),
+                *_plain("materials", "solidarity", "working_conditions", "environment", "rule"),
+            ),
+        ),
+    ),
+}
+"""Parts of each kind. The first one has to exist; others may be absent, and so are their fields."""
+
+
+class RecordInvalid(ValueError):
+    """Signal a field with a value that its model refuses."""
+
+    def __init__(self, name: str, error: Mapping[str, Any]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.error = error
+        """One entry of pydantic's `errors()`."""
+
+
+class RecordUnknown(LookupError):
+    """Signal a record, or a field of it, that the reference data do not have."""
+
+
+def build_card_id(plan: str, card: str) -> str:
+    """Return the id of a card among all records."""
+    return f"{plan}{CARD_SEPARATOR}{card}"
+
+
+def split_card_id(id: str) -> tuple[str, str]:
+    """Return the plan and the card that the id of a card names."""
+    plan, _, card = id.rpartition(CARD_SEPARATOR)
+    return plan, card
+
+
+def list_records(sections: Sequence[Any], kind: RecordKind) -> list[str]:
+    """List the ids of all records of a kind, in the order of their file."""
+    part = RECORDS[kind][0]
+    found = [section for section in sections if isinstance(section, part.section)]
+    ids: list[str] = []
+    for section in found:
+        rows = getattr(section, part.lists[0])
+        if len(part.lists) == 1:
+            ids += [row.id for row in rows]
+        else:
+            for row in rows:
+                ids += [build_card_id(row.id, card.id) for card in getattr(row, part.lists[1])]
+    return ids
+
+
+def read_record(sections: Sequence[Any], kind: RecordKind, id: str) -> dict[str, FieldValue]:
+    """Return the fields of a record. Raises RecordUnknown."""
+    values: dict[str, FieldValue] = {}
+    for part, model in _find_parts(sections, kind, id):
+        values |= {field.name: _read_value(model, field.attribute) for field in part.fields}
+    return values
+
+
+def build_edit(
+    sections: Sequence[Any], kind: RecordKind, id: str, values: Mapping[str, FieldValue]
+) -> RecordEdit | None:
+    """Return the change that gives a record these values; None if it has them already.
+
+    Raises RecordUnknown, RecordInvalid.
+    """
+    before = read_record(sections, kind, id)
+    if unknown := sorted(values.keys() - before.keys()):
+        raise RecordUnknown(unknown[0])
+    after = read_record(_put_values(sections, kind, id, values), kind, id)
+    changes = tuple(
+        FieldChange(field=name, before=before[name], after=after[name])
+        for name in before
+        if before[name] != after[name]
+    )
+    return RecordEdit(kind=kind, id=id, fields=changes) if changes else None
+
+
+def apply_edit(sections: Sequence[Any], edit: RecordEdit) -> list[Any]:
+    """Return the sections with the edit. Raises RecordUnknown, RecordInvalid."""
+    values = {change.field: change.after for change in edit.fields}
+    return _put_values(sections, edit.kind, edit.id, values)
+
+
+def has_ruled_field(edit: RecordEdit) -> bool:
+    """Return whether a rule reads a field of the edit."""
+    ruled = {f.name for part in RECORDS[edit.kind] for f in part.fields if f.is_ruled}
+    return any(change.field in ruled for change in edit.fields)
+
+
+def is_overtaken(sections: Sequence[Any], edit: RecordEdit) -> bool:
+    """Return whether the record is gone, or a field of the edit has another value by now."""
+    try:
+        values = read_record(sections, edit.kind, edit.id)
+    except RecordUnknown:
+        return True
+    return any(values.get(change.field) != change.before for change in edit.fields)
+
+
+def _find_parts(
+    sections: Sequence[Any], kind: RecordKind, id: str
+) -> list[tuple[RecordPart, BaseModel]]:
+    """Return the parts of a record that exist. Raises RecordUnknown."""
+    ids = _split_id(kind, id)
+    found = [
+        (part, model)
+        for part in RECORDS[kind]
+        for section in sections
+        if isinstance(section, part.section)
+        and (model := _follow(section, part.lists, ids)) is not None
+    ]
+    if not found or found[0][0] is not RECORDS[kind][0]:
+        raise RecordUnknown(id)
+    return found
+
+
+def _split_id(kind: RecordKind, id: str) -> tuple[str, ...]:
+    return split_card_id(id) if kind is RecordKind.CARD else (id,)
+
+
+def _follow(model: Any, lists: Sequence[str], ids: Sequence[str]) -> BaseModel | None:
+    """Return the model that the ids name below `model`, or None."""
+    for name, id in zip(lists, ids, strict=True):
+        model = next((row for row in getattr(model, name) if row.id == id), None)
+        if model is None:
+            return None
+    return model  # type: ignore[no-any-return]
+
+
+def _read_value(model: BaseModel, attribute: str) -> FieldValue:
+    shown = model.model_dump(mode="json", include={attribute})
+    value = shown.get(attribute, getattr(model, attribute))  # a dump leaves empty values out
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _put_values(
+    sections: Sequence[Any], kind: RecordKind, id: str, values: Mapping[str, FieldValue]
+) -> list[Any]:
+    """Return the sections with other values of a record. Raises RecordUnknown, RecordInvalid."""
+    made = list(sections)
+    for part, model in _find_parts(sections, kind, id):
+        given = {f.attribute: values[f.name] for f in part.fields if f.name in values}
+        if not given:
+            continue
+        changed = _validate(part, model, given)
+        made = [
+            _replace(section, part.lists, _split_id(kind, id), changed)
+            if isinstance(section, part.section)
+            else section
+            for section in made
+        ]
+    return made
+
+
+def _validate(part: RecordPart, model: BaseModel, given: Mapping[str, FieldValue]) -> BaseModel:
+    """Return the model with other values. Raises RecordInvalid."""
+    names = {field.attribute: field.name for field in part.fields}
+    cleaned = {name: _clean(part.model, name, value) for name, value in given.items()}
+    try:
+        return part.model.model_validate({**_list_fields(model), **cleaned})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        attribute = str(first["loc"][0]) if first["loc"] else ""
+        raise RecordInvalid(names.get(attribute, attribute), dict(first)) from None
+
+
+def _list_fields(model: BaseModel) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in type(model).model_fields}
+
+
+def _clean(model: type[BaseModel], name: str, value: FieldValue) -> FieldValue:
+    """Strip texts; an empty text and null are the absence of an optional field."""
+    if isinstance(value, tuple):
+        return tuple(line.strip() for line in value if line.strip())
+    said = value.strip() if isinstance(value, str) else value
+    default = model.model_fields[name].default
+    return default if said in ("", None) and default in ("", None) else said
+
+
+def _replace(model: Any, lists: Sequence[str], ids: Sequence[str], changed: BaseModel) -> Any:
+    """Return `model` with another row at the place that the ids name."""
+    rows = tuple(
+        row
+        if row.id != ids[0]
+        else changed
+        if len(lists) == 1
+        else _replace(row, lists[1:], ids[1:], changed)
+        for row in getattr(model, lists[0])
+    )
+    return model.model_copy(update={lists[0]: rows})

@@ -1,0 +1,162 @@
+"""People propose a change of one record in the browser, and see its difference (D86)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.reference_changes import ProposeReference, RecordKind
+from services.console.reference.record_names import LABELS
+from services.territory.records import RECORDS, read_record
+from tests.unit.console.held import Browser, Held, browsing, reference
+from tests.unit.console.test_every_screen import REALM, START, crisis, realm, shown
+
+CONTACT, CARD, PLAN = "prefecture_cod", "PT-CRUE.CRU-F01", "PCA-solidarites"
+FORM = f"/donnees/fiches/contact/{CONTACT}"
+ASK = "Heure du prochain point"
+
+
+def change(state: str = "proposed", before: str | None = None, by: str = "ana") -> dict[str, Any]:
+    asked = before if before is not None else known_ask()
+    return {
+        "id": "c-1",
+        "state": state,
+        "reference": "a" * 16,
+        "base": "b" * 16,
+        "sections": [{"section": "contacts", "changed": 1, "named": [f"~{CONTACT}"]}],
+        "decisions": [{"what": "proposed", "by": by, "role": "coordinator", "at": START}],
+        "edit": {
+            "kind": "contact",
+            "id": CONTACT,
+            "fields": [{"field": "ask", "before": asked, "after": ASK}],
+        },
+    }
+
+
+def known_ask() -> str:
+    return str(read_record(reference().sections, RecordKind.CONTACT, CONTACT)["ask"])
+
+
+def with_change(**values: Any) -> Held:
+    held = realm()
+    held.put("reference_changes", change(**values))
+    return held
+
+
+async def post(browser: Browser, path: str, body: dict[str, Any], role: str) -> Any:
+    return await browser.post(f"/api/v1/reference/{path}?realm={REALM}", body, role=role)
+
+
+@pytest.mark.parametrize("kind", RecordKind)
+def test_every_field_has_a_label(kind: RecordKind) -> None:
+    assert set(LABELS[kind]) == {f.name for part in RECORDS[kind] for f in part.fields}
+
+
+async def test_the_form_shows_the_fields_in_force_and_no_code() -> None:
+    browser, _ = browsing(crisis())
+    page = await shown(browser, FORM, role="coordinator")
+    for text in ("Quoi demander", "Qui appelle", "Plans où il est appelé", "Proposer ce change"):
+        assert text in page
+    assert "liaison_cod" not in page
+
+
+async def test_a_proposal_carries_the_difference_alone() -> None:
+    browser, _ = browsing(crisis())
+    answer = await post(
+        browser,
+        f"records/contact/{CONTACT}/proposals",
+        {"values": {"ask": ASK, "domain": "État"}, "reason": "Relu"},
+        "coordinator",
+    )
+    assert answer.status_code == 202, answer.text
+    (command,) = browser.decisions.asked
+    assert isinstance(command, ProposeReference)
+    assert command.edit is not None
+    assert [(f.field, f.after) for f in command.edit.fields] == [("ask", ASK)]
+    assert [d.section.value for d in command.sections] == ["contacts"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "field"),
+    [
+        ({"values": {"ask": "Appeler le 06 12 34 56 78"}}, 422, "invalid", "values.ask"),
+        ({"values": {"caller": "pompier"}}, 422, "invalid", "values.caller"),
+        ({"values": {"domain": "a" * 41}}, 422, "invalid", "values.domain"),
+        ({"values": {"phone": "x"}}, 422, "invalid", "values.phone"),
+        ({"values": {"domain": "État"}}, 409, "record_unchanged", None),
+        ({"values": {"ask": ASK}, "seen": "0" * 16}, 409, "record_changed", None),
+    ],
+)
+async def test_a_refused_proposal_says_why(
+    body: dict[str, Any], status: int, code: str, field: str | None
+) -> None:
+    browser, _ = browsing(crisis())
+    path = f"records/contact/{CONTACT}/proposals"
+    answer = await post(browser, path, body | {"reason": "Relu"}, "coordinator")
+    told = answer.json()
+    assert (answer.status_code, told["code"]) == (status, code)
+    assert [fault["field"] for fault in told.get("errors", [])] == ([field] if field else [])
+    assert browser.decisions.asked == []
+
+
+async def test_a_director_of_a_pole_proposes_for_the_own_plans_and_decides_nothing() -> None:
+    browser, _ = browsing(with_change())
+    role = "director@pole:solidarites"
+    body = {"values": {"purpose": "Protéger"}, "reason": "Relu"}
+    own = await post(browser, f"records/plan/{PLAN}/proposals", body, role)
+    other = await post(browser, "records/plan/PCA-education/proposals", body, role)
+    approved = await post(browser, "changes/c-1/approve", {}, role)
+    withdrawn = await post(browser, "changes/c-1/withdraw", {"reason": "Non"}, role)
+    assert [a.status_code for a in (own, other, approved, withdrawn)] == [202, 403, 403, 403]
+
+
+async def test_the_second_person_reads_the_difference_before_and_after() -> None:
+    browser, _ = browsing(with_change())
+    page = await shown(browser, "/donnees", role="coordinator")
+    assert "Quoi demander avant" in page
+    assert f"après : {ASK}" in page.replace("\u00a0", " ")
+    assert "Aucune règle ne lit ces textes" in page
+    assert "Approuver" in page
+
+
+async def test_a_record_with_an_open_change_offers_no_second_form() -> None:
+    browser, _ = browsing(with_change())
+    page = await shown(browser, FORM, role="coordinator")
+    assert "attend déjà une décision" in page
+    assert "Proposer ce changement" not in page
+
+
+async def test_a_refused_proposal_is_taken_up_without_typing_it_again() -> None:
+    browser, _ = browsing(with_change(state="declined"))
+    assert "Reprendre la proposition" in await shown(browser, "/donnees", role="coordinator")
+    answer = await browser.get(f"{FORM}?realm={REALM}&reprise=c-1", role="coordinator")
+    assert f">{ASK}</textarea>" in answer.text
+
+
+async def test_an_edit_of_a_field_that_changed_since_cannot_be_approved() -> None:
+    browser, _ = browsing(with_change(before="Ce qui était écrit"))
+    page = await shown(browser, "/donnees", role="coordinator")
+    assert "Cette fiche a changé depuis la proposition" in page
+    answer = await post(browser, "changes/c-1/approve", {}, "coordinator")
+    assert (answer.status_code, answer.json()["code"]) == (409, "record_changed")
+    assert browser.decisions.asked == []
+
+
+@pytest.mark.parametrize("path", [f"/plans/{PLAN}", "/annuaire"])
+async def test_the_page_of_a_record_links_to_its_form(path: str) -> None:
+    browser, _ = browsing(crisis())
+    assert "Proposer une modification" in await shown(browser, path, role="coordinator")
+    assert "Proposer une modification" not in await shown(browser, path, role="observer")
+
+
+async def test_the_list_names_open_changes() -> None:
+    browser, _ = browsing(with_change())
+    answer = await browser.get(
+        f"/api/v1/reference/records?realm={REALM}&kind=contact",
+        role="coordinator",
+        accept="application/json",
+    )
+    found = {item["id"]: item["change"] for item in answer.json()["items"]}
+    assert found[CONTACT] == "c-1"
+    assert set(found.values()) == {"c-1", None}

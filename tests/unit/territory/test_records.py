@@ -1,0 +1,102 @@
+"""Single records of the reference data: their fields, changes and faults."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.reference_changes import FieldValue, RecordEdit, RecordKind
+from services.territory.record_checks import find_edit_faults
+from services.territory.records import (
+    RecordInvalid,
+    RecordUnknown,
+    apply_edit,
+    build_edit,
+    is_overtaken,
+    list_records,
+    read_record,
+)
+from tests.shipped import territory
+
+SECTIONS = territory().sections
+PLAN, CARD, CONTACT = "PCA-solidarites", "PCA-solidarites.SOL-F01", "prefecture_cod"
+
+
+def edit(kind: RecordKind, id: str, **values: FieldValue) -> RecordEdit:
+    made = build_edit(SECTIONS, kind, id, values)
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("kind", RecordKind)
+def test_every_shipped_record_is_read_and_stays_as_it_is(kind: RecordKind) -> None:
+    ids = list_records(SECTIONS, kind)
+    assert len(ids) == len(set(ids)) > 15
+    for id in ids:
+        assert build_edit(SECTIONS, kind, id, read_record(SECTIONS, kind, id)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "id", "values"),
+    [
+        (RecordKind.CONTACT, CONTACT, {"ask": "L’heure", "withhold": None, "plans": ("PT-CRUE",)}),
+        (RecordKind.PLAN, PLAN, {"title": "PCA Solidarités", "purpose": "Protéger"}),
+        (RecordKind.CARD, CARD, {"task": "Ouvrir", "steps": ("un", "deux"), "rule": "R1"}),
+    ],
+)
+def test_an_edit_changes_its_fields_and_nothing_else(
+    kind: RecordKind, id: str, values: dict[str, FieldValue]
+) -> None:
+    made = edit(kind, id, **values)
+    assert {c.field: c.after for c in made.fields} == values
+    after = apply_edit(SECTIONS, made)
+    assert read_record(after, kind, id) == read_record(SECTIONS, kind, id) | values
+    for other in list_records(SECTIONS, kind):
+        if other != id:
+            assert read_record(after, kind, other) == read_record(SECTIONS, kind, other)
+
+
+def test_texts_are_stripped_and_an_empty_optional_one_is_absent() -> None:
+    made = edit(RecordKind.CONTACT, CONTACT, ask="  L’heure ", withhold=" ")
+    assert {c.field: c.after for c in made.fields} == {"ask": "L’heure", "withhold": None}
+
+
+def test_an_edit_is_overtaken_when_one_of_its_fields_changed() -> None:
+    mine = edit(RecordKind.CONTACT, CONTACT, ask="Mien")
+    same_field = apply_edit(SECTIONS, edit(RecordKind.CONTACT, CONTACT, ask="Autre"))
+    other_field = apply_edit(SECTIONS, edit(RecordKind.CONTACT, CONTACT, say="Autre"))
+    assert is_overtaken(same_field, mine)
+    assert not is_overtaken(other_field, mine)
+    assert read_record(apply_edit(other_field, mine), RecordKind.CONTACT, CONTACT)["say"] == "Autre"
+
+
+@pytest.mark.parametrize(
+    ("kind", "id", "values", "field", "code"),
+    [
+        (RecordKind.CONTACT, CONTACT, {"ask": "Appeler le 06 12 34 56 78"}, "ask", "personal"),
+        (RecordKind.CONTACT, CONTACT, {"say": "écrire à ana@exemple.fr"}, "say", "personal"),
+        (RecordKind.CONTACT, CONTACT, {"caller": "pompier"}, "caller", "unknown"),
+        (RecordKind.CONTACT, CONTACT, {"plans": ("PT-CRUE", "PT-LUNE")}, "plans", "unknown"),
+        (RecordKind.CARD, CARD, {"done_when": ""}, "done_when", "missing"),
+        (RecordKind.CARD, CARD, {"steps": ("un",) * 13}, "steps", "length"),
+        (RecordKind.CARD, CARD, {"steps": ("un" * 200,)}, "steps", "length"),
+        (RecordKind.PLAN, PLAN, {"purpose": "a" * 2001}, "purpose", "length"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_field(
+    kind: RecordKind, id: str, values: dict[str, FieldValue], field: str, code: str
+) -> None:
+    (fault,) = find_edit_faults(SECTIONS, edit(kind, id, **values))
+    assert (fault.field, fault.code) == (field, code)
+
+
+def test_a_value_that_the_model_refuses_names_its_field() -> None:
+    with pytest.raises(RecordInvalid) as refused:
+        edit(RecordKind.CONTACT, CONTACT, domain="a" * 41)
+    assert refused.value.name == "domain"
+
+
+def test_a_record_or_field_that_does_not_exist_is_unknown() -> None:
+    with pytest.raises(RecordUnknown):
+        read_record(SECTIONS, RecordKind.CARD, "PCA-solidarites.F99")
+    with pytest.raises(RecordUnknown):
+        build_edit(SECTIONS, RecordKind.PLAN, PLAN, {"id": "PT-X"})
