@@ -53,7 +53,7 @@ from services.alerts.escalation import (
 from services.alerts.escalation.oncall import renew_verification
 from services.alerts.evolve import evolve, rebuild_indexes
 from services.alerts.incidents import incident_lifecycle, zones
-from services.alerts.levels import levels
+from services.alerts.levels import levels, triggers
 from services.alerts.obligations import clocks
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reference import versions
@@ -264,6 +264,13 @@ def _request_attention(draft: AlertsDecision, asked: AttentionRequested) -> None
         and yellow_vigilance.is_proposed_by_yellow(draft, asked.plan)
     ):
         return  # in the digest of the yellow vigilances (D72)
+    reason = (
+        triggers.find_reason(draft, asked.plan)
+        if asked.code == "plan_proposed" and asked.plan is not None
+        else None
+    )
+    if reason is not None:
+        values["why"] = reason
     notifications.inform_roles(
         draft,
         asked.roles,

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from schemas.base import MINUTE_MS, Instant
 from schemas.catalogue.event_types import EVENT_TYPES
 from schemas.catalogue.strategies import STRATEGIES
-from services.messages.rendering import render
+from services.messages.rendering import MissingValue, render
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 SOURCE: Final = "fr"
@@ -49,6 +49,19 @@ class Phrases:
         """Return the entry of a table such as `kinds`, or None."""
         found = self.words.get(table, {}).get(key)
         return None if found is None else str(found)
+
+    def reason(self, metric: str, values: Mapping[str, str | int | float]) -> str:
+        """Fill in the words of a metric; "" without words or without their values."""
+        found = self.term("reasons", metric)
+        try:
+            return "" if found is None else render(found, values)
+        except MissingValue:
+            return ""
+
+    def number(self, value: float) -> str:
+        """Format a number: `79,4` and `180 000` in French."""
+        point, group = (",", "\u00a0") if self.lang == SOURCE else (".", ",")
+        return f"{value:,}".replace(",", "_").replace(".", point).replace("_", group)
 
     def time(self, at: Instant, seen_at: Instant, *, spoken: bool) -> str:
         """Format a time of day, with the date if it is not the day of reading."""

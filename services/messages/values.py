@@ -12,6 +12,7 @@ from schemas.callouts import AGENT
 from schemas.delivery import NotificationRow
 from services.messages.names import MessageNames
 from services.messages.phrases import Phrases
+from services.messages.reasons import describe_reason
 
 Facts = Mapping[str, str | int | float | bool | None]
 CALL_TEMPLATES: Final = ("incident_wave", "level_raised", "answer_stale")
@@ -208,6 +209,7 @@ class MessageValues:
             "site": describe_sites(facts, names, phrases) or self._managed_site(),
             "place": self._place(what),
             "plan": names.plans.get(str(facts.get("plan"))) or str(facts.get("plan_title") or ""),
+            "why": describe_reason(facts.get("why"), names, phrases),
             "card": names.cards.get(str(facts.get("card"))),
             "resource": self._resource(),
             "obligation": self._obligation(),

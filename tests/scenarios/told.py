@@ -116,6 +116,12 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
             yield f"{name}: nothing is asked"
         if name != "subject" and row.template not in OPEN_ENDED and not UNTIL.search(one.lower()):
             yield f"{name}: not until when"
+    if row.template == "plan_proposed" and not row.bundle:
+        yield from (
+            f"{name}: not why"
+            for name, one in shown.items()
+            if name != "subject" and "Pourquoi" not in one
+        )
     if row.template not in PLACELESS:
         yield from _untold(row, shown)
 

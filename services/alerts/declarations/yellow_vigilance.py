@@ -9,6 +9,7 @@ from schemas.base import Instant
 from schemas.calling import NotificationPlanned
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.oncall import get_holder_and_deputy, list_channels
+from services.alerts.levels.triggers import list_held_triggers
 from services.alerts.reference.constants import COLOURS
 from services.alerts.rows import copy_with, sort_by_id
 from services.oncall.localtime import next_local_minute
@@ -81,11 +82,7 @@ def _list_proposed_plans(draft: AlertsDecision) -> list[str]:
 
 def is_proposed_by_yellow(draft: AlertsDecision, plan: str) -> bool:
     """Return whether yellow vigilances alone make a plan's triggers hold: then nobody is called."""
-    held = [
-        t
-        for t in draft.state.triggers.values()
-        if t.plan == plan and t.state == "held" and not t.id.endswith(":stand-down")
-    ]
+    held = list_held_triggers(draft, plan)
     reasons = [why for trigger in held for why in trigger.why]
     return bool(reasons) and all(
         why.metric == "vigilance" and why.value == YELLOW for why in reasons

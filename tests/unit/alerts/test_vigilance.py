@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from schemas.alerts import AttentionRequested
+from schemas.alerts import AttentionRequested, Why
 from schemas.calling import NotificationPlanned
 from schemas.words import Channel
 from tests.unit.alerts.scene import PARIS, Scene
@@ -63,6 +63,22 @@ def test_a_vigilance_raised_to_orange_at_night_calls_at_once_without_a_digest(sc
     assert "vigilance_digest" not in {m.template for m in _messages(scene)}
 
 
+def test_a_second_red_phenomenon_joins_the_running_crisis_without_a_second_call(
+    scene: Scene,
+) -> None:
+    """Rule D32: further bulletins call nobody again."""
+    _bulletin(scene, 0, "rouge", "vent")
+    called = [m.person for m in _messages(scene) if m.answer_expected]
+    assert called
+    before = len(_messages(scene))
+    _bulletin(scene, 2, "rouge", "neige-verglas")
+    more = _messages(scene)[before:]
+    assert len(scene.incidents()) == 2
+    assert not [m for m in more if m.answer_expected]
+    assert {m.person for m in more if m.template == "information"} <= set(called)
+    assert len(set(called)) == len(called)
+
+
 def test_a_plan_proposed_by_yellow_alone_calls_no_person(scene: Scene) -> None:
     asked = AttentionRequested(code="plan_proposed", roles=("coordinateur_pca",), plan="PT-CRUE")
     _bulletin(scene, 0, "jaune", "crues")
@@ -71,4 +87,7 @@ def test_a_plan_proposed_by_yellow_alone_calls_no_person(scene: Scene) -> None:
     _bulletin(scene, 2, "orange", "crues")
     before = len(_messages(scene))
     scene.feed(asked, at=scene.at(3))
-    assert [m.template for m in _messages(scene)[before:]] == ["plan_proposed"]
+    proposed = _messages(scene)[before:]
+    assert [m.template for m in proposed] == ["plan_proposed"]
+    why = Why.model_validate_json(str(proposed[0].values["why"]))
+    assert (why.metric, why.value, why.reports) == ("vigilance", "orange", ())
