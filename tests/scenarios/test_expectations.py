@@ -23,6 +23,7 @@ from tests.scenarios.told import faults_of, last_rows, longest_rows, text_of
 from tests.shipped import territory
 
 EXPECTATIONS = SCENARIOS / "expectations.yaml"
+NO_ROWS = ("policy", "danger_roles")
 RECORD_BYTES = 200 * 1024
 NAMES = ("S01", "S02", "S03", "S04", "S05", "S10", "S11", "S20", "S21")
 
@@ -67,7 +68,9 @@ def test_no_input_fails_and_no_record_is_large(played: MemoryPlayer) -> None:
 
 def pictures(player: MemoryPlayer, every_min: int) -> Iterator[tuple[int, DemandRows]]:
     """Yield the console's data every so many minutes of a replay with events."""
-    rows: dict[str, dict[str, Any]] = {f.name: {} for f in fields(DemandRows) if f.name != "policy"}
+    rows: dict[str, dict[str, Any]] = {
+        f.name: {} for f in fields(DemandRows) if f.name not in NO_ROWS
+    }
     step, due = every_min * MINUTE_MS, 0
     for record in sorted(player.system.facts(player.realm), key=lambda f: f.at):
         if record.at >= due:

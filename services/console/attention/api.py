@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from schemas.realms import is_live
+from services.console.continuity.card_rights import list_open_poles
 from services.console.http.context import RealmReader
 from services.console.resources import AttentionState
 from services.runtime.process import metrics
@@ -16,7 +17,8 @@ AskedRole = Annotated[
     str | None,
     Query(
         max_length=64,
-        description="role of the territory, e.g. `coordinateur_pca`; default: the whole cell",
+        description="role of the territory, e.g. `coordinateur_pca`; default: the whole cell; a "
+        "director of a pôle sees the demands of the own pôle",
     ),
 ]
 
@@ -28,7 +30,14 @@ AskedRole = Annotated[
     ),
 )
 async def get_attention(reader: RealmReader, role: AskedRole = None) -> AttentionState:
-    found = await reader.model.attention(reader.realm, role, as_of=reader.as_of, lang=reader.lang)
+    reference = await reader.model.reference(reader.realm)
+    found = await reader.model.attention(
+        reader.realm,
+        role,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        poles=list_open_poles(reader.principal, reference),
+    )
     if reader.as_of is None and is_live(reader.realm):
         metrics.set_gauge(
             "vigie_attention_rate", found.rate, realm=reader.realm, role=role or "cell"

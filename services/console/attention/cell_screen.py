@@ -12,10 +12,12 @@ from fastapi import Request
 from schemas.words import TaskState
 from services.console.attention import cell_page as cell
 from services.console.attention.next_step import build_next_step, choose_role
+from services.console.attention.pole_rows import POLE_ROLES
 from services.console.commissioning.checks import judge_conditions
 from services.console.commissioning.page import list_missing
 from services.console.commissioning.reading import read_deeds
 from services.console.continuity.arbitrations import list_arbitrations
+from services.console.continuity.card_rights import list_open_poles
 from services.console.continuity.clocks import split_passed_clocks
 from services.console.continuity.plan_rights import list_own_activities, list_own_plans
 from services.console.directory.view import build_reaching_points
@@ -102,6 +104,12 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     reader = x.shell.reader.principal
     asked_first = reader.role is Role.DIRECTOR
     own_plans = list_own_plans(reader, x.reference)
+    own_role = choose_role(reader.role, reader.duty)
+    own_queue = attention
+    if own_role in POLE_ROLES:
+        own_queue = await queries.attention(
+            realm, own_role, lang=lang, poles=list_open_poles(reader, x.reference)
+        )
     arbitrations = list_arbitrations(alarms, x.activities, x.shell.now, x._)
     if asked_first:  # what is asked of others is on the page of plans
         decide = [p for p in decide if p.id in own_plans]
@@ -138,8 +146,8 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         "staffing": staffing,
         "attention": attention,
         "next_step": build_next_step(
-            attention,
-            choose_role(reader.role, reader.duty),
+            own_queue,
+            own_role,
             open_incidents,
             x.names,
             x.shell.now,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from schemas import alerts as a
 from schemas import calling
 from schemas import callouts as k
@@ -13,6 +15,7 @@ from schemas.crisis import resource_requests as res
 from schemas.crisis.actions import ActionRow
 from schemas.crisis.obligations import ObligationRow
 from services.console import resources as r
+from services.console.attention.pole_rows import POLE_ROLES, narrow_to_poles
 from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_demands, list_demands
 from services.console.read_model.query_base import QueryBase, get_snapshot_time
 from services.console.read_model.reference_index import IndexedReference
@@ -22,10 +25,17 @@ from services.runtime.http.problems import ProblemError, build_fault
 
 class AttentionQueries(QueryBase):
     async def attention(
-        self, realm: str, role: str | None = None, *, as_of: Instant | None = None, lang: str = "fr"
+        self,
+        realm: str,
+        role: str | None = None,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        poles: Container[str] | None = None,
     ) -> r.AttentionState:
         """Return the queue of a role, or of the whole cell.
 
+        A role that each pôle has is asked for the `poles` of the reader alone.
         Raises ProblemError `invalid` for a role that the territory does not have.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
@@ -59,6 +69,9 @@ class AttentionQueries(QueryBase):
             await read(res.ResourceRequestRow),
             await read(ObligationRow),
         )
+        if poles is not None and role in POLE_ROLES:
+            sites = found.picture.reference.sites
+            facts = narrow_to_poles(facts, poles, {id: site.pole for id, site in sites.items()})
         at = get_snapshot_time(found.picture)
         state = limit_demands(list_demands(facts, at), role, at)
         return r.AttentionState(

@@ -95,6 +95,8 @@ class DemandRows:
     actions: Mapping[str, ActionRow] = field(default_factory=dict)
     requests: Mapping[str, ResourceRequestRow] = field(default_factory=dict)
     obligations: Mapping[str, ObligationRow] = field(default_factory=dict)
+    danger_roles: frozenset[str] = frozenset()
+    """Roles that are told of danger beside the cell and the pilots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,5 +519,6 @@ def _list_cell_roles(facts: DemandRows) -> frozenset[str]:
             *groups.get("cellule_complete", (CELL_ROLE,)),
             "dgs_directeur_de_crise",
             "astreinte_direction",
+            *facts.danger_roles,
         }
     )

@@ -7,10 +7,21 @@ from typing import Any
 from schemas.alerts import IncidentRow, TaskRow
 from schemas.base import MINUTE_MS
 from schemas.calling import EscalationRow
-from schemas.continuity import PlanRow
+from schemas.continuity import ActivityRow, AlarmRow, ClockRow, PlanRow
 from schemas.crisis.actions import ActionRow
 from schemas.crisis.resource_requests import ResourceRequestRow
-from schemas.words import Certainty, IncidentState, Level, PlanState, TaskState
+from schemas.ranks import POLE_DIRECTOR_ROLE
+from schemas.words import (
+    ActivityState,
+    Certainty,
+    ClockBase,
+    ClockState,
+    IncidentState,
+    Level,
+    PlanState,
+    TaskState,
+)
+from services.console.attention.pole_rows import narrow_to_poles
 from services.console.attention.rows import (
     DANGER_RESERVE,
     MAX_NEW,
@@ -72,6 +83,70 @@ def test_danger_to_people_never_waits_and_the_rate_holds() -> None:
     assert found.queue[0].kind == "danger"
     assert Urgency.DANGER not in {d.urgency for d in found.digest}
     assert found.rate == MAX_NEW
+
+
+def _alarm(id: str, activity: str, pole: str) -> AlarmRow:
+    return AlarmRow(
+        id=id,
+        activity=activity,
+        pole=pole,
+        base=ClockBase.RTO,
+        pct=50,
+        raised_at=0,
+        limit_at=60 * MINUTE_MS,
+        to=(POLE_DIRECTOR_ROLE,),
+    )
+
+
+def _activity(id: str, pole: str) -> ActivityRow:
+    running = ClockRow(base=ClockBase.RTO, state=ClockState.RUNNING, limit_h=4)
+    idle = ClockRow(base=ClockBase.DMIA, state=ClockState.NEVER, limit_h=8)
+    return ActivityRow(
+        id=id,
+        pole=pole,
+        criticality=2,
+        state=ActivityState.INTERRUPTED,
+        capacity_pct=0,
+        mbco_pct=50,
+        since=0,
+        rto=running,
+        dmia=idle,
+    )
+
+
+def test_a_director_is_asked_about_the_own_pole_alone() -> None:
+    """Dangers of the own pôle were missing, clocks of the seven others were there."""
+    own, other = "solidarites", "education"
+    facts = DemandRows(
+        POLICY,
+        incidents={
+            "i-own": _incident("i-own", members=("pmi-01",)),
+            "i-other": _incident("i-other", members=("clg-01",)),
+        },
+        activities={"A": _activity("A", own), "B": _activity("B", other)},
+        alarms={"a": _alarm("a", "A", own), "b": _alarm("b", "B", other)},
+        plans={
+            pole: PlanRow(
+                id=pole,
+                pole=pole,
+                state=PlanState.PROPOSED,
+                decides=POLE_DIRECTOR_ROLE,
+                proposed_at=0,
+            )
+            for pole in (own, other)
+        },
+    )
+    mine = narrow_to_poles(facts, {own}, {"pmi-01": own, "clg-01": other})
+    queue = seen(mine, POLE_DIRECTOR_ROLE, MINUTE_MS).queue
+    assert queue[0].key == "danger:i-own"
+    assert {d.key: d.count for d in queue} == {
+        "danger:i-own": 1,
+        "plan:solidarites": 1,
+        "clocks:rto:territory:rest": 1,
+    }
+    cell = seen(facts, "cellule_situation", MINUTE_MS).queue
+    assert {d.key for d in cell} >= {"danger:i-own", "danger:i-other"}
+    assert not any(POLE_DIRECTOR_ROLE in d.roles for d in cell)
 
 
 def test_fifty_silent_sites_of_an_incident_are_one_row() -> None:
