@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemas.ranks import STRATEGY_ROLE, may_decide, may_decide_plan
+from services.console.attention.queries import find_policy
 from services.console.continuity.card_rights import list_open_poles
 from services.console.read_model.reference_index import IndexedReference
 from services.console.resources import Activity
@@ -23,6 +24,26 @@ def list_own_plans(principal: Principal, reference: IndexedReference) -> frozens
         if may_decide_plan(principal.acting_role, plan.decides)
         and (poles is None or plan.pole in poles)
     )
+
+
+def list_liftable_plans(
+    principal: Principal, reference: IndexedReference, level: int
+) -> frozenset[str]:
+    """Return the plans that an account may stand down at a level of the territory. Rule D52.
+
+    They are those that it may decide and, for a pilot of the level, all plans of its pôles.
+    """
+    own = list_own_plans(principal, reference)
+    policy = find_policy(reference)
+    pilots = {int(rule.level): rule.pilots for rule in policy.levels} if policy else {}
+    if not principal.may(Permission.PLAN_DECIDE) or principal.acting_role not in pilots.get(
+        level, ()
+    ):
+        return own
+    poles = list_open_poles(principal, reference)
+    return own | {
+        plan.id for plan in reference.plans.values() if poles is None or plan.pole in poles
+    }
 
 
 def list_own_activities(

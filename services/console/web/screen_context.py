@@ -15,7 +15,11 @@ from services.console.actions import page as actions_page
 from services.console.actions.queries import REQUEST
 from services.console.actions.rights import can_read_words, is_answerable
 from services.console.continuity.clocks import RunningClock, list_running_clocks
-from services.console.continuity.plan_rights import list_own_activities, list_own_plans
+from services.console.continuity.plan_rights import (
+    list_liftable_plans,
+    list_own_activities,
+    list_own_plans,
+)
 from services.console.i18n import N_, Translator, get_translator
 from services.console.incidents.escalation_page import (
     EscalationView,
@@ -102,6 +106,9 @@ def build_page_context(request: Request, x: ScreenData) -> dict[str, Any]:
         **build_frame_context(request, x.shell),
         "foreseen": lambda plan, incident: describe_activation(plan, incident, x),
         "own_plans": list_own_plans(x.shell.reader.principal, x.reference),
+        "liftable": list_liftable_plans(
+            x.shell.reader.principal, x.reference, int(x.shell.overview.level.level)
+        ),
         "own_activities": list_own_activities(x.shell.reader.principal, x.reference, x.activities),
     }
 

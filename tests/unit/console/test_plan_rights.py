@@ -8,10 +8,13 @@ import pytest
 
 from schemas.ranks import POLE_DIRECTOR_ROLE
 from services.console.attention.next_step import build_next_step
+from services.console.continuity.plan_rights import list_liftable_plans
 from services.console.i18n import get_translator
 from services.console.resources import to_datetime
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal
 from tests.unit.console.held import Browser, browsing, reference
-from tests.unit.console.test_every_screen import NOW, REALM, START, crisis
+from tests.unit.console.test_every_screen import NOW, REALM, START, crisis, incident
 from tests.unit.console.test_next_step import demand, queue
 
 DIRECTOR = "director@pole:solidarites"
@@ -23,14 +26,14 @@ PLANS = {
 }
 
 
-def _crisis() -> Browser:
+def _crisis(state: str = "proposed") -> Browser:
     held = crisis()
     for id, decides in PLANS.items():
         held.put(
             "plans",
             {
                 "id": id,
-                "state": "proposed",
+                "state": state,
                 "decides": decides,
                 "proposed_at": START,
             },
@@ -38,8 +41,8 @@ def _crisis() -> Browser:
     return browsing(held)[0]
 
 
-async def _read(path: str, role: str) -> str:
-    answer = await _crisis().get(f"{path}?realm={REALM}", role=role)
+async def _read(path: str, role: str, state: str = "proposed") -> str:
+    answer = await _crisis(state).get(f"{path}?realm={REALM}", role=role)
     assert answer.status_code == 200
     return answer.text
 
@@ -61,6 +64,30 @@ async def test_the_page_of_plans_offers_only_decisions_of_its_reader(
             )
         )
         assert alone == ({id} & own)
+
+
+@pytest.mark.parametrize(
+    ("role", "lifted"),
+    [(DIRECTOR, {"PCA-solidarites"}), ("coordinator", set(PLANS)), ("cell", set())],
+)
+async def test_the_end_of_a_plan_is_offered_to_its_deciders_alone(
+    role: str, lifted: set[str]
+) -> None:
+    """Rule D52: «Lever» stood beside every active plan, for every director."""
+    page = await _read("/plans", role, state="active")
+    assert set(re.findall(r'action="/api/v1/plans/([\w-]+)/stand-down"', page)) == lifted
+    for id in PLANS:
+        alone = await _read(f"/plans/{id}", role, state="active")
+        assert (f"#lift-{id}" in alone) is (id in lifted)
+
+
+@pytest.mark.parametrize(
+    ("level", "lifted"), [(2, set(PLANS)), (3, {"PCA-solidarites", "PCA-education"})]
+)
+def test_the_pilot_of_the_level_may_end_every_plan(level: int, lifted: set[str]) -> None:
+    """Rule D52: a director pilots N2, not N3."""
+    pilot = Principal(id="d", role=Role.DIRECTOR, duty=POLE_DIRECTOR_ROLE)
+    assert list_liftable_plans(pilot, reference(), level) & set(PLANS) == lifted
 
 
 async def test_a_director_is_asked_for_the_plan_of_the_own_pole_alone() -> None:
@@ -90,3 +117,16 @@ def test_the_next_step_of_a_director_is_no_plan_of_another_pole() -> None:
     assert step is not None
     assert step.title.endswith(reference().names.plan("PCA-solidarites"))
     assert step.more == 0
+
+
+@pytest.mark.parametrize(("pole", "asked"), [("solidarites", True), ("education", False)])
+async def test_a_director_sees_danger_in_the_own_pole_first(pole: str, asked: bool) -> None:
+    """Rule D77: «Et maintenant ?» and the queue of the API know the pôle of the account."""
+    held = crisis()
+    held.put("incidents", incident(danger=True))
+    browser, role = browsing(held)[0], f"director@pole:{pole}"
+    path = f"/api/v1/attention?realm={REALM}&role={POLE_DIRECTOR_ROLE}"
+    state = (await browser.get(path, role=role, accept="application/json")).json()
+    assert ("danger" in [line["kind"] for line in state["queue"]]) is asked
+    page = (await browser.get(f"/?realm={REALM}", role=role)).text
+    assert ("met des personnes en danger" in page) is asked
