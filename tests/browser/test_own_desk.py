@@ -25,6 +25,7 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(
     expect(cards.first).to_contain_text("sans courant")
     expect(cards.nth(1)).to_contain_text("Rien à signaler, rien à faire.")
     cards.nth(1).get_by_role("link", name=re.compile("^Eau")).click()
+    page.get_by_label("En partie").check()
     page.get_by_role("button", name="Envoyer", exact=True).click()
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
     until(

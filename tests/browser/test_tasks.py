@@ -61,6 +61,7 @@ def test_a_principal_reports_learns_that_it_was_read_and_follows_an_instruction(
     site = "clg-0921243B"
     principal = visitor("site_manager", sites=(site,)).page(f"/?realm={own_realm}", **PHONE)
     principal.get_by_role("link", name=re.compile("^Eau")).click()
+    principal.get_by_label("Non, fermé").check()
     principal.get_by_role("button", name="Envoyer", exact=True).click()
     expect(principal.locator("#said")).to_have_text(re.compile("Reçu à"))
     principal.get_by_role("link", name="Mes sites").click()

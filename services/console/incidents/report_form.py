@@ -49,5 +49,7 @@ OPERATING_STATES: Final = (
     OperatingState("part", N_("En partie"), 3, 50),
     OperatingState("no", N_("Non, fermé"), 4, 100),
 )
+STILL_OPEN: Final = "dire"
+"""Value of a link to the form that leaves open whether the site can go on."""
 DANGER_SEVERITY: Final = 5
 """Severity of a report with a person in danger. Rule D2."""

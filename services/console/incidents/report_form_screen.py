@@ -8,7 +8,12 @@ from fastapi import Request
 
 from schemas.words import DANGER_TYPES, EventType
 from services.console.i18n import N_, Translator, get_translator
-from services.console.incidents.report_form import DANGER_SEVERITY, OPERATING_STATES, TROUBLES
+from services.console.incidents.report_form import (
+    DANGER_SEVERITY,
+    OPERATING_STATES,
+    STILL_OPEN,
+    TROUBLES,
+)
 from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts.names import shorten_site_name
@@ -89,17 +94,18 @@ def parse_chosen_trouble(request: Request) -> dict[str, str]:
     """Return the choices that a link to the report form has already made (`quoi`, `va`).
 
     With `va`, the form assumes no danger unless the sender reports it; never for a trouble that is
-    a danger itself.
+    a danger itself. `va=dire` leaves open whether the site can go on.
     """
     what, going = (request.query_params.get(name) for name in ("quoi", "va"))
     trouble = next((t for t in TROUBLES if what == t.key or (what == t.type and not t.named)), None)
     if trouble is None:
         return {}
     chosen = {"trouble": trouble.key}
-    if going in {g.key for g in OPERATING_STATES}:
+    states = {g.key for g in OPERATING_STATES}
+    if going in states:
         chosen["going"] = str(going)
-        if EventType(trouble.type) not in DANGER_TYPES:
-            chosen["danger"] = "no"
+    if going in states | {STILL_OPEN} and EventType(trouble.type) not in DANGER_TYPES:
+        chosen["danger"] = "no"
     return chosen
 
 

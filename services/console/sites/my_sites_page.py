@@ -9,7 +9,7 @@ from typing import Final
 from schemas.words import DANGER_TYPES, EventType, SiteStatus
 from services.console.continuity.clocks import RunningClock
 from services.console.i18n import N_, Translator
-from services.console.incidents.report_form import TROUBLES
+from services.console.incidents.report_form import STILL_OPEN, TROUBLES
 from services.console.messages.queries import INSTRUCTION
 from services.console.reassignment.page import SiteOrder, list_site_orders
 from services.console.resources import Incident, Instruction, ReassignmentLine, Report, Site, Task
@@ -27,7 +27,7 @@ class QuickTrouble:
     label: str
     path: str
     going: str | None
-    """Preset answer to the question whether the site can go on; None: none."""
+    """Answers that the link presets beside the trouble, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class QuickTroubles:
 
 _DANGERS: Final = frozenset({EventType.SANITARY_ALERT.value, *(t.value for t in DANGER_TYPES)})
 _OUTAGES: Final = frozenset({"power", "water", "heating", "it"})
-"""Troubles of which a site manager knows at once that the site stands still."""
+"""Troubles without danger to people. The sender says whether the site can go on: a partial cut
+that is taken for a closure calls people for nothing."""
 
 
 def _list_quick_troubles() -> tuple[QuickTroubles, ...]:
@@ -55,13 +56,14 @@ def _list_quick_troubles() -> tuple[QuickTroubles, ...]:
             key,
             title,
             tuple(
-                QuickTrouble(t.key, t.label, t.path, "no" if t in outages else None) for t in found
+                QuickTrouble(t.key, t.label, t.path, STILL_OPEN if t in outages else None)
+                for t in found
             ),
             folded=key == "other",
         )
         for key, title, found in (
             ("danger", N_("Danger : appelez d’abord le 18 ou le 112"), danger),
-            ("outage", N_("Panne : un choix, puis Envoyer"), outages),
+            ("outage", N_("Panne : dites si le site peut continuer, puis Envoyer"), outages),
             ("other", N_("Autre signalement"), others),
         )
     )

@@ -29,6 +29,19 @@ async def test_every_trouble_of_the_form_has_a_button_danger_first() -> None:
     assert page.index("appelez d’abord le 18 ou le 112") < page.index("quoi=gas")
 
 
+async def test_an_outage_is_never_reported_as_a_closure_unasked() -> None:
+    """The buttons answered «Non, fermé» (severity 4) for a cut in one wing."""
+    page = await _read(f"/mes-sites?realm={REALM}")
+    links = [
+        link.replace("&amp;", "&")
+        for link in re.findall(r'href="(/signaler[^"]+quoi=power[^"]*)"', page)
+    ]
+    assert links
+    form = await _read(links[0])
+    assert _checked(form) == ["power", "no"]
+    assert re.search(r'name="going"[^>]* required', form)
+
+
 def _checked(page: str) -> list[str]:
     return re.findall(r'value="(\w+)"[^>]* checked', page)
 
@@ -37,6 +50,8 @@ def _checked(page: str) -> list[str]:
     ("link", "chosen"),
     [
         ("quoi=power&va=no", ["power", "no", "no"]),
+        ("quoi=power&va=dire", ["power", "no"]),
+        ("quoi=fire&va=dire", ["fire"]),
         ("quoi=flooding", ["flooding"]),
         ("quoi=fire&va=no", ["fire", "no"]),
         ("quoi=nuke&va=no", []),
