@@ -9,13 +9,13 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Accounts
 from tests.system import RunningVigie
 
-ACTIVITY = "SOL-01"
+ACTIVITY, NAME = "SOL-01", "Signalements enfance"
 """RTO 2 h, DMIA 4 h, PDMA 1 h."""
 
 
 def open_activity(page: Page, realm: str) -> None:
     page.goto(f"/activites?realm={realm}")
-    page.locator(f"#{ACTIVITY}").get_by_role("link", name=ACTIVITY).click()
+    page.locator(f"#{ACTIVITY}").get_by_role("link", name=NAME).click()
     expect(page.locator("#activite")).to_be_visible()
 
 
@@ -27,7 +27,7 @@ def declare(page: Page, realm: str, state: str, since: str = "") -> None:
     form.get_by_label("État").select_option(label=state)
     form.get_by_label("Depuis").fill(since)
     form.get_by_label("Raison").fill("plus personne au CRIP, vu sur place")
-    form.get_by_role("button", name=f"Confirmer : déclarer {ACTIVITY}").click()
+    form.get_by_role("button", name=re.compile("^Confirmer : déclarer ")).click()
 
 
 def test_an_interruption_is_declared_arbitrated_and_withdrawn_without_a_command_line(
@@ -51,7 +51,7 @@ def test_an_interruption_is_declared_arbitrated_and_withdrawn_without_a_command_
     page.get_by_role("link", name="1 arbitrage à écrire").click()
     page.goto(f"/?realm={own_realm}")
     page.locator("[data-key=p-arbitrations]").get_by_role("link", name="Arbitrer").click()
-    confirm = waiting.get_by_role("button", name=f"Confirmer : arbitrage de {ACTIVITY}")
+    confirm = waiting.get_by_role("button", name=f"Confirmer : arbitrage de {NAME}")
     confirm.click()
     assert waiting.locator("textarea:invalid").count() == 1, "not without a line"
     waiting.get_by_label("Ce qui est décidé").fill("attendre onze heures, le 119 prend les appels")
@@ -65,10 +65,10 @@ def test_an_interruption_is_declared_arbitrated_and_withdrawn_without_a_command_
     assert alarm["arbitrated_at"] is not None
     page.goto(f"/main-courante?realm={own_realm}")
     expect(page.locator("#lines")).to_contain_text(
-        "SOL-01\u00a0: arbitrage sur le RTO consommé\u00a0: attendre onze heures"
+        "Signalements enfance (SOL-01)\u00a0: arbitrage sur le RTO consommé\u00a0: attendre onze heures"
     )
     expect(page.locator("#lines")).to_contain_text(
-        "SOL-01 déclarée «\u00a0interrompue\u00a0»\u00a0: plus personne au CRIP"
+        "Signalements enfance (SOL-01) déclarée «\u00a0interrompue\u00a0»\u00a0: plus personne au CRIP"
     )
 
     page.goto(f"/activites?realm={own_realm}&activite={ACTIVITY}")

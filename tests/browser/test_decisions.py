@@ -40,7 +40,7 @@ def test_a_plan_is_activated_and_its_cards_are_worked(page: Page) -> None:
     expect(cards).to_contain_text("en cours")
     cards.get_by_role("button", name="Faite").first.click()
     expect(cards).to_contain_text("faite")
-    expect(page.locator("#log")).to_contain_text("PT-ELEC activé")
+    expect(page.locator("#log")).to_contain_text("(PT-ELEC) activé")
 
 
 def test_a_fallback_strategy_is_put_into_effect_and_ended_on_the_page_of_plans(

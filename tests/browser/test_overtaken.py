@@ -45,7 +45,7 @@ def test_a_refusal_of_an_activated_plan_names_the_author_and_keeps_the_reason(
         "Cette décision n’est plus à prendre ici\u00a0: Confirmer : refuser PT-ELEC"
     )
     expect(told.locator("[data-decided] li").filter(has_text="activé")).to_have_text(
-        re.compile(r"^\d\d:\d\d .*PT-ELEC activé.*, .+")
+        re.compile(r"^\d\d:\d\d .*PT-ELEC\) activé.*, .+")
     )
     expect(told.locator("[data-had] li")).to_have_text(f"Raison\u00a0: {REASON}")
     expect(plan.locator("[id^=r-PT-ELEC-refuse]")).to_have_count(0)
@@ -66,7 +66,7 @@ def test_typing_after_the_form_is_removed_decides_nothing(
     told = page.get_by_role("alert")
     expect(told).to_be_focused()
     page.keyboard.type("rendu à la mairie")
-    expect(told.locator("[data-decided] li").filter(has_text="PT-ELEC activé")).to_be_visible()
+    expect(told.locator("[data-decided] li").filter(has_text="(PT-ELEC) activé")).to_be_visible()
     told.get_by_role("button", name="J’ai lu").click()
     expect(page.locator("#contenu")).to_be_focused()
     assert [url for url in sent if "acknowledge" in url] == []

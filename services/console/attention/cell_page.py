@@ -51,6 +51,8 @@ class SiteDeadline:
     """The nearest deadline of a site."""
 
     activity: str
+    title: str
+    """Short name of the activity."""
     at: datetime
     over: bool
 
@@ -102,7 +104,8 @@ def find_site_deadlines(
         site = clock.site or paths.get(clock.activity)
         if site is None or clock.next_at is None:
             continue
-        limit = SiteDeadline(clock.activity, clock.next_at, clock.rto_over or clock.next_at <= now)
+        over = clock.rto_over or clock.next_at <= now
+        limit = SiteDeadline(clock.activity, clock.title, clock.next_at, over)
         if site not in found or limit.at < found[site].at:
             found[site] = limit
     return found
@@ -173,7 +176,7 @@ def build_site_line(site: Site, limit: SiteDeadline | None, _: Translator) -> Si
             site.name,
             site.commune_name,
             why,
-            limit.activity if limit else "",
+            f"{limit.activity} {limit.title}" if limit else "",
             _(w.SITE_STATUS[site.status]),
         )
     )

@@ -18,12 +18,11 @@ from services.console.continuity.clocks import (
     RunningClock,
     build_bar,
     count_local_clocks,
-    shorten_activity_name,
 )
 from services.console.i18n import Translator
 from services.console.resources import Activity, Alarm, Clock, Incident, Pole
 from services.console.texts import words as w
-from services.console.texts.names import TerritoryNames
+from services.console.texts.names import TerritoryNames, shorten_activity_name
 from services.console.web import times
 
 CLOCKS_SHOWN: Final = 14
@@ -286,7 +285,7 @@ def build_activity_line(a: Activity, now: datetime) -> ActivityLine:
     soon = limit is not None and limit - now < timedelta(hours=2)
     return ActivityLine(
         a.id,
-        shorten_activity_name(a.name),
+        a.short_name or shorten_activity_name(a.name),
         a.name,
         a.criticality,
         a.state,
@@ -326,7 +325,7 @@ def build_activities_view(
             pole.mbco_pct,
             pole.activities_below,
             [build_activity_line(a, now) for a in mine],
-            [(a.id, n) for a in mine if (n := count_local_clocks(a))],
+            [(a.short_name or a.id, n) for a in mine if (n := count_local_clocks(a))],
         )
         for pole in poles
         if (mine := by_pole.get(pole.id))

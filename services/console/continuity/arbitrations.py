@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schemas.words import ActivityState, ClockState
-from services.console.continuity.clocks import shorten_activity_name
 from services.console.i18n import Translator
 from services.console.resources import Activity, Alarm
+from services.console.texts.names import shorten_activity_name
 from services.console.texts.strategies import name_strategy
 
 ARBITRATION_DEMAND = "arbitration"
@@ -57,7 +57,7 @@ def _build_arbitration(alarm: Alarm, a: Activity, now: datetime, _: Translator) 
     return Arbitration(
         alarm.id,
         a.id,
-        shorten_activity_name(a.name),
+        a.short_name or shorten_activity_name(a.name),
         a.criticality,
         a.state,
         alarm.limit_at,

@@ -13,7 +13,7 @@ from typing import Literal
 from schemas.words import ActivityState, ClockState
 from services.console.i18n import N_
 from services.console.resources import Activity, Clock, Incident, LocalClock, Site
-from services.console.texts.names import shorten_site_name
+from services.console.texts.names import shorten_activity_name, shorten_site_name
 
 DMIA = N_("DMIA")
 Tone = Literal["run", "warn", "late", "done"]
@@ -48,7 +48,10 @@ class RunningClock:
     """One pair of running clocks."""
 
     activity: str
+    title: str
+    """Short name of the activity."""
     name: str
+    """Name of the site of a local clock, else of the activity."""
     criticality: int
     site: str | None
     capacity_pct: float
@@ -82,13 +85,6 @@ class RunningClock:
         return f"{self.activity}-{self.site}" if self.site else self.activity
 
 
-def shorten_activity_name(name: str) -> str:
-    """Shorten an activity's name (`Protection de l’enfance : accueil…`) to its first part."""
-    for sign in (" : ", " (", "\u00a0: "):
-        name = name.split(sign, maxsplit=1)[0]
-    return name
-
-
 def build_bar(rto: Clock, mtpd: Clock, now: datetime, *, forecast: bool) -> ClockBar:
     """Compute the bar of a pair of clocks at `now`."""
     tick = 100.0 * rto.limit_h / mtpd.limit_h if mtpd.limit_h else 100.0
@@ -106,6 +102,7 @@ def _build_running_clock(
     breach = local.forecast_breach_at if local else a.forecast_breach_at
     return RunningClock(
         activity=a.id,
+        title=a.short_name or shorten_activity_name(a.name),
         name=shorten_site_name(local.site_name) if local else shorten_activity_name(a.name),
         criticality=a.criticality,
         site=local.site if local else None,

@@ -86,6 +86,7 @@ class Activity(Resource):
     pole: str
     pole_name: str
     name: str
+    short_name: str = Field(default="", description="name for lists and messages")
     criticality: int
     state: ActivityState
     declared: ActivityState | None

@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from schemas.words import ActivityState
-from services.console.continuity.clocks import shorten_activity_name
 from services.console.i18n import Translator
 from services.console.resources import Activity, Strategy
-from services.console.texts.names import TerritoryNames, shorten_site_name
+from services.console.texts.names import TerritoryNames, shorten_activity_name, shorten_site_name
 from services.console.texts.strategies import SITE_STRATEGY, name_strategy
 
 ACTIVITIES_SHOWN: Final = 12
@@ -23,7 +22,10 @@ _AFFECTED_STATES: Final = (ActivityState.INTERRUPTED, ActivityState.DEGRADED)
 class ActiveStrategy:
     id: str
     activity: str
+    title: str
+    """Short name of the activity."""
     name: str
+    """Name of the strategy."""
     expected_pct: float
     place: str
     desks: int | None
@@ -52,6 +54,7 @@ def list_active_strategies(
         ActiveStrategy(
             s.id,
             s.activity,
+            names.activity_short(s.activity, _.lang),
             name_strategy(s.strategy, _),
             s.expected_capacity_pct,
             shorten_site_name(names.site(s.site)) if s.site else "",
@@ -70,7 +73,7 @@ def list_next_strategies(activities: Iterable[Activity], _: Translator) -> list[
     return [
         NextStrategy(
             a.id,
-            shorten_activity_name(a.name),
+            a.short_name or shorten_activity_name(a.name),
             str(a.next_strategy),
             name_strategy(str(a.next_strategy), _),
             a.capacity_pct,

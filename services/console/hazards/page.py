@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from services.console.continuity.clocks import shorten_activity_name
 from services.console.hazards.resources import Hazard, HazardClosure, HazardSite
 from services.console.i18n import N_, Translator
 from services.console.texts import words as w
@@ -59,6 +58,7 @@ class HazardView:
     hazard: str
     title: str
     plan: str | None
+    plan_title: str
     lead: str
     """Level, course and source in one sentence."""
     closures: list[str]
@@ -132,6 +132,7 @@ def _build_view(
         hazard=one.hazard,
         title=_(HAZARDS[one.hazard]),
         plan=one.plan,
+        plan_title=names.plan(one.plan) if one.plan else "",
         lead=write_lead(one, now, _),
         closures=[write_closure(group, names, now, _) for group in one.closures],
         lines=[build_site_line(one.hazard, site, names, now, _) for site in shown],
@@ -200,7 +201,7 @@ def build_site_line(
         state=site.state,
         hour=f"{_(ARRIVALS[hazard])} {write_hour(site, now, _)}",
         activities=", ".join(
-            f"{shorten_activity_name(one.name)} ({one.id})" for one in site.activities[:2]
+            f"{names.activity_short(one.id, _.lang)} ({one.id})" for one in site.activities[:2]
         ),
         before=write_before(site, names, now, _),
     )

@@ -130,7 +130,7 @@ def build_entries(
             while k + len(run) < len(shown) and _is_same_minute(line, shown[k + len(run)]):
                 run.append(shown[k + len(run)])
         text = (
-            summarise_group(line, together, _)
+            summarise_group(line, together, names, _)
             if len(run) == 1
             else _summarise_silent_sites(run, names, _)
         )
@@ -167,7 +167,9 @@ _GROUP_SENTENCES: Final = {
 }
 
 
-def summarise_group(line: Line, together: Mapping[str, Sequence[Line]], _: Translator) -> str:
+def summarise_group(
+    line: Line, together: Mapping[str, Sequence[Line]], names: TerritoryNames, _: Translator
+) -> str:
     """Return the sentence of a line, or the one that represents all lines of its group."""
     group = line.group
     count = len(together[group.key]) if group is not None else 1
@@ -180,7 +182,8 @@ def summarise_group(line: Line, together: Mapping[str, Sequence[Line]], _: Trans
             count,
         )
     sentence = _GROUP_SENTENCES.get(group.base, N_("{activity} : alarme sur {n} sites"))
-    return _(sentence, activity=group.activity, pct=group.pct, n=count)
+    activity = names.activity_label(group.activity, _.lang)
+    return _(sentence, activity=activity, pct=group.pct, n=count)
 
 
 def _is_same_minute(a: Line, b: Line) -> bool:

@@ -90,7 +90,7 @@ def build_rows(
             line.late_min,
             label_kind(line, _),
             line.kind in DECIDED_KINDS or line.change == "verdict",
-            summarise_group(line, together, _),
+            summarise_group(line, together, names, _),
             format_author(line, names, _),
             world.name_source(line.source, _),
             w.translate_code(w.CERTAINTY, line.certainty, _),

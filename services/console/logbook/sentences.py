@@ -252,7 +252,7 @@ def _render_level(record: SentenceSource, names: TerritoryNames, _: Translator) 
 
 
 def _render_trigger(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
-    plan = record.values["plan"]
+    plan = names.plan_label(str(record.values["plan"]), _)
     if record.change == "released":
         return _("{plan} : la condition ne tient plus", plan=plan)
     if record.change == "held_more":
@@ -536,7 +536,7 @@ def _render_activity(record: SentenceSource, names: TerritoryNames, _: Translato
     )
     return _(
         "{id} {state} : capacité {pct} %, minimum {min} %",
-        id=v["activity"],
+        id=names.activity_label(str(v["activity"]), _.lang),
         state=state,
         pct=capacity,
         min=minimum,
@@ -544,7 +544,7 @@ def _render_activity(record: SentenceSource, names: TerritoryNames, _: Translato
 
 
 def _render_declared_activity(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
-    activity = record.values["activity"]
+    activity = names.activity_label(str(record.values["activity"]), _.lang)
     if record.change == "withdrawn":
         return _("{id} : état déclaré retiré, l’état calculé compte de nouveau", id=activity)
     return _(
@@ -555,12 +555,14 @@ def _render_declared_activity(record: SentenceSource, names: TerritoryNames, _: 
 
 
 def _render_arbitration(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
-    return _("{activity} : arbitrage sur le RTO consommé", activity=record.values["activity"])
+    activity = names.activity_label(str(record.values["activity"]), _.lang)
+    return _("{activity} : arbitrage sur le RTO consommé", activity=activity)
 
 
 def _render_strategy(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    what = {"activity": v["activity"], "strategy": name_strategy(v["strategy"], _)}
+    activity = names.activity_label(str(v["activity"]), _.lang)
+    what = {"activity": activity, "strategy": name_strategy(v["strategy"], _)}
     if record.change == "ended":
         return _("{activity} : fin de « {strategy} »", **what)
     if record.change == "lost":
@@ -578,7 +580,8 @@ def _render_strategy(record: SentenceSource, names: TerritoryNames, _: Translato
 
 def _render_alarm(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    where = f"{v['activity']}, {names.site(record.site)}" if record.site else str(v["activity"])
+    activity = names.activity_label(str(v["activity"]), _.lang)
+    where = f"{activity}, {names.site(record.site)}" if record.site else activity
     if v["base"] == "rto":
         return _("{where} : RTO consommé à {pct} %", where=where, pct=v["pct"])
     if v["base"] == "pdma":
@@ -607,7 +610,8 @@ _PLAN_SENTENCES = {
 
 def _render_plan(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    plan = str(v["plan"])
+    id = str(v["plan"])
+    plan = names.plan_label(id, _)
     if record.change == "box":
         return (
             _("{plan} : condition de levée cochée", plan=plan)
@@ -626,7 +630,7 @@ def _render_plan(record: SentenceSource, names: TerritoryNames, _: Translator) -
             if record.change in _PLAN_SENTENCES
             else _join_place(plan, w.translate_code(w.PLAN_STATE, v["state"], _), _)
         )
-    tasks = {c.id: c.task for c in names.plans[plan].cards} if plan in names.plans else {}
+    tasks = {c.id: c.task for c in names.plans[id].cards} if id in names.plans else {}
     card = v.get("card")
     if card is None:
         return _("{plan} : fiche en retard", plan=plan)
@@ -636,8 +640,9 @@ def _render_plan(record: SentenceSource, names: TerritoryNames, _: Translator) -
 
 def _render_site_card(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    plan, card = str(v["plan"]), str(v["card"])
-    tasks = {c.id: c.task for c in names.plans[plan].cards} if plan in names.plans else {}
+    id, card = str(v["plan"]), str(v["card"])
+    plan = names.plan_label(id, _)
+    tasks = {c.id: c.task for c in names.plans[id].cards} if id in names.plans else {}
     state = w.translate_code(w.CARD_STATE, str(v.get("card_state")), _)
     said = _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card))
     number = v.get("number")

@@ -263,6 +263,7 @@ class Shaper:
             realm=self.realm,
             pole_name=names.pole(static.pole, self.lang),
             name=names.activity(static.id, self.lang),
+            short_name=names.activity_short(static.id, self.lang),
             state=row.state if row else ActivityState.NOMINAL,
             declared=row.declared if row else None,
             declared_by=row.declared_by if row else None,

@@ -57,7 +57,7 @@ def _name_scope(scope: str | None, names: TerritoryNames, _: Translator) -> str:
 
 def _name_activities(args: Args, names: TerritoryNames, _: Translator) -> str:
     if ids := _to_list(args.get("activities")):
-        return ", ".join(ids)
+        return ", ".join(names.activity_label(id, _.lang) for id in ids)
     if crit := _to_list(args.get("criticality")):
         label = _(
             "les activités de criticité {list}",

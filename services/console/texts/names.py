@@ -16,6 +16,13 @@ def shorten_site_name(name: str) -> str:
     return name.split(" – ", maxsplit=1)[0].removesuffix(" (brouillon)").strip()
 
 
+def shorten_activity_name(name: str) -> str:
+    """Shorten an activity's name (`Protection de l’enfance : accueil…`) to its first part."""
+    for sign in (" : ", " (", "\u00a0: "):
+        name = name.split(sign, maxsplit=1)[0]
+    return name
+
+
 _POLE_PLAN_PREFIX = "PCA du pôle "
 
 
@@ -119,6 +126,19 @@ class TerritoryNames:
             return key
         return self.activities[key].name if lang == "fr" else self.activities[key].name_en
 
+    def activity_short(self, key: str, lang: str) -> str:
+        """Return the short name of an activity, or the first part of its name."""
+        known = self.activities.get(key)
+        if known is None:
+            return key
+        if lang == "fr" and known.short_name:
+            return known.short_name
+        return shorten_activity_name(self.activity(key, lang))
+
+    def activity_label(self, key: str, lang: str) -> str:
+        """Return the short name of an activity, followed by its code. Rule D70."""
+        return f"{self.activity_short(key, lang)} ({key})" if key in self.activities else key
+
     def metier(self, key: str, lang: str) -> str:
         if key not in self.metiers:
             return key.replace("_", " ")
@@ -146,6 +166,13 @@ class TerritoryNames:
 
     def plan(self, key: str) -> str:
         return self.plans[key].title if key in self.plans else key
+
+    def plan_label(self, key: str, _: Translator) -> str:
+        """Return the title of a plan as the subject of a sentence. Rule D70."""
+        title = self.plan(key)
+        if title == key or title.startswith(_POLE_PLAN_PREFIX):
+            return title
+        return _("Plan « {title} » ({code})", title=title, code=key)
 
     def level(self, level: int, _: Translator) -> str:
         """Return the level's name in the policy, in English if the catalogue has it."""

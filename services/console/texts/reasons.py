@@ -104,7 +104,7 @@ def describe_reason(why: ReasonLike, names: TerritoryNames, lang: str) -> Reason
     """Return a reason in parts, in the reader's language."""
     _ = get_translator(lang)
     if why.metric is None:
-        return ReasonText(_describe_author(why, names, _) or _describe_rule(why, _))
+        return ReasonText(_describe_author(why, names, _) or _describe_rule(why, names, _))
     row = METRIC_TEXTS.get(why.metric)
     label = why.metric if row is None else row.name(why.args, names, _)
     if isinstance(why.threshold, bool):
@@ -136,11 +136,11 @@ def _describe_author(why: ReasonLike, names: TerritoryNames, _: Translator) -> s
     return _("décidé par {who}", who=who)
 
 
-def _describe_rule(why: ReasonLike, _: Translator) -> str:
+def _describe_rule(why: ReasonLike, names: TerritoryNames, _: Translator) -> str:
     code, _sep, rest = why.code.partition(":")
     found = RULE_SENTENCES.get(why.code) or RULE_SENTENCES.get(code)
     if why.code == "trigger":
-        return _("condition de {plan}", plan=why.args.get("plan", ""))
+        return _("condition de {plan}", plan=names.plan(str(why.args.get("plan", ""))))
     if code == "D14" and "type" in why.args:
         rule = found or RULE_SENTENCES["precedence"]
         return _(

@@ -18,11 +18,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from schemas.reassignment import MAX_LINES_PER_STEP
 from services import console
 from services.console.attention.cell_page import fold_text
-from services.console.continuity.clocks import shorten_activity_name
 from services.console.i18n import LANGUAGES, N_, Translator, choose_language, get_translator
 from services.console.resources import Incident, Overview, Realm
 from services.console.texts import words, world
-from services.console.texts.names import shorten_site_name
+from services.console.texts.names import shorten_activity_name, shorten_site_name
 from services.console.texts.strategies import name_strategy
 from services.console.web import times
 from services.messages.names import TERRITORY

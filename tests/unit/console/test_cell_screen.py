@@ -254,7 +254,7 @@ async def test_alarms_of_one_activity_are_one_line_and_early_ones_are_folded() -
     browser, _ = browsing(held)
     seen = (await shown(browser, "/main-courante")).replace("\u00a0", " ")
     assert (await browser.get(f"/main-courante?realm={REALM}")).text.count("data-recorded=") == 1
-    assert "EDU-02 : RTO consommé à 100 % sur 12 sites" in seen
+    assert "Accueil des collèges (EDU-02) : RTO consommé à 100 % sur 12 sites" in seen
     assert "12 alarmes avant échéance ne sont pas affichées" in seen
     assert "RTO consommé à 50 % sur 12 sites" in (
         await shown(browser, "/main-courante?genre=alarm")

@@ -16,6 +16,7 @@ AT = datetime(2027, 2, 11, 9, tzinfo=UTC)
 def test_the_exceeded_limit_has_the_right_gender(rto_over: bool, words: str) -> None:
     clock = RunningClock(
         "COM-01",
+        "Communication de crise",
         "Communication",
         1,
         None,

@@ -45,6 +45,7 @@ from services.console.texts.names import TerritoryNames
 from services.runtime.log.transaction import Transaction
 from tests.integration.console import crisis
 from tests.integration.console.logwriter import Chains
+from tests.unit.console.held import reference
 
 START = crisis.START
 ALARM = AlarmRow(
@@ -235,6 +236,25 @@ def test_changes_of_a_plan_are_written_in_plain_words_and_only_persons_decide(
     )
     (line,) = lines("continuity", PlanChanged(row=plan, change=change))
     assert (line.kind, said(line, TerritoryNames(), "fr")) == (kind, sentence)
+
+
+def test_plans_and_activities_are_named_before_their_codes() -> None:
+    """Rule D70: the ticker said «PT-ELEC activé» and «SOL-01 déclarée»."""
+    plan = PlanRow(id="PT-ELEC", state="active", decides="coordinateur_pca")
+    (activated,) = lines("continuity", PlanChanged(row=plan, change="activated"))
+    own = plan.model_copy(update={"id": "PCA-solidarites"})
+    (pole,) = lines("continuity", PlanChanged(row=own, change="activated"))
+    declared = ActivityDeclared(activity="SOL-01", state=None, author="p", occurred_at=START)
+    (activity,) = lines("continuity", declared)
+    told = [
+        said(line, reference().names, "fr").replace("\u00a0", " ")
+        for line in (activated, pole, activity)
+    ]
+    assert told == [
+        "Plan « Coupure électrique » (PT-ELEC) activé",
+        "PCA du pôle Solidarités activé",
+        "Signalements enfance (SOL-01) : état déclaré retiré, l’état calculé compte de nouveau",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,9 @@ def site(id: str, status: str, limit_min: float | None = None) -> SiteLine:
     limit = (
         None
         if limit_min is None
-        else SiteDeadline("CPL-01", NOW + timedelta(minutes=limit_min), limit_min <= 0)
+        else SiteDeadline(
+            "CPL-01", "Sûreté des bâtiments", NOW + timedelta(minutes=limit_min), limit_min <= 0
+        )
     )
     return SiteLine(
         id,

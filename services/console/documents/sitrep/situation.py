@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Final
 
 from schemas.words import ActivityState, SiteStatus
-from services.console.continuity.clocks import shorten_activity_name
 from services.console.documents.document import (
     Citations,
     DocumentLine,
@@ -24,7 +23,7 @@ from services.console.logbook.sentences import render_line as sentence
 from services.console.resources import Reason
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import shorten_site_name
+from services.console.texts.names import shorten_activity_name, shorten_site_name
 from services.console.texts.reasons import describe_reason
 from services.console.web import times
 
