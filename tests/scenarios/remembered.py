@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from schemas.base import Instant
 from schemas.realms import partition_of
@@ -21,6 +22,8 @@ from tests.scenarios.memory import MemoryPlayer
 from tests.shipped import FOLDER
 
 OUTLINES = cache(load_outlines)
+_CHRONICLES: Final[WeakKeyDictionary[MemoryPlayer, tuple[int, Chronicle]]] = WeakKeyDictionary()
+"""Last chronicle of each player with the number of its records: tests read one many times."""
 
 
 class Remembered(DocumentQueries):
@@ -39,6 +42,10 @@ class Remembered(DocumentQueries):
 
     def _chronicle(self, realm: str) -> Chronicle:
         """Return the chronicle of the whole realm as played so far."""
+        many = len(self._stored(realm))
+        known = _CHRONICLES.get(self._player)
+        if known is not None and known[0] == many:
+            return known[1]
         made, partition = Chronicle.in_memory(), partition_of(realm, PARTITION_COUNT)
         for name, service in self._player.system.services.items():
             stored = service.log.of(realm)
@@ -48,6 +55,7 @@ class Remembered(DocumentQueries):
                 for v in list_versions(record.transaction, offset)
             )
             made.add(name, partition, found, Position(next=len(stored)))
+        _CHRONICLES[self._player] = many, made
         return made
 
     async def _told(
