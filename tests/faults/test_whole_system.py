@@ -98,6 +98,7 @@ def test_reports_are_accepted_while_the_store_is_dead_and_shown_when_it_is_back(
 
 
 @proves("broker", "kill")
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_a_killed_broker_comes_back_and_nothing_is_lost(vigie: RunningVigie) -> None:
     reporter = Reporter(vigie, 88, 60)
