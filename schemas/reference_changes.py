@@ -101,6 +101,7 @@ class RecordKind(StrEnum):
     CONTACT = "contact"
     PLAN = "plan"
     CARD = "card"
+    ACTIVITY = "activity"
 
 
 FieldValue = str | bool | int | float | tuple[str, ...] | None

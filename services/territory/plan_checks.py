@@ -69,7 +69,7 @@ class PlanChecks:
             line = find_line(nodes, k)
             for fault in (*self._find_owner_faults(card), *self._find_scope_faults(plan, card)):
                 f.fault(line, f"plan {plan.id}: {fault}")
-        for k, fault in (*p.find_card_faults(plan.id, plan.cards), *_find_order_faults(plan)):
+        for k, fault in (*p.find_card_faults(plan.id, plan.cards), *find_order_faults(plan)):
             f.fault(find_line(nodes, k), fault)
 
     def _find_owner_faults(self, card: p.Card) -> Iterator[str]:
@@ -235,7 +235,7 @@ def _as_list(found: Measured, one: str, many: str) -> list[Any]:
     return values if isinstance(values, list) else [values]
 
 
-def _find_order_faults(plan: ref.Plan) -> Iterator[tuple[int, str]]:
+def find_order_faults(plan: ref.Plan) -> Iterator[tuple[int, str]]:
     """Yield cards that wait for a card of a later phase, or for one that is due later."""
     known = {card.id: card for card in plan.cards}
     for k, card in enumerate(plan.cards):

@@ -12,15 +12,28 @@ from typing import Any, Final
 
 from schemas import reference as ref
 from schemas.reference_changes import FieldValue, RecordEdit, RecordKind
-from services.territory.plan_checks import MAX_STEP_CHARACTERS, MAX_STEPS
-from services.territory.records import RECORDS
+from services.territory.checks import MAX_LIMIT_H, MAX_LIMIT_MIN
+from services.territory.plan_checks import MAX_STEP_CHARACTERS, MAX_STEPS, find_order_faults
+from services.territory.records import RECORDS, apply_edit, read_record, split_card_id
 
 _PHONE: Final = re.compile(r"(?<!\d)(?:\+33|0033|0)[ .-]?[1-9](?:[ .-]?\d\d){4}(?!\d)")
 _MAIL: Final = re.compile(r"[^\s@<>]+@[^\s@<>]+\.[a-z]{2,}", re.IGNORECASE)
 MAX_TEXT: Final = 2000
 """Most characters of a text that nothing else limits."""
-REQUIRED: Final = frozenset({"title", "task", "done_when", "organisation", "function", "domain"})
+REQUIRED: Final = frozenset(
+    {"title", "task", "done_when", "organisation", "function", "domain", "name"}
+)
 """Texts that nobody may empty."""
+
+
+_SHORTEST_H: Final = 0.25
+_BOUNDS: Final = (
+    ("rto_h", _SHORTEST_H, MAX_LIMIT_H),
+    ("dmia_h", _SHORTEST_H, MAX_LIMIT_H),
+    ("pdma_h", 0, MAX_LIMIT_H),
+    ("mbco_pct", 0, 100),
+    ("minimum_staff", 0, 100_000),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +50,21 @@ def list_known_ids(sections: Sequence[Any]) -> dict[str, Mapping[str, str]]:
     """Return kind of reference → id → name, for fields that refer to others."""
     roles: Mapping[str, str] = {}
     plans: Mapping[str, str] = {}
+    systems: Mapping[str, str] = {}
+    suppliers: Mapping[str, str] = {}
     for section in sections:
         match section:
             case ref.EscalationPolicy(policy=policy):
                 roles = policy.roles
             case ref.Plans(plans=rows):
                 plans = {plan.id: plan.title for plan in rows}
-    return {"role": roles, "plan": plans}
+            case ref.Activities(activities=activities, systems=names):
+                titles = {system.id: system.name for system in names}
+                systems = {id: titles.get(id, id) for a in activities for id in a.systems}
+                suppliers |= {id: id for a in activities for id in a.suppliers}
+            case ref.Contacts(contacts=contacts):
+                suppliers |= {contact.id: contact.organisation for contact in contacts}
+    return {"role": roles, "plan": plans, "system": systems, "supplier": suppliers}
 
 
 def find_edit_faults(sections: Sequence[Any], edit: RecordEdit) -> list[RecordFault]:
@@ -59,7 +80,55 @@ def find_edit_faults(sections: Sequence[Any], edit: RecordEdit) -> list[RecordFa
             faults += _find_unknown_ids(change.field, texts, before, known[kind])
         if edit.kind is RecordKind.CARD and change.field == "steps":
             faults += _find_step_faults(texts)
+    if not faults and edit.kind is RecordKind.CARD:
+        faults += _find_due_faults(sections, edit)
+    if edit.kind is RecordKind.ACTIVITY:
+        faults += _find_limit_faults(sections, edit)
     return faults
+
+
+def _find_due_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield a due time before that of a card that this one waits for, or after one that waits."""
+    if "t_min" not in {change.field for change in edit.fields}:
+        return
+    t_min = next(change.after for change in edit.fields if change.field == "t_min")
+    if isinstance(t_min, int) and abs(t_min) > MAX_LIMIT_MIN:
+        yield RecordFault("t_min", "range", "plus d’un an", "more than a year")
+    plan_id, _ = split_card_id(edit.id)
+    if _list_order_faults(apply_edit(sections, edit), plan_id) - _list_order_faults(
+        sections, plan_id
+    ):
+        yield RecordFault(
+            "t_min",
+            "order",
+            "une fiche serait due avant celle qu’elle attend",
+            "a card would be due before the one that it waits for",
+        )
+
+
+def _list_order_faults(sections: Sequence[Any], plan_id: str) -> set[str]:
+    found = (s.plans for s in sections if isinstance(s, ref.Plans))
+    plan = next(plan for plans in found for plan in plans if plan.id == plan_id)
+    return {fault for _, fault in find_order_faults(plan)}
+
+
+def _find_limit_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield limits of an activity that no clock can keep."""
+    after = read_record(apply_edit(sections, edit), edit.kind, edit.id)
+    changed = {change.field for change in edit.fields}
+    numbers = {n: v for n, v in after.items() if isinstance(v, int | float)}
+    for name, low, high in _BOUNDS:
+        if name in changed and not low <= numbers[name] <= high:
+            yield RecordFault(
+                name, "range", f"de {low:g} à {high:g}", f"must be from {low:g} to {high:g}"
+            )
+    if changed & {"rto_h", "dmia_h"} and numbers["rto_h"] > numbers["dmia_h"]:
+        yield RecordFault(
+            "rto_h",
+            "order",
+            "le délai de reprise ne peut pas dépasser la DMIA",
+            "the RTO must not be longer than the DMIA",
+        )
 
 
 def _list_texts(value: FieldValue) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Read and change one record of the reference data: a contact, a plan, a card. Rule D86.
+"""Read and change one record of the reference data: a contact, plan, card or activity. D86.
 
 A record may have parts in several sections: a card has its title among the plans and its steps in
 the written content. Each field belongs to one part. Values are those of `FieldValue`.
@@ -6,7 +6,7 @@ the written content. Each field belongs to one part. Values are those of `FieldV
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,8 +43,12 @@ class RecordPart:
     fields: tuple[RecordField, ...]
 
 
-def _plain(*names: str) -> tuple[RecordField, ...]:
-    return tuple(RecordField(name, name) for name in names)
+LIMIT_FIELDS: Final = ("criticality", "rto_h", "dmia_h", "pdma_h")
+MINIMUM_FIELDS: Final = ("mbco_pct", "minimum_staff")
+
+
+def _plain(*names: str, is_ruled: bool = False) -> tuple[RecordField, ...]:
+    return tuple(RecordField(name, name, is_ruled=is_ruled) for name in names)
 
 
 RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
@@ -67,7 +71,12 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
         RecordPart(ref.PlanContents, ("contents",), p.PlanContent, _plain("purpose", "status")),
     ),
     RecordKind.CARD: (
-        RecordPart(ref.Plans, ("plans", "cards"), p.Card, _plain("task")),
+        RecordPart(
+            ref.Plans,
+            ("plans", "cards"),
+            p.Card,
+            (*_plain("task"), *_plain("t_min", is_ruled=True)),
+        ),
         RecordPart(
             ref.PlanContents,
             ("contents", "cards"),
@@ -76,6 +85,19 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
                 *_plain("steps", "done_when"),
                 RecordField("evidence_text", "evidence"),
                 *_plain("materials", "solidarity", "working_conditions", "environment", "rule"),
+            ),
+        ),
+    ),
+    RecordKind.ACTIVITY: (
+        RecordPart(
+            ref.Activities,
+            ("activities",),
+            ref.Activity,
+            (
+                *_plain("name", "short_name"),
+                *_plain(*LIMIT_FIELDS, *MINIMUM_FIELDS, is_ruled=True),
+                RecordField("systems", "systems", "system", is_ruled=True),
+                RecordField("suppliers", "suppliers", "supplier", is_ruled=True),
             ),
         ),
     ),
@@ -153,7 +175,37 @@ def build_edit(
 def apply_edit(sections: Sequence[Any], edit: RecordEdit) -> list[Any]:
     """Return the sections with the edit. Raises RecordUnknown, RecordInvalid."""
     values = {change.field: change.after for change in edit.fields}
-    return _put_values(sections, edit.kind, edit.id, values)
+    made = _put_values(sections, edit.kind, edit.id, values)
+    if edit.kind is not RecordKind.ACTIVITY:
+        return made
+    ((_, activity),) = _find_parts(made, edit.kind, edit.id)
+    return [_repeat_activity(section, activity) for section in made]
+
+
+def _repeat_activity(section: Any, activity: Any) -> Any:
+    """Return the section with the values of an activity that it repeats.
+
+    The minimal modes of plans repeat its minimum, the rules of reassignment its criticality and
+    time limit.
+    """
+    if isinstance(section, ref.PlanContents):
+        minimum = {name: getattr(activity, name) for name in MINIMUM_FIELDS}
+        contents = tuple(
+            content.model_copy(
+                update={"goes_on": _update_rows(content.goes_on, activity.id, minimum)}
+            )
+            for content in section.contents
+        )
+        return section.model_copy(update={"contents": contents})
+    if isinstance(section, ref.Staffing):
+        limits = {"criticality": activity.criticality, "rto_h": activity.rto_h}
+        rules = _update_rows(section.rules, activity.id, limits)
+        return section.model_copy(update={"rules": rules})
+    return section
+
+
+def _update_rows(rows: Iterable[Any], activity: str, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.model_copy(update=values) if row.activity == activity else row for row in rows)
 
 
 def has_ruled_field(edit: RecordEdit) -> bool:

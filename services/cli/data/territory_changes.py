@@ -30,8 +30,6 @@ from services.cli.crisis.read import (
     parse_time,
     show_list,
 )
-from services.cli.data.territory_effects import compare_crises, sum_up_effects
-from services.cli.exercises.whatif import Comparison
 from services.cli.exercises.whatif import show_comparison as show_outcome
 from services.cli.output import IDENTIFIER, open_console
 from services.console.i18n import get_translator
@@ -40,6 +38,8 @@ from services.console.reference.record_names import KINDS, label_field
 from services.console.texts import words as w
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
+from services.simulation.comparison import Comparison
+from services.simulation.effects import compare_crises, sum_up_effects
 from services.territory import Territory
 from services.territory.differences import compare_sections
 

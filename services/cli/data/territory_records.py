@@ -26,13 +26,13 @@ from services.console.reference.record_names import KINDS
 from services.runtime.process.settings import Settings
 
 _ = get_translator("fr")
-Kind = Annotated[RecordKind, typer.Argument(help="contact, plan or card")]
+Kind = Annotated[RecordKind, typer.Argument(help="contact, plan, card or activity")]
 RecordId = Annotated[str, typer.Argument(metavar="ID", help="Id of the record; a card: PLAN.CARD")]
 
 
 def records(
     kind: Annotated[
-        list[RecordKind] | None, typer.Option(help="contact, plan, card; default: all")
+        list[RecordKind] | None, typer.Option(help="contact, plan, card, activity; default: all")
     ] = None,
     realm: Realm = None,
     as_of: AsOf = None,
@@ -94,10 +94,19 @@ def edit(
             raise typer.BadParameter(f"{name}: FIELD=VALUE, fields: {', '.join(widgets)}")
         is_list = widgets[name] in ("lines", "choices")
         given[name] = tuple(value.splitlines()) if is_list else value
+        if widgets[name] == "number":
+            given[name] = _parse_number(name, value)
     body = {"values": given, "seen": found["seen"], "reason": reason}
     path = f"reference/records/{kind}/{quote(id, safe='')}/proposals"
     done = "changement proposé : une autre personne l’approuve (vigie territory changes)"
     post_decision(path, realm, body, key=key, as_json=as_json, done=done)
+
+
+def _parse_number(name: str, text: str) -> int | float:
+    try:
+        return int(text) if text.lstrip("-").isdigit() else float(text.replace(",", "."))
+    except ValueError:
+        raise typer.BadParameter(f"{name}: a number is expected") from None
 
 
 def _fetch_record(

@@ -7,10 +7,13 @@ from typing import Any, Final
 from fastapi import Request
 
 from schemas.ranks import STRATEGY_ROLE
+from schemas.reference_changes import RecordKind
 from services.console.continuity import activities_page
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
+from services.console.reference.record_names import build_form_address
+from services.console.reference.record_rights import may_propose_record
 from services.console.risk.page import build_risk_lines, write_sentences
 from services.console.texts import words as w
 from services.console.web.pages import WebPage
@@ -43,6 +46,8 @@ async def build_activities_page(queries: Queries, request: Request) -> dict[str,
         and x._("Aucune activité ne porte l’identifiant « {id} ».", id=missing),
         "decides": w.name_role(STRATEGY_ROLE, None, x.names, x._),
         "plan_of": {plan.pole: plan.id for plan in x.reference.plans.values() if plan.pole},
+        "may_propose": asked is not None and may_propose_record(x.shell, asked.pole),
+        "edit_activity": build_form_address(RecordKind.ACTIVITY, asked.id) if asked else "",
         "states": activities_page.GRAVEST_FIRST,
         "shown": activities_page.build_selected_activity(asked, pdma_h, alarms, now, x.names, x._)
         if asked

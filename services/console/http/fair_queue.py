@@ -90,3 +90,5 @@ class ExpensiveWork:
     """Lessons learned, printed documents, evidence."""
     calendars: FairQueue = field(default_factory=lambda: FairQueue(1, 2))
     """Calendars, each read in its own process."""
+    trials: FairQueue = field(default_factory=lambda: FairQueue(1, 2))
+    """Replays of recorded crises, each in its own process."""

@@ -8,6 +8,7 @@ from typing import Final
 from schemas.reference_changes import FieldValue, RecordKind
 from services.console.i18n import N_, Translator
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import TerritoryNames
 from services.territory.records import RECORDS, split_card_id
 
@@ -15,6 +16,7 @@ KINDS: Final[Mapping[RecordKind, str]] = {
     RecordKind.CONTACT: N_("Partenaire"),
     RecordKind.PLAN: N_("Plan"),
     RecordKind.CARD: N_("Fiche"),
+    RecordKind.ACTIVITY: N_("Activité"),
 }
 LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
     RecordKind.CONTACT: {
@@ -38,6 +40,7 @@ LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
     },
     RecordKind.CARD: {
         "task": N_("Titre"),
+        "t_min": N_("Délai, en minutes"),
         "steps": N_("Étapes"),
         "done_when": N_("Faite quand"),
         "evidence_text": N_("Preuve à donner"),
@@ -46,6 +49,18 @@ LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
         "working_conditions": N_("Conditions de travail"),
         "environment": N_("Environnement"),
         "rule": N_("Règle à respecter"),
+    },
+    RecordKind.ACTIVITY: {
+        "name": N_("Nom"),
+        "short_name": N_("Nom court, pour les messages"),
+        "criticality": N_("Criticité, de 1 à 4"),
+        "rto_h": N_("Délai de reprise (RTO), en heures"),
+        "dmia_h": N_("Interruption admissible (DMIA), en heures"),
+        "pdma_h": N_("Perte de données admissible (PDMA), en heures"),
+        "mbco_pct": N_("Niveau minimal (MBCO), en %"),
+        "minimum_staff": N_("Effectif minimal le premier jour"),
+        "systems": N_("Systèmes"),
+        "suppliers": N_("Fournisseurs et partenaires"),
     },
 }
 
@@ -60,6 +75,8 @@ def name_record(names: TerritoryNames, kind: RecordKind, id: str) -> str:
     """Return the name of a record; its id if it is gone."""
     if kind is RecordKind.CONTACT:
         return names.suppliers.get(id, id)
+    if kind is RecordKind.ACTIVITY:
+        return names.activities[id].name if id in names.activities else id
     plan_id, card_id = split_card_id(id) if kind is RecordKind.CARD else (id, "")
     plan = names.plans.get(plan_id)
     if plan is None:
@@ -79,17 +96,27 @@ def show_value(
 ) -> list[str]:
     """Return the value of a field in lines that people read."""
     refers = {f.name: f.refers for part in RECORDS[kind] for f in part.fields}.get(name, "")
-    plans = {plan.id: plan.title for plan in names.plans.values()}
-    known = {"role": names.roles, "plan": plans}.get(refers, {})
     found = value if isinstance(value, tuple) else () if value in (None, "") else (value,)
-    return [name_choice(refers, str(one), known, _) for one in found]
+    return [name_choice(refers, _write_value(one, _), names, _) for one in found]
 
 
-def name_choice(refers: str, id: str, names: Mapping[str, str], _: Translator) -> str:
-    """Return the name of an id that a field refers to."""
-    if refers == "role" and id in w.ROLE:
-        return _(w.ROLE[id])
-    return names.get(id, id)
+def _write_value(value: str | float, _: Translator) -> str:
+    return w.format_number(value, _.lang) if isinstance(value, int | float) else value
+
+
+def name_choice(refers: str, id: str, names: TerritoryNames, _: Translator) -> str:
+    """Return the name of an id that a field refers to; a text stays as it is."""
+    match refers:
+        case "role":
+            return w.name_role(id, None, names, _)
+        case "plan":
+            return names.plan(id)
+        case "system":
+            return world.name_system(id, names, _)
+        case "supplier":
+            return names.suppliers.get(id) or world.name_dependency(id, _)
+        case _:
+            return id
 
 
 def find_record_address(kind: RecordKind, id: str) -> tuple[str, str]:
@@ -99,6 +126,8 @@ def find_record_address(kind: RecordKind, id: str) -> tuple[str, str]:
             return "/annuaire", f"#{id}"
         case RecordKind.PLAN:
             return f"/plans/{id}", ""
+        case RecordKind.ACTIVITY:
+            return "/activites", f"#{id}"
         case _:
             plan_id, card_id = split_card_id(id)
             return f"/plans/{plan_id}", f"#fiche-{card_id}"

@@ -21,6 +21,7 @@ from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
 from services.runtime.identity.permissions import Permission
+from services.territory.records import RECORDS
 
 _LINE_CHARACTERS: Final = 70
 _MOST_ROWS: Final = 12
@@ -59,6 +60,7 @@ async def build_record_page(
         "title": name_record_with_kind(x.names, found.kind, id, x._),
         "address": find_record_address(found.kind, id),
         "fields": build_form_fields(found, edit, x),
+        "is_tried": any(f.is_ruled for part in RECORDS[found.kind] for f in part.fields),
         "may_propose": may_propose_record(x.shell, found.pole),
     }
 

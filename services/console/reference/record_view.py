@@ -48,6 +48,9 @@ def find_record_pole(reference: IndexedReference, kind: RecordKind, id: str) -> 
     """Return the pôle that owns a record; None: the whole territory."""
     if kind is RecordKind.CONTACT:
         return None
+    if kind is RecordKind.ACTIVITY:
+        activity = reference.activities.get(id)
+        return activity.pole if activity is not None else None
     plan_id = split_card_id(id)[0] if kind is RecordKind.CARD else id
     plan = reference.plans.get(plan_id)
     return plan.pole if plan is not None else None
@@ -96,8 +99,14 @@ def build_record_state(
     """Build a record with its fields. Raises RecordUnknown."""
     values = read_record(reference.sections, kind, id)
     known = list_known_ids(reference.sections)
+    choices = {
+        refers: [
+            RecordChoice(id=one, name=name_choice(refers, one, reference.names, _)) for one in ids
+        ]
+        for refers, ids in known.items()
+    }
     fields = [
-        _build_field(kind, part, field, values[field.name], known, _)
+        _build_field(kind, part, field, values[field.name], choices.get(field.refers, []), _)
         for part in RECORDS[kind]
         for field in part.fields
         if field.name in values
@@ -119,11 +128,10 @@ def _build_field(
     part: RecordPart,
     field: RecordField,
     value: FieldValue,
-    known: Mapping[str, Mapping[str, str]],
+    choices: list[RecordChoice],
     _: Translator,
 ) -> RecordFieldState:
     widget = _choose_widget(part.model, field)
-    choices = known.get(field.refers, {})
     return RecordFieldState(
         name=field.name,
         label=label_field(kind, field.name, _),
@@ -133,9 +141,7 @@ def _build_field(
         most=_MOST_LINES.get(field.name, _LINES)
         if widget == "lines"
         else _find_length(part.model, field.attribute),
-        choices=[
-            RecordChoice(id=id, name=name_choice(field.refers, id, choices, _)) for id in choices
-        ],
+        choices=choices,
     )
 
 
@@ -147,6 +153,8 @@ def _choose_widget(model: type[BaseModel], field: RecordField) -> str:
         return "choices" if is_list else "choice"
     if is_list:
         return "lines"
+    if int in kinds or float in kinds:
+        return "number"
     return "date" if date in kinds else "text"
 
 

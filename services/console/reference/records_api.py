@@ -15,7 +15,12 @@ from pydantic import Field
 
 from schemas import reference_changes as c
 from schemas.reference import MAX_SECTION_BYTES, SectionData, compute_version
-from services.console.http.answers import RESPONSES, require_text, send_decision
+from services.console.http.answers import (
+    RESPONSES,
+    find_repeated_answer,
+    require_text,
+    send_decision,
+)
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -25,6 +30,7 @@ from services.console.http.context import (
     Multiple,
     require_decision,
 )
+from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import NotFound
 from services.console.http.scopes import check_pole
 from services.console.read_model.reference_index import IndexedReference
@@ -32,6 +38,7 @@ from services.console.reference.record_view import (
     compute_digest,
     find_record_pole,
 )
+from services.console.reference.trials import try_version
 from services.console.resources import Page, RecordEntry, RecordState
 from services.runtime.http.problems import (
     FieldFault,
@@ -47,6 +54,7 @@ from services.territory.records import (
     RecordUnknown,
     apply_edit,
     build_edit,
+    has_ruled_field,
     is_overtaken,
     read_record,
 )
@@ -106,7 +114,9 @@ async def propose_record_change(
     base = await within.model.reference(within.realm)
     await check_pole(within, find_record_pole(base, kind, id))
     edit = _build_checked_edit(base, kind, id, body)
-    prepared, _ = await asyncio.to_thread(prepare_version, base, edit)
+    prepared, sections = await asyncio.to_thread(prepare_version, base, edit)
+    if (before := await find_repeated_answer(within)) is not None:
+        return before
     return await send_decision(
         author,
         body,
@@ -115,8 +125,20 @@ async def propose_record_change(
         reference=prepared.reference,
         base=prepared.base,
         sections=prepared.sections,
+        foreseen=await _try_edit(within, edit, sections),
         edit=edit,
     )
+
+
+async def _try_edit(
+    author: DecisionContext, edit: c.RecordEdit, sections: list[SectionData]
+) -> c.Foreseen | None:
+    """Replay recorded crises with an edit that a rule reads; None for texts."""
+    if not has_ruled_field(edit):
+        return None
+    costs: ExpensiveWork = author.request.app.state.costs
+    async with costs.trials.turn(author.principal.id):
+        return await try_version(sections)
 
 
 def _build_checked_edit(

@@ -75,7 +75,7 @@ class RecordFieldState(Resource):
 
     name: str
     label: str
-    widget: str = Field(description="text, lines, date, choice, choices")
+    widget: str = Field(description="text, lines, number, date, choice, choices")
     value: FieldValue
     required: bool
     most: int = Field(description="most characters, or lines of text")

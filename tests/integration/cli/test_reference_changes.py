@@ -9,6 +9,7 @@ import csv
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
+from schemas.reference_changes import Foreseen
 from tests.shipped import FOLDER
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -260,3 +262,19 @@ def test_declined_and_withdrawn_changes_have_no_effect(
     found = vigie.get(f"/api/v1/reference/changes?realm={realm}")["items"]
     assert sorted(c["state"] for c in found) == ["declined", "withdrawn"]
     assert {c["decisions"][-1]["reason"] for c in found} == {"Pas encore"}
+
+
+def test_a_version_is_tried_on_recorded_crises_in_a_process(
+    vigie: RunningVigie, realm: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "services.simulation.trial_worker", "1", "600"],
+        input=json.dumps(sections_of(vigie, realm, 79)),
+        env=vigie.service_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = Foreseen.model_validate_json(done.stdout)
+    assert (found.crises, found.moved) == (1, 0)

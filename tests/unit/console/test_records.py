@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from schemas.reference_changes import ProposeReference, RecordKind
+from schemas.reference_changes import Foreseen, ProposeReference, RecordKind
+from services.console.reference import records_api
 from services.console.reference.record_names import LABELS
 from services.territory.records import RECORDS, read_record
 from tests.unit.console.held import Browser, Held, browsing, reference
@@ -160,3 +161,36 @@ async def test_the_list_names_open_changes() -> None:
     found = {item["id"]: item["change"] for item in answer.json()["items"]}
     assert found[CONTACT] == "c-1"
     assert set(found.values()) == {"c-1", None}
+
+
+@pytest.mark.parametrize(
+    ("values", "effect"), [({"rto_h": 1.5}, Foreseen(crises=3)), ({"name": "Urgences"}, None)]
+)
+async def test_a_changed_limit_is_tried_on_crises_and_a_text_is_not(
+    values: dict[str, Any], effect: Foreseen | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+
+    async def try_version(sections: Any) -> Foreseen:
+        tried.append(read_record(sections, RecordKind.ACTIVITY, "SOL-01"))
+        return Foreseen(crises=3)
+
+    monkeypatch.setattr(records_api, "try_version", try_version)
+    browser, _ = browsing(crisis())
+    body = {"values": values, "reason": "BIA relue"}
+    answer = await post(browser, "records/activity/SOL-01/proposals", body, "coordinator")
+    assert answer.status_code == 202, answer.text
+    (command,) = browser.decisions.asked
+    assert isinstance(command, ProposeReference)
+    assert command.foreseen == effect
+    assert [one["rto_h"] for one in tried] == ([1.5] if effect else [])
+
+
+async def test_the_form_of_an_activity_shows_its_limits_and_names_its_systems() -> None:
+    browser, _ = browsing(crisis())
+    page = await shown(browser, "/donnees/fiches/activity/SOL-01", role="coordinator")
+    for text in ("Délai de reprise (RTO), en heures", "dernières crises enregistrées"):
+        assert text in page
+    assert "si_social" not in page
+    selected = await shown(browser, "/activites?activite=SOL-01", role="coordinator")
+    assert "Proposer une modification" in selected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.reference import PlanContents, Staffing
 from schemas.reference_changes import FieldValue, RecordEdit, RecordKind
 from services.territory.record_checks import find_edit_faults
 from services.territory.records import (
@@ -11,6 +12,7 @@ from services.territory.records import (
     RecordUnknown,
     apply_edit,
     build_edit,
+    has_ruled_field,
     is_overtaken,
     list_records,
     read_record,
@@ -19,6 +21,7 @@ from tests.shipped import territory
 
 SECTIONS = territory().sections
 PLAN, CARD, CONTACT = "PCA-solidarites", "PCA-solidarites.SOL-F01", "prefecture_cod"
+ACTIVITY = "SOL-01"
 
 
 def edit(kind: RecordKind, id: str, **values: FieldValue) -> RecordEdit:
@@ -40,6 +43,8 @@ def test_every_shipped_record_is_read_and_stays_as_it_is(kind: RecordKind) -> No
     [
         (RecordKind.CONTACT, CONTACT, {"ask": "L’heure", "withhold": None, "plans": ("PT-CRUE",)}),
         (RecordKind.PLAN, PLAN, {"title": "PCA Solidarités", "purpose": "Protéger"}),
+        (RecordKind.ACTIVITY, ACTIVITY, {"rto_h": 1.5, "mbco_pct": 65.0, "systems": ("siter",)}),
+        (RecordKind.CARD, CARD, {"t_min": 1}),
         (RecordKind.CARD, CARD, {"task": "Ouvrir", "steps": ("un", "deux"), "rule": "R1"}),
     ],
 )
@@ -80,6 +85,11 @@ def test_an_edit_is_overtaken_when_one_of_its_fields_changed() -> None:
         (RecordKind.CARD, CARD, {"steps": ("un",) * 13}, "steps", "length"),
         (RecordKind.CARD, CARD, {"steps": ("un" * 200,)}, "steps", "length"),
         (RecordKind.PLAN, PLAN, {"purpose": "a" * 2001}, "purpose", "length"),
+        (RecordKind.CARD, CARD, {"t_min": 5000}, "t_min", "order"),
+        (RecordKind.ACTIVITY, ACTIVITY, {"rto_h": 100}, "rto_h", "order"),
+        (RecordKind.ACTIVITY, ACTIVITY, {"rto_h": 0}, "rto_h", "range"),
+        (RecordKind.ACTIVITY, ACTIVITY, {"mbco_pct": 101}, "mbco_pct", "range"),
+        (RecordKind.ACTIVITY, ACTIVITY, {"systems": ("lune",)}, "systems", "unknown"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_field(
@@ -100,3 +110,23 @@ def test_a_record_or_field_that_does_not_exist_is_unknown() -> None:
         read_record(SECTIONS, RecordKind.CARD, "PCA-solidarites.F99")
     with pytest.raises(RecordUnknown):
         build_edit(SECTIONS, RecordKind.PLAN, PLAN, {"id": "PT-X"})
+
+
+def test_plans_and_reassignment_follow_the_minimum_and_the_limits_of_an_activity() -> None:
+    made = edit(
+        RecordKind.ACTIVITY, ACTIVITY, minimum_staff=14, mbco_pct=65, criticality=2, rto_h=1.5
+    )
+    after = apply_edit(SECTIONS, made)
+    kept = [k for s in after if isinstance(s, PlanContents) for c in s.contents for k in c.goes_on]
+    mine = [(k.mbco_pct, k.minimum_staff) for k in kept if k.activity == ACTIVITY]
+    assert set(mine) == {(65, 14)}
+    (staffing,) = (s for s in after if isinstance(s, Staffing))
+    (rule,) = (r for r in staffing.rules if r.activity == ACTIVITY)
+    assert (rule.criticality, rule.rto_h) == (2, 1.5)
+
+
+def test_only_fields_that_a_rule_reads_are_tried_on_crises() -> None:
+    assert has_ruled_field(edit(RecordKind.ACTIVITY, ACTIVITY, rto_h=1.5))
+    assert not has_ruled_field(edit(RecordKind.ACTIVITY, ACTIVITY, name="Urgences"))
+    assert has_ruled_field(edit(RecordKind.CARD, CARD, t_min=1))
+    assert not has_ruled_field(edit(RecordKind.CARD, CARD, task="Ouvrir"))

@@ -5,12 +5,12 @@ A second person weighs them before approval. Rule D63.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 
 from schemas.reference import SectionData
 from schemas.reference_changes import Foreseen
-from services.cli.exercises.whatif import Comparison, compare_replays
+from services.simulation.comparison import Comparison, compare_replays
 from services.simulation.milestones import Difference
 from services.simulation.recording import NotRecorded, Recording, read_opening_times, read_recording
 
@@ -38,7 +38,7 @@ async def read_newest_crises(kafka: str, most: int) -> AsyncIterator[Recording |
 
 async def compare_crises(
     kafka: str, sections: Sequence[SectionData], most: int
-) -> AsyncIterator[Comparison | NotRecorded]:
+) -> AsyncGenerator[Comparison | NotRecorded, None]:
     """Yield the comparison of each crisis with and without the change."""
     async for recording in read_newest_crises(kafka, most):
         yield (
