@@ -144,6 +144,7 @@ ROUTERS: Final = (
     commissioning_api.router,
     changes_api.router,
     records_api.router,
+    records_api.reviews_router,
     reference_api.router,
     reference_api.front_router,
     live_api.router,

@@ -70,6 +70,8 @@ from services.console.reassignment.resources import (
 )
 from services.console.reference.resources import (
     ChangeDecision,
+    PlanReviews,
+    PlanReviewState,
     RecordChoice,
     RecordEntry,
     RecordFieldState,
@@ -163,6 +165,8 @@ __all__ = [
     "Plan",
     "PlanConflict",
     "PlanDetail",
+    "PlanReviewState",
+    "PlanReviews",
     "Pole",
     "Presence",
     "PresenceChanged",

@@ -51,7 +51,7 @@ def list_known_ids(sections: Sequence[Any]) -> dict[str, Mapping[str, str]]:
     roles: Mapping[str, str] = {}
     plans: Mapping[str, str] = {}
     systems: Mapping[str, str] = {}
-    suppliers: Mapping[str, str] = {}
+    suppliers: dict[str, str] = {}
     for section in sections:
         match section:
             case ref.EscalationPolicy(policy=policy):
@@ -82,6 +82,8 @@ def find_edit_faults(sections: Sequence[Any], edit: RecordEdit) -> list[RecordFa
             faults += _find_step_faults(texts)
     if not faults and edit.kind is RecordKind.CARD:
         faults += _find_due_faults(sections, edit)
+    if edit.kind is RecordKind.PLAN:
+        faults += _find_review_faults(sections, edit)
     if edit.kind is RecordKind.ACTIVITY:
         faults += _find_limit_faults(sections, edit)
     return faults
@@ -110,6 +112,19 @@ def _list_order_faults(sections: Sequence[Any], plan_id: str) -> set[str]:
     found = (s.plans for s in sections if isinstance(s, ref.Plans))
     plan = next(plan for plans in found for plan in plans if plan.id == plan_id)
     return {fault for _, fault in find_order_faults(plan)}
+
+
+def _find_review_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield a next review that is not after the last one."""
+    after = read_record(apply_edit(sections, edit), edit.kind, edit.id)
+    last, due = after.get("reviewed_on"), after.get("review_due_on")
+    if isinstance(last, str) and isinstance(due, str) and due <= last:
+        yield RecordFault(
+            "review_due_on",
+            "order",
+            "la prochaine relecture suit la dernière",
+            "the next review comes after the last one",
+        )
 
 
 def _find_limit_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:

@@ -41,6 +41,8 @@ class RecordPart:
     lists: tuple[str, ...]
     model: type[BaseModel]
     fields: tuple[RecordField, ...]
+    inside: str = ""
+    """Field of the last row that holds the model; empty: the row itself."""
 
 
 LIMIT_FIELDS: Final = ("criticality", "rto_h", "dmia_h", "pdma_h")
@@ -69,6 +71,17 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
     RecordKind.PLAN: (
         RecordPart(ref.Plans, ("plans",), ref.Plan, _plain("title")),
         RecordPart(ref.PlanContents, ("contents",), p.PlanContent, _plain("purpose", "status")),
+        RecordPart(
+            ref.PlanContents,
+            ("contents",),
+            p.PlanReview,
+            (
+                RecordField("review_owner", "owner_role", "role"),
+                RecordField("reviewed_on", "last_on"),
+                RecordField("review_due_on", "next_on"),
+            ),
+            inside="review",
+        ),
     ),
     RecordKind.CARD: (
         RecordPart(
@@ -232,8 +245,7 @@ def _find_parts(
         (part, model)
         for part in RECORDS[kind]
         for section in sections
-        if isinstance(section, part.section)
-        and (model := _follow(section, part.lists, ids)) is not None
+        if isinstance(section, part.section) and (model := _follow(section, part, ids)) is not None
     ]
     if not found or found[0][0] is not RECORDS[kind][0]:
         raise RecordUnknown(id)
@@ -244,13 +256,13 @@ def _split_id(kind: RecordKind, id: str) -> tuple[str, ...]:
     return split_card_id(id) if kind is RecordKind.CARD else (id,)
 
 
-def _follow(model: Any, lists: Sequence[str], ids: Sequence[str]) -> BaseModel | None:
-    """Return the model that the ids name below `model`, or None."""
-    for name, id in zip(lists, ids, strict=True):
+def _follow(model: Any, part: RecordPart, ids: Sequence[str]) -> BaseModel | None:
+    """Return the model of a part that the ids name below `model`, or None."""
+    for name, id in zip(part.lists, ids, strict=True):
         model = next((row for row in getattr(model, name) if row.id == id), None)
         if model is None:
             return None
-    return model  # type: ignore[no-any-return]
+    return getattr(model, part.inside) if part.inside else model  # type: ignore[no-any-return]
 
 
 def _read_value(model: BaseModel, attribute: str) -> FieldValue:
@@ -270,7 +282,7 @@ def _put_values(
             continue
         changed = _validate(part, model, given)
         made = [
-            _replace(section, part.lists, _split_id(kind, id), changed)
+            _replace(section, part, _split_id(kind, id), changed)
             if isinstance(section, part.section)
             else section
             for section in made
@@ -303,14 +315,13 @@ def _clean(model: type[BaseModel], name: str, value: FieldValue) -> FieldValue:
     return default if said in ("", None) and default in ("", None) else said
 
 
-def _replace(model: Any, lists: Sequence[str], ids: Sequence[str], changed: BaseModel) -> Any:
-    """Return `model` with another row at the place that the ids name."""
+def _replace(model: Any, part: RecordPart, ids: Sequence[str], changed: BaseModel) -> Any:
+    """Return `model` with another model of a part at the place that the ids name."""
+    if not ids:
+        return model.model_copy(update={part.inside: changed}) if part.inside else changed
+    name = part.lists[-len(ids)]
     rows = tuple(
-        row
-        if row.id != ids[0]
-        else changed
-        if len(lists) == 1
-        else _replace(row, lists[1:], ids[1:], changed)
-        for row in getattr(model, lists[0])
+        _replace(row, part, ids[1:], changed) if row.id == ids[0] else row
+        for row in getattr(model, name)
     )
-    return model.model_copy(update={lists[0]: rows})
+    return model.model_copy(update={name: rows})

@@ -30,6 +30,7 @@ EVERYWHERE = {
     "/annuaire",
     "/appels",
     "/donnees",
+    "/revue",
     "/retex",
     "/sources",
     "/flux",

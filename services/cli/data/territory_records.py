@@ -102,6 +102,45 @@ def edit(
     post_decision(path, realm, body, key=key, as_json=as_json, done=done)
 
 
+_STATES = {
+    "overdue": "en retard",
+    "due": "à relire",
+    "waiting": "changement à approuver",
+    "current": "à jour",
+}
+
+
+def reviews(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """List the yearly reviews of plans, the most urgent first."""
+    found = _fetch(f"reference/reviews{build_query(realm, as_of)}")
+    show_list(
+        found,
+        as_json,
+        "Revue des plans",
+        (
+            (IDENTIFIER, lambda r: r["plan"]),
+            ("Plan", lambda r: r["title"]),
+            ("Relu par", lambda r: r["owner"]),
+            ("Dernière relecture", lambda r: r["reviewed_on"] or "–"),
+            ("Prochaine", lambda r: r["due_on"]),
+            ("État", lambda r: _STATES[r["state"]]),
+        ),
+    )
+
+
+def confirm(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="Id of the plan")],
+    reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None,
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Confirm a plan and its cards without a change; another person approves it."""
+    path = f"reference/reviews/{quote(plan, safe='')}/confirm"
+    done = "relecture proposée : une autre personne l’approuve (vigie territory changes)"
+    post_decision(path, realm, {"reason": reason}, key=key, as_json=as_json, done=done)
+
+
 def _parse_number(name: str, text: str) -> int | float:
     try:
         return int(text) if text.lstrip("-").isdigit() else float(text.replace(",", "."))
@@ -113,9 +152,13 @@ def _fetch_record(
     kind: RecordKind, id: str, realm: str | None, as_of: str | None = None
 ) -> dict[str, Any]:
     """Return a record. Raises typer.Exit."""
-    path = f"/api/v1/reference/records/{kind}/{quote(id, safe='')}{build_query(realm, as_of)}"
+    return _fetch(f"reference/records/{kind}/{quote(id, safe='')}{build_query(realm, as_of)}")
+
+
+def _fetch(path: str) -> dict[str, Any]:
+    """Return the JSON of a read. Raises typer.Exit."""
     try:
         with ApiClient(Settings()) as client:
-            return dict(client.get(path))
+            return dict(client.get(f"/api/v1/{path}"))
     except (VigieUnreachable, ApiRefused) as error:
         raise print_error(error) from error

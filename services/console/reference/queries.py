@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Any, Final
 
 from schemas import reassignment as g
 from schemas import reference_changes as c
 from schemas.base import Instant
+from schemas.crisis.actions import ActionRow
 from services.console import resources as r
 from services.console.http.problems import NotFound
 from services.console.i18n import get_translator
-from services.console.read_model.query_base import UNLIMITED, QueryBase, get_known
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    QueryBase,
+    get_known,
+    get_snapshot_time,
+)
 from services.console.reference.record_view import (
     build_record_entries,
     build_record_state,
     list_open_edits,
 )
+from services.console.reference.reviews import build_reviews
 from services.console.resources import Page
+from services.oncall.localtime import local_day
 from services.runtime.http.pagination import paginate, paginate_preordered
 from services.territory.records import RecordUnknown
 
@@ -105,6 +114,22 @@ class ReferenceQueries(QueryBase):
             )
         except RecordUnknown:
             raise NotFound from None
+
+    async def plan_reviews(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.PlanReviews:
+        """List the yearly reviews of plans, the most urgent first. Rule D86."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
+        actions = (await found.picture.rows(ActionRow)).values()
+        today = local_day(get_snapshot_time(found.picture))
+        return r.PlanReviews(
+            items=build_reviews(found.picture.reference, list_open_edits(rows), actions, today)
+        )
+
+    async def today(self, realm: str) -> date:
+        """Return the local day of a realm now."""
+        return local_day(get_snapshot_time((await self.read(realm)).picture))
 
     async def agents_moved(self, realm: str, sites: Collection[str]) -> int:
         """Count the agents with a current reassignment from, to or for one of these sites."""

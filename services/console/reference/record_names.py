@@ -37,6 +37,9 @@ LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
         "title": N_("Titre"),
         "purpose": N_("Objet"),
         "status": N_("Maturité du contenu"),
+        "review_owner": N_("Relu par"),
+        "reviewed_on": N_("Dernière relecture"),
+        "review_due_on": N_("Prochaine relecture"),
     },
     RecordKind.CARD: {
         "task": N_("Titre"),

@@ -137,7 +137,9 @@ def _build_field(
         label=label_field(kind, field.name, _),
         widget=widget,
         value=value,
-        required=field.name in REQUIRED or _has_minimum(part.model, field.attribute),
+        required=field.name in REQUIRED
+        or _has_minimum(part.model, field.attribute)
+        or (widget == "date" and part.model.model_fields[field.attribute].is_required()),
         most=_MOST_LINES.get(field.name, _LINES)
         if widget == "lines"
         else _find_length(part.model, field.attribute),

@@ -7,7 +7,7 @@ approves it at `/reference/changes/{id}/approve`, which prepares the version the
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path
 from fastapi.responses import Response
@@ -38,8 +38,9 @@ from services.console.reference.record_view import (
     compute_digest,
     find_record_pole,
 )
+from services.console.reference.reviews import build_confirmation, find_review
 from services.console.reference.trials import try_version
-from services.console.resources import Page, RecordEntry, RecordState
+from services.console.resources import Page, PlanReviews, RecordEntry, RecordState
 from services.runtime.http.problems import (
     FieldFault,
     ProblemError,
@@ -128,6 +129,37 @@ async def propose_record_change(
         foreseen=await _try_edit(within, edit, sections),
         edit=edit,
     )
+
+
+reviews_router = APIRouter(prefix="/api/v1/reference/reviews", tags=["reference"])
+CONFIRMED: Final = "Relu sans changement"
+
+
+@reviews_router.get("", summary="List the yearly reviews of plans, the most urgent first")
+async def list_reviews(reader: LogReader) -> PlanReviews:
+    return await reader.model.plan_reviews(reader.realm, as_of=reader.as_of, lang=reader.lang)
+
+
+@reviews_router.post(
+    "/{plan}/confirm",
+    responses=RESPONSES,
+    summary=(
+        "Confirm a plan and its cards without a change, for another person to approve: its "
+        "review is dated today, the next one a period later"
+    ),
+)
+async def confirm_review(
+    author: RecordProposer, plan: str, body: DecisionBody | None = None
+) -> Response:
+    within = author.within(body)
+    base = await within.model.reference(within.realm)
+    review = find_review(base, plan)
+    if review is None:
+        raise NotFound
+    values = build_confirmation(review, await within.model.today(within.realm))
+    given = body or DecisionBody()
+    proposal = RecordProposal(realm=given.realm, reason=given.reason or CONFIRMED, values=values)
+    return await propose_record_change(author, c.RecordKind.PLAN, plan, proposal)
 
 
 async def _try_edit(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from pydantic import Field
 
 from schemas.reference_changes import (
@@ -88,3 +90,26 @@ class RecordState(RecordEntry):
     reference: str = Field(description="version in force")
     seen: str = Field(description="digest of its values; send it with a proposal")
     fields: list[RecordFieldState]
+
+
+class PlanReviewState(Resource):
+    """Yearly review of a plan and its cards. Rule D86."""
+
+    plan: str
+    title: str
+    pole: str | None
+    owner: str = Field(description="role, or `role:pôle`; whom an action asks for the review")
+    cards: int
+    reviewed_on: date | None
+    due_on: date
+    state: str = Field(
+        description="overdue, due (within 60 days), waiting (a change to approve), current"
+    )
+    change: str | None = Field(description="open change of the plan")
+    action: str | None = Field(description="open action that asks the owner for the review")
+
+
+class PlanReviews(Resource):
+    """Yearly reviews of all plans, the most urgent first."""
+
+    items: list[PlanReviewState]

@@ -61,6 +61,7 @@ WRITES = [
     "official-days",
     "propose",
     "edit",
+    "confirm",
     "solve",
     "drop",
     "feeds",

@@ -352,7 +352,7 @@ def held() -> Held:
 def url_of(route: str) -> str:
     """Return the address of a route for the objects of `held`."""
     path = route.split(" ", 1)[1].replace("{proposal}", "p-1").replace("{line}", "l-2")
-    path = path.replace("{kind}", "plan")
+    path = path.replace("{kind}", "plan").replace("{plan}", PLAN.id)
     for before, id in IDS.items():
         path = re.sub(rf"{before}\{{(id|name)(:path)?\}}", f"{before}{id}", path)
     return f"{re.sub(r'{[^}]*}', '0', path)}?realm={REALM}"
