@@ -47,7 +47,7 @@ def test_the_panel_names_the_next_action(crisis: str, visitor: Accounts) -> None
         side.get_by_role("heading", name=re.compile("Prochaines échéances critiques"))
     ).to_be_visible()
     assert side.locator(".ck").count() == 5
-    expect(side).to_contain_text("PT-ELEC")
+    expect(side).to_contain_text("Coupure électrique")
 
 
 def test_the_rate_of_demands_is_shown_beside_the_newest_facts(
@@ -168,5 +168,5 @@ def test_without_scripts_everything_can_still_be_read(crisis: str, visitor: Acco
 def test_the_cell_is_one_screen_that_does_not_scroll(crisis: str, visitor: Accounts) -> None:
     """Words for screen readers in the column on the right made the page longer than the screen."""
     page = visitor().page(f"/?realm={crisis}")
-    expect(page.locator("#side")).to_contain_text("PCA-solidarites")
+    expect(page.locator("#side")).to_contain_text("PCA du pôle Solidarités")
     assert page.evaluate("document.documentElement.scrollHeight - innerHeight") <= 0

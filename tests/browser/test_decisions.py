@@ -22,7 +22,7 @@ def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
     for site in CENTRAL:
         report(vigie, own_realm, site)
     page = visitor().page(f"/?realm={own_realm}")
-    expect(page.locator("#side")).to_contain_text("PT-ELEC")
+    expect(page.locator("#side")).to_contain_text("Coupure électrique")
     page.locator("#incident h2 a").click()
     expect(page.locator("#plans")).to_contain_text("PT-ELEC")
     page.wait_for_load_state()  # keys and buttons work from then on
@@ -33,7 +33,7 @@ def test_a_plan_is_activated_and_its_cards_are_worked(page: Page) -> None:
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Activer", exact=False).first.click()
     plan.get_by_label("Raison").first.fill("trois sites centraux sans courant")
-    plan.get_by_role("button", name="Confirmer : activer PT-ELEC").click()
+    plan.get_by_role("button", name="Confirmer : activer « Coupure électrique »").click()
     expect(plan).to_contain_text(re.compile("Activé.*Coordonnateur PCA"))
     cards = page.locator("#cards-PT-ELEC")
     cards.get_by_role("button", name="Commencer").first.click()
@@ -80,7 +80,7 @@ def test_a_plan_ends_on_the_page_of_plans_with_its_reason(page: Page) -> None:
     page.get_by_role("link", name="Plans", exact=True).click()
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Activer", exact=False).first.click()
-    plan.get_by_role("button", name="Confirmer : activer PT-ELEC").click()
+    plan.get_by_role("button", name="Confirmer : activer « Coupure électrique »").click()
     expect(plan).to_contain_text(re.compile("Activé.*Coordonnateur PCA"))
     cards = page.locator("#cards-PT-ELEC")
     cards.get_by_text("Sans objet ?").first.click()
@@ -91,17 +91,17 @@ def test_a_plan_ends_on_the_page_of_plans_with_its_reason(page: Page) -> None:
     expect(lift).to_contain_text("retour stable 60 min sur 95 % des sites")
     lift.get_by_text("Lever quand même").click()
     lift.get_by_label("Raison").fill("courant rendu, constaté sur place")
-    lift.get_by_role("button", name="Confirmer : lever PT-ELEC").click()
+    lift.get_by_role("button", name="Confirmer : lever « Coupure électrique »").click()
     expect(plan).to_contain_text(re.compile("En cours de rétablissement|Levé"))
     plan.get_by_text("Clore le RETEX").first.click()
-    plan.get_by_role("button", name="Confirmer : clore le RETEX de PT-ELEC").click()
+    plan.get_by_role("button", name="Confirmer : clore le RETEX de « Coupure électrique »").click()
     expect(plan).to_contain_text("RETEX clos")
 
 
 def test_a_refusal_needs_a_reason(page: Page) -> None:
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
-    confirm = plan.get_by_role("button", name="Confirmer : refuser PT-ELEC")
+    confirm = plan.get_by_role("button", name="Confirmer : refuser « Coupure électrique »")
     confirm.click()
     assert plan.locator("input:invalid").count() >= 1
     plan.locator("[id^=r-PT-ELEC-refuse]").fill("courant rendu dans dix minutes")
@@ -117,10 +117,10 @@ def test_a_refused_plan_can_be_activated_on_the_same_page(page: Page) -> None:
     plan.get_by_text("Activer", exact=False).first.click()
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").fill("courant rendu dans dix minutes")
-    plan.get_by_role("button", name="Confirmer : refuser PT-ELEC").click()
+    plan.get_by_role("button", name="Confirmer : refuser « Coupure électrique »").click()
     expect(plan).to_contain_text("Refusé")
     plan.get_by_text("Activer", exact=False).first.click()
-    plan.get_by_role("button", name="Confirmer : activer PT-ELEC").click()
+    plan.get_by_role("button", name="Confirmer : activer « Coupure électrique »").click()
     expect(plan).to_contain_text(re.compile("Activé.*Coordonnateur PCA"))
 
 

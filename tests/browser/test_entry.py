@@ -61,7 +61,7 @@ def test_rights_are_those_of_the_role(crisis: str, visitor: Accounts) -> None:
     page = visitor("observer").page(f"/?realm={crisis}")
     expect(page.get_by_text("Lecture seule")).to_be_visible()
     expect(page.get_by_role("button", name="Prendre en charge")).to_have_count(0)
-    expect(page.get_by_role("link", name="Voir PCA-solidarites")).to_be_visible()
+    expect(page.get_by_role("link", name="Voir PCA du pôle Solidarités")).to_be_visible()
     expect(page.get_by_role("link", name="Décider")).to_have_count(0)
     expect(page.locator("a[href^='/signaler']")).to_have_count(0)
     kiosk = visitor("kiosk").page(f"/mur?realm={crisis}", width=1920, height=1080)

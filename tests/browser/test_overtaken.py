@@ -19,7 +19,7 @@ def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
     for site in ("cen-1", "cen-2", "cen-3"):
         report(vigie, own_realm, site)
     page = visitor().page(f"/?realm={own_realm}")
-    expect(page.locator("#side")).to_contain_text("PT-ELEC")
+    expect(page.locator("#side")).to_contain_text("Coupure électrique")
     page.locator("#incident h2 a").click()
     expect(page.locator("#plans")).to_contain_text("PT-ELEC")
     page.wait_for_load_state()
@@ -42,7 +42,7 @@ def test_a_refusal_of_an_activated_plan_names_the_author_and_keeps_the_reason(
     decide(vigie, "plans/PT-ELEC/activate", own_realm)
     told = page.get_by_role("alert")
     expect(told).to_contain_text(
-        "Cette décision n’est plus à prendre ici\u00a0: Confirmer : refuser PT-ELEC"
+        "Cette décision n’est plus à prendre ici\u00a0: Confirmer : refuser « Coupure électrique »"
     )
     expect(told.locator("[data-decided] li").filter(has_text="activé")).to_have_text(
         re.compile(r"^\d\d:\d\d .*PT-ELEC\) activé.*, .+")
@@ -92,7 +92,7 @@ def test_authors_get_no_notice_of_their_own_decision(page: Page) -> None:
     plan.get_by_text("Activer", exact=False).first.click()
     plan.get_by_label("Raison").first.fill("trois sites centraux sans courant")
     plan.get_by_text("Refuser", exact=False).first.click()
-    plan.get_by_role("button", name="Confirmer : activer PT-ELEC").click()
+    plan.get_by_role("button", name="Confirmer : activer « Coupure électrique »").click()
     expect(plan).to_contain_text(re.compile("Activé.*Coordonnateur PCA"))
     expect(page.get_by_role("alert")).to_have_count(0)
 
