@@ -102,6 +102,7 @@ class RecordKind(StrEnum):
     PLAN = "plan"
     CARD = "card"
     ACTIVITY = "activity"
+    STEP = "step"
 
 
 FieldValue = str | bool | int | float | tuple[str, ...] | None
@@ -119,7 +120,9 @@ class RecordEdit(Model):
     """Change of some fields of one record. It holds without the version that it was made on."""
 
     kind: RecordKind
-    id: str = Field(max_length=128, description="id of the record; a card: `PLAN.CARD`")
+    id: str = Field(
+        max_length=128, description="id of the record; a card: `PLAN.CARD`; a step: `LADDER.WAVE`"
+    )
     fields: tuple[FieldChange, ...] = Field(min_length=1, max_length=MAX_EDITED_FIELDS)
 
     def is_about(self, other: RecordEdit) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from schemas import reference as ref
 from schemas.reference_changes import FieldValue, RecordEdit, RecordKind
+from schemas.words import Channel
 from services.territory.checks import MAX_LIMIT_H, MAX_LIMIT_MIN
 from services.territory.plan_checks import MAX_STEP_CHARACTERS, MAX_STEPS, find_order_faults
 from services.territory.records import RECORDS, apply_edit, read_record, split_card_id
@@ -34,6 +35,13 @@ _BOUNDS: Final = (
     ("mbco_pct", 0, 100),
     ("minimum_staff", 0, 100_000),
 )
+
+
+_STEP_BOUNDS: Final = {
+    "after_min": (0, 24 * 60),
+    "ack_min": (1, 24 * 60),
+    "expected": (1, 100),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,13 @@ def list_known_ids(sections: Sequence[Any]) -> dict[str, Mapping[str, str]]:
                 suppliers |= {id: id for a in activities for id in a.suppliers}
             case ref.Contacts(contacts=contacts):
                 suppliers |= {contact.id: contact.organisation for contact in contacts}
-    return {"role": roles, "plan": plans, "system": systems, "supplier": suppliers}
+    return {
+        "role": roles,
+        "plan": plans,
+        "system": systems,
+        "supplier": suppliers,
+        "channel": {channel.value: channel.value for channel in Channel},
+    }
 
 
 def find_edit_faults(sections: Sequence[Any], edit: RecordEdit) -> list[RecordFault]:
@@ -84,6 +98,8 @@ def find_edit_faults(sections: Sequence[Any], edit: RecordEdit) -> list[RecordFa
         faults += _find_due_faults(sections, edit)
     if edit.kind is RecordKind.PLAN:
         faults += _find_review_faults(sections, edit)
+    if edit.kind is RecordKind.STEP:
+        faults += _find_step_bounds(edit)
     if edit.kind is RecordKind.ACTIVITY:
         faults += _find_limit_faults(sections, edit)
     return faults
@@ -127,6 +143,24 @@ def _find_review_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[R
         )
 
 
+def _find_step_bounds(edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield delays and numbers of a step of an escalation that would call nobody, or never end."""
+    for change in edit.fields:
+        low, high = _STEP_BOUNDS.get(change.field, (0, 0))
+        if isinstance(change.after, int) and not low <= change.after <= high:
+            yield _build_range_fault(change.field, low, high)
+        if change.field == "channels" and not change.after:
+            yield RecordFault(
+                "channels", "missing", "au moins un canal", "at least one channel is needed"
+            )
+
+
+def _build_range_fault(field: str, low: float, high: float) -> RecordFault:
+    return RecordFault(
+        field, "range", f"de {low:g} à {high:g}", f"must be from {low:g} to {high:g}"
+    )
+
+
 def _find_limit_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
     """Yield limits of an activity that no clock can keep."""
     after = read_record(apply_edit(sections, edit), edit.kind, edit.id)
@@ -134,9 +168,7 @@ def _find_limit_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[Re
     numbers = {n: v for n, v in after.items() if isinstance(v, int | float)}
     for name, low, high in _BOUNDS:
         if name in changed and not low <= numbers[name] <= high:
-            yield RecordFault(
-                name, "range", f"de {low:g} à {high:g}", f"must be from {low:g} to {high:g}"
-            )
+            yield _build_range_fault(name, low, high)
     if changed & {"rto_h", "dmia_h"} and numbers["rto_h"] > numbers["dmia_h"]:
         yield RecordFault(
             "rto_h",

@@ -1,4 +1,4 @@
-"""Read and change one record of the reference data: a contact, plan, card or activity. D86.
+"""Read and change one record of the reference data: a contact, plan, card, activity or step. D86.
 
 A record may have parts in several sections: a card has its title among the plans and its steps in
 the written content. Each field belongs to one part. Values are those of `FieldValue`.
@@ -17,7 +17,7 @@ from schemas import reference as ref
 from schemas.reference_changes import FieldChange, FieldValue, RecordEdit, RecordKind
 
 CARD_SEPARATOR: Final = "."
-"""Separates plan and card in the id of a card."""
+"""Separates plan and card in the id of a card, escalation and wave in that of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,17 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
             ),
         ),
     ),
+    RecordKind.STEP: (
+        RecordPart(
+            ref.EscalationPolicy,
+            ("policy", "ladders"),
+            ref.Wave,
+            (
+                *_plain("after_min", "ack_min", "expected", is_ruled=True),
+                RecordField("channels", "channels", "channel", is_ruled=True),
+            ),
+        ),
+    ),
 }
 """Parts of each kind. The first one has to exist; others may be absent, and so are their fields."""
 
@@ -146,6 +157,14 @@ def split_card_id(id: str) -> tuple[str, str]:
 def list_records(sections: Sequence[Any], kind: RecordKind) -> list[str]:
     """List the ids of all records of a kind, in the order of their file."""
     part = RECORDS[kind][0]
+    if kind is RecordKind.STEP:
+        return [
+            build_card_id(ladder, str(wave.wave))
+            for section in sections
+            if isinstance(section, ref.EscalationPolicy)
+            for ladder, waves in section.policy.ladders.items()
+            for wave in waves
+        ]
     found = [section for section in sections if isinstance(section, part.section)]
     ids: list[str] = []
     for section in found:
@@ -253,11 +272,15 @@ def _find_parts(
 
 
 def _split_id(kind: RecordKind, id: str) -> tuple[str, ...]:
-    return split_card_id(id) if kind is RecordKind.CARD else (id,)
+    return split_card_id(id) if kind in (RecordKind.CARD, RecordKind.STEP) else (id,)
 
 
 def _follow(model: Any, part: RecordPart, ids: Sequence[str]) -> BaseModel | None:
     """Return the model of a part that the ids name below `model`, or None."""
+    if isinstance(model, ref.EscalationPolicy):
+        ladder, wave = ids
+        waves = model.policy.ladders.get(ladder, ())
+        return next((one for one in waves if str(one.wave) == wave), None)
     for name, id in zip(part.lists, ids, strict=True):
         model = next((row for row in getattr(model, name) if row.id == id), None)
         if model is None:
@@ -317,6 +340,8 @@ def _clean(model: type[BaseModel], name: str, value: FieldValue) -> FieldValue:
 
 def _replace(model: Any, part: RecordPart, ids: Sequence[str], changed: BaseModel) -> Any:
     """Return `model` with another model of a part at the place that the ids name."""
+    if isinstance(model, ref.EscalationPolicy):
+        return _replace_wave(model, ids, changed)
     if not ids:
         return model.model_copy(update={part.inside: changed}) if part.inside else changed
     name = part.lists[-len(ids)]
@@ -325,3 +350,14 @@ def _replace(model: Any, part: RecordPart, ids: Sequence[str], changed: BaseMode
         for row in getattr(model, name)
     )
     return model.model_copy(update={name: rows})
+
+
+def _replace_wave(
+    section: ref.EscalationPolicy, ids: Sequence[str], changed: BaseModel
+) -> ref.EscalationPolicy:
+    """Return the section with another step of an escalation."""
+    ladder, wave = ids
+    known = section.policy.ladders
+    waves = tuple(changed if str(one.wave) == wave else one for one in known[ladder])
+    policy = section.policy.model_copy(update={"ladders": {**known, ladder: waves}})
+    return section.model_copy(update={"policy": policy})

@@ -26,13 +26,17 @@ from services.console.reference.record_names import KINDS
 from services.runtime.process.settings import Settings
 
 _ = get_translator("fr")
-Kind = Annotated[RecordKind, typer.Argument(help="contact, plan, card or activity")]
-RecordId = Annotated[str, typer.Argument(metavar="ID", help="Id of the record; a card: PLAN.CARD")]
+Kind = Annotated[RecordKind, typer.Argument(help="contact, plan, card, activity or step")]
+RecordId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="Id of the record; a card: PLAN.CARD; a step: LADDER.WAVE"),
+]
 
 
 def records(
     kind: Annotated[
-        list[RecordKind] | None, typer.Option(help="contact, plan, card, activity; default: all")
+        list[RecordKind] | None,
+        typer.Option(help="contact, plan, card, activity, step; default: all"),
     ] = None,
     realm: Realm = None,
     as_of: AsOf = None,

@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from typing import Final
 
 from schemas.reference_changes import FieldValue, RecordKind
+from schemas.words import Channel
 from services.console.i18n import N_, Translator
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames
-from services.territory.records import RECORDS, split_card_id
+from services.territory.records import CARD_SEPARATOR, RECORDS, split_card_id
 
 KINDS: Final[Mapping[RecordKind, str]] = {
     RecordKind.CONTACT: N_("Partenaire"),
     RecordKind.PLAN: N_("Plan"),
     RecordKind.CARD: N_("Fiche"),
     RecordKind.ACTIVITY: N_("Activité"),
+    RecordKind.STEP: N_("Escalade"),
 }
 LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
     RecordKind.CONTACT: {
@@ -65,6 +67,12 @@ LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
         "systems": N_("Systèmes"),
         "suppliers": N_("Fournisseurs et partenaires"),
     },
+    RecordKind.STEP: {
+        "after_min": N_("Commence après, en minutes"),
+        "ack_min": N_("Délai pour répondre, en minutes"),
+        "expected": N_("Réponses attendues"),
+        "channels": N_("Canaux"),
+    },
 }
 
 
@@ -78,6 +86,8 @@ def name_record(names: TerritoryNames, kind: RecordKind, id: str) -> str:
     """Return the name of a record; its id if it is gone."""
     if kind is RecordKind.CONTACT:
         return names.suppliers.get(id, id)
+    if kind is RecordKind.STEP:
+        return id.replace(CARD_SEPARATOR, " ")
     if kind is RecordKind.ACTIVITY:
         return names.activities[id].name if id in names.activities else id
     plan_id, card_id = split_card_id(id) if kind is RecordKind.CARD else (id, "")
@@ -89,9 +99,15 @@ def name_record(names: TerritoryNames, kind: RecordKind, id: str) -> str:
     return next((card.task for card in plan.cards if card.id == card_id), id)
 
 
+def _name_step(id: str, _: Translator) -> str:
+    ladder, wave = split_card_id(id)
+    return _("{ladder}, vague {wave}", ladder=ladder, wave=wave)
+
+
 def name_record_with_kind(names: TerritoryNames, kind: RecordKind, id: str, _: Translator) -> str:
     """Return the name of a record after its kind, as the logbook writes it."""
-    return _("{kind} « {name} »", kind=_(KINDS[kind]), name=name_record(names, kind, id))
+    name = _name_step(id, _) if kind is RecordKind.STEP else name_record(names, kind, id)
+    return _("{kind} « {name} »", kind=_(KINDS[kind]), name=name)
 
 
 def show_value(
@@ -116,6 +132,8 @@ def name_choice(refers: str, id: str, names: TerritoryNames, _: Translator) -> s
             return names.plan(id)
         case "system":
             return world.name_system(id, names, _)
+        case "channel":
+            return _(w.CHANNEL[Channel(id)]) if id in set(Channel) else id
         case "supplier":
             return names.suppliers.get(id) or world.name_dependency(id, _)
         case _:
@@ -131,6 +149,8 @@ def find_record_address(kind: RecordKind, id: str) -> tuple[str, str]:
             return f"/plans/{id}", ""
         case RecordKind.ACTIVITY:
             return "/activites", f"#{id}"
+        case RecordKind.STEP:
+            return "/donnees", "#escalades"
         case _:
             plan_id, card_id = split_card_id(id)
             return f"/plans/{plan_id}", f"#fiche-{card_id}"

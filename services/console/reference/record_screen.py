@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from services.console.reference.record_names import (
     show_value,
 )
 from services.console.reference.record_rights import may_propose_record
-from services.console.resources import RecordFieldState, RecordState
+from services.console.resources import RecordChoice, RecordFieldState, RecordState
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
@@ -34,6 +35,8 @@ class FormField:
     state: RecordFieldState
     text: str
     chosen: frozenset[str]
+    choices: list[RecordChoice]
+    """Chosen ones first, in their order: a form sends them as they stand."""
     rows: int
     in_force: list[str]
     """Value in force, if the form begins with another one."""
@@ -85,6 +88,7 @@ def _build_form_field(
         state=state,
         text=text,
         chosen=frozenset(lines),
+        choices=_order_choices(state.choices, lines),
         rows=min(_MOST_ROWS, rows + (state.widget == "lines")),
         in_force=(
             show_value(kind, state.name, state.value, x.names, x._) or [x._("vide")]
@@ -92,6 +96,11 @@ def _build_form_field(
             else []
         ),
     )
+
+
+def _order_choices(choices: list[RecordChoice], chosen: Sequence[str]) -> list[RecordChoice]:
+    rank = {id: n for n, id in enumerate(chosen)}
+    return sorted(choices, key=lambda one: rank.get(one.id, len(rank)))
 
 
 PAGE: Final = WebPage(

@@ -46,7 +46,7 @@ _LINES: Final = 40
 
 def find_record_pole(reference: IndexedReference, kind: RecordKind, id: str) -> str | None:
     """Return the pôle that owns a record; None: the whole territory."""
-    if kind is RecordKind.CONTACT:
+    if kind in (RecordKind.CONTACT, RecordKind.STEP):
         return None
     if kind is RecordKind.ACTIVITY:
         activity = reference.activities.get(id)

@@ -6,15 +6,18 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from schemas.reference_changes import RecordKind
 from services.console.http.decisions import get_author
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
 from services.console.reference import page as reference_page
+from services.console.reference.record_names import build_form_address, name_record_with_kind
 from services.console.texts import words as w
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import LINE_LIMIT, build_page_context, load_screen_data
 from services.runtime.identity.permissions import Permission
+from services.territory.records import list_records
 
 
 async def build_reference_page(queries: Queries, request: Request) -> dict[str, Any]:
@@ -44,6 +47,13 @@ async def build_reference_page(queries: Queries, request: Request) -> dict[str, 
         "open": [c for c in changes if c.is_open],
         "over": over[: reference_page.PAST_SHOWN],
         "over_count": len(over),
+        "steps": [
+            (
+                name_record_with_kind(x.names, RecordKind.STEP, id, x._),
+                build_form_address(RecordKind.STEP, id),
+            )
+            for id in list_records(x.reference.sections, RecordKind.STEP)
+        ],
         "may_propose": reader.may(Permission.REFERENCE_DECIDE) and x.shell.moment is None,
         "person": lambda token: w.name_person(token, x.names, x._),
         "since": next(

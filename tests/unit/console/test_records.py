@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -60,6 +61,26 @@ async def test_the_form_shows_the_fields_in_force_and_no_code() -> None:
     for text in ("Quoi demander", "Qui appelle", "Plans où il est appelé", "Proposer ce change"):
         assert text in page
     assert "liaison_cod" not in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "id", "field"),
+    [
+        ("contact", CONTACT, "plans"),
+        ("activity", "SOL-01", "systems"),
+        ("step", "N4.1", "channels"),
+    ],
+)
+async def test_a_form_sends_picked_values_in_the_order_in_force(
+    kind: str, id: str, field: str
+) -> None:
+    """Every proposal would have reordered them besides."""
+    browser, _ = browsing(crisis())
+    page = await browser.get(f"/donnees/fiches/{kind}/{id}?realm={REALM}", role="coordinator")
+    picked = re.findall(
+        rf'name="values.{field}" value="([^"]+)" data-type="list" checked', page.text
+    )
+    assert tuple(picked) == read_record(reference().sections, RecordKind(kind), id)[field]
 
 
 async def test_a_proposal_carries_the_difference_alone() -> None:
@@ -194,3 +215,11 @@ async def test_the_form_of_an_activity_shows_its_limits_and_names_its_systems() 
     assert "si_social" not in page
     selected = await shown(browser, "/activites?activite=SOL-01", role="coordinator")
     assert "Proposer une modification" in selected
+
+
+async def test_the_page_of_the_reference_data_leads_to_each_step_of_an_escalation() -> None:
+    browser, _ = browsing(crisis())
+    assert "Escalade « N2, vague 1 »" in await shown(browser, "/donnees", role="coordinator")
+    page = await shown(browser, "/donnees/fiches/step/N2.1", role="coordinator")
+    for text in ("Délai pour répondre, en minutes", "Réponses attendues", "dernières crises"):
+        assert text in page
