@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import httpx
 import pytest
@@ -148,6 +149,35 @@ def visitor(
     stranger. At the end there must be no script error and no refusal by the content policy, unless
     the test removed the complaints.
     """
+    with visiting(vigie, browser, _states) as visit:
+        yield visit
+
+
+@pytest.fixture(scope="module")
+def reader(
+    vigie: RunningVigie, browser: Browser, _states: dict[str, dict[str, object]]
+) -> Iterator[Accounts]:
+    """Return a factory like `visitor`, with one visitor per account for all tests of a module.
+
+    For tests that only read: the browser keeps the files and scripts of earlier pages.
+    """
+    with visiting(vigie, browser, _states) as visit:
+        known: dict[str, Visitor] = {}
+
+        def find(*role: str | None, **account: Any) -> Visitor:
+            key = repr((role, account))
+            if key not in known:
+                known[key] = visit(*role, **account)
+            return known[key]
+
+        yield find
+
+
+@contextmanager
+def visiting(
+    vigie: RunningVigie, browser: Browser, states: dict[str, dict[str, object]]
+) -> Iterator[Accounts]:
+    """Yield a factory of visitors; close their contexts and check their complaints at the end."""
     made: list[Visitor] = []
 
     def visit(
@@ -159,11 +189,11 @@ def visitor(
         state = None
         if role is not None:
             key = f"{role} {' '.join(sites)}"
-            if key not in _states:
-                _states[key] = log_in(
+            if key not in states:
+                states[key] = log_in(
                     vigie, browser, role, duty if role == "coordinator" else None, sites=sites
                 )
-            state = _states[key]
+            state = states[key]
         made.append(Visitor(browser, vigie.url, state))
         return made[-1]
 
