@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import call_api
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -18,7 +18,6 @@ from services.cli.crisis.read import (
 from services.cli.output import print_rows, strip_controls
 from services.console.hazards.page import HAZARDS, write_margin
 from services.console.i18n import get_translator
-from services.runtime.process.settings import Settings
 
 _ = get_translator("fr")
 _STATES = {"expected": "attendu", "possible": "possible", "reached": "atteint"}
@@ -26,11 +25,7 @@ _STATES = {"expected": "attendu", "possible": "possible", "reached": "atteint"}
 
 def hazards(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """List the sites that a natural hazard reaches, with hour, margin and deadlines."""
-    try:
-        with ApiClient(Settings()) as client:
-            found = client.get(f"/api/v1/hazards{build_query(realm, as_of)}")
-    except (VigieUnreachable, ApiRefused) as error:
-        raise print_error(error) from error
+    found = call_api("GET", f"/api/v1/hazards{build_query(realm, as_of)}")
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
 from services.cli.output import print_rows, strip_controls
 from services.console.attention.handover_page import TITLES, label_state
 from services.console.i18n import get_translator
@@ -375,11 +375,7 @@ def reassignments(
     """List proposals, or the lines and orders of one proposal; counts, never names."""
     path = "/api/v1/reassignments" + (f"/{quote(proposal, safe='')}" if proposal else "")
     filters = {} if proposal else {"state": state, "incident": resolve_incident(incident, realm)}
-    try:
-        with ApiClient(Settings()) as client:
-            found = client.get(path + build_query(realm, as_of, **filters))
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    found = call_api("GET", path + build_query(realm, as_of, **filters))
     if proposal is None:
         show_list(
             found,
@@ -526,13 +522,7 @@ def changes(
     as_json: AsJson = False,
 ) -> None:
     """Show changes between two times: since SINCE, until --as-of or now."""
-    try:
-        with ApiClient(Settings()) as client:
-            found = client.get(
-                "/api/v1/changes" + build_query(realm, as_of, since=parse_time(since))
-            )
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    found = call_api("GET", "/api/v1/changes" + build_query(realm, as_of, since=parse_time(since)))
     show_list(
         found | {"next": None} if not as_json else found,
         as_json,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import call_api
 from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
@@ -28,7 +28,6 @@ from services.cli.crisis.read import (
 from services.cli.output import IDENTIFIER
 from services.console.i18n import get_translator
 from services.console.texts import words as w
-from services.runtime.process.settings import Settings
 
 app = typer.Typer(
     add_completion=False,
@@ -103,11 +102,7 @@ def suggest(
 ) -> None:
     """List the offers that could be made for a request, best first, with the reason."""
     path = f"/api/v1/resource-requests/{quote(request, safe='')}{build_query(realm, as_of)}"
-    try:
-        with ApiClient(Settings()) as client:
-            found = client.get(path)
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    found = call_api("GET", path)
     show_list(
         {"items": found["suggestions"] or [], "next": None},
         as_json,

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
 from services.cli.crisis.decide import Body, Key, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
@@ -105,11 +105,7 @@ def stop(id: str, reason: Reason = None) -> Body:
 def show(id: str, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Show costs and progress of a call-out."""
     where = f"/api/v1/callouts/{quote(id, safe='')}" + build_query(realm, as_of)
-    try:
-        with ApiClient(Settings()) as client:
-            found = client.get(where)
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    found = call_api("GET", where)
     typer.echo(json.dumps(found, ensure_ascii=False)) if as_json else _show_callout(found)
 
 

@@ -10,10 +10,9 @@ from typing import Annotated
 
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import call_api
 from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import AsJson, AsOf, OfIncident, Realm, build_query, resolve_incident
-from services.runtime.process.settings import Settings
 
 app = typer.Typer(
     help="Headcounts: ask everybody at a site whether they are safe.",
@@ -48,11 +47,7 @@ def close(id: str, reason: Reason = None) -> Body:
 def list_headcounts(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """List headcounts with their counts, newest first."""
     where = "/api/v1/headcounts" + build_query(realm, as_of)
-    try:
-        with ApiClient(Settings()) as client:
-            found = client.get(where)
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    found = call_api("GET", where)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return

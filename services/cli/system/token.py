@@ -13,7 +13,7 @@ from urllib.parse import quote
 import typer
 from rich.table import Table
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
 from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
 from services.cli.output import open_console, strip_controls
 from services.runtime.identity.accounts import LOCAL_ADMIN
@@ -194,9 +194,5 @@ def revoke(
     token: Annotated[str, typer.Argument(help="Id of the token (t-…), from `vigie token list`")],
 ) -> None:
     """Revoke a token."""
-    try:
-        with ApiClient(Settings()) as client:
-            client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    call_api("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
     typer.echo(f"{token} révoqué")
