@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from schemas.base import Instant
 from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT
 from services.console.documents.queries import DocumentQueries
@@ -33,10 +32,12 @@ class Remembered(DocumentQueries):
         super().__init__(None, OUTLINES(FOLDER), texts=texts)  # type: ignore[arg-type]  nothing is asked of Redis
         self._player = player
 
-    async def read(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> OpenedRealm:
-        at = as_of if as_of is not None else max(s.transaction.at for s in self._stored(realm))
+    async def read(self, realm: str, *, lang: str = "fr") -> OpenedRealm:
+        at = (
+            self._moment
+            if self._moment is not None
+            else max(s.transaction.at for s in self._stored(realm))
+        )
         past = PastSnapshot(realm, Fold(self._chronicle(realm), realm, at), at)
         return OpenedRealm(past, Shaper(realm, past.reference, self._outlines, lang))
 

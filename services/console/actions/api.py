@@ -127,7 +127,6 @@ async def list_actions(
 ) -> Page[Action] | Response:
     found = await reader.model.actions(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         state=state,
         kind=kind,
@@ -150,11 +149,7 @@ async def list_actions(
 @router.get("/{id}", summary="One action; its ETag is its version")
 async def get_action(reader: RealmReader, id: str, response: Response) -> Action:
     found = await reader.model.action(
-        reader.realm,
-        id,
-        as_of=reader.as_of,
-        lang=reader.lang,
-        can_read=await build_reader(reader),
+        reader.realm, id, lang=reader.lang, can_read=await build_reader(reader)
     )
     set_etag(response, found.version)
     return found

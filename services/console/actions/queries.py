@@ -46,7 +46,6 @@ class ActionQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         kind: str | None = None,
@@ -62,7 +61,7 @@ class ActionQueries(QueryBase):
 
         `assignee` is a role, a pôle, a site or a person.
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         requests = (await found.picture.rows(act.ActionRow)).values()
         tasks = (await found.picture.rows(a.TaskRow)).values()
         incidents = await found.picture.rows(a.IncidentRow) if incident is not None else {}
@@ -84,16 +83,10 @@ class ActionQueries(QueryBase):
         return Page(items=words, next=following)
 
     async def action(
-        self,
-        realm: str,
-        id: str,
-        *,
-        as_of: Instant | None = None,
-        lang: str = "fr",
-        can_read: CanRead = never_read,
+        self, realm: str, id: str, *, lang: str = "fr", can_read: CanRead = never_read
     ) -> r.Action:
         """Return one action or task. Raises NotFound."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = await found.picture.row(act.ActionRow, id)
         task = await found.picture.row(a.TaskRow, id) if row is None else None
         at = get_snapshot_time(found.picture)

@@ -34,7 +34,6 @@ async def get_attention(reader: RealmReader, role: AskedRole = None) -> Attentio
     found = await reader.model.attention(
         reader.realm,
         role,
-        as_of=reader.as_of,
         lang=reader.lang,
         poles=list_open_poles(reader.principal, reference),
     )

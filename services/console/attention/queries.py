@@ -10,7 +10,6 @@ from schemas import callouts as k
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas import reference as ref
-from schemas.base import Instant
 from schemas.crisis import resource_requests as res
 from schemas.crisis.actions import ActionRow
 from schemas.crisis.obligations import ObligationRow
@@ -29,7 +28,6 @@ class AttentionQueries(QueryBase):
         realm: str,
         role: str | None = None,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         poles: Container[str] | None = None,
     ) -> r.AttentionState:
@@ -38,7 +36,7 @@ class AttentionQueries(QueryBase):
         A role that each pôle has is asked for the `poles` of the reader alone.
         Raises ProblemError `invalid` for a role that the territory does not have.
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         policy = find_policy(found.picture.reference)
         if role is not None and (policy is None or role not in policy.roles):
             raise ProblemError(
@@ -91,8 +89,4 @@ def find_policy(reference: IndexedReference) -> ref.Escalation | None:
 
 
 def _build_line(demand: Demand) -> r.DemandLine:
-    return r.DemandLine.from_row(
-        demand,
-        urgency=int(demand.urgency),
-        roles=sorted(demand.roles),
-    )
+    return r.DemandLine.from_row(demand, urgency=int(demand.urgency), roles=sorted(demand.roles))

@@ -124,7 +124,6 @@ async def list_statements(
 ) -> Page[Statement]:
     return await reader.model.statements(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         state=state,
         audience=audience,
@@ -150,7 +149,6 @@ async def list_templates(
     return part.of(
         await reader.model.statement_templates(
             reader.realm,
-            as_of=reader.as_of,
             lang=reader.lang,
             incident=incident,
             event=event,
@@ -162,7 +160,7 @@ async def list_templates(
 
 @router.get("/statements/{id}", summary="Show one statement; its ETag is the version for If-Match")
 async def get_statement(reader: LogReader, id: str, response: Response) -> Statement:
-    found = await reader.model.statement(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    found = await reader.model.statement(reader.realm, id, lang=reader.lang)
     set_etag(response, found.version)
     return found
 
@@ -295,27 +293,19 @@ async def list_questions(
     cursor: Cursor = None,
 ) -> Page[Question]:
     return await reader.model.questions(
-        reader.realm,
-        as_of=reader.as_of,
-        lang=reader.lang,
-        state=state,
-        asker=asker,
-        limit=limit,
-        cursor=cursor,
+        reader.realm, lang=reader.lang, state=state, asker=asker, limit=limit, cursor=cursor
     )
 
 
 @router.get("/questions/{id}", summary="Show one question; its ETag is the version for If-Match")
 async def get_question(reader: LogReader, id: str, response: Response) -> Question:
-    found = await reader.model.question(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    found = await reader.model.question(reader.realm, id, lang=reader.lang)
     set_etag(response, found.version)
     return found
 
 
 @router.post(
-    "/questions",
-    responses=RESPONSES,
-    summary="Note a question; its id is `question` of the result",
+    "/questions", responses=RESPONSES, summary="Note a question; its id is `question` of the result"
 )
 async def receive_question(author: QuestionAuthor, body: QuestionRequest) -> Response:
     author = author.within(body)

@@ -37,7 +37,6 @@ class CommunicationQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         audience: Sequence[str] = (),
@@ -46,7 +45,7 @@ class CommunicationQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Statement]:
         """List statements with their texts: those that wait for somebody first, then the newest."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = (await found.picture.rows(m.StatementRow)).values()
         kept = [
             row
@@ -63,11 +62,9 @@ class CommunicationQueries(QueryBase):
             items=[build_statement(row, realm, texts, lang) for row in shown], next=following
         )
 
-    async def statement(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.Statement:
+    async def statement(self, realm: str, id: str, *, lang: str = "fr") -> r.Statement:
         """Return a statement with its text. Raises NotFound."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = await found.picture.row(m.StatementRow, id)
         if row is None:
             raise NotFound
@@ -78,7 +75,6 @@ class CommunicationQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         asker: Sequence[str] = (),
@@ -86,7 +82,7 @@ class CommunicationQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Question]:
         """List questions with their texts: open ones by deadline, then the newest answers."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = (await found.picture.rows(m.QuestionRow)).values()
         kept = [
             row
@@ -100,11 +96,9 @@ class CommunicationQueries(QueryBase):
             items=[build_question(row, realm, texts, lang, now) for row in shown], next=following
         )
 
-    async def question(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.Question:
+    async def question(self, realm: str, id: str, *, lang: str = "fr") -> r.Question:
         """Return a question with its text. Raises NotFound."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = await found.picture.row(m.QuestionRow, id)
         if row is None:
             raise NotFound
@@ -115,7 +109,6 @@ class CommunicationQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         incident: str | None = None,
         event: str | None = None,
@@ -127,7 +120,7 @@ class CommunicationQueries(QueryBase):
 
         Those for its kind of event, unless `event` or the `id` of one template is given.
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = None
         if incident is not None:
             row = await found.picture.row(a.IncidentRow, incident)
@@ -164,11 +157,9 @@ class CommunicationQueries(QueryBase):
             )
         return made
 
-    async def rumours(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[Report]:
+    async def rumours(self, realm: str, *, lang: str = "fr") -> list[Report]:
         """List rumours that no published statement answers, newest first, without their words."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         reports = (await found.picture.rows(a.ReportRow)).values()
         statements = (await found.picture.rows(m.StatementRow)).values()
         answered = {s.report for s in statements if s.state is m.StatementState.PUBLISHED}

@@ -160,7 +160,6 @@ async def list_activities(
 ) -> Page[Activity]:
     return await reader.model.activities(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         state=state,
         pole=pole,
@@ -173,7 +172,7 @@ async def list_activities(
 
 @router.get("/activities/{id}", summary="Show one activity with its clocks")
 async def get_activity(reader: RealmReader, id: str) -> Activity:
-    return await reader.model.activity(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    return await reader.model.activity(reader.realm, id, lang=reader.lang)
 
 
 @router.post(
@@ -202,9 +201,7 @@ async def declare_data_age(author: PlanDecider, id: str, body: DataAgeRequest) -
 
 
 @router.post(
-    "/activities/{id}/strategies",
-    responses=RESPONSES,
-    summary="Start a fallback strategy (D51)",
+    "/activities/{id}/strategies", responses=RESPONSES, summary="Start a fallback strategy (D51)"
 )
 async def start_strategy(author: PlanDecider, id: str, body: StartStrategyRequest) -> Response:
     await _check_activity_scope(author, body, id)
@@ -229,9 +226,7 @@ async def start_strategy(author: PlanDecider, id: str, body: StartStrategyReques
 
 @router.get("/strategies", summary="List fallback strategies, active or ended")
 async def list_strategies(reader: RealmReader, part: PageRequest) -> Page[Strategy]:
-    return part.of(
-        await reader.model.strategies(reader.realm, as_of=reader.as_of, lang=reader.lang)
-    )
+    return part.of(await reader.model.strategies(reader.realm, lang=reader.lang))
 
 
 @router.post("/strategies/{id:path}/end", responses=RESPONSES, summary="End a fallback strategy")
@@ -248,7 +243,7 @@ async def end_strategy(author: PlanDecider, id: str, body: DecisionBody | None =
 
 @router.get("/alarms", summary="List the alarms of clocks (D44), newest first")
 async def list_alarms(reader: RealmReader, part: PageRequest) -> Page[Alarm]:
-    return part.of(await reader.model.alarms(reader.realm, as_of=reader.as_of, lang=reader.lang))
+    return part.of(await reader.model.alarms(reader.realm, lang=reader.lang))
 
 
 @router.post(
@@ -283,7 +278,7 @@ async def list_contingency(
         Query(alias="from", description="a quiet day, or the present crisis"),
     ] = None,
 ) -> Page[Contingency]:
-    found = await reader.model.contingency(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    found = await reader.model.contingency(reader.realm, lang=reader.lang)
     return part.of(
         [
             row
@@ -297,15 +292,14 @@ async def list_contingency(
 
 @router.get("/triggers", summary="List plan triggers that hold or held")
 async def list_triggers(reader: RealmReader, part: PageRequest) -> Page[Trigger]:
-    return part.of(await reader.model.triggers(reader.realm, as_of=reader.as_of, lang=reader.lang))
+    return part.of(await reader.model.triggers(reader.realm, lang=reader.lang))
 
 
 @router.get(
-    "/plan-conflicts",
-    summary="List plans that count on the fallback sites of another plan (D51)",
+    "/plan-conflicts", summary="List plans that count on the fallback sites of another plan (D51)"
 )
 async def list_conflicts(reader: RealmReader, part: PageRequest) -> Page[PlanConflict]:
-    found = await reader.model.conflicts(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    found = await reader.model.conflicts(reader.realm, lang=reader.lang)
     return part.of(found, lambda one: f"{one.plan} {one.other} {one.kind}")
 
 
@@ -320,7 +314,6 @@ async def list_plans(
 ) -> Page[Plan]:
     return await reader.model.plans(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         state=state,
         incident=incident,
@@ -338,7 +331,7 @@ async def list_plans(
     ),
 )
 async def get_plan(reader: RealmReader, id: str, response: Response) -> PlanDetail:
-    found = await reader.model.plan_detail(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    found = await reader.model.plan_detail(reader.realm, id, lang=reader.lang)
     set_etag(response, found.version)
     return found
 
@@ -359,7 +352,6 @@ async def list_site_cards(
         card=card,
         sites=site,
         state=state,
-        as_of=reader.as_of,
         lang=reader.lang,
         limit=limit,
         cursor=cursor,
@@ -585,12 +577,5 @@ async def skip_card(
     body = _fill_site(author, body or CardRequest())
     await _check_card_scope(author, body, id, card)
     return await send_decision(
-        author,
-        body,
-        "continuity",
-        SkipCard,
-        plan=id,
-        card=card,
-        site=body.site,
-        member=body.member,
+        author, body, "continuity", SkipCard, plan=id, card=card, site=body.site, member=body.member
     )

@@ -46,7 +46,7 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
         queries.conflicts(realm, lang=lang),
         queries.triggers(realm, lang=lang),
     )
-    proof = await read_plan_proof(request, queries, realm, id, None, x._)
+    proof = await read_plan_proof(request, queries, realm, id, x._)
     principal = x.shell.reader.principal
     within = list_open_poles(principal, x.reference)
     view = PlanPage(

@@ -42,7 +42,7 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
     )
     found = plans.items
     triggers = await queries.triggers(realm, lang=lang)
-    proofs = await read_plan_proofs(request, queries, realm, None, x._)
+    proofs = await read_plan_proofs(request, queries, realm, x._)
     lines = incidents_page.list_plans(found, x.shell.now, x.names, lang, x._, triggers)
     return {
         **build_page_context(request, x),

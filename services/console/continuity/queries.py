@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas import reassignment as g
-from schemas.base import Instant
 from schemas.crisis import contingency as k
 from schemas.oncall import ReachRow
 from schemas.realms import is_live, parse_realm
@@ -34,7 +33,6 @@ class ContinuityQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         pole: str | None = None,
@@ -44,7 +42,7 @@ class ContinuityQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Activity]:
         """Return the activities by id; `criticality` is the greatest number to include."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows, local = (
             await found.picture.rows(c.ActivityRow),
             await read_local_clocks(found.picture),
@@ -63,10 +61,8 @@ class ContinuityQueries(QueryBase):
         ]
         return page_by_id(kept, limit, cursor)
 
-    async def activity(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.Activity:
-        found = await self.read(realm, as_of=as_of, lang=lang)
+    async def activity(self, realm: str, id: str, *, lang: str = "fr") -> r.Activity:
+        found = await self.read(realm, lang=lang)
         static = get_known(found.picture.reference.activities, id)
         row, local = (
             await found.picture.row(c.ActivityRow, id),
@@ -74,38 +70,32 @@ class ContinuityQueries(QueryBase):
         )
         return found.shape.activity(static, row, local.get(id, ()))
 
-    async def alarms(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.Alarm]:
+    async def alarms(self, realm: str, *, lang: str = "fr") -> list[r.Alarm]:
         """List alarms of clocks, newest first. Rule D44."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(c.AlarmRow)
         return [
             found.shape.alarm(row)
             for row in sorted(rows.values(), key=lambda row: (-row.raised_at, row.id))
         ]
 
-    async def strategies(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.Strategy]:
+    async def strategies(self, realm: str, *, lang: str = "fr") -> list[r.Strategy]:
         """List fallback strategies, current and ended, newest first. Rule D51."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(c.StrategyRow)
         return [
             found.shape.strategy(row)
             for row in sorted(rows.values(), key=lambda row: (-row.started_at, row.id))
         ]
 
-    async def contingency(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.Contingency]:
+    async def contingency(self, realm: str, *, lang: str = "fr") -> list[r.Contingency]:
         """List the rankings of losses of sites.
 
         Those from a current crisis come first, then those from a quiet day; N-1 before N-2, people
         before building. The planner ranks live realms only: a simulated realm shows the quiet day
         of the live one if both have the same reference version.
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(k.ContingencyRow)
         quiet = (
             []
@@ -143,7 +133,6 @@ class ContinuityQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         incident: str | None = None,
@@ -152,7 +141,7 @@ class ContinuityQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Plan]:
         """Return the plans of the library by id, with their state in this realm."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows, old = await found.picture.rows(c.PlanRow), await _list_outdated(found.picture)
         items = [
             found.shape.plan(static, rows.get(static.id), old)
@@ -167,21 +156,17 @@ class ContinuityQueries(QueryBase):
         ]
         return page_by_id(kept, limit, cursor)
 
-    async def plan(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.Plan:
+    async def plan(self, realm: str, id: str, *, lang: str = "fr") -> r.Plan:
         """Return one plan with its cards."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         static = get_known(found.picture.reference.plans, id)
         return found.shape.plan(
             static, await found.picture.row(c.PlanRow, id), await _list_outdated(found.picture)
         )
 
-    async def plan_detail(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.PlanDetail:
+    async def plan_detail(self, realm: str, id: str, *, lang: str = "fr") -> r.PlanDetail:
         """Return one plan with its content, the progress of its cards, and its effects."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         picture = found.picture
         static = get_known(picture.reference.plans, id)
         row = await picture.row(c.PlanRow, id)
@@ -204,13 +189,12 @@ class ContinuityQueries(QueryBase):
         card: str | None = None,
         sites: Sequence[str] = (),
         state: Sequence[str] = (),
-        as_of: Instant | None = None,
         lang: str = "fr",
         limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.SiteCard]:
         """Return the cards of sites and persons of active plans, by id. Rule D84."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(c.SiteCardRow)
         plans = await found.picture.rows(c.PlanRow)
         places = frozenset(sites)
@@ -225,11 +209,9 @@ class ContinuityQueries(QueryBase):
         ]
         return page_by_id(kept, limit, cursor)
 
-    async def conflicts(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.PlanConflict]:
+    async def conflicts(self, realm: str, *, lang: str = "fr") -> list[r.PlanConflict]:
         """List possible plans that count on the fallback sites of another plan. Rule D51."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         read = found.picture.rows
         now = RealmRows(
             await read(a.SiteRow),
@@ -241,11 +223,9 @@ class ContinuityQueries(QueryBase):
         )
         return [found.shape.conflict(one) for one in find_collisions(found.picture.reference, now)]
 
-    async def triggers(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.Trigger]:
+    async def triggers(self, realm: str, *, lang: str = "fr") -> list[r.Trigger]:
         """List plan triggers that hold or held, by id."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(a.TriggerRow)
         return [found.shape.trigger(rows[id]) for id in sorted(rows)]
 

@@ -47,9 +47,7 @@ async def list_losses(
     limit: Annotated[int, Query(ge=1, le=MOST_LOSSES)] = 20,
 ) -> DependencyLosses:
     asked = LossRequest(n, tuple(kind or ()), limit, together, may_see_people(reader))
-    return await reader.model.dependency_losses(
-        reader.realm, asked, as_of=reader.as_of, lang=reader.lang
-    )
+    return await reader.model.dependency_losses(reader.realm, asked, lang=reader.lang)
 
 
 @router.get(
@@ -70,7 +68,6 @@ async def get_cascade(
     return await reader.model.dependency_loss(
         reader.realm,
         known,
-        as_of=reader.as_of,
         lang=reader.lang,
         with_people=may_see_people(reader),
     )
@@ -81,9 +78,7 @@ async def get_cascade(
     summary="Dependencies that the impact analysis does not declare, from recorded crises",
 )
 async def list_hidden(reader: LogReader) -> HiddenDependencies:
-    return await reader.model.hidden_dependencies(
-        reader.realm, as_of=reader.as_of, lang=reader.lang
-    )
+    return await reader.model.hidden_dependencies(reader.realm, lang=reader.lang)
 
 
 class DependencyProposal(VersionProposal):

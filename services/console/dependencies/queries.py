@@ -228,10 +228,10 @@ class DependencyQueries(QueryBase):
     """Queries about losses of resources. The computation runs in a thread."""
 
     async def list_dependencies(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", with_people: bool
+        self, realm: str, *, lang: str = "fr", with_people: bool
     ) -> list[d.DependencyResource]:
         """Return every resource that may be lost, by kind and name."""
-        found, network, evaluator = await self._open(realm, as_of, lang, with_people=with_people)
+        found, network, evaluator = await self._open(realm, lang, with_people=with_people)
         resources = (*network.list_resources(), *evaluator.people)
         _ = get_translator(lang)
         return [_shape_resource(found, one, evaluator, _) for one in resources]
@@ -241,13 +241,10 @@ class DependencyQueries(QueryBase):
         realm: str,
         asked: LossRequest,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
     ) -> d.DependencyLosses:
         """Return the worst losses of one resource, or of two, from the current crisis."""
-        found, network, evaluator = await self._open(
-            realm, as_of, lang, with_people=asked.with_people
-        )
+        found, network, evaluator = await self._open(realm, lang, with_people=asked.with_people)
         ranked = await asyncio.to_thread(_rank, network, evaluator, asked)
         _ = get_translator(lang)
         return d.DependencyLosses(
@@ -261,26 +258,23 @@ class DependencyQueries(QueryBase):
         realm: str,
         lost: Sequence[LostResource],
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         with_people: bool,
     ) -> d.DependencyLoss:
         """Return the effect of losing these resources together. Raises NotFound."""
-        found, network, evaluator = await self._open(realm, as_of, lang, with_people=with_people)
+        found, network, evaluator = await self._open(realm, lang, with_people=with_people)
         people = set(evaluator.people)
         if not lost or not all(network.knows(one) or one in people for one in lost):
             raise NotFound
         loss = evaluator.evaluate(*lost)
         return _shape_loss(found, network, evaluator, loss, get_translator(lang))
 
-    async def hidden_dependencies(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> d.HiddenDependencies:
+    async def hidden_dependencies(self, realm: str, *, lang: str = "fr") -> d.HiddenDependencies:
         """Return the undeclared dependencies of all recorded crises. Raises `broker_away`."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         names, network = found.picture.reference.names, index_reference(found.picture.reference)
         version = found.picture.reference.version or ""
-        realms = select_crisis_realms(await self.realms(as_of=as_of))
+        realms = select_crisis_realms(await self.realms())
         mined = await self._mine(version, network, realms)
         _ = get_translator(lang)
         return d.HiddenDependencies(
@@ -316,9 +310,9 @@ class DependencyQueries(QueryBase):
         return made
 
     async def _open(
-        self, realm: str, as_of: Instant | None, lang: str, *, with_people: bool
+        self, realm: str, lang: str, *, with_people: bool
     ) -> tuple[OpenedRealm, DependencyNetwork, LossEvaluator]:
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         network = index_reference(found.picture.reference)
         present = await read_present_state(found.picture, network, with_people=with_people)
         return found, network, LossEvaluator(network, present)

@@ -36,8 +36,8 @@ async def get_directory(
         str | None, Query(max_length=40, description="partners of one domain only")
     ] = None,
 ) -> DirectoryState:
-    schedule, at = await reader.model.desk(reader.realm, as_of=reader.as_of, lang=reader.lang)
-    reference = await reader.model.reference(reader.realm, as_of=reader.as_of)
+    schedule, at = await reader.model.desk(reader.realm, lang=reader.lang)
+    reference = await reader.model.reference(reader.realm)
     partners = list_partners(
         reference,
         read_partner_numbers(request, list_contacts(reference)),

@@ -55,11 +55,9 @@ SITREP_LINES: Final = 4_000
 
 
 class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
-    async def sitreps(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> Page[r.Sitrep]:
+    async def sitreps(self, realm: str, *, lang: str = "fr") -> Page[r.Sitrep]:
         """Return the validated situation reports, newest first."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(c.SitrepRow)
         return Page(
             items=[
@@ -68,14 +66,12 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
             ]
         )
 
-    async def sitrep(
-        self, realm: str, number: int, *, as_of: Instant | None = None
-    ) -> tuple[c.SitrepRow, Document]:
+    async def sitrep(self, realm: str, number: int) -> tuple[c.SitrepRow, Document]:
         """Return a validated report as it was frozen.
 
         Raises NotFound, ProblemError `erased`, `document_changed`.
         """
-        found = await self.read(realm, as_of=as_of)
+        found = await self.read(realm)
         row = await found.picture.row(c.SitrepRow, str(number))
         if row is None:
             raise NotFound
@@ -98,13 +94,12 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         langs: Sequence[str] = ("fr", "en"),
         remarks: Mapping[str, str] | None = None,
         validated_by: str | None = None,
     ) -> Document:
-        """Draft the next situation report, as of now or `as_of`."""
-        found = await self.read(realm, as_of=as_of, lang=langs[0])
+        """Draft the next situation report."""
+        found = await self.read(realm, lang=langs[0])
         return draft_sitrep(await self._facts(found, langs, remarks or {}, validated_by))
 
     async def _facts(
@@ -252,15 +247,10 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
         return {ref: words for ref in references if (words := self.reason_of(ref)) is not None}
 
     async def draft_retex(
-        self,
-        realm: str,
-        *,
-        incident: str | None = None,
-        as_of: Instant | None = None,
-        langs: Sequence[str] = ("fr", "en"),
+        self, realm: str, *, incident: str | None = None, langs: Sequence[str] = ("fr", "en")
     ) -> Document:
         """Draft the lessons learned of one incident, or of the whole realm. Raises NotFound."""
-        found = await self.read(realm, as_of=as_of, lang=langs[0])
+        found = await self.read(realm, lang=langs[0])
         picture = found.picture
         resource = build_realm_now(picture)
         at = get_snapshot_time(picture)
@@ -371,11 +361,9 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
             texts=self.texts_of([i.text_id for i in improvements]),
         )
 
-    async def improvements(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> Page[r.Improvement]:
+    async def improvements(self, realm: str, *, lang: str = "fr") -> Page[r.Improvement]:
         """Return the improvement actions: open ones first, next due first. Rule D53."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = sorted(
             (await found.picture.rows(c.ImprovementRow)).values(),
             key=lambda i: (i.state != "open", i.due_at, i.id),

@@ -60,9 +60,7 @@ async def get_retex(
     langs = ("fr", "en") if form == "json" else (reader.lang,)
     costs: ExpensiveWork = request.app.state.costs
     async with costs.documents.turn(reader.principal.id):
-        document = await reader.model.draft_retex(
-            reader.realm, incident=incident, as_of=reader.as_of, langs=langs
-        )
+        document = await reader.model.draft_retex(reader.realm, incident=incident, langs=langs)
         return await make_document_response(
             request, document, form, reader.lang, name=f"retex-{reader.realm}"
         )
@@ -70,9 +68,7 @@ async def get_retex(
 
 @router.get("/improvements", summary="List improvement actions: open ones first, next due first")
 async def list_improvements(reader: LogReader, part: PageRequest) -> Page[Improvement]:
-    return part.of(
-        (await reader.model.improvements(reader.realm, as_of=reader.as_of, lang=reader.lang)).items
-    )
+    return part.of((await reader.model.improvements(reader.realm, lang=reader.lang)).items)
 
 
 @router.post(

@@ -48,8 +48,7 @@ RemarkText = Annotated[str, Field(max_length=2000)]
 
 class ValidateRequest(DecisionBody):
     remarks: dict[str, RemarkText] = Field(
-        default_factory=dict,
-        description=f"text to add, by section: {', '.join(REMARK_SECTIONS)}",
+        default_factory=dict, description=f"text to add, by section: {', '.join(REMARK_SECTIONS)}"
     )
     number: int | None = Field(
         default=None,
@@ -63,9 +62,7 @@ class ValidateRequest(DecisionBody):
 
 @router.get("", summary="List validated situation reports, newest first")
 async def list_sitreps(reader: LogReader, part: PageRequest) -> Page[Sitrep]:
-    return part.of(
-        (await reader.model.sitreps(reader.realm, as_of=reader.as_of, lang=reader.lang)).items
-    )
+    return part.of((await reader.model.sitreps(reader.realm, lang=reader.lang)).items)
 
 
 @router.get(
@@ -76,7 +73,7 @@ async def list_sitreps(reader: LogReader, part: PageRequest) -> Page[Sitrep]:
 )
 async def get_draft(reader: LogReader, request: Request, form: DocumentFormat = "json") -> Response:
     langs = ("fr", "en") if form == "json" else (reader.lang,)
-    document = await reader.model.draft_sitrep(reader.realm, as_of=reader.as_of, langs=langs)
+    document = await reader.model.draft_sitrep(reader.realm, langs=langs)
     return await make_document_response(
         request, document, form, reader.lang, name=f"ps-{reader.realm}-{document.number}-projet"
     )
@@ -95,9 +92,9 @@ async def get_sitrep(
     form: DocumentFormat = "json",
 ) -> Response:
     if number == "latest":
-        known = (await reader.model.sitreps(reader.realm, as_of=reader.as_of)).items
+        known = (await reader.model.sitreps(reader.realm)).items
         number = known[0].number if known else 0
-    row, document = await reader.model.sitrep(reader.realm, number, as_of=reader.as_of)
+    row, document = await reader.model.sitrep(reader.realm, number)
     response = await make_document_response(
         request,
         document,
@@ -155,9 +152,9 @@ async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Respon
     if (before := await find_repeated_answer(author)) is not None:
         return before
     id = decisions.command_id(author.principal, author.realm, author.key)
-    document = await author.model.draft_sitrep(
+    then = author.model.at(to_instant(body.as_of) if body.as_of else None)
+    document = await then.draft_sitrep(
         author.realm,
-        as_of=to_instant(body.as_of) if body.as_of else None,
         remarks=body.remarks,
         validated_by=author.principal.acting_role,
     )

@@ -122,16 +122,12 @@ class StepRequest(DecisionBody):
 
 
 class PaceRequest(DecisionBody):
-    paused: bool | None = Field(
-        default=None,
-        description="false resumes the clock, like `resume`",
-    )
+    paused: bool | None = Field(default=None, description="false resumes the clock, like `resume`")
     speed: float | None = Field(default=None, gt=0)
 
 
 @router.get(
-    "",
-    summary="List the realms: live ones first, then the newest; `as_of` leaves out later ones",
+    "", summary="List the realms: live ones first, then the newest; `as_of` leaves out later ones"
 )
 async def list_realms(
     request: Request, part: PageRequest, principal: PictureReader, as_of: AsOf = None
@@ -153,7 +149,7 @@ async def get_realm(
     if not principal.sees(name):
         raise ProblemError("out_of_scope", field="realm")
     model: ReadModel = request.app.state.model
-    return await model.realm(name, as_of=parse_time(as_of) if as_of else None)
+    return await model.at(parse_time(as_of) if as_of else None).realm(name)
 
 
 @router.post(

@@ -79,7 +79,12 @@ class ReadContext:
     realm: str
     as_of: Instant | None
     lang: str
-    model: ReadModel
+    queries: ReadModel
+
+    @property
+    def model(self) -> ReadModel:
+        """Queries as of `as_of`."""
+        return self.queries.at(self.as_of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,6 @@ async def list_incidents(
 ) -> Page[Incident]:
     return await reader.model.incidents(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         status=status,
         level=int(level[-1]) if level else None,
@@ -95,7 +94,7 @@ async def list_incidents(
 
 @router.get("/{id}", summary="Show one incident; its ETag is the version for If-Match")
 async def get_incident(reader: RealmReader, id: str, response: Response) -> Incident:
-    found = await reader.model.incident(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    found = await reader.model.incident(reader.realm, id, lang=reader.lang)
     set_etag(response, found.version)
     return found
 
@@ -108,10 +107,9 @@ async def list_incident_lines(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[Line]:
-    await reader.model.incident(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    await reader.model.incident(reader.realm, id, lang=reader.lang)
     return await reader.model.timeline(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         incident=id,
         kind=kind,
@@ -123,7 +121,7 @@ async def list_incident_lines(
 
 @router.get("/{id}/explain", summary="Explain its causes, levels, sites and plans")
 async def explain_incident(reader: RealmReader, id: str) -> Explanation:
-    return await reader.model.explain(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    return await reader.model.explain(reader.realm, id, lang=reader.lang)
 
 
 @router.get(
@@ -133,9 +131,7 @@ async def explain_incident(reader: RealmReader, id: str) -> Explanation:
     responses={200: {"content": {MEDIA_TYPE: {}}, "description": "CAP 1.2"}},
 )
 async def get_cap_message(reader: RealmReader, request: Request, id: str) -> Response:
-    message = await reader.model.cap(
-        reader.realm, id, request.app.state.cap_sender, as_of=reader.as_of
-    )
+    message = await reader.model.cap(reader.realm, id, request.app.state.cap_sender)
     return Response(message, media_type=MEDIA_TYPE)
 
 
@@ -144,11 +140,7 @@ async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: s
     await check_incident(author.within(body), id)
 
 
-@router.post(
-    "/{id}/acknowledge",
-    responses=RESPONSES,
-    summary="Acknowledge its running escalation",
-)
+@router.post("/{id}/acknowledge", responses=RESPONSES, summary="Acknowledge its running escalation")
 async def acknowledge_incident(
     author: Acknowledger, id: str, body: AcknowledgeRequest | None = None
 ) -> Response:

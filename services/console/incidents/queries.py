@@ -8,7 +8,6 @@ from typing import Final
 from schemas import alerts as a
 from schemas import calling
 from schemas import continuity as c
-from schemas.base import Instant
 from schemas.words import EventType
 from services.console import resources as r
 from services.console.http.problems import NotFound
@@ -38,7 +37,6 @@ class IncidentQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         status: Sequence[str] = (),
         level: int | None = None,
@@ -55,7 +53,7 @@ class IncidentQueries(QueryBase):
         `type` is a family (power) or the type of one of its reports (outage_power); `level` is the
         lowest.
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await self._incident_rows(found)
         types = await _collect_report_types(found.picture) if type in _TYPES else {}
         reference = found.picture.reference
@@ -76,11 +74,9 @@ class IncidentQueries(QueryBase):
         shown, following = paginate(kept, _order_incident, limit, cursor)
         return Page(items=await self._shape_incidents(found, shown, reports=True), next=following)
 
-    async def incident(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.Incident:
+    async def incident(self, realm: str, id: str, *, lang: str = "fr") -> r.Incident:
         """Return one incident with the ids of its reports."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = await found.picture.row(a.IncidentRow, id)
         if row is None:
             raise NotFound
@@ -100,9 +96,9 @@ class IncidentQueries(QueryBase):
             id for id in ids if id in rows and has_receipt(rows[id]) and rows[id].read_at is None
         ][-limit:]
 
-    async def cap(self, realm: str, id: str, sender: str, *, as_of: Instant | None = None) -> bytes:
+    async def cap(self, realm: str, id: str, sender: str) -> bytes:
         """Return the incident as a CAP 1.2 message with references to its earlier ones."""
-        found = await self.read(realm, as_of=as_of)
+        found = await self.read(realm)
         row = await found.picture.row(a.IncidentRow, id)
         if row is None:
             raise NotFound
@@ -181,11 +177,9 @@ class IncidentQueries(QueryBase):
             found, list((await found.picture.some(a.IncidentRow, ids)).values()), reports=False
         )
 
-    async def explain(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.Explanation:
+    async def explain(self, realm: str, id: str, *, lang: str = "fr") -> r.Explanation:
         """Explain the correlation, levels, sites and plans of an incident. Rule D47."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         return await self._explain(found, id)
 
     async def _explain(self, found: OpenedRealm, id: str) -> r.Explanation:

@@ -53,9 +53,7 @@ async def get_report(
     reader: Annotated[ReadContext, Depends(require_read(Permission.REPORT_STATUS))], id: str
 ) -> Report:
     texts = reader.principal.may(Permission.REPORT_RAW)
-    found = await reader.model.report(
-        reader.realm, id, as_of=reader.as_of, lang=reader.lang, texts=texts
-    )
+    found = await reader.model.report(reader.realm, id, lang=reader.lang, texts=texts)
     if (
         not reader.principal.may(Permission.PICTURE_READ)
         and found.source_key != reader.principal.id

@@ -58,7 +58,6 @@ async def list_lines(
     async def read(limit: int, after: str | None) -> Page[Line]:
         return await reader.model.timeline(
             reader.realm,
-            as_of=reader.as_of,
             lang=reader.lang,
             incident=incident,
             site=site,
@@ -70,7 +69,7 @@ async def list_lines(
 
     if form == "json":
         return await read(limit, cursor)
-    names = (await reader.model.reference(reader.realm, as_of=reader.as_of)).names
+    names = (await reader.model.reference(reader.realm)).names
     about = FileNaming(reader.realm, "main-courante", reader.lang)
     if form == "geojson":
         lines = await read_all_pages(read)

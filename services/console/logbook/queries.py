@@ -122,7 +122,6 @@ class LogbookQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         incident: str | None = None,
         site: str | None = None,
@@ -136,7 +135,7 @@ class LogbookQueries(QueryBase):
         `kind` restricts the kinds: none means all but `impact` (every change of a capacity), `all`
         means everything. With `texts` the reader may read free text (notes, reasons).
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         before = decode_cursor(cursor) if cursor is not None else None
         kinds = frozenset() if "all" in kind else frozenset(kind) or DEFAULT_KINDS
         most = max(1, min(limit, UNLIMITED))
@@ -226,22 +225,16 @@ class LogbookQueries(QueryBase):
         )
 
     async def report(
-        self,
-        realm: str,
-        id: str,
-        *,
-        as_of: Instant | None = None,
-        lang: str = "fr",
-        texts: bool = False,
+        self, realm: str, id: str, *, lang: str = "fr", texts: bool = False
     ) -> r.Report:
         """Return a report and its outcome, even one for a realm that never opened.
 
         Raises NotFound, RealmUnknown.
         """
         try:
-            found = await self.read(realm, as_of=as_of, lang=lang)
+            found = await self.read(realm, lang=lang)
         except RealmUnknown:
-            if (lost := await self._lost(realm, id, as_of)) is None:
+            if (lost := await self._lost(realm, id)) is None:
                 raise
             return lost
         row = await found.picture.row(a.ReportRow, id)
@@ -263,7 +256,7 @@ class LogbookQueries(QueryBase):
             return shown.model_copy(
                 update={"newer_alert_at": await self._find_newer_alert(found, row)}
             )
-        if (lost := await self._lost(realm, id, as_of)) is None:
+        if (lost := await self._lost(realm, id)) is None:
             raise NotFound
         return lost
 
@@ -342,15 +335,14 @@ class LogbookQueries(QueryBase):
         ]
         return to_datetime(max(newer)) if newer else None
 
-    async def _lost(self, realm: str, id: str, as_of: Instant | None) -> r.Report | None:
-        """Return a report that could not be decided, if that was known by `as_of`."""
+    async def _lost(self, realm: str, id: str) -> r.Report | None:
+        """Return a report that could not be decided, if that was known by then."""
         async with translate_store_errors():
             kept = await self._client.hget(store.realm_key(realm, "lost"), id)
         if kept is None:
             return None
         lost = orjson.loads(kept)
-        until = self._moment if as_of is None else as_of
-        if until is not None and lost["at"] > until:
+        if self._moment is not None and lost["at"] > self._moment:
             return None
         return r.Report(
             id=id,

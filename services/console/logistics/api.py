@@ -153,7 +153,6 @@ async def list_requests(
     return part.of(
         await reader.model.resource_requests(
             reader.realm,
-            as_of=reader.as_of,
             lang=reader.lang,
             state=state,
             site=site,
@@ -173,7 +172,7 @@ async def list_requests(
     summary="All resource requests as CSV, without their words",
 )
 async def export_requests(reader: RealmReader) -> Response:
-    found = await reader.model.resource_requests(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    found = await reader.model.resource_requests(reader.realm, lang=reader.lang)
     name = f"moyens-{reader.realm}.csv"
     return Response(
         write_csv(found, reader),
@@ -216,11 +215,7 @@ def _format_cell(value: Any) -> str:
 )
 async def get_request(reader: RealmReader, id: str, response: Response) -> ResourceRequest:
     found = await reader.model.resource_request(
-        reader.realm,
-        id,
-        as_of=reader.as_of,
-        lang=reader.lang,
-        with_text=may_read_words(reader.principal),
+        reader.realm, id, lang=reader.lang, with_text=may_read_words(reader.principal)
     )
     set_etag(response, found.version)
     return found
@@ -230,7 +225,7 @@ async def get_request(reader: RealmReader, id: str, response: Response) -> Resou
 async def list_stocks(
     reader: RealmReader, part: PageRequest, kind: str | None = None, site: str | None = None
 ) -> Page[StockLevel]:
-    found = await reader.model.stocks(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    found = await reader.model.stocks(reader.realm, lang=reader.lang)
     return part.of([one for one in found if kind in (None, one.kind) and site in (None, one.site)])
 
 
@@ -358,12 +353,7 @@ async def cancel_resource(author: Requester, id: str, body: DecisionBody) -> Res
         await check_sites(within, [found.site], "site")
     require_text(body.reason)
     return await send_decision(
-        author,
-        body,
-        "continuity",
-        res.CancelResource,
-        request=id,
-        expected=author.expected,
+        author, body, "continuity", res.CancelResource, request=id, expected=author.expected
     )
 
 
@@ -378,10 +368,7 @@ async def count_stock(author: Giver, id: str, body: CountBody) -> Response:
 
 
 async def _send_step(
-    author: DecisionContext,
-    id: str,
-    body: DecisionBody | None,
-    command: type[res.ResourceCommand],
+    author: DecisionContext, id: str, body: DecisionBody | None, command: type[res.ResourceCommand]
 ) -> Response:
     await _check_either_end(author, body, id)
     return await send_decision(

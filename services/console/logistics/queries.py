@@ -34,7 +34,6 @@ class LogisticsQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         site: str | None = None,
@@ -48,7 +47,7 @@ class LogisticsQueries(QueryBase):
 
         `with_suggestions` adds the offers that could be made for those that wait.
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(res.ResourceRequestRow)
         levels = await found.picture.rows(res.StockRow) if with_suggestions else {}
         kept = [
@@ -72,26 +71,18 @@ class LogisticsQueries(QueryBase):
         ]
 
     async def resource_request(
-        self,
-        realm: str,
-        id: str,
-        *,
-        as_of: Instant | None = None,
-        lang: str = "fr",
-        with_text: bool = False,
+        self, realm: str, id: str, *, lang: str = "fr", with_text: bool = False
     ) -> r.ResourceRequest:
         """Return one request with the offers that could be made now. Raises NotFound."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = get_known(await found.picture.some(res.ResourceRequestRow, [id]), id)
         levels = await found.picture.rows(res.StockRow)
         texts = self._request_texts([row]) if with_text else {}
         return self._shape(found, row, texts.get(row.text_id or ""), levels)
 
-    async def stocks(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.StockLevel]:
+    async def stocks(self, realm: str, *, lang: str = "fr") -> list[r.StockLevel]:
         """List all stocks with their levels, by kind and name."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(res.StockRow)
         names = found.picture.reference.names
         listed = found.picture.reference.resources.stocks.values()

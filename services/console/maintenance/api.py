@@ -179,7 +179,6 @@ async def list_windows(
 ) -> Page[Maintenance]:
     return await reader.model.maintenance(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         state=state,
         site=site,
@@ -195,7 +194,6 @@ async def get_window(reader: WindowReader, id: str, response: Response) -> Maint
     found = await reader.model.window(
         reader.realm,
         id,
-        as_of=reader.as_of,
         lang=reader.lang,
         author=_limit_author(reader),
         texts=_may_read_texts(reader),
@@ -288,7 +286,6 @@ async def list_leases(
 ) -> Page[Lease]:
     return await reader.model.leases(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         state=state,
         source=_limit_author(reader) or source,

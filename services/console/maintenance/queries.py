@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from schemas import alerts as a
-from schemas.base import Instant
 from schemas.crisis import maintenance as m
 from services.console import resources as r
 from services.console.http.problems import NotFound
@@ -24,7 +23,6 @@ class MaintenanceQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         site: str | None = None,
@@ -37,7 +35,7 @@ class MaintenanceQueries(QueryBase):
 
         `site` keeps windows that name it, its kind or its pôle, and those without any place.
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = (await found.picture.rows(m.MaintenanceRow)).values()
         covered = _map_covered_sites((await found.picture.rows(a.SiteRow)).values())
         kept = [
@@ -66,7 +64,6 @@ class MaintenanceQueries(QueryBase):
         realm: str,
         id: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         author: str | None = None,
         texts: bool = False,
@@ -75,7 +72,7 @@ class MaintenanceQueries(QueryBase):
 
         Raises NotFound, also for the window of somebody else if `author` is given.
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = await found.picture.row(m.MaintenanceRow, id)
         if row is None or (author is not None and row.author != author):
             raise NotFound
@@ -87,7 +84,6 @@ class MaintenanceQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         source: str | None = None,
@@ -95,7 +91,7 @@ class MaintenanceQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Lease]:
         """List leases, newest first."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = (await found.picture.rows(m.LeaseRow)).values()
         kept = [
             x

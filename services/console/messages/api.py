@@ -81,7 +81,6 @@ async def list_tasks(
 ) -> Page[Task]:
     return await reader.model.tasks(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         state=state,
         kind=kind,
@@ -135,7 +134,6 @@ async def list_notifications(
 ) -> Page[Notification]:
     return await reader.model.notifications(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         state=state,
         incident=incident,
@@ -162,9 +160,7 @@ async def get_notification(
     request: Request, reader: LogReader, id: str, texts: WithTexts = False
 ) -> Notification:
     wording = _choose_wording(reader, request, texts=texts)
-    return await reader.model.notification(
-        reader.realm, id, as_of=reader.as_of, lang=reader.lang, wording=wording
-    )
+    return await reader.model.notification(reader.realm, id, lang=reader.lang, wording=wording)
 
 
 async def _answer_notification(
@@ -184,9 +180,7 @@ async def _answer_notification(
 
 
 @router.post(
-    "/notifications/{id}/acknowledge",
-    responses=RESPONSES,
-    summary="Acknowledge one's own call",
+    "/notifications/{id}/acknowledge", responses=RESPONSES, summary="Acknowledge one's own call"
 )
 async def acknowledge_notification(
     author: CallAnswerer, id: str, body: DecisionBody | None = None
@@ -228,26 +222,18 @@ async def list_escalations(
     cursor: Cursor = None,
 ) -> Page[Escalation]:
     return await reader.model.escalations(
-        reader.realm,
-        as_of=reader.as_of,
-        lang=reader.lang,
-        state=state,
-        incident=incident,
-        limit=limit,
-        cursor=cursor,
+        reader.realm, lang=reader.lang, state=state, incident=incident, limit=limit, cursor=cursor
     )
 
 
 @router.get("/escalations/{id}", summary="Show one escalation")
 async def get_escalation(reader: LogReader, id: str) -> Escalation:
-    return await reader.model.escalation(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    return await reader.model.escalation(reader.realm, id, lang=reader.lang)
 
 
 @router.get("/sending/hold", summary="Show whether sending is held")
 async def get_hold(reader: RealmReader) -> Hold:
-    return await reader.model.hold(
-        reader.realm, as_of=reader.as_of, texts=reader.principal.may(Permission.LOG_READ)
-    )
+    return await reader.model.hold(reader.realm, texts=reader.principal.may(Permission.LOG_READ))
 
 
 @router.post(

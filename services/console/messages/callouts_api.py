@@ -101,15 +101,13 @@ async def list_callouts(
     reader: LogReader, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[CallOut]:
     return await reader.model.callouts(
-        reader.realm, as_of=reader.as_of, texts=_may_read_texts(reader), limit=limit, cursor=cursor
+        reader.realm, texts=_may_read_texts(reader), limit=limit, cursor=cursor
     )
 
 
 @router.get("/{id}", summary="Show the progress of a call-out: informed, failed, end, cost")
 async def get_callout(reader: LogReader, id: str) -> CallOut:
-    return await reader.model.callout(
-        reader.realm, id, as_of=reader.as_of, texts=_may_read_texts(reader)
-    )
+    return await reader.model.callout(reader.realm, id, texts=_may_read_texts(reader))
 
 
 @router.post(

@@ -43,7 +43,6 @@ class MessageQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         kind: str | None = None,
@@ -54,7 +53,7 @@ class MessageQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Task]:
         """List tasks, newest first."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(a.TaskRow)
         at = get_snapshot_time(found.picture)
         kept = [
@@ -83,12 +82,11 @@ class MessageQueries(QueryBase):
         sites: Collection[str],
         *,
         texts: bool,
-        as_of: Instant | None = None,
         lang: str = "fr",
         limit: int = UNLIMITED,
     ) -> list[r.Instruction]:
         """Return the instructions to these sites, the newest first. `texts`: with their words."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(a.TaskRow)
         mine = [t for t in rows.values() if t.kind == INSTRUCTION and t.site in sites]
         newest = sorted(mine, key=lambda t: (-t.opened_at, t.id))[:limit]
@@ -101,7 +99,6 @@ class MessageQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         incident: str | None = None,
@@ -114,7 +111,7 @@ class MessageQueries(QueryBase):
         wording: Wording | None = None,
     ) -> Page[r.Notification]:
         """List notifications, newest first; `wording` adds their texts."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(d.NotificationRow)
         kept = [
             n
@@ -151,16 +148,10 @@ class MessageQueries(QueryBase):
         )
 
     async def notification(
-        self,
-        realm: str,
-        id: str,
-        *,
-        as_of: Instant | None = None,
-        lang: str = "fr",
-        wording: Wording | None = None,
+        self, realm: str, id: str, *, lang: str = "fr", wording: Wording | None = None
     ) -> r.Notification:
         """Return one notification with its attempts; `wording` adds its texts."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = await found.picture.row(d.NotificationRow, id)
         if row is None:
             raise NotFound
@@ -170,7 +161,6 @@ class MessageQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         incident: str | None = None,
@@ -178,7 +168,7 @@ class MessageQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Escalation]:
         """List escalations, newest first."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(calling.EscalationRow)
         kept = [
             e
@@ -189,11 +179,9 @@ class MessageQueries(QueryBase):
         shown, following = paginate(kept, lambda e: (-e.started_at, e.id), limit, cursor)
         return Page(items=[found.shape.escalation(e) for e in shown], next=following)
 
-    async def escalation(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.Escalation:
+    async def escalation(self, realm: str, id: str, *, lang: str = "fr") -> r.Escalation:
         """Return one escalation with its steps."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = await found.picture.row(calling.EscalationRow, id)
         if row is None:
             raise NotFound
@@ -204,7 +192,6 @@ class MessageQueries(QueryBase):
         realm: str,
         *,
         kind: str | None = "callout",
-        as_of: Instant | None = None,
         texts: bool = False,
         limit: int = 100,
         cursor: str | None = None,
@@ -213,7 +200,7 @@ class MessageQueries(QueryBase):
 
         `texts` says that the reader may read free text.
         """
-        found = await self.read(realm, as_of=as_of)
+        found = await self.read(realm)
         rows = await found.picture.rows(o.CallOutRow)
         shown, following = paginate(
             [c for c in rows.values() if kind in (None, c.kind)],
@@ -228,21 +215,17 @@ class MessageQueries(QueryBase):
             next=following,
         )
 
-    async def callout(
-        self, realm: str, id: str, *, as_of: Instant | None = None, texts: bool = False
-    ) -> r.CallOut:
+    async def callout(self, realm: str, id: str, *, texts: bool = False) -> r.CallOut:
         """Return one call-out with its cost and progress; `texts` adds its free text."""
-        found = await self.read(realm, as_of=as_of)
+        found = await self.read(realm)
         row = await found.picture.row(o.CallOutRow, id)
         if row is None:
             raise NotFound
         return found.shape.callout(row, self.words_of(row.text_id) if texts else None)
 
-    async def hold(
-        self, realm: str, *, as_of: Instant | None = None, texts: bool = False
-    ) -> r.Hold:
+    async def hold(self, realm: str, *, texts: bool = False) -> r.Hold:
         """Return the hold on sending; `texts` adds its reason."""
-        found = await self.read(realm, as_of=as_of)
+        found = await self.read(realm)
         row = await found.picture.row(d.HoldRow, "sending")
         return found.shape.hold(
             row, self.reason_of(row.reason) if texts and row is not None else None

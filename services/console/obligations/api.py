@@ -86,7 +86,6 @@ async def list_obligations(
     async def read(limit: int, after: str | None) -> Page[ObligationClock]:
         return await reader.model.obligations(
             reader.realm,
-            as_of=reader.as_of,
             lang=reader.lang,
             state=state,
             incident=incident,
@@ -97,7 +96,7 @@ async def list_obligations(
 
     if form == "json":
         return await read(limit, cursor)
-    names = (await reader.model.reference(reader.realm, as_of=reader.as_of)).names
+    names = (await reader.model.reference(reader.realm)).names
     columns = list_clock_columns(names, get_translator(reader.lang))
     about = FileNaming(reader.realm, "echeances", reader.lang)
     return build_csv_response(columns, await read_all_pages(read), about)
@@ -105,14 +104,12 @@ async def list_obligations(
 
 @router.get("/obligation-rules", summary="List the legal obligations of the territory")
 async def list_obligation_rules(reader: LogReader, part: PageRequest) -> Page[ObligationRule]:
-    return part.of(
-        await reader.model.obligation_rules(reader.realm, as_of=reader.as_of, lang=reader.lang)
-    )
+    return part.of(await reader.model.obligation_rules(reader.realm, lang=reader.lang))
 
 
 @router.get("/obligations/{id}", summary="Show one clock; its ETag is the version for If-Match")
 async def get_obligation(reader: LogReader, id: str, response: Response) -> ObligationClock:
-    found = await reader.model.obligation(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    found = await reader.model.obligation(reader.realm, id, lang=reader.lang)
     set_etag(response, found.version)
     return found
 
@@ -122,9 +119,7 @@ async def get_obligation(reader: LogReader, id: str, response: Response) -> Obli
     summary="Show the draft of a declaration with the facts of its incident, in French",
 )
 async def get_declaration_draft(reader: LogReader, id: str) -> DeclarationDraft:
-    return await reader.model.declaration_draft(
-        reader.realm, id, as_of=reader.as_of, lang=reader.lang
-    )
+    return await reader.model.declaration_draft(reader.realm, id, lang=reader.lang)
 
 
 @router.post(

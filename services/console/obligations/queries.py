@@ -38,7 +38,6 @@ class ObligationQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         incident: str | None = None,
@@ -47,7 +46,7 @@ class ObligationQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.ObligationClock]:
         """List clocks: those that run first, by limit; then the newest ends."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = (await found.picture.rows(m.ObligationRow)).values()
         now = get_snapshot_time(found.picture)
         kept = [
@@ -62,26 +61,22 @@ class ObligationQueries(QueryBase):
         items = [self._shape_clock(found, row, texts, lang) for row in shown]
         return Page(items=items, next=following)
 
-    async def obligation(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.ObligationClock:
+    async def obligation(self, realm: str, id: str, *, lang: str = "fr") -> r.ObligationClock:
         """Return one clock. Raises NotFound."""
-        found, row = await self._read_clock(realm, id, as_of, lang)
+        found, row = await self._read_clock(realm, id, lang)
         return self._shape_clock(found, row, self._read_words([row]), lang)
 
-    async def obligation_rules(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.ObligationRule]:
+    async def obligation_rules(self, realm: str, *, lang: str = "fr") -> list[r.ObligationRule]:
         """List the obligations of the territory, in the order of its file."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         known = found.picture.reference.names.obligations
         return [_shape_rule(one, realm, lang) for one in known.values()]
 
     async def declaration_draft(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+        self, realm: str, id: str, *, lang: str = "fr"
     ) -> r.DeclarationDraft:
         """Return the draft of a declaration with the facts of its incident. Raises NotFound."""
-        found, row = await self._read_clock(realm, id, as_of, lang)
+        found, row = await self._read_clock(realm, id, lang)
         reference = found.picture.reference
         obligation = reference.names.obligations.get(row.obligation)
         if obligation is None:
@@ -110,9 +105,9 @@ class ObligationQueries(QueryBase):
         )
 
     async def _read_clock(
-        self, realm: str, id: str, as_of: Instant | None, lang: str
+        self, realm: str, id: str, lang: str
     ) -> tuple[OpenedRealm, m.ObligationRow]:
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = await found.picture.row(m.ObligationRow, id)
         if row is None:
             raise NotFound

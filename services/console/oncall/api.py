@@ -170,16 +170,10 @@ async def get_on_call(
 ) -> OnCall | Response:
     first, last = _parse_window(start, end)
     found = await reader.model.on_call(
-        reader.realm,
-        as_of=reader.as_of,
-        lang=reader.lang,
-        start=first,
-        end=last,
-        role=role,
-        scope=scope,
+        reader.realm, lang=reader.lang, start=first, end=last, role=role, scope=scope
     )
     if form == "csv":
-        names = (await reader.model.reference(reader.realm, as_of=reader.as_of)).names
+        names = (await reader.model.reference(reader.realm)).names
         columns = list_shift_columns(names, get_translator(reader.lang))
         about = FileNaming(reader.realm, "astreintes", reader.lang)
         return build_csv_response(columns, list_shift_rows(found.items), about)
@@ -196,13 +190,7 @@ async def list_duties(
     cursor: Cursor = None,
 ) -> Page[ScheduleChange]:
     return await reader.model.duties(
-        reader.realm,
-        as_of=reader.as_of,
-        lang=reader.lang,
-        role=role,
-        state=state,
-        limit=limit,
-        cursor=cursor,
+        reader.realm, lang=reader.lang, role=role, state=state, limit=limit, cursor=cursor
     )
 
 
@@ -218,9 +206,7 @@ async def get_readiness(
     days: Annotated[int | None, Query(ge=1, le=31)] = None,
     site: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Readiness:
-    return await reader.model.readiness(
-        reader.realm, as_of=reader.as_of, lang=reader.lang, days=days, site=site
-    )
+    return await reader.model.readiness(reader.realm, lang=reader.lang, days=days, site=site)
 
 
 @router.get(
@@ -231,9 +217,7 @@ async def get_readiness(
     ),
 )
 async def list_drills(reader: LogReader, limit: Limit = 200, cursor: Cursor = None) -> Page[Drill]:
-    return await reader.model.drills(
-        reader.realm, as_of=reader.as_of, lang=reader.lang, limit=limit, cursor=cursor
-    )
+    return await reader.model.drills(reader.realm, lang=reader.lang, limit=limit, cursor=cursor)
 
 
 async def _check_post_scope(
@@ -481,7 +465,7 @@ async def list_feeds(
     scope: str | None = None,
 ) -> Page[CalendarFeed]:
     links: FeedLinks = request.app.state.feed_links
-    desk, _ = await reader.model.desk(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    desk, _ = await reader.model.desk(reader.realm, lang=reader.lang)
     posts = [
         p
         for p in desk.rota.posts

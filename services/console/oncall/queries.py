@@ -23,16 +23,11 @@ from services.runtime.http.pagination import paginate
 class OnCallQueries(QueryBase):
     """Queries about on-call schedules. Slow computations run in a thread."""
 
-    async def desk(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> tuple[ScheduleView, Instant]:
+    async def desk(self, realm: str, *, lang: str = "fr") -> tuple[ScheduleView, Instant]:
         """Return the data for on-call questions, and the time of the realm."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         duties, told = await found.picture.rows(o.DutyRow), await found.picture.rows(o.ReachRow)
-        drills, probes = (
-            await found.picture.rows(o.DrillRow),
-            await found.picture.rows(ProbeRow),
-        )
+        drills, probes = (await found.picture.rows(o.DrillRow), await found.picture.rows(ProbeRow))
         desk = ScheduleView(
             realm,
             found.picture.reference,
@@ -48,14 +43,12 @@ class OnCallQueries(QueryBase):
             if "~" in realm and found.picture.clock is not None
             else now_ms()
         )
-        moment = self._moment if as_of is None else as_of
-        return desk, clock if moment is None else moment
+        return desk, clock if self._moment is None else self._moment
 
     async def on_call(
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         start: Instant | None = None,
         end: Instant | None = None,
@@ -68,7 +61,7 @@ class OnCallQueries(QueryBase):
         The span is the next 7 days by default. The time is `now`, else the start of an open span,
         else the current time.
         """
-        desk, clock = await self.desk(realm, as_of=as_of, lang=lang)
+        desk, clock = await self.desk(realm, lang=lang)
         first = clock if start is None else start
         at = now if now is not None else first if end is None else clock
         return await asyncio.to_thread(
@@ -79,7 +72,6 @@ class OnCallQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         role: str | None = None,
         state: str | None = None,
@@ -87,7 +79,7 @@ class OnCallQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[ScheduleChange]:
         """List decisions about schedules, newest first."""
-        desk, _ = await self.desk(realm, as_of=as_of, lang=lang)
+        desk, _ = await self.desk(realm, lang=lang)
         kept = [
             d
             for d in desk.duties.values()
@@ -97,16 +89,10 @@ class OnCallQueries(QueryBase):
         return Page(items=[desk.duty(d) for d in shown], next=following)
 
     async def drills(
-        self,
-        realm: str,
-        *,
-        as_of: Instant | None = None,
-        lang: str = "fr",
-        limit: int = UNLIMITED,
-        cursor: str | None = None,
+        self, realm: str, *, lang: str = "fr", limit: int = UNLIMITED, cursor: str | None = None
     ) -> Page[Drill]:
         """List the drills, newest first."""
-        desk, _ = await self.desk(realm, as_of=as_of, lang=lang)
+        desk, _ = await self.desk(realm, lang=lang)
         shown, following = paginate(desk.drilled(), lambda d: (d.month,), limit, cursor)
         return Page(items=shown, next=following)
 
@@ -122,15 +108,9 @@ class OnCallQueries(QueryBase):
         return (proof.urgent if proof is not None else 0) + mute, mute
 
     async def readiness(
-        self,
-        realm: str,
-        *,
-        as_of: Instant | None = None,
-        lang: str = "fr",
-        days: int | None = None,
-        site: str | None = None,
+        self, realm: str, *, lang: str = "fr", days: int | None = None, site: str | None = None
     ) -> Readiness:
         """Return the readiness for all sites, or with the hours of one. Raises NotFound."""
-        desk, now = await self.desk(realm, as_of=as_of, lang=lang)
+        desk, now = await self.desk(realm, lang=lang)
         one = None if site is None else get_known(desk.reference.sites, site)
         return await asyncio.to_thread(desk.readiness, now, days, one)

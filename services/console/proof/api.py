@@ -15,7 +15,7 @@ router = APIRouter(prefix="/api/v1", tags=["continuity"])
 @router.get("/plan-proofs", summary="Share of each plan and pôle that is proven (D85)")
 async def list_plan_proofs(request: Request, reader: RealmReader) -> PlanProofs:
     _ = get_translator(reader.lang)
-    return await read_plan_proofs(request, reader.model, reader.realm, reader.as_of, _)
+    return await read_plan_proofs(request, reader.model, reader.realm, _)
 
 
 @router.get(
@@ -24,4 +24,4 @@ async def list_plan_proofs(request: Request, reader: RealmReader) -> PlanProofs:
 )
 async def get_plan_proof(request: Request, reader: RealmReader, id: str) -> PlanProofDetail:
     _ = get_translator(reader.lang)
-    return await read_plan_proof(request, reader.model, reader.realm, id, reader.as_of, _)
+    return await read_plan_proof(request, reader.model, reader.realm, id, _)

@@ -53,37 +53,26 @@ class ProofQueries(OnCallQueries):
         """Realm → time of reading, and its messages."""
 
     async def plan_proofs(
-        self,
-        realm: str,
-        *,
-        partners: Mapping[str, Instant] | None = None,
-        as_of: Instant | None = None,
+        self, realm: str, *, partners: Mapping[str, Instant] | None = None
     ) -> tuple[ProofFacts, dict[str, PlanProof]]:
         """Return the facts, and the proof of each valid plan by id.
 
         `partners` are the verifications of their numbers in the directory, for a live realm.
         """
-        facts = await self._read_facts(realm, partners, as_of)
+        facts = await self._read_facts(realm, partners)
         return facts, judge_plans(facts)
 
     async def plan_proof(
-        self,
-        realm: str,
-        id: str,
-        *,
-        partners: Mapping[str, Instant] | None = None,
-        as_of: Instant | None = None,
+        self, realm: str, id: str, *, partners: Mapping[str, Instant] | None = None
     ) -> tuple[ProofFacts, PlanProof]:
         """Return the facts and the proof of one plan. Raises NotFound."""
-        facts = await self._read_facts(realm, partners, as_of)
+        facts = await self._read_facts(realm, partners)
         return facts, judge_plan(get_known(facts.reference.plans, id), facts)
 
-    async def _read_facts(
-        self, realm: str, partners: Mapping[str, Instant] | None, as_of: Instant | None
-    ) -> ProofFacts:
-        found = await self.read(realm, as_of=as_of)
+    async def _read_facts(self, realm: str, partners: Mapping[str, Instant] | None) -> ProofFacts:
+        found = await self.read(realm)
         picture, now = found.picture, get_snapshot_time(found.picture)
-        schedule, _ = await self.desk(realm, as_of=as_of)
+        schedule, _ = await self.desk(realm)
         read = picture.rows
         plans = await read(c.PlanRow)
         facts = ProofFacts(

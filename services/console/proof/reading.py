@@ -16,25 +16,23 @@ from services.console.read_model.queries import Queries
 
 
 async def read_plan_proofs(
-    request: Request, queries: Queries, realm: str, as_of: Instant | None, _: Translator
+    request: Request, queries: Queries, realm: str, _: Translator
 ) -> PlanProofs:
     """Read the proof of all plans."""
-    partners = await _read_partners(request, queries, realm, as_of)
-    facts, proofs = await queries.plan_proofs(realm, partners=partners, as_of=as_of)
+    partners = await _read_partners(request, queries, realm)
+    facts, proofs = await queries.plan_proofs(realm, partners=partners)
     return ProofWriter(facts, _).write_proofs(realm, proofs)
 
 
 async def read_plan_proof(
-    request: Request, queries: Queries, realm: str, id: str, as_of: Instant | None, _: Translator
+    request: Request, queries: Queries, realm: str, id: str, _: Translator
 ) -> PlanProofDetail:
     """Read the proof of one plan. Raises NotFound."""
-    partners = await _read_partners(request, queries, realm, as_of)
-    facts, proof = await queries.plan_proof(realm, id, partners=partners, as_of=as_of)
+    partners = await _read_partners(request, queries, realm)
+    facts, proof = await queries.plan_proof(realm, id, partners=partners)
     return ProofWriter(facts, _).write_detail(realm, proof)
 
 
-async def _read_partners(
-    request: Request, queries: Queries, realm: str, as_of: Instant | None
-) -> Mapping[str, Instant]:
-    reference = await queries.reference(realm, as_of=as_of)
+async def _read_partners(request: Request, queries: Queries, realm: str) -> Mapping[str, Instant]:
+    reference = await queries.reference(realm)
     return read_partner_proofs(request, list_contacts(reference))

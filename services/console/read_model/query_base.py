@@ -107,10 +107,7 @@ class QueryBase:
         self._moment: Instant | None = None
 
     def at(self, moment: Instant | None) -> Self:
-        """Return these queries as of `moment`, unless a call gives a time of its own.
-
-        Caches are shared.
-        """
+        """Return these queries as of `moment`; None is now. Caches are shared."""
         found = copy.copy(self)
         found._moment = moment
         return found
@@ -134,12 +131,10 @@ class QueryBase:
             else None
         )
 
-    async def read(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> OpenedRealm:
+    async def read(self, realm: str, *, lang: str = "fr") -> OpenedRealm:
         """Open a realm at a time, with a shaper for its resources."""
         async with translate_store_errors():
-            picture = await self._picture(realm, self._moment if as_of is None else as_of)
+            picture = await self._picture(realm, self._moment)
         return OpenedRealm(
             picture,
             Shaper(realm, picture.reference, self._outlines, lang, get_snapshot_time(picture)),
@@ -288,12 +283,12 @@ class QueryBase:
         found = [realm_resource(f, max(map(int, clock), default=None), real) for f, clock in pairs]
         return sorted(found, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name))
 
-    async def realm(self, realm: str, *, as_of: Instant | None = None) -> r.Realm:
-        found = await self.read(realm, as_of=as_of)
+    async def realm(self, realm: str) -> r.Realm:
+        found = await self.read(realm)
         return build_realm_now(found.picture)
 
-    async def reference(self, realm: str, *, as_of: Instant | None = None) -> IndexedReference:
-        return (await self.read(realm, as_of=as_of)).picture.reference
+    async def reference(self, realm: str) -> IndexedReference:
+        return (await self.read(realm)).picture.reference
 
 
 def limit_to_present(realm: str, as_of: Instant | None, clock: Instant | None) -> Instant | None:

@@ -70,9 +70,7 @@ async def list_proposals(
     incident: str | None = None,
 ) -> Page[Proposal]:
     return part.of(
-        await reader.model.proposals(
-            reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident
-        )
+        await reader.model.proposals(reader.realm, lang=reader.lang, state=state, incident=incident)
     )
 
 
@@ -91,7 +89,6 @@ async def list_lines(
 ) -> Page[ReassignmentLine]:
     return await reader.model.reassignments(
         reader.realm,
-        as_of=reader.as_of,
         lang=reader.lang,
         state=state,
         site=site,
@@ -107,9 +104,7 @@ async def list_lines(
     summary="Show one proposal with its lines; its ETag is the version for If-Match",
 )
 async def get_proposal(reader: RealmReader, proposal: str, response: Response) -> Proposal:
-    found = await reader.model.proposal(
-        reader.realm, proposal, as_of=reader.as_of, lang=reader.lang
-    )
+    found = await reader.model.proposal(reader.realm, proposal, lang=reader.lang)
     set_etag(response, found.version)
     return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas import reassignment as g
-from schemas.base import Instant
 from services.console import resources as r
 from services.console.read_model.query_base import UNLIMITED, QueryBase, get_known, page_by_id
 from services.console.resources import Page
@@ -19,13 +18,12 @@ class ReassignmentQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         incident: str | None = None,
     ) -> list[r.Proposal]:
         """List proposals, newest first, without lines."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(g.ProposalRow)
         kept = [
             row
@@ -36,11 +34,9 @@ class ReassignmentQueries(QueryBase):
             found.shape.proposal(row) for row in sorted(kept, key=lambda row: (-row.number, row.id))
         ]
 
-    async def proposal(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.Proposal:
+    async def proposal(self, realm: str, id: str, *, lang: str = "fr") -> r.Proposal:
         """Return one proposal with all its lines in order. Raises NotFound."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = get_known(await found.picture.some(g.ProposalRow, [id]), id)
         parts = await found.picture.some(g.LinesRow, [f"{id}/{n}" for n in range(MAX_PARTS)])
         lines = [
@@ -66,7 +62,6 @@ class ReassignmentQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         site: str | None = None,
@@ -75,7 +70,7 @@ class ReassignmentQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.ReassignmentLine]:
         """List approved lines by id; `site` keeps those from, to or for a site."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(g.ReassignmentRow)
         kept = [
             found.shape.reassignment(row)
@@ -97,7 +92,7 @@ class ReassignmentQueries(QueryBase):
 
     async def reassignment(self, realm: str, id: str) -> r.ReassignmentLine:
         """Return one approved line. Raises NotFound."""
-        found = await self.read(realm, as_of=None, lang="fr")
+        found = await self.read(realm)
         return found.shape.reassignment(
             get_known(await found.picture.some(g.ReassignmentRow, [id]), id)
         )

@@ -26,7 +26,7 @@ class ReferenceIndex(Resource):
     "", operation_id="get_reference_index", summary="Show the version in force and its sections"
 )
 async def get_index(reader: RealmReader) -> ReferenceIndex:
-    found = await reader.model.reference(reader.realm, as_of=reader.as_of)
+    found = await reader.model.reference(reader.realm)
     return ReferenceIndex(version=found.version, sections=[s.section for s in found.sections])
 
 
@@ -34,7 +34,7 @@ async def get_index(reader: RealmReader) -> ReferenceIndex:
 async def get_section(reader: RealmReader, section: Section) -> dict[str, Any]:
     if section is Section.ROSTER and not reader.principal.may(Permission.LOG_READ):
         raise NotFound
-    found = await reader.model.reference(reader.realm, as_of=reader.as_of)
+    found = await reader.model.reference(reader.realm)
     for one in found.sections:
         if one.section == section:
             return one.model_dump(mode="json")

@@ -90,13 +90,7 @@ async def list_changes(
     reader: LogReader, state: Multiple[c.ChangeState], limit: Limit = 1000, cursor: Cursor = None
 ) -> Page[ReferenceChange]:
     return await reader.model.reference_changes(
-        reader.realm,
-        as_of=reader.as_of,
-        lang=reader.lang,
-        state=state,
-        texts=True,
-        limit=limit,
-        cursor=cursor,
+        reader.realm, lang=reader.lang, state=state, texts=True, limit=limit, cursor=cursor
     )
 
 
@@ -106,9 +100,7 @@ async def list_changes(
     summary="Show one change; its ETag is the version for If-Match",
 )
 async def get_change(reader: LogReader, id: str, response: Response) -> ReferenceChange:
-    found = await reader.model.reference_change(
-        reader.realm, id, as_of=reader.as_of, lang=reader.lang, texts=True
-    )
+    found = await reader.model.reference_change(reader.realm, id, lang=reader.lang, texts=True)
     set_etag(response, found.version)
     return found
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from schemas import reassignment as g
 from schemas import reference_changes as c
-from schemas.base import Instant
 from schemas.crisis.actions import ActionRow
 from services.console import resources as r
 from services.console.http.problems import NotFound
@@ -41,7 +40,6 @@ class ReferenceQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         state: Sequence[str] = (),
         texts: bool = False,
@@ -49,7 +47,7 @@ class ReferenceQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.ReferenceChange]:
         """List changes: those to approve, approved ones that wait, past ones, newest first."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
         kept = [row for row in rows if not state or row.state in state]
         shown, following = paginate(
@@ -61,16 +59,10 @@ class ReferenceQueries(QueryBase):
         )
 
     async def reference_change(
-        self,
-        realm: str,
-        id: str,
-        *,
-        as_of: Instant | None = None,
-        lang: str = "fr",
-        texts: bool = False,
+        self, realm: str, id: str, *, lang: str = "fr", texts: bool = False
     ) -> r.ReferenceChange:
         """Return one change. Raises NotFound."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         row = get_known(await found.picture.some(c.ReferenceChangeRow, [id]), id)
         return found.shape.reference_change(row, self._said([row]) if texts else {})
 
@@ -79,13 +71,12 @@ class ReferenceQueries(QueryBase):
         realm: str,
         *,
         kind: Sequence[c.RecordKind] = (),
-        as_of: Instant | None = None,
         lang: str = "fr",
         limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.RecordEntry]:
         """List the records that can be edited by themselves, of some kinds."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
         reference = found.picture.reference
         kinds = [one for one in c.RecordKind if not kind or one in kind]
@@ -101,11 +92,10 @@ class ReferenceQueries(QueryBase):
         kind: c.RecordKind,
         id: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
     ) -> r.RecordState:
         """Return one record with its fields. Raises NotFound."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
         change = list_open_edits(rows).get((kind, id))
         try:
@@ -115,11 +105,9 @@ class ReferenceQueries(QueryBase):
         except RecordUnknown:
             raise NotFound from None
 
-    async def plan_reviews(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.PlanReviews:
+    async def plan_reviews(self, realm: str, *, lang: str = "fr") -> r.PlanReviews:
         """List the yearly reviews of plans, the most urgent first. Rule D86."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
         actions = (await found.picture.rows(ActionRow)).values()
         today = local_day(get_snapshot_time(found.picture))

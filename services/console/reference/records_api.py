@@ -87,7 +87,6 @@ async def list_records(
     return await reader.model.records(
         reader.realm,
         kind=kind,
-        as_of=reader.as_of,
         lang=reader.lang,
         limit=limit,
         cursor=cursor,
@@ -96,7 +95,7 @@ async def list_records(
 
 @router.get("/{kind}/{id}", summary="Show one record with its fields, labels and choices")
 async def get_record(reader: LogReader, kind: c.RecordKind, id: RecordId) -> RecordState:
-    return await reader.model.record(reader.realm, kind, id, as_of=reader.as_of, lang=reader.lang)
+    return await reader.model.record(reader.realm, kind, id, lang=reader.lang)
 
 
 @router.post(
@@ -137,7 +136,7 @@ CONFIRMED: Final = "Relu sans changement"
 
 @reviews_router.get("", summary="List the yearly reviews of plans, the most urgent first")
 async def list_reviews(reader: LogReader) -> PlanReviews:
-    return await reader.model.plan_reviews(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    return await reader.model.plan_reviews(reader.realm, lang=reader.lang)
 
 
 @reviews_router.post(

@@ -81,11 +81,9 @@ def _read(chronicle: Chronicle, realm: str, collection: str) -> Iterator[RowVers
 class RiskQueries(QueryBase):
     """Queries about the risk of breach. The simulation runs in a thread."""
 
-    async def breach_risks(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> b.BreachRisks:
+    async def breach_risks(self, realm: str, *, lang: str = "fr") -> b.BreachRisks:
         """Return the risk of each interrupted activity with a limit ahead, the highest first."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         picture = found.picture
         facts = RiskFacts(
             await picture.rows(c.ActivityRow),

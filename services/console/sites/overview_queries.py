@@ -53,14 +53,12 @@ def count_plans(plans: Iterable[c.PlanRow]) -> dict[str, int]:
 
 
 class OverviewQueries(IncidentQueries, SiteQueries):
-    async def overview(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", texts: bool = False
-    ) -> r.Overview:
+    async def overview(self, realm: str, *, lang: str = "fr", texts: bool = False) -> r.Overview:
         """Return level with reasons, counts, alarm rate, feeds, and newest log positions.
 
         `texts` adds the reason of a hold on sending.
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         async with translate_store_errors():
             return await self._overview(found, texts=texts)
 

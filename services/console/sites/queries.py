@@ -8,7 +8,6 @@ from typing import Final
 
 from schemas import alerts as a
 from schemas import continuity as c
-from schemas.base import Instant
 from schemas.words import ActivityState, SiteStatus
 from services.console import resources as r
 from services.console.continuity.pole_capacity import NO_ACTIVITIES, compute_pole_capacities
@@ -33,7 +32,6 @@ class SiteQueries(QueryBase):
         self,
         realm: str,
         *,
-        as_of: Instant | None = None,
         lang: str = "fr",
         status: Sequence[str] = (),
         kind: str | None = None,
@@ -49,7 +47,7 @@ class SiteQueries(QueryBase):
 
         `members_too` adds all reports and sources of each cause, which no page needs.
         """
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(a.SiteRow)
         members = await self._members(found.picture, incident) if incident is not None else None
         wanted = [
@@ -88,26 +86,19 @@ class SiteQueries(QueryBase):
             raise NotFound
         return {*row.members, *row.zone_sites}
 
-    async def site(
-        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> r.Site:
-        found = await self.read(realm, as_of=as_of, lang=lang)
+    async def site(self, realm: str, id: str, *, lang: str = "fr") -> r.Site:
+        found = await self.read(realm, lang=lang)
         static = get_known(found.picture.reference.sites, id)
         row = await found.picture.row(a.SiteRow, id)
         told = await self._with_members(found.picture, {} if row is None else {id: row})
         return found.shape.site(static, told.get(id))
 
-    async def poles(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.Pole]:
+    async def poles(self, realm: str, *, lang: str = "fr") -> list[r.Pole]:
         """List the pôles with counts by state and capacity, in the order of the territory."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         sites = count_sites(found.picture.reference, await found.picture.rows(a.SiteRow))
         return self._poles(
-            found,
-            await self._pole_levels(found),
-            sites,
-            await found.picture.rows(c.ActivityRow),
+            found, await self._pole_levels(found), sites, await found.picture.rows(c.ActivityRow)
         )
 
     def _poles(
@@ -132,11 +123,9 @@ class SiteQueries(QueryBase):
             for static in found.picture.reference.poles.values()
         ]
 
-    async def communes(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.Commune]:
+    async def communes(self, realm: str, *, lang: str = "fr") -> list[r.Commune]:
         """List the communes with outlines and counts."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         reference = found.picture.reference
         rows = await found.picture.rows(a.SiteRow)
         incidents = [
@@ -160,11 +149,9 @@ class SiteQueries(QueryBase):
         """Return the view box and attribution of everything with x, y or a path."""
         return r.Map(width=WIDTH, height=self._outlines.plane.height, attribution=ATTRIBUTION)
 
-    async def levels(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.LevelState]:
+    async def levels(self, realm: str, *, lang: str = "fr") -> list[r.LevelState]:
         """List the levels: territory first, then every pôle."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         territory = (await found.picture.rows(a.LevelRow)).get("territory")
         poles = await self._pole_levels(found)
         shape = found.shape
@@ -194,11 +181,9 @@ class SiteQueries(QueryBase):
             kept = self._pole_levels_of[realm] = rows, reference, levels
         return kept[2]
 
-    async def flags(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> list[r.Flag]:
+    async def flags(self, realm: str, *, lang: str = "fr") -> list[r.Flag]:
         """List the declarations of authorities and operators, by id."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(a.FlagRow)
         return [found.shape.flag(rows[id]) for id in sorted(rows)]
 

@@ -10,12 +10,7 @@ from pydantic import Field
 
 from schemas.people.attendance import MAX_ETA_MIN, AttendanceMode, StateAttendance
 from services.console.http.answers import RESPONSES, send_decision
-from services.console.http.context import (
-    DecisionBody,
-    DecisionContext,
-    LogReader,
-    require_decision,
-)
+from services.console.http.context import DecisionBody, DecisionContext, LogReader, require_decision
 from services.console.http.decisions import get_author
 from services.console.staffing.resources import CellStaffing
 from services.runtime.identity.permissions import Permission
@@ -40,13 +35,11 @@ class AttendanceRequest(DecisionBody):
 
 @router.get("", summary="Functions that the level requires, against those present and coming")
 async def get_staffing(reader: LogReader) -> CellStaffing:
-    return await reader.model.cell_staffing(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    return await reader.model.cell_staffing(reader.realm, lang=reader.lang)
 
 
 @router.post(
-    "",
-    responses=RESPONSES,
-    summary="Say: in the cell, on the way, at a distance, or leaving",
+    "", responses=RESPONSES, summary="Say: in the cell, on the way, at a distance, or leaving"
 )
 async def state_attendance(author: Attendee, body: AttendanceRequest) -> Response:
     return await send_decision(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from schemas.base import Instant
 from schemas.people.attendance import AttendanceRow, CellStaffingRow
 from services.console.i18n import get_translator
 from services.console.read_model.query_base import QueryBase, get_snapshot_time
@@ -11,11 +10,9 @@ from services.console.staffing.view import build_staffing
 
 
 class StaffingQueries(QueryBase):
-    async def cell_staffing(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> CellStaffing:
+    async def cell_staffing(self, realm: str, *, lang: str = "fr") -> CellStaffing:
         """Return the functions of the cell with the people in them."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        found = await self.read(realm, lang=lang)
         rows = await found.picture.rows(CellStaffingRow)
         attendance = await found.picture.rows(AttendanceRow)
         return build_staffing(

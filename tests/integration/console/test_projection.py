@@ -156,8 +156,8 @@ async def test_facts_logged_in_parts_are_shown_whole(
         await until(shown)
         now, incident = await model.site(realm, "pmi-04"), await model.incident(realm, INCIDENT)
         (listed,) = (await model.sites(realm, q="pmi-04", members_too=True)).items
-        before = await model.site(realm, "pmi-04", as_of=at)
-        before_that = await model.incident(realm, INCIDENT, as_of=at)
+        before = await model.at(at).site(realm, "pmi-04")
+        before_that = await model.at(at).incident(realm, INCIDENT)
     assert (now.causes[0].reports, now.causes[0].sources) == (
         [*said[1:], "r-9"],
         ["site_manager", "rh"],
@@ -295,10 +295,10 @@ async def test_the_state_at_a_time_is_the_fold_up_to_it(
     async with projecting(console_settings):
         await play(writer, realm, territory)
         await until(lambda: complete(model, realm))
-        then = await model.overview(realm, as_of=START + MINUTE)
-        incident = await model.incident(realm, INCIDENT, as_of=START + MINUTE)
-        lines = await model.timeline(realm, as_of=START + MINUTE)
-        now = await model.overview(realm, as_of=START + 60 * MINUTE)
+        then = await model.at(START + MINUTE).overview(realm)
+        incident = await model.at(START + MINUTE).incident(realm, INCIDENT)
+        lines = await model.at(START + MINUTE).timeline(realm)
+        now = await model.at(START + 60 * MINUTE).overview(realm)
     assert then.level.level == 1
     assert then.sites["closed"] == 1
     assert then.counts["reports"] == 1

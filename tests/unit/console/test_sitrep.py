@@ -33,9 +33,9 @@ def power_cut() -> MemoryPlayer:
 def report() -> Document:
     played = power_cut()
     return asyncio.run(
-        Remembered(played).draft_sitrep(
-            played.realm, as_of=played.played.start + int(AT_MIN * MINUTE_MS)
-        )
+        Remembered(played)
+        .at(played.played.start + int(AT_MIN * MINUTE_MS))
+        .draft_sitrep(played.realm)
     )
 
 
@@ -77,7 +77,7 @@ def test_absent_people_take_no_desk_away() -> None:
     played = played_to("S03", 2 * DAY_MIN + 600, whole=False)
     at = played.played.start + (2 * DAY_MIN + 600) * MINUTE_MS
     found = (
-        asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=at))
+        asyncio.run(Remembered(played).at(at).draft_sitrep(played.realm))
         .sheet("fr")
         .section("staff")
     )
@@ -94,7 +94,7 @@ def test_the_clock_of_a_site_uses_its_announced_end() -> None:
     model, at = Remembered(played), played.played.start + int(AT_MIN * MINUTE_MS)
 
     async def facts() -> SitrepFacts:
-        (found,) = await model._facts(await model.read(played.realm, as_of=at), ("fr",), {}, None)
+        (found,) = await model._facts(await model.at(at).read(played.realm), ("fr",), {}, None)
         return found
 
     local = [clock for clock in asyncio.run(facts()).clocks if clock.site is not None]
@@ -170,7 +170,7 @@ def test_both_languages_have_the_same_sections_and_citations() -> None:
 
 def test_the_same_facts_give_the_same_bytes() -> None:
     played = power_cut()
-    again = asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=report().as_of))
+    again = asyncio.run(Remembered(played).at(report().as_of).draft_sitrep(played.realm))
     assert again.frozen() == report().frozen()
     assert hash_document(again.frozen()) == hash_document(
         Document.model_validate_json(report().frozen()).frozen()
@@ -180,9 +180,10 @@ def test_the_same_facts_give_the_same_bytes() -> None:
 def test_a_remark_is_marked_and_changes_the_hash() -> None:
     played = power_cut()
     with_remark = asyncio.run(
-        Remembered(played).draft_sitrep(
+        Remembered(played)
+        .at(report().as_of)
+        .draft_sitrep(
             played.realm,
-            as_of=report().as_of,
             remarks={"partners": "Enedis rappelle à 11:00."},
             validated_by="cell",
         )

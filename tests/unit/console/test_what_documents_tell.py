@@ -49,9 +49,9 @@ def sitrep(at_min: float) -> Document:
     """Return the sitrep of S04 as known then."""
     played = unanswered()
     return asyncio.run(
-        Remembered(played).draft_sitrep(
-            played.realm, as_of=played.played.start + int(at_min * MINUTE_MS)
-        )
+        Remembered(played)
+        .at(played.played.start + int(at_min * MINUTE_MS))
+        .draft_sitrep(played.realm)
     )
 
 
@@ -197,7 +197,7 @@ def test_a_failed_system_is_shown_by_its_name() -> None:
 
 def test_limits_of_many_sites_at_one_time_are_one_line() -> None:
     morning = snow().played.start + (17 * 60 + 20) * MINUTE_MS
-    document = asyncio.run(Remembered(snow()).draft_sitrep(snow().realm, as_of=morning))
+    document = asyncio.run(Remembered(snow()).at(morning).draft_sitrep(snow().realm))
     assert any(
         line.startswith("09:00 : RTO de EDU-02 (") and line.endswith(" sites).")
         for line in lines(document, "ahead")
