@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -24,7 +24,7 @@ from schemas.words import ActionPriority, ActionState
 from services.console.actions.queries import CanRead
 from services.console.actions.rights import can_read_words, check_action, check_assignee
 from services.console.actions.table import MEDIA_TYPE, write_csv
-from services.console.http.answers import RESPONSES, build_answer, require_text, send_decision
+from services.console.http.answers import DecisionRouter, build_answer, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -43,7 +43,7 @@ from services.console.resources import Action, Page
 from services.console.sites.instructions_api import sentence_of
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/actions", tags=["actions"])
+router = DecisionRouter(prefix="/api/v1/actions", tags=["actions"])
 LONGEST_TITLE: Final = 160
 """Characters of a title: together with place, time and answer it fits an SMS."""
 COLUMNS: Final = (
@@ -155,7 +155,7 @@ async def get_action(reader: RealmReader, id: str, response: Response) -> Action
     return found
 
 
-@router.post("", responses=RESPONSES, summary="Ask a role, a person or a site to do something")
+@router.decision("", "Ask a role, a person or a site to do something")
 async def request_action(author: Requester, body: NewAction) -> Response:
     require_text(body.title, "title")
     author = author.within(body)
@@ -189,19 +189,19 @@ async def request_action(author: Requester, body: NewAction) -> Response:
     return build_answer(author.request, outcome, author.lang)
 
 
-@router.post("/{id}:accept", responses=RESPONSES, summary="I do it")
+@router.decision("/{id}:accept", "I do it")
 async def accept_action(author: Answerer, id: str, body: DecisionBody | None = None) -> Response:
     await check_action(author.within(body), id)
     return await send_decision(author, body, "alerts", AcceptAction, action=id)
 
 
-@router.post("/{id}:decline", responses=RESPONSES, summary="I cannot: the pilot is told")
+@router.decision("/{id}:decline", "I cannot: the pilot is told")
 async def decline_action(author: Answerer, id: str, body: DecisionBody | None = None) -> Response:
     await check_action(author.within(body), id)
     return await send_decision(author, body, "alerts", DeclineAction, action=id)
 
 
-@router.post("/{id}:complete", responses=RESPONSES, summary="It is done")
+@router.decision("/{id}:complete", "It is done")
 async def complete_action(
     author: Answerer, id: str, body: CompleteActionRequest | None = None
 ) -> Response:
@@ -210,7 +210,7 @@ async def complete_action(
     return await send_decision(author, body, "alerts", CompleteAction, action=id, outcome=outcome)
 
 
-@router.post("/{id}:cancel", responses=RESPONSES, summary="No longer needed: its calls stop")
+@router.decision("/{id}:cancel", "No longer needed: its calls stop")
 async def cancel_action(author: Requester, id: str, body: DecisionBody | None = None) -> Response:
     await check_action(author.within(body), id)
     return await send_decision(author, body, "alerts", CancelAction, action=id)

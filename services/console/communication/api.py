@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Protocol
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -29,13 +29,7 @@ from schemas.crisis.communication import (
 from services.console.communication.drafting import count_blanks
 from services.console.communication.queries import TITLE_FIELD
 from services.console.communication.resources import Question, Statement, StatementTemplate
-from services.console.http.answers import (
-    RESPONSES,
-    VERSIONED,
-    build_answer,
-    require_text,
-    send_decision,
-)
+from services.console.http.answers import DecisionRouter, build_answer, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -55,7 +49,7 @@ from services.console.resources import Page
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1", tags=["communication"])
+router = DecisionRouter(prefix="/api/v1", tags=["communication"])
 StatementAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.STATEMENT_WRITE))]
 QuestionAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.NOTE_WRITE))]
 LONGEST: Final = 4000
@@ -165,11 +159,7 @@ async def get_statement(reader: LogReader, id: str, response: Response) -> State
     return found
 
 
-@router.post(
-    "/statements",
-    responses=RESPONSES,
-    summary="Draft a statement; its id is `statement` of the result",
-)
+@router.decision("/statements", "Draft a statement; its id is `statement` of the result")
 async def draft_statement(author: StatementAuthor, body: StatementRequest) -> Response:
     author = author.within(body)
     await check_incident(author, body.incident)
@@ -194,11 +184,10 @@ async def draft_statement(author: StatementAuthor, body: StatementRequest) -> Re
     return await send_words(author, text, make, title=body.title)
 
 
-@router.post(
+@router.decision(
     "/statements/{id}:revise",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Replace the words of a draft, or of a refused statement, which is a draft again",
+    "Replace the words of a draft, or of a refused statement, which is a draft again",
+    versioned=True,
 )
 async def revise_statement(author: StatementAuthor, id: str, body: Revision) -> Response:
     author = author.within(body)
@@ -225,11 +214,10 @@ async def _decide(
     return await send_decision(author, body, "alerts", kind, statement=id, expected=author.expected)
 
 
-@router.post(
+@router.decision(
     "/statements/{id}:submit",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Submit a statement: ask communication to validate it",
+    "Submit a statement: ask communication to validate it",
+    versioned=True,
 )
 async def submit_statement(
     author: StatementAuthor, id: str, body: DecisionBody | None = None
@@ -237,11 +225,10 @@ async def submit_statement(
     return await _decide(author, id, body, SubmitStatement)
 
 
-@router.post(
+@router.decision(
     "/statements/{id}:validate",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Validate a statement, as communication and as another person than its authors",
+    "Validate a statement, as communication and as another person than its authors",
+    versioned=True,
 )
 async def validate_statement(
     author: StatementAuthor, id: str, body: DecisionBody | None = None
@@ -249,22 +236,20 @@ async def validate_statement(
     return await _decide(author, id, body, ValidateStatement)
 
 
-@router.post(
+@router.decision(
     "/statements/{id}:refuse",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Refuse a statement, with a reason; its author may revise it",
+    "Refuse a statement, with a reason; its author may revise it",
+    versioned=True,
 )
 async def refuse_statement(author: StatementAuthor, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
     return await _decide(author, id, body, RefuseStatement)
 
 
-@router.post(
+@router.decision(
     "/statements/{id}:publish",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Publish a statement; the question that it answers is answered",
+    "Publish a statement; the question that it answers is answered",
+    versioned=True,
 )
 async def publish_statement(
     author: StatementAuthor, id: str, body: DecisionBody | None = None
@@ -272,11 +257,10 @@ async def publish_statement(
     return await _decide(author, id, body, PublishStatement)
 
 
-@router.post(
+@router.decision(
     "/statements/{id}:retract",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Retract a statement for good; a published one needs a reason",
+    "Retract a statement for good; a published one needs a reason",
+    versioned=True,
 )
 async def retract_statement(
     author: StatementAuthor, id: str, body: DecisionBody | None = None
@@ -304,9 +288,7 @@ async def get_question(reader: LogReader, id: str, response: Response) -> Questi
     return found
 
 
-@router.post(
-    "/questions", responses=RESPONSES, summary="Note a question; its id is `question` of the result"
-)
+@router.decision("/questions", "Note a question; its id is `question` of the result")
 async def receive_question(author: QuestionAuthor, body: QuestionRequest) -> Response:
     author = author.within(body)
     await check_incident(author, body.incident)
@@ -325,11 +307,10 @@ async def receive_question(author: QuestionAuthor, body: QuestionRequest) -> Res
     return await send_words(author, require_text(body.text, "text"), make)
 
 
-@router.post(
+@router.decision(
     "/questions/{id}:answer",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Answer a question by a published statement or in other words",
+    "Answer a question by a published statement or in other words",
+    versioned=True,
 )
 async def answer_question(author: StatementAuthor, id: str, body: AnswerRequest) -> Response:
     author = author.within(body)

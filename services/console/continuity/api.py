@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -28,7 +28,7 @@ from schemas.continuity import CardProof
 from schemas.wire.tokens import is_token
 from schemas.words import ActivityState, CardState, Level, PlanState
 from services.console.continuity.card_rights import ROLES_FOR_ALL_CARDS, may_work_card_of
-from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
+from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -60,7 +60,7 @@ from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.role_names import build_forbidden
 
-router = APIRouter(prefix="/api/v1", tags=["continuity"])
+router = DecisionRouter(prefix="/api/v1", tags=["continuity"])
 PlanDecider = Annotated[DecisionContext, Depends(require_decision(Permission.PLAN_DECIDE))]
 CardWorker = Annotated[DecisionContext, Depends(require_decision(Permission.CARD_WORK))]
 
@@ -175,11 +175,7 @@ async def get_activity(reader: RealmReader, id: str) -> Activity:
     return await reader.model.activity(reader.realm, id, lang=reader.lang)
 
 
-@router.post(
-    "/activities/{id}/declare",
-    responses=RESPONSES,
-    summary="Declare its state, as a named person (D41)",
-)
+@router.decision("/activities/{id}/declare", "Declare its state, as a named person (D41)")
 async def declare_activity(author: PlanDecider, id: str, body: DeclareRequest) -> Response:
     await _check_activity_scope(author, body, id)
     at = to_instant(body.occurred_at) if body.occurred_at else None
@@ -188,11 +184,7 @@ async def declare_activity(author: PlanDecider, id: str, body: DeclareRequest) -
     )
 
 
-@router.post(
-    "/activities/{id}/data-age",
-    responses=RESPONSES,
-    summary="Set the age of the restored data (D46)",
-)
+@router.decision("/activities/{id}/data-age", "Set the age of the restored data (D46)")
 async def declare_data_age(author: PlanDecider, id: str, body: DataAgeRequest) -> Response:
     await _check_activity_scope(author, body, id)
     return await send_decision(
@@ -200,9 +192,7 @@ async def declare_data_age(author: PlanDecider, id: str, body: DataAgeRequest) -
     )
 
 
-@router.post(
-    "/activities/{id}/strategies", responses=RESPONSES, summary="Start a fallback strategy (D51)"
-)
+@router.decision("/activities/{id}/strategies", "Start a fallback strategy (D51)")
 async def start_strategy(author: PlanDecider, id: str, body: StartStrategyRequest) -> Response:
     await _check_activity_scope(author, body, id)
     if not is_token(body.strategy):
@@ -229,7 +219,7 @@ async def list_strategies(reader: RealmReader, part: PageRequest) -> Page[Strate
     return part.of(await reader.model.strategies(reader.realm, lang=reader.lang))
 
 
-@router.post("/strategies/{id:path}/end", responses=RESPONSES, summary="End a fallback strategy")
+@router.decision("/strategies/{id:path}/end", "End a fallback strategy")
 async def end_strategy(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     if is_limited(author.principal) or not is_token(id):
         known = await author.model.strategies(author.within(body).realm)
@@ -246,10 +236,9 @@ async def list_alarms(reader: RealmReader, part: PageRequest) -> Page[Alarm]:
     return part.of(await reader.model.alarms(reader.realm, lang=reader.lang))
 
 
-@router.post(
+@router.decision(
     "/alarms/{id}/arbitrate",
-    responses=RESPONSES,
-    summary="Record the arbitration that 100 % of an RTO demands; the reason is its text",
+    "Record the arbitration that 100 % of an RTO demands; the reason is its text",
 )
 async def arbitrate_alarm(author: PlanDecider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
@@ -397,9 +386,7 @@ async def _check_card_scope(author: DecisionContext, body: CardRequest, id: str,
         raise build_forbidden(author.principal.role, {"fr": title, "en": title})
 
 
-@router.post(
-    "/plans/{id}/activate", responses=RESPONSES, openapi_extra=VERSIONED, summary="Activate a plan"
-)
+@router.decision("/plans/{id}/activate", "Activate a plan", versioned=True)
 async def activate_plan(
     author: PlanDecider, id: str, body: ActivateRequest | None = None
 ) -> Response:
@@ -417,12 +404,7 @@ async def activate_plan(
     )
 
 
-@router.post(
-    "/plans/{id}/refuse",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Refuse a proposed plan",
-)
+@router.decision("/plans/{id}/refuse", "Refuse a proposed plan", versioned=True)
 async def refuse_plan(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     await _check_plan_scope(author, body, id)
     return await send_decision(
@@ -430,12 +412,7 @@ async def refuse_plan(author: PlanDecider, id: str, body: DecisionBody | None = 
     )
 
 
-@router.post(
-    "/plans/{id}/postpone",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Postpone the decision on a proposed plan",
-)
+@router.decision("/plans/{id}/postpone", "Postpone the decision on a proposed plan", versioned=True)
 async def postpone_plan(author: PlanDecider, id: str, body: PostponeRequest) -> Response:
     await _check_plan_scope(author, body, id)
     return await send_decision(
@@ -449,12 +426,7 @@ async def postpone_plan(author: PlanDecider, id: str, body: PostponeRequest) -> 
     )
 
 
-@router.post(
-    "/plans/{id}/stand-down",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Stand a plan down",
-)
+@router.decision("/plans/{id}/stand-down", "Stand a plan down", versioned=True)
 async def stand_down_plan(
     author: PlanDecider, id: str, body: StandDownRequest | None = None
 ) -> Response:
@@ -470,11 +442,10 @@ async def stand_down_plan(
     )
 
 
-@router.post(
+@router.decision(
     "/plans/{id}/retex-closed",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Close the lessons learned of a plan that was stood down (D48)",
+    "Close the lessons learned of a plan that was stood down (D48)",
+    versioned=True,
 )
 async def close_retex(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     await _check_plan_scope(author, body, id)
@@ -483,10 +454,8 @@ async def close_retex(author: PlanDecider, id: str, body: DecisionBody | None = 
     )
 
 
-@router.post(
-    "/plans/{id}/boxes/{box}",
-    responses=RESPONSES,
-    summary="Tick or clear a manual condition of the stand-down (D52)",
+@router.decision(
+    "/plans/{id}/boxes/{box}", "Tick or clear a manual condition of the stand-down (D52)"
 )
 async def tick_box(
     author: PlanDecider,
@@ -500,15 +469,8 @@ async def tick_box(
     )
 
 
-@router.post(
-    "/plans/{id}/cards/{card}:start", operation_id="start_card", responses=RESPONSES, summary=_START
-)
-@router.post(
-    "/plans/{id}/cards/{card}/start",
-    operation_id="start_card_legacy",
-    responses=RESPONSES,
-    summary=_START,
-)
+@router.decision("/plans/{id}/cards/{card}:start", _START, operation_id="start_card")
+@router.decision("/plans/{id}/cards/{card}/start", _START, operation_id="start_card_legacy")
 async def start_card(
     author: CardWorker, id: str, card: str, body: CardRequest | None = None
 ) -> Response:
@@ -526,18 +488,8 @@ async def start_card(
     )
 
 
-@router.post(
-    "/plans/{id}/cards/{card}:complete",
-    operation_id="complete_card",
-    responses=RESPONSES,
-    summary=_COMPLETE,
-)
-@router.post(
-    "/plans/{id}/cards/{card}/done",
-    operation_id="complete_card_legacy",
-    responses=RESPONSES,
-    summary=_COMPLETE,
-)
+@router.decision("/plans/{id}/cards/{card}:complete", _COMPLETE, operation_id="complete_card")
+@router.decision("/plans/{id}/cards/{card}/done", _COMPLETE, operation_id="complete_card_legacy")
 async def complete_card(
     author: CardWorker, id: str, card: str, body: CompleteCardRequest | None = None
 ) -> Response:
@@ -562,15 +514,8 @@ async def complete_card(
     )
 
 
-@router.post(
-    "/plans/{id}/cards/{card}:skip", operation_id="skip_card", responses=RESPONSES, summary=_SKIP
-)
-@router.post(
-    "/plans/{id}/cards/{card}/not-applicable",
-    operation_id="skip_card_legacy",
-    responses=RESPONSES,
-    summary=_SKIP,
-)
+@router.decision("/plans/{id}/cards/{card}:skip", _SKIP, operation_id="skip_card")
+@router.decision("/plans/{id}/cards/{card}/not-applicable", _SKIP, operation_id="skip_card_legacy")
 async def skip_card(
     author: CardWorker, id: str, card: str, body: CardRequest | None = None
 ) -> Response:

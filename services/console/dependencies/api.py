@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -16,7 +16,7 @@ from services.console.dependencies.resources import (
     DependencyLosses,
     HiddenDependencies,
 )
-from services.console.http.answers import RESPONSES
+from services.console.http.answers import DecisionRouter
 from services.console.http.context import LogReader, Multiple, ReadContext, RealmReader
 from services.console.http.problems import NotFound
 from services.console.reference.changes_api import (
@@ -26,7 +26,7 @@ from services.console.reference.changes_api import (
 )
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/dependencies", tags=["picture"])
+router = DecisionRouter(prefix="/api/v1/dependencies", tags=["picture"])
 MOST_LOSSES = 200
 
 
@@ -88,13 +88,9 @@ class DependencyProposal(VersionProposal):
     activity: str = Field(max_length=40)
 
 
-@router.post(
+@router.decision(
     "/proposals",
-    responses=RESPONSES,
-    summary=(
-        "Propose a hidden dependency as a change of the impact analysis, for another person to "
-        "approve"
-    ),
+    "Propose a hidden dependency as a change of the impact analysis, for another person to approve",
 )
 async def propose_dependency(author: ReferenceDecider, body: DependencyProposal) -> Response:
     within = author.within(body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -16,7 +16,7 @@ from services.console.documents.formats import (
     DocumentFormat,
     make_document_response,
 )
-from services.console.http.answers import RESPONSES, build_answer, require_text, send_decision
+from services.console.http.answers import DecisionRouter, build_answer, require_text, send_decision
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -32,7 +32,7 @@ from services.console.http.scopes import check_incident
 from services.console.resources import Improvement, Page
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1", tags=["lessons learned"])
+router = DecisionRouter(prefix="/api/v1", tags=["lessons learned"])
 SitrepAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.SITREP_WRITE))]
 
 
@@ -71,11 +71,7 @@ async def list_improvements(reader: LogReader, part: PageRequest) -> Page[Improv
     return part.of((await reader.model.improvements(reader.realm, lang=reader.lang)).items)
 
 
-@router.post(
-    "/improvements",
-    responses=RESPONSES,
-    summary="Decide an action: a task of the role that owns it",
-)
+@router.decision("/improvements", "Decide an action: a task of the role that owns it")
 async def add_improvement(author: SitrepAuthor, body: ImprovementRequest) -> Response:
     author = author.within(body)
     require_text(body.text, "text")
@@ -125,9 +121,7 @@ async def _check_improvement_scope(
             await check_incident(within, action.incident)
 
 
-@router.post(
-    "/improvements/{id}/done", responses=RESPONSES, summary="Complete an improvement action"
-)
+@router.decision("/improvements/{id}/done", "Complete an improvement action")
 async def complete_improvement(
     author: SitrepAuthor, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -135,11 +129,7 @@ async def complete_improvement(
     return await send_decision(author, body, "continuity", CloseImprovement, improvement=id)
 
 
-@router.post(
-    "/improvements/{id}/drop",
-    responses=RESPONSES,
-    summary="Drop an improvement action, with a reason",
-)
+@router.decision("/improvements/{id}/drop", "Drop an improvement action, with a reason")
 async def drop_improvement(author: SitrepAuthor, id: str, body: DecisionBody) -> Response:
     await _check_improvement_scope(author, body, id)
     require_text(body.reason)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -22,7 +22,7 @@ from services.console.documents.formats import (
     make_document_response,
 )
 from services.console.documents.sitrep import REMARK_SECTIONS
-from services.console.http.answers import RESPONSES, build_answer, find_repeated_answer
+from services.console.http.answers import DecisionRouter, build_answer, find_repeated_answer
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -39,7 +39,7 @@ from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.secrets.signing import SigningKey
 
-router = APIRouter(prefix="/api/v1/sitreps", tags=["situation reports"])
+router = DecisionRouter(prefix="/api/v1/sitreps", tags=["situation reports"])
 SitrepAuthor = Annotated[
     DecisionContext, Depends(require_decision(Permission.SITREP_WRITE, whole_territory=True))
 ]
@@ -128,10 +128,8 @@ def write_stamp(row: SitrepRow, lang: str) -> str:
     )
 
 
-@router.post(
-    "",
-    responses=RESPONSES,
-    summary="Validate the next situation report: it gets a number and can no longer be edited",
+@router.decision(
+    "", "Validate the next situation report: it gets a number and can no longer be edited"
 )
 async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Response:
     author = author.within(body)

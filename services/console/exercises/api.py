@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -18,7 +18,7 @@ from schemas.base import Command
 from schemas.people.responders import Responder
 from schemas.realms import MAX_STEP_MINUTES, RealmKind, RealmNameInvalid, is_live, parse_realm
 from schemas.runtime import CloseRealm, OpenRealm, SetPace, StepRequested
-from services.console.http.answers import RESPONSES, build_answer, send_decision
+from services.console.http.answers import DecisionRouter, build_answer, send_decision
 from services.console.http.context import (
     AsOf,
     DecisionBody,
@@ -39,7 +39,7 @@ from services.runtime.identity.principals import Principal
 from services.territory import TerritoryInvalid, load_current_territory
 from services.territory.publish import build_reference_commands
 
-router = APIRouter(prefix="/api/v1/realms", tags=["realms"])
+router = DecisionRouter(prefix="/api/v1/realms", tags=["realms"])
 PictureReader = Annotated[Principal, Depends(require_permission(Permission.PICTURE_READ))]
 RealmRunner = Annotated[
     DecisionContext, Depends(require_decision(Permission.REALM_RUN, whole_territory=True))
@@ -152,11 +152,7 @@ async def get_realm(
     return await model.at(parse_time(as_of) if as_of else None).realm(name)
 
 
-@router.post(
-    "",
-    responses=RESPONSES,
-    summary="Open a simulated realm and give it the territory's reference data",
-)
+@router.decision("", "Open a simulated realm and give it the territory's reference data")
 async def open_realm(
     author: RealmRunner, request: Request, body: RealmRequest | None = None
 ) -> Response:
@@ -261,12 +257,9 @@ def _enter_realm(author: DecisionContext, realm: str) -> DecisionContext:
     return author.within(DecisionBody(realm=realm))
 
 
-@router.post(
+@router.decision(
     "/{name}/step",
-    responses=RESPONSES,
-    summary=(
-        "Move the clock; answers after all deadlines until then have fired (`Prefer: wait=N`)"
-    ),
+    "Move the clock; answers after all deadlines until then have fired (`Prefer: wait=N`)",
 )
 async def step_realm(author: RealmRunner, name: str, body: StepRequest) -> Response:
     if body.to is not None:
@@ -277,7 +270,7 @@ async def step_realm(author: RealmRunner, name: str, body: StepRequest) -> Respo
     return await _decide(author, name, body, StepRequested, to=to)
 
 
-@router.post("/{name}/pause", responses=RESPONSES, summary="Stop the clock of a simulated realm")
+@router.decision("/{name}/pause", "Stop the clock of a simulated realm")
 async def pause_realm(author: RealmRunner, name: str, body: PaceRequest | None = None) -> Response:
     paused = body is None or body.paused is not False
     return await _decide(
@@ -285,11 +278,7 @@ async def pause_realm(author: RealmRunner, name: str, body: PaceRequest | None =
     )
 
 
-@router.post(
-    "/{name}/resume",
-    responses=RESPONSES,
-    summary="Resume the clock of a simulated realm, at a speed",
-)
+@router.decision("/{name}/resume", "Resume the clock of a simulated realm, at a speed")
 async def resume_realm(author: RealmRunner, name: str, body: PaceRequest | None = None) -> Response:
     return await _decide(
         author, name, body, SetPace, paused=False, speed=await _get_speed(author, name, body)
@@ -303,10 +292,9 @@ async def _get_speed(author: DecisionContext, realm: str, body: PaceRequest | No
     return (await author.model.realm(realm)).speed
 
 
-@router.post(
+@router.decision(
     "/{name}/close",
-    responses=RESPONSES,
-    summary="Close a simulated realm: it stays readable, without further reports or decisions",
+    "Close a simulated realm: it stays readable, without further reports or decisions",
 )
 async def close_realm(author: RealmRunner, name: str, body: DecisionBody | None = None) -> Response:
     if is_live(name):

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import orjson
-from fastapi import Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from schemas.base import Command
@@ -20,6 +20,7 @@ from services.console.logbook.queries import build_command_result
 from services.console.resources import CommandResult
 from services.runtime.http.problems import CATALOGUE, MEDIA_TYPE, ProblemError, build_fault
 
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": CommandResult, "description": "decided"},
     202: {
@@ -61,6 +62,18 @@ VERSIONED: dict[str, Any] = {
     ]
 }
 """Header of a decision on which two people may collide."""
+
+
+class DecisionRouter(APIRouter):
+    """A router of which some routes send a decision."""
+
+    def decision(
+        self, path: str, summary: str, *, versioned: bool = False, **options: Any
+    ) -> Callable[[Handler], Handler]:
+        """Add a POST route with the answers of a decision, `versioned` with an If-Match."""
+        if versioned:
+            options["openapi_extra"] = VERSIONED
+        return self.post(path, summary=summary, responses=RESPONSES, **options)
 
 
 async def send_decision(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -20,7 +20,7 @@ from schemas.commands import (
     SplitIncident,
 )
 from schemas.words import Answer, IncidentState
-from services.console.http.answers import RESPONSES, VERSIONED, send_decision
+from services.console.http.answers import DecisionRouter, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -38,7 +38,7 @@ from services.console.resources import Explanation, Incident, KindOfLine, Line, 
 from services.console.sites.receipts import MOST
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"])
+router = DecisionRouter(prefix="/api/v1/incidents", tags=["incidents"])
 Acknowledger = Annotated[
     DecisionContext, Depends(require_decision(Permission.INCIDENT_ACKNOWLEDGE))
 ]
@@ -140,7 +140,7 @@ async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: s
     await check_incident(author.within(body), id)
 
 
-@router.post("/{id}/acknowledge", responses=RESPONSES, summary="Acknowledge its running escalation")
+@router.decision("/{id}/acknowledge", "Acknowledge its running escalation")
 async def acknowledge_incident(
     author: Acknowledger, id: str, body: AcknowledgeRequest | None = None
 ) -> Response:
@@ -155,7 +155,7 @@ async def acknowledge_incident(
     )
 
 
-@router.post("/{id}/escalate", responses=RESPONSES, summary="Call the next step now")
+@router.decision("/{id}/escalate", "Call the next step now")
 async def escalate_incident(
     author: IncidentDecider, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -163,10 +163,8 @@ async def escalate_incident(
     return await send_decision(author, body, "alerts", EscalateIncident, incident=id)
 
 
-@router.post(
-    "/{id}/reapply-policy",
-    responses=RESPONSES,
-    summary="Apply the steps and delays in force to its running escalation",
+@router.decision(
+    "/{id}/reapply-policy", "Apply the steps and delays in force to its running escalation"
 )
 async def reapply_policy(
     author: IncidentDecider, id: str, body: DecisionBody | None = None
@@ -175,9 +173,7 @@ async def reapply_policy(
     return await send_decision(author, body, "alerts", ReapplyPolicy, incident=id)
 
 
-@router.post(
-    "/{id}/resolve", responses=RESPONSES, openapi_extra=VERSIONED, summary="Close an incident"
-)
+@router.decision("/{id}/resolve", "Close an incident", versioned=True)
 async def resolve_incident(
     author: IncidentDecider, id: str, body: ResolveRequest | None = None
 ) -> Response:
@@ -193,7 +189,7 @@ async def resolve_incident(
     )
 
 
-@router.post("/{id}/reopen", responses=RESPONSES, summary="Reopen an incident")
+@router.decision("/{id}/reopen", "Reopen an incident")
 async def reopen_incident(
     author: IncidentDecider, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -201,11 +197,8 @@ async def reopen_incident(
     return await send_decision(author, body, "alerts", ReopenIncident, incident=id)
 
 
-@router.post(
-    "/{id}/merge",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Merge it into another incident, which keeps its id",
+@router.decision(
+    "/{id}/merge", "Merge it into another incident, which keeps its id", versioned=True
 )
 async def merge_incident(author: IncidentDecider, id: str, body: MergeRequest) -> Response:
     await _check_scope(author, body, id)
@@ -221,12 +214,7 @@ async def merge_incident(author: IncidentDecider, id: str, body: MergeRequest) -
     )
 
 
-@router.post(
-    "/{id}/split",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Split chosen reports off into a new incident",
-)
+@router.decision("/{id}/split", "Split chosen reports off into a new incident", versioned=True)
 async def split_incident(author: IncidentDecider, id: str, body: SplitRequest) -> Response:
     await _check_scope(author, body, id)
     return await send_decision(
@@ -240,12 +228,11 @@ async def split_incident(author: IncidentDecider, id: str, body: SplitRequest) -
     )
 
 
-@router.post(
+@router.decision(
     "/{id}/read",
+    "Mark the reports of its sites as read (D98); 204: nothing was unread",
     operation_id="mark_incident_read",
-    responses=RESPONSES,
     status_code=200,
-    summary="Mark the reports of its sites as read (D98); 204: nothing was unread",
 )
 async def mark_read(
     author: Annotated[DecisionContext, Depends(require_decision(Permission.REPORT_RAW))],
@@ -260,6 +247,6 @@ async def mark_read(
     return await send_decision(author, body, "alerts", MarkReportsRead, reports=tuple(unread))
 
 
-@router.post("/{id}/notes", responses=RESPONSES, summary="Add a line about it to the main courante")
+@router.decision("/{id}/notes", "Add a line about it to the main courante")
 async def add_incident_note(author: NoteAuthor, id: str, body: Note) -> Response:
     return await add_note(author.within(body), body, id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from schemas.commands import (
     MarkReportsRead,
     PreviewConfirmation,
 )
-from services.console.http.answers import RESPONSES, send_decision
+from services.console.http.answers import DecisionRouter, send_decision
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -33,7 +33,7 @@ from services.console.http.scopes import check_sites
 from services.console.resources import Report
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/reports", tags=["reports"])
+router = DecisionRouter(prefix="/api/v1/reports", tags=["reports"])
 ReportVerifier = Annotated[DecisionContext, Depends(require_decision(Permission.REPORT_VERIFY))]
 log = structlog.get_logger(__name__)
 
@@ -75,7 +75,7 @@ async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: s
         await check_sites(within, [site] if site is not None else [], "site")
 
 
-@router.post("/{id}/confirm", responses=RESPONSES, summary="Confirm a report (D6)")
+@router.decision("/{id}/confirm", "Confirm a report (D6)")
 async def confirm_report(
     author: ReportVerifier, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -83,22 +83,20 @@ async def confirm_report(
     return await send_decision(author, body, "alerts", ConfirmReport, report=id)
 
 
-@router.post(
+@router.decision(
     "/{id}/confirm/preview",
+    "Preview a confirmation: level, people called, plans. Decides nothing",
     operation_id="preview_confirmation",
-    responses=RESPONSES,
-    summary="Preview a confirmation: level, people called, plans. Decides nothing",
 )
 async def preview(author: ReportVerifier, id: str, body: DecisionBody | None = None) -> Response:
     await _check_scope(author, body, id)
     return await send_decision(author, body, "alerts", PreviewConfirmation, report=id)
 
 
-@router.post(
+@router.decision(
     "/{id}/read",
+    "Mark a report as read by the cell (D98); 204: already read, or without receipt",
     operation_id="mark_report_read",
-    responses=RESPONSES,
-    summary="Mark a report as read by the cell (D98); 204: already read, or without receipt",
 )
 async def mark_read(
     author: Annotated[DecisionContext, Depends(require_decision(Permission.REPORT_RAW))],
@@ -112,7 +110,7 @@ async def mark_read(
     return await send_decision(author, body, "alerts", MarkReportsRead, reports=(id,))
 
 
-@router.post("/{id}/deny", responses=RESPONSES, summary="Deny a report")
+@router.decision("/{id}/deny", "Deny a report")
 async def deny_report(
     author: ReportVerifier, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -120,9 +118,7 @@ async def deny_report(
     return await send_decision(author, body, "alerts", DenyReport, report=id)
 
 
-@router.post(
-    "/{id}/link", responses=RESPONSES, summary="Link a report with an unknown site to a site (D8)"
-)
+@router.decision("/{id}/link", "Link a report with an unknown site to a site (D8)")
 async def link_report(author: ReportVerifier, id: str, body: LinkRequest) -> Response:
     await check_sites(author.within(body), [body.site], "site")
     return await send_decision(author, body, "alerts", LinkReport, report=id, site=body.site)

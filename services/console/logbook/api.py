@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 
 from services.console.exports.formats import MAP_RESPONSES, MapForm
@@ -17,7 +17,7 @@ from services.console.exports.tables import (
     read_all_pages,
     stream_csv_response,
 )
-from services.console.http.answers import RESPONSES
+from services.console.http.answers import DecisionRouter
 from services.console.http.context import (
     Cursor,
     DecisionContext,
@@ -32,7 +32,7 @@ from services.console.logbook.notes import Note, add_note
 from services.console.resources import KindOfLine, Line, Page
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/log", tags=["logbook"])
+router = DecisionRouter(prefix="/api/v1/log", tags=["logbook"])
 
 
 class LogNote(Note):
@@ -78,7 +78,7 @@ async def list_lines(
     return await stream_csv_response(columns, read, about)
 
 
-@router.post("", operation_id="write_log_line", responses=RESPONSES, summary="Write a line")
+@router.decision("", "Write a line", operation_id="write_log_line")
 async def write_line(
     author: Annotated[DecisionContext, Depends(require_decision(Permission.NOTE_WRITE))],
     body: LogNote,

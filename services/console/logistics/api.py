@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from schemas.crisis import resource_requests as res
-from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
+from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -39,7 +39,7 @@ from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 
-router = APIRouter(prefix="/api/v1", tags=["logistics"])
+router = DecisionRouter(prefix="/api/v1", tags=["logistics"])
 Requester = Annotated[DecisionContext, Depends(require_decision(Permission.RESOURCE_REQUEST))]
 Giver = Annotated[DecisionContext, Depends(require_decision(Permission.RESOURCE_PROMISE))]
 Code = Annotated[str, Field(min_length=1, max_length=64)]
@@ -229,7 +229,7 @@ async def list_stocks(
     return part.of([one for one in found if kind in (None, one.kind) and site in (None, one.site)])
 
 
-@router.post("/resource-requests", responses=RESPONSES, summary="Request a resource for a site")
+@router.decision("/resource-requests", "Request a resource for a site")
 async def request_resource(author: Requester, body: ResourceRequestBody) -> Response:
     within = author.within(body)
     await check_sites(within, [body.site], "site")
@@ -255,11 +255,10 @@ async def request_resource(author: Requester, body: ResourceRequestBody) -> Resp
     )
 
 
-@router.post(
+@router.decision(
     "/resource-requests/{id}:offer",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Offer from a stock, which reserves it, or from a partner",
+    "Offer from a stock, which reserves it, or from a partner",
+    versioned=True,
 )
 async def offer_resource(author: Giver, id: str, body: OfferBody) -> Response:
     await _check_givers(author.within(body), [body.stock])
@@ -279,12 +278,7 @@ async def offer_resource(author: Giver, id: str, body: OfferBody) -> Response:
     )
 
 
-@router.post(
-    "/resource-requests/{id}:commit",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Commit offers: the promise",
-)
+@router.decision("/resource-requests/{id}:commit", "Commit offers: the promise", versioned=True)
 async def commit_resource(author: Giver, id: str, body: CommitBody | None = None) -> Response:
     chosen = tuple(body.offers) if body else ()
     await _check_offers(author, body, id, chosen)
@@ -300,12 +294,7 @@ async def commit_resource(author: Giver, id: str, body: CommitBody | None = None
     )
 
 
-@router.post(
-    "/resource-requests/{id}:depart",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="The resource has left",
-)
+@router.decision("/resource-requests/{id}:depart", "The resource has left", versioned=True)
 async def depart_resource(author: Giver, id: str, body: DepartBody | None = None) -> Response:
     await _check_either_end(author, body, id)
     eta = _to_instant(body.eta_at) if body else None
@@ -320,31 +309,20 @@ async def depart_resource(author: Giver, id: str, body: DepartBody | None = None
     )
 
 
-@router.post(
-    "/resource-requests/{id}:arrive",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="The resource is in place",
-)
+@router.decision("/resource-requests/{id}:arrive", "The resource is in place", versioned=True)
 async def arrive_resource(author: Giver, id: str, body: DecisionBody | None = None) -> Response:
     return await _send_step(author, id, body, res.ArriveResource)
 
 
-@router.post(
-    "/resource-requests/{id}:release",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="The resource goes back, or it was used up",
+@router.decision(
+    "/resource-requests/{id}:release", "The resource goes back, or it was used up", versioned=True
 )
 async def release_resource(author: Giver, id: str, body: DecisionBody | None = None) -> Response:
     return await _send_step(author, id, body, res.ReleaseResource)
 
 
-@router.post(
-    "/resource-requests/{id}:cancel",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Cancel a request, with a reason",
+@router.decision(
+    "/resource-requests/{id}:cancel", "Cancel a request, with a reason", versioned=True
 )
 async def cancel_resource(author: Requester, id: str, body: DecisionBody) -> Response:
     if is_limited(author.principal):
@@ -357,9 +335,7 @@ async def cancel_resource(author: Requester, id: str, body: DecisionBody) -> Res
     )
 
 
-@router.post(
-    "/stocks/{id}:count", responses=RESPONSES, summary="Record a count of a stock, by hand"
-)
+@router.decision("/stocks/{id}:count", "Record a count of a stock, by hand")
 async def count_stock(author: Giver, id: str, body: CountBody) -> Response:
     await _check_givers(author.within(body), [id])
     return await send_decision(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field, ValidationError, ValidationInfo, field_validator
 
@@ -21,7 +21,7 @@ from schemas.crisis.maintenance import (
 from schemas.recurrence import RuleInvalid, parse_rule
 from schemas.wire.patterns import PatternInvalid
 from schemas.words import EventType
-from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
+from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -41,7 +41,7 @@ from services.console.resources import Lease, Maintenance, Page
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission, Role
 
-router = APIRouter(prefix="/api/v1", tags=["maintenance"])
+router = DecisionRouter(prefix="/api/v1", tags=["maintenance"])
 WindowReader = Annotated[ReadContext, Depends(require_read(Permission.REPORT_STATUS))]
 WindowPlanner = Annotated[DecisionContext, Depends(require_decision(Permission.MAINTENANCE_WRITE))]
 NameList = Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=300)]
@@ -225,9 +225,7 @@ async def _check_window_scope(author: DecisionContext, body: DecisionBody | None
         await _check_coverage_scope(within, (await within.model.window(within.realm, id)).covers)
 
 
-@router.post(
-    "/maintenance", responses=RESPONSES, summary="Plan a window; its id is `window` of the result"
-)
+@router.decision("/maintenance", "Plan a window; its id is `window` of the result")
 async def plan_window(author: WindowPlanner, body: WindowRequest) -> Response:
     await _check_coverage_scope(author.within(body), body)
     origin = "alertmanager" if author.principal.role is Role.SOURCE else "vigie"
@@ -242,12 +240,7 @@ async def plan_window(author: WindowPlanner, body: WindowRequest) -> Response:
     )
 
 
-@router.post(
-    "/maintenance/{id}/change",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Replace a window as a whole",
-)
+@router.decision("/maintenance/{id}/change", "Replace a window as a whole", versioned=True)
 async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> Response:
     await _check_window_scope(author, body, id)
     await _check_coverage_scope(author.within(body), body)
@@ -263,11 +256,8 @@ async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> 
     )
 
 
-@router.post(
-    "/maintenance/{id}/end",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="End a window now; causes still open then call people",
+@router.decision(
+    "/maintenance/{id}/end", "End a window now; causes still open then call people", versioned=True
 )
 async def end_window(author: WindowPlanner, id: str, body: DecisionBody | None = None) -> Response:
     await _check_window_scope(author, body, id)

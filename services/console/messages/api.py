@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -17,7 +17,7 @@ from schemas.commands import (
     TakeTask,
 )
 from schemas.words import Answer, Channel, NotificationState, TaskState
-from services.console.http.answers import RESPONSES, require_text, send_decision
+from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -42,7 +42,7 @@ WithTexts = Annotated[
     bool, Query(description="include the text for each channel, as sent or as it would be sent")
 ]
 EscalationState: TypeAlias = Literal["running", "answered", "exhausted", "superseded", "ended"]
-router = APIRouter(prefix="/api/v1", tags=["notifications"])
+router = DecisionRouter(prefix="/api/v1", tags=["notifications"])
 TaskWorker = Annotated[DecisionContext, Depends(require_decision(Permission.TASK_WORK))]
 SendingHolder = Annotated[
     DecisionContext, Depends(require_decision(Permission.SENDING_HOLD, whole_territory=True))
@@ -103,13 +103,13 @@ async def _check_task_scope(author: DecisionContext, body: DecisionBody | None, 
         check_scope(author.principal, sites=[site], poles=[known.pole] if known is not None else [])
 
 
-@router.post("/tasks/{id}/take", responses=RESPONSES, summary="Take a task")
+@router.decision("/tasks/{id}/take", "Take a task")
 async def take_task(author: TaskWorker, id: str, body: DecisionBody | None = None) -> Response:
     await _check_task_scope(author, body, id)
     return await send_decision(author, body, "alerts", TakeTask, task=id)
 
 
-@router.post("/tasks/{id}/done", responses=RESPONSES, summary="Complete a task")
+@router.decision("/tasks/{id}/done", "Complete a task")
 async def complete_task(
     author: TaskWorker, id: str, body: CompleteTaskRequest | None = None
 ) -> Response:
@@ -179,19 +179,15 @@ async def _answer_notification(
     )
 
 
-@router.post(
-    "/notifications/{id}/acknowledge", responses=RESPONSES, summary="Acknowledge one's own call"
-)
+@router.decision("/notifications/{id}/acknowledge", "Acknowledge one's own call")
 async def acknowledge_notification(
     author: CallAnswerer, id: str, body: DecisionBody | None = None
 ) -> Response:
     return await _answer_notification(author, body, id, Answer.ACK)
 
 
-@router.post(
-    "/notifications/{id}/decline",
-    responses=RESPONSES,
-    summary="Decline one's own call; the deputy is called at once",
+@router.decision(
+    "/notifications/{id}/decline", "Decline one's own call; the deputy is called at once"
 )
 async def decline_notification(
     author: CallAnswerer, id: str, body: DecisionBody | None = None
@@ -199,10 +195,8 @@ async def decline_notification(
     return await _answer_notification(author, body, id, Answer.DECLINE)
 
 
-@router.post(
-    "/notifications/{id}/replay",
-    responses=RESPONSES,
-    summary="Send a notification again that failed or was possibly not sent",
+@router.decision(
+    "/notifications/{id}/replay", "Send a notification again that failed or was possibly not sent"
 )
 async def replay_notification(
     author: MessageReplayer, id: str, body: DecisionBody | None = None
@@ -236,16 +230,14 @@ async def get_hold(reader: RealmReader) -> Hold:
     return await reader.model.hold(reader.realm, texts=reader.principal.may(Permission.LOG_READ))
 
 
-@router.post(
-    "/sending/hold",
-    responses=RESPONSES,
-    summary="Hold all sending until a time, with a reason; danger to people still passes",
+@router.decision(
+    "/sending/hold", "Hold all sending until a time, with a reason; danger to people still passes"
 )
 async def hold_sending(author: SendingHolder, body: HoldRequest) -> Response:
     require_text(body.reason)
     return await send_decision(author, body, "delivery", HoldSending, until=to_instant(body.until))
 
 
-@router.post("/sending/release", responses=RESPONSES, summary="End a hold early")
+@router.decision("/sending/release", "End a hold early")
 async def release_sending(author: SendingHolder, body: DecisionBody | None = None) -> Response:
     return await send_decision(author, body, "delivery", ReleaseSending)

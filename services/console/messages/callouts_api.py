@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Annotated, Any, Final, Protocol
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from schemas.callouts import CHUNK_PEOPLE, Called, DraftCallOut, StartCallOut, S
 from schemas.people.directory import Contact
 from schemas.words import Channel, Level
 from services.console.http.answers import (
-    RESPONSES,
+    DecisionRouter,
     build_answer,
     find_repeated_answer,
     require_text,
@@ -41,7 +41,7 @@ from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.http.sms_text import encode_text, simplify_text
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/callouts", tags=["callouts"])
+router = DecisionRouter(prefix="/api/v1/callouts", tags=["callouts"])
 CallOutAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.SENDING_HOLD))]
 SENDER_CHARACTERS: Final = 26
 """Characters of the sender in a call-out's SMS, beside its text."""
@@ -110,11 +110,7 @@ async def get_callout(reader: LogReader, id: str) -> CallOut:
     return await reader.model.callout(reader.realm, id, texts=_may_read_texts(reader))
 
 
-@router.post(
-    "",
-    responses=RESPONSES,
-    summary="Draft a call-out: people, channels, end, cost. Nobody is called",
-)
+@router.decision("", "Draft a call-out: people, channels, end, cost. Nobody is called")
 async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response:
     author = author.within(body)
     require_text(body.text, "text")
@@ -152,7 +148,7 @@ async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response
     return build_answer(author.request, outcome, author.lang)
 
 
-@router.post("/{id}/start", responses=RESPONSES, summary="Start a call-out")
+@router.decision("/{id}/start", "Start a call-out")
 async def start_callout(
     author: CallOutAuthor, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -160,7 +156,7 @@ async def start_callout(
     return await send_decision(author, body, "delivery", StartCallOut, callout=id)
 
 
-@router.post("/{id}/stop", responses=RESPONSES, summary="Stop a call-out")
+@router.decision("/{id}/stop", "Stop a call-out")
 async def stop_callout(
     author: CallOutAuthor, id: str, body: DecisionBody | None = None
 ) -> Response:

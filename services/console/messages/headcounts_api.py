@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import Field
 
 from schemas.callouts import HeadcountAnswer, StartCallOut, StopCallOut
 from schemas.words import Channel, Level
 from services.console.http.answers import (
-    RESPONSES,
+    DecisionRouter,
     build_answer,
     find_repeated_answer,
     send_decision,
@@ -44,7 +44,7 @@ from services.console.resources import CallOut, Page, SafetyAnswer
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/headcounts", tags=["callouts"])
+router = DecisionRouter(prefix="/api/v1/headcounts", tags=["callouts"])
 HeadcountAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.HEADCOUNT_START))]
 DirectoryReader = Annotated[ReadContext, Depends(require_read(Permission.DIRECTORY_READ))]
 
@@ -78,7 +78,7 @@ async def get_headcount(reader: LogReader, id: str) -> CallOut:
     return await reader.model.callout(reader.realm, id)
 
 
-@router.post("", responses=RESPONSES, summary="Start a headcount: ask everybody at these sites now")
+@router.decision("", "Start a headcount: ask everybody at these sites now")
 async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Response:
     author = author.within(body)
     await check_sites(author, body.sites)
@@ -112,11 +112,7 @@ async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Re
     return build_answer(author.request, outcome, author.lang)
 
 
-@router.post(
-    "/{id}/close",
-    responses=RESPONSES,
-    summary="Close a headcount by decision, before the share is reached",
-)
+@router.decision("/{id}/close", "Close a headcount by decision, before the share is reached")
 async def close_headcount(
     author: HeadcountAuthor, id: str, body: DecisionBody | None = None
 ) -> Response:

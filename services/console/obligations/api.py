@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -21,7 +21,7 @@ from schemas.crisis.obligations import (
 from services.console.communication.api import send_words
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
 from services.console.exports.tables import FileNaming, build_csv_response, read_all_pages
-from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
+from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -45,7 +45,7 @@ from services.console.obligations.table import list_clock_columns
 from services.console.resources import Page
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1", tags=["obligations"])
+router = DecisionRouter(prefix="/api/v1", tags=["obligations"])
 Decider = Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_DECIDE))]
 
 
@@ -122,10 +122,9 @@ async def get_declaration_draft(reader: LogReader, id: str) -> DeclarationDraft:
     return await reader.model.declaration_draft(reader.realm, id, lang=reader.lang)
 
 
-@router.post(
+@router.decision(
     "/obligations",
-    responses=RESPONSES,
-    summary="Start the clock of an obligation in an incident; its id is `clock` of the result",
+    "Start the clock of an obligation in an incident; its id is `clock` of the result",
 )
 async def start_clock(author: Decider, body: NewClock) -> Response:
     author = author.within(body)
@@ -141,11 +140,10 @@ async def start_clock(author: Decider, body: NewClock) -> Response:
     )
 
 
-@router.post(
+@router.decision(
     "/obligations/{id}:done",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="End a clock with the time and the receipt of the declaration",
+    "End a clock with the time and the receipt of the declaration",
+    versioned=True,
 )
 async def fulfil_obligation(author: Decider, id: str, body: Declaration) -> Response:
     author = author.within(body)
@@ -165,11 +163,8 @@ async def fulfil_obligation(author: Decider, id: str, body: Declaration) -> Resp
     return await send_words(author, require_text(body.receipt, "receipt"), make)
 
 
-@router.post(
-    "/obligations/{id}:dismiss",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="End a clock that does not apply, with a reason",
+@router.decision(
+    "/obligations/{id}:dismiss", "End a clock that does not apply, with a reason", versioned=True
 )
 async def dismiss_obligation(author: Decider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -15,7 +15,7 @@ from schemas.base import Instant
 from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
 from services.console.exports.tables import FileNaming, build_csv_response
-from services.console.http.answers import RESPONSES, require_text, send_decision
+from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -53,8 +53,8 @@ from services.runtime.identity.permissions import Permission
 from services.runtime.process.tasks import run_in_thread
 from services.runtime.secrets.vault import Vault
 
-router = APIRouter(prefix="/api/v1", tags=["on call"])
-feeds = APIRouter(tags=["on call"])
+router = DecisionRouter(prefix="/api/v1", tags=["on call"])
+feeds = DecisionRouter(tags=["on call"])
 SchedulePlanner = Annotated[DecisionContext, Depends(require_decision(Permission.ROTA_WRITE))]
 DrillStarter = Annotated[
     DecisionContext, Depends(require_decision(Permission.ROTA_WRITE, whole_territory=True))
@@ -236,11 +236,7 @@ async def _check_post_scope(
         check_scope(author.principal, sites=[post], poles=[post if known is None else known.pole])
 
 
-@router.post(
-    "/oncall/overrides",
-    responses=RESPONSES,
-    summary="Put another person, or nobody, on call for a period",
-)
+@router.decision("/oncall/overrides", "Put another person, or nobody, on call for a period")
 async def override_shift(author: SchedulePlanner, body: OverrideRequest) -> Response:
     require_text(body.reason)
     if (body.person is None) is not body.nobody:
@@ -267,7 +263,7 @@ async def override_shift(author: SchedulePlanner, body: OverrideRequest) -> Resp
     )
 
 
-@router.post("/oncall/swaps", responses=RESPONSES, summary="Swap two shifts of a role")
+@router.decision("/oncall/swaps", "Swap two shifts of a role")
 async def swap_shifts(author: SchedulePlanner, body: SwapRequest) -> Response:
     require_text(body.reason)
     await _check_post_scope(author, body, [body.scope])
@@ -286,11 +282,7 @@ async def swap_shifts(author: SchedulePlanner, body: SwapRequest) -> Response:
     )
 
 
-@router.post(
-    "/oncall/duties/{id}/withdraw",
-    responses=RESPONSES,
-    summary="Withdraw an override, a swap or a calendar",
-)
+@router.decision("/oncall/duties/{id}/withdraw", "Withdraw an override, a swap or a calendar")
 async def withdraw_decision(
     author: SchedulePlanner, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -303,11 +295,7 @@ async def withdraw_decision(
     return await send_decision(author, body, "alerts", WithdrawDuty, duty=id)
 
 
-@router.post(
-    "/drills",
-    responses=RESPONSES,
-    summary="Run the silent drill now; it counts for this month. Nobody is called",
-)
+@router.decision("/drills", "Run the silent drill now; it counts for this month. Nobody is called")
 async def start_drill(author: DrillStarter, body: DecisionBody | None = None) -> Response:
     return await send_decision(author, body, "alerts", DrillLadders)
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -19,7 +18,7 @@ from schemas.base import Command, Instant
 from schemas.callouts import StartCallOut
 from schemas.reassignment import OrderRow
 from schemas.words import Channel, Level
-from services.console.http.answers import RESPONSES, build_answer, find_repeated_answer
+from services.console.http.answers import DecisionRouter, build_answer, find_repeated_answer
 from services.console.http.context import DecisionBody, DecisionContext
 from services.console.http.decisions import CommandDispatcher, get_author
 from services.console.http.scopes import check_sites
@@ -37,7 +36,7 @@ from services.console.resource_base import to_datetime
 from services.console.texts.names import shorten_site_name
 from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
 
-router = APIRouter(prefix="/api/v1", tags=["reassignment"])
+router = DecisionRouter(prefix="/api/v1", tags=["reassignment"])
 NO_RECIPIENT: Final = (
     "personne dans l’annuaire n’y travaille : les responsables de site préviennent",
     "nobody in the directory works there: the site managers inform the agents",
@@ -148,13 +147,10 @@ def compose_message(one: SiteAnnouncement, name: str, _: Translator) -> str:
     return " ".join(said)
 
 
-@router.post(
+@router.decision(
     "/reassignments/{proposal}/announce",
-    responses=RESPONSES,
-    summary=(
-        "Announce reassignments to the agents of the sites, by count: first as drafts, then "
-        "with `start`"
-    ),
+    "Announce reassignments to the agents of the sites, by count: first as drafts, then "
+    "with `start`",
 )
 async def announce_reassignments(
     author: CallOutAuthor, proposal: str, body: AnnounceRequest | None = None

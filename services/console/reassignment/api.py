@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import Field
 
 from schemas import reassignment as m
-from services.console.http.answers import RESPONSES, VERSIONED, send_decision
+from services.console.http.answers import DecisionRouter, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -32,7 +32,7 @@ from services.console.resources import Page, Proposal, ReassignmentLine
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1", tags=["reassignment"])
+router = DecisionRouter(prefix="/api/v1", tags=["reassignment"])
 ReassignmentDecider = Annotated[
     DecisionContext, Depends(require_decision(Permission.REASSIGNMENT_DECIDE))
 ]
@@ -109,11 +109,10 @@ async def get_proposal(reader: RealmReader, proposal: str, response: Response) -
     return found
 
 
-@router.post(
+@router.decision(
     "/reassignments/compute",
+    "Request a proposal from the planner; it follows within seconds",
     operation_id="compute_reassignment",
-    responses=RESPONSES,
-    summary="Request a proposal from the planner; it follows within seconds",
 )
 async def compute_proposal(
     author: ReassignmentPlanner, body: ComputeRequest | None = None
@@ -130,11 +129,8 @@ async def compute_proposal(
     )
 
 
-@router.post(
-    "/reassignments/{proposal}/approve",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Approve lines: their orders are sent",
+@router.decision(
+    "/reassignments/{proposal}/approve", "Approve lines: their orders are sent", versioned=True
 )
 async def approve_lines(
     author: ReassignmentDecider, proposal: str, body: LinesChoice | None = None
@@ -151,11 +147,8 @@ async def approve_lines(
     )
 
 
-@router.post(
-    "/reassignments/{proposal}/decline",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Decline lines, with a reason",
+@router.decision(
+    "/reassignments/{proposal}/decline", "Decline lines, with a reason", versioned=True
 )
 async def decline_lines(
     author: ReassignmentDecider, proposal: str, body: LinesChoice | None = None
@@ -235,29 +228,21 @@ async def _send_step(
     return await send_decision(author, body, "continuity", command, line=line, lines=more)
 
 
-@router.post(
-    "/reassignments/{line}/accept", responses=RESPONSES, summary="Accept an order, as the site"
-)
+@router.decision("/reassignments/{line}/accept", "Accept an order, as the site")
 async def accept_order(
     author: ReassignmentAnswerer, line: str, body: StepLines | None = None
 ) -> Response:
     return await _send_step(author, body, line, m.AcceptReassignment)
 
 
-@router.post(
-    "/reassignments/{line}/arrive", responses=RESPONSES, summary="Report the agents at work"
-)
+@router.decision("/reassignments/{line}/arrive", "Report the agents at work")
 async def confirm_arrival(
     author: ReassignmentAnswerer, line: str, body: StepLines | None = None
 ) -> Response:
     return await _send_step(author, body, line, m.ArriveReassignment)
 
 
-@router.post(
-    "/reassignments/{line}/release",
-    responses=RESPONSES,
-    summary="Release the agents to their usual work",
-)
+@router.decision("/reassignments/{line}/release", "Release the agents to their usual work")
 async def release_agents(
     author: ReassignmentAnswerer, line: str, body: StepLines | None = None
 ) -> Response:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
@@ -22,7 +22,7 @@ from schemas.reference import (
     SectionData,
     compute_version,
 )
-from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
+from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -44,7 +44,7 @@ from services.runtime.http.problems import ProblemError, build_fault, list_fault
 from services.runtime.identity.permissions import Permission
 from services.territory.differences import compare_sections, list_dropped_sites
 
-router = APIRouter(prefix="/api/v1/reference/changes", tags=["reference"])
+router = DecisionRouter(prefix="/api/v1/reference/changes", tags=["reference"])
 ReferenceDecider = Annotated[
     DecisionContext, Depends(require_decision(Permission.REFERENCE_DECIDE, whole_territory=True))
 ]
@@ -105,11 +105,10 @@ async def get_change(reader: LogReader, id: str, response: Response) -> Referenc
     return found
 
 
-@router.post(
+@router.decision(
     "",
+    "Propose a version for another person to approve; its id is `change` in the result",
     operation_id="propose_reference_change",
-    responses=RESPONSES,
-    summary="Propose a version for another person to approve; its id is `change` in the result",
 )
 async def propose_version(author: ReferenceDecider, body: VersionRequest) -> Response:
     sections = await asyncio.to_thread(_parse_sections, body)
@@ -148,12 +147,11 @@ async def send_version(
     )
 
 
-@router.post(
+@router.decision(
     "/{id}/approve",
+    "Approve a change as a second person; it comes into force at its time",
     operation_id="approve_reference_change",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Approve a change as a second person; it comes into force at its time",
+    versioned=True,
 )
 async def approve_change(
     author: ReferenceDecider, id: str, body: DecisionBody | None = None
@@ -188,12 +186,11 @@ async def _approve_edit(
     )
 
 
-@router.post(
+@router.decision(
     "/{id}/decline",
+    "Decline a change as a second person, with a reason",
     operation_id="decline_reference_change",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Decline a change as a second person, with a reason",
+    versioned=True,
 )
 async def decline_change(author: ReferenceDecider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
@@ -214,15 +211,12 @@ async def _check_own_change(author: DecisionContext, id: str) -> None:
         check_whole_territory(author.principal)
 
 
-@router.post(
+@router.decision(
     "/{id}/withdraw",
+    "Withdraw a change, with a reason: its proposer, or after the approval and before the "
+    "entry into force anybody with the right to decide",
     operation_id="withdraw_reference_change",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary=(
-        "Withdraw a change, with a reason: its proposer, or after the approval and before the "
-        "entry into force anybody with the right to decide"
-    ),
+    versioned=True,
 )
 async def withdraw_change(author: RecordProposer, id: str, body: DecisionBody) -> Response:
     await _check_own_change(author.within(body), id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response
 from pydantic import Field, field_validator
 
@@ -17,7 +17,7 @@ from services.console.exports.tables import (
     build_geojson_response,
     read_all_pages,
 )
-from services.console.http.answers import RESPONSES, VERSIONED, send_decision
+from services.console.http.answers import DecisionRouter, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -47,7 +47,7 @@ from services.console.resources import (
 from services.console.sites.site_table import list_site_columns, list_site_features
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1", tags=["picture"])
+router = DecisionRouter(prefix="/api/v1", tags=["picture"])
 
 
 class CommunesPage(Resource):
@@ -178,12 +178,7 @@ async def get_level(reader: RealmReader, response: Response) -> LevelState:
     return found
 
 
-@router.post(
-    "/level",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Set the level of the territory or of an incident",
-)
+@router.decision("/level", "Set the level of the territory or of an incident", versioned=True)
 async def set_level(
     author: Annotated[DecisionContext, Depends(require_decision(Permission.LEVEL_SET))],
     body: LevelRequest,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import Field
 
 from schemas.base import Command
 from schemas.commands import InstructSite
-from services.console.http.answers import RESPONSES, build_answer, require_text
+from services.console.http.answers import DecisionRouter, build_answer, require_text
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -28,7 +28,7 @@ from services.console.resources import Instruction, Page, Site
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 
-router = APIRouter(prefix="/api/v1/sites", tags=["actions"])
+router = DecisionRouter(prefix="/api/v1/sites", tags=["actions"])
 LONGEST: Final = 200
 """Characters of an instruction: together with the name of the site it fits an SMS."""
 
@@ -66,11 +66,10 @@ async def instructions(reader: RealmReader, part: PageRequest, id: str) -> Page[
     return part.of(found)
 
 
-@router.post(
+@router.decision(
     "/{id}/instructions",
+    "Send the site an instruction: a task of its manager, and a message",
     operation_id="give_instruction",
-    responses=RESPONSES,
-    summary="Send the site an instruction: a task of its manager, and a message",
 )
 async def instruct(
     author: Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_DECIDE))],

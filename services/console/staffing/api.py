@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import Field
 
 from schemas.people.attendance import MAX_ETA_MIN, AttendanceMode, StateAttendance
-from services.console.http.answers import RESPONSES, send_decision
+from services.console.http.answers import DecisionRouter, send_decision
 from services.console.http.context import DecisionBody, DecisionContext, LogReader, require_decision
 from services.console.http.decisions import get_author
 from services.console.staffing.resources import CellStaffing
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/cell/staffing", tags=["people"])
+router = DecisionRouter(prefix="/api/v1/cell/staffing", tags=["people"])
 Attendee = Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_ACKNOWLEDGE))]
 
 
@@ -38,9 +38,7 @@ async def get_staffing(reader: LogReader) -> CellStaffing:
     return await reader.model.cell_staffing(reader.realm, lang=reader.lang)
 
 
-@router.post(
-    "", responses=RESPONSES, summary="Say: in the cell, on the way, at a distance, or leaving"
-)
+@router.decision("", "Say: in the cell, on the way, at a distance, or leaving")
 async def state_attendance(author: Attendee, body: AttendanceRequest) -> Response:
     return await send_decision(
         author,
