@@ -9,16 +9,13 @@ import typer
 from schemas.words import ActionPriority, ActionState
 from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import (
-    AsJson,
-    AsOf,
-    Limit,
+    Filters,
     OfIncident,
     Realm,
-    fetch_list,
     format_local_time,
+    listing,
     parse_time,
     resolve_incident,
-    show_list,
 )
 
 app = typer.Typer(
@@ -56,52 +53,48 @@ def ask(
 
 
 @app.command("list")
+@listing(
+    "/api/v1/actions",
+    "Actions",
+    (
+        ("Avant", lambda a: format_local_time(a["due_at"])),
+        ("Quoi", lambda a: a["title"] or ""),
+        ("À qui", lambda a: a["assignee"] or ""),
+        ("État", lambda a: _STATES[a["state"]] + (", en retard" if a["late"] else "")),
+        ("Priorité", lambda a: _PRIORITIES[a["priority"]]),
+        ("Identifiant", lambda a: a["id"]),
+    ),
+)
 def list_actions(
-    realm: Realm = None,
-    as_of: AsOf = None,
     state: Annotated[list[ActionState] | None, typer.Option(help="May be repeated")] = None,
     kind: Annotated[str | None, typer.Option(help="`request`, or a kind of task")] = None,
     to: Annotated[str | None, typer.Option(help="Role, pôle, site or person")] = None,
     incident: OfIncident = None,
     late: Annotated[bool, typer.Option("--late", help="Only those past their time")] = False,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List actions and tasks: open ones first, the earliest due first."""
-    found = fetch_list(
-        "/api/v1/actions",
-        realm,
-        as_of,
-        limit,
-        state=[one.value for one in state] if state else None,
-        kind=kind,
-        assignee=to,
-        incident=resolve_incident(incident, realm),
-        late=True if late else None,
-    )
-    show_list(
-        found,
-        as_json,
-        "Actions",
-        (
-            ("Avant", lambda a: format_local_time(a["due_at"])),
-            ("Quoi", lambda a: a["title"] or ""),
-            ("À qui", lambda a: a["assignee"] or ""),
-            ("État", lambda a: _STATES[a["state"]] + (", en retard" if a["late"] else "")),
-            ("Priorité", lambda a: _PRIORITIES[a["priority"]]),
-            ("Identifiant", lambda a: a["id"]),
-        ),
-    )
+    return {
+        "state": [one.value for one in state] if state else None,
+        "kind": kind,
+        "assignee": to,
+        "incident": incident,
+        "late": True if late else None,
+    }
 
 
-_STATES = {
+_STATES: dict[str, str] = {
     "requested": "sans réponse",
     "accepted": "acceptée",
     "done": "faite",
     "declined": "refusée",
     "cancelled": "annulée",
 }
-_PRIORITIES = {"low": "basse", "normal": "normale", "high": "haute", "urgent": "urgente"}
+_PRIORITIES: dict[str, str] = {
+    "low": "basse",
+    "normal": "normale",
+    "high": "haute",
+    "urgent": "urgente",
+}
 
 
 @app.command("accept")

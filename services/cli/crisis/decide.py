@@ -5,13 +5,12 @@ Commands exit with 1 when the decider refuses.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
 import re
 import uuid
 from collections.abc import Callable
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
 import typer
@@ -23,7 +22,9 @@ from services.cli.crisis.read import (
     AsJson,
     Incident,
     OfIncident,
+    Option,
     Realm,
+    add_options,
     fetch_list,
     parse_time,
     resolve_incident,
@@ -46,7 +47,7 @@ Force = Annotated[bool, typer.Option("--force", help="Decide against a condition
 
 Body = dict[str, Any]
 """Body of a decision; fields without a value are left out."""
-_OPTIONS: Final[dict[str, tuple[Any, Any]]] = {
+_OPTIONS: Final[dict[str, Option]] = {
     "realm": (Realm, None),
     "expected": (Expected, None),
     "key": (Key, None),
@@ -114,13 +115,11 @@ def decision(
     `incident` may be a number. The command gets the options of all decisions, and `--if-version`
     if it is versioned. A function that needs the realm names it, too.
     """
+    shared = {k: v for k, v in _OPTIONS.items() if versioned or k != "expected"}
 
     def make(build: Callable[..., Body]) -> Callable[..., None]:
-        hints = get_type_hints(build, include_extras=True) | {"return": None}
         own = inspect.signature(build).parameters
-        shared = _OPTIONS if versioned else {k: v for k, v in _OPTIONS.items() if k != "expected"}
 
-        @functools.wraps(build)
         def run(**given: Any) -> None:
             realm = given["realm"]
             body = build(**{name: given[name] for name in own})
@@ -137,15 +136,7 @@ def decision(
                 done=done.format(**ids),
             )
 
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        parameters = [p.replace(kind=keyword, annotation=hints[p.name]) for p in own.values()] + [
-            inspect.Parameter(name, keyword, default=default, annotation=hint)
-            for name, (hint, default) in shared.items()
-            if name not in own
-        ]
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
-        return run
+        return add_options(run, build, last=shared)
 
     return make
 

@@ -14,16 +14,15 @@ from services.cli.crisis.decide import Body, Key, Reason, decision, post_decisio
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
+    Filters,
     Incident,
-    Limit,
     OfIncident,
     Realm,
     build_query,
-    fetch_list,
     format_local_time,
+    listing,
     parse_time,
     resolve_incident,
-    show_list,
 )
 from services.console.i18n import get_translator
 from services.console.texts import words as w
@@ -225,20 +224,17 @@ def drop_improvement(id: str, reason: Annotated[str, typer.Option(help="Reason")
 
 
 @improvement.command("list")
-def list_improvements(
-    realm: Realm = None, as_of: AsOf = None, limit: Limit = 200, as_json: AsJson = False
-) -> None:
+@listing(
+    "/api/v1/improvements",
+    "Actions d’amélioration",
+    (
+        ("Action", lambda i: i["text"] or ""),
+        ("Responsable de l’action", lambda i: w.translate_code(w.ROLE, i["owner"], _)),
+        ("Échéance", lambda i: format_local_time(i["due_at"])),
+        ("État", lambda i: w.translate_code(w.IMPROVEMENT_STATE, i["state"], _)),
+        ("Identifiant", lambda i: i["id"]),
+    ),
+)
+def list_improvements() -> Filters:
     """List improvement actions, open ones first."""
-    found = fetch_list("/api/v1/improvements", realm, as_of, limit)
-    show_list(
-        found,
-        as_json,
-        "Actions d’amélioration",
-        (
-            ("Action", lambda i: i["text"] or ""),
-            ("Responsable de l’action", lambda i: w.translate_code(w.ROLE, i["owner"], _)),
-            ("Échéance", lambda i: format_local_time(i["due_at"])),
-            ("État", lambda i: w.translate_code(w.IMPROVEMENT_STATE, i["state"], _)),
-            ("Identifiant", lambda i: i["id"]),
-        ),
-    )
+    return {}

@@ -14,13 +14,11 @@ from schemas.crisis.maintenance import Matcher
 from services.cli.crisis.decide import Body, Expected, Key, decision, post_decision
 from services.cli.crisis.read import (
     AsJson,
-    AsOf,
-    Limit,
+    Filters,
     Realm,
-    fetch_list,
     format_local_time,
+    listing,
     parse_time,
-    show_list,
 )
 from services.cli.output import IDENTIFIER
 from services.console.i18n import get_translator
@@ -48,31 +46,26 @@ def parse_matcher(text: str) -> dict[str, Any]:
 
 
 @app.command("list")
+@listing(
+    "/api/v1/maintenance",
+    "Travaux",
+    (
+        (IDENTIFIER, lambda m: m["id"]),
+        ("État", lambda m: str(_STATE.get(m["state"], m["state"]))),
+        ("Quoi, où", lambda m: m["title"]),
+        ("De", lambda m: format_local_time(m["begins_at"] or m["starts_at"])),
+        ("À", lambda m: format_local_time(m["over_at"] or m["until_at"] or m["ends_at"])),
+        ("Répétition", lambda m: describe_rule(m["rrule"], _)),
+        ("Causes", lambda m: str(m["causes"])),
+        ("Version", lambda m: str(m["version"])),
+    ),
+)
 def list_(
-    realm: Realm = None,
-    as_of: AsOf = None,
     state: Annotated[list[str] | None, typer.Option(help="active, planned, over")] = None,
     site: Annotated[str | None, typer.Option(help="Only windows that may cover this site")] = None,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List windows: active ones, then the next to begin, then past ones."""
-    found = fetch_list("/api/v1/maintenance", realm, as_of, limit, state=state, site=site)
-    show_list(
-        found,
-        as_json,
-        "Travaux",
-        (
-            (IDENTIFIER, lambda m: m["id"]),
-            ("État", lambda m: str(_STATE.get(m["state"], m["state"]))),
-            ("Quoi, où", lambda m: m["title"]),
-            ("De", lambda m: format_local_time(m["begins_at"] or m["starts_at"])),
-            ("À", lambda m: format_local_time(m["over_at"] or m["until_at"] or m["ends_at"])),
-            ("Répétition", lambda m: describe_rule(m["rrule"], _)),
-            ("Causes", lambda m: str(m["causes"])),
-            ("Version", lambda m: str(m["version"])),
-        ),
-    )
+    return {"state": state, "site": site}
 
 
 @app.command("add")

@@ -21,15 +21,14 @@ from services.cli.crisis.documents import download_document, write_file
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
-    Limit,
+    Filters,
     OfIncident,
     Realm,
     build_query,
-    fetch_list,
     format_local_time,
+    listing,
     parse_time,
     resolve_incident,
-    show_list,
 )
 from services.cli.output import print_rows
 from services.console.i18n import get_translator
@@ -177,45 +176,36 @@ def _format_gain(value: float) -> str:
 
 
 @plan.command("cards")
+@listing(
+    "/api/v1/site-cards",
+    "Fiches par site",
+    (
+        ("Avant", lambda c: format_local_time(c["due_at"])),
+        ("Site", lambda c: c["name"] or c["role"]),
+        ("Fiche", lambda c: c["task"]),
+        (
+            "État",
+            lambda c: (
+                w.translate_code(w.CARD_STATE, c["state"], _)
+                + (", en retard" if c["overdue"] else "")
+            ),
+        ),
+        ("Identifiants", lambda c: " ".join((c["plan"], c["card"], c["site"] or ""))),
+    ),
+)
 def list_cards(
     id: Annotated[str | None, typer.Argument(help="Id of the plan; default: all plans")] = None,
     site: Annotated[list[str] | None, typer.Option(help="May be repeated")] = None,
     card: Annotated[str | None, typer.Option(help="Id of the card")] = None,
     state: Annotated[list[CardState] | None, typer.Option(help="May be repeated")] = None,
-    realm: Realm = None,
-    as_of: AsOf = None,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List the cards of sites: one per site and card of an active plan."""
-    found = fetch_list(
-        "/api/v1/site-cards",
-        realm,
-        as_of,
-        limit,
-        plan=id,
-        site=site or None,
-        card=card,
-        state=[one.value for one in state] if state else None,
-    )
-    show_list(
-        found,
-        as_json,
-        "Fiches par site",
-        (
-            ("Avant", lambda c: format_local_time(c["due_at"])),
-            ("Site", lambda c: c["name"] or c["role"]),
-            ("Fiche", lambda c: c["task"]),
-            (
-                "État",
-                lambda c: (
-                    w.translate_code(w.CARD_STATE, c["state"], _)
-                    + (", en retard" if c["overdue"] else "")
-                ),
-            ),
-            ("Identifiants", lambda c: " ".join((c["plan"], c["card"], c["site"] or ""))),
-        ),
-    )
+    return {
+        "plan": id,
+        "site": site or None,
+        "card": card,
+        "state": [one.value for one in state] if state else None,
+    }
 
 
 @plan.command("complete")

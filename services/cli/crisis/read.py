@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, overload
+from types import MappingProxyType
+from typing import Annotated, Any, get_type_hints, overload
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
@@ -38,6 +41,10 @@ _PROPOSAL_STATE = {
 
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
+Filters = dict[str, Any]
+"""Query of a list; filters without a value are left out."""
+Option = tuple[Any, Any]
+"""Annotation and default of an option."""
 
 Realm = Annotated[str | None, typer.Option(help="Default: the live realm")]
 AsOf = Annotated[
@@ -151,6 +158,61 @@ def show_list(found: Row, as_json: bool, title: str, columns: Sequence[Column]) 
     )
 
 
+def add_options(
+    run: Callable[..., None],
+    build: Callable[..., Any],
+    first: Mapping[str, Option] = MappingProxyType({}),
+    last: Mapping[str, Option] = MappingProxyType({}),
+) -> Callable[..., None]:
+    """Give `run` the name, help and options of `build`, with shared options around them.
+
+    An option that `build` names itself is not added.
+    """
+    hints = get_type_hints(build, include_extras=True)
+    own, keyword = inspect.signature(build).parameters, inspect.Parameter.KEYWORD_ONLY
+
+    def make(shared: Mapping[str, Option]) -> list[inspect.Parameter]:
+        return [
+            inspect.Parameter(name, keyword, default=default, annotation=hint)
+            for name, (hint, default) in shared.items()
+            if name not in own
+        ]
+
+    mine = [p.replace(kind=keyword, annotation=hints[p.name]) for p in own.values()]
+    parameters = [*make(first), *mine, *make(last)]
+    functools.update_wrapper(run, build)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+    return run
+
+
+def listing(
+    path: str, title: str, columns: Sequence[Column], *, limit: int = 200
+) -> Callable[[Callable[..., Filters]], Callable[..., None]]:
+    """Make a command that lists what passes the filters that a function returns.
+
+    The filter `incident` may be a number.
+    """
+    paged = {"limit": (Limit, limit), "as_json": (AsJson, False)}
+
+    def make(build: Callable[..., Filters]) -> Callable[..., None]:
+        def run(
+            realm: str | None = None,
+            as_of: str | None = None,
+            limit: int = limit,
+            as_json: bool = False,
+            **given: Any,
+        ) -> None:
+            filters = build(**given)
+            if "incident" in filters:
+                filters["incident"] = resolve_incident(filters["incident"], realm)
+            show_list(fetch_list(path, realm, as_of, limit, **filters), as_json, title, columns)
+
+        return add_options(run, build, {"realm": (Realm, None), "as_of": (AsOf, None)}, paged)
+
+    return make
+
+
 def _join_values(values: Sequence[str], most: int = 4) -> str:
     return ", ".join(values[:most]) + (f" +{len(values) - most}" if len(values) > most else "")
 
@@ -173,9 +235,22 @@ def _format_escalation(item: Row) -> str:
     return f"{ladder['ladder']} vague {ladder['wave']}{following}"
 
 
+@listing(
+    "/api/v1/incidents",
+    "Incidents",
+    (
+        ("Niveau", lambda i: f"N{i['level']}"),
+        ("Numéro", lambda i: i["number"]),
+        ("Titre", lambda i: i["title"]),
+        ("État", lambda i: w.translate_code(w.INCIDENT_STATE, i["state"], _)),
+        ("Depuis", lambda i: format_local_time(i["opened_at"])),
+        ("Sites", lambda i: str(i["members"])),
+        ("Signalements", lambda i: str(i["reports_count"])),
+        ("Escalade", _format_escalation),
+        ("Identifiant", lambda i: i["id"]),
+    ),
+)
 def incidents(
-    realm: Realm = None,
-    as_of: AsOf = None,
     status: Annotated[
         list[str] | None, typer.Option(help="open, acknowledged, closed, merged")
     ] = None,
@@ -187,44 +262,37 @@ def incidents(
         str | None, typer.Option(help="Family (power) or type of a cause (outage_power)")
     ] = None,
     q: Annotated[str | None, typer.Option(help="Search in titles, numbers and sites")] = None,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List incidents, open ones first, gravest first."""
-    found = fetch_list(
-        "/api/v1/incidents",
-        realm,
-        as_of,
-        limit,
-        status=status,
-        level=level,
-        site=site,
-        pole=pole,
-        commune=commune,
-        type=type,
-        q=q,
-    )
-    show_list(
-        found,
-        as_json,
-        "Incidents",
+    return {
+        "status": status,
+        "level": level,
+        "site": site,
+        "pole": pole,
+        "commune": commune,
+        "type": type,
+        "q": q,
+    }
+
+
+@listing(
+    "/api/v1/sites",
+    "Sites",
+    (
+        ("Site", lambda s: s["id"]),
+        ("Nom", lambda s: s["name"]),
+        ("Commune", lambda s: s["commune_name"]),
+        ("État", lambda s: w.translate_code(w.SITE_STATUS, s["status"], _)),
+        ("Depuis", lambda s: format_local_time(s["since"])),
+        ("Capacité", lambda s: f"{s['capacity_pct']:.0f} %"),
         (
-            ("Niveau", lambda i: f"N{i['level']}"),
-            ("Numéro", lambda i: i["number"]),
-            ("Titre", lambda i: i["title"]),
-            ("État", lambda i: w.translate_code(w.INCIDENT_STATE, i["state"], _)),
-            ("Depuis", lambda i: format_local_time(i["opened_at"])),
-            ("Sites", lambda i: str(i["members"])),
-            ("Signalements", lambda i: str(i["reports_count"])),
-            ("Escalade", _format_escalation),
-            ("Identifiant", lambda i: i["id"]),
+            "Causes",
+            lambda s: _join_values([w.translate_code(w.CAUSE, c["type"], _) for c in s["causes"]]),
         ),
-    )
-
-
+    ),
+    limit=PAGE_SIZE,
+)
 def sites(
-    realm: Realm = None,
-    as_of: AsOf = None,
     status: Annotated[
         list[str] | None,
         typer.Option(help="normal, degraded, closed, evacuated, sheltering, unknown"),
@@ -234,47 +302,34 @@ def sites(
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
     incident: OfIncident = None,
     q: Annotated[str | None, typer.Option(help="Search in names")] = None,
-    limit: Limit = PAGE_SIZE,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List sites with their status and its causes."""
-    of = resolve_incident(incident, realm)
-    found = fetch_list(
-        "/api/v1/sites",
-        realm,
-        as_of,
-        limit,
-        status=status,
-        kind=kind,
-        pole=pole,
-        commune=commune,
-        incident=of,
-        q=q,
-    )
-    show_list(
-        found,
-        as_json,
-        "Sites",
-        (
-            ("Site", lambda s: s["id"]),
-            ("Nom", lambda s: s["name"]),
-            ("Commune", lambda s: s["commune_name"]),
-            ("État", lambda s: w.translate_code(w.SITE_STATUS, s["status"], _)),
-            ("Depuis", lambda s: format_local_time(s["since"])),
-            ("Capacité", lambda s: f"{s['capacity_pct']:.0f} %"),
-            (
-                "Causes",
-                lambda s: _join_values(
-                    [w.translate_code(w.CAUSE, c["type"], _) for c in s["causes"]]
-                ),
-            ),
-        ),
-    )
+    return {
+        "status": status,
+        "kind": kind,
+        "pole": pole,
+        "commune": commune,
+        "incident": incident,
+        "q": q,
+    }
 
 
+@listing(
+    "/api/v1/activities",
+    "Activités",
+    (
+        ("Activité", lambda a: a["id"]),
+        ("Nom", lambda a: a["name"]),
+        ("Crit.", lambda a: str(a["criticality"])),
+        ("État", lambda a: w.translate_code(w.ACTIVITY_STATE, a["state"], _)),
+        ("Capacité / MBCO", lambda a: f"{a['capacity_pct']:.0f} / {a['mbco_pct']:.0f} %"),
+        ("RTO", lambda a: _format_clock(a["rto"])),
+        ("DMIA", lambda a: _format_clock(a["mtpd"])),
+        ("Rupture prévue", lambda a: format_local_time(a["forecast_breach_at"])),
+    ),
+    limit=PAGE_SIZE,
+)
 def activities(
-    realm: Realm = None,
-    as_of: AsOf = None,
     state: Annotated[
         list[str] | None, typer.Option(help="nominal, threatened, degraded, interrupted, restored")
     ] = None,
@@ -283,80 +338,41 @@ def activities(
         int | None, typer.Option(min=1, max=4, help="Largest number of the criticality")
     ] = None,
     incident: OfIncident = None,
-    limit: Limit = PAGE_SIZE,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List activities with their RTO and DMIA clocks."""
-    of = resolve_incident(incident, realm)
-    found = fetch_list(
-        "/api/v1/activities",
-        realm,
-        as_of,
-        limit,
-        state=state,
-        pole=pole,
-        criticality=criticality,
-        incident=of,
-    )
-    show_list(
-        found,
-        as_json,
-        "Activités",
+    return {"state": state, "pole": pole, "criticality": criticality, "incident": incident}
+
+
+@listing(
+    "/api/v1/plans",
+    "Plans",
+    (
+        ("Plan", lambda p: p["id"]),
+        ("Titre", lambda p: p["title"]),
+        ("État", lambda p: w.translate_code(w.PLAN_STATE, p["state"], _)),
+        ("Niveau", lambda p: str(p["level"] or "")),
+        ("Proposé", lambda p: format_local_time(p["proposed_at"])),
+        ("Décidé", lambda p: format_local_time(p["decided_at"])),
+        ("Décide", lambda p: w.translate_code(w.ROLE, p["decides"], _)),
+        ("Pourquoi", _last_reason),
         (
-            ("Activité", lambda a: a["id"]),
-            ("Nom", lambda a: a["name"]),
-            ("Crit.", lambda a: str(a["criticality"])),
-            ("État", lambda a: w.translate_code(w.ACTIVITY_STATE, a["state"], _)),
-            ("Capacité / MBCO", lambda a: f"{a['capacity_pct']:.0f} / {a['mbco_pct']:.0f} %"),
-            ("RTO", lambda a: _format_clock(a["rto"])),
-            ("DMIA", lambda a: _format_clock(a["mtpd"])),
-            ("Rupture prévue", lambda a: format_local_time(a["forecast_breach_at"])),
+            "Fiches",
+            lambda p: (
+                f"{sum(c['state'] == 'done' for c in p['cards'])} / {len(p['cards'])}"
+                if p["cards"]
+                else ""
+            ),
         ),
-    )
-
-
+    ),
+    limit=PAGE_SIZE,
+)
 def plans(
-    realm: Realm = None,
-    as_of: AsOf = None,
     state: Annotated[list[str] | None, typer.Option(help="valid, proposed, active, …")] = None,
     incident: OfIncident = None,
     pole: Annotated[str | None, typer.Option()] = None,
-    limit: Limit = PAGE_SIZE,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List plans with state, reason and cards."""
-    found = fetch_list(
-        "/api/v1/plans",
-        realm,
-        as_of,
-        limit,
-        state=state,
-        incident=resolve_incident(incident, realm),
-        pole=pole,
-    )
-    show_list(
-        found,
-        as_json,
-        "Plans",
-        (
-            ("Plan", lambda p: p["id"]),
-            ("Titre", lambda p: p["title"]),
-            ("État", lambda p: w.translate_code(w.PLAN_STATE, p["state"], _)),
-            ("Niveau", lambda p: str(p["level"] or "")),
-            ("Proposé", lambda p: format_local_time(p["proposed_at"])),
-            ("Décidé", lambda p: format_local_time(p["decided_at"])),
-            ("Décide", lambda p: w.translate_code(w.ROLE, p["decides"], _)),
-            ("Pourquoi", _last_reason),
-            (
-                "Fiches",
-                lambda p: (
-                    f"{sum(c['state'] == 'done' for c in p['cards'])} / {len(p['cards'])}"
-                    if p["cards"]
-                    else ""
-                ),
-            ),
-        ),
-    )
+    return {"state": state, "incident": incident, "pole": pole}
 
 
 def reassignments(
@@ -415,55 +431,41 @@ def reassignments(
     )
 
 
+@listing(
+    "/api/v1/notifications",
+    "Notifications",
+    (
+        ("Prévue", lambda n: format_local_time(n["planned_at"])),
+        ("Niveau", lambda n: f"N{n['level']}"),
+        (
+            "Vague",
+            lambda n: (
+                f"{n['wave']}" + (f" (cycle {n['cycle']})" if (n["cycle"] or 1) > 1 else "")
+                if n["wave"]
+                else ""
+            ),
+        ),
+        ("Rôle", lambda n: w.translate_code(w.ROLE, n["role"], _)),
+        (
+            "Canal",
+            lambda n: w.translate_code(w.CHANNEL, n["channel"], _) if n["channel"] else "",
+        ),
+        ("État", lambda n: w.translate_code(w.NOTIFICATION_STATE, n["state"], _)),
+        ("Répondu", lambda n: format_local_time(n["acknowledged_at"])),
+        ("Pourquoi", lambda n: w.translate_code(w.DELIVERY_REASON, n["why"], _)),
+        ("Identifiant", lambda n: n["id"]),
+    ),
+)
 def notifications(
-    realm: Realm = None,
-    as_of: AsOf = None,
     state: Annotated[
         list[str] | None, typer.Option(help="planned, accepted, answered, failed, …")
     ] = None,
     incident: OfIncident = None,
     escalation: Annotated[str | None, typer.Option()] = None,
     role: Annotated[str | None, typer.Option()] = None,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List notifications with channel, state and answer, newest first."""
-    found = fetch_list(
-        "/api/v1/notifications",
-        realm,
-        as_of,
-        limit,
-        state=state,
-        incident=resolve_incident(incident, realm),
-        escalation=escalation,
-        role=role,
-    )
-    show_list(
-        found,
-        as_json,
-        "Notifications",
-        (
-            ("Prévue", lambda n: format_local_time(n["planned_at"])),
-            ("Niveau", lambda n: f"N{n['level']}"),
-            (
-                "Vague",
-                lambda n: (
-                    f"{n['wave']}" + (f" (cycle {n['cycle']})" if (n["cycle"] or 1) > 1 else "")
-                    if n["wave"]
-                    else ""
-                ),
-            ),
-            ("Rôle", lambda n: w.translate_code(w.ROLE, n["role"], _)),
-            (
-                "Canal",
-                lambda n: w.translate_code(w.CHANNEL, n["channel"], _) if n["channel"] else "",
-            ),
-            ("État", lambda n: w.translate_code(w.NOTIFICATION_STATE, n["state"], _)),
-            ("Répondu", lambda n: format_local_time(n["acknowledged_at"])),
-            ("Pourquoi", lambda n: w.translate_code(w.DELIVERY_REASON, n["why"], _)),
-            ("Identifiant", lambda n: n["id"]),
-        ),
-    )
+    return {"state": state, "incident": incident, "escalation": escalation, "role": role}
 
 
 def timeline(

@@ -15,12 +15,12 @@ from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
-    Limit,
+    Filters,
     OfIncident,
     Realm,
     build_query,
-    fetch_list,
     format_local_time,
+    listing,
     parse_time,
     resolve_incident,
     show_list,
@@ -40,60 +40,48 @@ Time = Annotated[str | None, typer.Option(help="ISO 8601; without offset, Paris 
 
 
 @app.command("list")
+@listing(
+    "/api/v1/resource-requests",
+    "Demandes de moyens",
+    (
+        ("N°", lambda one: str(one["number"])),
+        ("Priorité", lambda one: w.translate_code(w.REQUEST_PRIORITY, one["priority"], _)),
+        ("État", lambda one: w.translate_code(w.REQUEST_STATE, one["state"], _)),
+        ("Quoi", lambda one: one["title"]),
+        ("Pour", lambda one: one["site_name"]),
+        ("À partir de", lambda one: format_local_time(one["from"])),
+        ("Arrivée", lambda one: format_local_time(one["eta_at"])),
+        (IDENTIFIER, lambda one: one["id"]),
+    ),
+)
 def list_(
-    realm: Realm = None,
-    as_of: AsOf = None,
     state: Annotated[list[str] | None, typer.Option(help="requested, offered, …")] = None,
     site: Annotated[str | None, typer.Option(help="Requests of this site")] = None,
     kind: Annotated[str | None, typer.Option(help="generator, water, …")] = None,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List requests: open ones first, life first."""
-    found = fetch_list(
-        "/api/v1/resource-requests", realm, as_of, limit, state=state, site=site, kind=kind
-    )
-    show_list(
-        found,
-        as_json,
-        "Demandes de moyens",
-        (
-            ("N°", lambda one: str(one["number"])),
-            ("Priorité", lambda one: w.translate_code(w.REQUEST_PRIORITY, one["priority"], _)),
-            ("État", lambda one: w.translate_code(w.REQUEST_STATE, one["state"], _)),
-            ("Quoi", lambda one: one["title"]),
-            ("Pour", lambda one: one["site_name"]),
-            ("À partir de", lambda one: format_local_time(one["from"])),
-            ("Arrivée", lambda one: format_local_time(one["eta_at"])),
-            (IDENTIFIER, lambda one: one["id"]),
-        ),
-    )
+    return {"state": state, "site": site, "kind": kind}
 
 
 @app.command("stocks")
+@listing(
+    "/api/v1/stocks",
+    "Stocks",
+    (
+        (IDENTIFIER, lambda one: one["id"]),
+        ("Quoi", lambda one: one["name"]),
+        ("Lieu", lambda one: one["site_name"]),
+        ("Libre", lambda one: str(one["available"])),
+        ("Réservé", lambda one: str(one["reserved"])),
+        ("Engagé", lambda one: str(one["engaged"])),
+        ("En tout", lambda one: str(one["quantity"])),
+    ),
+)
 def list_stocks(
-    realm: Realm = None,
-    as_of: AsOf = None,
     kind: Annotated[str | None, typer.Option(help="generator, water, …")] = None,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List stocks with their free, reserved and engaged quantities."""
-    found = fetch_list("/api/v1/stocks", realm, as_of, limit, kind=kind)
-    show_list(
-        found,
-        as_json,
-        "Stocks",
-        (
-            (IDENTIFIER, lambda one: one["id"]),
-            ("Quoi", lambda one: one["name"]),
-            ("Lieu", lambda one: one["site_name"]),
-            ("Libre", lambda one: str(one["available"])),
-            ("Réservé", lambda one: str(one["reserved"])),
-            ("Engagé", lambda one: str(one["engaged"])),
-            ("En tout", lambda one: str(one["quantity"])),
-        ),
-    )
+    return {"kind": kind}
 
 
 @app.command("suggest")

@@ -11,11 +11,12 @@ import typer
 from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
-    AsOf,
+    Filters,
     Limit,
     Realm,
     fetch_list,
     format_local_time,
+    listing,
     parse_time,
     resolve_incident,
     show_list,
@@ -51,9 +52,20 @@ Statement = Annotated[str, typer.Argument(help="Id of the statement")]
 
 
 @app.command("list")
+@listing(
+    "/api/v1/statements",
+    "Communiqués",
+    (
+        (IDENTIFIER, lambda s: s["id"]),
+        ("État", lambda s: str(_STATE.get(s["state"], s["state"]))),
+        ("Public", lambda s: str(_AUDIENCE.get(s["audience"], s["audience"]))),
+        ("FALC", lambda s: "oui" if s["plain"] else ""),
+        ("Titre", lambda s: str(s["title"] or "")),
+        ("Changé", lambda s: format_local_time(s["changed_at"])),
+        ("Version", lambda s: str(s["version"])),
+    ),
+)
 def list_(
-    realm: Realm = None,
-    as_of: AsOf = None,
     state: Annotated[
         list[str] | None,
         typer.Option(help="draft, submitted, validated, published, refused, retracted"),
@@ -61,25 +73,9 @@ def list_(
     audience: Annotated[
         list[str] | None, typer.Option(help="agents, families, users, elected, press")
     ] = None,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List statements: those that wait for somebody, then the newest."""
-    found = fetch_list("/api/v1/statements", realm, as_of, limit, state=state, audience=audience)
-    show_list(
-        found,
-        as_json,
-        "Communiqués",
-        (
-            (IDENTIFIER, lambda s: s["id"]),
-            ("État", lambda s: str(_STATE.get(s["state"], s["state"]))),
-            ("Public", lambda s: str(_AUDIENCE.get(s["audience"], s["audience"]))),
-            ("FALC", lambda s: "oui" if s["plain"] else ""),
-            ("Titre", lambda s: str(s["title"] or "")),
-            ("Changé", lambda s: format_local_time(s["changed_at"])),
-            ("Version", lambda s: str(s["version"])),
-        ),
-    )
+    return {"state": state, "audience": audience}
 
 
 @app.command("templates")
@@ -196,28 +192,23 @@ def retract(statement: Statement, reason: Reason = None) -> Body:
 
 
 @app.command("questions")
+@listing(
+    "/api/v1/questions",
+    "Questions",
+    (
+        (IDENTIFIER, lambda q: q["id"]),
+        ("État", lambda q: str(_STATE.get(q["state"], q["state"]))),
+        ("De", lambda q: str(_AUDIENCE.get(q["asker"], q["asker"]))),
+        ("Reçue", lambda q: format_local_time(q["asked_at"])),
+        ("Attendue", lambda q: format_local_time(q["due_at"]) if q["due_at"] else ""),
+        ("Question", lambda q: str(q["text"] or "")[:80]),
+    ),
+)
 def questions(
-    realm: Realm = None,
-    as_of: AsOf = None,
     state: Annotated[list[str] | None, typer.Option(help="open, answered")] = None,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List questions: open ones by deadline, then the newest answers."""
-    found = fetch_list("/api/v1/questions", realm, as_of, limit, state=state)
-    show_list(
-        found,
-        as_json,
-        "Questions",
-        (
-            (IDENTIFIER, lambda q: q["id"]),
-            ("État", lambda q: str(_STATE.get(q["state"], q["state"]))),
-            ("De", lambda q: str(_AUDIENCE.get(q["asker"], q["asker"]))),
-            ("Reçue", lambda q: format_local_time(q["asked_at"])),
-            ("Attendue", lambda q: format_local_time(q["due_at"]) if q["due_at"] else ""),
-            ("Question", lambda q: str(q["text"] or "")[:80]),
-        ),
-    )
+    return {"state": state}
 
 
 @app.command("ask")

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import typer
 from aiokafka.errors import KafkaError
@@ -19,16 +19,12 @@ from rich.table import Table
 from schemas.reference import SectionData
 from schemas.reference_changes import Foreseen, RecordKind, SectionDifference
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.decide import Expected, Key, post_decision
+from services.cli.crisis.decide import Body, decision, post_decision
 from services.cli.crisis.read import (
-    AsJson,
-    AsOf,
-    Limit,
-    Realm,
-    fetch_list,
+    Filters,
     format_local_time,
+    listing,
     parse_time,
-    show_list,
 )
 from services.cli.exercises.whatif import show_comparison as show_outcome
 from services.cli.output import IDENTIFIER, open_console
@@ -168,41 +164,6 @@ def ask_confirmation() -> bool:
     return typer.confirm("Proposer ce changement ?", err=True)
 
 
-def changes(
-    realm: Realm = None,
-    as_of: AsOf = None,
-    state: Annotated[
-        list[str] | None,
-        typer.Option(help="proposed, approved, in_force, declined, withdrawn, failed"),
-    ] = None,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
-    """List changes of the reference data: to approve, waiting for their time, then past ones."""
-    found = fetch_list("/api/v1/reference/changes", realm, as_of, limit, state=state)
-    show_list(
-        found,
-        as_json,
-        "Changements des données de référence",
-        (
-            (IDENTIFIER, lambda c: c["id"]),
-            ("État", lambda c: w.translate_code(w.CHANGE_STATE, c["state"], _)),
-            ("Version", lambda c: c["reference"]),
-            ("Diffère", _list_differences),
-            ("Effet", lambda c: format_local_time(c["in_force_at"] or c["effective_at"])),
-            ("Décisions", _list_decisions),
-            (
-                "Crises rejouées",
-                lambda c: (
-                    " ".join(describe_forecast(Foreseen.model_validate(c["foreseen"]), _))
-                    if c["foreseen"]
-                    else "–"
-                ),
-            ),
-        ),
-    )
-
-
 def _list_differences(change: dict[str, Any]) -> str:
     """Return the fields of an edited record, or else the sections that differ."""
     if (edit := change.get("edit")) is not None:
@@ -219,56 +180,52 @@ def _list_decisions(change: dict[str, Any]) -> str:
     )
 
 
+@listing(
+    "/api/v1/reference/changes",
+    "Changements des données de référence",
+    (
+        (IDENTIFIER, lambda c: c["id"]),
+        ("État", lambda c: w.translate_code(w.CHANGE_STATE, c["state"], _)),
+        ("Version", lambda c: c["reference"]),
+        ("Diffère", _list_differences),
+        ("Effet", lambda c: format_local_time(c["in_force_at"] or c["effective_at"])),
+        ("Décisions", _list_decisions),
+        (
+            "Crises rejouées",
+            lambda c: (
+                " ".join(describe_forecast(Foreseen.model_validate(c["foreseen"]), _))
+                if c["foreseen"]
+                else "–"
+            ),
+        ),
+    ),
+)
+def changes(
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="proposed, approved, in_force, declined, withdrawn, failed"),
+    ] = None,
+) -> Filters:
+    """List changes of the reference data: to approve, waiting for their time, then past ones."""
+    return {"state": state}
+
+
+@decision("reference/changes/{change}/approve", "Approuvé", versioned=True)
 def approve(
     change: Id,
-    realm: Realm = None,
     reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Approve another person's change; it comes into force at its time."""
-    _post_decision(
-        change, "approve", realm, reason, key, expected, as_json=as_json, done="Approuvé"
-    )
+    return {"reason": reason}
 
 
-def decline(
-    change: Id,
-    reason: Why,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("reference/changes/{change}/decline", "Refusé", versioned=True)
+def decline(change: Id, reason: Why) -> Body:
     """Decline another person's change."""
-    _post_decision(change, "decline", realm, reason, key, expected, as_json=as_json, done="Refusé")
+    return {"reason": reason}
 
 
-def withdraw(
-    change: Id,
-    reason: Why,
-    realm: Realm = None,
-    expected: Expected = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+@decision("reference/changes/{change}/withdraw", "Retiré", versioned=True)
+def withdraw(change: Id, reason: Why) -> Body:
     """Withdraw your own change, or one that is approved and not in force yet."""
-    _post_decision(change, "withdraw", realm, reason, key, expected, as_json=as_json, done="Retiré")
-
-
-def _post_decision(
-    change: str,
-    verb: str,
-    realm: str | None,
-    reason: str | None,
-    key: str | None,
-    expected: int | None,
-    *,
-    as_json: bool,
-    done: str,
-) -> None:
-    path = f"reference/changes/{quote(change, safe='')}/{verb}"
-    post_decision(
-        path, realm, {"reason": reason}, key=key, expected=expected, as_json=as_json, done=done
-    )
+    return {"reason": reason}

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 from fastapi.responses import Response
 from pydantic import Field
 
 from schemas import reference_changes as c
 from schemas.reference import MAX_SECTION_BYTES, SectionData, compute_version
 from services.console.http.answers import (
-    RESPONSES,
+    DecisionRouter,
     find_repeated_answer,
     require_text,
     send_decision,
@@ -60,7 +60,7 @@ from services.territory.records import (
     read_record,
 )
 
-router = APIRouter(prefix="/api/v1/reference/records", tags=["reference"])
+router = DecisionRouter(prefix="/api/v1/reference/records", tags=["reference"])
 RecordId = Annotated[str, Path(max_length=128, description="a card: `PLAN.CARD`")]
 RecordProposer = Annotated[DecisionContext, Depends(require_decision(Permission.REFERENCE_DECIDE))]
 
@@ -98,13 +98,10 @@ async def get_record(reader: LogReader, kind: c.RecordKind, id: RecordId) -> Rec
     return await reader.model.record(reader.realm, kind, id, lang=reader.lang)
 
 
-@router.post(
+@router.decision(
     "/{kind}/{id}/proposals",
-    responses=RESPONSES,
-    summary=(
-        "Propose other values for a record, for another person to approve; the id of the change "
-        "is `change` in the result"
-    ),
+    "Propose other values for a record, for another person to approve; the id of the change "
+    "is `change` in the result",
 )
 async def propose_record_change(
     author: RecordProposer, kind: c.RecordKind, id: RecordId, body: RecordProposal
@@ -130,7 +127,7 @@ async def propose_record_change(
     )
 
 
-reviews_router = APIRouter(prefix="/api/v1/reference/reviews", tags=["reference"])
+reviews_router = DecisionRouter(prefix="/api/v1/reference/reviews", tags=["reference"])
 CONFIRMED: Final = "Relu sans changement"
 
 
@@ -139,13 +136,10 @@ async def list_reviews(reader: LogReader) -> PlanReviews:
     return await reader.model.plan_reviews(reader.realm, lang=reader.lang)
 
 
-@reviews_router.post(
+@reviews_router.decision(
     "/{plan}/confirm",
-    responses=RESPONSES,
-    summary=(
-        "Confirm a plan and its cards without a change, for another person to approve: its "
-        "review is dated today, the next one a period later"
-    ),
+    "Confirm a plan and its cards without a change, for another person to approve: its "
+    "review is dated today, the next one a period later",
 )
 async def confirm_review(
     author: RecordProposer, plan: str, body: DecisionBody | None = None
