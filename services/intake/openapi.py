@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -110,15 +110,20 @@ _BATCH_RESPONSES: Final = {
 }
 
 
+def _refer_name(model: str) -> dict[str, Any]:
+    return {"$ref": _REFERENCE_TEMPLATE.format(model=model)}
+
+
+def _describe_content(
+    schemas: Mapping[str, dict[str, Any]], *, required: bool | None = True
+) -> dict[str, Any]:
+    """Describe a body by its media types; None: that of an answer."""
+    content = {"content": {kind: {"schema": schema} for kind, schema in schemas.items()}}
+    return content if required is None else {"required": required} | content
+
+
 def _describe_body(model: type[BaseModel]) -> dict[str, Any]:
-    return {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": _REFERENCE_TEMPLATE.format(model=model.__name__)}
-            }
-        },
-    }
+    return _describe_content({"application/json": _refer(model)})
 
 
 def _describe_responses(
@@ -165,11 +170,11 @@ _INTEGRATION_RESPONSES: Final = {
 
 
 def _refer(model: type[BaseModel]) -> dict[str, Any]:
-    return {"$ref": _REFERENCE_TEMPLATE.format(model=model.__name__)}
+    return _refer_name(model.__name__)
 
 
 def _refer_page(model: type[BaseModel]) -> dict[str, Any]:
-    return {"$ref": _REFERENCE_TEMPLATE.format(model=f"{model.__name__}Page")}
+    return _refer_name(f"{model.__name__}Page")
 
 
 def _describe_page(model: type[BaseModel]) -> dict[str, Any]:
@@ -179,6 +184,10 @@ def _describe_page(model: type[BaseModel]) -> dict[str, Any]:
 
 def _describe_path_parameter(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _describe_filter(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
 
 
 _PAGED: Final = [
@@ -298,6 +307,30 @@ def _drop_list_defaults(schemas: dict[str, Any]) -> None:
                 del field["default"]
 
 
+_ACCOUNT_CHANGES: Final = (
+    (
+        "link",
+        "linkUser",
+        (
+            "Allow for seven days that an identity of the organisation's provider is linked to the "
+            "account"
+        ),
+    ),
+    (
+        "unlink",
+        "unlinkUser",
+        "Unlink the account from the organisation's provider; its sessions end",
+    ),
+    ("sign-out", "signOutUser", "End all sessions of an account"),
+    ("enable", "enableUser", "Enable an account"),
+    ("disable", "disableUser", "Disable an account; its tokens and sessions end at once"),
+)
+_SOURCE_CHANGES: Final = (
+    ("enable", "enableSource", "Enable a source; its keys are valid again"),
+    ("disable", "disableSource", "Disable a source; its keys are invalid at once"),
+)
+
+
 @cache
 def build_own_document() -> dict[str, Any]:
     """Return the paths and schemas of the front's own routes."""
@@ -316,384 +349,214 @@ def build_own_document() -> dict[str, Any]:
     _, schemas = models_json_schema(
         [(m, "validation") for m in models], ref_template=_REFERENCE_TEMPLATE
     )
-    raw = {
-        "200": {"description": "the original bytes", "content": {"*/*": {"schema": _BYTES}}}
-    } | _describe_responses("404", "unknown", None, "401", "403", "410", "503")
+    receipt = ("202", "in the log", _refer_name("Receipt"))
+    account = ("200", "the account", _refer(AccountEntry))
+    source = ("200", "the source", _refer(SourceEntry))
+    realm = _describe_filter("realm")
+    open_to_all: dict[str, Any] = {"security": []}
+    paths: dict[str, Any] = {}
+
+    def add(
+        route: str,
+        name: str,
+        summary: str,
+        answer: tuple[str, str, dict[str, Any] | None],
+        *problems: str,
+        body: type[BaseModel] | None = None,
+        parameters: Sequence[dict[str, Any]] = (),
+        **more: Any,
+    ) -> None:
+        method, _, path = route.partition(" ")
+        usual = ("401", "403", "503") if body is None else _REFUSALS
+        operation: dict[str, Any] = {
+            "summary": summary,
+            "operationId": name,
+            "responses": _describe_responses(*answer, *usual, *problems),
+        }
+        if given := [*map(_describe_path_parameter, re.findall(r"{(\w+)}", path)), *parameters]:
+            operation["parameters"] = given
+        if body is not None:
+            operation["requestBody"] = _describe_body(body)
+        paths.setdefault(path, {})[method] = operation | more
+
+    add(
+        "post /api/v1/reports",
+        "postReport",
+        "Send one report",
+        receipt,
+        body=NativeReport,
+        parameters=[_IDEMPOTENCY_KEY],
+    )
+    add(
+        "post /api/v1/reports:batch",
+        "postReports",
+        "Send several reports; each is accepted or refused by itself",
+        receipt,
+        parameters=[_IDEMPOTENCY_KEY],
+        requestBody=_describe_content({"application/json": _refer_name("ReportBatch")}),
+        responses=_describe_responses("202", "all are in the log", _RESULTS_REFERENCE, *_REFUSALS)
+        | _BATCH_RESPONSES,
+    )
+    add(
+        "post /api/v1/reports:line",
+        "postLine",
+        "Send a report as one line, in the form of a text message",
+        receipt,
+        body=TypedLine,
+        parameters=[_IDEMPOTENCY_KEY],
+    )
+    unknown = ("404", "unknown", None)
+    add(
+        "get /api/v1/reports/{id}/raw",
+        "getRawReport",
+        "Show the original bytes of a report",
+        unknown,
+        responses={
+            "200": {"description": "the original bytes", "content": {"*/*": {"schema": _BYTES}}}
+        }
+        | _describe_responses(*unknown, "401", "403", "410", "503"),
+    )
+    photos = {JPEG: _BYTES, PNG: _BYTES}
+    add(
+        "post /api/v1/attachments",
+        "postAttachment",
+        "Store a photo of a report, JPEG or PNG, without the metadata on author and place",
+        ("201", "stored; put its id into `attachments` of the report", _OBJECT),
+        *_REFUSALS,
+        parameters=[realm],
+        requestBody=_describe_content(photos),
+    )
+    add(
+        "get /api/v1/attachments/{id}",
+        "getAttachment",
+        "Show a photo; each reading is logged",
+        unknown,
+        responses={"200": {"description": "the photo"} | _describe_content(photos, required=None)}
+        | _describe_responses(*unknown, "401", "403", "503"),
+    )
+    add(
+        "get /api/v1/whoami",
+        "whoami",
+        "Show the account of this token or session",
+        unknown,
+        responses=_describe_responses("200", "the principal", _refer(Caller), "401", "503"),
+    )
+    add(
+        "get /api/v1/intake/strangers",
+        "listStrangers",
+        "List messages of unknown senders: a count and the last of each address",
+        ("200", "counts", _OBJECT),
+    )
+    add(
+        "get /api/v1/refused",
+        "listRefused",
+        "List refused messages of known senders, newest first",
+        ("200", "without their bytes", _LIST),
+        "422",
+        parameters=[_describe_filter("source"), *_PAGED],
+    )
+    add(
+        "get /api/v1/refused/{id}",
+        "getRefused",
+        "Show a refused message with its bytes; each reading is logged",
+        ("200", "the message", _OBJECT),
+        "404",
+    )
+    add(
+        "post /api/v1/refused/{id}/replay",
+        "replayRefused",
+        "Replay a refused message as its sender, unchanged or with this body; the answer has the "
+        "form of its integration",
+        unknown,
+        requestBody=_describe_content({_ANY_BYTES: _BYTES}, required=False),
+        responses=_INTEGRATION_RESPONSES
+        | _describe_responses(*unknown, "401", "403", "409", "410"),
+    )
+    tokens = ("200", "tokens", _refer_page(TokenEntry))
+    add(
+        "get /api/v1/tokens",
+        "listTokens",
+        "List tokens, without their secrets",
+        tokens,
+        "422",
+        parameters=_PAGED,
+    )
+    token = ("201", "the token", _refer(CreatedToken))
+    add(
+        "post /api/v1/tokens",
+        "createToken",
+        "Create a token; it is shown once",
+        token,
+        "404",
+        body=NewToken,
+    )
+    revoked = ("200", "revoked", _refer(RevokedToken))
+    add("delete /api/v1/tokens/{id}", "revokeToken", "Revoke a token", revoked, "404")
+    accounts = ("200", "accounts", _refer_page(AccountEntry))
+    add("get /api/v1/users", "listUsers", "List accounts", accounts, "422", parameters=_PAGED)
+    add(
+        "post /api/v1/users",
+        "createUser",
+        "Create an account with a one-time code",
+        ("201", "the code", _refer(CreatedAccount)),
+        "409",
+        body=NewUser,
+    )
+    login, code = "post /api/v1/users/{login}", ("201", "the code", _refer(OneTimeCode))
+    add(f"{login}/code", "issueCode", "Create a one-time code", code, "404")
+    add(f"{login}/password", "setPassword", "Set a password", account, "404", body=NewPassword)
+    add(
+        f"{login}/second-factor",
+        "enrolSecondFactor",
+        "Enrol TOTP as second factor",
+        ("200", "printed codes", _refer(EnrolledFactor)),
+        "404",
+        body=NewSecondFactor,
+    )
+    for verb, name, summary in _ACCOUNT_CHANGES:
+        add(f"{login}/{verb}", name, summary, account, "404")
+    sources = ("200", "sources", _refer_page(SourceEntry))
+    add(
+        "get /api/v1/sources",
+        "listSources",
+        "List sources with their health, without their keys",
+        sources,
+        "422",
+        parameters=_PAGED,
+    )
+    add(
+        "post /api/v1/sources",
+        "createSource",
+        "Create a source; its key is shown once",
+        ("201", "the source with its key", _refer(CreatedSource)),
+        "409",
+        body=NewSource,
+    )
+    add(
+        "patch /api/v1/sources/{name}",
+        "changeSource",
+        "Change a source; absent fields keep their values",
+        source,
+        "404",
+        body=SourceChange,
+    )
+    for verb, name, summary in _SOURCE_CHANGES:
+        add(f"post /api/v1/sources/{{name}}/{verb}", name, summary, source, "404")
+    alive = _describe_responses("200", "alive", _OBJECT)
     ready = _describe_responses("200", "accepts reports; JSON also shows the console", _OBJECT) | {
         "503": {"description": "not ready; the reason is in the JSON"}
     }
-    open_to_all: dict[str, Any] = {"security": []}
-    paths: dict[str, Any] = {
-        "/api/v1/reports": {
-            "post": {
-                "summary": "Send one report",
-                "operationId": "postReport",
-                "parameters": [_IDEMPOTENCY_KEY],
-                "requestBody": _describe_body(NativeReport),
-                "responses": _describe_responses(
-                    "202",
-                    "in the log",
-                    {"$ref": _REFERENCE_TEMPLATE.format(model="Receipt")},
-                    *_REFUSALS,
-                ),
-            }
-        },
-        "/api/v1/reports:batch": {
-            "post": {
-                "summary": "Send several reports; each is accepted or refused by itself",
-                "operationId": "postReports",
-                "parameters": [_IDEMPOTENCY_KEY],
-                "requestBody": {
-                    "required": True,
-                    "content": {
-                        "application/json": {
-                            "schema": {"$ref": _REFERENCE_TEMPLATE.format(model="ReportBatch")}
-                        }
-                    },
-                },
-                "responses": _describe_responses(
-                    "202", "all are in the log", _RESULTS_REFERENCE, *_REFUSALS
-                )
-                | _BATCH_RESPONSES,
-            }
-        },
-        "/api/v1/reports:line": {
-            "post": {
-                "summary": "Send a report as one line, in the form of a text message",
-                "operationId": "postLine",
-                "parameters": [_IDEMPOTENCY_KEY],
-                "requestBody": _describe_body(TypedLine),
-                "responses": _describe_responses(
-                    "202",
-                    "in the log",
-                    {"$ref": _REFERENCE_TEMPLATE.format(model="Receipt")},
-                    *_REFUSALS,
-                ),
-            }
-        },
-        "/api/v1/reports/{id}/raw": {
-            "get": {
-                "summary": "Show the original bytes of a report",
-                "operationId": "getRawReport",
-                "parameters": [_describe_path_parameter("id")],
-                "responses": raw,
-            }
-        },
-        "/api/v1/attachments": {
-            "post": {
-                "summary": (
-                    "Store a photo of a report, JPEG or PNG, without the metadata on author "
-                    "and place"
-                ),
-                "operationId": "postAttachment",
-                "parameters": [
-                    {
-                        "name": "realm",
-                        "in": "query",
-                        "required": False,
-                        "schema": {"type": "string"},
-                    }
-                ],
-                "requestBody": {
-                    "required": True,
-                    "content": {kind: {"schema": _BYTES} for kind in (JPEG, PNG)},
-                },
-                "responses": _describe_responses(
-                    "201",
-                    "stored; put its id into `attachments` of the report",
-                    _OBJECT,
-                    *_REFUSALS,
-                ),
-            }
-        },
-        "/api/v1/attachments/{id}": {
-            "get": {
-                "summary": "Show a photo; each reading is logged",
-                "operationId": "getAttachment",
-                "parameters": [_describe_path_parameter("id")],
-                "responses": {
-                    "200": {
-                        "description": "the photo",
-                        "content": {JPEG: {"schema": _BYTES}, PNG: {"schema": _BYTES}},
-                    }
-                }
-                | _describe_responses("404", "unknown", None, "401", "403", "503"),
-            }
-        },
-        "/api/v1/whoami": {
-            "get": {
-                "summary": "Show the account of this token or session",
-                "operationId": "whoami",
-                "responses": _describe_responses(
-                    "200", "the principal", _refer(Caller), "401", "503"
-                ),
-            }
-        },
-        "/api/v1/intake/strangers": {
-            "get": {
-                "summary": (
-                    "List messages of unknown senders: a count and the last of each address"
-                ),
-                "operationId": "listStrangers",
-                "responses": _describe_responses("200", "counts", _OBJECT, "401", "403", "503"),
-            }
-        },
-        "/api/v1/refused": {
-            "get": {
-                "summary": "List refused messages of known senders, newest first",
-                "operationId": "listRefused",
-                "parameters": [
-                    {
-                        "name": "source",
-                        "in": "query",
-                        "required": False,
-                        "schema": {"type": "string"},
-                    },
-                    *_PAGED,
-                ],
-                "responses": _describe_responses(
-                    "200", "without their bytes", _LIST, "401", "403", "422", "503"
-                ),
-            }
-        },
-        "/api/v1/refused/{id}": {
-            "get": {
-                "summary": "Show a refused message with its bytes; each reading is logged",
-                "operationId": "getRefused",
-                "parameters": [_describe_path_parameter("id")],
-                "responses": _describe_responses(
-                    "200", "the message", _OBJECT, "401", "403", "404", "503"
-                ),
-            }
-        },
-        "/api/v1/refused/{id}/replay": {
-            "post": {
-                "summary": (
-                    "Replay a refused message as its sender, unchanged or with this body; the "
-                    "answer has the form of its integration"
-                ),
-                "operationId": "replayRefused",
-                "parameters": [_describe_path_parameter("id")],
-                "requestBody": {
-                    "required": False,
-                    "content": {_ANY_BYTES: {"schema": _BYTES}},
-                },
-                "responses": _INTEGRATION_RESPONSES
-                | _describe_responses("404", "unknown", None, "401", "403", "409", "410"),
-            }
-        },
-        "/api/v1/tokens": {
-            "get": {
-                "summary": "List tokens, without their secrets",
-                "operationId": "listTokens",
-                "parameters": _PAGED,
-                "responses": _describe_responses(
-                    "200", "tokens", _refer_page(TokenEntry), "401", "403", "422", "503"
-                ),
-            },
-            "post": {
-                "summary": "Create a token; it is shown once",
-                "operationId": "createToken",
-                "requestBody": _describe_body(NewToken),
-                "responses": _describe_responses(
-                    "201", "the token", _refer(CreatedToken), *_REFUSALS, "404"
-                ),
-            },
-        },
-        "/api/v1/tokens/{id}": {
-            "delete": {
-                "summary": "Revoke a token",
-                "operationId": "revokeToken",
-                "parameters": [_describe_path_parameter("id")],
-                "responses": _describe_responses(
-                    "200", "revoked", _refer(RevokedToken), "401", "403", "404", "503"
-                ),
-            }
-        },
-        "/api/v1/users": {
-            "get": {
-                "summary": "List accounts",
-                "operationId": "listUsers",
-                "parameters": _PAGED,
-                "responses": _describe_responses(
-                    "200", "accounts", _refer_page(AccountEntry), "401", "403", "422", "503"
-                ),
-            },
-            "post": {
-                "summary": "Create an account with a one-time code",
-                "operationId": "createUser",
-                "requestBody": _describe_body(NewUser),
-                "responses": _describe_responses(
-                    "201", "the code", _refer(CreatedAccount), *_REFUSALS, "409"
-                ),
-            },
-        },
-        "/api/v1/users/{login}/code": {
-            "post": {
-                "summary": "Create a one-time code",
-                "operationId": "issueCode",
-                "parameters": [_describe_path_parameter("login")],
-                "responses": _describe_responses(
-                    "201", "the code", _refer(OneTimeCode), "401", "403", "404", "503"
-                ),
-            }
-        },
-        "/api/v1/users/{login}/password": {
-            "post": {
-                "summary": "Set a password",
-                "operationId": "setPassword",
-                "parameters": [_describe_path_parameter("login")],
-                "requestBody": _describe_body(NewPassword),
-                "responses": _describe_responses(
-                    "200", "the account", _refer(AccountEntry), *_REFUSALS, "404"
-                ),
-            }
-        },
-        "/api/v1/users/{login}/second-factor": {
-            "post": {
-                "summary": "Enrol TOTP as second factor",
-                "operationId": "enrolSecondFactor",
-                "parameters": [_describe_path_parameter("login")],
-                "requestBody": _describe_body(NewSecondFactor),
-                "responses": _describe_responses(
-                    "200", "printed codes", _refer(EnrolledFactor), *_REFUSALS, "404"
-                ),
-            }
-        },
-        "/api/v1/users/{login}/link": {
-            "post": {
-                "summary": (
-                    "Allow for seven days that an identity of the organisation's provider is "
-                    "linked to the account"
-                ),
-                "operationId": "linkUser",
-                "parameters": [_describe_path_parameter("login")],
-                "responses": _describe_responses(
-                    "200", "the account", _refer(AccountEntry), "401", "403", "404", "503"
-                ),
-            }
-        },
-        "/api/v1/users/{login}/unlink": {
-            "post": {
-                "summary": (
-                    "Unlink the account from the organisation's provider; its sessions end"
-                ),
-                "operationId": "unlinkUser",
-                "parameters": [_describe_path_parameter("login")],
-                "responses": _describe_responses(
-                    "200", "the account", _refer(AccountEntry), "401", "403", "404", "503"
-                ),
-            }
-        },
-        "/api/v1/users/{login}/sign-out": {
-            "post": {
-                "summary": "End all sessions of an account",
-                "operationId": "signOutUser",
-                "parameters": [_describe_path_parameter("login")],
-                "responses": _describe_responses(
-                    "200", "the account", _refer(AccountEntry), "401", "403", "404", "503"
-                ),
-            }
-        },
-        "/api/v1/users/{login}/enable": {
-            "post": {
-                "summary": "Enable an account",
-                "operationId": "enableUser",
-                "parameters": [_describe_path_parameter("login")],
-                "responses": _describe_responses(
-                    "200", "the account", _refer(AccountEntry), "401", "403", "404", "503"
-                ),
-            }
-        },
-        "/api/v1/users/{login}/disable": {
-            "post": {
-                "summary": "Disable an account; its tokens and sessions end at once",
-                "operationId": "disableUser",
-                "parameters": [_describe_path_parameter("login")],
-                "responses": _describe_responses(
-                    "200", "the account", _refer(AccountEntry), "401", "403", "404", "503"
-                ),
-            }
-        },
-        "/api/v1/sources": {
-            "get": {
-                "summary": "List sources with their health, without their keys",
-                "operationId": "listSources",
-                "parameters": _PAGED,
-                "responses": _describe_responses(
-                    "200", "sources", _refer_page(SourceEntry), "401", "403", "422", "503"
-                ),
-            },
-            "post": {
-                "summary": "Create a source; its key is shown once",
-                "operationId": "createSource",
-                "requestBody": _describe_body(NewSource),
-                "responses": _describe_responses(
-                    "201", "the source with its key", _refer(CreatedSource), *_REFUSALS, "409"
-                ),
-            },
-        },
-        "/api/v1/sources/{name}": {
-            "patch": {
-                "summary": "Change a source; absent fields keep their values",
-                "operationId": "changeSource",
-                "parameters": [_describe_path_parameter("name")],
-                "requestBody": _describe_body(SourceChange),
-                "responses": _describe_responses(
-                    "200", "the source", _refer(SourceEntry), *_REFUSALS, "404"
-                ),
-            }
-        },
-        "/api/v1/sources/{name}/enable": {
-            "post": {
-                "summary": "Enable a source; its keys are valid again",
-                "operationId": "enableSource",
-                "parameters": [_describe_path_parameter("name")],
-                "responses": _describe_responses(
-                    "200", "the source", _refer(SourceEntry), "401", "403", "404", "503"
-                ),
-            }
-        },
-        "/api/v1/sources/{name}/disable": {
-            "post": {
-                "summary": "Disable a source; its keys are invalid at once",
-                "operationId": "disableSource",
-                "parameters": [_describe_path_parameter("name")],
-                "responses": _describe_responses(
-                    "200", "the source", _refer(SourceEntry), "401", "403", "404", "503"
-                ),
-            }
-        },
-        "/livez": {
-            "get": {
-                "summary": "Show that the front is alive",
-                "operationId": "livez",
-                "responses": _describe_responses("200", "alive", _OBJECT),
-            }
-            | open_to_all
-        },
-        "/readyz": {
-            "get": {
-                "summary": "Show whether the front is ready to accept reports",
-                "operationId": "readyz",
-                "responses": ready,
-            }
-            | open_to_all
-        },
-        "/metrics": {
-            "get": {
-                "summary": "Show the metrics for Prometheus",
-                "operationId": "metrics",
-                "responses": {
-                    "200": {
-                        "description": "text format",
-                        "content": {"text/plain": {"schema": {"type": "string"}}},
-                    }
-                },
-            }
-            | open_to_all
-        },
-    }
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    for path, summary, responses in (
+        ("livez", "Show that the front is alive", alive),
+        ("readyz", "Show whether the front is ready to accept reports", ready),
+        (
+            "metrics",
+            "Show the metrics for Prometheus",
+            {"200": {"description": "text format", "content": text}},
+        ),
+    ):
+        add(f"get /{path}", path, summary, unknown, responses=responses, **open_to_all)
     for name, own in [(d.NAME, d.PATHS) for d in load_integrations().values()] + [
         (sms.NAME, sms.PATHS),
         (poster.NAME, poster.PATHS),
@@ -709,19 +572,8 @@ def build_own_document() -> dict[str, Any]:
     paths[CapIntegration.PATHS[0]]["post"] |= {
         "summary": "Send a CAP 1.2 message: one report per event that concerns the territory",
         "security": [{"bearer": []}],
-        "parameters": [
-            {
-                "name": "realm",
-                "in": "query",
-                "required": False,
-                "schema": {"type": "string"},
-                "description": "default: realm of the sender",
-            }
-        ],
-        "requestBody": {
-            "required": True,
-            "content": {kind: {"schema": _BYTES} for kind in MEDIA_TYPES},
-        },
+        "parameters": [realm | {"description": "default: realm of the sender"}],
+        "requestBody": _describe_content(dict.fromkeys(MEDIA_TYPES, _BYTES)),
         "responses": _describe_responses(
             "202", "on the log; `reports` has one receipt per report", _OBJECT, *_REFUSALS
         ),

@@ -189,7 +189,7 @@ def add_options(
 def listing(
     path: str, title: str, columns: Sequence[Column], *, limit: int = 200
 ) -> Callable[[Callable[..., Filters]], Callable[..., None]]:
-    """Make a command that lists what passes the filters that a function returns.
+    """Make a command that lists the items that pass the filters of a function.
 
     The filter `incident` may be a number.
     """
