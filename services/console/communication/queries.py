@@ -10,7 +10,6 @@ from schemas.base import Instant
 from schemas.crisis import communication as m
 from services.console.communication import drafting
 from services.console.communication import resources as r
-from services.console.http.problems import NotFound
 from services.console.logbook.erased_text import format_erasure
 from services.console.read_model.query_base import UNLIMITED, QueryBase, get_snapshot_time
 from services.console.resources import Page, Report, to_datetime
@@ -65,9 +64,7 @@ class CommunicationQueries(QueryBase):
     async def statement(self, realm: str, id: str, *, lang: str = "fr") -> r.Statement:
         """Return a statement with its text. Raises NotFound."""
         found = await self.read(realm, lang=lang)
-        row = await found.picture.row(m.StatementRow, id)
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(m.StatementRow, id)
         texts = self._read_texts([row.text_id, *_list_reasons([row])])
         return build_statement(row, realm, texts, lang)
 
@@ -99,9 +96,7 @@ class CommunicationQueries(QueryBase):
     async def question(self, realm: str, id: str, *, lang: str = "fr") -> r.Question:
         """Return a question with its text. Raises NotFound."""
         found = await self.read(realm, lang=lang)
-        row = await found.picture.row(m.QuestionRow, id)
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(m.QuestionRow, id)
         texts = self._read_texts([id for id in (row.text_id, row.answer_text_id) if id is not None])
         return build_question(row, realm, texts, lang, get_snapshot_time(found.picture))
 
@@ -123,9 +118,7 @@ class CommunicationQueries(QueryBase):
         found = await self.read(realm, lang=lang)
         row = None
         if incident is not None:
-            row = await found.picture.row(a.IncidentRow, incident)
-            if row is None:
-                raise NotFound
+            row = await found.picture.require(a.IncidentRow, incident)
         reference = found.picture.reference
         section = drafting.find_section(reference.sections)
         now = to_datetime(get_snapshot_time(found.picture))

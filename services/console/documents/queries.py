@@ -72,9 +72,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
         Raises NotFound, ProblemError `erased`, `document_changed`.
         """
         found = await self.read(realm)
-        row = await found.picture.row(c.SitrepRow, str(number))
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(c.SitrepRow, str(number))
         return row, self.document(row)
 
     def document(self, row: c.SitrepRow) -> Document:

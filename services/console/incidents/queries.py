@@ -10,7 +10,6 @@ from schemas import calling
 from schemas import continuity as c
 from schemas.words import EventType
 from services.console import resources as r
-from services.console.http.problems import NotFound
 from services.console.incidents.cap import CapWriter
 from services.console.incidents.titles import write_incident_title
 from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase
@@ -77,9 +76,7 @@ class IncidentQueries(QueryBase):
     async def incident(self, realm: str, id: str, *, lang: str = "fr") -> r.Incident:
         """Return one incident with the ids of its reports."""
         found = await self.read(realm, lang=lang)
-        row = await found.picture.row(a.IncidentRow, id)
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(a.IncidentRow, id)
         shaped = (await self._shape_incidents(found, [row], reports=True))[0]
         if shaped.title_type is None and row.kind == SITE_KIND:
             told = await found.picture.some(a.ReportRow, shaped.reports[:1])
@@ -99,9 +96,7 @@ class IncidentQueries(QueryBase):
     async def cap(self, realm: str, id: str, sender: str) -> bytes:
         """Return the incident as a CAP 1.2 message with references to its earlier ones."""
         found = await self.read(realm)
-        row = await found.picture.row(a.IncidentRow, id)
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(a.IncidentRow, id)
         lines, _ = await self._lines(found.picture, id, UNLIMITED)
         earlier = [row.known_at, *(line.recorded_at for line in lines if line.type in _STATE_LINES)]
         return CapWriter(
@@ -184,9 +179,7 @@ class IncidentQueries(QueryBase):
 
     async def _explain(self, found: OpenedRealm, id: str) -> r.Explanation:
         picture, shape = found.picture, found.shape
-        row = await picture.row(a.IncidentRow, id)
-        if row is None:
-            raise NotFound
+        row = await picture.require(a.IncidentRow, id)
         by_code: dict[str, a.Why] = {}
         ids = (await picture.reports_of(id))[:REPORTS_EXPLAINED]
         told = await picture.some(a.ReportRow, ids)

@@ -263,9 +263,7 @@ class LogbookQueries(QueryBase):
     async def is_unread(self, realm: str, id: str) -> bool:
         """Tell whether a report has a receipt and the cell has not read it. Raises NotFound."""
         found = await self.read(realm)
-        row = await found.picture.row(a.ReportRow, id)
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(a.ReportRow, id)
         return has_receipt(row) and row.read_at is None
 
     async def some_reports(

@@ -12,7 +12,6 @@ from schemas import delivery as d
 from schemas.base import Instant
 from schemas.words import TaskState
 from services.console import resources as r
-from services.console.http.problems import NotFound
 from services.console.messages.texts import Wording, compose_texts
 from services.console.read_model.query_base import (
     UNLIMITED,
@@ -71,9 +70,7 @@ class MessageQueries(QueryBase):
     async def task(self, realm: str, id: str, *, lang: str = "fr") -> r.Task:
         """Return one task. Raises NotFound."""
         found = await self.read(realm, lang=lang)
-        row = await found.picture.row(a.TaskRow, id)
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(a.TaskRow, id)
         return found.shape.task(row)
 
     async def instructions(
@@ -152,9 +149,7 @@ class MessageQueries(QueryBase):
     ) -> r.Notification:
         """Return one notification with its attempts; `wording` adds its texts."""
         found = await self.read(realm, lang=lang)
-        row = await found.picture.row(d.NotificationRow, id)
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(d.NotificationRow, id)
         return found.shape.notification(row, self._texts_of(row, found, lang, wording))
 
     async def escalations(
@@ -182,9 +177,7 @@ class MessageQueries(QueryBase):
     async def escalation(self, realm: str, id: str, *, lang: str = "fr") -> r.Escalation:
         """Return one escalation with its steps."""
         found = await self.read(realm, lang=lang)
-        row = await found.picture.row(calling.EscalationRow, id)
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(calling.EscalationRow, id)
         return found.shape.escalation(row)
 
     async def callouts(
@@ -218,9 +211,7 @@ class MessageQueries(QueryBase):
     async def callout(self, realm: str, id: str, *, texts: bool = False) -> r.CallOut:
         """Return one call-out with its cost and progress; `texts` adds its free text."""
         found = await self.read(realm)
-        row = await found.picture.row(o.CallOutRow, id)
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(o.CallOutRow, id)
         return found.shape.callout(row, self.words_of(row.text_id) if texts else None)
 
     async def hold(self, realm: str, *, texts: bool = False) -> r.Hold:

@@ -108,9 +108,7 @@ class ObligationQueries(QueryBase):
         self, realm: str, id: str, lang: str
     ) -> tuple[OpenedRealm, m.ObligationRow]:
         found = await self.read(realm, lang=lang)
-        row = await found.picture.row(m.ObligationRow, id)
-        if row is None:
-            raise NotFound
+        row = await found.picture.require(m.ObligationRow, id)
         return found, row
 
     def _shape_clock(

@@ -18,6 +18,7 @@ import orjson
 
 from schemas.base import MESSAGES, MINUTE_MS, Instant, Model, RowFact
 from schemas.wire.parts import part_collections
+from services.console.http.problems import NotFound
 from services.console.logbook.lines import LineRecord, build_key_after
 from services.console.read_model import store
 from services.console.read_model.history import Fold
@@ -112,6 +113,13 @@ class RealmSnapshot(ABC):
 
     async def row(self, model: type[R], id: str) -> R | None:
         return (await self.some(model, [id])).get(id)
+
+    async def require(self, model: type[R], id: str) -> R:
+        """Return a row. Raises NotFound."""
+        row = await self.row(model, id)
+        if row is None:
+            raise NotFound
+        return row
 
 
 class SnapshotMembers(NamedTuple):

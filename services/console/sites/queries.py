@@ -11,7 +11,6 @@ from schemas import continuity as c
 from schemas.words import ActivityState, SiteStatus
 from services.console import resources as r
 from services.console.continuity.pole_capacity import NO_ACTIVITIES, compute_pole_capacities
-from services.console.http.problems import NotFound
 from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase, get_known
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import OPEN_STATES
@@ -81,9 +80,7 @@ class SiteQueries(QueryBase):
         return {id: _add_members(row, members) for id, row in rows.items()}
 
     async def _members(self, picture: RealmSnapshot, incident: str) -> set[str]:
-        row = await picture.row(a.IncidentRow, incident)
-        if row is None:
-            raise NotFound
+        row = await picture.require(a.IncidentRow, incident)
         return {*row.members, *row.zone_sites}
 
     async def site(self, realm: str, id: str, *, lang: str = "fr") -> r.Site:
