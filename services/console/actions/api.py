@@ -12,7 +12,6 @@ from fastapi import Depends, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
-from schemas.base import Command
 from schemas.crisis.actions import (
     AcceptAction,
     CancelAction,
@@ -24,7 +23,12 @@ from schemas.words import ActionPriority, ActionState
 from services.console.actions.queries import CanRead
 from services.console.actions.rights import can_read_words, check_action, check_assignee
 from services.console.actions.table import MEDIA_TYPE, write_csv
-from services.console.http.answers import DecisionRouter, build_answer, require_text, send_decision
+from services.console.http.answers import (
+    DecisionRouter,
+    require_text,
+    send_decision,
+    send_text,
+)
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -37,7 +41,6 @@ from services.console.http.context import (
     set_etag,
     to_instant,
 )
-from services.console.http.decisions import CommandDispatcher
 from services.console.http.scopes import check_incident
 from services.console.resources import Action, Page
 from services.console.sites.instructions_api import sentence_of
@@ -162,31 +165,17 @@ async def request_action(author: Requester, body: NewAction) -> Response:
     await check_assignee(author, body.assignee)
     if body.incident is not None:
         await check_incident(author, body.incident)
-    decisions: CommandDispatcher = author.request.app.state.decisions
-
-    def make(by: str, role: str, reason: str | None) -> Command:
-        assert reason is not None
-        return RequestAction(
-            author=by,
-            role=role,
-            text_id=reason.removeprefix("text:"),
-            assignee=body.assignee,
-            due_at=to_instant(body.due_at),
-            incident=body.incident,
-            plan=body.plan,
-            priority=body.priority,
-        )
-
-    outcome = await decisions.decide(
+    return await send_text(
+        author,
         "alerts",
-        author.realm,
-        author.principal,
-        make,
-        reason=sentence_of(body.title),
-        key=author.key,
-        wait_s=author.wait_s,
+        RequestAction,
+        sentence_of(body.title),
+        assignee=body.assignee,
+        due_at=to_instant(body.due_at),
+        incident=body.incident,
+        plan=body.plan,
+        priority=body.priority,
     )
-    return build_answer(author.request, outcome, author.lang)
 
 
 @router.decision("/{id}:accept", "I do it")

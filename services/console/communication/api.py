@@ -5,7 +5,7 @@ Texts go to the encrypted texts; commands carry their ids.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query
 from fastapi.responses import Response
@@ -29,7 +29,12 @@ from schemas.crisis.communication import (
 from services.console.communication.drafting import count_blanks
 from services.console.communication.queries import TITLE_FIELD
 from services.console.communication.resources import Question, Statement, StatementTemplate
-from services.console.http.answers import DecisionRouter, build_answer, require_text, send_decision
+from services.console.http.answers import (
+    DecisionRouter,
+    require_text,
+    send_decision,
+    send_text,
+)
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -43,7 +48,6 @@ from services.console.http.context import (
     set_etag,
     to_instant,
 )
-from services.console.http.decisions import CommandDispatcher
 from services.console.http.scopes import check_incident
 from services.console.resources import Page
 from services.runtime.http.problems import ProblemError, build_fault
@@ -97,12 +101,6 @@ class AnswerRequest(DecisionBody):
 
     statement: str | None = Field(default=None, max_length=64)
     text: str | None = Field(default=None, max_length=LONGEST)
-
-
-class MakeTextCommand(Protocol):
-    """Maker of a command from author, role and the id of its text."""
-
-    def __call__(self, by: str, role: str, text_id: str) -> Command: ...
 
 
 @router.get(
@@ -165,23 +163,20 @@ async def draft_statement(author: StatementAuthor, body: StatementRequest) -> Re
     await check_incident(author, body.incident)
     body = await fill_request(author, body)
     text = require_text(body.text, "text")
-
-    def make(by: str, role: str, text_id: str) -> Command:
-        assert body.audience is not None
-        return DraftStatement(
-            author=by,
-            role=role,
-            text_id=text_id,
-            blanks=count_blanks(body.title, text),
-            audience=body.audience,
-            plain=bool(body.plain),
-            template=body.template,
-            incident=body.incident,
-            report=body.report,
-            question=body.question,
-        )
-
-    return await send_words(author, text, make, title=body.title)
+    return await send_text(
+        author,
+        "alerts",
+        DraftStatement,
+        text.strip(),
+        told=_name_title(body.title),
+        blanks=count_blanks(body.title, text),
+        audience=body.audience,
+        plain=bool(body.plain),
+        template=body.template,
+        incident=body.incident,
+        report=body.report,
+        question=body.question,
+    )
 
 
 @router.decision(
@@ -193,18 +188,16 @@ async def revise_statement(author: StatementAuthor, id: str, body: Revision) -> 
     author = author.within(body)
     await check_statement_scope(author, id)
     text = require_text(body.text, "text")
-
-    def make(by: str, role: str, text_id: str) -> Command:
-        return ReviseStatement(
-            author=by,
-            role=role,
-            statement=id,
-            text_id=text_id,
-            blanks=count_blanks(body.title, text),
-            expected=author.expected,
-        )
-
-    return await send_words(author, text, make, title=body.title)
+    return await send_text(
+        author,
+        "alerts",
+        ReviseStatement,
+        text.strip(),
+        told=_name_title(body.title),
+        statement=id,
+        blanks=count_blanks(body.title, text),
+        expected=author.expected,
+    )
 
 
 async def _decide(
@@ -292,19 +285,16 @@ async def get_question(reader: LogReader, id: str, response: Response) -> Questi
 async def receive_question(author: QuestionAuthor, body: QuestionRequest) -> Response:
     author = author.within(body)
     await check_incident(author, body.incident)
-
-    def make(by: str, role: str, text_id: str) -> Command:
-        return ReceiveQuestion(
-            author=by,
-            role=role,
-            text_id=text_id,
-            asker=body.asker,
-            incident=body.incident,
-            occurred_at=to_instant(body.occurred_at) if body.occurred_at else None,
-            due_at=to_instant(body.due_at) if body.due_at else None,
-        )
-
-    return await send_words(author, require_text(body.text, "text"), make)
+    return await send_text(
+        author,
+        "alerts",
+        ReceiveQuestion,
+        require_text(body.text, "text").strip(),
+        asker=body.asker,
+        incident=body.incident,
+        occurred_at=to_instant(body.occurred_at) if body.occurred_at else None,
+        due_at=to_instant(body.due_at) if body.due_at else None,
+    )
 
 
 @router.decision(
@@ -327,42 +317,19 @@ async def answer_question(author: StatementAuthor, id: str, body: AnswerRequest)
             statement=body.statement,
             expected=author.expected,
         )
-
-    def make(by: str, role: str, text_id: str) -> Command:
-        return AnswerQuestion(
-            author=by,
-            role=role,
-            question=id,
-            statement=body.statement,
-            text_id=text_id,
-            expected=author.expected,
-        )
-
-    return await send_words(author, body.text, make)
-
-
-async def send_words(
-    author: DecisionContext, text: str, make: MakeTextCommand, *, title: str | None = None
-) -> Response:
-    """Store a text, send the command that refers to it, and answer."""
-    decisions: CommandDispatcher = author.request.app.state.decisions
-    told: dict[str, str] = {TITLE_FIELD: title} if title else {}
-
-    def build(by: str, role: str, reason: str | None) -> Command:
-        assert reason is not None
-        return make(by, role, reason.removeprefix("text:"))
-
-    outcome = await decisions.decide(
+    return await send_text(
+        author,
         "alerts",
-        author.realm,
-        author.principal,
-        build,
-        reason=text.strip(),
-        key=author.key,
-        wait_s=author.wait_s,
-        told=told,
+        AnswerQuestion,
+        body.text.strip(),
+        question=id,
+        statement=body.statement,
+        expected=author.expected,
     )
-    return build_answer(author.request, outcome, author.lang)
+
+
+def _name_title(title: str | None) -> dict[str, str]:
+    return {TITLE_FIELD: title} if title else {}
 
 
 async def fill_request(author: DecisionContext, body: StatementRequest) -> StatementRequest:

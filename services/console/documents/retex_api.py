@@ -8,7 +8,6 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
-from schemas.base import Command
 from schemas.commands import AddImprovement, CloseImprovement
 from services.console.documents.document import Document
 from services.console.documents.formats import (
@@ -16,7 +15,12 @@ from services.console.documents.formats import (
     DocumentFormat,
     make_document_response,
 )
-from services.console.http.answers import DecisionRouter, build_answer, require_text, send_decision
+from services.console.http.answers import (
+    DecisionRouter,
+    require_text,
+    send_decision,
+    send_text,
+)
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -26,7 +30,6 @@ from services.console.http.context import (
     require_decision,
     to_instant,
 )
-from services.console.http.decisions import CommandDispatcher
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.scopes import check_incident
 from services.console.resources import Improvement, Page
@@ -80,29 +83,15 @@ async def add_improvement(author: SitrepAuthor, body: ImprovementRequest) -> Res
         await author.model.incident(
             author.realm, body.incident
         )  # an action of an unknown incident would appear in no document
-    decisions: CommandDispatcher = author.request.app.state.decisions
-
-    def make(by: str, role: str, reason: str | None) -> Command:
-        assert reason is not None
-        return AddImprovement(
-            author=by,
-            role=role,
-            text_id=reason.removeprefix("text:"),
-            owner=body.owner,
-            due_at=to_instant(body.due_at),
-            incident=body.incident,
-        )
-
-    outcome = await decisions.decide(
+    return await send_text(
+        author,
         "continuity",
-        author.realm,
-        author.principal,
-        make,
-        reason=body.text,
-        key=author.key,
-        wait_s=author.wait_s,
+        AddImprovement,
+        body.text,
+        owner=body.owner,
+        due_at=to_instant(body.due_at),
+        incident=body.incident,
     )
-    return build_answer(author.request, outcome, author.lang)
 
 
 async def _check_improvement_scope(

@@ -91,18 +91,52 @@ async def send_decision(
     `told` is free text stored with the reason; `first` holds commands to send before it. Raises
     BrokerAway, ProblemError.
     """
-    author = author.within(body)
 
     def make(by: str, role: str, reason: str | None) -> Command:
         return kind(author=by, role=role, reason=reason, **fields)
 
+    reason = body.reason if body else None
+    return await _send(author.within(body), service, make, reason, told=told, first=first)
+
+
+async def send_text(
+    author: DecisionContext,
+    service: str,
+    command: type[Command],
+    text: str,
+    /,
+    *,
+    told: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> Response:
+    """Store a text, send a command that carries its id as `text_id`, and answer.
+
+    Raises as `send_decision`, with which it shares `told`.
+    """
+
+    def make(by: str, role: str, reference: str | None) -> Command:
+        fields["text_id"] = (reference or "").removeprefix("text:")
+        return command(author=by, role=role, **fields)
+
+    return await _send(author, service, make, text, told=told)
+
+
+async def _send(
+    author: DecisionContext,
+    service: str,
+    make: MakeCommand,
+    reason: str | None,
+    *,
+    told: Mapping[str, str] | None = None,
+    first: Sequence[tuple[str, MakeCommand]] = (),
+) -> Response:
     decisions: CommandDispatcher = author.request.app.state.decisions
     outcome = await decisions.decide(
         service,
         author.realm,
         author.principal,
         make,
-        reason=body.reason if body else None,
+        reason=reason,
         key=author.key,
         wait_s=author.wait_s,
         told=told,

@@ -12,10 +12,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
-from schemas.base import Command
 from schemas.commands import AddNote
 from schemas.words import LineKind
-from services.console.http.answers import require_text
+from services.console.http.answers import require_text, send_text
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -25,7 +24,7 @@ from services.console.http.context import (
     require_decision,
     require_read,
 )
-from services.console.http.decisions import CommandDispatcher, get_author
+from services.console.http.decisions import get_author
 from services.console.http.scopes import check_sites
 from services.console.logbook.erasures import ErasureProposal, Erasures, ErasureSubject
 from services.console.resources import Erasure, Page, to_datetime
@@ -120,27 +119,7 @@ async def _write_line(author: DecisionContext, text: str, incident: str | None) 
 
     A closed realm takes no line; the register of accesses still has it.
     """
-    decisions: CommandDispatcher = author.request.app.state.decisions
-
-    def make(by: str, role: str, reason: str | None) -> Command:
-        assert reason is not None
-        return AddNote(
-            author=by,
-            role=role,
-            text_id=reason.removeprefix("text:"),
-            incident=incident,
-            kind=LineKind.DECISION,
-        )
-
-    await decisions.decide(
-        "alerts",
-        author.realm,
-        author.principal,
-        make,
-        reason=text,
-        key=author.key,
-        wait_s=author.wait_s,
-    )
+    await send_text(author, "alerts", AddNote, text, incident=incident, kind=LineKind.DECISION)
 
 
 def _build_erasure(proposal: ErasureProposal, approved_by: str | None, at: int = 0) -> Erasure:

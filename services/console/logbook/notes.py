@@ -8,12 +8,10 @@ from __future__ import annotations
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
-from schemas.base import Command
 from schemas.commands import AddNote
 from schemas.words import Certainty, LineKind
-from services.console.http.answers import build_answer, require_text
+from services.console.http.answers import require_text, send_text
 from services.console.http.context import DecisionBody, DecisionContext, to_instant
-from services.console.http.decisions import CommandDispatcher
 from services.console.http.scopes import check_incident
 
 
@@ -41,29 +39,15 @@ async def add_note(author: DecisionContext, body: Note, incident: str | None) ->
     require_text(body.text, "text")
     if incident is not None:
         await check_incident(author, incident)
-    decisions: CommandDispatcher = author.request.app.state.decisions
-
-    def make(by: str, role: str, reason: str | None) -> Command:
-        assert reason is not None
-        return AddNote(
-            author=by,
-            role=role,
-            text_id=reason.removeprefix("text:"),
-            incident=incident,
-            corrects=body.corrects,
-            occurred_at=to_instant(body.occurred_at) if body.occurred_at else None,
-            kind=body.kind,
-            source=body.source,
-            certainty=body.certainty,
-        )
-
-    outcome = await decisions.decide(
+    return await send_text(
+        author,
         "alerts",
-        author.realm,
-        author.principal,
-        make,
-        reason=body.text,
-        key=author.key,
-        wait_s=author.wait_s,
+        AddNote,
+        body.text,
+        incident=incident,
+        corrects=body.corrects,
+        occurred_at=to_instant(body.occurred_at) if body.occurred_at else None,
+        kind=body.kind,
+        source=body.source,
+        certainty=body.certainty,
     )
-    return build_answer(author.request, outcome, author.lang)

@@ -11,17 +11,15 @@ from fastapi import Depends, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
-from schemas.base import Command
 from schemas.crisis.obligations import (
     DismissObligation,
     FulfilObligation,
     ObligationState,
     StartObligation,
 )
-from services.console.communication.api import send_words
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
 from services.console.exports.tables import FileNaming, build_csv_response, read_all_pages
-from services.console.http.answers import DecisionRouter, require_text, send_decision
+from services.console.http.answers import DecisionRouter, require_text, send_decision, send_text
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -148,19 +146,15 @@ async def start_clock(author: Decider, body: NewClock) -> Response:
 async def fulfil_obligation(author: Decider, id: str, body: Declaration) -> Response:
     author = author.within(body)
     await check_clock_scope(author, id)
-    declared_at = to_instant(body.declared_at) if body.declared_at else None
-
-    def make(by: str, role: str, text_id: str) -> Command:
-        return FulfilObligation(
-            author=by,
-            role=role,
-            clock=id,
-            text_id=text_id,
-            declared_at=declared_at,
-            expected=author.expected,
-        )
-
-    return await send_words(author, require_text(body.receipt, "receipt"), make)
+    return await send_text(
+        author,
+        "alerts",
+        FulfilObligation,
+        require_text(body.receipt, "receipt").strip(),
+        clock=id,
+        declared_at=to_instant(body.declared_at) if body.declared_at else None,
+        expected=author.expected,
+    )
 
 
 @router.decision(

@@ -12,9 +12,8 @@ from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import Field
 
-from schemas.base import Command
 from schemas.commands import InstructSite
-from services.console.http.answers import DecisionRouter, build_answer, require_text
+from services.console.http.answers import DecisionRouter, require_text, send_text
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -22,7 +21,6 @@ from services.console.http.context import (
     RealmReader,
     require_decision,
 )
-from services.console.http.decisions import CommandDispatcher
 from services.console.http.scopes import check_sites, is_near_site
 from services.console.resources import Instruction, Page, Site
 from services.runtime.identity.permissions import Permission
@@ -79,27 +77,12 @@ async def instruct(
     require_text(body.text, "text")
     author = author.within(body)
     await check_sites(author, [id], "site")
-    decisions: CommandDispatcher = author.request.app.state.decisions
-
-    def make(by: str, role: str, reason: str | None) -> Command:
-        assert reason is not None
-        text_id = reason.removeprefix("text:")
-        return InstructSite(
-            author=by,
-            role=role,
-            site=id,
-            text_id=text_id,
-            incident=body.incident,
-            report=body.report,
-        )
-
-    outcome = await decisions.decide(
+    return await send_text(
+        author,
         "alerts",
-        author.realm,
-        author.principal,
-        make,
-        reason=sentence_of(body.text),
-        key=author.key,
-        wait_s=author.wait_s,
+        InstructSite,
+        sentence_of(body.text),
+        site=id,
+        incident=body.incident,
+        report=body.report,
     )
-    return build_answer(author.request, outcome, author.lang)
