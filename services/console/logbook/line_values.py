@@ -34,17 +34,16 @@ def _make_report_line(fact: FactRecord) -> Fields | None:
         "certainty": r["confirmation"],
         "source": r["source"],
         "text_id": r.get("text_id") if first else None,
-        "values": _drop_missing(
-            {
-                "type": r["type"],
-                "severity": r["severity"],
-                "reason": r.get("reason"),
-                "commune": r.get("commune"),
-                "msg_type": r["msg_type"],
-                "zone": list(r.get("zone") or ()) or None,
-                "alias": r.get("alias"),
-                "corrected_by": by,
-            }
+        "values": _pick(
+            r,
+            "type",
+            "severity",
+            "reason",
+            "commune",
+            "msg_type",
+            "alias",
+            zone=list(r.get("zone") or ()) or None,
+            corrected_by=by,
         ),
     } | ({"author": by} if by else {})
 
@@ -93,23 +92,22 @@ def _make_incident_line(fact: FactRecord) -> Fields | None:
         "change": change,
         "incident": r["id"],
         "occurred_at": r["opened_at"] if change == "opened" else fact.at,
-        "values": _drop_missing(
-            {
-                "number": r["number"],
-                "kind": r["kind"],
-                "level": r["level"],
-                "members": len(r.get("members") or ()),
-                "communes": list(r.get("communes") or ())[:6],
-                "into": r.get("merged_into"),
-                **(
-                    {
-                        "state": r["state"],
-                        "takers": list(r.get("acknowledged_by") or ())[-_ACKNOWLEDGERS_SHOWN:],
-                    }
-                    if change == "acknowledged"
-                    else {}
-                ),
-            }
+        "values": _pick(
+            r,
+            "number",
+            "kind",
+            "level",
+            members=len(r.get("members") or ()),
+            communes=list(r.get("communes") or ())[:6],
+            into=r.get("merged_into"),
+            **(
+                {
+                    "state": r["state"],
+                    "takers": list(r.get("acknowledged_by") or ())[-_ACKNOWLEDGERS_SHOWN:],
+                }
+                if change == "acknowledged"
+                else {}
+            ),
         ),
     }
 
@@ -134,14 +132,7 @@ def _make_maintenance_line(fact: FactRecord) -> Fields | None:
         "kind": kind,
         "change": change,
         "site": sites[0] if len(sites) == 1 else None,
-        "values": _drop_missing(
-            {
-                "window": r["id"],
-                "covers": r["covers"],
-                "begins_at": r.get("begins_at"),
-                "until_at": r.get("until_at"),
-            }
-        ),
+        "values": _pick(r, "covers", "begins_at", "until_at", window=r["id"]),
     }
 
 
@@ -164,16 +155,15 @@ def _make_reference_change_line(fact: FactRecord) -> Fields | None:
         "kind": kind,
         "change": change,
         "text_id": _text_id(r["decisions"][-1].get("reason")) if kind == "decision" else None,
-        "values": _drop_missing(
-            {
-                "id": r["id"],
-                "reference": r["reference"],
-                "sections": [d["section"] for d in r["sections"]],
-                "effective_at": r.get("effective_at"),
-                "due_at": r.get("next_at"),
-                "cause": r.get("cause"),
-                "edit": edit and {"kind": edit["kind"], "id": edit["id"]},
-            }
+        "values": _pick(
+            r,
+            "id",
+            "reference",
+            "effective_at",
+            "cause",
+            sections=[d["section"] for d in r["sections"]],
+            due_at=r.get("next_at"),
+            edit=edit and {"kind": edit["kind"], "id": edit["id"]},
         ),
     }
 
@@ -211,17 +201,16 @@ def _make_obligation_line(fact: FactRecord) -> Fields:
         "change": change,
         "incident": r.get("incident"),
         "text_id": r.get("text_id"),
-        "values": _drop_missing(
-            {
-                "clock": r["id"],
-                "plan": r.get("plan"),
-                "obligation": r["obligation"],
-                "role": r["role"],
-                "known_at": r["known_at"],
-                "due_at": r["due_at"],
-                "declared_at": r.get("declared_at"),
-                "late": True if (r.get("declared_at") or 0) > r["due_at"] else None,
-            }
+        "values": _pick(
+            r,
+            "plan",
+            "obligation",
+            "role",
+            "known_at",
+            "due_at",
+            "declared_at",
+            clock=r["id"],
+            late=True if (r.get("declared_at") or 0) > r["due_at"] else None,
         ),
     }
 
@@ -235,9 +224,7 @@ def _make_question_line(fact: FactRecord) -> Fields:
         "incident": r.get("incident"),
         "occurred_at": min(r["asked_at"], fact.at) if received else fact.at,
         "text_id": r["text_id"] if received else r.get("answer_text_id"),
-        "values": _drop_missing(
-            {"question": r["id"], "asker": r["asker"], "statement": r.get("statement")}
-        ),
+        "values": _pick(r, "asker", "statement", question=r["id"]),
     }
 
 
@@ -313,16 +300,15 @@ def _make_escalation_line(fact: FactRecord) -> Fields | None:
         "incident": r["scope"]
         if r["scope"] != "territory"
         else next(iter(r.get("incidents") or ()), None),
-        "values": _drop_missing(
-            {
-                "ladder": r["ladder"],
-                "wave": called["wave"] if called else r["wave"],
-                "cycle": r["cycle"],
-                "called": len(called["notifications"]) if called else None,
-                "expected": called["expected"] if called else None,
-                "positive": sum(w["positive"] for w in r.get("waves") or ()),
-                "escalation": r["id"],
-            }
+        "values": _pick(
+            r,
+            "ladder",
+            "cycle",
+            wave=called["wave"] if called else r["wave"],
+            called=len(called["notifications"]) if called else None,
+            expected=called["expected"] if called else None,
+            positive=sum(w["positive"] for w in r.get("waves") or ()),
+            escalation=r["id"],
         ),
     }
 
@@ -338,7 +324,7 @@ def _make_task_line(fact: FactRecord) -> Fields:
         "incident": r.get("incident"),
         "site": r.get("site"),
         "report": r.get("report"),
-        "values": _drop_missing({"task": r["id"], "kind": r["kind"], "outcome": r.get("outcome")}),
+        "values": _pick(r, "kind", "outcome", task=r["id"]),
     }
 
 
@@ -363,16 +349,8 @@ def _make_action_line(fact: FactRecord) -> Fields:
         "text_id": r["text_id"] if written else reason or None,
         **({} if who is None else {"author": r[who]}),
         "incident": r.get("incident"),
-        "values": _drop_missing(
-            {
-                "action": r["id"],
-                "state": r["state"],
-                "role": r["role"],
-                "scope": r.get("scope"),
-                "person": r.get("person"),
-                "due_at": r["due_at"],
-                "priority": r["priority"],
-            }
+        "values": _pick(
+            r, "state", "role", "scope", "person", "due_at", "priority", action=r["id"]
         ),
     }
 
@@ -382,18 +360,17 @@ def _make_on_call_line(fact: FactRecord) -> Fields:
     return {
         "kind": "decision",
         "change": r.get("state", "in_force"),
-        "values": _drop_missing(
-            {
-                "duty": r["id"],
-                "kind": r["kind"],
-                "role": r["role"],
-                "scope": r.get("scope"),
-                "place": r["place"],
-                "start": r["start"],
-                "end": r["end"],
-                "shifts": len(r["shifts"]),
-                "calendar": r.get("calendar"),
-            }
+        "values": _pick(
+            r,
+            "kind",
+            "role",
+            "scope",
+            "place",
+            "start",
+            "end",
+            "calendar",
+            duty=r["id"],
+            shifts=len(r["shifts"]),
         ),
     }
 
@@ -404,9 +381,7 @@ def _make_attendance_line(fact: FactRecord) -> Fields:
         "kind": "action",
         "change": r["mode"],
         "author": r["id"],
-        "values": _drop_missing(
-            {"role": r["role"], "scope": r.get("scope"), "expected_at": r.get("expected_at")}
-        ),
+        "values": _pick(r, "role", "scope", "expected_at"),
     }
 
 
@@ -415,14 +390,8 @@ def _make_staffing_line(fact: FactRecord) -> Fields:
     return {
         "kind": "watch" if change == "late" else "action",
         "change": change,
-        "values": _drop_missing(
-            {
-                "level": r["level"],
-                "required": len(r["required"]),
-                "objective_min": r.get("objective_min"),
-                "due_at": r.get("due_at"),
-                "armed_at": r.get("armed_at"),
-            }
+        "values": _pick(
+            r, "level", "objective_min", "due_at", "armed_at", required=len(r["required"])
         ),
     }
 
@@ -485,14 +454,7 @@ def _make_answer_line(fact: FactRecord) -> Fields | None:
         "kind": "communication",
         "change": d["answer"],
         "author": d["person"],
-        "values": _drop_missing(
-            {
-                "wave": d.get("wave"),
-                "late": d.get("late", False),
-                "notification": d.get("notification"),
-                "escalation": d.get("escalation"),
-            }
-        ),
+        "values": _pick(d, "wave", "notification", "escalation", late=d.get("late", False)),
     }
 
 
@@ -501,7 +463,7 @@ def _make_uncovered_role_line(fact: FactRecord) -> Fields:
     return {
         "kind": "alarm",
         "change": "uncovered",
-        "values": _drop_missing({"role": d["role"], "scope": d.get("scope")}),
+        "values": _pick(d, "role", "scope"),
     }
 
 
@@ -627,18 +589,17 @@ def _make_request_line(fact: FactRecord) -> Fields:
         "site": r["site"],
         "incident": r.get("incident"),
         "text_id": text if change in ("requested", "cancelled") else None,
-        "values": _drop_missing(
-            {
-                "request": r["id"],
-                "number": r["number"],
-                "kind": r["kind"],
-                "metier": r.get("metier"),
-                "quantity": last.get("quantity") or r.get("committed") or r["quantity"],
-                "priority": r["priority"],
-                "stock": last.get("stock") or _get_only(promised, "stock"),
-                "partner": last.get("partner") or _get_only(promised, "partner"),
-                "eta_at": last.get("eta_at") or r.get("eta_at"),
-            }
+        "values": _pick(
+            r,
+            "number",
+            "kind",
+            "metier",
+            "priority",
+            request=r["id"],
+            quantity=last.get("quantity") or r.get("committed") or r["quantity"],
+            stock=last.get("stock") or _get_only(promised, "stock"),
+            partner=last.get("partner") or _get_only(promised, "partner"),
+            eta_at=last.get("eta_at") or r.get("eta_at"),
         ),
     }
 
@@ -695,13 +656,8 @@ def _make_site_card_line(fact: FactRecord) -> Fields | None:
         "change": change,
         "site": r.get("site"),
         "text_id": _text_id(r.get("reason")),
-        "values": _drop_missing(
-            {
-                "plan": r["plan"],
-                "card": r["card"],
-                "card_state": r["state"],
-                "number": (r.get("proof") or {}).get("number"),
-            }
+        "values": _pick(
+            r, "plan", "card", card_state=r["state"], number=(r.get("proof") or {}).get("number")
         ),
     }
 
@@ -755,21 +711,20 @@ def _make_proposal_line(fact: FactRecord) -> Fields | None:
         "change": change,
         "incident": r.get("incident"),
         "text_id": _text_id(decision.get("reason")) if decision else None,
-        "values": _drop_missing(
-            {
-                "number": r["number"],
-                "agents": decision["agents"] if decision else r["agents"],
-                "lines": len(decision["lines"])
-                if decision
-                else len(r["withdrawn"])
-                if change == "withdrawn"
-                else r["lines"],
-                "unmet": r["unmet_agents"],
-                "demand": r["demand"],
-                "rules": list(decision["rules"]) if decision else None,
-                "failure": r.get("failure"),
-                "proposal": r["id"],
-            }
+        "values": _pick(
+            r,
+            "number",
+            "demand",
+            "failure",
+            agents=decision["agents"] if decision else r["agents"],
+            lines=len(decision["lines"])
+            if decision
+            else len(r["withdrawn"])
+            if change == "withdrawn"
+            else r["lines"],
+            unmet=r["unmet_agents"],
+            rules=list(decision["rules"]) if decision else None,
+            proposal=r["id"],
         ),
     }
 
@@ -805,15 +760,7 @@ def _make_reassignment_line(fact: FactRecord) -> Fields | None:
         "change": change,
         "site": r["site"],
         "incident": r.get("incident"),
-        "values": _drop_missing(
-            {
-                "agents": r["count"],
-                "metier": r["metier"],
-                "place": r["place"],
-                "cause": r.get("cause"),
-                "line": r["id"],
-            }
-        ),
+        "values": _pick(r, "metier", "place", "cause", agents=r["count"], line=r["id"]),
     }
 
 
@@ -834,16 +781,8 @@ def _make_notification_line(fact: FactRecord) -> Fields | None:
         "kind": "communication",
         "change": r["state"],
         "incident": r.get("incident"),
-        "values": _drop_missing(
-            {
-                "role": r["role"],
-                "level": r["level"],
-                "wave": r.get("wave"),
-                "channel": r.get("channel"),
-                "answer": r.get("answer"),
-                "why": r.get("why"),
-                "notification": r["id"],
-            }
+        "values": _pick(
+            r, "role", "level", "wave", "channel", "answer", "why", notification=r["id"]
         ),
     }
 
@@ -892,6 +831,11 @@ def _make_reference_line(fact: FactRecord) -> Fields | None:
 
 def _drop_missing(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _pick(data: Fields, /, *names: str, **others: Any) -> Fields:
+    """Return these fields and other values, without those that are missing."""
+    return _drop_missing({name: data.get(name) for name in names} | others)
 
 
 LINE_MAKERS: dict[str, LineMaker] = {
