@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from schemas.base import Fact, Instant, Model, PartFact, RowFact, register_message
+from schemas.base import Fact, Instant, Model, PartFact, RowFact, optional, register_message
 from schemas.reports import Measure, Window
 from schemas.words import (
     Certainty,
@@ -130,21 +130,9 @@ class ReportRow(Model):
     signature: str | None = Field(
         default=None, description="CAP signature: unsigned, unchecked, valid, invalid"
     )
-    corrected_by: str | None = Field(
-        default=None,
-        exclude_if=lambda by: by is None,
-        description="token of the person that corrected it after a refusal",
-    )
-    held: Held | None = Field(
-        default=None,
-        exclude_if=lambda held: held is None,
-        description="values that count only after a confirmation (D76)",
-    )
-    read_at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="time at which the cell first read it (D98)",
-    )
+    corrected_by: str | None = optional("token of the person that corrected it after a refusal")
+    held: Held | None = optional("values that count only after a confirmation (D76)")
+    read_at: Instant | None = optional("time at which the cell first read it (D98)")
 
 
 class ReportReading(Model):
@@ -233,15 +221,9 @@ class SiteRow(Model):
     lifted_at: Instant | None = Field(
         default=None, description="reported end of the trouble that ended last here"
     )
-    headcount: Headcount | None = Field(
-        default=None,
-        exclude_if=lambda count: count is None,
-        description="evacuated site: newest count since the evacuation",
-    )
-    all_clear_at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="evacuated site: time of the all-clear after the evacuation",
+    headcount: Headcount | None = optional("evacuated site: newest count since the evacuation")
+    all_clear_at: Instant | None = optional(
+        "evacuated site: time of the all-clear after the evacuation"
     )
 
     @property
@@ -386,16 +368,8 @@ class TaskRow(Model):
             "relief: the role in the cell"
         ),
     )
-    text_id: str | None = Field(
-        default=None,
-        exclude_if=lambda id: id is None,
-        description="instruction: id of its text in `texts`",
-    )
-    asked_by: str | None = Field(
-        default=None,
-        exclude_if=lambda by: by is None,
-        description="instruction: token of the sender",
-    )
+    text_id: str | None = optional("instruction: id of its text in `texts`")
+    asked_by: str | None = optional("instruction: token of the sender")
 
 
 class TriggerRow(Model):
@@ -677,66 +651,26 @@ class AttentionRequested(Fact):
             "return from a lost or superfluous place"
         ),
     )
-    begins_at: Instant | None = Field(
-        default=None, exclude_if=lambda at: at is None, description="order: start (D80)"
+    begins_at: Instant | None = optional("order: start (D80)")
+    ends_at: Instant | None = optional("order: end; null = until further notice")
+    hosts: str | None = optional(
+        "order: first sites to which agents go, comma-separated, most agents first"
     )
-    ends_at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="order: end; null = until further notice",
-    )
-    hosts: str | None = Field(
-        default=None,
-        exclude_if=lambda ids: ids is None,
-        description="order: first sites to which agents go, comma-separated, most agents first",
-    )
-    host_count: int | None = Field(
-        default=None,
-        exclude_if=lambda count: count is None,
-        description="order: number of all these sites",
-    )
-    stay_home: int | None = Field(
-        default=None,
-        exclude_if=lambda count: count is None,
-        description="order: leaving agents that work at home",
-    )
+    host_count: int | None = optional("order: number of all these sites")
+    stay_home: int | None = optional("order: leaving agents that work at home")
     come: int | None = Field(
         default=None,
         description="order: agents that come to the site; recall: agents that leave it again",
     )
-    estimated: bool | None = Field(
-        default=None,
-        exclude_if=lambda yes: yes is None,
-        description="proposal: agents of a site that nobody has counted (D78)",
-    )
+    estimated: bool | None = optional("proposal: agents of a site that nobody has counted (D78)")
     stopped_at: Instant | None = Field(
         default=None, description="alarm: start of the interruption (D70)"
     )
     back_at: Instant | None = Field(default=None, description="expected time of restoration")
     strategy: str | None = Field(default=None, description="fallback strategy that comes next")
-    request: str | None = Field(
-        default=None,
-        exclude_if=lambda id: id is None,
-        description="id of the resource request (D88)",
-    )
-    resource: str | None = Field(
-        default=None, exclude_if=lambda kind: kind is None, description="its kind of resource"
-    )
-    quantity: int | None = Field(
-        default=None, exclude_if=lambda count: count is None, description="quantity it asks for"
-    )
-    cards: int | None = Field(
-        default=None,
-        exclude_if=lambda count: count is None,
-        description="open cards of the site or person (D84)",
-    )
-    unfinished: int | None = Field(
-        default=None,
-        exclude_if=lambda count: count is None,
-        description="open site cards of an overdue card, for the pilot (D84)",
-    )
-    total: int | None = Field(
-        default=None,
-        exclude_if=lambda count: count is None,
-        description="all site cards of that card",
-    )
+    request: str | None = optional("id of the resource request (D88)")
+    resource: str | None = optional("its kind of resource")
+    quantity: int | None = optional("quantity it asks for")
+    cards: int | None = optional("open cards of the site or person (D84)")
+    unfinished: int | None = optional("open site cards of an overdue card, for the pilot (D84)")
+    total: int | None = optional("all site cards of that card")

@@ -29,6 +29,13 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 
+def optional(description: str | None = None, **options: Any) -> Any:
+    """Make a field that JSON leaves out while it is None, its default."""
+    return Field(
+        default=None, exclude_if=lambda value: value is None, description=description, **options
+    )
+
+
 class Model(BaseModel):
     """Frozen value without unknown fields, NaN or infinity.
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.base import Fact, Instant, Model, RowFact, register_message
+from schemas.base import Fact, Instant, Model, RowFact, optional, register_message
 from schemas.words import Answer, Channel, Level
 
 
@@ -86,11 +86,7 @@ class EscalationRow(Model):
             "steps of later cycles, once another policy was applied; empty = the same steps again"
         ),
     )
-    action: str | None = Field(
-        default=None,
-        exclude_if=lambda id: id is None,
-        description="action that it calls for, instead of incidents (D87)",
-    )
+    action: str | None = optional("action that it calls for, instead of incidents (D87)")
 
 
 @register_message
@@ -181,10 +177,8 @@ class AnswerRecorded(Fact):
     wave: int | None = None
     late: bool = False
     at: Instant | None = None
-    action: str | None = Field(
-        default=None,
-        exclude_if=lambda id: id is None,
-        description="action that it answers; the change of the action tells the rest (D87)",
+    action: str | None = optional(
+        "action that it answers; the change of the action tells the rest (D87)"
     )
 
 

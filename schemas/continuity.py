@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from schemas.alerts import Confinement, Why
-from schemas.base import Fact, Instant, Model, RowFact, register_message
+from schemas.base import Fact, Instant, Model, RowFact, optional, register_message
 from schemas.words import (
     ActivityState,
     CardState,
@@ -232,16 +232,10 @@ class CardRow(Model):
     by: str | None = None
     at: Instant | None = None
     reason: str | None = None
-    proof: CardProof | None = Field(default=None, exclude_if=lambda proof: proof is None)
-    ready_at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="time at which the last card that it depends on was closed",
-    )
-    sites: int | None = Field(
-        default=None,
-        exclude_if=lambda count: count is None,
-        description="number of its site cards; null = one card, or they are not open yet",
+    proof: CardProof | None = optional()
+    ready_at: Instant | None = optional("time at which the last card that it depends on was closed")
+    sites: int | None = optional(
+        "number of its site cards; null = one card, or they are not open yet"
     )
 
 
@@ -262,11 +256,11 @@ class SiteCardRow(Model):
     state: CardState = CardState.TO_DO
     opened_at: Instant
     due_at: Instant
-    ready_at: Instant | None = Field(default=None, exclude_if=lambda at: at is None)
+    ready_at: Instant | None = optional()
     by: str | None = None
     at: Instant | None = None
     reason: str | None = None
-    proof: CardProof | None = Field(default=None, exclude_if=lambda proof: proof is None)
+    proof: CardProof | None = optional()
 
 
 class Box(Model):
@@ -324,20 +318,12 @@ class PlanRow(Model):
         description="time at which stand-down is proposed if the condition still holds",
     )
     stand_down_proposed: bool = False
-    refused_level: int | None = Field(
-        default=None,
-        exclude_if=lambda level: level is None,
-        description="level of the territory at the refusal; above it, the plan returns (D49)",
+    refused_level: int | None = optional(
+        "level of the territory at the refusal; above it, the plan returns (D49)"
     )
-    refused_incident_level: int | None = Field(
-        default=None,
-        exclude_if=lambda level: level is None,
-        description="level of the incident at the refusal",
-    )
-    returns_at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="for a refused plan: time of the next proposal if its trigger still holds",
+    refused_incident_level: int | None = optional("level of the incident at the refusal")
+    returns_at: Instant | None = optional(
+        "for a refused plan: time of the next proposal if its trigger still holds"
     )
     life: int = Field(
         default=0,
@@ -491,15 +477,9 @@ class SiteHeard(Fact):
     since: Instant
     causes: tuple[CauseHeard, ...] = ()
     lifted_at: Instant | None = None
-    confinement: Confinement | None = Field(
-        default=None,
-        exclude_if=lambda why: why is None,
-        description="reason to send nobody away for other work (D78)",
-    )
-    uncounted_since: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="when its people left it, while nobody has counted any of them",
+    confinement: Confinement | None = optional("reason to send nobody away for other work (D78)")
+    uncounted_since: Instant | None = optional(
+        "when its people left it, while nobody has counted any of them"
     )
 
 

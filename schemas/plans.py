@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from schemas.base import Model
+from schemas.base import Model, optional
 from schemas.words import Effect, EventType, SiteStatus
 
 
@@ -98,30 +98,20 @@ class Card(Model):
     effect: Effect | None = Field(
         default=None, description="measure of reports with the effect of the card (D61)"
     )
-    phase: CardPhase | None = Field(default=None, exclude_if=_absent)
-    deputy_role: str | None = Field(
-        default=None, exclude_if=_absent, description="role asked after the owner and its deputy"
-    )
-    deputy_pole: str | None = Field(default=None, exclude_if=_absent)
-    scope: CardScope | None = Field(
-        default=None, exclude_if=_absent, description="null: one card for the plan"
-    )
+    phase: CardPhase | None = optional()
+    deputy_role: str | None = optional("role asked after the owner and its deputy")
+    deputy_pole: str | None = optional()
+    scope: CardScope | None = optional("null: one card for the plan")
     origin: CardOrigin = Field(
         default=CardOrigin.TRIGGER, exclude_if=lambda origin: origin is CardOrigin.TRIGGER
     )
-    local_min: int | None = Field(
-        default=None,
-        exclude_if=lambda minute: minute is None,
-        description="minutes from local midnight, for the origin local_time",
-    )
+    local_min: int | None = optional("minutes from local midnight, for the origin local_time")
     depends_on: tuple[str, ...] = Field(default=(), exclude_if=_absent)
     evidence: Evidence = Field(
         default=Evidence.NONE, exclude_if=lambda evidence: evidence is Evidence.NONE
     )
-    formerly: str | None = Field(
-        default=None,
-        exclude_if=_absent,
-        description="id in earlier versions; a running plan keeps the progress of its card",
+    formerly: str | None = optional(
+        "id in earlier versions; a running plan keeps the progress of its card"
     )
 
 

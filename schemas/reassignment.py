@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import Field
 
 from schemas.alerts import Confinement
-from schemas.base import Command, Fact, Instant, Message, Model, RowFact, register_message
+from schemas.base import Command, Fact, Instant, Message, Model, RowFact, optional, register_message
 
 SETUP_MIN: Final = 30
 """Minutes from arrival at another site to work, unless the territory sets another value."""
@@ -63,19 +63,11 @@ class SiteCondition(Model):
     staff_pct: int = 100
     seat_pct: int = 100
     host_ok: bool = True
-    confinement: Confinement | None = Field(
-        default=None,
-        exclude_if=lambda why: why is None,
-        description=(
-            "set if its people shelter or are being counted: nobody leaves it, comes to it or "
-            "replaces its agents (D78)"
-        ),
+    confinement: Confinement | None = optional(
+        "set if its people shelter or are being counted: nobody leaves it, comes to it or "
+        "replaces its agents (D78)"
     )
-    ends_at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="announced end of all its losses (D80); null = unknown",
-    )
+    ends_at: Instant | None = optional("announced end of all its losses (D80); null = unknown")
     estimated: bool = Field(
         default=False,
         exclude_if=lambda yes: not yes,
@@ -90,11 +82,7 @@ class Situation(Model):
     elapsed_h: float = Field(description="hours since the first fact")
     transit: bool = True
     telework: bool = True
-    at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="present time, set if an end is announced (D80)",
-    )
+    at: Instant | None = optional("present time, set if an end is announced (D80)")
     opens: dict[str, Instant] = Field(
         default_factory=dict,
         exclude_if=lambda opens: not opens,
@@ -355,16 +343,8 @@ class ReassignmentRow(LineRow):
     approved_at: Instant
     rules: tuple[str, ...]
     dispatched_at: Instant | None = None
-    starts_at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="start: next opening of the activity's calendar (D80)",
-    )
-    ends_at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="end as announced at the dispatch; null = unknown",
-    )
+    starts_at: Instant | None = optional("start: next opening of the activity's calendar (D80)")
+    ends_at: Instant | None = optional("end as announced at the dispatch; null = unknown")
     accepted_at: Instant | None = None
     arrived_at: Instant | None = None
     ended_at: Instant | None = None
@@ -412,16 +392,8 @@ class OrderRow(Model):
         ),
     )
     dispatched_at: Instant
-    starts_at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="start of its first line (D80)",
-    )
-    ends_at: Instant | None = Field(
-        default=None,
-        exclude_if=lambda at: at is None,
-        description="end of its last line; null = until further notice",
-    )
+    starts_at: Instant | None = optional("start of its first line (D80)")
+    ends_at: Instant | None = optional("end of its last line; null = until further notice")
 
 
 @register_message

@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.base import Command, Fact, Instant, Model, register_message
+from schemas.base import Command, Fact, Instant, Model, optional, register_message
 from schemas.crisis.communication import Audience
 from schemas.crisis.obligations import Obligation
 from schemas.oncall import DAY_MIN, Reach, Rotation, check_hours
@@ -288,10 +288,8 @@ class LevelRule(Model):
     text: str
     when: Predicate | None
     propose_when: Predicate | None = None
-    staffing: CellStaffingRule | None = Field(
-        default=None,
-        exclude_if=lambda rule: rule is None,
-        description="staffing of the crisis cell; null: the level calls no cell",
+    staffing: CellStaffingRule | None = optional(
+        "staffing of the crisis cell; null: the level calls no cell"
     )
 
 
@@ -489,13 +487,9 @@ class ReassignmentPolicy(Model):
             "cost of one agent-day for lessons learned, in euros; null = no costs are shown"
         ),
     )
-    work_calendar: str | None = Field(
-        default=None,
-        exclude_if=lambda name: name is None,
-        description=(
-            "calendar of work for activities without their own calendar and with an RTO of a day "
-            "or more (D80); null = day and night"
-        ),
+    work_calendar: str | None = optional(
+        "calendar of work for activities without their own calendar and with an RTO of a day "
+        "or more (D80); null = day and night"
     )
     setup_min: int = Field(
         default=30,
@@ -904,25 +898,13 @@ class PartnerContact(Model):
     when: str = Field(max_length=400, description="when to call")
     say: str = Field(max_length=400)
     ask: str = Field(max_length=400)
-    withhold: str | None = Field(
-        default=None,
-        max_length=400,
-        exclude_if=lambda text: text is None,
-        description="what is never passed on",
-    )
+    withhold: str | None = optional("what is never passed on", max_length=400)
     plans: tuple[str, ...] = Field(default=(), description="plans in which it is called")
-    hours: str | None = Field(default=None, max_length=160, exclude_if=lambda text: text is None)
-    fallback: str | None = Field(
-        default=None,
-        max_length=160,
-        exclude_if=lambda text: text is None,
-        description="channel that needs no information system of the département",
+    hours: str | None = optional(max_length=160)
+    fallback: str | None = optional(
+        "channel that needs no information system of the département", max_length=160
     )
-    verified_on: date | None = Field(
-        default=None,
-        exclude_if=lambda day: day is None,
-        description="day on which the contact was last confirmed",
-    )
+    verified_on: date | None = optional("day on which the contact was last confirmed")
 
 
 CONTACT_TOKEN_PREFIX: Final = "contact:"  # noqa: S105  a prefix of directory ids, no secret
