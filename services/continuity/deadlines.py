@@ -21,8 +21,22 @@ class ActivityDue(DeadlineKey):
 
 
 @dataclass(frozen=True, slots=True)
+class SettlementDue(DeadlineKey):
+    """An activity is settled right after a decision, which names the deadline.
+
+    Ids of facts come from key and time. Two decisions of one millisecond have two keys.
+    """
+
+    head: ClassVar[str] = "settle"
+    activity: str
+    decision: str
+    anew: int
+    """1: its percentages or open hours changed, so running clocks are read again."""
+
+
+@dataclass(frozen=True, slots=True)
 class RereadDue(DeadlineKey):
-    """A new reference version changed the percentages or open hours of an activity."""
+    """`SettlementDue` with `anew`, as older logs have it."""
 
     head: ClassVar[str] = "reread"
     activity: str
@@ -122,6 +136,7 @@ class RequestDue(DeadlineKey):
 
 ContinuityDeadline = (
     ActivityDue
+    | SettlementDue
     | RereadDue
     | DependencyDue
     | PlanDue

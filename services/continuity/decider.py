@@ -49,6 +49,7 @@ from services.continuity.deadlines import (
     RequestDue,
     RereadDue,
     ReviewDue,
+    SettlementDue,
     SiteCardsDue,
     SitrepDue,
     UncountedDue,
@@ -253,7 +254,7 @@ def _settle_activities(
     for activity, change in touched:
         plain += draft.bia.needs[activity].local is None
         if plain > SETTLED_PER_INPUT and draft.bia.needs[activity].local is None:
-            draft.arm(ActivityDue(activity), draft.now)
+            draft.arm_settlement(activity)
         else:
             settle_activity(draft, activity, change)
     record_changed_metrics(draft)
@@ -383,7 +384,7 @@ def _on_reference(draft: ContinuityDecision, published: ReferencePublished) -> N
         if spent >= FACTS_PER_STEP or (
             was is not None and (was.marks, was.hours) != (need.marks, need.hours)
         ):
-            draft.arm(RereadDue(activity), draft.now)  # in the next steps, at the same time
+            draft.arm_settlement(activity, anew=True)
     for heard in (
         draft.state.dependencies.values()
     ):  # those that came before the first reference data wait for their time too
@@ -425,9 +426,9 @@ def _on_plan_due(draft: ContinuityDecision, plan: str) -> None:
 
 def _apply_deadline(draft: ContinuityDecision, key: ContinuityDeadline) -> None:
     match key:
-        case ActivityDue(activity):
+        case ActivityDue(activity) | SettlementDue(activity, _, 0):
             _on_activity_due(draft, activity)
-        case RereadDue(activity):
+        case RereadDue(activity) | SettlementDue(activity):
             _on_reread_due(draft, activity)
         case DependencyDue(dependency):
             _on_dependency_due(draft, dependency)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from schemas.base import Fact, Instant
 from schemas.continuity import AgendaChanged
 from services.continuity.activities.impact_analysis import ImpactAnalysis
-from services.continuity.deadlines import ContinuityDeadline
+from services.continuity.deadlines import ContinuityDeadline, SettlementDue
 from services.continuity.evolve import evolve
 from services.continuity.state import ContinuityState
 from services.runtime.decider.decision import Decision
@@ -54,6 +54,10 @@ class ContinuityDecision(Decision[ContinuityState]):
     def arm(self, key: ContinuityDeadline, due: Instant | None) -> None:
         """Set or (None) remove a deadline. The last call for a key counts."""
         self._due[str(key)] = due
+
+    def arm_settlement(self, activity: str, *, anew: bool = False) -> None:
+        """Settle an activity in the next step, at the same time."""
+        self.arm(SettlementDue(activity, self.derive("settlement"), int(anew)), self.now)
 
     def get_deadline(self, key: ContinuityDeadline) -> Instant | None:
         """Return the deadline of a key as it will be after this decision."""

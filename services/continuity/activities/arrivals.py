@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from schemas.reassignment import LineState, ReassignmentRow
 from services.continuity.activities.capacity import CapacityAssessment
 from services.continuity.activities.impact_analysis import ActivityNeed
-from services.continuity.deadlines import ActivityDue
 from services.continuity.decision import ContinuityDecision
 
 
@@ -22,10 +21,10 @@ def add_arrived_agents(need: ActivityNeed, found: CapacityAssessment, arrived: i
 
 
 def schedule_settlement(draft: ContinuityDecision, rows: Iterable[ReassignmentRow]) -> None:
-    """Set a deadline, due now, for each activity that these agents worked or work for."""
+    """Settle each activity that these agents worked or work for, in the next step."""
     for activity in sorted({row.worked_activity for row in rows}):
         if activity in draft.bia.needs:
-            draft.arm(ActivityDue(activity), draft.now)
+            draft.arm_settlement(activity)
 
 
 def select_arrived_lines(rows: Iterable[ReassignmentRow]) -> list[ReassignmentRow]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 
 import pytest
@@ -132,3 +133,13 @@ def test_a_restored_state_counts_the_same_arrivals(world: World) -> None:
     state = world.state
     assert state.arrivals[ACTIVITY] == sum(row.count for row in lines(world))
     assert dict(ContinuityState.restore(state).arrivals) == dict(state.arrivals)
+
+
+def test_agents_that_arrive_in_one_millisecond_get_facts_with_ids_of_their_own(
+    world: World,
+) -> None:
+    """The deadline that settles an activity fired twice at one time, with the same ids."""
+    first, *others = lines(world)
+    step(world, m.ArriveReassignment, "10:30", [first])
+    step(world, m.ArriveReassignment, "10:30", others)
+    assert [id for id, n in Counter(r.id for r in world.records()).items() if n > 1] == []

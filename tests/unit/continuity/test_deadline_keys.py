@@ -10,6 +10,7 @@ from services.continuity import deadlines as d
 
 TEXTS: dict[d.ContinuityDeadline, str] = {
     d.ActivityDue("ase-1"): "activity:ase-1",
+    d.SettlementDue("ase-1", "5b1c", 1): "settle:ase-1:5b1c:1",
     d.RereadDue("ase-1"): "reread:ase-1",
     d.DependencyDue("system:paie"): "dependency:system:paie",
     d.PlanDue("PCA-crue"): "plan:PCA-crue",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -156,6 +157,21 @@ def test_a_local_clock_dropped_by_a_new_version_stops_without_a_deadline(
     assert sum(f.name == "AgendaChanged" for f in world.records()) < steps + 50, (
         "time passes without a step in each millisecond"
     )
+
+
+def test_versions_of_one_millisecond_give_facts_with_ids_of_their_own() -> None:
+    """The deadline that reads clocks again fired twice at one time, with the same ids."""
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:52")
+    section = next(s for s in territory().sections if isinstance(s, ref.EscalationPolicy))
+    world.until("10:28")
+    for pct in (40, 45):
+        alarms = (*section.policy.alarms, ref.Alarm(base="rto", pct=pct, to=("coordinateur_pca",)))
+        policy = section.policy.model_copy(update={"alarms": alarms})
+        _publish(world, section.model_copy(update={"policy": policy}), "10:28")
+    world.until("10:29")
+    assert world.alarms("COM-03")[-1] == ("rto", 45, "10:28")
+    assert [id for id, n in Counter(r.id for r in world.records()).items() if n > 1] == []
 
 
 def _plans(change: Callable[[ref.Plan], ref.Plan | None]) -> ref.Plans:
