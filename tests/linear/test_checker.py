@@ -43,6 +43,14 @@ def read(value: int, called: float, returned: float) -> tuple[Any, Any, float, f
     return ("read", None), value, called, returned
 
 
+def decided(kind: str, version: int, called: float, returned: float, *of: Any) -> Any:
+    return Asked(kind, *of), Answered("", version), called, returned
+
+
+def refused(kind: str, code: str, called: float, returned: float, *of: Any) -> Any:
+    return Asked(kind, *of), Answered(code), called, returned
+
+
 @pytest.mark.parametrize(
     ("history", "initial", "model", "verdict"),
     [
@@ -102,87 +110,63 @@ OPEN, IDLE = Held(True, 0), Held(False, 0)
     ("history", "initial", "model", "verdict"),
     [
         pytest.param(
-            [
-                (Asked("acknowledge"), Answered("", 1), 0, 2),
-                (Asked("acknowledge"), Answered("", 2), 1, 3),
-            ],
+            [decided("acknowledge", 1, 0, 2), decided("acknowledge", 2, 1, 3)],
             OPEN,
             INCIDENT,
             True,
             id="both count",
         ),
         pytest.param(
-            [
-                (Asked("acknowledge"), Answered("", 1), 0, 2),
-                (Asked("acknowledge"), Answered("", 1), 1, 3),
-            ],
+            [decided("acknowledge", 1, 0, 2), decided("acknowledge", 1, 1, 3)],
             OPEN,
             INCIDENT,
             False,
             id="one is lost",
         ),
         pytest.param(
-            [
-                (Asked("acknowledge"), Answered("", 2), 0, 1),
-                (Asked("acknowledge"), Answered("", 1), 2, 3),
-            ],
+            [decided("acknowledge", 2, 0, 1), decided("acknowledge", 1, 2, 3)],
             OPEN,
             INCIDENT,
             False,
             id="out of order",
         ),
         pytest.param(
-            [
-                (Asked("resolve", 0), Answered("", 1), 0, 2),
-                (Asked("acknowledge"), Answered("incident_not_open"), 1, 3),
-            ],
+            [decided("resolve", 1, 0, 2, 0), refused("acknowledge", "incident_not_open", 1, 3)],
             OPEN,
             INCIDENT,
             True,
             id="too late",
         ),
         pytest.param(
-            [
-                (Asked("activate"), Answered("", 1), 0, 2),
-                (Asked("activate"), Answered("already"), 1, 3),
-            ],
+            [decided("activate", 1, 0, 2), refused("activate", "already", 1, 3)],
             IDLE,
             PLAN,
             True,
             id="one activates",
         ),
         pytest.param(
-            [
-                (Asked("activate"), Answered("", 1), 0, 2),
-                (Asked("activate"), Answered("", 2), 1, 3),
-            ],
+            [decided("activate", 1, 0, 2), decided("activate", 2, 1, 3)],
             IDLE,
             PLAN,
             False,
             id="both activate",
         ),
         pytest.param(
-            [
-                (Asked("activate"), UNKNOWN, 0, NEVER),
-                (Asked("activate"), Answered("already"), 1, 2),
-            ],
+            [(Asked("activate"), UNKNOWN, 0, NEVER), refused("activate", "already", 1, 2)],
             IDLE,
             PLAN,
             True,
             id="nobody heard, and it was done",
         ),
         pytest.param(
-            [
-                (Asked("activate"), UNKNOWN, 3, NEVER),
-                (Asked("activate"), Answered("already"), 1, 2),
-            ],
+            [(Asked("activate"), UNKNOWN, 3, NEVER), refused("activate", "already", 1, 2)],
             IDLE,
             PLAN,
             False,
             id="before it was asked",
         ),
         pytest.param(
-            [(Asked("activate", 1), Answered("version_conflict"), 1, 2)],
+            [refused("activate", "version_conflict", 1, 2, 1)],
             IDLE,
             PLAN,
             True,
@@ -203,41 +187,29 @@ A, B = frozenset("a"), frozenset("b")
     ("history", "verdict"),
     [
         pytest.param(
-            [
-                (Asked("approve", None, A), Answered("", 1), 0, 2),
-                (Asked("approve", None, B), Answered("", 2), 1, 3),
-            ],
+            [decided("approve", 1, 0, 2, None, A), decided("approve", 2, 1, 3, None, B)],
             True,
             id="two lines",
         ),
         pytest.param(
-            [
-                (Asked("approve", None, A), Answered("", 1), 0, 2),
-                (Asked("approve", None, A), Answered("already"), 1, 3),
-            ],
+            [decided("approve", 1, 0, 2, None, A), refused("approve", "already", 1, 3, None, A)],
             True,
             id="one line once",
         ),
         pytest.param(
-            [
-                (Asked("approve", None, A), Answered("", 1), 0, 2),
-                (Asked("decline", None, A), Answered("", 2), 1, 3),
-            ],
+            [decided("approve", 1, 0, 2, None, A), decided("decline", 2, 1, 3, None, A)],
             False,
             id="one line twice",
         ),
         pytest.param(
-            [
-                (Asked("approve", 0, A), Answered("", 1), 0, 2),
-                (Asked("approve", 0, B), Answered("", 2), 1, 3),
-            ],
+            [decided("approve", 1, 0, 2, 0, A), decided("approve", 2, 1, 3, 0, B)],
             False,
             id="on a version that was over",
         ),
         pytest.param(
             [
-                (Asked("approve", None, A), Answered("proposal_superseded"), 0, 1),
-                (Asked("approve", None, A), Answered("", 1), 2, 3),
+                refused("approve", "proposal_superseded", 0, 1, None, A),
+                decided("approve", 1, 2, 3, None, A),
             ],
             False,
             id="after its end",

@@ -6,8 +6,9 @@ import pytest
 
 from tests.unit.console.held import browsing, reference
 from tests.unit.console.test_every_screen import REALM, START, crisis
+from tests.unit.console.test_scoped_twins import ACTIVITY
+from tests.unit.console.test_scoped_twins import held as one_of_each
 
-ACTIVITY = next(iter(reference().activities.values()))
 OTHER = next(p for p in reference().poles if p != ACTIVITY.pole)
 PLAN = next(p for p in reference().plans.values() if p.pole is not None and p.pole != OTHER)
 DECISIONS = [
@@ -22,43 +23,7 @@ DECISIONS = [
 
 
 def held() -> object:
-    realm = crisis()
-    realm.put(
-        "alarms",
-        {
-            "id": "a-1",
-            "activity": ACTIVITY.id,
-            "pole": ACTIVITY.pole,
-            "base": "rto",
-            "pct": 100,
-            "raised_at": START,
-            "limit_at": START,
-            "to": (),
-            "demands": "arbitration",
-        },
-    )
-    realm.put(
-        "strategies",
-        {
-            "id": "s-1",
-            "activity": ACTIVITY.id,
-            "strategy": "SR-TELE",
-            "state": "active",
-            "expected_capacity_pct": 50,
-            "started_at": START,
-            "started_by": "p-1",
-        },
-    )
-    realm.put(
-        "tasks",
-        {
-            "id": "t-1",
-            "kind": "overdue_cause",
-            "state": "open",
-            "opened_at": START,
-            "site": "pmi-01",
-        },
-    )
+    realm = one_of_each()
     realm.put("tasks", {"id": "t-2", "kind": "link_denial", "state": "open", "opened_at": START})
     return realm
 
