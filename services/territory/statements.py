@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from schemas import reference as ref
+from schemas.alerts import FAMILIES
 from schemas.crisis.communication import Audience
 from services.territory.source import SourceFile, find_line, to_plain_value
 
@@ -19,26 +20,7 @@ AUDIENCES: Final = {
 """Word in the file → audience."""
 KNOWN_VALUES: Final = frozenset({"territoire", "heure", "communes", "sites", "depuis"})
 """Placeholders that Vigie fills by itself."""
-EVENTS: Final = frozenset(
-    {
-        "any",
-        "power",
-        "water",
-        "flood",
-        "heat",
-        "snow",
-        "wind",
-        "weather",
-        "kitchen",
-        "it",
-        "security",
-        "gas",
-        "absence",
-        "strike",
-        "fire",
-        "site",
-    }
-)
+EVENTS: Final = frozenset({"any", *FAMILIES})
 """Families of incidents, and any event."""
 _FIELDS: Final = frozenset(
     {"id", "evenement", "public", "falc", "titre", "texte", "titre_en", "texte_en"}

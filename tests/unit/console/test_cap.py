@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from schemas.alerts import IncidentRow
+from schemas.alerts import FAMILIES, IncidentRow
 from schemas.cap import NAMESPACE, XSD
 from schemas.words import Certainty, IncidentState, Level
 from services.console.incidents.cap import MAX_REFERENCES, CapWriter
@@ -23,23 +23,6 @@ NAMES = TerritoryNames.of(TERRITORY.sections)
 SHAPES = load_outlines(TERRITORY.folder).shapes
 GRAMMAR = etree.XMLSchema(etree.parse(str(XSD)))
 AT = 1_800_000_000_123
-KINDS = (
-    "power",
-    "water",
-    "flood",
-    "heat",
-    "snow",
-    "wind",
-    "weather",
-    "kitchen",
-    "it",
-    "security",
-    "gas",
-    "absence",
-    "strike",
-    "fire",
-    "site",
-)
 COMMUNES, SITES = [c.insee for c in TERRITORY.communes], [s.id for s in TERRITORY.sites]
 
 
@@ -72,7 +55,7 @@ def said(row: IncidentRow, *earlier: int, realm: str = "92") -> CapMessage:
 
 ROWS = st.builds(
     row,
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(FAMILIES),
     state=st.sampled_from(IncidentState),
     level=st.sampled_from(Level),
     severity=st.integers(0, 5),
