@@ -16,9 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-from jgo.maven import MavenContext
-
 KAFKA_VERSION = "4.3.1"
 LOCK_FILE = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.lock")
 TIMEOUT_S = 60
@@ -56,6 +53,8 @@ def _is_intact(file: Path, jar: LockedJar) -> bool:
 
 
 def _fetch_jar(jar: LockedJar, folder: Path) -> None:
+    from jgo.maven import MavenContext  # Only a first start needs its 7 MB
+
     reason = ""
     for _ in range(FETCH_ATTEMPTS):
         staging = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder))
@@ -66,7 +65,7 @@ def _fetch_jar(jar: LockedJar, folder: Path) -> None:
                 os.replace(fetched, folder / jar.filename)
                 return
             reason = "the checksum of what was fetched is wrong"
-        except (requests.RequestException, RuntimeError, OSError) as error:
+        except (RuntimeError, OSError) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -102,6 +101,8 @@ def fetch_classpath(
 
 
 def _build_lock() -> list[str]:
+    from jgo.maven import MavenContext
+
     with tempfile.TemporaryDirectory() as folder:
         context = MavenContext(repo_cache=Path(folder), timeout=TIMEOUT_S)
         inputs, others = context.resolver.resolve(

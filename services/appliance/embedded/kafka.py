@@ -108,7 +108,7 @@ class KafkaNode:
             f"-XX:ErrorFile={logs}/broker-crash-%p.log",
             f"-Xms{heap_mb // 3}m",
             f"-Xmx{heap_mb}m",
-            f"-Xmn{heap_mb // 6}m",
+            f"-Xmn{heap_mb // 12}m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             "-XX:MetaspaceSize=96m",
@@ -308,7 +308,7 @@ class KafkaNode:
             "num.network.threads": 2,
             "num.io.threads": 4,
             "num.recovery.threads.per.data.dir": 2,
-            "log.cleaner.dedupe.buffer.size": 16_777_216,
+            "log.cleaner.dedupe.buffer.size": 4_194_304,
             "log.segment.bytes": 268_435_456,
             "log.index.interval.bytes": 65_536,
             "controlled.shutdown.enable": "true",
@@ -327,21 +327,57 @@ async def is_serving(addresses: str, security: KafkaSecurity | None = None) -> b
     Addresses have the form `host:port[,host:port…]`. `security` is the login; None = that of this
     process.
     """
-    listening = await asyncio.gather(
-        *(_is_listening(address.strip()) for address in addresses.split(","))
-    )
-    if not any(listening):
-        return False
-    options: dict[str, Any] = get_client_options() if security is None else security.options()
-    admin = AIOKafkaAdminClient(bootstrap_servers=addresses, request_timeout_ms=2000, **options)
+    check = BrokerCheck(addresses, security)
     try:
-        await asyncio.wait_for(admin.start(), 3.0)
-        await asyncio.wait_for(admin.list_topics(), 3.0)
-    except (KafkaError, OSError, TimeoutError):
-        return False
+        return await check.is_serving()
     finally:
-        await admin.close()
-    return True
+        await check.close()
+
+
+class BrokerCheck:
+    """Ask one of the `addresses` for its topics, over a connection that is kept.
+
+    A login costs broker and client ten times as much as the question. `security` is the login;
+    None = that of this process.
+    """
+
+    def __init__(self, addresses: str, security: KafkaSecurity | None = None) -> None:
+        self._addresses = addresses
+        self._security = security
+        self._admin: AIOKafkaAdminClient | None = None
+
+    async def is_serving(self) -> bool:
+        """Return whether a broker answers. A failure closes the connection."""
+        try:
+            if self._admin is None and not await self._connect():
+                return False
+            assert self._admin is not None
+            await asyncio.wait_for(self._admin.list_topics(), 3.0)
+        except (KafkaError, OSError, TimeoutError):
+            await self.close()
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the connection; the next question opens another."""
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            await admin.close()
+
+    async def _connect(self) -> bool:
+        listening = await asyncio.gather(
+            *(_is_listening(address.strip()) for address in self._addresses.split(","))
+        )
+        if not any(listening):
+            return False
+        options: dict[str, Any] = (
+            get_client_options() if self._security is None else self._security.options()
+        )
+        self._admin = AIOKafkaAdminClient(
+            bootstrap_servers=self._addresses, request_timeout_ms=2000, **options
+        )
+        await asyncio.wait_for(self._admin.start(), 3.0)
+        return True
 
 
 async def _is_listening(address: str) -> bool:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-import redis.asyncio as redis
 import structlog
 
 from services.appliance.embedded.running import ServerProcess
@@ -117,6 +116,8 @@ async def is_serving(socket: Path) -> bool:
 
 async def can_log_in(url: str) -> bool:
     """Return whether the store at `redis://` or `rediss://` (TLS) answers and accepts the login."""
+    import redis.asyncio as redis  # An embedded store needs none of its 7 MB
+
     client: redis.Redis = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=3)
     try:
         await client.ping()

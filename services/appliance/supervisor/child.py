@@ -17,6 +17,7 @@ from services.appliance.supervisor.plan import PROBE_S, NotAlive, ProcessPlan
 from services.appliance.supervisor.priority import read_waiting_s, set_priority
 from services.appliance.supervisor.status import ProcessStatus, State, format_now
 from services.appliance.supervisor.stream import OutputStream
+from services.runtime.process.tasks import cancel_and_wait
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +154,9 @@ class SupervisedProcess:
                 await self._end(process)
             code = await process.wait()
         finally:
-            probing.cancel()
+            await cancel_and_wait([probing])
+            if self.plan.close_probe is not None:
+                await self.plan.close_probe()
         try:
             await asyncio.wait_for(showing, 1.0)  # A grandchild may hold the pipe open
         except TimeoutError:

@@ -35,6 +35,7 @@ import setproctitle
 
 from services.appliance.embedded.leash import bind_to_parent
 from services.appliance.supervisor.orphans import TITLE
+from services.runtime.process.memory import return_freed_memory
 
 REQUEST_BYTES: Final = 1 << 20
 MAX_FDS: Final = 16
@@ -201,6 +202,7 @@ def _serve(control: socket.socket, supervisor: int, preload: Sequence[str]) -> N
     for module in preload:
         importlib.import_module(module)
     gc.collect()
+    return_freed_memory()
     gc.freeze()  # Shared pages stay shared
     gc.enable()
     request, fds = serve_requests(control)

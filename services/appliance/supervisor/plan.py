@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import aiohttp
 
@@ -24,6 +25,8 @@ Probe = Callable[[], Awaitable[str | None]]
 """Returns None if ready, else the reason. Raises `NotAlive` without any answer."""
 
 PROBE_S = 3.0
+KEPT_CONNECTION_S: Final = 30.0
+"""Seconds without a probe after which its connection is closed."""
 SERVICE_STOP_S = 12.0
 SAMPLES_VARIABLE = "VIGIE_FEEDS_SAMPLES"
 FRONT_PROCESS = "intake"
@@ -54,6 +57,8 @@ class ProcessPlan:
     """Niceness, see `priority.py`."""
     probe_every_s: float = 2.0
     """Seconds between probes while it is ready. An end is noticed at once in any case."""
+    close_probe: Callable[[], Awaitable[None]] | None = None
+    """Closes the connection that the probe keeps."""
 
     @property
     def module(self) -> tuple[str, tuple[str, ...]] | None:
@@ -64,28 +69,43 @@ class ProcessPlan:
         )
 
 
-def create_http_probe(port: int, secrets: Path) -> Probe:
-    """Return a probe that asks a process on loopback whether it is ready, and why not.
+class HttpProbe:
+    """Ask a process on loopback whether it is ready, and why not.
 
-    It uses the token in `secrets`.
+    It uses the token in `secrets` and keeps its connection, because a new one each time cost a
+    tenth of an idle system's processor time.
     """
 
-    async def probe() -> str | None:
-        timeout = aiohttp.ClientTimeout(total=PROBE_S)
+    def __init__(self, port: int, secrets: Path) -> None:
+        self._url = f"http://127.0.0.1:{port}/readyz"
+        self._secrets = secrets
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __call__(self) -> str | None:
+        """Return None if the process is ready, else the reason. Raises NotAlive."""
         try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, headers=build_header(secrets)) as session,
-                session.get(f"http://127.0.0.1:{port}/readyz") as answer,
-            ):
+            async with self._open().get(self._url, headers=build_header(self._secrets)) as answer:
                 if answer.status == 200:
                     return None
                 return _describe_fault(await answer.json(content_type=None))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            await self.close()
             raise NotAlive(str(error)) from error
         except ValueError:
             return "not ready"
 
-    return probe
+    async def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=PROBE_S)
+            connector = aiohttp.TCPConnector(limit=1, keepalive_timeout=KEPT_CONNECTION_S)
+            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
+        return self._session
 
 
 def _describe_fault(body: object) -> str:
@@ -99,8 +119,10 @@ def _describe_fault(body: object) -> str:
 
 
 def build_broker_plan(node: KafkaNode, environment: dict[str, str]) -> ProcessPlan:
+    check = kafka.BrokerCheck(node.address, node.security)
+
     async def probe() -> str | None:
-        if not await kafka.is_serving(node.address, node.security):
+        if not await check.is_serving():
             raise NotAlive
         return None
 
@@ -111,6 +133,7 @@ def build_broker_plan(node: KafkaNode, environment: dict[str, str]) -> ProcessPl
         probe,
         stop_order=9,
         probe_every_s=5.0,
+        close_probe=check.close,
         stop_s=kafka.STOP_TIMEOUT_S,
         log_file=node.log_file,
         nice=ACCEPTING_NICENESS,
@@ -166,6 +189,7 @@ PRELOADED_MODULES = (
     "services.console.read_model.projector",
     "services.continuity.reassignment.planner_process",
     "services.cli.system.conductor",
+    "services.cli.system.prepare",
     "services.verify.auditor.auditor",
     "services.watch.process",
     "services.delivery.channels.push.driver",
@@ -261,19 +285,37 @@ def build_service_plans(
             }
             if kind.listens:
                 own[kind.listens] = str(sockets[kind.listens])
+            probe = HttpProbe(ports[name], settings.data.secrets)
             plans.append(
                 ProcessPlan(
                     name,
                     (sys.executable, "-m", kind.module),
                     environment | own,
-                    create_http_probe(ports[name], settings.data.secrets),
+                    probe,
                     stop_order=kind.stop_order,
                     pass_fds=(sockets[kind.listens],) if kind.listens else (),
                     log_file=settings.data.logs / f"{name}.jsonl",
                     nice=kind.nice,
+                    close_probe=probe.close,
                 )
             )
     return plans
+
+
+def build_preparation_plan(
+    settings: Settings, environment: dict[str, str], command: tuple[str, ...]
+) -> ProcessPlan:
+    """Return the plan of the process that prepares accounts, realm and territory."""
+    return ProcessPlan(
+        "prepare",
+        command,
+        environment
+        | {"VIGIE_PROCESS": "prepare", "VIGIE_LOG_JSON": str(settings.data.logs / "prepare.jsonl")},
+        None,
+        stop_order=0,
+        stop_s=3.0,
+        restarts=False,
+    )
 
 
 def build_classes_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:

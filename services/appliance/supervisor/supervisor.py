@@ -64,6 +64,14 @@ class Supervisor:
         self.write_status()
         return started
 
+    async def run_to_end(self, plan: ProcessPlan) -> SupervisedProcess:
+        """Run a process until it ends, then forget it. Cancelled, it is left to `stop`."""
+        (child,) = self.start([plan])
+        await child.over.wait()
+        del self._children[plan.name]
+        self.write_status()
+        return child
+
     def enter(self, state: State) -> None:
         """Set the state of the whole system."""
         self._state, self._since = state, format_now()

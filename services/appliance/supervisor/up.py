@@ -35,6 +35,7 @@ from services.runtime.kafka.security import use_security
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process import logs
 from services.runtime.process.lock import DataDirBusy, DataDirLock
+from services.runtime.process.memory import schedule_return
 from services.runtime.process.ports import PortBusy, choose_ports, open_listening_socket
 from services.runtime.process.settings import UNIX_PREFIX, DataDir, Settings, split_host_port
 from services.runtime.process.sockets import (
@@ -73,10 +74,12 @@ class UpOptions:
     demo: bool
     workers: int
     """Processes per decider."""
-    before_services: Callable[[SystemAddresses], Awaitable[None]]
-    """Called once topics exist, before any service starts.
+    preparation: tuple[str, ...]
+    """Command that runs to its end once topics exist, before any service starts.
 
-    It opens the live realm and publishes the territory. Raises UpFailed.
+    It makes accounts, opens the live realm and publishes the territory. The last line of one that
+    fails says why. It is a process of its own, because what it loads would stay in the memory of
+    `vigie up` for months.
     """
     greeting: Callable[[Settings], str]
     """Returns the text for the user once everything is ready."""
@@ -265,7 +268,8 @@ async def _start_processes(
     if made.created:
         log.info("topics.created", count=len(made.created))
     progress.step("Making accounts, the live realm and the territory ready")
-    await _run_step("making accounts and the live realm ready", options.before_services(addresses))
+    preparation = plans.build_preparation_plan(settings, environment, options.preparation)
+    await _run_step("making accounts and the live realm ready", _prepare(supervisor, preparation))
     progress.step("Starting the services")
     services = supervisor.start(
         plans.build_service_plans(settings, environment, ports, sockets, options.workers)
@@ -285,12 +289,20 @@ async def _start_processes(
     )
     progress.done()
     supervisor.say(options.greeting(settings))
+    schedule_return()
     if options.demo:
         later += [
             plans.build_demo_plan(settings, environment),
             plans.build_feed_demo_plan(settings, environment),
         ]
     supervisor.start(later)
+
+
+async def _prepare(supervisor: Supervisor, preparation: ProcessPlan) -> None:
+    """Run the preparation to its end. Raises UpFailed with its last line."""
+    prepared = await supervisor.run_to_end(preparation)
+    if prepared.exit_code:
+        raise UpFailed(prepared.last_word or f"the preparation ended with {prepared.exit_code}")
 
 
 async def _run_step(what: str, work: Awaitable[T]) -> T:

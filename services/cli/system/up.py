@@ -16,7 +16,6 @@ from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.plan import PRELOADED_MODULES
 from services.appliance.supervisor.up import UpFailed, UpOptions
 from services.appliance.supervisor.up import run_system as run_up
-from services.cli.system.prepare import prepare_system
 from services.cli.system.settings_reference import GROUPS
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import Settings
@@ -126,15 +125,7 @@ def up(
         redis=settings.redis or None,
         demo=demo,
         workers=workers,
-        before_services=lambda addresses: prepare_system(
-            settings.model_copy(
-                update={
-                    "kafka": addresses.kafka,
-                    "redis": addresses.redis,
-                    "console": addresses.console,
-                }
-            )
-        ),
+        preparation=(sys.executable, "-m", "services.cli.system.preparation"),
         greeting=lambda s: build_greeting(s, demo),
         verbose=verbose,
         forks=ForkServer(PRELOADED_MODULES),

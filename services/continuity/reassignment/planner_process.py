@@ -37,7 +37,7 @@ from services.continuity.reassignment.proposals import Proposals
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS
-from services.runtime.log.reader import AcceptedRecord, LogReader
+from services.runtime.log.reader import LONG_POLL_S, AcceptedRecord, LogReader
 from services.runtime.worker.log_follower import run_background
 
 LIVE_PARTITIONS: Final = live_partitions(PARTITION_COUNT)
@@ -99,7 +99,7 @@ class PlannerProcess:
             tasks.create_task(self._propose())
             tasks.create_task(self._work())
             while True:
-                for accepted in await self._reader.batch():
+                for accepted in await self._reader.batch(LONG_POLL_S):
                     self._observe(accepted)
                     self._news.set()
                     self._asked.set()

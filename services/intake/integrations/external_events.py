@@ -43,6 +43,10 @@ from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Source
 from services.runtime.kafka.clients import BrokerAway, create_groupless_consumer
+from services.runtime.kafka.fetch_throttle import (
+    FETCH_INTERVAL_MS,
+    FetchThrottle,
+)
 from services.runtime.log.partition_reader import stop_consumer
 from services.runtime.process import metrics, tracing
 
@@ -50,7 +54,7 @@ TOPIC: Final = "events.external"
 RETRY_S: Final = 0.5
 SOURCE_WAIT_S: Final = 2.0
 """Seconds to wait for a source that another process may just have registered."""
-POLL_MS: Final = 500
+POLL_MS: Final = 5000
 MAX_RECORDS: Final = 500
 UNKNOWN_PRODUCER: Final = Principal(
     id=TOPIC, role=Role.SOURCE, label="producers of events.external without a registered source"
@@ -94,6 +98,7 @@ class ExternalEventReader:
         consumer: Any = create_groupless_consumer(self._kafka)
         try:
             await consumer.start()
+            FetchThrottle(consumer, FETCH_INTERVAL_MS)
             begins, ends = (
                 await consumer.beginning_offsets(partitions),
                 await consumer.end_offsets(partitions),

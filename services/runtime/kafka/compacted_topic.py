@@ -23,9 +23,15 @@ from services.runtime.kafka.clients import (
     create_expiring_producer,
     create_groupless_consumer,
 )
-from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS, FetchThrottle
+from services.runtime.kafka.fetch_throttle import (
+    BACKGROUND_FETCH_INTERVAL_MS,
+    FetchThrottle,
+)
+from services.runtime.log.partition_reader import PartitionReader
 
 RETRY_S: Final = 0.5
+POLL_MS: Final = 1000
+"""Longest wait for records before the follower looks at its position; a record ends it."""
 ACK_TIMEOUT_S: Final = 5.0
 log = structlog.get_logger(__name__)
 
@@ -235,7 +241,7 @@ class TopicFollower:
             ):
                 self.caught_up.set()
             try:
-                batches = await consumer.getmany(timeout_ms=500, max_records=2000)
+                batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=2000)
             except OffsetOutOfRangeError as error:
                 for tp in error.args[0]:
                     self._reset(tp.topic, tp.partition)
@@ -264,14 +270,15 @@ class TopicFollower:
         """Wait until everything that the topics hold now is applied; return False on timeout."""
         try:
             async with asyncio.timeout(timeout_s):
-                consumer = self._consumer
-                if consumer is None:
+                if self._consumer is None:
                     return False
-                ends = await consumer.end_offsets(self._partitions)
+                # The follower's own connection answers only after its running fetch
+                async with PartitionReader(self._kafka, fetch_bytes=1) as reader:
+                    ends = await reader.ends(self._partitions)
                 async with self._moved:
                     await self._moved.wait_for(
                         lambda: all(self._next[tp] >= ends[tp] for tp in self._partitions)
                     )
                 return True
-        except (TimeoutError, KafkaError):
+        except (TimeoutError, KafkaError, OSError):
             return False

@@ -26,13 +26,13 @@ Five times fewer fetches in a stream.
 """
 EXPEDITE_S: Final = 0.25
 """Seconds for which a command speeds up its consumers, because its effects take several fetches."""
-IDLE_WAIT_MS: Final = 500
-"""Longest wait of the broker for a fetch over all partitions; any record ends it.
+MEMBER_WAIT_MS: Final = 2000
+"""Longest wait of the broker for a fetch of a group's member; any record ends it.
 
-Other requests of the same consumer wait behind it.
+Partitions that the member gets meanwhile wait behind it.
 """
 READER_WAIT_MS: Final = 5000
-"""The same wait for a consumer that makes no other requests."""
+"""The same wait for a consumer without a group, which makes no other requests."""
 MAX_IDLE_S: Final = 1.0
 """Longest pause after which aiokafka looks for the next action; events wake it earlier."""
 BUSY_WAIT_MS: Final = 50
@@ -46,7 +46,7 @@ class FetchThrottle:
     """Fetch pace of one started consumer. `hurry` may be called from another thread."""
 
     def __init__(
-        self, consumer: Any, every_ms: int = FETCH_INTERVAL_MS, idle_wait_ms: int = IDLE_WAIT_MS
+        self, consumer: Any, every_ms: int = FETCH_INTERVAL_MS, idle_wait_ms: int = READER_WAIT_MS
     ) -> None:
         self._fetcher: Any = consumer._fetcher
         self._fetcher._fetcher_timeout = MAX_IDLE_S

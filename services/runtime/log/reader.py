@@ -1,6 +1,6 @@
 """Read a decider's log by the rule that every reader follows.
 
-A reader resumes from the positions that it keeps. On resume, and every two seconds even when idle,
+A reader resumes from the positions that it keeps. On resume, and every five seconds even when idle,
 it checks that the record before its position is still the one that it read. So a log that lost its
 tail and grew again is detected by hash, not by offset. See `docs/explanation/log-protocol.md`, rule
 3.
@@ -26,7 +26,6 @@ from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.kafka.clients import create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import (
     FETCH_INTERVAL_MS,
-    READER_WAIT_MS,
     FetchThrottle,
     is_answer_awaited,
 )
@@ -38,8 +37,10 @@ from services.runtime.process import metrics, tracing
 from services.runtime.process.exits import Stop
 from services.runtime.process.tasks import cancel_and_wait
 
-CHECK_S: Final = 2.0
+CHECK_S: Final = 5.0
 """Seconds between two comparisons of the record before the position with the log."""
+LONG_POLL_S: Final = 30.0
+"""Longest wait for a batch of a caller that has nothing else to do; a record ends it."""
 BATCH_RECORDS: Final = 100
 """Records per batch.
 
@@ -277,7 +278,7 @@ class LogReader:
         consumer: Any = create_groupless_consumer(self._kafka, fetch_bytes=_FETCH_BYTES)
         try:
             await consumer.start()
-            self._pace = FetchThrottle(consumer, self._every_ms, READER_WAIT_MS)
+            self._pace = FetchThrottle(consumer, self._every_ms)
             consumer.assign(list(self._tps.values()))
             for p, tp in self._tps.items():
                 consumer.seek(tp, self.positions[p].next)

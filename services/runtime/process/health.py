@@ -19,7 +19,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from services.runtime.process import metrics
+from services.runtime.process import memory, metrics
 from services.runtime.process.settings import DataDir, Settings, find_version
 from services.runtime.secrets.metrics_token import get_or_create_token, is_token_valid
 
@@ -163,6 +163,7 @@ async def serve_health(
     await runner.setup()
     site = web.TCPSite(runner, settings.health_host, settings.health_port, reuse_address=True)
     await site.start()
+    memory.schedule_return()
     return HealthServer(runner, int(runner.addresses[0][1]))
 
 

@@ -27,7 +27,7 @@ from services.runtime.kafka.clients import (
     encode_message,
     send_with_retry,
 )
-from services.runtime.log.reader import AcceptedRecord, LogReader
+from services.runtime.log.reader import LONG_POLL_S, AcceptedRecord, LogReader
 from services.runtime.process import metrics
 from services.runtime.simulation.conductor import (
     Conductor,
@@ -122,7 +122,7 @@ class ConductorProcess:
 
     async def _follow(self, reader: LogReader) -> None:
         while True:
-            for accepted in await reader.batch():
+            for accepted in await reader.batch(LONG_POLL_S):
                 self._observe(accepted)
                 # A record of no known realm moves nothing.
                 if self._conductor.knows(realm := accepted.transaction.realm):

@@ -18,8 +18,12 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.services import WaitResults
 
-from services.runtime.kafka.clients import METADATA_AGE_MS
-from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, FetchThrottle
+from services.runtime.kafka.clients import GROUP_METADATA_AGE_MS
+from services.runtime.kafka.fetch_throttle import (
+    FETCH_INTERVAL_MS,
+    MEMBER_WAIT_MS,
+    FetchThrottle,
+)
 from services.runtime.kafka.metadata_backoff import MetadataBackoff
 from services.runtime.kafka.security import build_faust_credentials
 from services.runtime.process.failpoints import ARMED, reach_failpoint
@@ -64,7 +68,7 @@ class ThrottledThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         app: Any = self.consumer.app
         consumer: Any = self._consumer
-        self.pace = FetchThrottle(consumer, app.every_ms)
+        self.pace = FetchThrottle(consumer, app.every_ms, MEMBER_WAIT_MS)
         MetadataBackoff(consumer._client)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
@@ -212,7 +216,7 @@ def create_app(kafka: str, membership: Membership, owner: AppOwner) -> Any:
         # No table: it selects the sticky, co-partitioning assignor (0 = round robin)
         table_standby_replicas=1,
         consumer_auto_offset_reset="earliest",
-        consumer_metadata_max_age_ms=METADATA_AGE_MS,
+        consumer_metadata_max_age_ms=GROUP_METADATA_AGE_MS,
         consumer_group_instance_id=membership.instance or None,
         broker_max_poll_records=500,
         broker_session_timeout=membership.session_s,

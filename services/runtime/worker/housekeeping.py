@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from services.runtime.worker.urgent_lane import UrgentLaneReader
 
 CHECK_INTERVAL_S: Final = 1.0
+LOG_CHECK_S: Final = 5.0
+"""Seconds between two comparisons of the newest own records with the log."""
 SLOW_APPEND_S: Final = 5.0
 """Age of an unacknowledged append that makes the worker unready."""
 STUCK_S: Final = 300.0
@@ -80,17 +82,20 @@ class Housekeeping:
         """Partitions with published metrics."""
 
     async def run(self) -> None:
-        """Check progress and logs once a second and write snapshots when idle, until cancelled."""
+        """Check progress and logs and write snapshots when idle, until cancelled."""
         worker = self._worker
         while True:
             try:
                 async with PartitionReader(worker.kafka, fetch_bytes=1) as reader:
+                    checked_at = float("-inf")
                     while True:
                         await asyncio.sleep(CHECK_INTERVAL_S)
                         self._look_at_progress()
-                        await retry_until_visible(
-                            worker.kafka, worker.log, lambda: self._look_at_logs(reader)
-                        )
+                        if time.monotonic() - checked_at >= LOG_CHECK_S:
+                            await retry_until_visible(
+                                worker.kafka, worker.log, lambda: self._look_at_logs(reader)
+                            )
+                            checked_at = time.monotonic()
                         self._use_quiet_moments()
             except Stop as lost:
                 stop_for_error(lost, lost.name)

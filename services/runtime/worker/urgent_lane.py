@@ -142,7 +142,7 @@ class UrgentLaneReader:
         consumer: Any = create_groupless_consumer(self._kafka)
         try:
             await consumer.start()
-            self._pace = FetchThrottle(consumer, self._every_ms, READER_WAIT_MS)
+            self._pace = FetchThrottle(consumer, self._every_ms)
             tps = {partition: TopicPartition(self._topic, partition) for partition in starts}
             consumer.assign(list(tps.values()))
             for partition, tp in tps.items():

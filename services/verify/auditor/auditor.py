@@ -28,6 +28,7 @@ from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.kafka.clients import create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import FetchThrottle
 from services.runtime.log.heads import HeadsByLog, format_log_name
+from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process import metrics
 from services.verify.auditor.open_items import Breach, OpenItems
 from services.verify.auditor.verdict import LAWS, Judge, Verdict
@@ -142,8 +143,12 @@ class Auditor:
         """
         while True:
             try:
-                async with self._consumer() as (consumer, pace):
-                    async for verdict in self._follow(consumer, pace):
+                async with (
+                    self._consumer() as (consumer, pace),
+                    # The consumer's connection answers only after its running fetch
+                    PartitionReader(self._kafka, fetch_bytes=1) as reader,
+                ):
+                    async for verdict in self._follow(consumer, pace, reader):
                         yield verdict
             except (KafkaError, OSError) as error:
                 log.warning("audit.broker_away", error=type(error).__name__)
@@ -171,7 +176,7 @@ class Auditor:
             await consumer.stop()
 
     async def _follow(
-        self, consumer: AIOKafkaConsumer, pace: FetchThrottle
+        self, consumer: AIOKafkaConsumer, pace: FetchThrottle, reader: PartitionReader
     ) -> AsyncIterator[Verdict]:
         begins = await consumer.beginning_offsets(list(self._tps))
         consumer.assign(list(self._tps))
@@ -180,7 +185,8 @@ class Auditor:
             chain.offset = max(begins[tp], chain.offset)
             consumer.seek(tp, chain.offset)
         judged_at, behind = float("-inf"), True
-        self._goals.set(_now(), await consumer.end_offsets(list(self._tps)))
+        input_tps = _list_input_partitions()
+        self._goals.set(_now(), await reader.ends(self._tps))
         while True:
             found = await consumer.getmany(timeout_ms=1000, max_records=_BATCH_RECORDS)
             self._take(found)
@@ -191,26 +197,15 @@ class Auditor:
                 behind and self._goals.are_reached(self._offsets())
             ):
                 caught_up = self._is_caught_up()
-                self._goals.set(_now(), await consumer.end_offsets(list(self._tps)))
+                ends = await reader.ends([*self._tps, *input_tps])
+                self._goals.set(_now(), {tp: ends[tp] for tp in self._tps})
                 if caught_up and behind:
                     behind = False
-                input_tps = {
-                    TopicPartition(input_topic(s), p): (s, p)
-                    for s in SERVICES
-                    for p in range(PARTITION_COUNT)
-                }
-                input_tps |= {
-                    TopicPartition(urgent_topic(s), p): (urgent_topic(s), p)
-                    for s in SERVICES
-                    if s in SERVICES_WITH_URGENT_LANE
-                    for p in range(PARTITION_COUNT)
-                }
-                input_ends = await consumer.end_offsets(list(input_tps))
                 if caught_up:
                     await self._compare_readers()
                 by_partition: dict[int, dict[str, int]] = {}
                 for tp, (service, partition) in input_tps.items():
-                    by_partition.setdefault(partition, {})[service] = input_ends[tp]
+                    by_partition.setdefault(partition, {})[service] = ends[tp]
                 breaches = list(self._breaches(by_partition)) if caught_up else []
                 yield await self._judged(breaches, caught_up=caught_up)
                 judged_at = time.monotonic()
@@ -274,6 +269,20 @@ class Auditor:
         with contextlib.suppress(RedisError, OSError):
             await self._store.set(STORE_KEY, orjson.dumps(body), ex=STORE_TTL_S)
         return verdict
+
+
+def _list_input_partitions() -> dict[TopicPartition, tuple[str, int]]:
+    """Return partition of an input → (service, or topic of an urgent lane; number)."""
+    ordinary = {
+        TopicPartition(input_topic(s), p): (s, p) for s in SERVICES for p in range(PARTITION_COUNT)
+    }
+    urgent = {
+        TopicPartition(urgent_topic(s), p): (urgent_topic(s), p)
+        for s in SERVICES
+        if s in SERVICES_WITH_URGENT_LANE
+        for p in range(PARTITION_COUNT)
+    }
+    return ordinary | urgent
 
 
 def _parse_transaction(raw: bytes | None) -> dict[str, Any] | None:

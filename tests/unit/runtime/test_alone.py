@@ -85,8 +85,6 @@ async def test_an_unwritable_file_is_named_in_one_line(
     else:
         path.mkdir()
 
-    async def nothing(_: object) -> None: ...
-
     monkeypatch.setattr(structlog, "configure", lambda **_: None)
     options = UpOptions(
         settings,
@@ -94,7 +92,7 @@ async def test_an_unwritable_file_is_named_in_one_line(
         None,
         demo=False,
         workers=1,
-        before_services=nothing,
+        preparation=(),
         greeting=lambda _: "",
         forks=ForkServer(()),
     )

@@ -215,7 +215,7 @@ def test_those_that_are_missing_are_made_when_everything_runs(
         "redis://127.0.0.1:1",
         demo=False,
         workers=1,
-        before_services=never,
+        preparation=(),
         greeting=lambda _: "",
         forks=ForkServer(()),
     )
@@ -225,7 +225,3 @@ def test_those_that_are_missing_are_made_when_everything_runs(
     )
     assert [plan.name for plan in servers] == ["broker"]
     assert [plan.name for plan in later] == made_later
-
-
-async def never(_: object) -> None:
-    raise AssertionError

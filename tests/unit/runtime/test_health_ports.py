@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.appliance.supervisor.plan import create_http_probe
+from services.appliance.supervisor.plan import HttpProbe
 from services.runtime.process import health, metrics
 from services.runtime.process.health import HealthServer
 from services.runtime.process.settings import Settings, find_version
@@ -79,8 +79,12 @@ async def test_the_token_opens_counters_and_reasons(
 async def test_the_supervisor_reads_why_a_process_is_not_ready(
     server: HealthServer, tmp_path: Path
 ) -> None:
-    assert await create_http_probe(server.port, tmp_path / "secrets")() == f"log: {WHY}"
-    assert await create_http_probe(server.port, tmp_path / "elsewhere")() == "not ready"
+    trusted = HttpProbe(server.port, tmp_path / "secrets")
+    stranger = HttpProbe(server.port, tmp_path / "elsewhere")
+    assert await trusted() == f"log: {WHY}"
+    assert await stranger() == "not ready"
+    await trusted.close()
+    await stranger.close()
 
 
 def test_the_token_is_the_owners_alone_and_stays(tmp_path: Path) -> None:

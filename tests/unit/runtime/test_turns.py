@@ -14,8 +14,8 @@ from services.runtime.kafka.fetch_throttle import (
     BUSY_WAIT_MS,
     EXPEDITE_S,
     FETCH_INTERVAL_MS,
-    IDLE_WAIT_MS,
     MAX_IDLE_S,
+    MEMBER_WAIT_MS,
     READER_WAIT_MS,
     FetchThrottle,
     is_answer_awaited,
@@ -95,15 +95,16 @@ def test_only_a_fetch_that_covers_everything_is_patient(
         fetcher._records, fetcher.resumed = records, resumed
         clock.now += 1
         waits.append(fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms)
-    assert waits == [IDLE_WAIT_MS, BUSY_WAIT_MS, BUSY_WAIT_MS]
+    assert waits == [READER_WAIT_MS, BUSY_WAIT_MS, BUSY_WAIT_MS]
 
 
-def test_pure_readers_let_the_broker_wait_longer(clock: SimpleNamespace, fetcher: Fetcher) -> None:
-    """The broker answers a connection in order, so others would wait behind the fetch."""
-    FetchThrottle(SimpleNamespace(_fetcher=fetcher), FETCH_INTERVAL_MS, READER_WAIT_MS)
-    assert (
-        fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms == READER_WAIT_MS > IDLE_WAIT_MS
-    )
+def test_a_member_of_a_group_polls_more_often_than_a_reader(
+    clock: SimpleNamespace, fetcher: Fetcher
+) -> None:
+    """The broker answers a connection in order, so new partitions wait behind the fetch."""
+    FetchThrottle(SimpleNamespace(_fetcher=fetcher), FETCH_INTERVAL_MS, MEMBER_WAIT_MS)
+    waited_ms = fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms
+    assert waited_ms == MEMBER_WAIT_MS < READER_WAIT_MS
 
 
 def test_a_fetch_that_has_ended_is_not_waited_for(clock: SimpleNamespace, fetcher: Fetcher) -> None:
