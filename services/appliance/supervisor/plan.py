@@ -268,18 +268,20 @@ def build_service_plans(
     ports: dict[str, int],
     sockets: dict[str, int],
     workers: int,
+    machine: str = "",
 ) -> list[ProcessPlan]:
     """Return one plan per Python process.
 
     `ports` holds the health port of every name in `list_process_names`, `sockets` maps variable →
-    descriptor.
+    descriptor. `machine` names this machine among those that share a Kafka cluster. Two members of
+    a group with one name would put each other out for ever.
     """
     plans = []
     for kind in SERVICE_KINDS:
         for name, instance in _list_replicas(kind, workers):
             own = {
                 "VIGIE_PROCESS": name,
-                "VIGIE_INSTANCE": instance,
+                "VIGIE_INSTANCE": f"{machine}.{instance}" if machine else instance,
                 "VIGIE_HEALTH_PORT": str(ports[name]),
                 "VIGIE_LOG_JSON": str(settings.data.logs / f"{name}.jsonl"),
             }

@@ -35,6 +35,7 @@ from services.runtime.kafka.security import use_security
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process import logs
 from services.runtime.process.lock import DataDirBusy, DataDirLock
+from services.runtime.process.machine import get_or_create_machine_name
 from services.runtime.process.memory import schedule_return
 from services.runtime.process.ports import PortBusy, choose_ports, open_listening_socket
 from services.runtime.process.settings import UNIX_PREFIX, DataDir, Settings, split_host_port
@@ -271,8 +272,9 @@ async def _start_processes(
     preparation = plans.build_preparation_plan(settings, environment, options.preparation)
     await _run_step("making accounts and the live realm ready", _prepare(supervisor, preparation))
     progress.step("Starting the services")
+    machine = "" if options.kafka is None else get_or_create_machine_name(settings.data)
     services = supervisor.start(
-        plans.build_service_plans(settings, environment, ports, sockets, options.workers)
+        plans.build_service_plans(settings, environment, ports, sockets, options.workers, machine)
     )
     all_ready = asyncio.create_task(_wait_until_all_ready(services, progress))
     try:

@@ -17,8 +17,9 @@ from services.appliance.supervisor.up import UpFailed
 from services.cli.data.trial import load_checked_territory
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.installation import KeysDiffer, claim_broker
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
-from services.runtime.kafka.security import get_client_options
+from services.runtime.kafka.security import get_client_options, uses_embedded_broker
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKeyInvalid
@@ -89,8 +90,11 @@ async def prepare_system(settings: Settings) -> None:
     Raises UpFailed.
     """
     try:
+        # Its own broker's data lie beside the keys: if the keys are lost, Vigie starts with others
+        if not uses_embedded_broker(settings):
+            await claim_broker(settings)
         InputMarks.open(settings.data.secrets)
-    except (MasterKeyInvalid, OSError) as error:
+    except (KeysDiffer, MasterKeyInvalid, BrokerAway, KafkaError, OSError) as error:
         raise UpFailed(str(error)) from error
     await asyncio.gather(prepare_login(settings), open_territory(settings))
 

@@ -138,7 +138,7 @@ async def read_batches(
 async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> None:
     """Send until `stopping` is set and the running calls have ended."""
     settings.data.make()
-    name = settings.instance or "delivery"
+    name = settings.instance.rpartition(".")[2] or "delivery"  # Without the machine
     bookmark = SenderBookmark(settings.data.run / f"sender-{name}.json")
     links = AnswerLinks.open(settings.data.secrets)
     async with contextlib.AsyncExitStack() as stack:

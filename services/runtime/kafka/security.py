@@ -140,11 +140,16 @@ def get_security() -> KafkaSecurity:
 def _read_embedded_security() -> KafkaSecurity | None:
     """Return the login of the embedded broker, if this process uses that broker."""
     settings = Settings()
-    port = read_ports(settings.data.ports).get("kafka")
-    if port is None or settings.kafka != f"127.0.0.1:{port}":
+    if not uses_embedded_broker(settings):
         return None
     password = read_password(settings.data.secrets)
     return None if password is None else KafkaSecurity.of_password(BROKER_USER, password)
+
+
+def uses_embedded_broker(settings: Settings) -> bool:
+    """Return whether the broker is the one that `vigie up` runs on this data directory."""
+    port = read_ports(settings.data.ports).get("kafka")
+    return port is not None and settings.kafka == f"127.0.0.1:{port}"
 
 
 def get_client_options() -> dict[str, Any]:

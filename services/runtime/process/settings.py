@@ -166,6 +166,8 @@ class DataDir:
         """State of the official feeds as the watch wrote it last, for the console."""
         self.last_backup = self.run / "backup.json"
         """Time of the last completed backup, for the console."""
+        self.machine = root / "machine"
+        """Name of this machine among those that share a Kafka cluster."""
         self.restoring = self.run / "restoring"
         """Exists during a restore: until its end the installation is incomplete."""
 
@@ -235,6 +237,11 @@ class Settings(FromEnvironment):
     """
     instance: str = ""
     """Name of this replica, e.g. `alerts-0`, for Kafka's static membership; empty = dynamic."""
+    new_keys: bool = False
+    """`1`: start with other keys than those of the installation that used this broker before.
+
+    Only if its `secrets/` are lost for good: its texts, names and accounts stay unreadable.
+    """
     foresight_after_s: float = Field(default=60.0, ge=0)
     """Seconds of quiet before the planner ranks losses in the background.
 

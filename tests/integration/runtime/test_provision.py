@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,12 @@ from schemas.topics import TOPICS, TOPICS_BY_NAME
 from services.appliance.embedded.kafka import RunningKafka
 from services.appliance.embedded.store import RunningStore
 from services.appliance.embedded.store import is_serving as store_is_serving
+from services.runtime.identity.installation import CLAIM_KEY, KeysDiffer, claim_broker
+from services.runtime.kafka.compacted_topic import KeyedWriter
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process.ports import find_free_ports
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.keyring import MasterKey, encrypt
 
 
 async def test_a_second_provisioning_finds_everything_and_creates_nothing(
@@ -50,3 +55,24 @@ async def test_an_address_without_a_broker_is_named() -> None:
 
 async def test_the_store_answers_at_its_socket(store: RunningStore) -> None:
     assert await store_is_serving(store.node.socket)
+
+
+async def test_a_broker_refuses_a_machine_with_other_keys(
+    broker: RunningKafka, tmp_path: Path
+) -> None:
+    """It joined the groups, took over calls and failed them: it could open no name."""
+    ours, other = (
+        Settings(data_dir=tmp_path / name, kafka=broker.address) for name in ("ours", "other")
+    )
+    ours.data.make()
+    writer = KeyedWriter(broker.address)
+    try:
+        access_key = MasterKey.open(ours.data.secrets).derived("access")
+        for key in ("principal:somebody", CLAIM_KEY):
+            await writer.put("access", key, encrypt(access_key, b"{}", key.encode()))
+        await claim_broker(ours)
+        with pytest.raises(KeysDiffer):
+            await claim_broker(other)
+    finally:
+        await writer.put("access", CLAIM_KEY, None)
+        await writer.stop()

@@ -1,0 +1,30 @@
+"""The name of this machine among those that share a Kafka cluster."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+from typing import Final
+
+from services.runtime.process.settings import DataDir
+from services.runtime.secrets.keyring import write_private
+
+MAX_HOST_LENGTH: Final = 40
+
+
+def get_or_create_machine_name(data: DataDir) -> str:
+    """Return the name of this data directory on this host, e.g. `siege-3f9a1c`.
+
+    A data directory that was copied to another host gets another name. Raises OSError.
+    """
+    host = re.sub(r"[^a-z0-9-]", "-", socket.gethostname().lower())[:MAX_HOST_LENGTH] or "host"
+    try:
+        known = data.machine.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        known = ""
+    if re.fullmatch(rf"{re.escape(host)}-[0-9a-f]{{6}}", known):
+        return known
+    name = f"{host}-{secrets.token_hex(3)}"
+    write_private(data.machine, name.encode(), replace=True)
+    return name
