@@ -40,6 +40,11 @@ SLOW_APPEND_S: Final = 5.0
 """Age of an unacknowledged append that makes the worker unready."""
 STUCK_S: Final = 300.0
 """Age of an unacknowledged append, or time without progress, that ends the process."""
+STALLED_S: Final = 60.0
+"""Time without progress that ends the process while the broker answers.
+
+Another member has its name in the group then, or the consumer stands still.
+"""
 IDLE_S: Final = 2.0
 IDLE_RECORDS: Final = 500
 """Number of records since the last snapshot after which an idle moment is used for one."""
@@ -78,6 +83,8 @@ class Housekeeping:
         self._writers: dict[int, tuple[OwnedPartition[Any], SnapshotWriter[Any]]] = {}
         self._snapshot_producer: RecordProducer | None = None
         self._behind_since: dict[int, tuple[int, float]] = {}
+        self._answered_at = float("-inf")
+        """Time of the last record that the broker showed us of our logs."""
         self._told: set[int] = set()
         """Partitions with published metrics."""
 
@@ -191,13 +198,17 @@ class Housekeeping:
                 self._behind_since.pop(p, None)
             elif seen is None or seen[0] != at.seq:
                 self._behind_since[p] = (at.seq, now)
-            elif now - seen[1] > STUCK_S:
+            elif now - seen[1] > self._find_patience_s(now):
                 stop(
                     "progress.none",
                     f"partition {p}: input {at.applied + 1} has not been applied for {now - seen[1]:.0f} s",
                 )
         for p in set(self._behind_since) - set(worker.held):
             del self._behind_since[p]
+
+    def _find_patience_s(self, now: float) -> float:
+        """Return how long a partition may stand still: not long while the broker answers."""
+        return STALLED_S if now - self._answered_at < 2 * LOG_CHECK_S else STUCK_S
 
     def _end_of_input(self, partition: int) -> int:
         """Return the end of the input as the consumer last saw it."""
@@ -224,6 +235,7 @@ class Housekeeping:
         for p, (held, offset, hash) in confirmed.items():
             if not held.dropped:
                 _check_record(worker.log, p, offset, hash, found.get(p))
+                self._answered_at = time.monotonic()
 
     def wants_snapshot(self, held: OwnedPartition[Any], now: float) -> bool:
         """Return whether to snapshot now: at seq = k·N, not too often, one at a time."""

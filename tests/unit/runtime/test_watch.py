@@ -7,14 +7,17 @@ import re
 import time
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
+from aiokafka import TopicPartition
 
 from schemas.runtime import InputRefused
 from services.runtime.log.chain import Position
+from services.runtime.log.transaction import compute_digest
 from services.runtime.process import metrics
-from services.runtime.worker.housekeeping import Housekeeping
+from services.runtime.worker import housekeeping
+from services.runtime.worker.housekeeping import STALLED_S, Housekeeping
 from services.runtime.worker.publisher import Publisher
 from services.runtime.worker.tuning import Tuning
 from tests.marks import MARKS
@@ -136,3 +139,38 @@ def test_a_quiet_moment_after_many_records_and_the_hour_after_any_are_used_for_a
     monkeypatch.setattr(watch, "write_snapshot", lambda held, _view: written.append(held))
     watch._use_quiet_moments()
     assert bool(written) is taken
+
+
+@pytest.mark.parametrize(
+    ("answered_s", "stood_s", "ends"),
+    [(1, 61, True), (1, 59, False), (100, 61, False), (100, 301, True)],
+    ids=["fenced", "not-yet", "broker-away", "far-too-long"],
+)
+def test_a_worker_that_stands_still_while_the_broker_answers_ends_after_a_minute(
+    worker: Any, answered_s: float, stood_s: float, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member of the same name had put it out of its group, and it waited for five minutes."""
+    stopped: list[str] = []
+    monkeypatch.setattr(housekeeping, "stop", lambda name, _detail: stopped.append(name))
+    tp = TopicPartition("watched.inputs", 0)
+    worker.ready = True
+    worker.app.consumer = SimpleNamespace(assignment=lambda: {tp}, highwater=lambda _: 9)
+    worker.held[0] = held(seq=5, lag=0)
+    watch, now = Housekeeping(worker), time.monotonic()
+    watch._answered_at = now - answered_s
+    watch._behind_since[0] = (5, now - stood_s)
+    watch._look_at_progress()
+    assert stopped == (["progress.none"] if ends else [])
+
+
+async def test_a_comparison_with_the_log_shows_that_the_broker_answers(worker: Any) -> None:
+    class Log:
+        async def at(self, _topic: str, offsets: dict[int, int]) -> dict[int, Any]:
+            return {p: SimpleNamespace(value=b"record") for p in offsets}
+
+    worker.log = "watched.log"
+    worker.held[0] = SimpleNamespace(confirmed=(7, compute_digest(b"record")), dropped=False)
+    watch = Housekeeping(worker)
+    patience_before_s = watch._find_patience_s(time.monotonic())
+    await watch._look_at_logs(cast("Any", Log()))
+    assert watch._find_patience_s(time.monotonic()) == STALLED_S < patience_before_s
