@@ -33,6 +33,7 @@ from services.console.directory import api as directory_api
 from services.console.documents import retex_api, sitreps_api
 from services.console.documents.pdf import Typesetter
 from services.console.documents.plan import api as plan_document_api
+from services.console.drills import api as drills_api
 from services.console.evidence import api as evidence_api
 from services.console.exercises import api as exercises_api
 from services.console.feeds import api as feeds_api
@@ -136,6 +137,7 @@ ROUTERS: Final = (
     exercises_api.router,
     feeds_api.router,
     dependencies_api.router,
+    drills_api.router,
     risk_api.router,
     hazards_api.router,
     proof_api.router,

@@ -339,6 +339,45 @@ def _format_count(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else "?"
 
 
+def _check_acknowledged(h: RealmHistory, c: Check) -> tuple[bool, str]:
+    """Judge when a person first took charge of the incident of an event."""
+    incident = _find_incident(h, c["event"], c["at_min"])
+    if incident is None:
+        return False, "no incident"
+    changes = h.named("IncidentChanged", c["at_min"])
+    rows = [(f.at, f.data["row"]) for f in changes if f.data["row"]["id"] == incident["id"]]
+    first = next((h.minute(at) for at, row in rows if row["acknowledged_by"]), None)
+    return _is_within_bounds(first, c), _format_minute(first)
+
+
+def _check_plan_decided(h: RealmHistory, c: Check) -> tuple[bool, str]:
+    row = h.rows("plans", c["at_min"]).get(c["plan"])
+    changes = [f.data["row"] for f in h.named("PlanChanged", c["at_min"])]
+    decisions = [r["decided_at"] for r in changes if r["id"] == c["plan"] and r["decided_at"]]
+    first = h.minute(decisions[0]) if decisions else None
+    state = row["state"] if row else "never proposed"
+    return _is_within_bounds(first, c), f"{_format_minute(first)}, {state}"
+
+
+def _check_card_done(h: RealmHistory, c: Check) -> tuple[bool, str]:
+    """Judge when a card was first done; of the cards of sites, one is enough."""
+    plans = [f.data["row"] for f in h.named("PlanChanged", c["at_min"])]
+    cards = [(p["id"], card["id"], card) for p in plans for card in p["cards"]]
+    site_cards = [f.data["row"] for f in h.named("SiteCardChanged", c["at_min"])]
+    cards += [(row["plan"], row["card"], row) for row in site_cards]
+    done = [
+        h.minute(card["at"])
+        for plan, id, card in cards
+        if (plan, id) == (c["plan"], c["card"]) and card["state"] == "done" and card["at"]
+    ]
+    first = min(done, default=None)
+    return _is_within_bounds(first, c), _format_minute(first)
+
+
+def _format_minute(minute: float | None) -> str:
+    return "never" if minute is None else f"T+{minute:g}"
+
+
 KINDS: dict[str, Callable[[RealmHistory, Check], tuple[bool, str]]] = {
     "level": _check_level,
     "level_first": _check_level_first,
@@ -359,6 +398,9 @@ KINDS: dict[str, Callable[[RealmHistory, Check], tuple[bool, str]]] = {
     "not_confirmed": _check_not_confirmed,
     "duplicate": _check_duplicate,
     "headcount": _check_headcount,
+    "acknowledged": _check_acknowledged,
+    "plan_decided": _check_plan_decided,
+    "card_done": _check_card_done,
 }
 """Kind of expectation → function that judges it."""
 

@@ -81,6 +81,9 @@ _NEEDED: Final[dict[str, dict[str, ValueForm]]] = {
     "not_confirmed": {"event": TEXT},
     "duplicate": {"event": TEXT, "of": TEXT},
     "headcount": {"site": TEXT, "found": NUMBER, "of": NUMBER},
+    "acknowledged": {"event": TEXT, "between": SPAN},
+    "plan_decided": {"plan": TEXT, "between": SPAN},
+    "card_done": {"plan": TEXT, "card": TEXT, "between": SPAN},
 }
 _ALLOWED: Final[dict[str, dict[str, ValueForm]]] = {
     "level": _COUNT,

@@ -35,6 +35,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "echeances": ("/echeances", 1440, 900, True),
     "donnees": ("/donnees", 1440, 900, True),
     "prevoyance": ("/prevoyance", 1440, 900, True),
+    "exercices-courts": ("/exercices-courts", 1440, 900, True),
     "dependances": ("/dependances?ressource=system:telephonie", 1440, 900, True),
     "actions": ("/actions", 390, 844, True),
     "plans": ("/plans", 1440, 900, True),

@@ -26,6 +26,7 @@ EVERYWHERE = {
     "/communication",
     "/echeances",
     "/realms",
+    "/exercices-courts",
     "/exercice",
     "/annuaire",
     "/appels",

@@ -1,4 +1,4 @@
-"""`vigie scenario check|list`: check exercise files and list the shipped ones."""
+"""`vigie scenario …`: check exercise files, list the shipped ones, write short drills."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
-from services.cli.client import print_error
-from services.cli.output import IDENTIFIER, print_rows
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
+from services.cli.output import IDENTIFIER, print_rows, strip_controls
 from services.runtime.kafka.clients import format_time
 from services.runtime.process.settings import SHIPPED, Settings
 from services.simulation.exercise_file import ExerciseInvalid, load_exercise
@@ -20,7 +22,7 @@ from services.territory import TerritoryInvalid, load_territory
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Exercises: check an exercise file, list the shipped scenarios.",
+    help="Exercises: check a file, list the shipped scenarios, write short drills.",
 )
 
 
@@ -89,3 +91,90 @@ def list_(
             (IDENTIFIER, "Titre", "Début"),
             [(one.id, one.title, one.begins) for one in found],
         )
+
+
+def _get(path: str) -> Row:
+    try:
+        with ApiClient(Settings()) as client:
+            found: Row = client.get(path)
+    except (VigieUnreachable, ApiRefused) as error:
+        raise print_error(error) from error
+    return found
+
+
+@app.command()
+def drills(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """List the plans to exercise, the weakest first."""
+    found = _get(f"/api/v1/exercise-proposals{build_query(realm, as_of)}")
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    print_rows(
+        "Plans à exercer",
+        (
+            "Plan",
+            "Contacts non joints",
+            "Perte la plus lourde",
+            "S’arrêtent",
+            "Fiches jamais faites",
+        ),
+        [
+            (
+                one["plan"],
+                f"{one['unreached_pct']:.0f} %",
+                strip_controls(one["resource_name"]),
+                str(one["stopped"] or ""),
+                str(one["cards"]),
+            )
+            for one in found["items"]
+        ],
+    )
+
+
+@app.command()
+def drill(
+    plan: Annotated[str, typer.Argument(help="Plan to exercise (`vigie scenario drills`)")],
+    seed: Annotated[int, typer.Option(min=1, max=9999, help="Another seed, another drill")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default: standard output", dir_okay=False)
+    ] = None,
+    realm: Realm = None,
+    as_of: AsOf = None,
+) -> None:
+    """Write a drill of 15 minutes for one plan as an exercise file.
+
+    Play it with `vigie play FILE`.
+    """
+    query = build_query(realm, as_of, seed=seed)
+    found = _get(f"/api/v1/exercise-proposals/{quote(plan, safe='')}{query}")
+    if out is None:
+        typer.echo(found["file"], nl=False)
+        return
+    try:
+        out.write_text(found["file"], encoding="utf-8")
+    except OSError as error:
+        raise print_error(error) from error
+    typer.echo(f"{found['title']} : vigie play {out}")
+
+
+@app.command()
+def progress(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Show the time to the first useful action of each role over closed exercises."""
+    found = _get(f"/api/v1/exercise-progress{build_query(realm, as_of)}")
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    print_rows(
+        f"Première action utile, exercices terminés depuis un an\u00a0: {found['exercises']}",
+        ("Rôle", "Exercice", "Le", "Minutes"),
+        [
+            (
+                strip_controls(one["name"]),
+                strip_controls(run["title"]),
+                format_local_time(run["opened_at"]),
+                f"{run['minutes']:g}",
+            )
+            for one in found["items"]
+            for run in one["runs"]
+        ],
+    )

@@ -120,7 +120,7 @@ class ProofQueries(OnCallQueries):
         found = []
         for realm in await self.realms():
             age = moment - to_instant(realm.opened_at)
-            if _is_exercise(realm, picture) and 0 <= age <= EXERCISE_DAYS * DAY_MS:
+            if is_exercise(realm, picture) and 0 <= age <= EXERCISE_DAYS * DAY_MS:
                 cards = await self._read_exercise(realm.name)
                 found += [ExercisedCard(plan, card, now - age) for plan, card in cards]
         return found
@@ -171,7 +171,7 @@ def list_cards_in_time(
     return found
 
 
-def _is_exercise(realm: Realm, picture: RealmSnapshot) -> bool:
+def is_exercise(realm: Realm, picture: RealmSnapshot) -> bool:
     """Return whether people of this territory were exercised in a realm that is over."""
     return (
         realm.kind == RealmKind.EXERCISE

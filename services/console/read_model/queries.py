@@ -17,13 +17,13 @@ from services.console.commissioning.queries import CommissioningQueries
 from services.console.communication.queries import CommunicationQueries
 from services.console.dependencies.queries import DependencyQueries
 from services.console.documents.queries import DocumentQueries
+from services.console.drills.queries import DrillQueries
 from services.console.hazards.queries import HazardQueries
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
 from services.console.logistics.queries import LogisticsQueries
 from services.console.maintenance.queries import MaintenanceQueries
 from services.console.obligations.queries import ObligationQueries
 from services.console.oncall.queries import OnCallQueries
-from services.console.proof.queries import ProofQueries
 from services.console.read_model.changes import ChangeQueries
 from services.console.reassignment.queries import ReassignmentQueries
 from services.console.reference.queries import ReferenceQueries
@@ -40,11 +40,11 @@ class ReadModel(
     ChangeQueries,
     CommissioningQueries,
     DependencyQueries,
+    DrillQueries,
     HazardQueries,
     CommunicationQueries,
     LogisticsQueries,
     MaintenanceQueries,
-    ProofQueries,
     ObligationQueries,
     OnCallQueries,
     ReassignmentQueries,

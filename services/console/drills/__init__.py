@@ -1,0 +1,1 @@
+"""Propose short exercises from the weakest plans, and follow first actions over exercises."""

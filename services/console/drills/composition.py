@@ -1,0 +1,222 @@
+"""Compose a drill of 15 minutes for one plan, as an exercise file. Rule D95. Pure.
+
+The file has the format of docs/how-to/write-an-exercise.md. The same weakness, day and seed give
+the same file.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from random import Random
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+from schemas import reference as ref
+from schemas.plans import Card, CardOrigin
+from services.console.dependencies.network import DependencyNetwork
+from services.console.drills.stimuli import DAY_MIN, Stimulus, StimulusWriter
+from services.console.drills.weakness import PlanWeakness
+from services.console.texts.names import TerritoryNames
+
+DRILL_MIN: Final = 15
+"""Length of a drill in minutes."""
+PROPOSED_WITHIN_MIN: Final = 5
+DECIDED_WITHIN_MIN: Final = 10
+MOST_CARDS: Final = 3
+"""Most cards that one drill exercises."""
+SHORTEST_CARD_MIN: Final = 5
+"""Shortest time of a card that a drill exercises: the plan is decided first."""
+CONTACT_AT_MIN: Final = 3
+FULL_HOST_AT_MIN: Final = 7
+SPREAD_MIN: Final = 3
+"""Minutes within which the reports of the trigger arrive."""
+COORDINATOR: Final = "coordinateur_pca"
+PREFIX: Final = "court"
+"""First word of the name of every drill."""
+MAX_SEED: Final = 9999
+_STARTS: Final = (time(9, 30), time(10, 0), time(14, 0), time(15, 0))
+_DAYS: Final = frozenset({1, 3})
+"""Days of the week on which drills begin: Tuesday and Thursday."""
+_LONGEST_NAME: Final = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One drill: its exercise file as data, and the weakness that it tries."""
+
+    weakness: PlanWeakness
+    seed: int
+    document: dict[str, Any]
+    cards: tuple[str, ...]
+    """Cards that it exercises."""
+
+    def write_file(self) -> str:
+        """Write the exercise file."""
+        yaml = YAML()
+        yaml.default_flow_style = False
+        yaml.allow_unicode = True
+        yaml.width = 4096
+        written = io.StringIO()
+        yaml.dump(self.document, written)
+        return written.getvalue()
+
+
+def compose_drill(
+    plan: ref.Plan,
+    weakness: PlanWeakness,
+    network: DependencyNetwork,
+    names: TerritoryNames,
+    today: date,
+    seed: int,
+) -> Drill | None:
+    """Compose the drill of a plan; None if no report can make its trigger hold."""
+    random = Random(f"{seed}:{plan.id}")  # noqa: S311  repeatable choices, no secret
+    stimuli = _choose_stimuli(plan, weakness, StimulusWriter(network, names, random), random)
+    if not stimuli:
+        return None
+    cards = _choose_cards(plan, weakness, random)
+    roles = _list_roles(network, plan)
+    events = [*_place_stimuli(stimuli), *_write_full_hosts(weakness, network, random)]
+    document: dict[str, Any] = {
+        "exercise": f"{PREFIX}{seed}-{plan.id}"[:_LONGEST_NAME],
+        "title": f"Exercice court : {plan.title}",
+        "start": _choose_start(today, random).isoformat(timespec="minutes"),
+        "events": events,
+    }
+    if actions := list(_write_actions(plan, weakness, roles, events[0]["id"])):
+        document["actions"] = actions
+    calling = next((event["id"] for event in events if _opens_incident(event)), None)
+    document["expectations"] = list(_write_expectations(plan, cards, calling))
+    return Drill(weakness, seed, document, tuple(card.id for card in cards))
+
+
+def _list_roles(network: DependencyNetwork, plan: ref.Plan) -> frozenset[str]:
+    """Return the roles that the cards of the plans name."""
+    plans = (*network.plans.values(), plan)
+    return frozenset(card.role for one in plans for card in one.cards)
+
+
+def _choose_stimuli(
+    plan: ref.Plan, weakness: PlanWeakness, writer: StimulusWriter, random: Random
+) -> list[Stimulus]:
+    """Return the loss that calls for the plan at once, or else one way to hold a trigger."""
+    if weakness.at_once is not None and (found := writer.write_loss(weakness.at_once)):
+        return found
+    ways = [way for trigger in plan.triggers for way in writer.list_alternatives(trigger.when)]
+    return random.choice(ways) if ways else []
+
+
+def _place_stimuli(stimuli: Sequence[Stimulus]) -> Iterator[dict[str, Any]]:
+    """Yield events in order, within the first minutes; those of earlier days come first."""
+    for number, stimulus in enumerate(stimuli):
+        fields = dict(stimulus)
+        day = fields.pop("day", 0)
+        minute = number * SPREAD_MIN // len(stimuli)
+        yield {"id": f"E{number + 1}", "at": day * DAY_MIN + minute, **fields}
+
+
+def _opens_incident(event: Stimulus) -> bool:
+    """Return whether an event opens an incident: no rate, rumour or yellow colour does."""
+    return event["type"] != "info" and "certainty" not in event and event.get("colour") != "jaune"
+
+
+def _write_full_hosts(
+    weakness: PlanWeakness, network: DependencyNetwork, random: Random
+) -> Iterator[dict[str, Any]]:
+    """Yield the news that one of the full fallback sites takes nobody."""
+    kinds = frozenset(weakness.full_hosts)
+    sites = sorted(site.id for site in network.sites.values() if site.kind in kinds)
+    if sites:
+        site = network.sites[random.choice(sites)]
+        yield {
+            "id": "H1",
+            "at": FULL_HOST_AT_MIN,
+            "from": "site_manager",
+            "type": "info",
+            "severity": 1,
+            "site": site.id,
+            "headline": f"{site.name} n’a plus de place pour accueillir",
+        }
+
+
+def _choose_cards(plan: ref.Plan, weakness: PlanWeakness, random: Random) -> list[Card]:
+    """Choose cards never exercised that can be done within the drill, those due first likelier."""
+    open_cards = [
+        card
+        for card in plan.cards
+        if card.id in weakness.cards
+        and card.origin is CardOrigin.TRIGGER
+        and not card.depends_on
+        and card.t_min >= SHORTEST_CARD_MIN
+    ]
+    soonest = sorted(open_cards, key=lambda card: (card.t_min, card.id))[: 2 * MOST_CARDS]
+    chosen = random.sample(soonest, min(MOST_CARDS, len(soonest)))
+    return sorted(chosen, key=lambda card: (card.t_min, card.id))
+
+
+def _write_actions(
+    plan: ref.Plan, weakness: PlanWeakness, roles: Iterable[str], about: str
+) -> Iterator[dict[str, Any]]:
+    """Yield the request to reach the people of the role that is reached least."""
+    if not weakness.contacts:
+        return
+    yield {
+        "at": CONTACT_AT_MIN,
+        "due": DRILL_MIN,
+        "title": "Joignez de vive voix les contacts du plan non joints depuis 30 jours",
+        "to": COORDINATOR if COORDINATOR in roles else plan.cards[0].role,
+        "about": about,
+        "plan": plan.id,
+    }
+
+
+def _write_expectations(
+    plan: ref.Plan, cards: Iterable[Card], calling: str | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the results of the machine, and then those of people."""
+    yield {
+        "id": "P1",
+        "at_min": DRILL_MIN,
+        "kind": "plan_proposed",
+        "plan": plan.id,
+        "between": [0, PROPOSED_WITHIN_MIN],
+        "why": "le plan est proposé",
+    }
+    if calling is not None:
+        yield {
+            "id": "P2",
+            "at_min": DRILL_MIN,
+            "kind": "acknowledged",
+            "event": calling,
+            "between": [0, DECIDED_WITHIN_MIN],
+            "why": "quelqu’un prend l’incident en charge",
+        }
+    yield {
+        "id": "P3",
+        "at_min": DRILL_MIN,
+        "kind": "plan_decided",
+        "plan": plan.id,
+        "between": [0, DECIDED_WITHIN_MIN],
+        "why": "le plan est activé, différé ou refusé",
+    }
+    for number, card in enumerate(cards, start=1):
+        yield {
+            "id": f"F{number}",
+            "at_min": DRILL_MIN,
+            "kind": "card_done",
+            "plan": plan.id,
+            "card": card.id,
+            "between": [0, min(DRILL_MIN, card.t_min)],
+            "why": card.task,
+        }
+
+
+def _choose_start(today: date, random: Random) -> datetime:
+    """Return a Tuesday or Thursday of the next week, in office hours."""
+    days = [today + timedelta(days=n) for n in range(1, 8)]
+    day = random.choice([one for one in days if one.weekday() in _DAYS])
+    return datetime.combine(day, random.choice(_STARTS))

@@ -1,0 +1,188 @@
+"""Read the proof of plans, losses and first actions for drills. Rule D95."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import date
+from functools import partial
+from typing import Any, Final
+
+from schemas import continuity as c
+from schemas.base import DAY_MS, Instant
+from schemas.delivery import NotificationRow
+from services.console.dependencies.losses import EvaluatedLoss, LossEvaluator
+from services.console.dependencies.network import DependencyNetwork
+from services.console.dependencies.queries import index_reference
+from services.console.dependencies.texts import name_resource
+from services.console.drills import resources as d
+from services.console.drills.composition import Drill, compose_drill
+from services.console.drills.progress import (
+    ExerciseRun,
+    RoleProgress,
+    follow_roles,
+    measure_first_actions,
+)
+from services.console.drills.weakness import PlanWeakness, rank_weaknesses
+from services.console.http.problems import NotFound, RealmUnknown
+from services.console.i18n import Translator, get_translator
+from services.console.proof.judgement import EXERCISE_DAYS, ProofFacts
+from services.console.proof.queries import ProofQueries, is_exercise
+from services.console.read_model.query_base import get_snapshot_time
+from services.console.resource_base import to_datetime, to_instant
+from services.console.resources import Realm
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
+from services.oncall.localtime import local_day
+from services.runtime.http.problems import ProblemError
+
+RUNS_KEPT: Final = 2_000
+"""Closed exercises of which the times stay in memory."""
+LOSSES_KEPT: Final = 2
+"""Reference versions of which the losses stay in memory."""
+_LOSSES: OrderedDict[str, tuple[EvaluatedLoss, ...]] = OrderedDict()
+
+
+def evaluate_losses(version: str, network: DependencyNetwork) -> tuple[EvaluatedLoss, ...]:
+    """Return the losses of one resource on a quiet day, the worst first; the newest are kept."""
+    if version not in _LOSSES:
+        resources = list(network.list_resources())
+        ranked = LossEvaluator(network).rank_single(resources, len(resources))
+        _LOSSES[version] = ranked.worst
+        while len(_LOSSES) > LOSSES_KEPT:
+            _LOSSES.popitem(last=False)
+    return _LOSSES[version]
+
+
+class DrillQueries(ProofQueries):
+    """Queries about drills."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._runs: dict[str, ExerciseRun] = {}
+        """Closed exercise → its times; they never change again."""
+
+    async def drill_proposals(
+        self,
+        realm: str,
+        *,
+        partners: Mapping[str, Instant] | None = None,
+        lang: str = "fr",
+    ) -> d.DrillProposals:
+        """Return the plans to exercise, the weakest first."""
+        facts, _network, found = await self._rank(realm, partners)
+        _ = get_translator(lang)
+        return d.DrillProposals(items=[_shape_proposal(facts, one, _) for one in found])
+
+    async def drill(
+        self,
+        realm: str,
+        plan: str,
+        seed: int,
+        *,
+        partners: Mapping[str, Instant] | None = None,
+        lang: str = "fr",
+    ) -> d.DrillDetail:
+        """Return the drill of one plan. Raises NotFound if there is none."""
+        facts, network, found = await self._rank(realm, partners)
+        weakness = next((one for one in found if one.plan == plan), None)
+        if weakness is None:
+            raise NotFound
+        today: date = local_day(facts.now)
+        composed = compose_drill(
+            network.plans[plan], weakness, network, facts.reference.names, today, seed
+        )
+        if composed is None:
+            raise NotFound
+        return _shape_drill(facts, composed, get_translator(lang))
+
+    async def exercise_progress(self, realm: str, *, lang: str = "fr") -> d.ExerciseProgress:
+        """Return the first useful actions over the closed exercises of the last year."""
+        found = await self.read(realm, lang=lang)
+        now = get_snapshot_time(found.picture)
+        runs = [
+            run
+            for one in await self.realms()
+            if is_exercise(one, found.picture) and _is_recent(one, now)
+            if (run := await self._measure_exercise(one)) is not None
+        ]
+        names, _ = found.picture.reference.names, get_translator(lang)
+        shaped = [_shape_progress(one, names, _) for one in follow_roles(runs)]
+        return d.ExerciseProgress(items=shaped, exercises=len(runs))
+
+    async def _rank(
+        self, realm: str, partners: Mapping[str, Instant] | None
+    ) -> tuple[ProofFacts, DependencyNetwork, list[PlanWeakness]]:
+        facts, proofs = await self.plan_proofs(realm, partners=partners)
+        network = index_reference(facts.reference)
+        evaluate = partial(evaluate_losses, facts.reference.version or "", network)
+        losses = await asyncio.to_thread(evaluate)
+        return facts, network, rank_weaknesses(proofs, losses, len(network.activities))
+
+    async def _measure_exercise(self, realm: Realm) -> ExerciseRun | None:
+        """Return the times of a closed exercise; None if its log cannot be read now."""
+        known = self._runs.get(realm.name)
+        if known is not None:
+            return known
+        try:
+            picture = (await self.at(None).read(realm.name)).picture
+            plans = await picture.rows(c.PlanRow)
+            site_cards = await picture.rows(c.SiteCardRow)
+            messages = await picture.rows(NotificationRow)
+        except (RealmUnknown, ProblemError):
+            return None
+        minutes = measure_first_actions(plans.values(), site_cards.values(), messages.values())
+        run = ExerciseRun(realm.name, realm.title_code, realm.opened_at, minutes)
+        if len(self._runs) < RUNS_KEPT:
+            self._runs[realm.name] = run
+        return run
+
+
+def _is_recent(realm: Realm, now: Instant) -> bool:
+    return 0 <= now - to_instant(realm.opened_at) <= EXERCISE_DAYS * DAY_MS
+
+
+def _shape_proposal(facts: ProofFacts, one: PlanWeakness, _: Translator) -> d.DrillProposal:
+    names = facts.reference.names
+    return d.DrillProposal(
+        plan=one.plan,
+        title=facts.reference.plans[one.plan].title,
+        score=one.score,
+        unreached_pct=round(100 * one.hole, 1),
+        loss_pct=round(100 * one.loss, 1),
+        unexercised_pct=round(100 * one.unexercised, 1),
+        resource=None if one.worst is None else str(one.worst),
+        resource_name="" if one.worst is None else name_resource(one.worst, names, _),
+        stopped=one.stopped,
+        cards=len(one.cards),
+        contacts=list(one.contacts),
+        full_hosts=list(one.full_hosts),
+    )
+
+
+def _shape_drill(facts: ProofFacts, drill: Drill, _: Translator) -> d.DrillDetail:
+    return d.DrillDetail(
+        **dict(_shape_proposal(facts, drill.weakness, _)),
+        seed=drill.seed,
+        exercised_cards=list(drill.cards),
+        document=drill.document,
+        file=drill.write_file(),
+    )
+
+
+def _shape_progress(one: RoleProgress, names: TerritoryNames, _: Translator) -> d.RoleFirstActions:
+    return d.RoleFirstActions(
+        role=one.role,
+        name=w.name_role(one.role, None, names, _),
+        runs=[
+            d.FirstAction(
+                realm=run.realm,
+                title=run.title,
+                opened_at=to_datetime(to_instant(run.opened_at)),
+                minutes=run.minutes[one.role],
+            )
+            for run in one.runs
+        ],
+        trend_min=one.trend,
+    )
