@@ -96,6 +96,7 @@ COMMANDS_BY_PANEL = {
         "reassignment": "services.cli.crisis.reassignment:app",
         "contingency": "services.cli.crisis.contingency:contingency",
         "whatif": "services.cli.exercises.whatif:whatif",
+        "tune": "services.cli.exercises.tune:tune",
         "oncall": "services.cli.oncall.oncall:app",
         "readiness": "services.cli.oncall.oncall:readiness",
         "drill": "services.cli.oncall.oncall:drill",

@@ -13,6 +13,7 @@ from services.cli.crisis import documents
 NOT_OF_A_TIME = {
     "export": "the evidence of all times",
     "whatif": "replays from a time by --at",
+    "tune": "replays whole crises",
     "dlq": "letters lie outside the picture",
     "token": "rights, not the picture",
     **dict.fromkeys(("play", "report", "line", "cap", "bench", "card", "plan", "text"), "writes"),

@@ -1,0 +1,164 @@
+"""Replays find escalations that call fewer people and answer as fast. Rule D133."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from schemas.base import MINUTE_MS
+from schemas.reference import Escalation, EscalationPolicy
+from services.runtime.log.transaction import FactRecord
+from services.simulation import tuning
+from services.simulation.recording import Recording
+from services.simulation.replay import initial_reference, replay_recording
+from services.simulation.tuning import (
+    CallOutcome,
+    CrisisDifference,
+    LadderChange,
+    compare_outcomes,
+    estimate_interval,
+    judge_change,
+    list_changes,
+    list_used_ladders,
+    measure_calls,
+    tune_ladders,
+)
+from tests.scenarios.test_whatif import recorded
+
+ACKNOWLEDGE = {"answer": "ack", "after_s": 690}
+"""Everybody answers half a minute before 12 minutes: a second wave after 10 calls in vain."""
+UNTIL_MIN = 16
+
+
+@cache
+def present() -> EscalationPolicy:
+    return next(s for s in initial_reference(recorded()) if isinstance(s, EscalationPolicy))
+
+
+@cache
+def answered() -> Recording:
+    end = recorded().opened.started_at + UNTIL_MIN * MINUTE_MS
+    outside = tuple(one for one in recorded().outside if one.at <= end)
+    return replace(recorded(), responders=(ACKNOWLEDGE,), outside=outside, end=end)
+
+
+def change_wait(ladder: str, wave: int, minutes: int) -> LadderChange:
+    policy = present().policy
+    return next(
+        one
+        for one in list_changes(policy, [ladder])
+        if one.kind == "wait" and one.waves[wave - 1].after_min == minutes
+    )
+
+
+def replay_calls(section: EscalationPolicy) -> CallOutcome:
+    return measure_calls(replay_recording(answered(), (section,)))
+
+
+def test_a_later_second_wave_saves_its_calls_and_the_answers_come_at_the_same_time() -> None:
+    before = replay_calls(present())
+    after = replay_calls(change_wait("N3", 2, 15).apply(present()))
+    difference = compare_outcomes(before, after)
+    assert difference.calls < 0
+    assert (difference.minutes, difference.unanswered) == (0, 0)
+    assert any(minutes is not None for minutes in before.answers.values())
+
+
+def list_policy() -> Escalation:
+    return present().policy
+
+
+def test_changes_are_waits_orders_and_parallel_calls_that_keep_every_role() -> None:
+    found = list_changes(list_policy(), ["N1", "N2", "N3"])
+    assert {one.kind for one in found} == {"wait", "order", "parallel"}
+    for change in found:
+        waits = [wave.after_min for wave in change.waves]
+        assert waits == sorted(waits)
+        assert [wave.wave for wave in change.waves] == list(range(1, len(change.waves) + 1))
+        first = {role for role in change.waves[0].who if role in list_policy().never_skipped}
+        old = list_policy().ladders[change.ladder][0].who
+        assert change.kind == "order" or first >= set(list_policy().never_skipped) & set(old)
+        called = {role for wave in change.waves for role in wave.who}
+        assert called == {r for w in list_policy().ladders[change.ladder] for r in w.who}
+    assert change_wait("N2", 2, 12).waves[2].after_min == 22
+    assert not any("suppleants" in one.text for one in found if one.kind != "wait")
+
+
+def test_a_section_with_a_change_passes_the_check_of_its_publication() -> None:
+    for change in list_changes(list_policy(), list_policy().ladders):
+        section = EscalationPolicy.model_validate(change.apply(present()).model_dump())
+        assert section.policy.ladders[change.ladder] == change.waves
+
+
+def test_an_escalation_that_loses_its_answers_is_counted_and_never_holds() -> None:
+    before = CallOutcome(9, {"N2 INC-1": 4.0, "N1 INC-2": None, "N3 territory": 6.0})
+    after = CallOutcome(5, {"N2 INC-1": None, "N1 INC-2": 3.0, "N3 territory": 7.0})
+    found = compare_outcomes(before, after)
+    assert found == CrisisDifference(-4, 1.0, 1)
+    change = change_wait("N2", 2, 12)
+    assert not judge_change(change, [replace(found, minutes=0.0)] * 5, 1).holds
+    assert judge_change(change, [CrisisDifference(-4, 0.0, 0)] * 5, 1).holds
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [
+        [CrisisDifference(-1, 0.0, 0), CrisisDifference(1, 0.0, 0)] * 4,
+        [CrisisDifference(-9, 0.0, 0)] * 7 + [CrisisDifference(-9, 20.0, 0)],
+        [CrisisDifference(0, 0.0, 0)] * 8,
+    ],
+)
+def test_a_saving_that_may_be_chance_or_a_delay_does_not_hold(
+    differences: Sequence[CrisisDifference],
+) -> None:
+    assert not judge_change(change_wait("N2", 2, 12), differences, 1).holds
+
+
+def test_the_interval_covers_the_mean_and_narrows_with_more_crises() -> None:
+    few = estimate_interval([0.0, 4.0], 1)
+    many = estimate_interval([0.0, 4.0] * 20, 1)
+    assert few.low <= few.mean == many.mean == 2 <= few.high
+    assert many.high - many.low < few.high - few.low
+    assert estimate_interval([0.0, 4.0], 1) == few
+
+
+def test_changes_chosen_on_one_half_are_judged_on_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The best of the first half costs answers in the second, so that the next one is proposed."""
+    tempting, sound = change_wait("N3", 2, 20), change_wait("N3", 2, 15)
+    crises = [replace(recorded(), realm=f"92~ex-{n}") for n in range(8)]
+    names = {str(tempting.waves): "tempting", str(sound.waves): "sound"}
+    seen: dict[str, None] = {}
+
+    def replay(recording: Recording, changed: Sequence[EscalationPolicy]) -> list[FactRecord]:
+        seen.setdefault(recording.realm)
+        ladder = names.get(str(changed[0].policy.ladders["N3"]), "present")
+        return [FactRecord(ladder, recording.realm, 0, {})]
+
+    def measure(facts: Sequence[FactRecord]) -> CallOutcome:
+        ladder, second_half = facts[0].type, facts[0].id not in list(seen)[:4]
+        calls = {"present": 20, "tempting": 5, "sound": 12}[ladder]
+        lost = ladder == "tempting" and second_half
+        return CallOutcome(calls, {"N3 territory": None if lost else 4.0})
+
+    monkeypatch.setattr(tuning, "replay_recording", replay)
+    monkeypatch.setattr(tuning, "measure_calls", measure)
+    found = tune_ladders(crises, present(), [tempting, sound])
+    assert (found.chosen_on, found.judged_on, found.tried) == (4, 4, 2)
+    assert found.best is not None
+    assert found.best.change is sound
+    assert {one.change.text for one in found.finalists} == {tempting.text, sound.text}
+
+
+def test_too_few_crises_give_no_result() -> None:
+    with pytest.raises(ValueError, match="4 crises"):
+        tune_ladders([recorded()] * 3, present(), [])
+
+
+def test_only_escalations_that_started_are_tried() -> None:
+    assert "N3" in list_used_ladders([recorded()])
+    assert "N4" not in list_used_ladders([recorded()])
