@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import typer
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.decide import Key, post_decision
 from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
 from services.cli.output import print_rows, strip_controls
 from services.console.dependencies.page import write_delays, write_hours
@@ -30,6 +31,14 @@ Together = Annotated[
     bool, typer.Option(help="Only pairs that stop something that neither stops alone")
 ]
 Hidden = Annotated[bool, typer.Option(help="Undeclared dependencies from recorded crises")]
+Propose = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ACTIVITY",
+        help="Propose to declare that this activity needs the resource; a second person approves",
+    ),
+]
+Why = Annotated[str | None, typer.Option(help="Reason of the proposal; stored encrypted")]
 Most = Annotated[int, typer.Option("--limit", min=1, max=200)]
 
 
@@ -39,12 +48,21 @@ def dependencies(
     kind: Kind = None,
     together: Together = False,
     hidden: Hidden = False,
+    propose: Propose = None,
+    reason: Why = None,
     limit: Most = 20,
     realm: Realm = None,
     as_of: AsOf = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the effect of losing a resource now, or rank all such losses."""
+    """Show the effect of losing a resource now, or rank all such losses.
+
+    With --propose, propose a hidden dependency of that resource for the impact analysis.
+    """
+    if propose is not None:
+        _propose(lost or [], propose, reason, realm, key=key, as_json=as_json)
+        return
     query = build_query(realm, as_of)
     asked: list[tuple[str, str]] = [("lost", one) for one in lost or ()]
     path = "/api/v1/dependencies"
@@ -69,6 +87,23 @@ def dependencies(
         _print_hidden(found)
     else:
         _print_ranking(found)
+
+
+def _propose(
+    lost: list[str],
+    activity: str,
+    reason: str | None,
+    realm: str | None,
+    *,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Propose that an activity needs a resource. Raises typer.BadParameter and typer.Exit."""
+    if len(lost) != 1:
+        raise typer.BadParameter("--propose needs one resource, such as system:ad")
+    body = {"resource": lost[0], "activity": activity, "reason": reason}
+    done = f"{activity} dépend de {lost[0]} : proposé, une autre personne l’approuve"
+    post_decision("dependencies/proposals", realm, body, key=key, as_json=as_json, done=done)
 
 
 def _print_ranking(found: Row) -> None:

@@ -28,6 +28,7 @@ from services.console.incidents.incident_screen import list_levels, name_acknowl
 from services.console.logbook.line_list import build_entries
 from services.console.read_model.queries import Queries
 from services.console.resources import Activity
+from services.console.risk.page import build_cell_risks
 from services.console.sites.cartogram import build_tiles
 from services.console.staffing.resources import CellStaffing
 from services.console.texts import words as w
@@ -121,6 +122,9 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         queries.some_reports(realm, asked_of, lang=lang),
         load_first_words(queries, x, shown.id if shown else None),
     )
+    running = {clock.activity for clock in x.clocks}
+    shows_risks = bool(running) and x.shell.moment is None
+    risks = await queries.recent_risks(realm, lang=lang) if shows_risks else None
     doubts = cell.list_pending_reports(tasks.items, reports, x.names, x.shell.now, x._)
     return {
         **build_page_context(request, x),
@@ -134,6 +138,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         "levels": list_levels(queries, x, shown, where) if shown else [],
         "ladder": ladder,
         "breaks": split_passed_clocks(x.clocks, x.shell.now),
+        "risks": build_cell_risks(risks, running, x._),
         "plans": decide,
         "hazards": build_hazard_views(
             (await queries.hazards(realm, lang=lang)).items,

@@ -69,8 +69,8 @@ class CascadeView:
     activities: list[ActivityLine]
     roles: list[tuple[str, str, bool]]
     """Role, person left, and true if there is none."""
-    plans: list[tuple[str, str, str]]
-    """(plan, when, trigger)."""
+    plans: list[tuple[str, str, str, str]]
+    """(plan, title, when, trigger)."""
     wide: Drawing
     narrow: Drawing
     label: str
@@ -145,10 +145,7 @@ def _build_loss_line(loss: d.DependencyLoss, names: TerritoryNames, _: Translato
         stops=" ; ".join(parts),
         bare=_shorten_list(bare, _, 6) if bare else "",
         delays=write_delays(loss.first_rto_h, loss.first_dmia_h, _),
-        plans=", ".join(plan.id for plan in loss.plans)
-        or (
-            _("sans décideur : {plans}", plans=", ".join(loss.undecided)) if loss.undecided else ""
-        ),
+        plans=_write_plans(loss, names, _),
         together=_shorten_list(loss.together, _),
     )
 
@@ -159,12 +156,17 @@ def _shorten_activity(one: d.LossActivity, names: TerritoryNames, _: Translator)
     return f"{one.id} {short or one.name}"
 
 
-def _write_plans(loss: d.DependencyLoss, _: Translator) -> str:
-    proposed = ", ".join(plan.id for plan in loss.plans)
+def _write_plans(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) -> str:
+    """Name the plans that would be proposed, or else those without a decider."""
+    if loss.plans:
+        return ", ".join(plan.title for plan in loss.plans)
     if not loss.undecided:
-        return proposed
-    stuck = _("sans décideur : {plans}", plans=", ".join(loss.undecided))
-    return f"{proposed} ; {stuck}" if proposed else stuck
+        return ""
+    return _("sans décideur : {plans}", plans=_name_plans(loss.undecided, names))
+
+
+def _name_plans(ids: Sequence[str], names: TerritoryNames) -> str:
+    return ", ".join(names.plan(id) for id in ids)
 
 
 def _shorten_list(names: Sequence[str], _: Translator, most: int = NAMED) -> str:
@@ -237,7 +239,7 @@ def build_cascade_view(loss: d.DependencyLoss, names: TerritoryNames, _: Transla
     lost = _(" et ").join(one.name for one in loss.resources)
     return CascadeView(
         title=_("Perte : {lost}", lost=lost),
-        sentences=_write_sentences(loss, _),
+        sentences=_write_sentences(loss, names, _),
         activities=[
             ActivityLine(
                 one.id,
@@ -258,14 +260,14 @@ def build_cascade_view(loss: d.DependencyLoss, names: TerritoryNames, _: Transla
             )
             for role in loss.roles
         ],
-        plans=[(plan.id, _write_when(plan, _), plan.text) for plan in loss.plans],
+        plans=[(plan.id, plan.title, _write_when(plan, _), plan.text) for plan in loss.plans],
         wide=draw_columns(cascade),
         narrow=draw_list(cascade),
         label=_("Enchaînement de la perte ({lost}) ; mêmes valeurs dans le tableau", lost=lost),
     )
 
 
-def _write_sentences(loss: d.DependencyLoss, _: Translator) -> list[str]:
+def _write_sentences(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) -> list[str]:
     found = []
     if loss.stopped:
         found.append(
@@ -289,7 +291,9 @@ def _write_sentences(loss: d.DependencyLoss, _: Translator) -> list[str]:
     if vacant:
         found.append(_("plus personne pour : {roles}", roles=", ".join(vacant)))
     if loss.undecided:
-        found.append(_("plans sans décideur désigné : {plans}", plans=", ".join(loss.undecided)))
+        found.append(
+            _("plans sans décideur désigné : {plans}", plans=_name_plans(loss.undecided, names))
+        )
     if loss.orphan_cards:
         found.append(
             _.plural(
@@ -383,7 +387,12 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
         tuple(failures[:MOST_DRAWN]),
         pole_nodes,
         tuple(
-            CascadeNode(f"plan {id}", (id, when), "plan", _find_causes(id, poles, names, causes))
+            CascadeNode(
+                f"plan {id}",
+                (names.plan(id), when),
+                "plan",
+                _find_causes(id, poles, names, causes),
+            )
             for id, when in plans
         ),
         (

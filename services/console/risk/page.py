@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,8 @@ from services.console.i18n import Translator
 from services.console.risk.resources import ActivityRisk, BreachRisks, DecisionRisk
 
 DECISIONS_NAMED: Final = 2
+RISKS_ON_CELL: Final = 3
+LEAST_ON_CELL_PCT: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,22 @@ def build_risk_lines(found: BreachRisks, _: Translator) -> list[RiskLine]:
     return [
         RiskLine(one.activity, one.name, write_chance(one, _), _write_decisions(one, _))
         for one in found.items
+    ]
+
+
+def build_cell_risks(
+    found: BreachRisks | None, running: Collection[str], _: Translator
+) -> list[RiskLine]:
+    """Build the largest risks of activities with a running clock, for one line of the cell."""
+    items = [] if found is None else found.items
+    risky = [
+        one
+        for one in items
+        if one.activity in running
+        and max(one.rto_pct or 0.0, one.dmia_pct or 0.0) >= LEAST_ON_CELL_PCT
+    ]
+    return [
+        RiskLine(one.activity, one.name, write_chance(one, _), []) for one in risky[:RISKS_ON_CELL]
     ]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from time import monotonic
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -44,6 +44,10 @@ SEED_STEP_MS: Final = 60_000
 """The seed changes each minute, so that a page that renews itself does not flicker."""
 READING_WAIT_S: Final = 2.0
 """Longest time in seconds for which a page waits for the logs."""
+RECENT_S: Final = 60.0
+"""Seconds for which the cell shows the same risks; it renews itself at every fact."""
+RECENT_WAIT_S: Final = 1.0
+"""Longest time in seconds for which the cell waits for its first risks."""
 LEAST_GAIN: Final = 0.01
 """Least change of a risk by which a decision is named."""
 
@@ -58,6 +62,19 @@ class _Kept:
     def seen(self) -> Observations:
         """Newest durations that were read."""
         return (self.reading.result() if self.reading.done() else None) or self.last
+
+
+@dataclass(slots=True)
+class _RecentRisks:
+    at: float
+    computing: asyncio.Task[b.BreachRisks]
+    last: b.BreachRisks | None = None
+
+    def renew_last(self) -> None:
+        """Keep the result of a computation that ended well."""
+        task = self.computing
+        if task.done() and not task.cancelled() and task.exception() is None:
+            self.last = task.result()
 
 
 _SEEN: WeakKeyDictionary[History, _Kept] = WeakKeyDictionary()
@@ -80,6 +97,11 @@ def _read(chronicle: Chronicle, realm: str, collection: str) -> Iterator[RowVers
 
 class RiskQueries(QueryBase):
     """Queries about the risk of breach. The simulation runs in a thread."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._recent_risks: dict[tuple[str, str], _RecentRisks] = {}
+        """Realm and language → newest risks."""
 
     async def breach_risks(self, realm: str, *, lang: str = "fr") -> b.BreachRisks:
         """Return the risk of each interrupted activity with a limit ahead, the highest first."""
@@ -114,6 +136,24 @@ class RiskQueries(QueryBase):
             arrivals_seen=len(seen.arrivals),
         )
 
+    async def recent_risks(self, realm: str, *, lang: str = "fr") -> b.BreachRisks | None:
+        """Return the risks of the last minute.
+
+        While the next ones are computed, the last ones count; None if there are none yet.
+        """
+        kept, now = self._recent_risks, monotonic()
+        recent = kept.get((realm, lang))
+        if recent is not None:
+            recent.renew_last()
+        if recent is None or (recent.computing.done() and now - recent.at >= RECENT_S):
+            computing = asyncio.create_task(self.at(None).breach_risks(realm, lang=lang))
+            last = None if recent is None else recent.last
+            recent = kept[realm, lang] = _RecentRisks(now, computing, last)
+        if recent.last is None:
+            await asyncio.wait((recent.computing,), timeout=RECENT_WAIT_S)
+            recent.renew_last()
+        return recent.last
+
     async def _observe(self) -> Observations:
         """Return the durations of the logs.
 
@@ -122,7 +162,7 @@ class RiskQueries(QueryBase):
         history = self._history
         if history is None:
             return Observations()
-        kept, now = _SEEN.get(history), time.monotonic()
+        kept, now = _SEEN.get(history), monotonic()
         if kept is None or now - kept.at >= OBSERVED_LIFE_S:
             reading = asyncio.ensure_future(self._read_durations())
             last = kept.seen if kept is not None else Observations()

@@ -18,10 +18,12 @@ from schemas.words import EventType
 from services.console.dependencies.recorded_crises import RowVersion
 from services.console.i18n import get_translator
 from services.console.read_model.history import Chronicle, Version
-from services.console.risk import laws
+from services.console.resource_base import to_datetime
+from services.console.risk import laws, queries
 from services.console.risk.laws import DurationLaw
 from services.console.risk.observations import observe_arrivals, observe_returns
-from services.console.risk.page import write_percent
+from services.console.risk.page import build_cell_risks, write_percent
+from services.console.risk.resources import ActivityRisk, BreachRisks
 from services.console.risk.simulation import (
     FailedUnit,
     InterruptedActivity,
@@ -279,6 +281,67 @@ async def test_the_page_writes_the_risk_beside_the_forecast_in_both_languages() 
     assert "avec télétravail : RTO" in text
     english = await shown(browser, "/activites?activite=RHF-01", lang="en")
     assert "Risk of breach" in english
+
+
+def rate(activity: str, rto: float | None, dmia: float | None) -> ActivityRisk:
+    return ActivityRisk(
+        activity=activity,
+        name=f"nom de {activity}",
+        rto_pct=rto,
+        dmia_pct=dmia,
+        back_at=to_datetime(NOW),
+        decisions=[],
+    )
+
+
+def test_the_cell_names_the_three_largest_risks_of_running_clocks() -> None:
+    rated = [rate("A", 80, 9), rate("gone", 70, 9), rate("B", None, 6), rate("C", 3, 0.4)]
+    found = BreachRisks(
+        items=[*rated, rate("D", 2, None), rate("E", 0.9, 0.2)],
+        draws=2_000,
+        returns_seen=0,
+        answers_seen=0,
+        arrivals_seen=0,
+    )
+    _ = get_translator("fr")
+    lines = build_cell_risks(found, {"A", "B", "C", "D", "E"}, _)
+    assert [line.activity for line in lines] == ["A", "B", "C"]
+    chances = [line.chance.replace("\u00a0", " ") for line in lines]
+    assert chances[:2] == ["RTO 80 %, DMIA 9 %", "DMIA 6 %"]
+    assert build_cell_risks(found, {"E"}, _) == []
+    assert build_cell_risks(None, {"A"}, _) == []
+
+
+async def test_the_cell_shows_the_risk_and_computes_it_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passed, simulated = [1_000.0], []
+    simulate = queries.simulate_breaches
+
+    def count(*args: Any, **options: Any) -> Any:
+        simulated.append(1)
+        return simulate(*args, **options)
+
+    monkeypatch.setattr(queries, "simulate_breaches", count)
+    monkeypatch.setattr(queries, "RECENT_WAIT_S", 60.0)
+    monkeypatch.setattr(queries, "monotonic", lambda: passed[0])
+    browser, model = browsing(outage())
+    assert "Risque de rupture" in await shown(browser, "/")
+    first = await model.recent_risks(REALM)
+    assert first is await model.recent_risks(REALM)
+    assert len(simulated) == 1
+    passed[0] += queries.RECENT_S
+    assert await model.recent_risks(REALM) is first
+    await model._recent_risks[REALM, "fr"].computing
+    renewed = await model.recent_risks(REALM)
+    assert renewed is not first
+    assert len(simulated) == 2
+
+
+async def test_a_calm_cell_computes_no_risk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(queries, "simulate_breaches")
+    browser, _ = browsing(realm())
+    assert "Risque de rupture" not in await shown(browser, "/")
 
 
 async def test_durations_of_the_log_move_the_risk(monkeypatch: pytest.MonkeyPatch) -> None:

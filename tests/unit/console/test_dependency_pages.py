@@ -89,6 +89,13 @@ async def test_the_page_gives_stops_and_strategies_in_both_languages() -> None:
     assert "10 activities stop, 3 without a strategy for this loss" in english
 
 
+async def test_the_page_names_plans_by_their_titles() -> None:
+    browser, _ = browsing(realm())
+    text = await shown(browser, "/dependances?ressource=kind:site_central")
+    assert "PCA du pôle Logement" in text
+    assert "PCA-" not in text
+
+
 async def test_the_page_starts_from_the_crisis() -> None:
     browser, _ = browsing(crisis())
     text = await shown(browser, "/dependances?ressource=system:telephonie")
