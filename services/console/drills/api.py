@@ -25,7 +25,7 @@ _FILE: Final[dict[int | str, dict[str, Any]]] = {
     "/exercise-proposals",
     summary="Plans to exercise, the weakest first: people unreached × worst loss × cards (D95)",
 )
-async def list_drills(request: Request, reader: LogReader) -> DrillProposals:
+async def list_exercise_proposals(request: Request, reader: LogReader) -> DrillProposals:
     partners = await read_partners(request, reader.model, reader.realm)
     return await reader.model.drill_proposals(reader.realm, partners=partners, lang=reader.lang)
 
@@ -34,7 +34,9 @@ async def list_drills(request: Request, reader: LogReader) -> DrillProposals:
     "/exercise-proposals/{plan}",
     summary="A drill of 15 minutes for one plan, with expectations, as an exercise file (D95)",
 )
-async def get_drill(request: Request, reader: LogReader, plan: str, seed: Seed = 1) -> DrillDetail:
+async def get_exercise_proposal(
+    request: Request, reader: LogReader, plan: str, seed: Seed = 1
+) -> DrillDetail:
     partners = await read_partners(request, reader.model, reader.realm)
     return await reader.model.drill(reader.realm, plan, seed, partners=partners, lang=reader.lang)
 
@@ -45,10 +47,10 @@ async def get_drill(request: Request, reader: LogReader, plan: str, seed: Seed =
     responses=_FILE,
     summary="The exercise file of a drill, for `vigie play` (D95)",
 )
-async def download_drill(
+async def download_exercise_proposal(
     request: Request, reader: LogReader, plan: str, seed: Seed = 1
 ) -> Response:
-    found = await get_drill(request, reader, plan, seed)
+    found = await get_exercise_proposal(request, reader, plan, seed)
     name = f"{found.document['exercise']}.yaml"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(found.file, 200, headers, "application/yaml")
@@ -58,5 +60,5 @@ async def download_drill(
     "/exercise-progress",
     summary="Time to the first useful action of each role over closed exercises (D95)",
 )
-async def get_progress(reader: LogReader) -> ExerciseProgress:
+async def get_exercise_progress(reader: LogReader) -> ExerciseProgress:
     return await reader.model.exercise_progress(reader.realm, lang=reader.lang)
