@@ -17,7 +17,7 @@ from schemas.words import Certainty, EventType, SiteStatus
 from services.continuity.decider import ContinuityDecider
 from services.continuity.evolve import evolve
 from services.continuity.state import ContinuityState
-from services.runtime.decider.protocol import Input
+from services.runtime.decider.protocol import EvolvedFacts, Input
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World
 
@@ -92,6 +92,7 @@ def test_a_site_change_costs_a_fraction_of_a_millisecond() -> None:
 
 
 def _decided(decider: ContinuityDecider, state: ContinuityState, given: Input) -> ContinuityState:
-    for fact in decider.decide(state, given):
-        state = decider.evolve(state, fact, "f", given.now)
-    return state
+    """Return the state after an input: the runtime takes it from the decision, too."""
+    decided = decider.decide(state, given)
+    assert isinstance(decided, EvolvedFacts)
+    return decided.states[-1] if decided else state
