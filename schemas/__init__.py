@@ -25,5 +25,6 @@ from schemas.crisis import (  # noqa: F401
     maintenance,
     obligations,
     resource_requests,
+    stimuli,
 )
 from schemas.people import attendance  # noqa: F401

@@ -72,7 +72,7 @@ PUBLIC_FACTS: dict[str, tuple[str, ...]] = {
     "plans": ("PlanChanged", "TriggerChanged", "SiteCardChanged"),
     "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),
     "reassignments": ("ProposalChanged", "ReassignmentChanged", "ReassignmentOrdered"),
-    "actions": ("ActionChanged",),
+    "actions": ("ActionChanged", "StimulusChanged"),
     "obligations": ("ObligationChanged",),
     "resource-requests": ("ResourceRequestChanged", "StockChanged"),
 }

@@ -50,6 +50,7 @@ ACKNOWLEDGE: Final = FIELD | {Role.ELECTED}
 DECIDE_INCIDENT: Final = _roles("admin coordinator cell director")
 LEVEL: Final = _roles("admin coordinator director elected")
 PLAN: Final = LEVEL | {Role.SITE_MANAGER}
+OBSERVE: Final = _roles("admin coordinator observer")
 NOTE: Final = _roles("admin coordinator cell director liaison")
 WORKS: Final = CELL | {Role.SOURCE}
 DUTY: Final = _roles("admin coordinator cell director")
@@ -198,6 +199,8 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/exercise-proposals/{plan}": LOG,
     "GET /api/v1/exercise-proposals/{plan}/file": LOG,
     "GET /api/v1/exercise-progress": LOG,
+    "GET /api/v1/stimuli": LOG,
+    "GET /api/v1/evaluation": LOG,
     "GET /api/v1/notifications": LOG,
     "GET /api/v1/notifications/{id}": LOG,
     "GET /api/v1/escalations": LOG,
@@ -340,6 +343,10 @@ CONSOLE: Final[dict[str, Who]] = {
     "POST /api/v1/obligations/{id}:dismiss": DECIDE_INCIDENT,
     "POST /api/v1/headcounts": COUNT,
     "POST /api/v1/headcounts/{id}/close": COUNT,
+    "POST /api/v1/stimuli": PILOT,
+    "POST /api/v1/stimuli/{id}:skip": PILOT,
+    "POST /api/v1/stimuli/{id}:restore": PILOT,
+    "POST /api/v1/stimuli/{id}:note": OBSERVE,
     "POST /api/v1/realms": PILOT,
     "POST /api/v1/realms/{name}/step": PILOT,
     "POST /api/v1/realms/{name}/pause": PILOT,
@@ -537,6 +544,10 @@ LIMITS: Final[dict[str, Limit]] = {
     "POST /api/v1/obligations/{id}:dismiss": _P,
     "POST /api/v1/headcounts": _P,
     "POST /api/v1/headcounts/{id}/close": _P,
+    "POST /api/v1/stimuli": _T,
+    "POST /api/v1/stimuli/{id}:skip": _T,
+    "POST /api/v1/stimuli/{id}:restore": _T,
+    "POST /api/v1/stimuli/{id}:note": _T,
     "POST /api/v1/realms": _T,
     "POST /api/v1/realms/{name}/step": _T,
     "POST /api/v1/realms/{name}/pause": _T,

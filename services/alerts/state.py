@@ -28,6 +28,7 @@ from schemas.crisis.causes import Cause
 from schemas.crisis.communication import QuestionRow, StatementRow
 from schemas.crisis.maintenance import LeaseRow, MaintenanceRow
 from schemas.crisis.obligations import ObligationRow
+from schemas.crisis.stimuli import StimulusRow
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.people.attendance import AttendanceRow, CellStaffingRow
 from schemas.reference import SectionData
@@ -162,6 +163,8 @@ class State:
     questions: Map[str, QuestionRow] = _map_field()
     obligations: Map[str, ObligationRow] = _map_field()
     """Clocks of obligations. Rule D92, legal deadlines."""
+    stimuli: Map[str, StimulusRow] = _map_field()
+    """Stimuli of an exercise. Rule D94, facilitation."""
 
     rules: Rulebook = field(default=EMPTY_RULEBOOK, init=False, compare=False, repr=False)
     aliases: Map[str, str] = _index_field()

@@ -36,6 +36,7 @@ from services.console.documents.plan import api as plan_document_api
 from services.console.drills import api as drills_api
 from services.console.evidence import api as evidence_api
 from services.console.exercises import api as exercises_api
+from services.console.facilitation import api as facilitation_api
 from services.console.feeds import api as feeds_api
 from services.console.hazards import api as hazards_api
 from services.console.http import commands_api
@@ -138,6 +139,7 @@ ROUTERS: Final = (
     feeds_api.router,
     dependencies_api.router,
     drills_api.router,
+    facilitation_api.router,
     risk_api.router,
     hazards_api.router,
     proof_api.router,

@@ -17,6 +17,7 @@ from schemas.crisis import actions as a
 from schemas.crisis import communication as s
 from schemas.crisis import maintenance as m
 from schemas.crisis import obligations as b
+from schemas.crisis import stimuli as e
 from schemas.people import attendance as t
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied
@@ -33,6 +34,7 @@ from services.alerts.commands import (
     reading,
     reference,
     reports,
+    stimuli,
 )
 from services.alerts.communication import questions, statements
 from services.alerts.decision import AlertsDecision
@@ -45,6 +47,7 @@ ANSWERING_ROLE: Final = "on_call"
 """Role of an answer by link or reply, without an account."""
 _CELL_ROLES = frozenset({"admin", "coordinator", "cell", "director", "elected"})
 _FIELD_ROLES = _CELL_ROLES | {"site_manager", "technician", "liaison"}
+_ORGANISER_ROLES = frozenset({"admin", "coordinator"})
 _REFERENCE_ROLES = frozenset({"admin", "coordinator", "director"})
 _ALLOWED_ROLES: Final[dict[type[Command], frozenset[str]]] = {
     c.AcknowledgeIncident: _FIELD_ROLES,
@@ -84,6 +87,10 @@ _ALLOWED_ROLES: Final[dict[type[Command], frozenset[str]]] = {
     b.StartObligation: _CELL_ROLES,
     b.FulfilObligation: _CELL_ROLES,
     b.DismissObligation: _CELL_ROLES,
+    e.PlanStimulus: _ORGANISER_ROLES,
+    e.SkipStimulus: _ORGANISER_ROLES,
+    e.RestoreStimulus: _ORGANISER_ROLES,
+    e.NoteStimulus: _ORGANISER_ROLES | {"observer"},
     o.OverrideDuty: _CELL_ROLES | {"technician"},
     o.SwapDuties: _CELL_ROLES | {"technician"},
     o.WithdrawDuty: _CELL_ROLES,
@@ -177,6 +184,10 @@ _ADMINISTRATIVE_COMMANDS: Final = frozenset(
         c.MarkReportsRead,
         c.PreviewConfirmation,
         t.StateAttendance,
+        e.PlanStimulus,
+        e.SkipStimulus,
+        e.RestoreStimulus,
+        e.NoteStimulus,
     }
 )
 """Administration of data, and reading: not work on a crisis."""
@@ -218,6 +229,10 @@ _HANDLERS: Final[dict[type[Command], Callable[[AlertsDecision, Any], CommandResu
     b.StartObligation: obligations.start_obligation,
     b.FulfilObligation: obligations.fulfil_obligation,
     b.DismissObligation: obligations.dismiss_obligation,
+    e.PlanStimulus: stimuli.plan_stimulus,
+    e.SkipStimulus: stimuli.skip_stimulus,
+    e.RestoreStimulus: stimuli.restore_stimulus,
+    e.NoteStimulus: stimuli.note_stimulus,
     o.OverrideDuty: oncall.override_shift,
     o.SwapDuties: oncall.swap_shifts,
     o.WithdrawDuty: oncall.withdraw_override,

@@ -40,6 +40,7 @@ from schemas.crisis.causes import (
 from schemas.crisis.communication import QuestionChanged, StatementChanged
 from schemas.crisis.maintenance import LeaseChanged, MaintenanceChanged
 from schemas.crisis.obligations import ObligationChanged
+from schemas.crisis.stimuli import StimulusChanged
 from schemas.oncall import (
     CellShift,
     DutyChanged,
@@ -156,6 +157,7 @@ def rebuild_indexes(s: State) -> State:
         drafted=s.drafted,
         statements=s.statements,
         questions=s.questions,
+        stimuli=s.stimuli,
     )
     new = new.put(rota=build_rota(new))
     counts_: Map[tuple[str, str, str], int] = Map()
@@ -352,6 +354,7 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     StatementChanged: lambda s, f: evolve_statement(s, f.row),
     QuestionChanged: lambda s, f: evolve_question(s, f.row),
     ObligationChanged: lambda s, f: evolve_obligation(s, f.row),
+    StimulusChanged: lambda s, f: s.put(stimuli=s.stimuli.set(f.row.id, f.row)),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
     ReferencePublished: evolve_reference,
     ReferenceDrafted: evolve_draft,

@@ -14,6 +14,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 from aiokafka.errors import KafkaError
@@ -123,6 +124,10 @@ def _load_exercise(
     return exercise.scenario, list(exercise.responders), list(exercise.checks)
 
 
+def _drop_none(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if value is not None}
+
+
 def _to_iso(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat().replace("+00:00", "Z")
 
@@ -149,6 +154,7 @@ class ScenarioPlayer:
             patience_s,
         )
         self._reports: dict[str, str] = {}
+        self._is_facilitated = False
 
     def _insist(self, method: str, path: str, body: Any, key: str | None) -> tuple[int, Any]:
         end = time.monotonic() + self._patience_s
@@ -203,6 +209,36 @@ class ScenarioPlayer:
                     {"detail": answer.get("detail") or f"step to {_to_iso(to)}: {answer['state']}"},
                 )
 
+    def plan_stimuli(self, checks: list[dict[str, Any]]) -> None:
+        """Put the reports on the organiser's list; from now on, those skipped or played stay out.
+
+        The reaction expected of a report is the reason of the expectation that names it.
+        """
+        expected = {check["event"]: check.get("why") for check in checks if "event" in check}
+        for event in self._scenario.events:
+            if event.path == REPORTS_PATH:
+                body = {
+                    "realm": self.realm,
+                    "id": event.id,
+                    "at": _to_iso(event.reported_at),
+                    "title": event.body.get("headline") or event.body["type"],
+                    "source": (event.body.get("source") or {}).get("name"),
+                    "expected": expected.get(event.id),
+                    "body": {k: v for k, v in event.body.items() if k != "occurred_at"},
+                }
+                key = f"stimulus:{self.realm}:{event.id}"
+                self._insist("POST", "/api/v1/stimuli", _drop_none(body), key)
+        self._is_facilitated = True
+
+    def _is_done(self, event: Event) -> bool:
+        """Return whether the organiser skipped a report, or played it."""
+        if not self._is_facilitated or event.path != REPORTS_PATH:
+            return False
+        path = f"/api/v1/stimuli?{urlencode({'realm': self.realm, 'limit': 1000})}"
+        _, found = self._insist("GET", path, None, None)
+        done = {one["id"] for one in found["items"] if one["state"] in ("played", "skipped")}
+        return event.id in done
+
     def report(self, event: Event) -> None:
         """Post one report or request under the scenario's event id."""
         body = event.body | {"realm": self.realm}
@@ -242,7 +278,8 @@ class ScenarioPlayer:
             if isinstance(stimulus, PlannedAction):
                 self.request(stimulus)
             else:
-                self.report(stimulus)
+                if not self._is_done(stimulus):
+                    self.report(stimulus)
                 advance()
         self.step(until, steps[until])
 
@@ -312,6 +349,9 @@ def play(
     scenarios: Annotated[
         Path, typer.Option(help="Folder with scenarios.yaml and scenario_events.csv")
     ] = SHIPPED / "scenarios",
+    facilitate: Annotated[
+        bool, typer.Option("--facilitate", help="Put the reports on the list of /exercice")
+    ] = False,
     check: Annotated[Path | None, typer.Option(help="expectations.yaml to compare with")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Last line is JSON")] = False,
 ) -> None:
@@ -353,6 +393,8 @@ def play(
             )
             player = ScenarioPlayer(client, played, name, pace)
             player.open(answers)
+            if facilitate:
+                player.plan_stimuli(checks)
             player.play(end, lambda: progress.advance(task))
     except (VigieUnreachable, ApiRefused) as exc:
         raise print_error(exc) from exc

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import Request
 
 from services.console.documents.sitrep_screen import make_api_link, make_source_link
+from services.console.facilitation.page import build_role_lines
 from services.console.i18n import N_, get_translator
 from services.console.read_model.queries import Queries
 from services.console.texts import words as w
@@ -26,11 +27,12 @@ async def build_retex_page(queries: Queries, request: Request) -> dict[str, Any]
     )
     realm, lang = shell.realm.name, shell.lang
     incident = request.query_params.get("incident") or None
-    document, actions, incidents, reference = await asyncio.gather(
+    document, actions, incidents, reference, sheet = await asyncio.gather(
         queries.draft_retex(realm, incident=incident, langs=(lang,)),
         queries.improvements(realm, lang=lang),
         queries.incidents(realm, lang=lang, limit=INCIDENTS_LISTED),
         queries.reference(realm),
+        queries.evaluation_sheet(realm, lang=lang),
     )
     _, names = get_translator(lang), reference.names
     return {
@@ -38,6 +40,8 @@ async def build_retex_page(queries: Queries, request: Request) -> dict[str, Any]
         "document": document,
         "sheet": document.sheet(lang),
         "href": make_source_link(shell),
+        "evaluation": sheet if shell.realm.simulated and incident is None else None,
+        "roles": build_role_lines(sheet, _),
         "incident_id": incident,
         "incidents": [i for i in incidents.items if i.merged_into is None],
         "api": make_api_link(shell, "/api/v1/retex", incident=incident),

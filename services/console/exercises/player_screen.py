@@ -10,6 +10,8 @@ from fastapi import Request
 
 from services.console.exercises import page as player
 from services.console.exercises.texts import announcements
+from services.console.facilitation import page as facilitation
+from services.console.facilitation.evaluation import hide_script
 from services.console.i18n import N_
 from services.console.incidents import page as incidents_page
 from services.console.read_model.queries import Queries
@@ -32,10 +34,12 @@ async def build_player_page(queries: Queries, request: Request) -> dict[str, Any
     realm, lang, now = x.shell.realm, x.shell.lang, x.shell.now
     if not realm.simulated:
         raise PageMoved("/realms")
-    ladder, plans, tasks = await asyncio.gather(
+    ladder, plans, tasks, stimuli, sheet = await asyncio.gather(
         load_escalation_view(queries, x, None),
         queries.plans(realm.name, lang=lang),
         queries.tasks(realm.name, lang=lang),
+        queries.stimuli(realm.name, lang=lang),
+        queries.evaluation_sheet(realm.name, lang=lang),
     )
     lines = incidents_page.list_plans(plans.items, now, x.names, lang, x._)
     cards = incidents_page.list_plan_cards(plans.items, now, x.names, x._)
@@ -54,6 +58,12 @@ async def build_player_page(queries: Queries, request: Request) -> dict[str, Any
         "score": player.compute_score(
             x.shell.overview.incidents, ladder, lines, cards, tasks.items, now, x._
         ),
+        "stimuli": facilitation.build_stimulus_lines(
+            hide_script(stimuli, x.shell.reader.principal), x.names, now, x._
+        ),
+        "marks": [x._(mark) for mark in facilitation.MARKS],
+        "sheet": sheet,
+        "roles": facilitation.build_role_lines(sheet, x._),
         "in_an_hour": times.minute_value(now + timedelta(hours=1)),
         "announcements": announcements(
             realm.name, realm.title_code, call, reference.said, now, x._
@@ -62,5 +72,10 @@ async def build_player_page(queries: Queries, request: Request) -> dict[str, Any
 
 
 PAGE: Final = WebPage(
-    "player", "/exercice", "player.html", build_player_page, N_("Animer l’exercice")
+    "player",
+    "/exercice",
+    "player.html",
+    build_player_page,
+    N_("Animer l’exercice"),
+    personal=True,
 )

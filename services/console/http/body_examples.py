@@ -74,6 +74,7 @@ BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     },
     "NewInstruction": {"text": "Gardez les élèves à l'intérieur.", "incident": _INCIDENT},
     "Note": {"text": "Le technicien est sur place.", "kind": "fact"},
+    "ObserverNoteRequest": {"mark": 2, "text": "La cellule a d’abord appelé le mauvais site."},
     "OfferBody": {"quantity": 2, "eta_at": _EVENING},
     "OverrideRequest": {
         "role": "astreinte-dsi",
@@ -113,6 +114,14 @@ BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     },
     "StepLines": {"lines": []},
     "StepRequest": {"minutes": 30},
+    "StimulusRequest": {
+        "id": "E1",
+        "at": _MORNING,
+        "title": "Conduite rompue à Clamart",
+        "source": "water",
+        "expected": "le plan eau potable est proposé",
+        "body": {"type": "outage_water", "severity": 3, "zone": ["92023"]},
+    },
     "Subscription": {
         "endpoint": "https://push.example.org/send/abc",
         "keys": {

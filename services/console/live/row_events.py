@@ -23,7 +23,9 @@ from schemas.crisis import contingency as k
 from schemas.crisis import maintenance as m
 from schemas.crisis import obligations as b
 from schemas.crisis import resource_requests as res
+from schemas.crisis import stimuli as e
 from services.console.communication.queries import build_question, build_statement
+from services.console.facilitation.queries import build_live_stimulus
 from services.console.logistics.shapes import build_request
 from services.console.obligations.queries import build_clock
 from services.console.read_model.queries import ReadModel
@@ -55,7 +57,7 @@ _PERMISSIONS: Final = (
         Permission.LOG_READ,
     )
     | dict.fromkeys(("reports", "maintenance"), Permission.REPORT_STATUS)
-    | {"presence": Permission.DIRECTORY_READ}
+    | {"presence": Permission.DIRECTORY_READ, "stimuli": Permission.REALM_RUN}
 )
 """The right that REST requires, if the stream's own (`picture.read`) is not enough."""
 
@@ -231,6 +233,11 @@ _BUILDERS: Final = {
         lambda shape, row: build_clock(
             row, shape.realm, shape.reference.names.obligations, {}, shape.lang, shape.at
         ),
+    ),
+    "stimuli": _make_builder(
+        e.StimulusRow,
+        "stimuli",
+        lambda shape, row: build_live_stimulus(row, shape.realm, shape.at, shape.lang),
     ),
     "alarms": _make_builder(c.AlarmRow, "alarms", Shaper.alarm),
     "strategies": _make_builder(c.StrategyRow, "strategies", Shaper.strategy),

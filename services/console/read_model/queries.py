@@ -18,6 +18,7 @@ from services.console.communication.queries import CommunicationQueries
 from services.console.dependencies.queries import DependencyQueries
 from services.console.documents.queries import DocumentQueries
 from services.console.drills.queries import DrillQueries
+from services.console.facilitation.queries import FacilitationQueries
 from services.console.hazards.queries import HazardQueries
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
 from services.console.logistics.queries import LogisticsQueries
@@ -41,6 +42,7 @@ class ReadModel(
     CommissioningQueries,
     DependencyQueries,
     DrillQueries,
+    FacilitationQueries,
     HazardQueries,
     CommunicationQueries,
     LogisticsQueries,

@@ -73,6 +73,8 @@ class Permission(StrEnum):
     """Propose a change of the reference data, and decide about another person's (D63)."""
     REALM_RUN = "realm.run"
     """Open, step, pause and close simulated realms, and play into them with `recorded_at`."""
+    EXERCISE_OBSERVE = "exercise.observe"
+    """Note how the players of an exercise react (D94)."""
     DIRECTORY_READ = "directory.read"
     """Read names and addresses of people; every access is logged (D59)."""
     DIRECTORY_WRITE = "directory.write"
@@ -128,7 +130,13 @@ PERMISSIONS_BY_ROLE: Final[dict[Role, frozenset[Permission]]] = {
     Role.ADMIN: frozenset(Permission),
     Role.COORDINATOR: _CELL
     | _DECISIONS
-    | {_P.SENDING_HOLD, _P.REALM_RUN, _P.DIRECTORY_WRITE, _P.REFERENCE_DECIDE},
+    | {
+        _P.SENDING_HOLD,
+        _P.REALM_RUN,
+        _P.EXERCISE_OBSERVE,
+        _P.DIRECTORY_WRITE,
+        _P.REFERENCE_DECIDE,
+    },
     Role.CELL: _CELL,
     Role.DIRECTOR: _FIELD
     | _DECISIONS
@@ -147,7 +155,7 @@ PERMISSIONS_BY_ROLE: Final[dict[Role, frozenset[Permission]]] = {
     Role.TECHNICIAN: _FIELD,
     Role.ELECTED: _BASIC_READ | _DECISIONS | {_P.LOG_READ, _P.INCIDENT_ACKNOWLEDGE},
     Role.LIAISON: _BASIC_READ | {_P.REPORT_POST, _P.REPORT_RELAY, _P.LOG_READ, _P.NOTE_WRITE},
-    Role.OBSERVER: _BASIC_READ | {_P.LOG_READ},
+    Role.OBSERVER: _BASIC_READ | {_P.LOG_READ, _P.EXERCISE_OBSERVE},
     Role.KIOSK: frozenset({_P.PICTURE_READ}),
     Role.SOURCE: frozenset({_P.REPORT_POST, _P.REPORT_STATUS, _P.MAINTENANCE_WRITE}),
     Role.POSTER: frozenset({_P.REPORT_POSTER}),
@@ -155,6 +163,6 @@ PERMISSIONS_BY_ROLE: Final[dict[Role, frozenset[Permission]]] = {
 }
 """Role → permissions.
 
-Observers only read (D59). A kiosk only shows the wall. A source only reports, and sets maintenance
+Observers only read (D59), and note exercises (D94). A kiosk only shows the wall. A source only reports, and sets maintenance
 windows for itself.
 """

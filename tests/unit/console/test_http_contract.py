@@ -148,6 +148,8 @@ COLLIDING = (
     "questions/{id}:answer",
     "obligations/{id}:done",
     "obligations/{id}:dismiss",
+    "stimuli/{id}:skip",
+    "stimuli/{id}:restore",
     *(
         f"resource-requests/{{id}}:{verb}"
         for verb in ("offer", "commit", "depart", "arrive", "release", "cancel")

@@ -76,6 +76,8 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "POST /api/v1/obligations/{id}:done": {"receipt": "n° 12"},
     "POST /api/v1/obligations/{id}:dismiss": REASON,
+    "POST /api/v1/stimuli": {"id": "E1", "at": SPAN["to"], "title": "panne"},
+    "POST /api/v1/stimuli/{id}:note": {"mark": 2},
     "POST /api/v1/sites/{id}/instructions": {"text": "restez à l’abri"},
     "POST /api/v1/presence": {"place": "cell"},
     "POST /api/v1/actions": {
@@ -110,6 +112,7 @@ IDS = {
     "/statements/": "st-1",
     "/questions/": "q-1",
     "/obligations/": "ob-1",
+    "/stimuli/": "E1",
     "/realms/": REALM,
     "/sites/": "pmi-01",
     "/resource-requests/": "rr-1",

@@ -63,7 +63,7 @@ function joined(parts, part, field) {
 /** @param {HTMLFormElement} form @param {HTMLElement | null} submitter a button may have an address of its own (`formaction`) */
 async function send(form, submitter) {
   const said = document.getElementById(form.dataset.said ?? "");
-  const body = /** @type {Record<string, unknown>} */ ({});
+  const body = /** @type {Record<string, unknown>} */ (JSON.parse(form.dataset.body ?? "{}"));
   let realm = "";
   for (const field of form.elements) {
     // an emptied field with `data-empty` is sent, others are left out
@@ -94,8 +94,10 @@ async function send(form, submitter) {
   if (!keys.has(request)) keys.set(request, freshKey());
   headers["Idempotency-Key"] = keys.get(request) ?? "";
   const first = await post(action + (asked.size ? `?${asked}` : ""), sent ?? body, sent ? { ...headers, "Content-Type": form.dataset.content ?? "text/calendar" } : headers, form.dataset.method);
-  if (first.status === 202 && said) said.textContent = html().dataset.pending ?? "";
-  const { ok, status, data } = first.status === 202 ? await decided(first) : first;
+  // a report is kept once it is accepted: there is no decision to wait for
+  const waits = first.status === 202 && first.data.report_id === undefined;
+  if (waits && said) said.textContent = html().dataset.pending ?? "";
+  const { ok, status, data } = waits ? await decided(first) : { ...first, status: first.status === 202 ? 200 : first.status };
   form.removeAttribute("aria-busy");
   if (button) button.disabled = false;
   const shown = `${form.dataset.shown ?? ""} ${form.dataset.show ? data[form.dataset.show] ?? "" : ""}`.trim();

@@ -1,0 +1,77 @@
+"""Decisions about the stimuli of an exercise: plan, skip, restore, note. Rule D94."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.crisis import stimuli as m
+from schemas.realms import is_live
+from services.alerts.decision import AlertsDecision
+from services.alerts.rows import copy_with
+from services.runtime.decider.refusal import CommandResult, RefusedCommand
+
+
+def plan_stimulus(draft: AlertsDecision, command: m.PlanStimulus) -> CommandResult:
+    """Add a stimulus; refuse a second one of its name (409), and any in a live realm."""
+    if is_live(draft.state.realm):
+        raise RefusedCommand(409, "stimulus_live")
+    if command.stimulus in draft.state.stimuli:
+        raise RefusedCommand(409, "stimulus_known", stimulus=command.stimulus)
+    row = m.StimulusRow(
+        id=command.stimulus, at=command.at, text_id=command.text_id, changed_at=draft.now
+    )
+    draft.emit(m.StimulusChanged(row=row, change="planned"))
+    return _build_result(row)
+
+
+def skip_stimulus(draft: AlertsDecision, command: m.SkipStimulus) -> CommandResult:
+    return _set_skipped(draft, command.stimulus, command.expected, skipped=True)
+
+
+def restore_stimulus(draft: AlertsDecision, command: m.RestoreStimulus) -> CommandResult:
+    return _set_skipped(draft, command.stimulus, command.expected, skipped=False)
+
+
+def note_stimulus(draft: AlertsDecision, command: m.NoteStimulus) -> CommandResult:
+    """Add a note; refuse an empty one and one too many (409)."""
+    row = _get_stimulus(draft, command.stimulus)
+    if command.mark is None and command.text_id is None:
+        raise RefusedCommand(409, "note_empty")
+    if len(row.notes) >= m.MOST_NOTES:
+        raise RefusedCommand(409, "notes_full", most=m.MOST_NOTES)
+    note = m.StimulusNote(
+        by=command.author,
+        role=command.role,
+        at=draft.now,
+        mark=command.mark,
+        text_id=command.text_id,
+    )
+    return _change(draft, row, "noted", notes=(*row.notes, note))
+
+
+def _set_skipped(
+    draft: AlertsDecision, id: str, expected: int | None, *, skipped: bool
+) -> CommandResult:
+    row = _get_stimulus(draft, id)
+    if expected is not None and expected != row.version:
+        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
+    if row.skipped is skipped:
+        raise RefusedCommand(409, "stimulus_state", stimulus=id)
+    return _change(draft, row, "skipped" if skipped else "restored", skipped=skipped)
+
+
+def _get_stimulus(draft: AlertsDecision, id: str) -> m.StimulusRow:
+    row = draft.state.stimuli.get(id)
+    if row is None:
+        raise RefusedCommand(404, "stimulus_not_found", stimulus=id)
+    return row
+
+
+def _change(draft: AlertsDecision, row: m.StimulusRow, change: str, **values: Any) -> CommandResult:
+    new = copy_with(row, {**values, "changed_at": draft.now, "version": row.version + 1})
+    draft.emit(m.StimulusChanged(row=new, change=change))
+    return _build_result(new)
+
+
+def _build_result(row: m.StimulusRow) -> CommandResult:
+    return {"stimulus": row.id, "skipped": row.skipped, "version": row.version}

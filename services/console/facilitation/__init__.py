@@ -1,0 +1,1 @@
+"""Facilitate an exercise: its stimuli, notes of observers, and the evaluation sheet."""

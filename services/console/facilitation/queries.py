@@ -1,0 +1,138 @@
+"""Read the stimuli of an exercise and its evaluation sheet. Rule D94."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas.base import Instant
+from schemas.crisis.stimuli import StimulusRow
+from schemas.delivery import NotificationRow
+from services.console.communication.queries import get_text
+from services.console.facilitation import evaluation as e
+from services.console.facilitation import resources as r
+from services.console.i18n import get_translator
+from services.console.read_model.query_base import QueryBase, get_snapshot_time
+from services.console.resource_base import to_datetime
+from services.console.texts import words as w
+from services.runtime.secrets.vault import TextItem
+
+SOURCE_FIELD: Final = "source"
+EXPECTED_FIELD: Final = "expected"
+BODY_FIELD: Final = "body"
+NO_PLAY: Final = e.NOT_PLAYED
+
+
+class FacilitationQueries(QueryBase):
+    """Queries about the stimuli of an exercise."""
+
+    async def stimuli(self, realm: str, *, lang: str = "fr") -> list[r.Stimulus]:
+        """Return the stimuli with their words, by planned time."""
+        found = await self.read(realm, lang=lang)
+        rows = await found.picture.rows(StimulusRow)
+        if not rows:
+            return []
+        reports = (await found.picture.rows(a.ReportRow)).values()
+        messages = (await found.picture.rows(NotificationRow)).values()
+        played = e.find_played(reports, messages, rows)
+        now = get_snapshot_time(found.picture)
+        ordered = sorted(rows.values(), key=lambda row: (row.at, row.id))
+        ids = {row.text_id for row in ordered}
+        ids |= {note.text_id for row in ordered for note in row.notes if note.text_id}
+        texts = self._texts.get_many(sorted(ids)) if self._texts is not None else {}
+        return [
+            build_stimulus(row, realm, texts, played.get(row.id, NO_PLAY), now, lang)
+            for row in ordered
+        ]
+
+    async def evaluation_sheet(self, realm: str, *, lang: str = "fr") -> r.EvaluationSheet:
+        """Return the evaluation of an exercise, from its log."""
+        found = await self.read(realm, lang=lang)
+        stimuli = await self.stimuli(realm, lang=lang)
+        plans = list((await found.picture.rows(c.PlanRow)).values())
+        site_cards = list((await found.picture.rows(c.SiteCardRow)).values())
+        messages = list((await found.picture.rows(NotificationRow)).values())
+        names, _ = found.picture.reference.names, get_translator(lang)
+        marks = [one.mark for one in stimuli if one.mark is not None]
+        return r.EvaluationSheet(
+            realm=realm,
+            at=to_datetime(get_snapshot_time(found.picture)),
+            stimuli=len(stimuli),
+            played=sum(one.state is r.StimulusState.PLAYED for one in stimuli),
+            skipped=sum(one.state is r.StimulusState.SKIPPED for one in stimuli),
+            noted=sum(bool(one.notes) for one in stimuli),
+            mark=round(sum(marks) / len(marks), 1) if marks else None,
+            roles=[
+                r.RoleParticipation(
+                    role=one.role,
+                    name=w.name_role(one.role, None, names, _),
+                    called=one.called,
+                    answered=one.answered,
+                    decided=one.decided,
+                    cards=one.cards,
+                    first_action_min=one.first_action_min,
+                    credit=one.credit,
+                )
+                for one in e.list_participation(plans, site_cards, messages)
+            ],
+        )
+
+
+def build_stimulus(
+    row: StimulusRow,
+    realm: str,
+    texts: Mapping[str, TextItem],
+    played: e.PlayedStimulus,
+    now: Instant,
+    lang: str,
+) -> r.Stimulus:
+    """Build a stimulus; without its texts it is that of the live stream."""
+    item = texts.get(row.text_id)
+    return r.Stimulus(
+        id=row.id,
+        realm=realm,
+        state=e.judge_state(row, played, now),
+        at=to_datetime(row.at),
+        title=get_text(item, lang),
+        source=_get_field(item, SOURCE_FIELD),
+        expected=_get_field(item, EXPECTED_FIELD),
+        played_at=[to_datetime(at) for at in played.at],
+        reacted_min=played.reacted_min,
+        mark=e.average_marks(row),
+        notes=[
+            r.ObserverNote(
+                by=note.by,
+                role=note.role,
+                at=to_datetime(note.at),
+                mark=note.mark,
+                text=get_text(texts.get(note.text_id or ""), lang),
+            )
+            for note in row.notes
+        ],
+        body=_read_body(item, row.id, len(played.at)),
+        version=row.version,
+    )
+
+
+def build_live_stimulus(row: StimulusRow, realm: str, now: Instant | None, lang: str) -> r.Stimulus:
+    """Build a stimulus for the live stream: without words and plays."""
+    return build_stimulus(row, realm, {}, NO_PLAY, row.changed_at if now is None else now, lang)
+
+
+def _get_field(item: TextItem | None, name: str) -> str | None:
+    value: Any = item.fields.get(name) if item is not None else None
+    return str(value) if value else None
+
+
+def _read_body(item: TextItem | None, id: str, plays: int) -> dict[str, Any] | None:
+    """Return the report of a stimulus, under the alias of its next play."""
+    text = _get_field(item, BODY_FIELD)
+    if text is None:
+        return None
+    body: dict[str, Any] = orjson.loads(text)
+    alias = id if not plays else f"{id}{e.REPEAT_SIGN}{plays + 1}"
+    return body | {"alias": alias}
