@@ -34,6 +34,8 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "communication": ("/communication", 1440, 900, True),
     "echeances": ("/echeances", 1440, 900, True),
     "donnees": ("/donnees", 1440, 900, True),
+    "revue": ("/revue", 390, 844, True),
+    "fiche": ("/donnees/fiches/contact/prefecture_cod", 390, 844, True),
     "prevoyance": ("/prevoyance", 1440, 900, True),
     "exercices-courts": ("/exercices-courts", 1440, 900, True),
     "dependances": ("/dependances?ressource=system:telephonie", 1440, 900, True),

@@ -84,3 +84,29 @@ def test_the_menu_hides_the_screen_from_users_without_decisions(
     page = visitor("observer").page(f"/?realm={own_realm}")
     page.locator("#ways > summary").click()
     expect(page.locator("nav").get_by_role("link", name="Données de référence")).to_have_count(0)
+
+
+def test_a_partner_is_corrected_from_its_page_by_two_people(
+    visitor: Accounts, own_realm: str
+) -> None:
+    form = f"/donnees/fiches/contact/prefecture_cod?realm={own_realm}"
+    mine = visitor().page(form)
+    mine.get_by_label("Ne pas transmettre").fill("")
+    mine.get_by_label("Quoi demander").fill("Niveau d’activation\nHeure du prochain point")
+    mine.get_by_label("Neige et verglas").uncheck()
+    mine.get_by_label("Raison du changement").fill("Relu avec la préfecture")
+    mine.get_by_role("button", name="Proposer ce changement").click()
+    expect(mine.locator("#changes")).to_contain_text("une autre personne doit l’approuver")
+
+    other = visitor("director").page(f"/donnees?realm={own_realm}")
+    card = other.locator("section.card", has=other.get_by_role("button", name="Approuver"))
+    for text in ("Ne pas transmettre", "vide", "Heure du prochain point", "Plans où il est appelé"):
+        expect(card).to_contain_text(text)
+    card.get_by_role("button", name="Approuver").click()
+    expect(other.locator("#changes summary").first).to_contain_text("entré en vigueur")
+
+    again = visitor().page(form)
+    expect(again.get_by_label("Ne pas transmettre")).to_have_value("")
+    expect(again.get_by_label("Quoi demander")).to_have_value(
+        "Niveau d’activation\nHeure du prochain point"
+    )
