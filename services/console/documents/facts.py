@@ -18,6 +18,7 @@ from services.console.hazards.resources import Hazard
 from services.console.i18n import Translator
 from services.console.incidents.escalation_page import EscalationView
 from services.console.logbook.lines import LineRecord
+from services.console.proof.resources import PlanProofs
 from services.console.resources import (
     Activity,
     Alarm,
@@ -29,6 +30,7 @@ from services.console.resources import (
     Site,
     Task,
 )
+from services.console.risk.resources import ActivityRisk
 from services.console.texts.names import TerritoryNames
 
 
@@ -70,6 +72,10 @@ class SitrepFacts:
     """Clocks of legal deadlines that run, by limit. Rule D92."""
     hazards: Sequence[Hazard] = ()
     """Hazards ahead, with the clock of each site. Rule D124."""
+    risks: Sequence[ActivityRisk] = ()
+    """Risks that a limit breaks, the highest first. Rule D132."""
+    proofs: PlanProofs | None = None
+    """Share of each plan that is proven. Rule D85."""
 
     @property
     def number(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -29,11 +30,14 @@ from services.console.incidents.escalation_page import build_escalation, find_ma
 from services.console.incidents.queries import IncidentQueries
 from services.console.logbook.lines import LineRecord
 from services.console.logbook.queries import LogbookQueries
+from services.console.proof.queries import ProofQueries
+from services.console.proof.view import ProofWriter
 from services.console.read_model import snapshot as pictures
 from services.console.read_model.query_base import OpenedRealm, build_realm_now, get_snapshot_time
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import OPEN_STATES, Shaper
 from services.console.resources import Page, to_datetime
+from services.console.risk.queries import RiskQueries
 from services.messages.names import TERRITORY
 from services.runtime.http.problems import ProblemError, build_bilingual, declare_problem
 
@@ -54,7 +58,7 @@ SITREP_LINES: Final = 4_000
 """Number of newest logbook lines that a draft may cite."""
 
 
-class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
+class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueries, RiskQueries):
     async def sitreps(self, realm: str, *, lang: str = "fr") -> Page[r.Sitrep]:
         """Return the validated situation reports, newest first."""
         found = await self.read(realm, lang=lang)
@@ -95,10 +99,14 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
         langs: Sequence[str] = ("fr", "en"),
         remarks: Mapping[str, str] | None = None,
         validated_by: str | None = None,
+        partners: Mapping[str, Instant] | None = None,
     ) -> Document:
-        """Draft the next situation report."""
+        """Draft the next situation report.
+
+        `partners` are the verifications of their numbers in the directory, for the proof of plans.
+        """
         found = await self.read(realm, lang=langs[0])
-        return draft_sitrep(await self._facts(found, langs, remarks or {}, validated_by))
+        return draft_sitrep(await self._facts(found, langs, remarks or {}, validated_by, partners))
 
     async def _facts(
         self,
@@ -106,8 +114,11 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
         langs: Sequence[str],
         remarks: Mapping[str, str],
         validated_by: str | None,
+        partners: Mapping[str, Instant] | None = None,
     ) -> list[SitrepFacts]:
         picture = found.picture
+        simulated = await self.simulate_risks(picture)
+        proven = await self.plan_proofs(picture.realm, partners=partners)
         resource = build_realm_now(picture)
         at = get_snapshot_time(picture)
         previous = max(
@@ -125,15 +136,21 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
             one = OpenedRealm(
                 picture, Shaper(picture.realm, picture.reference, self._outlines, lang, at)
             )
+            facts = await self._shaped(
+                one,
+                resource,
+                at,
+                previous,
+                [line for line in lines if line.recorded_at >= since],
+                remarks,
+                validated_by,
+            )
+            writer = ProofWriter(proven[0], facts._)
             made.append(
-                await self._shaped(
-                    one,
-                    resource,
-                    at,
-                    previous,
-                    [line for line in lines if line.recorded_at >= since],
-                    remarks,
-                    validated_by,
+                replace(
+                    facts,
+                    risks=simulated.shape(one),
+                    proofs=writer.write_proofs(picture.realm, proven[1]),
                 )
             )
         return made

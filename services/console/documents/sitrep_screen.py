@@ -16,6 +16,7 @@ from services.console.documents.sitrep import REMARK_SECTIONS
 from services.console.documents.sitreps_api import write_stamp
 from services.console.http.problems import NotFound
 from services.console.i18n import N_, get_translator
+from services.console.proof.reading import read_partners
 from services.console.read_model.queries import Queries
 from services.console.resources import format_iso
 from services.console.web.access import build_shell, require_reader
@@ -48,7 +49,8 @@ async def build_sitrep_page(
     issued = (await queries.sitreps(realm, lang=lang)).items
     row, proof, due = None, "", None
     if number is None:
-        document = await queries.draft_sitrep(realm, langs=(lang,))
+        partners = await read_partners(request, queries, realm)
+        document = await queries.draft_sitrep(realm, langs=(lang,), partners=partners)
         asked = (
             await queries.tasks(
                 realm, lang=lang, kind="sitrep", state=(TaskState.OPEN, TaskState.TAKEN)

@@ -33,6 +33,7 @@ from services.console.http.context import (
 )
 from services.console.http.decisions import CommandDispatcher
 from services.console.i18n import get_translator
+from services.console.proof.reading import read_partners
 from services.console.resources import Page, Sitrep
 from services.console.web import times
 from services.runtime.http.problems import ProblemError, build_fault
@@ -73,7 +74,11 @@ async def list_sitreps(reader: LogReader, part: PageRequest) -> Page[Sitrep]:
 )
 async def get_draft(reader: LogReader, request: Request, form: DocumentFormat = "json") -> Response:
     langs = ("fr", "en") if form == "json" else (reader.lang,)
-    document = await reader.model.draft_sitrep(reader.realm, langs=langs)
+    document = await reader.model.draft_sitrep(
+        reader.realm,
+        langs=langs,
+        partners=await read_partners(request, reader.model, reader.realm),
+    )
     return await make_document_response(
         request, document, form, reader.lang, name=f"ps-{reader.realm}-{document.number}-projet"
     )
@@ -155,6 +160,7 @@ async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Respon
         author.realm,
         remarks=body.remarks,
         validated_by=author.principal.acting_role,
+        partners=await read_partners(author.request, then, author.realm),
     )
     document = document.model_copy(update={"heads": dict(await author.model.heads())})
     raw = document.frozen()

@@ -24,6 +24,7 @@ from services.console.dependencies.recorded_crises import RowVersion
 from services.console.i18n import get_translator
 from services.console.read_model.history import Chronicle
 from services.console.read_model.query_base import OpenedRealm, QueryBase, get_snapshot_time
+from services.console.read_model.snapshot import RealmSnapshot
 from services.console.read_model.time_travel import History
 from services.console.resource_base import to_datetime
 from services.console.risk import resources as b
@@ -95,6 +96,20 @@ def _read(chronicle: Chronicle, realm: str, collection: str) -> Iterator[RowVers
         yield RowVersion(id, at, orjson.loads(value))
 
 
+@dataclass(frozen=True, slots=True)
+class SimulatedRisks:
+    """Risks of a realm at a time, the highest first, with the facts behind them."""
+
+    facts: RiskFacts
+    risks: Sequence[BreachRisk]
+    seen: Observations
+    at: Instant
+
+    def shape(self, found: OpenedRealm) -> list[b.ActivityRisk]:
+        """Return the risks as resources, in the language of the shaper."""
+        return [_shape(found, self.facts, one, self.at) for one in self.risks]
+
+
 class RiskQueries(QueryBase):
     """Queries about the risk of breach. The simulation runs in a thread."""
 
@@ -106,7 +121,17 @@ class RiskQueries(QueryBase):
     async def breach_risks(self, realm: str, *, lang: str = "fr") -> b.BreachRisks:
         """Return the risk of each interrupted activity with a limit ahead, the highest first."""
         found = await self.read(realm, lang=lang)
-        picture = found.picture
+        simulated = await self.simulate_risks(found.picture)
+        return b.BreachRisks(
+            items=simulated.shape(found),
+            draws=DRAWS,
+            returns_seen=simulated.seen.returns,
+            answers_seen=len(simulated.seen.answers),
+            arrivals_seen=len(simulated.seen.arrivals),
+        )
+
+    async def simulate_risks(self, picture: RealmSnapshot) -> SimulatedRisks:
+        """Simulate the breaches of a realm from a snapshot."""
         facts = RiskFacts(
             await picture.rows(c.ActivityRow),
             await picture.rows(a.SiteRow),
@@ -128,13 +153,7 @@ class RiskQueries(QueryBase):
             cases.decisions,
             seed=now // SEED_STEP_MS,
         )
-        return b.BreachRisks(
-            items=[_shape(found, facts, one, now) for one in sorted(risks, key=_get_key)],
-            draws=DRAWS,
-            returns_seen=seen.returns,
-            answers_seen=len(seen.answers),
-            arrivals_seen=len(seen.arrivals),
-        )
+        return SimulatedRisks(facts, sorted(risks, key=_get_key), seen, now)
 
     async def recent_risks(self, realm: str, *, lang: str = "fr") -> b.BreachRisks | None:
         """Return the risks of the last minute.

@@ -334,7 +334,7 @@ def test_a_point_de_situation_counts_moved_agents_and_waiting_decisions() -> Non
     ]
     told = [text for text in said if "arbitrage" in text]
     assert len(told) == 5, "four, the most critical first, and how many there are besides"
-    assert told[0].startswith("CPL-01 : RTO consommé")
+    assert "(CPL-01) : RTO consommé" in told[0], "no code stands alone"
     assert told[4] == f"et {len(unsettled) - 4} autres arbitrages à écrire."
 
 

@@ -72,6 +72,27 @@ def test_the_sitrep_states_the_situation_and_its_reasons() -> None:
     assert "10:22 : DMIA de CPL-01" in said("ahead")
 
 
+def test_the_sitrep_names_the_five_highest_risks_of_breach() -> None:
+    section = report().sheet("fr").section("risks")
+    assert section is not None
+    risks = [line.text.replace("\u00a0", " ") for line in section.lines]
+    assert len(risks) == 5
+    assert risks[0] == (
+        "Communication de crise externe : DMIA plus de 99 % ; 93 % avec télétravail."
+    )
+    assert section.aside == "et 24 autres"
+
+
+def test_the_sitrep_names_the_proven_share_of_the_plans_in_use() -> None:
+    section = report().sheet("fr").section("proofs")
+    assert section is not None
+    assert section.aside.endswith("en moyenne")
+    lines = [line.text.replace("\u00a0", " ") for line in section.lines]
+    assert len(lines) == 3
+    assert lines[0].startswith("PCA du pôle Communication : prouvé à 46 %. Jouer un exercice")
+    assert all(line.refs for line in section.lines), "each cites the proposal of the plan"
+
+
 def test_absent_people_take_no_desk_away() -> None:
     """A strike: the number was that of the absent, in a document that goes to the prefecture."""
     played = played_to("S03", 2 * DAY_MIN + 600, whole=False)

@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas.words import ACTIVE_PLAN_STATES, CardState, ClockState
 from services.console.continuity.arbitrations import list_arbitrations
-from services.console.continuity.clocks import RunningClock
+from services.console.continuity.clocks import RunningClock, shorten_activity_name
 from services.console.documents.document import (
     Citations,
     DocumentLine,
@@ -212,7 +212,7 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
         DocumentLine(
             text=_(
                 "{where} : RTO consommé, arbitrage à écrire (limite {at}).",
-                where=one.activity,
+                where=_name_activity(x, one.activity),
                 at=times.hm_dated(one.rto_at, x.at, lang),
             ),
             mark="todo",
@@ -234,7 +234,7 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
         DocumentLine(
             text=_(
                 "{activity} : stratégie suivante {strategy} à décider.",
-                activity=activity,
+                activity=_name_activity(x, activity),
                 strategy=name_strategy(strategy, _),
             ),
             mark="todo",
@@ -276,6 +276,23 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
         half=True,
         lines=tuple(lines) or write_nothing_to_report(x),
     )
+
+
+def _name_activity(x: SitrepFacts, activity: str) -> str:
+    """Name an activity with its code in brackets: no code stands alone. Rule D70."""
+    return f"{shorten_activity_name(x.names.activity(activity, x.lang))} ({activity})"
+
+
+def count_decisions(x: SitrepFacts) -> int:
+    """Return the number of decisions that wait for a person."""
+    plans = sum(p.to_decide for p in list_plans(x.plans, x.at, x.names, x.lang, x._))
+    stand_downs = sum(plan.stand_down_proposed for plan in x.plans)
+    arbitrations = len(list_arbitrations(x.alarms, x.activities, x.at, x._))
+    moves = x.proposal is not None and x.proposal.agents > sum(
+        d.agents for d in x.proposal.decisions
+    )
+    level = x.level.proposed is not None
+    return plans + stand_downs + arbitrations + len(_list_next_strategies(x)) + moves + level
 
 
 def _list_obligation_lines(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
@@ -320,7 +337,7 @@ def _list_next_strategies(x: SitrepFacts) -> list[tuple[str, str]]:
     return [(id, strategy) for _criticality, _vulnerable, id, strategy in sorted(waiting)]
 
 
-def _group_coming_limits(
+def group_coming_limits(
     x: SitrepFacts,
 ) -> dict[tuple[datetime, str, str, bool], list[RunningClock]]:
     """Return the limits within `LIMITS_HORIZON` that no announced end precedes.
@@ -345,7 +362,7 @@ def _group_coming_limits(
 def write_outlook_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     coming: list[tuple[tuple[datetime, int, str], DocumentLine]] = []
-    for (at, base, activity, _site), reached in _group_coming_limits(x).items():
+    for (at, base, activity, _site), reached in group_coming_limits(x).items():
         first = reached[0]
         whose = (
             first.name if len(reached) == 1 else _.plural("({n} site)", "({n} sites)", len(reached))

@@ -24,7 +24,7 @@ from services.console.documents.document import (
     renumber_sheet,
 )
 from services.console.documents.facts import SitrepFacts, count_figures, index_lines
-from services.console.documents.sitrep import continuity, persons, situation
+from services.console.documents.sitrep import continuity, foresight, persons, situation
 from services.console.sites.geometry import ATTRIBUTION
 from services.console.texts import words as w
 from services.console.web import times
@@ -167,6 +167,8 @@ SECTIONS: Final[tuple[Callable[[SitrepFacts, Citations], DocumentSection], ...]]
     situation.write_sites_section,
     continuity.write_clocks_section,
     continuity.write_plans_section,
+    foresight.write_risks_section,
+    foresight.write_proofs_section,
     continuity.write_decisions_section,
     persons.write_staff_section,
     persons.write_calls_section,

@@ -1,0 +1,107 @@
+"""Sections about the highest risks of breach, and about the proof of plans. Rules D85 and D132."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.words import ACTIVE_PLAN_STATES, PlanState
+from services.console.continuity.clocks import shorten_activity_name
+from services.console.documents.document import Citations, DocumentLine, DocumentSection
+from services.console.documents.facts import SitrepFacts
+from services.console.documents.sitrep.counts import write_nothing_to_report
+from services.console.i18n import Translator
+from services.console.proof.resources import PlanProofSummary
+from services.console.risk.page import write_percent
+from services.console.risk.resources import ActivityRisk, DecisionRisk
+from services.console.texts import words as w
+
+RISKS_SHOWN: Final = 5
+PROOFS_SHOWN: Final = 3
+
+
+def write_risks_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+    """Write the five highest risks, each with the decision that lowers it most."""
+    _ = x._
+    lines = list_risk_lines(x, cited)
+    hidden = len(x.risks) - len(lines)
+    aside = _.plural("et {n} autre", "et {n} autres", hidden) if hidden else ""
+    return DocumentSection(
+        id="risks",
+        title=_("Risques de rupture"),
+        aside=aside,
+        half=True,
+        lines=lines or write_nothing_to_report(x),
+    )
+
+
+def list_risk_lines(x: SitrepFacts, cited: Citations) -> tuple[DocumentLine, ...]:
+    """List the five highest risks as lines."""
+    return tuple(
+        DocumentLine(text=_write_risk(x, one), refs=cited.of(f"activity:{one.activity}"))
+        for one in x.risks[:RISKS_SHOWN]
+    )
+
+
+def _write_risk(x: SitrepFacts, one: ActivityRisk) -> str:
+    """Write the chance of the gravest limit, and with the best decision: `DMIA 63 %`."""
+    _, limit = x._, "DMIA" if one.dmia_pct is not None else "RTO"
+    name = shorten_activity_name(one.name)
+    text = _("{what} : {limit} {pct}", what=name, limit=_(limit), pct=_write_risk_of(one, limit, _))
+    best = one.decisions[0] if one.decisions else None
+    if best is None or _get_risk(best, limit) is None:
+        return f"{text}."
+    lower = _write_risk_of(best, limit, _)
+    return text + _("\u00a0; ") + _("{pct} avec {what}.", pct=lower, what=best.name)
+
+
+def _get_risk(one: ActivityRisk | DecisionRisk, limit: str) -> float | None:
+    return one.dmia_pct if limit == "DMIA" else one.rto_pct
+
+
+def _write_risk_of(one: ActivityRisk | DecisionRisk, limit: str, _: Translator) -> str:
+    pct = _get_risk(one, limit)
+    return "" if pct is None else write_percent(pct, _)
+
+
+def write_proofs_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+    """Write the share of the plans that is proven: plans in use first, then the least proven."""
+    _ = x._
+    found = x.proofs
+    if found is None or found.pct is None:
+        return DocumentSection(
+            id="proofs",
+            title=_("Preuve des plans"),
+            half=True,
+            lines=(DocumentLine(text=_("Aucun plan avec un contenu à prouver.")),),
+        )
+    return DocumentSection(
+        id="proofs",
+        title=_("Preuve des plans"),
+        aside=_("{pct} en moyenne", pct=_write_percent(found.pct, x)),
+        half=True,
+        lines=list_proof_lines(x, cited),
+    )
+
+
+def list_proof_lines(x: SitrepFacts, cited: Citations) -> tuple[DocumentLine, ...]:
+    """List the plans in use, then the least proven ones, with the change that would help most."""
+    if x.proofs is None:
+        return ()
+    used = {plan.id for plan in x.plans if plan.state in (*ACTIVE_PLAN_STATES, PlanState.PROPOSED)}
+    ordered = sorted(x.proofs.items, key=lambda one: (one.id not in used, one.pct, one.id))
+    return tuple(
+        DocumentLine(text=_write_proof(x, one), refs=cited.of(f"plan:{one.id}"))
+        for one in ordered[:PROOFS_SHOWN]
+    )
+
+
+def _write_proof(x: SitrepFacts, one: PlanProofSummary) -> str:
+    text = x._("{what} : prouvé à {pct}", what=one.title, pct=_write_percent(one.pct, x))
+    if one.best is None:
+        return f"{text}."
+    gain = w.format_number(one.best.gain, x.lang)
+    return x._("{proof}. {deed} (+ {gain} points).", proof=text, deed=one.best.text, gain=gain)
+
+
+def _write_percent(pct: float, x: SitrepFacts) -> str:
+    return x._("{n} %", n=round(pct))
