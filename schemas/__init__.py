@@ -22,6 +22,7 @@ from schemas.crisis import (  # noqa: F401
     causes,
     communication,
     contingency,
+    handovers,
     maintenance,
     obligations,
     resource_requests,

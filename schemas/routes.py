@@ -74,6 +74,7 @@ PUBLIC_FACTS: dict[str, tuple[str, ...]] = {
     "reassignments": ("ProposalChanged", "ReassignmentChanged", "ReassignmentOrdered"),
     "actions": ("ActionChanged", "StimulusChanged"),
     "obligations": ("ObligationChanged",),
+    "handovers": ("HandoverChanged",),
     "resource-requests": ("ResourceRequestChanged", "StockChanged"),
 }
 """Public topic → fact names."""

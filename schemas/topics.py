@@ -105,6 +105,7 @@ PUBLIC_TOPICS = (
     "actions",
     "statements",
     "obligations",
+    "handovers",
     "resource-requests",
 )
 

@@ -26,6 +26,7 @@ from schemas.calling import EscalationRow, NotificationPlanned
 from schemas.crisis.actions import ActionRow
 from schemas.crisis.causes import Cause
 from schemas.crisis.communication import QuestionRow, StatementRow
+from schemas.crisis.handovers import HandoverRow
 from schemas.crisis.maintenance import LeaseRow, MaintenanceRow
 from schemas.crisis.obligations import ObligationRow
 from schemas.crisis.stimuli import StimulusRow
@@ -165,6 +166,8 @@ class State:
     """Clocks of obligations. Rule D92, legal deadlines."""
     stimuli: Map[str, StimulusRow] = _map_field()
     """Stimuli of an exercise. Rule D94, facilitation."""
+    handovers: Map[str, HandoverRow] = _map_field()
+    """Handovers of the crisis cell. Rule D115, handover."""
 
     rules: Rulebook = field(default=EMPTY_RULEBOOK, init=False, compare=False, repr=False)
     aliases: Map[str, str] = _index_field()

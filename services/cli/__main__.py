@@ -89,6 +89,7 @@ COMMANDS_BY_PANEL = {
         "maintenance": "services.cli.crisis.maintenance:app",
         "resource": "services.cli.crisis.resource:app",
         "callout": "services.cli.oncall.callout:app",
+        "handover": "services.cli.crisis.handover:app",
         "statement": "services.cli.crisis.statement:app",
         "obligation": "services.cli.crisis.obligation:app",
     },

@@ -38,6 +38,7 @@ from services.console.evidence import api as evidence_api
 from services.console.exercises import api as exercises_api
 from services.console.facilitation import api as facilitation_api
 from services.console.feeds import api as feeds_api
+from services.console.handover import api as handovers_api
 from services.console.hazards import api as hazards_api
 from services.console.http import commands_api
 from services.console.http.compression import CompressionMiddleware
@@ -159,6 +160,7 @@ ROUTERS: Final = (
     push_devices_api.router,
     returns_api.router,
     sitreps_api.router,
+    handovers_api.router,
     erasures_api.router,
     staffing_api.router,
     people_api.router,

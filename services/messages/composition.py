@@ -89,6 +89,7 @@ GRAVITY: Final = (
     "reentry",
     "stand_down_proposed",
     "resource_return",
+    "handover",
     "shift_ending",
     "readiness_hole",
 )

@@ -53,6 +53,7 @@ PAGES: Final = {
     "readiness_hole": "/astreintes",
     "readiness_digest": "/astreintes",
     "shift_ending": "/astreintes",
+    "handover": "/releve",
     "vigilance_digest": "/plans",
     "site_order": "/mes-sites",
     "site_order_over": "/mes-sites",
@@ -255,6 +256,14 @@ class MessageValues:
             "giver": phrases.term("givers", facts.get("giver")),
             "end": phrases.term("call_ends", facts.get("end")) or phrases.word("call_over"),
             "exercise": str(facts.get("exercise") or ""),
+            "handover": _to_number(facts.get("handover")),
+            "taker": describe_role(str(facts["taker_role"]), names, phrases)
+            if facts.get("taker_role")
+            else "",
+            "waiting": phrases.word("decisions", n=int(decisions))
+            if (decisions := _to_number(facts.get("decisions")))
+            else phrases.word("no_decision"),
+            "next": self.time(facts.get("next_at")),
             "author": describe_role(str(facts["author_role"]), names, phrases)
             if facts.get("author_role")
             else "",

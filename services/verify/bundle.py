@@ -6,6 +6,7 @@ The code is independent of the code that writes bundles.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -58,7 +59,10 @@ def verify_bundle(file: Path, known: PublicKey | None) -> BundleVerdict:
                 for service, about in manifest["logs"].items()
             }
             _check_timeline(zip, manifest, facts, found)
-            _check_sitreps(zip, facts.get("continuity", {}), found)
+            sitreps = _list_sitrep_hashes(facts.get("continuity", {}))
+            _check_documents(zip, "sitreps", "ps-", sitreps, found)
+            handovers = _list_handover_hashes(facts.get("alerts", {}))
+            _check_documents(zip, "handovers", "releve-", handovers, found)
     except BundleUnreadable:
         raise
     except MALFORMED_ARCHIVE_ERRORS as error:
@@ -177,19 +181,31 @@ def _check_timeline(
             )
 
 
-def _check_sitreps(zip: ZipFile, facts: FactsByPosition, found: BundleVerdict) -> None:
-    issued = {
-        f["data"]["row"]["number"]: f["data"]["row"]["sha256"]
-        for f in facts.values()
-        if "SitrepIssued" in f["type"]
-    }
+def _check_documents(
+    zip: ZipFile, folder: str, head: str, known: Mapping[int, set[str]], found: BundleVerdict
+) -> None:
+    """Compare each frozen document of a folder with the hashes that the log has for its number."""
     for name in zip.namelist():
-        if not name.startswith("sitreps/") or not name.endswith(".json"):
+        if not name.startswith(f"{folder}/{head}") or not name.endswith(".json"):
             continue
-        found.counts["sitreps"] = found.counts.get("sitreps", 0) + 1
-        number, hash = (
-            int(name.removeprefix("sitreps/ps-").removesuffix(".json")),
-            sha256(zip.read(name)).hexdigest(),
-        )
-        if number in issued and issued[number] != hash:
-            found.breach("sitreps", f"{name} hashes to {hash}, the log says {issued[number]}")
+        found.counts[folder] = found.counts.get(folder, 0) + 1
+        number = int(name.removeprefix(f"{folder}/{head}").removesuffix(".json"))
+        hash = sha256(zip.read(name)).hexdigest()
+        if number in known and hash not in known[number]:
+            told = ", ".join(sorted(known[number]))
+            found.breach(folder, f"{name} hashes to {hash}, the log says {told}")
+
+
+def _list_sitrep_hashes(facts: FactsByPosition) -> dict[int, set[str]]:
+    rows = (f["data"]["row"] for f in facts.values() if "SitrepIssued" in f["type"])
+    return {row["number"]: {row["sha256"]} for row in rows}
+
+
+def _list_handover_hashes(facts: FactsByPosition) -> dict[int, set[str]]:
+    """Return the hashes of the signed pages by number; a revision makes another one."""
+    known: dict[int, set[str]] = {}
+    rows = (f["data"]["row"] for f in facts.values() if "HandoverChanged" in f["type"])
+    for row in rows:
+        if row.get("page") is not None:
+            known.setdefault(row["number"], set()).add(row["page"]["sha256"])
+    return known

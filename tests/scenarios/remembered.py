@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from schemas.base import Instant
 from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT
 from services.console.documents.queries import DocumentQueries

@@ -22,7 +22,7 @@ CELL_ROLES: Final = frozenset({"admin", "coordinator", "cell", "director"})
 
 def request_action(draft: AlertsDecision, command: a.RequestAction) -> CommandResult:
     """Open an action and call its assignee."""
-    role, scope, person = _find_assignee(draft, command.assignee)
+    role, scope, person = resolve_assignee(draft, command.assignee)
     if command.incident is not None:
         get_incident(draft, command.incident)
     if command.plan is not None and command.plan not in {p.id for p in draft.territory.plans}:
@@ -49,7 +49,7 @@ def request_action(draft: AlertsDecision, command: a.RequestAction) -> CommandRe
     return _build_result(draft, row.id)
 
 
-def _find_assignee(draft: AlertsDecision, named: str) -> tuple[str, str | None, str | None]:
+def resolve_assignee(draft: AlertsDecision, named: str) -> tuple[str, str | None, str | None]:
     """Return role, scope and person of the assignee; refuse an unknown one (404).
 
     A site means its manager. A role of pôles or sites needs its scope (409).

@@ -15,6 +15,7 @@ from schemas import reference_changes as r
 from schemas.base import Command
 from schemas.crisis import actions as a
 from schemas.crisis import communication as s
+from schemas.crisis import handovers as h
 from schemas.crisis import maintenance as m
 from schemas.crisis import obligations as b
 from schemas.crisis import stimuli as e
@@ -25,6 +26,7 @@ from services.alerts.commands import (
     actions,
     attendance,
     escalation,
+    handovers,
     incidents,
     instructions,
     level,
@@ -84,6 +86,11 @@ _ALLOWED_ROLES: Final[dict[type[Command], frozenset[str]]] = {
     s.RetractStatement: _CELL_ROLES,
     s.ReceiveQuestion: _CELL_ROLES | {"liaison"},
     s.AnswerQuestion: _CELL_ROLES,
+    h.DraftHandover: _CELL_ROLES,
+    h.ReviseHandover: _CELL_ROLES,
+    h.SignHandover: _CELL_ROLES,
+    h.AcceptHandover: _CELL_ROLES,
+    h.WithdrawHandover: _CELL_ROLES,
     b.StartObligation: _CELL_ROLES,
     b.FulfilObligation: _CELL_ROLES,
     b.DismissObligation: _CELL_ROLES,
@@ -226,6 +233,11 @@ _HANDLERS: Final[dict[type[Command], Callable[[AlertsDecision, Any], CommandResu
     s.RetractStatement: statements.retract_statement,
     s.ReceiveQuestion: questions.receive_question,
     s.AnswerQuestion: questions.answer_question,
+    h.DraftHandover: handovers.draft_handover,
+    h.ReviseHandover: handovers.revise_handover,
+    h.SignHandover: handovers.sign_handover,
+    h.AcceptHandover: handovers.accept_handover,
+    h.WithdrawHandover: handovers.withdraw_handover,
     b.StartObligation: obligations.start_obligation,
     b.FulfilObligation: obligations.fulfil_obligation,
     b.DismissObligation: obligations.dismiss_obligation,

@@ -38,6 +38,7 @@ from schemas.crisis.causes import (
     ZoneChanged,
 )
 from schemas.crisis.communication import QuestionChanged, StatementChanged
+from schemas.crisis.handovers import HandoverChanged
 from schemas.crisis.maintenance import LeaseChanged, MaintenanceChanged
 from schemas.crisis.obligations import ObligationChanged
 from schemas.crisis.stimuli import StimulusChanged
@@ -79,6 +80,7 @@ from services.alerts.evolve.crisis import (
     evolve_threshold,
     trigger_measured,
 )
+from services.alerts.evolve.handovers import evolve_handover, is_kept_handover
 from services.alerts.evolve.maintenance import evolve_lease, evolve_maintenance
 from services.alerts.evolve.obligations import evolve_obligation, is_kept_clock
 from services.alerts.evolve.oncall import (
@@ -158,6 +160,7 @@ def rebuild_indexes(s: State) -> State:
         statements=s.statements,
         questions=s.questions,
         stimuli=s.stimuli,
+        handovers=s.handovers,
     )
     new = new.put(rota=build_rota(new))
     counts_: Map[tuple[str, str, str], int] = Map()
@@ -298,6 +301,7 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
                 s.obligations,
                 lambda o: is_kept_clock(o, fact.reported_before, left),
             ),
+            handovers=_keep_if(s.handovers, lambda h: is_kept_handover(s, h, fact.reported_before)),
             duties=_keep_if(s.duties, lambda d: d.end >= fact.reported_before),
             taken=_keep_if(s.taken, lambda at: at >= fact.reported_before),
         )
@@ -355,6 +359,7 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     QuestionChanged: lambda s, f: evolve_question(s, f.row),
     ObligationChanged: lambda s, f: evolve_obligation(s, f.row),
     StimulusChanged: lambda s, f: s.put(stimuli=s.stimuli.set(f.row.id, f.row)),
+    HandoverChanged: lambda s, f: evolve_handover(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
     ReferencePublished: evolve_reference,
     ReferenceDrafted: evolve_draft,

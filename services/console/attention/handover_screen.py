@@ -10,6 +10,8 @@ from fastapi import Request
 from schemas.words import TaskState
 from services.console.attention import handover_page as handover
 from services.console.continuity.clocks import split_passed_clocks
+from services.console.handover import screen as sheets
+from services.console.handover.api import LONGEST_OBJECTIVE
 from services.console.i18n import N_
 from services.console.incidents import page as incident
 from services.console.logbook.line_list import build_entries
@@ -18,12 +20,14 @@ from services.console.web import times
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     LINE_LIMIT,
+    ScreenData,
     build_page_context,
     choose_known,
     load_escalation_view,
     load_lines,
     load_screen_data,
 )
+from services.runtime.identity.permissions import Permission
 
 
 async def build_handover_page(queries: Queries, request: Request) -> dict[str, Any]:
@@ -53,9 +57,30 @@ async def build_handover_page(queries: Queries, request: Request) -> dict[str, A
         "clocks_shown": handover.CLOCKS_SHOWN,
         "entries": build_entries(said, x.names, x._, handover.LINES_SHOWN),
         "entries_more": len(said) > handover.LINES_SHOWN,
+        **await _load_handovers(queries, x),
         "plans": [
             p for p in incident.list_plans(plans.items, now, x.names, lang, x._) if p.to_decide
         ],
+    }
+
+
+async def _load_handovers(queries: Queries, x: ScreenData) -> dict[str, Any]:
+    """Load the handovers and the form for the next one; nothing without the right to the log."""
+    shell = x.shell
+    if not shell.reader.may(Permission.LOG_READ):
+        return {"handovers": [], "open_handover": None, "may_draft": False}
+    found = (await queries.handovers(shell.realm.name, lang=shell.lang)).items
+    open_one = sheets.find_open_handover(found)
+    may_draft = sheets.may_write(shell) and open_one is None
+    level = shell.overview.level.level
+    return {
+        "handovers": found[: sheets.HANDOVERS_SHOWN],
+        "open_handover": open_one,
+        "may_draft": may_draft,
+        "longest": LONGEST_OBJECTIVE,
+        "choices": sheets.list_recipient_choices(x.reference, level, None, x._)
+        if may_draft
+        else [],
     }
 
 

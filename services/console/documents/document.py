@@ -110,7 +110,7 @@ class MapSite(DocumentPart):
 
 class Document(DocumentPart):
     format: Literal["vigie.document.v1"] = FORMAT
-    kind: Literal["sitrep", "retex"]
+    kind: Literal["sitrep", "retex", "handover"]
     realm: str
     territory: str
     simulated: bool
@@ -125,6 +125,10 @@ class Document(DocumentPart):
     figures: dict[str, int] = Field(default_factory=dict)
     remarks: dict[str, str] = Field(
         default_factory=dict, description="section → text added by a person"
+    )
+    texts: dict[str, str] = Field(
+        default_factory=dict,
+        description="section → id of a text that is kept apart, so that it can be erased",
     )
     sources: tuple[CitedSource, ...] = ()
     spots: tuple[MapSite, ...] = ()
@@ -143,7 +147,8 @@ class Document(DocumentPart):
 
     def frozen(self) -> bytes:
         """Return the bytes that are stored, hashed and signed."""
-        return self.model_dump_json(exclude=None if self.heads else {"heads"}).encode()
+        absent = {name for name in ("heads", "texts") if not getattr(self, name)}
+        return self.model_dump_json(exclude=absent or None).encode()
 
 
 def hash_document(raw: bytes) -> str:

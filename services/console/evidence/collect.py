@@ -103,6 +103,9 @@ async def write_bundle(
     for row, document in sitreps:
         bundle.add(f"sitreps/ps-{row.number}.json", document.frozen())
         bundle.add(f"sitreps/ps-{row.number}.pdf", await pdf(document, row))
+    handovers = [kept for kept in await model.frozen_handovers(realm) if id in kept[1].incidents]
+    for signed, document in handovers:
+        bundle.add(f"handovers/releve-{signed.number}.json", document.frozen())
     yield bundle.take()
     partition = partition_of(realm, PARTITION_COUNT)
     stretches = {service: LogExcerpt(partition) for service in SERVICES}
@@ -113,6 +116,7 @@ async def write_bundle(
             ):
                 yield sent
     frozen = {row.text_id for row, _document in sitreps}
+    frozen |= {row.page.text_id for row, _document in handovers if row.page is not None}
     bundle.add_lines(
         "decisions.jsonl",
         _list_decisions(

@@ -47,6 +47,11 @@ BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "EndedSubscription": {"endpoint": "https://push.example.org/send/abc"},
     "EraseRequest": {"approve": False, "reason": "Nom d'un tiers."},
     "GatewayReturn": {"channel": "sms", "status": "delivered"},
+    "HandoverRequest": {
+        "objective": "Tenir les collèges ouverts jusqu'à vendredi midi.",
+        "recipients": ["coordinateur_pca", "directeur_pole:education"],
+    },
+    "HandoverRevision": {"objective": "Rouvrir les collèges vendredi à 8 h."},
     "HeadcountRequest": {"sites": ["cen-1"], "channels": ["sms"], "incident": _INCIDENT},
     "Here": {"place": "cell", "here": True},
     "HoldRequest": {"until": _EVENING, "reason": "Panne de l'opérateur."},

@@ -20,12 +20,14 @@ from schemas import reassignment as g
 from schemas import reference_changes as v
 from schemas.crisis import communication as t
 from schemas.crisis import contingency as k
+from schemas.crisis import handovers as h
 from schemas.crisis import maintenance as m
 from schemas.crisis import obligations as b
 from schemas.crisis import resource_requests as res
 from schemas.crisis import stimuli as e
 from services.console.communication.queries import build_question, build_statement
 from services.console.facilitation.queries import build_live_stimulus
+from services.console.handover.queries import build_handover
 from services.console.logistics.shapes import build_request
 from services.console.obligations.queries import build_clock
 from services.console.read_model.queries import ReadModel
@@ -53,6 +55,7 @@ _PERMISSIONS: Final = (
             "statements",
             "questions",
             "obligations",
+            "handovers",
         ),
         Permission.LOG_READ,
     )
@@ -238,6 +241,11 @@ _BUILDERS: Final = {
         e.StimulusRow,
         "stimuli",
         lambda shape, row: build_live_stimulus(row, shape.realm, shape.at, shape.lang),
+    ),
+    "handovers": _make_builder(
+        h.HandoverRow,
+        "handovers",
+        lambda shape, row: build_handover(row, shape.realm, {}, shape.reference.names, shape.lang),
     ),
     "alarms": _make_builder(c.AlarmRow, "alarms", Shaper.alarm),
     "strategies": _make_builder(c.StrategyRow, "strategies", Shaper.strategy),

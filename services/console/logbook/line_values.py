@@ -215,6 +215,20 @@ def _make_obligation_line(fact: FactRecord) -> Fields:
     }
 
 
+_HANDOVER_KINDS = {"drafted": "action", "revised": "action"}
+
+
+def _make_handover_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    text = r["text_id"] if change in ("drafted", "revised") else None
+    return {
+        "kind": _HANDOVER_KINDS.get(change, "decision"),
+        "change": change,
+        "text_id": _text_id(r.get("reason")) if change == "withdrawn" else text,
+        "values": {"handover": r["id"], "number": r["number"]},
+    }
+
+
 def _make_question_line(fact: FactRecord) -> Fields:
     r, change = fact.data["row"], fact.data["change"]
     received = change == "received"
@@ -852,6 +866,7 @@ LINE_MAKERS: dict[str, LineMaker] = {
     "StatementChanged": _make_statement_line,
     "QuestionChanged": _make_question_line,
     "ObligationChanged": _make_obligation_line,
+    "HandoverChanged": _make_handover_line,
     "PagingWithheld": _make_suppression_line,
     "DutyChanged": _make_on_call_line,
     "AttendanceChanged": _make_attendance_line,

@@ -233,6 +233,20 @@ def _render_obligation(record: SentenceSource, names: TerritoryNames, _: Transla
     )
 
 
+_HANDOVER_SENTENCES = {
+    "drafted": N_("Relève n° {number} rédigée"),
+    "revised": N_("Relève n° {number} reprise"),
+    "signed": N_("Relève n° {number} signée par le sortant"),
+    "accepted": N_("Relève n° {number} signée par l’entrant"),
+    "withdrawn": N_("Relève n° {number} retirée"),
+}
+
+
+def _render_handover(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    sentence = _HANDOVER_SENTENCES.get(str(record.change), N_("Relève n° {number}"))
+    return _(sentence, number=record.values["number"])
+
+
 def _render_suppression(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     if record.change == "inhibited":
         return _("Personne n’est appelé : conséquence d’une cause connue")
@@ -947,6 +961,7 @@ _RENDERERS: dict[str, Callable[[SentenceSource, TerritoryNames, Translator], str
     "StatementChanged": _render_statement,
     "QuestionChanged": _render_question,
     "ObligationChanged": _render_obligation,
+    "HandoverChanged": _render_handover,
     "PagingWithheld": _render_suppression,
     "DutyChanged": _render_on_call,
     "AttendanceChanged": _render_attendance,

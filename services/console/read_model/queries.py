@@ -16,20 +16,15 @@ from services.console.attention.queries import AttentionQueries
 from services.console.commissioning.queries import CommissioningQueries
 from services.console.communication.queries import CommunicationQueries
 from services.console.dependencies.queries import DependencyQueries
-from services.console.documents.queries import DocumentQueries
 from services.console.drills.queries import DrillQueries
 from services.console.facilitation.queries import FacilitationQueries
-from services.console.hazards.queries import HazardQueries
+from services.console.handover.queries import HandoverQueries
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
 from services.console.logistics.queries import LogisticsQueries
 from services.console.maintenance.queries import MaintenanceQueries
 from services.console.obligations.queries import ObligationQueries
-from services.console.oncall.queries import OnCallQueries
-from services.console.read_model.changes import ChangeQueries
 from services.console.reassignment.queries import ReassignmentQueries
 from services.console.reference.queries import ReferenceQueries
-from services.console.risk.queries import RiskQueries
-from services.console.staffing.queries import StaffingQueries
 
 __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreUnavailable"]
 
@@ -37,22 +32,17 @@ __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "St
 class ReadModel(
     ActionQueries,
     AttentionQueries,
-    DocumentQueries,
-    ChangeQueries,
+    HandoverQueries,
     CommissioningQueries,
     DependencyQueries,
     DrillQueries,
     FacilitationQueries,
-    HazardQueries,
     CommunicationQueries,
     LogisticsQueries,
     MaintenanceQueries,
     ObligationQueries,
-    OnCallQueries,
     ReassignmentQueries,
     ReferenceQueries,
-    RiskQueries,
-    StaffingQueries,
 ):
     """All queries. Safe for concurrent use in one event loop."""
 

@@ -23,7 +23,7 @@ SUBJECTS: Final = {
     "obligations": "Legal deadlines: clocks, drafts of declarations, proofs.",
     "logbook": "Lines of the logbook (main courante).",
     "texts": "Erase texts that must not be kept.",
-    "situation reports": "Drafts and validated situation reports.",
+    "situation reports": "Situation reports and handovers: drafts, and what people signed.",
     "lessons learned": "Lessons learned from the log, and improvement actions.",
     "maintenance": "Maintenance windows, and leases of silences.",
     "reference": "Reference data, and the approval of its versions.",

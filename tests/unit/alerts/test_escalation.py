@@ -28,6 +28,7 @@ from schemas.commands import (
     ResolveIncident,
     SetLevel,
 )
+from schemas.crisis.handovers import AcceptHandover, DraftHandover, HandoverPage, SignHandover
 from schemas.reference import EscalationPolicy, Holder, PublishReference, Roster, RosterSection
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
@@ -1054,6 +1055,23 @@ def test_an_hour_before_the_end_of_a_cell_shift_a_named_person_must_decide(
     assert _reliefs(scene)[0].taken_by == "coord-pca"
     scene.step(5 + 24 * 60)
     assert len(_reliefs(scene)) == 1, "one warning for one shift"
+
+
+def test_a_signed_handover_completes_the_task_of_the_shift(scene: Scene) -> None:
+    calls = _crisis(scene)
+    _answer(scene, calls, "cel-rh", 5)
+    scene.step(5 + 9 * 60)
+    who = {"author": "cel-rh", "role": "cellule_rh"}
+    page = HandoverPage(text_id="d", sha256="ab" * 32, as_of=scene.at(0))
+    for command in (
+        DraftHandover(text_id="t", recipients=("coordinateur_pca",), **who),
+        SignHandover(handover="1", page=page, **who),
+        AcceptHandover(handover="1", author="cel-rh-2", role="cellule_rh"),
+    ):
+        assert [t.state for t in _reliefs(scene)] == ["open"]
+        assert isinstance(scene.command(command, 5 + 9 * 60 + 1), CommandApplied)
+    (task,) = _reliefs(scene)
+    assert (task.state, task.taken_by, task.outcome) == ("done", "cel-rh-2", "done")
 
 
 def test_a_person_on_call_at_home_has_no_cell_shift(scene: Scene) -> None:

@@ -146,6 +146,7 @@ COLLIDING = (
         for verb in ("revise", "submit", "validate", "refuse", "publish", "retract")
     ),
     "questions/{id}:answer",
+    *(f"handovers/{{id}}:{verb}" for verb in ("revise", "sign", "accept", "withdraw")),
     "obligations/{id}:done",
     "obligations/{id}:dismiss",
     "stimuli/{id}:skip",

@@ -70,6 +70,10 @@ EVERYTHING = ALARM | {
     "quantity": 2,
     "obligation": "rgpd-cnil",
     "cards": 3,
+    "handover": 3,
+    "taker_role": "coordinateur_pca",
+    "decisions": 4,
+    "next_at": T0 + 600_000,
     "unfinished": 57,
     "total": 98,
 }

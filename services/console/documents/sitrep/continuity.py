@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas.words import ACTIVE_PLAN_STATES, CardState, ClockState
 from services.console.continuity.arbitrations import list_arbitrations
-from services.console.continuity.clocks import RunningClock, shorten_activity_name
+from services.console.continuity.clocks import RunningClock
 from services.console.documents.document import (
     Citations,
     DocumentLine,
@@ -212,7 +212,7 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
         DocumentLine(
             text=_(
                 "{where} : RTO consommé, arbitrage à écrire (limite {at}).",
-                where=_name_activity(x, one.activity),
+                where=x.names.activity_label(one.activity, lang),
                 at=times.hm_dated(one.rto_at, x.at, lang),
             ),
             mark="todo",
@@ -234,7 +234,7 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
         DocumentLine(
             text=_(
                 "{activity} : stratégie suivante {strategy} à décider.",
-                activity=_name_activity(x, activity),
+                activity=x.names.activity_label(activity, lang),
                 strategy=name_strategy(strategy, _),
             ),
             mark="todo",
@@ -276,11 +276,6 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
         half=True,
         lines=tuple(lines) or write_nothing_to_report(x),
     )
-
-
-def _name_activity(x: SitrepFacts, activity: str) -> str:
-    """Name an activity with its code in brackets: no code stands alone. Rule D70."""
-    return f"{shorten_activity_name(x.names.activity(activity, x.lang))} ({activity})"
 
 
 def count_decisions(x: SitrepFacts) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.words import ACTIVE_PLAN_STATES, PlanState
-from services.console.continuity.clocks import shorten_activity_name
 from services.console.documents.document import Citations, DocumentLine, DocumentSection
 from services.console.documents.facts import SitrepFacts
 from services.console.documents.sitrep.counts import write_nothing_to_report
@@ -45,7 +44,7 @@ def list_risk_lines(x: SitrepFacts, cited: Citations) -> tuple[DocumentLine, ...
 def _write_risk(x: SitrepFacts, one: ActivityRisk) -> str:
     """Write the chance of the gravest limit, and with the best decision: `DMIA 63 %`."""
     _, limit = x._, "DMIA" if one.dmia_pct is not None else "RTO"
-    name = shorten_activity_name(one.name)
+    name = x.names.activity_short(one.activity, x.lang)
     text = _("{what} : {limit} {pct}", what=name, limit=_(limit), pct=_write_risk_of(one, limit, _))
     best = one.decisions[0] if one.decisions else None
     if best is None or _get_risk(best, limit) is None:

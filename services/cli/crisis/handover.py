@@ -1,0 +1,117 @@
+"""`vigie handover`: the one-page handover of the crisis cell from the shell. Rule D115."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+from urllib.parse import quote
+
+import typer
+
+from services.cli.crisis.decide import Body, decision
+from services.cli.crisis.documents import Html, Pdf, show_document
+from services.cli.crisis.read import (
+    AsJson,
+    AsOf,
+    Limit,
+    Realm,
+    fetch_list,
+    format_local_time,
+    show_list,
+)
+
+app = typer.Typer(
+    help="Handover of the crisis cell: draft, sign, accept; the page of one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_STATE: Final = {
+    "draft": "projet",
+    "signed": "signée par le sortant",
+    "accepted": "signée par les deux",
+    "withdrawn": "retirée",
+}
+Number = Annotated[str, typer.Argument(help="Number of the handover")]
+To = Annotated[
+    list[str],
+    typer.Option("--to", help="Role, ROLE:SCOPE, person or site that gets the message; repeatable"),
+]
+
+
+@app.command("list")
+def list_(
+    realm: Realm = None, as_of: AsOf = None, limit: Limit = 50, as_json: AsJson = False
+) -> None:
+    """List handovers, newest first."""
+    found = fetch_list("/api/v1/handovers", realm, as_of, limit)
+    show_list(
+        found,
+        as_json,
+        "Relèves",
+        (
+            ("N°", lambda h: str(h["number"])),
+            ("État", lambda h: str(_STATE.get(h["state"], h["state"]))),
+            ("Niveau", lambda h: f"N{h['level']}"),
+            ("Objectif", lambda h: str(h["objective"] or "")[:60]),
+            ("Destinataires", lambda h: ", ".join(h["recipient_names"])),
+            ("Changé", lambda h: format_local_time(h["changed_at"])),
+            ("Version", lambda h: str(h["version"])),
+        ),
+    )
+
+
+@app.command("show")
+def show(
+    number: Number,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    pdf: Pdf = None,
+    html: Html = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the page of a handover as text, or write it as PDF or HTML."""
+    path = f"/api/v1/handovers/{quote(number, safe='')}/document"
+    show_document(path, realm, as_of, as_json=as_json, pdf=pdf, html=html)
+
+
+@app.command("draft")
+@decision("handovers", "Relève rédigée")
+def draft(
+    objective: Annotated[str, typer.Argument(help="What the next shift has to reach")], to: To
+) -> Body:
+    """Draft the next handover with its objective and its recipients."""
+    return {"objective": objective, "recipients": to}
+
+
+@app.command("revise")
+@decision("handovers/{number}:revise", "Relève n° {number} reprise", versioned=True)
+def revise(
+    number: Number,
+    objective: Annotated[str | None, typer.Option(help="Another objective")] = None,
+    to: Annotated[list[str] | None, typer.Option("--to", help="Other recipients")] = None,
+) -> Body:
+    """Change the objective or the recipients; a signed handover has to be signed again."""
+    return {"objective": objective, "recipients": to or None}
+
+
+@app.command("sign")
+@decision("handovers/{number}:sign", "Relève n° {number} signée par le sortant", versioned=True)
+def sign(number: Number) -> Body:
+    """Sign as the outgoing person: the page is frozen."""
+    return {}
+
+
+@app.command("accept")
+@decision("handovers/{number}:accept", "Relève n° {number} signée par l’entrant", versioned=True)
+def accept(number: Number) -> Body:
+    """Sign as the incoming person: the recipients are told."""
+    return {}
+
+
+@app.command("withdraw")
+@decision("handovers/{number}:withdraw", "Relève n° {number} retirée", versioned=True)
+def withdraw(
+    number: Number, reason: Annotated[str, typer.Option(help="Why; kept encrypted")]
+) -> Body:
+    """Withdraw a handover that nobody accepted."""
+    return {"reason": reason}

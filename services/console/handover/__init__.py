@@ -1,0 +1,1 @@
+"""Handovers of the crisis cell: queries, resources and routes. Rule D115."""

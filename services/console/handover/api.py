@@ -1,0 +1,254 @@
+"""Routes for handovers of the crisis cell: `/handovers`. Rule D115.
+
+A draft follows the facts; the signature of the outgoing person freezes its page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from schemas.base import Command
+from schemas.crisis.handovers import (
+    AcceptHandover,
+    DraftHandover,
+    HandoverPage,
+    ReviseHandover,
+    SignHandover,
+    WithdrawHandover,
+)
+from services.console.documents.document import Document, hash_document
+from services.console.documents.formats import (
+    DOCUMENT_RESPONSES,
+    DocumentFormat,
+    make_document_response,
+)
+from services.console.documents.sitreps_api import sign_document
+from services.console.handover.resources import Handover
+from services.console.http.answers import (
+    RESPONSES,
+    VERSIONED,
+    build_answer,
+    find_repeated_answer,
+    require_text,
+    send_decision,
+)
+from services.console.http.context import (
+    DecisionBody,
+    DecisionContext,
+    LogReader,
+    PageRequest,
+    require_decision,
+    set_etag,
+)
+from services.console.http.decisions import CommandDispatcher, MakeCommand
+from services.console.i18n import get_translator
+from services.console.proof.reading import read_partners
+from services.console.resources import Page
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1/handovers", tags=["situation reports"])
+LONGEST_OBJECTIVE: Final = 600
+"""Characters of the objective: with the rest it fits one page."""
+Recipients = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=128)]], Field(min_length=1, max_length=20)
+]
+HandoverAuthor = Annotated[
+    DecisionContext, Depends(require_decision(Permission.SITREP_WRITE, whole_territory=True))
+]
+
+
+class HandoverRequest(DecisionBody):
+    """A handover to draft. Names and health data do not belong in the objective."""
+
+    objective: str = Field(min_length=1, max_length=LONGEST_OBJECTIVE)
+    recipients: Recipients = Field(
+        description="role, `<role>:<pôle or site>`, token of a person, or site (its manager)"
+    )
+
+
+class HandoverRevision(DecisionBody):
+    """Another objective or other recipients; a signature is void after that."""
+
+    objective: str | None = Field(default=None, max_length=LONGEST_OBJECTIVE)
+    recipients: Recipients | None = None
+
+
+@router.get("", summary="List handovers with their objectives, newest first")
+async def list_handovers(reader: LogReader, part: PageRequest) -> Page[Handover]:
+    found = await reader.model.handovers(reader.realm, lang=reader.lang)
+    return part.of(found.items)
+
+
+@router.get("/{id}", summary="Show one handover; its ETag is the version for If-Match")
+async def get_handover(reader: LogReader, id: str, response: Response) -> Handover:
+    found = await reader.model.handover(reader.realm, id, lang=reader.lang)
+    set_etag(response, found.version)
+    return found
+
+
+@router.get(
+    "/{id}/document",
+    response_model=Document,
+    responses=DOCUMENT_RESPONSES,
+    summary="Show the page of a handover: as it is now, or as frozen by the first signature",
+)
+async def get_handover_document(
+    reader: LogReader, request: Request, id: str, form: DocumentFormat = "json"
+) -> Response:
+    """Return the page; JSON has the frozen bytes, the other forms the objective and signatures."""
+    langs = ("fr", "en") if form == "json" else (reader.lang,)
+    partners = await read_partners(request, reader.model, reader.realm)
+    found = await reader.model.handover(reader.realm, id, lang=reader.lang)
+    frozen, page = await reader.model.handover_page(
+        reader.realm, id, langs=langs, partners=partners
+    )
+    stamp = ""
+    if found.page is not None:
+        stamp = write_stamp(found.page.sha256, reader.lang)
+    response = await make_document_response(
+        request,
+        frozen if form == "json" else page,
+        form,
+        reader.lang,
+        name=f"releve-{reader.realm}-{found.number}",
+        stamp=stamp,
+    )
+    if found.page is not None:
+        response.headers["Vigie-Document-Sha256"] = found.page.sha256
+        signature = await asyncio.to_thread(sign_document, request, frozen)
+        response.headers["Vigie-Signature"] = signature.hex()
+    return response
+
+
+def write_stamp(sha256: str, lang: str) -> str:
+    """Return the proof text of a signed page: its hash."""
+    return get_translator(lang)("SHA-256 {hash}.", hash=sha256)
+
+
+@router.post(
+    "",
+    responses=RESPONSES,
+    summary="Draft the next handover; its id is `handover` of the result",
+)
+async def draft_handover(author: HandoverAuthor, body: HandoverRequest) -> Response:
+    def build(by: str, role: str, reason: str | None) -> Command:
+        return DraftHandover(
+            author=by, role=role, text_id=_get_text_id(reason), recipients=tuple(body.recipients)
+        )
+
+    return await _send_words(author, body, require_text(body.objective, "objective"), build)
+
+
+@router.post(
+    "/{id}:revise",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Replace the objective or the recipients; a signed one has to be signed again",
+)
+async def revise_handover(author: HandoverAuthor, id: str, body: HandoverRevision) -> Response:
+    def build(by: str, role: str, reason: str | None) -> Command:
+        return ReviseHandover(
+            author=by,
+            role=role,
+            handover=id,
+            text_id=_get_text_id(reason) if reason is not None else None,
+            recipients=tuple(body.recipients) if body.recipients is not None else None,
+            expected=author.expected,
+        )
+
+    words = body.objective
+    if words is None and body.recipients is None:
+        require_text(words, "objective")
+    return await _send_words(author, body, None if words is None else words.strip() or None, build)
+
+
+@router.post(
+    "/{id}:sign",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Sign as the outgoing person: the page is frozen",
+)
+async def sign_handover(
+    author: HandoverAuthor, id: str, body: DecisionBody | None = None
+) -> Response:
+    author = author.within(body)
+    if (before := await find_repeated_answer(author)) is not None:
+        return before
+    decisions: CommandDispatcher = author.request.app.state.decisions
+    row = await author.model.handover_row(author.realm, id)
+    partners = await read_partners(author.request, author.model, author.realm)
+    document, next_at = await author.model.draft_handover_page(author.realm, row, partners=partners)
+    document = document.model_copy(update={"heads": dict(await author.model.heads())})
+    raw = document.frozen()
+    sha256 = hash_document(raw)
+    command_id = decisions.command_id(author.principal, author.realm, author.key)
+    text_id = decisions.text_id(command_id, sha256)
+    await decisions.put_document(text_id, raw)
+    page = HandoverPage(
+        text_id=text_id,
+        sha256=sha256,
+        as_of=document.as_of,
+        counts=document.figures,
+        next_at=next_at,
+    )
+    expected = row.version if author.expected is None else author.expected
+    return await send_decision(
+        author, body, "alerts", SignHandover, handover=id, page=page, expected=expected
+    )
+
+
+@router.post(
+    "/{id}:accept",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Sign as the incoming person, another one than the first: the recipients are told",
+)
+async def accept_handover(
+    author: HandoverAuthor, id: str, body: DecisionBody | None = None
+) -> Response:
+    return await _decide(author, id, body, AcceptHandover)
+
+
+@router.post(
+    "/{id}:withdraw",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Withdraw a handover that nobody accepted, with a reason",
+)
+async def withdraw_handover(author: HandoverAuthor, id: str, body: DecisionBody) -> Response:
+    require_text(body.reason)
+    return await _decide(author, id, body, WithdrawHandover)
+
+
+async def _decide(
+    author: DecisionContext, id: str, body: DecisionBody | None, kind: type[Command]
+) -> Response:
+    return await send_decision(author, body, "alerts", kind, handover=id, expected=author.expected)
+
+
+async def _send_words(
+    author: DecisionContext, body: DecisionBody, words: str | None, make: MakeCommand
+) -> Response:
+    """Store the objective, send the command that refers to it, and answer."""
+    author = author.within(body)
+    decisions: CommandDispatcher = author.request.app.state.decisions
+    outcome = await decisions.decide(
+        "alerts",
+        author.realm,
+        author.principal,
+        make,
+        reason=words,
+        key=author.key,
+        wait_s=author.wait_s,
+    )
+    return build_answer(author.request, outcome, author.lang)
+
+
+def _get_text_id(reason: str | None) -> str:
+    assert reason is not None
+    return reason.removeprefix("text:")

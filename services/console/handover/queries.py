@@ -1,0 +1,175 @@
+"""Queries about handovers: rows, and pages as drafted or frozen. Rule D115."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from schemas.base import Instant
+from schemas.crisis import handovers as h
+from services.console.communication.queries import get_text
+from services.console.documents.document import Document, hash_document
+from services.console.documents.handover import (
+    HandoverFacts,
+    complete_page,
+    draft_handover,
+    find_next_deadline,
+    name_recipient,
+)
+from services.console.documents.queries import DocumentQueries
+from services.console.handover import resources as r
+from services.console.http.problems import NotFound
+from services.console.i18n import get_translator
+from services.console.read_model.changes import ChangeQueries
+from services.console.read_model.query_base import OpenedRealm
+from services.console.read_model.snapshot import RealmSnapshot
+from services.console.resources import Page
+from services.console.staffing.queries import StaffingQueries
+from services.console.texts.names import TerritoryNames
+from services.runtime.http.problems import ProblemError
+from services.runtime.secrets.vault import TextItem
+
+
+class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
+    """Queries about handovers."""
+
+    async def handovers(self, realm: str, *, lang: str = "fr") -> Page[r.Handover]:
+        """Return the handovers with their objectives, newest first."""
+        found = await self.read(realm, lang=lang)
+        rows = (await found.picture.rows(h.HandoverRow)).values()
+        ordered = sorted(rows, key=lambda row: -row.number)
+        texts = self._read_items(ordered)
+        names = found.picture.reference.names
+        return Page(items=[build_handover(row, realm, texts, names, lang) for row in ordered])
+
+    async def handover(self, realm: str, id: str, *, lang: str = "fr") -> r.Handover:
+        """Return one handover with its objective. Raises NotFound."""
+        found = await self.read(realm, lang=lang)
+        row = await get_row(found.picture, id)
+        names = found.picture.reference.names
+        return build_handover(row, realm, self._read_items([row]), names, lang)
+
+    async def handover_page(
+        self,
+        realm: str,
+        id: str,
+        *,
+        langs: Sequence[str] = ("fr", "en"),
+        partners: Mapping[str, Instant] | None = None,
+    ) -> tuple[Document, Document]:
+        """Return the page as frozen, or as it is now, and the same with objective and signatures.
+
+        Raises NotFound, ProblemError `erased`, `document_changed`.
+        """
+        found = await self.read(realm, lang=langs[0])
+        row = await get_row(found.picture, id)
+        if row.page is not None:
+            document = self._read_frozen(row.page)
+        else:
+            document, _next = await self.draft_handover_page(
+                realm, row, langs=langs, partners=partners
+            )
+        objective = get_text(self._read_items([row]).get(row.text_id), langs[0])
+        return document, complete_page(document, row, objective, found.picture.reference.names)
+
+    async def draft_handover_page(
+        self,
+        realm: str,
+        row: h.HandoverRow | None,
+        *,
+        langs: Sequence[str] = ("fr", "en"),
+        partners: Mapping[str, Instant] | None = None,
+    ) -> tuple[Document, Instant | None]:
+        """Draft the page of a handover, or of the next one; return it with the next deadline."""
+        found = await self.read(realm, lang=langs[0])
+        rows = (await found.picture.rows(h.HandoverRow)).values()
+        number = row.number if row is not None else max((o.number for o in rows), default=0) + 1
+        accepted = [one for one in rows if one.accepted is not None and one.number < number]
+        previous = max(accepted, key=lambda one: one.number, default=None)
+        facts = await self.gather_facts(found, number, previous, langs, partners)
+        return self.draft_page(facts, {"objective": row.text_id} if row is not None else {})
+
+    async def gather_facts(
+        self,
+        found: OpenedRealm,
+        number: int,
+        previous: h.HandoverRow | None,
+        langs: Sequence[str],
+        partners: Mapping[str, Instant] | None,
+    ) -> list[HandoverFacts]:
+        """Gather the facts of a page, one set per language."""
+        realm, facts = found.picture.realm, []
+        for sitrep in await self._facts(found, langs, {}, None, partners):
+            changes = None
+            if previous is not None and previous.page is not None:
+                since = previous.page.as_of
+                changes = await self.changes(realm, since, lang=sitrep.lang)
+            staffing = await self.cell_staffing(realm, lang=sitrep.lang)
+            facts.append(HandoverFacts(sitrep, staffing, number, previous, changes))
+        return facts
+
+    def draft_page(
+        self, facts: Sequence[HandoverFacts], texts: Mapping[str, str]
+    ) -> tuple[Document, Instant | None]:
+        """Draft the page from its facts; return it with the next deadline."""
+        return draft_handover(facts, texts=texts), find_next_deadline(facts[0])
+
+    async def frozen_handovers(self, realm: str) -> list[tuple[h.HandoverRow, Document]]:
+        """Return the signed handovers with their pages as frozen, without erased ones."""
+        found = await self.read(realm)
+        kept = []
+        for row in (await found.picture.rows(h.HandoverRow)).values():
+            if row.page is None:
+                continue
+            try:
+                kept.append((row, self._read_frozen(row.page)))
+            except ProblemError as error:
+                if error.problem.code != "erased":
+                    raise
+        return sorted(kept, key=lambda pair: pair[0].number)
+
+    async def handover_row(self, realm: str, id: str) -> h.HandoverRow:
+        """Return the row of a handover, with its references to texts. Raises NotFound."""
+        found = await self.read(realm)
+        return await get_row(found.picture, id)
+
+    def _read_frozen(self, page: h.HandoverPage) -> Document:
+        item = self._texts.get_many([page.text_id]).get(page.text_id) if self._texts else None
+        if item is None or item.raw is None:
+            raise ProblemError("erased")
+        if hash_document(item.raw) != page.sha256:
+            raise ProblemError("document_changed")
+        return Document.model_validate_json(item.raw)
+
+    def _read_items(self, rows: Sequence[h.HandoverRow]) -> Mapping[str, TextItem]:
+        reasons = [row.reason.removeprefix("text:") for row in rows if row.reason]
+        ids = list(dict.fromkeys([*(row.text_id for row in rows), *reasons]))
+        return self._texts.get_many(ids) if self._texts is not None and ids else {}
+
+
+async def get_row(picture: RealmSnapshot, id: str) -> h.HandoverRow:
+    """Return the row of a handover. Raises NotFound."""
+    row = await picture.row(h.HandoverRow, id)
+    if row is None:
+        raise NotFound
+    return row
+
+
+def build_handover(
+    row: h.HandoverRow,
+    realm: str,
+    texts: Mapping[str, TextItem],
+    names: TerritoryNames,
+    lang: str,
+) -> r.Handover:
+    """Build a handover; without its texts it is that of the live stream."""
+    _ = get_translator(lang)
+    page = row.page
+    return r.Handover.from_row(
+        row,
+        realm=realm,
+        objective=get_text(texts.get(row.text_id), lang),
+        recipient_names=[name_recipient(one, names, _) for one in row.recipients],
+        page=None if page is None else r.HandoverSheet.from_row(page),
+        reason=get_text(texts.get((row.reason or "").removeprefix("text:")), lang),
+        moves=[change for change, moves in h.HANDOVER_MOVES.items() if row.state in moves],
+    )

@@ -1,0 +1,120 @@
+"""Page `/releve/{number}`: one handover, its signatures, and the next steps of the reader. Rule D115."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas.crisis.handovers import OPEN_HANDOVER_STATES, HandoverState
+from services.console.documents.queries import find_level_rule
+from services.console.documents.sitrep_screen import make_api_link, make_source_link
+from services.console.handover.api import LONGEST_OBJECTIVE, write_stamp
+from services.console.handover.resources import Handover
+from services.console.http.context import is_limited
+from services.console.http.decisions import get_author
+from services.console.http.problems import NotFound
+from services.console.i18n import Translator, get_translator
+from services.console.proof.reading import read_partners
+from services.console.read_model.queries import Queries
+from services.console.read_model.reference_index import IndexedReference
+from services.console.texts import words as w
+from services.console.web.access import build_shell, require_reader
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import build_frame_context
+from services.console.web.shell import ScreenShell
+from services.runtime.identity.permissions import Permission
+
+MAX_NUMBER_LENGTH: Final = 9
+HANDOVERS_SHOWN: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientChoice:
+    """One role that may get the message."""
+
+    role: str
+    label: str
+    chosen: bool
+
+
+def list_recipient_choices(
+    reference: IndexedReference, level: int, chosen: list[str] | None, _: Translator
+) -> list[RecipientChoice]:
+    """List the roles of the whole territory, chosen ones first.
+
+    Without a choice the pilots of the level are chosen.
+    """
+    rule = find_level_rule(reference, level) or find_level_rule(reference, 1)
+    default = list(rule.pilots) if rule is not None else []
+    wanted = default if chosen is None else chosen
+    held = {role for role, scope, _deputy in reference.names.holders.values() if scope is None}
+    roles = held | {one for one in wanted if one in reference.names.roles}
+    found = [
+        RecipientChoice(role, w.name_role(role, None, reference.names, _), role in wanted)
+        for role in roles
+    ]
+    return sorted(found, key=lambda one: (not one.chosen, one.label, one.role))
+
+
+def may_write(shell: ScreenShell) -> bool:
+    """Return whether the reader may draft and sign handovers now."""
+    reader = shell.reader
+    return (
+        reader.may(Permission.SITREP_WRITE)
+        and shell.moment is None
+        and not is_limited(reader.principal)
+    )
+
+
+def find_open_handover(found: list[Handover]) -> Handover | None:
+    """Return the handover that is not signed by both yet."""
+    return next((one for one in found if one.state in OPEN_HANDOVER_STATES), None)
+
+
+async def build_handover_sheet(queries: Queries, request: Request, number: str) -> dict[str, Any]:
+    """Build the page of one handover. Raises NotFound, ProblemError `erased`."""
+    shell = await build_shell(
+        request, queries, require_reader(request, Permission.LOG_READ), PAGE.name
+    )
+    if not number.isdecimal() or len(number) > MAX_NUMBER_LENGTH:
+        raise NotFound
+    realm, lang = shell.realm.name, shell.lang
+    found = await queries.handover(realm, number, lang=lang)
+    partners = await read_partners(request, queries, realm)
+    _frozen, document = await queries.handover_page(realm, number, langs=(lang,), partners=partners)
+    reference = await queries.reference(realm)
+    writes = may_write(shell)
+    author = get_author(shell.reader.principal)
+    signer = found.signed.by if found.signed is not None else None
+    others = [one for one in found.recipients if one not in reference.names.roles]
+    return {
+        **build_frame_context(request, shell),
+        "found": found,
+        "document": document,
+        "sheet": document.sheet(lang),
+        "stamp": write_stamp(found.page.sha256, lang) if found.page is not None else "",
+        "href": make_source_link(shell),
+        "api": make_api_link(shell, f"/api/v1/handovers/{found.id}/document"),
+        "issued": (await queries.handovers(realm, lang=lang)).items[:HANDOVERS_SHOWN],
+        "may_sign": writes and found.state is HandoverState.DRAFT,
+        "may_accept": writes and found.state is HandoverState.SIGNED and author != signer,
+        "is_signer": writes and found.state is HandoverState.SIGNED and author == signer,
+        "may_change": writes and found.state in OPEN_HANDOVER_STATES,
+        "choices": list_recipient_choices(
+            reference, found.level, found.recipients, get_translator(lang)
+        ),
+        "other_recipients": others,
+        "longest": LONGEST_OBJECTIVE,
+    }
+
+
+PAGE: Final = WebPage(
+    "handover-sheet",
+    "/releve/{number}",
+    "handover/screen.html",
+    build_handover_sheet,
+    needs=Permission.LOG_READ,
+    personal=True,  # the person who signed as outgoing does not sign as incoming
+)
