@@ -186,12 +186,6 @@ REQUEST_PRIORITY = {
     "continuity": N_("continuité"),
     "comfort": N_("confort"),
 }
-OFFER_STATE = {
-    "open": N_("réservé"),
-    "committed": N_("promis"),
-    "expired": N_("échu"),
-    "withdrawn": N_("retiré"),
-}
 CHANGE_STATE = {
     "proposed": N_("à approuver"),
     "approved": N_("approuvé, attend son heure"),
