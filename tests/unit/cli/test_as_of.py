@@ -75,6 +75,7 @@ WRITES = [
     "cancel",
     "count",
     "dismiss",
+    "sign",
 ]
 
 
