@@ -1060,6 +1060,7 @@ def test_an_hour_before_the_end_of_a_cell_shift_a_named_person_must_decide(
 def test_a_signed_handover_completes_the_task_of_the_shift(scene: Scene) -> None:
     calls = _crisis(scene)
     _answer(scene, calls, "cel-rh", 5)
+    scene.step(5 + 9 * 60 - 1)
     scene.step(5 + 9 * 60)
     who = {"author": "cel-rh", "role": "cellule_rh"}
     page = HandoverPage(text_id="d", sha256="ab" * 32, as_of=scene.at(0))
