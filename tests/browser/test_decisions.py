@@ -50,7 +50,7 @@ def test_a_fallback_strategy_is_put_into_effect_and_ended_on_the_page_of_plans(
     until(lambda: vigie.get(f"/api/v1/activities/CPL-01?realm={own_realm}")["state"] != "nominal")
     page = visitor().page(f"/plans?realm={own_realm}")
     waiting = page.locator("#fallback li", has=page.locator("details")).first
-    activity = waiting.locator("b").first.inner_text()
+    activity = waiting.locator("small").first.inner_text()
     before = vigie.get(f"/api/v1/activities/{activity}?realm={own_realm}")
     waiting.get_by_text(re.compile("^Mettre en œuvre")).click()
     waiting.get_by_label("Capacité attendue, en %").fill("90")

@@ -49,7 +49,7 @@ def test_an_exercise_is_opened_paused_and_closed_from_the_page(visitor: Accounts
     before = page.locator("#clock").inner_text()
     expect(page.locator("#clock")).not_to_have_text(before)
     page.locator("#ways > summary").click()
-    page.get_by_role("link", name="Exercices").click()
+    page.get_by_role("link", name="Exercices", exact=True).click()
     row = page.locator("#realms tr", has_text=name)
     row.get_by_role("button", name="Pause").click()
     expect(row).to_contain_text("en pause")

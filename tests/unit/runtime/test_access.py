@@ -309,7 +309,7 @@ async def test_records_of_a_stranger_on_the_topic_are_ignored(store: AccessStore
     assert store.all(Principal) == []
 
 
-def test_observers_kiosks_and_auditors_change_nothing() -> None:
+def test_observers_kiosks_and_auditors_change_nothing_but_notes_of_exercises() -> None:
     reads = {
         Permission.PICTURE_READ,
         Permission.REPORT_STATUS,
@@ -319,7 +319,7 @@ def test_observers_kiosks_and_auditors_change_nothing() -> None:
         Permission.EVIDENCE_EXPORT,
     }
     assert (
-        PERMISSIONS_BY_ROLE[Role.OBSERVER]
+        PERMISSIONS_BY_ROLE[Role.OBSERVER] - {Permission.EXERCISE_OBSERVE}
         | PERMISSIONS_BY_ROLE[Role.KIOSK]
         | PERMISSIONS_BY_ROLE[Role.AUDITOR]
         <= reads

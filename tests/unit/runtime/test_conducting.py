@@ -91,7 +91,7 @@ async def test_a_record_of_no_realm_does_not_end_the_conductor() -> None:
     conducting = ConductorProcess("127.0.0.1:1", MARKS, lambda _fact, _realm: ())
     batches = [[AcceptedRecord(stored.transaction, EXERCISES, 0, stored.hash, None)]]  # type: ignore[arg-type]
 
-    async def batch() -> list[AcceptedRecord]:
+    async def batch(_longest_s: float) -> list[AcceptedRecord]:
         if batches:
             return batches.pop()
         await asyncio.sleep(3600)
