@@ -85,6 +85,8 @@ class FeedRequest:
     name: str
     url: str
     optional: bool = False
+    fallback: str = ""
+    """Address of the same news in another form, asked if the first has no answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -213,6 +214,9 @@ class FeedEngine:
         spec = connector.spec
         known = self._store.find_body(spec.name, request.name)
         answer = await self._transport.fetch(spec, request, known[1] if known else {})
+        if request.fallback and answer.verdict not in (FetchVerdict.OK, FetchVerdict.UNCHANGED):
+            other = await self._transport.fetch(spec, replace(request, url=request.fallback), {})
+            answer = other if other.verdict is FetchVerdict.OK else answer
         if answer.verdict is FetchVerdict.UNCHANGED and known is not None:
             bodies[request.name] = known[0]
             return None

@@ -90,6 +90,10 @@ def choose_wait(failures: int, asked: float | None, chance: float) -> float:
     return chance * min(LONGEST_WAIT_S, BASE_WAIT_S * 2.0 ** min(failures, 10))
 
 
+class HostRefused(ValueError):
+    """An address leads outside the hosts of its feed."""
+
+
 class KeyMissing(Exception):
     """The feed needs a key, and its file is missing."""
 
@@ -141,6 +145,8 @@ class FeedTransport:
                     self._tokens.pop(spec.name, None)  # an expired token is renewed once
                     answer = await self._ask(spec, request, validators)
                 return answer
+        except HostRefused as error:
+            return FeedResponse(FetchVerdict.REFUSED, fault=str(error))
         except (httpx.HTTPError, TimeoutError, OSError, ValueError) as error:
             return FeedResponse(FetchVerdict.RETRY, fault=type(error).__name__)
 
@@ -170,14 +176,14 @@ class FeedTransport:
         return bool(self._base) or urlsplit(url).hostname == spec.hosts[0]
 
     def check_host(self, spec: FeedSpec, url: str) -> None:
-        """Refuse an address outside the allow-list. Raises ValueError."""
+        """Refuse an address outside the allow-list. Raises HostRefused."""
         if self._base:
             if not url.startswith(f"{self._base}/"):
-                raise ValueError("outside the sample server")
+                raise HostRefused("outside the sample server")
             return
         parts = urlsplit(url)
         if parts.scheme != "https" or parts.hostname not in spec.hosts or parts.port:
-            raise ValueError("outside the allow-list")
+            raise HostRefused(f"outside the allow-list: {parts.hostname or url[:80]}")
 
     async def _authorize(self, spec: FeedSpec) -> dict[str, str]:
         if spec.key is None or self._base:

@@ -74,7 +74,7 @@ def list_(as_json: AsJson = False) -> None:
             _write_state(item, now),
             item.edition,
             _write_age(item.edition_at, now),
-            f"{item.stale_after_s // 3600} h" if item.stale_after_s else "",
+            _write_duration(item.stale_after_s) if item.stale_after_s else "",
             strip_controls(item.word),
         )
     open_console().print(table)
@@ -106,8 +106,15 @@ def _write_state(item: FeedStatus, now: datetime) -> Text:
 def _write_age(at: datetime | None, now: datetime) -> str:
     if at is None:
         return ""
-    minutes = max(0, round((now - at).total_seconds() / 60))
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+    return _write_duration(max(0, round((now - at).total_seconds())))
+
+
+def _write_duration(seconds: int) -> str:
+    """Write minutes below two hours, hours below two days, else days."""
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} j"
 
 
 @app.command()

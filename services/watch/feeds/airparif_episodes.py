@@ -45,7 +45,7 @@ class _Pollutant(StrictModel):
 
 class _Day(StrictModel):
     actif: bool
-    polluants: list[_Pollutant]
+    polluants: list[dict[str, Any]]
 
 
 class _EpisodeDocument(StrictModel):
@@ -113,10 +113,11 @@ class AirparifEpisodes(FeedConnector):
         tomorrow = max(days)
         levels: dict[str, dict[date, str]] = {}
         for day, model in days.items():
-            for pollutant in model.polluants:
-                if not model.actif and pollutant.niveau != "-":
-                    raise FeedDrift("actif: false beside a level")
-                levels.setdefault(pollutant.nom, {})[day] = pollutant.niveau
+            found = _read_levels(model, reading)
+            if model.actif != any(level != "-" for level in found.values()):
+                raise FeedDrift("actif: differs from the levels of its day")
+            for name, level in found.items():
+                levels.setdefault(name, {})[day] = level
         for name, by_day in sorted(levels.items()):
             active = {day: level for day, level in by_day.items() if level != "-"}
             if active:
@@ -164,6 +165,21 @@ class AirparifEpisodes(FeedConnector):
             "first": begin,
             "last": max(active).isoformat(),
         }
+
+
+def _read_levels(day: _Day, reading: Reading) -> dict[str, str]:
+    """Return the level of each pollutant that is understood; another one is drift."""
+    found: dict[str, str] = {}
+    twice: set[str] = set()
+    for raw in day.polluants:
+        try:
+            pollutant = validate_model(_Pollutant, raw)
+            if found.setdefault(pollutant.nom, pollutant.niveau) != pollutant.niveau:
+                twice.add(pollutant.nom)
+                raise FeedDrift(f"{pollutant.nom}: two levels")
+        except FeedDrift as fault:
+            reading.note_drift(fault)
+    return {name: level for name, level in found.items() if name not in twice}
 
 
 def _end(name: str, look: Look, reading: Reading) -> None:

@@ -82,6 +82,9 @@ CONDITIONS: Final = {
     "floodingOnTheRoad": "inondation",
     "flooding": "inondation",
 }
+REAL: Final = "real"
+PRETENDED: Final = frozenset({"test", "exercise", "securityExercise", "technicalExercise"})
+"""Situations that did not happen: they are left out."""
 STATUSES: Final = frozenset({"active", "suspended", "definedByValidityTimeSpec", "planned"})
 
 
@@ -236,9 +239,11 @@ def _read_publication(content: bytes, watched: WatchedTerritory) -> _Publication
         read: list[_Record] = []
         for raw in records:
             found.present.add(str(raw.get("id")))
-            if status != "real" or not _is_watched(raw, watched):
+            if status in PRETENDED or not _is_watched(raw, watched):
                 continue
             try:
+                if status != REAL:
+                    raise FeedDrift("informationStatus: unknown")
                 read.append(_read_record(raw))
             except FeedDrift as fault:
                 found.faults.append(str(fault))
@@ -332,7 +337,7 @@ def _is_over(record: _Record, now: datetime) -> bool:
 def _post_record(record: _Record, is_closure: bool, look: Look, reading: Reading) -> None:
     """Post a new record, or one with new content."""
     state = look.memory["said"].get(record.id)
-    headline = _write_headline(record, is_closure)
+    headline = _write_headline(record, is_closure, is_announced=record.start > look.now)
     severity = 3 if record.closed else 1 if record.kind in WORKS else 2
     summary = [headline, severity, is_closure]
     if state is not None and (state["summary"] == summary or state["version"] == record.version):
@@ -376,9 +381,12 @@ def _post_record(record: _Record, is_closure: bool, look: Look, reading: Reading
     }
 
 
-def _write_headline(record: _Record, is_closure: bool) -> str:
+def _write_headline(record: _Record, is_closure: bool, *, is_announced: bool) -> str:
     place = f"{record.road} {record.place}".strip()
     cause = f", {record.cause}" if record.cause else ""
+    if record.closed and is_announced:
+        extent = "dans les deux sens" if record.whole else "partielle"
+        return f"{place} : fermeture {extent} annoncée{cause} ({record.operator})"
     if is_closure:
         return f"{record.road} fermée dans les deux sens{cause} ({record.operator})"
     if record.closed:

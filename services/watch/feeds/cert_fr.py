@@ -101,7 +101,8 @@ class CertFr(FeedConnector):
     )
 
     def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
-        return (FeedRequest("main", f"https://{HOST}/alerte/json/"),)
+        rss = f"https://{HOST}/alerte/feed/"
+        return (FeedRequest("main", f"https://{HOST}/alerte/json/", fallback=rss),)
 
     def list_follow_ups(
         self,
@@ -110,7 +111,7 @@ class CertFr(FeedConnector):
         watched: WatchedTerritory,  # noqa: ARG002
     ) -> Sequence[FeedRequest]:
         try:
-            entries = _read_index(bodies["main"].content)
+            entries, _ = _read_index(bodies["main"].content)
         except (BodyRefused, FeedDrift):
             return ()
         known = memory.get("known")
@@ -132,13 +133,14 @@ class CertFr(FeedConnector):
         return found
 
     def find_edition_time(self, bodies: Bodies) -> datetime | None:
-        days = [entry.last_revision_date for entry in _read_index(bodies["main"].content)]
+        entries, _ = _read_index(bodies["main"].content)
+        days = [entry.last_revision_date for entry in entries]
         return max(days) + timedelta(hours=10) if days else None
 
     def read(self, bodies: Bodies, look: Look) -> Reading:
-        entries = _read_index(bodies["main"].content)
+        entries, faults = _read_index(bodies["main"].content)
         if not entries:
-            raise FeedDrift("index: empty")
+            raise FeedDrift(faults[0] if faults else "index: empty")
         newest = max(entries, key=lambda entry: entry.last_revision_date)
         check_clock(newest.last_revision_date, look.now)
         reading = Reading(
@@ -146,6 +148,8 @@ class CertFr(FeedConnector):
             edition=f"{newest.reference} {get_paris_day(newest.last_revision_date)}",
             edition_at=newest.last_revision_date,
         )
+        for fault in faults:
+            reading.note_drift(fault)
         before = dict(look.memory)
         first = "known" not in look.memory
         known: dict[str, dict[str, str]] = look.memory.setdefault("known", {})
@@ -205,19 +209,33 @@ class CertFr(FeedConnector):
         known[entry.reference] = {"date": _get_date(entry), "alias": alias}
 
 
-def _read_index(content: bytes) -> list[_Entry]:
-    """Return the index, JSON or RSS. Raises BodyRefused, FeedDrift."""
+def _read_index(content: bytes) -> tuple[list[_Entry], list[str]]:
+    """Return the entries of the index, JSON or RSS, and the faults of those that are none.
+
+    Raises BodyRefused, FeedDrift.
+    """
     if content.lstrip()[:1] == b"<":
-        return list(_read_rss(content))
+        return list(_read_rss(content)), []
     document = parse_json(content)
     if not isinstance(document, list):
         raise FeedDrift("index: no list")
-    entries = [validate_model(_Entry, raw) for raw in document]
-    for entry in entries:
-        expected = f"/alerte/{entry.reference}/json/"
-        if not REFERENCE.fullmatch(entry.reference) or entry.json_url != expected:
-            raise FeedDrift("index: an entry is no alert")
-    return entries
+    entries: list[_Entry] = []
+    faults: list[str] = []
+    for raw in document:
+        try:
+            entries.append(_read_entry(raw))
+        except FeedDrift as fault:
+            faults.append(str(fault))
+    return entries, faults
+
+
+def _read_entry(raw: object) -> _Entry:
+    """Return one entry of the index. Raises FeedDrift."""
+    entry = validate_model(_Entry, raw)
+    expected = f"/alerte/{entry.reference}/json/"
+    if not REFERENCE.fullmatch(entry.reference) or entry.json_url != expected:
+        raise FeedDrift("index: an entry is no alert")
+    return entry
 
 
 def _read_rss(content: bytes) -> Iterator[_Entry]:

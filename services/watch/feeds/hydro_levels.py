@@ -42,7 +42,7 @@ from services.watch.watched import WatchedTerritory
 FORECAST: Final = "previsions"
 VIGICRUES: Final = "www.vigicrues.gouv.fr"
 HUBEAU: Final = "hubeau.eaufrance.fr"
-LOWEST_M: Final = 0.0
+LOWEST_M: Final = 0.1
 HIGHEST_M: Final = 9.5
 """Bounds of a reading (1910: 8.62 m). Outside, it is another station or another unit."""
 INFORMATION_BELOW_M: Final = 4.50

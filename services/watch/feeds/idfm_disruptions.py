@@ -70,6 +70,8 @@ class _Object(StrictModel):
 
 class _Line(StrictModel):
     id: str
+    name: str | None = None
+    shortName: str | None = None  # noqa: N815
     impactedObjects: list[_Object]  # noqa: N815
 
 
@@ -115,11 +117,12 @@ class IdfmDisruptions(FeedConnector):
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
-        count = len(document.disruptions)
-        usual = look.memory.get("usual", count)
-        look.memory["usual"] = max(count, round(usual * DECAY, 3))
-        if count == 0 or count < usual * PLAUSIBLE_SHARE:
-            reading.note_drift("disruptions: fewer than half of the usual number")
+        is_full = [
+            _is_plausible(len(document.disruptions), "usual", look.memory),
+            _is_plausible(len(document.lines), "usual_lines", look.memory),
+        ]
+        if not all(is_full):
+            reading.note_drift("disruptions, lines: fewer than half of the usual number")
             return reading.settle(before)
         lines = _find_lines(document, look.watched, reading)
         found = _read_disruptions(document, lines, reading)
@@ -173,6 +176,8 @@ class IdfmDisruptions(FeedConnector):
             disruption = found[id]
             if disruption is None or _rate(disruption, lines[id], look) > 0:
                 return
+        elif reading.verdict is FetchVerdict.DRIFT:
+            return  # its line may be among those that were not understood
         else:
             missing = state.setdefault("missing", format_instant(look.now))
             over = read_stored_time(state["end"]) <= look.now
@@ -196,6 +201,21 @@ class IdfmDisruptions(FeedConnector):
         del said[id]
 
 
+def _is_plausible(count: int, name: str, memory: Memory) -> bool:
+    """Return whether a list has at least half of its usual length, which is kept up to date."""
+    usual = memory.get(name, count)
+    memory[name] = max(count, round(usual * DECAY, 3))
+    return count > 0 and count >= usual * PLAUSIBLE_SHARE
+
+
+def _check_name(line: _Line, watched_name: str) -> None:
+    """Compare the name of a line with that of the territory. Raises FeedDrift."""
+    expected = watched_name.rsplit(maxsplit=1)[-1].casefold()
+    given = {name.casefold() for name in (line.shortName, line.name) if name}
+    if given and not given & {expected, expected.removeprefix("m"), watched_name.casefold()}:
+        raise FeedDrift(f"line {line.id}: not named {watched_name}, see flux.yaml")
+
+
 def _find_lines(
     document: _DisruptionDocument, watched: WatchedTerritory, reading: Reading
 ) -> dict[str, list[str]]:
@@ -207,6 +227,7 @@ def _find_lines(
             continue
         try:
             line = validate_model(_Line, raw)
+            _check_name(line, watched.lines.names[code])
         except FeedDrift as fault:
             reading.note_drift(fault)
             continue

@@ -154,6 +154,8 @@ class MeteofranceVigilance(FeedConnector):
             raise FeedDrift("product.periods: empty")
         if set(periods) - {"J", "J1"} or len(periods) != len(product.periods):
             raise FeedDrift("product.periods.echeance: not J and J1")
+        if any(p.end_validity_time <= p.begin_validity_time for p in product.periods):
+            raise FeedDrift("product.periods: a period ends before it begins")
         newest = max(period.end_validity_time for period in product.periods)
         if is_stale(product.update_time, look.now, self.spec) or newest <= look.now:
             reading.verdict = FetchVerdict.STALE
@@ -181,15 +183,19 @@ class MeteofranceVigilance(FeedConnector):
             if name not in periods:
                 continue
             items = _find_domain(periods[name], look.watched.domain)
-            if items is None:
-                if name == "J":
-                    reading.note_drift(f"domain {look.watched.domain}: missing")
+            if not items:
+                if name == "J" or items is not None:
+                    reading.note_drift(f"domain {look.watched.domain}: missing or empty")
                 continue
+            seen: dict[str, Any] = {}
             for raw in items:
                 phenomenon = str(raw.get("phenomenon_id")) if isinstance(raw, dict) else ""
-                if phenomenon in ELSEWHERE:
+                if phenomenon in ELSEWHERE or raw == seen.get(phenomenon):
                     continue
                 try:
+                    if phenomenon in seen:
+                        raise FeedDrift(f"phenomenon {phenomenon}: twice, with a difference")
+                    seen[phenomenon] = raw
                     forecast = _read_phenomenon(raw, periods[name])
                     found.setdefault(phenomenon, []).append(forecast)
                 except FeedDrift as fault:
@@ -302,11 +308,13 @@ class MeteofranceVigilance(FeedConnector):
 
 
 def _find_domain(period: _Period, code: str) -> list[Any] | None:
+    """Return the phenomena of a domain; those of a domain that stands twice are joined."""
+    found: list[Any] | None = None
     for domain in period.timelaps.domain_ids:
-        if domain.get("domain_id") == code:
-            items = domain.get("phenomenon_items")
-            return items if isinstance(items, list) else None
-    return None
+        items = domain.get("phenomenon_items")
+        if domain.get("domain_id") == code and isinstance(items, list):
+            found = [*(found or ()), *items]
+    return found
 
 
 def _read_phenomenon(raw: Any, period: _Period) -> _Forecast:

@@ -41,6 +41,7 @@ from services.watch.watched import WatchedTerritory
 HOST: Final = "www.vigicrues.gouv.fr"
 LEVELS: Final[dict[Any, int]] = {1: 1, 2: 2, 3: 3, 4: 4, "1": 1, "2": 2, "3": 3, "4": 4}
 """A level is a number; the feed has sent it as text at times. Anything else is drift."""
+ORANGE: Final = 3
 SECOND_SOURCE_AGE: Final = timedelta(hours=12)
 FAST_POLL_S: Final = 300
 
@@ -92,13 +93,13 @@ class Vigicrues(FeedConnector):
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
-        levels = _read_levels(document, look, reading)
+        levels, odd = _read_levels(document, look, reading)
         known: dict[str, int] = look.memory.setdefault("levels", {})
         known |= levels
-        deciding = [code for code in look.watched.sections.decide if code in known]
-        if not any(code in levels for code in look.watched.sections.decide):
-            return reading.settle(before)
-        self._judge(known, deciding, look, reading)
+        decide = look.watched.sections.decide
+        is_readable = any(code in levels for code in decide)
+        if is_readable and not odd.intersection(decide):
+            self._judge(known, [code for code in decide if code in known], look, reading)
         return reading.settle(before)
 
     def _judge(
@@ -106,7 +107,10 @@ class Vigicrues(FeedConnector):
     ) -> None:
         """Compare the gravest colour with the last report."""
         assert reading.edition_at is not None
-        colour = COLOURS[max(levels[code] for code in deciding) - 1]
+        worst = max(levels[code] for code in deciding)
+        if worst < ORANGE and len(deciding) < len(look.watched.sections.decide):
+            return  # a section that was never read may be graver
+        colour = COLOURS[worst - 1]
         state = look.memory.setdefault("matter", {})
         stamp = f"{reading.edition}/{format_stamp(reading.edition_at)}"
         decision = decide_colour(state, colour, stamp, look.now, agreed=_is_agreed(look))
@@ -166,8 +170,10 @@ def _find_time(document: _RiverDocument, body: FeedBody) -> datetime:
     return found
 
 
-def _read_levels(document: _RiverDocument, look: Look, reading: Reading) -> dict[str, int]:
-    """Return the levels of watched sections. One that is missing or odd is drift."""
+def _read_levels(
+    document: _RiverDocument, look: Look, reading: Reading
+) -> tuple[dict[str, int], set[str]]:
+    """Return the levels of watched sections, and the odd ones. Missing and odd ones are drift."""
     watched = look.watched.sections.decide | look.watched.sections.text
     levels: dict[str, int] = {}
     odd: set[str] = set()
@@ -190,7 +196,7 @@ def _read_levels(document: _RiverDocument, look: Look, reading: Reading) -> dict
     for code in look.watched.sections.decide:
         if code not in levels and code not in odd:
             reading.note_drift(f"{code}: missing")
-    return levels
+    return levels, odd
 
 
 def _is_agreed(look: Look) -> bool:
@@ -198,7 +204,7 @@ def _is_agreed(look: Look) -> bool:
     floods = look.others.get("meteofrance-vigilance", {}).get("floods")
     if not floods or look.now - read_stored_time(floods["at"]) > SECOND_SOURCE_AGE:
         return False
-    return any(colour >= COLOURS.index("orange") + 1 for colour in floods["colours"].values())
+    return any(colour >= ORANGE for colour in floods["colours"].values())
 
 
 def _write_colours(levels: dict[str, int], watched: WatchedTerritory) -> str:

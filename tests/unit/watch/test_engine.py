@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -43,18 +44,19 @@ class Server:
     def __init__(self, file: str = "warning.json", feed: str = "meteofrance-vigilance") -> None:
         self.answer = FeedResponse(FetchVerdict.OK, (SAMPLES / feed / file).read_bytes())
         self.asked = 0
+        self.by_path: dict[str, FeedResponse] = {}
         self.has_key = True
 
     async def fetch(
         self,
         spec: FeedSpec,
-        request: FeedRequest,  # noqa: ARG002
+        request: FeedRequest,
         validators: Mapping[str, str],  # noqa: ARG002
     ) -> FeedResponse:
         self.asked += 1
         if not self.has_key:
             raise KeyMissing(spec.name)
-        return self.answer
+        return self.by_path.get(urlsplit(request.url).path, self.answer)
 
 
 class Front:
@@ -272,3 +274,20 @@ async def test_air_is_fetched_by_day_only(tmp_path: Path) -> None:
     clock.now = datetime(2027, 7, 19, 3, 0, tzinfo=UTC)
     assert await watch.engine.run_round(air) is None
     assert server.asked == 0
+
+
+async def test_the_rss_feed_is_asked_when_the_index_has_no_answer(tmp_path: Path) -> None:
+    watch, _, server, _ = make(tmp_path)
+    alerts = find_connector("cert-fr")
+    watch.enable(alerts.spec.name)
+    rss = b"""<rss><channel><item><link>https://www.cert.ssi.gouv.fr/alerte/CERTFR-2027-ALE-001/</link>
+<pubDate>Tue, 12 Jan 2027 09:00:00 +0000</pubDate></item></channel></rss>"""
+    server.by_path = {
+        "/alerte/json/": FeedResponse(FetchVerdict.RETRY, fault="http 503"),
+        "/alerte/feed/": FeedResponse(FetchVerdict.OK, rss),
+    }
+    assert await watch.engine.run_round(alerts) is FetchVerdict.OK
+    assert list(watch.store.get("cert-fr").memory["known"]) == ["CERTFR-2027-ALE-001"]
+    server.by_path["/alerte/feed/"] = FeedResponse(FetchVerdict.DRIFT, fault="http 404")
+    watch.clock.move(7200)
+    assert await watch.engine.run_round(alerts) is FetchVerdict.RETRY

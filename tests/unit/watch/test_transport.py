@@ -77,7 +77,8 @@ async def test_a_feed_without_its_key_is_not_fetched(tmp_path: Path) -> None:
 async def test_only_listed_hosts_are_reached(tmp_path: Path, url: str) -> None:
     web = Web(x=httpx.Response(200, content=b"{}"))
     answer = await make_transport(tmp_path, web).fetch(MF.spec, FeedRequest("main", url), {})
-    assert answer.verdict is FetchVerdict.RETRY
+    assert answer.verdict is FetchVerdict.REFUSED
+    assert answer.fault.startswith("outside the allow-list")
     assert web.requests == []
 
 
@@ -92,7 +93,8 @@ async def test_a_redirect_leads_to_listed_hosts_only_and_takes_no_key_along(
     away = httpx.Response(302, headers={"location": "https://evil.example/there"})
     web = Web(encours=away, there=httpx.Response(200, content=b"{}"))
     answer = await make_transport(tmp_path, web).fetch(MF.spec, REQUEST, {})
-    assert answer.verdict is FetchVerdict.RETRY
+    assert answer.verdict is FetchVerdict.REFUSED
+    assert answer.fault == "outside the allow-list: evil.example"
     assert len(web.requests) == 1
 
 
