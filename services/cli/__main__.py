@@ -106,6 +106,7 @@ COMMANDS_BY_PANEL = {
     "Exercises": {
         "play": "services.cli.exercises.play:play",
         "scenario": "services.cli.exercises.scenario:app",
+        "stimulus": "services.cli.exercises.stimulus:app",
     },
 }
 """Panel of the help → name → `module:object`.

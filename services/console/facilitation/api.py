@@ -47,7 +47,7 @@ Observer = Annotated[
     DecisionContext, Depends(require_decision(Permission.EXERCISE_OBSERVE, whole_territory=True))
 ]
 MOST_BODY_BYTES: Final = 8_000
-_NOT_SENT: Final = ("realm", "alias", "recorded_at", "references")
+_NOT_SENT: Final = ("realm", "alias", "occurred_at", "recorded_at", "references")
 """Fields of a report that its play sets anew."""
 
 

@@ -113,7 +113,7 @@ def build_stimulus(
             )
             for note in row.notes
         ],
-        body=_read_body(item, row.id, len(played.at)),
+        body=_read_body(item, row.id, len(played.at), now),
         version=row.version,
     )
 
@@ -128,11 +128,11 @@ def _get_field(item: TextItem | None, name: str) -> str | None:
     return str(value) if value else None
 
 
-def _read_body(item: TextItem | None, id: str, plays: int) -> dict[str, Any] | None:
-    """Return the report of a stimulus, under the alias of its next play."""
+def _read_body(item: TextItem | None, id: str, plays: int, now: Instant) -> dict[str, Any] | None:
+    """Return the report of a stimulus as it is sent now, under the alias of its next play."""
     text = _get_field(item, BODY_FIELD)
     if text is None:
         return None
     body: dict[str, Any] = orjson.loads(text)
     alias = id if not plays else f"{id}{e.REPEAT_SIGN}{plays + 1}"
-    return body | {"alias": alias}
+    return body | {"alias": alias, "occurred_at": to_datetime(now).isoformat()}

@@ -76,6 +76,9 @@ WRITES = [
     "count",
     "dismiss",
     "sign",
+    "play",
+    "skip",
+    "restore",
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import Any
 
 import orjson
@@ -13,6 +15,7 @@ from services.console.facilitation.resources import StimulusState
 from services.console.i18n import get_translator
 from services.console.resource_base import to_datetime
 from services.console.texts.names import TerritoryNames
+from services.intake.reports.native import parse_report
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Held, HeldModel, browsing
 from tests.unit.console.test_every_screen import (
@@ -104,8 +107,21 @@ async def test_the_organiser_sees_each_stimulus_with_its_state_and_the_report_to
     first = found[0]
     assert (first["title"], first["source"], first["mark"]) == ("Conduite rompue", "water", 2.5)
     assert [note["text"] for note in first["notes"]] == [None, "trop tard"]
-    assert first["body"] == BODY | {"alias": "E1~2"}
+    sent = {"alias": "E1~2", "occurred_at": to_datetime(NOW).isoformat()}
+    assert first["body"] == BODY | sent
     assert found[1]["body"] is None
+
+
+async def test_the_front_takes_the_report_of_a_stimulus_as_it_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    browser, _ = browse(exercise(), monkeypatch)
+    (first, *_rest) = await read(browser, "coordinator")
+    report = parse_report(orjson.dumps(first["body"] | {"realm": first["realm"]}))
+    assert report.occurred_at == to_datetime(NOW)
+    page = await browser.get(f"/exercice?realm={REALM}", role="coordinator")
+    (shown_body,) = re.findall(r'data-body="([^"]+)"', page.text)
+    assert parse_report(unescape(shown_body).encode()).alias == "E1~2"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""`vigie stimulus`: facilitate an exercise: list its stimuli, play, skip, restore or note one."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+import typer
+
+from schemas.crisis.stimuli import BEST_MARK
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.decide import Body, decision
+from services.cli.crisis.read import AsJson, Filters, Realm, Row, format_local_time, listing
+from services.cli.output import IDENTIFIER, strip_controls
+from services.console.facilitation.page import STATES
+from services.console.facilitation.resources import StimulusState
+from services.console.i18n import get_translator
+from services.runtime.process.settings import Settings
+
+_ = get_translator("fr")
+MOST_STIMULI: Final = 1000
+app = typer.Typer(
+    help="Stimuli of an exercise: list, play now, skip, restore, note.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+Id = Annotated[str, typer.Argument(help="Id of the stimulus, from `vigie stimulus list`")]
+
+
+def _write_state(row: Row) -> str:
+    return _(STATES[StimulusState(row["state"])])
+
+
+def _write_mark(row: Row) -> str:
+    return "" if row["mark"] is None else f"{row['mark']:g} / {BEST_MARK}"
+
+
+@app.command("list")
+@listing(
+    "/api/v1/stimuli",
+    "Stimuli",
+    (
+        (IDENTIFIER, lambda s: s["id"]),
+        ("Prévu", lambda s: format_local_time(s["at"])),
+        ("Stimulus", lambda s: strip_controls(s["title"] or "")),
+        ("État", _write_state),
+        ("Réaction (min)", lambda s: "" if s["reacted_min"] is None else f"{s['reacted_min']:g}"),
+        ("Note", _write_mark),
+    ),
+)
+def list_stimuli() -> Filters:
+    """List the stimuli of an exercise by their time; players see only those played."""
+    return {}
+
+
+@app.command("play")
+def play(id: Id, realm: Realm = None, as_json: AsJson = False) -> None:
+    """Play a stimulus now, or once more; `vigie play --facilitate` then leaves it out."""
+    query = urlencode({"limit": MOST_STIMULI} | ({"realm": realm} if realm else {}))
+    try:
+        with ApiClient(Settings()) as client:
+            found = client.get(f"/api/v1/stimuli?{query}")["items"]
+            one = next((row for row in found if row["id"] == id), None)
+            if one is None:
+                names = ", ".join(row["id"] for row in found) or "none"
+                raise print_error(ValueError(f"no stimulus {id}; there are: {names}"))
+            if one["body"] is None:
+                raise print_error(ValueError(f"{id} is told by a person: it has no report to send"))
+            body = one["body"] | {"realm": one["realm"]}
+            key = f"{one['realm']}:{body['alias']}"
+            _status, receipt = client.post("/api/v1/reports", body, key)
+    except (VigieUnreachable, ApiRefused) as error:
+        raise print_error(error) from error
+    if as_json:
+        typer.echo(json.dumps(receipt, ensure_ascii=False))
+        return
+    typer.secho(f"{id} joué : {receipt['report_id']}", fg="green")
+
+
+@app.command("skip")
+@decision("stimuli/{id}:skip", "Stimulus sauté", versioned=True)
+def skip(id: Id) -> Body:
+    """Leave a stimulus out; `vigie play --facilitate` does not send it."""
+    return {}
+
+
+@app.command("restore")
+@decision("stimuli/{id}:restore", "Stimulus remis", versioned=True)
+def restore(id: Id) -> Body:
+    """Plan a stimulus again that was left out."""
+    return {}
+
+
+@app.command("note")
+@decision("stimuli/{id}:note", "Note enregistrée")
+def note(
+    id: Id,
+    mark: Annotated[
+        int | None, typer.Option(min=0, max=BEST_MARK, help="0: no reaction, 3: as expected")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Observation; stored encrypted")] = None,
+) -> Body:
+    """Note how players reacted to a stimulus: a mark, words, or both."""
+    if mark is None and not (text and text.strip()):
+        raise typer.BadParameter("give --mark, --text or both")
+    return {"mark": mark, "text": text}
