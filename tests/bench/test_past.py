@@ -109,7 +109,7 @@ async def test_any_time_among_a_million_records(
             + chance.randrange(10, MINUTES) * MINUTE_MS
         )
         began = time.monotonic()
-        overview = await model.at(at).overview(REALM)
+        overview = await model.at(at).of(REALM).overview()
         took.append(time.monotonic() - began)
         assert overview.counts["incidents"] > 0
     took.sort()

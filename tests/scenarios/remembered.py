@@ -34,14 +34,15 @@ class Remembered(DocumentQueries):
         super().__init__(None, OUTLINES(FOLDER), texts=texts)  # type: ignore[arg-type]  nothing is asked of Redis
         self._player = player
 
-    async def read(self, realm: str, *, lang: str = "fr") -> OpenedRealm:
+    async def read(self) -> OpenedRealm:
+        realm = self._realm
         at = (
             self._moment
             if self._moment is not None
             else max(s.transaction.at for s in self._stored(realm))
         )
         past = PastSnapshot(realm, Fold(self._chronicle(realm), realm, at), at)
-        return OpenedRealm(past, Shaper(realm, past.reference, self._outlines, lang))
+        return OpenedRealm(past, Shaper(realm, past.reference, self._outlines, self._lang))
 
     async def realms(self, *, as_of: Instant | None = None) -> list[Realm]:  # noqa: ARG002  no exercise is closed here
         return []

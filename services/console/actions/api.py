@@ -102,7 +102,7 @@ class CompleteActionRequest(DecisionBody):
 
 async def build_reader(reader: ReadContext) -> CanRead:
     """Return the function that says which words this reader sees."""
-    reference = await reader.model.reference(reader.realm)
+    reference = await reader.model.reference()
     return lambda action: can_read_words(reader.principal, action, reference)
 
 
@@ -129,8 +129,6 @@ async def list_actions(
     cursor: Cursor = None,
 ) -> Page[Action] | Response:
     found = await reader.model.actions(
-        reader.realm,
-        lang=reader.lang,
         state=state,
         kind=kind,
         assignee=assignee,
@@ -151,9 +149,7 @@ async def list_actions(
 
 @router.get("/{id}", summary="One action; its ETag is its version")
 async def get_action(reader: RealmReader, id: str, response: Response) -> Action:
-    found = await reader.model.action(
-        reader.realm, id, lang=reader.lang, can_read=await build_reader(reader)
-    )
+    found = await reader.model.action(id, can_read=await build_reader(reader))
     set_etag(response, found.version)
     return found
 

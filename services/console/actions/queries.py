@@ -44,9 +44,7 @@ class ActionQueries(QueryBase):
 
     async def actions(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         kind: str | None = None,
         assignee: str | None = None,
@@ -61,7 +59,7 @@ class ActionQueries(QueryBase):
 
         `assignee` is a role, a pôle, a site or a person.
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         requests = (await found.picture.rows(act.ActionRow)).values()
         tasks = (await found.picture.rows(a.TaskRow)).values()
         incidents = await found.picture.rows(a.IncidentRow) if incident is not None else {}
@@ -82,11 +80,9 @@ class ActionQueries(QueryBase):
         words = await self._words(found, shown, can_read)
         return Page(items=words, next=following)
 
-    async def action(
-        self, realm: str, id: str, *, lang: str = "fr", can_read: CanRead = never_read
-    ) -> r.Action:
+    async def action(self, id: str, *, can_read: CanRead = never_read) -> r.Action:
         """Return one action or task. Raises NotFound."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = await found.picture.row(act.ActionRow, id)
         task = await found.picture.row(a.TaskRow, id) if row is None else None
         at = get_snapshot_time(found.picture)

@@ -58,7 +58,7 @@ async def check_assignee(author: DecisionContext, assignee: str) -> None:
     """
     if not is_limited(author.principal):
         return
-    reference = await author.model.reference(author.realm)
+    reference = await author.model.reference()
     held = reference.names.holders.get(assignee)
     place = held[1] if held is not None else assignee.rpartition(":")[2]
     if place is not None and place in reference.sites:
@@ -90,7 +90,7 @@ async def check_action(author: DecisionContext, id: str) -> None:
     """Refuse a limited author an action outside their sites and pôles."""
     if not is_limited(author.principal):
         return
-    reference = await author.model.reference(author.realm)
-    action = await author.model.action(author.realm, id)
+    reference = await author.model.reference()
+    action = await author.model.action(id)
     if not is_answerable(author.principal, action, reference):
         raise ProblemError("out_of_scope", field="assignee")

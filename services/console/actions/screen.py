@@ -22,7 +22,7 @@ from services.runtime.identity.permissions import Permission
 async def build_actions_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build `actions.html`: actions and tasks, and the form to ask. Rule D87."""
     x = await load_screen_data(queries, request, PAGE.name)
-    lines = await load_action_lines(queries, x)
+    lines = await load_action_lines(x)
     principal, _ = x.shell.reader.principal, x._
     asks = x.shell.reader.may(Permission.INCIDENT_DECIDE)
     own = actions_rights.list_scopes(principal, x.reference) if asks else None

@@ -55,7 +55,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build the values of the page."""
     x = await load_screen_data(queries, request, PAGE.name)
     asked = request.query_params
-    realm, lang = x.shell.realm.name, x.shell.lang
+    lang = x.shell.lang
     open_incidents = x.shell.overview.incidents
     poles = cell.list_pole_choices(x.sites, x.names.pole_titles(x.reference.poles, x._), x._)
     pole = next((p for p in poles if p.id == asked.get("pole")), poles[0])
@@ -71,15 +71,15 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     )
     if nowhere := find_unknown_value(request, "pole", (p.id for p in poles if p.id)):
         missing = x._("Aucun pôle ne porte l’identifiant « {id} » : tous sont montrés.", id=nowhere)
-    staffing = await queries.cell_staffing(realm, lang=lang)
-    attention = await queries.attention(realm, lang=lang)
+    staffing = await x.queries.cell_staffing()
+    attention = await x.queries.attention()
     tasks, lines, ladder, plans, alarms, maps = await asyncio.gather(
-        queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)),
-        load_lines(queries, x),
-        load_escalation_view(queries, x, shown.id if shown else None),
-        queries.plans(realm, lang=lang),
-        queries.alarms(realm, lang=lang),
-        load_maps(queries, x, size=44, labels=0, ratio=1.22),
+        x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN)),
+        load_lines(x),
+        load_escalation_view(x, shown.id if shown else None),
+        x.queries.plans(),
+        x.queries.alarms(),
+        load_maps(x, size=44, labels=0, ratio=1.22),
     )
     view = cell.build_cell_view(
         x.sites,
@@ -96,7 +96,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     )
     if pole.id is None:
         view.counts["incidents"] = x.shell.overview.counts["incidents_open"]
-    triggers = await queries.triggers(realm, lang=lang)
+    triggers = await x.queries.triggers()
     decide = [
         p
         for p in incident.list_plans(plans.items, x.shell.now, x.names, lang, x._, triggers)
@@ -108,9 +108,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     own_role = choose_role(reader.role, reader.duty)
     own_queue = attention
     if own_role in POLE_ROLES:
-        own_queue = await queries.attention(
-            realm, own_role, lang=lang, poles=list_open_poles(reader, x.reference)
-        )
+        own_queue = await x.queries.attention(own_role, poles=list_open_poles(reader, x.reference))
     arbitrations = list_arbitrations(alarms, x.activities, x.shell.now, x._)
     if asked_first:  # what is asked of others is on the page of plans
         decide = [p for p in decide if p.id in own_plans]
@@ -119,12 +117,12 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     where = {line.report: line.site for line in lines if line.report and line.site}
     asked_of = [str(t.report) for t in tasks.items if t.kind in cell.REPORT_TASKS and t.report]
     reports, first = await asyncio.gather(
-        queries.some_reports(realm, asked_of, lang=lang),
-        load_first_words(queries, x, shown.id if shown else None),
+        x.queries.some_reports(asked_of),
+        load_first_words(x, shown.id if shown else None),
     )
     running = {clock.activity for clock in x.clocks}
     shows_risks = bool(running) and x.shell.moment is None
-    risks = await queries.recent_risks(realm, lang=lang) if shows_risks else None
+    risks = await x.queries.recent_risks() if shows_risks else None
     doubts = cell.list_pending_reports(tasks.items, reports, x.names, x.shell.now, x._)
     return {
         **build_page_context(request, x),
@@ -135,13 +133,13 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         "pole": pole,
         "not_there": missing,
         "others": [i for i in open_incidents if shown and i.id != shown.id][:4],
-        "levels": list_levels(queries, x, shown, where) if shown else [],
+        "levels": list_levels(x, shown, where) if shown else [],
         "ladder": ladder,
         "breaks": split_passed_clocks(x.clocks, x.shell.now),
         "risks": build_cell_risks(risks, running, x._),
         "plans": decide,
         "hazards": build_hazard_views(
-            (await queries.hazards(realm, lang=lang)).items,
+            (await x.queries.hazards()).items,
             x.names,
             x.shell.now,
             x._,
@@ -170,7 +168,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         "near": maps[1],
         "attribution": maps[2],
         "pilot": name_pilots(x.reference, x.shell.overview.level.level, x._),
-        "tiles": build_tiles(await queries.communes(realm, lang=lang))
+        "tiles": build_tiles(await x.queries.communes())
         if asked.get("carte") == "tuiles"
         else None,
         "views": cell.VIEWS,
@@ -179,7 +177,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         "takers_of": lambda task: (
             w.name_person(task.taken_by, x.names, x._) if task.taken_by else ""
         ),
-        "calls": [c for c in await load_callouts(queries, x) if c.found.state == "running"],
+        "calls": [c for c in await load_callouts(x) if c.found.state == "running"],
         "running": [r for r in x.shell.realms if r.kind == "ex" and r.state == "open"]
         if not x.shell.realm.simulated
         else [],

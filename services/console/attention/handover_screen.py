@@ -33,15 +33,15 @@ from services.runtime.identity.permissions import Permission
 async def build_handover_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build the values of the page."""
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
+    lang, now = x.shell.lang, x.shell.now
     span = choose_known(request.query_params.get("depuis"), handover.SPANS, handover.DEFAULT_SPAN)
-    staffing = await queries.cell_staffing(realm, lang=lang)
+    staffing = await x.queries.cell_staffing()
     changes, tasks, journal, ladder, plans = await asyncio.gather(
-        queries.changes(realm, times.to_ms(handover.find_start(span, now)), lang=lang),
-        queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)),
-        load_lines(queries, x, kinds=handover.KINDS, limit=LINE_LIMIT),
-        load_escalation_view(queries, x, None),
-        queries.plans(realm, lang=lang),
+        x.queries.changes(times.to_ms(handover.find_start(span, now))),
+        x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN)),
+        load_lines(x, kinds=handover.KINDS, limit=LINE_LIMIT),
+        load_escalation_view(x, None),
+        x.queries.plans(),
     )
     said = [line for line in journal if line.recorded_at > changes.since]
     return {
@@ -57,19 +57,19 @@ async def build_handover_page(queries: Queries, request: Request) -> dict[str, A
         "clocks_shown": handover.CLOCKS_SHOWN,
         "entries": build_entries(said, x.names, x._, handover.LINES_SHOWN),
         "entries_more": len(said) > handover.LINES_SHOWN,
-        **await _load_handovers(queries, x),
+        **await _load_handovers(x),
         "plans": [
             p for p in incident.list_plans(plans.items, now, x.names, lang, x._) if p.to_decide
         ],
     }
 
 
-async def _load_handovers(queries: Queries, x: ScreenData) -> dict[str, Any]:
+async def _load_handovers(x: ScreenData) -> dict[str, Any]:
     """Load the handovers and the form for the next one; nothing without the right to the log."""
     shell = x.shell
     if not shell.reader.may(Permission.LOG_READ):
         return {"handovers": [], "open_handover": None, "may_draft": False}
-    found = (await queries.handovers(shell.realm.name, lang=shell.lang)).items
+    found = (await x.queries.handovers()).items
     open_one = sheets.find_open_handover(found)
     may_draft = sheets.may_write(shell) and open_one is None
     level = shell.overview.level.level

@@ -24,19 +24,14 @@ from services.runtime.http.problems import ProblemError, build_fault
 
 class AttentionQueries(QueryBase):
     async def attention(
-        self,
-        realm: str,
-        role: str | None = None,
-        *,
-        lang: str = "fr",
-        poles: Container[str] | None = None,
+        self, role: str | None = None, *, poles: Container[str] | None = None
     ) -> r.AttentionState:
         """Return the queue of a role, or of the whole cell.
 
         A role that each pôle has is asked for the `poles` of the reader alone.
         Raises ProblemError `invalid` for a role that the territory does not have.
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         policy = find_policy(found.picture.reference)
         if role is not None and (policy is None or role not in policy.roles):
             raise ProblemError(
@@ -73,7 +68,7 @@ class AttentionQueries(QueryBase):
         at = get_snapshot_time(found.picture)
         state = limit_demands(list_demands(facts, at), role, at)
         return r.AttentionState(
-            realm=realm,
+            realm=self._realm,
             role=role,
             at=to_datetime(at),
             queue=[_build_line(d) for d in state.queue],

@@ -32,16 +32,16 @@ from services.console.web.screen_context import (
 async def build_wall_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build `wall.html`. It shows no free text, so a kiosk may show it."""
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
+    lang, now = x.shell.lang, x.shell.now
     overview = x.shell.overview
     shown = next(iter(overview.incidents), None)
-    staffing = await queries.cell_staffing(realm, lang=lang)
-    attention = await queries.attention(realm, lang=lang)
+    staffing = await x.queries.cell_staffing()
+    attention = await x.queries.attention()
     lines, ladder, plans, maps = await asyncio.gather(
-        load_lines(queries, x, texts=False),
-        load_escalation_view(queries, x, shown.id if shown else None),
-        queries.plans(realm, lang=lang, state=(PlanState.PROPOSED,)),
-        load_maps(queries, x, size=30, labels=14, ratio=None),
+        load_lines(x, texts=False),
+        load_escalation_view(x, shown.id if shown else None),
+        x.queries.plans(state=(PlanState.PROPOSED,)),
+        load_maps(x, size=30, labels=14, ratio=None),
     )
     why = next((r.text for r in overview.level.why if r.metric is not None), "")
     return {
@@ -68,20 +68,17 @@ async def build_wall_page(queries: Queries, request: Request) -> dict[str, Any]:
         "rate": wall.draw_rate(overview.alarm_rate),
         "facts": build_entries(lines, x.names, x._, FACTS_SHOWN),
         "feeds": wall.list_feeds(overview.feeds, 6, x._),
-        "calm": await _load_calm_views(queries, x),
+        "calm": await _load_calm_views(x),
     }
 
 
-async def _load_calm_views(queries: Queries, x: ScreenData) -> CalmViews | None:
+async def _load_calm_views(x: ScreenData) -> CalmViews | None:
     """Return the content of a quiet wall; None as soon as anything is open."""
     overview = x.shell.overview
     if overview.level.level or overview.incidents:
         return None
-    realm, lang = x.shell.realm.name, x.shell.lang
-    works = await queries.maintenance(
-        realm, lang=lang, state=("active", "planned"), limit=wall.WINDOWS_SHOWN
-    )
-    tasks = await queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN))
+    works = await x.queries.maintenance(state=("active", "planned"), limit=wall.WINDOWS_SHOWN)
+    tasks = await x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN))
     return CalmViews(
         wall.list_poles(overview.poles, x.names, x._), works.items, tasks.items[: wall.TASKS_SHOWN]
     )

@@ -60,7 +60,7 @@ async def confirm_territory(
     check_realm(request, author, None)
     check_whole_territory(author)
     state = request.app.state
-    reference = await state.model.reference(state.live_realm)
+    reference = await state.model.of(state.live_realm).reference()
     if reference.version != body.version:
         raise ProblemError("conflict", what=_OTHER_VERSION)
     access: AccessStore = state.access

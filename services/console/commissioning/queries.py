@@ -24,12 +24,12 @@ EXERCISES_SEARCHED: Final = 20
 class CommissioningQueries(OnCallQueries):
     """Queries about the preparation of an installation."""
 
-    async def preparation(self, realm: str) -> LiveRealm:
+    async def preparation(self) -> LiveRealm:
         """Return the preparation of a live realm, as its log tells it. Raises RealmUnknown."""
-        found = await self.read(realm)
+        found = await self.read()
         changes = await found.picture.rows(ReferenceChangeRow)
         readiness = await found.picture.row(ReadinessRow, "proof")
-        schedule, at = await self.desk(realm)
+        schedule, at = await self.desk()
         holders = list_role_holders(schedule, at)
         reference = found.picture.reference
         plans = [s.plans for s in reference.sections if isinstance(s, ref.Plans)]
@@ -60,7 +60,7 @@ class CommissioningQueries(OnCallQueries):
             if realm.kind == RealmKind.EXERCISE and DEMONSTRATION not in realm.name
         ]
         for realm in exercises[:EXERCISES_SEARCHED]:
-            found = await self.read(realm.name)
+            found = await self.of(realm.name).read()
             reports = await found.picture.count("reports")
             if reports:
                 return realm.opened_at

@@ -41,7 +41,7 @@ async def read_deeds(
     access: AccessStore = state.access
     sources: SourceClient = state.sources
     try:
-        live = await queries.preparation(state.live_realm)
+        live = await queries.of(state.live_realm).preparation()
     except RealmUnknown:
         live = LiveRealm()
     return PreparationDeeds(

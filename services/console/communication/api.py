@@ -115,13 +115,7 @@ async def list_statements(
     cursor: Cursor = None,
 ) -> Page[Statement]:
     return await reader.model.statements(
-        reader.realm,
-        lang=reader.lang,
-        state=state,
-        audience=audience,
-        incident=incident,
-        limit=limit,
-        cursor=cursor,
+        state=state, audience=audience, incident=incident, limit=limit, cursor=cursor
     )
 
 
@@ -140,19 +134,14 @@ async def list_templates(
 ) -> Page[StatementTemplate]:
     return part.of(
         await reader.model.statement_templates(
-            reader.realm,
-            lang=reader.lang,
-            incident=incident,
-            event=event,
-            audience=audience,
-            plain=plain,
+            incident=incident, event=event, audience=audience, plain=plain
         )
     )
 
 
 @router.get("/statements/{id}", summary="Show one statement; its ETag is the version for If-Match")
 async def get_statement(reader: LogReader, id: str, response: Response) -> Statement:
-    found = await reader.model.statement(reader.realm, id, lang=reader.lang)
+    found = await reader.model.statement(id)
     set_etag(response, found.version)
     return found
 
@@ -269,14 +258,12 @@ async def list_questions(
     limit: Limit = 1000,
     cursor: Cursor = None,
 ) -> Page[Question]:
-    return await reader.model.questions(
-        reader.realm, lang=reader.lang, state=state, asker=asker, limit=limit, cursor=cursor
-    )
+    return await reader.model.questions(state=state, asker=asker, limit=limit, cursor=cursor)
 
 
 @router.get("/questions/{id}", summary="Show one question; its ETag is the version for If-Match")
 async def get_question(reader: LogReader, id: str, response: Response) -> Question:
-    found = await reader.model.question(reader.realm, id, lang=reader.lang)
+    found = await reader.model.question(id)
     set_etag(response, found.version)
     return found
 
@@ -339,9 +326,7 @@ async def fill_request(author: DecisionContext, body: StatementRequest) -> State
     """
     given: dict[str, Any] = {}
     if body.template is not None:
-        found = await author.model.statement_templates(
-            author.realm, lang=author.lang, incident=body.incident, id=body.template
-        )
+        found = await author.model.statement_templates(incident=body.incident, id=body.template)
         if not found:
             why = ("ce modèle n’existe pas", "no such template")
             raise ProblemError("invalid", faults=(build_fault("template", "unknown", *why),))
@@ -366,5 +351,5 @@ async def check_statement_scope(author: DecisionContext, id: str) -> None:
     A statement without an incident speaks for the whole territory. Raises NotFound.
     """
     if author.principal.scope.sites or author.principal.scope.poles:
-        found = await author.model.statement(author.realm, id)
+        found = await author.model.statement(id)
         await check_incident(author, found.incident)

@@ -34,9 +34,7 @@ class CommunicationQueries(QueryBase):
 
     async def statements(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         audience: Sequence[str] = (),
         incident: str | None = None,
@@ -44,7 +42,7 @@ class CommunicationQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Statement]:
         """List statements with their texts: those that wait for somebody first, then the newest."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = (await found.picture.rows(m.StatementRow)).values()
         kept = [
             row
@@ -58,28 +56,27 @@ class CommunicationQueries(QueryBase):
         )
         texts = self._read_texts([*(row.text_id for row in shown), *_list_reasons(shown)])
         return Page(
-            items=[build_statement(row, realm, texts, lang) for row in shown], next=following
+            items=[build_statement(row, self._realm, texts, self._lang) for row in shown],
+            next=following,
         )
 
-    async def statement(self, realm: str, id: str, *, lang: str = "fr") -> r.Statement:
+    async def statement(self, id: str) -> r.Statement:
         """Return a statement with its text. Raises NotFound."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = await found.picture.require(m.StatementRow, id)
         texts = self._read_texts([row.text_id, *_list_reasons([row])])
-        return build_statement(row, realm, texts, lang)
+        return build_statement(row, self._realm, texts, self._lang)
 
     async def questions(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         asker: Sequence[str] = (),
         limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.Question]:
         """List questions with their texts: open ones by deadline, then the newest answers."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = (await found.picture.rows(m.QuestionRow)).values()
         kept = [
             row
@@ -90,21 +87,20 @@ class CommunicationQueries(QueryBase):
         ids = [id for row in shown for id in (row.text_id, row.answer_text_id) if id is not None]
         texts, now = self._read_texts(ids), get_snapshot_time(found.picture)
         return Page(
-            items=[build_question(row, realm, texts, lang, now) for row in shown], next=following
+            items=[build_question(row, self._realm, texts, self._lang, now) for row in shown],
+            next=following,
         )
 
-    async def question(self, realm: str, id: str, *, lang: str = "fr") -> r.Question:
+    async def question(self, id: str) -> r.Question:
         """Return a question with its text. Raises NotFound."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = await found.picture.require(m.QuestionRow, id)
         texts = self._read_texts([id for id in (row.text_id, row.answer_text_id) if id is not None])
-        return build_question(row, realm, texts, lang, get_snapshot_time(found.picture))
+        return build_question(row, self._realm, texts, self._lang, get_snapshot_time(found.picture))
 
     async def statement_templates(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         incident: str | None = None,
         event: str | None = None,
         audience: str | None = None,
@@ -115,7 +111,7 @@ class CommunicationQueries(QueryBase):
 
         Those for its kind of event, unless `event` or the `id` of one template is given.
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = None
         if incident is not None:
             row = await found.picture.require(a.IncidentRow, incident)
@@ -123,7 +119,7 @@ class CommunicationQueries(QueryBase):
         section = drafting.find_section(reference.sections)
         now = to_datetime(get_snapshot_time(found.picture))
         values = drafting.describe_incident(
-            row, reference.names, reference.said.territory, lang, now
+            row, reference.names, reference.said.territory, self._lang, now
         )
         selected = drafting.select_templates(
             section.templates,
@@ -137,12 +133,12 @@ class CommunicationQueries(QueryBase):
                 continue
             title, text = (
                 drafting.fill_text(words, values, section.blanks)
-                for words in drafting.choose_words(template, lang)
+                for words in drafting.choose_words(template, self._lang)
             )
             made.append(
                 r.StatementTemplate.from_row(
                     template,
-                    realm=realm,
+                    realm=self._realm,
                     title=title,
                     text=text,
                     blanks=drafting.list_blanks(f"{title}\n{text}"),
@@ -150,9 +146,9 @@ class CommunicationQueries(QueryBase):
             )
         return made
 
-    async def rumours(self, realm: str, *, lang: str = "fr") -> list[Report]:
+    async def rumours(self) -> list[Report]:
         """List rumours that no published statement answers, newest first, without their words."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         reports = (await found.picture.rows(a.ReportRow)).values()
         statements = (await found.picture.rows(m.StatementRow)).values()
         answered = {s.report for s in statements if s.state is m.StatementState.PUBLISHED}

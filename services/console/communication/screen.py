@@ -24,13 +24,13 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
     """
     reader = require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang, asked = x.shell.realm.name, x.shell.lang, request.query_params
+    asked = request.query_params
     incident = asked.get("incident") or None
     statements, questions, rumours, templates = await asyncio.gather(
-        queries.statements(realm, lang=lang),
-        queries.questions(realm, lang=lang),
-        queries.rumours(realm, lang=lang),
-        queries.statement_templates(realm, lang=lang, incident=incident),
+        x.queries.statements(),
+        x.queries.questions(),
+        x.queries.rumours(),
+        x.queries.statement_templates(incident=incident),
     )
     may_write = reader.may(Permission.STATEMENT_WRITE) and x.shell.moment is None
     editor = communication.Editor(

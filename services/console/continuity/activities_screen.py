@@ -28,11 +28,11 @@ async def build_activities_page(queries: Queries, request: Request) -> dict[str,
     """Build the values of the page."""
     x = await load_screen_data(queries, request, PAGE.name)
     now = x.shell.now
-    alarms = await queries.alarms(x.shell.realm.name, lang=x.shell.lang)
+    alarms = await x.queries.alarms()
     view = activities_page.build_activities_view(
         x.activities, x.clocks, x.shell.overview.incidents, now, x.shell.overview.poles, x._
     )
-    risks = build_risk_lines(await queries.breach_risks(x.shell.realm.name, lang=x.shell.lang), x._)
+    risks = build_risk_lines(await x.queries.breach_risks(), x._)
     asked = next((a for a in x.activities if a.id == request.query_params.get("activite")), None)
     missing = find_unknown_value(request, "activite", (a.id for a in x.activities))
     pdma_h = x.reference.activities[asked.id].pdma_h if asked else 0

@@ -159,8 +159,6 @@ async def list_activities(
     cursor: Cursor = None,
 ) -> Page[Activity]:
     return await reader.model.activities(
-        reader.realm,
-        lang=reader.lang,
         state=state,
         pole=pole,
         criticality=criticality,
@@ -172,7 +170,7 @@ async def list_activities(
 
 @router.get("/activities/{id}", summary="Show one activity with its clocks")
 async def get_activity(reader: RealmReader, id: str) -> Activity:
-    return await reader.model.activity(reader.realm, id, lang=reader.lang)
+    return await reader.model.activity(id)
 
 
 @router.decision("/activities/{id}/declare", "Declare its state, as a named person (D41)")
@@ -197,7 +195,7 @@ async def start_strategy(author: PlanDecider, id: str, body: StartStrategyReques
     await _check_activity_scope(author, body, id)
     if not is_token(body.strategy):
         within = author.within(body)
-        activity = (await within.model.reference(within.realm)).activities.get(id)
+        activity = (await within.model.reference()).activities.get(id)
         if activity is None or body.strategy not in activity.strategies:
             raise ProblemError("invalid", faults=(_NOT_LISTED,))
     return await send_decision(
@@ -216,13 +214,13 @@ async def start_strategy(author: PlanDecider, id: str, body: StartStrategyReques
 
 @router.get("/strategies", summary="List fallback strategies, active or ended")
 async def list_strategies(reader: RealmReader, part: PageRequest) -> Page[Strategy]:
-    return part.of(await reader.model.strategies(reader.realm, lang=reader.lang))
+    return part.of(await reader.model.strategies())
 
 
 @router.decision("/strategies/{id:path}/end", "End a fallback strategy")
 async def end_strategy(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     if is_limited(author.principal) or not is_token(id):
-        known = await author.model.strategies(author.within(body).realm)
+        known = await author.model.of(author.within(body).realm).strategies()
         if not is_token(id) and all(s.id != id for s in known):
             raise NotFound
         await _check_activity_scope(
@@ -233,7 +231,7 @@ async def end_strategy(author: PlanDecider, id: str, body: DecisionBody | None =
 
 @router.get("/alarms", summary="List the alarms of clocks (D44), newest first")
 async def list_alarms(reader: RealmReader, part: PageRequest) -> Page[Alarm]:
-    return part.of(await reader.model.alarms(reader.realm, lang=reader.lang))
+    return part.of(await reader.model.alarms())
 
 
 @router.decision(
@@ -243,7 +241,7 @@ async def list_alarms(reader: RealmReader, part: PageRequest) -> Page[Alarm]:
 async def arbitrate_alarm(author: PlanDecider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
     if is_limited(author.principal):
-        known = await author.model.alarms(author.within(body).realm)
+        known = await author.model.of(author.within(body).realm).alarms()
         await _check_activity_scope(
             author, body, next((a.activity for a in known if a.id == id), None)
         )
@@ -267,7 +265,7 @@ async def list_contingency(
         Query(alias="from", description="a quiet day, or the present crisis"),
     ] = None,
 ) -> Page[Contingency]:
-    found = await reader.model.contingency(reader.realm, lang=reader.lang)
+    found = await reader.model.contingency()
     return part.of(
         [
             row
@@ -281,14 +279,14 @@ async def list_contingency(
 
 @router.get("/triggers", summary="List plan triggers that hold or held")
 async def list_triggers(reader: RealmReader, part: PageRequest) -> Page[Trigger]:
-    return part.of(await reader.model.triggers(reader.realm, lang=reader.lang))
+    return part.of(await reader.model.triggers())
 
 
 @router.get(
     "/plan-conflicts", summary="List plans that count on the fallback sites of another plan (D51)"
 )
 async def list_conflicts(reader: RealmReader, part: PageRequest) -> Page[PlanConflict]:
-    found = await reader.model.conflicts(reader.realm, lang=reader.lang)
+    found = await reader.model.conflicts()
     return part.of(found, lambda one: f"{one.plan} {one.other} {one.kind}")
 
 
@@ -302,13 +300,7 @@ async def list_plans(
     cursor: Cursor = None,
 ) -> Page[Plan]:
     return await reader.model.plans(
-        reader.realm,
-        lang=reader.lang,
-        state=state,
-        incident=incident,
-        pole=pole,
-        limit=limit,
-        cursor=cursor,
+        state=state, incident=incident, pole=pole, limit=limit, cursor=cursor
     )
 
 
@@ -320,7 +312,7 @@ async def list_plans(
     ),
 )
 async def get_plan(reader: RealmReader, id: str, response: Response) -> PlanDetail:
-    found = await reader.model.plan_detail(reader.realm, id, lang=reader.lang)
+    found = await reader.model.plan_detail(id)
     set_etag(response, found.version)
     return found
 
@@ -336,14 +328,7 @@ async def list_site_cards(
     cursor: Cursor = None,
 ) -> Page[SiteCard]:
     return await reader.model.site_cards(
-        reader.realm,
-        plan=plan,
-        card=card,
-        sites=site,
-        state=state,
-        lang=reader.lang,
-        limit=limit,
-        cursor=cursor,
+        plan=plan, card=card, sites=site, state=state, limit=limit, cursor=cursor
     )
 
 
@@ -354,7 +339,7 @@ async def _check_plan_scope(author: DecisionContext, body: DecisionBody | None, 
     """
     if is_limited(author.principal):
         within = author.within(body)
-        await check_pole(within, (await within.model.plan(within.realm, id)).pole, "plan")
+        await check_pole(within, (await within.model.plan(id)).pole, "plan")
 
 
 async def _check_activity_scope(
@@ -372,7 +357,7 @@ async def _check_card_scope(author: DecisionContext, body: CardRequest, id: str,
     if author.principal.role in ROLES_FOR_ALL_CARDS and not is_limited(author.principal):
         return
     within = author.within(body)
-    plan = await within.model.plan(within.realm, id)
+    plan = await within.model.plan(id)
     card = next((card for card in plan.cards if card.id == name), None)
     if card is None:
         return  # the decider refuses it
@@ -381,7 +366,7 @@ async def _check_card_scope(author: DecisionContext, body: CardRequest, id: str,
     elif card.pole is not None:
         await check_pole(within, card.pole, "card")
     if not may_work_card_of(author.principal, card.role):
-        names = (await within.model.reference(within.realm)).names
+        names = (await within.model.reference()).names
         title = names.roles.get(card.role, card.role)
         raise build_forbidden(author.principal.role, {"fr": title, "en": title})
 

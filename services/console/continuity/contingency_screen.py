@@ -21,7 +21,7 @@ GAPS_SHOWN: Final = 4
 async def build_contingency_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build the values of the page."""
     x = await load_screen_data(queries, request, PAGE.name)
-    rankings = await queries.contingency(x.shell.realm.name, lang=x.shell.lang)
+    rankings = await x.queries.contingency()
     return {
         **build_page_context(request, x),
         "rankings": rankings,

@@ -42,11 +42,11 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
     x = await load_screen_data(queries, request, "plans")
     realm, lang = x.shell.realm.name, x.shell.lang
     found, conflicts, triggers = await asyncio.gather(
-        queries.plan_detail(realm, id, lang=lang),
-        queries.conflicts(realm, lang=lang),
-        queries.triggers(realm, lang=lang),
+        x.queries.plan_detail(id),
+        x.queries.conflicts(),
+        x.queries.triggers(),
     )
-    proof = await read_plan_proof(request, queries, realm, id, x._)
+    proof = await read_plan_proof(request, x.queries, realm, id, x._)
     principal = x.shell.reader.principal
     within = list_open_poles(principal, x.reference)
     view = PlanPage(
@@ -62,11 +62,7 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
     ).build()
     asked = request.query_params.get("fiche")
     chosen = next((c for g in view.groups for c in g.cards if c.id == asked and c.where), None)
-    listed = (
-        await queries.site_cards(realm, plan=id, card=chosen.id, lang=lang)
-        if chosen is not None
-        else None
-    )
+    listed = await x.queries.site_cards(plan=id, card=chosen.id) if chosen is not None else None
     lines = list_site_card_lines(listed.items if listed else (), x.names, x._)
     return {
         **build_page_context(request, x),

@@ -35,14 +35,14 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang = x.shell.realm.name, x.shell.lang
     plans, conflicts, tried, alarms = await asyncio.gather(
-        queries.plans(realm, lang=lang),
-        queries.conflicts(realm, lang=lang),
-        queries.strategies(realm, lang=lang),
-        queries.alarms(realm, lang=lang),
+        x.queries.plans(),
+        x.queries.conflicts(),
+        x.queries.strategies(),
+        x.queries.alarms(),
     )
     found = plans.items
-    triggers = await queries.triggers(realm, lang=lang)
-    proofs = await read_plan_proofs(request, queries, realm, x._)
+    triggers = await x.queries.triggers()
+    proofs = await read_plan_proofs(request, x.queries, realm, x._)
     lines = incidents_page.list_plans(found, x.shell.now, x.names, lang, x._, triggers)
     return {
         **build_page_context(request, x),
@@ -74,7 +74,7 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
         ],
         "strategies": strategies.list_active_strategies(tried, x.names, x._),
         "hazards": build_hazard_views(
-            (await queries.hazards(realm, lang=lang)).items,
+            (await x.queries.hazards()).items,
             x.names,
             x.shell.now,
             x._,

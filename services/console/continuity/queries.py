@@ -31,9 +31,7 @@ from services.console.resources import Page
 class ContinuityQueries(QueryBase):
     async def activities(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         pole: str | None = None,
         criticality: int | None = None,
@@ -42,7 +40,7 @@ class ContinuityQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Activity]:
         """Return the activities by id; `criticality` is the greatest number to include."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows, local = (
             await found.picture.rows(c.ActivityRow),
             await read_local_clocks(found.picture),
@@ -61,8 +59,8 @@ class ContinuityQueries(QueryBase):
         ]
         return page_by_id(kept, limit, cursor)
 
-    async def activity(self, realm: str, id: str, *, lang: str = "fr") -> r.Activity:
-        found = await self.read(realm, lang=lang)
+    async def activity(self, id: str) -> r.Activity:
+        found = await self.read()
         static = get_known(found.picture.reference.activities, id)
         row, local = (
             await found.picture.row(c.ActivityRow, id),
@@ -70,37 +68,37 @@ class ContinuityQueries(QueryBase):
         )
         return found.shape.activity(static, row, local.get(id, ()))
 
-    async def alarms(self, realm: str, *, lang: str = "fr") -> list[r.Alarm]:
+    async def alarms(self) -> list[r.Alarm]:
         """List alarms of clocks, newest first. Rule D44."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(c.AlarmRow)
         return [
             found.shape.alarm(row)
             for row in sorted(rows.values(), key=lambda row: (-row.raised_at, row.id))
         ]
 
-    async def strategies(self, realm: str, *, lang: str = "fr") -> list[r.Strategy]:
+    async def strategies(self) -> list[r.Strategy]:
         """List fallback strategies, current and ended, newest first. Rule D51."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(c.StrategyRow)
         return [
             found.shape.strategy(row)
             for row in sorted(rows.values(), key=lambda row: (-row.started_at, row.id))
         ]
 
-    async def contingency(self, realm: str, *, lang: str = "fr") -> list[r.Contingency]:
+    async def contingency(self) -> list[r.Contingency]:
         """List the rankings of losses of sites.
 
         Those from a current crisis come first, then those from a quiet day; N-1 before N-2, people
         before building. The planner ranks live realms only: a simulated realm shows the quiet day
         of the live one if both have the same reference version.
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(k.ContingencyRow)
         quiet = (
             []
-            if is_live(realm)
-            else await self._quiet_rankings(realm, found.picture.reference.version)
+            if is_live(self._realm)
+            else await self._quiet_rankings(found.picture.reference.version)
         )
         told = [
             *quiet,
@@ -117,10 +115,10 @@ class ContinuityQueries(QueryBase):
             )
         ]
 
-    async def _quiet_rankings(self, realm: str, version: str | None) -> list[k.ContingencyRow]:
+    async def _quiet_rankings(self, version: str | None) -> list[k.ContingencyRow]:
         """Return the quiet-day rankings of the live realm for this reference version."""
         try:
-            live = await self._picture(parse_realm(realm)[0], None)
+            live = await self._picture(parse_realm(self._realm)[0], None)
         except RealmUnknown:
             return []
         return [
@@ -131,9 +129,7 @@ class ContinuityQueries(QueryBase):
 
     async def plans(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         incident: str | None = None,
         pole: str | None = None,
@@ -141,7 +137,7 @@ class ContinuityQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Plan]:
         """Return the plans of the library by id, with their state in this realm."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows, old = await found.picture.rows(c.PlanRow), await _list_outdated(found.picture)
         items = [
             found.shape.plan(static, rows.get(static.id), old)
@@ -156,17 +152,17 @@ class ContinuityQueries(QueryBase):
         ]
         return page_by_id(kept, limit, cursor)
 
-    async def plan(self, realm: str, id: str, *, lang: str = "fr") -> r.Plan:
+    async def plan(self, id: str) -> r.Plan:
         """Return one plan with its cards."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         static = get_known(found.picture.reference.plans, id)
         return found.shape.plan(
             static, await found.picture.row(c.PlanRow, id), await _list_outdated(found.picture)
         )
 
-    async def plan_detail(self, realm: str, id: str, *, lang: str = "fr") -> r.PlanDetail:
+    async def plan_detail(self, id: str) -> r.PlanDetail:
         """Return one plan with its content, the progress of its cards, and its effects."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         picture = found.picture
         static = get_known(picture.reference.plans, id)
         row = await picture.row(c.PlanRow, id)
@@ -183,18 +179,16 @@ class ContinuityQueries(QueryBase):
 
     async def site_cards(
         self,
-        realm: str,
         *,
         plan: str | None = None,
         card: str | None = None,
         sites: Sequence[str] = (),
         state: Sequence[str] = (),
-        lang: str = "fr",
         limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.SiteCard]:
         """Return the cards of sites and persons of active plans, by id. Rule D84."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(c.SiteCardRow)
         plans = await found.picture.rows(c.PlanRow)
         places = frozenset(sites)
@@ -209,9 +203,9 @@ class ContinuityQueries(QueryBase):
         ]
         return page_by_id(kept, limit, cursor)
 
-    async def conflicts(self, realm: str, *, lang: str = "fr") -> list[r.PlanConflict]:
+    async def conflicts(self) -> list[r.PlanConflict]:
         """List possible plans that count on the fallback sites of another plan. Rule D51."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         read = found.picture.rows
         now = RealmRows(
             await read(a.SiteRow),
@@ -223,9 +217,9 @@ class ContinuityQueries(QueryBase):
         )
         return [found.shape.conflict(one) for one in find_collisions(found.picture.reference, now)]
 
-    async def triggers(self, realm: str, *, lang: str = "fr") -> list[r.Trigger]:
+    async def triggers(self) -> list[r.Trigger]:
         """List plan triggers that hold or held, by id."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(a.TriggerRow)
         return [found.shape.trigger(rows[id]) for id in sorted(rows)]
 

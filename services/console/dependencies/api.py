@@ -47,7 +47,7 @@ async def list_losses(
     limit: Annotated[int, Query(ge=1, le=MOST_LOSSES)] = 20,
 ) -> DependencyLosses:
     asked = LossRequest(n, tuple(kind or ()), limit, together, may_see_people(reader))
-    return await reader.model.dependency_losses(reader.realm, asked, lang=reader.lang)
+    return await reader.model.dependency_losses(asked)
 
 
 @router.get(
@@ -65,12 +65,7 @@ async def get_cascade(
     known = [one for one in resources if one is not None]
     if len(known) < len(resources):
         raise NotFound
-    return await reader.model.dependency_loss(
-        reader.realm,
-        known,
-        lang=reader.lang,
-        with_people=may_see_people(reader),
-    )
+    return await reader.model.dependency_loss(known, with_people=may_see_people(reader))
 
 
 @router.get(
@@ -78,7 +73,7 @@ async def get_cascade(
     summary="Dependencies that the impact analysis does not declare, from recorded crises",
 )
 async def list_hidden(reader: LogReader) -> HiddenDependencies:
-    return await reader.model.hidden_dependencies(reader.realm, lang=reader.lang)
+    return await reader.model.hidden_dependencies()
 
 
 class DependencyProposal(VersionProposal):
@@ -94,10 +89,10 @@ class DependencyProposal(VersionProposal):
 )
 async def propose_dependency(author: ReferenceDecider, body: DependencyProposal) -> Response:
     within = author.within(body)
-    found = await within.model.hidden_dependencies(within.realm)
+    found = await within.model.hidden_dependencies()
     if not any((o.resource, o.activity) == (body.resource, body.activity) for o in found.items):
         raise NotFound
-    base = await within.model.reference(within.realm)
+    base = await within.model.reference()
     sections = declare_dependency(base.sections, body.resource, body.activity)
     return await send_version(author, body, sections)
 

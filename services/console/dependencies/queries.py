@@ -227,26 +227,18 @@ async def read_present_state(
 class DependencyQueries(QueryBase):
     """Queries about losses of resources. The computation runs in a thread."""
 
-    async def list_dependencies(
-        self, realm: str, *, lang: str = "fr", with_people: bool
-    ) -> list[d.DependencyResource]:
+    async def list_dependencies(self, *, with_people: bool) -> list[d.DependencyResource]:
         """Return every resource that may be lost, by kind and name."""
-        found, network, evaluator = await self._open(realm, lang, with_people=with_people)
+        found, network, evaluator = await self._open(with_people=with_people)
         resources = (*network.list_resources(), *evaluator.people)
-        _ = get_translator(lang)
+        _ = get_translator(self._lang)
         return [_shape_resource(found, one, evaluator, _) for one in resources]
 
-    async def dependency_losses(
-        self,
-        realm: str,
-        asked: LossRequest,
-        *,
-        lang: str = "fr",
-    ) -> d.DependencyLosses:
+    async def dependency_losses(self, asked: LossRequest) -> d.DependencyLosses:
         """Return the worst losses of one resource, or of two, from the current crisis."""
-        found, network, evaluator = await self._open(realm, lang, with_people=asked.with_people)
+        found, network, evaluator = await self._open(with_people=asked.with_people)
         ranked = await asyncio.to_thread(_rank, network, evaluator, asked)
-        _ = get_translator(lang)
+        _ = get_translator(self._lang)
         return d.DependencyLosses(
             items=[_shape_loss(found, network, evaluator, loss, _) for loss in ranked.worst],
             total=ranked.total,
@@ -254,29 +246,24 @@ class DependencyQueries(QueryBase):
         )
 
     async def dependency_loss(
-        self,
-        realm: str,
-        lost: Sequence[LostResource],
-        *,
-        lang: str = "fr",
-        with_people: bool,
+        self, lost: Sequence[LostResource], *, with_people: bool
     ) -> d.DependencyLoss:
         """Return the effect of losing these resources together. Raises NotFound."""
-        found, network, evaluator = await self._open(realm, lang, with_people=with_people)
+        found, network, evaluator = await self._open(with_people=with_people)
         people = set(evaluator.people)
         if not lost or not all(network.knows(one) or one in people for one in lost):
             raise NotFound
         loss = evaluator.evaluate(*lost)
-        return _shape_loss(found, network, evaluator, loss, get_translator(lang))
+        return _shape_loss(found, network, evaluator, loss, get_translator(self._lang))
 
-    async def hidden_dependencies(self, realm: str, *, lang: str = "fr") -> d.HiddenDependencies:
+    async def hidden_dependencies(self) -> d.HiddenDependencies:
         """Return the undeclared dependencies of all recorded crises. Raises `broker_away`."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         names, network = found.picture.reference.names, index_reference(found.picture.reference)
         version = found.picture.reference.version or ""
         realms = select_crisis_realms(await self.realms())
         mined = await self._mine(version, network, realms)
-        _ = get_translator(lang)
+        _ = get_translator(self._lang)
         return d.HiddenDependencies(
             items=[_shape_hidden(one, names, _) for one in mined.found], crises=mined.crises
         )
@@ -310,9 +297,9 @@ class DependencyQueries(QueryBase):
         return made
 
     async def _open(
-        self, realm: str, lang: str, *, with_people: bool
+        self, *, with_people: bool
     ) -> tuple[OpenedRealm, DependencyNetwork, LossEvaluator]:
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         network = index_reference(found.picture.reference)
         present = await read_present_state(found.picture, network, with_people=with_people)
         return found, network, LossEvaluator(network, present)

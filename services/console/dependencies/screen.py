@@ -37,7 +37,7 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang, _ = x.shell.realm.name, x.shell.lang, x._
     sees_people = x.shell.reader.may(Permission.LOG_READ)
-    known = await queries.list_dependencies(realm, lang=lang, with_people=sees_people)
+    known = await x.queries.list_dependencies(with_people=sees_people)
     ids = {one.id for one in known}
     asked = [request.query_params.get(name, "") for name in ("ressource", "avec")]
     missing = next((id for id in asked if id and id not in ids), "")
@@ -47,20 +47,16 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
     kind = request.query_params.get("nature", "")
     kinds = (ResourceKind(kind),) if kind in set(ResourceKind) else ()
     losses, pairs = await asyncio.gather(
-        queries.dependency_losses(
-            realm, LossRequest(1, kinds, LOSSES_SHOWN, with_people=sees_people), lang=lang
-        ),
-        queries.dependency_losses(
-            realm,
-            LossRequest(2, kinds, PAIRS_SHOWN, together=True, with_people=sees_people),
-            lang=lang,
+        x.queries.dependency_losses(LossRequest(1, kinds, LOSSES_SHOWN, with_people=sees_people)),
+        x.queries.dependency_losses(
+            LossRequest(2, kinds, PAIRS_SHOWN, together=True, with_people=sees_people)
         ),
     )
     hidden = await _read_hidden(queries, realm, lang) if sees_people else None
     view = None
     if chosen:
         lost = [one for id in dict.fromkeys(chosen) if (one := LostResource.parse(id)) is not None]
-        found = await queries.dependency_loss(realm, lost, lang=lang, with_people=sees_people)
+        found = await x.queries.dependency_loss(lost, with_people=sees_people)
         view = build_cascade_view(found, x.names, _)
     return {
         **build_page_context(request, x),
@@ -90,7 +86,7 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
 
 async def _read_hidden(queries: Queries, realm: str, lang: str) -> HiddenDependencies | None:
     """Return the hidden dependencies; None while the logs cannot be read, or are still read."""
-    reading = asyncio.ensure_future(queries.hidden_dependencies(realm, lang=lang))
+    reading = asyncio.ensure_future(queries.of(realm, lang).hidden_dependencies())
     done, _ = await asyncio.wait((reading,), timeout=READING_WAIT_S)
     if not done:
         reading.cancel()

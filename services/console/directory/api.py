@@ -36,8 +36,8 @@ async def get_directory(
         str | None, Query(max_length=40, description="partners of one domain only")
     ] = None,
 ) -> DirectoryState:
-    schedule, at = await reader.model.desk(reader.realm, lang=reader.lang)
-    reference = await reader.model.reference(reader.realm)
+    schedule, at = await reader.model.desk()
+    reference = await reader.model.reference()
     partners = list_partners(
         reference,
         read_partner_numbers(request, list_contacts(reference)),

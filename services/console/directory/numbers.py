@@ -54,7 +54,7 @@ async def read_person(
     Raises NotFound for anybody else, so that the directory cannot be listed; ProblemError
     `out_of_scope` beyond the sites and pôles of the reader.
     """
-    schedule, at = await queries.desk(realm, lang=lang)
+    schedule, at = await queries.of(realm, lang).desk()
     held = [p for p in list_role_holders(schedule, at) if token in (p.holder, p.deputy)]
     directory: VaultDirectory = request.app.state.directory
     contact = await directory.get(token) if held else None

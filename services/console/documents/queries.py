@@ -59,9 +59,9 @@ SITREP_LINES: Final = 4_000
 
 
 class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueries, RiskQueries):
-    async def sitreps(self, realm: str, *, lang: str = "fr") -> Page[r.Sitrep]:
+    async def sitreps(self) -> Page[r.Sitrep]:
         """Return the validated situation reports, newest first."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(c.SitrepRow)
         return Page(
             items=[
@@ -70,12 +70,12 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             ]
         )
 
-    async def sitrep(self, realm: str, number: int) -> tuple[c.SitrepRow, Document]:
+    async def sitrep(self, number: int) -> tuple[c.SitrepRow, Document]:
         """Return a validated report as it was frozen.
 
         Raises NotFound, ProblemError `erased`, `document_changed`.
         """
-        found = await self.read(realm)
+        found = await self.read()
         row = await found.picture.require(c.SitrepRow, str(number))
         return row, self.document(row)
 
@@ -94,7 +94,6 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
 
     async def draft_sitrep(
         self,
-        realm: str,
         *,
         langs: Sequence[str] = ("fr", "en"),
         remarks: Mapping[str, str] | None = None,
@@ -105,7 +104,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
 
         `partners` are the verifications of their numbers in the directory, for the proof of plans.
         """
-        found = await self.read(realm, lang=langs[0])
+        found = await self.of(self._realm, langs[0]).read()
         return draft_sitrep(await self._facts(found, langs, remarks or {}, validated_by, partners))
 
     async def _facts(
@@ -118,7 +117,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
     ) -> list[SitrepFacts]:
         picture = found.picture
         simulated = await self.simulate_risks(picture)
-        proven = await self.plan_proofs(picture.realm, partners=partners)
+        proven = await self.plan_proofs(partners=partners)
         resource = build_realm_now(picture)
         at = get_snapshot_time(picture)
         previous = max(
@@ -262,17 +261,19 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         return {ref: words for ref in references if (words := self.reason_of(ref)) is not None}
 
     async def draft_retex(
-        self, realm: str, *, incident: str | None = None, langs: Sequence[str] = ("fr", "en")
+        self, *, incident: str | None = None, langs: Sequence[str] = ("fr", "en")
     ) -> Document:
         """Draft the lessons learned of one incident, or of the whole realm. Raises NotFound."""
-        found = await self.read(realm, lang=langs[0])
+        found = await self.of(self._realm, langs[0]).read()
         picture = found.picture
         resource = build_realm_now(picture)
         at = get_snapshot_time(picture)
         lines, _more = await self._told(picture, incident)
         made = []
         for lang in langs:
-            one = OpenedRealm(picture, Shaper(realm, picture.reference, self._outlines, lang, at))
+            one = OpenedRealm(
+                picture, Shaper(self._realm, picture.reference, self._outlines, lang, at)
+            )
             made.append(await self._retex_facts(one, resource, at, incident, lines))
         return draft_retex(made)
 
@@ -376,9 +377,9 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             texts=self.texts_of([i.text_id for i in improvements]),
         )
 
-    async def improvements(self, realm: str, *, lang: str = "fr") -> Page[r.Improvement]:
+    async def improvements(self) -> Page[r.Improvement]:
         """Return the improvement actions: open ones first, next due first. Rule D53."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = sorted(
             (await found.picture.rows(c.ImprovementRow)).values(),
             key=lambda i: (i.state != "open", i.due_at, i.id),

@@ -63,7 +63,7 @@ async def get_retex(
     langs = ("fr", "en") if form == "json" else (reader.lang,)
     costs: ExpensiveWork = request.app.state.costs
     async with costs.documents.turn(reader.principal.id):
-        document = await reader.model.draft_retex(reader.realm, incident=incident, langs=langs)
+        document = await reader.model.draft_retex(incident=incident, langs=langs)
         return await make_document_response(
             request, document, form, reader.lang, name=f"retex-{reader.realm}"
         )
@@ -71,7 +71,7 @@ async def get_retex(
 
 @router.get("/improvements", summary="List improvement actions: open ones first, next due first")
 async def list_improvements(reader: LogReader, part: PageRequest) -> Page[Improvement]:
-    return part.of((await reader.model.improvements(reader.realm, lang=reader.lang)).items)
+    return part.of((await reader.model.improvements()).items)
 
 
 @router.decision("/improvements", "Decide an action: a task of the role that owns it")
@@ -81,7 +81,7 @@ async def add_improvement(author: SitrepAuthor, body: ImprovementRequest) -> Res
     await check_incident(author, body.incident)
     if body.incident is not None:
         await author.model.incident(
-            author.realm, body.incident
+            body.incident
         )  # an action of an unknown incident would appear in no document
     return await send_text(
         author,
@@ -104,7 +104,7 @@ async def _check_improvement_scope(
     if not is_limited(author.principal):
         return
     within = author.within(body)
-    known = (await within.model.improvements(within.realm)).items
+    known = (await within.model.improvements()).items
     for action in known:
         if action.id == id:
             await check_incident(within, action.incident)

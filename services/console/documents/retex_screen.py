@@ -25,14 +25,14 @@ async def build_retex_page(queries: Queries, request: Request) -> dict[str, Any]
     shell = await build_shell(
         request, queries, require_reader(request, Permission.LOG_READ), "retex"
     )
-    realm, lang = shell.realm.name, shell.lang
+    lang, queries = shell.lang, queries.of(shell.realm.name, shell.lang)
     incident = request.query_params.get("incident") or None
     document, actions, incidents, reference, sheet = await asyncio.gather(
-        queries.draft_retex(realm, incident=incident, langs=(lang,)),
-        queries.improvements(realm, lang=lang),
-        queries.incidents(realm, lang=lang, limit=INCIDENTS_LISTED),
-        queries.reference(realm),
-        queries.evaluation_sheet(realm, lang=lang),
+        queries.draft_retex(incident=incident, langs=(lang,)),
+        queries.improvements(),
+        queries.incidents(limit=INCIDENTS_LISTED),
+        queries.reference(),
+        queries.evaluation_sheet(),
     )
     _, names = get_translator(lang), reference.names
     return {

@@ -45,22 +45,18 @@ async def build_sitrep_page(
     shell = await build_shell(
         request, queries, require_reader(request, Permission.LOG_READ), "sitrep"
     )
-    realm, lang = shell.realm.name, shell.lang
-    issued = (await queries.sitreps(realm, lang=lang)).items
+    lang, queries = shell.lang, queries.of(shell.realm.name, shell.lang)
+    issued = (await queries.sitreps()).items
     row, proof, due = None, "", None
     if number is None:
-        partners = await read_partners(request, queries, realm)
-        document = await queries.draft_sitrep(realm, langs=(lang,), partners=partners)
-        asked = (
-            await queries.tasks(
-                realm, lang=lang, kind="sitrep", state=(TaskState.OPEN, TaskState.TAKEN)
-            )
-        ).items
+        partners = await read_partners(request, queries)
+        document = await queries.draft_sitrep(langs=(lang,), partners=partners)
+        asked = (await queries.tasks(kind="sitrep", state=(TaskState.OPEN, TaskState.TAKEN))).items
         due = asked[0].due_at if asked else issued[0].next_at if issued else None
     else:
         if not number.isdecimal() or len(number) > MAX_NUMBER_LENGTH:
             raise NotFound
-        kept, document = await queries.sitrep(realm, int(number))
+        kept, document = await queries.sitrep(int(number))
         row = next(s for s in issued if s.number == kept.number)
         proof = write_stamp(kept, lang)
     typesetter: Typesetter = request.app.state.typesetter

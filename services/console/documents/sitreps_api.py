@@ -63,7 +63,7 @@ class ValidateRequest(DecisionBody):
 
 @router.get("", summary="List validated situation reports, newest first")
 async def list_sitreps(reader: LogReader, part: PageRequest) -> Page[Sitrep]:
-    return part.of((await reader.model.sitreps(reader.realm, lang=reader.lang)).items)
+    return part.of((await reader.model.sitreps()).items)
 
 
 @router.get(
@@ -75,9 +75,7 @@ async def list_sitreps(reader: LogReader, part: PageRequest) -> Page[Sitrep]:
 async def get_draft(reader: LogReader, request: Request, form: DocumentFormat = "json") -> Response:
     langs = ("fr", "en") if form == "json" else (reader.lang,)
     document = await reader.model.draft_sitrep(
-        reader.realm,
-        langs=langs,
-        partners=await read_partners(request, reader.model, reader.realm),
+        langs=langs, partners=await read_partners(request, reader.model)
     )
     return await make_document_response(
         request, document, form, reader.lang, name=f"ps-{reader.realm}-{document.number}-projet"
@@ -97,9 +95,9 @@ async def get_sitrep(
     form: DocumentFormat = "json",
 ) -> Response:
     if number == "latest":
-        known = (await reader.model.sitreps(reader.realm)).items
+        known = (await reader.model.sitreps()).items
         number = known[0].number if known else 0
-    row, document = await reader.model.sitrep(reader.realm, number)
+    row, document = await reader.model.sitrep(number)
     response = await make_document_response(
         request,
         document,
@@ -157,10 +155,9 @@ async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Respon
     id = decisions.command_id(author.principal, author.realm, author.key)
     then = author.model.at(to_instant(body.as_of) if body.as_of else None)
     document = await then.draft_sitrep(
-        author.realm,
         remarks=body.remarks,
         validated_by=author.principal.acting_role,
-        partners=await read_partners(author.request, then, author.realm),
+        partners=await read_partners(author.request, then),
     )
     document = document.model_copy(update={"heads": dict(await author.model.heads())})
     raw = document.frozen()

@@ -26,8 +26,8 @@ _FILE: Final[dict[int | str, dict[str, Any]]] = {
     summary="Plans to exercise, the weakest first: people unreached × worst loss × cards (D95)",
 )
 async def list_exercise_proposals(request: Request, reader: LogReader) -> DrillProposals:
-    partners = await read_partners(request, reader.model, reader.realm)
-    return await reader.model.drill_proposals(reader.realm, partners=partners, lang=reader.lang)
+    partners = await read_partners(request, reader.model)
+    return await reader.model.drill_proposals(partners=partners)
 
 
 @router.get(
@@ -37,8 +37,8 @@ async def list_exercise_proposals(request: Request, reader: LogReader) -> DrillP
 async def get_exercise_proposal(
     request: Request, reader: LogReader, plan: str, seed: Seed = 1
 ) -> DrillDetail:
-    partners = await read_partners(request, reader.model, reader.realm)
-    return await reader.model.drill(reader.realm, plan, seed, partners=partners, lang=reader.lang)
+    partners = await read_partners(request, reader.model)
+    return await reader.model.drill(plan, seed, partners=partners)
 
 
 @router.get(
@@ -61,4 +61,4 @@ async def download_exercise_proposal(
     summary="Time to the first useful action of each role over closed exercises (D95)",
 )
 async def get_exercise_progress(reader: LogReader) -> ExerciseProgress:
-    return await reader.model.exercise_progress(reader.realm, lang=reader.lang)
+    return await reader.model.exercise_progress()

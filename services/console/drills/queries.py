@@ -64,28 +64,18 @@ class DrillQueries(ProofQueries):
         """Closed exercise → its times; they never change again."""
 
     async def drill_proposals(
-        self,
-        realm: str,
-        *,
-        partners: Mapping[str, Instant] | None = None,
-        lang: str = "fr",
+        self, *, partners: Mapping[str, Instant] | None = None
     ) -> d.DrillProposals:
         """Return the plans to exercise, the weakest first."""
-        facts, _network, found = await self._rank(realm, partners)
-        _ = get_translator(lang)
+        facts, _network, found = await self._rank(partners)
+        _ = get_translator(self._lang)
         return d.DrillProposals(items=[_shape_proposal(facts, one, _) for one in found])
 
     async def drill(
-        self,
-        realm: str,
-        plan: str,
-        seed: int,
-        *,
-        partners: Mapping[str, Instant] | None = None,
-        lang: str = "fr",
+        self, plan: str, seed: int, *, partners: Mapping[str, Instant] | None = None
     ) -> d.DrillDetail:
         """Return the drill of one plan. Raises NotFound if there is none."""
-        facts, network, found = await self._rank(realm, partners)
+        facts, network, found = await self._rank(partners)
         weakness = next((one for one in found if one.plan == plan), None)
         if weakness is None:
             raise NotFound
@@ -95,11 +85,11 @@ class DrillQueries(ProofQueries):
         )
         if composed is None:
             raise NotFound
-        return _shape_drill(facts, composed, get_translator(lang))
+        return _shape_drill(facts, composed, get_translator(self._lang))
 
-    async def exercise_progress(self, realm: str, *, lang: str = "fr") -> d.ExerciseProgress:
+    async def exercise_progress(self) -> d.ExerciseProgress:
         """Return the first useful actions over the closed exercises of the last year."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         now = get_snapshot_time(found.picture)
         runs = [
             run
@@ -107,14 +97,14 @@ class DrillQueries(ProofQueries):
             if is_exercise(one, found.picture) and _is_recent(one, now)
             if (run := await self._measure_exercise(one)) is not None
         ]
-        names, _ = found.picture.reference.names, get_translator(lang)
+        names, _ = found.picture.reference.names, get_translator(self._lang)
         shaped = [_shape_progress(one, names, _) for one in follow_roles(runs)]
         return d.ExerciseProgress(items=shaped, exercises=len(runs))
 
     async def _rank(
-        self, realm: str, partners: Mapping[str, Instant] | None
+        self, partners: Mapping[str, Instant] | None
     ) -> tuple[ProofFacts, DependencyNetwork, list[PlanWeakness]]:
-        facts, proofs = await self.plan_proofs(realm, partners=partners)
+        facts, proofs = await self.plan_proofs(partners=partners)
         network = index_reference(facts.reference)
         evaluate = partial(evaluate_losses, facts.reference.version or "", network)
         losses = await asyncio.to_thread(evaluate)
@@ -126,7 +116,7 @@ class DrillQueries(ProofQueries):
         if known is not None:
             return known
         try:
-            picture = (await self.at(None).read(realm.name)).picture
+            picture = (await self.at(None).of(realm.name).read()).picture
             plans = await picture.rows(c.PlanRow)
             site_cards = await picture.rows(c.SiteCardRow)
             messages = await picture.rows(NotificationRow)

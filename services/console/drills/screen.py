@@ -116,12 +116,11 @@ async def build_drills_page(queries: Queries, request: Request) -> dict[str, Any
     """Build the values of the page; `?variante=` chooses other drills."""
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang = x.shell.realm.name, x.shell.lang
-    partners = await read_partners(request, queries, realm)
+    partners = await read_partners(request, x.queries)
     seed = _parse_seed(request.query_params.get("variante", "")[:5])
     found, progress = await asyncio.gather(
-        queries.drill_proposals(realm, partners=partners, lang=lang),
-        queries.exercise_progress(realm, lang=lang),
+        x.queries.drill_proposals(partners=partners),
+        x.queries.exercise_progress(),
     )
     return {
         **build_page_context(request, x),

@@ -42,7 +42,7 @@ EvidenceReader = Annotated[ReadContext, Depends(require_read(Permission.EVIDENCE
 async def export_evidence(reader: EvidenceReader, request: Request, id: str) -> StreamingResponse:
     if reader.principal.scope.sites or reader.principal.scope.poles:
         raise ProblemError("out_of_scope", field="incident")  # log records have no scope
-    incident = await reader.model.incident(reader.realm, id, lang=reader.lang)
+    incident = await reader.model.incident(id)
     raw = reader.principal.may(Permission.REPORT_RAW)
     key: SigningKey = request.app.state.signing_key()
     typesetter: Typesetter = request.app.state.typesetter

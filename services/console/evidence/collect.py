@@ -92,10 +92,10 @@ async def write_bundle(
     bundle.add_lines("messages.jsonl", await _read_messages(model, asked))
     bundle.add_lines(
         "escalations.jsonl",
-        (await model.escalations(realm, lang=asked.lang, incident=id, limit=PAGE_SIZE)).items,
+        (await model.escalations(incident=id, limit=PAGE_SIZE)).items,
     )
     actions = await model.actions(
-        realm, lang=asked.lang, incident=id, can_read=lambda _: asked.raw_reports, limit=PAGE_SIZE
+        incident=id, can_read=lambda _: asked.raw_reports, limit=PAGE_SIZE
     )
     bundle.add_lines("actions.jsonl", actions.items)
     yield bundle.take()
@@ -103,7 +103,7 @@ async def write_bundle(
     for row, document in sitreps:
         bundle.add(f"sitreps/ps-{row.number}.json", document.frozen())
         bundle.add(f"sitreps/ps-{row.number}.pdf", await pdf(document, row))
-    handovers = [kept for kept in await model.frozen_handovers(realm) if id in kept[1].incidents]
+    handovers = [kept for kept in await model.frozen_handovers() if id in kept[1].incidents]
     for signed, document in handovers:
         bundle.add(f"handovers/releve-{signed.number}.json", document.frozen())
     yield bundle.take()
@@ -143,13 +143,7 @@ async def _read_lines(model: ReadModel, asked: ExportRequest) -> AsyncIterator[L
     cursor = None
     while True:
         page = await model.timeline(
-            asked.realm,
-            lang=asked.lang,
-            incident=asked.incident.id,
-            kind=("all",),
-            texts=True,
-            limit=PAGE_SIZE,
-            cursor=cursor,
+            incident=asked.incident.id, kind=("all",), texts=True, limit=PAGE_SIZE, cursor=cursor
         )
         for line in page.items:
             yield line
@@ -159,30 +153,20 @@ async def _read_lines(model: ReadModel, asked: ExportRequest) -> AsyncIterator[L
 
 async def _read_reports(model: ReadModel, asked: ExportRequest) -> AsyncIterator[Report]:
     for id in asked.incident.reports:
-        yield await model.report(asked.realm, id, lang=asked.lang, texts=asked.raw_reports)
+        yield await model.report(id, texts=asked.raw_reports)
 
 
 async def _read_messages(model: ReadModel, asked: ExportRequest) -> list[Notification]:
     """Return the notifications of the incident and of its escalations."""
     ladders = [
-        e.id
-        for e in (
-            await model.escalations(
-                asked.realm, lang=asked.lang, incident=asked.incident.id, limit=PAGE_SIZE
-            )
-        ).items
+        e.id for e in (await model.escalations(incident=asked.incident.id, limit=PAGE_SIZE)).items
     ]
     found: dict[str, Notification] = {}
     for incident, ladder in ((asked.incident.id, None), *((None, ladder) for ladder in ladders)):
         cursor = None
         while True:
             page = await model.notifications(
-                asked.realm,
-                lang=asked.lang,
-                limit=PAGE_SIZE,
-                cursor=cursor,
-                incident=incident,
-                escalation=ladder,
+                limit=PAGE_SIZE, cursor=cursor, incident=incident, escalation=ladder
             )
             found |= {n.id: n for n in page.items}
             if (cursor := page.next) is None:
@@ -194,11 +178,11 @@ async def _read_sitreps(
     model: ReadModel, asked: ExportRequest
 ) -> AsyncIterator[tuple[c.SitrepRow, Document]]:
     """Yield the frozen situation reports about the incident, without erased ones."""
-    for issued in reversed((await model.sitreps(asked.realm)).items):
+    for issued in reversed((await model.sitreps()).items):
         if asked.incident.id not in issued.incidents:
             continue
         try:
-            frozen = await model.sitrep(asked.realm, issued.number)
+            frozen = await model.sitrep(issued.number)
         except ProblemError as error:
             if error.problem.code != "erased":
                 raise

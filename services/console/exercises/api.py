@@ -149,7 +149,7 @@ async def get_realm(
     if not principal.sees(name):
         raise ProblemError("out_of_scope", field="realm")
     model: ReadModel = request.app.state.model
-    return await model.at(parse_time(as_of) if as_of else None).realm(name)
+    return await model.of(name).at(parse_time(as_of) if as_of else None).realm()
 
 
 @router.decision("", "Open a simulated realm and give it the territory's reference data")
@@ -266,7 +266,7 @@ async def step_realm(author: RealmRunner, name: str, body: StepRequest) -> Respo
         to = to_instant(body.to)
     else:
         assert body.minutes is not None
-        to = to_instant((await author.model.realm(name)).clock) + int(body.minutes * 60_000)
+        to = to_instant((await author.model.of(name).realm()).clock) + int(body.minutes * 60_000)
     return await _decide(author, name, body, StepRequested, to=to)
 
 
@@ -289,7 +289,7 @@ async def _get_speed(author: DecisionContext, realm: str, body: PaceRequest | No
     """Return the requested speed, or the current speed of the realm."""
     if body is not None and "speed" in body.model_fields_set:
         return body.speed
-    return (await author.model.realm(realm)).speed
+    return (await author.model.of(realm).realm()).speed
 
 
 @router.decision(

@@ -35,19 +35,19 @@ async def build_player_page(queries: Queries, request: Request) -> dict[str, Any
     if not realm.simulated:
         raise PageMoved("/realms")
     ladder, plans, tasks, stimuli, sheet = await asyncio.gather(
-        load_escalation_view(queries, x, None),
-        queries.plans(realm.name, lang=lang),
-        queries.tasks(realm.name, lang=lang),
-        queries.stimuli(realm.name, lang=lang),
-        queries.evaluation_sheet(realm.name, lang=lang),
+        load_escalation_view(x, None),
+        x.queries.plans(),
+        x.queries.tasks(),
+        x.queries.stimuli(),
+        x.queries.evaluation_sheet(),
     )
     lines = incidents_page.list_plans(plans.items, now, x.names, lang, x._)
     cards = incidents_page.list_plan_cards(plans.items, now, x.names, x._)
     waiting = [t for t in tasks.items if t.done_at is None]
-    reference = await queries.reference(realm.name)
+    reference = await x.queries.reference()
     call = None
     if ladder is not None:
-        called = await queries.notifications(realm.name, lang=lang, escalation=ladder.id, limit=1)
+        called = await x.queries.notifications(escalation=ladder.id, limit=1)
         call = next(iter(called.items), None)
     return {
         **build_page_context(request, x),

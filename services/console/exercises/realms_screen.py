@@ -25,9 +25,7 @@ async def build_realms_page(queries: Queries, request: Request) -> dict[str, Any
     rows = []
     for realm in x.shell.realms[(page - 1) * REALMS_SHOWN : page * REALMS_SHOWN]:
         overview = (
-            x.shell.overview
-            if realm.name == x.shell.realm.name
-            else await queries.overview(realm.name, lang=x.shell.lang)
+            x.shell.overview if realm.name == x.shell.realm.name else await x.queries.overview()
         )
         rows.append(
             {

@@ -76,7 +76,7 @@ class ObserverNoteRequest(DecisionBody):
     summary="Stimuli of an exercise by time; organisers see all, others those played (D94)",
 )
 async def list_stimuli(reader: LogReader, part: PageRequest) -> Page[Stimulus]:
-    found = await reader.model.stimuli(reader.realm, lang=reader.lang)
+    found = await reader.model.stimuli()
     return part.of(hide_script(found, reader.principal))
 
 
@@ -84,7 +84,7 @@ async def list_stimuli(reader: LogReader, part: PageRequest) -> Page[Stimulus]:
     "/evaluation", summary="Evaluation sheet of an exercise: marks, reactions, participation (D94)"
 )
 async def get_evaluation(reader: LogReader) -> EvaluationSheet:
-    return await reader.model.evaluation_sheet(reader.realm, lang=reader.lang)
+    return await reader.model.evaluation_sheet()
 
 
 @router.post(

@@ -30,9 +30,9 @@ NO_PLAY: Final = e.NOT_PLAYED
 class FacilitationQueries(QueryBase):
     """Queries about the stimuli of an exercise."""
 
-    async def stimuli(self, realm: str, *, lang: str = "fr") -> list[r.Stimulus]:
+    async def stimuli(self) -> list[r.Stimulus]:
         """Return the stimuli with their words, by planned time."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(StimulusRow)
         if not rows:
             return []
@@ -45,21 +45,21 @@ class FacilitationQueries(QueryBase):
         ids |= {note.text_id for row in ordered for note in row.notes if note.text_id}
         texts = self._texts.get_many(sorted(ids)) if self._texts is not None else {}
         return [
-            build_stimulus(row, realm, texts, played.get(row.id, NO_PLAY), now, lang)
+            build_stimulus(row, self._realm, texts, played.get(row.id, NO_PLAY), now, self._lang)
             for row in ordered
         ]
 
-    async def evaluation_sheet(self, realm: str, *, lang: str = "fr") -> r.EvaluationSheet:
+    async def evaluation_sheet(self) -> r.EvaluationSheet:
         """Return the evaluation of an exercise, from its log."""
-        found = await self.read(realm, lang=lang)
-        stimuli = await self.stimuli(realm, lang=lang)
+        found = await self.read()
+        stimuli = await self.stimuli()
         plans = list((await found.picture.rows(c.PlanRow)).values())
         site_cards = list((await found.picture.rows(c.SiteCardRow)).values())
         messages = list((await found.picture.rows(NotificationRow)).values())
-        names, _ = found.picture.reference.names, get_translator(lang)
+        names, _ = found.picture.reference.names, get_translator(self._lang)
         marks = [one.mark for one in stimuli if one.mark is not None]
         return r.EvaluationSheet(
-            realm=realm,
+            realm=self._realm,
             at=to_datetime(get_snapshot_time(found.picture)),
             stimuli=len(stimuli),
             played=sum(one.state is r.StimulusState.PLAYED for one in stimuli),

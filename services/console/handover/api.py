@@ -80,13 +80,13 @@ class HandoverRevision(DecisionBody):
 
 @router.get("", summary="List handovers with their objectives, newest first")
 async def list_handovers(reader: LogReader, part: PageRequest) -> Page[Handover]:
-    found = await reader.model.handovers(reader.realm, lang=reader.lang)
+    found = await reader.model.handovers()
     return part.of(found.items)
 
 
 @router.get("/{id}", summary="Show one handover; its ETag is the version for If-Match")
 async def get_handover(reader: LogReader, id: str, response: Response) -> Handover:
-    found = await reader.model.handover(reader.realm, id, lang=reader.lang)
+    found = await reader.model.handover(id)
     set_etag(response, found.version)
     return found
 
@@ -102,11 +102,9 @@ async def get_handover_document(
 ) -> Response:
     """Return the page; JSON has the frozen bytes, the other forms the objective and signatures."""
     langs = ("fr", "en") if form == "json" else (reader.lang,)
-    partners = await read_partners(request, reader.model, reader.realm)
-    found = await reader.model.handover(reader.realm, id, lang=reader.lang)
-    frozen, page = await reader.model.handover_page(
-        reader.realm, id, langs=langs, partners=partners
-    )
+    partners = await read_partners(request, reader.model)
+    found = await reader.model.handover(id)
+    frozen, page = await reader.model.handover_page(id, langs=langs, partners=partners)
     stamp = ""
     if found.page is not None:
         stamp = write_stamp(found.page.sha256, reader.lang)
@@ -180,9 +178,9 @@ async def sign_handover(
     if (before := await find_repeated_answer(author)) is not None:
         return before
     decisions: CommandDispatcher = author.request.app.state.decisions
-    row = await author.model.handover_row(author.realm, id)
-    partners = await read_partners(author.request, author.model, author.realm)
-    document, next_at = await author.model.draft_handover_page(author.realm, row, partners=partners)
+    row = await author.model.handover_row(id)
+    partners = await read_partners(author.request, author.model)
+    document, next_at = await author.model.draft_handover_page(row, partners=partners)
     document = document.model_copy(update={"heads": dict(await author.model.heads())})
     raw = document.frozen()
     sha256 = hash_document(raw)

@@ -32,25 +32,26 @@ from services.runtime.secrets.vault import TextItem
 class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
     """Queries about handovers."""
 
-    async def handovers(self, realm: str, *, lang: str = "fr") -> Page[r.Handover]:
+    async def handovers(self) -> Page[r.Handover]:
         """Return the handovers with their objectives, newest first."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = (await found.picture.rows(h.HandoverRow)).values()
         ordered = sorted(rows, key=lambda row: -row.number)
         texts = self._read_items(ordered)
         names = found.picture.reference.names
-        return Page(items=[build_handover(row, realm, texts, names, lang) for row in ordered])
+        return Page(
+            items=[build_handover(row, self._realm, texts, names, self._lang) for row in ordered]
+        )
 
-    async def handover(self, realm: str, id: str, *, lang: str = "fr") -> r.Handover:
+    async def handover(self, id: str) -> r.Handover:
         """Return one handover with its objective. Raises NotFound."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = await get_row(found.picture, id)
         names = found.picture.reference.names
-        return build_handover(row, realm, self._read_items([row]), names, lang)
+        return build_handover(row, self._realm, self._read_items([row]), names, self._lang)
 
     async def handover_page(
         self,
-        realm: str,
         id: str,
         *,
         langs: Sequence[str] = ("fr", "en"),
@@ -60,27 +61,24 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
 
         Raises NotFound, ProblemError `erased`, `document_changed`.
         """
-        found = await self.read(realm, lang=langs[0])
+        found = await self.of(self._realm, langs[0]).read()
         row = await get_row(found.picture, id)
         if row.page is not None:
             document = self._read_frozen(row.page)
         else:
-            document, _next = await self.draft_handover_page(
-                realm, row, langs=langs, partners=partners
-            )
+            document, _next = await self.draft_handover_page(row, langs=langs, partners=partners)
         objective = get_text(self._read_items([row]).get(row.text_id), langs[0])
         return document, complete_page(document, row, objective, found.picture.reference.names)
 
     async def draft_handover_page(
         self,
-        realm: str,
         row: h.HandoverRow | None,
         *,
         langs: Sequence[str] = ("fr", "en"),
         partners: Mapping[str, Instant] | None = None,
     ) -> tuple[Document, Instant | None]:
         """Draft the page of a handover, or of the next one; return it with the next deadline."""
-        found = await self.read(realm, lang=langs[0])
+        found = await self.of(self._realm, langs[0]).read()
         rows = (await found.picture.rows(h.HandoverRow)).values()
         number = row.number if row is not None else max((o.number for o in rows), default=0) + 1
         accepted = [one for one in rows if one.accepted is not None and one.number < number]
@@ -102,8 +100,8 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
             changes = None
             if previous is not None and previous.page is not None:
                 since = previous.page.as_of
-                changes = await self.changes(realm, since, lang=sitrep.lang)
-            staffing = await self.cell_staffing(realm, lang=sitrep.lang)
+                changes = await self.of(realm, sitrep.lang).changes(since)
+            staffing = await self.of(realm, sitrep.lang).cell_staffing()
             facts.append(HandoverFacts(sitrep, staffing, number, previous, changes))
         return facts
 
@@ -113,9 +111,9 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
         """Draft the page from its facts; return it with the next deadline."""
         return draft_handover(facts, texts=texts), find_next_deadline(facts[0])
 
-    async def frozen_handovers(self, realm: str) -> list[tuple[h.HandoverRow, Document]]:
+    async def frozen_handovers(self) -> list[tuple[h.HandoverRow, Document]]:
         """Return the signed handovers with their pages as frozen, without erased ones."""
-        found = await self.read(realm)
+        found = await self.read()
         kept = []
         for row in (await found.picture.rows(h.HandoverRow)).values():
             if row.page is None:
@@ -127,9 +125,9 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
                     raise
         return sorted(kept, key=lambda pair: pair[0].number)
 
-    async def handover_row(self, realm: str, id: str) -> h.HandoverRow:
+    async def handover_row(self, id: str) -> h.HandoverRow:
         """Return the row of a handover, with its references to texts. Raises NotFound."""
-        found = await self.read(realm)
+        found = await self.read()
         return await get_row(found.picture, id)
 
     def _read_frozen(self, page: h.HandoverPage) -> Document:

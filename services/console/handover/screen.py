@@ -80,11 +80,11 @@ async def build_handover_sheet(queries: Queries, request: Request, number: str) 
     )
     if not number.isdecimal() or len(number) > MAX_NUMBER_LENGTH:
         raise NotFound
-    realm, lang = shell.realm.name, shell.lang
-    found = await queries.handover(realm, number, lang=lang)
-    partners = await read_partners(request, queries, realm)
-    _frozen, document = await queries.handover_page(realm, number, langs=(lang,), partners=partners)
-    reference = await queries.reference(realm)
+    lang, queries = shell.lang, queries.of(shell.realm.name, shell.lang)
+    found = await queries.handover(number)
+    partners = await read_partners(request, queries)
+    _frozen, document = await queries.handover_page(number, langs=(lang,), partners=partners)
+    reference = await queries.reference()
     writes = may_write(shell)
     author = get_author(shell.reader.principal)
     signer = found.signed.by if found.signed is not None else None
@@ -97,7 +97,7 @@ async def build_handover_sheet(queries: Queries, request: Request, number: str) 
         "stamp": write_stamp(found.page.sha256, lang) if found.page is not None else "",
         "href": make_source_link(shell),
         "api": make_api_link(shell, f"/api/v1/handovers/{found.id}/document"),
-        "issued": (await queries.handovers(realm, lang=lang)).items[:HANDOVERS_SHOWN],
+        "issued": (await queries.handovers()).items[:HANDOVERS_SHOWN],
         "may_sign": writes and found.state is HandoverState.DRAFT,
         "may_accept": writes and found.state is HandoverState.SIGNED and author != signer,
         "is_signer": writes and found.state is HandoverState.SIGNED and author == signer,

@@ -12,4 +12,4 @@ router = APIRouter(prefix="/api/v1/hazards", tags=["picture"])
 
 @router.get("", summary="Hazards ahead: which site, at what hour, and what to do before")
 async def list_hazards(reader: RealmReader) -> HazardClocks:
-    return await reader.model.hazards(reader.realm, lang=reader.lang)
+    return await reader.model.hazards()

@@ -149,9 +149,9 @@ async def read_hazard_facts(picture: RealmSnapshot) -> HazardFacts:
 class HazardQueries(QueryBase):
     """Queries about hazard clocks."""
 
-    async def hazards(self, realm: str, *, lang: str = "fr") -> h.HazardClocks:
+    async def hazards(self) -> h.HazardClocks:
         """Return the hazards ahead with the clock of each site."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         return h.HazardClocks(items=await self.shape_hazards(found))
 
     async def shape_hazards(self, found: OpenedRealm) -> list[h.Hazard]:

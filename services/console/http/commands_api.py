@@ -78,5 +78,5 @@ def _check_visible(reader: Principal, answer: CommandAnswer | None) -> CommandAn
 async def _is_closed(author: DecisionContext) -> bool:
     """Return whether the realm is closed; False for one that the read model does not have yet."""
     with suppress(RealmUnknown):
-        return (await author.model.realm(author.realm)).state == "closed"
+        return (await author.model.realm()).state == "closed"
     return False

@@ -83,8 +83,8 @@ class ReadContext:
 
     @property
     def model(self) -> ReadModel:
-        """Queries as of `as_of`."""
-        return self.queries.at(self.as_of)
+        """Queries about this realm as of `as_of`, in this language."""
+        return self.queries.of(self.realm, self.lang).at(self.as_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,9 @@ class DecisionContext:
 
     @property
     def model(self) -> ReadModel:
+        """Queries about this realm, in this language."""
         model: ReadModel = self.request.app.state.model
-        return model
+        return model.of(self.realm, self.lang)
 
     def within(self, body: DecisionBody | None) -> DecisionContext:
         """Return the same author in the realm of the body.

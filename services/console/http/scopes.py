@@ -31,7 +31,7 @@ async def check_incident(author: DecisionContext, incident: str | None) -> None:
     if incident is None:
         check_whole_territory(author.principal, "incident")
         return
-    found = await author.model.incident(author.realm, incident)
+    found = await author.model.incident(incident)
     check_scope(author.principal, sites=[*found.sites, *found.zone_sites], poles=found.poles)
 
 
@@ -75,7 +75,7 @@ async def check_activity(author: DecisionContext, activity: str | None) -> None:
     """Refuse an activity of another pôle; the decider refuses unknown ones."""
     if activity is None or not is_limited(author.principal):
         return
-    known = (await author.model.reference(author.realm)).activities.get(activity)
+    known = (await author.model.reference()).activities.get(activity)
     if known is not None:
         await check_pole(author, known.pole)
 
@@ -88,7 +88,7 @@ async def list_own_poles(author: DecisionContext) -> frozenset[str]:
 
 async def _find_poles(model: Queries, realm: str, sites: Iterable[str]) -> set[str]:
     """Return the pôles of these sites; an unknown site counts as a pôle that matches none."""
-    known = (await model.reference(realm)).sites
+    known = (await model.of(realm).reference()).sites
     return {known[site].pole if site in known else f"site {site}" for site in sites}
 
 

@@ -78,8 +78,6 @@ async def list_incidents(
     cursor: Cursor = None,
 ) -> Page[Incident]:
     return await reader.model.incidents(
-        reader.realm,
-        lang=reader.lang,
         status=status,
         level=int(level[-1]) if level else None,
         site=site,
@@ -94,7 +92,7 @@ async def list_incidents(
 
 @router.get("/{id}", summary="Show one incident; its ETag is the version for If-Match")
 async def get_incident(reader: RealmReader, id: str, response: Response) -> Incident:
-    found = await reader.model.incident(reader.realm, id, lang=reader.lang)
+    found = await reader.model.incident(id)
     set_etag(response, found.version)
     return found
 
@@ -107,21 +105,15 @@ async def list_incident_lines(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[Line]:
-    await reader.model.incident(reader.realm, id, lang=reader.lang)
+    await reader.model.incident(id)
     return await reader.model.timeline(
-        reader.realm,
-        lang=reader.lang,
-        incident=id,
-        kind=kind,
-        texts=True,
-        limit=limit,
-        cursor=cursor,
+        incident=id, kind=kind, texts=True, limit=limit, cursor=cursor
     )
 
 
 @router.get("/{id}/explain", summary="Explain its causes, levels, sites and plans")
 async def explain_incident(reader: RealmReader, id: str) -> Explanation:
-    return await reader.model.explain(reader.realm, id, lang=reader.lang)
+    return await reader.model.explain(id)
 
 
 @router.get(
@@ -131,7 +123,7 @@ async def explain_incident(reader: RealmReader, id: str) -> Explanation:
     responses={200: {"content": {MEDIA_TYPE: {}}, "description": "CAP 1.2"}},
 )
 async def get_cap_message(reader: RealmReader, request: Request, id: str) -> Response:
-    message = await reader.model.cap(reader.realm, id, request.app.state.cap_sender)
+    message = await reader.model.cap(id, request.app.state.cap_sender)
     return Response(message, media_type=MEDIA_TYPE)
 
 
@@ -241,7 +233,7 @@ async def mark_read(
 ) -> Response:
     within = author.within(body)
     await check_incident(within, id)
-    unread = await within.model.unread_reports(within.realm, id, MOST)
+    unread = await within.model.unread_reports(id, MOST)
     if not unread:
         return Response(status_code=204)
     return await send_decision(author, body, "alerts", MarkReportsRead, reports=tuple(unread))

@@ -43,21 +43,19 @@ OPEN_STATES: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 async def build_incident_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
     """Build `incident.html`. Raises NotFound, or Elsewhere for a merged incident."""
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang = x.shell.realm.name, x.shell.lang
-    shown = await queries.incident(realm, id, lang=lang)
+    lang = x.shell.lang
+    shown = await x.queries.incident(id)
     if shown.merged_into is not None:
         raise PageMoved(x.shell.url(f"/incidents/{shown.merged_into}"))
-    ladder = await load_answers(
-        queries, x, find_incident_escalation(await load_escalations(queries, x), id)
-    )
+    ladder = await load_answers(x, find_incident_escalation(await load_escalations(x), id))
     facts, journal, plans, proposals, moved = await asyncio.gather(
-        queries.timeline(realm, lang=lang, incident=id, kind=("fact",), limit=LINE_LIMIT),
-        load_lines(queries, x, incident_id=id),
-        queries.plans(realm, lang=lang),
-        queries.proposals(realm, lang=lang, incident=id, state=(ProposalState.OPEN,)),
-        queries.reassignments(realm, lang=lang, incident=id, limit=LINE_LIMIT),
+        x.queries.timeline(incident=id, kind=("fact",), limit=LINE_LIMIT),
+        load_lines(x, incident_id=id),
+        x.queries.plans(),
+        x.queries.proposals(incident=id, state=(ProposalState.OPEN,)),
+        x.queries.reassignments(incident=id, limit=LINE_LIMIT),
     )
-    conflicts = await queries.conflicts(realm, lang=lang)
+    conflicts = await x.queries.conflicts()
     mine = [p for p in plans.items if p.incident in (None, id)]
     hit = incident.list_affected_activities(shown, x.activities)
     clocks = [
@@ -66,10 +64,10 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
         if c.activity in {a.id for a in hit}
         and (c.site is None or c.site in {*shown.sites, *shown.zone_sites})
     ]
-    levels = list_levels(queries, x, shown, incident.map_report_sites(facts.items))
-    told = await load_first_words(queries, x, id)
+    levels = list_levels(x, shown, incident.map_report_sites(facts.items))
+    told = await load_first_words(x, id)
     members = incident.list_member_sites(shown, x.sites, facts.items, hit, x._)
-    triggers = await queries.triggers(realm, lang=lang)
+    triggers = await x.queries.triggers()
     lines = incident.list_plans(mine, x.shell.now, x.names, lang, x._, triggers)
     thematic = next((p for p in mine if p.pole is None and p.state not in LIBRARY_STATES), None)
     figures = incident.count_figures(shown, x.sites, hit)
@@ -91,11 +89,11 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
         "conflicts": incident.map_conflicts(conflicts),
         "policy": x.reference.version,
         "cards": incident.list_plan_cards(mine, x.shell.now, x.names, x._),
-        "actions": await load_action_lines(queries, x, incident_id=id),
+        "actions": await load_action_lines(x, incident_id=id),
         "ahead": incident.find_next_break(clocks, x.shell.now),
         "first_words": told,
         "read_reports": (told.report,) if told else (),
-        "kept_levels": _list_refusals(queries, x),
+        "kept_levels": _list_refusals(x),
         "takers": name_acknowledgers(shown, x),
         "cause": describe_cause(shown.kind, shown.cause.key, x.names, lang),
         "proposal": next(iter(proposals), None),
@@ -106,22 +104,20 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
     }
 
 
-def list_levels(
-    queries: Queries, x: ScreenData, shown: Incident, where: Mapping[str, str]
-) -> list[LevelReason]:
+def list_levels(x: ScreenData, shown: Incident, where: Mapping[str, str]) -> list[LevelReason]:
     """Return the reason for each level, with those a person decided for the territory."""
     decided = [r for r in x.shell.overview.level.why if incident.is_decided(r)]
     return incident.list_level_reasons(
-        [*shown.why, *decided], where, x.names, x.shell.lang, _choose_text_reader(queries, x)
+        [*shown.why, *decided], where, x.names, x.shell.lang, _choose_text_reader(x)
     )
 
 
-def _list_refusals(queries: Queries, x: ScreenData) -> list[LevelReason]:
+def _list_refusals(x: ScreenData) -> list[LevelReason]:
     """Return the proposed levels that a person refused."""
     found = [
         r for r in x.shell.overview.level.why if incident.is_decided(r) and "refused" in r.args
     ]
-    words = _choose_text_reader(queries, x)
+    words = _choose_text_reader(x)
     return [
         LevelReason(
             x.shell.overview.level.level,
@@ -134,12 +130,14 @@ def _list_refusals(queries: Queries, x: ScreenData) -> list[LevelReason]:
     ]
 
 
-def _choose_text_reader(queries: Queries, x: ScreenData) -> Callable[[str], str | None]:
+def _choose_text_reader(x: ScreenData) -> Callable[[str], str | None]:
     """Return a function that reads the text behind a reason.
 
     For readers without the right to the logbook it always returns None.
     """
-    return queries.reason_of if x.shell.reader.may(Permission.LOG_READ) else lambda _reference: None
+    return (
+        x.queries.reason_of if x.shell.reader.may(Permission.LOG_READ) else lambda _reference: None
+    )
 
 
 def name_acknowledgers(shown: Incident, x: ScreenData) -> str:

@@ -34,9 +34,7 @@ _STATE_LINES: Final = frozenset({"IncidentChanged", "ReportChanged"})
 class IncidentQueries(QueryBase):
     async def incidents(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         status: Sequence[str] = (),
         level: int | None = None,
         site: str | None = None,
@@ -52,7 +50,7 @@ class IncidentQueries(QueryBase):
         `type` is a family (power) or the type of one of its reports (outage_power); `level` is the
         lowest.
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await self._incident_rows(found)
         types = await _collect_report_types(found.picture) if type in _TYPES else {}
         reference = found.picture.reference
@@ -68,14 +66,14 @@ class IncidentQueries(QueryBase):
             )
             and (commune is None or commune in i.communes)
             and (type is None or i.kind == type or type in types.get(i.id, ()))
-            and (q is None or _matches(q, i, reference, lang))
+            and (q is None or _matches(q, i, reference, self._lang))
         ]
         shown, following = paginate(kept, _order_incident, limit, cursor)
         return Page(items=await self._shape_incidents(found, shown, reports=True), next=following)
 
-    async def incident(self, realm: str, id: str, *, lang: str = "fr") -> r.Incident:
+    async def incident(self, id: str) -> r.Incident:
         """Return one incident with the ids of its reports."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = await found.picture.require(a.IncidentRow, id)
         shaped = (await self._shape_incidents(found, [row], reports=True))[0]
         if shaped.title_type is None and row.kind == SITE_KIND:
@@ -84,23 +82,23 @@ class IncidentQueries(QueryBase):
             return shaped if first is None else found.shape.titled(shaped, row, first.type)
         return shaped
 
-    async def unread_reports(self, realm: str, incident: str, limit: int) -> list[str]:
+    async def unread_reports(self, incident: str, limit: int) -> list[str]:
         """Return the newest unread reports of an incident from people of its sites. Rule D98."""
-        found = await self.read(realm)
+        found = await self.read()
         ids = await found.picture.reports_of(incident)
         rows = await found.picture.some(a.ReportRow, ids) if ids else {}
         return [
             id for id in ids if id in rows and has_receipt(rows[id]) and rows[id].read_at is None
         ][-limit:]
 
-    async def cap(self, realm: str, id: str, sender: str) -> bytes:
+    async def cap(self, id: str, sender: str) -> bytes:
         """Return the incident as a CAP 1.2 message with references to its earlier ones."""
-        found = await self.read(realm)
+        found = await self.read()
         row = await found.picture.require(a.IncidentRow, id)
         lines, _ = await self._lines(found.picture, id, UNLIMITED)
         earlier = [row.known_at, *(line.recorded_at for line in lines if line.type in _STATE_LINES)]
         return CapWriter(
-            realm, sender, found.picture.reference.names, self._outlines.shapes
+            self._realm, sender, found.picture.reference.names, self._outlines.shapes
         ).message(row, earlier)
 
     async def _incident_rows(self, found: OpenedRealm) -> list[a.IncidentRow]:
@@ -172,9 +170,9 @@ class IncidentQueries(QueryBase):
             found, list((await found.picture.some(a.IncidentRow, ids)).values()), reports=False
         )
 
-    async def explain(self, realm: str, id: str, *, lang: str = "fr") -> r.Explanation:
+    async def explain(self, id: str) -> r.Explanation:
         """Explain the correlation, levels, sites and plans of an incident. Rule D47."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         return await self._explain(found, id)
 
     async def _explain(self, found: OpenedRealm, id: str) -> r.Explanation:

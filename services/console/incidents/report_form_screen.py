@@ -31,7 +31,7 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
         return await _build_poster_form(queries, request, site, choice)
     reader = require_reader(request, Permission.REPORT_POST)
     shell = await build_shell(request, queries, reader, "report")
-    sites = (await queries.sites(shell.realm.name, lang=choice.lang)).items
+    sites = (await queries.of(shell.realm.name, choice.lang).sites()).items
     mine = reader.principal.scope.sites
     listed = [
         {"id": id, "label": label}
@@ -72,7 +72,7 @@ async def _build_poster_form(
 ) -> dict[str, Any]:
     """Build the report form of a poster: it shows the name of its site and nothing else."""
     realm = str(request.app.state.live_realm)
-    found = await queries.site(realm, site, lang=choice.lang)
+    found = await queries.of(realm, choice.lang).site(site)
     one = {"id": found.id, "label": f"{shorten_site_name(found.name)}, {found.commune_name}"}
     return {
         "not_there": "",

@@ -30,13 +30,13 @@ async def build_report_page(queries: Queries, request: Request, id: str) -> dict
     """
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang, reader = x.shell.realm.name, x.shell.lang, x.shell.reader
-    shown = await queries.report(realm, id, lang=lang, texts=reader.may(Permission.REPORT_RAW))
+    shown = await x.queries.report(id, texts=reader.may(Permission.REPORT_RAW))
     if shown.headline or shown.description or shown.attachments:
         log.info("report.text_read", report=id, realm=realm, reader=reader.principal.id)
     site = next((s for s in x.sites if s.id == shown.site), None)
     found = next((i for i in x.shell.overview.incidents if i.id == shown.incident), None)
     return {
-        **await load_instructions(queries, x, site, id),
+        **await load_instructions(x, site, id),
         "has_receipt": has_receipt(shown),
         "plan_names": {p.id: x.names.plan(p.id) for p in x.reference.plans.values()}
         if signal.is_open_question(shown)

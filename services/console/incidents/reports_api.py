@@ -53,7 +53,7 @@ async def get_report(
     reader: Annotated[ReadContext, Depends(require_read(Permission.REPORT_STATUS))], id: str
 ) -> Report:
     texts = reader.principal.may(Permission.REPORT_RAW)
-    found = await reader.model.report(reader.realm, id, lang=reader.lang, texts=texts)
+    found = await reader.model.report(id, texts=texts)
     if (
         not reader.principal.may(Permission.PICTURE_READ)
         and found.source_key != reader.principal.id
@@ -71,7 +71,7 @@ async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: s
     """
     if is_limited(author.principal):
         within = author.within(body)
-        site = (await within.model.report(within.realm, id)).site
+        site = (await within.model.report(id)).site
         await check_sites(within, [site] if site is not None else [], "site")
 
 
@@ -105,7 +105,7 @@ async def mark_read(
 ) -> Response:
     await _check_scope(author, body, id)
     within = author.within(body)
-    if not await within.model.is_unread(within.realm, id):
+    if not await within.model.is_unread(id):
         return Response(status_code=204)
     return await send_decision(author, body, "alerts", MarkReportsRead, reports=(id,))
 

@@ -64,7 +64,7 @@ async def listed(
 async def present(request: Request, author: Shown, body: Here) -> Presence:
     author = author.within(body)
     entry, known = Entry(body.place, author.principal.id), _store(request)
-    if (await author.model.realm(author.realm)).state == "open":
+    if (await author.model.realm()).state == "open":
         await (known.enter(author.realm, entry) if body.here else known.leave(author.realm, entry))
     place = None if body.place == "cell" else body.place
     return await _presence(request, author.principal, author.realm, place, author.lang)
@@ -79,7 +79,7 @@ async def _presence(
     request: Request, reader: Principal, realm: str, place: str | None, lang: str
 ) -> Presence:
     access: AccessStore = request.app.state.access
-    names = (await request.app.state.model.reference(realm)).names
+    names = (await request.app.state.model.of(realm).reference()).names
     places: dict[str, list[str]] = {}
     for entry in await _store(request).entries(realm):
         if entry.account != reader.id and place in (None, entry.place):

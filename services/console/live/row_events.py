@@ -103,7 +103,7 @@ async def render_events(
     by_collection: dict[str, list[str]] = {}
     for collection, id in changed:
         by_collection.setdefault(collection, []).append(id)
-    found = await model.read(realm, lang=lang)
+    found = await model.of(realm, lang).read()
     events: dict[Key, Event] = {}
     for key, activity in await _build_activities(
         found, by_collection.pop("activities", []), by_collection.pop("local_clocks", [])

@@ -413,7 +413,7 @@ class StreamHub:
 
     async def _feed(self, realm: str) -> RealmFeed:
         if realm not in self._feeds:
-            await self._model.realm(realm)
+            await self._model.of(realm).realm()
         async with self._opening:
             if realm not in self._feeds:
                 feed = RealmFeed(realm, self._client, self._model)

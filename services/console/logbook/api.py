@@ -57,19 +57,12 @@ async def list_lines(
 ) -> Page[Line] | Response:
     async def read(limit: int, after: str | None) -> Page[Line]:
         return await reader.model.timeline(
-            reader.realm,
-            lang=reader.lang,
-            incident=incident,
-            site=site,
-            kind=kind,
-            texts=True,
-            limit=limit,
-            cursor=after,
+            incident=incident, site=site, kind=kind, texts=True, limit=limit, cursor=after
         )
 
     if form == "json":
         return await read(limit, cursor)
-    names = (await reader.model.reference(reader.realm)).names
+    names = (await reader.model.reference()).names
     about = FileNaming(reader.realm, "main-courante", reader.lang)
     if form == "geojson":
         lines = await read_all_pages(read)

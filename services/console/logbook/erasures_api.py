@@ -53,9 +53,9 @@ class EraseRequest(DecisionBody):
 async def erase_report(author: ReportEraser, id: str, body: EraseRequest) -> Erasure:
     within = author.within(body)
     if is_limited(within.principal):  # a report without a known site belongs to the whole territory
-        site = (await within.model.report(within.realm, id)).site
+        site = (await within.model.report(id)).site
         await check_sites(within, [site] if site is not None else [], "site")
-    found = await within.model.report_text(within.realm, id)
+    found = await within.model.report_text(id)
     return await _erase(
         within, body, ErasureSubject("report", id, within.realm, found.text_id), found.incident
     )
@@ -67,7 +67,7 @@ async def erase_report(author: ReportEraser, id: str, body: EraseRequest) -> Era
 )
 async def erase_line(author: LineEraser, id: str, body: EraseRequest) -> Erasure:
     within = author.within(body)
-    found = await within.model.line_text(within.realm, id)
+    found = await within.model.line_text(id)
     return await _erase(
         within, body, ErasureSubject("line", id, within.realm, found.text_id), found.incident
     )

@@ -76,20 +76,20 @@ class TextLocation:
 class LogbookQueries(QueryBase):
     """Queries about logbook lines, reports and command answers."""
 
-    async def report_text(self, realm: str, id: str) -> TextLocation:
+    async def report_text(self, id: str) -> TextLocation:
         """Return the text id of a report. Raises NotFound."""
-        found = await self.read(realm)
+        found = await self.read()
         row = await found.picture.row(a.ReportRow, id)
         if row is None or row.text_id is None:
             raise NotFound
         return TextLocation(row.text_id, row.incident)
 
-    async def line_text(self, realm: str, id: str) -> TextLocation:
+    async def line_text(self, id: str) -> TextLocation:
         """Return the text id of a logbook line, a statement or a question.
 
         Raises NotFound, also for a line without text.
         """
-        found = await self.read(realm)
+        found = await self.read()
         statement = await found.picture.row(StatementRow, id)
         question = await found.picture.row(QuestionRow, id)
         for row in (statement, question):
@@ -99,7 +99,7 @@ class LogbookQueries(QueryBase):
         while True:
             records, after = await pictures.read_lines(
                 self._client,
-                realm,
+                self._realm,
                 incident=None,
                 kinds=frozenset(),
                 at=found.picture.at,
@@ -109,7 +109,7 @@ class LogbookQueries(QueryBase):
             )
             if after is None and len(records) < UNLIMITED:
                 records, after = await self._completed(
-                    realm, records, None, frozenset(), found.picture.at, start, UNLIMITED, None
+                    records, None, frozenset(), found.picture.at, start, UNLIMITED, None
                 )
             for record in records:
                 if record.id == id and record.text_id is not None:
@@ -120,9 +120,7 @@ class LogbookQueries(QueryBase):
 
     async def timeline(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         incident: str | None = None,
         site: str | None = None,
         kind: Sequence[str] = (),
@@ -135,14 +133,14 @@ class LogbookQueries(QueryBase):
         `kind` restricts the kinds: none means all but `impact` (every change of a capacity), `all`
         means everything. With `texts` the reader may read free text (notes, reasons).
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         before = decode_cursor(cursor) if cursor is not None else None
         kinds = frozenset() if "all" in kind else frozenset(kind) or DEFAULT_KINDS
         most = max(1, min(limit, UNLIMITED))
         start = "".join(map(str, before)) if before else None
         records, after = await pictures.read_lines(
             self._client,
-            realm,
+            self._realm,
             incident=incident,
             kinds=kinds,
             at=found.picture.at,
@@ -152,7 +150,7 @@ class LogbookQueries(QueryBase):
         )
         if after is None and len(records) < most:
             records, after = await self._completed(
-                realm, records, incident, kinds, found.picture.at, start, most, site
+                records, incident, kinds, found.picture.at, start, most, site
             )
         return Page(
             items=self.shape_lines(found.shape, records, texts=texts),
@@ -161,7 +159,6 @@ class LogbookQueries(QueryBase):
 
     async def _completed(
         self,
-        realm: str,
         records: list[LineRecord],
         incident: str | None,
         kinds: AbstractSet[str],
@@ -171,7 +168,7 @@ class LogbookQueries(QueryBase):
         site: str | None,
     ) -> tuple[list[LineRecord], str | None]:
         """Fill a page from the logs if Redis has dropped older lines."""
-        floor = await self._floor(realm)
+        floor = await self._floor(self._realm)
         if floor is None:
             return records, None
         end = min(
@@ -182,7 +179,7 @@ class LogbookQueries(QueryBase):
             ]
         )
         together = records + await self._older(
-            realm, incident, kinds, end, limit - len(records), site
+            self._realm, incident, kinds, end, limit - len(records), site
         )
         return together, together[-1].key if len(together) == limit else None
 
@@ -224,17 +221,15 @@ class LogbookQueries(QueryBase):
             )
         )
 
-    async def report(
-        self, realm: str, id: str, *, lang: str = "fr", texts: bool = False
-    ) -> r.Report:
+    async def report(self, id: str, *, texts: bool = False) -> r.Report:
         """Return a report and its outcome, even one for a realm that never opened.
 
         Raises NotFound, RealmUnknown.
         """
         try:
-            found = await self.read(realm, lang=lang)
+            found = await self.read()
         except RealmUnknown:
-            if (lost := await self._lost(realm, id)) is None:
+            if (lost := await self._lost(id)) is None:
                 raise
             return lost
         row = await found.picture.row(a.ReportRow, id)
@@ -256,29 +251,27 @@ class LogbookQueries(QueryBase):
             return shown.model_copy(
                 update={"newer_alert_at": await self._find_newer_alert(found, row)}
             )
-        if (lost := await self._lost(realm, id)) is None:
+        if (lost := await self._lost(id)) is None:
             raise NotFound
         return lost
 
-    async def is_unread(self, realm: str, id: str) -> bool:
+    async def is_unread(self, id: str) -> bool:
         """Tell whether a report has a receipt and the cell has not read it. Raises NotFound."""
-        found = await self.read(realm)
+        found = await self.read()
         row = await found.picture.require(a.ReportRow, id)
         return has_receipt(row) and row.read_at is None
 
-    async def some_reports(
-        self, realm: str, ids: Sequence[str], *, lang: str = "fr"
-    ) -> dict[str, r.Report]:
+    async def some_reports(self, ids: Sequence[str]) -> dict[str, r.Report]:
         """Return the existing reports by id, without their text."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.some(a.ReportRow, ids) if ids else {}
         return {id: found.shape.report(row) for id, row in rows.items()}
 
     async def reports_of_sites(
-        self, realm: str, sites: Iterable[str], *, lang: str = "fr", limit: int = 3
+        self, sites: Iterable[str], *, limit: int = 3
     ) -> dict[str, list[r.Report]]:
         """Return the newest reports of each site, without their text."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         wanted = set(sites)
         rows = (
             [row for row in (await found.picture.rows(a.ReportRow)).values() if row.site in wanted]
@@ -292,9 +285,9 @@ class LogbookQueries(QueryBase):
                 mine.append(found.shape.report(row))
         return told
 
-    async def first_words(self, realm: str, incident: str) -> FirstSentence | None:
+    async def first_words(self, incident: str) -> FirstSentence | None:
         """Return the first sentence a person wrote about an incident; for readers of reports."""
-        found = await self.read(realm)
+        found = await self.read()
         ids = (await found.picture.reports_of(incident))[:REPORTS_SEARCHED]
         rows = await found.picture.some(a.ReportRow, ids) if ids else {}
         written = [
@@ -333,10 +326,10 @@ class LogbookQueries(QueryBase):
         ]
         return to_datetime(max(newer)) if newer else None
 
-    async def _lost(self, realm: str, id: str) -> r.Report | None:
+    async def _lost(self, id: str) -> r.Report | None:
         """Return a report that could not be decided, if that was known by then."""
         async with translate_store_errors():
-            kept = await self._client.hget(store.realm_key(realm, "lost"), id)
+            kept = await self._client.hget(store.realm_key(self._realm, "lost"), id)
         if kept is None:
             return None
         lost = orjson.loads(kept)
@@ -344,7 +337,7 @@ class LogbookQueries(QueryBase):
             return None
         return r.Report(
             id=id,
-            realm=realm,
+            realm=self._realm,
             state=lost["state"],
             reason=lost["reason"],
             source_key=lost.get("source_key"),

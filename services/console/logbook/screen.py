@@ -31,25 +31,24 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
     shell = await build_shell(
         request, queries, require_reader(request, Permission.LOG_READ), "logbook"
     )
-    realm, lang, asked = shell.realm.name, shell.lang, request.query_params
+    lang, asked = shell.lang, request.query_params
+    queries = queries.of(shell.realm.name, lang)
     kind = asked.get("genre") if asked.get("genre") in (*KIND_LABELS, "all") else None
     incident = asked.get("incident") or None
-    cited = await _find_line_key(queries, realm, asked.get("ligne"))
+    cited = await _find_line_key(queries, asked.get("ligne"))
     cursor = asked.get("suite") or logbook.build_cursor(cited)
     if incident is not None:
-        await queries.incident(realm, incident, lang=lang)
+        await queries.incident(incident)
     found, notes, reference = await asyncio.gather(
         queries.timeline(
-            realm,
-            lang=lang,
             incident=incident,
             kind=("all",) if cited else (kind,) if kind else (),
             texts=True,
             limit=logbook.LINES_SHOWN,
             cursor=cursor,
         ),
-        queries.timeline(realm, lang=lang, kind=("note",), texts=True, limit=NOTES_SCANNED),
-        queries.reference(realm),
+        queries.timeline(kind=("note",), texts=True, limit=NOTES_SCANNED),
+        queries.reference(),
     )
     _ = get_translator(lang)
     shown = found.items if kind or cited else logbook.remove_early_alarms(found.items)
@@ -70,14 +69,14 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
     }
 
 
-async def _find_line_key(queries: Queries, realm: str, line: str | None) -> str | None:
+async def _find_line_key(queries: Queries, line: str | None) -> str | None:
     """Return the key of a line, given its key or its id (corrections cite ids).
 
     Raises NotFound if no recent line has that id.
     """
     if not line or logbook.build_cursor(line) is not None:
         return line
-    newest = (await queries.timeline(realm, kind=("all",), limit=LINE_LIMIT)).items
+    newest = (await queries.timeline(kind=("all",), limit=LINE_LIMIT)).items
     found = next((one for one in newest if one.id == line), None)
     if found is None:
         raise NotFound

@@ -152,8 +152,6 @@ async def list_requests(
 ) -> Page[ResourceRequest]:
     return part.of(
         await reader.model.resource_requests(
-            reader.realm,
-            lang=reader.lang,
             state=state,
             site=site,
             kind=kind,
@@ -172,7 +170,7 @@ async def list_requests(
     summary="All resource requests as CSV, without their words",
 )
 async def export_requests(reader: RealmReader) -> Response:
-    found = await reader.model.resource_requests(reader.realm, lang=reader.lang)
+    found = await reader.model.resource_requests()
     name = f"moyens-{reader.realm}.csv"
     return Response(
         write_csv(found, reader),
@@ -214,9 +212,7 @@ def _format_cell(value: Any) -> str:
     summary="One request with the offers that could be made; its ETag is for If-Match",
 )
 async def get_request(reader: RealmReader, id: str, response: Response) -> ResourceRequest:
-    found = await reader.model.resource_request(
-        reader.realm, id, lang=reader.lang, with_text=may_read_words(reader.principal)
-    )
+    found = await reader.model.resource_request(id, with_text=may_read_words(reader.principal))
     set_etag(response, found.version)
     return found
 
@@ -225,7 +221,7 @@ async def get_request(reader: RealmReader, id: str, response: Response) -> Resou
 async def list_stocks(
     reader: RealmReader, part: PageRequest, kind: str | None = None, site: str | None = None
 ) -> Page[StockLevel]:
-    found = await reader.model.stocks(reader.realm, lang=reader.lang)
+    found = await reader.model.stocks()
     return part.of([one for one in found if kind in (None, one.kind) and site in (None, one.site)])
 
 
@@ -234,7 +230,7 @@ async def request_resource(author: Requester, body: ResourceRequestBody) -> Resp
     within = author.within(body)
     await check_sites(within, [body.site], "site")
     if body.metier is not None:
-        known = (await within.model.reference(within.realm)).names.metiers
+        known = (await within.model.reference()).names.metiers
         if known and body.metier not in known:
             raise ProblemError("invalid", faults=(_UNKNOWN_METIER,))
     if body.incident is not None:
@@ -327,7 +323,7 @@ async def release_resource(author: Giver, id: str, body: DecisionBody | None = N
 async def cancel_resource(author: Requester, id: str, body: DecisionBody) -> Response:
     if is_limited(author.principal):
         within = author.within(body)
-        found = await within.model.resource_request(within.realm, id)
+        found = await within.model.resource_request(id)
         await check_sites(within, [found.site], "site")
     require_text(body.reason)
     return await send_decision(
@@ -356,7 +352,7 @@ async def _check_givers(author: DecisionContext, stocks: Iterable[str | None]) -
     """Refuse stocks outside the author's scope; a partner belongs to the whole territory."""
     if not is_limited(author.principal):
         return
-    listed = (await author.model.reference(author.realm)).resources.stocks
+    listed = (await author.model.reference()).resources.stocks
     for stock in stocks:
         if stock is None:
             check_whole_territory(author.principal, "partner")
@@ -373,7 +369,7 @@ async def _check_offers(
     if not is_limited(author.principal):
         return
     within = author.within(body)
-    found = await within.model.resource_request(within.realm, id)
+    found = await within.model.resource_request(id)
     stocks = [
         offer.stock
         for offer in found.offers
@@ -387,7 +383,7 @@ async def _check_either_end(author: DecisionContext, body: DecisionBody | None, 
     if not is_limited(author.principal):
         return
     within = author.within(body)
-    found = await within.model.resource_request(within.realm, id)
+    found = await within.model.resource_request(id)
     try:
         await check_sites(within, [found.site], "site")
     except ProblemError:

@@ -32,9 +32,7 @@ def order_request(row: res.ResourceRequestRow) -> tuple[bool, int, Instant, int]
 class LogisticsQueries(QueryBase):
     async def resource_requests(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         site: str | None = None,
         kind: str | None = None,
@@ -47,7 +45,7 @@ class LogisticsQueries(QueryBase):
 
         `with_suggestions` adds the offers that could be made for those that wait.
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(res.ResourceRequestRow)
         levels = await found.picture.rows(res.StockRow) if with_suggestions else {}
         kept = [
@@ -70,23 +68,24 @@ class LogisticsQueries(QueryBase):
             for row in sorted(kept, key=order_request)
         ]
 
-    async def resource_request(
-        self, realm: str, id: str, *, lang: str = "fr", with_text: bool = False
-    ) -> r.ResourceRequest:
+    async def resource_request(self, id: str, *, with_text: bool = False) -> r.ResourceRequest:
         """Return one request with the offers that could be made now. Raises NotFound."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = get_known(await found.picture.some(res.ResourceRequestRow, [id]), id)
         levels = await found.picture.rows(res.StockRow)
         texts = self._request_texts([row]) if with_text else {}
         return self._shape(found, row, texts.get(row.text_id or ""), levels)
 
-    async def stocks(self, realm: str, *, lang: str = "fr") -> list[r.StockLevel]:
+    async def stocks(self) -> list[r.StockLevel]:
         """List all stocks with their levels, by kind and name."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(res.StockRow)
         names = found.picture.reference.names
         listed = found.picture.reference.resources.stocks.values()
-        levels = [build_stock(realm, stock, rows.get(stock.id), names, lang) for stock in listed]
+        levels = [
+            build_stock(self._realm, stock, rows.get(stock.id), names, self._lang)
+            for stock in listed
+        ]
         return sorted(levels, key=lambda one: (one.kind_name, one.site_name, one.id))
 
     def _request_texts(self, rows: Sequence[res.ResourceRequestRow]) -> dict[str, str]:

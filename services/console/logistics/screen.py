@@ -24,16 +24,11 @@ from services.console.web.screen_context import (
 async def build_resources_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build the values of the page: requests by state, stocks, the form of a request."""
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang = x.shell.realm.name, x.shell.lang
+    lang = x.shell.lang
     principal = x.shell.reader.principal
     found, stocks = await asyncio.gather(
-        queries.resource_requests(
-            realm,
-            lang=lang,
-            with_text=may_read_words(principal),
-            with_suggestions=True,
-        ),
-        queries.stocks(realm, lang=lang),
+        x.queries.resource_requests(with_text=may_read_words(principal), with_suggestions=True),
+        x.queries.stocks(),
     )
     scope = principal.scope
     mine = [

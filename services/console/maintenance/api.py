@@ -178,8 +178,6 @@ async def list_windows(
     cursor: Cursor = None,
 ) -> Page[Maintenance]:
     return await reader.model.maintenance(
-        reader.realm,
-        lang=reader.lang,
         state=state,
         site=site,
         author=_limit_author(reader),
@@ -192,11 +190,7 @@ async def list_windows(
 @router.get("/maintenance/{id}", summary="Show one window; its ETag is the version for If-Match")
 async def get_window(reader: WindowReader, id: str, response: Response) -> Maintenance:
     found = await reader.model.window(
-        reader.realm,
-        id,
-        lang=reader.lang,
-        author=_limit_author(reader),
-        texts=_may_read_texts(reader),
+        id, author=_limit_author(reader), texts=_may_read_texts(reader)
     )
     set_etag(response, found.version)
     return found
@@ -222,7 +216,7 @@ async def _check_window_scope(author: DecisionContext, body: DecisionBody | None
     """Refuse existing windows outside the author's scope, like `_check_coverage_scope`."""
     if is_limited(author.principal) and author.principal.role is not Role.SOURCE:
         within = author.within(body)
-        await _check_coverage_scope(within, (await within.model.window(within.realm, id)).covers)
+        await _check_coverage_scope(within, (await within.model.window(id)).covers)
 
 
 @router.decision("/maintenance", "Plan a window; its id is `window` of the result")
@@ -275,10 +269,5 @@ async def list_leases(
     cursor: Cursor = None,
 ) -> Page[Lease]:
     return await reader.model.leases(
-        reader.realm,
-        lang=reader.lang,
-        state=state,
-        source=_limit_author(reader) or source,
-        limit=limit,
-        cursor=cursor,
+        state=state, source=_limit_author(reader) or source, limit=limit, cursor=cursor
     )

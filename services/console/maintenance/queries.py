@@ -21,9 +21,7 @@ class MaintenanceQueries(QueryBase):
 
     async def maintenance(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         site: str | None = None,
         author: str | None = None,
@@ -35,7 +33,7 @@ class MaintenanceQueries(QueryBase):
 
         `site` keeps windows that name it, its kind or its pôle, and those without any place.
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = (await found.picture.rows(m.MaintenanceRow)).values()
         covered = _map_covered_sites((await found.picture.rows(a.SiteRow)).values())
         kept = [
@@ -60,19 +58,13 @@ class MaintenanceQueries(QueryBase):
         )
 
     async def window(
-        self,
-        realm: str,
-        id: str,
-        *,
-        lang: str = "fr",
-        author: str | None = None,
-        texts: bool = False,
+        self, id: str, *, author: str | None = None, texts: bool = False
     ) -> r.Maintenance:
         """Return one window.
 
         Raises NotFound, also for the window of somebody else if `author` is given.
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = await found.picture.row(m.MaintenanceRow, id)
         if row is None or (author is not None and row.author != author):
             raise NotFound
@@ -82,16 +74,14 @@ class MaintenanceQueries(QueryBase):
 
     async def leases(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         source: str | None = None,
         limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.Lease]:
         """List leases, newest first."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = (await found.picture.rows(m.LeaseRow)).values()
         kept = [
             x

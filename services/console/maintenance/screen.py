@@ -28,11 +28,7 @@ async def build_maintenance_page(queries: Queries, request: Request) -> dict[str
     """Build the values of the page."""
     x = await load_screen_data(queries, request, PAGE.name)
     may = x.shell.reader.may(Permission.LOG_READ)
-    windows = (
-        await queries.maintenance(
-            x.shell.realm.name, lang=x.shell.lang, texts=may, limit=LINE_LIMIT
-        )
-    ).items
+    windows = (await x.queries.maintenance(texts=may, limit=LINE_LIMIT)).items
     states = {"active": x._("En cours"), "planned": x._("À venir"), "over": x._("Terminés")}
     groups = [
         (title, [m for m in windows if m.state == state][:WINDOWS_SHOWN])

@@ -119,19 +119,15 @@ class AnswerPage:
     ) -> dict[str, Any]:
         """Return the context of `ack.html`. Raises ProblemError."""
         _ = get_translator(choice.lang)
-        told = await self._queries.notification(link.realm, link.notification, lang=choice.lang)
-        realm = await self._queries.realm(link.realm)
-        reference = await self._queries.reference(link.realm)
+        queries = self._queries.of(link.realm, choice.lang)
+        told = await queries.notification(link.notification)
+        realm, reference = await queries.realm(), await queries.reference()
         names = reference.names
         now = realm.shown_clock if realm.simulated else datetime.now(UTC)
         wave, over, calls = None, told.withdrawn, []
         if told.escalation is not None:
-            calls = (
-                await self._queries.notifications(
-                    link.realm, lang=choice.lang, escalation=told.escalation, limit=MAX_CALLS
-                )
-            ).items
-            ladder = await self._queries.escalation(link.realm, told.escalation, lang=choice.lang)
+            calls = (await queries.notifications(escalation=told.escalation, limit=MAX_CALLS)).items
+            ladder = await queries.escalation(told.escalation)
             wave = next(
                 (x for x in ladder.waves if x.wave == told.wave and x.cycle == told.cycle), None
             )
@@ -254,7 +250,7 @@ class AnswerPage:
         """Return the last attendance of the person, or an empty text; None outside a crisis."""
         if told.level < CRISIS_LEVEL or told.values.get("action") is not None:
             return None
-        staffing = await self._queries.cell_staffing(link.realm)
+        staffing = await self._queries.of(link.realm).cell_staffing()
         people = (p for function in staffing.items for p in function.people)
         mode = next((p.mode.value for p in people if p.person == link.person), "")
         return mode if staffing.called else None
@@ -262,7 +258,7 @@ class AnswerPage:
     async def _has_said_yes(self, link: AnswerLink) -> bool:
         try:
             return (
-                await self._queries.notification(link.realm, link.notification)
+                await self._queries.of(link.realm).notification(link.notification)
             ).answer == Answer.ACK.value
         except ProblemError as unread:
             if unread.problem.code not in UNREADABLE_CODES:
@@ -277,7 +273,7 @@ class AnswerPage:
         """
         try:
             return (
-                await self._queries.notification(link.realm, link.notification)
+                await self._queries.of(link.realm).notification(link.notification)
             ).template == HEADCOUNT
         except ProblemError as unread:
             if unread.problem.code not in UNREADABLE_CODES:

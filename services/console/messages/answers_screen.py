@@ -27,7 +27,7 @@ async def build_answers_page(queries: Queries, request: Request, id: str) -> dic
     realm = x.shell.realm.name
     asked = request.query_params.get("dit", "")
     said = HeadcountAnswer(asked) if asked in tuple(HeadcountAnswer) else HeadcountAnswer.HELP
-    (call,) = calls.build_callout_views([await queries.callout(realm, id)], x.names, x._)
+    (call,) = calls.build_callout_views([await x.queries.callout(id)], x.names, x._)
     fresh = "X-Vigie-Live" not in request.headers
     found = (
         await list_people_by_answer(request, queries, reader.principal, realm, id, said)

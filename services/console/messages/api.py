@@ -80,8 +80,6 @@ async def list_tasks(
     cursor: Cursor = None,
 ) -> Page[Task]:
     return await reader.model.tasks(
-        reader.realm,
-        lang=reader.lang,
         state=state,
         kind=kind,
         incident=incident,
@@ -97,8 +95,8 @@ async def _check_task_scope(author: DecisionContext, body: DecisionBody | None, 
     if not is_limited(author.principal):
         return
     within = author.within(body)
-    site = (await within.model.task(within.realm, id)).site
-    known = (await within.model.reference(within.realm)).sites.get(site or "")
+    site = (await within.model.task(id)).site
+    known = (await within.model.reference()).sites.get(site or "")
     if site is not None:
         check_scope(author.principal, sites=[site], poles=[known.pole] if known is not None else [])
 
@@ -133,8 +131,6 @@ async def list_notifications(
     cursor: Cursor = None,
 ) -> Page[Notification]:
     return await reader.model.notifications(
-        reader.realm,
-        lang=reader.lang,
         state=state,
         incident=incident,
         escalation=escalation,
@@ -160,7 +156,7 @@ async def get_notification(
     request: Request, reader: LogReader, id: str, texts: WithTexts = False
 ) -> Notification:
     wording = _choose_wording(reader, request, texts=texts)
-    return await reader.model.notification(reader.realm, id, lang=reader.lang, wording=wording)
+    return await reader.model.notification(id, wording=wording)
 
 
 async def _answer_notification(
@@ -203,7 +199,7 @@ async def replay_notification(
 ) -> Response:
     if is_limited(author.principal):
         within = author.within(body)
-        await check_incident(within, (await within.model.notification(within.realm, id)).incident)
+        await check_incident(within, (await within.model.notification(id)).incident)
     return await send_decision(author, body, "delivery", ReplayNotification, notification=id)
 
 
@@ -216,18 +212,18 @@ async def list_escalations(
     cursor: Cursor = None,
 ) -> Page[Escalation]:
     return await reader.model.escalations(
-        reader.realm, lang=reader.lang, state=state, incident=incident, limit=limit, cursor=cursor
+        state=state, incident=incident, limit=limit, cursor=cursor
     )
 
 
 @router.get("/escalations/{id}", summary="Show one escalation")
 async def get_escalation(reader: LogReader, id: str) -> Escalation:
-    return await reader.model.escalation(reader.realm, id, lang=reader.lang)
+    return await reader.model.escalation(id)
 
 
 @router.get("/sending/hold", summary="Show whether sending is held")
 async def get_hold(reader: RealmReader) -> Hold:
-    return await reader.model.hold(reader.realm, texts=reader.principal.may(Permission.LOG_READ))
+    return await reader.model.hold(texts=reader.principal.may(Permission.LOG_READ))
 
 
 @router.decision(

@@ -100,14 +100,12 @@ class PeopleDirectory(Protocol):
 async def list_callouts(
     reader: LogReader, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[CallOut]:
-    return await reader.model.callouts(
-        reader.realm, texts=_may_read_texts(reader), limit=limit, cursor=cursor
-    )
+    return await reader.model.callouts(texts=_may_read_texts(reader), limit=limit, cursor=cursor)
 
 
 @router.get("/{id}", summary="Show the progress of a call-out: informed, failed, end, cost")
 async def get_callout(reader: LogReader, id: str) -> CallOut:
-    return await reader.model.callout(reader.realm, id, texts=_may_read_texts(reader))
+    return await reader.model.callout(id, texts=_may_read_texts(reader))
 
 
 @router.decision("", "Draft a call-out: people, channels, end, cost. Nobody is called")
@@ -171,7 +169,7 @@ async def corrected(author: DecisionContext, body: CallOutRequest) -> CallOutReq
     """
     if body.corrects is None:
         return body
-    wrong = await author.model.callout(author.realm, body.corrects)
+    wrong = await author.model.callout(body.corrects)
     if wrong.kind != "callout" or wrong.started_at is None:
         why = (
             "rien n’en est parti : il n’y a rien à rectifier",
@@ -197,7 +195,7 @@ async def check_callout_scope(author: DecisionContext, id: str) -> None:
     Raises NotFound, ProblemError `out_of_scope`.
     """
     if is_limited(author.principal):
-        await check_sites(author, (await author.model.callout(author.realm, id)).sites)
+        await check_sites(author, (await author.model.callout(id)).sites)
 
 
 def _may_read_texts(reader: ReadContext) -> bool:

@@ -35,9 +35,9 @@ async def list_people_by_answer(
 
     Raises NotFound, ProblemError `out_of_scope`.
     """
-    found = await queries.callout(realm, id)
+    found = await queries.of(realm).callout(id)
     await check_sites_of(reader, queries, realm, found.sites)
-    told = (await queries.notifications(realm, campaign=id, limit=_UNLIMITED)).items
+    told = (await queries.of(realm).notifications(campaign=id, limit=_UNLIMITED)).items
     texts: VaultTexts = request.app.state.texts
     directory: VaultDirectory = request.app.state.directory
     kept = texts.get_many([headcount_text_id(n.id) for n in told])

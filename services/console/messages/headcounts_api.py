@@ -68,14 +68,14 @@ class HeadcountRequest(DecisionBody):
 async def list_headcounts(
     reader: LogReader, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[CallOut]:
-    return await reader.model.callouts(reader.realm, kind="headcount", limit=limit, cursor=cursor)
+    return await reader.model.callouts(kind="headcount", limit=limit, cursor=cursor)
 
 
 @router.get(
     "/{id}", summary="Show a headcount: people found, safe, in need of help, absent; reminders"
 )
 async def get_headcount(reader: LogReader, id: str) -> CallOut:
-    return await reader.model.callout(reader.realm, id)
+    return await reader.model.callout(id)
 
 
 @router.decision("", "Start a headcount: ask everybody at these sites now")

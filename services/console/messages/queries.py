@@ -40,9 +40,7 @@ class MessageQueries(QueryBase):
 
     async def tasks(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         kind: str | None = None,
         incident: str | None = None,
@@ -52,7 +50,7 @@ class MessageQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Task]:
         """List tasks, newest first."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(a.TaskRow)
         at = get_snapshot_time(found.picture)
         kept = [
@@ -67,23 +65,17 @@ class MessageQueries(QueryBase):
         shown, following = paginate(kept, lambda t: (-t.opened_at, t.id), limit, cursor)
         return Page(items=[found.shape.task(t) for t in shown], next=following)
 
-    async def task(self, realm: str, id: str, *, lang: str = "fr") -> r.Task:
+    async def task(self, id: str) -> r.Task:
         """Return one task. Raises NotFound."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = await found.picture.require(a.TaskRow, id)
         return found.shape.task(row)
 
     async def instructions(
-        self,
-        realm: str,
-        sites: Collection[str],
-        *,
-        texts: bool,
-        lang: str = "fr",
-        limit: int = UNLIMITED,
+        self, sites: Collection[str], *, texts: bool, limit: int = UNLIMITED
     ) -> list[r.Instruction]:
         """Return the instructions to these sites, the newest first. `texts`: with their words."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(a.TaskRow)
         mine = [t for t in rows.values() if t.kind == INSTRUCTION and t.site in sites]
         newest = sorted(mine, key=lambda t: (-t.opened_at, t.id))[:limit]
@@ -94,9 +86,7 @@ class MessageQueries(QueryBase):
 
     async def notifications(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         incident: str | None = None,
         escalation: str | None = None,
@@ -108,7 +98,7 @@ class MessageQueries(QueryBase):
         wording: Wording | None = None,
     ) -> Page[r.Notification]:
         """List notifications, newest first; `wording` adds their texts."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(d.NotificationRow)
         kept = [
             n
@@ -122,7 +112,8 @@ class MessageQueries(QueryBase):
         ]
         shown, following = paginate(kept, lambda n: (-n.planned_at, n.id), limit, cursor)
         items = [
-            found.shape.notification(n, self._texts_of(n, found, lang, wording)) for n in shown
+            found.shape.notification(n, self._texts_of(n, found, self._lang, wording))
+            for n in shown
         ]
         return Page(items=items, next=following)
 
@@ -144,26 +135,22 @@ class MessageQueries(QueryBase):
             row, found.shape.realm, found.shape.reference.said, lang, wording.public_url, said
         )
 
-    async def notification(
-        self, realm: str, id: str, *, lang: str = "fr", wording: Wording | None = None
-    ) -> r.Notification:
+    async def notification(self, id: str, *, wording: Wording | None = None) -> r.Notification:
         """Return one notification with its attempts; `wording` adds its texts."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = await found.picture.require(d.NotificationRow, id)
-        return found.shape.notification(row, self._texts_of(row, found, lang, wording))
+        return found.shape.notification(row, self._texts_of(row, found, self._lang, wording))
 
     async def escalations(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         incident: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[r.Escalation]:
         """List escalations, newest first."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(calling.EscalationRow)
         kept = [
             e
@@ -174,15 +161,14 @@ class MessageQueries(QueryBase):
         shown, following = paginate(kept, lambda e: (-e.started_at, e.id), limit, cursor)
         return Page(items=[found.shape.escalation(e) for e in shown], next=following)
 
-    async def escalation(self, realm: str, id: str, *, lang: str = "fr") -> r.Escalation:
+    async def escalation(self, id: str) -> r.Escalation:
         """Return one escalation with its steps."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = await found.picture.require(calling.EscalationRow, id)
         return found.shape.escalation(row)
 
     async def callouts(
         self,
-        realm: str,
         *,
         kind: str | None = "callout",
         texts: bool = False,
@@ -193,7 +179,7 @@ class MessageQueries(QueryBase):
 
         `texts` says that the reader may read free text.
         """
-        found = await self.read(realm)
+        found = await self.read()
         rows = await found.picture.rows(o.CallOutRow)
         shown, following = paginate(
             [c for c in rows.values() if kind in (None, c.kind)],
@@ -208,15 +194,15 @@ class MessageQueries(QueryBase):
             next=following,
         )
 
-    async def callout(self, realm: str, id: str, *, texts: bool = False) -> r.CallOut:
+    async def callout(self, id: str, *, texts: bool = False) -> r.CallOut:
         """Return one call-out with its cost and progress; `texts` adds its free text."""
-        found = await self.read(realm)
+        found = await self.read()
         row = await found.picture.require(o.CallOutRow, id)
         return found.shape.callout(row, self.words_of(row.text_id) if texts else None)
 
-    async def hold(self, realm: str, *, texts: bool = False) -> r.Hold:
+    async def hold(self, *, texts: bool = False) -> r.Hold:
         """Return the hold on sending; `texts` adds its reason."""
-        found = await self.read(realm)
+        found = await self.read()
         row = await found.picture.row(d.HoldRow, "sending")
         return found.shape.hold(
             row, self.reason_of(row.reason) if texts and row is not None else None

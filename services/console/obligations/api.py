@@ -83,18 +83,12 @@ async def list_obligations(
 ) -> Page[ObligationClock] | Response:
     async def read(limit: int, after: str | None) -> Page[ObligationClock]:
         return await reader.model.obligations(
-            reader.realm,
-            lang=reader.lang,
-            state=state,
-            incident=incident,
-            late=late,
-            limit=limit,
-            cursor=after,
+            state=state, incident=incident, late=late, limit=limit, cursor=after
         )
 
     if form == "json":
         return await read(limit, cursor)
-    names = (await reader.model.reference(reader.realm)).names
+    names = (await reader.model.reference()).names
     columns = list_clock_columns(names, get_translator(reader.lang))
     about = FileNaming(reader.realm, "echeances", reader.lang)
     return build_csv_response(columns, await read_all_pages(read), about)
@@ -102,12 +96,12 @@ async def list_obligations(
 
 @router.get("/obligation-rules", summary="List the legal obligations of the territory")
 async def list_obligation_rules(reader: LogReader, part: PageRequest) -> Page[ObligationRule]:
-    return part.of(await reader.model.obligation_rules(reader.realm, lang=reader.lang))
+    return part.of(await reader.model.obligation_rules())
 
 
 @router.get("/obligations/{id}", summary="Show one clock; its ETag is the version for If-Match")
 async def get_obligation(reader: LogReader, id: str, response: Response) -> ObligationClock:
-    found = await reader.model.obligation(reader.realm, id, lang=reader.lang)
+    found = await reader.model.obligation(id)
     set_etag(response, found.version)
     return found
 
@@ -117,7 +111,7 @@ async def get_obligation(reader: LogReader, id: str, response: Response) -> Obli
     summary="Show the draft of a declaration with the facts of its incident, in French",
 )
 async def get_declaration_draft(reader: LogReader, id: str) -> DeclarationDraft:
-    return await reader.model.declaration_draft(reader.realm, id, lang=reader.lang)
+    return await reader.model.declaration_draft(id)
 
 
 @router.decision(
@@ -174,5 +168,5 @@ async def check_clock_scope(author: DecisionContext, id: str) -> None:
     A clock without an incident belongs to the whole territory. Raises NotFound.
     """
     if author.principal.scope.sites or author.principal.scope.poles:
-        found = await author.model.obligation(author.realm, id)
+        found = await author.model.obligation(id)
         await check_incident(author, found.incident)

@@ -36,9 +36,7 @@ class ObligationQueries(QueryBase):
 
     async def obligations(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         incident: str | None = None,
         late: bool | None = None,
@@ -46,7 +44,7 @@ class ObligationQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.ObligationClock]:
         """List clocks: those that run first, by limit; then the newest ends."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = (await found.picture.rows(m.ObligationRow)).values()
         now = get_snapshot_time(found.picture)
         kept = [
@@ -58,25 +56,23 @@ class ObligationQueries(QueryBase):
         ]
         shown, following = paginate(kept, _order_clock, limit, cursor)
         texts = self._read_words(shown)
-        items = [self._shape_clock(found, row, texts, lang) for row in shown]
+        items = [self._shape_clock(found, row, texts, self._lang) for row in shown]
         return Page(items=items, next=following)
 
-    async def obligation(self, realm: str, id: str, *, lang: str = "fr") -> r.ObligationClock:
+    async def obligation(self, id: str) -> r.ObligationClock:
         """Return one clock. Raises NotFound."""
-        found, row = await self._read_clock(realm, id, lang)
-        return self._shape_clock(found, row, self._read_words([row]), lang)
+        found, row = await self._read_clock(id)
+        return self._shape_clock(found, row, self._read_words([row]), self._lang)
 
-    async def obligation_rules(self, realm: str, *, lang: str = "fr") -> list[r.ObligationRule]:
+    async def obligation_rules(self) -> list[r.ObligationRule]:
         """List the obligations of the territory, in the order of its file."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         known = found.picture.reference.names.obligations
-        return [_shape_rule(one, realm, lang) for one in known.values()]
+        return [_shape_rule(one, self._realm, self._lang) for one in known.values()]
 
-    async def declaration_draft(
-        self, realm: str, id: str, *, lang: str = "fr"
-    ) -> r.DeclarationDraft:
+    async def declaration_draft(self, id: str) -> r.DeclarationDraft:
         """Return the draft of a declaration with the facts of its incident. Raises NotFound."""
-        found, row = await self._read_clock(realm, id, lang)
+        found, row = await self._read_clock(id)
         reference = found.picture.reference
         obligation = reference.names.obligations.get(row.obligation)
         if obligation is None:
@@ -96,7 +92,7 @@ class ObligationQueries(QueryBase):
         )
         return r.DeclarationDraft(
             clock=row.id,
-            realm=realm,
+            realm=self._realm,
             obligation=obligation.id,
             authority=obligation.authority,
             title=title,
@@ -104,10 +100,8 @@ class ObligationQueries(QueryBase):
             blanks=drafting.list_blanks(text),
         )
 
-    async def _read_clock(
-        self, realm: str, id: str, lang: str
-    ) -> tuple[OpenedRealm, m.ObligationRow]:
-        found = await self.read(realm, lang=lang)
+    async def _read_clock(self, id: str) -> tuple[OpenedRealm, m.ObligationRow]:
+        found = await self.read()
         row = await found.picture.require(m.ObligationRow, id)
         return found, row
 

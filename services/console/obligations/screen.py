@@ -114,9 +114,7 @@ async def build_deadlines_page(queries: Queries, request: Request) -> dict[str, 
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
-    found, rules = await asyncio.gather(
-        queries.obligations(realm, lang=lang), queries.obligation_rules(realm, lang=lang)
-    )
+    found, rules = await asyncio.gather(x.queries.obligations(), x.queries.obligation_rules())
     open_incidents = x.shell.overview.incidents
     titles = {i.id: f"{i.number} {i.title}" for i in open_incidents}
     views = build_clock_views(found.items, x.names, titles, now, x._)
@@ -143,7 +141,7 @@ async def _find_draft(
     if not asked:
         return None
     try:
-        return await queries.declaration_draft(realm, asked, lang=lang)
+        return await queries.of(realm, lang).declaration_draft(asked)
     except NotFound:
         return None
 

@@ -169,11 +169,9 @@ async def get_on_call(
     scope: str | None = None,
 ) -> OnCall | Response:
     first, last = _parse_window(start, end)
-    found = await reader.model.on_call(
-        reader.realm, lang=reader.lang, start=first, end=last, role=role, scope=scope
-    )
+    found = await reader.model.on_call(start=first, end=last, role=role, scope=scope)
     if form == "csv":
-        names = (await reader.model.reference(reader.realm)).names
+        names = (await reader.model.reference()).names
         columns = list_shift_columns(names, get_translator(reader.lang))
         about = FileNaming(reader.realm, "astreintes", reader.lang)
         return build_csv_response(columns, list_shift_rows(found.items), about)
@@ -189,9 +187,7 @@ async def list_duties(
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Page[ScheduleChange]:
-    return await reader.model.duties(
-        reader.realm, lang=reader.lang, role=role, state=state, limit=limit, cursor=cursor
-    )
+    return await reader.model.duties(role=role, state=state, limit=limit, cursor=cursor)
 
 
 @router.get(
@@ -206,7 +202,7 @@ async def get_readiness(
     days: Annotated[int | None, Query(ge=1, le=31)] = None,
     site: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Readiness:
-    return await reader.model.readiness(reader.realm, lang=reader.lang, days=days, site=site)
+    return await reader.model.readiness(days=days, site=site)
 
 
 @router.get(
@@ -217,7 +213,7 @@ async def get_readiness(
     ),
 )
 async def list_drills(reader: LogReader, limit: Limit = 200, cursor: Cursor = None) -> Page[Drill]:
-    return await reader.model.drills(reader.realm, lang=reader.lang, limit=limit, cursor=cursor)
+    return await reader.model.drills(limit=limit, cursor=cursor)
 
 
 async def _check_post_scope(
@@ -230,7 +226,7 @@ async def _check_post_scope(
     if not is_limited(author.principal):
         return
     within = author.within(body)
-    sites = (await within.model.reference(within.realm)).sites
+    sites = (await within.model.reference()).sites
     for post in filter(None, posts):
         known = sites.get(post)
         check_scope(author.principal, sites=[post], poles=[post if known is None else known.pole])
@@ -288,7 +284,7 @@ async def withdraw_decision(
 ) -> Response:
     if is_limited(author.principal):
         within = author.within(body)
-        desk, _ = await within.model.desk(within.realm)
+        desk, _ = await within.model.desk()
         await _check_post_scope(
             author, body, [known.scope for known in [desk.duties.get(id)] if known is not None]
         )
@@ -371,7 +367,7 @@ async def import_calendar(
         (first, last) if first is not None and last is not None else None,
         ImportOptions(role, scope, place),
     )
-    desk, at = await author.model.desk(author.realm, lang=author.lang)
+    desk, at = await author.model.desk()
     try:
         content = await _read_body(request)  # before the turn: a slow client must not block others
         costs: ExpensiveWork = request.app.state.costs
@@ -453,7 +449,7 @@ async def list_feeds(
     scope: str | None = None,
 ) -> Page[CalendarFeed]:
     links: FeedLinks = request.app.state.feed_links
-    desk, _ = await reader.model.desk(reader.realm, lang=reader.lang)
+    desk, _ = await reader.model.desk()
     posts = [
         p
         for p in desk.rota.posts
@@ -477,7 +473,7 @@ async def read_feed(request: Request, token: str) -> Response:
         link = links.read(token)
     except FeedLinkInvalid:
         raise ProblemError("not_found") from None
-    desk, at = await request.app.state.model.desk(link.realm)
+    desk, at = await request.app.state.model.of(link.realm).desk()
     content = await asyncio.to_thread(
         export_schedule,
         desk.rota,

@@ -23,33 +23,31 @@ from services.runtime.http.pagination import paginate
 class OnCallQueries(QueryBase):
     """Queries about on-call schedules. Slow computations run in a thread."""
 
-    async def desk(self, realm: str, *, lang: str = "fr") -> tuple[ScheduleView, Instant]:
+    async def desk(self) -> tuple[ScheduleView, Instant]:
         """Return the data for on-call questions, and the time of the realm."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         duties, told = await found.picture.rows(o.DutyRow), await found.picture.rows(o.ReachRow)
         drills, probes = (await found.picture.rows(o.DrillRow), await found.picture.rows(ProbeRow))
         desk = ScheduleView(
-            realm,
+            self._realm,
             found.picture.reference,
             duties,
             told,
             found.picture.fields.get("reference_at"),
-            lang,
+            self._lang,
             drills,
             probes,
         )
         clock = (
             get_snapshot_time(found.picture)
-            if "~" in realm and found.picture.clock is not None
+            if "~" in self._realm and found.picture.clock is not None
             else now_ms()
         )
         return desk, clock if self._moment is None else self._moment
 
     async def on_call(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         start: Instant | None = None,
         end: Instant | None = None,
         role: str | None = None,
@@ -61,7 +59,7 @@ class OnCallQueries(QueryBase):
         The span is the next 7 days by default. The time is `now`, else the start of an open span,
         else the current time.
         """
-        desk, clock = await self.desk(realm, lang=lang)
+        desk, clock = await self.desk()
         first = clock if start is None else start
         at = now if now is not None else first if end is None else clock
         return await asyncio.to_thread(
@@ -70,16 +68,14 @@ class OnCallQueries(QueryBase):
 
     async def duties(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         role: str | None = None,
         state: str | None = None,
         limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[ScheduleChange]:
         """List decisions about schedules, newest first."""
-        desk, _ = await self.desk(realm, lang=lang)
+        desk, _ = await self.desk()
         kept = [
             d
             for d in desk.duties.values()
@@ -88,29 +84,25 @@ class OnCallQueries(QueryBase):
         shown, following = paginate(kept, lambda d: (-d.number, d.id), limit, cursor)
         return Page(items=[desk.duty(d) for d in shown], next=following)
 
-    async def drills(
-        self, realm: str, *, lang: str = "fr", limit: int = UNLIMITED, cursor: str | None = None
-    ) -> Page[Drill]:
+    async def drills(self, *, limit: int = UNLIMITED, cursor: str | None = None) -> Page[Drill]:
         """List the drills, newest first."""
-        desk, _ = await self.desk(realm, lang=lang)
+        desk, _ = await self.desk()
         shown, following = paginate(desk.drilled(), lambda d: (d.month,), limit, cursor)
         return Page(items=shown, next=following)
 
-    async def reachable(self, realm: str) -> tuple[int, bool]:
+    async def reachable(self) -> tuple[int, bool]:
         """Return the number of urgent holes, and whether no channel at all has a provider.
 
         Urgent holes begin soon, by the newest readiness proof. Missing providers count as one more.
         """
-        found = await self.read(realm)
+        found = await self.read()
         proof = await found.picture.row(o.ReadinessRow, "proof")
         probe = find_newest_probe(await found.picture.rows(ProbeRow))
         mute = probe is not None and has_no_provider(probe.channels)
         return (proof.urgent if proof is not None else 0) + mute, mute
 
-    async def readiness(
-        self, realm: str, *, lang: str = "fr", days: int | None = None, site: str | None = None
-    ) -> Readiness:
+    async def readiness(self, *, days: int | None = None, site: str | None = None) -> Readiness:
         """Return the readiness for all sites, or with the hours of one. Raises NotFound."""
-        desk, now = await self.desk(realm, lang=lang)
+        desk, now = await self.desk()
         one = None if site is None else get_known(desk.reference.sites, site)
         return await asyncio.to_thread(desk.readiness, now, days, one)

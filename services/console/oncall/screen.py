@@ -28,15 +28,15 @@ async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:
     """
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
+    lang, now = x.shell.lang, x.shell.now
     today = duty.find_monday(times.to_paris(now).date())
     monday = duty.find_monday(_parse_day(request.query_params.get("du"), today))
     edges = duty.compute_edges(monday)
     found, proof, drills, decided = await asyncio.gather(
-        queries.on_call(realm, lang=lang, start=edges[0], end=edges[-1], now=times.to_ms(now)),
-        queries.readiness(realm, lang=lang),
-        queries.drills(realm, lang=lang, limit=1),
-        queries.duties(realm, lang=lang, state="in_force"),
+        x.queries.on_call(start=edges[0], end=edges[-1], now=times.to_ms(now)),
+        x.queries.readiness(),
+        x.queries.drills(limit=1),
+        x.queries.duties(state="in_force"),
     )
     policy = next(
         (s.policy for s in x.reference.sections if isinstance(s, ref.EscalationPolicy)), None

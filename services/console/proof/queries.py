@@ -53,26 +53,26 @@ class ProofQueries(OnCallQueries):
         """Realm → time of reading, and its messages."""
 
     async def plan_proofs(
-        self, realm: str, *, partners: Mapping[str, Instant] | None = None
+        self, *, partners: Mapping[str, Instant] | None = None
     ) -> tuple[ProofFacts, dict[str, PlanProof]]:
         """Return the facts, and the proof of each valid plan by id.
 
         `partners` are the verifications of their numbers in the directory, for a live realm.
         """
-        facts = await self._read_facts(realm, partners)
+        facts = await self._read_facts(partners)
         return facts, judge_plans(facts)
 
     async def plan_proof(
-        self, realm: str, id: str, *, partners: Mapping[str, Instant] | None = None
+        self, id: str, *, partners: Mapping[str, Instant] | None = None
     ) -> tuple[ProofFacts, PlanProof]:
         """Return the facts and the proof of one plan. Raises NotFound."""
-        facts = await self._read_facts(realm, partners)
+        facts = await self._read_facts(partners)
         return facts, judge_plan(get_known(facts.reference.plans, id), facts)
 
-    async def _read_facts(self, realm: str, partners: Mapping[str, Instant] | None) -> ProofFacts:
-        found = await self.read(realm)
+    async def _read_facts(self, partners: Mapping[str, Instant] | None) -> ProofFacts:
+        found = await self.read()
         picture, now = found.picture, get_snapshot_time(found.picture)
-        schedule, _ = await self.desk(realm)
+        schedule, _ = await self.desk()
         read = picture.rows
         plans = await read(c.PlanRow)
         facts = ProofFacts(
@@ -80,7 +80,7 @@ class ProofQueries(OnCallQueries):
             reference=picture.reference,
             schedule=schedule.rota,
             reach=replace(schedule, published_at=None).reach,
-            partner_proofs=(partners or {}) if is_live(realm) else {},
+            partner_proofs=(partners or {}) if is_live(self._realm) else {},
             rows=RealmRows(
                 sites=await read(a.SiteRow),
                 incidents=await read(a.IncidentRow),
@@ -134,7 +134,7 @@ class ProofQueries(OnCallQueries):
         if known is not None:
             return known
         try:
-            picture = (await self.at(None).read(realm)).picture
+            picture = (await self.at(None).of(realm).read()).picture
             plans = await picture.rows(c.PlanRow)
             site_cards = await picture.rows(c.SiteCardRow)
         except (RealmUnknown, ProblemError):

@@ -19,8 +19,8 @@ async def read_plan_proofs(
     request: Request, queries: Queries, realm: str, _: Translator
 ) -> PlanProofs:
     """Read the proof of all plans."""
-    partners = await read_partners(request, queries, realm)
-    facts, proofs = await queries.plan_proofs(realm, partners=partners)
+    partners = await read_partners(request, queries)
+    facts, proofs = await queries.plan_proofs(partners=partners)
     return ProofWriter(facts, _).write_proofs(realm, proofs)
 
 
@@ -28,12 +28,12 @@ async def read_plan_proof(
     request: Request, queries: Queries, realm: str, id: str, _: Translator
 ) -> PlanProofDetail:
     """Read the proof of one plan. Raises NotFound."""
-    partners = await read_partners(request, queries, realm)
-    facts, proof = await queries.plan_proof(realm, id, partners=partners)
+    partners = await read_partners(request, queries)
+    facts, proof = await queries.plan_proof(id, partners=partners)
     return ProofWriter(facts, _).write_detail(realm, proof)
 
 
-async def read_partners(request: Request, queries: Queries, realm: str) -> Mapping[str, Instant]:
+async def read_partners(request: Request, queries: Queries) -> Mapping[str, Instant]:
     """Read the verifications of the numbers of partners, by token."""
-    reference = await queries.reference(realm)
+    reference = await queries.reference()
     return read_partner_proofs(request, list_contacts(reference))

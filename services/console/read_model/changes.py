@@ -25,27 +25,27 @@ States = dict[str, dict[str, r.Change]]
 class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
     """Queries that compare two times."""
 
-    async def changes(self, realm: str, since: Instant, *, lang: str = "fr") -> r.Changes:
+    async def changes(self, since: Instant) -> r.Changes:
         """List the differences between `since` and the time of these queries.
 
         A `since` before the realm began means its beginning.
         """
-        known = await self.realm(realm)
+        known = await self.realm()
         begin = int(known.started_at.timestamp() * 1000)
         start = max(since, begin)
-        until = (await self.overview(realm, lang=lang)).at
-        before, after = (await self.at(start)._things(realm, lang), await self._things(realm, lang))
-        turned = await self._turns(realm, start, before)
+        until = (await self.overview()).at
+        before, after = (await self.at(start)._things(), await self._things())
+        turned = await self._turns(start, before)
         items = [
             change
             for collection in after
             for change in compare_states(collection, before[collection], after[collection], turned)
         ]
-        return r.Changes(realm=realm, since=to_datetime(start), until=until, items=items)
+        return r.Changes(realm=self._realm, since=to_datetime(start), until=until, items=items)
 
-    async def _turns(self, realm: str, start: Instant, before: States) -> Mapping[Thing, Instant]:
+    async def _turns(self, start: Instant, before: States) -> Mapping[Thing, Instant]:
         """Find when things changed state after `start`, from the newest `LINES_READ` lines."""
-        found = await self.read(realm)
+        found = await self.read()
         lines, _more = await self._lines(found.picture, None, LINES_READ)
         states = {
             (name, id): one.after for name, things in before.items() for id, one in things.items()
@@ -54,16 +54,16 @@ class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
             (line for line in reversed(lines) if line.recorded_at > start), states
         )
 
-    async def _things(self, realm: str, lang: str) -> States:
+    async def _things(self) -> States:
         """Read the state of all things, each as a change from nothing."""
-        levels = await self.levels(realm, lang=lang)
-        incidents = (await self.incidents(realm, lang=lang, limit=UNLIMITED)).items
-        escalations = (await self.escalations(realm, lang=lang, limit=UNLIMITED)).items
+        levels = await self.levels()
+        incidents = (await self.incidents(limit=UNLIMITED)).items
+        escalations = (await self.escalations(limit=UNLIMITED)).items
         ladders = [e for e in escalations if e.action is None]  # an action tells its own changes
-        plans = (await self.plans(realm, lang=lang)).items
-        sites = (await self.sites(realm, lang=lang)).items
-        activities = (await self.activities(realm, lang=lang)).items
-        tasks = (await self.tasks(realm, lang=lang)).items
+        plans = (await self.plans()).items
+        sites = (await self.sites()).items
+        activities = (await self.activities()).items
+        tasks = (await self.tasks()).items
         return {
             "levels": _index_states("levels", levels, lambda x: (x.id, f"N{x.level}", x.since)),
             "incidents": _index_states(

@@ -1,8 +1,8 @@
 """Combine all typed queries that REST, live stream and pages use into `ReadModel`.
 
-Every method takes a realm and tells its present (Redis); `at` returns the same queries as of a time
-(a fold of the logs). `lang` is `fr` or `en`; `limit` is at most 1000; `cursor` is the `next`
-of the page before. No method writes.
+`of` binds the queries to a realm and a language; they tell its present (Redis). `at` returns the
+same queries as of a time (a fold of the logs). `limit` is at most 1000; `cursor` is the `next` of
+the page before. No method writes.
 
 All raise the problems of `services.console.http.problems` (RealmUnknown, NotFound, Rebuilding,
 StoreAway) and CursorInvalid of `services.runtime.http.pagination`; for the past also ProblemError

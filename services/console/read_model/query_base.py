@@ -105,6 +105,13 @@ class QueryBase:
         ] = {}
         """Levels of the pôles of a realm, with the incidents and reference data behind them."""
         self._moment: Instant | None = None
+        self._realm, self._lang = "", "fr"
+
+    def of(self, realm: str, lang: str = "fr") -> Self:
+        """Return these queries about a realm, with texts in `fr` or `en`. Caches are shared."""
+        found = copy.copy(self)
+        found._realm, found._lang = realm, lang
+        return found
 
     def at(self, moment: Instant | None) -> Self:
         """Return these queries as of `moment`; None is now. Caches are shared."""
@@ -131,13 +138,19 @@ class QueryBase:
             else None
         )
 
-    async def read(self, realm: str, *, lang: str = "fr") -> OpenedRealm:
+    async def read(self) -> OpenedRealm:
         """Open a realm at a time, with a shaper for its resources."""
         async with translate_store_errors():
-            picture = await self._picture(realm, self._moment)
+            picture = await self._picture(self._realm, self._moment)
         return OpenedRealm(
             picture,
-            Shaper(realm, picture.reference, self._outlines, lang, get_snapshot_time(picture)),
+            Shaper(
+                self._realm,
+                picture.reference,
+                self._outlines,
+                self._lang,
+                get_snapshot_time(picture),
+            ),
         )
 
     async def _picture(self, realm: str, as_of: Instant | None) -> RealmSnapshot:
@@ -283,12 +296,12 @@ class QueryBase:
         found = [realm_resource(f, max(map(int, clock), default=None), real) for f, clock in pairs]
         return sorted(found, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name))
 
-    async def realm(self, realm: str) -> r.Realm:
-        found = await self.read(realm)
+    async def realm(self) -> r.Realm:
+        found = await self.read()
         return build_realm_now(found.picture)
 
-    async def reference(self, realm: str) -> IndexedReference:
-        return (await self.read(realm)).picture.reference
+    async def reference(self) -> IndexedReference:
+        return (await self.read()).picture.reference
 
 
 def limit_to_present(realm: str, as_of: Instant | None, clock: Instant | None) -> Instant | None:

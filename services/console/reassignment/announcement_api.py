@@ -158,8 +158,8 @@ async def announce_reassignments(
     author, asked = author.within(body), body or AnnounceRequest()
     if (before := await find_repeated_answer(author)) is not None:
         return before
-    found = await author.model.proposal(author.realm, proposal)
-    told = merge_orders(await author.model.orders(author.realm, found.id))
+    found = await author.model.proposal(proposal)
+    told = merge_orders(await author.model.orders(found.id))
     if not told:
         raise ProblemError(
             "conflict", what=build_bilingual("Aucun ordre n’est parti.", "No order went out.")
@@ -167,7 +167,7 @@ async def announce_reassignments(
     await check_sites(author, {one.site for one in told})
     known = {
         row.id: row.state
-        for row in (await author.model.callouts(author.realm, limit=MAX_CALLOUTS)).items
+        for row in (await author.model.callouts(limit=MAX_CALLOUTS)).items
         if row.decision
     }
     waiting = [one for one in told if known.get(one.callout, DRAFT_STATE) == DRAFT_STATE]
@@ -219,7 +219,7 @@ async def _make_drafts(
     if told and not staff:
         raise ProblemError("invalid", faults=(build_fault("proposal", "nobody", *NO_RECIPIENT),))
     decisions: CommandDispatcher = author.request.app.state.decisions
-    names, found = (await author.model.reference(author.realm)).names, list[tuple[str, Command]]()
+    names, found = (await author.model.reference()).names, list[tuple[str, Command]]()
     for id, one in _assign_ids(author, [one for one in told if one.site in staff]):
         text = compose_message(one, shorten_site_name(names.site(one.site)), get_translator(SOURCE))
         text_id = decisions.text_id(id, text)

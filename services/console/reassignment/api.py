@@ -69,9 +69,7 @@ async def list_proposals(
     state: Multiple[m.ProposalState],
     incident: str | None = None,
 ) -> Page[Proposal]:
-    return part.of(
-        await reader.model.proposals(reader.realm, lang=reader.lang, state=state, incident=incident)
-    )
+    return part.of(await reader.model.proposals(state=state, incident=incident))
 
 
 @router.get(
@@ -88,13 +86,7 @@ async def list_lines(
     cursor: Cursor = None,
 ) -> Page[ReassignmentLine]:
     return await reader.model.reassignments(
-        reader.realm,
-        lang=reader.lang,
-        state=state,
-        site=site,
-        incident=incident,
-        limit=limit,
-        cursor=cursor,
+        state=state, site=site, incident=incident, limit=limit, cursor=cursor
     )
 
 
@@ -104,7 +96,7 @@ async def list_lines(
     summary="Show one proposal with its lines; its ETag is the version for If-Match",
 )
 async def get_proposal(reader: RealmReader, proposal: str, response: Response) -> Proposal:
-    found = await reader.model.proposal(reader.realm, proposal, lang=reader.lang)
+    found = await reader.model.proposal(proposal)
     set_etag(response, found.version)
     return found
 
@@ -182,14 +174,14 @@ async def _check_proposal_scope(author: DecisionContext, body: LinesChoice | Non
         is_limited(author.principal),
     )
     try:
-        found = await within.model.proposal(within.realm, id)
+        found = await within.model.proposal(id)
     except (StoreUnavailable, Rebuilding):
         if limited:
             raise
         return
     if not limited:
         return
-    reference, own = await within.model.reference(within.realm), await list_own_poles(within)
+    reference, own = await within.model.reference(), await list_own_poles(within)
     for line in found.lines or ():
         if wanted is None or line.id in wanted:
             mine = {
@@ -216,9 +208,9 @@ async def _send_step(
     more = tuple(body.lines) if body is not None else ()
     if is_limited(author.principal):
         within = author.within(body)
-        known = (await within.model.reference(within.realm)).sites
+        known = (await within.model.reference()).sites
         for id in (line, *more):
-            found = await within.model.reassignment(within.realm, id)
+            found = await within.model.reassignment(id)
             sites = [found.source.site, found.target.site, found.need_site or ""]
             check_scope(
                 author.principal,

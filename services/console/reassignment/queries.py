@@ -15,15 +15,10 @@ MAX_PARTS = 64
 
 class ReassignmentQueries(QueryBase):
     async def proposals(
-        self,
-        realm: str,
-        *,
-        lang: str = "fr",
-        state: Sequence[str] = (),
-        incident: str | None = None,
+        self, *, state: Sequence[str] = (), incident: str | None = None
     ) -> list[r.Proposal]:
         """List proposals, newest first, without lines."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(g.ProposalRow)
         kept = [
             row
@@ -34,9 +29,9 @@ class ReassignmentQueries(QueryBase):
             found.shape.proposal(row) for row in sorted(kept, key=lambda row: (-row.number, row.id))
         ]
 
-    async def proposal(self, realm: str, id: str, *, lang: str = "fr") -> r.Proposal:
+    async def proposal(self, id: str) -> r.Proposal:
         """Return one proposal with all its lines in order. Raises NotFound."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = get_known(await found.picture.some(g.ProposalRow, [id]), id)
         parts = await found.picture.some(g.LinesRow, [f"{id}/{n}" for n in range(MAX_PARTS)])
         lines = [
@@ -60,9 +55,7 @@ class ReassignmentQueries(QueryBase):
 
     async def reassignments(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         site: str | None = None,
         incident: str | None = None,
@@ -70,7 +63,7 @@ class ReassignmentQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.ReassignmentLine]:
         """List approved lines by id; `site` keeps those from, to or for a site."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(g.ReassignmentRow)
         kept = [
             found.shape.reassignment(row)
@@ -81,18 +74,18 @@ class ReassignmentQueries(QueryBase):
         ]
         return page_by_id(sorted(kept, key=lambda line: line.id), limit, cursor)
 
-    async def orders(self, realm: str, proposal: str) -> list[g.OrderRow]:
+    async def orders(self, proposal: str) -> list[g.OrderRow]:
         """Return the orders to sites that the approvals of a proposal gave."""
-        found = await self.read(realm)
+        found = await self.read()
         return [
             row
             for row in (await found.picture.rows(g.OrderRow)).values()
             if row.proposal == proposal
         ]
 
-    async def reassignment(self, realm: str, id: str) -> r.ReassignmentLine:
+    async def reassignment(self, id: str) -> r.ReassignmentLine:
         """Return one approved line. Raises NotFound."""
-        found = await self.read(realm)
+        found = await self.read()
         return found.shape.reassignment(
             get_known(await found.picture.some(g.ReassignmentRow, [id]), id)
         )

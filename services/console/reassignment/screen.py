@@ -31,21 +31,18 @@ async def build_reassignment_page(queries: Queries, request: Request) -> dict[st
     It shows counts, never names. Rule D58.
     """
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang = x.shell.realm.name, x.shell.lang
     proposals, moved = await asyncio.gather(
-        queries.proposals(realm, lang=lang),
-        queries.reassignments(
-            realm, lang=lang, state=(*ACTIVE_LINE_STATES, LineState.VOID), limit=LINE_LIMIT
-        ),
+        x.queries.proposals(),
+        x.queries.reassignments(state=(*ACTIVE_LINE_STATES, LineState.VOID), limit=LINE_LIMIT),
     )
     asked = request.query_params.get("proposition")
     missing = find_unknown_value(request, "proposition", (p.id for p in proposals))
     chosen = next((p for p in proposals if p.id == asked), None) or next(
         (p for p in proposals if p.state is ProposalState.OPEN), None
     )
-    shown = await queries.proposal(realm, chosen.id, lang=lang) if chosen is not None else None
+    shown = await x.queries.proposal(chosen.id) if chosen is not None else None
     calls = (
-        (await queries.callouts(realm, limit=LINE_LIMIT)).items
+        (await x.queries.callouts(limit=LINE_LIMIT)).items
         if shown is not None and shown.decisions
         else []
     )

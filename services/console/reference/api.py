@@ -26,7 +26,7 @@ class ReferenceIndex(Resource):
     "", operation_id="get_reference_index", summary="Show the version in force and its sections"
 )
 async def get_index(reader: RealmReader) -> ReferenceIndex:
-    found = await reader.model.reference(reader.realm)
+    found = await reader.model.reference()
     return ReferenceIndex(version=found.version, sections=[s.section for s in found.sections])
 
 
@@ -34,7 +34,7 @@ async def get_index(reader: RealmReader) -> ReferenceIndex:
 async def get_section(reader: RealmReader, section: Section) -> dict[str, Any]:
     if section is Section.ROSTER and not reader.principal.may(Permission.LOG_READ):
         raise NotFound
-    found = await reader.model.reference(reader.realm)
+    found = await reader.model.reference()
     for one in found.sections:
         if one.section == section:
             return one.model_dump(mode="json")
@@ -45,7 +45,7 @@ async def get_section(reader: RealmReader, section: Section) -> dict[str, Any]:
 async def reserved_measures(request: Request) -> dict[str, Any]:
     """Tell the front door which measures the live territory reserves, and to which sources (D76)."""
     state = request.app.state
-    found = await state.model.reference(state.live_realm)
+    found = await state.model.of(state.live_realm).reference()
     rules = [
         rule
         for one in found.sections

@@ -89,9 +89,7 @@ class _ParsedSections(BaseModel):
 async def list_changes(
     reader: LogReader, state: Multiple[c.ChangeState], limit: Limit = 1000, cursor: Cursor = None
 ) -> Page[ReferenceChange]:
-    return await reader.model.reference_changes(
-        reader.realm, lang=reader.lang, state=state, texts=True, limit=limit, cursor=cursor
-    )
+    return await reader.model.reference_changes(state=state, texts=True, limit=limit, cursor=cursor)
 
 
 @router.get(
@@ -100,7 +98,7 @@ async def list_changes(
     summary="Show one change; its ETag is the version for If-Match",
 )
 async def get_change(reader: LogReader, id: str, response: Response) -> ReferenceChange:
-    found = await reader.model.reference_change(reader.realm, id, lang=reader.lang, texts=True)
+    found = await reader.model.reference_change(id, texts=True)
     set_etag(response, found.version)
     return found
 
@@ -124,7 +122,7 @@ async def send_version(
     """
     require_text(body.reason)
     within = author.within(body)
-    base = await within.model.reference(within.realm)
+    base = await within.model.reference()
     dropped = list_dropped_sites(base.sections, sections)
     if not body.release:
         await _check_no_reassigned_agents(within, dropped)
@@ -157,7 +155,7 @@ async def approve_change(
     author: ReferenceDecider, id: str, body: DecisionBody | None = None
 ) -> Response:
     within = author.within(body)
-    change = await within.model.reference_change(within.realm, id)
+    change = await within.model.reference_change(id)
     if change.edit is not None and change.state is c.ChangeState.PROPOSED:
         return await _approve_edit(author, id, body, change.edit)
     if not change.release:
@@ -172,7 +170,7 @@ async def _approve_edit(
 ) -> Response:
     """Draft the version in force with the edit, and approve the change with it."""
     within = author.within(body)
-    base = await within.model.reference(within.realm)
+    base = await within.model.reference()
     prepared, sections = await asyncio.to_thread(prepare_version, base, edit)
     return await send_decision(
         author,
@@ -204,7 +202,7 @@ async def _check_own_change(author: DecisionContext, id: str) -> None:
     if not is_limited(author.principal):
         return
     try:
-        change = await author.model.reference_change(author.realm, id)
+        change = await author.model.reference_change(id)
     except NotFound:
         change = None
     if change is None or change.decisions[0].by != get_author(author.principal):
@@ -285,5 +283,5 @@ async def _check_no_reassigned_agents(author: DecisionContext, sites: Sequence[s
 
     Raises ProblemError `agents_moved`.
     """
-    if agents := await author.model.agents_moved(author.realm, sites):
+    if agents := await author.model.agents_moved(sites):
         raise ProblemError("agents_moved", agents=agents)

@@ -38,16 +38,14 @@ class ReferenceQueries(QueryBase):
 
     async def reference_changes(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         state: Sequence[str] = (),
         texts: bool = False,
         limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.ReferenceChange]:
         """List changes: those to approve, approved ones that wait, past ones, newest first."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
         kept = [row for row in rows if not state or row.state in state]
         shown, following = paginate(
@@ -58,25 +56,21 @@ class ReferenceQueries(QueryBase):
             items=[found.shape.reference_change(row, told) for row in shown], next=following
         )
 
-    async def reference_change(
-        self, realm: str, id: str, *, lang: str = "fr", texts: bool = False
-    ) -> r.ReferenceChange:
+    async def reference_change(self, id: str, *, texts: bool = False) -> r.ReferenceChange:
         """Return one change. Raises NotFound."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         row = get_known(await found.picture.some(c.ReferenceChangeRow, [id]), id)
         return found.shape.reference_change(row, self._said([row]) if texts else {})
 
     async def records(
         self,
-        realm: str,
         *,
         kind: Sequence[c.RecordKind] = (),
-        lang: str = "fr",
         limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.RecordEntry]:
         """List the records that can be edited by themselves, of some kinds."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
         reference = found.picture.reference
         kinds = [one for one in c.RecordKind if not kind or one in kind]
@@ -86,28 +80,21 @@ class ReferenceQueries(QueryBase):
         )
         return Page(items=shown, next=following)
 
-    async def record(
-        self,
-        realm: str,
-        kind: c.RecordKind,
-        id: str,
-        *,
-        lang: str = "fr",
-    ) -> r.RecordState:
+    async def record(self, kind: c.RecordKind, id: str) -> r.RecordState:
         """Return one record with its fields. Raises NotFound."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
         change = list_open_edits(rows).get((kind, id))
         try:
             return build_record_state(
-                found.picture.reference, kind, id, change, get_translator(lang)
+                found.picture.reference, kind, id, change, get_translator(self._lang)
             )
         except RecordUnknown:
             raise NotFound from None
 
-    async def plan_reviews(self, realm: str, *, lang: str = "fr") -> r.PlanReviews:
+    async def plan_reviews(self) -> r.PlanReviews:
         """List the yearly reviews of plans, the most urgent first. Rule D86."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
         actions = (await found.picture.rows(ActionRow)).values()
         today = local_day(get_snapshot_time(found.picture))
@@ -115,15 +102,15 @@ class ReferenceQueries(QueryBase):
             items=build_reviews(found.picture.reference, list_open_edits(rows), actions, today)
         )
 
-    async def today(self, realm: str) -> date:
+    async def today(self) -> date:
         """Return the local day of a realm now."""
-        return local_day(get_snapshot_time((await self.read(realm)).picture))
+        return local_day(get_snapshot_time((await self.read()).picture))
 
-    async def agents_moved(self, realm: str, sites: Collection[str]) -> int:
+    async def agents_moved(self, sites: Collection[str]) -> int:
         """Count the agents with a current reassignment from, to or for one of these sites."""
         if not sites:
             return 0
-        found = await self.read(realm)
+        found = await self.read()
         rows = (await found.picture.rows(g.ReassignmentRow)).values()
         return sum(
             row.count

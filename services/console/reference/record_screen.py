@@ -51,12 +51,11 @@ async def build_record_page(
     """
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, "reference")
-    realm, lang = x.shell.realm.name, x.shell.lang
     if kind not in set(RecordKind):
         raise NotFound
-    found = await queries.record(realm, RecordKind(kind), id, lang=lang)
+    found = await x.queries.record(RecordKind(kind), id)
     again = request.query_params.get("reprise")
-    edit = (await queries.reference_change(realm, again, lang=lang)).edit if again else None
+    edit = (await x.queries.reference_change(again)).edit if again else None
     return {
         **build_page_context(request, x),
         "record": found,

@@ -84,18 +84,12 @@ class RecordProposal(DecisionBody):
 async def list_records(
     reader: LogReader, kind: Multiple[c.RecordKind], limit: Limit = 1000, cursor: Cursor = None
 ) -> Page[RecordEntry]:
-    return await reader.model.records(
-        reader.realm,
-        kind=kind,
-        lang=reader.lang,
-        limit=limit,
-        cursor=cursor,
-    )
+    return await reader.model.records(kind=kind, limit=limit, cursor=cursor)
 
 
 @router.get("/{kind}/{id}", summary="Show one record with its fields, labels and choices")
 async def get_record(reader: LogReader, kind: c.RecordKind, id: RecordId) -> RecordState:
-    return await reader.model.record(reader.realm, kind, id, lang=reader.lang)
+    return await reader.model.record(kind, id)
 
 
 @router.decision(
@@ -108,7 +102,7 @@ async def propose_record_change(
 ) -> Response:
     require_text(body.reason)
     within = author.within(body)
-    base = await within.model.reference(within.realm)
+    base = await within.model.reference()
     await check_pole(within, find_record_pole(base, kind, id))
     edit = _build_checked_edit(base, kind, id, body)
     prepared, sections = await asyncio.to_thread(prepare_version, base, edit)
@@ -133,7 +127,7 @@ CONFIRMED: Final = "Relu sans changement"
 
 @reviews_router.get("", summary="List the yearly reviews of plans, the most urgent first")
 async def list_reviews(reader: LogReader) -> PlanReviews:
-    return await reader.model.plan_reviews(reader.realm, lang=reader.lang)
+    return await reader.model.plan_reviews()
 
 
 @reviews_router.decision(
@@ -145,11 +139,11 @@ async def confirm_review(
     author: RecordProposer, plan: str, body: DecisionBody | None = None
 ) -> Response:
     within = author.within(body)
-    base = await within.model.reference(within.realm)
+    base = await within.model.reference()
     review = find_review(base, plan)
     if review is None:
         raise NotFound
-    values = build_confirmation(review, await within.model.today(within.realm))
+    values = build_confirmation(review, await within.model.today())
     given = body or DecisionBody()
     proposal = RecordProposal(realm=given.realm, reason=given.reason or CONFIRMED, values=values)
     return await propose_record_change(author, c.RecordKind.PLAN, plan, proposal)

@@ -42,7 +42,7 @@ async def build_review_page(queries: Queries, request: Request) -> dict[str, Any
     """Build `review.html`. Raises ProblemError `forbidden`."""
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
-    found = (await queries.plan_reviews(x.shell.realm.name, lang=x.shell.lang)).items
+    found = (await x.queries.plan_reviews()).items
     due_at = x.shell.now + timedelta(days=ASKED_DAYS)
     return {
         **build_page_context(request, x),

@@ -27,11 +27,7 @@ async def build_reference_page(queries: Queries, request: Request) -> dict[str, 
     """
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
-    found = (
-        await queries.reference_changes(
-            x.shell.realm.name, lang=x.shell.lang, texts=True, limit=LINE_LIMIT
-        )
-    ).items
+    found = (await x.queries.reference_changes(texts=True, limit=LINE_LIMIT)).items
     reader = x.shell.reader
     changes = reference_page.build_changes(
         found,

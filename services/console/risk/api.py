@@ -12,4 +12,4 @@ router = APIRouter(prefix="/api/v1/risks", tags=["picture"])
 
 @router.get("", summary="Probability that RTO and DMIA break, as it is and with each open decision")
 async def list_risks(reader: RealmReader) -> BreachRisks:
-    return await reader.model.breach_risks(reader.realm, lang=reader.lang)
+    return await reader.model.breach_risks()

@@ -118,9 +118,9 @@ class RiskQueries(QueryBase):
         self._recent_risks: dict[tuple[str, str], _RecentRisks] = {}
         """Realm and language → newest risks."""
 
-    async def breach_risks(self, realm: str, *, lang: str = "fr") -> b.BreachRisks:
+    async def breach_risks(self) -> b.BreachRisks:
         """Return the risk of each interrupted activity with a limit ahead, the highest first."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         simulated = await self.simulate_risks(found.picture)
         return b.BreachRisks(
             items=simulated.shape(found),
@@ -155,19 +155,19 @@ class RiskQueries(QueryBase):
         )
         return SimulatedRisks(facts, sorted(risks, key=_get_key), seen, now)
 
-    async def recent_risks(self, realm: str, *, lang: str = "fr") -> b.BreachRisks | None:
+    async def recent_risks(self) -> b.BreachRisks | None:
         """Return the risks of the last minute.
 
         While the next ones are computed, the last ones count; None if there are none yet.
         """
         kept, now = self._recent_risks, monotonic()
-        recent = kept.get((realm, lang))
+        recent = kept.get((self._realm, self._lang))
         if recent is not None:
             recent.renew_last()
         if recent is None or (recent.computing.done() and now - recent.at >= RECENT_S):
-            computing = asyncio.create_task(self.at(None).breach_risks(realm, lang=lang))
+            computing = asyncio.create_task(self.at(None).breach_risks())
             last = None if recent is None else recent.last
-            recent = kept[realm, lang] = _RecentRisks(now, computing, last)
+            recent = kept[self._realm, self._lang] = _RecentRisks(now, computing, last)
         if recent.last is None:
             await asyncio.wait((recent.computing,), timeout=RECENT_WAIT_S)
             recent.renew_last()

@@ -85,7 +85,7 @@ class LevelRequest(DecisionBody):
     summary="Show level with reasons, counts, alarm rate, feeds and newest log positions",
 )
 async def get_overview(reader: RealmReader) -> Overview:
-    return await reader.model.overview(reader.realm, lang=reader.lang)
+    return await reader.model.overview()
 
 
 @router.get("/changes", summary="List the changes between two times: `since`, and `as_of` or now")
@@ -98,7 +98,7 @@ async def list_changes(
         ),
     ],
 ) -> Changes:
-    return await reader.model.changes(reader.realm, parse_time(since, "since"), lang=reader.lang)
+    return await reader.model.changes(parse_time(since, "since"))
 
 
 @router.get(
@@ -121,8 +121,6 @@ async def list_sites(
 ) -> Page[Site] | Response:
     async def read(limit: int, after: str | None) -> Page[Site]:
         return await reader.model.sites(
-            reader.realm,
-            lang=reader.lang,
             status=status,
             kind=kind,
             pole=pole,
@@ -140,40 +138,38 @@ async def list_sites(
     about = FileNaming(reader.realm, "sites", reader.lang)
     if form == "geojson":
         return build_geojson_response(list_site_features(found, _), about)
-    names = (await reader.model.reference(reader.realm)).names
+    names = (await reader.model.reference()).names
     return build_csv_response(list_site_columns(names, _), found, about)
 
 
 @router.get("/sites/{id}", summary="Show one site")
 async def get_site(reader: RealmReader, id: str) -> Site:
-    return await reader.model.site(reader.realm, id, lang=reader.lang)
+    return await reader.model.site(id)
 
 
 @router.get(
     "/poles", summary="List the pôles: counts by state, capacity against the minimum (MBCO)"
 )
 async def list_poles(reader: RealmReader, part: PageRequest) -> Page[Pole]:
-    return part.of(await reader.model.poles(reader.realm, lang=reader.lang))
+    return part.of(await reader.model.poles())
 
 
 @router.get("/communes", summary="List the communes, with outlines as SVG paths")
 async def list_communes(reader: RealmReader, part: PageRequest) -> CommunesPage:
-    shown = part.of(
-        await reader.model.communes(reader.realm, lang=reader.lang), lambda one: str(one.insee)
-    )
+    shown = part.of(await reader.model.communes(), lambda one: str(one.insee))
     return CommunesPage(items=shown.items, next=shown.next, map=reader.model.map())
 
 
 @router.get("/levels", summary="Show the levels of the territory and of every pôle")
 async def list_levels(reader: RealmReader, part: PageRequest) -> Page[LevelState]:
-    return part.of(await reader.model.levels(reader.realm, lang=reader.lang))
+    return part.of(await reader.model.levels())
 
 
 @router.get(
     "/level", summary="Show the level of the territory; its ETag is the version for If-Match"
 )
 async def get_level(reader: RealmReader, response: Response) -> LevelState:
-    found = (await reader.model.levels(reader.realm, lang=reader.lang))[0]
+    found = (await reader.model.levels())[0]
     set_etag(response, found.version)
     return found
 
@@ -198,4 +194,4 @@ async def set_level(
 
 @router.get("/flags", summary="List the declarations of authorities and operators")
 async def list_flags(reader: RealmReader, part: PageRequest) -> Page[Flag]:
-    return part.of(await reader.model.flags(reader.realm, lang=reader.lang))
+    return part.of(await reader.model.flags())

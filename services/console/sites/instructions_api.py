@@ -58,9 +58,9 @@ def may_read_instructions(principal: Principal, site: Site) -> bool:
     summary="List the instructions of the cell to this site, newest first, with its answers",
 )
 async def instructions(reader: RealmReader, part: PageRequest, id: str) -> Page[Instruction]:
-    site = await reader.model.site(reader.realm, id, lang=reader.lang)
+    site = await reader.model.site(id)
     texts = may_read_instructions(reader.principal, site)
-    found = await reader.model.instructions(reader.realm, {site.id}, texts=texts, lang=reader.lang)
+    found = await reader.model.instructions({site.id}, texts=texts)
     return part.of(found)
 
 

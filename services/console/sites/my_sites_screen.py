@@ -42,15 +42,14 @@ class OwnCards:
 async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build `my_sites.html`: the sites in the scope of the account."""
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang = x.shell.realm.name, x.shell.lang
     tasks, moved = await asyncio.gather(
-        queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)),
-        queries.reassignments(realm, lang=lang, state=ACTIVE_LINE_STATES, limit=LINE_LIMIT),
+        x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN)),
+        x.queries.reassignments(state=ACTIVE_LINE_STATES, limit=LINE_LIMIT),
     )
     found = my_sites_page.list_my_sites(
         x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items, moved.items, x._
     )
-    cards = await _load_site_cards(queries, x, [m.site.id for m in found])
+    cards = await _load_site_cards(x, [m.site.id for m in found])
     mine = site_card_page.group_my_cards(
         cards.items,
         cards.plans,
@@ -59,17 +58,13 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
         lambda role: may_work_card_of(x.shell.reader.principal, role),
     )
     found.sort(key=lambda m: not (m.site.id in mine and mine[m.site.id].overdue))
-    told = await queries.reports_of_sites(
-        realm, [m.site.id for m in found[: my_sites_page.SITES_SHOWN]], lang=lang
-    )
+    told = await x.queries.reports_of_sites([m.site.id for m in found[: my_sites_page.SITES_SHOWN]])
     receipts = {
         site: my_sites_page.build_receipts(reports, x.shell.overview.incidents)
         for site, reports in told.items()
     }
     shown = {m.site.id for m in found[: my_sites_page.SITES_SHOWN]}
-    instructions = my_sites_page.instructions_of(
-        await queries.instructions(realm, shown, texts=True, lang=lang)
-    )
+    instructions = my_sites_page.instructions_of(await x.queries.instructions(shown, texts=True))
     return {
         **build_page_context(request, x),
         "receipts": receipts,
@@ -77,7 +72,7 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
         "cards": mine,
         "instructions": instructions,
         "actions": actions_page.map_open_by_site(
-            await load_action_lines(queries, x, own_sites=shown) if shown else []
+            await load_action_lines(x, own_sites=shown) if shown else []
         ),
         "answers_for": lambda site: my_sites_page.answers_for(x.shell.reader.principal.scope, site),
         "sites": found[: my_sites_page.SITES_SHOWN],
@@ -87,14 +82,11 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
     }
 
 
-async def _load_site_cards(queries: Queries, x: ScreenData, sites: list[str]) -> OwnCards:
+async def _load_site_cards(x: ScreenData, sites: list[str]) -> OwnCards:
     """Return the cards of these sites, with their plans and contents; none without sites."""
     if not sites:
         return OwnCards([], {}, {})
-    realm, lang = x.shell.realm.name, x.shell.lang
-    found, plans = await asyncio.gather(
-        queries.site_cards(realm, sites=sites, lang=lang), queries.plans(realm, lang=lang)
-    )
+    found, plans = await asyncio.gather(x.queries.site_cards(sites=sites), x.queries.plans())
     contents = ref.collect_plan_contents(x.reference.sections) if found.items else {}
     return OwnCards(found.items, {p.id: p for p in plans.items}, contents)
 

@@ -53,12 +53,12 @@ def count_plans(plans: Iterable[c.PlanRow]) -> dict[str, int]:
 
 
 class OverviewQueries(IncidentQueries, SiteQueries):
-    async def overview(self, realm: str, *, lang: str = "fr", texts: bool = False) -> r.Overview:
+    async def overview(self, *, texts: bool = False) -> r.Overview:
         """Return level with reasons, counts, alarm rate, feeds, and newest log positions.
 
         `texts` adds the reason of a hold on sending.
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         async with translate_store_errors():
             return await self._overview(found, texts=texts)
 
@@ -107,7 +107,7 @@ class OverviewQueries(IncidentQueries, SiteQueries):
             activities=_sum_counters(ActivityState, activities.values()),
             poles=self._poles(found, await self._pole_levels(found), sites, work),
             incidents=await self._shape_incidents(found, current[:UNLIMITED], reports=False),
-            alarm_rate=await self._alarm_rate(picture.realm, at),
+            alarm_rate=await self._alarm_rate(at),
             feeds=[
                 _build_feed(name, last, at)
                 for name, last in sorted((await picture.feeds()).items())
@@ -116,7 +116,7 @@ class OverviewQueries(IncidentQueries, SiteQueries):
             hold=shape.hold(
                 hold, self.reason_of(hold.reason) if texts and hold is not None else None
             ),
-            log=await self.positions(picture.realm),
+            log=await self.positions(),
             epoch=await self.epoch(),
         )
 
@@ -133,8 +133,8 @@ class OverviewQueries(IncidentQueries, SiteQueries):
             breaches=breaches,
         )
 
-    async def _alarm_rate(self, realm: str, at: Instant) -> r.AlarmRate:
-        minutes = await pictures.read_rates(self._client, realm, at, 60)
+    async def _alarm_rate(self, at: Instant) -> r.AlarmRate:
+        minutes = await pictures.read_rates(self._client, self._realm, at, 60)
         demands = minutes["demand"]
         series = [sum(demands[n : n + 10]) for n in range(0, 60, 10)]
         return r.AlarmRate(
@@ -157,9 +157,9 @@ class OverviewQueries(IncidentQueries, SiteQueries):
         }
         return {name: (p["seq"], p["hash"]) for name, p in kept.items() if p["seq"]}
 
-    async def positions(self, realm: str) -> list[r.LogPosition]:
+    async def positions(self) -> list[r.LogPosition]:
         """Return the newest projected record of each log on the realm's partition."""
-        partition = partition_of(realm, PARTITION_COUNT)
+        partition = partition_of(self._realm, PARTITION_COUNT)
         async with translate_store_errors():
             raw = await self._client.mget([store.position_key(s, partition) for s in SERVICES])
         kept = {

@@ -29,9 +29,7 @@ class SiteQueries(QueryBase):
 
     async def sites(
         self,
-        realm: str,
         *,
-        lang: str = "fr",
         status: Sequence[str] = (),
         kind: str | None = None,
         pole: str | None = None,
@@ -46,7 +44,7 @@ class SiteQueries(QueryBase):
 
         `members_too` adds all reports and sources of each cause, which no page needs.
         """
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(a.SiteRow)
         members = await self._members(found.picture, incident) if incident is not None else None
         wanted = [
@@ -83,16 +81,16 @@ class SiteQueries(QueryBase):
         row = await picture.require(a.IncidentRow, incident)
         return {*row.members, *row.zone_sites}
 
-    async def site(self, realm: str, id: str, *, lang: str = "fr") -> r.Site:
-        found = await self.read(realm, lang=lang)
+    async def site(self, id: str) -> r.Site:
+        found = await self.read()
         static = get_known(found.picture.reference.sites, id)
         row = await found.picture.row(a.SiteRow, id)
         told = await self._with_members(found.picture, {} if row is None else {id: row})
         return found.shape.site(static, told.get(id))
 
-    async def poles(self, realm: str, *, lang: str = "fr") -> list[r.Pole]:
+    async def poles(self) -> list[r.Pole]:
         """List the pôles with counts by state and capacity, in the order of the territory."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         sites = count_sites(found.picture.reference, await found.picture.rows(a.SiteRow))
         return self._poles(
             found, await self._pole_levels(found), sites, await found.picture.rows(c.ActivityRow)
@@ -120,9 +118,9 @@ class SiteQueries(QueryBase):
             for static in found.picture.reference.poles.values()
         ]
 
-    async def communes(self, realm: str, *, lang: str = "fr") -> list[r.Commune]:
+    async def communes(self) -> list[r.Commune]:
         """List the communes with outlines and counts."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         reference = found.picture.reference
         rows = await found.picture.rows(a.SiteRow)
         incidents = [
@@ -146,9 +144,9 @@ class SiteQueries(QueryBase):
         """Return the view box and attribution of everything with x, y or a path."""
         return r.Map(width=WIDTH, height=self._outlines.plane.height, attribution=ATTRIBUTION)
 
-    async def levels(self, realm: str, *, lang: str = "fr") -> list[r.LevelState]:
+    async def levels(self) -> list[r.LevelState]:
         """List the levels: territory first, then every pôle."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         territory = (await found.picture.rows(a.LevelRow)).get("territory")
         poles = await self._pole_levels(found)
         shape = found.shape
@@ -178,9 +176,9 @@ class SiteQueries(QueryBase):
             kept = self._pole_levels_of[realm] = rows, reference, levels
         return kept[2]
 
-    async def flags(self, realm: str, *, lang: str = "fr") -> list[r.Flag]:
+    async def flags(self) -> list[r.Flag]:
         """List the declarations of authorities and operators, by id."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(a.FlagRow)
         return [found.shape.flag(rows[id]) for id in sorted(rows)]
 

@@ -58,11 +58,11 @@ DOUBTED_MEANING: Final = N_(
 async def build_site_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
     """Build `site.html`. Raises NotFound."""
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang = x.shell.realm.name, x.shell.lang
-    shown = await queries.site(realm, id, lang=lang)
+    lang = x.shell.lang
+    shown = await x.queries.site(id)
     lines, tasks = await asyncio.gather(
-        load_lines(queries, x, site_id=id),
-        queries.tasks(realm, lang=lang, site=id, state=(TaskState.OPEN, TaskState.TAKEN)),
+        load_lines(x, site_id=id),
+        x.queries.tasks(site=id, state=(TaskState.OPEN, TaskState.TAKEN)),
     )
     inside = {c.incident for c in shown.causes}
     weight = {
@@ -100,18 +100,16 @@ async def build_site_page(queries: Queries, request: Request, id: str) -> dict[s
         "tasks": tasks.items,
         "pole": x.names.pole(shown.pole, lang) if shown.pole != "multi" else x._("plusieurs pôles"),
         "confinement": describe_confinement(shown, x._),
-        "resource_requests": await queries.resource_requests(
-            realm, lang=lang, site=id, state=OPEN_REQUEST_STATES
-        ),
+        "resource_requests": await x.queries.resource_requests(site=id, state=OPEN_REQUEST_STATES),
         "hazards": find_site_lines(
-            (await queries.hazards(realm, lang=lang)).items, id, x.names, x.shell.now, x._
+            (await x.queries.hazards()).items, id, x.names, x.shell.now, x._
         ),
-        **await load_instructions(queries, x, shown),
+        **await load_instructions(x, shown),
     }
 
 
 async def load_instructions(
-    queries: Queries, x: ScreenData, site: Site | None, report: str | None = None
+    x: ScreenData, site: Site | None, report: str | None = None
 ) -> dict[str, Any]:
     """Return the instructions to a site, for the cell and the people of the site. Rule D99."""
     reader = x.shell.reader
@@ -121,9 +119,7 @@ async def load_instructions(
     decides = reader.may(Permission.INCIDENT_DECIDE) and within
     found = []
     if site is not None and may_read_instructions(principal, site):
-        found = await queries.instructions(
-            x.shell.realm.name, {site.id}, texts=True, lang=x.shell.lang
-        )
+        found = await x.queries.instructions({site.id}, texts=True)
     shown = [i for i in found if report is None or i.report == report][: mine.SITES_SHOWN]
     return {"instructions": shown, "own_site": own, "instructs": decides}
 

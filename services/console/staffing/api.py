@@ -35,7 +35,7 @@ class AttendanceRequest(DecisionBody):
 
 @router.get("", summary="Functions that the level requires, against those present and coming")
 async def get_staffing(reader: LogReader) -> CellStaffing:
-    return await reader.model.cell_staffing(reader.realm, lang=reader.lang)
+    return await reader.model.cell_staffing()
 
 
 @router.decision("", "Say: in the cell, on the way, at a distance, or leaving")

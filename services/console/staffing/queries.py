@@ -10,16 +10,16 @@ from services.console.staffing.view import build_staffing
 
 
 class StaffingQueries(QueryBase):
-    async def cell_staffing(self, realm: str, *, lang: str = "fr") -> CellStaffing:
+    async def cell_staffing(self) -> CellStaffing:
         """Return the functions of the cell with the people in them."""
-        found = await self.read(realm, lang=lang)
+        found = await self.read()
         rows = await found.picture.rows(CellStaffingRow)
         attendance = await found.picture.rows(AttendanceRow)
         return build_staffing(
-            realm,
+            self._realm,
             rows.get("cell"),
             attendance,
             found.picture.reference,
             get_snapshot_time(found.picture),
-            get_translator(lang),
+            get_translator(self._lang),
         )

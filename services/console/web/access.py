@@ -187,9 +187,9 @@ async def choose_realm(
     if asked is not None:
         if not reader.principal.sees(asked):
             raise build_forbidden(reader.principal.role, ACCOUNT_OF_REALM)
-        return next((r for r in realms if r.name == asked), None) or await queries.realm(
+        return next((r for r in realms if r.name == asked), None) or await queries.of(
             asked
-        ), realms
+        ).realm(), realms
     live = next((r for r in realms if not r.simulated), None)
     if live is None and reader.guest:
         raise (
@@ -212,8 +212,8 @@ async def build_shell(
     """
     choice = DisplayChoice.of(request)
     realm, realms = await choose_realm(request, queries, reader)
-    overview = await queries.overview(
-        realm.name, lang=choice.lang, texts=reader.may(Permission.LOG_READ)
+    overview = await queries.of(realm.name, choice.lang).overview(
+        texts=reader.may(Permission.LOG_READ)
     )
     if (
         not reader.past
@@ -225,7 +225,7 @@ async def build_shell(
     ):
         await _redirect_newcomer(request, queries, realms)
     live = await _find_live_overview(queries, realm, realms, choice.lang)
-    urgent, mute = (0, False) if realm.simulated else await queries.reachable(realm.name)
+    urgent, mute = (0, False) if realm.simulated else await queries.of(realm.name).reachable()
     why = overview.hold.reason if overview.hold.held else None
     moment = overview.at if reader.past else None
     return ScreenShell(
@@ -248,7 +248,7 @@ async def _redirect_newcomer(request: Request, queries: Queries, realms: list[Re
             realm.simulated
             and realm.kind == "ex"
             and realm.state == "open"
-            and (await queries.overview(realm.name)).incidents
+            and (await queries.of(realm.name).overview()).incidents
         ):
             raise PageMoved(f"{request.url.path}?{build_query(request, realm=realm.name)}")
 
@@ -259,4 +259,4 @@ async def _find_live_overview(
     if not realm.simulated:
         return None
     live = next((r for r in realms if not r.simulated and r.territory == realm.territory), None)
-    return None if live is None else await queries.overview(live.name, lang=lang)
+    return None if live is None else await queries.of(live.name, lang).overview()

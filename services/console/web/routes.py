@@ -109,7 +109,7 @@ def _show_cached(
         behind = [
             (p.service, p.history, p.seq)
             for r in {shown, str(request.app.state.live_realm)}
-            for p in await queries.positions(r)
+            for p in await queries.of(r).positions()
         ]
 
         async def made() -> RenderedPage:

@@ -69,6 +69,8 @@ class ScreenData:
     """Data that several screens need."""
 
     shell: ScreenShell
+    queries: Queries
+    """Queries about the realm of the page, in its language."""
     reference: IndexedReference
     sites: list[Site]
     activities: list[Activity]
@@ -84,19 +86,18 @@ async def load_screen_data(queries: Queries, request: Request, page: str) -> Scr
     """Load the data that all screens share. Refuses strangers."""
     reader = require_reader(request)
     shell = await build_shell(request, queries, reader, page)
-    realm, lang = shell.realm.name, shell.lang
+    queries = queries.of(shell.realm.name, shell.lang)
     reference, sites, activities = await asyncio.gather(
-        queries.reference(realm),
-        queries.sites(realm, lang=lang),
-        queries.activities(realm, lang=lang),
+        queries.reference(), queries.sites(), queries.activities()
     )
     return ScreenData(
         shell,
+        queries,
         reference,
         sites.items,
         activities.items,
         list_running_clocks(activities.items, shell.now),
-        get_translator(lang),
+        get_translator(shell.lang),
     )
 
 
@@ -113,34 +114,24 @@ def build_page_context(request: Request, x: ScreenData) -> dict[str, Any]:
     }
 
 
-async def load_escalation_view(
-    queries: Queries, x: ScreenData, incident_id: str | None
-) -> EscalationView | None:
+async def load_escalation_view(x: ScreenData, incident_id: str | None) -> EscalationView | None:
     """Return the escalation that the cell follows."""
-    return await load_answers(
-        queries, x, find_main_escalation(await load_escalations(queries, x), incident_id)
-    )
+    return await load_answers(x, find_main_escalation(await load_escalations(x), incident_id))
 
 
-async def load_escalations(queries: Queries, x: ScreenData) -> list[Escalation]:
-    return (
-        await queries.escalations(x.shell.realm.name, lang=x.shell.lang, limit=LINE_LIMIT)
-    ).items
+async def load_escalations(x: ScreenData) -> list[Escalation]:
+    return (await x.queries.escalations(limit=LINE_LIMIT)).items
 
 
-async def load_answers(
-    queries: Queries, x: ScreenData, found: Escalation | None
-) -> EscalationView | None:
+async def load_answers(x: ScreenData, found: Escalation | None) -> EscalationView | None:
     if found is None:
         return None
-    told = await queries.notifications(
-        x.shell.realm.name, lang=x.shell.lang, escalation=found.id, limit=LINE_LIMIT
-    )
+    told = await x.queries.notifications(escalation=found.id, limit=LINE_LIMIT)
     return build_escalation(found, told.items, x.names, x._)
 
 
 async def load_action_lines(
-    queries: Queries, x: ScreenData, incident_id: str | None = None, own_sites: Collection[str] = ()
+    x: ScreenData, incident_id: str | None = None, own_sites: Collection[str] = ()
 ) -> list[actions_page.ActionLine]:
     """Return the actions that people asked for, of one incident, or all with the tasks.
 
@@ -158,12 +149,8 @@ async def load_action_lines(
         shared = incident_id is not None or bool(own_sites)
         return not shared and can_read_words(principal, action, reference)
 
-    found = await queries.actions(
-        x.shell.realm.name,
-        lang=x.shell.lang,
-        incident=incident_id,
-        kind=None if incident_id is None else REQUEST,
-        can_read=can_read,
+    found = await x.queries.actions(
+        incident=incident_id, kind=None if incident_id is None else REQUEST, can_read=can_read
     )
     return [
         actions_page.build_line(
@@ -178,21 +165,18 @@ async def load_action_lines(
     ]
 
 
-async def load_callouts(queries: Queries, x: ScreenData) -> list[messages_page.CallOutView]:
+async def load_callouts(x: ScreenData) -> list[messages_page.CallOutView]:
     """Return headcounts, then call-outs, newest first; empty without the right to the log."""
     if not x.shell.reader.may(Permission.LOG_READ):
         return []
     texts = x.shell.reader.may(Permission.REPORT_RAW)
-    found = (
-        await queries.callouts(x.shell.realm.name, kind=None, texts=texts, limit=LINE_LIMIT)
-    ).items
+    found = (await x.queries.callouts(kind=None, texts=texts, limit=LINE_LIMIT)).items
     return messages_page.build_callout_views(
         sorted(found, key=lambda one: one.kind != "headcount"), x.names, x._
     )
 
 
 async def load_lines(
-    queries: Queries,
     x: ScreenData,
     *,
     incident_id: str | None = None,
@@ -205,23 +189,17 @@ async def load_lines(
     if not may and texts:
         return []
     return (
-        await queries.timeline(
-            x.shell.realm.name,
-            lang=x.shell.lang,
-            incident=incident_id,
-            site=site_id,
-            kind=kinds,
-            limit=limit,
-            texts=may and texts,
+        await x.queries.timeline(
+            incident=incident_id, site=site_id, kind=kinds, limit=limit, texts=may and texts
         )
     ).items
 
 
 async def load_maps(
-    queries: Queries, x: ScreenData, *, size: float, labels: int, ratio: float | None
+    x: ScreenData, *, size: float, labels: int, ratio: float | None
 ) -> tuple[MapView, MapView | None, str]:
-    communes = await queries.communes(x.shell.realm.name, lang=x.shell.lang)
-    frame = queries.map()
+    communes = await x.queries.communes()
+    frame = x.queries.map()
     part = draw_affected_part(communes, x.sites, ratio=ratio) if ratio else None
     return (
         draw_territory(communes, x.sites, frame.width, frame.height, size=size, labels=labels),
@@ -230,13 +208,11 @@ async def load_maps(
     )
 
 
-async def load_first_words(
-    queries: Queries, x: ScreenData, incident_id: str | None
-) -> FirstSentence | None:
+async def load_first_words(x: ScreenData, incident_id: str | None) -> FirstSentence | None:
     """Return the first sentence of the reports of an incident, for readers of reports."""
     if incident_id is None or not x.shell.reader.may(Permission.REPORT_RAW):
         return None
-    return await queries.first_words(x.shell.realm.name, incident_id)
+    return await x.queries.first_words(incident_id)
 
 
 def describe_activation(plan: str, incident_id: str | None, x: ScreenData) -> str:

@@ -23,10 +23,9 @@ from services.runtime.identity.permissions import Permission
 async def build_search_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build `search.html`: the sites, incidents, lines and people that the reader may see."""
     x = await load_screen_data(queries, request, PAGE.name)
-    realm, lang = x.shell.realm.name, x.shell.lang
     asked = request.query_params.get("q", "").strip()[: web_search.MAX_QUERY_LENGTH]
-    incidents = (await queries.incidents(realm, lang=lang, limit=LINE_LIMIT)).items if asked else []
-    lines = await load_lines(queries, x, kinds=("all",), limit=LINE_LIMIT) if asked else []
+    incidents = (await x.queries.incidents(limit=LINE_LIMIT)).items if asked else []
+    lines = await load_lines(x, kinds=("all",), limit=LINE_LIMIT) if asked else []
     may_read_log = x.shell.reader.may(Permission.LOG_READ)
     return {
         **build_page_context(request, x),

@@ -78,11 +78,11 @@ async def play(writer: LogWriter, realm: str, territory: Territory) -> None:
 
 async def complete(model: ReadModel, realm: str) -> bool:
     """Wait until the last record of `play` in each of the three logs is shown."""
-    counts = (await model.overview(realm)).counts
+    counts = (await model.of(realm).overview()).counts
     return (
         counts["notifications"] == 1
         and counts["reports"] >= 2
-        and (await model.plan(realm, "PT-ELEC")).state == "proposed"
+        and (await model.of(realm).plan("PT-ELEC")).state == "proposed"
     )
 
 
@@ -93,8 +93,8 @@ async def test_the_read_model_equals_the_logs(
     async with projecting(console_settings):
         await play(writer, realm, territory)
         await until(lambda: complete(model, realm))
-        incident = await model.incident(realm, INCIDENT)
-        overview = await model.overview(realm)
+        incident = await model.of(realm).incident(INCIDENT)
+        overview = await model.of(realm).overview()
     assert incident.title == "Coupure électrique\u00a0: Nanterre"
     assert incident.reports == ["r-1", "r-2"]
     assert incident.sites == ["pmi-04", "cen-1"]
@@ -151,13 +151,16 @@ async def test_facts_logged_in_parts_are_shown_whole(
         )
 
         async def shown() -> bool:
-            return (await model.incident(realm, INCIDENT)).reports_count == 9
+            return (await model.of(realm).incident(INCIDENT)).reports_count == 9
 
         await until(shown)
-        now, incident = await model.site(realm, "pmi-04"), await model.incident(realm, INCIDENT)
-        (listed,) = (await model.sites(realm, q="pmi-04", members_too=True)).items
-        before = await model.at(at).site(realm, "pmi-04")
-        before_that = await model.at(at).incident(realm, INCIDENT)
+        now, incident = (
+            await model.of(realm).site("pmi-04"),
+            await model.of(realm).incident(INCIDENT),
+        )
+        (listed,) = (await model.of(realm).sites(q="pmi-04", members_too=True)).items
+        before = await model.at(at).of(realm).site("pmi-04")
+        before_that = await model.at(at).of(realm).incident(INCIDENT)
     assert (now.causes[0].reports, now.causes[0].sources) == (
         [*said[1:], "r-9"],
         ["site_manager", "rh"],
@@ -181,13 +184,13 @@ async def test_a_flushed_store_is_rebuilt_without_a_request(
     async with projecting(console_settings):
         await play(writer, realm, territory)
         await until(lambda: complete(model, realm))
-        before = await model.overview(realm)
+        before = await model.of(realm).overview()
         await writer.append_vain(
             "continuity", realm, START + 3 * MINUTE
         )  # at the end of a log: what nobody accepts keeps nothing waiting
         await client.flushall()
         await until(lambda: complete(model, realm))
-        after = await model.overview(realm)
+        after = await model.of(realm).overview()
     await client.aclose()
     assert after.epoch != before.epoch
     assert after.counts == before.counts
@@ -231,12 +234,12 @@ async def test_a_store_that_stood_still_shows_every_fact_once(
             os.kill(cache.pid, signal.SIGCONT)
 
         async def all_there() -> bool:
-            return (await model.overview(realm)).counts["reports"] == 22
+            return (await model.of(realm).overview()).counts["reports"] == 22
 
         await until(all_there)
-        overview = await model.overview(realm)
+        overview = await model.of(realm).overview()
     assert overview.alarm_rate.reports == 22
-    lines = await model.timeline(realm, kind=("fact",), limit=1000)
+    lines = await model.of(realm).timeline(kind=("fact",), limit=1000)
     assert sum(line.type == "ReportChanged" for line in lines.items) == 22
 
 
@@ -257,12 +260,12 @@ async def test_two_projectors_count_nothing_twice(
         await writer.flush()
 
         async def all_there() -> bool:
-            return (await model.overview(realm)).counts["reports"] == 52
+            return (await model.of(realm).overview()).counts["reports"] == 52
 
         await until(all_there)
-        overview = await model.overview(realm)
+        overview = await model.of(realm).overview()
     assert overview.alarm_rate.reports == 52
-    lines = await model.timeline(realm, kind=("fact",), limit=1000)
+    lines = await model.of(realm).timeline(kind=("fact",), limit=1000)
     assert sum(line.type == "ReportChanged" for line in lines.items) == 52
 
 
@@ -282,10 +285,10 @@ async def test_a_projector_resumes_where_the_store_stands(
     async with projecting(console_settings):
 
         async def reopened() -> bool:
-            return (await model.site(realm, "cen-1")).status == "normal"
+            return (await model.of(realm).site("cen-1")).status == "normal"
 
         await until(reopened)
-    assert (await model.overview(realm)).alarm_rate.reports == 2
+    assert (await model.of(realm).overview()).alarm_rate.reports == 2
 
 
 async def test_the_state_at_a_time_is_the_fold_up_to_it(
@@ -295,10 +298,10 @@ async def test_the_state_at_a_time_is_the_fold_up_to_it(
     async with projecting(console_settings):
         await play(writer, realm, territory)
         await until(lambda: complete(model, realm))
-        then = await model.at(START + MINUTE).overview(realm)
-        incident = await model.at(START + MINUTE).incident(realm, INCIDENT)
-        lines = await model.at(START + MINUTE).timeline(realm)
-        now = await model.at(START + 60 * MINUTE).overview(realm)
+        then = await model.at(START + MINUTE).of(realm).overview()
+        incident = await model.at(START + MINUTE).of(realm).incident(INCIDENT)
+        lines = await model.at(START + MINUTE).of(realm).timeline()
+        now = await model.at(START + 60 * MINUTE).of(realm).overview()
     assert then.level.level == 1
     assert then.sites["closed"] == 1
     assert then.counts["reports"] == 1
@@ -350,15 +353,15 @@ async def test_lines_that_the_store_let_go_are_read_from_the_logs(
     async with projecting(console_settings):
         await play(writer, realm, territory)
         await until(lambda: complete(model, realm))
-        whole = await model.timeline(realm, kind=("all",))
-        of_incident = await model.timeline(realm, incident=INCIDENT)
+        whole = await model.of(realm).timeline(kind=("all",))
+        of_incident = await model.of(realm).timeline(incident=INCIDENT)
         assert await Trimmer(client, kept=3, slack=0).trim(realm) == len(whole.items) - 3
         assert int(await client.zcard(store.realm_key(realm, "timeline"))) == 3
-        assert await model.timeline(realm, kind=("all",)) == whole
-        assert await model.timeline(realm, incident=INCIDENT) == of_incident
+        assert await model.of(realm).timeline(kind=("all",)) == whole
+        assert await model.of(realm).timeline(incident=INCIDENT) == of_incident
         seen, cursor = [], None
         while True:
-            page = await model.timeline(realm, kind=("all",), limit=2, cursor=cursor)
+            page = await model.of(realm).timeline(kind=("all",), limit=2, cursor=cursor)
             seen += page.items
             cursor = page.next
             if cursor is None:
@@ -379,20 +382,20 @@ async def test_only_the_newest_closed_realms_stay_in_the_store_and_all_stay_read
     first, last = a_realm(), a_realm()
 
     async def told() -> list[object]:
-        overview = await model.overview(first)
+        overview = await model.of(first).overview()
         return [
             overview.model_copy(update={"epoch": "", "server_time": overview.at, "log": []}),
-            await model.realm(first),
-            await model.timeline(first, kind=("all",)),
-            await model.timeline(first, incident=INCIDENT),
-            await model.incident(first, INCIDENT),
-            await model.sites(first),
-            await model.activities(first),
-            await model.plans(first),
-            await model.notifications(first),
-            await model.report(first, "r-1"),
-            await model.cap(first, INCIDENT, "vigie"),
-            await model.draft_retex(first),
+            await model.of(first).realm(),
+            await model.of(first).timeline(kind=("all",)),
+            await model.of(first).timeline(incident=INCIDENT),
+            await model.of(first).incident(INCIDENT),
+            await model.of(first).sites(),
+            await model.of(first).activities(),
+            await model.of(first).plans(),
+            await model.of(first).notifications(),
+            await model.of(first).report("r-1"),
+            await model.of(first).cap(INCIDENT, "vigie"),
+            await model.of(first).draft_retex(),
         ]
 
     async def parts(realm: str) -> set[str]:
@@ -404,7 +407,7 @@ async def test_only_the_newest_closed_realms_stay_in_the_store_and_all_stay_read
     async def laid_aside() -> bool:
         return (
             await parts(first) <= set(store.KEPT_PARTS)
-            and (await model.realm(last)).state == "closed"
+            and (await model.of(last).realm()).state == "closed"
         )
 
     async with projecting(console_settings):
@@ -434,7 +437,7 @@ async def test_only_the_newest_closed_realms_stay_in_the_store_and_all_stay_read
 
 async def closed(model: ReadModel, realm: str) -> bool:
     """Wait until all three services wrote the closure."""
-    found = await model.overview(realm)
+    found = await model.of(realm).overview()
     return all(
         place.at.timestamp() * 1000 == START + 5 * MINUTE
         for place in found.log
@@ -450,7 +453,7 @@ async def test_after_a_declared_loss_everything_is_projected_again(
     async with projecting(console_settings):
         await play(writer, realm, territory)
         await until(lambda: complete(model, realm))
-        before = await model.overview(realm)
+        before = await model.of(realm).overview()
     key = store.position_key("alerts", partition_of(realm, PARTITION_COUNT))
     read = orjson.loads(await client.get(key))
     await client.set(
@@ -466,7 +469,7 @@ async def test_after_a_declared_loss_everything_is_projected_again(
             return await model.epoch() != before.epoch and await complete(model, realm)
 
         await until(rebuilt)
-        after = await model.overview(realm)
+        after = await model.of(realm).overview()
         assert await client.hget(store.rows_key(realm, "sites"), "pmi-99") is None
     await client.aclose()
     assert after.counts == before.counts

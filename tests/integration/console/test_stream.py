@@ -120,7 +120,7 @@ async def test_changes_arrive_as_the_resources_that_rest_gives(
 
 
 async def opened(console: Served, realm: str) -> bool:
-    return bool((await console.app.state.model.realm(realm)).reference)
+    return bool((await console.app.state.model.of(realm).realm()).reference)
 
 
 async def test_a_returning_reader_misses_nothing(
@@ -147,7 +147,7 @@ async def test_a_returning_reader_misses_nothing(
         )
 
         async def projected() -> bool:
-            return bool((await console.app.state.model.site(realm, "cen-3")).status == "closed")
+            return bool((await console.app.state.model.of(realm).site("cen-3")).status == "closed")
 
         await until(projected)
         async with listening(console, realm, last_id=last) as back:

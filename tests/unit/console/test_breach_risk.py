@@ -327,13 +327,13 @@ async def test_the_cell_shows_the_risk_and_computes_it_once_a_minute(
     monkeypatch.setattr(queries, "monotonic", lambda: passed[0])
     browser, model = browsing(outage())
     assert "Risque de rupture" in await shown(browser, "/")
-    first = await model.recent_risks(REALM)
-    assert first is await model.recent_risks(REALM)
+    first = await model.of(REALM).recent_risks()
+    assert first is await model.of(REALM).recent_risks()
     assert len(simulated) == 1
     passed[0] += queries.RECENT_S
-    assert await model.recent_risks(REALM) is first
+    assert await model.of(REALM).recent_risks() is first
     await model._recent_risks[REALM, "fr"].computing
-    renewed = await model.recent_risks(REALM)
+    renewed = await model.of(REALM).recent_risks()
     assert renewed is not first
     assert len(simulated) == 2
 

@@ -62,8 +62,8 @@ def author_of_a_correction(**wrong: Any) -> Any:
         "channels": [Channel.EMAIL],
     }
 
-    async def callout(realm: str, id: str) -> Any:
-        assert (realm, id) == ("92", "c0")
+    async def callout(id: str) -> Any:
+        assert id == "c0"
         return SimpleNamespace(**values | wrong)
 
     return SimpleNamespace(realm="92", model=SimpleNamespace(callout=callout))

@@ -225,8 +225,8 @@ async def test_an_erased_text_is_marked(desk: tuple[Browser, HeldModel]) -> None
     one = (await browser.get(f"/api/v1/statements/s-1?realm={REALM}", accept=JSON)).json()
     assert "Texte effacé" in one["text"]
     assert one["title"] is None
-    assert (await model.line_text(REALM, "s-1")).text_id == "words"
-    assert (await model.line_text(REALM, "q-1")).text_id == "asked"
+    assert (await model.of(REALM).line_text("s-1")).text_id == "words"
+    assert (await model.of(REALM).line_text("q-1")).text_id == "asked"
 
 
 def test_the_live_stream_holds_no_texts_and_is_for_readers_of_the_logbook() -> None:

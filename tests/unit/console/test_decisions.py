@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import pytest
@@ -110,7 +110,10 @@ class OneRealm:
     def __init__(self, state: str | None = "open") -> None:
         self.state = state
 
-    async def realm(self, _realm: str) -> Any:
+    def of(self, _realm: str, _lang: str) -> Self:
+        return self
+
+    async def realm(self) -> Any:
         if self.state is None:
             raise RealmUnknown
         return SimpleNamespace(state=self.state)
@@ -232,10 +235,13 @@ class Reassigned:
     def __init__(self, deciders: Deciders) -> None:
         self._deciders = deciders
 
-    async def proposal(self, _realm: str, id: str) -> Any:
+    def of(self, _realm: str, _lang: str) -> Self:
+        return self
+
+    async def proposal(self, id: str) -> Any:
         return SimpleNamespace(id=id, incident="i-1")
 
-    async def orders(self, _realm: str, id: str) -> list[OrderRow]:
+    async def orders(self, id: str) -> list[OrderRow]:
         return [
             OrderRow.model_validate(
                 {
@@ -250,7 +256,7 @@ class Reassigned:
             for site in ("cen-1", "cen-2")
         ]
 
-    async def callouts(self, _realm: str, **_more: object) -> Any:
+    async def callouts(self, **_more: object) -> Any:
         sent = self._deciders.sent.values()
         started = {command.callout for command in sent if isinstance(command, StartCallOut)}
         drafted = {

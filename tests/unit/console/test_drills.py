@@ -202,7 +202,7 @@ async def test_a_closed_exercise_gives_the_times_of_its_roles(state: str, exerci
         decided_at=NOW + 7 * MINUTE_MS,
     )
     exercise.put("plans", plan.model_dump())
-    found = await TimeTravel(remember(), exercise).at(NOW).exercise_progress(LIVE)
+    found = await TimeTravel(remember(), exercise).at(NOW).of(LIVE).exercise_progress()
     assert found.exercises == exercises
     times = {one.role: [run.minutes for run in one.runs] for one in found.items}
     assert times == ({"directeur_pole": [7.0]} if exercises else {})

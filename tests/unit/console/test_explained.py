@@ -39,12 +39,12 @@ async def test_the_plans_of_an_incident_have_one_order() -> None:
     seen = []
     for plans in (TRIGGERED, TRIGGERED[::-1]):
         model, incident = _held(plans)
-        seen.append((await model.incident("92~test-scene", incident)).plans)
+        seen.append((await model.of("92~test-scene").incident(incident)).plans)
     assert seen[0] == seen[1]
 
 
 async def test_an_explanation_names_every_report() -> None:
     """The first two hundred only had a reason."""
     model, incident = _held(())
-    said = await model.explain("92~test-scene", incident)
+    said = await model.of("92~test-scene").explain(incident)
     assert len({r for reason in said.correlation for r in reason.reports}) == 250

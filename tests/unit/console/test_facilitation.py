@@ -181,7 +181,7 @@ async def test_the_evaluation_counts_marks_and_the_part_of_each_role() -> None:
     held.put("notifications", notification("n-1", **answered))
     held.put("notifications", notification("n-2", **called | {"role": "dgs"}))
     _, model = browsing(held)
-    sheet = await model.evaluation_sheet(REALM)
+    sheet = await model.of(REALM).evaluation_sheet()
     assert (sheet.stimuli, sheet.played, sheet.skipped, sheet.noted, sheet.mark) == (
         4,
         1,
@@ -194,13 +194,13 @@ async def test_the_evaluation_counts_marks_and_the_part_of_each_role() -> None:
     assert (director.called, director.answered, director.credit) == (1, 1, True)
     assert director.first_action_min == 4.0
     assert (roles["dgs"].answered, roles["dgs"].credit) == (0, False)
-    (played, *_rest) = await model.stimuli(REALM)
+    (played, *_rest) = await model.of(REALM).stimuli()
     assert played.reacted_min == 5.0
 
 
 async def test_the_first_stimulus_that_waits_is_the_next() -> None:
     _, model = browsing(exercise())
-    found = await model.stimuli(REALM)
+    found = await model.of(REALM).stimuli()
     lines = build_stimulus_lines(found, TerritoryNames(), to_datetime(NOW), get_translator("fr"))
     assert [line.found.id for line in lines if line.is_next] == ["E2"]
     assert [line.state for line in lines] == ["joué", "à jouer", "prévu", "sauté"]

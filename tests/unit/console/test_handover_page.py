@@ -58,11 +58,11 @@ FIRST_MIN, SECOND_MIN = 36, 80
 class PlayedHandovers(Remembered, HandoverQueries):
     """Handovers of a played realm."""
 
-    async def realm(self, realm: str) -> Realm:
-        return build_realm_now((await self.read(realm)).picture)
+    async def realm(self) -> Realm:
+        return build_realm_now((await self.read()).picture)
 
-    async def overview(self, realm: str, **_more: Any) -> Any:
-        return SimpleNamespace(at=to_datetime(get_snapshot_time((await self.read(realm)).picture)))
+    async def overview(self, **_more: Any) -> Any:
+        return SimpleNamespace(at=to_datetime(get_snapshot_time((await self.read()).picture)))
 
     async def _turns(self, *_of: object) -> dict[Any, Instant]:
         return {}
@@ -97,7 +97,7 @@ def second_page() -> Document:
     model = PlayedHandovers(played).at(at)
 
     async def draft() -> Document:
-        found = await model.read(played.realm)
+        found = await model.of(played.realm).read()
         facts = await model.gather_facts(found, 2, before, ("fr", "en"), None)
         return model.draft_page(facts, {"objective": "words"})[0]
 

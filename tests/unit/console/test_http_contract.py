@@ -378,13 +378,16 @@ def test_a_missing_address_is_a_page_for_browsers_and_a_problem_for_programs() -
 def test_the_front_learns_which_measures_the_version_in_force_reserves() -> None:
     asked: list[str] = []
 
-    async def reference(realm: str) -> Any:
-        asked.append(realm)
+    async def reference() -> Any:
         version = territory()
         return SimpleNamespace(version="v1", sections=version.sections)
 
+    def of(realm: str) -> Any:
+        asked.append(realm)
+        return SimpleNamespace(reference=reference)
+
     app = create_app(HealthChecks())
-    app.state.live_realm, app.state.model = "92", SimpleNamespace(reference=reference)
+    app.state.live_realm, app.state.model = "92", SimpleNamespace(of=of)
     told = TestClient(app).get("/measures.json").json()
     assert asked == ["92"]
     assert told["version"] == "v1"

@@ -51,7 +51,7 @@ def call(**changes: object) -> NotificationRow:
 
 
 async def test_each_notification_of_an_exercise_shows_its_texts(queries: Queries) -> None:
-    page = await queries.notifications(REALM, wording=Wording(URL, free_texts=False))
+    page = await queries.of(REALM).notifications(wording=Wording(URL, free_texts=False))
     assert page.items
     for told in page.items:
         assert told.texts is not None
@@ -68,7 +68,7 @@ async def test_each_notification_of_an_exercise_shows_its_texts(queries: Queries
 
 
 async def test_texts_are_sent_only_on_request(queries: Queries) -> None:
-    page = await queries.notifications(REALM)
+    page = await queries.of(REALM).notifications()
     assert {told.texts for told in page.items} == {None}
 
 
@@ -82,7 +82,7 @@ def test_a_text_hides_the_answer_key_and_keeps_its_length() -> None:
 
 
 async def test_only_entitled_readers_see_texts_of_the_cell(queries: Queries) -> None:
-    found = await queries.read(REALM)
+    found = await queries.of(REALM).read()
     written = call(template="callout", values={"text": "t-1"}, answer_expected=False)
     assert queries._texts_of(written, found, "fr", Wording(URL, free_texts=False)) is None
     assert queries._texts_of(written, found, "fr", Wording(URL, free_texts=True)) is not None

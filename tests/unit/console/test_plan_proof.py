@@ -313,7 +313,7 @@ async def test_messages_are_read_once_in_twenty_seconds(monkeypatch: pytest.Monk
     monkeypatch.setattr(queries, "monotonic", lambda: passed[0])
     _, model = browsing(Held(LIVE, clock=query_base.now_ms(), reference=reference()))
     for passed[0] in (0.0, 19.9, 20.0):
-        await model.plan_proofs(LIVE)
+        await model.of(LIVE).plan_proofs()
     assert len(read) == 2
 
 
@@ -357,7 +357,7 @@ async def test_time_travel_shows_the_loss_from_its_minute_on(name: str) -> None:
         )
     )
     (_, before), (_, after) = [
-        await model.at(at).plan_proof(LIVE, PLAN) for at in (NOW - MINUTE_MS, NOW)
+        await model.at(at).of(LIVE).plan_proof(PLAN) for at in (NOW - MINUTE_MS, NOW)
     ]
     proven, left = (count(one, loss.kind, loss.key)[0] for one in (before, after))
     assert (left, after.pct < before.pct) == (proven - 1, True)
@@ -394,7 +394,7 @@ async def test_time_travel_knows_an_exercise_from_its_day_on_and_for_a_year() ->
     opened = NOW - 400 * DAY_MS
     model = TimeTravel(remember(), hold_exercise(opened))
     found = [
-        count((await model.at(at).plan_proof(LIVE, PLAN))[1], ProofKind.CARDS, CARD)[0]
+        count((await model.at(at).of(LIVE).plan_proof(PLAN))[1], ProofKind.CARDS, CARD)[0]
         for at in (opened - MINUTE_MS, opened, opened + 365 * DAY_MS, opened + 366 * DAY_MS)
     ]
     assert found == [0, 1, 1, 0]
@@ -406,7 +406,7 @@ async def test_a_page_of_the_past_reads_an_exercise_by_its_own_clock() -> None:
     later = hold_exercise(opened, started_at=NOW + 1000 * DAY_MS)
     later.clock = NOW + 1001 * DAY_MS
     past = TimeTravel(remember(), later).at(NOW)
-    _, proof = await past.plan_proof(LIVE, PLAN)
+    _, proof = await past.of(LIVE).plan_proof(PLAN)
     assert count(proof, ProofKind.CARDS, CARD) == (1, 1)
 
 
@@ -420,7 +420,7 @@ async def test_a_page_of_the_past_reads_an_exercise_by_its_own_clock() -> None:
 async def test_other_realms_exercise_nothing(name: str, fields: dict[str, Any]) -> None:
     assert name
     model = TimeTravel(remember(), hold_exercise(NOW - DAY_MS, **fields))
-    _, proof = await model.at(NOW).plan_proof(LIVE, PLAN)
+    _, proof = await model.at(NOW).of(LIVE).plan_proof(PLAN)
     assert count(proof, ProofKind.CARDS, CARD) == (0, 1)
 
 

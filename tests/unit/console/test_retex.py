@@ -123,7 +123,7 @@ def moved() -> list[ReassignmentRow]:
 @cache
 def retex() -> Document:
     played = worked_crisis()
-    return asyncio.run(Remembered(played, Texts()).draft_retex(played.realm))
+    return asyncio.run(Remembered(played, Texts()).of(played.realm).draft_retex())
 
 
 def section(id: str, lang: str = "fr") -> DocumentSection:
@@ -208,7 +208,9 @@ def test_the_environment_section_lists_actions_and_measured_effects() -> None:
     ]
     (incident,) = retex().incidents
     alone = asyncio.run(
-        Remembered(worked_crisis(), Texts()).draft_retex(worked_crisis().realm, incident=incident)
+        Remembered(worked_crisis(), Texts())
+        .of(worked_crisis().realm)
+        .draft_retex(incident=incident)
     ).sheet("fr")
     mine = alone.section("environment")
     assert mine is not None
@@ -229,7 +231,7 @@ def facts_of(read: Remembered, realm: str, incident: str | None = None) -> list[
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(documents_queries, "draft_retex", draft)
-        asyncio.run(read.draft_retex(realm, incident=incident))
+        asyncio.run(read.of(realm).draft_retex(incident=incident))
     return given
 
 
@@ -307,7 +309,7 @@ def test_a_started_day_counts_and_a_weekend_does_not(came: str, went: str, days:
 def test_a_point_de_situation_counts_moved_agents_and_waiting_decisions() -> None:
     """D54: decisions to take, staff as counts; strategies in words, not as codes."""
     played = worked_crisis()
-    sheet = asyncio.run(Remembered(played, Texts()).draft_sitrep(played.realm)).sheet("fr")
+    sheet = asyncio.run(Remembered(played, Texts()).of(played.realm).draft_sitrep()).sheet("fr")
     staff, decisions = sheet.section("staff"), sheet.section("decisions")
     assert staff is not None
     assert staff.table is not None
@@ -341,9 +343,9 @@ def test_a_point_de_situation_counts_moved_agents_and_waiting_decisions() -> Non
 def test_a_debriefing_of_one_incident_needs_a_known_one() -> None:
     played = worked_crisis()
     with pytest.raises(NotFound):
-        asyncio.run(Remembered(played).draft_retex(played.realm, incident="no-such"))
+        asyncio.run(Remembered(played).of(played.realm).draft_retex(incident="no-such"))
     (incident,) = retex().incidents
-    alone = asyncio.run(Remembered(played, Texts()).draft_retex(played.realm, incident=incident))
+    alone = asyncio.run(Remembered(played, Texts()).of(played.realm).draft_retex(incident=incident))
     assert alone.incidents == (incident,)
     assert [s.id for s in alone.sheet("fr").sections] == [
         s.id for s in retex().sheet("en").sections
@@ -401,8 +403,8 @@ def ended_crisis() -> MemoryPlayer:
 @pytest.fixture
 def ended() -> Document:
     played = ended_crisis()
-    (incident,) = asyncio.run(Remembered(played).draft_retex(played.realm)).incidents
-    return asyncio.run(Remembered(played).draft_retex(played.realm, incident=incident))
+    (incident,) = asyncio.run(Remembered(played).of(played.realm).draft_retex()).incidents
+    return asyncio.run(Remembered(played).of(played.realm).draft_retex(incident=incident))
 
 
 def cells_of(document: Document, id: str) -> dict[str, tuple[str, ...]]:

@@ -35,7 +35,8 @@ def report() -> Document:
     return asyncio.run(
         Remembered(played)
         .at(played.played.start + int(AT_MIN * MINUTE_MS))
-        .draft_sitrep(played.realm)
+        .of(played.realm)
+        .draft_sitrep()
     )
 
 
@@ -96,7 +97,7 @@ def test_absent_people_take_no_desk_away() -> None:
     played = played_to("S03", 2 * DAY_MIN + 600, whole=False)
     at = played.played.start + (2 * DAY_MIN + 600) * MINUTE_MS
     found = (
-        asyncio.run(Remembered(played).at(at).draft_sitrep(played.realm))
+        asyncio.run(Remembered(played).at(at).of(played.realm).draft_sitrep())
         .sheet("fr")
         .section("staff")
     )
@@ -110,10 +111,10 @@ def test_absent_people_take_no_desk_away() -> None:
 def test_the_clock_of_a_site_uses_its_announced_end() -> None:
     """Its row keeps none: without it the report would call the return unknown."""
     played = power_cut()
-    model, at = Remembered(played), played.played.start + int(AT_MIN * MINUTE_MS)
+    model, at = Remembered(played).of(played.realm), played.played.start + int(AT_MIN * MINUTE_MS)
 
     async def facts() -> SitrepFacts:
-        (found,) = await model._facts(await model.at(at).read(played.realm), ("fr",), {}, None)
+        (found,) = await model._facts(await model.at(at).read(), ("fr",), {}, None)
         return found
 
     local = [clock for clock in asyncio.run(facts()).clocks if clock.site is not None]
@@ -160,14 +161,14 @@ def _lines() -> list[LineRecord]:
 
     async def read() -> list[LineRecord]:
         model = Remembered(played)
-        return list(await model._cited((await model.read(played.realm)).picture))
+        return list(await model._cited((await model.of(played.realm).read()).picture))
 
     return asyncio.run(read())
 
 
 def test_unconfirmed_reports_are_marked_and_do_not_count() -> None:
     played = played_to("S04", 80, whole=False)
-    document = asyncio.run(Remembered(played).draft_sitrep(played.realm))
+    document = asyncio.run(Remembered(played).of(played.realm).draft_sitrep())
     claims = document.sheet("fr").section("claims")
     assert claims is not None
     marked = [line for line in claims.lines if line.mark == "unconfirmed"]
@@ -189,7 +190,7 @@ def test_both_languages_have_the_same_sections_and_citations() -> None:
 
 def test_the_same_facts_give_the_same_bytes() -> None:
     played = power_cut()
-    again = asyncio.run(Remembered(played).at(report().as_of).draft_sitrep(played.realm))
+    again = asyncio.run(Remembered(played).at(report().as_of).of(played.realm).draft_sitrep())
     assert again.frozen() == report().frozen()
     assert hash_document(again.frozen()) == hash_document(
         Document.model_validate_json(report().frozen()).frozen()
@@ -201,11 +202,8 @@ def test_a_remark_is_marked_and_changes_the_hash() -> None:
     with_remark = asyncio.run(
         Remembered(played)
         .at(report().as_of)
-        .draft_sitrep(
-            played.realm,
-            remarks={"partners": "Enedis rappelle à 11:00."},
-            validated_by="cell",
-        )
+        .of(played.realm)
+        .draft_sitrep(remarks={"partners": "Enedis rappelle à 11:00."}, validated_by="cell")
     )
     partners = with_remark.sheet("fr").section("partners")
     assert partners is not None

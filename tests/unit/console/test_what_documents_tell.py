@@ -51,7 +51,8 @@ def sitrep(at_min: float) -> Document:
     return asyncio.run(
         Remembered(played)
         .at(played.played.start + int(at_min * MINUTE_MS))
-        .draft_sitrep(played.realm)
+        .of(played.realm)
+        .draft_sitrep()
     )
 
 
@@ -70,7 +71,7 @@ def test_many_acknowledgements_of_an_incident_are_one_line(document: str, id: st
     """Each of them says it again, which left no room for anything else."""
     model, realm = Remembered(answered()), answered().realm
     made = asyncio.run(
-        model.draft_sitrep(realm) if document == "sitrep" else model.draft_retex(realm)
+        model.of(realm).draft_sitrep() if document == "sitrep" else model.of(realm).draft_retex()
     )
     told = lines(made, id)
     assert sum("pris en charge" in line for line in told) == 1
@@ -181,7 +182,7 @@ def test_one_expected_answer_is_in_the_singular() -> None:
 
 def test_without_an_incident_the_footer_names_none() -> None:
     player = MemoryPlayer(scenario("S04"), "92~ex-calm")
-    calm = asyncio.run(Remembered(player).draft_sitrep(player.realm))
+    calm = asyncio.run(Remembered(player).of(player.realm).draft_sitrep())
     assert calm.incidents == ()
     assert "92~ex-calm" not in calm.sheet("fr").footer
     assert "incident" not in calm.sheet("fr").footer
@@ -190,14 +191,14 @@ def test_without_an_incident_the_footer_names_none() -> None:
 def test_a_failed_system_is_shown_by_its_name() -> None:
     player = MemoryPlayer(scenario("S05"), "92~ex-attack")
     player.play(player.played.start + 213 * MINUTE_MS)
-    said = lines(asyncio.run(Remembered(player).draft_sitrep(player.realm)), "essential")
+    said = lines(asyncio.run(Remembered(player).of(player.realm).draft_sitrep()), "essential")
     assert "Annuaire informatique : en mode dégradé depuis 05:50." in said
     assert any(line.endswith(" sites dégradés.") for line in said), "the first count says of what"
 
 
 def test_limits_of_many_sites_at_one_time_are_one_line() -> None:
     morning = snow().played.start + (17 * 60 + 20) * MINUTE_MS
-    document = asyncio.run(Remembered(snow()).at(morning).draft_sitrep(snow().realm))
+    document = asyncio.run(Remembered(snow()).at(morning).of(snow().realm).draft_sitrep())
     assert any(
         line.startswith("09:00 : RTO de EDU-02 (") and line.endswith(" sites).")
         for line in lines(document, "ahead")
@@ -206,6 +207,6 @@ def test_limits_of_many_sites_at_one_time_are_one_line() -> None:
 
 def test_exceeded_limits_of_single_sites_are_shown() -> None:
     """No whole activity fell below its minimum, and dozens of alarms were raised."""
-    said = lines(asyncio.run(Remembered(snow()).draft_retex(snow().realm)), "real")
+    said = lines(asyncio.run(Remembered(snow()).of(snow().realm).draft_retex()), "real")
     assert any("horloges de sites ont dépassé leur RTO." in line for line in said)
     assert "Aucune activité entière n’est passée sous son minimum." in said

@@ -101,7 +101,7 @@ async def test_an_incident_is_found_by_the_type_of_a_lifted_cause() -> None:
         ("outage_water", ["i-2"]),
         ("fire", []),
     ):
-        assert [one.id for one in (await model.incidents(REALM, type=type)).items] == wanted
+        assert [one.id for one in (await model.of(REALM).incidents(type=type)).items] == wanted
 
 
 def clock(**changes: object) -> c.ClockRow:
@@ -165,7 +165,7 @@ async def test_readers_of_the_logbook_see_the_reason_for_held_messages() -> None
         assert overview["hold"]["reason"] is None, "a picture holds no free text"
     row = held.rows["holds"]["sending"]
     assert isinstance(row, d.HoldRow)
-    assert (await model.read(REALM)).shape.hold(row).reason is None, (
+    assert (await model.of(REALM).read()).shape.hold(row).reason is None, (
         "the stream tells it to everybody"
     )
 

@@ -31,7 +31,7 @@ _PDF: Final[dict[int | str, dict[str, Any]]] = {
     summary="Print the content of a plan: minimal mode, recovery order, cards by role (D83)",
 )
 async def print_plan(request: Request, reader: RealmReader, id: str) -> Response:
-    found = await reader.model.read(reader.realm, lang=reader.lang)
+    found = await reader.model.read()
     if id not in found.picture.reference.plans or not is_token(id):
         raise NotFound
     at = to_datetime(get_snapshot_time(found.picture)).replace(microsecond=0)
