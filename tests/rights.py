@@ -364,6 +364,7 @@ CONSOLE: Final[dict[str, Who]] = {
     # no account
     "GET /calendriers/{token}.ics": Open.LINK,
     "POST /r/{token}": Open.LINK,
+    "POST /r/{token}/twilio": Open.LINK,
     "GET /livez": Open.TO_ALL,
     "GET /readyz": Open.TO_ALL,
     "GET /metrics": Open.TOKEN,

@@ -216,6 +216,11 @@ class MessageText:
         except MissingValue:
             return _to_speech(self._minimal({"link": ""}), self.phrases)
 
+    @property
+    def voice_noted(self) -> str:
+        """Words of a call after a pressed key."""
+        return self.phrases.word("voice_noted")
+
     @cached_property
     def push_title(self) -> str:
         """Title of a notification of the app."""

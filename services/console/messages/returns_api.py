@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Literal
+from urllib.parse import parse_qsl
 from uuid import uuid4
+from xml.sax.saxutils import escape
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,12 +21,20 @@ from schemas.topics import input_topic
 from schemas.words import Answer, Channel
 from services.console.http.decisions import ANSWERING_ROLE
 from services.console.http.producer import CommandProducer
+from services.messages import load_phrases
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.signed_links import LinkInvalid, ProviderLinks
 from services.runtime.secrets.vault import TextItem, VaultTexts
 
 SOURCE = "/delivery/provider"
 KEY_ANSWERS = {"1": Answer.ACK, "2": Answer.DECLINE}
+_TWILIO_FAILURES = {
+    "busy": "busy",
+    "no-answer": "noanswer",
+    "failed": "failed",
+    "canceled": "canceled",
+}
+_TWILIO_VOICES = {"fr": "fr-FR", "en": "en-GB"}
 router = APIRouter(tags=["notifications"])
 
 
@@ -63,6 +73,47 @@ async def receive_return(request: Request, token: str, body: GatewayReturn) -> R
 
     The response is 204 once the message is safe. After any other response, send it again:
     repetitions have no effect.
+    """
+    await _record(request, token, body)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/r/{token}/twilio",
+    summary="Receive a receipt or a pressed key of one call, from Twilio",
+    responses={
+        200: {"content": {"application/xml": {}}, "description": "Words to speak after a key"},
+        204: {"description": "Recorded, nothing to speak"},
+    },
+)
+async def receive_twilio(
+    request: Request, token: str, language: Literal["fr", "en"] = "fr"
+) -> Response:
+    """Store a receipt or a pressed key that Twilio posts as a form.
+
+    After an answer the response is TwiML that says so and ends the call. A state that says
+    nothing new, such as `ringing`, is ignored.
+    """
+    form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+    state, key = form.get("CallStatus", ""), form.get("Digits", "")
+    error = _TWILIO_FAILURES.get(state)
+    status: Literal["delivered", "failed"] | None = (
+        "failed" if error is not None else "delivered" if state == "in-progress" else None
+    )
+    known = GatewayReturn(status=status, error=error, key=key[:8] or None, channel=Channel.VOICE)
+    if not await _record(request, token, known):
+        return Response(status_code=204)
+    words = escape(load_phrases(language).word("voice_noted"))
+    return Response(
+        f'<Response><Say language="{_TWILIO_VOICES[language]}">{words}</Say><Hangup/></Response>',
+        media_type="application/xml",
+    )
+
+
+async def _record(request: Request, token: str, body: GatewayReturn) -> bool:
+    """Send the inputs that a message of a provider stands for. Raise ProblemError.
+
+    Returns whether a pressed key was an answer.
     """
     links: ProviderLinks = request.app.state.return_links
     producer: CommandProducer = request.app.state.producer
@@ -103,4 +154,4 @@ async def receive_return(request: Request, token: str, body: GatewayReturn) -> R
         await producer.send(
             input_topic("delivery"), known.realm, command, id=f"key:{uuid4()}", source=SOURCE
         )
-    return Response(status_code=204)
+    return answer is not None

@@ -124,3 +124,27 @@ async def test_no_other_token_is_accepted(gateway: tuple[httpx.AsyncClient, Kafk
         await http.post(f"/r/{LINKS.token(KNOWN)}", json={"error": "a sentence about +33612345678"})
     ).status_code == 422
     assert kafka.sent == []
+
+
+async def test_twilio_posts_forms_and_gets_words_to_speak_after_a_key(
+    gateway: tuple[httpx.AsyncClient, Kafka],
+) -> None:
+    http, kafka = gateway
+    url = f"/r/{LINKS.token(KNOWN)}/twilio?language=en"
+    for state in ("ringing", "in-progress", "no-answer", "completed"):
+        assert (await http.post(url, data={"CallStatus": state})).status_code == 204
+    pressed = await http.post(url, data={"CallStatus": "in-progress", "Digits": "1"})
+    assert (pressed.status_code, pressed.headers["content-type"]) == (200, "application/xml")
+    assert 'language="en-GB">Your answer is recorded. Goodbye.<' in pressed.text
+    assert (await http.post(url, data={"Digits": "9"})).status_code == 204
+    told = {id.partition(":")[2]: message for _, _, id, message in kafka.sent}
+    assert len(told) == 3, "a repeated receipt has the same id"
+    received, failed, answer = told.values()
+    assert received == ReceiptReceived(
+        notification=NOTIFICATION, attempt="attempt-1", state="received"
+    )
+    assert failed == ReceiptReceived(
+        notification=NOTIFICATION, attempt="attempt-1", state="failed", error="noanswer"
+    )
+    assert isinstance(answer, AnswerNotification)
+    assert (answer.person, answer.answer, answer.channel) == ("dgs", "ack", "voice")

@@ -37,9 +37,8 @@ class VoiceDriver(HttpPoster):
         number = normalize_dialled_number(outgoing.address)
         if number is None:
             return CallResult("failed", error="address_invalid")
-        headers = {"authorization": f"Bearer {self._token}", "idempotency-key": outgoing.attempt}
         return await self.post(
-            self._url, orjson.dumps(self.order(outgoing, number)), headers, timeout_s
+            self._url, self.body(outgoing, number), self.headers(outgoing), timeout_s
         )
 
     async def probe(self, timeout_s: float) -> str | None:
@@ -50,6 +49,14 @@ class VoiceDriver(HttpPoster):
         """Interpret the answer, which holds the id of the call; see `HttpPoster`."""
         id = read_json_pointer(content, self._id_at)
         return self.unreadable() if id is None else CallResult("accepted", provider_id=id)
+
+    def headers(self, outgoing: Outgoing) -> dict[str, str]:
+        """Return the headers that authenticate us and identify the attempt."""
+        return {"authorization": f"Bearer {self._token}", "idempotency-key": outgoing.attempt}
+
+    def body(self, outgoing: Outgoing, number: str) -> bytes:
+        """Return the body of the request."""
+        return orjson.dumps(self.order(outgoing, number))
 
     def order(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
         """Build the body for the gateway."""
