@@ -12,13 +12,16 @@ from schemas.callouts import HeadcountSaid, HeadcountTallied
 from schemas.delivery import (
     AttemptOutcome,
     AttemptOutcomes,
+    ChannelsProbed,
     ClaimAttempt,
     ClaimAttempts,
     ProbeOutcome,
+    ProbeRow,
     ReceiptReceived,
     ReplyUnread,
 )
 from schemas.oncall import LaddersDrilled, ReachabilityChanged
+from schemas.realms import is_live
 from schemas.reference import ReferencePublished, Section
 from services.delivery.callouts.steps import apply_headcount, on_callout_due
 from services.delivery.commands.dispatcher import apply_command
@@ -42,7 +45,6 @@ from services.delivery.notifications.attempt_results import (
     on_attempt_due,
     on_outcome_lost,
 )
-from services.delivery.notifications.channel_test import decide_channel_probe
 from services.delivery.notifications.planning import (
     answer_unread_reply,
     plan_notification,
@@ -167,3 +169,18 @@ def _apply_deadline(draft: DeliveryDecision, key: DeliveryDeadline) -> None:
             on_later_message_due(draft, rows[notification])
         case _:
             assert_never(key)
+
+
+def decide_channel_probe(draft: DeliveryDecision, word: LaddersDrilled | ProbeOutcome) -> None:
+    """Record the request for a probe or its outcome; a simulated realm has no channels.
+
+    The channels are tested in silence in the monthly drill. Rule D38.
+    """
+    if not is_live(draft.state.realm):
+        return
+    match word:
+        case LaddersDrilled(row=drill):
+            row = ProbeRow(id=drill.id, asked_at=draft.now)
+        case ProbeOutcome(drill=id, asked_at=asked_at, channels=channels):
+            row = ProbeRow(id=id, asked_at=asked_at, done_at=draft.now, channels=channels)
+    draft.emit(ChannelsProbed(row=row))

@@ -62,27 +62,28 @@ from services.alerts.deadlines import (
     SilenceDue,
 )
 from services.alerts.evolve.causes import evolve_cause, evolve_cause_fact
-from services.alerts.evolve.communication import (
-    evolve_question,
-    evolve_statement,
-    is_kept_question,
-    is_kept_statement,
-)
 from services.alerts.evolve.crisis import (
     OPEN,
     evolve_action,
     evolve_escalation,
     evolve_flag,
+    evolve_handover,
     evolve_incident,
     evolve_incident_counts,
+    evolve_lease,
+    evolve_maintenance,
     evolve_notification,
+    evolve_obligation,
+    evolve_question,
+    evolve_statement,
     evolve_task,
     evolve_threshold,
+    is_kept_clock,
+    is_kept_handover,
+    is_kept_question,
+    is_kept_statement,
     trigger_measured,
 )
-from services.alerts.evolve.handovers import evolve_handover, is_kept_handover
-from services.alerts.evolve.maintenance import evolve_lease, evolve_maintenance
-from services.alerts.evolve.obligations import evolve_obligation, is_kept_clock
 from services.alerts.evolve.oncall import (
     build_rota,
     evolve_answer,

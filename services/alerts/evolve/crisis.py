@@ -1,7 +1,8 @@
-"""Incidents, thresholds, escalations, notifications, flags and tasks."""
+"""Rows of a crisis: incidents, escalations, tasks, windows, statements, handovers, obligations."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -16,6 +17,15 @@ from schemas.alerts import (
 from schemas.base import Instant
 from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned
 from schemas.crisis.actions import ActionRow
+from schemas.crisis.communication import (
+    QuestionRow,
+    QuestionState,
+    StatementRow,
+    StatementState,
+)
+from schemas.crisis.handovers import OPEN_HANDOVER_STATES, HandoverRow
+from schemas.crisis.maintenance import LeaseRow, MaintenanceRow
+from schemas.crisis.obligations import ObligationRow, ObligationState
 from schemas.words import IncidentState, Level, TaskState
 from services.alerts.deadlines import (
     AcknowledgementStale,
@@ -23,9 +33,12 @@ from services.alerts.deadlines import (
     AllClearDue,
     EscalationDue,
     FlagDue,
+    LeaseDue,
     MoveDue,
+    ObligationDue,
     SilenceDue,
     ThresholdRearmed,
+    WindowDue,
     YellowDigestDue,
 )
 from services.alerts.reference.constants import REARM_MS
@@ -196,3 +209,69 @@ def get_subject(row: TaskRow) -> str:
     One task is open per kind and subject.
     """
     return row.text_id or row.report or row.post or row.site or row.incident or ""
+
+
+def evolve_handover(s: State, row: HandoverRow) -> State:
+    return s.put(handovers=s.handovers.set(row.id, row))
+
+
+def is_kept_handover(s: State, row: HandoverRow, before: Instant) -> bool:
+    """Return whether a handover is still needed: open ones, recent ones, and the last number."""
+    newest = max(one.number for one in s.handovers.values())
+    is_open = row.state in OPEN_HANDOVER_STATES
+    return is_open or row.changed_at >= before or row.number == newest
+
+
+def evolve_maintenance(s: State, row: MaintenanceRow) -> State:
+    old, agenda = s.maintenance.get(row.id), s.agenda
+    if old is not None:
+        agenda = agenda.arm(WindowDue(old.id, old.sweep), None)
+    change = insert_sorted if row.state == "active" else remove_sorted
+    return s.put(
+        maintenance=s.maintenance.set(row.id, row),
+        agenda=agenda.arm(WindowDue(row.id, row.sweep), row.next_at),
+        active_windows=change(s.active_windows, row.id),
+    )
+
+
+def evolve_lease(s: State, row: LeaseRow) -> State:
+    due = row.until if row.state == "held" else None
+    return s.put(leases=s.leases.set(row.id, row), agenda=s.agenda.arm(LeaseDue(row.id), due))
+
+
+def evolve_statement(s: State, row: StatementRow) -> State:
+    return s.put(statements=s.statements.set(row.id, row))
+
+
+def evolve_question(s: State, row: QuestionRow) -> State:
+    return s.put(questions=s.questions.set(row.id, row))
+
+
+def is_kept_statement(row: StatementRow, before: Instant) -> bool:
+    """Return whether a statement is still needed: retracted and old ones are not."""
+    return row.state is not StatementState.RETRACTED or row.changed_at >= before
+
+
+def is_kept_question(row: QuestionRow, before: Instant) -> bool:
+    """Return whether a question is still needed: answered and old ones are not."""
+    return row.state is not QuestionState.ANSWERED or row.changed_at >= before
+
+
+def evolve_obligation(s: State, row: ObligationRow) -> State:
+    return s.put(
+        obligations=s.obligations.set(row.id, row),
+        agenda=s.agenda.arm(ObligationDue(row.id), row.next_at),
+    )
+
+
+def is_kept_clock(row: ObligationRow, before: Instant, incidents: Collection[str]) -> bool:
+    """Return whether a clock is still needed.
+
+    One that runs is never dropped. One that ended keeps a second one from its incident as long as
+    the incident is known.
+    """
+    return (
+        row.state is ObligationState.RUNNING
+        or row.changed_at >= before
+        or row.incident in incidents
+    )

@@ -6,11 +6,16 @@ of actions: they are listed, accepted and completed here, too.
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import Enum
 from typing import Annotated, Final, Literal
 
 from fastapi import Depends, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from schemas.crisis.actions import (
     AcceptAction,
@@ -22,7 +27,6 @@ from schemas.crisis.actions import (
 from schemas.words import ActionPriority, ActionState
 from services.console.actions.queries import CanRead
 from services.console.actions.rights import can_read_words, check_action, check_assignee
-from services.console.actions.table import MEDIA_TYPE, write_csv
 from services.console.http.answers import (
     DecisionRouter,
     require_text,
@@ -46,6 +50,9 @@ from services.console.resources import Action, Page
 from services.console.sites.instructions_api import sentence_of
 from services.runtime.identity.permissions import Permission
 
+MEDIA_TYPE: Final = "text/csv"
+_FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r")
+"""First characters with which a spreadsheet takes a cell for a formula."""
 router = DecisionRouter(prefix="/api/v1/actions", tags=["actions"])
 LONGEST_TITLE: Final = 160
 """Characters of a title: together with place, time and answer it fits an SMS."""
@@ -199,3 +206,22 @@ async def complete_action(
 async def cancel_action(author: Requester, id: str, body: DecisionBody | None = None) -> Response:
     await check_action(author.within(body), id)
     return await send_decision(author, body, "alerts", CancelAction, action=id)
+
+
+def write_csv(items: Iterable[BaseModel], columns: Sequence[str]) -> str:
+    """Return the rows as CSV (RFC 4180) with a header; no cell is a formula."""
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(columns)
+    for item in items:
+        table.writerow([_write_cell(getattr(item, column)) for column in columns])
+    return out.getvalue()
+
+
+def _write_cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    text = str(value.value if isinstance(value, Enum) else value)
+    return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text

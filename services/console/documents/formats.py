@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import Query, Request
 from fastapi.responses import Response
+from markupsafe import Markup
 
 from services.console.documents.document import Document
 from services.console.documents.pdf import Typesetter
-from services.console.documents.standalone import render_standalone_html
 from services.console.documents.text import render_text
+from services.console.web.shell import STATIC, DisplayChoice, render_html
 
 DocumentFormat = Annotated[
     Literal["json", "pdf", "text", "html"],
@@ -55,3 +59,37 @@ async def make_document_response(
         case _:
             body, kind = document.frozen(), "application/json"
     return Response(body, 200, headers, kind)
+
+
+class StandalonePage(NamedTuple):
+    body: bytes
+    policy: str
+    """Content security policy that allows only the file's own style, by hash."""
+
+
+@cache
+def _load_style() -> tuple[str, str]:
+    style = (STATIC / "css" / "document.css").read_text(encoding="utf-8")
+    return style, b64encode(sha256(style.encode()).digest()).decode()
+
+
+def render_standalone_html(
+    document: Document, lang: str, drawing: str, *, stamp: str = ""
+) -> StandalonePage:
+    """Render the document with its map (`drawing`, an SVG) as one self-contained HTML file.
+
+    It is meant for an intranet, a mail or a memory stick.
+    """
+    style, digest = _load_style()
+    context = {
+        "document": document,
+        "sheet": document.sheet(lang),
+        "drawing": Markup(drawing),  # noqa: S704  our own drawing
+        "stamp": stamp,
+        "style": Markup(f"<style>{style}</style>"),  # noqa: S704  our own file
+    }
+    body = render_html("standalone.html", context, DisplayChoice(lang, None))
+    return StandalonePage(
+        body,
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Request
@@ -12,7 +14,7 @@ from services.console.i18n import N_
 from services.console.read_model.queries import Queries
 from services.console.reassignment import page as reassignment_page
 from services.console.reassignment.agent_counts import describe_confinement, estimate_words
-from services.console.reassignment.announcement_page import sum_announcements
+from services.console.resources import CallOut, Proposal
 from services.console.texts import words as w
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
@@ -22,6 +24,7 @@ from services.console.web.screen_context import (
     load_screen_data,
 )
 
+CENTS_PER_EURO = 100
 WHOLE_PCT: Final = 100
 
 
@@ -86,3 +89,36 @@ PAGE: Final = WebPage(
     build_reassignment_page,
     N_("Réaffectation"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementState:
+    """Call-outs to the agents of the sites, summed over the approvals of one proposal."""
+
+    untold: int
+    """Number of approvals without a drafted message."""
+    people: int
+    """Number of people in unsent drafts."""
+    unreachable: int
+    eur: float
+    minutes: int
+    sent: int
+    """Number of people in the call-outs that were sent."""
+    handed: int
+
+
+def sum_announcements(proposal: Proposal, callouts: Iterable[CallOut]) -> AnnouncementState:
+    """Sum the announcements of a proposal; `callouts` may be any of the realm."""
+    approvals = {d.id for d in proposal.decisions if d.verb == "approve"}
+    mine = [c for c in callouts if c.decision in approvals]
+    drafts, sent = [c for c in mine if c.state == "draft"], [c for c in mine if c.state != "draft"]
+    seconds = max((e.seconds for c in drafts for e in c.estimates), default=0)
+    return AnnouncementState(
+        untold=len(approvals - {c.decision for c in mine}),
+        people=sum(c.people for c in drafts),
+        unreachable=sum(c.unreachable for c in drafts),
+        eur=sum(c.cost_cents for c in drafts) / CENTS_PER_EURO,
+        minutes=max(-(-seconds // 60), 1),
+        sent=sum(c.people for c in sent),
+        handed=sum(c.handed for c in sent),
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from schemas import alerts as a
 from schemas import continuity as c
+from schemas.alerts import IncidentRow, LevelRow, Why
 from schemas.words import ActivityState, SiteStatus
 from services.console import resources as r
 from services.console.continuity.pole_capacity import NO_ACTIVITIES, compute_pole_capacities
@@ -17,7 +18,6 @@ from services.console.read_model.shapes import OPEN_STATES
 from services.console.read_model.snapshot import RealmSnapshot, SnapshotMembers
 from services.console.resources import Page
 from services.console.sites.geometry import ATTRIBUTION, WIDTH
-from services.console.sites.pole_levels import compute_pole_levels
 from services.runtime.http.pagination import paginate
 
 REALMS_CACHED: Final = 50
@@ -212,3 +212,36 @@ def count_activities(
             rows[one.id].state if one.id in rows else ActivityState.NOMINAL
         ] += 1
     return counts
+
+
+def compute_pole_levels(
+    incidents: Iterable[IncidentRow], pole_of: Mapping[str, str]
+) -> dict[str, LevelRow]:
+    """Return pôle → its level above N0, with the reasons of the incident behind it.
+
+    The level of a pôle is the highest of the open incidents with a report about one of its sites.
+    It follows from them and is decided nowhere else. It rises at once with them, and falls only
+    when a person lowers or closes the incident behind it, with a reason. `pole: multi` is no pôle.
+    Rules D27, D29, D31.
+
+    Among incidents of the same level, the one that reached it first counts. `incidents` are the
+    open ones, `pole_of` maps site to pôle, and the id of a row is `pole:<id>`.
+    """
+    found: dict[str, LevelRow] = {}
+    for incident in incidents:
+        if not incident.level:
+            continue
+        why = _get_level_reasons(incident)
+        since = why[-1].at if why and why[-1].at is not None else incident.opened_at
+        for pole in {pole_of[site] for site in incident.members if site in pole_of} - {"multi"}:
+            known = found.get(pole)
+            if known is None or (incident.level, -since) > (known.level, -known.since):
+                found[pole] = LevelRow(
+                    id=f"pole:{pole}", level=incident.level, since=since, why=why
+                )
+    return found
+
+
+def _get_level_reasons(incident: IncidentRow) -> tuple[Why, ...]:
+    """Return the reasons of the incident's current level, without those of earlier levels."""
+    return tuple(w for w in incident.why if w.args.get("level") == incident.level)

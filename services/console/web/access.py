@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
+from schemas.base import Instant
+from services.console.http.context import check_date, parse_time, to_instant
 from services.console.i18n import Translator, get_translator
 from services.console.read_model.queries import Queries
 from services.console.resources import Overview, Realm
 from services.console.texts import words as w
-from services.console.web.past_screens import PARAMETER, parse_requested_time
 from services.console.web.shell import (
     DisplayChoice,
     ScreenReader,
@@ -22,12 +24,14 @@ from services.console.web.shell import (
     render_response,
     store_choice,
 )
+from services.console.web.times import PARIS
 from services.runtime.http.problems import Language, ProblemError
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import get_guest, read_session
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.role_names import ACCOUNT_OF_REALM, build_forbidden
 
+PARAMETER: Final = "as_of"
 ENROL_PATH = "/compte/second-facteur"
 """Page on which a person adds a second factor: the only one open to them before that."""
 LIVE_HEADER = "x-vigie-live"
@@ -260,3 +264,26 @@ async def _find_live_overview(
         return None
     live = next((r for r in realms if not r.simulated and r.territory == realm.territory), None)
     return None if live is None else await queries.of(live.name, lang).overview()
+
+
+def parse_requested_time(request: Request) -> Instant | None:
+    """Return the past time requested for a page in ms; None is now.
+
+    Without an offset it is a time in Paris. Raises ProblemError `invalid`.
+    """
+    return parse_page_time(request.query_params.get(PARAMETER, ""), PARAMETER)
+
+
+def parse_page_time(text: str, name: str) -> Instant | None:
+    """Parse a time from an address; empty gives None. Raises ProblemError `invalid`."""
+    if not text.strip():
+        return None
+    try:
+        local = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return parse_time(text, name)
+    return (
+        parse_time(text, name)
+        if local.tzinfo is not None
+        else check_date(to_instant(local.replace(tzinfo=PARIS)), name)
+    )

@@ -24,13 +24,13 @@ from services.console.web.access import (
     PageMoved,
     PageRoute,
     build_query,
+    parse_requested_time,
     require_reader,
 )
 from services.console.web.guide import PATH as GUIDE
 from services.console.web.guide import find_screenshot, load_guide_page
 from services.console.web.navigation import starts_at_own_sites
 from services.console.web.pages import WebPage, load_pages
-from services.console.web.past_screens import parse_requested_time
 from services.console.web.render_cache import RenderCache, RenderedPage
 from services.console.web.shell import (
     STATIC,

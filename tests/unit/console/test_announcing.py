@@ -12,7 +12,7 @@ from services.console.reassignment.announcement_api import (
     compose_message,
     merge_orders,
 )
-from services.console.reassignment.announcement_page import AnnouncementState, sum_announcements
+from services.console.reassignment.screen import AnnouncementState, sum_announcements
 from services.console.resources import CallOut, Estimate, Proposal, ProposalDecision
 
 AT = datetime(2027, 11, 14, 4, 15, tzinfo=UTC)

@@ -11,7 +11,7 @@ from services.console.i18n import get_translator
 from services.console.resources import Change, Changes
 from services.console.texts.names import TerritoryNames
 from services.console.web import times
-from services.console.web.past_screens import parse_page_time
+from services.console.web.access import parse_page_time
 from services.console.web.shell import ScreenReader
 from services.console.web.static_pages import load_glossary
 from services.runtime.http.problems import ProblemError

@@ -10,7 +10,7 @@ from schemas.alerts import LevelRow
 from schemas.commands import ResolveIncident, SetLevel
 from schemas.runtime import CommandApplied
 from schemas.words import EventType, Level
-from services.console.sites.pole_levels import compute_pole_levels
+from services.console.sites.queries import compute_pole_levels
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
