@@ -9,7 +9,7 @@ from schemas.catalogue.event_types import Text
 
 
 @dataclass(frozen=True, slots=True)
-class Strategy:
+class StrategyType:
     """Everything that the system knows of a strategy in the lists of a territory."""
 
     code: str
@@ -24,44 +24,44 @@ class Strategy:
 
 
 _ROWS: Final = (
-    Strategy(
+    StrategyType(
         "SR-SITE",
         Text("repli sur un autre site", "fallback to another site"),
         Text("autre site", "another site"),
         carries=frozenset({"site"}),
     ),
-    Strategy(
+    StrategyType(
         "SR-TELE",
         Text("télétravail", "telework"),
         Text("télétravail", "work from home"),
         carries=frozenset({"site"}),
     ),
-    Strategy(
+    StrategyType(
         "SR-DEG",
         Text("mode dégradé", "degraded mode"),
         Text("travail sur papier", "degraded mode, on paper"),
         carries=frozenset({"system", "kitchen"}),
     ),
-    Strategy(
+    StrategyType(
         "SR-RH",
         Text("renfort interne", "internal reinforcement"),
         Text("renfort d’agents", "more staff"),
     ),
-    Strategy(
+    StrategyType(
         "SR-MUT",
         Text("aide mutuelle", "mutual aid"),
         Text("aide d’un partenaire", "help of a partner"),
         outside_help=True,
         carries=frozenset({"site", "system", "supplier", "kitchen"}),
     ),
-    Strategy(
+    StrategyType(
         "SR-FOUR",
         Text("autre fournisseur", "another supplier"),
         Text("autre fournisseur", "other supplier"),
         outside_help=True,
         carries=frozenset({"supplier", "kitchen"}),
     ),
-    Strategy(
+    StrategyType(
         "SR-SUSP",
         Text("suspension", "suspension"),
         Text("suspension du service", "suspend the service"),

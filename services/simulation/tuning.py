@@ -63,7 +63,7 @@ class CallOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class ConfidenceInterval:
     """Mean over crises with its 95 % bootstrap interval."""
 
     mean: float
@@ -72,14 +72,14 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class ChangeEffect:
     """Effect of a change on some crises."""
 
     change: LadderChange
     crises: int
-    calls: Interval
+    calls: ConfidenceInterval
     """Calls per crisis, changed less present: negative saves calls."""
-    minutes: Interval
+    minutes: ConfidenceInterval
     """Minutes to enough answers per escalation, changed less present."""
     unanswered: int
     """Escalations that had enough answers and have them no more."""
@@ -215,12 +215,12 @@ def compare_outcomes(before: CallOutcome, after: CallOutcome) -> CrisisDifferenc
 
 def judge_change(
     change: LadderChange, differences: Sequence[CrisisDifference], seed: int
-) -> Judgement:
+) -> ChangeEffect:
     """Judge a change by its differences, with bootstrap intervals over the crises."""
     calls = [float(one.calls) for one in differences]
     minutes = [one.minutes for one in differences]
     lost = sum(one.unanswered for one in differences)
-    return Judgement(
+    return ChangeEffect(
         change,
         len(differences),
         estimate_interval(calls, seed),
@@ -229,13 +229,13 @@ def judge_change(
     )
 
 
-def estimate_interval(values: Sequence[float], seed: int) -> Interval:
+def estimate_interval(values: Sequence[float], seed: int) -> ConfidenceInterval:
     """Return the mean with its percentile bootstrap interval; values must not be empty."""
     random = Random(seed)  # noqa: S311  repeatable resampling, no secret
     size = len(values)
     means = sorted(sum(random.choices(values, k=size)) / size for _ in range(RESAMPLES))
     low, high = (means[min(int(tail * RESAMPLES), RESAMPLES - 1)] for tail in TAILS)
-    return Interval(sum(values) / size, low, high)
+    return ConfidenceInterval(sum(values) / size, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +245,10 @@ class TuningResult:
     chosen_on: int
     judged_on: int
     tried: int
-    finalists: tuple[Judgement, ...]
+    finalists: tuple[ChangeEffect, ...]
 
     @property
-    def best(self) -> Judgement | None:
+    def best(self) -> ChangeEffect | None:
         """Return the change that saves most calls and holds."""
         return next((one for one in self.finalists if one.holds), None)
 
@@ -285,7 +285,7 @@ def tune_ladders(
     return TuningResult(middle, len(ordered) - middle, len(changes), tuple(finalists))
 
 
-def _get_rank(one: Judgement) -> tuple[float, float, str]:
+def _get_rank(one: ChangeEffect) -> tuple[float, float, str]:
     return one.calls.mean, one.minutes.mean, one.change.text
 
 
@@ -296,7 +296,9 @@ class _Replays:
         self._section, self._report = section, report
         self._present: dict[str, CallOutcome] = {}
 
-    def judge(self, change: LadderChange, recordings: Sequence[Recording], seed: int) -> Judgement:
+    def judge(
+        self, change: LadderChange, recordings: Sequence[Recording], seed: int
+    ) -> ChangeEffect:
         changed = change.apply(self._section)
         found = [
             compare_outcomes(self._replay_present(one), self._replay(one, changed))

@@ -129,7 +129,7 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
 """Parts of each kind. The first one has to exist; others may be absent, and so are their fields."""
 
 
-class RecordInvalid(ValueError):
+class FieldInvalid(ValueError):
     """Signal a field with a value that its model refuses."""
 
     def __init__(self, name: str, error: Mapping[str, Any]) -> None:
@@ -322,7 +322,7 @@ def _validate(part: RecordPart, model: BaseModel, given: Mapping[str, FieldValue
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         attribute = str(first["loc"][0]) if first["loc"] else ""
-        raise RecordInvalid(names.get(attribute, attribute), dict(first)) from None
+        raise FieldInvalid(names.get(attribute, attribute), dict(first)) from None
 
 
 def _list_fields(model: BaseModel) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _parse_input(record: TopicRecord) -> InputEntry:
     return InputEntry(digest, kind, ident, record.key.decode(errors="replace"))
 
 
-class Evidence:
+class VerifiedLogs:
     """Everything that `vigie verify` examines, read incrementally by `advance`."""
 
     def __init__(

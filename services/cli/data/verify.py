@@ -34,11 +34,11 @@ from services.verify.laws import (
     check_reassignments,
     check_reports,
 )
-from services.verify.reading import Evidence
+from services.verify.reading import VerifiedLogs
 from services.verify.readmodel import read_rows
 
 
-async def judge_logs(settings: Settings, patience_s: float) -> tuple[Findings, Evidence]:
+async def judge_logs(settings: Settings, patience_s: float) -> tuple[Findings, VerifiedLogs]:
     """Read everything, and read on while breaches could heal.
 
     Only `broken` of the findings is meaningful.
@@ -47,7 +47,7 @@ async def judge_logs(settings: Settings, patience_s: float) -> tuple[Findings, E
     collections = {
         cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)
     }
-    evidence = Evidence(settings.kafka, chain, collections, list_destinations)
+    evidence = VerifiedLogs(settings.kafka, chain, collections, list_destinations)
     patience = ConvergenceJudge(patience_s)
     while True:
         await evidence.advance()
@@ -112,7 +112,7 @@ def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> N
         raise typer.Exit(1)
 
 
-def _count_records(evidence: Evidence) -> int:
+def _count_records(evidence: VerifiedLogs) -> int:
     """Count everything that was read."""
     inputs = sum(len(seen) for seen in (*evidence.inputs.values(), *evidence.urgent.values()))
     return inputs + sum(log.accepted for log in evidence.logs.values())

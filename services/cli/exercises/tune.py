@@ -33,8 +33,8 @@ from services.simulation.recording import (
 )
 from services.simulation.tuning import (
     FINALISTS,
-    Interval,
-    Judgement,
+    ChangeEffect,
+    ConfidenceInterval,
     TuningResult,
     list_changes,
     list_used_ladders,
@@ -153,7 +153,7 @@ def build_document(result: TuningResult) -> dict[str, Any]:
     }
 
 
-def _list_bounds(found: Interval) -> dict[str, float]:
+def _list_bounds(found: ConfidenceInterval) -> dict[str, float]:
     return {name: round(getattr(found, name), 3) for name in ("mean", "low", "high")}
 
 
@@ -178,11 +178,11 @@ def show_result(result: TuningResult) -> None:
         typer.echo("aucun changement n’économise des appels à délai égal : rien à proposer")
 
 
-def _write_interval(found: Interval) -> str:
+def _write_interval(found: ConfidenceInterval) -> str:
     return f"{found.mean:+.1f} [{found.low:+.1f} ; {found.high:+.1f}]"
 
 
-def _write_patch(file: Path, best: Judgement) -> None:
+def _write_patch(file: Path, best: ChangeEffect) -> None:
     yaml = YAML()
     try:
         with file.open("w", encoding="utf-8") as written:
@@ -194,7 +194,7 @@ def _write_patch(file: Path, best: Judgement) -> None:
 def _propose(
     settings: Settings,
     current: tuple[str, list[SectionData]],
-    best: Judgement | None,
+    best: ChangeEffect | None,
     reason: str,
     *,
     yes: bool,

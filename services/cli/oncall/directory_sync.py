@@ -17,7 +17,7 @@ from services.cli.oncall.ldap_settings import LdapSettings
 from services.cli.output import open_console
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.console.directory.synchronisation import (
-    Source,
+    DirectorySource,
     SynchronisationPlan,
     plan_synchronisation,
     select_file_source,
@@ -85,7 +85,7 @@ def sync(
         raise typer.Exit(1)
 
 
-def _read_source(file: Path | None) -> tuple[Source, list[str], float]:
+def _read_source(file: Path | None) -> tuple[DirectorySource, list[str], float]:
     """Return people, faults of entries, and the share that may change. Raises typer.Exit."""
     from services.cli.oncall.ldap_source import LdapUnavailable, read_people
 
@@ -109,7 +109,7 @@ def _read_source(file: Path | None) -> tuple[Source, list[str], float]:
     return source, [f"{one.dn} : {one.reason}" for one in faults], settings.ldap_max_share
 
 
-async def _plan(settings: Settings, source: Source) -> SynchronisationPlan:
+async def _plan(settings: Settings, source: DirectorySource) -> SynchronisationPlan:
     async with Vault.open(settings) as vault:
         known: dict[str, Contact | None] = {
             token: await vault.directory.get(token) for token in vault.directory.ids()

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from schemas.people.directory import Contact, ContactPoint
 from services.cli.oncall.ldap_settings import CHANNELS, LdapSettings, parse_attributes
 from services.console.directory.contact_file import AddressInvalid, normalize_address
-from services.console.directory.synchronisation import Source
+from services.console.directory.synchronisation import DirectorySource
 
 PAGE_SIZE: Final = 500
 MAX_PEOPLE: Final = 100_000
@@ -78,7 +78,7 @@ def open_connection(settings: LdapSettings) -> Connection:
     return connection
 
 
-def read_people(settings: LdapSettings) -> tuple[Source, list[EntryFault]]:
+def read_people(settings: LdapSettings) -> tuple[DirectorySource, list[EntryFault]]:
     """Read all people and the faults of entries. Raises LdapUnavailable."""
     names = parse_attributes(settings.ldap_attributes)
     try:
@@ -116,7 +116,7 @@ def _list_entries(
 
 def convert_entries(
     entries: Iterable[tuple[str, Mapping[str, Any]]], names: Mapping[str, str]
-) -> tuple[Source, list[EntryFault]]:
+) -> tuple[DirectorySource, list[EntryFault]]:
     """Convert entries to people; each entry with a fault is left out and named."""
     people: dict[str, Contact] = {}
     faults: list[EntryFault] = []
@@ -141,7 +141,7 @@ def convert_entries(
         faulty.add(token)
     decided = frozenset(channel for channel in CHANNELS if channel in names)
     found = tuple(people.values())
-    return Source(found, decided, "language" in names, frozenset(faulty - {""})), faults
+    return DirectorySource(found, decided, "language" in names, frozenset(faulty - {""})), faults
 
 
 def _list_values(value: Any) -> list[str]:

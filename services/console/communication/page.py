@@ -45,7 +45,7 @@ OPEN_STATES: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StatementStep:
     """A step in the life of a statement: its word, its time and the role behind it."""
 
     label: str
@@ -63,7 +63,7 @@ class StatementView:
     state: str
     icon: str
     tone: str
-    steps: list[Step]
+    steps: list[StatementStep]
     can_revise: bool
     can_submit: bool
     can_validate: bool
@@ -137,7 +137,9 @@ def _build_view(
 ) -> StatementView:
     icon, tone = _ICONS[one.state]
     signed = [(label, getattr(one, name)) for name, label in _STEPS]
-    steps = [Step(_(label), s.at, _name(s, names, _)) for label, s in signed if s is not None]
+    steps = [
+        StatementStep(_(label), s.at, _name(s, names, _)) for label, s in signed if s is not None
+    ]
     authors = {s.by for s in (one.drafted, one.revised, one.submitted) if s is not None}
     submitted = one.state is StatementState.SUBMITTED
     validator = may_validate_statement(editor.role) and editor.may_write

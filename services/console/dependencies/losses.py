@@ -19,7 +19,7 @@ from services.console.dependencies.network import (
     LostResource,
     PresentState,
     ResourceKind,
-    SiteGroup,
+    WeightedSites,
 )
 from services.console.dependencies.plan_triggers import Aftermath, ForeseenPlan, foresee_plans
 from services.oncall.schedule import OnCallPair, ScopedRole
@@ -290,7 +290,7 @@ class LossEvaluator:
         return capacity
 
     def _compute_group(
-        self, activity: str, group: SiteGroup, lost: frozenset[LostResource]
+        self, activity: str, group: WeightedSites, lost: frozenset[LostResource]
     ) -> float:
         if LostResource(ResourceKind.SITE_KIND, group.kind) in lost:
             return 0.0

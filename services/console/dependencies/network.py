@@ -48,7 +48,7 @@ class LostResource:
 
 
 @dataclass(frozen=True, slots=True)
-class SiteGroup:
+class WeightedSites:
     """Sites of one kind that count for an activity, with their weights. Rule D40."""
 
     kind: str
@@ -85,7 +85,7 @@ class DependencyNetwork:
     activities: Mapping[str, ref.Activity]
     sites: Mapping[str, ref.Site]
     plans: Mapping[str, ref.Plan]
-    groups: Mapping[str, tuple[SiteGroup, ...]]
+    groups: Mapping[str, tuple[WeightedSites, ...]]
     """Activity → its sites by kind, without places that it only serves."""
     kitchens: Mapping[str, tuple[str, ...]]
     """Kitchen → sites that it feeds."""
@@ -146,7 +146,7 @@ def _index_kitchens(sites: Iterable[ref.Site]) -> dict[str, tuple[str, ...]]:
 
 def _iterate_groups(
     activity: ref.Activity, sites: Collection[ref.Site], served: Collection[str]
-) -> Iterator[SiteGroup]:
+) -> Iterator[WeightedSites]:
     for kind in activity.site_kinds:
         weights = {
             site.id: max(site.staff, 1)
@@ -154,12 +154,12 @@ def _iterate_groups(
             if site.kind == kind and (activity.id != MEALS_ACTIVITY or site.kitchen is not None)
         }
         if weights and kind not in served:
-            yield SiteGroup(kind, weights)
+            yield WeightedSites(kind, weights)
 
 
 def _index_users(
     activities: Iterable[ref.Activity],
-    groups: Mapping[str, tuple[SiteGroup, ...]],
+    groups: Mapping[str, tuple[WeightedSites, ...]],
     kitchens: Mapping[str, tuple[str, ...]],
     closing_is_work: frozenset[str],
 ) -> dict[str, tuple[str, ...]]:

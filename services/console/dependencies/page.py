@@ -48,7 +48,7 @@ class LossLine:
 
 
 @dataclass(frozen=True, slots=True)
-class ActivityLine:
+class CascadeLine:
     """One row of the cascade as a table."""
 
     id: str
@@ -66,7 +66,7 @@ class CascadeView:
 
     title: str
     sentences: list[str]
-    activities: list[ActivityLine]
+    activities: list[CascadeLine]
     roles: list[tuple[str, str, bool]]
     """Role, person left, and true if there is none."""
     plans: list[tuple[str, str, str, str]]
@@ -241,7 +241,7 @@ def build_cascade_view(loss: d.DependencyLoss, names: TerritoryNames, _: Transla
         title=_("Perte : {lost}", lost=lost),
         sentences=_write_sentences(loss, names, _),
         activities=[
-            ActivityLine(
+            CascadeLine(
                 one.id,
                 one.name,
                 one.pole_name,

@@ -14,7 +14,7 @@ from schemas.words import Channel
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DirectorySource:
     """People of a source, and the fields that it decides."""
 
     people: tuple[Contact, ...]
@@ -43,7 +43,7 @@ class SynchronisationPlan:
 
 
 def plan_synchronisation(
-    source: Source, tokens: Iterable[str], get_known: Callable[[str], Contact | None]
+    source: DirectorySource, tokens: Iterable[str], get_known: Callable[[str], Contact | None]
 ) -> SynchronisationPlan:
     """Plan the changes that make the directory, with these tokens, follow a source.
 
@@ -69,7 +69,7 @@ def plan_synchronisation(
     return SynchronisationPlan(tuple(added), tuple(changed), tuple(same), tuple(absent))
 
 
-def merge_contact(known: Contact, given: Contact, source: Source) -> Contact:
+def merge_contact(known: Contact, given: Contact, source: DirectorySource) -> Contact:
     """Merge an entry of a source into the contact that is known.
 
     An address that stays keeps its day of verification and quiet hours. Channels that the source
@@ -103,7 +103,7 @@ def _keep_proof(point: ContactPoint, known: ContactPoint | None) -> ContactPoint
     )
 
 
-def select_file_source(people: Iterable[Contact]) -> Source:
+def select_file_source(people: Iterable[Contact]) -> DirectorySource:
     """Return the source of a file: it decides the channels that occur in it."""
     found = tuple(people)
-    return Source(found, frozenset(p.channel for one in found for p in one.points))
+    return DirectorySource(found, frozenset(p.channel for one in found for p in one.points))

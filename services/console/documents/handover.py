@@ -68,7 +68,7 @@ class HandoverFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Deadline:
+class UpcomingDeadline:
     """One deadline ahead, with the logbook subject that explains it."""
 
     at: datetime
@@ -376,7 +376,7 @@ def _write_deadlines(facts: HandoverFacts, cited: Citations) -> DocumentSection:
     )
 
 
-def list_deadlines(facts: HandoverFacts) -> list[Deadline]:
+def list_deadlines(facts: HandoverFacts) -> list[UpcomingDeadline]:
     """List every deadline ahead of the time of the page, the earliest first."""
     x = facts.sitrep
     found = [
@@ -388,7 +388,7 @@ def list_deadlines(facts: HandoverFacts) -> list[Deadline]:
     return sorted((d for d in found if d.at > x.at), key=lambda d: (d.at, d.subject, d.text))
 
 
-def _list_limits(x: SitrepFacts) -> list[Deadline]:
+def _list_limits(x: SitrepFacts) -> list[UpcomingDeadline]:
     _ = x._
     found = []
     for (at, base, activity, is_site), clocks in group_coming_limits(x).items():
@@ -397,37 +397,39 @@ def _list_limits(x: SitrepFacts) -> list[Deadline]:
             sites = _.plural("{n} site", "{n} sites", len(clocks))
             title = f"{title}, {clocks[0].name if len(clocks) == 1 else sites}"
         text = _("{limit}, {activity}", limit=_(base), activity=title)
-        found.append(Deadline(at, text, f"activity:{activity}"))
+        found.append(UpcomingDeadline(at, text, f"activity:{activity}"))
     return found
 
 
-def _list_crisis_deadlines(x: SitrepFacts) -> list[Deadline]:
+def _list_crisis_deadlines(x: SitrepFacts) -> list[UpcomingDeadline]:
     """List legal deadlines, announced ends, open tasks and the next situation report."""
     _ = x._
     found = [
-        Deadline(
+        UpcomingDeadline(
             times.of(row.due_at), x.names.obligation(row.obligation, x.lang), f"obligation:{row.id}"
         )
         for row in x.obligations
     ]
     found += [
-        Deadline(
+        UpcomingDeadline(
             i.estimated_end, _("rétablissement annoncé, {what}", what=i.title), f"incident:{i.id}"
         )
         for i in x.incidents
         if i.estimated_end is not None
     ]
     found += [
-        Deadline(task.due_at, task.title, f"task:{task.id}")
+        UpcomingDeadline(task.due_at, task.title, f"task:{task.id}")
         for task in x.tasks
         if task.due_at is not None
     ]
     if x.previous is not None and x.previous.next_at is not None:
-        found.append(Deadline(times.of(x.previous.next_at), _("point de situation"), "sitrep"))
+        found.append(
+            UpcomingDeadline(times.of(x.previous.next_at), _("point de situation"), "sitrep")
+        )
     return found
 
 
-def _list_card_deadlines(x: SitrepFacts) -> list[Deadline]:
+def _list_card_deadlines(x: SitrepFacts) -> list[UpcomingDeadline]:
     """List the next card of each active plan."""
     found = []
     for plan in x.plans:
@@ -443,14 +445,16 @@ def _list_card_deadlines(x: SitrepFacts) -> list[Deadline]:
         if due:
             at, task = min(due)
             text = x._("fiche « {card} » ({plan})", card=task, plan=plan.title)
-            found.append(Deadline(at, text, f"plan:{plan.id}"))
+            found.append(UpcomingDeadline(at, text, f"plan:{plan.id}"))
     return found
 
 
-def _list_shift_ends(facts: HandoverFacts) -> list[Deadline]:
+def _list_shift_ends(facts: HandoverFacts) -> list[UpcomingDeadline]:
     _ = facts.sitrep._
     return [
-        Deadline(person.shift_ends_at, _("fin de vacation, {role}", role=function.role_name))
+        UpcomingDeadline(
+            person.shift_ends_at, _("fin de vacation, {role}", role=function.role_name)
+        )
         for function in facts.staffing.items
         for person in function.people
         if person.shift_ends_at is not None

@@ -45,7 +45,7 @@ _LONGEST_NAME: Final = 31
 
 
 @dataclass(frozen=True, slots=True)
-class Drill:
+class ComposedDrill:
     """One drill: its exercise file as data, and the weakness that it tries."""
 
     weakness: PlanWeakness
@@ -72,7 +72,7 @@ def compose_drill(
     names: TerritoryNames,
     today: date,
     seed: int,
-) -> Drill | None:
+) -> ComposedDrill | None:
     """Compose the drill of a plan; None if no report can make its trigger hold."""
     random = Random(f"{seed}:{plan.id}")  # noqa: S311  repeatable choices, no secret
     stimuli = _choose_stimuli(plan, weakness, StimulusWriter(network, names, random), random)
@@ -91,7 +91,7 @@ def compose_drill(
         document["actions"] = actions
     calling = next((event["id"] for event in events if _opens_incident(event)), None)
     document["expectations"] = list(_write_expectations(plan, cards, calling))
-    return Drill(weakness, seed, document, tuple(card.id for card in cards))
+    return ComposedDrill(weakness, seed, document, tuple(card.id for card in cards))
 
 
 def _list_roles(network: DependencyNetwork, plan: ref.Plan) -> frozenset[str]:

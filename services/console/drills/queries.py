@@ -17,7 +17,7 @@ from services.console.dependencies.network import DependencyNetwork
 from services.console.dependencies.queries import index_reference
 from services.console.dependencies.texts import name_resource
 from services.console.drills import resources as d
-from services.console.drills.composition import Drill, compose_drill
+from services.console.drills.composition import ComposedDrill, compose_drill
 from services.console.drills.progress import (
     ExerciseRun,
     RoleProgress,
@@ -151,7 +151,7 @@ def _shape_proposal(facts: ProofFacts, one: PlanWeakness, _: Translator) -> d.Dr
     )
 
 
-def _shape_drill(facts: ProofFacts, drill: Drill, _: Translator) -> d.DrillDetail:
+def _shape_drill(facts: ProofFacts, drill: ComposedDrill, _: Translator) -> d.DrillDetail:
     return d.DrillDetail(
         **dict(_shape_proposal(facts, drill.weakness, _)),
         seed=drill.seed,

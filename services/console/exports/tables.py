@@ -164,14 +164,14 @@ async def stream_csv_response(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MapPoint:
     """A point on the map, in degrees (WGS 84)."""
 
     lat: float
     lon: float
 
 
-def build_feature(id: str, place: Place | None, properties: dict[str, Any]) -> dict[str, Any]:
+def build_feature(id: str, place: MapPoint | None, properties: dict[str, Any]) -> dict[str, Any]:
     """Return a GeoJSON feature; one without a place has no geometry (RFC 7946, 3.2)."""
     point = None if place is None else {"type": "Point", "coordinates": [place.lon, place.lat]}
     return {"type": "Feature", "id": id, "geometry": point, "properties": properties}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from services.console.exports.tables import Column, Place, build_feature
+from services.console.exports.tables import Column, MapPoint, build_feature
 from services.console.i18n import N_, Translator
 from services.console.logbook.line_list import format_author, label_kind
 from services.console.resources import Line, format_iso
@@ -54,6 +54,6 @@ def list_line_features(lines: Iterable[Line], names: TerritoryNames) -> list[dic
     ]
 
 
-def _find_place(site: str | None, names: TerritoryNames) -> Place | None:
+def _find_place(site: str | None, names: TerritoryNames) -> MapPoint | None:
     known = names.sites.get(site) if site is not None else None
-    return None if known is None else Place(known.lat, known.lon)
+    return None if known is None else MapPoint(known.lat, known.lon)

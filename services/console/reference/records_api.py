@@ -51,7 +51,7 @@ from services.runtime.identity.permissions import Permission
 from services.territory.differences import compare_sections
 from services.territory.record_checks import find_edit_faults
 from services.territory.records import (
-    RecordInvalid,
+    FieldInvalid,
     RecordUnknown,
     apply_edit,
     build_edit,
@@ -174,7 +174,7 @@ def _build_checked_edit(
         edit = build_edit(base.sections, kind, id, body.values)
     except RecordUnknown as error:
         raise ProblemError("invalid", faults=(_build_unknown_fault(str(error)),)) from None
-    except RecordInvalid as error:
+    except FieldInvalid as error:
         fault = convert_fault(error.error)
         named = FieldFault(f"values.{error.name}", fault.code, fault.message)
         raise ProblemError("invalid", faults=(named,)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from services.console.exports.tables import Column, Place, build_feature
+from services.console.exports.tables import Column, MapPoint, build_feature
 from services.console.i18n import N_, Translator
 from services.console.resources import Site
 from services.console.texts import words as w
@@ -42,7 +42,7 @@ def list_site_features(sites: Iterable[Site], _: Translator) -> list[dict[str, A
     return [
         build_feature(
             s.id,
-            Place(s.lat, s.lon),
+            MapPoint(s.lat, s.lon),
             {
                 "name": shorten_site_name(s.name),
                 "kind": s.kind,

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from services.oncall.migration.mapping import Mapping, Post
+from services.oncall.migration.mapping import Mapping, RoleAssignment
 from services.oncall.migration.result import MigratedPerson, MigratedStep, Migration, Outcome
 from services.oncall.migration.spans import (
     DAY_S,
@@ -141,7 +141,7 @@ def _convert_shift(
     shift: dict[str, Any],
     schedule: dict[str, Any],
     has_levels: bool,
-    post: Post,
+    post: RoleAssignment,
     tokens: dict[str, str],
     found: Migration,
 ) -> None:

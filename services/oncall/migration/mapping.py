@@ -20,7 +20,7 @@ class MappingInvalid(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class RoleAssignment:
     """A role of the territory, with its pôle or site."""
 
     role: str
@@ -31,7 +31,7 @@ class Post:
 class Mapping:
     """Posts by name of a schedule or group, levels by name of an escalation, tokens by address."""
 
-    posts: dict[str, Post] = field(default_factory=dict)
+    posts: dict[str, RoleAssignment] = field(default_factory=dict)
     levels: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
 
@@ -70,6 +70,6 @@ def read_mapping(document: Any) -> Mapping:
     return Mapping(posts, levels, tokens)
 
 
-def _read_post(text: str) -> Post:
+def _read_post(text: str) -> RoleAssignment:
     role, _, scope = text.partition(":")
-    return Post(role.strip(), scope.strip() or None)
+    return RoleAssignment(role.strip(), scope.strip() or None)

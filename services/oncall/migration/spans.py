@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import ValidationError
 
 from schemas.oncall import Rotation
-from services.oncall.migration.mapping import Post
+from services.oncall.migration.mapping import RoleAssignment
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 DAY_S: Final = 86_400
@@ -61,7 +61,7 @@ def keeps_paris_time(zone: ZoneInfo, at: datetime) -> bool:
     return all(d.astimezone(zone).utcoffset() == d.astimezone(PARIS).utcoffset() for d in days)
 
 
-def build_rotation(post: Post, turns: Turns) -> Rotation:
+def build_rotation(post: RoleAssignment, turns: Turns) -> Rotation:
     """Build the rotation of a post. Raises NotMigrated."""
     if not turns.persons:
         raise NotMigrated("aucune personne")

@@ -13,7 +13,7 @@ from schemas.base import DAY_MS, MINUTE_MS
 from schemas.continuity import CardRow, PlanRow
 from schemas.words import CardState, NotificationState, PlanState
 from services.console.dependencies.network import DependencyNetwork
-from services.console.drills.composition import DRILL_MIN, MOST_CARDS, Drill, compose_drill
+from services.console.drills.composition import DRILL_MIN, MOST_CARDS, ComposedDrill, compose_drill
 from services.console.drills.progress import ExerciseRun, follow_roles, measure_first_actions
 from services.console.drills.queries import evaluate_losses
 from services.console.drills.weakness import LEAST_FACTOR, PlanWeakness, rank_weaknesses
@@ -51,7 +51,7 @@ def rank(facts: ProofFacts | None = None) -> dict[str, PlanWeakness]:
     return {one.plan: one for one in found}
 
 
-def compose(plan: str, seed: int = 1, facts: ProofFacts | None = None) -> Drill:
+def compose(plan: str, seed: int = 1, facts: ProofFacts | None = None) -> ComposedDrill:
     found = compose_drill(
         network().plans[plan], rank(facts)[plan], network(), reference().names, TODAY, seed
     )
@@ -59,13 +59,13 @@ def compose(plan: str, seed: int = 1, facts: ProofFacts | None = None) -> Drill:
     return found
 
 
-def load(drill: Drill, folder: Path) -> Exercise:
+def load(drill: ComposedDrill, folder: Path) -> Exercise:
     file = folder / "drill.yaml"
     file.write_text(drill.write_file(), encoding="utf-8")
     return load_exercise(file, territory())
 
 
-def list_exercised(drill: Drill) -> list[str]:
+def list_exercised(drill: ComposedDrill) -> list[str]:
     expected = drill.document["expectations"]
     return [one["card"] for one in expected if one["kind"] == "card_done"]
 

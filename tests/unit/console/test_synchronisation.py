@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.console.directory.synchronisation import (
-    Source,
+    DirectorySource,
     SynchronisationPlan,
     plan_synchronisation,
     select_file_source,
@@ -23,7 +23,7 @@ def make_person(person: str, *points: ContactPoint, language: str = "fr") -> Con
     )
 
 
-def plan(source: Source, *known: Contact) -> SynchronisationPlan:
+def plan(source: DirectorySource, *known: Contact) -> SynchronisationPlan:
     directory = {one.person: one for one in known}
     return plan_synchronisation(source, directory, directory.get)
 
@@ -48,7 +48,7 @@ def test_an_address_that_stays_keeps_its_proof_and_a_new_one_has_none() -> None:
 
 
 def test_channels_that_the_source_does_not_decide_stay() -> None:
-    source = Source((make_person("a", MAIL),), frozenset({Channel.EMAIL, Channel.SMS}))
+    source = DirectorySource((make_person("a", MAIL),), frozenset({Channel.EMAIL, Channel.SMS}))
     (changed,) = plan(source, make_person("a", SMS, BROWSER)).changed
     assert changed.points == (MAIL, BROWSER)
 
@@ -56,14 +56,16 @@ def test_channels_that_the_source_does_not_decide_stay() -> None:
 def test_a_source_without_languages_keeps_them() -> None:
     people, channels = (make_person("a", SMS),), frozenset({Channel.SMS})
     known = make_person("a", SMS, language="en")
-    assert plan(Source(people, channels, decides_language=False), known).same == ("a",)
-    (changed,) = plan(Source(people, channels), known).changed
+    assert plan(DirectorySource(people, channels, decides_language=False), known).same == ("a",)
+    (changed,) = plan(DirectorySource(people, channels), known).changed
     assert changed.language == "fr"
 
 
 def test_absent_people_are_named_and_never_written() -> None:
     made = plan(
-        Source((make_person("a", SMS),), frozenset({Channel.SMS}), faulty=frozenset({"c"})),
+        DirectorySource(
+            (make_person("a", SMS),), frozenset({Channel.SMS}), faulty=frozenset({"c"})
+        ),
         make_person("b", SMS),
         make_person("c", SMS),
         make_person("contact:prefecture", SMS),

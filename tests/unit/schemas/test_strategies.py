@@ -8,7 +8,7 @@ from schemas.catalogue import strategies
 from schemas.catalogue.event_types import Text
 from schemas.catalogue.strategies import (
     STRATEGIES,
-    Strategy,
+    StrategyType,
     list_strategy_names,
     needs_outside_help,
 )
@@ -42,7 +42,7 @@ def test_suppliers_and_partners_are_outside_help() -> None:
 
 
 def test_a_new_row_is_named_on_screens_and_in_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    new = Strategy(
+    new = StrategyType(
         "SR-PRET",
         Text("prêt de matériel", "loan of equipment"),
         Text("prêt de matériel", "loan of equipment"),

@@ -8,7 +8,7 @@ from schemas.reference import PlanContents, Staffing
 from schemas.reference_changes import FieldValue, RecordEdit, RecordKind
 from services.territory.record_checks import find_edit_faults
 from services.territory.records import (
-    RecordInvalid,
+    FieldInvalid,
     RecordUnknown,
     apply_edit,
     build_edit,
@@ -105,7 +105,7 @@ def test_a_wrong_value_is_named_by_its_field(
 
 
 def test_a_value_that_the_model_refuses_names_its_field() -> None:
-    with pytest.raises(RecordInvalid) as refused:
+    with pytest.raises(FieldInvalid) as refused:
         edit(RecordKind.CONTACT, CONTACT, domain="a" * 41)
     assert refused.value.name == "domain"
 

@@ -103,7 +103,7 @@ async def test_a_system_that_decides_while_it_is_read_breaks_no_law(
         reading, "create_groupless_consumer", lambda _kafka, **_: BusyConsumer(broker)
     )
     found = Findings()
-    evidence = reading.Evidence("", found, {}, list_destinations)
+    evidence = reading.VerifiedLogs("", found, {}, list_destinations)
     for _ in range(3):
         before = evidence.logs["alerts", 0].accepted
         await evidence.advance()
