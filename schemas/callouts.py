@@ -127,6 +127,9 @@ class CallOutRow(Model):
 class CallOutChanged(RowFact):
     collection: ClassVar[str] = "callouts"
     row: CallOutRow
+    change: Literal["started", "stopped"] | None = Field(
+        default=None, description="decision of a person; null: progress"
+    )
 
 
 @register_message

@@ -346,6 +346,9 @@ class IssueSitrep(Command):
         ),
     )
     incidents: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = Field(
+        default=(), max_length=20, description="roles that are told that it is there"
+    )
 
 
 @register_message

@@ -416,6 +416,9 @@ class SitrepRow(Model):
     next_at: Instant | None = Field(
         default=None, description="due time of the next one; null = this level has no rhythm"
     )
+    recipients: tuple[str, ...] = Field(
+        default=(), description="roles that are told that it is there"
+    )
 
 
 class ImprovementRow(Model):

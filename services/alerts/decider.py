@@ -9,7 +9,13 @@ from typing import assert_never
 from schemas.alerts import AttentionRequested, HistoryForgotten, MetricChanged
 from schemas.base import DAY_MS, Command, Fact, Instant
 from schemas.calling import AnswerReceived, Unreachable
-from schemas.continuity import CrisisTended, ImprovementChanged, ImprovementRow, SitrepIssued
+from schemas.continuity import (
+    CrisisTended,
+    ImprovementChanged,
+    ImprovementRow,
+    SitrepIssued,
+    SitrepRow,
+)
 from schemas.crisis.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
 from services.alerts import tasks
@@ -147,6 +153,7 @@ class AlertsDecider:
                 responses.keep_acknowledgement(draft, incident)
             case SitrepIssued(row=issued):
                 tasks.complete_open_task(draft, "sitrep", "", issued.issued_by)
+                _tell_sitrep(draft, issued)
             case ImprovementChanged(row=action):
                 _update_improvement_task(draft, action)
             case Command() as command if apply_command(draft, given.id, command):
@@ -240,6 +247,24 @@ def forget_history(draft: AlertsDecision) -> None:
             closed_before=now - REPORT_MEMORY_MS - ADDENDUM_WINDOW_MS,
             next_at=now + DAY_MS if some_left else None,
         )
+    )
+
+
+def _tell_sitrep(draft: AlertsDecision, issued: SitrepRow) -> None:
+    """Tell the recipients that a situation report is there: number, time, level. Rule D54."""
+    notifications.inform_roles(
+        draft,
+        issued.recipients,
+        pole=None,
+        site=None,
+        incident=None,
+        template="sitrep",
+        values={
+            "sitrep": issued.number,
+            "sitrep_level": issued.level,
+            "as_of": issued.as_of,
+            "next_at": issued.next_at,
+        },
     )
 
 

@@ -90,6 +90,7 @@ GRAVITY: Final = (
     "stand_down_proposed",
     "resource_return",
     "handover",
+    "sitrep",
     "shift_ending",
     "readiness_hole",
 )

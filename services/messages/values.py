@@ -54,6 +54,7 @@ PAGES: Final = {
     "readiness_digest": "/astreintes",
     "shift_ending": "/astreintes",
     "handover": "/releve",
+    "sitrep": "/sitrep",
     "vigilance_digest": "/plans",
     "site_order": "/mes-sites",
     "site_order_over": "/mes-sites",
@@ -257,6 +258,9 @@ class MessageValues:
             "end": phrases.term("call_ends", facts.get("end")) or phrases.word("call_over"),
             "exercise": str(facts.get("exercise") or ""),
             "handover": _to_number(facts.get("handover")),
+            "sitrep": _to_number(facts.get("sitrep")),
+            "as_of": self.time(facts.get("as_of")),
+            "sitrep_level": _to_number(facts.get("sitrep_level")),
             "taker": describe_role(str(facts["taker_role"]), names, phrases)
             if facts.get("taker_role")
             else "",

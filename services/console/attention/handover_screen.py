@@ -12,6 +12,7 @@ from services.console.attention import handover_page as handover
 from services.console.continuity.clocks import split_passed_clocks
 from services.console.handover import screen as sheets
 from services.console.handover.api import LONGEST_OBJECTIVE
+from services.console.handover.recipients import list_recipient_choices
 from services.console.i18n import N_
 from services.console.incidents import page as incident
 from services.console.logbook.line_list import build_entries
@@ -78,9 +79,7 @@ async def _load_handovers(x: ScreenData) -> dict[str, Any]:
         "open_handover": open_one,
         "may_draft": may_draft,
         "longest": LONGEST_OBJECTIVE,
-        "choices": sheets.list_recipient_choices(x.reference, level, None, x._)
-        if may_draft
-        else [],
+        "choices": list_recipient_choices(x.reference, level, None, x._) if may_draft else [],
     }
 
 

@@ -25,7 +25,7 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
     reader = require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
     asked = request.query_params
-    incident = asked.get("incident") or None
+    incident = asked.get("incident", x.shell.only_incident) or None
     statements, questions, rumours, templates = await asyncio.gather(
         x.queries.statements(),
         x.queries.questions(),

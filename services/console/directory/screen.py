@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from fastapi import Request
 from schemas.reference_changes import RecordKind
 from services.console.directory.numbers import read_partner_numbers, read_person
 from services.console.directory.page import build_directory_view
+from services.console.directory.resources import Partner, RoleHolders
 from services.console.directory.view import (
     build_reaching_points,
     list_contacts,
@@ -25,8 +27,15 @@ from services.console.texts import words as w
 from services.console.web import search
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import (
+    ScreenData,
+    build_page_context,
+    load_screen_data,
+)
 from services.runtime.identity.permissions import Permission
+
+CONFERENCES: Final = ("N1", "N2", "N3", "N4")
+"""Levels with a bridge of their own."""
 
 
 async def build_directory_page(queries: Queries, request: Request) -> dict[str, Any]:
@@ -49,6 +58,7 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
     q = request.query_params.get("q", "").strip()[: search.MAX_QUERY_LENGTH]
     domain = request.query_params.get("domaine", "")[: search.MAX_QUERY_LENGTH]
     items = list_role_holders(schedule, at)
+    called = describe_called(request.query_params.get("appel", ""), items, partners, x)
     return {
         **build_page_context(request, x),
         "q": q,
@@ -59,9 +69,26 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
         "unknown": bool(asked) and shown is None,
         "role_name": lambda row: w.name_role(row.role, row.scope, x.names, x._),
         "plan_name": x.names.plan,
+        "may_note": x.shell.reader.may(Permission.NOTE_WRITE),
+        "called_text": called,
         "may_propose": may_propose_record(x.shell, None),
         "edit_contact": lambda contact: build_form_address(RecordKind.CONTACT, contact),
     }
+
+
+def describe_called(
+    asked: str, holders: Iterable[RoleHolders], partners: Iterable[Partner], x: ScreenData
+) -> str:
+    """Return the start of a line about a call or conference; empty if nobody is asked for.
+
+    `asked` is the id of a role, `contact:` with that of a partner, or the level of a conference.
+    """
+    _ = x._
+    if asked in CONFERENCES:
+        return _("Conférence {level} :", level=asked) + " "
+    names = {f"contact:{one.id}": f"{one.organisation}, {one.function}" for one in partners}
+    names |= {one.id: w.name_role(one.role, one.scope, x.names, _) for one in holders}
+    return _("Appel à {who} :", who=names[asked]) + " " if asked in names else ""
 
 
 PAGE: Final = WebPage(

@@ -374,7 +374,12 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             agent_day_eur=policy.reassignment.agent_day_eur if policy else None,
             agent_day_draft=policy is not None and policy.reassignment.agent_day_draft,
             improvements=sorted(improvements, key=lambda i: (i.state != "open", i.due_at, i.id)),
-            texts=self.texts_of([i.text_id for i in improvements]),
+            texts=self.texts_of(
+                [
+                    *(i.text_id for i in improvements),
+                    *(r.text_id for r in lines if r.type == "NoteAdded" and r.text_id is not None),
+                ]
+            ),
         )
 
     async def improvements(self) -> Page[r.Improvement]:

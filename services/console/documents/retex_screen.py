@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import Request
 
@@ -45,6 +46,8 @@ async def build_retex_page(queries: Queries, request: Request) -> dict[str, Any]
         "incident_id": incident,
         "incidents": [i for i in incidents.items if i.merged_into is None],
         "api": make_api_link(shell, "/api/v1/retex", incident=incident),
+        "may_export": shell.reader.whole and shell.reader.may(Permission.EVIDENCE_EXPORT),
+        "evidence": f"/api/v1/incidents/{incident}/export?{urlencode({'realm': shell.realm.name})}",
         "actions": [
             i for i in actions.items if i.state == "open" and incident in (None, i.incident)
         ],

@@ -14,6 +14,7 @@ from services.console.documents.document import CitedSource
 from services.console.documents.pdf import Typesetter
 from services.console.documents.sitrep import REMARK_SECTIONS
 from services.console.documents.sitreps_api import write_stamp
+from services.console.handover.recipients import list_recipient_choices
 from services.console.http.problems import NotFound
 from services.console.i18n import N_, get_translator
 from services.console.proof.reading import read_partners
@@ -72,6 +73,7 @@ async def build_sitrep_page(
         "due": due,
         "href": make_source_link(shell),
         "api": make_api_link(shell, f"/api/v1/sitreps/{number or 'draft'}"),
+        "choices": list_recipient_choices(await queries.reference(), document.level, None, _),
         "remarks": [(id, _(REMARK_LABELS[id])) for id in REMARK_SECTIONS],
     }
 

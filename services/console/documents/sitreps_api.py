@@ -6,6 +6,7 @@ The next report is a draft that follows the facts; a validated one never changes
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import Depends, Request
@@ -58,6 +59,11 @@ class ValidateRequest(DecisionBody):
     )
     as_of: AwareDatetime | None = Field(
         default=None, description="time of the state of knowledge in the document; default: now"
+    )
+    recipients: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
+        default_factory=list,
+        max_length=20,
+        description="roles of the whole territory whose holders get a message with the number",
     )
 
 
@@ -114,6 +120,16 @@ async def get_sitrep(
     return response
 
 
+async def check_recipients(author: DecisionContext, recipients: Sequence[str]) -> None:
+    """Refuse a recipient that is no role of the whole territory. Raises ProblemError `invalid`."""
+    known = (await author.model.reference()).names.holders.values()
+    roles = {role for role, scope, _deputy in known if scope is None}
+    for n, named in enumerate(recipients):
+        if named not in roles:
+            why = ("aucun rôle du territoire ne porte ce nom", "no role of the territory has it")
+            raise ProblemError("invalid", faults=(build_fault(f"recipients.{n}", "unknown", *why),))
+
+
 def sign_document(request: Request, document: Document) -> bytes:
     """Sign the frozen bytes, which hold the known facts and the end of each log (Ed25519)."""
     key: SigningKey = request.app.state.signing_key()
@@ -149,6 +165,7 @@ async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Respon
                 ),
             ),
         )
+    await check_recipients(author, body.recipients)
     decisions: CommandDispatcher = author.request.app.state.decisions
     if (before := await find_repeated_answer(author)) is not None:
         return before
@@ -178,6 +195,7 @@ async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Respon
             sha256=sha256,
             counts=document.figures,
             incidents=document.incidents,
+            recipients=tuple(dict.fromkeys(body.recipients)),
         )
 
     outcome = await decisions.decide(

@@ -29,7 +29,7 @@ from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
 from services.console.documents.document import Document
 from services.console.evidence.bundle import Bundle
 from services.console.evidence.logs import LogExcerpt, write_log
-from services.console.logbook.lines import parse_author
+from services.console.logbook.lines import SERVICE_ORDER, parse_author
 from services.console.read_model.queries import ReadModel
 from services.console.resources import Incident, Line, Notification, Report, format_iso, to_datetime
 from services.runtime.http.problems import ProblemError
@@ -38,6 +38,9 @@ from services.runtime.log.transaction import Transaction
 from services.runtime.secrets.signing import SigningKey
 
 PAGE_SIZE: Final = 1000
+CELL_TYPES: Final = frozenset({"AttendanceChanged", "CellStaffingChanged", "HandoverChanged"})
+"""Lines about the whole cell: they name no incident, and belong to each that is open."""
+CELL_KINDS: Final = ("decision", "action", "watch")
 _TEXT_ID: Final = re.compile(r'"(?:text:|text_id":")([^"]+)"')
 README: Final = """\
 FR. Dossier de preuves d'un incident, fait par Vigie. Pour le vérifier : « vigie verify --bundle FICHIER.zip », ou à la main :
@@ -86,8 +89,10 @@ async def write_bundle(
     bundle.add("README.txt", README.encode())
     bundle.add("incident.json", asked.incident.model_dump_json(indent=1).encode())
     yield bundle.take()
-    lines = [line async for line in _read_lines(model, asked)]
-    bundle.add_lines("timeline.jsonl", reversed(lines))
+    lines = [line async for line in _read_lines(model, incident=id)]
+    lines += [line async for line in _read_cell_lines(model, asked)]
+    lines.sort(key=_get_order)
+    bundle.add_lines("timeline.jsonl", lines)
     bundle.add_lines("reports.jsonl", [report async for report in _read_reports(model, asked)])
     bundle.add_lines("messages.jsonl", await _read_messages(model, asked))
     bundle.add_lines(
@@ -139,11 +144,36 @@ async def write_bundle(
     yield bundle.finish(about, key)
 
 
-async def _read_lines(model: ReadModel, asked: ExportRequest) -> AsyncIterator[Line]:
+def _get_order(line: Line) -> tuple[datetime, int, int, int]:
+    """Return the order of lines in a logbook: time of the record, then place in the logs."""
+    service, _partition, seq, ordinal = line.place.split("/")
+    return line.recorded_at, SERVICE_ORDER[service], int(seq), int(ordinal)
+
+
+async def _read_cell_lines(model: ReadModel, asked: ExportRequest) -> AsyncIterator[Line]:
+    """Yield the lines about the work of the cell during the incident, which name no incident."""
+    begin, end = asked.incident.opened_at, asked.incident.closed_at
+    async for line in _read_lines(model, kind=CELL_KINDS):
+        if line.recorded_at < begin:
+            return
+        if (
+            line.incident is None
+            and line.type in CELL_TYPES
+            and not (end and line.recorded_at > end)
+        ):
+            yield line
+
+
+async def _read_lines(
+    model: ReadModel,
+    *,
+    incident: str | None = None,
+    kind: tuple[str, ...] = ("all",),
+) -> AsyncIterator[Line]:
     cursor = None
     while True:
         page = await model.timeline(
-            incident=asked.incident.id, kind=("all",), texts=True, limit=PAGE_SIZE, cursor=cursor
+            incident=incident, kind=kind, texts=True, limit=PAGE_SIZE, cursor=cursor
         )
         for line in page.items:
             yield line

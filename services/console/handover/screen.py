@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Request
 
 from schemas.crisis.handovers import OPEN_HANDOVER_STATES, HandoverState
-from services.console.documents.queries import find_level_rule
 from services.console.documents.sitrep_screen import make_api_link, make_source_link
 from services.console.handover.api import LONGEST_OBJECTIVE, write_stamp
+from services.console.handover.recipients import list_recipient_choices
 from services.console.handover.resources import Handover
 from services.console.http.context import is_limited
 from services.console.http.decisions import get_author
 from services.console.http.problems import NotFound
-from services.console.i18n import Translator, get_translator
+from services.console.i18n import get_translator
 from services.console.proof.reading import read_partners
 from services.console.read_model.queries import Queries
-from services.console.read_model.reference_index import IndexedReference
-from services.console.texts import words as w
 from services.console.web.access import build_shell, require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_frame_context
@@ -28,34 +25,6 @@ from services.runtime.identity.permissions import Permission
 
 MAX_NUMBER_LENGTH: Final = 9
 HANDOVERS_SHOWN: Final = 12
-
-
-@dataclass(frozen=True, slots=True)
-class RecipientChoice:
-    """One role that may get the message."""
-
-    role: str
-    label: str
-    chosen: bool
-
-
-def list_recipient_choices(
-    reference: IndexedReference, level: int, chosen: list[str] | None, _: Translator
-) -> list[RecipientChoice]:
-    """List the roles of the whole territory, chosen ones first.
-
-    Without a choice the pilots of the level are chosen.
-    """
-    rule = find_level_rule(reference, level) or find_level_rule(reference, 1)
-    default = list(rule.pilots) if rule is not None else []
-    wanted = default if chosen is None else chosen
-    held = {role for role, scope, _deputy in reference.names.holders.values() if scope is None}
-    roles = held | {one for one in wanted if one in reference.names.roles}
-    found = [
-        RecipientChoice(role, w.name_role(role, None, reference.names, _), role in wanted)
-        for role in roles
-    ]
-    return sorted(found, key=lambda one: (not one.chosen, one.label, one.role))
 
 
 def may_write(shell: ScreenShell) -> bool:

@@ -70,7 +70,9 @@ class LogbookEntry:
         return self.late_min > LATE_MIN
 
 
-PERSON_LINES: Final = frozenset({"NoteAdded", "StatementChanged", "QuestionChanged"})
+PERSON_LINES: Final = frozenset(
+    {"CallOutChanged", "NoteAdded", "QuestionChanged", "StatementChanged"}
+)
 """Lines about words of people; other lines of the kind communication are calls of the system."""
 
 

@@ -193,6 +193,20 @@ def _make_statement_line(fact: FactRecord) -> Fields:
     }
 
 
+def _make_callout_line(fact: FactRecord) -> Fields | None:
+    """Make the line of a person's decision about a call-out; its progress has none."""
+    r, change = fact.data["row"], fact.data.get("change")
+    if change is None or r.get("started_at") is None:
+        return None
+    return {
+        "kind": "communication",
+        "change": change,
+        "incident": r.get("incident"),
+        "text_id": r["text_id"] or None,
+        "values": _pick(r, "people", "unreachable", "danger", kind=r.get("kind", "callout")),
+    }
+
+
 def _make_obligation_line(fact: FactRecord) -> Fields:
     r, change = fact.data["row"], fact.data["change"]
     decided = change in ("done", "dismissed") or r.get("started") is not None
@@ -865,6 +879,7 @@ LINE_MAKERS: dict[str, LineMaker] = {
     "MaintenanceChanged": _make_maintenance_line,
     "StatementChanged": _make_statement_line,
     "QuestionChanged": _make_question_line,
+    "CallOutChanged": _make_callout_line,
     "ObligationChanged": _make_obligation_line,
     "HandoverChanged": _make_handover_line,
     "PagingWithheld": _make_suppression_line,

@@ -207,6 +207,25 @@ def _render_question(record: SentenceSource, names: TerritoryNames, _: Translato
     return _("Réponse à une question, {asker}", asker=asker)
 
 
+def _render_callout(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    reached = record.values.get("people", 0) - record.values.get("unreachable", 0)
+    match record.values["kind"], record.change:
+        case "headcount", "stopped":
+            return _("Recensement clos")
+        case "headcount", _change:
+            return _.plural(
+                "Recensement lancé : {n} agent", "Recensement lancé : {n} agents", reached
+            )
+        case _kind, "stopped":
+            return _("Diffusion d’alerte arrêtée")
+        case _:
+            return _.plural(
+                "Diffusion d’alerte lancée : {n} personne à prévenir",
+                "Diffusion d’alerte lancée : {n} personnes à prévenir",
+                reached,
+            )
+
+
 _OBLIGATION_SENTENCES = {
     "started": N_("Échéance légale : {what}, avant {due}"),
     "reminded": N_("Rappel d’échéance légale : {what}, avant {due}"),
@@ -969,6 +988,7 @@ _RENDERERS: dict[str, Callable[[SentenceSource, TerritoryNames, Translator], str
     "ReadinessProved": _render_readiness,
     "LaddersDrilled": _render_drill,
     "ChannelsProbed": _render_probe,
+    "CallOutChanged": _render_callout,
     "NoteAdded": _make_fixed_renderer(N_("Note de la cellule")),
     "AnswerRecorded": _render_answer,
     "RoleUncovered": _render_uncovered_role,

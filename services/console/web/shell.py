@@ -69,6 +69,11 @@ class ScreenReader:
         return self.principal.may(wanted) and (not self.past or wanted in READ_PERMISSIONS)
 
     @property
+    def whole(self) -> bool:
+        """Whether the reader's account is for the whole territory."""
+        return not (self.principal.scope.sites or self.principal.scope.poles)
+
+    @property
     def rights(self) -> tuple[object, ...]:
         """All that a page may depend on: two readers with the same rights see the same page."""
         p = self.principal
@@ -134,6 +139,12 @@ class ScreenShell:
     @property
     def lang(self) -> str:
         return self.choice.lang
+
+    @property
+    def only_incident(self) -> str:
+        """The open incident that forms choose at once: the only one, for the whole territory."""
+        open_ones = self.overview.incidents
+        return open_ones[0].id if len(open_ones) == 1 and self.reader.whole else ""
 
     @property
     def speed(self) -> float:

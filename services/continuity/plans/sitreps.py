@@ -47,6 +47,7 @@ def issue_sitrep(draft: ContinuityDecision, command: IssueSitrep) -> CommandResu
         counts=command.counts,
         incidents=command.incidents,
         next_at=None if every_ms is None else command.as_of + every_ms,
+        recipients=command.recipients,
     )
     draft.emit(SitrepIssued(row=row))
     schedule_sitrep(draft)

@@ -73,7 +73,7 @@ def start_callout(draft: DeliveryDecision, command: StartCallOut) -> CommandResu
     if known.row.state != "draft":
         raise RefusedCommand(409, "callout_started")
     changes = {"state": "running", "started_at": draft.now, "by": command.author}
-    draft.emit(CallOutChanged(row=known.row.model_copy(update=changes)))
+    draft.emit(CallOutChanged(row=known.row.model_copy(update=changes), change="started"))
     return {"callout": known.row.id}
 
 
@@ -84,7 +84,7 @@ def stop_callout(draft: DeliveryDecision, command: StopCallOut) -> CommandResult
         raise RefusedCommand(409, "callout_over")
     progress = compute_progress(known, draft.state.rules, draft.state.pacing, draft.now)
     row = progress.model_copy(update={"state": "stopped", "ended_at": draft.now, "eta_at": None})
-    draft.emit(CallOutChanged(row=row))
+    draft.emit(CallOutChanged(row=row, change="stopped"))
     return {"callout": row.id, "handed": row.handed}
 
 

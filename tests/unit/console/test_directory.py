@@ -73,6 +73,34 @@ async def test_the_page_shows_a_number_only_on_request() -> None:
     assert [t[1] for t in traces] == ["directory.read"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "start"),
+    [
+        ("dgs_directeur_de_crise", "Appel à DGS, directeur de crise"),
+        ("contact:enedis", "Appel à Enedis, direction régionale"),
+        ("N3", "Conférence N3"),
+        ("N9", ""),
+        ("nobody", ""),
+    ],
+)
+async def test_a_line_about_a_call_begins_with_the_role_or_partner(asked: str, start: str) -> None:
+    browser, traces = _browsing()
+    page = await browser.get(f"/annuaire?realm={REALM}&appel={asked}", role="cell")
+    found = re.search(r'<textarea[^>]*id="call-text"[^>]*>([^<]*)</textarea>', page.text)
+    assert found is not None
+    assert found[1].startswith(start)
+    assert bool(found[1]) is bool(start)
+    assert 'name="kind" value="communication"' in page.text
+    assert traces == [], "to note a call reads no number"
+
+
+async def test_an_auditor_has_no_form_to_note_a_call() -> None:
+    browser, _ = _browsing()
+    page = await browser.get(f"/annuaire?realm={REALM}", role="auditor")
+    assert page.status_code == 200
+    assert "call-text" not in page.text
+
+
 async def test_only_holders_of_a_role_can_be_looked_up() -> None:
     browser, traces = _browsing(_contact("agent-77"))
     answer = await browser.get(f"/api/v1/directory/people/agent-77?realm={REALM}", role="cell")

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from schemas import export
 from schemas.alerts import FlagChanged, FlagRow, NoteAdded, TriggerChanged, TriggerRow
 from schemas.calling import RoleUncovered
+from schemas.callouts import CallOutChanged, CallOutRow
 from schemas.commands import SetLevel
 from schemas.continuity import (
     ActivityDeclared,
@@ -27,7 +28,7 @@ from schemas.continuity import (
 from schemas.delivery import ChannelsProbed, ProbeRow
 from schemas.reassignment import Decision, ProposalChanged, ProposalRow, ProposalState
 from schemas.runtime import Rebased
-from schemas.words import ActivityState, ClockBase
+from schemas.words import ActivityState, ClockBase, Level
 from services.console.logbook.line_values import LINE_MAKERS
 from services.console.logbook.lines import (
     LineRecord,
@@ -132,6 +133,33 @@ def test_a_note_names_its_author_and_keeps_its_text_elsewhere() -> None:
         "l-0",
         START - 1,
     )
+
+
+def test_a_callout_leaves_a_line_when_a_person_starts_or_stops_it() -> None:
+    row = CallOutRow(
+        id="c-1",
+        state="running",
+        text_id="t-1",
+        incident="i-1",
+        level=Level.N3,
+        by="p-1",
+        drafted_at=START,
+        started_at=START,
+        people=4,
+        unreachable=1,
+    )
+    (line,) = lines("delivery", CallOutChanged(row=row, change="started"))
+    assert (line.kind, line.incident, line.text_id) == ("communication", "i-1", "t-1")
+    assert (
+        said(line, NO_REFERENCE.names, "fr")
+        == "Diffusion d’alerte lancée\u00a0: 3 personnes à prévenir"
+    )
+    (stopped,) = lines("delivery", CallOutChanged(row=row, change="stopped"))
+    assert said(stopped, NO_REFERENCE.names, "fr") == "Diffusion d’alerte arrêtée"
+    assert lines("delivery", CallOutChanged(row=row)) == []
+    counted = row.model_copy(update={"kind": "headcount", "text_id": ""})
+    (line,) = lines("delivery", CallOutChanged(row=counted, change="started"))
+    assert said(line, NO_REFERENCE.names, "fr") == "Recensement lancé\u00a0: 3 agents"
 
 
 def test_every_line_has_a_sentence_of_its_own() -> None:

@@ -28,6 +28,7 @@ from services.console.documents.document import Document, DocumentSection
 from services.console.documents.pdf import Typesetter
 from services.console.documents.retex import RetexFacts, count_agent_days, draft_retex
 from services.console.http.problems import NotFound
+from services.console.logbook.lines import LineRecord
 from services.console.logbook.sentences import format_small_count
 from services.console.texts import words
 from services.console.web import times
@@ -233,6 +234,38 @@ def facts_of(read: Remembered, realm: str, incident: str | None = None) -> list[
         patched.setattr(documents_queries, "draft_retex", draft)
         asyncio.run(read.of(realm).draft_retex(incident=incident))
     return given
+
+
+def test_the_work_of_the_cell_lists_deeds_of_people_with_their_words() -> None:
+    """D53: a reminder of the system and a plain note are no deed; a decision is, in its words."""
+    given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
+    notes = [
+        LineRecord(
+            key=f"9{kind}",
+            id=kind,
+            type="NoteAdded",
+            kind=kind,
+            occurred_at=0,
+            recorded_at=0,
+            author="p-dgs",
+            place="alerts/0/1/0",
+            text_id=text,
+        )
+        for kind, text in (("decision", "t-8"), ("communication", "t-9"), ("note", "t-1"))
+    ]
+    texts = {"t-8": "Accueils regroupés", "t-1": "Rien de neuf"}
+    told = [replace(facts, lines=[*facts.lines, *notes], texts=texts) for facts in given]
+    found = draft_retex(told).sheet("fr").section("cell")
+    assert found is not None
+    assert found.table is not None
+    said = " / ".join(line.text for line in found.lines)
+    assert "Accueils regroupés" in said
+    assert "Note de la cellule" in said, "an erased text leaves its line"
+    assert "Rien de neuf" not in said
+    counts = {row.cells[0]: row.cells[1] for row in found.table.rows}
+    assert counts["Décisions, appels et conférences notés"] == "2"
+    assert all(row.refs for row in found.table.rows)
+    assert len(found.lines) == 2, "the system proposed plans and called the cell"
 
 
 def test_missing_measurements_are_named_in_plain_words() -> None:

@@ -18,6 +18,7 @@ from services.console.documents.document import (
     renumber_sheet,
 )
 from services.console.documents.facts import index_lines
+from services.console.documents.retex.cell_work import write_cell_work_section
 from services.console.documents.retex.facts import (
     RetexFacts,
     compute_co2_grams,
@@ -125,6 +126,7 @@ SECTIONS: Final[tuple[Callable[[RetexFacts, Citations], DocumentSection], ...]] 
     write_chronology_section,
     write_delays_section,
     write_alarms_section,
+    write_cell_work_section,
     write_plans_section,
     write_dependencies_section,
     write_clocks_section,

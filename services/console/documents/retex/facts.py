@@ -15,6 +15,7 @@ from services.console.documents.document import DocumentLine
 from services.console.i18n import Translator
 from services.console.logbook.line_list import LATE_MIN
 from services.console.logbook.lines import LineRecord
+from services.console.logbook.sentences import render_line
 from services.console.resources import (
     Activity,
     Alarm,
@@ -65,12 +66,19 @@ class RetexFacts:
     agent_day_draft: bool
     """True if the cost is a draft that nobody has confirmed."""
     texts: Mapping[str, str]
+    """Texts of improvements and of the lines that people wrote, without erased ones."""
 
     @property
     def ended(self) -> datetime | None:
         """Time at which the last incident closed; None while one is open, or without incidents."""
         closed = [i.closed_at for i in self.incidents]
         return max((c for c in closed if c is not None), default=None) if all(closed) else None
+
+
+def write_line_text(record: LineRecord, x: RetexFacts) -> str:
+    """Return the sentence of a line, or the words of its author."""
+    said = x.texts.get(record.text_id or "") if record.type == "NoteAdded" else None
+    return said or render_line(record, x.names, x.lang)
 
 
 def list_used_plans(x: RetexFacts) -> list[Plan]:

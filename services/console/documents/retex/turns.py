@@ -24,12 +24,12 @@ from services.console.documents.retex.facts import (
     is_late,
     list_used_plans,
     measure_decision_time,
+    write_line_text,
     write_nothing_to_report,
 )
 from services.console.documents.telling import drop_repetitions, is_key_event
 from services.console.logbook.line_list import LATE_MIN
 from services.console.logbook.lines import LineRecord
-from services.console.logbook.sentences import render_line as sentence
 from services.console.web import times
 
 EVENTS_SHOWN: Final = 40
@@ -89,7 +89,7 @@ def write_chronology_section(x: RetexFacts, cited: Citations) -> DocumentSection
     )
     lines = [
         DocumentLine(
-            text=f"{format_time(times.of(r.recorded_at), x)} {sentence(r, x.names, x.lang)}",
+            text=f"{format_time(times.of(r.recorded_at), x)} {write_line_text(r, x)}",
             refs=cited.key(r.key),
             strong=r.type == "LevelChanged",
         )

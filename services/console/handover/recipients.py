@@ -1,0 +1,38 @@
+"""Roles that may get a message about a handover or a situation report. Rules D54 and D115."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.console.documents.queries import find_level_rule
+from services.console.i18n import Translator
+from services.console.read_model.reference_index import IndexedReference
+from services.console.texts import words as w
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientChoice:
+    """One role that may get the message."""
+
+    role: str
+    label: str
+    chosen: bool
+
+
+def list_recipient_choices(
+    reference: IndexedReference, level: int, chosen: list[str] | None, _: Translator
+) -> list[RecipientChoice]:
+    """List the roles of the whole territory, chosen ones first.
+
+    Without a choice the pilots of the level are chosen.
+    """
+    rule = find_level_rule(reference, level) or find_level_rule(reference, 1)
+    default = list(rule.pilots) if rule is not None else []
+    wanted = default if chosen is None else chosen
+    held = {role for role, scope, _deputy in reference.names.holders.values() if scope is None}
+    roles = held | {one for one in wanted if one in reference.names.roles}
+    found = [
+        RecipientChoice(role, w.name_role(role, None, reference.names, _), role in wanted)
+        for role in roles
+    ]
+    return sorted(found, key=lambda one: (not one.chosen, one.label, one.role))

@@ -1,0 +1,44 @@
+"""A validated situation report reaches the roles that its author names (D54)."""
+
+from __future__ import annotations
+
+from schemas.calling import NotificationPlanned
+from schemas.continuity import SitrepIssued, SitrepRow
+from tests.unit.alerts.scene import Scene
+
+
+def _issue(scene: Scene, *recipients: str) -> list[NotificationPlanned]:
+    row = SitrepRow(
+        id="2",
+        number=2,
+        as_of=scene.at(60),
+        issued_at=scene.at(61),
+        issued_by="coord-1",
+        role="coordinateur_pca",
+        level=3,
+        text_id="t-1",
+        sha256="ab" * 32,
+        next_at=scene.at(120),
+        recipients=recipients,
+    )
+    scene.feed(SitrepIssued(row=row), at=scene.at(61))
+    return [n for n in scene.named(NotificationPlanned) if n.template == "sitrep"]
+
+
+def test_each_recipient_gets_number_level_and_times() -> None:
+    scene = Scene()
+    told = _issue(scene, "coordinateur_pca", "liaison_cod")
+    assert [(n.role, n.answer_expected) for n in told] == [
+        ("coordinateur_pca", False),
+        ("liaison_cod", False),
+    ]
+    assert told[0].values == {
+        "sitrep": 2,
+        "sitrep_level": 3,
+        "as_of": scene.at(60),
+        "next_at": scene.at(120),
+    }
+
+
+def test_a_report_without_recipients_sends_no_message() -> None:
+    assert _issue(Scene()) == []
