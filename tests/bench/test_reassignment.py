@@ -24,7 +24,7 @@ from services.continuity.reassignment.model import (
     solve_situation_program,
 )
 from services.continuity.reassignment.model.approved import compute_bounds
-from services.continuity.reassignment.model.greedy import compute_greedy_values
+from services.continuity.reassignment.model.greedy import solve_greedily
 from services.continuity.reassignment.model.moves import find_moves
 from services.continuity.reassignment.model.program import build_program
 from services.continuity.reassignment.model.situation import ModelSituation, Quantities
@@ -46,7 +46,8 @@ def _greedy(name: str) -> tuple[dict[str, int], float]:
     began = time.thread_time()
     quantities = Quantities(tables(), situation(name))
     moves, bounds, _ = compute_bounds(quantities, find_moves(quantities), (), stability=False)
-    found = compute_greedy_values(build_program(quantities, moves, bounds))
+    program = build_program(quantities, moves, bounds)
+    found = program.values(solve_greedily(program))
     return {level.value: value for level, value in found.items()}, time.thread_time() - began
 
 

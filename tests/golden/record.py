@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.topics import SERVICES
-from services.runtime.log.state_hash import compute_state_hash, fold_records
 from tests.scenarios.memory import MemoryPlayer, scenario
+from tests.state_hash import compute_state_hash, fold_records
 
 FOLDER = Path(__file__).parent
 REALM = "92~ex-golden"

@@ -13,8 +13,8 @@ from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
 from services.runtime.decider.protocol import Decider
-from services.runtime.log.state_hash import compute_state_hash, fold_records
 from tests.golden.record import FOLDER
+from tests.state_hash import compute_state_hash, fold_records
 
 RELEASES = sorted(p.name for p in FOLDER.iterdir() if (p / "expected.json").exists())
 DECIDERS: dict[str, Decider[Any]] = {

@@ -18,8 +18,8 @@ from schemas.topics import PARTITION_COUNT
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
-from services.runtime.log.state_hash import compute_state_hash, fold_log
 from tests.brokers import give_password
+from tests.state_hash import compute_state_hash, fold_log
 from tests.system import RunningVigie
 from tests.waiting import until
 

@@ -26,10 +26,10 @@ from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
 from services.runtime.kafka.clients import build_headers, encode_message
 from services.runtime.log.chain import Position, apply_input
-from services.runtime.log.state_hash import fold_records
 from services.runtime.log.transaction import Transaction
 from services.runtime.testing.memory import StoredRecord
 from tests.golden.record import FOLDER, REALM
+from tests.state_hash import fold_records
 from tests.unit.alerts.scene import Scene
 from tests.unit.alerts.test_laws import FEW, play, reports
 

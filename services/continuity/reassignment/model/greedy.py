@@ -10,7 +10,6 @@ import numpy as np
 from services.continuity.reassignment.model.moves import OWN_WORK
 from services.continuity.reassignment.model.program import (
     NO_LIMIT,
-    ObjectiveLevel,
     Program,
     ProgramRow,
 )
@@ -75,8 +74,3 @@ def _fill_slack_columns(program: Program, solution: Ints) -> Ints:
             rest = row.columns[row.columns >= n]
             solution[rest[0]] += row.lower - total
     return solution
-
-
-def compute_greedy_values(program: Program) -> dict[ObjectiveLevel, int]:
-    """Return the cost of the first answer, level by level."""
-    return program.values(solve_greedily(program))

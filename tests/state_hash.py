@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.topics import log_topic
 from services.runtime.decider.applied_ids import AppliedIds
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.protocol import Decider
