@@ -92,16 +92,16 @@ class ChangeEffect:
 
 def list_changes(policy: Escalation, ladders: Iterable[str]) -> list[LadderChange]:
     """List the changes to try of these escalations: waits, order, parallel calls."""
-    found = []
+    changes: list[LadderChange] = []
     for name in sorted(ladders):
         waves = policy.ladders.get(name, ())
-        tried = (
+        candidates = (
             *_list_waits(name, waves),
             *_list_orders(name, waves),
             *_list_parallels(name, waves, frozenset(policy.never_skipped)),
         )
-        found += [change for change in tried if change.waves != waves]
-    return found
+        changes += [change for change in candidates if change.waves != waves]
+    return changes
 
 
 def _list_waits(name: str, waves: Sequence[Wave]) -> Iterator[LadderChange]:
@@ -125,12 +125,13 @@ def _list_orders(name: str, waves: Sequence[Wave]) -> Iterator[LadderChange]:
         if DEPUTIES in (*first.who, *second.who):
             continue
         swapped = list(waves)
-        swapped[place], swapped[place + 1] = _move(second, first), _move(first, second)
+        swapped[place], swapped[place + 1] = _renumber(second, first), _renumber(first, second)
         text = f"{name} : vague {second.wave} avant vague {first.wave}"
         yield LadderChange(name, "order", text, tuple(swapped))
 
 
-def _move(wave: Wave, to: Wave) -> Wave:
+def _renumber(wave: Wave, to: Wave) -> Wave:
+    """Return a wave with the number and the time of another."""
     return wave.model_copy(update={"wave": to.wave, "after_min": to.after_min})
 
 
@@ -144,18 +145,18 @@ def _list_parallels(
             others = tuple(one for one in first.who if one != role)
             if role in kept or role == DEPUTIES or len(others) < max(first.expected, 1):
                 continue
-            later = _call(second, (*second.who, role), first.only_if)
+            later = _call_roles(second, (*second.who, role), first.only_if)
             text = f"{name} : {role} en vague {second.wave}, pas {first.wave}"
-            steps = (*waves[:place], _call(first, others, {}), later, *waves[place + 2 :])
+            steps = (*waves[:place], _call_roles(first, others, {}), later, *waves[place + 2 :])
             yield LadderChange(name, "parallel", text, steps)
         if DEPUTIES not in second.who:
-            together = _call(first, (*first.who, *second.who), second.only_if)
+            together = _call_roles(first, (*first.who, *second.who), second.only_if)
             rest = [wave.model_copy(update={"wave": wave.wave - 1}) for wave in waves[place + 2 :]]
             text = f"{name} : vague {second.wave} en même temps que la vague {first.wave}"
             yield LadderChange(name, "parallel", text, (*waves[:place], together, *rest))
 
 
-def _call(wave: Wave, who: tuple[str, ...], also: Mapping[str, str]) -> Wave:
+def _call_roles(wave: Wave, who: tuple[str, ...], also: Mapping[str, str]) -> Wave:
     roles = tuple(dict.fromkeys(who))
     conditions = {role: flag for role, flag in (wave.only_if | dict(also)).items() if role in roles}
     return wave.model_copy(update={"who": roles, "only_if": conditions})
@@ -200,17 +201,17 @@ class CrisisDifference:
 
 def compare_outcomes(before: CallOutcome, after: CallOutcome) -> CrisisDifference:
     """Return the difference of two replays of one crisis."""
-    gaps, lost = [], 0
-    for key, was in before.answers.items():
-        would = after.answers.get(key)
-        if was is None:
+    delays, unanswered = [], 0
+    for key, minutes_before in before.answers.items():
+        minutes_after = after.answers.get(key)
+        if minutes_before is None:
             continue
-        if would is None:
-            lost += 1
+        if minutes_after is None:
+            unanswered += 1
         else:
-            gaps.append(would - was)
-    minutes = sum(gaps) / len(gaps) if gaps else 0.0
-    return CrisisDifference(after.calls - before.calls, minutes, lost)
+            delays.append(minutes_after - minutes_before)
+    minutes = sum(delays) / len(delays) if delays else 0.0
+    return CrisisDifference(after.calls - before.calls, minutes, unanswered)
 
 
 def judge_change(

@@ -67,20 +67,20 @@ class _ForkedServer:
 
     def poll(self) -> int | None:
         """Return None while the process runs, else 0."""
-        return self._look(os.WNOHANG)
+        return self._reap(os.WNOHANG)
 
     def wait(self) -> None:
         """Wait until the process has ended."""
-        self._look(0)
+        self._reap(0)
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self._pid, number)
 
-    def _look(self, how: int) -> int | None:
+    def _reap(self, options: int) -> int | None:
         if not self._over:
             try:
-                self._over = os.waitpid(self._pid, how)[0] != 0
+                self._over = os.waitpid(self._pid, options)[0] != 0
             except ChildProcessError:  # Another waiter has collected its exit status
                 self._over = True
         return 0 if self._over else None
@@ -204,10 +204,10 @@ class ForkServer:
             assert self._control is not None
             with _adopt_orphans():
                 socket.send_fds(self._control, [json.dumps(request).encode()], list(fds))
-                said = self._control.recv(4096)
-            if not said:
+                answer = self._control.recv(4096)
+            if not answer:
                 raise EOFError("the fork server ended")
-            return int(json.loads(said)["pid"])
+            return int(json.loads(answer)["pid"])
         except (OSError, ValueError, EOFError, ForkFailed) as error:
             self._end()
             raise ForkFailed(str(error) or type(error).__name__) from error

@@ -35,6 +35,16 @@ from services.continuity.state import ContinuityState, find_decided_lines, list_
 from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 _RULE_CODE: Final = re.compile(r"R\d+")
+_PREVIOUS_STATES: Final = {
+    m.LineState.ACCEPTED: (m.LineState.DISPATCHED,),
+    m.LineState.ARRIVED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED),
+    m.LineState.RELEASED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED, m.LineState.ARRIVED),
+}
+_TIME_FIELDS: Final = {
+    m.LineState.ACCEPTED: "accepted_at",
+    m.LineState.ARRIVED: "arrived_at",
+    m.LineState.RELEASED: "ended_at",
+}
 APPROVER_CHECKS: Final = ("R6", "R7", "R8")
 """Rules that no table can check, so the approver answers for them.
 
@@ -51,12 +61,12 @@ def compute_reassignments(
     """
     require_role(command, draft.bia.policy.reassignment.decides)
     travel = draft.state.travel
-    said = m.TravelDeclared(
+    declared = m.TravelDeclared(
         transit=travel.transit if command.transit is None else command.transit,
         telework=travel.telework if command.telework is None else command.telework,
     )
-    if said != travel:
-        draft.emit(said)
+    if declared != travel:
+        draft.emit(declared)
     situation = describe_situation(draft.state, draft.now)
     if not is_hit(situation):
         if confined := [
@@ -144,7 +154,7 @@ def _find_current_proposal(
 ) -> m.ProposalRow:
     """Return the proposal in force.
 
-    Raise Refused if the author read an older one: 412 with the changes since.
+    Raises RefusedCommand if the author read an older one: 412 with the changes since.
     """
     row, current = draft.state.proposals.get(command.proposal), find_open_proposal(draft.state)
     if row is None and current is None:
@@ -227,7 +237,7 @@ class _SiteRestrictions(NamedTuple):
 
 
 def _find_obstacle(
-    draft: ContinuityDecision, line: m.LineRow, ground: _SiteRestrictions
+    draft: ContinuityDecision, line: m.LineRow, restrictions: _SiteRestrictions
 ) -> RefusedCommand | None:
     """Return the refusal for a line that no longer holds; None: it holds.
 
@@ -245,16 +255,16 @@ def _find_obstacle(
     )
     if (dropped := next((site for site in sites if site not in draft.bia.sites), None)) is not None:
         return RefusedCommand(412, "place_lost", line=line.id, site=dropped)
-    if (shut := next((site for site in sites if site in ground.confined), None)) is not None:
+    if (shut := next((site for site in sites if site in restrictions.confined), None)) is not None:
         return RefusedCommand(409, "confined", line=line.id, site=shut)
-    if line.supply == "displaced" and line.site not in ground.without_seats:
+    if line.supply == "displaced" and line.site not in restrictions.without_seats:
         return RefusedCommand(412, "site_back", line=line.id, site=line.site)
-    if line.need_site and line.need_site not in ground.hit:
+    if line.need_site and line.need_site not in restrictions.hit:
         return RefusedCommand(412, "site_back", line=line.id, site=line.need_site)
     back = next(
-        (c for c in ground.situation.sites if c.site == (line.need_site or line.site)), None
+        (c for c in restrictions.situation.sites if c.site == (line.need_site or line.site)), None
     )
-    if is_too_late(ground.situation, back, line):
+    if is_too_late(restrictions.situation, back, line):
         return RefusedCommand(412, "back_soon", line=line.id, site=line.need_site or line.site)
     if is_held(line, draft.state.moved.values()):
         return RefusedCommand(412, "agents_elsewhere", line=line.id, site=line.site)
@@ -263,19 +273,19 @@ def _find_obstacle(
         return None if works else RefusedCommand(412, "telework_off", line=line.id, site=line.place)
     return (
         None
-        if _can_host(draft, line, ground)
+        if _can_host(draft, line, restrictions)
         else RefusedCommand(412, "place_lost", line=line.id, site=line.place)
     )
 
 
-def _can_host(draft: ContinuityDecision, line: m.LineRow, ground: _SiteRestrictions) -> bool:
+def _can_host(draft: ContinuityDecision, line: m.LineRow, restrictions: _SiteRestrictions) -> bool:
     """Check whether the place of a line may receive its agents now.
 
     A host is barred by lost seats, unknown status, lack of water, or desks that a strategy holds.
     The needy site itself is barred only if all its seats are lost.
     """
     if line.place != line.need_site:
-        return line.place not in ground.barred
+        return line.place not in restrictions.barred
     heard = draft.state.sites.get(line.place)
     lost = (
         max(
@@ -293,18 +303,16 @@ def _choose_lines(
 ) -> list[m.LineRow]:
     """Return the chosen undecided lines, in order; by default all, or with `sound` all that hold.
 
-    Raise Refused for a line that cannot be decided, or if no line is left. With `sound`, each line
-    must hold.
+    With `sound`, each line must hold. Raises RefusedCommand for a line that cannot be decided, or
+    if no line is left.
     """
-    lines, decided = (
-        {line.id: line for line in list_proposal_lines(draft.state, row.id)},
-        find_decided_lines(row),
-    )
-    ground = _SiteRestrictions.of(draft.state, draft.now)
+    lines = {line.id: line for line in list_proposal_lines(draft.state, row.id)}
+    decided = find_decided_lines(row)
+    restrictions = _SiteRestrictions.of(draft.state, draft.now)
     if asked is None:
         left = [line for line in lines.values() if line.id not in decided]
         chosen = [
-            line for line in left if not (sound and _find_obstacle(draft, line, ground))
+            line for line in left if not (sound and _find_obstacle(draft, line, restrictions))
         ] or left
     else:
         wanted = set(asked)
@@ -316,29 +324,18 @@ def _choose_lines(
             raise RefusedCommand(409, "already", line=done[0])
         chosen = [line for id, line in lines.items() if id in wanted]
     for line in chosen if sound else ():
-        if (why := _find_obstacle(draft, line, ground)) is not None:
+        if (why := _find_obstacle(draft, line, restrictions)) is not None:
             raise why
     if not chosen:
         raise RefusedCommand(409, "nothing_to_decide", proposal=row.id)
     return chosen
 
 
-_PREVIOUS_STATES: Final = {
-    m.LineState.ACCEPTED: (m.LineState.DISPATCHED,),
-    m.LineState.ARRIVED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED),
-    m.LineState.RELEASED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED, m.LineState.ARRIVED),
-}
-
-
-_TIME_FIELDS: Final = {
-    m.LineState.ACCEPTED: "accepted_at",
-    m.LineState.ARRIVED: "arrived_at",
-    m.LineState.RELEASED: "ended_at",
-}
-
-
 def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) -> CommandResult:
-    """Move lines to a state; lines that are already there stay. Raise Refused if none moves."""
+    """Move lines to a state; lines that are already there stay.
+
+    Raises RefusedCommand if none moves.
+    """
     ids = tuple(dict.fromkeys((command.line, *command.lines)))
     if (unknown := next((id for id in ids if id not in draft.state.moved), None)) is not None:
         raise RefusedCommand(404, "line_not_found", line=unknown)
@@ -350,10 +347,10 @@ def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) 
             409, "already", line=command.line, state=draft.state.moved[command.line].state.value
         )
     for row in rows:
-        said = row.model_copy(
+        moved = row.model_copy(
             update={"state": state, _TIME_FIELDS[state]: draft.now, "by": command.author}
         )
-        draft.emit(m.ReassignmentChanged(row=said, change=state.value))
+        draft.emit(m.ReassignmentChanged(row=moved, change=state.value))
     schedule_settlement(draft, rows if state is m.LineState.ARRIVED else select_arrived_lines(rows))
     return {
         "line": rows[0].id,

@@ -45,9 +45,9 @@ from services.continuity.reassignment.horizon import compute_line_times
 from services.continuity.reassignment.recalls import list_recalled_lines
 from services.continuity.reassignment.site_conditions import (
     describe_situation,
-    estimated_from,
     find_confined_sites,
     find_main_incident,
+    get_estimation_start,
     is_hit,
 )
 from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
@@ -88,7 +88,7 @@ def schedule_review(draft: ContinuityDecision) -> None:
 def _await_counts(draft: ContinuityDecision) -> None:
     """Look again when a site that nobody counts will be taken as it was planned. Rule D78."""
     times = (
-        estimated_from(draft.state, site)
+        get_estimation_start(draft.state, site)
         for site in draft.state.sites.values()
         if site.uncounted_since is not None and site.site in draft.bia.sites
     )

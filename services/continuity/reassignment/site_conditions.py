@@ -6,7 +6,7 @@ See `docs/reference/reassignment-model.md`, §1.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas.alerts import Confinement
@@ -24,6 +24,7 @@ NOT_FLOOD_EXPOSED: Final = "non"
 HIT_ZONE_SITES: Final = 3
 """Sites without seats that make a commune a hit zone, in which no site is a host."""
 TRANSIT_FLAG: Final = "network:transit"
+_ABSENCE_TYPE: Final = EventType.STAFF_SHORTAGE
 
 
 def describe_situation(state: ContinuityState, now: Instant) -> Situation:
@@ -35,32 +36,23 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
     """
     assert state.bia is not None
     sites = state.bia.sites
-    heard = {id: said for id, said in state.sites.items() if id in sites}
-    lost = {
-        id: left
-        for id, said in heard.items()
-        if (left := 100 - _find_worst_loss(c for c in said.causes if c.type is not _ABSENCE_TYPE))
-        < 100
-    }
-    absent = {
-        id: left
-        for id, said in heard.items()
-        if (left := 100 - _find_worst_loss(c for c in said.causes if c.type is _ABSENCE_TYPE)) < 100
-    }
+    heard = {id: site for id, site in state.sites.items() if id in sites}
+    seats_left = _compute_capacity_left(heard, absence=False)
+    staff_left = _compute_capacity_left(heard, absence=True)
     confined = find_confined_sites(state, now)
-    seats = {id: left for id, left in lost.items() if id not in confined}
-    staff = {id: left for id, left in absent.items() if id not in confined}
-    communes = Counter(sites[id].commune for id in lost)
-    zone = {commune for commune, count in communes.items() if count >= HIT_ZONE_SITES}
+    seats = {id: left for id, left in seats_left.items() if id not in confined}
+    staff = {id: left for id, left in staff_left.items() if id not in confined}
+    communes = Counter(sites[id].commune for id in seats_left)
+    hit_zone = {commune for commune, count in communes.items() if count >= HIT_ZONE_SITES}
     held = {s.site for s in state.strategies.values() if s.state == "active" and s.desks}
     flood = any(i.open and i.kind == FLOOD_KIND for i in state.incidents.values())
     barred = {
         id
         for id, site in sites.items()
-        if id in lost
+        if id in seats_left
         or id in confined
         or id in held
-        or site.commune in zone
+        or site.commune in hit_zone
         or (flood and site.flood_exposure != NOT_FLOOD_EXPOSED)
         or (id in heard and heard[id].status is SiteStatus.UNKNOWN)
     }
@@ -103,11 +95,11 @@ def find_confined_sites(state: ContinuityState, now: Instant) -> dict[str, Confi
 
 def is_estimated(state: ContinuityState, site: SiteHeard, now: Instant) -> bool:
     """Tell whether an evacuated site counts with its planned staff by now. Rule D78."""
-    at = estimated_from(state, site)
+    at = get_estimation_start(state, site)
     return at is not None and at <= now
 
 
-def estimated_from(state: ContinuityState, site: SiteHeard) -> Instant | None:
+def get_estimation_start(state: ContinuityState, site: SiteHeard) -> Instant | None:
     """Return the time from which an evacuated site counts with its planned staff.
 
     The result is None if there is a headcount. Rule D78.
@@ -129,11 +121,16 @@ def _describe_horizon(state: ContinuityState, now: Instant) -> dict[str, Any]:
     }
 
 
-_ABSENCE_TYPE: Final = EventType.STAFF_SHORTAGE
-
-
-def _find_worst_loss(causes: Iterable[CauseHeard]) -> int:
-    return max((round(cause.loss_pct) for cause in causes), default=0)
+def _compute_capacity_left(sites: Mapping[str, SiteHeard], *, absence: bool) -> dict[str, int]:
+    """Return site → per cent left of its seats, or with `absence` of its staff, if it lost any."""
+    losses = {
+        id: max(
+            (round(c.loss_pct) for c in site.causes if (c.type is _ABSENCE_TYPE) is absence),
+            default=0,
+        )
+        for id, site in sites.items()
+    }
+    return {id: 100 - loss for id, loss in losses.items() if loss > 0}
 
 
 def is_hit(situation: Situation) -> bool:
@@ -155,8 +152,8 @@ def is_transit_running(state: ContinuityState, now: Instant) -> bool:
     """Return the declared state of public transport, else that of the operators."""
     if state.travel.transit is not None:
         return state.travel.transit
-    said = state.dependencies.get(TRANSIT_FLAG)
-    return not (said is not None and said.value == "down" and get_effective_start(said) <= now)
+    flag = state.dependencies.get(TRANSIT_FLAG)
+    return not (flag is not None and flag.value == "down" and get_effective_start(flag) <= now)
 
 
 def find_main_incident(state: ContinuityState, situation: Situation) -> str | None:
@@ -164,13 +161,13 @@ def find_main_incident(state: ContinuityState, situation: Situation) -> str | No
     found = Counter(
         cause.incident
         for c in situation.sites
-        if (said := state.sites.get(c.site)) is not None
-        for cause in _select_causes_by_incident(said)
+        if (site := state.sites.get(c.site)) is not None
+        for cause in _select_causes_by_incident(site)
         if cause.incident is not None
     )
     return min(found, key=lambda id: (-found[id], id), default=None)
 
 
-def _select_causes_by_incident(said: SiteHeard) -> tuple[CauseHeard, ...]:
+def _select_causes_by_incident(site: SiteHeard) -> tuple[CauseHeard, ...]:
     """Select one cause per incident, so that a site counts once for each."""
-    return tuple({c.incident: c for c in said.causes if c.loss_pct}.values())
+    return tuple({c.incident: c for c in site.causes if c.loss_pct}.values())

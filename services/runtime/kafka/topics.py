@@ -63,8 +63,8 @@ async def provision_topics(
     """
     admin = await _connect_admin(kafka)
     try:
-        have = set(await admin.list_topics())
-        missing = [t for t in topics if t.name not in have]
+        existing = set(await admin.list_topics())
+        missing = [t for t in topics if t.name not in existing]
         if missing:
             await _create_topics(admin, missing, replication)
             await _wait_for_leaders(kafka, missing)
@@ -75,7 +75,7 @@ async def provision_topics(
     if differing:
         raise TopicsDiffer(differing)
     return ProvisionedTopics(
-        tuple(t.name for t in missing), tuple(t.name for t in topics if t.name in have)
+        tuple(t.name for t in missing), tuple(t.name for t in topics if t.name in existing)
     )
 
 
@@ -88,10 +88,10 @@ async def list_differences(
     """
     admin = await _connect_admin(kafka)
     try:
-        have = set(await admin.list_topics())
-        missing = [f"topic {t.name} does not exist" for t in topics if t.name not in have]
+        existing = set(await admin.list_topics())
+        missing = [f"topic {t.name} does not exist" for t in topics if t.name not in existing]
         return missing + await _list_differences(
-            admin, [t for t in topics if t.name in have], replication
+            admin, [t for t in topics if t.name in existing], replication
         )
     finally:
         await admin.close()
@@ -144,13 +144,13 @@ async def _create_topics(
 async def _list_differences(
     admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication: int
 ) -> list[str]:
-    found_differences = []
+    differences = []
     described = {d["topic"]: d for d in await admin.describe_topics([t.name for t in topics])}
     for topic in topics:
-        found = len(described[topic.name]["partitions"])
-        if found != topic.partitions:
-            found_differences.append(
-                f"topic {topic.name} has {found} partitions instead of {topic.partitions}"
+        partitions = len(described[topic.name]["partitions"])
+        if partitions != topic.partitions:
+            differences.append(
+                f"topic {topic.name} has {partitions} partitions instead of {topic.partitions}"
             )
     resources = [ConfigResource(ConfigResourceType.TOPIC, t.name) for t in topics]
     actual: dict[str, dict[str, str]] = {}
@@ -159,9 +159,7 @@ async def _list_differences(
             actual[name] = {entry[0]: entry[1] for entry in entries}
     for topic in topics:
         for key, value in build_desired_config(topic, replication).items():
-            is_now = actual[topic.name].get(key)
-            if is_now != value:
-                found_differences.append(
-                    f"topic {topic.name} has {key}={is_now} instead of {value}"
-                )
-    return found_differences
+            current = actual[topic.name].get(key)
+            if current != value:
+                differences.append(f"topic {topic.name} has {key}={current} instead of {value}")
+    return differences

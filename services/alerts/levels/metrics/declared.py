@@ -54,6 +54,7 @@ def is_flag_of(draft: MetricContext, row: FlagRow, scope: MetricScope) -> bool:
 
 
 def get_flag(draft: MetricContext, scope: MetricScope, id: str) -> FlagRow | None:
+    """Return a flag of this scope; None for one that is not raised or belongs to planned works."""
     row = draft.state.flags.get(id)
     if row is None or row.maintenance:
         return None
@@ -67,8 +68,10 @@ def make_flag_metric(
     shown: Callable[[float], DisplayValue] = format_value,
     absent: float | None = 0.0,
 ) -> MetricMaker:
-    def make(of: MetricRequest) -> BoundMetric:
-        id = make_id(of.args)
+    """Return a maker of metrics that `read` one flag; `absent` is the value without the flag."""
+
+    def make(request: MetricRequest) -> BoundMetric:
+        id = make_id(request.args)
 
         def value(draft: MetricContext, scope: MetricScope) -> float | None:
             row = get_flag(draft, scope, id)
@@ -83,12 +86,15 @@ def make_flag_metric(
     return make
 
 
-def make_vigilance(of: MetricRequest) -> BoundMetric:
+def make_vigilance(request: MetricRequest) -> BoundMetric:
+    """Measure the gravest colour of the named phenomena, or of any."""
     named = (
-        None if of.args["phenomenon"] == "any" else frozenset(list_values(of.args, "phenomenon"))
+        None
+        if request.args["phenomenon"] == "any"
+        else frozenset(list_values(request.args, "phenomenon"))
     )
 
-    def worst(draft: MetricContext, scope: MetricScope) -> FlagRow | None:
+    def find_worst(draft: MetricContext, scope: MetricScope) -> FlagRow | None:
         rows = [
             row
             for id, row in draft.state.flags.items()
@@ -99,11 +105,11 @@ def make_vigilance(of: MetricRequest) -> BoundMetric:
         return max(rows, key=lambda r: (rank_colour(str(r.value)), r.id), default=None)
 
     def value(draft: MetricContext, scope: MetricScope) -> float:
-        row = worst(draft, scope)
+        row = find_worst(draft, scope)
         return rank_colour(str(row.value)) if row else 0
 
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
-        row = worst(draft, scope)
+        row = find_worst(draft, scope)
         return row.reports if row else ()
 
     return BoundMetric(
@@ -116,18 +122,21 @@ def make_vigilance(of: MetricRequest) -> BoundMetric:
     )
 
 
-def make_system_down(of: MetricRequest) -> BoundMetric:
-    systems = list_values(of.args, "systems")
+def make_system_down(request: MetricRequest) -> BoundMetric:
+    """Count the named systems that are down, also by a total isolation that does not spare them."""
+    systems = list_values(request.args, "systems")
     spared = (
-        frozenset(of.territory.policy.systems_spared) if of.territory.policy else frozenset[str]()
+        frozenset(request.territory.policy.systems_spared)
+        if request.territory.policy
+        else frozenset[str]()
     )
 
-    def down(draft: MetricContext, scope: MetricScope) -> list[FlagRow]:
+    def list_down(draft: MetricContext, scope: MetricScope) -> list[FlagRow]:
         isolation, found = draft.state.flags.get(f"flag:{ISOLATION_FLAG}"), []
         for system in systems:
             row = draft.state.flags.get(f"system:{system}")
-            cut = is_flag_true(isolation) and system not in spared and isolation is not None
-            if cut and isolation is not None and (row is None or row.since < isolation.since):
+            isolated = isolation is not None and is_flag_true(isolation) and system not in spared
+            if isolated and isolation and (row is None or row.since < isolation.since):
                 row = isolation  # an isolation downs it until it is reported restored (D40)
             elif row is None or row.value != "down" or row.maintenance:
                 continue
@@ -136,10 +145,10 @@ def make_system_down(of: MetricRequest) -> BoundMetric:
         return found
 
     return BoundMetric(
-        lambda draft, scope: len(down(draft, scope)),
+        lambda draft, scope: len(list_down(draft, scope)),
         build_topics("flags"),
         lambda draft, scope: tuple(
-            dict.fromkeys(r for row in down(draft, scope) for r in row.reports)
+            dict.fromkeys(r for row in list_down(draft, scope) for r in row.reports)
         )[:SHOWN_REPORTS],
         no_margin,
     )
@@ -155,20 +164,20 @@ def get_served_pct(row: FlagRow) -> float:
     return compute_meals_served(row.value)
 
 
-def make_catering_down(of: MetricRequest) -> BoundMetric:
+def make_catering_down(request: MetricRequest) -> BoundMetric:
     """Count sites with a kitchen that serve less than half of their meals.
 
     The reason may be at the site, at the kitchen that serves it, or at the supplier. Rules D13 and
     D40.
     """
-    kinds = list_values(of.args, "kind", "kinds")
+    kinds = list_values(request.args, "kind", "kinds")
     groups = tuple(f"kind:{kind}" for kind in kinds)
     served = {
-        k: tuple(s for s in sites if of.territory.kind(s) in kinds)
-        for k, sites in of.territory.kitchens.items()
+        k: tuple(s for s in sites if request.territory.kind(s) in kinds)
+        for k, sites in request.territory.kitchens.items()
     }
 
-    def failed(draft: MetricContext, scope: MetricScope) -> list[FlagRow]:
+    def list_failures(draft: MetricContext, scope: MetricScope) -> list[FlagRow]:
         rows = (
             row for id, row in draft.state.flags.items() if id.startswith(("kitchen:", "supplier:"))
         )
@@ -177,7 +186,7 @@ def make_catering_down(of: MetricRequest) -> BoundMetric:
     def value(draft: MetricContext, scope: MetricScope) -> float:
         marks, owner = draft.state.marks, scope or ""
         total = sum(draft.state.counts.get((owner, MEALS_MARK, group), 0) for group in groups)
-        for row in failed(draft, scope):
+        for row in list_failures(draft, scope):
             kitchen = row.id.removeprefix("kitchen:")
             if (
                 row.id.startswith("kitchen:")
@@ -197,7 +206,7 @@ def make_catering_down(of: MetricRequest) -> BoundMetric:
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         declared = (
             r
-            for row in failed(draft, scope)
+            for row in list_failures(draft, scope)
             if get_served_pct(row) < MEALS_FAIL_BELOW or row.id.startswith("supplier:")
             for r in row.reports
         )
@@ -213,7 +222,9 @@ def _is_marked(marks: Mapping[str, tuple[str, ...]] | None, scope: MetricScope) 
     return by is not None and (scope is None or scope in by)
 
 
-def make_transverse_loss(of: MetricRequest) -> BoundMetric:
+def make_transverse_loss(request: MetricRequest) -> BoundMetric:
+    """Tell whether transverse systems are lost: isolated, or their central site out for long."""
+
     def value(draft: MetricContext, scope: MetricScope) -> float:
         isolated = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
         return float(
