@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self, get_args
+from typing import Final, Self, get_args
 
 from schemas.base import Instant
 from services.runtime.decider.deadlines import DeadlineKey, DeadlineKeys
@@ -13,21 +13,19 @@ from services.runtime.decider.protocol import Deadline
 
 
 @dataclass(frozen=True, slots=True)
-class ActivityDue(DeadlineKey):
+class ActivityDue(DeadlineKey, head="activity"):
     """The next change of an activity's clocks and alarms that time alone makes."""
 
-    head: ClassVar[str] = "activity"
     activity: str
 
 
 @dataclass(frozen=True, slots=True)
-class SettlementDue(DeadlineKey):
+class SettlementDue(DeadlineKey, head="settle"):
     """An activity is settled right after a decision, which names the deadline.
 
     Ids of facts come from key and time. Two decisions of one millisecond have two keys.
     """
 
-    head: ClassVar[str] = "settle"
     activity: str
     decision: str
     anew: int
@@ -35,102 +33,90 @@ class SettlementDue(DeadlineKey):
 
 
 @dataclass(frozen=True, slots=True)
-class RereadDue(DeadlineKey):
+class RereadDue(DeadlineKey, head="reread"):
     """`SettlementDue` with `anew`, as older logs have it."""
 
-    head: ClassVar[str] = "reread"
     activity: str
 
 
 @dataclass(frozen=True, slots=True)
-class DependencyDue(DeadlineKey):
+class DependencyDue(DeadlineKey, head="dependency"):
     """An announced value of a dependency comes into force."""
 
-    head: ClassVar[str] = "dependency"
     dependency: str
 
 
 @dataclass(frozen=True, slots=True)
-class PlanDue(DeadlineKey):
+class PlanDue(DeadlineKey, head="plan"):
     """The next step of a plan."""
 
-    head: ClassVar[str] = "plan"
     plan: str
 
 
 @dataclass(frozen=True, slots=True)
-class SitrepDue(DeadlineKey):
+class SitrepDue(DeadlineKey, head="sitrep"):
     """The next situation report. Its text in logs ends with `due`."""
 
-    head: ClassVar[str] = "sitrep"
     what: str = "due"
 
 
 @dataclass(frozen=True, slots=True)
-class SiteCardsDue(DeadlineKey):
+class SiteCardsDue(DeadlineKey, head="cards"):
     """The site cards of a plan are opened, a step at a time."""
 
-    head: ClassVar[str] = "cards"
     plan: str
 
 
 @dataclass(frozen=True, slots=True)
-class CardRemindersDue(DeadlineKey):
+class CardRemindersDue(DeadlineKey, head="remind"):
     """The owners of site cards are told of them. Its text in logs ends with the separator."""
 
-    head: ClassVar[str] = "remind"
     all: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class ReviewDue(DeadlineKey):
+class ReviewDue(DeadlineKey, head="reassign"):
     """The situation of the reassignments is reviewed. Its text in logs ends with the separator."""
 
-    head: ClassVar[str] = "reassign"
     all: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class OrderDue(DeadlineKey):
+class OrderDue(DeadlineKey, head="order"):
     """A part of an order to a site that agents leave."""
 
-    head: ClassVar[str] = "order"
     decision: str
     site: str
     part: int
 
 
 @dataclass(frozen=True, slots=True)
-class RecallDue(DeadlineKey):
+class RecallDue(DeadlineKey, head="back"):
     """A part of a recall of agents that left a site."""
 
-    head: ClassVar[str] = "back"
     decision: str
     site: str
     part: int
 
 
 @dataclass(frozen=True, slots=True)
-class DroppedLinesDue(DeadlineKey):
+class DroppedLinesDue(DeadlineKey, head="dropped"):
     """Lines at sites that a new reference version dropped end, a step at a time."""
 
-    head: ClassVar[str] = "dropped"
     step: int
 
 
 @dataclass(frozen=True, slots=True)
-class UncountedDue(DeadlineKey):
+class UncountedDue(DeadlineKey, head="uncounted"):
     """An evacuated site without a count is taken as planned. Its text ends with the separator."""
 
-    head: ClassVar[str] = "uncounted"
     all: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class RequestDue(DeadlineKey):
+class RequestDue(DeadlineKey, head="resource"):
     """The next limit of a resource request."""
 
-    head: ClassVar[str] = "resource"
     request: str
 
 

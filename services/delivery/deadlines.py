@@ -17,61 +17,53 @@ class _SlashedKey(DeadlineKey):
 
 
 @dataclass(frozen=True, slots=True)
-class HoldEnds(_SlashedKey):
+class HoldEnds(_SlashedKey, head="hold"):
     """The end of a hold of all sending."""
-
-    head: ClassVar[str] = "hold"
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptDue(_SlashedKey):
+class AttemptDue(_SlashedKey, head="attempt"):
     """The missing outcome, the missing receipt or the time of an attempt."""
 
-    head: ClassVar[str] = "attempt"
     notification: str
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class HeldMessageDue(_SlashedKey):
+class HeldMessageDue(_SlashedKey, head="held"):
     """A notification that waited for the end of a hold."""
 
-    head: ClassVar[str] = "held"
     notification: str
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomeLost(_SlashedKey):
+class OutcomeLost(_SlashedKey, head="loss"):
     """An open attempt becomes ambiguous, because a loss was declared."""
 
-    head: ClassVar[str] = "loss"
     notification: str
 
 
 @dataclass(frozen=True, slots=True)
-class LaterMessageDue(_SlashedKey):
+class LaterMessageDue(_SlashedKey, head="later"):
     """A notification that waited for a channel's hours or for a digest."""
 
-    head: ClassVar[str] = "later"
     notification: str
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelFree(_SlashedKey):
+class ChannelFree(_SlashedKey, head="pace"):
     """A provider takes the next messages that wait for its pace."""
 
-    head: ClassVar[str] = "pace"
     channel: Channel
 
 
 @dataclass(frozen=True, slots=True)
-class CallOutDue(_SlashedKey):
+class CallOutDue(_SlashedKey, head="callout"):
     """A step of a call-out.
 
     The steps are `next` (people), `progress`, `remind`, `managers` and `withdraw` (after a stop).
     """
 
-    head: ClassVar[str] = "callout"
     callout: str
     step: str
 

@@ -27,6 +27,11 @@ class DeadlineKey:
     """Name of the kind, first part of the text."""
     separator: ClassVar[str] = ":"
 
+    def __init_subclass__(cls, *, head: str | None = None) -> None:
+        """Set the head; `dataclass` makes a class with slots again, without arguments."""
+        if head is not None:
+            cls.head = head
+
     def __str__(self) -> str:
         """Return the text in logs and snapshots."""
         parts = [str(getattr(self, name)) for name, _ in _list_fields(type(self))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 
@@ -23,15 +22,13 @@ from services.runtime.decider.deadlines import DeadlineKey, DeadlineKeys, Deadli
 
 
 @dataclass(frozen=True, slots=True)
-class Boundary(DeadlineKey):
-    head: ClassVar[str] = "boundary"
+class Boundary(DeadlineKey, head="boundary"):
     thing: str
     at: int
 
 
 @dataclass(frozen=True, slots=True)
-class SameHead(DeadlineKey):
-    head: ClassVar[str] = "boundary"
+class SameHead(DeadlineKey, head="boundary"):
     thing: str
 
 
