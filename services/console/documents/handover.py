@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas.crisis.handovers import HandoverRow, HandoverState
-from schemas.words import ACTIVE_PLAN_STATES, CardState, PlanState
+from schemas.words import ACTIVE_PLAN_STATES, CardState, PlanState, SiteStatus
 from services.console.documents.document import (
     Citations,
     Document,
@@ -49,6 +49,8 @@ _DRAFT_MARKS: Final = {
     HandoverState.SIGNED: N_("Signé par le sortant, à signer par l’entrant"),
     HandoverState.WITHDRAWN: N_("RETIRÉ"),
 }
+_STATE_COLLECTIONS: Final = ("activities", "plans", "sites")
+"""Collections with states but no levels: another state is a difference."""
 _CALM: Final = {"N0", "normal", "nominal", PlanState.VALID.value}
 """States in which a thing needs nobody."""
 _OVER_PLANS: Final = {PlanState.REFUSED.value, PlanState.ARCHIVED.value}
@@ -315,10 +317,10 @@ def _find_group(change: Change) -> str | None:
         return "over" if change.before is None and change.collection == "incidents" else None
     if over:
         return "over"
-    if was:
+    if was or change.before == SiteStatus.UNKNOWN:  # a silent site turned out to be hit
         return "new"
     level_changed = (change.before or "").split(" ")[1:] != state.split(" ")[1:]
-    return "level" if level_changed or change.collection in ("activities", "plans") else None
+    return "level" if level_changed or change.collection in _STATE_COLLECTIONS else None
 
 
 def _is_over(collection: str, state: str | None) -> bool:

@@ -149,6 +149,9 @@ def test_the_differences_are_new_over_and_another_level() -> None:
             change("incidents", "bref", None, "closed N0"),
             change("plans", "PT-ELEC", "valid", "proposed"),
             change("activities", "SOL-02", "interrupted", "nominal"),
+            change("sites", "parc", "unknown", "closed"),
+            change("sites", "musée", "unknown", "normal"),
+            change("sites", "gymnase", "degraded", "evacuated"),
             change("levels", "territory", "N2", "N3"),
             change("levels", "pole:education", None, "N0"),
             change("tasks", "t-1", None, "open"),
@@ -157,9 +160,9 @@ def test_the_differences_are_new_over_and_another_level() -> None:
         _,
     )
     assert found == [
-        ("Nouveau", "gaz (N2) ; PT-ELEC (Proposé)"),
-        ("Clos", "neige, bref ; SOL-02"),
-        ("Niveau changé", "crue N2 → N3 ; Département N2 → N3"),
+        ("Nouveau", "gaz (N2) ; PT-ELEC (Proposé) ; parc (Fermé)"),
+        ("Clos", "neige, bref ; SOL-02 ; musée"),
+        ("Niveau changé", "crue N2 → N3 ; gymnase (Évacué) ; Département N2 → N3"),
     ]
 
 
