@@ -67,3 +67,29 @@ def test_a_drill_passes_if_people_act_in_time_and_fails_if_they_are_late(tmp_pat
         "plan_decided": False,
         "card_done": False,
     }
+
+
+def test_a_card_of_a_strike_is_exercised_in_time(tmp_path: Any) -> None:
+    """The notice names a day that makes the card due at the end of the drill."""
+    plan = "PT-GREVE"
+    drill = compose(plan)
+    assert drill.cards
+    exercise = load(drill, tmp_path)
+    player = MemoryPlayer(exercise.scenario, "92~ex-drill")
+    start = exercise.scenario.start
+    player.play(start + 4 * MINUTE_MS)
+    player.system.feed(
+        "continuity",
+        player.realm,
+        c.ActivatePlan(plan=plan, **WHO),
+        id="decided",
+        at=start + 4 * MINUTE_MS,
+    )
+    player.system.step(player.realm, start + 5 * MINUTE_MS)
+    rows = [f.data["row"] for f in player.history().named("PlanChanged", 5)]
+    found = [row for row in rows if row["id"] == plan][-1]
+    due = {card["id"]: card["due_at"] for card in found["cards"]}
+    assert {due[card] for card in drill.cards} == {start + 15 * MINUTE_MS}
+    done = [(8, "continuity", c.CompleteCard(plan=plan, card=card, **WHO)) for card in drill.cards]
+    verdicts = play(exercise, (5, "continuity", c.ActivatePlan(plan=plan, **WHO)), *done)
+    assert set(verdicts.values()) == {True}

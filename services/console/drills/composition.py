@@ -19,6 +19,7 @@ from schemas import reference as ref
 from schemas.plans import Card, CardOrigin
 from services.console.dependencies.network import DependencyNetwork
 from services.console.drills.stimuli import DAY_MIN, Stimulus, StimulusWriter
+from services.console.drills.strikes import StrikeMoment, choose_strike_cards
 from services.console.drills.weakness import PlanWeakness
 from services.console.texts.names import TerritoryNames
 
@@ -75,16 +76,21 @@ def compose_drill(
 ) -> ComposedDrill | None:
     """Compose the drill of a plan; None if no report can make its trigger hold."""
     random = Random(f"{seed}:{plan.id}")  # noqa: S311  repeatable choices, no secret
-    stimuli = _choose_stimuli(plan, weakness, StimulusWriter(network, names, random), random)
+    writer = StimulusWriter(network, names, random)
+    stimuli = _choose_stimuli(plan, weakness, writer, random)
     if not stimuli:
         return None
-    cards = _choose_cards(plan, weakness, random)
+    cards, moment = _choose_cards(plan, weakness, random), None
+    if not cards:
+        cards, moment = choose_strike_cards(plan, weakness, random)
+    if moment is not None:
+        stimuli = writer.announce_strike(moment.days_before)
     roles = _list_roles(network, plan)
     events = [*_place_stimuli(stimuli), *_write_full_hosts(weakness, network, random)]
     document: dict[str, Any] = {
         "exercise": f"{PREFIX}{seed}-{plan.id}"[:_LONGEST_NAME],
         "title": f"Exercice court : {plan.title}",
-        "start": _choose_start(today, random).isoformat(timespec="minutes"),
+        "start": _choose_start(today, random, moment).isoformat(timespec="minutes"),
         "events": events,
     }
     if actions := list(_write_actions(plan, weakness, roles, events[0]["id"])):
@@ -210,13 +216,20 @@ def _write_expectations(
             "kind": "card_done",
             "plan": plan.id,
             "card": card.id,
-            "between": [0, min(DRILL_MIN, card.t_min)],
+            "between": [0, _find_time_allowed(card)],
             "why": card.task,
         }
 
 
-def _choose_start(today: date, random: Random) -> datetime:
-    """Return a Tuesday or Thursday of the next week, in office hours."""
+def _find_time_allowed(card: Card) -> int:
+    """Return the minutes for a card; one of a strike is due at the end of its drill."""
+    return DRILL_MIN if card.origin is CardOrigin.STRIKE_DAY else min(DRILL_MIN, card.t_min)
+
+
+def _choose_start(today: date, random: Random, moment: StrikeMoment | None) -> datetime:
+    """Return a Tuesday or Thursday of the next week, in office hours or before a due time."""
     days = [today + timedelta(days=n) for n in range(1, 8)]
     day = random.choice([one for one in days if one.weekday() in _DAYS])
+    if moment is not None:
+        return datetime.combine(day, time()) + timedelta(minutes=moment.due_min - DRILL_MIN)
     return datetime.combine(day, random.choice(_STARTS))

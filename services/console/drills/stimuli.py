@@ -26,6 +26,8 @@ Stimulus = dict[str, Any]
 MOST_STIMULI: Final = 12
 """Most reports of one drill: it lasts 15 minutes."""
 DAY_MIN: Final = 24 * 60
+STRIKE_STARTS_MIN: Final = 6 * 60
+"""Minute of its day from which a strike counts (D50)."""
 _COLOUR_SEVERITY: Final = {"jaune": 2, "orange": 3, "rouge": 5}
 _STILL_TO_SPARE: Final = 1.5
 """Factor above a threshold, so that a report does not stand on its edge."""
@@ -112,6 +114,12 @@ class StimulusWriter:
                 return self._close([self.network.sites[lost.id]])
             case _:
                 return []
+
+    def announce_strike(self, days_before: int) -> list[Stimulus]:
+        """Report the notice of a strike in so many days."""
+        notice = _report_flag(self, "strike_notice") or []
+        start = f"+{days_before}d {STRIKE_STARTS_MIN // 60:02d}:00"
+        return [stimulus | {"effective": {"from": start}} for stimulus in notice]
 
     def _list_sites(self, kinds: Iterable[str] = ()) -> list[ref.Site]:
         chosen = tuple(kinds)

@@ -95,6 +95,20 @@ def test_a_drill_exercises_only_cards_never_done_in_time() -> None:
     assert not set(before) & set(after)
 
 
+def test_cards_that_count_from_the_day_of_a_strike_are_exercised_one_moment_after_the_other() -> (
+    None
+):
+    plan, done, starts = "PT-GREVE", set[str](), set[str]()
+    cards = {card.id for card in network().plans[plan].cards}
+    for _ in cards:
+        facts = build_facts(exercised=tuple(ExercisedCard(plan, card, NOW) for card in done))
+        drill = compose(plan, 1, facts)
+        starts.add(drill.document["start"][11:])
+        done |= set(list_exercised(drill))
+    assert done == cards
+    assert {"15:45", "07:15", "05:45"} == starts
+
+
 def test_weakness_is_the_product_of_hole_loss_and_cards_and_falls_with_proof() -> None:
     ranked = rank()
     scores = [one.score for one in ranked.values()]

@@ -430,7 +430,9 @@ async def test_the_page_names_the_best_change_with_its_gain_and_a_link() -> None
     text = words(page.text)
     assert "du plan est prouvé" in text
     assert "Jouer un exercice du plan : 17 fiches à faire à temps + 16,7 points" in text
-    assert f'href="/realms?realm={REALM}"' in page.text
+    assert f'href="/exercices-courts?realm={REALM}">Jouer un exercice' in page.text
+    limited = await browser.get(f"/plans/{PLAN}?realm={REALM}", role="site_manager")
+    assert f'href="/realms?realm={REALM}">Jouer un exercice' in limited.text
     listed = words((await browser.get(f"/plans?realm={REALM}", role="coordinator")).text)
     assert "Preuve des plans" in listed
     assert "prouvé à" in listed
