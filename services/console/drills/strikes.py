@@ -1,4 +1,4 @@
-"""Choose the moment of a drill whose cards count from the day of a strike. Rules D50 and D95. Pure.
+"""Choose the moment of a drill with cards that count from the day of a strike. Rules D50 and D95.
 
 Such a card is due on a day before the strike, or on its morning. The drill ends when it is due, and
 the notice names the day that makes it so.

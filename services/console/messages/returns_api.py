@@ -6,13 +6,13 @@ The address itself is the proof; there is no login.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.callouts import HEADCOUNT_KEYS, headcount_text_id
 from schemas.commands import AnswerNotification
@@ -27,6 +27,13 @@ from services.runtime.identity.signed_links import LinkInvalid, ProviderLinks
 from services.runtime.secrets.vault import TextItem, VaultTexts
 
 SOURCE = "/delivery/provider"
+PROVIDER_STATES: Final = {
+    "DELIVERED": "delivered",
+    "READ": "delivered",
+    "UNDELIVERED": "failed",
+    "UNDELIVERABLE": "failed",
+}
+"""States of smsmode that are final; it also tells those on the way."""
 KEY_ANSWERS = {"1": Answer.ACK, "2": Answer.DECLINE}
 _TWILIO_FAILURES = {
     "busy": "busy",
@@ -61,6 +68,17 @@ class GatewayReturn(BaseModel):
         ),
     )
     channel: Channel = Channel.SMS
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_provider_state(cls, given: Any) -> Any:
+        """Read `status: {"value": …}` of smsmode; a state on the way says nothing yet."""
+        if not isinstance(given, dict) or not isinstance(given.get("status"), dict):
+            return given
+        value = str(given["status"].get("value", ""))[:32]
+        state = PROVIDER_STATES.get(value)
+        error = value.lower() if state == "failed" else None
+        return {"status": state, "error": error, "channel": Channel.SMS}
 
 
 @router.post(

@@ -1,17 +1,19 @@
-"""Read replies from the front door (`POST /webhooks/sms`).
+"""Read replies and receipts from the front door (`POST /webhooks/sms`).
 
 They stay encrypted in `texts` until they are read here, then they are erased.
 """
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, Literal, Protocol
 
 from schemas.people.replies import WAITING_REPLY_PREFIX
 from schemas.words import Channel
 from services.delivery.channels.sms.origin import normalize_provider_number
-from services.delivery.replies.returns import ProviderInbox
+from services.delivery.replies.returns import GIVE_UP_S, ProviderInbox
 from services.delivery.sender.periodic import run_periodically
 from services.runtime.secrets.vault import TextItem
 
@@ -38,9 +40,15 @@ class ReplyReader:
     that it is the same.
     """
 
-    def __init__(self, letters: ReplyStore, returns: ProviderInbox) -> None:
+    def __init__(
+        self,
+        letters: ReplyStore,
+        returns: ProviderInbox,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._letters = letters
         self._returns = returns
+        self._clock = clock
         self._read: OrderedDict[str, None] = OrderedDict()
         """Ids of the last read replies; a repeat is erased at once."""
 
@@ -63,12 +71,29 @@ class ReplyReader:
                 self._remember(id)
 
     async def _hand_in(self, id: str, item: TextItem) -> bool:
+        if "receipt" in item.fields:
+            return await self._hand_in_receipt(item)
         return await self._returns.reply(
             Channel.SMS,
             normalize_provider_number(str(item.fields["from"])),
             str(item.fields["words"]),
             name=id,
         )
+
+    async def _hand_in_receipt(self, item: TextItem) -> bool:
+        """Send an awaited receipt on; drop one of another message after a while.
+
+        It never holds the replies of people up.
+        """
+        id = str(item.fields["receipt"])
+        if id not in self._returns.awaited(Channel.SMS):
+            age_s = self._clock() - int(item.fields.get("at", 0)) / 1000
+            return age_s > GIVE_UP_S
+        state: Literal["received", "failed"] = (
+            "received" if item.fields["state"] == "received" else "failed"
+        )
+        error = item.fields.get("error")
+        return await self._returns.receipt(Channel.SMS, id, state, str(error) if error else None)
 
     def _remember(self, id: str) -> None:
         self._read[id] = None

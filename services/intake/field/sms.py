@@ -8,6 +8,7 @@
   message also keeps the hash, its id and time, so that it can be replayed unchanged.
 * An answer to a call (`1`, `2 désolé`) is no report. It waits, encrypted, until the delivery
   service has read it.
+* A receipt of Octopush, whose account has one address for all, goes to delivery, too.
 * Other text from a person in the directory goes to delivery, too, which knows whether that person
   was called, and explains how to answer. It is still refused here, for a person to read.
 """
@@ -107,6 +108,14 @@ _TIME_FIELDS: Final = (
     "datetime",
     "sent_at",
 )
+_RECEIPT_STATES: Final = {
+    "DELIVERED": "received",
+    "NOT_DELIVERED": "failed",
+    "NOT_ALLOWED": "failed",
+    "BAD_DESTINATION": "failed",
+    "BLACKLISTED_NUMBER": "failed",
+}
+"""States of a receipt that are final; gateways also tell those on the way."""
 _PART_FIELDS: Final = ("concat-part", "concat_part", "concatPart")
 """Number of a part of a long SMS that the gateway posts part by part, from 1."""
 _LIST_FIELDS: Final = ("results", "messages", "data")
@@ -124,6 +133,15 @@ class TextStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SmsReceipt:
+    """Receipt of an SMS that was sent."""
+
+    id: str
+    """Id of the message at the provider."""
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class SmsMessage:
     number: str
     """Number of the sender; empty in a replay."""
@@ -137,10 +155,26 @@ class SmsMessage:
 
 
 def read_messages(asked: IntegrationRequest) -> list[SmsMessage]:
-    """Read the messages of a request, without those that the gateway sent itself.
+    """Read the messages of a request, without receipts and those that the gateway sent itself.
 
     Raises ProblemError `invalid`, `not_json`.
     """
+    return [
+        _read_message(one)
+        for one in _list_told(asked)
+        if not get_first_text(one, "direction").lower().startswith(("out", "mt"))
+        and _read_receipt(one) is None
+    ]
+
+
+def read_receipts(asked: IntegrationRequest) -> list[SmsReceipt]:
+    """Read the receipts of a request. Raises ProblemError `invalid`, `not_json`."""
+    found = (_read_receipt(one) for one in _list_told(asked))
+    return [receipt for receipt in found if receipt is not None]
+
+
+def _list_told(asked: IntegrationRequest) -> list[dict[str, Any]]:
+    """List the messages and receipts. Raises ProblemError `invalid`, `not_json`."""
     document: Any = (
         asked.json
         if asked.kind.endswith("json") or asked.body.lstrip()[:1] in (b"{", b"[")
@@ -151,11 +185,15 @@ def read_messages(asked: IntegrationRequest) -> list[SmsMessage]:
         raise build_field_problem(
             "body", "list", f"de 1 à {MAX_MESSAGES} messages", f"1 to {MAX_MESSAGES} messages"
         )
-    return [
-        _read_message(one)
-        for one in told
-        if not get_first_text(one, "direction").lower().startswith("out")
-    ]
+    return told
+
+
+def _read_receipt(given: dict[str, Any]) -> SmsReceipt | None:
+    """Return the receipt; None for a message of a person."""
+    id, status = get_first_text(given, "message_id"), get_first_text(given, "status")
+    if not id or not status or _read_text(given):
+        return None
+    return SmsReceipt(id[:64], status[:32])
 
 
 def _find_messages(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
@@ -205,10 +243,20 @@ def _read_message(given: dict[str, Any]) -> SmsMessage:
         number,
         "" if number else caller,
         words,
-        get_first_text(given, *_ID_FIELDS) or None,
+        _read_id(given),
         at,
         later,
     )
+
+
+def _read_id(given: dict[str, Any]) -> str | None:
+    """Return the id of a message.
+
+    A reply through Octopush has that of the message that it answers: with its time it is one.
+    """
+    id = get_first_text(given, *_ID_FIELDS)
+    received = get_first_text(given, "reception_date")
+    return f"{id} {received}" if id and received else id or None
 
 
 def _read_text(given: dict[str, Any]) -> str:
@@ -216,7 +264,9 @@ def _read_text(given: dict[str, Any]) -> str:
 
     Some gateways send the text with and without that keyword.
     """
-    whole, bare = get_first_text(given, *_TEXT_FIELDS), get_first_text(given, "cleanText")
+    body = given.get("body")  # smsmode wraps the text
+    whole = get_first_text(body if isinstance(body, dict) else given, *_TEXT_FIELDS)
+    bare = get_first_text(given, "cleanText")
     if bare:
         try:
             read_line(whole)
@@ -270,6 +320,9 @@ class SmsIntegration:
 
         Raises ProblemError if all are refused, or if one may be accepted later.
         """
+        receipts = read_receipts(asked)
+        for receipt in receipts:
+            await self._hand_over_receipt(principal, receipt)
         messages, problems = read_messages(asked), list[tuple[SmsMessage, ProblemError]]()
         for message in messages:
             try:
@@ -286,7 +339,7 @@ class SmsIntegration:
             machines.keep(
                 principal, refused.problem, RawBody(self._dump([message]), JSON, NAME), PATHS[0]
             )
-        return len(messages)
+        return len(messages) + len(receipts)
 
     async def _take_one(
         self, machines: Dispatcher, gateway: Principal, source: Source, message: SmsMessage
@@ -391,6 +444,25 @@ class SmsIntegration:
         )
         try:
             await self._letters.put(name, item)
+        except BrokerAway as error:
+            raise ProblemError("broker_away", retry_after_s=RETRY_S) from error
+
+    async def _hand_over_receipt(self, gateway: Principal, receipt: SmsReceipt) -> None:
+        """Store a final receipt for delivery, which knows the message. Raises ProblemError."""
+        state = _RECEIPT_STATES.get(receipt.status)
+        if state is None:
+            return
+        named = sha256(f"receipt\x1f{receipt.id}\x1f{state}\x1f{gateway.id}".encode()).hexdigest()
+        item = TextItem(
+            {
+                "receipt": receipt.id,
+                "state": state,
+                "error": receipt.status.lower() if state == "failed" else None,
+                "at": time.time_ns() // 1_000_000,
+            }
+        )
+        try:
+            await self._letters.put(f"{WAITING_REPLY_PREFIX}{named[:32]}", item)
         except BrokerAway as error:
             raise ProblemError("broker_away", retry_after_s=RETRY_S) from error
 

@@ -83,6 +83,25 @@ async def test_receipts_and_keys_become_inputs_of_the_attempt(
     assert (pressed.person, pressed.answer, pressed.channel) == ("dgs", "ack", "voice")
 
 
+async def test_the_states_of_smsmode_are_receipts_once_they_are_final(
+    gateway: tuple[httpx.AsyncClient, Kafka],
+) -> None:
+    http, kafka = gateway
+    url = f"/r/{LINKS.token(KNOWN)}"
+    for value in ("SCHEDULED", "ENROUTE", "UNKNOWN", "DELIVERED", "UNDELIVERABLE"):
+        body = {
+            "messageId": "m-1",
+            "direction": "MT",
+            "recipient": {"to": "33612345678"},
+            "status": {"value": value, "deliveryDate": "2027-02-11T10:00:00Z"},
+        }
+        assert (await http.post(url, json=body)).status_code == 204
+    received, failed = (message for *_, message in kafka.sent)
+    assert (received.state, received.error) == ("received", None)
+    assert (failed.state, failed.error) == ("failed", "undeliverable")
+    assert (await http.post(url, json={"status": "perhaps"})).status_code == 422
+
+
 async def test_keys_of_a_headcount_are_kept_apart_and_read_as_an_answer(
     gateway: tuple[httpx.AsyncClient, Kafka],
 ) -> None:

@@ -405,6 +405,39 @@ async def test_a_reply_that_is_posted_again_after_a_start_is_the_same_answer() -
     assert line.world.row(notification).answer == "decline"
 
 
+async def test_a_receipt_by_the_front_door_is_handed_in_once_its_message_is_known() -> None:
+    line = Line(ids={"n1": "sms_5fa275dbf21dc"})
+    item = TextItem({"receipt": "sms_5fa275dbf21dc", "state": "received", "error": None, "at": 1})
+    reader = ReplyReader(line.kept, line.returns, clock=lambda: 5.0)
+    await line.kept.put("reply-r", item)
+    await reader.read()
+    assert list(line.kept) == ["reply-r"], "its message is not known yet"
+    notification = line.told()
+    line.follow()
+    await reader.read()
+    line.follow()
+    assert line.world.row(notification).state == "received"
+    assert line.kept == {}
+
+
+async def test_a_receipt_of_another_message_delays_no_reply_and_is_dropped() -> None:
+    line = Line()
+    now = [5.0]
+    reader = ReplyReader(line.kept, line.returns, clock=lambda: now[0])
+    notification = line.told()
+    line.follow()
+    await line.kept.put("reply-a", TextItem({"receipt": "ghost", "state": "failed", "at": 1}))
+    await line.kept.put("reply-b", TextItem({"from": NUMBER, "words": "1", "at": 2}))
+    async with asyncio.timeout(1):
+        await reader.read()
+    line.follow()
+    assert line.world.row(notification).answer == "ack"
+    assert list(line.kept) == ["reply-a"]
+    now[0] = GIVE_UP_S + 6
+    await reader.read()
+    assert line.kept == {}
+
+
 async def test_a_reply_of_a_stranger_by_the_front_door_is_erased_too() -> None:
     line = Line()
     await line.kept.put("reply-1", TextItem({"from": "+33699999999", "words": "1"}))

@@ -44,12 +44,10 @@ class SmsGateway(HttpPoster):
         number = normalize_dialled_number(outgoing.address)
         if number is None:
             return CallResult("failed", error="address_invalid")
-        job = self.job(outgoing, number)
-        body = orjson.dumps(job)
+        text = choose_sms_text(outgoing.text, answerable=self._origin.answerable)
+        body = orjson.dumps(self.job(outgoing, number))
         result = await self.post(self._url, body, self.headers(outgoing, body), timeout_s)
-        return replace(
-            result, parts=len(encode_text(job["message"]).segments), receipts=self._receipts
-        )
+        return replace(result, parts=len(encode_text(text).segments), receipts=self._receipts)
 
     async def probe(self, timeout_s: float) -> str | None:
         """Test the connection; see `ProbingDriver`."""

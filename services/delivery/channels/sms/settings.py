@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
 from services.delivery.channels.base import SettingsFault
-from services.delivery.channels.sms.origin import OriginInvalid, parse_origin
+from services.delivery.channels.sms import octopush, smsmode
+from services.delivery.channels.sms.octopush import OctopushKeys
+from services.delivery.channels.sms.origin import OriginInvalid, SmsOrigin, parse_origin
 from services.delivery.channels.sms.ovh import JOBS_PATH, OvhKeys
 from services.delivery.channels.sms.smpp.session import Smsc
 from services.runtime.process.settings import Settings, check_url
 
 SMPP_PORTS: Final = {"smpp": 2775, "smpps": 3550}
 _SCHEMES: Final = (*SMPP_PORTS, "https", "http")
+
+
+class SmsProvider(StrEnum):
+    """HTTP provider, as address and token tell it."""
+
+    OVH = "ovh"
+    SMSMODE = "smsmode"
+    OCTOPUSH = "octopush"
+    GATEWAY = "gateway"
+
+
+WITHOUT_RECEIPTS: Final = frozenset({SmsProvider.OVH, SmsProvider.OCTOPUSH})
+"""Providers that send receipts only after a step on their side: by default none is awaited."""
 
 
 class SmsSettings(Settings):
@@ -25,18 +41,22 @@ class SmsSettings(Settings):
     """Address of the SMS provider.
 
     `smpp://system_id:password@host:2775`, `smpps://…` (TLS), or the `https://` address of a
-    gateway.
+    gateway: `…/sms/<service>/jobs` of OVH, `…/sms/v1/messages` of smsmode,
+    `…/sms-campaign/send` of Octopush, or another.
     """
     sms_sender: str = ""
     """Sender id: a number or short code (people can answer), or a name of 3 to 11 letters."""
     sms_token: SecretStr = SecretStr("")
-    """HTTP gateway: bearer token, or `application:secret:consumer` to sign calls to OVH."""
+    """HTTP gateway: bearer token, or `application:secret:consumer` to sign calls to OVH.
+
+    For smsmode the key of the channel, for Octopush `login:key`.
+    """
     sms_receipts: Literal["", "callback", "poll", "none"] = ""
     """Source of receipts from an HTTP gateway.
 
-    `callback`: the gateway posts them (the default). `poll`: OVH is polled for them and for
-    answers. `none` (the default for OVH): a taken SMS counts as sent, and no other channel is tried
-    for lack of a receipt.
+    `callback`: the gateway posts them (the default); Octopush does so once its account names the
+    address. `poll`: OVH is polled for them and for answers. `none` (the default for OVH and
+    Octopush): a taken SMS counts as sent, and no other channel is tried for lack of a receipt.
     """
     sms_answer_id: str = Field(default="", pattern="^(/.*)?$")
     """HTTP gateway with a bearer token: JSON Pointer of the message id in its answer.
@@ -48,6 +68,16 @@ class SmsSettings(Settings):
     @classmethod
     def _sms_scheme(cls, url: SecretStr) -> SecretStr:
         return check_url(url, _SCHEMES)
+
+    def find_provider(self) -> SmsProvider:
+        """Return the HTTP provider of the address."""
+        path = urlsplit(self.sms_url.get_secret_value()).path
+        if path.endswith(smsmode.PATH):
+            return SmsProvider.SMSMODE
+        if path.endswith(octopush.PATH):
+            return SmsProvider.OCTOPUSH
+        is_ovh = OvhKeys.read(self.sms_token.get_secret_value()) is not None
+        return SmsProvider.OVH if is_ovh else SmsProvider.GATEWAY
 
     def smsc(self) -> Smsc | None:
         """Return the SMSC of the address; None for an HTTP gateway or no address."""
@@ -101,12 +131,35 @@ def lint(settings: SmsSettings) -> Iterator[SettingsFault]:
     elif not (token := settings.sms_token.get_secret_value()):
         yield SettingsFault("VIGIE_SMS_TOKEN", "no token: the gateway would have to trust anybody")
     else:
-        yield from _lint_receipts(settings, ovh=OvhKeys.read(token) is not None)
+        provider = settings.find_provider()
+        if provider is SmsProvider.OCTOPUSH:
+            yield from _lint_octopush(settings, token)
+        yield from _lint_receipts(settings, provider)
 
 
-def _lint_receipts(settings: SmsSettings, *, ovh: bool) -> Iterator[SettingsFault]:
+def _lint_octopush(settings: SmsSettings, token: str) -> Iterator[SettingsFault]:
+    """Report errors and surprises about an account of Octopush."""
+    if OctopushKeys.read(token) is None:
+        yield SettingsFault("VIGIE_SMS_TOKEN", "Octopush takes login and key as login:key")
+    try:
+        sender: SmsOrigin = parse_origin(settings.sms_sender)
+    except OriginInvalid:
+        return
+    if not sender.answerable and not sender.text.isalnum():
+        yield SettingsFault(
+            "VIGIE_SMS_SENDER", "Octopush takes letters and digits only, 3 to 11 of them"
+        )
+    if sender.answerable:
+        yield SettingsFault(
+            "VIGIE_SMS_SENDER",
+            "Octopush chooses the number that people answer; this one is not shown",
+            error=False,
+        )
+
+
+def _lint_receipts(settings: SmsSettings, provider: SmsProvider) -> Iterator[SettingsFault]:
     """Report errors and surprises about the receipts of an HTTP gateway."""
-    wanted = settings.sms_receipts
+    wanted, ovh = settings.sms_receipts, provider is SmsProvider.OVH
     if ovh and wanted == "callback":
         yield SettingsFault(
             "VIGIE_SMS_RECEIPTS", "OVH takes no address for receipts in a job: use poll or none"
@@ -118,7 +171,7 @@ def _lint_receipts(settings: SmsSettings, *, ovh: bool) -> Iterator[SettingsFaul
         )
     if ovh and not urlsplit(settings.sms_url.get_secret_value()).path.endswith(JOBS_PATH):
         yield SettingsFault("VIGIE_SMS_URL", "the address of OVH ends with /sms/<service>/jobs")
-    if wanted == "none" or (ovh and not wanted):
+    if wanted == "none" or (provider in WITHOUT_RECEIPTS and not wanted):
         yield SettingsFault(
             "VIGIE_SMS_RECEIPTS",
             "no receipts: an SMS that the provider took counts as sent, "

@@ -114,6 +114,30 @@ GATEWAYS = {
             {"data": {"payload": {"from": {"phone_number": NUMBER}, "text": "117 ELEC", "id": "t"}}}
         ),
     ),
+    "smsmode": (
+        "application/json",
+        orjson.dumps(
+            {
+                "messageId": "m-9",
+                "direction": "MO",
+                "from": "33612345678",
+                "recipient": {"to": "38000"},
+                "body": {"text": "117 ELEC"},
+            }
+        ),
+    ),
+    "octopush": (
+        "application/json",
+        orjson.dumps(
+            {
+                "message_id": "sms_5fa275dbf21dc",
+                "number": NUMBER,
+                "text": "117 ELEC",
+                "sim_card_number": "12345",
+                "reception_date": "2027-02-11 10:11:45",
+            }
+        ),
+    ),
     "list": (
         "application/json",
         orjson.dumps([{"originator": NUMBER, "body": "117 ELEC", "id": 7}]),
@@ -435,6 +459,61 @@ async def test_receipts_of_a_gateway_are_no_reports(field: Door) -> None:
     async with field.client() as http:
         answer = await http.post("/webhooks/sms", params={"token": key}, json=sent)
     assert (answer.status_code, answer.json(), told(field)) == (200, {"messages": 0}, [])
+
+
+def make_octopush_receipt(status: str, id: str = "sms_5fa275dbf21dc") -> dict[str, Any]:
+    return {
+        "channel": "sms",
+        "message_id": id,
+        "number": NUMBER,
+        "status": status,
+        "delivery_date": "2027-02-11 10:11:45",
+        "meta_data": {},
+    }
+
+
+async def test_receipts_of_an_account_wait_for_delivery_without_the_number(field: Door) -> None:
+    key = await source(field, "sms")
+    async with field.client() as http:
+        for status in ("ACK", "UNKNOWN_DELIVERY", "DELIVERED", "DELIVERED", "BLACKLISTED_NUMBER"):
+            body = make_octopush_receipt(status)
+            answer = await http.post("/webhooks/sms", params={"token": key}, json=body)
+            assert (answer.status_code, answer.json()) == (200, {"messages": 1})
+    kept = await list_waiting(field)
+    assert [(f["receipt"], f["state"], f["error"]) for f in kept] == [
+        ("sms_5fa275dbf21dc", "received", None),
+        ("sms_5fa275dbf21dc", "failed", "blacklisted_number"),
+    ]
+    assert NUMBER not in str(kept)
+    assert told(field) == []
+
+
+async def test_two_replies_to_one_message_of_octopush_are_two(field: Door) -> None:
+    """Both carry the ticket of the message that they answer."""
+    key = await source(field, "sms")
+    async with field.client() as http:
+        for words, at in (("1", "10:11:45"), ("2", "10:12:10"), ("2", "10:12:10")):
+            body = {
+                "message_id": "sms_5fa275dbf21dc",
+                "number": NUMBER,
+                "text": words,
+                "sim_card_number": "12345",
+                "reception_date": f"2027-02-11 {at}",
+            }
+            answer = await http.post("/webhooks/sms", params={"token": key}, json=body)
+            assert answer.status_code == 200
+    assert [f["words"] for f in await list_waiting(field)] == ["1", "2"]
+
+
+async def list_waiting(field: Door) -> list[dict[str, Any]]:
+    """Return the texts that wait for delivery, in order."""
+    texts = field.intake.vault.texts
+    found = [(id, await texts.get(id)) for id in texts._recent]
+    return [
+        item.fields
+        for id, item in found
+        if item is not None and id.startswith(WAITING_REPLY_PREFIX)
+    ]
 
 
 async def test_no_number_is_stored_or_logged(
