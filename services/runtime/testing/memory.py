@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from schemas.base import Fact, Instant, Message
@@ -27,7 +28,7 @@ from services.runtime.log.transaction import Transaction, compute_digest
 S = TypeVar("S")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredRecord:
     """One record of a log with its partition and offset."""
 
@@ -39,6 +40,11 @@ class StoredRecord:
     @property
     def hash(self) -> str:
         return compute_digest(self.raw)
+
+    @cached_property
+    def messages(self) -> tuple[Fact, ...]:
+        """Return its typed facts, parsed once: it never changes, and copies of a log share it."""
+        return tuple(fact.message() for fact in self.transaction.facts)
 
     def place(self, ordinal: int) -> Place:
         """Return the position of one of its facts."""
@@ -196,9 +202,7 @@ class MemoryService(Generic[S]):
 
     def facts(self, realm: str) -> list[Fact]:
         """Return all facts of a realm."""
-        return [
-            fact.message() for stored in self.log.of(realm) for fact in stored.transaction.facts
-        ]
+        return [message for stored in self.log.of(realm) for message in stored.messages]
 
     def next_due(self, realm: str) -> Instant | None:
         """Return the realm's earliest deadline."""

@@ -149,8 +149,8 @@ class Scene:
     def feed(self, message: Message, *, at: int | None = None, id: str | None = None) -> list[Fact]:
         """Send one input at `at` (ms UTC) and return the facts that it caused."""
         self._count += 1
-        done = self.service.feed(self.realm, message, id=id or f"in-{self._count}", at=at)
-        return [f.message() for f in done.facts]
+        self.service.feed(self.realm, message, id=id or f"in-{self._count}", at=at)
+        return list(self.service.log.newest(self.realm).messages)
 
     def at(self, minute: float) -> int:
         """Return T + `minute` in ms UTC."""
