@@ -62,8 +62,16 @@ def build_pages_router(
     """
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
     _add_screens(router, queries)
-    _add_static_pages(router)
     _add_answer_pages(router, AnswerPage(queries, links, send_answer, keep_answer))
+    router.routes.extend(_build_fixed_routes().routes)
+    return router
+
+
+@cache
+def _build_fixed_routes() -> APIRouter:
+    """Build the routes that hold no state of an application, once for all of them."""
+    router = APIRouter(route_class=PageRoute, include_in_schema=False)
+    _add_static_pages(router)
     add_login_routes(router)
     add_second_factor_routes(router)
     router.routes.extend(build_passkey_router().routes)
