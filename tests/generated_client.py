@@ -17,8 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from services.console.app import build_openapi
 from services.intake.openapi import merge_documents
+from tests.api_documents import console_document
 from tests.shipped import REPOSITORY
 
 PAGE: Final = REPOSITORY / "docs" / "how-to" / "python-client.md"
@@ -46,7 +46,7 @@ def read_config() -> str:
 
 def generate_client() -> GeneratedClient:
     """Generate the client, or return the one that was generated from the same document."""
-    document = merge_documents(build_openapi())
+    document = merge_documents(console_document())
     text, config = json.dumps(document, sort_keys=True), read_config()
     digest = sha256((text + config).encode()).hexdigest()[:16]
     target = Path(tempfile.gettempdir()) / f"vigie-client-{os.getuid()}-{digest}"

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from services.console.app import build_openapi
 from services.console.http.body_examples import BODY_EXAMPLES as CONSOLE_EXAMPLES
 from services.console.http.openapi import name_operation
 from services.intake.body_examples import BODY_EXAMPLES as FRONT_EXAMPLES
 from services.intake.openapi import build_own_document, merge_documents
 from services.runtime.http.api_subjects import SUBJECTS
+from tests.api_documents import console_document
 from tests.generated_client import GeneratedClient, generate_client
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return merge_documents(build_openapi())
+    return merge_documents(console_document())
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_no_two_models_share_the_name_of_a_schema(document: dict[str, Any]) -> N
     assert odd == [], "two models have one class name, or a generic one has no name of its own"
     titles = [s["title"] for s in document["components"]["schemas"].values() if "title" in s]
     assert sorted(titles) == sorted(set(titles))
-    own, other = (d["components"]["schemas"] for d in (build_own_document(), build_openapi()))
+    own, other = (d["components"]["schemas"] for d in (build_own_document(), console_document()))
     for name in own.keys() & other.keys():
         assert own[name] == other[name], f"front and console disagree on {name}"
 

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from schemas.crisis.maintenance import EndMaintenance
-from services.console.app import build_openapi, create_app
+from services.console.app import create_app
 from services.console.http.answers import build_answer
 from services.console.http.context import DecisionBody, check_scope, parse_time
 from services.console.http.decisions import CommandDispatcher, CommandOutcome, IdempotencyKey
@@ -21,6 +21,7 @@ from services.runtime.http.problems import MEDIA_TYPE, SCHEMA, Problem, ProblemE
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope
 from services.runtime.process.health import HealthChecks
+from tests.api_documents import console_document
 from tests.shipped import territory
 
 READS = (
@@ -104,7 +105,7 @@ def test_the_files_referenced_by_the_asyncapi_document_exist() -> None:
 
 
 def test_the_document_is_openapi_3_1_and_holds_every_promised_path() -> None:
-    document = build_openapi()
+    document = console_document()
     assert document["openapi"].startswith("3.1")
     paths = document["paths"]
     for path in READS:
@@ -122,7 +123,7 @@ def test_every_read_of_a_realm_takes_as_of() -> None:
         "/api/v1/me/push",
         "/api/v1/commissioning",
     }
-    for path, methods in build_openapi()["paths"].items():
+    for path, methods in console_document()["paths"].items():
         if "get" in methods and path not in free:
             assert {"realm", "as_of"} <= {p["name"] for p in methods["get"]["parameters"]}, path
 
@@ -180,7 +181,7 @@ def test_every_operation_lists_its_possible_problems() -> None:
 
     Other problems were missing.
     """
-    document = build_openapi()
+    document = console_document()
     assert not {"HTTPValidationError", "ValidationError"} & document["components"]["schemas"].keys()
     for path, methods in document["paths"].items():
         for operation in methods.values():
@@ -210,7 +211,7 @@ def test_a_problem_matches_its_documentation() -> None:
 
 def test_every_list_is_paged() -> None:
     """`?limit=` was read over by a dozen lists."""
-    document = build_openapi()
+    document = console_document()
     for path, methods in document["paths"].items():
         answer = (
             methods.get("get", {})
