@@ -18,14 +18,22 @@ class Ring:
         self.me: object = self
 
 
-@pytest.fixture
-def frozen() -> Iterator[Ring]:
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Leave thresholds and frozen objects as tests/conftest.py set them.
+
+    The collected tests stay frozen: later collections would scan them all.
+    """
     thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+
+
+@pytest.fixture
+def frozen() -> Ring:
     ring = Ring()
     freeze_long_lived()
-    yield ring
-    gc.unfreeze()
-    gc.set_threshold(*thresholds)
+    return ring
 
 
 def test_objects_of_the_start_are_not_scanned_again(frozen: Ring) -> None:
@@ -34,15 +42,12 @@ def test_objects_of_the_start_are_not_scanned_again(frozen: Ring) -> None:
 
 
 def test_frozen_objects_are_freed_without_a_scan() -> None:
-    thresholds = gc.get_threshold()
     kept = Ring()
     kept.me = None
     gone = weakref.ref(kept)
     freeze_long_lived()
     del kept
     assert gone() is None
-    gc.unfreeze()
-    gc.set_threshold(*thresholds)
 
 
 def test_garbage_of_a_request_is_collected(frozen: Ring) -> None:
