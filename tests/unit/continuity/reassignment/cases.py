@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing, Substitution
-from services.continuity.reassignment.model import ModelSituation, ReferenceTables
+from services.continuity.contingency.ranking import ContingencyRanking, LossKind, SiteLoss
+from services.continuity.reassignment.model import (
+    ModelSituation,
+    ReferenceTables,
+    SolvedProposal,
+    solve_situation_program,
+)
 from services.continuity.reassignment.model.files import read_situation
 from tests.shipped import territory
 
@@ -27,6 +33,20 @@ def tables() -> ReferenceTables:
 @cache
 def situation(name: str) -> ModelSituation:
     return read_situation(ROWS, META, name, tables())
+
+
+@cache
+def solved(name: str) -> SolvedProposal:
+    """Solve a situation as by default, once for all tests of this folder."""
+    return solve_situation_program(tables(), situation(name))
+
+
+@cache
+def people_losses() -> tuple[ContingencyRanking, tuple[SiteLoss, ...], int]:
+    """Rank the loss of each site with its people; return ranking, losses and number of solves."""
+    ranking = ContingencyRanking(tables(), LossKind.PEOPLE)
+    found = tuple(ranking.single())
+    return ranking, found, ranking.solves
 
 
 def site(

@@ -23,7 +23,7 @@ from services.continuity.reassignment.model import ReferenceTables
 from services.continuity.reassignment.model.previous import LineKey, PreviousLine
 from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
 from tests.model.reassignment import Case
-from tests.unit.continuity.reassignment.cases import cell, rule, site, tables
+from tests.unit.continuity.reassignment.cases import cell, people_losses, rule, site, tables
 from tests.unit.continuity.reassignment.test_independent import small_cases
 
 WORST = [
@@ -47,16 +47,15 @@ def test_the_loss_of_one_building_never_stops_vital_work() -> None:
 
 
 def test_buildings_with_their_people_are_ranked() -> None:
-    ranking = ContingencyRanking(tables(), LossKind.PEOPLE)
-    found = ranking.single()
-    assert ranking.solves == 119, "only sites with a demand are solved"
+    _, found, solves = people_losses()
+    assert solves == 119, "only sites with a demand are solved"
     assert count_losses(found) == {"losses": 253, "unmet": 50}
     assert [(loss.sites[0], loss.unmet) for loss in select_worst(found, 9)] == WORST
 
 
 def test_the_worst_loss_names_the_missing_people() -> None:
-    ranking = ContingencyRanking(tables(), LossKind.PEOPLE)
-    found = ranking.explained(select_worst(ranking.single(), 2)[1])
+    ranking, losses, _ = people_losses()
+    found = ranking.explained(select_worst(losses, 2)[1])
     assert {(gap.metier, gap.missing) for gap in found.gaps} >= {
         ("electricien_habilite", "people"),
         ("egoutier", "people"),

@@ -24,7 +24,7 @@ from services.continuity.reassignment.model import (
 from services.continuity.reassignment.model.previous import TELEWORK
 from tests.model.reassignment import LEVELS, Case, Move, checked, optimum
 from tests.shipped import territory
-from tests.unit.continuity.reassignment.cases import EXPECTED, cell, site, situation
+from tests.unit.continuity.reassignment.cases import EXPECTED, cell, site, situation, solved
 
 KINDS = ("college", "gymnase", "site_central")
 ACTIVITIES = ("EDU-01", "RHF-01", "SOL-02")
@@ -120,12 +120,18 @@ def _found(
     case: Case, previous: tuple[PreviousLine, ...] = (), *, tie_break: bool = False
 ) -> SolvedProposal:
     """Return the proposal after the other model counted and checked it line by line."""
-    found = solve_situation_program(
-        ReferenceTables(case.sites, case.staffing),
-        _situation(case),
-        previous,
-        SolveOptions(SolveChoice(tie_break=tie_break)),
+    return _checked(
+        case,
+        solve_situation_program(
+            ReferenceTables(case.sites, case.staffing),
+            _situation(case),
+            previous,
+            SolveOptions(SolveChoice(tie_break=tie_break)),
+        ),
     )
+
+
+def _checked(case: Case, found: SolvedProposal) -> SolvedProposal:
     assert {level: found.objective[level] for level in LEVELS} == checked(case, _lines(found))
     return found
 
@@ -225,7 +231,7 @@ def test_the_other_model_finds_no_fault_in_a_proposal(name: str) -> None:
         s: (state.staff_pct, state.seat_pct, state.host_ok) for s, state in now.sites.items()
     }
     case = Case(data.sites, data.staffing, touched, now.elapsed_h, now.transit, now.telework)
-    found = _found(case)
+    found = _checked(case, solved(name))
     line = max(
         found.lines,
         key=lambda line: (line.key.place not in (TELEWORK, line.key.need_site), line.count),

@@ -14,12 +14,12 @@ from services.continuity.reassignment.model import (
     SolverWork,
     solve_situation_program,
 )
-from tests.unit.continuity.reassignment.cases import EXPECTED, situation, tables
+from tests.unit.continuity.reassignment.cases import EXPECTED, situation, solved, tables
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_every_situation_has_its_optimum(name: str) -> None:
-    found = solve_situation_program(tables(), situation(name))
+    found = solved(name)
     wanted = EXPECTED[name]
     assert (found.demand, found.displaced, sum(g.count for g in found.suspended)) == (
         wanted["demand"],
@@ -58,7 +58,7 @@ def test_unproved_cohesion_shows_its_gap() -> None:
     found = solve_situation_program(
         tables(), situation("STR-02"), (), SolveOptions(SolveChoice(cohesion=True))
     )
-    free = solve_situation_program(tables(), situation("STR-02"))
+    free = solved("STR-02")
     assert found.open_level == "G"
     assert found.bound is not None
     assert found.bound < found.groups < free.groups

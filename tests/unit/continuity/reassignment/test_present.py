@@ -21,7 +21,7 @@ from services.continuity.reassignment.model import (
 from services.continuity.reassignment.model.previous import PreviousLine
 from services.continuity.reassignment.model.situation import Quantities
 from tests.model.reassignment import Case
-from tests.unit.continuity.reassignment.cases import cell, rule, site, small, tables
+from tests.unit.continuity.reassignment.cases import cell, people_losses, rule, site, small, tables
 from tests.unit.continuity.reassignment.test_independent import small_cases
 
 CLOSED = SiteCapacityState(100, 0, False)
@@ -50,10 +50,8 @@ def test_spared_solves_leave_no_more_work_undone(case: Case) -> None:
 
 
 def test_a_quiet_present_is_a_quiet_day() -> None:
-    found, quiet = (
-        CrisisContingency(tables(), LossKind.PEOPLE, ModelSituation()).single(),
-        ContingencyRanking(tables(), LossKind.PEOPLE).single(),
-    )
+    found = CrisisContingency(tables(), LossKind.PEOPLE, ModelSituation()).single()
+    _, quiet, _ = people_losses()
     assert [(x.sites, x.unmet) for x in select_worst(found, 50)] == [
         (x.sites, x.unmet) for x in select_worst(quiet, 50)
     ]
