@@ -35,7 +35,6 @@ from services.alerts.state import State
 from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline
-from tests.hashseeds import printed
 from tests.unit.alerts.scene import Scene, report_of, scenario
 
 SITES = (
@@ -574,18 +573,3 @@ def test_the_newest_report_gives_the_presence_of_a_day_in_any_order_of_reading()
     assert found[0] == found[1] == scene.state.presence
     [[said]] = [day.values() for day in found[0].values()]
     assert max(said.values()).pct == 70.0
-
-
-def test_facts_do_not_depend_on_the_hash_seed() -> None:
-    """Persistent maps have no order, and another process must decide the same facts."""
-    script = (
-        "from schemas.reports import Measure; from schemas.words import EventType as T, MsgType; from tests.unit.alerts.scene import Scene; s = Scene();"
-        "[s.report(n, t, 'pmi-04') for n, t in enumerate(('closure', 'damage_report', 'outage_water', 'outage_heating', 'fire'))];"
-        "lifts = (T.CLOSURE, T.DAMAGE_REPORT, T.OUTAGE_WATER, T.OUTAGE_HEATING, T.FIRE);"
-        "s.report(9, 'reopening', 'pmi-04', id='open', lifts=lifts, severity=1);"
-        "s.report(10, 'reopening', 'pmi-04', msg_type=MsgType.CANCEL, references=('open',), severity=1);"
-        "s.report(11, 'outage_it', severity=4, capacity_lost_pct=100.0, id='down', measure=Measure(object='|'.join(f'system:s{n}' for n in range(6))));"
-        "s.report(12, 'outage_it', severity=4, msg_type=MsgType.CANCEL, references=('down',));"
-        "print([(type(f).__name__, f.model_dump_json()) for f in s.facts])"
-    )
-    assert len(printed(["-c", script])) == 1
