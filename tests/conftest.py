@@ -303,9 +303,9 @@ BY_ONE_WORKER: Final = (
         "tests/integration/clients/test_alertmanager.py",
         "tests/integration/test_personal_data.py",
     ),
-    ("tests/integration/clients/",),
     ("tests/integration/console/",),
     (
+        "tests/integration/clients/",
         "tests/integration/intake/",
         "tests/integration/cli/test_dlq.py",
         "tests/integration/runtime/test_provision.py",
@@ -313,8 +313,9 @@ BY_ONE_WORKER: Final = (
         "tests/integration/runtime/test_strangers.py",
     ),
     ("tests/browser/demo/",),
+    ("tests/unit/continuity/reassignment/",),
 )
-"""Files that need the same servers: each worker that got one of them would start its own.
+"""Files that need the same servers or solutions: each worker that got one would make its own.
 
 The first row that fits counts.
 """
