@@ -403,11 +403,12 @@ def ended_crisis() -> MemoryPlayer:
     for plan in STOOD_DOWN:
         say("continuity", ActivatePlan(plan=plan, incident=incident.id, **author), now)
     say("continuity", RefusePlan(plan="PT-ELEC", reason="text:t-0", **author), now)
-    for n, heard in enumerate(
+    hit = (
         h
         for h in continuity.state(played.realm).sites.values()
         if h.causes or h.status is not SiteStatus.NORMAL
-    ):
+    )
+    for n, heard in enumerate(sorted(hit, key=lambda h: h.site), start=1):
         lifts = sorted({cause.type.value for cause in heard.causes})
         body = {
             "site_id": heard.site,
