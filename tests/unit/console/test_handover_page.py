@@ -89,7 +89,7 @@ def handover(number: int, at: Instant, **values: Any) -> HandoverRow:
 @cache
 def second_page() -> Document:
     """Return the page of S04 after 80 minutes, when one was accepted after 36."""
-    played = played_to("S04", SECOND_MIN)
+    played = played_to("S04", SECOND_MIN, whole=False)
     start = played.played.start
     first, at = start + FIRST_MIN * MINUTE_MS, start + SECOND_MIN * MINUTE_MS
     page = HandoverPage(text_id="d", sha256="x", as_of=first)
