@@ -255,6 +255,26 @@ def own_realm(vigie: RunningVigie, request: pytest.FixtureRequest) -> Iterator[s
         yield name
 
 
+@pytest.fixture(scope="module")
+def place(vigie: RunningVigie, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Open one such exercise for the tests of a module that do not disturb one another."""
+    with running_exercise(vigie, request.path.stem) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def power_cut(vigie: RunningVigie, place: str) -> str:
+    """Cut the power in the exercise of the tests that leave its plans as they are."""
+    cut_power(vigie, place)
+    return place
+
+
+@pytest.fixture
+def same_page(power_cut: str, visitor: Accounts) -> Page:
+    """Open the incident that other tests open, too."""
+    return open_incident(visitor, power_cut)
+
+
 @contextmanager
 def running_exercise(
     vigie: RunningVigie, test: str, *responders: dict[str, object]
@@ -313,3 +333,19 @@ def report(
     answer = vigie.http.post("/api/v1/reports", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["report_id"])
+
+
+def cut_power(vigie: RunningVigie, realm: str) -> None:
+    """Report a power cut at three central sites."""
+    for site in ("cen-1", "cen-2", "cen-3"):
+        report(vigie, realm, site)
+
+
+def open_incident(visitor: Accounts, realm: str) -> Page:
+    """Open the page of the power cut as the coordinator."""
+    page = visitor().page(f"/?realm={realm}")
+    expect(page.locator("#side")).to_contain_text("Coupure électrique")
+    page.locator("#incident h2 a").click()
+    expect(page.locator("#plans")).to_contain_text("PT-ELEC")
+    page.wait_for_load_state()  # keys and buttons work from then on
+    return page

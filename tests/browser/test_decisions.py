@@ -9,24 +9,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Accounts, report, running_exercise
+from tests.browser.conftest import Accounts, cut_power, open_incident, report, running_exercise
 from tests.system import RunningVigie
 from tests.waiting import until
-
-CENTRAL = ("cen-1", "cen-2", "cen-3")
 
 
 @pytest.fixture
 def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
     """Open the incident of a power cut on three central sites."""
-    for site in CENTRAL:
-        report(vigie, own_realm, site)
-    page = visitor().page(f"/?realm={own_realm}")
-    expect(page.locator("#side")).to_contain_text("Coupure électrique")
-    page.locator("#incident h2 a").click()
-    expect(page.locator("#plans")).to_contain_text("PT-ELEC")
-    page.wait_for_load_state()  # keys and buttons work from then on
-    return page
+    cut_power(vigie, own_realm)
+    return open_incident(visitor, own_realm)
 
 
 def test_a_plan_is_activated_and_its_cards_are_worked(page: Page) -> None:
@@ -124,11 +116,11 @@ def test_a_refused_plan_can_be_activated_on_the_same_page(page: Page) -> None:
     expect(plan).to_contain_text(re.compile("Activé.*Coordonnateur PCA"))
 
 
-def test_the_deciders_own_refusal_is_shown_beside_the_button(page: Page) -> None:
-    page.get_by_text("Changer de niveau").click()
-    page.locator("#level-form").get_by_label("Raison").fill("essai")
-    page.get_by_role("button", name="Confirmer le niveau").click()
-    expect(page.locator("#said-incident")).to_contain_text("Ce niveau est déjà en vigueur")
+def test_the_deciders_own_refusal_is_shown_beside_the_button(same_page: Page) -> None:
+    same_page.get_by_text("Changer de niveau").click()
+    same_page.locator("#level-form").get_by_label("Raison").fill("essai")
+    same_page.get_by_role("button", name="Confirmer le niveau").click()
+    expect(same_page.locator("#said-incident")).to_contain_text("Ce niveau est déjà en vigueur")
 
 
 def test_an_acknowledgement_and_a_line_are_in_the_log(page: Page) -> None:
@@ -147,7 +139,7 @@ def test_an_acknowledgement_and_a_line_are_in_the_log(page: Page) -> None:
 
 
 def test_a_request_that_the_network_loses_counts_once_when_repeated(
-    page: Page, vigie: RunningVigie
+    same_page: Page, vigie: RunningVigie
 ) -> None:
     keys: list[str] = []
 
@@ -159,13 +151,13 @@ def test_a_request_that_the_network_loses_counts_once_when_repeated(
         else:
             route.continue_()
 
-    page.route("**/api/v1/log*", lose_the_first)
-    line = page.get_by_label("Ajouter une ligne à la main courante")
+    same_page.route("**/api/v1/log*", lose_the_first)
+    line = same_page.get_by_label("Ajouter une ligne à la main courante")
     line.fill("une seule fois")
     line.press("Enter")
-    expect(page.locator("#said-note")).to_contain_text("Le serveur n’a pas répondu")
+    expect(same_page.locator("#said-note")).to_contain_text("Le serveur n’a pas répondu")
     line.press("Enter")
-    expect(page.locator("#log li", has_text="une seule fois")).to_have_count(1)
+    expect(same_page.locator("#log li", has_text="une seule fois")).to_have_count(1)
     assert keys[0] == keys[1]
 
 
@@ -262,21 +254,21 @@ def test_an_unreceived_call_is_repeated_from_its_escalation(
     until(lambda: max(len(n["attempts"]) for n in failed()) > tried)
 
 
-def test_a_press_before_the_scripts_load_takes_effect_afterwards(page: Page) -> None:
+def test_a_press_before_the_scripts_load_takes_effect_afterwards(same_page: Page) -> None:
     held: list[Route] = []
-    page.route("**/js/main.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
-    page.reload(wait_until="commit")
-    line = page.get_by_label("Ajouter une ligne à la main courante")
+    same_page.route("**/js/main.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
+    same_page.reload(wait_until="commit")
+    line = same_page.get_by_label("Ajouter une ligne à la main courante")
     line.fill("plus vite que le réseau")
     line.press("Enter", no_wait_after=True)
-    until(lambda: page.evaluate("1") and held)
+    until(lambda: same_page.evaluate("1") and held)
     held[0].continue_()
-    expect(page.locator("#log li", has_text="plus vite que le réseau")).to_have_count(1)
+    expect(same_page.locator("#log li", has_text="plus vite que le réseau")).to_have_count(1)
 
 
-def test_a_decision_under_way_is_followed_to_its_refusal(page: Page) -> None:
+def test_a_decision_under_way_is_followed_to_its_refusal(same_page: Page) -> None:
     """An answer that took more than two seconds was never shown: a refusal looked like a decision."""
-    said = page.locator("#said-incident")
+    said = same_page.locator("#said-incident")
     asked: list[str] = []
 
     def accepted(route: Route) -> None:
@@ -297,15 +289,15 @@ def test_a_decision_under_way_is_followed_to_its_refusal(page: Page) -> None:
             }
         route.fulfill(status=200, json=state)
 
-    page.route("**/escalate*", accepted)
-    page.route("**/api/v1/commands/cmd-1*", refused)
-    page.get_by_role("button", name="Escalader maintenant").click()
+    same_page.route("**/escalate*", accepted)
+    same_page.route("**/api/v1/commands/cmd-1*", refused)
+    same_page.get_by_role("button", name="Escalader maintenant").click()
     expect(said).to_have_text("Cette décision appartient à un rôle supérieur.")
     expect(said).to_have_class(re.compile("refused"))
     assert asked == ["decision", "answer", "answer"]
 
 
-def test_a_repeated_request_with_unknown_outcome_keeps_its_key(page: Page) -> None:
+def test_a_repeated_request_with_unknown_outcome_keeps_its_key(same_page: Page) -> None:
     """A refresh in between made the form anew, and its key with it: the decision was taken twice."""
     keys: list[str] = []
 
@@ -313,10 +305,10 @@ def test_a_repeated_request_with_unknown_outcome_keeps_its_key(page: Page) -> No
         keys.append(route.request.headers["idempotency-key"])
         route.fulfill(status=503, json={"detail": "Nul ne sait si c’est décidé."})
 
-    page.route("**/escalate*", lost)
+    same_page.route("**/escalate*", lost)
     for _again in range(2):
-        page.get_by_role("button", name="Escalader maintenant").click()
-        expect(page.locator("#said-incident")).to_have_text("Nul ne sait si c’est décidé.")
-        page.locator("#said-incident").evaluate("e => (e.textContent = '')")
+        same_page.get_by_role("button", name="Escalader maintenant").click()
+        expect(same_page.locator("#said-incident")).to_have_text("Nul ne sait si c’est décidé.")
+        same_page.locator("#said-incident").evaluate("e => (e.textContent = '')")
     assert len(keys) == 2
     assert len(set(keys)) == 1

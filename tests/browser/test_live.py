@@ -169,20 +169,20 @@ def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor:
 
 
 def test_a_page_without_refresh_is_marked_as_frozen(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
     """The stream was alive while every refresh failed: «En direct» stood over outdated data."""
     who = visitor()
     page = who.page()
     page.clock.install()
-    page.goto(f"/?realm={own_realm}")
+    page.goto(f"/?realm={place}")
     expect(page.locator("#frozen")).to_be_hidden()
 
     def fail(route: Route) -> None:
         route.fulfill(status=500, body="")
 
     page.route(re.compile(r"/\?realm="), fail)
-    report(vigie, own_realm, "cul-04")
+    report(vigie, place, "cul-04")
     for _second in range(30):
         page.clock.run_for(1_000)
         page.wait_for_timeout(100)
@@ -196,24 +196,24 @@ def test_a_page_without_refresh_is_marked_as_frozen(
 
 
 def test_a_page_without_an_answer_is_marked_as_frozen_and_retries(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
     """A half-dead connection gives no answer: the page waited for ever and said «En direct»."""
-    page = visitor().page(f"/?realm={own_realm}")
+    page = visitor().page(f"/?realm={place}")
     page.wait_for_load_state()
     held: list[Route] = []
     path = re.compile(r"/\?realm=")
     page.route(path, lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
-    report(vigie, own_realm, "cul-04")
+    report(vigie, place, "gym-07")
     expect(page.locator("#frozen")).to_contain_text("Données figées", timeout=30_000)
     assert held
     page.unroute(path)
-    expect(page.locator("[data-row][data-site=cul-04]")).to_be_visible()
+    expect(page.locator("[data-row][data-site=gym-07]")).to_be_visible()
     expect(page.locator("#frozen")).to_be_hidden()
 
 
-def test_a_missing_page_is_reported(own_realm: str, visitor: Accounts) -> None:
-    page = visitor().page(f"/?realm={own_realm}")
+def test_a_missing_page_is_reported(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={crisis}")
     page.wait_for_load_state()
     page.route(
         re.compile(r"/\?realm="),

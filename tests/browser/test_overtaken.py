@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Accounts, report
+from tests.browser.conftest import Accounts, cut_power, open_incident, report
 from tests.system import RunningVigie
 
 REASON = "courant rendu dans <dix> minutes"
@@ -16,14 +16,8 @@ REASON = "courant rendu dans <dix> minutes"
 @pytest.fixture
 def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
     """Open the incident of a power cut on three central sites."""
-    for site in ("cen-1", "cen-2", "cen-3"):
-        report(vigie, own_realm, site)
-    page = visitor().page(f"/?realm={own_realm}")
-    expect(page.locator("#side")).to_contain_text("Coupure électrique")
-    page.locator("#incident h2 a").click()
-    expect(page.locator("#plans")).to_contain_text("PT-ELEC")
-    page.wait_for_load_state()
-    return page
+    cut_power(vigie, own_realm)
+    return open_incident(visitor, own_realm)
 
 
 def decide(vigie: RunningVigie, path: str, realm: str, **body: object) -> None:
@@ -97,69 +91,69 @@ def test_authors_get_no_notice_of_their_own_decision(page: Page) -> None:
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_written_text_moves_into_the_new_version_of_a_form(page: Page) -> None:
+def test_written_text_moves_into_the_new_version_of_a_form(same_page: Page) -> None:
     """The decision is open under another version: the writer keeps the text."""
-    plan = page.locator("#plan-PT-ELEC")
+    plan = same_page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").fill(REASON)
-    page.evaluate(
+    same_page.evaluate(
         """() => {
           const details = document.querySelector('#plan-PT-ELEC input[id^=r-PT-ELEC-refuse]').closest('details');
           details.dataset.key += '-before';  // as if the server had another version by now
         }"""
     )
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(page.locator("#said-PT-ELEC")).to_contain_text("relisez avant de confirmer")
+    same_page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(same_page.locator("#said-PT-ELEC")).to_contain_text("relisez avant de confirmer")
     again = plan.locator("[id^=r-PT-ELEC-refuse]")
     expect(again).to_have_value(REASON)
     expect(again).to_be_focused()
-    expect(page.locator("[data-key$=-before]")).to_have_count(0)
-    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(same_page.locator("[data-key$=-before]")).to_have_count(0)
+    expect(same_page.get_by_role("alert")).to_have_count(0)
 
 
-def test_written_text_survives_a_page_of_another_release(page: Page) -> None:
-    plan = page.locator("#plan-PT-ELEC")
+def test_written_text_survives_a_page_of_another_release(same_page: Page) -> None:
+    plan = same_page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").fill(REASON)
-    with page.expect_event("load"):
-        page.evaluate(
+    with same_page.expect_event("load"):
+        same_page.evaluate(
             "document.documentElement.dataset.assets = '/static/before/'; document.dispatchEvent(new Event('visibilitychange'))"
         )
     expect(plan.locator("[id^=r-PT-ELEC-refuse]")).to_have_value(REASON)
-    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(same_page.get_by_role("alert")).to_have_count(0)
 
 
-def test_saved_text_is_only_restored_for_the_same_login(page: Page) -> None:
+def test_saved_text_is_only_restored_for_the_same_login(same_page: Page) -> None:
     """On a shared machine, the next user sees no text of the previous one."""
     kept = "sessionStorage.getItem('vigie_overtaken')"
     for session, words in (
         ("document.cookie.match(/vigie_csrf=([^;]*)/)[1]", 1),
         ("'of another'", 0),
     ):
-        page.evaluate(f"""() => sessionStorage.setItem('vigie_overtaken', JSON.stringify({{ session: {session}, since: 0, lost: [
+        same_page.evaluate(f"""() => sessionStorage.setItem('vigie_overtaken', JSON.stringify({{ session: {session}, since: 0, lost: [
             {{ name: 'gone', what: 'Refuser', written: [{{ label: '', text: 'secret' }}], fields: [], whole: true, place: -1 }}] }}))""")
-        page.reload()
-        expect(page.locator("#age")).not_to_be_empty()
-        expect(page.get_by_text("secret")).to_have_count(words)
-        assert page.evaluate(kept) is None
-    page.evaluate("sessionStorage.setItem('vigie_overtaken', 'as another release wrote it')")
-    page.reload()
-    expect(page.locator("#age")).not_to_be_empty()
-    page.evaluate("sessionStorage.setItem('vigie_overtaken', '{}')")
-    page.goto("/connexion")
-    assert page.evaluate(kept) is None
+        same_page.reload()
+        expect(same_page.locator("#age")).not_to_be_empty()
+        expect(same_page.get_by_text("secret")).to_have_count(words)
+        assert same_page.evaluate(kept) is None
+    same_page.evaluate("sessionStorage.setItem('vigie_overtaken', 'as another release wrote it')")
+    same_page.reload()
+    expect(same_page.locator("#age")).not_to_be_empty()
+    same_page.evaluate("sessionStorage.setItem('vigie_overtaken', '{}')")
+    same_page.goto("/connexion")
+    assert same_page.evaluate(kept) is None
 
 
-def test_writing_continues_in_a_page_of_another_release(page: Page) -> None:
-    reason = page.locator("#plan-PT-ELEC [id^=r-PT-ELEC-refuse]")
-    page.locator("#plan-PT-ELEC").get_by_text("Refuser", exact=False).first.click()
+def test_writing_continues_in_a_page_of_another_release(same_page: Page) -> None:
+    reason = same_page.locator("#plan-PT-ELEC [id^=r-PT-ELEC-refuse]")
+    same_page.locator("#plan-PT-ELEC").get_by_text("Refuser", exact=False).first.click()
     reason.focus()
-    with page.expect_event("load"):
-        page.evaluate(
+    with same_page.expect_event("load"):
+        same_page.evaluate(
             "document.documentElement.dataset.assets = '/static/before/'; document.dispatchEvent(new Event('visibilitychange'))"
         )
     expect(reason).to_be_focused()
-    page.keyboard.type("attendre")
+    same_page.keyboard.type("attendre")
     expect(reason).to_have_value("attendre")
 
 

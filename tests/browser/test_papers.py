@@ -40,8 +40,8 @@ def test_a_point_is_completed_validated_and_frozen(
     expect(page.get_by_role("heading", level=1)).to_have_text("Point de situation n° 2")
 
 
-def test_a_line_is_written_and_corrected_and_both_stay(own_realm: str, visitor: Accounts) -> None:
-    page = visitor().page(f"/main-courante?realm={own_realm}")
+def test_a_line_is_written_and_corrected_and_both_stay(place: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/main-courante?realm={place}")
     page.get_by_label("Ce qui s’est passé").fill("Enedis annonce midi")
     page.get_by_role("combobox", name="Type de ligne").select_option("communication")
     page.get_by_role("combobox", name="Source").select_option("enedis")
@@ -58,9 +58,9 @@ def test_a_line_is_written_and_corrected_and_both_stay(own_realm: str, visitor: 
 
 
 def test_an_action_of_the_lessons_learned_is_dropped_with_its_reason(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
-    page = visitor().page(f"/retex?realm={own_realm}")
+    page = visitor().page(f"/retex?realm={place}")
     page.get_by_text("Décider une action d’amélioration").click()
     page.get_by_label("Action", exact=True).fill("Un groupe de plus")
     page.get_by_label("Échéance").fill("2027-03-01T09:00")
@@ -70,6 +70,6 @@ def test_an_action_of_the_lessons_learned_is_dropped_with_its_reason(
     action.get_by_label("Raison").fill("loué à la demande")
     action.get_by_role("button", name="Confirmer : abandonner l’action").click()
     expect(action).to_have_count(0)
-    assert [i["state"] for i in vigie.get(f"/api/v1/improvements?realm={own_realm}")["items"]] == [
+    assert [i["state"] for i in vigie.get(f"/api/v1/improvements?realm={place}")["items"]] == [
         "dropped"
     ]

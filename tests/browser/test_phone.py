@@ -51,9 +51,9 @@ def test_a_site_reports_in_six_fields_and_eight_taps_at_most_and_gets_its_number
     )
 
 
-def test_each_button_sends_a_report_of_its_kind(own_realm: str, visitor: Accounts) -> None:
+def test_each_button_sends_a_report_of_its_kind(place: str, visitor: Accounts) -> None:
     """D75: flooding has its own type; a report without a button needs a sentence."""
-    page = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
+    page = visitor("site_manager").page(f"/signaler?realm={place}&site=gym-07", **PHONE)
     expect(page.locator("#send")).to_be_enabled()
     cases = (
         ("Odeur ou fuite de gaz", "Non, fermé", False, "", ("gas_leak", 4, None)),
@@ -104,11 +104,11 @@ def test_a_site_reports_by_the_keyboard_alone(
     until(lambda: vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["status"] != "normal")
 
 
-def test_the_form_cannot_be_sent_before_the_scripts_load(own_realm: str, visitor: Accounts) -> None:
+def test_the_form_cannot_be_sent_before_the_scripts_load(place: str, visitor: Accounts) -> None:
     page = visitor("site_manager").page(**PHONE)
     held: list[Route] = []
     page.route("**/js/report.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
-    page.goto(f"/signaler?realm={own_realm}&site=gym-07", wait_until="commit")
+    page.goto(f"/signaler?realm={place}&site=gym-07", wait_until="commit")
     for button in ("#send", "#calm", "#over"):
         expect(page.locator(button)).to_be_disabled()
     until(lambda: page.evaluate("1") and held)
@@ -187,10 +187,10 @@ def test_a_network_that_swallows_everything_holds_neither_the_form_nor_the_next_
 
 
 def test_a_server_that_stumbles_gets_the_same_report_again_and_a_refusal_stays_with_its_reason(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
     page = visitor("site_manager").page(
-        f"/signaler?realm={own_realm}&site=gym-07", service_workers="block", **PHONE
+        f"/signaler?realm={place}&site=gym-07", service_workers="block", **PHONE
     )
     keys: list[str] = []
 
@@ -223,12 +223,12 @@ def test_a_server_that_stumbles_gets_the_same_report_again_and_a_refusal_stays_w
 
 
 def test_an_unreadable_photo_is_reported_and_does_not_block_the_report(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts, tmp_path: Path
+    vigie: RunningVigie, place: str, visitor: Accounts, tmp_path: Path
 ) -> None:
     """It was left out without a word."""
     picture = tmp_path / "photo.heic"
     picture.write_bytes(b"no picture that this browser knows")
-    phone = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
+    phone = visitor("site_manager").page(f"/signaler?realm={place}&site=gym-07", **PHONE)
     fill(phone, phone.get_by_label("1. Site").input_value())
     phone.get_by_label("6. Photo").set_input_files(picture)
     phone.locator("#send").click()
@@ -261,10 +261,8 @@ def test_a_photo_comes_to_the_cell_with_its_report(
     expect(cell.locator("#became")).to_contain_text("Vérifié par Coordonnateur PCA")
 
 
-def test_an_unknown_site_is_asked_for_again_in_plain_text(
-    own_realm: str, visitor: Accounts
-) -> None:
-    page = visitor("site_manager").page(f"/signaler?realm={own_realm}", **PHONE)
+def test_an_unknown_site_is_asked_for_again_in_plain_text(place: str, visitor: Accounts) -> None:
+    page = visitor("site_manager").page(f"/signaler?realm={place}", **PHONE)
     fill(page, "nulle part")
     page.get_by_role("button", name="Envoyer").click()
     expect(page.locator("#said")).to_have_text("Choisissez le site dans la liste.")

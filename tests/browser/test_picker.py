@@ -32,9 +32,9 @@ def sent_by(page: Page, button: Locator) -> Any:
 
 
 def test_sites_are_picked_by_name_one_is_taken_back_and_their_ids_are_sent(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
-    page = visitor().page(f"/travaux?realm={own_realm}")
+    page = visitor().page(f"/travaux?realm={place}")
     form = page.locator("form", has=page.get_by_label("Raison"))
     field = form.locator("#sites")
     field.fill(label_of(page, "cen-1"))
@@ -61,7 +61,7 @@ def test_sites_are_picked_by_name_one_is_taken_back_and_their_ids_are_sent(
     expect(form.locator(".picker li")).to_have_count(
         0
     )  # as every field of the form, for the next one
-    (made,) = vigie.get(f"/api/v1/maintenance?realm={own_realm}")["items"]
+    (made,) = vigie.get(f"/api/v1/maintenance?realm={place}")["items"]
     assert sorted(made["covers"]["sites"]) == sorted(["cen-1", GALOIS])
 
 
@@ -120,15 +120,13 @@ def test_an_unknown_entry_is_reported_kept_and_not_sent(
 
 
 def test_a_field_for_one_holds_the_last_and_enter_sends_only_when_nothing_is_written(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
-    id = report(vigie, own_realm, "ecole-9")
+    id = report(vigie, place, "ecole-9")
     until(
-        lambda: (
-            "site_unknown" in vigie.get(f"/api/v1/reports/{id}?realm={own_realm}").get("flags", ())
-        )
+        lambda: "site_unknown" in vigie.get(f"/api/v1/reports/{id}?realm={place}").get("flags", ())
     )
-    page = visitor().page(f"/signalements/{id}?realm={own_realm}")
+    page = visitor().page(f"/signalements/{id}?realm={place}")
     form = page.locator("form", has=page.get_by_label("Site"))
     field = form.get_by_label("Site")
     field.fill("gym-07")
@@ -139,13 +137,13 @@ def test_a_field_for_one_holds_the_last_and_enter_sends_only_when_nothing_is_wri
     with page.expect_request("**/link*") as found:
         field.press("Enter")
     assert found.value.post_data_json["site"] == GALOIS
-    until(lambda: vigie.get(f"/api/v1/reports/{id}?realm={own_realm}").get("site") == GALOIS)
+    until(lambda: vigie.get(f"/api/v1/reports/{id}?realm={place}").get("site") == GALOIS)
 
 
 def test_a_person_is_found_by_the_function_and_a_code_that_is_not_suggested_is_for_the_directory_to_know(
-    own_realm: str, visitor: Accounts
+    place: str, visitor: Accounts
 ) -> None:
-    page = visitor().page(f"/astreintes?realm={own_realm}")
+    page = visitor().page(f"/astreintes?realm={place}")
     form = page.locator("form[action='/api/v1/oncall/overrides']")
     page.get_by_text("Remplacer", exact=True).first.click()
     field = form.get_by_label("Code de la personne")

@@ -79,9 +79,9 @@ def test_a_refusal_asks_for_its_reason(
 
 
 def test_the_menu_hides_the_screen_from_users_without_decisions(
-    visitor: Accounts, own_realm: str
+    visitor: Accounts, crisis: str
 ) -> None:
-    page = visitor("observer").page(f"/?realm={own_realm}")
+    page = visitor("observer").page(f"/?realm={crisis}")
     page.locator("#ways > summary").click()
     expect(page.locator("nav").get_by_role("link", name="Données de référence")).to_have_count(0)
 

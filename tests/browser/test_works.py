@@ -20,29 +20,29 @@ WALLS = {
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
 def test_a_time_that_is_written_is_one_of_paris(
-    zone: str, vigie: RunningVigie, visitor: Accounts, own_realm: str
+    zone: str, vigie: RunningVigie, visitor: Accounts, place: str
 ) -> None:
-    page = visitor().page(f"/travaux?realm={own_realm}", timezone_id=zone)
+    page = visitor().page(f"/travaux?realm={place}", timezone_id=zone)
     for n, (wall, meant) in enumerate(WALLS.items()):
         page.locator("#sites").fill("cul-04")
         page.get_by_label("Début").fill(wall)
         page.get_by_label("Fin").fill(wall.replace("02:30", "12:00").replace("08:00", "12:00"))
-        page.get_by_label("Raison").fill(f"essai {n}")
+        page.get_by_label("Raison").fill(f"{zone} {n}")
         page.get_by_role("button", name="Prévoir").click()
-        expect(page.get_by_role("row", name=f"essai {n}")).to_be_visible()
+        expect(page.get_by_role("row", name=f"{zone} {n}")).to_be_visible()
         (made,) = [
             m
-            for m in vigie.get(f"/api/v1/maintenance?realm={own_realm}")["items"]
-            if m["reason"] == f"essai {n}"
+            for m in vigie.get(f"/api/v1/maintenance?realm={place}")["items"]
+            if m["reason"] == f"{zone} {n}"
         ]
         assert datetime.fromisoformat(made["starts_at"]) == datetime.fromisoformat(meant)
 
 
 def test_a_refused_field_is_named_by_its_label_and_works_show_their_end(
-    visitor: Accounts, own_realm: str
+    visitor: Accounts, place: str
 ) -> None:
     """It said « ends_at: doit suivre le début », and of works until Friday noon « ven. 12/02 »."""
-    page = visitor().page(f"/travaux?realm={own_realm}")
+    page = visitor().page(f"/travaux?realm={place}")
     page.locator("#sites").fill("cul-04")
     page.get_by_label("Début").fill("2027-02-12T08:00")
     page.get_by_label("Fin").fill("2027-02-12T07:00")
