@@ -48,7 +48,10 @@ def try_feed(
     at: datetime,
     watched: WatchedTerritory,
 ) -> TrialResult:
-    """Read the bodies `after`, then `file` at a time. Raises OSError for a missing file."""
+    """Read the bodies `after`, then `file` at a time.
+
+    Raises OSError for a missing file, ValueError for an envelope that is none.
+    """
     memory: Memory = {}
     for n, path in enumerate(after):
         status, bodies = _load(connector, path)
@@ -87,13 +90,11 @@ def _look_twice(
 
 def _load(connector: Connector, file: Path) -> tuple[FetchVerdict, dict[str, FeedBody]]:
     """Return the saved bodies of one file: a raw body, or an envelope with status and headers."""
-    content, headers = file.read_bytes(), {}
+    content = file.read_bytes()
+    headers: dict[str, str] = {}
     if file.name.startswith(ENVELOPE_PREFIX) and file.suffix == ".json":
-        envelope = orjson.loads(content)
-        body = envelope.get("body", "")
-        content = body.encode() if isinstance(body, str) else orjson.dumps(body)
-        headers = {str(name): str(value) for name, value in envelope.get("headers", {}).items()}
-        answer = judge_status(int(envelope["status"]), headers, content)
+        status, headers, content = _open_envelope(file.name, content)
+        answer = judge_status(status, headers, content)
         if answer.verdict is not FetchVerdict.OK:
             return answer.verdict, {}
     main = FeedBody(connector.name_body(content), content, headers)
@@ -101,3 +102,16 @@ def _load(connector: Connector, file: Path) -> tuple[FetchVerdict, dict[str, Fee
     for name, path in connector.find_companions(file).items():
         bodies[name] = FeedBody(name, path.read_bytes())
     return FetchVerdict.OK, bodies
+
+
+def _open_envelope(name: str, content: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and body of a saved answer. Raises ValueError."""
+    try:
+        envelope = orjson.loads(content)
+        status, headers = int(envelope["status"]), envelope.get("headers") or {}
+        named = {str(key): str(value) for key, value in headers.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        expected = "{status, headers, body}"
+        raise ValueError(f"{name}: an envelope {expected} is expected") from error
+    body = envelope.get("body") or ""
+    return status, named, body.encode() if isinstance(body, str) else orjson.dumps(body)

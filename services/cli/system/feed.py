@@ -78,6 +78,11 @@ def list_(as_json: AsJson = False) -> None:
             strip_controls(item.word),
         )
     open_console().print(table)
+    for item in found.items:
+        if item.enabled and item.fault:
+            typer.secho(f"{item.name} : {strip_controls(item.fault)}", fg="yellow")
+    if not any(item.enabled for item in found.items):
+        typer.echo("aucun flux n’est en marche : vigie feed enable FLUX")
 
 
 def _find_played(settings: WatchSettings, now: datetime) -> FeedList | None:
@@ -149,13 +154,14 @@ def disable(feed: Feed) -> None:
     settings, spec = WatchSettings(), _find_spec(feed)
     _refuse_while_played(settings)
     _switch(settings, feed, enabled=False)
+    typer.echo(f"{feed} : arrêté")
     try:
         with ApiClient(settings) as client:
             if any(item["name"] == spec.name for item in list_sources(client)):
                 client.post(f"/api/v1/sources/{quote(spec.name, safe='')}/disable", {})
     except (VigieUnreachable, ApiRefused) as error:
+        typer.secho(f"its source stays: vigie source disable {feed}", err=True, fg="yellow")
         raise print_error(error) from error
-    typer.echo(f"{feed} : arrêté")
 
 
 @app.command("try")
@@ -168,18 +174,30 @@ def try_(
 ) -> None:
     """Read a saved body without network or broker, and show the verdict and the posts."""
     _find_spec(feed)
+    time = _parse_fetch_time(at)
     try:
-        time = datetime.fromisoformat(at)
-        if time.tzinfo is None:
-            raise ValueError("--at needs an offset, such as Z")
         watched = load_watched(Settings().territory)
         found = try_feed(find_connector(feed), file, after or (), time, watched)
-    except (OSError, ValueError, WatchedUnreadable) as error:
+    except OSError as error:
+        raise print_error(ValueError(f"{error.filename}: {error.strerror}")) from error
+    except (ValueError, WatchedUnreadable) as error:
         raise print_error(ValueError(str(error))) from error
     if as_json:
         typer.echo(json.dumps(found.dump(), ensure_ascii=False))
         return
     _print_trial(found)
+
+
+def _parse_fetch_time(text: str) -> datetime:
+    """Parse an ISO time with an offset. Raises typer.Exit."""
+    example = "a time with an offset is expected, such as 2027-01-12T15:06:00Z"
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise print_error(ValueError(f"--at {text}: {example}")) from error
+    if time.tzinfo is None:
+        raise print_error(ValueError(f"--at {text}: {example}"))
+    return time
 
 
 def _print_trial(found: TrialResult) -> None:

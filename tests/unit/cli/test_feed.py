@@ -13,6 +13,7 @@ from services.cli.client import ApiRefused
 from services.cli.system import feed_demo
 from services.cli.system.feed import app
 from services.cli.system.feed_sources import build_source
+from services.watch.connector import FetchVerdict
 from services.watch.registry import find_connector, list_connectors
 from services.watch.status import describe_feeds, write_status
 from services.watch.store import FeedStore
@@ -110,3 +111,39 @@ def test_the_source_of_a_feed_speaks_as_its_publisher_with_its_types_alone() -> 
     assert source["speaks_as"] == "vigicrues"
     assert source["scope"]["types"] == ["info", "flood_level"]
     assert source["heartbeat_s"] == 4 * 3600
+
+
+def try_file(file: Path, at: str = "2027-01-25T09:12:00Z") -> str:
+    done = RUNNER.invoke(app, ["try", "vigicrues", "--file", str(file), "--at", at])
+    assert done.exit_code == 1, done.output
+    assert "Traceback" not in done.output
+    return done.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "content", ["[1]", "{}", '{"status": "x"}', '{"status": 200, "headers": [1]}']
+)
+def test_a_file_that_is_no_envelope_is_named(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "http-odd.json"
+    file.write_text(content, encoding="utf-8")
+    assert "http-odd.json: an envelope {status, headers, body} is expected" in try_file(file)
+
+
+def test_a_missing_file_and_a_wrong_time_are_explained(tmp_path: Path) -> None:
+    assert "nowhere.json: No such file" in try_file(tmp_path / "nowhere.json")
+    for at in ("hier", "2027-01-25T09:12:00"):
+        said = try_file(SAMPLES / "vigicrues" / "warning.json", at)
+        assert f"--at {at}: a time with an offset is expected" in said
+
+
+def test_the_list_tells_the_fault_of_a_feed(data: Path) -> None:
+    store = FeedStore(data / "watch" / "feeds.db")
+    store.enable("vigicrues", 1.0, enabled=True)
+    store.note_failure("vigicrues", FetchVerdict.REFUSED, "outside the allow-list: evil.example")
+    store.close()
+    done = RUNNER.invoke(app, ["list"])
+    assert "vigicrues : outside the allow-list: evil.example" in done.output
+
+
+def test_a_first_list_says_how_to_begin() -> None:
+    assert "vigie feed enable" in RUNNER.invoke(app, ["list"]).output
