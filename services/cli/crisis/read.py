@@ -19,8 +19,8 @@ from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_ap
 from services.cli.output import print_rows, strip_controls
 from services.console.attention.handover_page import TITLES, label_state
 from services.console.i18n import get_translator
+from services.console.logbook.facts.reassignment import format_small_count
 from services.console.logbook.line_list import KIND_LABELS
-from services.console.logbook.sentences import format_small_count
 from services.console.reassignment.page import STATE_LABELS
 from services.console.texts import words as w
 from services.console.texts import world

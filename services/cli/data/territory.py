@@ -24,7 +24,7 @@ from services.cli.data import territory_changes, territory_records
 from services.cli.data.official_days import official_days
 from services.cli.data.trial import load_checked_territory
 from services.cli.output import open_console
-from services.console.logbook.sentences import format_small_count
+from services.console.logbook.facts.reassignment import format_small_count
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process.settings import Settings

@@ -1,7 +1,7 @@
 """Make logbook lines from facts: their order, both times and the author.
 
-`services.console.logbook.line_values` selects the content of each line. A line is stored without
-text; `services.console.logbook.sentences` renders it in the reader's language. Pure. Rule D55.
+`services.console.logbook.facts` selects the content of each line and writes its sentence. A line is
+stored without text; the sentence is rendered in the reader's language. Pure. Rule D55.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from typing import Any
 from schemas.base import Instant
 from schemas.realms import is_live, partition_of
 from schemas.topics import PARTITION_COUNT
-from services.console.logbook.line_values import LINE_MAKERS
+from services.console.i18n import get_translator
+from services.console.logbook.facts import load_line_types
+from services.console.logbook.facts.base import SentenceSource
+from services.console.texts.names import TerritoryNames
 from services.runtime.log.transaction import FactRecord, Transaction, TransactionSource
 
 SERVICE_ORDER = {"alerts": 0, "continuity": 1, "delivery": 2}
@@ -109,14 +112,14 @@ def is_shown_in(realm: str, tx: Transaction, partition: int) -> bool:
 
 def make_line(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -> LineRecord | None:
     """Make the line of a fact, or return None for a fact without one."""
-    make = LINE_MAKERS.get(fact.name)
+    line_type = load_line_types().get(fact.name)
     if (
-        make is None
+        line_type is None
         or (not tx.realm and fact.name not in _LOG_FACTS)
         or (fact.name in _FACTS_OF_ALL_SERVICES and tx.service != "alerts")
     ):
         return None
-    made = make(fact)
+    made = line_type.make(fact)
     if made is None:
         return None
     author, role = parse_author(tx.src)
@@ -131,3 +134,15 @@ def make_line(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -
         "place": f"{tx.service}/{partition}/{tx.seq}/{ordinal}",
     }
     return LineRecord(**base | made)
+
+
+def render_line(record: SentenceSource, names: TerritoryNames, lang: str) -> str:
+    """Return the sentence of a line, or the type name if a newer version wrote it.
+
+    Free text such as notes is not part of it: that is encrypted and limited to readers with the
+    right.
+    """
+    line_type = load_line_types().get(record.type)
+    return (
+        record.type if line_type is None else line_type.render(record, names, get_translator(lang))
+    )

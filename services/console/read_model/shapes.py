@@ -44,8 +44,7 @@ from services.console.incidents.titles import (
     write_maintenance_title,
     write_task_title,
 )
-from services.console.logbook.lines import LineRecord
-from services.console.logbook.sentences import render_line
+from services.console.logbook.lines import LineRecord, render_line
 from services.console.read_model.realm_clock import find_limit, is_standing, show_clock
 from services.console.read_model.reference_index import IndexedReference
 from services.console.reassignment.texts import describe_reassignment_reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.console.i18n import Translator
-from services.console.logbook.sentences import format_small_count
+from services.console.logbook.facts.reassignment import format_small_count
 from services.console.resources import ReassignmentLine, Site
 
 

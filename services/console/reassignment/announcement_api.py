@@ -23,7 +23,7 @@ from services.console.http.context import DecisionBody, DecisionContext
 from services.console.http.decisions import CommandDispatcher, get_author
 from services.console.http.scopes import check_sites
 from services.console.i18n import SOURCE, Translator, get_translator
-from services.console.logbook.sentences import format_small_count
+from services.console.logbook.facts.reassignment import format_small_count
 from services.console.messages.callouts_api import (
     CallOutAuthor,
     count_sms_parts,

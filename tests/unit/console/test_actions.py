@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.crisis.actions import ActionChanged, ActionRow, RequestAction
-from services.console.logbook.sentences import render_line as said
+from services.console.logbook.lines import render_line as said
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, HeldModel, browsing, reference
 from tests.unit.console.test_every_screen import MINUTE, NOW, REALM, crisis, incident, shown

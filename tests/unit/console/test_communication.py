@@ -27,7 +27,7 @@ from services.console.communication.queries import build_statement
 from services.console.i18n import get_translator
 from services.console.live.row_events import list_hidden_events
 from services.console.logbook.lines import LineRecord
-from services.console.logbook.sentences import render_line as said
+from services.console.logbook.lines import render_line as said
 from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Role
 from services.runtime.secrets.vault import TextItem
 from tests.shipped import territory

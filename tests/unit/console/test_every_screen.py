@@ -11,9 +11,9 @@ import pytest
 
 from schemas.runtime import CommandRefused
 from services.console.incidents import report_screen
+from services.console.logbook.facts.reassignment import format_small_count
 from services.console.logbook.lines import LineRecord, build_key
-from services.console.logbook.sentences import format_small_count
-from services.console.logbook.sentences import render_line as said
+from services.console.logbook.lines import render_line as said
 from services.console.texts.names import TerritoryNames
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, Held, browsing, reference

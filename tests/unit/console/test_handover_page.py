@@ -36,7 +36,7 @@ from services.console.documents.pdf import Typesetter
 from services.console.documents.text import render_text
 from services.console.handover.queries import HandoverQueries
 from services.console.i18n import get_translator
-from services.console.logbook.sentences import render_line
+from services.console.logbook.lines import render_line
 from services.console.read_model.query_base import build_realm_now, get_snapshot_time
 from services.console.resource_base import to_datetime
 from services.console.resources import Change, Realm

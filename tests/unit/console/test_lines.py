@@ -29,7 +29,7 @@ from schemas.delivery import ChannelsProbed, ProbeRow
 from schemas.reassignment import Decision, ProposalChanged, ProposalRow, ProposalState
 from schemas.runtime import Rebased
 from schemas.words import ActivityState, ClockBase, Level
-from services.console.logbook.line_values import LINE_MAKERS
+from services.console.logbook.facts import load_line_types, logistics
 from services.console.logbook.lines import (
     LineRecord,
     build_author_source,
@@ -37,8 +37,7 @@ from services.console.logbook.lines import (
     build_key_after,
     make_line,
 )
-from services.console.logbook.sentences import _RENDERERS
-from services.console.logbook.sentences import render_line as said
+from services.console.logbook.lines import render_line as said
 from services.console.read_model.reference_index import NO_REFERENCE
 from services.console.read_model.shapes import Shaper
 from services.console.sites.geometry import MapPlane, Outlines
@@ -162,8 +161,11 @@ def test_a_callout_leaves_a_line_when_a_person_starts_or_stops_it() -> None:
     assert said(line, NO_REFERENCE.names, "fr") == "Recensement lancé\u00a0: 3 agents"
 
 
-def test_every_line_has_a_sentence_of_its_own() -> None:
-    assert set(LINE_MAKERS) == set(_RENDERERS)
+def test_a_second_line_of_one_fact_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {"ReportChanged": logistics.LINES["StockChanged"]}
+    monkeypatch.setattr(logistics, "LINES", rows)
+    with pytest.raises(ValueError, match="another line tells ReportChanged"):
+        load_line_types.__wrapped__()
 
 
 @pytest.mark.parametrize(
@@ -500,7 +502,7 @@ SHAPERS = [
 ]
 
 
-@pytest.mark.parametrize("name", sorted(LINE_MAKERS))
+@pytest.mark.parametrize("name", sorted(load_line_types()))
 def test_every_value_of_a_fact_has_a_readable_text(name: str) -> None:
     """A denied report had no line: the log and the live stream of its realm ended for everybody."""
     kind = export.PUBLISHED[f"vigie.{name}.v1"]

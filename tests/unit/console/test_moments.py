@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.base import END_OF_TIME
-from services.console.logbook.sentences import _format_local_time
+from services.console.logbook.facts.base import format_local_time
 from services.console.resource_base import format_iso, to_datetime
 from services.console.web import times
 
@@ -17,7 +17,7 @@ from services.console.web import times
 def test_a_value_for_never_is_the_last_day(at: int) -> None:
     assert format_iso(to_datetime(at)).startswith("9999-12-31T22:59:59")
     assert times.minute_value(times.of(at)) == "9999-12-31T23:59:59"
-    assert _format_local_time(at) == "31/12 23:59"
+    assert format_local_time(at) == "31/12 23:59"
 
 
 def test_a_time_before_the_calendar_is_its_first_day() -> None:

@@ -20,7 +20,7 @@ from services.console.attention.rows import DemandRows, find_attention_time, lis
 from services.console.communication import drafting
 from services.console.i18n import get_translator
 from services.console.logbook.lines import LineRecord
-from services.console.logbook.sentences import render_line as said
+from services.console.logbook.lines import render_line as said
 from services.console.obligations.queries import build_clock, is_late, is_near
 from services.console.obligations.resources import ObligationRule
 from services.console.obligations.screen import describe_left, describe_limit

@@ -9,7 +9,7 @@ import pytest
 from schemas.alerts import TaskChanged, TaskRow
 from schemas.commands import CompleteTask, InstructSite, MarkReportsRead, PreviewConfirmation
 from services.console.logbook.lines import LineRecord
-from services.console.logbook.sentences import render_line as said
+from services.console.logbook.lines import render_line as said
 from services.console.sites.instructions_api import sentence_of
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, Held, HeldModel, browsing, reference

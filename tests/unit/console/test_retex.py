@@ -28,8 +28,8 @@ from services.console.documents.document import Document, DocumentSection
 from services.console.documents.pdf import Typesetter
 from services.console.documents.retex import RetexFacts, count_agent_days, draft_retex
 from services.console.http.problems import NotFound
+from services.console.logbook.facts.reassignment import format_small_count
 from services.console.logbook.lines import LineRecord
-from services.console.logbook.sentences import format_small_count
 from services.console.texts import words
 from services.console.web import times
 from services.continuity.state import list_proposal_lines

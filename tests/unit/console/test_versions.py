@@ -8,7 +8,7 @@ import pytest
 
 from schemas.reference_changes import Foreseen, ReferenceChangeRecorded, ReferenceChangeRow
 from services.console.i18n import get_translator
-from services.console.logbook.sentences import render_line as said
+from services.console.logbook.lines import render_line as said
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import Shaper
 from services.console.reference.page import build_changes, describe_forecast

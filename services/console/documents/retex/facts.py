@@ -14,8 +14,7 @@ from schemas.words import LIBRARY_STATES, CardState, PlanState
 from services.console.documents.document import DocumentLine
 from services.console.i18n import Translator
 from services.console.logbook.line_list import LATE_MIN
-from services.console.logbook.lines import LineRecord
-from services.console.logbook.sentences import render_line
+from services.console.logbook.lines import LineRecord, render_line
 from services.console.resources import (
     Activity,
     Alarm,

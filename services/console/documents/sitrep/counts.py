@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.console.documents.document import DocumentLine
 from services.console.documents.facts import SitrepFacts
-from services.console.logbook.sentences import SMALL_COUNT
+from services.console.logbook.facts.reassignment import SMALL_COUNT
 from services.console.texts import words as w
 
 

@@ -19,7 +19,7 @@ from services.console.documents.sitrep.counts import format_people, write_nothin
 from services.console.documents.telling import drop_repetitions, is_key_event
 from services.console.i18n import N_
 from services.console.incidents.page import get_reason_level, is_decided
-from services.console.logbook.sentences import render_line as sentence
+from services.console.logbook.lines import render_line as sentence
 from services.console.resources import Reason
 from services.console.texts import words as w
 from services.console.texts import world

@@ -1,0 +1,136 @@
+"""Lines about statements, questions and declarations to authorities."""
+
+# ruff: noqa: ARG001  every renderer has the same signature
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.console.i18n import N_, Translator
+from services.console.logbook.facts.base import (
+    Fields,
+    LineType,
+    SentenceSource,
+    pick_fields,
+)
+from services.console.resource_base import to_datetime
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
+from services.console.web import times
+from services.runtime.log.transaction import FactRecord
+
+_STATEMENT_KINDS = {
+    "drafted": "communication",
+    "revised": "communication",
+    "submitted": "communication",
+}
+_STATEMENT_SENTENCES = {
+    "drafted": N_("Communiqué rédigé, {audience}"),
+    "revised": N_("Communiqué repris, {audience}"),
+    "submitted": N_("Communiqué soumis à validation, {audience}"),
+    "validated": N_("Communiqué validé, {audience}"),
+    "refused": N_("Communiqué refusé, {audience}"),
+    "published": N_("Communiqué publié, {audience}"),
+    "retracted": N_("Communiqué retiré, {audience}"),
+}
+_OBLIGATION_SENTENCES = {
+    "started": N_("Échéance légale : {what}, avant {due}"),
+    "reminded": N_("Rappel d’échéance légale : {what}, avant {due}"),
+    "overdue": N_("Échéance légale dépassée : {what}, limite {due}"),
+    "done": N_("Déclaration faite : {what}"),
+    "late": N_("Déclaration faite après la limite : {what}"),
+    "dismissed": N_("Échéance légale sans objet : {what}"),
+}
+
+
+def make_statement_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    written = change in ("drafted", "revised")
+    reason = (r.get("reason") or "").removeprefix("text:")
+    return {
+        "kind": _STATEMENT_KINDS.get(change, "decision"),
+        "change": change,
+        "incident": r.get("incident"),
+        "report": r.get("report"),
+        "text_id": r["text_id"] if written else reason or None,
+        "values": {
+            "statement": r["id"],
+            "audience": r["audience"],
+            "plain": r.get("plain", False),
+        },
+    }
+
+
+def render_statement(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    audience = w.translate_code(w.AUDIENCE_FOR, v["audience"], _)
+    plain = _("{audience}, en facile à lire", audience=audience) if v.get("plain") else audience
+    sentence = _STATEMENT_SENTENCES.get(str(record.change), N_("Communiqué modifié, {audience}"))
+    return _(sentence, audience=plain)
+
+
+def make_question_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    received = change == "received"
+    return {
+        "kind": "fact" if received else "communication",
+        "change": change,
+        "incident": r.get("incident"),
+        "occurred_at": min(r["asked_at"], fact.at) if received else fact.at,
+        "text_id": r["text_id"] if received else r.get("answer_text_id"),
+        "values": pick_fields(r, "asker", "statement", question=r["id"]),
+    }
+
+
+def render_question(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    asker = w.translate_code(w.ASKER, record.values["asker"], _)
+    if record.change == "received":
+        return _("Question reçue, {asker}", asker=asker)
+    if record.values.get("statement"):
+        return _("Réponse par un communiqué à une question, {asker}", asker=asker)
+    return _("Réponse à une question, {asker}", asker=asker)
+
+
+def make_obligation_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    decided = change in ("done", "dismissed") or r.get("started") is not None
+    return {
+        "kind": "decision" if decided and change not in ("reminded", "overdue") else "alarm",
+        "change": change,
+        "incident": r.get("incident"),
+        "text_id": r.get("text_id"),
+        "values": pick_fields(
+            r,
+            "plan",
+            "obligation",
+            "role",
+            "known_at",
+            "due_at",
+            "declared_at",
+            clock=r["id"],
+            late=True if (r.get("declared_at") or 0) > r["due_at"] else None,
+        ),
+    }
+
+
+def render_obligation(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    change = "late" if record.change == "done" and v.get("late") else str(record.change)
+    return _(
+        _OBLIGATION_SENTENCES.get(change, N_("Échéance légale : {what}, avant {due}")),
+        what=names.obligation(v["obligation"], _.lang),
+        due=_format_limit(v["due_at"], _),
+    )
+
+
+def _format_limit(at: int, _: Translator) -> str:
+    """Format a legal limit with its day: it is often on another one."""
+    due = to_datetime(at)
+    return f"{times.day(due, _.lang)} {times.hm(due)}"
+
+
+LINES: Final = {
+    "StatementChanged": LineType(make_statement_line, render_statement),
+    "QuestionChanged": LineType(make_question_line, render_question),
+    "ObligationChanged": LineType(make_obligation_line, render_obligation),
+}
