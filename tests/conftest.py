@@ -7,12 +7,13 @@ import fcntl
 import gc
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from xdist.scheduler import LoadFileScheduling
 from services.appliance.embedded.kafka import RunningKafka
 from services.appliance.embedded.store import RunningStore
 from services.runtime.process.settings import Settings
+from services.territory import source
 from tests.brokers import LOGIN, Brokers, forget, of_run, starting_brokers, starting_stores
 from tests.faults.matrix import Recorder
 from tests.system import RunningVigie, stop_shared
@@ -126,6 +128,32 @@ def _quick_passwords() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         quick = partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
         patch.setattr("services.runtime.identity.sessions.PasswordHasher", quick)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _yaml_parsed_once() -> Iterator[None]:
+    """Parse each YAML text of territories once; every reader gets a copy of its own.
+
+    A territory takes a third of a second, most of it for YAML, and dozens of tests change one file
+    of it.
+    """
+    parse = source._parse
+
+    @lru_cache(maxsize=256)
+    def parse_once(text: str, pure: bool) -> bytes | None:
+        parsed = parse(text, pure=pure)
+        try:
+            return pickle.dumps(parsed)
+        except RecursionError:
+            return None
+
+    def read(text: str, *, pure: bool = False) -> Any:
+        parsed = parse_once(text, pure)
+        return parse(text, pure=pure) if parsed is None else pickle.loads(parsed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "_parse", read)
         yield
 
 
