@@ -25,6 +25,7 @@ SERVICES_WITH_URGENT_LANE: set[str] = {"alerts"}
 class Retention(StrEnum):
     FOREVER = "forever"  # delete policy, retention.ms = -1
     COMPACTED = "compacted"  # newest record per key; a null value erases
+    WEEK = "week"  # messages between machines; a machine that missed some asks again
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,21 @@ TOPICS: tuple[Topic, ...] = (
         durable_each=True,
     ),
     Topic(
+        "keyring",
+        "data keys on their way between the machines of a cluster, sealed per machine",
+        Retention.WEEK,
+        partitions=1,
+        key="kind and machine",
+        durable_each=True,
+    ),
+    Topic(
+        "fronts",
+        "signs of life of sources, between the fronts of a cluster",
+        Retention.WEEK,
+        partitions=1,
+        key="kind",
+    ),
+    Topic(
         "dead-letters",
         "inputs that failed or could not be read, with the reason and the original bytes",
         Retention.FOREVER,
@@ -206,6 +222,13 @@ def kafka_config(topic: Topic) -> dict[str, str]:
                 "cleanup.policy": "compact",
                 "min.cleanable.dirty.ratio": "0.2",
                 "delete.retention.ms": "86400000",
+            }
+        case Retention.WEEK:
+            config |= {
+                "cleanup.policy": "delete",
+                "retention.ms": "604800000",
+                "retention.bytes": "-1",
+                "segment.ms": "3600000",
             }
     if topic.append_time:
         config["message.timestamp.type"] = "LogAppendTime"

@@ -18,6 +18,7 @@ made again from the logs.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -50,6 +51,9 @@ from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.secrets.broker_password import PASSWORD_FILE as PASSWORD
+from services.runtime.secrets.key_exchange import is_shared
+from services.runtime.secrets.mailbox import TOPIC as KEYRING_TOPIC
+from services.runtime.secrets.shared_keyring import read_next_offset
 from services.runtime.secrets.signing import SigningKey
 from services.runtime.worker.recovery import ANY_LOGIC
 
@@ -57,6 +61,8 @@ OTHER_TOPICS: Final = ("events.external", "dead-letters", "texts", "directory", 
 SOURCES_FILE: Final = "intake/sources.db"
 KEYRING_FILE: Final = "secrets/keyring.db"
 TERRITORY_FILE: Final = "run/territory.json"
+KEYS_TIMEOUT_S: Final = 30.0
+POLL_S: Final = 0.1
 ReportProgress = Callable[[str], None]
 
 
@@ -136,12 +142,29 @@ async def _write(settings: Settings, out: ContentsWriter, say: ReportProgress) -
             _write_file(out, SOURCES_FILE, sources)
     for path in _list_secret_files(data):
         _write_file(out, f"secrets/{path.name}", path)
+    if is_shared(settings):
+        say("keyring")
+        await _wait_for_keys(settings)
     with _copy_database(data, KEYRING_FILE) as keyring:
         if keyring is not None:
             _write_file(out, KEYRING_FILE, keyring)
     if (data.root / TERRITORY_FILE).exists():
         _write_file(out, TERRITORY_FILE, data.root / TERRITORY_FILE)
     return out.finish({"taken_at": began, "logs": logs}, SigningKey.open(data.secrets))
+
+
+async def _wait_for_keys(settings: Settings) -> None:
+    """Wait until this machine has every key of the other machines. Raises BackupRefused."""
+    async with PartitionReader(settings.kafka) as reader:
+        end = (await reader.bounds(KEYRING_TOPIC, [0]))[0][1]
+    give_up = time.monotonic() + KEYS_TIMEOUT_S
+    while (reached := read_next_offset(settings.data)) < end:
+        if time.monotonic() >= give_up:
+            raise BackupRefused(
+                f"the keys of the other machines have not arrived here ({reached} of {end} records "
+                "of the topic keyring): start Vigie on this machine, or back up on another one"
+            )
+        await asyncio.sleep(POLL_S)
 
 
 async def _write_log(

@@ -18,10 +18,11 @@ from typing import IO, Final, NamedTuple, Protocol
 
 import structlog
 
+from schemas.topics import TOPICS_BY_NAME
 from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower
 from services.runtime.kafka.tombstones import count_unsigned
 from services.runtime.process.sqlite_cache import open_cache
-from services.runtime.process.tasks import run_in_thread
+from services.runtime.process.tasks import cancel_and_wait, run_in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,34 @@ class RecordJudge(Protocol):
 
     def is_ours(self, topic: str, id: str, value: bytes) -> bool:
         """Return whether a key of ours can open this sealed value."""
+        ...
+
+    def get_key_number(self, value: bytes | None) -> int | None:
+        """Return the number of the key of a sealed value; None for any other value."""
+        ...
+
+
+class KeySource(Protocol):
+    """Exchange of keys with other machines, see `key_exchange.KeyExchange`."""
+
+    async def run(self) -> None:
+        """Exchange keys until cancelled."""
+        ...
+
+    async def wait_for_answer(self) -> None:
+        """Wait until missing keys have arrived, as long as it makes sense."""
+        ...
+
+    async def wait_for_keys(self, numbers: Iterable[int]) -> None:
+        """Wait for the keys with these numbers, if they are on their way."""
+        ...
+
+    async def wait_for_review(self) -> None:
+        """Wait until late keys have arrived, so that the topics must be read again."""
+        ...
+
+    def end_review(self) -> None:
+        """Record that the topics will be read again."""
         ...
 
 
@@ -229,23 +258,61 @@ class ReplicaKeeper:
     """Keeper of a replica: updates it while it holds the lock, else waits for the lock."""
 
     def __init__(
-        self, replica_path: Path, kafka: str, on_gone: OnRemoved, judge: RecordJudge
+        self,
+        replica_path: Path,
+        kafka: str,
+        on_gone: OnRemoved,
+        judge: RecordJudge,
+        keys: KeySource | None = None,
     ) -> None:
+        """Keep a replica; `keys` brings the keys of other machines, if there are any."""
         self._path = replica_path
         self._kafka = kafka
         self._on_gone = on_gone
         self._judge = judge
+        self._keys = keys
 
     async def run(self) -> None:
         """Keep the replica current until cancelled."""
         with self._path.with_suffix(".lock").open("w") as lock:
             await _wait_for_lock(lock)
-            while True:
-                try:
-                    await self._follow()
-                except sqlite3.Error as error:  # Mostly a full disk; written items stay readable
-                    log.error("replica.write_failed", error=str(error))
-                    await asyncio.sleep(LOCK_RETRY_S)
+            if self._keys is None:
+                return await self._keep_following()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keys.run(), name="vault.keys")
+                await self._keys.wait_for_answer()
+                while True:
+                    await self._follow_until_review(self._keys)
+
+    async def _keep_following(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except sqlite3.Error as error:  # Mostly a full disk; written items stay readable
+                log.error("replica.write_failed", error=str(error))
+                await asyncio.sleep(LOCK_RETRY_S)
+
+    async def _follow_until_review(self, keys: KeySource) -> None:
+        """Follow until late keys open records that were refused before; then begin again."""
+        following = asyncio.create_task(self._keep_following(), name="vault.follower")
+        waiting = asyncio.create_task(keys.wait_for_review(), name="vault.review")
+        try:
+            await asyncio.wait((following, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()
+        finally:
+            await cancel_and_wait((following, waiting))
+        await run_in_thread(self._restart_all)
+        keys.end_review()
+
+    def _restart_all(self) -> None:
+        replica = Replica(self._path)
+        try:
+            for topic in REPLICATED_TOPICS:
+                for partition in range(TOPICS_BY_NAME[topic].partitions):
+                    replica.restart(topic, partition)
+        finally:
+            replica.close()
 
     async def _follow(self) -> None:
         writing = Replica(self._path)
@@ -253,6 +320,9 @@ class ReplicaKeeper:
         async def apply(entries: Sequence[KeyedEntry]) -> None:
             if writing.replaced():
                 raise sqlite3.DatabaseError("begun anew by another process")
+            if self._keys is not None:
+                numbers = (self._judge.get_key_number(entry.value) for entry in entries)
+                await self._keys.wait_for_keys(n for n in numbers if n is not None)
             await run_in_thread(writing.apply, entries, self._on_gone, self._judge)
 
         try:

@@ -237,6 +237,12 @@ class Settings(FromEnvironment):
     """
     instance: str = ""
     """Name of this replica, e.g. `alerts-0`, for Kafka's static membership; empty = dynamic."""
+    cluster: bool = False
+    """`1`: other machines use the same broker with the same `secrets/`, and data keys are shared.
+
+    See [another machine](../how-to/operate.md#another-machine-on-the-same-kafka). The file
+    `secrets/cluster.json` does the same.
+    """
     new_keys: bool = False
     """`1`: start with other keys than those of the installation that used this broker before.
 

@@ -29,6 +29,7 @@ INPUTS_SINCE_FILE: Final = "inputs.since"
 See `services.runtime.decider.input_marks`.
 """
 NONCE_BYTES: Final = 12
+_DATA_KEY: Final = b"data key"
 
 
 class MasterKeyInvalid(ValueError):
@@ -164,10 +165,9 @@ class Keyring:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 for _ in range(self._batch):
-                    key, nonce = os.urandom(KEY_BYTES), os.urandom(NONCE_BYTES)
-                    wrapped = nonce + self._wrapping.encrypt(nonce, key, b"data key")
+                    key = os.urandom(KEY_BYTES)
                     number = self._db.execute(
-                        "INSERT INTO keys (wrapped) VALUES (?)", (wrapped,)
+                        "INSERT INTO keys (wrapped) VALUES (?)", (self._wrap(key),)
                     ).lastrowid
                     assert number is not None
                     made.append((number, key))
@@ -184,9 +184,15 @@ class Keyring:
             row = self._db.execute("SELECT wrapped FROM keys WHERE id = ?", (number,)).fetchone()
         if row is None:
             return None
-        wrapped: bytes = row[0]
+        return self._unwrap(row[0])
+
+    def _wrap(self, key: bytes, bound_to: bytes = _DATA_KEY) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._wrapping.encrypt(nonce, key, bound_to)
+
+    def _unwrap(self, wrapped: bytes, bound_to: bytes = _DATA_KEY) -> bytes:
         try:
-            return self._wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], b"data key")
+            return self._wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound_to)
         except InvalidTag:
             raise MasterKeyInvalid("the keyring was made with another master key") from None
 

@@ -24,6 +24,8 @@ from services.runtime.secrets.vault import VaultTexts
 
 TOPIC: Final = "texts"
 SWEEP_S: Final = 3600.0
+UNMARKED_PREFIXES: Final = ("attachment-", "refused-")
+"""Kinds of texts that leave no mark when they are erased: nobody looks for one."""
 log = structlog.get_logger(__name__)
 
 FindOffsets = Callable[[Instant], Awaitable[Mapping[int, int]]]
@@ -85,7 +87,7 @@ class TextRetention:
         return count
 
     async def _erase(self, text_id: str, days: int, now: Instant) -> bool:
-        if text_id.startswith("attachment-"):
+        if text_id.startswith(UNMARKED_PREFIXES):
             await self._texts.erase(text_id)
             return True
         if read_erasure(await self._texts.get(text_id)) is not None:

@@ -30,6 +30,12 @@ from services.runtime.kafka.replica import RemovedRecord, Replica, ReplicaItem, 
 from services.runtime.kafka.tombstones import Tombstones
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
+from services.runtime.secrets.key_exchange import (
+    KeyExchange,
+    PoolFiller,
+    is_shared,
+    open_shared_keyring,
+)
 from services.runtime.secrets.keyring import Keyring, MasterKey, decrypt, encrypt
 
 log = structlog.get_logger(__name__)
@@ -96,9 +102,18 @@ class Sealer:
     and id.
     """
 
-    def __init__(self, keyring: Keyring, tombstones: Tombstones) -> None:
+    def __init__(
+        self, keyring: Keyring, tombstones: Tombstones, filler: PoolFiller | None = None
+    ) -> None:
+        """Create a sealer; `filler` shares new keys with the other machines of a cluster."""
         self._keyring = keyring
         self._tombstones = tombstones
+        self._filler = filler
+
+    async def prepare(self) -> None:
+        """Return once `seal` has a key. Raises BrokerAway in a cluster, sqlite3.Error."""
+        if self._filler is not None:
+            await self._filler.prepare()
 
     def seal(self, topic: str, id: str, plain: bytes) -> bytes:
         """Seal bytes under a new key."""
@@ -138,6 +153,13 @@ class Sealer:
             return self.open(topic, id, value) is not None
         except RecordInvalid:
             return False
+
+    def get_key_number(self, value: bytes | None) -> int | None:
+        """Return the number of the key of a sealed value; None for any other value."""
+        try:
+            return None if value is None else _read_head(value)[0]
+        except RecordInvalid:
+            return None
 
     def shred(self, records: Iterable[RemovedRecord]) -> None:
         """Delete the keys of records that this keyring opens.
@@ -202,6 +224,7 @@ class ItemStore:
         Items that are passed one after the other share a request. An item is stored once `kept`
         returns.
         """
+        await self._sealer.prepare()
         record = self._sealer.seal(self._topic, id, plain)
         return PendingItem(
             id,
@@ -347,6 +370,16 @@ class VaultDirectory(ItemStore):
         return None if plain is None else Contact.model_validate_json(plain)
 
 
+def _open_keyring(
+    settings: Settings, master: MasterKey, writer: KeyedWriter
+) -> tuple[Keyring, PoolFiller | None, KeyExchange | None]:
+    """Open the keyring, shared with other machines in a cluster."""
+    if not is_shared(settings):
+        return Keyring(settings.data.secrets / "keyring.db", master), None, None
+    shared = open_shared_keyring(settings, master)
+    return shared, PoolFiller(shared, writer), KeyExchange(settings.kafka, shared, writer)
+
+
 class Vault:
     """Texts and directory of one data directory.
 
@@ -361,8 +394,10 @@ class Vault:
         replica: Replica,
         keeper: ReplicaKeeper,
         sealer: Sealer,
+        filler: PoolFiller | None = None,
     ) -> None:
         self._keyring = keyring
+        self._filler = filler
         self._replica = replica
         self._keeper = keeper
         self._task: asyncio.Task[None] | None = None
@@ -384,17 +419,12 @@ class Vault:
         """
         settings.data.make()
         master = master or MasterKey.open(settings.data.secrets)
-        keyring = Keyring(settings.data.secrets / "keyring.db", master)
         path = settings.data.root / "vault" / "replica.db"
-        sealer = Sealer(keyring, Tombstones.of(master))
         writer = KeyedWriter(settings.kafka, ack_timeout_s=ack_timeout_s)
-        return cls(
-            keyring,
-            writer,
-            Replica(path),
-            ReplicaKeeper(path, settings.kafka, sealer.shred, sealer),
-            sealer,
-        )
+        keyring, filler, exchange = _open_keyring(settings, master, writer)
+        sealer = Sealer(keyring, Tombstones.of(master), filler)
+        keeper = ReplicaKeeper(path, settings.kafka, sealer.shred, sealer, exchange)
+        return cls(keyring, writer, Replica(path), keeper, sealer, filler)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keeper.run(), name="vault.replica")
@@ -403,6 +433,8 @@ class Vault:
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
             await cancel_and_wait([self._task])
+        if self._filler is not None:
+            await self._filler.stop()
         await self.writer.stop()
         self._replica.close()
         self._keyring.close()
@@ -413,4 +445,6 @@ class Vault:
             return "the replica of texts is no longer kept current: restart this process"
         if self._replica.replaced():
             return "the replica of texts was damaged and begun anew: restart this process"
+        if self._filler is not None and not self._filler.is_joined:
+            return "the keys of the other machines are not known yet"
         return None

@@ -128,6 +128,17 @@ async def test_photos_have_days_of_their_own(vault: Setup) -> None:
     assert await vault.texts.get("report-1") == WORDS
 
 
+async def test_refused_bytes_of_a_lost_front_expire_without_a_mark(vault: Setup) -> None:
+    clock = Clock(vault)
+    await vault.texts.put("refused-old", TextItem({}, b"x"))
+    clock.at(NOW)
+    retention = TextRetention(vault.texts, {"refused-": 10}, clock.older_than)
+    assert await retention.sweep(NOW + 11 * DAY_MS) == 1
+    clock.at(NOW + 11 * DAY_MS)
+    assert await vault.texts.get("refused-old") is None
+    assert await retention.sweep(NOW + 12 * DAY_MS) == 0
+
+
 async def test_texts_are_kept_by_default(vault: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     assert RetentionSettings().days_by_prefix == {}
     await TextRetention(
