@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from ortools.sat.python import cp_model
-
 from schemas.reference import Site, Staffing
 
 LEVELS = ("U1", "U2", "U3", "K", "I", "Q", "D", "C")
@@ -349,6 +347,8 @@ def _admissible(q: Small, move: Move) -> bool:
 
 def optimum(case: Case, *, tie_break: bool = False, cohesion: bool = False) -> dict[str, int]:
     """Solve the levels by CP-SAT; H and G on request."""
+    from ortools.sat.python import cp_model  # Brings pandas: half a second in every worker
+
     q = Small(case)
     model, floors = cp_model.CpModel(), q.floors()
     levels = (*LEVELS[:6], *("G",) * cohesion, *LEVELS[6:], *("H",) * tie_break)
@@ -419,6 +419,8 @@ def _shortfall(model: Any, variable: Any, count: int) -> Any:
 
 
 def _lexicographic(model: Any, cost: dict[str, list[tuple[int, Any]]]) -> dict[str, int]:
+    from ortools.sat.python import cp_model
+
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     found: dict[str, int] = {}
