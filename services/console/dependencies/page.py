@@ -138,12 +138,16 @@ def _build_loss_line(loss: d.DependencyLoss, names: TerritoryNames, _: Translato
     parts = [_shorten_list(stopped, _)] if stopped else []
     if vacant:
         parts.append(_("sans titulaire : {roles}", roles=_shorten_list(vacant, _)))
-    bare = [one.id for one in loss.activities if one.stops and not one.strategies]
+    bare = [
+        _shorten_activity(one, names, _)
+        for one in loss.activities
+        if one.stops and not one.strategies
+    ]
     return LossLine(
         names=[one.name for one in loss.resources],
         ids=[one.id for one in loss.resources],
         stops=" ; ".join(parts),
-        bare=_shorten_list(bare, _, 6) if bare else "",
+        bare=_shorten_list(bare, _) if bare else "",
         delays=write_delays(loss.first_rto_h, loss.first_dmia_h, _),
         plans=_write_plans(loss, names, _),
         together=_shorten_list(loss.together, _),
