@@ -419,6 +419,7 @@ FRONT: Final[dict[str, Who]] = {
     "POST /api/v2/grafana/incoming": Open.KEY,
     "POST /api/v2/prometheusalertmanager/incoming": Open.KEY,
     "POST /webhooks/apprise": Open.KEY,
+    "POST /webhooks/mail": Open.KEY,
     "POST /api/v1/events": Open.KEY,
     "POST /webhooks/generic/{source}": Open.KEY,
     "POST /webhooks/sms": Open.KEY,

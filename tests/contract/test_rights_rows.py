@@ -67,6 +67,7 @@ PROMISED = (
     "GET /v2/heartbeats/{name}/ping",
     "POST /v2/heartbeats/{name}/ping",
     "POST /webhooks/apprise",
+    "POST /webhooks/mail",
     "POST /webhooks/generic/{source}",
     "POST /webhooks/sms",
     "GET /api/v1/reports/{id}/raw",

@@ -47,6 +47,13 @@ _EVENT: Final = {
     "time": "2026-11-24T08:00:00Z",
     "data": NATIVE,
 }
+MAIL_RULES: Final = [{"when": {"authserv": "mx", "from": "a@b\\.fr"}}]
+"""Rules of a source of e-mails: it takes mails of listed senders only."""
+_MAIL: Final = (
+    "Authentication-Results: mx; dmarc=pass header.from=b.fr\r\nFrom: A <a@b.fr>\r\n"
+    "Subject: Panne\r\nMessage-ID: <1@b.fr>\r\nDate: Thu, 11 Feb 2027 09:40:00 +0100\r\n"
+    "Content-Type: text/plain; charset=utf-8\r\n\r\nbaie 3\r\n"
+)
 _SOAP: Final = (
     "<?xml version='1.0' encoding='utf-8'?><soapenv:Envelope xmlns:soapenv='http://schemas.xmlsoap.org/soap/envelope/'><soapenv:Body>"
     "<Notification><Version>1.1</Version><Subject>Panne</Subject><MessageType>failure</MessageType><Message>baie 3</Message></Notification>"
@@ -138,6 +145,7 @@ SEEDS: Final = (
         "/webhooks/apprise",
         {"version": "1.0", "title": "t", "message": "m", "type": "failure"},
     ),
+    Seed("mail", "/webhooks/mail", _MAIL.encode(), "message/rfc822"),
     Seed("apprise", "/webhooks/apprise", _SOAP.encode(), "text/xml; charset=utf-8"),
     _json("cloudevents", "/api/v1/events", _EVENT, kind="application/cloudevents+json"),
     _json(

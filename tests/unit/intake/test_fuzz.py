@@ -22,7 +22,7 @@ from services.runtime.identity.permissions import Role
 from services.runtime.process import metrics
 from services.runtime.testing.keyed import create_token
 from tests.unit.intake.conftest import Door
-from tests.unit.intake.mutations import KEY, SEEDS, Seed, mutated
+from tests.unit.intake.mutations import KEY, MAIL_RULES, SEEDS, Seed, mutated
 
 SLOWEST_S = 5.0
 """Time for one request on a busy machine; a body with quadratic cost takes minutes."""
@@ -51,6 +51,8 @@ class Fuzzed:
                 record = {"name": dialect, "dialect": dialect, "site": "cen-1"} | (
                     {"key": KEY} if dialect == "pagerduty" else {}
                 )
+                if dialect == "mail":
+                    record["rules"] = MAIL_RULES
                 made = await http.post("/api/v1/sources", json=record)
                 assert made.status_code == 201, made.text
                 self.keys[dialect] = made.json()["key"]

@@ -39,6 +39,7 @@ def test_all_integrations_are_found() -> None:
         "cloudevents",
         "generic",
         "goalert",
+        "mail",
         "opsgenie",
         "pagerduty",
     }

@@ -1,0 +1,195 @@
+"""Accept e-mails (MIME, RFC 5322) of listed senders: `POST /webhooks/mail`.
+
+A mail counts only if a rule of its source names its sender (`from`) and the server that checked it
+(`authserv`), and that server found DMARC, DKIM or SPF to pass for the sender's domain (RFC 8601).
+The topmost `Authentication-Results` is that of the own server. HTML and attachments are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Final
+
+from schemas.wire.patterns import matches_whole
+from services.intake.integrations.request import IntegrationRequest, Reply, build_field_problem
+from services.intake.integrations.signals import Transition, TransitionState, find_rule
+from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.identity.principals import Rule, Source
+
+NAME: Final = "mail"
+KEY_LOCATION: Final = "X-Token"
+PATHS: Final = ("/webhooks/mail",)
+NAMED_BY_RULE: Final = frozenset({"from", "authserv"})
+"""Labels that a rule has to name, so that no forgotten rule lets everybody in."""
+STRANGER: Final = "nobody@unlisted.invalid"
+"""An address that no list of senders holds: a pattern that matches it is no list."""
+MAX_TEXT: Final = 50_000
+_COMMENT: Final = re.compile(r"\([^()]*\)")
+_METHOD: Final = re.compile(r"\s*(dmarc|dkim|spf)\s*=\s*([a-z]+)", re.IGNORECASE)
+_PROPERTY: Final = re.compile(
+    r"(header\.from|header\.d|header\.i|smtp\.mailfrom)\s*=\s*([^\s;]+)", re.IGNORECASE
+)
+_MESSAGE_ID: Final = re.compile(r"<([^<>\s]{1,250})>")
+_UNREADABLE: Final = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
+"""Errors that the parser of the library raises for broken mails."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMail:
+    """The parts of a mail that are used."""
+
+    sender: str
+    subject: str
+    text: str
+    id: str
+    thread: str
+    """Id of the first mail of the conversation."""
+    at: datetime | None
+    authserv: str
+    """Server that checked the sender; empty without a result."""
+    passed: bool
+    """True if that server found the sender's domain to be genuine."""
+
+
+def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:
+    """Read one transition. Raises ProblemError `invalid`.
+
+    A reply in the same conversation is about the same trouble; a rule with `state: closed` ends it.
+    """
+    try:
+        mail = read_mail(asked.body)
+    except _UNREADABLE as error:
+        raise build_field_problem(
+            "body", "mail", "un courriel est attendu", "an e-mail is expected"
+        ) from error
+    labels = {"from": mail.sender, "subject": mail.subject, "authserv": mail.authserv}
+    rule = find_rule(labels, source)
+    if rule is None or not rule.drop:
+        _check_sender(mail, rule)
+    if not mail.text:
+        raise build_field_problem(
+            "body", "text", "un texte sans HTML est attendu", "a text without HTML is expected"
+        )
+    title = mail.subject or mail.text.splitlines()[0]
+    key = mail.thread or mail.id or asked.own_name(mail.at)
+    return [
+        Transition(
+            key, TransitionState.OPEN, title, mail.text, labels, at=mail.at, event=mail.id or None
+        )
+    ]
+
+
+def _check_sender(mail: ReceivedMail, rule: Rule | None) -> None:
+    """Refuse a sender that is not listed or not genuine. Raises ProblemError `invalid`."""
+    if rule is None or not rule.when.keys() >= NAMED_BY_RULE:
+        raise _refuse_sender("expéditeur non listé par une règle", "no rule lists the sender")
+    if matches_whole(rule.when["from"], STRANGER, any_case=True):
+        raise _refuse_sender("la règle admet tout expéditeur", "the rule admits every sender")
+    if not mail.authserv or not mail.passed:
+        raise _refuse_sender(
+            "expéditeur non authentifié (DMARC, DKIM ou SPF)",
+            "sender not authenticated (DMARC, DKIM or SPF)",
+        )
+
+
+def _refuse_sender(fr: str, en: str) -> ProblemError:
+    return build_field_problem("from", "sender", fr, en)
+
+
+def read_mail(content: bytes) -> ReceivedMail:
+    """Read a mail. Raises the errors of the library for one that is broken."""
+    message = message_from_bytes(content, _class=EmailMessage, policy=policy.default)
+    (origin,) = message.get_all("from", [])
+    (address,) = origin.addresses
+    sender = address.addr_spec.lower()
+    authserv, passed = judge_sender(
+        str(next(iter(message.get_all("authentication-results", [])), "")), address.domain.lower()
+    )
+    own = _find_ids(message, "message-id")
+    thread = [*_find_ids(message, "references"), *_find_ids(message, "in-reply-to"), *own]
+    date = message["date"]
+    at = date.datetime if date is not None else None
+    return ReceivedMail(
+        sender,
+        " ".join(str(message["subject"] or "").split()),
+        _read_text(message),
+        own[0] if own else "",
+        thread[0] if thread else "",
+        at if at is not None and at.tzinfo is not None else None,
+        authserv,
+        passed,
+    )
+
+
+def _find_ids(message: EmailMessage, name: str) -> list[str]:
+    return _MESSAGE_ID.findall(str(message[name] or ""))
+
+
+def _read_text(message: EmailMessage) -> str:
+    """Return the plain text; empty if there is none."""
+    part = message.get_body(preferencelist=("plain",))
+    if part is None or part.get_content_type() != "text/plain":
+        return ""
+    text = part.get_payload(decode=True)
+    if not isinstance(text, bytes):
+        return ""
+    charset = part.get_content_charset() or "utf-8"
+    try:
+        words = text.decode(charset, "replace")
+    except LookupError:
+        words = text.decode("utf-8", "replace")
+    return words.replace("\x00", "").strip()[:MAX_TEXT]
+
+
+def judge_sender(header: str, domain: str) -> tuple[str, bool]:
+    """Return the server of an Authentication-Results, and whether a domain passed there.
+
+    DMARC decides if it is told; else DKIM or SPF has to pass for the domain or one above it.
+    """
+    shorter = header
+    while (bare := _COMMENT.sub(" ", shorter)) != shorter:
+        shorter = bare
+    server, *parts = shorter.split(";")
+    authserv = (server.split() or [""])[0].lower()
+    results = [
+        (method.group(1).lower(), method.group(2).lower(), _read_properties(part))
+        for part in parts
+        if (method := _METHOD.match(part)) is not None
+    ]
+    dmarc = [(result, found) for name, result, found in results if name == "dmarc"]
+    if dmarc:
+        return authserv, all(
+            result == "pass" and found.get("header.from", domain) == domain
+            for result, found in dmarc
+        )
+    passed = any(
+        result == "pass" and any(_is_aligned(domain, value) for value in found.values())
+        for _name, result, found in results
+    )
+    return authserv, passed
+
+
+def _read_properties(part: str) -> Mapping[str, str]:
+    """Return the domains that a result is about."""
+    return {
+        name.lower(): value.strip('"').rpartition("@")[2].lower()
+        for name, value in _PROPERTY.findall(part)
+    }
+
+
+def _is_aligned(domain: str, checked: str) -> bool:
+    return "." in checked and (domain == checked or domain.endswith(f".{checked}"))
+
+
+def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+    return Reply(200, {"signals": len(found)})
+
+
+def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+    """Use the standard problem document."""
+    return None
