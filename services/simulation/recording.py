@@ -176,12 +176,14 @@ async def read_opening_times(kafka: str) -> dict[str, Instant]:
     Names of commands alone do not count: a command to an unknown realm is in the log, too. Raises
     KafkaError and Stop.
     """
-    found: dict[str, Instant] = {}
+    opening_times: dict[str, Instant] = {}
     async with LogReader(kafka, SERVICES[0], partitions=range(PARTITION_COUNT)) as reader:
         async for accepted in reader.read_to_end():
             if any(fact.name == "RealmOpened" for fact in accepted.transaction.facts):
-                found.setdefault(accepted.transaction.realm, accepted.transaction.src.appended_at)
-    return found
+                opening_times.setdefault(
+                    accepted.transaction.realm, accepted.transaction.src.appended_at
+                )
+    return opening_times
 
 
 async def read_recording(kafka: str, realm: str) -> Recording:

@@ -75,15 +75,15 @@ def _compare_section(before: SectionData | None, after: SectionData) -> SectionD
 
 def _index_rows(section: SectionData) -> dict[str, Any]:
     """Index the rows of a section by name."""
-    found: dict[str, Any] = {}
+    rows: dict[str, Any] = {}
     for name, row in _walk_rows(section.model_dump(mode="json", exclude={"section"})):
         again = (
-            next((n for n in range(2, len(found) + 3) if f"{name} ({n})" not in found), 0)
-            if name in found
+            next((n for n in range(2, len(rows) + 3) if f"{name} ({n})" not in rows), 0)
+            if name in rows
             else 0
         )
-        found[f"{name} ({again})" if again else name] = row
-    return found
+        rows[f"{name} ({again})" if again else name] = row
+    return rows
 
 
 def _walk_rows(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -260,15 +260,15 @@ def _find_parts(
 ) -> list[tuple[RecordPart, BaseModel]]:
     """Return the parts of a record that exist. Raises RecordUnknown."""
     ids = _split_id(kind, id)
-    found = [
+    parts = [
         (part, model)
         for part in RECORDS[kind]
         for section in sections
         if isinstance(section, part.section) and (model := _follow(section, part, ids)) is not None
     ]
-    if not found or found[0][0] is not RECORDS[kind][0]:
+    if not parts or parts[0][0] is not RECORDS[kind][0]:
         raise RecordUnknown(id)
-    return found
+    return parts
 
 
 def _split_id(kind: RecordKind, id: str) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def _check_fields(f: SourceFile, node: Any, key: Any, given: Any, fields: Collec
 
 
 def _read_kinds(f: SourceFile, table: Any) -> list[ref.ResourceKind]:
-    found = []
+    kinds = []
     for id in table:
         given = table[id]
         _check_fields(f, table, id, given, _KIND_FIELDS)
@@ -86,14 +86,14 @@ def _read_kinds(f: SourceFile, table: Any) -> list[ref.ResourceKind]:
             reserved_min=given.get("reservation_min", 60),
         )
         if kind is not None:
-            found.append(kind)
-    if not found:
+            kinds.append(kind)
+    if not kinds:
         f.fault(find_line(table), "genres: there is no kind of resource")
-    return found
+    return kinds
 
 
 def _read_partners(f: SourceFile, table: Any, kinds: Collection[str]) -> list[ref.ResourcePartner]:
-    found = []
+    partners = []
     for id in table:
         given = table[id]
         _check_fields(f, table, id, given, _PARTNER_FIELDS)
@@ -110,8 +110,8 @@ def _read_partners(f: SourceFile, table: Any, kinds: Collection[str]) -> list[re
             continue
         for kind in sorted(set(partner.kinds) - set(kinds)):
             f.fault(find_line(table, id), f"partner {id}: kind {kind!r} is not declared")
-        found.append(partner)
-    return found
+        partners.append(partner)
+    return partners
 
 
 def _read_stocks(

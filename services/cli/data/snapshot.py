@@ -42,7 +42,7 @@ async def read_starts(kafka: str) -> list[PartitionStart]:
 
     Raises KafkaError and OSError.
     """
-    found = []
+    starts = []
     async with PartitionReader(kafka) as reader:
         for service in SERVICES:
             ends = await reader.bounds(log_topic(service), range(PARTITION_COUNT))
@@ -57,7 +57,7 @@ async def read_starts(kafka: str) -> list[PartitionStart]:
                     if best is None
                     else datetime.fromtimestamp(best.at / 1000, UTC).isoformat(timespec="seconds")
                 )
-                found.append(
+                starts.append(
                     PartitionStart(
                         service,
                         partition,
@@ -67,7 +67,7 @@ async def read_starts(kafka: str) -> list[PartitionStart]:
                         0 if best is None else len(best.realms),
                     )
                 )
-    return found
+    return starts
 
 
 def snapshot(

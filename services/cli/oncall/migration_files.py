@@ -50,19 +50,19 @@ def read_objects(
         for path in paths
         for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])
     ]
-    found: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
     for file in files:
         try:
             if file.stat().st_size > MAX_FILE_BYTES:
                 raise ExportInvalid(f"{file} : plus de {MAX_FILE_BYTES >> 20} Mo")
-            found += list_objects(json.loads(file.read_bytes()))
+            objects += list_objects(json.loads(file.read_bytes()))
         except OSError as error:
             raise ExportInvalid(f"{file} : {error.strerror}") from error
         except (ValueError, RecursionError) as error:
             if isinstance(error, ExportInvalid):
                 raise
             raise ExportInvalid(f"{file} : ce n’est pas du JSON lisible") from error
-    return found
+    return objects
 
 
 def write_migration(folder: Path, migration: Migration) -> str:

@@ -58,11 +58,11 @@ def build_source(spec: FeedSpec, key: str, realm: str | None) -> dict[str, Any]:
 
 def list_sources(client: ApiClient) -> list[dict[str, Any]]:
     """Return all sources, page after page."""
-    found: list[dict[str, Any]] = []
+    sources: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
         query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
         page = client.get(f"/api/v1/sources{query}")
-        found += page["items"]
+        sources += page["items"]
         cursor = page["next"]
-    return found
+    return sources

@@ -59,14 +59,14 @@ class ActionQueries(QueryBase):
 
         `assignee` is a role, a pôle, a site or a person.
         """
-        found = await self.read()
-        requests = (await found.picture.rows(act.ActionRow)).values()
-        tasks = (await found.picture.rows(a.TaskRow)).values()
-        incidents = await found.picture.rows(a.IncidentRow) if incident is not None else {}
+        view = await self.read()
+        requests = (await view.picture.rows(act.ActionRow)).values()
+        tasks = (await view.picture.rows(a.TaskRow)).values()
+        incidents = await view.picture.rows(a.IncidentRow) if incident is not None else {}
         of_incident = None if incident is None else _list_merged_ids(incidents, incident)
-        at = get_snapshot_time(found.picture)
-        all_kinds = [_build_action(found, row, at) for row in requests if kind in (None, REQUEST)]
-        all_kinds += [_build_task_action(found, t, at) for t in tasks if kind in (None, t.kind)]
+        at = get_snapshot_time(view.picture)
+        all_kinds = [_build_action(view, row, at) for row in requests if kind in (None, REQUEST)]
+        all_kinds += [_build_task_action(view, t, at) for t in tasks if kind in (None, t.kind)]
         kept = [
             x
             for x in all_kinds
@@ -77,35 +77,35 @@ class ActionQueries(QueryBase):
             and (late is None or x.late == late)
         ]
         shown, following = paginate(kept, _sort_key, limit, cursor)
-        words = await self._words(found, shown, can_read)
+        words = await self._words(view, shown, can_read)
         return Page(items=words, next=following)
 
     async def action(self, id: str, *, can_read: CanRead = never_read) -> r.Action:
         """Return one action or task. Raises NotFound."""
-        found = await self.read()
-        row = await found.picture.row(act.ActionRow, id)
-        task = await found.picture.row(a.TaskRow, id) if row is None else None
-        at = get_snapshot_time(found.picture)
+        view = await self.read()
+        row = await view.picture.row(act.ActionRow, id)
+        task = await view.picture.row(a.TaskRow, id) if row is None else None
+        at = get_snapshot_time(view.picture)
         if row is not None:
-            action = _build_action(found, row, at)
+            action = _build_action(view, row, at)
         elif task is not None:
-            action = _build_task_action(found, task, at)
+            action = _build_task_action(view, task, at)
         else:
             raise NotFound
-        return (await self._words(found, [action], can_read))[0]
+        return (await self._words(view, [action], can_read))[0]
 
-    async def some_actions(self, found: OpenedRealm, ids: Sequence[str]) -> list[r.Action]:
+    async def some_actions(self, view: OpenedRealm, ids: Sequence[str]) -> list[r.Action]:
         """Return these actions for events, without the words of people."""
-        rows = await found.picture.some(act.ActionRow, ids)
-        at = get_snapshot_time(found.picture)
-        return [_build_action(found, row, at) for row in rows.values()]
+        rows = await view.picture.some(act.ActionRow, ids)
+        at = get_snapshot_time(view.picture)
+        return [_build_action(view, row, at) for row in rows.values()]
 
     async def _words(
-        self, found: OpenedRealm, actions: Sequence[r.Action], can_read: CanRead
+        self, view: OpenedRealm, actions: Sequence[r.Action], can_read: CanRead
     ) -> list[r.Action]:
         """Return the actions with the words of people that the reader may see."""
         readable = [x.id for x in actions if can_read(x)]
-        rows = await found.picture.some(act.ActionRow, readable)
+        rows = await view.picture.some(act.ActionRow, readable)
         return [
             x.model_copy(
                 update={
@@ -134,21 +134,21 @@ def _sort_key(action: r.Action) -> tuple[bool, float, str]:
     return (not is_open, second if is_open else -second, action.id)
 
 
-def _build_action(found: OpenedRealm, row: act.ActionRow, at: Instant) -> r.Action:
+def _build_action(view: OpenedRealm, row: act.ActionRow, at: Instant) -> r.Action:
     return r.Action.from_row(
         row,
-        realm=found.shape.realm,
+        realm=view.shape.realm,
         kind=REQUEST,
         title=None,
-        site=row.scope if row.scope in found.shape.reference.sites else None,
+        site=row.scope if row.scope in view.shape.reference.sites else None,
         late=row.state in OPEN_STATES and row.due_at <= at,
         outcome=None,
         reason=None,
     )
 
 
-def _build_task_action(found: OpenedRealm, row: a.TaskRow, at: Instant) -> r.Action:
-    task = found.shape.task(row)
+def _build_task_action(view: OpenedRealm, row: a.TaskRow, at: Instant) -> r.Action:
+    task = view.shape.task(row)
     role, _, scope = (row.owner or "").partition(":")
     ended = row.state in (TaskState.DONE, TaskState.VOID)
     return r.Action.from_row(

@@ -99,16 +99,16 @@ def find_site_deadlines(
     It comes from its own clock, or from the territory's clock of the activity for which it costs
     most (`paths`).
     """
-    found: dict[str, SiteDeadline] = {}
+    site_deadlines: dict[str, SiteDeadline] = {}
     for clock in clocks:
         site = clock.site or paths.get(clock.activity)
         if site is None or clock.next_at is None:
             continue
         over = clock.rto_over or clock.next_at <= now
         limit = SiteDeadline(clock.activity, clock.title, clock.next_at, over)
-        if site not in found or limit.at < found[site].at:
-            found[site] = limit
-    return found
+        if site not in site_deadlines or limit.at < site_deadlines[site].at:
+            site_deadlines[site] = limit
+    return site_deadlines
 
 
 def is_doubted(site: Site) -> bool:
@@ -269,7 +269,7 @@ def list_pending_reports(
 
     For example `Vérifier : fuite de gaz (rumeur), Collège X, avant 22:50`.
     """
-    found = []
+    pending_reports = []
     waiting = [
         t
         for t in tasks
@@ -295,7 +295,7 @@ def list_pending_reports(
         asked = _("Rattacher à un site") if task.kind == "link_site" else _("Vérifier")
         detail = ", ".join(part for part in (what, place, before) if part)
         late = task.due_at is not None and task.due_at < now
-        found.append(
+        pending_reports.append(
             PendingReport(
                 task.id,
                 _("{what} : {where}", what=asked, where=detail),
@@ -303,7 +303,7 @@ def list_pending_reports(
                 f"/signalements/{report.id}",
             )
         )
-    return found
+    return pending_reports
 
 
 @dataclass(frozen=True, slots=True)

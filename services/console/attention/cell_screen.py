@@ -212,12 +212,12 @@ def shell_function(x: ScreenData, staffing: CellStaffing) -> str:
 
 def map_costliest_sites(activities: Sequence[Activity]) -> dict[str, str]:
     """Map each activity to the site that costs it most: the first of its paths."""
-    found: dict[str, str] = {}
+    costliest_sites: dict[str, str] = {}
     for a in activities:
         site = next((s.id for path in a.path for s in path if s.kind == "site"), None)
         if site is not None:
-            found[a.id] = site
-    return found
+            costliest_sites[a.id] = site
+    return costliest_sites
 
 
 PAGE: Final = WebPage("cell", "/", "cell.html", build_cell_page, N_("Cellule"))

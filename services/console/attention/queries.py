@@ -31,8 +31,8 @@ class AttentionQueries(QueryBase):
         A role that each pôle has is asked for the `poles` of the reader alone.
         Raises ProblemError `invalid` for a role that the territory does not have.
         """
-        found = await self.read()
-        policy = find_policy(found.picture.reference)
+        view = await self.read()
+        policy = find_policy(view.picture.reference)
         if role is not None and (policy is None or role not in policy.roles):
             raise ProblemError(
                 "invalid",
@@ -45,7 +45,7 @@ class AttentionQueries(QueryBase):
                     ),
                 ),
             )
-        read = found.picture.rows
+        read = view.picture.rows
         facts = DemandRows(
             policy,
             await read(a.IncidentRow),
@@ -63,9 +63,9 @@ class AttentionQueries(QueryBase):
             await read(ObligationRow),
         )
         if poles is not None and role in POLE_ROLES:
-            sites = found.picture.reference.sites
+            sites = view.picture.reference.sites
             facts = narrow_to_poles(facts, poles, {id: site.pole for id, site in sites.items()})
-        at = get_snapshot_time(found.picture)
+        at = get_snapshot_time(view.picture)
         state = limit_demands(list_demands(facts, at), role, at)
         return r.AttentionState(
             realm=self._realm,

@@ -26,12 +26,12 @@ class CommissioningQueries(OnCallQueries):
 
     async def preparation(self) -> LiveRealm:
         """Return the preparation of a live realm, as its log tells it. Raises RealmUnknown."""
-        found = await self.read()
-        changes = await found.picture.rows(ReferenceChangeRow)
-        readiness = await found.picture.row(ReadinessRow, "proof")
+        view = await self.read()
+        changes = await view.picture.rows(ReferenceChangeRow)
+        readiness = await view.picture.row(ReadinessRow, "proof")
         schedule, at = await self.desk()
         holders = list_role_holders(schedule, at)
-        reference = found.picture.reference
+        reference = view.picture.reference
         plans = [s.plans for s in reference.sections if isinstance(s, ref.Plans)]
         return LiveRealm(
             version=reference.version,
@@ -60,8 +60,8 @@ class CommissioningQueries(OnCallQueries):
             if realm.kind == RealmKind.EXERCISE and DEMONSTRATION not in realm.name
         ]
         for realm in exercises[:EXERCISES_SEARCHED]:
-            found = await self.of(realm.name).read()
-            reports = await found.picture.count("reports")
+            view = await self.of(realm.name).read()
+            reports = await view.picture.count("reports")
             if reports:
                 return realm.opened_at
         return None

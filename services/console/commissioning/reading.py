@@ -92,9 +92,9 @@ def find_reachable(directory: VaultDirectory, people: Iterable[str]) -> Iterator
 
 def map_confirmations(traces: Iterable[Trace]) -> dict[str, datetime]:
     """Return version → time of the last confirmation, from the register."""
-    found: dict[str, datetime] = {}
+    confirmations: dict[str, datetime] = {}
     for trace in traces:
         if trace.act == CONFIRMED:
             at = to_datetime(trace.at)
-            found[trace.about] = max(at, found.get(trace.about, at))
-    return found
+            confirmations[trace.about] = max(at, confirmations.get(trace.about, at))
+    return confirmations

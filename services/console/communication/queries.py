@@ -42,8 +42,8 @@ class CommunicationQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Statement]:
         """List statements with their texts: those that wait for somebody first, then the newest."""
-        found = await self.read()
-        rows = (await found.picture.rows(m.StatementRow)).values()
+        view = await self.read()
+        rows = (await view.picture.rows(m.StatementRow)).values()
         kept = [
             row
             for row in rows
@@ -62,8 +62,8 @@ class CommunicationQueries(QueryBase):
 
     async def statement(self, id: str) -> r.Statement:
         """Return a statement with its text. Raises NotFound."""
-        found = await self.read()
-        row = await found.picture.require(m.StatementRow, id)
+        view = await self.read()
+        row = await view.picture.require(m.StatementRow, id)
         texts = self._read_texts([row.text_id, *_list_reasons([row])])
         return build_statement(row, self._realm, texts, self._lang)
 
@@ -76,8 +76,8 @@ class CommunicationQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Question]:
         """List questions with their texts: open ones by deadline, then the newest answers."""
-        found = await self.read()
-        rows = (await found.picture.rows(m.QuestionRow)).values()
+        view = await self.read()
+        rows = (await view.picture.rows(m.QuestionRow)).values()
         kept = [
             row
             for row in rows
@@ -85,7 +85,7 @@ class CommunicationQueries(QueryBase):
         ]
         shown, following = paginate(kept, _order_question, limit, cursor)
         ids = [id for row in shown for id in (row.text_id, row.answer_text_id) if id is not None]
-        texts, now = self._read_texts(ids), get_snapshot_time(found.picture)
+        texts, now = self._read_texts(ids), get_snapshot_time(view.picture)
         return Page(
             items=[build_question(row, self._realm, texts, self._lang, now) for row in shown],
             next=following,
@@ -93,10 +93,10 @@ class CommunicationQueries(QueryBase):
 
     async def question(self, id: str) -> r.Question:
         """Return a question with its text. Raises NotFound."""
-        found = await self.read()
-        row = await found.picture.require(m.QuestionRow, id)
+        view = await self.read()
+        row = await view.picture.require(m.QuestionRow, id)
         texts = self._read_texts([id for id in (row.text_id, row.answer_text_id) if id is not None])
-        return build_question(row, self._realm, texts, self._lang, get_snapshot_time(found.picture))
+        return build_question(row, self._realm, texts, self._lang, get_snapshot_time(view.picture))
 
     async def statement_templates(
         self,
@@ -111,13 +111,13 @@ class CommunicationQueries(QueryBase):
 
         Those for its kind of event, unless `event` or the `id` of one template is given.
         """
-        found = await self.read()
+        view = await self.read()
         row = None
         if incident is not None:
-            row = await found.picture.require(a.IncidentRow, incident)
-        reference = found.picture.reference
+            row = await view.picture.require(a.IncidentRow, incident)
+        reference = view.picture.reference
         section = drafting.find_section(reference.sections)
-        now = to_datetime(get_snapshot_time(found.picture))
+        now = to_datetime(get_snapshot_time(view.picture))
         values = drafting.describe_incident(
             row, reference.names, reference.said.territory, self._lang, now
         )
@@ -148,15 +148,15 @@ class CommunicationQueries(QueryBase):
 
     async def rumours(self) -> list[Report]:
         """List rumours that no published statement answers, newest first, without their words."""
-        found = await self.read()
-        reports = (await found.picture.rows(a.ReportRow)).values()
-        statements = (await found.picture.rows(m.StatementRow)).values()
+        view = await self.read()
+        reports = (await view.picture.rows(a.ReportRow)).values()
+        statements = (await view.picture.rows(m.StatementRow)).values()
         answered = {s.report for s in statements if s.state is m.StatementState.PUBLISHED}
         waiting = [
             row for row in reports if row.confirmation == "rumour" and row.id not in answered
         ]
         waiting.sort(key=lambda row: (-row.recorded_at, row.id))
-        return [found.shape.report(row) for row in waiting]
+        return [view.shape.report(row) for row in waiting]
 
     def _read_texts(self, ids: Iterable[str]) -> Mapping[str, TextItem]:
         wanted = list(dict.fromkeys(ids))

@@ -80,7 +80,7 @@ def find_collisions(reference: IndexedReference, now: RealmRows) -> list[PlanCol
         if state in COUNTED_STATES | ACTIVATABLE_STATES
     }
     places = FreePlaces(reference, now)
-    found = []
+    collisions = []
     for plan in (id for id in sorted(wants) if states[id] in ACTIVATABLE_STATES):
         for other in (id for id in sorted(wants) if id != plan and states[id] in COUNTED_STATES):
             for kind, mine in sorted(wants[plan].items()):
@@ -91,7 +91,7 @@ def find_collisions(reference: IndexedReference, now: RealmRows) -> list[PlanCol
                 needed = sum(x.minimum_staff for x in (*mine, *theirs))
                 if held or (theirs and needed > places.free(kind)):
                     ids = tuple(sorted(x.id for x in (*mine, *theirs)))
-                    found.append(
+                    collisions.append(
                         PlanCollision(
                             plan,
                             other,
@@ -103,7 +103,7 @@ def find_collisions(reference: IndexedReference, now: RealmRows) -> list[PlanCol
                             held,
                         )
                     )
-    return found
+    return collisions
 
 
 def _get_plan_state(now: RealmRows, plan: str) -> PlanState:

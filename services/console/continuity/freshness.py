@@ -38,12 +38,12 @@ def list_outdated_foundations(
         for p in points
         if p.verified_at is not None
     ]
-    found = []
+    foundations = []
     if assessed is not None and local_day(now) > _add_bia_years(assessed):
-        found.append("bia")
+        foundations.append("bia")
     if proved and now - max(proved) > MAX_DIRECTORY_DAYS * DAY_MS:
-        found.append("directory")
-    return found
+        foundations.append("directory")
+    return foundations
 
 
 def _add_bia_years(day: date) -> date:

@@ -40,14 +40,14 @@ class ContinuityQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Activity]:
         """Return the activities by id; `criticality` is the greatest number to include."""
-        found = await self.read()
+        view = await self.read()
         rows, local = (
-            await found.picture.rows(c.ActivityRow),
-            await read_local_clocks(found.picture),
+            await view.picture.rows(c.ActivityRow),
+            await read_local_clocks(view.picture),
         )
         items = [
-            found.shape.activity(static, rows.get(static.id), local.get(static.id, ()))
-            for static in found.picture.reference.activities.values()
+            view.shape.activity(static, rows.get(static.id), local.get(static.id, ()))
+            for static in view.picture.reference.activities.values()
         ]
         kept = [
             x
@@ -60,29 +60,29 @@ class ContinuityQueries(QueryBase):
         return page_by_id(kept, limit, cursor)
 
     async def activity(self, id: str) -> r.Activity:
-        found = await self.read()
-        static = get_known(found.picture.reference.activities, id)
+        view = await self.read()
+        static = get_known(view.picture.reference.activities, id)
         row, local = (
-            await found.picture.row(c.ActivityRow, id),
-            await read_local_clocks(found.picture),
+            await view.picture.row(c.ActivityRow, id),
+            await read_local_clocks(view.picture),
         )
-        return found.shape.activity(static, row, local.get(id, ()))
+        return view.shape.activity(static, row, local.get(id, ()))
 
     async def alarms(self) -> list[r.Alarm]:
         """List alarms of clocks, newest first. Rule D44."""
-        found = await self.read()
-        rows = await found.picture.rows(c.AlarmRow)
+        view = await self.read()
+        rows = await view.picture.rows(c.AlarmRow)
         return [
-            found.shape.alarm(row)
+            view.shape.alarm(row)
             for row in sorted(rows.values(), key=lambda row: (-row.raised_at, row.id))
         ]
 
     async def strategies(self) -> list[r.Strategy]:
         """List fallback strategies, current and ended, newest first. Rule D51."""
-        found = await self.read()
-        rows = await found.picture.rows(c.StrategyRow)
+        view = await self.read()
+        rows = await view.picture.rows(c.StrategyRow)
         return [
-            found.shape.strategy(row)
+            view.shape.strategy(row)
             for row in sorted(rows.values(), key=lambda row: (-row.started_at, row.id))
         ]
 
@@ -93,12 +93,12 @@ class ContinuityQueries(QueryBase):
         before building. The planner ranks live realms only: a simulated realm shows the quiet day
         of the live one if both have the same reference version.
         """
-        found = await self.read()
-        rows = await found.picture.rows(k.ContingencyRow)
+        view = await self.read()
+        rows = await view.picture.rows(k.ContingencyRow)
         quiet = (
             []
             if is_live(self._realm)
-            else await self._quiet_rankings(found.picture.reference.version)
+            else await self._quiet_rankings(view.picture.reference.version)
         )
         told = [
             *quiet,
@@ -109,7 +109,7 @@ class ContinuityQueries(QueryBase):
             ),
         ]
         return [
-            found.shape.contingency(row)
+            view.shape.contingency(row)
             for row in sorted(
                 told, key=lambda row: (row.present is None, row.n, row.lost != "people")
             )
@@ -137,11 +137,11 @@ class ContinuityQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Plan]:
         """Return the plans of the library by id, with their state in this realm."""
-        found = await self.read()
-        rows, old = await found.picture.rows(c.PlanRow), await _list_outdated(found.picture)
+        view = await self.read()
+        rows, old = await view.picture.rows(c.PlanRow), await _list_outdated(view.picture)
         items = [
-            found.shape.plan(static, rows.get(static.id), old)
-            for static in found.picture.reference.plans.values()
+            view.shape.plan(static, rows.get(static.id), old)
+            for static in view.picture.reference.plans.values()
         ]
         kept = [
             p
@@ -154,22 +154,22 @@ class ContinuityQueries(QueryBase):
 
     async def plan(self, id: str) -> r.Plan:
         """Return one plan with its cards."""
-        found = await self.read()
-        static = get_known(found.picture.reference.plans, id)
-        return found.shape.plan(
-            static, await found.picture.row(c.PlanRow, id), await _list_outdated(found.picture)
+        view = await self.read()
+        static = get_known(view.picture.reference.plans, id)
+        return view.shape.plan(
+            static, await view.picture.row(c.PlanRow, id), await _list_outdated(view.picture)
         )
 
     async def plan_detail(self, id: str) -> r.PlanDetail:
         """Return one plan with its content, the progress of its cards, and its effects."""
-        found = await self.read()
-        picture = found.picture
+        view = await self.read()
+        picture = view.picture
         static = get_known(picture.reference.plans, id)
         row = await picture.row(c.PlanRow, id)
         cards = list_site_cards(await picture.rows(c.SiteCardRow), id, row)
-        plan = found.shape.plan(static, row, await _list_outdated(picture))
+        plan = view.shape.plan(static, row, await _list_outdated(picture))
         sites = await picture.rows(a.SiteRow)
-        return found.shape.plan_detail(
+        return view.shape.plan_detail(
             plan,
             collect_plan_contents(picture.reference.sections).get(id),
             cards,
@@ -188,12 +188,12 @@ class ContinuityQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.SiteCard]:
         """Return the cards of sites and persons of active plans, by id. Rule D84."""
-        found = await self.read()
-        rows = await found.picture.rows(c.SiteCardRow)
-        plans = await found.picture.rows(c.PlanRow)
+        view = await self.read()
+        rows = await view.picture.rows(c.SiteCardRow)
+        plans = await view.picture.rows(c.PlanRow)
         places = frozenset(sites)
         kept = [
-            found.shape.site_card(plans.get(one.plan), one)
+            view.shape.site_card(plans.get(one.plan), one)
             for one in rows.values()
             if (plan is None or one.plan == plan)
             and (card is None or one.card == card)
@@ -205,8 +205,8 @@ class ContinuityQueries(QueryBase):
 
     async def conflicts(self) -> list[r.PlanConflict]:
         """List possible plans that count on the fallback sites of another plan. Rule D51."""
-        found = await self.read()
-        read = found.picture.rows
+        view = await self.read()
+        read = view.picture.rows
         now = RealmRows(
             await read(a.SiteRow),
             await read(a.IncidentRow),
@@ -215,23 +215,23 @@ class ContinuityQueries(QueryBase):
             await read(c.StrategyRow),
             await read(g.ReassignmentRow),
         )
-        return [found.shape.conflict(one) for one in find_collisions(found.picture.reference, now)]
+        return [view.shape.conflict(one) for one in find_collisions(view.picture.reference, now)]
 
     async def triggers(self) -> list[r.Trigger]:
         """List plan triggers that hold or held, by id."""
-        found = await self.read()
-        rows = await found.picture.rows(a.TriggerRow)
-        return [found.shape.trigger(rows[id]) for id in sorted(rows)]
+        view = await self.read()
+        rows = await view.picture.rows(a.TriggerRow)
+        return [view.shape.trigger(rows[id]) for id in sorted(rows)]
 
 
 async def read_local_clocks(picture: RealmSnapshot) -> dict[str, list[c.LocalClockRow]]:
     """Return activity → its local clocks by site, without the expired ones."""
     now = picture.clock or 0
-    found: dict[str, list[c.LocalClockRow]] = {}
+    local_clocks: dict[str, list[c.LocalClockRow]] = {}
     for _, row in sorted((await picture.rows(c.LocalClockRow)).items()):
         if row.same_until is None or row.same_until >= now:
-            found.setdefault(row.activity, []).append(row)
-    return found
+            local_clocks.setdefault(row.activity, []).append(row)
+    return local_clocks
 
 
 async def _list_outdated(picture: RealmSnapshot) -> list[str]:

@@ -143,12 +143,12 @@ def _list_open_dependencies(
         return []
     library = {c.id: c for c in reference.plans[one.plan].cards}
     of_plan = {c.id: c.state for c in plan.cards} if plan is not None else {}
-    found = []
+    open_dependencies = []
     for other in static.depends_on:
         before = library.get(other)
         if before is None:
             continue
         state = of_plan.get(other) if before.scope is None else states.get((one.plan, other))
         if state in OPEN_CARDS:
-            found.append(before.task)
-    return found
+            open_dependencies.append(before.task)
+    return open_dependencies

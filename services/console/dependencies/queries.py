@@ -258,9 +258,9 @@ class DependencyQueries(QueryBase):
 
     async def hidden_dependencies(self) -> d.HiddenDependencies:
         """Return the undeclared dependencies of all recorded crises. Raises `broker_away`."""
-        found = await self.read()
-        names, network = found.picture.reference.names, index_reference(found.picture.reference)
-        version = found.picture.reference.version or ""
+        view = await self.read()
+        names, network = view.picture.reference.names, index_reference(view.picture.reference)
+        version = view.picture.reference.version or ""
         realms = select_crisis_realms(await self.realms())
         mined = await self._mine(version, network, realms)
         _ = get_translator(self._lang)
@@ -299,10 +299,10 @@ class DependencyQueries(QueryBase):
     async def _open(
         self, *, with_people: bool
     ) -> tuple[OpenedRealm, DependencyNetwork, LossEvaluator]:
-        found = await self.read()
-        network = index_reference(found.picture.reference)
-        present = await read_present_state(found.picture, network, with_people=with_people)
-        return found, network, LossEvaluator(network, present)
+        view = await self.read()
+        network = index_reference(view.picture.reference)
+        present = await read_present_state(view.picture, network, with_people=with_people)
+        return view, network, LossEvaluator(network, present)
 
 
 def _rank(network: DependencyNetwork, evaluator: LossEvaluator, asked: LossRequest) -> RankedLosses:
@@ -318,26 +318,26 @@ def _rank(network: DependencyNetwork, evaluator: LossEvaluator, asked: LossReque
 
 
 def _shape_resource(
-    found: OpenedRealm, one: LostResource, evaluator: LossEvaluator, _: Translator
+    view: OpenedRealm, one: LostResource, evaluator: LossEvaluator, _: Translator
 ) -> d.DependencyResource:
     return d.DependencyResource(
         id=str(one),
         kind=one.kind,
-        name=name_resource(one, found.picture.reference.names, _),
+        name=name_resource(one, view.picture.reference.names, _),
         down=evaluator.is_lost(one),
     )
 
 
 def _shape_loss(
-    found: OpenedRealm,
+    view: OpenedRealm,
     network: DependencyNetwork,
     evaluator: LossEvaluator,
     loss: EvaluatedLoss,
     _: Translator,
 ) -> d.DependencyLoss:
-    names = found.picture.reference.names
+    names = view.picture.reference.names
     return d.DependencyLoss(
-        resources=[_shape_resource(found, one, evaluator, _) for one in loss.resources],
+        resources=[_shape_resource(view, one, evaluator, _) for one in loss.resources],
         stopped=len(loss.stops),
         bare=sum(one.is_bare for one in loss.hit),
         activities=[

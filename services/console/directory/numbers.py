@@ -38,12 +38,12 @@ def read_partner_proofs(
     request: Request, contacts: Iterable[ref.PartnerContact]
 ) -> dict[str, Instant]:
     """Return token of a partner → last verification of one of its numbers."""
-    found = {}
+    partner_proofs = {}
     for id, known in read_partner_numbers(request, contacts).items():
         dates = [p.verified_at for p in known.points if p.verified_at is not None]
         if dates:
-            found[ref.build_contact_token(id)] = max(dates)
-    return found
+            partner_proofs[ref.build_contact_token(id)] = max(dates)
+    return partner_proofs
 
 
 async def read_person(

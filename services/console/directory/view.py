@@ -70,10 +70,10 @@ def list_role_holders(
     """List the roles of territory, pôles and sites with the people to call now."""
     rota = schedule.rota
     posts = [post for post in rota.posts if role in (None, post[0])]
-    found = []
+    role_holders = []
     for held, scope in posts:
         now = rota.pair(held, scope, at)
-        found.append(
+        role_holders.append(
             RoleHolders(
                 id=held if scope is None else f"{held}:{scope}",
                 role=held,
@@ -84,7 +84,7 @@ def list_role_holders(
                 deputy=now.deputy,
             )
         )
-    return found
+    return role_holders
 
 
 def list_contacts(reference: IndexedReference) -> Sequence[ref.PartnerContact]:

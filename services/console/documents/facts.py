@@ -84,23 +84,23 @@ class SitrepFacts:
 
 def count_figures(facts: SitrepFacts) -> dict[str, int]:
     """Count the figures that the log keeps, so the next report can show changes."""
-    found: dict[str, int] = {"level": facts.level.level, "incidents:open": len(facts.incidents)}
+    figures: dict[str, int] = {"level": facts.level.level, "incidents:open": len(facts.incidents)}
     for status in SiteStatus:
-        found[f"sites:{status}"] = sum(s.status is status for s in facts.sites)
+        figures[f"sites:{status}"] = sum(s.status is status for s in facts.sites)
     for state in ActivityState:
-        found[f"activities:{state}"] = sum(a.state is state for a in facts.activities)
-    found["activities:breach"] = sum(a.forecast_breach_at is not None for a in facts.activities)
-    found["plans:proposed"] = sum(p.state is PlanState.PROPOSED for p in facts.plans)
+        figures[f"activities:{state}"] = sum(a.state is state for a in facts.activities)
+    figures["activities:breach"] = sum(a.forecast_breach_at is not None for a in facts.activities)
+    figures["plans:proposed"] = sum(p.state is PlanState.PROPOSED for p in facts.plans)
     active = [p for p in facts.plans if p.state in ACTIVE_PLAN_STATES]
-    found["plans:active"] = len(active)
+    figures["plans:active"] = len(active)
     cards = [c for p in active for c in p.cards]
-    found["cards:open"] = sum(c.state in (CardState.TO_DO, CardState.DOING) for c in cards)
-    found["cards:late"] = sum(c.overdue for c in cards)
-    found["reports:unconfirmed"] = len(list_unconfirmed_reports(facts.reports))
-    found["tasks:open"] = len(facts.tasks)
-    found["staff:reassigned"] = sum(row.count for row in facts.moved)
-    found["staff:displaced"] = sum(s.staff for s in facts.sites if s.status in OUT_OF_SERVICE)
-    return found
+    figures["cards:open"] = sum(c.state in (CardState.TO_DO, CardState.DOING) for c in cards)
+    figures["cards:late"] = sum(c.overdue for c in cards)
+    figures["reports:unconfirmed"] = len(list_unconfirmed_reports(facts.reports))
+    figures["tasks:open"] = len(facts.tasks)
+    figures["staff:reassigned"] = sum(row.count for row in facts.moved)
+    figures["staff:displaced"] = sum(s.staff for s in facts.sites if s.status in OUT_OF_SERVICE)
+    return figures
 
 
 OUT_OF_SERVICE = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)

@@ -392,48 +392,48 @@ def list_deadlines(facts: HandoverFacts) -> list[UpcomingDeadline]:
 
 def _list_limits(x: SitrepFacts) -> list[UpcomingDeadline]:
     _ = x._
-    found = []
+    limits = []
     for (at, base, activity, is_site), clocks in group_coming_limits(x).items():
         title = clocks[0].title
         if is_site:
             sites = _.plural("{n} site", "{n} sites", len(clocks))
             title = f"{title}, {clocks[0].name if len(clocks) == 1 else sites}"
         text = _("{limit}, {activity}", limit=_(base), activity=title)
-        found.append(UpcomingDeadline(at, text, f"activity:{activity}"))
-    return found
+        limits.append(UpcomingDeadline(at, text, f"activity:{activity}"))
+    return limits
 
 
 def _list_crisis_deadlines(x: SitrepFacts) -> list[UpcomingDeadline]:
     """List legal deadlines, announced ends, open tasks and the next situation report."""
     _ = x._
-    found = [
+    crisis_deadlines = [
         UpcomingDeadline(
             times.of(row.due_at), x.names.obligation(row.obligation, x.lang), f"obligation:{row.id}"
         )
         for row in x.obligations
     ]
-    found += [
+    crisis_deadlines += [
         UpcomingDeadline(
             i.estimated_end, _("rétablissement annoncé, {what}", what=i.title), f"incident:{i.id}"
         )
         for i in x.incidents
         if i.estimated_end is not None
     ]
-    found += [
+    crisis_deadlines += [
         UpcomingDeadline(task.due_at, task.title, f"task:{task.id}")
         for task in x.tasks
         if task.due_at is not None
     ]
     if x.previous is not None and x.previous.next_at is not None:
-        found.append(
+        crisis_deadlines.append(
             UpcomingDeadline(times.of(x.previous.next_at), _("point de situation"), "sitrep")
         )
-    return found
+    return crisis_deadlines
 
 
 def _list_card_deadlines(x: SitrepFacts) -> list[UpcomingDeadline]:
     """List the next card of each active plan."""
-    found = []
+    card_deadlines = []
     for plan in x.plans:
         if plan.state not in ACTIVE_PLAN_STATES:
             continue
@@ -447,8 +447,8 @@ def _list_card_deadlines(x: SitrepFacts) -> list[UpcomingDeadline]:
         if due:
             at, task = min(due)
             text = x._("fiche « {card} » ({plan})", card=task, plan=plan.title)
-            found.append(UpcomingDeadline(at, text, f"plan:{plan.id}"))
-    return found
+            card_deadlines.append(UpcomingDeadline(at, text, f"plan:{plan.id}"))
+    return card_deadlines
 
 
 def _list_shift_ends(facts: HandoverFacts) -> list[UpcomingDeadline]:

@@ -61,12 +61,11 @@ SITREP_LINES: Final = 4_000
 class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueries, RiskQueries):
     async def sitreps(self) -> Page[r.Sitrep]:
         """Return the validated situation reports, newest first."""
-        found = await self.read()
-        rows = await found.picture.rows(c.SitrepRow)
+        view = await self.read()
+        rows = await view.picture.rows(c.SitrepRow)
         return Page(
             items=[
-                found.shape.sitrep(row)
-                for row in sorted(rows.values(), key=lambda row: -row.number)
+                view.shape.sitrep(row) for row in sorted(rows.values(), key=lambda row: -row.number)
             ]
         )
 
@@ -75,8 +74,8 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
 
         Raises NotFound, ProblemError `erased`, `document_changed`.
         """
-        found = await self.read()
-        row = await found.picture.require(c.SitrepRow, str(number))
+        view = await self.read()
+        row = await view.picture.require(c.SitrepRow, str(number))
         return row, self.document(row)
 
     def document(self, row: c.SitrepRow) -> Document:
@@ -104,18 +103,18 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
 
         `partners` are the verifications of their numbers in the directory, for the proof of plans.
         """
-        found = await self.of(self._realm, langs[0]).read()
-        return draft_sitrep(await self._facts(found, langs, remarks or {}, validated_by, partners))
+        view = await self.of(self._realm, langs[0]).read()
+        return draft_sitrep(await self._facts(view, langs, remarks or {}, validated_by, partners))
 
     async def _facts(
         self,
-        found: OpenedRealm,
+        view: OpenedRealm,
         langs: Sequence[str],
         remarks: Mapping[str, str],
         validated_by: str | None,
         partners: Mapping[str, Instant] | None = None,
     ) -> list[SitrepFacts]:
-        picture = found.picture
+        picture = view.picture
         simulated = await self.simulate_risks(picture)
         proven = await self.plan_proofs(partners=partners)
         resource = build_realm_now(picture)
@@ -160,7 +159,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
 
     async def _shaped(
         self,
-        found: OpenedRealm,
+        view: OpenedRealm,
         resource: r.Realm,
         at: Instant,
         previous: c.SitrepRow | None,
@@ -168,7 +167,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         remarks: Mapping[str, str],
         validated_by: str | None,
     ) -> SitrepFacts:
-        picture, shape, reference = found.picture, found.shape, found.picture.reference
+        picture, shape, reference = view.picture, view.shape, view.picture.reference
         _, now = get_translator(shape.lang), to_datetime(at)
         level = shape.level("territory", (await picture.rows(a.LevelRow)).get("territory"))
         site_rows, activity_rows = await picture.rows(a.SiteRow), await picture.rows(c.ActivityRow)
@@ -178,7 +177,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             shape.activity(static, activity_rows.get(static.id), local.get(static.id, ()))
             for static in reference.activities.values()
         ]
-        incidents = [i for i in await self._incidents(found) if i.state in OPEN_STATES]
+        incidents = [i for i in await self._incidents(view) if i.state in OPEN_STATES]
         sites = [
             shape.site(static, site_rows.get(static.id)) for static in reference.sites.values()
         ]
@@ -249,7 +248,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             lines=lines,
             remarks=remarks,
             validated_by=validated_by,
-            hazards=await self.shape_hazards(found),
+            hazards=await self.shape_hazards(view),
             reasons=self._reasons_of(
                 [*level.why, *(reason for i in incidents for reason in i.why)]
             ),
@@ -264,8 +263,8 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         self, *, incident: str | None = None, langs: Sequence[str] = ("fr", "en")
     ) -> Document:
         """Draft the lessons learned of one incident, or of the whole realm. Raises NotFound."""
-        found = await self.of(self._realm, langs[0]).read()
-        picture = found.picture
+        view = await self.of(self._realm, langs[0]).read()
+        picture = view.picture
         resource = build_realm_now(picture)
         at = get_snapshot_time(picture)
         lines, _more = await self._told(picture, incident)
@@ -284,16 +283,16 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
 
     async def _retex_facts(
         self,
-        found: OpenedRealm,
+        view: OpenedRealm,
         resource: r.Realm,
         at: Instant,
         incident: str | None,
         lines: Sequence[LineRecord],
     ) -> RetexFacts:
-        picture, shape, reference = found.picture, found.shape, found.picture.reference
+        picture, shape, reference = view.picture, view.shape, view.picture.reference
         incidents = [
             i
-            for i in await self._incidents(found)
+            for i in await self._incidents(view)
             if incident in (None, i.id) and i.merged_into is None
         ]
         if incident is not None and not incidents:
@@ -384,13 +383,13 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
 
     async def improvements(self) -> Page[r.Improvement]:
         """Return the improvement actions: open ones first, next due first. Rule D53."""
-        found = await self.read()
+        view = await self.read()
         rows = sorted(
-            (await found.picture.rows(c.ImprovementRow)).values(),
+            (await view.picture.rows(c.ImprovementRow)).values(),
             key=lambda i: (i.state != "open", i.due_at, i.id),
         )
         texts = self.texts_of([row.text_id for row in rows])
-        return Page(items=[found.shape.improvement(row, texts.get(row.text_id)) for row in rows])
+        return Page(items=[view.shape.improvement(row, texts.get(row.text_id)) for row in rows])
 
 
 def find_level_rule(reference: IndexedReference, level: int) -> ref.LevelRule | None:

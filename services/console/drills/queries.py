@@ -89,15 +89,15 @@ class DrillQueries(ProofQueries):
 
     async def exercise_progress(self) -> d.ExerciseProgress:
         """Return the first useful actions over the closed exercises of the last year."""
-        found = await self.read()
-        now = get_snapshot_time(found.picture)
+        view = await self.read()
+        now = get_snapshot_time(view.picture)
         runs = [
             run
             for one in await self.realms()
-            if is_exercise(one, found.picture) and _is_recent(one, now)
+            if is_exercise(one, view.picture) and _is_recent(one, now)
             if (run := await self._measure_exercise(one)) is not None
         ]
-        names, _ = found.picture.reference.names, get_translator(self._lang)
+        names, _ = view.picture.reference.names, get_translator(self._lang)
         shaped = [_shape_progress(one, names, _) for one in follow_roles(runs)]
         return d.ExerciseProgress(items=shaped, exercises=len(runs))
 

@@ -234,11 +234,11 @@ def _get_least(when: Measured) -> int:
 
 
 def _list_words(when: Measured, *names: str) -> list[str]:
-    found: list[str] = []
+    words: list[str] = []
     for name in names:
         given: Any = when.args.get(name, ())
-        found += [given] if isinstance(given, str) else [str(one) for one in given]
-    return found
+        words += [given] if isinstance(given, str) else [str(one) for one in given]
+    return words
 
 
 def _passes_upwards(when: Measured) -> bool:
@@ -268,14 +268,14 @@ def _write_river(writer: StimulusWriter, when: Measured) -> list[Stimulus] | Non
     if not station or not _passes_upwards(when):
         return None
     measure = {"name": "river_level", "value": level, "unit": "m", "object": f"station:{station}"}
-    said = f"{level:.2f}".replace(".", ",")
+    sentence = f"{level:.2f}".replace(".", ",")
     return [
         {
             "from": "vigicrues",
             "type": "flood_level",
             "severity": 4,
             "measure": measure,
-            "headline": f"Hauteur d’eau {said} m",
+            "headline": f"Hauteur d’eau {sentence} m",
         }
     ]
 

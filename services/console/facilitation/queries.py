@@ -32,14 +32,14 @@ class FacilitationQueries(QueryBase):
 
     async def stimuli(self) -> list[r.Stimulus]:
         """Return the stimuli with their words, by planned time."""
-        found = await self.read()
-        rows = await found.picture.rows(StimulusRow)
+        view = await self.read()
+        rows = await view.picture.rows(StimulusRow)
         if not rows:
             return []
-        reports = (await found.picture.rows(a.ReportRow)).values()
-        messages = (await found.picture.rows(NotificationRow)).values()
+        reports = (await view.picture.rows(a.ReportRow)).values()
+        messages = (await view.picture.rows(NotificationRow)).values()
         played = e.find_played(reports, messages, rows)
-        now = get_snapshot_time(found.picture)
+        now = get_snapshot_time(view.picture)
         ordered = sorted(rows.values(), key=lambda row: (row.at, row.id))
         ids = {row.text_id for row in ordered}
         ids |= {note.text_id for row in ordered for note in row.notes if note.text_id}
@@ -51,16 +51,16 @@ class FacilitationQueries(QueryBase):
 
     async def evaluation_sheet(self) -> r.EvaluationSheet:
         """Return the evaluation of an exercise, from its log."""
-        found = await self.read()
+        view = await self.read()
         stimuli = await self.stimuli()
-        plans = list((await found.picture.rows(c.PlanRow)).values())
-        site_cards = list((await found.picture.rows(c.SiteCardRow)).values())
-        messages = list((await found.picture.rows(NotificationRow)).values())
-        names, _ = found.picture.reference.names, get_translator(self._lang)
+        plans = list((await view.picture.rows(c.PlanRow)).values())
+        site_cards = list((await view.picture.rows(c.SiteCardRow)).values())
+        messages = list((await view.picture.rows(NotificationRow)).values())
+        names, _ = view.picture.reference.names, get_translator(self._lang)
         marks = [one.mark for one in stimuli if one.mark is not None]
         return r.EvaluationSheet(
             realm=self._realm,
-            at=to_datetime(get_snapshot_time(found.picture)),
+            at=to_datetime(get_snapshot_time(view.picture)),
             stimuli=len(stimuli),
             played=sum(one.state is r.StimulusState.PLAYED for one in stimuli),
             skipped=sum(one.state is r.StimulusState.SKIPPED for one in stimuli),

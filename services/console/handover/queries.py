@@ -34,20 +34,20 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
 
     async def handovers(self) -> Page[r.Handover]:
         """Return the handovers with their objectives, newest first."""
-        found = await self.read()
-        rows = (await found.picture.rows(h.HandoverRow)).values()
+        view = await self.read()
+        rows = (await view.picture.rows(h.HandoverRow)).values()
         ordered = sorted(rows, key=lambda row: -row.number)
         texts = self._read_items(ordered)
-        names = found.picture.reference.names
+        names = view.picture.reference.names
         return Page(
             items=[build_handover(row, self._realm, texts, names, self._lang) for row in ordered]
         )
 
     async def handover(self, id: str) -> r.Handover:
         """Return one handover with its objective. Raises NotFound."""
-        found = await self.read()
-        row = await get_row(found.picture, id)
-        names = found.picture.reference.names
+        view = await self.read()
+        row = await get_row(view.picture, id)
+        names = view.picture.reference.names
         return build_handover(row, self._realm, self._read_items([row]), names, self._lang)
 
     async def handover_page(
@@ -61,14 +61,14 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
 
         Raises NotFound, ProblemError `erased`, `document_changed`.
         """
-        found = await self.of(self._realm, langs[0]).read()
-        row = await get_row(found.picture, id)
+        view = await self.of(self._realm, langs[0]).read()
+        row = await get_row(view.picture, id)
         if row.page is not None:
             document = self._read_frozen(row.page)
         else:
             document, _next = await self.draft_handover_page(row, langs=langs, partners=partners)
         objective = get_text(self._read_items([row]).get(row.text_id), langs[0])
-        return document, complete_page(document, row, objective, found.picture.reference.names)
+        return document, complete_page(document, row, objective, view.picture.reference.names)
 
     async def draft_handover_page(
         self,
@@ -78,25 +78,25 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
         partners: Mapping[str, Instant] | None = None,
     ) -> tuple[Document, Instant | None]:
         """Draft the page of a handover, or of the next one; return it with the next deadline."""
-        found = await self.of(self._realm, langs[0]).read()
-        rows = (await found.picture.rows(h.HandoverRow)).values()
+        view = await self.of(self._realm, langs[0]).read()
+        rows = (await view.picture.rows(h.HandoverRow)).values()
         number = row.number if row is not None else max((o.number for o in rows), default=0) + 1
         accepted = [one for one in rows if one.accepted is not None and one.number < number]
         previous = max(accepted, key=lambda one: one.number, default=None)
-        facts = await self.gather_facts(found, number, previous, langs, partners)
+        facts = await self.gather_facts(view, number, previous, langs, partners)
         return self.draft_page(facts, {"objective": row.text_id} if row is not None else {})
 
     async def gather_facts(
         self,
-        found: OpenedRealm,
+        view: OpenedRealm,
         number: int,
         previous: h.HandoverRow | None,
         langs: Sequence[str],
         partners: Mapping[str, Instant] | None,
     ) -> list[HandoverFacts]:
         """Gather the facts of a page, one set per language."""
-        realm, facts = found.picture.realm, []
-        for sitrep in await self._facts(found, langs, {}, None, partners):
+        realm, facts = view.picture.realm, []
+        for sitrep in await self._facts(view, langs, {}, None, partners):
             changes = None
             if previous is not None and previous.page is not None:
                 since = previous.page.as_of
@@ -113,9 +113,9 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
 
     async def frozen_handovers(self) -> list[tuple[h.HandoverRow, Document]]:
         """Return the signed handovers with their pages as frozen, without erased ones."""
-        found = await self.read()
+        view = await self.read()
         kept = []
-        for row in (await found.picture.rows(h.HandoverRow)).values():
+        for row in (await view.picture.rows(h.HandoverRow)).values():
             if row.page is None:
                 continue
             try:
@@ -127,8 +127,8 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
 
     async def handover_row(self, id: str) -> h.HandoverRow:
         """Return the row of a handover, with its references to texts. Raises NotFound."""
-        found = await self.read()
-        return await get_row(found.picture, id)
+        view = await self.read()
+        return await get_row(view.picture, id)
 
     def _read_frozen(self, page: h.HandoverPage) -> Document:
         item = self._texts.get_many([page.text_id]).get(page.text_id) if self._texts else None

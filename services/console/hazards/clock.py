@@ -313,16 +313,16 @@ def find_refuges(
         and site.places > 0
         and (site.flood_exposure == "non" if hazard == FLOOD else True)
     ]
-    found = {}
+    refuges = {}
     for clock in clocks:
         site = territory.sites[clock.site]
         kinds = _list_fallback_kinds(territory, clock.activities)
         hosts = [host for host in free if host.kind in kinds]
         if hosts:
-            found[site.id] = min(
+            refuges[site.id] = min(
                 hosts, key=lambda host: (_measure_distance(site, host), host.id)
             ).id
-    return found
+    return refuges
 
 
 def _list_fallback_kinds(territory: HazardReference, activities: Sequence[str]) -> set[str]:

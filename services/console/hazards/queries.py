@@ -151,26 +151,26 @@ class HazardQueries(QueryBase):
 
     async def hazards(self) -> h.HazardClocks:
         """Return the hazards ahead with the clock of each site."""
-        found = await self.read()
-        return h.HazardClocks(items=await self.shape_hazards(found))
+        view = await self.read()
+        return h.HazardClocks(items=await self.shape_hazards(view))
 
-    async def shape_hazards(self, found: OpenedRealm) -> list[h.Hazard]:
+    async def shape_hazards(self, view: OpenedRealm) -> list[h.Hazard]:
         """Return the hazards of an open snapshot."""
-        reference = found.picture.reference
+        reference = view.picture.reference
         territory = clocks.HazardReference(reference.sites, reference.activities, reference.plans)
-        now = get_snapshot_time(found.picture)
-        facts = await read_hazard_facts(found.picture)
+        now = get_snapshot_time(view.picture)
+        facts = await read_hazard_facts(view.picture)
         forecasts = foresee_hazards(territory, facts, now)
         if not forecasts:
             return []
-        sites = await found.picture.rows(a.SiteRow)
-        plans = await found.picture.rows(c.PlanRow)
+        sites = await view.picture.rows(a.SiteRow)
+        plans = await view.picture.rows(c.PlanRow)
         out = frozenset(id for id, row in sites.items() if row.status in _OUT)
-        return [_shape(found, territory, one, out, plans, now) for one in forecasts]
+        return [_shape(view, territory, one, out, plans, now) for one in forecasts]
 
 
 def _shape(
-    found: OpenedRealm,
+    view: OpenedRealm,
     territory: clocks.HazardReference,
     one: clocks.HazardForecast,
     out: frozenset[str],
@@ -180,7 +180,7 @@ def _shape(
     static = None if one.plan is None else territory.plans.get(one.plan)
     cards: list[r.Card] = []
     if static is not None:
-        cards = found.shape.plan(static, plans.get(static.id)).cards
+        cards = view.shape.plan(static, plans.get(static.id)).cards
     course, refuges = one.course, clocks.find_refuges(territory, one.sites, one.hazard, out)
     return h.Hazard.from_row(
         one,

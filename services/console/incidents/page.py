@@ -504,7 +504,7 @@ def list_plan_cards(
     plans: Iterable[Plan], now: datetime, names: TerritoryNames, _: Translator
 ) -> list[PlanCards]:
     """List the action cards of the active plans, ordered by due time. Rule D50."""
-    found = []
+    plan_cards = []
     for plan in plans:
         if plan.state not in ACTIVE_PLAN_STATES or not plan.cards:
             continue
@@ -525,8 +525,8 @@ def list_plan_cards(
             for c in sorted(plan.cards, key=lambda c: (c.due_at is None, c.due_at or now))
             if c.due_at is not None  # cards of the return open later
         ]
-        found.append(PlanCards(plan.id, plan.title, plan.trigger_since, cards))
-    return found
+        plan_cards.append(PlanCards(plan.id, plan.title, plan.trigger_since, cards))
+    return plan_cards
 
 
 @dataclass(frozen=True, slots=True)

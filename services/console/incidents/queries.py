@@ -50,10 +50,10 @@ class IncidentQueries(QueryBase):
         `type` is a family (power) or the type of one of its reports (outage_power); `level` is the
         lowest.
         """
-        found = await self.read()
-        rows = await self._incident_rows(found)
-        types = await _collect_report_types(found.picture) if type in _TYPES else {}
-        reference = found.picture.reference
+        view = await self.read()
+        rows = await self._incident_rows(view)
+        types = await _collect_report_types(view.picture) if type in _TYPES else {}
+        reference = view.picture.reference
         kept = [
             i
             for i in rows
@@ -69,114 +69,114 @@ class IncidentQueries(QueryBase):
             and (q is None or _matches(q, i, reference, self._lang))
         ]
         shown, following = paginate(kept, _order_incident, limit, cursor)
-        return Page(items=await self._shape_incidents(found, shown, reports=True), next=following)
+        return Page(items=await self._shape_incidents(view, shown, reports=True), next=following)
 
     async def incident(self, id: str) -> r.Incident:
         """Return one incident with the ids of its reports."""
-        found = await self.read()
-        row = await found.picture.require(a.IncidentRow, id)
-        shaped = (await self._shape_incidents(found, [row], reports=True))[0]
+        view = await self.read()
+        row = await view.picture.require(a.IncidentRow, id)
+        shaped = (await self._shape_incidents(view, [row], reports=True))[0]
         if shaped.title_type is None and row.kind == SITE_KIND:
-            told = await found.picture.some(a.ReportRow, shaped.reports[:1])
+            told = await view.picture.some(a.ReportRow, shaped.reports[:1])
             first = next(iter(told.values()), None)
-            return shaped if first is None else found.shape.titled(shaped, row, first.type)
+            return shaped if first is None else view.shape.titled(shaped, row, first.type)
         return shaped
 
     async def unread_reports(self, incident: str, limit: int) -> list[str]:
         """Return the newest unread reports of an incident from people of its sites. Rule D98."""
-        found = await self.read()
-        ids = await found.picture.reports_of(incident)
-        rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        view = await self.read()
+        ids = await view.picture.reports_of(incident)
+        rows = await view.picture.some(a.ReportRow, ids) if ids else {}
         return [
             id for id in ids if id in rows and has_receipt(rows[id]) and rows[id].read_at is None
         ][-limit:]
 
     async def cap(self, id: str, sender: str) -> bytes:
         """Return the incident as a CAP 1.2 message with references to its earlier ones."""
-        found = await self.read()
-        row = await found.picture.require(a.IncidentRow, id)
-        lines, _ = await self._lines(found.picture, id, UNLIMITED)
+        view = await self.read()
+        row = await view.picture.require(a.IncidentRow, id)
+        lines, _ = await self._lines(view.picture, id, UNLIMITED)
         earlier = [row.known_at, *(line.recorded_at for line in lines if line.type in _STATE_LINES)]
         return CapWriter(
-            self._realm, sender, found.picture.reference.names, self._outlines.shapes
+            self._realm, sender, view.picture.reference.names, self._outlines.shapes
         ).message(row, earlier)
 
-    async def _incident_rows(self, found: OpenedRealm) -> list[a.IncidentRow]:
+    async def _incident_rows(self, view: OpenedRealm) -> list[a.IncidentRow]:
         """Return the rows, open ones first, gravest first; sorted once per snapshot state."""
-        rows = await found.picture.rows(a.IncidentRow)
-        kept = self._ordered.get(found.picture.realm)
+        rows = await view.picture.rows(a.IncidentRow)
+        kept = self._ordered.get(view.picture.realm)
         if kept is None or kept[0] is not rows:
             if len(self._ordered) >= REALMS_ORDERED:
                 self._ordered.clear()
-            kept = self._ordered[found.picture.realm] = (
+            kept = self._ordered[view.picture.realm] = (
                 rows,
                 sorted(rows.values(), key=_order_incident),
             )
         return kept[1]
 
-    async def _incidents(self, found: OpenedRealm) -> list[r.Incident]:
+    async def _incidents(self, view: OpenedRealm) -> list[r.Incident]:
         """Return all incidents, without report ids."""
-        return await self._shape_incidents(found, await self._incident_rows(found), reports=False)
+        return await self._shape_incidents(view, await self._incident_rows(view), reports=False)
 
     async def _shape_incidents(
-        self, found: OpenedRealm, rows: Sequence[a.IncidentRow], *, reports: bool
+        self, view: OpenedRealm, rows: Sequence[a.IncidentRow], *, reports: bool
     ) -> list[r.Incident]:
         """Build incidents, reusing the last result if nothing changed.
 
         A result depends on the row, its escalation, its plans and the reference version. Most of
         thousands of incidents do not change between two reads.
         """
-        ladders = _map_escalations(await found.picture.rows(calling.EscalationRow))
+        ladders = _map_escalations(await view.picture.rows(calling.EscalationRow))
         plans: dict[str, list[str]] = {}
-        for _, plan in sorted((await found.picture.rows(c.PlanRow)).items()):
+        for _, plan in sorted((await view.picture.rows(c.PlanRow)).items()):
             plans.setdefault(plan.incident or "", []).append(plan.id)
         shaped = []
         worst = (
-            _find_gravest_types(await found.picture.rows(a.SiteRow))
+            _find_gravest_types(await view.picture.rows(a.SiteRow))
             if any(row.kind == SITE_KIND for row in rows)
             else {}
         )
         for row in rows:
             ladder, mine = ladders.get(row.id), plans.get(row.id, [])
-            key = (found.picture.realm, found.shape.lang, row.id)
+            key = (view.picture.realm, view.shape.lang, row.id)
             kept = self._as_shaped.get(key)
             if (
                 kept is not None
                 and kept[0] is row
                 and kept[1] is ladder
-                and kept[2] == (mine, worst.get(row.id), found.picture.reference.version)
+                and kept[2] == (mine, worst.get(row.id), view.picture.reference.version)
             ):
                 one = kept[3]
             else:
-                one = found.shape.incident(row, ladder=ladder, plans=mine, type=worst.get(row.id))
+                one = view.shape.incident(row, ladder=ladder, plans=mine, type=worst.get(row.id))
                 if len(self._as_shaped) >= INCIDENTS_CACHED:
                     self._as_shaped.clear()
                 self._as_shaped[key] = (
                     row,
                     ladder,
-                    (mine, worst.get(row.id), found.picture.reference.version),
+                    (mine, worst.get(row.id), view.picture.reference.version),
                     one,
                 )
             shaped.append(
-                one.model_copy(update={"reports": await found.picture.reports_of(row.id)})
+                one.model_copy(update={"reports": await view.picture.reports_of(row.id)})
                 if reports
                 else one
             )
         return shaped
 
-    async def some_incidents(self, found: OpenedRealm, ids: Sequence[str]) -> list[r.Incident]:
+    async def some_incidents(self, view: OpenedRealm, ids: Sequence[str]) -> list[r.Incident]:
         """Return the existing incidents for the live stream, without report ids."""
         return await self._shape_incidents(
-            found, list((await found.picture.some(a.IncidentRow, ids)).values()), reports=False
+            view, list((await view.picture.some(a.IncidentRow, ids)).values()), reports=False
         )
 
     async def explain(self, id: str) -> r.Explanation:
         """Explain the correlation, levels, sites and plans of an incident. Rule D47."""
-        found = await self.read()
-        return await self._explain(found, id)
+        view = await self.read()
+        return await self._explain(view, id)
 
-    async def _explain(self, found: OpenedRealm, id: str) -> r.Explanation:
-        picture, shape = found.picture, found.shape
+    async def _explain(self, view: OpenedRealm, id: str) -> r.Explanation:
+        picture, shape = view.picture, view.shape
         row = await picture.require(a.IncidentRow, id)
         by_code: dict[str, a.Why] = {}
         ids = (await picture.reports_of(id))[:REPORTS_EXPLAINED]
@@ -258,13 +258,13 @@ def _map_escalations(
     ladders: Mapping[str, calling.EscalationRow],
 ) -> dict[str, calling.EscalationRow]:
     """Map each incident to its running escalation, or else its newest."""
-    found: dict[str, calling.EscalationRow] = {}
+    escalations: dict[str, calling.EscalationRow] = {}
     for ladder in ladders.values():
         for incident in {ladder.scope, *ladder.incidents}:
-            known = found.get(incident)
+            known = escalations.get(incident)
             if known is None or _order_escalation(ladder) > _order_escalation(known):
-                found[incident] = ladder
-    return found
+                escalations[incident] = ladder
+    return escalations
 
 
 def _order_escalation(ladder: calling.EscalationRow) -> tuple[bool, int, str]:

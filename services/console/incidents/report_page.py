@@ -61,16 +61,16 @@ SIGNATURE_LABELS: Final = {
 
 def describe_state(report: Report, _: Translator) -> str:
     """Return the outcome as text, with the reason if the report counts for nothing."""
-    said = _(STATE_LABELS[report.state])
+    sentence = _(STATE_LABELS[report.state])
     if report.state in (ReportState.REFUSED, ReportState.FAILED) and report.reason:
         return _(
             "{what} : {why}",
-            what=said,
+            what=sentence,
             why=_(RULE_SENTENCES[report.reason])
             if report.reason in RULE_SENTENCES
             else report.reason,
         )
-    return said
+    return sentence
 
 
 def describe_flags(report: Report, _: Translator) -> list[str]:

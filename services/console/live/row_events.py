@@ -135,66 +135,66 @@ def _join_reports(resource: Resource, joined: JoinedReports) -> Resource:
 
 
 async def _build_resources(
-    model: ReadModel, found: OpenedRealm, collection: str, ids: Sequence[str]
+    model: ReadModel, view: OpenedRealm, collection: str, ids: Sequence[str]
 ) -> Events:
     match collection:
         case "lines":
-            lines = await model.lines(found.shape, ids, texts=True)
+            lines = await model.lines(view.shape, ids, texts=True)
             return [(key, "log", line) for key, line in lines.items()]
         case "realm":
-            return [(found.picture.realm, "realms", build_realm_now(found.picture))]
+            return [(view.picture.realm, "realms", build_realm_now(view.picture))]
         case "presence":
-            realm = found.picture.realm
+            realm = view.picture.realm
             return [(place, "presence", PresenceChanged(id=place, realm=realm)) for place in ids]
         case "actions":
-            return [(one.id, "actions", one) for one in await model.some_actions(found, ids)]
+            return [(one.id, "actions", one) for one in await model.some_actions(view, ids)]
         case "incidents":
-            return [(one.id, "incidents", one) for one in await model.some_incidents(found, ids)]
+            return [(one.id, "incidents", one) for one in await model.some_incidents(view, ids)]
         case "sites":
             return await _build_joined_resources(
-                found, a.SiteRow, ids, "sites", found.picture.reference.sites, found.shape.site
+                view, a.SiteRow, ids, "sites", view.picture.reference.sites, view.shape.site
             )
         case "plans":
             return await _build_joined_resources(
-                found, c.PlanRow, ids, "plans", found.picture.reference.plans, found.shape.plan
+                view, c.PlanRow, ids, "plans", view.picture.reference.plans, view.shape.plan
             )
         case _ if collection in _BUILDERS:
-            return await _BUILDERS[collection](found.picture, found.shape, ids)
+            return await _BUILDERS[collection](view.picture, view.shape, ids)
         case _:
             return []
 
 
 async def _build_activities(
-    found: OpenedRealm, ids: Sequence[str], clocks: Sequence[str]
+    view: OpenedRealm, ids: Sequence[str], clocks: Sequence[str]
 ) -> list[tuple[Key, Resource]]:
     """Return the activities with a changed row or local clock, once each.
 
     `clocks` holds ids of local clocks.
     """
-    known = found.picture.reference.activities
+    known = view.picture.reference.activities
     told: dict[str, Key] = {}
     local: dict[str, list[c.LocalClockRow]] = {}
-    for id, clock in (await found.picture.some(c.LocalClockRow, clocks)).items() if clocks else ():
+    for id, clock in (await view.picture.some(c.LocalClockRow, clocks)).items() if clocks else ():
         told[clock.activity] = ("local_clocks", id)
         local.setdefault(clock.activity, []).append(clock)
     told |= {id: ("activities", id) for id in ids}
-    rows = await found.picture.some(c.ActivityRow, list(told)) if told else {}
+    rows = await view.picture.some(c.ActivityRow, list(told)) if told else {}
     return [
-        (told[id], found.shape.activity(known[id], row, local.get(id, ())))
+        (told[id], view.shape.activity(known[id], row, local.get(id, ())))
         for id, row in rows.items()
         if id in known
     ]
 
 
 async def _build_joined_resources(
-    found: OpenedRealm,
+    view: OpenedRealm,
     kind: Any,
     ids: Sequence[str],
     name: str,
     known: Mapping[str, Any],
     shape: Callable[[Any, Any], Resource],
 ) -> Events:
-    rows = await found.picture.some(kind, ids)
+    rows = await view.picture.some(kind, ids)
     return [(id, name, shape(known[id], row)) for id, row in rows.items() if id in known]
 
 

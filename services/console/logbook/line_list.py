@@ -118,11 +118,11 @@ def build_entries(
     lines: Sequence[Line], names: TerritoryNames, _: Translator, limit: int
 ) -> list[LogbookEntry]:
     """Build at most `limit` entries from `lines`, both newest first."""
-    found: list[LogbookEntry] = []
+    entries: list[LogbookEntry] = []
     shown = [line for line in lines if _is_shown(line)]
     together = group_lines(shown)
     k = 0
-    while k < len(shown) and len(found) < limit:
+    while k < len(shown) and len(entries) < limit:
         line = shown[k]
         run = [line]
         if line.group is not None and together[line.group.key][0] is not line:
@@ -136,7 +136,7 @@ def build_entries(
             if len(run) == 1
             else _summarise_silent_sites(run, names, _)
         )
-        found.append(
+        entries.append(
             LogbookEntry(
                 line.id,
                 line.occurred_at,
@@ -151,7 +151,7 @@ def build_entries(
             )
         )
         k += len(run)
-    return found
+    return entries
 
 
 def group_lines(lines: Sequence[Line]) -> dict[str, list[Line]]:

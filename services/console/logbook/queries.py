@@ -78,8 +78,8 @@ class LogbookQueries(QueryBase):
 
     async def report_text(self, id: str) -> TextLocation:
         """Return the text id of a report. Raises NotFound."""
-        found = await self.read()
-        row = await found.picture.row(a.ReportRow, id)
+        view = await self.read()
+        row = await view.picture.row(a.ReportRow, id)
         if row is None or row.text_id is None:
             raise NotFound
         return TextLocation(row.text_id, row.incident)
@@ -89,9 +89,9 @@ class LogbookQueries(QueryBase):
 
         Raises NotFound, also for a line without text.
         """
-        found = await self.read()
-        statement = await found.picture.row(StatementRow, id)
-        question = await found.picture.row(QuestionRow, id)
+        view = await self.read()
+        statement = await view.picture.row(StatementRow, id)
+        question = await view.picture.row(QuestionRow, id)
         for row in (statement, question):
             if row is not None:
                 return TextLocation(row.text_id, row.incident)
@@ -102,14 +102,14 @@ class LogbookQueries(QueryBase):
                 self._realm,
                 incident=None,
                 kinds=frozenset(),
-                at=found.picture.at,
+                at=view.picture.at,
                 before=start,
                 limit=UNLIMITED,
                 site=None,
             )
             if after is None and len(records) < UNLIMITED:
                 records, after = await self._completed(
-                    records, None, frozenset(), found.picture.at, start, UNLIMITED, None
+                    records, None, frozenset(), view.picture.at, start, UNLIMITED, None
                 )
             for record in records:
                 if record.id == id and record.text_id is not None:
@@ -133,7 +133,7 @@ class LogbookQueries(QueryBase):
         `kind` restricts the kinds: none means all but `impact` (every change of a capacity), `all`
         means everything. With `texts` the reader may read free text (notes, reasons).
         """
-        found = await self.read()
+        view = await self.read()
         before = decode_cursor(cursor) if cursor is not None else None
         kinds = frozenset() if "all" in kind else frozenset(kind) or DEFAULT_KINDS
         most = max(1, min(limit, UNLIMITED))
@@ -143,17 +143,17 @@ class LogbookQueries(QueryBase):
             self._realm,
             incident=incident,
             kinds=kinds,
-            at=found.picture.at,
+            at=view.picture.at,
             before=start,
             limit=most,
             site=site,
         )
         if after is None and len(records) < most:
             records, after = await self._completed(
-                records, incident, kinds, found.picture.at, start, most, site
+                records, incident, kinds, view.picture.at, start, most, site
             )
         return Page(
-            items=self.shape_lines(found.shape, records, texts=texts),
+            items=self.shape_lines(view.shape, records, texts=texts),
             next=encode_cursor(after) if after else None,
         )
 
@@ -227,12 +227,12 @@ class LogbookQueries(QueryBase):
         Raises NotFound, RealmUnknown.
         """
         try:
-            found = await self.read()
+            view = await self.read()
         except RealmUnknown:
             if (lost := await self._lost(id)) is None:
                 raise
             return lost
-        row = await found.picture.row(a.ReportRow, id)
+        row = await view.picture.row(a.ReportRow, id)
         if row is not None:
             item = (
                 self._texts.get_many([row.text_id]).get(row.text_id)
@@ -241,7 +241,7 @@ class LogbookQueries(QueryBase):
             )
             fields = item.fields if item else {}
             row = restore_own_text(row, fields.get(OWN_WORDS_FIELD) or {})
-            shown = found.shape.report(
+            shown = view.shape.report(
                 row,
                 fields.get("headline"),
                 fields.get("description"),
@@ -249,7 +249,7 @@ class LogbookQueries(QueryBase):
                 read_erasure(item),
             )
             return shown.model_copy(
-                update={"newer_alert_at": await self._find_newer_alert(found, row)}
+                update={"newer_alert_at": await self._find_newer_alert(view, row)}
             )
         if (lost := await self._lost(id)) is None:
             raise NotFound
@@ -257,24 +257,24 @@ class LogbookQueries(QueryBase):
 
     async def is_unread(self, id: str) -> bool:
         """Tell whether a report has a receipt and the cell has not read it. Raises NotFound."""
-        found = await self.read()
-        row = await found.picture.require(a.ReportRow, id)
+        view = await self.read()
+        row = await view.picture.require(a.ReportRow, id)
         return has_receipt(row) and row.read_at is None
 
     async def some_reports(self, ids: Sequence[str]) -> dict[str, r.Report]:
         """Return the existing reports by id, without their text."""
-        found = await self.read()
-        rows = await found.picture.some(a.ReportRow, ids) if ids else {}
-        return {id: found.shape.report(row) for id, row in rows.items()}
+        view = await self.read()
+        rows = await view.picture.some(a.ReportRow, ids) if ids else {}
+        return {id: view.shape.report(row) for id, row in rows.items()}
 
     async def reports_of_sites(
         self, sites: Iterable[str], *, limit: int = 3
     ) -> dict[str, list[r.Report]]:
         """Return the newest reports of each site, without their text."""
-        found = await self.read()
+        view = await self.read()
         wanted = set(sites)
         rows = (
-            [row for row in (await found.picture.rows(a.ReportRow)).values() if row.site in wanted]
+            [row for row in (await view.picture.rows(a.ReportRow)).values() if row.site in wanted]
             if wanted
             else []
         )
@@ -282,14 +282,14 @@ class LogbookQueries(QueryBase):
         for row in sorted(rows, key=lambda row: (-row.recorded_at, row.id)):
             mine = told.setdefault(str(row.site), [])
             if len(mine) < limit:
-                mine.append(found.shape.report(row))
+                mine.append(view.shape.report(row))
         return told
 
     async def first_words(self, incident: str) -> FirstSentence | None:
         """Return the first sentence a person wrote about an incident; for readers of reports."""
-        found = await self.read()
-        ids = (await found.picture.reports_of(incident))[:REPORTS_SEARCHED]
-        rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        view = await self.read()
+        ids = (await view.picture.reports_of(incident))[:REPORTS_SEARCHED]
+        rows = await view.picture.some(a.ReportRow, ids) if ids else {}
         written = [
             (id, text) for id in ids if id in rows and (text := rows[id].text_id) is not None
         ]
@@ -306,19 +306,17 @@ class LogbookQueries(QueryBase):
                 return FirstSentence(id, sentence)
         return None
 
-    async def _find_newer_alert(
-        self, found: OpenedRealm, reopening: a.ReportRow
-    ) -> datetime | None:
+    async def _find_newer_alert(self, view: OpenedRealm, reopening: a.ReportRow) -> datetime | None:
         """Return the time of an alert that a reopening left open because it is newer.
 
         Only alerts that were known before the reopening count.
         """
         if reopening.type is not EventType.REOPENING or reopening.site is None:
             return None
-        site = await found.picture.row(a.SiteRow, reopening.site)
+        site = await view.picture.row(a.SiteRow, reopening.site)
         open_ = [cause for cause in site.causes if cause.type in reopening.lifts] if site else []
         ids = [id for cause in open_ for id in cause.reports]
-        told = (await found.picture.some(a.ReportRow, ids)).values() if ids else ()
+        told = (await view.picture.some(a.ReportRow, ids)).values() if ids else ()
         newer = [
             row.occurred_at
             for row in told

@@ -45,9 +45,9 @@ class LogisticsQueries(QueryBase):
 
         `with_suggestions` adds the offers that could be made for those that wait.
         """
-        found = await self.read()
-        rows = await found.picture.rows(res.ResourceRequestRow)
-        levels = await found.picture.rows(res.StockRow) if with_suggestions else {}
+        view = await self.read()
+        rows = await view.picture.rows(res.ResourceRequestRow)
+        levels = await view.picture.rows(res.StockRow) if with_suggestions else {}
         kept = [
             row
             for row in rows.values()
@@ -60,7 +60,7 @@ class LogisticsQueries(QueryBase):
         texts = self._request_texts(kept) if with_text else {}
         return [
             self._shape(
-                found,
+                view,
                 row,
                 texts.get(row.text_id or ""),
                 levels if with_suggestions and row.state in res.WAITING_STATES else None,
@@ -70,18 +70,18 @@ class LogisticsQueries(QueryBase):
 
     async def resource_request(self, id: str, *, with_text: bool = False) -> r.ResourceRequest:
         """Return one request with the offers that could be made now. Raises NotFound."""
-        found = await self.read()
-        row = get_known(await found.picture.some(res.ResourceRequestRow, [id]), id)
-        levels = await found.picture.rows(res.StockRow)
+        view = await self.read()
+        row = get_known(await view.picture.some(res.ResourceRequestRow, [id]), id)
+        levels = await view.picture.rows(res.StockRow)
         texts = self._request_texts([row]) if with_text else {}
-        return self._shape(found, row, texts.get(row.text_id or ""), levels)
+        return self._shape(view, row, texts.get(row.text_id or ""), levels)
 
     async def stocks(self) -> list[r.StockLevel]:
         """List all stocks with their levels, by kind and name."""
-        found = await self.read()
-        rows = await found.picture.rows(res.StockRow)
-        names = found.picture.reference.names
-        listed = found.picture.reference.resources.stocks.values()
+        view = await self.read()
+        rows = await view.picture.rows(res.StockRow)
+        names = view.picture.reference.names
+        listed = view.picture.reference.resources.stocks.values()
         levels = [
             build_stock(self._realm, stock, rows.get(stock.id), names, self._lang)
             for stock in listed
@@ -95,16 +95,16 @@ class LogisticsQueries(QueryBase):
 
     def _shape(
         self,
-        found: OpenedRealm,
+        view: OpenedRealm,
         row: res.ResourceRequestRow,
         text: str | None,
         levels: Mapping[str, res.StockRow] | None,
     ) -> r.ResourceRequest:
-        reference, lang = found.picture.reference, found.shape.lang
-        made = build_request(found.shape.realm, row, reference.names, lang, text)
+        reference, lang = view.picture.reference, view.shape.lang
+        made = build_request(view.shape.realm, row, reference.names, lang, text)
         if levels is None:
             return made
-        now = get_snapshot_time(found.picture)
+        now = get_snapshot_time(view.picture)
         waits = row.state in res.WAITING_STATES
         suggested = suggest_offers(reference, row, levels, now, lang) if waits else []
         return made.model_copy(update={"suggestions": suggested})

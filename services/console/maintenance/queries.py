@@ -33,15 +33,15 @@ class MaintenanceQueries(QueryBase):
 
         `site` keeps windows that name it, its kind or its pôle, and those without any place.
         """
-        found = await self.read()
-        rows = (await found.picture.rows(m.MaintenanceRow)).values()
-        covered = _map_covered_sites((await found.picture.rows(a.SiteRow)).values())
+        view = await self.read()
+        rows = (await view.picture.rows(m.MaintenanceRow)).values()
+        covered = _map_covered_sites((await view.picture.rows(a.SiteRow)).values())
         kept = [
             w
             for w in rows
             if (not state or w.state in state)
             and (author is None or w.author == author)
-            and (site is None or _covers_site(found, w.covers, site))
+            and (site is None or _covers_site(view, w.covers, site))
         ]
         shown, following = paginate(
             kept,
@@ -51,9 +51,7 @@ class MaintenanceQueries(QueryBase):
         )
         told = self._reasons(shown) if texts else {}
         return Page(
-            items=[
-                found.shape.maintenance(w, covered.get(w.id, ()), told.get(w.id)) for w in shown
-            ],
+            items=[view.shape.maintenance(w, covered.get(w.id, ()), told.get(w.id)) for w in shown],
             next=following,
         )
 
@@ -64,13 +62,13 @@ class MaintenanceQueries(QueryBase):
 
         Raises NotFound, also for the window of somebody else if `author` is given.
         """
-        found = await self.read()
-        row = await found.picture.row(m.MaintenanceRow, id)
+        view = await self.read()
+        row = await view.picture.row(m.MaintenanceRow, id)
         if row is None or (author is not None and row.author != author):
             raise NotFound
-        covered = _map_covered_sites((await found.picture.rows(a.SiteRow)).values())
+        covered = _map_covered_sites((await view.picture.rows(a.SiteRow)).values())
         told = self._reasons([row]) if texts else {}
-        return found.shape.maintenance(row, covered.get(id, ()), told.get(id))
+        return view.shape.maintenance(row, covered.get(id, ()), told.get(id))
 
     async def leases(
         self,
@@ -81,16 +79,16 @@ class MaintenanceQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Lease]:
         """List leases, newest first."""
-        found = await self.read()
-        rows = (await found.picture.rows(m.LeaseRow)).values()
+        view = await self.read()
+        rows = (await view.picture.rows(m.LeaseRow)).values()
         kept = [
             x
             for x in rows
             if (not state or x.state in state) and (source is None or x.source_key == source)
         ]
         shown, following = paginate(kept, lambda x: (-x.began_at, x.id), limit, cursor)
-        reports = await found.picture.some(a.ReportRow, [x.id for x in shown]) if shown else {}
-        return Page(items=[found.shape.lease(x, reports.get(x.id)) for x in shown], next=following)
+        reports = await view.picture.some(a.ReportRow, [x.id for x in shown]) if shown else {}
+        return Page(items=[view.shape.lease(x, reports.get(x.id)) for x in shown], next=following)
 
     def _reasons(self, rows: Sequence[m.MaintenanceRow]) -> dict[str, Mapping[str, Any]]:
         """Return window → fields of its reason."""
@@ -105,16 +103,16 @@ class MaintenanceQueries(QueryBase):
 
 def _map_covered_sites(sites: Iterable[a.SiteRow]) -> dict[str, list[str]]:
     """Return window → the site of each open cause that it covers."""
-    found: dict[str, list[str]] = {}
+    covered_sites: dict[str, list[str]] = {}
     for site in sites:
         for cause in site.causes:
             for window in cause.maintenance:
-                found.setdefault(window, []).append(site.id)
-    return found
+                covered_sites.setdefault(window, []).append(site.id)
+    return covered_sites
 
 
-def _covers_site(found: OpenedRealm, covers: m.Coverage, id: str) -> bool:
-    site = found.picture.reference.sites.get(id)
+def _covers_site(view: OpenedRealm, covers: m.Coverage, id: str) -> bool:
+    site = view.picture.reference.sites.get(id)
     return (
         site is not None
         and (not covers.sites or id in covers.sites)

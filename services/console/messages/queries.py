@@ -50,9 +50,9 @@ class MessageQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Task]:
         """List tasks, newest first."""
-        found = await self.read()
-        rows = await found.picture.rows(a.TaskRow)
-        at = get_snapshot_time(found.picture)
+        view = await self.read()
+        rows = await view.picture.rows(a.TaskRow)
+        at = get_snapshot_time(view.picture)
         kept = [
             t
             for t in rows.values()
@@ -63,24 +63,24 @@ class MessageQueries(QueryBase):
             and (overdue is None or is_overdue(t, at) == overdue)
         ]
         shown, following = paginate(kept, lambda t: (-t.opened_at, t.id), limit, cursor)
-        return Page(items=[found.shape.task(t) for t in shown], next=following)
+        return Page(items=[view.shape.task(t) for t in shown], next=following)
 
     async def task(self, id: str) -> r.Task:
         """Return one task. Raises NotFound."""
-        found = await self.read()
-        row = await found.picture.require(a.TaskRow, id)
-        return found.shape.task(row)
+        view = await self.read()
+        row = await view.picture.require(a.TaskRow, id)
+        return view.shape.task(row)
 
     async def instructions(
         self, sites: Collection[str], *, texts: bool, limit: int = UNLIMITED
     ) -> list[r.Instruction]:
         """Return the instructions to these sites, the newest first. `texts`: with their words."""
-        found = await self.read()
-        rows = await found.picture.rows(a.TaskRow)
+        view = await self.read()
+        rows = await view.picture.rows(a.TaskRow)
         mine = [t for t in rows.values() if t.kind == INSTRUCTION and t.site in sites]
         newest = sorted(mine, key=lambda t: (-t.opened_at, t.id))[:limit]
         return [
-            found.shape.instruction(t, self.words_of(t.text_id or "") if texts else None)
+            view.shape.instruction(t, self.words_of(t.text_id or "") if texts else None)
             for t in newest
         ]
 
@@ -98,8 +98,8 @@ class MessageQueries(QueryBase):
         wording: Wording | None = None,
     ) -> Page[r.Notification]:
         """List notifications, newest first; `wording` adds their texts."""
-        found = await self.read()
-        rows = await found.picture.rows(d.NotificationRow)
+        view = await self.read()
+        rows = await view.picture.rows(d.NotificationRow)
         kept = [
             n
             for n in rows.values()
@@ -112,13 +112,12 @@ class MessageQueries(QueryBase):
         ]
         shown, following = paginate(kept, lambda n: (-n.planned_at, n.id), limit, cursor)
         items = [
-            found.shape.notification(n, self._texts_of(n, found, self._lang, wording))
-            for n in shown
+            view.shape.notification(n, self._texts_of(n, view, self._lang, wording)) for n in shown
         ]
         return Page(items=items, next=following)
 
     def _texts_of(
-        self, row: d.NotificationRow, found: OpenedRealm, lang: str, wording: Wording | None
+        self, row: d.NotificationRow, view: OpenedRealm, lang: str, wording: Wording | None
     ) -> r.Texts | None:
         """Return the texts of a notification, or None.
 
@@ -132,14 +131,14 @@ class MessageQueries(QueryBase):
             return None
         said = None if written is None else self.words_of(str(written))
         return compose_texts(
-            row, found.shape.realm, found.shape.reference.said, lang, wording.public_url, said
+            row, view.shape.realm, view.shape.reference.said, lang, wording.public_url, said
         )
 
     async def notification(self, id: str, *, wording: Wording | None = None) -> r.Notification:
         """Return one notification with its attempts; `wording` adds its texts."""
-        found = await self.read()
-        row = await found.picture.require(d.NotificationRow, id)
-        return found.shape.notification(row, self._texts_of(row, found, self._lang, wording))
+        view = await self.read()
+        row = await view.picture.require(d.NotificationRow, id)
+        return view.shape.notification(row, self._texts_of(row, view, self._lang, wording))
 
     async def escalations(
         self,
@@ -150,8 +149,8 @@ class MessageQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.Escalation]:
         """List escalations, newest first."""
-        found = await self.read()
-        rows = await found.picture.rows(calling.EscalationRow)
+        view = await self.read()
+        rows = await view.picture.rows(calling.EscalationRow)
         kept = [
             e
             for e in rows.values()
@@ -159,13 +158,13 @@ class MessageQueries(QueryBase):
             and (incident is None or e.scope == incident or incident in e.incidents)
         ]
         shown, following = paginate(kept, lambda e: (-e.started_at, e.id), limit, cursor)
-        return Page(items=[found.shape.escalation(e) for e in shown], next=following)
+        return Page(items=[view.shape.escalation(e) for e in shown], next=following)
 
     async def escalation(self, id: str) -> r.Escalation:
         """Return one escalation with its steps."""
-        found = await self.read()
-        row = await found.picture.require(calling.EscalationRow, id)
-        return found.shape.escalation(row)
+        view = await self.read()
+        row = await view.picture.require(calling.EscalationRow, id)
+        return view.shape.escalation(row)
 
     async def callouts(
         self,
@@ -179,8 +178,8 @@ class MessageQueries(QueryBase):
 
         `texts` says that the reader may read free text.
         """
-        found = await self.read()
-        rows = await found.picture.rows(o.CallOutRow)
+        view = await self.read()
+        rows = await view.picture.rows(o.CallOutRow)
         shown, following = paginate(
             [c for c in rows.values() if kind in (None, c.kind)],
             lambda c: (-c.drafted_at, c.id),
@@ -189,21 +188,21 @@ class MessageQueries(QueryBase):
         )
         return Page(
             items=[
-                found.shape.callout(c, self.words_of(c.text_id) if texts else None) for c in shown
+                view.shape.callout(c, self.words_of(c.text_id) if texts else None) for c in shown
             ],
             next=following,
         )
 
     async def callout(self, id: str, *, texts: bool = False) -> r.CallOut:
         """Return one call-out with its cost and progress; `texts` adds its free text."""
-        found = await self.read()
-        row = await found.picture.require(o.CallOutRow, id)
-        return found.shape.callout(row, self.words_of(row.text_id) if texts else None)
+        view = await self.read()
+        row = await view.picture.require(o.CallOutRow, id)
+        return view.shape.callout(row, self.words_of(row.text_id) if texts else None)
 
     async def hold(self, *, texts: bool = False) -> r.Hold:
         """Return the hold on sending; `texts` adds its reason."""
-        found = await self.read()
-        row = await found.picture.row(d.HoldRow, "sending")
-        return found.shape.hold(
+        view = await self.read()
+        row = await view.picture.row(d.HoldRow, "sending")
+        return view.shape.hold(
             row, self.reason_of(row.reason) if texts and row is not None else None
         )

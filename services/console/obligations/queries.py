@@ -44,9 +44,9 @@ class ObligationQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.ObligationClock]:
         """List clocks: those that run first, by limit; then the newest ends."""
-        found = await self.read()
-        rows = (await found.picture.rows(m.ObligationRow)).values()
-        now = get_snapshot_time(found.picture)
+        view = await self.read()
+        rows = (await view.picture.rows(m.ObligationRow)).values()
+        now = get_snapshot_time(view.picture)
         kept = [
             row
             for row in rows
@@ -56,7 +56,7 @@ class ObligationQueries(QueryBase):
         ]
         shown, following = paginate(kept, _order_clock, limit, cursor)
         texts = self._read_words(shown)
-        items = [self._shape_clock(found, row, texts, self._lang) for row in shown]
+        items = [self._shape_clock(view, row, texts, self._lang) for row in shown]
         return Page(items=items, next=following)
 
     async def obligation(self, id: str) -> r.ObligationClock:
@@ -66,8 +66,8 @@ class ObligationQueries(QueryBase):
 
     async def obligation_rules(self) -> list[r.ObligationRule]:
         """List the obligations of the territory, in the order of its file."""
-        found = await self.read()
-        known = found.picture.reference.names.obligations
+        view = await self.read()
+        known = view.picture.reference.names.obligations
         return [_shape_rule(one, self._realm, self._lang) for one in known.values()]
 
     async def declaration_draft(self, id: str) -> r.DeclarationDraft:
@@ -101,18 +101,18 @@ class ObligationQueries(QueryBase):
         )
 
     async def _read_clock(self, id: str) -> tuple[OpenedRealm, m.ObligationRow]:
-        found = await self.read()
-        row = await found.picture.require(m.ObligationRow, id)
-        return found, row
+        view = await self.read()
+        row = await view.picture.require(m.ObligationRow, id)
+        return view, row
 
     def _shape_clock(
         self,
-        found: OpenedRealm,
+        view: OpenedRealm,
         row: m.ObligationRow,
         texts: Mapping[str, TextItem],
         lang: str,
     ) -> r.ObligationClock:
-        picture = found.picture
+        picture = view.picture
         known = picture.reference.names.obligations
         return build_clock(row, picture.realm, known, texts, lang, get_snapshot_time(picture))
 

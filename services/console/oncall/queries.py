@@ -25,22 +25,22 @@ class OnCallQueries(QueryBase):
 
     async def desk(self) -> tuple[ScheduleView, Instant]:
         """Return the data for on-call questions, and the time of the realm."""
-        found = await self.read()
-        duties, told = await found.picture.rows(o.DutyRow), await found.picture.rows(o.ReachRow)
-        drills, probes = (await found.picture.rows(o.DrillRow), await found.picture.rows(ProbeRow))
+        view = await self.read()
+        duties, told = await view.picture.rows(o.DutyRow), await view.picture.rows(o.ReachRow)
+        drills, probes = (await view.picture.rows(o.DrillRow), await view.picture.rows(ProbeRow))
         desk = ScheduleView(
             self._realm,
-            found.picture.reference,
+            view.picture.reference,
             duties,
             told,
-            found.picture.fields.get("reference_at"),
+            view.picture.fields.get("reference_at"),
             self._lang,
             drills,
             probes,
         )
         clock = (
-            get_snapshot_time(found.picture)
-            if "~" in self._realm and found.picture.clock is not None
+            get_snapshot_time(view.picture)
+            if "~" in self._realm and view.picture.clock is not None
             else now_ms()
         )
         return desk, clock if self._moment is None else self._moment
@@ -95,9 +95,9 @@ class OnCallQueries(QueryBase):
 
         Urgent holes begin soon, by the newest readiness proof. Missing providers count as one more.
         """
-        found = await self.read()
-        proof = await found.picture.row(o.ReadinessRow, "proof")
-        probe = find_newest_probe(await found.picture.rows(ProbeRow))
+        view = await self.read()
+        proof = await view.picture.row(o.ReadinessRow, "proof")
+        probe = find_newest_probe(await view.picture.rows(ProbeRow))
         mute = probe is not None and has_no_provider(probe.channels)
         return (proof.urgent if proof is not None else 0) + mute, mute
 

@@ -289,7 +289,7 @@ def _list_role_items(plan: ref.Plan, facts: ProofFacts) -> Iterator[ProofItem]:
 
 def _list_posts(plan: ref.Plan, facts: ProofFacts) -> dict[str, list[tuple[str, str | None]]]:
     """Return key → posts (role, scope) that the cards name; managers of all their sites are one."""
-    found: dict[str, list[tuple[str, str | None]]] = {}
+    posts: dict[str, list[tuple[str, str | None]]] = {}
     managed: set[str] = set()
     for card in plan.cards:
         if card.role == SITE_MANAGER_ROLE:
@@ -299,12 +299,12 @@ def _list_posts(plan: ref.Plan, facts: ProofFacts) -> dict[str, list[tuple[str, 
                 continue
             scope = (pole or card.pole or plan.pole) if role in _POLE_ROLES else None
             if role in _POLE_ROLES and scope is None:
-                found.setdefault(role, [(role, one) for one in facts.schedule.scopes(role)])
+                posts.setdefault(role, [(role, one) for one in facts.schedule.scopes(role)])
             else:
-                found.setdefault(role if scope is None else f"{role}:{scope}", [(role, scope)])
+                posts.setdefault(role if scope is None else f"{role}:{scope}", [(role, scope)])
     if managed:
-        found[SITE_MANAGER_ROLE] = [(SITE_MANAGER_ROLE, site) for site in sorted(managed)]
-    return found
+        posts[SITE_MANAGER_ROLE] = [(SITE_MANAGER_ROLE, site) for site in sorted(managed)]
+    return posts
 
 
 def _list_sites(card: Card, facts: ProofFacts) -> list[str]:

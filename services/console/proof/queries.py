@@ -70,8 +70,8 @@ class ProofQueries(OnCallQueries):
         return facts, judge_plan(get_known(facts.reference.plans, id), facts)
 
     async def _read_facts(self, partners: Mapping[str, Instant] | None) -> ProofFacts:
-        found = await self.read()
-        picture, now = found.picture, get_snapshot_time(found.picture)
+        view = await self.read()
+        picture, now = view.picture, get_snapshot_time(view.picture)
         schedule, _ = await self.desk()
         read = picture.rows
         plans = await read(c.PlanRow)

@@ -45,8 +45,8 @@ class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
 
     async def _turns(self, start: Instant, before: States) -> Mapping[Thing, Instant]:
         """Find when things changed state after `start`, from the newest `LINES_READ` lines."""
-        found = await self.read()
-        lines, _more = await self._lines(found.picture, None, LINES_READ)
+        view = await self.read()
+        lines, _more = await self._lines(view.picture, None, LINES_READ)
         states = {
             (name, id): one.after for name, things in before.items() for id, one in things.items()
         }
@@ -90,13 +90,13 @@ class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
 def _index_states(
     collection: str, things: Iterable[Any], told: Callable[[Any], tuple[str, str, datetime | None]]
 ) -> dict[str, r.Change]:
-    found = {}
+    states = {}
     for x in things:
         title, state, at = told(x)
-        found[x.id] = r.Change(
+        states[x.id] = r.Change(
             collection=collection, id=x.id, title=title, before=None, after=state, at=at
         )
-    return found
+    return states
 
 
 def _find_change_time(turned: Instant | None, now: r.Change) -> datetime | None:

@@ -297,8 +297,8 @@ class QueryBase:
         return sorted(found, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name))
 
     async def realm(self) -> r.Realm:
-        found = await self.read()
-        return build_realm_now(found.picture)
+        view = await self.read()
+        return build_realm_now(view.picture)
 
     async def reference(self) -> IndexedReference:
         return (await self.read()).picture.reference

@@ -32,13 +32,13 @@ R = TypeVar("R", bound=Model)
 @cache
 def list_row_models() -> dict[str, type[Model]]:
     """Return the row class of each collection, from the registered facts."""
-    found: dict[str, type[Model]] = {}
+    row_models: dict[str, type[Model]] = {}
     for cls in MESSAGES.values():
         if issubclass(cls, RowFact):
             model = cls.model_fields["row"].annotation
             assert isinstance(model, type)
-            found[cls.collection] = model
-    return found
+            row_models[cls.collection] = model
+    return row_models
 
 
 @cache

@@ -18,33 +18,31 @@ class ReassignmentQueries(QueryBase):
         self, *, state: Sequence[str] = (), incident: str | None = None
     ) -> list[r.Proposal]:
         """List proposals, newest first, without lines."""
-        found = await self.read()
-        rows = await found.picture.rows(g.ProposalRow)
+        view = await self.read()
+        rows = await view.picture.rows(g.ProposalRow)
         kept = [
             row
             for row in rows.values()
             if (not state or row.state in state) and (incident is None or row.incident == incident)
         ]
         return [
-            found.shape.proposal(row) for row in sorted(kept, key=lambda row: (-row.number, row.id))
+            view.shape.proposal(row) for row in sorted(kept, key=lambda row: (-row.number, row.id))
         ]
 
     async def proposal(self, id: str) -> r.Proposal:
         """Return one proposal with all its lines in order. Raises NotFound."""
-        found = await self.read()
-        row = get_known(await found.picture.some(g.ProposalRow, [id]), id)
-        parts = await found.picture.some(g.LinesRow, [f"{id}/{n}" for n in range(MAX_PARTS)])
+        view = await self.read()
+        row = get_known(await view.picture.some(g.ProposalRow, [id]), id)
+        parts = await view.picture.some(g.LinesRow, [f"{id}/{n}" for n in range(MAX_PARTS)])
         lines = [
             line
             for part in sorted(parts.values(), key=lambda part: part.part)
             for line in part.lines
         ]
         moved = (
-            await found.picture.some(g.ReassignmentRow, [line.id for line in lines])
-            if lines
-            else {}
+            await view.picture.some(g.ReassignmentRow, [line.id for line in lines]) if lines else {}
         )
-        shape = found.shape
+        shape = view.shape
         shown = [
             shape.reassignment(moved[line.id])
             if line.id in moved
@@ -63,10 +61,10 @@ class ReassignmentQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.ReassignmentLine]:
         """List approved lines by id; `site` keeps those from, to or for a site."""
-        found = await self.read()
-        rows = await found.picture.rows(g.ReassignmentRow)
+        view = await self.read()
+        rows = await view.picture.rows(g.ReassignmentRow)
         kept = [
-            found.shape.reassignment(row)
+            view.shape.reassignment(row)
             for row in rows.values()
             if (not state or row.state in state)
             and (site is None or site in (row.site, row.place, row.need_site))
@@ -76,16 +74,16 @@ class ReassignmentQueries(QueryBase):
 
     async def orders(self, proposal: str) -> list[g.OrderRow]:
         """Return the orders to sites that the approvals of a proposal gave."""
-        found = await self.read()
+        view = await self.read()
         return [
             row
-            for row in (await found.picture.rows(g.OrderRow)).values()
+            for row in (await view.picture.rows(g.OrderRow)).values()
             if row.proposal == proposal
         ]
 
     async def reassignment(self, id: str) -> r.ReassignmentLine:
         """Return one approved line. Raises NotFound."""
-        found = await self.read()
-        return found.shape.reassignment(
-            get_known(await found.picture.some(g.ReassignmentRow, [id]), id)
+        view = await self.read()
+        return view.shape.reassignment(
+            get_known(await view.picture.some(g.ReassignmentRow, [id]), id)
         )

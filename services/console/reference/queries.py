@@ -45,22 +45,20 @@ class ReferenceQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.ReferenceChange]:
         """List changes: those to approve, approved ones that wait, past ones, newest first."""
-        found = await self.read()
-        rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
+        view = await self.read()
+        rows = (await view.picture.rows(c.ReferenceChangeRow)).values()
         kept = [row for row in rows if not state or row.state in state]
         shown, following = paginate(
             kept, lambda row: (_STATE_ORDER.get(row.state, 2), -row.ended_at, row.id), limit, cursor
         )
         told = self._said(shown) if texts else {}
-        return Page(
-            items=[found.shape.reference_change(row, told) for row in shown], next=following
-        )
+        return Page(items=[view.shape.reference_change(row, told) for row in shown], next=following)
 
     async def reference_change(self, id: str, *, texts: bool = False) -> r.ReferenceChange:
         """Return one change. Raises NotFound."""
-        found = await self.read()
-        row = get_known(await found.picture.some(c.ReferenceChangeRow, [id]), id)
-        return found.shape.reference_change(row, self._said([row]) if texts else {})
+        view = await self.read()
+        row = get_known(await view.picture.some(c.ReferenceChangeRow, [id]), id)
+        return view.shape.reference_change(row, self._said([row]) if texts else {})
 
     async def records(
         self,
@@ -70,9 +68,9 @@ class ReferenceQueries(QueryBase):
         cursor: str | None = None,
     ) -> Page[r.RecordEntry]:
         """List the records that can be edited by themselves, of some kinds."""
-        found = await self.read()
-        rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
-        reference = found.picture.reference
+        view = await self.read()
+        rows = (await view.picture.rows(c.ReferenceChangeRow)).values()
+        reference = view.picture.reference
         kinds = [one for one in c.RecordKind if not kind or one in kind]
         entries = build_record_entries(reference, kinds, list_open_edits(rows))
         shown, following = paginate_preordered(
@@ -82,24 +80,24 @@ class ReferenceQueries(QueryBase):
 
     async def record(self, kind: c.RecordKind, id: str) -> r.RecordState:
         """Return one record with its fields. Raises NotFound."""
-        found = await self.read()
-        rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
+        view = await self.read()
+        rows = (await view.picture.rows(c.ReferenceChangeRow)).values()
         change = list_open_edits(rows).get((kind, id))
         try:
             return build_record_state(
-                found.picture.reference, kind, id, change, get_translator(self._lang)
+                view.picture.reference, kind, id, change, get_translator(self._lang)
             )
         except RecordUnknown:
             raise NotFound from None
 
     async def plan_reviews(self) -> r.PlanReviews:
         """List the yearly reviews of plans, the most urgent first. Rule D86."""
-        found = await self.read()
-        rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
-        actions = (await found.picture.rows(ActionRow)).values()
-        today = local_day(get_snapshot_time(found.picture))
+        view = await self.read()
+        rows = (await view.picture.rows(c.ReferenceChangeRow)).values()
+        actions = (await view.picture.rows(ActionRow)).values()
+        today = local_day(get_snapshot_time(view.picture))
         return r.PlanReviews(
-            items=build_reviews(found.picture.reference, list_open_edits(rows), actions, today)
+            items=build_reviews(view.picture.reference, list_open_edits(rows), actions, today)
         )
 
     async def today(self) -> date:
@@ -110,8 +108,8 @@ class ReferenceQueries(QueryBase):
         """Count the agents with a current reassignment from, to or for one of these sites."""
         if not sites:
             return 0
-        found = await self.read()
-        rows = (await found.picture.rows(g.ReassignmentRow)).values()
+        view = await self.read()
+        rows = (await view.picture.rows(g.ReassignmentRow)).values()
         return sum(
             row.count
             for row in rows

@@ -105,9 +105,9 @@ class SimulatedRisks:
     seen: Observations
     at: Instant
 
-    def shape(self, found: OpenedRealm) -> list[b.ActivityRisk]:
+    def shape(self, view: OpenedRealm) -> list[b.ActivityRisk]:
         """Return the risks as resources, in the language of the shaper."""
-        return [_shape(found, self.facts, one, self.at) for one in self.risks]
+        return [_shape(view, self.facts, one, self.at) for one in self.risks]
 
 
 class RiskQueries(QueryBase):
@@ -120,10 +120,10 @@ class RiskQueries(QueryBase):
 
     async def breach_risks(self) -> b.BreachRisks:
         """Return the risk of each interrupted activity with a limit ahead, the highest first."""
-        found = await self.read()
-        simulated = await self.simulate_risks(found.picture)
+        view = await self.read()
+        simulated = await self.simulate_risks(view.picture)
         return b.BreachRisks(
-            items=simulated.shape(found),
+            items=simulated.shape(view),
             draws=DRAWS,
             returns_seen=simulated.seen.returns,
             answers_seen=len(simulated.seen.answers),
@@ -203,8 +203,8 @@ def _get_key(one: BreachRisk) -> tuple[float, float, str]:
     return -(one.chance.dmia or 0.0), -(one.chance.rto or 0.0), one.activity
 
 
-def _shape(found: OpenedRealm, facts: RiskFacts, one: BreachRisk, now: Instant) -> b.ActivityRisk:
-    names, _ = found.picture.reference.names, get_translator(found.shape.lang)
+def _shape(view: OpenedRealm, facts: RiskFacts, one: BreachRisk, now: Instant) -> b.ActivityRisk:
+    names, _ = view.picture.reference.names, get_translator(view.shape.lang)
     requested = {row.site for row in facts.requests.values() if row.kind == GENERATOR}
     decisions = []
     for key, chance in one.decisions.items():

@@ -58,19 +58,19 @@ class OverviewQueries(IncidentQueries, SiteQueries):
 
         `texts` adds the reason of a hold on sending.
         """
-        found = await self.read()
+        view = await self.read()
         async with translate_store_errors():
-            return await self._overview(found, texts=texts)
+            return await self._overview(view, texts=texts)
 
-    async def _overview(self, found: OpenedRealm, *, texts: bool) -> r.Overview:
-        picture, shape = found.picture, found.shape
+    async def _overview(self, view: OpenedRealm, *, texts: bool) -> r.Overview:
+        picture, shape = view.picture, view.shape
         resource = build_realm_now(picture)
         server, at = now_ms(), get_snapshot_time(picture)
         levels = await picture.rows(a.LevelRow)
         sites = count_sites(picture.reference, await picture.rows(a.SiteRow))
         work = await picture.rows(c.ActivityRow)
         activities = count_activities(picture.reference, work)
-        rows = await self._incident_rows(found)
+        rows = await self._incident_rows(view)
         current = rows[: bisect_left(rows, True, key=lambda row: row.state not in OPEN_STATES)]
         task_rows = (await picture.rows(a.TaskRow)).values()
         tasks = Counter(t.state for t in task_rows)
@@ -105,8 +105,8 @@ class OverviewQueries(IncidentQueries, SiteQueries):
             counts=counts,
             sites=_sum_counters(SiteStatus, sites.values()),
             activities=_sum_counters(ActivityState, activities.values()),
-            poles=self._poles(found, await self._pole_levels(found), sites, work),
-            incidents=await self._shape_incidents(found, current[:UNLIMITED], reports=False),
+            poles=self._poles(view, await self._pole_levels(view), sites, work),
+            incidents=await self._shape_incidents(view, current[:UNLIMITED], reports=False),
             alarm_rate=await self._alarm_rate(at),
             feeds=[
                 _build_feed(name, last, at)

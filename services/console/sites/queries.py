@@ -44,12 +44,12 @@ class SiteQueries(QueryBase):
 
         `members_too` adds all reports and sources of each cause, which no page needs.
         """
-        found = await self.read()
-        rows = await found.picture.rows(a.SiteRow)
-        members = await self._members(found.picture, incident) if incident is not None else None
+        view = await self.read()
+        rows = await view.picture.rows(a.SiteRow)
+        members = await self._members(view.picture, incident) if incident is not None else None
         wanted = [
             s
-            for s in found.picture.reference.sites.values()
+            for s in view.picture.reference.sites.values()
             if (kind is None or s.kind == kind)
             and (pole is None or s.pole == pole)
             and (commune is None or s.commune == commune)
@@ -60,12 +60,12 @@ class SiteQueries(QueryBase):
         shown, following = paginate(wanted, lambda s: (s.id,), limit, cursor)
         told = (
             await self._with_members(
-                found.picture, {s.id: rows[s.id] for s in shown if s.id in rows}
+                view.picture, {s.id: rows[s.id] for s in shown if s.id in rows}
             )
             if members_too
             else rows
         )
-        return Page(items=[found.shape.site(s, told.get(s.id)) for s in shown], next=following)
+        return Page(items=[view.shape.site(s, told.get(s.id)) for s in shown], next=following)
 
     async def _with_members(
         self, picture: RealmSnapshot, rows: Mapping[str, a.SiteRow]
@@ -82,49 +82,49 @@ class SiteQueries(QueryBase):
         return {*row.members, *row.zone_sites}
 
     async def site(self, id: str) -> r.Site:
-        found = await self.read()
-        static = get_known(found.picture.reference.sites, id)
-        row = await found.picture.row(a.SiteRow, id)
-        told = await self._with_members(found.picture, {} if row is None else {id: row})
-        return found.shape.site(static, told.get(id))
+        view = await self.read()
+        static = get_known(view.picture.reference.sites, id)
+        row = await view.picture.row(a.SiteRow, id)
+        told = await self._with_members(view.picture, {} if row is None else {id: row})
+        return view.shape.site(static, told.get(id))
 
     async def poles(self) -> list[r.Pole]:
         """List the pôles with counts by state and capacity, in the order of the territory."""
-        found = await self.read()
-        sites = count_sites(found.picture.reference, await found.picture.rows(a.SiteRow))
+        view = await self.read()
+        sites = count_sites(view.picture.reference, await view.picture.rows(a.SiteRow))
         return self._poles(
-            found, await self._pole_levels(found), sites, await found.picture.rows(c.ActivityRow)
+            view, await self._pole_levels(view), sites, await view.picture.rows(c.ActivityRow)
         )
 
     def _poles(
         self,
-        found: OpenedRealm,
+        view: OpenedRealm,
         levels: Mapping[str, a.LevelRow],
         sites: Mapping[str, Counter[SiteStatus]],
         rows: Mapping[str, c.ActivityRow],
     ) -> list[r.Pole]:
         activities, capacities = (
-            count_activities(found.picture.reference, rows),
-            compute_pole_capacities(found.picture.reference, rows),
+            count_activities(view.picture.reference, rows),
+            compute_pole_capacities(view.picture.reference, rows),
         )
         return [
-            found.shape.pole(
+            view.shape.pole(
                 static,
-                found.shape.level(f"pole:{static.id}", levels.get(static.id)),
+                view.shape.level(f"pole:{static.id}", levels.get(static.id)),
                 sites.get(static.id, Counter()),
                 activities.get(static.id, Counter()),
                 capacities.get(static.id, NO_ACTIVITIES),
             )
-            for static in found.picture.reference.poles.values()
+            for static in view.picture.reference.poles.values()
         ]
 
     async def communes(self) -> list[r.Commune]:
         """List the communes with outlines and counts."""
-        found = await self.read()
-        reference = found.picture.reference
-        rows = await found.picture.rows(a.SiteRow)
+        view = await self.read()
+        reference = view.picture.reference
+        rows = await view.picture.rows(a.SiteRow)
         incidents = [
-            i for i in (await found.picture.rows(a.IncidentRow)).values() if i.state in OPEN_STATES
+            i for i in (await view.picture.rows(a.IncidentRow)).values() if i.state in OPEN_STATES
         ]
         counts: dict[str, Counter[SiteStatus]] = {}
         for site in reference.sites.values():
@@ -132,7 +132,7 @@ class SiteQueries(QueryBase):
                 rows[site.id].status if site.id in rows else SiteStatus.NORMAL
             ] += 1
         return [
-            found.shape.commune(
+            view.shape.commune(
                 static,
                 counts.get(static.insee, Counter()),
                 [i.id for i in incidents if static.insee in i.communes],
@@ -146,24 +146,24 @@ class SiteQueries(QueryBase):
 
     async def levels(self) -> list[r.LevelState]:
         """List the levels: territory first, then every pôle."""
-        found = await self.read()
-        territory = (await found.picture.rows(a.LevelRow)).get("territory")
-        poles = await self._pole_levels(found)
-        shape = found.shape
+        view = await self.read()
+        territory = (await view.picture.rows(a.LevelRow)).get("territory")
+        poles = await self._pole_levels(view)
+        shape = view.shape
         return [
             shape.level("territory", territory),
-            *(shape.level(f"pole:{p}", poles.get(p)) for p in found.picture.reference.poles),
+            *(shape.level(f"pole:{p}", poles.get(p)) for p in view.picture.reference.poles),
         ]
 
-    async def _pole_levels(self, found: OpenedRealm) -> dict[str, a.LevelRow]:
+    async def _pole_levels(self, view: OpenedRealm) -> dict[str, a.LevelRow]:
         """Return the levels of pôles, computed again only after an incident has changed.
 
         Ten thousand incidents take 50 ms, and every page needs the levels.
         """
         rows, reference, realm = (
-            await found.picture.rows(a.IncidentRow),
-            found.picture.reference,
-            found.picture.realm,
+            await view.picture.rows(a.IncidentRow),
+            view.picture.reference,
+            view.picture.realm,
         )
         kept = self._pole_levels_of.get(realm)
         if kept is None or kept[0] is not rows or kept[1] is not reference:
@@ -178,9 +178,9 @@ class SiteQueries(QueryBase):
 
     async def flags(self) -> list[r.Flag]:
         """List the declarations of authorities and operators, by id."""
-        found = await self.read()
-        rows = await found.picture.rows(a.FlagRow)
-        return [found.shape.flag(rows[id]) for id in sorted(rows)]
+        view = await self.read()
+        rows = await view.picture.rows(a.FlagRow)
+        return [view.shape.flag(rows[id]) for id in sorted(rows)]
 
 
 def _add_members(row: a.SiteRow, members: Mapping[str, SnapshotMembers]) -> a.SiteRow:
@@ -227,19 +227,19 @@ def compute_pole_levels(
     Among incidents of the same level, the one that reached it first counts. `incidents` are the
     open ones, `pole_of` maps site to pôle, and the id of a row is `pole:<id>`.
     """
-    found: dict[str, LevelRow] = {}
+    pole_levels: dict[str, LevelRow] = {}
     for incident in incidents:
         if not incident.level:
             continue
         why = _get_level_reasons(incident)
         since = why[-1].at if why and why[-1].at is not None else incident.opened_at
         for pole in {pole_of[site] for site in incident.members if site in pole_of} - {"multi"}:
-            known = found.get(pole)
+            known = pole_levels.get(pole)
             if known is None or (incident.level, -since) > (known.level, -known.since):
-                found[pole] = LevelRow(
+                pole_levels[pole] = LevelRow(
                     id=f"pole:{pole}", level=incident.level, since=since, why=why
                 )
-    return found
+    return pole_levels
 
 
 def _get_level_reasons(incident: IncidentRow) -> tuple[Why, ...]:

@@ -12,14 +12,14 @@ from services.console.staffing.view import build_staffing
 class StaffingQueries(QueryBase):
     async def cell_staffing(self) -> CellStaffing:
         """Return the functions of the cell with the people in them."""
-        found = await self.read()
-        rows = await found.picture.rows(CellStaffingRow)
-        attendance = await found.picture.rows(AttendanceRow)
+        view = await self.read()
+        rows = await view.picture.rows(CellStaffingRow)
+        attendance = await view.picture.rows(AttendanceRow)
         return build_staffing(
             self._realm,
             rows.get("cell"),
             attendance,
-            found.picture.reference,
-            get_snapshot_time(found.picture),
+            view.picture.reference,
+            get_snapshot_time(view.picture),
             get_translator(self._lang),
         )

@@ -61,10 +61,10 @@ def load_pages() -> tuple[WebPage, ...]:
 def _list_screen_modules() -> list[str]:
     """List the modules of pages in the folders of the console."""
     folders = [f for f in pkgutil.iter_modules(console.__path__, f"{console.__name__}.") if f.ispkg]
-    found: list[str] = []
+    screen_modules: list[str] = []
     for folder in folders:
         spec = find_spec(folder.name)
         inside = spec.submodule_search_locations if spec is not None else None
         modules = pkgutil.iter_modules(inside, f"{folder.name}.")
-        found += (m.name for m in modules if m.name.endswith((".screen", "_screen")))
-    return found
+        screen_modules += (m.name for m in modules if m.name.endswith((".screen", "_screen")))
+    return screen_modules

@@ -322,7 +322,7 @@ def _choose_future_end(
 
 def list_onsets(state: ContinuityState, need: ActivityNeed, now: Instant) -> list[CapacityOnset]:
     """List everything that takes capacity now with its start and expected end, ordered by start."""
-    found: list[CapacityOnset] = []
+    onsets: list[CapacityOnset] = []
     for group, scale in zip(need.groups, need.scales, strict=True):
         for site, place in _list_unwell_sites(state, need, group.kind).items():
             if (weight := group.weights.get(site)) is None:
@@ -330,7 +330,7 @@ def list_onsets(state: ContinuityState, need: ActivityNeed, now: Instant) -> lis
             for loss, cause in (
                 place.costs_when_closing_is_work if need.closing_is_work else place.costs
             ):
-                found.append(
+                onsets.append(
                     CapacityOnset(
                         cause.since,
                         site,
@@ -342,14 +342,14 @@ def list_onsets(state: ContinuityState, need: ActivityNeed, now: Instant) -> lis
     for kitchen, (loss, source) in _assess_kitchens(state, need, now).items():
         end = forecast_dependency_end(state, source, now)
         for group, scale, site in _iterate_fed_sites(state, need, kitchen):
-            found.append(
+            onsets.append(
                 CapacityOnset(
                     get_effective_start(source), site, loss * group.weights[site] * scale, None, end
                 )
             )
     for _kind, id, given, source in _iterate_ceilings(state, need, now):
         if given < FULL_SHARE:
-            found.append(
+            onsets.append(
                 CapacityOnset(
                     get_effective_start(source),
                     id,
@@ -358,8 +358,8 @@ def list_onsets(state: ContinuityState, need: ActivityNeed, now: Instant) -> lis
                     forecast_dependency_end(state, source, now),
                 )
             )
-    found.sort(key=lambda o: o[:3])
-    return found
+    onsets.sort(key=lambda o: o[:3])
+    return onsets
 
 
 def compute_points_left(need: ActivityNeed, acting: list[CapacityOnset]) -> int:

@@ -347,13 +347,13 @@ def _list_active_rows(state: ContinuityState) -> list[PlanRow]:
 
 
 def _collect_reminders(draft: ContinuityDecision) -> dict[str, _Reminder]:
-    found: dict[str, _Reminder] = {}
+    reminders: dict[str, _Reminder] = {}
     for row in _list_active_rows(draft.state):
         for card in list_site_cards(draft.state, row):
             if card.state not in (CardState.TO_DO, CardState.DOING):
                 continue
             owner, asked = get_owner_key(card), get_asked_time(row, card)
-            reminder = found.setdefault(owner, _Reminder(card, row.incident, asked))
+            reminder = reminders.setdefault(owner, _Reminder(card, row.incident, asked))
             reminder.cards += 1
             reminder.plans |= {row.id}
             reminder.overdue |= asked <= draft.now
@@ -361,7 +361,7 @@ def _collect_reminders(draft: ContinuityDecision) -> dict[str, _Reminder]:
                 reminder.first, reminder.limit_at = card, asked
             at = _get_message_time(draft.state, row, card, draft.now)
             reminder.due |= at is not None and at <= draft.now
-    return found
+    return reminders
 
 
 def _record_reminder(draft: ContinuityDecision, reminder: _Reminder) -> None:

@@ -34,10 +34,10 @@ _XML: Final = ("text/xml", "application/xml", "application/soap+xml")
 
 
 def _read_xml_fields(body: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
+    xml_fields: dict[str, str] = {}
     for element in parse_xml(body).iter(etree.Element):
-        found.setdefault(etree.QName(element).localname.lower(), element.text or "")
-    return found
+        xml_fields.setdefault(etree.QName(element).localname.lower(), element.text or "")
+    return xml_fields
 
 
 def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations

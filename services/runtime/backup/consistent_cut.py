@@ -54,18 +54,18 @@ async def find_consistent_cuts(kafka: str) -> dict[int, dict[str, Cut]]:
     """Return partition → service → cut. Raises TooBusy, KafkaError, OSError."""
     async with PartitionReader(kafka) as reader:
         ends = {s: await reader.bounds(log_topic(s), range(PARTITION_COUNT)) for s in SERVICES}
-        found = {}
+        consistent_cuts = {}
         for partition in range(PARTITION_COUNT):
             tails = {}
             for service in SERVICES:
                 tails[service] = await _read_tail(
                     reader, service, partition, ends[service][partition]
                 )
-            found[partition] = shorten_cuts(
+            consistent_cuts[partition] = shorten_cuts(
                 {s: cut for s, (cut, _) in tails.items()},
                 {s: tail for s, (_, tail) in tails.items()},
             )
-    return found
+    return consistent_cuts
 
 
 def shorten_cuts(cuts: Mapping[str, Cut], tails: Mapping[str, deque[TailRecord]]) -> dict[str, Cut]:

@@ -27,10 +27,10 @@ def find_free_ports(count: int) -> list[int]:
     end = _read_first_ephemeral_port()
     candidates = list(range(LOWEST, min(end, HIGHEST) if end > LOWEST + 1000 else HIGHEST))
     random.shuffle(candidates)
-    found = list(itertools.islice((port for port in candidates if is_port_free(port)), count))
-    if len(found) < count:
+    free_ports = list(itertools.islice((port for port in candidates if is_port_free(port)), count))
+    if len(free_ports) < count:
         raise PortBusy(errno.EADDRINUSE, "no free port on this machine")
-    return found
+    return free_ports
 
 
 def _read_first_ephemeral_port() -> int:

@@ -20,13 +20,13 @@ from services.alerts.reference.territory import TerritoryIndex
 @cache
 def load_metric_types() -> Mapping[str, MetricType]:
     """Load the metrics of all modules by name. Raises ValueError if two share a name."""
-    found: dict[str, MetricType] = {}
+    metric_types: dict[str, MetricType] = {}
     for info in pkgutil.iter_modules(__path__, f"{__name__}."):
         rows = getattr(importlib.import_module(info.name), "METRICS", {})
-        if twins := found.keys() & rows.keys():
+        if twins := metric_types.keys() & rows.keys():
             raise ValueError(f"{info.name}: another metric is called {', '.join(sorted(twins))}")
-        found |= rows
-    return found
+        metric_types |= rows
+    return metric_types
 
 
 def list_metrics() -> frozenset[str]:

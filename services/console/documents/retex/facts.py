@@ -103,7 +103,7 @@ def list_late_cards(plan: Plan, now: datetime) -> list[tuple[Card, timedelta]]:
     A card counts only up to the stand-down of its plan.
     """
     over = plan.decided_at if plan.state in ENDED_PLAN_STATES else None
-    found = []
+    late_cards = []
     for card in plan.cards:
         if card.due_at is None or card.state in (
             CardState.NOT_APPLICABLE,
@@ -112,8 +112,8 @@ def list_late_cards(plan: Plan, now: datetime) -> list[tuple[Card, timedelta]]:
             continue
         end = card.at if card.state is CardState.DONE and card.at is not None else over or now
         if end > card.due_at:
-            found.append((card, end - card.due_at))
-    return found
+            late_cards.append((card, end - card.due_at))
+    return late_cards
 
 
 def measure_decision_time(plan: Plan, x: RetexFacts) -> timedelta | None:

@@ -340,7 +340,7 @@ def group_coming_limits(
     The result maps (time, base, activity, is a site) to clocks: sites with one limit at the same
     time share an entry.
     """
-    found: dict[tuple[datetime, str, str, bool], list[RunningClock]] = {}
+    coming_limits: dict[tuple[datetime, str, str, bool], list[RunningClock]] = {}
     for c in x.clocks:
         for at, base, over in ((c.rto_at, "RTO", c.rto_over), (c.mtpd_at, "DMIA", c.mtpd_over)):
             if (
@@ -350,8 +350,8 @@ def group_coming_limits(
                 or (c.expected_end is not None and c.expected_end <= at)
             ):
                 continue
-            found.setdefault((at, base, c.activity, c.site is not None), []).append(c)
-    return found
+            coming_limits.setdefault((at, base, c.activity, c.site is not None), []).append(c)
+    return coming_limits
 
 
 def write_outlook_section(x: SitrepFacts, cited: Citations) -> DocumentSection:

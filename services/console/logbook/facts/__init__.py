@@ -18,10 +18,10 @@ from services.console.logbook.facts.base import LineType
 @cache
 def load_line_types() -> Mapping[str, LineType]:
     """Load the lines of all modules by fact. Raises ValueError if two have the same fact."""
-    found: dict[str, LineType] = {}
+    line_types: dict[str, LineType] = {}
     for info in pkgutil.iter_modules(__path__, f"{__name__}."):
         rows = getattr(importlib.import_module(info.name), "LINES", {})
-        if twins := found.keys() & rows.keys():
+        if twins := line_types.keys() & rows.keys():
             raise ValueError(f"{info.name}: another line tells {', '.join(sorted(twins))}")
-        found |= rows
-    return found
+        line_types |= rows
+    return line_types

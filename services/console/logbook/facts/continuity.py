@@ -271,9 +271,11 @@ def render_site_card(record: SentenceSource, names: TerritoryNames, _: Translato
     plan = names.plan_label(id, _)
     tasks = {c.id: c.task for c in names.plans[id].cards} if id in names.plans else {}
     state = w.translate_code(w.CARD_STATE, str(v.get("card_state")), _)
-    said = _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card))
+    sentence = _(
+        "{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card)
+    )
     number = v.get("number")
-    return said if number is None else f"{said} ({w.format_number(float(number), _.lang)})"
+    return sentence if number is None else f"{sentence} ({w.format_number(float(number), _.lang)})"
 
 
 def make_sitrep_line(fact: FactRecord) -> Fields:

@@ -207,9 +207,9 @@ def render_incident(record: SentenceSource, names: TerritoryNames, _: Translator
                 return _(
                     "Incident {number} : plus personne ne le prend en charge", number=v["number"]
                 )
-            said = _("Incident {number} pris en charge", number=v["number"])
+            sentence = _("Incident {number} pris en charge", number=v["number"])
             return join_place(
-                said, w.join_words(w.name_acknowledgers(v.get("takers", ()), names, _), _), _
+                sentence, w.join_words(w.name_acknowledgers(v.get("takers", ()), names, _), _), _
             )
         case "closed":
             return _("Incident {number} clos", number=v["number"])

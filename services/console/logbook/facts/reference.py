@@ -77,16 +77,16 @@ def render_reference_change(record: SentenceSource, names: TerritoryNames, _: Tr
             what = w.join_words(
                 [w.translate_code(w.SECTION, section, _) for section in v["sections"]], _
             )
-            said = _(
+            sentence = _(
                 "Données de référence : version {version} proposée ({what})",
                 version=version,
                 what=what or _("ordre des lignes"),
             )
             at = v.get("effective_at")
             return (
-                _("{what}, effet le {at}", what=said, at=format_local_time(at))
+                _("{what}, effet le {at}", what=sentence, at=format_local_time(at))
                 if at
-                else _("{what}, effet dès l’approbation", what=said)
+                else _("{what}, effet dès l’approbation", what=sentence)
             )
         case "approved":
             return _(

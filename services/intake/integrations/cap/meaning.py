@@ -116,15 +116,15 @@ def find_gravest_colours(events: Iterable[CapEvent]) -> dict[str, str]:
     A vigilance is in force from its declaration, not from its period: tomorrow's yellow in the same
     message must not end today's orange.
     """
-    found: dict[str, str] = {}
+    gravest_colours: dict[str, str] = {}
     for event in events:
         if event.phenomenon and event.declares:
-            found[event.phenomenon] = max(
-                found.get(event.phenomenon, "vert"),
+            gravest_colours[event.phenomenon] = max(
+                gravest_colours.get(event.phenomenon, "vert"),
                 event.declares,
                 key=lambda c: _GRAVITY.get(c, 0),
             )
-    return found
+    return gravest_colours
 
 
 def parse_phenomenon(name: str) -> str | None:
