@@ -6,7 +6,7 @@ past time are judged alike. Rule D85, proof of a plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -15,7 +15,6 @@ from typing import Final
 
 from schemas import reference as ref
 from schemas.base import DAY_MS, Instant
-from schemas.card_scopes import list_selected_sites
 from schemas.delivery import NotificationRow
 from schemas.oncall import Reach
 from schemas.plans import Card, PlanContent
@@ -187,6 +186,11 @@ class ProofFacts:
         return found
 
     @cached_property
+    def roles(self) -> dict[tuple[str, tuple[tuple[str, str | None], ...]], ProofItem]:
+        """(key, posts) → their item, for the plans that name the same."""
+        return {}
+
+    @cached_property
     def _proofs(self) -> dict[str, Instant | None]:
         return {}
 
@@ -276,15 +280,19 @@ def _list_items(plan: ref.Plan, facts: ProofFacts) -> Iterator[ProofItem]:
 def _list_role_items(plan: ref.Plan, facts: ProofFacts) -> Iterator[ProofItem]:
     """Yield the roles of the cards: how many of the people on call in them are reached."""
     for key, posts in _list_posts(plan, facts).items():
-        proofs = [facts.find_proof(person) for person in _list_people(posts, facts)]
-        fresh = [at for at in proofs if at is not None and _is_fresh(at, facts, CONTACT_DAYS)]
-        yield ProofItem(
-            ProofKind.CONTACTS,
-            key,
-            len(fresh),
-            max(len(proofs), 1),
-            max(fresh, default=None),
-        )
+        known = facts.roles.get((key, tuple(posts)))
+        yield _judge_posts(key, posts, facts) if known is None else known
+
+
+def _judge_posts(key: str, posts: Sequence[tuple[str, str | None]], facts: ProofFacts) -> ProofItem:
+    """Judge the people on call in some posts; plans with the same posts share the result."""
+    proofs = [facts.find_proof(person) for person in _list_people(posts, facts)]
+    fresh = [at for at in proofs if at is not None and _is_fresh(at, facts, CONTACT_DAYS)]
+    found = ProofItem(
+        ProofKind.CONTACTS, key, len(fresh), max(len(proofs), 1), max(fresh, default=None)
+    )
+    facts.roles[key, tuple(posts)] = found
+    return found
 
 
 def _list_posts(plan: ref.Plan, facts: ProofFacts) -> dict[str, list[tuple[str, str | None]]]:
@@ -293,7 +301,7 @@ def _list_posts(plan: ref.Plan, facts: ProofFacts) -> dict[str, list[tuple[str, 
     managed: set[str] = set()
     for card in plan.cards:
         if card.role == SITE_MANAGER_ROLE:
-            managed.update(_list_sites(card, facts))
+            managed.update(facts.reference.card_sites.get((plan.id, card.id), ()))
         for role, pole in ((card.role, card.pole), (card.deputy_role, card.deputy_pole)):
             if role is None or role == SITE_MANAGER_ROLE:
                 continue
@@ -305,12 +313,6 @@ def _list_posts(plan: ref.Plan, facts: ProofFacts) -> dict[str, list[tuple[str, 
     if managed:
         posts[SITE_MANAGER_ROLE] = [(SITE_MANAGER_ROLE, site) for site in sorted(managed)]
     return posts
-
-
-def _list_sites(card: Card, facts: ProofFacts) -> list[str]:
-    if card.scope is None or card.scope.type != "site":
-        return []
-    return [s.id for s in list_selected_sites(card.scope, facts.reference.sites.values())]
 
 
 def _list_people(posts: Iterable[tuple[str, str | None]], facts: ProofFacts) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from schemas import reference as ref
+from schemas.card_scopes import list_selected_sites
 from services.console.texts.names import TerritoryNames
 from services.logistics import ResourceCatalogue
 from services.messages import MessageNames as MessageNames  # noqa: PLC0414
@@ -27,6 +28,8 @@ class IndexedReference:
     """Names as messages write them."""
     resources: ResourceCatalogue = field(default_factory=ResourceCatalogue)
     """Kinds, stocks and partners for resource requests."""
+    card_sites: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """(plan, card) → sites that the fixed part of its scope selects, for cards of sites."""
 
     @property
     def sites(self) -> Mapping[str, ref.Site]:
@@ -64,13 +67,25 @@ class IndexedReference:
         cls, version: str | None, sections: tuple[ref.SectionData, ...]
     ) -> IndexedReference:
         """Build the index from sections in publishing order."""
+        names = TerritoryNames.of(sections)
         return cls(
             version,
-            TerritoryNames.of(sections),
+            names,
             sections,
             MessageNames.of(sections),
             ResourceCatalogue.of_sections(sections),
+            _select_card_sites(names),
         )
+
+
+def _select_card_sites(names: TerritoryNames) -> dict[tuple[str, str], tuple[str, ...]]:
+    found = {}
+    for plan in names.plans.values():
+        for card in plan.cards:
+            if card.scope is not None and card.scope.type == "site":
+                selected = list_selected_sites(card.scope, names.sites.values())
+                found[plan.id, card.id] = tuple(site.id for site in selected)
+    return found
 
 
 NO_REFERENCE = IndexedReference()
