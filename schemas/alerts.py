@@ -167,12 +167,10 @@ class CauseRow(Model):
     planned: bool = False
     overdue: bool = False
     sources: tuple[str, ...] = Field(
-        default=(),
-        description="the first five sources if `reports_count` is given, else all",
+        default=(), description="the first five sources if `reports_count` is given, else all"
     )
     reports: tuple[str, ...] = Field(
-        default=(),
-        description="the first five reports if `reports_count` is given, else all",
+        default=(), description="the first five reports if `reports_count` is given, else all"
     )
     reports_count: int | None = Field(
         default=None, description="number of valid reports when this row was written"
@@ -414,12 +412,10 @@ class FlagRow(Model):
     since: Instant
     effective_from: Instant | None = None
     speaks_of: Instant | None = Field(
-        default=None,
-        description="start of a declared event: the day of a strike (D50)",
+        default=None, description="start of a declared event: the day of a strike (D50)"
     )
     until: Instant | None = Field(
-        default=None,
-        description="end of the announced window; it holds no longer (D9)",
+        default=None, description="end of the announced window; it holds no longer (D9)"
     )
     incident: str | None = None
     reports: tuple[str, ...] = ()

@@ -130,8 +130,7 @@ class ActivityRow(Model):
     )
     local_running: int = 0
     forecast_breach_at: Instant | None = Field(
-        default=None,
-        description="time of the DMIA if the end is expected later (D45)",
+        default=None, description="time of the DMIA if the end is expected later (D45)"
     )
     expected_end: Instant | None = Field(
         default=None,

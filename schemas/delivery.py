@@ -38,8 +38,7 @@ class AttemptRow(Model):
         default=False, description="true if an earlier attempt may have reached the person"
     )
     receipts: bool = Field(
-        default=True,
-        description="false if the provider reports acceptance only, never arrival",
+        default=True, description="false if the provider reports acceptance only, never arrival"
     )
     due: Instant | None = Field(
         default=None,
@@ -78,8 +77,7 @@ class NotificationRow(Model):
     person: str
     channel: Channel | None = Field(default=None, description="channel of the newest attempt")
     channels: tuple[Channel, ...] = Field(
-        default=(),
-        description="verified channels of this person in order of use",
+        default=(), description="verified channels of this person in order of use"
     )
     state: NotificationState
     template: str

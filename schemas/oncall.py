@@ -50,10 +50,7 @@ class Rotation(Model):
         default=7, ge=1, le=366, description="days between handovers: 1 = daily, 7 = weekly"
     )
     hand_off_min: int = Field(
-        default=480,
-        ge=0,
-        le=1439,
-        description="local minute of the handover",
+        default=480, ge=0, le=1439, description="local minute of the handover"
     )
     since: date = Field(description="local day of the first handover; weekly ones keep its weekday")
     until: date | None = Field(

@@ -33,12 +33,7 @@ RANK_OF_ROLE: dict[str, int] = {
 The administrator stands in for the coordinator, no higher.
 """
 
-CARD_WORKERS = frozenset(RANK_OF_ROLE) | {
-    "cell",
-    "technician",
-    TECHNICIAN_ROLE,
-    "main_courantier",
-}
+CARD_WORKERS = frozenset(RANK_OF_ROLE) | {"cell", "technician", TECHNICIAN_ROLE, "main_courantier"}
 """Roles that carry out decisions on action cards; every `cellule_*` role may too."""
 
 _SCOPED_ROLES: Final = frozenset(
@@ -56,13 +51,7 @@ _CARD_ROLES: Final[dict[str, frozenset[str]]] = {
 """Role of an account → roles of the organisation with cards that it works on."""
 
 _VALIDATORS: Final = frozenset(
-    {
-        COMMUNICATION_ROLE,
-        "coordinateur_pca",
-        "coordinator",
-        "admin",
-        "dgs_directeur_de_crise",
-    }
+    {COMMUNICATION_ROLE, "coordinateur_pca", "coordinator", "admin", "dgs_directeur_de_crise"}
 )
 HOLD_ROLE: Final = "coordinateur_pca"
 """Lowest role for holding and releasing the sending, sending again, and call-outs."""

@@ -275,8 +275,7 @@ class CellStaffingRule(Model):
     working_min: int = Field(ge=1, description="objective in working hours")
     off_min: int = Field(ge=1, description="objective outside working hours")
     calendar: str | None = Field(
-        default=None,
-        description="calendar of the working hours; null: working hours at any time",
+        default=None, description="calendar of the working hours; null: working hours at any time"
     )
 
 
@@ -802,8 +801,7 @@ class MeasureRule(Model):
         default=None, gt=0, description="plausible change in one hour"
     )
     at_most: Literal["value_of", "desks"] | None = Field(
-        default=None,
-        description="upper bound: the report's own total, or the desks of its site",
+        default=None, description="upper bound: the report's own total, or the desks of its site"
     )
     outside: Literal["to_confirm", "refuse"] = Field(
         default="to_confirm",

@@ -79,9 +79,7 @@ class Foreseen(Model):
         default=0, ge=0, description="number of crises that can no longer be replayed"
     )
     worse: tuple[str, ...] = Field(
-        default=(),
-        max_length=20,
-        description="realms with a role called later, or no longer",
+        default=(), max_length=20, description="realms with a role called later, or no longer"
     )
 
 

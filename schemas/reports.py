@@ -158,8 +158,7 @@ class ReportReceived(Message):
         ),
     )
     text_id: str | None = Field(
-        default=None,
-        description="id in `texts` of headline, description, contact and raw bytes",
+        default=None, description="id in `texts` of headline, description, contact and raw bytes"
     )
     dialect: str = "native"
     signature: str | None = Field(

@@ -31,10 +31,7 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
             "SitrepIssued": ("alerts",),
             "ImprovementChanged": ("alerts",),
         },
-        "delivery": {
-            "AnswerReceived": ("alerts",),
-            "Unreachable": ("alerts",),
-        },
+        "delivery": {"AnswerReceived": ("alerts",), "Unreachable": ("alerts",)},
     }
 }
 """Logic version → source service → fact name → destinations.

@@ -327,10 +327,7 @@ BY_ONE_WORKER: Final = (
         "tests/faults/runtime/test_rebalance.py",
         "tests/faults/runtime/test_second_site.py",
     ),
-    (
-        "tests/integration/clients/test_alertmanager.py",
-        "tests/integration/test_personal_data.py",
-    ),
+    ("tests/integration/clients/test_alertmanager.py", "tests/integration/test_personal_data.py"),
     ("tests/integration/console/",),
     (
         "tests/integration/clients/",

@@ -25,11 +25,7 @@ from schemas.continuity import (
     StrategyChanged,
     TriggerHeard,
 )
-from schemas.crisis.resource_requests import (
-    OVER_STATES,
-    ResourceRequestChanged,
-    StockChanged,
-)
+from schemas.crisis.resource_requests import OVER_STATES, ResourceRequestChanged, StockChanged
 from schemas.reassignment import (
     Decision,
     LineRow,

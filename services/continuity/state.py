@@ -28,10 +28,7 @@ from schemas.continuity import (
     StrategyRow,
     TriggerHeard,
 )
-from schemas.crisis.resource_requests import (
-    ResourceRequestRow,
-    StockRow,
-)
+from schemas.crisis.resource_requests import ResourceRequestRow, StockRow
 from schemas.reassignment import (
     LineRow,
     LinesRow,
@@ -53,13 +50,7 @@ CLOSURE_TYPES: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 NO_SITE_CARDS: Final[Map[str, SiteCardRow]] = Map()
 NO_LOCAL_CLOCKS: Final[Map[str, LocalClockRow]] = Map()
 KEPT_SECTIONS: Final = frozenset(
-    (
-        Section.SITES,
-        Section.ACTIVITIES,
-        Section.ESCALATION,
-        Section.PLANS,
-        Section.RESOURCES,
-    )
+    (Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS, Section.RESOURCES)
 )
 RECORDED_SECTIONS: Final = KEPT_SECTIONS | {Section.STAFFING}
 """Staffing is for the planner, which reads the log, so the state leaves it out."""

@@ -95,8 +95,7 @@ class MessageNames:
                 )
             case ref.Obligations(obligations=obligations):
                 return replace(
-                    self,
-                    obligations={one.id: (one.title, one.title_en) for one in obligations},
+                    self, obligations={one.id: (one.title, one.title_en) for one in obligations}
                 )
             case ref.EscalationPolicy(policy=policy):
                 asks = {

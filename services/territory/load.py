@@ -13,11 +13,7 @@ from services.territory.measures import read_measure_rules
 from services.territory.obligations import read_obligations
 from services.territory.places import read_activities, read_communes, read_sites
 from services.territory.plan_checks import PlanChecks
-from services.territory.plans import (
-    read_contact_ids,
-    read_plans,
-    split_contents,
-)
+from services.territory.plans import read_contact_ids, read_plans, split_contents
 from services.territory.policy import read_channel_rules, read_policy
 from services.territory.resources import read_resources
 from services.territory.roster import read_roster

@@ -58,10 +58,7 @@ _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 
 
 def read_obligations(
-    f: SourceFile,
-    roles: Collection[str],
-    plans: Collection[str],
-    contacts: Collection[str] | None,
+    f: SourceFile, roles: Collection[str], plans: Collection[str], contacts: Collection[str] | None
 ) -> ref.Obligations | None:
     """Read `obligations.yaml`; a territory without it has no legal deadlines.
 

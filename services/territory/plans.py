@@ -290,10 +290,7 @@ def _read_content(f: SourceFile, node: Any) -> p.PlanContent | None:
             },
         ),
         recovery=_read_parts(
-            f,
-            p.RecoveryStep,
-            node.get("reprise"),
-            {"activity": "activite", "reason": "raison"},
+            f, p.RecoveryStep, node.get("reprise"), {"activity": "activite", "reason": "raison"}
         ),
         documents=_read_parts(
             f,

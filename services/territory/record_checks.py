@@ -37,11 +37,7 @@ _BOUNDS: Final = (
 )
 
 
-_STEP_BOUNDS: Final = {
-    "after_min": (0, 24 * 60),
-    "ack_min": (1, 24 * 60),
-    "expected": (1, 100),
-}
+_STEP_BOUNDS: Final = {"after_min": (0, 24 * 60), "ack_min": (1, 24 * 60), "expected": (1, 100)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,7 @@ from schemas import reference as ref
 from services.territory.source import SourceFile, find_line, is_yes, to_plain_value
 
 _KIND_FIELDS: Final = frozenset(
-    {
-        "nom",
-        "pluriel",
-        "nom_en",
-        "pluriel_en",
-        "consommable",
-        "par_metier",
-        "reservation_min",
-    }
+    {"nom", "pluriel", "nom_en", "pluriel_en", "consommable", "par_metier", "reservation_min"}
 )
 _PARTNER_FIELDS: Final = frozenset({"nom", "genres", "delai_min", "cout_unite_eur"})
 _ALERT_FIELDS: Final = frozenset({"roles", "relance_vie_min"})

@@ -70,10 +70,7 @@ async def test_ten_thousand_open_incidents(
             ]
             await writer.append("alerts", full, *rows, at=at)
     freeze_long_lived()
-    async with (
-        projecting(console_settings),
-        served(console_settings) as console,
-    ):
+    async with projecting(console_settings), served(console_settings) as console:
         headers = await _as_coordinator(console)
 
         async def there() -> bool:

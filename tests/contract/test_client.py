@@ -106,9 +106,7 @@ def test_no_list_is_the_default_of_a_field_that_may_be_a_string(document: dict[s
     assert wrong == []
 
 
-def test_every_json_body_has_an_example_and_each_example_is_valid(
-    document: dict[str, Any],
-) -> None:
+def test_every_json_body_has_an_example_and_each_example_is_valid(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     without = []
     for route, operation in operations_of(document):

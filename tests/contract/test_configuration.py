@@ -14,11 +14,7 @@ from services.cli.system.settings_reference import (
 )
 from services.runtime.process.settings import REPOSITORY
 
-INTERNAL: Final = {
-    "VIGIE_SUPERVISOR",
-    "VIGIE_FAILPOINT",
-    "VIGIE_PRINCIPAL",
-}
+INTERNAL: Final = {"VIGIE_SUPERVISOR", "VIGIE_FAILPOINT", "VIGIE_PRINCIPAL"}
 """The supervisor's mark on its processes, the fault tests' own, and a constant of the front."""
 
 

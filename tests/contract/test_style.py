@@ -26,8 +26,4 @@ def test_a_riddle_in_the_name_of_a_test_is_refused(
     file = tmp_path / "test_names.py"
     file.write_text(NAMES, encoding="utf-8")
     refused = [b.text for b in style.find_breaches(file) if b.rule == "name"]
-    assert refused == [
-        "test_nobody_is_told_of_it",
-        "test_who_calls_is_recorded",
-        "test_it_runs",
-    ]
+    assert refused == ["test_nobody_is_told_of_it", "test_who_calls_is_recorded", "test_it_runs"]

@@ -387,9 +387,7 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(
 
 
 @pytest.mark.timeout(600)
-def test_two_people_erase_text_bytes_and_photo_of_a_report_and_a_line(
-    vigie: RunningVigie,
-) -> None:
+def test_two_people_erase_text_bytes_and_photo_of_a_report_and_a_line(vigie: RunningVigie) -> None:
     """By the command and by the route; the main courante says so without the words."""
 
     def texts() -> dict[str, str]:

@@ -29,9 +29,7 @@ MUTANTS = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_an_attempt_is_called_at_most_once_and_never_after_it_is_in_doubt(
-    setting: str,
-) -> None:
+def test_an_attempt_is_called_at_most_once_and_never_after_it_is_in_doubt(setting: str) -> None:
     assert broken_runs(lambda _: Claim(**SETTINGS[setting]), range(200)) == {}
 
 

@@ -21,11 +21,7 @@ def _play(responders: tuple[dict[str, Any], ...], minutes: int) -> tuple[MemoryP
     """Ask for an action that is due in an hour, and play so many minutes."""
     player = MemoryPlayer(Scenario("A", "", START, ()), "92~ex-actions", responders=responders)
     request = RequestAction(
-        author="p-cell",
-        role="cell",
-        text_id="t-1",
-        assignee=ROLE,
-        due_at=START + 60 * MINUTE_MS,
+        author="p-cell", role="cell", text_id="t-1", assignee=ROLE, due_at=START + 60 * MINUTE_MS
     )
     player.system.step(player.realm, START)
     player.system.feed("alerts", player.realm, request, id="ask", at=START)

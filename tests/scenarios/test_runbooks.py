@@ -96,9 +96,7 @@ def test_a_major_incident_escalates_at_ten_and_twenty_minutes(book: Runbook) -> 
     book.nothing_else()
 
 
-def test_an_escalation_restarts_three_times_after_the_last_wave_then_stands(
-    book: Runbook,
-) -> None:
+def test_an_escalation_restarts_three_times_after_the_last_wave_then_stands(book: Runbook) -> None:
     n2(book)
     for cycle in range(3):
         book.time_passes(10)
@@ -247,9 +245,7 @@ def test_escalating_by_hand_calls_the_next_wave_now(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_escalating_by_hand_calls_the_next_wave_of_an_answered_one(
-    book: Runbook,
-) -> None:
+def test_escalating_by_hand_calls_the_next_wave_of_an_answered_one(book: Runbook) -> None:
     """The person in charge needs more help.
 
     The waves that their answer had cancelled are called, at the delays of the policy.
@@ -370,9 +366,7 @@ def test_receipts_in_reversed_order_send_nothing_twice(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_a_receipt_after_the_failover_changes_no_call(
-    book: Runbook,
-) -> None:
+def test_a_receipt_after_the_failover_changes_no_call(book: Runbook) -> None:
     book.devices({"person": "ast-technique", "channel": "app", "outcome": "accepted"})
     book.report("closure")
     book.expect(*N1_FIRST)
@@ -410,9 +404,7 @@ def test_an_unreachable_person_is_replaced_by_the_deputy(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_a_provider_down_for_all_leaves_a_standing_alert(
-    book: Runbook,
-) -> None:
+def test_a_provider_down_for_all_leaves_a_standing_alert(book: Runbook) -> None:
     book.devices({"outcome": "failed"})
     book.report("closure")
     for _ in range(12):
@@ -788,9 +780,7 @@ def publish_another_second_wave(book: Runbook) -> None:
     publish(book, "edited", ladders={**territory().policy.ladders, "N1": (waves[0], second)})
 
 
-def test_an_edited_policy_applies_to_the_next_escalation_only(
-    book: Runbook,
-) -> None:
+def test_an_edited_policy_applies_to_the_next_escalation_only(book: Runbook) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
     publish_another_second_wave(book)

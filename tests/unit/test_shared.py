@@ -45,9 +45,7 @@ def test_equal_data_is_one_object_and_different_data_two() -> None:
 
 
 @pytest.mark.parametrize("decider", [AlertsDecider(), ContinuityDecider()], ids=lambda d: d.service)
-def test_realms_share_equal_data_even_after_a_restart(
-    decider: Decider[object],
-) -> None:
+def test_realms_share_equal_data_even_after_a_restart(decider: Decider[object]) -> None:
     states = []
     for realm in ("92~ex-1", "92~ex-2"):
         state = decider.initial(realm, realm)

@@ -36,12 +36,7 @@ def fulfil_obligation(draft: AlertsDecision, command: m.FulfilObligation) -> Com
     if declared_at < row.known_at:
         raise RefusedCommand(409, "obligation_early")
     ended = clocks.end_clock(
-        draft,
-        row,
-        "done",
-        _sign(draft, command),
-        declared_at=declared_at,
-        text_id=command.text_id,
+        draft, row, "done", _sign(draft, command), declared_at=declared_at, text_id=command.text_id
     )
     return _build_result(ended)
 

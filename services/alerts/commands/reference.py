@@ -140,12 +140,7 @@ def _take_prepared_version(
         raise RefusedCommand(409, "edit_unprepared")
     _check_drafted_version(draft, prepared.reference)
     return copy_with(
-        row,
-        {
-            "reference": prepared.reference,
-            "base": prepared.base,
-            "sections": prepared.sections,
-        },
+        row, {"reference": prepared.reference, "base": prepared.base, "sections": prepared.sections}
     )
 
 

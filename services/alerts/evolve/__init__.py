@@ -299,8 +299,7 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
             statements=_keep_if(s.statements, lambda m: is_kept_statement(m, fact.reported_before)),
             questions=_keep_if(s.questions, lambda q: is_kept_question(q, fact.reported_before)),
             obligations=_keep_if(
-                s.obligations,
-                lambda o: is_kept_clock(o, fact.reported_before, left),
+                s.obligations, lambda o: is_kept_clock(o, fact.reported_before, left)
             ),
             handovers=_keep_if(s.handovers, lambda h: is_kept_handover(s, h, fact.reported_before)),
             duties=_keep_if(s.duties, lambda d: d.end >= fact.reported_before),

@@ -17,12 +17,7 @@ from schemas.alerts import (
 from schemas.base import Instant
 from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned
 from schemas.crisis.actions import ActionRow
-from schemas.crisis.communication import (
-    QuestionRow,
-    QuestionState,
-    StatementRow,
-    StatementState,
-)
+from schemas.crisis.communication import QuestionRow, QuestionState, StatementRow, StatementState
 from schemas.crisis.handovers import OPEN_HANDOVER_STATES, HandoverRow
 from schemas.crisis.maintenance import LeaseRow, MaintenanceRow
 from schemas.crisis.obligations import ObligationRow, ObligationState

@@ -11,11 +11,7 @@ from services.alerts.decision import AlertsDecision
 from services.alerts.declarations import flags
 from services.alerts.incidents import incident_lifecycle
 from services.alerts.reference import constants
-from services.alerts.reports.report_facts import (
-    DENIED,
-    get_site,
-    list_communes,
-)
+from services.alerts.reports.report_facts import DENIED, get_site, list_communes
 from services.alerts.rows import copy_with
 
 

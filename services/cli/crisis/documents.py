@@ -166,8 +166,7 @@ def export(
 
 def retex(
     incident: Annotated[
-        str | None,
-        typer.Argument(help="Id or number of an incident; default: the whole realm"),
+        str | None, typer.Argument(help="Id or number of an incident; default: the whole realm")
     ] = None,
     realm: Realm = None,
     as_of: AsOf = None,

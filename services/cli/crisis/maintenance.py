@@ -12,14 +12,7 @@ import typer
 
 from schemas.crisis.maintenance import Matcher
 from services.cli.crisis.decide import Body, Expected, Key, decision, post_decision
-from services.cli.crisis.read import (
-    AsJson,
-    Filters,
-    Realm,
-    format_local_time,
-    listing,
-    parse_time,
-)
+from services.cli.crisis.read import AsJson, Filters, Realm, format_local_time, listing, parse_time
 from services.cli.output import IDENTIFIER
 from services.console.i18n import get_translator
 from services.console.maintenance.page import describe_rule

@@ -10,13 +10,7 @@ import typer
 
 from schemas.words import CardState
 from services.cli.client import call_api
-from services.cli.crisis.decide import (
-    Body,
-    Force,
-    Reason,
-    decision,
-    quote_path,
-)
+from services.cli.crisis.decide import Body, Force, Reason, decision, quote_path
 from services.cli.crisis.documents import download_document, write_file
 from services.cli.crisis.read import (
     AsJson,

@@ -446,10 +446,7 @@ def reassignments(
             ),
         ),
         ("Rôle", lambda n: w.translate_code(w.ROLE, n["role"], _)),
-        (
-            "Canal",
-            lambda n: w.translate_code(w.CHANNEL, n["channel"], _) if n["channel"] else "",
-        ),
+        ("Canal", lambda n: w.translate_code(w.CHANNEL, n["channel"], _) if n["channel"] else ""),
         ("État", lambda n: w.translate_code(w.NOTIFICATION_STATE, n["state"], _)),
         ("Répondu", lambda n: format_local_time(n["acknowledged_at"])),
         ("Pourquoi", lambda n: w.translate_code(w.DELIVERY_REASON, n["why"], _)),

@@ -122,8 +122,7 @@ def restore(
     key: Key = None,
     data: Annotated[Path | None, typer.Option(help="Empty data directory [VIGIE_DATA_DIR]")] = None,
     check: Annotated[
-        bool,
-        typer.Option("--check", help="Check the whole file and restore nothing"),
+        bool, typer.Option("--check", help="Check the whole file and restore nothing")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -142,8 +142,7 @@ def load(
     release: Annotated[
         bool,
         typer.Option(
-            "--release",
-            help="Accept that a site with reassigned agents is dropped; release them",
+            "--release", help="Accept that a site with reassigned agents is dropped; release them"
         ),
     ] = False,
 ) -> None:
@@ -191,8 +190,7 @@ def propose(
     release: Annotated[
         bool,
         typer.Option(
-            "--release",
-            help="Accept that a site with reassigned agents is dropped; release them",
+            "--release", help="Accept that a site with reassigned agents is dropped; release them"
         ),
     ] = False,
     whatif: Annotated[

@@ -20,12 +20,7 @@ from schemas.reference import SectionData
 from schemas.reference_changes import Foreseen, RecordKind, SectionDifference
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.decide import Body, decision, post_decision
-from services.cli.crisis.read import (
-    Filters,
-    format_local_time,
-    listing,
-    parse_time,
-)
+from services.cli.crisis.read import Filters, format_local_time, listing, parse_time
 from services.cli.exercises.whatif import show_comparison as show_outcome
 from services.cli.output import IDENTIFIER, open_console
 from services.console.i18n import get_translator
@@ -212,8 +207,7 @@ def changes(
 
 @decision("reference/changes/{change}/approve", "Approuvé", versioned=True)
 def approve(
-    change: Id,
-    reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None,
+    change: Id, reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None
 ) -> Body:
     """Approve another person's change; it comes into force at its time."""
     return {"reason": reason}

@@ -11,15 +11,7 @@ from rich.table import Table
 from schemas.reference_changes import FieldValue, RecordKind
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.decide import Key, post_decision
-from services.cli.crisis.read import (
-    AsJson,
-    AsOf,
-    Limit,
-    Realm,
-    build_query,
-    fetch_list,
-    show_list,
-)
+from services.cli.crisis.read import AsJson, AsOf, Limit, Realm, build_query, fetch_list, show_list
 from services.cli.output import IDENTIFIER, open_console
 from services.console.i18n import get_translator
 from services.console.reference.record_names import KINDS

@@ -27,8 +27,7 @@ def erase(
         typer.Argument(help="Id of the report, statement, question or line of the main courante"),
     ],
     reason: Annotated[
-        str | None,
-        typer.Option(help="Reason; it is shown in place of the text, so name nobody"),
+        str | None, typer.Option(help="Reason; it is shown in place of the text, so name nobody")
     ] = None,
     approve: Annotated[
         bool, typer.Option("--approve", help="Approve an erasure that another person proposed")

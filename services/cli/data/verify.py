@@ -123,16 +123,13 @@ def verify(
     patience: Annotated[
         float,
         typer.Option(
-            min=0,
-            help="Seconds without progress after which messages on their way count as lost",
+            min=0, help="Seconds without progress after which messages on their way count as lost"
         ),
     ] = 15.0,
     bundle: Annotated[
         Path | None,
         typer.Option(
-            help="Check this evidence bundle instead of the logs",
-            exists=True,
-            dir_okay=False,
+            help="Check this evidence bundle instead of the logs", exists=True, dir_okay=False
         ),
     ] = None,
     key: Annotated[

@@ -25,12 +25,7 @@ from services.cli.data.territory_changes import (
 from services.cli.output import print_rows
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
-from services.simulation.recording import (
-    NotRecorded,
-    Recording,
-    read_opening_times,
-    read_recording,
-)
+from services.simulation.recording import NotRecorded, Recording, read_opening_times, read_recording
 from services.simulation.tuning import (
     FINALISTS,
     ChangeEffect,

@@ -87,8 +87,7 @@ def whatif(
     at: Annotated[
         str | None,
         typer.Option(
-            "--at",
-            help="Fork at SERVICE/SEQ of a log, or at a time; default: from the beginning",
+            "--at", help="Fork at SERVICE/SEQ of a log, or at a time; default: from the beginning"
         ),
     ] = None,
     every: Annotated[

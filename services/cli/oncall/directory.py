@@ -15,11 +15,7 @@ import typer
 from services.cli.client import error_text, require_broker
 from services.cli.oncall.directory_sync import sync
 from services.cli.oncall.directory_writing import erase_person, run, write_contacts
-from services.console.directory.contact_file import (
-    COLUMNS,
-    DirectoryInvalid,
-    read_contacts,
-)
+from services.console.directory.contact_file import COLUMNS, DirectoryInvalid, read_contacts
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
 

@@ -16,10 +16,7 @@ from services.watch.settings import WatchSettings
 
 
 def register_source(
-    settings: WatchSettings,
-    spec: FeedSpec,
-    realm: str | None,
-    name: str | None = None,
+    settings: WatchSettings, spec: FeedSpec, realm: str | None, name: str | None = None
 ) -> None:
     """Make the source of a feed ready. May run twice; the key is written before it counts.
 

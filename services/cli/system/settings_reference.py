@@ -133,12 +133,7 @@ def build_page() -> str:
             *_build_rows(settings),
             "",
         ]
-    lines += [
-        "## Read before the settings",
-        "",
-        "| variable | default | means |",
-        "|---|---|---|",
-    ]
+    lines += ["## Read before the settings", "", "| variable | default | means |", "|---|---|---|"]
     lines += [
         _build_row(name, default, means) for name, (default, means) in EARLY_VARIABLES.items()
     ]

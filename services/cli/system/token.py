@@ -61,8 +61,7 @@ def create(
     type: Several = None,
     realm: Several = None,
     days: Annotated[
-        int | None,
-        typer.Option(help="Days of validity; 0 = until revoked; default: 365", min=0),
+        int | None, typer.Option(help="Days of validity; 0 = until revoked; default: 365", min=0)
     ] = None,
     rate: Annotated[
         float | None,

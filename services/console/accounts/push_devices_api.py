@@ -69,11 +69,7 @@ async def get_devices(request: Request, me: CalledPerson) -> PushDevices:
     return await _build_devices(request, me)
 
 
-@router.post(
-    "",
-    responses=_REFUSED,
-    summary="Let this browser receive my calls; idempotent",
-)
+@router.post("", responses=_REFUSED, summary="Let this browser receive my calls; idempotent")
 async def subscribe_browser(request: Request, me: CalledPerson, body: Subscription) -> PushDevices:
     settings: PushSettings = request.app.state.push
     person = _require_person(me, settings)

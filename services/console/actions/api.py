@@ -27,12 +27,7 @@ from schemas.crisis.actions import (
 from schemas.words import ActionPriority, ActionState
 from services.console.actions.queries import CanRead
 from services.console.actions.rights import can_read_words, check_action, check_assignee
-from services.console.http.answers import (
-    DecisionRouter,
-    require_text,
-    send_decision,
-    send_text,
-)
+from services.console.http.answers import DecisionRouter, require_text, send_decision, send_text
 from services.console.http.context import (
     Cursor,
     DecisionBody,

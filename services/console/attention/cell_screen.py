@@ -117,8 +117,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     where = {line.report: line.site for line in lines if line.report and line.site}
     asked_of = [str(t.report) for t in tasks.items if t.kind in cell.REPORT_TASKS and t.report]
     reports, first = await asyncio.gather(
-        x.queries.some_reports(asked_of),
-        load_first_words(x, shown.id if shown else None),
+        x.queries.some_reports(asked_of), load_first_words(x, shown.id if shown else None)
     )
     running = {clock.activity for clock in x.clocks}
     shows_risks = bool(running) and x.shell.moment is None
@@ -139,23 +138,13 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         "risks": build_cell_risks(risks, running, x._),
         "plans": decide,
         "hazards": build_hazard_views(
-            (await x.queries.hazards()).items,
-            x.names,
-            x.shell.now,
-            x._,
-            limit=CELL_SITES,
+            (await x.queries.hazards()).items, x.names, x.shell.now, x._, limit=CELL_SITES
         ),
         "asked_first": asked_first,
         "staffing": staffing,
         "attention": attention,
         "next_step": build_next_step(
-            own_queue,
-            own_role,
-            open_incidents,
-            x.names,
-            x.shell.now,
-            x._,
-            own_plans=own_plans,
+            own_queue, own_role, open_incidents, x.names, x.shell.now, x._, own_plans=own_plans
         ),
         "unready": await _list_unready(queries, request, x),
         "own_function": shell_function(x, staffing),

@@ -25,14 +25,7 @@ from schemas.crisis.obligations import ObligationRow, ObligationState
 from schemas.crisis.resource_requests import WAITING_STATES, RequestPriority, ResourceRequestRow
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.reassignment import ProposalRow, ProposalState
-from schemas.words import (
-    ActionState,
-    CardState,
-    ClockState,
-    IncidentState,
-    PlanState,
-    TaskState,
-)
+from schemas.words import ActionState, CardState, ClockState, IncidentState, PlanState, TaskState
 
 MAX_NEW: Final = 10
 """Most new demands on one person in ten minutes (EEMUA 191)."""

@@ -8,11 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.console.commissioning.checks import (
-    CONDITIONS,
-    JudgedCondition,
-    judge_conditions,
-)
+from services.console.commissioning.checks import CONDITIONS, JudgedCondition, judge_conditions
 from services.console.commissioning.reading import CONFIRMED, read_deeds
 from services.console.commissioning.resources import Commissioning, CommissioningCondition
 from services.console.http.context import check_realm, check_whole_territory

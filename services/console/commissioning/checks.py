@@ -229,11 +229,7 @@ def _judge_count(known: int, needed: int) -> CheckState:
 
 CONDITIONS: Final = (
     Condition(
-        "territory",
-        N_("Territoire confirmé"),
-        judge_territory,
-        "/donnees",
-        N_("Voir les données"),
+        "territory", N_("Territoire confirmé"), judge_territory, "/donnees", N_("Voir les données")
     ),
     Condition(
         "accounts",
@@ -282,13 +278,7 @@ CONDITIONS: Final = (
         N_("Voir les flux"),
         "vigie feed enable vigicrues",
     ),
-    Condition(
-        "exercise",
-        N_("Exercice joué"),
-        judge_exercise,
-        "/realms",
-        N_("Ouvrir un exercice"),
-    ),
+    Condition("exercise", N_("Exercice joué"), judge_exercise, "/realms", N_("Ouvrir un exercice")),
     Condition(
         "backup",
         N_("Sauvegarde faite"),

@@ -68,9 +68,7 @@ def count_accounts(
     ]
     deciding = [a for a in people if enabled[a.id].may(Permission.REFERENCE_DECIDE)]
     return PersonalAccounts(
-        total=len(people),
-        deciding=len(deciding),
-        protected=sum(map(has_second_factor, people)),
+        total=len(people), deciding=len(deciding), protected=sum(map(has_second_factor, people))
     )
 
 

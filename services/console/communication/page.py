@@ -104,9 +104,7 @@ def build_question_views(
     """Build the questions."""
     return [
         QuestionView(
-            one,
-            w.translate_code(w.ASKER, one.asker, _),
-            _name(one.answered or one.noted, names, _),
+            one, w.translate_code(w.ASKER, one.asker, _), _name(one.answered or one.noted, names, _)
         )
         for one in questions
     ]
@@ -121,9 +119,7 @@ def split_statements(
     return waiting, sorted(over, key=lambda view: view.found.changed_at, reverse=True)
 
 
-def split_questions(
-    views: Sequence[QuestionView],
-) -> tuple[list[QuestionView], list[QuestionView]]:
+def split_questions(views: Sequence[QuestionView]) -> tuple[list[QuestionView], list[QuestionView]]:
     """Return the open questions, and the answered ones."""
     is_open = [view.found.state is QuestionState.OPEN for view in views]
     return (

@@ -42,9 +42,7 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
     x = await load_screen_data(queries, request, "plans")
     realm, lang = x.shell.realm.name, x.shell.lang
     found, conflicts, triggers = await asyncio.gather(
-        x.queries.plan_detail(id),
-        x.queries.conflicts(),
-        x.queries.triggers(),
+        x.queries.plan_detail(id), x.queries.conflicts(), x.queries.triggers()
     )
     proof = await read_plan_proof(request, x.queries, realm, id, x._)
     principal = x.shell.reader.principal

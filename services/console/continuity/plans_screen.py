@@ -35,10 +35,7 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang = x.shell.realm.name, x.shell.lang
     plans, conflicts, tried, alarms = await asyncio.gather(
-        x.queries.plans(),
-        x.queries.conflicts(),
-        x.queries.strategies(),
-        x.queries.alarms(),
+        x.queries.plans(), x.queries.conflicts(), x.queries.strategies(), x.queries.alarms()
     )
     found = plans.items
     triggers = await x.queries.triggers()
@@ -74,11 +71,7 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
         ],
         "strategies": strategies.list_active_strategies(tried, x.names, x._),
         "hazards": build_hazard_views(
-            (await x.queries.hazards()).items,
-            x.names,
-            x.shell.now,
-            x._,
-            limit=PLAN_SITES,
+            (await x.queries.hazards()).items, x.names, x.shell.now, x._, limit=PLAN_SITES
         ),
         "next_ones": strategies.list_next_strategies(x.activities, x._),
         "places": list_site_choices(s for s in x.sites if _can_host(s)),

@@ -8,14 +8,7 @@ from pydantic import Field
 
 from schemas.continuity import CardProof
 from schemas.plans import CardPhase, CardScope, Evidence, PlanContent
-from schemas.words import (
-    ActivityState,
-    CardState,
-    ClockBase,
-    ClockState,
-    Effect,
-    PlanState,
-)
+from schemas.words import ActivityState, CardState, ClockBase, ClockState, Effect, PlanState
 from services.console.resource_base import Reason, Resource, Time
 
 

@@ -19,11 +19,7 @@ from services.console.dependencies.resources import (
 from services.console.http.answers import DecisionRouter
 from services.console.http.context import LogReader, Multiple, ReadContext, RealmReader
 from services.console.http.problems import NotFound
-from services.console.reference.changes_api import (
-    ReferenceDecider,
-    VersionProposal,
-    send_version,
-)
+from services.console.reference.changes_api import ReferenceDecider, VersionProposal, send_version
 from services.runtime.identity.permissions import Permission
 
 router = DecisionRouter(prefix="/api/v1/dependencies", tags=["picture"])
@@ -57,8 +53,7 @@ async def list_losses(
 async def get_cascade(
     reader: RealmReader,
     lost: Annotated[
-        list[str],
-        Query(min_length=1, max_length=2, description="kind and name, such as system:ad"),
+        list[str], Query(min_length=1, max_length=2, description="kind and name, such as system:ad")
     ],
 ) -> DependencyLoss:
     resources = [LostResource.parse(text) for text in lost]

@@ -257,10 +257,7 @@ class LossEvaluator:
         return self._hits[key]
 
     def _compute_hit(
-        self,
-        activity: str,
-        touching: frozenset[LostResource],
-        kinds: frozenset[LostResource],
+        self, activity: str, touching: frozenset[LostResource], kinds: frozenset[LostResource]
     ) -> HitActivity | None:
         one = self._network.activities[activity]
         before = self._compute_capacity(activity, frozenset())
@@ -310,10 +307,7 @@ class LossEvaluator:
         return points / group.total
 
     def _list_carrying(
-        self,
-        activity: str,
-        touching: frozenset[LostResource],
-        kinds: frozenset[LostResource],
+        self, activity: str, touching: frozenset[LostResource], kinds: frozenset[LostResource]
     ) -> tuple[str, ...]:
         """Return the strategies that carry the loss; empty unless each lost kind is carried."""
         one = self._network.activities[activity]

@@ -392,19 +392,11 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
         pole_nodes,
         tuple(
             CascadeNode(
-                f"plan {id}",
-                (names.plan(id), when),
-                "plan",
-                _find_causes(id, poles, names, causes),
+                f"plan {id}", (names.plan(id), when), "plan", _find_causes(id, poles, names, causes)
             )
             for id, when in plans
         ),
-        (
-            _("Ressource perdue"),
-            _("Activités et rôles touchés"),
-            _("Pôles"),
-            _("Plans"),
-        ),
+        (_("Ressource perdue"), _("Activités et rôles touchés"), _("Pôles"), _("Plans")),
         more,
     )
 

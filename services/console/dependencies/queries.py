@@ -29,20 +29,12 @@ from services.console.dependencies.network import (
     PresentState,
     ResourceKind,
 )
-from services.console.dependencies.recorded_crises import (
-    RealmVersions,
-    RowVersion,
-    collect_crises,
-)
+from services.console.dependencies.recorded_crises import RealmVersions, RowVersion, collect_crises
 from services.console.dependencies.texts import name_failure, name_resource
 from services.console.http.problems import NotFound
 from services.console.i18n import Translator, get_translator
 from services.console.read_model.history import Chronicle
-from services.console.read_model.query_base import (
-    OpenedRealm,
-    QueryBase,
-    get_snapshot_time,
-)
+from services.console.read_model.query_base import OpenedRealm, QueryBase, get_snapshot_time
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.snapshot import RealmSnapshot
 from services.console.read_model.time_travel import History

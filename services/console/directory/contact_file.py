@@ -37,10 +37,7 @@ _NO_MAIL: Final = build_fault(
     "a mail address, name@example.org, is expected",
 )
 _NO_URL: Final = build_fault(
-    "address",
-    "no_url",
-    "une adresse https:// est attendue",
-    "an https:// address is expected",
+    "address", "no_url", "une adresse https:// est attendue", "an https:// address is expected"
 )
 _NO_TIME: Final = build_fault(
     "verified_at",

@@ -27,11 +27,7 @@ from services.console.texts import words as w
 from services.console.web import search
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    ScreenData,
-    build_page_context,
-    load_screen_data,
-)
+from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
 from services.runtime.identity.permissions import Permission
 
 CONFERENCES: Final = ("N1", "N2", "N3", "N4")

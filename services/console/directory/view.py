@@ -93,10 +93,7 @@ def list_contacts(reference: IndexedReference) -> Sequence[ref.PartnerContact]:
 
 
 def list_partners(
-    reference: IndexedReference,
-    numbers: Mapping[str, Contact],
-    now: Instant,
-    _: Translator,
+    reference: IndexedReference, numbers: Mapping[str, Contact], now: Instant, _: Translator
 ) -> list[Partner]:
     """List the partners with their numbers; `numbers` is keyed by contact id."""
     return [

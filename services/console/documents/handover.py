@@ -494,10 +494,7 @@ def _complete_sheet(
 
 def _write_signatures(row: HandoverRow, names: TerritoryNames, _: Translator) -> DocumentSection:
     """Write the signatures as roles with their times, and the recipients."""
-    signed = [
-        (_("Sortant"), row.signed),
-        (_("Entrant"), row.accepted),
-    ]
+    signed = [(_("Sortant"), row.signed), (_("Entrant"), row.accepted)]
     cells = []
     for label, signature in signed:
         text = "………………"

@@ -15,12 +15,7 @@ from services.console.documents.formats import (
     DocumentFormat,
     make_document_response,
 )
-from services.console.http.answers import (
-    DecisionRouter,
-    require_text,
-    send_decision,
-    send_text,
-)
+from services.console.http.answers import DecisionRouter, require_text, send_decision, send_text
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,

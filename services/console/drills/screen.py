@@ -119,8 +119,7 @@ async def build_drills_page(queries: Queries, request: Request) -> dict[str, Any
     partners = await read_partners(request, x.queries)
     seed = _parse_seed(request.query_params.get("variante", "")[:5])
     found, progress = await asyncio.gather(
-        x.queries.drill_proposals(partners=partners),
-        x.queries.exercise_progress(),
+        x.queries.drill_proposals(partners=partners), x.queries.exercise_progress()
     )
     return {
         **build_page_context(request, x),

@@ -96,8 +96,7 @@ async def write_bundle(
     bundle.add_lines("reports.jsonl", [report async for report in _read_reports(model, asked)])
     bundle.add_lines("messages.jsonl", await _read_messages(model, asked))
     bundle.add_lines(
-        "escalations.jsonl",
-        (await model.escalations(incident=id, limit=PAGE_SIZE)).items,
+        "escalations.jsonl", (await model.escalations(incident=id, limit=PAGE_SIZE)).items
     )
     actions = await model.actions(
         incident=id, can_read=lambda _: asked.raw_reports, limit=PAGE_SIZE
@@ -165,10 +164,7 @@ async def _read_cell_lines(model: ReadModel, asked: ExportRequest) -> AsyncItera
 
 
 async def _read_lines(
-    model: ReadModel,
-    *,
-    incident: str | None = None,
-    kind: tuple[str, ...] = ("all",),
+    model: ReadModel, *, incident: str | None = None, kind: tuple[str, ...] = ("all",)
 ) -> AsyncIterator[Line]:
     cursor = None
     while True:

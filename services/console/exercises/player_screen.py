@@ -72,10 +72,5 @@ async def build_player_page(queries: Queries, request: Request) -> dict[str, Any
 
 
 PAGE: Final = WebPage(
-    "player",
-    "/exercice",
-    "player.html",
-    build_player_page,
-    N_("Animer l’exercice"),
-    personal=True,
+    "player", "/exercice", "player.html", build_player_page, N_("Animer l’exercice"), personal=True
 )

@@ -129,9 +129,7 @@ def write_stamp(sha256: str, lang: str) -> str:
 
 
 @router.post(
-    "",
-    responses=RESPONSES,
-    summary="Draft the next handover; its id is `handover` of the result",
+    "", responses=RESPONSES, summary="Draft the next handover; its id is `handover` of the result"
 )
 async def draft_handover(author: HandoverAuthor, body: HandoverRequest) -> Response:
     def build(by: str, role: str, reason: str | None) -> Command:

@@ -153,11 +153,7 @@ async def get_row(picture: RealmSnapshot, id: str) -> h.HandoverRow:
 
 
 def build_handover(
-    row: h.HandoverRow,
-    realm: str,
-    texts: Mapping[str, TextItem],
-    names: TerritoryNames,
-    lang: str,
+    row: h.HandoverRow, realm: str, texts: Mapping[str, TextItem], names: TerritoryNames, lang: str
 ) -> r.Handover:
     """Build a handover; without its texts it is that of the live stream."""
     _ = get_translator(lang)

@@ -72,11 +72,7 @@ BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "priority": "high",
         "incident": _INCIDENT,
     },
-    "NewClock": {
-        "obligation": "rgpd-cnil",
-        "incident": _INCIDENT,
-        "known_at": _MORNING,
-    },
+    "NewClock": {"obligation": "rgpd-cnil", "incident": _INCIDENT, "known_at": _MORNING},
     "NewInstruction": {"text": "Gardez les élèves à l'intérieur.", "incident": _INCIDENT},
     "Note": {"text": "Le technicien est sur place.", "kind": "fact"},
     "ObserverNoteRequest": {"mark": 2, "text": "La cellule a d’abord appelé le mauvais site."},

@@ -9,8 +9,7 @@ declare_problem(
     404,
     build_bilingual("Territoire inconnu", "Unknown realm"),
     build_bilingual(
-        "Aucun territoire ni exercice de ce nom n’existe ici.",
-        "There is no realm of this name.",
+        "Aucun territoire ni exercice de ce nom n’existe ici.", "There is no realm of this name."
     ),
 )
 declare_problem(

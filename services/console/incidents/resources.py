@@ -174,8 +174,7 @@ class Report(Resource):
     )
     read_at: Time | None = Field(default=None, description="time at which the cell first read it")
     newer_alert_at: Time | None = Field(
-        default=None,
-        description="reopening without effect: time of the newer alert",
+        default=None, description="reopening without effect: time of the newer alert"
     )
 
 

@@ -21,8 +21,7 @@ class Note(DecisionBody):
         default=None, max_length=64, description="id of the line that this one corrects"
     )
     occurred_at: AwareDatetime | None = Field(
-        default=None,
-        description="time of the event, for a line typed later; default: now",
+        default=None, description="time of the event, for a line typed later; default: now"
     )
     kind: LineKind = LineKind.NOTE
     source: str | None = Field(

@@ -8,11 +8,7 @@ from typing import Final
 
 from schemas import reference as ref
 from schemas.base import MINUTE_MS, Instant
-from schemas.crisis.resource_requests import (
-    OfferRow,
-    ResourceRequestRow,
-    StockRow,
-)
+from schemas.crisis.resource_requests import OfferRow, ResourceRequestRow, StockRow
 from services.console.i18n import N_, Translator, get_translator
 from services.console.logistics.resources import (
     ResourceOffer,
@@ -61,11 +57,7 @@ def build_need(row: ResourceRequestRow) -> Need:
 
 
 def build_request(
-    realm: str,
-    row: ResourceRequestRow,
-    names: TerritoryNames,
-    lang: str,
-    text: str | None = None,
+    realm: str, row: ResourceRequestRow, names: TerritoryNames, lang: str, text: str | None = None
 ) -> ResourceRequest:
     """Build a request; `text` holds its words if the reader may read them."""
     costs = [offer.cost_eur for offer in row.committed_offers]

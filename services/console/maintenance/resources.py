@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.words import (
-    EventType,
-)
+from schemas.words import EventType
 from services.console.resource_base import Resource, Time
 
 

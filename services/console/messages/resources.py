@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.words import (
-    Channel,
-    NotificationState,
-)
+from schemas.words import Channel, NotificationState
 from services.console.resource_base import Resource, Scalar, Time
 
 
@@ -108,8 +105,7 @@ class Estimate(Resource):
     seconds: int
     cost_cents: int
     parts: int = Field(
-        default=1,
-        description="messages per person that the provider counts; a long SMS is several",
+        default=1, description="messages per person that the provider counts; a long SMS is several"
     )
 
 

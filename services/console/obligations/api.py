@@ -34,11 +34,7 @@ from services.console.http.context import (
 )
 from services.console.http.scopes import check_incident
 from services.console.i18n import get_translator
-from services.console.obligations.resources import (
-    DeclarationDraft,
-    ObligationClock,
-    ObligationRule,
-)
+from services.console.obligations.resources import DeclarationDraft, ObligationClock, ObligationRule
 from services.console.obligations.table import list_clock_columns
 from services.console.resources import Page
 from services.runtime.identity.permissions import Permission

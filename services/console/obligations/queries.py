@@ -106,11 +106,7 @@ class ObligationQueries(QueryBase):
         return view, row
 
     def _shape_clock(
-        self,
-        view: OpenedRealm,
-        row: m.ObligationRow,
-        texts: Mapping[str, TextItem],
-        lang: str,
+        self, view: OpenedRealm, row: m.ObligationRow, texts: Mapping[str, TextItem], lang: str
     ) -> r.ObligationClock:
         picture = view.picture
         known = picture.reference.names.obligations

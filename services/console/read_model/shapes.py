@@ -566,20 +566,11 @@ class Shaper:
 
     def notification(self, row: d.NotificationRow, texts: r.Texts | None = None) -> r.Notification:
         """Build a notification; `texts` holds its text per channel if the reader asked for it."""
-        return r.Notification.from_row(
-            row,
-            realm=self.realm,
-            person_token=row.person,
-            texts=texts,
-        )
+        return r.Notification.from_row(row, realm=self.realm, person_token=row.person, texts=texts)
 
     def callout(self, row: o.CallOutRow, text: str | None = None) -> r.CallOut:
         """Build a call-out; `text` is the message, for readers with the right to it."""
-        return r.CallOut.from_row(
-            row,
-            realm=self.realm,
-            text=text,
-        )
+        return r.CallOut.from_row(row, realm=self.realm, text=text)
 
     def hold(self, row: d.HoldRow | None, reason: str | None = None) -> r.Hold:
         """Build a hold; `reason` is its text, for readers with the right to it."""

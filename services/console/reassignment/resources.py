@@ -82,8 +82,7 @@ class ReassignmentLine(Resource):
         default=None, description="start: next opening of the activity's calendar"
     )
     ends_at: Time | None = Field(
-        default=None,
-        description="end as announced at the dispatch; null = until further notice",
+        default=None, description="end as announced at the dispatch; null = until further notice"
     )
     accepted_at: Time | None
     arrived_at: Time | None

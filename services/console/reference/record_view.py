@@ -14,12 +14,7 @@ import orjson
 from annotated_types import MaxLen, MinLen
 from pydantic import BaseModel
 
-from schemas.reference_changes import (
-    OPEN_CHANGES,
-    FieldValue,
-    RecordKind,
-    ReferenceChangeRow,
-)
+from schemas.reference_changes import OPEN_CHANGES, FieldValue, RecordKind, ReferenceChangeRow
 from services.console.i18n import Translator
 from services.console.read_model.reference_index import IndexedReference
 from services.console.reference.record_names import label_field, name_choice, name_record
@@ -90,11 +85,7 @@ def build_record_entries(
 
 
 def build_record_state(
-    reference: IndexedReference,
-    kind: RecordKind,
-    id: str,
-    change: str | None,
-    _: Translator,
+    reference: IndexedReference, kind: RecordKind, id: str, change: str | None, _: Translator
 ) -> RecordState:
     """Build a record with its fields. Raises RecordUnknown."""
     values = read_record(reference.sections, kind, id)

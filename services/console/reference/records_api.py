@@ -34,19 +34,11 @@ from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import NotFound
 from services.console.http.scopes import check_pole
 from services.console.read_model.reference_index import IndexedReference
-from services.console.reference.record_view import (
-    compute_digest,
-    find_record_pole,
-)
+from services.console.reference.record_view import compute_digest, find_record_pole
 from services.console.reference.reviews import build_confirmation, find_review
 from services.console.reference.trials import try_version
 from services.console.resources import Page, PlanReviews, RecordEntry, RecordState
-from services.runtime.http.problems import (
-    FieldFault,
-    ProblemError,
-    build_fault,
-    convert_fault,
-)
+from services.runtime.http.problems import FieldFault, ProblemError, build_fault, convert_fault
 from services.runtime.identity.permissions import Permission
 from services.territory.differences import compare_sections
 from services.territory.record_checks import find_edit_faults

@@ -6,11 +6,7 @@ from typing import Literal, TypeAlias, get_args
 
 from pydantic import Field
 
-from schemas.words import (
-    ActivityState,
-    Confirmation,
-    SiteStatus,
-)
+from schemas.words import ActivityState, Confirmation, SiteStatus
 from services.console.incidents.resources import Incident, LevelState
 from services.console.messages.resources import Hold
 from services.console.resource_base import Resource, Scalar, Time

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.words import (
-    ActivityState,
-    Certainty,
-    EventType,
-    SiteStatus,
-)
+from schemas.words import ActivityState, Certainty, EventType, SiteStatus
 from services.console.resource_base import Interval, Reason, Resource, Time
 
 

@@ -61,8 +61,7 @@ async def build_site_page(queries: Queries, request: Request, id: str) -> dict[s
     lang = x.shell.lang
     shown = await x.queries.site(id)
     lines, tasks = await asyncio.gather(
-        load_lines(x, site_id=id),
-        x.queries.tasks(site=id, state=(TaskState.OPEN, TaskState.TAKEN)),
+        load_lines(x, site_id=id), x.queries.tasks(site=id, state=(TaskState.OPEN, TaskState.TAKEN))
     )
     inside = {c.incident for c in shown.causes}
     weight = {

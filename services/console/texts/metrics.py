@@ -130,9 +130,7 @@ METRIC_TEXTS: Final[Mapping[str, MetricText]] = {
     ),
     "sites_staff_at_most": MetricText(
         lambda args, _names, _: _(
-            "{kinds} à {pct} % d’agents au plus",
-            kinds=_name_kinds(args, _),
-            pct=args.get("pct", 0),
+            "{kinds} à {pct} % d’agents au plus", kinds=_name_kinds(args, _), pct=args.get("pct", 0)
         )
     ),
     "sites_below_opening": MetricText(

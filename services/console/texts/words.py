@@ -181,11 +181,7 @@ REQUEST_STATE = {
     "cancelled": N_("annulé"),
     "unfilled": N_("non satisfait"),
 }
-REQUEST_PRIORITY = {
-    "life": N_("vie"),
-    "continuity": N_("continuité"),
-    "comfort": N_("confort"),
-}
+REQUEST_PRIORITY = {"life": N_("vie"), "continuity": N_("continuité"), "comfort": N_("confort")}
 CHANGE_STATE = {
     "proposed": N_("à approuver"),
     "approved": N_("approuvé, attend son heure"),

@@ -17,12 +17,7 @@ from services.continuity.decision import ContinuityDecision
 from services.continuity.refusal import require_reason
 from services.continuity.resources import requests as req
 from services.continuity.resources import stocks
-from services.logistics import (
-    Suggestion,
-    estimate_partner_offer,
-    estimate_stock_offer,
-    rank_offers,
-)
+from services.logistics import Suggestion, estimate_partner_offer, estimate_stock_offer, rank_offers
 from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 MAX_OPEN_REQUESTS: Final = 2_000
@@ -357,12 +352,7 @@ def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> C
     row = _find_request(draft, command)
     reason = require_reason(command)
     _require_state(
-        row,
-        _State.REQUESTED,
-        _State.OFFERED,
-        _State.UNFILLED,
-        _State.COMMITTED,
-        _State.EN_ROUTE,
+        row, _State.REQUESTED, _State.OFFERED, _State.UNFILLED, _State.COMMITTED, _State.EN_ROUTE
     )
     stocks.free_reservations(draft, row.open_offers)
     stocks.return_to_stock(draft, row.committed_offers)

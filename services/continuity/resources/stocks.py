@@ -16,11 +16,7 @@ def get_stock_row(draft: ContinuityDecision, stock: ref.Stock) -> StockRow:
     if known is not None:
         return known
     return StockRow(
-        id=stock.id,
-        kind=stock.kind,
-        site=stock.site,
-        listed=stock.quantity,
-        changed_at=draft.now,
+        id=stock.id, kind=stock.kind, site=stock.site, listed=stock.quantity, changed_at=draft.now
     )
 
 

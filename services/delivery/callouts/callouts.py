@@ -13,14 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from schemas.base import Instant
-from schemas.callouts import (
-    AGENT,
-    CHUNK_PEOPLE,
-    Called,
-    CallOutListed,
-    CallOutRow,
-    ChannelEstimate,
-)
+from schemas.callouts import AGENT, CHUNK_PEOPLE, Called, CallOutListed, CallOutRow, ChannelEstimate
 from schemas.delivery import NotificationRow
 from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.realms import derive_id

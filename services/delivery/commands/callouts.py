@@ -11,11 +11,7 @@ from schemas.callouts import (
     StopCallOut,
 )
 from schemas.ranks import HOLD_ROLE, may_count, may_decide
-from services.delivery.callouts.callouts import (
-    CallOutProgress,
-    compute_progress,
-    estimate_channels,
-)
+from services.delivery.callouts.callouts import CallOutProgress, compute_progress, estimate_channels
 from services.delivery.decision import DeliveryDecision
 from services.runtime.decider.refusal import CommandResult, RefusedCommand
 

@@ -73,12 +73,7 @@ def decide_outcome(draft: DeliveryDecision, outcome: AttemptOutcome) -> None:
             after = attempts.mark_accepted(row, attempt, now, outcome.provider_id, wait_ms)
         case "failed":
             after = attempts.mark_failed(
-                row,
-                attempt,
-                now,
-                outcome.error,
-                retry=outcome.retry,
-                asked_s=outcome.retry_after_s,
+                row, attempt, now, outcome.error, retry=outcome.retry, asked_s=outcome.retry_after_s
             )
         case "ambiguous" if attempt.state == "ambiguous":
             return

@@ -41,10 +41,7 @@ class ReplyReader:
     """
 
     def __init__(
-        self,
-        letters: ReplyStore,
-        returns: ProviderInbox,
-        clock: Callable[[], float] = time.time,
+        self, letters: ReplyStore, returns: ProviderInbox, clock: Callable[[], float] = time.time
     ) -> None:
         self._letters = letters
         self._returns = returns

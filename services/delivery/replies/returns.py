@@ -263,12 +263,7 @@ class ProviderInbox:
         )
 
     async def _state_attendance(
-        self,
-        call: OpenQuestion,
-        person: str,
-        mode: AttendanceMode,
-        eta_min: int | None,
-        name: str,
+        self, call: OpenQuestion, person: str, mode: AttendanceMode, eta_min: int | None, name: str
     ) -> None:
         """Pass on how the person takes part in the crisis cell; without one it is refused. D90."""
         command = StateAttendance(

@@ -127,11 +127,7 @@ class DeadLetterStore:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     await self._write_at_last(refused)
-            except (
-                TimeoutError,
-                sqlite3.Error,
-                OSError,
-            ) as error:
+            except (TimeoutError, sqlite3.Error, OSError) as error:
                 # A full disk must not end this task, because that would end the whole front.
                 metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
                 log.warning(

@@ -239,14 +239,7 @@ def _read_message(given: dict[str, Any]) -> SmsMessage:
         (found for n in _TIME_FIELDS if (found := parse_time(given.get(n))) is not None), None
     )
     later = get_first_text(given, *_PART_FIELDS) not in ("", "1")
-    return SmsMessage(
-        number,
-        "" if number else caller,
-        words,
-        _read_id(given),
-        at,
-        later,
-    )
+    return SmsMessage(number, "" if number else caller, words, _read_id(given), at, later)
 
 
 def _read_id(given: dict[str, Any]) -> str | None:

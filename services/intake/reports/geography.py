@@ -233,13 +233,7 @@ def parse_geometry(area: str | Mapping[str, Any]) -> Geometry | None:
         ):
             return None
         return _make_valid(shapely.force_2d(made))
-    except (
-        shapely.errors.ShapelyError,
-        TypeError,
-        ValueError,
-        KeyError,
-        NotImplementedError,
-    ):
+    except (shapely.errors.ShapelyError, TypeError, ValueError, KeyError, NotImplementedError):
         # Curves raise NotImplementedError.
         return None
 

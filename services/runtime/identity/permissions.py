@@ -130,13 +130,7 @@ PERMISSIONS_BY_ROLE: Final[dict[Role, frozenset[Permission]]] = {
     Role.ADMIN: frozenset(Permission),
     Role.COORDINATOR: _CELL
     | _DECISIONS
-    | {
-        _P.SENDING_HOLD,
-        _P.REALM_RUN,
-        _P.EXERCISE_OBSERVE,
-        _P.DIRECTORY_WRITE,
-        _P.REFERENCE_DECIDE,
-    },
+    | {_P.SENDING_HOLD, _P.REALM_RUN, _P.EXERCISE_OBSERVE, _P.DIRECTORY_WRITE, _P.REFERENCE_DECIDE},
     Role.CELL: _CELL,
     Role.DIRECTOR: _FIELD
     | _DECISIONS

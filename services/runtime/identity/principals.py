@@ -204,9 +204,7 @@ class Source(Model):
     name: str = Field(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._-]*$")
     dialect: str = Field(max_length=32)
     site: str | None = Field(
-        default=None,
-        max_length=64,
-        description="site of its signals if nothing else names one",
+        default=None, max_length=64, description="site of its signals if nothing else names one"
     )
     type: EventType = EventType.OUTAGE_IT
     severity: int | None = Field(default=None, ge=1, le=5, description="null = from the message")

@@ -23,10 +23,7 @@ from services.runtime.kafka.clients import (
     create_expiring_producer,
     create_groupless_consumer,
 )
-from services.runtime.kafka.fetch_throttle import (
-    BACKGROUND_FETCH_INTERVAL_MS,
-    FetchThrottle,
-)
+from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS, FetchThrottle
 from services.runtime.log.partition_reader import PartitionReader
 
 RETRY_S: Final = 0.5

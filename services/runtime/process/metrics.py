@@ -165,9 +165,7 @@ METRICS: dict[str, Metric] = {
         ("channel", "state"),
     ),
     "vigie_replies_total": Metric(
-        "counter",
-        "Replies of people, by channel and effect",
-        ("channel", "outcome"),
+        "counter", "Replies of people, by channel and effect", ("channel", "outcome")
     ),
     # Auditor
     "vigie_audit_green": Metric(

@@ -19,11 +19,7 @@ from faust.types import TP
 from mode.services import WaitResults
 
 from services.runtime.kafka.clients import GROUP_METADATA_AGE_MS
-from services.runtime.kafka.fetch_throttle import (
-    FETCH_INTERVAL_MS,
-    MEMBER_WAIT_MS,
-    FetchThrottle,
-)
+from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, MEMBER_WAIT_MS, FetchThrottle
 from services.runtime.kafka.metadata_backoff import MetadataBackoff
 from services.runtime.kafka.security import build_faust_credentials
 from services.runtime.process.failpoints import ARMED, reach_failpoint

@@ -81,9 +81,7 @@ def letter(id: str, **changes: Any) -> DeadLetter:
     )
 
 
-def test_a_repeated_dead_letter_is_listed_once_with_its_reason(
-    settings: Settings,
-) -> None:
+def test_a_repeated_dead_letter_is_listed_once_with_its_reason(settings: Settings) -> None:
     for _ in range(2):
         bury(settings, letter("aaaa-1"))
     code, output = vigie("dlq", "list", "--realm", REALM, "--json")

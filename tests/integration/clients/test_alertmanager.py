@@ -147,12 +147,7 @@ def test_amtool_adds_queries_silences_and_expires(vigie: RunningVigie, tmp_path:
         window["covers"]["sources"],
         window["reason"],
         window["created_by"],
-    ) == (
-        "active",
-        [id],
-        "migration",
-        "exploitation",
-    )
+    ) == ("active", [id], "migration", "exploitation")
     (cause,) = _causes(vigie, "cen-1")
     assert cause["maintenance"] == [silence]
     incident = vigie.get(f"/api/v1/incidents/{cause['incident']}")
@@ -169,9 +164,7 @@ def test_amtool_adds_queries_silences_and_expires(vigie: RunningVigie, tmp_path:
     assert "NodeDown" not in amtool("alert", "query")
 
 
-def test_windows_of_people_are_silences_and_sources_see_only_their_own(
-    vigie: RunningVigie,
-) -> None:
+def test_windows_of_people_are_silences_and_sources_see_only_their_own(vigie: RunningVigie) -> None:
     """One store serves both.
 
     An operator sees the windows of people as silences; a source sees only its own.

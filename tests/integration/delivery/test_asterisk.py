@@ -62,11 +62,7 @@ class Exchange:
         return web.json_response({"id": order["channelId"], "state": "Down"})
 
 
-async def call(
-    exchange: Exchange,
-    times: int = 1,
-    token: str = "vigie:secret",
-) -> list[CallResult]:
+async def call(exchange: Exchange, times: int = 1, token: str = "vigie:secret") -> list[CallResult]:
     """Ring the same attempt once or more often."""
     async with (
         serving(exchange.handle) as url,

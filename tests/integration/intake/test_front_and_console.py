@@ -148,9 +148,7 @@ async def front(console: Console, new_front: Starter) -> FrontProcess:
     return made
 
 
-async def test_requests_pass_whole_without_headers_of_one_connection(
-    front: FrontProcess,
-) -> None:
+async def test_requests_pass_whole_without_headers_of_one_connection(front: FrontProcess) -> None:
     async with front.client() as http:
         answer = await http.post(
             "/api/v1/a%20b/c?x=1&y=%C3%A9",

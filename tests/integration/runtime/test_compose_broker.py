@@ -129,8 +129,7 @@ async def test_a_service_of_compose_sends(composed: ComposeNode) -> None:
 
 @pytest.mark.parametrize("changes", [None, {"sasl_plain_password": "guessed"}])
 async def test_the_broker_of_compose_admits_no_other_client(
-    composed: ComposeNode,
-    changes: dict[str, Any] | None,
+    composed: ComposeNode, changes: dict[str, Any] | None
 ) -> None:
     options = {} if changes is None else composed.security.options() | changes
     with pytest.raises(KafkaError):

@@ -105,9 +105,7 @@ async def test_a_reader_takes_accepted_records_only_and_resumes_where_it_was(toy
         assert [a.transaction.seq async for a in reader.read_to_end()] == [6, 7]
 
 
-async def test_a_reader_reports_a_lost_history_at_the_start_and_while_idle(
-    toys: Toys,
-) -> None:
+async def test_a_reader_reports_a_lost_history_at_the_start_and_while_idle(toys: Toys) -> None:
     written = Log(toys)
     await written.write(3)
     async with LogReader(toys.kafka, toys.toy) as reader:

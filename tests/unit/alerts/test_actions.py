@@ -388,9 +388,7 @@ def _move(scene: Scene, action: ActionRow, name: str, who: int, minute: float) -
 
 @settings(max_examples=25, deadline=None)
 @given(moves=MOVES)
-def test_states_follow_the_arrows_in_any_history(
-    moves: list[tuple[str, int, float]],
-) -> None:
+def test_states_follow_the_arrows_in_any_history(moves: list[tuple[str, int, float]]) -> None:
     scene = Scene()
     action = _request(scene)
     minute = 0.0

@@ -353,9 +353,7 @@ def test_information_goes_to_the_deputy_of_an_unreachable_holder(scene: Scene) -
     calls.expect("dir-education-s")
 
 
-def test_a_missing_director_is_noticed_beside_a_pole_without_any(
-    scene: Scene,
-) -> None:
+def test_a_missing_director_is_noticed_beside_a_pole_without_any(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(1, "closure", "cen-2")
     _answer(scene, calls, "dir-solidarites", 2, Answer.DECLINE)

@@ -375,9 +375,7 @@ def test_a_withdrawn_reopening_leaves_the_site_unchanged(scene: Scene) -> None:
     assert scene.state.incidents[incident.id].state == "open"
 
 
-def test_a_withdrawn_reopening_restores_no_withdrawn_report(
-    scene: Scene,
-) -> None:
+def test_a_withdrawn_reopening_restores_no_withdrawn_report(scene: Scene) -> None:
     shut = scene.report(0, "closure", COLLEGE)
     open_ = scene.report(10, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,))
     scene.report(11, "closure", COLLEGE, severity=1, msg_type=MsgType.CANCEL, references=(shut,))
@@ -878,9 +876,7 @@ def test_a_future_time_without_windows_is_flagged_and_replaced(scene: Scene) -> 
     assert scene.site(COLLEGE).since == scene.at(10)
 
 
-def test_an_unknown_site_waits_for_a_link_that_keeps_the_original_times(
-    scene: Scene,
-) -> None:
+def test_an_unknown_site_waits_for_a_link_that_keeps_the_original_times(scene: Scene) -> None:
     id = scene.report(30, "closure", "clg-unknown", occurred=10, commune="92050", severity=3)
     assert scene.state.reports[id].flags == ("late", "site_unknown")
     assert "clg-unknown" not in scene.state.sites
@@ -917,9 +913,7 @@ def test_the_incident_of_an_unknown_site_goes_along_when_it_is_linked(
     assert scene.incident_of(other).id == before.id
 
 
-def test_a_linked_unknown_site_joins_the_known_incident_of_its_cause(
-    scene: Scene,
-) -> None:
+def test_a_linked_unknown_site_joins_the_known_incident_of_its_cause(scene: Scene) -> None:
     known = scene.report(0, "closure", COLLEGE)
     id = scene.report(1, "closure", "clg-unknown", source="police", severity=4)
     apart = scene.incident_of(id)
@@ -1416,9 +1410,7 @@ def test_the_open_cause_owns_the_key_in_any_order_of_reading() -> None:
 
 
 @pytest.mark.parametrize("again", [5, 12])
-def test_an_old_incident_closed_again_is_listed_as_closed(
-    again: int,
-) -> None:
+def test_an_old_incident_closed_again_is_listed_as_closed(again: int) -> None:
     scene = Scene()
     row = scene.incident_of(scene.report(0, "closure", COLLEGE))
     state = scene.state

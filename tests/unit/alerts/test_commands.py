@@ -203,10 +203,7 @@ def test_a_split_moves_as_many_reports_as_one_record_holds(scene: Scene) -> None
     incident = scene.incident_of(ids[0]).id
     assert _refused(
         scene.command(_by("cell", SplitIncident, incident=incident, reports=tuple(ids[:101])), 300)
-    ) == (
-        409,
-        "too_many_reports",
-    )
+    ) == (409, "too_many_reports")
     for n in (0, 100):
         assert isinstance(
             scene.command(
@@ -304,9 +301,7 @@ def _closing(incident: str, **values: Any) -> ResolveIncident:
     return ResolveIncident(author="person", role="coordinator", incident=incident, **values)
 
 
-def test_an_incident_with_missing_people_is_closed_only_with_a_written_reason(
-    scene: Scene,
-) -> None:
+def test_an_incident_with_missing_people_is_closed_only_with_a_written_reason(scene: Scene) -> None:
     incident = scene.incident_of(scene.report(0, "fire", "cen-1")).id
     _counted(scene, 5, "cen-1", 4, 6)
     scene.report(10, "reopening", "cen-1", severity=1, lifts=(EventType.FIRE,))

@@ -305,9 +305,7 @@ def _command(scene: Scene, step: str, which: int, who: dict[str, Any]) -> Comman
         max_size=30,
     )
 )
-def test_states_only_move_along_the_arrows(
-    history: list[tuple[str, int, dict[str, Any]]],
-) -> None:
+def test_states_only_move_along_the_arrows(history: list[tuple[str, int, dict[str, Any]]]) -> None:
     scene = Scene()
     for step, which, who in history:
         scene.command(_command(scene, step, which, who))

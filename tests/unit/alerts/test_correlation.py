@@ -434,9 +434,7 @@ def test_an_ended_cause_of_a_site_takes_no_cause_from_the_current_hazard(scene: 
     )
 
 
-def test_absorption_in_an_area_comes_before_other_causes_of_the_site(
-    scene: Scene,
-) -> None:
+def test_absorption_in_an_area_comes_before_other_causes_of_the_site(scene: Scene) -> None:
     """The first rule that applies wins: D22 before D23.
 
     An order around a gas leak joined the incident of an absence on the same site.
@@ -471,9 +469,7 @@ def test_info_headcounts_and_rumours_open_nothing(scene: Scene) -> None:
     assert scene.state.level() == 0
 
 
-def test_a_site_offering_desks_serves_the_incident_and_its_trouble_joins_it(
-    scene: Scene,
-) -> None:
+def test_a_site_offering_desks_serves_the_incident_and_its_trouble_joins_it(scene: Scene) -> None:
     scene.report(0, "fire", "cen-1", severity=5)
     scene.report(
         60,
@@ -569,9 +565,7 @@ def test_a_split_is_not_undone_by_correlation(scene: Scene) -> None:
     assert scene.site("pmi-05").causes[0].incident == apart.id
 
 
-def test_a_new_cut_on_a_split_off_site_joins_the_new_incident(
-    scene: Scene,
-) -> None:
+def test_a_new_cut_on_a_split_off_site_joins_the_new_incident(scene: Scene) -> None:
     a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
     b = scene.report(1, "outage_power", "pmi-05", capacity_lost_pct=100)
     scene.command(_command(SplitIncident, incident=scene.incident_of(a).id, reports=(b,)), 5)
@@ -657,9 +651,7 @@ def test_a_split_keeps_the_danger_to_people(scene: Scene) -> None:
     assert all(c.danger for c in scene.state.calls.values() if c.incident == apart.id)
 
 
-def test_a_cause_with_the_key_of_a_merged_incident_joins_the_merge_target(
-    scene: Scene,
-) -> None:
+def test_a_cause_with_the_key_of_a_merged_incident_joins_the_merge_target(scene: Scene) -> None:
     a = scene.report(0, "outage_it", "cen-1", measure=_measure(object="system:paie"))
     b = scene.report(1, "closure", "sst-13")
     c = scene.report(2, "damage_report", "par-01")
@@ -673,9 +665,7 @@ def test_a_cause_with_the_key_of_a_merged_incident_joins_the_merge_target(
     assert scene.incident_of(later) == scene.incident_of(c)
 
 
-def test_a_cut_near_a_merged_power_incident_joins_the_merge_target(
-    scene: Scene,
-) -> None:
+def test_a_cut_near_a_merged_power_incident_joins_the_merge_target(scene: Scene) -> None:
     """D25: later correlation undoes no merge; each cut in the cluster opened a new incident."""
     a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     b = scene.report(1, "closure", "sst-13", severity=2)
@@ -1025,9 +1015,7 @@ def test_a_raised_bulletin_reopens_the_closed_incident(
     assert (scene.state.level() == 3) is (state == "open")
 
 
-def test_reopened_communes_end_their_own_causes_only(
-    scene: Scene,
-) -> None:
+def test_reopened_communes_end_their_own_causes_only(scene: Scene) -> None:
     """An evacuation of communes ended only by its cancellation.
 
     Its people counted as evacuated forever.

@@ -408,9 +408,7 @@ def test_a_rise_starts_the_higher_escalation_at_once_and_withdraws_unanswered_ca
     assert not [c for c in calls.new() if c.level == 1]
 
 
-def test_a_rise_asks_the_former_person_in_charge_for_a_new_acknowledgement(
-    scene: Scene,
-) -> None:
+def test_a_rise_asks_the_former_person_in_charge_for_a_new_acknowledgement(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
     scene.step(10)
@@ -1026,9 +1024,7 @@ def _reliefs(scene: Scene) -> list[Any]:
     return [t for t in scene.state.tasks.values() if t.kind == "relief"]
 
 
-def test_an_hour_before_the_end_of_a_cell_shift_a_named_person_must_decide(
-    scene: Scene,
-) -> None:
+def test_an_hour_before_the_end_of_a_cell_shift_a_named_person_must_decide(scene: Scene) -> None:
     calls = _crisis(scene)
     _answer(scene, calls, "cel-rh", 5)
     scene.step(5 + 9 * 60 - 1)

@@ -183,11 +183,7 @@ def test_a_failure_reported_by_a_site_ends_when_its_supplier_serves_again(
         )
     assert [
         (c.site, c.lifted_at) for c in sorted(scene.state.causes.values(), key=lambda c: c.since)
-    ] == [
-        (college, scene.at(60)),
-        (college, scene.at(60)),
-        (of_another, None),
-    ]
+    ] == [(college, scene.at(60)), (college, scene.at(60)), (of_another, None)]
     scene.report(70, "supplier_failure", college, capacity_lost_pct=100)
     assert [c.type for c in scene.site(college).causes] == ["supplier_failure"], (
         "a newer word stays"
@@ -342,9 +338,7 @@ def test_an_older_report_with_its_own_window_does_not_count_now(scene: Scene) ->
     assert scene.state.flags["system:paie"].since == scene.at(20)
 
 
-def test_an_outage_after_one_without_a_reported_return_begins_anew(
-    scene: Scene,
-) -> None:
+def test_an_outage_after_one_without_a_reported_return_begins_anew(scene: Scene) -> None:
     """The machine closed the first alert; a late word of that one does not date the second back."""
     id = scene.report(0, "outage_it", **PAIE)
     scene.report(
@@ -485,9 +479,7 @@ def test_cancelling_the_newer_message_restores_an_unexpired_older_one(
     assert _said(scene, "vigilance:vent") == colour
 
 
-def test_a_cancel_with_green_does_not_restore_the_replaced_message(
-    scene: Scene,
-) -> None:
+def test_a_cancel_with_green_does_not_restore_the_replaced_message(scene: Scene) -> None:
     first = _vigilance(scene, 0, "jaune", hours=12)
     second = _vigilance(scene, 30, "orange", hours=12, msg_type=MsgType.UPDATE, references=(first,))
     _green(scene, 90, second)

@@ -156,9 +156,7 @@ def test_closing_to_the_public_is_no_major_incident(scene: Scene) -> None:
     assert scene.state.level() == 2
 
 
-def test_a_level_held_by_a_merged_incident_blocks_lowering_its_target(
-    scene: Scene,
-) -> None:
+def test_a_level_held_by_a_merged_incident_blocks_lowering_its_target(scene: Scene) -> None:
     """D31: a trigger names the incident that made it hold, also when that was merged since."""
     cuts = [
         scene.report(n, "outage_power", site, severity=2, capacity_lost_pct=10)

@@ -637,9 +637,7 @@ def test_an_unexplained_trouble_calls(scene: Scene, type: str, values: dict[str,
     assert scene.incident_of(report).quiet is None
 
 
-def test_a_consequence_of_level_n3_sends_its_alarms_and_calls_when_reopened(
-    scene: Scene,
-) -> None:
+def test_a_consequence_of_level_n3_sends_its_alarms_and_calls_when_reopened(scene: Scene) -> None:
     """D65: an explained trouble calls only from N3 on.
 
     An exceeded RTO on a central site informed no person.

@@ -108,9 +108,7 @@ def test_only_sites_with_returned_current_are_restored(scene: Scene) -> None:
 # ── durations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_short_closure_announced_long_before_stays_short(
-    scene: Scene,
-) -> None:
+def test_a_short_closure_announced_long_before_stays_short(scene: Scene) -> None:
     """Ten hours announced ten days ahead are not the 72 h of N4 and of a transverse loss."""
     day, end = 10 * DAY, 10 * DAY + 600
     window = Window(start=scene.at(day), end=scene.at(end))
@@ -181,9 +179,7 @@ def test_the_fullest_window_holds_as_many_different_things_as_any(
         max_size=8,
     )
 )
-def test_a_fully_withdrawn_event_leaves_no_count(
-    said: list[tuple[str, str, bool]],
-) -> None:
+def test_a_fully_withdrawn_event_leaves_no_count(said: list[tuple[str, str, bool]]) -> None:
     scene = Scene()
     for n, (type, site, _denied) in enumerate(said):
         scene.report(

@@ -66,10 +66,7 @@ def attack(scene: Scene, minute: float = 0) -> str:
     """Report a critical alert of the workstation defence; return the incident."""
     report = scene.report(minute, "outage_it", "cen-1", severity=4)
     scene.report(
-        minute,
-        "info",
-        measure=Measure(name="edr_critical", value=True, unit="bool"),
-        source="edr",
+        minute, "info", measure=Measure(name="edr_critical", value=True, unit="bool"), source="edr"
     )
     return str(scene.incident_of(report).id)
 
@@ -211,9 +208,7 @@ def test_a_person_dismisses_a_clock_with_a_reason(scene: Scene) -> None:
     assert clock_of(scene, "rgpd-cnil").state is ObligationState.DISMISSED
 
 
-def test_the_declaration_of_the_incident_starts_the_month_of_the_final_report(
-    scene: Scene,
-) -> None:
+def test_the_declaration_of_the_incident_starts_the_month_of_the_final_report(scene: Scene) -> None:
     attack(scene)
     first = clock_of(scene, "nis2-notification")
     apply(scene, FulfilObligation(clock=first.id, text_id="t", **BY), 48 * HOUR)
@@ -320,9 +315,7 @@ def _act(scene: Scene, step: str, which: int, minute: float) -> None:
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9)), min_size=1, max_size=12),
-)
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9)), min_size=1, max_size=12))
 def test_states_only_move_along_the_arrows(history: list[tuple[str, int]]) -> None:
     """Random histories: one start per clock, one clock per obligation and incident, none lost."""
     scene, minute = Scene(), 0.0

@@ -187,9 +187,7 @@ def _uncounted(cause: Cause) -> Cause:
 @given(
     st.lists(st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=10)
 )
-def test_changes_fold_like_whole_values(
-    history: list[tuple[dict[str, Any], int, int]],
-) -> None:
+def test_changes_fold_like_whole_values(history: list[tuple[dict[str, Any], int, int]]) -> None:
     scene = Scene()
     changes = wholes = scene.state
     begun = len(scene.service.log.of(scene.realm))

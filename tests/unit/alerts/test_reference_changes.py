@@ -167,9 +167,7 @@ def _published(scene: Scene, reference: str) -> list[ReferencePublished]:
 # ── a proposal, a second person, an effective date ─────────────────────────────────────────────────────────────────
 
 
-def test_a_change_enters_into_force_at_its_time_after_a_second_approval(
-    scene: Scene,
-) -> None:
+def test_a_change_enters_into_force_at_its_time_after_a_second_approval(scene: Scene) -> None:
     sections = _version()
     change = _propose(
         scene, sections, effective_at=scene.at(60), foreseen=Foreseen(crises=3, moved=1, later=2)
@@ -482,10 +480,9 @@ def test_a_load_ends_a_partly_published_change(scene: Scene) -> None:
     assert (
         scene.state.territory.sites[COLLEGE].desks,
         scene.state.territory.sites[OTHER].desks,
-    ) == (
-        next(s.desks for s in territory().sites if s.id == COLLEGE),
-        11,
-    ), "nothing of it is in the version that was loaded"
+    ) == (next(s.desks for s in territory().sites if s.id == COLLEGE), 11), (
+        "nothing of it is in the version that was loaded"
+    )
 
 
 def test_a_change_entering_into_force_is_not_withdrawn(scene: Scene) -> None:

@@ -129,9 +129,7 @@ def test_only_a_later_closure_turns_evacuated_to_closed(scene: Scene) -> None:
     assert scene.status(PMI) == "evacuated"
 
 
-def test_a_site_shut_before_the_fire_is_closed_when_that_is_repeated(
-    scene: Scene,
-) -> None:
+def test_a_site_shut_before_the_fire_is_closed_when_that_is_repeated(scene: Scene) -> None:
     scene.report(0, "closure", PMI)
     scene.report(60, "fire", PMI, severity=4)
     assert scene.status(PMI) == "evacuated"

@@ -78,9 +78,7 @@ def test_a_demonstration_needs_a_watch_that_reads_it() -> None:
     assert "VIGIE_FEEDS_SAMPLES" in done.output
 
 
-def test_a_busy_vigie_is_asked_again_and_a_refusal_is_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_busy_vigie_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_demo, "PAUSE_S", 0.0)
     answers = [504, 503, 404, None]
 

@@ -16,9 +16,7 @@ from tests.faults.runtime.toy import ToyDecider
 T0 = 1_800_000_000_000
 
 
-async def test_a_mistyped_realm_cannot_be_replayed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_mistyped_realm_cannot_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no recording: one such name in the log, and no crisis was replayed any more."""
     service: MemoryService[Any] = MemoryService(ToyDecider(), clock=T0)
     for realm in ("92~ex-1", "92"):

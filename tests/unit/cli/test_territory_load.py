@@ -125,9 +125,7 @@ def _checked(folder: Path) -> Result:
     return CliRunner().invoke(app, ["territory", "check", str(folder)])
 
 
-def test_an_unusable_rule_is_reported_before_the_publication(
-    tmp_path: Path,
-) -> None:
+def test_an_unusable_rule_is_reported_before_the_publication(tmp_path: Path) -> None:
     """It would be refused as an input: a realm without rules, seen in the dead letters only."""
     folder = Path(shutil.copytree(FOLDER, tmp_path / "92"))
     assert _checked(folder).exit_code == 0

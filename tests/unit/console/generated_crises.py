@@ -26,11 +26,7 @@ class PlantedCrises:
 
 
 def generate_crises(
-    seed: int,
-    declared: Mapping[str, frozenset[str]],
-    *,
-    count: int = 80,
-    planted: int = 10,
+    seed: int, declared: Mapping[str, frozenset[str]], *, count: int = 80, planted: int = 10
 ) -> PlantedCrises:
     """Generate crises from the declared dependencies of a territory and some planted ones."""
     random = Random(seed)

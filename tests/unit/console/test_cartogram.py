@@ -60,12 +60,7 @@ def test_names_are_cut_at_allowed_places() -> None:
     assert [
         abbreviate_name(n)
         for n in ("Nanterre", "Fontenay-aux-Roses", "Ville-d'Avray", "La Garenne-Colombes")
-    ] == [
-        "Nant",
-        "FoRo",
-        "ViAv",
-        "GaCo",
-    ]
+    ] == ["Nant", "FoRo", "ViAv", "GaCo"]
 
 
 def test_no_two_communes_of_the_territory_have_the_same_letters() -> None:

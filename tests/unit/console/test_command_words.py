@@ -56,9 +56,7 @@ def planted(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.__name__)
-def test_free_text_in_any_field_of_a_command_is_refused_with_the_field(
-    kind: type[Command],
-) -> None:
+def test_free_text_in_any_field_of_a_command_is_refused_with_the_field(kind: type[Command]) -> None:
     sample = sample_of(kind, full=True)
     check_free_text(kind.model_validate(sample))
     looked_at = 0

@@ -13,12 +13,7 @@ from schemas.delivery import ProbeRow
 from schemas.oncall import DrillRow, ReadinessRow
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.console.commissioning.checks import (
-    CONDITIONS,
-    Finding,
-    judge_conditions,
-    list_grave,
-)
+from services.console.commissioning.checks import CONDITIONS, Finding, judge_conditions, list_grave
 from services.console.commissioning.deeds import LiveRealm, PersonalAccounts, PreparationDeeds
 from services.console.commissioning.page import list_missing
 from services.console.commissioning.reading import CONFIRMED, count_accounts, map_confirmations

@@ -155,11 +155,7 @@ def test_a_first_action_is_measured_from_the_first_call_plan_or_card_of_the_role
         decided_at=NOW + 6 * MINUTE_MS,
         cards=(
             CardRow(
-                id="c",
-                role="cellule_rh",
-                due_at=NOW,
-                state=CardState.DONE,
-                at=NOW + 9 * MINUTE_MS,
+                id="c", role="cellule_rh", due_at=NOW, state=CardState.DONE, at=NOW + 9 * MINUTE_MS
             ),
             CardRow(id="d", role="cellule_si", due_at=NOW),
         ),

@@ -95,9 +95,7 @@ def test_an_inactive_plan_takes_no_place(other: PlanState) -> None:
 @pytest.mark.parametrize(
     "mine", [PlanState.VALID, PlanState.REFUSED, PlanState.LIFTED, PlanState.RETEX_CLOSED]
 )
-def test_an_unproposed_plan_shows_its_collision_before_activation(
-    mine: PlanState,
-) -> None:
+def test_an_unproposed_plan_shows_its_collision_before_activation(mine: PlanState) -> None:
     assert [(x.plan, x.other) for x in find_collisions(reference(), _situation(mine=mine))] == [
         (SOLIDARITY, EDUCATION)
     ]

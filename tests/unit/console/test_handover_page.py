@@ -287,9 +287,7 @@ async def test_decisions_become_commands(desk: tuple[Browser, HeldModel]) -> Non
         assert answer.status_code == 422, (path, bad)
 
 
-async def test_the_first_signature_freezes_the_page(
-    desk: tuple[Browser, HeldModel],
-) -> None:
+async def test_the_first_signature_freezes_the_page(desk: tuple[Browser, HeldModel]) -> None:
     browser, model = desk
     stored: dict[str, bytes] = {}
     decisions: Any = browser.decisions

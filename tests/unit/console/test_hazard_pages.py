@@ -8,14 +8,7 @@ import pytest
 
 from schemas.base import HOUR_MS, MINUTE_MS
 from tests.unit.console.held import Held, browsing
-from tests.unit.console.test_every_screen import (
-    NOW,
-    REALM,
-    incident,
-    realm,
-    report,
-    shown,
-)
+from tests.unit.console.test_every_screen import NOW, REALM, incident, realm, report, shown
 
 STATION = "station:paris-austerlitz"
 
@@ -172,13 +165,7 @@ async def test_an_announced_cut_and_a_heatwave_have_their_clocks() -> None:
     held.put("reports", cut)
     held.put(
         "tasks",
-        {
-            "id": "t-1",
-            "kind": "verify_report",
-            "state": "open",
-            "opened_at": NOW,
-            "report": "cut",
-        },
+        {"id": "t-1", "kind": "verify_report", "state": "open", "opened_at": NOW, "report": "cut"},
     )
     heat = {"start": NOW + 2 * HOUR_MS, "end": NOW + 30 * HOUR_MS}
     held.put(
@@ -195,8 +182,7 @@ async def test_an_announced_cut_and_a_heatwave_have_their_clocks() -> None:
         ),
     )
     held.put(
-        "flags",
-        {"id": "vigilance:canicule", "value": "orange", "since": NOW, "reports": ("heat",)},
+        "flags", {"id": "vigilance:canicule", "value": "orange", "since": NOW, "reports": ("heat",)}
     )
     found = {item["hazard"]: item for item in await read_items(held)}
     assert list(found) == ["heat", "power"], "the soonest first"

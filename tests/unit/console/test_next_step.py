@@ -8,11 +8,7 @@ from typing import Any
 
 from schemas.base import MINUTE_MS
 from schemas.words import TaskState
-from services.console.attention.next_step import (
-    build_next_step,
-    build_site_step,
-    choose_role,
-)
+from services.console.attention.next_step import build_next_step, build_site_step, choose_role
 from services.console.attention.resources import AttentionState, DemandLine
 from services.console.i18n import get_translator
 from services.console.resources import Task, to_datetime

@@ -411,11 +411,7 @@ async def test_a_page_of_the_past_reads_an_exercise_by_its_own_clock() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "fields"),
-    [
-        ("open", {"state": "open"}),
-        ("of another territory", {"territory": "93"}),
-    ],
+    ("name", "fields"), [("open", {"state": "open"}), ("of another territory", {"territory": "93"})]
 )
 async def test_other_realms_exercise_nothing(name: str, fields: dict[str, Any]) -> None:
     assert name

@@ -29,15 +29,7 @@ PLANS = {
 def _crisis(state: str = "proposed") -> Browser:
     held = crisis()
     for id, decides in PLANS.items():
-        held.put(
-            "plans",
-            {
-                "id": id,
-                "state": state,
-                "decides": decides,
-                "proposed_at": START,
-            },
-        )
+        held.put("plans", {"id": id, "state": state, "decides": decides, "proposed_at": START})
     return browsing(held)[0]
 
 

@@ -56,9 +56,7 @@ def test_a_pole_level_rises_at_once_in_its_own_pole_with_its_reason(scene: Scene
     assert {w.args["level"] for w in row.why} == {2}
 
 
-def test_a_pole_level_falls_only_by_decision_with_a_reason(
-    scene: Scene,
-) -> None:
+def test_a_pole_level_falls_only_by_decision_with_a_reason(scene: Scene) -> None:
     pole = POLE_OF[PMI]
     scene.report(0, "closure", PMI, severity=4)
     scene.report(60, "reopening", PMI, lifts=(EventType.CLOSURE,), severity=1)
@@ -85,9 +83,7 @@ def test_a_pole_level_falls_only_by_decision_with_a_reason(
     assert _levels(scene) == {}
 
 
-def test_a_pole_level_follows_its_highest_incident(
-    scene: Scene,
-) -> None:
+def test_a_pole_level_follows_its_highest_incident(scene: Scene) -> None:
     scene.report(0, "outage_power", PMI, severity=4, capacity_lost_pct=100)
     scene.report(1, "closure", "pmi-05", severity=2)
     assert [int(i.level) for i in scene.incidents()] == [2, 1]

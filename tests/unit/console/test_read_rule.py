@@ -148,9 +148,7 @@ def test_reports_belong_to_their_incident_at_that_time() -> None:
     assert Fold(chronicle, REALM, START + 2).reports_of("i-1") == []
 
 
-def test_rows_of_a_log_survive_a_restart_and_vanish_with_another_log(
-    tmp_path: Path,
-) -> None:
+def test_rows_of_a_log_survive_a_restart_and_vanish_with_another_log(tmp_path: Path) -> None:
     path, chains = tmp_path / "chronicle.db", Chains()
     one = accepted(chains, "alerts", [crisis.site("pmi-01", START, "closed")], START)
     first = Chronicle.open(path)

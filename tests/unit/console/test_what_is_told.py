@@ -189,17 +189,11 @@ async def test_a_past_realm_is_shown_as_known_then() -> None:
         await clock("2020-01-01T00:00:00Z"),
         await clock(str(START + MINUTE)),
         await clock("nonsense"),
-    ) == (
-        "realm_unknown",
-        200,
-        "invalid",
-    )
+    ) == ("realm_unknown", 200, "invalid")
     assert (await listed(START - 1), await listed(START)) == (0, 1)
 
 
-async def test_an_unknown_proposal_is_not_a_replaced_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_unknown_proposal_is_not_a_replaced_one(monkeypatch: pytest.MonkeyPatch) -> None:
     browser, model = browsing(crisis())
     for verb in ("approve", "decline"):
         answer = await browser.post(

@@ -428,11 +428,7 @@ def test_a_late_report_continues_a_long_stopped_local_clock() -> None:
             running.clocks[0].pauses[0][0],
             running.clocks[0].pauses[0][1],
         )
-    ] == [
-        "10:00",
-        "10:40",
-        "10:50",
-    ]
+    ] == ["10:00", "10:40", "10:50"]
     assert [a for a in world.alarms("SOL-02", "ase-06") if a[0] == "rto"] == [
         ("rto", 50, "10:30"),
         ("rto", 80, "12:30"),

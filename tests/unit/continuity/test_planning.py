@@ -79,9 +79,7 @@ async def test_an_endless_crisis_leaves_time_for_a_quiet_day(
     assert len(ranked) > 3, "it goes on by itself after each rest"
 
 
-async def test_every_slice_of_work_is_followed_by_its_rest(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_every_slice_of_work_is_followed_by_its_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     planning: Any = PlannerProcess("", MARKS, quiet_s=60)
     rests: list[WorkSlice] = []
 

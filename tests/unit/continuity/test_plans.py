@@ -342,7 +342,7 @@ def test_cards_count_from_the_trigger_and_not_from_the_activation() -> None:
         ("ELE-F05", "10:11", False),
     ]
     assert [(a.card, a.roles) for a in world.asked("card_overdue")] == [
-        ("ELE-F01", ("cellule_si",)),
+        ("ELE-F01", ("cellule_si",))
     ]
 
 
@@ -374,20 +374,14 @@ def test_a_card_is_started_done_or_not_applicable_with_a_reason() -> None:
     world.say(cmd.CompleteCard(plan="PT-ELEC", card="ELE-F01", **technician), "09:58")
     assert _code(
         world.say(cmd.SkipCard(plan="PT-ELEC", card="ELE-F05", **technician), "09:59")
-    ) == (
-        409,
-        "reason_required",
-    )
+    ) == (409, "reason_required")
     world.say(cmd.SkipCard(plan="PT-ELEC", card="ELE-F05", reason="text:2", **technician), "09:59")
     states = {c.id: (c.state, c.by, clock(c.at), c.overdue) for c in world.plan("PT-ELEC").cards}
     assert states["ELE-F01"] == (CardState.DONE, "p-3", "09:58", False)
     assert states["ELE-F05"] == (CardState.NOT_APPLICABLE, "p-3", "09:59", False)
     assert _code(
         world.say(cmd.CompleteCard(plan="PT-ELEC", card="ELE-F01", **technician), "10:00")
-    ) == (
-        409,
-        "already",
-    )
+    ) == (409, "already")
 
 
 @pytest.mark.parametrize(
@@ -446,12 +440,7 @@ def test_cards_follow_a_moved_strike() -> None:
     row = world.plan("PT-GREVE")
     dues = [
         world.instant(day)
-        for day in (
-            "2027-03-02 06:00",
-            "2027-03-10 16:00",
-            "2027-03-11 07:30",
-            "2027-03-03 06:00",
-        )
+        for day in ("2027-03-02 06:00", "2027-03-10 16:00", "2027-03-11 07:30", "2027-03-03 06:00")
     ]
     assert [(c.due_at, c.overdue, c.pilot_told) for c in row.cards] == [
         (due, False, False) for due in dues
@@ -477,12 +466,7 @@ def test_cards_of_a_proposal_follow_the_notice_and_keep_their_day_after_its_with
     first = world.plan("PT-GREVE").cards
     assert [c.due_at for c in first] == [
         world.instant(day)
-        for day in (
-            "2027-03-02 06:00",
-            "2027-03-03 16:00",
-            "2027-03-04 07:30",
-            "2027-03-03 06:00",
-        )
+        for day in ("2027-03-02 06:00", "2027-03-03 16:00", "2027-03-04 07:30", "2027-03-03 06:00")
     ]
     world.flag("flag:strike_notice", False, "10:00")
     assert world.plan("PT-GREVE").cards == first

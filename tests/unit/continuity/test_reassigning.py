@@ -354,8 +354,7 @@ def _fail(world: World, when: str) -> m.ProposalRow:
     """Make the planner fail at the open request and answer with its error."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "services.continuity.reassignment.proposals.solve_situation",
-            lambda *_: math.sqrt(-1),
+            "services.continuity.reassignment.proposals.solve_situation", lambda *_: math.sqrt(-1)
         )
         ((id, part),) = solve(world)
     world.service.feed(REALM, part, id=id, at=world.instant(when))

@@ -91,11 +91,7 @@ def test_a_card_of_all_sites_is_done_when_the_last_one_is_closed_and_the_next_ma
     world.say(skip, "10:30")
     assert _card(world, EDUCATION, COLLEGES).state is CardState.DONE
     ready = _card(world, EDUCATION, "EDU-F04")
-    assert (ready.state, clock(ready.ready_at), ready.overdue) == (
-        CardState.TO_DO,
-        "10:30",
-        False,
-    )
+    assert (ready.state, clock(ready.ready_at), ready.overdue) == (CardState.TO_DO, "10:30", False)
 
 
 def test_a_card_that_waits_is_never_overdue() -> None:

@@ -259,12 +259,7 @@ def test_a_declared_return_stops_the_clock_at_its_named_time() -> None:
         clock(row.rto.stopped_at),
         clock(row.dmia.stopped_at),
         clock(row.since),
-    ) == (
-        "09:52",
-        "10:00",
-        "10:00",
-        "10:00",
-    )
+    ) == ("09:52", "10:00", "10:00", "10:00")
 
 
 def test_a_withdrawn_declared_interruption_ends_at_its_named_time() -> None:

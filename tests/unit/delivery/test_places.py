@@ -72,9 +72,7 @@ async def test_a_sender_that_dies_with_pages_waiting_delays_them_by_its_restart_
     assert {c.row.id for c in world.provider.calls if c.possible_duplicate} == under_way
 
 
-async def test_a_run_with_an_unknown_end_keeps_its_calls_until_their_deadline(
-    world: World,
-) -> None:
+async def test_a_run_with_an_unknown_end_keeps_its_calls_until_their_deadline(world: World) -> None:
     world.provider.hangs = asyncio.Event()
     rows = plan_first_pages(world)
     dead = world.sender(calls_at_once=AT_ONCE)

@@ -363,9 +363,7 @@ async def test_a_drill_tests_every_channel_once_without_calls(world: World) -> N
     assert not any(p.calls for p in (mail, sms, voice))
 
 
-async def test_a_sender_killed_before_its_result_leaves_the_drill_to_the_next(
-    world: World,
-) -> None:
+async def test_a_sender_killed_before_its_result_leaves_the_drill_to_the_next(world: World) -> None:
     drilled(world)
     world.drop = (ProbeOutcome,)
     first = Tried(None)
@@ -423,9 +421,7 @@ async def test_an_exercise_beside_the_live_realm_reaches_no_person(world: World)
     assert world.row(exercise, "92~ex-7").attempts[0].state == "planned"
 
 
-async def test_a_channel_without_a_provider_makes_the_person_unreachable(
-    world: World,
-) -> None:
+async def test_a_channel_without_a_provider_makes_the_person_unreachable(world: World) -> None:
     n = world.plan(channels=(Channel.SMS,))
     await world.until(
         world.sender(drivers={}), lambda: world.row(n).state is NotificationState.FAILED

@@ -46,9 +46,7 @@ def test_all_services_run_one_image_and_wait_for_their_dependencies(compose: Any
     assert set(compose["services"]["prepare"]["depends_on"]) == {"kafka", "store"}
 
 
-def test_kafka_has_the_embedded_version_and_creates_no_topics(
-    compose: Any,
-) -> None:
+def test_kafka_has_the_embedded_version_and_creates_no_topics(compose: Any) -> None:
     kafka = compose["services"]["kafka"]
     assert kafka["image"] == f"apache/kafka:{KAFKA_VERSION}"
     assert kafka["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"

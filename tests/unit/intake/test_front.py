@@ -293,11 +293,7 @@ async def test_a_body_that_comes_too_slowly_may_come_again(tmp_path: Path, path:
         sent[0]["status"],
         dict(sent[0]["headers"])[b"retry-after"],
         json.loads(sent[1]["body"])["code"],
-    ) == (
-        503,
-        b"2",
-        "request_timeout",
-    )
+    ) == (503, b"2", "request_timeout")
     assert door.intake.refused._queue.empty(), "it says nothing about the message"
     await door.close()
 

@@ -52,9 +52,7 @@ def test_a_neighbour_that_only_touches_is_not_concerned() -> None:
 @pytest.mark.parametrize(
     "crossing", [[(48.88, 2.2), (48.92, 2.26), (48.88, 2.26), (48.92, 2.2), (48.88, 2.2)]]
 )
-def test_a_self_crossing_outline_leaves_no_site_out(
-    crossing: list[tuple[float, float]],
-) -> None:
+def test_a_self_crossing_outline_leaves_no_site_out(crossing: list[tuple[float, float]]) -> None:
     assert "cen-1" in HERE.within([build_polygon(crossing)]).sites
 
 

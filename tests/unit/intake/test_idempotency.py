@@ -99,9 +99,7 @@ async def test_old_entries_are_dropped_except_open_episodes(ledger: AnswerIndex)
     ]
 
 
-async def test_an_open_episode_keeps_its_last_report(
-    ledger: AnswerIndex,
-) -> None:
+async def test_an_open_episode_keeps_its_last_report(ledger: AnswerIndex) -> None:
     aliases = [
         "disk@17:outage_it:B#2",
         "disk@17#1",

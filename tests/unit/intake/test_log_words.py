@@ -234,9 +234,7 @@ def test_a_hidden_object_keeps_its_kind_and_equal_texts_stay_equal() -> None:
 
 
 @given(BODIES)
-def test_any_text_gives_a_valid_message_without_free_text(
-    body: dict[str, Any],
-) -> None:
+def test_any_text_gives_a_valid_message_without_free_text(body: dict[str, Any]) -> None:
     made = claim(body)
     logged = WORDS.clean(made.realm, made.message, None).message
     parse_closed("vigie.ReportReceived.v1", orjson.loads(orjson.dumps(logged | {"report_id": "r"})))

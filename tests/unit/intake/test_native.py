@@ -259,10 +259,7 @@ def test_recorded_at_is_for_the_player_of_a_simulated_realm_only() -> None:
     assert refused(report(recorded_at=at)) == ("recorded_at_live", ["recorded_at"])
     assert refused(
         report(realm="92~ex-1", recorded_at=at), create_principal(Role.SITE_MANAGER)
-    ) == (
-        "recorded_at_forbidden",
-        ["recorded_at"],
-    )
+    ) == ("recorded_at_forbidden", ["recorded_at"])
 
 
 @pytest.mark.parametrize("status", ["Exercise", "Test"])

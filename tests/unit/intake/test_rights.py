@@ -22,10 +22,7 @@ ROUTES = [
 ]
 CONSOLE_DECIDES = frozenset(
     route for route in FRONT if "/api/v2/" in route and not isinstance(FRONT[route], Open)
-) - {
-    "GET /api/v2/status",
-    "GET /api/v2/receivers",
-}
+) - {"GET /api/v2/status", "GET /api/v2/receivers"}
 """Paths of an Alertmanager: the front asks the console with the key of the caller."""
 
 

@@ -91,9 +91,7 @@ def test_hours_until_midnight_may_be_written_as_24_00() -> None:
 
 
 @pytest.mark.parametrize("hours", [(480, 1441), (-1, 480)])
-def test_impossible_hours_are_refused_but_read_from_old_logs(
-    hours: tuple[int, int],
-) -> None:
+def test_impossible_hours_are_refused_but_read_from_old_logs(hours: tuple[int, int]) -> None:
     roster = RosterSection(
         roster=Roster(holders=(), channels={}, rotations=(rotation("a", hours=hours),))
     )

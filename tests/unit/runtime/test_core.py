@@ -247,9 +247,7 @@ def test_thousands_of_small_deadlines_that_are_due_at_once_all_fire() -> None:
     assert sorted(fired) == sorted(f"i{n}" for n in range(MANY))
 
 
-def test_a_deadline_with_too_many_facts_for_a_record_fails(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_deadline_with_too_many_facts_for_a_record_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.runtime.decider.evaluation.MAX_SINGLE_FIRING_BYTES", 1_000)
     service = opened()
     service.feed(LIVE, report(incident="x" * 2_000, delay_ms=100), at=T0)

@@ -126,9 +126,7 @@ def test_a_fold_of_the_log_gives_the_state_and_both_positions_and_the_next_worke
 
 @settings(deadline=None, max_examples=40)
 @given(STEPS)
-def test_an_id_has_one_effect_from_any_lane(
-    steps: list[tuple[bool, int, bool]],
-) -> None:
+def test_an_id_has_one_effect_from_any_lane(steps: list[tuple[bool, int, bool]]) -> None:
     _, raws = decided(records_of(steps))
     effects: Counter[str] = Counter()
     for raw in raws:

@@ -177,9 +177,7 @@ async def test_contacts_by_token(setup: Setup) -> None:
     assert await setup.directory.get("p-1") is None
 
 
-async def test_a_stored_text_is_settled_once_all_replicas_have_it(
-    setup: Setup,
-) -> None:
+async def test_a_stored_text_is_settled_once_all_replicas_have_it(setup: Setup) -> None:
     assert await setup.directory.settled(0)
     contacts = [Contact(person=f"p-{n}", site="cen-1") for n in range(PUT_BATCH + 3)]
     await setup.directory.put_all(contacts)
@@ -229,9 +227,7 @@ async def test_an_erasure_counts_once(setup: Setup) -> None:
     assert again.site == "cen-2"
 
 
-async def test_a_null_of_an_earlier_version_still_removes_unreadable_texts(
-    setup: Setup,
-) -> None:
+async def test_a_null_of_an_earlier_version_still_removes_unreadable_texts(setup: Setup) -> None:
     await setup.texts.put("t-1", TextItem({"text": "a"}))
     setup.follow()
     await setup.texts.erase("t-1")

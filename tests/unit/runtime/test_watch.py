@@ -60,9 +60,7 @@ def worker() -> Any:
     )
 
 
-async def test_the_wait_for_the_broker_is_measured_while_it_is_away(
-    worker: Any,
-) -> None:
+async def test_the_wait_for_the_broker_is_measured_while_it_is_away(worker: Any) -> None:
     """Without a server at its address, the metric for the alert never appeared."""
     worker.held[0] = held(seq=5, lag=0, unacked_s=40)
     watch = Housekeeping(worker)

@@ -262,18 +262,11 @@ IMPOSSIBLE = [
     ("plans.yaml", "id: PT-ELEC", "id: PT-EAU", "plan PT-EAU stands twice"),
     ("plans.yaml", "maintien_min: 1440", "maintien_min: -5", "maintien_min must be from 0"),
     ("plans.yaml", '{manual: "avis DDPP"}', '{not: {manual: "avis DDPP"}}', "no box under `not`"),
-    (
-        "plans.yaml",
-        ONE_OR_A_BOX,
-        ONE_OR_A_BOX + WITH_A_BOX,
-        "must stand together",
-    ),
+    ("plans.yaml", ONE_OR_A_BOX, ONE_OR_A_BOX + WITH_A_BOX, "must stand together"),
 ]
 
 
-def test_dangerous_values_are_named(
-    folder: Path,
-) -> None:
+def test_dangerous_values_are_named(folder: Path) -> None:
     for file, old, new, _ in IMPOSSIBLE:
         edit(folder / file, old, new)
     found = problems(folder)

@@ -253,9 +253,7 @@ async def test_a_missing_key_file_is_a_refused_key(tmp_path: Path) -> None:
     assert await watch.engine.run_round(MF) is FetchVerdict.AUTH
 
 
-async def test_an_unchanged_server_reads_the_last_good_body_again(
-    tmp_path: Path,
-) -> None:
+async def test_an_unchanged_server_reads_the_last_good_body_again(tmp_path: Path) -> None:
     watch, clock, server, front = make(tmp_path)
     server.answer = FeedResponse(FetchVerdict.OK, server.answer.content, {"ETag": '"1"'})
     await watch.engine.run_round(MF)

@@ -13,13 +13,7 @@ import pytest
 from services.watch.connector import FeedRequest, FetchVerdict
 from services.watch.registry import find_connector, list_connectors
 from services.watch.settings import WatchSettings
-from services.watch.transport import (
-    FeedTransport,
-    KeyMissing,
-    choose_wait,
-    find_wait,
-    judge_status,
-)
+from services.watch.transport import FeedTransport, KeyMissing, choose_wait, find_wait, judge_status
 from tests.unit.watch.samples import watched_92
 
 MF, CRUES = find_connector("meteofrance-vigilance"), find_connector("vigicrues")
@@ -82,9 +76,7 @@ async def test_only_listed_hosts_are_reached(tmp_path: Path, url: str) -> None:
     assert web.requests == []
 
 
-async def test_a_redirect_leads_to_listed_hosts_only_and_takes_no_key_along(
-    tmp_path: Path,
-) -> None:
+async def test_a_redirect_leads_to_listed_hosts_only_and_takes_no_key_along(tmp_path: Path) -> None:
     moved = httpx.Response(302, headers={"location": "https://portail-api.meteofrance.fr/there"})
     web = Web(encours=moved, there=httpx.Response(200, content=b"{}"))
     answer = await make_transport(tmp_path, web).fetch(MF.spec, REQUEST, {})

@@ -106,11 +106,7 @@ class PlanSheet:
             ("documents", _("Documents"), contents.documents),
         )
         sections = [
-            {
-                "title": title,
-                "columns": [],
-                "rows": _write_rows(items, numbered=key == "recovery"),
-            }
+            {"title": title, "columns": [], "rows": _write_rows(items, numbered=key == "recovery")}
             for key, title, items in found
             if items
         ]

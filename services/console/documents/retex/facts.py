@@ -105,10 +105,7 @@ def list_late_cards(plan: Plan, now: datetime) -> list[tuple[Card, timedelta]]:
     over = plan.decided_at if plan.state in ENDED_PLAN_STATES else None
     late_cards = []
     for card in plan.cards:
-        if card.due_at is None or card.state in (
-            CardState.NOT_APPLICABLE,
-            CardState.WAITING,
-        ):
+        if card.due_at is None or card.state in (CardState.NOT_APPLICABLE, CardState.WAITING):
             continue
         end = card.at if card.state is CardState.DONE and card.at is not None else over or now
         if end > card.due_at:

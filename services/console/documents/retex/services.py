@@ -183,10 +183,7 @@ def write_clocks_section(x: RetexFacts, cited: Citations) -> DocumentSection:
             )
         )
     ends = [
-        DocumentLine(
-            text=_write_incident_end(i, x),
-            refs=cited.of(f"incident:{i.id}"),
-        )
+        DocumentLine(text=_write_incident_end(i, x), refs=cited.of(f"incident:{i.id}"))
         for i in x.incidents
         if i.estimated_end is not None
     ]

@@ -7,12 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.console.i18n import N_, Translator
-from services.console.logbook.facts.base import (
-    Fields,
-    LineType,
-    SentenceSource,
-    pick_fields,
-)
+from services.console.logbook.facts.base import Fields, LineType, SentenceSource, pick_fields
 from services.console.resource_base import to_datetime
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
@@ -53,11 +48,7 @@ def make_statement_line(fact: FactRecord) -> Fields:
         "incident": r.get("incident"),
         "report": r.get("report"),
         "text_id": r["text_id"] if written else reason or None,
-        "values": {
-            "statement": r["id"],
-            "audience": r["audience"],
-            "plain": r.get("plain", False),
-        },
+        "values": {"statement": r["id"], "audience": r["audience"], "plain": r.get("plain", False)},
     }
 
 

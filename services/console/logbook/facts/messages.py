@@ -130,11 +130,7 @@ def render_answer(record: SentenceSource, names: TerritoryNames, _: Translator) 
 
 def make_uncovered_role_line(fact: FactRecord) -> Fields:
     d = fact.data
-    return {
-        "kind": "alarm",
-        "change": "uncovered",
-        "values": pick_fields(d, "role", "scope"),
-    }
+    return {"kind": "alarm", "change": "uncovered", "values": pick_fields(d, "role", "scope")}
 
 
 def render_uncovered_role(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:

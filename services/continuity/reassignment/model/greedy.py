@@ -8,11 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from services.continuity.reassignment.model.moves import OWN_WORK
-from services.continuity.reassignment.model.program import (
-    NO_LIMIT,
-    Program,
-    ProgramRow,
-)
+from services.continuity.reassignment.model.program import NO_LIMIT, Program, ProgramRow
 from services.continuity.reassignment.model.tables import Ints
 
 

@@ -206,13 +206,7 @@ def test_numbers_are_those_of_the_whole_world() -> None:
     assert [
         normalize_dialled_number(n)
         for n in ("06 12 34 56 78", "+1 (202) 555-0100", "38000", "+33 6 12 34 56", "")
-    ] == [
-        "+33612345678",
-        "+12025550100",
-        None,
-        None,
-        None,
-    ]
+    ] == ["+33612345678", "+12025550100", None, None, None]
 
 
 def faults(**values: str) -> list[tuple[str, bool]]:

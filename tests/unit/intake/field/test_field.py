@@ -563,9 +563,7 @@ async def test_the_cell_types_a_line_for_a_caller(field: Door) -> None:
     assert told(field) == [("outage_water", "clg-1", "confirmed", "site_manager")]
 
 
-async def test_a_typed_line_about_an_unknown_site_is_refused_on_request(
-    field: Door,
-) -> None:
+async def test_a_typed_line_about_an_unknown_site_is_refused_on_request(field: Door) -> None:
     async with await field.as_(Role.CELL) as http:
         line = {"text": "999 ELEC", "known_site": True}
         refused = await http.post("/api/v1/reports:line", json=line)
@@ -706,9 +704,7 @@ async def scan(
         return await http.post("/webhooks/poster", json={"type": type, "severity": severity} | more)
 
 
-async def test_forty_reports_of_a_stranger_at_a_poster_block_no_fire_report(
-    street: Door,
-) -> None:
+async def test_forty_reports_of_a_stranger_at_a_poster_block_no_fire_report(street: Door) -> None:
     key = await source(street, "poster", site="clg-2")
     for n in range(40):
         answer = await scan(street, key, "fire", "198.51.100.7", 5, description=f"farce {n}")

@@ -353,7 +353,7 @@ SITUATIONS: dict[str, Callable[[], bytes]] = {
                 )
                 for n in (1, 2)
             ],
-        ),
+        )
     ),
     "a picture inside the message and a film beside it": lambda: message(
         info(
@@ -371,7 +371,7 @@ SITUATIONS: dict[str, Callable[[], bytes]] = {
                     ("uri", "https://film.example/a%20b?x=1&y=é"),
                 ],
             ]
-        ),
+        )
     ),
     "hundreds of points": lambda: message(
         info(

@@ -118,16 +118,7 @@ async def test_a_message_becomes_a_report_and_the_same_again_has_no_effect(door:
         report.dialect,
         report.urgency,
         report.signature,
-    ) == (
-        "info",
-        4,
-        "confirmed",
-        "92050",
-        "enedis",
-        "cap",
-        "Immediate",
-        "unsigned",
-    )
+    ) == ("info", 4, "confirmed", "92050", "enedis", "cap", "Immediate", "unsigned")
 
 
 async def test_an_account_that_may_report_passes_a_cap_message_on(door: Door) -> None:
@@ -307,9 +298,7 @@ async def test_an_announcement_acts_in_its_window_and_never_after_its_expiry(doo
 # ── chains ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_update_replaces_its_event_and_withdraws_dropped_parts(
-    door: Door,
-) -> None:
+async def test_an_update_replaces_its_event_and_withdraws_dropped_parts(door: Door) -> None:
     async with await sending(door) as http:
         await http.post(
             "/api/v1/cap", content=message(vigilance(), vigilance(kind="3; Thunderstorm"))
@@ -407,9 +396,7 @@ async def test_a_period_that_is_withdrawn_is_one_of_its_phenomenon(door: Door) -
     ]
 
 
-async def test_a_cancel_of_an_unknown_message_needs_an_area_to_report(
-    door: Door,
-) -> None:
+async def test_a_cancel_of_an_unknown_message_needs_an_area_to_report(door: Door) -> None:
     async with await sending(door) as http:
         nothing = await http.post(
             "/api/v1/cap", content=bare(msgType="Cancel", references=ref("inconnu"))

@@ -76,25 +76,14 @@ async def test_pagerduty_opens_and_closes_one_episode(door: Door, path: str) -> 
         opening.site_id,
         opening.source,
         opening.dialect,
-    ) == (
-        "outage_it",
-        4,
-        "cen-1",
-        "supervision",
-        "pagerduty",
-    )
+    ) == ("outage_it", 4, "cen-1", "supervision", "pagerduty")
     assert (update.msg_type.value, update.references) == ("Update", (opening.report_id,))
     assert (
         closing.type.value,
         closing.site_id,
         closing.references,
         [t.value for t in closing.lifts],
-    ) == (
-        "reopening",
-        "cen-1",
-        (opening.report_id,),
-        ["outage_it"],
-    )
+    ) == ("reopening", "cen-1", (opening.report_id,), ["outage_it"])
 
 
 async def test_every_change_of_mind_counts_and_a_repetition_never(door: Door) -> None:
@@ -562,9 +551,7 @@ async def test_a_native_report_travels_in_a_cloudevent(door: Door, mode: str) ->
     assert (last(door).occurred_at, last(door).dialect) == (1_795_507_200_000, "cloudevents")
 
 
-async def test_other_data_is_read_by_the_mapping_with_its_subject_as_key(
-    door: Door,
-) -> None:
+async def test_other_data_is_read_by_the_mapping_with_its_subject_as_key(door: Door) -> None:
     rules = [{"when": {"ce.type": r"fr\.example\..*"}, "type": "outage_power"}]
     key = (await source(door, dialect="cloudevents", rules=rules))["key"]
     async with door.client(
@@ -762,10 +749,7 @@ async def test_a_replayed_message_without_a_time_has_its_first_arrival(
             await http.post(
                 path, params={"token": key}, json=body, headers={"Authorization": f"GenieKey {key}"}
             )
-        ).status_code in (
-            400,
-            422,
-        )
+        ).status_code in (400, 422)
     kept = door.intake.refused._queue.get_nowait()
     mended = orjson.dumps(
         body

@@ -162,10 +162,7 @@ def make_nagios(kind: str, type: str, **changes: str) -> bytes:
     return urlencode([fill(one, values).partition("=")[::2] for one in fields]).encode()
 
 
-@pytest.mark.parametrize(
-    ("kind", "severity"),
-    [("service", 4), ("host", 3)],
-)
+@pytest.mark.parametrize(("kind", "severity"), [("service", 4), ("host", 3)])
 async def test_a_problem_of_nagios_begins_is_acknowledged_and_ends(
     door: Door, kind: str, severity: int
 ) -> None:

@@ -14,10 +14,7 @@ import structlog
 from schemas.people.addresses import normalize_dialled_number
 from schemas.words import Channel
 from services.delivery.channels.base import CallResult, Inbox, Outgoing
-from services.delivery.channels.sms.origin import (
-    SmsOrigin,
-    normalize_provider_number,
-)
+from services.delivery.channels.sms.origin import SmsOrigin, normalize_provider_number
 from services.delivery.channels.sms.smpp.pdu import (
     PASSING_STATUSES,
     PduInvalid,
