@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import httpx
 import typer
 
+from services.cli.fallback import CONNECT_TIMEOUT_S, FallbackTransport
 from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.settings import Settings
 
@@ -56,10 +57,14 @@ class ApiClient:
         headers = {"Accept-Language": "fr"} | (
             {"Authorization": f"Bearer {token}"} if token else {}
         )
+        urls = settings.urls
+        options: dict[str, Any] = {"timeout": timeout_s}
         try:
-            self._http = httpx.Client(
-                base_url=settings.url, headers=headers, timeout=timeout_s, trust_env=False
-            )
+            if len(urls) > 1:
+                connect_s = min(timeout_s, CONNECT_TIMEOUT_S)
+                options["timeout"] = httpx.Timeout(timeout_s, connect=connect_s)
+                options["transport"] = FallbackTransport(urls)
+            self._http = httpx.Client(base_url=urls[0], headers=headers, trust_env=False, **options)
         except httpx.InvalidURL as exc:
             raise VigieUnreachable(
                 f"VIGIE_URL={settings.url} is not a valid address: {exc}"

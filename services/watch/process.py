@@ -37,7 +37,7 @@ async def run_watch(settings: WatchSettings) -> None:
         base=settings.feeds_samples,
         proxy=settings.feeds_proxy.get_secret_value(),
     )
-    front = HttpFront(settings.url, keys)
+    front = HttpFront(settings.urls[0], keys)
     server = await health.serve_health(settings, {})
     tasks = [asyncio.create_task(_keep_status(settings, store), name="status")]
     try:

@@ -268,13 +268,13 @@ async def _replay_at_front(settings: Settings, letter: DeadLetter, corrected: by
         headers["Authorization"] = f"Bearer {token}"
     try:
         async with httpx.AsyncClient(
-            base_url=settings.url, trust_env=False, timeout=10.0
+            base_url=settings.urls[0], trust_env=False, timeout=10.0
         ) as client:
             answer = await client.post(
                 f"/api/v1/refused/{letter.id}/replay", content=corrected or b"", headers=headers
             )
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise DlqFailed(describe_no_answer(settings.url, error)) from error
+        raise DlqFailed(describe_no_answer(settings.urls[0], error)) from error
     said = f"{letter.headers.get('path', letter.id)} answered {answer.status_code}: {answer.text[:500]}"
     if answer.is_error:
         raise DlqFailed(said)

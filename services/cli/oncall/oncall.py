@@ -314,7 +314,7 @@ def feeds(
         (
             ("Rôle", lambda f: f["role"]),
             ("Périmètre", lambda f: f["scope"] or ""),
-            ("Adresse", lambda f: settings.url + f["url"]),
+            ("Adresse", lambda f: settings.urls[0] + f["url"]),
         ),
     )
 

@@ -53,7 +53,9 @@ def bench(
         with ApiClient(settings) as client:
             into = realm or _open_test_realm(client)
             sites = [site["id"] for site in client.get("/api/v1/sites?limit=200")["items"]]
-        found = asyncio.run(run_benchmark(name, settings.url, token, into, sites, rate, seconds))
+        found = asyncio.run(
+            run_benchmark(name, settings.urls[0], token, into, sites, rate, seconds)
+        )
     except (VigieUnreachable, ApiRefused, ConnectionError) as error:
         raise print_error(error) from error
     if not found["accepted"]:

@@ -131,7 +131,7 @@ def add(
     typer.echo(made["key"] if quiet else f"{made['name']} ({made['dialect']})\n{made['key']}")
     if dialect == "poster" and not quiet:
         typer.echo(
-            f"{settings.url}/signaler?{urlencode({'site': site or '', 'token': made['key']})}"
+            f"{settings.urls[0]}/signaler?{urlencode({'site': site or '', 'token': made['key']})}"
         )
 
 

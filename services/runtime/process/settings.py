@@ -168,6 +168,8 @@ class DataDir:
         """Time of the last completed backup, for the console."""
         self.machine = root / "machine"
         """Name of this machine among those that share a Kafka cluster."""
+        self.majority = self.run / "cluster.json"
+        """Whether this machine sees the majority of its cluster; missing without a cluster."""
         self.restoring = self.run / "restoring"
         """Exists during a restore: until its end the installation is incomplete."""
 
@@ -271,7 +273,10 @@ class Settings(FromEnvironment):
     ] = "INFO"
     """Lowest level that is logged: DEBUG, INFO, WARNING, ERROR."""
     url: str = ""
-    """Address that client commands call; empty = the front of `vigie up` on this data directory."""
+    """Address that client commands call; empty = the front of `vigie up` on this data directory.
+
+    Several, with commas between: a command goes on with the next if one is away.
+    """
     token: str = ""
     """Bearer token of client commands; empty = `secrets/admin.token` of the data directory."""
 
@@ -323,6 +328,11 @@ class Settings(FromEnvironment):
         if not self.url:
             object.__setattr__(self, "url", f"http://{self.http}")
         return self
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Addresses that client commands call, in order; one at least."""
+        return tuple(part.strip() for part in self.url.split(",") if part.strip())
 
     @property
     def data(self) -> DataDir:
