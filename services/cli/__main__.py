@@ -23,6 +23,7 @@ COMMANDS_BY_PANEL = {
     "Operation": {
         "up": "services.cli.system.up:up",
         "prepare": "services.cli.system.prepare:prepare",
+        "cluster": "services.cli.system.cluster:app",
         "status": "services.cli.system.status:status",
         "verify": "services.cli.data.verify:verify",
         "doctor": "services.cli.system.doctor:doctor",

@@ -393,10 +393,11 @@ async def open_console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.push, app.state.vapid = PushSettings(), VapidKey(master.derived("web-push"))
         app.state.directory, app.state.texts = vault.directory, vault.texts
         app.state.territory = settings.territory
-        app.state.public_url = (OidcSettings().public_url or settings.url).rstrip("/")
-        app.state.sources = SourceClient(settings.url)
+        app.state.public_url = (OidcSettings().public_url or settings.urls[0]).rstrip("/")
+        app.state.sources = SourceClient(settings.urls[0])
         app.state.feed_status = settings.data.feed_status
         app.state.last_backup = settings.data.last_backup
+        app.state.majority = settings.data.majority
         app.state.typesetter, app.state.costs = Typesetter(outlines), ExpensiveWork()
         app.state.kafka = settings.kafka
         app.state.signing_key = lambda: SigningKey.open(settings.data.secrets)

@@ -34,6 +34,7 @@ from services.runtime.secrets.keyring import write_private
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
+HEAP_MB: Final = 384
 UTF_8_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
 """Environment of a JVM: without a locale it cannot name a file with accents."""
 _META_FILE = "meta.properties"
@@ -68,7 +69,7 @@ class KafkaNode:
     """JSON log of the broker, rotated by log4j."""
     password: str = field(repr=False)
     """Password of its only user: letters, digits, `-` and `_`."""
-    heap_mb: int = 384
+    heap_mb: int = HEAP_MB
     classes: Path | None = None
     """Cache of loaded classes (`services.appliance.embedded.classes`)."""
 

@@ -10,7 +10,8 @@ from services.appliance.embedded.java import JavaUnusable
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.appliance.embedded.node import make_node
 from services.appliance.supervisor.orphans import end_orphans
-from services.runtime.kafka.security import use_security
+from services.runtime.kafka.security import read_cluster_security, use_security
+from services.runtime.process.cluster import read_member
 from services.runtime.process.lock import DataDirBusy, DataDirLock
 from services.runtime.process.ports import choose_ports, read_ports
 from services.runtime.process.settings import Settings
@@ -24,7 +25,7 @@ class NoBroker(Exception):
 async def run_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[Settings]:
     """Yield settings with a running broker: the configured one, or the embedded one.
 
-    The embedded broker is started here and stopped at the end. It holds the data directory
+    In a cluster it is one of the others, too: a broker alone has no majority. The embedded broker is started here and stopped at the end. It holds the data directory
     meanwhile, so that no `vigie up` starts on it. With `new` it may be a first, empty one. Raises
     NoBroker.
     """
@@ -32,6 +33,13 @@ async def run_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[
         yield settings
         return
     data = settings.data
+    if (member := read_member(data.secrets)) is not None:
+        use_security(read_cluster_security(data.secrets))
+        try:
+            yield settings.model_copy(update={"kafka": member.brokers})
+        finally:
+            use_security(None)
+        return
     if not new and not KafkaNode.is_formatted(data.kafka):
         raise NoBroker(
             f"{data.root} holds no installation of Vigie: name its directory (VIGIE_DATA_DIR), or "

@@ -28,6 +28,7 @@ PROBE_S = 3.0
 KEPT_CONNECTION_S: Final = 30.0
 """Seconds without a probe after which its connection is closed."""
 SERVICE_STOP_S = 12.0
+WAITS_FOR_MACHINES: Final = "waits for most of the other machines of the cluster"
 SAMPLES_VARIABLE = "VIGIE_FEEDS_SAMPLES"
 FRONT_PROCESS = "intake"
 """The process that accepts reports."""
@@ -118,13 +119,21 @@ def _describe_fault(body: object) -> str:
     )
 
 
-def build_broker_plan(node: KafkaNode, environment: dict[str, str]) -> ProcessPlan:
+def build_broker_plan(
+    node: KafkaNode, environment: dict[str, str], *, in_cluster: bool = False
+) -> ProcessPlan:
+    """Return the plan of the broker. One of a cluster may wait for the others at its start."""
     check = kafka.BrokerCheck(node.address, node.security)
+    was_ready = False
 
     async def probe() -> str | None:
-        if not await check.is_serving():
-            raise NotAlive
-        return None
+        nonlocal was_ready
+        if await check.is_serving():
+            was_ready = True
+            return None
+        if in_cluster and not was_ready:
+            return WAITS_FOR_MACHINES
+        raise NotAlive
 
     return ProcessPlan(
         "broker",

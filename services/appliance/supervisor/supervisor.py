@@ -77,6 +77,12 @@ class Supervisor:
         self._state, self._since = state, format_now()
         self.write_status()
 
+    def change_addresses(self, addresses: SystemAddresses) -> None:
+        """Tell commands of this machine other addresses from now on."""
+        if addresses != self.addresses:
+            self.addresses = addresses
+            self.write_status()
+
     def say(self, text: str) -> None:
         """Show text to the user."""
         self._stream.plain(text)

@@ -9,17 +9,28 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
 
+from services.appliance.cluster.control import ClusterControl, ClusterRefused
+from services.appliance.cluster.keeper import (
+    INTERVAL_S,
+    MachineLeft,
+    find_front,
+    find_replication,
+    keep_cluster,
+)
+from services.appliance.cluster.majority import INTERVAL_S as LOOK_INTERVAL_S
+from services.appliance.cluster.majority import MajorityWatch
+from services.appliance.cluster.setup import make_cluster_node
 from services.appliance.embedded import kafka, store
 from services.appliance.embedded.classes import can_cache
 from services.appliance.embedded.jars import JarsUnavailable
 from services.appliance.embedded.java import JavaUnusable
-from services.appliance.embedded.kafka import BrokerFailed
+from services.appliance.embedded.kafka import BrokerFailed, KafkaNode
 from services.appliance.embedded.node import make_node
 from services.appliance.embedded.store import StoreFailed, StoreNode
 from services.appliance.supervisor import plan as plans
@@ -31,9 +42,11 @@ from services.appliance.supervisor.progress import StartProgress
 from services.appliance.supervisor.status import SystemAddresses, read_status
 from services.appliance.supervisor.stream import NamedOutput, OutputStream
 from services.appliance.supervisor.supervisor import MIN_FREE_MB, Supervisor, read_free_mb
+from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import use_security
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process import logs
+from services.runtime.process.cluster import ClusterMember, read_member
 from services.runtime.process.lock import DataDirBusy, DataDirLock
 from services.runtime.process.machine import get_or_create_machine_name
 from services.runtime.process.memory import schedule_return
@@ -56,6 +69,8 @@ OTHERS_TIMEOUT_S = 60.0
 STEP_TIMEOUT_S = 90.0
 """Longest time in seconds of each step on the broker before the services start."""
 SLOW_WARNING_S = 10.0
+MEETING_TIMEOUT_S = 60.0
+"""Longest time in seconds of one turn of a cluster's machine with the others."""
 SAMPLES_PORT = "samples"
 """Name of the port on which `vigie up --demo` plays samples of the official feeds."""
 T = TypeVar("T")
@@ -72,6 +87,8 @@ class UpOptions:
     """Address of an existing broker; None = the embedded one."""
     redis: str | None
     """URL of an existing store; None = the embedded one."""
+    member: ClusterMember | None = field(default=None, kw_only=True)
+    """Place of this machine in a cluster; None without one."""
     demo: bool
     workers: int
     """Processes per decider."""
@@ -122,6 +139,7 @@ async def run_system(options: UpOptions) -> None:
             stack.callback(front.close)
             await _run_processes(options, stream, front)
             data.status.unlink(missing_ok=True)
+            data.majority.unlink(missing_ok=True)
     finally:
         stream.close()
 
@@ -189,8 +207,10 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
     store_node = StoreNode(
         settings.data.store, sockets_in / "store.sock", settings.data.logs / "store.log"
     )
+    member = options.member
+    embedded = member.brokers if member else f"127.0.0.1:{ports['kafka']}"
     addresses = SystemAddresses(
-        kafka=options.kafka or f"127.0.0.1:{ports['kafka']}",
+        kafka=options.kafka or embedded,
         redis=options.redis or store_node.url,
         http=settings.http,
         console=f"{UNIX_PREFIX}{sockets_in / 'console.sock'}",
@@ -217,7 +237,7 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
             await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
-                await asked
+                await _wait_for_stop(options, supervisor, asked)
             progress.step("Stopping")
             log.info("system.stopping")
         finally:
@@ -232,6 +252,22 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
         stream.plain("  Vigie has stopped.")
 
 
+async def _wait_for_stop(
+    options: UpOptions, supervisor: Supervisor, asked: asyncio.Task[bool]
+) -> None:
+    """Return once a stop is asked for. Raises UpFailed if the cluster let this machine go."""
+    if options.member is None:
+        await asked
+        return
+    meeting = asyncio.create_task(_keep_meeting(options, supervisor))
+    try:
+        await asyncio.wait({meeting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if meeting.done():
+            meeting.result()
+    finally:
+        meeting.cancel()
+
+
 async def _start_processes(
     options: UpOptions,
     supervisor: Supervisor,
@@ -242,7 +278,7 @@ async def _start_processes(
     progress: StartProgress,
 ) -> None:
     began = time.monotonic()
-    settings, addresses = options.settings, supervisor.addresses
+    settings = options.settings
     progress.step("Making the servers ready")
     servers, later = await asyncio.to_thread(
         _prepare_servers, options, store_node, ports, environment, progress
@@ -252,10 +288,13 @@ async def _start_processes(
     await asyncio.gather(*(_wait_until_ready(child) for child in children))
     await _wait_for_external_servers(options)
     progress.step("Making topics ready")
+    if options.member is not None:
+        await _run_step("reading the number of copies", _learn_replication(supervisor))
+    addresses = supervisor.addresses
     try:
         made = await _run_step(
             "making topics ready",
-            provision_topics(addresses.kafka, replication=settings.kafka_replication),
+            provision_topics(addresses.kafka, replication=addresses.replication),
         )
     except BrokerUnreachable as error:
         raise UpFailed(f"{error}") from error
@@ -268,11 +307,16 @@ async def _start_processes(
         raise UpFailed(f"the topics cannot be made on {addresses.kafka}: {error}") from error
     if made.created:
         log.info("topics.created", count=len(made.created))
+    if options.member is not None:
+        progress.step("Meeting the other machines")
+        await _run_step("meeting the other machines", meet_cluster(options, supervisor))
+        environment["VIGIE_KAFKA"] = supervisor.addresses.kafka
     progress.step("Making accounts, the live realm and the territory ready")
     preparation = plans.build_preparation_plan(settings, environment, options.preparation)
     await _run_step("making accounts and the live realm ready", _prepare(supervisor, preparation))
     progress.step("Starting the services")
-    machine = "" if options.kafka is None else get_or_create_machine_name(settings.data)
+    is_shared = options.kafka is not None or options.member is not None
+    machine = get_or_create_machine_name(settings.data) if is_shared else ""
     services = supervisor.start(
         plans.build_service_plans(settings, environment, ports, sockets, options.workers, machine)
     )
@@ -341,7 +385,7 @@ def _prepare_servers(
 
     Blocks while it downloads and formats.
     """
-    settings, data = options.settings, options.settings.data
+    settings = options.settings
     found: list[ProcessPlan] = []
     later: list[ProcessPlan] = []
     try:
@@ -349,19 +393,16 @@ def _prepare_servers(
             store_node.prepare()
             found.append(plans.build_store_plan(store_node, environment))
         if options.kafka is None:
-            own = ports["kafka"], ports["controller"]
 
             def tell(text: str) -> None:
                 log.info("kafka.jars", what=text)
                 progress.step(text[:1].upper() + text[1:])
 
-            log_file = data.logs / "broker.jsonl"
-            node = make_node(
-                data.kafka, own, log_file, settings.cache_dir, data.secrets, tell, progress.detail
-            )
+            node = _make_broker_node(options, ports, tell, progress.detail)
             node.prepare()
             use_security(node.security)
-            found.append(plans.build_broker_plan(node, environment))
+            in_cluster = options.member is not None
+            found.append(plans.build_broker_plan(node, environment, in_cluster=in_cluster))
             if node.classes is None and can_cache(node.java, node.jars):
                 later.append(plans.build_classes_plan(settings, environment))
     except (JavaUnusable, JarsUnavailable, BrokerFailed, StoreFailed) as error:
@@ -369,6 +410,63 @@ def _prepare_servers(
     except OSError as error:
         raise UpFailed(f"{error.strerror}: {error.filename}") from error
     return found, later
+
+
+def _make_broker_node(
+    options: UpOptions,
+    ports: dict[str, int],
+    say: Callable[[str], None],
+    progress: Callable[[str], None],
+) -> KafkaNode:
+    settings, data = options.settings, options.settings.data
+    if options.member is not None:
+        return make_cluster_node(settings, options.member, say=say, progress=progress)
+    own = ports["kafka"], ports["controller"]
+    log_file = data.logs / "broker.jsonl"
+    return make_node(data.kafka, own, log_file, settings.cache_dir, data.secrets, say, progress)
+
+
+async def meet_cluster(options: UpOptions, supervisor: Supervisor) -> None:
+    """Bring the cluster up to date with its machines, and this machine with the cluster.
+
+    Failures are logged, because the next turn repeats all of it. Raises UpFailed if this machine
+    was taken out of the cluster.
+    """
+    assert options.member is not None
+    addresses = supervisor.addresses
+    reached = options.settings.model_copy(update={"kafka": addresses.kafka})
+    try:
+        async with asyncio.timeout(MEETING_TIMEOUT_S):
+            known = await keep_cluster(reached, options.member, find_front(options.settings))
+            supervisor.change_addresses(replace(addresses, kafka=known.brokers))
+            await _learn_replication(supervisor)
+    except MachineLeft as error:
+        raise UpFailed(str(error)) from error
+    except (ClusterRefused, BrokerAway, KafkaError, OSError) as error:
+        log.warning("cluster.not_kept", why=f"{type(error).__name__}: {error}")
+
+
+async def _learn_replication(supervisor: Supervisor) -> None:
+    addresses = supervisor.addresses
+    async with ClusterControl(addresses.kafka) as control:
+        replication = await find_replication(control)
+    supervisor.change_addresses(replace(addresses, replication=replication))
+
+
+async def _keep_meeting(options: UpOptions, supervisor: Supervisor) -> None:
+    """Repeat the meeting with the other machines, and look for the majority."""
+    data = options.settings.data
+    watch = MajorityWatch(data.majority)
+    met_at = time.monotonic()
+    while True:
+        await asyncio.sleep(LOOK_INTERVAL_S)
+        member = await asyncio.to_thread(read_member, data.secrets)
+        if member is None:
+            continue
+        has_majority = await watch.look(member)
+        if has_majority and time.monotonic() - met_at > INTERVAL_S:
+            await meet_cluster(options, supervisor)
+            met_at = time.monotonic()
 
 
 async def _wait_until_ready(child: SupervisedProcess) -> None:

@@ -18,6 +18,7 @@ from services.appliance.supervisor.up import UpFailed, UpOptions
 from services.appliance.supervisor.up import run_system as run_up
 from services.cli.system.settings_reference import GROUPS
 from services.runtime.kafka.security import KafkaSecurity
+from services.runtime.process.cluster import ClusterFileInvalid, read_member
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.files import describe_wrong_variables
 
@@ -119,9 +120,18 @@ def up(
             "VIGIE_KAFKA_TLS and VIGIE_KAFKA_USER are for an existing broker: name it with "
             "--kafka, or unset them"
         )
+    try:
+        member = read_member(settings.data.secrets)
+    except ClusterFileInvalid as error:
+        raise _print_failure(str(error)) from error
+    if member is not None and existing is not None:
+        raise _print_failure(
+            f"{settings.data_dir} belongs to a cluster with its own brokers: leave out --kafka"
+        )
     options = UpOptions(
         settings=settings,
         kafka=existing,
+        member=member,
         redis=settings.redis or None,
         demo=demo,
         workers=workers,

@@ -49,6 +49,7 @@ from services.runtime.backup.sealed_file import SealedWriter
 from services.runtime.log.chain import Position, advance_position, is_urgent
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.atomic_file import open_atomic_file
+from services.runtime.process.cluster import CLUSTER_FILES
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.secrets.broker_password import PASSWORD_FILE as PASSWORD
 from services.runtime.secrets.key_exchange import is_shared
@@ -263,16 +264,18 @@ def _convert_record(found: Any) -> BackupRecord:
 
 
 def _list_secret_files(data: DataDir) -> list[Path]:
-    """Return all secret files except the keyring, its journals and this broker's password.
+    """Return all secret files except the keyring, its journals and those of this broker.
 
-    The one-time code is included: the operator of the restore may never have logged in.
+    The one-time code is included: the operator of the restore may never have logged in. A place in
+    a cluster is not: a restored installation would start as a machine that it is not.
     """
     kept = (
         p
         for p in data.secrets.iterdir()
         if p.is_file() and not p.name.startswith((".", "keyring.db"))
     )
-    return sorted(p for p in kept if p.name != PASSWORD)
+    left_out = {PASSWORD, *CLUSTER_FILES}
+    return sorted(p for p in kept if p.name not in left_out)
 
 
 def _write_file(out: ContentsWriter, name: str, path: Path) -> None:

@@ -14,6 +14,7 @@ import faust
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.runtime.process.cluster import AUTHORITY_FILE, read_member
 from services.runtime.process.ports import read_ports
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.broker_password import BROKER_USER, read_password
@@ -57,6 +58,16 @@ class KafkaSecurity(FromEnvironment):
             "sasl": "SCRAM-SHA-512",
         }
         return cls(tls=False, ca=None, cert=None, cert_key=None, **given)
+
+    @classmethod
+    def of_cluster(cls, user: str, password: str, authority: Path) -> Self:
+        """Return SCRAM over TLS for the brokers of a cluster, regardless of the environment."""
+        given: dict[str, Any] = {
+            "user": user,
+            "password": SecretStr(password),
+            "sasl": "SCRAM-SHA-512",
+        }
+        return cls(tls=True, ca=authority, cert=None, cert_key=None, **given)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -137,9 +148,20 @@ def get_security() -> KafkaSecurity:
     return given if given.user or given.tls else _read_embedded_security() or given
 
 
+def read_cluster_security(secrets: Path) -> KafkaSecurity | None:
+    """Return the login of the brokers of this machine's cluster, or None without a password."""
+    password = read_password(secrets)
+    if password is None:
+        return None
+    return KafkaSecurity.of_cluster(BROKER_USER, password, secrets / AUTHORITY_FILE)
+
+
 def _read_embedded_security() -> KafkaSecurity | None:
-    """Return the login of the embedded broker, if this process uses that broker."""
+    """Return the login of the embedded broker or cluster, if this process uses it."""
     settings = Settings()
+    member = read_member(settings.data.secrets)
+    if member is not None and member.own.broker in settings.kafka.split(","):
+        return read_cluster_security(settings.data.secrets)
     if not uses_embedded_broker(settings):
         return None
     password = read_password(settings.data.secrets)

@@ -1,0 +1,254 @@
+"""Operations on the brokers of a cluster: its quorum, its copies and the settings of its topics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
+
+from services.appliance.cluster import requests
+from services.appliance.cluster.layout import Copies, Partition
+from services.runtime.kafka.security import KafkaSecurity, get_security
+from services.runtime.process.settings import split_host_port
+
+TIMEOUT_MS: Final = 30_000
+CONNECT_S: Final = 5.0
+NO_ERROR: Final = 0
+_DUPLICATE_VOTER: Final = 126
+_VOTER_NOT_FOUND: Final = 127
+_BROKER_ID_NOT_REGISTERED: Final = 102
+_TOPIC_SETTING: Final = 1
+"""Kafka's code of a setting that was made for one topic."""
+IN_STEP_SETTING: Final = "min.insync.replicas"
+FLUSH_SETTING: Final = "flush.messages"
+
+
+class ClusterRefused(RuntimeError):
+    """Kafka refused an operation; the message holds its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerState:
+    """One controller, voting or not."""
+
+    number: int
+    directory: bytes
+    lag: int
+    """Records of the metadata that it has not read yet."""
+    votes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumState:
+    """The controllers at one moment."""
+
+    leader: int
+    controllers: tuple[ControllerState, ...]
+
+    @property
+    def voters(self) -> dict[int, ControllerState]:
+        """Return the voting controllers by number."""
+        return {state.number: state for state in self.controllers if state.votes}
+
+    @property
+    def observers(self) -> dict[int, ControllerState]:
+        """Return the controllers that follow without a vote, by number."""
+        return {state.number: state for state in self.controllers if not state.votes}
+
+
+@dataclass(frozen=True, slots=True)
+class BrokersState:
+    """Living brokers and every partition at one moment."""
+
+    alive: frozenset[int]
+    partitions: dict[Partition, Copies]
+
+
+class ClusterControl:
+    """Connection to one living broker of a cluster. Use it with `async with`.
+
+    `security` is the login; None = that of this process. Raises KafkaError, OSError.
+    """
+
+    def __init__(self, kafka: str, security: KafkaSecurity | None = None) -> None:
+        self._kafka = kafka
+        self._options = (security or get_security()).options()
+        self._connection: AIOKafkaConnection | None = None
+        self._admin: AIOKafkaAdminClient | None = None
+
+    async def __aenter__(self) -> Self:
+        self._connection = await self._connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close both connections."""
+        connection, self._connection = self._connection, None
+        admin, self._admin = self._admin, None
+        if connection is not None:
+            connection.close()
+        if admin is not None:
+            await admin.close()
+
+    async def _connect(self) -> AIOKafkaConnection:
+        failure: Exception = OSError("no address")
+        for address in self._kafka.split(","):
+            host, port = split_host_port(address)
+            try:
+                return await asyncio.wait_for(
+                    create_conn(host, port, request_timeout_ms=TIMEOUT_MS, **self._options),
+                    CONNECT_S,
+                )
+            except (KafkaError, OSError, TimeoutError) as error:
+                failure = error
+        raise failure
+
+    async def _open_admin(self) -> AIOKafkaAdminClient:
+        if self._admin is None:
+            self._admin = AIOKafkaAdminClient(
+                bootstrap_servers=self._kafka, request_timeout_ms=TIMEOUT_MS, **self._options
+            )
+            await self._admin.start()
+        return self._admin
+
+    async def _ask(self, request: Any) -> Any:
+        assert self._connection is not None, "not entered"
+        return await self._connection.send(request)
+
+    async def describe_quorum(self) -> QuorumState:
+        """Return leader and controllers. Raises ClusterRefused while nobody leads."""
+        answer = await self._ask(requests.describe_quorum())
+        if answer.error_code != NO_ERROR:
+            raise ClusterRefused(answer.error_message or f"Kafka's error {answer.error_code}")
+        ((_, ((_, code, message, leader, _, _, voters, observers, _),), _),) = answer.topics
+        if code != NO_ERROR:
+            raise ClusterRefused(message or f"Kafka's error {code}")
+        end = max((voter[2] for voter in voters), default=0)
+        return QuorumState(
+            leader,
+            tuple(
+                ControllerState(number, directory, max(0, end - position), votes)
+                for votes, states in ((True, voters), (False, observers))
+                for number, directory, position, *_ in states
+            ),
+        )
+
+    async def allow_joining(self) -> None:
+        """Make the quorum of a single node one that machines can join. It may be one already."""
+        answer = await self._ask(requests.open_quorum())
+        codes = [answer.error_code, *(result[1] for result in answer.results)]
+        if any(codes):
+            messages = [answer.error_message, *(result[2] for result in answer.results)]
+            raise ClusterRefused(next(filter(None, messages), f"Kafka's errors {codes}"))
+
+    async def add_voter(
+        self, cluster: str, state: ControllerState, controller_address: str
+    ) -> None:
+        """Give a controller a vote; it may have one already. Raises ClusterRefused."""
+        host, port = split_host_port(controller_address)
+        request = requests.add_voter(cluster, state.number, state.directory, host, port)
+        _check_outcome(await self._ask(request), _DUPLICATE_VOTER)
+
+    async def remove_voter(self, cluster: str, state: ControllerState) -> None:
+        """Take the vote of a controller; it may have none any more. Raises ClusterRefused."""
+        request = requests.remove_voter(cluster, state.number, state.directory)
+        _check_outcome(await self._ask(request), _VOTER_NOT_FOUND)
+
+    async def unregister_broker(self, number: int) -> None:
+        """Forget a broker that is gone for good. Raises ClusterRefused."""
+        answer = await self._ask(requests.unregister_broker(number))
+        _check_outcome(answer, _BROKER_ID_NOT_REGISTERED)
+
+    async def describe_brokers(self) -> BrokersState:
+        """Return the living brokers and where every partition has its copies."""
+        admin = await self._open_admin()
+        cluster = await admin.describe_cluster()
+        topics = await admin.describe_topics()
+        return BrokersState(
+            frozenset(broker["node_id"] for broker in cluster["brokers"]),
+            {
+                Partition(topic["topic"], found["partition"]): Copies(
+                    tuple(found["replicas"]), frozenset(found["isr"]), found["leader"]
+                )
+                for topic in topics
+                for found in topic["partitions"]
+            },
+        )
+
+    async def move_copies(self, moves: Mapping[Partition, tuple[int, ...]]) -> None:
+        """Begin to move copies; Kafka copies in the background. Raises ClusterRefused."""
+        if not moves:
+            return
+        topics: dict[str, list[tuple[int, list[int], dict[int, bytes]]]] = {}
+        for partition, machines in moves.items():
+            topics.setdefault(partition.topic, []).append((partition.number, list(machines), {}))
+        wanted: Any = [(name, partitions, {}) for name, partitions in topics.items()]
+        no_tags: Any = {}
+        answer = await self._ask(AlterPartitionReassignmentsRequest(TIMEOUT_MS, wanted, no_tags))
+        refused = [
+            message or f"Kafka's error {code}"
+            for _, partitions, _ in answer.responses
+            for _, code, message, _ in partitions
+            if code != NO_ERROR
+        ]
+        if answer.error_code != NO_ERROR or refused:
+            raise ClusterRefused(answer.error_message or "; ".join(refused[:3]))
+
+    async def read_topic_settings(self, topics: Collection[str]) -> dict[str, dict[str, str]]:
+        """Return topic → the settings that were made for it."""
+        admin = await self._open_admin()
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
+        return {
+            name: {entry[0]: entry[1] for entry in entries if entry[3] == _TOPIC_SETTING}
+            for answer in await admin.describe_configs(wanted)
+            for _, _, _, name, entries in answer.resources
+        }
+
+    async def write_topic_settings(self, settings: Mapping[str, Mapping[str, str]]) -> None:
+        """Replace the settings that were made for these topics. Raises ClusterRefused."""
+        if not settings:
+            return
+        admin = await self._open_admin()
+        wanted = [
+            ConfigResource(ConfigResourceType.TOPIC, name, dict(values))
+            for name, values in settings.items()
+        ]
+        for answer in await admin.alter_configs(wanted):
+            for code, message, *_ in answer.resources:
+                if code != NO_ERROR:
+                    raise ClusterRefused(message or f"Kafka's error {code}")
+
+
+def raise_settings(settings: Mapping[str, Mapping[str, str]], copies: int) -> dict[str, Any]:
+    """Return the topics with settings that must change for a number of copies.
+
+    Replication replaces the flush of each record
+    (`docs/adr/0003-flush-each-record-on-a-single-node.md`).
+    """
+    in_step = str(copies - 1)
+    return {
+        name: {key: value for key, value in now.items() if key != FLUSH_SETTING}
+        | {IN_STEP_SETTING: in_step}
+        for name, now in settings.items()
+        if FLUSH_SETTING in now or now.get(IN_STEP_SETTING) != in_step
+    }
+
+
+def _check_outcome(answer: Any, expected: int) -> None:
+    if answer.error_code not in (NO_ERROR, expected):
+        raise ClusterRefused(answer.error_message or f"Kafka's error {answer.error_code}")

@@ -1,0 +1,212 @@
+"""Keep a cluster as its machines are: votes, copies, settings of topics, known addresses.
+
+Every machine runs the same steps at its start and every half minute. Each step looks first, so two
+machines that do it at once, or a machine that dies in between, harm nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from schemas.topics import TOPICS
+from services.appliance.cluster.control import (
+    IN_STEP_SETTING,
+    BrokersState,
+    ClusterControl,
+    QuorumState,
+    raise_settings,
+)
+from services.appliance.cluster.layout import (
+    COPIES,
+    are_all_in_step,
+    count_copies,
+    plan_copies,
+)
+from services.appliance.cluster.registry import ClusterRecords, ClusterRegistry, MachineRecord
+from services.runtime.identity.oidc_settings import OidcSettings
+from services.runtime.process.cluster import ClusterMember, write_member
+from services.runtime.process.machine import get_or_create_machine_name
+from services.runtime.process.settings import Settings, find_version
+
+INTERVAL_S: Final = 30.0
+log = structlog.get_logger(__name__)
+
+
+class MachineLeft(RuntimeError):
+    """The cluster let this machine go, so that it must not start again."""
+
+
+async def keep_cluster(settings: Settings, member: ClusterMember, front: str) -> ClusterMember:
+    """Run all steps once and return the updated member.
+
+    `settings.kafka` names the brokers, `front` is the address under which others reach this
+    machine's pages. Raises MachineLeft, ClusterRefused, BrokerAway, KafkaError, OSError.
+    """
+    async with (
+        ClusterRegistry.open(settings) as registry,
+        ClusterControl(settings.kafka) as control,
+    ):
+        records = await registry.read()
+        own = build_own_record(settings, member, front, records)
+        if own.state == "left":
+            raise MachineLeft(
+                f"machine {member.number} has left its cluster: delete {settings.data_dir} and "
+                "join again with a new invitation"
+            )
+        if records.machines.get(member.number) != own:
+            await registry.put_machine(own)
+            records.machines[member.number] = own
+        known = update_member(settings, member, records)
+        await advance_cluster(member, registry, control, records)
+    return known
+
+
+async def advance_cluster(
+    member: ClusterMember,
+    registry: ClusterRegistry,
+    control: ClusterControl,
+    records: ClusterRecords,
+) -> None:
+    """Give and take votes, move copies, and let machines go, as far as it can be done now."""
+    brokers = await control.describe_brokers()
+    await keep_votes(control, member.cluster, records, brokers)
+    await keep_copies(control, records, brokers)
+    await keep_leavers(control, registry, records, brokers)
+
+
+def find_front(settings: Settings) -> str:
+    """Return the address of this machine's front for browsers and senders."""
+    return OidcSettings().public_url or f"http://{settings.http}"
+
+
+def build_own_record(
+    settings: Settings, member: ClusterMember, front: str, records: ClusterRecords
+) -> MachineRecord:
+    """Return the record of this machine as it is now."""
+    name = get_or_create_machine_name(settings.data)
+    own = member.own
+    before = records.machines.get(member.number)
+    if before is None:
+        before = MachineRecord(own.number, own.broker, own.controller, name, front, "")
+    return replace(
+        before,
+        broker=own.broker,
+        controller=own.controller,
+        name=name,
+        front=front,
+        version=find_version(),
+    )
+
+
+def update_member(
+    settings: Settings, member: ClusterMember, records: ClusterRecords
+) -> ClusterMember:
+    """Return the member with the addresses of all machines, kept for the next start."""
+    machines = {
+        record.number: record.machine
+        for record in records.machines.values()
+        if record.state != "left" or record.number == member.number
+    }
+    known = replace(member, machines=tuple(machines[number] for number in sorted(machines)))
+    if known != member:
+        write_member(settings.data.secrets, known)
+        log.info("cluster.machines", numbers=sorted(machines))
+    return known
+
+
+def choose_voters(voters: Collection[int], members: Collection[int]) -> set[int]:
+    """Return the machines that should vote.
+
+    Two voters stop when either is away, which is worse than one. So the second machine votes only
+    from the third on.
+    """
+    if len(members) >= COPIES:
+        return set(members)
+    return set(voters) & set(members) or set(sorted(members)[:1])
+
+
+async def keep_votes(
+    control: ClusterControl, cluster: str, records: ClusterRecords, brokers: BrokersState
+) -> None:
+    """Give and take votes. Raises ClusterRefused."""
+    quorum = await control.describe_quorum()
+    members = {record.number for record in records.members}
+    wanted = choose_voters(quorum.voters, members)
+    for number, state in quorum.observers.items():
+        if number in wanted and number in brokers.alive:
+            log.info("cluster.vote_given", machine=number)
+            await control.add_voter(cluster, state, records.machines[number].controller)
+    await _take_votes(control, cluster, records, brokers, quorum)
+
+
+async def _take_votes(
+    control: ClusterControl,
+    cluster: str,
+    records: ClusterRecords,
+    brokers: BrokersState,
+    quorum: QuorumState,
+) -> None:
+    for number, state in quorum.voters.items():
+        record = records.machines.get(number)
+        if record is None or record.state == "in":
+            continue
+        is_drained = number not in brokers.alive or not find_copies(brokers, number)
+        if is_drained and len(quorum.voters) > 1:
+            log.info("cluster.vote_taken", machine=number)
+            await control.remove_voter(cluster, state)
+
+
+async def keep_copies(
+    control: ClusterControl, records: ClusterRecords, brokers: BrokersState
+) -> None:
+    """Move copies to the machines that should hold them, then rely on them."""
+    members = {record.number for record in records.members}
+    if not members <= brokers.alive:
+        return  # A machine that is away may be back in a moment
+    moves = plan_copies(brokers.partitions, members)
+    if moves:
+        log.info("cluster.copies_move", partitions=len(moves))
+        await control.move_copies(moves)
+        return
+    copies = count_copies(members)
+    if copies < COPIES or not are_all_in_step(brokers.partitions, copies):
+        return
+    topics = {partition.topic for partition in brokers.partitions}
+    changed = raise_settings(await control.read_topic_settings(topics), copies)
+    if changed:
+        log.info("cluster.copies_relied_on", topics=len(changed), copies=copies)
+        await control.write_topic_settings(changed)
+
+
+async def keep_leavers(
+    control: ClusterControl,
+    registry: ClusterRegistry,
+    records: ClusterRecords,
+    brokers: BrokersState,
+) -> None:
+    """Release leaving machines that hold nothing any more."""
+    voters = (await control.describe_quorum()).voters
+    for number, record in records.machines.items():
+        if record.state == "in" or number in voters or find_copies(brokers, number):
+            continue
+        if record.state == "leaving":
+            log.info("cluster.machine_left", machine=number)
+            await registry.enter_state(record, "left")
+        elif number not in brokers.alive:
+            await control.unregister_broker(number)
+
+
+def find_copies(brokers: BrokersState, number: int) -> int:
+    """Return how many partitions have a copy on a machine."""
+    return sum(number in copies.replicas for copies in brokers.partitions.values())
+
+
+async def find_replication(control: ClusterControl) -> int:
+    """Return how many copies the topics of the product rely on: one or three."""
+    settings = await control.read_topic_settings([topic.name for topic in TOPICS])
+    relies = any(now.get(IN_STEP_SETTING) == str(COPIES - 1) for now in settings.values())
+    return COPIES if relies else 1

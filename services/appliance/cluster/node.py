@@ -1,0 +1,103 @@
+"""The broker and controller of one machine of a cluster, over TLS on the machine's address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from services.appliance.embedded.kafka import BrokerFailed, KafkaNode
+from services.runtime.kafka.security import KafkaSecurity
+from services.runtime.process.cluster import (
+    AUTHORITY_FILE,
+    BROKER_CERTIFICATE_FILE,
+    ClusterMember,
+)
+from services.runtime.secrets.broker_password import BROKER_USER
+
+SESSION_MS: Final = 3000
+"""Time after which another broker leads in place of a dead one."""
+MEETING_TIMEOUT_S: Final = 180.0
+"""Longest wait in seconds of a command for its broker."""
+REGISTRATION_MS: Final = 86_400_000
+"""A machine that starts alone waits for the others for a day before Kafka gives up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterNode(KafkaNode):
+    """One node of several.
+
+    With `converts` it still names its voters in its settings, as a single node does. So a single
+    node's quorum gets the new address before it becomes one that machines can join.
+    """
+
+    member: ClusterMember
+    secrets: Path
+    converts: bool = False
+
+    @property
+    def address(self) -> str:
+        return self.member.own.broker
+
+    @property
+    def security(self) -> KafkaSecurity:
+        """Return the login of its clients."""
+        return KafkaSecurity.of_cluster(BROKER_USER, self.password, self.secrets / AUTHORITY_FILE)
+
+    async def wait_ready(self, timeout_s: float = MEETING_TIMEOUT_S) -> None:
+        """Wait until clients are served, which needs a majority. Raises TimeoutError."""
+        await KafkaNode.wait_ready(self, timeout_s)
+
+    def _format(self, data: Path) -> None:
+        properties = str(self.folder / "server.properties")
+        done = self._run(
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            self.member.cluster,
+            "-c",
+            properties,
+            "--no-initial-controllers",
+        )
+        if done.returncode:
+            raise BrokerFailed(f"formatting {data} failed: {(done.stderr + done.stdout)[-300:]}")
+
+    def _knows_password(self) -> bool:
+        """Return True: the password is in the metadata that all machines share."""
+        return True
+
+    def _listeners(self) -> dict[str, object]:
+        own = self.member.own
+        login = self._client_login()
+        scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
+        plain = "org.apache.kafka.common.security.plain.PlainLoginModule"
+        addresses = f"SASL_SSL://{own.broker},CONTROLLER://{own.controller}"
+        return KafkaNode._listeners(self) | {
+            "listeners": addresses,
+            "advertised.listeners": addresses,
+            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:SASL_SSL",
+            "inter.broker.listener.name": "SASL_SSL",
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{scram} {login};",
+            "listener.name.controller.plain.sasl.jaas.config": (
+                f'{plain} {login} user_{BROKER_USER}="{self.password}";'
+            ),
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self.secrets / BROKER_CERTIFICATE_FILE,
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self.secrets / AUTHORITY_FILE,
+        }
+
+    def _durable(self, data: Path) -> dict[str, object]:
+        settings = KafkaNode._durable(self, data) | {
+            "node.id": self.member.number,
+            "broker.session.timeout.ms": SESSION_MS,
+            "initial.broker.registration.timeout.ms": REGISTRATION_MS,
+        }
+        del settings["metadata.max.idle.interval.ms"]
+        if self.converts:
+            own = self.member.own
+            settings["controller.quorum.voters"] = f"{own.number}@{own.controller}"
+        else:
+            del settings["controller.quorum.voters"]
+            settings["controller.quorum.bootstrap.servers"] = self.member.controllers
+        return settings

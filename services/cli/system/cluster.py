@@ -1,0 +1,305 @@
+"""`vigie cluster`: three machines that are one Vigie."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+from aiokafka.errors import KafkaError
+
+from services.appliance.cluster.control import ClusterRefused
+from services.appliance.cluster.invitation import (
+    VALID_H,
+    InvitationInvalid,
+    open_invitation,
+    seal_invitation,
+)
+from services.appliance.cluster.members import (
+    RemovalRefused,
+    advance_leaving,
+    dismiss_dead_machine,
+    start_leaving,
+)
+from services.appliance.cluster.overview import ClusterOverview, MachineOverview, read_overview
+from services.appliance.cluster.setup import (
+    SetupRefused,
+    found_cluster,
+    invite_machine,
+    join_cluster,
+)
+from services.appliance.embedded.jars import JarsUnavailable
+from services.appliance.embedded.java import JavaUnusable
+from services.appliance.embedded.kafka import BrokerFailed
+from services.appliance.supervisor.orphans import end_orphans
+from services.cli.output import print_rows
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.kafka.security import read_cluster_security, use_security
+from services.runtime.process import logs
+from services.runtime.process.cluster import ClusterMember, read_member
+from services.runtime.process.lock import DataDirBusy, DataDirLock
+from services.runtime.process.settings import Settings
+from services.territory.days_off import PARIS
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Three machines that are one Vigie: init, invite, join, status, leave, replace.",
+)
+LEAVE_TIMEOUT_S: Final = 900.0
+T = TypeVar("T")
+Address = Annotated[
+    str,
+    typer.Option(
+        help="HOST or HOST:PORT under which the other machines reach the broker of this one; its "
+        "controller has the port after it"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document")]
+FAILURES: Final = (
+    BrokerAway,
+    BrokerFailed,
+    ClusterRefused,
+    DataDirBusy,
+    InvitationInvalid,
+    JarsUnavailable,
+    JavaUnusable,
+    KafkaError,
+    OSError,
+    RemovalRefused,
+    SetupRefused,
+    TimeoutError,
+    ValueError,
+)
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine. Raises typer.Exit, after printing the reason of a failure."""
+    # The output may be an invitation, and a client says at length that one broker is away
+    logs.configure_logging("cluster", level="ERROR")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(work())
+    except FAILURES as error:
+        reason = str(error) or f"no answer in time ({type(error).__name__})"
+        typer.secho(f"vigie cluster: {reason}", err=True, fg="red")
+        raise typer.Exit(1) from error
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def _hold_stopped(settings: Settings) -> Iterator[None]:
+    """Hold the data directory, on which nothing may run meanwhile."""
+    settings.data.make()
+    lock = DataDirLock(settings.data.lock)
+    try:
+        end_orphans(settings.data.root)
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _use_cluster(settings: Settings) -> Iterator[tuple[Settings, ClusterMember]]:
+    """Yield settings that name the brokers of the cluster, and log in to them.
+
+    Raises SetupRefused without a cluster.
+    """
+    member = read_member(settings.data.secrets)
+    if member is None:
+        raise SetupRefused(f"{settings.data_dir} belongs to no cluster: see `vigie cluster init`")
+    use_security(read_cluster_security(settings.data.secrets))
+    try:
+        yield settings.model_copy(update={"kafka": member.brokers}), member
+    finally:
+        use_security(None)
+
+
+@app.command()
+def init(address: Address) -> None:
+    """Make this installation the first machine of a cluster. It must be stopped.
+
+    Everything that it holds stays. It listens for the other machines on its address from then on,
+    over TLS and with the broker's password. There is no way back but a restore of a backup.
+    """
+    settings = Settings()
+
+    async def work() -> ClusterMember:
+        with _hold_stopped(settings):
+            return await found_cluster(settings, address, _say)
+
+    member = _run(work)
+    typer.echo(f"Machine 1 of a new cluster, at {member.own.broker}.")
+    typer.echo("Next: `vigie up`, then `vigie cluster invite` for each other machine.")
+
+
+@app.command()
+def invite(
+    hours: Annotated[int, typer.Option(min=1, max=720, help="Hours of validity")] = VALID_H,
+) -> None:
+    """Print a one-time invitation for another machine. The cluster must run.
+
+    It contains every key of the installation: hand it over like the master key.
+    """
+    settings = Settings()
+
+    async def work() -> str:
+        with _use_cluster(settings) as (reached, member):
+            invitation = await invite_machine(reached, member, hours)
+            until = datetime.fromtimestamp(invitation.expires_at / 1000, PARIS)
+            _say(
+                f"Invitation of machine {invitation.number}, once, until {until:%Y-%m-%d %H:%M}. "
+                "It contains every key: hand it over like the master key."
+            )
+            return seal_invitation(invitation)
+
+    typer.echo(_run(work))
+
+
+@app.command()
+def join(
+    invitation: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="File with the invitation; - reads it from the input"),
+    ],
+    address: Address,
+) -> None:
+    """Make this machine, without an installation, one of the cluster that invited it.
+
+    The invitation is read from a file or from the input, because every user of the machine sees the
+    arguments of a command.
+    """
+    settings = Settings()
+
+    async def work() -> ClusterMember:
+        opened = open_invitation(_read_text(invitation))
+        with _hold_stopped(settings):
+            return await join_cluster(settings, opened, address, _say)
+
+    member = _run(work)
+    typer.echo(f"Machine {member.number} of the cluster, at {member.own.broker}.")
+    typer.echo("Next: delete the invitation, then `vigie up`.")
+
+
+def _read_text(file: str) -> str:
+    return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show machines, votes, copies and versions. Exits with 1 unless every machine is in step."""
+    settings = Settings()
+
+    async def work() -> ClusterOverview:
+        with _use_cluster(settings) as (reached, member):
+            return await read_overview(reached, member)
+
+    found = _run(work)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), ensure_ascii=False))
+    else:
+        _show_overview(found)
+    if found.faults:
+        raise typer.Exit(1)
+
+
+def _show_overview(found: ClusterOverview) -> None:
+    rows = [_format_machine(machine) for machine in found.machines]
+    print_rows(
+        f"Cluster {found.cluster}",
+        [
+            "Machine",
+            "State",
+            "Vote",
+            "Metadata behind",
+            "Leads",
+            "Copies",
+            "Late",
+            "Version",
+            "Front",
+        ],
+        rows,
+    )
+    typer.echo(
+        f"{found.copies} of each report, {found.partitions} partitions, {found.late} of them with a "
+        "copy that is late."
+        if found.copies > 1
+        else f"One copy of each report: three machines hold three ({found.partitions} partitions)."
+    )
+    for fault in found.faults:
+        typer.secho(fault, fg="red")
+
+
+def _format_machine(machine: MachineOverview) -> list[str]:
+    own = " (this one)" if machine.is_own else ""
+    return [
+        f"{machine.number} {machine.name}{own}",
+        machine.state,
+        "leads" if machine.leads_quorum else "yes" if machine.votes else "no",
+        "" if machine.lag is None else str(machine.lag),
+        str(machine.leads),
+        str(machine.copies),
+        str(machine.late),
+        machine.version,
+        machine.front,
+    ]
+
+
+@app.command()
+def leave() -> None:
+    """Take this running machine out of the cluster, once the others hold its copies.
+
+    Three of a cluster stay, or the one of two. Stop `vigie up` afterwards and delete the data
+    directory.
+    """
+    settings = Settings()
+
+    async def work() -> int:
+        with _use_cluster(settings) as (reached, member):
+            await start_leaving(reached, member)
+            end = time.monotonic() + LEAVE_TIMEOUT_S
+            while (left := await advance_leaving(reached, member)) is not None:
+                _say(f"{left} copies are still here")
+                if time.monotonic() > end:
+                    raise TimeoutError("the copies are not moved yet: run the command again")
+                await asyncio.sleep(5)
+            return member.number
+
+    number = _run(work)
+    typer.echo(f"Machine {number} has left. Stop `vigie up`, then delete {settings.data_dir}.")
+
+
+@app.command()
+def replace(
+    dead: Annotated[int, typer.Argument(help="Number of the dead machine, as in `status`")],
+    hours: Annotated[int, typer.Option(min=1, max=720, help="Hours of validity")] = VALID_H,
+) -> None:
+    """Take a dead machine out of the cluster for good, and print an invitation for another one.
+
+    Its copies are made again on the machine that joins.
+    """
+    settings = Settings()
+
+    async def work() -> str:
+        with _use_cluster(settings) as (reached, member):
+            await dismiss_dead_machine(reached, member, dead)
+            _say(f"Machine {dead} is out. It must never start again: delete its data directory.")
+            invitation = await invite_machine(reached, member, hours)
+            _say(
+                f"Invitation of machine {invitation.number}, once. It contains every key: hand it "
+                "over like the master key."
+            )
+            return seal_invitation(invitation)
+
+    typer.echo(_run(work))

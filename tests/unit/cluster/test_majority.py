@@ -1,0 +1,78 @@
+"""A machine that sees no majority of its cluster says so, after two looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.appliance.cluster.majority import MajorityWatch
+from services.runtime.process.cluster import ClusterMember, Machine
+from services.runtime.process.majority import read_majority
+
+MACHINES = tuple(
+    Machine(n, f"10.0.0.{n}:9093", f"10.0.0.{n}:9094", f"http://10.0.0.{n}:8092") for n in (1, 2, 3)
+)
+MEMBER = ClusterMember("Kp9", 1, MACHINES)
+
+
+class Brokers:
+    """Brokers of which some know the leader."""
+
+    def __init__(self, *knowing: str) -> None:
+        self.knowing = set(knowing)
+        self.asked: list[str] = []
+
+    async def look(self, address: str) -> bool:
+        self.asked.append(address)
+        return address in self.knowing
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "cluster.json"
+
+
+async def test_a_machine_that_sees_the_leader_asks_its_own_broker_alone(file: Path) -> None:
+    brokers = Brokers("10.0.0.1:9093")
+    assert await MajorityWatch(file, brokers.look).look(MEMBER)
+    assert brokers.asked == ["10.0.0.1:9093"]
+
+
+async def test_a_broker_that_is_away_does_not_cut_its_machine_off(file: Path) -> None:
+    watch = MajorityWatch(file, Brokers("10.0.0.3:9093").look)
+    assert [await watch.look(MEMBER) for _ in range(3)] == [True, True, True]
+
+
+async def test_two_looks_without_a_leader_cut_a_machine_off(file: Path) -> None:
+    brokers = Brokers()
+    watch = MajorityWatch(file, brokers.look)
+    assert [await watch.look(MEMBER) for _ in range(2)] == [True, False]
+    found = read_majority(file)
+    assert found is not None
+    assert not found.has_majority
+    assert found.fronts == ("http://10.0.0.2:8092", "http://10.0.0.3:8092")
+    brokers.knowing = {"10.0.0.1:9093"}
+    assert await watch.look(MEMBER)
+    seen = read_majority(file)
+    assert seen is not None
+    assert seen.has_majority
+
+
+async def test_the_time_of_a_cut_stays(file: Path) -> None:
+    watch = MajorityWatch(file, Brokers().look)
+    for _ in range(2):
+        await watch.look(MEMBER)
+    first = read_majority(file)
+    await watch.look(ClusterMember("Kp9", 1, MACHINES[:2]))
+    later = read_majority(file)
+    assert first is not None
+    assert later is not None
+    assert later.since_ms == first.since_ms
+    assert later.fronts == ("http://10.0.0.2:8092",)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"has_majority": true}'])
+def test_a_damaged_file_says_nothing(file: Path, text: str) -> None:
+    file.write_text(text)
+    assert read_majority(file) is None

@@ -1,0 +1,130 @@
+"""The file of a cluster's machine, its addresses and its certificate."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from services.appliance.cluster.certificates import create_authority, create_broker_certificate
+from services.appliance.cluster.node import ClusterNode
+from services.appliance.cluster.setup import SetupRefused, parse_address
+from services.appliance.embedded.java import Java
+from services.runtime.process.cluster import (
+    AUTHORITY_FILE,
+    BROKER_CERTIFICATE_FILE,
+    MEMBER_FILE,
+    ClusterFileInvalid,
+    ClusterMember,
+    Machine,
+    read_member,
+    write_member,
+)
+
+MACHINES = tuple(Machine(n, f"10.0.0.{n}:9093", f"10.0.0.{n}:9094") for n in (1, 2, 3))
+MEMBER = ClusterMember("Kp9", 2, MACHINES)
+
+
+def test_a_member_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert read_member(tmp_path) is None
+    write_member(tmp_path, MEMBER)
+    assert read_member(tmp_path) == MEMBER
+
+
+def test_clients_ask_the_broker_of_their_own_machine_first() -> None:
+    assert MEMBER.brokers == "10.0.0.2:9093,10.0.0.1:9093,10.0.0.3:9093"
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"cluster": "a", "number": 2, "machines": []}', '{"number": 1}']
+)
+def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / MEMBER_FILE).write_text(text)
+    with pytest.raises(ClusterFileInvalid, match=MEMBER_FILE):
+        read_member(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "broker", "controller"),
+    [
+        ("10.0.0.2", "10.0.0.2:9093", "10.0.0.2:9094"),
+        ("siege.example.org:7000", "siege.example.org:7000", "siege.example.org:7001"),
+        ("[fd00::2]:7000", "[fd00::2]:7000", "[fd00::2]:7001"),
+        ("fd00::2", "[fd00::2]:9093", "[fd00::2]:9094"),
+        ("[fd00::2]", "[fd00::2]:9093", "[fd00::2]:9094"),
+    ],
+)
+def test_an_address_names_broker_and_controller(text: str, broker: str, controller: str) -> None:
+    assert parse_address(text) == (broker, controller)
+
+
+@pytest.mark.parametrize("text", ["", ":9093", "a:0", "a:65535", "a:x", "0.0.0.0", "[::]:9093"])
+def test_an_address_that_others_cannot_reach_is_refused(text: str) -> None:
+    with pytest.raises(SetupRefused):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "siege.example.org", "fd00::2"])
+def test_a_broker_has_a_certificate_of_the_cluster_for_its_host(tmp_path: Path, host: str) -> None:
+    create_authority(tmp_path)
+    create_broker_certificate(tmp_path, host)
+    own = x509.load_pem_x509_certificate((tmp_path / BROKER_CERTIFICATE_FILE).read_bytes())
+    authority = x509.load_pem_x509_certificate((tmp_path / AUTHORITY_FILE).read_bytes())
+    own.verify_directly_issued_by(authority)
+    names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert host in [str(name.value) for name in names]
+    context = ssl.create_default_context(cafile=tmp_path / AUTHORITY_FILE)
+    context.load_cert_chain(tmp_path / BROKER_CERTIFICATE_FILE)
+    assert (tmp_path / BROKER_CERTIFICATE_FILE).stat().st_mode & 0o077 == 0
+
+
+def test_the_authority_of_a_cluster_stays(tmp_path: Path) -> None:
+    create_authority(tmp_path)
+    before = (tmp_path / AUTHORITY_FILE).read_bytes()
+    create_authority(tmp_path)
+    assert (tmp_path / AUTHORITY_FILE).read_bytes() == before
+
+
+def read_properties(node: ClusterNode) -> dict[str, str]:
+    lines = node._properties(node.folder / "data").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def make_node(tmp_path: Path, *, converts: bool) -> ClusterNode:
+    java = Java(Path("java"), 25)
+    return ClusterNode(
+        tmp_path,
+        0,
+        0,
+        java,
+        (Path("a.jar"),),
+        tmp_path / "broker.jsonl",
+        "secret",
+        member=MEMBER,
+        secrets=tmp_path,
+        converts=converts,
+    )
+
+
+def test_brokers_of_a_cluster_speak_over_tls_on_their_own_address(tmp_path: Path) -> None:
+    found = read_properties(make_node(tmp_path, converts=False))
+    assert found["node.id"] == "2"
+    assert found["listeners"] == "SASL_SSL://10.0.0.2:9093,CONTROLLER://10.0.0.2:9094"
+    assert found["listener.security.protocol.map"] == "SASL_SSL:SASL_SSL,CONTROLLER:SASL_SSL"
+    assert found["controller.quorum.bootstrap.servers"] == MEMBER.controllers
+    assert "controller.quorum.voters" not in found
+    assert not any("PLAINTEXT" in value for value in found.values())
+
+
+def test_a_single_node_names_its_new_address_while_it_is_converted(tmp_path: Path) -> None:
+    found = read_properties(make_node(tmp_path, converts=True))
+    assert found["controller.quorum.voters"] == "2@10.0.0.2:9094"
+    assert "controller.quorum.bootstrap.servers" not in found
+
+
+def test_the_file_is_plain_json(tmp_path: Path) -> None:
+    write_member(tmp_path, MEMBER)
+    assert json.loads((tmp_path / MEMBER_FILE).read_text())["number"] == 2

@@ -1,0 +1,72 @@
+"""`vigie cluster status` names each fault and its remedy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.appliance.cluster.control import BrokersState, ControllerState, QuorumState
+from services.appliance.cluster.layout import Copies, Partition
+from services.appliance.cluster.overview import ClusterOverview, build_overview
+from services.appliance.cluster.registry import ClusterRecords
+from services.runtime.process.cluster import ClusterMember
+from tests.unit.cluster.test_registry import make_machine
+
+
+def build(
+    records: ClusterRecords, alive: set[int], partitions: dict[Partition, Copies], copies: int = 3
+) -> ClusterOverview:
+    machines = tuple(record.machine for record in records.machines.values())
+    controllers = tuple(
+        ControllerState(number, bytes(16), 0, votes=True) for number in records.machines
+    )
+    return build_overview(
+        ClusterMember("Kp9", 1, machines),
+        records,
+        QuorumState(1, controllers),
+        BrokersState(frozenset(alive), partitions),
+        copies,
+    )
+
+
+def make_records(*numbers: int) -> ClusterRecords:
+    return ClusterRecords({number: make_machine(number) for number in numbers}, {}, {})
+
+
+FULL = {Partition("alerts.log", 0): Copies((1, 2, 3), frozenset({1, 2, 3}), 2)}
+
+
+def test_three_machines_in_step_have_no_fault() -> None:
+    found = build(make_records(1, 2, 3), {1, 2, 3}, FULL)
+    assert found.faults == ()
+    assert [machine.leads for machine in found.machines] == [0, 1, 0]
+    assert [machine.leads_quorum for machine in found.machines] == [True, False, False]
+
+
+def test_a_machine_that_is_away_is_named_with_its_remedy() -> None:
+    late = {Partition("alerts.log", 0): Copies((1, 2, 3), frozenset({1, 2}), 2)}
+    found = build(make_records(1, 2, 3), {1, 2}, late)
+    assert "machine 3 is away" in found.faults[0]
+    assert found.machines[2].late == 1
+    assert found.machines[2].lag is None
+
+
+def test_fewer_than_three_machines_are_a_fault() -> None:
+    found = build(make_records(1, 2), {1, 2}, FULL, copies=1)
+    assert "2 of 3 machines" in found.faults[0]
+
+
+def test_different_versions_and_other_keys_are_faults() -> None:
+    records = make_records(1, 2, 3)
+    records.machines[2] = replace(records.machines[2], version="2")
+    found = build(replace(records, unreadable=1), {1, 2, 3}, FULL)
+    assert [fault.split(":")[0] for fault in found.faults] == [
+        "the machines run different versions",
+        "1 records of machines were written with other keys",
+    ]
+
+
+def test_machines_that_left_are_not_shown() -> None:
+    records = make_records(1, 2, 3)
+    records.machines[4] = make_machine(4, "left")
+    found = build(records, {1, 2, 3}, FULL)
+    assert [machine.number for machine in found.machines] == [1, 2, 3]
