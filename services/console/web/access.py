@@ -30,6 +30,7 @@ from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import get_guest, read_session
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.role_names import ACCOUNT_OF_REALM, build_forbidden
+from services.runtime.process.majority import read_majority
 
 PARAMETER: Final = "as_of"
 ENROL_PATH = "/compte/second-facteur"
@@ -243,6 +244,7 @@ async def build_shell(
         urgent=urgent,
         mute=mute and not reader.past,
         hold_reason=why,
+        cluster=read_majority(request.app.state.majority),
     )
 
 

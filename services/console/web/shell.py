@@ -29,6 +29,7 @@ from services.runtime.http.control_characters import replace_control_characters
 from services.runtime.identity.http_access import GUEST
 from services.runtime.identity.permissions import READ_PERMISSIONS, Permission
 from services.runtime.identity.principals import Principal
+from services.runtime.process.majority import MajorityState
 
 CONSOLE: Final = Path(__file__).parent.parent
 STATIC: Final = CONSOLE / "static"
@@ -127,6 +128,15 @@ class ScreenShell:
     """No channel of this live realm has a provider: calls reach no one."""
     hold_reason: str | None = None
     """Reason of the hold, for readers of free text."""
+    cluster: MajorityState | None = None
+    """State of this machine's cluster; None without one."""
+
+    @property
+    def cut_off(self) -> datetime | None:
+        """Time since which this machine sees no majority of its cluster; None if it sees one."""
+        if self.cluster is None or self.cluster.has_majority:
+            return None
+        return datetime.fromtimestamp(self.cluster.since_ms / 1000, self.now.tzinfo)
 
     @property
     def realm(self) -> Realm:

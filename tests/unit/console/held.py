@@ -323,6 +323,7 @@ def application(
     app.state.costs, app.state.directory = ExpensiveWork(), People()
     app.state.costs, app.state.feed_status = ExpensiveWork(), Path("no watch here")
     app.state.last_backup = Path("no backup here")
+    app.state.majority = Path("no cluster here")
     add_routes(app, build_pages_router(model, links, send, keep))
     return app
 

@@ -207,12 +207,14 @@ function show() {
   if (!frozenAt) {
     band.hidden = true;
     band.textContent = "";
+    delete band.dataset.shown;
     return;
   }
   const seconds = retryAt === null ? 0 : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
   const form = loggedOut ? band.dataset.login : seconds ? band.dataset.text : band.dataset.retrying;
   const text = (form ?? "").replace("{at}", clock.hms(frozenAt)).replace("{n}", String(seconds));
-  if (band.textContent !== text && !(loggedOut && band.querySelector("a"))) {
+  if (band.dataset.shown !== text) {
+    band.dataset.shown = text;
     band.textContent = text;
     if (loggedOut) {
       const link = document.createElement("a");
@@ -220,8 +222,20 @@ function show() {
       link.textContent = band.dataset.loginLink ?? "";
       band.append(" ", link);
     }
+    if (!loggedOut) band.append(...otherFronts(band));
   }
   band.hidden = false;
+}
+
+/** Links to the other machines of a cluster: one of them may know more. @param {HTMLElement} band */
+function otherFronts(band) {
+  const fronts = (band.dataset.fronts ?? "").split(" ").filter(Boolean);
+  return fronts.flatMap((front) => {
+    const link = document.createElement("a");
+    link.href = front;
+    link.textContent = (band.dataset.front ?? "").replace("{address}", front);
+    return [" ", link];
+  });
 }
 
 /** The sign of life moves when something is heard, and only then: what moves all the time takes a twelfth of a core from every open page. */
