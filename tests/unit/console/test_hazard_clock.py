@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -31,7 +32,9 @@ from services.console.hazards.river import (
     parse_forecast,
 )
 from services.runtime.process.settings import REPOSITORY
+from services.watch.connector import FeedBody, Memory
 from tests.unit.console.held import reference as indexed_reference
+from tests.unit.watch.samples import make_bodies, read
 
 EVENTS: Final = REPOSITORY / "scenarios" / "scenario_events.csv"
 TOLD_BEFORE_MS: Final = 6 * HOUR_MS
@@ -240,11 +243,11 @@ def test_plans_are_found_by_their_triggers() -> None:
     assert find_vigilance_plan(reference().plans, "avalanches") is None
 
 
-def test_in_the_flood_scenario_each_site_is_warned_six_hours_before() -> None:
-    """S01, from its river readings alone: without a forecast the trend gives the hour."""
+def load_flood() -> tuple[list[tuple[Instant, RiverReading]], dict[str, Instant]]:
+    """Return S01's readings with their arrival, and the first report of each flooded site."""
     with EVENTS.open(encoding="utf-8", newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row["scenario_id"] == "S01"]
-    readings, first_report = [], dict[str, Instant]()
+    first_report = dict[str, Instant]()
     known: list[tuple[Instant, RiverReading]] = []
     for row in rows:
         come = at(row["reported_at"] + "+01:00")
@@ -253,10 +256,17 @@ def test_in_the_flood_scenario_each_site_is_warned_six_hours_before() -> None:
             known.append((come, reading))
         elif row["site_id"] and row["event_type"] in ("closure", "outage_power", "flooding"):
             first_report[row["site_id"]] = min(come, first_report.get(row["site_id"], come))
+    return sorted(known, key=lambda pair: pair[0]), first_report
+
+
+def check_warnings(
+    known: list[tuple[Instant, RiverReading]], first_report: dict[str, Instant], peak: float
+) -> None:
+    """Check that each flooded site is told in time, and that few are closed in vain."""
     told: dict[str, Instant] = {}
     closed: dict[str, float] = {}
-    place = reference()
-    for come, reading in sorted(known, key=lambda pair: pair[0]):
+    place, readings = reference(), list[RiverReading]()
+    for come, reading in known:
         readings.append(reading)
         found = foresee_flood(place, readings, (), come)
         for clock in found.sites if found else ():
@@ -270,7 +280,57 @@ def test_in_the_flood_scenario_each_site_is_warned_six_hours_before() -> None:
     late = {id for id in flooded if first_report[id] - told.get(id, 1 << 60) < TOLD_BEFORE_MS}
     assert len(flooded) > 40
     assert late == set()
-    peak = max(reading.level for _, reading in known)
     vain = [id for id, level in closed.items() if level > peak]
     assert len(closed) > 50
     assert len(vain) <= VAIN_SHARE * len(closed)
+
+
+def test_in_the_flood_scenario_each_site_is_warned_six_hours_before() -> None:
+    """S01, from its river readings alone: without a forecast the trend gives the hour."""
+    known, first_report = load_flood()
+    check_warnings(known, first_report, max(reading.level for _, reading in known))
+
+
+def find_level(known: list[tuple[Instant, RiverReading]], when: Instant) -> float:
+    """Return the level at a time, on a straight line between two readings."""
+    points = sorted((reading.at, reading.level) for _, reading in known)
+    for (begin, low), (end, high) in pairwise(points):
+        if begin <= when <= end and end > begin:
+            return low + (high - low) * (when - begin) / (end - begin)
+    return points[-1][1]
+
+
+def build_river_bodies(
+    known: list[tuple[Instant, RiverReading]], when: Instant
+) -> dict[str, FeedBody]:
+    """Return a body of Hub'Eau at a time: the last hour, each quarter of an hour."""
+    rows = [
+        {
+            "code_station": "F700000103",
+            "grandeur_hydro": "H",
+            "date_obs": f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "resultat_obs": round(find_level(known, moment) * 1000, 1),
+        }
+        for moment in range(when - HOUR_MS, when + 1, 15 * MINUTE_MS)
+    ]
+    return make_bodies({"data": rows}, "hubeau")
+
+
+def test_in_the_flood_scenario_the_feed_of_the_river_warns_each_site_six_hours_before() -> None:
+    """S01 through the connector: bodies of Hub'Eau, fetched each half hour."""
+    known, first_report = load_flood()
+    begin = min(reading.at for _, reading in known)
+    end = max(reading.at for _, reading in known)
+    memory: Memory = {}
+    posted: list[tuple[Instant, RiverReading]] = []
+    for when in range(begin + HOUR_MS, end + 1, 30 * MINUTE_MS):
+        fetched = datetime.fromtimestamp((when + 5 * MINUTE_MS) / 1000, UTC)
+        found = read("hydro-levels", build_river_bodies(known, when), fetched, memory)
+        memory = found.memory
+        for post in found.posts:
+            if post.body.get("certainty") != "unconfirmed":
+                level = float(post.body["measure"]["value"])
+                reading = RiverReading(at(post.body["occurred_at"]), level)
+                posted.append((when + 5 * MINUTE_MS, reading))
+    assert len(posted) > 50
+    check_warnings(posted, first_report, max(reading.level for _, reading in known))
