@@ -132,5 +132,4 @@ def build_commands(
 
 
 def list_sections(territory: Territory) -> tuple[SectionData, ...]:
-    """Return the sections of a territory."""
     return territory.sections

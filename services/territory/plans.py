@@ -309,7 +309,6 @@ def _read_content(f: SourceFile, node: Any) -> p.PlanContent | None:
 def read_plans(
     f: SourceFile, doc: Any, checks: PlanChecks
 ) -> tuple[list[ref.Plan], list[p.PlanContent]]:
-    """Read all plans and their content."""
     made: dict[str, ref.Plan] = {}
     contents: list[p.PlanContent] = []
     documents = {

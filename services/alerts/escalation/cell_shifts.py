@@ -43,7 +43,6 @@ def start_shift(draft: AlertsDecision, person: str, role: str, *, on_site: bool 
 
 
 def end_shift(draft: AlertsDecision, person: str) -> None:
-    """End the shift of a person."""
     known = draft.state.shifts.get(person)
     if known is not None:
         draft.emit(CellShift(person=person, role=known.role))

@@ -57,7 +57,6 @@ class DlqFailed(Exception):
 
 
 def _read_letters(settings: Settings) -> AsyncIterator[DeadLetter]:
-    """Read all dead letters."""
     if not settings.kafka:
         raise DlqFailed("no broker: start `vigie up`, or set VIGIE_KAFKA")
     return read_dead_letters(settings.kafka)

@@ -101,7 +101,6 @@ def build_statement_views(
 def build_question_views(
     questions: Iterable[Question], names: TerritoryNames, _: Translator
 ) -> list[QuestionView]:
-    """Build the questions."""
     return [
         QuestionView(
             one, w.translate_code(w.ASKER, one.asker, _), _name(one.answered or one.noted, names, _)

@@ -73,8 +73,6 @@ _LATEST: Final = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp() * 1000)
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """The context of a read."""
-
     principal: Principal
     realm: str
     as_of: Instant | None
@@ -89,8 +87,6 @@ class ReadContext:
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """The context of a decision."""
-
     principal: Principal
     realm: str
     lang: str

@@ -44,7 +44,6 @@ class Entry:
 
     @classmethod
     def load(cls, member: bytes) -> Entry:
-        """Return the entry of a member."""
         place, _, account = member.decode().partition(" ")
         return cls(place, account)
 

@@ -10,7 +10,6 @@ from services.console.texts.names import TerritoryNames
 
 
 def list_clock_columns(names: TerritoryNames, _: Translator) -> Columns[ObligationClock]:
-    """Return the columns of the list of clocks."""
     return (
         Column(N_("Obligation"), lambda c: c.title),
         Column(N_("Fondement"), lambda c: c.basis),

@@ -18,7 +18,6 @@ from services.console.read_model.queries import Queries
 async def read_plan_proofs(
     request: Request, queries: Queries, realm: str, _: Translator
 ) -> PlanProofs:
-    """Read the proof of all plans."""
     partners = await read_partners(request, queries)
     facts, proofs = await queries.plan_proofs(partners=partners)
     return ProofWriter(facts, _).write_proofs(realm, proofs)

@@ -116,7 +116,6 @@ class ReportReceipt:
 
 
 def build_receipts(reports: Iterable[Report], incidents: Iterable[Incident]) -> list[ReportReceipt]:
-    """Return a receipt for each report."""
     by_id = {i.id: i for i in incidents}
     return [ReportReceipt(report, by_id.get(report.incident or "")) for report in reports]
 

@@ -189,7 +189,6 @@ def _find_state_start(
     found: CapacityAssessment,
     now: Instant,
 ) -> Instant:
-    """Return the start of the current state."""
     if current is ActivityState.INTERRUPTED and rto.started_at is not None:
         return rto.pauses[-1][1] if rto.pauses else rto.started_at
     if before is not None and before.state is current:

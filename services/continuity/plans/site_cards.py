@@ -47,7 +47,6 @@ def list_site_cards(state: ContinuityState, row: PlanRow) -> list[SiteCardRow]:
 
 
 def group_by_card(rows: Iterable[SiteCardRow]) -> dict[str, list[SiteCardRow]]:
-    """Group site cards by their card."""
     found: dict[str, list[SiteCardRow]] = {}
     for row in rows:
         found.setdefault(row.card, []).append(row)

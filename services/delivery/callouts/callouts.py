@@ -305,7 +305,6 @@ def build_manager_rows(
 
 
 def replace_callout_row(known: CallOutProgress | None, row: CallOutRow) -> CallOutProgress:
-    """Return the call-out with this row."""
     return CallOutProgress(row) if known is None else replace(known, row=row)
 
 

@@ -79,7 +79,6 @@ def find_open_attempt(row: NotificationRow) -> AttemptRow | None:
 
 
 def find_attempt(row: NotificationRow, attempt_id: str) -> AttemptRow | None:
-    """Find the attempt with this id."""
     return next((a for a in row.attempts if a.id == attempt_id), None)
 
 
@@ -136,7 +135,6 @@ def _change_row(row: NotificationRow, **changes: Any) -> NotificationRow:
 
 
 def change_attempt(row: NotificationRow, attempt: AttemptRow, **changes: Any) -> NotificationRow:
-    """Change one attempt of a row."""
     return row.model_copy(
         update={
             "attempts": tuple(

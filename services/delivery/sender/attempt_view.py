@@ -561,5 +561,4 @@ class AttemptView:
 
 
 def _get_trace_id(traceparent: str | None) -> str | None:
-    """Return the id of the trace in a `traceparent`."""
     return None if traceparent is None else traceparent.split("-")[1]

@@ -92,7 +92,6 @@ def split_path(scope: Scope) -> list[str]:
 
 
 def get_response_language(scope: Scope) -> Language:
-    """Return the response language."""
     return choose_language(get_header(scope, b"accept-language"))
 
 

@@ -135,7 +135,6 @@ def _find_gravest_labels(details: dict[str, Any]) -> dict[str, str]:
 
 
 def _list_alert_labels(told: Any) -> list[dict[str, str]]:
-    """Return the labels of each alert."""
     if isinstance(told, list):
         return [stringify_values(alert.get("labels")) for alert in told if isinstance(alert, dict)]
     return (

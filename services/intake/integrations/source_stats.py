@@ -29,8 +29,6 @@ OVER_RATE_CODE: Final = "over_rate"
 
 @dataclass(slots=True)
 class SourceHealth:
-    """Health of one source."""
-
     last_seen: Instant | None = None
     """Time of the last message under its key, refused ones included."""
     accepted: int = 0

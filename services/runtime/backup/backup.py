@@ -73,8 +73,6 @@ class BackupRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CompletedBackup:
-    """A completed backup."""
-
     manifest: dict[str, Any]
     bytes: int
 

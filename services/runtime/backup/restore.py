@@ -46,8 +46,6 @@ class RestoreRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CompletedRestore:
-    """A completed restore."""
-
     records: int
     files: int
     rebased: int

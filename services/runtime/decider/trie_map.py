@@ -56,11 +56,9 @@ class Map(Mapping[K, V], Generic[K, V]):
         return self._trie.items()
 
     def values(self) -> Any:
-        """Return all values."""
         return self._trie.values()
 
     def keys(self) -> Any:
-        """Return all keys."""
         return self._trie.keys()
 
     def _with(self, trie: Any) -> Self:

@@ -272,5 +272,4 @@ RECORD_KINDS: dict[str, type[Record]] = {
 
 
 def get_topic_key(record: Record) -> str:
-    """Return the topic key of a record."""
     return f"{record.kind}:{record.id}"

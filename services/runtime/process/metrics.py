@@ -233,7 +233,6 @@ def remove_gauge(name: str, **labels: str) -> None:
 
 
 def set_gauge(name: str, value: float, **labels: str) -> None:
-    """Set a gauge."""
     collector = _get_collector(name)
     assert isinstance(collector, Gauge)
     (collector.labels(**labels) if labels else collector).set(value)

@@ -67,7 +67,6 @@ def create_memory_access(
 async def create_token(
     store: AccessStore, role: Role, *, scope: Scope | None = None, speaks_as: str | None = None
 ) -> tuple[Principal, str]:
-    """Create a principal with a token."""
     principal = create_principal(role, scope=scope, speaks_as=speaks_as)
     _, token = await store.create_token(principal)
     return principal, token

@@ -201,7 +201,6 @@ class MemoryService(Generic[S]):
         return self._views[partition_of(realm, self.log.partitions)].realms[realm]
 
     def facts(self, realm: str) -> list[Fact]:
-        """Return all facts of a realm."""
         return [message for stored in self.log.of(realm) for message in stored.messages]
 
     def next_due(self, realm: str) -> Instant | None:

@@ -143,7 +143,6 @@ class OpenItems:
     """Service or `alerts.urgent` → (last applied offset, its time), while inputs wait."""
 
     def chain(self, service: str) -> AuditedChain:
-        """Return the chain of a service."""
         return self.chains.setdefault(service, AuditedChain(service, self.partition))
 
     def feed(
