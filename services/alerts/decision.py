@@ -265,20 +265,20 @@ class AlertsDecision(Decision[State]):
         rows = [r for r in self.incidents(ids) if r.state in OPEN]
         return tuple(r.id for r in sorted(rows, key=lambda r: (r.known_at, r.id)))
 
-    def told(self, reports: Iterable[str]) -> list[ReportRow]:
+    def find_reports(self, reports: Iterable[str]) -> list[ReportRow]:
         """Return the rows of the reports that the state still holds, in the given order."""
         return [row for row in map(self.state.reports.get, reports) if row is not None]
 
     def incident_of(self, report: str) -> str | None:
         """Return the incident of a report, or the one that it was merged into."""
         row = self.state.reports.get(report)
-        return self.standing(row.incident) if row is not None else None
+        return self.resolve_incident(row.incident) if row is not None else None
 
     def figures(self, incident: str) -> list[ReportRow]:
         """Return the reports of an incident that give a number of customers cut."""
         return [self.state.reports[r] for r in self.state.figures.get(incident, ())]
 
-    def standing(self, incident: str | None) -> str | None:
+    def resolve_incident(self, incident: str | None) -> str | None:
         """Return the incident, or the one that it was merged into; None for a forgotten one."""
         while incident is not None:
             known = self._incidents.get(incident) or self.state.incidents.get(incident)
@@ -329,7 +329,7 @@ class AlertsDecision(Decision[State]):
             -SHOWN_REPORTS:
         ]
 
-    def measured(self, report: str, measure: str) -> float:
+    def get_measure(self, report: str, measure: str) -> float:
         """Return the value of a measure in a report, 0 if the report carries another one."""
         row = self.state.reports.get(report)
         if row is None or row.measure is None or row.measure.name != measure:

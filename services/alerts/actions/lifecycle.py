@@ -232,7 +232,7 @@ def _end(
 
 def _inform(draft: AlertsDecision, row: ActionRow, persons: tuple[str, ...], template: str) -> None:
     values = steps.build_action_values(draft, row)
-    inform_people(draft, persons, draft.standing(row.incident), template, values)
+    inform_people(draft, persons, draft.resolve_incident(row.incident), template, values)
 
 
 def _get_escalation(draft: AlertsDecision, row: ActionRow) -> EscalationRow:

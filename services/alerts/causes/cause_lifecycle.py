@@ -171,7 +171,7 @@ def _update_tasks(draft: AlertsDecision, before: Cause | None, cause: Cause) -> 
         before is not None and before.overdue and before.lifted_at is None,
     )
     if late and not was_late:
-        candidate, incident = cause.type.value, draft.standing(cause.incident)
+        candidate, incident = cause.type.value, draft.resolve_incident(cause.incident)
         asked = next(
             (
                 t
@@ -222,7 +222,7 @@ def _cancel_answered_questions(draft: AlertsDecision, cause: Cause) -> None:
     for task in tasks.list_open_tasks(draft, "lift_which"):
         same = task.site == cause.site and (
             cause.site is not None
-            or draft.standing(task.incident) == draft.standing(cause.incident)
+            or draft.resolve_incident(task.incident) == draft.resolve_incident(cause.incident)
         )
         if same and left.isdisjoint(task.candidates):
             tasks.cancel_task(draft, "lift_which", task.report or "", "lifted")
@@ -236,7 +236,9 @@ def _list_task_subjects(draft: AlertsDecision, cause: Cause) -> tuple[str, ...]:
     if cause.site is not None:
         return (cause.site,)
     return tuple(
-        dict.fromkeys(i for i in (cause.incident, draft.standing(cause.incident)) if i is not None)
+        dict.fromkeys(
+            i for i in (cause.incident, draft.resolve_incident(cause.incident)) if i is not None
+        )
     )
 
 
@@ -245,13 +247,15 @@ def list_open_causes_beside(draft: AlertsDecision, cause: Cause) -> list[Cause]:
     state = draft.state
     if cause.site is not None:
         return [state.causes[c] for c in state.site_causes.get(cause.site, ())]
-    return list_placeless_causes(draft, draft.standing(cause.incident))
+    return list_placeless_causes(draft, draft.resolve_incident(cause.incident))
 
 
 def list_placeless_causes(draft: AlertsDecision, incident: str | None) -> list[Cause]:
     """Return the open causes of an incident that have no site."""
     found = (draft.state.causes[c] for ids in draft.state.placeless.values() for c in sorted(ids))
-    return [c for c in found if incident is not None and draft.standing(c.incident) == incident]
+    return [
+        c for c in found if incident is not None and draft.resolve_incident(c.incident) == incident
+    ]
 
 
 def list_open_causes(draft: AlertsDecision) -> list[Cause]:
@@ -292,7 +296,7 @@ def apply_report(
         known is not None
         and over is None
         and incident is not None
-        and draft.standing(known.incident) != incident
+        and draft.resolve_incident(known.incident) != incident
     ):
         known = _move_to_incident(draft, known, incident)
     if known is not None:
@@ -314,7 +318,7 @@ def _move_to_incident(draft: AlertsDecision, known: Cause, incident: str) -> Cau
 
     Otherwise the new incident could be closed as if all were well. Rule D26, closed incidents.
     """
-    before = draft.standing(known.incident)
+    before = draft.resolve_incident(known.incident)
     if before is not None and draft.incident(before).state in OPEN:
         return known
     return record_with_deadline(draft, copy_with(known, {"incident": incident}))
@@ -543,7 +547,7 @@ def _list_reports_of_others(draft: AlertsDecision, row: ReportRow, cause: Cause)
         return []
     others = (
         r
-        for r in draft.told(cause.reports)
+        for r in draft.find_reports(cause.reports)
         if r.source != row.source and is_confirmed(r) and is_standing(r)
     )
     said: dict[str, list[ReportRow]] = {}

@@ -108,7 +108,7 @@ def restore_causes(draft: AlertsDecision, told: ReportRow) -> list[Cause]:
 
 def _has_only_cancelled_reports(draft: AlertsDecision, cause: Cause) -> bool:
     """Return whether all reports of the cause were cancelled: then there is nothing to restore."""
-    told = draft.told(cause.reports)
+    told = draft.find_reports(cause.reports)
     return bool(told) and all("cancelled" in r.flags for r in told)
 
 
@@ -199,7 +199,7 @@ def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
         for cause in [
             draft.state.causes[c] for c in sorted(draft.state.placeless.get(type_.value, ()))
         ]:
-            told, there = draft.told(cause.reports), list_communes_of_cause(draft, cause)
+            told, there = draft.find_reports(cause.reports), list_communes_of_cause(draft, cause)
             if (
                 not there
                 or here.isdisjoint(there)
@@ -214,7 +214,7 @@ def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
                     draft,
                     "lift_which",
                     report=row.id,
-                    incident=draft.standing(cause.incident),
+                    incident=draft.resolve_incident(cause.incident),
                     candidates=(type_.value,),
                 )
 
@@ -421,7 +421,7 @@ def _is_about(
 def list_communes_of_cause(draft: AlertsDecision, cause: Cause) -> frozenset[str]:
     """Return all communes that the reports of a cause name."""
     return frozenset(
-        c for r in draft.told(cause.reports) for c in list_communes(r, draft.territory)
+        c for r in draft.find_reports(cause.reports) for c in list_communes(r, draft.territory)
     )
 
 
@@ -432,5 +432,7 @@ def end_operator_outages(draft: AlertsDecision, incident: str, row: ReportRow) -
     """
     for id in sorted(draft.state.placeless.get(EventType.OUTAGE_POWER.value, ())):
         cause = draft.state.causes[id]
-        if draft.standing(cause.incident) == incident and _has_begun_at(cause, row.occurred_at):
+        if draft.resolve_incident(cause.incident) == incident and _has_begun_at(
+            cause, row.occurred_at
+        ):
             lift_cause(draft, cause, row.occurred_at, row.id)

@@ -256,7 +256,7 @@ def _find_all_clear(
 
     Rule D78, nobody leaves.
     """
-    incidents = {draft.standing(cause.incident) for cause in by}
+    incidents = {draft.resolve_incident(cause.incident) for cause in by}
     for key, said in sorted(draft.state.readings.items()):
         measure, _, place = key.partition("|")
         if measure != constants.ALL_CLEAR_MEASURE or not said.value or said.occurred_at < since:
@@ -346,7 +346,7 @@ def _list_marks(
             and _is_within_horizon(cause, draft.now, horizon_ms)
         ):
             names = (*names, "closing")
-        incident = draft.standing(cause.incident)
+        incident = draft.resolve_incident(cause.incident)
         for name in names:
             incidents = marks.setdefault(name, set())
             if incident is not None:
@@ -375,7 +375,7 @@ def _mark_restored(
             still = {
                 i
                 for i in incidents
-                if (s := draft.standing(i)) is not None and s in draft.open_incidents
+                if (s := draft.resolve_incident(i)) is not None and s in draft.open_incidents
             }
             if still:
                 marks[f"lifted:{type_}"] = still

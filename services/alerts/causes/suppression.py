@@ -147,7 +147,7 @@ def update_suppression(draft: AlertsDecision, cause: Cause, more: ReportRow | No
     new = causes.record_cause(
         draft, copy_with(cause, {"maintenance": windows, "inhibited_by": inhibitor})
     )
-    draft.concerned.update(i for i in (draft.standing(cause.incident),) if i is not None)
+    draft.concerned.update(i for i in (draft.resolve_incident(cause.incident),) if i is not None)
     draft.touch("metrics")
     incident_lifecycle.recount_customers(draft, new.reports)
     _update_flags(draft, new)

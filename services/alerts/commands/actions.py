@@ -37,7 +37,7 @@ def request_action(draft: AlertsDecision, command: a.RequestAction) -> CommandRe
         role=role,
         scope=scope,
         person=person,
-        incident=draft.standing(command.incident),
+        incident=draft.resolve_incident(command.incident),
         plan=command.plan,
         priority=command.priority,
         requested_by=command.author,

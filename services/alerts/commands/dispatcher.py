@@ -152,7 +152,7 @@ def _note_activity(draft: AlertsDecision, command: Command) -> None:
         subject = action.incident if action is not None else None
     if (clock := draft.state.obligations.get(getattr(command, "clock", ""))) is not None:
         subject = clock.incident
-    responses.keep_acknowledgement(draft, draft.standing(subject))
+    responses.keep_acknowledgement(draft, draft.resolve_incident(subject))
 
 
 def _check_right(draft: AlertsDecision, command: Command) -> None:

@@ -175,7 +175,7 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
     """
     a = require_open(get_incident(draft, command.incident, command.expected))
     chosen = [get_report(draft, r) for r in dict.fromkeys(command.reports)]
-    if not chosen or any(draft.standing(r.incident) != a.id for r in chosen):
+    if not chosen or any(draft.resolve_incident(r.incident) != a.id for r in chosen):
         raise RefusedCommand(409, "report_elsewhere")
     if len(chosen) == len(draft.state.incident_reports.get(a.id, ())):
         raise RefusedCommand(409, "nothing_left")
@@ -203,7 +203,7 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
     moved = sort_by_id(
         x
         for x in causes
-        if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids
+        if draft.resolve_incident(x.incident) == a.id and x.reports and set(x.reports) <= ids
     )
     persons = incident_lifecycle.count_persons(moved)
     severe = (

@@ -16,7 +16,7 @@ def start_obligation(draft: AlertsDecision, command: m.StartObligation) -> Comma
     obligation = draft.territory.obligations.get(command.obligation)
     if obligation is None:
         raise RefusedCommand(404, "obligation_not_found", obligation=command.obligation)
-    incident = draft.standing(get_incident(draft, command.incident).id)
+    incident = draft.resolve_incident(get_incident(draft, command.incident).id)
     if command.known_at > draft.now:
         raise RefusedCommand(409, "obligation_future")
     signature = _sign(draft, command)

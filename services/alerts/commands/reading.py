@@ -20,7 +20,7 @@ STAND_DOWN: Final = ":stand-down"
 
 def mark_read(draft: AlertsDecision, command: c.MarkReportsRead) -> CommandResult:
     """Note that the cell read these reports: once each, and nothing for one that is not known (any more)."""
-    unread = [r for r in draft.told(dict.fromkeys(command.reports)) if r.read_at is None]
+    unread = [r for r in draft.find_reports(dict.fromkeys(command.reports)) if r.read_at is None]
     for row in unread:
         draft.emit(ReportRead(row=ReportReading(id=row.id, read_at=draft.now)))
     return {"reports": len(unread)}

@@ -103,7 +103,7 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
         for cause in (
             at_site
             if row.site is not None
-            else list_placeless_causes(draft, draft.standing(row.incident))
+            else list_placeless_causes(draft, draft.resolve_incident(row.incident))
         ):
             if cause.overdue and cause.type.value in row.candidates:
                 lift_cause(draft, cause, draft.now, f"task:{row.id}")

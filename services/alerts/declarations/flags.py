@@ -108,13 +108,15 @@ def _is_held_by_other_report(
     The Cancel is about the reports that it names (rule D3). An older report keeps the flag only as
     long as its own period lasts.
     """
-    flag, said = draft.state.flags.get(id), [value for about, value in withdrawn if about == id]
-    if flag is None or not said or flag.value == _get_harmless_value(id):
+    flag, values = draft.state.flags.get(id), [value for about, value in withdrawn if about == id]
+    if flag is None or not values or flag.value == _get_harmless_value(id):
         return False
-    newest = max(r.occurred_at for r in draft.told(row.references))
-    others = (r for r in draft.told(flag.reports) if r.id not in row.references and is_standing(r))
+    newest = max(r.occurred_at for r in draft.find_reports(row.references))
+    others = (
+        r for r in draft.find_reports(flag.reports) if r.id not in row.references and is_standing(r)
+    )
     return any(
-        flag.value in said
+        flag.value in values
         or r.occurred_at >= newest
         or (r.effective and not are_windows_over(r.effective, draft.now))
         for r in others
@@ -134,15 +136,19 @@ def _revoke_in_part(draft: AlertsDecision, row: ReportRow, id: str, value: FlagV
         or not is_revocation(row, draft.state.rules.flag_names)
     ):
         return False
-    told = [r for r in draft.told(flag.reports) if is_standing(r)]
-    left = [r for r in told if r.occurred_at > row.occurred_at or not is_revoked_by(draft, row, r)]
-    if not left:
+    declarations = [r for r in draft.find_reports(flag.reports) if is_standing(r)]
+    remaining = [
+        r
+        for r in declarations
+        if r.occurred_at > row.occurred_at or not is_revoked_by(draft, row, r)
+    ]
+    if not remaining:
         return False
-    if len(left) < len(told):
+    if len(remaining) < len(declarations):
         values = {
-            "reports": tuple(r.id for r in left),
-            "since": min(r.occurred_at for r in left),
-            "speaks_of": _find_declared_start(left, draft.now),
+            "reports": tuple(r.id for r in remaining),
+            "since": min(r.occurred_at for r in remaining),
+            "speaks_of": _find_declared_start(remaining, draft.now),
         }
         draft.emit(FlagChanged(row=copy_with(flag, values)))
     end_revoked_declarations(draft, row)
@@ -156,8 +162,8 @@ def _list_referenced_declarations(
 
     The Cancel may repeat them without effect.
     """
-    told = (draft.state.reports[r] for r in row.references if r in draft.state.reports)
-    return tuple(said for r in told for said in _list_declarations(draft, r))
+    rows = (draft.state.reports[r] for r in row.references if r in draft.state.reports)
+    return tuple(declaration for r in rows for declaration in _list_declarations(draft, r))
 
 
 def _list_declarations(draft: AlertsDecision, row: ReportRow) -> Iterator[tuple[str, FlagValue]]:
@@ -178,7 +184,11 @@ def _list_declarations(draft: AlertsDecision, row: ReportRow) -> Iterator[tuple[
     if row.msg_type is not MsgType.CANCEL:
         yield from _list_dependency_states(draft, row)
     elif m is not None and name in _DEPENDENCY_MEASURES:
-        yield from (said for said in _list_dependency_states(draft, row) if m.value is not None)
+        yield from (
+            declaration
+            for declaration in _list_dependency_states(draft, row)
+            if m.value is not None
+        )
 
 
 def _list_dependency_states(
@@ -199,8 +209,8 @@ def _list_dependency_states(
     for supplier in list_named(row, "supplier:"):
         id = build_supplier_flag(supplier, draft.territory)
         if row.type is T.SUPPLIER_FAILURE:
-            lost = 100.0 if row.capacity_lost_pct is None else row.capacity_lost_pct
-            yield id, "down" if lost >= 100 else 100.0 - lost
+            loss_pct = 100.0 if row.capacity_lost_pct is None else row.capacity_lost_pct
+            yield id, "down" if loss_pct >= 100 else 100.0 - loss_pct
         elif (
             m is not None
             and name == "colleges_served"
@@ -253,7 +263,7 @@ def _has_same_objects(draft: AlertsDecision, row: ReportRow, id: str) -> bool:
     """
     flag = draft.state.flags.get(id)
     return flag is not None and any(
-        list_objects(told) == list_objects(row) for told in draft.told(flag.reports)
+        list_objects(told) == list_objects(row) for told in draft.find_reports(flag.reports)
     )
 
 
@@ -302,7 +312,7 @@ def _set_flag(
             }
             if at_once:
                 values["speaks_of"] = (
-                    _find_declared_start([*draft.told(old.reports), row], draft.now)
+                    _find_declared_start([*draft.find_reports(old.reports), row], draft.now)
                     or old.speaks_of
                 )
                 values["digest_at"] = compute_digest_time(draft, value)
@@ -360,19 +370,21 @@ def _correct_start(draft: AlertsDecision, old: FlagRow, value: FlagValue, row: R
     elif value != old.value and row.occurred_at > old.since:
         again = [
             (at, id)
-            for at, _recorded, id, said in _list_declared_values(draft, old.id)
-            if said == old.value and at > row.occurred_at
+            for at, _recorded, id, declared in _list_declared_values(draft, old.id)
+            if declared == old.value and at > row.occurred_at
         ]
         if again:
-            left = tuple(r.id for r in draft.told(old.reports) if r.occurred_at > row.occurred_at)
-            values = {"since": min(again)[0], "reports": left or (min(again)[1],)}
+            later = tuple(
+                r.id for r in draft.find_reports(old.reports) if r.occurred_at > row.occurred_at
+            )
+            values = {"since": min(again)[0], "reports": later or (min(again)[1],)}
     if values:
         draft.emit(FlagChanged(row=copy_with(old, values)))
 
 
 def _had_other_value(draft: AlertsDecision, flag: FlagRow, after: Instant) -> bool:
     """Return whether the flag had another value, or its cause had ended, since that time."""
-    said = (
+    changes = (
         at
         for at, _recorded, _id, value in _list_declared_values(draft, flag.id)
         if value != flag.value
@@ -383,7 +395,7 @@ def _had_other_value(draft: AlertsDecision, flag: FlagRow, after: Instant) -> bo
         for c in draft.state.causes.values()
         if c.lifted_at is not None and name in list_objects(c)
     )
-    return any(after < at <= flag.since for at in (*said, *ended))
+    return any(after < at <= flag.since for at in (*changes, *ended))
 
 
 def _find_next_start(windows: Iterable[Window], now: Instant) -> Instant | None:
@@ -402,11 +414,11 @@ def _find_declared_start(rows: Iterable[ReportRow], now: Instant) -> Instant | N
     The nearest of several that is not over counts, else the last. Replaced and withdrawn reports do
     not count.
     """
-    said = [r.effective for r in rows if r.effective and is_standing(r)]
-    ahead = [w for windows in said for w in windows if w.end is None or w.end > now]
+    periods = [r.effective for r in rows if r.effective and is_standing(r)]
+    ahead = [w for windows in periods for w in windows if w.end is None or w.end > now]
     if ahead:
         return min(w.start for w in ahead)
-    return max((windows[-1].start for windows in said), default=None)
+    return max((windows[-1].start for windows in periods), default=None)
 
 
 def _is_contradiction(
@@ -419,7 +431,7 @@ def _is_contradiction(
         or _get_harmless_value(old.id) not in (value, old.value)
     ):
         return False
-    told = draft.told(old.reports)
+    told = draft.find_reports(old.reports)
     return (
         bool(told)
         and row.occurred_at == _find_newest_report_time(draft, old)
@@ -441,7 +453,7 @@ def _find_newest_report_time(draft: AlertsDecision, row: FlagRow) -> Instant:
 
     A repetition confirms the value, so an older report does not change it. Rule D7, late reports.
     """
-    return max((r.occurred_at for r in draft.told(row.reports)), default=row.since)
+    return max((r.occurred_at for r in draft.find_reports(row.reports)), default=row.since)
 
 
 def withdraw_declarations(draft: AlertsDecision, report: str) -> None:
@@ -451,15 +463,15 @@ def withdraw_declarations(draft: AlertsDecision, report: str) -> None:
     """
     tasks.cancel_task(draft, "contested", report, "withdrawn")
     for row in sort_by_id(f for f in draft.state.flags.values() if report in f.reports):
-        left = draft.told(i for i in row.reports if i != report)
-        if left:
+        others = draft.find_reports(i for i in row.reports if i != report)
+        if others:
             values = {
-                "reports": tuple(r.id for r in left),
-                "since": min(r.occurred_at for r in left),
+                "reports": tuple(r.id for r in others),
+                "since": min(r.occurred_at for r in others),
                 "speaks_of": None,
             }
             if row.id.startswith(_IMMEDIATE_PREFIXES):
-                values["speaks_of"] = _find_declared_start(left, draft.now) or row.speaks_of
+                values["speaks_of"] = _find_declared_start(others, draft.now) or row.speaks_of
             draft.emit(FlagChanged(row=copy_with(row, values)))
         else:
             _restore_earlier_value(draft, row)
@@ -484,8 +496,8 @@ def _list_declared_values(
 
 
 def _restore_earlier_value(draft: AlertsDecision, row: FlagRow) -> None:
-    said = _list_declared_values(draft, row.id)
-    if not said:
+    declarations = _list_declared_values(draft, row.id)
+    if not declarations:
         nothing = _DEFAULT_VALUES.get(row.id.partition(":")[0], "up")
         draft.emit(
             FlagChanged(
@@ -502,7 +514,7 @@ def _restore_earlier_value(draft: AlertsDecision, row: FlagRow) -> None:
             )
         )
         return
-    since, _recorded, report, value = max(said, key=lambda s: s[:3])
+    since, _recorded, report, value = max(declarations, key=lambda s: s[:3])
     planned = draft.state.hushed.get(report) == "maintenance"
     speaks_of = (
         _find_declared_start([draft.state.reports[report]], draft.now)
@@ -533,17 +545,17 @@ def restore_dependencies(draft: AlertsDecision) -> None:
     for cause in ended:
         if cause.lifted_at is None:
             continue
-        said = (
+        flags = (
             f
             for f in draft.state.flags.values()
             if f.id.startswith(_DEPENDENCY_PREFIXES)
             and f.value != "up"
             and _is_declared_by(f, cause.reports)
         )
-        for row in sort_by_id(said):
-            left = _list_reports_holding(draft, row.id)
-            if left:
-                draft.emit(FlagChanged(row=copy_with(row, {"reports": left[:_MAX_REPORTS]})))
+        for row in sort_by_id(flags):
+            holding = _list_reports_holding(draft, row.id)
+            if holding:
+                draft.emit(FlagChanged(row=copy_with(row, {"reports": holding[:_MAX_REPORTS]})))
             elif cause.lifted_at >= row.since:
                 values = {
                     "value": "up",
@@ -598,13 +610,15 @@ def on_flag_due(draft: AlertsDecision, id: str) -> None:
     After a window the flag waits for the next one, or is over. Rule D9, planned events.
     """
     row, now = draft.state.flags[id], draft.now
-    told = [r for r in draft.told(row.reports) if is_confirmed(r) and "cancelled" not in r.flags]
-    speaking = [r for r in told if is_inside(r.effective, now)]
+    reports = [
+        r for r in draft.find_reports(row.reports) if is_confirmed(r) and "cancelled" not in r.flags
+    ]
+    speaking = [r for r in reports if is_inside(r.effective, now)]
     values: dict[str, object] = {"effective_from": None, "until": _find_last_end(speaking, now)}
     if row.effective_from is not None:
         values["since"] = max(row.since, row.effective_from)
     elif not speaking:
-        values["effective_from"] = _find_next_start((w for r in told for w in r.effective), now)
+        values["effective_from"] = _find_next_start((w for r in reports for w in r.effective), now)
         if values["effective_from"] is None:
             values |= {"value": _get_harmless_value(id), "since": row.until or now}
     draft.emit(FlagChanged(row=copy_with(row, values)))

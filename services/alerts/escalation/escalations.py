@@ -255,7 +255,7 @@ def ladder_for(draft: AlertsDecision, level: Level, incidents: tuple[str, ...]) 
     Below a crisis the first step names another role for a non-technical event. Rule D73.
     """
     waves, policy = draft.territory.ladder(level), draft.territory.policy
-    incident = draft.standing(incidents[0]) if incidents else None
+    incident = draft.resolve_incident(incidents[0]) if incidents else None
     if policy is None or level >= CRISIS or incident is None:
         return waves
     instead = next(
@@ -274,7 +274,7 @@ def _with_role_instead(wave: Wave, role: str) -> Wave:
 
 def _natures(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
     """Return the family of an incident and the type of its first report."""
-    told = draft.told(draft.state.incident_reports.get(incident, ()))
+    told = draft.find_reports(draft.state.incident_reports.get(incident, ()))
     first = min(told, key=lambda r: (r.recorded_at, r.id), default=None)
     return (draft.incident(incident).kind, *((first.type.value,) if first is not None else ()))
 

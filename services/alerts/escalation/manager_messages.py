@@ -47,7 +47,7 @@ def _tell(
     *,
     danger: bool = False,
 ) -> None:
-    standing = draft.standing(incident)
+    standing = draft.resolve_incident(incident)
     if standing is None or get_suppression_reason(draft.incident(standing)) is not None:
         return
     row, now = draft.incident(standing), get_holder_and_deputy(draft, SITE_MANAGER_ROLE, site)

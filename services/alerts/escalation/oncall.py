@@ -136,7 +136,7 @@ def find_pilots(draft: AlertsDecision, action: PilotedWork) -> tuple[OnCallRole,
 
 def find_action_level(draft: AlertsDecision, action: PilotedWork) -> Level:
     """Return the level of an action: that of its incident, or of the territory if higher."""
-    incident = draft.standing(action.incident)
+    incident = draft.resolve_incident(action.incident)
     own = draft.incident(incident).level if incident is not None else Level.N0
     return max(own, draft.level)
 
@@ -185,7 +185,9 @@ def list_incidents(draft: AlertsDecision, ladder: EscalationRow) -> list[Inciden
 
 def _resolve_incidents(draft: AlertsDecision, incidents: Iterable[str]) -> list[IncidentRow]:
     return [
-        draft.incident(i) for i in dict.fromkeys(map(draft.standing, incidents)) if i is not None
+        draft.incident(i)
+        for i in dict.fromkeys(map(draft.resolve_incident, incidents))
+        if i is not None
     ]
 
 

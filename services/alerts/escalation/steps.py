@@ -289,7 +289,7 @@ def _plan_action_notification(
     draft.emit(
         NotificationPlanned(
             notification=notification,
-            incident=draft.standing(action.incident),
+            incident=draft.resolve_incident(action.incident),
             escalation=row.id,
             wave=wave.wave,
             cycle=wave.cycle,
@@ -313,7 +313,7 @@ def build_action_values(
     draft: AlertsDecision, action: ActionRow
 ) -> dict[str, str | int | float | bool | None]:
     """Return the values of a message about an action; its title is a reference. Rule D70."""
-    values = build_message_values(draft, draft.standing(action.incident))
+    values = build_message_values(draft, draft.resolve_incident(action.incident))
     values |= {"action": action.id, "text": action.text_id, "limit_at": action.due_at}
     if action.plan is not None:
         values["plan"] = action.plan

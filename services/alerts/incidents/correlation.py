@@ -49,7 +49,7 @@ def choose_incident(row: ReportRow, known: Cause | None, draft: AlertsDecision) 
         return Placement("D21", by_reference)
     if (
         known is not None
-        and (incident := draft.standing(known.incident)) is not None
+        and (incident := draft.resolve_incident(known.incident)) is not None
         and draft.incident(incident).state in OPEN
     ):
         return Placement("D4", incident)
@@ -113,7 +113,7 @@ def can_open_incident(row: ReportRow) -> bool:
 def _find_referenced_incident(row: ReportRow, draft: AlertsDecision) -> str | None:
     for reference in row.references:
         known = draft.state.reports.get(reference)
-        incident = draft.standing(known.incident) if known else None
+        incident = draft.resolve_incident(known.incident) if known else None
         if incident is not None and _is_accepting_reports(draft.incident(incident), row):
             return incident
     return None
@@ -179,7 +179,7 @@ def _list_merge_targets(
     which: Callable[[IncidentRow], bool], draft: AlertsDecision
 ) -> list[IncidentRow]:
     merged = (i.id for i in draft.incidents(draft.state.merged_incidents) if which(i))
-    heirs = {h: draft.incident(h) for i in merged if (h := draft.standing(i)) is not None}
+    heirs = {h: draft.incident(h) for i in merged if (h := draft.resolve_incident(i)) is not None}
     return sorted((i for i in heirs.values() if i.state in OPEN), key=lambda i: (i.known_at, i.id))
 
 
@@ -212,7 +212,7 @@ def _find_incident_of_cause(row: ReportRow, draft: AlertsDecision) -> str | None
         return None
     causes = [state.causes[c] for c in state.site_causes.get(site, ())]
     for cause in sorted(causes, key=lambda c: (-c.severity, -c.since, c.id)):
-        incident = draft.standing(cause.incident)
+        incident = draft.resolve_incident(cause.incident)
         if incident is not None and draft.incident(incident).state in OPEN:
             return incident
     return None
@@ -268,7 +268,7 @@ def _place_without_opening(row: ReportRow, draft: AlertsDecision) -> Placement:
             if state.causes[c].type in row.lifts
         ]
         for cause in sorted(named, key=lambda c: (-c.severity, c.id)):
-            if (incident := draft.standing(cause.incident)) is not None and draft.incident(
+            if (incident := draft.resolve_incident(cause.incident)) is not None and draft.incident(
                 incident
             ).state in OPEN:
                 return Placement("D23", incident)

@@ -215,7 +215,7 @@ def count_announced_report(draft: AlertsDecision, row: ReportRow, incident: str)
 def _is_repeating_cancel(draft: AlertsDecision, row: ReportRow) -> bool:
     """Return whether a Cancel only repeats the measure of the report that it withdraws. Rule D3."""
     return row.msg_type is MsgType.CANCEL and any(
-        r.measure == row.measure for r in draft.told(row.references)
+        r.measure == row.measure for r in draft.find_reports(row.references)
     )
 
 
@@ -224,7 +224,7 @@ def recount_customers(draft: AlertsDecision, reports: Iterable[str]) -> None:
 
     Call it when reports are withdrawn, or begin or cease to be current or planned works.
     """
-    told = (r for r in draft.told(reports) if get_measure_name(r) == "customers_cut")
+    told = (r for r in draft.find_reports(reports) if get_measure_name(r) == "customers_cut")
     for incident in dict.fromkeys(draft.incident_of(r.id) for r in told):
         if incident is not None:
             count_customers(draft, incident)
@@ -293,7 +293,7 @@ def _count_added_persons(draft: AlertsDecision, taken: ReportEffect) -> int:
         (
             c.persons or 0
             for c in others
-            if draft.standing(c.incident) == draft.standing(cause.incident)
+            if draft.resolve_incident(c.incident) == draft.resolve_incident(cause.incident)
         ),
         default=0,
     )
@@ -321,7 +321,10 @@ def move_next_reports(draft: AlertsDecision, incident: str) -> None:
 
     Their causes need no change: the merged incident leads to the other one.
     """
-    into, left = draft.standing(incident), sorted(draft.state.incident_reports.get(incident, ()))
+    into, left = (
+        draft.resolve_incident(incident),
+        sorted(draft.state.incident_reports.get(incident, ())),
+    )
     if into is not None:
         move_reports(draft, left[:MOVED_PER_DEADLINE], into)
         draft.concerned.add(into)
@@ -376,7 +379,7 @@ def list_open_causes(draft: AlertsDecision, incident: str) -> list[str]:
     return [
         c.id
         for c in draft.state.causes.values()
-        if c.lifted_at is None and draft.standing(c.incident) == incident
+        if c.lifted_at is None and draft.resolve_incident(c.incident) == incident
     ]
 
 

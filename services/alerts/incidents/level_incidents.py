@@ -46,7 +46,7 @@ def open_level_incident(draft: AlertsDecision, rises: Rises) -> None:
 
 def _list_reports_without_incident(draft: AlertsDecision, why: tuple[Why, ...]) -> list[ReportRow]:
     """Return the reports behind a level that open no incident by themselves, oldest first."""
-    told = {r.id: r for w in why for r in draft.told(w.reports)}
+    told = {r.id: r for w in why for r in draft.find_reports(w.reports)}
     free = (
         r
         for r in told.values()

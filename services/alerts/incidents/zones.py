@@ -264,9 +264,9 @@ def is_hidden(draft: AlertsDecision, silence: SiteSilence, cause: Cause) -> bool
 
     Rule D14, site status.
     """
-    return cause.type is silence.hides and draft.standing(cause.incident) == draft.standing(
-        silence.incident
-    )
+    return cause.type is silence.hides and draft.resolve_incident(
+        cause.incident
+    ) == draft.resolve_incident(silence.incident)
 
 
 def is_silence_over(draft: AlertsDecision, silence: SiteSilence, word: Instant) -> bool:
@@ -277,7 +277,7 @@ def is_silence_over(draft: AlertsDecision, silence: SiteSilence, word: Instant) 
     """
     if silence.rule == "D20":
         return word >= silence.since - constants.ALL_CLEAR_MS
-    incident = draft.standing(silence.incident) if silence.rule == "D18" else None
+    incident = draft.resolve_incident(silence.incident) if silence.rule == "D18" else None
     return incident is None or word >= draft.incident(incident).opened_at
 
 
@@ -337,4 +337,4 @@ def on_all_clear_due(draft: AlertsDecision, incident_id: str) -> None:
 
 
 def _is_outage_of(draft: AlertsDecision, cause: Cause, incident_id: str) -> bool:
-    return cause.type is T.OUTAGE_POWER and draft.standing(cause.incident) == incident_id
+    return cause.type is T.OUTAGE_POWER and draft.resolve_incident(cause.incident) == incident_id

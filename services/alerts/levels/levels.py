@@ -329,7 +329,9 @@ def is_level_held(draft: AlertsDecision, level: Level, scope: str | None) -> boo
     held = (
         t
         for t in draft.state.triggers.values()
-        if t.state == "held" and t.level >= level and scope in (None, draft.standing(t.incident))
+        if t.state == "held"
+        and t.level >= level
+        and scope in (None, draft.resolve_incident(t.incident))
     )
     rules = {r.id: r for r in draft.state.rules.trigger_rules}
     return any(
@@ -347,7 +349,11 @@ def propose_lowering(draft: AlertsDecision, ended: Iterable[str]) -> None:
 
     A person decides. Rule D72, noise.
     """
-    asked = {i for c in ended if (i := draft.standing(draft.state.causes[c].incident)) is not None}
+    asked = {
+        i
+        for c in ended
+        if (i := draft.resolve_incident(draft.state.causes[c].incident)) is not None
+    }
     if "flags" in draft.touched():
         asked.update(i for i in draft.open_incidents if draft.incident(i).kind in _HAZARDS)
     for id in sorted(asked):
@@ -382,10 +388,10 @@ def is_incident_over(draft: AlertsDecision, row: IncidentRow) -> bool:
         for f in flags.values()
         if f.id.startswith("flag:") and f.id != f"flag:{ALL_CLEAR_MEASURE}" and is_flag_true(f)
     )
-    if any(draft.standing(f.incident) == row.id for f in declared):
+    if any(draft.resolve_incident(f.incident) == row.id for f in declared):
         return False
     return not any(
-        draft.standing(draft.state.causes[c].incident) == row.id
+        draft.resolve_incident(draft.state.causes[c].incident) == row.id
         for c in _list_open_causes(draft, row)
     )
 

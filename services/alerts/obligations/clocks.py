@@ -42,7 +42,7 @@ def start_by_rules(draft: AlertsDecision, changed: Iterable[str]) -> None:
 
 
 def _start_by_trigger(draft: AlertsDecision, obligation: m.Obligation, trigger: TriggerRow) -> None:
-    incident = draft.standing(trigger.incident)
+    incident = draft.resolve_incident(trigger.incident)
     start_clock(draft, obligation, incident, trigger.since, plan=trigger.plan)
 
 
@@ -90,7 +90,10 @@ def find_clock(
         running = row.state is m.ObligationState.RUNNING
         if running and (incident is None or row.incident is None):
             return row
-        if incident is not None and incident in (row.incident, draft.standing(row.incident)):
+        if incident is not None and incident in (
+            row.incident,
+            draft.resolve_incident(row.incident),
+        ):
             return row
     return None
 
@@ -106,7 +109,7 @@ def end_clock(
                 start_clock(
                     draft,
                     following,
-                    draft.standing(row.incident),
+                    draft.resolve_incident(row.incident),
                     row.declared_at or draft.now,
                     follows=row.id,
                 )
@@ -174,7 +177,7 @@ def _inform(
         "begins_at": row.known_at,
     }
     people = tuple(dict.fromkeys(persons))
-    inform_people(draft, people, draft.standing(row.incident), template, values)
+    inform_people(draft, people, draft.resolve_incident(row.incident), template, values)
 
 
 def _move(

@@ -35,7 +35,7 @@ def is_already_confirmed(draft: AlertsDecision, row: ReportRow) -> bool:
         or all(source == row.source for source in cause.sources)
     ):
         return False
-    incident = draft.standing(cause.incident)
+    incident = draft.resolve_incident(cause.incident)
     if (
         incident is None
         or draft.incident(incident).state not in OPEN
@@ -65,7 +65,7 @@ def _is_repetition(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:
         return False
     if not list_communes_of_cause(draft, cause).issuperset(list_communes(row, draft.territory)):
         return False
-    return row.plan_hint in {None, *(r.plan_hint for r in draft.told(cause.reports))}
+    return row.plan_hint in {None, *(r.plan_hint for r in draft.find_reports(cause.reports))}
 
 
 def _is_calm_since(draft: AlertsDecision, cause: Cause, row: ReportRow) -> bool:

@@ -92,7 +92,7 @@ def _restore_withdrawn_endings(draft: AlertsDecision, reference: str) -> None:
     if told is None or not ends or told.confirmation not in ("confirmed", "denied"):
         return
     for cause in restoration.restore_causes(draft, told):
-        incident = draft.standing(cause.incident)
+        incident = draft.resolve_incident(cause.incident)
         if incident is not None and draft.incident(incident).state is IncidentState.CLOSED:
             incident_lifecycle.reopen_incident(draft, incident)
 

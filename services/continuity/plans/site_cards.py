@@ -47,10 +47,10 @@ def list_site_cards(state: ContinuityState, row: PlanRow) -> list[SiteCardRow]:
 
 
 def group_by_card(rows: Iterable[SiteCardRow]) -> dict[str, list[SiteCardRow]]:
-    found: dict[str, list[SiteCardRow]] = {}
+    groups: dict[str, list[SiteCardRow]] = {}
     for row in rows:
-        found.setdefault(row.card, []).append(row)
-    return found
+        groups.setdefault(row.card, []).append(row)
+    return groups
 
 
 def get_asked_time(plan: PlanRow, row: SiteCardRow | CardRow) -> Instant:
@@ -103,8 +103,8 @@ def is_opened_per_site(card: CardRow) -> bool:
 
 
 def _is_known(known: Mapping[str, SiteCardRow], row: PlanRow, card: Card, owner: str) -> bool:
-    found = known.get(site_card_id(row.id, card.id, owner))
-    return found is not None and found.life == row.life
+    site_card = known.get(site_card_id(row.id, card.id, owner))
+    return site_card is not None and site_card.life == row.life
 
 
 def _is_wanted(state: ContinuityState, plan: Plan, row: PlanRow, card: Card, site: Site) -> bool:
@@ -114,13 +114,13 @@ def _is_wanted(state: ContinuityState, plan: Plan, row: PlanRow, card: Card, sit
         return False
     if not is_selected(scope, site):
         return False
-    heard = state.sites.get(site.id)
-    status = SiteStatus.NORMAL if heard is None else heard.status
+    site_state = state.sites.get(site.id)
+    status = SiteStatus.NORMAL if site_state is None else site_state.status
     if scope.statuses and status not in scope.statuses:
         return False
-    if scope.causes and not _list_causes(row, heard, scope):
+    if scope.causes and not _list_causes(row, site_state, scope):
         return False
-    return scope.where == "all" or _is_concerned(plan, row, card, site, heard)
+    return scope.where == "all" or _is_concerned(plan, row, card, site, site_state)
 
 
 def _list_causes(row: PlanRow, heard: SiteHeard | None, scope: CardScope) -> list[Instant]:
@@ -193,8 +193,8 @@ def build_site_card(
     draft: ContinuityDecision, plan: Plan, row: PlanRow, card: Card, owner: _Owner
 ) -> SiteCardRow:
     """Return the new card of a site or person, due by the delay of its card."""
-    heard = draft.state.sites.get(owner.site or "")
-    causes = _list_causes(row, heard, card.scope) if card.scope is not None else []
+    site_state = draft.state.sites.get(owner.site or "")
+    causes = _list_causes(row, site_state, card.scope) if card.scope is not None else []
     since = row.trigger_since if row.trigger_since is not None else draft.now
     if card.origin is CardOrigin.SITE_EVENT:
         start = min(causes, default=since)
@@ -237,8 +237,8 @@ def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
             if not room:
                 draft.arm(SiteCardsDue(row.id), draft.now + 1)
                 return row
-            made = build_site_card(draft, plan, row, card, owner)
-            draft.emit(SiteCardChanged(row=made, change="opened"))
+            site_card = build_site_card(draft, plan, row, card, owner)
+            draft.emit(SiteCardChanged(row=site_card, change="opened"))
             room -= 1
     if room < OPENED_PER_STEP:
         schedule_reminders(draft, draft.now + BUNDLE_MS)
@@ -258,7 +258,7 @@ def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
 
 def find_reference_card(plan: Plan, card: str) -> Card | None:
     """Return a card of a plan in the reference data."""
-    return next((found for found in plan.cards if found.id == card), None)
+    return next((candidate for candidate in plan.cards if candidate.id == card), None)
 
 
 def schedule_reminders(draft: ContinuityDecision, at: Instant) -> None:
@@ -301,12 +301,12 @@ def _get_message_time(
     """Return when the owner of a card gets a message about it; None: nothing new."""
     if card.state not in (CardState.TO_DO, CardState.DOING):
         return None
-    told = state.reminded.get(get_owner_key(card))
-    if told is None or card.opened_at > told:
+    reminded_at = state.reminded.get(get_owner_key(card))
+    if reminded_at is None or card.opened_at > reminded_at:
         return card.opened_at + BUNDLE_MS
-    asked = get_asked_time(row, card)
-    if told < asked <= now:
-        return max(asked + BUNDLE_MS, told + REMINDER_PAUSE_MS)
+    asked_at = get_asked_time(row, card)
+    if reminded_at < asked_at <= now:
+        return max(asked_at + BUNDLE_MS, reminded_at + REMINDER_PAUSE_MS)
     return None
 
 
@@ -351,13 +351,13 @@ def _collect_reminders(draft: ContinuityDecision) -> dict[str, _Reminder]:
         for card in list_site_cards(draft.state, row):
             if card.state not in (CardState.TO_DO, CardState.DOING):
                 continue
-            owner, asked = get_owner_key(card), get_asked_time(row, card)
-            reminder = reminders.setdefault(owner, _Reminder(card, row.incident, asked))
+            owner, asked_at = get_owner_key(card), get_asked_time(row, card)
+            reminder = reminders.setdefault(owner, _Reminder(card, row.incident, asked_at))
             reminder.cards += 1
             reminder.plans |= {row.id}
-            reminder.overdue |= asked <= draft.now
-            if asked < reminder.limit_at:
-                reminder.first, reminder.limit_at = card, asked
+            reminder.overdue |= asked_at <= draft.now
+            if asked_at < reminder.limit_at:
+                reminder.first, reminder.limit_at = card, asked_at
             at = _get_message_time(draft.state, row, card, draft.now)
             reminder.due |= at is not None and at <= draft.now
     return reminders

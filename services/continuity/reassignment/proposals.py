@@ -397,11 +397,11 @@ def _iterate_kept_rows(
     job: ProposalJob, proposal: SolvedProposal, situation: ModelSituation
 ) -> Iterator[m.KeptRow]:
     """Yield approved lines that now need another number; of equal keys, earlier lines stay."""
-    left = {kept.key: kept.count for kept in proposal.kept}
+    remaining = {kept.key: kept.count for kept in proposal.kept}
     for row in job.moved:
         key = build_line_key(row)
-        needed = min(row.count, left.get(key, 0))
-        left[key] = left.get(key, 0) - needed
+        needed = min(row.count, remaining.get(key, 0))
+        remaining[key] = remaining.get(key, 0) - needed
         if any(situation.of(site).confined for site in (row.site, row.need_site)):
             needed = row.needed  # no agents return to a site that shelters or counts its people
         void = not needed and _is_place_lost(row, situation)
@@ -522,21 +522,21 @@ def _sum_flow(proposal: SolvedProposal, tables: ReferenceTables) -> tuple[m.Flow
     def kind(site: str) -> str:
         return tables.sites[tables.site_index[site]].kind if site in tables.site_index else site
 
-    found: dict[tuple[str, str, str], int] = {}
+    flows: dict[tuple[str, str, str], int] = {}
     for site, place, work, count in moves:
         key = (site if site in large else kind(site), kind(place), work)
-        found[key] = found.get(key, 0) + count
+        flows[key] = flows.get(key, 0) + count
     return tuple(
         m.FlowRow.model_validate({"source": source, "target": target, "work": work, "count": count})
-        for (source, target, work), count in sorted(found.items())
+        for (source, target, work), count in sorted(flows.items())
     )
 
 
 def _merge_gaps(gaps: Iterable[StaffGap]) -> tuple[m.NotPossible, ...]:
     """Merge gaps with the same activity, métier and reasons, the largest first."""
-    found: dict[tuple[str, str, str, tuple[str, ...]], list[StaffGap]] = {}
+    groups: dict[tuple[str, str, str, tuple[str, ...]], list[StaffGap]] = {}
     for gap in gaps:
-        found.setdefault(
+        groups.setdefault(
             (gap.activity, gap.metier, gap.missing, tuple(r.code for r in gap.why)), []
         ).append(gap)
     rows = [
@@ -549,6 +549,6 @@ def _merge_gaps(gaps: Iterable[StaffGap]) -> tuple[m.NotPossible, ...]:
             missing="people" if missing == "people" else "seats",
             why=tuple(m.Reason(code=r.code, values=dict(r.values)) for r in same[0].why),
         )
-        for (activity, metier, missing, _), same in found.items()
+        for (activity, metier, missing, _), same in groups.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.count, row.activity, row.metier)))

@@ -50,7 +50,7 @@ def is_flag_of(draft: MetricContext, row: FlagRow, scope: MetricScope) -> bool:
 
     True for the territory.
     """
-    return scope is None or draft.standing(row.incident) == scope
+    return scope is None or draft.resolve_incident(row.incident) == scope
 
 
 def get_flag(draft: MetricContext, scope: MetricScope, id: str) -> FlagRow | None:
@@ -199,7 +199,10 @@ def make_catering_down(request: MetricRequest) -> BoundMetric:
                 row.id.startswith("supplier:") and row.effective_from is None and row.value != "up"
             ):
                 total += int(
-                    max((draft.measured(r, "sites_not_delivered") for r in row.reports), default=0)
+                    max(
+                        (draft.get_measure(r, "sites_not_delivered") for r in row.reports),
+                        default=0,
+                    )
                 )
         return total
 

@@ -53,7 +53,7 @@ def make_supplier_illness(of: MetricRequest) -> BoundMetric:
 def _find_illness_incident(draft: MetricContext, site: str) -> str | None:
     """Return the incident of the ill people at a site."""
     cause = draft.state.cause_keys.get(f"{site}|sanitary_alert|ill_persons")
-    return draft.standing(draft.state.causes[cause].incident) if cause is not None else None
+    return draft.resolve_incident(draft.state.causes[cause].incident) if cause is not None else None
 
 
 def make_absence_rate(of: MetricRequest) -> BoundMetric:
@@ -120,7 +120,7 @@ def make_evacuees(of: MetricRequest) -> BoundMetric:
         return [
             c
             for c in sorted(causes)
-            if scope is None or draft.standing(draft.state.causes[c].incident) == scope
+            if scope is None or draft.resolve_incident(draft.state.causes[c].incident) == scope
         ]
 
     return BoundMetric(

@@ -194,7 +194,9 @@ def make_gas_distance(of: MetricRequest) -> BoundMetric:
             for c in sorted(draft.state.placeless.get(EventType.GAS_LEAK.value, ()))
         )
         here = (
-            c for c in leaks if c.acting and (scope is None or draft.standing(c.incident) == scope)
+            c
+            for c in leaks
+            if c.acting and (scope is None or draft.resolve_incident(c.incident) == scope)
         )
         return tuple(
             r

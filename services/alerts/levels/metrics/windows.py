@@ -71,7 +71,7 @@ def make_cut_sites(of: MetricRequest) -> BoundMetric:
         events = [
             (at, site, cause)
             for at, cause, site in recent
-            if scope is None or draft.standing(causes[cause].incident) == scope
+            if scope is None or draft.resolve_incident(causes[cause].incident) == scope
         ]
         return find_fullest_window(events, window)
 
@@ -95,7 +95,7 @@ def _list_security_events(
     for at, cause, severity, type_ in draft.state.security:
         if at < since or severity < least or (types is not None and type_ not in types):
             continue
-        incident = draft.standing(draft.state.causes[cause].incident)
+        incident = draft.resolve_incident(draft.state.causes[cause].incident)
         if type_ == EventType.DAMAGE_REPORT.value and (
             incident is None or draft.incident(incident).kind != "security"
         ):
