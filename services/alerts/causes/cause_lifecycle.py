@@ -78,7 +78,10 @@ def _describe_effect(before: Cause, cause: Cause, outcome: ReportOutcome) -> Rep
         (before.persons, cause.persons),
     )
     return ReportEffect(
-        cause, outcome, any((now or 0) > (was or 0) for was, now in grew), before.persons or 0
+        cause,
+        outcome,
+        any((now or 0) > (earlier or 0) for earlier, now in grew),
+        before.persons or 0,
     )
 
 
@@ -172,7 +175,7 @@ def _update_tasks(draft: AlertsDecision, before: Cause | None, cause: Cause) -> 
     )
     if late and not was_late:
         candidate, incident = cause.type.value, draft.resolve_incident(cause.incident)
-        asked = next(
+        task = next(
             (
                 t
                 for s in _list_task_subjects(draft, cause)
@@ -180,13 +183,13 @@ def _update_tasks(draft: AlertsDecision, before: Cause | None, cause: Cause) -> 
             ),
             None,
         )
-        if asked is None:
+        if task is None:
             tasks.open_task(
                 draft, "overdue_cause", site=cause.site, incident=incident, candidates=(candidate,)
             )
-        elif candidate not in asked.candidates:
+        elif candidate not in task.candidates:
             draft.emit(
-                TaskChanged(row=copy_with(asked, {"candidates": (*asked.candidates, candidate)}))
+                TaskChanged(row=copy_with(task, {"candidates": (*task.candidates, candidate)}))
             )
     elif (
         was_late and not late and not any(c.overdue for c in list_open_causes_beside(draft, cause))
@@ -218,13 +221,13 @@ def _cancel_answered_questions(draft: AlertsDecision, cause: Cause) -> None:
 
     Rule D16, reopenings.
     """
-    left = {c.type.value for c in list_open_causes_beside(draft, cause)}
+    open_types = {c.type.value for c in list_open_causes_beside(draft, cause)}
     for task in tasks.list_open_tasks(draft, "lift_which"):
         same = task.site == cause.site and (
             cause.site is not None
             or draft.resolve_incident(task.incident) == draft.resolve_incident(cause.incident)
         )
-        if same and left.isdisjoint(task.candidates):
+        if same and open_types.isdisjoint(task.candidates):
             tasks.cancel_task(draft, "lift_which", task.report or "", "lifted")
 
 
@@ -389,7 +392,7 @@ def _merge_report(draft: AlertsDecision, row: ReportRow, known: Cause) -> Report
     """
     newer = row.occurred_at >= known.last_at
     _supersede_dropped_report(draft, known)
-    both = {
+    combined = {
         "sources": _add_source(known, row),
         "reports": _append_report(known.reports, row.id),
         "since": min(known.since, row.occurred_at),
@@ -404,23 +407,23 @@ def _merge_report(draft: AlertsDecision, row: ReportRow, known: Cause) -> Report
         }
         return _describe_effect(
             known,
-            record_with_deadline(draft, copy_with(known, both | (values if newer else {}))),
+            record_with_deadline(draft, copy_with(known, combined | (values if newer else {}))),
             "replaced",
         )
     windows = unite_windows(known.windows, row.effective)
-    said = {
+    current = {
         "severity": known.severity,
         "loss_pct": known.loss_pct,
         "persons": known.persons,
         "measure": known.measure,
     }
-    worse = merge_values(said, [row]) | {
+    worse = merge_values(current, [row]) | {
         "windows": windows,
         "acting": is_inside(windows, draft.now),
     }
     if newer and row.expected_end is not None and row.expected_end != known.expected_end:
         worse["expected_end"] = row.expected_end
-    cause = copy_with(known, both | worse)
+    cause = copy_with(known, combined | worse)
     if row.occurred_at < known.since:
         cause = mark_contested(draft, cause, row.source)
     return _describe_effect(known, record_with_deadline(draft, cause), "same")
@@ -435,8 +438,8 @@ def find_open_cause(draft: AlertsDecision, report: ReportRow) -> Cause | None:
 
     An Update that came late may name windows for a cause that has none.
     """
-    known = (find_newest_cause(report, windowed, draft) for windowed in (False, True))
-    open_ = [c for c in known if c is not None and c.lifted_at is None]
+    candidates = (find_newest_cause(report, windowed, draft) for windowed in (False, True))
+    open_ = [c for c in candidates if c is not None and c.lifted_at is None]
     named = next((c for c in open_ if report.id in c.reports), None)
     return named or next(
         (c for c in open_ if len(c.reports) == KEPT_REPORTS and report.recorded_at >= c.known_at),
@@ -493,7 +496,7 @@ def replace_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> Repor
             )
             return ReportEffect(draft.state.causes[cause.id], "replaced", graver=False)
         if row.type is cause.type:
-            said = {
+            replaced = {
                 "severity": row.severity,
                 "loss_pct": row.capacity_lost_pct
                 if row.capacity_lost_pct is not None
@@ -502,9 +505,9 @@ def replace_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> Repor
                 "measure": row.measure or cause.measure,
             }
             values |= (
-                said
+                replaced
                 if is_count_of_day(cause, row)
-                else merge_values(said, _list_reports_of_others(draft, row, cause))
+                else merge_values(replaced, _list_reports_of_others(draft, row, cause))
             )
         if row.expected_end is not None:
             values["expected_end"] = row.expected_end

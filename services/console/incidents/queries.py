@@ -183,9 +183,9 @@ class IncidentQueries(QueryBase):
         told = await picture.some(a.ReportRow, ids)
         for report_id in ids:
             for why in told[report_id].why if report_id in told else ():
-                known = by_code.get(why.code)
-                reports = (*(known.reports if known else ()), *(why.reports or (report_id,)))
-                by_code[why.code] = (known or why).model_copy(update={"reports": reports})
+                reason = by_code.get(why.code)
+                reports = (*(reason.reports if reason else ()), *(why.reports or (report_id,)))
+                by_code[why.code] = (reason or why).model_copy(update={"reports": reports})
         sites = await picture.rows(a.SiteRow)
         concerned = [s for s in sites.values() if s.id in row.members or s.id in row.zone_sites]
         return r.Explanation(
@@ -214,17 +214,17 @@ SITE_KIND: Final = "site"
 
 def _find_gravest_types(sites: Mapping[str, a.SiteRow]) -> dict[str, EventType]:
     """Return the type of the gravest open cause of each incident."""
-    found: dict[str, a.CauseRow] = {}
+    causes: dict[str, a.CauseRow] = {}
     for site in sites.values():
         for cause in site.causes:
-            known = found.get(cause.incident or "")
-            if known is None or (-cause.severity, cause.since, cause.id) < (
-                -known.severity,
-                known.since,
-                known.id,
+            before = causes.get(cause.incident or "")
+            if before is None or (-cause.severity, cause.since, cause.id) < (
+                -before.severity,
+                before.since,
+                before.id,
             ):
-                found[cause.incident or ""] = cause
-    return {incident: cause.type for incident, cause in found.items()}
+                causes[cause.incident or ""] = cause
+    return {incident: cause.type for incident, cause in causes.items()}
 
 
 async def _collect_report_types(picture: RealmSnapshot) -> dict[str, set[str]]:
@@ -261,8 +261,8 @@ def _map_escalations(
     escalations: dict[str, calling.EscalationRow] = {}
     for ladder in ladders.values():
         for incident in {ladder.scope, *ladder.incidents}:
-            known = escalations.get(incident)
-            if known is None or _order_escalation(ladder) > _order_escalation(known):
+            before = escalations.get(incident)
+            if before is None or _order_escalation(ladder) > _order_escalation(before):
                 escalations[incident] = ladder
     return escalations
 

@@ -187,25 +187,27 @@ class LogbookQueries(QueryBase):
         self, shape: Shaper, records: Sequence[LineRecord], *, texts: bool
     ) -> list[r.Line]:
         """Build lines, with their free text if the reader may see it."""
-        wanted = [
+        text_ids = [
             record.text_id
             for record in records
             if record.text_id is not None
             and (record.kind in FREE_TEXT_KINDS or record.type == "NoteAdded")
         ]
-        known = self._texts.get_many(wanted) if texts and wanted and self._texts is not None else {}
+        items = (
+            self._texts.get_many(text_ids) if texts and text_ids and self._texts is not None else {}
+        )
         return [
-            shape.line(record, _get_shown_text(known.get(record.text_id or ""), shape.lang))
+            shape.line(record, _get_shown_text(items.get(record.text_id or ""), shape.lang))
             for record in records
         ]
 
     def texts_of(self, ids: Sequence[str]) -> dict[str, str]:
         """Return texts of persons by id, without erased ones. For readers of the logbook."""
-        known = self._texts.get_many(ids) if self._texts is not None and ids else {}
+        items = self._texts.get_many(ids) if self._texts is not None and ids else {}
         return {
-            id: said
-            for id, item in known.items()
-            if (said := _get_shown_text(item, "fr")) is not None
+            id: text
+            for id, item in items.items()
+            if (text := _get_shown_text(item, "fr")) is not None
         }
 
     async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> dict[str, r.Line]:
@@ -229,9 +231,9 @@ class LogbookQueries(QueryBase):
         try:
             view = await self.read()
         except RealmUnknown:
-            if (lost := await self._lost(id)) is None:
+            if (lost_report := await self._lost(id)) is None:
                 raise
-            return lost
+            return lost_report
         row = await view.picture.row(a.ReportRow, id)
         if row is not None:
             item = (
@@ -241,19 +243,19 @@ class LogbookQueries(QueryBase):
             )
             fields = item.fields if item else {}
             row = restore_own_text(row, fields.get(OWN_WORDS_FIELD) or {})
-            shown = view.shape.report(
+            shaped = view.shape.report(
                 row,
                 fields.get("headline"),
                 fields.get("description"),
                 fields.get("attachments") or (),
                 read_erasure(item),
             )
-            return shown.model_copy(
+            return shaped.model_copy(
                 update={"newer_alert_at": await self._find_newer_alert(view, row)}
             )
-        if (lost := await self._lost(id)) is None:
+        if (lost_report := await self._lost(id)) is None:
             raise NotFound
-        return lost
+        return lost_report
 
     async def is_unread(self, id: str) -> bool:
         """Tell whether a report has a receipt and the cell has not read it. Raises NotFound."""
@@ -272,10 +274,10 @@ class LogbookQueries(QueryBase):
     ) -> dict[str, list[r.Report]]:
         """Return the newest reports of each site, without their text."""
         view = await self.read()
-        wanted = set(sites)
+        site_ids = set(sites)
         rows = (
-            [row for row in (await view.picture.rows(a.ReportRow)).values() if row.site in wanted]
-            if wanted
+            [row for row in (await view.picture.rows(a.ReportRow)).values() if row.site in site_ids]
+            if site_ids
             else []
         )
         told: dict[str, list[r.Report]] = {}
@@ -327,18 +329,18 @@ class LogbookQueries(QueryBase):
     async def _lost(self, id: str) -> r.Report | None:
         """Return a report that could not be decided, if that was known by then."""
         async with translate_store_errors():
-            kept = await self._client.hget(store.realm_key(self._realm, "lost"), id)
-        if kept is None:
+            stored = await self._client.hget(store.realm_key(self._realm, "lost"), id)
+        if stored is None:
             return None
-        lost = orjson.loads(kept)
-        if self._moment is not None and lost["at"] > self._moment:
+        fields = orjson.loads(stored)
+        if self._moment is not None and fields["at"] > self._moment:
             return None
         return r.Report(
             id=id,
             realm=self._realm,
-            state=lost["state"],
-            reason=lost["reason"],
-            source_key=lost.get("source_key"),
+            state=fields["state"],
+            reason=fields["reason"],
+            source_key=fields.get("source_key"),
         )
 
 
@@ -362,10 +364,10 @@ def build_command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResul
 
 def restore_own_text(row: a.ReportRow, own: Mapping[str, Any]) -> a.ReportRow:
     """Return the report with its sender's text in place of the hashes of the log."""
-    said = {field: own[field] for field in OWN_TEXT_FIELDS if field in own}
+    texts = {field: own[field] for field in OWN_TEXT_FIELDS if field in own}
     if "site_id" in own and "site_unknown" in row.flags:  # otherwise a person has linked it since
-        said["site"] = own["site_id"]
-    return a.ReportRow.model_validate(row.model_dump() | said) if said else row
+        texts["site"] = own["site_id"]
+    return a.ReportRow.model_validate(row.model_dump() | texts) if texts else row
 
 
 def _get_description(item: TextItem | None) -> str:

@@ -129,9 +129,9 @@ class MessageQueries(QueryBase):
         written = row.values.get("text")
         if written is not None and not wording.free_texts:
             return None
-        said = None if written is None else self.words_of(str(written))
+        text = None if written is None else self.words_of(str(written))
         return compose_texts(
-            row, view.shape.realm, view.shape.reference.said, lang, wording.public_url, said
+            row, view.shape.realm, view.shape.reference.said, lang, wording.public_url, text
         )
 
     async def notification(self, id: str, *, wording: Wording | None = None) -> r.Notification:

@@ -47,7 +47,7 @@ class SiteQueries(QueryBase):
         view = await self.read()
         rows = await view.picture.rows(a.SiteRow)
         members = await self._members(view.picture, incident) if incident is not None else None
-        wanted = [
+        matching = [
             s
             for s in view.picture.reference.sites.values()
             if (kind is None or s.kind == kind)
@@ -57,7 +57,7 @@ class SiteQueries(QueryBase):
             and (not status or (rows[s.id].status if s.id in rows else SiteStatus.NORMAL) in status)
             and (q is None or q.casefold() in f"{s.id} {s.name} {s.commune_name}".casefold())
         ]
-        shown, following = paginate(wanted, lambda s: (s.id,), limit, cursor)
+        shown, following = paginate(matching, lambda s: (s.id,), limit, cursor)
         told = (
             await self._with_members(
                 view.picture, {s.id: rows[s.id] for s in shown if s.id in rows}
@@ -85,8 +85,8 @@ class SiteQueries(QueryBase):
         view = await self.read()
         static = get_known(view.picture.reference.sites, id)
         row = await view.picture.row(a.SiteRow, id)
-        told = await self._with_members(view.picture, {} if row is None else {id: row})
-        return view.shape.site(static, told.get(id))
+        rows = await self._with_members(view.picture, {} if row is None else {id: row})
+        return view.shape.site(static, rows.get(id))
 
     async def poles(self) -> list[r.Pole]:
         """List the pôles with counts by state and capacity, in the order of the territory."""
@@ -234,8 +234,8 @@ def compute_pole_levels(
         why = _get_level_reasons(incident)
         since = why[-1].at if why and why[-1].at is not None else incident.opened_at
         for pole in {pole_of[site] for site in incident.members if site in pole_of} - {"multi"}:
-            known = pole_levels.get(pole)
-            if known is None or (incident.level, -since) > (known.level, -known.since):
+            before = pole_levels.get(pole)
+            if before is None or (incident.level, -since) > (before.level, -before.since):
                 pole_levels[pole] = LevelRow(
                     id=f"pole:{pole}", level=incident.level, since=since, why=why
                 )

@@ -112,8 +112,8 @@ def _assess_system(
         restored = own is not None and own.value in _WORKING_VALUES and own.since > isolation.since
         if not spared and not restored:
             return 0, isolation
-    given = compute_served_share(own, now)
-    return None if given is None or own is None else (given, own)
+    served = compute_served_share(own, now)
+    return None if served is None or own is None else (served, own)
 
 
 def _assess_kitchens(
@@ -125,14 +125,14 @@ def _assess_kitchens(
     assert state.bia is not None
     failing = {}
     for kitchen in state.bia.kitchens:
-        said = [
+        sources = [
             d
             for prefix in ("kitchen", "supplier")
             if (d := state.dependencies.get(f"{prefix}:{kitchen}")) is not None
         ]
         losses = [
             (round((100 - compute_meals_served(d.value)) * 100), d)
-            for d in said
+            for d in sources
             if compute_served_share(d, now) is not None
         ]
         if losses:
@@ -259,18 +259,18 @@ def _iterate_ceilings(
     """Yield (kind, id, share left, source) of each system and supplier that is hit."""
     assert state.bia is not None
     for system in need.activity.systems:
-        if (found := _assess_system(state, system, now)) is not None:
-            yield "system", system, *found
+        if (ceiling := _assess_system(state, system, now)) is not None:
+            yield "system", system, *ceiling
     for supplier in need.activity.suppliers:
         own = state.dependencies.get(f"supplier:{supplier}")
         if (
             supplier in state.bia.kitchens
             or own is None
-            or (given := compute_served_share(own, now)) is None
+            or (served := compute_served_share(own, now)) is None
         ):
             continue
         # A supplier that is down only threatens: a stated share is needed to say how much is left.
-        yield "supplier", supplier, FULL_SHARE if isinstance(own.value, str) else given, own
+        yield "supplier", supplier, FULL_SHARE if isinstance(own.value, str) else served, own
 
 
 def assess_site_loss(
@@ -384,14 +384,14 @@ def find_fall_below_minimum(need: ActivityNeed, acting: list[CapacityOnset]) -> 
     D42.
     """
     worst: dict[str, int] = {}
-    left = ceiling = need.whole
+    capacity = ceiling = need.whole
     for onset in acting:
         if onset.cap is not None:
             ceiling = min(ceiling, onset.cap)
         elif onset.points > (before := worst.get(onset.unit, 0)):
             worst[onset.unit] = onset.points
-            left -= onset.points - before
-        if min(left, ceiling) < need.minimum:
+            capacity -= onset.points - before
+        if min(capacity, ceiling) < need.minimum:
             return onset.since
     return None
 
@@ -403,18 +403,20 @@ def find_last_restoration(state: ContinuityState, need: ActivityNeed, now: Insta
     it needs is back (D7, D42). A restoration of no weight only makes the bound later.
     """
     assert state.bia is not None
-    heard = (state.sites.get(site) for group in need.groups for site in group.weights)
-    back = [said.lifted_at for said in heard if said is not None and said.lifted_at is not None]
-    for id, said in state.dependencies.items():
+    sites = (state.sites.get(site) for group in need.groups for site in group.weights)
+    restorations = [
+        site.lifted_at for site in sites if site is not None and site.lifted_at is not None
+    ]
+    for id, flag in state.dependencies.items():
         gives = id == ISOLATION_FLAG or not id.startswith("flag:")
         if (
             gives
             and need.id in state.bia.by_dependency.get(id, ())
-            and compute_served_share(said, now) is None
-            and get_effective_start(said) <= now
+            and compute_served_share(flag, now) is None
+            and get_effective_start(flag) <= now
         ):
-            back.append(said.since)
-    return min(max(back, default=0), now)
+            restorations.append(flag.since)
+    return min(max(restorations, default=0), now)
 
 
 def list_true_flags(

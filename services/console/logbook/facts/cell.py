@@ -1,7 +1,5 @@
 """Lines about the work of the cell: tasks, actions, notes, handovers, on-call, staffing, drills."""
 
-# ruff: noqa: ARG001  every renderer has the same signature
-
 from __future__ import annotations
 
 from typing import Final

@@ -1,7 +1,5 @@
 """Lines about activities, alarms, fallback strategies, plans, situation reports."""
 
-# ruff: noqa: ARG001  every renderer has the same signature
-
 from __future__ import annotations
 
 from typing import Final

@@ -1,7 +1,5 @@
 """Lines about reports, sites, incidents, levels, declarations and maintenance windows."""
 
-# ruff: noqa: ARG001  every renderer has the same signature
-
 from __future__ import annotations
 
 from typing import Final

@@ -1,7 +1,5 @@
 """Lines about escalations, answers of persons, call-outs and held messages."""
 
-# ruff: noqa: ARG001  every renderer has the same signature
-
 from __future__ import annotations
 
 from typing import Final

@@ -1,7 +1,5 @@
 """Lines about proposals, orders and reassigned agents. Rule D58."""
 
-# ruff: noqa: ARG001  every renderer has the same signature
-
 from __future__ import annotations
 
 from typing import Final

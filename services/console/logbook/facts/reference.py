@@ -1,7 +1,5 @@
 """Lines about versions of the reference data. Rule D63."""
 
-# ruff: noqa: ARG001  every renderer has the same signature
-
 from __future__ import annotations
 
 from typing import Final

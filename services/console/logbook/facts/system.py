@@ -1,7 +1,5 @@
 """Lines about realms, logs and inputs that could not be applied."""
 
-# ruff: noqa: ARG001, ARG005  every renderer has the same signature
-
 from __future__ import annotations
 
 from typing import Final
