@@ -29,6 +29,22 @@ NAMED_BY_RULE: Final = frozenset({"from", "authserv"})
 STRANGER: Final = "nobody@unlisted.invalid"
 """An address that no list of senders holds: a pattern that matches it is no list."""
 MAX_TEXT: Final = 50_000
+MAX_PARTS: Final = 100
+"""Lines that may begin a part, and content types; nested parts take the library long."""
+LONGEST_HEADERS: Final = {
+    "from": 500,
+    "subject": 1_000,
+    "date": 100,
+    "message-id": 500,
+    "in-reply-to": 2_000,
+    "references": 8_000,
+    "authentication-results": 4_000,
+}
+LONGEST_CONTENT_HEADER: Final = 1_000
+_PART: Final = re.compile(rb"^(?:--|content-type:)", re.IGNORECASE | re.MULTILINE)
+_CONTENT_HEADER: Final = re.compile(
+    rb"^content-[a-z-]+:[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*", re.IGNORECASE | re.MULTILINE
+)
 _COMMENT: Final = re.compile(r"\([^()]*\)")
 _METHOD: Final = re.compile(r"\s*(dmarc|dkim|spf)\s*=\s*([a-z]+)", re.IGNORECASE)
 _PROPERTY: Final = re.compile(
@@ -102,16 +118,25 @@ def _refuse_sender(fr: str, en: str) -> ProblemError:
 
 
 def read_mail(content: bytes) -> ReceivedMail:
-    """Read a mail. Raises the errors of the library for one that is broken."""
+    """Read a mail. Raises the errors of the library for one that is broken.
+
+    Anybody can send a mail: sizes are bounded before the library reads what takes it long.
+    """
+    if len(_PART.findall(content)) > MAX_PARTS:
+        raise ValueError("too many parts")
+    if any(len(found) > LONGEST_CONTENT_HEADER for found in _CONTENT_HEADER.findall(content)):
+        raise ValueError("a header is too long")
     message = message_from_bytes(content, _class=EmailMessage, policy=policy.default)
-    (origin,) = message.get_all("from", [])
-    (address,) = origin.addresses
+    raw = _list_raw_headers(message)
+    if len(raw.get("from", ())) != 1:
+        raise ValueError("not one From")
+    (address,) = message["from"].addresses
     sender = address.addr_spec.lower()
     authserv, passed = judge_sender(
-        str(next(iter(message.get_all("authentication-results", [])), "")), address.domain.lower()
+        raw.get("authentication-results", [""])[0], address.domain.lower()
     )
-    own = _find_ids(message, "message-id")
-    thread = [*_find_ids(message, "references"), *_find_ids(message, "in-reply-to"), *own]
+    own = _find_ids(raw, "message-id")
+    thread = [*_find_ids(raw, "references"), *_find_ids(raw, "in-reply-to"), *own]
     date = message["date"]
     at = date.datetime if date is not None else None
     return ReceivedMail(
@@ -126,8 +151,21 @@ def read_mail(content: bytes) -> ReceivedMail:
     )
 
 
-def _find_ids(message: EmailMessage, name: str) -> list[str]:
-    return _MESSAGE_ID.findall(str(message[name] or ""))
+def _list_raw_headers(message: EmailMessage) -> dict[str, list[str]]:
+    """Return the headers that are used, as they came. Raises ValueError for one too long."""
+    found: dict[str, list[str]] = {}
+    for name, value in message.raw_items():
+        longest = LONGEST_HEADERS.get(name.lower())
+        if longest is None:
+            continue
+        if len(value) > longest:
+            raise ValueError(f"{name}: too long")
+        found.setdefault(name.lower(), []).append(str(value))
+    return found
+
+
+def _find_ids(raw: Mapping[str, list[str]], name: str) -> list[str]:
+    return _MESSAGE_ID.findall(raw.get(name, [""])[0])
 
 
 def _read_text(message: EmailMessage) -> str:

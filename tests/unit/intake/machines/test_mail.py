@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -169,6 +170,33 @@ def test_the_plain_part_of_a_mail_in_parts_is_read_in_its_encoding() -> None:
     assert (mail.text, mail.subject) == ("Coupure à Nanterre", "Alerte électrique")
     assert mail.at is not None
     assert mail.at.hour == 9
+
+
+LONG = 20_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"From: " + b"a@b.fr," * LONG + b"a@b.fr\r\n\r\nx",
+        b"From: " + b"(" * LONG + b")" * LONG + b" a@b.fr\r\n\r\nx",
+        b"From: a@b.fr\r\nAuthentication-Results: " + b"(" * LONG + b")" * LONG + b"\r\n\r\nx",
+        b"From: a@b.fr\r\nSubject: " + b"=?utf-8?q?a?= " * LONG + b"\r\n\r\nx",
+        b"From: a@b.fr\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+        + b"--x\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n" * LONG,
+        b"From: a@b.fr\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+        + b"--x\r\n\r\na\r\n" * LONG,
+        b"From: a@b.fr\r\nContent-Type: multipart/mixed; boundary=-\r\n\r\n"
+        + b"---\r\n\r\na\r\n" * LONG,
+        b"From: a@b.fr\r\nContent-Type: text/plain" + b";\r\n a=b" * LONG + b"\r\n\r\nx",
+    ],
+    ids=["addresses", "comments", "results", "subject", "nested", "parts", "dashes", "parameters"],
+)
+def test_a_mail_that_would_take_long_is_not_read(content: bytes) -> None:
+    begun = process_time()
+    with pytest.raises(ValueError, match="too"):
+        read_mail(content)
+    assert process_time() - begun < 1
 
 
 @pytest.mark.parametrize(
