@@ -23,6 +23,7 @@ from services.console.documents.document import Document, hash_document
 from services.console.documents.facts import SitrepFacts
 from services.console.documents.retex import RetexFacts, draft_retex
 from services.console.documents.sitrep import draft_sitrep
+from services.console.documents.telling import select_cell_lines
 from services.console.hazards.queries import HazardQueries
 from services.console.http.problems import NotFound
 from services.console.i18n import get_translator
@@ -268,6 +269,8 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         resource = build_realm_now(picture)
         at = get_snapshot_time(picture)
         lines, _more = await self._told(picture, incident)
+        if incident is not None:
+            lines = await self._add_cell_lines(picture, incident, lines)
         made = []
         for lang in langs:
             one = OpenedRealm(
@@ -280,6 +283,17 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         self, picture: pictures.RealmSnapshot, incident: str | None
     ) -> tuple[Sequence[LineRecord], str | None]:
         return await self._lines(picture, incident, RETEX_LINES)
+
+    async def _add_cell_lines(
+        self, picture: pictures.RealmSnapshot, incident: str, lines: Sequence[LineRecord]
+    ) -> list[LineRecord]:
+        """Add the lines about the whole cell that were recorded during the incident."""
+        row = (await picture.rows(a.IncidentRow)).get(incident)
+        if row is None:
+            return list(lines)
+        every, _more = await self._told(picture, None)
+        cell = select_cell_lines(every, row.opened_at, row.closed_at)
+        return sorted([*lines, *cell], key=lambda line: line.key, reverse=True)
 
     async def _retex_facts(
         self,

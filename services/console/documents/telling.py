@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from schemas.base import Instant
 from services.console.logbook.lines import LineRecord
 
 EVENT_TYPES: Final = {
@@ -14,6 +15,23 @@ EVENT_TYPES: Final = {
     "AlarmArbitrated",
     "FlagChanged",
 }
+
+CELL_TYPES: Final = frozenset({"AttendanceChanged", "CellStaffingChanged", "HandoverChanged"})
+"""Lines about the whole cell: they name no incident, and belong to each that is open."""
+
+
+def select_cell_lines(
+    lines: Iterable[LineRecord], begin: Instant, end: Instant | None
+) -> list[LineRecord]:
+    """Select the lines about the whole cell that were recorded in a span of time."""
+    return [
+        line
+        for line in lines
+        if line.incident is None
+        and line.type in CELL_TYPES
+        and begin <= line.recorded_at
+        and (end is None or line.recorded_at <= end)
+    ]
 
 
 def is_key_event(record: LineRecord) -> bool:

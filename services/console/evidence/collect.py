@@ -27,6 +27,7 @@ from schemas.base import Instant
 from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
 from services.console.documents.document import Document
+from services.console.documents.telling import CELL_TYPES
 from services.console.evidence.bundle import Bundle
 from services.console.evidence.logs import LogExcerpt, write_log
 from services.console.logbook.lines import SERVICE_ORDER, parse_author
@@ -38,8 +39,6 @@ from services.runtime.log.transaction import Transaction
 from services.runtime.secrets.signing import SigningKey
 
 PAGE_SIZE: Final = 1000
-CELL_TYPES: Final = frozenset({"AttendanceChanged", "CellStaffingChanged", "HandoverChanged"})
-"""Lines about the whole cell: they name no incident, and belong to each that is open."""
 CELL_KINDS: Final = ("decision", "action", "watch")
 _TEXT_ID: Final = re.compile(r'"(?:text:|text_id":")([^"]+)"')
 README: Final = """\

@@ -27,6 +27,7 @@ from services.console.documents import queries as documents_queries
 from services.console.documents.document import Document, DocumentSection
 from services.console.documents.pdf import Typesetter
 from services.console.documents.retex import RetexFacts, count_agent_days, draft_retex
+from services.console.documents.telling import select_cell_lines
 from services.console.http.problems import NotFound
 from services.console.logbook.facts.reassignment import format_small_count
 from services.console.logbook.lines import LineRecord
@@ -266,6 +267,21 @@ def test_the_work_of_the_cell_lists_deeds_of_people_with_their_words() -> None:
     assert counts["Décisions, appels et conférences notés"] == "2"
     assert all(row.refs for row in found.table.rows)
     assert len(found.lines) == 2, "the system proposed plans and called the cell"
+
+
+def test_the_retex_of_an_incident_has_the_lines_of_the_whole_cell() -> None:
+    """Presence and handovers name no incident; those during the incident belong to it."""
+    (incident,) = retex().incidents
+    read = Remembered(worked_crisis(), Texts())
+    (facts, *_more) = facts_of(read, worked_crisis().realm, incident)
+    cell = [line for line in facts.lines if line.type == "CellStaffingChanged"]
+    assert cell
+    assert [line.key for line in facts.lines] == sorted(
+        (line.key for line in facts.lines), reverse=True
+    )
+    first = min(line.recorded_at for line in cell)
+    assert select_cell_lines(cell, first + 1, None) == cell[:-1]
+    assert select_cell_lines(cell, first, first) == cell[-1:]
 
 
 def test_missing_measurements_are_named_in_plain_words() -> None:
