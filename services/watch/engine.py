@@ -40,6 +40,8 @@ from services.watch.watched import WatchedTerritory
 
 JITTER: Final = 0.1
 SOON_S: Final = 61.0
+SAMPLES_WAIT_S: Final = 5.0
+"""Longest wait for the server of samples: it starts beside the watch."""
 STOPPED_S: Final = 6 * 3600.0
 """Wait after a refused key: nothing changes before a person acts (`vigie feed enable`)."""
 ALIVE_TYPE: Final = "vigie.feed.alive"
@@ -230,6 +232,8 @@ class FeedEngine:
         wait = STOPPED_S
         if failure.verdict is not FetchVerdict.AUTH:
             wait = choose_wait(failures, failure.wait_s, self._chance())
+        if self._samples:
+            wait = min(wait, SAMPLES_WAIT_S)
         self._store.postpone(feed, now.timestamp() + wait)
         log.warning(
             "feed.failed",

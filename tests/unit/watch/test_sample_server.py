@@ -17,11 +17,12 @@ from services.watch.connector import (
     FetchVerdict,
     Reading,
 )
-from services.watch.engine import FeedEngine, read_bodies
+from services.watch.engine import SAMPLES_WAIT_S, FeedEngine, read_bodies
 from services.watch.registry import find_connector, list_connectors
 from services.watch.sample_server import FIRST_STEP, STEP, SampleStory, move_times
 from services.watch.status import describe_feeds
 from services.watch.store import FeedStore
+from services.watch.transport import FeedResponse
 from tests.unit.watch.samples import REPOSITORY, SAMPLES, watched_92
 from tests.unit.watch.test_engine import Clock, Front, Server
 
@@ -80,6 +81,26 @@ def test_days_and_midnights_stay_days_and_midnights() -> None:
         b' "end": "2026-07-03T22:00:00Z", "revised": "2026-07-03T00:00:00.000000",'
         b' "bulletin": "02072026_19"}'
     )
+
+
+async def test_samples_are_asked_again_soon_while_their_server_starts(tmp_path: Path) -> None:
+    clock, store, server = Clock(), FeedStore(tmp_path / "samples.db"), Server()
+    engine = FeedEngine(
+        store,
+        server,  # type: ignore[arg-type]
+        Front(),
+        watched_92(),
+        samples=True,
+        clock=clock,
+        chance=lambda: 0.9,
+    )
+    good, server.answer = server.answer, FeedResponse(FetchVerdict.RETRY, fault="ConnectError")
+    connector = find_connector("meteofrance-vigilance")
+    store.enable(connector.spec.name, clock.now.timestamp(), enabled=True)
+    assert await engine.run_round(connector) is FetchVerdict.RETRY
+    server.answer = good
+    clock.move(SAMPLES_WAIT_S + 1)
+    assert await engine.run_round(connector) is FetchVerdict.OK
 
 
 async def test_samples_are_read_each_minute_and_at_night(tmp_path: Path) -> None:
