@@ -21,7 +21,11 @@ from services.intake.administration import Administration
 from services.intake.admission import Admission, BodyMemory
 from services.intake.authentication import Authenticator
 from services.intake.dead_letters.dead_letter_api import DeadLetterApi
-from services.intake.dead_letters.dead_letter_store import DeadLetterStore, UnknownSenders
+from services.intake.dead_letters.dead_letter_store import (
+    REFUSED_PREFIX,
+    DeadLetterStore,
+    UnknownSenders,
+)
 from services.intake.decision_lag import DecisionLag
 from services.intake.field.phone_numbers import PhoneNumbers
 from services.intake.field.poster import PosterIntegration
@@ -38,11 +42,13 @@ from services.intake.integrations.dispatcher import Dispatcher
 from services.intake.integrations.external_events import ExternalEventReader
 from services.intake.integrations.heartbeats import HeartbeatMonitor
 from services.intake.integrations.registry import SourceRegistry
+from services.intake.integrations.shared_signs import SignExchange
 from services.intake.integrations.source_stats import SourceStats
 from services.intake.photos.photo_api import PhotoApi
 from services.intake.quotas import DailyQuota
 from services.intake.rate_limits import ReportRateLimiter, SenderRate
 from services.intake.reports.acceptance import InputAppender, ReportReceiver
+from services.intake.reports.answer_follower import AnswerFollower
 from services.intake.reports.deduplication import AnswerIndex
 from services.intake.reports.geography import TerritoryMap
 from services.intake.reports.measure_rights import ReservedMeasures
@@ -60,7 +66,9 @@ from services.runtime.process.health import Check, create_start_check
 from services.runtime.process.settings import split_host_port
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.front_mark import FrontMark
+from services.runtime.secrets.key_exchange import is_shared
 from services.runtime.secrets.keyring import MasterKey
+from services.runtime.secrets.retention import TextRetention, create_offset_finder
 from services.runtime.secrets.vault import Vault
 
 FLUSH_S: Final = 0.5
@@ -87,6 +95,9 @@ class Intake:
         words = LogRedactor(master.derived("intake.words"))
         self.ledger = AnswerIndex(settings.answers, words)
         self.marks = InputMarks.open(settings.data.secrets)
+        self.follower = (
+            AnswerFollower(self.ledger, settings.kafka, self.marks) if is_shared(settings) else None
+        )
         self.inputs = InputAppender(self.vault.writer, self.marks)
         mark = FrontMark(master)
         self.proxy = ConsoleProxy(
@@ -113,6 +124,7 @@ class Intake:
             words,
             settings.ack_timeout_s,
             self.reserved,
+            self.follower,
         )
         self.refused = DeadLetterStore(
             settings.kafka,
@@ -182,8 +194,14 @@ class Intake:
         self.external = ExternalEventReader(
             settings.kafka, self.access, machines, self.ledger, self.refused, self.book
         )
+        shared = is_shared(settings)
         self.heartbeats = HeartbeatMonitor(
-            self.access, machines.transitions, self.ledger, self.book
+            self.access, machines.transitions, self.ledger, self.book, is_shared=shared
+        )
+        self.signs = (
+            SignExchange(settings.kafka, self.access, self.book, self.vault.writer, master)
+            if shared
+            else None
         )
         quota = DailyQuota(settings.photos_per_day, settings.photo_bytes_per_day)
         photos = PhotoApi(reader, self.vault.texts, quota, settings.live_realm)
@@ -229,7 +247,15 @@ class Intake:
             ("measures", self.reserved.follow(self.proxy.get_json)),
         ):
             self._tasks.append(_start_task(name, work))
+        if self.signs is not None:
+            self._tasks.append(_start_task("signs", self.signs.run()))
+            self._tasks.append(_start_task("retention", self._retain_refused().run()))
         return self
+
+    def _retain_refused(self) -> TextRetention:
+        """Erase old refused bytes that a front kept which is lost for good."""
+        days = {REFUSED_PREFIX: self.settings.refused_days}
+        return TextRetention(self.vault.texts, days, create_offset_finder(self.settings.kafka))
 
     async def __aexit__(self, *_: object) -> None:
         await cancel_and_wait(self._tasks)
@@ -251,7 +277,7 @@ class Intake:
     async def _connect(self) -> None:
         """Connect the producer, then read the reports that earlier runs accepted.
 
-        Reports are accepted from then on.
+        Reports are accepted from then on. In a cluster, reports of the other fronts are read, too.
         """
         await self.inputs.run()
         while not self.ledger.caught_up.is_set():
@@ -261,6 +287,8 @@ class Intake:
             except (KafkaError, OSError, sqlite3.Error) as error:
                 log.warning("answers.unknown", error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(RETRY_S)
+        if self.follower is not None:
+            await self.follower.run()
 
     async def _flush_answers(self) -> None:
         while True:

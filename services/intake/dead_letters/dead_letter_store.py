@@ -39,6 +39,8 @@ ACK_TIMEOUT_S: Final = 5.0
 RETRY_S: Final = 1.0
 PATIENCE_S: Final = 600.0
 """Seconds of retries while the broker is away, before a message is dropped for the next."""
+REFUSED_PREFIX: Final = "refused-"
+"""Beginning of the id of a refused message in `texts`."""
 log = structlog.get_logger(__name__)
 
 
@@ -206,7 +208,7 @@ def build_dead_letter(refused: RefusedMessage, realm: str, at: int) -> DeadLette
         topic=topic,
         partition=partition,
         offset=offset,
-        text_id=f"refused-{id}" if refused.body else None,
+        text_id=f"{REFUSED_PREFIX}{id}" if refused.body else None,
     )
 
 

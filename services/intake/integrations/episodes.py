@@ -94,15 +94,27 @@ class EpisodeTracker:
         self._newest: _EpisodeCache = OrderedDict()
         self._over: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
         """By realm and sender: type and site to the time of the newest end, in ms."""
+        self._counts: dict[tuple[str, str], int] = {}
+        """By realm and sender: reports from the log that are known here."""
         self._tried: _EpisodeCache = OrderedDict()
         """Openings without an acknowledgement. They may be on the log, or still reach it."""
 
     def newest(self, realm: str, sender: str, key: str) -> Episode | None:
         """Return the newest episode of a key, open or not."""
+        self._forget_outdated(realm, sender)
         place = (realm, sender, key)
         if place not in self._newest or place in self._tried:
             _remember(self._newest, place, self._read(realm, sender, key))
         return self._newest[place]
+
+    def _forget_outdated(self, realm: str, sender: str) -> None:
+        """Forget the episodes of a sender if another front may have reported for it."""
+        count = self._ledger.count_read(realm, sender)
+        if count != self._counts.get((realm, sender), 0):
+            self._counts[realm, sender] = count
+            self._over.pop((realm, sender), None)
+            for place in [p for p in self._newest if p[:2] == (realm, sender)]:
+                del self._newest[place]
 
     def begins(self, realm: str, sender: str, episode: Episode) -> Episode:
         """Prepare an episode that is about to be reported.
@@ -132,6 +144,7 @@ class EpisodeTracker:
 
     def over(self, realm: str, sender: str, type: str, site: str | None) -> int | None:
         """Return the time of the sender's newest end of this type and site, in ms, or None."""
+        self._forget_outdated(realm, sender)
         return self._ends(realm, sender).get((type, site or ""))
 
     def _ends(self, realm: str, sender: str) -> dict[tuple[str, str], int]:

@@ -24,6 +24,7 @@ from schemas.reports import END_SUFFIX
 from schemas.words import EventType
 from services.intake.integrations.episodes import Episode, EpisodeTracker
 from services.intake.integrations.reports import MessageSender, TransitionReporter
+from services.intake.integrations.shared_signs import calculate_grace
 from services.intake.integrations.source_stats import SourceStats
 from services.intake.reports.acceptance import RawBody
 from services.intake.reports.deduplication import AnswerIndex
@@ -52,7 +53,11 @@ class HeartbeatMonitor:
         transitions: TransitionReporter,
         ledger: AnswerIndex,
         book: SourceStats,
+        *,
+        is_shared: bool = False,
     ) -> None:
+        """Watch sources; `is_shared`: other fronts hear some of them (`shared_signs`)."""
+        self._is_shared = is_shared
         self._access = access
         self._transitions = transitions
         self._ledger = ledger
@@ -97,10 +102,12 @@ class HeartbeatMonitor:
         elif silent is not None:
             if heard is not None and heard > silent.began:
                 await self._ends(speaker, silent, heard)
-        elif (
-            is_live(speaker.realm) and now >= max(heard or 0, self._listening_since or now) + period
-        ):
+        elif is_live(speaker.realm) and now >= self._find_deadline(heard, period, now):
             await self._begins(speaker, heard or self._listening_since or now)
+
+    def _find_deadline(self, heard: Instant | None, period: int, now: Instant) -> Instant:
+        grace = calculate_grace(period) if self._is_shared else 0
+        return max(heard or 0, self._listening_since or now) + period + grace
 
     async def _begins(self, speaker: MessageSender, since: Instant) -> None:
         source = speaker.source

@@ -16,7 +16,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from services.intake.admission import Admission
 from services.intake.dead_letters.corrections import CORRECTED_BY, mark_correction
 from services.intake.decision_lag import DecisionLag
 from services.intake.rate_limits import UNLIMITED, ReportRateLimiter
+from services.intake.reports.answer_follower import AnswerFollower
 from services.intake.reports.deduplication import (
     TOPIC,
     URGENT,
@@ -147,7 +148,10 @@ class ReportReceiver:
         words: LogRedactor,
         ack_timeout_s: float,
         reserved: ReservedMeasures,
+        follower: AnswerFollower | None = None,
     ) -> None:
+        """Accept reports; `follower` knows those of the other fronts of a cluster."""
+        self._follower = follower
         self._reserved = reserved
         self._inputs = inputs
         self._texts = texts
@@ -202,6 +206,8 @@ class ReportReceiver:
         if not self._ledger.caught_up.is_set():
             await self._started()
         identity = identify_report(claim, principal.id, key, self._key)
+        if key is not None and not first_stands:
+            identity = replace(identity, is_exclusive=True)
         if (known := self._ledger.get(identity.report_id)) is not None:
             receipt = _repeat_receipt(known, identity, first_stands)
             if not known.answered and known.fingerprint == identity.fingerprint:
@@ -250,12 +256,16 @@ class ReportReceiver:
     async def _answer_at_last(
         self, report_id: str, claim: PreparedReport, principal: Principal, raw: RawBody
     ) -> None:
-        """Store the text again of a report found on the log after a crash, and mark it answered."""
+        """Store the text of a report that was perhaps never answered, and mark it answered.
+
+        It was found on the log after a crash, or another front took it. A text that exists stays,
+        and so does the mark of an erasure.
+        """
+        text_id = build_text_id(report_id)
         with _convert_errors():
-            await self._texts.put(
-                build_text_id(report_id),
-                _build_text(claim, self._logged(claim, principal, raw), raw),
-            )
+            if self._texts.peek_bytes(text_id) is None:
+                text = _build_text(claim, self._logged(claim, principal, raw), raw)
+                await self._texts.put(text_id, text)
             self._ledger.answered(report_id)
 
     def _logged(self, claim: PreparedReport, principal: Principal, raw: RawBody) -> RedactedReport:
@@ -403,13 +413,18 @@ class ReportReceiver:
         place = get_partition_number(topic, partition)
         mark = self._ledger.sending(place)
         try:
-            text = await self._texts.hand_over(text_id, _build_text(claim, logged, raw).dump())
-            offset, appended_at = await self._inputs.append(
-                topic, realm, partition, orjson.dumps(message), headers
-            )
-            if topic == TOPIC:
-                self._backlog.appended(partition, offset)
-            await self._texts.kept(text)
+            value, plain = orjson.dumps(message), _build_text(claim, logged, raw).dump()
+            if self._follower is not None and identity.is_exclusive:
+                # Its text must not replace that of another body under the same key
+                offset, appended_at = await self._append(topic, realm, partition, value, headers)
+                first = await self._follower.confirm(topic, partition, offset, report_id)
+                if first is not None and first.fingerprint != identity.fingerprint:
+                    raise ProblemError("key_reused")
+                await self._texts.put_bytes(text_id, plain)
+            else:
+                text = await self._texts.hand_over(text_id, plain)
+                offset, appended_at = await self._append(topic, realm, partition, value, headers)
+                await self._texts.kept(text)
         except BaseException:
             self._ledger.not_sent(place, mark)
             raise
@@ -427,6 +442,14 @@ class ReportReceiver:
         )
         self._ledger.sent(place, mark, offset, known)
         return known
+
+    async def _append(
+        self, topic: str, realm: str, partition: int, value: bytes, headers: RecordHeaders
+    ) -> tuple[int, Instant]:
+        offset, appended_at = await self._inputs.append(topic, realm, partition, value, headers)
+        if topic == TOPIC:
+            self._backlog.appended(partition, offset)
+        return offset, appended_at
 
     def _lane_of(self, claim: PreparedReport) -> str:
         """Return the input topic of a report: the urgent lane for danger to people.

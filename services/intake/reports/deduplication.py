@@ -12,6 +12,7 @@ import asyncio
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -43,6 +44,7 @@ TOPIC: Final = input_topic("alerts")
 URGENT: Final = urgent_topic("alerts")
 _PARTITION_OFFSETS: Final = {TOPIC: 0, URGENT: 1000}
 """Offset of a topic's partition numbers in the index, by input topic."""
+INPUT_TOPICS: Final = tuple(_PARTITION_OFFSETS)
 log = structlog.get_logger(__name__)
 _PRUNE: Final = (
     """DELETE FROM reports WHERE seen < :before AND (alias IS NULL OR (alias NOT GLOB '*@[0-9]*:*:*' AND alias NOT GLOB '*@[0-9]*#[0-9]*') OR EXISTS (
@@ -64,6 +66,7 @@ _ROW: Final = """
     SELECT reports.id, realm, print, reports.at, sender, alias, unanswered.id IS NULL, occurred.at, urgent.id IS NOT NULL
     FROM reports LEFT JOIN unanswered USING (id) LEFT JOIN occurred USING (id) LEFT JOIN urgent USING (id)"""
 _GET: Final = f"{_ROW} WHERE reports.id = ?"
+_EXISTS: Final = "SELECT 1 FROM reports WHERE id = ?"
 _ALIASES: Final = (
     f"{_ROW} WHERE realm = ? AND sender = ? AND alias >= ? AND alias < ? ORDER BY reports.at"
 )
@@ -108,6 +111,8 @@ class ReportIdentity:
 
     For an alert of a program, only its text is hashed.
     """
+    is_exclusive: bool = False
+    """Set if another body under the same key is an error, and no repetition."""
 
 
 def identify_report(
@@ -179,6 +184,9 @@ class AnswerIndex:
         }
         self.caught_up = asyncio.Event()
         """Set once all earlier answers are known. Nothing may be accepted before."""
+        self._read_counts: Counter[tuple[str, str]] = Counter()
+        self.is_followed = False
+        """Whether `store_read` gets every record of all fronts, so that it alone knows positions."""
 
     def get(self, report_id: str) -> KnownReport | None:
         """Return an accepted report, or None."""
@@ -285,11 +293,46 @@ class AnswerIndex:
         }
         if not fresh:
             return
-        await run_in_thread(self._store, fresh, nexts)
+        if self.is_followed:
+            await run_in_thread(self._store_answered, fresh)
+        else:
+            await run_in_thread(self._store, fresh, nexts)
         for known in fresh:
             self._fresh.pop(known.report_id, None)
             if known.alias is not None:
                 self._fresh_aliases.pop((known.realm, known.sender, known.alias), None)
+
+    def get_positions(self) -> dict[int, int]:
+        """Return the next offset to read by number of a place (`get_partition_number`)."""
+        return dict(self._reading.execute("SELECT partition, next FROM positions").fetchall())
+
+    def store_read(self, found: Sequence[KnownReport], nexts: dict[int, int]) -> None:
+        """Store reports that were read from the log, of any front. Raises sqlite3.Error.
+
+        Only their own front knows whether a new one was answered.
+        """
+        with self._write:
+            is_new = [
+                not self._db.execute(_EXISTS, (UUID(known.report_id).bytes,)).fetchone()
+                for known in found
+            ]
+        self._store(
+            [replace(known, answered=not new) for known, new in zip(found, is_new, strict=True)],
+            nexts,
+        )
+        self._read_counts.update((known.realm, known.sender) for known in found if known.alias)
+
+    def count_read(self, realm: str, sender: str) -> int:
+        """Return how many named reports of a sender came from the log since the start."""
+        return self._read_counts[realm, sender]
+
+    def _store_answered(self, found: Sequence[KnownReport]) -> None:
+        self._store(found, {})
+        with self._write:
+            self._db.executemany(
+                "DELETE FROM unanswered WHERE id = ?",
+                [(UUID(known.report_id).bytes,) for known in found],
+            )
 
     def answered(self, report_id: str) -> None:
         """Mark a report as answered, because its sender repeated it. Raises sqlite3.Error."""
@@ -357,7 +400,7 @@ class AnswerIndex:
             now = time.time_ns() // 1_000_000
             horizon = now - KEPT_MS
             young = await consumer.offsets_for_times(dict.fromkeys(partitions, horizon))
-            kept = dict(self._reading.execute("SELECT partition, next FROM positions").fetchall())
+            kept = self.get_positions()
             if any(kept.get(get_partition_number(*tp), 0) > ends[tp] for tp in partitions):
                 log.warning(
                     "answers.forgotten",

@@ -186,6 +186,7 @@ async def test_a_report_logged_before_a_crash_gets_its_text_on_retry(
         door.intake.ledger._fresh.clear()
         door.intake.ledger._store([replace(known, answered=False)], {0: 1})
         door.texts_log.entries.clear()
+        door.intake.vault.texts._forget(f"report-{known.report_id}")
         with monkeypatch.context() as disk:
             disk.setattr(door.intake.vault.texts, "hand_over", full)
             assert (await posted()).json()["code"] == "storage"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from services.intake.integrations.episodes import EpisodeTracker
 from services.intake.reports.deduplication import (
     AnswerIndex,
     KnownReport,
@@ -177,3 +178,43 @@ def test_a_reference_resolved_later_does_not_make_another_body() -> None:
     )
     assert before.content == after.content
     assert after.message["references"] == ["id"]
+
+
+async def test_reports_of_another_front_are_known_here(ledger: AnswerIndex) -> None:
+    """Its own answers stay answered, whichever of flush and log comes first."""
+    ledger.is_followed = True
+    own, late, other = known(1), known(2), known(3, alias="E3")
+    ledger.sent(0, ledger.sending(0), 0, own)
+    ledger.store_read([own, other], {0: 2})
+    await ledger.flush()
+    ledger.sent(0, ledger.sending(0), 2, late)
+    await ledger.flush()
+    ledger.store_read([late], {0: 3})
+    assert [ledger.get(k.report_id) for k in (own, late, other)] == [
+        own,
+        late,
+        replace(other, answered=False),
+    ]
+    assert ledger.get_positions() == {0: 3}, "own answers move no position past unread records"
+
+
+async def test_the_first_body_on_the_log_stands_at_every_front(ledger: AnswerIndex) -> None:
+    ledger.is_followed = True
+    first = known(1)
+    ledger.store_read([first, replace(first, fingerprint="f" * 32)], {0: 2})
+    assert ledger.get(first.report_id) == replace(first, answered=False)
+
+
+async def test_an_episode_that_another_front_closed_is_over_here(ledger: AnswerIndex) -> None:
+    tracker = EpisodeTracker(ledger)
+    opened = replace(known(1, alias="disk@17:outage_it:"), occurred_at=1)
+    ledger.store_read([opened], {0: 1})
+    newest = tracker.newest("92", "s", "disk")
+    assert newest is not None
+    assert newest.ended is None
+    closed = replace(known(2, alias="disk@17:outage_it:#end"), occurred_at=5)
+    ledger.store_read([closed], {0: 2})
+    newest = tracker.newest("92", "s", "disk")
+    assert newest is not None
+    assert newest.over == 5
+    assert tracker.over("92", "s", "outage_it", None) == 5

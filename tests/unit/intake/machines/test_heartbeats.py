@@ -10,7 +10,11 @@ import orjson
 import pytest
 
 from services.intake.integrations.heartbeats import HeartbeatMonitor
+from services.intake.integrations.shared_signs import SignExchange, calculate_grace
+from services.intake.integrations.source_stats import SourceStats
 from services.runtime.identity.permissions import Role
+from services.runtime.secrets.keyring import MasterKey
+from services.runtime.testing.keyed import MemoryKeyedLog
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.machines.test_machines import offered_again
 
@@ -165,3 +169,36 @@ async def test_a_source_that_is_stopped_by_a_person_is_no_longer_waited_for(door
     await door.intake.heartbeats.check(BEGAN + 2 * MINUTE)
     await door.intake.heartbeats.check(BEGAN + 9 * MINUTE)
     assert told(door) == [("Alert", "outage_it"), ("Cancel", "outage_it")]
+
+
+async def test_a_source_that_another_front_hears_is_not_silent(door: Door, tmp_path: Path) -> None:
+    await made(door)
+    source, log, master = id_of(door), MemoryKeyedLog(), MasterKey(b"k" * 32)
+    other_book = SourceStats(tmp_path / "other.db")
+    other = SignExchange("", door.intake.access, other_book, log, master)
+    here = SignExchange("", door.intake.access, door.intake.book, log, master)
+    stranger = SignExchange("", door.intake.access, other_book, log, MasterKey(b"s" * 32))
+    watch = HeartbeatMonitor(
+        door.intake.access,
+        door.intake.heartbeats._transitions,
+        door.intake.ledger,
+        door.intake.book,
+        is_shared=True,
+    )
+    await watch.check(BEGAN)
+    # Signs that follow closely share a record; what stays behind is within the grace
+    for seen in (BEGAN + MINUTE // 2, BEGAN + MINUTE // 2 + 4_999):
+        other_book.heard(source, seen)
+        await other.send()
+    assert len(log.entries) == 1
+    here.take(log.entries[0].value)
+    assert door.intake.book.health(source).last_seen == BEGAN + MINUTE // 2
+    other_book.heard(source, BEGAN + 10 * MINUTE)
+    await stranger.send()
+    here.take(log.entries[1].value)
+    here.take(None)
+    await watch.check(BEGAN + MINUTE // 2 + 4_999 + MINUTE)
+    assert told(door) == []
+    await watch.check(BEGAN + MINUTE // 2 + MINUTE + calculate_grace(MINUTE))
+    assert told(door) == [("Alert", "outage_it")]
+    other_book.close()

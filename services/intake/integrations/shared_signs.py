@@ -1,0 +1,131 @@
+"""Tell the other fronts of a cluster when a source was heard.
+
+A source sends to one front. Without this, every other front would report it as silent. Signs of
+life travel on the topic `fronts`, sealed with a key that derives from the master key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.base import Instant
+from services.intake.integrations.source_stats import SourceStats
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.principals import Source
+from services.runtime.kafka.clients import BrokerAway, create_groupless_consumer
+from services.runtime.kafka.compacted_topic import KeyedWriter
+from services.runtime.kafka.fetch_throttle import (
+    BACKGROUND_FETCH_INTERVAL_MS,
+    READER_WAIT_MS,
+    FetchThrottle,
+)
+from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
+
+TOPIC: Final = "fronts"
+PURPOSE: Final = "intake.fronts"
+KEY: Final = "signs"
+TURN_S: Final = 1.0
+MAX_INTERVAL_MS: Final = 5000
+"""Longest time for which a sign of life stays with the front that heard it."""
+POLL_MS: Final = 1000
+RETRY_S: Final = 1.0
+log = structlog.get_logger(__name__)
+
+
+def calculate_interval(period_ms: int) -> int:
+    """Return the time (ms) between two signs of a source that promised this period."""
+    return min(period_ms // 4, MAX_INTERVAL_MS)
+
+
+def calculate_grace(period_ms: int) -> int:
+    """Return how much later (ms) a front of a cluster may believe that a source is silent."""
+    return calculate_interval(period_ms) + 2 * int(TURN_S * 1000)
+
+
+class SignExchange:
+    """Sender and reader of signs of life, in each front of a cluster."""
+
+    def __init__(
+        self,
+        kafka: str,
+        access: AccessStore,
+        book: SourceStats,
+        writer: KeyedWriter,
+        master: MasterKey,
+    ) -> None:
+        self._kafka = kafka
+        self._access = access
+        self._book = book
+        self._writer = writer
+        self._secret = master.derived(PURPOSE)
+        self._told: dict[str, Instant] = {}
+        """By source, the newest sign that every front has or will have."""
+
+    async def run(self) -> None:
+        """Exchange signs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_always(), name="signs.follower")
+            while True:
+                try:
+                    await self.send()
+                except BrokerAway as error:
+                    log.info("signs.postponed", why=str(error))
+                await asyncio.sleep(TURN_S)
+
+    async def send(self) -> None:
+        """Send the newest signs of sources with a promised period. Raises BrokerAway."""
+        fresh = {}
+        for source in self._access.all(Source):
+            seen = self._book.health(source.id).last_seen
+            if source.heartbeat_s is None or seen is None:
+                continue
+            interval = calculate_interval(source.heartbeat_s * 1000)
+            if seen >= self._told.get(source.id, -interval) + interval:
+                fresh[source.id] = seen
+        if fresh:
+            await self._writer.put(
+                TOPIC, KEY, encrypt(self._secret, orjson.dumps(fresh), KEY.encode())
+            )
+            self._told |= fresh
+
+    def take(self, value: bytes | None) -> None:
+        """Take a record of the topic; one of a stranger changes nothing."""
+        try:
+            signs = orjson.loads(decrypt(self._secret, value or b"", KEY.encode()))
+        except ValueError:
+            log.warning("signs.foreign_record")
+            return
+        for source, seen in signs.items():
+            self._told[source] = max(seen, self._told.get(source, 0))
+            self._book.hear_elsewhere(source, seen)
+
+    async def _follow_always(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, OSError) as error:
+                log.warning("signs.interrupted", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        """Read new records. Older ones do not matter: a start waits for a whole period."""
+        consumer: Any = create_groupless_consumer(self._kafka, wait_ms=READER_WAIT_MS)
+        partition = TopicPartition(TOPIC, 0)
+        try:
+            await consumer.start()
+            FetchThrottle(consumer, BACKGROUND_FETCH_INTERVAL_MS)
+            end = (await consumer.end_offsets([partition]))[partition]
+            consumer.assign([partition])
+            consumer.seek(partition, end)
+            while True:
+                batches = await consumer.getmany(timeout_ms=POLL_MS)
+                for record in (r for records in batches.values() for r in records):
+                    self.take(record.value)
+        finally:
+            await consumer.stop()

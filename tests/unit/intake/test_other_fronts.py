@@ -1,0 +1,132 @@
+"""Two fronts of a cluster without Kafka: each reads every record that any of them appends."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from aiokafka import TopicPartition
+
+from services.intake.reports.answer_follower import AnswerFollower
+from services.runtime.identity.accounts import create_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal
+from services.runtime.secrets.keyring import MasterKey
+from tests.unit.intake.conftest import Door, MemoryInputs, report
+
+
+class SharedLog(MemoryInputs):
+    """Inputs of both fronts; readers get a record once both have had the time to append."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.followers: list[AnswerFollower] = []
+        self._reading: set[asyncio.Task[None]] = set()
+
+    async def append(
+        self,
+        topic: str,
+        realm: str,
+        partition: int,
+        value: bytes,
+        headers: list[tuple[str, bytes]],
+    ) -> tuple[int, int]:
+        offset, at = await super().append(topic, realm, partition, value, headers)
+        record = SimpleNamespace(
+            topic=topic, key=realm.encode(), value=value, headers=headers, offset=offset
+        )
+        record.timestamp = at
+        task = asyncio.create_task(self._read(TopicPartition(topic, partition), record))
+        self._reading.add(task)
+        return offset, at
+
+    async def _read(self, place: TopicPartition, record: Any) -> None:
+        for follower in self.followers:
+            await follower._take(place, [record])
+
+
+class AllMarks:
+    """Marks that prove every record."""
+
+    def proves(self, record: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+class Fronts:
+    """Two fronts with one master key, one log and one account."""
+
+    def __init__(self, folder: Path) -> None:
+        MasterKey.open(folder / "secrets")
+        self.log = SharedLog()
+        self.doors: list[Door] = []
+        for name in ("first", "second"):
+            shutil.copytree(folder / "secrets", folder / name / "secrets")
+            door = Door(folder / name)
+            door.intake.receiver._inputs = self.log  # type: ignore[assignment]
+            follower = AnswerFollower(door.intake.ledger, "", AllMarks())  # type: ignore[arg-type]
+            door.intake.receiver._follower = follower
+            self.log.followers.append(follower)
+            self.doors.append(door)
+
+    async def clients(self, principal: Principal) -> list[httpx.AsyncClient]:
+        made = []
+        for door in self.doors:
+            _, token = await door.intake.access.create_token(principal)
+            made.append(door.client(Authorization=f"Bearer {token}"))
+        return made
+
+
+@pytest.fixture
+async def fronts(tmp_path: Path) -> AsyncIterator[Fronts]:
+    made = Fronts(tmp_path)
+    yield made
+    for door in made.doors:
+        await door.close()
+
+
+async def test_another_body_under_the_same_key_is_refused_at_another_front(
+    fronts: Fronts,
+) -> None:
+    first, second = await fronts.clients(create_principal(Role.ADMIN))
+    key = {"Idempotency-Key": uuid4().hex}
+    accepted = await first.post("/api/v1/reports", json=report(), headers=key)
+    assert accepted.status_code == 202
+    other = await second.post("/api/v1/reports", json=report(headline="Autre"), headers=key)
+    assert (other.status_code, other.json()["code"]) == (422, "key_reused")
+    again = await second.post("/api/v1/reports", json=report(), headers=key)
+    assert again.json()["report_id"] == accepted.json()["report_id"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert len(fronts.log.appended) == 1
+
+
+async def test_one_of_two_bodies_at_the_same_moment_counts(fronts: Fronts) -> None:
+    """The text of the other never replaces that of the first."""
+    clients = await fronts.clients(create_principal(Role.ADMIN))
+    key = {"Idempotency-Key": uuid4().hex}
+    answers = await asyncio.gather(
+        *(
+            http.post("/api/v1/reports", json=report(headline=headline), headers=key)
+            for http, headline in zip(clients, ("Une", "Autre"), strict=True)
+        )
+    )
+    assert len(fronts.log.appended) == 2
+    assert [a.status_code for a in answers] == [202, 422]
+    texts = [e.key for door in fronts.doors for e in door.texts_log.entries]
+    assert texts == [f"report-{answers[0].json()['report_id']}"]
+
+
+async def test_a_front_that_reads_too_slowly_answers_all_the_same(
+    fronts: Fronts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.intake.reports.answer_follower.CONFIRM_S", 0.0)
+    fronts.log.followers.clear()
+    first, _ = await fronts.clients(create_principal(Role.ADMIN))
+    key = {"Idempotency-Key": uuid4().hex}
+    assert (await first.post("/api/v1/reports", json=report(), headers=key)).status_code == 202
