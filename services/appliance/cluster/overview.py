@@ -131,12 +131,7 @@ def find_faults(
             f"machine {', '.join(away)} is away: start it, or `vigie cluster replace` if it is lost"
         )
     if len(machines) < COPIES:
-        faults.append(
-            f"{len(machines)} of {COPIES} machines: reports have one copy, and the loss of machine "
-            f"{min(machine.number for machine in machines if machine.votes)} stops everything"
-            if any(machine.votes for machine in machines)
-            else f"{len(machines)} of {COPIES} machines: reports have one copy"
-        )
+        faults.append(_describe_few_machines(machines, copies))
     elif copies < COPIES:
         faults.append("the copies are being made: until then a report has one")
     elif late:
@@ -150,3 +145,12 @@ def find_faults(
             "has the broker's password"
         )
     return faults
+
+
+def _describe_few_machines(machines: tuple[MachineOverview, ...], copies: int) -> str:
+    """Describe the risk of fewer than three machines."""
+    beginning = f"{len(machines)} of {COPIES} machines: invite another"
+    voters = [str(machine.number) for machine in machines if machine.votes]
+    if copies == COPIES:
+        return f"{beginning}, because the loss of machine {' or '.join(voters)} stops the others"
+    return f"{beginning}, because a report has one copy until then"

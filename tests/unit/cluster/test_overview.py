@@ -50,9 +50,19 @@ def test_a_machine_that_is_away_is_named_with_its_remedy() -> None:
     assert found.machines[2].lag is None
 
 
-def test_fewer_than_three_machines_are_a_fault() -> None:
+def test_two_machines_before_the_third_have_one_copy() -> None:
     found = build(make_records(1, 2), {1, 2}, FULL, copies=1)
-    assert "2 of 3 machines" in found.faults[0]
+    assert found.faults == (
+        "2 of 3 machines: invite another, because a report has one copy until then",
+    )
+
+
+def test_two_machines_that_are_left_of_three_need_each_other() -> None:
+    """Their copies stay three, of which two are in step."""
+    found = build(make_records(1, 3), {1, 3}, FULL)
+    assert found.faults == (
+        "2 of 3 machines: invite another, because the loss of machine 1 or 3 stops the others",
+    )
 
 
 def test_different_versions_and_other_keys_are_faults() -> None:
