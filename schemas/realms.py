@@ -45,6 +45,11 @@ def parse_realm(name: str) -> tuple[str, RealmKind, str | None]:
     return m["territory"], RealmKind(m["kind"]) if m["kind"] else RealmKind.LIVE, m["run"]
 
 
+def get_territory(realm: str) -> str:
+    """Return the live realm of a realm's territory. Raises RealmNameInvalid."""
+    return parse_realm(realm)[0]
+
+
 def is_live(realm: str) -> bool:
     """Return whether a realm runs on the real clock.
 

@@ -5,7 +5,7 @@ It is the only place with names and addresses. Rule D58.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,8 @@ from schemas.base import Instant, Model
 from schemas.oncall import DAY_MIN, Reach, ReachRow
 from schemas.words import Channel
 
+REALM_PREFIX: Final = "realm:"
+"""Start of the items of people of another realm than the home realm; no token begins so."""
 _Minute = Annotated[int, Field(ge=0, le=DAY_MIN)]
 
 

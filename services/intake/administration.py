@@ -15,6 +15,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.base import DAY_MS
+from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from services.intake.http.exchange import BodyReader, Receive, Scope, Send, get_header, send_json
 from services.intake.http.list_pages import read_page_request
 from services.intake.integrations.registry import NewSource, SourceChange, SourceRegistry
@@ -38,6 +39,7 @@ from services.runtime.identity.passwords import PasswordRefused
 from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Role
 from services.runtime.identity.principals import (
     MAX_LOGIN_CHARS,
+    SIMULATED_REALMS,
     Account,
     Principal,
     Token,
@@ -260,6 +262,7 @@ class Administration:
                 ),
             )
         else:
+            check_realms(asked.scope)
             principal = create_principal(
                 asked.role,
                 duty=asked.duty,
@@ -311,7 +314,9 @@ class Administration:
                 "visible characters, without spaces around them",
             )
             raise ProblemError("invalid", faults=(build_fault("login", "login", *why),))
-        principal = create_principal(asked.role, duty=asked.duty, scope=asked.scope).model_copy(
+        check_realms(asked.scope)
+        scope = include_exercises(asked.scope)
+        principal = create_principal(asked.role, duty=asked.duty, scope=scope).model_copy(
             update={"person": asked.person}
         )
         try:
@@ -429,12 +434,34 @@ class Administration:
             "login": account.login,
             "role": principal and principal.role,
             "duty": principal and principal.duty,
+            "scope": principal and principal.scope.model_dump(),
             "enabled": principal is not None and principal.disabled_at is None,
             "has_password": account.password_hash is not None,
             "has_second_factor": account.totp_secret is not None,
             "passkeys": len(account.passkeys),
             "linked": account.subject is not None,
         }
+
+
+def check_realms(limits: Limits) -> None:
+    """Refuse a limit to something that is no realm. Raises ProblemError `invalid`."""
+    for name in limits.realms:
+        try:
+            parse_realm(name.removesuffix(SIMULATED_REALMS))
+        except RealmNameInvalid:
+            why = (
+                "nom d’un territoire ou d’un exercice attendu",
+                "the name of a realm is expected",
+            )
+            fault = build_fault("scope.realms", "realm", *why)
+            raise ProblemError("invalid", faults=(fault,)) from None
+
+
+def include_exercises(limits: Limits) -> Limits:
+    """Add the simulated realms of each live realm of a person's limits. Rule D140."""
+    live = (name for name in limits.realms if is_live(name))
+    wanted = (*limits.realms, *(f"{name}{SIMULATED_REALMS}" for name in live))
+    return limits.model_copy(update={"realms": tuple(dict.fromkeys(wanted))})
 
 
 async def _answer_page(

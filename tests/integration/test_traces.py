@@ -132,7 +132,7 @@ async def _prepared(settings: Settings) -> set[str]:
         }
         await asyncio.gather(
             *(
-                vault.directory.put(Contact(person=p, name="Quatremere", points=(at,)))
+                vault.directory.of("92").put(Contact(person=p, name="Quatremere", points=(at,)))
                 for p, at in points.items()
             )
         )

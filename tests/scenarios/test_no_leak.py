@@ -322,6 +322,9 @@ class Recording:
         self.called.append(outgoing)
         return CallResult("accepted")
 
+    def of(self, realm: str) -> Recording:  # noqa: ARG002
+        return self
+
     async def get(self, person: str, **_: Any) -> Contact | None:
         return Contact(
             person=person,

@@ -14,7 +14,13 @@ import typer
 
 from services.cli.client import error_text, require_broker
 from services.cli.oncall.directory_sync import sync
-from services.cli.oncall.directory_writing import erase_person, run, write_contacts
+from services.cli.oncall.directory_writing import (
+    RealmOption,
+    choose_realm,
+    erase_person,
+    run,
+    write_contacts,
+)
 from services.console.directory.contact_file import COLUMNS, DirectoryInvalid, read_contacts
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
@@ -32,6 +38,7 @@ def import_file(
     file: Annotated[
         Path, typer.Argument(help=f"CSV with columns {','.join(COLUMNS)} and perhaps site, quiet")
     ],
+    realm: RealmOption = None,
 ) -> None:
     """Import people; a known person is replaced.
 
@@ -45,34 +52,40 @@ def import_file(
             error_text(exc) if isinstance(exc, OSError) else f"{file}: {exc}", err=True, fg="red"
         )
         raise typer.Exit(1) from exc
-    run(write_contacts(require_broker(Settings()), contacts))
-    typer.echo(
-        f"{len(contacts)} personnes, {sum(len(c.points) for c in contacts)} moyens de contact"
-    )
+    settings = require_broker(Settings())
+    territory = choose_realm(settings, realm)
+    run(write_contacts(settings, territory, contacts))
+    points = sum(len(contact.points) for contact in contacts)
+    typer.echo(f"{territory} : {len(contacts)} personnes, {points} moyens de contact")
 
 
 @app.command()
 def count(
+    realm: RealmOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """Count the people in the directory."""
     settings = require_broker(Settings())
+    territory = choose_realm(settings, realm)
 
     async def counted() -> int:
         async with Vault.open(settings) as vault:
-            return len(vault.directory.ids())
+            return len(vault.directory.of(territory).ids())
 
     people = asyncio.run(counted())
     typer.echo(json.dumps({"people": people}) if as_json else str(people))
 
 
 @app.command()
-def erase(person: Annotated[str, typer.Argument(help="Person token")]) -> None:
+def erase(
+    person: Annotated[str, typer.Argument(help="Person token")], realm: RealmOption = None
+) -> None:
     """Erase a person for ever and end the escalations' wait for them.
 
     The key is deleted, so copies and backups of Kafka cannot be read either.
     """
-    if not run(erase_person(require_broker(Settings()), person)):
+    settings = require_broker(Settings())
+    if not run(erase_person(settings, choose_realm(settings, realm), person)):
         typer.secho(
             f"{person} n’est pas dans l’annuaire ; l’effacement est demandé quand même",
             err=True,

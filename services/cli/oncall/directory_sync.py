@@ -12,7 +12,13 @@ from rich.table import Table
 
 from schemas.people.directory import Contact
 from services.cli.client import error_text, print_error, require_broker
-from services.cli.oncall.directory_writing import erase_person, run, write_contacts
+from services.cli.oncall.directory_writing import (
+    RealmOption,
+    choose_realm,
+    erase_person,
+    run,
+    write_contacts,
+)
 from services.cli.oncall.ldap_settings import LdapSettings
 from services.cli.output import open_console
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
@@ -46,6 +52,7 @@ def sync(
         bool,
         typer.Option("--review", help="Ask for each absent person whether to erase them for ever"),
     ] = False,
+    realm: RealmOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """Show, then write the changes that make the directory follow an LDAP server or a file.
@@ -54,10 +61,11 @@ def sync(
     was; the command then ends with 1.
     """
     settings = require_broker(Settings())
+    territory = choose_realm(settings, realm)
     source, faults, limit = _read_source(file)
     if not source.people:
         raise print_error(ValueError("la source ne contient aucune personne : rien n’est changé"))
-    plan = run(_plan(settings, source))
+    plan = run(_plan(settings, territory, source))
     if as_json:
         typer.echo(json.dumps(_build_document(plan, faults, write), ensure_ascii=False))
     else:
@@ -73,9 +81,9 @@ def sync(
             )
         )
     if write and plan.written:
-        run(write_contacts(settings, list(plan.written)))
+        run(write_contacts(settings, territory, list(plan.written)))
     if write and review:
-        _review_absent(settings, plan.absent)
+        _review_absent(settings, territory, plan.absent)
     if not as_json:
         typer.secho(
             "Annuaire à jour" if write else "Rien n’a été écrit (--write)",
@@ -109,19 +117,20 @@ def _read_source(file: Path | None) -> tuple[DirectorySource, list[str], float]:
     return source, [f"{one.dn} : {one.reason}" for one in faults], settings.ldap_max_share
 
 
-async def _plan(settings: Settings, source: DirectorySource) -> SynchronisationPlan:
+async def _plan(settings: Settings, realm: str, source: DirectorySource) -> SynchronisationPlan:
     async with Vault.open(settings) as vault:
+        people = vault.directory.of(realm)
         known: dict[str, Contact | None] = {
-            token: await vault.directory.get(token) for token in vault.directory.ids()
+            token: await people.get(token) for token in people.ids()
         }
     return plan_synchronisation(source, known, known.get)
 
 
-def _review_absent(settings: Settings, absent: tuple[str, ...]) -> None:
+def _review_absent(settings: Settings, realm: str, absent: tuple[str, ...]) -> None:
     """Ask for each absent person, and erase them only after a yes."""
     for person in absent:
         if typer.confirm(f"Effacer {person} pour toujours ?", default=False, err=True):
-            run(erase_person(settings, person))
+            run(erase_person(settings, realm, person))
 
 
 def _show_plan(plan: SynchronisationPlan) -> None:

@@ -17,6 +17,7 @@ from services.appliance.supervisor.up import UpFailed
 from services.cli.data.trial import load_checked_territory
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.home_realm import settle_home_realm
 from services.runtime.identity.installation import KeysDiffer, claim_broker
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.security import get_client_options, uses_embedded_broker
@@ -94,6 +95,7 @@ async def prepare_system(settings: Settings) -> None:
         if not uses_embedded_broker(settings):
             await claim_broker(settings)
         InputMarks.open(settings.data.secrets)
+        await settle_home_realm(settings)
     except (KeysDiffer, MasterKeyInvalid, BrokerAway, KafkaError, OSError) as error:
         raise UpFailed(str(error)) from error
     await asyncio.gather(prepare_login(settings), open_territory(settings))

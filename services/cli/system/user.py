@@ -41,9 +41,12 @@ def add(
     person: Annotated[str | None, typer.Option(help="Person token in the directory")] = None,
     site: Annotated[list[str] | None, typer.Option(help="Limit to these sites")] = None,
     pole: Annotated[list[str] | None, typer.Option(help="Limit to these pôles")] = None,
+    realm: Annotated[
+        list[str] | None, typer.Option(help="Limit to these live realms and their exercises")
+    ] = None,
 ) -> None:
     """Add an account and print its one-time code, valid for two days."""
-    scope = {"sites": site or [], "poles": pole or []}
+    scope = {"sites": site or [], "poles": pole or [], "realms": realm or []}
     made = call_api(
         "POST",
         "/api/v1/users",
@@ -91,10 +94,13 @@ def list_users(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(found))
         return
-    table = Table("Compte", "Rôle", "Fonction", "Actif", "Mot de passe", "Second facteur")
+    table = Table(
+        "Compte", "Rôle", "Fonction", "Territoires", "Actif", "Mot de passe", "Second facteur"
+    )
     for u in found["items"]:
         marks = ("oui" if u[k] else "non" for k in ("enabled", "has_password", "has_second_factor"))
-        table.add_row(u["login"], u["role"] or "?", u["duty"] or "", *marks)
+        realms = ", ".join(r for r in (u.get("scope") or {}).get("realms", ()) if "~" not in r)
+        table.add_row(u["login"], u["role"] or "?", u["duty"] or "", realms or "tous", *marks)
     open_console().print(table)
 
 

@@ -16,6 +16,7 @@ from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
 from services.runtime.identity.http_access import read_session
 from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import SIMULATED_REALMS
 from services.runtime.identity.role_names import PERSONAL_ACCOUNT, build_forbidden
 
 
@@ -41,7 +42,7 @@ async def build_account_page(queries: Queries, request: Request) -> dict[str, An
         "scope": [
             *(x.names.site(s) for s in scope.sites),
             *(x.names.pole(p, x.shell.lang) for p in scope.poles),
-            *scope.realms,
+            *(realm for realm in scope.realms if not realm.endswith(SIMULATED_REALMS)),
         ],
         "keys": [
             (

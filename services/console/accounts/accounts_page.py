@@ -15,7 +15,14 @@ from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.identity.accounts import LOCAL_ADMIN, AccessStore
 from services.runtime.identity.permissions import Role
-from services.runtime.identity.principals import Account, Principal, Scope, Token, Trace
+from services.runtime.identity.principals import (
+    SIMULATED_REALMS,
+    Account,
+    Principal,
+    Scope,
+    Token,
+    Trace,
+)
 
 TRACES_SHOWN: Final = 200
 ACT_LABELS: Final = {
@@ -100,6 +107,8 @@ def list_accounts(
     lines = []
     for a in access.all(Account):
         p = principals.get(a.id)
+        if not me.sees_account(p):
+            continue
         at = last.get(a.id)
         lines.append(
             AccountLine(
@@ -118,7 +127,7 @@ def list_accounts(
 
 
 def list_tokens(
-    access: AccessStore, names: TerritoryNames, now: datetime, _: Translator
+    access: AccessStore, me: Principal, names: TerritoryNames, now: datetime, _: Translator
 ) -> list[TokenLine]:
     """List tokens, valid ones first, the newest first."""
     principals = {p.id: p for p in access.all(Principal)}
@@ -126,6 +135,8 @@ def list_tokens(
     lines = []
     for t in access.all(Token):
         p = principals.get(t.principal)
+        if not me.sees_account(p):
+            continue
         lines.append(
             TokenLine(
                 t.id,
@@ -141,10 +152,17 @@ def list_tokens(
     return sorted(lines, key=lambda line: (not line.valid, -line.since.timestamp()))
 
 
-def list_traces(access: AccessStore, names: TerritoryNames, _: Translator) -> list[TraceLine]:
-    """List recorded acts, the newest first, at most `TRACES_SHOWN`."""
+def list_traces(
+    access: AccessStore, me: Principal, names: TerritoryNames, _: Translator
+) -> list[TraceLine]:
+    """List recorded acts, the newest first, at most `TRACES_SHOWN`.
+
+    A reader with a limit of realms sees the acts of accounts within it.
+    """
+    principals = {p.id: p for p in access.all(Principal)}
+    seen = (t for t in access.all(Trace) if me.sees_account(principals.get(t.author)))
     logins = {a.id: a.login for a in access.all(Account)}
-    newest = sorted(access.all(Trace), key=lambda t: t.id, reverse=True)[:TRACES_SHOWN]
+    newest = sorted(seen, key=lambda t: t.id, reverse=True)[:TRACES_SHOWN]
     return [
         TraceLine(
             t.id,
@@ -183,7 +201,7 @@ def _format_scope(scope: Scope, names: TerritoryNames, _: Translator) -> str:
         *(names.site(s) for s in scope.sites),
         *(names.pole_short(p, _.lang) for p in scope.poles),
         *scope.types,
-        *scope.realms,
+        *(realm for realm in scope.realms if not realm.endswith(SIMULATED_REALMS)),
     ]
     return ", ".join(parts[:4]) + (" …" if len(parts) > 4 else "")
 

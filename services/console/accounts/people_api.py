@@ -33,7 +33,8 @@ from services.console.exports.tables import Column, FileNaming, build_csv_respon
 from services.console.http.context import (
     PageRequest,
     ReadContext,
-    check_realm,
+    RealmName,
+    check_live_realm,
     check_whole_territory,
     require_read,
 )
@@ -47,7 +48,7 @@ from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.secrets.vault import VaultDirectory
+from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
 
 router = APIRouter(prefix="/api/v1/people", tags=["people"])
 PeopleReader = Annotated[ReadContext, Depends(require_read(Permission.DIRECTORY_WRITE))]
@@ -129,10 +130,17 @@ async def list_people(
     request: Request, reader: PeopleReader, part: PageRequest, form: TableForm
 ) -> Page[Person] | Response:
     check_whole_territory(reader.principal)
-    contacts = await read_contacts(request.app.state.directory)
+    directory: VaultDirectory = request.app.state.directory
+    contacts = await read_contacts(directory.of(reader.realm))
     access: AccessStore = request.app.state.access
-    access.trace(reader.principal, "directory.exported", form)
-    log.info("directory.exported", by=get_author(reader.principal), people=len(contacts), form=form)
+    access.trace(reader.principal, "directory.exported", f"{reader.realm} {form}")
+    log.info(
+        "directory.exported",
+        by=get_author(reader.principal),
+        realm=reader.realm,
+        people=len(contacts),
+        form=form,
+    )
     if form == "csv":
         about = FileNaming(reader.realm, "personnes", reader.lang)
         return build_csv_response(COLUMNS, list_contact_rows(contacts), about)
@@ -144,11 +152,14 @@ async def list_people(
     openapi_extra=_TABLE_BODY,
     summary="Import people from CSV, as exported; a known person is replaced. `dry_run` tells only",
 )
-async def import_people(request: Request, author: Keeper, dry_run: bool = False) -> DirectoryImport:
-    check_realm(request, author, None)
+async def import_people(
+    request: Request, author: Keeper, realm: RealmName = None, dry_run: bool = False
+) -> DirectoryImport:
+    territory = check_live_realm(request, author, realm)
     check_whole_territory(author)
     _ = get_translator(choose_language(request.headers.get("accept-language")))
     directory: VaultDirectory = request.app.state.directory
+    people = directory.of(territory)
     content = await request.body()
     try:
         contacts = await asyncio.to_thread(_parse_file, content)
@@ -156,12 +167,12 @@ async def import_people(request: Request, author: Keeper, dry_run: bool = False)
         if not dry_run:
             raise ProblemError("invalid", faults=_list_line_faults(error.faults, _)) from error
         return _build_refusal(error.faults, _)
-    change = await asyncio.to_thread(compare_contacts, contacts, directory.peek)
+    change = await asyncio.to_thread(compare_contacts, contacts, people.peek)
     if not dry_run:
-        await _store_contacts(request, contacts)
+        await _store_contacts(request, territory, contacts)
         access: AccessStore = request.app.state.access
-        access.trace(author, "directory.imported", str(len(contacts)))
-        log.info("directory.imported", by=get_author(author), people=len(contacts))
+        access.trace(author, "directory.imported", f"{territory} {len(contacts)}")
+        log.info("directory.imported", by=get_author(author), realm=territory, people=len(contacts))
     counts = _(
         "{added}, {changed} et {same}.",
         added=_.plural("{n} personne nouvelle", "{n} personnes nouvelles", change.added),
@@ -213,21 +224,22 @@ def _build_refusal(faults: Sequence[ContactFault], _: Translator) -> DirectoryIm
     )
 
 
-async def _store_contacts(request: Request, contacts: Sequence[Contact]) -> None:
-    """Write people to the directory, then announce how they are reached to the live realm.
+async def _store_contacts(request: Request, realm: str, contacts: Sequence[Contact]) -> None:
+    """Write people of a live realm to its directory, then tell it how they are reached.
 
     Raises ProblemError `broker_away`: repeat.
     """
     state = request.app.state
     directory: VaultDirectory = state.directory
+    people = directory.of(realm)
     producer: CommandProducer = state.producer
     try:
-        await directory.put_all(contacts)
-        await directory.settled(DIRECTORY_TIMEOUT_S)
+        await people.put_all(contacts)
+        await people.settled(DIRECTORY_TIMEOUT_S)
         for command in build_announcements(contacts):
             await producer.send(
-                select_urgent_topic("alerts", state.live_realm),
-                state.live_realm,
+                select_urgent_topic("alerts", realm),
+                realm,
                 command,
                 id=f"reach-{secrets.token_hex(12)}",
                 source="/console/people",
@@ -236,9 +248,9 @@ async def _store_contacts(request: Request, contacts: Sequence[Contact]) -> None
         raise ProblemError("broker_away", retry_after_s=2) from error
 
 
-async def read_contacts(directory: VaultDirectory) -> list[Contact]:
-    """Return everybody in the directory, by token."""
-    found = [await directory.get(person) for person in sorted(directory.ids())]
+async def read_contacts(people: RealmDirectory) -> list[Contact]:
+    """Return everybody in the directory of a realm, by token."""
+    found = [await people.get(person) for person in sorted(people.ids())]
     return [contact for contact in found if contact is not None]
 
 

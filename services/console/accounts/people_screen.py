@@ -35,10 +35,12 @@ async def build_people_page(queries: Queries, request: Request) -> dict[str, Any
         "accounts": people.list_accounts(access, reader.principal, x.names, x._)
         if mayset
         else None,
-        "tokens": people.list_tokens(access, x.names, x.shell.overview.server_time, x._)
+        "tokens": people.list_tokens(
+            access, reader.principal, x.names, x.shell.overview.server_time, x._
+        )
         if mayset
         else [],
-        "traces": people.list_traces(access, x.names, x._),
+        "traces": people.list_traces(access, reader.principal, x.names, x._),
         "roles": [(r.value, w.translate_code(w.ROLE, r.value, x._)) for r in people.PERSON_ROLES],
         "duties": people.list_roles(x.names, x._),
         "poles": [(p, x.names.pole(p, x.shell.lang)) for p in x.reference.poles],

@@ -25,7 +25,7 @@ from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.secrets.vault import VaultDirectory
+from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
 
 router = APIRouter(prefix="/api/v1/me/push", tags=["people"])
 CalledPerson = Annotated[Principal, Depends(require_permission(Permission.INCIDENT_ACKNOWLEDGE))]
@@ -75,9 +75,9 @@ async def subscribe_browser(request: Request, me: CalledPerson, body: Subscripti
     person = _require_person(me, settings)
     if not settings.serves(body.endpoint):
         raise ProblemError("invalid", faults=(build_fault("endpoint", "unknown", *_UNKNOWN),))
-    directory: VaultDirectory = request.app.state.directory
+    people = _get_own_people(request, me)
     async with _change_lock:
-        contact = await directory.get(person) or Contact(person=person)
+        contact = await people.get(person) or Contact(person=person)
         if body.address not in contact.addresses(Channel.APP):
             point = ContactPoint(
                 channel=Channel.APP, address=body.address, verified_at=time.time_ns() // 1_000_000
@@ -89,9 +89,8 @@ async def subscribe_browser(request: Request, me: CalledPerson, body: Subscripti
             ]
             older = [p for p in kept if p.channel is Channel.APP][: MAX_DEVICES - 1]
             others = [p for p in kept if p.channel is not Channel.APP]
-            await _store_contact(
-                request, contact.model_copy(update={"points": (point, *older, *others)[:20]})
-            )
+            changed = contact.model_copy(update={"points": (point, *older, *others)[:20]})
+            await _store_contact(request, me, changed)
             log.info("device.subscribed", person=person)
     return await _build_devices(request, me)
 
@@ -102,15 +101,16 @@ async def unsubscribe_browser(
 ) -> PushDevices:
     settings: PushSettings = request.app.state.push
     person = _require_person(me, settings)
-    directory: VaultDirectory = request.app.state.directory
+    people = _get_own_people(request, me)
     async with _change_lock:
-        contact = await directory.get(person)
+        contact = await people.get(person)
         points = contact.points if contact is not None else ()
         left = tuple(
             p for p in points if p.channel is not Channel.APP or _parse_endpoint(p) != body.endpoint
         )
         if contact is not None and left != contact.points:
-            await _store_contact(request, contact.model_copy(update={"points": left}))
+            changed = contact.model_copy(update={"points": left})
+            await _store_contact(request, me, changed)
             log.info("device.ended", person=person)
     return await _build_devices(request, me)
 
@@ -141,19 +141,30 @@ def _parse_endpoint(point: ContactPoint) -> str | None:
         return None
 
 
-async def _store_contact(request: Request, contact: Contact) -> None:
-    """Store the contact in the directory, then announce the channel to the live realm.
+def _find_own_realm(request: Request, me: Principal) -> str:
+    """Return the live realm in which the account has its person. Rule D140."""
+    directory: VaultDirectory = request.app.state.directory
+    return me.own_territory(directory.home_realm)
+
+
+def _get_own_people(request: Request, me: Principal) -> RealmDirectory:
+    directory: VaultDirectory = request.app.state.directory
+    return directory.of(_find_own_realm(request, me))
+
+
+async def _store_contact(request: Request, me: Principal, contact: Contact) -> None:
+    """Store the contact in the directory, then announce the channel to its live realm.
 
     The address itself is never announced. Raises ProblemError `broker_away`: repeat.
     """
-    directory: VaultDirectory = request.app.state.directory
+    realm = _find_own_realm(request, me)
     producer: CommandProducer = request.app.state.producer
     told = NoteReachability(author="system:directory", role="admin", people=(contact.reach(),))
     try:
-        await directory.put(contact)
+        await _get_own_people(request, me).put(contact)
         await producer.send(
-            select_urgent_topic("alerts", request.app.state.live_realm),
-            request.app.state.live_realm,
+            select_urgent_topic("alerts", realm),
+            realm,
             told,
             id=f"device-{secrets.token_hex(12)}",
             source=SOURCE,
@@ -165,8 +176,8 @@ async def _store_contact(request: Request, contact: Contact) -> None:
 async def _build_devices(request: Request, me: Principal) -> PushDevices:
     settings: PushSettings = request.app.state.push
     key: VapidKey = request.app.state.vapid
-    directory: VaultDirectory = request.app.state.directory
-    contact = await directory.get(me.person) if me.person is not None else None
+    people = _get_own_people(request, me)
+    contact = await people.get(me.person) if me.person is not None else None
     known = len(contact.addresses(Channel.APP)) if contact is not None else 0
     return PushDevices(
         key=key.public if settings.push_contact else None, person=me.person, devices=known

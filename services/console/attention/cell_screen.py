@@ -187,7 +187,7 @@ async def _list_unready(queries: Queries, request: Request, x: ScreenData) -> li
     )
     if not told:
         return None
-    deeds = await read_deeds(request, queries, with_sources=False)
+    deeds = await read_deeds(request, queries, shell.realm.name, with_sources=False)
     return list_missing(judge_conditions(deeds, x._), x._)
 
 

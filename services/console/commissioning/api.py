@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.console.commissioning.checks import CONDITIONS, JudgedCondition, judge_conditions
 from services.console.commissioning.reading import CONFIRMED, read_deeds
 from services.console.commissioning.resources import Commissioning, CommissioningCondition
-from services.console.http.context import check_realm, check_whole_territory
+from services.console.http.context import RealmName, check_live_realm, check_whole_territory
 from services.console.i18n import choose_language, get_translator
 from services.runtime.http.problems import MEDIA_TYPE, ProblemError, build_bilingual
 from services.runtime.identity.accounts import AccessStore
@@ -40,9 +40,10 @@ class ConfirmationBody(BaseModel):
 
 
 @router.get("", summary="Readiness of the installation: each condition, computed from deeds")
-async def get_commissioning(request: Request, reader: Auditor) -> Commissioning:
-    check_realm(request, reader, None)
-    return await _read_commissioning(request)
+async def get_commissioning(
+    request: Request, reader: Auditor, realm: RealmName = None
+) -> Commissioning:
+    return await _read_commissioning(request, check_live_realm(request, reader, realm))
 
 
 @router.post(
@@ -51,21 +52,21 @@ async def get_commissioning(request: Request, reader: Auditor) -> Commissioning:
     summary="Confirm the reference data in force; the register keeps who and when",
 )
 async def confirm_territory(
-    request: Request, author: Administrator, body: ConfirmationBody
+    request: Request, author: Administrator, body: ConfirmationBody, realm: RealmName = None
 ) -> Commissioning:
-    check_realm(request, author, None)
+    live = check_live_realm(request, author, realm)
     check_whole_territory(author)
     state = request.app.state
-    reference = await state.model.of(state.live_realm).reference()
+    reference = await state.model.of(live).reference()
     if reference.version != body.version:
         raise ProblemError("conflict", what=_OTHER_VERSION)
     access: AccessStore = state.access
     access.trace(author, CONFIRMED, body.version)
-    return await _read_commissioning(request)
+    return await _read_commissioning(request, live)
 
 
-async def _read_commissioning(request: Request) -> Commissioning:
-    deeds = await read_deeds(request, request.app.state.model)
+async def _read_commissioning(request: Request, realm: str) -> Commissioning:
+    deeds = await read_deeds(request, request.app.state.model, realm)
     lang = choose_language(request.headers.get("accept-language"))
     judged = judge_conditions(deeds, get_translator(lang))
     return build_commissioning(judged, deeds.live.version, lang)

@@ -22,7 +22,7 @@ from services.runtime.backup.last_backup import read_last_backup
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Account, Principal, Trace
-from services.runtime.secrets.vault import VaultDirectory
+from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
 
 CONFIRMED: Final = "territory.confirmed"
 """Act of the register: a person confirmed the reference data; `about` is the version."""
@@ -30,30 +30,36 @@ _WITHOUT_PERSON: Final = frozenset({Role.KIOSK, Role.SOURCE, Role.POSTER})
 
 
 async def read_deeds(
-    request: Request, queries: Queries, *, with_sources: bool = True
+    request: Request, queries: Queries, realm: str, *, with_sources: bool = True
 ) -> PreparationDeeds:
-    """Read everything that the conditions are computed from, for the live realm.
+    """Read everything that the conditions are computed from, for a live realm.
 
     Without `with_sources` the front is not asked for its sources.
     """
     state = request.app.state
     now = datetime.now(UTC)
     access: AccessStore = state.access
+    directory: VaultDirectory = state.directory
     sources: SourceClient = state.sources
     try:
-        live = await queries.of(state.live_realm).preparation()
+        live = await queries.of(realm).preparation()
     except RealmUnknown:
         live = LiveRealm()
     return PreparationDeeds(
         now=now,
         live=live,
-        accounts=count_accounts(access.all(Account), access.all(Principal)),
-        reachable=frozenset(find_reachable(state.directory, live.on_call)),
+        accounts=count_accounts(access.all(Account), list_principals(access, realm)),
+        reachable=frozenset(find_reachable(directory.of(realm), live.on_call)),
         confirmed=map_confirmations(access.all(Trace)),
         backup_at=read_last_backup(state.last_backup),
         feeds=list_feeds(read_feeds(state.feed_status, now), now),
         sources=await sources.of(request) if with_sources else None,
     )
+
+
+def list_principals(access: AccessStore, realm: str) -> list[Principal]:
+    """List the principals that see a realm."""
+    return [principal for principal in access.all(Principal) if principal.sees(realm)]
 
 
 def count_accounts(
@@ -80,9 +86,9 @@ def has_second_factor(account: Account) -> bool:
     return account.password_hash is not None and more
 
 
-def find_reachable(directory: VaultDirectory, people: Iterable[str]) -> Iterator[str]:
+def find_reachable(directory: RealmDirectory, tokens: Iterable[str]) -> Iterator[str]:
     """Yield the people with a number or an address in the directory."""
-    for person in people:
+    for person in tokens:
         contact = directory.peek(person)
         if contact is not None and contact.points:
             yield person

@@ -9,7 +9,7 @@ from fastapi import Request
 from services.console.commissioning.checks import judge_conditions
 from services.console.commissioning.page import build_condition_lines
 from services.console.commissioning.reading import read_deeds
-from services.console.http.context import check_realm
+from services.console.http.context import check_live_realm
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
 from services.console.web.access import require_reader
@@ -24,9 +24,9 @@ async def build_commissioning_page(queries: Queries, request: Request) -> dict[s
     Raises ProblemError `forbidden`, or `out_of_scope` for an account that sees no live realm.
     """
     reader = require_reader(request, Permission.AUDIT_READ)
-    check_realm(request, reader.principal, None)
     x = await load_screen_data(queries, request, PAGE.name)
-    deeds = await read_deeds(request, queries)
+    live = check_live_realm(request, reader.principal, x.shell.realm.name)
+    deeds = await read_deeds(request, queries, live)
     lines = build_condition_lines(judge_conditions(deeds, x._), x._)
     return {
         **build_page_context(request, x),

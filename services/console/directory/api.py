@@ -40,7 +40,7 @@ async def get_directory(
     reference = await reader.model.reference()
     partners = list_partners(
         reference,
-        read_partner_numbers(request, list_contacts(reference)),
+        read_partner_numbers(request, reader.realm, list_contacts(reference)),
         at,
         get_translator(reader.lang),
     )

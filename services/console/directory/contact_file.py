@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from schemas.catalogue.channels import CHANNELS
 from schemas.oncall import DAY_MIN, NoteReachability
 from schemas.people.addresses import is_allowed_url, normalize_dialled_number
-from schemas.people.directory import Contact, ContactPoint
+from schemas.people.directory import REALM_PREFIX, Contact, ContactPoint
 from schemas.reference import CONTACT_TOKEN_PREFIX
 from services.console.exports.tables import unescape_formula
 from services.runtime.http.problems import FieldFault, build_fault, convert_fault
@@ -44,6 +44,14 @@ _NO_TIME: Final = build_fault(
     "no_time",
     "verified_at est une date ISO, quiet est de la forme 21:00-07:00",
     "verified_at is an ISO date, quiet is 21:00-07:00",
+)
+
+
+_RESERVED: Final = build_fault(
+    "person",
+    "reserved",
+    "l’identifiant d’une personne ne peut pas commencer par « realm: »",
+    "the token of a person cannot begin with “realm:”",
 )
 
 
@@ -91,6 +99,9 @@ def read_contacts(lines: Iterable[str]) -> list[Contact]:
     faults: list[ContactFault] = []
     for line in reader:
         row = {name: _strip_apostrophe(value) for name, value in line.items()}
+        if (row["person"] or "").startswith(REALM_PREFIX):
+            faults.append(ContactFault(reader.line_num, _RESERVED))
+            continue
         try:
             point = _read_point(row)
             head = _read_head(row)

@@ -26,20 +26,21 @@ log = structlog.get_logger(__name__)
 
 
 def read_partner_numbers(
-    request: Request, contacts: Iterable[ref.PartnerContact]
+    request: Request, realm: str, contacts: Iterable[ref.PartnerContact]
 ) -> dict[str, Contact]:
     """Return contact id → numbers, for those that somebody filled in."""
     directory: VaultDirectory = request.app.state.directory
-    found = {c.id: directory.peek(ref.build_contact_token(c.id)) for c in contacts}
+    people = directory.of(realm)
+    found = {c.id: people.peek(ref.build_contact_token(c.id)) for c in contacts}
     return {id: known for id, known in found.items() if known is not None}
 
 
 def read_partner_proofs(
-    request: Request, contacts: Iterable[ref.PartnerContact]
+    request: Request, realm: str, contacts: Iterable[ref.PartnerContact]
 ) -> dict[str, Instant]:
     """Return token of a partner → last verification of one of its numbers."""
     partner_proofs = {}
-    for id, known in read_partner_numbers(request, contacts).items():
+    for id, known in read_partner_numbers(request, realm, contacts).items():
         dates = [p.verified_at for p in known.points if p.verified_at is not None]
         if dates:
             partner_proofs[ref.build_contact_token(id)] = max(dates)
@@ -57,7 +58,7 @@ async def read_person(
     schedule, at = await queries.of(realm, lang).desk()
     held = [p for p in list_role_holders(schedule, at) if token in (p.holder, p.deputy)]
     directory: VaultDirectory = request.app.state.directory
-    contact = await directory.get(token) if held else None
+    contact = await directory.of(realm).get(token) if held else None
     if contact is None:
         raise NotFound
     if not any(is_within(reader, schedule.reference, p.scope) for p in held):

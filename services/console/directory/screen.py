@@ -49,7 +49,7 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
         with suppress(NotFound):
             shown = await read_person(request, queries, reader.principal, realm, asked, lang)
     schedule, at = await x.queries.desk()
-    numbers = read_partner_numbers(request, list_contacts(x.reference))
+    numbers = read_partner_numbers(request, realm, list_contacts(x.reference))
     partners = list_partners(x.reference, numbers, at, x._)
     q = request.query_params.get("q", "").strip()[: search.MAX_QUERY_LENGTH]
     domain = request.query_params.get("domaine", "")[: search.MAX_QUERY_LENGTH]

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from schemas.base import Instant
-from schemas.realms import RealmNameInvalid, parse_realm
+from schemas.realms import RealmNameInvalid, get_territory, parse_realm
 from services.console.http.decisions import IdempotencyKey
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import RealmUnknown
@@ -35,6 +35,7 @@ from services.runtime.http.problems import ProblemError, build_fault, choose_lan
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
+from services.runtime.secrets.vault import VaultDirectory
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 AsOf = Annotated[
@@ -95,6 +96,8 @@ class DecisionContext:
     """If-Match: a version that counts decisions."""
     wait_s: float
     request: Request
+    account: Principal
+    """The principal with its person, also in a realm where that person is unknown."""
 
     @property
     def model(self) -> ReadModel:
@@ -109,7 +112,9 @@ class DecisionContext:
         """
         if body is None or body.realm is None:
             return self
-        return replace(self, realm=check_realm(self.request, self.principal, body.realm))
+        realm = check_realm(self.request, self.account, body.realm)
+        principal = localize_principal(self.request, self.account, realm)
+        return replace(self, realm=realm, principal=principal)
 
 
 class DecisionBody(BaseModel):
@@ -153,12 +158,37 @@ _NO_TIME: Final = (
 )
 
 
+RealmName = Annotated[
+    str | None, Query(max_length=64, description="default: the live realm of the territory")
+]
+
+
+def get_default_realm(request: Request, principal: Principal) -> str:
+    """Return the realm of a request that names none.
+
+    It is this machine's live realm. An account that does not see that one has the first realm of
+    its scope.
+    """
+    live = str(request.app.state.live_realm)
+    return live if principal.sees(live) else principal.own_realm(live)
+
+
+def localize_principal(request: Request, principal: Principal, realm: str) -> Principal:
+    """Return an account without its person in a realm where that person is unknown. Rule D140."""
+    if principal.person is None:
+        return principal
+    directory: VaultDirectory = request.app.state.directory
+    if principal.person_in(realm, directory.home_realm) is not None:
+        return principal
+    return principal.model_copy(update={"person": None})
+
+
 def check_realm(request: Request, principal: Principal, named: str | None) -> str:
-    """Return the realm of a request, by default the territory's live realm.
+    """Return the realm of a request, see `get_default_realm`.
 
     Raises RealmUnknown, ProblemError `out_of_scope`.
     """
-    realm = named or str(request.app.state.live_realm)
+    realm = named or get_default_realm(request, principal)
     try:
         parse_realm(realm)
     except RealmNameInvalid:
@@ -166,6 +196,15 @@ def check_realm(request: Request, principal: Principal, named: str | None) -> st
     if not principal.sees(realm):
         raise ProblemError("out_of_scope", field="realm")
     return realm
+
+
+def check_live_realm(request: Request, principal: Principal, named: str | None) -> str:
+    """Return the live realm of the territory of a request's realm.
+
+    Raises RealmUnknown, ProblemError `out_of_scope`.
+    """
+    realm = check_realm(request, principal, named)
+    return check_realm(request, principal, get_territory(realm))
 
 
 def require_read(permission: Permission) -> Callable[..., AsyncIterator[ReadContext]]:
@@ -179,16 +218,14 @@ def require_read(permission: Permission) -> Callable[..., AsyncIterator[ReadCont
         request: Request,
         # a default, because an annotation could not see the local variable
         principal: Principal = Depends(who),  # noqa: B008
-        realm: Annotated[
-            str | None, Query(max_length=64, description="default: the live realm of the territory")
-        ] = None,
+        realm: RealmName = None,
         as_of: AsOf = None,
     ) -> AsyncIterator[ReadContext]:
         at = parse_time(as_of) if as_of else None
         lang = choose_language(request.headers.get("accept-language"))
-        reader = ReadContext(
-            principal, check_realm(request, principal, realm), at, lang, request.app.state.model
-        )
+        asked = check_realm(request, principal, realm)
+        local = localize_principal(request, principal, asked)
+        reader = ReadContext(local, asked, at, lang, request.app.state.model)
         if at is None or request.url.path.endswith("/stream"):
             yield reader
             return
@@ -212,21 +249,21 @@ def require_decision(
         request: Request,
         # a default, because an annotation could not see the local variable
         principal: Principal = Depends(who),  # noqa: B008
-        realm: Annotated[
-            str | None, Query(max_length=64, description="default: the live realm of the territory")
-        ] = None,
+        realm: RealmName = None,
     ) -> DecisionContext:
         if whole_territory:
             check_whole_territory(principal)
         request.state.unknown_fields = await _find_unknown_fields(request)
+        asked = check_realm(request, principal, realm)
         return DecisionContext(
-            principal,
-            check_realm(request, principal, realm),
+            localize_principal(request, principal, asked),
+            asked,
             choose_language(request.headers.get("accept-language")),
             await _parse_idempotency_key(request),
             _parse_if_match(request),
             _parse_wait(request),
             request,
+            principal,
         )
 
     return dependency

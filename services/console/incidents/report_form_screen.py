@@ -17,7 +17,12 @@ from services.console.incidents.report_form import (
 from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts.names import shorten_site_name
-from services.console.web.access import build_shell, find_poster_site, require_reader
+from services.console.web.access import (
+    PosterSite,
+    build_shell,
+    find_poster_site,
+    require_reader,
+)
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import find_unknown_value, list_site_choices
 from services.console.web.shell import DisplayChoice
@@ -27,8 +32,8 @@ from services.runtime.identity.permissions import Permission
 async def build_report_form(queries: Queries, request: Request) -> dict[str, Any]:
     """Build `report.html`; with a poster's key it is for one site and needs no login."""
     choice = DisplayChoice.of(request)
-    if (site := await find_poster_site(request)) is not None:
-        return await _build_poster_form(queries, request, site, choice)
+    if (poster := await find_poster_site(request)) is not None:
+        return await _build_poster_form(queries, request, poster, choice)
     reader = require_reader(request, Permission.REPORT_POST)
     shell = await build_shell(request, queries, reader, "report")
     sites = (await queries.of(shell.realm.name, choice.lang).sites()).items
@@ -52,6 +57,7 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
             id=missing,
         ),
         "realm": shell.realm.name,
+        "needs_realm": shell.needs_realm,
         "simulated": shell.realm.simulated,
         "now": shell.now,
         "sites": listed,
@@ -68,15 +74,15 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
 
 
 async def _build_poster_form(
-    queries: Queries, request: Request, site: str, choice: DisplayChoice
+    queries: Queries, request: Request, poster: PosterSite, choice: DisplayChoice
 ) -> dict[str, Any]:
     """Build the report form of a poster: it shows the name of its site and nothing else."""
-    realm = str(request.app.state.live_realm)
-    found = await queries.of(realm, choice.lang).site(site)
+    found = await queries.of(poster.realm, choice.lang).site(poster.site)
     one = {"id": found.id, "label": f"{shorten_site_name(found.name)}, {found.commune_name}"}
     return {
         "not_there": "",
-        "realm": realm,
+        "realm": poster.realm,
+        "needs_realm": False,
         "simulated": False,
         "sites": [one],
         "site": one,

@@ -20,13 +20,13 @@ from services.console.http.context import (
 )
 from services.console.i18n import Translator, get_translator
 from services.console.live.presence import Entry, PresenceStore
-from services.console.messages.callouts_api import get_directory
 from services.console.resources import Presence, PresentPerson
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
+from services.runtime.secrets.vault import VaultDirectory
 
 router = APIRouter(prefix="/api/v1/presence", tags=["live"])
 PLACE = "^(cell|incident:[A-Za-z0-9-]{1,64})$"
@@ -92,18 +92,24 @@ async def _presence(
             and principal.disabled_at is None
             and principal.may(Permission.DIRECTORY_READ)
         ):
-            people.append(await _person(request, principal, at, names, get_translator(lang)))
+            person = await _person(request, realm, principal, at, names, get_translator(lang))
+            people.append(person)
     return Presence(
         realm=realm, place=place, people=sorted(people, key=lambda one: (one.name, one.role))
     )
 
 
 async def _person(
-    request: Request, principal: Principal, places: list[str], names: TerritoryNames, _: Translator
+    request: Request,
+    realm: str,
+    principal: Principal,
+    places: list[str],
+    names: TerritoryNames,
+    _: Translator,
 ) -> PresentPerson:
-    contact = (
-        None if principal.person is None else await get_directory(request).get(principal.person)
-    )
+    directory: VaultDirectory = request.app.state.directory
+    token = principal.person_in(realm, directory.home_realm)
+    contact = None if token is None else await directory.of(realm).get(token)
     role = (
         w.name_role(principal.duty, None, names, _)
         if principal.duty

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
-from schemas.realms import is_live, parse_realm
+from schemas.realms import parse_realm
 from schemas.words import Answer
 from services.console.directory.resources import PhoneLink
 from services.console.directory.view import build_phone_link
@@ -121,5 +121,4 @@ def _list_colleagues(
 def _build_incident_address(told: Notification) -> str | None:
     if told.incident is None:
         return None
-    path = f"/incidents/{told.incident}"
-    return path if is_live(told.realm) else f"{path}?{urlencode({'realm': told.realm})}"
+    return f"/incidents/{told.incident}?{urlencode({'realm': told.realm})}"

@@ -40,6 +40,7 @@ from services.console.resources import CallOut, Page
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.http.sms_text import encode_text, simplify_text
 from services.runtime.identity.permissions import Permission
+from services.runtime.secrets.vault import VaultDirectory
 
 router = DecisionRouter(prefix="/api/v1/callouts", tags=["callouts"])
 CallOutAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.SENDING_HOLD))]
@@ -89,7 +90,7 @@ class CallOutRequest(DecisionBody):
 
 
 class PeopleDirectory(Protocol):
-    """Protocol of `services.runtime.secrets.vault.Directory`."""
+    """Protocol of `services.runtime.secrets.vault.RealmDirectory`."""
 
     def ids(self) -> list[str]: ...
 
@@ -118,7 +119,7 @@ async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response
         return before
     decisions: CommandDispatcher = author.request.app.state.decisions
     people = await list_recipients(
-        get_directory(author.request), body.sites, everybody=body.everybody
+        get_directory(author.request, author.realm), body.sites, everybody=body.everybody
     )
     if not people:
         why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
@@ -236,9 +237,10 @@ def count_sms_parts(text: str, *, answer_expected: bool, corrects: bool = False)
     return len(encode_text(simplify_text(text) + "." * beside).segments)
 
 
-def get_directory(request: Request) -> PeopleDirectory:
-    people: PeopleDirectory = request.app.state.directory
-    return people
+def get_directory(request: Request, realm: str) -> PeopleDirectory:
+    """Return the people of a realm. Rule D140."""
+    directory: VaultDirectory = request.app.state.directory
+    return directory.of(realm)
 
 
 async def list_recipients(

@@ -45,7 +45,7 @@ async def list_people_by_answer(
     for n in told:
         item = kept.get(headcount_text_id(n.id))
         if item is not None and item.fields.get("headcount") == said:
-            contact = await directory.get(n.person_token)
+            contact = await directory.of(realm).get(n.person_token)
             shown.append(
                 SafetyAnswer(
                     person_token=n.person_token,

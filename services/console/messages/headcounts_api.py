@@ -85,7 +85,8 @@ async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Re
     if (before := await find_repeated_answer(author)) is not None:
         return before
     decisions: CommandDispatcher = author.request.app.state.decisions
-    people = await list_recipients(get_directory(author.request), body.sites, everybody=False)
+    directory = get_directory(author.request, author.realm)
+    people = await list_recipients(directory, body.sites, everybody=False)
     if not people:
         why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
         raise ProblemError("invalid", faults=(build_fault("sites", "nobody", *why),))

@@ -51,7 +51,7 @@ from services.oncall.ics_worker import read_untrusted_calendar
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.process.tasks import run_in_thread
-from services.runtime.secrets.vault import Vault
+from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
 
 router = DecisionRouter(prefix="/api/v1", tags=["on call"])
 feeds = DecisionRouter(tags=["on call"])
@@ -323,8 +323,8 @@ def _make_refusal(error: CalendarRefused) -> ProblemError:
     return ProblemError("calendar_refused", why=str(error))
 
 
-def _list_contacts(vault: Vault) -> list[Any]:
-    found = (vault.directory.peek(person) for person in vault.directory.ids())
+def _list_contacts(people: RealmDirectory) -> list[Any]:
+    found = (people.peek(person) for person in people.ids())
     return [c for c in found if c is not None]
 
 
@@ -373,7 +373,8 @@ async def import_calendar(
         costs: ExpensiveWork = request.app.state.costs
         async with costs.calendars.turn(author.principal.id), _IMPORT_SLOT:
             read = await read_untrusted_calendar(content, at, window)
-        contacts = await run_in_thread(_list_contacts, request.app.state.vault)
+        directory: VaultDirectory = request.app.state.directory
+        contacts = await run_in_thread(_list_contacts, directory.of(author.realm))
         found = assign_shifts(
             read,
             Phonebook.of(desk.persons(), contacts),

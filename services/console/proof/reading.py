@@ -35,4 +35,4 @@ async def read_plan_proof(
 async def read_partners(request: Request, queries: Queries) -> Mapping[str, Instant]:
     """Read the verifications of the numbers of partners, by token."""
     reference = await queries.reference()
-    return read_partner_proofs(request, list_contacts(reference))
+    return read_partner_proofs(request, queries.realm_name, list_contacts(reference))

@@ -113,6 +113,11 @@ class QueryBase:
         found._realm, found._lang = realm, lang
         return found
 
+    @property
+    def realm_name(self) -> str:
+        """Name of the realm that these queries are about."""
+        return self._realm
+
     def at(self, moment: Instant | None) -> Self:
         """Return these queries as of `moment`; None is now. Caches are shared."""
         found = copy.copy(self)

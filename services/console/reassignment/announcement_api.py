@@ -215,7 +215,8 @@ async def _make_drafts(
     channels: Sequence[Channel],
     incident: str | None,
 ) -> list[tuple[str, Command]]:
-    staff = await group_staff_by_site(get_directory(author.request), {one.site for one in told})
+    directory = get_directory(author.request, author.realm)
+    staff = await group_staff_by_site(directory, {one.site for one in told})
     if told and not staff:
         raise ProblemError("invalid", faults=(build_fault("proposal", "nobody", *NO_RECIPIENT),))
     decisions: CommandDispatcher = author.request.app.state.decisions

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -12,7 +13,13 @@ from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from schemas.base import Instant
-from services.console.http.context import check_date, parse_time, to_instant
+from services.console.http.context import (
+    check_date,
+    get_default_realm,
+    localize_principal,
+    parse_time,
+    to_instant,
+)
 from services.console.i18n import Translator, get_translator
 from services.console.read_model.queries import Queries
 from services.console.resources import Overview, Realm
@@ -144,7 +151,15 @@ def require_reader(
     return ScreenReader(principal, past=parse_requested_time(request) is not None)
 
 
-async def find_poster_site(request: Request) -> str | None:
+@dataclass(frozen=True, slots=True)
+class PosterSite:
+    """The site of a poster, and the realm that its reports go to."""
+
+    site: str
+    realm: str
+
+
+async def find_poster_site(request: Request) -> PosterSite | None:
     """Return the site of the poster key in the link, or None without a key.
 
     Raises ProblemError `unauthenticated` for an invalid key.
@@ -159,9 +174,9 @@ async def find_poster_site(request: Request) -> str | None:
         if principal is None or not principal.may(Permission.REPORT_POSTER)
         else access.source(principal.id)
     )
-    if source is None or source.site is None:
+    if principal is None or source is None or source.site is None:
         raise ProblemError("unauthenticated")
-    return source.site
+    return PosterSite(source.site, get_default_realm(request, principal))
 
 
 def build_query(request: Request, **changes: object) -> str:
@@ -195,7 +210,7 @@ async def choose_realm(
         return next((r for r in realms if r.name == asked), None) or await queries.of(
             asked
         ).realm(), realms
-    live = next((r for r in realms if not r.simulated), None)
+    live = _find_default_realm(request, reader, realms)
     if live is None and reader.guest:
         raise (
             PageMoved(f"{request.url.path}?{build_query(request, realm=realms[0].name)}")
@@ -205,6 +220,15 @@ async def choose_realm(
     if live is None:
         raise ProblemError("realm_unknown")
     return live, realms
+
+
+def _find_default_realm(
+    request: Request, reader: ScreenReader, realms: Sequence[Realm]
+) -> Realm | None:
+    """Return the live realm of pages that name none: the machine's own, if the reader sees it."""
+    default = get_default_realm(request, reader.principal)
+    live = [realm for realm in realms if not realm.simulated]
+    return next((realm for realm in live if realm.name == default), None) or next(iter(live), None)
 
 
 async def build_shell(
@@ -217,6 +241,9 @@ async def build_shell(
     """
     choice = DisplayChoice.of(request)
     realm, realms = await choose_realm(request, queries, reader)
+    default = _find_default_realm(request, reader, realms)
+    local = localize_principal(request, reader.principal, realm.name)
+    reader = replace(reader, principal=local)
     overview = await queries.of(realm.name, choice.lang).overview(
         texts=reader.may(Permission.LOG_READ)
     )
@@ -228,7 +255,8 @@ async def build_shell(
         and not overview.incidents
         and overview.level.level == 0
     ):
-        await _redirect_newcomer(request, queries, realms)
+        own = [one for one in realms if one.territory == realm.territory]
+        await _redirect_newcomer(request, queries, own)
     live = await _find_live_overview(queries, realm, realms, choice.lang)
     urgent, mute = (0, False) if realm.simulated else await queries.of(realm.name).reachable()
     why = overview.hold.reason if overview.hold.held else None
@@ -239,6 +267,7 @@ async def build_shell(
         choice,
         overview,
         realms,
+        default.name if default is not None else "",
         live,
         moment=moment,
         urgent=urgent,

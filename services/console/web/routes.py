@@ -16,6 +16,7 @@ from services.console.accounts.account_page import build_passkey_router
 from services.console.accounts.login import add_login_routes
 from services.console.accounts.second_factor import add_second_factor_routes
 from services.console.http.compression import accepts_gzip, compress_gzip
+from services.console.http.context import get_default_realm
 from services.console.i18n import get_translator
 from services.console.messages.answer_page import AnswerPage, KeepAnswer, SendAnswer
 from services.console.read_model.queries import Queries
@@ -113,10 +114,11 @@ def _show_cached(
             )
         reader = require_reader(request)
         _redirect_to_own_start(request, page.path, reader)
-        shown = request.query_params.get("realm") or str(request.app.state.live_realm)
+        default = get_default_realm(request, reader.principal)
+        shown = request.query_params.get("realm") or default
         behind = [
             (p.service, p.history, p.seq)
-            for r in {shown, str(request.app.state.live_realm)}
+            for r in {shown, default, shown.partition("~")[0]}
             for p in await queries.of(r).positions()
         ]
 

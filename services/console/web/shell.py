@@ -118,6 +118,8 @@ class ScreenShell:
     choice: DisplayChoice
     overview: Overview
     realms: list[Realm]
+    default_realm: str
+    """The realm that this reader gets without a parameter."""
     live: Overview | None
     """The live realm while the screen shows another: an exercise must not hide a real crisis."""
     moment: datetime | None = None
@@ -141,6 +143,16 @@ class ScreenShell:
     @property
     def realm(self) -> Realm:
         return self.overview.realm
+
+    @property
+    def needs_realm(self) -> bool:
+        """Tell whether links and decisions of this page have to name its realm."""
+        return self.realm.name != self.default_realm
+
+    @property
+    def live_realms(self) -> list[Realm]:
+        """The live realms that the reader may see."""
+        return [realm for realm in self.realms if not realm.simulated]
 
     @property
     def now(self) -> datetime:
@@ -216,10 +228,10 @@ class ScreenShell:
     def url(self, path: str, **params: object) -> str:
         """Build a link that stays in this realm and at this time.
 
-        The live realm and the present need no parameter.
+        The reader's default realm and the present need no parameter.
         """
         stays = {
-            "realm": self.realm.name if self.realm.simulated else None,
+            "realm": self.realm.name if self.needs_realm else None,
             "as_of": self.moment and times.minute_value(self.moment),
         }
         query = {k: v for k, v in {**stays, **params}.items() if v is not None}

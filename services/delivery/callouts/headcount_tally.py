@@ -40,10 +40,16 @@ class AnswerStore(Protocol):
     async def erase(self, id: str) -> None: ...
 
 
-class ContactDirectory(Protocol):
-    """`services.runtime.secrets.vault.Directory`."""
+class StaffDirectory(Protocol):
+    """`services.runtime.secrets.vault.RealmDirectory`."""
 
     async def get(self, person: str) -> Contact | None: ...
+
+
+class ContactDirectory(Protocol):
+    """`services.runtime.secrets.vault.VaultDirectory`."""
+
+    def of(self, realm: str) -> StaffDirectory: ...
 
 
 @dataclass
@@ -150,8 +156,9 @@ class HeadcountTally:
         A person without one of these sites counts for the first, so that the count leaves nobody
         out.
         """
+        people = self._places.of(headcount.realm)
         for person in sorted(headcount.persons - set(sites)):
-            contact = await self._places.get(person)
+            contact = await people.get(person)
             site = contact.site if contact is not None else None
             sites[person] = (
                 site if site is not None and site in headcount.sites else headcount.sites[0]

@@ -75,6 +75,7 @@ class ReplyReader:
             normalize_provider_number(str(item.fields["from"])),
             str(item.fields["words"]),
             name=id,
+            realms=item.fields.get("realms", ()),
         )
 
     async def _hand_in_receipt(self, item: TextItem) -> bool:

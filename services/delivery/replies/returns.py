@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 from uuid import uuid4
 
@@ -49,8 +50,8 @@ _POLL_S: Final = 0.02
 _KEPT_RECEIPTS: Final = 10_000
 
 
-class ReplyDirectory(Protocol):
-    """`services.runtime.secrets.vault.Directory`."""
+class ReplyPeople(Protocol):
+    """`services.runtime.secrets.vault.RealmDirectory`."""
 
     def ids(self) -> list[str]:
         """Return all person tokens."""
@@ -63,6 +64,26 @@ class ReplyDirectory(Protocol):
     async def put(self, contact: Contact) -> None:
         """Store a contact. Raise BrokerAway."""
         ...
+
+
+class ReplyDirectory(Protocol):
+    """`services.runtime.secrets.vault.VaultDirectory`."""
+
+    def of(self, realm: str) -> ReplyPeople:
+        """Return the people of a realm."""
+        ...
+
+    def realms(self) -> list[str]:
+        """Return the live realms that have people."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NumberHolder:
+    """A person of one realm, as holder of a number."""
+
+    realm: str
+    person: str
 
 
 class ReplyTexts(Protocol):
@@ -80,20 +101,20 @@ class ProviderInbox:
         self,
         outbox: AttemptView,
         producer: InputSender,
-        people: ReplyDirectory,
+        directory: ReplyDirectory,
         texts: ReplyTexts,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
         self._producer = producer
-        self._people = people
+        self._directory = directory
         self._texts = texts
         self._monotonic = monotonic
         self._unknown: dict[str, float] = {}
         self._usual: dict[Channel, int] = {}
         """Channel → form in which its provider wrote the last id (`readings`)."""
-        self._numbers: dict[str, tuple[str, ...]] = {}
+        self._numbers: dict[str, tuple[NumberHolder, ...]] = {}
         self._read_at = float("-inf")
         self._indexing = asyncio.Lock()
         self._changing = asyncio.Lock()
@@ -162,21 +183,30 @@ class ProviderInbox:
         return True
 
     async def reply(
-        self, channel: Channel, address: str, words: str, *, name: str | None = None
+        self,
+        channel: Channel,
+        address: str,
+        words: str,
+        *,
+        name: str | None = None,
+        realms: Collection[str] = (),
     ) -> bool:
         """Receive a reply; see `Inbox`.
 
         It answers the newest call of the person that waits for an answer, else it changes the
         answer to the last one. A repeated `name` is the same answer. Delivery learns of replies
-        that are no answer, so that the person gets help. Strangers get no reply.
+        that are no answer, so that the person gets help. Strangers get no reply. `realms` limits
+        the calls that it may answer, if the gateway of the reply is limited.
         """
         if not self._outbox.caught_up:
             return False
-        people = await self._people_of(address)
+        holders = await self._holders_of(address)
+        people = [one for one in holders if not realms or one.realm in realms]
         asked = [
-            (call, id, person)
-            for person in people
-            for id, call in self._outbox.asked.get(person, {}).items()
+            (call, id, holder.person)
+            for holder in people
+            for id, call in self._outbox.asked.get(holder.person, {}).items()
+            if call.realm == holder.realm
         ]
         newest = max(
             reversed(asked), key=lambda one: (not one[0].answered, one[0].at), default=None
@@ -222,13 +252,14 @@ class ProviderInbox:
             await self._drop(channel, outgoing)
 
     async def _drop(self, channel: Channel, outgoing: Outgoing) -> None:
-        contact = await self._people.get(outgoing.row.person)
+        people = self._directory.of(outgoing.realm)
+        contact = await people.get(outgoing.row.person)
         if contact is None or outgoing.address not in contact.addresses(channel):
             return
         left = contact.without(channel, outgoing.address)
         told = NoteReachability(author="system:delivery", role="admin", people=(left.reach(),))
         try:
-            await self._people.put(left)
+            await people.put(left)
             await self._producer.send(
                 select_urgent_topic("alerts", outgoing.realm),
                 outgoing.realm,
@@ -285,10 +316,10 @@ class ProviderInbox:
             input_topic("delivery"), call.realm, told, id=f"unread:{notification}", source=SOURCE
         )
 
-    async def _people_of(self, address: str) -> tuple[str, ...]:
-        """Return the person tokens of a number, from an index in memory.
+    async def _holders_of(self, address: str) -> tuple[NumberHolder, ...]:
+        """Return the people of all realms with a number, from an index in memory.
 
-        A duty phone changes hands, so there may be several.
+        A duty phone changes hands, so there may be several, also in different realms.
         """
         async with self._indexing:
             if self._monotonic() - self._read_at >= INDEX_MAX_AGE_S:
@@ -296,15 +327,15 @@ class ProviderInbox:
                 self._numbers = await self._index()
         return self._numbers.get(address, ())
 
-    async def _index(self) -> dict[str, tuple[str, ...]]:
-        found: dict[str, tuple[str, ...]] = {}
-        for n, token in enumerate(self._people.ids()):
-            if n % 200 == 0:
-                await asyncio.sleep(0)  # thousands of people must not keep the sender waiting
-            contact = await self._people.get(token)
-            for number in map(
-                normalize_provider_number,
-                contact.addresses(Channel.SMS) if contact is not None else (),
-            ):
-                found[number] = (*found.get(number, ()), token)
+    async def _index(self) -> dict[str, tuple[NumberHolder, ...]]:
+        found: dict[str, tuple[NumberHolder, ...]] = {}
+        for realm in self._directory.realms():
+            people = self._directory.of(realm)
+            for n, token in enumerate(people.ids()):
+                if n % 200 == 0:
+                    await asyncio.sleep(0)  # thousands of people must not keep the sender waiting
+                contact = await people.get(token)
+                numbers = () if contact is None else contact.addresses(Channel.SMS)
+                for number in map(normalize_provider_number, numbers):
+                    found[number] = (*found.get(number, ()), NumberHolder(realm, token))
         return found

@@ -370,7 +370,11 @@ class AttemptView:
     def _ask(self, realm: str, row: NotificationRow) -> None:
         mine = self.asked.get(row.person, {})
         if row.answer is not None:
-            mine = {id: asked for id, asked in mine.items() if not asked.answered}
+            mine = {
+                id: asked
+                for id, asked in mine.items()
+                if not asked.answered or asked.realm != realm
+            }
         if (
             row.answer_expected
             and row.withdrawn is None

@@ -84,11 +84,19 @@ class RecordBatch:
     """False while older records are read: their offers may be stale, so nothing is claimed yet."""
 
 
-class SenderDirectory(Protocol):
-    """`services.runtime.secrets.vault.Directory`."""
+class SenderPeople(Protocol):
+    """`services.runtime.secrets.vault.RealmDirectory`."""
 
     async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:
         """Return the person; None if unknown or erased."""
+        ...
+
+
+class SenderDirectory(Protocol):
+    """`services.runtime.secrets.vault.VaultDirectory`."""
+
+    def of(self, realm: str) -> SenderPeople:
+        """Return the people of a realm; nobody of another one is called. Rule D140."""
         ...
 
 
@@ -431,7 +439,8 @@ class Sender:
         address.
         """
         row, channel = call.row, call.granted.channel
-        contact = await self._directory.get(row.person, wait_s=TEXT_WAIT_S)
+        people = self._directory.of(call.realm)
+        contact = await people.get(row.person, wait_s=TEXT_WAIT_S)
         if contact is None:
             return CallResult("failed", error="person_unknown")
         points = sorted(

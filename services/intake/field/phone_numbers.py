@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Protocol
 
 from schemas.people.directory import Contact
+from schemas.realms import parse_realm
 from schemas.words import Channel
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission, Role
-from services.runtime.identity.principals import Principal
+from services.runtime.identity.principals import Principal, Scope
 
 REFRESH_INTERVAL_S: Final = 10.0
 """Minimum seconds between two reads of the directory because of unknown numbers."""
@@ -24,8 +25,8 @@ _YIELD_EVERY: Final = 200
 _FRENCH_NUMBER: Final = re.compile(r"0[1-9]\d{8}")
 
 
-class PersonDirectory(Protocol):
-    """The part of `services.runtime.secrets.vault.Directory` that is used here."""
+class RealmPeople(Protocol):
+    """The part of `services.runtime.secrets.vault.RealmDirectory` that is used here."""
 
     def ids(self) -> list[str]:
         """Return all person tokens."""
@@ -34,6 +35,31 @@ class PersonDirectory(Protocol):
     async def get(self, person: str) -> Contact | None:
         """Return a person, or None if unknown or erased."""
         ...
+
+
+class PersonDirectory(Protocol):
+    """The part of `services.runtime.secrets.vault.VaultDirectory` that is used here."""
+
+    @property
+    def home_realm(self) -> str:
+        """Return the realm of accounts without a limit."""
+        ...
+
+    def of(self, realm: str) -> RealmPeople:
+        """Return the people of a realm."""
+        ...
+
+    def realms(self) -> list[str]:
+        """Return the live realms that have people."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NumberHolder:
+    """A person of one live realm, as holder of a number."""
+
+    realm: str
+    person: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +89,7 @@ class PhoneNumbers:
         self._access = access
         self._key = key
         self._monotonic = monotonic
-        self._index: dict[bytes, tuple[str, ...]] = {}
+        self._index: dict[bytes, tuple[NumberHolder, ...]] = {}
         """Hash of each number, verified or not, to the people that have it."""
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
@@ -72,27 +98,31 @@ class PhoneNumbers:
         """Return the keyed hash of a number in any spelling."""
         return blake2b(_normalize_number(number).encode(), key=self._key, digest_size=16).digest()
 
-    async def of(self, hashed: bytes) -> PhoneReporter | None:
-        """Return the person that reports from a number, or None.
+    async def of(self, hashed: bytes, realm: str) -> PhoneReporter | None:
+        """Return the person of a realm that reports from a number, or None.
 
         The principal is the person's account if it may report, else one made from the directory.
         The result is None if the number is unknown or was never verified, or if all accounts of the
         person are disabled.
         """
-        contact = await self._holder(hashed, _list_verified_phones)
+        territory, _, _ = parse_realm(realm)
+        contact = await self._holder(hashed, _list_verified_phones, (territory,))
         if contact is None:
             return None
-        person = contact.person
-        accounts = [p for p in self._access.all(Principal) if p.person == person]
+        person, home = contact.person, self._directory.home_realm
+        accounts = [p for p in self._access.all(Principal) if p.person_in(realm, home) == person]
         open_ = [p for p in accounts if p.disabled_at is None]
         if accounts and not open_:
             return None
         known = next((p for p in open_ if p.may(Permission.REPORT_POST)), None)
+        is_home = territory == home
+        name = person if is_home else f"{territory}.{person}"
         speaks = known or Principal(
-            id=f"person.{person}"[:64],
+            id=f"person.{name}"[:64],
             role=Role.SITE_MANAGER,
             speaks_as=DEFAULT_SOURCE_KIND,
             person=person,
+            scope=Scope() if is_home else Scope(realms=(realm,)),
         )
         sites = (
             speaks.scope.sites
@@ -101,31 +131,33 @@ class PhoneNumbers:
         )
         return PhoneReporter(speaks, sites)
 
-    async def listed(self, hashed: bytes) -> bool:
-        """Return whether a person in the directory has this number, verified or not.
+    async def listed(self, hashed: bytes, realms: Collection[str] = ()) -> bool:
+        """Return whether a person of these realms, or of any, has this number, verified or not.
 
         If so, delivery may have called it.
         """
-        return await self._holder(hashed, _list_phones) is not None
+        return await self._holder(hashed, _list_phones, realms) is not None
 
     async def _holder(
-        self, hashed: bytes, numbers: Callable[[Contact], list[str]]
+        self, hashed: bytes, numbers: Callable[[Contact], list[str]], realms: Collection[str]
     ) -> Contact | None:
         """Return a person that has the number among these numbers now.
 
         The index may be outdated: numbers change hands, and people are erased.
         """
-        found = await self._known(hashed, numbers)
+        found = await self._known(hashed, numbers, realms)
         if found is None:
             await self._read()
-            found = await self._known(hashed, numbers)
+            found = await self._known(hashed, numbers, realms)
         return found
 
     async def _known(
-        self, hashed: bytes, numbers: Callable[[Contact], list[str]]
+        self, hashed: bytes, numbers: Callable[[Contact], list[str]], realms: Collection[str]
     ) -> Contact | None:
-        for person in self._index.get(hashed, ()):
-            contact = await self._directory.get(person)
+        for holder in self._index.get(hashed, ()):
+            if realms and holder.realm not in realms:
+                continue
+            contact = await self._directory.of(holder.realm).get(holder.person)
             if contact is not None and hashed in {self.hashed(n) for n in numbers(contact)}:
                 return contact
         return None
@@ -135,14 +167,17 @@ class PhoneNumbers:
         async with self._reading:
             if self._monotonic() - self._read_at < REFRESH_INTERVAL_S:
                 return
-            self._read_at, found = self._monotonic(), dict[bytes, tuple[str, ...]]()
-            for n, person in enumerate(self._directory.ids()):
-                if n % _YIELD_EVERY == 0:
-                    # Decrypting thousands of entries would hold up other requests.
-                    await asyncio.sleep(0)
-                if (contact := await self._directory.get(person)) is not None:
-                    for hashed in {self.hashed(number) for number in _list_phones(contact)}:
-                        found[hashed] = (person, *found.get(hashed, ()))
+            self._read_at, found = self._monotonic(), dict[bytes, tuple[NumberHolder, ...]]()
+            for realm in self._directory.realms():
+                people = self._directory.of(realm)
+                for n, person in enumerate(people.ids()):
+                    if n % _YIELD_EVERY == 0:
+                        # Decrypting thousands of entries would hold up other requests.
+                        await asyncio.sleep(0)
+                    if (contact := await people.get(person)) is not None:
+                        for hashed in {self.hashed(number) for number in _list_phones(contact)}:
+                            holder = NumberHolder(realm, person)
+                            found[hashed] = (holder, *found.get(hashed, ()))
             self._index = found
 
 

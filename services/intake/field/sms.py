@@ -347,13 +347,15 @@ class SmsIntegration:
         try:
             line = read_line(message.words)
         except ProblemError:
-            if message.number and has_no_site(message.words) and await self._is_listed(message):
+            may_answer = bool(message.number) and has_no_site(message.words)
+            if may_answer and await self._is_listed(gateway, message):
                 await self._hand_over(gateway, message)
             raise
         if line.kind is ShortLineKind.ANSWER:
             await self._answer(gateway, message)
             return
-        person = await self._people.of(self._caller(message))
+        realm = machines.transitions.speaker(gateway, source, _build_raw(message)).realm
+        person = await self._people.of(self._caller(message), realm)
         known = person or PhoneReporter(
             gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites
         )
@@ -361,7 +363,6 @@ class SmsIntegration:
         body = build_report(
             line, self._places.site_of(line.site, known.sites), message.words, at.isoformat()
         )
-        realm = machines.transitions.speaker(gateway, source, _build_raw(message)).realm
         speaker = machines.transitions.speaker(known.speaks, source, _build_raw(message))
         # A person may write through several gateways.
         key = f"sms\x1f{gateway.id}\x1f{message.id or self._same(message)}"
@@ -413,14 +414,14 @@ class SmsIntegration:
                 "une réponse à un appel ne se reprend pas",
                 "an answer to a call is not replayed",
             )
-        if not await self._is_listed(message):
+        if not await self._is_listed(gateway, message):
             self._admit(
                 AnonymousReport(gateway.id, self._caller(message).hex(), "", is_danger=False)
             )
         await self._hand_over(gateway, message)
 
-    async def _is_listed(self, message: SmsMessage) -> bool:
-        return await self._people.listed(self._caller(message))
+    async def _is_listed(self, gateway: Principal, message: SmsMessage) -> bool:
+        return await self._people.listed(self._caller(message), gateway.scope.realms)
 
     async def _hand_over(self, gateway: Principal, message: SmsMessage) -> None:
         """Store a message for delivery, with the time of its arrival.
@@ -433,7 +434,12 @@ class SmsIntegration:
         if await self._letters.get(name) is not None:
             return
         item = TextItem(
-            {"from": message.number, "words": message.words, "at": time.time_ns() // 1_000_000}
+            {
+                "from": message.number,
+                "words": message.words,
+                "at": time.time_ns() // 1_000_000,
+                "realms": gateway.scope.realms,
+            }
         )
         try:
             await self._letters.put(name, item)

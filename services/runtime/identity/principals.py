@@ -16,6 +16,8 @@ from schemas.base import Instant, Model
 from schemas.words import EventType
 from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Permission, Role
 
+SIMULATED_REALMS: Final = "~*"
+"""End of the entry of a scope that stands for all simulated realms of a territory."""
 MAX_LOGIN_CHARS: Final = 64
 """Greatest length of a login."""
 
@@ -62,12 +64,39 @@ class Principal(Model):
         return permission in PERMISSIONS_BY_ROLE[self.role]
 
     def sees(self, realm: str | None) -> bool:
-        """Return whether its scope holds a realm. Only an unlimited scope holds an unknown one."""
-        return not self.scope.realms or realm in self.scope.realms
+        """Return whether its scope holds a realm. Only an unlimited scope holds an unknown one.
+
+        `93~*` in a scope stands for every exercise, simulation and test of 93.
+        """
+        realms = self.scope.realms
+        if not realms or realm in realms:
+            return True
+        territory, sign, _ = (realm or "").partition("~")
+        return bool(sign) and f"{territory}{SIMULATED_REALMS}" in realms
+
+    def sees_account(self, other: Principal | None) -> bool:
+        """Return whether it may see another account: one that is limited to realms of its scope."""
+        if not self.scope.realms:
+            return True
+        realms = () if other is None else other.scope.realms
+        return bool(realms) and all(map(self.sees, realms))
 
     def own_realm(self, live: str) -> str:
         """Return the realm of reports that name none: the first of its scope, else `live`."""
-        return next(iter(self.scope.realms), live)
+        named = (realm for realm in self.scope.realms if not realm.endswith(SIMULATED_REALMS))
+        return next(named, live)
+
+    def own_territory(self, home: str) -> str:
+        """Return the live realm in which it has its person: of `own_realm`, else `home`."""
+        return self.own_realm(home).partition("~")[0]
+
+    def person_in(self, realm: str, home: str) -> str | None:
+        """Return its person, if that is a person of this realm's territory. Rule D140.
+
+        Tokens of people are unique in one live realm only. The person of an account is one of the
+        first realm of its scope; without a scope, of the home realm.
+        """
+        return self.person if realm.partition("~")[0] == self.own_territory(home) else None
 
     @property
     def acting_role(self) -> str:

@@ -170,6 +170,8 @@ class DataDir:
         """Name of this machine among those that share a Kafka cluster."""
         self.majority = self.run / "cluster.json"
         """Whether this machine sees the majority of its cluster; missing without a cluster."""
+        self.home_realm = root / "home-realm"
+        """Name of the live realm whose people have plain items in the directory."""
         self.restoring = self.run / "restoring"
         """Exists during a restore: until its end the installation is incomplete."""
 

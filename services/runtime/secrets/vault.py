@@ -19,7 +19,9 @@ from typing import Any, Final, NamedTuple, Self
 import orjson
 import structlog
 
-from schemas.people.directory import Contact
+from schemas.people.directory import REALM_PREFIX, Contact
+from schemas.realms import get_territory
+from services.runtime.identity.home_realm import read_home_realm
 from services.runtime.kafka.compacted_topic import (
     ACK_TIMEOUT_S,
     KeyedWriter,
@@ -336,38 +338,95 @@ class VaultTexts(ItemStore):
         return {id: TextItem.load(plain) for id, plain in found if plain is not None}
 
 
-class VaultDirectory(ItemStore):
-    """People by token.
+class RealmDirectory:
+    """People of one live realm by token; nobody of another one is found here. Rule D140.
 
     The caller must log every access of a person to a person's data. Rule D59, logged access.
     """
 
+    def __init__(self, items: ItemStore, prefix: str) -> None:
+        self._items = items
+        self._prefix = prefix
+
     async def put_all(self, contacts: Sequence[Contact]) -> None:
-        """Store contacts, PUT_AT_ONCE of them in one request.
+        """Store contacts, PUT_BATCH of them in one request.
 
         Raises BrokerAway: repeat all, the last one counts.
         """
         for start in range(0, len(contacts), PUT_BATCH):
             batch = [
-                await self.hand_over(one.person, one.model_dump_json().encode())
+                await self._items.hand_over(
+                    self._name_item(one.person), one.model_dump_json().encode()
+                )
                 for one in contacts[start : start + PUT_BATCH]
             ]
             for item in batch:
-                await self.kept(item)
+                await self._items.kept(item)
 
     async def put(self, contact: Contact) -> None:
-        """Store or replace a contact, see `put_bytes`."""
-        await self.put_bytes(contact.person, contact.model_dump_json().encode())
+        """Store or replace a contact, see `ItemStore.put_bytes`."""
+        await self._items.put_bytes(
+            self._name_item(contact.person), contact.model_dump_json().encode()
+        )
 
     async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:
-        """Return a contact, see `get_bytes`."""
-        plain = await self.get_bytes(person, wait_s=wait_s)
+        """Return a contact, see `ItemStore.get_bytes`."""
+        if person.startswith(REALM_PREFIX):
+            return None
+        plain = await self._items.get_bytes(self._name_item(person), wait_s=wait_s)
         return None if plain is None else Contact.model_validate_json(plain)
 
     def peek(self, person: str) -> Contact | None:
         """Return a contact without waiting."""
-        plain = self.peek_bytes(person)
+        if person.startswith(REALM_PREFIX):
+            return None
+        plain = self._items.peek_bytes(self._name_item(person))
         return None if plain is None else Contact.model_validate_json(plain)
+
+    async def erase(self, person: str) -> None:
+        """Make a contact unreadable for ever, see `ItemStore.erase`."""
+        await self._items.erase(self._name_item(person))
+
+    async def settled(self, wait_s: float) -> bool:
+        """Wait for the copy of this data directory, see `ItemStore.settled`."""
+        return await self._items.settled(wait_s)
+
+    def ids(self) -> list[str]:
+        """Return the tokens of all people of this realm."""
+        start = len(self._prefix)
+        tokens = (id[start:] for id in self._items.ids(self._prefix))
+        return [token for token in tokens if not token.startswith(REALM_PREFIX)]
+
+    def _name_item(self, person: str) -> str:
+        """Return the id of a person's item. Raises ValueError for the token of another realm."""
+        if person.startswith(REALM_PREFIX):
+            raise ValueError(f"a person's token begins with {REALM_PREFIX}")
+        return self._prefix + person
+
+
+class VaultDirectory:
+    """The directories of all live realms, each blind to the others. Rule D140.
+
+    An item of the home realm has the token of its person as its id, an item of another realm
+    `realm:<realm>/<token>`. So an installation with one realm reads its earlier data. An exercise
+    uses the directory of its territory's live realm.
+    """
+
+    def __init__(self, items: ItemStore, home_realm: str) -> None:
+        self._items = items
+        self.home_realm: Final = home_realm
+
+    def of(self, realm: str) -> RealmDirectory:
+        """Return the people of a realm. Raises RealmNameInvalid."""
+        territory = get_territory(realm)
+        is_home = territory == self.home_realm
+        return RealmDirectory(self._items, "" if is_home else f"{REALM_PREFIX}{territory}/")
+
+    def realms(self) -> list[str]:
+        """Return the home realm and the other live realms that have people."""
+        start = len(REALM_PREFIX)
+        others = {id[start:].partition("/")[0] for id in self._items.ids(REALM_PREFIX)}
+        return [self.home_realm, *sorted(others - {self.home_realm})]
 
 
 def _open_keyring(
@@ -394,6 +453,7 @@ class Vault:
         replica: Replica,
         keeper: ReplicaKeeper,
         sealer: Sealer,
+        home_realm: str,
         filler: PoolFiller | None = None,
     ) -> None:
         self._keyring = keyring
@@ -403,7 +463,8 @@ class Vault:
         self._task: asyncio.Task[None] | None = None
         self.writer: Final = writer
         self.texts = VaultTexts("texts", sealer, writer, replica)
-        self.directory = VaultDirectory("directory", sealer, writer, replica)
+        people = ItemStore("directory", sealer, writer, replica)
+        self.directory = VaultDirectory(people, home_realm)
 
     @classmethod
     def open(
@@ -424,7 +485,8 @@ class Vault:
         keyring, filler, exchange = _open_keyring(settings, master, writer)
         sealer = Sealer(keyring, Tombstones.of(master), filler)
         keeper = ReplicaKeeper(path, settings.kafka, sealer.shred, sealer, exchange)
-        return cls(keyring, writer, Replica(path), keeper, sealer, filler)
+        home = read_home_realm(settings)
+        return cls(keyring, writer, Replica(path), keeper, sealer, home, filler)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keeper.run(), name="vault.replica")

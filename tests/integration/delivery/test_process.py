@@ -113,7 +113,7 @@ class World:
         opened = RealmOpened(
             territory="92", title_code="t", started_at=1_802_340_000_000, lineage=realm
         )
-        simulated = realm if "~" in realm else ""
+        other = "" if realm == self.realm else realm
         await self.put(
             opened,
             f"open-{realm}",
@@ -121,9 +121,7 @@ class World:
             Place("alerts", partition_of(realm, PARTITION_COUNT), 0, 1, 0),
         )
         roster = RosterSection(roster=ROSTER)
-        await self.put(
-            ReferencePublished(reference="r", data=roster, last=True), realm=simulated or self.realm
-        )
+        await self.put(ReferencePublished(reference="r", data=roster, last=True), realm=other)
 
     async def plan(self, realm: str = "", **changes: Any) -> str:
         notification = str(uuid4())
@@ -248,7 +246,7 @@ async def world(own_settings: Settings) -> AsyncIterator[World]:
             ContactPoint(channel=Channel.WEBHOOK, address=made.hook),
             ContactPoint(channel=Channel.SMS, address=NUMBER),
         )
-        await vault.directory.put(Contact(person="dgs", points=points))
+        await vault.directory.of("92").put(Contact(person="dgs", points=points))
         following = asyncio.create_task(made.follow())
         await made.open(made.realm)
         yield made
@@ -261,13 +259,17 @@ async def world(own_settings: Settings) -> AsyncIterator[World]:
 async def test_planned_messages_are_sent_and_answered_and_an_exercise_reaches_no_person(
     world: World,
 ) -> None:
-    await world.open("92~ex-7")
-    exercise = await world.plan("92~ex-7")
+    """Another live realm, where one person has the same token, rings nobody of this one."""
+    for realm in ("92~ex-7", "93"):
+        await world.open(realm)
+    exercise, abroad = await world.plan("92~ex-7"), await world.plan("93")
     async with world.delivery():
         notification = await world.plan()
         row = await world.state(notification, NotificationState.ACCEPTED)
         assert world.mails == [(row.attempts[0].provider_id, 1)]
         await world.state(exercise, NotificationState.PLANNED)
+        row = await world.state(abroad, NotificationState.FAILED)
+        assert row.attempts[0].error == "person_unknown"
         sms = await world.plan(channels=(Channel.SMS,))
         row = await world.state(sms, NotificationState.ACCEPTED)
         assert [(a.channel, a.error) for a in row.attempts] == [

@@ -129,11 +129,11 @@ async def test_people_are_imported_and_erased(
         >= 1
     )
     async with Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as vault:
-        found = await vault.directory.get("p-1", wait_s=10)
+        found = await vault.directory.of("92").get("p-1", wait_s=10)
         assert found is not None
         assert found.points[0].address == "+33100000000"
         assert (await vigie(front, broker, "directory", "erase", "p-1")).returncode == 0
-        assert await vault.directory.get("p-1") is None
+        assert await vault.directory.of("92").get("p-1") is None
     again = await vigie(front, broker, "directory", "erase", "p-1")
     assert again.returncode == 1, (
         "whoever mistypes a token must not believe that somebody is erased"

@@ -11,12 +11,13 @@ from schemas.topics import TOPICS, TOPICS_BY_NAME
 from services.appliance.embedded.kafka import RunningKafka
 from services.appliance.embedded.store import RunningStore
 from services.appliance.embedded.store import is_serving as store_is_serving
+from services.runtime.identity.home_realm import KEY, read_home_realm, settle_home_realm
 from services.runtime.identity.installation import CLAIM_KEY, KeysDiffer, claim_broker
 from services.runtime.kafka.compacted_topic import KeyedWriter
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.keyring import MasterKey, encrypt
+from services.runtime.secrets.keyring import MasterKey, encrypt, write_private
 
 
 async def test_a_second_provisioning_finds_everything_and_creates_nothing(
@@ -75,4 +76,26 @@ async def test_a_broker_refuses_a_machine_with_other_keys(
             await claim_broker(other)
     finally:
         await writer.put("access", CLAIM_KEY, None)
+        await writer.stop()
+
+
+async def test_the_first_territory_stays_the_home_realm_on_every_machine(
+    broker: RunningKafka, tmp_path: Path
+) -> None:
+    """A machine with another territory would read people of its own under the items of the first."""
+    machines = [
+        Settings(data_dir=tmp_path / name, kafka=broker.address, territory=tmp_path / name)
+        for name in ("92", "93")
+    ]
+    first, second = (settings.data.secrets for settings in machines)
+    for settings in machines:
+        settings.data.make()
+    MasterKey.open(first)
+    write_private(second / "master.key", (first / "master.key").read_bytes())
+    writer = KeyedWriter(broker.address)
+    try:
+        assert [await settle_home_realm(settings) for settings in machines] == ["92", "92"]
+        assert [read_home_realm(settings) for settings in machines] == ["92", "92"]
+    finally:
+        await writer.put("access", KEY.decode(), None)
         await writer.stop()

@@ -15,6 +15,7 @@ NOT_OF_A_TIME = {
     "whatif": "replays from a time by --at",
     "tune": "replays whole crises",
     "dlq": "letters lie outside the picture",
+    "directory": "people lie outside the picture",
     "token": "rights, not the picture",
     **dict.fromkeys(("play", "report", "line", "cap", "bench", "card", "plan", "text"), "writes"),
 }

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -16,6 +15,7 @@ from schemas.people.directory import Contact
 from services.cli.__main__ import app
 from services.cli.oncall import directory_sync
 from services.console.directory.contact_file import COLUMNS, read_contacts
+from services.runtime.process.settings import Settings
 
 
 @dataclass
@@ -25,6 +25,10 @@ class Directory:
     people: dict[str, Contact] = field(default_factory=dict)
     erased: list[str] = field(default_factory=list)
 
+    def of(self, realm: str) -> Directory:
+        assert realm == "92"
+        return self
+
     def ids(self) -> list[str]:
         return sorted(self.people)
 
@@ -33,7 +37,7 @@ class Directory:
 
 
 @pytest.fixture
-def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Directory]:
+def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Directory]:
     made = Directory()
 
     class Vault:
@@ -48,17 +52,18 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Directory]:
 
         async def __aexit__(self, *_: object) -> None: ...
 
-    async def write_contacts(_settings: Any, contacts: list[Contact]) -> None:
+    async def write_contacts(_settings: Any, _realm: str, contacts: list[Contact]) -> None:
         made.people |= {one.person: one for one in contacts}
 
-    async def erase_person(_settings: Any, person: str) -> bool:
+    async def erase_person(_settings: Any, _realm: str, person: str) -> bool:
         made.erased.append(person)
         return True
 
     monkeypatch.setattr(directory_sync, "Vault", Vault)
     monkeypatch.setattr(directory_sync, "write_contacts", write_contacts)
     monkeypatch.setattr(directory_sync, "erase_person", erase_person)
-    monkeypatch.setattr(directory_sync, "require_broker", lambda _: SimpleNamespace())
+    settings = Settings(data_dir=tmp_path, territory=Path("/srv/92"))
+    monkeypatch.setattr(directory_sync, "require_broker", lambda _: settings)
     return made  # type: ignore[return-value]
 
 

@@ -276,6 +276,11 @@ class People:
 
     def __init__(self) -> None:
         self.kept: dict[str, Contact] = {}
+        self.home_realm = "92"
+
+    def of(self, realm: str) -> People:
+        """Return the people of the home realm; another one has nobody."""
+        return self if realm.partition("~")[0] == self.home_realm else People()
 
     def peek(self, person: str) -> Contact | None:
         return self.kept.get(person)

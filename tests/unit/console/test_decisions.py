@@ -101,7 +101,7 @@ class Deciders:
             headers={},
             url=SimpleNamespace(path="/"),
         )
-        return DecisionContext(WHO, REALM, "fr", key, None, 0, request)
+        return DecisionContext(WHO, REALM, "fr", key, None, 0, request, WHO)
 
 
 class OneRealm:
@@ -184,6 +184,10 @@ async def test_a_request_is_its_address_version_and_body() -> None:
 
 
 class Directory:
+    def of(self, realm: str) -> Directory:
+        assert realm == REALM
+        return self
+
     async def get(self, person: str) -> Contact:
         return Contact(
             person=person,

@@ -197,6 +197,9 @@ class _Directory:
     def __init__(self, *contacts: Contact) -> None:
         self._contacts = {one.person: one for one in contacts}
 
+    def of(self, realm: str) -> _Directory:  # noqa: ARG002
+        return self
+
     def ids(self) -> list[str]:
         return list(self._contacts)
 

@@ -66,7 +66,7 @@ async def test_an_import_is_written_announced_without_addresses_and_recorded(
     assert isinstance(command, NoteReachability)
     assert {row.id for row in command.people} == {"p-1", "p-2"}
     assert "612345678" not in command.model_dump_json()
-    assert browser.app.state.access.traces == [("admin-1", "directory.imported", "2")]
+    assert browser.app.state.access.traces == [("admin-1", "directory.imported", "92 2")]
     again = (await post(browser, GOOD.replace("A,,", "Anne,,"), trial=True)).json()
     assert (again["added"], again["changed"], again["same"]) == (0, 1, 1)
 

@@ -44,6 +44,12 @@ class Phones:
     readings: int = 0
     away: bool = False
 
+    def of(self, realm: str) -> Phones:
+        return self
+
+    def realms(self) -> list[str]:
+        return ["92"]
+
     def ids(self) -> list[str]:
         self.readings += 1
         return list(self.contacts)

@@ -11,7 +11,7 @@ import pytest
 from schemas.base import DAY_MS
 from services.intake.dead_letters.dead_letter_api import DeadLetterApi
 from services.runtime.identity.permissions import Role
-from services.runtime.identity.principals import Scope
+from services.runtime.identity.principals import Principal, Scope
 from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
 from tests.unit.intake.conftest import Door
 
@@ -238,3 +238,31 @@ async def test_a_list_of_the_door_may_be_asked_for_its_head(door: Door, path: st
             str(len(whole.content)),
             b"",
         )
+
+
+async def test_an_account_of_a_territory_sees_it_and_its_exercises(door: Door) -> None:
+    body = {"login": "cellule-93", "role": "cell", "scope": {"realms": ["93"]}}
+    async with await door.as_(Role.ADMIN) as http:
+        made = await http.post("/api/v1/users", json=body)
+        assert made.status_code == 201, made.text
+        listed = (await http.get("/api/v1/users")).json()["items"]
+    assert [one["scope"]["realms"] for one in listed] == [["93", "93~*"]]
+    (account,) = [p for p in door.intake.access.all(Principal) if p.id == made.json()["id"]]
+    assert [account.sees(realm) for realm in ("93", "93~ex-1", "92", "92~ex-1")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/users", "/api/v1/tokens"])
+@pytest.mark.parametrize("realm", ["quatre-vingt-treize", "93/dgs", "~*"])
+async def test_a_limit_to_something_that_is_no_realm_is_refused(
+    door: Door, path: str, realm: str
+) -> None:
+    body = {"role": "cell", "scope": {"realms": [realm]}}
+    async with await door.as_(Role.ADMIN) as http:
+        made = await http.post(path, json=body | ({"login": "x"} if "users" in path else {}))
+    assert made.status_code == 422, made.text
+    assert made.json()["errors"][0]["field"] == "scope.realms"

@@ -13,7 +13,15 @@ from schemas.words import Channel
 from services.runtime.kafka.replica import Replica
 from services.runtime.kafka.tombstones import Tombstones
 from services.runtime.secrets.keyring import Keyring, MasterKey
-from services.runtime.secrets.vault import PUT_BATCH, Sealer, TextItem, VaultDirectory, VaultTexts
+from services.runtime.secrets.vault import (
+    PUT_BATCH,
+    ItemStore,
+    RealmDirectory,
+    Sealer,
+    TextItem,
+    VaultDirectory,
+    VaultTexts,
+)
 from services.runtime.testing.keyed import MemoryKeyedLog
 
 
@@ -25,7 +33,11 @@ class Setup:
         self.log = MemoryKeyedLog()
         self.replica = Replica(folder / "replica.db")
         self.texts = self.reader()
-        self.directory = VaultDirectory("directory", self.sealer, self.log, self.replica)
+        self.directory = self.reopen_directory()
+
+    def reopen_directory(self) -> RealmDirectory:
+        items = ItemStore("directory", self.sealer, self.log, self.replica)
+        return VaultDirectory(items, "92").of("92")
 
     def reader(self) -> VaultTexts:
         return VaultTexts("texts", self.sealer, self.log, self.replica)
@@ -222,7 +234,7 @@ async def test_an_erasure_counts_once(setup: Setup) -> None:
     await setup.directory.put(Contact(person="p-1", site="cen-2"))
     await setup.log.put("directory", "p-1", erasure)
     setup.follow()
-    again = await VaultDirectory("directory", setup.sealer, setup.log, setup.replica).get("p-1")
+    again = await setup.reopen_directory().get("p-1")
     assert again is not None
     assert again.site == "cen-2"
 

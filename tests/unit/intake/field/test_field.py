@@ -30,10 +30,18 @@ SITES = "site_id,name,code\nclg-1,Collège,117\nclg-2,Collège,118\n"
 
 
 class MemoryDirectory:
-    """Stands for the directory's shelf."""
+    """Stands for the directory of the only realm."""
+
+    home_realm = "92"
 
     def __init__(self) -> None:
         self.contacts: dict[str, Contact] = {}
+
+    def of(self, realm: str) -> MemoryDirectory:  # noqa: ARG002
+        return self
+
+    def realms(self) -> list[str]:
+        return ["92"]
 
     def ids(self) -> list[str]:
         return list(self.contacts)

@@ -1,0 +1,169 @@
+"""Two live realms of one installation, where one token is a different person in each. Rule D140."""
+
+from __future__ import annotations
+
+import pytest
+
+import services.delivery.sender.sender as sender_module
+from schemas.commands import AnswerNotification
+from schemas.delivery import NotificationState
+from schemas.people.directory import Contact, ContactPoint
+from schemas.words import Channel
+from services.delivery.callouts.headcount_tally import HeadcountTally
+from services.delivery.channels.base import CallResult
+from services.delivery.replies.inbox import ReplyReader
+from services.delivery.replies.returns import ProviderInbox
+from services.delivery.sender.attempt_view import AttemptView, OpenHeadcount, OpenQuestion
+from services.delivery.sender.sender import create_attempt_view
+from services.runtime.secrets.vault import TextItem
+from tests.directories import make_directory
+from tests.unit.delivery.test_returns import Answers, Line
+from tests.unit.delivery.test_sender import Provider, World
+
+SHARED = "+33600000009"
+"""A duty phone that both départements have written down."""
+
+
+def contact(person: str, *numbers: str, site: str | None = None) -> Contact:
+    points = tuple(ContactPoint(channel=Channel.SMS, address=number) for number in numbers)
+    return Contact(person=person, points=points, site=site)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(sender_module, "REPEAT_S", 0)
+    made = World()
+    for realm in ("92", "93"):
+        made.open(realm, ["sms"])
+    return made
+
+
+async def test_a_fire_in_93_rings_people_of_93_only(world: World) -> None:
+    world.people = make_directory(  # type: ignore[assignment]
+        r92=[contact("dgs", "+33600000092")], r93=[contact("dgs", "+33600000093")]
+    )
+    provider = Provider()
+    n = world.plan(realm="93", channels=(Channel.SMS,))
+    await world.until(
+        world.sender(drivers={Channel.SMS: provider}),
+        lambda: world.row(n, "93").state is NotificationState.ACCEPTED,
+    )
+    assert [call.address for call in provider.calls] == ["+33600000093"]
+
+
+async def test_a_person_unknown_in_93_is_not_taken_from_92(world: World) -> None:
+    world.people = make_directory(r92=[contact("dgs", "+33600000092")])  # type: ignore[assignment]
+    provider = Provider(CallResult("accepted"))
+    n = world.plan(realm="93", channels=(Channel.SMS,))
+    await world.until(
+        world.sender(drivers={Channel.SMS: provider}),
+        lambda: world.row(n, "93").state is NotificationState.FAILED,
+    )
+    assert provider.calls == []
+    assert world.row(n, "93").attempts[0].error == "person_unknown"
+
+
+def make_inbox(line: Line, *, numbers_93: tuple[str, ...] = (SHARED,)) -> ProviderInbox:
+    directory = make_directory(
+        r92=[contact("dgs", SHARED)], r93=[contact("dgs", *numbers_93), contact("maire", SHARED)]
+    )
+    return ProviderInbox(line.outbox, line, directory, line.kept)
+
+
+def ask(view: AttemptView, realm: str, notification: str, at: int, person: str = "dgs") -> None:
+    question = OpenQuestion(realm, "dgs", headcount=False, at=at, answered=False)
+    view.asked.setdefault(person, {})[notification] = question
+
+
+def list_answers(line: Line) -> list[tuple[str, str]]:
+    return [(realm, m.notification) for realm, m in line.sent if isinstance(m, AnswerNotification)]
+
+
+async def test_the_open_question_decides_the_realm_of_a_reply() -> None:
+    line = Line()
+    inbox = make_inbox(line)
+    ask(line.outbox, "93", "n-93", at=1)
+    assert await inbox.reply(Channel.SMS, SHARED, "1")
+    assert list_answers(line) == [("93", "n-93")]
+
+
+async def test_a_reply_never_answers_the_call_of_another_persons_realm() -> None:
+    """The number is that of the DGS of 92; the DGS of 93, with the same token, was called."""
+    line = Line()
+    inbox = make_inbox(line, numbers_93=("+33600000093",))
+    ask(line.outbox, "93", "n-93", at=1)
+    assert await inbox.reply(Channel.SMS, SHARED, "1")
+    assert list_answers(line) == []
+
+
+async def test_the_reply_through_the_gateway_of_93_answers_no_call_of_92() -> None:
+    line = Line()
+    inbox = make_inbox(line)
+    ask(line.outbox, "93", "n-93", at=1)
+    ask(line.outbox, "92", "n-92", at=2)
+    fields = {"from": SHARED, "words": "1", "at": 1, "realms": ["93"]}
+    await line.kept.put("reply-1", TextItem(fields))
+    await ReplyReader(Kept(line.kept), inbox).read()
+    assert list_answers(line) == [("93", "n-93")]
+
+
+class Kept:
+    """The waiting replies under any prefix."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    def ids(self, prefix: str) -> list[str]:  # noqa: ARG002
+        return list(self._answers)
+
+    async def get(self, text_id: str) -> TextItem | None:
+        return await self._answers.get(text_id)
+
+    async def erase(self, id: str) -> None:
+        await self._answers.erase(id)
+
+
+async def test_an_answer_in_one_realm_keeps_the_answered_call_of_another(world: World) -> None:
+    line = Line(world=world)
+    first = line.world.plan("n1", realm="92", channels=(Channel.SMS,))
+    view = create_attempt_view()
+    question = OpenQuestion("93", "dgs", headcount=False, at=1, answered=True)
+    view.asked["dgs"] = {"n-93": question}
+    row = world.row(first).model_copy(update={"answer": "ack"})
+    view._ask("92", row)
+    assert view.asked["dgs"] == {"n-93": question}
+
+
+async def test_a_number_that_ended_is_dropped_in_the_realm_that_called(world: World) -> None:
+    directory = make_directory(r92=[contact("dgs", SHARED)], r93=[contact("dgs", SHARED)])
+    world.people = directory  # type: ignore[assignment]
+    provider = Provider()
+    n = world.plan(realm="93", channels=(Channel.SMS,))
+    await world.until(
+        world.sender(drivers={Channel.SMS: provider}),
+        lambda: world.row(n, "93").state is NotificationState.ACCEPTED,
+    )
+    line = Line()
+    inbox = ProviderInbox(line.outbox, Deaf(), directory, line.kept)
+    await inbox.gone(Channel.SMS, provider.calls[0])
+    assert directory.of("93").peek("dgs") == Contact(person="dgs")
+    assert directory.of("92").peek("dgs") == contact("dgs", SHARED)
+
+
+class Deaf:
+    """Kafka that takes every input."""
+
+    async def send(self, *_: object, **__: object) -> tuple[int, int]:
+        return 0, 0
+
+
+async def test_a_headcount_places_people_by_the_directory_of_its_realm() -> None:
+    directory = make_directory(
+        r92=[contact("dgs", site="cen-1")], r93=[contact("dgs", site="stdenis-2")]
+    )
+    view, kept = create_attempt_view(), Answers()
+    sites: dict[str, str] = {}
+    headcount = OpenHeadcount("93", ("stdenis-1", "stdenis-2"), 1, over=False, persons={"dgs"})
+    tally = HeadcountTally(view, kept, directory, Deaf())  # type: ignore[arg-type]
+    await tally._place(headcount, sites)
+    assert sites == {"dgs": "stdenis-2"}
