@@ -73,16 +73,6 @@ async def _kill_at_random(
 
 
 @proves("worker", "kill")
-async def test_random_kills_under_load_lose_and_repeat_nothing(toys: Toys) -> None:
-    toys.spawn("toyecho")
-    await toys.open()
-    feeding = asyncio.create_task(toys.feed(1500, rate=150, seed=2))
-    await _kill_at_random(toys, 4, workers=2, seed=2, pause_s=(0.2, 4))
-    await feeding
-    await _settle(toys, echo=True)
-    await toys.check(echo=True)
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workers", [1, 2])
