@@ -25,6 +25,7 @@ from services.runtime.kafka.fetch_throttle import (
     READER_WAIT_MS,
     FetchThrottle,
 )
+from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 
 TOPIC: Final = "fronts"
@@ -69,14 +70,16 @@ class SignExchange:
 
     async def run(self) -> None:
         """Exchange signs until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_always(), name="signs.follower")
+        following = asyncio.create_task(self._follow_always(), name="signs.follower")
+        try:
             while True:
                 try:
                     await self.send()
                 except BrokerAway as error:
                     log.info("signs.postponed", why=str(error))
                 await asyncio.sleep(TURN_S)
+        finally:
+            await cancel_and_wait([following])
 
     async def send(self) -> None:
         """Send the newest signs of sources with a promised period. Raises BrokerAway."""
