@@ -26,6 +26,7 @@ from services.runtime.kafka.security import read_cluster_security, use_security
 from services.runtime.process.cluster import AUTHORITY_FILE, ClusterMember, read_member
 from services.runtime.process.ports import HIGHEST, LOWEST, is_port_free
 from services.runtime.process.settings import Settings
+from services.runtime.secrets.keyring import write_private
 from tests.brokers import LOGIN, give_password, put_provisioned
 from tests.system import VIGIE
 from tests.waiting import eventually
@@ -35,6 +36,7 @@ COPIES: Final = len(NODES)
 START_S: Final = 150.0
 """Patience with three brokers at once on a machine that others use, too."""
 HEAP_MB: Final = 192
+KEY_FILE: Final = "master.key"
 assert SESSION_MS == 3000, "docs/how-to/three-machines.md says how long a dead leader costs"
 
 
@@ -56,6 +58,11 @@ class Cluster:
         """Environment of a process that uses the brokers without being one of the machines."""
         authority = self.settings(1).data.secrets / AUTHORITY_FILE
         return LOGIN | {"VIGIE_KAFKA_TLS": "1", "VIGIE_KAFKA_CA": str(authority)}
+
+    def share_key(self, secrets: Path) -> None:
+        """Give another installation the key of the cluster, which refuses other keys."""
+        secrets.mkdir(parents=True, mode=0o700)
+        write_private(secrets / KEY_FILE, (self.settings(1).data.secrets / KEY_FILE).read_bytes())
 
     def settings(self, number: int) -> Settings:
         """Return the settings of a machine; they name the brokers once it is in."""

@@ -195,7 +195,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         asyncio.run(cluster.start())
         options = ("--kafka", cluster.addresses)
         login = cluster.login | {"VIGIE_KAFKA_REPLICATION": "3"}
-        with RunningVigie(tmp_path_factory.mktemp("vigie"), options=options, **login) as vigie:
+        folder = tmp_path_factory.mktemp("vigie")
+        cluster.share_key(folder / "data" / "secrets")
+        with RunningVigie(folder, options=options, **login) as vigie:
             yield Run(cluster, vigie)
     finally:
         cluster.stop()
