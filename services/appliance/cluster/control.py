@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,6 +22,8 @@ from services.runtime.process.settings import split_host_port
 
 TIMEOUT_MS: Final = 30_000
 CONNECT_S: Final = 5.0
+CLOSE_S: Final = 5.0
+"""Longest wait for the end of TLS."""
 NO_ERROR: Final = 0
 _DUPLICATE_VOTER: Final = 126
 _VOTER_NOT_FOUND: Final = 127
@@ -97,13 +100,15 @@ class ClusterControl:
         await self.close()
 
     async def close(self) -> None:
-        """Close both connections."""
+        """Close both connections; a broker that does not answer is not waited for."""
         connection, self._connection = self._connection, None
         admin, self._admin = self._admin, None
-        if connection is not None:
-            connection.close()
-        if admin is not None:
-            await admin.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                if admin is not None:
+                    await admin.close()
+                if connection is not None:
+                    await connection.close()
 
     async def _connect(self) -> AIOKafkaConnection:
         failure: Exception = OSError("no address")
