@@ -62,6 +62,7 @@ class AccountEntry(_Answer):
     login: str
     role: Role | None
     duty: str | None
+    scope: Scope | None = Field(description="limits of the account; empty lists = no limit")
     enabled: bool
     has_password: bool
     has_second_factor: bool

@@ -138,6 +138,8 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True, animations="disabled")
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_a_cell_works_for_eight_hours_in_vigie(cell: Cell) -> None:
     """Find each deed of the day in the logbook, in the lessons learned and in the evidence."""
     staff(cell.logistics, cell, "Sur place")

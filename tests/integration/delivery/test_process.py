@@ -114,11 +114,12 @@ class World:
             territory="92", title_code="t", started_at=1_802_340_000_000, lineage=realm
         )
         other = "" if realm == self.realm else realm
+        number = 1 if realm == self.realm else 2  # several realms share a partition
         await self.put(
             opened,
             f"open-{realm}",
             realm,
-            Place("alerts", partition_of(realm, PARTITION_COUNT), 0, 1, 0),
+            Place("alerts", partition_of(realm, PARTITION_COUNT), 0, number, 0),
         )
         roster = RosterSection(roster=ROSTER)
         await self.put(ReferencePublished(reference="r", data=roster, last=True), realm=other)
