@@ -1,4 +1,4 @@
-"""Three real brokers on loopback, formed by `vigie cluster init`, `invite` and `join`.
+"""Three real brokers on loopback with the settings of deploy/kubernetes/kafka.yaml.
 
 Three copies, two in step. `async with Cluster(folder) as cluster` starts them. `leader` and
 `is_in_step` return the leader and the state.
@@ -6,130 +6,93 @@ Three copies, two in step. `async with Cluster(folder) as cluster` starts them. 
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import os
-import random
+import shutil
 import signal
-import subprocess
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from services.appliance.cluster.control import BrokersState, ClusterControl
-from services.appliance.cluster.keeper import find_replication, keep_cluster
-from services.appliance.cluster.node import SESSION_MS
-from services.appliance.cluster.setup import make_cluster_node
-from services.appliance.embedded.kafka import RunningKafka
-from services.runtime.kafka.security import read_cluster_security, use_security
-from services.runtime.process.cluster import AUTHORITY_FILE, ClusterMember, read_member
-from services.runtime.process.ports import HIGHEST, LOWEST, is_port_free
-from services.runtime.process.settings import Settings
-from services.runtime.secrets.keyring import write_private
-from tests.brokers import LOGIN, give_password, put_provisioned
-from tests.system import VIGIE
+from schemas.topics import TOPICS
+from services.appliance.embedded.kafka import KafkaNode, RunningKafka, is_serving
+from services.runtime.kafka.security import get_client_options
+from services.runtime.kafka.topics import build_desired_config
+from services.runtime.process.ports import find_free_ports
+from tests.brokers import make_node
 from tests.waiting import eventually
 
 NODES: Final = (1, 2, 3)
 COPIES: Final = len(NODES)
+SESSION_MS: Final = 3000
+"""Time until a dead leader is replaced, as docs/how-to/operate.md advises."""
 START_S: Final = 150.0
 """Patience with three brokers at once on a machine that others use, too."""
 HEAP_MB: Final = 192
-KEY_FILE: Final = "master.key"
-assert SESSION_MS == 3000, "docs/how-to/three-machines.md says how long a dead leader costs"
+META: Final = "meta.properties"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterNode(KafkaNode):
+    """One broker and controller of several."""
+
+    number: int = 1
+    voters: str = ""
+
+    def _properties(self, data: Path) -> str:
+        """Parse a properties file; later lines win over earlier ones."""
+        lines: Mapping[str, object] = {
+            "node.id": self.number,
+            "controller.quorum.voters": self.voters,
+            "default.replication.factor": COPIES,
+            "min.insync.replicas": COPIES - 1,
+            "offsets.topic.replication.factor": COPIES,
+            "transaction.state.log.replication.factor": COPIES,
+            "transaction.state.log.min.isr": COPIES - 1,
+            "broker.session.timeout.ms": SESSION_MS,
+            "auto.leader.rebalance.enable": "false",  # the test says who leads
+            "num.replica.fetchers": 1,
+        }
+        return KafkaNode._properties(self, data) + "".join(
+            f"{key}={value}\n" for key, value in lines.items()
+        )
 
 
 @dataclass
 class Cluster:
-    """Three brokers, each with a data directory and an address of its own."""
+    """Three brokers; every topic of the product is led by the first living one of 1, 2, 3."""
 
     folder: Path
     brokers: dict[int, RunningKafka] = field(default_factory=dict)
-    members: dict[int, ClusterMember] = field(default_factory=dict)
 
     @property
     def addresses(self) -> str:
         """Where clients bootstrap: all three."""
-        return ",".join(self.members[n].own.broker for n in NODES)
-
-    @property
-    def login(self) -> dict[str, str]:
-        """Environment of a process that uses the brokers without being one of the machines."""
-        authority = self.settings(1).data.secrets / AUTHORITY_FILE
-        return LOGIN | {"VIGIE_KAFKA_TLS": "1", "VIGIE_KAFKA_CA": str(authority)}
-
-    def share_key(self, secrets: Path) -> None:
-        """Give another installation the key of the cluster, which refuses other keys."""
-        secrets.mkdir(parents=True, mode=0o700)
-        write_private(secrets / KEY_FILE, (self.settings(1).data.secrets / KEY_FILE).read_bytes())
-
-    def settings(self, number: int) -> Settings:
-        """Return the settings of a machine; they name the brokers once it is in."""
-        found = Settings(data_dir=self.folder / str(number))
-        member = self.members.get(number)
-        return found.model_copy(update={"kafka": member.brokers}) if member else found
+        return ",".join(self.brokers[n].address for n in NODES)
 
     async def start(self) -> Self:
-        """Create the cluster and wait until three machines hold every topic of the product."""
-        data = self.settings(1).data
-        data.make()
-        await put_provisioned(data.kafka)
-        give_password(data.secrets)
-        self.command(1, "init", "--address", choose_address(1))
-        await self._run_broker(1)
-        for number in NODES[1:]:
-            await self.join(number, self.command(1, "invite"))
-        await eventually(self._are_copies_made, START_S)
+        """Start all three and make every topic of the product."""
+        self._prepare()
+        for broker in self.brokers.values():
+            broker.spawn()
+        await eventually(self._are_all_serving, START_S)
+        await self._make_topics()
         return self
 
-    async def join(self, number: int, invitation: str) -> None:
-        """Start a machine with an invitation, which must be the one of this number."""
-        address = choose_address(number)
-        self.command(number, "join", "-", "--address", address, given=invitation)
-        await self._run_broker(number)
-
-    def command(self, number: int, *arguments: str, given: str = "") -> str:
-        """Run `vigie cluster` on a machine and return its output. Raises AssertionError."""
-        environment = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_KAFKA")}
-        done = subprocess.run(
-            [str(VIGIE), "cluster", *arguments],
-            env=environment | {"VIGIE_DATA_DIR": str(self.folder / str(number))},
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
+    async def _are_all_serving(self) -> bool:
+        return all(
+            await asyncio.gather(*(is_serving(broker.address) for broker in self.brokers.values()))
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    async def _run_broker(self, number: int) -> None:
-        settings = self.settings(number)
-        member = read_member(settings.data.secrets)
-        assert member is not None
-        self.members[number] = member
-        use_security(read_cluster_security(settings.data.secrets))
-        node = make_cluster_node(settings, member, heap_mb=HEAP_MB)
-        node.prepare()
-        self.brokers[number] = RunningKafka(node)
-        await self.brokers[number].start()
-        await self.keep(number)
-
-    async def keep(self, number: int) -> None:
-        """Run the steps of the `vigie up` of a machine once."""
-        front = f"http://front-{number}.example"
-        self.members[number] = await keep_cluster(
-            self.settings(number), self.members[number], front
-        )
-
-    async def _are_copies_made(self) -> bool:
-        await self.keep(NODES[-1])
-        async with ClusterControl(self.addresses) as control:
-            return await find_replication(control) == COPIES
 
     def stop(self) -> None:
         """Kill the remaining brokers: nothing here is kept."""
-        use_security(None)
         for broker in self.brokers.values():
             broker.kill()
 
@@ -148,26 +111,73 @@ class Cluster:
     ) -> None:
         self.stop()
 
-    async def describe(self) -> BrokersState | None:
-        """Return every partition as a living broker describes it, or None without an answer."""
+    def _prepare(self) -> None:
+        """Format the first node; the others get its data under names of their own."""
+        ports = find_free_ports(2 * COPIES)
+        voters = ",".join(f"{n}@127.0.0.1:{ports[2 * n - 1]}" for n in NODES)
+        for n in NODES:
+            alone = make_node(self.folder / str(n))
+            known = {f.name: getattr(alone, f.name) for f in fields(alone)}
+            known |= {
+                "port": ports[2 * n - 2],
+                "controller_port": ports[2 * n - 1],
+                "heap_mb": HEAP_MB,
+            }
+            node = ClusterNode(**known, number=n, voters=voters)
+            if n != NODES[0]:
+                shutil.copytree(self.folder / "1", node.folder, dirs_exist_ok=True)
+                meta = (node.folder / "data" / META).read_text()
+                kept = [
+                    line
+                    for line in meta.splitlines()
+                    if not line.startswith(("node.id=", "directory.id="))
+                ]
+                directory = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+                (node.folder / "data" / META).write_text(
+                    "\n".join([*kept, f"node.id={n}", f"directory.id={directory}", ""])
+                )
+            node.prepare()
+            self.brokers[n] = RunningKafka(node)
+
+    async def _make_topics(self) -> None:
+        assignment = {t.name: {p: list(NODES) for p in range(t.partitions)} for t in TOPICS}
+        new = [
+            NewTopic(t.name, -1, -1, assignment[t.name], build_desired_config(t, COPIES))
+            for t in TOPICS
+        ]
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses, **get_client_options())
+        await admin.start()
         try:
-            async with ClusterControl(self.addresses) as control:
-                return await control.describe_brokers()
+            await admin.create_topics(new)
+        finally:
+            await admin.close()
+        await eventually(lambda: self.is_in_step(set(NODES)), START_S)
+
+    async def partitions(self) -> list[Mapping[str, object]]:
+        """Return every partition of the product's topics as a living broker describes it.
+
+        Return none without an answer.
+        """
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=self.addresses, request_timeout_ms=3000, **get_client_options()
+        )
+        try:
+            await admin.start()
+            described = await admin.describe_topics([t.name for t in TOPICS])
         except (KafkaError, OSError, TimeoutError):
-            return None
+            return []
+        finally:
+            await admin.close()
+        return [partition for topic in described for partition in topic["partitions"]]
 
     async def is_in_step(self, wanted: set[int]) -> bool:
         """Return whether exactly these brokers are in step everywhere, and one of them leads."""
-        found = await self.describe()
-        return found is not None and all(
-            copies.in_step == wanted and copies.leader in wanted
-            for copies in found.partitions.values()
-        )
+        found = await self.partitions()
+        return bool(found) and all(set(p["isr"]) == wanted and p["leader"] in wanted for p in found)  # type: ignore[call-overload]
 
     async def leader(self) -> int:
         """Return the leader of most partitions."""
-        found = await self.describe()
-        leaders = [copies.leader for copies in found.partitions.values()] if found else []
+        leaders = [int(str(p["leader"])) for p in await self.partitions()]
         return max(NODES, key=leaders.count)
 
     def kill(self, number: int, sig: signal.Signals = signal.SIGKILL) -> None:
@@ -180,10 +190,3 @@ class Cluster:
     def revive(self, number: int) -> None:
         """Start a killed broker again, without waiting for it."""
         self.brokers[number].spawn()
-
-
-def choose_address(number: int) -> str:
-    """Return an address of a machine with a free port and a free next one."""
-    ports = range(LOWEST + number * 2, HIGHEST, 16)  # no two machines choose the same
-    free = (port for port in random.sample(ports, len(ports)) if is_port_free(port))
-    return f"127.0.0.1:{next(port for port in free if is_port_free(port + 1))}"

@@ -25,10 +25,10 @@ from services.cli.fallback import FallbackTransport
 from services.runtime.kafka.security import read_cluster_security, use_security
 from services.runtime.process.cluster import read_member
 from services.runtime.process.settings import DataDir
-from tests.cluster import NODES, choose_address
 from tests.faults.matrix import proves
 from tests.faults.reporting import SITES, TYPES, wait_until_settled
 from tests.faults.test_cluster import lateness
+from tests.formed_cluster import NODES, choose_address
 from tests.system import VIGIE, RunningVigie, kill_tree
 from tests.waiting import until
 

@@ -21,7 +21,7 @@ from services.runtime.kafka.security import KafkaSecurity, get_security
 from services.runtime.process.settings import split_host_port
 
 TIMEOUT_MS: Final = 30_000
-CONNECT_S: Final = 5.0
+CONNECT_S: Final = 3.0
 CLOSE_S: Final = 5.0
 """Longest wait for the end of TLS."""
 NO_ERROR: Final = 0
@@ -83,6 +83,8 @@ class ClusterControl:
 
     def __init__(self, kafka: str, security: KafkaSecurity | None = None) -> None:
         self._kafka = kafka
+        self._alive = kafka
+        """The address that answered: a frozen machine would hold up every first request."""
         self._options = (security or get_security()).options()
         self._connection: AIOKafkaConnection | None = None
         self._admin: AIOKafkaAdminClient | None = None
@@ -115,18 +117,21 @@ class ClusterControl:
         for address in self._kafka.split(","):
             host, port = split_host_port(address)
             try:
-                return await asyncio.wait_for(
+                connection = await asyncio.wait_for(
                     create_conn(host, port, request_timeout_ms=TIMEOUT_MS, **self._options),
                     CONNECT_S,
                 )
             except (KafkaError, OSError, TimeoutError) as error:
                 failure = error
+            else:
+                self._alive = address
+                return connection
         raise failure
 
     async def _open_admin(self) -> AIOKafkaAdminClient:
         if self._admin is None:
             self._admin = AIOKafkaAdminClient(
-                bootstrap_servers=self._kafka, request_timeout_ms=TIMEOUT_MS, **self._options
+                bootstrap_servers=self._alive, request_timeout_ms=TIMEOUT_MS, **self._options
             )
             await self._admin.start()
         return self._admin
