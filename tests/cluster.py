@@ -74,7 +74,7 @@ class Cluster:
 
     @property
     def addresses(self) -> str:
-        """Where clients bootstrap: all three."""
+        """Return the addresses of all three, for clients."""
         return ",".join(self.brokers[n].address for n in NODES)
 
     async def start(self) -> Self:

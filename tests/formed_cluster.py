@@ -50,7 +50,7 @@ class FormedCluster:
 
     @property
     def addresses(self) -> str:
-        """Where clients bootstrap: all three."""
+        """Return the addresses of all three, for clients."""
         return ",".join(self.members[n].own.broker for n in NODES)
 
     @property

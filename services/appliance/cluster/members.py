@@ -16,7 +16,7 @@ class RemovalRefused(RuntimeError):
 
 
 def check_leaving(records: ClusterRecords, number: int, alive: frozenset[int]) -> None:
-    """Check that the other machines can take the copies of one that leaves. Raises RemovalRefused."""
+    """Check that the others can take the copies of a machine that leaves. Raises RemovalRefused."""
     members = {record.number for record in records.members}
     others = members - {number}
     if not others:
