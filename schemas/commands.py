@@ -61,7 +61,7 @@ class ReopenIncident(Command):
 
 @register_message
 class MergeIncidents(Command):
-    """Merge `incident` into `into`, which keeps its id.
+    """Merge `incident` into `into`; it keeps its id.
 
     Rule D25.
     """
@@ -307,7 +307,7 @@ class DeclareActivity(Command):
 
 @register_message
 class DeclareDataAge(Command):
-    """Declare the age of the data with which an activity was restored.
+    """Declare the age of the data that an activity was restored with.
 
     Rule D46.
     """

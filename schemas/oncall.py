@@ -149,7 +149,7 @@ HoleKind = Literal[
 
 
 class HoleRow(Model):
-    """A span in which a role has a readiness gap; `fix` names the remedy.
+    """A span where a role has a readiness gap; `fix` names the remedy.
 
     Rule D38.
     """

@@ -19,7 +19,7 @@ from schemas.words import Effect, EventType, SiteStatus
 
 
 class CardPhase(StrEnum):
-    """Phase of a plan in which a card stands; cards of `return` open when the plan recovers."""
+    """Phase of a plan where a card stands; cards of `return` open when the plan recovers."""
 
     REFLEX = "reflex"
     CONTINUITY = "continuity"
@@ -31,7 +31,7 @@ PHASE_ORDER: Final = tuple(CardPhase)
 
 
 class CardOrigin(StrEnum):
-    """Event from which the time limit of a card counts.
+    """Event that starts the time limit of a card.
 
     `stand_down` is the start of the recovery, `request` the choice of the site by a person.
     """

@@ -40,7 +40,7 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class RecurrenceRule:
-    """Local days on which occurrences begin."""
+    """Local days when occurrences begin."""
 
     freq: str
     interval: int = 1
@@ -48,7 +48,7 @@ class RecurrenceRule:
     """(n-th of the month, 0 = every; weekday, Monday = 0)."""
     month_days: tuple[int, ...] = ()
     until: Instant | None = None
-    """Latest time at which an occurrence begins."""
+    """Latest time when an occurrence begins."""
 
     def falls_on(self, day: date, first: date) -> bool:
         """Return whether an occurrence begins on `day`, for a rule that began on `first`.

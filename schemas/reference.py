@@ -327,7 +327,7 @@ class Alarm(Model):
 
 
 class Calendar(Model):
-    """Open hours in which time limits under 24 h run.
+    """Open hours when time limits under 24 h run.
 
     Minutes count from local midnight (Europe/Paris). Rule D43.
     """

@@ -182,7 +182,7 @@ class ReferenceChangeRow(Model):
 
     @property
     def ended_at(self) -> Instant:
-        """Time at which it came into force, or of the last decision."""
+        """Time when it came into force, or of the last decision."""
         return self.in_force_at or self.decisions[-1].at
 
 

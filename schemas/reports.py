@@ -54,7 +54,7 @@ class Measure(Model):
 
 
 class Lease(Model):
-    """Time for which a machine's alert holds without renewal.
+    """Time that a machine's alert holds without renewal.
 
     Rule D66.
     """

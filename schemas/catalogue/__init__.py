@@ -1,1 +1,1 @@
-"""Tables of kinds from which others derive: one row per kind."""
+"""Tables of kinds, one row per kind; other tables derive from them."""

@@ -1,4 +1,4 @@
-"""Channels to reach people: one row per channel, from which every other table is derived."""
+"""Channels to reach people: one row per channel; every other table is derived from it."""
 
 from __future__ import annotations
 

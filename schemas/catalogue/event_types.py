@@ -1,4 +1,4 @@
-"""Types of events: one row per type, from which every other table is derived.
+"""Types of events: one row per type; every other table is derived from it.
 
 To add a type, add a member and a row here; the tests name a missing text.
 """

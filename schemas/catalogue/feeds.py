@@ -37,7 +37,7 @@ class FeedStatus(_FeedPart):
     fault: str
     edition: str
     edition_at: datetime | None
-    """Time at which the issuer made the edition that was read last."""
+    """Time when the issuer made the edition that was read last."""
     fetched_at: datetime | None
     understood_at: datetime | None
     """Last fetch that was fresh and understood."""

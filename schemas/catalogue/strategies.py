@@ -1,4 +1,4 @@
-"""Fallback strategies of activities: one row per code, from which every other table is derived."""
+"""Fallback strategies of activities: one row per code; every other table is derived from it."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class CauseChanged(Fact):
 
 @register_message
 class SiteMarked(Fact):
-    """Marks under which a site counts in metrics: mark → incidents behind it."""
+    """Marks of a site in metrics: mark → incidents behind it."""
 
     site: str
     marks: dict[str, tuple[str, ...]]

@@ -58,7 +58,7 @@ class GainRow(Model):
 
 
 class PresentRow(Model):
-    """The crisis from which a ranking starts.
+    """The crisis at the start of a ranking.
 
     `stamp` changes with the situation and with approved lines. The crisis is over if no sites are
     hit and none are held.

@@ -1,6 +1,6 @@
 """Legal deadlines: obligations of the territory, and the clocks that they start in an incident.
 
-A clock runs from the time at which a matter became known. It ends with a proof or with the reason
+A clock runs from the time when a matter became known. It ends with a proof or with the reason
 why it does not apply. Rule D92.
 """
 

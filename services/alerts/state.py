@@ -126,13 +126,13 @@ class State:
     leases: Map[str, LeaseRow] = _map_field()
     """Leases by the report that opened the alert."""
     forget_at: Instant | None = None
-    """Live realms: time at which old history is dropped next. Rule D4, duplicates."""
+    """Live realms: time when old history is dropped next. Rule D4, duplicates."""
     duties: Map[str, DutyRow] = _map_field()
     """Overrides, swaps and imported calendars of the on-call schedule."""
     reach: Map[str, ReachRow] = _map_field()
     """Person → channels, as recorded after the reference data were published."""
     published_at: Instant | None = None
-    """Time at which the version in force was taken.
+    """Time when the version in force was taken.
 
     A channel that the version verifies without a date counts as verified from then.
     """
@@ -202,7 +202,7 @@ class State:
     doubts: Map[str, tuple[str, ...]] = _index_field()
     """Site → unconfirmed reports about its status."""
     calm: Map[str, Instant] = _index_field()
-    """Site → time at which it last reported that all is well."""
+    """Site → time when it last reported that all is well."""
     reopenings: Map[str, tuple[Instant, str]] = _index_field()
     """`site|type` → newest reopening that named the type: (occurred_at, source)."""
     departures: Map[str, tuple[Instant, str]] = _index_field()

@@ -128,7 +128,7 @@ class _LazyCommand(TyperCommand):
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> Any:
-        """Return the context of the real command, which takes over."""
+        """Return the context of the real command; it takes over."""
         return _load_command(self.name or "").make_context(info_name, args, parent, **extra)
 
 

@@ -430,7 +430,7 @@ async def _open_oidc(
 ) -> AsyncIterator[Any]:
     """Yield `OidcLogin` if an identity provider is configured, else None.
 
-    Its libraries load only then. Raises pydantic.ValidationError, which names the wrong variable.
+    Its libraries load only then. Raises pydantic.ValidationError; it names the wrong variable.
     """
     settings = OidcSettings()
     if not settings.oidc_issuer:

@@ -99,7 +99,7 @@ class Reason(Resource):
 
 
 class Interval(Resource):
-    """Time in which a planned cause acts; `to` None is an open end. Rule D9."""
+    """Time when a planned cause acts; `to` None is an open end. Rule D9."""
 
     start: Time
     to: Time | None

@@ -226,7 +226,7 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
 
 
 def _find_lifting_time(before: SiteHeard | None, heard: SiteHeard, row: SiteRow) -> Instant | None:
-    """Return the time at which the ended causes ended; None: now.
+    """Return when the ended causes ended; None: now.
 
     If the row dropped causes, this is the row's time of lifting. Otherwise it is the start of the
     new status, unless that status began with a cause that was there before.

@@ -158,7 +158,7 @@ class ContinuityMemory:
     sitrep_from: Instant | None = None
     """Start of the current interval; None: no rhythm now.
 
-    This is the last situation report, or the time at which the level got a rhythm. Rule D54.
+    This is the last situation report, or the time when the level got a rhythm. Rule D54.
     """
     improvements: Map[str, ImprovementRow] = Map()
     """Open improvement actions. Rule D53."""

@@ -43,7 +43,7 @@ class DeliveryState:
     """Time of the last declared loss; the lost history may have sent earlier notifications."""
 
     def verified(self, person: str) -> tuple[Channel, ...]:
-        """Return the channels on which a person can be reached."""
+        """Return the channels that reach a person."""
         return self.directory.get(person, self.channels.get(person, ()))
 
     @property

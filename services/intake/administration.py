@@ -290,7 +290,7 @@ class Administration:
         }
 
     def _life_of(self, principal: Principal) -> int:
-        """Return the default days of a token; 0 for machines, which an end would cut off."""
+        """Return the default days of a token; 0 for machines, since an end would cut them off."""
         return (
             0
             if principal.id == LOCAL_ADMIN or self._access.source(principal.id) is not None

@@ -103,7 +103,7 @@ class SourceEntry(Source):
 
 
 class CreatedSource(SourceEntry):
-    """A new source with its first key, which is shown only now."""
+    """A new source with its first key; it is shown only now."""
 
     key: str
 

@@ -253,7 +253,7 @@ class Intake:
         return self
 
     def _retain_refused(self) -> TextRetention:
-        """Erase old refused bytes that a front kept which is lost for good."""
+        """Erase old refused bytes kept by a front that is lost for good."""
         days = {REFUSED_PREFIX: self.settings.refused_days}
         return TextRetention(self.vault.texts, days, create_offset_finder(self.settings.kafka))
 

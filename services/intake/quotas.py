@@ -1,6 +1,6 @@
 """Count items and bytes per sender and day (UTC).
 
-The counts are in memory: a restart forgets them, which turns nobody away.
+The counts are in memory: a restart forgets them and turns nobody away.
 """
 
 from __future__ import annotations

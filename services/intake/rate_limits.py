@@ -1,7 +1,7 @@
 """Limit the reports of each sender with token buckets, one of them for danger to people.
 
 Each report of a batch counts. A report that was accepted before costs nothing. The buckets are in
-memory: a restart fills them, which turns nobody away.
+memory: a restart fills them and turns nobody away.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class IntakeSettings(Settings):
     body_timeout_s: float = Field(
         default=15.0, gt=0, validation_alias=_build_alias("body_timeout_s")
     )
-    """Time in which a body must arrive completely."""
+    """Time when a body must arrive completely."""
     bodies_in_memory_bytes: int = Field(
         default=64 << 20, ge=1, validation_alias=_build_alias("bodies_in_memory_bytes")
     )

@@ -158,7 +158,7 @@ class MessageValues:
 
     @property
     def seen_at(self) -> Instant:
-        """Time at which the person reads it: that of the newest attempt."""
+        """Time when the person reads it: that of the newest attempt."""
         attempts = self.row.attempts
         return (
             max(self.row.planned_at, attempts[-1].planned_at) if attempts else self.row.planned_at
@@ -353,7 +353,7 @@ class MessageValues:
         return "" if site is None else site[0]
 
     def _place(self, what: str) -> str:
-        """Return the place at which an activity is hit.
+        """Return the place where an activity is hit.
 
         Its site, else its pôle if no cause names the place.
         """

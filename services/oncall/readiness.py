@@ -89,7 +89,7 @@ class ReadinessVerdict:
 
 @dataclass(frozen=True, slots=True)
 class VerdictSpan:
-    """A span in which the verdict of a role stays the same."""
+    """A span where the verdict of a role stays the same."""
 
     start: Instant
     end: Instant
@@ -447,5 +447,5 @@ def add_channel_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> R
 
 
 def gap_key(hole: HoleRow) -> str:
-    """Return the key by which a gap of two proofs is the same."""
+    """Return the key that is equal for the same gap in two proofs."""
     return "|".join((hole.kind, hole.role, hole.scope or "", hole.person or ""))

@@ -117,7 +117,7 @@ class Schedule:
     __hash__ = None  # type: ignore[assignment]
 
     def scopes(self, role: str) -> tuple[str | None, ...]:
-        """Return the scopes in which the role exists."""
+        """Return the scopes where the role exists."""
         return self._scopes.get(role, ())
 
     def is_static(self, role: str, scope: str | None) -> bool:

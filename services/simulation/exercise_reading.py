@@ -26,7 +26,7 @@ class ExerciseReader:
     problems: list[SourceProblem] = field(default_factory=list)
     start: int = 0
     ids: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Event id → (time at which it is learnt, its number in the file)."""
+    """Event id → (time when it is learnt, its number in the file)."""
 
     def fault(self, node: Any, key: Any, what: str) -> None:
         """Note a fault of a key or element of a node, or of the node itself."""

@@ -89,7 +89,7 @@ class OutsideInput:
 
 @dataclass(frozen=True, slots=True)
 class ForkPoint:
-    """Point at which another history begins."""
+    """Point where another history begins."""
 
     number: int
     """Index of the first input after the fork."""

@@ -63,7 +63,7 @@ _REFERENCE_COMMANDS: Final = (
 
 
 def initial_reference(recording: Recording) -> tuple[SectionData, ...]:
-    """Return the sections of the reference data with which the recording begins."""
+    """Return the sections of the reference data at the start of the recording."""
     first = next((o.message for o in recording.outside if is_reference(o)), None)
     if not isinstance(first, PublishReference):
         return ()

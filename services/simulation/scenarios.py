@@ -72,7 +72,7 @@ class Event:
 
     id: str
     reported_at: int
-    """Time at which it is posted (`recorded_at`), ms UTC."""
+    """Time when it is posted (`recorded_at`), ms UTC."""
     body: dict[str, Any]
     """Native report body; `references` still hold event ids."""
     path: str = REPORTS_PATH
@@ -85,7 +85,7 @@ class PlannedAction:
 
     id: str
     at: int
-    """Time at which it is asked for, ms UTC."""
+    """Time when it is asked for, ms UTC."""
     body: dict[str, Any]
     """Body for `POST /api/v1/actions`, without the incident."""
     about: str | None = None

@@ -25,7 +25,7 @@ _FILE: Final = "escalade.yaml"
 def calendar_warnings(policy: ref.Escalation, today: date) -> Iterator[str]:
     """Yield a warning for each list of days off that is empty or ends soon.
 
-    Without it, clocks of offices and schools would run on days on which they are closed.
+    Without it, clocks of offices and schools would run on days when they are closed.
     """
     ends = {
         "jours_feries": max(policy.holidays, default=None),

@@ -24,7 +24,7 @@ def hash_record(raw: bytes) -> str:
 
 
 def hash_input(key: bytes, ce_id: bytes, value: bytes) -> str:
-    """Return the digest by which a Transaction identifies its input.
+    """Return the digest of its input that a Transaction holds.
 
     It is a blake2b-128 over lengths and bytes of key, `ce_id` and value.
     """
@@ -194,7 +194,7 @@ class LogFold:
             self._ground(tx["realm"], name, fact["data"])
 
     def _ground(self, realm: str, name: str, data: dict[str, Any]) -> None:
-        """Keep the reference data and situations against which reassignments are counted."""
+        """Keep the reference data and situations that reassignments are counted against."""
         if name == "ReferencePublished" and data["data"]["section"] in COUNTED_SECTIONS:
             self.reference.setdefault(realm, {})[data["data"]["section"]] = data["data"]
         elif name == "ProposalRequested":

@@ -67,7 +67,7 @@ class FeedSpec:
     max_bytes: int = 4_000_000
     key: FeedKey | None = None
     hours: tuple[int, int] | None = None
-    """Paris hours in which it is asked: from, to."""
+    """Paris hours when it is asked: from, to."""
     pause_s: float = 0.0
     """Pause between two requests of one round."""
 

@@ -26,7 +26,7 @@ def write_hour(time: datetime) -> str:
 
 
 def write_end_hour(time: datetime) -> str:
-    """Write the hour at which a period ends: midnight is that of the day before."""
+    """Write the hour when a period ends: midnight is that of the day before."""
     local = time.astimezone(PARIS)
     return "minuit" if local.hour == local.minute == 0 else write_hour(time)
 
@@ -41,7 +41,7 @@ def write_moment(time: datetime) -> str:
 
 
 def get_last_day(end: datetime) -> date:
-    """Return the Paris day in which a period ends; midnight belongs to the day before."""
+    """Return the Paris day when a period ends; midnight belongs to the day before."""
     return get_paris_day(end - timedelta(seconds=1))
 
 

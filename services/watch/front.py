@@ -48,5 +48,5 @@ class HttpFront:
 
 
 def get_source_key_file(folder: Path, feed: str) -> Path:
-    """Return the file of the key under which a feed reports to the front."""
+    """Return the file of the key that a feed reports to the front with."""
     return folder / f"{feed}.source"

@@ -39,7 +39,7 @@ _DAY: Final = re.compile(rb"(?<![0-9T-])\d{4}-\d{2}-\d{2}(?=\"|T00:00:00(?:\.0{1
 
 @dataclass(frozen=True, slots=True)
 class StoryStep:
-    """One saved body, and the time at which it was fetched."""
+    """One saved body, and the time when it was fetched."""
 
     bodies: Mapping[str, FeedBody]
     fetched: datetime
@@ -88,7 +88,7 @@ def _read_story(folder: Path) -> tuple[Sequence[str], bool]:
 
 
 def _read_fetch_times(folder: Path) -> dict[str, datetime]:
-    """Return the time at which each body was fetched, as `expected.json` says."""
+    """Return when each body was fetched, as `expected.json` says."""
     file = folder / "expected.json"
     rows = orjson.loads(file.read_bytes()) if file.exists() else []
     return {row["file"]: datetime.fromisoformat(row["fetched_at"]) for row in rows}

@@ -287,7 +287,7 @@ def _call(
 
 
 def find_named_role(draft: AlertsDecision, person: str) -> tuple[str, str | None]:
-    """Return the role and scope in which a person is on call now; `AGENT` for none."""
+    """Return the on-call role and scope of a person now; `AGENT` for none."""
     role = find_role_of(draft, person) or AGENT
     scopes = draft.state.rota.scopes(role)
     pairs = ((scope, draft.state.rota.pair(role, scope, draft.clock)) for scope in scopes)

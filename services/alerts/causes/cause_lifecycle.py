@@ -272,7 +272,7 @@ def list_open_causes(draft: AlertsDecision) -> list[Cause]:
 
 
 def _compute_next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None:
-    """Return the time at which time alone changes the cause next.
+    """Return when time alone changes the cause next.
 
     A window begins, ends or comes within the horizon, the expected end passes, or the day ends.
     """

@@ -99,7 +99,7 @@ def state_attendance(
 
 
 def note_staffed(draft: AlertsDecision) -> None:
-    """Record the time at which the last required function was filled."""
+    """Record when the last required function was filled."""
     row = draft.state.staffing
     if row is None or row.ended_at is not None or row.armed_at is not None:
         return

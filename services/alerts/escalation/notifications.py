@@ -184,7 +184,7 @@ def _apply_delay(
 def _list_scopes(
     draft: AlertsDecision, role: str, pole: str | None, site: str | None, incident: str | None
 ) -> tuple[str | None, ...]:
-    """Return the scopes in which a role gets a message.
+    """Return the scopes where a role gets a message.
 
     They are the territory, or the pôle or site of the message, else every site or pôle that the
     incident concerns. (None,) for a role that nobody holds there.

@@ -202,7 +202,7 @@ def get_holder_and_deputy(draft: AlertsDecision, role: str, scope: str | None) -
 
 
 def find_role_of(draft: AlertsDecision, person: str) -> str:
-    """Return the role in which a person is on call, or an empty string."""
+    """Return the on-call role of a person, or an empty string."""
     pairs = (
         (role, draft.state.rota.pair(role, scope, draft.clock))
         for role, scope in draft.state.rota.posts

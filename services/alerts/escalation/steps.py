@@ -204,7 +204,7 @@ def clear_acknowledgements(draft: AlertsDecision, row: EscalationRow) -> None:
 
 
 def find_called_role(draft: AlertsDecision, row: EscalationRow, person: str) -> OnCallRole:
-    """Return the role in which an escalation called a person; else their on-call role."""
+    """Return the role that an escalation called a person for; else their on-call role."""
     calls = (
         draft.state.calls[n] for w in row.waves for n in w.notifications if n in draft.state.calls
     )

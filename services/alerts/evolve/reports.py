@@ -333,7 +333,7 @@ def _update_questions(s: State, d: Changes, old: ReportRow | None, row: ReportRo
 
 
 def _find_waiting_key(row: ReportRow | None) -> str | None:
-    """Return the claim key under which a report waits for a second source."""
+    """Return the claim key of a report that waits for a second source."""
     return (
         build_subject_key(row)
         if row is not None and _is_open_question(row) and row.type in CONFIRMABLE_TYPES

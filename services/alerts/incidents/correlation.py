@@ -164,7 +164,7 @@ def _list_power_incidents(draft: AlertsDecision) -> list[IncidentRow]:
 
 
 def _find_merge_target(key: IncidentKey, draft: AlertsDecision) -> IncidentRow | None:
-    """Return the open incident into which a person merged the one with this key.
+    """Return the open incident that a person merged the one with this key into.
 
     Reports of the merged incident belong to it. Rule D25, merge and split.
     """

@@ -1,7 +1,7 @@
 """Compute legal limits: hours, days, working days and months of the territory's calendar. Pure.
 
 Hours run through nights and days off. A limit in days, working days or months ends with its last
-local day; the day on which it begins does not count. Rules D43 and D92.
+local day; the day when it begins does not count. Rules D43 and D92.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SATURDAY: Final = 6
 
 
 def compute_limit(limit: ObligationLimit, start: Instant, holidays: Collection[str]) -> Instant:
-    """Return the time at which a limit ends that begins at `start`."""
+    """Return when a limit ends that begins at `start`."""
     day, amount = local_day(start), limit.amount
     match limit.unit:
         case LimitUnit.HOURS:

@@ -27,18 +27,18 @@ CLUSTER_MS: Final = 60 * MINUTE_MS
 CLUSTER_KM: Final = 3.0
 """Greatest distance from a member at which a power cut joins a cluster. Rule D22."""
 IT_BY_POWER_MS: Final = 12 * HOUR_MS
-"""Time in which IT and telecom failures on its sites belong to a power incident. Rule D22."""
+"""Time when IT and telecom failures on its sites belong to a power incident. Rule D22."""
 FIRE_BY_SECURITY_MS: Final = 12 * HOUR_MS
 """Time after its last fact in which fires and damage belong to a security incident. Rule D22."""
 CLOSURE_BY_SECURITY_MS: Final = 24 * HOUR_MS
-"""Time in which nearby closures and transport belong to a security incident. Rule D22."""
+"""Time when nearby closures and transport belong to a security incident. Rule D22."""
 SECURITY_KM: Final = 4.0
 """Distance from a commune of a security incident within which damage and closures are near.
 
 Rule D22.
 """
 IT_BY_FIRE_MS: Final = 2 * HOUR_MS
-"""Time in which IT failures and closed roads belong to a fire. Rule D22."""
+"""Time when IT failures and closed roads belong to a fire. Rule D22."""
 ADDENDUM_WINDOW_MS: Final = 72 * HOUR_MS
 """Time after its closing in which a late report joins an incident. Rule D26."""
 REPORT_MEMORY_MS: Final = 7 * DAY_MS
@@ -106,7 +106,7 @@ ALL_CLEAR_MEASURE: Final = "all_clear"
 HEADCOUNT_MEASURE: Final = "headcount_found"
 """People found at a site, with the number expected. Rule D37, headcount."""
 HEADCOUNT_DUE_MS: Final = 5 * MINUTE_MS
-"""Time in which to start a headcount after an order to leave or to shelter. Rule D79."""
+"""Time when to start a headcount after an order to leave or to shelter. Rule D79."""
 INSTRUCTION_DUE_MS: Final = 30 * MINUTE_MS
 """A site is to confirm an instruction of the cell so soon (D99)."""
 PHENOMENON_KIND: Final = {

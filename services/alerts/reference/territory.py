@@ -139,7 +139,7 @@ class TerritoryIndex:
         return self.policy.ladders.get(f"N{int(level)}", ()) if self.policy else ()
 
     def silence_min(self, key: str) -> int | None:
-        """Return the minutes of silence after which a site in the zone becomes unknown."""
+        """Return the minutes of silence that make a site in the zone unknown."""
         return self.policy.unknown_after_min.get(key) if self.policy else None
 
     def kind(self, site: str | None) -> str | None:

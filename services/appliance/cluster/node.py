@@ -45,7 +45,7 @@ class ClusterNode(KafkaNode):
         return KafkaSecurity.of_cluster(BROKER_USER, self.password, self.secrets / AUTHORITY_FILE)
 
     async def wait_ready(self, timeout_s: float = MEETING_TIMEOUT_S) -> None:
-        """Wait until clients are served, which needs a majority. Raises TimeoutError."""
+        """Wait until clients are served; this needs a majority. Raises TimeoutError."""
         await KafkaNode.wait_ready(self, timeout_s)
 
     def _format(self, data: Path) -> None:

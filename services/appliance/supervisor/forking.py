@@ -102,7 +102,7 @@ class ForkServer:
         self._environment = environment | {"SPT_NOENV": "1", "VIGIE_PROCESS": "forkserver"}
 
     def begin_as_fork(self) -> None:
-        """Start the server as a fork of this process, which shares its memory and imports.
+        """Start the server as a fork of this process; it shares its memory and imports.
 
         Call it in a process without threads and event loop. With threads it does nothing, because
         a fork copies their locks but not them; `begin` is for such a process.

@@ -46,7 +46,7 @@ async def set_priority(pid: int, nice: int) -> None:
 
 
 def read_waiting_s(pid: int) -> float:
-    """Return seconds for which the main thread of a process waited for a processor since its start.
+    """Return the seconds that the main thread of a process has waited for a processor.
 
     0 if the system does not report it.
     """

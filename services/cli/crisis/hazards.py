@@ -1,4 +1,4 @@
-"""`vigie hazards`: the hour at which a hazard reaches each site, and the work before it."""
+"""`vigie hazards`: the hour when a hazard reaches each site, and the work before it."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def gaps(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """List hours ahead in which a role has no holder or no deputy."""
+    """List hours ahead without a holder or a deputy for a role."""
     proof = call_api("GET", "/api/v1/readiness" + build_query(realm, as_of, days=days))
     items = [h for h in proof["items"] if h["kind"] in ("nobody", "no_holder", "no_deputy")]
     _show_gaps({"items": items, "next": None}, as_json, "Trous d’astreinte")

@@ -1,4 +1,4 @@
-"""Register the source under which a feed reports to the front."""
+"""Register the source of a feed's reports at the front."""
 
 from __future__ import annotations
 

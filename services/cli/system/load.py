@@ -27,7 +27,7 @@ class LoadResult:
     seconds: float = 0.0
 
     def quantile(self, share: float) -> float:
-        """Return the latency in ms below which this share lies; NaN without any."""
+        """Return the latency in ms of this quantile; NaN without any."""
         ordered = sorted(self.latencies)
         return (
             ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000
@@ -158,7 +158,7 @@ async def watch_live_stream(
 ) -> AsyncIterator[None]:
     """Watch the live stream of a realm in the background.
 
-    `seen` collects report id → time at which an incident with it arrived.
+    `seen` collects report id → time when an incident with it arrived.
     """
     ready = asyncio.Event()
 

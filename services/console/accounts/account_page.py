@@ -93,7 +93,7 @@ def find_account(request: Request, principal: Principal) -> Account | None:
 
 
 def parse_place(request: Request) -> RelyingParty:
-    """Return the address at which the browser sees this site.
+    """Return the address where the browser sees this site.
 
     Raises ProblemError `passkey_needs_name`.
     """

@@ -167,7 +167,7 @@ async def _find_provider_logout(request: Request) -> str | None:
 
 
 def _get_origin(request: Request) -> str:
-    """Return the origin under which the browser reached the front."""
+    """Return the origin that the browser used to reach the front."""
     host = request.headers.get("x-forwarded-host") or request.headers.get("host") or ""
     return f"{request.headers.get('x-forwarded-proto', request.url.scheme)}://{host}"
 

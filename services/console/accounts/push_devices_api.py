@@ -142,7 +142,7 @@ def _parse_endpoint(point: ContactPoint) -> str | None:
 
 
 def _find_own_realm(request: Request, me: Principal) -> str:
-    """Return the live realm in which the account has its person. Rule D140."""
+    """Return the live realm where the account has its person. Rule D140."""
     directory: VaultDirectory = request.app.state.directory
     return me.own_territory(directory.home_realm)
 

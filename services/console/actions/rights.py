@@ -41,7 +41,7 @@ def can_read_words(principal: Principal, action: Action, reference: IndexedRefer
 
 
 def list_scopes(principal: Principal, reference: IndexedReference) -> frozenset[str] | None:
-    """Return the pôles and sites of which an account asks people; None without a limit."""
+    """Return the pôles and sites that an account asks people of; None without a limit."""
     scope = principal.scope
     if scope.sites:
         return frozenset(scope.sites)

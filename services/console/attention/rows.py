@@ -72,7 +72,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class DemandRows:
-    """Rows from which demands are made."""
+    """Rows that demands are made from."""
 
     policy: ref.Escalation | None
     incidents: Mapping[str, IncidentRow] = field(default_factory=dict)
@@ -128,7 +128,7 @@ def _date_for_role(role: str | None, demand: Demand) -> Demand:
 
 
 def _admit_demands(demands: Iterable[Demand], now: Instant) -> dict[str, tuple[Instant, str]]:
-    """Return the time and row in which each demand is shown.
+    """Return the time and row of each demand shown.
 
     Beyond the limit, danger joins the existing row of danger.
     """
@@ -146,7 +146,7 @@ class _DemandLimiter:
     def __init__(self) -> None:
         self.shown: dict[str, tuple[Instant, str]] = {}
         self._passed: list[Instant] = []
-        """Times at which rows were shown, ascending."""
+        """Times when rows were shown, ascending."""
         self._waiting: list[tuple[Urgency, Instant, str]] = []
         self._clock: Instant = 0
         self._danger = (0, "")
@@ -496,7 +496,7 @@ def _list_obligations(facts: DemandRows, now: Instant) -> Iterator[Demand]:
 
 
 def find_attention_time(row: ObligationRow) -> Instant:
-    """Return the time from which a clock asks for attention.
+    """Return when a clock begins to ask for attention.
 
     Half of its limit has passed, or less than a day is left.
     """

@@ -34,7 +34,7 @@ STATE_LABELS: Final[Mapping[CheckState, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The state in which a condition was found."""
+    """The state where a condition was found."""
 
     state: CheckState
     text: str
@@ -69,7 +69,7 @@ class JudgedCondition:
 
 
 def judge_conditions(deeds: PreparationDeeds, _: Translator) -> list[JudgedCondition]:
-    """Judge all conditions, in the order in which an installation fulfils them."""
+    """Judge all conditions, in the order of an installation."""
     return [JudgedCondition(one, one.judge(deeds, _)) for one in CONDITIONS]
 
 
@@ -198,7 +198,7 @@ def judge_sources(deeds: PreparationDeeds, _: Translator) -> Finding:
 
 
 def _judge_unheard(configured: int, _: Translator) -> Finding:
-    """Judge sources and feeds of which none was ever heard."""
+    """Judge sources and feeds that never reported."""
     if not configured:
         return Finding("open", _("Aucune source, aucun flux"))
     text = _.plural(

@@ -21,7 +21,7 @@ class LiveRealm:
     sites: int = 0
     plans: int = 0
     approved: Mapping[str, datetime] = field(default_factory=dict)
-    """Version → time at which a second person approved it."""
+    """Version → time when a second person approved it."""
     on_call: frozenset[str] = frozenset()
     """Holders and deputies of all roles now, as tokens."""
     readiness: ReadinessRow | None = None
@@ -30,7 +30,7 @@ class LiveRealm:
     probe: ProbeRow | None = None
     """The newest test of the channels that ended."""
     exercise_at: datetime | None = None
-    """Opening of the newest exercise in which something was reported."""
+    """Opening of the newest exercise where something was reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class PreparationDeeds:
     reachable: frozenset[str]
     """People on call with a number or an address in the directory."""
     confirmed: Mapping[str, datetime]
-    """Version of the reference data → time at which a person confirmed it."""
+    """Version of the reference data → time when a person confirmed it."""
     backup_at: datetime | None
     feeds: OfficialFeeds
     sources: Sequence[Mapping[str, Any]] | None

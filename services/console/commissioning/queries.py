@@ -53,7 +53,7 @@ class CommissioningQueries(OnCallQueries):
         )
 
     async def _find_exercise(self) -> datetime | None:
-        """Return when the newest exercise was opened in which something was reported."""
+        """Return when the newest exercise with a report was opened."""
         exercises = [
             realm
             for realm in await self.realms()

@@ -82,7 +82,7 @@ class Revision(DecisionBody):
 
 
 class QuestionRequest(DecisionBody):
-    """A question. Names and numbers belong in the text, which is encrypted and can be erased."""
+    """A question. Names and numbers belong in the text; it is encrypted and can be erased."""
 
     asker: Audience
     text: str = Field(min_length=1, max_length=LONGEST)

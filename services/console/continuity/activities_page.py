@@ -225,7 +225,7 @@ class SelectedActivity:
     arrived: int
     """Number of reassigned agents at work for the activity. Rule D81."""
     reentry_at: datetime | None
-    """Time at which data older than the PDMA were last declared. Rule D46."""
+    """Time when data older than the PDMA were last declared. Rule D46."""
 
 
 def _get_running_limit(clock: Clock, now: datetime) -> tuple[datetime, bool] | None:

@@ -49,7 +49,7 @@ def list_liftable_plans(
 def list_own_activities(
     principal: Principal, reference: IndexedReference, activities: Iterable[Activity]
 ) -> frozenset[str]:
-    """Return the activities for which an account may write an arbitration."""
+    """Return the activities that an account may arbitrate."""
     if not principal.may(Permission.PLAN_DECIDE) or not may_decide(
         principal.acting_role, STRATEGY_ROLE
     ):

@@ -37,7 +37,7 @@ from services.territory.records import build_card_id
 async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
     """Build `plan.html`: content, progress and effects of one plan. Rules D83 and D84.
 
-    `?fiche=` names the card of which the sites are listed. Raises NotFound.
+    `?fiche=` names the card whose sites are listed. Raises NotFound.
     """
     x = await load_screen_data(queries, request, "plans")
     realm, lang = x.shell.realm.name, x.shell.lang

@@ -31,7 +31,7 @@ class Clock(Resource):
     alarms: list[int]
 
     def percent_at(self, now: datetime) -> float:
-        """Return the consumed share at `now`, which may exceed 100.
+        """Return the consumed share at `now`; it may exceed 100.
 
         While the clock ticks, it grows linearly from the share at `as_of` to 100 % at `deadline`.
         """

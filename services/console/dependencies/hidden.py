@@ -3,7 +3,7 @@
 A candidate is a resource and an activity that does not name it. Each recorded crisis counts once:
 was the resource out, and did somebody declare the activity degraded while it was? Fisher's exact
 test compares crises with and without the outage, and the procedure of Benjamini and Hochberg bounds
-the share of false findings among all candidates. A crisis in which a declared dependency explains
+the share of false findings among all candidates. A crisis where a declared dependency explains
 the degradation proves nothing about others and is left out, as is, for the weaker candidates of an
 activity, one that a stronger candidate explains.
 """
@@ -34,7 +34,7 @@ LEAST_CRISES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Time in which a resource was out; `until` None: to the end of the crisis."""
+    """Time when a resource was out; `until` None: to the end of the crisis."""
 
     resource: str
     since: Instant
@@ -60,7 +60,7 @@ class RecordedCrisis:
 
 @dataclass(frozen=True, slots=True)
 class JointFailure:
-    """One crisis in which the resource failed, and then the activity."""
+    """One crisis where the resource failed, and then the activity."""
 
     crisis: str
     out_at: Instant

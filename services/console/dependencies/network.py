@@ -61,7 +61,7 @@ class WeightedSites:
 
 @dataclass(frozen=True, slots=True)
 class PresentState:
-    """Facts of the current crisis from which a further loss starts."""
+    """Facts of the current crisis before a further loss."""
 
     sites: Mapping[str, float] = field(default_factory=dict)
     """Site → capacity in percent; a site that is not named works."""

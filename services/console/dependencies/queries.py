@@ -56,7 +56,7 @@ _NETWORKS: OrderedDict[str, DependencyNetwork] = OrderedDict()
 
 @dataclass(frozen=True, slots=True)
 class LossRequest:
-    """Losses to rank: how many resources at once, of which kinds, at most how many."""
+    """Losses to rank: how many resources at once, their kinds, at most how many."""
 
     size: int = 1
     kinds: tuple[ResourceKind, ...] = ()

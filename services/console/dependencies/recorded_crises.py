@@ -40,7 +40,7 @@ class RealmVersions:
 def collect_crises(found: RealmVersions, kinds: Mapping[str, str]) -> list[RecordedCrisis]:
     """Return the crises of a realm; `kinds`: site → its kind.
 
-    Two quiet days part crises. An outage belongs to the crisis in which it began.
+    Two quiet days part crises. An outage belongs to the crisis where it began.
     """
     outages = [*_iterate_flag_outages(found.flags), *_iterate_site_outages(found.sites, kinds)]
     degradations = list(_iterate_degradations(found.activities))
@@ -93,7 +93,7 @@ def _is_out(value: object) -> bool:
 
 
 def _find_start(version: RowVersion) -> Instant:
-    """Return the time from which a row holds."""
+    """Return when a row begins to hold."""
     since = version.row.get("since", version.at)
     effective = version.row.get("effective_from")
     return int(since) if effective is None else max(int(since), int(effective))
@@ -102,7 +102,7 @@ def _find_start(version: RowVersion) -> Instant:
 def _iterate_site_outages(
     versions: Iterable[RowVersion], kinds: Mapping[str, str]
 ) -> Iterator[Outage]:
-    """Yield the times in which a site of a kind was closed or evacuated."""
+    """Yield the times when a site of a kind was closed or evacuated."""
     out: dict[str, set[str]] = {}
     began: dict[str, Instant] = {}
     for version in versions:

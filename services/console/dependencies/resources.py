@@ -80,7 +80,7 @@ class DependencyLoss(Resource):
 
 
 class CoFailure(Resource):
-    """One crisis in which the resource failed, and then the activity."""
+    """One crisis where the resource failed, and then the activity."""
 
     realm: str
     out_at: Time

@@ -1,7 +1,7 @@
 """Measure the time to the first useful action of each role in an exercise. Rule D95. Pure.
 
 The clock of a role starts with its first message that expects an answer, with the proposal of a
-plan that it decides, or with the start of a plan in which it has a card. A useful action is an
+plan that it decides, or with the start of a plan where it has a card. A useful action is an
 answer, a decision on a plan, or a card done.
 """
 

@@ -21,7 +21,7 @@ OFFICE_MIN: Final = (7 * 60, 18 * 60)
 
 @dataclass(frozen=True, slots=True)
 class StrikeMoment:
-    """Time at which cards of a strike are due."""
+    """Time when cards of a strike are due."""
 
     days_before: int
     """Days from the drill to the strike."""

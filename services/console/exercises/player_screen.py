@@ -28,7 +28,7 @@ from services.console.web.screen_context import (
 async def build_player_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build `player.html`.
 
-    Raises Elsewhere for a live realm, which has no clock to control.
+    Raises Elsewhere for a live realm; it has no clock to control.
     """
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang, now = x.shell.realm, x.shell.lang, x.shell.now

@@ -22,7 +22,7 @@ REPEAT_SIGN = "~"
 
 @dataclass(frozen=True, slots=True)
 class PlayedStimulus:
-    """Times at which a stimulus was played, and when somebody took charge after it."""
+    """Times when a stimulus was played, and when somebody took charge after it."""
 
     at: tuple[Instant, ...] = ()
     reacted_at: Instant | None = None

@@ -12,7 +12,7 @@ _ORDER: Final = ("silent", "auth", "drift", "refused", "stale", "retry", "new", 
 
 
 def list_feeds(found: FeedList | None, now: datetime) -> OfficialFeeds:
-    """Return the feeds in the order in which somebody should look at them."""
+    """Return the feeds, the most pressing first."""
     if found is None:
         return OfficialFeeds(known=False, items=[])
     items = [_describe(status, now) for status in found.items]

@@ -1,1 +1,1 @@
-"""Compute the hour at which a hazard reaches each site, and the work before it. Rule D124."""
+"""Compute the hour when a hazard reaches each site, and the work before it. Rule D124."""

@@ -127,7 +127,7 @@ class HazardReference:
 
 
 def find_flood_plan(plans: Mapping[str, Plan]) -> Plan | None:
-    """Return the plan with levels at which sites are reached."""
+    """Return the plan with the levels that reach sites."""
     return next((plan for plan in plans.values() if plan.zone_by_threshold_m), None)
 
 
@@ -326,7 +326,7 @@ def find_refuges(
 
 
 def _list_fallback_kinds(territory: HazardReference, activities: Sequence[str]) -> set[str]:
-    """Return the kinds of site to which activities may move."""
+    """Return the kinds of site that activities may move to."""
     return {
         kind.strip()
         for id in activities

@@ -68,7 +68,7 @@ class RiverCourse:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Time at which a rising river crosses a threshold."""
+    """Time when a rising river crosses a threshold."""
 
     at: Instant | None
     """Expected time; None if only the upper bound reaches it."""

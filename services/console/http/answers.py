@@ -65,7 +65,7 @@ VERSIONED: dict[str, Any] = {
 
 
 class DecisionRouter(APIRouter):
-    """A router of which some routes send a decision."""
+    """A router with routes that send a decision."""
 
     def decision(
         self, path: str, summary: str, *, versioned: bool = False, **options: Any

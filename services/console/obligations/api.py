@@ -44,7 +44,7 @@ Decider = Annotated[DecisionContext, Depends(require_decision(Permission.INCIDEN
 
 
 class NewClock(DecisionBody):
-    """An obligation of an incident, and the time at which the matter became known."""
+    """An obligation of an incident, and the time when the matter became known."""
 
     obligation: str = Field(min_length=1, max_length=64)
     incident: str = Field(min_length=1, max_length=64)

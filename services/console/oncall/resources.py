@@ -48,7 +48,7 @@ class ShiftGap(Resource):
 
 
 class BrokenLimit(Resource):
-    """A broken limit of working time, which needs a decision of a named person. Rule D39."""
+    """A broken limit of working time; it needs a decision of a named person. Rule D39."""
 
     person: str
     limit: str

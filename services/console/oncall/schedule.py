@@ -170,7 +170,7 @@ class ScheduleView:
     def gaps(
         self, rota: Schedule, posts: Iterable[ScopedRole], start: Instant, end: Instant
     ) -> list[ShiftGap]:
-        """List the spans in which nobody is on call, soonest first."""
+        """List the spans without anybody on call, soonest first."""
         found = [
             ShiftGap(
                 role=role,

@@ -148,13 +148,13 @@ class ProofFacts:
 
     @cached_property
     def placed_documents(self) -> frozenset[str]:
-        """Documents of any plan of which form and place are written."""
+        """Documents of any plan with form and place."""
         documents = (d for content in self.contents.values() for d in content.documents)
         return frozenset(document.id for document in documents if document.support.strip())
 
     @cached_property
     def exercised_at(self) -> dict[tuple[str, str], Instant]:
-        """(plan, card) → newest time at which it was done in time."""
+        """(plan, card) → newest time when it was done in time."""
         found: dict[tuple[str, str], Instant] = {}
         for one in self.exercised:
             if one.at <= self.now:

@@ -112,7 +112,7 @@ class ProofQueries(OnCallQueries):
     async def _list_exercised(self, picture: RealmSnapshot, now: Instant) -> list[ExercisedCard]:
         """List the cards done in time in closed exercises of the territory of the last year.
 
-        An exercise has a simulated clock, so the day on which it was opened counts. A simulated
+        An exercise has a simulated clock, so the day when it was opened counts. A simulated
         realm knows the exercises that were before it, as far back as they were then.
         """
         live = is_live(picture.realm)

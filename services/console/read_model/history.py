@@ -190,7 +190,7 @@ class Chronicle:
         self._reading.close()
 
     def position(self, service: str, partition: int) -> Position:
-        """Return the position up to which a log was read."""
+        """Return the position after the last record read of a log."""
         found = self._db.execute(
             "SELECT position FROM positions WHERE service = ? AND partition = ?",
             (service, partition),
@@ -374,7 +374,7 @@ class Fold:
         return [row for row in found if row["incident"] == incident]
 
     def members_of(self, index: str, cause: str) -> tuple[str, ...]:
-        """Return the reports or sources of a cause in the order in which they joined it."""
+        """Return the reports or sources of a cause in their order of joining."""
         collection = _MEMBERS + index
         found = self.chronicle.newest(
             self.realm, collection, self.until, low=f"{cause} ", high=f"{cause}!"

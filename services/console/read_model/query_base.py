@@ -136,7 +136,7 @@ class QueryBase:
         return None if item is None else str(item.fields.get("headcount") or "") or None
 
     def reason_of(self, reference: str | None) -> str | None:
-        """Return the text behind `text:<id>`; None for a code, which no person wrote."""
+        """Return the text behind `text:<id>`; None for a code, since no person wrote it."""
         return (
             self.words_of(reference.removeprefix("text:"))
             if reference is not None and reference.startswith("text:")
@@ -235,7 +235,7 @@ class QueryBase:
         return older, older[-1].key if len(older) == limit else None
 
     async def _floor(self, realm: str) -> str | None:
-        """Return the key up to which Redis has dropped the lines of a realm."""
+        """Return the key of the last line of a realm that Redis has dropped."""
         async with translate_store_errors():
             floor = await self._client.get(store.realm_key(realm, "floor"))
         return None if floor is None else str(floor.decode())

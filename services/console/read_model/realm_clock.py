@@ -43,7 +43,7 @@ def show_clock(fields: Mapping[str, Any], clock: Instant | None, real: Instant) 
 
 
 def find_limit(fields: Mapping[str, Any]) -> Instant | None:
-    """Return the time at which the clock stops until the next step; None if it stands already."""
+    """Return when the clock stops until the next step; None if it stands already."""
     target, from_ = fields.get("stepping_to"), fields.get("clock_from")
     if target is None or from_ is None or not fields.get("speed"):
         return None
@@ -67,7 +67,7 @@ def is_standing(fields: Mapping[str, Any], clock: Instant | None, real: Instant)
 
 
 def anchor_clock(fields: Mapping[str, Any], tx: Transaction) -> dict[str, Instant]:
-    """Return the fields from which the clock continues after a record of the log of alerts.
+    """Return the fields that the clock continues from after a record of the log of alerts.
 
     `fields` are those before the record. Empty if the record does not concern the clock, or if the
     clock runs on.

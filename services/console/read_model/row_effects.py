@@ -147,7 +147,7 @@ _BIRTH_FIELDS = {
     "escalations": "started_at",
     "maintenance": "planned_at",
 }
-"""Field of a row that holds the time at which the resource was first recorded."""
+"""Field of a row that holds the time when the resource was first recorded."""
 
 
 def _build_row_effect(collection: str, fact: FactRecord) -> RowPut:

@@ -123,7 +123,7 @@ class RealmSnapshot(ABC):
 
 
 class SnapshotMembers(NamedTuple):
-    """Reports and sources of a cause, in the order in which they joined it."""
+    """Reports and sources of a cause, in their order of joining."""
 
     reports: tuple[str, ...]
     sources: tuple[str, ...]

@@ -35,7 +35,7 @@ def describe_moment(at: datetime, now: datetime, lang: str) -> str:
 def describe_order_period(
     starts_at: datetime | None, ends_at: datetime | None, dispatched_at: datetime, _: Translator
 ) -> str:
-    """Describe the period of an order; empty for orders of earlier versions, which have none."""
+    """Describe the period of an order; empty for orders of earlier versions."""
     if starts_at is None:
         return ""
     begins = _("dès maintenant")

@@ -61,7 +61,7 @@ def list_open_edits(rows: Iterable[ReferenceChangeRow]) -> dict[tuple[RecordKind
 
 
 def compute_digest(values: Mapping[str, FieldValue]) -> str:
-    """Return a digest of the values of a record, which tells a later version apart."""
+    """Return a digest of the values of a record; it tells a later version apart."""
     return blake2b(orjson.dumps(values, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
 
 

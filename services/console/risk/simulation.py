@@ -145,7 +145,7 @@ def _draw_lognormal(uniform: Draws, median: float, sigma: float) -> Draws:
 
 
 def _draw_remaining(uniform: Draws, unit: FailedUnit) -> Draws:
-    """Draw the time until a unit is back, which is out for its age already."""
+    """Draw the time until a unit is back that is out for its age already."""
     passed = 0.0
     if unit.age_ms > 0:
         score = (log(unit.age_ms) - log(unit.median_ms)) / unit.sigma

@@ -40,7 +40,7 @@ class RenderCache(Generic[T]):
     async def get(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
         """Return the page of `key`, rendering it if needed.
 
-        All waiting callers get an error of `make`, which is not cached.
+        All waiting callers get an error of `make`; it is not cached.
         """
         now = self._clock()
         found = self._kept.get(key)

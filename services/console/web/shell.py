@@ -87,7 +87,7 @@ class ScreenReader:
 
     @property
     def duty(self) -> str:
-        """The role under which this person decides."""
+        """The role of this person in decisions."""
         return self.principal.acting_role
 
 
@@ -135,7 +135,7 @@ class ScreenShell:
 
     @property
     def cut_off(self) -> datetime | None:
-        """Time since which this machine sees no majority of its cluster; None if it sees one."""
+        """Start of the time without a majority of the cluster; None if this machine sees one."""
         if self.cluster is None or self.cluster.has_majority:
             return None
         return datetime.fromtimestamp(self.cluster.since_ms / 1000, self.now.tzinfo)
@@ -179,7 +179,7 @@ class ScreenShell:
 
     @property
     def limit(self) -> datetime | None:
-        """The time up to which the browser may run the clock in a simulated realm."""
+        """The limit of the browser's clock in a simulated realm."""
         return self.realm.clock_limit if self.moment is None else None
 
     @property

@@ -43,7 +43,7 @@ class ActivityChange:
     """Changes since the activity was last settled that matter to its clocks."""
 
     back_at: Instant | None = None
-    """Time at which the ended causes ended or the declared restoration took place; None: now."""
+    """Time when the ended causes ended or the declared restoration took place; None: now."""
     sites: frozenset[str] = frozenset()
     """Sites with local clocks to read again, beside those that are due."""
     anew: bool = False
@@ -207,7 +207,7 @@ def _find_state_start(
 def _compute_next_due(
     state: ContinuityState, need: ActivityNeed, row: ActivityRow, out: bool, now: Instant
 ) -> Instant | None:
-    """Return the next instant at which time alone changes this activity.
+    """Return the next instant when time alone changes this activity.
 
     It is later than now, so that a bounded step continues. An expected end that has passed does not
     count (D17).

@@ -86,7 +86,7 @@ class OpenHours:
         return total
 
     def advance(self, start: Instant, ms: int) -> Instant | None:
-        """Return the instant at which `ms` open ms have passed since `start`; None: never."""
+        """Return the instant when `ms` open ms have passed since `start`; None: never."""
         if ms <= 0:
             return start
         for opens, closes in self.spans(start):
@@ -149,7 +149,7 @@ def compile_open_hours(
 
 @dataclass(frozen=True, slots=True)
 class DayWindow:
-    """Days on which a shorter limit holds.
+    """Days when a shorter limit holds.
 
     Either days of the month, or a span of working days before the end of the month.
     """
@@ -175,7 +175,7 @@ class DayWindow:
         return count
 
     def next_edge(self, at: Instant) -> Instant:
-        """Return the next local midnight after `at` at which the window opens or closes.
+        """Return the next local midnight after `at` that opens or closes the window.
 
         It is 62 days ahead at the latest.
         """

@@ -67,7 +67,7 @@ class CapacityOnset(NamedTuple):
 
 
 def get_effective_start(dependency: DependencyHeard) -> Instant:
-    """Return the instant from which the value of a dependency counts. Rule D9."""
+    """Return when the value of a dependency begins to count. Rule D9."""
     return (
         dependency.since
         if dependency.effective_from is None
@@ -378,7 +378,7 @@ def compute_points_left(need: ActivityNeed, acting: list[CapacityOnset]) -> int:
 
 
 def find_fall_below_minimum(need: ActivityNeed, acting: list[CapacityOnset]) -> Instant | None:
-    """Return the instant at which the activity fell under its MBCO; None if it did not.
+    """Return the instant when the activity fell under its MBCO; None if it did not.
 
     The order in which losses happened counts, not the order in which they were reported. Rules D7,
     D42.

@@ -32,7 +32,7 @@ _OPEN_HOURS_BELOW_MS: Final = DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class ClockLimit:
-    """Longest time for which an activity may stop."""
+    """Longest time that an activity may stop."""
 
     base: ClockBase
     hours: float
@@ -45,7 +45,7 @@ class ClockLimit:
         return max(end - start, 0) if self.calendar is None else self.calendar.elapsed(start, end)
 
     def advance(self, start: Instant, ms: int) -> Instant | None:
-        """Return the instant at which `ms` counted ms have passed; None: never."""
+        """Return the instant when `ms` counted ms have passed; None: never."""
         return start + max(ms, 0) if self.calendar is None else self.calendar.advance(start, ms)
 
 

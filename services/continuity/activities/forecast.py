@@ -11,7 +11,7 @@ from services.continuity.activities.impact_analysis import ActivityNeed
 
 
 def forecast_restoration(need: ActivityNeed, acting: list[CapacityOnset]) -> Instant | None:
-    """Return the instant at which capacity is expected to reach the MBCO again.
+    """Return the instant when capacity is expected to reach the MBCO again.
 
     It is the latest end among the causes that must end for it. If some of these have no announced
     end, it is the latest announced one, because the activity cannot be back before *(decided)*.

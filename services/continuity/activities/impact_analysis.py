@@ -73,7 +73,7 @@ class ActivityNeed:
     hours: OpenHours | None
     """Open hours that limits under 24 h count; None: always."""
     work_hours: OpenHours | None
-    """Open hours in which agents of other activities may work for it (D80); None: always."""
+    """Open hours when agents of other activities may work for it (D80); None: always."""
     windows: tuple[tuple[DayWindow, ref.Surcharge], ...]
     by_flag: tuple[ref.Surcharge, ...]
     by_cause: tuple[ref.Surcharge, ...]

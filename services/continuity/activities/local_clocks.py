@@ -97,7 +97,7 @@ def _is_running(one: LocalClockRow) -> bool:
 
 
 def find_next_local_change(state: ContinuityState, activity: str) -> Instant | None:
-    """Return the next instant at which time alone changes a local clock of this activity."""
+    """Return the next instant when time alone changes a local clock of this activity."""
     return min(
         [
             one.next_at
@@ -127,7 +127,7 @@ def _update_site_clocks(
 ) -> tuple[LocalClockRow | None, list[DueAlarm]]:
     """Compute the row and the due alarms of one site after a change.
 
-    `turn.back_at` is the time at which ended causes ended.
+    `turn.back_at` is the time when ended causes ended.
     """
     state, now = draft.state, draft.now
     counts = need.local is not None and site in need.local.weights
@@ -178,7 +178,7 @@ def _update_site_clocks(
 
 
 def _compute_next_at(need: ActivityNeed, clocks: ClockPair, now: Instant) -> Instant | None:
-    """Return the next instant at which time alone changes the clocks.
+    """Return the next instant when time alone changes the clocks.
 
     That is one of their own instants, or an earlier midnight that changes their limits. Rule D43.
     """

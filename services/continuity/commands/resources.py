@@ -275,7 +275,7 @@ def _trim_offers(offers: list[res.OfferRow], quantity: int) -> dict[str, res.Off
 
 
 def _shrink_offer(offer: res.OfferRow, quantity: int) -> dict[str, Any]:
-    """Return the changes of an offer of which only a part is taken."""
+    """Return the changes of an offer that is taken in part."""
     if quantity == offer.quantity:
         return {}
     cost = None if offer.cost_eur is None else -(-offer.cost_eur * quantity // offer.quantity)

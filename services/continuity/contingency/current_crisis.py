@@ -93,7 +93,7 @@ class CrisisContingency:
 
     @property
     def paired(self) -> tuple[str, ...]:
-        """Sites for which `pairs` computes every pair."""
+        """Sites whose pairs `pairs` computes, every one."""
         return tuple(self._tables.sites[n].id for n in self._gravest)
 
     @cached_property
@@ -179,7 +179,7 @@ class CrisisContingency:
 
     @cached_property
     def _used(self) -> frozenset[int]:
-        """Sites between which the present plan moves agents, or at which it uses desks."""
+        """Sites that the present plan moves agents between, or whose desks it uses."""
         found: set[int] = set()
         for line in self._lines:
             found.update(

@@ -25,7 +25,7 @@ def compute_card_due(state: ContinuityState, plan: Plan, card: Card, since: Inst
 
 
 def find_card_origin(state: ContinuityState, plan: Plan, card: Card, since: Instant) -> Instant:
-    """Return the instant from which `t_min` of a card counts.
+    """Return the start of `t_min` of a card.
 
     This is `since`, 06:00 on the strike day that the notice names, or the next time of day that
     the card names.

@@ -142,7 +142,7 @@ def is_open(card: CardRow | SiteCardRow) -> bool:
 
 
 def find_next_card_deadline(state: ContinuityState, row: PlanRow, now: Instant) -> Instant | None:
-    """Return the next instant at which an open card becomes overdue or goes to the pilot.
+    """Return the next instant when an open card becomes overdue or goes to the pilot.
 
     Cards count only while the plan is active.
     """
@@ -168,7 +168,7 @@ def _find_unopened(state: ContinuityState, row: PlanRow) -> frozenset[str]:
 def _find_next_attention(
     row: PlanRow, card: CardRow, by_card: dict[str, list[SiteCardRow]]
 ) -> Instant | None:
-    """Return the next instant at which a card asks for attention; None: never.
+    """Return the next instant when a card asks for attention; None: never.
 
     A delay before the decision counts from the decision, and so do the ten minutes of the pilot.
     A card with site cards asks when the first open one is overdue.

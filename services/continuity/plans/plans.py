@@ -487,7 +487,7 @@ def _evaluate_predicate(predicate: Predicate, measured_holds: bool, ticked: set[
 
 
 def _find_holding_start(draft: ContinuityDecision, row: PlanRow) -> Instant:
-    """Return the instant from which the condition has held.
+    """Return since when the condition has held.
 
     With ticked boxes it is now. It is never before this life of the plan, because that belongs to
     another crisis.

@@ -54,7 +54,7 @@ def group_by_card(rows: Iterable[SiteCardRow]) -> dict[str, list[SiteCardRow]]:
 
 
 def get_asked_time(plan: PlanRow, row: SiteCardRow | CardRow) -> Instant:
-    """Return the time from which an open card is overdue.
+    """Return when an open card becomes overdue.
 
     A delay before the decision counts from the decision, one behind other cards from their end.
     """
@@ -268,7 +268,7 @@ def schedule_reminders(draft: ContinuityDecision, at: Instant) -> None:
 
 
 def find_next_site_deadline(state: ContinuityState, row: PlanRow, now: Instant) -> Instant | None:
-    """Return the next time at which an open site card of a plan becomes overdue."""
+    """Return the next time when an open site card of a plan becomes overdue."""
     return min(
         (
             at
@@ -281,7 +281,7 @@ def find_next_site_deadline(state: ContinuityState, row: PlanRow, now: Instant) 
 
 
 def get_owner_key(row: SiteCardRow) -> str:
-    """Return the key under which the last message to the owner of a card is remembered."""
+    """Return the key of the last message to the owner of a card."""
     return f"{row.role}/{row.site or row.pole or ''}"
 
 

@@ -200,7 +200,7 @@ class ContingencyPlanner:
         return CrisisContingency(tables, job.lost, crisis.situation(), crisis.approved(tables))
 
     def row(self, job: RankingJob) -> ContingencyRow:
-        """Return the ranking in the log to which a job adds gains."""
+        """Return the ranking in the log that a job adds gains to."""
         return self._realms[job.realm].computed[job.id]
 
     def start(self, job: RankingJob) -> GainBaseline:

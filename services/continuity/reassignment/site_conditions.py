@@ -100,7 +100,7 @@ def is_estimated(state: ContinuityState, site: SiteHeard, now: Instant) -> bool:
 
 
 def get_estimation_start(state: ContinuityState, site: SiteHeard) -> Instant | None:
-    """Return the time from which an evacuated site counts with its planned staff.
+    """Return when an evacuated site begins to count with its planned staff.
 
     The result is None if there is a headcount. Rule D78.
     """

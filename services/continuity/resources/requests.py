@@ -61,7 +61,7 @@ def record_request(
 
 
 def find_next_deadline(row: ResourceRequestRow) -> Instant | None:
-    """Return the next instant at which a request changes by itself; None: never."""
+    """Return the next instant when a request changes by itself; None: never."""
     due: list[Instant | None] = [offer.expires_at for offer in row.open_offers]
     if row.state in WAITING_STATES:
         due.append(row.remind_at)

@@ -279,7 +279,7 @@ def build_manager_rows(
 ) -> list[NotificationRow]:
     """Build one call for each manager of these sites, without an attempt.
 
-    `verified` returns the channels on which a person can be reached.
+    `verified` returns the channels that reach a person.
     """
     found, row = one.count(NotificationState.ANSWERED), one.row
     told = {managers[site]: site for site in sorted(row.sites, reverse=True) if site in managers}

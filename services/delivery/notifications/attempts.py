@@ -308,7 +308,7 @@ def _is_standing(attempt: AttemptRow) -> bool:
 
 
 def _find_end_reason(row: NotificationRow) -> str | None:
-    """Return the reason for which no attempt is left."""
+    """Return the reason why no attempt is left."""
     made = [a for a in row.attempts[row.replayed_after :] if a.state != "superseded"]
     if not row.channels:
         return NO_VERIFIED_CHANNEL

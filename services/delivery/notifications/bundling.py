@@ -97,7 +97,7 @@ class BundleQueues:
         return None
 
     def minute_ends(self, row: NotificationRow, now: Instant) -> Instant | None:
-        """Return the end of the minute in which the person heard of the same incident.
+        """Return the end of the minute after the person heard of the same incident.
 
         The result is None if the message goes now. Rule D71.
 

@@ -21,7 +21,7 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 
 
 class DoubtPolicy(StrEnum):
-    """Treatment of an attempt of which it is unknown whether it was made."""
+    """Treatment of an attempt that may or may not have been made."""
 
     AT_LEAST_ONCE = "at_least_once"
     """Rather twice than never: a new attempt, marked `possible_duplicate`."""
@@ -31,7 +31,7 @@ class DoubtPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChannelHours:
-    """Hours in which information may use a channel: local minutes of the day, and Sundays.
+    """Hours when information may use a channel: local minutes of the day, and Sundays.
 
     Calls and danger pass at all hours.
     """

@@ -85,7 +85,7 @@ class ChannelPacing:
     """
 
     full_at: Map[Channel, int] = Map()
-    """Channel → time at which its bucket is full again, in microseconds since the epoch.
+    """Channel → time when its bucket is full again, in microseconds since the epoch.
 
     Whole numbers, so that no message is lost to rounding.
     """

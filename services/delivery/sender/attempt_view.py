@@ -187,7 +187,7 @@ class OpenQuestion:
     headcount: bool
     """« Are you safe? »: three answers, kept apart."""
     at: int
-    """Time at which it was planned."""
+    """Time when it was planned."""
     answered: bool
     """True after an answer; people may change it, for example if they cannot come after all."""
     unread: bool = False

@@ -18,7 +18,7 @@ So a provider that is slower than declared keeps no danger behind a call-out.
 
 
 def get_room(row: NotificationRow) -> SlotRoom:
-    """Return the room in which the newest attempt of this notification needs a slot."""
+    """Return the room where the newest attempt of this notification needs a slot."""
     return row.attempts[-1].channel, is_never_waiting(row)
 
 

@@ -26,7 +26,7 @@ UNREADABLE_CODE: Final = "not_json"
 
 
 def get_author_token(author: Principal) -> str:
-    """Return the token under which the log knows a person."""
+    """Return the token of a person in the log."""
     return author.person or author.id
 
 

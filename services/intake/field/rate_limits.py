@@ -80,7 +80,7 @@ class SlidingWindows:
 
 
 class AnonymousLimits:
-    """Sliding windows in memory: a restart forgets them, which turns nobody away."""
+    """Sliding windows in memory: a restart forgets them and turns nobody away."""
 
     def __init__(
         self,

@@ -126,7 +126,7 @@ class ExternalEventReader:
     def _starts(
         self, begins: Mapping[Any, int], ends: Mapping[Any, int], young: Mapping[Any, Any]
     ) -> dict[TopicPartition, int]:
-        """Return the offsets at which the last run stopped.
+        """Return the offsets where the last run stopped.
 
         If unknown, or if the topic was recreated, start at the oldest event that the index of
         answers can still recognise.
@@ -243,7 +243,7 @@ def is_match(pattern: str, name: str) -> bool:
 
 
 def read_timestamp(record: Any) -> Instant | None:
-    """Return the time at which the producer wrote the record, or None if it is not plausible.
+    """Return when the producer wrote the record, or None if it is not plausible.
 
     A wrong unit or clock must not affect the order of lists or the erasure.
     """

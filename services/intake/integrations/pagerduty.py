@@ -110,7 +110,7 @@ def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # no
 
 
 def refused(problem: Problem) -> Reply:
-    """Answer 400, which is final for PagerDuty clients. Temporary problems are a 503."""
+    """Answer 400; it is final for PagerDuty clients. Temporary problems are a 503."""
     errors = [f"{f.field}: {f.message['en']}" for f in problem.faults] or [problem.sentence("en")]
     return Reply(
         400, {"status": "invalid event", "message": "Event object is invalid", "errors": errors}

@@ -121,7 +121,7 @@ class SourceRegistry:
         return {s.name: s for s in self._access.all(Source) if s.id in whole}
 
     async def add(self, asked: NewSource, author: Principal) -> dict[str, Any]:
-        """Add a source and return it with its key, which is shown only now."""
+        """Add a source and return it with its key; it is shown only now."""
         self._check_dialect(asked)
         if asked.name in self._sources():
             raise ProblemError(

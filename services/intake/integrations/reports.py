@@ -192,7 +192,7 @@ class TransitionReporter:
         return None
 
     def _after_what_ended(self, speaker: MessageSender, meaning: TransitionMeaning, at: int) -> int:
-        """Return the time at which an alert begins: after the newest end at its site.
+        """Return when an alert begins: after the newest end at its site.
 
         The alert holds now, and a report from before that end would count as over. Rule D7, late
         reports.

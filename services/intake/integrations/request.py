@@ -100,7 +100,7 @@ class IntegrationRequest:
             ) from None
 
     def own_name(self, at: datetime | None = None) -> str:
-        """Return a key for an alert to which the sender gives none.
+        """Return a key for an alert without one.
 
         The same bytes within one minute, of their timestamp or else of their arrival, are the same
         alert. So a retry opens no second one.

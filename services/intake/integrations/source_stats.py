@@ -35,7 +35,7 @@ class SourceHealth:
     refused: Counter[str] = field(default_factory=Counter)
     last_refusal: dict[str, Any] | None = None
     over_rate_at: Instant | None = None
-    """Time at which it last exceeded its rate. A restart forgets it; `refused` keeps the count."""
+    """Time when it last exceeded its rate. A restart forgets it; `refused` keeps the count."""
     minutes: dict[int, int] = field(default_factory=dict)
     """Messages by minute, for the last minutes."""
 

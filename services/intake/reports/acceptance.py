@@ -340,7 +340,7 @@ class ReportReceiver:
             raise ProblemError("starting", retry_after_s=RETRY_S) from None
 
     async def _wait(self, task: asyncio.Task[KnownReport]) -> KnownReport:
-        """Wait for a task, which goes on if the sender leaves: a retry joins it."""
+        """Wait for a task; it goes on if the sender leaves: a retry joins it."""
         done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
         if not done:
             self._went_away(f"no acknowledgement within {self._timeout_s:g} s")

@@ -228,7 +228,7 @@ class PreparedReport:
     at: Instant | None
     """`recorded_at` as given in a simulated realm."""
     danger: bool
-    """True for danger to people, which is turned away last."""
+    """True for danger to people; it is turned away last."""
     content: bytes
     """The report in canonical form, for fingerprints. Times in it are no finer than `minute`."""
     minute: int

@@ -179,7 +179,7 @@ def _digest(id: str) -> bytes:
 
 
 def _find_offset(compact: bytes, digest: bytes) -> int:
-    """Return the offset of `digest` in `compact`, or the offset at which to insert it."""
+    """Return the offset of `digest` in `compact`, or the offset where to insert it."""
     number = range(len(compact) // DIGEST_BYTES)
     return DIGEST_BYTES * bisect_left(
         number, digest, key=lambda n: compact[n * DIGEST_BYTES : (n + 1) * DIGEST_BYTES]

@@ -124,7 +124,7 @@ class Deadlines:
         return self.arm(key, None)
 
     def due_of(self, key: DeadlineKey | str) -> Instant | None:
-        """Return the time at which `key` is due, or None."""
+        """Return when `key` is due, or None."""
         return self.due.get(str(key))
 
     @classmethod

@@ -177,7 +177,7 @@ class RealmMachine(Protocol[S]):
 
 
 class Application(Generic[S]):
-    """The application of one input, which collects facts while the state evolves."""
+    """The application of one input; it collects facts while the state evolves."""
 
     __slots__ = ("envelope", "facts", "fired", "history", "machine", "moved", "record", "state")
 

@@ -73,7 +73,7 @@ class InputMarks:
     def sign(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
     ) -> list[tuple[str, bytes]]:
-        """Return the headers with their mark, which replaces any other."""
+        """Return the headers with their mark; it replaces any other."""
         given = [(name, content or b"") for name, content in headers if name != ce.MARK]
         return [*given, (ce.MARK, self._mark(topic, key, value, given))]
 
@@ -143,7 +143,7 @@ def _is_old(made: bytes | None, appended: Instant) -> bool:
 
 
 def _read_start_time(secrets: Path) -> Instant:
-    """Return the moment from which inputs need a mark; note it where none is noted yet.
+    """Return the moment when inputs begin to need a mark; note it where none is noted yet.
 
     Raises OSError, InputsSinceInvalid.
     """

@@ -31,7 +31,7 @@ class Input:
     at: Instant
     """Logical time of the input: append time (live), `ce_at` or the realm's clock (simulated)."""
     now: Instant
-    """max(realm clock, at): the time at which it is decided."""
+    """max(realm clock, at): the time when it is decided."""
     correlation_id: str
     causation_id: str
 

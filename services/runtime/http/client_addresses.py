@@ -11,7 +11,7 @@ Network = IPv4Network | IPv6Network
 
 @lru_cache(maxsize=4096)
 def find_network(address: str, v4_prefix: int = 32, v6_prefix: int = 64) -> str:
-    """Return the network under which an address is counted; an invalid address stands for itself.
+    """Return the network that an address is counted in; an invalid address stands for itself.
 
     A household or an office has a /64 of IPv6, and each of its devices takes any number of
     addresses.

@@ -220,7 +220,7 @@ class AccessStore:
         return found is not None and self._records.get(Principal, found.principal) is not None
 
     def hash(self, secret: str) -> str:
-        """Return the keyed hash under which a token or code is stored."""
+        """Return the keyed hash that stands for a token or code in storage."""
         return blake2b(
             secret.encode("utf-8", "surrogatepass"), key=self._hash_key, digest_size=32
         ).hexdigest()

@@ -73,7 +73,7 @@ def recheck_principal(request: Request) -> Principal | None:
 def create_guest(realm: str) -> Principal | None:
     """Return a read-only principal for one simulated realm.
 
-    Raises ValueError for a live realm, which needs a login.
+    Raises ValueError for a live realm; it needs a login.
     """
     if not realm:
         return None

@@ -87,7 +87,7 @@ class Principal(Model):
         return next(named, live)
 
     def own_territory(self, home: str) -> str:
-        """Return the live realm in which it has its person: of `own_realm`, else `home`."""
+        """Return the live realm where it has its person: of `own_realm`, else `home`."""
         return self.own_realm(home).partition("~")[0]
 
     def person_in(self, realm: str, home: str) -> str | None:

@@ -124,7 +124,7 @@ class LoginThrottle:
     """Throttle for guesses: from `FREE_FAILURES` in a row for a key, each failure doubles the wait.
 
     It never excludes people with another proof. Codes and passkeys cannot be guessed and never
-    wait. A browser in which an account has logged in before counts by itself, so that a stranger's
+    wait. A browser where an account has logged in before counts by itself, so that a stranger's
     guesses do not lock the cell out.
     """
 
@@ -396,7 +396,7 @@ class Sessions:
         self._access.note(EndedSession(id=session.id, until=session.expires_at + DAY_MS))
 
     def _device(self, principal_id: str) -> str:
-        """Return the cookie of a browser in which this account has logged in. It grants nothing."""
+        """Return the cookie of a browser where this account has logged in. It grants nothing."""
         return self._mac("device", principal_id)
 
     def _epoch(self, principal_id: str) -> int:

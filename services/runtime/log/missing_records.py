@@ -32,7 +32,7 @@ class RecordMissing(Stop):
 
 
 async def retry_until_visible(kafka: str, topic: str, look: Callable[[], Awaitable[T]]) -> T:
-    """Return the result of `look`, which is called again while it raises Missing.
+    """Return the result of `look`; it is called again while it raises Missing.
 
     Gives up after VISIBLE_S, and at once if the topic has one copy. Other exceptions of `look` pass
     unchanged.

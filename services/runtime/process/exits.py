@@ -1,4 +1,4 @@
-"""Named exits: every reason for which a process of the runtime stops by itself.
+"""Named exits: every reason for a process of the runtime to stop by itself.
 
 A stop is fail-stop: no graceful shutdown, no commit, no leaving of the group. A process that doubts
 its view must not do anything more with it. The supervisor restarts codes 70 and 71; the others wait

@@ -1,4 +1,4 @@
-"""Points at which fault tests kill a process.
+"""Points where fault tests kill a process.
 
 With `VIGIE_FAILPOINT=<point>[:<n>]` the process sends itself SIGKILL at the n-th pass. Without the
 variable, each point costs one test of a constant.

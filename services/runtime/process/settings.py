@@ -226,7 +226,7 @@ class Settings(FromEnvironment):
     console_fd: int | None = None
     """Listening socket of the console, inherited from the supervisor."""
     territory: Path = SHIPPED / "territories" / "92"
-    """Folder with the reference data of the live realm, which has the folder's name."""
+    """Folder with the reference data of the live realm; it has the folder's name."""
     cap_sender: str = Field(default="", pattern=r"^[^\s,<&]*$")
     """`sender` of CAP messages about incidents, unique in the world, for example in your domain.
 

@@ -33,7 +33,7 @@ FindOffsets = Callable[[Instant], Awaitable[Mapping[int, int]]]
 
 
 class RetentionSettings(Settings):
-    """Days for which texts are kept, by kind; 0 = until a person erases them."""
+    """Days that texts are kept, by kind; 0 = until a person erases them."""
 
     texts_days_reports: int = Field(default=0, ge=0)
     """Days for which text, original bytes and photos of reports are kept; 0 = for ever."""

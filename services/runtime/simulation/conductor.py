@@ -35,7 +35,7 @@ from services.runtime.log.transaction import FactRecord, Transaction
 MAX_RESPONSES: Final = 500
 """Greatest number of responses in one group."""
 TICK_S: Final = 1.0
-"""Least real seconds between two steps in which nothing is due."""
+"""Least real seconds between two steps where nothing is due."""
 MAX_STEPS_AT_ONE_INSTANT = 10_000
 """Limit of steps at one instant, beyond which the realm counts as stuck.
 

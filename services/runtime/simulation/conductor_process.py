@@ -52,14 +52,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _RealmPace:
-    """The point at which times met: simulated `sim` ms at `real` s of the monotonic clock."""
+    """The point where times met: simulated `sim` ms at `real` s of the monotonic clock."""
 
     sim: int
     real: float
     speed: float
 
     def due(self, at: int) -> float:
-        """Return the monotonic time at which the realm may reach `at`."""
+        """Return the monotonic time when the realm may reach `at`."""
         return self.real + (at - self.sim) / 1000 / self.speed
 
 
@@ -149,7 +149,7 @@ class ConductorProcess:
         """Send moves in a task of their own, so that other realms continue.
 
         This realm has nothing else to send until its logs show these moves. A failure ends the
-        process, which starts again from the logs: no move may follow a lost one.
+        process; it starts again from the logs: no move may follow a lost one.
         """
         acknowledgements: list[asyncio.Future[Any]] = []
         for move in moves:

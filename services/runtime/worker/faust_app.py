@@ -117,7 +117,7 @@ class PositionedConsumer(driver.Consumer):
         return mine
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:
-        """Deliver a message without the four tasks in which Faust wraps each delivery.
+        """Deliver a message without the four tasks where Faust wraps each delivery.
 
         Faust wraps it to drop a delivery when the flow is suspended. The worker waits for room by
         itself and drops its partitions when they are revoked, so a delivery is never cut off.

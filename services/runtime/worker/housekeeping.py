@@ -130,7 +130,7 @@ class Housekeeping:
         }
 
     def live(self) -> Mapping[str, Check]:
-        """Return the liveness check, which passes as long as the event loop responds."""
+        """Return the liveness check; it passes as long as the event loop responds."""
         return {"loop": lambda: None}
 
     def _partitions(self) -> str | None:

@@ -203,7 +203,7 @@ class PartitionFeed:
 
     @property
     def published(self) -> PublishedPosition:
-        """Position up to which everything is sent and acknowledged."""
+        """End of the records that are sent and acknowledged."""
         return PublishedPosition(self._frontier, self._last)
 
     @property
@@ -248,7 +248,7 @@ class PartitionFeed:
                 stop_for_error(error, "publish.failed")
 
     async def _begin(self, reader: PartitionReader) -> Position:
-        """Return the position after which a receiver may lack facts, by the watermarks."""
+        """Return the start of the facts that a receiver may lack, by the watermarks."""
         service, p = self._publisher.service, self._partition
         start = self._frontier
         async for receiver, mark in read_watermarks(reader, service, p):
@@ -287,7 +287,7 @@ class PartitionFeed:
         return newest
 
     async def _catch_up(self, reader: PartitionReader, start: Position) -> None:
-        """Publish the log from `start` to the position at which the worker recovered it."""
+        """Publish the log from `start` to the position where the worker recovered it."""
         topic, at, count = log_topic(self._publisher.service), start, 0
         async for record in reader.read(topic, {self._partition: (start.next, self._end.next)}):
             at, transaction = advance_position(

@@ -153,7 +153,7 @@ class Worker(Generic[S]):
                 stop_for_error(error, "agent.crashed")
 
     def position(self, topic: str, partition: int) -> int | None:
-        """Return the input offset at which to continue (rule 4)."""
+        """Return the input offset where to continue (rule 4)."""
         held = self.held.get(partition)
         return None if held is None or topic != self.inputs else held.view.position.applied + 1
 

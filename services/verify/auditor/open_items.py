@@ -24,7 +24,7 @@ WAITING_REASONS: Final = frozenset({"held", "paced", "quiet_hours", "bundled", "
 KEPT_HASHES: Final = 512
 """Number of newest record hashes kept per chain, to compare readers."""
 ARRIVAL_LIMIT_MS: Final = 60_000
-"""Time in which a routed fact or an input must arrive, ms."""
+"""Time when a routed fact or an input must arrive, ms."""
 LATE_MS: Final = 60_000
 """Delay after which a missed deadline is a breach, ms."""
 CLAIM_GRACE_MS: Final = 120_000

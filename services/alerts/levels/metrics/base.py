@@ -90,7 +90,7 @@ def list_values(args: MetricArgs, *names: str) -> tuple[str, ...]:
 
 
 def select_group(args: MetricArgs) -> str:
-    """Return the kind of group in which these arguments count sites."""
+    """Return the kind of group that these arguments count sites by."""
     if args.get("per") == "pole":
         return POLE
     return KIND if "kind" in args or "kinds" in args else ALL

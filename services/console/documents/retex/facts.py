@@ -69,7 +69,7 @@ class RetexFacts:
 
     @property
     def ended(self) -> datetime | None:
-        """Time at which the last incident closed; None while one is open, or without incidents."""
+        """Time when the last incident closed; None while one is open, or without incidents."""
         closed = [i.closed_at for i in self.incidents]
         return max((c for c in closed if c is not None), default=None) if all(closed) else None
 

@@ -85,7 +85,7 @@ class AgentDemand:
     need: int
     urgency: int
     own_site: bool
-    """May be filled at the cell's own site, which has seats or is the only place."""
+    """May be filled at the cell's own site; it has seats or is the only place."""
     tele_cap: int
     """Most of the agents that may telework."""
 
