@@ -10,14 +10,15 @@ import httpx
 CONNECT_TIMEOUT_S: Final = 3.0
 """Longest wait for a connection while other addresses are left to try."""
 _UNAVAILABLE: Final = frozenset({502, 503, 504})
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 class FallbackTransport(httpx.BaseTransport):
     """Send each request to the first address that answers, beginning with the last good one.
 
-    A request that a machine refuses for now (502 to 504) goes to the next one if it may be sent
-    twice: it only reads, or it has an Idempotency-Key.
+    A request that a machine refuses for now (502 to 504), or takes and does not answer, goes to the
+    next one if it may be sent twice: it only reads, or it has an Idempotency-Key.
     """
 
     def __init__(self, urls: Sequence[str], transport: httpx.BaseTransport | None = None) -> None:
@@ -33,7 +34,9 @@ class FallbackTransport(httpx.BaseTransport):
             at = (self._last_good + turn) % len(self._urls)
             try:
                 answer = self._transport.handle_request(_readdress(request, self._urls[at]))
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            except httpx.TransportError as error:
+                if not (isinstance(error, _NOT_SENT) or _may_repeat(request)):
+                    raise
                 failure = error
                 continue
             if refusal is not None:

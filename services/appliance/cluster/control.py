@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin.config_resource import ConfigResourceType
 from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import KafkaError
-from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
+from aiokafka.protocol.admin import (
+    AlterConfigsRequest,
+    AlterPartitionReassignmentsRequest,
+    DescribeConfigsRequest,
+)
+from aiokafka.protocol.metadata import MetadataRequest
 
 from services.appliance.cluster import requests
 from services.appliance.cluster.layout import Copies, Partition
@@ -78,16 +82,15 @@ class BrokersState:
 class ClusterControl:
     """Connection to one living broker of a cluster. Use it with `async with`.
 
+    This broker answers everything, so nothing waits for a frozen one.
+
     `security` is the login; None = that of this process. Raises KafkaError, OSError.
     """
 
     def __init__(self, kafka: str, security: KafkaSecurity | None = None) -> None:
         self._kafka = kafka
-        self._alive = kafka
-        """The address that answered: a frozen machine would hold up every first request."""
         self._options = (security or get_security()).options()
         self._connection: AIOKafkaConnection | None = None
-        self._admin: AIOKafkaAdminClient | None = None
 
     async def __aenter__(self) -> Self:
         self._connection = await self._connect()
@@ -102,39 +105,26 @@ class ClusterControl:
         await self.close()
 
     async def close(self) -> None:
-        """Close both connections; a broker that does not answer is not waited for."""
+        """Close the connection; a broker that does not answer is not waited for."""
         connection, self._connection = self._connection, None
-        admin, self._admin = self._admin, None
+        if connection is None:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
-                if admin is not None:
-                    await admin.close()
-                if connection is not None:
-                    await connection.close()
+                await connection.close()
 
     async def _connect(self) -> AIOKafkaConnection:
         failure: Exception = OSError("no address")
         for address in self._kafka.split(","):
             host, port = split_host_port(address)
             try:
-                connection = await asyncio.wait_for(
+                return await asyncio.wait_for(
                     create_conn(host, port, request_timeout_ms=TIMEOUT_MS, **self._options),
                     CONNECT_S,
                 )
             except (KafkaError, OSError, TimeoutError) as error:
                 failure = error
-            else:
-                self._alive = address
-                return connection
         raise failure
-
-    async def _open_admin(self) -> AIOKafkaAdminClient:
-        if self._admin is None:
-            self._admin = AIOKafkaAdminClient(
-                bootstrap_servers=self._alive, request_timeout_ms=TIMEOUT_MS, **self._options
-            )
-            await self._admin.start()
-        return self._admin
 
     async def _ask(self, request: Any) -> Any:
         assert self._connection is not None, "not entered"
@@ -186,16 +176,14 @@ class ClusterControl:
 
     async def describe_brokers(self) -> BrokersState:
         """Return the living brokers and where every partition has its copies."""
-        admin = await self._open_admin()
-        cluster = await admin.describe_cluster()
-        topics = await admin.describe_topics()
+        answer = (await self._ask(MetadataRequest(None))).to_object()
         return BrokersState(
-            frozenset(broker["node_id"] for broker in cluster["brokers"]),
+            frozenset(broker["node_id"] for broker in answer["brokers"]),
             {
                 Partition(topic["topic"], found["partition"]): Copies(
                     tuple(found["replicas"]), frozenset(found["isr"]), found["leader"]
                 )
-                for topic in topics
+                for topic in answer["topics"]
                 for found in topic["partitions"]
             },
         )
@@ -221,11 +209,10 @@ class ClusterControl:
 
     async def read_topic_settings(self, topics: Collection[str]) -> dict[str, dict[str, str]]:
         """Return topic → the settings that were made for it."""
-        admin = await self._open_admin()
-        wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
+        wanted: Any = [(ConfigResourceType.TOPIC, name, None) for name in topics]
+        answer = await self._ask(DescribeConfigsRequest(wanted, include_synonyms=False))
         return {
             name: {entry[0]: entry[1] for entry in entries if entry[3] == _TOPIC_SETTING}
-            for answer in await admin.describe_configs(wanted)
             for _, _, _, name, entries in answer.resources
         }
 
@@ -233,15 +220,14 @@ class ClusterControl:
         """Replace the settings that were made for these topics. Raises ClusterRefused."""
         if not settings:
             return
-        admin = await self._open_admin()
-        wanted = [
-            ConfigResource(ConfigResourceType.TOPIC, name, dict(values))
+        wanted: Any = [
+            (ConfigResourceType.TOPIC, name, list(values.items()))
             for name, values in settings.items()
         ]
-        for answer in await admin.alter_configs(wanted):
-            for code, message, *_ in answer.resources:
-                if code != NO_ERROR:
-                    raise ClusterRefused(message or f"Kafka's error {code}")
+        answer = await self._ask(AlterConfigsRequest(wanted))
+        for code, message, *_ in answer.resources:
+            if code != NO_ERROR:
+                raise ClusterRefused(message or f"Kafka's error {code}")
 
 
 def raise_settings(settings: Mapping[str, Mapping[str, str]], copies: int) -> dict[str, Any]:

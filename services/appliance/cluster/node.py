@@ -17,6 +17,13 @@ from services.runtime.secrets.broker_password import BROKER_USER
 
 SESSION_MS: Final = 3000
 """Time after which another broker leads in place of a dead one."""
+LAG_MS: Final = 10_000
+"""Time after which a living broker that fetches nothing no longer holds up what is written.
+
+So long a cut between two brokers that both reach the third costs; Kafka's own value is 30 s.
+"""
+CONTROLLER_MS: Final = 6000
+"""Longest wait for a controller, which may have frozen; Kafka's own value is 30 s."""
 MEETING_TIMEOUT_S: Final = 180.0
 """Longest wait in seconds of a command for its broker."""
 REGISTRATION_MS: Final = 86_400_000
@@ -91,6 +98,8 @@ class ClusterNode(KafkaNode):
         settings = KafkaNode._durable(self, data) | {
             "node.id": self.member.number,
             "broker.session.timeout.ms": SESSION_MS,
+            "replica.lag.time.max.ms": LAG_MS,
+            "controller.socket.timeout.ms": CONTROLLER_MS,
             "initial.broker.registration.timeout.ms": REGISTRATION_MS,
         }
         del settings["metadata.max.idle.interval.ms"]

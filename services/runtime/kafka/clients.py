@@ -21,7 +21,7 @@ from schemas.topics import PARTITION_COUNT, TOPICS_BY_NAME, is_input_topic
 from schemas.wire import envelope as ce
 from schemas.wire.envelope import Place
 from services.runtime.decider.input_marks import InputMarks
-from services.runtime.kafka.metadata_backoff import MetadataBackoff
+from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import get_client_options
 
 RecordHeaders = list[tuple[str, bytes]]
@@ -123,7 +123,7 @@ def create_groupless_consumer(
         metadata_max_age_ms=METADATA_AGE_MS,
         **get_client_options(),
     )
-    MetadataBackoff(consumer._client)
+    MetadataUpdate(consumer._client)
     return consumer
 
 
@@ -143,7 +143,7 @@ def create_expiring_producer(
         metadata_max_age_ms=METADATA_AGE_MS,
         **get_client_options(),
     )
-    MetadataBackoff(producer.client)
+    MetadataUpdate(producer.client)
     return producer
 
 
@@ -169,7 +169,7 @@ def create_idempotent_producer(
         metadata_max_age_ms=METADATA_AGE_MS,
         **get_client_options(),
     )
-    MetadataBackoff(producer.client)
+    MetadataUpdate(producer.client)
     return producer
 
 

@@ -20,7 +20,7 @@ from mode.services import WaitResults
 
 from services.runtime.kafka.clients import GROUP_METADATA_AGE_MS
 from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, MEMBER_WAIT_MS, FetchThrottle
-from services.runtime.kafka.metadata_backoff import MetadataBackoff
+from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import build_faust_credentials
 from services.runtime.process.failpoints import ARMED, reach_failpoint
 
@@ -65,7 +65,11 @@ class ThrottledThread(driver.AIOKafkaConsumerThread):
         app: Any = self.consumer.app
         consumer: Any = self._consumer
         self.pace = FetchThrottle(consumer, app.every_ms, MEMBER_WAIT_MS)
-        MetadataBackoff(consumer._client)
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer: Any = super()._create_worker_consumer(transport)
+        MetadataUpdate(consumer._client)
+        return consumer
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Skip Faust's check for streams that stand still.

@@ -16,9 +16,11 @@ URLS = ("http://one.example:8092", "http://two.example:8092")
 
 
 def make_client(
-    answers: dict[str, int | None], asked: list[str], urls: tuple[str, ...] = URLS
+    answers: dict[str, int | httpx.RequestError | None],
+    asked: list[str],
+    urls: tuple[str, ...] = URLS,
 ) -> httpx.Client:
-    """Return a client of machines that answer with a status, or not at all."""
+    """Return a client of machines that answer with a status, fail, or are not there (None)."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.headers["Host"] == request.url.netloc.decode()
@@ -26,6 +28,8 @@ def make_client(
         status = answers[request.url.host]
         if status is None:
             raise httpx.ConnectError("refused", request=request)
+        if isinstance(status, httpx.RequestError):
+            raise status
         return httpx.Response(
             status, json={"host": request.url.host, "body": request.read().decode()}
         )
@@ -78,6 +82,29 @@ def test_a_request_without_a_key_is_not_sent_twice(request_: Request, status: in
         assert request_(client).status_code == status
 
 
+CUT_OFF = httpx.ReadTimeout("no answer")
+
+
+@pytest.mark.parametrize("request_", [READS, WRITES_ONCE])
+def test_a_machine_that_was_cut_off_is_passed_over(request_: Request) -> None:
+    """A connection that was open before stays open, and nothing comes back."""
+    asked: list[str] = []
+    with make_client({"one.example": CUT_OFF, "two.example": 200}, asked) as client:
+        assert request_(client).json()["host"] == "two.example"
+        assert request_(client).json()["host"] == "two.example"
+    assert asked == ["one.example", "two.example", "two.example"]
+
+
+def test_a_report_without_a_key_is_not_sent_again_without_an_answer() -> None:
+    asked: list[str] = []
+    with (
+        make_client({"one.example": CUT_OFF, "two.example": 200}, asked) as client,
+        pytest.raises(httpx.ReadTimeout),
+    ):
+        WRITES(client)
+    assert asked == ["one.example"]
+
+
 def test_a_refusal_is_an_answer() -> None:
     asked: list[str] = []
     with make_client({"one.example": 422, "two.example": 200}, asked) as client:
@@ -87,8 +114,8 @@ def test_a_refusal_is_an_answer() -> None:
 
 @pytest.mark.parametrize("answers", [(None, 503), (503, None), (503, 503)])
 def test_the_refusal_is_shown_if_no_machine_accepts(answers: tuple[int | None, ...]) -> None:
-    statuses = dict(zip(("one.example", "two.example"), answers, strict=True))
-    with make_client(statuses, []) as client:
+    one, two = answers
+    with make_client({"one.example": one, "two.example": two}, []) as client:
         assert READS(client).status_code == 503
 
 

@@ -1,0 +1,141 @@
+"""Metadata requests that neither flood a starting broker nor wait for a frozen one.
+
+aiokafka's fetcher requests metadata while a partition has no leader, and again as soon as the answer
+is there. Without a broker that is a thousand connections a second for each consumer, which take the
+processor from the broker that starts. See https://github.com/aio-libs/aiokafka/issues/1155.
+
+A broker that freezes, or whose link is cut, closes no connection. aiokafka would wait for each of
+its answers as long as for any request, 40 s by default, and several times one after the other. The
+controller takes such a broker out of the metadata after three seconds. So the metadata say which
+answers will not come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.client import ConnectionGroup
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
+
+METADATA_BACKOFF_S: Final = 0.1
+"""The pause: aiokafka's own before it repeats a fetch."""
+ANSWER_S: Final = 6.0
+"""Longest wait for metadata while another broker can be asked.
+
+A request waits behind the fetch on its connection, of at most 5 s (`READER_WAIT_MS`).
+"""
+CONNECT_S: Final = 5.0
+"""Longest wait for a connection while there are several brokers: others wait behind it."""
+CLUSTER_AGE_MS: Final = 3000
+"""Age after which a client of several brokers requests its metadata again."""
+
+
+class MetadataUpdate:
+    """Metadata requests and connections of one consumer's or producer's client.
+
+    It replaces `AIOKafkaClient.bootstrap`, `_metadata_update` and `_get_conn`. Make it before the
+    client starts.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client: Any = client
+        self._update: Any = client._metadata_update
+        self._connect: Any = client._get_conn
+        self._bootstrap: Any = client.bootstrap
+        client._metadata_update = self._update_and_pause
+        client._get_conn = self._connect_in_time
+        client.bootstrap = self._bootstrap_in_turn
+
+    async def _bootstrap_in_turn(self) -> None:
+        """Request the first metadata of one broker after the other, in the order of the addresses.
+
+        The last attempt is aiokafka's own: it takes them in any order and waits longer.
+        """
+        given = self._client._bootstrap_servers
+        addresses = given.split(",") if isinstance(given, str) else list(given)
+        for address in addresses if len(addresses) > 1 else []:
+            self._client._bootstrap_servers = address
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    await self._bootstrap()
+                return
+            except (KafkaError, OSError):
+                continue
+            finally:
+                self._client._bootstrap_servers = given
+        await self._bootstrap()
+
+    async def _update_and_pause(self, cluster: Any, topics: Collection[str] | None) -> bool:
+        """Request the metadata; return whether a broker answered."""
+        updated: bool = await self._request(cluster, topics)
+        if not updated or _lacks_leader(cluster, topics or ()):
+            await asyncio.sleep(METADATA_BACKOFF_S)
+        return updated
+
+    async def _request(self, cluster: Any, topics: Collection[str] | None) -> bool:
+        if not self._is_clustered():
+            updated: bool = await self._update(cluster, topics)
+        else:
+            updated = await self._ask_in_turn(cluster, topics)
+        if updated and cluster is self._client.cluster and self._is_clustered():
+            self._client._metadata_max_age_ms = CLUSTER_AGE_MS
+            self._close_absent()
+        return updated
+
+    def _is_clustered(self) -> bool:
+        return len(self._client.cluster.brokers()) > 1
+
+    async def _ask_in_turn(self, cluster: Any, topics: Collection[str] | None) -> bool:
+        """Ask one broker after the other, first the one that answered last."""
+        request = MetadataRequest(list(topics) if topics else None)
+        brokers = [broker.nodeId for broker in self._client.cluster.brokers()]
+        brokers.sort(key=self._find_last_answer, reverse=True)
+        for broker in brokers:
+            patience_s = None if broker == brokers[-1] else ANSWER_S
+            try:
+                async with asyncio.timeout(patience_s):
+                    answer = await self._client.send(broker, request)
+            except (KafkaError, OSError):
+                continue
+            if answer.brokers:
+                cluster.update_metadata(answer)
+                return True
+        cluster.failed_update(None)
+        return False
+
+    def _find_last_answer(self, broker: int) -> float:
+        connection = self._client._conns.get((broker, ConnectionGroup.DEFAULT))
+        is_open = connection is not None and connection.connected()
+        return float(connection._last_action) if is_open else 0.0
+
+    def _close_absent(self) -> None:
+        """Fail the requests to brokers that the cluster counts as away, so that they are repeated."""
+        present = {broker.nodeId for broker in self._client.cluster.brokers()}
+        for (broker, _), connection in list(self._client._conns.items()):
+            if broker not in present and connection.connected():
+                connection.close()
+
+    async def _connect_in_time(self, broker: Any, **options: Any) -> Any:
+        """Return a connection, or None like aiokafka where there is none."""
+        try:
+            async with asyncio.timeout(CONNECT_S if self._is_clustered() else None):
+                return await self._connect(broker, **options)
+        except TimeoutError:
+            self._client.force_metadata_update()
+            return None
+
+
+def _lacks_leader(cluster: Any, topics: Collection[str]) -> bool:
+    """Return whether a topic is unknown or one of its partitions has no leader."""
+    for topic in topics:
+        partitions = cluster.partitions_for_topic(topic)
+        if not partitions:
+            return True
+        for partition in partitions:
+            if cluster.leader_for_partition(TopicPartition(topic, partition)) in (None, -1):
+                return True
+    return False

@@ -1,0 +1,213 @@
+"""Clients neither flood a broker with requests for metadata nor wait for a frozen one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from services.runtime.kafka import clients, metadata_update
+from services.runtime.kafka.metadata_update import (
+    CLUSTER_AGE_MS,
+    METADATA_BACKOFF_S,
+    MetadataUpdate,
+)
+
+CLOSED = "127.0.0.1:1"
+"""An address without a broker."""
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Record the pauses instead of waiting."""
+    recorded: list[float] = []
+
+    async def pause(delay_s: float) -> None:
+        recorded.append(delay_s)
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    return recorded
+
+
+class OneTopicCluster:
+    """Metadata of a topic with one partition."""
+
+    def __init__(self, leader: int | None) -> None:
+        self._leader = leader
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return {0} if topic == "known" else None
+
+    def leader_for_partition(self, _: TopicPartition) -> int | None:
+        return self._leader
+
+
+class SeveralBrokers(OneTopicCluster):
+    """Metadata that name some brokers."""
+
+    def __init__(self, *brokers: int) -> None:
+        super().__init__(leader=brokers[-1])
+        self._brokers = list(brokers)
+
+    def brokers(self) -> list[Any]:
+        return [SimpleNamespace(nodeId=broker) for broker in self._brokers]
+
+    def update_metadata(self, answer: Any) -> None:
+        self._brokers = list(answer.brokers)
+
+    def failed_update(self, _: None) -> None:
+        self._brokers = []
+
+
+class OpenConnection:
+    """Connection with the time of its last answer."""
+
+    def __init__(self, last_answer: float) -> None:
+        self._last_action = last_answer
+        self._is_open = True
+
+    def connected(self) -> bool:
+        return self._is_open
+
+    def close(self) -> None:
+        self._is_open = False
+
+
+class AnsweringClient:
+    """Client of brokers that always answer, except those that are frozen."""
+
+    def __init__(self, *brokers: int, frozen: tuple[int, ...] = ()) -> None:
+        self.cluster: Any = SeveralBrokers(*brokers or (1,))
+        self._conns = {(broker, 0): OpenConnection(float(broker)) for broker in brokers}
+        self._frozen = frozen
+        self._bootstrap_servers = "one:1,two:2"
+        self._metadata_max_age_ms = clients.METADATA_AGE_MS
+        self.asked: list[Any] = []
+        self.refreshes = 0
+
+    async def _metadata_update(self, _cluster: Any, _topics: Any) -> bool:
+        return True
+
+    async def send(self, broker: int, _request: Any) -> Any:
+        self.asked.append(broker)
+        if broker in self._frozen:
+            await asyncio.Event().wait()
+        return SimpleNamespace(brokers=[b for _, b in self._pairs() if b not in self._frozen])
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        return [(group, broker) for broker, group in self._conns]
+
+    async def _get_conn(self, broker: int, **_options: Any) -> Any:
+        if broker in self._frozen:
+            await asyncio.Event().wait()
+        return self._conns[broker, 0]
+
+    async def bootstrap(self) -> None:
+        self.asked.append(self._bootstrap_servers)
+        if self._bootstrap_servers == "one:1":
+            await asyncio.Event().wait()
+
+    def force_metadata_update(self) -> None:
+        self.refreshes += 1
+
+
+def get_consumer_client() -> Any:
+    consumer: AIOKafkaConsumer = clients.create_groupless_consumer(CLOSED)
+    return consumer._client
+
+
+def get_expiring_client() -> Any:
+    return clients.create_expiring_producer(CLOSED, 1.0).client
+
+
+def get_idempotent_client() -> Any:
+    return clients.create_idempotent_producer(CLOSED).client
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    "get_client", [get_consumer_client, get_expiring_client, get_idempotent_client]
+)
+def test_a_client_without_a_broker_pauses(
+    pauses: list[float], get_client: Callable[[], Any]
+) -> None:
+    async def update() -> bool:
+        client = get_client()
+        updated: bool = await client._metadata_update(client.cluster, ["known"])
+        return updated
+
+    assert not asyncio.run(update())
+    assert pauses == [METADATA_BACKOFF_S]
+
+
+@pytest.mark.parametrize(
+    ("leader", "topics", "expected"),
+    [
+        (1, ["known"], []),
+        (1, [], []),
+        (-1, ["known"], [METADATA_BACKOFF_S]),
+        (None, ["known"], [METADATA_BACKOFF_S]),
+        (1, ["known", "unknown"], [METADATA_BACKOFF_S]),
+    ],
+)
+def test_only_an_answer_without_a_leader_is_followed_by_a_pause(
+    pauses: list[float], leader: int | None, topics: list[str], expected: list[float]
+) -> None:
+    client: Any = AnsweringClient()
+    MetadataUpdate(client)
+    assert asyncio.run(client._metadata_update(OneTopicCluster(leader), topics))
+    assert pauses == expected
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the waits for a frozen broker."""
+    monkeypatch.setattr(metadata_update, "ANSWER_S", 0.02)
+    monkeypatch.setattr(metadata_update, "CONNECT_S", 0.02)
+
+
+def test_the_broker_that_answered_last_is_asked_first() -> None:
+    client: Any = AnsweringClient(1, 2, 3)
+    MetadataUpdate(client)
+    assert asyncio.run(client._metadata_update(client.cluster, []))
+    assert client.asked == [3]
+    assert client._metadata_max_age_ms == CLUSTER_AGE_MS
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_frozen_broker_is_passed_over_and_loses_its_connection() -> None:
+    """Its pending requests fail at once in place of waiting as long as any request."""
+    client: Any = AnsweringClient(1, 2, 3, frozen=(3,))
+    MetadataUpdate(client)
+    assert asyncio.run(client._metadata_update(client.cluster, []))
+    assert client.asked == [3, 2]
+    assert [client._conns[broker, 0].connected() for broker in (1, 2, 3)] == [True, True, False]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_connection_to_a_frozen_broker_is_given_up() -> None:
+    client: Any = AnsweringClient(1, 2, frozen=(2,))
+    MetadataUpdate(client)
+    assert asyncio.run(client._get_conn(2)) is None
+    assert client.refreshes == 1
+    assert asyncio.run(client._get_conn(1)) is client._conns[1, 0]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_start_passes_over_a_frozen_broker() -> None:
+    client: Any = AnsweringClient(1, 2)
+    MetadataUpdate(client)
+    asyncio.run(client.bootstrap())
+    assert client.asked == ["one:1", "two:2"]
+    assert client._bootstrap_servers == "one:1,two:2"
+
+
+def test_a_single_broker_is_waited_for_as_ever() -> None:
+    client: Any = AnsweringClient(1)
+    MetadataUpdate(client)
+    assert asyncio.run(client._metadata_update(client.cluster, []))
+    assert (client.asked, client._metadata_max_age_ms) == ([], clients.METADATA_AGE_MS)
