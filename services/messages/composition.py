@@ -116,14 +116,15 @@ def compose_message(
     said: str | None = None,
     *,
     public_url: str = "",
+    spare_link: str | None = None,
 ) -> MessageText:
     """Return the texts of a notification.
 
-    `said` is a text written by the crisis cell. An unknown template becomes an information, never
-    nothing.
+    `said` is a text written by the crisis cell. `spare_link` is the link at another machine of the
+    cluster. An unknown template becomes an information, never nothing.
     """
-    link = link if row.answer_expected else None
-    return MessageText(_unwrap_bundle(row), names, phrases, link, said, public_url)
+    link, spare_link = (link, spare_link) if row.answer_expected else (None, None)
+    return MessageText(_unwrap_bundle(row), names, phrases, link, said, public_url, spare_link)
 
 
 def _unwrap_bundle(row: NotificationRow) -> NotificationRow:
@@ -163,6 +164,8 @@ class MessageText:
     link: str | None
     said: str | None
     public_url: str
+    spare_link: str | None = None
+    """The same link at another machine, for forms with room for it."""
 
     @property
     def lang(self) -> str:
@@ -499,6 +502,8 @@ class MessageText:
         yield self._typeset(self.phrases.word("sent", at=self.phrases.stamp(self.row.planned_at)))
         if self.link is not None:
             yield self.phrases.word("opening")
+        if self.spare_link is not None:
+            yield self._typeset(self.phrases.word("spare", link=self.spare_link))
 
     def _typeset(self, text: str) -> str:
         """Keep French punctuation with its word: no line break before `:`."""

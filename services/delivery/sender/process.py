@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -37,6 +38,7 @@ from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.log.chain import Position, dump_position, load_position
 from services.runtime.log.reader import HistoryChanged, LogReader
 from services.runtime.process.exits import stop_for_error
+from services.runtime.process.majority import find_other_fronts
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import write_private
 from services.runtime.secrets.vault import Vault
@@ -162,6 +164,7 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
             outbox=outbox,
             calls_at_once=settings.calls_at_once,
             ended_runs=ended,
+            find_other_fronts=partial(find_other_fronts, settings.data.majority),
         )
         teller = asyncio.create_task(
             HeadcountTally(outbox, vault.texts, vault.directory, producer).run(), name="teller"

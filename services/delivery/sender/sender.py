@@ -147,10 +147,15 @@ class Sender:
         outbox: AttemptView | None = None,
         calls_at_once: int = 16,
         ended_runs: Collection[str] = (),
+        find_other_fronts: Callable[[], Sequence[str]] = tuple,
         monotonic: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Configure a run. `ended_runs` are earlier runs that have certainly ended."""
+        """Configure a run.
+
+        `ended_runs` are earlier runs that have certainly ended, `find_other_fronts` returns the
+        addresses of the other machines of a cluster.
+        """
         self.outbox = outbox or create_attempt_view(monotonic)
         self._ended_runs = frozenset(ended_runs)
         self._doubted: set[str] = set()
@@ -162,6 +167,7 @@ class Sender:
         self._links = links
         self._return_links = return_links
         self._public_url = public_url.rstrip("/")
+        self._find_other_fronts = find_other_fronts
         self._monotonic = monotonic
         self._wall_clock = wall_clock
         self._probing: set[str] = set()
@@ -455,8 +461,9 @@ class Sender:
                 return CallResult("failed", error="text_erased")
             said = str(item.fields["text"])
         names, words = self.outbox.names_of(call.realm), load_phrases(contact.language)
+        link, spare_link = self._links_of(call)
         text = compose_message(
-            row, names, words, self._link(call), said, public_url=self._public_url
+            row, names, words, link, said, public_url=self._public_url, spare_link=spare_link
         )
         others = 0
         if channel is not Channel.APP:
@@ -494,16 +501,20 @@ class Sender:
         )
         return f"{self._public_url}/r/{token}"
 
-    def _link(self, call: GrantedCall) -> str | None:
+    def _links_of(self, call: GrantedCall) -> tuple[str | None, str | None]:
+        """Return the link of a call, and the same one at another machine if there is one."""
         if not call.row.answer_expected:
-            return None
+            return None, None
         link = AnswerLink(
             call.realm,
             call.row.id,
             call.row.person,
             round(self._wall_clock() * 1000) + LINK_LIFETIME_MS,
         )
-        return f"{self._public_url}/a/{self._links.token(link)}"
+        fronts = (front.rstrip("/") for front in self._find_other_fronts())
+        spare = next((front for front in fronts if front != self._public_url), None)
+        path = f"/a/{self._links.token(link)}"
+        return f"{self._public_url}{path}", f"{spare}{path}" if spare else None
 
     async def _sent(
         self,

@@ -40,3 +40,9 @@ def read_majority(file: Path) -> MajorityState | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def find_other_fronts(file: Path) -> tuple[str, ...]:
+    """Return the addresses of the other machines' fronts; none without a cluster."""
+    state = read_majority(file)
+    return () if state is None else state.fronts

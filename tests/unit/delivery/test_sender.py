@@ -239,6 +239,29 @@ async def test_a_planned_attempt_is_claimed_called_and_reported(world: World) ->
     assert world.row(n).attempts[0].provider_id == "p1"
 
 
+@pytest.mark.parametrize(
+    ("fronts", "spare"),
+    [
+        (("https://vigie.example", "http://10.2.0.1:8092/"), "http://10.2.0.1:8092"),
+        (("https://vigie.example",), None),
+        ((), None),
+    ],
+)
+async def test_a_mail_names_a_second_machine_under_another_address(
+    world: World, fronts: tuple[str, ...], spare: str | None
+) -> None:
+    """Machines under one configured name are one address."""
+    n = world.plan()
+    sender = world.sender(find_other_fronts=lambda: fronts)
+    await world.until(sender, lambda: world.row(n).state is NotificationState.ACCEPTED)
+    text = world.provider.calls[0].text
+    path = text.link.removeprefix("https://vigie.example")
+    assert text.spare_link == (f"{spare}{path}" if spare else None)
+    assert [line.split()[-1] for line in text.footer if "ne s’ouvre pas" in line] == (
+        [f"{spare}{path}"] if spare else []
+    )
+
+
 def reached_by(world: World, channel: Channel, *addresses: str) -> None:
     world.people.contact = Contact(
         person="dgs",
