@@ -18,9 +18,9 @@ from services.runtime.secrets.broker_password import BROKER_USER
 SESSION_MS: Final = 3000
 """Time after which another broker leads in place of a dead one."""
 LAG_MS: Final = 10_000
-"""Time after which a living broker that fetches nothing no longer holds up what is written.
+"""Time after which a record no longer waits for a living broker that fetches nothing.
 
-So long a cut between two brokers that both reach the third costs; Kafka's own value is 30 s.
+A cut between two brokers that both reach the third costs so long. Kafka's own value is 30 s.
 """
 CONTROLLER_MS: Final = 6000
 """Longest wait for a controller, which may have frozen; Kafka's own value is 30 s."""

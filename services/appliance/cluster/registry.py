@@ -15,13 +15,11 @@ import orjson
 from schemas.topics import TOPICS_BY_NAME
 from services.runtime.kafka.compacted_topic import KeyedWriter
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.process.cluster import MAX_NUMBER, Machine
+from services.runtime.process.cluster import INVITATION_KEY, MACHINE_KEY, MAX_NUMBER, Machine
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 
 TOPIC: Final = "access"
-MACHINE_KEY: Final = "machine:"
-INVITATION_KEY: Final = "invitation:"
 MachineState = Literal["in", "leaving", "left"]
 
 

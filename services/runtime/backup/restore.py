@@ -33,6 +33,7 @@ from services.runtime.kafka.security import get_client_options
 from services.runtime.kafka.topics import provision_topics
 from services.runtime.log.chain import Position, advance_position, build_declaration
 from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process.cluster import is_cluster_record
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.worker.recovery import ANY_LOGIC
 
@@ -175,6 +176,8 @@ async def _write(
                     if section.file:
                         target, files = _create_file(settings.data, section.file), files + 1
                 elif isinstance(item, BackupRecord):
+                    if is_cluster_record(section.topic, item.key):
+                        continue
                     await send(section, item)
                     records += 1
                 elif isinstance(item, bytes) and target is not None:

@@ -25,6 +25,9 @@ CLUSTER_FILES: Final = (
     BROKER_CERTIFICATE_FILE,
 )
 """Files of `secrets/` that no backup holds: a restored installation is no machine of a cluster."""
+MACHINE_KEY: Final = "machine:"
+INVITATION_KEY: Final = "invitation:"
+"""Beginnings of the keys of a cluster's records on the topic `access`."""
 MAX_NUMBER: Final = 32_767
 
 
@@ -77,6 +80,15 @@ class ClusterMember:
     def controllers(self) -> str:
         """Return the addresses of all controllers."""
         return ",".join(machine.controller for machine in self.machines)
+
+
+def is_cluster_record(topic: str, key: bytes | None) -> bool:
+    """Return whether a record is about the machines of a cluster.
+
+    No restore takes it over: the new cluster would wait for the machines of the old one.
+    """
+    beginnings = (MACHINE_KEY.encode(), INVITATION_KEY.encode())
+    return topic == "access" and (key or b"").startswith(beginnings)
 
 
 def read_member(secrets: Path) -> ClusterMember | None:

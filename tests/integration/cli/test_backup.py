@@ -16,8 +16,10 @@ import pytest
 from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT
 from services.alerts.decider import AlertsDecider
+from services.appliance.cluster.registry import ClusterRegistry, MachineRecord
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
+from services.runtime.process.settings import Settings
 from tests.brokers import give_password
 from tests.state_hash import compute_state_hash, fold_log
 from tests.system import RunningVigie
@@ -75,6 +77,22 @@ def hashes(kafka: str, logs: dict[str, list[Any]]) -> dict[str, str]:
     return asyncio.run(fold())
 
 
+async def put_old_machine(vigie: RunningVigie) -> None:
+    async with open_registry(vigie) as registry:
+        await registry.put_machine(
+            MachineRecord(2, "10.2.0.1:9093", "10.2.0.1:9094", "two", "http://10.2.0.1:8092", "1")
+        )
+
+
+async def list_machines(vigie: RunningVigie) -> list[int]:
+    async with open_registry(vigie) as registry:
+        return list((await registry.read()).machines)
+
+
+def open_registry(vigie: RunningVigie) -> ClusterRegistry:
+    return ClusterRegistry.open(Settings(data_dir=vigie.folder / "data", kafka=kafka_of(vigie)))
+
+
 def kafka_of(vigie: RunningVigie) -> str:
     return str(json.loads((vigie.folder / "data" / "run" / "status.json").read_text())["kafka"])
 
@@ -90,6 +108,7 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
     reporting.start()
     until(lambda: len(reporting.accepted) >= 20)
     before = list(reporting.accepted)
+    asyncio.run(put_old_machine(vigie))
     file = tmp_path / "vigie.backup"
     taken = vigie.cli("backup", str(file), "--json")
     reporting.enough.set()
@@ -125,6 +144,8 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
     with empty:
         assert hashes(kafka_of(empty), about["logs"]) == originals
         assert empty.token == vigie.token
+        assert asyncio.run(list_machines(vigie)) == [2]
+        assert asyncio.run(list_machines(empty)) == [], "a new cluster would wait for them"
         told = [
             line["type"]
             for line in empty.get("/api/v1/log?realm=92&kind=runtime&limit=100")["items"]
