@@ -27,7 +27,7 @@ from services.appliance.cluster.layout import (
     plan_copies,
 )
 from services.appliance.cluster.registry import ClusterRecords, ClusterRegistry, MachineRecord
-from services.runtime.identity.oidc_settings import OidcSettings
+from services.runtime.identity.oidc_settings import OidcSettings, is_safe_url
 from services.runtime.process.cluster import ClusterMember, write_member
 from services.runtime.process.machine import get_or_create_machine_name
 from services.runtime.process.settings import Settings, find_version
@@ -79,8 +79,9 @@ async def advance_cluster(
 
 
 def find_front(settings: Settings) -> str:
-    """Return the address of this machine's front for browsers and senders."""
-    return OidcSettings().public_url or f"http://{settings.http}"
+    """Return the address of this machine's front for the others, "" if they do not reach it."""
+    own = f"http://{settings.http}"
+    return OidcSettings().public_url or ("" if is_safe_url(own) else own)
 
 
 def build_own_record(

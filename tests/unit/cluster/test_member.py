@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 
 from services.appliance.cluster.certificates import create_authority, create_broker_certificate
+from services.appliance.cluster.keeper import find_front
 from services.appliance.cluster.node import ClusterNode
 from services.appliance.cluster.setup import SetupRefused, parse_address
 from services.appliance.embedded.java import Java
@@ -23,6 +24,7 @@ from services.runtime.process.cluster import (
     read_member,
     write_member,
 )
+from services.runtime.process.settings import Settings
 
 MACHINES = tuple(Machine(n, f"10.0.0.{n}:9093", f"10.0.0.{n}:9094") for n in (1, 2, 3))
 MEMBER = ClusterMember("Kp9", 2, MACHINES)
@@ -36,6 +38,21 @@ def test_a_member_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_clients_ask_the_broker_of_their_own_machine_first() -> None:
     assert MEMBER.brokers == "10.0.0.2:9093,10.0.0.1:9093,10.0.0.3:9093"
+
+
+@pytest.mark.parametrize(
+    ("http", "public_url", "front"),
+    [
+        ("127.0.0.1:8092", "", ""),
+        ("10.1.0.1:8092", "", "http://10.1.0.1:8092"),
+        ("127.0.0.1:8092", "https://vigie.example", "https://vigie.example"),
+    ],
+)
+def test_other_machines_learn_no_address_that_they_cannot_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, http: str, public_url: str, front: str
+) -> None:
+    monkeypatch.setenv("VIGIE_PUBLIC_URL", public_url)
+    assert find_front(Settings(data_dir=tmp_path, http=http)) == front
 
 
 @pytest.mark.parametrize(
