@@ -7,11 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.console.i18n.__main__ import load_catalogue
 from services.runtime.process.settings import REPOSITORY
 
 FOLDER = REPOSITORY / "docs" / "guide"
 IMAGE = re.compile(r"!\[([^]]+)\]\(images/([a-z-]+)\.png\)")
 BOLD = re.compile(r"\*\*([^*]+)\*\*")
+
+
+def screen_texts() -> Iterator[str]:
+    """Yield every French text of the screens, and its plural.
+
+    The catalogue of translations has them all (tests/unit/console/test_texts.py): to read the
+    sources again takes seconds.
+    """
+    for message in load_catalogue("en"):
+        yield from message.id if isinstance(message.id, tuple) else (message.id,)
 
 
 @dataclass(frozen=True, slots=True)

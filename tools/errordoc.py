@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Final, get_args
@@ -103,6 +104,7 @@ def _sentence(code: str, lang: str) -> str:
     return write_refusal(code, _KeptPlaceholders(), lang)
 
 
+@cache
 def collect_refusals() -> dict[str, set[tuple[str, int]]]:
     """Collect code → (service, status) of every refusal in the code of the deciders."""
     found: dict[str, set[tuple[str, int]]] = defaultdict(set)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ FILE = re.compile(r"\.(yaml|json|csv|xml|pdf|zip|html|ics|backup)$|^FILE$")
 
 
 USAGE = typer.BadParameter.__mro__[1]
+load_command = cache(_load_command)
 
 
 def words_of(command: Command, folder: Path) -> list[str]:
@@ -41,12 +43,17 @@ def parsed(name: str, *words: str) -> None:
         return
     if name not in COMMANDS:
         raise KeyError(name)
-    node: Any = _load_command(name)
+    node: Any = load_command(name)
     while hasattr(node, "commands") and left:
         name = left.pop(0)
         node = node.commands[name]
     if left:  # a name alone is not run
         node.make_context(name, left)
+
+
+def test_the_pages_are_read() -> None:
+    assert len(ALL) > 250
+    assert {"up", "play", "verify", "backup", "kit"} <= {c.arguments[0] for c in ALL}
 
 
 @pytest.mark.parametrize("command", ALL, ids=lambda c: c.text)

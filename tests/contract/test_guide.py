@@ -6,12 +6,11 @@ import re
 
 import pytest
 
-from services.console.i18n.__main__ import extract_texts
 from services.console.texts.words import ROLE
 from services.intake.field.short_line import read_line
 from services.runtime.identity.permissions import Role
 from tests.browser.test_guide import PICTURES
-from tests.guide import BOLD, FOLDER, Section, sections
+from tests.guide import BOLD, FOLDER, Section, screen_texts, sections
 
 SECTIONS = list(sections())
 ACCOUNTS = {
@@ -31,13 +30,7 @@ LONGEST = 900
 
 @pytest.fixture(scope="module")
 def screen_words() -> set[str]:
-    found = set()
-    for message in extract_texts():
-        found |= {
-            " ".join(text.split())
-            for text in (message.id if isinstance(message.id, tuple) else (message.id,))
-        }
-    return found
+    return {" ".join(text.split()) for text in screen_texts()}
 
 
 def test_every_bold_text_of_the_guide_is_on_a_screen(screen_words: set[str]) -> None:

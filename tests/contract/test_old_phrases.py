@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from services.console.i18n.__main__ import extract_texts
 from services.messages import load_phrases
-from tests.guide import FOLDER
+from tests.guide import FOLDER, screen_texts
 
 SHORT_ANSWERS = (r"\bJe prends\b(?! en charge)", r"Vous prenez")
 """Answers of an SMS and a call, «1 : je prends», which have no room for more."""
@@ -72,9 +71,7 @@ OLD = [
 
 def french_texts() -> Iterator[tuple[str, str]]:
     """Yield every French text of console, messages and guide, with its place."""
-    for message in extract_texts():
-        for text in message.id if isinstance(message.id, tuple) else (message.id,):
-            yield "console", text
+    yield from (("console", text) for text in screen_texts())
     yield from (("messages", text) for text in _list_strings(load_phrases("fr").words))
     for page in FOLDER.glob("*.md"):
         yield page.name, " ".join(page.read_text(encoding="utf-8").split())
