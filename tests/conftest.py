@@ -27,6 +27,7 @@ from services.appliance.embedded.store import RunningStore
 from services.runtime.process.settings import Settings
 from services.territory import source
 from tests.brokers import LOGIN, Brokers, forget, of_run, starting_brokers, starting_stores
+from tests.crisis import REALM, play_crisis
 from tests.faults.matrix import Recorder
 from tests.system import RunningVigie, stop_shared
 
@@ -258,6 +259,13 @@ def once(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], None]], 
             done.touch()
 
     return doing
+
+
+@pytest.fixture(scope="session")
+def crisis(vigie: RunningVigie, once: Callable[[str, Callable[[], None]], None]) -> str:
+    """Name of the realm. Decide nothing in it: open a realm of your own for that."""
+    once("crisis", partial(play_crisis, vigie))
+    return REALM
 
 
 OF_FOLDER: Final = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -28,8 +27,6 @@ FLAGS = [
     "--no-first-run",
     "--font-render-hinting=none",
 ]
-REALM = "92~ex-navigateur"
-RESPONDERS = Path(__file__).with_name("responders.yaml")
 STEP_MS = 45_000
 """Patience with one step of a page, while other tests keep the machine busy."""
 expect.set_options(timeout=STEP_MS)
@@ -60,29 +57,6 @@ def browser(launch: Callable[[str], Browser]) -> Iterator[Browser]:
 def desktop(launch: Callable[[str], Browser]) -> Iterator[Browser]:
     with launch(DESKTOP) as chromium:
         yield chromium
-
-
-@pytest.fixture(scope="session")
-def crisis(vigie: RunningVigie, once: Callable[[str, Callable[[], None]], None]) -> str:
-    """Name of the realm. Decide nothing in it: open a realm of your own for that."""
-
-    def play() -> None:
-        played = vigie.cli(
-            "play",
-            "S04",
-            "--speed",
-            "max",
-            "--realm",
-            REALM,
-            "--until",
-            "36.4",
-            "--responders",
-            str(RESPONDERS),
-        )
-        assert played.returncode == 0, played.stdout + played.stderr
-
-    once("crisis", play)
-    return REALM
 
 
 def _is_ours(text: str) -> bool:

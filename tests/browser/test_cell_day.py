@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import RESPONDERS, Visitor, log_in
+from tests.browser.conftest import Visitor, log_in
 from tests.browser.test_accessibility import defects, keyboard_defects
 from tests.browser.test_calls import STAFF
+from tests.crisis import RESPONDERS
 from tests.system import RunningVigie
 
 PICTURES = os.environ.get("VIGIE_PICTURES")

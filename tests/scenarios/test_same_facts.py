@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from schemas.base import MINUTE_MS
 from schemas.topics import SERVICES
@@ -14,10 +16,11 @@ from services.runtime.identity.principals import Principal
 from services.runtime.log.transaction import FactRecord
 from services.runtime.process.settings import Settings
 from services.simulation.history import read_history_by_service
+from tests.crisis import RESPONDERS, UNTIL_MIN
 from tests.scenarios.memory import MemoryPlayer, scenario
 from tests.system import RunningVigie
 
-WHOLE_MIN, BEGUN_MIN = 260, 45
+WHOLE_MIN, BEGUN_MIN = 260, 15
 """Minutes of S04: to its end, and until proposals, calls and clocks are under way."""
 PLAYER = Principal(id="local-admin", role=Role.ADMIN)
 """Owner of the token that `vigie play` uses beside `vigie up`: ids of reports derive from it."""
@@ -47,15 +50,18 @@ def played(vigie: RunningVigie, realm: str, speed: str, minutes: int) -> History
         "play", "S04", "--speed", speed, "--realm", realm, *until, "--json", timeout_s=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return as_text(
-        asyncio.run(read_history_by_service(Settings(data_dir=vigie.folder / "data"), realm))
-    )
+    return logged(vigie, realm)
 
 
-def in_memory(realm: str, minutes: int) -> History:
+def logged(vigie: RunningVigie, realm: str) -> History:
+    settings = Settings(data_dir=vigie.folder / "data")
+    return as_text(asyncio.run(read_history_by_service(settings, realm)))
+
+
+def in_memory(realm: str, minutes: float, responders: tuple[dict[str, Any], ...] = ()) -> History:
     s04 = scenario("S04")
-    player = MemoryPlayer(s04, realm, sender=PLAYER, planner=True)
-    player.play(s04.start + minutes * MINUTE_MS)
+    player = MemoryPlayer(s04, realm, sender=PLAYER, responders=responders, planner=True)
+    player.play(s04.start + int(minutes * MINUTE_MS))
     return as_text({s: player.system.facts(realm, [s]) for s in SERVICES})
 
 
@@ -67,8 +73,8 @@ def assert_same(found: History, wanted: History) -> None:
 
 
 @pytest.mark.timeout(1500)
-def test_speed_and_kafka_change_no_fact(vigie: RunningVigie) -> None:
-    """A live realm is busy beside it."""
+def test_speed_and_kafka_change_no_fact(vigie: RunningVigie, crisis: str) -> None:
+    """A live realm is busy beside the paced one."""
     report = {
         "site_id": "cen-1",
         "type": "info",
@@ -76,8 +82,10 @@ def test_speed_and_kafka_change_no_fact(vigie: RunningVigie) -> None:
         "occurred_at": "2026-01-05T08:00:00Z",
     }
     assert vigie.http.post("/api/v1/reports", json=report).status_code == 202
-    for realm, speed in (("92~ex-fast", "max"), ("92~ex-paced", "600")):
-        assert_same(played(vigie, realm, speed, BEGUN_MIN), in_memory(realm, BEGUN_MIN))
+    answers = tuple(YAML(typ="safe").load(RESPONDERS)["responders"])
+    assert_same(logged(vigie, crisis), in_memory(crisis, UNTIL_MIN, answers))
+    paced = "92~ex-paced"
+    assert_same(played(vigie, paced, "600", BEGUN_MIN), in_memory(paced, BEGUN_MIN))
 
 
 @pytest.mark.soak
