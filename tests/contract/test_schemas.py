@@ -31,31 +31,29 @@ def test_every_type_has_a_golden_sample() -> None:
     assert {p.stem for p in GOLDEN} >= set(export.PUBLISHED)
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
-def test_golden_samples_parse_for_ever(path: Path) -> None:
-    golden = _load(path)
-    for one in golden["samples"]:
-        message = parse_closed(golden["type"], one)
-        dumped = message.model_dump(mode="json")
-        assert one.items() <= dumped.items() or parse_closed(golden["type"], dumped) == message
+def test_golden_samples_parse_for_ever() -> None:
+    for golden in map(_load, GOLDEN):
+        wire = golden["type"]
+        for one in golden["samples"]:
+            message = parse_closed(wire, one)
+            dumped = message.model_dump(mode="json")
+            same = one.items() <= dumped.items() or parse_closed(wire, dumped) == message
+            assert same, (wire, one)
 
 
-@pytest.fixture(scope="module")
-def shared() -> Registry[Any]:
-    """Load the definitions that all schemas share, once: a check of them takes 0.2 s."""
+def test_golden_samples_fit_the_published_schema() -> None:
     definitions = _load(export.FOLDER / "json" / export.SHARED_FILE)
     jsonschema.Draft202012Validator.check_schema(definitions)
-    return Registry().with_resource(export.SHARED_FILE, Resource.from_contents(definitions))
-
-
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
-def test_golden_samples_fit_the_published_schema(path: Path, shared: Registry[Any]) -> None:
-    golden = _load(path)
-    schema = _load(export.FOLDER / "json" / path.name)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    validator = jsonschema.Draft202012Validator(schema, registry=shared)
-    for one in golden["samples"]:
-        validator.validate(parse_closed(golden["type"], one).model_dump(mode="json", by_alias=True))
+    shared: Registry[Any] = Registry().with_resource(
+        export.SHARED_FILE, Resource.from_contents(definitions)
+    )
+    for path in GOLDEN:
+        golden, schema = _load(path), _load(export.FOLDER / "json" / path.name)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        validator = jsonschema.Draft202012Validator(schema, registry=shared)
+        for one in golden["samples"]:
+            message = parse_closed(golden["type"], one).model_dump(mode="json", by_alias=True)
+            assert list(validator.iter_errors(message)) == [], (path.name, one)
 
 
 def test_published_schemas_define_each_name_once() -> None:
@@ -66,12 +64,12 @@ def test_published_schemas_define_each_name_once() -> None:
     assert sorted(definitions) == sorted(set(definitions))
 
 
-@pytest.mark.parametrize("wire", sorted(export.PUBLISHED))
-def test_producers_are_closed_and_consumers_open(wire: str) -> None:
-    newer = export.build_sample(export.PUBLISHED[wire], full=True) | {"a_field_of_tomorrow": 1}
-    with pytest.raises(ValidationError):
-        parse_closed(wire, newer)
-    assert parse_open(wire, json.dumps(newer).encode())
+def test_producers_are_closed_and_consumers_open() -> None:
+    for wire, model in export.PUBLISHED.items():
+        newer = export.build_sample(model, full=True) | {"a_field_of_tomorrow": 1}
+        with pytest.raises(ValidationError):
+            parse_closed(wire, newer)
+        assert parse_open(wire, json.dumps(newer).encode()), wire
 
 
 def test_an_unknown_type_has_a_name_of_its_own() -> None:
