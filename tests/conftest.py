@@ -51,8 +51,8 @@ LOOKS_FOR_GARBAGE: Final = (20_000, 20, 50)
 With Python's defaults, a fifth of the processor time of unit tests scans modules, schemas and
 tests.
 """
-LONGEST: Final = {Path("faults/runtime/test_damage.py"), Path("faults/runtime/test_kills.py")}
-"""Files of tests that wait for minutes."""
+LONGEST: Final = Path("faults/runtime")
+"""Folder of the tests that wait for minutes."""
 REAL: Final = {"browser", "faults", "integration", "scenarios"}
 """Folders of the tests that start processes."""
 
@@ -77,7 +77,7 @@ def pytest_make_collect_report(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Order: the longest files of waiting tests, tests that need no server, the others, browser tests.
+    """Order: the longest folder of waiting tests, tests that need no server, the others, browser tests.
 
     Tests that wait leave the processor to those that compute. Few servers run beside the latter,
     which would take their part of a core. Browser tests come last: Playwright keeps an event loop in
@@ -107,7 +107,8 @@ def _environment() -> dict[str, str]:
 
 
 def _rank(path: Path) -> tuple[bool, ...]:
-    return path not in LONGEST, path.parts[0] in REAL, path.parts[0] == "browser"
+    waits = path.is_relative_to(LONGEST)
+    return not waits, path.parts[0] in REAL, path.parts[0] == "browser"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -187,7 +188,7 @@ def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
     """Return the shared broker with every topic of `schemas.topics`.
 
-    Use your own realm; never kill it.
+    Use your own realm. A test that kills it starts it again.
     """
     with starting_brokers(tmp_path_factory) as start:
         yield asyncio.run(start())
@@ -236,6 +237,16 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
 
 
 @pytest.fixture(scope="session")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
+    """Return a third whole system, of this worker alone, for dozens of kills in its live realm.
+
+    The files of one row of BY_ONE_WORKER share it, in their order.
+    """
+    with RunningVigie(tmp_path_factory.mktemp("victim")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def once(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], None]], None]:
     """Yield `once(name, do)`: the first worker of the run does it, the others wait.
 
@@ -279,7 +290,7 @@ OF_FOLDER: Final = {
 
 Even an idle broker uses part of a core. A later request starts it again.
 """
-WHILE_NEEDED: Final = ("apart", "demo")
+WHILE_NEEDED: Final = ("apart", "demo", "victim")
 """Whole systems of one worker: stopped before the first test that does not use them."""
 
 
@@ -329,13 +340,13 @@ def pytest_collection_finish() -> None:
 
 
 BY_ONE_WORKER: Final = (
+    ("tests/faults/runtime/",),
+    ("tests/faults/test_reassignment.py", "tests/faults/test_whole_system.py"),
     (
-        "tests/faults/runtime/test_damage.py",
-        "tests/faults/runtime/test_lanes.py",
-        "tests/faults/runtime/test_rebalance.py",
-        "tests/faults/runtime/test_second_site.py",
+        "tests/integration/clients/test_alertmanager.py",
+        "tests/integration/continuity/test_planning.py",
+        "tests/integration/test_personal_data.py",
     ),
-    ("tests/integration/clients/test_alertmanager.py", "tests/integration/test_personal_data.py"),
     ("tests/integration/console/",),
     (
         "tests/integration/clients/",
@@ -343,7 +354,9 @@ BY_ONE_WORKER: Final = (
         "tests/integration/cli/test_dlq.py",
         "tests/integration/runtime/test_provision.py",
         "tests/integration/runtime/test_reader.py",
+        "tests/integration/runtime/test_shared_keyring.py",
         "tests/integration/runtime/test_strangers.py",
+        "tests/integration/runtime/test_up.py",
     ),
     ("tests/browser/demo/",),
     ("tests/unit/continuity/reassignment/",),

@@ -19,6 +19,7 @@ from services.runtime.process.failpoints import SETTING
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SERVICES: Final = ("services.runtime.worker.worker", "services.delivery.app", "services.intake.app")
+"""Code of the processes that die at failpoints."""
 COMMAND_MODULES: Final = (
     *sorted({object.partition(":")[0] for object in COMMANDS.values()}),
     *PRELOADED_MODULES,
@@ -72,13 +73,13 @@ def start(
     """Start `python -m module arguments…` at the root; its output goes to the end of `log`.
 
     Whether failpoints are armed is known when they are imported: their processes have a fork
-    server of their own.
+    server of their own. All others come from that of the commands, whose imports take seconds.
     """
     armed = bool(environment.get(SETTING))
     if armed:
         module, arguments = "tests.failpoint", (module, *arguments)
     with log.open("ab") as out:
-        server = _server(SERVICES, armed=armed)
+        server = _server(SERVICES, armed=True) if armed else _server(COMMAND_MODULES)
         return Process(
             server.ask(module, arguments, environment, [out.fileno(), *pass_fds], [1, *pass_fds])
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from services.appliance.embedded.kafka import RunningKafka
-from tests.brokers import make_node, starting_stores
+from tests.brokers import make_node, put_provisioned, starting_stores
 from tests.faults.matrix import proves
 from tests.faults.reporting import WAIT_S, Reporter, kept, wait_until_settled
 from tests.faults.wire import Wire
@@ -34,6 +34,7 @@ class Distant:
 @pytest.fixture(scope="module")
 def distant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distant]:
     node = make_node(tmp_path_factory.mktemp("kafka"))
+    asyncio.run(put_provisioned(node.folder))
     node.prepare()
     broker = RunningKafka(node)
     with starting_stores(tmp_path_factory) as start_store, Wire(node.address) as to_broker:
@@ -92,11 +93,11 @@ def test_services_cut_off_from_broker_and_store_continue_at_their_positions(
     reporter.join()
     assert (len(reporter.accepted), reporter.refused) == (60, [])
     assert wait_until_settled(distant.vigie, list(reporter.accepted.values())) == []
-    kept(distant.vigie)
 
 
 @proves("store", "network", note="alone: reports are accepted as ever")
 def test_reports_are_accepted_while_the_store_is_cut_off(distant: Distant) -> None:
+    """The check at the end is about the reports of both tests."""
     distant.store.silence()
     try:
         reporter = Reporter(distant.vigie, 72, 10)

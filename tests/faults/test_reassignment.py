@@ -43,18 +43,17 @@ NO_BODY: Mapping[str, Any] = {}
 
 
 @pytest.fixture(scope="module")
-def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    """Run a system without headquarters in its live realm, to kill its processes."""
-    with RunningVigie(tmp_path_factory.mktemp("moves")) as running:
-        shut = {
-            "site_id": "cen-1",
-            "type": "closure",
-            "severity": 5,
-            "occurred_at": datetime.now(UTC).isoformat(),
-            "certainty": "confirmed",
-        }
-        assert running.http.post("/api/v1/reports", json=shut).status_code == 202
-        yield running
+def vigie(victim: RunningVigie) -> RunningVigie:
+    """Close the headquarters in the live realm."""
+    shut = {
+        "site_id": "cen-1",
+        "type": "closure",
+        "severity": 5,
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "certainty": "confirmed",
+    }
+    assert victim.http.post("/api/v1/reports", json=shut).status_code == 202
+    return victim
 
 
 def ask(

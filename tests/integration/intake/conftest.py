@@ -98,13 +98,21 @@ Starter = Callable[..., FrontProcess]
 
 @pytest.fixture
 def new_front(broker: RunningKafka, tmp_path: Path) -> Iterator[Starter]:
-    """Yield `new_front(kafka=…, console=…, NAME=value)`: it starts a front, stopped at the end."""
+    """Yield `new_front(name, kafka=…, console=…, NAME=value)`: it starts a front.
+
+    Each name has a data directory of its own. All are stopped at the end.
+    """
     with ExitStack() as stack:
 
         def start(
-            *, kafka: str = broker.address, console: str = "127.0.0.1:9", **extra: str
+            name: str = "front",
+            *,
+            kafka: str = broker.address,
+            console: str = "127.0.0.1:9",
+            **extra: str,
         ) -> FrontProcess:
-            front = FrontProcess(tmp_path / "data", kafka, find_free_ports(1)[0], console, extra)
+            data = tmp_path / name / "data"
+            front = FrontProcess(data, kafka, find_free_ports(1)[0], console, extra)
             front.start()
             stack.callback(front.stop)
             return front

@@ -18,7 +18,6 @@ from services.intake.reports.deduplication import AnswerIndex, KnownReport, deri
 from services.intake.reports.redaction import LogRedactor
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
-from tests.brokers import Brokers
 from tests.faults.matrix import proves
 from tests.integration.intake.conftest import FrontProcess, Starter, records, report
 from tests.waiting import eventually
@@ -235,24 +234,22 @@ async def test_a_suspended_front_continues_its_open_requests(
     assert set(ids(await on_log(realm))) == set(accepted.values())
 
 
-@pytest.fixture(scope="module")
-def own(start_broker: Brokers) -> RunningKafka:
-    """Start a broker for kills by these tests; each leaves it running."""
-    return asyncio.run(start_broker())
-
-
 @proves("intake", "network", note="no broker: 503, and the sender comes again")
 async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lost(
-    own: RunningKafka, new_front: Starter, record_property: Callable[[str, object], None]
+    broker: RunningKafka, new_front: Starter, record_property: Callable[[str, object], None]
 ) -> None:
-    front = new_front(kafka=own.address, VIGIE_INTAKE_ACK_TIMEOUT_S="2")
+    """A front that runs already, and one that is started meanwhile and waits."""
+    front = new_front(VIGIE_INTAKE_ACK_TIMEOUT_S="2")
+    late = new_front("late", VIGIE_INTAKE_ACK_TIMEOUT_S="2")
     await front.accepting()
+    await late.accepting()
+    late.stop()
     body, key = report(realm="92~test-away"), {"Idempotency-Key": "k"}
     async with front.client() as http:
         before = (
             await http.post("/api/v1/reports", json=report(realm="92~test-away", headline="before"))
         ).json()
-        own.kill()
+        broker.kill()
         began = time.monotonic()
         away = await http.post("/api/v1/reports", json=body, headers=key)
         assert (away.status_code, away.headers["retry-after"], away.json()["code"]) == (
@@ -268,7 +265,9 @@ async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lo
         ready = (await http.get("/readyz")).json()
         assert ready["checks"]["log"] != "ok"
         assert (await http.get("/api/v1/whoami")).status_code == 200, "logins need no broker"
-        await own.start()
+        late.start()
+        await eventually(lambda: is_starting(late), 60)
+        await broker.start()
         back = time.monotonic()
         await front.accepting()
 
@@ -281,33 +280,21 @@ async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lo
         record_property("recovered_s", time.monotonic() - back)
         after = await accepted()
         assert after is not None
-    found = await records(own.address, "alerts.inputs", "92~test-away")
+    found = await records(broker.address, "alerts.inputs", "92~test-away")
     assert {before["report_id"], after.json()["report_id"]} == set(ids(found))
-
-
-async def test_a_front_started_without_a_broker_waits_for_it(
-    own: RunningKafka, new_front: Starter
-) -> None:
-    front = new_front(kafka=own.address, VIGIE_INTAKE_ACK_TIMEOUT_S="2")
-    await front.accepting()
-    front.stop()
-    own.kill()
-    front.start()
-
-    async with front.client() as http:
-
-        async def starting() -> bool:
-            try:
-                answer = await http.post("/api/v1/reports", json=report())
-            except httpx.TransportError:
-                return False
-            assert (answer.status_code, answer.json()["code"]) == (503, "starting")
-            return True
-
-        await eventually(starting, 60)
-        await own.start()
-        await front.accepting()
+    await late.accepting()
+    async with late.client() as http:
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
+
+
+async def is_starting(front: FrontProcess) -> bool:
+    try:
+        async with front.client() as http:
+            answer = await http.post("/api/v1/reports", json=report())
+    except httpx.TransportError:
+        return False
+    assert (answer.status_code, answer.json()["code"]) == (503, "starting")
+    return True
 
 
 async def test_bodies_of_every_kind_over_real_http(front: FrontProcess) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import ssl
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,11 +33,9 @@ from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.kafka.topics import BrokerUnreachable, provision_topics
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.worker.lag import read_lag
-from tests.brokers import LOGIN, forget, make_node
+from tests import forked
+from tests.brokers import LOGIN, PASSWORD, forget, make_node, put_provisioned
 from tests.waiting import eventually
-
-PASSWORD = "said-by-nobody"
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +157,7 @@ def broker(
     certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningKafka]:
     plain = make_node(tmp_path_factory.mktemp("secured"))
+    asyncio.run(put_provisioned(plain.folder))
     for file in (certificates.ca, certificates.server):
         (plain.folder / file.name).write_bytes(file.read_bytes())
     node = SecuredNode(
@@ -170,6 +168,7 @@ def broker(
         plain.jars,
         plain.log_file,
         PASSWORD,
+        classes=plain.classes,
     )
     node.prepare()
     running = RunningKafka(node)
@@ -203,14 +202,12 @@ async def test_every_client_and_a_worker_get_in(
         broker.address, InputMarks.open(tmp_path / "data" / "secrets")
     ) as producer:
         await producer.send(input_topic("alerts"), "92", command, id="open:92", source="/test")
-    with (tmp_path / "worker.log").open("wb") as output:
-        worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.alerts", cwd=ROOT, env=env, stdout=output, stderr=output
-        )
+    log = tmp_path / "worker.log"
+    worker = await asyncio.to_thread(forked.start, "services.alerts", environment=env, log=log)
     try:
 
         async def applied() -> bool:
-            assert worker.returncode is None, (tmp_path / "worker.log").read_text()[-2000:]
+            assert worker.poll() is None, log.read_text()[-2000:]
             return (await read_lag(broker.address))["alerts"] == 0
 
         await eventually(applied, 180)
@@ -219,7 +216,7 @@ async def test_every_client_and_a_worker_get_in(
         assert sum(end for _, end in bounds.values()) == 1
     finally:
         worker.terminate()
-        await worker.wait()
+        await asyncio.to_thread(worker.wait)
 
 
 async def test_plain_passwords_are_allowed_inside_tls(

@@ -7,12 +7,10 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.appliance.embedded.classes import find_cache
 from services.appliance.embedded.jars import fetch_classpath
@@ -20,30 +18,11 @@ from services.appliance.embedded.java import find_java, read_configured_java
 from services.appliance.embedded.kafka import RunningKafka
 from services.appliance.supervisor.orphans import find_orphans
 from services.appliance.supervisor.supervisor import MIN_FREE_MB
-from services.runtime.kafka.security import get_client_options
+from services.runtime.kafka.topics import provision_topics
 from services.runtime.process.lock import DataDirLock
 from services.runtime.process.settings import DataDir, Settings
-from tests.brokers import make_node
 from tests.faults.matrix import proves
 from tests.system import RunningVigie
-
-
-@pytest.fixture(scope="module")
-def foreign_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
-    """Start a broker with one of our topics made by another program."""
-    running = RunningKafka(make_node(tmp_path_factory.mktemp("foreign")))
-    running.node.prepare()
-
-    async def start() -> None:
-        await running.start()
-        admin = AIOKafkaAdminClient(bootstrap_servers=running.address, **get_client_options())
-        await admin.start()
-        await admin.create_topics([NewTopic("alerts.log", 2, 1)])
-        await admin.close()
-
-    asyncio.run(start())
-    yield running
-    running.stop()
 
 
 def refusal(vigie: RunningVigie) -> str:
@@ -131,11 +110,14 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_topic_that_differs_is_refused_by_name_and_never_altered(
-    foreign_broker: RunningKafka, tmp_path: Path
+async def test_topics_that_differ_are_refused_by_name_and_never_altered(
+    broker: RunningKafka, tmp_path: Path
 ) -> None:
-    last = refusal(RunningVigie(tmp_path, options=("--kafka", foreign_broker.address)))
-    assert "topic alerts.log has 2 partitions instead of 8" in last
+    """Those of one broker are not those of a cluster."""
+    three = RunningVigie(tmp_path, options=("--kafka", broker.address), VIGIE_KAFKA_REPLICATION="3")
+    last = await asyncio.to_thread(refusal, three)
+    assert "topic alerts.log has min.insync.replicas=1 instead of 2" in last
+    assert (await provision_topics(broker.address)).created == ()
 
 
 @proves("supervisor", "corrupted", note="the cache of jars")
