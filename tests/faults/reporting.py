@@ -6,6 +6,7 @@ import random
 import threading
 import time
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import httpx
@@ -62,20 +63,23 @@ class Reporter(threading.Thread):
 
 
 def wait_until_settled(vigie: RunningVigie, reports: list[str]) -> list[str]:
-    """Wait for all reports; return those not applied within WAIT_S."""
+    """Wait for all reports; return those not applied within WAIT_S.
+
+    The newest one is asked for until it is settled, and the others once then: each answer costs
+    the system as much as a report.
+    """
     end, left = time.monotonic() + WAIT_S, reports
     while left and time.monotonic() < end:
-        try:
-            left = [
-                r
-                for r in left
-                if vigie.http.get(f"/api/v1/reports/{r}").json().get("state") not in SETTLED
-            ]
-        except (httpx.TransportError, ValueError):
-            pass
+        with suppress(httpx.TransportError, ValueError):
+            if is_settled(vigie, left[-1]):
+                left = [report for report in left[:-1] if not is_settled(vigie, report)]
         if left:
             time.sleep(0.3)
     return left
+
+
+def is_settled(vigie: RunningVigie, report: str) -> bool:
+    return vigie.http.get(f"/api/v1/reports/{report}").json().get("state") in SETTLED
 
 
 def kept(vigie: RunningVigie) -> None:

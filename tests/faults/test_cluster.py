@@ -40,6 +40,7 @@ IN_STEP_S: Final = 150.0
 """Patience with brokers that start beside others."""
 PAUSE_S: Final = 0.08
 """Between two reports of one reporter."""
+REFUSALS: Final = {"InputFailed", "InputRefused"}
 LOSSES: Final = ("log.truncated", "source.forked", "input.rewritten", "input.gap", "chain.stuck")
 
 
@@ -142,7 +143,9 @@ class Run:
             "longest_down_s", {name: round(s, 1) for name, s in watching.longest_s.items() if s > 1}
         )
         assert [r.refused for r in reporters if r.refused] == []
-        assert wait_until_settled(self.vigie, accepted) == []
+        newest = [list(reporter.accepted.values())[-1] for reporter in reporters]
+        assert wait_until_settled(self.vigie, newest) == []
+        assert set(accepted) <= asyncio.run(applied_reports(self.cluster.addresses))
         assert losses(self.vigie.folder / "data" / "logs") == []
         late = asyncio.run(lateness(self.cluster.addresses))
         record("latest_ms", max(late.values()))
@@ -159,6 +162,15 @@ def losses(logs: Path) -> list[str]:
         for line in path.read_text(encoding="utf-8").splitlines()
     )
     return [line for line in lines if any(f'"{name}"' in line for name in LOSSES)]
+
+
+async def applied_reports(kafka: str) -> set[str]:
+    """Return the reports that the log of alerts applied: to ask for thousands takes minutes."""
+    topic = log_topic("alerts")
+    async with PartitionReader(kafka) as reader:
+        bounds = await reader.bounds(topic, range(PARTITION_COUNT))
+        chain = [Transaction.load(record.value) async for record in reader.read(topic, bounds)]
+    return {tx.src.id for tx in chain if not REFUSALS & {fact.name for fact in tx.facts}}
 
 
 async def lateness(kafka: str) -> dict[str, int]:

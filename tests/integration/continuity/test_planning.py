@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,26 +10,27 @@ from typing import Any
 
 import pytest
 
+from tests import forked
 from tests.faults.matrix import proves
-from tests.system import ROOT, RunningVigie
+from tests.system import RunningVigie
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 
 
+@pytest.fixture
+def vigie(apart: RunningVigie) -> RunningVigie:
+    """Return the system with a calm live realm: planners rank a crisis for minutes first."""
+    return apart
+
+
 @contextmanager
-def foreseeing(vigie: RunningVigie, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def foreseeing(vigie: RunningVigie, log: Path) -> Iterator[forked.Process]:
     """Start a planner beside that of the system, without rests."""
     own = {"VIGIE_PROCESS": "planner", "VIGIE_FORESIGHT_AFTER_S": "0", "VIGIE_HEALTH_PORT": "0"}
     environment = vigie.service_environment() | own
-    with log.open("ab") as out:
-        planner = subprocess.Popen(
-            [sys.executable, "-m", "services.continuity.reassignment.planner_process"],
-            cwd=ROOT,
-            env=environment,
-            stdout=out,
-            stderr=out,
-        )
+    module = "services.continuity.reassignment.planner_process"
+    planner = forked.start(module, environment=environment, log=log)
     try:
         yield planner
     finally:
@@ -45,7 +44,7 @@ def test_a_ranking_comes_to_the_api(vigie: RunningVigie, tmp_path: Path) -> None
             encoding="utf-8"
         )[-2000:]
         items: list[dict[str, Any]] = vigie.get("/api/v1/contingency?n=1&lost=people")["items"]
-        return [r for r in items if r["present"] is None]  # other tests have a crisis here
+        return [r for r in items if r["present"] is None]
 
     log = tmp_path / "planners.log"
     with ExitStack() as stack:
