@@ -664,6 +664,9 @@ class AttentionRequested(Fact):
     )
     back_at: Instant | None = Field(default=None, description="expected time of restoration")
     strategy: str | None = Field(default=None, description="fallback strategy that comes next")
+    listed: tuple[str, ...] | None = optional(
+        "cards that an answer names by number, in this order: `<life>/<plan>/<card>[/<site or role>]`"
+    )
     request: str | None = optional("id of the resource request (D88)")
     resource: str | None = optional("its kind of resource")
     quantity: int | None = optional("quantity it asks for")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.base import Command, Instant, register_message
+from schemas.base import Command, Instant, optional, register_message
 from schemas.continuity import CardProof
-from schemas.words import ActivityState, Answer, Certainty, Level, LineKind
+from schemas.words import ActivityState, Answer, CardChange, Certainty, Level, LineKind
 
 
 @register_message
@@ -233,6 +233,8 @@ class CloseRetex(Command):
 class _CardCommand(Command):
     """Command about one card; rule D84."""
 
+    channel: str | None = optional("channel of an answer by message")
+
     plan: str
     card: str
     site: str | None = Field(default=None, description="site, for a card with one per site")
@@ -409,3 +411,18 @@ class AnswerNotification(Command):
             "deputy"
         ),
     )
+
+
+@register_message
+class AnswerCards(Command):
+    """Answer a message that lists action cards, by their numbers in it. Rule D84.
+
+    The caller is already authenticated; `person` is the token. Without numbers the answer is about
+    the only card of the list that is still open.
+    """
+
+    notification: str
+    person: str
+    change: CardChange
+    numbers: tuple[int, ...] = Field(default=(), max_length=20)
+    channel: str

@@ -5,7 +5,8 @@ Also holds the facts about events that continuity received from alerts.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -13,6 +14,7 @@ from schemas.alerts import Confinement, Why
 from schemas.base import Fact, Instant, Model, RowFact, optional, register_message
 from schemas.words import (
     ActivityState,
+    CardChange,
     CardState,
     ClockBase,
     ClockState,
@@ -213,6 +215,77 @@ class CardProof(Model):
     photo: str | None = Field(default=None, description="id of a stored photo")
 
 
+@dataclass(frozen=True, slots=True)
+class CardReference:
+    """Card that a message names by number. Its plan may begin a new life, with cards of its own."""
+
+    life: int
+    plan: str
+    card: str
+    owner: str | None = None
+    """Site, or role of a member, for a card with a scope."""
+
+    def __str__(self) -> str:
+        """Return `<life>/<plan>/<card>[/<site or role>]`."""
+        owner = () if self.owner is None else (self.owner,)
+        return "/".join((str(self.life), self.plan, self.card, *owner))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse the result of `str`. Raise ValueError."""
+        life, plan, card, *owner = text.split("/")
+        return cls(int(life), plan, card, owner[0] if owner else None)
+
+
+@register_message
+class CardsAnswered(Fact):
+    """From delivery: a person answered a message that lists action cards, by their numbers.
+
+    Routed to continuity. Rule D84.
+    """
+
+    notification: str
+    person: str = Field(description="token of the person")
+    role: str = Field(description="role in which the person got the message")
+    change: CardChange
+    cards: tuple[str, ...] = Field(
+        description="cards of the message (`CardReference`) in the order of their numbers, from 1"
+    )
+    numbers: tuple[int, ...] = Field(
+        default=(), description="numbers in the answer; none = the only card that is still open"
+    )
+    channel: str
+    reason: str | None = None
+
+
+class RefusedNumber(Model):
+    """Number in an answer that changed no card."""
+
+    number: int
+    why: Literal["unknown", "closed", "over"] = Field(
+        description=(
+            "`unknown`: not in the message; `closed`: in that state, or closed; `over`: its plan "
+            "ended, or it waits for another card"
+        )
+    )
+
+
+@register_message
+class CardAnswerSettled(Fact):
+    """The cards that an answer by number changed; routed to delivery, which tells the person."""
+
+    notification: str
+    person: str
+    channel: str
+    change: CardChange
+    applied: tuple[int, ...] = Field(default=(), description="numbers of the changed cards")
+    refused: tuple[RefusedNumber, ...] = ()
+    missing: Literal["number", "reason"] | None = Field(
+        default=None, description="part that the answer lacks"
+    )
+    left: int = Field(default=0, description="cards of the message that are still open")
+
+
 class CardRow(Model):
     """Card of a plan; a card with a scope is the sum of its `SiteCardRow`s.
 
@@ -232,6 +305,7 @@ class CardRow(Model):
     at: Instant | None = None
     reason: str | None = None
     proof: CardProof | None = optional()
+    channel: str | None = optional("channel of the answer that closed or started it")
     ready_at: Instant | None = optional("time at which the last card that it depends on was closed")
     sites: int | None = optional(
         "number of its site cards; null = one card, or they are not open yet"
@@ -260,6 +334,7 @@ class SiteCardRow(Model):
     at: Instant | None = None
     reason: str | None = None
     proof: CardProof | None = optional()
+    channel: str | None = optional("channel of the answer that closed or started it")
 
 
 class Box(Model):

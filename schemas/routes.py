@@ -30,8 +30,13 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
             "CrisisTended": ("alerts",),
             "SitrepIssued": ("alerts",),
             "ImprovementChanged": ("alerts",),
+            "CardAnswerSettled": ("delivery",),
         },
-        "delivery": {"AnswerReceived": ("alerts",), "Unreachable": ("alerts",)},
+        "delivery": {
+            "AnswerReceived": ("alerts",),
+            "Unreachable": ("alerts",),
+            "CardsAnswered": ("continuity",),
+        },
     }
 }
 """Logic version → source service → fact name → destinations.
@@ -104,7 +109,9 @@ def list_public_topics(fact: str) -> tuple[str, ...]:
     return tuple(topic for topic, facts in PUBLIC_FACTS.items() if fact in facts)
 
 
-CONDUCTOR_ROUTES: frozenset[tuple[str, str]] = frozenset({("delivery", "alerts")})
+CONDUCTOR_ROUTES: frozenset[tuple[str, str]] = frozenset(
+    {("delivery", "alerts"), ("delivery", "continuity")}
+)
 """(source, destination) that the conductor forwards itself in simulated realms.
 
 It forwards one fact at a time, when the realm is quiet.

@@ -149,6 +149,14 @@ class Effect(StrEnum):
     BARRIERS = "barriers_m"
 
 
+class CardChange(StrEnum):
+    """Change of an action card by an answer to a message. Rule D84."""
+
+    START = "start"
+    COMPLETE = "complete"
+    SKIP = "skip"
+
+
 class CardState(StrEnum):
     """State of an action card; `waiting` until the cards that it depends on are closed (D84)."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Final
 
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.people.attendance import MAX_ETA_MIN, AttendanceMode
-from schemas.words import Answer
+from schemas.words import Answer, CardChange
 
 _YES_WORDS: Final = frozenset({"1", "ok", "oui", "yes", "y", "o", "present", "recu"})
 _NO_WORDS: Final = frozenset({"2", "non", "no", "n", "ko", "indisponible"})
@@ -27,6 +28,15 @@ _ATTENDANCE_WORDS: Final = (
     | dict.fromkeys(("distance", "visio", "tel", "remote"), AttendanceMode.REMOTE)
 )
 """Word after the answer → how the person takes part in the crisis cell."""
+_CARD_WORDS: Final = (
+    dict.fromkeys((("fait",), ("faite",), ("faits",), ("faites",), ("done",)), CardChange.COMPLETE)
+    | dict.fromkeys((("debut",), ("en", "cours"), ("start",)), CardChange.START)
+    | dict.fromkeys((("sans", "objet"), ("skip",)), CardChange.SKIP)
+)
+"""First words → change of an action card."""
+_MAX_CARD_NUMBERS: Final = 20
+_MAX_DIGITS: Final = 3
+_NUMBER_JOINTS: Final = frozenset({"et", "and"})
 UNPARSED_REPLY_TEMPLATE: Final = "reply_unread"
 """Template of the message that explains how to answer."""
 WAITING_REPLY_PREFIX: Final = "reply-"
@@ -59,6 +69,39 @@ def parse_attendance(reply: str) -> tuple[AttendanceMode, int | None] | None:
     return mode, minutes if mode is AttendanceMode.EN_ROUTE else None
 
 
+@dataclass(frozen=True, slots=True)
+class CardReply:
+    """Reply about action cards: `FAIT 1 3`, `DEBUT 2`, `SANS OBJET 2 ascenseur déposé`."""
+
+    change: CardChange
+    numbers: tuple[int, ...]
+    reason: str
+    """Words behind the numbers, as written."""
+
+
+def parse_card_reply(reply: str) -> CardReply | None:
+    """Interpret a reply about action cards by its first words; None = it is about none. Rule D84.
+
+    Case and accents do not count. The numbers end with the first other word.
+    """
+    words = list(re.finditer(r"[^\W\d_]+|\d+", reply))
+    plain = [_fold(word[0]) for word in words]
+    head = next((head for head in _CARD_WORDS if tuple(plain[: len(head)]) == head), None)
+    if head is None:
+        return None
+    numbers: list[int] = []
+    at = len(head)
+    while at < len(words) and (
+        (plain[at].isascii() and plain[at].isdigit() and len(plain[at]) <= _MAX_DIGITS)
+        or (plain[at] in _NUMBER_JOINTS and numbers)
+    ):
+        if plain[at] not in _NUMBER_JOINTS:
+            numbers.append(int(plain[at]))
+        at += 1
+    reason = reply[words[at].start() :].strip() if at < len(words) else ""
+    return CardReply(_CARD_WORDS[head], tuple(dict.fromkeys(numbers))[:_MAX_CARD_NUMBERS], reason)
+
+
 def parse_headcount_reply(reply: str) -> HeadcountAnswer | None:
     """Interpret a reply to a headcount by its first word: 1, 2, 3 or a word of that meaning."""
     return _HEADCOUNT_WORDS.get(_first_word(reply))
@@ -71,9 +114,10 @@ def _first_word(reply: str) -> str:
 
 def _split_words(reply: str) -> list[str]:
     """Return the words in lower case, without accents."""
-    return re.findall(
-        r"\w+",
-        "".join(
-            c for c in unicodedata.normalize("NFKD", reply) if not unicodedata.combining(c)
-        ).lower(),
-    )
+    return re.findall(r"\w+", _fold(reply))
+
+
+def _fold(text: str) -> str:
+    """Return a text in lower case, without accents."""
+    parts = unicodedata.normalize("NFKD", text)
+    return "".join(c for c in parts if not unicodedata.combining(c)).lower()

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from schemas.base import Model
 from schemas.callouts import HeadcountAnswer
 from schemas.delivery import AttemptRow, NotificationRow
-from schemas.words import Channel
+from schemas.words import CardChange, Channel
 
 ResponderLine = Mapping[str, str | int | float | bool | None]
 
@@ -37,6 +37,9 @@ class Responder(Model):
     )
     answer: Literal["ack", "decline", "none"] = "none"
     says: HeadcountAnswer = Field(default=HeadcountAnswer.SAFE, description="answer to a headcount")
+    cards: CardChange | None = Field(
+        default=None, description="answer by number to a message that lists action cards"
+    )
     after_s: float = Field(
         default=60,
         ge=0,

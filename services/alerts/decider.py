@@ -278,6 +278,8 @@ def _request_attention(draft: AlertsDecision, asked: AttentionRequested) -> None
     values: dict[str, str | int | float | bool | None] = {
         name: value for name, value in given.items() if value is not None
     }
+    if asked.listed:
+        values["listed"] = "|".join(asked.listed)
     template = _TEMPLATES.get(asked.code, asked.code).format(base=asked.base or "rto")
     if asked.code == "card_overdue" and asked.total is not None:
         template = "cards_unfinished"

@@ -22,7 +22,14 @@ from schemas.alerts import (
     TriggerChanged,
 )
 from schemas.base import Command, Fact, Instant
-from schemas.continuity import CauseHeard, DependencyHeard, IncidentHeard, LevelHeard, SiteHeard
+from schemas.continuity import (
+    CardsAnswered,
+    CauseHeard,
+    DependencyHeard,
+    IncidentHeard,
+    LevelHeard,
+    SiteHeard,
+)
 from schemas.crisis.contingency import ContingencyChanged, ContingencyComputed
 from schemas.reassignment import ProposalComputed
 from schemas.reference import ReferencePublished
@@ -35,6 +42,7 @@ from services.continuity.activities.assessment import (
 from services.continuity.activities.impact_analysis import MEALS_ACTIVITY, STRIKE_FLAG
 from services.continuity.activities.metrics import recheck_all_metrics, record_changed_metrics
 from services.continuity.commands.activities import end_strategies_of_lost_sites
+from services.continuity.commands.cards import answer_cards
 from services.continuity.commands.plans import HANDLERS, handle_command
 from services.continuity.deadlines import (
     KEYS,
@@ -123,6 +131,9 @@ class ContinuityDecider:
                     )
             case ProposalComputed() as part:
                 orders.apply_proposal_part(draft, part)
+            case CardsAnswered() as answer:
+                if draft.state.bia is not None:
+                    answer_cards(draft, answer)
             case Command() as command if type(command) in HANDLERS:
                 handle_command(draft, command, given.id)
             case other:

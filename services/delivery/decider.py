@@ -9,6 +9,7 @@ from typing import assert_never
 from schemas.base import Command, Fact, Instant
 from schemas.calling import NotificationPlanned, NotificationUrged, NotificationWithdrawn
 from schemas.callouts import HeadcountSaid, HeadcountTallied
+from schemas.continuity import CardAnswerSettled
 from schemas.delivery import (
     AttemptOutcome,
     AttemptOutcomes,
@@ -56,6 +57,7 @@ from services.delivery.notifications.queues import (
     on_held_message_due,
     on_later_message_due,
 )
+from services.delivery.replies.card_answers import confirm_card_answer
 from services.delivery.snapshot_codec import DumpedState, dump_state, load_state
 from services.delivery.state import DeliveryState
 from services.runtime.decider.protocol import Deadline, Firing, Input
@@ -105,8 +107,8 @@ class DeliveryDecider:
                     decide_attempt(draft, told)
             case ReceiptReceived() as receipt:
                 decide_receipt(draft, receipt)
-            case ReplyUnread() as reply:
-                answer_unread_reply(draft, reply)
+            case ReplyUnread() | CardAnswerSettled() as reply:
+                _answer_reply(draft, reply)
             case HeadcountTallied() | HeadcountSaid() as told:
                 apply_headcount(draft, told)
             case LaddersDrilled() | ProbeOutcome() as told:
@@ -143,6 +145,14 @@ class DeliveryDecider:
     def load(self, realm: str, lineage: str, dumped: DumpedState) -> DeliveryState:
         """Restore a state from a dump."""
         return load_state(realm, lineage, dumped)
+
+
+def _answer_reply(draft: DeliveryDecision, reply: ReplyUnread | CardAnswerSettled) -> None:
+    """Answer a reply that was not understood, or one about action cards."""
+    if isinstance(reply, ReplyUnread):
+        answer_unread_reply(draft, reply)
+    else:
+        confirm_card_answer(draft, reply)
 
 
 def _is_recorded(told: ReachabilityChanged | ReferencePublished) -> bool:

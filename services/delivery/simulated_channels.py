@@ -12,17 +12,20 @@ from typing import Final
 
 from schemas.base import Message
 from schemas.callouts import HeadcountSaid
-from schemas.commands import AnswerNotification
+from schemas.commands import AnswerCards, AnswerNotification
 from schemas.delivery import AttemptOutcome, NotificationChanged, NotificationRow, ReceiptReceived
 from schemas.people.responders import Responder, RespondersInvalid, parse_responders
 from schemas.runtime import RealmOpened
-from schemas.words import Answer
+from schemas.words import Answer, CardChange, Channel
+from services.messages.composition import read_card_list
 from services.runtime.log.transaction import FactRecord
 from services.runtime.simulation.conductor import SimulatedResponse
 
 SIMULATED_RUN: Final = "simulated"
 """Run id of outcomes in simulated realms, where no sender claims."""
 
+SIMULATED_REASON: Final = "simulated"
+"""Reason for which a simulated person skips cards."""
 _DEFAULT: Final = Responder()
 
 
@@ -64,6 +67,19 @@ def build_responses(
             said.append(
                 (round(who.after_s * 1000), HeadcountSaid(callout=row.campaign, answer=who.says))
             )
+    cards = read_card_list(row) if attempt.channel is Channel.SMS and word == "accepted" else ()
+    if who.cards is not None and cards:
+        reply = AnswerCards(
+            author=row.person,
+            role=row.role,
+            reason=SIMULATED_REASON if who.cards is CardChange.SKIP else None,
+            notification=row.id,
+            person=row.person,
+            change=who.cards,
+            numbers=tuple(range(1, len(cards) + 1)),
+            channel=attempt.channel.value,
+        )
+        said.append((round(who.after_s * 1000), reply))
     return said
 
 

@@ -30,7 +30,14 @@ from services.messages.rendering import (
     render,
     render_lines,
 )
-from services.messages.values import PAGES, Brevity, MessageValues, describe_role, describe_scope
+from services.messages.values import (
+    PAGES,
+    Brevity,
+    MessageValues,
+    describe_role,
+    describe_scope,
+    split_parts,
+)
 from services.runtime.http.sms_text import count_septets, reduce_to_gsm7, simplify_text
 
 SMS_MAX_SEPTETS: Final = 306
@@ -127,6 +134,12 @@ def compose_message(
     return MessageText(_unwrap_bundle(row), names, phrases, link, said, public_url, spare_link)
 
 
+def read_card_list(row: NotificationRow) -> tuple[str, ...]:
+    """Return the cards that a message names by number; a digest of several names none. Rule D84."""
+    row = _unwrap_bundle(row)
+    return () if row.bundle else split_parts(row.values.get("listed"))
+
+
 def _unwrap_bundle(row: NotificationRow) -> NotificationRow:
     """Return the one message of a bundle that overtook its others, or the row itself."""
     if not row.bundle or row.answer_expected or row.bundle_count > len(row.bundle):
@@ -148,6 +161,8 @@ def _select_template(row: NotificationRow) -> str:
         return "site_order_over"
     if name == UNPARSED_REPLY_TEMPLATE and facts.get("headcount"):
         return "reply_unread_headcount"
+    if name == UNPARSED_REPLY_TEMPLATE and facts.get("card_list"):
+        return "reply_unread_cards"
     return name
 
 
@@ -192,9 +207,11 @@ class MessageText:
     def sms(self) -> str:
         """SMS that can be answered."""
         answer = "reply_done_terse" if self.row.template == ACTION_DUE else "reply_terse"
+        reply = self._reply()
         return self._sms(
             {
-                "reply": self._reply(),
+                "reply": reply,
+                "on_page": "" if reply else self.phrases.word("cards_on_page"),
                 "reply_again": self.phrases.word("reply_again"),
                 "reply_terse": self.phrases.word(answer),
             }
@@ -203,7 +220,8 @@ class MessageText:
     @cached_property
     def sms_one_way(self) -> str:
         """SMS for senders that receive no answers."""
-        return self._sms({"reply": "", "reply_again": "", "reply_terse": ""})
+        on_page = self.phrases.word("cards_on_page")
+        return self._sms({"reply": "", "on_page": on_page, "reply_again": "", "reply_terse": ""})
 
     @cached_property
     def voice(self) -> str:
@@ -339,7 +357,9 @@ class MessageText:
 
     def _reply(self) -> str:
         if not self.row.answer_expected:
-            return ""
+            cards = read_card_list(self.row)
+            names = {0: "", 1: "reply_card"}
+            return self.phrases.word(name) if (name := names.get(len(cards), "reply_cards")) else ""
         return self.phrases.word(f"reply_{self._kind_of_answer()}")
 
     def _kind_of_answer(self) -> str:

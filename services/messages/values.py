@@ -9,10 +9,12 @@ from typing import Final
 
 from schemas.base import Instant
 from schemas.callouts import AGENT
+from schemas.continuity import CardReference
 from schemas.delivery import NotificationRow
 from services.messages.names import MessageNames
 from services.messages.phrases import Phrases
 from services.messages.reasons import describe_reason
+from services.messages.rendering import cut_words
 
 Facts = Mapping[str, str | int | float | bool | None]
 CALL_TEMPLATES: Final = ("incident_wave", "level_raised", "answer_stale")
@@ -41,6 +43,7 @@ PAGES: Final = {
     "cards_opened": "/mes-sites",
     "cards_unfinished": "/plans",
     "site_cards_overdue": "/mes-sites",
+    "cards_answered": "/mes-sites",
     "reassignment_proposed": "/reaffectation",
     "reassignment_order": "/mes-sites",
     "instruction": "/mes-sites",
@@ -70,6 +73,15 @@ class Brevity(IntEnum):
     WITHOUT_SCALE = 1
     COUNTED = 2
     SHORTEST = 3
+
+
+CARD_TITLE_MAX: Final = {
+    Brevity.WHOLE: 80,
+    Brevity.WITHOUT_SCALE: 40,
+    Brevity.COUNTED: 24,
+    Brevity.SHORTEST: 14,
+}
+"""Characters of a card's title in a list of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +230,13 @@ class MessageValues:
             "cards": phrases.word("cards", n=int(cards))
             if (cards := _to_number(facts.get("cards")))
             else "",
+            "numbered": self._numbered(brevity),
+            "applied": self._numbers("applied", str(facts.get("change"))),
+            "unknown": self._numbers("unknown", "unknown"),
+            "closed": self._numbers("closed", "closed"),
+            "stale": self._numbers("over", "over"),
+            "missing": phrases.term("card_missing", facts.get("missing")) or "",
+            "still": self._still(),
             "unfinished": _to_number(facts.get("unfinished")),
             "total": _to_number(facts.get("total")),
             "pct": self._share(limit),
@@ -245,9 +264,9 @@ class MessageValues:
             "ready": _to_number(facts.get("ready_pct")),
             "phenomena": ", ".join(
                 phrases.term("phenomena", p) or p.replace("-", " ")
-                for p in _split_parts(facts.get("phenomena"))
+                for p in split_parts(facts.get("phenomena"))
             ),
-            "plans": ", ".join(names.plans.get(p, "") for p in _split_parts(facts.get("plans"))),
+            "plans": ", ".join(names.plans.get(p, "") for p in split_parts(facts.get("plans"))),
             "kept": phrases.word("kept") if facts.get("answered") else "",
             "order": phrases.term("orders", facts.get("order")),
             "means": phrases.term("order_means", facts.get("order")),
@@ -300,6 +319,39 @@ class MessageValues:
             return self.phrases.word("resources", n=int(quantity))
         one, many = found[2:] if self.phrases.lang == "en" else found[:2]
         return f"{quantity} {one if quantity <= 1 else many}"
+
+    def _numbered(self, brevity: Brevity) -> str:
+        """Return the cards of a message with their numbers: « 1 Couper le gaz, 2 … ». Rule D84."""
+        cards = split_parts(self.row.values.get("listed"))
+        if len(cards) <= 1:  # its title stands alone
+            return ""
+        titles = (self.names.cards.get(CardReference.parse(card).card, "") for card in cards)
+        listed = "; ".join(
+            f"{number} {cut_words(title, CARD_TITLE_MAX[brevity])}"
+            for number, title in enumerate(titles, start=1)
+        )
+        more = int(_to_number(self.row.values.get("cards")) or 0) - len(cards)
+        return listed + (self.phrases.word("more_cards", n=more) if more > 0 else "")
+
+    def _numbers(self, name: str, word: str) -> str:
+        """Return numbers of cards with their new state: « 1, 3 : fait »."""
+        numbers = split_parts(self.row.values.get(name))
+        outcome = self.phrases.term("card_answers", word)
+        if not numbers or outcome is None:
+            return ""
+        cards = self.phrases.word("one_card" if len(numbers) == 1 else "several_cards")
+        return f"{cards}{', '.join(numbers)}{self.phrases.word('colon')}{outcome}"
+
+    def _still(self) -> str:
+        """Return how many cards of a message are still open after an answer."""
+        still = _to_number(self.row.values.get("still"))
+        if still is None:
+            return ""
+        return (
+            self.phrases.word("cards_left", n=int(still))
+            if still
+            else self.phrases.word("no_card_left")
+        )
 
     def _moves(self, brevity: Brevity) -> str:
         """Return how many agents of an order go where, stay at home, and come.
@@ -407,9 +459,9 @@ def _begun(text: str) -> str:
     return f"{text[:1].lower()}{text[1:]}"
 
 
-def _split_parts(value: object) -> list[str]:
+def split_parts(value: object) -> tuple[str, ...]:
     """Split a value that holds several parts."""
-    return [part for part in str(value or "").split("|") if part]
+    return tuple(part for part in str(value or "").split("|") if part)
 
 
 def _to_number(value: object) -> int | float | None:

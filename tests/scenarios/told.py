@@ -38,7 +38,9 @@ OPEN_ENDED: Final = frozenset(
         "action_cancelled",
         "callout",
         "callout_correction",
+        "cards_answered",
         "reply_unread",
+        "reply_unread_cards",
         "reply_unread_headcount",
         "withdrawn",
     }

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any, Final, Literal
+
 from schemas import commands as cmd
 from schemas.card_scopes import is_selected
-from schemas.continuity import CardProof, CardRow, PlanRow, SiteCardChanged, SiteCardRow
+from schemas.continuity import (
+    CardAnswerSettled,
+    CardProof,
+    CardReference,
+    CardRow,
+    CardsAnswered,
+    CrisisTended,
+    PlanRow,
+    RefusedNumber,
+    SiteCardChanged,
+    SiteCardRow,
+)
 from schemas.plans import Card
 from schemas.ranks import may_act
-from schemas.words import ACTIVE_PLAN_STATES, CardState
+from schemas.words import ACTIVE_PLAN_STATES, CardChange, CardState
 from services.continuity.decision import ContinuityDecision
 from services.continuity.plans.cards import find_card, is_open, replace_card
 from services.continuity.plans.plans import record_plan, review_cards
 from services.continuity.plans.site_cards import (
+    CLOSED_STATES,
     build_owner,
     build_site_card,
     find_reference_card,
@@ -55,6 +69,94 @@ def skip_card(draft: ContinuityDecision, command: cmd.SkipCard) -> CommandResult
     return _change_card(draft, command, CardState.NOT_APPLICABLE, require_reason(command))
 
 
+def answer_cards(draft: ContinuityDecision, answer: CardsAnswered) -> None:
+    """Apply an answer by numbers to the cards of its message, and record the changed ones.
+
+    One wrong number hinders no other. Without a number it is about the only card of the message
+    that is still open.
+    """
+    pending = [
+        number
+        for number, id in enumerate(answer.cards, start=1)
+        if _is_open_card(_find_answered_card(draft, CardReference.parse(id)))
+    ]
+    numbers = answer.numbers or (tuple(pending) if len(pending) == 1 else ())
+    missing: Literal["number", "reason"] | None = None
+    applied: list[int] = []
+    refused: list[RefusedNumber] = []
+    if answer.change is CardChange.SKIP and not answer.reason:
+        missing, numbers = "reason", ()
+    elif not numbers and pending:
+        missing = "number"
+    for number in numbers:
+        why = _answer_card(draft, answer, number)
+        if why is None:
+            applied.append(number)
+        else:
+            refused.append(RefusedNumber(number=number, why=why))
+    closed = applied if answer.change is not CardChange.START else []
+    draft.emit(
+        CardAnswerSettled(
+            notification=answer.notification,
+            person=answer.person,
+            channel=answer.channel,
+            change=answer.change,
+            applied=tuple(applied),
+            refused=tuple(refused),
+            missing=missing,
+            left=len(set(pending).difference(closed)),
+        )
+    )
+    if applied:
+        plan = draft.state.plans[CardReference.parse(answer.cards[applied[0] - 1]).plan]
+        draft.emit(CrisisTended(by=answer.person, incident=plan.incident))
+
+
+def _answer_card(
+    draft: ContinuityDecision, answer: CardsAnswered, number: int
+) -> Literal["unknown", "closed", "over"] | None:
+    """Change one card of a message; return why not, or None if it was changed."""
+    if not 1 <= number <= len(answer.cards):
+        return "unknown"
+    asked = CardReference.parse(answer.cards[number - 1])
+    row = _find_answered_card(draft, asked)
+    if row is not None and row.state in CLOSED_STATES:
+        return "closed"
+    if not _is_open_card(row):
+        return "over"
+    made = _ANSWER_COMMANDS[answer.change](
+        author=answer.person,
+        role=answer.role,
+        plan=asked.plan,
+        card=asked.card,
+        member=asked.owner,
+        channel=answer.channel,
+        reason=answer.reason,
+    )
+    try:
+        _ANSWER_HANDLERS[answer.change](draft, made)
+    except RefusedCommand as refusal:  # raised before anything is recorded
+        return "closed" if refusal.code == "already" else "over"
+    return None
+
+
+def _find_answered_card(
+    draft: ContinuityDecision, asked: CardReference
+) -> SiteCardRow | CardRow | None:
+    """Find the present row of a card; None if the plan is over, or lives anew."""
+    row = draft.state.plans.get(asked.plan)
+    if row is None or row.state not in ACTIVE_PLAN_STATES or row.life != asked.life:
+        return None
+    if asked.owner is None:
+        return find_card(row, asked.card)
+    cards = draft.state.site_cards.get(asked.plan, NO_SITE_CARDS)
+    return cards.get(site_card_id(asked.plan, asked.card, asked.owner))
+
+
+def _is_open_card(row: SiteCardRow | CardRow | None) -> bool:
+    return row is not None and is_open(row)
+
+
 def _find_card(draft: ContinuityDecision, command: CardCommand) -> tuple[PlanRow, CardRow]:
     row = draft.state.plans.get(command.plan)
     if row is None or row.id not in draft.bia.plans:
@@ -93,6 +195,7 @@ def _change_card(
             "overdue": card.overdue and state is CardState.DOING,
             "reason": reason,
             "proof": proof,
+            "channel": command.channel,
         }
     )
     record_plan(draft, replace_card(row, done), "card")
@@ -117,6 +220,7 @@ def _change_site_card(
             "at": draft.now,
             "reason": reason,
             "proof": proof,
+            "channel": command.channel,
         }
     )
     draft.emit(SiteCardChanged(row=done, change=_CHANGES[state]))
@@ -189,3 +293,16 @@ def _describe_card(
     if isinstance(card, SiteCardRow) and card.site is not None:
         answer["site"] = card.site
     return answer
+
+
+_ANSWER_COMMANDS: Final[dict[CardChange, type[CardCommand]]] = {
+    CardChange.START: cmd.StartCard,
+    CardChange.COMPLETE: cmd.CompleteCard,
+    CardChange.SKIP: cmd.SkipCard,
+}
+_ANSWER_HANDLERS: Final[dict[CardChange, Any]] = {
+    CardChange.START: start_card,
+    CardChange.COMPLETE: complete_card,
+    CardChange.SKIP: skip_card,
+}
+"""Change in an answer → its command, and the handler of that."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from schemas.alerts import AttentionRequested
 from schemas.base import MINUTE_MS, Instant
-from schemas.continuity import CardRow, PlanRow, SiteCardChanged, SiteCardRow
+from schemas.continuity import CardReference, CardRow, PlanRow, SiteCardChanged, SiteCardRow
 from schemas.plans import Card, CardOrigin, CardPhase
 from schemas.reference import Plan
 from schemas.words import CardState
@@ -227,6 +227,9 @@ def _demand_card_attention(
             incident=row.incident,
             unfinished=unfinished if site_cards else None,
             total=len(site_cards) if site_cards else None,
+            listed=(str(CardReference(row.life, row.id, card.id)),)
+            if roles == (card.role,) and not site_cards
+            else None,
         )
     )
 

@@ -8,13 +8,20 @@ them (`cards:<plan>`), at most `OPENED_PER_STEP` in one Transaction. One deadlin
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.alerts import AttentionRequested
 from schemas.base import MINUTE_MS, Instant
 from schemas.card_scopes import is_selected
-from schemas.continuity import CardRow, PlanRow, SiteCardChanged, SiteCardRow, SiteHeard
+from schemas.continuity import (
+    CardReference,
+    CardRow,
+    PlanRow,
+    SiteCardChanged,
+    SiteCardRow,
+    SiteHeard,
+)
 from schemas.plans import Card, CardOrigin, CardPhase, CardScope
 from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.reference import Plan, Site
@@ -27,6 +34,8 @@ from services.continuity.state import NO_SITE_CARDS, ContinuityState
 OPENED_PER_STEP: Final = 150
 """Site cards that one step opens or changes: a row has up to 500 bytes, a Transaction 256 KB."""
 REMINDERS_PER_STEP: Final = 100
+LISTED_CARDS: Final = 6
+"""Cards with a number in a message: an SMS has no room for more beside what happened (D70)."""
 BUNDLE_MS: Final = MINUTE_MS
 """Time from the first card of an owner to its message; further cards go with it."""
 REMINDER_PAUSE_MS: Final = 30 * MINUTE_MS
@@ -280,6 +289,11 @@ def find_next_site_deadline(state: ContinuityState, row: PlanRow, now: Instant) 
     )
 
 
+def refer_to_site_card(row: SiteCardRow) -> CardReference:
+    """Return the reference by which messages name the card."""
+    return CardReference(row.life, row.plan, row.card, row.id.split("/")[2])
+
+
 def get_owner_key(row: SiteCardRow) -> str:
     """Return the key of the last message to the owner of a card."""
     return f"{row.role}/{row.site or row.pole or ''}"
@@ -318,6 +332,8 @@ class _Reminder:
     incident: str | None
     limit_at: Instant
     cards: int = 0
+    listed: list[tuple[Instant, str]] = field(default_factory=list)
+    """Time and reference of each card."""
     plans: frozenset[str] = frozenset()
     overdue: bool = False
     due: bool = False
@@ -354,6 +370,7 @@ def _collect_reminders(draft: ContinuityDecision) -> dict[str, _Reminder]:
             owner, asked_at = get_owner_key(card), get_asked_time(row, card)
             reminder = reminders.setdefault(owner, _Reminder(card, row.incident, asked_at))
             reminder.cards += 1
+            reminder.listed.append((asked_at, str(refer_to_site_card(card))))
             reminder.plans |= {row.id}
             reminder.overdue |= asked_at <= draft.now
             if asked_at < reminder.limit_at:
@@ -376,5 +393,6 @@ def _record_reminder(draft: ContinuityDecision, reminder: _Reminder) -> None:
             limit_at=reminder.limit_at,
             incident=reminder.incident,
             cards=reminder.cards,
+            listed=tuple(id for _, id in sorted(reminder.listed)[:LISTED_CARDS]),
         )
     )

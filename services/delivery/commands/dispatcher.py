@@ -7,16 +7,24 @@ from typing import Any, Final
 
 from schemas.base import Command
 from schemas.callouts import DraftCallOut, StartCallOut, StopCallOut
-from schemas.commands import AnswerNotification, HoldSending, ReleaseSending, ReplayNotification
+from schemas.commands import (
+    AnswerCards,
+    AnswerNotification,
+    HoldSending,
+    ReleaseSending,
+    ReplayNotification,
+)
 from schemas.runtime import CommandApplied
 from services.delivery.commands.answers import answer_notification
 from services.delivery.commands.callouts import draft_callout, start_callout, stop_callout
 from services.delivery.commands.sending import hold_sending, release_sending, replay_notification
 from services.delivery.decision import DeliveryDecision
+from services.delivery.replies.card_answers import answer_cards
 from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
 HANDLERS: Final[Mapping[type[Command], Callable[[DeliveryDecision, Any], CommandResult]]] = {
     AnswerNotification: answer_notification,
+    AnswerCards: answer_cards,
     HoldSending: hold_sending,
     ReleaseSending: release_sending,
     ReplayNotification: replay_notification,

@@ -17,14 +17,20 @@ from uuid import uuid4
 import structlog
 
 from schemas.callouts import headcount_text_id
-from schemas.commands import AnswerNotification
+from schemas.commands import AnswerCards, AnswerNotification
 from schemas.delivery import ReceiptReceived, ReplyUnread
 from schemas.oncall import NoteReachability
 from schemas.people.attendance import AttendanceMode, StateAttendance
 from schemas.people.directory import Contact
-from schemas.people.replies import parse_attendance, parse_headcount_reply, parse_reply
+from schemas.people.replies import (
+    CardReply,
+    parse_attendance,
+    parse_card_reply,
+    parse_headcount_reply,
+    parse_reply,
+)
 from schemas.topics import input_topic, select_urgent_topic
-from schemas.words import Answer, Channel
+from schemas.words import Answer, CardChange, Channel
 from services.delivery.channels.base import Outgoing
 from services.delivery.channels.sms.origin import normalize_provider_number
 from services.delivery.replies.receipt_references import (
@@ -32,7 +38,12 @@ from services.delivery.replies.receipt_references import (
     build_reference_key,
     list_readings,
 )
-from services.delivery.sender.attempt_view import AttemptView, OpenQuestion, ProviderReference
+from services.delivery.sender.attempt_view import (
+    AttemptView,
+    CardList,
+    OpenQuestion,
+    ProviderReference,
+)
 from services.delivery.sender.sender import SOURCE, InputSender
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import metrics
@@ -92,6 +103,20 @@ class ReplyTexts(Protocol):
     async def put(self, text_id: str, item: TextItem) -> None:
         """Store a text. Raise BrokerAway."""
         ...
+
+
+def _is_about_cards(
+    reply: CardReply,
+    listed: tuple[str, str, CardList],
+    newest: tuple[OpenQuestion, str, str] | None,
+) -> bool:
+    """Check whether a reply is about cards, not about a call that came after them.
+
+    With a number it always is.
+    """
+    if reply.numbers or newest is None:
+        return True
+    return newest[0].answered or newest[0].at <= listed[2].at
 
 
 class ProviderInbox:
@@ -194,7 +219,7 @@ class ProviderInbox:
         """Receive a reply; see `Inbox`.
 
         It answers the newest call of the person that waits for an answer, else it changes the
-        answer to the last one. A repeated `name` is the same answer. Delivery learns of replies
+        answer to the last one. A reply about action cards answers the last list of them. A repeated `name` is the same answer. Delivery learns of replies
         that are no answer, so that the person gets help. Strangers get no reply. `realms` limits
         the calls that it may answer, if the gateway of the reply is limited.
         """
@@ -211,6 +236,12 @@ class ProviderInbox:
         newest = max(
             reversed(asked), key=lambda one: (not one[0].answered, one[0].at), default=None
         )
+        listed = self._find_card_list(people)
+        cards = None if listed is None else parse_card_reply(words)
+        if listed is not None and cards is not None and _is_about_cards(cards, listed, newest):
+            await self._answer_cards(channel, *listed, cards, name or str(uuid4()))
+            metrics.count("vigie_replies_total", channel=channel.value, outcome="cards")
+            return True
         safety = (
             parse_headcount_reply(words) if newest is not None and newest[0].headcount else None
         )
@@ -227,8 +258,13 @@ class ProviderInbox:
             why = "stranger" if not people else "not_asked" if newest is None else "not_understood"
             metrics.count("vigie_replies_total", channel=channel.value, outcome=why)
             log.warning("reply.unused", channel=channel.value, why=why)
-            if newest is not None and not newest[0].unread:
-                await self._not_understood(channel, *newest)
+            if newest is not None:
+                if not newest[0].unread:
+                    call, notification, person = newest
+                    await self._not_understood(channel, call.realm, notification, person)
+            elif listed is not None and not listed[2].unread:
+                realm, person, sent = listed
+                await self._not_understood(channel, realm, sent.notification, person)
             return True
         call, notification, person = newest
         if safety is not None:
@@ -293,6 +329,38 @@ class ProviderInbox:
             input_topic("delivery"), call.realm, command, id=f"reply:{name}", source=SOURCE
         )
 
+    def _find_card_list(self, people: Collection[NumberHolder]) -> tuple[str, str, CardList] | None:
+        """Return the last list of cards that any of these people got: realm, person, list."""
+        lists = (
+            (one.realm, one.person, found)
+            for one in people
+            if (found := self._outbox.card_lists.get((one.realm, one.person))) is not None
+        )
+        return max(lists, key=lambda one: one[2].at, default=None)
+
+    async def _answer_cards(
+        self, channel: Channel, realm: str, person: str, sent: CardList, reply: CardReply, name: str
+    ) -> None:
+        """Pass on an answer about cards; a reason lies in `texts`, the log holds its id."""
+        reason = None
+        if reply.change is CardChange.SKIP and reply.reason:
+            text_id = f"cmd-{name}"  # not the name of the reply itself, which is erased once read
+            await self._texts.put(text_id, TextItem({"text": reply.reason}))
+            reason = f"text:{text_id}"
+        command = AnswerCards(
+            author=person,
+            role=sent.role,
+            reason=reason,
+            notification=sent.notification,
+            person=person,
+            change=reply.change,
+            numbers=reply.numbers,
+            channel=channel.value,
+        )
+        await self._producer.send(
+            input_topic("delivery"), realm, command, id=f"reply:{name}", source=SOURCE
+        )
+
     async def _state_attendance(
         self, call: OpenQuestion, person: str, mode: AttendanceMode, eta_min: int | None, name: str
     ) -> None:
@@ -309,11 +377,11 @@ class ProviderInbox:
         )
 
     async def _not_understood(
-        self, channel: Channel, call: OpenQuestion, notification: str, person: str
+        self, channel: Channel, realm: str, notification: str, person: str
     ) -> None:
         told = ReplyUnread(notification=notification, person=person, channel=channel)
         await self._producer.send(
-            input_topic("delivery"), call.realm, told, id=f"unread:{notification}", source=SOURCE
+            input_topic("delivery"), realm, told, id=f"unread:{notification}", source=SOURCE
         )
 
     async def _holders_of(self, address: str) -> tuple[NumberHolder, ...]:

@@ -9,6 +9,7 @@ from schemas.delivery import NotificationRow, ReplyUnread
 from schemas.people.replies import UNPARSED_REPLY_TEMPLATE
 from schemas.realms import derive_id
 from schemas.words import NotificationState
+from services.messages.composition import read_card_list
 
 HELP_PERIOD_MS: Final = DAY_MS
 """Time from the call; later replies are about something else."""
@@ -38,7 +39,7 @@ def note_reply(
     if (
         row is None
         or row.person != told.person
-        or not row.answer_expected
+        or not (row.answer_expected or read_card_list(row))
         or row.unread_at is not None
     ):
         return None
@@ -60,6 +61,7 @@ def build_help(
     about = {name: call.values[name] for name in COPIED_VALUES if name in call.values}
     values = about | {
         "headcount": call.template == "headcount",
+        "card_list": not call.answer_expected,
         "answered": call.answer is not None,
     }
     return NotificationRow(

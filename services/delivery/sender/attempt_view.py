@@ -42,6 +42,7 @@ from services.delivery.notifications.rate_limits import get_urgency, is_never_wa
 from services.delivery.replies.receipt_references import build_reference_key
 from services.delivery.sender.slots import SlotRoom, get_room
 from services.messages import MessageNames
+from services.messages.composition import read_card_list
 from services.messages.names import TERRITORY
 from services.runtime.log.transaction import Transaction
 
@@ -194,6 +195,18 @@ class OpenQuestion:
     """True after a reply that is no answer; help is sent once."""
 
 
+@dataclass(frozen=True, slots=True)
+class CardList:
+    """The last SMS to a person that names action cards by number. Rule D84."""
+
+    notification: str
+    role: str
+    at: int
+    """Time at which it was granted to a sender."""
+    unread: bool = False
+    """True after a reply that says nothing about them; help is sent once."""
+
+
 @dataclass
 class AttemptView:
     """View of the log; `observe` takes every accepted record of the live partitions in order."""
@@ -209,6 +222,8 @@ class AttemptView:
     """Channel → attempt → the provider's id, of accepted messages that wait for a receipt."""
     asked: dict[str, dict[str, OpenQuestion]] = field(default_factory=dict)
     """Person → notification → unanswered calls, and the last answered one."""
+    card_lists: dict[tuple[str, str], CardList] = field(default_factory=dict)
+    """(realm, person) → the last list of cards that the person got by SMS."""
     headcounts: dict[str, OpenHeadcount] = field(default_factory=dict)
     """Headcounts with kept single answers."""
     caught_up: bool = False
@@ -249,6 +264,7 @@ class AttemptView:
                     self._note_grant(realm, row, correlation_id)
                     self._refer(realm, row)
                     self._ask(realm, row)
+                    self._note_card_list(realm, row)
                     if row.campaign in self.headcounts:
                         self.headcounts[row.campaign].notifications[row.id] = row.person
                 case CallOutChanged(row=called) if called.kind == "headcount":
@@ -392,6 +408,23 @@ class AttemptView:
             mine.pop(row.id, None)
         self._keep_asked(row.person, mine)
 
+    def _note_card_list(self, realm: str, row: NotificationRow) -> None:
+        sent_at = max(
+            (
+                attempt.granted_at
+                for attempt in row.attempts
+                if attempt.channel is Channel.SMS and attempt.granted_at is not None
+            ),
+            default=None,
+        )
+        if sent_at is None or not read_card_list(row):
+            return
+        before = self.card_lists.get((realm, row.person))
+        if before is None or before.at <= sent_at:
+            self.card_lists[realm, row.person] = CardList(
+                row.id, row.role, sent_at, row.unread_at is not None
+            )
+
     def _keep_asked(self, person: str, asked: dict[str, OpenQuestion]) -> None:
         if asked:
             self.asked[person] = asked
@@ -478,6 +511,7 @@ class AttemptView:
         self.references.clear()
         self.awaited.clear()
         self.asked.clear()
+        self.card_lists.clear()
         self.headcounts.clear()
 
     def dump(self) -> dict[str, Any]:
@@ -514,6 +548,10 @@ class AttemptView:
                 [person, id, *astuple(a)]
                 for person, asked in self.asked.items()
                 for id, a in asked.items()
+            ],
+            "card_lists": [
+                [realm, person, *astuple(cards)]
+                for (realm, person), cards in self.card_lists.items()
             ],
             "headcounts": [
                 [
@@ -556,6 +594,8 @@ class AttemptView:
             self.awaited[Channel(channel)] = dict(ids)
         for person, id, *rest in dumped["asked"]:
             self.asked.setdefault(person, {})[id] = OpenQuestion(*rest)
+        for realm, person, *cards in dumped.get("card_lists", ()):
+            self.card_lists[realm, person] = CardList(*cards)
         for id, in_realm, sites, started_at, over, persons, notifications in dumped["headcounts"]:
             self.headcounts[id] = OpenHeadcount(
                 in_realm, tuple(sites), started_at, over, set(persons), dict(notifications)

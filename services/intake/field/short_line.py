@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from schemas.catalogue.event_types import EVENT_TYPES, EventType, EventTypeRow
-from schemas.people.replies import parse_headcount_reply, parse_reply
+from schemas.people.replies import parse_card_reply, parse_headcount_reply, parse_reply
 from services.intake.integrations.request import build_field_problem
 
 MAX_LINE: Final = 1_600
@@ -96,7 +96,7 @@ def read_line(text: str) -> ShortLine:
     if not words:
         raise build_field_problem("text", "missing", "ligne vide", "empty line")
     site = _find_site(words)
-    if site is None and (parse_reply(words[0]) or parse_headcount_reply(words[0])) is not None:
+    if site is None and _is_answer(text, words[0]):
         return ShortLine(ShortLineKind.ANSWER)
     verb = next((w for w in words[:3] if w != site), None)
     if verb in _CALM_WORDS:
@@ -120,6 +120,12 @@ def read_line(text: str) -> ShortLine:
         if _is_restoration(trouble, rest)
         else _build_trouble(site, trouble, rest)
     )
+
+
+def _is_answer(text: str, first: str) -> bool:
+    """Check whether a line answers a call, a headcount or a list of action cards."""
+    readings = (parse_reply(first), parse_headcount_reply(first), parse_card_reply(text))
+    return any(reading is not None for reading in readings)
 
 
 def has_no_site(text: str) -> bool:

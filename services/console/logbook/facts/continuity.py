@@ -206,6 +206,7 @@ def make_plan_line(fact: FactRecord) -> Fields | None:
                 "state": r["state"],
                 "card": moved[0]["id"] if moved else None,
                 "card_state": moved[0]["state"] if moved else None,
+                "channel": moved[0].get("channel") if moved else None,
                 "cards": sum(c.get("sites") or 0 for c in r.get("cards") or ())
                 if change == "cards_opened"
                 else None,
@@ -244,7 +245,18 @@ def render_plan(record: SentenceSource, names: TerritoryNames, _: Translator) ->
     if card is None:
         return _("{plan} : fiche en retard", plan=plan)
     state = w.translate_code(w.CARD_STATE, v.get("card_state"), _)
-    return _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card))
+    task = tasks.get(card, card)
+    return _name_channel(
+        _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=task), v.get("channel"), _
+    )
+
+
+def _name_channel(sentence: str, channel: object, _: Translator) -> str:
+    """Add the channel by which a person answered, if it was none of the pages."""
+    if channel is None:
+        return sentence
+    name = w.translate_code(w.CHANNEL, str(channel), _)
+    return _("{sentence} (par {channel})", sentence=sentence, channel=name)
 
 
 def make_site_card_line(fact: FactRecord) -> Fields | None:
@@ -258,7 +270,12 @@ def make_site_card_line(fact: FactRecord) -> Fields | None:
         "site": r.get("site"),
         "text_id": get_text_id(r.get("reason")),
         "values": pick_fields(
-            r, "plan", "card", card_state=r["state"], number=(r.get("proof") or {}).get("number")
+            r,
+            "plan",
+            "card",
+            "channel",
+            card_state=r["state"],
+            number=(r.get("proof") or {}).get("number"),
         ),
     }
 
@@ -272,6 +289,7 @@ def render_site_card(record: SentenceSource, names: TerritoryNames, _: Translato
     sentence = _(
         "{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card)
     )
+    sentence = _name_channel(sentence, v.get("channel"), _)
     number = v.get("number")
     return sentence if number is None else f"{sentence} ({w.format_number(float(number), _.lang)})"
 
