@@ -59,6 +59,8 @@ from services.console.resources import (
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.role_names import build_forbidden
+from services.runtime.secrets.erasure import PHOTOS_FIELD
+from services.runtime.secrets.vault import VaultTexts, build_attachment_id
 
 router = DecisionRouter(prefix="/api/v1", tags=["continuity"])
 PlanDecider = Annotated[DecisionContext, Depends(require_decision(Permission.PLAN_DECIDE))]
@@ -113,17 +115,28 @@ class CardRequest(DecisionBody):
 
 
 class ProofRequest(BaseModel):
-    """Evidence of a card: a number, a time, the id of a photo. Rule D84."""
+    """Evidence of a card. Rule D84."""
 
     number: float | None = Field(default=None, allow_inf_nan=False)
-    at: AwareDatetime | None = None
-    photo: str | None = Field(default=None, max_length=64, pattern="^[A-Za-z0-9_-]+$")
+    at: AwareDatetime | None = Field(
+        default=None, description="time to note down, not in the future"
+    )
+    photo: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern="^[A-Za-z0-9_-]+$",
+        description="id of a photo of this realm that `POST /api/v1/attachments` stored",
+    )
 
 
 class CompleteCardRequest(CardRequest):
     proof: ProofRequest | None = None
 
 
+PHOTO_WAIT_S: Final = 2.0
+"""Time for a photo that was just stored to be seen here."""
+_PHOTO_REASON: Final = "Photo jointe."
+"""Words of a completion with a photo alone: the text that two people erase with it."""
 _START: Final = "Start a card, of a site if every site has its own (D84)"
 _COMPLETE: Final = "Complete a card, with its evidence (D84)"
 _SKIP: Final = "Mark a card as not applicable, with a reason (D84)"
@@ -349,6 +362,21 @@ async def _check_activity_scope(
     await check_activity(author.within(body), activity)
 
 
+async def _check_photo(author: DecisionContext, photo: str) -> None:
+    """Refuse a photo that is not stored, or belongs to another realm."""
+    texts: VaultTexts = author.request.app.state.texts
+    item = await texts.get(build_attachment_id(photo), wait_s=PHOTO_WAIT_S)
+    if item is None or item.raw is None or item.fields.get("realm") != author.realm:
+        raise ProblemError(
+            "invalid",
+            faults=(
+                build_fault(
+                    "proof.photo", "unknown", "cette photo n’est pas enregistrée", "no such photo"
+                ),
+            ),
+        )
+
+
 async def _check_card_scope(author: DecisionContext, body: CardRequest, id: str, name: str) -> None:
     """Refuse cards of other roles, pôles or sites.
 
@@ -480,12 +508,17 @@ async def complete_card(
 ) -> Response:
     body = _fill_site(author, body or CompleteCardRequest())
     await _check_card_scope(author, body, id, card)
-    given = body.proof
+    given, told = body.proof, None
+    if given is not None and given.photo is not None:
+        await _check_photo(author.within(body), given.photo)
+        body = body.model_copy(update={"reason": body.reason or _PHOTO_REASON})
+        told = {PHOTOS_FIELD: [given.photo]}
     return await send_decision(
         author,
         body,
         "continuity",
         CompleteCard,
+        told=told,
         plan=id,
         card=card,
         site=body.site,

@@ -134,6 +134,7 @@ class PlanPage:
             done_when=content.done_when if content is not None else "",
             evidence=content.evidence if content is not None else "",
             evidence_kind=static.evidence.value,
+            photo=card.proof.photo if running and card.proof is not None else None,
             details=self._list_details(content, card) if content is not None else [],
             works=works and static.scope is None and card.state in OPEN_CARDS,
             opens=works and static.scope is not None and static.scope.where == "chosen",
@@ -356,6 +357,7 @@ def list_site_card_lines(
             one.due_at,
             one.overdue,
             one.at,
+            one.proof.photo if one.proof is not None else None,
         )
         for one in ordered
     ]

@@ -38,6 +38,7 @@ class PlanCard:
     done_when: str
     evidence: str
     evidence_kind: str
+    photo: str | None
     details: list[Detail]
     works: bool
     """The reader may start, complete or skip it here."""
@@ -104,6 +105,7 @@ class SiteCardLine:
     due_at: datetime
     overdue: bool
     at: datetime | None
+    photo: str | None
 
 
 @dataclass(frozen=True, slots=True)

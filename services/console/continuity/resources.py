@@ -170,6 +170,7 @@ class Card(Resource):
         default_factory=list, description="cards that it depends on and that are not closed"
     )
     scope: CardScope | None = Field(default=None, description="null: one card for the plan")
+    proof: CardProof | None = Field(default=None, description="evidence given with its completion")
     progress: CardProgress | None = Field(
         default=None, description="of its site cards; only in the answer about one plan"
     )

@@ -22,6 +22,7 @@ from services.console.http.context import ReadContext, get_server_time, require_
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
 from services.runtime.secrets.signing import SigningKey
+from services.runtime.secrets.vault import TextItem, VaultTexts, build_attachment_id
 
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"])
 log = structlog.get_logger(__name__)
@@ -50,6 +51,11 @@ async def export_evidence(reader: EvidenceReader, request: Request, id: str) -> 
     async def pdf(document: Document, row: SitrepRow) -> bytes:
         return await typesetter.pdf(document, reader.lang, stamp=write_stamp(row, reader.lang))
 
+    async def read_photo(photo: str) -> TextItem | None:
+        texts: VaultTexts = request.app.state.texts
+        item = await texts.get(build_attachment_id(photo))
+        return item if item is not None and item.fields.get("realm") == reader.realm else None
+
     asked = ExportRequest(reader.realm, incident, reader.principal.acting_role, reader.lang, raw)
     log.info(
         "evidence.exported",
@@ -67,6 +73,7 @@ async def export_evidence(reader: EvidenceReader, request: Request, id: str) -> 
                 key,
                 asked,
                 pdf,
+                read_photo,
                 to_instant(get_server_time()),
             )
         ) as parts:

@@ -37,9 +37,12 @@ from services.runtime.http.problems import ProblemError
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import Transaction
 from services.runtime.secrets.signing import SigningKey
+from services.runtime.secrets.vault import TextItem
 
 PAGE_SIZE: Final = 1000
 CELL_KINDS: Final = ("decision", "action", "watch")
+_PHOTO_ID: Final = re.compile(r'"photo":"([A-Za-z0-9_-]+)"')
+_PHOTO_ENDINGS: Final = {"image/jpeg": ".jpg", "image/png": ".png"}
 _TEXT_ID: Final = re.compile(r'"(?:text:|text_id":")([^"]+)"')
 README: Final = """\
 FR. Dossier de preuves d'un incident, fait par Vigie. Pour le vérifier : « vigie verify --bundle FICHIER.zip », ou à la main :
@@ -74,10 +77,17 @@ class ExportRequest:
 
 
 MakePdf = Callable[[Document, c.SitrepRow], Awaitable[bytes]]
+ReadPhoto = Callable[[str], Awaitable[TextItem | None]]
 
 
 async def write_bundle(
-    model: ReadModel, kafka: str, key: SigningKey, asked: ExportRequest, pdf: MakePdf, now: Instant
+    model: ReadModel,
+    kafka: str,
+    key: SigningKey,
+    asked: ExportRequest,
+    pdf: MakePdf,
+    read_photo: ReadPhoto,
+    now: Instant,
 ) -> AsyncGenerator[bytes, None]:
     """Yield the bytes of the zip.
 
@@ -118,13 +128,16 @@ async def write_bundle(
                 bundle, reader, service, log_topic(service), partition, realm, id, stretch
             ):
                 yield sent
+    person = [tx for stretch in stretches.values() for tx in stretch.person]
+    if asked.raw_reports:
+        for id, photo in await _read_photos(person, read_photo):
+            bundle.add(f"photos/{id}{_PHOTO_ENDINGS[photo.content_type or '']}", photo.raw or b"")
+            yield bundle.take()
     frozen = {row.text_id for row, _document in sitreps}
     frozen |= {row.page.text_id for row, _document in handovers if row.page is not None}
     bundle.add_lines(
         "decisions.jsonl",
-        _list_decisions(
-            model, [tx for s in stretches.values() for tx in s.person], partition, frozen
-        ),
+        _list_decisions(model, person, partition, frozen),
     )
     about = {
         "realm": realm,
@@ -140,6 +153,17 @@ async def write_bundle(
         },
     }
     yield bundle.finish(about, key)
+
+
+async def _read_photos(
+    transactions: Iterable[Transaction], read: ReadPhoto
+) -> list[tuple[str, TextItem]]:
+    """Read the photos that people gave as evidence of cards, without erased ones. Rule D84."""
+    ids = [id for tx in transactions for id in _PHOTO_ID.findall(tx.dump().decode())]
+    found = [(id, await read(id)) for id in dict.fromkeys(ids)]
+    return [
+        (id, item) for id, item in found if item is not None and item.content_type in _PHOTO_ENDINGS
+    ]
 
 
 def _get_order(line: Line) -> tuple[datetime, int, int, int]:

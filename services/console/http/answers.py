@@ -82,7 +82,7 @@ async def send_decision(
     service: str,
     kind: type[Command],
     *,
-    told: Mapping[str, str] | None = None,
+    told: Mapping[str, Any] | None = None,
     first: Sequence[tuple[str, MakeCommand]] = (),
     **fields: Any,
 ) -> Response:
@@ -106,7 +106,7 @@ async def send_text(
     text: str,
     /,
     *,
-    told: Mapping[str, str] | None = None,
+    told: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Response:
     """Store a text, send a command that carries its id as `text_id`, and answer.
@@ -127,7 +127,7 @@ async def _send(
     make: MakeCommand,
     reason: str | None,
     *,
-    told: Mapping[str, str] | None = None,
+    told: Mapping[str, Any] | None = None,
     first: Sequence[tuple[str, MakeCommand]] = (),
 ) -> Response:
     decisions: CommandDispatcher = author.request.app.state.decisions

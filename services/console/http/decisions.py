@@ -252,7 +252,7 @@ class CommandDispatcher:
         reason: str | None = None,
         key: IdempotencyKey | None = None,
         wait_s: float = DEFAULT_WAIT_S,
-        told: Mapping[str, str] | None = None,
+        told: Mapping[str, Any] | None = None,
         first: Sequence[tuple[str, MakeCommand]] = (),
     ) -> CommandOutcome:
         """Send the command that `make` returns and wait for its answer.

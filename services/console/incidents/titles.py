@@ -172,6 +172,7 @@ REFUSALS = {
     "site_required": N_("Dites pour quel site : chaque site a sa propre fiche."),
     "site_not_selected": N_("Cette fiche ne s’applique pas à ce site."),
     "card_waiting": N_("Cette fiche attend que celles dont elle dépend soient closes."),
+    "proof_in_future": N_("L’heure donnée comme preuve est dans le futur."),
     "box_not_found": N_("Cette case n’existe pas."),
     "activity_not_found": N_("Cette activité n’existe pas."),
     "alarm_not_found": N_("Cette alarme n’existe pas."),

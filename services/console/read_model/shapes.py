@@ -708,6 +708,7 @@ def _build_card(static: Card, running: Mapping[str, c.CardRow]) -> r.Card:
         overdue=row is not None and row.overdue,
         by=None if row is None else row.by,
         at=None if row is None else _format_time(row.at),
+        proof=None if row is None else row.proof,
         waits_for=[
             other
             for other in static.depends_on

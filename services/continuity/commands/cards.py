@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from schemas import commands as cmd
+from schemas.base import MINUTE_MS
 from schemas.card_scopes import is_selected
 from schemas.continuity import (
     CardAnswerSettled,
@@ -38,6 +39,8 @@ from services.continuity.refusal import require_reason
 from services.continuity.state import NO_SITE_CARDS
 from services.runtime.decider.refusal import CommandResult, RefusedCommand
 
+PROOF_AHEAD_MS: Final = MINUTE_MS
+"""Clocks of people may be ahead of ours by that much."""
 CardCommand = cmd.StartCard | cmd.CompleteCard | cmd.SkipCard
 _CHANGES = {
     CardState.DOING: "started",
@@ -61,7 +64,10 @@ def start_card(draft: ContinuityDecision, command: cmd.StartCard) -> CommandResu
 
 def complete_card(draft: ContinuityDecision, command: cmd.CompleteCard) -> CommandResult:
     """Complete a card, with its evidence if there is any; the reason is evidence in words."""
-    return _change_card(draft, command, CardState.DONE, command.reason, proof=command.proof)
+    proof = command.proof
+    if proof is not None and proof.at is not None and proof.at > draft.now + PROOF_AHEAD_MS:
+        raise RefusedCommand(409, "proof_in_future")
+    return _change_card(draft, command, CardState.DONE, command.reason, proof=proof)
 
 
 def skip_card(draft: ContinuityDecision, command: cmd.SkipCard) -> CommandResult:

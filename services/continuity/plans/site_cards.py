@@ -35,7 +35,7 @@ OPENED_PER_STEP: Final = 150
 """Site cards that one step opens or changes: a row has up to 500 bytes, a Transaction 256 KB."""
 REMINDERS_PER_STEP: Final = 100
 LISTED_CARDS: Final = 6
-"""Cards with a number in a message: an SMS has no room for more beside what happened (D70)."""
+"""Cards with a number in a message: an SMS has no room for more beside the event (D70)."""
 BUNDLE_MS: Final = MINUTE_MS
 """Time from the first card of an owner to its message; further cards go with it."""
 REMINDER_PAUSE_MS: Final = 30 * MINUTE_MS

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from schemas import commands as cmd
-from tests.unit.console.held import browsing
+from schemas.continuity import CardProof
+from schemas.words import EventType
+from services.console.continuity.api import _check_photo
+from services.runtime.http.problems import ProblemError
+from services.runtime.secrets.vault import TextItem
+from tests.unit.console.held import Held, browsing
 from tests.unit.console.test_every_screen import REALM, words
 from tests.unit.console.test_one_plan import COLLEGES, EDUCATION, MANAGER, activate, hold_plans
 
@@ -83,3 +92,64 @@ async def test_the_evidence_in_words_goes_with_the_completion() -> None:
     )
     row = world.state.site_cards[EDUCATION][f"{EDUCATION}/{COLLEGES}/{SITE}"]
     assert row.reason == "text:t-1"
+
+
+def _hold_photo_card(photo: str | None = None) -> Held:
+    """Hold a site card that asks for a photo, completed with one if it is given."""
+    world = activate("PCA-solidarites")
+    world.hit("pmi-01", EventType.OUTAGE_POWER, "09:52")
+    world.until("09:53")
+    if photo is not None:
+        proof = CardProof(photo=photo)
+        world.say(
+            cmd.CompleteCard(
+                plan="PCA-solidarites", card="SOL-F05", site="pmi-01", proof=proof, **MANAGER
+            ),
+            "09:55",
+        )
+    return hold_plans(world, "10:00")
+
+
+async def test_a_card_that_asks_for_a_photo_takes_it_with_the_camera() -> None:
+    page = await show(_hold_photo_card(), role="site_manager@pmi-01")
+    (field,) = re.findall(r'<input[^>]*name="proof.photo"[^>]*>', page)
+    for part in ('type="file"', 'accept="image/*"', 'capture="environment"', 'data-type="photo"'):
+        assert part in field
+
+
+@pytest.mark.parametrize(("role", "reads"), [("coordinator", True), ("director", False)])
+async def test_the_photo_of_a_card_is_shown_to_readers_of_photos(role: str, reads: bool) -> None:
+    browser, _ = browsing(_hold_photo_card("photo-1"))
+    path = f"/plans/PCA-solidarites?realm={REALM}&fiche=SOL-F05"
+    page = (await browser.get(path, role=role)).text
+    assert ("/api/v1/attachments/photo-1" in page) is reads
+    assert ("photo jointe" in words(page)) is not reads
+
+
+@pytest.mark.parametrize(
+    ("item", "taken"),
+    [
+        (TextItem({"realm": REALM}, b"jpeg", "image/jpeg"), True),
+        (TextItem({"realm": "92~other"}, b"jpeg", "image/jpeg"), False),
+        (TextItem({"realm": REALM}), False),
+        (None, False),
+    ],
+)
+async def test_a_photo_is_evidence_only_if_it_is_stored_and_of_this_realm(
+    item: TextItem | None, taken: bool
+) -> None:
+    class Stored:
+        async def get(self, text_id: str, wait_s: float = 0) -> TextItem | None:
+            assert (text_id, wait_s > 0) == ("attachment-photo-1", True)
+            return item
+
+    state = SimpleNamespace(texts=Stored())
+    author: Any = SimpleNamespace(
+        realm=REALM, request=SimpleNamespace(app=SimpleNamespace(state=state))
+    )
+    if taken:
+        await _check_photo(author, "photo-1")
+        return
+    with pytest.raises(ProblemError) as refused:
+        await _check_photo(author, "photo-1")
+    assert [one.field for one in refused.value.problem.faults] == ["proof.photo"]

@@ -178,6 +178,17 @@ def test_a_card_of_many_needs_its_site_and_keeps_its_evidence() -> None:
     assert _refusal(world.say(proven, "10:01")) == (409, "already")
 
 
+def test_a_time_in_the_future_is_no_evidence() -> None:
+    world = _schools()
+    site = _site_cards(world)[0].site
+    later = CardProof(at=world.instant("11:00"))
+    complete = cmd.CompleteCard(plan=EDUCATION, card=COLLEGES, site=site, proof=later, **MANAGER)
+    assert _refusal(world.say(complete, "10:00")) == (409, "proof_in_future")
+    world.say(complete, "11:00")
+    (row,) = [row for row in _site_cards(world) if row.site == site]
+    assert (row.state, row.proof) == (CardState.DONE, later)
+
+
 def test_cards_of_the_return_come_with_the_recovery_and_site_cards_end_with_the_plan() -> None:
     world = World()
     world.trigger("PT-ELEC", 3, "09:41")

@@ -138,7 +138,7 @@ def test_the_message_numbers_its_cards_and_says_how_to_answer() -> None:
     assert len(text) <= 306
 
 
-def test_all_listed_cards_still_fit_into_two_parts_with_what_happened() -> None:
+def test_all_listed_cards_fit_into_two_parts_with_the_event() -> None:
     numbers = range(1, LISTED_CARDS + 1)
     cards = "|".join(str(CardReference(0, "PT-ELEC", f"F{n}", "clg-1")) for n in numbers)
     values = {

@@ -199,6 +199,7 @@ def make_plan_line(fact: FactRecord) -> Fields | None:
         "kind": _PLAN_KINDS.get(change, "decision"),
         "change": change,
         "incident": r.get("incident"),
+        "text_id": get_text_id(moved[0].get("reason")) if moved else None,
         "values": drop_missing(
             {
                 "plan": r["id"],
@@ -207,6 +208,7 @@ def make_plan_line(fact: FactRecord) -> Fields | None:
                 "card": moved[0]["id"] if moved else None,
                 "card_state": moved[0]["state"] if moved else None,
                 "channel": moved[0].get("channel") if moved else None,
+                "photo": (moved[0].get("proof") or {}).get("photo") if moved else None,
                 "cards": sum(c.get("sites") or 0 for c in r.get("cards") or ())
                 if change == "cards_opened"
                 else None,
@@ -246,16 +248,18 @@ def render_plan(record: SentenceSource, names: TerritoryNames, _: Translator) ->
         return _("{plan} : fiche en retard", plan=plan)
     state = w.translate_code(w.CARD_STATE, v.get("card_state"), _)
     task = tasks.get(card, card)
-    return _name_channel(
-        _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=task), v.get("channel"), _
+    return _complete_sentence(
+        _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=task), v, _
     )
 
 
-def _name_channel(sentence: str, channel: object, _: Translator) -> str:
-    """Add the channel by which a person answered, if it was none of the pages."""
-    if channel is None:
+def _complete_sentence(sentence: str, v: Fields, _: Translator) -> str:
+    """Add the photo, and the channel by which a person answered if it was none of the pages."""
+    if v.get("photo") is not None:
+        sentence = _("{sentence}, photo jointe", sentence=sentence)
+    if v.get("channel") is None:
         return sentence
-    name = w.translate_code(w.CHANNEL, str(channel), _)
+    name = w.translate_code(w.CHANNEL, str(v["channel"]), _)
     return _("{sentence} (par {channel})", sentence=sentence, channel=name)
 
 
@@ -276,6 +280,7 @@ def make_site_card_line(fact: FactRecord) -> Fields | None:
             "channel",
             card_state=r["state"],
             number=(r.get("proof") or {}).get("number"),
+            photo=(r.get("proof") or {}).get("photo"),
         ),
     }
 
@@ -289,7 +294,7 @@ def render_site_card(record: SentenceSource, names: TerritoryNames, _: Translato
     sentence = _(
         "{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card)
     )
-    sentence = _name_channel(sentence, v.get("channel"), _)
+    sentence = _complete_sentence(sentence, v, _)
     number = v.get("number")
     return sentence if number is None else f"{sentence} ({w.format_number(float(number), _.lang)})"
 

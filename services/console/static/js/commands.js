@@ -4,6 +4,7 @@
 import { confirmed } from "./confirming.js";
 import { refused, settled } from "./drafts.js";
 import { pictured, refresh } from "./live.js";
+import { smaller } from "./photo.js";
 import { picked } from "./picker.js";
 import { freshKey, get, post } from "./post.js";
 
@@ -67,7 +68,7 @@ async function send(form, submitter) {
   let realm = "";
   for (const field of form.elements) {
     // an emptied field with `data-empty` is sent, others are left out
-    if (!isField(field) || !field.name || (given(field) === "" && field.dataset.empty === undefined)) continue;
+    if (!isField(field) || !field.name || field.dataset.type === "photo" || (given(field) === "" && field.dataset.empty === undefined)) continue;
     if (field instanceof HTMLInputElement && field.type === "checkbox" && !field.checked) continue;
     const [name, part] = field.name.split(".");
     if (name === "realm") realm = field.value;
@@ -82,7 +83,15 @@ async function send(form, submitter) {
   const action = submitter?.getAttribute("formaction") ?? form.getAttribute("action");
   if (button) button.disabled = true;
   form.setAttribute("aria-busy", "true");
-  const file = form.querySelector("input[type=file]");
+  const refusal = await addPhoto(form, body, realm);
+  if (refusal !== null) {
+    form.removeAttribute("aria-busy");
+    if (button) button.disabled = false;
+    if (said) said.textContent = refusal;
+    said?.classList.add("refused");
+    return;
+  }
+  const file = form.querySelector("input[type=file]:not([data-type=photo])");
   const sent = file instanceof HTMLInputElement ? file.files?.[0] : undefined;
   const asked = new URLSearchParams(realm ? { realm } : {});
   if (sent) {
@@ -116,6 +125,23 @@ async function send(form, submitter) {
   if (form.dataset.then) await setGoing(form, form.dataset.then.replace("{name}", name));
   if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", name).replace("{number}", String(data.result?.number ?? "")));
   else refresh();
+}
+
+/**
+ * A photo goes first, and the decision names it; the same photo again is the same one.
+ * @param {HTMLFormElement} form @param {Record<string, unknown>} body @param {string} realm @returns {Promise<string | null>} why not, in words
+ */
+async function addPhoto(form, body, realm) {
+  const field = form.querySelector("input[data-type=photo]");
+  const file = field instanceof HTMLInputElement ? field.files?.[0] : undefined;
+  if (!(field instanceof HTMLInputElement) || !file) return null;
+  const photo = await smaller(file);
+  if (photo === null) return field.dataset.unread ?? "";
+  const { ok, status, data } = await post(`/api/v1/attachments${realm ? `?realm=${encodeURIComponent(realm)}` : ""}`, photo);
+  if (!ok) return status === 0 ? html().dataset.away ?? "" : data.detail ?? data.title ?? String(status);
+  const [name, part] = field.name.split(".");
+  body[name] = { .../** @type {Record<string, unknown>} */ (body[name] ?? {}), [part]: data.id };
+  return null;
 }
 
 /**
