@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from services.console.i18n import N_, Translator
 from services.console.logbook.facts.base import (
@@ -253,7 +254,7 @@ def render_plan(record: SentenceSource, names: TerritoryNames, _: Translator) ->
     )
 
 
-def _complete_sentence(sentence: str, v: Fields, _: Translator) -> str:
+def _complete_sentence(sentence: str, v: Mapping[str, Any], _: Translator) -> str:
     """Add the photo, and the channel by which a person answered if it was none of the pages."""
     if v.get("photo") is not None:
         sentence = _("{sentence}, photo jointe", sentence=sentence)
