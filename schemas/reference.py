@@ -39,6 +39,7 @@ class Section(StrEnum):
     STATEMENTS = "statements"
     OBLIGATIONS = "obligations"
     RESOURCES = "resources"
+    TRANSPORT = "transport"
     PLAN_CONTENT_1 = "plan_content_1"
     PLAN_CONTENT_2 = "plan_content_2"
     PLAN_CONTENT_3 = "plan_content_3"
@@ -64,7 +65,7 @@ PLAN_CONTENT_SECTIONS: Final = (
 All content of a territory exceeds one record; a part holds whole plans.
 """
 UNDECIDED_SECTIONS: Final = frozenset(
-    {Section.STAFFING, Section.STATEMENTS, *PLAN_CONTENT_SECTIONS}
+    {Section.STAFFING, Section.STATEMENTS, Section.TRANSPORT, *PLAN_CONTENT_SECTIONS}
 )
 """Sections that no rule of alerts reads; its state leaves them out."""
 MAX_SECTION_BYTES: Final = 200_000
@@ -81,6 +82,7 @@ PUBLISHING_ORDER: Final = (
     Section.STATEMENTS,
     Section.RESOURCES,
     Section.OBLIGATIONS,
+    Section.TRANSPORT,
     Section.STAFFING,
     *PLAN_CONTENT_SECTIONS,
     Section.PLANS,
@@ -97,6 +99,7 @@ OPTIONAL_SECTIONS: Final = frozenset(
         Section.STATEMENTS,
         Section.RESOURCES,
         Section.OBLIGATIONS,
+        Section.TRANSPORT,
         *PLAN_CONTENT_SECTIONS,
     }
 )
@@ -877,6 +880,30 @@ class Obligations(Model):
     )
 
 
+class TransportMode(StrEnum):
+    METRO = "metro"
+    RER = "rer"
+    TRAIN = "train"
+    TRAM = "tram"
+    BUS = "bus"
+
+
+class TransportLine(Model):
+    """A line of public transport, and the communes that it serves."""
+
+    id: str = Field(description="id of the line at its publisher, as in `flux.yaml`")
+    name: str
+    mode: TransportMode
+    communes: tuple[str, ...] = Field(min_length=1, description="INSEE codes")
+
+
+class TransportLines(Model):
+    """Content of `transport.yaml`. Rule D130."""
+
+    section: Literal[Section.TRANSPORT] = Section.TRANSPORT
+    lines: tuple[TransportLine, ...]
+
+
 class MeasuresSection(Model):
     section: Literal[Section.MEASURES] = Section.MEASURES
     rules: MeasureRules
@@ -1133,6 +1160,7 @@ SectionData = Annotated[
     | Contacts
     | Statements
     | Obligations
+    | TransportLines
     | ResourcesSection
     | Staffing
     | PlanContents,

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 PARIS: Final = ZoneInfo("Europe/Paris")
 LATE_PERIODS: Final = 2
 """A feed counts as silent once it was not understood for this many of its periods."""
+LINE_OBJECT: Final = "line:IDFM:"
+"""Prefix of a transport line in the object of a report; the id of the line follows."""
 WRITTEN_WITHIN: Final = timedelta(seconds=60)
 """An older state says that the watch itself does not run."""
 

@@ -20,6 +20,7 @@ from services.territory.roster import read_roster
 from services.territory.source import SourceFile, SourceProblem, to_plain_value
 from services.territory.staffing import read_staffing
 from services.territory.statements import read_statements
+from services.territory.transport import read_transport, read_watched_names
 
 
 class TerritoryInvalid(ValueError):
@@ -145,6 +146,11 @@ def load_territory(folder: Path) -> Territory:
             {p.id for p in plans},
             checks.contacts,
         )
+        transport = read_transport(
+            source("transport.yaml"),
+            {c.insee for c in communes},
+            read_watched_names(source("flux.yaml")),
+        )
         roster = read_roster(source, policy, sites, pole_ids) if policy else None
         staffing = read_staffing(
             source("staffing.csv"),
@@ -180,6 +186,7 @@ def load_territory(folder: Path) -> Territory:
         *((statements,) if statements else ()),
         *((ref.ResourcesSection(rules=resources),) if resources else ()),
         *((obligations,) if obligations else ()),
+        *((transport,) if transport else ()),
         staffing,
         *parts,
         ref.Plans(plans=tuple(plans), content_parts=len(parts)),

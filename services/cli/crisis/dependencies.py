@@ -1,4 +1,4 @@
-"""`vigie dependencies`: effect of losing a system, supplier, kitchen, site or person."""
+"""`vigie dependencies`: effect of losing a system, supplier, kitchen, line, site or person."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ Lost = Annotated[
 ]
 Size = Annotated[int, typer.Option("--n", min=1, max=2, help="Resources lost at once")]
 Kind = Annotated[
-    str | None, typer.Option(help="system, supplier, kitchen, kind (of sites), site or person")
+    str | None,
+    typer.Option(help="system, supplier, kitchen, line, kind (of sites), site or person"),
 ]
 Together = Annotated[
     bool, typer.Option(help="Only pairs that stop something that neither stops alone")
@@ -108,7 +109,7 @@ def _propose(
 
 def _print_ranking(found: Row) -> None:
     print_rows(
-        f"{found['total']} pertes arrêtent une activité ou vident un rôle",
+        f"{found['total']} pertes arrêtent une activité, vident un rôle ou retirent une ligne",
         (
             "Identifiant",
             "Perte",
@@ -116,6 +117,7 @@ def _print_ranking(found: Row) -> None:
             "Sans stratégie",
             "Première échéance",
             "Rôles vides",
+            "Sans ligne",
             "Plans",
         ),
         [
@@ -126,13 +128,15 @@ def _print_ranking(found: Row) -> None:
                 ", ".join(a["id"] for a in loss["activities"] if _is_bare(a)),
                 write_delays(loss["first_rto_h"], loss["first_dmia_h"], _),
                 ", ".join(r["name"] for r in loss["roles"] if r["left"] is None),
+                ", ".join(strip_controls(c["name"]) for c in loss["communes"] if c["cut_off"]),
                 ", ".join([*(p["id"] for p in loss["plans"]), *loss["undecided"]]),
             )
             for loss in found["items"]
         ],
     )
     names = ", ".join(_(NOT_MODELLED_TITLES[one]) for one in found["not_modelled"])
-    typer.echo(f"non modélisé, faute de données : {names}")
+    if names:
+        typer.echo(f"non modélisé, faute de données : {names}")
 
 
 def _print_hidden(found: Row) -> None:
@@ -179,6 +183,14 @@ def _print_cascade(loss: Row) -> None:
             for one in loss["activities"]
         ],
     )
+    for commune in loss["communes"]:
+        lines = "plus aucune ligne" if commune["cut_off"] else f"reste {', '.join(commune['left'])}"
+        places = f"{commune['sites']} sites, {commune['agents']} agents"
+        typer.echo(f"{strip_controls(commune['name'])} : {places}, {strip_controls(lines)}")
+    for one in loss["access"]:
+        if one["cut_sites"]:
+            places = f"{one['cut_sites']} sites, {one['cut_agents']} agents"
+            typer.echo(f"{one['id']} {strip_controls(one['name'])} : {places} sans ligne")
     for role in loss["roles"]:
         left = "plus personne" if role["left"] is None else f"reste {role['left']}"
         typer.echo(f"rôle {strip_controls(role['name'])} : {left}")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from schemas import reference as ref
 from services.console.dependencies.network import LostResource, ResourceKind
+
+_UNNAMED: Final = frozenset({ResourceKind.SITE, ResourceKind.LINE, ResourceKind.PERSON})
+"""Kinds of resource that an activity does not list."""
 
 
 def declare_dependency(
@@ -17,7 +21,7 @@ def declare_dependency(
     that no activity can name.
     """
     named = LostResource.parse(resource)
-    if named is None or named.kind in (ResourceKind.SITE, ResourceKind.PERSON):
+    if named is None or named.kind in _UNNAMED:
         raise ValueError(f"{resource}: no activity can name it")
     parts = next((s.content_parts for s in sections if isinstance(s, ref.Plans)), 0)
     valid = frozenset(ref.PLAN_CONTENT_SECTIONS[:parts])

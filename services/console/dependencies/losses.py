@@ -1,4 +1,4 @@
-"""Evaluate the effect of losses on activities and roles, and rank them. Rule D130. Pure."""
+"""Evaluate the effect of losses on activities, roles and communes, and rank them. D130. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 from schemas.catalogue.strategies import STRATEGIES
 from schemas.reference import Plan
 from schemas.words import PlanState
+from services.console.dependencies.access import ServedCommune, find_served_communes
 from services.console.dependencies.network import (
     FULL_PCT,
     MEALS_ACTIVITY,
@@ -94,7 +95,9 @@ class EvaluatedLoss:
     rank: tuple[float, ...] = ()
     """Sort key: the worst loss comes first."""
     together: tuple[str, ...] = ()
-    """Activities and roles that fail only if both resources are lost."""
+    """Activities, roles and communes that fail only if both resources are lost."""
+    communes: tuple[ServedCommune, ...] = ()
+    """Communes with sites that lose transport lines, those without a line first."""
 
     @property
     def stops(self) -> list[HitActivity]:
@@ -102,8 +105,9 @@ class EvaluatedLoss:
 
     @property
     def counts(self) -> bool:
-        """Return whether it stops an activity, or leaves a role with nobody."""
-        return any(one.stops for one in self.hit) or any(r.left is None for r in self.roles)
+        """Return whether it stops an activity, empties a role or takes a line from a site."""
+        stops = any(one.stops for one in self.hit)
+        return stops or any(r.left is None for r in self.roles) or bool(self.communes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,8 @@ class LossEvaluator:
                 return all(self._present.sites.get(id, FULL_PCT) <= 0 for id in ids)
             case ResourceKind.PERSON:
                 return False
+            case ResourceKind.LINE:
+                return resource.id in self._present.lines
             case _:
                 return self._present.shares.get(str(resource), FULL_PCT) <= 0
 
@@ -169,6 +175,8 @@ class LossEvaluator:
         roles = self._list_roles(lost)
         stops = [self._network.activities[one.activity] for one in hit if one.stops]
         already = [a for a in self._list_touched(lost) if a in self._present.stopped]
+        lines = {one.id for one in lost if one.kind is ResourceKind.LINE}
+        communes = find_served_communes(self._network, lines, self._present.lines) if lines else ()
         return EvaluatedLoss(
             resources=lost,
             hit=tuple(hit),
@@ -177,7 +185,8 @@ class LossEvaluator:
             first_rto_h=min((a.rto_h for a in stops), default=None),
             first_dmia_h=min((a.dmia_h for a in stops), default=None),
             vulnerable_public=max((a.vulnerable_public for a in stops), default=0),
-            rank=self._rank(hit, roles),
+            rank=self._rank(hit, roles, communes),
+            communes=communes,
         )
 
     def rank_single(self, resources: Iterable[LostResource], most: int) -> RankedLosses:
@@ -191,8 +200,8 @@ class LossEvaluator:
     ) -> RankedLosses:
         """Return the worst pairs that are worse than each of the two alone.
 
-        With `together`, only those that stop something that neither stops alone. Pairs of a person
-        and another resource add nothing.
+        With `together`, only those that stop something that neither stops alone. A person or a
+        transport line adds nothing to a resource of another kind.
         """
         alone = {one: self._assess(one) for one in sorted(resources) if not self.is_lost(one)}
         found: list[tuple[tuple[float, ...], LostResource, LostResource]] = []
@@ -215,9 +224,11 @@ class LossEvaluator:
     ) -> Iterator[tuple[LostResource, LostResource]]:
         """Yield the pairs that may be worse than both.
 
-        These are resources that hit something, and people with a role in common.
+        These are resources that hit something, transport lines among themselves, and people with
+        a role in common.
         """
         yield from combinations([one for one, loss in alone.items() if loss.hit], 2)
+        yield from combinations([one for one, loss in alone.items() if loss.communes], 2)
         pairs = {
             tuple(sorted((pair.holder, pair.deputy)))
             for pair in self._present.on_call.values()
@@ -232,11 +243,11 @@ class LossEvaluator:
     def _interact(self, first: LostResource, second: LostResource) -> bool:
         """Return whether the pair is more than both losses added up."""
         places = (ResourceKind.SITE_KIND, ResourceKind.SITE)
-        people = first.kind is ResourceKind.PERSON
+        together = first.kind in (ResourceKind.PERSON, ResourceKind.LINE)
         shared = not self._users.get(str(first), frozenset()).isdisjoint(
             self._users.get(str(second), frozenset())
         )
-        return people or shared or (first.kind in places and second.kind in places)
+        return together or shared or (first.kind in places and second.kind in places)
 
     def _pair(self, a: EvaluatedLoss, b: EvaluatedLoss) -> EvaluatedLoss:
         both = self._assess(*a.resources, *b.resources)
@@ -390,7 +401,12 @@ class LossEvaluator:
             {one.activity: one.after_pct for one in hit},
         )
 
-    def _rank(self, hit: Sequence[HitActivity], roles: Sequence[VacantRole]) -> tuple[float, ...]:
+    def _rank(
+        self,
+        hit: Sequence[HitActivity],
+        roles: Sequence[VacantRole],
+        communes: Sequence[ServedCommune],
+    ) -> tuple[float, ...]:
         bare = [self._network.activities[one.activity] for one in hit if one.is_bare]
         stops = [self._network.activities[one.activity] for one in hit if one.stops]
         return (
@@ -401,6 +417,9 @@ class LossEvaluator:
             -sum(role.left is None for role in roles),
             -len(hit),
             -len(roles),
+            -sum(one.staff for one in communes if one.is_cut_off),
+            -sum(len(one.sites) for one in communes if one.is_cut_off),
+            -sum(one.staff for one in communes),
         )
 
 
@@ -417,8 +436,9 @@ def _get_key(loss: EvaluatedLoss) -> tuple[tuple[float, ...], tuple[LostResource
 
 
 def _name_failures(loss: EvaluatedLoss) -> set[str]:
-    """Return the activities that stop and the roles with nobody."""
+    """Return the activities that stop, the roles with nobody and the communes without a line."""
     stops = {one.activity for one in loss.hit if one.stops}
+    stops |= {one.insee for one in loss.communes if one.is_cut_off}
     return stops | {_name_role(r.role, r.scope) for r in loss.roles if r.left is None}
 
 

@@ -22,6 +22,7 @@ class ResourceKind(StrEnum):
     SYSTEM = "system"
     SUPPLIER = "supplier"
     KITCHEN = "kitchen"
+    LINE = "line"
     SITE_KIND = "kind"
     SITE = "site"
     PERSON = "person"
@@ -73,6 +74,8 @@ class PresentState:
     """Plans that are proposed or in effect already."""
     on_call: Mapping[ScopedRole, OnCallPair] = field(default_factory=dict)
     """Role in its scope → its holder and deputy now."""
+    lines: frozenset[str] = frozenset()
+    """Transport lines that do not run now."""
 
 
 NOTHING_LOST: Final = PresentState()
@@ -93,6 +96,12 @@ class DependencyNetwork:
     """Resource as text → activities that need it, by id."""
     closing_is_work: frozenset[str]
     """Activities that lose nothing by a closure."""
+    lines: Mapping[str, ref.TransportLine] = field(default_factory=dict)
+    """Transport lines by id; empty if no file ties them to communes."""
+    agents: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Site → activity → its agents there."""
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Commune → its sites."""
 
     @classmethod
     def of(cls, sections: Iterable[ref.SectionData]) -> DependencyNetwork:
@@ -102,6 +111,8 @@ class DependencyNetwork:
         plans: dict[str, ref.Plan] = {}
         served: Mapping[str, tuple[str, ...]] = {}
         closing: tuple[str, ...] = ()
+        lines: dict[str, ref.TransportLine] = {}
+        agents: dict[str, dict[str, int]] = {}
         for section in sections:
             match section:
                 case ref.Activities():
@@ -112,27 +123,47 @@ class DependencyNetwork:
                     plans = {plan.id: plan for plan in section.plans}
                 case ref.EscalationPolicy(policy=policy):
                     served, closing = policy.served_places, policy.closure_without_loss
+                case ref.TransportLines():
+                    lines = {line.id: line for line in section.lines}
+                case ref.Staffing():
+                    agents = _count_agents(section.cells)
         kitchens = _index_kitchens(sites.values())
         groups = {
             id: tuple(_iterate_groups(activity, sites.values(), served.get(id, ())))
             for id, activity in activities.items()
         }
         users = _index_users(activities.values(), groups, kitchens, frozenset(closing))
-        return cls(activities, sites, plans, groups, kitchens, users, frozenset(closing))
+        return cls(
+            activities,
+            sites,
+            plans,
+            groups,
+            kitchens,
+            users,
+            frozenset(closing),
+            lines,
+            agents,
+            _index_places(sites.values()),
+        )
 
     def list_sites_of_kind(self, kind: str) -> list[str]:
         return [site.id for site in self.sites.values() if site.kind == kind]
 
     def list_resources(self) -> tuple[LostResource, ...]:
-        """Return every resource that an activity needs, by kind and id; people come apart."""
-        found = [one for text in self.users if (one := LostResource.parse(text)) is not None]
-        return tuple(sorted(found, key=lambda one: (KIND_ORDER.index(one.kind), one.id)))
+        """Return every resource that an activity needs, and transport lines; people come apart."""
+        resources = [one for text in self.users if (one := LostResource.parse(text)) is not None]
+        resources += [LostResource(ResourceKind.LINE, line) for line in self.lines]
+        return tuple(sorted(resources, key=lambda one: (KIND_ORDER.index(one.kind), one.id)))
 
     def knows(self, resource: LostResource) -> bool:
         """Return whether the reference data name the resource; people come apart."""
-        return str(resource) in self.users or (
-            resource.kind is ResourceKind.SITE and resource.id in self.sites
-        )
+        match resource.kind:
+            case ResourceKind.SITE:
+                return resource.id in self.sites
+            case ResourceKind.LINE:
+                return resource.id in self.lines
+            case _:
+                return str(resource) in self.users
 
 
 def _index_kitchens(sites: Iterable[ref.Site]) -> dict[str, tuple[str, ...]]:
@@ -142,6 +173,24 @@ def _index_kitchens(sites: Iterable[ref.Site]) -> dict[str, tuple[str, ...]]:
         if site.kitchen is not None:
             fed.setdefault(site.kitchen, []).append(site.id)
     return {kitchen: tuple(ids) for kitchen, ids in fed.items() if kitchen != ON_SITE_KITCHEN}
+
+
+def _count_agents(cells: Iterable[ref.StaffCell]) -> dict[str, dict[str, int]]:
+    """Return the agents of each site by activity."""
+    agents: dict[str, dict[str, int]] = {}
+    for cell in cells:
+        if cell.staff:
+            by_activity = agents.setdefault(cell.site, {})
+            by_activity[cell.activity] = by_activity.get(cell.activity, 0) + cell.staff
+    return agents
+
+
+def _index_places(sites: Iterable[ref.Site]) -> dict[str, tuple[str, ...]]:
+    """Return the sites of each commune."""
+    places: dict[str, list[str]] = {}
+    for site in sites:
+        places.setdefault(site.commune, []).append(site.id)
+    return {insee: tuple(ids) for insee, ids in places.items()}
 
 
 def _iterate_groups(

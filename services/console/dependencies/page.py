@@ -61,6 +61,31 @@ class CascadeLine:
 
 
 @dataclass(frozen=True, slots=True)
+class CommuneLine:
+    """One commune that loses transport lines."""
+
+    insee: str
+    name: str
+    lost: str
+    left: str
+    cut_off: bool
+    sites: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLine:
+    """One activity with agents in these communes."""
+
+    id: str
+    name: str
+    pole: str
+    cut: str
+    """Sites and agents without a line; empty if there are none."""
+    fewer: str
+    """Sites and agents with fewer lines; empty if there are none."""
+
+
+@dataclass(frozen=True, slots=True)
 class CascadeView:
     """The cascade of one loss in words and as drawings."""
 
@@ -71,6 +96,8 @@ class CascadeView:
     """Role, person left, and true if there is none."""
     plans: list[tuple[str, str, str, str]]
     """(plan, title, when, trigger)."""
+    communes: list[CommuneLine]
+    access: list[AccessLine]
     wide: Drawing
     narrow: Drawing
     label: str
@@ -136,6 +163,12 @@ def _build_loss_line(loss: d.DependencyLoss, names: TerritoryNames, _: Translato
     stopped = [_shorten_activity(one, names, _) for one in loss.activities if one.stops]
     vacant = [role.name for role in loss.roles if role.left is None]
     parts = [_shorten_list(stopped, _)] if stopped else []
+    cut_off = [one for one in loss.communes if one.cut_off]
+    if cut_off:
+        places = _shorten_list([one.name for one in cut_off], _)
+        parts.append(_("sans ligne : {places} ({count})", places=places, count=_count(cut_off, _)))
+    elif loss.communes:
+        parts.append(_("moins de lignes : {count}", count=_count(loss.communes, _)))
     if vacant:
         parts.append(_("sans titulaire : {roles}", roles=_shorten_list(vacant, _)))
     bare = [
@@ -152,6 +185,17 @@ def _build_loss_line(loss: d.DependencyLoss, names: TerritoryNames, _: Translato
         plans=_write_plans(loss, names, _),
         together=_shorten_list(loss.together, _),
     )
+
+
+def _count(communes: Sequence[d.LossCommune], _: Translator) -> str:
+    """Count the sites and agents of communes."""
+    sites, agents = sum(one.sites for one in communes), sum(one.agents for one in communes)
+    return _write_places(sites, agents, _)
+
+
+def _write_places(sites: int, agents: int, _: Translator) -> str:
+    counted = _.plural("{n} agent", "{n} agents", agents)
+    return _.plural("{n} site, {agents}", "{n} sites, {agents}", sites, agents=counted)
 
 
 def _shorten_activity(one: d.LossActivity, names: TerritoryNames, _: Translator) -> str:
@@ -265,6 +309,29 @@ def build_cascade_view(loss: d.DependencyLoss, names: TerritoryNames, _: Transla
             for role in loss.roles
         ],
         plans=[(plan.id, plan.title, _write_when(plan, _), plan.text) for plan in loss.plans],
+        communes=[
+            CommuneLine(
+                one.insee,
+                one.name,
+                ", ".join(one.lost),
+                ", ".join(one.left) or _("plus aucune"),
+                one.cut_off,
+                _write_places(one.sites, one.agents, _),
+            )
+            for one in loss.communes
+        ],
+        access=[
+            AccessLine(
+                one.id,
+                one.name,
+                one.pole_name,
+                _write_places(one.cut_sites, one.cut_agents, _) if one.cut_sites else "",
+                _write_places(one.sites - one.cut_sites, one.agents - one.cut_agents, _)
+                if one.sites > one.cut_sites
+                else "",
+            )
+            for one in loss.access
+        ],
         wide=draw_columns(cascade),
         narrow=draw_list(cascade),
         label=_("Enchaînement de la perte ({lost}) ; mêmes valeurs dans le tableau", lost=lost),
@@ -287,8 +354,22 @@ def _write_sentences(loss: d.DependencyLoss, names: TerritoryNames, _: Translato
             delays=write_delays(loss.first_rto_h, loss.first_dmia_h, _),
         )
         found.append(first)
-    elif not any(role.left is None for role in loss.roles):
+    elif not any(role.left is None for role in loss.roles) and not loss.communes:
         found.append(_("aucune activité ne s’arrête de ce seul fait"))
+    cut_off = [one for one in loss.communes if one.cut_off]
+    others = [one for one in loss.communes if not one.cut_off]
+    if cut_off:
+        places = ", ".join(one.name for one in cut_off)
+        found.append(
+            _("plus aucune ligne : {places} ({count})", places=places, count=_count(cut_off, _))
+        )
+    if others:
+        places = _shorten_list([one.name for one in others], _)
+        found.append(
+            _("moins de lignes : {places} ({count})", places=places, count=_count(others, _))
+        )
+    if loss.communes:
+        found.append(_("une ligne interrompue ne ferme aucun site : les agents viennent autrement"))
     if loss.vulnerable_public:
         found.append(_(VULNERABLE[loss.vulnerable_public]))
     vacant = [role.name for role in loss.roles if role.left is None]
@@ -368,6 +449,11 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
         failures.append(CascadeNode(id, (role.name, left), tone, causes))
         if role.scope in names.poles:
             poles.setdefault(role.scope or "", []).append(id)
+    for commune in loss.communes:
+        failures.append(_build_commune_node(commune, causes, _))
+        served = {names.activities[id].pole for id in commune.activities if id in names.activities}
+        for pole in sorted(served) if commune.cut_off else ():
+            poles.setdefault(pole, []).append(f"commune {commune.insee}")
     drawn = {node.id for node in failures[:MOST_DRAWN]}
     plans = [(plan.id, _write_when(plan, _)) for plan in loss.plans]
     plans += [(id, _("sans décideur désigné")) for id in loss.undecided]
@@ -396,9 +482,32 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
             )
             for id, when in plans
         ),
-        (_("Ressource perdue"), _("Activités et rôles touchés"), _("Pôles"), _("Plans")),
+        (
+            _("Ressource perdue"),
+            _("Communes desservies") if _is_about_lines(loss) else _("Activités et rôles touchés"),
+            _("Pôles"),
+            _("Plans"),
+        ),
         more,
     )
+
+
+def _is_about_lines(loss: d.DependencyLoss) -> bool:
+    """Return whether the loss takes transport lines and nothing else."""
+    return bool(loss.communes) and not loss.activities and not loss.roles
+
+
+def _build_commune_node(
+    commune: d.LossCommune, causes: tuple[str, ...], _: Translator
+) -> CascadeNode:
+    places = _write_places(commune.sites, commune.agents, _)
+    left = (
+        _("sans ligne")
+        if commune.cut_off
+        else _("reste {lines}", lines=_shorten_list(commune.left, _))
+    )
+    tone = "bare" if commune.cut_off else "weak"
+    return CascadeNode(f"commune {commune.insee}", (commune.name, places, left), tone, causes)
 
 
 def _find_causes(

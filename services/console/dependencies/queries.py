@@ -20,6 +20,7 @@ from schemas.base import Instant
 from schemas.catalogue.meals import compute_meals_served
 from schemas.words import LIBRARY_STATES, ActivityState, PlanState
 from services.console.dependencies import resources as d
+from services.console.dependencies.access import find_interrupted_lines, list_activity_access
 from services.console.dependencies.hidden import UndeclaredDependency, find_hidden_dependencies
 from services.console.dependencies.losses import EvaluatedLoss, LossEvaluator, RankedLosses
 from services.console.dependencies.network import (
@@ -45,8 +46,6 @@ from services.console.texts.names import TerritoryNames
 from services.console.texts.strategies import name_strategy
 from services.oncall.schedule import OnCallPair, Schedule, ScopedRole
 
-NOT_MODELLED: Final = ("transport_line",)
-"""Kinds of resource that no file of a territory ties to an activity or site."""
 ISOLATION_FLAG: Final = "flag:total_isolation"
 _WORKING: Final = frozenset({"up", "restored"})
 _OVER: Final = LIBRARY_STATES | {PlanState.LIFTED, PlanState.RETEX_CLOSED}
@@ -171,6 +170,11 @@ def list_isolated(
     return found
 
 
+def list_unmodelled(network: DependencyNetwork) -> list[str]:
+    """Return the kinds of resource that no file of the territory ties to an activity or site."""
+    return [] if network.lines else ["transport_line"]
+
+
 def index_reference(reference: IndexedReference) -> DependencyNetwork:
     """Return the network of a reference version; the newest ones are kept."""
     version = reference.version or ""
@@ -199,6 +203,7 @@ async def read_present_state(
     activities = await picture.rows(c.ActivityRow)
     plans = await picture.rows(c.PlanRow)
     duties = await picture.rows(o.DutyRow) if with_people else {}
+    reports = await picture.rows(a.ReportRow) if network.lines else {}
     policy = next(
         (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
     )
@@ -213,6 +218,7 @@ async def read_present_state(
         ),
         plans=frozenset(id for id, row in plans.items() if row.state not in _OVER),
         on_call=_find_on_call(reference, duties, now) if with_people else {},
+        lines=find_interrupted_lines(network, flags, reports.values(), now),
     )
 
 
@@ -234,7 +240,7 @@ class DependencyQueries(QueryBase):
         return d.DependencyLosses(
             items=[_shape_loss(found, network, evaluator, loss, _) for loss in ranked.worst],
             total=ranked.total,
-            not_modelled=list(NOT_MODELLED),
+            not_modelled=list_unmodelled(network),
         )
 
     async def dependency_loss(
@@ -379,6 +385,34 @@ def _shape_loss(
         first_dmia_h=loss.first_dmia_h,
         vulnerable_public=loss.vulnerable_public,
         together=[name_failure(one, names, _) for one in loss.together],
+        communes=[
+            d.LossCommune(
+                insee=one.insee,
+                name=names.commune(one.insee),
+                lost=[names.line(line) for line in one.lost],
+                left=[names.line(line) for line in one.left],
+                cut_off=one.is_cut_off,
+                sites=len(one.sites),
+                agents=one.staff,
+                activities=[a.activity for a in list_activity_access(network, (one,))],
+            )
+            for one in loss.communes
+        ],
+        access=[
+            d.LossAccess(
+                id=one.activity,
+                name=names.activity(one.activity, _.lang),
+                pole=static.pole,
+                pole_name=names.pole(static.pole, _.lang),
+                criticality=static.criticality,
+                sites=one.sites,
+                agents=one.staff,
+                cut_sites=one.cut_sites,
+                cut_agents=one.cut_staff,
+            )
+            for one in list_activity_access(network, loss.communes)
+            if (static := network.activities[one.activity])
+        ],
     )
 
 

@@ -8,10 +8,12 @@ from services.console.resource_base import Resource, Time
 
 
 class DependencyResource(Resource):
-    """A system, supplier, kitchen, kind of site, site or person on duty."""
+    """A system, supplier, kitchen, transport line, kind of site, site or person on duty."""
 
     id: str = Field(description="kind and name, such as system:ad")
-    kind: str = Field(description="system, supplier, kitchen, kind (of sites), site or person")
+    kind: str = Field(
+        description="system, supplier, kitchen, line, kind (of sites), site or person"
+    )
     name: str
     down: bool = Field(description="it gives nothing in the current crisis already")
 
@@ -59,6 +61,33 @@ class LossPlan(Resource):
     text: str = Field(description="trigger in the words of the plan")
 
 
+class LossCommune(Resource):
+    """A commune with sites that loses transport lines."""
+
+    insee: str
+    name: str
+    lost: list[str] = Field(description="names of the lines that it loses")
+    left: list[str] = Field(description="names of the lines that still run")
+    cut_off: bool = Field(description="no line is left")
+    sites: int
+    agents: int
+    activities: list[str] = Field(description="activities with agents there, by criticality")
+
+
+class LossAccess(Resource):
+    """An activity with agents in communes that lose transport lines."""
+
+    id: str
+    name: str
+    pole: str
+    pole_name: str
+    criticality: int
+    sites: int
+    agents: int
+    cut_sites: int = Field(description="sites among them without a line")
+    cut_agents: int
+
+
 class DependencyLoss(Resource):
     """One or two resources lost on top of the current crisis. Rule D130."""
 
@@ -75,7 +104,13 @@ class DependencyLoss(Resource):
     first_dmia_h: float | None
     vulnerable_public: int = Field(description="0–3, highest of the activities that stop (D82)")
     together: list[str] = Field(
-        description="names of activities and roles that fail only if both are lost"
+        description="names of activities, roles and communes that fail only if both are lost"
+    )
+    communes: list[LossCommune] = Field(
+        description="communes with sites that lose transport lines, those without a line first"
+    )
+    access: list[LossAccess] = Field(
+        description="activities with agents in these communes; a line takes no capacity"
     )
 
 
@@ -115,7 +150,7 @@ class DependencyLosses(Resource):
     """Losses, worst first."""
 
     items: list[DependencyLoss]
-    total: int = Field(description="number of losses that stop an activity or empty a role")
+    total: int = Field(description="losses that stop an activity, empty a role or take a line")
     not_modelled: list[str] = Field(
         description="kinds of resource that the reference data ties to no activity"
     )

@@ -14,7 +14,7 @@ from services.console.dependencies.page import (
     build_loss_lines,
     list_choices,
 )
-from services.console.dependencies.queries import NOT_MODELLED, LossRequest
+from services.console.dependencies.queries import LossRequest
 from services.console.dependencies.resources import HiddenDependencies
 from services.console.dependencies.texts import KIND_TITLES, NOT_MODELLED_TITLES
 from services.console.i18n import N_
@@ -75,7 +75,7 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
         "pairs": build_loss_lines(pairs.items, x.names, _),
         "pairs_total": pairs.total,
         "down": [one.name for one in known if one.down],
-        "not_modelled": [_(NOT_MODELLED_TITLES[one]) for one in NOT_MODELLED],
+        "not_modelled": [_(NOT_MODELLED_TITLES[one]) for one in losses.not_modelled],
         "sees_hidden": sees_people,
         "hidden": None if hidden is None else build_hidden_lines(hidden, x.shell.now, _),
         "crises": 0 if hidden is None else hidden.crises,

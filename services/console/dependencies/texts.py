@@ -15,6 +15,7 @@ KIND_TITLES: Final = {
     ResourceKind.SYSTEM: N_("Systèmes"),
     ResourceKind.SUPPLIER: N_("Fournisseurs et partenaires"),
     ResourceKind.KITCHEN: N_("Cuisines"),
+    ResourceKind.LINE: N_("Lignes de transport"),
     ResourceKind.SITE_KIND: N_("Natures de sites"),
     ResourceKind.SITE: N_("Sites"),
     ResourceKind.PERSON: N_("Personnes d’astreinte"),
@@ -32,6 +33,8 @@ def name_resource(one: LostResource, names: TerritoryNames, _: Translator) -> st
             return _("tous les sites : {kind}", kind=kind)
         case ResourceKind.PERSON:
             return w.name_person(one.id, names, _)
+        case ResourceKind.LINE:
+            return names.line(one.id)
         case ResourceKind.SYSTEM:
             return world.name_system(one.id, names, _)
         case _:
@@ -39,8 +42,10 @@ def name_resource(one: LostResource, names: TerritoryNames, _: Translator) -> st
 
 
 def name_failure(failure: str, names: TerritoryNames, _: Translator) -> str:
-    """Name an activity, or a role in its scope."""
+    """Name an activity, a commune without a line, or a role in its scope."""
     if failure in names.activities:
         return names.activity(failure, _.lang)
+    if failure in names.communes:
+        return _("{commune} sans ligne", commune=names.commune(failure))
     role, sign, scope = failure.partition(ROLE_SIGN)
     return w.name_role(role, scope if sign else None, names, _)

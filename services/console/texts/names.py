@@ -23,6 +23,17 @@ def shorten_activity_name(name: str) -> str:
     return name
 
 
+def _index_holders(roster: ref.Roster) -> dict[str, tuple[str, str | None, bool]]:
+    """Return person token → (role, scope, is the deputy); the first role of a person counts."""
+    holders: dict[str, tuple[str, str | None, bool]] = {}
+    for h in roster.holders:
+        if h.holder:
+            holders.setdefault(h.holder, (h.role, h.scope, False))
+        if h.deputy:
+            holders.setdefault(h.deputy, (h.role, h.scope, True))
+    return holders
+
+
 _POLE_PLAN_PREFIX = "PCA du pôle "
 
 
@@ -48,6 +59,8 @@ class TerritoryNames:
     """Partner → its name."""
     suppliers: Mapping[str, str] = field(default_factory=dict)
     """Supplier → its body, or its function in a body that the directory names several times."""
+    lines: Mapping[str, str] = field(default_factory=dict)
+    """Transport line → its name."""
 
     @classmethod
     def of(cls, sections: Iterable[ref.SectionData]) -> TerritoryNames:
@@ -82,14 +95,10 @@ class TerritoryNames:
                     }
                 case ref.Obligations():
                     made["obligations"] = {o.id: o for o in section.obligations}
+                case ref.TransportLines(lines=lines):
+                    made["lines"] = {line.id: line.name for line in lines}
                 case ref.RosterSection():
-                    holders: dict[str, tuple[str, str | None, bool]] = {}
-                    for h in section.roster.holders:
-                        if h.holder:
-                            holders.setdefault(h.holder, (h.role, h.scope, False))
-                        if h.deputy:
-                            holders.setdefault(h.deputy, (h.role, h.scope, True))
-                    made["holders"] = holders
+                    made["holders"] = _index_holders(section.roster)
         return cls(**made)  # type: ignore[arg-type]
 
     def site(self, key: str) -> str:
@@ -97,6 +106,9 @@ class TerritoryNames:
 
     def commune(self, insee: str) -> str:
         return self.communes[insee].name if insee in self.communes else insee
+
+    def line(self, id: str) -> str:
+        return self.lines.get(id, id)
 
     def commune_of(self, site: str) -> str | None:
         return self.sites[site].commune_name if site in self.sites else None

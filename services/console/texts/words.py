@@ -168,6 +168,7 @@ SECTION = {
     "staffing": N_("effectifs et métiers"),
     "statements": N_("modèles de communiqués"),
     "obligations": N_("échéances légales"),
+    "transport": N_("lignes de transport"),
     **dict.fromkeys(map(str, PLAN_CONTENT_SECTIONS), N_("contenu des plans")),
 }
 """Sections of the reference data."""

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from schemas.catalogue.feeds import LINE_OBJECT
 from services.watch.connector import (
     POLL_DELAY,
     Bodies,
@@ -222,7 +223,7 @@ def _find_lines(
     """Return the watched lines of each disruption that is about a whole line."""
     found: dict[str, list[str]] = {}
     for raw in document.lines:
-        code = str(raw.get("id", "")).removeprefix("line:IDFM:")
+        code = str(raw.get("id", "")).removeprefix(LINE_OBJECT)
         if code not in watched.lines.names:
             continue
         try:
@@ -283,7 +284,7 @@ def _announce(
     current = _find_current(disruption, look.now)
     assert current is not None
     state = {
-        "object": "|".join(f"line:IDFM:{code}" for code in codes),
+        "object": "|".join(f"{LINE_OBJECT}{code}" for code in codes),
         "codes": codes,
         "names": ", ".join(look.watched.lines.names[code] for code in codes),
     }
@@ -380,7 +381,7 @@ def _judge_network(look: Look, reading: Reading) -> None:
             severity=3,
             msg_type="Update" if reference else None,
             references=[reference] if reference else None,
-            measure={"object": "|".join(f"line:IDFM:{code}" for code in blocked)},
+            measure={"object": "|".join(f"{LINE_OBJECT}{code}" for code in blocked)},
             headline=f"Trafic interrompu sur {len(blocked)} lignes : {names} (IDFM)",
         )
     )

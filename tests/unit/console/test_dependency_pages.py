@@ -41,7 +41,7 @@ async def test_the_api_ranks_losses_by_kind_with_strategies_limits_and_plans() -
     assert worst["resources"][0]["id"] == "system:telephonie"
     assert (worst["stopped"], worst["bare"]) == (10, 3)
     assert worst["plans"][0]["title"]
-    assert found["not_modelled"] == ["transport_line"]
+    assert found["not_modelled"] == []
     assert found["total"] > 3
 
 
@@ -84,7 +84,7 @@ async def test_the_page_gives_stops_and_strategies_in_both_languages() -> None:
     assert "10 activités s’arrêtent, dont 3 sans stratégie pour cette perte" in text
     assert "Première échéance : RTO 30 min, DMIA 1 h" in text
     assert "mode dégradé (fiche papier + main courante)" in text
-    assert "lignes de transport" in text
+    assert "Le bus n’est pas compté" in text
     english = await shown(browser, "/dependances?ressource=system:telephonie", lang="en")
     assert "10 activities stop, 3 without a strategy for this loss" in english
 
@@ -110,7 +110,13 @@ async def test_the_page_says_so_if_a_resource_is_unknown() -> None:
 
 @pytest.mark.parametrize(
     "resource",
-    ["system:telephonie", "kind:site_central", "kitchen:cuisine-relais-nord", "person:dgs"],
+    [
+        "system:telephonie",
+        "kind:site_central",
+        "kitchen:cuisine-relais-nord",
+        "person:dgs",
+        "line:C01742",
+    ],
 )
 async def test_the_drawing_stays_inside_its_frame_and_no_box_covers_another(resource: str) -> None:
     browser, _ = browsing(realm())
