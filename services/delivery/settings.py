@@ -6,6 +6,7 @@ say so.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -26,8 +27,13 @@ class DeliverySettings(
 
     public_url: PublicUrl = ""
     """Public address of the front for links in messages; empty = `http://<VIGIE_HTTP>`."""
+    realm_channels: Path | None = None
+    """Folder with one file per live realm, `93.env`, that sets its channels; empty = none.
+
+    See [channels of a territory](../how-to/several-territories.md#give-it-its-own-channels).
+    """
     calls_at_once: int = Field(default=32, ge=1, le=200)
-    """Provider calls per channel at the same time."""
+    """Provider calls per realm and channel at the same time."""
 
     @model_validator(mode="after")
     def _public(self) -> Self:

@@ -30,7 +30,7 @@ from schemas.runtime import OpenRealm, StepTo, Tick
 from schemas.words import Answer, Channel
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
-from services.delivery.channels import CallResult, Outgoing
+from services.delivery.channels import CallResult, ChannelDrivers, Outgoing
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sender.attempt_view import AttemptView, GrantedCall
 from services.delivery.sender.sender import Sender
@@ -347,7 +347,7 @@ async def test_even_a_grant_in_hand_is_not_used_outside_the_live_realm(realm: st
         world,
         world,
         _NoTexts(),
-        {Channel.SMS: world},
+        ChannelDrivers({Channel.SMS: world}),
         links,
         returns,
         "https://vigie.example",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,17 +11,27 @@ from schemas.words import Channel
 from services.cli.client import print_error
 from services.runtime.secrets.files import describe_wrong_variables
 
+if TYPE_CHECKING:
+    from services.delivery.channels.base import SettingsFault
+    from services.delivery.channels.configured import ProviderPlan
+
 
 def channels(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Show the channels to people and check their settings, as delivery reads them.
+    """Show the channels to people, also those of single realms, and check their settings.
+
+    They are read as delivery reads them.
 
     Exits with 1 on an error.
     """
     from pydantic import ValidationError
 
-    from services.delivery.channels.configured import find_faults, list_configured_channels
+    from services.delivery.channels.configured import (
+        ProviderPlan,
+        find_faults,
+        list_configured_channels,
+    )
     from services.delivery.settings import DeliverySettings
 
     try:
@@ -31,19 +41,57 @@ def channels(
     named = list_configured_channels(settings)
     found: dict[Channel, list[dict[str, Any]]] = {channel: [] for channel in Channel}
     for channel, fault in find_faults(settings):
-        found[channel].append(
-            {"variable": fault.variable, "what": fault.what, "error": fault.error}
-        )
+        found[channel].append(_describe_fault(fault))
     rows = [
         {"channel": c.value, "configured": c in named, **_describe_policy(c), "faults": found[c]}
         for c in Channel
     ]
+    realms = _describe_realms(ProviderPlan.read(settings))
     if as_json:
-        typer.echo(json.dumps({"items": rows}, ensure_ascii=False))
+        typer.echo(json.dumps({"items": rows, "realms": realms}, ensure_ascii=False))
     else:
         _show_channels(rows)
-    if any(fault["error"] for faults in found.values() for fault in faults):
+        _show_realms(realms)
+    if any(fault["error"] for row in (*rows, *realms) for fault in row["faults"]):
         raise typer.Exit(1)
+
+
+def _describe_fault(fault: SettingsFault) -> dict[str, Any]:
+    return {"variable": fault.variable, "what": fault.what, "error": fault.error}
+
+
+def _describe_realms(plan: ProviderPlan) -> list[dict[str, Any]]:
+    """Describe each channel that a realm sets itself; `channel` is None for faults of its file."""
+    rows = []
+    for file in plan.files:
+        if file.faults:
+            faults = [_describe_fault(fault) for fault in file.faults]
+            rows.append({"realm": file.realm, "channel": None, "use": None, "faults": faults})
+        for own in file.channels:
+            if own.is_faulty or own.settings is None:
+                use = "national"
+            else:
+                use = "own" if own.type.is_configured(own.settings) else "none"
+            faults = [_describe_fault(fault) for fault in own.faults]
+            channel = own.type.channel.value
+            rows.append({"realm": file.realm, "channel": channel, "use": use, "faults": faults})
+    return rows
+
+
+def _show_realms(rows: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+
+    from services.cli.output import open_console
+
+    words = {"own": "own settings", "none": "switched off", "national": "faulty, stays national"}
+    shown = open_console(markup=True)
+    for row in rows:
+        if row["channel"] is not None:
+            shown.print(f"{row['realm']} {row['channel']}: {words[row['use']]}", highlight=False)
+        for fault in row["faults"]:
+            color = "red" if fault["error"] else "yellow"
+            named = escape(f"{row['realm']} {fault['variable']}".strip())
+            shown.print(f"[{color}]{named}[/] {escape(fault['what'])}", highlight=False)
 
 
 def _describe_policy(channel: Channel) -> dict[str, Any]:

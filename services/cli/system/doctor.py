@@ -368,7 +368,11 @@ def check_channels() -> Iterator[DoctorFinding]:
     """Check that somebody can be reached."""
     from pydantic import ValidationError
 
-    from services.delivery.channels.configured import find_faults, list_configured_channels
+    from services.delivery.channels.configured import (
+        ProviderPlan,
+        find_faults,
+        list_configured_channels,
+    )
     from services.delivery.settings import DeliverySettings
 
     try:
@@ -394,9 +398,11 @@ def check_channels() -> Iterator[DoctorFinding]:
     yield DoctorFinding(
         "channels", state, f"configured: {', '.join(named) or 'none, nobody can be called'}", act
     )
-    for channel, fault in find_faults(settings):
+    national = (("", channel, fault) for channel, fault in find_faults(settings))
+    for realm, in_channel, fault in (*national, *ProviderPlan.read(settings).realm_faults()):
+        name = "channels" if in_channel is None else f"channel {in_channel.value}"
         yield DoctorFinding(
-            f"channel {channel.value}",
+            f"{name} of {realm}" if realm else name,
             "fault" if fault.error else "warning",
             f"{fault.variable} {fault.what}",
             "see `vigie channels`",

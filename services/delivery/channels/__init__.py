@@ -6,6 +6,7 @@ The settings decide which channels exist. Their limits, doubt and receipts are i
 
 from services.delivery.channels.base import (
     CallResult,
+    ChannelDrivers,
     Driver,
     Inbox,
     Outgoing,
@@ -13,4 +14,12 @@ from services.delivery.channels.base import (
     SettingsFault,
 )
 
-__all__ = ["CallResult", "Driver", "Inbox", "Outgoing", "ProbingDriver", "SettingsFault"]
+__all__ = [
+    "CallResult",
+    "ChannelDrivers",
+    "Driver",
+    "Inbox",
+    "Outgoing",
+    "ProbingDriver",
+    "SettingsFault",
+]

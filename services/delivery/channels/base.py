@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol, runtime_checkable
+
+from pydantic import SecretStr
 
 from schemas.delivery import NotificationRow
 from schemas.words import Channel
 from services.messages import MessageText
+from services.runtime.process.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,19 @@ class ProbingDriver(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelDrivers:
+    """Open drivers by channel."""
+
+    national: Mapping[Channel, Driver]
+    realms: Mapping[str, Mapping[Channel, Driver]] = field(default_factory=dict)
+    """Realm with settings of its own → all its drivers, national ones included."""
+
+    def of(self, realm: str) -> Mapping[Channel, Driver]:
+        """Return the drivers of a live realm. Rule D140."""
+        return self.realms.get(realm, self.national)
+
+
 class Inbox(Protocol):
     """Target for messages that providers send back; its methods return after Kafka has them."""
 
@@ -117,14 +134,26 @@ class SettingsFault:
     error: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChannelType:
-    """The registration of a channel: `CHANNEL` of its folder. `settings` are those of delivery."""
+    """The registration of a channel: `CHANNEL` of its folder."""
 
     channel: Channel
-    is_configured: Callable[[Any], bool]
-    """Returns whether the settings name a provider, even a faulty one."""
+    settings: type[Settings]
+    """Class with the settings of the channel; those of delivery extend it."""
+    provider: str
+    """Setting that names the provider; the channel is configured if it has a value."""
     open: Callable[[Any, Inbox], AbstractAsyncContextManager[Driver]]
     """Creates the driver for correct settings, to be entered."""
     lint: Callable[[Any], Iterable[SettingsFault]]
     """Reports errors and surprises in the settings."""
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """Names of the channel's own settings."""
+        return frozenset(self.settings.model_fields.keys() - Settings.model_fields.keys())
+
+    def is_configured(self, settings: Settings) -> bool:
+        """Check whether the settings name a provider, even a faulty one."""
+        value = getattr(settings, self.provider)
+        return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)

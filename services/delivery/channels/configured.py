@@ -4,42 +4,102 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Final, Self
 
 import structlog
 
 from schemas.words import Channel
 from services.delivery import channels
-from services.delivery.channels.base import ChannelType, Driver, Inbox, SettingsFault
+from services.delivery.channels.base import (
+    ChannelDrivers,
+    ChannelType,
+    Driver,
+    Inbox,
+    SettingsFault,
+)
+from services.delivery.channels.realm_settings import RealmChannel, RealmFile, read_realm_files
 from services.delivery.settings import DeliverySettings
 
 log = structlog.get_logger(__name__)
 
+NATIONAL: Final = ""
+"""Stands for the settings of the environment, which hold in every realm without its own."""
+
+
+@dataclass(frozen=True)
+class ProviderPlan:
+    """Providers of all realms, read once at the start."""
+
+    settings: DeliverySettings
+    files: tuple[RealmFile, ...]
+
+    @classmethod
+    def read(cls, settings: DeliverySettings) -> Self:
+        """Read the files of the realms beside the national settings; never raise."""
+        return cls(settings, tuple(read_realm_files(settings, load_channel_types())))
+
+    @cached_property
+    def own(self) -> Mapping[tuple[str, Channel], RealmChannel]:
+        """(Realm, channel) → usable settings of a realm. A faulty one stays national."""
+        return {
+            (file.realm, channel.type.channel): channel
+            for file in self.files
+            for channel in file.channels
+            if not channel.is_faulty
+        }
+
+    def log_faults(self) -> None:
+        """Log the faults of all settings."""
+        national = ((NATIONAL, channel, fault) for channel, fault in find_faults(self.settings))
+        for realm, channel, fault in (*national, *self.realm_faults()):
+            (log.error if fault.error else log.warning)(
+                "channel.settings",
+                realm=realm or None,
+                channel=channel.value if channel is not None else None,
+                variable=fault.variable,
+                what=fault.what,
+            )
+
+    def realm_faults(self) -> Iterator[tuple[str, Channel | None, SettingsFault]]:
+        """Report faults in the files: realm, channel (None: the file itself), fault."""
+        for file in self.files:
+            yield from ((file.realm, None, fault) for fault in file.faults)
+            for channel in file.channels:
+                yield from ((file.realm, channel.type.channel, f) for f in channel.faults)
+
 
 @asynccontextmanager
 async def open_drivers(
-    settings: DeliverySettings, inbox: Inbox
-) -> AsyncIterator[Mapping[Channel, Driver]]:
-    """Yield the drivers by channel, open while the context lasts.
+    plan: ProviderPlan, inbox: Callable[[str], Inbox]
+) -> AsyncIterator[ChannelDrivers]:
+    """Yield the drivers, open while the context lasts; `inbox` makes that of a realm.
 
     Attempts on a channel without a driver fail as `channel_not_configured`. A channel with faulty
     settings gets no driver either, so that the others continue.
     """
-    wrong = set()
-    for channel, fault in find_faults(settings):
-        (log.error if fault.error else log.warning)(
-            "channel.settings", channel=channel.value, variable=fault.variable, what=fault.what
-        )
-        if fault.error:
-            wrong.add(channel)
+    plan.log_faults()
+    wrong = {channel for channel, fault in find_faults(plan.settings) if fault.error}
     async with AsyncExitStack() as stack:
-        yield {
-            found.channel: await stack.enter_async_context(found.open(settings, inbox))
-            for found in load_channel_types()
-            if found.is_configured(settings) and found.channel not in wrong
+        national = {
+            known.channel: await stack.enter_async_context(
+                known.open(plan.settings, inbox(NATIONAL))
+            )
+            for known in load_channel_types()
+            if known.is_configured(plan.settings) and known.channel not in wrong
         }
+        realms: dict[str, dict[Channel, Driver]] = {}
+        for (realm, channel), own in plan.own.items():
+            drivers = realms.setdefault(realm, dict(national))
+            drivers.pop(channel, None)
+            if own.settings is not None and own.type.is_configured(own.settings):
+                drivers[channel] = await stack.enter_async_context(
+                    own.type.open(own.settings, inbox(realm))
+                )
+        yield ChannelDrivers(national, realms)
 
 
 def list_configured_channels(settings: DeliverySettings) -> tuple[Channel, ...]:
@@ -48,7 +108,7 @@ def list_configured_channels(settings: DeliverySettings) -> tuple[Channel, ...]:
 
 
 def find_faults(settings: DeliverySettings) -> Iterator[tuple[Channel, SettingsFault]]:
-    """Report errors and surprises in the settings of all channels."""
+    """Report errors and surprises in the national settings of all channels."""
     for found in load_channel_types():
         yield from ((found.channel, fault) for fault in found.lint(settings))
 

@@ -91,7 +91,14 @@ class ReplyReader:
             "received" if item.fields["state"] == "received" else "failed"
         )
         error = item.fields.get("error")
-        return await self._returns.receipt(Channel.SMS, id, state, str(error) if error else None)
+        realms = item.fields.get("realms", ())
+        return await self._returns.receipt(
+            Channel.SMS,
+            id,
+            state,
+            str(error) if error else None,
+            realm=str(realms[0]) if len(realms) == 1 else "",
+        )
 
     def _remember(self, id: str) -> None:
         self._read[id] = None

@@ -31,13 +31,9 @@ from schemas.people.replies import (
 )
 from schemas.topics import input_topic, select_urgent_topic
 from schemas.words import Answer, CardChange, Channel
-from services.delivery.channels.base import Outgoing
+from services.delivery.channels.base import Inbox, Outgoing
 from services.delivery.channels.sms.origin import normalize_provider_number
-from services.delivery.replies.receipt_references import (
-    AS_WRITTEN,
-    build_reference_key,
-    list_readings,
-)
+from services.delivery.replies.receipt_references import AS_WRITTEN, list_readings
 from services.delivery.sender.attempt_view import (
     AttemptView,
     CardList,
@@ -137,8 +133,8 @@ class ProviderInbox:
         self._texts = texts
         self._monotonic = monotonic
         self._unknown: dict[str, float] = {}
-        self._usual: dict[Channel, int] = {}
-        """Channel → form in which its provider wrote the last id (`readings`)."""
+        self._usual: dict[tuple[str, Channel], int] = {}
+        """Realm and channel → form in which its provider wrote the last id (`readings`)."""
         self._numbers: dict[str, tuple[NumberHolder, ...]] = {}
         self._read_at = float("-inf")
         self._indexing = asyncio.Lock()
@@ -151,10 +147,12 @@ class ProviderInbox:
         provider_id: str,
         state: Literal["received", "failed"],
         error: str | None,
+        *,
+        realm: str = "",
     ) -> bool:
-        """Receive a receipt; see `Inbox`."""
-        key = build_reference_key(channel, provider_id)
-        reference = await self._known(channel, provider_id)
+        """Receive a receipt; see `Inbox`. `realm` is that of a provider of one realm alone."""
+        key = self._outbox.build_key(realm, channel, provider_id)
+        reference = await self._known(channel, provider_id, realm)
         if reference is None:
             return self._gave_up(key, channel)
         self._unknown.pop(key, None)
@@ -175,16 +173,18 @@ class ProviderInbox:
         """Return the ids that wait for a receipt; see `Inbox`."""
         return frozenset(self._outbox.awaited.get(channel, {}).values())
 
-    async def _known(self, channel: Channel, provider_id: str) -> ProviderReference | None:
+    async def _known(
+        self, channel: Channel, provider_id: str, realm: str
+    ) -> ProviderReference | None:
         """Find the attempt of a provider's id, in the usual form of the provider first.
 
         Another form is tried only if that fails, because it may be the id of another message.
         """
         loop, keys = (
             asyncio.get_running_loop(),
-            [build_reference_key(channel, id) for id in list_readings(provider_id)],
+            [self._outbox.build_key(realm, channel, id) for id in list_readings(provider_id)],
         )
-        usual = keys[self._usual.get(channel, AS_WRITTEN)]
+        usual = keys[self._usual.get((realm, channel), AS_WRITTEN)]
         give_up = loop.time() + (0.0 if keys[AS_WRITTEN] in self._unknown else WAIT_S)
         while (found := self._outbox.references.get(usual)) is None and loop.time() < give_up:
             await asyncio.sleep(_POLL_S)
@@ -193,7 +193,7 @@ class ProviderInbox:
         other = next((n for n, key in enumerate(keys) if key in self._outbox.references), None)
         if other is None:
             return None
-        self._usual[channel] = other
+        self._usual[realm, channel] = other
         return self._outbox.references[keys[other]]
 
     def _gave_up(self, key: str, channel: Channel) -> bool:
@@ -278,6 +278,10 @@ class ProviderInbox:
             await self._state_attendance(call, person, *stated, reply)
         metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
         return True
+
+    def of(self, realm: str) -> Inbox:
+        """Return the inbox of a provider that one realm alone uses; "" for a national one."""
+        return _RealmInbox(self, realm) if realm else self
 
     async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
         """Remove an address that no longer exists; see `Inbox`.
@@ -407,3 +411,31 @@ class ProviderInbox:
                 for number in map(normalize_provider_number, numbers):
                     found[number] = (*found.get(number, ()), NumberHolder(realm, token))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _RealmInbox:
+    """Inbox of a provider of one realm: its receipts and replies concern that realm alone."""
+
+    inbox: ProviderInbox
+    realm: str
+
+    async def receipt(
+        self,
+        channel: Channel,
+        provider_id: str,
+        state: Literal["received", "failed"],
+        error: str | None,
+    ) -> bool:
+        return await self.inbox.receipt(channel, provider_id, state, error, realm=self.realm)
+
+    def awaited(self, channel: Channel) -> frozenset[str]:
+        return self.inbox.awaited(channel)
+
+    async def reply(
+        self, channel: Channel, address: str, words: str, *, name: str | None = None
+    ) -> bool:
+        return await self.inbox.reply(channel, address, words, name=name, realms=(self.realm,))
+
+    async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
+        await self.inbox.gone(channel, outgoing)

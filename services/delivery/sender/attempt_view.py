@@ -86,7 +86,7 @@ class AttemptOffer:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attempt", self.row.attempts[-1].id)
-        object.__setattr__(self, "room", get_room(self.row))
+        object.__setattr__(self, "room", get_room(self.realm, self.row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +213,8 @@ class AttemptView:
 
     run: str
     monotonic: Callable[[], float]
+    own_providers: AbstractSet[tuple[str, Channel]] = frozenset()
+    """Realms with a provider of their own on a channel: it may give ids that another gives, too."""
     offers: dict[str, AttemptOffer] = field(default_factory=dict)
     """Attempt → offer."""
     names: dict[str, MessageNames] = field(default_factory=dict)
@@ -368,9 +370,8 @@ class AttemptView:
     def _refer(self, realm: str, row: NotificationRow) -> None:
         for attempt in row.attempts:
             if attempt.provider_id is not None and attempt.state == "accepted":
-                self.references[build_reference_key(attempt.channel, attempt.provider_id)] = (
-                    ProviderReference(realm, row.id, attempt.id)
-                )
+                key = self.build_key(realm, attempt.channel, attempt.provider_id)
+                self.references[key] = ProviderReference(realm, row.id, attempt.id)
             waiting = self.awaited.setdefault(attempt.channel, {})
             if (
                 attempt.provider_id is not None
@@ -382,6 +383,11 @@ class AttemptView:
                 waiting.pop(attempt.id, None)
         while len(self.references) > KEPT_REFERENCES:
             del self.references[next(iter(self.references))]
+
+    def build_key(self, realm: str, channel: Channel, provider_id: str) -> str:
+        """Return the key of a provider's id among `references`; see `build_reference_key`."""
+        key = build_reference_key(channel, provider_id)
+        return f"{realm}/{key}" if (realm, channel) in self.own_providers else key
 
     def _ask(self, realm: str, row: NotificationRow) -> None:
         mine = self.asked.get(row.person, {})
@@ -475,15 +481,16 @@ class AttemptView:
         """Return the grants of these runs that have no outcome."""
         return [grant for grant in self.grants.values() if grant.run in ended]
 
-    def outdated(self, configured: AbstractSet[Channel]) -> list[ChannelProbe]:
+    def outdated(self, configured: Callable[[str], AbstractSet[Channel]]) -> list[ChannelProbe]:
         """List silent tests to repeat: their result has other providers than this run.
 
-        Providers were configured or removed since.
+        Providers were configured or removed since. `configured` returns the channels of a realm.
         """
         return [
             replace(one, again=self.run)
             for one in self.proven.values()
-            if {c.channel for c in one.row.channels if c.outcome != "not_configured"} != configured
+            if {c.channel for c in one.row.channels if c.outcome != "not_configured"}
+            != configured(one.realm)
         ]
 
     def names_of(self, realm: str) -> MessageNames:
@@ -585,11 +592,11 @@ class AttemptView:
         for realm, row, correlation_id in dumped["proven"]:
             self.proven[realm] = ChannelProbe(realm, ProbeRow.model_validate(row), correlation_id)
         self._held.update(dumped["held"])
-        for key, *rest in dumped["references"]:
-            channel, _, provider_id = key.partition(":")
-            self.references[build_reference_key(Channel(channel), provider_id)] = ProviderReference(
-                *rest
-            )
+        for stored, *rest in dumped["references"]:
+            channel, _, provider_id = stored.partition(":")
+            reference = ProviderReference(*rest)
+            key = self.build_key(reference.realm, Channel(channel.rpartition("/")[2]), provider_id)
+            self.references[key] = reference
         for channel, ids in dumped.get("awaited", ()):
             self.awaited[Channel(channel)] = dict(ids)
         for person, id, *rest in dumped["asked"]:

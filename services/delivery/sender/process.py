@@ -25,7 +25,7 @@ from aiokafka.errors import KafkaError
 from schemas.realms import live_partitions
 from schemas.topics import PARTITION_COUNT
 from services.delivery.callouts.headcount_tally import HeadcountTally
-from services.delivery.channels.configured import open_drivers
+from services.delivery.channels.configured import ProviderPlan, open_drivers
 from services.delivery.replies.inbox import ReplyReader
 from services.delivery.replies.returns import ProviderInbox
 from services.delivery.sender.attempt_view import AttemptView
@@ -147,12 +147,13 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
         producer = await _connect_producer(settings.kafka, InputMarks.open(settings.data.secrets))
         stack.push_async_callback(producer.stop)
         vault = await stack.enter_async_context(Vault.open(settings))
-        outbox = create_attempt_view()
+        plan = ProviderPlan.read(settings)
+        outbox = create_attempt_view(own_providers=plan.own.keys())
         ended = stack.enter_context(
             track_runs(settings.data.run / f"sender-{name}.runs", outbox.run)
         )
         returns = ProviderInbox(outbox, producer, vault.directory, vault.texts)
-        drivers = await stack.enter_async_context(open_drivers(settings, returns))
+        drivers = await stack.enter_async_context(open_drivers(plan, returns.of))
         sender = Sender(
             producer,
             vault.directory,
@@ -171,7 +172,12 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
         )
         waiting = asyncio.create_task(ReplyReader(vault.texts, returns).run(), name="replies")
         stack.push_async_callback(cancel_and_wait, [teller, waiting])
-        log.info("sender.started", run=sender.outbox.run, channels=sorted(c.value for c in drivers))
+        log.info(
+            "sender.started",
+            run=sender.outbox.run,
+            channels=sorted(c.value for c in drivers.national),
+            realms={r: sorted(c.value for c in own) for r, own in drivers.realms.items()},
+        )
         await sender.run(read_batches(settings.kafka, sender.outbox, bookmark, vault, stopping))
 
 

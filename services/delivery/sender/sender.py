@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from uuid import uuid4
@@ -29,7 +30,7 @@ from schemas.people.directory import Contact
 from schemas.realms import is_live
 from schemas.topics import input_topic
 from schemas.words import Channel
-from services.delivery.channels import CallResult, Driver, Outgoing, ProbingDriver
+from services.delivery.channels import CallResult, ChannelDrivers, Outgoing, ProbingDriver
 from services.delivery.notifications.attempts import NO_OUTCOME
 from services.delivery.sender.attempt_view import (
     AttemptOffer,
@@ -126,9 +127,12 @@ class InputSender(Protocol):
         ...
 
 
-def create_attempt_view(monotonic: Callable[[], float] = time.monotonic) -> AttemptView:
+def create_attempt_view(
+    monotonic: Callable[[], float] = time.monotonic,
+    own_providers: AbstractSet[tuple[str, Channel]] = frozenset(),
+) -> AttemptView:
     """Create the view of a new run, with a random id."""
-    return AttemptView(run=f"run-{uuid4()}", monotonic=monotonic)
+    return AttemptView(f"run-{uuid4()}", monotonic, own_providers)
 
 
 class Sender:
@@ -139,7 +143,7 @@ class Sender:
         producer: InputSender,
         directory: SenderDirectory,
         texts: SenderTexts,
-        drivers: Mapping[Channel, Driver],
+        drivers: ChannelDrivers,
         links: AnswerLinks,
         return_links: ProviderLinks,
         public_url: str,
@@ -278,11 +282,12 @@ class Sender:
 
     def _to_probe(self) -> list[ChannelProbe]:
         """List silent tests that have no result, or other providers than configured now."""
-        return [*self.outbox.probes.values(), *self.outbox.outdated(self._drivers.keys())]
+        outdated = self.outbox.outdated(lambda realm: self._drivers.of(realm).keys())
+        return [*self.outbox.probes.values(), *outdated]
 
     async def _probe(self, probe: ChannelProbe) -> None:
-        """Test every channel silently and report the results; no person gets a message."""
-        tried = await asyncio.gather(*(self._tried(channel) for channel in Channel))
+        """Test every channel of the realm silently and report the results; nobody gets a message."""
+        tried = await asyncio.gather(*(self._tried(probe.realm, channel) for channel in Channel))
         outcome = ProbeOutcome(
             drill=probe.row.id, asked_at=probe.row.asked_at, channels=tuple(tried)
         )
@@ -295,8 +300,8 @@ class Sender:
         while not await self._sent(probe.realm, outcome, probe.name, probe.correlation_id, None):
             pass
 
-    async def _tried(self, channel: Channel) -> ProbedChannel:
-        driver = self._drivers.get(channel)
+    async def _tried(self, realm: str, channel: Channel) -> ProbedChannel:
+        driver = self._drivers.of(realm).get(channel)
         if driver is None:
             return ProbedChannel(channel=channel, outcome="not_configured")
         if not isinstance(driver, ProbingDriver):
@@ -400,7 +405,7 @@ class Sender:
 
     async def _result(self, call: GrantedCall) -> CallResult:
         channel = call.granted.channel
-        driver = self._drivers.get(channel)
+        driver = self._drivers.of(call.realm).get(channel)
         if driver is None or not is_live(call.realm):
             return CallResult("failed", error=NOT_CONFIGURED)
         try:

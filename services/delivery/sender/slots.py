@@ -10,16 +10,17 @@ from schemas.delivery import NotificationRow
 from schemas.words import Channel
 from services.delivery.notifications.rate_limits import is_never_waiting
 
-SlotRoom = tuple[Channel, bool]
-"""Each channel has two rooms: one for messages that never wait, one for the rest.
+SlotRoom = tuple[str, Channel, bool]
+"""Each channel of a realm has two rooms: one for messages that never wait, one for the rest.
 
-So a provider that is slower than declared keeps no danger behind a call-out.
+So a provider that is slower than declared keeps no danger behind a call-out, and no realm behind
+the calls of another. Rule D140.
 """
 
 
-def get_room(row: NotificationRow) -> SlotRoom:
+def get_room(realm: str, row: NotificationRow) -> SlotRoom:
     """Return the room where the newest attempt of this notification needs a slot."""
-    return row.attempts[-1].channel, is_never_waiting(row)
+    return realm, row.attempts[-1].channel, is_never_waiting(row)
 
 
 @dataclass

@@ -458,6 +458,7 @@ class SmsIntegration:
                 "state": state,
                 "error": receipt.status.lower() if state == "failed" else None,
                 "at": time.time_ns() // 1_000_000,
+                "realms": gateway.scope.realms,
             }
         )
         try:

@@ -19,10 +19,12 @@ from contextlib import nullcontext
 
 from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
+from services.delivery.channels.chat.settings import ChatSettings
 
 CHANNEL = ChannelType(
     Channel.CHAT,
-    is_configured=lambda settings: settings == "signal",
+    settings=ChatSettings,
+    provider="chat_schemes",
     open=lambda settings, _inbox: nullcontext(settings),
     lint=lambda _settings: (),
 )

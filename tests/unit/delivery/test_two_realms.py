@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections import Counter
+
 import pytest
 
 import services.delivery.sender.sender as sender_module
 from schemas.commands import AnswerNotification
-from schemas.delivery import NotificationState
+from schemas.delivery import NotificationState, ReceiptReceived
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.delivery.callouts.headcount_tally import HeadcountTally
-from services.delivery.channels.base import CallResult
+from services.delivery.channels.base import CallResult, ChannelDrivers, Outgoing
 from services.delivery.replies.inbox import ReplyReader
 from services.delivery.replies.returns import ProviderInbox
-from services.delivery.sender.attempt_view import AttemptView, OpenHeadcount, OpenQuestion
+from services.delivery.sender.attempt_view import (
+    AttemptView,
+    OpenHeadcount,
+    OpenQuestion,
+    ProviderReference,
+)
 from services.delivery.sender.sender import create_attempt_view
 from services.runtime.secrets.vault import TextItem
 from tests.directories import make_directory
 from tests.unit.delivery.test_returns import Answers, Line
 from tests.unit.delivery.test_sender import Provider, World
 
+IN_BOTH = (("n1", "92"), ("n2", "93"))
+AT_ONCE = 4
 SHARED = "+33600000009"
 """A duty phone that both départements have written down."""
 
@@ -61,6 +72,91 @@ async def test_a_person_unknown_in_93_is_not_taken_from_92(world: World) -> None
     )
     assert provider.calls == []
     assert world.row(n, "93").attempts[0].error == "person_unknown"
+
+
+async def test_a_fire_in_93_is_sent_by_the_gateway_of_93(world: World) -> None:
+    national, own = Provider(), Provider()
+    drivers = ChannelDrivers({Channel.SMS: national}, {"93": {Channel.SMS: own}})
+    world.people = make_directory(  # type: ignore[assignment]
+        r92=[contact("dgs", "+33600000092")], r93=[contact("dgs", "+33600000093")]
+    )
+    rows = [world.plan(id, realm, channels=(Channel.SMS,)) for id, realm in IN_BOTH]
+    await world.until(
+        world.sender(drivers=drivers),
+        lambda: all(
+            world.row(n, realm).state is NotificationState.ACCEPTED
+            for n, (_, realm) in zip(rows, IN_BOTH, strict=True)
+        ),
+    )
+    assert [call.address for call in national.calls] == ["+33600000092"]
+    assert [call.address for call in own.calls] == ["+33600000093"]
+
+
+async def test_a_silent_test_of_93_asks_the_providers_of_93(world: World) -> None:
+    drivers = ChannelDrivers({Channel.SMS: Provider()}, {"93": {Channel.EMAIL: Provider()}})
+    sender = world.sender(drivers=drivers)
+    assert (await sender._tried("92", Channel.SMS)).outcome == "no_silent_test"
+    assert (await sender._tried("93", Channel.SMS)).outcome == "not_configured"
+
+
+async def test_calls_of_93_that_hang_leave_the_first_page_of_92_in_time(world: World) -> None:
+    """The national provider hangs on every call of 93, and 93 has more calls than slots."""
+    world.people = make_directory(  # type: ignore[assignment]
+        r92=[contact("dgs", "+33600000092")], r93=[contact("dgs", "+33600000093")]
+    )
+    provider = HangsFor("+33600000093")
+    page = {"channels": (Channel.SMS,), "wave": 1, "cycle": 1}
+    for number in range(AT_ONCE + 2):
+        world.plan(f"n{number + 10}", "93", **page)
+    first = world.plan("n1", "92", **page)
+    await world.until(
+        world.sender(drivers={Channel.SMS: provider}, calls_at_once=AT_ONCE),
+        lambda: world.row(first).state is NotificationState.ACCEPTED,
+    )
+    assert Counter(call.address for call in provider.calls) == {
+        "+33600000093": AT_ONCE,
+        "+33600000092": 1,
+    }
+
+
+class HangsFor(Provider):
+    """Never answers a call to this number."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__()
+        self.number = number
+
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
+        if outgoing.address == self.number:
+            self.hangs = asyncio.Event()
+        else:
+            self.hangs = None
+        return await super().call(outgoing, timeout_s)
+
+
+async def test_a_receipt_concerns_the_message_of_its_own_provider() -> None:
+    """Both gateways count their messages from 1, and each sends the receipt of its message 1."""
+    line = Line(outbox=create_attempt_view(own_providers={("93", Channel.SMS)}))
+    inbox = make_inbox(line)
+    for realm, notification in (("92", "n-92"), ("93", "n-93")):
+        key = line.outbox.build_key(realm, Channel.SMS, "1")
+        line.outbox.references[key] = ProviderReference(realm, notification, "a")
+    assert await inbox.of("93").receipt(Channel.SMS, "1", "received", None)
+    assert await inbox.of("").receipt(Channel.SMS, "1", "received", None)
+    receipts = [(r, m.notification) for r, m in line.sent if isinstance(m, ReceiptReceived)]
+    assert receipts == [("93", "n-93"), ("92", "n-92")]
+
+    after = create_attempt_view(own_providers={("93", Channel.SMS)})
+    after.load(json.loads(json.dumps(line.outbox.dump())))
+    assert after.references == line.outbox.references
+
+
+async def test_a_reply_to_the_gateway_of_93_answers_no_call_of_92() -> None:
+    line = Line()
+    inbox = make_inbox(line)
+    ask(line.outbox, "92", "n-92", at=2)
+    assert await inbox.of("93").reply(Channel.SMS, SHARED, "1")
+    assert list_answers(line) == []
 
 
 def make_inbox(line: Line, *, numbers_93: tuple[str, ...] = (SHARED,)) -> ProviderInbox:

@@ -20,7 +20,8 @@ def driver(settings: ChatSettings) -> Driver:
 
 CHANNEL = ChannelType(
     Channel.CHAT,
-    is_configured=lambda settings: bool(settings.chat_schemes),
+    settings=ChatSettings,
+    provider="chat_schemes",
     open=lambda settings, _inbox: nullcontext(driver(settings)),
     lint=lint,
 )

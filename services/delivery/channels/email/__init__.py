@@ -5,13 +5,14 @@ from contextlib import nullcontext
 from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
 from services.delivery.channels.email.driver import EmailDriver
-from services.delivery.channels.email.settings import lint
+from services.delivery.channels.email.settings import EmailSettings, lint
 
 __all__ = ["CHANNEL", "EmailDriver", "lint"]
 
 CHANNEL = ChannelType(
     Channel.EMAIL,
-    is_configured=lambda settings: bool(settings.smtp_url.get_secret_value()),
+    settings=EmailSettings,
+    provider="smtp_url",
     open=lambda settings, _inbox: nullcontext(
         EmailDriver(settings.smtp_url.get_secret_value(), settings.mail_from, settings.mail_bounces)
     ),

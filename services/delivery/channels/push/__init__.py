@@ -4,13 +4,14 @@ from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
 from services.delivery.channels.push.driver import PushDriver
 from services.delivery.channels.push.settings import lint
-from services.runtime.http.web_push import VapidKey
+from services.runtime.http.web_push import PushSettings, VapidKey
 
 __all__ = ["CHANNEL", "PushDriver", "lint"]
 
 CHANNEL = ChannelType(
     Channel.APP,
-    is_configured=lambda settings: bool(settings.push_contact),
+    settings=PushSettings,
+    provider="push_contact",
     open=lambda settings, inbox: PushDriver(settings, VapidKey.open(settings.data.secrets), inbox),
     lint=lambda settings: lint(settings, settings.public_url),
 )

@@ -44,7 +44,8 @@ def driver(settings: SmsSettings, inbox: Inbox) -> SmppDriver | SmsGateway:
 
 CHANNEL = ChannelType(
     Channel.SMS,
-    is_configured=lambda settings: bool(settings.sms_url.get_secret_value()),
+    settings=SmsSettings,
+    provider="sms_url",
     open=driver,
     lint=lint,
 )

@@ -23,7 +23,8 @@ def create_driver(settings: VoiceSettings) -> VoiceDriver:
 
 CHANNEL = ChannelType(
     Channel.VOICE,
-    is_configured=lambda settings: bool(settings.voice_url.get_secret_value()),
+    settings=VoiceSettings,
+    provider="voice_url",
     open=lambda settings, _inbox: create_driver(settings),
     lint=lint,
 )
