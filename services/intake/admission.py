@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from services.runtime.http.problems import ProblemError
@@ -45,26 +46,35 @@ class Admission:
 
     Beyond `limit`, or while bodies use the reserve of `room`, only danger to people is admitted.
     Beyond `limit + reserve`, nothing is. So danger to people is never turned away while another
-    report would be admitted.
+    report would be admitted. Beside other live realms, one realm uses half of the places at most.
     """
 
     limit: int
     reserve: int
     room: BodyMemory
+    has_neighbours: Callable[[str], bool] = lambda _realm: False
+    """Returns whether the installation has another live realm."""
     inside: int = 0
+    _by_realm: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
-    def enter(self, *, danger: bool) -> Iterator[None]:
+    def enter(self, realm: str, *, danger: bool) -> Iterator[None]:
         """Admit one report for the duration of the context. Raises ProblemError `overloaded`."""
-        if self.inside >= self.limit + (self.reserve if danger else 0) or (
-            self.room.tight and not danger
-        ):
+        places = self.limit + (self.reserve if danger else 0)
+        is_full = self.inside >= places or (
+            self._by_realm[realm] >= max(places // 2, 1) and self.has_neighbours(realm)
+        )
+        if is_full or (self.room.tight and not danger):
             raise build_overload_problem()
         self.inside += 1
+        self._by_realm[realm] += 1
         try:
             yield
         finally:
             self.inside -= 1
+            self._by_realm[realm] -= 1
+            if not self._by_realm[realm]:
+                del self._by_realm[realm]
 
 
 def build_overload_problem() -> ProblemError:

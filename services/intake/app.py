@@ -104,14 +104,21 @@ class Intake:
             settings.console, settings.console_connect_s, settings.body_timeout_s, mark
         )
         room = BodyMemory(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
-        self.admission = Admission(settings.in_flight, settings.in_flight_reserve, room)
+        self.backlog = DecisionLag(
+            settings.kafka,
+            settings.backlog_s,
+            settings.realm_share_s,
+            self.vault.directory.realms,
+        )
+        self.admission = Admission(
+            settings.in_flight, settings.in_flight_reserve, room, self.backlog.has_neighbours
+        )
         self.book = SourceStats(settings.sources)
         self.rates = ReportRateLimiter(
             SenderRate(settings.reports_per_s, settings.reports_burst),
             SenderRate(settings.danger_per_s, settings.danger_burst),
             self._note_exceeded,
         )
-        self.backlog = DecisionLag(settings.kafka, settings.backlog_s)
         self.reserved = ReservedMeasures(settings.territory)
         self.receiver = ReportReceiver(
             self.inputs,

@@ -95,6 +95,12 @@ class IntakeSettings(Settings):
     """Additional reports at once, for danger to people only."""
     backlog_s: float = Field(default=60.0, ge=0, validation_alias=_build_alias("backlog_s"))
     """Estimated wait for a decision beyond which only danger to people is let in; 0 = no limit."""
+    realm_share_s: float = Field(default=2.0, ge=0, validation_alias=_build_alias("realm_share_s"))
+    """Seconds of undecided reports that a live realm may have beside others; 0 = no limit.
+
+    Ordinary reports beyond it are asked to retry. Danger to people beyond it waits behind ordinary
+    reports, and is asked to retry beyond twice the share.
+    """
     console_connect_s: float = Field(
         default=2.0, gt=0, validation_alias=_build_alias("console_connect_s")
     )

@@ -1,7 +1,7 @@
 """Read the files with the providers of single realms. Rule D140, live realms are tenants.
 
 `VIGIE_REALM_CHANNELS` names a folder with one file per live realm, `93.env`. A line is
-`VIGIE_NAME=value` with a channel's setting; there are no quotes and no substitution, as in an
+`NAME=value` with a channel's setting; there are no quotes and no substitution, as in an
 environment file of Docker.
 
 Each channel is read on its own. A file that names the provider of a channel inherits no other
@@ -108,7 +108,7 @@ def _parse(
             continue
         read = _LINE.fullmatch(line.strip())
         if read is None:
-            faults.append(SettingsFault(file, f"line {number} is not VIGIE_NAME=value"))
+            faults.append(SettingsFault(file, f"line {number} is not NAME=value"))
             continue
         name, value = read["name"].removeprefix(PREFIX).lower(), read["value"].strip()
         if not read["name"].startswith(PREFIX) or name not in fields:

@@ -223,13 +223,13 @@ class ReportReceiver:
         if self.away and self._under_way and not claim.danger:
             raise _build_away_problem()
         if (
-            not claim.danger
-            and principal.rate_per_s != UNLIMITED
+            principal.rate_per_s != UNLIMITED
             and is_live(claim.realm)
             and self._lane_of(claim) == TOPIC
         ):
-            self._backlog.check(choose_partition(TOPIC, claim.realm))
-        with self._admission.enter(danger=claim.danger):
+            partition = choose_partition(TOPIC, claim.realm)
+            self._backlog.check(partition, claim.realm, danger=claim.danger)
+        with self._admission.enter(claim.realm, danger=claim.danger):
             self._rates.take(principal, danger=claim.danger)
             storing = self._store if tracing.get_traces() is None else self._traced
             task = asyncio.create_task(storing(claim, principal, identity, raw))
@@ -447,15 +447,15 @@ class ReportReceiver:
         self, topic: str, realm: str, partition: int, value: bytes, headers: RecordHeaders
     ) -> tuple[int, Instant]:
         offset, appended_at = await self._inputs.append(topic, realm, partition, value, headers)
-        if topic == TOPIC:
-            self._backlog.appended(partition, offset)
+        self._backlog.appended(topic, partition, offset, realm)
         return offset, appended_at
 
     def _lane_of(self, claim: PreparedReport) -> str:
         """Return the input topic of a report: the urgent lane for danger to people.
 
         A report that references urgent ones follows them. A withdrawal never overtakes the reports
-        that it withdraws: it would have no effect.
+        that it withdraws: it would have no effect. A realm that fills the urgent lane beside other
+        realms uses the ordinary one.
         """
         named = [
             known
@@ -466,8 +466,14 @@ class ReportReceiver:
         overtakes = claim.message["msg_type"] is MsgType.CANCEL and not all(
             known.urgent for known in named
         )
-        is_urgent = follows or claim.danger
-        return select_urgent_topic("alerts", claim.realm) if is_urgent and not overtakes else TOPIC
+        if overtakes or not (follows or claim.danger):
+            return TOPIC
+        urgent = select_urgent_topic("alerts", claim.realm)
+        if not follows and self._backlog.is_over_share(
+            urgent, choose_partition(TOPIC, claim.realm), claim.realm
+        ):
+            return TOPIC
+        return urgent
 
 
 def _build_text(claim: PreparedReport, logged: RedactedReport, raw: RawBody) -> TextItem:

@@ -417,7 +417,7 @@ async def test_a_provider_that_was_configured_since_is_tried_at_the_start_and_an
     kept.load(later.outbox.dump())
     for view in (kept, later.outbox):
         assert view.outdated(lambda _realm: {Channel.EMAIL}) == []
-    assert [one.row for one in kept.outdated({Channel.SMS})] == [row]
+    assert [one.row for one in kept.outdated(lambda _realm: {Channel.SMS})] == [row]
     assert mail.probes == 1
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT
-from services.intake.decision_lag import ALWAYS_ADMITTED, ASSUMED_PACE, DecisionLag, LaneBacklog
+from schemas.topics import PARTITION_COUNT, urgent_topic
+from services.intake.admission import Admission, BodyMemory
+from services.intake.decision_lag import (
+    ALWAYS_ADMITTED,
+    ASSUMED_PACE,
+    REALM_ALWAYS_ADMITTED,
+    REALMS_AGE_S,
+    DecisionLag,
+    LaneBacklog,
+)
+from services.intake.reports.deduplication import TOPIC
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door, report
 
 P = partition_of("92", PARTITION_COUNT)
+URGENT = urgent_topic("alerts")
+SHARE = int(ASSUMED_PACE * 2)
+"""Reports that a realm may have undecided for two seconds."""
 
 
 def behind(backlog: DecisionLag, waiting: int) -> None:
     """Set the number of waiting ordinary inputs."""
-    backlog._lanes[P].note(waiting + 1, 0, 1.0)
+    backlog._lanes[TOPIC, P].note(waiting + 1, 0, 1.0)
 
 
 def test_the_pace_is_learnt_while_something_waits_and_kept_while_the_decider_is_down() -> None:
@@ -34,21 +48,21 @@ def test_the_pace_is_learnt_while_something_waits_and_kept_while_the_decider_is_
 
 def test_reports_are_accepted_before_the_first_sign_of_a_decider_and_for_a_small_backlog() -> None:
     backlog = DecisionLag("nowhere:1", 1.0)
-    backlog.appended(P, 1_000_000)
-    backlog.check(P)
+    backlog.appended(TOPIC, P, 1_000_000, "92")
+    backlog.check(P, "92")
     backlog = DecisionLag("nowhere:1", 0.001)
     behind(backlog, ALWAYS_ADMITTED)
-    backlog.check(P)
+    backlog.check(P, "92")
 
 
 def test_a_refusal_gives_the_delay_of_decisions() -> None:
     backlog = DecisionLag("nowhere:1", 30.0)
     behind(backlog, int(ASSUMED_PACE * 40))
     with pytest.raises(ProblemError, match="decider_behind") as refused:
-        backlog.check(P)
+        backlog.check(P, "92")
     assert (refused.value.problem.status, refused.value.problem.retry_after_s) == (503, 10)
     assert backlog.note() is not None
-    DecisionLag("nowhere:1", 0.0).check(P)
+    DecisionLag("nowhere:1", 0.0).check(P, "92")
 
 
 async def test_danger_and_renewals_pass_while_decisions_are_behind_and_the_front_stays_ready(
@@ -66,3 +80,93 @@ async def test_danger_and_renewals_pass_while_decisions_are_behind_and_the_front
         assert "only danger to people" in said["checks"]["decisions"]
         behind_no_more = DecisionLag("nowhere:1", 60.0)
         assert behind_no_more.note() is None
+
+
+def flood(backlog: DecisionLag, realm: str, count: int, topic: str = TOPIC) -> None:
+    """Accept reports of a realm that nobody has decided."""
+    lane = backlog._lanes[topic, P]
+    begin = lane.end
+    if lane.applied is None:
+        lane.note(begin, begin - 1, 0.0)
+    for n in range(count):
+        backlog.appended(topic, P, begin + n, realm)
+
+
+def share(*realms: str) -> DecisionLag:
+    return DecisionLag("nowhere:1", 60.0, 2.0, lambda: realms)
+
+
+def test_a_flood_of_93_is_asked_to_retry_and_92_is_admitted() -> None:
+    assert partition_of("93", PARTITION_COUNT) == P, "92 and 93 share a decider"
+    backlog = share("92", "93")
+    flood(backlog, "93", SHARE)
+    backlog.check(P, "93")
+    flood(backlog, "93", 1)
+    with pytest.raises(ProblemError, match="decider_behind"):
+        backlog.check(P, "93")
+    backlog.check(P, "92")
+
+
+def test_reports_of_a_realm_count_until_they_are_decided() -> None:
+    backlog = share("92", "93")
+    flood(backlog, "93", SHARE + 10)
+    lane = backlog._lanes[TOPIC, P]
+    lane.note(lane.end, 9, 0.0)
+    assert lane.waiting_of("93") == SHARE
+    backlog.check(P, "93")
+
+
+def test_a_realm_alone_has_the_whole_decider() -> None:
+    backlog = share("92")
+    flood(backlog, "92", SHARE * 10)
+    backlog.check(P, "92")
+    assert not backlog.has_neighbours("92~ex-1")
+
+
+def test_a_realm_beside_others_always_has_a_few_reports() -> None:
+    backlog = DecisionLag("nowhere:1", 60.0, 0.001, lambda: ("92", "93"))
+    flood(backlog, "93", REALM_ALWAYS_ADMITTED)
+    backlog.check(P, "93")
+    flood(backlog, "93", 1)
+    assert backlog.is_over_share(TOPIC, P, "93")
+
+
+def test_a_territory_that_opens_later_is_a_neighbour() -> None:
+    realms, now = ["92"], [0.0]
+    backlog = DecisionLag("nowhere:1", 60.0, 2.0, lambda: tuple(realms), monotonic=lambda: now[0])
+    assert not backlog.has_neighbours("92")
+    realms.append("93")
+    now[0] += REALMS_AGE_S
+    assert backlog.has_neighbours("92")
+
+
+async def test_danger_beyond_the_share_waits_behind_ordinary_reports_up_to_twice_the_share(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backlog = door.intake.backlog
+    monkeypatch.setattr(backlog, "_live_realms", lambda: ("92", "93"))
+    flood(backlog, "92", SHARE, URGENT)
+    async with await door.as_(Role.CELL) as http:
+        for topic in (URGENT, TOPIC):
+            body = report(type="fire", headline=f"Feu, {topic}")
+            assert (await http.post("/api/v1/reports", json=body)).status_code == 202
+            assert door.inputs.topics[-1] == topic
+        flood(backlog, "92", SHARE + 1, TOPIC)
+        refused = await http.post("/api/v1/reports", json=report(type="fire", headline="Feu, 3"))
+        assert (refused.status_code, refused.json()["code"]) == (503, "decider_behind")
+
+
+def test_a_realm_uses_half_of_the_places_while_there_are_others() -> None:
+    room = BodyMemory(1000)
+    admission = Admission(4, 2, room, lambda _realm: True)
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(admission.enter("93", danger=False))
+        with pytest.raises(ProblemError, match="overloaded"):
+            stack.enter_context(admission.enter("93", danger=False))
+        stack.enter_context(admission.enter("93", danger=True))
+        stack.enter_context(admission.enter("92", danger=False))
+    alone = Admission(4, 2, room)
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(alone.enter("92", danger=False))

@@ -39,7 +39,7 @@ def test_no_order_of_arrivals_turns_danger_away_while_another_would_be_let_in(
     def let_in(danger: bool) -> ExitStack | None:
         stack = ExitStack()
         try:
-            stack.enter_context(admission.enter(danger=danger))
+            stack.enter_context(admission.enter("92", danger=danger))
         except ProblemError:
             return None
         return stack
