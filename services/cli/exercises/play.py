@@ -185,7 +185,19 @@ class ScenarioPlayer:
                 "holidays": calendar.holidays,
                 "school_holidays": calendar.school_holidays,
             }
-        self._insist("POST", "/api/v1/realms", body, f"open:{self.realm}")
+        try:
+            self._insist("POST", "/api/v1/realms", body, f"open:{self.realm}")
+        except ApiRefused as exc:
+            if exc.problem.get("code") != "key_reused":
+                raise
+            raise ApiRefused(
+                exc.status,
+                {
+                    "detail": f"{self.realm} was opened with other responders, another speed or "
+                    "another version of the scenario: repeat the same command to continue it, or "
+                    "name another --realm"
+                },
+            ) from exc
 
     def step(self, to: int, nth: int) -> None:
         """Move the realm to `to` and wait until every deadline is done and nothing is pending.

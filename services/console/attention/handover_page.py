@@ -23,7 +23,9 @@ SPANS: Final = {
 """Minutes → label of the choice."""
 DEFAULT_SPAN: Final = "480"
 CLOCKS_SHOWN: Final = 6
-LINES_SHOWN: Final = 60
+LINES_SHOWN: Final = 20
+CHANGES_SHOWN: Final = 8
+"""Newest changes of a kind; earlier ones are folded."""
 KINDS: Final = ("decision", "note", "action")
 """Lines about decisions and notes."""
 TITLES: Final = {
@@ -87,6 +89,15 @@ class HandoverSection:
     title: str
     moved: list[HandoverChange]
 
+    @property
+    def earlier(self) -> list[HandoverChange]:
+        """Return the changes that are folded, oldest first."""
+        return self.moved[:-CHANGES_SHOWN]
+
+    @property
+    def newest(self) -> list[HandoverChange]:
+        return self.moved[-CHANGES_SHOWN:]
+
 
 def find_start(asked: str | None, until: datetime) -> datetime:
     """Return the start of the requested span in minutes, or of the default span."""
@@ -127,11 +138,9 @@ def _format_title(change: Change, names: TerritoryNames, _: Translator) -> str:
         return _("Département") if change.id == "territory" else names.pole(scope, _.lang)
     if change.collection == "sites":
         return shorten_site_name(change.title)
-    return (
-        f"{change.id} {change.title}"
-        if change.collection in ("activities", "plans")
-        else change.title
-    )
+    if change.collection in ("activities", "plans"):
+        return f"{change.title} ({change.id})"
+    return change.title
 
 
 def label_state(collection: str, state: str, _: Translator) -> str:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from schemas.people.responders import RespondersInvalid
-from services.cli.client import ApiClient
+from services.cli.client import ApiClient, ApiRefused
 from services.cli.exercises.play import (
     ScenarioPlayer,
     _parse_speed,
@@ -91,3 +91,13 @@ def test_the_summary_calls_the_states_of_sites_as_the_screens_do() -> None:
     _show_summary(Console(file=out), cast("Any", Told()), "92~ex-1", 1.0, 1)
     assert "Sites : fermé" in out.getvalue()
     assert "closed" not in out.getvalue()
+
+
+def test_an_exercise_continued_with_other_responders_names_the_reason_and_the_remedy() -> None:
+    class Door:
+        def call(self, *_asked: Any) -> tuple[int, Any]:
+            raise ApiRefused(409, {"code": "key_reused", "detail": "Idempotency-Key …"})
+
+    player = ScenarioPlayer(cast("ApiClient", Door()), Scenario("EX", "", 0, ()), "92~ex-1", None)
+    with pytest.raises(ApiRefused, match=r"92~ex-1 was opened with other responders.*--realm"):
+        player.open([])

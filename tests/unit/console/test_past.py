@@ -83,6 +83,16 @@ def test_changes_are_written_in_plain_words_gravest_kind_first() -> None:
     assert sections[2].moved[0].link == "/sites/cen-1"
 
 
+def test_titles_come_before_ids_and_earlier_changes_are_folded() -> None:
+    """The page began each line with an id, and was 4,750 px long after one power cut."""
+    moved = [change("plans", f"PT-{n}", "valid", "active") for n in range(12)]
+    moved = [one.model_copy(update={"title": f"Plan {one.id}"}) for one in moved]
+    changes = Changes(realm="92", since=NOON, until=NOON, items=moved)
+    (section,) = handover_page.list_sections(changes, TerritoryNames(), _)
+    assert section.newest[0].title == "Plan PT-4 (PT-4)"
+    assert (len(section.earlier), len(section.newest)) == (4, handover_page.CHANGES_SHOWN)
+
+
 def test_initial_states_of_a_realm_are_no_changes() -> None:
     """The first hand-over of the live realm listed 253 sites as « rien → Normal »."""
     opened = [
