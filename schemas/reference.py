@@ -962,6 +962,12 @@ class ResourceKind(Model):
     reserved_min: int = Field(
         default=60, ge=1, le=7 * 24 * 60, description="minutes for which an offer reserves it"
     )
+    fuel_litres_per_h: float = Field(
+        default=0,
+        ge=0,
+        exclude_if=lambda litres: not litres,
+        description="fuel that one of them burns in an hour (D93)",
+    )
 
 
 class ResourcePartner(Model):
@@ -1007,6 +1013,8 @@ class ResourceRules(Model):
         description="minutes until the cell is told again of an unanswered request for life",
     )
     speed_kmh: float = Field(default=25, gt=0, le=130, description="on the road, for arrivals")
+    km_eur: float | None = optional("price of a kilometre of an agent, in euros (D93)", ge=0)
+    fuel_litre_eur: float | None = optional("price of a litre of fuel, in euros (D93)", ge=0)
 
 
 class ResourcesSection(Model):

@@ -62,6 +62,11 @@ class Obligation(Model):
     after: str | None = Field(
         default=None, description="obligation whose declaration starts the clock"
     )
+    claim: bool = Field(
+        default=False,
+        exclude_if=lambda claim: not claim,
+        description="true for a declaration to an insurer: the costs of its incident belong to it",
+    )
     draft_title: str = Field(min_length=1, max_length=200)
     draft: str = Field(min_length=1, max_length=4000, description="text with `{blanks}`")
 

@@ -54,6 +54,7 @@ from services.console.http.producer import CommandProducer
 from services.console.http.request_limits import BodyLimitMiddleware
 from services.console.incidents import api as incidents_api
 from services.console.incidents import reports_api
+from services.console.ledger import api as ledger_api
 from services.console.live import api as live_api
 from services.console.live import presence_api
 from services.console.live.presence import PresenceStore
@@ -156,6 +157,7 @@ ROUTERS: Final = (
     callouts_api.router,
     communication_api.router,
     obligations_api.router,
+    ledger_api.router,
     headcounts_api.router,
     push_devices_api.router,
     returns_api.router,

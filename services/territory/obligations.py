@@ -49,6 +49,7 @@ _FIELDS: Final = {
     "sans_delai": "without_delay",
     "a_compter_de": "counts_from",
     "condition": "condition",
+    "sinistre": "claim",
     "projet_titre": "draft_title",
     "projet": "draft",
 }

@@ -12,8 +12,18 @@ from schemas import reference as ref
 from services.territory.source import SourceFile, find_line, is_yes, to_plain_value
 
 _KIND_FIELDS: Final = frozenset(
-    {"nom", "pluriel", "nom_en", "pluriel_en", "consommable", "par_metier", "reservation_min"}
+    {
+        "nom",
+        "pluriel",
+        "nom_en",
+        "pluriel_en",
+        "consommable",
+        "par_metier",
+        "reservation_min",
+        "carburant_l_h",
+    }
 )
+_PRICE_FIELDS: Final = frozenset({"km_eur", "carburant_l_eur"})
 _PARTNER_FIELDS: Final = frozenset({"nom", "genres", "delai_min", "cout_unite_eur"})
 _ALERT_FIELDS: Final = frozenset({"roles", "relance_vie_min"})
 
@@ -37,6 +47,8 @@ def read_resources(
     listed = _read_stocks(stocks, known, sites, metiers) if stocks.exists() else []
     alert = doc.get("alerte", {})
     _check_fields(kinds, doc, "alerte", alert, _ALERT_FIELDS)
+    prices = doc.get("prix", {})
+    _check_fields(kinds, doc, "prix", prices, _PRICE_FIELDS)
     told = tuple(to_plain_value(alert.get("roles", [])))
     for role in sorted(set(told) - set(roles)):
         kinds.fault(find_line(doc, "alerte"), f"alerte: role {role!r} is not declared")
@@ -49,6 +61,8 @@ def read_resources(
         cell_roles=told,
         remind_min=alert.get("relance_vie_min", 10),
         speed_kmh=doc.get("vitesse_km_h", 25),
+        km_eur=prices.get("km_eur"),
+        fuel_litre_eur=prices.get("carburant_l_eur"),
     )
 
 
@@ -76,6 +90,7 @@ def _read_kinds(f: SourceFile, table: Any) -> list[ref.ResourceKind]:
             consumable=is_yes(given.get("consommable", False)),
             by_metier=is_yes(given.get("par_metier", False)),
             reserved_min=given.get("reservation_min", 60),
+            fuel_litres_per_h=given.get("carburant_l_h", 0),
         )
         if kind is not None:
             kinds.append(kind)

@@ -110,7 +110,7 @@ class MapSite(DocumentPart):
 
 class Document(DocumentPart):
     format: Literal["vigie.document.v1"] = FORMAT
-    kind: Literal["sitrep", "retex", "handover"]
+    kind: Literal["sitrep", "retex", "handover", "ledger"]
     realm: str
     territory: str
     simulated: bool

@@ -20,6 +20,7 @@ from services.console.drills.queries import DrillQueries
 from services.console.facilitation.queries import FacilitationQueries
 from services.console.handover.queries import HandoverQueries
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
+from services.console.ledger.queries import LedgerQueries
 from services.console.logistics.queries import LogisticsQueries
 from services.console.maintenance.queries import MaintenanceQueries
 from services.console.obligations.queries import ObligationQueries
@@ -33,6 +34,7 @@ class ReadModel(
     ActionQueries,
     AttentionQueries,
     HandoverQueries,
+    LedgerQueries,
     CommissioningQueries,
     DependencyQueries,
     DrillQueries,

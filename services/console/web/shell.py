@@ -349,6 +349,7 @@ def _list_helpers(_: Translator) -> dict[str, Callable[..., str]]:
     """Return the template functions that depend on the language."""
     return {
         "number": lambda value: words.format_number(value, _.lang),
+        "euros": lambda value: words.format_euros(round(value * 100), _.lang),
         "percent": lambda value: f"{words.format_number(round(value), _.lang)}\u00a0%",
         "word": lambda table, code: words.translate_code(getattr(words, table), code, _),
         "source_name": lambda kind: world.name_source(kind, _),

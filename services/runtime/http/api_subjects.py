@@ -21,6 +21,7 @@ SUBJECTS: Final = {
     "logistics": "Requests for resources, and levels of stocks.",
     "communication": "Statements, their templates, and questions.",
     "obligations": "Legal deadlines: clocks, drafts of declarations, proofs.",
+    "ledger": "Costs with their sources in the log, and their sums.",
     "logbook": "Lines of the logbook (main courante).",
     "texts": "Erase texts that must not be kept.",
     "situation reports": "Situation reports and handovers: drafts, and what people signed.",

@@ -136,12 +136,14 @@ def measure_decision_time(plan: Plan, x: RetexFacts) -> timedelta | None:
 
 def list_completed_moves(x: RetexFacts) -> list[ReassignmentRow]:
     """List the reassignments that happened: ordered, and not void before arrival."""
-    return [
-        row
-        for row in x.moved
-        if row.dispatched_at is not None
-        and (row.state is not LineState.VOID or row.arrived_at is not None)
-    ]
+    return [row for row in x.moved if is_completed_move(row)]
+
+
+def is_completed_move(row: ReassignmentRow) -> bool:
+    """Check whether agents were sent, and the line was not void before they arrived."""
+    return row.dispatched_at is not None and (
+        row.state is not LineState.VOID or row.arrived_at is not None
+    )
 
 
 def count_agent_days(row: ReassignmentRow, now: datetime) -> int:

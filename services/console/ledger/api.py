@@ -1,0 +1,105 @@
+"""Routes for the ledger: `/ledger`, `/ledger-totals`, `/ledger-document`. Rule D93."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from services.console.documents.document import Document
+from services.console.documents.formats import (
+    DOCUMENT_RESPONSES,
+    DocumentFormat,
+    make_document_response,
+)
+from services.console.exports.formats import CSV, choose_form
+from services.console.exports.ods import ODS, build_ods_response
+from services.console.exports.tables import FileNaming, build_csv_response, read_all_pages
+from services.console.http.context import Cursor, Limit, LogReader
+from services.console.http.fair_queue import ExpensiveWork
+from services.console.i18n import get_translator
+from services.console.ledger.lines import CostKind
+from services.console.ledger.queries import LedgerFilter
+from services.console.ledger.resources import LedgerLine, LedgerTotals
+from services.console.ledger.table import list_ledger_columns
+from services.console.resources import Page
+
+router = APIRouter(prefix="/api/v1", tags=["ledger"])
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "content": {
+            CSV: {"schema": {"type": "string"}},
+            ODS: {"schema": {"type": "string", "format": "binary"}},
+        }
+    }
+}
+
+
+def _choose_filter(
+    incident: Annotated[str | None, Query(max_length=64)] = None,
+    pole: Annotated[str | None, Query(max_length=64)] = None,
+    kind: CostKind | None = None,
+    claim: Annotated[
+        str | None, Query(max_length=64, description="obligation: a declaration to an insurer")
+    ] = None,
+) -> LedgerFilter:
+    return LedgerFilter(incident, pole, kind, claim)
+
+
+Choice = Annotated[LedgerFilter, Depends(_choose_filter)]
+
+
+@router.get(
+    "/ledger",
+    response_model=Page[LedgerLine],
+    responses=_RESPONSES,
+    summary="List the costs with their sources in the log; also as CSV and ODS",
+)
+async def list_ledger(
+    reader: LogReader,
+    request: Request,
+    choice: Choice,
+    form: Annotated[
+        Literal["json", "csv", "ods"] | None,
+        Query(alias="format", description="csv, ods: the whole list as a table"),
+    ] = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[LedgerLine] | Response:
+    async def read(limit: int, after: str | None) -> Page[LedgerLine]:
+        return await reader.model.ledger(choice, limit=limit, cursor=after)
+
+    form = form or (
+        "csv" if choose_form(request.headers.get("accept"), ("csv",)) == "csv" else None
+    )
+    if form in (None, "json"):
+        return await read(limit, cursor)
+    names = (await reader.model.reference()).names
+    columns = list_ledger_columns(names, get_translator(reader.lang))
+    about = FileNaming(reader.realm, "depenses", reader.lang)
+    build = build_ods_response if form == "ods" else build_csv_response
+    return build(columns, await read_all_pages(read), about)
+
+
+@router.get("/ledger-totals", summary="Show the sums of the ledger by kind, incident, pôle, claim")
+async def get_ledger_totals(reader: LogReader, choice: Choice) -> LedgerTotals:
+    return await reader.model.ledger_totals(choice)
+
+
+@router.get(
+    "/ledger-document",
+    response_model=Document,
+    responses=DOCUMENT_RESPONSES,
+    summary="Show the ledger as a document to print",
+)
+async def get_ledger_document(
+    reader: LogReader, request: Request, choice: Choice, form: DocumentFormat = "json"
+) -> Response:
+    langs = ("fr", "en") if form == "json" else (reader.lang,)
+    costs: ExpensiveWork = request.app.state.costs
+    async with costs.documents.turn(reader.principal.id):
+        document = await reader.model.draft_ledger(choice, langs=langs)
+        return await make_document_response(
+            request, document, form, reader.lang, name=f"depenses-{reader.realm}"
+        )

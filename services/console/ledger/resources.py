@@ -1,0 +1,51 @@
+"""Resources of the ledger: lines and sums of costs. Rule D93."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from services.console.ledger.lines import CostKind, CostUnit
+from services.console.resource_base import Resource, Time
+
+
+class LedgerLine(Resource):
+    """One cost with the row of the log that caused it."""
+
+    id: str
+    realm: str
+    kind: CostKind
+    source: str = Field(description="`<collection>/<id>` of the row that caused it")
+    at: Time = Field(description="time from which it is due: arrival, promise, sending")
+    what: str = Field(description="métier, kind of resource or channel, in words")
+    quantity: float
+    unit: CostUnit
+    unit_price_eur: float | None = Field(description="null: the territory has set no price")
+    amount_eur: float | None = Field(description="exact to a hundredth of a cent")
+    draft: bool = Field(description="true: nobody has confirmed the unit price")
+    incident: str | None
+    pole: str | None
+    site: str | None
+    claims: list[str] = Field(description="declarations to an insurer that it belongs to")
+
+
+class LedgerSum(Resource):
+    """Sum of the lines under one key."""
+
+    key: str
+    title: str
+    lines: int
+    amount_eur: float
+    unpriced: int = Field(description="lines without a price, which are in no amount")
+
+
+class LedgerTotals(Resource):
+    """Sums of the ledger. A line may belong to several claims, so these do not add up."""
+
+    realm: str
+    amount_eur: float
+    lines: int
+    unpriced: int
+    kinds: list[LedgerSum]
+    incidents: list[LedgerSum]
+    poles: list[LedgerSum]
+    claims: list[LedgerSum]

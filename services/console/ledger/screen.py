@@ -1,0 +1,67 @@
+"""Page `/depenses`: sums of the costs, and the newest lines with their sources. Rule D93."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from fastapi import Request
+
+from services.console.i18n import N_
+from services.console.ledger import words
+from services.console.ledger.lines import CostKind
+from services.console.ledger.queries import LedgerFilter
+from services.console.read_model.queries import Queries
+from services.console.web.access import require_reader
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import build_page_context, load_screen_data
+from services.runtime.identity.permissions import Permission
+
+LINES_SHOWN: Final = 100
+"""Newest lines on the page; the table has all."""
+_FILTERS: Final = ("incident", "pole", "kind", "claim")
+
+
+def read_filter(query: dict[str, str]) -> LedgerFilter:
+    """Return the filter of an address; an unknown kind chooses nothing."""
+    given = {name: query.get(name) or None for name in _FILTERS}
+    kind = given.pop("kind")
+    known = kind if kind in CostKind else None
+    return LedgerFilter(**given, kind=CostKind(known) if known else None)
+
+
+async def build_ledger_page(queries: Queries, request: Request) -> dict[str, Any]:
+    """Build the values of the page. Raises ProblemError `forbidden`."""
+    require_reader(request, Permission.LOG_READ)
+    x = await load_screen_data(queries, request, PAGE.name)
+    choice = read_filter(dict(request.query_params))
+    totals, whole, lines = await asyncio.gather(
+        x.queries.ledger_totals(choice),
+        x.queries.ledger_totals(),
+        x.queries.ledger(choice, limit=LINES_SHOWN),
+    )
+    query = {name: getattr(choice, name) for name in _FILTERS if getattr(choice, name)}
+    return {
+        **build_page_context(request, x),
+        "totals": totals,
+        "whole": whole,
+        "lines": lines.items,
+        "more": totals.lines - len(lines.items),
+        "choice": choice,
+        "query": query,
+        "cost_kind": words.COST_KIND,
+        "cost_unit": words.COST_UNIT,
+        "names": x.names,
+    }
+
+
+PAGE: Final = WebPage(
+    "ledger",
+    "/depenses",
+    "ledger/screen.html",
+    build_ledger_page,
+    N_("Dépenses"),
+    after="obligations",
+    needs=Permission.LOG_READ,
+    cached=False,  # agent-days and fuel grow without a fact on any log
+)

@@ -1,0 +1,22 @@
+"""Words of the ledger in French."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.console.i18n import N_
+
+COST_KIND: Final = {
+    "agent_days": N_("Agents réaffectés"),
+    "travel": N_("Déplacements"),
+    "resource": N_("Moyens"),
+    "fuel": N_("Carburant"),
+    "message": N_("Messages"),
+}
+COST_UNIT: Final = {
+    "agent_day": N_("agent-jour"),
+    "km": N_("km"),
+    "piece": N_("unité"),
+    "litre": N_("litre"),
+    "part": N_("message facturé"),
+}
