@@ -23,11 +23,10 @@ _FILTERS: Final = ("incident", "pole", "kind", "claim")
 
 
 def read_filter(query: dict[str, str]) -> LedgerFilter:
-    """Return the filter of an address; an unknown kind chooses nothing."""
-    given = {name: query.get(name) or None for name in _FILTERS}
-    kind = given.pop("kind")
-    known = kind if kind in CostKind else None
-    return LedgerFilter(**given, kind=CostKind(known) if known else None)
+    """Return the filter of an address; an unknown kind is no filter."""
+    incident, pole, kind, claim = (query.get(name) or None for name in _FILTERS)
+    known = next((one for one in CostKind if one == kind), None)
+    return LedgerFilter(incident, pole, known, claim)
 
 
 async def build_ledger_page(queries: Queries, request: Request) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from schemas.delivery import AttemptRow, NotificationRow
 from schemas.reassignment import LineState, ReassignmentRow
 from schemas.words import Channel
 from services.console.exports.ods import write_ods
-from services.console.exports.tables import Column
+from services.console.exports.tables import Column, Columns
 from services.console.i18n import get_translator
 from services.console.ledger.lines import (
     CostFacts,
@@ -389,10 +389,10 @@ def _check_groups(lines: list[CostLine], groups: Iterable[Any]) -> None:
 
 
 def test_a_spreadsheet_holds_numbers_times_and_texts_as_they_are() -> None:
-    columns = (
-        Column[Any]("Objet", lambda row: row[0]),
-        Column[Any]("Montant (€)", lambda row: row[1]),
-        Column[Any]("Date (Paris)", lambda row: row[2]),
+    columns: Columns[Any] = (
+        Column("Objet", lambda row: row[0]),
+        Column("Montant (€)", lambda row: row[1]),
+        Column("Date (Paris)", lambda row: row[2]),
     )
     at = datetime(2027, 2, 11, 9, tzinfo=UTC)
     body = write_ods(columns, [("=1+1 <b>&", 12.5, at), (None, 3, None)], "d", get_translator("fr"))
