@@ -33,6 +33,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "travaux": ("/travaux", 1440, 900, True),
     "communication": ("/communication", 1440, 900, True),
     "echeances": ("/echeances", 1440, 900, True),
+    "depenses": ("/depenses", 390, 844, True),
     "donnees": ("/donnees", 1440, 900, True),
     "revue": ("/revue", 390, 844, True),
     "fiche": ("/donnees/fiches/contact/prefecture_cod", 390, 844, True),

@@ -25,6 +25,7 @@ EVERYWHERE = {
     "/travaux",
     "/communication",
     "/echeances",
+    "/depenses",
     "/realms",
     "/exercices-courts",
     "/exercice",

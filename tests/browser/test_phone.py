@@ -10,6 +10,7 @@ from playwright.sync_api import Page, Route, expect
 
 from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from tests.browser.conftest import Accounts, report
+from tests.browser.test_overtaken import decide
 from tests.faults.wire import Wire
 from tests.system import RunningVigie
 from tests.unit.intake.test_attachments import png
@@ -259,6 +260,39 @@ def test_a_photo_comes_to_the_cell_with_its_report(
     cell.get_by_role("button", name="Démentir").click()
     expect(cell.locator("#head")).to_contain_text("démenti")
     expect(cell.locator("#became")).to_contain_text("Vérifié par Coordonnateur PCA")
+
+
+def test_a_photo_completes_an_action_card_and_costs_stand_beside_it(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts, tmp_path: Path
+) -> None:
+    """The page asked for a photo and could not take one (D84)."""
+    report(vigie, own_realm, "pmi-01")
+    decide(vigie, "plans/PCA-solidarites/activate", own_realm)
+    cards = f"/api/v1/site-cards?realm={own_realm}&plan=PCA-solidarites&card=SOL-F05&site=pmi-01"
+    until(lambda: vigie.get(cards)["items"])
+    phone = visitor("site_manager", sites=("pmi-01",)).page(
+        f"/mes-sites?realm={own_realm}", **PHONE
+    )
+    card = phone.locator("#fiche-SOL-F05-pmi-01")
+    card.locator("summary", has_text="C’est fait").click()
+    picture = tmp_path / "photo.heic"
+    picture.write_bytes(b"no picture that this browser knows")
+    card.get_by_label("Photo, sans visage").set_input_files(picture)
+    card.get_by_role("button", name="Confirmer : c’est fait").click()
+    expect(card.locator("[role=status]")).to_contain_text("ne peut pas être lue")
+    picture = tmp_path / "photo.png"
+    picture.write_bytes(png())
+    card.get_by_label("Photo, sans visage").set_input_files(picture)
+    card.get_by_role("button", name="Confirmer : c’est fait").click()
+    until(lambda: vigie.get(cards)["items"][0]["state"] == "done")
+    proof = vigie.get(cards)["items"][0]["proof"]
+    cell = visitor().page(f"/plans/PCA-solidarites?realm={own_realm}&fiche=SOL-F05")
+    link = cell.locator("#fiche-sites").get_by_role("link", name="Voir la photo")
+    expect(link).to_have_attribute("href", f"/api/v1/attachments/{proof['photo']}")
+    assert vigie.http.get(f"/api/v1/attachments/{proof['photo']}").status_code == 200
+    costs = visitor().page(f"/depenses?realm={own_realm}", **PHONE)
+    expect(costs.locator("h1")).to_have_text("Dépenses")
+    assert costs.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_an_unknown_site_is_asked_for_again_in_plain_text(place: str, visitor: Accounts) -> None:
