@@ -92,6 +92,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /exercices-courts": LOG,
     "GET /appels": LOG,
     "GET /communication": LOG,
+    "GET /depenses": LOG,
     "GET /echeances": LOG,
     "GET /donnees": LOG,
     "GET /donnees/fiches/{kind}/{id}": LOG,

@@ -12,6 +12,7 @@ from services.console.ledger import words
 from services.console.ledger.lines import CostKind
 from services.console.ledger.queries import LedgerFilter
 from services.console.read_model.queries import Queries
+from services.console.texts import words as w
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
@@ -39,7 +40,7 @@ async def build_ledger_page(queries: Queries, request: Request) -> dict[str, Any
         x.queries.ledger_totals(),
         x.queries.ledger(choice, limit=LINES_SHOWN),
     )
-    query = {name: getattr(choice, name) for name in _FILTERS if getattr(choice, name)}
+    chosen = {name: getattr(choice, name) for name in _FILTERS if getattr(choice, name)}
     return {
         **build_page_context(request, x),
         "totals": totals,
@@ -47,7 +48,8 @@ async def build_ledger_page(queries: Queries, request: Request) -> dict[str, Any
         "lines": lines.items,
         "more": totals.lines - len(lines.items),
         "choice": choice,
-        "query": query,
+        "chosen": chosen,
+        "price": lambda euros: w.format_unit_price(euros, x.shell.lang),
         "cost_kind": words.COST_KIND,
         "cost_unit": words.COST_UNIT,
         "names": x.names,

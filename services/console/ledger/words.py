@@ -14,9 +14,9 @@ COST_KIND: Final = {
     "message": N_("Messages"),
 }
 COST_UNIT: Final = {
-    "agent_day": N_("agent-jour"),
+    "agent_day": N_("agents-jours"),
     "km": N_("km"),
-    "piece": N_("unité"),
-    "litre": N_("litre"),
-    "part": N_("message facturé"),
+    "piece": N_("unités"),
+    "litre": N_("litres"),
+    "part": N_("messages facturés"),
 }

@@ -311,6 +311,11 @@ def format_euros(cents: int, lang: str) -> str:
     return format_currency(cents / 100, "EUR", locale=lang)
 
 
+def format_unit_price(euros: float, lang: str) -> str:
+    """Format the price of one thing, with as many decimals as it needs: `0,055 €`."""
+    return format_currency(euros, "EUR", "#,##0.00## ¤" if lang == "fr" else "¤#,##0.00##", lang)
+
+
 def join_words(items: list[str], _: Translator) -> str:
     """Join a list in words: `a, b et c`."""
     return (

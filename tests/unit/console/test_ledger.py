@@ -420,6 +420,7 @@ async def test_the_page_shows_the_total_and_every_line_with_its_source() -> None
     browser, _ = browsing(_held())
     page = (await browser.get(f"/depenses?realm={REALM}", role="coordinator")).text
     text = words(page)
+    assert "× 1,85 €" in text.replace("\u00a0", " ")
     for part in ("Dépenses", "Agents réaffectés", "Carburant", "prix provisoire", "Par pôle"):
         assert part in text
     english = words((await browser.get(f"/depenses?realm={REALM}", role="cell", lang="en")).text)
