@@ -313,7 +313,8 @@ def format_euros(cents: int, lang: str) -> str:
 
 def format_unit_price(euros: float, lang: str) -> str:
     """Format the price of one thing, with as many decimals as it needs: `0,055 €`."""
-    return format_currency(euros, "EUR", "#,##0.00## ¤" if lang == "fr" else "¤#,##0.00##", lang)
+    pattern = "#,##0.00##\u00a0¤" if lang == "fr" else "¤#,##0.00##"
+    return format_currency(euros, "EUR", pattern, lang, currency_digits=False)
 
 
 def join_words(items: list[str], _: Translator) -> str:
