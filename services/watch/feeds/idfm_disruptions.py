@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -24,6 +25,15 @@ from services.watch.connector import (
     build_post,
     is_stale,
     read_stored_time,
+)
+from services.watch.line_names import HOST as LINES_HOST
+from services.watch.line_names import REQUEST as LINES_REQUEST
+from services.watch.line_names import (
+    build_line_request,
+    find_wrong_lines,
+    is_list_due,
+    is_named,
+    keep_line_names,
 )
 from services.watch.parsing import (
     PARIS,
@@ -88,7 +98,7 @@ class IdfmDisruptions(FeedConnector):
     spec = FeedSpec(
         name="idfm-disruptions",
         title="Perturbations IDFM",
-        hosts=(HOST,),
+        hosts=(HOST, LINES_HOST),
         poll_s=180,
         heartbeat_s=2 * 3600,
         stale_after_s=1800,
@@ -101,6 +111,19 @@ class IdfmDisruptions(FeedConnector):
 
     def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
         return (FeedRequest("main", f"https://{HOST}/marketplace/disruptions_bulk/disruptions/v2"),)
+
+    def list_follow_ups(
+        self, bodies: Bodies, memory: Memory, watched: WatchedTerritory
+    ) -> Sequence[FeedRequest]:
+        """Ask for IDFM's list of lines at the start and once a day."""
+        at = self.read_time(bodies)
+        due = at is not None and is_list_due(memory, watched, at)
+        return (build_line_request(watched),) if due else ()
+
+    def find_companions(self, file: Path) -> Mapping[str, Path]:
+        """Find the list of lines beside a saved body."""
+        listed = file.parent / f"{LINES_REQUEST}.json"
+        return {LINES_REQUEST: listed} if listed.exists() else {}
 
     def find_edition_time(self, bodies: Bodies) -> datetime | None:
         document = validate_model(_DisruptionDocument, parse_json(bodies["main"].content))
@@ -118,6 +141,7 @@ class IdfmDisruptions(FeedConnector):
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
+        keep_line_names(bodies, look.watched, reading)
         is_full = [
             _is_plausible(len(document.disruptions), "usual", look.memory),
             _is_plausible(len(document.lines), "usual_lines", look.memory),
@@ -125,7 +149,8 @@ class IdfmDisruptions(FeedConnector):
         if not all(is_full):
             reading.note_drift("disruptions, lines: fewer than half of the usual number")
             return reading.settle(before)
-        lines = _find_lines(document, look.watched, reading)
+        wrong = find_wrong_lines(look.watched, reading)
+        lines = _find_lines(document, look.watched, wrong, reading)
         found = _read_disruptions(document, lines, reading)
         self._judge(found, lines, look, reading)
         _judge_network(look, reading)
@@ -211,20 +236,22 @@ def _is_plausible(count: int, name: str, memory: Memory) -> bool:
 
 def _check_name(line: _Line, watched_name: str) -> None:
     """Compare the name of a line with that of the territory. Raises FeedDrift."""
-    expected = watched_name.rsplit(maxsplit=1)[-1].casefold()
-    given = {name.casefold() for name in (line.shortName, line.name) if name}
-    if given and not given & {expected, expected.removeprefix("m"), watched_name.casefold()}:
+    given = [name for name in (line.shortName, line.name) if name]
+    if given and not is_named(watched_name, given):
         raise FeedDrift(f"line {line.id}: not named {watched_name}, see flux.yaml")
 
 
 def _find_lines(
-    document: _DisruptionDocument, watched: WatchedTerritory, reading: Reading
+    document: _DisruptionDocument,
+    watched: WatchedTerritory,
+    wrong: Collection[str],
+    reading: Reading,
 ) -> dict[str, list[str]]:
     """Return the watched lines of each disruption that is about a whole line."""
     found: dict[str, list[str]] = {}
     for raw in document.lines:
         code = str(raw.get("id", "")).removeprefix(LINE_OBJECT)
-        if code not in watched.lines.names:
+        if code not in watched.lines.names or code in wrong:
             continue
         try:
             line = validate_model(_Line, raw)
