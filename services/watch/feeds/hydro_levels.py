@@ -364,9 +364,14 @@ def _merge(by_source: dict[str, list[_Level]]) -> list[_Level]:
 
 
 def _do_agree(by_source: dict[str, list[_Level]], at: datetime) -> bool:
-    """Return whether two sources have this reading, within 0.10 m."""
-    values = [level.metres for levels in by_source.values() for level in levels if level.at == at]
-    return len(values) > 1 and max(values) - min(values) <= SOURCES_AGREE_M
+    """Return whether two sources have this reading, within 0.10 m.
+
+    A row that a source repeats is no second source.
+    """
+    named = [(name, x.metres) for name, levels in by_source.items() for x in levels if x.at == at]
+    values = [metres for _, metres in named]
+    sources = {name for name, _ in named}
+    return len(sources) > 1 and max(values) - min(values) <= SOURCES_AGREE_M
 
 
 def _accept_new(readings: list[_Level], look: Look) -> list[_Level]:

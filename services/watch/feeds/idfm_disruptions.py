@@ -50,6 +50,8 @@ from services.watch.watched import WatchedTerritory
 HOST: Final = "prim.iledefrance-mobilites.fr"
 LIFT: Final = "Ascenseur"
 DISTURBED_AFTER: Final = timedelta(minutes=30)
+OLDEST_UPDATE: Final = timedelta(days=30)
+"""A disruption that nobody has updated for longer says nothing about now."""
 NETWORK_FROM: Final = 3
 NETWORK_UNTIL: Final = 2
 PLAUSIBLE_SHARE: Final = 0.5
@@ -151,7 +153,7 @@ class IdfmDisruptions(FeedConnector):
             return reading.settle(before)
         wrong = find_wrong_lines(look.watched, reading)
         lines = _find_lines(document, look.watched, wrong, reading)
-        found = _read_disruptions(document, lines, reading)
+        found = _read_disruptions(document, lines, look.now, reading)
         self._judge(found, lines, look, reading)
         _judge_network(look, reading)
         reading.word = _write_word(look)
@@ -262,6 +264,9 @@ def _find_lines(
         for item in line.impactedObjects:
             if item.type != "line":
                 continue
+            if item.id != line.id:
+                reading.note_drift(f"line {code}: impactedObjects name another line")
+                continue
             for id in item.disruptionIds:
                 codes = found.setdefault(id, [])
                 if code not in codes:
@@ -270,19 +275,41 @@ def _find_lines(
 
 
 def _read_disruptions(
-    document: _DisruptionDocument, lines: dict[str, list[str]], reading: Reading
+    document: _DisruptionDocument, lines: dict[str, list[str]], now: datetime, reading: Reading
 ) -> dict[str, _Disruption | None]:
-    found: dict[str, _Disruption | None] = {}
+    """Return the disruptions of watched lines by id; null for one that was not understood."""
+    disruptions: dict[str, _Disruption | None] = {}
     for raw in document.disruptions:
         id = raw.get("id")
         if not isinstance(id, str) or id not in lines:
             continue
         try:
-            found[id] = validate_model(_Disruption, raw)
+            disruption = validate_model(_Disruption, raw)
+            _check_times(disruption, now)
+            if disruptions.get(id, disruption) != disruption:
+                raise FeedDrift("disruptions: one id twice with a difference")
+            disruptions[id] = disruption
         except FeedDrift as fault:
-            found[id] = None
+            disruptions[id] = None
             reading.note_drift(fault)
-    return found
+    for id, kept in disruptions.items():
+        if kept is not None and _is_forgotten(kept, now):
+            disruptions[id] = None
+            reading.faults.append(f"{id[:40]}: not updated for a month")
+    return disruptions
+
+
+def _check_times(disruption: _Disruption, now: datetime) -> None:
+    """Refuse a clock ahead and a period that ends before it begins. Raises FeedDrift."""
+    check_clock(disruption.lastUpdate, now)
+    if any(period.end < period.begin for period in disruption.applicationPeriods):
+        raise FeedDrift("applicationPeriods: end before begin")
+
+
+def _is_forgotten(disruption: _Disruption, now: datetime) -> bool:
+    """Return whether an unplanned disruption is too old to be believed; the last word stands."""
+    unplanned = disruption.cause == "PERTURBATION"
+    return unplanned and now - disruption.lastUpdate > OLDEST_UPDATE
 
 
 def _find_current(disruption: _Disruption, now: datetime) -> _Application | None:

@@ -472,3 +472,62 @@ def test_an_alert_of_2019_is_no_news_for_an_index_of_2026() -> None:
     found = read("cert-fr", bodies, "2027-01-19T10:05:00Z", memory)
     assert found.verdict is FetchVerdict.DRIFT
     assert found.posts == []
+
+
+def read_lines_twice(bodies: dict[str, FeedBody]) -> list[Reading]:
+    first = read(IDFM, bodies, "2027-01-12T06:42:00Z")
+    return [first, read(IDFM, bodies, "2027-01-12T06:45:00Z", first.memory)]
+
+
+def spoil_lines(spoil: str) -> dict[str, FeedBody]:
+    """Return a body in which three structural lines are blocked, with one lie."""
+    document = json.loads(block_lines(["C01742", "C01743", "C01383"])["main"].content)
+    if spoil == "one id twice":
+        copies = [one | {"severity": "INFORMATION"} for one in document["disruptions"]]
+        document["disruptions"] = [*copies, *document["disruptions"]]
+    for disruption in document["disruptions"]:
+        if spoil == "clock of 2019":
+            disruption["lastUpdate"] = "20190101T000000"
+        elif spoil == "clock of 2099":
+            disruption["lastUpdate"] = "20990101T000000"
+        elif spoil == "period backwards":
+            period = disruption["applicationPeriods"][0]
+            period["begin"], period["end"] = period["end"], period["begin"]
+    for line in document["lines"] if spoil == "another line" else ():
+        for impacted in line["impactedObjects"]:
+            impacted["id"] = "line:IDFM:C01999"
+    return make_bodies(document)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    ["one id twice", "clock of 2019", "clock of 2099", "period backwards", "another line"],
+)
+def test_a_lie_about_lines_is_no_disruption_of_the_network(spoil: str) -> None:
+    readings = read_lines_twice(spoil_lines(spoil))
+    assert [post.key for reading in readings for post in reading.posts] == []
+    assert all(reading.faults for reading in readings)
+
+
+def test_the_same_disruption_twice_is_one() -> None:
+    document = json.loads(block_lines(["C01742"])["main"].content)
+    document["disruptions"] += deepcopy(document["disruptions"])
+    document["lines"] += deepcopy(document["lines"])
+    readings = read_lines_twice(make_bodies(document))
+    blocked = [p.body for reading in readings for p in reading.posts]
+    assert [body["measure"]["object"] for body in blocked] == ["line:IDFM:C01742"]
+
+
+def test_an_old_disruption_keeps_the_feed_alive_and_the_last_word() -> None:
+    found = read(IDFM, spoil_lines("clock of 2019"), "2027-01-12T06:42:00Z")
+    assert found.verdict is FetchVerdict.OK
+
+
+def test_a_row_that_stands_twice_is_no_second_source() -> None:
+    rising = [("2027-01-25T10:30:00Z", 4.60), ("2027-01-25T10:45:00Z", 4.62)]
+    memory = read(HYDRO, make_river(rising), "2027-01-25T10:50:00Z").memory
+    jump = ("2027-01-25T11:00:00Z", 5.05)
+    found = read(HYDRO, make_river([*rising, jump, jump]), "2027-01-25T11:05:00Z", memory)
+    (post,) = found.posts
+    assert (post.body["certainty"], post.body["severity"]) == ("unconfirmed", 2)
+    assert rings(found) == []
