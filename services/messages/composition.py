@@ -221,7 +221,9 @@ class MessageText:
     def sms_one_way(self) -> str:
         """SMS for senders that receive no answers."""
         on_page = self.phrases.word("cards_on_page")
-        return self._sms({"reply": "", "on_page": on_page, "reply_again": "", "reply_terse": ""})
+        return self._sms(
+            {"reply": "", "on_page": on_page, "numbered": "", "reply_again": "", "reply_terse": ""}
+        )
 
     @cached_property
     def voice(self) -> str:

@@ -79,7 +79,7 @@ CARD_TITLE_MAX: Final = {
     Brevity.WHOLE: 80,
     Brevity.WITHOUT_SCALE: 40,
     Brevity.COUNTED: 24,
-    Brevity.SHORTEST: 14,
+    Brevity.SHORTEST: 16,
 }
 """Characters of a card's title in a list of several."""
 
@@ -327,7 +327,7 @@ class MessageValues:
             return ""
         titles = (self.names.cards.get(CardReference.parse(card).card, "") for card in cards)
         listed = "; ".join(
-            f"{number} {cut_words(title, CARD_TITLE_MAX[brevity])}"
+            f"{number} {cut_words(title, CARD_TITLE_MAX[brevity]).rstrip('…')}"
             for number, title in enumerate(titles, start=1)
         )
         more = int(_to_number(self.row.values.get("cards")) or 0) - len(cards)

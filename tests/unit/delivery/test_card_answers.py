@@ -125,10 +125,12 @@ def test_every_change_is_confirmed_and_wrong_answers_are_explained_once_per_list
     assert {row.channels for row in _confirmations(d)} == {(Channel.SMS,)}
 
 
-def _say(row: NotificationRow, lang: str = "fr", *, cards: int = 3) -> str:
+def _say(row: NotificationRow, lang: str = "fr", *, answerable: bool = True) -> str:
     titles = {f"F{n}": f"Couper le gaz de la chaufferie n {n} et prévenir" for n in range(1, 10)}
     names = MessageNames(sites={"clg-1": ("Collège Pompidou", "Courbevoie")}, cards=titles)
-    return choose_sms_text(compose_message(row, names, load_phrases(lang), None), answerable=True)
+    return choose_sms_text(
+        compose_message(row, names, load_phrases(lang), None), answerable=answerable
+    )
 
 
 def test_the_message_numbers_its_cards_and_says_how_to_answer() -> None:
@@ -152,6 +154,11 @@ def test_all_listed_cards_fit_into_two_parts_with_the_event() -> None:
     }
     text = _say(_list(desk(), values=values))
     assert len(text) <= 306
+    assert "..." not in text
+    one_way = _say(_list(desk(), "n2", values=values), answerable=False)
+    assert "FAIT" not in one_way
+    assert "1 Couper" not in one_way
+    assert "57 fiches" in one_way
     for part in (f"{LISTED_CARDS} Couper", "51 autres", "FAIT 1", "Coupure", "depuis"):
         assert part in text
 
