@@ -12,12 +12,15 @@ from schemas import commands as cmd
 from schemas.continuity import CardProof
 from schemas.words import EventType
 from services.console.continuity.api import _check_photo
+from services.console.evidence.collect import _read_photos
 from services.runtime.http.problems import ProblemError
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Held, browsing
 from tests.unit.console.test_every_screen import REALM, words
 from tests.unit.console.test_one_plan import COLLEGES, EDUCATION, MANAGER, activate, hold_plans
+from tests.unit.continuity.world import REALM as WORLD_REALM
 
+COORDINATOR = {"author": "p-1", "role": "coordinator"}
 SITE, OTHER = "clg-0920592U", "clg-0921244C"
 
 
@@ -153,3 +156,26 @@ async def test_a_photo_is_evidence_only_if_it_is_stored_and_of_this_realm(
     with pytest.raises(ProblemError) as refused:
         await _check_photo(author, "photo-1")
     assert [one.field for one in refused.value.problem.faults] == ["proof.photo"]
+
+
+async def test_an_evidence_bundle_holds_each_photo_of_a_card_once_and_no_erased_one() -> None:
+    kept = {"p-1": TextItem({"realm": REALM}, b"jpeg", "image/jpeg")}
+
+    async def read(photo: str) -> TextItem | None:
+        return kept.get(photo)
+
+    world = activate("PCA-solidarites")
+    world.hit("pmi-01", EventType.OUTAGE_POWER, "09:52")
+    world.until("09:53")
+    for photo, card in (("p-1", "SOL-F05"), ("p-2", "SOL-F07")):
+        done = cmd.CompleteCard(
+            plan="PCA-solidarites",
+            card=card,
+            site="pmi-01" if card == "SOL-F05" else None,
+            proof=CardProof(photo=photo),
+            **COORDINATOR,
+        )
+        world.say(done, "09:55")
+    transactions = [record.transaction for record in world.service.log.of(WORLD_REALM)]
+    photos = await _read_photos([*transactions, *transactions], read)
+    assert [id for id, _ in photos] == ["p-1"]
