@@ -185,10 +185,14 @@ async def test_an_auditor_of_93_sees_its_accounts_and_their_acts_alone(browser: 
 
 async def test_a_new_account_may_be_limited_to_one_of_several_territories(browser: Browser) -> None:
     page = (await browser.get("/personnes?realm=93")).text
-    assert '<option value="93">93</option>' in page
+    assert '<option value="93" selected>93</option>' in page, "the territory of the page"
+    assert '<option value="">tous</option>' in page
+    assert "Importer l’annuaire de 93" in page
     assert 'action="/api/v1/people/import?realm=93"' in page
     alone, _ = browsing(Held("92"))
-    assert 'name="scope.realms"' not in (await alone.get("/personnes")).text
+    page = (await alone.get("/personnes")).text
+    assert 'name="scope.realms"' not in page
+    assert "Importer l’annuaire</h2>" in page
 
 
 async def test_links_stay_in_the_territory_of_the_page(browser: Browser) -> None:
