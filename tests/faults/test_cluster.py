@@ -173,7 +173,7 @@ async def applied_reports(kafka: str) -> set[str]:
     return {tx.src.id for tx in chain if not REFUSALS & {fact.name for fact in tx.facts}}
 
 
-async def lateness(kafka: str) -> dict[str, int]:
+async def lateness(kafka: str, since_ms: int = 0) -> dict[str, int]:
     """Return the latest decision and the latest deadline per log, in ms of delay."""
     found: dict[str, int] = {}
     async with PartitionReader(kafka) as reader:
@@ -182,6 +182,8 @@ async def lateness(kafka: str) -> dict[str, int]:
             async for record in reader.read(
                 topic, await reader.bounds(topic, range(PARTITION_COUNT))
             ):
+                if record.timestamp < since_ms:
+                    continue
                 for what, late_ms in _lateness_of(record, Transaction.load(record.value)):
                     found[f"{service} {what}"] = max(found.get(f"{service} {what}", 0), late_ms)
     return found
