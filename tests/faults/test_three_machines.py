@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,7 +26,7 @@ from services.runtime.process.cluster import read_member
 from services.runtime.process.settings import DataDir
 from tests.faults.matrix import proves
 from tests.faults.reporting import WAIT_S, wait_until_settled
-from tests.faults.test_cluster import lateness
+from tests.faults.test_cluster import applied_reports, lateness
 from tests.machines import NODES, Load, Machines, Sender, can_make_networks
 from tests.system import RunningVigie, logged_in
 from tests.waiting import until
@@ -66,10 +67,18 @@ def check_promises(machines: Machines, load: Load, record: Record) -> None:
 
 def check_each(machines: Machines, reports: list[str]) -> None:
     """Check that every machine has these reports, and that its logs keep every promise."""
+    newest = reports[-1:]
     for machine in machines.machines.values():
-        assert wait_until_settled(machine, reports) == []
+        assert wait_until_settled(machine, newest) == []
+        assert set(reports) <= read_applied(machine)
         verdict = machine.cli("verify")
         assert verdict.returncode == 0, verdict.stdout[-3000:]
+
+
+def read_applied(machine: RunningVigie) -> set[str]:
+    """Return the reports that the log of alerts applied."""
+    with using_brokers(machine) as brokers:
+        return asyncio.run(applied_reports(brokers))
 
 
 def measure_lateness(machine: RunningVigie, since_ms: int) -> dict[str, int]:
@@ -77,12 +86,19 @@ def measure_lateness(machine: RunningVigie, since_ms: int) -> dict[str, int]:
 
     Those of the time before do not count, when the machines were starting.
     """
-    data = DataDir(machine.folder / "data")
-    member = read_member(data.secrets)
+    with using_brokers(machine) as brokers:
+        return asyncio.run(lateness(brokers, since_ms))
+
+
+@contextmanager
+def using_brokers(machine: RunningVigie) -> Iterator[str]:
+    """Log in to the brokers of a machine and yield their addresses."""
+    secrets = DataDir(machine.folder / "data").secrets
+    member = read_member(secrets)
     assert member is not None
-    use_security(read_cluster_security(data.secrets))
+    use_security(read_cluster_security(secrets))
     try:
-        return asyncio.run(lateness(member.brokers, since_ms))
+        yield member.brokers
     finally:
         use_security(None)
 
