@@ -48,6 +48,9 @@ STATES: Final = {
     "auth": "clé refusée",
 }
 
+_YEARS: Final = range(2000, 2200)
+"""Years of a trial; a second look a minute after the last one would have no date."""
+
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
@@ -195,7 +198,7 @@ def _parse_fetch_time(text: str) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError as error:
         raise print_error(ValueError(f"--at {text}: {example}")) from error
-    if time.tzinfo is None:
+    if time.tzinfo is None or time.year not in _YEARS:
         raise print_error(ValueError(f"--at {text}: {example}"))
     return time
 

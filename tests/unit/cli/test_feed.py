@@ -129,7 +129,7 @@ def test_a_file_that_is_no_envelope_is_named(content: str, tmp_path: Path) -> No
 
 def test_a_missing_file_and_a_wrong_time_are_explained(tmp_path: Path) -> None:
     assert "nowhere.json: No such file" in try_file(tmp_path / "nowhere.json")
-    for at in ("hier", "2027-01-25T09:12:00"):
+    for at in ("hier", "2027-01-25T09:12:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"):
         said = try_file(SAMPLES / "vigicrues" / "warning.json", at)
         assert f"--at {at}: a time with an offset is expected" in said
 
