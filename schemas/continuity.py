@@ -310,6 +310,7 @@ class CardRow(Model):
     sites: int | None = optional(
         "number of its site cards; null = one card, or they are not open yet"
     )
+    task: str | None = optional("title of a card that was withdrawn while its plan ran")
 
 
 class SiteCardRow(Model):

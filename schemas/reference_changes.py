@@ -49,6 +49,16 @@ class SectionDifference(Model):
     )
 
 
+class PlanTime(Model):
+    """Time at which a plan is proposed or activated in a replayed crisis, with and without."""
+
+    realm: str
+    plan: str
+    state: str = Field(description="proposed, active")
+    before: Instant | None = Field(description="null: never")
+    after: Instant | None = Field(description="null: never")
+
+
 class Foreseen(Model):
     """Effect on recorded crises, as the proposer's replay (`vigie whatif`) found it."""
 
@@ -81,6 +91,12 @@ class Foreseen(Model):
     worse: tuple[str, ...] = Field(
         default=(), max_length=20, description="realms with a role called later, or no longer"
     )
+    plan_times: tuple[PlanTime, ...] = Field(
+        default=(),
+        max_length=20,
+        exclude_if=lambda times: not times,
+        description="plans proposed or activated at another time, or in one of both only",
+    )
 
 
 class ChangeDecision(Model):
@@ -101,6 +117,17 @@ class RecordKind(StrEnum):
     CARD = "card"
     ACTIVITY = "activity"
     STEP = "step"
+    ON_CALL = "on_call"
+    ROTATION = "rotation"
+    TRIGGER = "trigger"
+
+
+class RecordAction(StrEnum):
+    """Effect of an edit on its record."""
+
+    CHANGE = "change"
+    CREATE = "create"
+    WITHDRAW = "withdraw"
 
 
 FieldValue = str | bool | int | float | tuple[str, ...] | None
@@ -115,13 +142,24 @@ class FieldChange(Model):
 
 
 class RecordEdit(Model):
-    """Change of some fields of one record. It holds without the version that it was made on."""
+    """Change, beginning or end of one record. It holds without the version that it was made on."""
 
     kind: RecordKind
     id: str = Field(
-        max_length=128, description="id of the record; a card: `PLAN.CARD`; a step: `LADDER.WAVE`"
+        max_length=128,
+        description=(
+            "id of the record; a card: `PLAN.CARD`; a step: `LADDER.WAVE`; an on-call role: "
+            "`ROLE` or `ROLE:SCOPE`; a rotation: that, place and first day; a trigger: `PLAN.N` and its level"
+        ),
     )
-    fields: tuple[FieldChange, ...] = Field(min_length=1, max_length=MAX_EDITED_FIELDS)
+    fields: tuple[FieldChange, ...] = Field(
+        min_length=1,
+        max_length=MAX_EDITED_FIELDS,
+        description="a new record: all fields; a withdrawn one: all, without a value after",
+    )
+    action: RecordAction = Field(
+        default=RecordAction.CHANGE, exclude_if=lambda action: action is RecordAction.CHANGE
+    )
 
     def is_about(self, other: RecordEdit) -> bool:
         """Return whether both change the same record."""

@@ -150,6 +150,7 @@ ROUTERS: Final = (
     commissioning_api.router,
     changes_api.router,
     records_api.router,
+    records_api.new_router,
     records_api.reviews_router,
     reference_api.router,
     reference_api.front_router,

@@ -72,11 +72,17 @@ from services.console.reassignment.resources import (
 )
 from services.console.reference.resources import (
     ChangeDecision,
+    Coverage,
+    CoverageGap,
+    DutySpan,
+    PlaceCoverage,
     PlanReviews,
     PlanReviewState,
     RecordChoice,
     RecordEntry,
     RecordFieldState,
+    RecordForm,
+    RecordPreview,
     RecordState,
     ReferenceChange,
 )

@@ -342,6 +342,12 @@ class ReadinessProver:
         )
         return ReadinessProof(start, end, posts, self.weights, total, total - bad, tuple(holes))
 
+    def prove_post(self, post: ScopedRole, start: Instant, end: Instant) -> list[HoleRow]:
+        """List the gaps of one role; empty for a role that is not proved."""
+        if post not in self.weights:
+            return []
+        return list(self._holes({post: self.spans(post, start, end)}))
+
     def _holes(self, posts: Mapping[ScopedRole, tuple[VerdictSpan, ...]]) -> Iterator[HoleRow]:
         """Yield one gap per role, kind and person, for as long as it lasts without a break."""
         for post, judged in posts.items():

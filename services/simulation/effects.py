@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, S
 from typing import Final
 
 from schemas.reference import SectionData
-from schemas.reference_changes import Foreseen
+from schemas.reference_changes import Foreseen, PlanTime
 from services.simulation.comparison import Comparison, compare_replays
 from services.simulation.milestones import Difference
 from services.simulation.recording import NotRecorded, Recording, read_opening_times, read_recording
 
 MAX_NAMED_REALMS: Final = 20
+_NAMED_PLAN_STATES: Final = ("proposed", "active")
 
 
 async def read_newest_crises(kafka: str, most: int) -> AsyncIterator[Recording | NotRecorded]:
@@ -65,6 +66,18 @@ def sum_up_effects(outcomes: Sequence[Comparison], unread: int) -> Foreseen:
         unread=unread,
         worse=tuple(
             outcome.realm for outcome in outcomes if any(d.worse for d in outcome.differences)
+        )[:MAX_NAMED_REALMS],
+        plan_times=tuple(
+            PlanTime(
+                realm=outcome.realm,
+                plan=d.milestone.of,
+                state=d.milestone.what,
+                before=d.before,
+                after=d.after,
+            )
+            for outcome in outcomes
+            for d in outcome.differences
+            if d.milestone.kind == "plan" and d.milestone.what in _NAMED_PLAN_STATES
         )[:MAX_NAMED_REALMS],
     )
 

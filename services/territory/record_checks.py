@@ -6,16 +6,27 @@ These are the checks of a territory folder that texts and references of one reco
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas import reference as ref
-from schemas.reference_changes import FieldValue, RecordEdit, RecordKind
-from schemas.words import Channel
+from schemas.oncall import Place
+from schemas.plans import CardPhase, Evidence, find_card_faults
+from schemas.ranks import POLE_DIRECTOR_ROLE
+from schemas.reference_changes import FieldValue, RecordAction, RecordEdit, RecordKind
+from schemas.words import Channel, EventType
 from services.territory.checks import MAX_LIMIT_H, MAX_LIMIT_MIN
+from services.territory.conditions import list_references
+from services.territory.new_records import NEW_FIELDS, apply_record_edit, find_references
 from services.territory.plan_checks import MAX_STEP_CHARACTERS, MAX_STEPS, find_order_faults
-from services.territory.records import RECORDS, apply_edit, read_record, split_card_id
+from services.territory.record_places import (
+    build_card_id,
+    split_card_id,
+    split_post_id,
+    split_rotation_id,
+)
+from services.territory.records import RECORDS, list_records, read_record
 
 _PHONE: Final = re.compile(r"(?<!\d)(?:\+33|0033|0)[ .-]?[1-9](?:[ .-]?\d\d){4}(?!\d)")
 _MAIL: Final = re.compile(r"[^\s@<>]+@[^\s@<>]+\.[a-z]{2,}", re.IGNORECASE)
@@ -40,19 +51,46 @@ _BOUNDS: Final = (
 _STEP_BOUNDS: Final = {"after_min": (0, 24 * 60), "ack_min": (1, 24 * 60), "expected": (1, 100)}
 
 
+_SECTIONS: Final = {
+    ref.Section.ESCALATION: ("niveaux et échelles", "levels and escalations"),
+    ref.Section.STAFFING: ("effectifs et métiers", "staff and job families"),
+}
+"""Names of sections of which some rows have no title."""
+_CHECKED_CONDITIONS: Final = frozenset(
+    {"site_kind", "pole", "activity", "system", "event_type", "cause"}
+)
+MAX_LEVEL: Final = 4
+MAX_REFERENCES: Final = 10
+"""Most places that name a record, of those that a refusal lists."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordFault:
     """A wrong field of a record, with a sentence in both languages."""
 
     field: str
+    """Empty: the record itself."""
     code: str
     fr: str
     en: str
 
 
-def list_known_ids(sections: Sequence[Any]) -> dict[str, Mapping[str, str]]:
-    """Return kind of reference → id → name, for fields that refer to others."""
+def list_known_ids(
+    sections: Sequence[Any], persons: Iterable[str] = ()
+) -> dict[str, Mapping[str, str]]:
+    """Return kind of reference → id → name, for fields that refer to others.
+
+    `persons`: tokens that the directory has besides the reference data.
+    """
+    people = {person: person for person in persons}
     roles: Mapping[str, str] = {}
+    called: Mapping[str, str] = {}
+    ladders: Mapping[str, str] = {}
+    poles: Mapping[str, str] = {}
+    sites: Mapping[str, str] = {}
+    kinds: Mapping[str, str] = {}
+    cards: Mapping[str, str] = {}
+    activity_names: Mapping[str, str] = {}
     plans: Mapping[str, str] = {}
     systems: Mapping[str, str] = {}
     suppliers: dict[str, str] = {}
@@ -60,12 +98,22 @@ def list_known_ids(sections: Sequence[Any]) -> dict[str, Mapping[str, str]]:
         match section:
             case ref.EscalationPolicy(policy=policy):
                 roles = policy.roles
+                called = roles | {group: group for group in policy.groups}
+                ladders = {name: name for name in policy.ladders}
+            case ref.Sites(sites=rows):
+                sites = {site.id: site.name for site in rows}
+                kinds = {site.kind: site.kind for site in rows}
             case ref.Plans(plans=rows):
+                cards = {card.id: card.task for plan in rows for card in plan.cards}
                 plans = {plan.id: plan.title for plan in rows}
             case ref.Activities(activities=activities, systems=names):
+                poles = {pole.id: pole.name for pole in section.poles}
+                activity_names = {activity.id: activity.name for activity in activities}
                 titles = {system.id: system.name for system in names}
                 systems = {id: titles.get(id, id) for a in activities for id in a.systems}
                 suppliers |= {id: id for a in activities for id in a.suppliers}
+            case ref.RosterSection(roster=roster):
+                people |= {person: person for person in roster.channels}
             case ref.Contacts(contacts=contacts):
                 suppliers |= {contact.id: contact.organisation for contact in contacts}
     return {
@@ -74,31 +122,98 @@ def list_known_ids(sections: Sequence[Any]) -> dict[str, Mapping[str, str]]:
         "system": systems,
         "supplier": suppliers,
         "channel": {channel.value: channel.value for channel in Channel},
+        "person": people,
+        "called": called,
+        "ladder": ladders,
+        "pole": poles,
+        "scope": {**poles, **sites},
+        "site_kind": kinds,
+        "card": cards,
+        "activity": activity_names,
+        "event_type": {one.value: one.value for one in EventType},
+        "cause": {one.value: one.value for one in EventType},
+        **{name: {value: value for value in values} for name, values in _WORDS.items()},
     }
 
 
-def find_edit_faults(sections: Sequence[Any], edit: RecordEdit) -> list[RecordFault]:
-    """List the faults of the new values of a record. `sections` are those in force."""
-    known = list_known_ids(sections)
-    refers = {f.name: f.refers for part in RECORDS[edit.kind] for f in part.fields}
+_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "phase": tuple(CardPhase),
+    "evidence": tuple(Evidence),
+    "place": tuple(Place),
+    "telework": ("non", "partiel", "oui"),
+}
+"""Words of closed lists that a field may hold."""
+
+
+def find_edit_faults(
+    sections: Sequence[Any], edit: RecordEdit, persons: Iterable[str] = ()
+) -> list[RecordFault]:
+    """List the faults of the new values of a record.
+
+    `sections` are those in force, `persons` tokens that the directory has besides them.
+    """
+    if edit.action is RecordAction.WITHDRAW:
+        return list(_find_withdrawal_faults(sections, edit))
+    known = list_known_ids(sections, persons)
+    groups = (*RECORDS[edit.kind], *filter(None, (NEW_FIELDS.get(edit.kind),)))
+    refers = {f.name: f.refers for group in groups for f in group.fields}
     faults: list[RecordFault] = []
+    if edit.action is RecordAction.CREATE and edit.id in list_records(sections, edit.kind):
+        faults.append(_build_double_fault(edit))
     for change in edit.fields:
         texts = _list_texts(change.after)
         faults += _find_text_faults(change.field, texts)
-        if kind := refers[change.field]:
+        if (kind := refers[change.field]) and kind in known:
             before = frozenset(_list_texts(change.before))
             faults += _find_unknown_ids(change.field, texts, before, known[kind])
         if edit.kind is RecordKind.CARD and change.field == "steps":
             faults += _find_step_faults(texts)
-    if not faults and edit.kind is RecordKind.CARD:
-        faults += _find_due_faults(sections, edit)
-    if edit.kind is RecordKind.PLAN:
-        faults += _find_review_faults(sections, edit)
+    return faults or [*_RECORD_CHECKS[edit.kind](sections, edit)]
+
+
+def _build_double_fault(edit: RecordEdit) -> RecordFault:
+    field = NEW_FIELDS[edit.kind].fields[0].name if NEW_FIELDS[edit.kind].fields else ""
+    return RecordFault(field, "exists", "cette fiche existe déjà", "this record exists already")
+
+
+def _find_withdrawal_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield the rows that would name a withdrawn record, and roles left without anybody."""
+    named = find_references(sections, edit)
+    for one in named[:MAX_REFERENCES]:
+        fr, en = _SECTIONS.get(one.section, ("données de référence", "reference data"))
+        yield RecordFault(
+            "",
+            "referred",
+            f"« {one.owner or fr} » y renvoie",
+            f"“{one.owner or en}” refers to it",
+        )
+    if (rest := len(named) - MAX_REFERENCES) > 0:
+        yield RecordFault("", "referred", f"et {rest} autres", f"and {rest} others")
+    if edit.kind in (RecordKind.ON_CALL, RecordKind.ROTATION):
+        yield from _find_cover_faults(sections, edit)
     if edit.kind is RecordKind.STEP:
-        faults += _find_step_bounds(edit)
-    if edit.kind is RecordKind.ACTIVITY:
-        faults += _find_limit_faults(sections, edit)
-    return faults
+        yield from _find_last_step_faults(sections, edit)
+
+
+def _find_last_step_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield a step that others follow, or that the escalation cannot do without."""
+    ladder, number = split_card_id(edit.id)
+    policy = next(s.policy for s in sections if isinstance(s, ref.EscalationPolicy))
+    waves = policy.ladders[ladder]
+    if int(number) < max(wave.wave for wave in waves):
+        yield RecordFault(
+            "",
+            "followed",
+            "d’autres étapes la suivent : seule la dernière se retire",
+            "other steps follow: only the last one can be withdrawn",
+        )
+    if len(waves) == 1 or int(number) == policy.repeat.from_wave:
+        yield RecordFault(
+            "",
+            "needed",
+            "l’escalade n’appellerait plus personne, ou reprendrait à cette étape",
+            "the escalation would call nobody, or begins again at this step",
+        )
 
 
 def _find_due_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
@@ -109,7 +224,7 @@ def _find_due_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[Reco
     if isinstance(t_min, int) and abs(t_min) > MAX_LIMIT_MIN:
         yield RecordFault("t_min", "range", "plus d’un an", "more than a year")
     plan_id, _ = split_card_id(edit.id)
-    if _list_order_faults(apply_edit(sections, edit), plan_id) - _list_order_faults(
+    if _list_order_faults(apply_record_edit(sections, edit), plan_id) - _list_order_faults(
         sections, plan_id
     ):
         yield RecordFault(
@@ -123,12 +238,13 @@ def _find_due_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[Reco
 def _list_order_faults(sections: Sequence[Any], plan_id: str) -> set[str]:
     found = (s.plans for s in sections if isinstance(s, ref.Plans))
     plan = next(plan for plans in found for plan in plans if plan.id == plan_id)
-    return {fault for _, fault in find_order_faults(plan)}
+    faults = (*find_order_faults(plan), *find_card_faults(plan.id, plan.cards))
+    return {fault for _, fault in faults}
 
 
 def _find_review_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
     """Yield a next review that is not after the last one."""
-    after = read_record(apply_edit(sections, edit), edit.kind, edit.id)
+    after = read_record(apply_record_edit(sections, edit), edit.kind, edit.id)
     last, due = after.get("reviewed_on"), after.get("review_due_on")
     if isinstance(last, str) and isinstance(due, str) and due <= last:
         yield RecordFault(
@@ -159,7 +275,7 @@ def _build_range_fault(field: str, low: float, high: float) -> RecordFault:
 
 def _find_limit_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
     """Yield limits of an activity that no clock can keep."""
-    after = read_record(apply_edit(sections, edit), edit.kind, edit.id)
+    after = read_record(apply_record_edit(sections, edit), edit.kind, edit.id)
     changed = {change.field for change in edit.fields}
     numbers = {n: v for n, v in after.items() if isinstance(v, int | float)}
     for name, low, high in _BOUNDS:
@@ -172,6 +288,144 @@ def _find_limit_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[Re
             "le délai de reprise ne peut pas dépasser la DMIA",
             "the RTO must not be longer than the DMIA",
         )
+
+
+def _find_rotation_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield an end that is not after the first day."""
+    begun = {} if edit.action is RecordAction.CREATE else read_record(sections, edit.kind, edit.id)
+    after = begun | {change.field: change.after for change in edit.fields}
+    since, until = after["since"], after["until"]
+    if isinstance(since, str) and isinstance(until, str) and until <= since:
+        yield RecordFault(
+            "until", "order", "la fin suit le premier jour", "the end comes after the first day"
+        )
+
+
+def _find_cover_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield a role that an escalation calls and that nobody would hold any more. Rule D34."""
+    if edit.kind is RecordKind.ON_CALL:
+        role, scope = split_post_id(edit.id)
+    else:
+        role, scope, _ = split_rotation_id(edit.id)
+    if role not in list_called_roles(sections):
+        return
+    after = apply_record_edit(sections, edit)
+    is_covered = _is_held(after, role, scope) or (
+        edit.action is RecordAction.WITHDRAW and scope is not None and _is_held(after, role, None)
+    )
+    if not is_covered:
+        yield RecordFault(
+            "holder" if edit.kind is RecordKind.ON_CALL else "persons",
+            "uncovered",
+            "une escalade appelle ce rôle : il lui faut un titulaire ou un tour d’astreinte",
+            "an escalation calls this role: it needs a holder or a rotation",
+        )
+
+
+def list_called_roles(sections: Iterable[Any]) -> set[str]:
+    """Return the roles that a step of an escalation calls, by name or in a group."""
+    policies = [s.policy for s in sections if isinstance(s, ref.EscalationPolicy)]
+    found: set[str] = set()
+    for policy in policies:
+        names = {who for waves in policy.ladders.values() for wave in waves for who in wave.who}
+        found |= {role for who in names for role in policy.groups.get(who, (who,))}
+        if ref.EVERY_POLE in names:
+            found.add(POLE_DIRECTOR_ROLE)
+    return found
+
+
+def _is_held(sections: Iterable[Any], role: str, scope: str | None) -> bool:
+    rosters = [s.roster for s in sections if isinstance(s, ref.RosterSection)]
+    return any(
+        (holder.role, holder.scope) == (role, scope) and holder.holder
+        for roster in rosters
+        for holder in roster.holders
+    ) or any(
+        (rotation.role, rotation.scope) == (role, scope) and rotation.place is Place.HOLDER
+        for roster in rosters
+        for rotation in roster.rotations
+    )
+
+
+def _find_called_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield a step that calls nobody, or a role that nobody holds."""
+    yield from _find_step_bounds(edit)
+    change = next((change for change in edit.fields if change.field == "who"), None)
+    if change is None:
+        return
+    names = _list_texts(change.after)
+    if not names:
+        yield RecordFault("who", "missing", "au moins un rôle", "at least one role is needed")
+    after = apply_record_edit(sections, edit)
+    for role in sorted(list_called_roles(after) - list_called_roles(sections)):
+        if not _is_held_anywhere(after, role):
+            yield RecordFault(
+                "who",
+                "uncovered",
+                f"personne ne tient le rôle « {role} »",
+                f"nobody holds the role “{role}”",
+            )
+
+
+def _is_held_anywhere(sections: Iterable[Any], role: str) -> bool:
+    rosters = [s.roster for s in sections if isinstance(s, ref.RosterSection)]
+    return any(h.role == role and h.holder for roster in rosters for h in roster.holders) or any(
+        r.role == role for roster in rosters for r in roster.rotations
+    )
+
+
+def _find_post_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    if edit.kind is RecordKind.ROTATION:
+        yield from _find_rotation_faults(sections, edit)
+    yield from _find_cover_faults(sections, edit)
+
+
+def _find_trigger_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield a level that is none or stands twice, and ids that a condition names in vain."""
+    for change in edit.fields:
+        if change.field == "level":
+            if not isinstance(change.after, int) or not 0 <= change.after <= MAX_LEVEL:
+                yield _build_range_fault("level", 0, MAX_LEVEL)
+            elif _has_level(sections, edit, change.after):
+                yield RecordFault(
+                    "level",
+                    "exists",
+                    "le plan a déjà un déclencheur de ce niveau",
+                    "the plan has a trigger of this level",
+                )
+        if change.field == "conditions":
+            yield from _find_condition_faults(sections, _list_texts(change.after))
+
+
+def _has_level(sections: Sequence[Any], edit: RecordEdit, level: int) -> bool:
+    id = build_card_id(split_card_id(edit.id)[0], f"N{level}")
+    return id != edit.id and id in list_records(sections, RecordKind.TRIGGER)
+
+
+def _find_condition_faults(sections: Sequence[Any], lines: Sequence[str]) -> Iterator[RecordFault]:
+    known = list_known_ids(sections)
+    for refers, id in list_references(lines):
+        if refers in _CHECKED_CONDITIONS and id not in known[refers]:
+            yield from _find_unknown_ids("conditions", [id], (), known[refers])
+
+
+def _find_no_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:  # noqa: ARG001
+    yield from ()
+
+
+_RECORD_CHECKS: Final[
+    Mapping[RecordKind, Callable[[Sequence[Any], RecordEdit], Iterator[RecordFault]]]
+] = {
+    RecordKind.CONTACT: _find_no_faults,
+    RecordKind.PLAN: _find_review_faults,
+    RecordKind.CARD: _find_due_faults,
+    RecordKind.ACTIVITY: _find_limit_faults,
+    RecordKind.STEP: _find_called_faults,
+    RecordKind.ON_CALL: _find_post_faults,
+    RecordKind.ROTATION: _find_post_faults,
+    RecordKind.TRIGGER: _find_trigger_faults,
+}
+"""Checks of the values of each kind together, once each of them is right by itself."""
 
 
 def _list_texts(value: FieldValue) -> tuple[str, ...]:

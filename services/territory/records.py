@@ -1,4 +1,4 @@
-"""Read and change one record of the reference data: a contact, plan, card, activity or step. D86.
+"""Read and change one record of the reference data, such as a contact, a plan or a card. D86.
 
 A record may have parts in several sections: a card has its title among the plans and its steps in
 the written content. Each field belongs to one part. Values are those of `FieldValue`.
@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from schemas import plans as p
 from schemas import reference as ref
+from schemas.oncall import Rotation
 from schemas.reference_changes import FieldChange, FieldValue, RecordEdit, RecordKind
-
-CARD_SEPARATOR: Final = "."
-"""Separates plan and card in the id of a card, escalation and wave in that of a step."""
+from services.territory.field_forms import FieldForm, FormInvalid, read_form, write_form
+from services.territory.record_places import (
+    RecordPlace,
+    RosterPlace,
+    RowPlace,
+    StepPlace,
+    TriggerPlace,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +37,24 @@ class RecordField:
     """Kind of the ids in it: role, plan; empty: free text or a value."""
     is_ruled: bool = False
     """True if a rule reads it, so that other values can change the course of a crisis."""
+    form: FieldForm | None = None
+    """Form of the value if it is not that of the model."""
 
 
 @dataclass(frozen=True, slots=True)
-class RecordPart:
-    """Place of some fields: a section, and the lists to follow, one id each."""
+class FieldGroup:
+    """Some fields of a record, with the model that checks them."""
 
-    section: type[BaseModel]
-    lists: tuple[str, ...]
     model: type[BaseModel]
     fields: tuple[RecordField, ...]
-    inside: str = ""
-    """Field of the last row that holds the model; empty: the row itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPart(FieldGroup):
+    """Some fields of a record, and the place of their model in a section."""
+
+    section: type[BaseModel]
+    place: RecordPlace
 
 
 LIMIT_FIELDS: Final = ("criticality", "rto_h", "dmia_h", "pdma_h")
@@ -53,11 +65,20 @@ def _plain(*names: str, is_ruled: bool = False) -> tuple[RecordField, ...]:
     return tuple(RecordField(name, name, is_ruled=is_ruled) for name in names)
 
 
+def _part(
+    section: type[BaseModel],
+    place: RecordPlace,
+    model: type[BaseModel],
+    fields: tuple[RecordField, ...],
+) -> RecordPart:
+    return RecordPart(model, fields, section, place)
+
+
 RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
     RecordKind.CONTACT: (
-        RecordPart(
+        _part(
             ref.Contacts,
-            ("contacts",),
+            RowPlace(("contacts",)),
             ref.PartnerContact,
             (
                 *_plain("organisation", "function", "domain"),
@@ -69,30 +90,34 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
         ),
     ),
     RecordKind.PLAN: (
-        RecordPart(ref.Plans, ("plans",), ref.Plan, _plain("title")),
-        RecordPart(ref.PlanContents, ("contents",), p.PlanContent, _plain("purpose", "status")),
-        RecordPart(
+        _part(ref.Plans, RowPlace(("plans",)), ref.Plan, _plain("title")),
+        _part(
             ref.PlanContents,
-            ("contents",),
+            RowPlace(("contents",)),
+            p.PlanContent,
+            _plain("purpose", "status"),
+        ),
+        _part(
+            ref.PlanContents,
+            RowPlace(("contents",), inside="review"),
             p.PlanReview,
             (
                 RecordField("review_owner", "owner_role", "role"),
                 RecordField("reviewed_on", "last_on"),
                 RecordField("review_due_on", "next_on"),
             ),
-            inside="review",
         ),
     ),
     RecordKind.CARD: (
-        RecordPart(
+        _part(
             ref.Plans,
-            ("plans", "cards"),
+            RowPlace(("plans", "cards")),
             p.Card,
             (*_plain("task"), *_plain("t_min", is_ruled=True)),
         ),
-        RecordPart(
+        _part(
             ref.PlanContents,
-            ("contents", "cards"),
+            RowPlace(("contents", "cards")),
             p.CardContent,
             (
                 *_plain("steps", "done_when"),
@@ -102,9 +127,9 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
         ),
     ),
     RecordKind.ACTIVITY: (
-        RecordPart(
+        _part(
             ref.Activities,
-            ("activities",),
+            RowPlace(("activities",)),
             ref.Activity,
             (
                 *_plain("name", "short_name"),
@@ -115,13 +140,57 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
         ),
     ),
     RecordKind.STEP: (
-        RecordPart(
+        _part(
             ref.EscalationPolicy,
-            ("policy", "ladders"),
+            StepPlace(),
             ref.Wave,
             (
+                RecordField("who", "who", "called", is_ruled=True),
                 *_plain("after_min", "ack_min", "expected", is_ruled=True),
                 RecordField("channels", "channels", "channel", is_ruled=True),
+            ),
+        ),
+    ),
+    RecordKind.ON_CALL: (
+        _part(
+            ref.RosterSection,
+            RosterPlace("holders"),
+            ref.Holder,
+            (
+                RecordField("holder", "holder", "person"),
+                RecordField("deputy", "deputy", "person"),
+            ),
+        ),
+    ),
+    RecordKind.ROTATION: (
+        _part(
+            ref.RosterSection,
+            RosterPlace("rotations"),
+            Rotation,
+            (
+                RecordField("persons", "persons", "person"),
+                *_plain("every_days"),
+                RecordField("hand_off", "hand_off_min", form=FieldForm.CLOCK),
+                *_plain("since", "until"),
+                RecordField("hours", "hours", form=FieldForm.SPAN),
+            ),
+        ),
+    ),
+    RecordKind.TRIGGER: (
+        _part(
+            ref.Plans,
+            TriggerPlace(),
+            ref.Trigger,
+            (
+                *_plain("level", is_ruled=True),
+                RecordField(
+                    "conditions",
+                    "when",
+                    "condition",
+                    is_ruled=True,
+                    form=FieldForm.CONDITIONS,
+                ),
+                *_plain("text"),
             ),
         ),
     ),
@@ -143,46 +212,20 @@ class RecordUnknown(LookupError):
     """Signal a record, or a field of it, that the reference data do not have."""
 
 
-def build_card_id(plan: str, card: str) -> str:
-    """Return the id of a card among all records."""
-    return f"{plan}{CARD_SEPARATOR}{card}"
-
-
-def split_card_id(id: str) -> tuple[str, str]:
-    """Return the plan and the card that the id of a card names."""
-    plan, _, card = id.rpartition(CARD_SEPARATOR)
-    return plan, card
-
-
 def list_records(sections: Sequence[Any], kind: RecordKind) -> list[str]:
     """List the ids of all records of a kind, in the order of their file."""
     part = RECORDS[kind][0]
-    if kind is RecordKind.STEP:
-        return [
-            build_card_id(ladder, str(wave.wave))
-            for section in sections
-            if isinstance(section, ref.EscalationPolicy)
-            for ladder, waves in section.policy.ladders.items()
-            for wave in waves
-        ]
-    found = [section for section in sections if isinstance(section, part.section)]
-    ids: list[str] = []
-    for section in found:
-        rows = getattr(section, part.lists[0])
-        if len(part.lists) == 1:
-            ids += [row.id for row in rows]
-        else:
-            for row in rows:
-                ids += [build_card_id(row.id, card.id) for card in getattr(row, part.lists[1])]
-    return ids
+    return [
+        id
+        for section in sections
+        if isinstance(section, part.section)
+        for id in part.place.list_ids(section)
+    ]
 
 
 def read_record(sections: Sequence[Any], kind: RecordKind, id: str) -> dict[str, FieldValue]:
     """Return the fields of a record. Raises RecordUnknown."""
-    values: dict[str, FieldValue] = {}
-    for part, model in _find_parts(sections, kind, id):
-        values |= {field.name: _read_value(model, field.attribute) for field in part.fields}
-    return values
+    return read_values(_find_parts(sections, kind, id))
 
 
 def build_edit(
@@ -190,12 +233,13 @@ def build_edit(
 ) -> RecordEdit | None:
     """Return the change that gives a record these values; None if it has them already.
 
-    Raises RecordUnknown, RecordInvalid.
+    Raises RecordUnknown, FieldInvalid.
     """
-    before = read_record(sections, kind, id)
+    parts = _find_parts(sections, kind, id)
+    before = read_values(parts)
     if unknown := sorted(values.keys() - before.keys()):
         raise RecordUnknown(unknown[0])
-    after = read_record(_put_values(sections, kind, id, values), kind, id)
+    after = read_values(_change_parts(parts, values))
     changes = tuple(
         FieldChange(field=name, before=before[name], after=after[name])
         for name in before
@@ -205,13 +249,26 @@ def build_edit(
 
 
 def apply_edit(sections: Sequence[Any], edit: RecordEdit) -> list[Any]:
-    """Return the sections with the edit. Raises RecordUnknown, RecordInvalid."""
+    """Return the sections with the edit of a record. Raises RecordUnknown, FieldInvalid."""
     values = {change.field: change.after for change in edit.fields}
-    made = _put_values(sections, edit.kind, edit.id, values)
+    changed = _change_parts(_find_parts(sections, edit.kind, edit.id), values)
+    made = list(sections)
+    for part, model in changed:
+        made = put_part(made, part, edit.id, model)
     if edit.kind is not RecordKind.ACTIVITY:
         return made
-    ((_, activity),) = _find_parts(made, edit.kind, edit.id)
+    ((_, activity),) = changed
     return [_repeat_activity(section, activity) for section in made]
+
+
+def put_part(
+    sections: Sequence[Any], part: RecordPart, id: str, model: BaseModel | None
+) -> list[Any]:
+    """Return the sections with another model of a part; None removes it."""
+    return [
+        part.place.put(section, id, model) if isinstance(section, part.section) else section
+        for section in sections
+    ]
 
 
 def _repeat_activity(section: Any, activity: Any) -> Any:
@@ -246,83 +303,72 @@ def has_ruled_field(edit: RecordEdit) -> bool:
     return any(change.field in ruled for change in edit.fields)
 
 
-def is_overtaken(sections: Sequence[Any], edit: RecordEdit) -> bool:
-    """Return whether the record is gone, or a field of the edit has another value by now."""
-    try:
-        values = read_record(sections, edit.kind, edit.id)
-    except RecordUnknown:
-        return True
-    return any(values.get(change.field) != change.before for change in edit.fields)
+_Parts = list[tuple[RecordPart, BaseModel]]
 
 
-def _find_parts(
-    sections: Sequence[Any], kind: RecordKind, id: str
-) -> list[tuple[RecordPart, BaseModel]]:
+def _find_parts(sections: Sequence[Any], kind: RecordKind, id: str) -> _Parts:
     """Return the parts of a record that exist. Raises RecordUnknown."""
-    ids = _split_id(kind, id)
     parts = [
         (part, model)
         for part in RECORDS[kind]
         for section in sections
-        if isinstance(section, part.section) and (model := _follow(section, part, ids)) is not None
+        if isinstance(section, part.section) and (model := part.place.find(section, id)) is not None
     ]
     if not parts or parts[0][0] is not RECORDS[kind][0]:
         raise RecordUnknown(id)
     return parts
 
 
-def _split_id(kind: RecordKind, id: str) -> tuple[str, ...]:
-    return split_card_id(id) if kind in (RecordKind.CARD, RecordKind.STEP) else (id,)
+def read_values(parts: _Parts) -> dict[str, FieldValue]:
+    """Return the fields of a record from the models of its parts."""
+    return {field.name: _read_value(model, field) for part, model in parts for field in part.fields}
 
 
-def _follow(model: Any, part: RecordPart, ids: Sequence[str]) -> BaseModel | None:
-    """Return the model of a part that the ids name below `model`, or None."""
-    if isinstance(model, ref.EscalationPolicy):
-        ladder, wave = ids
-        waves = model.policy.ladders.get(ladder, ())
-        return next((one for one in waves if str(one.wave) == wave), None)
-    for name, id in zip(part.lists, ids, strict=True):
-        model = next((row for row in getattr(model, name) if row.id == id), None)
-        if model is None:
-            return None
-    return getattr(model, part.inside) if part.inside else model  # type: ignore[no-any-return]
-
-
-def _read_value(model: BaseModel, attribute: str) -> FieldValue:
-    shown = model.model_dump(mode="json", include={attribute})
-    value = shown.get(attribute, getattr(model, attribute))  # a dump leaves empty values out
+def _read_value(model: BaseModel, field: RecordField) -> FieldValue:
+    given = getattr(model, field.attribute)
+    if field.form is not None:
+        return write_form(field.form, given)
+    shown = model.model_dump(mode="json", include={field.attribute})
+    value = shown.get(field.attribute, given)  # a dump leaves empty values out
     return tuple(value) if isinstance(value, list) else value
 
 
-def _put_values(
-    sections: Sequence[Any], kind: RecordKind, id: str, values: Mapping[str, FieldValue]
-) -> list[Any]:
-    """Return the sections with other values of a record. Raises RecordUnknown, RecordInvalid."""
-    made = list(sections)
-    for part, model in _find_parts(sections, kind, id):
-        given = {f.attribute: values[f.name] for f in part.fields if f.name in values}
-        if not given:
-            continue
-        changed = _validate(part, model, given)
-        made = [
-            _replace(section, part, _split_id(kind, id), changed)
-            if isinstance(section, part.section)
-            else section
-            for section in made
-        ]
-    return made
+def _change_parts(parts: _Parts, values: Mapping[str, FieldValue]) -> _Parts:
+    """Return the parts with other values. Raises FieldInvalid."""
+    return [
+        (part, validate_part(part, _list_fields(model), values))
+        if any(field.name in values for field in part.fields)
+        else (part, model)
+        for part, model in parts
+    ]
 
 
-def _validate(part: RecordPart, model: BaseModel, given: Mapping[str, FieldValue]) -> BaseModel:
-    """Return the model with other values. Raises RecordInvalid."""
-    names = {field.attribute: field.name for field in part.fields}
-    cleaned = {name: _clean(part.model, name, value) for name, value in given.items()}
+def validate_part(
+    part: FieldGroup, before: Mapping[str, Any], values: Mapping[str, FieldValue]
+) -> BaseModel:
+    """Return the model of a part with other values. Raises FieldInvalid."""
+    given = {
+        f.attribute: _parse(part.model, f, values[f.name]) for f in part.fields if f.name in values
+    }
     try:
-        return part.model.model_validate({**_list_fields(model), **cleaned})
+        return part.model.model_validate({**before, **given})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         attribute = str(first["loc"][0]) if first["loc"] else ""
+        names = {field.attribute: field.name for field in part.fields}
         raise FieldInvalid(names.get(attribute, attribute), dict(first)) from None
+
+
+def _parse(model: type[BaseModel], field: RecordField, value: FieldValue) -> Any:
+    """Return a value as its model takes it. Raises FieldInvalid."""
+    cleaned = _clean(model, field.attribute, value)
+    if field.form is None:
+        return cleaned
+    try:
+        return read_form(field.form, cleaned)
+    except FormInvalid as error:
+        fault = {"type": error.code, "loc": (), "msg": str(error), "french": error.french}
+        raise FieldInvalid(field.name, fault) from None
 
 
 def _list_fields(model: BaseModel) -> dict[str, Any]:
@@ -333,31 +379,10 @@ def _clean(model: type[BaseModel], name: str, value: FieldValue) -> FieldValue:
     """Strip texts; an empty text and null are the absence of an optional field."""
     if isinstance(value, tuple):
         return tuple(line.strip() for line in value if line.strip())
-    said = value.strip() if isinstance(value, str) else value
-    default = model.model_fields[name].default
-    return default if said in ("", None) and default in ("", None) else said
-
-
-def _replace(model: Any, part: RecordPart, ids: Sequence[str], changed: BaseModel) -> Any:
-    """Return `model` with another model of a part at the place that the ids name."""
-    if isinstance(model, ref.EscalationPolicy):
-        return _replace_wave(model, ids, changed)
-    if not ids:
-        return model.model_copy(update={part.inside: changed}) if part.inside else changed
-    name = part.lists[-len(ids)]
-    rows = tuple(
-        _replace(row, part, ids[1:], changed) if row.id == ids[0] else row
-        for row in getattr(model, name)
-    )
-    return model.model_copy(update={name: rows})
-
-
-def _replace_wave(
-    section: ref.EscalationPolicy, ids: Sequence[str], changed: BaseModel
-) -> ref.EscalationPolicy:
-    """Return the section with another step of an escalation."""
-    ladder, wave = ids
-    known = section.policy.ladders
-    waves = tuple(changed if str(one.wave) == wave else one for one in known[ladder])
-    policy = section.policy.model_copy(update={"ladders": {**known, ladder: waves}})
-    return section.model_copy(update={"policy": policy})
+    text = value.strip() if isinstance(value, str) else value
+    field = model.model_fields[name]
+    if text not in ("", None):
+        return text
+    if field.default in ("", None):
+        return field.default  # type: ignore[no-any-return]
+    return None if type(None) in get_args(field.annotation) else text

@@ -1,7 +1,8 @@
-"""`vigie territory records`, `record` and `edit`: propose a change of one record. Rule D86."""
+"""`vigie territory records`, `record`, `edit`, `new` and `retire`: change one record. Rule D86."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -18,17 +19,18 @@ from services.console.reference.record_names import KINDS
 from services.runtime.process.settings import Settings
 
 _ = get_translator("fr")
-Kind = Annotated[RecordKind, typer.Argument(help="contact, plan, card, activity or step")]
+_KIND_NAMES = ", ".join(RecordKind)
+Kind = Annotated[RecordKind, typer.Argument(help=_KIND_NAMES)]
 RecordId = Annotated[
     str,
-    typer.Argument(metavar="ID", help="Id of the record; a card: PLAN.CARD; a step: LADDER.WAVE"),
+    typer.Argument(metavar="ID", help="Id of the record, as `records` lists it"),
 ]
 
 
 def records(
     kind: Annotated[
         list[RecordKind] | None,
-        typer.Option(help="contact, plan, card, activity, step; default: all"),
+        typer.Option(help=f"{_KIND_NAMES}; default: all"),
     ] = None,
     realm: Realm = None,
     as_of: AsOf = None,
@@ -82,20 +84,65 @@ def edit(
 ) -> None:
     """Propose other values for one record; another person approves them."""
     found = _fetch_record(kind, id, realm)
-    widgets = {field["name"]: field["widget"] for field in found["fields"]}
-    given: dict[str, FieldValue] = {}
-    for text in values:
-        name, separator, value = text.partition("=")
-        if not separator or name not in widgets:
-            raise typer.BadParameter(f"{name}: FIELD=VALUE, fields: {', '.join(widgets)}")
-        is_list = widgets[name] in ("lines", "choices")
-        given[name] = tuple(value.splitlines()) if is_list else value
-        if widgets[name] == "number":
-            given[name] = _parse_number(name, value)
+    given = _parse_values(found["fields"], values)
     body = {"values": given, "seen": found["seen"], "reason": reason}
     path = f"reference/records/{kind}/{quote(id, safe='')}/proposals"
     done = "changement proposé : une autre personne l’approuve (vigie territory changes)"
     post_decision(path, realm, body, key=key, as_json=as_json, done=done)
+
+
+def new(
+    kind: Kind,
+    reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
+    values: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Value of a field; lists one item a line",
+        ),
+    ],
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose a new record; another person approves it."""
+    form = _fetch(f"reference/new-records/{kind}{build_query(realm, None)}")
+    body = {"values": _parse_values(form["fields"], values), "reason": reason}
+    done = "fiche proposée : une autre personne l’approuve (vigie territory changes)"
+    path = f"reference/new-records/{kind}/proposals"
+    post_decision(path, realm, body, key=key, as_json=as_json, done=done)
+
+
+def retire(
+    kind: Kind,
+    id: RecordId,
+    reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose to withdraw a record; another person approves it. Refused if something names it."""
+    path = f"reference/records/{kind}/{quote(id, safe='')}/withdrawal"
+    done = "retrait proposé : une autre personne l’approuve (vigie territory changes)"
+    post_decision(path, realm, {"reason": reason}, key=key, as_json=as_json, done=done)
+
+
+def _parse_values(
+    fields: Sequence[Mapping[str, Any]], texts: Sequence[str]
+) -> dict[str, FieldValue]:
+    """Return field → value. Raises typer.BadParameter."""
+    widgets = {field["name"]: field["widget"] for field in fields}
+    given: dict[str, FieldValue] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or name not in widgets:
+            raise typer.BadParameter(f"{name}: FIELD=VALUE, fields: {', '.join(widgets)}")
+        is_list = widgets[name] in ("lines", "choices", "ordered")
+        given[name] = tuple(value.splitlines()) if is_list else value
+        if widgets[name] == "number":
+            given[name] = _parse_number(name, value)
+    return given
 
 
 _STATES = {

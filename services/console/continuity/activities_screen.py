@@ -12,8 +12,8 @@ from services.console.continuity import activities_page
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
-from services.console.reference.record_names import build_form_address
-from services.console.reference.record_rights import may_propose_record
+from services.console.reference.record_names import build_form_address, build_new_form_address
+from services.console.reference.record_rights import may_propose_new_record, may_propose_record
 from services.console.risk.page import build_risk_lines, write_sentences
 from services.console.texts import words as w
 from services.console.web.pages import WebPage
@@ -47,6 +47,8 @@ async def build_activities_page(queries: Queries, request: Request) -> dict[str,
         "decides": w.name_role(STRATEGY_ROLE, None, x.names, x._),
         "plan_of": {plan.pole: plan.id for plan in x.reference.plans.values() if plan.pole},
         "may_propose": asked is not None and may_propose_record(x.shell, asked.pole),
+        "may_add": may_propose_new_record(x.shell),
+        "new_activity": build_new_form_address(RecordKind.ACTIVITY),
         "edit_activity": build_form_address(RecordKind.ACTIVITY, asked.id) if asked else "",
         "states": activities_page.GRAVEST_FIRST,
         "shown": activities_page.build_selected_activity(asked, pdma_h, alarms, now, x.names, x._)

@@ -20,7 +20,7 @@ from services.console.continuity.plan_page import (
 from services.console.incidents import page as incidents_page
 from services.console.proof.reading import read_plan_proof
 from services.console.read_model.queries import Queries
-from services.console.reference.record_names import build_form_address
+from services.console.reference.record_names import build_form_address, build_new_form_address
 from services.console.reference.record_rights import may_propose_record
 from services.console.texts import words as w
 from services.console.web import times
@@ -31,7 +31,8 @@ from services.console.web.screen_context import (
     load_screen_data,
 )
 from services.runtime.identity.permissions import Permission
-from services.territory.records import build_card_id
+from services.territory.record_places import build_card_id, split_card_id
+from services.territory.records import list_records
 
 
 async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
@@ -78,6 +79,13 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
         or found.state in incidents_page.ACTIVABLE,
         "may_propose": may_propose_record(x.shell, found.pole),
         "edit_plan": build_form_address(RecordKind.PLAN, id),
+        "edit_triggers": [
+            build_form_address(RecordKind.TRIGGER, trigger)
+            for trigger in list_records(x.reference.sections, RecordKind.TRIGGER)
+            if split_card_id(trigger)[0] == id
+        ],
+        "new_trigger": build_new_form_address(RecordKind.TRIGGER),
+        "new_card": build_new_form_address(RecordKind.CARD),
         "edit_card": lambda card: build_form_address(RecordKind.CARD, build_card_id(id, card)),
         "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)),
         "chosen": chosen,

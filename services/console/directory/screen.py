@@ -21,7 +21,7 @@ from services.console.directory.view import (
 from services.console.http.problems import NotFound
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
-from services.console.reference.record_names import build_form_address
+from services.console.reference.record_names import build_form_address, build_new_form_address
 from services.console.reference.record_rights import may_propose_record
 from services.console.texts import words as w
 from services.console.web import search
@@ -68,6 +68,7 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
         "may_note": x.shell.reader.may(Permission.NOTE_WRITE),
         "called_text": called,
         "may_propose": may_propose_record(x.shell, None),
+        "new_contact": build_new_form_address(RecordKind.CONTACT),
         "edit_contact": lambda contact: build_form_address(RecordKind.CONTACT, contact),
     }
 

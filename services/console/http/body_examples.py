@@ -95,6 +95,7 @@ BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "values": {"purpose": "Protéger d'abord les enfants confiés et les personnes isolées."},
         "reason": "Relu avec le pôle.",
     },
+    "RecordValues": {"values": {"purpose": "Protéger d'abord les enfants."}, "trial": False},
     "ResolveRequest": {"force": False, "reason": "Courant rétabli."},
     "ResourceRequestBody": {
         "kind": "groupe-electrogene",

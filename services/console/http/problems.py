@@ -98,6 +98,15 @@ declare_problem(
     ),
 )
 declare_problem(
+    "record_referred",
+    409,
+    build_bilingual("Fiche encore utilisée", "Record still in use"),
+    build_bilingual(
+        "Autre chose y renvoie : retirez d’abord ces renvois.",
+        "Something else refers to it: remove these references first.",
+    ),
+)
+declare_problem(
     "link_invalid",
     404,
     build_bilingual("Lien non valable", "Link not valid"),

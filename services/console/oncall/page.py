@@ -53,6 +53,8 @@ class GridRow:
     name: str
     deputy: bool
     cells: tuple[GridCell, ...]
+    post: str
+    """Id of the role and its scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def build_rows(found: OnCall, edges: list[int], now: datetime, lang: str) -> lis
                 _format_post(post),
                 False,
                 _build_cells(post.holder, edges, now, lang),
+                post.id,
             )
         )
         made.append(
@@ -110,6 +113,7 @@ def build_rows(found: OnCall, edges: list[int], now: datetime, lang: str) -> lis
                 _format_post(post),
                 True,
                 _build_cells(post.deputy, edges, now, lang),
+                post.id,
             )
         )
     return made

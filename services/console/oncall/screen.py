@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Final
 
 from fastapi import Request
 
 from schemas import reference as ref
+from schemas.reference_changes import RecordKind
 from services.console.i18n import N_
 from services.console.oncall import page as duty
 from services.console.oncall.schedule import has_no_provider
 from services.console.read_model.queries import Queries
+from services.console.reference.record_names import (
+    build_form_address,
+    build_new_form_address,
+    name_record,
+)
+from services.console.reference.record_rights import may_propose_new_record
 from services.console.texts import words as w
 from services.console.web import times
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
 from services.runtime.identity.permissions import Permission
+from services.territory.records import list_records
 
 
 async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:
@@ -68,9 +78,25 @@ async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:
         "after": (monday + timedelta(days=7)).isoformat(),
         "this_week": monday == today,
         "may_plan": x.shell.reader.may(Permission.ROTA_WRITE) and x.shell.moment is None,
+        "may_propose": may_propose_new_record(x.shell),
+        "edit_of": partial(_find_form, frozenset(list_records(x.reference.sections, _POSTS))),
+        "rotations": [
+            (name_record(x.names, _ROTATIONS, id, x._), build_form_address(_ROTATIONS, id))
+            for id in list_records(x.reference.sections, _ROTATIONS)
+        ],
+        "new_rotation": build_new_form_address(_ROTATIONS),
         "persons": duty.list_choices(x.names, x._),
         "when_of": lambda hole: duty.describe_start(hole, now, x._),
     }
+
+
+_POSTS: Final = RecordKind.ON_CALL
+_ROTATIONS: Final = RecordKind.ROTATION
+
+
+def _find_form(known: Collection[str], post: str) -> str:
+    """Return the address of the form that edits a role; empty if only rotations fill it."""
+    return build_form_address(_POSTS, post) if post in known else ""
 
 
 def _parse_day(text: str | None, otherwise: date) -> date:

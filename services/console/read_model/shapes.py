@@ -52,7 +52,7 @@ from services.console.resources import to_datetime
 from services.console.sites.geometry import Outlines
 from services.console.texts.reasons import write_reason
 from services.runtime.secrets.erasure import TextErasure
-from services.territory.records import is_overtaken
+from services.territory.new_records import is_overtaken
 
 TELEWORK = "telework"
 FREE_TEXT_LINES = frozenset({"NoteAdded", "ImprovementChanged"})
@@ -486,7 +486,10 @@ class Shaper:
             postponed_until=_format_time(row.postponed_until) if row else None,
             trigger_since=_format_time(row.trigger_since) if row else None,
             why=self.reasons(row.why) if row else [],
-            cards=[_build_card(card, running) for card in static.cards],
+            cards=[
+                *(_build_card(card, running) for card in static.cards),
+                *(_build_withdrawn_card(card) for card in running.values() if card.task),
+            ],
             version=row.version if row else 0,
             boxes=row.boxes if row else [],
             trigger_held=row.trigger_held if row else False,
@@ -694,6 +697,12 @@ def _build_idle_clock(base: ClockBase, limit_h: float) -> c.ClockRow:
 
 
 _CLOSED_CARDS: Final = frozenset((CardState.DONE, CardState.NOT_APPLICABLE))
+
+
+def _build_withdrawn_card(row: c.CardRow) -> r.Card:
+    """Build a card that was withdrawn while its plan ran. Rule D86."""
+    static = Card(id=row.id, t_min=0, role=row.role, pole=row.pole, task=row.task or "")
+    return _build_card(static, {row.id: row})
 
 
 def _build_card(static: Card, running: Mapping[str, c.CardRow]) -> r.Card:

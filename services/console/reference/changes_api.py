@@ -38,7 +38,8 @@ from services.console.http.context import (
 )
 from services.console.http.decisions import MakeCommand, get_author
 from services.console.http.problems import NotFound
-from services.console.reference.records_api import RecordProposer, prepare_version
+from services.console.reference.record_edits import prepare_version
+from services.console.reference.records_api import RecordProposer
 from services.console.resources import Page, ReferenceChange
 from services.runtime.http.problems import ProblemError, build_fault, list_faults
 from services.runtime.identity.permissions import Permission

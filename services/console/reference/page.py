@@ -5,31 +5,41 @@ Rule D63.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from schemas.reference_changes import (
     OPEN_CHANGES,
     ChangeState,
     Foreseen,
+    PlanTime,
+    RecordAction,
     RecordEdit,
     SectionDifference,
 )
 from services.console.i18n import N_, Translator
+from services.console.logbook.facts.base import format_local_time
 from services.console.reference.record_names import (
     build_form_address,
+    build_new_form_address,
+    find_list_address,
     find_record_address,
+    find_title,
     label_field,
+    name_action,
     name_record_with_kind,
     show_value,
 )
+from services.console.reference.resources import Coverage
 from services.console.resources import ReferenceChange
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames, shorten_site_name
 from services.territory.records import has_ruled_field
 
 PAST_SHOWN: Final = 20
+NO_NAMES: Final = TerritoryNames()
 _SIGN_LABELS: Final = {"-": N_("retirés"), "~": N_("modifiés"), "+": N_("ajoutés")}
 
 
@@ -66,6 +76,9 @@ class EditView:
     """Address of the form that edits it."""
     is_replayable: bool
     """False: the fields enter no rule, so no crisis would have run otherwise."""
+    action: RecordAction
+    coverage: Coverage | None = None
+    """People on call under an open change of a schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +110,12 @@ def build_changes(
     _: Translator,
     *,
     may: bool,
+    coverages: Mapping[str, Coverage] = MappingProxyType({}),
 ) -> list[ChangeView]:
-    """Build the changes for the person `reader`; `may` is their right to decide."""
+    """Build the changes for the person `reader`; `may` is their right to decide.
+
+    `coverages`: change → people on call under it.
+    """
     made = []
     for change in found:
         mine, proposed = change.decisions[0].by == reader, change.state is ChangeState.PROPOSED
@@ -107,20 +124,26 @@ def build_changes(
                 change,
                 w.translate_code(w.CHANGE_STATE, change.state, _),
                 [_build_section_diff(d, names, _) for d in change.sections],
-                describe_forecast(change.foreseen, _) if change.foreseen is not None else [],
+                describe_forecast(change.foreseen, _, names) if change.foreseen is not None else [],
                 mine,
                 may_decide=may and proposed and not mine,
                 may_withdraw=may and (mine if proposed else change.state is ChangeState.APPROVED),
-                edit=_build_edit(change.edit, names, _) if change.edit else None,
+                edit=_build_edit(change.edit, names, coverages.get(change.id), _)
+                if change.edit
+                else None,
             )
         )
     return made
 
 
-def _build_edit(edit: RecordEdit, names: TerritoryNames, _: Translator) -> EditView:
+def _build_edit(
+    edit: RecordEdit, names: TerritoryNames, coverage: Coverage | None, _: Translator
+) -> EditView:
     kind = edit.kind
+    is_new = edit.action is RecordAction.CREATE
+    plan = next((str(f.after) for f in edit.fields if f.field == "plan"), "")
     return EditView(
-        title=name_record_with_kind(names, kind, edit.id, _),
+        title=name_edit(names, edit, _),
         fields=[
             EditedField(
                 label_field(kind, one.field, _),
@@ -128,11 +151,20 @@ def _build_edit(edit: RecordEdit, names: TerritoryNames, _: Translator) -> EditV
                 show_value(kind, one.field, one.after, names, _),
             )
             for one in edit.fields
+            if edit.action is RecordAction.CHANGE or one.before or one.after
         ],
-        record=find_record_address(kind, edit.id),
-        form=build_form_address(kind, edit.id),
+        record=find_list_address(kind, plan) if is_new else find_record_address(kind, edit.id),
+        form=build_new_form_address(kind) if is_new else build_form_address(kind, edit.id),
         is_replayable=has_ruled_field(edit),
+        action=edit.action,
+        coverage=coverage,
     )
+
+
+def name_edit(names: TerritoryNames, edit: RecordEdit, _: Translator) -> str:
+    """Return the name of the record of an edit, and whether it comes or goes."""
+    name = name_record_with_kind(names, edit.kind, edit.id, _, find_title(edit))
+    return name_action(edit.action, name, _)
 
 
 def _build_section_diff(d: SectionDifference, names: TerritoryNames, _: Translator) -> SectionDiff:
@@ -161,7 +193,31 @@ def _name_row(section: str, name: str, names: TerritoryNames) -> str:
     )
 
 
-def describe_forecast(f: Foreseen, _: Translator) -> list[str]:
+def _describe_plan_time(one: PlanTime, names: TerritoryNames, _: Translator) -> str:
+    """Describe when a plan would have been proposed or activated in a replayed crisis."""
+    plan = names.plan(one.plan)
+    at, was = (
+        _("jamais") if moment is None else format_local_time(moment)
+        for moment in (one.after, one.before)
+    )
+    if one.state == "active":
+        return _(
+            "{realm} : plan « {plan} » activé {at}, au lieu de {was}",
+            realm=one.realm,
+            plan=plan,
+            at=at,
+            was=was,
+        )
+    return _(
+        "{realm} : plan « {plan} » proposé {at}, au lieu de {was}",
+        realm=one.realm,
+        plan=plan,
+        at=at,
+        was=was,
+    )
+
+
+def describe_forecast(f: Foreseen, _: Translator, names: TerritoryNames = NO_NAMES) -> list[str]:
     """Describe in sentences the differences that a replay of recorded crises found."""
     if not f.crises:
         said = [_("Aucune crise enregistrée à rejouer.")]
@@ -238,6 +294,7 @@ def describe_forecast(f: Foreseen, _: Translator) -> list[str]:
                     realms=", ".join(f.worse),
                 )
             )
+    said += [_describe_plan_time(one, names, _) for one in f.plan_times]
     if f.unread:
         said.append(
             _.plural(

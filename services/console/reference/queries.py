@@ -9,6 +9,7 @@ from typing import Any, Final
 from schemas import reassignment as g
 from schemas import reference_changes as c
 from schemas.crisis.actions import ActionRow
+from schemas.oncall import ReachRow
 from services.console import resources as r
 from services.console.http.problems import NotFound
 from services.console.i18n import get_translator
@@ -20,6 +21,7 @@ from services.console.read_model.query_base import (
 )
 from services.console.reference.record_view import (
     build_record_entries,
+    build_record_form,
     build_record_state,
     list_open_edits,
 )
@@ -72,7 +74,9 @@ class ReferenceQueries(QueryBase):
         rows = (await view.picture.rows(c.ReferenceChangeRow)).values()
         reference = view.picture.reference
         kinds = [one for one in c.RecordKind if not kind or one in kind]
-        entries = build_record_entries(reference, kinds, list_open_edits(rows))
+        entries = build_record_entries(
+            reference, kinds, list_open_edits(rows), get_translator(self._lang)
+        )
         shown, following = paginate_preordered(
             entries, lambda one: f"{one.kind} {one.id}", limit, cursor
         )
@@ -83,12 +87,33 @@ class ReferenceQueries(QueryBase):
         view = await self.read()
         rows = (await view.picture.rows(c.ReferenceChangeRow)).values()
         change = list_open_edits(rows).get((kind, id))
+        persons = await view.picture.rows(ReachRow)
         try:
             return build_record_state(
-                view.picture.reference, kind, id, change, get_translator(self._lang)
+                view.picture.reference, kind, id, change, persons, get_translator(self._lang)
             )
         except RecordUnknown:
             raise NotFound from None
+
+    async def record_form(self, kind: c.RecordKind) -> r.RecordForm:
+        """Return the fields of a new record. Raises NotFound."""
+        view = await self.read()
+        persons = await view.picture.rows(ReachRow)
+        try:
+            return build_record_form(
+                view.picture.reference, kind, persons, get_translator(self._lang)
+            )
+        except RecordUnknown:
+            raise NotFound from None
+
+    async def persons_on_call(self) -> Collection[str]:
+        """Return the tokens of people that the directory has, besides the reference data."""
+        return tuple(await (await self.read()).picture.rows(ReachRow))
+
+    async def open_edits(self) -> Mapping[tuple[c.RecordKind, str], str]:
+        """Return the open change of each record that has one."""
+        view = await self.read()
+        return list_open_edits((await view.picture.rows(c.ReferenceChangeRow)).values())
 
     async def plan_reviews(self) -> r.PlanReviews:
         """List the yearly reviews of plans, the most urgent first. Rule D86."""

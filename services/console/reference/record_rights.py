@@ -18,3 +18,8 @@ def may_propose_record(shell: ScreenShell, pole: str | None) -> bool:
     return not is_limited(principal) or (
         not principal.scope.sites and pole in principal.scope.poles
     )
+
+
+def may_propose_new_record(shell: ScreenShell) -> bool:
+    """Return whether the reader may propose some new record, now; the API checks its pôle."""
+    return shell.moment is None and shell.reader.may(Permission.REFERENCE_DECIDE)

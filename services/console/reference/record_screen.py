@@ -1,31 +1,53 @@
-"""Page `/donnees/fiches/{kind}/{id}`: the form that proposes a change of one record. Rule D86."""
+"""Page `/donnees/fiches/{kind}/{id}`: the form that proposes a change of one record. Rule D86.
+
+A schedule shows the effect of the values in its address, before they are proposed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Request
 
 from schemas.reference_changes import FieldValue, RecordEdit, RecordKind
+from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import NotFound
+from services.console.i18n import Translator
 from services.console.read_model.queries import Queries
+from services.console.reference.conditions import ConditionForm, build_condition_form
+from services.console.reference.page import describe_forecast
+from services.console.reference.record_edits import (
+    check_change,
+    compute_coverage,
+    prepare_version,
+)
 from services.console.reference.record_names import (
+    PLACES,
+    build_form_address,
     find_record_address,
+    label_field,
+    name_choice,
     name_record_with_kind,
     show_value,
 )
 from services.console.reference.record_rights import may_propose_record
+from services.console.reference.resources import Coverage
+from services.console.reference.trials import try_version
 from services.console.resources import RecordChoice, RecordFieldState, RecordState
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
+from services.runtime.http.problems import FieldFault, Language, ProblemError
 from services.runtime.identity.permissions import Permission
+from services.territory.new_records import NEW_FIELDS
 from services.territory.records import RECORDS
 
 _LINE_CHARACTERS: Final = 70
 _MOST_ROWS: Final = 12
+_FREE_SLOTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +60,8 @@ class FormField:
     choices: list[RecordChoice]
     """Chosen ones first, in their order: a form sends them as they stand."""
     rows: int
+    slots: Sequence[str]
+    """Values of an ordered list, with places to add some."""
     in_force: list[str]
     """Value in force, if the form begins with another one."""
 
@@ -54,26 +78,170 @@ async def build_record_page(
     if kind not in set(RecordKind):
         raise NotFound
     found = await x.queries.record(RecordKind(kind), id)
-    again = request.query_params.get("reprise")
-    edit = (await x.queries.reference_change(again)).edit if again else None
+    given = read_given_values(request, found.fields) or await _read_again(x, request, found)
+    may_propose = may_propose_record(x.shell, found.pole)
+    effect = await _build_effect(x, found, given) if may_propose else NO_EFFECT
     return {
         **build_page_context(request, x),
         "record": found,
         "title": name_record_with_kind(x.names, found.kind, id, x._),
         "address": find_record_address(found.kind, id),
-        "fields": build_form_fields(found, edit, x),
+        "here": build_form_address(found.kind, id),
+        "action": f"/api/v1/reference/records/{found.kind}/{id}/proposals",
+        "fields": build_form_fields(found.kind, found.fields, given, x),
         "is_tried": any(f.is_ruled for part in RECORDS[found.kind] for f in part.fields),
-        "may_propose": may_propose_record(x.shell, found.pole),
+        "is_schedule": found.kind in SCHEDULE_KINDS,
+        "effect": effect,
+        "may_propose": may_propose,
+        "may_withdraw": may_propose and found.kind in NEW_FIELDS,
+        **await build_conditions(x, request, found.kind, found.fields, given, found.id),
+        **build_effect_names(x),
     }
 
 
+async def build_conditions(
+    x: ScreenData,
+    request: Request,
+    kind: RecordKind,
+    fields: Sequence[RecordFieldState],
+    given: Mapping[str, FieldValue],
+    id: str = "",
+) -> dict[str, Any]:
+    """Return the rows of a condition and its effect on recorded crises, for a trigger."""
+    if kind is not RecordKind.TRIGGER:
+        return {"conditions": None}
+    values = {field.name: field.value for field in fields} | dict(given)
+    lines, level = values["conditions"], values["level"]
+    form = build_condition_form(
+        x.reference,
+        lines if isinstance(lines, tuple) else (),
+        request.query_params,
+        "" if level is None else str(level),
+        x._,
+    )
+    query = request.query_params.multi_items()
+    kept = [pair for pair in query if pair[0].startswith(_PREFIX) or pair[0] == "reprise"]
+    found: dict[str, Any] = {"conditions": form, "kept": kept, "trial": ()}
+    if "essai" in request.query_params and not form.fault and id:
+        found["trial"] = await _try_conditions(x, request, id, form)
+    return found
+
+
+async def _try_conditions(
+    x: ScreenData, request: Request, id: str, form: ConditionForm
+) -> Sequence[str]:
+    """Replay recorded crises with another condition, and describe the differences."""
+    values: dict[str, FieldValue] = {"conditions": tuple(form.lines)}
+    try:
+        edit = check_change(x.reference, RecordKind.TRIGGER, id, values)
+        _prepared, sections = await asyncio.to_thread(prepare_version, x.reference, edit)
+    except ProblemError as error:
+        return [error.problem.sentence("en" if x.shell.lang == "en" else "fr")]
+    costs: ExpensiveWork = request.app.state.costs
+    async with costs.trials.turn(x.shell.reader.principal.id):
+        foreseen = await try_version(sections)
+    if foreseen is None:
+        return [x._("Non calculé.")]
+    return describe_forecast(foreseen, x._, x.names)
+
+
+SCHEDULE_KINDS: Final = (RecordKind.ON_CALL, RecordKind.ROTATION)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Effect of the values in the address of a form, or why they are refused."""
+
+    coverage: Coverage | None = None
+    faults: Sequence[str] = ()
+
+
+NO_EFFECT: Final = Effect()
+
+
+def build_effect_names(x: ScreenData) -> dict[str, Any]:
+    """Return the functions by which the template names people and places of a schedule."""
+    return {
+        "person": lambda token: name_choice("person", token, x.names, x._),
+        "place_name": lambda place: x._(PLACES[place]),
+    }
+
+
+def read_given_values(
+    request: Request, fields: Sequence[RecordFieldState]
+) -> dict[str, FieldValue]:
+    """Return the values that the address of a form holds; empty: none."""
+    query = request.query_params
+    given: dict[str, FieldValue] = {}
+    for field in fields:
+        texts = query.getlist(f"{_PREFIX}{field.name}")
+        if not texts:
+            continue
+        if field.widget in ("lines", "choices", "ordered"):
+            lines = [line for text in texts for line in text.splitlines()]
+            given[field.name] = tuple(line.strip() for line in lines if line.strip())
+        elif field.widget == "number":
+            given[field.name] = _parse_number(texts[-1])
+        else:
+            given[field.name] = texts[-1]
+    return given
+
+
+_PREFIX: Final = "values."
+
+
+def _parse_number(text: str) -> FieldValue:
+    try:
+        return int(text) if text.strip().lstrip("-").isdigit() else float(text.replace(",", "."))
+    except ValueError:
+        return text
+
+
+async def _read_again(x: ScreenData, request: Request, found: RecordState) -> dict[str, FieldValue]:
+    """Return the values of the change that the address names, if it is about this record."""
+    again = request.query_params.get("reprise")
+    edit = (await x.queries.reference_change(again)).edit if again else None
+    if edit is None or (edit.kind, edit.id) != (found.kind, found.id):
+        return {}
+    return {change.field: change.after for change in edit.fields}
+
+
+async def _build_effect(x: ScreenData, found: RecordState, given: dict[str, FieldValue]) -> Effect:
+    if not given or found.kind not in SCHEDULE_KINDS:
+        return NO_EFFECT
+    persons = await x.queries.persons_on_call()
+    return await compute_effect(
+        x, found.kind, lambda: check_change(x.reference, found.kind, found.id, given, None, persons)
+    )
+
+
+async def compute_effect(
+    x: ScreenData, kind: RecordKind, check: Callable[[], RecordEdit]
+) -> Effect:
+    """Return the effect of an edit, or the sentences of its refusal."""
+    try:
+        edit = check()
+        return Effect(await compute_coverage(x.queries, x.reference, edit))
+    except ProblemError as error:
+        lang: Language = "en" if x.shell.lang == "en" else "fr"
+        faults = [_write_fault(kind, fault, lang, x._) for fault in error.problem.faults]
+        return Effect(faults=faults or [error.problem.sentence(lang)])
+
+
+def _write_fault(kind: RecordKind, fault: FieldFault, lang: Language, _: Translator) -> str:
+    name = fault.field.removeprefix(_PREFIX)
+    label = label_field(kind, name, _)
+    return _("{what} : {why}", what=label, why=fault.message[lang])
+
+
 def build_form_fields(
-    found: RecordState, edit: RecordEdit | None, x: ScreenData
+    kind: RecordKind,
+    fields: Sequence[RecordFieldState],
+    given: dict[str, FieldValue],
+    x: ScreenData,
 ) -> list[FormField]:
-    """Build the fields of the form, with the values of an earlier proposal if there is one."""
-    is_same = edit is not None and (edit.kind, edit.id) == (found.kind, found.id)
-    proposed = {c.field: c.after for c in edit.fields} if edit is not None and is_same else {}
-    return [_build_form_field(found.kind, f, proposed, x) for f in found.fields]
+    """Build the fields of the form, with the given values if there are some."""
+    return [_build_form_field(kind, field, given, x) for field in fields]
 
 
 def _build_form_field(
@@ -89,6 +257,7 @@ def _build_form_field(
         chosen=frozenset(lines),
         choices=_order_choices(state.choices, lines),
         rows=min(_MOST_ROWS, rows + (state.widget == "lines")),
+        slots=(*lines, *("",) * _FREE_SLOTS),
         in_force=(
             show_value(kind, state.name, state.value, x.names, x._) or [x._("vide")]
             if value != state.value

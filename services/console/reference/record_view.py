@@ -22,17 +22,21 @@ from services.console.reference.resources import (
     RecordChoice,
     RecordEntry,
     RecordFieldState,
+    RecordForm,
     RecordState,
 )
+from services.territory.field_forms import FieldForm
+from services.territory.new_records import NEW_FIELDS
 from services.territory.plan_checks import MAX_STEPS
 from services.territory.record_checks import MAX_TEXT, REQUIRED, list_known_ids
+from services.territory.record_places import CARD_SEPARATOR, split_card_id, split_post_id
 from services.territory.records import (
     RECORDS,
+    FieldGroup,
     RecordField,
-    RecordPart,
+    RecordUnknown,
     list_records,
     read_record,
-    split_card_id,
 )
 
 _MOST_LINES: Final = {"steps": MAX_STEPS}
@@ -43,10 +47,15 @@ def find_record_pole(reference: IndexedReference, kind: RecordKind, id: str) -> 
     """Return the pôle that owns a record; None: the whole territory."""
     if kind in (RecordKind.CONTACT, RecordKind.STEP):
         return None
+    if kind in (RecordKind.ON_CALL, RecordKind.ROTATION):
+        post = id if kind is RecordKind.ON_CALL else id.rsplit(CARD_SEPARATOR, 2)[0]
+        scope = split_post_id(post)[1]
+        site = reference.sites.get(scope or "")
+        return site.pole if site is not None else scope
     if kind is RecordKind.ACTIVITY:
         activity = reference.activities.get(id)
         return activity.pole if activity is not None else None
-    plan_id = split_card_id(id)[0] if kind is RecordKind.CARD else id
+    plan_id = split_card_id(id)[0] if kind in (RecordKind.CARD, RecordKind.TRIGGER) else id
     plan = reference.plans.get(plan_id)
     return plan.pole if plan is not None else None
 
@@ -69,13 +78,14 @@ def build_record_entries(
     reference: IndexedReference,
     kinds: Sequence[RecordKind],
     open_edits: Mapping[tuple[RecordKind, str], str],
+    _: Translator,
 ) -> list[RecordEntry]:
     """List records by kind, in the order of their files."""
     return [
         RecordEntry(
             kind=kind,
             id=id,
-            name=name_record(reference.names, kind, id),
+            name=name_record(reference.names, kind, id, _),
             pole=find_record_pole(reference, kind, id),
             change=open_edits.get((kind, id)),
         )
@@ -85,19 +95,21 @@ def build_record_entries(
 
 
 def build_record_state(
-    reference: IndexedReference, kind: RecordKind, id: str, change: str | None, _: Translator
+    reference: IndexedReference,
+    kind: RecordKind,
+    id: str,
+    change: str | None,
+    persons: Iterable[str],
+    _: Translator,
 ) -> RecordState:
-    """Build a record with its fields. Raises RecordUnknown."""
+    """Build a record with its fields. Raises RecordUnknown.
+
+    `persons`: tokens of the directory.
+    """
     values = read_record(reference.sections, kind, id)
-    known = list_known_ids(reference.sections)
-    choices = {
-        refers: [
-            RecordChoice(id=one, name=name_choice(refers, one, reference.names, _)) for one in ids
-        ]
-        for refers, ids in known.items()
-    }
+    build = _FieldBuilder(reference, kind, persons, _)
     fields = [
-        _build_field(kind, part, field, values[field.name], choices.get(field.refers, []), _)
+        build(part, field, values[field.name])
         for part in RECORDS[kind]
         for field in part.fields
         if field.name in values
@@ -105,7 +117,7 @@ def build_record_state(
     return RecordState(
         kind=kind,
         id=id,
-        name=name_record(reference.names, kind, id),
+        name=name_record(reference.names, kind, id, _),
         pole=find_record_pole(reference, kind, id),
         change=change,
         reference=reference.version or "",
@@ -114,34 +126,73 @@ def build_record_state(
     )
 
 
-def _build_field(
-    kind: RecordKind,
-    part: RecordPart,
-    field: RecordField,
-    value: FieldValue,
-    choices: list[RecordChoice],
-    _: Translator,
-) -> RecordFieldState:
-    widget = _choose_widget(part.model, field)
-    return RecordFieldState(
-        name=field.name,
-        label=label_field(kind, field.name, _),
-        widget=widget,
-        value=value,
-        required=field.name in REQUIRED
-        or _has_minimum(part.model, field.attribute)
-        or (widget == "date" and part.model.model_fields[field.attribute].is_required()),
-        most=_MOST_LINES.get(field.name, _LINES)
-        if widget == "lines"
-        else _find_length(part.model, field.attribute),
-        choices=choices,
-    )
+def build_record_form(
+    reference: IndexedReference, kind: RecordKind, persons: Iterable[str], _: Translator
+) -> RecordForm:
+    """Build the fields of a new record. Raises RecordUnknown for a kind without new records."""
+    if kind not in NEW_FIELDS:
+        raise RecordUnknown(kind)
+    build = _FieldBuilder(reference, kind, persons, _)
+    groups = (NEW_FIELDS[kind], *RECORDS[kind])
+    fields = [build(group, field, None) for group in groups for field in group.fields]
+    return RecordForm(kind=kind, fields=fields)
+
+
+class _FieldBuilder:
+    """Builds the fields of a form, with their choices."""
+
+    def __init__(
+        self,
+        reference: IndexedReference,
+        kind: RecordKind,
+        persons: Iterable[str],
+        translator: Translator,
+    ) -> None:
+        self._reference, self._kind, self._ = reference, kind, translator
+        self._known = list_known_ids(reference.sections, persons)
+
+    def __call__(
+        self, group: FieldGroup, field: RecordField, value: FieldValue
+    ) -> RecordFieldState:
+        model, kind = group.model, self._kind
+        widget = _choose_widget(model, field)
+        info = model.model_fields[field.attribute]
+        return RecordFieldState(
+            name=field.name,
+            label=label_field(kind, field.name, self._),
+            widget=widget,
+            value=value if value is not None or "lines" not in widget else (),
+            required=field.name in REQUIRED
+            or _has_minimum(model, field.attribute)
+            or (widget in ("date", "number", "clock") and info.is_required())
+            or (field.form is FieldForm.CLOCK)
+            or (widget == "choice" and not _is_optional(model, field)),
+            most=_MOST_LINES.get(field.name, _LINES)
+            if widget in ("lines", "ordered", "conditions")
+            else _find_length(model, field.attribute),
+            choices=self._list_choices(field.refers),
+        )
+
+    def _list_choices(self, refers: str) -> list[RecordChoice]:
+        names = self._reference.names
+        return [
+            RecordChoice(id=id, name=name_choice(refers, id, names, self._))
+            for id in self._known.get(refers, ())
+        ]
 
 
 def _choose_widget(model: type[BaseModel], field: RecordField) -> str:
     annotation: Any = model.model_fields[field.attribute].annotation
     kinds = [annotation, *get_args(annotation)]
     is_list = get_origin(annotation) is tuple
+    if field.form is FieldForm.CLOCK:
+        return "clock"
+    if field.form is FieldForm.CONDITIONS:
+        return "conditions"
+    if field.form is not None:
+        return "text"
+    if field.refers == "person" and is_list:
+        return "ordered"
     if field.refers:
         return "choices" if is_list else "choice"
     if is_list:
@@ -149,6 +200,10 @@ def _choose_widget(model: type[BaseModel], field: RecordField) -> str:
     if int in kinds or float in kinds:
         return "number"
     return "date" if date in kinds else "text"
+
+
+def _is_optional(model: type[BaseModel], field: RecordField) -> bool:
+    return type(None) in get_args(model.model_fields[field.attribute].annotation)
 
 
 def _has_minimum(model: type[BaseModel], name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Routes for single records of the reference data: `/reference/records`. Rule D86.
+"""Routes for single records of the reference data: `/reference/records`, `new-records`. D86.
 
 A change of one record is a change of the reference data like others (rule D63): a second person
 approves it at `/reference/changes/{id}/approve`, which prepares the version then.
@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from schemas import reference_changes as c
-from schemas.reference import MAX_SECTION_BYTES, SectionData, compute_version
+from schemas.reference import SectionData
 from services.console.http.answers import (
     DecisionRouter,
     find_repeated_answer,
@@ -33,24 +33,27 @@ from services.console.http.context import (
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import NotFound
 from services.console.http.scopes import check_pole
-from services.console.read_model.reference_index import IndexedReference
-from services.console.reference.record_view import compute_digest, find_record_pole
+from services.console.reference.record_edits import (
+    check_change,
+    check_new_record,
+    check_withdrawal,
+    compute_coverage,
+    find_edit_pole,
+    prepare_version,
+)
+from services.console.reference.record_view import find_record_pole
 from services.console.reference.reviews import build_confirmation, find_review
 from services.console.reference.trials import try_version
-from services.console.resources import Page, PlanReviews, RecordEntry, RecordState
-from services.runtime.http.problems import FieldFault, ProblemError, build_fault, convert_fault
-from services.runtime.identity.permissions import Permission
-from services.territory.differences import compare_sections
-from services.territory.record_checks import find_edit_faults
-from services.territory.records import (
-    FieldInvalid,
-    RecordUnknown,
-    apply_edit,
-    build_edit,
-    has_ruled_field,
-    is_overtaken,
-    read_record,
+from services.console.resources import (
+    Page,
+    PlanReviews,
+    RecordEntry,
+    RecordForm,
+    RecordPreview,
+    RecordState,
 )
+from services.runtime.identity.permissions import Permission
+from services.territory.records import has_ruled_field
 
 router = DecisionRouter(prefix="/api/v1/reference/records", tags=["reference"])
 RecordId = Annotated[str, Path(max_length=128, description="a card: `PLAN.CARD`")]
@@ -69,6 +72,14 @@ class RecordProposal(DecisionBody):
         default=None,
         max_length=32,
         description="digest of the record as it was read; refused if it changed since",
+    )
+
+
+class RecordValues(RecordProposal):
+    """Values of a record to try."""
+
+    trial: bool = Field(
+        default=False, description="true to replay recorded crises, which takes some seconds"
     )
 
 
@@ -96,7 +107,84 @@ async def propose_record_change(
     within = author.within(body)
     base = await within.model.reference()
     await check_pole(within, find_record_pole(base, kind, id))
-    edit = _build_checked_edit(base, kind, id, body)
+    persons = await within.model.persons_on_call()
+    return await _propose(
+        author, body, check_change(base, kind, id, body.values, body.seen, persons)
+    )
+
+
+@router.decision(
+    "/{kind}/{id}/withdrawal",
+    "Propose to withdraw a record, for another person to approve; refused if something names it",
+)
+async def propose_withdrawal(
+    author: RecordProposer, kind: c.RecordKind, id: RecordId, body: DecisionBody
+) -> Response:
+    require_text(body.reason)
+    within = author.within(body)
+    base = await within.model.reference()
+    await check_pole(within, find_record_pole(base, kind, id))
+    return await _propose(author, body, check_withdrawal(base, kind, id))
+
+
+@router.post(
+    "/{kind}/{id}/preview",
+    summary="Show the effect of other values for a record. Decides nothing",
+)
+async def preview_record_change(
+    author: RecordProposer, kind: c.RecordKind, id: RecordId, body: RecordValues
+) -> RecordPreview:
+    within = author.within(body)
+    base = await within.model.reference()
+    await check_pole(within, find_record_pole(base, kind, id))
+    persons = await within.model.persons_on_call()
+    edit = check_change(base, kind, id, body.values, body.seen, persons)
+    return await _preview(within, edit, body)
+
+
+new_router = DecisionRouter(prefix="/api/v1/reference/new-records", tags=["reference"])
+
+
+@new_router.get("/{kind}", summary="Show the fields of a new record of a kind")
+async def get_record_form(reader: LogReader, kind: c.RecordKind) -> RecordForm:
+    return await reader.model.record_form(kind)
+
+
+@new_router.decision(
+    "/{kind}/proposals",
+    "Propose a new record, for another person to approve; the id of the change is `change` in "
+    "the result",
+)
+async def propose_new_record(
+    author: RecordProposer, kind: c.RecordKind, body: RecordProposal
+) -> Response:
+    require_text(body.reason)
+    return await _propose(author, body, await _check_new(author, kind, body))
+
+
+@new_router.post("/{kind}/preview", summary="Show the effect of a new record. Decides nothing")
+async def preview_new_record(
+    author: RecordProposer, kind: c.RecordKind, body: RecordValues
+) -> RecordPreview:
+    edit = await _check_new(author, kind, body)
+    return await _preview(author.within(body), edit, body)
+
+
+async def _check_new(
+    author: DecisionContext, kind: c.RecordKind, body: RecordProposal
+) -> c.RecordEdit:
+    """Return the edit that creates a record of the author's pôles. Raises ProblemError."""
+    within = author.within(body)
+    base = await within.model.reference()
+    persons = await within.model.persons_on_call()
+    edit = check_new_record(base, kind, body.values, await within.model.open_edits(), persons)
+    await check_pole(within, find_edit_pole(base, edit))
+    return edit
+
+
+async def _propose(author: DecisionContext, body: DecisionBody, edit: c.RecordEdit) -> Response:
+    within = author.within(body)
+    base = await within.model.reference()
     prepared, sections = await asyncio.to_thread(prepare_version, base, edit)
     if (before := await find_repeated_answer(within)) is not None:
         return before
@@ -110,6 +198,18 @@ async def propose_record_change(
         sections=prepared.sections,
         foreseen=await _try_edit(within, edit, sections),
         edit=edit,
+    )
+
+
+async def _preview(
+    author: DecisionContext, edit: c.RecordEdit, body: RecordValues
+) -> RecordPreview:
+    base = await author.model.reference()
+    _prepared, sections = await asyncio.to_thread(prepare_version, base, edit)
+    return RecordPreview(
+        fields=list(edit.fields),
+        coverage=await compute_coverage(author.model, base, edit),
+        foreseen=await _try_edit(author, edit, sections) if body.trial else None,
     )
 
 
@@ -150,64 +250,3 @@ async def _try_edit(
     costs: ExpensiveWork = author.request.app.state.costs
     async with costs.trials.turn(author.principal.id):
         return await try_version(sections)
-
-
-def _build_checked_edit(
-    base: IndexedReference, kind: c.RecordKind, id: str, body: RecordProposal
-) -> c.RecordEdit:
-    """Return the change that is asked for. Raises NotFound, ProblemError `invalid`."""
-    try:
-        known = read_record(base.sections, kind, id)
-    except RecordUnknown:
-        raise NotFound from None
-    if body.seen is not None and body.seen != compute_digest(known):
-        raise ProblemError("record_changed")
-    try:
-        edit = build_edit(base.sections, kind, id, body.values)
-    except RecordUnknown as error:
-        raise ProblemError("invalid", faults=(_build_unknown_fault(str(error)),)) from None
-    except FieldInvalid as error:
-        fault = convert_fault(error.error)
-        named = FieldFault(f"values.{error.name}", fault.code, fault.message)
-        raise ProblemError("invalid", faults=(named,)) from None
-    if edit is None:
-        raise ProblemError("record_unchanged")
-    if faults := find_edit_faults(base.sections, edit):
-        raise ProblemError(
-            "invalid",
-            faults=tuple(build_fault(f"values.{f.field}", f.code, f.fr, f.en) for f in faults),
-        )
-    return edit
-
-
-def _build_unknown_fault(name: str) -> FieldFault:
-    return build_fault(
-        f"values.{name[:64]}", "unknown", "cette fiche n’a pas ce champ", "no such field"
-    )
-
-
-def prepare_version(
-    base: IndexedReference, edit: c.RecordEdit
-) -> tuple[c.PreparedVersion, list[SectionData]]:
-    """Return the version in force with an edit, and its sections.
-
-    Raises ProblemError `record_changed`, `invalid`.
-    """
-    if is_overtaken(base.sections, edit):
-        raise ProblemError("record_changed")
-    sections: list[SectionData] = apply_edit(base.sections, edit)
-    for section in sections:
-        if (size := len(section.model_dump_json().encode())) > MAX_SECTION_BYTES:
-            fault = build_fault(
-                "values",
-                "length",
-                f"{size} octets avec les autres fiches, {MAX_SECTION_BYTES} au plus",
-                f"{size} bytes with the other records, at most {MAX_SECTION_BYTES}",
-            )
-            raise ProblemError("invalid", faults=(fault,))
-    prepared = c.PreparedVersion(
-        reference=compute_version(sections),
-        base=base.version or "",
-        sections=tuple(compare_sections(base.sections, sections)),
-    )
-    return prepared, sections

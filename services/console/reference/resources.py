@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.reference_changes import (
     ChangeState,
+    FieldChange,
     FieldValue,
     Foreseen,
     RecordEdit,
@@ -68,6 +69,8 @@ class RecordEntry(Resource):
 
 
 class RecordChoice(Resource):
+    """A possible value of a field."""
+
     id: str
     name: str
 
@@ -77,7 +80,12 @@ class RecordFieldState(Resource):
 
     name: str
     label: str
-    widget: str = Field(description="text, lines, number, date, choice, choices")
+    widget: str = Field(
+        description=(
+            "text, lines, number, date, clock, choice, choices, ordered (one choice each), or "
+            "conditions (alternatives, each a JSON list of comparisons)"
+        )
+    )
     value: FieldValue
     required: bool
     most: int = Field(description="most characters, or lines of text")
@@ -90,6 +98,69 @@ class RecordState(RecordEntry):
     reference: str = Field(description="version in force")
     seen: str = Field(description="digest of its values; send it with a proposal")
     fields: list[RecordFieldState]
+
+
+class RecordForm(Resource):
+    """Fields of a new record of one kind."""
+
+    kind: RecordKind
+    fields: list[RecordFieldState]
+
+
+class DutySpan(Resource):
+    """Span in which the people on call for a place stay the same, before and after a change."""
+
+    start: Time
+    end: Time
+    before: list[str]
+    after: list[str]
+    by: str = Field(
+        description="source after the change: override, swap, calendar, rotation, roster, none"
+    )
+    is_changed: bool
+    is_new_gap: bool = Field(description="somebody was on call, and nobody would be")
+
+
+class PlaceCoverage(Resource):
+    """Holder or deputy of a role over the next days."""
+
+    role: str
+    scope: str | None
+    role_name: str
+    place: str = Field(description="holder, deputy")
+    spans: list[DutySpan]
+
+
+class CoverageGap(Resource):
+    """Gap of readiness that a change makes."""
+
+    kind: str
+    text: str
+    person: str | None
+    start: Time
+    end: Time
+
+
+class Coverage(Resource):
+    """Effect of a change on the people on call in the next days. Rules D34, D38."""
+
+    start: Time
+    end: Time
+    places: list[PlaceCoverage]
+    gaps: list[CoverageGap] = Field(description="gaps that the role does not have without it")
+    uncovered_h: float = Field(description="hours more in which nobody is on call")
+
+
+class RecordPreview(Resource):
+    """Effect of a change of a record before it is proposed."""
+
+    fields: list[FieldChange]
+    coverage: Coverage | None = Field(
+        description="who is on call in the next 14 days; null: the record is no schedule"
+    )
+    foreseen: Foreseen | None = Field(
+        description="effect on recorded crises; null: not asked for, or no rule reads the fields"
+    )
 
 
 class PlanReviewState(Resource):

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import Request
 
-from schemas.reference_changes import RecordKind
+from schemas.reference_changes import OPEN_CHANGES, RecordKind
 from services.console.http.decisions import get_author
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
 from services.console.reference import page as reference_page
-from services.console.reference.record_names import build_form_address, name_record_with_kind
+from services.console.reference.record_edits import compute_coverage
+from services.console.reference.record_names import (
+    build_form_address,
+    build_new_form_address,
+    name_record_with_kind,
+)
+from services.console.reference.record_screen import build_effect_names
+from services.console.reference.resources import Coverage
+from services.console.resources import ReferenceChange
 from services.console.texts import words as w
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
-from services.console.web.screen_context import LINE_LIMIT, build_page_context, load_screen_data
+from services.console.web.screen_context import (
+    LINE_LIMIT,
+    ScreenData,
+    build_page_context,
+    load_screen_data,
+)
 from services.runtime.identity.permissions import Permission
 from services.territory.records import list_records
 
@@ -35,6 +49,7 @@ async def build_reference_page(queries: Queries, request: Request) -> dict[str, 
         x.names,
         x._,
         may=reader.may(Permission.REFERENCE_DECIDE),
+        coverages=await _compute_coverages(found, x),
     )
     over = [c for c in changes if not c.is_open]
     return {
@@ -51,7 +66,9 @@ async def build_reference_page(queries: Queries, request: Request) -> dict[str, 
             for id in list_records(x.reference.sections, RecordKind.STEP)
         ],
         "may_propose": reader.may(Permission.REFERENCE_DECIDE) and x.shell.moment is None,
-        "person": lambda token: w.name_person(token, x.names, x._),
+        **build_effect_names(x),
+        "new_step": build_new_form_address(RecordKind.STEP),
+        "author": lambda token: w.name_person(token, x.names, x._),
         "since": next(
             (
                 c.found.in_force_at
@@ -61,6 +78,20 @@ async def build_reference_page(queries: Queries, request: Request) -> dict[str, 
             None,
         ),
     }
+
+
+async def _compute_coverages(
+    changes: Sequence[ReferenceChange], x: ScreenData
+) -> dict[str, Coverage]:
+    """Return the people on call under each open change of a schedule."""
+    found: dict[str, Coverage] = {}
+    for change in changes:
+        if change.edit is None or change.state not in OPEN_CHANGES or change.outdated:
+            continue
+        coverage = await compute_coverage(x.queries, x.reference, change.edit)
+        if coverage is not None:
+            found[change.id] = coverage
+    return found
 
 
 PAGE: Final = WebPage(

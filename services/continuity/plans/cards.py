@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -81,7 +81,7 @@ def carry_over_cards(
 
     A card is known by its task, or by its id in an earlier version (`formerly`). Ids of earlier
     versions are positions in the list: without this, a task inserted before others would take over
-    their progress.
+    their progress. A card that is withdrawn while its plan runs stays in the run. Rule D86.
     """
     if before is None or not row.cards or row.trigger_since is None or before.cards == plan.cards:
         return row.cards
@@ -94,12 +94,25 @@ def carry_over_cards(
         and any(old.id == card.formerly and old.phase is None for old in before.cards)
     }
     tasks = {card.id: card.task for card in plan.cards}
-    return tuple(
-        _copy_progress(card, known.get(tasks[card.id], renamed.get(card.id)), now)
-        for card in build_cards(
-            state, plan, row.trigger_since, recovering_since=row.stand_down_since
-        )
+    built = build_cards(state, plan, row.trigger_since, recovering_since=row.stand_down_since)
+    return (
+        *(
+            _copy_progress(card, known.get(tasks[card.id], renamed.get(card.id)), now)
+            for card in built
+        ),
+        *_keep_withdrawn_cards(before, plan, row),
     )
+
+
+def _keep_withdrawn_cards(before: Plan, plan: Plan, row: PlanRow) -> Iterator[CardRow]:
+    """Yield the cards of a run that its plan no longer has, with their titles."""
+    tasks = {card.id: card.task for card in before.cards if card.phase is not None}
+    present = {card.id for card in plan.cards} | {card.formerly for card in plan.cards}
+    renamed = {card.task for card in plan.cards}
+    for card in row.cards:
+        task = card.task or tasks.get(card.id)
+        if task is not None and card.id not in present and task not in renamed:
+            yield card.model_copy(update={"task": task})
 
 
 def _copy_progress(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:

@@ -684,6 +684,8 @@ _FRENCH_MESSAGES: Final[dict[str, str]] = {
     "datetime_object_invalid": (
         "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)"
     ),
+    "clock": "une heure locale comme 08:00",
+    "clock_span": "deux heures comme 20:00-08:00 ; vide : jour et nuit",
     "timezone_aware": "il manque le décalage horaire (par exemple +01:00)",
     "model_type": "doit être un objet JSON",
     "model_attributes_type": "doit être un objet JSON",

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
 import pytest
 
-from schemas.reference_changes import Foreseen, ProposeReference, RecordKind
+from schemas.predicates import KNOWN_METRICS
+from schemas.reference_changes import (
+    Foreseen,
+    PlanTime,
+    ProposeReference,
+    RecordAction,
+    RecordKind,
+)
+from services.console.i18n import get_translator
 from services.console.reference import records_api
-from services.console.reference.record_names import LABELS
+from services.console.reference.conditions import ARGUMENT_LABELS, METRIC_LABELS
+from services.console.reference.page import describe_forecast
+from services.console.reference.record_names import LABELS, PLACE_LABELS
+from services.territory.conditions import METRIC_FORMS
+from services.territory.new_records import NEW_FIELDS
 from services.territory.records import RECORDS, read_record
 from tests.unit.console.held import Browser, Held, browsing, reference
-from tests.unit.console.test_every_screen import REALM, START, crisis, realm, shown
+from tests.unit.console.test_every_screen import REALM, START, crisis, realm, shown, words
 
 CONTACT, CARD, PLAN = "prefecture_cod", "PT-CRUE.CRU-F01", "PCA-solidarites"
 FORM = f"/donnees/fiches/contact/{CONTACT}"
@@ -223,3 +236,194 @@ async def test_the_page_of_the_reference_data_leads_to_each_step_of_an_escalatio
     page = await shown(browser, "/donnees/fiches/step/N2.1", role="coordinator")
     for text in ("Délai pour répondre, en minutes", "Réponses attendues", "dernières crises"):
         assert text in page
+
+
+POST = "astreinte_direction"
+ROTATION = {
+    "role": POST,
+    "place": "holder",
+    "persons": ["dgs", "coord-pca"],
+    "every_days": 7,
+    "hand_off": "08:00",
+    "since": "2027-01-04",
+}
+
+
+async def test_a_new_rotation_shows_the_people_on_call_before_and_after() -> None:
+    browser, _ = browsing(crisis())
+    answer = await post(
+        browser, "new-records/rotation/preview", {"values": ROTATION}, "coordinator"
+    )
+    assert answer.status_code == 200, answer.text
+    told = answer.json()["coverage"]
+    holder = next(place for place in told["places"] if place["place"] == "holder")
+    changed = [span for span in holder["spans"] if span["is_changed"]]
+    assert {tuple(span["before"]) for span in changed} == {("ast-direction",)}
+    assert {tuple(span["after"]) for span in changed} == {("dgs",), ("coord-pca",)}
+    assert told["uncovered_h"] == 0
+
+
+async def test_hours_that_a_rotation_leaves_empty_are_named_at_once() -> None:
+    browser, _ = browsing(crisis())
+    body = {"values": {**ROTATION, "hours": "08:00-20:00"}}
+    answer = await post(browser, "new-records/rotation/preview", body, "coordinator")
+    told = answer.json()["coverage"]
+    assert told["uncovered_h"] > 100
+    assert "no_holder" in {gap["kind"] for gap in told["gaps"]}
+
+
+async def test_the_form_of_a_rotation_shows_its_effect_from_its_address() -> None:
+    browser, _ = browsing(crisis())
+    query = "&".join(
+        f"values.{name}={value}"
+        for name, values in {**ROTATION, "hours": "08:00-20:00"}.items()
+        for value in (values if isinstance(values, list) else [values])
+    )
+    page = await shown(browser, f"/donnees/nouvelle-fiche/rotation?{query}", role="coordinator")
+    assert "Qui serait d’astreinte" in page
+    assert "sans personne" in page
+    assert "Manques que ce changement crée" in page
+
+
+async def test_a_refused_value_of_a_schedule_is_named_before_the_proposal() -> None:
+    browser, _ = browsing(crisis())
+    page = await shown(
+        browser, f"/donnees/fiches/on_call/{POST}?values.holder=", role="coordinator"
+    )
+    assert "une escalade appelle ce rôle" in page
+
+
+async def test_the_second_person_sees_the_people_on_call() -> None:
+    held = realm()
+    edit = {
+        "kind": "on_call",
+        "id": POST,
+        "fields": [{"field": "holder", "before": "ast-direction", "after": "dgs"}],
+    }
+    held.put("reference_changes", change() | {"edit": edit})
+    browser, _ = browsing(held)
+    page = await shown(browser, "/donnees", role="coordinator")
+    assert "Qui serait d’astreinte" in page
+
+
+async def test_a_new_record_is_proposed_with_all_its_fields() -> None:
+    browser, _ = browsing(crisis())
+    body = {"values": ROTATION, "reason": "Relève"}
+    answer = await post(browser, "new-records/rotation/proposals", body, "coordinator")
+    assert answer.status_code == 202, answer.text
+    (command,) = browser.decisions.asked
+    assert isinstance(command, ProposeReference)
+    assert command.edit is not None
+    assert command.edit.action is RecordAction.CREATE
+    assert [d.section.value for d in command.sections] == ["roster"]
+
+
+async def test_a_director_adds_records_of_the_own_pole_only() -> None:
+    browser, _ = browsing(crisis())
+    role = "director@pole:solidarites"
+    card = {
+        "role": "directeur_pole",
+        "pole": "solidarites",
+        "phase": "reflex",
+        "task": "Ouvrir",
+        "t_min": 900,
+        "steps": ["Un"],
+        "done_when": "Fait",
+    }
+    answers = [
+        await post(
+            browser,
+            "new-records/card/proposals",
+            {"values": card | {"plan": plan}, "reason": "x"},
+            role,
+        )
+        for plan in (PLAN, "PCA-education")
+    ]
+    assert [a.status_code for a in answers] == [202, 403], [a.text for a in answers]
+
+
+async def test_a_record_in_use_is_not_withdrawn_and_the_refusal_names_its_users() -> None:
+    browser, _ = browsing(crisis())
+    body = {"reason": "Fermé"}
+    answer = await post(browser, "records/contact/police/withdrawal", body, "coordinator")
+    told = answer.json()
+    assert (answer.status_code, told["code"]) == (409, "record_referred")
+    assert any("Recueil et traitement" in fault["detail"] for fault in told["errors"])
+    assert browser.decisions.asked == []
+
+
+@pytest.mark.parametrize("kind", NEW_FIELDS)
+async def test_every_new_form_is_shown_and_labels_its_fields(kind: RecordKind) -> None:
+    browser, _ = browsing(crisis())
+    page = await shown(browser, f"/donnees/nouvelle-fiche/{kind}", role="coordinator")
+    for field in NEW_FIELDS[kind].fields:
+        assert field.name in PLACE_LABELS
+        assert PLACE_LABELS[field.name] in page
+    assert "Proposer cette fiche" in page
+
+
+TRIGGER = "PT-TIAC.N3"
+
+
+async def test_the_condition_of_a_trigger_is_shown_as_choices_and_one_sentence() -> None:
+    browser, _ = browsing(crisis())
+    page = await shown(browser, f"/donnees/fiches/trigger/{TRIGGER}", role="coordinator")
+    for text in (
+        "Malades rattachés à une même cuisine",
+        "Durée, en minutes",
+        "Le plan est proposé",
+    ):
+        assert text in page
+    assert "supplier_illness" not in page
+
+
+async def test_chosen_conditions_stand_in_the_proposal_as_the_sentence_says_them() -> None:
+    browser, _ = browsing(crisis())
+    query = (
+        "c1.metric=sites_closed&c1.kinds=college&c1.op=%3E%3D&c1.value=2"
+        "&c2.joint=and&c2.metric=vigilance&c2.phenomenon=crues&c2.op=%3E%3D&c2.value=orange"
+    )
+    answer = await browser.get(
+        f"/donnees/fiches/trigger/{TRIGGER}?realm={REALM}&{query}", role="coordinator"
+    )
+    assert "collèges fermés ≥ 2 et vigilance crues ≥ orange" in words(answer.text)
+    sent = html.unescape(
+        re.search(r'name="values.conditions" [^>]*value="([^"]*)"', answer.text)[1]
+    )
+    proposal = {"values": {"conditions": sent.splitlines()}, "reason": "Retour d’expérience"}
+    answer = await post(browser, f"records/trigger/{TRIGGER}/preview", proposal, "coordinator")
+    assert answer.status_code == 200, answer.text
+    (field,) = answer.json()["fields"]
+    assert field["after"] == sent.splitlines()
+
+
+async def test_a_new_comparison_asks_for_its_arguments() -> None:
+    browser, _ = browsing(crisis())
+    path = f"/donnees/fiches/trigger/{TRIGGER}?c1.metric=outage_power_sites"
+    page = await shown(browser, path, role="coordinator")
+    assert "une précision manque" in page
+    assert "Durée, en minutes" in page
+
+
+def test_the_replay_names_the_plans_and_their_times() -> None:
+    foreseen = Foreseen(
+        crises=1,
+        moved=1,
+        plans=1,
+        plan_times=(
+            PlanTime(realm="S04", plan="PT-TIAC", state="proposed", before=None, after=START),
+        ),
+    )
+    (said,) = (
+        text
+        for text in describe_forecast(foreseen, get_translator("fr"), reference().names)
+        if text.startswith("S04")
+    )
+    assert "toxi" in said.lower() or "TIAC" in said
+    assert "au lieu de jamais" in said
+
+
+def test_every_metric_to_choose_has_a_name_and_its_arguments_labels() -> None:
+    assert set(METRIC_LABELS) == set(METRIC_FORMS) <= KNOWN_METRICS
+    names = {a.name for form in METRIC_FORMS.values() for a in form.arguments}
+    assert names <= set(ARGUMENT_LABELS)

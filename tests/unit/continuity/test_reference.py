@@ -347,3 +347,25 @@ def test_a_shorter_limit_of_single_sites_counts_at_once(held: str) -> None:
     assert row is not None
     assert [(c.limit_h, clock(c.deadline)) for c in row.clocks] == [(2, "12:00"), (4, "14:00")]
     assert ("rto", 100, "13:00" if held == "flag" else "00:00") in world.alarms("SOL-06", "sst-01")
+
+
+def test_a_card_that_is_withdrawn_while_its_plan_runs_stays_in_the_run() -> None:
+    world = World()
+    world.trigger("PT-TIAC", 3, "09:50")
+    world.say(ActivatePlan(author="p", role="coordinator", plan="PT-TIAC"), "09:55")
+    gone = "TIA-F02"
+
+    def shorter(plan: ref.Plan) -> ref.Plan:
+        if plan.id != "PT-TIAC":
+            return plan
+        rest = tuple(
+            card.model_copy(update={"depends_on": ()}) for card in plan.cards if card.id != gone
+        )
+        return plan.model_copy(update={"cards": rest})
+
+    _publish(world, _plans(shorter), "10:00")
+    kept = [card for card in world.plan("PT-TIAC").cards if card.task]
+    assert [card.id for card in kept] == [gone]
+    world.say(CompleteCard(author="p", role="coordinator", plan="PT-TIAC", card=gone), "10:05")
+    done = next(card for card in world.plan("PT-TIAC").cards if card.id == gone)
+    assert (done.state, done.task) == (CardState.DONE, kept[0].task)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from schemas.reference_changes import RecordKind
+from schemas.reference_changes import RecordAction, RecordEdit, RecordKind
 from services.console.i18n import Translator
 from services.console.logbook.facts.base import (
     Fields,
@@ -14,7 +15,11 @@ from services.console.logbook.facts.base import (
     get_text_id,
     pick_fields,
 )
-from services.console.reference.record_names import name_record_with_kind
+from services.console.reference.record_names import (
+    find_title,
+    name_action,
+    name_record_with_kind,
+)
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.log.transaction import FactRecord
@@ -60,9 +65,20 @@ def make_reference_change_line(fact: FactRecord) -> Fields | None:
             "cause",
             sections=[d["section"] for d in r["sections"]],
             due_at=r.get("next_at"),
-            edit=edit and {"kind": edit["kind"], "id": edit["id"]},
+            edit=edit and _pick_edit(edit),
         ),
     }
+
+
+def _pick_edit(edit: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of an edit that its line needs."""
+    picked = {"kind": edit["kind"], "id": edit["id"]}
+    if "action" in edit:
+        picked |= {
+            "action": edit["action"],
+            "title": find_title(RecordEdit.model_validate(edit)),
+        }
+    return picked
 
 
 def render_reference_change(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
@@ -108,7 +124,9 @@ def render_reference_change(record: SentenceSource, names: TerritoryNames, _: Tr
 def render_record_edit(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
     kind = RecordKind(v["edit"]["kind"])
-    what = name_record_with_kind(names, kind, v["edit"]["id"], _)
+    edit = v["edit"]
+    name = name_record_with_kind(names, kind, edit["id"], _, edit.get("title", ""))
+    what = name_action(RecordAction(edit.get("action", RecordAction.CHANGE)), name, _)
     match record.change:
         case "proposed":
             return _("Données de référence : changement proposé, {what}", what=what)

@@ -194,13 +194,22 @@ async function ask(form, submitter) {
   if (goes) await send(form, submitter);
 }
 
+/** Show the effect of what is filled in before it is sent: the page again, with the values in its address. @param {HTMLFormElement} form @param {string} url */
+function look(form, url) {
+  const to = new URL(url, location.href);
+  for (const [name, given] of new FormData(form)) if (/^(values\.|realm$|seen$)/.test(name) && typeof given === "string") to.searchParams.append(name, given);
+  settled(form);
+  location.assign(to);
+}
+
 export function start() {
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!(form instanceof HTMLFormElement) || form.dataset.command === undefined) return;
     event.preventDefault();
     if (form.hasAttribute("aria-busy")) return;
-    if (event.submitter?.hasAttribute("formaction")) send(form, event.submitter);
+    if (event.submitter?.dataset.look !== undefined) look(form, event.submitter.dataset.look);
+    else if (event.submitter?.hasAttribute("formaction")) send(form, event.submitter);
     else ask(form, event.submitter);
   });
 }

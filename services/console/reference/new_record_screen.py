@@ -1,0 +1,89 @@
+"""Page `/donnees/nouvelle-fiche/{kind}`: the form that proposes a new record. Rule D86."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas.reference_changes import RecordKind
+from services.console.http.problems import NotFound
+from services.console.read_model.queries import Queries
+from services.console.reference.record_edits import check_new_record
+from services.console.reference.record_names import (
+    NEW_LABELS,
+    build_new_form_address,
+    find_list_address,
+)
+from services.console.reference.record_rights import may_propose_new_record
+from services.console.reference.record_screen import (
+    NO_EFFECT,
+    SCHEDULE_KINDS,
+    Effect,
+    build_conditions,
+    build_effect_names,
+    build_form_fields,
+    compute_effect,
+    read_given_values,
+)
+from services.console.web.access import require_reader
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
+from services.runtime.identity.permissions import Permission
+from services.territory.records import RECORDS
+
+
+async def build_new_record_page(queries: Queries, request: Request, kind: str) -> dict[str, Any]:
+    """Build `record.html` for a new record; its address may hold values to begin with.
+
+    Raises NotFound, ProblemError `forbidden`.
+    """
+    require_reader(request, Permission.LOG_READ)
+    x = await load_screen_data(queries, request, "reference")
+    if kind not in set(RecordKind):
+        raise NotFound
+    form = await x.queries.record_form(RecordKind(kind))
+    given = read_given_values(request, form.fields)
+    again = request.query_params.get("reprise")
+    edit = (await x.queries.reference_change(again)).edit if again and not given else None
+    if edit is not None and edit.kind is form.kind:
+        given = {change.field: change.after for change in edit.fields if change.after is not None}
+    may_propose = may_propose_new_record(x.shell)
+    return {
+        **build_page_context(request, x),
+        "record": None,
+        "title": x._(NEW_LABELS[form.kind]),
+        "address": find_list_address(form.kind, str(given.get("plan") or "")),
+        "here": build_new_form_address(form.kind),
+        "action": f"/api/v1/reference/new-records/{form.kind}/proposals",
+        "fields": build_form_fields(form.kind, form.fields, given, x),
+        "is_tried": any(f.is_ruled for part in RECORDS[form.kind] for f in part.fields),
+        "is_schedule": form.kind in SCHEDULE_KINDS,
+        "effect": await _build_effect(x, form.kind, given) if may_propose else NO_EFFECT,
+        "may_propose": may_propose,
+        "may_withdraw": False,
+        **await build_conditions(x, request, form.kind, form.fields, given),
+        **build_effect_names(x),
+    }
+
+
+async def _build_effect(x: ScreenData, kind: RecordKind, given: dict[str, Any]) -> Effect:
+    if "role" not in given or len(given) < _ENOUGH or kind not in SCHEDULE_KINDS:
+        return NO_EFFECT
+    persons, open_edits = await x.queries.persons_on_call(), await x.queries.open_edits()
+    return await compute_effect(
+        x, kind, lambda: check_new_record(x.reference, kind, given, open_edits, persons)
+    )
+
+
+_ENOUGH: Final = 4
+"""Values in the address of a form that somebody filled in; a link gives role, scope and place."""
+
+PAGE: Final = WebPage(
+    "new_record",
+    "/donnees/nouvelle-fiche/{kind}",
+    "reference/record.html",
+    build_new_record_page,
+    personal=True,
+    past=False,
+)

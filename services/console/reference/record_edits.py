@@ -1,0 +1,182 @@
+"""Check an edit of a record, prepare its version and compute its effect. Rule D86."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+
+from schemas import reference_changes as c
+from schemas.reference import MAX_SECTION_BYTES, SectionData, compute_version
+from services.console.http.problems import NotFound
+from services.console.read_model.queries import Queries
+from services.console.read_model.reference_index import IndexedReference
+from services.console.reference.coverage import build_coverage, find_post
+from services.console.reference.record_view import compute_digest, find_record_pole
+from services.console.reference.resources import Coverage
+from services.runtime.http.problems import (
+    FieldFault,
+    ProblemError,
+    build_bilingual,
+    build_fault,
+    convert_fault,
+)
+from services.territory.differences import compare_sections
+from services.territory.new_records import (
+    NEW_FIELDS,
+    apply_record_edit,
+    build_new_record,
+    build_withdrawal,
+    is_overtaken,
+)
+from services.territory.record_checks import RecordFault, find_edit_faults
+from services.territory.records import (
+    FieldInvalid,
+    RecordUnknown,
+    build_edit,
+    read_record,
+)
+
+Values = Mapping[str, c.FieldValue]
+
+
+def check_change(
+    base: IndexedReference,
+    kind: c.RecordKind,
+    id: str,
+    values: Values,
+    seen: str | None = None,
+    persons: Collection[str] = (),
+) -> c.RecordEdit:
+    """Return the change that gives a record these values. Raises NotFound, ProblemError."""
+    try:
+        known = read_record(base.sections, kind, id)
+    except RecordUnknown:
+        raise NotFound from None
+    if seen is not None and seen != compute_digest(known):
+        raise ProblemError("record_changed")
+    try:
+        edit = build_edit(base.sections, kind, id, values)
+    except RecordUnknown as error:
+        raise ProblemError("invalid", faults=(_build_unknown_fault(str(error)),)) from None
+    except FieldInvalid as error:
+        raise _build_invalid(error) from None
+    if edit is None:
+        raise ProblemError("record_unchanged")
+    _check_faults(base, edit, persons)
+    return edit
+
+
+def check_new_record(
+    base: IndexedReference,
+    kind: c.RecordKind,
+    values: Values,
+    open_edits: Mapping[tuple[c.RecordKind, str], str],
+    persons: Collection[str] = (),
+) -> c.RecordEdit:
+    """Return the edit that creates a record. Raises NotFound, ProblemError."""
+    if kind not in NEW_FIELDS:
+        raise NotFound
+    taken = [id for one, id in open_edits if one is kind]
+    try:
+        edit = build_new_record(base.sections, kind, values, taken)
+    except RecordUnknown as error:
+        raise ProblemError("invalid", faults=(_build_unknown_fault(str(error)),)) from None
+    except FieldInvalid as error:
+        raise _build_invalid(error) from None
+    _check_faults(base, edit, persons)
+    return edit
+
+
+def check_withdrawal(base: IndexedReference, kind: c.RecordKind, id: str) -> c.RecordEdit:
+    """Return the edit that withdraws a record.
+
+    Raises NotFound, ProblemError `record_referred` with what names the record.
+    """
+    try:
+        edit = build_withdrawal(base.sections, kind, id)
+    except RecordUnknown:
+        raise NotFound from None
+    check_unreferred(base, edit)
+    return edit
+
+
+def check_unreferred(base: IndexedReference, edit: c.RecordEdit) -> None:
+    """Refuse to withdraw a record that something names. Raises ProblemError `record_referred`."""
+    if edit.action is not c.RecordAction.WITHDRAW:
+        return
+    if faults := find_edit_faults(base.sections, edit):
+        raise ProblemError("record_referred", faults=_convert_faults(faults))
+
+
+def find_edit_pole(base: IndexedReference, edit: c.RecordEdit) -> str | None:
+    """Return the pôle of the record of an edit; None: the whole territory."""
+    if edit.kind is c.RecordKind.ACTIVITY and edit.action is c.RecordAction.CREATE:
+        return next((str(f.after) for f in edit.fields if f.field == "pole"), None)
+    return find_record_pole(base, edit.kind, edit.id)
+
+
+def prepare_version(
+    base: IndexedReference, edit: c.RecordEdit
+) -> tuple[c.PreparedVersion, list[SectionData]]:
+    """Return the version in force with an edit, and its sections.
+
+    Raises ProblemError `record_changed`, `record_referred`, `invalid`.
+    """
+    if is_overtaken(base.sections, edit):
+        raise ProblemError("record_changed")
+    check_unreferred(base, edit)
+    sections: list[SectionData] = apply_record_edit(base.sections, edit)
+    for section in sections:
+        if (size := len(section.model_dump_json().encode())) > MAX_SECTION_BYTES:
+            fault = build_fault(
+                "values",
+                "length",
+                f"{size} octets avec les autres fiches, {MAX_SECTION_BYTES} au plus",
+                f"{size} bytes with the other records, at most {MAX_SECTION_BYTES}",
+            )
+            raise ProblemError("invalid", faults=(fault,))
+    prepared = c.PreparedVersion(
+        reference=compute_version(sections),
+        base=base.version or "",
+        sections=tuple(compare_sections(base.sections, sections)),
+    )
+    return prepared, sections
+
+
+async def compute_coverage(
+    queries: Queries, base: IndexedReference, edit: c.RecordEdit
+) -> Coverage | None:
+    """Return the people on call with an edit; None if it is about no schedule."""
+    post = find_post(edit)
+    if post is None:
+        return None
+    sections = apply_record_edit(base.sections, edit)
+    view, now = await queries.desk()
+    return await asyncio.to_thread(build_coverage, view, sections, post, now)
+
+
+def _check_faults(base: IndexedReference, edit: c.RecordEdit, persons: Collection[str]) -> None:
+    """Raise ProblemError `invalid` with the faults of an edit."""
+    if faults := find_edit_faults(base.sections, edit, persons):
+        raise ProblemError("invalid", faults=_convert_faults(faults))
+
+
+def _convert_faults(faults: Sequence[RecordFault]) -> tuple[FieldFault, ...]:
+    return tuple(
+        build_fault(f"values.{f.field}" if f.field else "id", f.code, f.fr, f.en) for f in faults
+    )
+
+
+def _build_invalid(error: FieldInvalid) -> ProblemError:
+    fault = convert_fault(error.error)
+    french = error.error.get("french") or fault.message["fr"]
+    message = build_bilingual(french, fault.message["en"])
+    return ProblemError(
+        "invalid", faults=(FieldFault(f"values.{error.name}", fault.code, message),)
+    )
+
+
+def _build_unknown_fault(name: str) -> FieldFault:
+    return build_fault(
+        f"values.{name[:64]}", "unknown", "cette fiche n’a pas ce champ", "no such field"
+    )
