@@ -38,6 +38,15 @@ WINDOW = {
 }
 REASON: dict[str, Any] = {"reason": "parce que"}
 LATER = {"until": "2027-02-12T08:00:00Z"}
+NEW_CARD: dict[str, Any] = {
+    "plan": PLAN.id,
+    "role": "cellule_si",
+    "phase": "reflex",
+    "task": "Couper",
+    "t_min": 900,
+    "steps": ["Couper"],
+    "done_when": "Fait",
+}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/incidents/{id}/merge": {"into": "i-2"},
     "POST /api/v1/incidents/{id}/split": {"reports": ["r-1"]},
@@ -95,6 +104,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/resource-requests/{id}:cancel": REASON,
     "POST /api/v1/stocks/{id}:count": {"quantity": 1},
     "POST /api/v1/reference/records/{kind}/{id}/proposals": REASON | {"values": {"title": "PCA"}},
+    "POST /api/v1/reference/records/{kind}/{id}/preview": {"values": {"title": "PCA"}},
+    "POST /api/v1/reference/records/{kind}/{id}/withdrawal": REASON,
+    "POST /api/v1/reference/new-records/{kind}/proposals": REASON | {"values": NEW_CARD},
+    "POST /api/v1/reference/new-records/{kind}/preview": {"values": NEW_CARD},
 }
 IDS = {
     "/actions/": "ac-1",
@@ -372,7 +385,8 @@ def held() -> Held:
 def url_of(route: str) -> str:
     """Return the address of a route for the objects of `held`."""
     path = route.split(" ", 1)[1].replace("{proposal}", "p-1").replace("{line}", "l-2")
-    path = path.replace("{kind}", "plan").replace("{plan}", PLAN.id)
+    kind = "card" if "/new-records/" in path else "plan"
+    path = path.replace("{kind}", kind).replace("{plan}", PLAN.id)
     for before, id in IDS.items():
         path = re.sub(rf"{before}\{{(id|name)(:path)?\}}", f"{before}{id}", path)
     return f"{re.sub(r'{[^}]*}', '0', path)}?realm={REALM}"
