@@ -167,8 +167,12 @@ def draw_list(cascade: Cascade) -> Drawing:
 
 
 def _add_poles(cascade: Cascade) -> list[CascadeNode]:
-    """Return the failures with their pôle as a last line."""
-    pole_of = {cause: pole.texts[0] for pole in cascade.poles for cause in pole.causes}
+    """Return the failures with their pôles as a last line."""
+    named: dict[str, list[str]] = {}
+    for pole in cascade.poles:
+        for cause in pole.causes:
+            named.setdefault(cause, []).append(pole.texts[0])
+    pole_of = {cause: ", ".join(names) for cause, names in named.items()}
     return [
         CascadeNode(
             node.id,

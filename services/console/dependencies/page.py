@@ -450,7 +450,8 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
         if role.scope in names.poles:
             poles.setdefault(role.scope or "", []).append(id)
     for commune in loss.communes:
-        failures.append(_build_commune_node(commune, causes, _))
+        lines = tuple(one.id for one in loss.resources if one.name in commune.lost)
+        failures.append(_build_commune_node(commune, lines, _))
         served = {names.activities[id].pole for id in commune.activities if id in names.activities}
         for pole in sorted(served) if commune.cut_off else ():
             poles.setdefault(pole, []).append(f"commune {commune.insee}")
@@ -504,7 +505,7 @@ def _build_commune_node(
     left = (
         _("sans ligne")
         if commune.cut_off
-        else _("reste {lines}", lines=_shorten_list(commune.left, _))
+        else _("reste : {lines}", lines=_shorten_list(commune.left, _))
     )
     tone = "bare" if commune.cut_off else "weak"
     return CascadeNode(f"commune {commune.insee}", (commune.name, places, left), tone, causes)

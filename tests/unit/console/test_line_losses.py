@@ -17,6 +17,7 @@ from services.console.dependencies.access import (
     find_served_communes,
     list_activity_access,
 )
+from services.console.dependencies.drawing import CascadeNode, draw_list
 from services.console.dependencies.losses import EvaluatedLoss, LossEvaluator
 from services.console.dependencies.network import (
     DependencyNetwork,
@@ -24,6 +25,10 @@ from services.console.dependencies.network import (
     PresentState,
     ResourceKind,
 )
+from services.console.dependencies.page import build_cascade
+from services.console.dependencies.resources import DependencyLoss
+from services.console.i18n import get_translator
+from services.console.texts.names import TerritoryNames
 from tests.shipped import territory
 from tests.unit.console.held import browsing
 from tests.unit.console.test_dependency_pages import flag, read
@@ -241,3 +246,19 @@ async def test_the_page_names_the_communes_of_a_lost_line() -> None:
     assert "Lignes restantes" in text
     english = await shown(browser, f"/dependances?ressource=line:{RER_A}", lang="en")
     assert "No line left: Rueil-Malmaison (13 sites, 141 agents)" in english
+
+
+def find_node(nodes: tuple[CascadeNode, ...], text: str) -> CascadeNode:
+    return next(node for node in nodes if node.texts[0] == text)
+
+
+async def test_the_drawing_joins_a_commune_to_its_own_lines_and_to_all_its_poles() -> None:
+    answer = await read(realm(), f"/cascade?lost=line:{RER_A}&lost=line:{RER_E}")
+    names = TerritoryNames.of(territory().sections)
+    loss = DependencyLoss.model_validate(answer)
+    cascade = build_cascade(loss, names, get_translator("fr"))
+    assert find_node(cascade.failures, "Rueil-Malmaison").causes == (f"line:{RER_A}",)
+    assert len(find_node(cascade.failures, "Nanterre").causes) == 2
+    assert len(cascade.poles) > 1
+    box = next(b for b in draw_list(cascade).boxes if b.lines[0].text == "Rueil-Malmaison")
+    assert box.lines[-1].text.count(",") >= 1
