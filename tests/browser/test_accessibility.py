@@ -36,6 +36,13 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "depenses": ("/depenses", 390, 844, True),
     "donnees": ("/donnees", 1440, 900, True),
     "revue": ("/revue", 390, 844, True),
+    "declencheur": ("/donnees/fiches/trigger/PT-CRUE.N2", 390, 844, True),
+    "roulement": (
+        "/donnees/nouvelle-fiche/rotation?values.role=astreinte_direction&values.place=holder&values.persons=dgs&values.every_days=7&values.hand_off=08:00&values.since=2027-01-04&values.hours=08:00-20:00",
+        390,
+        844,
+        True,
+    ),
     "fiche": ("/donnees/fiches/contact/prefecture_cod", 390, 844, True),
     "prevoyance": ("/prevoyance", 1440, 900, True),
     "exercices-courts": ("/exercices-courts", 1440, 900, True),
