@@ -103,7 +103,7 @@ def _list_messages(topic: Topic) -> list[str]:
 
 def _describe_headers() -> dict[str, Any]:
     """Describe the headers of every message."""
-    text, told = {"type": "string"}, {"type": "string", "format": "date-time"}
+    text, date_time = {"type": "string"}, {"type": "string", "format": "date-time"}
     return {
         "type": "object",
         "properties": {
@@ -121,7 +121,7 @@ def _describe_headers() -> dict[str, Any]:
             },
             ce.CONTENT_TYPE: {"const": "application/json"},
             ce.CE_TIME: {
-                **told,
+                **date_time,
                 "description": (
                     "Informs only: in a live realm the broker's append time is the clock"
                 ),
@@ -303,9 +303,9 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true")
     if parser.parse_args().check:
-        found = list_outdated_files()
-        print("\n".join(f"not current: {p.relative_to(FOLDER.parent)}" for p in found))
-        return bool(found)
+        outdated_files = list_outdated_files()
+        print("\n".join(f"not current: {p.relative_to(FOLDER.parent)}" for p in outdated_files))
+        return bool(outdated_files)
     write_files()
     return 0
 

@@ -195,28 +195,28 @@ class PlanContent(Model):
 
     def find_card(self, card: str) -> CardContent | None:
         """Return the content of a card."""
-        return next((found for found in self.cards if found.id == card), None)
+        return next((content for content in self.cards if content.id == card), None)
 
 
 def find_card_faults(plan: str, cards: Sequence[Card]) -> Iterator[tuple[int, str]]:
     """Yield (position of the card, sentence) for ids and dependencies that cannot work."""
-    known: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for n, card in enumerate(cards):
-        if card.id in known:
+        if card.id in positions:
             yield n, f"plan {plan}: card {card.id} stands twice"
-        known.setdefault(card.id, n)
+        positions.setdefault(card.id, n)
     for n, card in enumerate(cards):
         yield from (
             (n, f"plan {plan}: card {card.id} depends on {other!r}, which the plan does not have")
             for other in card.depends_on
-            if other not in known
+            if other not in positions
         )
         if card.origin is CardOrigin.CARD and not card.depends_on:
             yield n, f"plan {plan}: card {card.id} counts from a card and depends on none"
         if (card.origin is CardOrigin.LOCAL_TIME) != (card.local_min is not None):
             yield n, f"plan {plan}: card {card.id}: local_time needs a time, other origins none"
     if cycle := _find_cycle({card.id: card.depends_on for card in cards}):
-        yield known[cycle[0]], f"plan {plan}: cards depend on each other: {' → '.join(cycle)}"
+        yield positions[cycle[0]], f"plan {plan}: cards depend on each other: {' → '.join(cycle)}"
 
 
 def _find_cycle(depends: Mapping[str, Sequence[str]]) -> list[str]:

@@ -69,8 +69,8 @@ class RecurrenceRule:
                 )
             case _:
                 months = (day.year - first.year) * 12 + day.month - first.month
-                named = bool(self.weekdays or self.month_days)
-                in_step = months % self.interval == 0 and (named or day.day == first.day)
+                has_days = bool(self.weekdays or self.month_days)
+                in_step = months % self.interval == 0 and (has_days or day.day == first.day)
         return in_step and self._is_named(day)
 
     def _is_named(self, day: date) -> bool:
@@ -125,13 +125,13 @@ def parse_rule(text: str) -> RecurrenceRule:
 
 
 def _parse_weekday(text: str, freq: str) -> tuple[int, int]:
-    found = _DAY.fullmatch(text)
-    if found is None or (found[1] and freq != "MONTHLY"):
+    day_match = _DAY.fullmatch(text)
+    if day_match is None or (day_match[1] and freq != "MONTHLY"):
         raise RuleInvalid(
             f"BYDAY: {text!r} is none of {', '.join(WEEKDAYS)}"
             + (", or 1SU, -1FR …" if freq == "MONTHLY" else "")
         )
-    return int(found[1] or 0), WEEKDAYS.index(found[2])
+    return int(day_match[1] or 0), WEEKDAYS.index(day_match[2])
 
 
 def _parse_month_day(text: str, freq: str) -> int:
@@ -145,17 +145,19 @@ def _parse_month_day(text: str, freq: str) -> int:
 
 
 def _parse_until(text: str) -> Instant:
-    found = _UNTIL.fullmatch(text)
+    until_match = _UNTIL.fullmatch(text)
     try:
-        if found is None:
+        if until_match is None:
             raise ValueError
-        day = date(int(found[1]), int(found[2]), int(found[3]))
-        if found[4] is None:  # A day includes everything that begins on it.
+        day = date(int(until_match[1]), int(until_match[2]), int(until_match[3]))
+        if until_match[4] is None:  # A day includes everything that begins on it.
             return from_local_time(datetime.combine(day + timedelta(days=1), time())) - 1
-        at = datetime.combine(day, time(int(found[4]), int(found[5]), int(found[6])))
+        at = datetime.combine(
+            day, time(int(until_match[4]), int(until_match[5]), int(until_match[6]))
+        )
     except ValueError:
         raise RuleInvalid("UNTIL: 20271231, 20271231T060000 or 20271231T050000Z") from None
-    return int(at.replace(tzinfo=UTC).timestamp() * 1000) if found[7] else from_local_time(at)
+    return int(at.replace(tzinfo=UTC).timestamp() * 1000) if until_match[7] else from_local_time(at)
 
 
 def from_local_time(local: datetime) -> Instant:
@@ -189,15 +191,15 @@ def find_occurrence(
     ):
         if not rule.falls_on(day, first.date()):
             continue
-        found = (
+        occurrence = (
             Occurrence(start, end)
             if day == first.date()
             else _build_occurrence(datetime.combine(day, first.time()), span, end - start)
         )
-        if rule.until is not None and found.start > rule.until:
+        if rule.until is not None and occurrence.start > rule.until:
             return None
-        if at < found.end:
-            return found
+        if at < occurrence.end:
+            return occurrence
     return None
 
 

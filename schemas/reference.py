@@ -641,8 +641,8 @@ class Escalation(Model):
 
 
 def _parse_clock(clock: str) -> int | None:
-    found = re.fullmatch(r"([0-9]{1,2}):([0-5][0-9])", clock)
-    total = int(found[1]) * 60 + int(found[2]) if found else DAY_MIN + 1
+    clock_match = re.fullmatch(r"([0-9]{1,2}):([0-5][0-9])", clock)
+    total = int(clock_match[1]) * 60 + int(clock_match[2]) if clock_match else DAY_MIN + 1
     return total if total <= DAY_MIN else None
 
 
@@ -1084,12 +1084,12 @@ def find_quiet_hour_faults(policy: Escalation) -> Iterator[str]:
 
 def collect_plan_contents(sections: Iterable[SectionData]) -> dict[str, PlanContent]:
     """Return the content in force, by plan, without parts of an earlier version."""
-    known = tuple(sections)
-    parts = next((s.content_parts for s in known if isinstance(s, Plans)), 0)
+    all_sections = tuple(sections)
+    parts = next((s.content_parts for s in all_sections if isinstance(s, Plans)), 0)
     valid = frozenset(PLAN_CONTENT_SECTIONS[:parts])
     return {
         content.id: content
-        for section in known
+        for section in all_sections
         if isinstance(section, PlanContents) and section.section in valid
         for content in section.contents
     }
@@ -1114,13 +1114,13 @@ def find_escalation_faults(policy: Escalation) -> Iterator[tuple[tuple[str, int]
     """
     for ladder, waves in policy.ladders.items():
         for n, wave in enumerate(waves):
-            said = f"ladder {ladder}, wave {wave.wave}"
+            step_name = f"ladder {ladder}, wave {wave.wave}"
             if wave.after_min < 0 or wave.ack_min < 0:
-                yield (ladder, n), f"{said}: a delay is 0 or more"
+                yield (ladder, n), f"{step_name}: a delay is 0 or more"
             if wave.expected < 1:
-                yield (ladder, n), f"{said}: at least one answer is expected"
+                yield (ladder, n), f"{step_name}: at least one answer is expected"
             yield from (
-                ((ladder, n), f"{said}: {channel!r} is not a channel")
+                ((ladder, n), f"{step_name}: {channel!r} is not a channel")
                 for channel in wave.channels
                 if channel not in set(Channel)
             )

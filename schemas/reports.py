@@ -26,8 +26,10 @@ def episode_key(alias: str | None) -> str | None:
 
     Aliases: `key@began:type:site` or `key@began#n`, each optionally with END.
     """
-    found = None if alias is None else _EPISODE_ALIAS.fullmatch(alias.removesuffix(END_SUFFIX))
-    return None if found is None else found[1]
+    alias_match = (
+        None if alias is None else _EPISODE_ALIAS.fullmatch(alias.removesuffix(END_SUFFIX))
+    )
+    return None if alias_match is None else alias_match[1]
 
 
 class Measure(Model):

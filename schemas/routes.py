@@ -98,8 +98,8 @@ def list_receivers(service: str) -> list[str]:
         {
             receiver
             for table in ROUTES.values()
-            for heard in table.get(service, {}).values()
-            for receiver in heard
+            for receivers in table.get(service, {}).values()
+            for receiver in receivers
         }
     )
 

@@ -117,24 +117,24 @@ class Cluster:
         voters = ",".join(f"{n}@127.0.0.1:{ports[2 * n - 1]}" for n in NODES)
         for n in NODES:
             alone = make_node(self.folder / str(n))
-            known = {f.name: getattr(alone, f.name) for f in fields(alone)}
-            known |= {
+            node_fields = {f.name: getattr(alone, f.name) for f in fields(alone)}
+            node_fields |= {
                 "port": ports[2 * n - 2],
                 "controller_port": ports[2 * n - 1],
                 "heap_mb": HEAP_MB,
             }
-            node = ClusterNode(**known, number=n, voters=voters)
+            node = ClusterNode(**node_fields, number=n, voters=voters)
             if n != NODES[0]:
                 shutil.copytree(self.folder / "1", node.folder, dirs_exist_ok=True)
                 meta = (node.folder / "data" / META).read_text()
-                kept = [
+                other_lines = [
                     line
                     for line in meta.splitlines()
                     if not line.startswith(("node.id=", "directory.id="))
                 ]
                 directory = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
                 (node.folder / "data" / META).write_text(
-                    "\n".join([*kept, f"node.id={n}", f"directory.id={directory}", ""])
+                    "\n".join([*other_lines, f"node.id={n}", f"directory.id={directory}", ""])
                 )
             node.prepare()
             self.brokers[n] = RunningKafka(node)
@@ -172,8 +172,10 @@ class Cluster:
 
     async def is_in_step(self, wanted: set[int]) -> bool:
         """Return whether exactly these brokers are in step everywhere, and one of them leads."""
-        found = await self.partitions()
-        return bool(found) and all(set(p["isr"]) == wanted and p["leader"] in wanted for p in found)  # type: ignore[call-overload]
+        partitions = await self.partitions()
+        return bool(partitions) and all(
+            set(p["isr"]) == wanted and p["leader"] in wanted for p in partitions
+        )  # type: ignore[call-overload]
 
     async def leader(self) -> int:
         """Return the leader of most partitions."""

@@ -102,8 +102,10 @@ def _is_real(item: pytest.Item) -> bool:
 
 def _environment() -> dict[str, str]:
     """Return the part of the shell's environment that tests see."""
-    kept = ("VIGIE_CACHE_DIR", "VIGIE_JAVA")
-    return {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in kept}
+    inherited_names = ("VIGIE_CACHE_DIR", "VIGIE_JAVA")
+    return {
+        n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in inherited_names
+    }
 
 
 def _rank(path: Path) -> tuple[bool, ...]:
@@ -413,10 +415,10 @@ def make_folder(config: pytest.Config) -> Path:
     """
     if not (getattr(config.option, "numprocesses", None) and _is_roomy(MEMORY)):
         return Path(tempfile.mkdtemp(prefix=PREFIX))
-    for left in MEMORY.glob(f"{PREFIX}*"):
-        pid = left.name.removeprefix(PREFIX).partition("-")[0]
+    for stale_folder in MEMORY.glob(f"{PREFIX}*"):
+        pid = stale_folder.name.removeprefix(PREFIX).partition("-")[0]
         if not (pid.isdigit() and psutil.pid_exists(int(pid))):
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(stale_folder, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=MEMORY))
 
 

@@ -53,38 +53,38 @@ def blocks() -> Iterator[Block]:
     for page in pages():
         name, lines = str(page.relative_to(ROOT)), page.read_text(encoding="utf-8").splitlines()
         language: str | None = None
-        began, held = 0, list[str]()
+        began, block_lines = 0, list[str]()
         for n, line in enumerate([*lines, ""], 1):
             if line.startswith("```"):
                 if language is None:
-                    language, began, held = line[3:].strip(), n + 1, []
+                    language, began, block_lines = line[3:].strip(), n + 1, []
                 else:
-                    yield Block(name, began, language, "\n".join(held))
-                    language, held = None, []
+                    yield Block(name, began, language, "\n".join(block_lines))
+                    language, block_lines = None, []
             elif language is not None:
-                held.append(line)
+                block_lines.append(line)
             elif line.startswith("    "):
-                began = began if held else n
-                held.append(line[4:])
-            elif held:
-                yield Block(name, began, "", "\n".join(held))
-                held = []
+                began = began if block_lines else n
+                block_lines.append(line[4:])
+            elif block_lines:
+                yield Block(name, began, "", "\n".join(block_lines))
+                block_lines = []
 
 
 def commands() -> list[Command]:
     """List every command on a page, in a block or in a sentence; a name alone (`vigie up`) too."""
-    found = []
+    page_commands = []
     for block in blocks():
         if block.language in ("", "sh"):
             for n, line in enumerate(block.text.splitlines()):
-                found += [Command(block.page, block.line + n, text) for text in _of(line)]
+                page_commands += [Command(block.page, block.line + n, text) for text in _of(line)]
     for page in pages():
         name = str(page.relative_to(ROOT))
         for n, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
-            found += [
+            page_commands += [
                 Command(name, n, text) for match in _INLINE.findall(line) for text in _of(match)
             ]
-    return found
+    return page_commands
 
 
 def _of(line: str) -> Iterator[str]:

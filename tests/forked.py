@@ -112,11 +112,11 @@ def run(
             process.kill()
             process.wait()
             raise
-        said = []
+        outputs = []
         for file in (out, err):
             file.seek(0)
-            said.append(file.read().decode())
-        return subprocess.CompletedProcess(list(arguments), code, *said)
+            outputs.append(file.read().decode())
+        return subprocess.CompletedProcess(list(arguments), code, *outputs)
 
 
 def _server(preload: tuple[str, ...], *, armed: bool = False) -> ForkServer:

@@ -66,9 +66,13 @@ class FormedCluster:
 
     def settings(self, number: int) -> Settings:
         """Return the settings of a machine; they name the brokers once it is in."""
-        found = Settings(data_dir=self.folder / str(number))
+        machine_settings = Settings(data_dir=self.folder / str(number))
         member = self.members.get(number)
-        return found.model_copy(update={"kafka": member.brokers}) if member else found
+        return (
+            machine_settings.model_copy(update={"kafka": member.brokers})
+            if member
+            else machine_settings
+        )
 
     async def start(self) -> Self:
         """Create the cluster and wait until three machines hold every topic of the product."""
@@ -158,16 +162,18 @@ class FormedCluster:
 
     async def is_in_step(self, wanted: set[int]) -> bool:
         """Return whether exactly these brokers are in step everywhere, and one of them leads."""
-        found = await self.describe()
-        return found is not None and all(
+        description = await self.describe()
+        return description is not None and all(
             copies.in_step == wanted and copies.leader in wanted
-            for copies in found.partitions.values()
+            for copies in description.partitions.values()
         )
 
     async def leader(self) -> int:
         """Return the leader of most partitions."""
-        found = await self.describe()
-        leaders = [copies.leader for copies in found.partitions.values()] if found else []
+        description = await self.describe()
+        leaders = (
+            [copies.leader for copies in description.partitions.values()] if description else []
+        )
         return max(NODES, key=leaders.count)
 
     def kill(self, number: int, sig: signal.Signals = signal.SIGKILL) -> None:

@@ -39,9 +39,9 @@ class GeneratedClient:
 
 def read_config() -> str:
     """Return the configuration of the generator that the page shows."""
-    found = re.search(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
-    return found[1]
+    config_match = re.search(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert config_match is not None
+    return config_match[1]
 
 
 def generate_client() -> GeneratedClient:

@@ -142,11 +142,11 @@ class Handler(BaseHTTPRequestHandler):
         if [unquote(part) for part in who] != [self.client, self.secret]:
             self._json({"error": "invalid_client"}, 401)
             return
-        asked = self.codes.pop(form.get("code", ""), None)
+        authorization = self.codes.pop(form.get("code", ""), None)
         challenge = b64(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
         if (
-            asked is None
-            or challenge != asked["code_challenge"]
+            authorization is None
+            or challenge != authorization["code_challenge"]
             or form.get("redirect_uri") != self.redirect
         ):
             self._json({"error": "invalid_grant"}, 400)
@@ -158,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
                 "access_token": access,
                 "token_type": "Bearer",
                 "expires_in": 60,
-                "id_token": self._id_token(asked["nonce"], access),
+                "id_token": self._id_token(authorization["nonce"], access),
             }
         )
 

@@ -86,7 +86,7 @@ def _canonicalize(value: Any) -> Any:
     """Return a JSON-able value without any order that is not part of the value."""
     if isinstance(value, Mapping):
         return _sort_values(
-            [_canonicalize(key), _canonicalize(held)] for key, held in value.items()
+            [_canonicalize(key), _canonicalize(content)] for key, content in value.items()
         )
     if isinstance(value, frozenset | set):
         return _sort_values(_canonicalize(one) for one in value)
@@ -96,18 +96,22 @@ def _canonicalize(value: Any) -> Any:
         return value.value
     if isinstance(value, BaseModel):
         fields = type(value).model_fields.items()
-        given = (
+        field_values = (
             (name, getattr(value, name), field.get_default(call_default_factory=True))
             for name, field in fields
         )
-        return {name: _canonicalize(held) for name, held, default in given if held != default}
+        return {
+            name: _canonicalize(content)
+            for name, content, default in field_values
+            if content != default
+        }
     if dataclasses.is_dataclass(value):
-        held = (
+        content = (
             (f.name, getattr(value, f.name), _get_default(f))
             for f in dataclasses.fields(value)
             if f.init and f.compare
         )
-        return {name: _canonicalize(one) for name, one, default in held if one != default}
+        return {name: _canonicalize(one) for name, one, default in content if one != default}
     return value
 
 

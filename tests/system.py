@@ -41,9 +41,9 @@ process started by one test does this.
 
 def stop_shared(folder: Path) -> None:
     """Kill the system started in this folder by `RunningVigie.shared` of any process."""
-    told = folder / SHARED
-    if told.exists():
-        kill_tree(json.loads(told.read_text(encoding="utf-8"))["pid"])
+    shared_file = folder / SHARED
+    if shared_file.exists():
+        kill_tree(json.loads(shared_file.read_text(encoding="utf-8"))["pid"])
 
 
 def kill_tree(pid: int) -> None:
@@ -104,12 +104,12 @@ class RunningVigie:
             *(["--verbose"] if verbose else []),
             *options,
         ]
-        kept = {
+        inherited_variables = {
             n: v
             for n, v in os.environ.items()
             if not n.startswith("VIGIE_") or n in ("VIGIE_CACHE_DIR", "VIGIE_JAVA")
         }
-        self.environment = kept | {
+        self.environment = inherited_variables | {
             "VIGIE_DATA_DIR": str(folder / "data"),
             "VIGIE_HTTP": self.http_address,
             "NO_COLOR": "1",
@@ -155,15 +155,15 @@ class RunningVigie:
 
         The first caller starts it, `stop_shared` stops it.
         """
-        told = folder / SHARED
+        shared_file = folder / SHARED
         made = cls(folder)
-        if told.exists():
-            known = json.loads(told.read_text(encoding="utf-8"))
-            made.http_address, made.url = known["http"], f"http://{known['http']}"
-            made.environment["VIGIE_HTTP"] = known["http"]
+        if shared_file.exists():
+            shared_system = json.loads(shared_file.read_text(encoding="utf-8"))
+            made.http_address, made.url = shared_system["http"], f"http://{shared_system['http']}"
+            made.environment["VIGIE_HTTP"] = shared_system["http"]
         else:
             made.start(outlives=True)
-            told.write_text(
+            shared_file.write_text(
                 json.dumps({"http": made.http_address, "pid": made.pid}), encoding="utf-8"
             )
             _LEFT_RUNNING.append(made._process)

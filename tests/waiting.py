@@ -40,10 +40,10 @@ async def eventually(
     end = time.monotonic() + timeout_s
     while True:
         began = time.monotonic()
-        found = condition()
-        if inspect.isawaitable(found):
-            found = await found
-        if found:
+        condition_value = condition()
+        if inspect.isawaitable(condition_value):
+            condition_value = await condition_value
+        if condition_value:
             return
         if time.monotonic() > end:
             raise TimeoutError(

@@ -42,9 +42,9 @@ begins with the address that `vigie up` prints.
 
 def build_page() -> str:
     """Return the page as Markdown."""
-    found = merge_documents(build_openapi())
+    document = merge_documents(build_openapi())
     sections: dict[str, list[str]] = {name: [] for name in SUBJECTS}
-    for path, operations in found["paths"].items():
+    for path, operations in document["paths"].items():
         for method, operation in operations.items():
             (tag,) = operation["tags"]
             sections[tag].append(_build_row(path, method, operation))

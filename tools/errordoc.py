@@ -84,12 +84,13 @@ def _build_refusal_table() -> Iterator[str]:
     )
     raised = collect_refusals()
     for code in sorted(REFUSALS):
-        found = raised.get(code, set())
-        if not found and code not in _RUNTIME_REFUSALS:
+        code_refusals = raised.get(code, set())
+        if not code_refusals and code not in _RUNTIME_REFUSALS:
             raise ValueError(f"{code}: no decider names it beside its status, in one call")
-        by = ", ".join(sorted({service for service, _status in found})) or "runtime"
+        by = ", ".join(sorted({service for service, _status in code_refusals})) or "runtime"
         status = (
-            ", ".join(str(s) for s in sorted({status for _service, status in found})) or "404, 409"
+            ", ".join(str(s) for s in sorted({status for _service, status in code_refusals}))
+            or "404, 409"
         )
         yield f"| `{code}` | {status} | {by} | {_sentence(code, 'en')} · {_sentence(code, 'fr')} |"
     yield ""
@@ -107,12 +108,12 @@ def _sentence(code: str, lang: str) -> str:
 @cache
 def collect_refusals() -> dict[str, set[tuple[str, int]]]:
     """Collect code → (service, status) of every refusal in the code of the deciders."""
-    found: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    refusals: dict[str, set[tuple[str, int]]] = defaultdict(set)
     for service in _SERVICES:
         for file in sorted((REPOSITORY / "services" / service).rglob("*.py")):
             for code, status in _find_refusals(file):
-                found[code].add((service, status))
-    return found
+                refusals[code].add((service, status))
+    return refusals
 
 
 def _find_refusals(file: Path) -> Iterator[tuple[str, int]]:
@@ -121,10 +122,10 @@ def _find_refusals(file: Path) -> Iterator[tuple[str, int]]:
         if not isinstance(node, ast.Call):
             continue
         values = [_constant_values(a) for a in node.args]
-        named = {k.arg: _constant_values(k.value) for k in node.keywords}
+        keyword_values = {k.arg: _constant_values(k.value) for k in node.keywords}
         for statuses, codes in (
             *pairwise(values),
-            (named.get("status", ()), named.get("code", ())),
+            (keyword_values.get("status", ()), keyword_values.get("code", ())),
         ):
             for status, code in product(statuses, codes):
                 if (

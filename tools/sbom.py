@@ -25,16 +25,16 @@ def build_bill() -> dict[str, Any]:
     """
     packages = _collect_packages()
     parts = [
-        _describe_package(found) for name, found in sorted(packages.items()) if name != ROOT
+        _describe_package(package) for name, package in sorted(packages.items()) if name != ROOT
     ] + [_describe_jar(jar) for jar in read_locked_jars()]
     needs = [
         {
-            "ref": _package_url(found),
+            "ref": _package_url(package),
             "dependsOn": sorted(
-                _package_url(packages[n]) for n in _list_dependencies(found) if n in packages
+                _package_url(packages[n]) for n in _list_dependencies(package) if n in packages
             ),
         }
-        for found in packages.values()
+        for package in packages.values()
     ]
     root = next(n for n in needs if n["ref"] == _package_url(packages[ROOT]))
     root["dependsOn"] = [
@@ -56,18 +56,18 @@ def build_bill() -> dict[str, Any]:
 
 def _collect_packages() -> dict[str, Distribution]:
     """Collect the packages that `vigie` needs on this machine, recursively."""
-    found: dict[str, Distribution] = {}
+    packages: dict[str, Distribution] = {}
     waiting = [ROOT]
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in packages:
             continue
         try:
-            found[name] = distribution(name)
+            packages[name] = distribution(name)
         except PackageNotFoundError:
             continue  # Needed on other machines only.
-        waiting += _list_dependencies(found[name])
-    return found
+        waiting += _list_dependencies(packages[name])
+    return packages
 
 
 def _list_dependencies(found: Distribution) -> list[str]:
@@ -77,10 +77,12 @@ def _list_dependencies(found: Distribution) -> list[str]:
     """
     names = []
     for text in found.requires or ():
-        wanted, _, marker = text.partition(";")
+        requirement, _, marker = text.partition(";")
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", marker)
         if extra is None or extra[1] in EXTRAS:
-            names.append(_normalize_name(re.split(r"[\s\[<>=!~(]", wanted.strip(), maxsplit=1)[0]))
+            names.append(
+                _normalize_name(re.split(r"[\s\[<>=!~(]", requirement.strip(), maxsplit=1)[0])
+            )
     return names
 
 

@@ -9,6 +9,7 @@ Rules (CONTRIBUTING.md, How to write):
 * `pronoun`: the first line of a docstring holds no *what, who, whom, whose*.
 * `length`: the first line of a docstring is at most 100 columns.
 * `name`: the name of a test is a promise, without *who, what, nobody, told* and their like.
+* `local`: local variables are nouns, not words such as `found`, `known` or `told`.
 * `reference`: no docstring or comment cites a document that does not exist.
 """
 
@@ -37,6 +38,11 @@ PRONOUN: Final = re.compile(r"\b(?:what|who|whom|whose|whoever|whatever)\b", re.
 RIDDLE_NAME: Final = re.compile(
     r"^test_(?:of|it)_|_(?:what(?!_if)|whatever|who|whoever|whom|whose|nobody|told|said)(?:_|$)"
 )
+_PARTICIPLES: Final = """
+asked found given got heard held kept known meant named said seen sent shown taken told wanted
+written
+"""
+PARTICIPLES: Final = frozenset(_PARTICIPLES.split())
 DEAD_REFERENCE: Final = re.compile(
     r"(?<![.\w])(?:DESIGN §|RUNTIME §|DOMAIN (?:§|D\d)|API\.md|INTAKE(?:\.md|,|\))|STYLE \d)"
 )
@@ -73,6 +79,10 @@ def find_breaches(file: Path) -> Iterator[Breach]:
     for node in ast.walk(ast.parse(source)):
         if _is_test(node) and RIDDLE_NAME.search(node.name):
             yield Breach(name, node.lineno, "name", node.name)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for local in _list_locals(node):
+                if local.id in PARTICIPLES:
+                    yield Breach(name, local.lineno, "local", local.id)
     for line, text in enumerate(source.splitlines(), 1):
         if DEAD_REFERENCE.search(text) and file.name != "style.py":
             yield Breach(name, line, "reference", text.strip())
@@ -90,6 +100,13 @@ def _list_docstrings(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int]]:
                     value = after.value
                     if isinstance(value, ast.Constant) and isinstance(value.value, str):
                         yield before, value.value, after.lineno
+
+
+def _list_locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.Name]:
+    for statement in function.body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node
 
 
 def _needs_verb(node: ast.AST) -> bool:
@@ -114,9 +131,9 @@ def python_files() -> list[Path]:
 
 def main(arguments: list[str]) -> int:
     """Print each breach in the named files or folders, by default everywhere; return 1 if any."""
-    named = [Path(argument).resolve() for argument in arguments]
+    paths = [Path(argument).resolve() for argument in arguments]
     folders = [
-        inner for one in named for inner in (sorted(one.rglob("*.py")) if one.is_dir() else [one])
+        inner for one in paths for inner in (sorted(one.rglob("*.py")) if one.is_dir() else [one])
     ]
     breaches = [b for file in folders or python_files() for b in find_breaches(file)]
     for b in breaches:

@@ -87,8 +87,8 @@ class Members(Model):
     def applied(self, before: tuple[str, ...]) -> tuple[str, ...]:
         """Return the list after the change."""
         if self.kept is not None:
-            kept = frozenset(self.kept)
-            before = tuple(one for one in before if one in kept)
+            remaining_members = frozenset(self.kept)
+            before = tuple(one for one in before if one in remaining_members)
         elif self.dropped:
             dropped = frozenset(self.dropped)
             before = tuple(one for one in before if one not in dropped)
@@ -99,16 +99,16 @@ class Members(Model):
         """Return the change between two lists without duplicates."""
         if after[: len(before)] == before:
             return cls(added=after[len(before) :])
-        left = frozenset(after)
-        kept, dropped = (
-            tuple(one for one in before if one in left),
-            tuple(one for one in before if one not in left),
+        final_members = frozenset(after)
+        common_members, dropped = (
+            tuple(one for one in before if one in final_members),
+            tuple(one for one in before if one not in final_members),
         )
-        if after[: len(kept)] != kept:
+        if after[: len(common_members)] != common_members:
             return cls(kept=(), added=after)
-        if len(kept) < len(dropped):
-            return cls(kept=kept, added=after[len(kept) :])
-        return cls(dropped=dropped, added=after[len(kept) :])
+        if len(common_members) < len(dropped):
+            return cls(kept=common_members, added=after[len(common_members) :])
+        return cls(dropped=dropped, added=after[len(common_members) :])
 
 
 @register_message

@@ -43,13 +43,18 @@ class Matcher(Model):
 
         The value may be quoted. Raises ValueError.
         """
-        found = _MATCHER.fullmatch(text.strip())
-        if found is None:
+        text_match = _MATCHER.fullmatch(text.strip())
+        if text_match is None:
             raise ValueError(f"not a matcher: {text!r} (alertname=Down, instance!~web.*)")
-        value = found[3]
+        value = text_match[3]
         if len(value) >= 2 and value[0] == value[-1] == '"':
             value = _ESCAPED.sub(r"\1", value[1:-1])
-        made = cls(name=found[1], value=value, regex="~" in found[2], equal=found[2][0] == "=")
+        made = cls(
+            name=text_match[1],
+            value=value,
+            regex="~" in text_match[2],
+            equal=text_match[2][0] == "=",
+        )
         made.check()
         return made
 
@@ -60,8 +65,8 @@ class Matcher(Model):
 
     def takes(self, value: str) -> bool:
         """Return whether it matches this value of its label."""
-        found = patterns.matches_whole(self.value, value) if self.regex else value == self.value
-        return found is self.equal
+        is_match = patterns.matches_whole(self.value, value) if self.regex else value == self.value
+        return is_match is self.equal
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Return whether it matches these labels; a missing label is empty, as in Alertmanager."""
@@ -96,8 +101,8 @@ class Coverage(Model):
     @property
     def asks(self) -> bool:
         """False if it would cover everything."""
-        named = any((self.sites, self.kinds, self.poles, self.types, self.sources))
-        return named or not all(m.takes_nothing for m in self.matchers)
+        has_criteria = any((self.sites, self.kinds, self.poles, self.types, self.sources))
+        return has_criteria or not all(m.takes_nothing for m in self.matchers)
 
 
 class MaintenanceRow(Model):

@@ -72,8 +72,8 @@ class Contact(Model):
         """
         newest: dict[Channel, ContactPoint] = {}
         for point in self.points:
-            known = newest.get(point.channel)
-            if known is None or (point.verified_at or 0) > (known.verified_at or 0):
+            newest_point = newest.get(point.channel)
+            if newest_point is None or (point.verified_at or 0) > (newest_point.verified_at or 0):
                 newest[point.channel] = point
         points = (
             Reach(channel=c, verified_at=p.verified_at, quiet=p.quiet) for c, p in newest.items()

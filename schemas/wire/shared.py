@@ -20,8 +20,8 @@ def share_object(data: M) -> M:
 
     Models are immutable, so sharing is invisible. Costs milliseconds for a large section.
     """
-    known = _shared_objects.setdefault(
+    shared_object = _shared_objects.setdefault(
         (type(data), blake2b(data.model_dump_json().encode(), digest_size=16).digest()), data
     )
-    assert isinstance(known, type(data))
-    return known
+    assert isinstance(shared_object, type(data))
+    return shared_object

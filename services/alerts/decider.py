@@ -144,8 +144,8 @@ class AlertsDecider:
             case Unreachable(notification=notification):
                 responses.on_notification_unreachable(draft, notification)
                 update_derived_state(draft)
-            case AttentionRequested() as asked:
-                _request_attention(draft, asked)
+            case AttentionRequested() as request:
+                _request_attention(draft, request)
             case LeasesRenewed() as renewed:
                 leases.renew_leases(draft, renewed)
                 update_derived_state(draft)
@@ -274,9 +274,9 @@ def _request_attention(draft: AlertsDecision, asked: AttentionRequested) -> None
     A proposal of a plan by a yellow vigilance alone is left to the digest. Rules D46 and D72.
     """
     incident = asked.incident if asked.incident in draft.state.incidents else None
-    given = {name: getattr(asked, name) for name in _COPIED_FIELDS}
+    copied_values = {name: getattr(asked, name) for name in _COPIED_FIELDS}
     values: dict[str, str | int | float | bool | None] = {
-        name: value for name, value in given.items() if value is not None
+        name: value for name, value in copied_values.items() if value is not None
     }
     if asked.listed:
         values["listed"] = "|".join(asked.listed)

@@ -191,8 +191,10 @@ class AlertsDecision(Decision[State]):
             self.endangered.add(row.id)
         self._incidents[row.id] = row
         self._open_incidents = None
-        known = self._changes.get(row.id)
-        if known is None or _CHANGE_PRIORITY.get(change, 9) > _CHANGE_PRIORITY.get(known, 9):
+        earlier_change = self._changes.get(row.id)
+        if earlier_change is None or _CHANGE_PRIORITY.get(change, 9) > _CHANGE_PRIORITY.get(
+            earlier_change, 9
+        ):
             self._changes[row.id] = change
 
     def alter(self, id: str, change: str, **values: Any) -> IncidentRow:
@@ -229,11 +231,11 @@ class AlertsDecision(Decision[State]):
         if "incidents" not in self._topics:
             return self.state.open_incidents
         if self._open_incidents is None:
-            found = [i for i in self.state.open_incidents if i not in self._incidents]
+            incident_ids = [i for i in self.state.open_incidents if i not in self._incidents]
             for row in self._incidents.values():
                 if row.state in OPEN:
-                    insort(found, row.id, key=lambda i: (self.incident(i).known_at, i))
-            self._open_incidents = tuple(found)
+                    insort(incident_ids, row.id, key=lambda i: (self.incident(i).known_at, i))
+            self._open_incidents = tuple(incident_ids)
         return self._open_incidents
 
     @property
@@ -253,9 +255,11 @@ class AlertsDecision(Decision[State]):
         now, before = self.state.triggers, self._start.triggers
         if now is before:
             return ()
-        held = (row for row in now.values() if row.state == "held")
+        held_triggers = (row for row in now.values() if row.state == "held")
         return tuple(
-            row for row in held if (old := before.get(row.id)) is None or old.state != "held"
+            row
+            for row in held_triggers
+            if (old := before.get(row.id)) is None or old.state != "held"
         )
 
     @property
@@ -281,12 +285,12 @@ class AlertsDecision(Decision[State]):
     def resolve_incident(self, incident: str | None) -> str | None:
         """Return the incident, or the one that it was merged into; None for a forgotten one."""
         while incident is not None:
-            known = self._incidents.get(incident) or self.state.incidents.get(incident)
-            if known is None:
+            incident_row = self._incidents.get(incident) or self.state.incidents.get(incident)
+            if incident_row is None:
                 return None
-            if known.merged_into is None:
+            if incident_row.merged_into is None:
                 break
-            incident = known.merged_into
+            incident = incident_row.merged_into
         return incident
 
     @property
@@ -309,8 +313,8 @@ class AlertsDecision(Decision[State]):
 
     def first_reports(self, incidents: Iterable[str]) -> tuple[str, ...]:
         """Return one report of each incident, at most `SHOWN_REPORTS`."""
-        found = (min(self.state.incident_reports.get(i, ()), default=None) for i in incidents)
-        return tuple(r for r in found if r is not None)[:SHOWN_REPORTS]
+        report_ids = (min(self.state.incident_reports.get(i, ()), default=None) for i in incidents)
+        return tuple(r for r in report_ids if r is not None)[:SHOWN_REPORTS]
 
     def reports_with(self, measure: str, scope: str | None = None) -> tuple[str, ...]:
         """Return the newest confirmed reports that carry a measure, oldest first.

@@ -134,12 +134,12 @@ class _LazyCommand(TyperCommand):
 
 def _load_command(name: str) -> Any:
     module, _, object = COMMANDS[name].partition(":")
-    found = getattr(import_module(module), object)
-    if not isinstance(found, typer.Typer):
+    typer_app = getattr(import_module(module), object)
+    if not isinstance(typer_app, typer.Typer):
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command(name)(found)
-        found = app
-    command = get_command(found)
+        app.command(name)(typer_app)
+        typer_app = app
+    command = get_command(typer_app)
     command.name = name
     return command
 

@@ -89,8 +89,8 @@ class ApiClient:
         `body`: bytes are sent unchanged, anything else as JSON.
         """
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        sent = {name: _encode_header(value) for name, value in (headers or {}).items()}
-        answer = self._answer(method, path, headers=sent, **content)
+        encoded_headers = {name: _encode_header(value) for name, value in (headers or {}).items()}
+        answer = self._answer(method, path, headers=encoded_headers, **content)
         return answer.status_code, self._document(answer)
 
     def read(self, path: str) -> httpx.Response:

@@ -43,13 +43,13 @@ def print_rows(heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]
 
     Below each other, empty cells are left out.
     """
-    shown = open_console()
+    console = open_console()
     if (
-        shown.width
+        console.width
         < sum(_needed_width(name, [row[at] for row in rows]) + 3 for at, name in enumerate(names))
         + 1
     ):
-        _print_below_each_other(shown, heading, names, rows)
+        _print_below_each_other(console, heading, names, rows)
         return
     table = Table(title=heading, title_justify="left")
     for at, name in enumerate(names):
@@ -61,7 +61,7 @@ def print_rows(heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]
         )
     for row in rows:
         table.add_row(*row)
-    shown.print(table)
+    console.print(table)
 
 
 def _needed_width(name: str, cells: Sequence[str]) -> int:

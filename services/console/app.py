@@ -303,13 +303,13 @@ def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
         return build_problem_response(Problem("not_found"), request)
 
     async def probe(request: Request) -> Response:
-        found = await guarded.answer(request.url.path, request.headers.get("Authorization"))
-        assert found is not None, "one of the paths of Health"
+        health_answer = await guarded.answer(request.url.path, request.headers.get("Authorization"))
+        assert health_answer is not None, "one of the paths of Health"
         return Response(
-            found.body,
-            found.status,
-            {"Cache-Control": "no-store", **found.headers},
-            found.content_type,
+            health_answer.body,
+            health_answer.status,
+            {"Cache-Control": "no-store", **health_answer.headers},
+            health_answer.content_type,
         )
 
     for path in ("/livez", "/readyz", "/metrics"):

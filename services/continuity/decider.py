@@ -216,16 +216,18 @@ def _extract_cause(cause: CauseRow) -> CauseHeard:
 
 def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
     before = draft.state.sites.get(row.id)
-    heard = extract_site(row, before)
-    if heard == before or (
-        before is None and heard.status is SiteStatus.NORMAL and not heard.causes
+    site_state = extract_site(row, before)
+    if site_state == before or (
+        before is None and site_state.status is SiteStatus.NORMAL and not site_state.causes
     ):
         return
-    draft.emit(heard)
+    draft.emit(site_state)
     if draft.state.bia is None:
         return
     change, touched = (
-        ActivityChange(back_at=_find_lifting_time(before, heard, row), sites=frozenset((row.id,))),
+        ActivityChange(
+            back_at=_find_lifting_time(before, site_state, row), sites=frozenset((row.id,))
+        ),
         list_activities_of_site(draft, row.id),
     )
     lost = sorted(
@@ -274,7 +276,7 @@ def _settle_activities(
 def _on_flag(draft: ContinuityDecision, row: FlagRow) -> None:
     if row.id.partition(":")[0] not in _RELEVANT_FLAG_KINDS and row.id != TRANSIT_FLAG:
         return
-    heard = DependencyHeard(
+    dependency = DependencyHeard(
         id=row.id,
         value=row.value,
         since=row.since,
@@ -283,15 +285,15 @@ def _on_flag(draft: ContinuityDecision, row: FlagRow) -> None:
         incident=row.incident,
         report=row.reports[0] if row.reports else None,
     )
-    if heard == draft.state.dependencies.get(row.id):
+    if dependency == draft.state.dependencies.get(row.id):
         return
-    draft.emit(heard)
+    draft.emit(dependency)
     if draft.state.bia is None:
         return
     later = row.effective_from is not None and row.effective_from > draft.now
     draft.arm(DependencyDue(row.id), row.effective_from if later else None)
     _settle_dependents(draft, row.id, row.since)
-    if row.id == STRIKE_FLAG and heard.value is True and heard.speaks_of is not None:
+    if row.id == STRIKE_FLAG and dependency.value is True and dependency.speaks_of is not None:
         plans.reschedule_strike_cards(draft)
     orders.schedule_review(draft)
 
@@ -330,12 +332,12 @@ def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
     """Record an incident; its announced end forecasts the end of its effects (D45)."""
     before = draft.state.incidents.get(row.id)
     kind, is_open, estimated_end = row.outlook
-    heard = IncidentHeard(
+    incident_state = IncidentHeard(
         incident=row.id, kind=kind, open=is_open, estimated_end=estimated_end, level=int(row.level)
     )
-    if heard == before:
+    if incident_state == before:
         return
-    draft.emit(heard)
+    draft.emit(incident_state)
     if draft.state.bia is None:
         return
     plans.return_refused_plans(draft)
@@ -347,8 +349,8 @@ def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
         orders.schedule_review(draft)
     sites = frozenset(
         site
-        for site, heard in draft.state.sites.items()
-        if any(c.incident == row.id for c in heard.causes)
+        for site, incident_state in draft.state.sites.items()
+        if any(c.incident == row.id for c in incident_state.causes)
     )
     touched = {activity for site in sites for activity in list_activities_of_site(draft, site)}
     touched |= {
@@ -396,11 +398,11 @@ def _on_reference(draft: ContinuityDecision, published: ReferencePublished) -> N
             was is not None and (was.marks, was.hours) != (need.marks, need.hours)
         ):
             draft.arm_settlement(activity, anew=True)
-    for heard in (
+    for dependency in (
         draft.state.dependencies.values()
     ):  # those that came before the first reference data wait for their time too
-        if heard.effective_from is not None and heard.effective_from > draft.now:
-            draft.arm(DependencyDue(heard.id), heard.effective_from)
+        if dependency.effective_from is not None and dependency.effective_from > draft.now:
+            draft.arm(DependencyDue(dependency.id), dependency.effective_from)
     plans.update_plans(draft, before.plans if before is not None else {})
     sitreps.schedule_sitrep(draft)
     recheck_all_metrics(draft)
@@ -425,8 +427,8 @@ def _on_reread_due(draft: ContinuityDecision, activity: str) -> None:
 
 
 def _on_dependency_due(draft: ContinuityDecision, dependency: str) -> None:
-    heard = draft.state.dependencies[dependency]
-    _settle_dependents(draft, dependency, heard.effective_from)
+    dependency_state = draft.state.dependencies[dependency]
+    _settle_dependents(draft, dependency, dependency_state.effective_from)
     orders.schedule_review(draft)
 
 

@@ -33,9 +33,11 @@ class ContinuityDecision(Decision[ContinuityState]):
     def shared(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         """Compute `make()` once per key while sites, dependencies and incidents stay the same."""
         ground = (self.state.unwell, self.state.dependencies, self.state.incidents)
-        held = self._shared.get(key)
-        if held is not None and all(a is b for a, b in zip(held[0], ground, strict=True)):
-            made: T = held[1]
+        cache_entry = self._shared.get(key)
+        if cache_entry is not None and all(
+            a is b for a, b in zip(cache_entry[0], ground, strict=True)
+        ):
+            made: T = cache_entry[1]
             return made
         value = make()
         self._shared[key] = ground, value

@@ -203,10 +203,10 @@ def _evolve_request(
 ) -> ContinuityState:
     row = fact.row
     over = row.state in OVER_STATES
-    known = state.requests.delete(row.id) if row.id in state.requests else state.requests
+    other_requests = state.requests.delete(row.id) if row.id in state.requests else state.requests
     return _replace_fields(
         state,
-        requests=known if over else state.requests.set(row.id, row),
+        requests=other_requests if over else state.requests.set(row.id, row),
         request_count=max(state.request_count, row.number),
     )
 
@@ -216,7 +216,7 @@ def _evolve_proposal(state: ContinuityState, fact: ProposalChanged, _: Instant) 
     proposals = state.proposals.set(row.id, row)
     match fact.change:
         case "computed" | "failed":
-            kept = {
+            retained_ids = {
                 row.id,
                 *(
                     id
@@ -227,17 +227,21 @@ def _evolve_proposal(state: ContinuityState, fact: ProposalChanged, _: Instant) 
             return _replace_fields(
                 state,
                 answered=True,
-                proposals=Map({id: p for id, p in proposals.items() if id in kept}),
+                proposals=Map({id: p for id, p in proposals.items() if id in retained_ids}),
                 proposal_lines=Map(
-                    {id: part for id, part in state.proposal_lines.items() if part.proposal in kept}
+                    {
+                        id: part
+                        for id, part in state.proposal_lines.items()
+                        if part.proposal in retained_ids
+                    }
                 ),
             )
         case "approved":
-            decision, wanted = row.decisions[-1], set(row.decisions[-1].lines)
+            decision, decided_ids = row.decisions[-1], set(row.decisions[-1].lines)
             approved = {
                 line.id: _build_approved_row(row, line, decision)
                 for line in list_proposal_lines(state, row.id)
-                if line.id in wanted
+                if line.id in decided_ids
             }
             return _replace_fields(state, proposals=proposals, moved=state.moved.update(approved))
         case _:
@@ -276,15 +280,15 @@ def _evolve_reassignment(
     activity = row.worked_activity
     count = state.arrivals.get(activity, 0) + (row.count if is_there else -row.count)
     arrivals = state.arrivals.set(activity, count) if count > 0 else state.arrivals.delete(activity)
-    shown = state.activities.get(activity)
-    held = (
+    activity_row = state.activities.get(activity)
+    raises_floor = (
         over
         and row.ended_at is not None
-        and shown is not None
-        and shown.arrived
-        and shown.computed is not ActivityState.INTERRUPTED
+        and activity_row is not None
+        and activity_row.arrived
+        and activity_row.computed is not ActivityState.INTERRUPTED
     )
-    floors = _raise_floor(state, activity, row.ended_at or 0) if held else state.floors
+    floors = _raise_floor(state, activity, row.ended_at or 0) if raises_floor else state.floors
     return _replace_fields(state, arrivals=arrivals, floors=floors)
 
 

@@ -200,16 +200,16 @@ class ContinuityState(ContinuityMemory):
     @classmethod
     def restore(cls, memory: ContinuityMemory) -> ContinuityState:
         """Build the state from a memory."""
-        known = {f.name: getattr(memory, f.name) for f in fields(ContinuityMemory)} | {
+        stored_fields = {f.name: getattr(memory, f.name) for f in fields(ContinuityMemory)} | {
             "sections": share_sections(memory.sections)
         }
         bia = (
-            compile_impact_analysis(memory.reference, known["sections"])
+            compile_impact_analysis(memory.reference, stored_fields["sections"])
             if memory.reference
             else None
         )
         return cls(
-            **known,
+            **stored_fields,
             bia=bia,
             unwell=index_unwell_sites(bia, memory.sites),
             agenda=DeadlineQueue.restore(memory.due),
@@ -219,19 +219,21 @@ class ContinuityState(ContinuityMemory):
 
 def _count_arrivals(rows: Iterable[ReassignmentRow]) -> Map[str, int]:
     """Count the agents at work by activity."""
-    found: Map[str, int] = Map()
+    arrivals: Map[str, int] = Map()
     for row in rows:
         if row.state is LineState.ARRIVED:
-            found = found.set(row.worked_activity, found.get(row.worked_activity, 0) + row.count)
-    return found
+            arrivals = arrivals.set(
+                row.worked_activity, arrivals.get(row.worked_activity, 0) + row.count
+            )
+    return arrivals
 
 
 def index_unwell_sites(
     bia: ImpactAnalysis | None, sites: Map[str, SiteHeard]
 ) -> Map[str, Map[str, UnwellSite]]:
     unwell: Map[str, Map[str, UnwellSite]] = Map()
-    for heard in sites.values():
-        unwell = update_unwell_site(unwell, bia, heard)
+    for site_state in sites.values():
+        unwell = update_unwell_site(unwell, bia, site_state)
     return unwell
 
 

@@ -100,22 +100,22 @@ class DeliveryDecider:
                 withdraw_notification(draft, notification, why)
             case NotificationUrged(notification=notification):
                 urge_notification(draft, notification)
-            case ClaimAttempt() | AttemptOutcome() as told:
-                decide_attempt(draft, told)
+            case ClaimAttempt() | AttemptOutcome() as message:
+                decide_attempt(draft, message)
             case ClaimAttempts(claims=several) | AttemptOutcomes(outcomes=several):
-                for told in several:
-                    decide_attempt(draft, told)
+                for message in several:
+                    decide_attempt(draft, message)
             case ReceiptReceived() as receipt:
                 decide_receipt(draft, receipt)
             case ReplyUnread() | CardAnswerSettled() as reply:
                 _answer_reply(draft, reply)
-            case HeadcountTallied() | HeadcountSaid() as told:
-                apply_headcount(draft, told)
-            case LaddersDrilled() | ProbeOutcome() as told:
-                decide_channel_probe(draft, told)
-            case ReachabilityChanged() | ReferencePublished() as told:
-                if _is_recorded(told):
-                    draft.emit(told)
+            case HeadcountTallied() | HeadcountSaid() as message:
+                apply_headcount(draft, message)
+            case LaddersDrilled() | ProbeOutcome() as message:
+                decide_channel_probe(draft, message)
+            case ReachabilityChanged() | ReferencePublished() as message:
+                if _is_recorded(message):
+                    draft.emit(message)
             case Command() as command:
                 apply_command(draft, given.id, command)
         return draft.finish()

@@ -31,9 +31,9 @@ class DeliveryDecision(Decision[DeliveryState]):
     def record_step(self, before: NotificationRow, after: NotificationRow) -> None:
         """Record the new row, and `Unreachable` at the moment when no attempt is left."""
         failed = NotificationState.FAILED
-        known = before.id in self.state.notifications
+        is_recorded = before.id in self.state.notifications
         self.record_rows(after)
-        if after.state is failed and not (known and before.state is failed):
+        if after.state is failed and not (is_recorded and before.state is failed):
             self.emit(Unreachable(notification=after.id, person=after.person, at=self.now))
 
     def record_attempt(self, before: NotificationRow, after: NotificationRow) -> None:

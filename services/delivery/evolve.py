@@ -90,7 +90,7 @@ def evolve_notification(state: DeliveryState, row: NotificationRow) -> DeliveryS
     if row.not_before is not None and not settled:
         agenda = agenda.arm(LaterMessageDue(row.id), row.not_before)
     waits = row.why == attempts.HELD and not settled
-    held = (
+    held_notifications = (
         state.held.set(row.id, row.planned_at)
         if waits
         else state.held.delete(row.id)
@@ -124,7 +124,7 @@ def evolve_notification(state: DeliveryState, row: NotificationRow) -> DeliveryS
         state,
         notifications=state.notifications.set(row.id, row),
         agenda=agenda,
-        held=held,
+        held=held_notifications,
         bundles=bundles,
         callouts=callouts,
         pacing=pacing,
@@ -255,14 +255,14 @@ def evolve_reference(state: DeliveryState, published: ReferencePublished) -> Del
     if isinstance(published.data, EscalationPolicy):
         staged = state.staged_rules or replace(state.rules, channels=DEFAULT_POLICIES)
         policy = published.data.policy
-        told = replace(
+        new_rules = replace(
             staged,
             budget_per_hour=policy.budget_per_hour,
             reminders_ms=tuple(m * MINUTE_MS for m in policy.headcount_reminders_min),
             managers_ms=policy.headcount_manager_min * MINUTE_MS,
             close_pct=policy.headcount_close_pct,
         )
-        state = replace(state, staged_rules=told)
+        state = replace(state, staged_rules=new_rules)
     if isinstance(published.data, ChannelsSection):
         staged = state.staged_rules or state.rules
         digest_ms = published.data.rules.digest_min * MINUTE_MS

@@ -39,7 +39,7 @@ def build_responses(
     who = next((r for r in responders if r.fits(row, attempt)), _DEFAULT)
     word = "accepted" if who.outcome == "received" else who.outcome
     error = None if word == "accepted" else "simulated"
-    said: list[tuple[int, Message]] = [
+    responses: list[tuple[int, Message]] = [
         (
             0,
             AttemptOutcome(
@@ -52,7 +52,9 @@ def build_responses(
         )
     ]
     if who.outcome == "received":
-        said.append((0, ReceiptReceived(notification=row.id, attempt=attempt.id, state="received")))
+        responses.append(
+            (0, ReceiptReceived(notification=row.id, attempt=attempt.id, state="received"))
+        )
     if who.answer != "none" and row.answer_expected and word == "accepted":
         answer = AnswerNotification(
             author=row.person,
@@ -62,9 +64,9 @@ def build_responses(
             answer=Answer(who.answer),
             channel=attempt.channel.value,
         )
-        said.append((round(who.after_s * 1000), answer))
+        responses.append((round(who.after_s * 1000), answer))
         if who.answer == "ack" and row.template == "headcount" and row.campaign is not None:
-            said.append(
+            responses.append(
                 (round(who.after_s * 1000), HeadcountSaid(callout=row.campaign, answer=who.says))
             )
     cards = read_card_list(row) if attempt.channel is Channel.SMS and word == "accepted" else ()
@@ -79,8 +81,8 @@ def build_responses(
             numbers=tuple(range(1, len(cards) + 1)),
             channel=attempt.channel.value,
         )
-        said.append((round(who.after_s * 1000), reply))
-    return said
+        responses.append((round(who.after_s * 1000), reply))
+    return responses
 
 
 def respond_to_fact(fact: FactRecord, realm: RealmOpened) -> list[SimulatedResponse]:
@@ -92,13 +94,13 @@ def respond_to_fact(fact: FactRecord, realm: RealmOpened) -> list[SimulatedRespo
     if fact.name != "NotificationChanged":
         return []
     row = NotificationChanged.model_validate(fact.data).row
-    said = build_responses(
+    responses = build_responses(
         row, _parse_responders(tuple(tuple(line.items()) for line in realm.responders))
     )
     attempt = row.attempts[-1].id if row.attempts else ""
     return [
         SimulatedResponse(f"{attempt}:{type(message).__name__}", delay, message)
-        for delay, message in said
+        for delay, message in responses
     ]
 
 

@@ -87,9 +87,9 @@ def load_state(realm: str, lineage: str, dumped: DumpedState) -> DeliveryState:
 
 
 def _load_rules(dumped: DumpedState, name: str) -> DeliveryRules | None:
-    found = dict(dumped.get("rules", ())).get(name)
-    assert found is None or isinstance(found, dict)
-    return None if found is None else load_rules(found)
+    dumped_rules = dict(dumped.get("rules", ())).get(name)
+    assert dumped_rules is None or isinstance(dumped_rules, dict)
+    return None if dumped_rules is None else load_rules(dumped_rules)
 
 
 def _load_instant(value: object) -> Instant:

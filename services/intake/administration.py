@@ -460,8 +460,8 @@ def check_realms(limits: Limits) -> None:
 def include_exercises(limits: Limits) -> Limits:
     """Add the simulated realms of each live realm of a person's limits. Rule D140."""
     live = (name for name in limits.realms if is_live(name))
-    wanted = (*limits.realms, *(f"{name}{SIMULATED_REALMS}" for name in live))
-    return limits.model_copy(update={"realms": tuple(dict.fromkeys(wanted))})
+    realms = (*limits.realms, *(f"{name}{SIMULATED_REALMS}" for name in live))
+    return limits.model_copy(update={"realms": tuple(dict.fromkeys(realms))})
 
 
 async def _answer_page(
@@ -472,8 +472,8 @@ async def _answer_page(
     shown: Callable[[_T], Any],
 ) -> None:
     part = read_page_request(scope)
-    found, following = paginate(items, key, part.limit, part.cursor)
-    await send_json(send, 200, {"items": [shown(one) for one in found], "next": following})
+    page_items, following = paginate(items, key, part.limit, part.cursor)
+    await send_json(send, 200, {"items": [shown(one) for one in page_items], "next": following})
 
 
 def describe_principal(principal: Principal) -> dict[str, Any]:

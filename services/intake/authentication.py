@@ -41,11 +41,11 @@ class Authenticator:
         if session is None:
             raise ProblemError("unauthenticated")
         if scope["method"] not in SAFE_METHODS:
-            proof, sent = (
+            proof, csrf_header = (
                 cookie_in(cookies, CSRF_COOKIE, secure=secure),
                 get_header(scope, CSRF_HEADER.encode()),
             )
-            if not self._sessions.checks_csrf(session, sent, proof):
+            if not self._sessions.checks_csrf(session, csrf_header, proof):
                 raise ProblemError("csrf")
         if session.enrolling:
             raise ProblemError("second_factor_needed")

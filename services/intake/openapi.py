@@ -129,12 +129,12 @@ def _describe_body(model: type[BaseModel]) -> dict[str, Any]:
 def _describe_responses(
     ok: str, what: str, schema: dict[str, Any] | None, *problems: str
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    responses: dict[str, Any] = {
         ok: {"description": what}
         | ({"content": {"application/json": {"schema": schema}}} if schema else {})
     }
     problem = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    return found | {
+    return responses | {
         status: {"description": "see the problem document"} | problem for status in problems
     }
 
@@ -216,14 +216,16 @@ _PATHS_BY_PREFIX: Final = {
 def _describe_integration(dialect: str, path: str) -> dict[str, Any]:
     """Describe a route of an integration."""
     words = re.findall(r"\w+", path)
-    found: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "summary": f"Send a message of {dialect} (docs/how-to/sources.md)",
         "operationId": "post" + "".join(word.capitalize() for word in words),
         "responses": _INTEGRATION_RESPONSES,
     }
-    named = re.findall(r"{(\w+)}", path)
-    return found | (
-        {"parameters": [_describe_path_parameter(name) for name in named]} if named else {}
+    parameter_names = re.findall(r"{(\w+)}", path)
+    return operation | (
+        {"parameters": [_describe_path_parameter(name) for name in parameter_names]}
+        if parameter_names
+        else {}
     )
 
 
@@ -373,8 +375,11 @@ def build_own_document() -> dict[str, Any]:
             "operationId": name,
             "responses": _describe_responses(*answer, *usual, *problems),
         }
-        if given := [*map(_describe_path_parameter, re.findall(r"{(\w+)}", path)), *parameters]:
-            operation["parameters"] = given
+        if all_parameters := [
+            *map(_describe_path_parameter, re.findall(r"{(\w+)}", path)),
+            *parameters,
+        ]:
+            operation["parameters"] = all_parameters
         if body is not None:
             operation["requestBody"] = _describe_body(body)
         paths.setdefault(path, {})[method] = operation | more
@@ -582,7 +587,7 @@ def build_own_document() -> dict[str, Any]:
     for path, operations in paths.items():
         for operation in operations.values():
             operation["tags"] = [_choose_subject(path)]
-    named = schemas["$defs"] | {
+    all_schemas = schemas["$defs"] | {
         "Listing": _LISTING,
         "Problem": SCHEMA,
         "Receipt": _RECEIPT,
@@ -591,9 +596,9 @@ def build_own_document() -> dict[str, Any]:
         "ReportResults": _RESULTS,
         **{f"{model.__name__}Page": _describe_page(model) for model in LISTED},
     }
-    _drop_list_defaults(named)
+    _drop_list_defaults(all_schemas)
     for name, example in BODY_EXAMPLES.items():
-        named[name] = named[name] | {"examples": [example]}
+        all_schemas[name] = all_schemas[name] | {"examples": [example]}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -604,7 +609,7 @@ def build_own_document() -> dict[str, Any]:
         "tags": list_tags(),
         "paths": paths,
         "components": {
-            "schemas": named,
+            "schemas": all_schemas,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": "vigie_session"},

@@ -281,22 +281,22 @@ class FrontApplication:
 
         The console knows the status. The front answers `received` before the console has it.
         """
-        if (found := _RAW_PATH.fullmatch(path)) is not None:
+        if (path_match := _RAW_PATH.fullmatch(path)) is not None:
             _require_method(method, "GET")
             await self._reports.get_raw(
-                await self._caller(scope, Permission.REPORT_RAW), found[1], send
+                await self._caller(scope, Permission.REPORT_RAW), path_match[1], send
             )
             return True
         if (
             method != "GET"
-            or (found := _STATUS_PATH.fullmatch(path)) is None
-            or (known := self._ledger.get(found[1])) is None
+            or (path_match := _STATUS_PATH.fullmatch(path)) is None
+            or (recorded_report := self._ledger.get(path_match[1])) is None
         ):
             return False
-        asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
-        if not asked.get("realm"):
-            asked["realm"] = known.realm
-            scope = {**scope, "query_string": urlencode(asked).encode()}
+        query_params = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        if not query_params.get("realm"):
+            query_params["realm"] = recorded_report.realm
+            scope = {**scope, "query_string": urlencode(query_params).encode()}
 
         async def not_judged_yet(send: Send) -> bool:
             """Answer `received`. Returns False, without an answer, where the 404 is right.
@@ -305,16 +305,16 @@ class FrontApplication:
             report.
             """
             if (
-                asked.get("as_of")
-                or asked["realm"] != known.realm
-                or not await self._sees(scope, known)
+                query_params.get("as_of")
+                or query_params["realm"] != recorded_report.realm
+                or not await self._sees(scope, recorded_report)
             ):
                 return False
             received = {
-                "id": known.report_id,
-                "realm": known.realm,
+                "id": recorded_report.report_id,
+                "realm": recorded_report.realm,
                 "state": "received",
-                "recorded_at": format_time(known.recorded_at),
+                "recorded_at": format_time(recorded_report.recorded_at),
             }
             await send_json(send, 200, received | {"incident": None})
             return True
@@ -355,22 +355,22 @@ class FrontApplication:
             case "/openapi.json":
                 await send_json(send, 200, await self._document())
             case _:
-                found = await self._health.answer(path)
-                assert found is not None, "one of the paths of Health"
+                answer = await self._health.answer(path)
+                assert answer is not None, "one of the paths of Health"
                 if (
                     path == "/readyz"
                     and not self._metrics_public
                     and not await self._may_read_technical(scope)
                 ):
-                    status = "ok" if found.status < 400 else "unavailable"
-                    await send_json(send, found.status, {"status": status})
+                    status = "ok" if answer.status < 400 else "unavailable"
+                    await send_json(send, answer.status, {"status": status})
                     return
                 await send_response(
                     send,
-                    found.status,
-                    found.body,
+                    answer.status,
+                    answer.body,
                     [
-                        (b"content-type", found.content_type.encode()),
+                        (b"content-type", answer.content_type.encode()),
                         (b"cache-control", b"no-store"),
                     ],
                 )

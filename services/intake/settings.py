@@ -157,8 +157,8 @@ class IntakeSettings(Settings):
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
-        given = [bool(self.tls_http), self.tls_cert is not None, self.tls_key is not None]
-        if any(given) and not all(given):
+        tls_parts = [bool(self.tls_http), self.tls_cert is not None, self.tls_key is not None]
+        if any(tls_parts) and not all(tls_parts):
             raise ValueError("VIGIE_TLS_HTTP, VIGIE_TLS_CERT and VIGIE_TLS_KEY belong together")
         if self.tls_cert is not None and self.tls_key is not None:
             try:

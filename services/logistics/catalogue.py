@@ -39,8 +39,8 @@ class ResourceCatalogue:
         sites: Mapping[str, ref.Site] = {}
         for section in sections:
             match section:
-                case ref.ResourcesSection(rules=found):
-                    rules = found
+                case ref.ResourcesSection(rules=resource_rules):
+                    rules = resource_rules
                 case ref.Sites(sites=listed):
                     sites = {site.id: site for site in listed}
         return cls.of(rules, sites)

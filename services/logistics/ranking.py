@@ -84,8 +84,8 @@ def estimate_stock_offer(
     travel_min = ceil((km or 0) / catalogue.rules.speed_kmh * 60)
     eta = now + (stock.ready_min + travel_min) * MINUTE_MS
     cost = _compute_cost(catalogue, need, stock.unit_cost_eur, quantity, eta)
-    shown = None if km is None else round(km, 1)
-    return Suggestion(stock.id, None, quantity, eta, cost, shown, _measure_delay(need, eta))
+    distance_km = None if km is None else round(km, 1)
+    return Suggestion(stock.id, None, quantity, eta, cost, distance_km, _measure_delay(need, eta))
 
 
 def estimate_partner_offer(
@@ -145,18 +145,18 @@ def rank_suggestions(
 
     `available` maps each stock to the quantity that nobody has reserved.
     """
-    found = [
+    offers = [
         estimate_stock_offer(catalogue, stock, need, min(free, need.quantity), now)
         for stock in catalogue.stocks.values()
         if (stock.kind, stock.metier) == (need.kind, need.metier)
         and (free := available.get(stock.id, stock.quantity)) > 0
     ]
-    found += [
+    offers += [
         estimate_partner_offer(catalogue, partner, need, need.quantity, now)
         for partner in catalogue.partners.values()
         if need.kind in partner.kinds
     ]
-    ranked = rank_offers(need, found)
+    ranked = rank_offers(need, offers)
     return [
         replace(one, why=_explain_rank(need, one, n, len(ranked))) for n, one in enumerate(ranked)
     ]

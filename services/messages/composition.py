@@ -327,10 +327,10 @@ class MessageText:
         return dict(templates.get(_select_template(self.row), templates["information"]))
 
     def _values(self, *, spoken: bool, brevity: Brevity = Brevity.WHOLE) -> dict[str, Value]:
-        known = self._known_values.get((spoken, brevity))
-        if known is None:
-            known = self._known_values[spoken, brevity] = self._find_values(spoken, brevity)
-        return known
+        values = self._known_values.get((spoken, brevity))
+        if values is None:
+            values = self._known_values[spoken, brevity] = self._find_values(spoken, brevity)
+        return values
 
     @cached_property
     def _known_values(self) -> dict[tuple[bool, Brevity], dict[str, Value]]:
@@ -424,13 +424,13 @@ class MessageText:
         """Yield ever shorter forms: (values, number of passages to leave out)."""
         most = count_droppable(shape)
         if self._is_bundle:
-            told = self._bundled(spoken=spoken)
-            for number in range(len(told), 0, -1):
-                brevity = Brevity.WHOLE if number == len(told) else Brevity.COUNTED
+            bundled_lines = self._bundled(spoken=spoken)
+            for number in range(len(bundled_lines), 0, -1):
+                brevity = Brevity.WHOLE if number == len(bundled_lines) else Brevity.COUNTED
                 values = self._values(spoken=spoken, brevity=brevity) | {
-                    "lines": self._told_first(told, number)
+                    "lines": self._told_first(bundled_lines, number)
                 }
-                yield values, 0 if number == len(told) else most
+                yield values, 0 if number == len(bundled_lines) else most
                 yield values, most
             return
         yield self._values(spoken=spoken), 0
@@ -445,8 +445,10 @@ class MessageText:
         values = self._values(spoken=False)
         if not self._is_bundle:
             return tuple(self._typeset(line) for line in render_lines(shape, values))
-        told = self._bundled(spoken=False)
-        lines = "\n".join((*(f"– {line}" for line in told), *self._more(len(told))))
+        bundled_lines = self._bundled(spoken=False)
+        lines = "\n".join(
+            (*(f"– {line}" for line in bundled_lines), *self._more(len(bundled_lines)))
+        )
         filled = render_lines(shape, values | {"lines": lines})
         return tuple(self._typeset(line) for one in filled for line in one.split("\n"))
 
@@ -482,12 +484,16 @@ class MessageText:
 
     def _other_causes(self, *, spoken: bool) -> str:
         """Return the causes of a digest other than that of its gravest message."""
-        known = {self._gravest().values.get("number")}
+        cause_numbers = {self._gravest().values.get("number")}
         causes: list[str] = []
         for one in self._items():
             number = one.values.get("number")
-            if number is not None and number not in known and len(causes) < MAX_OTHER_CAUSES:
-                known.add(number)
+            if (
+                number is not None
+                and number not in cause_numbers
+                and len(causes) < MAX_OTHER_CAUSES
+            ):
+                cause_numbers.add(number)
                 causes.append(
                     str(
                         MessageValues(one, self.names, self.phrases, spoken).values(
@@ -512,9 +518,9 @@ class MessageText:
             scope = (
                 describe_scope(self.row.scope, self.names, self.phrases) if self.row.scope else ""
             )
-            told = "called_as" if self.row.answer_expected else "told_as"
+            word_key = "called_as" if self.row.answer_expected else "told_as"
             yield self._typeset(
-                render(str(self.phrases.words[told]), {"role": role, "scope": scope})
+                render(str(self.phrases.words[word_key]), {"role": role, "scope": scope})
             )
         if not self.row.answer_expected and self.row.template != UNPARSED_REPLY_TEMPLATE:
             yield self.phrases.word("no_answer")
@@ -560,7 +566,7 @@ def _split_bundle(row: NotificationRow) -> list[NotificationRow]:
 
 def _newest(items: Iterable[BundledItem]) -> list[BundledItem]:
     """Return the items without overtaken alarms of the same clock, gravest first."""
-    kept: dict[object, BundledItem] = {}
+    items_by_clock: dict[object, BundledItem] = {}
     for number, item in enumerate(items):
         is_alarm = item.template in ("alarm_rto", "alarm_dmia")
         clock = (
@@ -568,8 +574,8 @@ def _newest(items: Iterable[BundledItem]) -> list[BundledItem]:
             if is_alarm
             else number
         )
-        kept.setdefault(clock, item)
-    return list(kept.values())
+        items_by_clock.setdefault(clock, item)
+    return list(items_by_clock.values())
 
 
 def _gravity_key(item: BundledItem) -> tuple[int, int, float]:

@@ -120,8 +120,8 @@ class MessageNames:
 
     def ask(self, level: int, role: str, lang: str) -> str | None:
         """Return the request to a role at a level, or None if the territory has none."""
-        found = self.asks.get(f"{level}/{role}") or self.asks.get(f"{level}/*")
-        return None if found is None else found[lang == "en"]
+        request_text = self.asks.get(f"{level}/{role}") or self.asks.get(f"{level}/*")
+        return None if request_text is None else request_text[lang == "en"]
 
     def dump(self) -> dict[str, Any]:
         """Return contents that can be written as JSON."""

@@ -36,8 +36,8 @@ class Phrases:
     @property
     def templates(self) -> Mapping[str, Mapping[str, str]]:
         """Templates of every message."""
-        found: Mapping[str, Mapping[str, str]] = self.words["templates"]
-        return found
+        template_table: Mapping[str, Mapping[str, str]] = self.words["templates"]
+        return template_table
 
     def word(self, name: str, **values: str | int) -> str:
         """Fill a phrase in; spaces at its ends are kept."""
@@ -47,14 +47,14 @@ class Phrases:
 
     def term(self, table: str, key: object) -> str | None:
         """Return the entry of a table such as `kinds`, or None."""
-        found = self.words.get(table, {}).get(key)
-        return None if found is None else str(found)
+        entry = self.words.get(table, {}).get(key)
+        return None if entry is None else str(entry)
 
     def reason(self, metric: str, values: Mapping[str, str | int | float]) -> str:
         """Fill in the words of a metric; "" without words or without their values."""
-        found = self.term("reasons", metric)
+        phrase = self.term("reasons", metric)
         try:
-            return "" if found is None else render(found, values)
+            return "" if phrase is None else render(phrase, values)
         except MissingValue:
             return ""
 

@@ -42,7 +42,7 @@ def _list_values(why: Why, names: MessageNames, phrases: Phrases) -> dict[str, s
     number = _to_number(why.value)
     kinds = _to_list(why.args.get("kinds")) or _to_list(why.args.get("kind"))
     phenomena = _to_list(why.args.get("phenomenon"))
-    named = [
+    phenomenon_names = [
         phrases.term("phenomena", p) or p.replace("-", " ") for p in phenomena if p != _ANYWHERE
     ]
     station = str(why.args.get("station") or "").rpartition("-")[2]
@@ -52,7 +52,7 @@ def _list_values(why: Why, names: MessageNames, phrases: Phrases) -> dict[str, s
         "count": _count_sites(int(number), kinds, phrases),
         "kinds": phrases.term("site_kinds_many", kinds[0]) or "" if len(kinds) == 1 else "",
         "colour": phrases.term("colours", why.value) or "",
-        "phenomena": _join_choices(named, phrases),
+        "phenomena": _join_choices(phenomenon_names, phrases),
         "station": station.capitalize(),
         "flag": phrases.term("flags", why.args.get("name")) or "",
         "event": phrases.term("events", why.args.get("cause")) or "",

@@ -44,24 +44,24 @@ class TemplatePassage:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the values that it needs."""
-        return tuple(found[1] for found in _VALUE.finditer(self.text))
+        return tuple(value_match[1] for value_match in _VALUE.finditer(self.text))
 
 
 @cache
 def split_template(template: str) -> tuple[TemplatePassage, ...]:
     """Split a template into its passages."""
-    found, at = [], 0
+    passages, at = [], 0
     for match in _PASSAGE.finditer(template):
         if match.start() > at:
-            found.append(TemplatePassage(template[at : match.start()]))
+            passages.append(TemplatePassage(template[at : match.start()]))
         droppable = match[2] is not None
-        found.append(
+        passages.append(
             TemplatePassage(match[2] if droppable else match[1], optional=True, droppable=droppable)
         )
         at = match.end()
     if at < len(template):
-        found.append(TemplatePassage(template[at:]))
-    return tuple(found)
+        passages.append(TemplatePassage(template[at:]))
+    return tuple(passages)
 
 
 def count_droppable(template: str) -> int:

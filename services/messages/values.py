@@ -119,18 +119,18 @@ def describe_place(facts: Facts, names: MessageNames, phrases: Phrases) -> Place
     codes = [
         code for code in str(facts.get("places") or facts.get("commune") or "").split(",") if code
     ]
-    known = [names.communes[code] for code in codes if code in names.communes]
+    commune_names = [names.communes[code] for code in codes if code in names.communes]
     members = facts.get("members")
     scale = phrases.word("sites", n=members) if isinstance(members, int) and members > 1 else ""
     everywhere = names.territory or phrases.word("everywhere")
     total = facts.get("communes")
-    number = total if isinstance(total, int) and total > len(known) else len(known)
-    if not known or number >= len(names.communes):
+    number = total if isinstance(total, int) and total > len(commune_names) else len(commune_names)
+    if not commune_names or number >= len(names.communes):
         return PlaceText(everywhere, everywhere, scale=scale)
-    where = phrases.listed(known, MAX_COMMUNES)
-    if number > len(known):
-        where = ", ".join(known[:MAX_COMMUNES]) + phrases.word(
-            "more", n=number - len(known[:MAX_COMMUNES])
+    where = phrases.listed(commune_names, MAX_COMMUNES)
+    if number > len(commune_names):
+        where = ", ".join(commune_names[:MAX_COMMUNES]) + phrases.word(
+            "more", n=number - len(commune_names[:MAX_COMMUNES])
         )
     return PlaceText(
         where, phrases.word("communes", n=number) if number > 1 else where, scale=scale
@@ -140,8 +140,10 @@ def describe_place(facts: Facts, names: MessageNames, phrases: Phrases) -> Place
 def describe_sites(facts: Facts, names: MessageNames, phrases: Phrases) -> str:
     """Return the names of a message's sites, or their number, or "" without names."""
     ids = [id.strip() for id in str(facts.get("site") or "").split(",")]
-    known = [names.sites[id][0] for id in ids if id in names.sites]
-    return phrases.word("sites", n=len(ids)) if len(known) > MAX_SITES else ", ".join(known)
+    site_names = [names.sites[id][0] for id in ids if id in names.sites]
+    return (
+        phrases.word("sites", n=len(ids)) if len(site_names) > MAX_SITES else ", ".join(site_names)
+    )
 
 
 def describe_scope(scope: str | None, names: MessageNames, phrases: Phrases) -> str:
@@ -307,17 +309,17 @@ class MessageValues:
         return f"{what}, {where}{f' ({scale})' if scale else ''}{since}"
 
     def _activity(self) -> str:
-        found = self.names.activities.get(str(self.row.values.get("activity")))
-        return "" if found is None else found[self.phrases.lang == "en"]
+        activity_names = self.names.activities.get(str(self.row.values.get("activity")))
+        return "" if activity_names is None else activity_names[self.phrases.lang == "en"]
 
     def _resource(self) -> str:
         """Return the quantity of a resource request with its kind: « 2 groupes électrogènes »."""
         kind = str(self.row.values.get("resource"))
         quantity = _to_number(self.row.values.get("quantity")) or 0
-        found = self.names.resources.get(kind)
-        if found is None:
+        resource_names = self.names.resources.get(kind)
+        if resource_names is None:
             return self.phrases.word("resources", n=int(quantity))
-        one, many = found[2:] if self.phrases.lang == "en" else found[:2]
+        one, many = resource_names[2:] if self.phrases.lang == "en" else resource_names[:2]
         return f"{quantity} {one if quantity <= 1 else many}"
 
     def _numbered(self, brevity: Brevity) -> str:
@@ -381,10 +383,10 @@ class MessageValues:
         number = max(int(_to_number(facts.get("host_count")) or 0), len(ids))
         if not ids or (brevity >= Brevity.COUNTED and number > 1):
             return phrases.word("sites", n=number) if number else ""
-        known = [self.names.sites[id][0] for id in ids[:MAX_HOSTS]]
-        if number > len(known):
-            return ", ".join(known) + phrases.word("more_sites", n=number - len(known))
-        return phrases.listed(known, MAX_HOSTS)
+        site_names = [self.names.sites[id][0] for id in ids[:MAX_HOSTS]]
+        if number > len(site_names):
+            return ", ".join(site_names) + phrases.word("more_sites", n=number - len(site_names))
+        return phrases.listed(site_names, MAX_HOSTS)
 
     def _lasting(self) -> str:
         """Return until when an order holds; "" for an order of an old log. Rule D80."""
@@ -397,8 +399,8 @@ class MessageValues:
         )
 
     def _obligation(self) -> str:
-        found = self.names.obligations.get(str(self.row.values.get("obligation")))
-        return "" if found is None else found[self.phrases.lang == "en"]
+        obligation_titles = self.names.obligations.get(str(self.row.values.get("obligation")))
+        return "" if obligation_titles is None else obligation_titles[self.phrases.lang == "en"]
 
     def _managed_site(self) -> str:
         site = self.names.sites.get(self.row.scope or "")
@@ -421,9 +423,9 @@ class MessageValues:
 
     def _share(self, limit: object) -> int | float | None:
         """Return the passed share of a delay: 100 % after its limit, even if the message waited."""
-        told = _to_number(self.row.values.get("pct"))
+        share_pct = _to_number(self.row.values.get("pct"))
         over = isinstance(limit, int) and not isinstance(limit, bool) and limit <= self.seen_at
-        return max(told, 100) if told is not None and over else told
+        return max(share_pct, 100) if share_pct is not None and over else share_pct
 
     def _left(self, limit: object) -> str:
         if isinstance(limit, bool) or not isinstance(limit, int):
@@ -450,8 +452,8 @@ class MessageValues:
             return ""
         name = describe_role(str(role), self.names, self.phrases)
         scope = facts.get("hole_scope")
-        named = describe_scope(str(scope), self.names, self.phrases) if scope else ""
-        return f"{name}, {named}" if named else name
+        scope_text = describe_scope(str(scope), self.names, self.phrases) if scope else ""
+        return f"{name}, {scope_text}" if scope_text else name
 
 
 def _begun(text: str) -> str:

@@ -41,14 +41,20 @@ class Phonebook:
 
         Words that two people share are left out.
         """
-        found: dict[str, set[str]] = {}
+        tokens_by_word: dict[str, set[str]] = {}
         for token in persons:
-            found.setdefault(fold_text(token), set()).add(token)
+            tokens_by_word.setdefault(fold_text(token), set()).add(token)
         for contact in contacts:
             words = [contact.person, contact.name or "", *(p.address for p in contact.points)]
             for word in filter(None, map(fold_text, words)):
-                found.setdefault(word, set()).add(contact.person)
-        return cls({word: next(iter(tokens)) for word, tokens in found.items() if len(tokens) == 1})
+                tokens_by_word.setdefault(word, set()).add(contact.person)
+        return cls(
+            {
+                word: next(iter(tokens))
+                for word, tokens in tokens_by_word.items()
+                if len(tokens) == 1
+            }
+        )
 
     def find(self, words: str) -> str | None:
         return self.tokens.get(fold_text(words))
@@ -129,14 +135,14 @@ def assign_shifts(
 
     Raises CalendarRefused for the first event that names no known person or no role.
     """
-    named = _split_title(calendar.name or "")
-    found: dict[tuple[str, str | None, Place], list[Shift]] = {}
+    calendar_words = _split_title(calendar.name or "")
+    shifts_by_post: dict[tuple[str, str | None, Place], list[Shift]] = {}
     for o in calendar.occurrences:
         words = [*_split_title(o.title), *o.categories]
-        post = _find_role(o, [*words, *named], organisation, asked)
+        post = _find_role(o, [*words, *calendar_words], organisation, asked)
         place = asked.place or (
             Place.DEPUTY
-            if any(fold_text(w) in _DEPUTY_WORDS for w in (*words, *named))
+            if any(fold_text(w) in _DEPUTY_WORDS for w in (*words, *calendar_words))
             else Place.HOLDER
         )
         start, end = (
@@ -145,8 +151,8 @@ def assign_shifts(
         shifts = [
             Shift(start=start, end=end, person=p) for p in _find_persons(o, phonebook, organisation)
         ]
-        found.setdefault((*post, place), []).extend(
-            s for s in shifts if s not in found.get((*post, place), ())
+        shifts_by_post.setdefault((*post, place), []).extend(
+            s for s in shifts if s not in shifts_by_post.get((*post, place), ())
         )
     return [
         CalendarShifts(
@@ -157,7 +163,7 @@ def assign_shifts(
             tuple(shifts),
         )
         for (role, scope, place), shifts in sorted(
-            found.items(), key=lambda item: (item[0][0], item[0][1] or "", item[0][2])
+            shifts_by_post.items(), key=lambda item: (item[0][0], item[0][1] or "", item[0][2])
         )
     ]
 
@@ -169,14 +175,14 @@ def list_outdated_shifts(
 
     Only roles that match `asked` count.
     """
-    named = {(d.role, d.scope, d.place) for d in found}
+    current_posts = {(d.role, d.scope, d.place) for d in found}
     return [
         d.id
         for d in duties
         if d.kind == "calendar"
         and d.state == "in_force"
         and d.calendar == calendar
-        and (d.role, d.scope, d.place) not in named
+        and (d.role, d.scope, d.place) not in current_posts
         and asked.role in (None, d.role)
         and asked.scope in (None, d.scope)
         and asked.place in (None, d.place)
@@ -218,13 +224,13 @@ def _find_persons(
     """Find the persons named in the title; otherwise all invited ones."""
     if (whole := phonebook.find(o.title)) is not None:
         return [whole]
-    named = [
+    persons = [
         p
         for w in _split_title(o.title)[1:]
         if fold_text(w) not in organisation.roles and (p := phonebook.find(w)) is not None
     ]
-    if named:
-        return list(dict.fromkeys(named))
+    if persons:
+        return list(dict.fromkeys(persons))
     invited: list[str] = []
     for address in o.attendees:
         person = phonebook.find(address)

@@ -64,16 +64,16 @@ def _list_called_roles(
 
     A role of pôles or sites yields all of them: an incident may hit any.
     """
-    seen: set[ScopedRole] = set()
+    handled_roles: set[ScopedRole] = set()
     for who in wave.who:
         deputies = who == DEPUTIES
         for role in (
             r for name in (first.who if deputies else (who,)) for r in prover.roles_of(name)
         ):
             for scope in prover.rota.scopes(role) or (None,):
-                if (role, scope) in seen:
+                if (role, scope) in handled_roles:
                     continue
-                seen.add((role, scope))
+                handled_roles.add((role, scope))
                 pair = prover.rota.pair(role, scope, at)
                 yield (role, scope), OnCallPair(pair.deputy, None) if deputies else pair
 

@@ -207,39 +207,39 @@ def _parse_calendar(text: str, now: Instant, window: TimeWindow | None) -> Impor
         _extend_rule_to_end_of_day(event)
         _keep_exact_seconds(event)
     endless = {str(e.get("UID")) for e in events if _is_endless(e)}
-    found: list[CalendarOccurrence] = []
+    occurrences: list[CalendarOccurrence] = []
     for calendar in calendars:
         for part, (first, last) in _split_by_endlessness(calendar, endless, now, window):
-            found += _expand_events(part, first, last)
-    if window is None and len(found) > MAX_SHIFTS:
-        found = [o for o in found if o.end >= now - LOOKBACK_MS]
-    if len(found) > MAX_SHIFTS:
+            occurrences += _expand_events(part, first, last)
+    if window is None and len(occurrences) > MAX_SHIFTS:
+        occurrences = [o for o in occurrences if o.end >= now - LOOKBACK_MS]
+    if len(occurrences) > MAX_SHIFTS:
         raise CalendarRefused(
-            f"Ce calendrier donne {len(found)} gardes, la limite est de {MAX_SHIFTS} : choisissez une période plus courte."
+            f"Ce calendrier donne {len(occurrences)} gardes, la limite est de {MAX_SHIFTS} : choisissez une période plus courte."
         )
-    if not found:
-        asked = (
+    if not occurrences:
+        window_text = (
             f" entre le {format_local_time(window[0])} et le {format_local_time(window[1])}"
             if window
             else ""
         )
-        raise CalendarRefused(f"Ce calendrier n’a aucune garde{asked}.")
+        raise CalendarRefused(f"Ce calendrier n’a aucune garde{window_text}.")
     name = next(
         (str(c.get(key)) for c in calendars for key in ("NAME", "X-WR-CALNAME") if c.get(key)), None
     )
-    ordered = tuple(sorted(found, key=lambda o: (o.start, o.end, o.title, o.attendees)))
+    ordered = tuple(sorted(occurrences, key=lambda o: (o.start, o.end, o.title, o.attendees)))
     return ImportedCalendar(name, ordered)
 
 
 def _describe_error(error: ValueError) -> str:
-    given = _extract_value(str(error))
-    return "une ligne est illisible" + (f", « {given} »" if given else "")
+    bad_value = _extract_value(str(error))
+    return "une ligne est illisible" + (f", « {bad_value} »" if bad_value else "")
 
 
 def _extract_value(complaint: str) -> str:
     """Extract the value from the error of a library, without its English."""
-    found = _QUOTED_VALUE.search(complaint)
-    return found[1].strip()[:_MAX_SHOWN_CHARACTERS] if found is not None else ""
+    quote_match = _QUOTED_VALUE.search(complaint)
+    return quote_match[1].strip()[:_MAX_SHOWN_CHARACTERS] if quote_match is not None else ""
 
 
 def _event_title(event: Any) -> str:
@@ -262,9 +262,11 @@ def _check_event(event: Any) -> None:
     """Refuse times and rules that the libraries would accept or answer badly."""
     for name, what in event.errors:
         if str(name).upper() in _TIME_PROPERTIES:
-            given = _extract_value(str(what))
+            property_value = _extract_value(str(what))
             raise _build_refusal(
-                event, f"a une valeur illisible : {name}" + (f", « {given} »" if given else "")
+                event,
+                f"a une valeur illisible : {name}"
+                + (f", « {property_value} »" if property_value else ""),
             )
     if "DTSTART" not in event:
         raise _build_refusal(event, "n’a pas de début")
@@ -272,13 +274,13 @@ def _check_event(event: Any) -> None:
         if isinstance(event.get(name), list) and name != "RRULE":
             raise _build_refusal(event, f"a deux fois « {name} »")
     for name in ("DTSTART", "DTEND", "RECURRENCE-ID"):
-        if (given := event.get(name)) is not None:
-            _check_time(event, given.dt, given.params.get("TZID"))
+        if (property_value := event.get(name)) is not None:
+            _check_time(event, property_value.dt, property_value.params.get("TZID"))
     for name in ("RDATE", "EXDATE"):
-        for given in _as_list(event.get(name)):
-            for one in given.dts:
+        for property_value in _as_list(event.get(name)):
+            for one in property_value.dts:
                 moment = one.dt[0] if isinstance(one.dt, tuple) else one.dt
-                _check_time(event, moment, given.params.get("TZID"))
+                _check_time(event, moment, property_value.params.get("TZID"))
     _check_length(event)
     for rule in _as_list(event.get("RRULE")):
         _check_rule(event, rule)
@@ -395,9 +397,9 @@ def _whole_window(events: list[Any], now: Instant) -> TimeWindow:
         for d in g.dts
     ]
     ruled = any("RRULE" in e for e in events)
-    known = [*starts, *listed]
-    return min(known), max(known) + _MAX_SHIFT_MS if not ruled else max(
-        now, *known
+    event_times = [*starts, *listed]
+    return min(event_times), max(event_times) + _MAX_SHIFT_MS if not ruled else max(
+        now, *event_times
     ) + 10 * LOOKAHEAD_MS
 
 

@@ -53,25 +53,25 @@ async def read_untrusted_calendar(
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        said, _ = await asyncio.wait_for(process.communicate(content), TIMEOUT_S)
+        output, _ = await asyncio.wait_for(process.communicate(content), TIMEOUT_S)
     except TimeoutError:
-        said = b""
+        output = b""
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode != 0 or not said:
+    if process.returncode != 0 or not output:
         raise CalendarRefused(TOO_EXPENSIVE)
-    found = json.loads(said)
-    if (why := found.get("refused")) is not None:
+    reply = json.loads(output)
+    if (why := reply.get("refused")) is not None:
         raise CalendarRefused(why)
     made = (
         CalendarOccurrence(
             **{**o, "attendees": tuple(o["attendees"]), "categories": tuple(o["categories"])}
         )
-        for o in found["occurrences"]
+        for o in reply["occurrences"]
     )
-    return ImportedCalendar(found["name"], tuple(made))
+    return ImportedCalendar(reply["name"], tuple(made))
 
 
 def main(arguments: list[str]) -> int:

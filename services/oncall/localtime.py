@@ -35,9 +35,9 @@ def local_day(at: Instant) -> date:
 def next_local_minute(minute: int, after: Instant) -> Instant:
     """Return the first instant after `after` at this local `minute`."""
     day = local_day(after)
-    while (found := to_instant(day, minute)) <= after:
+    while (instant := to_instant(day, minute)) <= after:
         day += timedelta(days=1)
-    return found
+    return instant
 
 
 def is_inside_window(window: tuple[int, int], at: Instant) -> bool:

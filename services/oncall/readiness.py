@@ -146,13 +146,13 @@ class ReadinessProver:
     @cached_property
     def called(self) -> dict[str, RoleCall]:
         """Role → its call."""
-        found: dict[str, RoleCall] = {}
+        call_by_role: dict[str, RoleCall] = {}
         for ladder, waves in sorted(self.policy.ladders.items()):
             for wave in waves:
                 how = self.calling(ladder, wave)
                 for role in (r for who in wave.who for r in self.roles_of(who)):
-                    found.setdefault(role, how)
-        return found
+                    call_by_role.setdefault(role, how)
+        return call_by_role
 
     def calling(self, ladder: str, wave: Wave) -> RoleCall:
         """Describe the call of one step."""
@@ -184,7 +184,9 @@ class ReadinessProver:
     @cached_property
     def weights(self) -> dict[ScopedRole, int]:
         """Proved role → number of sites that it answers for."""
-        found: dict[ScopedRole, int] = {(role, None): len(self._sites) for role in self._rule.roles}
+        weight_by_role: dict[ScopedRole, int] = {
+            (role, None): len(self._sites) for role in self._rule.roles
+        }
         ids = {s.id for s in self._sites}
         staffed: dict[str, int] = {}
         for s in self._sites:
@@ -192,15 +194,17 @@ class ReadinessProver:
         for role in sorted(set(self.called) - set(self._rule.roles)):
             for scope in self.rota.scopes(role):
                 if scope in ids:
-                    found[role, scope] = 1
+                    weight_by_role[role, scope] = 1
                 elif scope in staffed:
-                    found[role, scope] = staffed[scope]
+                    weight_by_role[role, scope] = staffed[scope]
         missing = ids - {
-            scope for role, scope in found if role == SITE_MANAGER_ROLE and scope is not None
+            scope
+            for role, scope in weight_by_role
+            if role == SITE_MANAGER_ROLE and scope is not None
         }
         if SITE_MANAGER_ROLE in self.called:
-            found |= {(SITE_MANAGER_ROLE, site): 1 for site in sorted(missing)}
-        return found
+            weight_by_role |= {(SITE_MANAGER_ROLE, site): 1 for site in sorted(missing)}
+        return weight_by_role
 
     def posts_of(self, site: Site) -> list[ScopedRole]:
         """List the roles that answer for a site."""
@@ -213,13 +217,13 @@ class ReadinessProver:
         person, channel, minutes = self.reached(pair, called, at)
         problems = list(self._gaps(post, pair, at))
         if person is None and pair != OnCallPair(None, None):
-            heard = any(
+            has_proven_channel = any(
                 self._proven(r, at)
                 for p in (pair.holder, pair.deputy)
                 if p
                 for r in self._points(p)
             )
-            problems.append(RoleGap("quiet" if heard else "unreachable"))
+            problems.append(RoleGap("quiet" if has_proven_channel else "unreachable"))
         for who in dict.fromkeys(p for p in (pair.holder, pair.deputy) if p is not None):
             points = self._points(who)
             if sum(self._proven(r, at) for r in points) < self._rule.channels_min:
@@ -287,8 +291,8 @@ class ReadinessProver:
             if person is None:
                 continue
             points = {r.channel: r for r in self._points(person)}
-            wanted = [c for c in called.channels if c in points] if called else []
-            for channel in wanted or list(points):
+            called_channels = [c for c in called.channels if c in points] if called else []
+            for channel in called_channels or list(points):
                 wait = self._rule.answer_min.get(channel, 0.0)
                 rate = self._rule.rate_per_min.get(channel)
                 queue = called.people / rate if called and rate else 0.0
@@ -302,14 +306,14 @@ class ReadinessProver:
     def spans(self, post: ScopedRole, start: Instant, end: Instant) -> tuple[VerdictSpan, ...]:
         """Divide [start, end) at each change of the verdict."""
         cuts = {start, end, *(c for c in self._cuts(post, start, end) if start < c < end)}
-        found: list[VerdictSpan] = []
+        verdict_spans: list[VerdictSpan] = []
         for a, b in pairwise(sorted(cuts)):
             verdict = self.judge(post, a)
-            if found and found[-1].verdict == verdict:
-                found[-1] = VerdictSpan(found[-1].start, b, verdict)
+            if verdict_spans and verdict_spans[-1].verdict == verdict:
+                verdict_spans[-1] = VerdictSpan(verdict_spans[-1].start, b, verdict)
             else:
-                found.append(VerdictSpan(a, b, verdict))
-        return tuple(found)
+                verdict_spans.append(VerdictSpan(a, b, verdict))
+        return tuple(verdict_spans)
 
     def _cuts(self, post: ScopedRole, start: Instant, end: Instant) -> Iterator[Instant]:
         persons: set[str] = set()
@@ -377,7 +381,7 @@ class ReadinessProver:
             and len(self._points(problem.person)) < self._rule.channels_min
         ):
             fix = "second_channel"
-        known = [
+        known_minutes = [
             m for m in (j.verdict.minutes, before.minutes if before else None) if m is not None
         ]
         return HoleRow.model_validate(
@@ -390,7 +394,7 @@ class ReadinessProver:
                 "start": start,
                 "end": j.end,
                 "sites": self.weights[post],
-                "minutes": max(known, default=None),
+                "minutes": max(known_minutes, default=None),
             }
         )
 
@@ -423,13 +427,13 @@ def merge_reach_of_person(
     points = []
     for name in (roster.channels if roster else {}).get(person, ()):
         channel = Channel(name)
-        known = dated.get(channel)
-        if known is None:
+        reach = dated.get(channel)
+        if reach is None:
             points.append(_build_undated_reach(channel, published_at))
-        elif known.verified_at is not None or published_at is None:
-            points.append(known)
+        elif reach.verified_at is not None or published_at is None:
+            points.append(reach)
         else:
-            points.append(known.model_copy(update={"verified_at": published_at}))
+            points.append(reach.model_copy(update={"verified_at": published_at}))
     return tuple(points)
 
 

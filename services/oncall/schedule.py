@@ -144,8 +144,8 @@ class Schedule:
             return Assignment(self._lines[key].at(at), "calendar", calendars[0].id)
         rotations = [r for r in self._rotations.get(key, ()) if _is_in_force(r, at)]
         if rotations:
-            found = (_person_of_rotation(r, at) for r in rotations)
-            return Assignment(tuple(dict.fromkeys(p for p in found if p is not None)), "rotation")
+            persons = (_person_of_rotation(r, at) for r in rotations)
+            return Assignment(tuple(dict.fromkeys(p for p in persons if p is not None)), "rotation")
         holder = self._roster.get((role, scope))
         person = (
             (holder.holder if place is Place.HOLDER else holder.deputy)
@@ -177,7 +177,7 @@ class Schedule:
         self, role: str, scope: str | None, place: Place, start: Instant, end: Instant
     ) -> list[AssignmentSpan]:
         """Divide [start, end) without gap or overlap where the people or their source change."""
-        found: list[AssignmentSpan] = []
+        assignment_spans: list[AssignmentSpan] = []
         cuts = [
             start,
             *sorted({c for c in self.cuts(role, scope, place, start, end) if start < c < end}),
@@ -185,11 +185,11 @@ class Schedule:
         ]
         for a, b in pairwise(cuts):
             stand = self.stand(role, scope, place, a)
-            if found and found[-1].stand == stand:
-                found[-1] = AssignmentSpan(found[-1].start, b, stand)
+            if assignment_spans and assignment_spans[-1].stand == stand:
+                assignment_spans[-1] = AssignmentSpan(assignment_spans[-1].start, b, stand)
             elif a < b:
-                found.append(AssignmentSpan(a, b, stand))
-        return found
+                assignment_spans.append(AssignmentSpan(a, b, stand))
+        return assignment_spans
 
     def cuts(
         self, role: str, scope: str | None, place: Place, start: Instant, end: Instant

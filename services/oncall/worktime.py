@@ -48,18 +48,18 @@ def compute_work(
     On call at home, only call-outs are work. A person on call by the roster alone has no planned
     work.
     """
-    found: dict[str, list[WorkSpan]] = {}
+    spans_by_person: dict[str, list[WorkSpan]] = {}
     for role, scope in rota.posts:
         if role in rules.standby_roles or rota.is_static(role, scope):
             continue
         for span in rota.spans(role, scope, Place.HOLDER, start, end):
             for person in span.stand.persons if span.stand.by != "roster" else ():
-                found.setdefault(person, []).append((span.start, span.end))
+                spans_by_person.setdefault(person, []).append((span.start, span.end))
     for person, answered in (call_outs or {}).items():
-        found.setdefault(person, []).extend(
+        spans_by_person.setdefault(person, []).extend(
             (at, at + round(rules.call_out_h * HOUR_MS)) for at in answered if start <= at < end
         )
-    return {person: merge_spans(spans) for person, spans in found.items()}
+    return {person: merge_spans(spans) for person, spans in spans_by_person.items()}
 
 
 def merge_spans(spans: Iterable[WorkSpan]) -> list[WorkSpan]:
@@ -75,13 +75,13 @@ def merge_spans(spans: Iterable[WorkSpan]) -> list[WorkSpan]:
 
 def find_breaches(person: str, work: list[WorkSpan], rules: WorkingTime) -> list[WorktimeBreach]:
     """List every limit that these spans break, in order."""
-    found = [
+    breaches = [
         *_find_excess_work(person, work, "day", 1, rules.day_h),
         *_find_excess_work(person, work, "week", 7, rules.week_h),
         *_find_short_daily_rest(person, work, rules.daily_rest_h),
         *_find_short_weekly_rest(person, work, rules.weekly_rest_h),
     ]
-    return sorted(found, key=lambda b: (b.start, b.end, b.limit))
+    return sorted(breaches, key=lambda b: (b.start, b.end, b.limit))
 
 
 def is_rested(work: list[WorkSpan], rules: WorkingTime, at: Instant) -> bool:

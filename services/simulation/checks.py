@@ -112,10 +112,10 @@ def _find_report(h: RealmHistory, event: str, at_min: float) -> Row | None:
 def _find_incident(h: RealmHistory, event: str, at_min: float) -> Row | None:
     report = _find_report(h, event, at_min)
     incidents = h.rows("incidents", at_min)
-    found = incidents.get(report["incident"]) if report and report["incident"] else None
-    while found and found["merged_into"]:
-        found = incidents.get(found["merged_into"])
-    return found
+    incident = incidents.get(report["incident"]) if report and report["incident"] else None
+    while incident and incident["merged_into"]:
+        incident = incidents.get(incident["merged_into"])
+    return incident
 
 
 def _find_territory_level(h: RealmHistory, at_min: float) -> Row | None:
@@ -178,12 +178,12 @@ def _check_incident_includes(h: RealmHistory, c: Check) -> tuple[bool, str]:
 
 
 def _check_same_incident(h: RealmHistory, c: Check) -> tuple[bool, str]:
-    found = {
+    incident_by_event = {
         e: (i["id"] if (i := _find_incident(h, e, c["at_min"])) else None) for e in c["events"]
     }
-    same = len(set(found.values())) == 1 and None not in found.values()
+    same = len(set(incident_by_event.values())) == 1 and None not in incident_by_event.values()
     return same == c.get("value", True), " ".join(
-        f"{e}:{(i or 'none')[:8]}" for e, i in found.items()
+        f"{e}:{(i or 'none')[:8]}" for e, i in incident_by_event.items()
     )
 
 
@@ -216,14 +216,14 @@ def _check_unknown_sites(h: RealmHistory, c: Check) -> tuple[bool, str]:
 
 
 def _list_proposals(h: RealmHistory, c: Check) -> list[tuple[float, int]]:
-    found = [
+    proposal_facts = [
         f
         for f in h.named("PlanChanged", c["at_min"])
         if f.data["row"]["id"] == c["plan"] and f.data["change"] in ("proposed", "raised")
     ]
     return [
         (h.minute(f.at), max(f.data["row"]["level"], f.data["row"]["proposed_level"] or 0))
-        for f in found
+        for f in proposal_facts
     ]
 
 
@@ -245,18 +245,18 @@ def _list_renewed_proposals(h: RealmHistory, c: Check) -> list[tuple[float, int]
 
 
 def _check_plan_proposed(h: RealmHistory, c: Check) -> tuple[bool, str]:
-    found = _list_renewed_proposals(h, c) if c.get("again") else _list_proposals(h, c)
-    first = next((at for at, level in found if "level" not in c or level >= c["level"]), None)
-    return _is_within_bounds(first, c), f"{found}"
+    proposals = _list_renewed_proposals(h, c) if c.get("again") else _list_proposals(h, c)
+    first = next((at for at, level in proposals if "level" not in c or level >= c["level"]), None)
+    return _is_within_bounds(first, c), f"{proposals}"
 
 
 def _check_plan_not_proposed(h: RealmHistory, c: Check) -> tuple[bool, str]:
-    found = [
+    matching_proposals = [
         (at, level)
         for at, level in _list_proposals(h, c)
         if "level" not in c or level >= c["level"]
     ]
-    return not found, f"{found}"
+    return not matching_proposals, f"{matching_proposals}"
 
 
 def _check_clock(h: RealmHistory, c: Check) -> tuple[bool, str]:
@@ -270,27 +270,27 @@ def _check_clock(h: RealmHistory, c: Check) -> tuple[bool, str]:
 
 
 def _check_alarm(h: RealmHistory, c: Check) -> tuple[bool, str]:
-    found = [
+    alarm_minutes = [
         h.minute(r["raised_at"])
         for r in h.rows("alarms", c["at_min"]).values()
         if (r["activity"], r["base"], r["pct"], r["site"])
         == (c["activity"], c["base"], c["pct"], c.get("site"))
     ]
     if c.get("never"):
-        return not found, f"{found}"
-    return bool(found) and _is_within_bounds(min(found), c), f"{found}"
+        return not alarm_minutes, f"{alarm_minutes}"
+    return bool(alarm_minutes) and _is_within_bounds(min(alarm_minutes), c), f"{alarm_minutes}"
 
 
 def _check_notification(h: RealmHistory, c: Check) -> tuple[bool, str]:
-    found = [
+    planned_facts = [
         f
         for f in h.named("NotificationPlanned", c["at_min"])
         if f.data["level"] == c["level"] and f.data["wave"] == c["wave"]
     ]
-    first = min((h.minute(f.at) for f in found), default=None)
+    first = min((h.minute(f.at) for f in planned_facts), default=None)
     return _is_within_bounds(
         first, c
-    ), "never" if first is None else f"T+{first:g}, {len(found)} persons"
+    ), "never" if first is None else f"T+{first:g}, {len(planned_facts)} persons"
 
 
 def _check_not_confirmed(h: RealmHistory, c: Check) -> tuple[bool, str]:
@@ -452,6 +452,8 @@ def run_checks(history: RealmHistory, checks: list[Check]) -> list[CheckResult]:
     results = []
     for check in checks:
         judge = KINDS.get(check["kind"])
-        ok, got = judge(history, check) if judge else (False, f"unknown kind {check['kind']!r}")
-        results.append(CheckResult(check["id"], ok, got, check.get("why", "")))
+        ok, observation = (
+            judge(history, check) if judge else (False, f"unknown kind {check['kind']!r}")
+        )
+        results.append(CheckResult(check["id"], ok, observation, check.get("why", "")))
     return results

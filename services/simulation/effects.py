@@ -23,7 +23,7 @@ async def read_newest_crises(kafka: str, most: int) -> AsyncIterator[Recording |
 
     Raises KafkaError and Stop.
     """
-    opened, found = await read_opening_times(kafka), 0
+    opened, crisis_count = await read_opening_times(kafka), 0
     for realm in sorted(opened, key=lambda name: (opened[name], name), reverse=True):
         try:
             recording = await read_recording(kafka, realm)
@@ -32,8 +32,8 @@ async def read_newest_crises(kafka: str, most: int) -> AsyncIterator[Recording |
             continue
         if recording.crisis:
             yield recording
-            found += 1
-        if found == most:
+            crisis_count += 1
+        if crisis_count == most:
             return
 
 

@@ -45,8 +45,8 @@ def read_actions(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Pla
 def _read_action(r: ExerciseReader, action: Mapping[str, Any], number: int) -> PlannedAction | None:
     for name, value in action.items():
         if name not in _FIELDS:
-            known = ", ".join(sorted(_FIELDS))
-            r.fault(action, name, f"no field {quote_value(name)}; there are {known}")
+            field_names = ", ".join(sorted(_FIELDS))
+            r.fault(action, name, f"no field {quote_value(name)}; there are {field_names}")
         elif not is_scalar(value) or not is_writable(value):
             r.fault(action, name, f"{name}: one word or line is expected")
     for name in _REQUIRED:
@@ -75,11 +75,11 @@ def _read_action(r: ExerciseReader, action: Mapping[str, Any], number: int) -> P
 
 def _check_assignee(r: ExerciseReader, action: Mapping[str, Any]) -> None:
     """Note an assignee that is no site, no role and no role in a scope."""
-    named = str(action.get("to", ""))
+    assignee = str(action.get("to", ""))
     sites, roles = {s.id for s in r.territory.sites}, set(r.territory.policy.roles)
-    if named in sites:
+    if assignee in sites:
         return
-    role, _, scope = named.partition(":")
+    role, _, scope = assignee.partition(":")
     r.known_word(action, "to", "role or site", role, {*roles, SITE_MANAGER_ROLE, *sites})
     if scope:
         poles = {s.pole for s in r.territory.sites}

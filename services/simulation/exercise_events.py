@@ -78,7 +78,7 @@ def read_events(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Even
         if events not in (None, ""):
             r.fault(document, "events", "events: a list is expected")
         return
-    known = [
+    readable_events = [
         (n, e) for n, e in enumerate(events, start=1) if isinstance(e, dict) and not is_too_large(e)
     ]
     for number, event in enumerate(events):
@@ -86,14 +86,16 @@ def read_events(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Even
             r.fault(events, number, "an event is a mapping: at, type, severity, and where")
         elif is_too_large(event):
             r.fault(events, number, "an event holds too much, or itself")
-    times = {n: (read_minutes(r, e, "at"), read_minutes(r, e, "learnt")) for n, e in known}
-    for n, event in known:
+    times = {
+        n: (read_minutes(r, e, "at"), read_minutes(r, e, "learnt")) for n, e in readable_events
+    }
+    for n, event in readable_events:
         at, learnt = times[n]
         id = _event_id(event, n)
         if id in r.ids:
             r.fault(event, "id", f"id: {format_id(id)} is the name of another event too")
         r.ids[id] = (to_instant(r, learnt if learnt is not None else at or 0), n)
-    for n, event in known:
+    for n, event in readable_events:
         at, learnt = times[n]
         if at is None:
             if event.get("at") is None:
@@ -107,8 +109,8 @@ def read_events(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Even
 
 
 def _event_id(event: Mapping[str, Any], n: int) -> str:
-    given = event.get("id")
-    return f"E{n:03}" if given is None else str(given)
+    event_id = event.get("id")
+    return f"E{n:03}" if event_id is None else str(event_id)
 
 
 def to_instant(r: ExerciseReader, minutes: float) -> int:
@@ -121,20 +123,20 @@ def read_minutes(r: ExerciseReader, event: Mapping[str, Any], key: str) -> float
     Accepts a number of minutes, `08:15` (first day) and `+1d 08:15`. Returns None and notes a fault
     for anything else.
     """
-    given = event.get(key)
-    if given is None:
+    raw_time = event.get(key)
+    if raw_time is None:
         return None
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        minutes = float(given) if abs(given) <= MAX_STEP_MINUTES else None
+    if isinstance(raw_time, int | float) and not isinstance(raw_time, bool):
+        minutes = float(raw_time) if abs(raw_time) <= MAX_STEP_MINUTES else None
     elif (
-        (clock := _CLOCK_PATTERN.match(str(given))) is None
+        (clock := _CLOCK_PATTERN.match(str(raw_time))) is None
         or int(clock["hour"]) > 23
         or int(clock["minute"]) > 59
     ):
         r.fault(
             event,
             key,
-            f"{key}: {quote_value(given)} is no time: minutes from the start, 08:15, or +1d 08:15",
+            f"{key}: {quote_value(raw_time)} is no time: minutes from the start, 08:15, or +1d 08:15",
         )
         return None
     else:
@@ -142,7 +144,9 @@ def read_minutes(r: ExerciseReader, event: Mapping[str, Any], key: str) -> float
             r, int(clock["day"] or 0), int(clock["hour"]), int(clock["minute"])
         )
     if minutes is None or abs(minutes) > MAX_STEP_MINUTES:
-        r.fault(event, key, f"{key}: {quote_value(given)} is no time within ten years of the start")
+        r.fault(
+            event, key, f"{key}: {quote_value(raw_time)} is no time within ten years of the start"
+        )
         return None
     return minutes
 
@@ -232,8 +236,8 @@ def _read_windows(r: ExerciseReader, event: Mapping[str, Any]) -> Iterator[dict[
 
     A window without `to` has an open end.
     """
-    given = event["effective"]
-    windows = given if isinstance(given, list) else [given]
+    effective = event["effective"]
+    windows = effective if isinstance(effective, list) else [effective]
     for window in windows:
         if (
             not isinstance(window, dict)

@@ -96,10 +96,10 @@ def load_exercise(file: Path, territory: Territory) -> Exercise:
         raise ExerciseInvalid(
             [SourceProblem(file.name, error.line, f"no YAML: {error.what}")]
         ) from error
-    found = _read_exercise(reading, document)
+    exercise = _read_exercise(reading, document)
     if reading.problems:
         raise ExerciseInvalid(sorted(reading.problems, key=lambda p: p.line))
-    return found
+    return exercise
 
 
 def _read_exercise(r: ExerciseReader, document: Any) -> Exercise:
@@ -122,8 +122,8 @@ def _read_exercise(r: ExerciseReader, document: Any) -> Exercise:
     if not is_scalar(title := document.get("title", "")) or not is_writable(title):
         r.fault(document, "title", "title: one line is expected")
     r.start = _read_start(r, document)
-    found = [*read_events(r, document), *read_requests(r, document)]
-    events = sorted(found, key=lambda e: e.reported_at)
+    unsorted_events = [*read_events(r, document), *read_requests(r, document)]
+    events = sorted(unsorted_events, key=lambda e: e.reported_at)
     return Exercise(
         Scenario(
             id,
@@ -139,14 +139,16 @@ def _read_exercise(r: ExerciseReader, document: Any) -> Exercise:
 
 
 def _read_start(r: ExerciseReader, document: Mapping[str, Any]) -> int:
-    given = document.get("start")
+    raw_start = document.get("start")
     try:
-        start = given if isinstance(given, datetime) else datetime.fromisoformat(str(given))
+        start = (
+            raw_start if isinstance(raw_start, datetime) else datetime.fromisoformat(str(raw_start))
+        )
     except ValueError:
         r.fault(
             document,
             "start",
-            f"start: {quote_value(given)} is no time; 2027-03-02T08:00 is one, local time",
+            f"start: {quote_value(raw_start)} is no time; 2027-03-02T08:00 is one, local time",
         )
         return 0
     if start.year not in YEARS:
@@ -159,13 +161,13 @@ def _read_start(r: ExerciseReader, document: Mapping[str, Any]) -> int:
 
 def _read_calendar(r: ExerciseReader, document: Mapping[str, Any]) -> ExerciseDaysOff | None:
     """Return the days off that the exercise names, or None to use those of the territory."""
-    given = document.get("calendar")
-    if given is None:
+    calendar = document.get("calendar")
+    if calendar is None:
         return None
     if (
-        not isinstance(given, dict)
-        or is_too_large(given)
-        or set(given) - {"holidays", "school_holidays"}
+        not isinstance(calendar, dict)
+        or is_too_large(calendar)
+        or set(calendar) - {"holidays", "school_holidays"}
     ):
         r.fault(
             document,
@@ -174,8 +176,8 @@ def _read_calendar(r: ExerciseReader, document: Mapping[str, Any]) -> ExerciseDa
         )
         return None
     days, spans = (
-        to_plain_value(given.get("holidays") or []),
-        to_plain_value(given.get("school_holidays") or []),
+        to_plain_value(calendar.get("holidays") or []),
+        to_plain_value(calendar.get("school_holidays") or []),
     )
     pairs = (
         [span for span in spans if isinstance(span, list) and len(span) == 2]
@@ -187,7 +189,7 @@ def _read_calendar(r: ExerciseReader, document: Mapping[str, Any]) -> ExerciseDa
         return None
     for day in (*days, *(day for pair in pairs for day in pair)):
         if not _is_day(day):
-            r.fault(given, None, f"calendar: {quote_value(day)} is not a day such as 2027-05-01")
+            r.fault(calendar, None, f"calendar: {quote_value(day)} is not a day such as 2027-05-01")
             return None
     return ExerciseDaysOff(
         tuple(map(str, days)), tuple((str(first), str(last)) for first, last in pairs)
@@ -286,12 +288,12 @@ def _check_references(r: ExerciseReader, node: Any, check: Mapping[str, Any]) ->
     for key in ("site", "sites", "includes", "excludes"):
         for site in _as_list(check.get(key)):
             r.known_site(node, key, site)
-    for key, kind, known in (
+    for key, kind, valid_words in (
         ("pole", "pôle", {s.pole for s in r.territory.sites}),
         ("site_kind", "kind of site", {s.kind for s in r.territory.sites}),
     ):
         for word in _as_list(check.get(key)):
-            r.known_word(node, key, kind, word, known)
+            r.known_word(node, key, kind, word, valid_words)
     for activity in _as_list(check.get("activity")):
         r.known_activity(node, "activity", activity)
     for plan in _as_list(check.get("plan")):

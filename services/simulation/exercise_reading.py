@@ -94,7 +94,7 @@ def is_writable(value: Any) -> bool:
 def to_plain_value(value: Any) -> Any:
     """Convert values of the YAML reader to plain Python values, times to ISO text."""
     if isinstance(value, Mapping):
-        return {str(key): to_plain_value(held) for key, held in value.items()}
+        return {str(key): to_plain_value(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain_value(one) for one in value]
     if isinstance(value, datetime):

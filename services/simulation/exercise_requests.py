@@ -31,11 +31,11 @@ def read_requests(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Ev
     if listed and rules is None:
         r.fault(document, "requests", "requests: the territory has no moyens.yaml")
         return
-    for number, given in enumerate(listed):
-        if not isinstance(given, dict) or is_too_large(given):
+    for number, request in enumerate(listed):
+        if not isinstance(request, dict) or is_too_large(request):
             r.fault(listed, number, "a request is a mapping: at, kind, quantity, site")
         elif rules is not None:
-            yield from _read_request(r, given, number + 1, rules)
+            yield from _read_request(r, request, number + 1, rules)
 
 
 def _find_rules(r: ExerciseReader) -> ResourceRules | None:
@@ -76,8 +76,8 @@ def _read_request(
         r.known_word(given, "priority", "priority", str(priority), _PRIORITIES)
     if len(r.problems) == before and times["at"] is not None:
         at = to_instant(r, times["at"])
-        named = ("kind", "metier", "site", "priority", "reason")
-        body = {name: str(given[name]) for name in named if given.get(name) is not None}
+        text_fields = ("kind", "metier", "site", "priority", "reason")
+        body = {name: str(given[name]) for name in text_fields if given.get(name) is not None}
         body |= {
             name: format_time(to_instant(r, minutes))
             for name in ("from", "until")

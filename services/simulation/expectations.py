@@ -149,11 +149,11 @@ def find_pointless_conditions(check: Mapping[str, Any]) -> Iterator[tuple[str | 
     `max`.
     """
     kind = check["kind"]
-    asked = {*_COUNT, "includes", "excludes"} & {*_ALLOWED.get(kind, {})}
-    if "min" in asked and not asked & set(check):
+    bound_names = {*_COUNT, "includes", "excludes"} & {*_ALLOWED.get(kind, {})}
+    if "min" in bound_names and not bound_names & set(check):
         yield (
             None,
-            f"an expectation of kind {kind} needs one of {', '.join(sorted(asked))}: without, anything is as expected",
+            f"an expectation of kind {kind} needs one of {', '.join(sorted(bound_names))}: without, anything is as expected",
         )
     if "min" in check and "max" in check and check["min"] > check["max"]:
         yield "min", "min: more than max"

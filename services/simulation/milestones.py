@@ -134,9 +134,11 @@ def _note_person(
 
 def compare_summaries(before: HistorySummary, after: HistorySummary) -> list[Difference]:
     """List the milestones at different times in both courses, by kind, then by time."""
-    found = [
+    differences = [
         Difference(m, before.milestones.get(m), after.milestones.get(m))
         for m in {*before.milestones, *after.milestones}
         if before.milestones.get(m) != after.milestones.get(m)
     ]
-    return sorted(found, key=lambda d: (d.milestone.kind, d.before or d.after or 0, d.milestone))
+    return sorted(
+        differences, key=lambda d: (d.milestone.kind, d.before or d.after or 0, d.milestone)
+    )

@@ -202,22 +202,22 @@ async def read_recording(kafka: str, realm: str) -> Recording:
             ]
         facts += [f for tx in transactions for f in tx.facts]
         end = max([end, *(tx.at for tx in transactions)])
-        wanted = {tx.src.digest: tx for tx in transactions if _is_outside(tx)}
+        by_input_digest = {tx.src.digest: tx for tx in transactions if _is_outside(tx)}
         async with PartitionReader(kafka) as reader_:
-            async for found in _read_inputs(reader_, service, partition):
-                tx = wanted.pop(input_digest(convert_record(found)), None)
+            async for input_record in _read_inputs(reader_, service, partition):
+                tx = by_input_digest.pop(input_digest(convert_record(input_record)), None)
                 if tx is None:
                     continue
-                message = parse_open(tx.src.type, found.value)
+                message = parse_open(tx.src.type, input_record.value)
                 if isinstance(message, AnswerNotification):
                     answers.append((tx.at, message))
                 else:
                     outside.append(
                         OutsideInput(service, tx.seq, tx.src.id, tx.at, tx.src.appended_at, message)
                     )
-        if wanted:
+        if by_input_digest:
             raise NotRecorded(
-                f"{len(wanted)} inputs of {realm} are no longer in {input_topic(service)}: it cannot be replayed"
+                f"{len(by_input_digest)} inputs of {realm} are no longer in {input_topic(service)}: it cannot be replayed"
             )
     opened = next((f.message() for f in facts if f.name == "RealmOpened"), None)
     if not isinstance(opened, RealmOpened):
@@ -233,18 +233,18 @@ def _sort_as_decided(outside: list[OutsideInput]) -> list[OutsideInput]:
 
     The urgent lane overtakes. An overtaken input counts as appended with the one before it.
     """
-    newest, found = dict[str, Instant](), list[OutsideInput]()
+    newest, dated_inputs = dict[str, Instant](), list[OutsideInput]()
     for one in sorted(outside, key=lambda o: o.seq):
         newest[one.service] = max(newest.get(one.service, one.appended_at), one.appended_at)
-        found.append(replace(one, appended_at=newest[one.service]))
-    return sorted(found, key=lambda o: (o.appended_at, SERVICES.index(o.service), o.seq))
+        dated_inputs.append(replace(one, appended_at=newest[one.service]))
+    return sorted(dated_inputs, key=lambda o: (o.appended_at, SERVICES.index(o.service), o.seq))
 
 
 async def _read_inputs(reader: PartitionReader, service: str, partition: int) -> AsyncIterator[Any]:
     """Read every record of each lane of a decider's input."""
     for topic in input_topics(service):
-        async for found in reader.read(topic, await reader.bounds(topic, [partition])):
-            yield found
+        async for input_record in reader.read(topic, await reader.bounds(topic, [partition])):
+            yield input_record
 
 
 def _is_outside(tx: Transaction) -> bool:
@@ -275,15 +275,16 @@ def _describe_behaviour(
         if row is None:
             continue
         after = max((at - next((a.planned_at for a in row.attempts), row.planned_at)) / 1000, 0)
-        said: ResponderFields = {
+        responder_line: ResponderFields = {
             "person": row.person,
             "answer": answer.answer.value,
             "after_s": after,
         }
         exact.append(
-            said | {"role": row.role, "scope": row.scope, "level": int(row.level), "wave": row.wave}
+            responder_line
+            | {"role": row.role, "scope": row.scope, "level": int(row.level), "wave": row.wave}
         )
-        general.setdefault(row.person, said)
+        general.setdefault(row.person, responder_line)
     return [*(_without_none(line) for line in exact), *unreached, *general.values()]
 
 

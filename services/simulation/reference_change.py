@@ -97,18 +97,18 @@ def _merge_list(value: list[Any], patch: Mapping[Any, Any], where: str) -> list[
     )
     if name is None:
         raise ChangeInvalid(f"{where}: elements of this list have no name; give the whole list")
-    left = {str(key): change for key, change in patch.items()}
+    change_by_key = {str(key): change for key, change in patch.items()}
     merged = []
     for element in value:
         key = str(element[name])
-        change = left.pop(key, {})
+        change = change_by_key.pop(key, {})
         if change is not None:
             merged.append(_merge_value(element, change, f"{where}.{key}"))
-    for key, added in left.items():
+    for key, added in change_by_key.items():
         if added is None or name not in added:
-            known = ", ".join(sorted({str(e[name]) for e in value})[:8])
+            element_names = ", ".join(sorted({str(e[name]) for e in value})[:8])
             raise ChangeInvalid(
-                f"{where}: no element {name} = {key} (there are {known}); a new one needs its `{name}`"
+                f"{where}: no element {name} = {key} (there are {element_names}); a new one needs its `{name}`"
             )
         merged.append(added)
     return merged

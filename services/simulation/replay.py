@@ -158,11 +158,11 @@ def replay_recording(
         for id, command in build_commands(changed, realm):
             system.feed("alerts", realm, command, id=id)
 
-    for number, given in enumerate(recording.outside):
+    for number, outside_input in enumerate(recording.outside):
         if number == forked:
             publish()
-        move(given.at)
-        message = given.message
+        move(outside_input.at)
+        message = outside_input.message
         if isinstance(message, ProposalComputed):
             planner.release(message.request)
             system.step(realm, now)
@@ -175,7 +175,7 @@ def replay_recording(
             message = message.model_copy(
                 update={"data": instead.get(message.data.section, message.data)}
             )
-        system.feed(given.service, realm, message, id=given.id, at=given.at)
+        system.feed(outside_input.service, realm, message, id=outside_input.id, at=outside_input.at)
     if forked == len(recording.outside):
         publish()
     planner.time_moves()
@@ -192,13 +192,13 @@ def count_matching_facts(recording: Recording, replayed: Sequence[FactRecord]) -
     row id, without the facts of senders.
     """
     live = is_live(recording.realm)
-    told = Counter(
+    recorded_counts = Counter(
         _fact_key(f, live)
         for f in recording.facts
         if f.name not in DRIVER_FACTS and not (live and f.name in SENDER_FACTS)
     )
     again = Counter(_fact_key(f, live) for f in replayed)
-    return sum((told & again).values()), sum(told.values())
+    return sum((recorded_counts & again).values()), sum(recorded_counts.values())
 
 
 def _fact_key(fact: FactRecord, live: bool) -> tuple[str, str]:

@@ -213,14 +213,16 @@ def load_scenario(folder: Path, scenario_id: str) -> Scenario:
 
     Raises ScenarioUnknown, ScenarioInvalid and OSError.
     """
-    known = {head.id: head for head in list_scenarios(folder)}
-    if scenario_id not in known:
+    heads_by_id = {head.id: head for head in list_scenarios(folder)}
+    if scenario_id not in heads_by_id:
         raise ScenarioUnknown(
-            f"no scenario {scenario_id!r} in {folder}; there are {', '.join(sorted(known))}"
+            f"no scenario {scenario_id!r} in {folder}; there are {', '.join(sorted(heads_by_id))}"
         )
     events = list(_read_events(folder / "scenario_events.csv", scenario_id))
     events.sort(key=lambda e: e.reported_at)  # Stable sort: equal times keep the file's order.
-    return Scenario(scenario_id, known[scenario_id].title, known[scenario_id].start, tuple(events))
+    return Scenario(
+        scenario_id, heads_by_id[scenario_id].title, heads_by_id[scenario_id].start, tuple(events)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +295,10 @@ def _read_event(where: str, row: dict[str, str]) -> Event:
         event = Event(row["event_id"], _to_instant(row["reported_at"]), build_report_body(row))
         parse_report(orjson.dumps(event.body))
     except ProblemError as error:
-        said = "; ".join(f"{fault.field}: {fault.message['en']}" for fault in error.problem.faults)
-        raise ScenarioInvalid(f"{where}: {said or error}") from error
+        fault_text = "; ".join(
+            f"{fault.field}: {fault.message['en']}" for fault in error.problem.faults
+        )
+        raise ScenarioInvalid(f"{where}: {fault_text or error}") from error
     except (
         ValueError,
         OverflowError,

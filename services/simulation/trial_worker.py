@@ -34,9 +34,9 @@ async def try_version(
     until = time.monotonic() + seconds
     outcomes: list[Comparison] = []
     unread = 0
-    async for found in compared:
-        if isinstance(found, Comparison):
-            outcomes.append(found)
+    async for comparison in compared:
+        if isinstance(comparison, Comparison):
+            outcomes.append(comparison)
         else:
             unread += 1
         if time.monotonic() > until:

@@ -301,11 +301,11 @@ class _Replays:
         self, change: LadderChange, recordings: Sequence[Recording], seed: int
     ) -> ChangeEffect:
         changed = change.apply(self._section)
-        found = [
+        comparisons = [
             compare_outcomes(self._replay_present(one), self._replay(one, changed))
             for one in recordings
         ]
-        return judge_change(change, found, seed)
+        return judge_change(change, comparisons, seed)
 
     def _replay_present(self, recording: Recording) -> CallOutcome:
         if recording.realm not in self._present:
@@ -313,9 +313,9 @@ class _Replays:
         return self._present[recording.realm]
 
     def _replay(self, recording: Recording, section: SectionData) -> CallOutcome:
-        found = measure_calls(replay_recording(recording, (section,)))
+        call_outcome = measure_calls(replay_recording(recording, (section,)))
         self._report()
-        return found
+        return call_outcome
 
 
 def list_used_ladders(recordings: Iterable[Recording]) -> set[str]:

@@ -218,16 +218,18 @@ def check_predicates(
     f: SourceFile, line: int, what: str, predicates: Iterable[Any], activities: Collection[str]
 ) -> None:
     """Check that predicates name existing report types and activities, and numbers and lists."""
-    for found in (m for predicate in predicates for m in list_measured(predicate)):
-        if found.metric == "max_severity":
+    for measured in (m for predicate in predicates for m in list_measured(predicate)):
+        if measured.metric == "max_severity":
             for unknown in sorted(
-                {*found.args.get("types", ()), *found.args.get("sauf_types", ())} - _TYPES
+                {*measured.args.get("types", ()), *measured.args.get("sauf_types", ())} - _TYPES
             ):
-                f.fault(line, f"{what}: {found.metric}: {unknown!r} is no type of report")
+                f.fault(line, f"{what}: {measured.metric}: {unknown!r} is no type of report")
         for fault in (
-            _find_metric_faults(found, activities) if found.metric in CONTINUITY_METRICS else ()
+            _find_metric_faults(measured, activities)
+            if measured.metric in CONTINUITY_METRICS
+            else ()
         ):
-            f.fault(line, f"{what}: {found.metric}: {fault}")
+            f.fault(line, f"{what}: {measured.metric}: {fault}")
 
 
 def _find_metric_faults(found: Measured, activities: Collection[str]) -> Iterator[str]:
@@ -237,8 +239,8 @@ def _find_metric_faults(found: Measured, activities: Collection[str]) -> Iterato
         if not isinstance(found.args.get(name, []), list):
             yield f"{name} is a list"
             return
-    named = (*found.args.get("activities", []), *found.args.get("sauf_activites", []))
-    yield from (f"activity {a!r} is not declared" for a in named if a not in activities)
+    activity_ids = (*found.args.get("activities", []), *found.args.get("sauf_activites", []))
+    yield from (f"activity {a!r} is not declared" for a in activity_ids if a not in activities)
 
 
 def _is_day(text: str) -> bool:

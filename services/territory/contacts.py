@@ -22,20 +22,20 @@ def read_contacts(
     """Read the partners; a territory without the file has none."""
     if not f.exists():
         return None
-    found: dict[str, ref.PartnerContact] = {}
+    contact_by_id: dict[str, ref.PartnerContact] = {}
     for n, row in f.rows():
         contact = _read_contact(f, n, row)
         if contact is None:
             continue
-        if contact.id in found:
+        if contact.id in contact_by_id:
             f.fault(n, f"contact {contact.id!r} stands twice")
         if contact.caller not in roles:
             f.fault(n, f"contact {contact.id!r}: no such role {contact.caller!r}")
         for plan in contact.plans:
             if plan not in plans:
                 f.fault(n, f"contact {contact.id!r}: no such plan {plan!r}")
-        found[contact.id] = contact
-    return tuple(found.values())
+        contact_by_id[contact.id] = contact
+    return tuple(contact_by_id.values())
 
 
 def _read_contact(f: SourceFile, n: int, row: dict[str, str]) -> ref.PartnerContact | None:
@@ -67,5 +67,5 @@ def _read_contact(f: SourceFile, n: int, row: dict[str, str]) -> ref.PartnerCont
 
 def _drop_mark(text: str | None) -> str | None:
     """Return a text, or None for a dash or a mark that waits to be filled in."""
-    said = (text or "").strip()
-    return None if not said or said == "—" or said.upper() == TO_FILL_IN else said
+    stripped = (text or "").strip()
+    return None if not stripped or stripped == "—" or stripped.upper() == TO_FILL_IN else stripped

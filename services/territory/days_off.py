@@ -45,21 +45,21 @@ def write_days_off(folder: Path, country: str, zone: str, year: int, years: int)
     """
     file = folder / _FILE
     before = file.read_bytes()
-    named = ", ".join(str(year + n) for n in range(years))
+    year_list = ", ".join(str(year + n) for n in range(years))
     lines = {
-        "jours_feries": f"{{pays: {country}, annees: [{named}]}}",
+        "jours_feries": f"{{pays: {country}, annees: [{year_list}]}}",
         "vacances_scolaires": f"{{zone: {zone}}}",
     }
     text = before.decode("utf-8")
     for key, value in lines.items():
-        text, found = re.subn(
+        text, replacement_count = re.subn(
             rf"^{key}:[^\n#]*?(?P<note>[ ]*(?:#[^\n]*)?)$",
             f"{key}: {value}",
             text,
             count=1,
             flags=re.MULTILINE,
         )
-        if not found:
+        if not replacement_count:
             raise TerritoryInvalid(
                 [SourceProblem(_FILE, 0, f"no line {key}: that could be replaced")]
             )

@@ -38,23 +38,25 @@ def compare_sections(
     A section may differ only in the order of its rows. A section that only `before` has stays in
     force, so it does not count.
     """
-    known = {section.section: section for section in before}
+    earlier_sections = {section.section: section for section in before}
     return [
-        _compare_section(known.get(section.section), section)
+        _compare_section(earlier_sections.get(section.section), section)
         for section in after
-        if known.get(section.section) != section
+        if earlier_sections.get(section.section) != section
     ]
 
 
 def list_dropped_sites(before: Sequence[SectionData], after: Sequence[SectionData]) -> list[str]:
     """List the sites that `after` no longer has."""
-    left = {site.id for section in after if isinstance(section, Sites) for site in section.sites}
+    remaining_ids = {
+        site.id for section in after if isinstance(section, Sites) for site in section.sites
+    }
     return [
         site.id
         for section in before
         if isinstance(section, Sites)
         for site in section.sites
-        if site.id not in left
+        if site.id not in remaining_ids
     ]
 
 
@@ -63,13 +65,17 @@ def _compare_section(before: SectionData | None, after: SectionData) -> SectionD
     dropped = [name for name in old if name not in new]
     changed = [name for name in new if name in old and old[name] != new[name]]
     added = [name for name in new if name not in old]
-    named = [*(f"-{n}" for n in dropped), *(f"~{n}" for n in changed), *(f"+{n}" for n in added)]
+    row_marks = [
+        *(f"-{n}" for n in dropped),
+        *(f"~{n}" for n in changed),
+        *(f"+{n}" for n in added),
+    ]
     return SectionDifference(
         section=Section(after.section),
         added=len(added),
         changed=len(changed),
         dropped=len(dropped),
-        named=tuple(named[:MAX_NAMED_ROWS]),
+        named=tuple(row_marks[:MAX_NAMED_ROWS]),
     )
 
 
@@ -108,8 +114,8 @@ def _find_name_fields(value: Any) -> tuple[str, ...] | None:
 
 
 def _format_row_name(field: str, row: Mapping[str, Any], names: Sequence[str]) -> str:
-    said = " ".join(str(row[name]) for name in names if row[name] is not None)
-    return said if field in _SECTION_LISTS else f"{field} {said}"
+    row_name = " ".join(str(row[name]) for name in names if row[name] is not None)
+    return row_name if field in _SECTION_LISTS else f"{field} {row_name}"
 
 
 _SECTION_LISTS: Final = frozenset({"communes", "sites", "activities", "plans", "channels"})

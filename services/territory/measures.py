@@ -33,7 +33,7 @@ def read_measure_rules(
     measures = [rule for name in table if (rule := _read_measure(f, table, name)) is not None]
     vigilances = doc.get("vigilances", {})
     relays = to_plain_value(vigilances.get(_RELAYS, {}).get("sources", []))
-    given = [
+    vigilance_rules = [
         {
             "sources": to_plain_value(rule["sources"]),
             "phenomena": to_plain_value(rule["phenomenes"]),
@@ -49,7 +49,7 @@ def read_measure_rules(
         ref.MeasureRules,
         1,
         measures=measures,
-        vigilances=given,
+        vigilances=vigilance_rules,
         relays=relays,
         system_sources=systems,
         long_outage=outage
@@ -71,28 +71,28 @@ def read_measure_rules(
 
 
 def _read_measure(f: SourceFile, table: Any, name: str) -> ref.MeasureRule | None:
-    given, line = table[name], find_line(table, name)
-    for field in sorted(set(given) - _FIELDS):
+    fields, line = table[name], find_line(table, name)
+    for field in sorted(set(fields) - _FIELDS):
         f.fault(line, f"measure {name}: no field {field!r}; there are {', '.join(sorted(_FIELDS))}")
-    bounds = to_plain_value(given.get("bornes", [None, None]))
+    bounds = to_plain_value(fields.get("bornes", [None, None]))
     if len(bounds) != 2 or (None not in bounds and bounds[0] > bounds[1]):
         f.fault(line, f"measure {name}: bornes are two numbers, the lower first")
         return None
-    for scope in sorted(set(to_plain_value(given.get("portees", []))) - _SCOPES):
+    for scope in sorted(set(to_plain_value(fields.get("portees", []))) - _SCOPES):
         f.fault(line, f"measure {name}: no scope {scope!r}; there are {', '.join(sorted(_SCOPES))}")
     return f.make(
         ref.MeasureRule,
         line,
         name=name,
-        sources=to_plain_value(given["sources"]),
-        scopes=to_plain_value(given.get("portees", [])),
-        unit=given.get("unite"),
+        sources=to_plain_value(fields["sources"]),
+        scopes=to_plain_value(fields.get("portees", [])),
+        unit=fields.get("unite"),
         low=bounds[0],
         high=bounds[1],
-        step_per_hour=given.get("pas_h"),
-        at_most=given.get("au_plus"),
+        step_per_hour=fields.get("pas_h"),
+        at_most=fields.get("au_plus"),
         outside=_OUTSIDE_BOUNDS_RULES.get(
-            given.get("hors_source", "a_confirmer"), given.get("hors_source")
+            fields.get("hors_source", "a_confirmer"), fields.get("hors_source")
         ),
     )
 
@@ -100,22 +100,22 @@ def _read_measure(f: SourceFile, table: Any, name: str) -> ref.MeasureRule | Non
 def _check_sources(f: SourceFile, doc: Any, rules: ref.MeasureRules) -> None:
     """Note each kind of source that no report can have."""
     outage = rules.long_outage
-    named = [
+    source_lists = [
         (find_line(doc["mesures"], rule.name), rule.name, rule.sources) for rule in rules.measures
     ]
-    named += [
+    source_lists += [
         (find_line(doc, "vigilances"), "vigilances", rule.sources) for rule in rules.vigilances
     ]
-    named += [
+    source_lists += [
         (find_line(doc, "vigilances"), _RELAYS, rules.relays),
         (find_line(doc, "systemes"), "systemes", rules.system_sources),
     ]
-    named += (
+    source_lists += (
         [(find_line(doc, "indisponibilite_longue"), "indisponibilite_longue", outage.sources)]
         if outage
         else []
     )
-    for line, what, sources in named:
+    for line, what, sources in source_lists:
         for source in sorted(set(sources) - SOURCE_KINDS):
             f.fault(line, f"{what}: no kind of source {source!r}")
 

@@ -70,31 +70,31 @@ def read_obligations(
     doc = f.yaml()
     blanks = {str(name): str(words) for name, words in doc.get("a_completer", {}).items()}
     listed = doc.get("obligations", [])
-    found: dict[str, Obligation] = {}
+    obligation_by_id: dict[str, Obligation] = {}
     for n in range(len(listed)):
         line = find_line(listed, n)
         made = _read_obligation(f, listed[n], line)
         if made is None:
             continue
-        if made.id in found:
+        if made.id in obligation_by_id:
             f.fault(line, f"obligation {made.id}: there are two of this id")
-        found[made.id] = made
+        obligation_by_id[made.id] = made
         _check_names(f, line, made, roles, plans, contacts)
         _check_blanks(f, line, made, blanks)
-    for n, made in enumerate(found.values()):
-        if made.after is not None and (made.after not in found or made.after == made.id):
+    for n, made in enumerate(obligation_by_id.values()):
+        if made.after is not None and (made.after not in obligation_by_id or made.after == made.id):
             f.fault(
                 find_line(listed, n), f"obligation {made.id}: no such obligation {made.after!r}"
             )
-    return f.make(ref.Obligations, 1, obligations=tuple(found.values()), blanks=blanks)
+    return f.make(ref.Obligations, 1, obligations=tuple(obligation_by_id.values()), blanks=blanks)
 
 
 def _read_obligation(f: SourceFile, node: Any, line: int) -> Obligation | None:
-    given = to_plain_value(node)
-    name, limit, starts = given.get("id"), given.get("delai") or {}, given.get("demarre") or {}
-    known = {*_FIELDS, "delai", "demarre"}
-    for field in sorted(set(given) - known):
-        f.fault(line, f"obligation {name}: no field {field!r}; there are {_join(known)}")
+    fields = to_plain_value(node)
+    name, limit, starts = fields.get("id"), fields.get("delai") or {}, fields.get("demarre") or {}
+    field_names = {*_FIELDS, "delai", "demarre"}
+    for field in sorted(set(fields) - field_names):
+        f.fault(line, f"obligation {name}: no field {field!r}; there are {_join(field_names)}")
     for field in sorted(set(starts) - set(_STARTS)):
         f.fault(line, f"obligation {name}: demarre has {_join(_STARTS)}, not {field!r}")
     if limit.get("unite") not in UNITS:
@@ -103,7 +103,7 @@ def _read_obligation(f: SourceFile, node: Any, line: int) -> Obligation | None:
     length = f.make(ObligationLimit, line, amount=limit.get("valeur"), unit=UNITS[limit["unite"]])
     if length is None:
         return None
-    values = {_FIELDS[field]: given[field] for field in _FIELDS if field in given}
+    values = {_FIELDS[field]: fields[field] for field in _FIELDS if field in fields}
     begins = {_STARTS[field]: starts[field] for field in _STARTS if field in starts}
     return f.make(Obligation, line, limit=length, **values, **begins)
 

@@ -58,9 +58,9 @@ def read_public_days(content: bytes) -> tuple[str, ...]:
     if not isinstance(document, dict) or not document:
         raise OfficialDaysInvalid("public holidays: an object of days is expected")
     days = sorted(_read_day(key) for key in document)
-    known = holidays.country_holidays("FR", years={day.year for day in days})
-    if set(days) != set(known):
-        odd = sorted(day.isoformat() for day in set(days) ^ set(known))
+    legal_days = holidays.country_holidays("FR", years={day.year for day in days})
+    if set(days) != set(legal_days):
+        odd = sorted(day.isoformat() for day in set(days) ^ set(legal_days))
         raise OfficialDaysInvalid(f"public holidays: these differ from the law: {', '.join(odd)}")
     return tuple(day.isoformat() for day in days)
 

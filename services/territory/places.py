@@ -73,11 +73,11 @@ def read_sites(f: SourceFile, communes: dict[str, ref.Commune], poles: set[str])
 
 def _read_assessment_day(f: SourceFile, meta: Any) -> date | None:
     """Return the day of the business impact analysis: `meta.generated`."""
-    said = str(meta.get("generated") or "")
+    day_text = str(meta.get("generated") or "")
     try:
-        return date.fromisoformat(said) if said else None
+        return date.fromisoformat(day_text) if day_text else None
     except ValueError:
-        f.fault(find_line(meta, "generated"), f"{said!r} is not a day such as 2026-11-24")
+        f.fault(find_line(meta, "generated"), f"{day_text!r} is not a day such as 2026-11-24")
         return None
 
 
@@ -152,7 +152,7 @@ def read_activities(f: SourceFile, kinds: set[str] | None = None) -> ref.Activit
 
 def _read_system_names(f: SourceFile, doc: Any) -> tuple[ref.SystemName, ...]:
     """Read the names of systems; each stands once."""
-    found: dict[str, ref.SystemName] = {}
+    names_by_id: dict[str, ref.SystemName] = {}
     for entry in doc:
         made = f.make(
             ref.SystemName,
@@ -161,6 +161,6 @@ def _read_system_names(f: SourceFile, doc: Any) -> tuple[ref.SystemName, ...]:
             name=entry.get("nom"),
             name_en=entry.get("nom_en"),
         )
-        if made is not None and found.setdefault(made.id, made) is not made:
+        if made is not None and names_by_id.setdefault(made.id, made) is not made:
             f.fault(find_line(entry), f"system {made.id} stands twice")
-    return tuple(found.values())
+    return tuple(names_by_id.values())

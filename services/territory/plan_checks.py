@@ -48,20 +48,20 @@ class PlanChecks:
         self, f: SourceFile, line: int, what: str, predicates: Iterable[Any]
     ) -> None:
         """Check the metric of each comparison, and the kinds, systems and pôles that it names."""
-        for found in (m for predicate in predicates for m in list_measured(predicate)):
-            for fault in self._find_measured_faults(found):
-                f.fault(line, f"{what}: {found.metric}: {fault}")
+        for measured in (m for predicate in predicates for m in list_measured(predicate)):
+            for fault in self._find_measured_faults(measured):
+                f.fault(line, f"{what}: {measured.metric}: {fault}")
 
     def _find_measured_faults(self, found: Measured) -> Iterator[str]:
         if found.metric not in KNOWN_METRICS:
             yield "no such metric"
-        named = {
+        values_by_object = {
             "site of kind": (_as_list(found, "kind", "kinds"), self.kinds),
             "system": (_as_list(found, "system", "systems"), self.systems),
             "pôle": (_as_list(found, "pole", "poles"), self.poles),
         }
-        for what, (values, known) in named.items():
-            yield from (f"no {what} {value!r}" for value in values if value not in known)
+        for what, (values, valid_values) in values_by_object.items():
+            yield from (f"no {what} {value!r}" for value in values if value not in valid_values)
 
     def check_cards(self, f: SourceFile, nodes: Any, plan: ref.Plan) -> None:
         """Check roles, scopes, time limits and dependencies of the cards of a plan."""
@@ -144,25 +144,28 @@ class PlanChecks:
             for role in (deputy.role, deputy.then):
                 if role not in self.roles:
                     yield f"role {role!r} is not in escalade.yaml"
-        named = [
+        activity_ids = [
             *(stopped.activity for stopped in content.stops),
-            *(kept.activity for kept in content.goes_on),
+            *(minimal_service.activity for minimal_service in content.goes_on),
             *(step.activity for step in content.recovery),
         ]
         yield from (
             f"activity {activity!r} is not declared"
-            for activity in dict.fromkeys(named)
+            for activity in dict.fromkeys(activity_ids)
             if activity not in self.activities
         )
-        for kept in content.goes_on:
-            activity = self.activities.get(kept.activity)
-            if activity is not None and (kept.mbco_pct, kept.minimum_staff) != (
+        for minimal_service in content.goes_on:
+            activity = self.activities.get(minimal_service.activity)
+            if activity is not None and (
+                minimal_service.mbco_pct,
+                minimal_service.minimum_staff,
+            ) != (
                 activity.mbco_pct,
                 activity.minimum_staff,
             ):
                 yield (
-                    f"minimal mode of {kept.activity}: {kept.mbco_pct:g} % and "
-                    f"{kept.minimum_staff} agents, and activities.yaml says "
+                    f"minimal mode of {minimal_service.activity}: {minimal_service.mbco_pct:g} % and "
+                    f"{minimal_service.minimum_staff} agents, and activities.yaml says "
                     f"{activity.mbco_pct:g} % and {activity.minimum_staff}"
                 )
         mine = {a.id for a in self.activities.values() if a.pole == plan.pole}
@@ -237,9 +240,9 @@ def _as_list(found: Measured, one: str, many: str) -> list[Any]:
 
 def find_order_faults(plan: ref.Plan) -> Iterator[tuple[int, str]]:
     """Yield cards that wait for a card of a later phase, or for one that is due later."""
-    known = {card.id: card for card in plan.cards}
+    cards_by_id = {card.id: card for card in plan.cards}
     for k, card in enumerate(plan.cards):
-        for other in (known[id] for id in card.depends_on if id in known):
+        for other in (cards_by_id[id] for id in card.depends_on if id in cards_by_id):
             if _rank(other) > _rank(card):
                 yield k, f"plan {plan.id}: card {card.id} waits for {other.id} of a later phase"
             elif other.origin is card.origin and other.t_min > card.t_min:

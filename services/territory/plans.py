@@ -175,9 +175,9 @@ def _read_plan(f: SourceFile, node: Any, checks: PlanChecks) -> ref.Plan | None:
         for fault in ref.find_plan_state_faults(plan):
             f.fault(find_line(node, "etat"), fault)
         check_plan(f, node, plan)
-        asked = (*(t.when for t in plan.triggers), plan.stand_down and plan.stand_down.when)
-        check_predicates(f, find_line(node), f"plan {plan.id}", asked, checks.activities)
-        checks.check_predicate_values(f, find_line(node), f"plan {plan.id}", asked)
+        predicates = (*(t.when for t in plan.triggers), plan.stand_down and plan.stand_down.when)
+        check_predicates(f, find_line(node), f"plan {plan.id}", predicates, checks.activities)
+        checks.check_predicate_values(f, find_line(node), f"plan {plan.id}", predicates)
         if len(plan.cards) == len(cards):
             checks.check_cards(f, cards, plan)
     return plan

@@ -29,20 +29,20 @@ def read_channel_rules(f: SourceFile) -> ref.ChannelRules | None:
     if not f.exists():
         return None
     doc, rules = f.yaml(), []
-    for name, given in doc.get("canaux", {}).items():
-        hours = given.get("heures_information")
+    for name, settings in doc.get("canaux", {}).items():
+        hours = settings.get("heures_information")
         rule = f.make(
             ref.ChannelRule,
             find_line(doc["canaux"], name),
             channel=CHANNELS.get(name, name),
-            per_minute=given["par_minute"],
-            burst=given["rafale"],
-            cost_cents=given["cout_centimes"],
-            doubt=_AMBIGUITY_RULES.get(given["doute"], given["doute"]),
-            limit_s=given["limite_s"],
-            grace_s=given["grace_s"],
-            receipt_s=given.get("recu_s"),
-            tries=given["essais"],
+            per_minute=settings["par_minute"],
+            burst=settings["rafale"],
+            cost_cents=settings["cout_centimes"],
+            doubt=_AMBIGUITY_RULES.get(settings["doute"], settings["doute"]),
+            limit_s=settings["limite_s"],
+            grace_s=settings["grace_s"],
+            receipt_s=settings.get("recu_s"),
+            tries=settings["essais"],
             information_hours=hours
             and {
                 "from_min": parse_clock(hours["de"]),
@@ -149,11 +149,11 @@ def _read_working_time(doc: Any) -> dict[str, Any] | None:
 
 
 def _read_vigilance_digest(doc: Any) -> dict[str, Any] | None:
-    said = doc.get("vigilance_jaune")
-    return said and {
-        "at_min": parse_clock(said["heure"]),
-        "to": to_plain_value(said["vers"]),
-        "channels": [CHANNELS.get(c, c) for c in said["canaux"]],
+    digest = doc.get("vigilance_jaune")
+    return digest and {
+        "at_min": parse_clock(digest["heure"]),
+        "to": to_plain_value(digest["vers"]),
+        "channels": [CHANNELS.get(c, c) for c in digest["canaux"]],
     }
 
 
@@ -167,7 +167,7 @@ def _read_holidays(f: SourceFile, node: Any) -> list[str]:
     if not isinstance(node, dict):
         return [str(day) for day in to_plain_value(node)]
     try:
-        found = country_holidays(
+        public_days = country_holidays(
             str(node["pays"]),
             subdiv=node.get("subdivision"),
             years=[int(y) for y in node["annees"]],
@@ -175,7 +175,7 @@ def _read_holidays(f: SourceFile, node: Any) -> list[str]:
     except (NotImplementedError, KeyError, TypeError, ValueError) as exc:
         f.fault(find_line(node), f"public holidays cannot be worked out: {exc}")
         return []
-    return [day.isoformat() for day in sorted(found)]
+    return [day.isoformat() for day in sorted(public_days)]
 
 
 def _read_school_holidays(f: SourceFile, node: Any, zone_file: SourceFile) -> list[tuple[str, str]]:
@@ -388,24 +388,26 @@ def _read_requests(f: SourceFile, doc: Any, roles: Collection[str]) -> list[dict
 
 def _read_contact_points(doc: Any) -> dict[str, Any]:
     """Read the contact points of the crisis cell, without those that are not filled in."""
-    given = doc.get("joindre", {})
-    bridges = {level: _text_or_none(text) for level, text in given.get("ponts", {}).items()}
+    contact_fields = doc.get("joindre", {})
+    bridges = {
+        level: _text_or_none(text) for level, text in contact_fields.get("ponts", {}).items()
+    }
     return {
-        "cell_phone": _text_or_none(given.get("telephone_cellule")),
-        "meeting_point": _text_or_none(given.get("lieu")),
+        "cell_phone": _text_or_none(contact_fields.get("telephone_cellule")),
+        "meeting_point": _text_or_none(contact_fields.get("lieu")),
         "bridges": {level: text for level, text in bridges.items() if text is not None},
     }
 
 
 def _text_or_none(text: Any) -> str | None:
     """Return a text, or None for a mark that waits to be filled in."""
-    said = str(text or "").strip()
-    return None if not said or said.upper() == TO_FILL_IN else said
+    stripped = str(text or "").strip()
+    return None if not stripped or stripped.upper() == TO_FILL_IN else stripped
 
 
 def _read_reassignment(doc: Any) -> dict[str, Any]:
     """Read the settings of reassignment; without the section, the model's defaults hold."""
-    if (said := doc.get("reaffectation")) is None:
+    if (section := doc.get("reaffectation")) is None:
         return {}
     names = {
         "decide": "decides",
@@ -423,6 +425,6 @@ def _read_reassignment(doc: Any) -> dict[str, Any]:
     return {
         "reassignment": {
             names[key]: is_yes(value) if key == "cout_provisoire" else to_plain_value(value)
-            for key, value in said.items()
+            for key, value in section.items()
         }
     }

@@ -154,7 +154,7 @@ def find_edit_faults(
     """
     if edit.action is RecordAction.WITHDRAW:
         return list(_find_withdrawal_faults(sections, edit))
-    known = list_known_ids(sections, persons)
+    existing_ids = list_known_ids(sections, persons)
     groups = (*RECORDS[edit.kind], *filter(None, (NEW_FIELDS.get(edit.kind),)))
     refers = {f.name: f.refers for group in groups for f in group.fields}
     faults: list[RecordFault] = []
@@ -163,9 +163,9 @@ def find_edit_faults(
     for change in edit.fields:
         texts = _list_texts(change.after)
         faults += _find_text_faults(change.field, texts)
-        if (kind := refers[change.field]) and kind in known:
+        if (kind := refers[change.field]) and kind in existing_ids:
             before = frozenset(_list_texts(change.before))
-            faults += _find_unknown_ids(change.field, texts, before, known[kind])
+            faults += _find_unknown_ids(change.field, texts, before, existing_ids[kind])
         if edit.kind is RecordKind.CARD and change.field == "steps":
             faults += _find_step_faults(texts)
     return faults or [*_RECORD_CHECKS[edit.kind](sections, edit)]
@@ -236,8 +236,8 @@ def _find_due_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[Reco
 
 
 def _list_order_faults(sections: Sequence[Any], plan_id: str) -> set[str]:
-    found = (s.plans for s in sections if isinstance(s, ref.Plans))
-    plan = next(plan for plans in found for plan in plans if plan.id == plan_id)
+    plan_lists = (s.plans for s in sections if isinstance(s, ref.Plans))
+    plan = next(plan for plans in plan_lists for plan in plans if plan.id == plan_id)
     faults = (*find_order_faults(plan), *find_card_faults(plan.id, plan.cards))
     return {fault for _, fault in faults}
 

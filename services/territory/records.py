@@ -328,8 +328,8 @@ def _read_value(model: BaseModel, field: RecordField) -> FieldValue:
     given = getattr(model, field.attribute)
     if field.form is not None:
         return write_form(field.form, given)
-    shown = model.model_dump(mode="json", include={field.attribute})
-    value = shown.get(field.attribute, given)  # a dump leaves empty values out
+    dumped_fields = model.model_dump(mode="json", include={field.attribute})
+    value = dumped_fields.get(field.attribute, given)  # a dump leaves empty values out
     return tuple(value) if isinstance(value, list) else value
 
 

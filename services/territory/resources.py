@@ -42,15 +42,15 @@ def read_resources(
         return None
     doc = kinds.yaml()
     made = _read_kinds(kinds, doc.get("genres", {}))
-    known = {kind.id: kind for kind in made}
-    partners = _read_partners(kinds, doc.get("partenaires", {}), known)
-    listed = _read_stocks(stocks, known, sites, metiers) if stocks.exists() else []
+    kinds_by_id = {kind.id: kind for kind in made}
+    partners = _read_partners(kinds, doc.get("partenaires", {}), kinds_by_id)
+    listed = _read_stocks(stocks, kinds_by_id, sites, metiers) if stocks.exists() else []
     alert = doc.get("alerte", {})
     _check_fields(kinds, doc, "alerte", alert, _ALERT_FIELDS)
     prices = doc.get("prix", {})
     _check_fields(kinds, doc, "prix", prices, _PRICE_FIELDS)
-    told = tuple(to_plain_value(alert.get("roles", [])))
-    for role in sorted(set(told) - set(roles)):
+    alert_roles = tuple(to_plain_value(alert.get("roles", [])))
+    for role in sorted(set(alert_roles) - set(roles)):
         kinds.fault(find_line(doc, "alerte"), f"alerte: role {role!r} is not declared")
     return kinds.make(
         ref.ResourceRules,
@@ -58,7 +58,7 @@ def read_resources(
         kinds=made,
         partners=partners,
         stocks=listed,
-        cell_roles=told,
+        cell_roles=alert_roles,
         remind_min=alert.get("relance_vie_min", 10),
         speed_kmh=doc.get("vitesse_km_h", 25),
         km_eur=prices.get("km_eur"),
@@ -77,20 +77,20 @@ def _check_fields(f: SourceFile, node: Any, key: Any, given: Any, fields: Collec
 def _read_kinds(f: SourceFile, table: Any) -> list[ref.ResourceKind]:
     kinds = []
     for id in table:
-        given = table[id]
-        _check_fields(f, table, id, given, _KIND_FIELDS)
+        fields = table[id]
+        _check_fields(f, table, id, fields, _KIND_FIELDS)
         kind = f.make(
             ref.ResourceKind,
             find_line(table, id),
             id=str(id),
-            name=given["nom"],
-            names=given["pluriel"],
-            name_en=given["nom_en"],
-            names_en=given["pluriel_en"],
-            consumable=is_yes(given.get("consommable", False)),
-            by_metier=is_yes(given.get("par_metier", False)),
-            reserved_min=given.get("reservation_min", 60),
-            fuel_litres_per_h=given.get("carburant_l_h", 0),
+            name=fields["nom"],
+            names=fields["pluriel"],
+            name_en=fields["nom_en"],
+            names_en=fields["pluriel_en"],
+            consumable=is_yes(fields.get("consommable", False)),
+            by_metier=is_yes(fields.get("par_metier", False)),
+            reserved_min=fields.get("reservation_min", 60),
+            fuel_litres_per_h=fields.get("carburant_l_h", 0),
         )
         if kind is not None:
             kinds.append(kind)
@@ -102,16 +102,16 @@ def _read_kinds(f: SourceFile, table: Any) -> list[ref.ResourceKind]:
 def _read_partners(f: SourceFile, table: Any, kinds: Collection[str]) -> list[ref.ResourcePartner]:
     partners = []
     for id in table:
-        given = table[id]
-        _check_fields(f, table, id, given, _PARTNER_FIELDS)
+        fields = table[id]
+        _check_fields(f, table, id, fields, _PARTNER_FIELDS)
         partner = f.make(
             ref.ResourcePartner,
             find_line(table, id),
             id=str(id),
-            name=given["nom"],
-            kinds=to_plain_value(given["genres"]),
-            ready_min=given["delai_min"],
-            unit_cost_eur=given.get("cout_unite_eur"),
+            name=fields["nom"],
+            kinds=to_plain_value(fields["genres"]),
+            ready_min=fields["delai_min"],
+            unit_cost_eur=fields.get("cout_unite_eur"),
         )
         if partner is None:
             continue
@@ -127,7 +127,7 @@ def _read_stocks(
     sites: Collection[str],
     metiers: Collection[str],
 ) -> list[ref.Stock]:
-    found: dict[str, ref.Stock] = {}
+    stocks_by_id: dict[str, ref.Stock] = {}
     for n, r in f.rows():
         stock = f.make(
             ref.Stock,
@@ -143,13 +143,13 @@ def _read_stocks(
         )
         if stock is None:
             continue
-        if stock.id in found:
+        if stock.id in stocks_by_id:
             f.fault(n, f"stock {stock.id!r} stands twice")
         if stock.site not in sites:
             f.fault(n, f"stock {stock.id}: site {stock.site!r} is not in sites.csv")
         _check_kind(f, n, stock, kinds, metiers)
-        found[stock.id] = stock
-    return list(found.values())
+        stocks_by_id[stock.id] = stock
+    return list(stocks_by_id.values())
 
 
 def _check_kind(

@@ -139,13 +139,13 @@ def read_roster(
         _check_role(turns, n, rotation.role, rotation.scope, policy.roles, scopes)
     called = {who for waves in policy.ladders.values() for w in waves for who in w.who}
     called = {r for who in called for r in policy.groups.get(who, (who,))} - set(policy.groups)
-    held = {(h.role, h.scope) for _, h in holders if h.holder} | {
+    staffed_roles = {(h.role, h.scope) for _, h in holders if h.holder} | {
         (r.role, r.scope) for _, r in rotations
     }
-    for role in sorted(called & set(policy.roles) - {role for role, _ in held}):
+    for role in sorted(called & set(policy.roles) - {role for role, _ in staffed_roles}):
         f.fault(0, f"role {role!r} is called by a ladder and nobody holds it")
     for site in sites:
-        if (SITE_MANAGER_ROLE, site.id) not in held:
+        if (SITE_MANAGER_ROLE, site.id) not in staffed_roles:
             f.fault(0, f"site {site.id!r} has no {SITE_MANAGER_ROLE}")
     channels, proofs = _read_reachability(reach)
     lines: dict[str, tuple[SourceFile, int]] = {}

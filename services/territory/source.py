@@ -284,8 +284,8 @@ def parse_clock(clock: str) -> int:
 
     Raises ValueError.
     """
-    found = re.fullmatch(r"(\d{1,2}):([0-5]\d)", clock) if isinstance(clock, str) else None
-    if found is None or (total := int(found[1]) * 60 + int(found[2])) > 24 * 60:
+    clock_match = re.fullmatch(r"(\d{1,2}):([0-5]\d)", clock) if isinstance(clock, str) else None
+    if clock_match is None or (total := int(clock_match[1]) * 60 + int(clock_match[2])) > 24 * 60:
         raise ValueError(f'{clock!r} is not a local time such as "08:00"')
     return total
 

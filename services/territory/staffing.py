@@ -58,10 +58,13 @@ def read_staffing(
         )
         if rule is None:
             continue
-        known = activities.get(rule.activity)
-        if known is not None:
-            rule = rule.model_copy(update={"vulnerable_public": known.vulnerable_public})
-        if known is None or (known.pole, known.criticality) != (rule.pole, rule.criticality):
+        activity_record = activities.get(rule.activity)
+        if activity_record is not None:
+            rule = rule.model_copy(update={"vulnerable_public": activity_record.vulnerable_public})
+        if activity_record is None or (activity_record.pole, activity_record.criticality) != (
+            rule.pole,
+            rule.criticality,
+        ):
             rules.fault(
                 n,
                 f"activity {rule.activity!r} with this pôle and criticality is not in activities.yaml",
@@ -84,15 +87,15 @@ def read_staffing(
 
 
 def _read_metiers(f: SourceFile) -> tuple[ref.Metier, ...]:
-    found: dict[str, ref.Metier] = {}
+    metiers_by_id: dict[str, ref.Metier] = {}
     for n, r in f.rows():
         made = f.make(ref.Metier, n, id=r["metier"], name=r["name"], name_en=r["name_en"])
         if made is None:
             continue
-        if made.id in found:
+        if made.id in metiers_by_id:
             f.fault(n, f"métier {made.id!r} stands twice")
-        found[made.id] = made
-    return tuple(found[k] for k in sorted(found))
+        metiers_by_id[made.id] = made
+    return tuple(metiers_by_id[k] for k in sorted(metiers_by_id))
 
 
 def _read_substitutions(f: SourceFile) -> tuple[ref.Substitution, ...]:

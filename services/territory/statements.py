@@ -37,39 +37,39 @@ def read_statements(f: SourceFile) -> ref.Statements | None:
     listed = doc.get("communiques", [])
     made = [_read_template(f, listed, n, blanks) for n in range(len(listed))]
     templates = [template for template in made if template is not None]
-    seen: set[str] = set()
+    template_ids: set[str] = set()
     for n, template in enumerate(templates):
-        if template.id in seen:
+        if template.id in template_ids:
             f.fault(find_line(listed, n), f"template {template.id}: there are two of this id")
-        seen.add(template.id)
+        template_ids.add(template.id)
     return f.make(ref.Statements, 1, templates=templates, blanks=blanks)
 
 
 def _read_template(
     f: SourceFile, listed: Any, n: int, blanks: dict[str, str]
 ) -> ref.StatementTemplate | None:
-    given, line = to_plain_value(listed[n]), find_line(listed, n)
-    name = given.get("id", n + 1)
-    for field in sorted(set(given) - _FIELDS):
+    fields, line = to_plain_value(listed[n]), find_line(listed, n)
+    name = fields.get("id", n + 1)
+    for field in sorted(set(fields) - _FIELDS):
         f.fault(
             line, f"template {name}: no field {field!r}; there are {', '.join(sorted(_FIELDS))}"
         )
-    if given.get("evenement") not in EVENTS:
+    if fields.get("evenement") not in EVENTS:
         f.fault(line, f"template {name}: evenement is one of {', '.join(sorted(EVENTS))}")
-    if given.get("public") not in AUDIENCES:
+    if fields.get("public") not in AUDIENCES:
         f.fault(line, f"template {name}: public is one of {', '.join(sorted(AUDIENCES))}")
         return None
     made = f.make(
         ref.StatementTemplate,
         line,
         id=name,
-        event=given.get("evenement"),
-        audience=AUDIENCES[given["public"]],
-        plain=given.get("falc", False),
-        title=given.get("titre"),
-        text=given.get("texte"),
-        title_en=given.get("titre_en"),
-        text_en=given.get("texte_en"),
+        event=fields.get("evenement"),
+        audience=AUDIENCES[fields["public"]],
+        plain=fields.get("falc", False),
+        title=fields.get("titre"),
+        text=fields.get("texte"),
+        title_en=fields.get("titre_en"),
+        text_en=fields.get("texte_en"),
     )
     if made is None:
         return None

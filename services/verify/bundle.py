@@ -49,30 +49,30 @@ def verify_bundle(file: Path, known: PublicKey | None) -> BundleVerdict:
     For a bundle too damaged to read completely, returns the breaches found so far. Raises
     BundleUnreadable and OSError.
     """
-    found = BundleVerdict()
+    verdict = BundleVerdict()
     try:
         with ZipFile(file) as zip:
-            manifest = _read_manifest(zip, known, found)
-            _check_files(zip, manifest, found)
+            manifest = _read_manifest(zip, known, verdict)
+            _check_files(zip, manifest, verdict)
             facts = {
-                service: _check_chain(zip, service, about, found)
+                service: _check_chain(zip, service, about, verdict)
                 for service, about in manifest["logs"].items()
             }
-            _check_timeline(zip, manifest, facts, found)
+            _check_timeline(zip, manifest, facts, verdict)
             sitreps = _list_sitrep_hashes(facts.get("continuity", {}))
-            _check_documents(zip, "sitreps", "ps-", sitreps, found)
+            _check_documents(zip, "sitreps", "ps-", sitreps, verdict)
             handovers = _list_handover_hashes(facts.get("alerts", {}))
-            _check_documents(zip, "handovers", "releve-", handovers, found)
+            _check_documents(zip, "handovers", "releve-", handovers, verdict)
     except BundleUnreadable:
         raise
     except MALFORMED_ARCHIVE_ERRORS as error:
         what = f"not the form of a bundle ({type(error).__name__}: {error})"
-        if not found.broken:
+        if not verdict.broken:
             raise BundleUnreadable(f"{file}: {what}") from error
-        found.breach(
+        verdict.breach(
             "form", what
         )  # The changed file is named already; data after it cannot be read.
-    return found
+    return verdict
 
 
 def _read_manifest(zip: ZipFile, known: PublicKey | None, found: BundleVerdict) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _check_files(zip: ZipFile, manifest: dict[str, Any], found: BundleVerdict) -
         found.breach("files", f"{name} is not in the manifest")
     for name in sorted({n for n in names if names.count(n) > 1}):
         found.breach("files", f"{name} is there twice")
-    for name, said in manifest["files"].items():
+    for name, file_entry in manifest["files"].items():
         if name not in names:
             found.breach("files", f"{name} is missing")
             continue
@@ -114,10 +114,10 @@ def _check_files(zip: ZipFile, manifest: dict[str, Any], found: BundleVerdict) -
         with zip.open(name) as entry:
             while block := entry.read(1 << 20):
                 hash.update(block)
-        if hash.hexdigest() != said["sha256"]:
+        if hash.hexdigest() != file_entry["sha256"]:
             found.breach(
                 "files",
-                f"{name} was changed: SHA-256 {hash.hexdigest()}, the manifest says {said['sha256']}",
+                f"{name} was changed: SHA-256 {hash.hexdigest()}, the manifest says {file_entry['sha256']}",
             )
 
 
@@ -192,8 +192,8 @@ def _check_documents(
         number = int(name.removeprefix(f"{folder}/{head}").removesuffix(".json"))
         hash = sha256(zip.read(name)).hexdigest()
         if number in known and hash not in known[number]:
-            told = ", ".join(sorted(known[number]))
-            found.breach(folder, f"{name} hashes to {hash}, the log says {told}")
+            log_hashes = ", ".join(sorted(known[number]))
+            found.breach(folder, f"{name} hashes to {hash}, the log says {log_hashes}")
 
 
 def _list_sitrep_hashes(facts: FactsByPosition) -> dict[int, set[str]]:
@@ -203,9 +203,9 @@ def _list_sitrep_hashes(facts: FactsByPosition) -> dict[int, set[str]]:
 
 def _list_handover_hashes(facts: FactsByPosition) -> dict[int, set[str]]:
     """Return the hashes of the signed pages by number; a revision makes another one."""
-    known: dict[int, set[str]] = {}
+    hashes_by_number: dict[int, set[str]] = {}
     rows = (f["data"]["row"] for f in facts.values() if "HandoverChanged" in f["type"])
     for row in rows:
         if row.get("page") is not None:
-            known.setdefault(row["number"], set()).add(row["page"]["sha256"])
-    return known
+            hashes_by_number.setdefault(row["number"], set()).add(row["page"]["sha256"])
+    return hashes_by_number

@@ -36,27 +36,27 @@ def find_overcommitments(
     staff: Counter[StaffCell] = Counter()
     for cell in reference["staffing"]["cells"]:
         staff[cell["site"], cell["activity"], cell["metier"]] += cell["staff"]
-    given: Counter[StaffCell] = Counter()
+    agents_by_cell: Counter[StaffCell] = Counter()
     for row in lines:
-        given[row["site"], row["activity"], row["metier"]] += row["needed"]
-    for key in sorted(given):
-        if given[key] > staff[key]:
+        agents_by_cell[row["site"], row["activity"], row["metier"]] += row["needed"]
+    for key in sorted(agents_by_cell):
+        if agents_by_cell[key] > staff[key]:
             yield (
                 "/".join(key),
-                f"{given[key]} agents of {' '.join(key)} are reassigned and there are {staff[key]}",
+                f"{agents_by_cell[key]} agents of {' '.join(key)} are reassigned and there are {staff[key]}",
             )
     free = _count_free_desks(reference, situation)
-    held: Counter[str] = Counter()
+    agents_by_host: Counter[str] = Counter()
     desk = {rule["activity"]: rule["needs_desk"] for rule in reference["staffing"]["rules"]}
     for row in lines:
         served, where = row["need_activity"] or row["activity"], row["need_site"] or row["site"]
         if row["place"] not in (TELEWORK, where) and desk.get(served, False):
-            held[row["place"]] += row["needed"]
-    for place in sorted(held):
-        if held[place] > free[place]:
+            agents_by_host[row["place"]] += row["needed"]
+    for place in sorted(agents_by_host):
+        if agents_by_host[place] > free[place]:
             yield (
                 place,
-                f"{held[place]} agents are sent to {place}, which has {free[place]} free desks",
+                f"{agents_by_host[place]} agents are sent to {place}, which has {free[place]} free desks",
             )
 
 

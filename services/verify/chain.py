@@ -198,10 +198,10 @@ class LogFold:
         if name == "ReferencePublished" and data["data"]["section"] in COUNTED_SECTIONS:
             self.reference.setdefault(realm, {})[data["data"]["section"]] = data["data"]
         elif name == "ProposalRequested":
-            asked = self.situations.setdefault(realm, {})
-            asked[data["request"]] = data["situation"]
-            while len(asked) > MAX_SITUATIONS:
-                del asked[next(iter(asked))]
+            situations = self.situations.setdefault(realm, {})
+            situations[data["request"]] = data["situation"]
+            while len(situations) > MAX_SITUATIONS:
+                del situations[next(iter(situations))]
 
     def _received(self, tx: dict[str, Any]) -> None:
         names = {f["type"].split(".")[1] for f in tx["facts"]}

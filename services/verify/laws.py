@@ -81,11 +81,13 @@ def check_inputs(
     `urgent`: inputs in the urgent lanes.
     """
     for (service, partition), log in logs.items():
-        seen, seen_urgent = (
+        input_records, seen_urgent = (
             inputs.get((service, partition), {}),
             (urgent or {}).get((service, partition), {}),
         )
-        _compare_input(f"{service}.inputs/{partition}", seen, log.applied, log.position, found)
+        _compare_input(
+            f"{service}.inputs/{partition}", input_records, log.applied, log.position, found
+        )
         _compare_input(
             f"{service}.urgent/{partition}",
             seen_urgent,
@@ -137,9 +139,9 @@ def check_forwarding(logs: LogFolds, found: Findings) -> None:
     """
     for (service, partition), log in logs.items():
         for receiver in SERVICES:
-            wanted = [f for f in log.emitted if receiver in f.receivers]
+            due_facts = [f for f in log.emitted if receiver in f.receivers]
             target = logs[receiver, partition]
-            got = [
+            effective_inputs = [
                 (place, fact_id)
                 for place, fact_id, effect in target.received.get(service, [])
                 if effect
@@ -149,7 +151,12 @@ def check_forwarding(logs: LogFolds, found: Findings) -> None:
             }
             read_to = (log.history, log.seq)
             _compare_route(
-                f"{service} → {receiver} partition {partition}", wanted, got, failed, read_to, found
+                f"{service} → {receiver} partition {partition}",
+                due_facts,
+                effective_inputs,
+                failed,
+                read_to,
+                found,
             )
 
 
@@ -196,7 +203,7 @@ def _compare_route(
 
 def check_notifications(logs: LogFolds, states: Iterable[str], found: Findings) -> None:
     """Judge the law `notification`."""
-    known = set(states)
+    valid_states = set(states)
     planned: dict[str, str] = {}
     rows: dict[str, dict[str, Any]] = {}
     for (service, _), log in logs.items():
@@ -219,7 +226,7 @@ def check_notifications(logs: LogFolds, states: Iterable[str], found: Findings) 
             "notification", f"notification {notification} is with delivery and nobody planned it"
         )
     for notification, row in rows.items():
-        if row["state"] not in known:
+        if row["state"] not in valid_states:
             found.breach(
                 "notification", f"notification {notification} is in state {row['state']!r}"
             )
@@ -259,12 +266,12 @@ def _compare_orders(
     for line in sorted(line for line, times in twice.items() if times > 1)[:5]:
         found.breach("reassignment", f"{where}: line {line} was decided {twice[line]} times")
     ordered = [line for order in orders.values() for line in order["lines"]]
-    sent = {id for id, row in moved.items() if row["dispatched_at"] is not None}
-    for line in sorted((sent | set(ordered)) - approved.keys())[:5]:
+    dispatched_lines = {id for id, row in moved.items() if row["dispatched_at"] is not None}
+    for line in sorted((dispatched_lines | set(ordered)) - approved.keys())[:5]:
         found.breach("reassignment", f"{where}: line {line} was dispatched and nobody approved it")
     for line in sorted(line for line in set(ordered) if ordered.count(line) > 1)[:5]:
         found.breach("reassignment", f"{where}: line {line} stands in two orders")
-    for line in sorted(sent & approved.keys()):
+    for line in sorted(dispatched_lines & approved.keys()):
         row, decision = moved[line], approved[line]
         if (
             not row["approved_by"]
@@ -275,7 +282,7 @@ def _compare_orders(
                 "reassignment",
                 f"{where}: the order of line {line} does not name the person and rule of its approval",
             )
-    if missing := sorted(approved.keys() - (sent & set(ordered))):
+    if missing := sorted(approved.keys() - (dispatched_lines & set(ordered))):
         found.wait(
             "reassignment",
             missing[0],

@@ -39,13 +39,13 @@ def verify_seal(file: Path, known: PublicKey | None) -> tuple[HeadStatement, int
             count = 0
             for log, (seq, head) in statement.logs.items():
                 began = statement.about["before"].get(log, {"seq": 0, "head": GENESIS})
-                found, records = _follow_chain(
+                archive_end, records = _follow_chain(
                     zip, log, began["seq"], began["head"], statement.about["files"]
                 )
                 count += records
-                if found != (seq, head):
+                if archive_end != (seq, head):
                     broken.append(
-                        f"{log}: the archive leads to record {found[0]} ({found[1]}), signed was {seq} ({head})"
+                        f"{log}: the archive leads to record {archive_end[0]} ({archive_end[1]}), signed was {seq} ({head})"
                     )
     except HeadStatementInvalid as error:
         raise SealUnreadable(f"{file}: {error}") from error

@@ -142,8 +142,12 @@ class Reading:
 
     def settle(self, memory: Memory) -> Reading:
         """Finish: an edition that was known, with nothing to say, is unchanged."""
-        known = memory.get("edition")
-        if self.verdict is FetchVerdict.OK and not self.posts and known == self.edition != "":
+        last_edition = memory.get("edition")
+        if (
+            self.verdict is FetchVerdict.OK
+            and not self.posts
+            and last_edition == self.edition != ""
+        ):
             self.verdict = FetchVerdict.UNCHANGED
         self.memory["edition"] = self.edition
         return self

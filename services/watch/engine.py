@@ -170,12 +170,12 @@ class FeedEngine:
             return self._note_failure(spec.name, failure, now)
         others = {c.spec.name: self._store.get(c.spec.name).memory for c in list_connectors()}
         reading = read_bodies(connector, bodies, memory, now, self._watched, others)
-        kept = list(bodies.values())
+        feed_bodies = list(bodies.values())
         if reading.verdict in (FetchVerdict.DRIFT, FetchVerdict.REFUSED):
             fault = "; ".join(reading.faults)
-            self._store.note_drift(spec.name, now.timestamp(), fault, kept)
+            self._store.note_drift(spec.name, now.timestamp(), fault, feed_bodies)
             log.warning("feed.not_understood", feed=spec.name, fault=fault)
-        self._store.keep_reading(spec.name, reading, kept, now.timestamp())
+        self._store.keep_reading(spec.name, reading, feed_bodies, now.timestamp())
         if reading.soon:
             self._store.postpone(spec.name, now.timestamp() + SOON_S)
         await self._send_waiting(spec.name)
@@ -214,13 +214,13 @@ class FeedEngine:
     ) -> FeedResponse | None:
         """Fetch one address into `bodies`; return the answer if it is a failure."""
         spec = connector.spec
-        known = self._store.find_body(spec.name, request.name)
-        answer = await self._transport.fetch(spec, request, known[1] if known else {})
+        earlier_body = self._store.find_body(spec.name, request.name)
+        answer = await self._transport.fetch(spec, request, earlier_body[1] if earlier_body else {})
         if request.fallback and answer.verdict not in (FetchVerdict.OK, FetchVerdict.UNCHANGED):
             other = await self._transport.fetch(spec, replace(request, url=request.fallback), {})
             answer = other if other.verdict is FetchVerdict.OK else answer
-        if answer.verdict is FetchVerdict.UNCHANGED and known is not None:
-            bodies[request.name] = known[0]
+        if answer.verdict is FetchVerdict.UNCHANGED and earlier_body is not None:
+            bodies[request.name] = earlier_body[0]
             return None
         if answer.verdict is not FetchVerdict.OK:
             return answer

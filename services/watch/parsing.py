@@ -73,9 +73,9 @@ def parse_local(text: Any) -> datetime:
 
 def parse_paris_day(text: Any) -> datetime:
     """Return the Paris midnight of a day without a time, in UTC. Raises ValueError."""
-    if not isinstance(text, str) or (found := _DAY.fullmatch(text)) is None:
+    if not isinstance(text, str) or (day_match := _DAY.fullmatch(text)) is None:
         raise ValueError("a day is expected")
-    day = datetime.fromisoformat(found.group(1))
+    day = datetime.fromisoformat(day_match.group(1))
     return day.replace(tzinfo=PARIS).astimezone(UTC)
 
 

@@ -78,8 +78,8 @@ async def _keep_status(settings: WatchSettings, store: FeedStore) -> None:
     """Write the state of the feeds for the console, and its metrics."""
     while True:
         now = datetime.now(UTC)
-        found = describe_feeds(store, now, samples=bool(settings.feeds_samples))
-        for item in found.items:
+        feeds = describe_feeds(store, now, samples=bool(settings.feeds_samples))
+        for item in feeds.items:
             if item.enabled:
                 late = item.is_late(now)
                 metrics.set_gauge("vigie_feed_late", float(late), feed=item.name)
@@ -87,7 +87,7 @@ async def _keep_status(settings: WatchSettings, store: FeedStore) -> None:
                     age = (now - item.understood_at).total_seconds()
                     metrics.set_gauge("vigie_feed_age_seconds", age, feed=item.name)
         try:
-            write_status(settings.data.feed_status, found)
+            write_status(settings.data.feed_status, feeds)
         except OSError as error:
             log.warning("watch.status_not_written", error=str(error))
         await asyncio.sleep(STATUS_S)

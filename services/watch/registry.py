@@ -18,8 +18,8 @@ class UnknownFeed(LookupError):
 def list_connectors() -> tuple[Connector, ...]:
     """Return the connectors in order of their names."""
     modules = (import_module(f"{feeds.__name__}.{m.name}") for m in iter_modules(feeds.__path__))
-    found: list[Connector] = [module.CONNECTOR for module in modules]
-    return tuple(sorted(found, key=lambda connector: connector.spec.name))
+    connectors: list[Connector] = [module.CONNECTOR for module in modules]
+    return tuple(sorted(connectors, key=lambda connector: connector.spec.name))
 
 
 def find_connector(name: str) -> Connector:

@@ -70,9 +70,9 @@ class RiverForecast:
     def write_series(self) -> str:
         """Return the forecast as the value of a measure, its points thinned out."""
         step = -(-len(self.points) // MOST_POINTS)
-        kept = {*self.points[step - 1 :: step], self.points[-1]}
+        sample_points = {*self.points[step - 1 :: step], self.points[-1]}
         parts = [f"{self.made:%Y-%m-%dT%H:%MZ}"]
-        for point in sorted(kept, key=lambda one: one.at):
+        for point in sorted(sample_points, key=lambda one: one.at):
             hours = round((point.at - self.made) / timedelta(hours=1))
             parts.append(f"+{hours}h={point.low:.2f}/{point.likely:.2f}/{point.high:.2f}")
         return " ".join(parts)

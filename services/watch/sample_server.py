@@ -83,8 +83,8 @@ def _find_step(begun: datetime, now: datetime, steps: int) -> tuple[int, datetim
 def _read_story(folder: Path) -> tuple[Sequence[str], bool]:
     """Return the names of the bodies, and whether their forecasts keep their hour of the day."""
     file = folder / "story.json"
-    told = orjson.loads(file.read_bytes()) if file.exists() else {}
-    return told.get("names", STORY), told.get("forecasts_keep_their_hour", False)
+    story = orjson.loads(file.read_bytes()) if file.exists() else {}
+    return story.get("names", STORY), story.get("forecasts_keep_their_hour", False)
 
 
 def _read_fetch_times(folder: Path) -> dict[str, datetime]:
@@ -120,14 +120,14 @@ def move_times(content: bytes, fetched: datetime, now: datetime, *, plans: bool 
 
     def move_iso(match: re.Match[bytes]) -> bytes:
         text = match.group().decode()
-        given = datetime.fromisoformat(text)
-        local = given.astimezone(PARIS)
-        moved = given + by
+        moment = datetime.fromisoformat(text)
+        local = moment.astimezone(PARIS)
+        moved = moment + by
         if local.time() == time() or (plans and local.minute == local.second == 0):
             day = datetime.combine(local.date() + days, local.time(), PARIS)
-            moved = day if given.utcoffset() else day.astimezone(UTC)
-        written = moved.isoformat(timespec="seconds")
-        return written.replace("+00:00", "Z" if text.endswith("Z") else "+00:00").encode()
+            moved = day if moment.utcoffset() else day.astimezone(UTC)
+        iso_text = moved.isoformat(timespec="seconds")
+        return iso_text.replace("+00:00", "Z" if text.endswith("Z") else "+00:00").encode()
 
     def move_local(match: re.Match[bytes]) -> bytes:
         local = datetime.strptime(match.group().decode(), "%Y%m%dT%H%M%S")  # noqa: DTZ007

@@ -79,14 +79,14 @@ class FeedStore:
 
     def get(self, name: str) -> FeedRow:
         """Return the state of a feed; an unknown one is off."""
-        found = self._db.execute(
+        row = self._db.execute(
             "SELECT name, enabled, memory, edition, edition_at, verdict, fault, word, fetched_at,"
             " understood_at, next_at, failures, enabled_at FROM feed WHERE name = ?",
             (name,),
         ).fetchone()
-        if found is None:
+        if row is None:
             return FeedRow(name, False, {}, "", None, "", "", "", None, None, 0.0, 0, None)
-        return FeedRow(found[0], bool(found[1]), orjson.loads(found[2]), *found[3:])
+        return FeedRow(row[0], bool(row[1]), orjson.loads(row[2]), *row[3:])
 
     def enable(self, name: str, now: float, *, enabled: bool) -> None:
         """Switch a feed on or off. One that is switched on is asked as soon as it may be."""
@@ -105,12 +105,12 @@ class FeedStore:
 
     def claim(self, name: str, now: float, interval_s: float, earliest_s: float) -> bool:
         """Take the round of a feed that is due. Only one process gets it."""
-        taken = self._db.execute(
+        cursor = self._db.execute(
             "UPDATE feed SET next_at = ?, earliest_at = ?, fetched_at = ?"
             " WHERE name = ? AND enabled AND next_at <= ?",
             (now + interval_s, now + earliest_s, now, name, now),
         )
-        return taken.rowcount == 1
+        return cursor.rowcount == 1
 
     def postpone(self, name: str, until: float) -> None:
         """Set the time of the next round, never earlier than the feed allows."""
@@ -204,13 +204,13 @@ class FeedStore:
 
     def find_body(self, name: str, request: str) -> tuple[FeedBody, dict[str, str]] | None:
         """Return the last good body of a request and its validators, if the server gave any."""
-        found = self._db.execute(
+        row = self._db.execute(
             "SELECT content, validators, headers FROM body WHERE feed = ? AND request = ?",
             (name, request),
         ).fetchone()
-        if found is None or found[1] == "{}":
+        if row is None or row[1] == "{}":
             return None
-        return FeedBody(request, bytes(found[0]), orjson.loads(found[2])), orjson.loads(found[1])
+        return FeedBody(request, bytes(row[0]), orjson.loads(row[2])), orjson.loads(row[1])
 
     def list_unsent(self, name: str) -> list[Post]:
         """Return the posts that the front may not have, oldest first."""
@@ -227,9 +227,9 @@ class FeedStore:
 
     def find_last_post(self, name: str) -> tuple[dict[str, Any], float] | None:
         """Return the newest report that was sent, and when."""
-        found = self._db.execute(
+        row = self._db.execute(
             "SELECT body, sent_at FROM post WHERE feed = ? AND sent_at IS NOT NULL"
             " ORDER BY id DESC LIMIT 1",
             (name,),
         ).fetchone()
-        return None if found is None else (orjson.loads(found[0]), float(found[1]))
+        return None if row is None else (orjson.loads(row[0]), float(row[1]))

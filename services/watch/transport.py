@@ -70,17 +70,17 @@ def find_wait(status: int, headers: Mapping[str, str]) -> float | None:
     most = LONGEST_WAIT_S
     if lower.get("x-ratelimit-remaining-day") == "0":
         most = LONGEST_QUOTA_WAIT_S
-    given = lower.get("retry-after", "").strip()
-    if not given:
+    header = lower.get("retry-after", "").strip()
+    if not header:
         return LONGEST_WAIT_S if status == 429 else None
     try:
-        if given.isascii() and given.isdecimal():
-            asked = float(given[:9])
+        if header.isascii() and header.isdecimal():
+            delay_s = float(header[:9])
         else:
-            asked = (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds()
+            delay_s = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):
         return LONGEST_WAIT_S if status == 429 else None
-    return min(max(asked, 0.0), most)
+    return min(max(delay_s, 0.0), most)
 
 
 def choose_wait(failures: int, asked: float | None, chance: float) -> float:
@@ -158,8 +158,10 @@ class FeedTransport:
         for _ in range(MOST_REDIRECTS + 1):
             self.check_host(spec, url)
             # A key goes to the host that gave it, never to where it redirects.
-            sent = headers | await self._authorize(spec) if self._is_home(spec, url) else headers
-            async with self._client.stream("GET", url, headers=sent) as response:
+            request_headers = (
+                headers | await self._authorize(spec) if self._is_home(spec, url) else headers
+            )
+            async with self._client.stream("GET", url, headers=request_headers) as response:
                 if response.status_code in _REDIRECTS:
                     url = urljoin(url, response.headers.get("location", ""))
                     continue
@@ -206,9 +208,9 @@ class FeedTransport:
             data={"grant_type": "client_credentials"},
         )
         answer.raise_for_status()
-        given = orjson.loads(answer.content[:100_000])
-        token = str(given["access_token"])
-        lifetime = max(float(given.get("expires_in", 0)) - TOKEN_MARGIN_S, 0.0)
+        token_answer = orjson.loads(answer.content[:100_000])
+        token = str(token_answer["access_token"])
+        lifetime = max(float(token_answer.get("expires_in", 0)) - TOKEN_MARGIN_S, 0.0)
         self._tokens[spec.name] = (token, time.monotonic() + lifetime)
         return token
 

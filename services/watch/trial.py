@@ -109,9 +109,9 @@ def _open_envelope(name: str, content: bytes) -> tuple[int, dict[str, str], byte
     try:
         envelope = orjson.loads(content)
         status, headers = int(envelope["status"]), envelope.get("headers") or {}
-        named = {str(key): str(value) for key, value in headers.items()}
+        text_headers = {str(key): str(value) for key, value in headers.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         expected = "{status, headers, body}"
         raise ValueError(f"{name}: an envelope {expected} is expected") from error
     body = envelope.get("body") or ""
-    return status, named, body.encode() if isinstance(body, str) else orjson.dumps(body)
+    return status, text_headers, body.encode() if isinstance(body, str) else orjson.dumps(body)

@@ -50,21 +50,23 @@ def decide_colour(
     `state` is the memory of the matter; the pending red in it is kept up to date here. The caller
     posts, and notes the result with `note_said`.
     """
-    said: str | None = state.get("colour")
-    if colour == "rouge" and said != "rouge":
-        return _decide_red(state, said, edition, now, agreed=agreed)
-    held = state.pop("pending", {}).get("alias")
-    rank, before = COLOURS.index(colour), COLOURS.index(said or "vert")
+    last_colour: str | None = state.get("colour")
+    if colour == "rouge" and last_colour != "rouge":
+        return _decide_red(state, last_colour, edition, now, agreed=agreed)
+    pending_alias = state.pop("pending", {}).get("alias")
+    rank, before = COLOURS.index(colour), COLOURS.index(last_colour or "vert")
     last = (state["alias"],) if state.get("alias") else ()
-    if held is not None and rank <= before:
-        return ColourDecision(Step.WITHDRAW, (held,), bool(state.get("opened")))
+    if pending_alias is not None and rank <= before:
+        return ColourDecision(Step.WITHDRAW, (pending_alias,), bool(state.get("opened")))
     if rank == before:
         return ColourDecision(Step.NONE)
     if rank < before:
         return ColourDecision(Step.CANCEL, last, bool(state.get("opened")))
     if state.get("opened") and last and state.get("step") != Step.CANCEL:
         return ColourDecision(Step.UPDATE, last, opened=True)
-    return ColourDecision(Step.ALERT, (held,) if held else (), opened=colour != "jaune")
+    return ColourDecision(
+        Step.ALERT, (pending_alias,) if pending_alias else (), opened=colour != "jaune"
+    )
 
 
 def _decide_red(
@@ -82,16 +84,16 @@ def _decide_red(
     waited = now - read_stored_time(pending["since"])
     if is_jump and not agreed and waited < JUMP_DELAY:
         return ColourDecision(Step.NONE, wait=True)
-    held = pending.get("alias")
+    pending_alias = pending.get("alias")
     del state["pending"]
     stands = bool(state.get("opened")) and state.get("step") != Step.CANCEL
     last = (state["alias"],) if stands else ()
-    references = (*last, *((held,) if held else ()))
+    references = (*last, *((pending_alias,) if pending_alias else ()))
     return ColourDecision(
         Step.UPDATE if references else Step.ALERT,
         references,
         opened=True,
-        confirms=held is not None,
+        confirms=pending_alias is not None,
     )
 
 

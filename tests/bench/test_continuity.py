@@ -83,9 +83,9 @@ def test_a_site_change_costs_a_fraction_of_a_millisecond() -> None:
     print(
         f"\nsite change: mean {mean:.0f} µs (aim {AIM_US}) over {len(every)} sites, decide and evolve; sum(range(1000)) {yardstick:.1f} µs here"
     )
-    for kind, found in sorted(spent.items()):
+    for kind, times_us in sorted(spent.items()):
         print(
-            f"  {kind:20} {len(found):3} sites, {len(world.state.bia.by_kind.get(kind, ())) if world.state.bia else 0:2} activities, {sum(found) / len(found):6.0f} µs"
+            f"  {kind:20} {len(times_us):3} sites, {len(world.state.bia.by_kind.get(kind, ())) if world.state.bia else 0:2} activities, {sum(times_us) / len(times_us):6.0f} µs"
         )
 
     assert max(every) < MOST_US

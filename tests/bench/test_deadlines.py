@@ -35,7 +35,7 @@ AHEAD_S = 30
 def test_one_more_deadline_costs_microseconds_among_any_number(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = []
+    costs_us = []
     for armed in (1_000, COUNT):
         agenda = Deadlines()
         for n in range(armed):
@@ -46,12 +46,12 @@ def test_one_more_deadline_costs_microseconds_among_any_number(
             first = agenda.first()
             assert first is not None
             agenda = agenda.disarm(first.key)
-        found.append((time.process_time() - began) / 900 * 1e6)
+        costs_us.append((time.process_time() - began) / 900 * 1e6)
     with capsys.disabled():
         print(
-            f"\n{machine()}\n  arm, disarm and fire one: {found[0]:.0f} µs among 1,000, {found[1]:.0f} µs among {COUNT:,}"
+            f"\n{machine()}\n  arm, disarm and fire one: {costs_us[0]:.0f} µs among 1,000, {costs_us[1]:.0f} µs among {COUNT:,}"
         )
-    assert found[1] < 10 * found[0] + 100
+    assert costs_us[1] < 10 * costs_us[0] + 100
 
 
 async def test_a_hundred_thousand_deadlines_fire_on_time_and_once_through_a_kill(

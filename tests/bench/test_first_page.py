@@ -48,14 +48,14 @@ def test_a_report_leads_to_a_call_at_fifty_reports_per_second(
             await reporter.at_rate(reports, RATE, WARM / RATE)
             await taken(paged, WARM)
             before = cpu_of(vigie)
-            found = await reporter.at_rate(reports, RATE, COUNT / RATE, posted)
+            load_result = await reporter.at_rate(reports, RATE, COUNT / RATE, posted)
             await taken(paged, WARM + COUNT)
-            return found, {
+            return load_result, {
                 name: (after - before[name]) / COUNT * 1000 for name, after in cpu_of(vigie).items()
             }
 
     with RunningVigie(tmp_path, VIGIE_WEBHOOK_SECRET=SECRET) as vigie:
-        found, cpu_ms = asyncio.run(run(vigie))
+        load_result, cpu_ms = asyncio.run(run(vigie))
         incidents = vigie.get("/api/v1/incidents?realm=92&limit=1000")["items"]
     of_report = {report: i["id"] for i in incidents for report in i["reports"]}
     delays = LoadResult(
@@ -68,7 +68,7 @@ def test_a_report_leads_to_a_call_at_fifty_reports_per_second(
     with capsys.disabled():
         print(
             f"\nreport → first message at the provider, {COUNT} incidents at {RATE} reports/s: p50 {delays.quantile(0.5):.0f}, p99 "
-            f"{delays.quantile(0.99):.0f} ms (aims: 150, 500 ms); answered {found.document()}; CPU per report {sum(cpu_ms.values()):.0f} ms "
+            f"{delays.quantile(0.99):.0f} ms (aims: 150, 500 ms); answered {load_result.document()}; CPU per report {sum(cpu_ms.values()):.0f} ms "
             f"({', '.join(f'{name} {ms:.1f}' for name, ms in sorted(cpu_ms.items(), key=lambda one: -one[1]) if ms >= 0.1)}), load {psutil.getloadavg()[0]:.1f} on {machine()}"
         )
     assert len(delays.latencies) == COUNT, "every incident called somebody"
@@ -90,7 +90,7 @@ def test_a_burst_of_one_report_per_site_calls_all_people(
             set_niceness(-20)
             reports, posted = list(one_incident_each()), dict[str, float]()
             before, killed = cpu_of(vigie), None
-            found = await reporter.at_rate(iter(reports), len(reports), 1.0, posted)
+            load_result = await reporter.at_rate(iter(reports), len(reports), 1.0, posted)
             if victim is not None:
                 await asyncio.sleep(1)
                 killed = time.perf_counter()
@@ -100,10 +100,10 @@ def test_a_burst_of_one_report_per_site_calls_all_people(
                 name: (after - before.get(name, 0)) * 1000 / len(reports)
                 for name, after in cpu_of(vigie).items()
             }
-            return found, posted, cpu_ms, killed
+            return load_result, posted, cpu_ms, killed
 
     with RunningVigie(tmp_path, VIGIE_WEBHOOK_SECRET=SECRET) as vigie:
-        found, posted, cpu_ms, killed = asyncio.run(run(vigie))
+        load_result, posted, cpu_ms, killed = asyncio.run(run(vigie))
         incidents = vigie.get("/api/v1/incidents?realm=92&limit=1000")["items"]
     of_report = {report: i["id"] for i in incidents for report in i["reports"]}
     delays = LoadResult(
@@ -119,7 +119,7 @@ def test_a_burst_of_one_report_per_site_calls_all_people(
             f"\nburst of {len(posted)} in one second, killed: {victim}: first page p50 {delays.quantile(0.5):.0f}, p95 "
             f"{delays.quantile(0.95):.0f}, p99 {delays.quantile(0.99):.0f} ms; {len(late)} first pages after the kill, the last "
             f"{late[-1] if late else 0:.1f} s after it; {calls.twice()} people called twice of {calls.count}; answered "
-            f"{found.document()}; CPU per report {sum(cpu_ms.values()):.0f} ms "
+            f"{load_result.document()}; CPU per report {sum(cpu_ms.values()):.0f} ms "
             f"({', '.join(f'{name} {ms:.1f}' for name, ms in sorted(cpu_ms.items(), key=lambda one: -one[1]) if ms >= 0.1)})"
             f", load {psutil.getloadavg()[0]:.1f} on {machine()}"
         )
@@ -200,10 +200,10 @@ async def provider(calls: Calls) -> AsyncIterator[str]:
     """Start a receiver of webhooks that counts them in `calls`."""
 
     async def take(request: web.Request) -> web.Response:
-        told = (await request.json())["data"]
-        if told["incident"] is not None:
-            calls.first.setdefault(told["incident"], time.perf_counter())
-        calls.told[told["notification"]] += 1
+        notification = (await request.json())["data"]
+        if notification["incident"] is not None:
+            calls.first.setdefault(notification["incident"], time.perf_counter())
+        calls.told[notification["notification"]] += 1
         return web.Response(status=204)
 
     app = web.Application()
@@ -220,8 +220,8 @@ async def provider(calls: Calls) -> AsyncIterator[str]:
 
 def everybody_by_webhook(vigie: RunningVigie, address: str) -> None:
     """Return a directory with this one address for all people of the roster."""
-    with (FOLDER / "reachability.csv").open(encoding="utf-8") as known:
-        people = [row["person"] for row in csv.DictReader(known)]
+    with (FOLDER / "reachability.csv").open(encoding="utf-8") as roster:
+        people = [row["person"] for row in csv.DictReader(roster)]
     file, today = vigie.folder / "people.csv", datetime.now(UTC).date().isoformat()
     lines = [
         "person,name,language,channel,address,verified_at",

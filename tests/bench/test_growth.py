@@ -63,12 +63,12 @@ def on_disk(vigie: RunningVigie) -> Counter[str]:
 
 def spent_s(vigie: RunningVigie) -> Counter[str]:
     """Return the CPU seconds of each process so far."""
-    found: Counter[str] = Counter()
+    cpu_seconds: Counter[str] = Counter()
     for name, pid in vigie.processes().items():
         with suppress(psutil.NoSuchProcess):
             times = psutil.Process(pid).cpu_times()
-            found[name] = times.user + times.system
-    return found
+            cpu_seconds[name] = times.user + times.system
+    return cpu_seconds
 
 
 def settle(vigie: RunningVigie) -> None:

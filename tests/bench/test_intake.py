@@ -101,9 +101,9 @@ def test_the_front_door_beside_a_bare_route(
     for _ in range(2):
         for name, module in (("bare", "tests.bench.bare"), ("intake", "services.intake")):
             with server(module, settings) as url:
-                found = flat_out(url, token)
-            assert found.refused == 0
-            figures[name].append(found.per_s)
+                load_result = flat_out(url, token)
+            assert load_result.refused == 0
+            figures[name].append(load_result.per_s)
     bare, intake = max(figures["bare"]), max(figures["intake"])
     with capsys.disabled():
         print(
@@ -125,16 +125,16 @@ def test_a_report_is_seen_as_an_incident(
     system: RunningVigie, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seconds in (WARM_S, SECONDS):
-        found = asyncio.run(
+        figures = asyncio.run(
             run_benchmark(
                 BenchmarkName.LIVE, system.url, system.token, "92", every_site(system), 100, seconds
             )
         )
     with capsys.disabled():
         print(
-            f"\nreport → incident on the live stream at 100/s: {found} (aims: p50 < 60, p99 < 250 ms) on {machine()}"
+            f"\nreport → incident on the live stream at 100/s: {figures} (aims: p50 < 60, p99 < 250 ms) on {machine()}"
         )
-    assert found["not_seen"] == 0
+    assert figures["not_seen"] == 0
 
 
 def test_acknowledged_at_500_per_second_with_everything_running(
@@ -144,7 +144,7 @@ def test_acknowledged_at_500_per_second_with_everything_running(
         lambda: not any(json.loads(system.cli("status", "--json").stdout)["lag"].values()), 60
     )  # of what was measured before
     for seconds in (WARM_S, SECONDS):
-        found = asyncio.run(
+        figures = asyncio.run(
             run_benchmark(
                 BenchmarkName.INTAKE,
                 system.url,
@@ -157,6 +157,6 @@ def test_acknowledged_at_500_per_second_with_everything_running(
         )
     with capsys.disabled():
         print(
-            f"\nreport → 202 at 500/s with everything running: {found} (aim: p99 < 30 ms) on {machine()}"
+            f"\nreport → 202 at 500/s with everything running: {figures} (aim: p99 < 30 ms) on {machine()}"
         )
-    assert found["refused"] == 0
+    assert figures["refused"] == 0

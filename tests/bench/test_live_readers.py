@@ -49,10 +49,10 @@ def _watched(
     ) as crowd:
         assert crowd.stdout is not None
         assert crowd.stdout.readline() == b"all listen\n"
-        said, _ = playing.communicate()
-        assert playing.returncode == 0, said.decode()
-        found, _ = crowd.communicate(b"\n")
-    return list(orjson.loads(found))
+        play_output, _ = playing.communicate()
+        assert playing.returncode == 0, play_output.decode()
+        crowd_output, _ = crowd.communicate(b"\n")
+    return list(orjson.loads(crowd_output))
 
 
 def test_five_hundred_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

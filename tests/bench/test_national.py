@@ -52,8 +52,8 @@ class Country:
 
     def storm(self, realms: tuple[str, ...]) -> tuple[float, Counter[str]]:
         """Return (µs CPU per input, facts by name); realms take turns, one input each."""
-        told: list[Iterator[Record]] = [of_realm(self._storm, realm) for realm in realms]
-        records = [record for together in zip(*told, strict=True) for record in together]
+        realm_records: list[Iterator[Record]] = [of_realm(self._storm, realm) for realm in realms]
+        records = [record for together in zip(*realm_records, strict=True) for record in together]
         views = dict(self._open)
         gc.collect()
         began = time.process_time()
@@ -64,10 +64,10 @@ class Country:
         facts: Counter[str] = Counter()
         for partition, key, value, headers in records:
             view = views[partition]
-            given = InputRecord(
+            input_record = InputRecord(
                 self._topic, partition, view.position.applied + 1, key, value, headers, 0
             )
-            views[partition], appended = apply_input(self._made, view, given, "bench")
+            views[partition], appended = apply_input(self._made, view, input_record, "bench")
             facts.update(fact.name for fact in appended.transaction.facts)
             facts["inputs"] += 1
         return facts
@@ -102,11 +102,11 @@ def _memory_as_in_a_worker() -> Iterator[None]:
 def test_an_input_costs_the_same_among_a_hundred_realms_as_in_one_alone(
     service: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = s04_inputs(service)
+    inputs = s04_inputs(service)
     sites = len(territory().sites) * len(TERRITORIES)
-    country = Country(service, given, TERRITORIES)
-    alone = Country(service, given, TERRITORIES[:1])
-    found: dict[str, list[float]] = {"alone": [], "country": []}
+    country = Country(service, inputs, TERRITORIES)
+    alone = Country(service, inputs, TERRITORIES[:1])
+    costs: dict[str, list[float]] = {"alone": [], "country": []}
     became: dict[str, Counter[str]] = {}
     for _ in range(ROUNDS):  # one after the other, so that a busy machine is busy for both
         for name, where, realms in (
@@ -114,13 +114,13 @@ def test_an_input_costs_the_same_among_a_hundred_realms_as_in_one_alone(
             ("country", country, TERRITORIES[:STORM]),
         ):
             runs = [where.storm(realms) for _ in range(STORM if name == "alone" else 1)]
-            found[name].append(sum(us for us, _ in runs) / len(runs))
+            costs[name].append(sum(us for us, _ in runs) / len(runs))
             became[name] = runs[0][1]
-    one, all_ = min(found["alone"]), min(found["country"])
+    one, all_ = min(costs["alone"]), min(costs["country"])
     with capsys.disabled():
         print(
             f"\n{machine()}\n  {service}, {len(TERRITORIES)} territories of together {sites:,} sites, S04 over {STORM} of them at once: "
             f"{became['country']['inputs']:,} inputs, {all_:.0f} µs CPU each; one realm alone {one:.0f} µs: {all_ / one:.2f} ×"
         )
     assert became["country"] == Counter({name: n * STORM for name, n in became["alone"].items()})
-    assert all_ <= one * (1 + FLAT), found
+    assert all_ <= one * (1 + FLAT), costs

@@ -74,10 +74,10 @@ async def test_ten_thousand_open_incidents(
         headers = await _as_coordinator(console)
 
         async def there() -> bool:
-            found = (
+            overview = (
                 await console.http.get("/api/v1/overview", params={"realm": full}, headers=headers)
             ).json()
-            return bool(found["counts"]["incidents_open"] == INCIDENTS + 1)
+            return bool(overview["counts"]["incidents_open"] == INCIDENTS + 1)
 
         await until(there, 300)
         before_mb = psutil.Process().memory_info().rss >> 20

@@ -93,10 +93,10 @@ async def test_any_time_among_a_million_records(
     read_s = (time.process_time() - began) / once * RECORDS
     began, times = time.process_time(), -(-RECORDS // once)
     for name, transactions in logs.items():
-        found = [v for offset, tx in enumerate(transactions) for v in list_versions(tx, offset)]
+        versions = [v for offset, tx in enumerate(transactions) for v in list_versions(tx, offset)]
         for n in range(times):
             chronicle.add(
-                name, partition, again(found, n), Position(next=(n + 1) * len(transactions))
+                name, partition, again(versions, n), Position(next=(n + 1) * len(transactions))
             )
     filled_s = time.process_time() - began
     client = connect(store.url)

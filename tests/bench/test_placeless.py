@@ -45,7 +45,7 @@ def reports(kind: str) -> Iterator[ReportReceived]:
     """
     sites, communes = [s.id for s in territory().sites], [c.insee for c in territory().communes]
     for n in count():
-        given = {
+        common_fields = {
             "report_id": f"{kind}-{n}",
             "source": f"source_{n % 7}",
             "severity": 3,
@@ -57,14 +57,14 @@ def reports(kind: str) -> Iterator[ReportReceived]:
                 yield ReportReceived(
                     site_id=sites[n % len(sites)],
                     type=SPREAD[n // len(sites) % len(SPREAD)],
-                    **given,
+                    **common_fields,
                 )
             case "places":
                 yield ReportReceived(
-                    commune=communes[n % len(communes)], type=T.OUTAGE_TELECOM, **given
+                    commune=communes[n % len(communes)], type=T.OUTAGE_TELECOM, **common_fields
                 )
             case _:
-                yield ReportReceived(site_id="cen-1", type=T.OUTAGE_IT, **given)
+                yield ReportReceived(site_id="cen-1", type=T.OUTAGE_IT, **common_fields)
 
 
 class Judge:
@@ -77,10 +77,10 @@ class Judge:
 
     def take(self, report: ReportReceived) -> State:
         at = report.recorded_at or START
-        given = Input(
+        report_input = Input(
             report.report_id, self.realm, self.realm, "/bench", report, at, at, None, None
         )
-        for n, fact in enumerate(self._decider.decide(self.state, given)):
+        for n, fact in enumerate(self._decider.decide(self.state, report_input)):
             self.state = self._decider.evolve(self.state, fact, f"{report.report_id}/{n}", at)
         return self.state
 
@@ -91,10 +91,10 @@ class Judge:
 def test_one_more_report_among_100_000_is_decided_in_less_than_a_millisecond(
     kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge, coming, found, taken = Judge(), reports(kind), list[tuple[int, float]](), 0
+    judge, coming, medians, report_count = Judge(), reports(kind), list[tuple[int, float]](), 0
     yardstick = min(timed(lambda: sum(range(1000))) for _ in range(50))
     for size in SIZES:
-        for report in islice(coming, size - taken - MORE):
+        for report in islice(coming, size - report_count - MORE):
             judge.take(report)
         gc.collect()
         gc.disable()
@@ -102,14 +102,14 @@ def test_one_more_report_among_100_000_is_decided_in_less_than_a_millisecond(
             timed(lambda report=report: judge.take(report)) for report in islice(coming, MORE)
         )
         gc.enable()
-        taken = size
-        found.append((size, spent[len(spent) // 2]))
-    told = ", ".join(f"{size:,}: {us:.0f} µs" for size, us in found)
+        report_count = size
+        medians.append((size, spent[len(spent) // 2]))
+    medians_text = ", ".join(f"{size:,}: {us:.0f} µs" for size, us in medians)
     with capsys.disabled():
         print(
-            f"\none more report ({kind}), median of {MORE}: {told} (aim < {AIM_US} µs); sum(range(1000)) {yardstick:.1f} µs here"
+            f"\none more report ({kind}), median of {MORE}: {medians_text} (aim < {AIM_US} µs); sum(range(1000)) {yardstick:.1f} µs here"
         )
-    (first, cost), (last, now) = found[0], found[-1]
+    (first, cost), (last, now) = medians[0], medians[-1]
     assert now < AIM_US
     assert now < cost * 2 * math.log(last) / math.log(first), (
         "more than log n per report: worse than n log n in all"

@@ -47,23 +47,25 @@ def _greedy(name: str) -> tuple[dict[str, int], float]:
     quantities = Quantities(tables(), situation(name))
     moves, bounds, _ = compute_bounds(quantities, find_moves(quantities), (), stability=False)
     program = build_program(quantities, moves, bounds)
-    found = program.values(solve_greedily(program))
-    return {level.value: value for level, value in found.items()}, time.thread_time() - began
+    greedy_values = program.values(solve_greedily(program))
+    return {
+        level.value: value for level, value in greedy_values.items()
+    }, time.thread_time() - began
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_one_solve(name: str) -> None:
     solve_situation_program(tables(), situation("STR-03"))  # tables and ways are made once
     began = time.thread_time()
-    found = solve_situation_program(tables(), situation(name))
+    solution = solve_situation_program(tables(), situation(name))
     spent = time.thread_time() - began
     greedy, greedy_s = _greedy(name)
-    gains = {level: greedy[level] - found.objective[level] for level in ("U1", "U2", "U3", "I")}
+    gains = {level: greedy[level] - solution.objective[level] for level in ("U1", "U2", "U3", "I")}
     print(
         f"\n{name:10} {spent:5.2f} s (greedy {greedy_s:.2f} s leaves {', '.join(f'{k} +{v}' for k, v in gains.items() if v) or 'nothing more'})"
     )
     assert tuple(greedy[level] for level in ("U1", "U2", "U3", "I")) >= tuple(
-        found.objective[level] for level in ("U1", "U2", "U3", "I")
+        solution.objective[level] for level in ("U1", "U2", "U3", "I")
     )
     assert spent <= AIMS_S.get(name, AIM_S)
 
@@ -71,13 +73,13 @@ def test_one_solve(name: str) -> None:
 @pytest.mark.parametrize("name", COHESION)
 def test_cohesion(name: str) -> None:
     began = time.thread_time()
-    found = solve_situation_program(
+    solution = solve_situation_program(
         tables(), situation(name), (), SolveOptions(SolveChoice(cohesion=True))
     )
     print(
-        f"\n{name:10} {time.thread_time() - began:5.2f} s: {found.groups} groups, {solve_situation_program(tables(), situation(name)).groups} without cohesion"
+        f"\n{name:10} {time.thread_time() - began:5.2f} s: {solution.groups} groups, {solve_situation_program(tables(), situation(name)).groups} without cohesion"
     )
-    assert (found.groups, found.objective["D"], found.objective["C"]) == COHESION[name]
+    assert (solution.groups, solution.objective["D"], solution.objective["C"]) == COHESION[name]
 
 
 @pytest.mark.parametrize(
@@ -146,10 +148,10 @@ def test_sensitivity(name: str | None, aim_s: float, best: str) -> None:
     start = GainBaseline(territory().sites, territory().staffing, LossKind.PEOPLE, now)
     gravest = select_worst(start.ranking(tables()).single(), 10)
     began = time.thread_time()
-    found = rank_gains(start, gravest)
+    gains = rank_gains(start, gravest)
     spent = time.thread_time() - began
-    print(f"\n{name or 'quiet'}: {spent:.1f} s, {len(found)} that buy something")
-    assert (found[0].kind, found[0].what) == ("agent", best)
+    print(f"\n{name or 'quiet'}: {spent:.1f} s, {len(gains)} that buy something")
+    assert (gains[0].kind, gains[0].what) == ("agent", best)
     assert spent <= aim_s
 
 
@@ -157,7 +159,7 @@ def test_a_hundred_territories_at_once() -> None:
     """Territories are independent: a hundred with the headquarters lost."""
     one = situation("S10-fire")
     began = time.thread_time()
-    found = [solve_situation_program(tables(), one).objective for _ in range(100)]
+    objectives = [solve_situation_program(tables(), one).objective for _ in range(100)]
     spent = time.thread_time() - began
     print(f"\n100 territories, {100 * len(tables().sites)} sites, S10 each: {spent:.1f} s")
-    assert all(objective == found[0] for objective in found)
+    assert all(objective == objectives[0] for objective in objectives)

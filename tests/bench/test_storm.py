@@ -44,31 +44,33 @@ def every_site_cut() -> Iterator[dict[str, Any]]:
 def test_253_sites_within_one_second_are_the_right_incidents(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sites, posted, seen = len(territory().sites), dict[str, float](), dict[str, float]()
+    sites, posted, arrival_times = len(territory().sites), dict[str, float](), dict[str, float]()
 
     async def storm(vigie: RunningVigie) -> tuple[LoadResult, float]:
         async with (
             Reporter(vigie.url, vigie.token) as reporter,
-            watch_live_stream(vigie.url, vigie.token, "92", seen),
+            watch_live_stream(vigie.url, vigie.token, "92", arrival_times),
         ):
-            found = await reporter.at_rate(every_site_cut(), sites, 1.0, posted)
+            load_result = await reporter.at_rate(every_site_cut(), sites, 1.0, posted)
             last, give_up = time.perf_counter(), time.perf_counter() + SHOWN_S
-            while posted.keys() - seen.keys() and time.perf_counter() < give_up:
+            while posted.keys() - arrival_times.keys() and time.perf_counter() < give_up:
                 await asyncio.sleep(0.02)
-            return found, last
+            return load_result, last
 
     with RunningVigie(tmp_path) as vigie:
-        found, last = asyncio.run(storm(vigie))
+        load_result, last = asyncio.run(storm(vigie))
         incidents = vigie.get("/api/v1/incidents?realm=92&limit=1000")["items"]
     with capsys.disabled():
-        delays = LoadResult([seen[id] - due for id, due in posted.items() if id in seen])
+        delays = LoadResult(
+            [arrival_times[id] - due for id, due in posted.items() if id in arrival_times]
+        )
         print(
-            f"\n{sites} sites within one second: answered {found.document()}; on the live stream p50 {delays.quantile(0.5):.0f}, p99 "
-            f"{delays.quantile(0.99):.0f} ms, the last {(max(seen.values()) - last) * 1000:.0f} ms after the last answer (aim < 1000); "
+            f"\n{sites} sites within one second: answered {load_result.document()}; on the live stream p50 {delays.quantile(0.5):.0f}, p99 "
+            f"{delays.quantile(0.99):.0f} ms, the last {(max(arrival_times.values()) - last) * 1000:.0f} ms after the last answer (aim < 1000); "
             f"{len(incidents)} incidents on {machine()}"
         )
-    assert (len(posted), found.refused) == (sites, 0)
-    assert not posted.keys() - seen.keys()
+    assert (len(posted), load_result.refused) == (sites, 0)
+    assert not posted.keys() - arrival_times.keys()
     assert {i["kind"] for i in incidents} == {"power"}
     assert sum(i["members"] for i in incidents) == sites, (
         "every site is a member of exactly one incident (D24)"

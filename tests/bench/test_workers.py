@@ -90,18 +90,18 @@ async def fill(kafka: str, topic: str, records: Iterable[Record]) -> int:
     """Write records; returns how many."""
     producer = create_idempotent_producer(kafka, linger_ms=5)
     await producer.start()
-    count, sent = 0, []
+    count, pending_sends = 0, []
     try:
         for partition, key, value, headers in records:
             marked = MARKS.sign(topic, key, value, headers)
-            sent.append(
+            pending_sends.append(
                 await producer.send(topic, value, key=key, partition=partition, headers=marked)
             )
             count += 1
-            if len(sent) == 5000:
-                await asyncio.gather(*sent)
-                sent.clear()
-        await asyncio.gather(*sent)
+            if len(pending_sends) == 5000:
+                await asyncio.gather(*pending_sends)
+                pending_sends.clear()
+        await asyncio.gather(*pending_sends)
     finally:
         await producer.stop()
     return count
@@ -114,13 +114,13 @@ async def ends(kafka: str, topic: str) -> int:
 
 @contextmanager
 def process(*command: str, log_file: Path, **environment: str) -> Iterator[psutil.Process]:
-    kept = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_")}
+    inherited_variables = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_")}
     with (
         log_file.open("wb") as out,
         subprocess.Popen(
             [sys.executable, *command],
             cwd=ROOT,
-            env={**kept, **environment},
+            env={**inherited_variables, **environment},
             stdout=out,
             stderr=out,
         ) as started,
@@ -262,7 +262,7 @@ async def test_the_runtime_alone(
             toy_inputs(TOY_INPUTS, ("92", "75", "93", "94", "92~ex-1", "92~ex-2")),
         )
         base = await bare(kafka, input_topic(f"toy{suffix}"), suffix, count, tmp_path)
-        found = await measured(
+        runtime_run = await measured(
             kafka,
             log_topic(f"toy{suffix}"),
             count,
@@ -277,7 +277,7 @@ async def test_the_runtime_alone(
             },
         )
         lines.append(
-            f"bare loop {base}; runtime {found}; {found.cpu_us / base.cpu_us:.1f} × the CPU, {found.per_s / base.per_s:.2f} × the speed"
+            f"bare loop {base}; runtime {runtime_run}; {runtime_run.cpu_us / base.cpu_us:.1f} × the CPU, {runtime_run.per_s / base.per_s:.2f} × the speed"
         )
     with capsys.disabled():
         print(f"\n{machine()}; aims: 120 µs CPU, 6,000/s", *lines, sep="\n  ")
@@ -290,14 +290,14 @@ async def test_s04_in_a_hundred_realms(
     capsys: pytest.CaptureFixture[str],
     service: str,
 ) -> None:
-    given = s04_inputs(service)
+    inputs = s04_inputs(service)
     realms = [f"92~ex-{n}" for n in range(REALMS)]
-    where, alone = _in_memory(service, given)
+    where, alone = _in_memory(service, inputs)
     kafka = (await start_broker()).address
     count = await fill(
         kafka,
         input_topic(service),
-        (record for realm in realms for record in of_realm(given, realm)),
+        (record for realm in realms for record in of_realm(inputs, realm)),
     )
     base = await bare(kafka, input_topic(service), service, count, tmp_path)
     settings = {
@@ -306,7 +306,7 @@ async def test_s04_in_a_hundred_realms(
         "VIGIE_DATA_DIR": keyed(tmp_path),
         "VIGIE_HEALTH_PORT": "0",
     }
-    found = await measured(
+    service_run = await measured(
         kafka,
         log_topic(service),
         count,
@@ -317,7 +317,7 @@ async def test_s04_in_a_hundred_realms(
     assert "input.refused" not in (tmp_path / "worker.log").read_text()
     with capsys.disabled():
         print(
-            f"\n{machine()}\n  {service}, S04 in {REALMS} realms: {found}; bare loop {base}; {found.cpu_us / base.cpu_us:.1f} × its CPU"
+            f"\n{machine()}\n  {service}, S04 in {REALMS} realms: {service_run}; bare loop {base}; {service_run.cpu_us / base.cpu_us:.1f} × its CPU"
         )
         print(
             f"  decide, evolve and encode alone {alone:.0f} µs; the rest is Kafka, Faust and forwarding. Where it goes: {where}"
@@ -454,9 +454,11 @@ async def test_a_worker_comes_back_on_a_log_of_a_million_records(
         worker.kill()
         worker.wait()
     began = time.perf_counter()
-    said = tmp_path / "second.log"
-    with process(*command, log_file=said, **settings):
-        await eventually(lambda: said.exists() and "partitions.taken" in said.read_text(), 60)
+    second_log = tmp_path / "second.log"
+    with process(*command, log_file=second_log, **settings):
+        await eventually(
+            lambda: second_log.exists() and "partitions.taken" in second_log.read_text(), 60
+        )
         took = time.perf_counter() - began
     with capsys.disabled():
         print(

@@ -136,13 +136,13 @@ def reader(
     For tests that only read: the browser keeps the files and scripts of earlier pages.
     """
     with visiting(vigie, browser, _states) as visit:
-        known: dict[str, Visitor] = {}
+        visitors: dict[str, Visitor] = {}
 
         def find(*role: str | None, **account: Any) -> Visitor:
             key = repr((role, account))
-            if key not in known:
-                known[key] = visit(*role, **account)
-            return known[key]
+            if key not in visitors:
+                visitors[key] = visit(*role, **account)
+            return visitors[key]
 
         yield find
 
@@ -187,14 +187,14 @@ def new_code(
     sites: tuple[str, ...] = (),
 ) -> str:
     """Create a one-time code of a new account."""
-    asked = {
+    account = {
         "login": f"{login}-{token_hex(3)}",
         "role": role,
         "duty": duty,
         "person": person,
         "scope": {"sites": sites},
     }
-    answer = vigie.http.post("/api/v1/users", json=asked)
+    answer = vigie.http.post("/api/v1/users", json=account)
     assert answer.status_code < 300, answer.text
     return str(answer.json()["code"])
 

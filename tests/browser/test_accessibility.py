@@ -114,12 +114,12 @@ def defects(page: Page, theme: str) -> list[str]:
         page.evaluate(Axe().axe_script)
     options = rules | {"resultTypes": ["violations"], "preload": False}
     run = "options => axe.run(document, options)"
-    found: dict[str, Any] = page.evaluate(run, options | {"selectors": False})
-    if found["violations"]:  # Names of places take a seventh of the time
-        found = page.evaluate(run, options)
+    axe_report: dict[str, Any] = page.evaluate(run, options | {"selectors": False})
+    if axe_report["violations"]:  # Names of places take a seventh of the time
+        axe_report = page.evaluate(run, options)
     return [
         f"{v['id']}: {v['help']} {[n['target'] for n in v['nodes'][:3]]}"
-        for v in found["violations"]
+        for v in axe_report["violations"]
     ]
 
 

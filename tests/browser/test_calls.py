@@ -87,8 +87,12 @@ def test_a_call_out_shows_duration_and_cost_first_and_can_be_dropped(
     ] == [[], []]
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    told = vigie.get(f"/api/v1/notifications?realm={answering}")["items"]
-    assert {n["person_token"] for n in told} == {"agent-pmi-1", "agent-pmi-2", "agent-pmi-3"}
+    notifications = vigie.get(f"/api/v1/notifications?realm={answering}")["items"]
+    assert {n["person_token"] for n in notifications} == {
+        "agent-pmi-1",
+        "agent-pmi-2",
+        "agent-pmi-3",
+    }
 
 
 def test_users_without_the_right_to_send_see_numbers_and_no_form(

@@ -119,8 +119,8 @@ def test_which_sites_of_my_pole_are_closed_and_why_takes_two_actions(
     page.get_by_text("Pôles", exact=True).click()
     page.get_by_role("link", name=re.compile("^Solidarités")).click()
     expect(page.locator(".held-to summary")).to_have_text("Solidarités")
-    known = vigie.get(f"/api/v1/sites?realm={crisis}&limit=500")["items"]
-    mine = {s["id"] for s in known if s["pole"] == "solidarites" and s["status"] != "normal"}
+    sites = vigie.get(f"/api/v1/sites?realm={crisis}&limit=500")["items"]
+    mine = {s["id"] for s in sites if s["pole"] == "solidarites" and s["status"] != "normal"}
     rows = page.locator("[data-row]")
     expect(rows).to_have_count(len(mine))
     assert {r.get_attribute("data-site") for r in rows.all()} == mine != set()
@@ -132,7 +132,7 @@ def test_which_sites_of_my_pole_are_closed_and_why_takes_two_actions(
     )
     page.get_by_label("Chercher un site").fill("fermé")
     expect(page.locator("[data-row]:visible")).to_have_count(
-        sum(s["status"] == "closed" and s["id"] in mine for s in known)
+        sum(s["status"] == "closed" and s["id"] in mine for s in sites)
     )
     expect(page).to_have_url(re.compile("pole=solidarites"))
 

@@ -31,8 +31,10 @@ def test_the_territory_is_confirmed_and_its_line_turns_green(
     territory.get_by_role("button", name="Confirmer les données").click()
     expect(territory).to_contain_text("fait")
     expect(territory.get_by_role("button")).to_have_count(0)
-    found = {one["id"]: one["state"] for one in vigie.get("/api/v1/commissioning")["items"]}
-    assert found["territory"] == "done"
+    condition_states = {
+        one["id"]: one["state"] for one in vigie.get("/api/v1/commissioning")["items"]
+    }
+    assert condition_states["territory"] == "done"
     register = admin.page("/personnes")
     expect(register.locator("#traces")).to_contain_text("données du territoire confirmées")
     phone = admin.page("/mise-en-service", viewport={"width": 390, "height": 844})

@@ -244,8 +244,8 @@ def test_an_unreceived_call_is_repeated_from_its_escalation(
 
     until(failed)
     tried = len(failed()[0]["attempts"])
-    (found,) = vigie.http.get("/api/v1/incidents", params={"realm": realm}).json()["items"]
-    page = visitor().page(f"/incidents/{found['id']}?realm={realm}")
+    (incident,) = vigie.http.get("/api/v1/incidents", params={"realm": realm}).json()["items"]
+    page = visitor().page(f"/incidents/{incident['id']}?realm={realm}")
     line = page.locator("[id^=ladder-] .ans li", has_text="non parvenu").first
     line.get_by_role("button", name=re.compile("^Renvoyer")).click()
     expect(page.locator("[id^=said-calls-]").first).to_contain_text(
@@ -255,33 +255,33 @@ def test_an_unreceived_call_is_repeated_from_its_escalation(
 
 
 def test_a_press_before_the_scripts_load_takes_effect_afterwards(same_page: Page) -> None:
-    held: list[Route] = []
-    same_page.route("**/js/main.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
+    pending_routes: list[Route] = []
+    same_page.route("**/js/main.js", lambda route: pending_routes.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
     same_page.reload(wait_until="commit")
     line = same_page.get_by_label("Ajouter une ligne à la main courante")
     line.fill("plus vite que le réseau")
     line.press("Enter", no_wait_after=True)
-    until(lambda: same_page.evaluate("1") and held)
-    held[0].continue_()
+    until(lambda: same_page.evaluate("1") and pending_routes)
+    pending_routes[0].continue_()
     expect(same_page.locator("#log li", has_text="plus vite que le réseau")).to_have_count(1)
 
 
 def test_a_decision_under_way_is_followed_to_its_refusal(same_page: Page) -> None:
     """An answer that took more than two seconds was never shown: a refusal looked like a decision."""
-    said = same_page.locator("#said-incident")
-    asked: list[str] = []
+    message = same_page.locator("#said-incident")
+    requests: list[str] = []
 
     def accepted(route: Route) -> None:
-        asked.append("decision")
+        requests.append("decision")
         route.fulfill(
             status=202,
             json={"id": "cmd-1", "command_id": "cmd-1", "realm": "92", "state": "pending"},
         )
 
     def refused(route: Route) -> None:
-        asked.append("answer")
+        requests.append("answer")
         state = {"id": "cmd-1", "command_id": "cmd-1", "realm": "92", "state": "pending"}
-        if len(asked) > 2:
+        if len(requests) > 2:
             state |= {
                 "state": "refused",
                 "code": "role_too_low",
@@ -292,9 +292,9 @@ def test_a_decision_under_way_is_followed_to_its_refusal(same_page: Page) -> Non
     same_page.route("**/escalate*", accepted)
     same_page.route("**/api/v1/commands/cmd-1*", refused)
     same_page.get_by_role("button", name="Escalader maintenant").click()
-    expect(said).to_have_text("Cette décision appartient à un rôle supérieur.")
-    expect(said).to_have_class(re.compile("refused"))
-    assert asked == ["decision", "answer", "answer"]
+    expect(message).to_have_text("Cette décision appartient à un rôle supérieur.")
+    expect(message).to_have_class(re.compile("refused"))
+    assert requests == ["decision", "answer", "answer"]
 
 
 def test_a_repeated_request_with_unknown_outcome_keeps_its_key(same_page: Page) -> None:

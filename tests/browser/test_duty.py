@@ -30,8 +30,8 @@ def test_the_week_shows_on_call_people_and_takes_an_override_and_a_calendar(
     page.get_by_label("Raison", exact=True).fill("congé")
     page.locator('form[action="/api/v1/oncall/overrides"] button').click()
     expect(row).to_contain_text("cel-si", timeout=30_000)
-    found = vigie.get(f"/api/v1/oncall/duties?realm={own_realm}")["items"]
-    assert [(d["kind"], d["persons"]) for d in found] == [("override", ["cel-si"])]
+    duties = vigie.get(f"/api/v1/oncall/duties?realm={own_realm}")["items"]
+    assert [(d["kind"], d["persons"]) for d in duties] == [("override", ["cel-si"])]
 
     decided = page.locator("#decided li", has_text="remplacement")
     decided.get_by_text("Retirer").first.click()

@@ -116,15 +116,15 @@ def said(page: Page) -> str:
 
 def missing(page: Page, name: str) -> list[str]:
     """Return words of the sections for this picture that are missing on its page."""
-    told = [s for s in sections() if name in s.pictures]
-    assert told, f"no page of the guide shows {name}"
-    shown = said(page)
+    picture_sections = [s for s in sections() if name in s.pictures]
+    assert picture_sections, f"no page of the guide shows {name}"
+    page_text = said(page)
     return [
         word
-        for s in told
+        for s in picture_sections
         if s.pictures == [name]
         for word in s.words
-        if word not in shown and word not in ANYWHERE
+        if word not in page_text and word not in ANYWHERE
     ]
 
 

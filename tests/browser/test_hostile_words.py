@@ -131,14 +131,14 @@ def test_text_from_every_entrance_stays_text_on_every_screen(
     admin = visitor("admin").page(f"/personnes?realm={own_realm}")
     expect(admin.locator("#accounts")).to_contain_text("compte<img src=x data-evil")
     clean(admin)
-    shown = {
+    names_by_path = {
         f"/signalements/{report}": ("titre", "description"),
         "/main-courante": ("ligne", "note"),
         "/travaux": ("travaux",),
         "/retex": ("retour",),
         "/sitrep/1": ("remarque",),
     }
-    for path, names in shown.items():
+    for path, names in names_by_path.items():
         page.goto(f"{path}?realm={own_realm}")
         for name in names:
             expect(page.locator("body")).to_contain_text(f"{name}<img src=x data-evil")

@@ -58,15 +58,15 @@ def test_a_page_is_accessible_and_fast(
     ]
     began = time.monotonic()
     subprocess.run(command, check=True, timeout=300, env=os.environ | {"CHROME_PATH": DESKTOP})
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert found["finalDisplayedUrl"].startswith(f"{vigie.url}{path}?realm="), (
+    lighthouse_report = json.loads((tmp_path / "found.json").read_text())
+    assert lighthouse_report["finalDisplayedUrl"].startswith(f"{vigie.url}{path}?realm="), (
         "the page itself, not the login"
     )
-    scores = {name: found["categories"][name]["score"] for name in ALLOWED}
-    shown = ", ".join(
-        f"{found['audits'][id]['title']} {found['audits'][id]['displayValue']}"
+    scores = {name: lighthouse_report["categories"][name]["score"] for name in ALLOWED}
+    audit_text = ", ".join(
+        f"{lighthouse_report['audits'][id]['title']} {lighthouse_report['audits'][id]['displayValue']}"
         for id in ("first-contentful-paint", "total-blocking-time")
     )
-    print(f"\nLighthouse of {path}: {scores}; {shown}; {time.monotonic() - began:.0f} s")
-    failed = [id for id, audit in found["audits"].items() if audit["score"] == 0]
+    print(f"\nLighthouse of {path}: {scores}; {audit_text}; {time.monotonic() - began:.0f} s")
+    failed = [id for id, audit in lighthouse_report["audits"].items() if audit["score"] == 0]
     assert all(scores[name] >= least for name, least in ALLOWED.items()), (scores, failed)

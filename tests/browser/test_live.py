@@ -43,10 +43,10 @@ def test_a_change_between_the_page_and_its_stream_is_shown(
     context = who.context()
     context.add_init_script("delete window.SharedWorker")
     page = who.page(context=context)
-    held: list[Route] = []
+    pending_routes: list[Route] = []
 
     def hold(route: Route) -> None:
-        held.append(route)
+        pending_routes.append(route)
 
     page.route("**/api/v1/stream*", hold)
     assert (
@@ -66,7 +66,7 @@ def test_a_change_between_the_page_and_its_stream_is_shown(
         before = now
         page.wait_for_timeout(700)
     expect(page.locator("[data-row]")).to_have_count(0)
-    held[0].continue_()
+    pending_routes[0].continue_()
     expect(page.locator("[data-row][data-site=cul-04]")).to_contain_text(
         "sans courant", timeout=5_000
     )
@@ -163,9 +163,11 @@ def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor:
     )  # the server's second and the page's need not begin together
     page.clock.run_for(3_000)
     expect(page.locator("#clock")).not_to_have_text(before)
-    shown = page.locator("#clock").inner_text()
+    clock_text = page.locator("#clock").inner_text()
     page.reload()
-    assert page.locator("#clock").inner_text() >= shown, "the clock of an exercise never goes back"
+    assert page.locator("#clock").inner_text() >= clock_text, (
+        "the clock of an exercise never goes back"
+    )
 
 
 def test_a_page_without_refresh_is_marked_as_frozen(
@@ -201,12 +203,12 @@ def test_a_page_without_an_answer_is_marked_as_frozen_and_retries(
     """A half-dead connection gives no answer: the page waited for ever and said «En direct»."""
     page = visitor().page(f"/?realm={place}")
     page.wait_for_load_state()
-    held: list[Route] = []
+    pending_routes: list[Route] = []
     path = re.compile(r"/\?realm=")
-    page.route(path, lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
+    page.route(path, lambda route: pending_routes.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
     report(vigie, place, "gym-07")
     expect(page.locator("#frozen")).to_contain_text("Données figées", timeout=30_000)
-    assert held
+    assert pending_routes
     page.unroute(path)
     expect(page.locator("[data-row][data-site=gym-07]")).to_be_visible()
     expect(page.locator("#frozen")).to_be_hidden()

@@ -54,14 +54,14 @@ CHANGES = (
 
 
 def test_the_result_equals_the_rendered_page(page: Page) -> None:
-    wanted = [
+    expected_pages = [
         page.evaluate(
             "(t) => new DOMParser().parseFromString(t, 'text/html').body.firstElementChild.outerHTML",
             after,
         )
         for _, after in CHANGES
     ]
-    assert [morph(page, before, after)["html"] for before, after in CHANGES] == wanted
+    assert [morph(page, before, after)["html"] for before, after in CHANGES] == expected_pages
 
 
 def test_rows_keep_their_identity_and_only_changes_are_announced(page: Page) -> None:

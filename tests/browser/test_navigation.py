@@ -63,10 +63,12 @@ def test_six_screens_stand_in_one_line_and_the_others_open_without_scripts(
     expect(summary).to_contain_text("Travaux")  # where one is, though it is not in the bar
     expect(page.get_by_role("link", name="Sources")).to_be_hidden()
     summary.click()
-    shown = [link.get_attribute("href") or "" for link in page.locator("nav a:visible").all()]
-    found = paths(shown)
-    assert found - {p for p in found if p.startswith("/incidents/")} == EVERYWHERE
-    assert len(shown) == len(EVERYWHERE) + 1
+    visible_links = [
+        link.get_attribute("href") or "" for link in page.locator("nav a:visible").all()
+    ]
+    visible_paths = paths(visible_links)
+    assert visible_paths - {p for p in visible_paths if p.startswith("/incidents/")} == EVERYWHERE
+    assert len(visible_links) == len(EVERYWHERE) + 1
     expect(page.locator("#ways a[aria-current=page]")).to_have_text("Travaux")
     page.get_by_role("link", name="Relève").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Relève")

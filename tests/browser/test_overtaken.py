@@ -34,17 +34,17 @@ def test_a_refusal_of_an_activated_plan_names_the_author_and_keeps_the_reason(
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").fill(REASON)
     decide(vigie, "plans/PT-ELEC/activate", own_realm)
-    told = page.get_by_role("alert")
-    expect(told).to_contain_text(
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text(
         "Cette décision n’est plus à prendre ici\u00a0: Confirmer : refuser « Coupure électrique »"
     )
-    expect(told.locator("[data-decided] li").filter(has_text="activé")).to_have_text(
+    expect(alert.locator("[data-decided] li").filter(has_text="activé")).to_have_text(
         re.compile(r"^\d\d:\d\d .*PT-ELEC\) activé.*, .+")
     )
-    expect(told.locator("[data-had] li")).to_have_text(f"Raison\u00a0: {REASON}")
+    expect(alert.locator("[data-had] li")).to_have_text(f"Raison\u00a0: {REASON}")
     expect(plan.locator("[id^=r-PT-ELEC-refuse]")).to_have_count(0)
-    told.get_by_role("button", name="J’ai lu").click()
-    expect(told).to_have_count(0)
+    alert.get_by_role("button", name="J’ai lu").click()
+    expect(alert).to_have_count(0)
 
 
 def test_typing_after_the_form_is_removed_decides_nothing(
@@ -54,16 +54,18 @@ def test_typing_after_the_form_is_removed_decides_nothing(
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").press_sequentially("courant ")
-    sent: list[str] = []
-    page.on("request", lambda asked: sent.append(asked.url) if asked.method == "POST" else None)
+    posted_urls: list[str] = []
+    page.on(
+        "request", lambda asked: posted_urls.append(asked.url) if asked.method == "POST" else None
+    )
     decide(vigie, "plans/PT-ELEC/activate", own_realm)
-    told = page.get_by_role("alert")
-    expect(told).to_be_focused()
+    alert = page.get_by_role("alert")
+    expect(alert).to_be_focused()
     page.keyboard.type("rendu à la mairie")
-    expect(told.locator("[data-decided] li").filter(has_text="(PT-ELEC) activé")).to_be_visible()
-    told.get_by_role("button", name="J’ai lu").click()
+    expect(alert.locator("[data-decided] li").filter(has_text="(PT-ELEC) activé")).to_be_visible()
+    alert.get_by_role("button", name="J’ai lu").click()
     expect(page.locator("#contenu")).to_be_focused()
-    assert [url for url in sent if "acknowledge" in url] == []
+    assert [url for url in posted_urls if "acknowledge" in url] == []
 
 
 def test_a_returned_text_leaves_half_of_a_phone_screen_to_the_page(
@@ -74,11 +76,11 @@ def test_a_returned_text_leaves_half_of_a_phone_screen_to_the_page(
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").fill("courant rendu à la mairie " * 19)
     decide(vigie, "plans/PT-ELEC/activate", own_realm)
-    told = page.get_by_role("alert")
-    expect(told.locator("[data-decided] li").first).to_be_attached()
-    assert told.evaluate("e => e.getBoundingClientRect().height <= innerHeight / 2")
-    told.get_by_role("button", name="J’ai lu").click()
-    expect(told).to_have_count(0)
+    alert = page.get_by_role("alert")
+    expect(alert.locator("[data-decided] li").first).to_be_attached()
+    assert alert.evaluate("e => e.getBoundingClientRect().height <= innerHeight / 2")
+    alert.get_by_role("button", name="J’ai lu").click()
+    expect(alert).to_have_count(0)
 
 
 def test_authors_get_no_notice_of_their_own_decision(page: Page) -> None:
@@ -125,7 +127,7 @@ def test_written_text_survives_a_page_of_another_release(same_page: Page) -> Non
 
 def test_saved_text_is_only_restored_for_the_same_login(same_page: Page) -> None:
     """On a shared machine, the next user sees no text of the previous one."""
-    kept = "sessionStorage.getItem('vigie_overtaken')"
+    read_script = "sessionStorage.getItem('vigie_overtaken')"
     for session, words in (
         ("document.cookie.match(/vigie_csrf=([^;]*)/)[1]", 1),
         ("'of another'", 0),
@@ -135,13 +137,13 @@ def test_saved_text_is_only_restored_for_the_same_login(same_page: Page) -> None
         same_page.reload()
         expect(same_page.locator("#age")).not_to_be_empty()
         expect(same_page.get_by_text("secret")).to_have_count(words)
-        assert same_page.evaluate(kept) is None
+        assert same_page.evaluate(read_script) is None
     same_page.evaluate("sessionStorage.setItem('vigie_overtaken', 'as another release wrote it')")
     same_page.reload()
     expect(same_page.locator("#age")).not_to_be_empty()
     same_page.evaluate("sessionStorage.setItem('vigie_overtaken', '{}')")
     same_page.goto("/connexion")
-    assert same_page.evaluate(kept) is None
+    assert same_page.evaluate(read_script) is None
 
 
 def test_writing_continues_in_a_page_of_another_release(same_page: Page) -> None:
@@ -168,6 +170,6 @@ def test_a_line_that_is_being_written_on_an_incident_that_is_merged_away_is_give
     page.get_by_label("Ajouter une ligne à la main courante").fill("le groupe démarre")
     decide(vigie, f"incidents/{mine}/merge", own_realm, into=other, reason="même cause")
     page.wait_for_url(re.compile(f"/incidents/{other}"))
-    told = page.get_by_role("alert")
-    expect(told.locator("[data-had] li")).to_contain_text("le groupe démarre")
-    expect(told.locator("[data-decided]")).to_contain_text("fusionn")
+    alert = page.get_by_role("alert")
+    expect(alert.locator("[data-had] li")).to_contain_text("le groupe démarre")
+    expect(alert.locator("[data-decided]")).to_contain_text("fusionn")

@@ -40,9 +40,12 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(
     )
     page.get_by_role("link", name="C’est fini : sans courant").click()
     page.get_by_label("5. En une phrase").fill("Le courant est revenu.")
-    with page.expect_request("**/api/v1/reports") as sent:
+    with page.expect_request("**/api/v1/reports") as request_info:
         page.get_by_role("button", name="C’est fini : sans courant").click()
-    assert (sent.value.post_data_json["lifts"], sent.value.post_data_json["description"]) == (
+    assert (
+        request_info.value.post_data_json["lifts"],
+        request_info.value.post_data_json["description"],
+    ) == (
         ["outage_power"],
         "Le courant est revenu.",
     )

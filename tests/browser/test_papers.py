@@ -25,9 +25,9 @@ def test_a_point_is_completed_validated_and_frozen(
     expect(page.get_by_role("textbox", name="Partenaires")).to_have_value(
         "Enedis rappelle à 11:00."
     )
-    with page.expect_request("**/api/v1/sitreps*") as sent:
+    with page.expect_request("**/api/v1/sitreps*") as request_info:
         page.get_by_role("button", name="Valider et figer").click()
-    assert sent.value.post_data_json["number"] == 1, (
+    assert request_info.value.post_data_json["number"] == 1, (
         "of two writers the second is told that there is one since"
     )
     page.wait_for_url(re.compile("/sitrep/1"))
@@ -46,15 +46,15 @@ def test_a_line_is_written_and_corrected_and_both_stay(place: str, visitor: Acco
     page.get_by_role("combobox", name="Type de ligne").select_option("communication")
     page.get_by_role("combobox", name="Source").select_option("enedis")
     page.get_by_role("button", name="Ajouter la ligne").click()
-    written = page.locator("#lines tr", has_text="Enedis annonce midi")
-    expect(written).to_contain_text("communication")
-    written.get_by_text("Corriger").click()
-    written.get_by_label("Ce qui est juste").fill("Enedis annonce 14 h")
-    written.get_by_role("button", name="Ajouter la correction").click()
+    line_row = page.locator("#lines tr", has_text="Enedis annonce midi")
+    expect(line_row).to_contain_text("communication")
+    line_row.get_by_text("Corriger").click()
+    line_row.get_by_label("Ce qui est juste").fill("Enedis annonce 14 h")
+    line_row.get_by_role("button", name="Ajouter la correction").click()
     expect(page.locator("#lines tr", has_text="Enedis annonce 14 h")).to_contain_text(
         "corrige une ligne"
     )
-    expect(written).to_contain_text("corrigée")
+    expect(line_row).to_contain_text("corrigée")
 
 
 def test_an_action_of_the_lessons_learned_is_dropped_with_its_reason(

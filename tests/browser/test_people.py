@@ -45,9 +45,11 @@ def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(
     admin.get_by_label("Rôle").select_option("technician")
     admin.get_by_label("Sites").fill("cen-1, gym-07")
     admin.get_by_role("button", name="Ouvrir le compte").click()
-    told = admin.locator("#said-new")
-    expect(told).to_contain_text(re.compile(r"Code à usage unique.*[A-Z2-7]{4}(-[A-Z2-7]{4}){3}"))
-    code = told.inner_text().rsplit(" ", 1)[1]
+    message = admin.locator("#said-new")
+    expect(message).to_contain_text(
+        re.compile(r"Code à usage unique.*[A-Z2-7]{4}(-[A-Z2-7]{4}){3}")
+    )
+    code = message.inner_text().rsplit(" ", 1)[1]
     row = admin.locator("#accounts tr", has_text=login)
     expect(row).to_contain_text("Gymnase")
 

@@ -71,17 +71,21 @@ def test_each_button_sends_a_report_of_its_kind(place: str, visitor: Accounts) -
         ("Autre", "Oui", False, "Odeur forte.", ("info", 2, "Odeur forte.")),
         ("Autre", "Oui", True, "Chien agressif.", ("partial_closure", 5, "Chien agressif.")),
     )
-    for button, going, danger, sentence, sent in cases:
+    for button, going, danger, sentence, expected_report in cases:
         page.locator("label", has_text=button).click()
         page.get_by_text(going, exact=True).click()
         page.get_by_text(
             "Oui, le 18 ou le 112 est prévenu" if danger else "Non", exact=True
         ).click()
         page.get_by_label("5. En une phrase").fill(sentence)
-        with page.expect_request("**/api/v1/reports") as asked:
+        with page.expect_request("**/api/v1/reports") as request_info:
             page.get_by_role("button", name="Envoyer", exact=True).click()
-        told = asked.value.post_data_json
-        assert (told["type"], told["severity"], told.get("description")) == sent
+        posted_report = request_info.value.post_data_json
+        assert (
+            posted_report["type"],
+            posted_report["severity"],
+            posted_report.get("description"),
+        ) == expected_report
         expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
     page.locator("label", has_text="Autre").click()
     page.get_by_text("Oui", exact=True).click()
@@ -107,13 +111,13 @@ def test_a_site_reports_by_the_keyboard_alone(
 
 def test_the_form_cannot_be_sent_before_the_scripts_load(place: str, visitor: Accounts) -> None:
     page = visitor("site_manager").page(**PHONE)
-    held: list[Route] = []
-    page.route("**/js/report.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
+    pending_routes: list[Route] = []
+    page.route("**/js/report.js", lambda route: pending_routes.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
     page.goto(f"/signaler?realm={place}&site=gym-07", wait_until="commit")
     for button in ("#send", "#calm", "#over"):
         expect(page.locator(button)).to_be_disabled()
-    until(lambda: page.evaluate("1") and held)
-    held[0].continue_()
+    until(lambda: page.evaluate("1") and pending_routes)
+    pending_routes[0].continue_()
     for button in ("#send", "#calm", "#over"):
         expect(page.locator(button)).to_be_enabled()
 
@@ -158,8 +162,8 @@ def test_reports_made_offline_survive_a_reload_and_make_one_incident(
     expect(page.locator("#queue")).to_be_hidden()
     marker = report(vigie, own_realm, "cul-04", "outage_water")
     until(lambda: vigie.get(f"/api/v1/reports/{marker}?realm={own_realm}")["state"] == "applied")
-    found = vigie.get(f"/api/v1/incidents?realm={own_realm}&site=gym-07")["items"]
-    assert [(i["reports_count"], i["duplicates_count"]) for i in found] == [(2, 1)]
+    incidents = vigie.get(f"/api/v1/incidents?realm={own_realm}&site=gym-07")["items"]
+    assert [(i["reports_count"], i["duplicates_count"]) for i in incidents] == [(2, 1)]
 
 
 def test_a_network_that_swallows_everything_holds_neither_the_form_nor_the_next_report(
@@ -395,7 +399,7 @@ def test_a_line_with_a_lost_answer_counts_once_and_the_next_is_a_new_report(
 ) -> None:
     """In an exercise both have its time, not that of the machine."""
     page = visitor("cell", duty="cellule_situation").page(f"/signaler?realm={own_realm}")
-    typed, said = page.get_by_label("Comme un SMS"), page.locator("#said-line")
+    typed, message = page.get_by_label("Comme un SMS"), page.locator("#said-line")
 
     def lose(route: Route) -> None:
         route.fetch()
@@ -404,13 +408,13 @@ def test_a_line_with_a_lost_answer_counts_once_and_the_next_is_a_new_report(
     page.route("**/api/v1/reports:line", lose, times=1)
     typed.fill("117 ELEC")
     typed.press("Enter")
-    expect(said).to_contain_text("la même ligne ne comptera qu’une fois")
+    expect(message).to_contain_text("la même ligne ne comptera qu’une fois")
     for line in ("118 EAU", "117 ELEC"):
         typed.fill(line)
         typed.press("Enter")
         expect(typed).to_have_value("")
-    expect(said).to_have_text(re.compile(r"Reçu à (09:4|09:5|10:)"))
+    expect(message).to_have_text(re.compile(r"Reçu à (09:4|09:5|10:)"))
     until(lambda: vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]["reports"] == 2)
-    found = vigie.get(f"/api/v1/incidents?realm={own_realm}")["items"]
-    assert {i["opened_at"][:10] for i in found} == {"2027-02-11"}
-    assert sum(i["duplicates_count"] for i in found) == 0
+    incidents = vigie.get(f"/api/v1/incidents?realm={own_realm}")["items"]
+    assert {i["opened_at"][:10] for i in incidents} == {"2027-02-11"}
+    assert sum(i["duplicates_count"] for i in incidents) == 0

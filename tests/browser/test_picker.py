@@ -26,9 +26,9 @@ def names(form: Locator) -> list[str]:
 
 
 def sent_by(page: Page, button: Locator) -> Any:
-    with page.expect_request(lambda request: request.method == "POST") as found:
+    with page.expect_request(lambda request: request.method == "POST") as request_info:
         button.click()
-    return found.value.post_data_json
+    return request_info.value.post_data_json
 
 
 def test_sites_are_picked_by_name_one_is_taken_back_and_their_ids_are_sent(
@@ -70,7 +70,7 @@ def test_an_unknown_entry_is_reported_kept_and_not_sent(
 ) -> None:
     page = visitor().page(f"/appels?realm={own_realm}", reduced_motion="reduce")
     form = page.get_by_role("form", name="Êtes-vous en sécurité ?")
-    field, said, go = (
+    field, message, go = (
         form.get_by_label("Sites"),
         form.get_by_role("status").first,
         form.get_by_role("button", name="Lancer le recensement"),
@@ -84,15 +84,17 @@ def test_an_unknown_entry_is_reported_kept_and_not_sent(
 
     field.fill("galois")
     go.click()
-    expect(said).to_have_text(
+    expect(message).to_have_text(
         "« galois » ne dit pas lequel. Précisez : Collège Evariste Galois, Bourg-la-Reine / Collège Evariste Galois, Nanterre"
     )
     field.fill("cen-1 pmi-04, ecole-9, GYM-07")  # ids as somebody has copied them
     go.click()
-    expect(said).to_have_text("« ecole-9 » n’est pas dans la liste : choisissez une proposition.")
+    expect(message).to_have_text(
+        "« ecole-9 » n’est pas dans la liste : choisissez une proposition."
+    )
     expect(field).to_have_value("ecole-9")
-    expect(field).to_have_accessible_description(said.inner_text())
-    assert field.evaluate("field => field.validationMessage") == said.inner_text()
+    expect(field).to_have_accessible_description(message.inner_text())
+    assert field.evaluate("field => field.validationMessage") == message.inner_text()
 
     report(vigie, own_realm, "cen-2")
     expect(page.locator("#bar .level")).not_to_contain_text("N0")  # the page has refreshed itself
@@ -115,7 +117,7 @@ def test_an_unknown_entry_is_reported_kept_and_not_sent(
 
     field.fill("")
     field.press("Backspace")
-    expect(said).to_have_text("Retiré : Gymnase départemental Nanterre, Nanterre. Choisis : 2.")
+    expect(message).to_have_text("Retiré : Gymnase départemental Nanterre, Nanterre. Choisis : 2.")
     assert sent_by(page, go)["sites"] == ["cen-1", "pmi-04"]
 
 
@@ -134,9 +136,9 @@ def test_a_field_for_one_holds_the_last_and_enter_sends_only_when_nothing_is_wri
     field.fill("galois nanterre")
     field.press("Enter")
     assert names(form) == ["Collège Evariste Galois, Nanterre"]
-    with page.expect_request("**/link*") as found:
+    with page.expect_request("**/link*") as request_info:
         field.press("Enter")
-    assert found.value.post_data_json["site"] == GALOIS
+    assert request_info.value.post_data_json["site"] == GALOIS
     until(lambda: vigie.get(f"/api/v1/reports/{id}?realm={place}").get("site") == GALOIS)
 
 

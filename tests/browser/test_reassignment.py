@@ -52,12 +52,12 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
     )
     page.evaluate("document.documentElement.dataset.hold = '1'")
     page.get_by_role("button", name="Approuver la sélection").click()
-    said = page.locator("#said-moves")
-    expect(said).to_contain_text(
+    message = page.locator("#said-moves")
+    expect(message).to_contain_text(
         re.compile(r"\d\sagents, \d+\ssites\s: un ordre part au responsable")
     )
-    said.get_by_role("button", name="Annuler").click()
-    expect(said).to_have_text("Rien n’est parti.")
+    message.get_by_role("button", name="Annuler").click()
+    expect(message).to_have_text("Rien n’est parti.")
     assert not [
         p for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"] if p["decisions"]
     ]
@@ -66,8 +66,8 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
     )
     boxes.first.uncheck()
     page.get_by_role("button", name="Approuver la sélection").click()
-    said.get_by_role("button", name="Confirmer").click()
-    expect(said.get_by_role("button", name="Annuler l’envoi")).to_be_focused()
+    message.get_by_role("button", name="Confirmer").click()
+    expect(message.get_by_role("button", name="Annuler l’envoi")).to_be_focused()
     expect(page.locator("#underway")).to_contain_text("ordre parti")
     (row,) = [
         p
@@ -90,8 +90,8 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
     assert again.status_code == 409, "nobody is told twice"
     calls = [c for c in vigie.get(f"/api/v1/callouts?realm={own_realm}")["items"] if c["decision"]]
     assert [(c["sites"], c["decision"]) for c in calls] == [(["cen-1"], row["decisions"][0]["id"])]
-    told = vigie.get(f"/api/v1/notifications?realm={own_realm}&limit=1000")["items"]
-    assert {n["person_token"] for n in told if n["role"] == "agent"} == {
+    notifications = vigie.get(f"/api/v1/notifications?realm={own_realm}&limit=1000")["items"]
+    assert {n["person_token"] for n in notifications if n["role"] == "agent"} == {
         "agent-siege-1",
         "agent-siege-2",
     }
@@ -106,10 +106,10 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
     phone = manager.page(f"/mes-sites?realm={own_realm}", width=390, height=844)
     mine = phone.locator("#mine li").filter(has_text="Partent travailler ailleurs")
     home = phone.locator("#mine li").filter(has_text="Travaillent à domicile")
-    for step, said in (("Ordre reçu", "ordre reçu"), ("Arrivés", "au travail")):
+    for step, message in (("Ordre reçu", "ordre reçu"), ("Arrivés", "au travail")):
         for row in (mine, home):
             row.get_by_role("button", name=step).click()
-            expect(row).to_contain_text(said)
+            expect(row).to_contain_text(message)
     until(lambda: states() == {"arrived"}, 30)
     mine.locator("summary", has_text="De retour").click()
     mine.get_by_role("button", name="de retour au travail habituel").click()

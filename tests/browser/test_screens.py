@@ -85,12 +85,12 @@ def test_activities_stand_in_the_order_in_which_they_break(
     for pole, heading in zip(
         poles, page.locator("#poles header .aside").all_text_contents(), strict=True
     ):
-        said = heading.replace("\u00a0", " ")
+        heading_text = heading.replace("\u00a0", " ")
         assert (
             f"capacité {round(pole['capacity_pct'])} % pour {round(pole['mbco_pct'])} % au moins"
-            in said
+            in heading_text
         )
-        assert bool(pole["activities_below"]) == ("sous" in said)
+        assert bool(pole["activities_below"]) == ("sous" in heading_text)
 
 
 OUTSIDE = """() => [...document.querySelectorAll(".wall :is(h2, h3, p, b, li)")].filter(e => {
@@ -134,9 +134,9 @@ def test_a_calm_wall_turns_through_its_views_and_stays_with_the_crisis(
         page.locator("#mid"),
     )
     expect(now).to_be_visible()
-    for hidden, shown in ((now, poles), (poles, ahead), (ahead, now)):
+    for hidden, visible_view in ((now, poles), (poles, ahead), (ahead, now)):
         page.clock.run_for(20_000)
-        expect(shown).to_be_visible()
+        expect(visible_view).to_be_visible()
         expect(hidden).to_be_hidden()
         assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
         assert page.evaluate(OUTSIDE) == []

@@ -43,8 +43,8 @@ def test_a_newcomer_finds_dangers_decisions_and_a_calling_site(
 
 def test_a_director_on_a_phone_reads_the_demand_first(crisis: str, visitor: Accounts) -> None:
     page = visitor("director").page(f"/?realm={crisis}", **PHONE)
-    asked = page.get_by_role("heading", name="Ce qui vous est demandé")
-    expect(asked).to_be_visible()
+    demand_heading = page.get_by_role("heading", name="Ce qui vous est demandé")
+    expect(demand_heading).to_be_visible()
     order = page.evaluate(
         "() => ['#side', '#rowsbox', '#maps'].map((s) => document.querySelector(s).getBoundingClientRect().top)"
     )
@@ -99,12 +99,12 @@ def test_a_principal_reports_learns_that_it_was_read_and_follows_an_instruction(
 def test_an_agent_without_an_account_answers_a_headcount_on_the_phone(
     vigie: RunningVigie, answering: str, visitor: Accounts
 ) -> None:
-    asked = vigie.http.post(
+    answer = vigie.http.post(
         f"/api/v1/headcounts?realm={answering}",
         json={"sites": ["pmi-04"]},
         headers={"Prefer": "wait=20"},
     )
-    assert asked.status_code < 300, asked.text
+    assert answer.status_code < 300, answer.text
 
     def silent() -> list[dict[str, object]]:
         calls = vigie.get(f"/api/v1/notifications?realm={answering}&limit=1000")["items"]

@@ -20,20 +20,20 @@ def weight(
     watching = context.new_cdp_session(page)
     watching.send("Network.enable")
     addresses: dict[str, str] = {}
-    found: list[tuple[str, int]] = []
+    transfers: list[tuple[str, int]] = []
     watching.on(
         "Network.responseReceived",
         lambda e: addresses.update({e["requestId"]: e["response"]["url"].partition("?")[0]}),
     )
     watching.on(
         "Network.loadingFinished",
-        lambda e: found.append((addresses[e["requestId"]], e["encodedDataLength"])),
+        lambda e: transfers.append((addresses[e["requestId"]], e["encodedDataLength"])),
     )
     page.goto(path)
     page.evaluate("document.fonts.ready")
     for address in more:
         page.evaluate("address => fetch(address).then(answer => answer.arrayBuffer())", address)
-    return found
+    return transfers
 
 
 def kinds(found: list[tuple[str, int]]) -> set[str]:

@@ -23,7 +23,7 @@ def test_a_time_that_is_written_is_one_of_paris(
     zone: str, vigie: RunningVigie, visitor: Accounts, place: str
 ) -> None:
     page = visitor().page(f"/travaux?realm={place}", timezone_id=zone)
-    for n, (wall, meant) in enumerate(WALLS.items()):
+    for n, (wall, expected_time) in enumerate(WALLS.items()):
         page.locator("#sites").fill("cul-04")
         page.get_by_label("Début").fill(wall)
         page.get_by_label("Fin").fill(wall.replace("02:30", "12:00").replace("08:00", "12:00"))
@@ -35,7 +35,7 @@ def test_a_time_that_is_written_is_one_of_paris(
             for m in vigie.get(f"/api/v1/maintenance?realm={place}")["items"]
             if m["reason"] == f"{zone} {n}"
         ]
-        assert datetime.fromisoformat(made["starts_at"]) == datetime.fromisoformat(meant)
+        assert datetime.fromisoformat(made["starts_at"]) == datetime.fromisoformat(expected_time)
 
 
 def test_a_refused_field_is_named_by_its_label_and_works_show_their_end(

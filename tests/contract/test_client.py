@@ -54,9 +54,9 @@ def test_every_route_has_its_module_in_the_folder_of_its_subject(client: Generat
         for file in (client.package / "api").rglob("*.py")
         if file.name != "__init__.py"
     }
-    asked = {name_module(operation) for _, operation in operations_of(client.document)}
-    assert asked - made == set()
-    assert made - asked == set()
+    required_modules = {name_module(operation) for _, operation in operations_of(client.document)}
+    assert required_modules - made == set()
+    assert made - required_modules == set()
 
 
 def test_every_operation_belongs_to_one_subject_of_the_table(document: dict[str, Any]) -> None:

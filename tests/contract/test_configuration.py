@@ -25,7 +25,7 @@ def test_the_configuration_page_is_current() -> None:
 
 
 def test_every_variable_that_the_program_names_is_on_the_page() -> None:
-    named = {
+    program_variables = {
         name
         for path in (
             *(REPOSITORY / "services").rglob("*.py"),
@@ -34,10 +34,14 @@ def test_every_variable_that_the_program_names_is_on_the_page() -> None:
         )
         for name in re.findall(r"\bVIGIE_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
     }
-    known = set(list_variables())
-    unknown = {n for n in named - known - INTERNAL if not any(k.startswith(f"{n}_") for k in known)}
+    valid_names = set(list_variables())
+    unknown = {
+        n
+        for n in program_variables - valid_names - INTERNAL
+        if not any(k.startswith(f"{n}_") for k in valid_names)
+    }
     assert unknown == set()
-    assert len(known) > 50
+    assert len(valid_names) > 50
 
 
 def test_every_settings_class_is_on_the_page() -> None:

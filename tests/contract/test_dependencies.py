@@ -15,14 +15,20 @@ APART = {"prometheus", "prometheus-alertmanager", "lighthouse", "smpp"}
 
 def test_every_package_has_a_reason_and_no_other_has_one() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-    asked = chain(project["project"]["dependencies"], *project["dependency-groups"].values())
-    packages = {found[0] for wanted in asked if (found := NAME.match(wanted)) is not None}
+    requirements = chain(project["project"]["dependencies"], *project["dependency-groups"].values())
+    packages = {
+        name_match[0]
+        for requirement in requirements
+        if (name_match := NAME.match(requirement)) is not None
+    }
     text = (REPOSITORY / "docs" / "dependencies.md").read_text(encoding="utf-8")
     cells = [
         line.split("|")[1]
         for line in text.splitlines()
         if line.startswith("| ") and not line.startswith("| package")
     ]
-    told = {name for cell in cells for name in NAME.findall(re.sub(r"\[[a-z]+\]", "", cell))}
-    assert packages - told == set()
-    assert told - packages - APART == set()
+    documented_names = {
+        name for cell in cells for name in NAME.findall(re.sub(r"\[[a-z]+\]", "", cell))
+    }
+    assert packages - documented_names == set()
+    assert documented_names - packages - APART == set()

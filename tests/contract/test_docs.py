@@ -68,7 +68,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_a_test_that_is_named_as_proof_exists() -> None:
-    named = 0
+    proof_count = 0
     for page in PAGES:
         for words, target in links(page):
             if not re.search(r"/tests/.*test_\w+\.py$", target):
@@ -77,8 +77,8 @@ def test_a_test_that_is_named_as_proof_exists() -> None:
             assert f"def {name}(" in (page.parent / target).resolve().read_text(encoding="utf-8"), (
                 f"{page.name}: [{words}]({target})"
             )
-            named += 1
-    assert named > 150
+            proof_count += 1
+    assert proof_count > 150
 
 
 def test_every_page_lies_in_its_quarter_and_can_be_reached() -> None:
@@ -98,8 +98,8 @@ def snippets(language: str) -> list[tuple[str, str]]:
     return [
         (f"{page.relative_to(REPOSITORY)}", code)
         for page in PAGES
-        for found, code in _FENCE.findall(page.read_text(encoding="utf-8"))
-        if found == language
+        for fence_language, code in _FENCE.findall(page.read_text(encoding="utf-8"))
+        if fence_language == language
     ]
 
 
@@ -124,20 +124,20 @@ def indented(page: Path) -> Iterator[str]:
     for _, block in groupby(
         zip(lines, ["", *lines], strict=False), key=lambda pair: pair[0].startswith("    ")
     ):
-        found = [line for line, _before in block]
-        if found[0].startswith("    "):
-            yield textwrap.dedent("\n".join(found))
+        block_lines = [line for line, _before in block]
+        if block_lines[0].startswith("    "):
+            yield textwrap.dedent("\n".join(block_lines))
 
 
 def test_every_variable_that_a_page_names_is_one_that_the_program_reads() -> None:
-    known = set(list_variables()) | _SHELL_WORDS
+    valid_names = set(list_variables()) | _SHELL_WORDS
     for page in PAGES:
         if page.name == "CHANGELOG.md" or page.parent.name == "adr":
             continue
         for name in re.findall(
             r"\bVIGIE_[A-Z_]*[A-Z](?![A-Z_*])", page.read_text(encoding="utf-8")
         ):
-            assert name in known or any(k.startswith(f"{name}_") for k in known), (
+            assert name in valid_names or any(k.startswith(f"{name}_") for k in valid_names), (
                 f"{page.name}: {name}"
             )
 

@@ -37,18 +37,18 @@ def words_of(command: Command, folder: Path) -> list[str]:
 
 def parsed(name: str, *words: str) -> None:
     """Parse the command. Raises USAGE, or KeyError for an unknown command."""
-    left = list(words)
+    remaining_words = list(words)
     if name.startswith("-"):
         assert name == "--help"
         return
     if name not in COMMANDS:
         raise KeyError(name)
     node: Any = load_command(name)
-    while hasattr(node, "commands") and left:
-        name = left.pop(0)
+    while hasattr(node, "commands") and remaining_words:
+        name = remaining_words.pop(0)
         node = node.commands[name]
-    if left:  # a name alone is not run
-        node.make_context(name, left)
+    if remaining_words:  # a name alone is not run
+        node.make_context(name, remaining_words)
 
 
 def test_the_pages_are_read() -> None:

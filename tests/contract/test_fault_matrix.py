@@ -19,9 +19,9 @@ def test_figures_belong_to_tests_that_prove_something() -> None:
 
 def test_an_empty_cell_is_declared_empty() -> None:
     filled = {(c.component, c.fault) for c in cells()}
-    shown = [row.split(" | ")[1:] for row in page({}).splitlines() if row.startswith("| **")]
-    assert len(shown) == len(COMPONENTS)
-    empty = sum(cell.strip(" |") == "–" for row in shown for cell in row)
+    cell_rows = [row.split(" | ")[1:] for row in page({}).splitlines() if row.startswith("| **")]
+    assert len(cell_rows) == len(COMPONENTS)
+    empty = sum(cell.strip(" |") == "–" for row in cell_rows for cell in row)
     assert empty == len(COMPONENTS) * len(FAULTS) - len(filled | ABSENT.keys())
 
 

@@ -34,9 +34,9 @@ def screen_words() -> set[str]:
 
 
 def test_every_bold_text_of_the_guide_is_on_a_screen(screen_words: set[str]) -> None:
-    told = {(s.page.name, word) for s in SECTIONS for word in s.words}
-    assert len(told) > 60
-    assert sorted((page, word) for page, word in told if word not in screen_words) == []
+    guide_words = {(s.page.name, word) for s in SECTIONS for word in s.words}
+    assert len(guide_words) > 60
+    assert sorted((page, word) for page, word in guide_words if word not in screen_words) == []
 
 
 @pytest.mark.parametrize("page", ACCOUNTS)
@@ -59,8 +59,8 @@ def test_every_page_has_its_row_and_no_page_is_long() -> None:
 
 
 def test_every_picture_is_made_by_the_browser_test_and_shown() -> None:
-    shown = {name for s in SECTIONS for name in s.pictures}
-    assert shown == set(PICTURES) == {p.stem for p in (FOLDER / "images").iterdir()}
+    picture_names = {name for s in SECTIONS for name in s.pictures}
+    assert picture_names == set(PICTURES) == {p.stem for p in (FOLDER / "images").iterdir()}
 
 
 @pytest.mark.parametrize(

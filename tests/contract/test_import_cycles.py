@@ -41,18 +41,20 @@ def read_graph(root: Path) -> Mapping[str, set[str]]:
     }
     graph: dict[str, set[str]] = {}
     for module, file in files.items():
-        named = set[str]()
+        imported_modules = set[str]()
         for node in list_imports(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                named |= {alias.name for alias in node.names}
+                imported_modules |= {alias.name for alias in node.names}
             elif node.module is not None:
                 inner = {f"{node.module}.{alias.name}" for alias in node.names}
-                named |= inner & files.keys() or {node.module}
+                imported_modules |= inner & files.keys() or {node.module}
                 if not inner <= files.keys():
-                    named.add(node.module)
-        around = {package for name in named & files.keys() for package in list_packages(name)}
-        named |= around - set(list_packages(module))
-        graph[module] = named & files.keys() - {module}
+                    imported_modules.add(node.module)
+        around = {
+            package for name in imported_modules & files.keys() for package in list_packages(name)
+        }
+        imported_modules |= around - set(list_packages(module))
+        graph[module] = imported_modules & files.keys() - {module}
     return graph
 
 

@@ -93,12 +93,12 @@ def texts() -> list[tuple[str, str]]:
 @pytest.mark.parametrize("old", OLD)
 def test_a_phrase_that_misled_is_gone(old: str, texts: list[tuple[str, str]]) -> None:
     pattern = re.compile(old, re.IGNORECASE)
-    found = [
+    occurrences = [
         (place, text[:120])
         for place, text in texts
         if pattern.search(text) and not (place == "messages" and old in SHORT_ANSWERS)
     ]
-    assert found == []
+    assert occurrences == []
 
 
 def test_the_phrases_are_looked_for_in_all_texts(texts: list[tuple[str, str]]) -> None:

@@ -20,9 +20,9 @@ GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
 def section(page: str, title: str) -> str:
     """Return the text under a heading of a page."""
     text = (DOCS / page).read_text(encoding="utf-8")
-    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"{page} has no heading {title}"
-    return found[1]
+    section_match = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section_match is not None, f"{page} has no heading {title}"
+    return section_match[1]
 
 
 def terms() -> list[tuple[str, ...]]:
@@ -64,9 +64,9 @@ def test_the_glossary_has_one_row_per_term_and_no_empty_cell() -> None:
     "page", sorted((DOCS / "develop").glob("*.md")), ids=lambda page: page.stem
 )
 def test_every_file_that_a_develop_page_names_exists(page: Path) -> None:
-    named = FILE.findall(page.read_text(encoding="utf-8"))
-    assert len(named) >= 5
-    assert [file for file in named if not (REPOSITORY / file).exists()] == []
+    file_names = FILE.findall(page.read_text(encoding="utf-8"))
+    assert len(file_names) >= 5
+    assert [file for file in file_names if not (REPOSITORY / file).exists()] == []
 
 
 DECISIONS = sorted((DOCS / "adr").glob("0*.md"))
@@ -145,9 +145,10 @@ def _without_code(page: Path) -> str:
 def prose(page: Path) -> list[str]:
     """Return the paragraphs of a page, each in one line, without code, tables and headings."""
     parts = re.split(r"\n\s*\n|\n(?= *(?:[*-]|\d+\.) )", _without_code(page))
-    kept = [part for part in parts if not re.match(r"\s*[|#]| {4}", part)]
+    prose_parts = [part for part in parts if not re.match(r"\s*[|#]| {4}", part)]
     return [
-        re.sub(r"^(?:[*-]|\d+\.) +", "", " ".join(part.split())).replace("*", "") for part in kept
+        re.sub(r"^(?:[*-]|\d+\.) +", "", " ".join(part.split())).replace("*", "")
+        for part in prose_parts
     ]
 
 

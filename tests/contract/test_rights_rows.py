@@ -22,12 +22,12 @@ def test_every_route_of_the_console_has_its_row_and_every_row_its_route() -> Non
 
 
 def test_every_route_of_the_front_has_its_row_and_every_row_its_route() -> None:
-    found = [
+    front_routes = [
         f"{method.upper()} {path}"
         for path, operations in build_own_document()["paths"].items()
         for method in operations
     ]
-    assert sorted(found) == sorted(FRONT)
+    assert sorted(front_routes) == sorted(FRONT)
 
 
 def test_every_decision_declares_its_scope() -> None:

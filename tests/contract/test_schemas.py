@@ -80,9 +80,9 @@ def test_an_unknown_type_has_a_name_of_its_own() -> None:
 def test_asyncapi_names_every_topic_and_only_known_messages() -> None:
     document = export.build_asyncapi()
     assert {t.name for t in export.TOPICS} == set(document["channels"])
-    known = set(document["components"]["messages"])
+    message_names = set(document["components"]["messages"])
     for channel in document["channels"].values():
-        assert set(channel["messages"]) <= known
+        assert set(channel["messages"]) <= message_names
 
 
 def test_asyncapi_describes_every_header_of_a_message() -> None:

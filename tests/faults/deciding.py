@@ -39,52 +39,52 @@ class Deciding(threading.Thread):
         self.finished = False
 
     def run(self) -> None:
-        known: dict[str, int] = {}
+        versions: dict[str, int] = {}
         with self._vigie.client() as client:
             for _ in range(self.count):
-                self._decide(client, known)
+                self._decide(client, versions)
         self.finished = True
 
     def _decide(self, client: httpx.Client, known: dict[str, int]) -> None:
-        path, asked, body = self._choose(self._random, max(known.values(), default=0))
+        path, decision, body = self._choose(self._random, max(known.values(), default=0))
         about = path.rpartition("/")[0]
         headers = {
             "Idempotency-Key": str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
             "Prefer": "wait=20",
         }
-        if asked.expected is not None:
-            headers["If-Match"] = f'"{asked.expected}"'
+        if decision.expected is not None:
+            headers["If-Match"] = f'"{decision.expected}"'
         called = time.monotonic()
         if self._random.random() < GIVEN_UP:
             self._call(client, "POST", path, body, headers | {"Prefer": "wait=0"})
-            self.history.append((about, Operation(asked, UNKNOWN, called)))
+            self.history.append((about, Operation(decision, UNKNOWN, called)))
             return
         answered = self._heard(client, path, body, headers)
         returned = time.monotonic() if answered is not UNKNOWN else NEVER
-        self.history.append((about, Operation(asked, answered, called, returned)))
+        self.history.append((about, Operation(decision, answered, called, returned)))
         if isinstance(answered, Answered) and not answered.code:
             known[about] = answered.version
 
     def _heard(
         self, client: httpx.Client, path: str, body: dict[str, Any], headers: dict[str, str]
     ) -> Any:
-        heard: list[httpx.Response] = []
+        answers: list[httpx.Response] = []
 
         def answered() -> bool:
             answer = self._call(client, "POST", path, body, headers)
             if answer is None or answer.status_code >= 500 or answer.status_code in (202, 429):
                 return False
-            heard.append(answer)
+            answers.append(answer)
             return True
 
         try:
             until(answered, PATIENCE_S)
         except TimeoutError:
             return UNKNOWN
-        document = heard[0].json()
+        document = answers[0].json()
         return (
             Answered("", document["result"]["version"])
-            if heard[0].status_code == 200
+            if answers[0].status_code == 200
             else Answered(document["code"])
         )
 
@@ -105,11 +105,11 @@ class Deciding(threading.Thread):
 
 def histories(people: list[Deciding]) -> dict[str, list[Operation]]:
     """Return the histories of all people, by object."""
-    found: dict[str, list[Operation]] = {}
+    operations_by_object: dict[str, list[Operation]] = {}
     for person in people:
         for about, operation in person.history:
-            found.setdefault(about, []).append(operation)
-    return found
+            operations_by_object.setdefault(about, []).append(operation)
+    return operations_by_object
 
 
 def decide_under_kills(

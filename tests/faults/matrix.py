@@ -140,22 +140,22 @@ def _cells_of(path: Path) -> Iterator[Cell]:
                 and call.func.id == "proves"
             ):
                 component, fault = (str(ast.literal_eval(a)) for a in call.args)
-                given = {str(k.arg): str(ast.literal_eval(k.value)) for k in call.keywords}
+                keyword_values = {str(k.arg): str(ast.literal_eval(k.value)) for k in call.keywords}
                 where = f"{path.relative_to(ROOT)}::{node.name}"
                 if component not in COMPONENTS or fault not in FAULTS:
                     raise ValueError(
                         f"{where} proves {component} × {fault}, which the matrix does not have"
                     )
-                case = f"[{given['case']}]" if given.get("case") else ""
+                case = f"[{keyword_values['case']}]" if keyword_values.get("case") else ""
                 note = ", ".join(
-                    filter(None, (given.get("note", ""), "`make soak`" if soak else ""))
+                    filter(None, (keyword_values.get("note", ""), "`make soak`" if soak else ""))
                 )
                 yield Cell(
                     component,
                     fault,
                     where + case,
-                    given.get("lost", "0"),
-                    given.get("doubled", "0"),
+                    keyword_values.get("lost", "0"),
+                    keyword_values.get("doubled", "0"),
                     note,
                 )
 
@@ -173,20 +173,20 @@ Times are upper bounds: of the last measured run, with the test's own load and b
 
 def page(measured: dict[str, dict[str, float]]) -> str:
     """Return the page, from the declared cells and the figures of the last measured run."""
-    found = cells()
+    all_cells = cells()
     rows = [f"| | {' | '.join(FAULTS.values())} |", "|---" * (len(FAULTS) + 1) + "|"]
     for component, words in COMPONENTS.items():
         row = [
             _cell(
                 component,
                 fault,
-                [c for c in found if (c.component, c.fault) == (component, fault)],
+                [c for c in all_cells if (c.component, c.fault) == (component, fault)],
                 measured,
             )
             for fault in FAULTS
         ]
         rows.append(f"| **{words}** | {' | '.join(row)} |")
-    return "\n".join([_HEAD, *rows, "", *_proofs(found, measured), *_empty(found)]) + "\n"
+    return "\n".join([_HEAD, *rows, "", *_proofs(all_cells, measured), *_empty(all_cells)]) + "\n"
 
 
 def _cell(
@@ -203,8 +203,8 @@ def _worst(words: list[str]) -> str:
 
 
 def _slowest(proofs: list[Cell], measured: dict[str, dict[str, float]]) -> str:
-    taken = [t for p in proofs if (t := _recovered(p.test, measured)) is not None]
-    return f" · {max(taken):.1f} s" if taken else ""
+    recovery_times = [t for p in proofs if (t := _recovered(p.test, measured)) is not None]
+    return f" · {max(recovery_times):.1f} s" if recovery_times else ""
 
 
 def _recovered(test: str, measured: dict[str, dict[str, float]]) -> float | None:
@@ -220,11 +220,11 @@ def _proofs(found: list[Cell], measured: dict[str, dict[str, float]]) -> Iterato
     )
     order = {(c, f): n for n, (c, f) in enumerate((c, f) for c in COMPONENTS for f in FAULTS)}
     for cell in sorted(found, key=lambda c: (order[c.component, c.fault], c.test)):  # type: ignore[index]
-        taken = _recovered(cell.test, measured)
+        recovery_time = _recovered(cell.test, measured)
         path, name = cell.test.split("::")
         words = name.removeprefix("test_").replace("_", " ")
         note = f" ({cell.note})" if cell.note else ""
-        took = "" if taken is None else f"{taken:.1f} s"
+        took = "" if recovery_time is None else f"{recovery_time:.1f} s"
         fault = FAULTS[cell.fault]  # type: ignore[index]
         yield f"| {cell.component} | {fault} | {cell.lost} | {cell.doubled} | {took} | [{words}](../../{path}){note} |"
     yield ""
@@ -236,8 +236,8 @@ def _empty(found: list[Cell]) -> Iterator[str]:
     for word, why in dict.fromkeys(ABSENT.values()):
         of = [
             f"{component} × {FAULTS[fault]}"
-            for (component, fault), said in ABSENT.items()
-            if said == (word, why)
+            for (component, fault), absence in ABSENT.items()
+            if absence == (word, why)
         ]
         yield f"* *{word}* ({', '.join(of)}): {why}."
     missing = {
@@ -286,9 +286,10 @@ class Recorder:
 
     def pytest_sessionfinish(self) -> None:
         if self._found:
-            kept = read_measured() | self._found
+            measured_figures = read_measured() | self._found
             MEASURED.write_text(
-                json.dumps(dict(sorted(kept.items())), indent=1) + "\n", encoding="utf-8"
+                json.dumps(dict(sorted(measured_figures.items())), indent=1) + "\n",
+                encoding="utf-8",
             )
 
 

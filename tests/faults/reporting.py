@@ -68,14 +68,16 @@ def wait_until_settled(vigie: RunningVigie, reports: list[str]) -> list[str]:
     The newest one is asked for until it is settled, and the others once then: each answer costs
     the system as much as a report.
     """
-    end, left = time.monotonic() + WAIT_S, reports
-    while left and time.monotonic() < end:
+    end, unsettled_reports = time.monotonic() + WAIT_S, reports
+    while unsettled_reports and time.monotonic() < end:
         with suppress(httpx.TransportError, ValueError):
-            if is_settled(vigie, left[-1]):
-                left = [report for report in left[:-1] if not is_settled(vigie, report)]
-        if left:
+            if is_settled(vigie, unsettled_reports[-1]):
+                unsettled_reports = [
+                    report for report in unsettled_reports[:-1] if not is_settled(vigie, report)
+                ]
+        if unsettled_reports:
             time.sleep(0.3)
-    return left
+    return unsettled_reports
 
 
 def is_settled(vigie: RunningVigie, report: str) -> bool:

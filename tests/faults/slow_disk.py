@@ -52,14 +52,16 @@ def become(listener: str, command: list[str]) -> None:
     """Make this process and its children ask before each flush. Does not return."""
     libc = ctypes.CDLL(None, use_errno=True)
     program = ctypes.create_string_buffer(_filter(), len(_filter()))
-    given = struct.pack("HxxxxxxP", len(_filter()) // 8, ctypes.addressof(program))
+    filter_program = struct.pack("HxxxxxxP", len(_filter()) // 8, ctypes.addressof(program))
     libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
-    questions = libc.syscall(_SECCOMP[platform.machine()], _SET_FILTER, _NEW_LISTENER, given)
+    questions = libc.syscall(
+        _SECCOMP[platform.machine()], _SET_FILTER, _NEW_LISTENER, filter_program
+    )
     if questions < 0:
         sys.exit(f"the kernel does not let us slow a disk down: {os.strerror(ctypes.get_errno())}")
-    with socket.socket(socket.AF_UNIX) as asked:
-        asked.connect(listener)
-        socket.send_fds(asked, [b"q"], [questions])
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(listener)
+        socket.send_fds(connection, [b"q"], [questions])
     os.close(questions)
     os.execv(command[0], command)
 

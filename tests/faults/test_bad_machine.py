@@ -191,8 +191,10 @@ def test_a_machine_survives_clock_jumps_of_an_hour(machine: Machine) -> None:
     for seed, hours in enumerate((1, -1, 0), start=41):
         machine.clock.jump(hours)
         last = reports_go_on(machine.vigie, seed)
-        told = datetime.fromisoformat(machine.vigie.get(f"/api/v1/reports/{last}")["recorded_at"])
-        assert told > datetime.now(UTC) + timedelta(minutes=55), (
+        recorded_at = datetime.fromisoformat(
+            machine.vigie.get(f"/api/v1/reports/{last}")["recorded_at"]
+        )
+        assert recorded_at > datetime.now(UTC) + timedelta(minutes=55), (
             "it jumped, and the realm's clock never goes back"
         )
     kept(machine.vigie)

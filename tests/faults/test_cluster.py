@@ -175,7 +175,7 @@ async def applied_reports(kafka: str) -> set[str]:
 
 async def lateness(kafka: str, since_ms: int = 0) -> dict[str, int]:
     """Return the latest decision and the latest deadline per log, in ms of delay."""
-    found: dict[str, int] = {}
+    latest_delays: dict[str, int] = {}
     async with PartitionReader(kafka) as reader:
         for service in SERVICES:
             topic = log_topic(service)
@@ -185,8 +185,10 @@ async def lateness(kafka: str, since_ms: int = 0) -> dict[str, int]:
                 if record.timestamp < since_ms:
                     continue
                 for what, late_ms in _lateness_of(record, Transaction.load(record.value)):
-                    found[f"{service} {what}"] = max(found.get(f"{service} {what}", 0), late_ms)
-    return found
+                    latest_delays[f"{service} {what}"] = max(
+                        latest_delays.get(f"{service} {what}", 0), late_ms
+                    )
+    return latest_delays
 
 
 def _lateness_of(record: Any, tx: Transaction) -> Iterator[tuple[str, int]]:

@@ -148,12 +148,12 @@ def decided(chain: list[dict[str, Any]]) -> set[str]:
 
 async def published(vigie: RunningVigie, topic: str, name: str) -> list[dict[str, Any]]:
     """Return facts of one type on a public topic. An id may repeat and counts once."""
-    found: dict[bytes, dict[str, Any]] = {}
+    facts_by_id: dict[bytes, dict[str, Any]] = {}
     async for record in records(vigie, topic):
         headers = dict(record.headers)
         if headers["ce_type"] == f"vigie.{name}.v1".encode() and record.key == REALM.encode():
-            found[headers["ce_id"]] = orjson.loads(record.value)
-    return list(found.values())
+            facts_by_id[headers["ce_id"]] = orjson.loads(record.value)
+    return list(facts_by_id.values())
 
 
 async def check(vigie: RunningVigie, approved: set[str], plans: set[str]) -> None:
@@ -161,23 +161,23 @@ async def check(vigie: RunningVigie, approved: set[str], plans: set[str]) -> Non
     verdict = await asyncio.to_thread(vigie.cli, "verify")
     assert verdict.returncode == 0, verdict.stdout[-3000:]
     chain = await log_of(vigie)
-    sent = Counter(
+    ordered_lines = Counter(
         line for fact in facts(chain, "ReassignmentOrdered") for line in fact["row"]["lines"]
     )
-    assert sent == dict.fromkeys(approved, 1)
+    assert ordered_lines == dict.fromkeys(approved, 1)
     assert activated(chain) == dict.fromkeys(plans, 1)
-    told = Counter(
+    published_lines = Counter(
         line
         for fact in await published(vigie, "reassignments", "ReassignmentOrdered")
         for line in fact["row"]["lines"]
     )
-    assert told == sent
-    said = [
+    assert published_lines == ordered_lines
+    activated_plans = [
         fact["row"]["id"]
         for fact in await published(vigie, "plans", "PlanChanged")
         if fact["change"] == "activated"
     ]
-    assert Counter(said) == dict.fromkeys(plans, 1)
+    assert Counter(activated_plans) == dict.fromkeys(plans, 1)
 
 
 # ── the planner in the middle of a solve ─────────────────────────────────────────────────────────────────────────────
@@ -270,9 +270,9 @@ def alone(vigie: RunningVigie, service: str = "continuity") -> Iterator[dict[str
 
 async def waiting_inputs(vigie: RunningVigie) -> int:
     """Return the inputs that the log of continuity has not applied yet."""
-    given = [record.offset async for record in records(vigie, "continuity.inputs")]
+    input_offsets = [record.offset async for record in records(vigie, "continuity.inputs")]
     chain = [orjson.loads(record.value) async for record in records(vigie, "continuity.log")]
-    return given[-1] - max(
+    return input_offsets[-1] - max(
         tx["src"]["offset"] for tx in chain if tx["src"]["topic"] == "continuity.inputs"
     )
 
@@ -299,17 +299,17 @@ async def die_at(
     Ticks come between publishing and committing, so it may take several deaths.
     """
     first = 1 if death.input is None else death.input + await waiting_inputs(vigie) - 1
-    found = []
+    outcomes = []
     for passes in range(first, first + MOST_DEATHS):
         die(environment, f"{death.point}:{passes}", vigie.folder / "continuity.log")
         chain = await log_of(vigie)
-        found.append((activated(chain)[plan] == 1, lines <= decided(chain)))
+        outcomes.append((activated(chain)[plan] == 1, lines <= decided(chain)))
         if all(
             expected in (None, holds)
-            for expected, holds in zip(death.holds, found[-1], strict=True)
+            for expected, holds in zip(death.holds, outcomes[-1], strict=True)
         ):
             return
-    raise AssertionError(f"{death}: {found}")
+    raise AssertionError(f"{death}: {outcomes}")
 
 
 @proves("worker", "kill", note="continuity, at each named point of an activation and an approval")
@@ -333,14 +333,14 @@ async def test_a_kill_at_every_point_of_an_activation_and_an_approval(vigie: Run
                 (f"plans/{plan}/activate", {}),
                 (f"reassignments/{proposal['id']}/approve", {"lines": mine}),
             ):
-                sent = ask(
+                answer = ask(
                     vigie,
                     path,
                     body,
                     **{"Idempotency-Key": f"{plan}-{path[:5]}", "Prefer": "wait=0"},
                 )
-                assert sent is not None
-                assert sent.status_code == 202, sent.text
+                assert answer is not None
+                assert answer.status_code == 202, answer.text
             await die_at(vigie, environment, death, plan, set(mine))
             approved.update(mine)
     until(partial(ordered, vigie, approved), WAIT_S)
@@ -386,12 +386,12 @@ async def employ(vigie: RunningVigie, sites: set[str], folder: Path) -> None:
 
 def stand(vigie: RunningVigie, callouts: set[str], states: set[str]) -> bool:
     """Return true once these are the call-outs of approvals, each in one of the states."""
-    found = {
+    callout_states = {
         one["id"]: one["state"]
         for one in read(vigie, "callouts?limit=500")
         if one["id"].startswith("staff-")
     }
-    return found.keys() == callouts and set(found.values()) <= states
+    return callout_states.keys() == callouts and set(callout_states.values()) <= states
 
 
 @proves(
@@ -427,30 +427,32 @@ async def test_a_kill_during_two_announcements_informs_each_site_once(
         if fact["row"]["proposal"] == proposal["id"]
     ]
     concerned = [row for row in orders if row.get("leave") or row.get("come")]
-    told = {f"staff-{row['decision']}-{row['site']}" for row in concerned}
+    callout_ids = {f"staff-{row['decision']}-{row['site']}" for row in concerned}
     assert len({row["decision"] for row in concerned}) > 1
     await employ(vigie, {row["site"] for row in concerned}, tmp_path)
 
     for start, deaths in TOLD_DEATHS.items():
         with alone(vigie, "delivery") as environment:
             for who in ("one", "two"):
-                sent = ask(
+                answer = ask(
                     vigie,
                     f"reassignments/{proposal['id']}/announce",
                     {"start": start},
                     key=f"{who}-{start}",
                     Prefer="wait=0",
                 )
-                assert sent is not None
-                assert sent.status_code == 202, sent.text
+                assert answer is not None
+                assert answer.status_code == 202, answer.text
             for death in deaths:
                 die(environment, death, vigie.folder / "delivery.log", "delivery")
-        until(partial(stand, vigie, told, {"running", "done"} if start else {"draft"}), WAIT_S)
+        until(
+            partial(stand, vigie, callout_ids, {"running", "done"} if start else {"draft"}), WAIT_S
+        )
 
     until(
         lambda: (
             len([n for n in read(vigie, "notifications?limit=1000") if n["role"] == "agent"])
-            >= len(told)
+            >= len(callout_ids)
         ),
         WAIT_S,
     )
@@ -474,4 +476,6 @@ async def test_a_kill_during_two_announcements_informs_each_site_once(
         for fact in facts(chain, "NotificationChanged")
         if fact["row"]["role"] == "agent"
     }
-    assert listed == released == started == Counter(called.values()) == dict.fromkeys(told, 1)
+    assert (
+        listed == released == started == Counter(called.values()) == dict.fromkeys(callout_ids, 1)
+    )

@@ -158,11 +158,11 @@ class Watching(threading.Thread):
 
     def growth(self, lasted_s: float) -> dict[str, tuple[float, float]]:
         """Process → (MB in the second quarter, MB in the last one): medians, of those that were seen in both."""
-        found = {}
+        medians_by_name = {}
         for name, samples in self.samples.items():
             if (medians := quarters(samples, lasted_s)) is not None:
-                found[name] = medians
-        return found
+                medians_by_name[name] = medians
+        return medians_by_name
 
     def filling_mb(self, lasted_s: float) -> float:
         """Return the growth in MB that the store may have until it keeps all closed exercises."""

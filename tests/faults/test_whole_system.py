@@ -55,11 +55,11 @@ def storm(
     threads = [Reporter(vigie, seed * 100 + n, each) for n in range(reporters)]
     for thread in threads:
         thread.start()
-    left: list[str] = []
+    remaining_victims: list[str] = []
     for _ in range(kills):
         time.sleep(rnd.uniform(0.3, 1.5))
-        left = left or rnd.sample(victims, len(victims))
-        victim = left.pop()
+        remaining_victims = remaining_victims or rnd.sample(victims, len(victims))
+        victim = remaining_victims.pop()
         until(lambda victim=victim: killed(vigie, victim), WAIT_S)
     for thread in threads:
         thread.join()
@@ -226,14 +226,14 @@ def test_decisions_of_many_at_once_are_those_of_one_after_the_other(vigie: Runni
     incident = vigie.get(f"/api/v1/reports/{id}")["incident"]
     version = vigie.get(f"/api/v1/incidents/{incident}")["version"]
     people = [Deciding(vigie, choosing(incident), 25, seed) for seed in range(6)]
-    found = decide_under_kills(
+    histories_by_object = decide_under_kills(
         vigie, people, ("alerts", "continuity", "console", "projector", "intake"), 4, seed=7
     )
     initial = {f"incidents/{incident}": (Held(True, version), INCIDENT)} | {
         f"plans/{p}": (Held(False, 0), PLAN) for p in PLANS
     }
-    assert found.keys() == initial.keys()
-    for about, history in found.items():
+    assert histories_by_object.keys() == initial.keys()
+    for about, history in histories_by_object.items():
         assert linearizable(history, *initial[about]), about
         assert not linearizable(one_change(history), *initial[about]), about
 

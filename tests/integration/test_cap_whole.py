@@ -113,8 +113,8 @@ def test_a_vigilance_rises_is_repeated_and_ends_on_the_whole_system(vigie: Runni
             == "applied"
         )
     )
-    (known,) = incidents()
-    assert {first.json()["report_id"], withdrawn["report_id"]} <= set(known["reports"])
+    (incident_row,) = incidents()
+    assert {first.json()["report_id"], withdrawn["report_id"]} <= set(incident_row["reports"])
     assert vigie.get(f"/api/v1/overview?realm={realm}")["level"]["level"] == 3, (
         "latched until a person lowers it (D31)"
     )

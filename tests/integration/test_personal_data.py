@@ -196,34 +196,36 @@ async def records(kafka: str) -> list[tuple[str, bytes]]:
         **get_client_options(),
     )
     await consumer.start()
-    found: list[tuple[str, bytes]] = []
+    record_contents: list[tuple[str, bytes]] = []
     try:
         tps = [TopicPartition(topic.name, p) for topic in TOPICS for p in range(topic.partitions)]
         ends, begins = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
-        left = {tp for tp in tps if ends[tp] > begins[tp]}
-        consumer.assign(left)
+        remaining_partitions = {tp for tp in tps if ends[tp] > begins[tp]}
+        consumer.assign(remaining_partitions)
         await consumer.seek_to_beginning()
-        while left:
+        while remaining_partitions:
             for tp, some in (await consumer.getmany(timeout_ms=1000)).items():
-                found += [
+                record_contents += [
                     (
                         tp.topic,
                         b"\n".join((r.key or b"", r.value or b"", *(v for _, v in r.headers))),
                     )
                     for r in some
                 ]
-            left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
+            remaining_partitions = {
+                tp for tp in remaining_partitions if await consumer.position(tp) < ends[tp]
+            }
     finally:
         await consumer.stop()
-    return found
+    return record_contents
 
 
 async def topics(kafka: str) -> dict[str, bytes]:
     """Return topic → all its records."""
-    found: dict[str, list[bytes]] = {topic.name: [] for topic in TOPICS}
+    contents_by_topic: dict[str, list[bytes]] = {topic.name: [] for topic in TOPICS}
     for topic, content in await records(kafka):
-        found[topic].append(content)
-    return {topic: b"\n".join(contents) for topic, contents in found.items()}
+        contents_by_topic[topic].append(content)
+    return {topic: b"\n".join(contents) for topic, contents in contents_by_topic.items()}
 
 
 def marks_in(content: bytes) -> set[str]:
@@ -314,10 +316,10 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(
         answer = vigie.http.post(path, json=body, headers={"Authorization": "", **headers})
         assert answer.status_code < 300, (path, answer.status_code, answer.text[:300])
     assert vigie.http.post("/api/v1/log", json={"text": PLANTED}).status_code in (200, 202)
-    held = vigie.http.post(
+    hold_answer = vigie.http.post(
         "/api/v1/sending/hold", json={"until": "2030-01-01T00:00:00Z", "reason": PLANTED}
     )
-    assert held.status_code in (200, 202), held.text
+    assert hold_answer.status_code in (200, 202), hold_answer.text
     directory = tmp_path / "people.csv"
     directory.write_text(
         f"person,name,language,channel,address,verified_at,site\nagent-1,{NAME},fr,sms,{NUMBER},,cen-1\n",
@@ -340,11 +342,11 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(
     until(told, 120)
     observer = vigie.cli("token", "create", "--role", "observer", "--quiet").stdout.strip()
 
-    found = {
+    marks_by_place = {
         f"topic {name}": marks_in(content)
         for name, content in asyncio.run(topics(settings.kafka)).items()
     }
-    found["store"] = marks_in(store_content(settings.redis))
+    marks_by_place["store"] = marks_in(store_content(settings.redis))
     # not the main courante: a note is written to be read by whoever may read the log
     for path in (
         "overview",
@@ -360,28 +362,35 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(
         read = vigie.http.get(
             f"/api/v1/{path}?limit=1000", headers={"Authorization": f"Bearer {observer}"}
         )
-        found[f"GET {path} as observer"] = marks_in(read.content)
+        marks_by_place[f"GET {path} as observer"] = marks_in(read.content)
     status = json.loads((vigie.folder / "data" / "run" / "ports.json").read_text())
     counters = build_header(vigie.folder / "data" / "secrets")
     for name, port in status.items():
         if name not in ("kafka", "controller", "redis", "console-http", "samples"):
             metrics = vigie.http.get(f"http://127.0.0.1:{port}/metrics", headers=counters)
             assert metrics.status_code == 200, name
-            found[f"metrics {name}"] = marks_in(metrics.content)
+            marks_by_place[f"metrics {name}"] = marks_in(metrics.content)
     for file in sorted((vigie.folder).rglob("*")):
         if file.is_file():
-            found[f"file {file.relative_to(vigie.folder)}"] = marks_in(written(file))
-    shown = vigie.get(f"/api/v1/reports/{hidden.json()['report_id']}")
-    assert (shown["alias"], shown["plan_hint"]) == (NAME, PLANTED), (
+            marks_by_place[f"file {file.relative_to(vigie.folder)}"] = marks_in(written(file))
+    report = vigie.get(f"/api/v1/reports/{hidden.json()['report_id']}")
+    assert (report["alias"], report["plan_hint"]) == (NAME, PLANTED), (
         "who may read texts reads what was written"
     )
     texts = vigie.get(f"/api/v1/reports/{quote(posted.json()['report_id'], safe='')}")
     leaks = sorted(
-        f"{where}: {', '.join(sorted(marks))}" for where, marks in found.items() if marks
+        f"{where}: {', '.join(sorted(marks))}" for where, marks in marks_by_place.items() if marks
     )
     assert not leaks, "\n".join(leaks)
     assert (
-        len([where for where in found if where.startswith("file kafka") or "kafka/" in where]) > 10
+        len(
+            [
+                where
+                for where in marks_by_place
+                if where.startswith("file kafka") or "kafka/" in where
+            ]
+        )
+        > 10
     ), "the broker's disk was looked at"
     assert re.search(r"received|applied|duplicate", json.dumps(texts))
 
@@ -435,11 +444,11 @@ def test_two_people_erase_text_bytes_and_photo_of_a_report_and_a_line(vigie: Run
     assert erased.json()["state"] == "erased", erased.text
 
     def gone() -> bool:
-        shown = vigie.get(f"/api/v1/reports/{report}")
+        erased_report = vigie.get(f"/api/v1/reports/{report}")
         return (
-            shown["headline"] is None
-            and shown["erased_reason"] == "nom d’une mineure"
-            and shown["attachments"] == []
+            erased_report["headline"] is None
+            and erased_report["erased_reason"] == "nom d’une mineure"
+            and erased_report["attachments"] == []
         )
 
     until(gone)
@@ -504,10 +513,10 @@ def ask(vigie: RunningVigie, realm: str) -> str:
 
 def asked(vigie: RunningVigie, realm: str) -> list[dict[str, Any]]:
     """Return the message of each agent."""
-    found: list[dict[str, Any]] = vigie.get(
+    notifications: list[dict[str, Any]] = vigie.get(
         f"/api/v1/notifications?realm={realm}&role=agent&limit=1000"
     )["items"]
-    return [n for n in found if n["template"] == "headcount"]
+    return [n for n in notifications if n["template"] == "headcount"]
 
 
 def links(vigie: RunningVigie, realm: str) -> dict[str, str]:
@@ -535,16 +544,16 @@ def say(vigie: RunningVigie, token: str, said: HeadcountAnswer) -> None:
         assert "à usage unique" not in page.text, "the answer may be changed"
         answered = phone.post(f"/a/{token}", data={"answer": KEYS[said]})
         assert answered.status_code == 200
-        shown = (
+        expected_text = (
             "Vous avez demandé de l’aide" if said is HeadcountAnswer.HELP else "Réponse enregistrée"
         )
-        assert shown in answered.text
+        assert expected_text in answered.text
 
 
 def shown(vigie: RunningVigie, realm: str, id: str, **expected: object) -> bool:
     """Return True once the headcount is shown with these values."""
-    found = vigie.get(f"/api/v1/headcounts/{id}?realm={realm}")
-    return {name: found[name] for name in expected} == expected
+    headcount = vigie.get(f"/api/v1/headcounts/{id}?realm={realm}")
+    return {name: headcount[name] for name in expected} == expected
 
 
 @pytest.mark.usefixtures("directory")
@@ -579,11 +588,13 @@ def test_a_headcount_counts_in_the_log_without_names(vigie: RunningVigie) -> Non
     say(vigie, of["agent-c"], HeadcountAnswer.AWAY)
     until(lambda: shown(vigie, "92", id, safe=1, help=1, away=1, answered=3, state="done"))
 
-    found = asyncio.run(records(Settings(data_dir=vigie.folder / "data").kafka))
-    assert [(topic, content) for topic, content in found if OF_SOMEBODY.search(content)] == []
+    topic_records = asyncio.run(records(Settings(data_dir=vigie.folder / "data").kafka))
+    assert [
+        (topic, content) for topic, content in topic_records if OF_SOMEBODY.search(content)
+    ] == []
     reports = [
         orjson.loads(content.split(b"\n")[1])
-        for topic, content in found
+        for topic, content in topic_records
         if topic == "alerts.inputs" and b'"headcount_found"' in content
     ]
     counted = [(r["site_id"], r["measure"]["value"], r["measure"]["value_of"]) for r in reports]

@@ -58,8 +58,8 @@ class Collector:
     hops: dict[str, Hop] = field(default_factory=dict)
 
     async def take(self, request: web.Request) -> web.Response:
-        told = ExportTraceServiceRequest.FromString(await request.read())
-        for resource in told.resource_spans:
+        export_request = ExportTraceServiceRequest.FromString(await request.read())
+        for resource in export_request.resource_spans:
             service = next(
                 a.value.string_value
                 for a in resource.resource.attributes
@@ -162,7 +162,7 @@ async def _accepted(url: str, token: Path) -> httpx.Response | None:
 async def test_a_report_and_the_mail_that_it_causes_are_one_trace(
     start_broker: Any, collector: tuple[Collector, str], tmp_path: Path
 ) -> None:
-    seen, endpoint = collector
+    trace_collector, endpoint = collector
     broker = await start_broker()
     settings = Settings(data_dir=tmp_path / "data", kafka=broker.address, territory=FOLDER)
     settings.data.make()
@@ -196,16 +196,21 @@ async def test_a_report_and_the_mail_that_it_causes_are_one_trace(
             stack.push_async_callback(_stopped, process)
         token = settings.data.secrets / "admin.token"
         await eventually(lambda: _accepted(f"http://127.0.0.1:{port}", token), PATIENCE_S)
-        sent = "delivery send email"
+        mail_hop_name = "delivery send email"
         await eventually(
-            lambda: any(h.name == sent and not h.fault for h in seen.hops.values()), PATIENCE_S
+            lambda: any(
+                h.name == mail_hop_name and not h.fault for h in trace_collector.hops.values()
+            ),
+            PATIENCE_S,
         )
-        mail = next(h for h in seen.hops.values() if h.name == sent and not h.fault)
+        mail = next(
+            h for h in trace_collector.hops.values() if h.name == mail_hop_name and not h.fault
+        )
         first = "intake accept"
-        await eventually(lambda: seen.path_of(mail)[0] == first, PATIENCE_S)
+        await eventually(lambda: trace_collector.path_of(mail)[0] == first, PATIENCE_S)
 
     assert relay.taken, "the relay took the mail that the trace tells of"
-    path = seen.path_of(mail)
+    path = trace_collector.path_of(mail)
     assert path[:3] == [
         first,
         "alerts decide vigie.ReportReceived.v1",
@@ -215,17 +220,17 @@ async def test_a_report_and_the_mail_that_it_causes_are_one_trace(
         f"delivery decide vigie.{claim}.v1" for claim in ("ClaimAttempt", "ClaimAttempts")
     )
     assert path[-2] in (alone, together), path
-    assert path[-1] == sent
+    assert path[-1] == mail_hop_name
     assert mail.trace == CALLER
-    begun = next(h for h in seen.hops.values() if h.name == first)
+    begun = next(h for h in trace_collector.hops.values() if h.name == first)
     assert (begun.trace, begun.parent, begun.service) == (CALLER, CALLER_SPAN, "intake")
     assert mail.told["vigie.channel"] == "email"
     assert mail.told["vigie.outcome"] == "accepted"
-    said = repr([(h.name, h.told) for h in seen.hops.values()])
-    assert "example.org" not in said
-    assert "Quatremere" not in said
-    assert "Feu" not in said
-    assert not [h.name for h in seen.hops.values() if set(h.told.values()) & people], (
+    hops_text = repr([(h.name, h.told) for h in trace_collector.hops.values()])
+    assert "example.org" not in hops_text
+    assert "Quatremere" not in hops_text
+    assert "Feu" not in hops_text
+    assert not [h.name for h in trace_collector.hops.values() if set(h.told.values()) & people], (
         "nobody is told, not even as a token"
     )
 

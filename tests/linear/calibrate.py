@@ -33,18 +33,18 @@ def etcd(file: Path) -> list[Operation]:
 
     An operation with a timeout may or may not have happened.
     """
-    open_, found = {}, []
+    open_, operations = {}, []
     for at, line in enumerate(file.read_text().splitlines()):
         if (match := _LINE.match(line)) is None:
             continue
-        client, kind, what, said = match.groups()
+        client, kind, what, value_text = match.groups()
         if kind == "invoke":
             value = (
-                tuple(map(int, said.strip("[]").split()))
+                tuple(map(int, value_text.strip("[]").split()))
                 if what == "cas"
                 else None
-                if said == "nil"
-                else int(said)
+                if value_text == "nil"
+                else int(value_text)
             )
             open_[client] = (what, value, at)
             continue
@@ -52,22 +52,22 @@ def etcd(file: Path) -> list[Operation]:
             continue
         what, value, called = open_.pop(client)
         if kind == "info":
-            found.append(Operation((what, value), UNKNOWN, called))
+            operations.append(Operation((what, value), UNKNOWN, called))
         elif what == "cas":
-            found.append(Operation((what, value), kind == "ok", called, at))
+            operations.append(Operation((what, value), kind == "ok", called, at))
         elif kind == "fail":
-            found.append(Operation((what, value), UNKNOWN, called))
+            operations.append(Operation((what, value), UNKNOWN, called))
         else:
-            answered = None if what == "write" or said == "nil" else int(said)
-            found.append(Operation((what, value), answered, called, at))
-    return found + [
+            answered = None if what == "write" or value_text == "nil" else int(value_text)
+            operations.append(Operation((what, value), answered, called, at))
+    return operations + [
         Operation((what, value), UNKNOWN, called, NEVER) for what, value, called in open_.values()
     ]
 
 
 def stored(file: Path) -> dict[str, list[Operation]]:
     """Read one run of the key-value store, by key: each part must be linearizable."""
-    open_, found = {}, defaultdict(list)
+    open_, operations_by_key = {}, defaultdict(list)
     for at, line in enumerate(file.read_text().splitlines()):
         if (match := _KV.match(line)) is None:
             continue
@@ -75,11 +75,11 @@ def stored(file: Path) -> dict[str, list[Operation]]:
         if kind == "invoke":
             open_[client] = (what, value, at)
         else:
-            what, asked, called = open_.pop(client)
-            found[key].append(
-                Operation((what, asked), (value or "") if what == "get" else None, called, at)
+            what, argument, called = open_.pop(client)
+            operations_by_key[key].append(
+                Operation((what, argument), (value or "") if what == "get" else None, called, at)
             )
-    return dict(found)
+    return dict(operations_by_key)
 
 
 def judged(folder: Path) -> Iterator[tuple[str, bool, bool]]:
@@ -100,10 +100,10 @@ def judged(folder: Path) -> Iterator[tuple[str, bool, bool]]:
 def main(folder: str) -> None:
     """Print every verdict that differs, and how many agree. Exit 1 if any differs."""
     began, agree, wrong = time.perf_counter(), 0, 0
-    for name, known, ours in judged(Path(folder)):
-        agree, wrong = agree + (known == ours), wrong + (known != ours)
-        if known != ours:
-            print(f"{name}: known {known}, ours {ours}")
+    for name, expected_verdict, ours in judged(Path(folder)):
+        agree, wrong = agree + (expected_verdict == ours), wrong + (expected_verdict != ours)
+        if expected_verdict != ours:
+            print(f"{name}: known {expected_verdict}, ours {ours}")
     print(f"{agree} verdicts agree, {wrong} differ, {time.perf_counter() - began:.1f} s")
     sys.exit(wrong > 0)
 

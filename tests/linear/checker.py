@@ -38,7 +38,7 @@ def linearizable(history: Sequence[Operation], initial: Hashable, step: Step) ->
     """
     operations = sorted(history, key=lambda o: o.called)
     must = sum(1 << n for n, o in enumerate(operations) if o.returned != NEVER)
-    seen: set[tuple[int, Hashable]] = set()
+    visited_states: set[tuple[int, Hashable]] = set()
     stack: list[tuple[int, Hashable]] = [(0, initial)]
     while stack:
         done, state = stack.pop()
@@ -47,20 +47,20 @@ def linearizable(history: Sequence[Operation], initial: Hashable, step: Step) ->
         for n in _next(operations, done):
             operation = operations[n]
             for after in step(state, operation.asked, operation.answered):
-                found = (done | 1 << n, after)
-                if found not in seen:
-                    seen.add(found)
-                    stack.append(found)
+                candidate = (done | 1 << n, after)
+                if candidate not in visited_states:
+                    visited_states.add(candidate)
+                    stack.append(candidate)
     return False
 
 
 def _next(operations: Sequence[Operation], done: int) -> list[int]:
     """List possible next operations: called before the return of any unfinished one."""
-    first_return, found = NEVER, []
+    first_return, candidates = NEVER, []
     for n, operation in enumerate(operations):
         if operation.called > first_return:
             break
         if not done >> n & 1:
-            found.append(n)
+            candidates.append(n)
             first_return = min(first_return, operation.returned)
-    return [n for n in found if operations[n].called <= first_return]
+    return [n for n in candidates if operations[n].called <= first_return]

@@ -478,8 +478,8 @@ class Chain:
         for i in range(len(self.workers)):
             self.stop(i, "stopped")
         self.orphans, self.flying = (), ()
-        kept = rnd.randint(0, len(self.log)) if rnd else len(self.log) // 2
-        self.log = self.log[:kept]
+        log_length = rnd.randint(0, len(self.log)) if rnd else len(self.log) // 2
+        self.log = self.log[:log_length]
         last = rnd.randint(0, len(self.inputs)) if rnd else 0
         self.inputs = self.inputs[rnd.randint(0, last) if rnd else 0 :][: last or None]
         self.refold()
@@ -554,10 +554,10 @@ class Chain:
             raise Broken("a record of older logic was accepted")
         if not self.follows(before, tx):
             raise Broken("an input was skipped or applied twice")
-        given = next(r for r in self.made if digest(r) == tx.input)
-        if given.kind != "poison" and ("failed", given.id) in tx.facts:
+        input_record = next(r for r in self.made if digest(r) == tx.input)
+        if input_record.kind != "poison" and ("failed", input_record.id) in tx.facts:
             raise Broken("a good input was recorded as failed")
-        if tx.facts != decide(before.state, given, tx.t, tx.logic, self.guards):
+        if tx.facts != decide(before.state, input_record, tx.t, tx.logic, self.guards):
             raise Broken("a record was not decided from its history")
         done = [fact for accepted in self.accepted for fact in accepted.facts]
         for kind, incident, *args in tx.facts:
@@ -654,12 +654,12 @@ class Chain:
 
     def check_end(self, born: int) -> None:
         self.audit_input()
-        named = self.exits & NAMED_INPUT_EXITS
-        seen = self.truth.state.seen
+        input_exits = self.exits & NAMED_INPUT_EXITS
+        input_ids = self.truth.state.seen
         missing = [
-            r.id for r in self.given() if r.id not in seen and r.kind not in ("poison", "tick")
+            r.id for r in self.given() if r.id not in input_ids and r.kind not in ("poison", "tick")
         ]
-        if missing and not named:
+        if missing and not input_exits:
             raise Broken(
                 "an accepted input was silently never applied"
                 if self.workers[0].view
@@ -672,7 +672,7 @@ class Chain:
             for r in self.given()
             if r.kind == "poison" and r.id.startswith("r") and r.born > born
         }
-        if not named and replayed - {ladder.incident for ladder in self.truth.state.ladders}:
+        if not input_exits and replayed - {ladder.incident for ladder in self.truth.state.ladders}:
             raise Broken("a failed input could not be replayed after the fix")
         self.audit_reader()
 

@@ -106,14 +106,14 @@ class Conductor:
     def pending(self, route: str, logs: Logs) -> list[Item]:
         """List facts of this route missing in its receiver's log, in order."""
         source, receiver = route[0], route[1]
-        sent = [
+        items = [
             Item(receiver, ("fact", source, i, n), fact)
             for i, record in enumerate(logs[source])
             for n, (to, fact) in enumerate(record.facts)
             if to == receiver
         ]
         done = {record.key for record in logs[receiver]}
-        return [item for item in sent if item.key not in done]
+        return [item for item in items if item.key not in done]
 
     def steps(self, logs: Logs) -> list[Item]:
         """List missing steps, in order of time, then service."""
@@ -157,8 +157,8 @@ class Conductor:
         todo: list[Action] = [(2, "decide", s) for s in SERVICES if self.inputs[s]]
         if self.mode == "single":
             todo += [
-                (2, "send", i) if held.item else (2, "look", i)
-                for i, held in self.conductors.items()
+                (2, "send", i) if conductor.item else (2, "look", i)
+                for i, conductor in self.conductors.items()
             ]
             return todo if self.following(self.logs) else []
         routes = ROUTES if self.mode == "free" else [r for r in ROUTES if r[0] != "D"]

@@ -133,9 +133,9 @@ class Forwarding:
     def decide(self, service: str) -> None:
         """Apply the next input of a service."""
         log = self.logs[service]
-        given = self.inputs[service][len(log)]
-        fact = given.fact if isinstance(given, Sent) else given
-        effective = self.is_new(service, given)
+        next_input = self.inputs[service][len(log)]
+        fact = next_input.fact if isinstance(next_input, Sent) else next_input
+        effective = self.is_new(service, next_input)
         again = "x" * self.lives[service]
         reacts = fact.hops and effective and service != "D"
         facts = (
@@ -144,7 +144,7 @@ class Forwarding:
             else ()
         )
         history = self.lives[service] if "history" in self.guards else 0
-        record = Record(history, len(log) + 1, self.logic[service], given, facts, effective)
+        record = Record(history, len(log) + 1, self.logic[service], next_input, facts, effective)
         self.logs = {**self.logs, service: (*log, record)}
 
     def is_new(self, service: str, given: Fact | Sent) -> bool:
@@ -199,8 +199,8 @@ class Forwarding:
     def land(self, j: int) -> None:
         """Deliver the oldest pending send."""
         p = self.publishers[j]
-        (sent, index), *rest = p.queue
-        self.inputs = {**self.inputs, p.route[1]: (*self.inputs[p.route[1]], sent)}
+        (pending_send, index), *rest = p.queue
+        self.inputs = {**self.inputs, p.route[1]: (*self.inputs[p.route[1]], pending_send)}
         if not any(i == index for _, i in rest):
             self.committed = {**self.committed, p.route: index + 1}
         self.replace(j, p._replace(queue=tuple(rest)))
@@ -214,10 +214,12 @@ class Forwarding:
     def cut(self, rnd: random.Random) -> None:
         """Cut the tail of alerts' log, declare it and decide its inputs again."""
         self.budget = spent(self.budget, "cut")
-        kept = rnd.randint(0, len(self.logs["A"]))
+        log_length = rnd.randint(0, len(self.logs["A"]))
         self.lives = {**self.lives, "A": self.lives["A"] + 1}
-        self.logs = {**self.logs, "A": self.logs["A"][:kept]}
-        self.committed = {r: min(c, kept) if r[0] == "A" else c for r, c in self.committed.items()}
+        self.logs = {**self.logs, "A": self.logs["A"][:log_length]}
+        self.committed = {
+            r: min(c, log_length) if r[0] == "A" else c for r, c in self.committed.items()
+        }
         self.publishers = tuple(
             p._replace(position=LOST_POSITION) if p.route[0] == "A" else p for p in self.publishers
         )
@@ -254,7 +256,7 @@ class Forwarding:
         return sum(record.effective for log in self.logs.values() for record in log)
 
     def check(self, route: str) -> None:
-        wanted = [fact.id for _, _, fact in self.routed(route, 2)]
+        expected_ids = [fact.id for _, _, fact in self.routed(route, 2)]
         took = [
             r.given.fact.id
             for r in self.logs[route[1]]
@@ -262,7 +264,7 @@ class Forwarding:
         ]
         if len(took) != len(set(took)):
             raise Broken(TWICE)
-        if [id for id in took if id in set(wanted)] != wanted:
+        if [id for id in took if id in set(expected_ids)] != expected_ids:
             raise Broken(GAP)
-        if not any(self.lives.values()) and took != wanted:
+        if not any(self.lives.values()) and took != expected_ids:
             raise Broken(NOWHERE_FACT)

@@ -94,13 +94,13 @@ def decide(
 
 def evolve(state: State, t: int, facts: tuple[Fact, ...], code: int) -> State:
     """Return the state after the facts of one record; stop at an unknown fact."""
-    seen, ladders = set(state.seen), {ladder.incident: ladder for ladder in state.ladders}
+    input_ids, ladders = set(state.seen), {ladder.incident: ladder for ladder in state.ladders}
     for kind, *args in facts:
         match kind:
             case "assessed" if code < 2:
                 raise Stopped("fact.unknown")
             case "seen":
-                seen.add(args[0])
+                input_ids.add(args[0])
             case "opened":
                 ladders[args[0]] = Ladder(args[0], args[1], 0, False, args[2])
             case "acked" | "stopped" if args[0] in ladders:
@@ -111,4 +111,4 @@ def evolve(state: State, t: int, facts: tuple[Fact, ...], code: int) -> State:
                 ladders[args[0]] = ladders[args[0]]._replace(next_rung=args[1] + 1)
             case _:
                 pass
-    return State(max(state.now, t), frozenset(seen), tuple(sorted(ladders.values())))
+    return State(max(state.now, t), frozenset(input_ids), tuple(sorted(ladders.values())))

@@ -46,15 +46,15 @@ class Lanes(Chain):
 
     def actions(self) -> list[Action]:
         """List the actions of Chain, with one for each urgent lane with records."""
-        found = super().actions()
+        all_actions = super().actions()
         for i, worker in enumerate(self.workers):
             if (
                 worker.view is not None
                 and len(worker.queue) + len(worker.acks) < 3
                 and worker.view.urgent + 1 != len(self.urgent)
             ):
-                found.append((4, "apply_urgent", i))
-        return found
+                all_actions.append((4, "apply_urgent", i))
+        return all_actions
 
     def apply(self, i: int) -> None:
         """Decide the next ordinary input; the urgent ones first if it would fire a deadline."""

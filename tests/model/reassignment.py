@@ -45,11 +45,11 @@ def split(total: int, parts: dict[Key, int]) -> dict[Key, int]:
     whole = sum(parts.values())
     if whole == 0:
         return dict.fromkeys(parts, 0)
-    given = {k: total * n // whole for k, n in parts.items()}
-    rest = total - sum(given.values())
-    for key in sorted(parts, key=lambda k: (-(total * parts[k] - given[k] * whole), k))[:rest]:
-        given[key] += 1
-    return given
+    shares = {k: total * n // whole for k, n in parts.items()}
+    rest = total - sum(shares.values())
+    for key in sorted(parts, key=lambda k: (-(total * parts[k] - shares[k] * whole), k))[:rest]:
+        shares[key] += 1
+    return shares
 
 
 class Small:
@@ -139,8 +139,16 @@ class Small:
         return sorted(able, key=lambda h: (self.metres(site, h), h))[:12]
 
     def urgency(self, need: Key) -> int:
-        left = self.rule[need[1]].rto_h - self.case.elapsed_h
-        return 8 if left <= 4 else 4 if left <= 12 else 2 if left <= 24 else 1
+        remaining_hours = self.rule[need[1]].rto_h - self.case.elapsed_h
+        return (
+            8
+            if remaining_hours <= 4
+            else 4
+            if remaining_hours <= 12
+            else 2
+            if remaining_hours <= 24
+            else 1
+        )
 
     def fair(self, pole: str) -> int:
         """Add constraint 7."""
@@ -152,9 +160,9 @@ class Small:
 
     def places(self, k: Key) -> list[str]:
         rule = self.rule[k[1]]
-        found = [k[0]] if rule.site_bound or self.w[k] < self.c[k] else []
-        found += [] if rule.site_bound else self.hosts(k[0], k[1])
-        return [*found, "tele"] if self.tele_cap(k) > 0 else found
+        possible_places = [k[0]] if rule.site_bound or self.w[k] < self.c[k] else []
+        possible_places += [] if rule.site_bound else self.hosts(k[0], k[1])
+        return [*possible_places, "tele"] if self.tele_cap(k) > 0 else possible_places
 
     def skill(self, cell: Key, wanted: str) -> int | None:
         """Return the penalty in tenths, or None if a hard rule forbids it."""
@@ -253,7 +261,7 @@ class Small:
 
     def floors(self) -> dict[Move, int]:
         """Return approved lines as lower bounds, in key order, within the remaining agents."""
-        found: dict[Move, int] = {}
+        lower_bounds: dict[Move, int] = {}
         limits: dict[tuple[Any, ...], int] = {}
         for line in sorted(self.case.approved, key=fields):
             rest = 0 if self.void(line) else self.case.approved[line]
@@ -264,27 +272,27 @@ class Small:
                 for name in self.limits(move):
                     limits[name] -= count
                 if count:
-                    found[move] = found.get(move, 0) + count
+                    lower_bounds[move] = lower_bounds.get(move, 0) + count
                 rest -= count
-        return found
+        return lower_bounds
 
     def limits(self, move: Move) -> dict[tuple[Any, ...], int]:
         """Return constraints 1 to 6 on a line, by name: the most agents over all their lines."""
         cell, kind, need, place = move
-        found: dict[tuple[Any, ...], int] = {
+        upper_bounds: dict[tuple[Any, ...], int] = {
             ("supply", cell, kind): self.disp[cell] if kind == "d" else self.rel[cell]
         }
         if need is not None:
-            found["demand", need] = self.demand.get(need, 0)
+            upper_bounds["demand", need] = self.demand.get(need, 0)
             if place == "tele":
-                found["tele", need] = self.tele_cap(need) if need in self.demand else 0
+                upper_bounds["tele", need] = self.tele_cap(need) if need in self.demand else 0
         if kind == "d" and place == "tele":
-            found["home", cell] = self.at_home(cell)
+            upper_bounds["home", cell] = self.at_home(cell)
         if kind == "d" and need not in (None, cell):
-            found["away", cell] = self.away(cell)
+            upper_bounds["away", cell] = self.away(cell)
         if self.takes_desk(move):
-            found["desks", place] = self.raw_desks(place)
-        return found
+            upper_bounds["desks", place] = self.raw_desks(place)
+        return upper_bounds
 
 
 def checked(case: Case, lines: Mapping[Move, int]) -> dict[str, int]:
@@ -295,8 +303,8 @@ def checked(case: Case, lines: Mapping[Move, int]) -> dict[str, int]:
     q, floors = Small(case), Small(case).floors()
     used: dict[tuple[Any, ...], int] = defaultdict(int)
     limits: dict[tuple[Any, ...], int] = {}
-    given: dict[str, int] = defaultdict(int)
-    found = dict.fromkeys(LEVELS, 0)
+    gifts_by_pole: dict[str, int] = defaultdict(int)
+    level_totals = dict.fromkeys(LEVELS, 0)
     for move, count in lines.items():
         cell, kind, need, _ = move
         assert count > 0
@@ -306,27 +314,29 @@ def checked(case: Case, lines: Mapping[Move, int]) -> dict[str, int]:
         limits |= q.limits(move)
         for name in q.limits(move):
             used[name] += count
-        given[q.rule[cell[1]].pole] += count if kind == "r" else 0
+        gifts_by_pole[q.rule[cell[1]].pole] += count if kind == "r" else 0
         for level, value in zip("QDC", q.price(move), strict=True):
-            found[level] += value * count
+            level_totals[level] += value * count
     assert all(lines.get(move, 0) >= count for move, count in floors.items()), (
         "an approved line is not kept"
     )
     assert not {name: (n, limits[name]) for name, n in used.items() if n > limits[name]}
     for need, count in q.demand.items():
-        found[f"U{q.rule[need[1]].criticality}"] += q.urgency(need) * (count - used["demand", need])
-    found["I"] = sum(
+        level_totals[f"U{q.rule[need[1]].criticality}"] += q.urgency(need) * (
+            count - used["demand", need]
+        )
+    level_totals["I"] = sum(
         n - used["supply", cell, "d"]
         for cell, n in q.disp.items()
         if q.rule[cell[1]].criticality <= 3
     )
-    found["D"] += sum(60 * max(0, n - q.fair(pole)) for pole, n in given.items())
-    found["K"] = sum(
+    level_totals["D"] += sum(60 * max(0, n - q.fair(pole)) for pole, n in gifts_by_pole.items())
+    level_totals["K"] = sum(
         max(0, floors.get(move, 0) + n - lines.get(move, 0))
         for move, n in case.seen.items()
         if _admissible(q, move)
     )
-    return found
+    return level_totals
 
 
 def _admissible(q: Small, move: Move) -> bool:
@@ -356,7 +366,7 @@ def optimum(case: Case, *, tie_break: bool = False, cohesion: bool = False) -> d
     groups: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
     sharing: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     limits: dict[tuple[Any, ...], int] = {}
-    given: dict[str, list[Any]] = defaultdict(list)
+    gifts_by_pole: dict[str, list[Any]] = defaultdict(list)
     variables: dict[Move, Any] = {}
     new = list(q.moves())
     for move in dict.fromkeys([*new, *floors]):
@@ -375,7 +385,7 @@ def optimum(case: Case, *, tie_break: bool = False, cohesion: bool = False) -> d
         for name in q.limits(move):
             sharing[name].append(x)
         if kind == "r":
-            given[q.rule[cell[1]].pole].append(x)
+            gifts_by_pole[q.rule[cell[1]].pole].append(x)
         if place not in ("tele", (need or cell)[0]):
             groups[(*(need or cell)[:2], place)].append(x)
     if cohesion:
@@ -391,7 +401,9 @@ def optimum(case: Case, *, tie_break: bool = False, cohesion: bool = False) -> d
         unmet = model.new_int_var(0, count, "")
         model.add(sum(sharing["demand", need]) + unmet == count)
         cost[f"U{q.rule[need[1]].criticality}"].append((q.urgency(need), unmet))
-    cost["D"] += [(60, _excess(model, q.fair(pole), gifts)) for pole, gifts in given.items()]
+    cost["D"] += [
+        (60, _excess(model, q.fair(pole), gifts)) for pole, gifts in gifts_by_pole.items()
+    ]
     for move, count in case.seen.items():
         if move in new:
             cost["K"].append((1, _shortfall(model, variables[move], floors.get(move, 0) + count)))
@@ -423,14 +435,14 @@ def _lexicographic(model: Any, cost: dict[str, list[tuple[int, Any]]]) -> dict[s
 
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
-    found: dict[str, int] = {}
+    optima: dict[str, int] = {}
     for level, terms in cost.items():
         total = sum(w * x for w, x in terms if w)
         if isinstance(total, int):
-            found[level] = 0
+            optima[level] = 0
             continue
         model.minimize(total)
         assert solver.solve(model) == cp_model.OPTIMAL
-        found[level] = round(solver.objective_value)
-        model.add(total <= found[level])
-    return found
+        optima[level] = round(solver.objective_value)
+        model.add(total <= optima[level])
+    return optima

@@ -60,8 +60,8 @@ def test_every_guard_is_needed(guards: tuple[str, ...]) -> None:
 
 
 def test_every_guard_has_its_mutant() -> None:
-    shown = {guard for guards in MUTANTS for guard in guards}
-    assert shown == set(GUARDS)
+    mutant_guards = {guard for guards in MUTANTS for guard in guards}
+    assert mutant_guards == set(GUARDS)
     assert {guards for guards in MUTANTS if len(guards) > 1} <= set(PAIRS)
 
 

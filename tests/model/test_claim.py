@@ -34,9 +34,9 @@ def test_an_attempt_is_called_at_most_once_and_never_after_it_is_in_doubt(settin
 
 
 def test_every_interleaving_of_a_small_world_holds() -> None:
-    seen = explore(Claim(limit=1, grace=1, horizon=3, stalls=False))
-    assert seen.whole
-    assert seen.states > 10_000
+    exploration = explore(Claim(limit=1, grace=1, horizon=3, stalls=False))
+    assert exploration.whole
+    assert exploration.states > 10_000
 
 
 @pytest.mark.parametrize("guard", GUARDS)

@@ -31,8 +31,8 @@ def test_both_orders_of_the_lanes_occur_and_each_is_kept_by_its_log() -> None:
 
 
 def test_without_a_look_at_the_urgent_lane_a_step_fires_over_an_earlier_answer() -> None:
-    found = first_broken(lambda seed: lanes(seed, "plain", (LANE,)), range(400))
-    assert found == "a rung fired over an earlier answer"
+    breach = first_broken(lambda seed: lanes(seed, "plain", (LANE,)), range(400))
+    assert breach == "a rung fired over an earlier answer"
 
 
 def test_one_offset_for_both_lanes_loses_or_doubles_inputs() -> None:

@@ -78,23 +78,23 @@ def explore(world: World, limit: int = 400_000) -> Explored:
 
     The world may end in any state: every 50th and all last ones are finished.
     """
-    seen: set[int] = set()
+    visited_keys: set[int] = set()
     ends = 0
     stack = [world]
-    while stack and len(seen) < limit:
+    while stack and len(visited_keys) < limit:
         here = stack.pop()
         todo = here.actions()
-        if len(seen) % 50 == 0 or not todo:
+        if len(visited_keys) % 50 == 0 or not todo:
             copy.copy(here).finish()
             ends += 1
         for _, name, *args in todo:
             there = copy.copy(here)
             getattr(there, name)(*args)
             key = hash(tuple(vars(there).values()))
-            if key not in seen:
-                seen.add(key)
+            if key not in visited_keys:
+                visited_keys.add(key)
                 stack.append(there)
-    return Explored(len(seen), ends, not stack)
+    return Explored(len(visited_keys), ends, not stack)
 
 
 def broken_runs(
@@ -129,4 +129,4 @@ def remaining(budget: tuple[tuple[str, int], ...], what: str) -> int:
 
 def spent(budget: tuple[tuple[str, int], ...], what: str) -> tuple[tuple[str, int], ...]:
     """Return the budget after one more misfortune."""
-    return tuple((name, left - (name == what)) for name, left in budget)
+    return tuple((name, remaining_count - (name == what)) for name, remaining_count in budget)

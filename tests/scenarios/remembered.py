@@ -50,18 +50,18 @@ class Remembered(DocumentQueries):
     def _chronicle(self, realm: str) -> Chronicle:
         """Return the chronicle of the whole realm as played so far."""
         many = len(self._stored(realm))
-        known = _CHRONICLES.get(self._player)
-        if known is not None and known[0] == many:
-            return known[1]
+        cache_entry = _CHRONICLES.get(self._player)
+        if cache_entry is not None and cache_entry[0] == many:
+            return cache_entry[1]
         made, partition = Chronicle.in_memory(), partition_of(realm, PARTITION_COUNT)
         for name, service in self._player.system.services.items():
             stored = service.log.of(realm)
-            found = (
+            versions = (
                 v
                 for offset, record in enumerate(stored)
                 for v in list_versions(record.transaction, offset)
             )
-            made.add(name, partition, found, Position(next=len(stored)))
+            made.add(name, partition, versions, Position(next=len(stored)))
         _CHRONICLES[self._player] = many, made
         return made
 
@@ -75,14 +75,14 @@ class Remembered(DocumentQueries):
     async def _cited(self, picture: RealmSnapshot) -> Sequence[LineRecord]:
         assert picture.at is not None
         partition = partition_of(picture.realm, PARTITION_COUNT)
-        found = [
+        lines = [
             line
             for stored in self._stored(picture.realm)
             for ordinal, fact in enumerate(stored.transaction.facts)
             if fact.at <= picture.at
             and (line := make_line(stored.transaction, fact, partition, ordinal)) is not None
         ]
-        return sorted(found, key=lambda line: line.key, reverse=True)
+        return sorted(lines, key=lambda line: line.key, reverse=True)
 
     def _stored(self, realm: str) -> list[Any]:
         return [

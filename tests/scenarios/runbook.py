@@ -123,11 +123,11 @@ class Runbook:
         if fact.name != "NotificationChanged":
             return []
         row = NotificationRow.model_validate(fact.data["row"])
-        said = build_responses(row, self._responders)
+        responses = build_responses(row, self._responders)
         attempt = row.attempts[-1].id if row.attempts else ""
         return [
             SimulatedResponse(f"{attempt}:{type(message).__name__}", delay, message)
-            for delay, message in said
+            for delay, message in responses
         ]
 
     def devices(self, *lines: dict[str, Any]) -> None:
@@ -162,21 +162,21 @@ class Runbook:
         self._look()
         for device in devices:
             person, _, channel = device.partition(":")
-            found = next(
+            message = next(
                 (m for m in self._unexpected if m.person == person and channel in ("", m.channel)),
                 None,
             )
-            assert found is not None, (
+            assert message is not None, (
                 f"{device} got nothing; there were {[str(m) for m in self._unexpected]}"
             )
-            self._unexpected.remove(found)
-            told = (found.row.template, int(found.row.level), found.row.wave)
-            wanted = (
-                template or told[0],
-                told[1] if level is None else level,
-                told[2] if wave is None else wave,
+            self._unexpected.remove(message)
+            actual_properties = (message.row.template, int(message.row.level), message.row.wave)
+            expected_properties = (
+                template or actual_properties[0],
+                actual_properties[1] if level is None else level,
+                actual_properties[2] if wave is None else wave,
             )
-            assert told == wanted, str(found)
+            assert actual_properties == expected_properties, str(message)
 
     def nothing_else(self) -> None:
         """Expect no other message."""
@@ -186,8 +186,8 @@ class Runbook:
     def sent(self) -> list[Message]:
         """Take all messages since the last look: for crowds."""
         self._look()
-        taken, self._unexpected = self._unexpected, []
-        return taken
+        messages, self._unexpected = self._unexpected, []
+        return messages
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -211,7 +211,7 @@ class Runbook:
 
     def report(self, type: str, site: str | None = "pmi-04", **values: Any) -> str:
         """Send a confirmed report of severity 2 from the manager of the site."""
-        given = {
+        report_fields = {
             "source": "site_manager",
             "severity": 2,
             "occurred_at": self.now,
@@ -220,7 +220,7 @@ class Runbook:
         id = f"report-{self._inputs}"
         self.feed(
             "alerts",
-            ReportReceived(report_id=id, site_id=site, type=EventType(type), **given),
+            ReportReceived(report_id=id, site_id=site, type=EventType(type), **report_fields),
             id=id,
         )
         return id

@@ -32,11 +32,11 @@ def play(
     player.system.step(player.realm, start + 15 * MINUTE_MS)
     results = run_checks(player.history(), list(exercise.checks))
     kinds = {check["id"]: check["kind"] for check in exercise.checks}
-    found: dict[str, bool] = {}
+    verdicts: dict[str, bool] = {}
     for result in results:
         kind = kinds[result.id]
-        found[kind] = result.ok and found.get(kind, True)
-    return found
+        verdicts[kind] = result.ok and verdicts.get(kind, True)
+    return verdicts
 
 
 @pytest.mark.parametrize("plan", sorted(rank()))
@@ -87,8 +87,8 @@ def test_a_card_of_a_strike_is_exercised_in_time(tmp_path: Any) -> None:
     )
     player.system.step(player.realm, start + 5 * MINUTE_MS)
     rows = [f.data["row"] for f in player.history().named("PlanChanged", 5)]
-    found = [row for row in rows if row["id"] == plan][-1]
-    due = {card["id"]: card["due_at"] for card in found["cards"]}
+    plan_row = [row for row in rows if row["id"] == plan][-1]
+    due = {card["id"]: card["due_at"] for card in plan_row["cards"]}
     assert {due[card] for card in drill.cards} == {start + 15 * MINUTE_MS}
     done = [(8, "continuity", c.CompleteCard(plan=plan, card=card, **WHO)) for card in drill.cards]
     verdicts = play(exercise, (5, "continuity", c.ActivatePlan(plan=plan, **WHO)), *done)

@@ -93,10 +93,10 @@ def test_no_role_gets_more_than_ten_demands_in_ten_minutes(played: MemoryPlayer)
     for at, facts in pictures(played, 5):
         demands = list_demands(facts, at)
         for role in (None, *territory().policy.roles):
-            found = limit_demands(demands, role, at)
-            most = max(most, found.rate)
-            assert found.rate <= MAX_NEW, (role, at)
-            assert Urgency.DANGER not in {d.urgency for d in found.digest}, (role, at)
+            attention_queue = limit_demands(demands, role, at)
+            most = max(most, attention_queue.rate)
+            assert attention_queue.rate <= MAX_NEW, (role, at)
+            assert Urgency.DANGER not in {d.urgency for d in attention_queue.digest}, (role, at)
     assert most > 0
 
 
@@ -112,8 +112,8 @@ def test_no_person_gets_two_messages_of_an_incident_in_a_minute_except_danger(
             )
     crowded = [
         f"{person}: {one} then {two}"
-        for (person, _), told in begun.items()
-        for one, two in pairwise(sorted(told))
+        for (person, _), messages in begun.items()
+        for one, two in pairwise(sorted(messages))
         if not two[1] and two[0] - one[0] < MINUTE_MS
     ]
     assert not crowded, "\n".join(crowded[:10])

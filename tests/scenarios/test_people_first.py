@@ -17,20 +17,20 @@ def lines(player: MemoryPlayer) -> list[tuple[float, m.LineRow]]:
         for f in player.system.facts(player.realm, ["continuity"])
         if f.name == "ProposalLinesRecorded"
     ]
-    told = [(f.at, f.message()) for f in records]
+    timed_facts = [(f.at, f.message()) for f in records]
     start = scenario("S20").start
     return [
         ((at - start) / MINUTE_MS, line)
-        for at, fact in told
+        for at, fact in timed_facts
         if isinstance(fact, m.ProposalLinesRecorded)
         for line in fact.row.lines
     ]
 
 
 def test_no_agent_leaves_the_college_beside_the_gas_leak_before_all_are_found() -> None:
-    found = [
+    departures = [
         (at, line)
         for at, line in lines(played_to("S20", 120, planner=True))
         if CONFINED in (line.site, line.place, line.need_site)
     ]
-    assert [at for at, _ in found if at < 45] == []
+    assert [at for at, _ in departures if at < 45] == []

@@ -26,10 +26,10 @@ def test_another_reason_for_a_refused_plan_proposes_it_again_after_a_day(
 
     def report(id: str, at: int, type: EventType, **values: object) -> None:
         system.step(realm, at)
-        said = ReportReceived(
+        report_message = ReportReceived(
             report_id=id, type=type, occurred_at=at, recorded_at=at, source="site_manager", **values
         )  # type: ignore[arg-type]
-        system.feed("alerts", realm, said, id=id, at=at)
+        system.feed("alerts", realm, report_message, id=id, at=at)
 
     def plan() -> PlanState:
         return system.services["continuity"].state(realm).plans[PLAN].state

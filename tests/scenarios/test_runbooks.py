@@ -526,13 +526,13 @@ def test_an_incident_joining_a_running_crisis_is_an_information(book: Runbook) -
     book.time_passes(1)
     book.sent()
     book.report("closure", "cen-3", severity=3)
-    told = [
+    messages = [
         m
         for m in book.sent()
         if m.row.template
         not in ("plan_proposed", "alarm_rto", "alarm_dmia", "forecast_rto", "forecast_dmia")
     ]
-    assert {(m.row.template, m.row.answer_expected) for m in told} <= {("information", False)}
+    assert {(m.row.template, m.row.answer_expected) for m in messages} <= {("information", False)}
     assert len(book.alerts.open_incidents) == len(book.ladder("territory").incidents)
 
 

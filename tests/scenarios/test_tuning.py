@@ -72,9 +72,9 @@ def list_policy() -> Escalation:
 
 
 def test_changes_are_waits_orders_and_parallel_calls_that_keep_every_role() -> None:
-    found = list_changes(list_policy(), ["N1", "N2", "N3"])
-    assert {one.kind for one in found} == {"wait", "order", "parallel"}
-    for change in found:
+    changes = list_changes(list_policy(), ["N1", "N2", "N3"])
+    assert {one.kind for one in changes} == {"wait", "order", "parallel"}
+    for change in changes:
         waits = [wave.after_min for wave in change.waves]
         assert waits == sorted(waits)
         assert [wave.wave for wave in change.waves] == list(range(1, len(change.waves) + 1))
@@ -84,7 +84,7 @@ def test_changes_are_waits_orders_and_parallel_calls_that_keep_every_role() -> N
         called = {role for wave in change.waves for role in wave.who}
         assert called == {r for w in list_policy().ladders[change.ladder] for r in w.who}
     assert change_wait("N2", 2, 12).waves[2].after_min == 22
-    assert not any("suppleants" in one.text for one in found if one.kind != "wait")
+    assert not any("suppleants" in one.text for one in changes if one.kind != "wait")
 
 
 def test_a_section_with_a_change_passes_the_check_of_its_publication() -> None:
@@ -96,10 +96,10 @@ def test_a_section_with_a_change_passes_the_check_of_its_publication() -> None:
 def test_an_escalation_that_loses_its_answers_is_counted_and_never_holds() -> None:
     before = CallOutcome(9, {"N2 INC-1": 4.0, "N1 INC-2": None, "N3 territory": 6.0})
     after = CallOutcome(5, {"N2 INC-1": None, "N1 INC-2": 3.0, "N3 territory": 7.0})
-    found = compare_outcomes(before, after)
-    assert found == CrisisDifference(-4, 1.0, 1)
+    difference = compare_outcomes(before, after)
+    assert difference == CrisisDifference(-4, 1.0, 1)
     change = change_wait("N2", 2, 12)
-    assert not judge_change(change, [replace(found, minutes=0.0)] * 5, 1).holds
+    assert not judge_change(change, [replace(difference, minutes=0.0)] * 5, 1).holds
     assert judge_change(change, [CrisisDifference(-4, 0.0, 0)] * 5, 1).holds
 
 
@@ -132,26 +132,26 @@ def test_changes_chosen_on_one_half_are_judged_on_the_other(
     tempting, sound = change_wait("N3", 2, 20), change_wait("N3", 2, 15)
     crises = [replace(recorded(), realm=f"92~ex-{n}") for n in range(8)]
     names = {str(tempting.waves): "tempting", str(sound.waves): "sound"}
-    seen: dict[str, None] = {}
+    realm_order: dict[str, None] = {}
 
     def replay(recording: Recording, changed: Sequence[EscalationPolicy]) -> list[FactRecord]:
-        seen.setdefault(recording.realm)
+        realm_order.setdefault(recording.realm)
         ladder = names.get(str(changed[0].policy.ladders["N3"]), "present")
         return [FactRecord(ladder, recording.realm, 0, {})]
 
     def measure(facts: Sequence[FactRecord]) -> CallOutcome:
-        ladder, second_half = facts[0].type, facts[0].id not in list(seen)[:4]
+        ladder, second_half = facts[0].type, facts[0].id not in list(realm_order)[:4]
         calls = {"present": 20, "tempting": 5, "sound": 12}[ladder]
         lost = ladder == "tempting" and second_half
         return CallOutcome(calls, {"N3 territory": None if lost else 4.0})
 
     monkeypatch.setattr(tuning, "replay_recording", replay)
     monkeypatch.setattr(tuning, "measure_calls", measure)
-    found = tune_ladders(crises, present(), [tempting, sound])
-    assert (found.chosen_on, found.judged_on, found.tried) == (4, 4, 2)
-    assert found.best is not None
-    assert found.best.change is sound
-    assert {one.change.text for one in found.finalists} == {tempting.text, sound.text}
+    tuning_result = tune_ladders(crises, present(), [tempting, sound])
+    assert (tuning_result.chosen_on, tuning_result.judged_on, tuning_result.tried) == (4, 4, 2)
+    assert tuning_result.best is not None
+    assert tuning_result.best.change is sound
+    assert {one.change.text for one in tuning_result.finalists} == {tempting.text, sound.text}
 
 
 def test_too_few_crises_give_no_result() -> None:

@@ -44,7 +44,7 @@ UNTIL_MIN = 25
 @cache
 def recorded() -> Recording:
     """Return S04 as its logs and inputs hold it."""
-    given: list[tuple[str, Message, str, int | None]] = []
+    inputs: list[tuple[str, Message, str, int | None]] = []
     feed = MemorySystem.feed
 
     def keeping(
@@ -57,7 +57,7 @@ def recorded() -> Recording:
         at: int | None = None,
         settle: bool = True,
     ) -> Any:
-        given.append((service, message, id, at))
+        inputs.append((service, message, id, at))
         return feed(self, service, realm, message, id=id, at=at, settle=settle)
 
     patch = pytest.MonkeyPatch()
@@ -71,7 +71,7 @@ def recorded() -> Recording:
     opened = next(f.message() for f in facts if f.name == "RealmOpened")
     assert isinstance(opened, RealmOpened)
     outside = [
-        (s, m, id, at) for s, m, id, at in given if not isinstance(m, StepRequested | OpenRealm)
+        (s, m, id, at) for s, m, id, at in inputs if not isinstance(m, StepRequested | OpenRealm)
     ]
     return Recording(
         player.realm,
@@ -97,8 +97,8 @@ def with_patch(patch: dict[str, Any], fork: ForkPoint | None = None) -> list[Dif
 
 
 def test_a_replay_without_a_change_gives_every_fact_again() -> None:
-    same, told = count_matching_facts(recorded(), as_it_was())
-    assert same == told > 300
+    same, total = count_matching_facts(recorded(), as_it_was())
+    assert same == total > 300
     assert (
         compare_summaries(summarise_history(recorded().facts), summarise_history(as_it_was())) == []
     )
@@ -109,15 +109,17 @@ SOONER = {"escalation": {"policy": {"ladders": {"N3": {"3": {"after_min": 11}}}}
 
 
 def test_an_earlier_wave_calls_its_role_earlier_and_no_one_later() -> None:
-    found = with_patch(SOONER)
-    called = {d.milestone.of: d.minutes for d in found if d.milestone.what == "called"}
+    differences = with_patch(SOONER)
+    called = {d.milestone.of: d.minutes for d in differences if d.milestone.what == "called"}
     assert called["elu_astreinte"] == -4
-    assert not [d for d in found if d.worse]
+    assert not [d for d in differences if d.worse]
 
 
 def test_a_later_wave_is_shown_as_worse() -> None:
-    found = with_patch({"escalation": {"policy": {"ladders": {"N3": {"3": {"after_min": 18}}}}}})
-    assert {(d.milestone.of, d.milestone.what) for d in found if d.worse} >= {
+    differences = with_patch(
+        {"escalation": {"policy": {"ladders": {"N3": {"3": {"after_min": 18}}}}}}
+    )
+    assert {(d.milestone.of, d.milestone.what) for d in differences if d.worse} >= {
         ("elu_astreinte", "called")
     }
 
@@ -163,11 +165,13 @@ def test_a_change_before_the_crisis_applies_from_its_beginning() -> None:
 def test_a_missing_plan_is_not_proposed() -> None:
     plans = {m.of for m in summarise_history(as_it_was()).milestones if m.kind == "plan"}
     gone = min(plans)
-    found = with_patch({"plans": {"plans": {gone: None}}})
+    differences = with_patch({"plans": {"plans": {gone: None}}})
     assert all(
-        d.after is None for d in found if d.milestone.kind == "plan" and d.milestone.of == gone
+        d.after is None
+        for d in differences
+        if d.milestone.kind == "plan" and d.milestone.of == gone
     )
-    assert any(d.milestone == Milestone("plan", gone, "proposed") for d in found)
+    assert any(d.milestone == Milestone("plan", gone, "proposed") for d in differences)
 
 
 def test_a_log_position_is_an_input() -> None:
@@ -219,10 +223,10 @@ def test_people_answer_as_recorded() -> None:
             {"row": row("n-1", "p-1", 1000).model_dump(mode="json")},
         )
     ]
-    said = AnswerNotification(
+    answer = AnswerNotification(
         author="p-1", role="dgs", notification="n-1", person="p-1", answer=Answer.ACK, channel="sms"
     )
-    exact, general = _describe_behaviour(rows, [(91_000, said)])
+    exact, general = _describe_behaviour(rows, [(91_000, answer)])
     assert exact == {
         "person": "p-1",
         "answer": "ack",
@@ -261,7 +265,7 @@ def test_a_decision_during_a_computation_keeps_its_place_in_the_replay(
 
     The replay finds none of that stale.
     """
-    kept: list[tuple[Transaction, bytes]] = []
+    stored_inputs: list[tuple[Transaction, bytes]] = []
     computes = False
     feed_raw, job = MemoryService.feed_raw, Proposals.job
 
@@ -274,7 +278,7 @@ def test_a_decision_during_a_computation_keeps_its_place_in_the_replay(
         timestamp: int | None = None,
     ) -> StoredRecord:
         stored = feed_raw(self, partition, key, value, headers, timestamp)
-        kept.append((stored.transaction, value))
+        stored_inputs.append((stored.transaction, value))
         return stored
 
     with monkeypatch.context() as patch:
@@ -303,31 +307,31 @@ def test_a_decision_during_a_computation_keeps_its_place_in_the_replay(
     assert sum(f.name == "ReassignmentOrdered" for f in facts) > 5
     outside = tuple(
         OutsideInput(tx.service, tx.seq, tx.src.id, tx.at, n, parse_open(tx.src.type, value))
-        for n, (tx, value) in enumerate(kept)
+        for n, (tx, value) in enumerate(stored_inputs)
         if _is_outside(tx)
     )
     assert sum(isinstance(o.message, ProposalComputed) for o in outside) > 1
     opened = next(f.message() for f in facts if f.name == "RealmOpened")
     assert isinstance(opened, RealmOpened)
     recording = Recording(realm, opened, outside, start + 10 * MINUTE_MS, facts, ())
-    same, told = count_matching_facts(recording, replay_recording(recording))
-    assert same == told
+    same, total = count_matching_facts(recording, replay_recording(recording))
+    assert same == total
 
 
 def test_a_change_by_two_persons_is_replayed_and_left_out_of_a_what_if() -> None:
     """It is a later version of the data that the changed replay alters from the start."""
-    known = recorded()
+    recording = recorded()
     base = next(
-        o.message.reference for o in known.outside if isinstance(o.message, PublishReference)
+        o.message.reference for o in recording.outside if isinstance(o.message, PublishReference)
     )
-    sections = apply_patch(initial_reference(known), SOONER)
+    sections = apply_patch(initial_reference(recording), SOONER)
     reference, who = compute_version(sections), {"author": "ana", "role": "coordinator"}
     drafts = [DraftReference(**who, reference=reference, data=section) for section in sections]
     proposal = ProposeReference(
         **who, reason="text:why", reference=reference, base=base, sections=()
     )
-    at = known.end - 5 * MINUTE_MS
-    before = replace(known, outside=tuple(o for o in known.outside if o.at < at))
+    at = recording.end - 5 * MINUTE_MS
+    before = replace(recording, outside=tuple(o for o in recording.outside if o.at < at))
 
     def with_inputs(*messages: Message) -> Recording:
         inputs = (

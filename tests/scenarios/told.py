@@ -94,7 +94,7 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
     for sms in (text.sms, text.sms_one_way, english.sms, english.sms_one_way):
         if count_septets(sms) > SMS_MAX_SEPTETS or len(encode_text(sms).segments) > 2:
             yield f"an SMS of {count_septets(sms)} septets"
-    shown = {
+    texts = {
         "sms": text.sms,
         "voice": text.voice,
         "push": f"{text.push_title} {text.push}",
@@ -102,18 +102,20 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
         "body": text.plain(),
     }
     yield from (
-        f"{name}: {found[0]}" for name, one in shown.items() if (found := CODES.search(one))
+        f"{name}: {fault_match[0]}"
+        for name, one in texts.items()
+        if (fault_match := CODES.search(one))
     )
     yield from (
-        f"{name} (en): {found[0]}"
+        f"{name} (en): {fault_match[0]}"
         for name, one in (("sms", english.sms), ("voice", english.voice))
-        if (found := CODES.search(one))
+        if (fault_match := CODES.search(one))
     )
-    if found := SPOKEN.search(text.voice):
-        yield f"the voice says {found[0]}"
+    if fault_match := SPOKEN.search(text.voice):
+        yield f"the voice says {fault_match[0]}"
     if len(text.voice) > VOICE_MAX_CHARACTERS or len(text.subject) > SUBJECT_MAX_CHARACTERS:
         yield "a voice or a subject that is too long"
-    for name, one in shown.items():
+    for name, one in texts.items():
         if name != "subject" and not ASKED.search(one.lower()):
             yield f"{name}: nothing is asked"
         if name != "subject" and row.template not in OPEN_ENDED and not UNTIL.search(one.lower()):
@@ -121,34 +123,40 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
     if row.template == "plan_proposed" and not row.bundle:
         yield from (
             f"{name}: not why"
-            for name, one in shown.items()
+            for name, one in texts.items()
             if name != "subject" and "Pourquoi" not in one
         )
     if row.template not in PLACELESS:
-        yield from _untold(row, shown)
+        yield from _untold(row, texts)
 
 
 def _untold(row: NotificationRow, shown: dict[str, str]) -> Iterator[str]:
     kind = load_phrases("fr").term("kinds", row.values.get("kind"))
     for name in ("sms", "voice", "push", "body"):
-        said = simplify_text(shown[name].replace("\u00a0", " "))
-        if kind is not None and simplify_text(kind).lower() not in said.lower():
+        plain_text = simplify_text(shown[name].replace("\u00a0", " "))
+        if kind is not None and simplify_text(kind).lower() not in plain_text.lower():
             yield f"{name}: not what ({kind})"
-        if kind is not None and not SINCE.search(said):
+        if kind is not None and not SINCE.search(plain_text):
             yield f"{name}: not since when"
-        if not any(place in said for place in _places()) and not re.search(r"\d+ communes", said):
+        if not any(place in plain_text for place in _places()) and not re.search(
+            r"\d+ communes", plain_text
+        ):
             yield f"{name}: not where"
 
 
 @cache
 def _places() -> frozenset[str]:
-    known = names()
-    sites = {name for name, _ in known.sites.values()}
-    poles = {name for name, _ in known.poles.values()}
+    place_names = names()
+    sites = {name for name, _ in place_names.sites.values()}
+    poles = {name for name, _ in place_names.poles.values()}
     voiced = {
         re.sub(r"\s+", " ", re.sub(r"\s*\(", ", ", one).replace(")", "")).strip() for one in sites
     }
     return frozenset(
         simplify_text(one)
-        for one in sites | voiced | poles | set(known.communes.values()) | {known.territory}
+        for one in sites
+        | voiced
+        | poles
+        | set(place_names.communes.values())
+        | {place_names.territory}
     )

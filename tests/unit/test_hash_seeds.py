@@ -54,13 +54,13 @@ def outputs() -> list[list[str]]:
     parts = f"; print({END!r}, end=''); ".join(
         f"exec({part!r}, {{}})" for part in (CAUSES, CLOCKS, PROPOSAL)
     )
-    return [said.split(END) for said in printed(["-c", parts])]
+    return [output.split(END) for output in printed(["-c", parts])]
 
 
 @pytest.mark.parametrize("part", [0, 1], ids=["alerts", "continuity"])
 def test_facts_do_not_depend_on_the_hash_seed(outputs: list[list[str]], part: int) -> None:
-    (said,) = {output[part] for output in outputs}
-    assert len(said) > 1000
+    (common_output,) = {output[part] for output in outputs}
+    assert len(common_output) > 1000
 
 
 def test_two_processes_write_the_same_proposal(outputs: list[list[str]]) -> None:

@@ -189,8 +189,10 @@ def decline(draft: AlertsDecision, row: ActionRow, author: str, reason: str | No
     """Decline an action, and notify its requester and the pilot."""
     row = _end(draft, row, "declined", ActionState.DECLINED, author, reason)
     pilots = (post.holder or post.deputy for post in find_pilots(draft, row))
-    told = dict.fromkeys(p for p in (row.requested_by, *pilots) if p is not None and p != author)
-    _inform(draft, row, tuple(told), DECLINED)
+    recipients = dict.fromkeys(
+        p for p in (row.requested_by, *pilots) if p is not None and p != author
+    )
+    _inform(draft, row, tuple(recipients), DECLINED)
     return row
 
 

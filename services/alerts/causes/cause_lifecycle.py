@@ -255,9 +255,9 @@ def list_open_causes_beside(draft: AlertsDecision, cause: Cause) -> list[Cause]:
 
 def list_placeless_causes(draft: AlertsDecision, incident: str | None) -> list[Cause]:
     """Return the open causes of an incident that have no site."""
-    found = (draft.state.causes[c] for ids in draft.state.placeless.values() for c in sorted(ids))
+    causes = (draft.state.causes[c] for ids in draft.state.placeless.values() for c in sorted(ids))
     return [
-        c for c in found if incident is not None and draft.resolve_incident(c.incident) == incident
+        c for c in causes if incident is not None and draft.resolve_incident(c.incident) == incident
     ]
 
 
@@ -365,8 +365,10 @@ def mark_contested(
     The graver state is kept. `told` is a reopening that is not recorded yet. `first_source` sent
     the earliest report of the rest. Rule D5, contradictions.
     """
-    known = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
-    newest = max((t for t in (known, told) if t is not None and t[0] <= cause.since), default=None)
+    reopening = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
+    newest = max(
+        (t for t in (reopening, told) if t is not None and t[0] <= cause.since), default=None
+    )
     said_shut = (
         newest is not None and not is_ahead(cause.windows, newest[0]) and newest[1] != first_source
     )
@@ -440,8 +442,8 @@ def find_open_cause(draft: AlertsDecision, report: ReportRow) -> Cause | None:
     """
     candidates = (find_newest_cause(report, windowed, draft) for windowed in (False, True))
     open_ = [c for c in candidates if c is not None and c.lifted_at is None]
-    named = next((c for c in open_ if report.id in c.reports), None)
-    return named or next(
+    cause = next((c for c in open_ if report.id in c.reports), None)
+    return cause or next(
         (c for c in open_ if len(c.reports) == KEPT_REPORTS and report.recorded_at >= c.known_at),
         None,
     )
@@ -467,9 +469,9 @@ def _supersede_dropped_report(draft: AlertsDecision, cause: Cause) -> None:
     """
     if len(cause.reports) < KEPT_REPORTS:
         return
-    told = draft.state.reports.get(cause.reports[KEPT_REPORTS // 2])
-    if told is not None and "superseded" not in told.flags:
-        draft.emit(ReportChanged(row=copy_with(told, {"flags": (*told.flags, "superseded")})))
+    report = draft.state.reports.get(cause.reports[KEPT_REPORTS // 2])
+    if report is not None and "superseded" not in report.flags:
+        draft.emit(ReportChanged(row=copy_with(report, {"flags": (*report.flags, "superseded")})))
 
 
 def replace_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> ReportEffect:
@@ -553,11 +555,13 @@ def _list_reports_of_others(draft: AlertsDecision, row: ReportRow, cause: Cause)
         for r in draft.find_reports(cause.reports)
         if r.source != row.source and is_confirmed(r) and is_standing(r)
     )
-    said: dict[str, list[ReportRow]] = {}
+    reports_by_source: dict[str, list[ReportRow]] = {}
     for r in sorted(others, key=lambda r: (r.occurred_at, r.recorded_at, r.id)):
-        said[r.source] = [r] if r.msg_type is MsgType.UPDATE else [*said.get(r.source, ()), r]
+        reports_by_source[r.source] = (
+            [r] if r.msg_type is MsgType.UPDATE else [*reports_by_source.get(r.source, ()), r]
+        )
     return sorted(
-        (r for rows in said.values() for r in rows),
+        (r for rows in reports_by_source.values() for r in rows),
         key=lambda r: (r.occurred_at, r.recorded_at, r.id),
     )
 

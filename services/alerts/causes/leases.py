@@ -52,19 +52,19 @@ def _open_lease(draft: AlertsDecision, row: ReportRow, lease: Lease) -> None:
 def renew_leases(draft: AlertsDecision, renewed: LeasesRenewed) -> None:
     """Renew leases. A lapsed one begins again now; an ended one stays ended."""
     for renewal in renewed.leases:
-        known = draft.state.leases.get(renewal.report)
-        if known is None or known.source_key != renewed.source_key or known.state == "ended":
+        lease = draft.state.leases.get(renewal.report)
+        if lease is None or lease.source_key != renewed.source_key or lease.state == "ended":
             continue
-        lapsed = known.state == "lapsed"
+        lapsed = lease.state == "lapsed"
         until, explicit = (
-            (renewal.until, renewal.explicit) if lapsed else _choose_end(known, renewal)
+            (renewal.until, renewal.explicit) if lapsed else _choose_end(lease, renewal)
         )
         row = copy_with(
-            known, {"state": "held", "until": until, "explicit": explicit, "renewed_at": draft.now}
+            lease, {"state": "held", "until": until, "explicit": explicit, "renewed_at": draft.now}
         )
         draft.emit(
             LeaseChanged(
-                row=copy_with(row, {"claim": _repeat_report(draft, known)}) if lapsed else row
+                row=copy_with(row, {"claim": _repeat_report(draft, lease)}) if lapsed else row
             )
         )
 
@@ -81,9 +81,9 @@ def _choose_end(known: LeaseRow, renewal: Renewal) -> tuple[Instant, bool]:
 
 def _repeat_report(draft: AlertsDecision, known: LeaseRow) -> str:
     """Repeat the report of a lapsed alert as of now, and return the id of the new report."""
-    told = draft.state.reports[known.claim]
+    report = draft.state.reports[known.claim]
     row = copy_with(
-        told,
+        report,
         {
             "id": draft.derive("report"),
             "occurred_at": draft.now,
@@ -93,7 +93,7 @@ def _repeat_report(draft: AlertsDecision, known: LeaseRow) -> str:
             "reason": None,
             "of": None,
             "why": (),
-            "flags": tuple(f for f in told.flags if f == "site_unknown"),
+            "flags": tuple(f for f in report.flags if f == "site_unknown"),
             "incident": None,
             "alias": None,
         },
@@ -105,7 +105,7 @@ def _repeat_report(draft: AlertsDecision, known: LeaseRow) -> str:
 def on_lease_due(draft: AlertsDecision, id: str) -> None:
     """End an alert that its sender did not renew, as if the sender had reported its end."""
     lease = draft.state.leases[id]
-    told = draft.state.reports[lease.claim]
+    report = draft.state.reports[lease.claim]
     draft.emit(LeaseChanged(row=copy_with(lease, {"state": "lapsed"})))
     receive.judge_report(
         draft,
@@ -113,11 +113,11 @@ def on_lease_due(draft: AlertsDecision, id: str) -> None:
             id=draft.derive("report"),
             state=ReportState.APPLIED,
             confirmation="confirmed",
-            source=told.source,
-            source_key=told.source_key,
-            site=told.site,
-            commune=told.commune,
-            flags=tuple(f for f in told.flags if f == "site_unknown"),
+            source=report.source,
+            source_key=report.source_key,
+            site=report.site,
+            commune=report.commune,
+            flags=tuple(f for f in report.flags if f == "site_unknown"),
             type=EventType.REOPENING,
             severity=1,
             certainty=Certainty.CONFIRMED,
@@ -125,9 +125,9 @@ def on_lease_due(draft: AlertsDecision, id: str) -> None:
             references=(id, lease.claim),
             occurred_at=lease.until,
             recorded_at=draft.now,
-            lifts=(told.type,),
+            lifts=(report.type,),
             dialect=LEASE_DIALECT,
-            text_id=told.text_id,
+            text_id=report.text_id,
         ),
     )
 

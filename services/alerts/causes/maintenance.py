@@ -21,12 +21,12 @@ CAUSES_PER_DEADLINE: Final = 25
 
 def compute_window_state(draft: AlertsDecision, row: MaintenanceRow) -> MaintenanceRow:
     """Return the window as of now: state, current or next occurrence, and next change."""
-    found = None
+    occurrence = None
     if row.over_at is None:
-        found = find_occurrence(
+        occurrence = find_occurrence(
             row.starts_at, row.ends_at, parse_rule(row.rrule) if row.rrule else None, draft.now
         )
-    if found is None:
+    if occurrence is None:
         return copy_with(
             row,
             {
@@ -37,14 +37,14 @@ def compute_window_state(draft: AlertsDecision, row: MaintenanceRow) -> Maintena
                 "over_at": row.over_at or draft.now,
             },
         )
-    active = found.start <= draft.now
+    active = occurrence.start <= draft.now
     return copy_with(
         row,
         {
             "state": "active" if active else "planned",
-            "begins_at": found.start,
-            "until_at": found.end,
-            "next_at": found.end if active else found.start,
+            "begins_at": occurrence.start,
+            "until_at": occurrence.end,
+            "next_at": occurrence.end if active else occurrence.start,
         },
     )
 
@@ -63,10 +63,12 @@ def on_window_due(draft: AlertsDecision, id: str) -> None:
     old = draft.state.maintenance[id]
     row = copy_with(compute_window_state(draft, old), {"sweep": old.sweep + 1})
     draft.emit(MaintenanceChanged(row=row, change=_name_change(old, row)))
-    left = list(_list_outdated_causes(draft, row))
-    draft.stirred.update(dict.fromkeys(c.id for c in left[:CAUSES_PER_DEADLINE]))
-    draft.doubtful.update(c.site for c in left[:CAUSES_PER_DEADLINE] if c.site is not None)
-    if len(left) > CAUSES_PER_DEADLINE:
+    outdated_causes = list(_list_outdated_causes(draft, row))
+    draft.stirred.update(dict.fromkeys(c.id for c in outdated_causes[:CAUSES_PER_DEADLINE]))
+    draft.doubtful.update(
+        c.site for c in outdated_causes[:CAUSES_PER_DEADLINE] if c.site is not None
+    )
+    if len(outdated_causes) > CAUSES_PER_DEADLINE:
         draft.emit(
             MaintenanceChanged(
                 row=copy_with(row, {"next_at": draft.now, "sweep": row.sweep + 1}), change="sweep"

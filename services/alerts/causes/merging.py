@@ -79,7 +79,7 @@ def _choose_greater_measure(a: Measure | None, b: Measure | None) -> Measure | N
 
 def rebuild_cause(cause: Cause, rows: list[ReportRow]) -> Cause:
     """Return the cause rebuilt from these of its reports, which are in ascending order."""
-    said = rows[-1:] if is_count_of_day(cause, rows[-1]) else rows
+    counted_reports = rows[-1:] if is_count_of_day(cause, rows[-1]) else rows
     ids, sources = {r.id for r in rows}, {r.source for r in rows}
     values: dict[str, Any] = {
         "since": rows[0].occurred_at,
@@ -90,5 +90,7 @@ def rebuild_cause(cause: Cause, rows: list[ReportRow]) -> Cause:
     return copy_with(
         cause,
         values
-        | merge_values({"severity": 0, "loss_pct": None, "persons": None, "measure": None}, said),
+        | merge_values(
+            {"severity": 0, "loss_pct": None, "persons": None, "measure": None}, counted_reports
+        ),
     )

@@ -50,13 +50,13 @@ def withdraw_report(draft: AlertsDecision, cause: Cause, row: ReportRow) -> None
     if others := _list_reports_of_other_alerts(draft, row, cause):
         record_with_deadline(draft, rebuild_cause(cause, others))
         return
-    told = (
+    reports = (
         draft.state.reports[r]
         for r in cause.reports
         if r in draft.state.reports and r not in row.references
     )
     after = sorted(
-        (r for r in told if r.occurred_at > row.occurred_at),
+        (r for r in reports if r.occurred_at > row.occurred_at),
         key=lambda r: (r.occurred_at, r.recorded_at, r.id),
     )
     if after:
@@ -108,8 +108,8 @@ def restore_causes(draft: AlertsDecision, told: ReportRow) -> list[Cause]:
 
 def _has_only_cancelled_reports(draft: AlertsDecision, cause: Cause) -> bool:
     """Return whether all reports of the cause were cancelled: then there is nothing to restore."""
-    told = draft.find_reports(cause.reports)
-    return bool(told) and all("cancelled" in r.flags for r in told)
+    reports = draft.find_reports(cause.reports)
+    return bool(reports) and all("cancelled" in r.flags for r in reports)
 
 
 def apply_reopening(draft: AlertsDecision, row: ReportRow, incident: str | None) -> ReportRow:
@@ -183,8 +183,8 @@ def _lift_referenced_causes(draft: AlertsDecision, row: ReportRow) -> None:
     """
     for reference in row.references:
         lease = draft.state.leases.get(reference)
-        told = draft.state.reports.get(reference if lease is None else lease.claim)
-        cause = find_open_cause(draft, told) if told is not None else None
+        report = draft.state.reports.get(reference if lease is None else lease.claim)
+        cause = find_open_cause(draft, report) if report is not None else None
         if cause is not None and cause.type in row.lifts and row.occurred_at >= cause.since:
             lift_cause(draft, cause, row.occurred_at, row.id)
 
@@ -199,12 +199,12 @@ def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
         for cause in [
             draft.state.causes[c] for c in sorted(draft.state.placeless.get(type_.value, ()))
         ]:
-            told, there = draft.find_reports(cause.reports), list_communes_of_cause(draft, cause)
+            reports, there = draft.find_reports(cause.reports), list_communes_of_cause(draft, cause)
             if (
                 not there
                 or here.isdisjoint(there)
                 or not _has_begun_at(cause, row.occurred_at)
-                or any(is_placeless(r) for r in told)
+                or any(is_placeless(r) for r in reports)
             ):
                 continue
             if there <= here:
@@ -245,11 +245,11 @@ def end_shelter_orders(draft: AlertsDecision, row: ReportRow) -> None:
 def _end_earlier_reports(
     draft: AlertsDecision, row: ReportRow, cause: Cause, reopening: tuple[Instant, str] | None
 ) -> None:
-    told = (row.occurred_at, row.source)
+    time_and_source = (row.occurred_at, row.source)
     after = [
         r
         for r in (draft.state.reports[i] for i in cause.reports if i in draft.state.reports)
-        if not is_superseded_by(r, told)
+        if not is_superseded_by(r, time_and_source)
     ]
     if not after:
         lift_cause(
@@ -275,15 +275,19 @@ def _list_reports_of_other_alerts(
     if row.source_key is None or not row.references:
         return []
     leases = [a for a in draft.state.leases.values() if a.source_key == row.source_key]
-    held = {a.claim for a in leases if a.state == "held" and a.id not in row.references}
+    active_report_ids = {
+        a.claim for a in leases if a.state == "held" and a.id not in row.references
+    }
     leased = {r for a in leases for r in (a.id, a.claim)}
-    told = (
+    reports = (
         draft.state.reports[r]
         for r in cause.reports
         if r in draft.state.reports and r not in row.references
     )
     rows = [
-        r for r in told if (r.id in held if r.id in leased else _is_report_of_other_alert(r, row))
+        r
+        for r in reports
+        if (r.id in active_report_ids if r.id in leased else _is_report_of_other_alert(r, row))
     ]
     return sorted(rows, key=lambda r: (r.occurred_at, r.recorded_at, r.id))
 
@@ -311,14 +315,14 @@ def _open_partial_closure(draft: AlertsDecision, row: ReportRow, incident: str |
             "capacity_lost_pct": round(100 * (1 - max(value, 0.0) / total), 1),
         },
     )
-    known = find_repeated_cause(rest, draft)
-    if known is None:
+    repeated_cause = find_repeated_cause(rest, draft)
+    if repeated_cause is None:
         apply_report(draft, rest, incident, None)
-    elif row.occurred_at >= known.last_at:
+    elif row.occurred_at >= repeated_cause.last_at:
         record_with_deadline(
             draft,
             copy_with(
-                known,
+                repeated_cause,
                 {"loss_pct": rest.capacity_lost_pct, "last_at": row.occurred_at, "measure": m},
             ),
         )
@@ -348,9 +352,9 @@ def end_supplier_failures(draft: AlertsDecision, supplier: str, row: ReportRow) 
 
 def _list_failed_suppliers(draft: AlertsDecision, cause: Cause) -> tuple[str, ...]:
     """Return the suppliers that fail: those that the cause names, else the kitchen of its site."""
-    known = draft.territory.sites.get(cause.site or "")
+    site = draft.territory.sites.get(cause.site or "")
     return list_named(cause, "supplier:") or (
-        (known.kitchen,) if known is not None and known.kitchen else ()
+        (site.kitchen,) if site is not None and site.kitchen else ()
     )
 
 

@@ -50,18 +50,20 @@ class CauseImpactCache:
 
         `site` is None if the version does not know its id.
         """
-        known = self._known.pop((realm, site_id), {})
-        found = [
-            s if (s := known.get(c.id)) is not None and s.cause is c else self._look(c, site)
+        cached_impacts = self._known.pop((realm, site_id), {})
+        cause_impacts = [
+            s
+            if (s := cached_impacts.get(c.id)) is not None and s.cause is c
+            else self._look(c, site)
             for c in causes
         ]
         if len(self._known) >= _CACHED_SITES:
             self._known.pop(next(iter(self._known)))
-        self._known[realm, site_id] = {s.cause.id: s for s in found}
-        return found
+        self._known[realm, site_id] = {s.cause.id: s for s in cause_impacts}
+        return cause_impacts
 
     def _look(self, cause: Cause, site: Site | None) -> CauseImpact:
-        lost, shown = compute_loss(cause, site), derive_status(cause, site)
+        lost, status = compute_loss(cause, site), derive_status(cause, site)
         ordinary = (
             cause.type in constants.CLOSURE_TYPES
             and site is not None
@@ -71,9 +73,9 @@ class CauseImpactCache:
         return CauseImpact(
             cause,
             lost,
-            shown,
-            _build_row(cause, site, lost, shown),
-            tuple(_list_all_marks(cause, site, weighs, lost, shown, self._presence_pcts)),
+            status,
+            _build_row(cause, site, lost, status),
+            tuple(_list_all_marks(cause, site, weighs, lost, status, self._presence_pcts)),
         )
 
 
@@ -82,11 +84,11 @@ def compute_loss(cause: Cause, site: Site | None) -> float:
     if cause.type in _TOTAL_LOSS_TYPES:
         return 100.0
     if cause.type is T.OUTAGE_POWER:
-        given = 100.0 if cause.loss_pct is None else cause.loss_pct
+        loss_pct = 100.0 if cause.loss_pct is None else cause.loss_pct
         return (
-            min(given, constants.GENERATOR_LOSS_PCT)
+            min(loss_pct, constants.GENERATOR_LOSS_PCT)
             if site is not None and site.generator
-            else given
+            else loss_pct
         )
     if cause.type is T.STAFF_SHORTAGE:
         return get_absent_pct(cause)
@@ -136,8 +138,8 @@ def _build_row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseR
 
     The row names only the first reports, so that it does not grow with every report.
     """
-    named = slice(None if cause.reports_count is None else MAX_SHOWN_MEMBERS)
-    sources, reports = cause.sources[named], cause.reports[named]
+    visible_range = slice(None if cause.reports_count is None else MAX_SHOWN_MEMBERS)
+    sources, reports = cause.sources[visible_range], cause.reports[visible_range]
     return CauseRow(
         id=cause.id,
         incident=cause.incident,

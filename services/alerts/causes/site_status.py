@@ -53,7 +53,7 @@ def judge_site(draft: AlertsDecision, site_id: str) -> None:
     """Write the site's row and its marks, if they changed."""
     state = draft.state
     old, word = state.sites.get(site_id), draft.words.get(site_id)
-    shown = state.rules.shown.of(
+    impacts = state.rules.shown.of(
         state.realm,
         site_id,
         draft.territory.sites.get(site_id),
@@ -63,8 +63,8 @@ def judge_site(draft: AlertsDecision, site_id: str) -> None:
     if word is not None and silence is not None and zones.is_silence_over(draft, silence, word):
         draft.emit(SilenceChanged(site=site_id, rule=None))
         tasks.cancel_task(draft, "verify_site", site_id, "spoke")
-    row = _build_row(draft, site_id, shown, old, word)
-    _write_marks(draft, site_id, _list_marks(draft, site_id, shown, old))
+    row = _build_row(draft, site_id, impacts, old, word)
+    _write_marks(draft, site_id, _list_marks(draft, site_id, impacts, old))
     if old is None or not _is_same_status(row, old):
         draft.emit(SiteStatusChanged(row=row))
     _propose_headcount(draft, row, old)
@@ -170,7 +170,7 @@ def _build_row(
     flags = tuple(name for name in _FLAGS if any(getattr(c, name) for c in causes))
     last = old.last_word_at if old else None
     since = _find_status_start(draft, status, by, old, silence)
-    left = status is S.EVACUATED
+    is_evacuated = status is S.EVACUATED
     return SiteRow(
         id=site_id,
         status=status,
@@ -181,8 +181,8 @@ def _build_row(
         last_word_at=last if word is None else max(word, last or 0),
         flags=flags,
         lifted_at=_find_last_lift(draft, old),
-        headcount=_find_headcount(draft, site_id, since) if left else None,
-        all_clear_at=_find_all_clear(draft, site_id, by, since) if left else None,
+        headcount=_find_headcount(draft, site_id, since) if is_evacuated else None,
+        all_clear_at=_find_all_clear(draft, site_id, by, since) if is_evacuated else None,
     )
 
 
@@ -257,18 +257,22 @@ def _find_all_clear(
     Rule D78, nobody leaves.
     """
     incidents = {draft.resolve_incident(cause.incident) for cause in by}
-    for key, said in sorted(draft.state.readings.items()):
+    for key, reading in sorted(draft.state.readings.items()):
         measure, _, place = key.partition("|")
-        if measure != constants.ALL_CLEAR_MEASURE or not said.value or said.occurred_at < since:
+        if (
+            measure != constants.ALL_CLEAR_MEASURE
+            or not reading.value
+            or reading.occurred_at < since
+        ):
             continue
-        report = draft.state.reports.get(said.report)
+        report = draft.state.reports.get(reading.report)
         everywhere = (
             report is not None
             and report.site is None
-            and draft.incident_of(said.report) in incidents
+            and draft.incident_of(reading.report) in incidents
         )
         if place == site_id or everywhere:
-            return said.occurred_at
+            return reading.occurred_at
     return None
 
 

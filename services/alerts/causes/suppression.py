@@ -47,12 +47,12 @@ def is_cause_covered(covers: Coverage, cause: Cause, territory: TerritoryIndex) 
 
 def is_report_covered(covers: Coverage, row: ReportRow) -> bool:
     """Return whether the window is about reports of this sender with these labels."""
-    named = (
+    covers_source = (
         not covers.sources
         or row.source in covers.sources
         or (row.source_key is not None and row.source_key in covers.sources)
     )
-    return named and all(m.matches(row.labels) for m in covers.matchers)
+    return covers_source and all(m.matches(row.labels) for m in covers.matchers)
 
 
 def _find_covering_windows(
@@ -65,20 +65,22 @@ def _find_covering_windows(
     state = draft.state
     if not state.active_windows or _is_dangerous(cause):
         return ()
-    asked = [(w, state.maintenance[w].covers) for w in state.active_windows]
-    asked = [(w, covers) for w, covers in asked if is_cause_covered(covers, cause, draft.territory)]
-    if not asked:
+    windows = [(w, state.maintenance[w].covers) for w in state.active_windows]
+    windows = [
+        (w, covers) for w, covers in windows if is_cause_covered(covers, cause, draft.territory)
+    ]
+    if not windows:
         return ()
-    found: set[str] = set()
+    covering_ids: set[str] = set()
     for id in cause.reports:
         row = state.reports.get(id) or (more if more is not None and more.id == id else None)
         if row is None:
             continue
-        by = [w for w, covers in asked if is_report_covered(covers, row)]
+        by = [w for w, covers in windows if is_report_covered(covers, row)]
         if not by:
             return ()
-        found.update(by)
-    return tuple(sorted(found))
+        covering_ids.update(by)
+    return tuple(sorted(covering_ids))
 
 
 def _list_explaining_causes(draft: AlertsDecision, site: str) -> list[Cause]:
@@ -112,7 +114,7 @@ def _find_inhibitor(draft: AlertsDecision, cause: Cause, there: Sequence[Cause])
         if cause.type not in rule.consequences or site.kind in rule.except_kinds:
             continue
         earliest, latest = -rule.before_min * MINUTE_MS, int(rule.within_h * HOUR_MS)
-        found = [
+        inhibitors = [
             c.id
             for c in there
             if c.type is rule.cause
@@ -121,8 +123,8 @@ def _find_inhibitor(draft: AlertsDecision, cause: Cause, there: Sequence[Cause])
             and c.severity >= cause.severity
             and earliest <= cause.since - c.since <= latest
         ]
-        if found:
-            return min(found)
+        if inhibitors:
+            return min(inhibitors)
     return None
 
 
@@ -156,9 +158,9 @@ def update_suppression(draft: AlertsDecision, cause: Cause, more: ReportRow | No
 
 def _update_flags(draft: AlertsDecision, cause: Cause) -> None:
     """Exclude declarations that rest on covered reports alone from the predicates."""
-    said = set(cause.reports)
+    report_ids = set(cause.reports)
     for row in sort_by_id(draft.state.flags.values()):
-        if said.isdisjoint(row.reports):
+        if report_ids.isdisjoint(row.reports):
             continue
         planned = all(draft.state.hushed.get(r) == "maintenance" for r in row.reports)
         if planned is not row.maintenance:
@@ -212,16 +214,16 @@ def list_suppressors(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
 
     Walks over its reports: call it only when the suppression changes or a call is withheld.
     """
-    state, found = draft.state, set[str]()
+    state, suppressors = draft.state, set[str]()
     for report in state.incident_reports.get(incident, ()):
         if report in state.hushed:
             row = state.reports[report]
             for id in _list_causes_of_report(draft, row):
                 cause = state.causes[id]
-                found.update(
+                suppressors.update(
                     cause.maintenance or ((cause.inhibited_by,) if cause.inhibited_by else ())
                 )
-    return tuple(sorted(found))[:20]
+    return tuple(sorted(suppressors))[:20]
 
 
 def _list_causes_of_report(draft: AlertsDecision, row: ReportRow) -> Iterable[str]:

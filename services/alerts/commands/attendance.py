@@ -38,9 +38,9 @@ def _find_function(draft: AlertsDecision, command: StateAttendance) -> tuple[str
         if policy is None or command.function not in policy.roles:
             raise RefusedCommand(404, "role_not_found", role=command.function)
         return command.function, None
-    known = draft.state.attendance.get(command.person)
-    if known is not None:
-        return known.role, known.scope
+    attendance = draft.state.attendance.get(command.person)
+    if attendance is not None:
+        return attendance.role, attendance.scope
     crisis = find_escalation(draft, TERRITORY)
     if crisis is not None and (called := find_called_role(draft, crisis, command.person)).role:
         return called.role, called.scope

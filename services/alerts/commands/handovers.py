@@ -89,8 +89,8 @@ def withdraw_handover(draft: AlertsDecision, command: h.WithdrawHandover) -> Com
 
 def _check_recipients(draft: AlertsDecision, recipients: tuple[str, ...]) -> tuple[str, ...]:
     """Return the recipients, each once; refuse an unknown one (404)."""
-    for named in recipients:
-        resolve_assignee(draft, named)
+    for recipient in recipients:
+        resolve_assignee(draft, recipient)
     return tuple(dict.fromkeys(recipients))
 
 
@@ -132,8 +132,8 @@ def _move(
 def _send(draft: AlertsDecision, row: h.HandoverRow) -> None:
     """Plan the message to each recipient: to a named person, or to the present holder of the role."""
     values = _build_message_values(row)
-    for named in row.recipients:
-        role, scope, person = resolve_assignee(draft, named)
+    for recipient in row.recipients:
+        role, scope, person = resolve_assignee(draft, recipient)
         if person is not None:
             inform_people(draft, (person,), None, TEMPLATE, values)
             continue

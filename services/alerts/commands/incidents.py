@@ -30,10 +30,10 @@ With their causes they form one log record: 1.2 kB each, of at most 256 kB.
 
 def resolve(draft: AlertsDecision, command: c.ResolveIncident) -> CommandResult:
     incident = require_open(get_incident(draft, command.incident, command.expected))
-    left = incident_lifecycle.list_open_causes(draft, incident.id)
-    if left and not (command.force and command.reason):
+    open_causes = incident_lifecycle.list_open_causes(draft, incident.id)
+    if open_causes and not (command.force and command.reason):
         raise RefusedCommand(
-            409, "causes_open" if not command.force else "reason_required", causes=len(left)
+            409, "causes_open" if not command.force else "reason_required", causes=len(open_causes)
         )
     if not command.reason and (missing := _count_missing_people(draft, incident.id)):
         raise RefusedCommand(409, "people_missing", people=missing)
@@ -186,10 +186,12 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
     ids = {r.id for r in chosen}
     new = draft.derive("incident")
     first = min(chosen, key=lambda r: (r.occurred_at, r.id))
-    left = [r for r in _list_remaining_reports(draft, a.id, ids) if r.confirmation == "confirmed"]
+    remaining_reports = [
+        r for r in _list_remaining_reports(draft, a.id, ids) if r.confirmation == "confirmed"
+    ]
     left_members, left_communes = (
-        {get_site(r) for r in left},
-        incident_lifecycle.list_added_communes(draft, a.kind, left),
+        {get_site(r) for r in remaining_reports},
+        incident_lifecycle.list_added_communes(draft, a.kind, remaining_reports),
     )
     confirmed = [
         r for r in chosen if r.confirmation == "confirmed" and r.msg_type is not MsgType.CANCEL

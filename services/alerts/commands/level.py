@@ -71,9 +71,9 @@ def _refuse_proposal(
     if not command.reason:
         raise RefusedCommand(409, "reason_required", level=int(command.level))
     why = (*row.why, _build_reason(draft, command, {"refused": int(row.proposed)}))
-    kept = {"proposed": None, "proposed_why": (), "why": why, "version": row.version + 1}
+    changes = {"proposed": None, "proposed_why": (), "why": why, "version": row.version + 1}
     draft.touch("levels")
-    draft.emit(LevelChanged(row=copy_with(row, kept), previous=row.level))
+    draft.emit(LevelChanged(row=copy_with(row, changes), previous=row.level))
     update_derived_state(draft)
     draft.flush()
     return {"scope": command.scope, "level": int(command.level), "version": row.version + 1}

@@ -31,8 +31,8 @@ def _check_role(
 
 
 def _check_person(draft: AlertsDecision, person: str | None) -> None:
-    known = person is None or draft.territory.channels(person) or person in draft.state.reach
-    if not known:
+    is_reachable = person is None or draft.territory.channels(person) or person in draft.state.reach
+    if not is_reachable:
         raise RefusedCommand(404, "person_not_found", person=person)
 
 
@@ -220,12 +220,12 @@ def import_calendar(draft: AlertsDecision, command: o.ImportDuties) -> CommandRe
 
 def note_reachability(draft: AlertsDecision, command: o.NoteReachability) -> CommandResult:
     """Record channels, verifications and quiet times of people; unchanged ones leave no trace."""
-    told = 0
+    changes_count = 0
     for row in command.people:
-        known = draft.state.reach.get(row.id)
-        if known is None or known.points != row.points:
+        current_reach = draft.state.reach.get(row.id)
+        if current_reach is None or current_reach.points != row.points:
             draft.emit(o.ReachabilityChanged(row=copy_with(row, {"noted_at": draft.now})))
-            told += 1
+            changes_count += 1
             if not row.points:
                 responses.on_person_unreachable(draft, row.id)
-    return {"people": len(command.people), "changed": told}
+    return {"people": len(command.people), "changed": changes_count}

@@ -53,7 +53,7 @@ def preview_confirmation(draft: AlertsDecision, command: c.PreviewConfirmation) 
 
 def _new_plans(draft: AlertsDecision, facts: list[Fact]) -> list[str]:
     """Return the plans of triggers that begin to hold."""
-    held = {t.plan for t in draft.state.triggers.values() if t.state == "held"}
+    previous_plans = {t.plan for t in draft.state.triggers.values() if t.state == "held"}
     rows = [fact.row for fact in facts if isinstance(fact, TriggerChanged)]
     new = {row.plan for row in rows if row.state == "held" and not row.id.endswith(STAND_DOWN)}
-    return sorted(new - held)
+    return sorted(new - previous_plans)

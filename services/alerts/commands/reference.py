@@ -43,18 +43,24 @@ def draft_section(draft: AlertsDecision, command: r.DraftReference) -> CommandRe
     A version in force or under proposal is left as it is; the proposal itself is refused with the
     reason. The version of an edit is drafted for its approval.
     """
-    known = _find_open_change(draft, command.reference)
-    kept = command.reference != draft.state.version and (known is None or _is_undecided_edit(known))
-    if kept:
+    open_change = _find_open_change(draft, command.reference)
+    accepts_draft = command.reference != draft.state.version and (
+        open_change is None or _is_undecided_edit(open_change)
+    )
+    if accepts_draft:
         draft.emit(
             r.ReferenceDrafted(reference=command.reference, data=command.data, drafted_at=draft.now)
         )
-    return {"reference": command.reference, "section": command.data.section.value, "kept": kept}
+    return {
+        "reference": command.reference,
+        "section": command.data.section.value,
+        "kept": accepts_draft,
+    }
 
 
 def propose_change(draft: AlertsDecision, command: r.ProposeReference) -> CommandResult:
     _check_proposal(draft, command)
-    said = ChangeDecision(
+    decision = ChangeDecision(
         what="proposed", by=command.author, role=command.role, at=draft.now, reason=command.reason
     )
     row = ReferenceChangeRow(
@@ -67,7 +73,7 @@ def propose_change(draft: AlertsDecision, command: r.ProposeReference) -> Comman
         sections=command.sections,
         dropped_sites=command.dropped_sites,
         foreseen=command.foreseen,
-        decisions=(said,),
+        decisions=(decision,),
         edit=command.edit,
     )
     return _build_result(versions.record_change(draft, row, "proposed"))
@@ -83,8 +89,8 @@ def _check_proposal(draft: AlertsDecision, command: r.ProposeReference) -> None:
     is_edit = command.edit is not None
     if command.edit is not None:
         _check_record_is_free(draft, command.edit)
-    elif (known := _find_open_change(draft, command.reference)) is not None:
-        raise RefusedCommand(409, "reference_proposed", change=known.id)
+    elif (open_change := _find_open_change(draft, command.reference)) is not None:
+        raise RefusedCommand(409, "reference_proposed", change=open_change.id)
     most = r.MAX_OPEN_EDITS if is_edit else r.MAX_OPEN_CHANGES
     waiting = [row for row in _list_open_changes(draft) if (row.edit is not None) is is_edit]
     if len(waiting) >= most:
@@ -199,7 +205,7 @@ def _record_decision(
     state: ChangeState,
     next_at: int | None = None,
 ) -> ReferenceChangeRow:
-    said = ChangeDecision.model_validate(
+    decision = ChangeDecision.model_validate(
         {
             "what": what,
             "by": command.author,
@@ -213,7 +219,7 @@ def _record_decision(
         row,
         what,
         state=state,
-        decisions=(*row.decisions, said),
+        decisions=(*row.decisions, decision),
         version=row.version + 1,
         next_at=next_at,
     )
@@ -224,8 +230,8 @@ def _list_open_changes(draft: AlertsDecision) -> list[ReferenceChangeRow]:
 
 
 def _find_open_change(draft: AlertsDecision, reference: str) -> ReferenceChangeRow | None:
-    found = [c for c in _list_open_changes(draft) if c.reference == reference]
-    return next(iter(sorted(found, key=_is_undecided_edit)), None)
+    changes = [c for c in _list_open_changes(draft) if c.reference == reference]
+    return next(iter(sorted(changes, key=_is_undecided_edit)), None)
 
 
 def _is_undecided_edit(row: ReferenceChangeRow) -> bool:

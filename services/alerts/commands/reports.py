@@ -69,9 +69,9 @@ def _merge_emptied_incident(draft: AlertsDecision, before: str | None, report: s
     now = draft.incident_of(report)
     if before is None or now is None or now == before or draft.state.incident_reports.get(before):
         return
-    left, into = draft.incident(before), draft.incident(now)
-    if left.state in OPEN and into.state in OPEN:
-        merge_into(draft, left, into)
+    former_incident, into = draft.incident(before), draft.incident(now)
+    if former_incident.state in OPEN and into.state in OPEN:
+        merge_into(draft, former_incident, into)
 
 
 def take_task(draft: AlertsDecision, command: c.TakeTask) -> CommandResult:

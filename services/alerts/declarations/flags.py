@@ -263,7 +263,7 @@ def _has_same_objects(draft: AlertsDecision, row: ReportRow, id: str) -> bool:
     """
     flag = draft.state.flags.get(id)
     return flag is not None and any(
-        list_objects(told) == list_objects(row) for told in draft.find_reports(flag.reports)
+        list_objects(report) == list_objects(row) for report in draft.find_reports(flag.reports)
     )
 
 
@@ -431,11 +431,11 @@ def _is_contradiction(
         or _get_harmless_value(old.id) not in (value, old.value)
     ):
         return False
-    told = draft.find_reports(old.reports)
+    reports = draft.find_reports(old.reports)
     return (
-        bool(told)
+        bool(reports)
         and row.occurred_at == _find_newest_report_time(draft, old)
-        and all(r.source != row.source for r in told)
+        and all(r.source != row.source for r in reports)
     )
 
 

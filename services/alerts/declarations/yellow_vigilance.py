@@ -40,7 +40,7 @@ def send_digest(draft: AlertsDecision) -> None:
     policy = draft.territory.policy
     if policy is None or policy.vigilance_digest is None or not yellow:
         return
-    rule, told = policy.vigilance_digest, set[str]()
+    rule, notified_people = policy.vigilance_digest, set[str]()
     values: dict[str, str | int | float | bool | None] = {
         "phenomena": "|".join(yellow),
         "plans": "|".join(_list_proposed_plans(draft)),
@@ -53,9 +53,9 @@ def send_digest(draft: AlertsDecision) -> None:
             if person is not None
             else ()
         )
-        if person is None or not by or person in told:
+        if person is None or not by or person in notified_people:
             continue
-        told.add(person)
+        notified_people.add(person)
         draft.emit(
             NotificationPlanned(
                 notification=draft.derive("notification"),
@@ -82,8 +82,8 @@ def _list_proposed_plans(draft: AlertsDecision) -> list[str]:
 
 def is_proposed_by_yellow(draft: AlertsDecision, plan: str) -> bool:
     """Return whether yellow vigilances alone make a plan's triggers hold: then nobody is called."""
-    held = list_held_triggers(draft, plan)
-    reasons = [why for trigger in held for why in trigger.why]
+    held_triggers = list_held_triggers(draft, plan)
+    reasons = [why for trigger in held_triggers for why in trigger.why]
     return bool(reasons) and all(
         why.metric == "vigilance" and why.value == YELLOW for why in reasons
     )

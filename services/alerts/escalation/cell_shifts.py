@@ -31,11 +31,11 @@ def start_shift(draft: AlertsDecision, person: str, role: str, *, on_site: bool 
     rules = _get_working_time(draft)
     if rules is None or not role or (role in rules.standby_roles and not on_site):
         return
-    known = draft.state.shifts.get(person)
+    shift = draft.state.shifts.get(person)
     if (
-        known is not None
-        and known.since is not None
-        and draft.clock < _compute_limit(known.since, rules)
+        shift is not None
+        and shift.since is not None
+        and draft.clock < _compute_limit(shift.since, rules)
     ):
         return
     warn_at = _compute_limit(draft.clock, rules) - rules.warn_before_min * MINUTE_MS
@@ -43,10 +43,10 @@ def start_shift(draft: AlertsDecision, person: str, role: str, *, on_site: bool 
 
 
 def end_shift(draft: AlertsDecision, person: str) -> None:
-    known = draft.state.shifts.get(person)
-    if known is not None:
-        draft.emit(CellShift(person=person, role=known.role))
-        _cancel_handover_task(draft, known.role)
+    shift = draft.state.shifts.get(person)
+    if shift is not None:
+        draft.emit(CellShift(person=person, role=shift.role))
+        _cancel_handover_task(draft, shift.role)
 
 
 def end_all_shifts(draft: AlertsDecision) -> None:
@@ -57,19 +57,19 @@ def end_all_shifts(draft: AlertsDecision) -> None:
 
 def warn_before_limit(draft: AlertsDecision, person: str) -> None:
     """Warn the person and the coordinator that the limit is near, and open a task to decide."""
-    known, rules = draft.state.shifts[person], _get_working_time(draft)
-    if known.since is None:
+    shift, rules = draft.state.shifts[person], _get_working_time(draft)
+    if shift.since is None:
         return
-    draft.emit(CellShift(person=person, role=known.role, since=known.since))
+    draft.emit(CellShift(person=person, role=shift.role, since=shift.since))
     if rules is None or draft.level < Level.N3:
         return
-    limit = _compute_limit(known.since, rules)
+    limit = _compute_limit(shift.since, rules)
     values: dict[str, str | int | float | bool | None] = {
-        "shift_role": known.role,
+        "shift_role": shift.role,
         "shift_end": limit,
     }
     notifications.inform_people(draft, (person,), None, TEMPLATE, values)
-    if known.role != CELL_LEADER_ROLE:
+    if shift.role != CELL_LEADER_ROLE:
         notifications.inform_roles(
             draft,
             (CELL_LEADER_ROLE,),
@@ -79,7 +79,7 @@ def warn_before_limit(draft: AlertsDecision, person: str) -> None:
             template=TEMPLATE,
             values=values,
         )
-    tasks.open_task(draft, "relief", post=known.role, due_at=limit, owner=CELL_LEADER_ROLE)
+    tasks.open_task(draft, "relief", post=shift.role, due_at=limit, owner=CELL_LEADER_ROLE)
 
 
 def _get_working_time(draft: AlertsDecision) -> WorkingTime | None:

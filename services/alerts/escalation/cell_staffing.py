@@ -32,16 +32,16 @@ def call_cell(draft: AlertsDecision, level: Level) -> None:
     rule = _find_rule(draft.territory.policy, level)
     if rule is None or draft.territory.policy is None:
         return
-    known = draft.state.staffing
-    if known is not None and known.ended_at is None:
-        if int(level) <= known.level:
+    staffing = draft.state.staffing
+    if staffing is not None and staffing.ended_at is None:
+        if int(level) <= staffing.level:
             return
         raised = {
             "level": int(level),
             "required": rule.roles,
-            "armed_at": None if _list_missing(draft, rule.roles) else known.armed_at,
+            "armed_at": None if _list_missing(draft, rule.roles) else staffing.armed_at,
         }
-        _record(draft, copy_with(known, raised), "raised")
+        _record(draft, copy_with(staffing, raised), "raised")
     else:
         minutes = _choose_objective(draft.territory.policy, rule, draft.clock)
         row = CellStaffingRow(
@@ -67,19 +67,23 @@ def state_attendance(
 
     Saying the same again changes nothing; on the way, a new time replaces the old one.
     """
-    known = draft.state.attendance.get(person)
+    current_attendance = draft.state.attendance.get(person)
     expected = (
         draft.clock + (DEFAULT_ETA_MIN if eta_min is None else eta_min) * MINUTE_MS
         if mode is AttendanceMode.EN_ROUTE
         else None
     )
     if (
-        known is not None
-        and (known.mode, known.role) == (mode, role)
+        current_attendance is not None
+        and (current_attendance.mode, current_attendance.role) == (mode, role)
         and mode is not AttendanceMode.EN_ROUTE
     ):
-        return known
-    since = draft.clock if known is None or known.present_at is None else known.present_at
+        return current_attendance
+    since = (
+        draft.clock
+        if current_attendance is None or current_attendance.present_at is None
+        else current_attendance.present_at
+    )
     row = AttendanceRow(
         id=person,
         role=role,
@@ -119,9 +123,9 @@ def dismiss_cell(draft: AlertsDecision) -> None:
     row = draft.state.staffing
     if row is None or row.ended_at is not None:
         return
-    for known in [draft.state.attendance[p] for p in sorted(draft.state.attendance)]:
-        left = {"mode": AttendanceMode.LEFT, "stated_at": draft.clock, "present_at": None}
-        draft.emit(AttendanceChanged(row=copy_with(known, {**left, "expected_at": None})))
+    for attendance in [draft.state.attendance[p] for p in sorted(draft.state.attendance)]:
+        departure = {"mode": AttendanceMode.LEFT, "stated_at": draft.clock, "present_at": None}
+        draft.emit(AttendanceChanged(row=copy_with(attendance, {**departure, "expected_at": None})))
     _record(draft, copy_with(row, {"ended_at": draft.clock}), "ended")
 
 

@@ -160,12 +160,12 @@ def _join_crisis(draft: AlertsDecision, incident: str, own: EscalationRow | None
         crisis = record_escalation(
             draft, copy_with(crisis, {"incidents": (*crisis.incidents, incident)}), "joined"
         )
-        told = dict.fromkeys(
+        recipients = dict.fromkeys(
             (*(crisis.acknowledged_by or list_called_people(draft, crisis)), *in_charge)
         )
         inform_people(
             draft,
-            tuple(told),
+            tuple(recipients),
             incident,
             "information",
             {"reached": int(draft.incident(incident).level)},
@@ -178,10 +178,10 @@ def ended_crisis(draft: AlertsDecision, incident: str | None = None) -> Escalati
     `incident`, if given, must be one of them.
     """
     crisis = draft.state.escalations.get(draft.state.ladders.get(TERRITORY, ""))
-    known = [] if crisis is None else list_incidents(draft, crisis)
-    if not known or any(one.state in OPEN for one in known):
+    incidents = [] if crisis is None else list_incidents(draft, crisis)
+    if not incidents or any(one.state in OPEN for one in incidents):
         return None
-    return crisis if incident is None or incident in {one.id for one in known} else None
+    return crisis if incident is None or incident in {one.id for one in incidents} else None
 
 
 def thank(draft: AlertsDecision, crisis: EscalationRow) -> None:
@@ -274,8 +274,8 @@ def _with_role_instead(wave: Wave, role: str) -> Wave:
 
 def _natures(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
     """Return the family of an incident and the type of its first report."""
-    told = draft.find_reports(draft.state.incident_reports.get(incident, ()))
-    first = min(told, key=lambda r: (r.recorded_at, r.id), default=None)
+    reports = draft.find_reports(draft.state.incident_reports.get(incident, ()))
+    first = min(reports, key=lambda r: (r.recorded_at, r.id), default=None)
     return (draft.incident(incident).kind, *((first.type.value,) if first is not None else ()))
 
 

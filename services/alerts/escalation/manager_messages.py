@@ -51,9 +51,11 @@ def _tell(
     if standing is None or get_suppression_reason(draft.incident(standing)) is not None:
         return
     row, now = draft.incident(standing), get_holder_and_deputy(draft, SITE_MANAGER_ROLE, site)
-    wanted = (Channel.APP, Channel.SMS, Channel.VOICE) if danger else (Channel.APP, Channel.SMS)
+    preferred_channels = (
+        (Channel.APP, Channel.SMS, Channel.VOICE) if danger else (Channel.APP, Channel.SMS)
+    )
     ways = (
-        (person, list_channels(draft, person, wanted))
+        (person, list_channels(draft, person, preferred_channels))
         for person in (now.holder, now.deputy)
         if person is not None
     )

@@ -115,7 +115,7 @@ def inform_roles(
         else _find_gravest_incident(draft)
     )
     for role in roles:
-        told: set[str] = set()
+        notified_people: set[str] = set()
         for scope in _list_scopes(draft, role, pole, site, incident):
             now = get_holder_and_deputy(draft, role, scope)
             ways = {
@@ -123,13 +123,15 @@ def inform_roles(
                 for p in (now.holder, now.deputy)
                 if p is not None
             }
-            person, by = next(((p, found) for p, found in ways.items() if found), (None, ()))
+            person, by = next(
+                ((p, channels) for p, channels in ways.items() if channels), (None, ())
+            )
             if person is None:
                 draft.emit(RoleUncovered(role=role, scope=scope or pole or site))
                 continue
-            if person in told:
+            if person in notified_people:
                 continue
-            told.add(person)
+            notified_people.add(person)
             quiet, by = _apply_delay(draft, person, role, template, by)
             draft.emit(
                 NotificationPlanned(
@@ -195,7 +197,7 @@ def _list_scopes(
     if one != "":
         return (one,)
     near = find_concerned_scopes(draft, (incident,)) if incident is not None else frozenset[str]()
-    found = tuple(
+    scopes = tuple(
         s for s in mine if s in near and (pole is None or s not in sites or sites[s].pole == pole)
     )
-    return found or (None,)
+    return scopes or (None,)

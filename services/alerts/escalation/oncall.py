@@ -122,15 +122,15 @@ def find_pilots(draft: AlertsDecision, action: PilotedWork) -> tuple[OnCallRole,
     groups = [r.pilots for r in rules if r.level == level]
     groups += [(HOLD_ROLE,), *(r.pilots for r in rules if r.level > level)]
     for roles in groups:
-        found = tuple(
+        pilots = tuple(
             post
             for role in roles
             if role != action.role
             for post in _resolve_pilot(draft, role, action)
             if post.holder is not None or post.deputy is not None
         )
-        if found:
-            return found
+        if pilots:
+            return pilots
     return ()
 
 
@@ -242,19 +242,19 @@ def find_concerned_scopes(draft: AlertsDecision, incidents: Sequence[str]) -> fr
 
     They are sites with an open cause, their pôles, and the pôles with a triggered plan.
     """
-    found: set[str] = set()
+    scopes: set[str] = set()
     plans = {p.id: p.pole for p in draft.territory.plans}
-    known = _resolve_incidents(draft, incidents)
-    for incident in known:
+    incident_rows = _resolve_incidents(draft, incidents)
+    for incident in incident_rows:
         hit = [m for m in incident.members if m in draft.state.site_causes] or incident.members
-        found.update(hit)
-        found.update(draft.territory.sites[m].pole for m in hit if m in draft.territory.sites)
-    ids = {*incidents, *(i.id for i in known)}
+        scopes.update(hit)
+        scopes.update(draft.territory.sites[m].pole for m in hit if m in draft.territory.sites)
+    ids = {*incidents, *(i.id for i in incident_rows)}
     for trigger in draft.state.triggers.values():
         pole = plans.get(trigger.plan)
         if trigger.state == "held" and trigger.incident in ids and pole is not None:
-            found.add(pole)
-    return frozenset(found)
+            scopes.add(pole)
+    return frozenset(scopes)
 
 
 def _list_deputies(draft: AlertsDecision, ladder: EscalationRow) -> Iterator[OnCallRole]:
@@ -285,8 +285,8 @@ def others_held(step: Iterable[OnCallRole], call: NotificationPlanned) -> list[O
 
     One call stands for all of them. Rule D33.
     """
-    held = (post for post in step if post.holder == call.person)
-    return [post for post in held if (post.role, post.scope) != (call.role, call.scope)]
+    roles = (post for post in step if post.holder == call.person)
+    return [post for post in roles if (post.role, post.scope) != (call.role, call.scope)]
 
 
 def list_channels(
@@ -297,28 +297,31 @@ def list_channels(
     The wave's channels come first, as far as the person has them; without one, all of the person's
     channels are used. Channels in their quiet time, then unverified ones, come last.
     """
-    told, roster = draft.state.reach.get(person), draft.territory.roster
+    reach, roster = draft.state.reach.get(person), draft.territory.roster
     points = (
-        told.points
-        if told is not None
+        reach.points
+        if reach is not None
         else roster.reach.get(person, ())
         if roster is not None
         else ()
     )
-    known = (
+    available_channels = (
         [r.channel for r in points]
-        if told is not None
+        if reach is not None
         else [Channel(c) for c in draft.territory.channels(person)]
     )
     quiet = {
         r.channel for r in points if r.quiet is not None and is_inside_window(r.quiet, draft.clock)
     }
     unproven = (
-        {r.channel for r in points if r.verified_at is None} if told is not None else set[Channel]()
+        {r.channel for r in points if r.verified_at is None}
+        if reach is not None
+        else set[Channel]()
     )
     return tuple(
         sorted(
-            [c for c in wanted if c in known] or known, key=lambda c: (c in unproven, c in quiet)
+            [c for c in wanted if c in available_channels] or available_channels,
+            key=lambda c: (c in unproven, c in quiet),
         )
     )
 
@@ -330,14 +333,14 @@ def renew_verification(draft: AlertsDecision, person: str, channel: Channel | No
     """
     if channel is None or not is_live(draft.state.realm):
         return
-    known = merge_reach_of_person(
+    contact_points = merge_reach_of_person(
         draft.territory.roster, draft.state.published_at, draft.state.reach, person
     )
-    old = next((r for r in known if r.channel is channel), None)
+    old = next((r for r in contact_points if r.channel is channel), None)
     if old is None or (old.verified_at or 0) > draft.now - DAY_MS:
         return
     points = tuple(
-        r.model_copy(update={"verified_at": draft.now}) if r is old else r for r in known
+        r.model_copy(update={"verified_at": draft.now}) if r is old else r for r in contact_points
     )
     draft.emit(ReachabilityChanged(row=ReachRow(id=person, points=points)))
 

@@ -61,7 +61,7 @@ def check_readiness(draft: AlertsDecision) -> None:
     proof = made.prove(draft.clock)
     urgent = [h for h in proof.holes if h.start < draft.clock + rule.alert_before_h * HOUR_MS]
     before = draft.state.readiness
-    known = before.alerted if before is not None else ()
+    alerted_keys = before.alerted if before is not None else ()
     keys = tuple(dict.fromkeys(gap_key(h) for h in urgent))
     draft.emit(
         ReadinessProved(
@@ -80,7 +80,7 @@ def check_readiness(draft: AlertsDecision) -> None:
     )
     _update_tasks(draft, urgent)
     _run_monthly_drill(draft, made, rule)
-    fresh = [h for h in urgent if gap_key(h) not in known]
+    fresh = [h for h in urgent if gap_key(h) not in alerted_keys]
     if fresh:
         _announce_gaps(draft, rule.alert_to, [h for h in fresh if h.scope is None], None)
         for pole, holes in _group_by_pole(draft, [h for h in fresh if h.scope is not None]).items():
@@ -125,11 +125,11 @@ def _is_first_check_of_monday(draft: AlertsDecision, before: ReadinessRow) -> bo
 def _group_by_pole(
     draft: AlertsDecision, holes: Iterable[HoleRow]
 ) -> dict[str | None, list[HoleRow]]:
-    found: dict[str | None, list[HoleRow]] = {}
+    holes_by_pole: dict[str | None, list[HoleRow]] = {}
     for hole in holes:
         site = draft.territory.sites.get(hole.scope or "")
-        found.setdefault(site.pole if site is not None else hole.scope, []).append(hole)
-    return found
+        holes_by_pole.setdefault(site.pole if site is not None else hole.scope, []).append(hole)
+    return holes_by_pole
 
 
 def _announce_gaps(

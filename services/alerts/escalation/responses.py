@@ -164,13 +164,13 @@ def _has_quorum(wave: WaveRow, row: EscalationRow) -> bool:
 
 def acknowledge_incident(draft: AlertsDecision, incident: str, person: str) -> None:
     """Record that a person has taken an incident in charge."""
-    known = draft.incident(incident)
-    if known.state not in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED):
+    incident_row = draft.incident(incident)
+    if incident_row.state not in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED):
         return
     by = (
-        known.acknowledged_by
-        if person in known.acknowledged_by
-        else (*known.acknowledged_by, person)
+        incident_row.acknowledged_by
+        if person in incident_row.acknowledged_by
+        else (*incident_row.acknowledged_by, person)
     )
     draft.alter(
         incident,
@@ -229,12 +229,16 @@ def without_acknowledgement(
     )
     if row.scope == TERRITORY:
         cell_shifts.end_shift(draft, person)
-    for known in list_incidents(draft, row):
-        if known.state is IncidentState.ACKNOWLEDGED and person in known.acknowledged_by:
-            left = tuple(p for p in known.acknowledged_by if p != person)
-            state = IncidentState.ACKNOWLEDGED if left else IncidentState.OPEN
+    for incident in list_incidents(draft, row):
+        if incident.state is IncidentState.ACKNOWLEDGED and person in incident.acknowledged_by:
+            remaining_people = tuple(p for p in incident.acknowledged_by if p != person)
+            state = IncidentState.ACKNOWLEDGED if remaining_people else IncidentState.OPEN
             draft.alter(
-                known.id, "acknowledged", state=state, acknowledged_by=left, updated_at=draft.now
+                incident.id,
+                "acknowledged",
+                state=state,
+                acknowledged_by=remaining_people,
+                updated_at=draft.now,
             )
     if row.state != "answered" or any(_has_quorum(w, row) for w in waves):
         return row
@@ -250,8 +254,8 @@ def without_acknowledgement(
 
 def withdraw_acknowledgement(draft: AlertsDecision, row: EscalationRow, person: str) -> None:
     """Withdraw the acknowledgement of a person that the escalation never called."""
-    if (left := without_acknowledgement(draft, row, person)) != row:
-        record_escalation(draft, left, "declined")
+    if (escalation := without_acknowledgement(draft, row, person)) != row:
+        record_escalation(draft, escalation, "declined")
 
 
 def _skip_waiting_waves(draft: AlertsDecision, row: EscalationRow, wave: int) -> EscalationRow:
@@ -325,8 +329,10 @@ def _call_for_other_roles(
 ) -> EscalationRow:
     """Call the deputies of the other roles that one call to the same person stood for."""
     wave = row.waves[index]
-    held = others_held(own_posts(draft, row, wave), call)
-    others = [OnCallRole(p.role, p.scope, p.deputy, None) for p in held if p.deputy is not None]
+    other_roles = others_held(own_posts(draft, row, wave), call)
+    others = [
+        OnCallRole(p.role, p.scope, p.deputy, None) for p in other_roles if p.deputy is not None
+    ]
     called, _ = call_roles(
         draft, row, wave, others, {*list_called_people(draft, row, row.cycle), *row.acknowledged_by}
     )
@@ -343,8 +349,8 @@ def on_notification_unreachable(draft: AlertsDecision, notification: str) -> Non
     )
     if call is None or row is None or row.state != "running" or call.person in row.acknowledged_by:
         return
-    told = draft.state.reach.get(call.person)
-    if told is None or told.points:  # otherwise `on_person_unreachable` continues it
+    reach = draft.state.reach.get(call.person)
+    if reach is None or reach.points:  # otherwise `on_person_unreachable` continues it
         _apply_decline(draft, row, call)
 
 

@@ -53,8 +53,10 @@ def find_escalation(draft: AlertsDecision, scope: str) -> EscalationRow | None:
 
 def find_foremost_incident(draft: AlertsDecision, row: EscalationRow) -> str | None:
     """Return the incident that an escalation's messages name: the first open one, or the first."""
-    known = list_incidents(draft, row)
-    return next((i.id for i in known if i.state in OPEN), known[0].id if known else None)
+    incidents = list_incidents(draft, row)
+    return next(
+        (i.id for i in incidents if i.state in OPEN), incidents[0].id if incidents else None
+    )
 
 
 def record_escalation(draft: AlertsDecision, row: EscalationRow, change: str) -> EscalationRow:
@@ -192,10 +194,10 @@ def call_responders_again(
 
 def clear_acknowledgements(draft: AlertsDecision, row: EscalationRow) -> None:
     """Clear the acknowledgements of an escalation's incidents."""
-    for known in list_incidents(draft, row):
-        if known.state is IncidentState.ACKNOWLEDGED:
+    for incident in list_incidents(draft, row):
+        if incident.state is IncidentState.ACKNOWLEDGED:
             draft.alter(
-                known.id,
+                incident.id,
                 "stale",
                 state=IncidentState.OPEN,
                 acknowledged_by=(),
@@ -378,8 +380,8 @@ def _find_gravest_event(draft: AlertsDecision, row: IncidentRow) -> str | None:
     causes = [
         cause
         for site in row.members
-        if (known := draft.state.sites.get(site)) is not None
-        for cause in known.causes
+        if (site_row := draft.state.sites.get(site)) is not None
+        for cause in site_row.causes
         if cause.incident == row.id
     ]
     gravest = max(causes, key=lambda cause: (cause.severity, cause.id), default=None)

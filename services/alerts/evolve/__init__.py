@@ -231,7 +231,7 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
 
     Their rows in the read model stay.
     """
-    held = _add_merge_targets(
+    referenced_incidents = _add_merge_targets(
         s,
         {c.incident for c in s.causes.values() if c.lifted_at is None}
         | _list_escalated_incidents(s),
@@ -240,7 +240,7 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
         i
         for i, row in s.incidents.items()
         if row.state not in OPEN and (row.closed_at or 0) < fact.closed_before
-    } - held
+    } - referenced_incidents
     proposed = {c.reference for c in s.reference_changes.values() if c.state in OPEN_CHANGES}
     held_alerts = {
         r for lease in s.leases.values() if lease.state == "held" for r in (lease.id, lease.claim)
@@ -254,7 +254,7 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
         ),
     )
     gone -= {r.incident for r in reports.values()}
-    left = frozenset(s.incidents) - gone
+    remaining_incidents = frozenset(s.incidents) - gone
     causes = _keep_if(
         s.causes, lambda c: c.lifted_at is None or any(r in reports for r in c.reports)
     )
@@ -299,7 +299,7 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
             statements=_keep_if(s.statements, lambda m: is_kept_statement(m, fact.reported_before)),
             questions=_keep_if(s.questions, lambda q: is_kept_question(q, fact.reported_before)),
             obligations=_keep_if(
-                s.obligations, lambda o: is_kept_clock(o, fact.reported_before, left)
+                s.obligations, lambda o: is_kept_clock(o, fact.reported_before, remaining_incidents)
             ),
             handovers=_keep_if(s.handovers, lambda h: is_kept_handover(s, h, fact.reported_before)),
             duties=_keep_if(s.duties, lambda d: d.end >= fact.reported_before),

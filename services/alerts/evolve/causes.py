@@ -90,16 +90,16 @@ def _build_rank(cause: Cause) -> tuple[bool, Instant, Instant, str]:
 
 
 def _update_placeless(s: State, cause: Cause, opened: bool) -> Map[str, Map[str, int | None]]:
-    known: Map[str, int | None] = s.placeless.get(cause.type.value, Map())
+    persons_by_cause: Map[str, int | None] = s.placeless.get(cause.type.value, Map())
     if opened:
         persons = cause.persons if cause.acting else None
-        if cause.id in known and known[cause.id] == persons:
+        if cause.id in persons_by_cause and persons_by_cause[cause.id] == persons:
             return s.placeless
-        return s.placeless.set(cause.type.value, known.set(cause.id, persons))
-    left = without_key(known, cause.id)
+        return s.placeless.set(cause.type.value, persons_by_cause.set(cause.id, persons))
+    remaining_causes = without_key(persons_by_cause, cause.id)
     return (
-        s.placeless.set(cause.type.value, left)
-        if left
+        s.placeless.set(cause.type.value, remaining_causes)
+        if remaining_causes
         else without_key(s.placeless, cause.type.value)
     )
 
@@ -112,8 +112,13 @@ def get_suppression_reason(cause: Cause) -> SuppressionReason | None:
 def _update_suppressed(s: State, cause: Cause, old: Cause | None) -> Changes:
     """Update the indexes of suppressed reports; severities are counted again where needed."""
     hushed, voices, again = s.hushed, s.voices, set[str]()
-    left = {} if old is None else dict.fromkeys(set(old.reports).difference(cause.reports))
-    for id, hush in {**left, **dict.fromkeys(cause.reports, get_suppression_reason(cause))}.items():
+    former_reports = (
+        {} if old is None else dict.fromkeys(set(old.reports).difference(cause.reports))
+    )
+    for id, hush in {
+        **former_reports,
+        **dict.fromkeys(cause.reports, get_suppression_reason(cause)),
+    }.items():
         before = hushed.get(id)
         if before == hush:
             continue
@@ -143,8 +148,8 @@ def _update_type_indexes(s: State, d: Changes, old: Cause | None, cause: Cause) 
         and cause.site is not None
         and cause.measure is not None
     ):
-        known = s.territory.sites.get(cause.site)
-        kitchen = known.kitchen if known else None
+        site = s.territory.sites.get(cause.site)
+        kitchen = site.kitchen if site else None
         m = cause.measure
         if (
             m.name == "ill_persons"
@@ -155,12 +160,12 @@ def _update_type_indexes(s: State, d: Changes, old: Cause | None, cause: Cause) 
             sites = s.illness.get(kitchen, Map())
             value = parse_number(m.value) or 0.0
             if cause.lifted_at is not None or cause.maintenance:
-                said = sites.get(
+                illness_entry = sites.get(
                     cause.site
                 )  # an earlier cause, loaded again, must not remove the newer one's count
                 sites = (
                     without_key(sites, cause.site)
-                    if said is not None and said[2] == cause.id
+                    if illness_entry is not None and illness_entry[2] == cause.id
                     else sites
                 )
             elif sites.get(cause.site) != (value, cause.since, cause.id):
@@ -232,11 +237,11 @@ def _update_presence(
     before = key if old is None else _build_day_key(s, old)
     if before == key and s.presence.get(key, Map()).get(site, Map()).get(cause.id) == now:
         return s.presence
-    found = _remove_presence(s.presence, before, cause)
+    presence = _remove_presence(s.presence, before, cause)
     if now is None:
-        return found
-    day = found.get(key, Map())
-    return found.set(key, day.set(site, day.get(site, Map()).set(cause.id, now)))
+        return presence
+    day = presence.get(key, Map())
+    return presence.set(key, day.set(site, day.get(site, Map()).set(cause.id, now)))
 
 
 def _remove_presence(
@@ -244,8 +249,8 @@ def _remove_presence(
 ) -> Map[str, Map[str, Map[str, SitePresence]]]:
     day: Map[str, Map[str, SitePresence]] = found.get(key, Map())
     site = cause.site or ""
-    said: Map[str, SitePresence] = without_key(day.get(site, Map()), cause.id)
-    day = day.set(site, said) if said else without_key(day, site)
+    remaining_presences: Map[str, SitePresence] = without_key(day.get(site, Map()), cause.id)
+    day = day.set(site, remaining_presences) if remaining_presences else without_key(day, site)
     return found.set(key, day) if day else without_key(found, key)
 
 

@@ -104,8 +104,8 @@ def evolve_incident_counts(s: State, fact: IncidentReported) -> State:
 def _arm_move(s: State, old: IncidentRow | None, row: IncidentRow) -> Deadlines:
     """Arm a deadline for each batch of reports that a merged incident still has to move."""
     agenda = s.agenda if old is None else s.agenda.arm(MoveDue(old.id, old.reports_count), None)
-    left = row.reports_count and row.id in s.incident_reports
-    return agenda.arm(MoveDue(row.id, row.reports_count), row.updated_at) if left else agenda
+    has_reports = row.reports_count and row.id in s.incident_reports
+    return agenda.arm(MoveDue(row.id, row.reports_count), row.updated_at) if has_reports else agenda
 
 
 def _drop_deadlines(s: State, incident: str) -> Changes:

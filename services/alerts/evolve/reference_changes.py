@@ -19,9 +19,11 @@ Drafting and proposing follow each other at once, so older ones were abandoned.
 def evolve_draft(s: State, fact: ReferenceDrafted) -> State:
     drafted = s.drafted.set(f"{fact.reference}/{fact.data.section}", fact)
     newest: dict[str, int] = {}
-    held = {row.reference for row in s.reference_changes.values() if row.state in OPEN_CHANGES}
+    open_references = {
+        row.reference for row in s.reference_changes.values() if row.state in OPEN_CHANGES
+    }
     for draft in drafted.values():
-        if draft.reference not in held:
+        if draft.reference not in open_references:
             newest[draft.reference] = max(draft.drafted_at, newest.get(draft.reference, 0))
     others = sorted(
         (version for version in newest if version != fact.reference),

@@ -102,8 +102,10 @@ def evolve_report(s: State, row: ReportRow) -> State:
             and (heir := s.incidents.get(old.incident or "")) is not None
             and heir.merged_into is not None
         ):
-            left = {key: worst for key, worst in s.severities.items() if key[0] != old.incident}
-            d["severities"] = _raise_severities(s.put(severities=Map(left)), row)
+            other_severities = {
+                key: worst for key, worst in s.severities.items() if key[0] != old.incident
+            }
+            d["severities"] = _raise_severities(s.put(severities=Map(other_severities)), row)
         elif old.incident == row.incident and row.incident is not None:
             d["severities"] = _lower_severities(s, d["reports"], row)
         else:
@@ -250,8 +252,8 @@ def _move_report(
     index: Map[str, Map[str, None]], report: str, before: str | None, after: str | None
 ) -> Map[str, Map[str, None]]:
     if before is not None and before in index:
-        left = without_key(index[before], report)
-        index = index.set(before, left) if left else index.delete(before)
+        remaining_reports = without_key(index[before], report)
+        index = index.set(before, remaining_reports) if remaining_reports else index.delete(before)
     if after is not None:
         index = index.set(after, index.get(after, Map()).set(report, None))
     return index
@@ -261,11 +263,11 @@ def _raise_severities(s: State, row: ReportRow) -> Map[tuple[str, int], tuple[in
     severities, incident = s.severities, str(row.incident)
     kind = s.territory.kind(row.site)
     for n, query in enumerate(s.rules.severity_queries):
-        known = severities.get((incident, n))
+        worst = severities.get((incident, n))
         if (
-            known is None
-            or row.severity > known[0]
-            or (row.severity == known[0] and row.id < known[1])
+            worst is None
+            or row.severity > worst[0]
+            or (row.severity == worst[0] and row.id < worst[1])
         ) and query.takes(row, kind):
             severities = severities.set((incident, n), (row.severity, row.id))
     return severities
@@ -322,11 +324,11 @@ def _update_questions(s: State, d: Changes, old: ReportRow | None, row: ReportRo
 
     Rule D6.
     """
-    asked, asks = old is not None and _is_open_question(old), _is_open_question(row)
+    was_question, asks = old is not None and _is_open_question(old), _is_open_question(row)
     if asks:
         if s.rumours.get(row.id) != row.severity:
             d["rumours"] = s.rumours.set(row.id, row.severity)
-    elif asked:
+    elif was_question:
         d["rumours"] = without_key(s.rumours, row.id)
     d["pending"] = _move_key(s.pending, row.id, _find_waiting_key(old), _find_waiting_key(row))
     d["doubts"] = _move_key(s.doubts, row.id, _find_doubted_site(old), _find_doubted_site(row))
@@ -365,11 +367,11 @@ def _keep_newest(
     index: Map[str, tuple[Instant, str]], row: ReportRow, keys: list[str]
 ) -> Map[str, tuple[Instant, str]]:
     """Set the report under these keys where it is the newest."""
-    said = (row.occurred_at, row.source)
+    candidate = (row.occurred_at, row.source)
     for key in keys:
-        known = index.get(key)
-        if known is None or known < said:
-            index = index.set(key, said)
+        newest = index.get(key)
+        if newest is None or newest < candidate:
+            index = index.set(key, candidate)
     return index
 
 
@@ -380,7 +382,7 @@ def _index_forecast(s: State, d: Changes, row: ReportRow, rate: float) -> None:
     """
     assert row.measure is not None
     scope, until = str(row.measure.scope), _find_announced_end(row)
-    rates = {known[0]: known for known in s.forecasts.get(scope, ())}
+    rates = {forecast[0]: forecast for forecast in s.forecasts.get(scope, ())}
     if until not in rates or rates[until][1] <= row.occurred_at:
         rates[until] = (until, row.occurred_at, rate)
         d["forecasts"] = s.forecasts.set(
@@ -408,7 +410,7 @@ def _index_measure(s: State, d: Changes, row: ReportRow) -> None:
     if name == "absence_rate" and is_wide(row):
         scope = str(row.measure.scope)
         day = format_day(row.occurred_at)
-        rates = {known[0]: known for known in s.absences.get(scope, ())}
+        rates = {reading[0]: reading for reading in s.absences.get(scope, ())}
         if day not in rates or rates[day][2] <= row.occurred_at:
             rates[day] = (day, value, row.occurred_at)
             d["absences"] = s.absences.set(scope, tuple(rates[k] for k in sorted(rates)[-31:]))
@@ -416,8 +418,8 @@ def _index_measure(s: State, d: Changes, row: ReportRow) -> None:
     if name == "customers_cut" and "planned" in row.flags:
         return
     key = f"{name}|{get_measured_place(row)}"
-    known = s.readings.get(key)
-    if known is None or (known.occurred_at, known.report) <= (row.occurred_at, row.id):
+    reading = s.readings.get(key)
+    if reading is None or (reading.occurred_at, reading.report) <= (row.occurred_at, row.id):
         d["readings"] = s.readings.set(
             key, MeasureReading(value, row.measure.value_of, row.occurred_at, row.id)
         )

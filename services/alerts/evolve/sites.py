@@ -27,7 +27,7 @@ def update_counts(
     old: Map[str, tuple[str, ...]],
     new: Map[str, tuple[str, ...]],
 ) -> Map[tuple[str, str, str], int]:
-    known, tracked = s.territory.sites.get(site), s.rules.tracked
+    place, tracked = s.territory.sites.get(site), s.rules.tracked
     with counts.mutate() as change:
         for marks, other, step in ((old, new, -1), (new, old, 1)):
             for mark, incidents in marks.items():
@@ -36,9 +36,9 @@ def update_counts(
                     continue
                 gone = [i for i in incidents if owners is None or i not in owners]
                 for head in tracked[mark]:
-                    if head and known is None:
+                    if head and place is None:
                         continue
-                    group = head and f"{head}{known.kind if head == 'kind:' else known.pole}"  # type: ignore[union-attr]
+                    group = head and f"{head}{place.kind if head == 'kind:' else place.pole}"  # type: ignore[union-attr]
                     for owner in gone if owners is not None else ("", *gone):
                         key = (owner, mark, group)
                         value = change.get(key, 0) + step

@@ -101,9 +101,9 @@ def can_open_incident(row: ReportRow) -> bool:
     Nor may a bulletin with a held colour (rule D76), because it is uncertain whether it is right.
     An `info` opens one only by a flag with a family of its own.
     """
-    held = row.type is EventType.WEATHER_ALERT and row.held is not None
+    has_held_colour = row.type is EventType.WEATHER_ALERT and row.held is not None
     return (
-        not held
+        not has_held_colour
         and is_confirmed(row)
         and row.msg_type is not MsgType.CANCEL
         and row.colour not in constants.COLOURS[:2]
@@ -112,8 +112,8 @@ def can_open_incident(row: ReportRow) -> bool:
 
 def _find_referenced_incident(row: ReportRow, draft: AlertsDecision) -> str | None:
     for reference in row.references:
-        known = draft.state.reports.get(reference)
-        incident = draft.resolve_incident(known.incident) if known else None
+        report = draft.state.reports.get(reference)
+        incident = draft.resolve_incident(report.incident) if report else None
         if incident is not None and _is_accepting_reports(draft.incident(incident), row):
             return incident
     return None
@@ -195,8 +195,10 @@ def _find_similar_incident(row: ReportRow, draft: AlertsDecision) -> IncidentRow
     for incident in draft.incidents(draft.open_incidents):
         if (incident.kind, incident.key) != (kind, key):
             continue
-        told = (draft.state.reports[r] for r in draft.state.incident_reports.get(incident.id, ()))
-        if any(r.type is row.type and list_objects(r) == list_objects(row) for r in told):
+        reports = (
+            draft.state.reports[r] for r in draft.state.incident_reports.get(incident.id, ())
+        )
+        if any(r.type is row.type and list_objects(r) == list_objects(row) for r in reports):
             return incident
     return None
 
@@ -239,17 +241,17 @@ def _find_absorbing_incident(
     Several hazards of the whole territory do not absorb it. Rule D23, site causes.
     """
     site = get_site(row)
-    found: list[tuple[Proximity, IncidentRow]] = []
+    absorbers: list[tuple[Proximity, IncidentRow]] = []
     for incident in draft.incidents(draft.open_incidents):
         if incident.kind == "site" and site not in incident.members:
             continue  # In a storm most are of one other site each
         reach = find_proximity(incident, row, draft)
         if reach is not None:
-            found.append((reach, incident))
-    if not found:
+            absorbers.append((reach, incident))
+    if not absorbers:
         return None, None
-    nearest = max(reach for reach, _ in found)
-    candidates = [i for reach, i in found if reach is nearest]
+    nearest = max(reach for reach, _ in absorbers)
+    candidates = [i for reach, i in absorbers if reach is nearest]
     if nearest is Proximity.TERRITORY and len(candidates) > 1:
         return None, None
     return nearest, max(candidates, key=lambda i: (i.opened_at, i.id))
@@ -262,12 +264,12 @@ def _place_without_opening(row: ReportRow, draft: AlertsDecision) -> Placement:
     """
     site, state = get_site(row), draft.state
     if site is not None and row.type is EventType.REOPENING:
-        named = [
+        lifted_causes = [
             state.causes[c]
             for c in state.site_causes.get(site, ())
             if state.causes[c].type in row.lifts
         ]
-        for cause in sorted(named, key=lambda c: (-c.severity, c.id)):
+        for cause in sorted(lifted_causes, key=lambda c: (-c.severity, c.id)):
             if (incident := draft.resolve_incident(cause.incident)) is not None and draft.incident(
                 incident
             ).state in OPEN:

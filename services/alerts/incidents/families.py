@@ -90,10 +90,8 @@ def _build_illness_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | N
 
 def _find_shared_kitchen(row: ReportRow, draft: AlertsDecision) -> str | None:
     """Return the kitchen that serves the report's site and other sites."""
-    known = draft.territory.sites.get(get_site(row) or "")
-    return (
-        known.kitchen if known is not None and known.kitchen in draft.territory.kitchens else None
-    )
+    site = draft.territory.sites.get(get_site(row) or "")
+    return site.kitchen if site is not None and site.kitchen in draft.territory.kitchens else None
 
 
 def _build_supplier_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None:
@@ -252,8 +250,8 @@ def _absorb_in_heat(
 def _absorb_types(
     *types: T,
 ) -> Callable[[IncidentRow, ReportRow, AlertsDecision], Proximity | None]:
-    taken = frozenset(types)
-    return lambda incident, row, draft: Proximity.TERRITORY if row.type in taken else None
+    absorbed_types = frozenset(types)
+    return lambda incident, row, draft: Proximity.TERRITORY if row.type in absorbed_types else None
 
 
 def _is_in_area(incident: IncidentRow, row: ReportRow, draft: AlertsDecision) -> bool:
@@ -329,21 +327,21 @@ def _absorb_in_security(
     after = row.occurred_at - (incident.last_at or incident.opened_at)
     match row.type:
         case T.FIRE:
-            taken = after <= constants.FIRE_BY_SECURITY_MS
+            is_absorbed = after <= constants.FIRE_BY_SECURITY_MS
         case T.DAMAGE_REPORT:
-            taken = after <= constants.FIRE_BY_SECURITY_MS and _is_near_security(
+            is_absorbed = after <= constants.FIRE_BY_SECURITY_MS and _is_near_security(
                 incident, row, draft
             )
         case T.CLOSURE | T.PARTIAL_CLOSURE:
             placed = incident.communes and list_communes(row, draft.territory)
-            taken = after <= constants.CLOSURE_BY_SECURITY_MS and (
+            is_absorbed = after <= constants.CLOSURE_BY_SECURITY_MS and (
                 not placed or _is_near_security(incident, row, draft)
             )
         case T.TRANSPORT_DISRUPTION:
-            taken = after <= constants.CLOSURE_BY_SECURITY_MS
+            is_absorbed = after <= constants.CLOSURE_BY_SECURITY_MS
         case _:
-            taken = False
-    return Proximity.TERRITORY if taken else None
+            is_absorbed = False
+    return Proximity.TERRITORY if is_absorbed else None
 
 
 def _is_near_security(incident: IncidentRow, row: ReportRow, draft: AlertsDecision) -> bool:
@@ -357,7 +355,7 @@ def _is_near_security(incident: IncidentRow, row: ReportRow, draft: AlertsDecisi
 def _absorb_in_gas(
     incident: IncidentRow, row: ReportRow, draft: AlertsDecision
 ) -> Proximity | None:
-    taken = row.type in (
+    is_absorbed = row.type in (
         T.EVACUATION,
         T.SHELTER_IN_PLACE,
         *constants.CLOSURE_TYPES,
@@ -365,7 +363,11 @@ def _absorb_in_gas(
         T.TRANSPORT_DISRUPTION,
         T.SUPPLIER_FAILURE,
     )
-    return Proximity.AREA if taken and incident.key in list_communes(row, draft.territory) else None
+    return (
+        Proximity.AREA
+        if is_absorbed and incident.key in list_communes(row, draft.territory)
+        else None
+    )
 
 
 def _absorb_at_site(

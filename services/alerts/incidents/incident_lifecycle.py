@@ -111,18 +111,20 @@ def add_report(
     first_time: bool = True,
 ) -> None:
     """Add a report to an incident. Only confirmed reports add members, communes and severity."""
-    known = draft.incident(incident)
+    incident_row = draft.incident(incident)
     values: dict[str, Any] = {"updated_at": draft.now}
     if first_time:
-        values["reports_count"] = known.reports_count + 1
-        values["duplicates_count"] = known.duplicates_count + (
+        values["reports_count"] = incident_row.reports_count + 1
+        values["duplicates_count"] = incident_row.duplicates_count + (
             taken is not None and taken.outcome == "same"
         )
     change = "report"
     if is_confirmed(row):
-        change = _apply_report(draft, row, known, taken, values)
-    draft.put_incident(copy_with(known, values), change)
-    if known.state is IncidentState.CLOSED and _is_reopening_news(row, known, taken, values):
+        change = _apply_report(draft, row, incident_row, taken, values)
+    draft.put_incident(copy_with(incident_row, values), change)
+    if incident_row.state is IncidentState.CLOSED and _is_reopening_news(
+        row, incident_row, taken, values
+    ):
         reopen_incident(draft, incident)
 
 
@@ -205,9 +207,12 @@ def _build_counted_values(
 
 def count_announced_report(draft: AlertsDecision, row: ReportRow, incident: str) -> None:
     """Count an announced report from now on. Rule D9, planned events."""
-    known = draft.incident(incident)
+    incident_row = draft.incident(incident)
     draft.put_incident(
-        copy_with(known, {"updated_at": draft.now, **_build_counted_values(draft, row, known)}),
+        copy_with(
+            incident_row,
+            {"updated_at": draft.now, **_build_counted_values(draft, row, incident_row)},
+        ),
         "report",
     )
 
@@ -224,8 +229,10 @@ def recount_customers(draft: AlertsDecision, reports: Iterable[str]) -> None:
 
     Call it when reports are withdrawn, or begin or cease to be current or planned works.
     """
-    told = (r for r in draft.find_reports(reports) if get_measure_name(r) == "customers_cut")
-    for incident in dict.fromkeys(draft.incident_of(r.id) for r in told):
+    customer_reports = (
+        r for r in draft.find_reports(reports) if get_measure_name(r) == "customers_cut"
+    )
+    for incident in dict.fromkeys(draft.incident_of(r.id) for r in customer_reports):
         if incident is not None:
             count_customers(draft, incident)
 
@@ -246,12 +253,12 @@ def _find_customers_cut(
     recorded yet.
     """
     rows = (*draft.figures(incident.id), *((more,) if more is not None else ()))
-    said = [
+    figures = [
         (r.occurred_at, r.recorded_at, r.id, figure)
         for r in rows
         if (figure := _get_figure(draft, r, incident)) is not None
     ]
-    return max(said)[3] if said else None
+    return max(figures)[3] if figures else None
 
 
 def _get_figure(draft: AlertsDecision, row: ReportRow, incident: IncidentRow) -> float | None:
@@ -277,8 +284,10 @@ def list_added_communes(
 
     For a power cut only reports of cuts count; a road or a train is no place of an incident.
     """
-    told = (r for r in rows if is_confirmed(r) and r.type is not EventType.TRANSPORT_DISRUPTION)
-    cut = (r for r in told if kind != "power" or r.type is EventType.OUTAGE_POWER)
+    counted_reports = (
+        r for r in rows if is_confirmed(r) and r.type is not EventType.TRANSPORT_DISRUPTION
+    )
+    cut = (r for r in counted_reports if kind != "power" or r.type is EventType.OUTAGE_POWER)
     return tuple(sorted({c for r in cut for c in list_communes(r, draft.territory)}))
 
 
@@ -321,17 +330,17 @@ def move_next_reports(draft: AlertsDecision, incident: str) -> None:
 
     Their causes need no change: the merged incident leads to the other one.
     """
-    into, left = (
+    into, remaining_reports = (
         draft.resolve_incident(incident),
         sorted(draft.state.incident_reports.get(incident, ())),
     )
     if into is not None:
-        move_reports(draft, left[:MOVED_PER_DEADLINE], into)
+        move_reports(draft, remaining_reports[:MOVED_PER_DEADLINE], into)
         draft.concerned.add(into)
     draft.alter(
         incident,
         "merged",
-        reports_count=len(left[MOVED_PER_DEADLINE:]) if into is not None else 0,
+        reports_count=len(remaining_reports[MOVED_PER_DEADLINE:]) if into is not None else 0,
         updated_at=draft.now,
     )
 
@@ -341,15 +350,15 @@ def reopen_incident(draft: AlertsDecision, incident: str, by_person: bool = Fals
 
     Rule D26, closed incidents.
     """
-    known = draft.incident(incident)
+    incident_row = draft.incident(incident)
     values: dict[str, Any] = {
         "state": IncidentState.OPEN,
         "closed_at": None,
         "updated_at": draft.now,
     }
     if by_person:
-        values["version"] = known.version + 1
-    draft.put_incident(copy_with(known, values), "reopened")
+        values["version"] = incident_row.version + 1
+    draft.put_incident(copy_with(incident_row, values), "reopened")
     draft.reopened.add(incident)
     zones.restart_silence_delay(draft, incident)
 
@@ -359,15 +368,15 @@ def close_incident(draft: AlertsDecision, incident: str, at: Instant) -> None:
 
     Its causes stay on their sites until they are lifted.
     """
-    known = draft.incident(incident)
+    incident_row = draft.incident(incident)
     draft.put_incident(
         copy_with(
-            known,
+            incident_row,
             {
                 "state": IncidentState.CLOSED,
                 "closed_at": at,
                 "updated_at": at,
-                "version": known.version + 1,
+                "version": incident_row.version + 1,
             },
         ),
         "closed",
@@ -407,7 +416,7 @@ def is_new_danger(draft: AlertsDecision, row: ReportRow, taken: ReportEffect | N
         for c in list_open_causes_beside(draft, cause)
         if c.id != cause.id and (c.site is not None or c.commune == cause.commune)
     )
-    known = {c.type for c in beside if c.acting and c.type in DANGER_TYPES}
+    danger_types = {c.type for c in beside if c.acting and c.type in DANGER_TYPES}
     if row.type in _ORDER_TYPES:
-        return not known and row.msg_type is not MsgType.UPDATE
-    return row.type not in known
+        return not danger_types and row.msg_type is not MsgType.UPDATE
+    return row.type not in danger_types

@@ -46,10 +46,10 @@ def open_level_incident(draft: AlertsDecision, rises: Rises) -> None:
 
 def _list_reports_without_incident(draft: AlertsDecision, why: tuple[Why, ...]) -> list[ReportRow]:
     """Return the reports behind a level that open no incident by themselves, oldest first."""
-    told = {r.id: r for w in why for r in draft.find_reports(w.reports)}
+    reports_by_id = {r.id: r for w in why for r in draft.find_reports(w.reports)}
     free = (
         r
-        for r in told.values()
+        for r in reports_by_id.values()
         if r.incident is None and is_confirmed(r) and r.type in constants.SILENT_REPORT_TYPES
     )
     return sorted(free, key=lambda r: (r.recorded_at, r.id))

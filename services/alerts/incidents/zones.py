@@ -203,17 +203,19 @@ def move_zone(draft: AlertsDecision, zone: Zone, into: str) -> None:
 
     Pending judgements keep their times.
     """
-    known = draft.state.zones.get(into, Zone())
-    communes = tuple(sorted({*known.communes, *zone.communes}))
+    target_zone = draft.state.zones.get(into, Zone())
+    communes = tuple(sorted({*target_zone.communes, *zone.communes}))
     waiting = {s for sites in zone.batches.values() for s in sites}
-    seen = tuple(sorted(s for s in zone.sites if s not in waiting and s not in known.sites))
-    draft.emit(ZoneChanged(incident=into, communes=communes, sites=seen))
+    judged_sites = tuple(
+        sorted(s for s in zone.sites if s not in waiting and s not in target_zone.sites)
+    )
+    draft.emit(ZoneChanged(incident=into, communes=communes, sites=judged_sites))
     for due, sites in sorted(zone.batches.items()):
         draft.emit(
             ZoneChanged(
                 incident=into,
                 communes=communes,
-                sites=tuple(s for s in sites if s not in known.sites),
+                sites=tuple(s for s in sites if s not in target_zone.sites),
                 due_at=due,
             )
         )
@@ -223,8 +225,12 @@ def move_zone(draft: AlertsDecision, zone: Zone, into: str) -> None:
 
 def has_reported_since(draft: AlertsDecision, site: str, since: Instant) -> bool:
     """Return whether the site sent a confirmed report since then, by recording time. Rule D18."""
-    known = draft.state.sites.get(site)
-    return known is not None and known.last_word_at is not None and known.last_word_at >= since
+    site_row = draft.state.sites.get(site)
+    return (
+        site_row is not None
+        and site_row.last_word_at is not None
+        and site_row.last_word_at >= since
+    )
 
 
 def on_silence_due(draft: AlertsDecision, incident_id: str, due: Instant) -> None:
@@ -243,8 +249,8 @@ def _is_silent(draft: AlertsDecision, site: str, since: Instant) -> bool:
     A site that is unknown because of an unconfirmed report counts as silent: denying the report is
     no report of the site.
     """
-    known = draft.state.silences.get(site)
-    return (known is None or known.rule == "unconfirmed") and not has_reported_since(
+    silence = draft.state.silences.get(site)
+    return (silence is None or silence.rule == "unconfirmed") and not has_reported_since(
         draft, site, since
     )
 

@@ -74,26 +74,30 @@ def _record_thresholds(
     draft: AlertsDecision, branches: Iterable[Branch], scope: str | None
 ) -> list[Branch]:
     """Return the branches that begin to hold now, and record the thresholds of all given ones."""
-    thresholds, found = draft.state.thresholds, list[Branch]()
+    thresholds, crossed_branches = draft.state.thresholds, list[Branch]()
     for branch in branches:
         id = branch.id if scope is None else f"{branch.id}@{scope}"
-        held = thresholds.get(id)
+        threshold = thresholds.get(id)
         if branch.node.holds(draft, scope):
-            if held is None:
-                found.append(branch)
+            if threshold is None:
+                crossed_branches.append(branch)
                 draft.emit(ThresholdChanged(id=id, held=True, since=draft.now, incident=scope))
-            elif held.below_since is not None:
-                draft.emit(ThresholdChanged(id=id, held=True, since=held.since, incident=scope))
-        elif held is not None and branch.node.cleared(draft, scope) is (held.below_since is None):
+            elif threshold.below_since is not None:
+                draft.emit(
+                    ThresholdChanged(id=id, held=True, since=threshold.since, incident=scope)
+                )
+        elif threshold is not None and branch.node.cleared(draft, scope) is (
+            threshold.below_since is None
+        ):
             below = (
-                draft.now if held.below_since is None else None
+                draft.now if threshold.below_since is None else None
             )  # inside the margin again: the hour starts anew
             draft.emit(
                 ThresholdChanged(
-                    id=id, held=True, since=held.since, below_since=below, incident=scope
+                    id=id, held=True, since=threshold.since, below_since=below, incident=scope
                 )
             )
-    return found
+    return crossed_branches
 
 
 def _evaluate_levels(
@@ -113,11 +117,11 @@ def _evaluate_levels(
 def _raise_incident(
     draft: AlertsDecision, incident: str, level: Level, why: tuple[Why, ...], rises: Rises
 ) -> None:
-    known = draft.incident(incident)
-    if level <= known.level:
+    incident_row = draft.incident(incident)
+    if level <= incident_row.level:
         return
-    rises.incidents.setdefault(incident, known.level)
-    draft.alter(incident, "level", level=level, why=(*known.why, *_mark_reasons(why, level)))
+    rises.incidents.setdefault(incident, incident_row.level)
+    draft.alter(incident, "level", level=level, why=(*incident_row.why, *_mark_reasons(why, level)))
 
 
 def _mark_reasons(why: tuple[Why, ...], level: Level) -> tuple[Why, ...]:
@@ -188,15 +192,15 @@ def _measure(draft: AlertsDecision, rule: TriggerRule) -> None:
     row = draft.state.triggers.get(rule.id)
     if row is None or row.state != "held":
         return
-    told = {_build_reason_key(w): w for w in row.current}
-    found = [
+    earlier_reasons = {_build_reason_key(w): w for w in row.current}
+    measured_reasons = [
         leaf.measured(draft, None) for branch in rule.branches for leaf in leaves_of(branch.node)
     ]
-    fresh = {_build_reason_key(w): w for w in found if w is not None}
+    fresh = {_build_reason_key(w): w for w in measured_reasons if w is not None}
     current: list[Why] = []
     for reason in row.why:
         key = _build_reason_key(reason)
-        now, before = fresh.get(key, told.get(key)), told.get(key)
+        now, before = fresh.get(key, earlier_reasons.get(key)), earlier_reasons.get(key)
         if now is not None and now.value != reason.value:
             current.append(before if before is not None and before.value == now.value else now)
     if tuple(current) != row.current:
@@ -230,10 +234,12 @@ def _hold_trigger(
         )
     else:
         newer = {_build_reason_key(w) for w in why}
-        kept = tuple(w for w in old.why if _build_reason_key(w) not in newer)
+        remaining_reasons = tuple(w for w in old.why if _build_reason_key(w) not in newer)
         draft.emit(
             TriggerChanged(
-                row=copy_with(old, {"incident": old.incident or incident, "why": (*kept, *why)})
+                row=copy_with(
+                    old, {"incident": old.incident or incident, "why": (*remaining_reasons, *why)}
+                )
             )
         )
     if rule.level:
@@ -326,7 +332,7 @@ def is_level_held(draft: AlertsDecision, level: Level, scope: str | None) -> boo
     for rule in draft.state.rules.level_rules:
         if rule.level >= level and any(b.node.holds(draft, scope) for b in rule.branches):
             return True
-    held = (
+    held_triggers = (
         t
         for t in draft.state.triggers.values()
         if t.state == "held"
@@ -335,7 +341,10 @@ def is_level_held(draft: AlertsDecision, level: Level, scope: str | None) -> boo
     )
     rules = {r.id: r for r in draft.state.rules.trigger_rules}
     return any(
-        b.node.holds(draft, None) for t in held if t.id in rules for b in rules[t.id].branches
+        b.node.holds(draft, None)
+        for t in held_triggers
+        if t.id in rules
+        for b in rules[t.id].branches
     )
 
 
@@ -349,14 +358,14 @@ def propose_lowering(draft: AlertsDecision, ended: Iterable[str]) -> None:
 
     A person decides. Rule D72, noise.
     """
-    asked = {
+    incident_ids = {
         i
         for c in ended
         if (i := draft.resolve_incident(draft.state.causes[c].incident)) is not None
     }
     if "flags" in draft.touched():
-        asked.update(i for i in draft.open_incidents if draft.incident(i).kind in _HAZARDS)
-    for id in sorted(asked):
+        incident_ids.update(i for i in draft.open_incidents if draft.incident(i).kind in _HAZARDS)
+    for id in sorted(incident_ids):
         row = draft.incident(id)
         if (
             row.over_since is None
@@ -379,8 +388,8 @@ def is_incident_over(draft: AlertsDecision, row: IncidentRow) -> bool:
     """
     flags = draft.state.flags
     if row.kind in _HAZARDS and (
-        (seen := flags.get(f"vigilance:{row.key}")) is None
-        or rank_colour(str(seen.value)) > _YELLOW_RANK
+        (vigilance := flags.get(f"vigilance:{row.key}")) is None
+        or rank_colour(str(vigilance.value)) > _YELLOW_RANK
     ):
         return False
     declared = (

@@ -156,13 +156,13 @@ class Rulebook:
         index = {q.key: n for n, q in enumerate(self.severity_queries)}
 
         surcharges = territory.policy.surcharges if territory.policy else ()
-        named = {str(m.args["name"]) for m in (*leaves, *stand_down) if m.metric == "flag"}
-        named |= {str(m.args["and_flag"]) for m in leaves if "and_flag" in m.args} | {
+        flag_names = {str(m.args["name"]) for m in (*leaves, *stand_down) if m.metric == "flag"}
+        flag_names |= {str(m.args["and_flag"]) for m in leaves if "and_flag" in m.args} | {
             s.flag for s in surcharges if s.flag
         }
         steps = chain.from_iterable(territory.policy.ladders.values()) if territory.policy else ()
-        named |= {flag for step in steps for flag in step.only_if.values()}
-        self.flag_names = frozenset(named | {ISOLATION_FLAG})
+        flag_names |= {flag for step in steps for flag in step.only_if.values()}
+        self.flag_names = frozenset(flag_names | {ISOLATION_FLAG})
         """Measures that are flags: those that a rule names."""
         self.measures_read = self.flag_names | READ_MEASURES | territory.measure_rules.keys()
         """Measures that a rule reads, or that the territory names."""
@@ -232,11 +232,11 @@ class Rulebook:
         Cached per set: there are few sets.
         """
         key = touched & self.topics
-        known = self._agendas.get(key)
-        if known is None:
+        touched_rules = self._agendas.get(key)
+        if touched_rules is None:
             if len(self._agendas) > 500:
                 self._agendas.clear()
-            known = self._agendas[key] = TouchedRules(
+            touched_rules = self._agendas[key] = TouchedRules(
                 tuple(
                     CompiledLevelRule(r.level, b)
                     for r in self.level_rules
@@ -254,7 +254,7 @@ class Rulebook:
                 ),
                 tuple(r for r in self.stand_downs if not key.isdisjoint(r.node.reads)),
             )
-        return known
+        return touched_rules
 
 
 def _strip_manual_parts(predicate: Predicate | None) -> Predicate | None:
@@ -263,31 +263,38 @@ def _strip_manual_parts(predicate: Predicate | None) -> Predicate | None:
         case Manual():
             return None
         case AnyOf(any=parts):
-            left = tuple(p for part in parts if (p := _strip_manual_parts(part)) is not None)
-            return AnyOf(any=left) if left else None
+            remaining_parts = tuple(
+                p for part in parts if (p := _strip_manual_parts(part)) is not None
+            )
+            return AnyOf(any=remaining_parts) if remaining_parts else None
         case AllOf(all=parts):
-            left = tuple(p for part in parts if (p := _strip_manual_parts(part)) is not None)
-            return AllOf(all=left) if left else None
+            remaining_parts = tuple(
+                p for part in parts if (p := _strip_manual_parts(part)) is not None
+            )
+            return AllOf(all=remaining_parts) if remaining_parts else None
         case _:
             return predicate
 
 
 def _compute_decays(leaves: Iterable[Measured]) -> dict[str, tuple[Instant, ...]]:
-    found: dict[str, set[Instant]] = {"security": {WINDOW_SCAN_MS}, "cuts": {WINDOW_SCAN_MS}}
+    spans_by_index: dict[str, set[Instant]] = {
+        "security": {WINDOW_SCAN_MS},
+        "cuts": {WINDOW_SCAN_MS},
+    }
     for m in leaves:
         if (metric := find_metric_type(m)) is not None:
             for index, span in metric.spans(m.args):
-                found.setdefault(index, set()).add(span)
-    return {index: tuple(sorted(spans)) for index, spans in found.items()}
+                spans_by_index.setdefault(index, set()).add(span)
+    return {index: tuple(sorted(spans)) for index, spans in spans_by_index.items()}
 
 
 def _compute_tracked_marks(leaves: Iterable[Measured]) -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = {"out": {POLE, KIND}, "logistics": {ALL}}
+    groups_by_mark: dict[str, set[str]] = {"out": {POLE, KIND}, "logistics": {ALL}}
     for m in leaves:
         if (metric := find_metric_type(m)) is not None:
             for mark, group in metric.marks(m.args):
-                found.setdefault(mark, set()).add(group)
-    return {mark: frozenset(groups) for mark, groups in found.items()}
+                groups_by_mark.setdefault(mark, set()).add(group)
+    return {mark: frozenset(groups) for mark, groups in groups_by_mark.items()}
 
 
 def _select_branches(branches: tuple[Branch, ...], topics: frozenset[str]) -> tuple[Branch, ...]:
@@ -304,9 +311,9 @@ def get_rulebook(version: str, sections: Map[str, ref.SectionData]) -> Rulebook:
     """Return the rulebook of these sections from a cache; equal sections give an equal rulebook."""
     if not sections:
         return EMPTY_RULEBOOK
-    known = _rulebooks.get(version)
-    if known is not None and known.territory.sections == sections:
-        return known
+    rulebook = _rulebooks.get(version)
+    if rulebook is not None and rulebook.territory.sections == sections:
+        return rulebook
     made = Rulebook(version, sections)
     _rulebooks.pop(version, None)
     _rulebooks[version] = made

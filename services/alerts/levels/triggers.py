@@ -20,8 +20,8 @@ def find_reason(draft: AlertsDecision, plan: str) -> str | None:
 
     The message of the proposal carries it. Reports and time stay out: the words need neither.
     """
-    held = list_held_triggers(draft, plan)
-    highest = max(held, key=lambda row: (row.level, row.since, row.id), default=None)
+    held_triggers = list_held_triggers(draft, plan)
+    highest = max(held_triggers, key=lambda row: (row.level, row.since, row.id), default=None)
     measured = [] if highest is None else [why for why in highest.why if why.metric is not None]
     if not measured:
         return None

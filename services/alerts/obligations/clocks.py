@@ -27,16 +27,16 @@ _HELD: Final = "held"
 
 def start_by_rules(draft: AlertsDecision, changed: Iterable[str]) -> None:
     """Start the clocks of triggers that begin to hold, and of changed incidents of a family."""
-    known = draft.territory.obligations
-    if not known:
+    obligations = draft.territory.obligations
+    if not obligations:
         return
     for trigger in draft.new_triggers:
-        for obligation in known.values():
+        for obligation in obligations.values():
             if trigger.plan in obligation.plans:
                 _start_by_trigger(draft, obligation, trigger)
     for id in changed:
         row = draft.incident(id)
-        for obligation in known.values():
+        for obligation in obligations.values():
             if row.kind in obligation.kinds and row.state in OPEN:
                 start_clock(draft, obligation, id, row.known_at)
 

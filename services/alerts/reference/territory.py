@@ -107,9 +107,11 @@ class TerritoryIndex:
         mine, theirs = frozenset(communes), frozenset(others)
         if not mine.isdisjoint(theirs):
             return True
-        known = self.sites.get(site) if site is not None else None
+        site_record = self.sites.get(site) if site is not None else None
         places: list[Located] = (
-            [known] if known is not None else [self.communes[c] for c in mine if c in self.communes]
+            [site_record]
+            if site_record is not None
+            else [self.communes[c] for c in mine if c in self.communes]
         )
         centres = [self.communes[c] for c in theirs if c in self.communes]
         return any(
@@ -119,16 +121,16 @@ class TerritoryIndex:
     @cached_property
     def _within_cluster(self) -> dict[str, frozenset[str]]:
         sites = sorted(self.sites.values(), key=lambda s: s.lat)
-        found: dict[str, set[str]] = {s.id: {s.id} for s in sites}
+        neighbours: dict[str, set[str]] = {s.id: {s.id} for s in sites}
         reach = CLUSTER_KM / 110.5  # a degree of latitude is never shorter, in km
         for n, a in enumerate(sites):
             for b in sites[n + 1 :]:
                 if b.lat - a.lat > reach:
                     break
                 if compute_distance_km(a, b) <= CLUSTER_KM:
-                    found[a.id].add(b.id)
-                    found[b.id].add(a.id)
-        return {site: frozenset(others) for site, others in found.items()}
+                    neighbours[a.id].add(b.id)
+                    neighbours[b.id].add(a.id)
+        return {site: frozenset(others) for site, others in neighbours.items()}
 
     def channels(self, person: str) -> tuple[str, ...]:
         """Return the verified channels of a person."""
@@ -144,8 +146,8 @@ class TerritoryIndex:
 
     def kind(self, site: str | None) -> str | None:
         """Return the kind of a site; None without a site or for an unknown one."""
-        found = self.sites.get(site) if site else None
-        return found.kind if found else None
+        site_record = self.sites.get(site) if site else None
+        return site_record.kind if site_record else None
 
 
 def _group_values(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

@@ -34,8 +34,8 @@ def record_change(
 
 def list_sections(draft: AlertsDecision, reference: str) -> list[ReferenceDrafted]:
     """Return the drafted sections of a version in publishing order."""
-    found = (draft.state.drafted.get(f"{reference}/{section}") for section in PUBLISHING_ORDER)
-    return [section for section in found if section is not None]
+    drafts = (draft.state.drafted.get(f"{reference}/{section}") for section in PUBLISHING_ORDER)
+    return [section for section in drafts if section is not None]
 
 
 def find_hindrance(draft: AlertsDecision, row: ReferenceChangeRow) -> str | None:

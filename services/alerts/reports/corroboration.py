@@ -46,7 +46,7 @@ def is_already_confirmed(draft: AlertsDecision, row: ReportRow) -> bool:
 
 
 def _is_repetition(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:
-    said = {
+    cause_values = {
         "severity": cause.severity,
         "loss_pct": cause.loss_pct,
         "persons": cause.persons,
@@ -54,7 +54,7 @@ def _is_repetition(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:
     }
     if (
         row.occurred_at < cause.since
-        or merge_values(said, [row]) != said
+        or merge_values(cause_values, [row]) != cause_values
         or is_count_of_day(cause, row)
     ):
         return False
@@ -98,12 +98,12 @@ def list_similar_unconfirmed(draft: AlertsDecision, row: ReportRow) -> tuple[str
         or (row.type in constants.CAUSELESS_TYPES and not is_placeless(row))
     ):
         return ()
-    said = (
+    reports = (
         draft.state.reports[r]
         for r in draft.state.pending.get(build_subject_key(row), ())
         if r != row.id
     )
-    others = (r for r in said if r.source != row.source and r.msg_type is not MsgType.CANCEL)
+    others = (r for r in reports if r.source != row.source and r.msg_type is not MsgType.CANCEL)
     return tuple(
         r.id
         for r in others

@@ -69,13 +69,13 @@ def hold_unentitled_parts(
 
 def release_held_parts(row: ReportRow) -> ReportRow:
     """Return the report with its held parts restored, once they are confirmed."""
-    held = row.held
-    if held is None:
+    held_parts = row.held
+    if held_parts is None:
         return row
     values = {
-        name: said
+        name: part
         for name in ("measure", "colour", "expected_end")
-        if (said := getattr(held, name)) is not None
+        if (part := getattr(held_parts, name)) is not None
     }
     return copy_with(
         row, values | {"flags": tuple(f for f in row.flags if f not in FLAGS), "held": None}
@@ -158,34 +158,34 @@ def _list_waiting_reports(
     Their values of this measure are possible ones.
     """
     for task in tasks.list_open_tasks(draft, "verify_report"):
-        told = draft.state.reports.get(task.report or "")
+        report = draft.state.reports.get(task.report or "")
         if (
-            told is None
-            or TO_CONFIRM not in told.flags
-            or told.held is None
-            or told.held.measure is None
+            report is None
+            or TO_CONFIRM not in report.flags
+            or report.held is None
+            or report.held.measure is None
         ):
             continue
-        said, value = told.held.measure, parse_number(told.held.measure.value)
+        measure, value = report.held.measure, parse_number(report.held.measure.value)
         possible = value is not None and _is_possible(
-            rule, copy_with(told, {"measure": said}), value, draft.territory
+            rule, copy_with(report, {"measure": measure}), value, draft.territory
         )
         if (
             possible
-            and said.name == rule.name
-            and get_measured_place(told) == get_measured_place(row)
-            and told.confirmation == "confirmed"
+            and measure.name == rule.name
+            and get_measured_place(report) == get_measured_place(row)
+            and report.confirmation == "confirmed"
         ):
-            yield told
+            yield report
 
 
 def _is_agreeing(rule: ref.MeasureRule, told: ReportRow, row: ReportRow, value: float) -> bool:
-    said = (
+    reading = (
         parse_number(told.held.measure.value)
         if told.held is not None and told.held.measure is not None
         else None
     )
-    return said is not None and _is_near(rule, value, row.occurred_at, said, told.occurred_at)
+    return reading is not None and _is_near(rule, value, row.occurred_at, reading, told.occurred_at)
 
 
 def _is_near(
@@ -217,10 +217,10 @@ def _hold_measure(row: ReportRow, flag: str) -> ReportRow:
 
 def _record_held_part(row: ReportRow, flag: str, held: Held, **values: object) -> ReportRow:
     if row.held is not None:
-        said = {
+        parts = {
             name: part for name in Held.model_fields if (part := getattr(held, name)) is not None
         }
-        held = copy_with(row.held, said)
+        held = copy_with(row.held, parts)
     flags = row.flags if flag in row.flags else (*row.flags, flag)
     return copy_with(row, {"held": held, "flags": flags, **values})
 

@@ -86,20 +86,20 @@ def place_report(draft: AlertsDecision, it: Judgement) -> None:
 
 def apply_to_cause(draft: AlertsDecision, it: Judgement) -> None:
     """Open the cause that the report tells of, merge the report into it, or replace its values."""
-    row, known = it.row, it.known
+    row, cause = it.row, it.known
     if row.msg_type is MsgType.UPDATE:
         flag_references(draft, row, "superseded")
-    if known is not None and it.replaces:
+    if cause is not None and it.replaces:
         if (
-            not cause_lifecycle.has_other_cause_values(draft, row, known)
-            or row.occurred_at < known.last_at
+            not cause_lifecycle.has_other_cause_values(draft, row, cause)
+            or row.occurred_at < cause.last_at
         ):
-            it.effect = cause_lifecycle.replace_values(draft, row, known)
+            it.effect = cause_lifecycle.replace_values(draft, row, cause)
             return
-        cause_lifecycle.withdraw_reports_of_source(draft, known, row, row.occurred_at, row.id)
-        known = cause_lifecycle.find_repeated_cause(row, draft)
+        cause_lifecycle.withdraw_reports_of_source(draft, cause, row, row.occurred_at, row.id)
+        cause = cause_lifecycle.find_repeated_cause(row, draft)
     if row.msg_type is not MsgType.CANCEL and cause_lifecycle.makes_cause(row, draft):
-        it.effect = cause_lifecycle.apply_report(draft, row, it.incident, known)
+        it.effect = cause_lifecycle.apply_report(draft, row, it.incident, cause)
 
 
 def note_maintenance(draft: AlertsDecision, it: Judgement) -> None:
@@ -277,8 +277,8 @@ def _find_cause(draft: AlertsDecision, row: ReportRow) -> tuple[Cause | None, bo
         return None, False
     if row.msg_type is MsgType.UPDATE and row.type is not EventType.REOPENING:
         for reference in row.references:
-            told = draft.state.reports.get(reference)
-            cause = cause_lifecycle.find_open_cause(draft, told) if told is not None else None
+            report = draft.state.reports.get(reference)
+            cause = cause_lifecycle.find_open_cause(draft, report) if report is not None else None
             if cause is not None and (
                 row.type not in constants.CAUSE_TYPES or is_replacing(row.type, cause.type)
             ):

@@ -59,10 +59,13 @@ def date_arrival(draft: AlertsDecision, site: str | None, recorded_at: Instant) 
     state = draft.state
     causes = (state.causes[c].last_at for c in state.site_causes.get(site, ()))
     ends = (state.reopenings.get(f"{site}|{type_.value}") for type_ in EventType)
-    told = [*causes, *(end[0] for end in (*ends, state.departures.get(site)) if end is not None)]
-    told.append(state.calm.get(site, recorded_at - 1))
+    report_times = [
+        *causes,
+        *(end[0] for end in (*ends, state.departures.get(site)) if end is not None),
+    ]
+    report_times.append(state.calm.get(site, recorded_at - 1))
     last = recorded_at + FUTURE_AFTER_MS
-    return max([recorded_at, *(at + 1 for at in told if at < last)])
+    return max([recorded_at, *(at + 1 for at in report_times if at < last)])
 
 
 def find_newest_end(
@@ -73,12 +76,12 @@ def find_newest_end(
     That is a reopening that names the type; an order to leave also ends an order to shelter.
     """
     reopened = draft.state.reopenings.get(f"{site}|{type_.value}")
-    left = (
+    departure = (
         draft.state.departures.get(site)
         if site is not None and type_ is EventType.SHELTER_IN_PLACE
         else None
     )
-    return max((told for told in (reopened, left) if told is not None), default=None)
+    return max((end for end in (reopened, departure) if end is not None), default=None)
 
 
 def find_superseding_event(
@@ -166,9 +169,10 @@ def _find_first_restoration(
     )
     if flag is None or flag.since < row.occurred_at:
         return None
-    said = draft.state.returns.get(thing, ())
+    restorations = draft.state.returns.get(thing, ())
     return min(
-        ((at, id) for at, source, id in said if is_superseded_by(row, (at, source))), default=None
+        ((at, id) for at, source, id in restorations if is_superseded_by(row, (at, source))),
+        default=None,
     )
 
 
@@ -178,15 +182,15 @@ def _find_revocation(draft: AlertsDecision, row: ReportRow) -> tuple[Instant, st
     Rule D7, late reports.
     """
     flag = draft.state.flags.get(f"flag:{get_measure_name(row)}") if get_site(row) is None else None
-    told = draft.state.reports.get(flag.reports[0]) if flag is not None and flag.reports else None
+    report = draft.state.reports.get(flag.reports[0]) if flag is not None and flag.reports else None
     if (
         flag is None
-        or told is None
-        or not is_revocation(told, draft.state.rules.flag_names)
+        or report is None
+        or not is_revocation(report, draft.state.rules.flag_names)
         or row.occurred_at >= flag.since
     ):
         return None
-    return None if is_ahead(row.effective, flag.since) else (flag.since, told.id)
+    return None if is_ahead(row.effective, flag.since) else (flag.since, report.id)
 
 
 def _find_earlier_lifted_cause(draft: AlertsDecision, known: Cause, row: ReportRow) -> Cause | None:
@@ -199,7 +203,8 @@ def _find_earlier_lifted_cause(draft: AlertsDecision, known: Cause, row: ReportR
         for c in draft.state.causes.values()
         if c.key == known.key and not c.windows and c.id != known.id
     )
-    found = (c for c in same if c.lifted_by != "end_of_day")
+    earlier_causes = (c for c in same if c.lifted_by != "end_of_day")
     return next(
-        (c for c in found if c.lifted_at is not None and row.occurred_at < c.lifted_at), None
+        (c for c in earlier_causes if c.lifted_at is not None and row.occurred_at < c.lifted_at),
+        None,
     )

@@ -28,8 +28,8 @@ from services.alerts.rows import copy_with
 
 def receive_report(draft: AlertsDecision, report: ReportReceived) -> None:
     """Record a new report and all its consequences."""
-    told = None if is_live(draft.state.realm) else report.recorded_at
-    recorded_at = draft.now if told is None else told
+    stated_time = None if is_live(draft.state.realm) else report.recorded_at
+    recorded_at = draft.now if stated_time is None else stated_time
     if report.occurred_at is None:
         came = date_arrival(draft, report.site_id, recorded_at)
         report = copy_with(report, {"occurred_at": came})
@@ -88,8 +88,8 @@ def on_cause_due(draft: AlertsDecision, id: str) -> None:
 
 def on_report_due(draft: AlertsDecision, report: str) -> None:
     """Start the window of an announced report that makes no cause. Rule D9, planned events."""
-    told = draft.state.reports[report]
-    row = copy_with(told, {"flags": tuple(f for f in told.flags if f != "planned")})
+    report_row = draft.state.reports[report]
+    row = copy_with(report_row, {"flags": tuple(f for f in report_row.flags if f != "planned")})
     draft.emit(ReportChanged(row=row))
     _count_current_report(draft, row)
 
@@ -144,11 +144,11 @@ def link_site(draft: AlertsDecision, told: ReportRow, site: str, by: str) -> Non
     A withdrawn report has no effects. Rule D8, unknown sites.
     """
     tasks.cancel_task(draft, "link_site", told.id, "linked")
-    kept = tuple(f for f in told.flags if f not in ("site_unknown", "area_unknown"))
+    remaining_flags = tuple(f for f in told.flags if f not in ("site_unknown", "area_unknown"))
     row, _ = entitlement.hold_unentitled_parts(
-        draft, copy_with(told, {"site": site, "flags": kept, "verified_by": by})
+        draft, copy_with(told, {"site": site, "flags": remaining_flags, "verified_by": by})
     )
-    if told.confirmation == "denied" or "cancelled" in kept:
+    if told.confirmation == "denied" or "cancelled" in remaining_flags:
         draft.emit(ReportChanged(row=row))
     else:
         judge_report(draft, row, again=True)

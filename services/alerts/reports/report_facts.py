@@ -148,8 +148,8 @@ def list_communes(row: ReportRow, territory: TerritoryIndex) -> tuple[str, ...]:
         return row.zone
     site = get_site(row)
     if site is not None:
-        known = territory.sites.get(site)  # None if the reference data dropped it
-        return (known.commune,) if known is not None else ()
+        site_record = territory.sites.get(site)  # None if the reference data dropped it
+        return (site_record.commune,) if site_record is not None else ()
     return (row.commune,) if row.commune else ()
 
 

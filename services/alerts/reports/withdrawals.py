@@ -59,15 +59,15 @@ def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
     """
     if row.references:
         for reference in row.references:
-            told = draft.state.reports.get(reference)
-            if told is None:
+            report = draft.state.reports.get(reference)
+            if report is None:
                 continue
-            if told.confirmation in ("rumour", "unconfirmed"):
-                deny_report(draft, told, None)
+            if report.confirmation in ("rumour", "unconfirmed"):
+                deny_report(draft, report, None)
                 continue
-            if (cause := cause_lifecycle.find_open_cause(draft, told)) is not None:
+            if (cause := cause_lifecycle.find_open_cause(draft, report)) is not None:
                 restoration.withdraw_report(draft, cause, row)
-            tasks.cancel_task(draft, "link_site", told.id, "cancelled")
+            tasks.cancel_task(draft, "link_site", report.id, "cancelled")
         flag_references(draft, row, "cancelled")
         for reference in row.references:
             _restore_withdrawn_endings(draft, reference)
@@ -85,13 +85,13 @@ def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
 
 def _restore_withdrawn_endings(draft: AlertsDecision, reference: str) -> None:
     """Restore the site and its closed incidents after a withdrawn reopening or order to leave."""
-    told = draft.state.reports.get(reference)
-    ends = told is not None and (
-        told.type is EventType.REOPENING or told.type in constants.LEAVE_ORDER_TYPES
+    report = draft.state.reports.get(reference)
+    ends = report is not None and (
+        report.type is EventType.REOPENING or report.type in constants.LEAVE_ORDER_TYPES
     )
-    if told is None or not ends or told.confirmation not in ("confirmed", "denied"):
+    if report is None or not ends or report.confirmation not in ("confirmed", "denied"):
         return
-    for cause in restoration.restore_causes(draft, told):
+    for cause in restoration.restore_causes(draft, report):
         incident = draft.resolve_incident(cause.incident)
         if incident is not None and draft.incident(incident).state is IncidentState.CLOSED:
             incident_lifecycle.reopen_incident(draft, incident)
@@ -103,39 +103,39 @@ def close_questions(draft: AlertsDecision, row: ReportRow) -> None:
     Rule D3, updates.
     """
     for reference in row.references:
-        told = draft.state.reports.get(reference)
+        report = draft.state.reports.get(reference)
         if (
-            told is None
-            or told.confirmation not in ("unconfirmed", "rumour")
-            or "superseded" in told.flags
+            report is None
+            or report.confirmation not in ("unconfirmed", "rumour")
+            or "superseded" in report.flags
         ):
             continue
-        tasks.cancel_task(draft, "verify_report", told.id, "replaced")
-        tasks.cancel_task(draft, "link_site", told.id, "replaced")
-        draft.emit(ReportChanged(row=copy_with(told, {"flags": (*told.flags, "superseded")})))
-        _end_unconfirmed_silence(draft, get_site(told))
+        tasks.cancel_task(draft, "verify_report", report.id, "replaced")
+        tasks.cancel_task(draft, "link_site", report.id, "replaced")
+        draft.emit(ReportChanged(row=copy_with(report, {"flags": (*report.flags, "superseded")})))
+        _end_unconfirmed_silence(draft, get_site(report))
 
 
 def flag_references(draft: AlertsDecision, row: ReportRow, flag: str) -> None:
     for reference in row.references:
-        told = draft.state.reports.get(reference)
-        if told is None or flag in told.flags or told.confirmation != "confirmed":
+        report = draft.state.reports.get(reference)
+        if report is None or flag in report.flags or report.confirmation != "confirmed":
             continue
         if flag == "cancelled" or (
-            is_replacing(row.type, told.type) and row.occurred_at >= told.occurred_at
+            is_replacing(row.type, report.type) and row.occurred_at >= report.occurred_at
         ):  # an older Update replaces nothing (D7)
-            draft.emit(ReportChanged(row=copy_with(told, {"flags": (*told.flags, flag)})))
+            draft.emit(ReportChanged(row=copy_with(report, {"flags": (*report.flags, flag)})))
 
 
 def _list_nearby_rumours(draft: AlertsDecision, row: ReportRow) -> tuple[str, ...]:
     """Return open rumours of the same commune, or without a place, newest first, at most 10."""
-    here, found = frozenset(list_communes(row, draft.territory)), list[ReportRow]()
+    here, rumours = frozenset(list_communes(row, draft.territory)), list[ReportRow]()
     for id in draft.state.rumours:
         rumour = draft.state.reports[id]
         there = list_communes(rumour, draft.territory)
         if not here or not there or not here.isdisjoint(there):
-            found.append(rumour)
-    return tuple(r.id for r in sorted(found, key=lambda r: (-r.recorded_at, r.id)))[:10]
+            rumours.append(rumour)
+    return tuple(r.id for r in sorted(rumours, key=lambda r: (-r.recorded_at, r.id)))[:10]
 
 
 def _end_unconfirmed_silence(draft: AlertsDecision, site: str | None) -> None:

@@ -180,11 +180,11 @@ class ClusterControl:
         return BrokersState(
             frozenset(broker["node_id"] for broker in answer["brokers"]),
             {
-                Partition(topic["topic"], found["partition"]): Copies(
-                    tuple(found["replicas"]), frozenset(found["isr"]), found["leader"]
+                Partition(topic["topic"], partition["partition"]): Copies(
+                    tuple(partition["replicas"]), frozenset(partition["isr"]), partition["leader"]
                 )
                 for topic in answer["topics"]
-                for found in topic["partitions"]
+                for partition in topic["partitions"]
             },
         )
 
@@ -195,9 +195,11 @@ class ClusterControl:
         topics: dict[str, list[tuple[int, list[int], dict[int, bytes]]]] = {}
         for partition, machines in moves.items():
             topics.setdefault(partition.topic, []).append((partition.number, list(machines), {}))
-        wanted: Any = [(name, partitions, {}) for name, partitions in topics.items()]
+        topic_moves: Any = [(name, partitions, {}) for name, partitions in topics.items()]
         no_tags: Any = {}
-        answer = await self._ask(AlterPartitionReassignmentsRequest(TIMEOUT_MS, wanted, no_tags))
+        answer = await self._ask(
+            AlterPartitionReassignmentsRequest(TIMEOUT_MS, topic_moves, no_tags)
+        )
         refused = [
             message or f"Kafka's error {code}"
             for _, partitions, _ in answer.responses
@@ -209,8 +211,8 @@ class ClusterControl:
 
     async def read_topic_settings(self, topics: Collection[str]) -> dict[str, dict[str, str]]:
         """Return topic → the settings that were made for it."""
-        wanted: Any = [(ConfigResourceType.TOPIC, name, None) for name in topics]
-        answer = await self._ask(DescribeConfigsRequest(wanted, include_synonyms=False))
+        config_resources: Any = [(ConfigResourceType.TOPIC, name, None) for name in topics]
+        answer = await self._ask(DescribeConfigsRequest(config_resources, include_synonyms=False))
         return {
             name: {entry[0]: entry[1] for entry in entries if entry[3] == _TOPIC_SETTING}
             for _, _, _, name, entries in answer.resources
@@ -220,11 +222,11 @@ class ClusterControl:
         """Replace the settings that were made for these topics. Raises ClusterRefused."""
         if not settings:
             return
-        wanted: Any = [
+        config_resources: Any = [
             (ConfigResourceType.TOPIC, name, list(values.items()))
             for name, values in settings.items()
         ]
-        answer = await self._ask(AlterConfigsRequest(wanted))
+        answer = await self._ask(AlterConfigsRequest(config_resources))
         for code, message, *_ in answer.resources:
             if code != NO_ERROR:
                 raise ClusterRefused(message or f"Kafka's error {code}")

@@ -124,14 +124,14 @@ def _is_shared(name: str) -> bool:
 
 def collect_secrets(secrets: Path) -> dict[str, bytes]:
     """Return the content of every shared file. Raises OSError."""
-    found = {
+    contents = {
         name: (secrets / name).read_bytes() for name in SHARED_SECRETS if (secrets / name).is_file()
     }
     for folder in SHARED_FOLDERS:
         for path in sorted((secrets / folder).glob("*")):
             if path.is_file() and not path.name.startswith("."):
-                found[f"{folder}/{path.name}"] = path.read_bytes()
-    return found
+                contents[f"{folder}/{path.name}"] = path.read_bytes()
+    return contents
 
 
 def _encode(content: bytes) -> str:

@@ -60,9 +60,9 @@ async def keep_cluster(settings: Settings, member: ClusterMember, front: str) ->
         if records.machines.get(member.number) != own:
             await registry.put_machine(own)
             records.machines[member.number] = own
-        known = update_member(settings, member, records)
+        updated_member = update_member(settings, member, records)
         await advance_cluster(member, registry, control, records)
-    return known
+    return updated_member
 
 
 async def advance_cluster(
@@ -112,11 +112,13 @@ def update_member(
         for record in records.machines.values()
         if record.state != "left" or record.number == member.number
     }
-    known = replace(member, machines=tuple(machines[number] for number in sorted(machines)))
-    if known != member:
-        write_member(settings.data.secrets, known)
+    updated_member = replace(
+        member, machines=tuple(machines[number] for number in sorted(machines))
+    )
+    if updated_member != member:
+        write_member(settings.data.secrets, updated_member)
         log.info("cluster.machines", numbers=sorted(machines))
-    return known
+    return updated_member
 
 
 def choose_voters(voters: Collection[int], members: Collection[int]) -> set[int]:
@@ -136,9 +138,9 @@ async def keep_votes(
     """Give and take votes. Raises ClusterRefused."""
     quorum = await control.describe_quorum()
     members = {record.number for record in records.members}
-    wanted = choose_voters(quorum.voters, members)
+    voters = choose_voters(quorum.voters, members)
     for number, state in quorum.observers.items():
-        if number in wanted and number in brokers.alive:
+        if number in voters and number in brokers.alive:
             log.info("cluster.vote_given", machine=number)
             await control.add_voter(cluster, state, records.machines[number].controller)
     await _take_votes(control, cluster, records, brokers, quorum)

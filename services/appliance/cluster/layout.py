@@ -50,22 +50,27 @@ def plan_copies(
     copies, because the lost ones come back with the next machine, unless all its copies are on
     machines that leave.
     """
-    wanted = count_copies(members)
+    copies_count = count_copies(members)
     load = Counter(
         number for copies in now.values() for number in copies.replicas if number in members
     )
     moves = {}
     for partition, copies in sorted(now.items()):
-        kept = [number for number in copies.replicas if number in members]
-        if len(kept) == len(copies.replicas) and len(kept) >= wanted:
+        remaining_machines = [number for number in copies.replicas if number in members]
+        if (
+            len(remaining_machines) == len(copies.replicas)
+            and len(remaining_machines) >= copies_count
+        ):
             continue
-        if kept and len(copies.replicas) > 1 and len(members) < COPIES:
+        if remaining_machines and len(copies.replicas) > 1 and len(members) < COPIES:
             continue
-        added = _choose_machines(members, kept, max(0, wanted - len(kept)), load)
-        if not (kept or added):
+        added = _choose_machines(
+            members, remaining_machines, max(0, copies_count - len(remaining_machines)), load
+        )
+        if not (remaining_machines or added):
             continue
         load.update(added)
-        moves[partition] = _rotate(partition, [*kept, *added])
+        moves[partition] = _rotate(partition, [*remaining_machines, *added])
     return moves
 
 
@@ -87,6 +92,7 @@ def _rotate(partition: Partition, machines: list[int]) -> tuple[int, ...]:
 def are_all_in_step(now: Mapping[Partition, Copies], copies: int) -> bool:
     """Return whether every partition has so many copies, all in step."""
     return all(
-        len(found.replicas) >= copies and found.in_step >= set(found.replicas)
-        for found in now.values()
+        len(partition_copies.replicas) >= copies
+        and partition_copies.in_step >= set(partition_copies.replicas)
+        for partition_copies in now.values()
     )

@@ -35,10 +35,10 @@ class MajorityWatch:
         """Look once, note a change, and return whether a majority is seen."""
         addresses = member.brokers.split(",")
         # One broker that is away or cut off says nothing of the others
-        seen = await self._look(addresses[0]) or any(
+        sees_majority = await self._look(addresses[0]) or any(
             await asyncio.gather(*(self._look(address) for address in addresses[1:]))
         )
-        self._misses = 0 if seen else self._misses + 1
+        self._misses = 0 if sees_majority else self._misses + 1
         has_majority = self._misses < MAX_MISSES
         self._note(has_majority, member.other_fronts)
         return has_majority

@@ -78,8 +78,8 @@ async def dismiss_dead_machine(settings: Settings, member: ClusterMember, dead: 
         records = await registry.read()
         record = records.machines.get(dead)
         if record is None:
-            known = ", ".join(str(number) for number in sorted(records.machines))
-            raise RemovalRefused(f"the cluster has no machine {dead}, only {known}")
+            machine_numbers = ", ".join(str(number) for number in sorted(records.machines))
+            raise RemovalRefused(f"the cluster has no machine {dead}, only {machine_numbers}")
         brokers = await control.describe_brokers()
         if dead in brokers.alive:
             raise RemovalRefused(

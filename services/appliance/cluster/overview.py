@@ -81,8 +81,8 @@ def build_overview(
     machines = tuple(_describe_machine(record, member, quorum, brokers) for record in present)
     late = [
         partition
-        for partition, found in brokers.partitions.items()
-        if not found.in_step >= set(found.replicas)
+        for partition, partition_copies in brokers.partitions.items()
+        if not partition_copies.in_step >= set(partition_copies.replicas)
     ]
     return ClusterOverview(
         member.cluster,
@@ -102,7 +102,11 @@ def _describe_machine(
     state = "away"
     if number in brokers.alive:
         state = "leaving" if record.state == "leaving" else "alive"
-    held = [found for found in brokers.partitions.values() if number in found.replicas]
+    machine_copies = [
+        partition_copies
+        for partition_copies in brokers.partitions.values()
+        if number in partition_copies.replicas
+    ]
     return MachineOverview(
         number=number,
         name=record.name,
@@ -114,9 +118,9 @@ def _describe_machine(
         votes=number in quorum.voters,
         leads_quorum=number == quorum.leader,
         lag=controller.lag if controller is not None and state != "away" else None,
-        leads=sum(found.leader == number for found in held),
+        leads=sum(partition_copies.leader == number for partition_copies in machine_copies),
         copies=find_copies(brokers, number),
-        late=sum(number not in found.in_step for found in held),
+        late=sum(number not in partition_copies.in_step for partition_copies in machine_copies),
     )
 
 

@@ -105,8 +105,8 @@ class ClusterRegistry:
         partitions = range(TOPICS_BY_NAME[TOPIC].partitions)
         async with PartitionReader(self._kafka) as reader:
             bounds = await reader.bounds(TOPIC, partitions)
-            found = [(record.key, record.value) async for record in reader.read(TOPIC, bounds)]
-        return fold_records(self._seal_key, found)
+            entries = [(record.key, record.value) async for record in reader.read(TOPIC, bounds)]
+        return fold_records(self._seal_key, entries)
 
     async def put_machine(self, record: MachineRecord) -> None:
         """Write the record of a machine. Raises BrokerAway."""

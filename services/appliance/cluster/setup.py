@@ -81,9 +81,9 @@ def make_cluster_node(
     single = make_node(
         data.kafka, (0, 0), log_file, settings.cache_dir, data.secrets, say, progress
     )
-    known = {field.name: getattr(single, field.name) for field in fields(single)}
-    known["heap_mb"] = heap_mb
-    return ClusterNode(**known, member=member, secrets=data.secrets, converts=converts)
+    node_fields = {field.name: getattr(single, field.name) for field in fields(single)}
+    node_fields["heap_mb"] = heap_mb
+    return ClusterNode(**node_fields, member=member, secrets=data.secrets, converts=converts)
 
 
 async def found_cluster(
@@ -155,7 +155,7 @@ async def invite_machine(
             expires_at=_now_ms() + hours * 3_600_000,
             cluster=member.cluster,
             number=number,
-            machines=tuple(machines[known] for known in sorted(machines)),
+            machines=tuple(machines[machine_number] for machine_number in sorted(machines)),
             secrets=collect_secrets(settings.data.secrets),
         )
         await registry.put_invitation(

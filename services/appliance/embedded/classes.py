@@ -57,14 +57,14 @@ def find_cache(java: Java, jars: tuple[Path, ...]) -> Path | None:
     A damaged cache is removed. One that others could have written is left alone.
     """
     belongs_to = _compute_owner_key(java, jars)
-    for found in jars[0].parent.glob(_CACHE_NAME.format(belongs_to, "*")):
+    for cache in jars[0].parent.glob(_CACHE_NAME.format(belongs_to, "*")):
         with contextlib.suppress(OSError):
-            if not _is_private_file(found):
+            if not _is_private_file(cache):
                 continue
-            if found.name == _CACHE_NAME.format(belongs_to, _compute_digest(found)):
-                os.utime(found)
-                return found
-            found.unlink()
+            if cache.name == _CACHE_NAME.format(belongs_to, _compute_digest(cache)):
+                os.utime(cache)
+                return cache
+            cache.unlink()
     return None
 
 
@@ -89,12 +89,12 @@ def make_cache(java: Java, jars: tuple[Path, ...]) -> Path | None:
     """
     if not can_cache(java, jars):
         return None
-    kept = jars[0].parent
-    with _try_lock(kept) as alone:
+    jar_folder = jars[0].parent
+    with _try_lock(jar_folder) as alone:
         if alone and find_cache(java, jars) is None:
-            for cut_short in kept.glob(".classes-*"):
+            for cut_short in jar_folder.glob(".classes-*"):
                 shutil.rmtree(cut_short, ignore_errors=True)
-            with tempfile.TemporaryDirectory(prefix=".classes-", dir=kept) as folder:
+            with tempfile.TemporaryDirectory(prefix=".classes-", dir=jar_folder) as folder:
                 port, controller_port = find_free_ports(2)
                 made = Path(folder) / "made.aot"
                 password = secrets.token_urlsafe(32)
@@ -111,26 +111,26 @@ def make_cache(java: Java, jars: tuple[Path, ...]) -> Path | None:
                 made.chmod(0o600)
                 os.replace(
                     made,
-                    kept
+                    jar_folder
                     / _CACHE_NAME.format(_compute_owner_key(java, jars), _compute_digest(made)),
                 )
-            _remove_old_caches(kept)
+            _remove_old_caches(jar_folder)
     return find_cache(java, jars)
 
 
 def _compute_owner_key(java: Java, jars: tuple[Path, ...]) -> str:
     """Return a key of all that the JVM compares: each Java and set of jars has its own."""
     modules = java.command.resolve().parents[1] / "lib" / "modules"
-    told = "\n".join((*(_describe_file(file) for file in (modules, *jars)), _PROTOCOL))
-    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+    description = "\n".join((*(_describe_file(file) for file in (modules, *jars)), _PROTOCOL))
+    return hashlib.blake2b(description.encode(), digest_size=8).hexdigest()
 
 
 def _describe_file(file: Path) -> str:
     try:
-        found = file.stat()
+        file_status = file.stat()
     except OSError:
         return str(file)
-    return f"{file} {found.st_size} {found.st_mtime_ns}"
+    return f"{file} {file_status.st_size} {file_status.st_mtime_ns}"
 
 
 def _is_private_file(file: Path) -> bool:
@@ -138,11 +138,11 @@ def _is_private_file(file: Path) -> bool:
 
     The JVM trusts the cache, and unlike the jars it has no checksum in the repository.
     """
-    found = file.lstat()
+    file_status = file.lstat()
     return (
-        stat.S_ISREG(found.st_mode)
-        and found.st_uid == os.geteuid()
-        and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        stat.S_ISREG(file_status.st_mode)
+        and file_status.st_uid == os.geteuid()
+        and not file_status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     )
 
 

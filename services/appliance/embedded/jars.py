@@ -89,14 +89,14 @@ def fetch_classpath(
     jars = read_locked_jars()
     with ThreadPoolExecutor(PARALLEL_FETCHES) as pool:
         fine = list(pool.map(lambda jar: _is_intact(folder / jar.filename, jar), jars))
-        wanted = [jar for jar, is_fine in zip(jars, fine, strict=True) if not is_fine]
-        damaged = [jar.filename for jar in wanted if (folder / jar.filename).exists()]
+        missing_jars = [jar for jar, is_fine in zip(jars, fine, strict=True) if not is_fine]
+        damaged = [jar.filename for jar in missing_jars if (folder / jar.filename).exists()]
         if damaged:
             say(f"{', '.join(damaged)} in {folder} does not match its checksum: fetching it again")
-        elif wanted:
-            say(f"fetching Kafka {KAFKA_VERSION}: {len(wanted)} jars, 46 MB in all, once")
-        for n, _ in enumerate(pool.map(lambda jar: _fetch_jar(jar, folder), wanted), start=1):
-            progress(f"{n} of {len(wanted)}")
+        elif missing_jars:
+            say(f"fetching Kafka {KAFKA_VERSION}: {len(missing_jars)} jars, 46 MB in all, once")
+        for n, _ in enumerate(pool.map(lambda jar: _fetch_jar(jar, folder), missing_jars), start=1):
+            progress(f"{n} of {len(missing_jars)}")
     return [folder / jar.filename for jar in jars]
 
 
@@ -108,9 +108,9 @@ def _build_lock() -> list[str]:
         inputs, others = context.resolver.resolve(
             [context.create_dependency(f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}")]
         )
-        found = [*inputs, *others]
-        log4j = next(d.version for d in found if d.artifactId == "log4j-core")
-        found.append(
+        dependencies = [*inputs, *others]
+        log4j = next(d.version for d in dependencies if d.artifactId == "log4j-core")
+        dependencies.append(
             context.create_dependency(f"org.apache.logging.log4j:log4j-slf4j-impl:{log4j}")
         )
         lines = [
@@ -118,7 +118,7 @@ def _build_lock() -> list[str]:
                 f"{d.groupId}:{d.artifactId}:{d.version}",
                 hashlib.sha256(d.artifact.resolve().read_bytes()).hexdigest(),
             )
-            for d in found
+            for d in dependencies
         ]
     return [f"{digest} {coordinate}" for coordinate, digest in sorted(lines)]
 

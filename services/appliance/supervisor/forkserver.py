@@ -60,25 +60,25 @@ def serve_requests(control: socket.socket) -> tuple[ForkRequest, list[int]]:
     """Answer requests with the pid of a new service. Returns in the service only."""
     while True:
         try:
-            said, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES, MAX_FDS)
+            message, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES, MAX_FDS)
         except ConnectionResetError:  # The supervisor was killed before it read the last answer
             sys.exit(0)
-        if not said:
+        if not message:
             sys.exit(0)
-        told, tell = os.pipe()
+        read_end, tell = os.pipe()
         between = os.fork()
         if not between:
             service = os.fork()
             if service:
                 os.write(tell, b"%d" % service)
                 os._exit(0)
-            os.close(told)
+            os.close(read_end)
             os.close(tell)
             control.close()
-            return json.loads(said), fds
+            return json.loads(message), fds
         os.close(tell)
-        pid = int(os.read(told, 32))
-        os.close(told)
+        pid = int(os.read(read_end, 32))
+        os.close(read_end)
         os.waitpid(between, 0)
         for fd in fds:
             os.close(fd)

@@ -26,7 +26,7 @@ def find_orphans(data_dir: Path) -> list[psutil.Process]:
     A program bears the mark in its environment. A fork of `vigie up` has the environment of the
     person who started that: the last status names it.
     """
-    found = []
+    orphans = []
     for process in psutil.process_iter():
         try:
             environment = process.environ()
@@ -35,8 +35,8 @@ def find_orphans(data_dir: Path) -> list[psutil.Process]:
         if SUPERVISOR_VARIABLE in environment and environment.get("VIGIE_DATA_DIR") == str(
             data_dir
         ):
-            found.append(process)
-    return [*found, *(p for p in _find_named(DataDir(data_dir).status) if p not in found)]
+            orphans.append(process)
+    return [*orphans, *(p for p in _find_named(DataDir(data_dir).status) if p not in orphans)]
 
 
 def _find_named(status: Path) -> list[psutil.Process]:
@@ -44,20 +44,20 @@ def _find_named(status: Path) -> list[psutil.Process]:
 
     A process with another title, or begun after the file was written, has got a number anew.
     """
-    found = []
+    processes = []
     try:
-        written = status.stat().st_mtime
+        status_time = status.stat().st_mtime
     except OSError:
         return []
     for item in (read_status(status) or {}).get("processes", []):
         try:
             process = psutil.Process(item["pid"])
             title = " ".join(process.cmdline())
-            if title.startswith(f"{TITLE}{item['name']} ") and process.create_time() <= written:
-                found.append(process)
+            if title.startswith(f"{TITLE}{item['name']} ") and process.create_time() <= status_time:
+                processes.append(process)
         except (psutil.Error, OSError, TypeError, ValueError):
             continue
-    return found
+    return processes
 
 
 def end_orphans(data_dir: Path, grace_s: float = GRACE_S) -> list[str]:

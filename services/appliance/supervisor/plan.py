@@ -114,7 +114,7 @@ def _describe_fault(body: object) -> str:
     if not isinstance(checks, dict):
         return "not ready"
     return (
-        "; ".join(f"{name}: {found}" for name, found in checks.items() if found != "ok")
+        "; ".join(f"{name}: {outcome}" for name, outcome in checks.items() if outcome != "ok")
         or "not ready"
     )
 

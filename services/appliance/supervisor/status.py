@@ -81,7 +81,7 @@ def read_status(file: Path) -> dict[str, Any] | None:
     It may be older than its writer: see `lock.is_held`.
     """
     try:
-        found = json.loads(file.read_text())
+        status = json.loads(file.read_text())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return status if isinstance(status, dict) else None

@@ -116,12 +116,12 @@ class Supervisor:
             return f"killed by {signal.Signals(-code).name}"
         last = self._children[plan.name].last_word
         of_code = [(name, e) for name, e in EXITS.items() if e.code == code]
-        named = (
+        exits = (
             of_code
             if len(of_code) == 1
             else [(name, e) for name, e in of_code if e.act and name in last]
         )
-        for name, e in named:
+        for name, e in exits:
             return f"{name} ({e.means}){f': {e.act}' if e.act else ''}"
         where = f", see {plan.log_file}" if plan.log_file else ""
         return f"exit {code}{f': {last[:200]}' if last else ''}{where}"

@@ -232,19 +232,19 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
         starting = asyncio.create_task(
             _start_processes(options, supervisor, store_node, environment, ports, sockets, progress)
         )
-        asked = asyncio.create_task(stop_asked.wait())
+        stop_task = asyncio.create_task(stop_asked.wait())
         try:
-            await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({starting, stop_task}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
-                await _wait_for_stop(options, supervisor, asked)
+                await _wait_for_stop(options, supervisor, stop_task)
             progress.step("Stopping")
             log.info("system.stopping")
         finally:
             starting.cancel()
-            asked.cancel()
+            stop_task.cancel()
             await supervisor.stop()
-            await asyncio.gather(starting, asked, return_exceptions=True)
+            await asyncio.gather(starting, stop_task, return_exceptions=True)
             remove_socket_folder(sockets_in, settings.data.run)
             progress.done()
     log.info("system.stopped")
@@ -386,12 +386,12 @@ def _prepare_servers(
     Blocks while it downloads and formats.
     """
     settings = options.settings
-    found: list[ProcessPlan] = []
+    server_plans: list[ProcessPlan] = []
     later: list[ProcessPlan] = []
     try:
         if options.redis is None:
             store_node.prepare()
-            found.append(plans.build_store_plan(store_node, environment))
+            server_plans.append(plans.build_store_plan(store_node, environment))
         if options.kafka is None:
 
             def tell(text: str) -> None:
@@ -402,14 +402,14 @@ def _prepare_servers(
             node.prepare()
             use_security(node.security)
             in_cluster = options.member is not None
-            found.append(plans.build_broker_plan(node, environment, in_cluster=in_cluster))
+            server_plans.append(plans.build_broker_plan(node, environment, in_cluster=in_cluster))
             if node.classes is None and can_cache(node.java, node.jars):
                 later.append(plans.build_classes_plan(settings, environment))
     except (JavaUnusable, JarsUnavailable, BrokerFailed, StoreFailed) as error:
         raise UpFailed(str(error)) from error
     except OSError as error:
         raise UpFailed(f"{error.strerror}: {error.filename}") from error
-    return found, later
+    return server_plans, later
 
 
 def _make_broker_node(
@@ -437,8 +437,10 @@ async def meet_cluster(options: UpOptions, supervisor: Supervisor) -> None:
     reached = options.settings.model_copy(update={"kafka": addresses.kafka})
     try:
         async with asyncio.timeout(MEETING_TIMEOUT_S):
-            known = await keep_cluster(reached, options.member, find_front(options.settings))
-            supervisor.change_addresses(replace(addresses, kafka=known.brokers))
+            updated_member = await keep_cluster(
+                reached, options.member, find_front(options.settings)
+            )
+            supervisor.change_addresses(replace(addresses, kafka=updated_member.brokers))
             await _learn_replication(supervisor)
     except MachineLeft as error:
         raise UpFailed(str(error)) from error
@@ -558,14 +560,14 @@ def _catch_stop_signals() -> Iterator[asyncio.Event]:
     time limits.
     """
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
+    stop_event = asyncio.Event()
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     for number in numbers:
-        loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, stop_event.set)
     try:
-        yield asked
+        yield stop_event
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)

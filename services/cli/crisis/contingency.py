@@ -139,14 +139,14 @@ def contingency(
             )
             ranking = start.ranking(tables)
         quiet = as_json or not Console().is_terminal or isinstance(ranking, CrisisContingency)
-        found = (
+        losses = (
             ranking.single()
             if n is LossSize.ONE
             else list(_show_progress(ranking, len(tables.sites), quiet=quiet))
         )
-        shown = [ranking.explained(loss) for loss in select_worst(found, most, tables)]
+        worst_losses = [ranking.explained(loss) for loss in select_worst(losses, most, tables)]
         bought = (
-            rank_gains(start, select_worst(found, GRAVEST, tables))
+            rank_gains(start, select_worst(losses, GRAVEST, tables))
             if gains and n is LossSize.ONE
             else ()
         )
@@ -160,14 +160,14 @@ def contingency(
     document = {
         "n": int(n),
         "lost": lost.value,
-        **count_losses(found),
+        **count_losses(losses),
         "solved": ranking.solves,
         "screened": ranking.screened,
         "seconds": round(seconds, 1),
         "unmet_now": None
         if isinstance(ranking, ContingencyRanking)
         else _name_levels(ranking.unmet),
-        "worst": [_loss_document(loss, help_of, names) for loss in shown],
+        "worst": [_loss_document(loss, help_of, names) for loss in worst_losses],
         "gains": [
             asdict(gain)
             | {"unmet": _name_levels(gain.unmet), "name": names.get(gain.what, gain.what)}
@@ -198,21 +198,21 @@ def _show_present_ranking(
 
     Exits with 1 if there is none yet.
     """
-    found = fetch_list(
+    rankings = fetch_list(
         "/api/v1/contingency",
         realm,
         as_of,
         most,
         **{"n": n.value, "lost": lost.value, "from": "present"},
     )["items"]
-    if not found:
+    if not rankings:
         raise print_error(
             ValueError(
                 "Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est "
                 "pas fini."
             )
         )
-    (row,) = found
+    (row,) = rankings
     if as_json:
         typer.echo(json.dumps(row, ensure_ascii=False))
         return

@@ -281,14 +281,14 @@ def resend(
     """
     if bool(notifications) == dead:
         raise typer.BadParameter("give identifiers, or --dead")
-    found = notifications or [
+    notification_ids = notifications or [
         n["id"]
         for n in fetch_list(
             "/api/v1/notifications", realm, None, NO_LIMIT, state=["failed", "ambiguous"]
         )["items"]
     ]
     refused = 0
-    for id in found:
+    for id in notification_ids:
         try:
             post_decision(
                 f"notifications/{quote_path(id)}/replay",
@@ -301,7 +301,7 @@ def resend(
         # The error is printed already; the other messages are tried nevertheless.
         except typer.Exit:
             refused += 1
-    if not found:
+    if not notification_ids:
         typer.echo("Rien à reprendre")
     if refused:
         raise typer.Exit(1)

@@ -65,29 +65,29 @@ def dependencies(
         _propose(lost or [], propose, reason, realm, key=key, as_json=as_json)
         return
     query = build_query(realm, as_of)
-    asked: list[tuple[str, str]] = [("lost", one) for one in lost or ()]
+    parameters: list[tuple[str, str]] = [("lost", one) for one in lost or ()]
     path = "/api/v1/dependencies"
     if lost:
         path += "/cascade"
     elif hidden:
         path += "/hidden"
     else:
-        asked = [("n", str(n)), ("limit", str(limit)), ("together", str(together).lower())]
-        asked += [("kind", kind)] if kind else []
-    joined = "&".join(part for part in (query.removeprefix("?"), urlencode(asked)) if part)
+        parameters = [("n", str(n)), ("limit", str(limit)), ("together", str(together).lower())]
+        parameters += [("kind", kind)] if kind else []
+    joined = "&".join(part for part in (query.removeprefix("?"), urlencode(parameters)) if part)
     try:
         with ApiClient(Settings()) as client:
-            found = client.get(f"{path}?{joined}" if joined else path)
+            answer = client.get(f"{path}?{joined}" if joined else path)
     except (VigieUnreachable, ApiRefused) as error:
         raise print_error(error) from error
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(answer, ensure_ascii=False))
     elif lost:
-        _print_cascade(found)
+        _print_cascade(answer)
     elif hidden:
-        _print_hidden(found)
+        _print_hidden(answer)
     else:
-        _print_ranking(found)
+        _print_ranking(answer)
 
 
 def _propose(
@@ -192,8 +192,8 @@ def _print_cascade(loss: Row) -> None:
             places = f"{one['cut_sites']} sites, {one['cut_agents']} agents"
             typer.echo(f"{one['id']} {strip_controls(one['name'])} : {places} sans ligne")
     for role in loss["roles"]:
-        left = "plus personne" if role["left"] is None else f"reste {role['left']}"
-        typer.echo(f"rôle {strip_controls(role['name'])} : {left}")
+        remainder = "plus personne" if role["left"] is None else f"reste {role['left']}"
+        typer.echo(f"rôle {strip_controls(role['name'])} : {remainder}")
     for plan in loss["plans"]:
         when = "tout de suite" if plan["after_h"] == 0 else write_hours(plan["after_h"], _)
         typer.echo(f"plan {plan['id']} proposé : {when}")

@@ -150,12 +150,12 @@ def export(
     """
     try:
         with ApiClient(Settings(), timeout_s=120) as client:
-            found = client.get(
+            incidents = client.get(
                 "/api/v1/incidents" + build_query(realm, None, q=incident, limit=1000)
             )["items"]
-            named = next((i for i in found if incident in (i["id"], i["number"])), None)
-            id = named["id"] if named else incident
-            file = out or Path(f"preuves-{named['number'] if named else id}.zip")
+            incident_row = next((i for i in incidents if incident in (i["id"], i["number"])), None)
+            id = incident_row["id"] if incident_row else incident
+            file = out or Path(f"preuves-{incident_row['number'] if incident_row else id}.zip")
             size = client.save(
                 f"/api/v1/incidents/{quote(id, safe='')}/export" + build_query(realm, None), file
             )

@@ -43,9 +43,9 @@ def list_(
     realm: Realm = None, as_of: AsOf = None, limit: Limit = 50, as_json: AsJson = False
 ) -> None:
     """List handovers, newest first."""
-    found = fetch_list("/api/v1/handovers", realm, as_of, limit)
+    handover_page = fetch_list("/api/v1/handovers", realm, as_of, limit)
     show_list(
-        found,
+        handover_page,
         as_json,
         "Relèves",
         (

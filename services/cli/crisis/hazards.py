@@ -18,13 +18,13 @@ _STATES = {"expected": "attendu", "possible": "possible", "reached": "atteint"}
 
 def hazards(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """List the sites that a natural hazard reaches, with hour, margin and deadlines."""
-    found = call_api("GET", f"/api/v1/hazards{build_query(realm, as_of)}")
+    answer = call_api("GET", f"/api/v1/hazards{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(answer, ensure_ascii=False))
         return
-    if not found["items"]:
+    if not answer["items"]:
         typer.echo("aucun aléa en vue")
-    for item in found["items"]:
+    for item in answer["items"]:
         _print_hazard(item)
 
 

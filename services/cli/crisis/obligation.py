@@ -131,11 +131,11 @@ def dismiss(
 def draft(clock: Clock, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Print the draft of the declaration, with blanks in square brackets."""
     path = f"/api/v1/obligations/{quote(clock, safe='')}/draft{build_query(realm, as_of)}"
-    found = call_api("GET", path)
+    declaration = call_api("GET", path)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(declaration, ensure_ascii=False, indent=2))
         return
-    typer.echo(strip_controls(found["title"]))
-    typer.echo(f"({strip_controls(found['authority'])})\n")
-    for line in found["text"].splitlines():
+    typer.echo(strip_controls(declaration["title"]))
+    typer.echo(f"({strip_controls(declaration['authority'])})\n")
+    for line in declaration["text"].splitlines():
         typer.echo(strip_controls(line))

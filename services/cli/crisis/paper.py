@@ -166,20 +166,22 @@ def _format_due_time(plan: Plan, card: Card) -> str:
 
 
 def _list_cards(territory: Territory) -> list[dict[str, Any]]:
-    found: dict[str, list[tuple[int, list[str]]]] = defaultdict(list)
+    cards_by_role: dict[str, list[tuple[int, list[str]]]] = defaultdict(list)
     names = TerritoryNames.of(territory.sections)
     for plan in territory.plans:
         for card in plan.cards:
             who = _format_scoped_role(names, _format_role(territory, card.role), card.pole)
-            found[who].append((card.t_min, [_format_due_time(plan, card), plan.id, card.task, "☐"]))
+            cards_by_role[who].append(
+                (card.t_min, [_format_due_time(plan, card), plan.id, card.task, "☐"])
+            )
     return [
         {"role": role, "cards": [row for _, row in sorted(cards, key=lambda c: c[0])]}
-        for role, cards in sorted(found.items())
+        for role, cards in sorted(cards_by_role.items())
     ]
 
 
 def _list_sites(territory: Territory, url: str) -> list[dict[str, str]]:
-    found = []
+    site_pages = []
     for site in sorted(territory.sites, key=lambda s: (s.commune_name, s.name)):
         facts = [
             site.commune_name,
@@ -195,7 +197,7 @@ def _list_sites(territory: Territory, url: str) -> list[dict[str, str]]:
             else ""
         )
         link = f"{url}/signaler?site={quote(site.id)}"
-        found.append(
+        site_pages.append(
             {
                 "id": site.id,
                 "name": site.name,
@@ -204,7 +206,7 @@ def _list_sites(territory: Territory, url: str) -> list[dict[str, str]]:
                 "qr": _draw_qr_code(link) if url else "",
             }
         )
-    return found
+    return site_pages
 
 
 def _draw_qr_code(text: str) -> str:
@@ -222,7 +224,7 @@ def _list_phones(territory: Territory, people: list[Contact]) -> list[list[str]]
     """
     if not people:
         return []
-    known, names = (
+    contacts, names = (
         {contact.person: contact for contact in people},
         TerritoryNames.of(territory.sections),
     )
@@ -230,7 +232,7 @@ def _list_phones(territory: Territory, people: list[Contact]) -> list[list[str]]
     return [
         [
             _format_holder(territory, names, holder) + (", suppléance" if deputy else ""),
-            *_format_contact(known.get(person)),
+            *_format_contact(contacts.get(person)),
         ]
         for holder in roster.holders
         for deputy, person in ((False, holder.holder), (True, holder.deputy))
@@ -296,13 +298,13 @@ def paper(
         address = DeliverySettings().public_url if url is None else url
         began = time.monotonic()
         at = datetime.now(UTC).replace(microsecond=0)
-        written = {file: build_pack(data, url=address.rstrip("/"), people=people, at=at)}
+        documents = {file: build_pack(data, url=address.rstrip("/"), people=people, at=at)}
         if plans is not None:
-            written[plans] = build_plans(data, people=people, at=at)
-        for path, content in written.items():
+            documents[plans] = build_plans(data, people=people, at=at)
+        for path, content in documents.items():
             with open_atomic_file(path, 0o600 if people else 0o666) as target:
                 target.write(content)
     except (TerritoryInvalid, DirectoryInvalid, OSError, UnicodeDecodeError) as error:
         raise print_error(error) from error
-    sizes = ", ".join(f"{path}: {len(content) >> 10} kB" for path, content in written.items())
+    sizes = ", ".join(f"{path}: {len(content) >> 10} kB" for path, content in documents.items())
     typer.echo(f"{sizes} in {time.monotonic() - began:.1f} s")

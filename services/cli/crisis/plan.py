@@ -43,17 +43,18 @@ Plan = Annotated[str, typer.Argument(help="Id of the plan, from `vigie plans`")]
 @plan.command("show")
 def show_plan(id: Plan, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Show a plan: its content, the progress of its cards, the effects of its activation."""
-    found = call_api("GET", f"/api/v1/plans/{quote_path(id)}{build_query(realm, as_of)}")
+    plan_detail = call_api("GET", f"/api/v1/plans/{quote_path(id)}{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(plan_detail, ensure_ascii=False))
         return
-    content, effects = found["content"] or {}, found["activation"]
+    content, effects = plan_detail["content"] or {}, plan_detail["activation"]
     typer.secho(
-        f"{found['title']} ({w.translate_code(w.PLAN_STATE, found['state'], _)})", bold=True
+        f"{plan_detail['title']} ({w.translate_code(w.PLAN_STATE, plan_detail['state'], _)})",
+        bold=True,
     )
     if content.get("purpose"):
         typer.echo(content["purpose"])
-    if found["state"] not in ("active", "partly_active", "recovering"):
+    if plan_detail["state"] not in ("active", "partly_active", "recovering"):
         typer.echo(
             f"À l’activation : {effects['cards']} fiches du plan, "
             f"{len(effects['sites'])} sites avec des fiches à eux, "
@@ -72,7 +73,7 @@ def show_plan(id: Plan, realm: Realm = None, as_of: AsOf = None, as_json: AsJson
                 _describe_state(card),
                 str(len(steps.get(card["id"], ()))),
             )
-            for card in found["cards"]
+            for card in plan_detail["cards"]
         ],
     )
 
@@ -109,13 +110,13 @@ def show_proof(
 ) -> None:
     """Show the proven share of each plan, or of one, and the change that helps most."""
     path = "plan-proofs" if id is None else f"plans/{quote_path(id)}/proof"
-    found = call_api("GET", f"/api/v1/{path}{build_query(realm, as_of)}")
+    answer = call_api("GET", f"/api/v1/{path}{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(answer, ensure_ascii=False))
     elif id is None:
-        _print_proofs(found)
+        _print_proofs(answer)
     else:
-        _print_proof(found)
+        _print_proof(answer)
 
 
 def _print_proofs(found: dict[str, Any]) -> None:
@@ -214,8 +215,8 @@ def complete_card(
 ) -> Body:
     """Complete a card, of one site if every site has its own; --reason is evidence in words."""
     proof = {"number": number, "at": parse_time(at) if at else None}
-    given = {name: value for name, value in proof.items() if value is not None}
-    return {"site": site, "reason": reason, "proof": given or None}
+    proof_values = {name: value for name, value in proof.items() if value is not None}
+    return {"site": site, "reason": reason, "proof": proof_values or None}
 
 
 @plan.command("activate")

@@ -80,14 +80,14 @@ def format_local_time(text: str | None) -> str:
 
 def build_query(realm: str | None, as_of: str | None, **filters: Any) -> str:
     """Build the query string, with its question mark."""
-    given: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "realm": realm,
         "as_of": parse_time(as_of) if as_of else None,
         **filters,
     }
     pairs = [
         (k, v)
-        for k, values in given.items()
+        for k, values in parameters.items()
         for v in (values if isinstance(values, list) else [values])
         if v is not None
     ]
@@ -105,8 +105,8 @@ def resolve_incident(incident: str | None, realm: str | None) -> str | None:
     """
     if incident is None or _is_id(incident):
         return incident
-    found = fetch_list("/api/v1/incidents", realm, None, NO_LIMIT, q=incident)["items"]
-    return next((str(i["id"]) for i in found if i["number"] == incident), incident)
+    incident_rows = fetch_list("/api/v1/incidents", realm, None, NO_LIMIT, q=incident)["items"]
+    return next((str(i["id"]) for i in incident_rows if i["number"] == incident), incident)
 
 
 def _is_id(text: str) -> bool:
@@ -391,10 +391,10 @@ def reassignments(
     """List proposals, or the lines and orders of one proposal; counts, never names."""
     path = "/api/v1/reassignments" + (f"/{quote(proposal, safe='')}" if proposal else "")
     filters = {} if proposal else {"state": state, "incident": resolve_incident(incident, realm)}
-    found = call_api("GET", path + build_query(realm, as_of, **filters))
+    answer = call_api("GET", path + build_query(realm, as_of, **filters))
     if proposal is None:
         show_list(
-            found,
+            answer,
             as_json,
             "Réaffectations",
             (
@@ -413,9 +413,9 @@ def reassignments(
         )
         return
     show_list(
-        found if as_json else {"items": found["lines"], "next": None},
+        answer if as_json else {"items": answer["lines"], "next": None},
         as_json,
-        f"Réaffectation n° {found['number']}",
+        f"Réaffectation n° {answer['number']}",
         (
             ("Crit.", lambda x: str(x["criticality"])),
             ("Activité", lambda x: x["to"]["activity"]),
@@ -492,9 +492,9 @@ def timeline(
         if incident
         else "/api/v1/log"
     )
-    found = fetch_list(path, realm, as_of, limit, kind=kind)
+    logbook_page = fetch_list(path, realm, as_of, limit, kind=kind)
     show_list(
-        found,
+        logbook_page,
         as_json,
         "Main courante",
         (
@@ -521,11 +521,11 @@ def changes(
     as_json: AsJson = False,
 ) -> None:
     """Show changes between two times: since SINCE, until --as-of or now."""
-    found = call_api("GET", "/api/v1/changes" + build_query(realm, as_of, since=parse_time(since)))
+    answer = call_api("GET", "/api/v1/changes" + build_query(realm, as_of, since=parse_time(since)))
     show_list(
-        found | {"next": None} if not as_json else found,
+        answer | {"next": None} if not as_json else answer,
         as_json,
-        f"Changements depuis {format_local_time(found['since'])}",
+        f"Changements depuis {format_local_time(answer['since'])}",
         (
             ("Type", lambda c: _(TITLES[c["collection"]])),
             ("Identifiant", lambda c: c["id"]),

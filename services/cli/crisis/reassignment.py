@@ -199,21 +199,21 @@ def _strategies_by_activity(territory: Territory) -> dict[str, tuple[str, ...]]:
 
 def _describe_reasons(reasons: list[dict[str, Any]], names: TerritoryNames) -> str:
     """Describe reasons in the words of the reassignment page; `--json` has the codes."""
-    said = (
+    parsed_reasons = (
         Reason.model_validate(
             {"code": r["code"], "values": {k: v for k, v in r.items() if k != "code"}}
         )
         for r in reasons
     )
-    return ", ".join(describe_reassignment_reason(reason, names, "fr") for reason in said)
+    return ", ".join(describe_reassignment_reason(reason, names, "fr") for reason in parsed_reasons)
 
 
 def _show_proposal(name: str, document: dict[str, Any], names: TerritoryNames) -> None:
-    shown = open_console()
+    console = open_console()
     levels = ", ".join(f"{level} {value}" for level, value in document["objective"].items())
-    shown.print(f"{name}: {levels} ({document['solve_s']} s)")
+    console.print(f"{name}: {levels} ({document['solve_s']} s)")
     if not document["proved"]:
-        shown.print(
+        console.print(
             f"optimum non prouvé au niveau {document['open_level']}\u00a0: meilleure borne {document['bound']:g}",
             style="yellow",
         )
@@ -232,16 +232,16 @@ def _show_proposal(name: str, document: dict[str, Any], names: TerritoryNames) -
             str(line["score"]["minutes"]),
             _describe_reasons(line["why"], names),
         )
-    shown.print(table)
+    console.print(table)
     if len(document["lines"]) > MAX_SHOWN_LINES:
-        shown.print(f"… {len(document['lines']) - MAX_SHOWN_LINES} autres lignes\u00a0: --json")
+        console.print(f"… {len(document['lines']) - MAX_SHOWN_LINES} autres lignes\u00a0: --json")
     for gap in document["unmet"]:
-        asked = (
+        help_text = (
             f"\u00a0; recours extérieurs\u00a0: {', '.join(gap['outside_help'])}"
             if gap["outside_help"]
             else ""
         )
-        shown.print(
-            f"manque\u00a0: {gap['count']} {names.metier(gap['metier'], 'fr')} pour {gap['activity']} à {gap['site']}, faute {MISSING_LABELS[gap['missing']]} ({_describe_reasons(gap['why'], names)}){asked}",
+        console.print(
+            f"manque\u00a0: {gap['count']} {names.metier(gap['metier'], 'fr')} pour {gap['activity']} à {gap['site']}, faute {MISSING_LABELS[gap['missing']]} ({_describe_reasons(gap['why'], names)}){help_text}",
             style="red",
         )

@@ -120,14 +120,14 @@ def line(
         with ApiClient(Settings()) as client:
             _, receipt = client.post("/api/v1/reports:line", body, key or str(uuid.uuid4()))
     except (VigieUnreachable, ApiRefused) as exc:
-        left = print_error(exc)
+        exit_error = print_error(exc)
         if isinstance(exc, ApiRefused) and any(
             e.get("code") == "unknown_site" for e in exc.problem.get("errors", ())
         ):
             typer.secho(
                 f"nothing was sent. List the sites with `vigie sites`. {SEND_ANYWAY}", err=True
             )
-        raise left from exc
+        raise exit_error from exc
     typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])
 
 
@@ -144,20 +144,22 @@ def fetch_site_names(client: ApiClient, realm: str | None) -> dict[str, str] | N
 def find_similar_sites(wanted: str, sites: Mapping[str, str]) -> list[str]:
     """Find sites with a similar id or with these words in their names."""
     words = _fold_text(wanted).split()
-    named = [
+    name_matches = [
         id
         for id, name in sites.items()
         if words and all(word in _fold_text(f"{id} {name}") for word in words)
     ]
     like = get_close_matches(wanted.lower(), sites, MAX_SUGGESTIONS, 0.6)
-    return list(dict.fromkeys([*named, *like]))[:MAX_SUGGESTIONS]
+    return list(dict.fromkeys([*name_matches, *like]))[:MAX_SUGGESTIONS]
 
 
 def describe_unknown_site(wanted: str, sites: Mapping[str, str]) -> str:
     """Return the sentence about an unknown site, with similar sites."""
     near = [f"{id} ({sites[id]})" for id in find_similar_sites(wanted, sites)]
-    meant = f" Did you mean {' or '.join(near)}?" if near else " List the sites with `vigie sites`."
-    return f"no site {wanted}: nothing was sent.{meant} {SEND_ANYWAY}"
+    suggestion = (
+        f" Did you mean {' or '.join(near)}?" if near else " List the sites with `vigie sites`."
+    )
+    return f"no site {wanted}: nothing was sent.{suggestion} {SEND_ANYWAY}"
 
 
 def _fold_text(text: str) -> str:

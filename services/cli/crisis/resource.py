@@ -90,11 +90,11 @@ def suggest(
 ) -> None:
     """List the offers that could be made for a request, best first, with the reason."""
     path = f"/api/v1/resource-requests/{quote(request, safe='')}{build_query(realm, as_of)}"
-    found = call_api("GET", path)
+    answer = call_api("GET", path)
     show_list(
-        {"items": found["suggestions"] or [], "next": None},
+        {"items": answer["suggestions"] or [], "next": None},
         as_json,
-        found["title"],
+        answer["title"],
         (
             ("Stock ou partenaire", lambda one: one["stock"] or one["partner"]),
             ("Nom", lambda one: one["name"]),

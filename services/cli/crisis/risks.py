@@ -20,14 +20,14 @@ def risks(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> N
     """List interrupted activities with the probability that RTO and DMIA break."""
     try:
         with ApiClient(Settings()) as client:
-            found = client.get(f"/api/v1/risks{build_query(realm, as_of)}")
+            answer = client.get(f"/api/v1/risks{build_query(realm, as_of)}")
     except (VigieUnreachable, ApiRefused) as error:
         raise print_error(error) from error
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(answer, ensure_ascii=False))
         return
     rows = []
-    for one in found["items"]:
+    for one in answer["items"]:
         name = f"{one['activity']} {strip_controls(one['name'])}"
         rows.append(
             (
@@ -48,9 +48,9 @@ def risks(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> N
             )
             for d in one["decisions"]
         ]
-    seen = f"{found['draws']} tirages, retours observés : {found['returns_seen']}"
+    basis = f"{answer['draws']} tirages, retours observés : {answer['returns_seen']}"
     print_rows(
-        f"risque de rupture ({seen})",
+        f"risque de rupture ({basis})",
         ("Activité", "Décision", "RTO", "DMIA", "Retour probable"),
         rows,
     )

@@ -90,7 +90,7 @@ def templates(
     as_json: AsJson = False,
 ) -> None:
     """List the territory's templates, filled with the known facts of an incident."""
-    found = fetch_list(
+    template_page = fetch_list(
         "/api/v1/statement-templates",
         realm,
         None,
@@ -100,7 +100,7 @@ def templates(
         plain=None if plain is None else str(plain).lower(),
     )
     show_list(
-        found,
+        template_page,
         as_json,
         "Modèles",
         (

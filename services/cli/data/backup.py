@@ -98,19 +98,19 @@ def backup(
     settings, secret = Settings(), _read_passphrase(key)
 
     async def run() -> CompletedBackup:
-        async with run_broker(settings) as known:
-            return await back_up(known, file, secret)
+        async with run_broker(settings) as broker_settings:
+            return await back_up(broker_settings, file, secret)
 
     began = time.monotonic()
     if not settings.data.secrets.is_dir():
         raise print_error(ValueError(f"{settings.data_dir} holds no installation of Vigie"))
     try:
-        taken = asyncio.run(run())
+        archive = asyncio.run(run())
     except _FAILURES as error:
         raise _print_refusal(file, error) from error
     _print_summary(
-        _summarise_backup(file, taken.manifest)
-        | {"bytes": taken.bytes, "seconds": round(time.monotonic() - began, 1)},
+        _summarise_backup(file, archive.manifest)
+        | {"bytes": archive.bytes, "seconds": round(time.monotonic() - began, 1)},
         as_json,
     )
 
@@ -134,8 +134,8 @@ def restore(
     secret = _read_passphrase(key)
 
     async def run(finished: VerifiedEnd) -> CompletedRestore:
-        async with run_broker(settings, new=True) as known:
-            return await put_back(known, file, secret, finished)
+        async with run_broker(settings, new=True) as broker_settings:
+            return await put_back(broker_settings, file, secret, finished)
 
     began = time.monotonic()
     try:

@@ -63,12 +63,12 @@ def _read_letters(settings: Settings) -> AsyncIterator[DeadLetter]:
 
 
 async def _find_letter(settings: Settings, start: str) -> DeadLetter:
-    found = [letter async for letter in _read_letters(settings) if letter.id.startswith(start)]
-    if not found:
+    letters = [letter async for letter in _read_letters(settings) if letter.id.startswith(start)]
+    if not letters:
         raise DlqFailed(f"no dead letter {start}: see `vigie dlq list`")
-    if len(found) > 1:
-        raise DlqFailed(f"{len(found)} dead letters begin with {start}: give more of the id")
-    return found[0]
+    if len(letters) > 1:
+        raise DlqFailed(f"{len(letters)} dead letters begin with {start}: give more of the id")
+    return letters[0]
 
 
 async def _read_body(settings: Settings, letter: DeadLetter) -> bytes | None:
@@ -103,12 +103,12 @@ def list_letters(
     """List the newest dead letters."""
 
     async def collect() -> list[DeadLetter]:
-        found = [
+        matching_letters = [
             x
             async for x in _read_letters(Settings())
             if (realm is None or x.realm == realm) and (lane is None or x.lane is lane)
         ]
-        return sorted(found, key=lambda x: (x.at, x.id))[-limit:]
+        return sorted(matching_letters, key=lambda x: (x.at, x.id))[-limit:]
 
     letters: list[DeadLetter] = _run(collect())
     if as_json:
@@ -230,9 +230,9 @@ def name_corrector(value: bytes, headers: RecordHeaders) -> tuple[bytes, RecordH
     A report then counts as unconfirmed; a command becomes the operator's own. Any other input names
     no author and stays unchanged.
     """
-    told = dict(headers)
+    new_headers = dict(headers)
     try:
-        kind = message_class(told.get(CE_TYPE, b"").decode("utf-8", "replace"))
+        kind = message_class(new_headers.get(CE_TYPE, b"").decode("utf-8", "replace"))
         document = json.loads(value)
     except (UnknownType, ValueError):
         return value, headers
@@ -246,8 +246,8 @@ def name_corrector(value: bytes, headers: RecordHeaders) -> tuple[bytes, RecordH
         }
     elif issubclass(kind, Command):
         document |= {"author": LOCAL_ADMIN, "role": Role.ADMIN.value}
-        told[CE_SOURCE] = build_author_source(LOCAL_ADMIN, Role.ADMIN.value).encode()
-    return json.dumps(document, ensure_ascii=False).encode(), list(told.items())
+        new_headers[CE_SOURCE] = build_author_source(LOCAL_ADMIN, Role.ADMIN.value).encode()
+    return json.dumps(document, ensure_ascii=False).encode(), list(new_headers.items())
 
 
 async def _republish(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
@@ -274,7 +274,7 @@ async def _replay_at_front(settings: Settings, letter: DeadLetter, corrected: by
             )
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise DlqFailed(describe_no_answer(settings.urls[0], error)) from error
-    said = f"{letter.headers.get('path', letter.id)} answered {answer.status_code}: {answer.text[:500]}"
+    sentence = f"{letter.headers.get('path', letter.id)} answered {answer.status_code}: {answer.text[:500]}"
     if answer.is_error:
-        raise DlqFailed(said)
-    return said
+        raise DlqFailed(sentence)
+    return sentence

@@ -63,7 +63,7 @@ def official_days(
     """
     settings, today = Settings(), datetime.now(PARIS).date()
     try:
-        found = DaysOff(
+        fetched_days = DaysOff(
             tuple(
                 day
                 for content in _load_public(public, today.year)
@@ -75,9 +75,9 @@ def official_days(
         raise print_error(ValueError(str(error) or type(error).__name__)) from error
     base, sections = fetch_current_version(settings, realm)
     policy = next(s for s in sections if isinstance(s, ref.EscalationPolicy))
-    known = DaysOff(policy.policy.holidays, policy.policy.school_holidays)
-    after = merge_days(known, found, today)
-    if after == known:
+    days_off = DaysOff(policy.policy.holidays, policy.policy.school_holidays)
+    after = merge_days(days_off, fetched_days, today)
+    if after == days_off:
         typer.echo("les jours officiels sont déjà en vigueur")
         return
     changed = policy.policy.model_copy(
@@ -85,7 +85,7 @@ def official_days(
     )
     new = [ref.EscalationPolicy(policy=changed) if s is policy else s for s in sections]
     version = compute_version(new)
-    _show(known, after)
+    _show(days_off, after)
     show_differences(version, base, compare_sections(sections, new))
     if not yes and not ask_confirmation():
         raise typer.Exit(1)
@@ -125,13 +125,13 @@ def _load_public(files: list[Path] | None, year: int) -> list[bytes]:
 def _load_school(file: Path | None, zone: str, location: str) -> bytes:
     if file is not None:
         return file.read_bytes()
-    asked = {
+    parameters = {
         "where": f'zones="Zone {zone}" and location="{location}"',
         "order_by": "start_date desc",
         "limit": LIMIT,
         "timezone": "Europe/Paris",
     }
-    return fetch(f"{SCHOOL_URL}?{urlencode(asked)}")
+    return fetch(f"{SCHOOL_URL}?{urlencode(parameters)}")
 
 
 def fetch(url: str, client: httpx.Client | None = None) -> bytes:

@@ -63,28 +63,31 @@ def repair(
         raise typer.BadParameter("--accept-loss or --rebase, one at a time")
     services = [service.value] if service else list(SERVICES)
     try:
-        found, done = asyncio.run(_repair(services, partition, lose=lose, again=again))
+        damaged_logs, done = asyncio.run(_repair(services, partition, lose=lose, again=again))
     except (KafkaError, RepairRefused, NoBroker, Stop, OSError) as error:
         raise print_error(error) from error
     if as_json:
         typer.echo(
             json.dumps(
-                {"damaged": [asdict(f) for f in found], "repaired": [asdict(r) for r in done]}
+                {
+                    "damaged": [asdict(f) for f in damaged_logs],
+                    "repaired": [asdict(r) for r in done],
+                }
             )
         )
     else:
-        for finding in found:
+        for finding in damaged_logs:
             typer.echo(f"{finding.exit:16} {finding.detail}")
         for one in done:
             typer.echo(
                 f"repaired         {one.service}.log/{one.partition}: {one.detail} (history {one.history})"
             )
-        if not found and not done:
+        if not damaged_logs and not done:
             typer.echo(
                 "no damage: every log holds what its snapshots have seen, every input goes on "
                 "where its log has applied it"
             )
-    if len(found) > len(done):
+    if len(damaged_logs) > len(done):
         raise typer.Exit(1)
 
 
@@ -92,14 +95,14 @@ async def _repair(
     services: list[str], partition: int | None, *, lose: bool, again: bool
 ) -> tuple[list[LogDamage], list[CompletedRepair]]:
     async with run_broker(Settings()) as settings:
-        found = [
+        damaged_logs = [
             f
             for s in services
             for f in await diagnose_logs(settings.kafka, s)
             if partition in (None, f.partition)
         ]
         done = []
-        for finding in found:
+        for finding in damaged_logs:
             if lose and finding.exit in _LOSS_EXITS:
                 done.append(
                     await accept_loss(
@@ -108,10 +111,10 @@ async def _repair(
                 )
             elif again and finding.exit in _INPUT_EXITS:
                 done.append(await rebase(settings.kafka, finding.service, finding.partition, LOGIC))
-        if lose and not found and len(services) == 1 and partition is not None:
+        if lose and not damaged_logs and len(services) == 1 and partition is not None:
             done.append(
                 await accept_loss(
                     settings.kafka, services[0], partition, LOGIC, "a reader had seen more"
                 )
             )
-    return found, done
+    return damaged_logs, done

@@ -74,11 +74,11 @@ def seal(
     try:
         if file.exists() and not check:
             raise SealRefused(f"{file} exists: a seal is never written over")
-        known = _load_known_key(settings, key)
-        told = asyncio.run(
-            _check_seal(settings, file, known)
+        known_key = _load_known_key(settings, key)
+        summary = asyncio.run(
+            _check_seal(settings, file, known_key)
             if check
-            else _write_seal(settings, file, since, known)
+            else _write_seal(settings, file, since, known_key)
         )
     except (
         SealUnreadable,
@@ -91,10 +91,10 @@ def seal(
     ) as error:
         raise print_error(error) from error
     if as_json:
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        typer.echo(json.dumps(summary, ensure_ascii=False))
         return
     typer.echo(
-        f"{file}: {told['records']} records of {len(told['logs'])} logs until {told['at']}, signed with {told['key']}"
+        f"{file}: {summary['records']} records of {len(summary['logs'])} logs until {summary['at']}, signed with {summary['key']}"
     )
     if check:
         typer.echo("the archive is whole, and the logs still hold everything that it sealed")
@@ -118,13 +118,13 @@ async def _write_seal(
             for service in SERVICES:
                 for partition in range(PARTITION_COUNT):
                     name = format_log_name(service, partition)
-                    written, count = await archive_log(
+                    log_entry, count = await archive_log(
                         zip, reader, service, partition, before.get(name), count
                     )
-                    if written is not None:
-                        heads[name], files[entry_name(name)] = written
+                    if log_entry is not None:
+                        heads[name], files[entry_name(name)] = log_entry
             at = round(time.time() * 1000)
-            said = sign_statement(
+            statement = sign_statement(
                 signing,
                 at,
                 heads,
@@ -132,11 +132,11 @@ async def _write_seal(
                 files=files,
                 year=datetime.fromtimestamp(at / 1000, UTC).year,
             )
-            zip.writestr(STATEMENT, orjson.dumps(said, option=orjson.OPT_INDENT_2))
+            zip.writestr(STATEMENT, orjson.dumps(statement, option=orjson.OPT_INDENT_2))
     return {
         "records": count,
         "logs": {n: list(h) for n, h in heads.items()},
-        "at": said["at"],
+        "at": statement["at"],
         "key": signing.public.fingerprint,
     }
 
@@ -153,21 +153,21 @@ async def archive_log(
 
     The first element is None for an empty partition. Raises SealRefused.
     """
-    topic, at, whole, held = log_topic(service), Position(), sha256(), before is None
+    topic, at, whole, is_past_seal = log_topic(service), Position(), sha256(), before is None
     bounds = await reader.bounds(topic, [partition])
-    if bounds[partition][1] == bounds[partition][0] and held:
+    if bounds[partition][1] == bounds[partition][0] and is_past_seal:
         return None, count
     with zip.open(entry_name(format_log_name(service, partition)), "w", force_zip64=True) as entry:
         async for record in reader.read(topic, bounds):
             at, transaction = advance_position(at, record.offset, record.value, ANY_LOGIC)
             if transaction is None:
                 continue
-            if held:
+            if is_past_seal:
                 whole.update(record.value + b"\n")
                 entry.write(record.value + b"\n")
                 count += 1
-            held = held or (at.seq, at.hash) == before
-    if not held:
+            is_past_seal = is_past_seal or (at.seq, at.hash) == before
+    if not is_past_seal:
         raise SealRefused(
             f"{topic}/{partition} lacks the records of the previous seal: its history is another one"
         )
@@ -199,11 +199,11 @@ async def _check_seal(settings: Settings, file: Path, known: PublicKey | None) -
                 )
                 if name not in heads:
                     continue
-                held = False
+                has_head = False
                 async for record in reader.read(topic, await reader.bounds(topic, [partition])):
                     position, _ = advance_position(position, record.offset, record.value, ANY_LOGIC)
-                    held = held or (position.seq, position.hash) == heads[name]
-                if not held:
+                    has_head = has_head or (position.seq, position.hash) == heads[name]
+                if not has_head:
                     raise SealRefused(
                         f"{topic}/{partition} does not hold record {heads[name][0]} as it was sealed: the log was changed or cut"
                     )

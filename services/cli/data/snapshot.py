@@ -52,7 +52,7 @@ async def read_starts(kafka: str) -> list[PartitionStart]:
             for partition, record in sorted(newest.items()):
                 seq = Transaction.load(record.value).seq
                 best = next(iter(await read_newest_manifests(reader, service, partition)), None)
-                taken = (
+                snapshot_time = (
                     None
                     if best is None
                     else datetime.fromtimestamp(best.at / 1000, UTC).isoformat(timespec="seconds")
@@ -63,7 +63,7 @@ async def read_starts(kafka: str) -> list[PartitionStart]:
                         partition,
                         seq,
                         0 if best is None else best.position.seq,
-                        taken,
+                        snapshot_time,
                         0 if best is None else len(best.realms),
                     )
                 )
@@ -96,7 +96,7 @@ def snapshot(
     for column in ("log", "partition", "records", "snapshot at", "to fold", "taken", "realms"):
         table.add_column(column, justify="left" if column in ("log", "taken") else "right")
     for s in starts:
-        taken = (
+        snapshot_time = (
             ""
             if s.taken_at is None
             else datetime.fromisoformat(s.taken_at).astimezone().strftime("%d/%m %H:%M:%S")
@@ -107,7 +107,7 @@ def snapshot(
             str(s.log_seq),
             str(s.snapshot_seq or ""),
             str(s.to_fold),
-            taken,
+            snapshot_time,
             str(s.realms or ""),
         )
     open_console().print(table)

@@ -88,13 +88,13 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
             {"section": s.section.value, "bytes": len(s.model_dump_json())}
             for s in territory.sections
         ]
-        told = {
+        summary = {
             "version": territory.version,
             "sections": sections,
             "problems": [],
             "warnings": warnings,
         }
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        typer.echo(json.dumps(summary, ensure_ascii=False))
         return
     for warning in warnings:
         typer.secho(f"{folder}/escalade.yaml: {warning}", err=True, fg="yellow")
@@ -247,20 +247,27 @@ def _list_ended_reassignments(
 
     Empty if nothing answers yet: then no reassignment exists.
     """
-    known, found, cursor = {site.id for site in territory.sites} | {TELEWORK}, [], ""
+    valid_places, ended_reassignments, cursor = (
+        {site.id for site in territory.sites} | {TELEWORK},
+        [],
+        "",
+    )
     states = ",".join(("approved", *ACTIVE_LINE_STATES))
     try:
         with ApiClient(settings) as client:
             while True:
-                asked = {"realm": realm, "state": states} | ({"cursor": cursor} if cursor else {})
-                page = client.get(f"/api/v1/reassignments/lines?{urlencode(asked)}")
-                found += [
+                parameters = {"realm": realm, "state": states} | (
+                    {"cursor": cursor} if cursor else {}
+                )
+                page = client.get(f"/api/v1/reassignments/lines?{urlencode(parameters)}")
+                ended_reassignments += [
                     x
                     for x in page["items"]
-                    if not {x["from"]["site"], x["to"]["site"], x["need_site"] or TELEWORK} <= known
+                    if not {x["from"]["site"], x["to"]["site"], x["need_site"] or TELEWORK}
+                    <= valid_places
                 ]
                 if not (cursor := page.get("next") or ""):
-                    return found
+                    return ended_reassignments
     except VigieUnreachable:
         return []
     except ApiRefused as error:

@@ -87,14 +87,14 @@ def fetch_current_version(settings: Settings, realm: str | None) -> tuple[str, l
     try:
         with ApiClient(settings) as client:
             index = client.get(f"/api/v1/reference{where}")
-            found = [client.get(f"/api/v1/reference/{name}{where}") for name in index["sections"]]
+            answers = [client.get(f"/api/v1/reference/{name}{where}") for name in index["sections"]]
     except (VigieUnreachable, ApiRefused) as error:
         raise print_error(error) from error
     if index["version"] is None:
         raise print_error(
             ValueError("aucune version n’est en vigueur : vigie territory load publie la première")
         )
-    return index["version"], [_SECTIONS.validate_python(section) for section in found]
+    return index["version"], [_SECTIONS.validate_python(section) for section in answers]
 
 
 def show_differences(version: str, base: str, found: Sequence[SectionDifference]) -> None:
@@ -103,7 +103,7 @@ def show_differences(version: str, base: str, found: Sequence[SectionDifference]
     for column in ("Partie", "Ajoutés", "Modifiés", "Retirés", "Lesquels"):
         table.add_column(column)
     for d in found:
-        named = ", ".join(d.named) + (
+        names = ", ".join(d.named) + (
             ", …" if len(d.named) < d.added + d.changed + d.dropped else ""
         )
         table.add_row(
@@ -111,7 +111,7 @@ def show_differences(version: str, base: str, found: Sequence[SectionDifference]
             str(d.added),
             str(d.changed),
             str(d.dropped),
-            named or "ordre des lignes",
+            names or "ordre des lignes",
         )
     open_console(stderr=True).print(table)
 
@@ -133,21 +133,21 @@ def _replay_crises(settings: Settings, territory: Territory, last: int) -> Fores
 
     async def replay() -> None:
         nonlocal unread
-        async for found in compare_crises(settings.kafka, territory.sections, last):
-            if isinstance(found, Comparison):
-                outcomes.append(found)
-                show_outcome(found, stderr=True)
+        async for outcome in compare_crises(settings.kafka, territory.sections, last):
+            if isinstance(outcome, Comparison):
+                outcomes.append(outcome)
+                show_outcome(outcome, stderr=True)
             else:
                 unread += 1
-                typer.secho(str(found), err=True, fg="yellow")
+                typer.secho(str(outcome), err=True, fg="yellow")
 
     try:
         asyncio.run(replay())
     except (KafkaError, Stop, OSError) as error:
         raise print_error(error) from error
     figures = sum_up_effects(outcomes, unread)
-    for said in describe_forecast(figures, _):
-        typer.echo(said, err=True)
+    for sentence in describe_forecast(figures, _):
+        typer.echo(sentence, err=True)
     return figures
 
 

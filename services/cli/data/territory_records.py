@@ -39,9 +39,9 @@ def records(
 ) -> None:
     """List the records that can be changed by themselves, and their open changes."""
     kinds = [one.value for one in kind] if kind else None
-    found = fetch_list("/api/v1/reference/records", realm, as_of, limit, kind=kinds)
+    record_page = fetch_list("/api/v1/reference/records", realm, as_of, limit, kind=kinds)
     show_list(
-        found,
+        record_page,
         as_json,
         "Fiches des données de référence",
         (
@@ -55,11 +55,11 @@ def records(
 
 def record(kind: Kind, id: RecordId, realm: Realm = None, as_of: AsOf = None) -> None:
     """Show the fields of one record, as `edit` changes them."""
-    found = _fetch_record(kind, id, realm, as_of)
-    table = Table(title=found["name"])
+    record_row = _fetch_record(kind, id, realm, as_of)
+    table = Table(title=record_row["name"])
     for column in ("Champ", "Libellé", "Valeur"):
         table.add_column(column)
-    for field in found["fields"]:
+    for field in record_row["fields"]:
         value = field["value"]
         text = "\n".join(map(str, value)) if isinstance(value, list) else value
         table.add_row(field["name"], field["label"], "–" if text is None else str(text))
@@ -83,9 +83,9 @@ def edit(
     as_json: AsJson = False,
 ) -> None:
     """Propose other values for one record; another person approves them."""
-    found = _fetch_record(kind, id, realm)
-    given = _parse_values(found["fields"], values)
-    body = {"values": given, "seen": found["seen"], "reason": reason}
+    record_row = _fetch_record(kind, id, realm)
+    field_values = _parse_values(record_row["fields"], values)
+    body = {"values": field_values, "seen": record_row["seen"], "reason": reason}
     path = f"reference/records/{kind}/{quote(id, safe='')}/proposals"
     done = "changement proposé : une autre personne l’approuve (vigie territory changes)"
     post_decision(path, realm, body, key=key, as_json=as_json, done=done)
@@ -155,9 +155,9 @@ _STATES = {
 
 def reviews(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """List the yearly reviews of plans, the most urgent first."""
-    found = _fetch(f"reference/reviews{build_query(realm, as_of)}")
+    review_page = _fetch(f"reference/reviews{build_query(realm, as_of)}")
     show_list(
-        found,
+        review_page,
         as_json,
         "Revue des plans",
         (

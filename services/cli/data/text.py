@@ -48,12 +48,12 @@ def erase(
     body = {"approve": True} if approve else {"reason": reason}
     try:
         with ApiClient(Settings()) as client:
-            told = _post_erasure(client, id, realm, body)
+            erasure = _post_erasure(client, id, realm, body)
     except (VigieUnreachable, ApiRefused) as exc:
         raise print_error(exc) from exc
     if as_json:
-        typer.echo(json.dumps(told, ensure_ascii=False))
-    elif told["state"] == "erased":
+        typer.echo(json.dumps(erasure, ensure_ascii=False))
+    elif erasure["state"] == "erased":
         typer.echo("Effacé")
     else:
         typer.echo(f"Proposé. Une autre personne approuve : vigie text erase {id} --approve")

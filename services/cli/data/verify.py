@@ -51,18 +51,18 @@ async def judge_logs(settings: Settings, patience_s: float) -> tuple[Findings, V
     patience = ConvergenceJudge(patience_s)
     while True:
         await evidence.advance()
-        found = Findings(list(chain.broken))
-        check_inputs(evidence.logs, evidence.inputs, found, evidence.urgent)
-        check_reports(evidence.logs, found)
-        check_forwarding(evidence.logs, found)
-        check_notifications(evidence.logs, (s.value for s in NotificationState), found)
-        check_reassignments(evidence.logs, found)
-        check_dead_letters(evidence.logs, evidence.letters, found)
+        findings = Findings(list(chain.broken))
+        check_inputs(evidence.logs, evidence.inputs, findings, evidence.urgent)
+        check_reports(evidence.logs, findings)
+        check_forwarding(evidence.logs, findings)
+        check_notifications(evidence.logs, (s.value for s in NotificationState), findings)
+        check_reassignments(evidence.logs, findings)
+        check_dead_letters(evidence.logs, evidence.letters, findings)
         try:
-            check_read_model(evidence.logs, *await read_rows(settings.redis), found)
+            check_read_model(evidence.logs, *await read_rows(settings.redis), findings)
         except RedisError as exc:
-            found.wait("read-model", "store", f"the store does not answer: {exc}")
-        verdict = patience.judge(found, _count_records(evidence), time.monotonic())
+            findings.wait("read-model", "store", f"the store does not answer: {exc}")
+        verdict = patience.judge(findings, _count_records(evidence), time.monotonic())
         if verdict is not None:
             return Findings(verdict), evidence
         await asyncio.sleep(0.5)
@@ -74,47 +74,52 @@ def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> N
     Raises typer.Exit(1) on a breach.
     """
     try:
-        known = PublicKey.load(key.read_bytes()) if required or key.exists() else None
-        found = verify_bundle(file, known)
+        public_key = PublicKey.load(key.read_bytes()) if required or key.exists() else None
+        bundle_verdict = verify_bundle(file, public_key)
     except (OSError, ValueError) as exc:
         raise print_error(exc) from exc
-    broken = [{"law": law, "what": what} for law, what in found.broken]
+    broken = [{"law": law, "what": what} for law, what in bundle_verdict.broken]
     if as_json:
         print(
             json.dumps(
                 {
                     "ok": not broken,
-                    "key": found.key,
-                    "known_key": found.known_key,
-                    **found.counts,
+                    "key": bundle_verdict.key,
+                    "known_key": bundle_verdict.known_key,
+                    **bundle_verdict.counts,
                     "broken": broken,
                 },
                 ensure_ascii=False,
             )
         )
     else:
-        shown = open_console(markup=True)
-        shown.print(
-            f"{escape(str(file))}: " + ", ".join(f"{n} {name}" for name, n in found.counts.items()),
+        console = open_console(markup=True)
+        console.print(
+            f"{escape(str(file))}: "
+            + ", ".join(f"{n} {name}" for name, n in bundle_verdict.counts.items()),
             highlight=False,
         )
         whose = {
             True: "the key that was expected",
             False: "[red]another key[/]",
             None: "a key that only you can compare",
-        }[found.known_key]
-        shown.print(f"signed with {found.key}: {whose}", highlight=False)
-        for law, sentence in found.broken[:100]:
-            shown.print(f"[red]{law}[/] {escape(sentence)}", highlight=False)
+        }[bundle_verdict.known_key]
+        console.print(f"signed with {bundle_verdict.key}: {whose}", highlight=False)
+        for law, sentence in bundle_verdict.broken[:100]:
+            console.print(f"[red]{law}[/] {escape(sentence)}", highlight=False)
         if not broken:
-            shown.print("[green]signature, files, chain, timeline and points de situation hold[/]")
+            console.print(
+                "[green]signature, files, chain, timeline and points de situation hold[/]"
+            )
     if broken:
         raise typer.Exit(1)
 
 
 def _count_records(evidence: VerifiedLogs) -> int:
     """Count everything that was read."""
-    inputs = sum(len(seen) for seen in (*evidence.inputs.values(), *evidence.urgent.values()))
+    inputs = sum(
+        len(log_inputs) for log_inputs in (*evidence.inputs.values(), *evidence.urgent.values())
+    )
     return inputs + sum(log.accepted for log in evidence.logs.values())
 
 
@@ -156,7 +161,7 @@ def verify(
         return
     require_broker(settings)
     try:
-        found, evidence = asyncio.run(judge_logs(settings, patience))
+        findings, evidence = asyncio.run(judge_logs(settings, patience))
     except (KafkaError, OSError) as exc:
         raise print_error(
             ValueError(f"the broker at {settings.kafka} does not answer: {exc}")
@@ -172,23 +177,23 @@ def verify(
         print(
             json.dumps(
                 {
-                    "ok": not found.broken,
+                    "ok": not findings.broken,
                     **counts,
-                    "broken": [{"law": law, "what": what} for law, what in found.broken],
+                    "broken": [{"law": law, "what": what} for law, what in findings.broken],
                 },
                 ensure_ascii=False,
             )
         )
     else:
-        shown = open_console(markup=True)
+        console = open_console(markup=True)
         table = Table(title=", ".join(f"{n} {name}" for name, n in counts.items()))
         for column in ("", "Law", "Promise"):
             table.add_column(column)
-        broken = {law for law, _ in found.broken}
+        broken = {law for law, _ in findings.broken}
         for law, promise in LAWS.items():
             table.add_row("[red]✗[/]" if law in broken else "[green]✓[/]", law, promise)
-        shown.print(table)
-        for law, sentence in found.broken[:100]:
-            shown.print(f"[red]{law}[/] {escape(sentence)}", highlight=False)
-    if found.broken:
+        console.print(table)
+        for law, sentence in findings.broken[:100]:
+            console.print(f"[red]{law}[/] {escape(sentence)}", highlight=False)
+    if findings.broken:
         raise typer.Exit(1)

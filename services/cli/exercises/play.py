@@ -247,8 +247,8 @@ class ScenarioPlayer:
         if not self._is_facilitated or event.path != REPORTS_PATH:
             return False
         path = f"/api/v1/stimuli?{urlencode({'realm': self.realm, 'limit': 1000})}"
-        _, found = self._insist("GET", path, None, None)
-        done = {one["id"] for one in found["items"] if one["state"] in ("played", "skipped")}
+        _, answer = self._insist("GET", path, None, None)
+        done = {one["id"] for one in answer["items"] if one["state"] in ("played", "skipped")}
         return event.id in done
 
     def report(self, event: Event) -> None:
@@ -267,8 +267,8 @@ class ScenarioPlayer:
         body = action.body | {"realm": self.realm}
         if (report := self._reports.get(action.about or "")) is not None:
             path = f"/api/v1/reports/{report}?realm={self.realm}"
-            _, found = self._insist("GET", path, None, None)
-            body["incident"] = found.get("incident")
+            _, report_row = self._insist("GET", path, None, None)
+            body["incident"] = report_row.get("incident")
         self._insist("POST", "/api/v1/actions", body, f"{self.realm}:{action.id}")
 
     def play(self, until: int, advance: Any) -> None:

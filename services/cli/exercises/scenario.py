@@ -75,13 +75,17 @@ def list_(
 ) -> None:
     """List the shipped exercises."""
     try:
-        found = list_scenarios(scenarios)
+        scenario_heads = list_scenarios(scenarios)
     except (OSError, ScenarioInvalid) as exc:
         raise print_error(exc) from exc
     if as_json:
         typer.echo(
             json.dumps(
-                {"items": [asdict(one) | {"start": format_time(one.start)} for one in found]},
+                {
+                    "items": [
+                        asdict(one) | {"start": format_time(one.start)} for one in scenario_heads
+                    ]
+                },
                 ensure_ascii=False,
             )
         )
@@ -89,25 +93,25 @@ def list_(
         print_rows(
             "Exercices fournis",
             (IDENTIFIER, "Titre", "Début"),
-            [(one.id, one.title, one.begins) for one in found],
+            [(one.id, one.title, one.begins) for one in scenario_heads],
         )
 
 
 def _get(path: str) -> Row:
     try:
         with ApiClient(Settings()) as client:
-            found: Row = client.get(path)
+            answer: Row = client.get(path)
     except (VigieUnreachable, ApiRefused) as error:
         raise print_error(error) from error
-    return found
+    return answer
 
 
 @app.command()
 def drills(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """List the plans to exercise, the weakest first."""
-    found = _get(f"/api/v1/exercise-proposals{build_query(realm, as_of)}")
+    answer = _get(f"/api/v1/exercise-proposals{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(answer, ensure_ascii=False))
         return
     print_rows(
         "Plans à exercer",
@@ -126,7 +130,7 @@ def drills(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> 
                 str(one["stopped"] or ""),
                 str(one["cards"]),
             )
-            for one in found["items"]
+            for one in answer["items"]
         ],
     )
 
@@ -146,26 +150,26 @@ def drill(
     Play it with `vigie play FILE`.
     """
     query = build_query(realm, as_of, seed=seed)
-    found = _get(f"/api/v1/exercise-proposals/{quote(plan, safe='')}{query}")
+    proposal = _get(f"/api/v1/exercise-proposals/{quote(plan, safe='')}{query}")
     if out is None:
-        typer.echo(found["file"], nl=False)
+        typer.echo(proposal["file"], nl=False)
         return
     try:
-        out.write_text(found["file"], encoding="utf-8")
+        out.write_text(proposal["file"], encoding="utf-8")
     except OSError as error:
         raise print_error(error) from error
-    typer.echo(f"{found['title']} : vigie play {out}")
+    typer.echo(f"{proposal['title']} : vigie play {out}")
 
 
 @app.command()
 def progress(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Show the time to the first useful action of each role over closed exercises."""
-    found = _get(f"/api/v1/exercise-progress{build_query(realm, as_of)}")
+    answer = _get(f"/api/v1/exercise-progress{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(answer, ensure_ascii=False))
         return
     print_rows(
-        f"Première action utile, exercices terminés depuis un an\u00a0: {found['exercises']}",
+        f"Première action utile, exercices terminés depuis un an\u00a0: {answer['exercises']}",
         ("Rôle", "Exercice", "Le", "Minutes"),
         [
             (
@@ -174,7 +178,7 @@ def progress(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -
                 format_local_time(run["opened_at"]),
                 f"{run['minutes']:g}",
             )
-            for one in found["items"]
+            for one in answer["items"]
             for run in one["runs"]
         ],
     )

@@ -60,10 +60,10 @@ def play(id: Id, realm: Realm = None, as_json: AsJson = False) -> None:
     query = urlencode({"limit": MOST_STIMULI} | ({"realm": realm} if realm else {}))
     try:
         with ApiClient(Settings()) as client:
-            found = client.get(f"/api/v1/stimuli?{query}")["items"]
-            one = next((row for row in found if row["id"] == id), None)
+            stimuli = client.get(f"/api/v1/stimuli?{query}")["items"]
+            one = next((row for row in stimuli if row["id"] == id), None)
             if one is None:
-                names = ", ".join(row["id"] for row in found) or "none"
+                names = ", ".join(row["id"] for row in stimuli) or "none"
                 raise print_error(ValueError(f"no stimulus {id}; there are: {names}"))
             if one["body"] is None:
                 raise print_error(ValueError(f"{id} is told by a person: it has no report to send"))

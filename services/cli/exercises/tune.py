@@ -95,10 +95,10 @@ async def _read_newest(kafka: str, last: int) -> list[Recording]:
 
     Raises NotRecorded, KafkaError and Stop.
     """
-    found: list[Recording] = []
+    recordings: list[Recording] = []
     opened = await read_opening_times(kafka)
     for name in sorted(opened, key=lambda one: (-opened[one], one)):
-        if len(found) == last:
+        if len(recordings) == last:
             break
         try:
             recording = await read_recording(kafka, name)
@@ -106,8 +106,8 @@ async def _read_newest(kafka: str, last: int) -> list[Recording]:
             typer.secho(str(error), err=True, fg="yellow")
             continue
         if recording.crisis:
-            found.append(recording)
-    return found
+            recordings.append(recording)
+    return recordings
 
 
 def _tune(
@@ -180,8 +180,8 @@ def _write_interval(found: ConfidenceInterval) -> str:
 def _write_patch(file: Path, best: ChangeEffect) -> None:
     yaml = YAML()
     try:
-        with file.open("w", encoding="utf-8") as written:
-            yaml.dump(best.change.write_patch(), written)
+        with file.open("w", encoding="utf-8") as output:
+            yaml.dump(best.change.write_patch(), output)
     except OSError as error:
         raise print_error(error) from error
 

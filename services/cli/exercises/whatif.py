@@ -115,25 +115,25 @@ def whatif(
             read_patch(patch) if patch else load_territory(territory or settings.territory).sections
         )
         recordings = asyncio.run(_read_recordings(settings.kafka, realm))
-        found = [
+        comparisons = [
             compare_replays(r, _select_sections(r, change), _find_fork(r, at)) for r in recordings
         ]
     except (NotRecorded, ChangeInvalid, TerritoryInvalid, KafkaError, Stop, OSError) as error:
         raise print_error(error) from error
     if as_json:
-        typer.echo(json.dumps({"items": [o.document() for o in found]}, ensure_ascii=False))
+        typer.echo(json.dumps({"items": [o.document() for o in comparisons]}, ensure_ascii=False))
     else:
-        for outcome in found:
+        for outcome in comparisons:
             show_comparison(outcome)
-    if strict and any(d.worse for o in found for d in o.differences):
+    if strict and any(d.worse for o in comparisons for d in o.differences):
         raise typer.Exit(1)
 
 
 async def _read_recordings(kafka: str, realm: str | None) -> list[Recording]:
     if realm is not None:
         return [await read_recording(kafka, realm)]
-    found = [await read_recording(kafka, name) for name in await list_realms(kafka)]
-    return [recording for recording in found if recording.crisis]
+    recordings = [await read_recording(kafka, name) for name in await list_realms(kafka)]
+    return [recording for recording in recordings if recording.crisis]
 
 
 def _select_sections(recording: Recording, change: Any) -> Sequence[SectionData]:
@@ -161,20 +161,20 @@ def _parse_instant(text: str) -> Instant:
 
 def show_comparison(outcome: Comparison, *, stderr: bool = False) -> None:
     """Print the differences as a table."""
-    shown = open_console(stderr=stderr)
+    console = open_console(stderr=stderr)
     same, all_ = outcome.faithful
-    shown.print(
+    console.print(
         f"{outcome.realm} : rejoué deux fois en {outcome.seconds:.1f} s ; {same} faits sur {all_} redonnés à l’identique sans changement",
         highlight=False,
     )
     for name in sorted({*outcome.before.counts, *outcome.after.counts}):
         if outcome.before.counts[name] != outcome.after.counts[name]:
-            shown.print(
+            console.print(
                 f"{LABELS.get(name, name)} : {outcome.before.counts[name]} → {outcome.after.counts[name]}",
                 highlight=False,
             )
     if not outcome.differences:
-        shown.print("rien ne serait arrivé à un autre moment")
+        console.print("rien ne serait arrivé à un autre moment")
         return
     table = Table()
     for column in ("Quoi", "Incident", "Était", "Serait", "Écart"):
@@ -192,7 +192,7 @@ def show_comparison(outcome: Comparison, *, stderr: bool = False) -> None:
             _format_delay(d),
             style="red" if d.worse else None,
         )
-    shown.print(table)
+    console.print(table)
 
 
 def _format_time(at: Instant | None) -> str:

@@ -23,13 +23,17 @@ def bounce() -> None:
     from services.delivery.channels.email.bounces import read_bounce
     from services.runtime.process.settings import Settings
 
-    found = read_bounce(sys.stdin.buffer.read())
-    if found is None or found.state is None:
+    bounced_mail = read_bounce(sys.stdin.buffer.read())
+    if bounced_mail is None or bounced_mail.state is None:
         return
-    body: dict[str, Any] = {"status": found.state, "error": found.error, "channel": "email"}
+    body: dict[str, Any] = {
+        "status": bounced_mail.state,
+        "error": bounced_mail.error,
+        "channel": "email",
+    }
     try:
         with ApiClient(Settings()) as client:
-            client.call("POST", f"/r/{found.token}", body)
+            client.call("POST", f"/r/{bounced_mail.token}", body)
     except ApiRefused as refused:
         if refused.status in (404, 422):
             return  # The link is over or forged; a repetition would change nothing.

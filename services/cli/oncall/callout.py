@@ -105,8 +105,8 @@ def stop(id: str, reason: Reason = None) -> Body:
 def show(id: str, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Show costs and progress of a call-out."""
     where = f"/api/v1/callouts/{quote(id, safe='')}" + build_query(realm, as_of)
-    found = call_api("GET", where)
-    typer.echo(json.dumps(found, ensure_ascii=False)) if as_json else _show_callout(found)
+    callout = call_api("GET", where)
+    typer.echo(json.dumps(callout, ensure_ascii=False)) if as_json else _show_callout(callout)
 
 
 def _show_callout(found: dict[str, Any]) -> None:
@@ -114,20 +114,20 @@ def _show_callout(found: dict[str, Any]) -> None:
 
     from services.cli.output import open_console
 
-    shown = open_console()
-    shown.print(f"Appel général {found['id']} · {found['state']}", highlight=False)
+    console = open_console()
+    console.print(f"Appel général {found['id']} · {found['state']}", highlight=False)
     for e in found["estimates"]:
         long = f" ({e['parts']} SMS par personne)" if e["parts"] > 1 else ""
-        shown.print(
+        console.print(
             f"  {e['channel']}: {e['people']} personnes, {e['seconds'] // 60} min {e['seconds'] % 60:02}, {e['cost_cents'] / 100:.2f} €{long}"
         )
     if found["unreachable"]:
-        shown.print(f"  {found['unreachable']} personnes sans aucun de ces canaux", style="red")
+        console.print(f"  {found['unreachable']} personnes sans aucun de ces canaux", style="red")
     with Progress(
-        TextColumn("  prévenues"), BarColumn(), MofNCompleteColumn(), console=shown
+        TextColumn("  prévenues"), BarColumn(), MofNCompleteColumn(), console=console
     ) as bar:
         bar.add_task("", total=found["people"] or None, completed=found["handed"])
-    shown.print(
+    console.print(
         f"  reçus {found['received']}, réponses {found['answered']}, échecs {found['failed']}, douteux {found['ambiguous']}, "
         f"{found['spent_cents'] / 100:.2f} € dépensés"
         + (f", fin vers {format_local_time(found['eta_at'])}" if found["eta_at"] else "")

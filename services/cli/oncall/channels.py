@@ -38,12 +38,17 @@ def channels(
         settings = DeliverySettings()
     except ValidationError as error:
         raise print_error(ValueError(describe_wrong_variables(error))) from error
-    named = list_configured_channels(settings)
-    found: dict[Channel, list[dict[str, Any]]] = {channel: [] for channel in Channel}
+    configured_channels = list_configured_channels(settings)
+    faults_by_channel: dict[Channel, list[dict[str, Any]]] = {channel: [] for channel in Channel}
     for channel, fault in find_faults(settings):
-        found[channel].append(_describe_fault(fault))
+        faults_by_channel[channel].append(_describe_fault(fault))
     rows = [
-        {"channel": c.value, "configured": c in named, **_describe_policy(c), "faults": found[c]}
+        {
+            "channel": c.value,
+            "configured": c in configured_channels,
+            **_describe_policy(c),
+            "faults": faults_by_channel[c],
+        }
         for c in Channel
     ]
     realms = _describe_realms(ProviderPlan.read(settings))
@@ -134,11 +139,11 @@ def _show_channels(rows: list[dict[str, Any]]) -> None:
 
     from services.cli.output import open_console
 
-    shown = open_console(markup=True)
-    shown.print(table)
+    console = open_console(markup=True)
+    console.print(table)
     for row in rows:
         for fault in row["faults"]:
-            shown.print(
+            console.print(
                 f"[{'red' if fault['error'] else 'yellow'}]{fault['variable']}[/] {escape(fault['what'])}",
                 highlight=False,
             )

@@ -120,10 +120,10 @@ def _read_source(file: Path | None) -> tuple[DirectorySource, list[str], float]:
 async def _plan(settings: Settings, realm: str, source: DirectorySource) -> SynchronisationPlan:
     async with Vault.open(settings) as vault:
         people = vault.directory.of(realm)
-        known: dict[str, Contact | None] = {
+        contacts: dict[str, Contact | None] = {
             token: await people.get(token) for token in people.ids()
         }
-    return plan_synchronisation(source, known, known.get)
+    return plan_synchronisation(source, contacts, contacts.get)
 
 
 def _review_absent(settings: Settings, realm: str, absent: tuple[str, ...]) -> None:

@@ -84,7 +84,7 @@ async def erase_person(settings: Settings, realm: str, person: str) -> bool:
     """
     async with Vault.open(settings) as vault:
         people = vault.directory.of(realm)
-        known = await people.get(person, wait_s=2.0) is not None
+        was_listed = await people.get(person, wait_s=2.0) is not None
         await people.erase(person)
     command = NoteReachability(
         author="system:directory", role="admin", people=(ReachRow(id=person, points=()),)
@@ -97,7 +97,7 @@ async def erase_person(settings: Settings, realm: str, person: str) -> bool:
             id=f"reach-{secrets.token_hex(12)}",
             source="/system:directory",
         )
-    return known
+    return was_listed
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -47,11 +47,11 @@ def close(id: str, reason: Reason = None) -> Body:
 def list_headcounts(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """List headcounts with their counts, newest first."""
     where = "/api/v1/headcounts" + build_query(realm, as_of)
-    found = call_api("GET", where)
+    headcount_page = call_api("GET", where)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(headcount_page, ensure_ascii=False))
         return
-    for h in found["items"]:
+    for h in headcount_page["items"]:
         pct = round(100 * h["answered"] / h["people"]) if h["people"] else 0
         typer.echo(
             f"{h['id']} {h['state']} {', '.join(h['sites'])}: {h['answered']}/{h['people']} ({pct} %), "

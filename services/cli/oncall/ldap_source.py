@@ -105,13 +105,13 @@ def _list_entries(
         generator=True,
     )
     count = 0
-    for found in pages:
-        if found["type"] != "searchResEntry":
+    for entry in pages:
+        if entry["type"] != "searchResEntry":
             continue
         count += 1
         if count > MAX_PEOPLE:
             raise LdapUnavailable(f"plus de {MAX_PEOPLE} personnes : restreignez le filtre")
-        yield str(found["dn"]), found["attributes"]
+        yield str(entry["dn"]), entry["attributes"]
 
 
 def convert_entries(
@@ -140,8 +140,8 @@ def convert_entries(
             continue
         faulty.add(token)
     decided = frozenset(channel for channel in CHANNELS if channel in names)
-    found = tuple(people.values())
-    return DirectorySource(found, decided, "language" in names, frozenset(faulty - {""})), faults
+    contacts = tuple(people.values())
+    return DirectorySource(contacts, decided, "language" in names, frozenset(faulty - {""})), faults
 
 
 def _list_values(value: Any) -> list[str]:

@@ -73,7 +73,7 @@ def migrate(
     before another person approves the version (`vigie territory propose`).
     """
     try:
-        found = _CONVERTERS[product](
+        migration = _CONVERTERS[product](
             read_objects(files, _READERS[product]),
             read_mapping(read_yaml(mapping) or {}) if mapping else Mapping(),
         )
@@ -81,11 +81,11 @@ def migrate(
         raise print_error(ValueError(str(error))) from error
     except OSError as error:
         raise print_error(ValueError(f"{error.filename} : {error.strerror}")) from error
-    version = _write(folder, people, found) if write else None
+    version = _write(folder, people, migration) if write else None
     if as_json:
-        typer.echo(json.dumps(_build_document(found, version), ensure_ascii=False))
+        typer.echo(json.dumps(_build_document(migration, version), ensure_ascii=False))
         return
-    _show_remarks(found)
+    _show_remarks(migration)
     if version is None:
         typer.secho("Rien n’a été écrit (--write écrit dans le dossier)", fg="yellow")
     else:

@@ -126,10 +126,10 @@ def _write_rotations(file: Path, rotations: Sequence[Rotation]) -> None:
         return
     columns, rows = _read_rows(file)
     posts = {(r.role, r.scope or "", r.place.value) for r in rotations}
-    kept = [
+    other_rows = [
         row for row in rows if (row["role"], row["scope"], row["place"] or "holder") not in posts
     ]
-    _write_rows(file, columns or _ROTATION_COLUMNS, kept + [_build_row(r) for r in rotations])
+    _write_rows(file, columns or _ROTATION_COLUMNS, other_rows + [_build_row(r) for r in rotations])
 
 
 def _build_row(rotation: Rotation) -> dict[str, str]:
@@ -155,12 +155,12 @@ def _format_clock(minute: int | None) -> str:
 def _write_channels(file: Path, migration: Migration) -> None:
     """Append the people of the rotations that have no row yet."""
     columns, rows = _read_rows(file)
-    known = {row["person"] for row in rows}
+    existing_people = {row["person"] for row in rows}
     points = {one.person: one.points for one in migration.people}
     added = [
         {"person": person, "channels": "|".join(dict.fromkeys(c for c, _ in points[person]))}
         for person in migration.list_holders()
-        if person not in known and points.get(person)
+        if person not in existing_people and points.get(person)
     ]
     if added:
         empty = dict.fromkeys(columns, "")
@@ -180,8 +180,8 @@ def _write_steps(file: Path, level: str, steps: Sequence[MigratedStep]) -> None:
     block = re.compile(
         rf"(^vagues:[^\n]*\n(?:[ ]+[^\n]*\n)*?  {level}:[^\n]*\n)(?:    -[^\n]*\n)+", re.MULTILINE
     )
-    changed, found = block.subn(lambda match: match[1] + "".join(lines), text, count=1)
-    if not found:
+    changed, replacements = block.subn(lambda match: match[1] + "".join(lines), text, count=1)
+    if not replacements:
         raise TerritoryInvalid(
             [SourceProblem(_RULES, 0, f"no steps of {level} that could be replaced")]
         )

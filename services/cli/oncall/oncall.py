@@ -65,11 +65,11 @@ def who(
     as_json: AsJson = False,
 ) -> None:
     """Show the people on call, and until when."""
-    found = fetch_list(
+    on_call_page = fetch_list(
         "/api/v1/oncall", realm, as_of, NO_LIMIT, role=role, scope=scope, **_span_fields(at, None)
     )
     show_list(
-        found,
+        on_call_page,
         as_json,
         "Astreintes",
         (
@@ -84,7 +84,7 @@ def who(
             ),
         ),
     )
-    for broken in found["limits"] if not as_json else ():
+    for broken in on_call_page["limits"] if not as_json else ():
         span = f"{format_local_time(broken['from'])} – {format_local_time(broken['to'])}"
         typer.secho(
             f"{broken['person']} : {broken['text']} ({broken['hours']} h, {span})", fg="yellow"
@@ -162,7 +162,7 @@ def import_calendar(
             f"{file} : {exc.strerror if isinstance(exc, OSError) else exc}", err=True, fg="red"
         )
         raise typer.Exit(1) from exc
-    given: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "realm": realm,
         "role": role,
         "scope": scope,
@@ -172,17 +172,19 @@ def import_calendar(
         "dry_run": "true" if dry_run else None,
         **_span_fields(start, end),
     }
-    path = "/api/v1/oncall/import?" + urlencode({k: v for k, v in given.items() if v is not None})
+    path = "/api/v1/oncall/import?" + urlencode(
+        {k: v for k, v in parameters.items() if v is not None}
+    )
     headers = {"Content-Type": "text/calendar"} | ({"Idempotency-Key": key} if key else {})
-    found = call_api("POST", path, content, headers)
+    answer = call_api("POST", path, content, headers)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(answer, ensure_ascii=False))
         return
-    rows = [{**post, **shift} for post in found["items"] for shift in post["shifts"]]
+    rows = [{**post, **shift} for post in answer["items"] for shift in post["shifts"]]
     show_list(
         {"items": rows, "next": None},
         False,
-        f"{found['calendar']} : {found['shifts']} gardes",
+        f"{answer['calendar']} : {answer['shifts']} gardes",
         (
             ("Rôle", lambda s: s["role"]),
             ("Périmètre", lambda s: s["scope"] or ""),
@@ -192,8 +194,8 @@ def import_calendar(
             ("Personne", lambda s: s["person"] or "personne"),
         ),
     )
-    if found["withdrawn"]:
-        typer.echo(f"Postes dont ce calendrier ne parle plus, retirés : {found['withdrawn']}")
+    if answer["withdrawn"]:
+        typer.echo(f"Postes dont ce calendrier ne parle plus, retirés : {answer['withdrawn']}")
     typer.secho(
         "Rien n’a été importé (--dry-run)" if dry_run else "Calendrier importé",
         fg="yellow" if dry_run else "green",
@@ -264,9 +266,9 @@ def duties(
     realm: Realm = None, as_of: AsOf = None, role: RoleOption = None, as_json: AsJson = False
 ) -> None:
     """List overrides, swaps and calendars, newest first."""
-    found = call_api("GET", "/api/v1/oncall/duties" + build_query(realm, as_of, role=role))
+    duty_page = call_api("GET", "/api/v1/oncall/duties" + build_query(realm, as_of, role=role))
     show_list(
-        found,
+        duty_page,
         as_json,
         "Changements d’astreinte",
         (
@@ -304,11 +306,11 @@ def feeds(
             FeedLinks.open(settings.data.secrets).renew()
         except OSError as exc:
             raise print_error(exc) from exc
-    found = call_api(
+    feed_page = call_api(
         "GET", "/api/v1/oncall/feeds" + build_query(realm, None, role=role, scope=scope)
     )
     show_list(
-        found,
+        feed_page,
         as_json,
         "Calendriers",
         (
@@ -387,16 +389,16 @@ def drill(
             as_json=False,
             done="" if as_json else "Essai fait : personne n’a été appelé.",
         )
-    found = call_api("GET", "/api/v1/drills" + build_query(realm, as_of, limit=1))["items"]
+    drills = call_api("GET", "/api/v1/drills" + build_query(realm, as_of, limit=1))["items"]
     if as_json:
-        typer.echo(json.dumps(found[0] if found else None, ensure_ascii=False))
-    elif not found:
+        typer.echo(json.dumps(drills[0] if drills else None, ensure_ascii=False))
+    elif not drills:
         typer.echo(
             "Aucun essai n’a encore eu lieu (escalade.yaml, astreintes_preuve : essai_mensuel)."
         )
     else:
-        _show_drill(found[0])
-    if found and not found[0]["ok"]:
+        _show_drill(drills[0])
+    if drills and not drills[0]["ok"]:
         raise typer.Exit(1)
 
 

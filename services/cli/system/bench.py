@@ -53,23 +53,23 @@ def bench(
         with ApiClient(settings) as client:
             into = realm or _open_test_realm(client)
             sites = [site["id"] for site in client.get("/api/v1/sites?limit=200")["items"]]
-        found = asyncio.run(
+        figures = asyncio.run(
             run_benchmark(name, settings.urls[0], token, into, sites, rate, seconds)
         )
     except (VigieUnreachable, ApiRefused, ConnectionError) as error:
         raise print_error(error) from error
-    if not found["accepted"]:
+    if not figures["accepted"]:
         raise print_error(
             ValueError(
-                f"no report was accepted in {into}: {found['refused']} were refused or had no answer"
+                f"no report was accepted in {into}: {figures['refused']} were refused or had no answer"
             )
         )
     if as_json:
-        typer.echo(json.dumps({"bench": name.value, "realm": into, "rate": rate} | found))
+        typer.echo(json.dumps({"bench": name.value, "realm": into, "rate": rate} | figures))
     else:
         typer.echo(
             f"{name.value} into {into} at {rate:g}/s for {seconds:g} s: "
-            + ", ".join(f"{k} {v}" for k, v in found.items())
+            + ", ".join(f"{k} {v}" for k, v in figures.items())
         )
 
 
@@ -109,16 +109,16 @@ async def run_benchmark(
         if name is BenchmarkName.INTAKE:
             return (await reporter.at_rate(source, rate, seconds)).document()
         posted: dict[str, float] = {}
-        seen: dict[str, float] = {}
-        async with watch_live_stream(url, token, realm, seen):
+        arrivals: dict[str, float] = {}
+        async with watch_live_stream(url, token, realm, arrivals):
             answered = await reporter.at_rate(source, rate, seconds, posted)
             for _ in range(int(LIVE_TAIL_S / 0.1)):
-                if posted.keys() <= seen.keys():
+                if posted.keys() <= arrivals.keys():
                     break
                 await asyncio.sleep(0.1)
-    shown = LoadResult(
-        [seen[id] - due for id, due in posted.items() if id in seen],
+    load_result = LoadResult(
+        [arrivals[id] - due for id, due in posted.items() if id in arrivals],
         answered.refused,
         answered.seconds,
     )
-    return shown.document() | {"not_seen": len(posted.keys() - seen.keys())}
+    return load_result.document() | {"not_seen": len(posted.keys() - arrivals.keys())}

@@ -205,12 +205,12 @@ def status(as_json: AsJson = False) -> None:
         with _use_cluster(settings) as (reached, member):
             return await read_overview(reached, member)
 
-    found = _run(work)
+    overview = _run(work)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), ensure_ascii=False))
+        typer.echo(json.dumps(overview.to_json(), ensure_ascii=False))
     else:
-        _show_overview(found)
-    if found.faults:
+        _show_overview(overview)
+    if overview.faults:
         raise typer.Exit(1)
 
 
@@ -269,8 +269,8 @@ def leave() -> None:
         with _use_cluster(settings) as (reached, member):
             await start_leaving(reached, member)
             end = time.monotonic() + LEAVE_TIMEOUT_S
-            while (left := await advance_leaving(reached, member)) is not None:
-                _say(f"{left} copies are still here")
+            while (remaining_copies := await advance_leaving(reached, member)) is not None:
+                _say(f"{remaining_copies} copies are still here")
                 if time.monotonic() > end:
                     raise TimeoutError("the copies are not moved yet: run the command again")
                 await asyncio.sleep(5)

@@ -42,16 +42,16 @@ def commission(
     try:
         with ApiClient(Settings()) as client:
             if confirm is not None:
-                _status, found = client.call("POST", f"{PATH}/territory", {"version": confirm})
+                _status, answer = client.call("POST", f"{PATH}/territory", {"version": confirm})
             else:
-                found = client.get(PATH)
+                answer = client.get(PATH)
     except (ApiRefused, VigieUnreachable) as error:
         raise print_error(error) from error
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(answer, ensure_ascii=False))
     else:
-        _print_conditions(found)
-    if any(item["grave"] for item in found["items"]):
+        _print_conditions(answer)
+    if any(item["grave"] for item in answer["items"]):
         raise typer.Exit(1)
 
 
@@ -67,6 +67,6 @@ def _print_conditions(found: dict[str, Any]) -> None:
             f"{datetime.fromisoformat(item['at']):%d/%m/%Y}" if item["at"] else "",
             "" if done else item["command"] or "",
         )
-    shown = open_console()
-    shown.print(table)
-    shown.print(f"version des données : {found['reference'] or '–'}")
+    console = open_console()
+    console.print(table)
+    console.print(f"version des données : {found['reference'] or '–'}")

@@ -61,13 +61,13 @@ def check_variables(environment: Iterable[str]) -> Iterator[DoctorFinding]:
     """
     from services.cli.system.settings_reference import list_variables as documented
 
-    known = {*documented(), *UNLISTED}
+    valid_names = {*documented(), *UNLISTED}
     for name in sorted(
         n
         for n in environment
-        if n.startswith("VIGIE_") and n not in known and not _KUBERNETES_VARIABLE.search(n)
+        if n.startswith("VIGIE_") and n not in valid_names and not _KUBERNETES_VARIABLE.search(n)
     ):
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        near = difflib.get_close_matches(name, valid_names, n=1, cutoff=0.8)
         act = f"did you mean {near[0]}? " if near else ""
         yield DoctorFinding(
             "setting",
@@ -225,8 +225,8 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
                 "see `vigie status` and the broker's log",
             )
         ]
-    found = [DoctorFinding("broker", "ok", f"{settings.kafka} answers")]
-    found.append(
+    doctor_findings = [DoctorFinding("broker", "ok", f"{settings.kafka} answers")]
+    doctor_findings.append(
         DoctorFinding(
             "topics", "fault", "; ".join(wrong), "docs/how-to/operate.md, When it does not start"
         )
@@ -235,11 +235,11 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
     )
     for fault in find_clock_faults(newest, time.time() * 1000):
         what, _, act = fault.partition(": ")
-        found.append(DoctorFinding("clocks", "fault", what, act))
+        doctor_findings.append(DoctorFinding("clocks", "fault", what, act))
     if not find_clock_faults(newest, time.time() * 1000):
-        found.append(DoctorFinding("clocks", "ok", "no record comes from the future"))
+        doctor_findings.append(DoctorFinding("clocks", "ok", "no record comes from the future"))
     if settings.kafka_replication == 1:
-        found.append(
+        doctor_findings.append(
             DoctorFinding(
                 "copies",
                 "warning",
@@ -247,7 +247,7 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
                 "make backups, or use three brokers (deploy/)",
             )
         )
-    return found
+    return doctor_findings
 
 
 async def check_store(settings: Settings) -> list[DoctorFinding]:
@@ -275,7 +275,7 @@ async def check_store(settings: Settings) -> list[DoctorFinding]:
         ]
     finally:
         await client.aclose()
-    found = [
+    doctor_findings = [
         DoctorFinding(
             "store",
             "ok" if live else "warning",
@@ -284,7 +284,7 @@ async def check_store(settings: Settings) -> list[DoctorFinding]:
         )
     ]
     if policy not in ("noeviction", b"noeviction"):
-        found.append(
+        doctor_findings.append(
             DoctorFinding(
                 "store policy",
                 "fault",
@@ -292,7 +292,7 @@ async def check_store(settings: Settings) -> list[DoctorFinding]:
                 "set noeviction: otherwise rows disappear unnoticed",
             )
         )
-    return found
+    return doctor_findings
 
 
 def check_second_factors(settings: Settings) -> Iterator[DoctorFinding]:
@@ -300,8 +300,8 @@ def check_second_factors(settings: Settings) -> Iterator[DoctorFinding]:
     from services.runtime.identity.accounts import AccessStore
     from services.runtime.identity.principals import Account
 
-    kept = settings.data.root / "vault" / "access-intake.json"
-    if not kept.is_file() or not (settings.data.secrets / "master.key").is_file():
+    vault_file = settings.data.root / "vault" / "access-intake.json"
+    if not vault_file.is_file() or not (settings.data.secrets / "master.key").is_file():
         return
     if settings.second_factor != "required":
         yield DoctorFinding(
@@ -334,8 +334,8 @@ def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[Doc
     from services.runtime.identity.accounts import AccessStore
     from services.runtime.identity.principals import Token
 
-    kept = settings.data.root / "vault" / "access-intake.json"
-    if not kept.is_file() or not (settings.data.secrets / "master.key").is_file():
+    vault_file = settings.data.root / "vault" / "access-intake.json"
+    if not vault_file.is_file() or not (settings.data.secrets / "master.key").is_file():
         return
     access, now = (
         AccessStore.open(settings, "intake"),
@@ -385,8 +385,8 @@ def check_channels() -> Iterator[DoctorFinding]:
             "see `vigie channels`",
         )
         return
-    named = sorted(c.value for c in list_configured_channels(settings))
-    state: State = "fault" if not named else "warning" if len(named) == 1 else "ok"
+    channel_names = sorted(c.value for c in list_configured_channels(settings))
+    state: State = "fault" if not channel_names else "warning" if len(channel_names) == 1 else "ok"
     act = (
         ""
         if state == "ok"
@@ -396,7 +396,10 @@ def check_channels() -> Iterator[DoctorFinding]:
         )
     )
     yield DoctorFinding(
-        "channels", state, f"configured: {', '.join(named) or 'none, nobody can be called'}", act
+        "channels",
+        state,
+        f"configured: {', '.join(channel_names) or 'none, nobody can be called'}",
+        act,
     )
     national = (("", channel, fault) for channel, fault in find_faults(settings))
     for realm, in_channel, fault in (*national, *ProviderPlan.read(settings).realm_faults()):
@@ -411,16 +414,16 @@ def check_channels() -> Iterator[DoctorFinding]:
 
 async def run_checks(settings: Settings) -> list[DoctorFinding]:
     """Run every check, in order of dependency."""
-    found: list[DoctorFinding] = []
+    doctor_findings: list[DoctorFinding] = []
     if settings.data.run.is_dir():
-        found += [
+        doctor_findings += [
             *check_disk(settings.data),
             *check_secrets(settings.data),
             *check_second_factors(settings),
             *ending_tokens(settings),
         ]
     else:
-        found.append(
+        doctor_findings.append(
             DoctorFinding(
                 "data directory",
                 "warning",
@@ -428,18 +431,22 @@ async def run_checks(settings: Settings) -> list[DoctorFinding]:
                 "start `vigie up` once",
             )
         )
-    found += [*check_variables(os.environ), *check_listening(settings), *check_days_off(settings)]
+    doctor_findings += [
+        *check_variables(os.environ),
+        *check_listening(settings),
+        *check_days_off(settings),
+    ]
     remote: list[Callable[[Settings], Awaitable[list[DoctorFinding]]]] = [check_broker, check_store]
     for ask, name in zip(remote, ("broker", "store"), strict=True):
         try:
-            found += await asyncio.wait_for(ask(settings), CHECK_TIMEOUT_S)
+            doctor_findings += await asyncio.wait_for(ask(settings), CHECK_TIMEOUT_S)
         except TimeoutError:
-            found.append(
+            doctor_findings.append(
                 DoctorFinding(
                     name, "fault", f"no answer within {CHECK_TIMEOUT_S:g} s", "see `vigie status`"
                 )
             )
-    return [*found, *check_channels()]
+    return [*doctor_findings, *check_channels()]
 
 
 def doctor(
@@ -449,12 +456,12 @@ def doctor(
 
     Exits with 1 on a fault, with 0 on warnings alone.
     """
-    found = asyncio.run(run_checks(Settings()))
+    findings = asyncio.run(run_checks(Settings()))
     if as_json:
-        typer.echo(json.dumps({"items": [asdict(f) for f in found]}, ensure_ascii=False))
+        typer.echo(json.dumps({"items": [asdict(f) for f in findings]}, ensure_ascii=False))
     else:
-        _show_results(found)
-    if any(f.state == "fault" for f in found):
+        _show_results(findings)
+    if any(f.state == "fault" for f in findings):
         raise typer.Exit(1)
 
 
@@ -463,12 +470,12 @@ def _show_results(found: list[DoctorFinding]) -> None:
 
     from services.cli.output import open_console
 
-    shown = open_console(markup=True)
+    console = open_console(markup=True)
     colours = {"ok": "green", "warning": "yellow", "fault": "red"}
     for f in found:
-        shown.print(
+        console.print(
             f"[{colours[f.state]}]{f.state:8}[/] [bold]{f.check}[/]: {escape(f.found)}",
             highlight=False,
         )
         if f.act:
-            shown.print(f"         {escape(f.act)}", highlight=False)
+            console.print(f"         {escape(f.act)}", highlight=False)

@@ -56,22 +56,24 @@ _YEARS: Final = range(2000, 2200)
 def list_(as_json: AsJson = False) -> None:
     """List the feeds: state, last edition, staleness."""
     settings, now = WatchSettings(), datetime.now(UTC)
-    found = _find_played(settings, now)
-    if found is None:
+    feed_list = _find_played(settings, now)
+    if feed_list is None:
         store = FeedStore(settings.feed_store)
         try:
-            found = describe_feeds(store, now, samples=bool(settings.feeds_samples))
+            feed_list = describe_feeds(store, now, samples=bool(settings.feeds_samples))
         finally:
             store.close()
     if as_json:
-        items = [item.model_dump(mode="json") | {"late": item.is_late(now)} for item in found.items]
-        listed = {"samples": found.samples, "items": items}
+        items = [
+            item.model_dump(mode="json") | {"late": item.is_late(now)} for item in feed_list.items
+        ]
+        listed = {"samples": feed_list.samples, "items": items}
         typer.echo(json.dumps(listed, ensure_ascii=False))
         return
-    if found.samples:
+    if feed_list.samples:
         typer.echo("démonstration : exemples rejoués, aucun éditeur n’est consulté")
     table = Table("flux", "état", "édition", "âge", "périmé après", "dernier mot")
-    for item in found.items:
+    for item in feed_list.items:
         table.add_row(
             item.name,
             _write_state(item, now),
@@ -81,17 +83,17 @@ def list_(as_json: AsJson = False) -> None:
             strip_controls(item.word),
         )
     open_console().print(table)
-    for item in found.items:
+    for item in feed_list.items:
         if item.enabled and item.fault:
             typer.secho(f"{item.name} : {strip_controls(item.fault)}", fg="yellow")
-    if not any(item.enabled for item in found.items):
+    if not any(item.enabled for item in feed_list.items):
         typer.echo("aucun flux n’est en marche : vigie feed enable FLUX")
 
 
 def _find_played(settings: WatchSettings, now: datetime) -> FeedList | None:
     """Return the state that the running watch wrote, if it plays samples."""
-    found = read_feeds(settings.data.feed_status, now)
-    return found if found is not None and found.samples else None
+    feed_list = read_feeds(settings.data.feed_status, now)
+    return feed_list if feed_list is not None and feed_list.samples else None
 
 
 def _refuse_while_played(settings: WatchSettings) -> None:
@@ -180,15 +182,15 @@ def try_(
     time = _parse_fetch_time(at)
     try:
         watched = load_watched(Settings().territory)
-        found = try_feed(find_connector(feed), file, after or (), time, watched)
+        trial_result = try_feed(find_connector(feed), file, after or (), time, watched)
     except OSError as error:
         raise print_error(ValueError(f"{error.filename}: {error.strerror}")) from error
     except (ValueError, WatchedUnreadable) as error:
         raise print_error(ValueError(str(error))) from error
     if as_json:
-        typer.echo(json.dumps(found.dump(), ensure_ascii=False))
+        typer.echo(json.dumps(trial_result.dump(), ensure_ascii=False))
         return
-    _print_trial(found)
+    _print_trial(trial_result)
 
 
 def _parse_fetch_time(text: str) -> datetime:

@@ -87,7 +87,7 @@ def _download_wheels(target: Path) -> None:
     """Download every package of the lock file, for this Python and machine."""
     tools = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as scratch:
-        wanted = Path(scratch) / "requirements.txt"
+        requirements_file = Path(scratch) / "requirements.txt"
         _run_command(
             [
                 str(tools / "uv"),
@@ -99,7 +99,7 @@ def _download_wheels(target: Path) -> None:
                 "--format",
                 "requirements-txt",
                 "--output-file",
-                str(wanted),
+                str(requirements_file),
             ]
         )
         _run_command(
@@ -115,7 +115,7 @@ def _download_wheels(target: Path) -> None:
                 ":all:",
                 "--require-hashes",
                 "--requirement",
-                str(wanted),
+                str(requirements_file),
                 "--dest",
                 str(target.absolute()),
             ]

@@ -109,16 +109,16 @@ class Reporter:
 
         `posted` collects id → due time.
         """
-        found = LoadResult()
+        load_result = LoadResult()
         tasks: set[asyncio.Task[None]] = set()
         began = time.perf_counter()
 
         async def one(due: float) -> None:
             id = await self.post(next(source))
             if id is None:
-                found.refused += 1
+                load_result.refused += 1
                 return
-            found.latencies.append(time.perf_counter() - due)
+            load_result.latencies.append(time.perf_counter() - due)
             if posted is not None:
                 posted[id] = due
 
@@ -130,26 +130,26 @@ class Reporter:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         await asyncio.gather(*tasks)
-        found.seconds = time.perf_counter() - began
-        return found
+        load_result.seconds = time.perf_counter() - began
+        return load_result
 
     async def flat_out(
         self, source: Iterator[dict[str, Any]], seconds: float, connections: int = CONNECTIONS
     ) -> LoadResult:
         """Post reports at full speed (closed loop): each connection waits for its last response."""
-        found = LoadResult()
+        load_result = LoadResult()
         began = time.perf_counter()
 
         async def connection() -> None:
             while (start := time.perf_counter()) - began < seconds:
                 if await self.post(next(source)) is None:
-                    found.refused += 1
+                    load_result.refused += 1
                 else:
-                    found.latencies.append(time.perf_counter() - start)
+                    load_result.latencies.append(time.perf_counter() - start)
 
         await asyncio.gather(*(connection() for _ in range(connections)))
-        found.seconds = time.perf_counter() - began
-        return found
+        load_result.seconds = time.perf_counter() - began
+        return load_result
 
 
 @asynccontextmanager

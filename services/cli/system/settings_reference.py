@@ -164,13 +164,13 @@ def list_own_fields(settings: type[BaseSettings]) -> list[str]:
 
 
 def _build_rows(settings: type[BaseSettings]) -> Iterator[str]:
-    said = _field_docstrings(settings)
+    docstrings = _field_docstrings(settings)
     for field in list_own_fields(settings):
         info = settings.model_fields[field]
         name = variable_name(settings, field, info)
-        if field not in said:
+        if field not in docstrings:
             raise ValueError(f"{settings.__name__}.{field} ({name}) has no description")
-        yield _build_row(name, _format_default(info), said[field])
+        yield _build_row(name, _format_default(info), docstrings[field])
 
 
 def _build_row(name: str, default: str, means: str) -> str:
@@ -181,15 +181,17 @@ def _field_docstrings(settings: type[BaseSettings]) -> dict[str, str]:
     """Map each field to the docstring below it, in one line."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
     assert isinstance(tree, ast.ClassDef)
-    found: dict[str, str] = {}
+    field_docstrings: dict[str, str] = {}
     for before, after in zip(tree.body, tree.body[1:], strict=False):
         if (
             isinstance(before, ast.AnnAssign)
             and isinstance(before.target, ast.Name)
             and isinstance(after, ast.Expr)
         ):
-            found[before.target.id] = " ".join(str(ast.literal_eval(after.value)).split())
-    return found
+            field_docstrings[before.target.id] = " ".join(
+                str(ast.literal_eval(after.value)).split()
+            )
+    return field_docstrings
 
 
 def _format_default(info: FieldInfo) -> str:

@@ -166,7 +166,7 @@ def change(
 
     Messages refused under the old one can be replayed: `vigie dlq replay`.
     """
-    said = {
+    mapping = {
         "site": site,
         "type": type and type.value,
         "severity": severity,
@@ -174,7 +174,7 @@ def change(
         "exercise_realm": exercise_realm,
         "rate_per_s": rate,
     }
-    body: dict[str, Any] = {n: v for n, v in said.items() if v is not None}
+    body: dict[str, Any] = {n: v for n, v in mapping.items() if v is not None}
     try:
         body |= (
             {"certificates": [file.read_text(encoding="ascii") for file in certificate]}
@@ -199,9 +199,9 @@ def _read_mapping(file: Path) -> dict[str, Any]:
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List every source with its figures."""
-    found = fetch_list("/api/v1/sources", None, None, NO_LIMIT)
+    source_page = fetch_list("/api/v1/sources", None, None, NO_LIMIT)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(source_page, ensure_ascii=False))
         return
     table = Table(
         "source",
@@ -214,8 +214,8 @@ def list_(as_json: AsJson = False) -> None:
         "refusés",
         "dernier refus",
     )
-    for s in found["items"]:
-        seen = (
+    for s in source_page["items"]:
+        last_contact = (
             datetime.fromtimestamp(s["last_seen"] / 1000).astimezone().strftime("%d/%m %H:%M:%S")
             if s["last_seen"]
             else ""
@@ -229,7 +229,7 @@ def list_(as_json: AsJson = False) -> None:
             s["name"] if s["enabled"] else Text(f"{s['name']} (arrêtée)", "dim"),
             s["dialect"],
             s["site"] or "",
-            Text(seen or "jamais", "red") if s["silent"] else seen,
+            Text(last_contact or "jamais", "red") if s["silent"] else last_contact,
             f"{s['heartbeat_s']} s" if s["heartbeat_s"] else "",
             Text(f"{s['per_minute']:g} (dépasse son débit)", "red")
             if s.get("over_rate")

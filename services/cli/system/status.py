@@ -48,17 +48,17 @@ def status(
     """
     settings = Settings()
     if targets:
-        if not (named := list_targets(settings)):
+        if not (process_targets := list_targets(settings)):
             typer.secho(
                 f"{settings.data.ports} names no process: check the data directory and the rights of this user",
                 err=True,
                 fg="red",
             )
             raise typer.Exit(1)
-        typer.echo(json.dumps(named))
+        typer.echo(json.dumps(process_targets))
         return
-    found = read_status(settings.data.status)
-    if found is None or not is_locked(settings.data.lock):
+    document = read_status(settings.data.status)
+    if document is None or not is_locked(settings.data.lock):
         run = settings.data.run
         unseen = run.is_dir() and not os.access(run, os.X_OK)
         sentence = (
@@ -71,28 +71,28 @@ def status(
         else:
             typer.secho(sentence, err=True, fg="red")
         raise typer.Exit(1)
-    found["redis"] = strip_login(found.get("redis") or "")
-    found["lag"], newest_ms = asyncio.run(_ask_broker(settings.kafka))
-    found["faults"] = [
+    document["redis"] = strip_login(document.get("redis") or "")
+    document["lag"], newest_ms = asyncio.run(_ask_broker(settings.kafka))
+    document["faults"] = [
         *find_disk_faults(settings.data),
-        *find_missing_processes(found["processes"]),
+        *find_missing_processes(document["processes"]),
         *find_clock_faults(newest_ms, time.time() * 1000),
     ]
-    told = _fetch_overviews(settings)
-    found["levels"] = (
+    overviews = _fetch_overviews(settings)
+    document["levels"] = (
         None
-        if told is None
-        else {realm: overview["level"]["level"] for realm, overview in told.items()}
+        if overviews is None
+        else {realm: overview["level"]["level"] for realm, overview in overviews.items()}
     )
-    found["holds"] = (
+    document["holds"] = (
         None
-        if told is None
-        else {realm: o["hold"]["until"] for realm, o in told.items() if o["hold"]["held"]}
+        if overviews is None
+        else {realm: o["hold"]["until"] for realm, o in overviews.items() if o["hold"]["held"]}
     )
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(document, ensure_ascii=False))
     else:
-        _show_status(found)
+        _show_status(document)
 
 
 def strip_login(url: str) -> str:
@@ -199,23 +199,23 @@ def _show_status(found: dict[str, Any]) -> None:
             str(p["restarts"]),
             escape((p["why"] or "")[:160]),
         )
-    shown = open_console(markup=True)
+    console = open_console(markup=True)
     for fault in found.get("faults", ()):
-        shown.print(f"[red]{escape(fault)}[/]")
-    shown.print(table)
+        console.print(f"[red]{escape(fault)}[/]")
+    console.print(table)
     if found["lag"] is None:
-        shown.print("[red]the broker does not answer[/]")
+        console.print("[red]the broker does not answer[/]")
     else:
-        shown.print(
+        console.print(
             "not applied yet: "
             + ", ".join(f"{service} {count}" for service, count in found["lag"].items())
         )
     if found["levels"]:
-        shown.print(
+        console.print(
             "level: " + ", ".join(f"{realm} N{level}" for realm, level in found["levels"].items())
         )
     for realm, until in (found["holds"] or {}).items():
-        shown.print(
+        console.print(
             f"[red]{realm}: sending is held until {until}; only danger to people goes out[/]"
         )
 

@@ -117,10 +117,10 @@ def read_log_lines(file: Path) -> Iterator[str]:
             except ValueError:
                 continue
             if isinstance(line, dict):
-                kept = {
+                safe_fields = {
                     name: value if name in _KEPT_FIELDS else BLANK for name, value in line.items()
                 }
-                yield blank_personal_data(json.dumps(kept, ensure_ascii=False))
+                yield blank_personal_data(json.dumps(safe_fields, ensure_ascii=False))
 
 
 def describe_settings(settings: Settings) -> dict[str, Any]:
@@ -129,10 +129,10 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
     Secrets and addresses with a login show only whether they are set. Unreadable settings show the
     reason.
     """
-    found: dict[str, Any] = {}
+    setting_values: dict[str, Any] = {}
     for title, kind in GROUPS:
         try:
-            known = (
+            group_settings = (
                 settings
                 if kind is Settings
                 else kind(data_dir=settings.data_dir)
@@ -140,15 +140,15 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
                 else kind()
             )
         except ValueError as error:
-            found[title] = blank_personal_data(
+            setting_values[title] = blank_personal_data(
                 describe_wrong_variables(error) or type(error).__name__
             )
             continue
         for name in list_own_fields(kind):
-            found[variable_name(kind, name, kind.model_fields[name])] = _describe_value(
-                name, getattr(known, name)
+            setting_values[variable_name(kind, name, kind.model_fields[name])] = _describe_value(
+                name, getattr(group_settings, name)
             )
-    return found
+    return setting_values
 
 
 def _describe_value(name: str, value: Any) -> Any:

@@ -109,14 +109,14 @@ def create(
 @app.command("list")
 def list_tokens(as_json: AsJson = False) -> None:
     """List all tokens, including revoked ones."""
-    found = fetch_list("/api/v1/tokens", None, None, NO_LIMIT)
+    token_page = fetch_list("/api/v1/tokens", None, None, NO_LIMIT)
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(token_page))
         return
     table = Table()
     for column in ("Jeton", "Pour", "Rôle", "Libellé", "Depuis", "État"):
         table.add_column(column, no_wrap=column in ("Jeton", "Pour", "Depuis"))
-    for t in found["items"]:
+    for t in token_page["items"]:
         state = _state(t)
         table.add_row(
             t["id"],
@@ -155,7 +155,7 @@ def rotate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the token")] = False,
 ) -> None:
     """Create another token for the same principal, then revoke this one."""
-    found = next(
+    token_row = next(
         (
             t
             for t in fetch_list("/api/v1/tokens", None, None, NO_LIMIT)["items"]
@@ -163,16 +163,18 @@ def rotate(
         ),
         None,
     )
-    if found is None or found["revoked_at"]:
+    if token_row is None or token_row["revoked_at"]:
         typer.secho(f"{token} : aucun jeton valable de ce nom", err=True, fg="red")
         raise typer.Exit(1)
     settings = Settings()
     try:
         with ApiClient(settings) as client:
-            _, made = client.post("/api/v1/tokens", {"principal": found["principal"], "days": days})
+            _, made = client.post(
+                "/api/v1/tokens", {"principal": token_row["principal"], "days": days}
+            )
         wait_until_accepted(settings, made["token"])
         if (
-            found["principal"] == LOCAL_ADMIN
+            token_row["principal"] == LOCAL_ADMIN
         ):  # Written before the old token ends, so that commands on this machine find the new one.
             write_private(
                 settings.data.secrets / "admin.token", made["token"].encode(), replace=True

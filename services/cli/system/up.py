@@ -102,13 +102,13 @@ def up(
         "kafka": kafka,
         "redis": redis,
     }
-    given = {
+    setting_values = {
         name: value for name, value in flags.items() if value not in (None, "")
     }  # An empty value counts as not set, as in the environment.
     try:
-        settings = Settings(**given)
+        settings = Settings(**setting_values)
         for _, kind in GROUPS:  # Fail here for settings that a started process would refuse.
-            kind(**(given if issubclass(kind, Settings) else {}))
+            kind(**(setting_values if issubclass(kind, Settings) else {}))
         secured = KafkaSecurity()
     except ValueError as error:
         if (wrong := describe_wrong_variables(error)) is None:

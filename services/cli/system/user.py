@@ -90,14 +90,14 @@ def totp(login: Login) -> None:
 @app.command("list")
 def list_users(as_json: AsJson = False) -> None:
     """List all accounts."""
-    found = fetch_list("/api/v1/users", None, None, NO_LIMIT)
+    account_page = fetch_list("/api/v1/users", None, None, NO_LIMIT)
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(account_page))
         return
     table = Table(
         "Compte", "Rôle", "Fonction", "Territoires", "Actif", "Mot de passe", "Second facteur"
     )
-    for u in found["items"]:
+    for u in account_page["items"]:
         marks = ("oui" if u[k] else "non" for k in ("enabled", "has_password", "has_second_factor"))
         realms = ", ".join(r for r in (u.get("scope") or {}).get("realms", ()) if "~" not in r)
         table.add_row(u["login"], u["role"] or "?", u["duty"] or "", realms or "tous", *marks)

@@ -160,9 +160,9 @@ def list_traces(
     A reader with a limit of realms sees the acts of accounts within it.
     """
     principals = {p.id: p for p in access.all(Principal)}
-    seen = (t for t in access.all(Trace) if me.sees_account(principals.get(t.author)))
+    visible_traces = (t for t in access.all(Trace) if me.sees_account(principals.get(t.author)))
     logins = {a.id: a.login for a in access.all(Account)}
-    newest = sorted(seen, key=lambda t: t.id, reverse=True)[:TRACES_SHOWN]
+    newest = sorted(visible_traces, key=lambda t: t.id, reverse=True)[:TRACES_SHOWN]
     return [
         TraceLine(
             t.id,

@@ -114,25 +114,26 @@ def _add_provider_routes(router: APIRouter) -> None:
     @router.get(RETURN_PATH)
     async def from_provider(request: Request) -> Response:
         try:
-            found = await _get_oidc(request).finish(
+            provider_login = await _get_oidc(request).finish(
                 cookie_of(request, COOKIE), dict(request.query_params)
             )
         except ProblemError as error:
             response = render_login(request, next="/", refused=error)
         else:
             access: AccessStore = request.app.state.access
-            access.trace(found.session.principal, "login.oidc")
+            access.trace(provider_login.session.principal, "login.oidc")
             response = set_session_cookies(
                 RedirectResponse(
-                    keep_inside(found.next), 303, headers={"Cache-Control": "no-store"}
+                    keep_inside(provider_login.next), 303, headers={"Cache-Control": "no-store"}
                 ),
-                found.session,
+                provider_login.session,
                 request,
             )
-            if found.logout_cookie is not None:
+            if provider_login.logout_cookie is not None:
                 life_s = SESSION_LIFETIME_MS // 1000
                 response.headers.append(
-                    "Set-Cookie", _build_cookie(request, LOGOUT_COOKIE, found.logout_cookie, life_s)
+                    "Set-Cookie",
+                    _build_cookie(request, LOGOUT_COOKIE, provider_login.logout_cookie, life_s),
                 )
         response.headers.append("Set-Cookie", _build_cookie(request, COOKIE, "", 0))
         return response
@@ -162,8 +163,8 @@ async def _find_provider_logout(request: Request) -> str | None:
     hint = cookie_of(request, LOGOUT_COOKIE)
     if not hint or request.app.state.oidc is None:
         return None
-    found: str | None = await request.app.state.oidc.build_logout(hint, _get_origin(request))
-    return found
+    logout_page: str | None = await request.app.state.oidc.build_logout(hint, _get_origin(request))
+    return logout_page
 
 
 def _get_origin(request: Request) -> str:

@@ -210,8 +210,8 @@ def _describe_fault(one: ContactFault, _: Translator) -> str:
 
 
 def _build_refusal(faults: Sequence[ContactFault], _: Translator) -> DirectoryImport:
-    shown = [_describe_fault(one, _) for one in faults[:FAULTS_SHOWN]]
-    more = len(faults) - len(shown)
+    visible_faults = [_describe_fault(one, _) for one in faults[:FAULTS_SHOWN]]
+    more = len(faults) - len(visible_faults)
     end = [_.plural("et {n} autre", "et {n} autres", more)] if more else []
     return DirectoryImport(
         written=False,
@@ -219,8 +219,10 @@ def _build_refusal(faults: Sequence[ContactFault], _: Translator) -> DirectoryIm
         added=0,
         changed=0,
         same=0,
-        faults=shown,
-        text="\n".join([_("Rien ne serait écrit : ce fichier est à corriger."), *shown, *end]),
+        faults=visible_faults,
+        text="\n".join(
+            [_("Rien ne serait écrit : ce fichier est à corriger."), *visible_faults, *end]
+        ),
     )
 
 
@@ -250,8 +252,8 @@ async def _store_contacts(request: Request, realm: str, contacts: Sequence[Conta
 
 async def read_contacts(people: RealmDirectory) -> list[Contact]:
     """Return everybody in the directory of a realm, by token."""
-    found = [await people.get(person) for person in sorted(people.ids())]
-    return [contact for contact in found if contact is not None]
+    contacts = [await people.get(person) for person in sorted(people.ids())]
+    return [contact for contact in contacts if contact is not None]
 
 
 def list_contact_rows(contacts: Iterable[Contact]) -> Iterator[ContactRow]:

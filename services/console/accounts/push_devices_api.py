@@ -82,13 +82,13 @@ async def subscribe_browser(request: Request, me: CalledPerson, body: Subscripti
             point = ContactPoint(
                 channel=Channel.APP, address=body.address, verified_at=time.time_ns() // 1_000_000
             )
-            kept = [
+            other_points = [
                 p
                 for p in contact.points
                 if p.channel is not Channel.APP or _parse_endpoint(p) != body.endpoint
             ]
-            older = [p for p in kept if p.channel is Channel.APP][: MAX_DEVICES - 1]
-            others = [p for p in kept if p.channel is not Channel.APP]
+            older = [p for p in other_points if p.channel is Channel.APP][: MAX_DEVICES - 1]
+            others = [p for p in other_points if p.channel is not Channel.APP]
             changed = contact.model_copy(update={"points": (point, *older, *others)[:20]})
             await _store_contact(request, me, changed)
             log.info("device.subscribed", person=person)
@@ -105,11 +105,11 @@ async def unsubscribe_browser(
     async with _change_lock:
         contact = await people.get(person)
         points = contact.points if contact is not None else ()
-        left = tuple(
+        remaining_points = tuple(
             p for p in points if p.channel is not Channel.APP or _parse_endpoint(p) != body.endpoint
         )
-        if contact is not None and left != contact.points:
-            changed = contact.model_copy(update={"points": left})
+        if contact is not None and remaining_points != contact.points:
+            changed = contact.model_copy(update={"points": remaining_points})
             await _store_contact(request, me, changed)
             log.info("device.ended", person=person)
     return await _build_devices(request, me)
@@ -159,13 +159,13 @@ async def _store_contact(request: Request, me: Principal, contact: Contact) -> N
     """
     realm = _find_own_realm(request, me)
     producer: CommandProducer = request.app.state.producer
-    told = NoteReachability(author="system:directory", role="admin", people=(contact.reach(),))
+    command = NoteReachability(author="system:directory", role="admin", people=(contact.reach(),))
     try:
         await _get_own_people(request, me).put(contact)
         await producer.send(
             select_urgent_topic("alerts", realm),
             realm,
-            told,
+            command,
             id=f"device-{secrets.token_hex(12)}",
             source=SOURCE,
         )
@@ -178,9 +178,9 @@ async def _build_devices(request: Request, me: Principal) -> PushDevices:
     key: VapidKey = request.app.state.vapid
     people = _get_own_people(request, me)
     contact = await people.get(me.person) if me.person is not None else None
-    known = len(contact.addresses(Channel.APP)) if contact is not None else 0
+    devices_count = len(contact.addresses(Channel.APP)) if contact is not None else 0
     return PushDevices(
-        key=key.public if settings.push_contact else None, person=me.person, devices=known
+        key=key.public if settings.push_contact else None, person=me.person, devices=devices_count
     )
 
 

@@ -130,7 +130,7 @@ async def list_actions(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[Action] | Response:
-    found = await reader.model.actions(
+    actions = await reader.model.actions(
         state=state,
         kind=kind,
         assignee=assignee,
@@ -142,18 +142,18 @@ async def list_actions(
         cursor=cursor,
     )
     if format == "json":
-        return found
+        return actions
     headers = {"Content-Disposition": 'attachment; filename="actions.csv"'}
-    if found.next is not None:
-        headers["Vigie-Next"] = found.next
-    return Response(write_csv(found.items, COLUMNS), headers=headers, media_type=MEDIA_TYPE)
+    if actions.next is not None:
+        headers["Vigie-Next"] = actions.next
+    return Response(write_csv(actions.items, COLUMNS), headers=headers, media_type=MEDIA_TYPE)
 
 
 @router.get("/{id}", summary="One action; its ETag is its version")
 async def get_action(reader: RealmReader, id: str, response: Response) -> Action:
-    found = await reader.model.action(id, can_read=await build_reader(reader))
-    set_etag(response, found.version)
-    return found
+    action = await reader.model.action(id, can_read=await build_reader(reader))
+    set_etag(response, action.version)
+    return action
 
 
 @router.decision("", "Ask a role, a person or a site to do something")

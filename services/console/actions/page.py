@@ -124,12 +124,12 @@ def _choose_group(action: Action) -> str:
 
 def map_open_by_site(lines: Iterable[ActionLine]) -> dict[str, list[ActionLine]]:
     """Map each site to the open actions that people asked of it."""
-    found: dict[str, list[ActionLine]] = {}
+    lines_by_site: dict[str, list[ActionLine]] = {}
     for line in lines:
         action = line.action
         if action.site is not None and action.kind == REQUEST and action.state in OPEN_STATES:
-            found.setdefault(action.site, []).append(line)
-    return found
+            lines_by_site.setdefault(action.site, []).append(line)
+    return lines_by_site
 
 
 def list_assignees(
@@ -141,7 +141,7 @@ def list_assignees(
     """
     roster = next((s.roster for s in reference.sections if isinstance(s, ref.RosterSection)), None)
     posts = dict.fromkeys((h.role, h.scope) for h in roster.holders) if roster is not None else {}
-    found = [
+    assignees = [
         (
             role == SITE_MANAGER_ROLE,
             w.name_role(role, scope, reference.names, _),
@@ -150,15 +150,15 @@ def list_assignees(
         for role, scope in posts
         if within(scope)
     ]
-    return [(id, label) for _site, label, id in sorted(found)]
+    return [(id, label) for _site, label, id in sorted(assignees)]
 
 
 def build_export_address(realm: str, moment: datetime | None) -> str:
     """Return the address of the list as CSV, at the time that the page shows."""
-    asked = {"realm": realm, "format": "csv", "limit": "1000"}
+    parameters = {"realm": realm, "format": "csv", "limit": "1000"}
     if moment is not None:
-        asked["as_of"] = moment.isoformat()
-    return f"/api/v1/actions?{urlencode(asked)}"
+        parameters["as_of"] = moment.isoformat()
+    return f"/api/v1/actions?{urlencode(parameters)}"
 
 
 def propose_due(now: datetime) -> str:

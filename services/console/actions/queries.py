@@ -67,7 +67,7 @@ class ActionQueries(QueryBase):
         at = get_snapshot_time(view.picture)
         all_kinds = [_build_action(view, row, at) for row in requests if kind in (None, REQUEST)]
         all_kinds += [_build_task_action(view, t, at) for t in tasks if kind in (None, t.kind)]
-        kept = [
+        matching_actions = [
             x
             for x in all_kinds
             if (not state or x.state in state)
@@ -76,8 +76,8 @@ class ActionQueries(QueryBase):
             and (plan is None or x.plan == plan)
             and (late is None or x.late == late)
         ]
-        shown, following = paginate(kept, _sort_key, limit, cursor)
-        words = await self._words(view, shown, can_read)
+        page_actions, following = paginate(matching_actions, _sort_key, limit, cursor)
+        words = await self._words(view, page_actions, can_read)
         return Page(items=words, next=following)
 
     async def action(self, id: str, *, can_read: CanRead = never_read) -> r.Action:

@@ -17,8 +17,8 @@ def is_concerned(principal: Principal, action: Action, reference: IndexedReferen
     person = principal.person
     if person is not None and person in (action.person, action.accepted_by, action.requested_by):
         return True
-    held = reference.names.holders.get(person or "")
-    if held is not None and held[:2] == (action.role, action.scope):
+    holder = reference.names.holders.get(person or "")
+    if holder is not None and holder[:2] == (action.role, action.scope):
         return True
     if not may_work_card(principal.acting_role, action.role or ""):
         return False
@@ -59,8 +59,8 @@ async def check_assignee(author: DecisionContext, assignee: str) -> None:
     if not is_limited(author.principal):
         return
     reference = await author.model.reference()
-    held = reference.names.holders.get(assignee)
-    place = held[1] if held is not None else assignee.rpartition(":")[2]
+    holder = reference.names.holders.get(assignee)
+    place = holder[1] if holder is not None else assignee.rpartition(":")[2]
     if place is not None and place in reference.sites:
         await check_sites(author, [place], "assignee")
     else:

@@ -31,9 +31,11 @@ AskedRole = Annotated[
 )
 async def get_attention(reader: RealmReader, role: AskedRole = None) -> AttentionState:
     reference = await reader.model.reference()
-    found = await reader.model.attention(role, poles=list_open_poles(reader.principal, reference))
+    attention = await reader.model.attention(
+        role, poles=list_open_poles(reader.principal, reference)
+    )
     if reader.as_of is None and is_live(reader.realm):
         metrics.set_gauge(
-            "vigie_attention_rate", found.rate, realm=reader.realm, role=role or "cell"
+            "vigie_attention_rate", attention.rate, realm=reader.realm, role=role or "cell"
         )
-    return found
+    return attention

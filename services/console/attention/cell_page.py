@@ -227,7 +227,7 @@ def group_lines(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list
         ("silence", _("Sans nouvelles : levée de doute"), silent),
         ("reste", _("Hors service ou dégradés, le reste"), rest),
     )
-    return [SiteGroup(key, title, found) for key, title, found in titled if found]
+    return [SiteGroup(key, title, site_lines) for key, title, site_lines in titled if site_lines]
 
 
 def sort_lines(lines: Sequence[SiteLine], sort: Sort, _: Translator) -> list[SiteGroup]:
@@ -292,13 +292,13 @@ def list_pending_reports(
             else report.site or names.commune(report.commune or "")
         )
         before = _("avant {at}", at=times.hm_dated(task.due_at, now, _.lang)) if task.due_at else ""
-        asked = _("Rattacher à un site") if task.kind == "link_site" else _("Vérifier")
+        task_title = _("Rattacher à un site") if task.kind == "link_site" else _("Vérifier")
         detail = ", ".join(part for part in (what, place, before) if part)
         late = task.due_at is not None and task.due_at < now
         pending_reports.append(
             PendingReport(
                 task.id,
-                _("{what} : {where}", what=asked, where=detail),
+                _("{what} : {where}", what=task_title, where=detail),
                 late,
                 f"/signalements/{report.id}",
             )
@@ -320,10 +320,10 @@ def list_pole_choices(
 ) -> list[PoleChoice]:
     """List all, then each pôle with sites, with the number that are not normal."""
     touched = Counter(s.pole for s in sites if s.status is not SiteStatus.NORMAL)
-    known = {s.pole for s in sites}
+    pole_ids = {s.pole for s in sites}
     return [
         PoleChoice(None, _("Tous les pôles"), touched.total()),
-        *(PoleChoice(id, title, touched[id]) for id, title in titles.items() if id in known),
+        *(PoleChoice(id, title, touched[id]) for id, title in titles.items() if id in pole_ids),
     ]
 
 
@@ -380,9 +380,9 @@ def build_cell_view(
         "sans-nouvelles": len(silent),
         "taches": len(open_tasks),
     }
-    shown = silent if view == "sans-nouvelles" else lines
+    visible_lines = silent if view == "sans-nouvelles" else lines
     if q:
-        shown = [line for line in shown if fold_text(q) in line.haystack]
+        visible_lines = [line for line in visible_lines if fold_text(q) in line.haystack]
         incidents = [
             i
             for i in incidents
@@ -390,7 +390,11 @@ def build_cell_view(
             in fold_text(f"{i.number} {i.title} {w.translate_code(world.FAMILY, i.kind, _)}")
         ]
         open_tasks = [t for t in open_tasks if fold_text(q) in fold_text(t.title)]
-    groups = group_lines(shown, now, _) if sort == "ordre" else sort_lines(shown, sort, _)
+    groups = (
+        group_lines(visible_lines, now, _)
+        if sort == "ordre"
+        else sort_lines(visible_lines, sort, _)
+    )
     return CellView(
         view, layout, sort, q, groups, list(incidents), open_tasks, counts, count_statuses(sites)
     )

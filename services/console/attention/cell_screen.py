@@ -54,14 +54,14 @@ FACTS_SHOWN: Final = 3
 async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build the values of the page."""
     x = await load_screen_data(queries, request, PAGE.name)
-    asked = request.query_params
+    query_params = request.query_params
     lang = x.shell.lang
     open_incidents = x.shell.overview.incidents
     poles = cell.list_pole_choices(x.sites, x.names.pole_titles(x.reference.poles, x._), x._)
-    pole = next((p for p in poles if p.id == asked.get("pole")), poles[0])
+    pole = next((p for p in poles if p.id == query_params.get("pole")), poles[0])
     x = replace(x, sites=[s for s in x.sites if pole.id in (None, s.pole)])
-    shown = next(
-        (i for i in open_incidents if i.id == asked.get("incident")),
+    main_incident = next(
+        (i for i in open_incidents if i.id == query_params.get("incident")),
         next(iter(open_incidents), None),
     )
     missing = (
@@ -76,7 +76,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     tasks, lines, ladder, plans, alarms, maps = await asyncio.gather(
         x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN)),
         load_lines(x),
-        load_escalation_view(x, shown.id if shown else None),
+        load_escalation_view(x, main_incident.id if main_incident else None),
         x.queries.plans(),
         x.queries.alarms(),
         load_maps(x, size=44, labels=0, ratio=1.22),
@@ -89,10 +89,10 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         map_costliest_sites(x.activities),
         x.shell.now,
         lang=lang,
-        view=choose_known(asked.get("vue"), cell.VIEWS, "a-traiter"),
-        layout=choose_known(asked.get("affichage"), cell.LAYOUTS, "deux"),
-        sort=choose_known(asked.get("tri"), cell.SORTS, "ordre"),
-        q=asked.get("q", "")[:80],
+        view=choose_known(query_params.get("vue"), cell.VIEWS, "a-traiter"),
+        layout=choose_known(query_params.get("affichage"), cell.LAYOUTS, "deux"),
+        sort=choose_known(query_params.get("tri"), cell.SORTS, "ordre"),
+        q=query_params.get("q", "")[:80],
     )
     if pole.id is None:
         view.counts["incidents"] = x.shell.overview.counts["incidents_open"]
@@ -117,7 +117,8 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     where = {line.report: line.site for line in lines if line.report and line.site}
     asked_of = [str(t.report) for t in tasks.items if t.kind in cell.REPORT_TASKS and t.report]
     reports, first = await asyncio.gather(
-        x.queries.some_reports(asked_of), load_first_words(x, shown.id if shown else None)
+        x.queries.some_reports(asked_of),
+        load_first_words(x, main_incident.id if main_incident else None),
     )
     running = {clock.activity for clock in x.clocks}
     shows_risks = bool(running) and x.shell.moment is None
@@ -127,12 +128,12 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         **build_page_context(request, x),
         "view": view,
         "facts": build_entries(lines, x.names, x._, FACTS_SHOWN),
-        "incident": shown,
+        "incident": main_incident,
         "poles": poles,
         "pole": pole,
         "not_there": missing,
-        "others": [i for i in open_incidents if shown and i.id != shown.id][:4],
-        "levels": list_levels(x, shown, where) if shown else [],
+        "others": [i for i in open_incidents if main_incident and i.id != main_incident.id][:4],
+        "levels": list_levels(x, main_incident, where) if main_incident else [],
         "ladder": ladder,
         "breaks": split_passed_clocks(x.clocks, x.shell.now),
         "risks": build_cell_risks(risks, running, x._),
@@ -158,11 +159,11 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         "attribution": maps[2],
         "pilot": name_pilots(x.reference, x.shell.overview.level.level, x._),
         "tiles": build_tiles(await x.queries.communes())
-        if asked.get("carte") == "tuiles"
+        if query_params.get("carte") == "tuiles"
         else None,
         "views": cell.VIEWS,
         "layouts": cell.LAYOUTS,
-        "takers": name_acknowledgers(shown, x) if shown else "",
+        "takers": name_acknowledgers(main_incident, x) if main_incident else "",
         "takers_of": lambda task: (
             w.name_person(task.taken_by, x.names, x._) if task.taken_by else ""
         ),
@@ -179,13 +180,13 @@ async def _list_unready(queries: Queries, request: Request, x: ScreenData) -> li
     Only an administrator is told, in the live realm, while no incident is open. Rule D111.
     """
     shell = x.shell
-    told = (
+    is_entitled = (
         shell.reader.principal.role is Role.ADMIN
         and not shell.realm.simulated
         and shell.moment is None
         and not shell.overview.incidents
     )
-    if not told:
+    if not is_entitled:
         return None
     deeds = await read_deeds(request, queries, shell.realm.name, with_sources=False)
     return list_missing(judge_conditions(deeds, x._), x._)
@@ -195,8 +196,8 @@ def shell_function(x: ScreenData, staffing: CellStaffing) -> str:
     """Return the function of the cell that this reader fills or would fill; empty if unknown."""
     principal = x.shell.reader.principal
     person = principal.person or principal.id
-    held = (f.role for f in staffing.items if any(p.person == person for p in f.people))
-    return next(held, principal.duty or "")
+    roles = (f.role for f in staffing.items if any(p.person == person for p in f.people))
+    return next(roles, principal.duty or "")
 
 
 def map_costliest_sites(activities: Sequence[Activity]) -> dict[str, str]:

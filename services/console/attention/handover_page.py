@@ -107,9 +107,13 @@ def find_start(asked: str | None, until: datetime) -> datetime:
 def list_sections(changes: Changes, names: TerritoryNames, _: Translator) -> list[HandoverSection]:
     """List the changes by kind, the most important first."""
     return [
-        HandoverSection(key, _(title), [_build_change(c, names, _) for c in found])
+        HandoverSection(key, _(title), [_build_change(c, names, _) for c in section_changes])
         for key, title in TITLES.items()
-        if (found := [c for c in changes.items if c.collection == key and not _is_initial(c)])
+        if (
+            section_changes := [
+                c for c in changes.items if c.collection == key and not _is_initial(c)
+            ]
+        )
     ]
 
 

@@ -44,7 +44,7 @@ async def build_handover_page(queries: Queries, request: Request) -> dict[str, A
         load_escalation_view(x, None),
         x.queries.plans(),
     )
-    said = [line for line in journal if line.recorded_at > changes.since]
+    lines = [line for line in journal if line.recorded_at > changes.since]
     return {
         **build_page_context(request, x),
         "since": changes.since,
@@ -56,8 +56,8 @@ async def build_handover_page(queries: Queries, request: Request) -> dict[str, A
         "ladder": ladder,
         "breaks": split_passed_clocks(x.clocks, now),
         "clocks_shown": handover.CLOCKS_SHOWN,
-        "entries": build_entries(said, x.names, x._, handover.LINES_SHOWN),
-        "entries_more": len(said) > handover.LINES_SHOWN,
+        "entries": build_entries(lines, x.names, x._, handover.LINES_SHOWN),
+        "entries_more": len(lines) > handover.LINES_SHOWN,
         **await _load_handovers(x),
         "plans": [
             p for p in incident.list_plans(plans.items, now, x.names, lang, x._) if p.to_decide
@@ -70,12 +70,12 @@ async def _load_handovers(x: ScreenData) -> dict[str, Any]:
     shell = x.shell
     if not shell.reader.may(Permission.LOG_READ):
         return {"handovers": [], "open_handover": None, "may_draft": False}
-    found = (await x.queries.handovers()).items
-    open_one = sheets.find_open_handover(found)
+    handovers = (await x.queries.handovers()).items
+    open_one = sheets.find_open_handover(handovers)
     may_draft = sheets.may_write(shell) and open_one is None
     level = shell.overview.level.level
     return {
-        "handovers": found[: sheets.HANDOVERS_SHOWN],
+        "handovers": handovers[: sheets.HANDOVERS_SHOWN],
         "open_handover": open_one,
         "may_draft": may_draft,
         "longest": LONGEST_OBJECTIVE,

@@ -105,18 +105,18 @@ def limit_demands(demands: Iterable[Demand], role: str | None, now: Instant) -> 
     """Return the demands on a role, or on the whole cell. Rule D77."""
     mine = [_date_for_role(role, d) for d in demands if role is None or role in d.roles]
     mine = [d for d in mine if d.since <= now]
-    shown = _admit_demands(mine, now)
+    admissions = _admit_demands(mine, now)
     rows = {d.key: d for d in mine if d.open}
-    for key in [key for key in rows if key in shown and shown[key][1] != key]:
-        if (carrier := rows.get(shown[key][1])) is not None:
+    for key in [key for key in rows if key in admissions and admissions[key][1] != key]:
+        if (carrier := rows.get(admissions[key][1])) is not None:
             rows[carrier.key] = replace(carrier, count=carrier.count + rows.pop(key).count)
     order = sorted(
         rows.values(), key=lambda d: (d.urgency, d.due_at is None, d.due_at or d.since, d.key)
     )
-    fresh = {row for row in shown.values() if now - WINDOW_MS < row[0] <= now}
+    fresh = {row for row in admissions.values() if now - WINDOW_MS < row[0] <= now}
     return AttentionQueue(
-        tuple(d for d in order if d.key in shown),
-        tuple(d for d in order if d.key not in shown),
+        tuple(d for d in order if d.key in admissions),
+        tuple(d for d in order if d.key not in admissions),
         len(fresh),
     )
 
@@ -184,7 +184,7 @@ class _DemandLimiter:
 
 def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
     """Return every demand, one row per decision. Rule D77."""
-    found = [
+    demands = [
         *_list_dangers(facts),
         *_list_headcounts(facts),
         *_list_escalations(facts),
@@ -192,7 +192,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
         *_list_plans(facts, now),
     ]
     return [
-        *found,
+        *demands,
         *_list_clocks(facts),
         *_list_tasks(facts),
         *_list_reassignments(facts),
@@ -276,13 +276,13 @@ def _expand_roles(facts: DemandRows, wave: WaveRow) -> frozenset[str]:
     Deputies stand for the roles of the first step.
     """
     groups = facts.policy.groups if facts.policy is not None else {}
-    found: set[str] = set()
+    roles: set[str] = set()
     for name in wave.roles:
         if name == ref.EVERY_POLE:
-            found.add(POLE_DIRECTOR_ROLE)
+            roles.add(POLE_DIRECTOR_ROLE)
         elif name != ref.DEPUTIES:
-            found.update(groups.get(name, (name,)))
-    return frozenset(found)
+            roles.update(groups.get(name, (name,)))
+    return frozenset(roles)
 
 
 def _list_levels(facts: DemandRows) -> Iterator[Demand]:
@@ -479,15 +479,15 @@ def _list_obligations(facts: DemandRows, now: Instant) -> Iterator[Demand]:
             continue
         kind = "obligation_late" if row.due_at <= now else "obligation"
         groups.setdefault((kind, row.role), []).append((since, row))
-    for (kind, role), found in groups.items():
+    for (kind, role), dated_rows in groups.items():
         late = kind == "obligation_late"
-        rows = [row for _since, row in found]
+        rows = [row for _since, row in dated_rows]
         first = min(rows, key=lambda row: (row.due_at, row.id))
         yield Demand(
             f"{kind}:{role}",
             kind,
             Urgency.DECISION,
-            first.due_at if late else min(since for since, _row in found),
+            first.due_at if late else min(since for since, _row in dated_rows),
             frozenset({role, HOLD_ROLE} if late else {role}),
             len(rows),
             due_at=first.due_at,

@@ -34,19 +34,19 @@ async def build_wall_page(queries: Queries, request: Request) -> dict[str, Any]:
     x = await load_screen_data(queries, request, PAGE.name)
     lang, now = x.shell.lang, x.shell.now
     overview = x.shell.overview
-    shown = next(iter(overview.incidents), None)
+    main_incident = next(iter(overview.incidents), None)
     staffing = await x.queries.cell_staffing()
     attention = await x.queries.attention()
     lines, ladder, plans, maps = await asyncio.gather(
         load_lines(x, texts=False),
-        load_escalation_view(x, shown.id if shown else None),
+        load_escalation_view(x, main_incident.id if main_incident else None),
         x.queries.plans(state=(PlanState.PROPOSED,)),
         load_maps(x, size=30, labels=14, ratio=None),
     )
     why = next((r.text for r in overview.level.why if r.metric is not None), "")
     return {
         **build_page_context(request, x),
-        "incident": shown,
+        "incident": main_incident,
         "others": overview.incidents[1:4],
         "level_why": why,
         "pilot": name_pilots(x.reference, overview.level.level, x._),

@@ -83,41 +83,41 @@ def judge_territory(deeds: PreparationDeeds, _: Translator) -> Finding:
     live = deeds.live
     if live.version is None:
         return Finding("open", _("Aucune donnée de référence en vigueur"))
-    known = {**live.approved}
+    confirmations = {**live.approved}
     for version, at in deeds.confirmed.items():
-        known[version] = max(at, known.get(version, at))
+        confirmations[version] = max(at, confirmations.get(version, at))
     content = _(
         "{sites} et {plans}",
         sites=_.plural("{n} site", "{n} sites", live.sites),
         plans=_.plural("{n} plan", "{n} plans", live.plans),
     )
-    confirmed_at = known.get(live.version)
+    confirmed_at = confirmations.get(live.version)
     if confirmed_at is not None:
         return _judge_age(confirmed_at, deeds.now, TERRITORY_MAX_AGE, content, _)
-    if known:
+    if confirmations:
         text = _("Changé depuis la dernière confirmation : {content} à relire", content=content)
-        return Finding("partly", text, max(known.values()))
+        return Finding("partly", text, max(confirmations.values()))
     return Finding("open", _("Jamais confirmé : {content} à relire", content=content))
 
 
 def judge_accounts(deeds: PreparationDeeds, _: Translator) -> Finding:
     """Judge whether two people can decide: a change needs a second person."""
-    found = deeds.accounts
+    accounts = deeds.accounts
     text = _(
         "{accounts}, dont {n} pour décider",
-        accounts=_.plural("{n} compte", "{n} comptes", found.total),
-        n=found.deciding,
+        accounts=_.plural("{n} compte", "{n} comptes", accounts.total),
+        n=accounts.deciding,
     )
-    return Finding(_judge_count(found.deciding, DECIDERS_NEEDED), text)
+    return Finding(_judge_count(accounts.deciding, DECIDERS_NEEDED), text)
 
 
 def judge_second_factors(deeds: PreparationDeeds, _: Translator) -> Finding:
     """Judge whether every account has a second factor."""
-    found = deeds.accounts
-    if not found.total:
+    accounts = deeds.accounts
+    if not accounts.total:
         return Finding("open", _("Aucun compte"))
-    text = _("{n} sur {of} ont un second facteur", n=found.protected, of=found.total)
-    return Finding(_judge_count(found.protected, found.total), text)
+    text = _("{n} sur {of} ont un second facteur", n=accounts.protected, of=accounts.total)
+    return Finding(_judge_count(accounts.protected, accounts.total), text)
 
 
 def judge_directory(deeds: PreparationDeeds, _: Translator) -> Finding:
@@ -125,9 +125,9 @@ def judge_directory(deeds: PreparationDeeds, _: Translator) -> Finding:
     needed = deeds.live.on_call
     if not needed:
         return Finding("open", _("Personne n’est d’astreinte"))
-    known = len(needed & deeds.reachable)
-    text = _("{n} personnes d’astreinte joignables sur {of}", n=known, of=len(needed))
-    return Finding(_judge_count(known, len(needed)), text)
+    reachable_count = len(needed & deeds.reachable)
+    text = _("{n} personnes d’astreinte joignables sur {of}", n=reachable_count, of=len(needed))
+    return Finding(_judge_count(reachable_count, len(needed)), text)
 
 
 def judge_channels(deeds: PreparationDeeds, _: Translator) -> Finding:
@@ -183,9 +183,11 @@ def judge_sources(deeds: PreparationDeeds, _: Translator) -> Finding:
     """Judge whether a source or an official feed reports, and none of them is silent."""
     feeds = [feed for feed in deeds.feeds.items if feed.state != "off"]
     sources = [source for source in deeds.sources or () if source["enabled"]]
-    heard = [feed.understood_at for feed in feeds if feed.state == "ok" and feed.understood_at]
-    heard += [to_datetime(s["last_seen"]) for s in sources if s["last_seen"] is not None]
-    at = max(heard, default=None)
+    contact_times = [
+        feed.understood_at for feed in feeds if feed.state == "ok" and feed.understood_at
+    ]
+    contact_times += [to_datetime(s["last_seen"]) for s in sources if s["last_seen"] is not None]
+    at = max(contact_times, default=None)
     if at is None:
         return _judge_unheard(len(feeds) + len(sources), _)
     troubled = sum(feed.state in _TROUBLED_FEEDS for feed in feeds)
@@ -193,7 +195,7 @@ def judge_sources(deeds: PreparationDeeds, _: Translator) -> Finding:
     if troubled:
         text = _.plural("{n} ne transmet plus", "{n} ne transmettent plus", troubled)
         return Finding("partly", text, at)
-    text = _.plural("{n} transmet", "{n} transmettent", len(heard))
+    text = _.plural("{n} transmet", "{n} transmettent", len(contact_times))
     return _judge_age(at, deeds.now, SOURCE_MAX_AGE, text, _)
 
 

@@ -136,9 +136,9 @@ async def list_templates(
 
 @router.get("/statements/{id}", summary="Show one statement; its ETag is the version for If-Match")
 async def get_statement(reader: LogReader, id: str, response: Response) -> Statement:
-    found = await reader.model.statement(id)
-    set_etag(response, found.version)
-    return found
+    statement = await reader.model.statement(id)
+    set_etag(response, statement.version)
+    return statement
 
 
 @router.decision("/statements", "Draft a statement; its id is `statement` of the result")
@@ -258,9 +258,9 @@ async def list_questions(
 
 @router.get("/questions/{id}", summary="Show one question; its ETag is the version for If-Match")
 async def get_question(reader: LogReader, id: str, response: Response) -> Question:
-    found = await reader.model.question(id)
-    set_etag(response, found.version)
-    return found
+    question = await reader.model.question(id)
+    set_etag(response, question.version)
+    return question
 
 
 @router.decision("/questions", "Note a question; its id is `question` of the result")
@@ -319,14 +319,16 @@ async def fill_request(author: DecisionContext, body: StatementRequest) -> State
 
     Raises NotFound, ProblemError `invalid` (no such template, no audience).
     """
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if body.template is not None:
-        found = await author.model.statement_templates(incident=body.incident, id=body.template)
-        if not found:
+        statement_templates = await author.model.statement_templates(
+            incident=body.incident, id=body.template
+        )
+        if not statement_templates:
             why = ("ce modèle n’existe pas", "no such template")
             raise ProblemError("invalid", faults=(build_fault("template", "unknown", *why),))
-        template = found[0]
-        given = {
+        template = statement_templates[0]
+        values = {
             "audience": body.audience or template.audience,
             "plain": template.plain if body.plain is None else body.plain,
             "title": body.title or template.title,
@@ -337,7 +339,7 @@ async def fill_request(author: DecisionContext, body: StatementRequest) -> State
             "invalid",
             faults=(build_fault("audience", "missing", "champ obligatoire", "required field"),),
         )
-    return body.model_copy(update=given)
+    return body.model_copy(update=values)
 
 
 async def check_statement_scope(author: DecisionContext, id: str) -> None:
@@ -346,5 +348,5 @@ async def check_statement_scope(author: DecisionContext, id: str) -> None:
     A statement without an incident speaks for the whole territory. Raises NotFound.
     """
     if author.principal.scope.sites or author.principal.scope.poles:
-        found = await author.model.statement(id)
-        await check_incident(author, found.incident)
+        statement = await author.model.statement(id)
+        await check_incident(author, statement.incident)

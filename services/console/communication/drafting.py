@@ -28,8 +28,8 @@ _BLANK: Final = re.compile(r"\[[^\[\]\n]{1,120}\]")
 
 def find_section(sections: Iterable[ref.SectionData]) -> ref.Statements:
     """Return the templates of a version; none if the territory has no file of them."""
-    found = (one for one in sections if isinstance(one, ref.Statements))
-    return next(found, ref.Statements(templates=()))
+    statement_sections = (one for one in sections if isinstance(one, ref.Statements))
+    return next(statement_sections, ref.Statements(templates=()))
 
 
 def list_blanks(text: str) -> list[str]:
@@ -45,14 +45,14 @@ def select_templates(
     plain: bool | None = None,
 ) -> list[ref.StatementTemplate]:
     """Return the templates for an event, those of the event itself before those for any."""
-    found = [
+    matching_templates = [
         one
         for one in templates
         if (event is None or one.event in (event, ANY_EVENT))
         and (audience is None or one.audience == audience)
         and (plain is None or one.plain is plain)
     ]
-    return sorted(found, key=lambda one: one.event == ANY_EVENT)
+    return sorted(matching_templates, key=lambda one: one.event == ANY_EVENT)
 
 
 def fill_text(text: str, values: Mapping[str, str], blanks: Mapping[str, str]) -> str:
@@ -70,13 +70,13 @@ def describe_incident(
 ) -> dict[str, str]:
     """Return the values that Vigie knows: places, hours, the territory. No code, no person."""
     _ = get_translator(lang)
-    known = {"territoire": territory, "heure": format_hour(now, now, lang)}
+    common_values = {"territoire": territory, "heure": format_hour(now, now, lang)}
     if row is None:
-        return known
+        return common_values
     communes = [names.commune(insee) for insee in row.communes]
     sites = [names.site(site) for site in row.members]
     return {
-        **known,
+        **common_values,
         "communes": join_places(communes, COMMUNES_NAMED, "communes", _),
         "sites": join_places(sites, SITES_NAMED, "sites", _),
         "depuis": format_hour(to_datetime(row.opened_at), now, lang),

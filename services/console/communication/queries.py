@@ -44,19 +44,22 @@ class CommunicationQueries(QueryBase):
         """List statements with their texts: those that wait for somebody first, then the newest."""
         view = await self.read()
         rows = (await view.picture.rows(m.StatementRow)).values()
-        kept = [
+        matching_rows = [
             row
             for row in rows
             if (not state or row.state in state)
             and (not audience or row.audience in audience)
             and incident in (None, row.incident)
         ]
-        shown, following = paginate(
-            kept, lambda row: (OPEN_FIRST[row.state], -row.changed_at, row.id), limit, cursor
+        page_rows, following = paginate(
+            matching_rows,
+            lambda row: (OPEN_FIRST[row.state], -row.changed_at, row.id),
+            limit,
+            cursor,
         )
-        texts = self._read_texts([*(row.text_id for row in shown), *_list_reasons(shown)])
+        texts = self._read_texts([*(row.text_id for row in page_rows), *_list_reasons(page_rows)])
         return Page(
-            items=[build_statement(row, self._realm, texts, self._lang) for row in shown],
+            items=[build_statement(row, self._realm, texts, self._lang) for row in page_rows],
             next=following,
         )
 
@@ -78,16 +81,18 @@ class CommunicationQueries(QueryBase):
         """List questions with their texts: open ones by deadline, then the newest answers."""
         view = await self.read()
         rows = (await view.picture.rows(m.QuestionRow)).values()
-        kept = [
+        matching_rows = [
             row
             for row in rows
             if (not state or row.state in state) and (not asker or row.asker in asker)
         ]
-        shown, following = paginate(kept, _order_question, limit, cursor)
-        ids = [id for row in shown for id in (row.text_id, row.answer_text_id) if id is not None]
+        page_rows, following = paginate(matching_rows, _order_question, limit, cursor)
+        ids = [
+            id for row in page_rows for id in (row.text_id, row.answer_text_id) if id is not None
+        ]
         texts, now = self._read_texts(ids), get_snapshot_time(view.picture)
         return Page(
-            items=[build_question(row, self._realm, texts, self._lang, now) for row in shown],
+            items=[build_question(row, self._realm, texts, self._lang, now) for row in page_rows],
             next=following,
         )
 
@@ -159,8 +164,8 @@ class CommunicationQueries(QueryBase):
         return [view.shape.report(row) for row in waiting]
 
     def _read_texts(self, ids: Iterable[str]) -> Mapping[str, TextItem]:
-        wanted = list(dict.fromkeys(ids))
-        return self._texts.get_many(wanted) if self._texts is not None and wanted else {}
+        text_ids = list(dict.fromkeys(ids))
+        return self._texts.get_many(text_ids) if self._texts is not None and text_ids else {}
 
 
 def build_statement(

@@ -24,8 +24,8 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
     """
     reader = require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
-    asked = request.query_params
-    incident = asked.get("incident", x.shell.only_incident) or None
+    query_params = request.query_params
+    incident = query_params.get("incident", x.shell.only_incident) or None
     statements, questions, rumours, templates = await asyncio.gather(
         x.queries.statements(),
         x.queries.questions(),
@@ -41,8 +41,8 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
     is_open, answered = communication.split_questions(
         communication.build_question_views(questions.items, x.names, x._)
     )
-    filled = next((t for t in templates if t.id == asked.get("modele")), None)
-    wanted = asked.get("public")
+    filled = next((t for t in templates if t.id == query_params.get("modele")), None)
+    audience = query_params.get("public")
     return {
         **build_page_context(request, x),
         "waiting": waiting,
@@ -58,10 +58,12 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
         "template_id": filled.id if filled else None,
         "filled": filled,
         "incident_id": incident,
-        "rumour_id": asked.get("rumeur") or None,
-        "question_id": asked.get("question") or None,
-        "carried": {k: asked[k] for k in ("rumeur", "question", "public") if asked.get(k)},
-        "audience": filled.audience.value if filled else wanted,
+        "rumour_id": query_params.get("rumeur") or None,
+        "question_id": query_params.get("question") or None,
+        "carried": {
+            k: query_params[k] for k in ("rumeur", "question", "public") if query_params.get(k)
+        },
+        "audience": filled.audience.value if filled else audience,
         "audiences": [one.value for one in communication.AUDIENCES],
         "askers": [one.value for one in reversed(communication.AUDIENCES)],
         "may_write": may_write,

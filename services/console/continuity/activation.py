@@ -21,7 +21,7 @@ def foresee_activation(
     """
     begun = [card for card in plan.cards if card.phase is not CardPhase.RETURN]
     places = list(sites)
-    named = {
+    site_ids = {
         site.id
         for card in begun
         for site in places
@@ -30,8 +30,8 @@ def foresee_activation(
     return r.Activation(
         cards=sum(card.scope is None for card in begun),
         roles=sorted({card.role for card in begun}),
-        sites=sorted(named),
-        messages=len(named),
+        sites=sorted(site_ids),
+        messages=len(site_ids),
     )
 
 

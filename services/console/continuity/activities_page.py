@@ -89,11 +89,11 @@ def draw_axis(
         and c.mtpd_at is not None
         and c.mtpd_at > now - timedelta(hours=12)
     ]
-    shown = drawable[:CLOCKS_SHOWN]
-    if not shown:
+    visible_clocks = drawable[:CLOCKS_SHOWN]
+    if not visible_clocks:
         return None
-    end = _find_axis_end(shown, back, now)
-    begin = max(min(c.started_at for c in shown if c.started_at), now - (end - now))
+    end = _find_axis_end(visible_clocks, back, now)
+    begin = max(min(c.started_at for c in visible_clocks if c.started_at), now - (end - now))
     span = (end - begin).total_seconds()
 
     def x(at: datetime) -> float:
@@ -104,7 +104,7 @@ def draw_axis(
         )
 
     lanes = []
-    for k, c in enumerate(shown):
+    for k, c in enumerate(visible_clocks):
         assert c.started_at is not None
         assert c.mtpd_at is not None
         expected = c.expected_end or back
@@ -131,8 +131,8 @@ def draw_axis(
         _place_ticks(begin, end, x),
         x(now),
         x(back) if back and begin < back <= end else None,
-        53 + ROW_HEIGHT * len(shown) + 9,
-        len(clocks) - len(shown),
+        53 + ROW_HEIGHT * len(visible_clocks) + 9,
+        len(clocks) - len(visible_clocks),
     )
 
 

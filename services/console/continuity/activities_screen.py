@@ -33,9 +33,9 @@ async def build_activities_page(queries: Queries, request: Request) -> dict[str,
         x.activities, x.clocks, x.shell.overview.incidents, now, x.shell.overview.poles, x._
     )
     risks = build_risk_lines(await x.queries.breach_risks(), x._)
-    asked = next((a for a in x.activities if a.id == request.query_params.get("activite")), None)
+    activity = next((a for a in x.activities if a.id == request.query_params.get("activite")), None)
     missing = find_unknown_value(request, "activite", (a.id for a in x.activities))
-    pdma_h = x.reference.activities[asked.id].pdma_h if asked else 0
+    pdma_h = x.reference.activities[activity.id].pdma_h if activity else 0
     return {
         **build_page_context(request, x),
         "view": view,
@@ -46,13 +46,15 @@ async def build_activities_page(queries: Queries, request: Request) -> dict[str,
         and x._("Aucune activité ne porte l’identifiant « {id} ».", id=missing),
         "decides": w.name_role(STRATEGY_ROLE, None, x.names, x._),
         "plan_of": {plan.pole: plan.id for plan in x.reference.plans.values() if plan.pole},
-        "may_propose": asked is not None and may_propose_record(x.shell, asked.pole),
+        "may_propose": activity is not None and may_propose_record(x.shell, activity.pole),
         "may_add": may_propose_new_record(x.shell),
         "new_activity": build_new_form_address(RecordKind.ACTIVITY),
-        "edit_activity": build_form_address(RecordKind.ACTIVITY, asked.id) if asked else "",
+        "edit_activity": build_form_address(RecordKind.ACTIVITY, activity.id) if activity else "",
         "states": activities_page.GRAVEST_FIRST,
-        "shown": activities_page.build_selected_activity(asked, pdma_h, alarms, now, x.names, x._)
-        if asked
+        "shown": activities_page.build_selected_activity(
+            activity, pdma_h, alarms, now, x.names, x._
+        )
+        if activity
         else None,
     }
 

@@ -233,11 +233,11 @@ async def list_strategies(reader: RealmReader, part: PageRequest) -> Page[Strate
 @router.decision("/strategies/{id:path}/end", "End a fallback strategy")
 async def end_strategy(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     if is_limited(author.principal) or not is_token(id):
-        known = await author.model.of(author.within(body).realm).strategies()
-        if not is_token(id) and all(s.id != id for s in known):
+        strategies = await author.model.of(author.within(body).realm).strategies()
+        if not is_token(id) and all(s.id != id for s in strategies):
             raise NotFound
         await _check_activity_scope(
-            author, body, next((s.activity for s in known if s.id == id), None)
+            author, body, next((s.activity for s in strategies if s.id == id), None)
         )
     return await send_decision(author, body, "continuity", EndStrategy, strategy=id)
 
@@ -254,9 +254,9 @@ async def list_alarms(reader: RealmReader, part: PageRequest) -> Page[Alarm]:
 async def arbitrate_alarm(author: PlanDecider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
     if is_limited(author.principal):
-        known = await author.model.of(author.within(body).realm).alarms()
+        alarms = await author.model.of(author.within(body).realm).alarms()
         await _check_activity_scope(
-            author, body, next((a.activity for a in known if a.id == id), None)
+            author, body, next((a.activity for a in alarms if a.id == id), None)
         )
     return await send_decision(author, body, "continuity", ArbitrateAlarm, alarm=id)
 
@@ -278,11 +278,11 @@ async def list_contingency(
         Query(alias="from", description="a quiet day, or the present crisis"),
     ] = None,
 ) -> Page[Contingency]:
-    found = await reader.model.contingency()
+    rankings = await reader.model.contingency()
     return part.of(
         [
             row
-            for row in found
+            for row in rankings
             if (n is None or row.n == n)
             and (lost is None or row.lost == lost)
             and (start is None or (start == "present") is (row.present is not None))
@@ -299,8 +299,8 @@ async def list_triggers(reader: RealmReader, part: PageRequest) -> Page[Trigger]
     "/plan-conflicts", summary="List plans that count on the fallback sites of another plan (D51)"
 )
 async def list_conflicts(reader: RealmReader, part: PageRequest) -> Page[PlanConflict]:
-    found = await reader.model.conflicts()
-    return part.of(found, lambda one: f"{one.plan} {one.other} {one.kind}")
+    plan_conflicts = await reader.model.conflicts()
+    return part.of(plan_conflicts, lambda one: f"{one.plan} {one.other} {one.kind}")
 
 
 @router.get("/plans", summary="List the plans with their states in this realm")
@@ -325,9 +325,9 @@ async def list_plans(
     ),
 )
 async def get_plan(reader: RealmReader, id: str, response: Response) -> PlanDetail:
-    found = await reader.model.plan_detail(id)
-    set_etag(response, found.version)
-    return found
+    detail = await reader.model.plan_detail(id)
+    set_etag(response, detail.version)
+    return detail
 
 
 @router.get("/site-cards", summary="List the cards of sites and persons of active plans (D84)")
@@ -508,11 +508,11 @@ async def complete_card(
 ) -> Response:
     body = _fill_site(author, body or CompleteCardRequest())
     await _check_card_scope(author, body, id, card)
-    given, told = body.proof, None
-    if given is not None and given.photo is not None:
-        await _check_photo(author.within(body), given.photo)
+    proof, told = body.proof, None
+    if proof is not None and proof.photo is not None:
+        await _check_photo(author.within(body), proof.photo)
         body = body.model_copy(update={"reason": body.reason or _PHOTO_REASON})
-        told = {PHOTOS_FIELD: [given.photo]}
+        told = {PHOTOS_FIELD: [proof.photo]}
     return await send_decision(
         author,
         body,
@@ -523,11 +523,11 @@ async def complete_card(
         card=card,
         site=body.site,
         member=body.member,
-        proof=given
+        proof=proof
         and CardProof(
-            number=given.number,
-            at=None if given.at is None else to_instant(given.at),
-            photo=given.photo,
+            number=proof.number,
+            at=None if proof.at is None else to_instant(proof.at),
+            photo=proof.photo,
         ),
     )
 

@@ -41,15 +41,15 @@ def list_arbitrations(
     alarms: Iterable[Alarm], activities: Sequence[Activity], now: datetime, _: Translator
 ) -> list[Arbitration]:
     """List the missing arbitrations: most critical activity first, then the longest wait."""
-    known = {a.id: a for a in activities}
-    found = [
-        _build_arbitration(alarm, known[alarm.activity], now, _)
+    activities_by_id = {a.id: a for a in activities}
+    arbitrations = [
+        _build_arbitration(alarm, activities_by_id[alarm.activity], now, _)
         for alarm in alarms
         if alarm.demands == ARBITRATION_DEMAND
         and alarm.arbitrated_at is None
-        and alarm.activity in known
+        and alarm.activity in activities_by_id
     ]
-    return sorted(found, key=lambda x: (x.criticality, x.rto_at, x.id))
+    return sorted(arbitrations, key=lambda x: (x.criticality, x.rto_at, x.id))
 
 
 def _build_arbitration(alarm: Alarm, a: Activity, now: datetime, _: Translator) -> Arbitration:

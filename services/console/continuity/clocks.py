@@ -124,17 +124,19 @@ def list_running_clocks(activities: Iterable[Activity], now: datetime) -> list[R
 
     Sites of an activity appear only while its territory-wide clock does not run.
     """
-    found: list[RunningClock] = []
+    running_clocks: list[RunningClock] = []
     for a in activities:
         if ClockState.RUNNING in (a.rto.state, a.mtpd.state):
-            found.append(_build_running_clock(a, a.rto, a.mtpd, now, None))
+            running_clocks.append(_build_running_clock(a, a.rto, a.mtpd, now, None))
             continue
-        found += [
+        running_clocks += [
             _build_running_clock(a, one.rto, one.mtpd, now, one)
             for one in a.local
             if one.rto and one.mtpd and ClockState.RUNNING in (one.rto.state, one.mtpd.state)
         ]
-    return sorted(found, key=lambda r: (r.next_at is None, r.next_at, r.criticality, r.key))
+    return sorted(
+        running_clocks, key=lambda r: (r.next_at is None, r.next_at, r.criticality, r.key)
+    )
 
 
 def add_announced_ends(
@@ -153,12 +155,12 @@ def add_announced_ends(
     )
 
     def announced(site: str) -> datetime | None:
-        told = (
+        announced_ends = (
             c.expected_end or ends.get(c.incident or "")
             for c in causes.get(site, ())
             if not c.planned
         )
-        return max((end for end in told if end is not None and end > now), default=None)
+        return max((end for end in announced_ends if end is not None and end > now), default=None)
 
     return [c if c.site is None else replace(c, expected_end=announced(c.site)) for c in clocks]
 
@@ -173,9 +175,11 @@ class ClocksByLimit:
 
 def split_passed_clocks(clocks: Iterable[RunningClock], now: datetime) -> ClocksByLimit:
     """Separate the clocks with a limit ahead from those past their last limit."""
-    found = list(clocks)
-    ahead = [c for c in found if c.next_at is None or c.next_at > now]
-    return ClocksByLimit(ahead, [c for c in found if c.next_at is not None and c.next_at <= now])
+    all_clocks = list(clocks)
+    ahead = [c for c in all_clocks if c.next_at is None or c.next_at > now]
+    return ClocksByLimit(
+        ahead, [c for c in all_clocks if c.next_at is not None and c.next_at <= now]
+    )
 
 
 def count_local_clocks(activity: Activity) -> int:

@@ -84,12 +84,12 @@ def find_collisions(reference: IndexedReference, now: RealmRows) -> list[PlanCol
     for plan in (id for id in sorted(wants) if states[id] in ACTIVATABLE_STATES):
         for other in (id for id in sorted(wants) if id != plan and states[id] in COUNTED_STATES):
             for kind, mine in sorted(wants[plan].items()):
-                theirs, held = (
+                theirs, occupants = (
                     wants[other].get(kind, []),
                     places.held(kind, reference.plans[other].pole),
                 )
                 needed = sum(x.minimum_staff for x in (*mine, *theirs))
-                if held or (theirs and needed > places.free(kind)):
+                if occupants or (theirs and needed > places.free(kind)):
                     ids = tuple(sorted(x.id for x in (*mine, *theirs)))
                     collisions.append(
                         PlanCollision(
@@ -100,7 +100,7 @@ def find_collisions(reference: IndexedReference, now: RealmRows) -> list[PlanCol
                             needed,
                             places.free(kind),
                             places.sound(kind),
-                            held,
+                            occupants,
                         )
                     )
     return collisions
@@ -118,7 +118,10 @@ def _group_activities_by_kind(
 
     Only the kinds that their SR-SITE strategies name count; free text names no kind.
     """
-    kinds, found = {site.kind for site in reference.sites.values()}, dict[str, list[ref.Activity]]()
+    kinds, activities_by_kind = (
+        {site.kind for site in reference.sites.values()},
+        dict[str, list[ref.Activity]](),
+    )
     for activity in reference.activities.values():
         row = now.activities.get(activity.id)
         if (
@@ -128,15 +131,15 @@ def _group_activities_by_kind(
             or _has_fallback_site(now, activity)
         ):
             continue
-        named = {
+        strategy_kinds = {
             kind.strip()
             for s in activity.strategies
             if s.startswith(f"{SITE_STRATEGY}:")
             for kind in s.partition(":")[2].split("|")
         }
-        for kind in named & kinds:
-            found.setdefault(kind, []).append(activity)
-    return found
+        for kind in strategy_kinds & kinds:
+            activities_by_kind.setdefault(kind, []).append(activity)
+    return activities_by_kind
 
 
 def _has_fallback_site(now: RealmRows, activity: ref.Activity) -> bool:
@@ -170,17 +173,17 @@ class FreePlaces:
         needs_desk = (
             {rule.activity for rule in staffing.rules if rule.needs_desk} if staffing else set()
         )
-        taken: dict[str, int] = {}
+        places_in_use: dict[str, int] = {}
         for cell in staffing.cells if staffing else ():
             if cell.activity in needs_desk:
-                taken[cell.site] = taken.get(cell.site, 0) + cell.staff
+                places_in_use[cell.site] = places_in_use.get(cell.site, 0) + cell.staff
         for s in _list_active_strategies(now):
             if s.site is not None:
-                taken[s.site] = taken.get(s.site, 0) + (s.desks or 0)
+                places_in_use[s.site] = places_in_use.get(s.site, 0) + (s.desks or 0)
         for line in now.moved.values():
             if line.state not in _ENDED_LINES and line.place != line.site:
-                taken[line.place] = taken.get(line.place, 0) + line.count
-        self._taken = taken
+                places_in_use[line.place] = places_in_use.get(line.place, 0) + line.count
+        self._taken = places_in_use
 
     def _is_sound(self, site: ref.Site) -> bool:
         row = self._now.sites.get(site.id)

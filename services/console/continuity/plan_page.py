@@ -195,15 +195,15 @@ class PlanPage:
         return [Detail(_(name), text) for name, text in lines if text]
 
     def _name_contact(self, contact: str) -> str:
-        found = next((c for c in list_contacts(self.reference) if c.id == contact), None)
-        if found is not None:
-            return found.function
+        partner = next((c for c in list_contacts(self.reference) if c.id == contact), None)
+        if partner is not None:
+            return partner.function
         role = self.name_role(contact, None)
         return role if role != contact else contact.replace("_", " ")
 
     def _name_document(self, document: str) -> str:
-        found = self.plan.content.documents if self.plan.content is not None else ()
-        return next((d.title for d in found if d.id == document), document)
+        documents = self.plan.content.documents if self.plan.content is not None else ()
+        return next((d.title for d in documents if d.id == document), document)
 
     def _build_contents(self, content: PlanContent) -> PlanSections:
         _, names = self.translator, self.names

@@ -42,14 +42,14 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
     """
     x = await load_screen_data(queries, request, "plans")
     realm, lang = x.shell.realm.name, x.shell.lang
-    found, conflicts, triggers = await asyncio.gather(
+    detail, conflicts, triggers = await asyncio.gather(
         x.queries.plan_detail(id), x.queries.conflicts(), x.queries.triggers()
     )
     proof = await read_plan_proof(request, x.queries, realm, id, x._)
     principal = x.shell.reader.principal
     within = list_open_poles(principal, x.reference)
     view = PlanPage(
-        found,
+        detail,
         x.reference,
         x.shell.now,
         lambda role, pole: (
@@ -59,25 +59,25 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
         ),
         x._,
     ).build()
-    asked = request.query_params.get("fiche")
-    chosen = next((c for g in view.groups for c in g.cards if c.id == asked and c.where), None)
+    card_id = request.query_params.get("fiche")
+    chosen = next((c for g in view.groups for c in g.cards if c.id == card_id and c.where), None)
     listed = await x.queries.site_cards(plan=id, card=chosen.id) if chosen is not None else None
     lines = list_site_card_lines(listed.items if listed else (), x.names, x._)
     return {
         **build_page_context(request, x),
-        "plan": found,
+        "plan": detail,
         "view": view,
         "proof": proof,
         "unproven": [item for item in proof.items if item.proven < item.total],
         "line": next(
-            iter(incidents_page.list_plans([found], x.shell.now, x.names, lang, x._, triggers)),
+            iter(incidents_page.list_plans([detail], x.shell.now, x.names, lang, x._, triggers)),
             None,
         ),
         "conflicts": incidents_page.map_conflicts(conflicts).get(id, ()),
-        "decides": w.name_role(found.decides, found.pole, x.names, x._),
-        "activable": found.state in (PlanState.VALID, PlanState.PROPOSED)
-        or found.state in incidents_page.ACTIVABLE,
-        "may_propose": may_propose_record(x.shell, found.pole),
+        "decides": w.name_role(detail.decides, detail.pole, x.names, x._),
+        "activable": detail.state in (PlanState.VALID, PlanState.PROPOSED)
+        or detail.state in incidents_page.ACTIVABLE,
+        "may_propose": may_propose_record(x.shell, detail.pole),
         "edit_plan": build_form_address(RecordKind.PLAN, id),
         "edit_triggers": [
             build_form_address(RecordKind.TRIGGER, trigger)

@@ -48,8 +48,8 @@ class PlanCard:
     @property
     def left(self) -> int:
         """Number of site cards that are not closed."""
-        found = self.progress
-        return 0 if found is None else found.waiting + found.to_do + found.doing
+        progress = self.progress
+        return 0 if progress is None else progress.waiting + progress.to_do + progress.doing
 
 
 @dataclass(frozen=True, slots=True)

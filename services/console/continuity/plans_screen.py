@@ -37,10 +37,10 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
     plans, conflicts, tried, alarms = await asyncio.gather(
         x.queries.plans(), x.queries.conflicts(), x.queries.strategies(), x.queries.alarms()
     )
-    found = plans.items
+    library_plans = plans.items
     triggers = await x.queries.triggers()
     proofs = await read_plan_proofs(request, x.queries, realm, x._)
-    lines = incidents_page.list_plans(found, x.shell.now, x.names, lang, x._, triggers)
+    lines = incidents_page.list_plans(library_plans, x.shell.now, x.names, lang, x._, triggers)
     return {
         **build_page_context(request, x),
         "plans": lines,
@@ -49,8 +49,8 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
         "conflicts": incidents_page.map_conflicts(conflicts),
         "to_decide": sum(p.to_decide for p in lines),
         "arbitrations": list_arbitrations(alarms, x.activities, x.shell.now, x._),
-        "cards": incidents_page.list_plan_cards(found, x.shell.now, x.names, x._),
-        "active": [p for p in found if p.state in ACTIVE_PLAN_STATES],
+        "cards": incidents_page.list_plan_cards(library_plans, x.shell.now, x.names, x._),
+        "active": [p for p in library_plans if p.state in ACTIVE_PLAN_STATES],
         "reserve": [
             {
                 "id": p.id,
@@ -58,16 +58,17 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
                 "version": p.version,
                 "decides": w.name_role(p.decides, p.pole, x.names, x._),
             }
-            for p in found
+            for p in library_plans
             if p.state is PlanState.VALID
         ],
         "not_valid": [
             (p.id, p.title, w.translate_code(w.PLAN_STATE, p.state, x._))
-            for p in found
+            for p in library_plans
             if p.state in LIBRARY_STATES and p.state is not PlanState.VALID
         ],
         "stale": [
-            w.translate_code(w.OUTDATED, code, x._) for code in (found[0].stale if found else ())
+            w.translate_code(w.OUTDATED, code, x._)
+            for code in (library_plans[0].stale if library_plans else ())
         ],
         "strategies": strategies.list_active_strategies(tried, x.names, x._),
         "hazards": build_hazard_views(

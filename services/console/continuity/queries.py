@@ -49,7 +49,7 @@ class ContinuityQueries(QueryBase):
             view.shape.activity(static, rows.get(static.id), local.get(static.id, ()))
             for static in view.picture.reference.activities.values()
         ]
-        kept = [
+        matching_activities = [
             x
             for x in items
             if (not state or x.state in state)
@@ -57,7 +57,7 @@ class ContinuityQueries(QueryBase):
             and (criticality is None or x.criticality <= criticality)
             and (incident is None or x.incident == incident)
         ]
-        return page_by_id(kept, limit, cursor)
+        return page_by_id(matching_activities, limit, cursor)
 
     async def activity(self, id: str) -> r.Activity:
         view = await self.read()
@@ -100,7 +100,7 @@ class ContinuityQueries(QueryBase):
             if is_live(self._realm)
             else await self._quiet_rankings(view.picture.reference.version)
         )
-        told = [
+        rankings = [
             *quiet,
             *(
                 row
@@ -111,7 +111,7 @@ class ContinuityQueries(QueryBase):
         return [
             view.shape.contingency(row)
             for row in sorted(
-                told, key=lambda row: (row.present is None, row.n, row.lost != "people")
+                rankings, key=lambda row: (row.present is None, row.n, row.lost != "people")
             )
         ]
 
@@ -143,14 +143,14 @@ class ContinuityQueries(QueryBase):
             view.shape.plan(static, rows.get(static.id), old)
             for static in view.picture.reference.plans.values()
         ]
-        kept = [
+        matching_plans = [
             p
             for p in items
             if (not state or p.state in state)
             and (incident is None or p.incident == incident)
             and (pole is None or p.pole == pole)
         ]
-        return page_by_id(kept, limit, cursor)
+        return page_by_id(matching_plans, limit, cursor)
 
     async def plan(self, id: str) -> r.Plan:
         """Return one plan with its cards."""
@@ -192,7 +192,7 @@ class ContinuityQueries(QueryBase):
         rows = await view.picture.rows(c.SiteCardRow)
         plans = await view.picture.rows(c.PlanRow)
         places = frozenset(sites)
-        kept = [
+        matching_cards = [
             view.shape.site_card(plans.get(one.plan), one)
             for one in rows.values()
             if (plan is None or one.plan == plan)
@@ -201,7 +201,7 @@ class ContinuityQueries(QueryBase):
             and (not state or one.state in state)
             and _is_present(one, plans.get(one.plan))
         ]
-        return page_by_id(kept, limit, cursor)
+        return page_by_id(matching_cards, limit, cursor)
 
     async def conflicts(self) -> list[r.PlanConflict]:
         """List possible plans that count on the fallback sites of another plan. Rule D51."""

@@ -69,8 +69,8 @@ def group_my_cards(
         if one.site is not None:
             by_site.setdefault(one.site, []).append(one)
     return {
-        site: _build_site_cards(found, plans, contents, reference, may_work)
-        for site, found in by_site.items()
+        site: _build_site_cards(site_cards, plans, contents, reference, may_work)
+        for site, site_cards in by_site.items()
     }
 
 

@@ -42,8 +42,8 @@ async def list_losses(
     ] = False,
     limit: Annotated[int, Query(ge=1, le=MOST_LOSSES)] = 20,
 ) -> DependencyLosses:
-    asked = LossRequest(n, tuple(kind or ()), limit, together, may_see_people(reader))
-    return await reader.model.dependency_losses(asked)
+    loss_request = LossRequest(n, tuple(kind or ()), limit, together, may_see_people(reader))
+    return await reader.model.dependency_losses(loss_request)
 
 
 @router.get(
@@ -57,10 +57,10 @@ async def get_cascade(
     ],
 ) -> DependencyLoss:
     resources = [LostResource.parse(text) for text in lost]
-    known = [one for one in resources if one is not None]
-    if len(known) < len(resources):
+    valid_resources = [one for one in resources if one is not None]
+    if len(valid_resources) < len(resources):
         raise NotFound
-    return await reader.model.dependency_loss(known, with_people=may_see_people(reader))
+    return await reader.model.dependency_loss(valid_resources, with_people=may_see_people(reader))
 
 
 @router.get(
@@ -84,8 +84,11 @@ class DependencyProposal(VersionProposal):
 )
 async def propose_dependency(author: ReferenceDecider, body: DependencyProposal) -> Response:
     within = author.within(body)
-    found = await within.model.hidden_dependencies()
-    if not any((o.resource, o.activity) == (body.resource, body.activity) for o in found.items):
+    hidden_dependencies = await within.model.hidden_dependencies()
+    if not any(
+        (o.resource, o.activity) == (body.resource, body.activity)
+        for o in hidden_dependencies.items
+    ):
         raise NotFound
     base = await within.model.reference()
     sections = declare_dependency(base.sections, body.resource, body.activity)

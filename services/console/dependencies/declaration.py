@@ -20,17 +20,19 @@ def declare_dependency(
     Parts of plans that belong to an earlier version are left out. Raises ValueError for a resource
     that no activity can name.
     """
-    named = LostResource.parse(resource)
-    if named is None or named.kind in _UNNAMED:
+    lost_resource = LostResource.parse(resource)
+    if lost_resource is None or lost_resource.kind in _UNNAMED:
         raise ValueError(f"{resource}: no activity can name it")
     parts = next((s.content_parts for s in sections if isinstance(s, ref.Plans)), 0)
     valid = frozenset(ref.PLAN_CONTENT_SECTIONS[:parts])
-    kept = [s for s in sections if not isinstance(s, ref.PlanContents) or s.section in valid]
+    valid_sections = [
+        s for s in sections if not isinstance(s, ref.PlanContents) or s.section in valid
+    ]
     return [
-        _declare_in_section(section, named, activity)
+        _declare_in_section(section, lost_resource, activity)
         if isinstance(section, ref.Activities)
         else section
-        for section in kept
+        for section in valid_sections
     ]
 
 

@@ -104,14 +104,16 @@ def find_hidden_dependencies(
     crises: Sequence[RecordedCrisis], declared: Mapping[str, Iterable[str]]
 ) -> list[UndeclaredDependency]:
     """Return the undeclared dependencies, the surest first; `declared`: activity → its resources."""
-    names = {activity: frozenset(found) for activity, found in declared.items()}
+    names = {activity: frozenset(resources) for activity, resources in declared.items()}
     table = _CrisisTable(crises, names)
     selected: list[_Tested] = []
     tests = 0
     for activity in sorted(table.degradations):
-        named = names.get(activity, frozenset())
+        declared_resources = names.get(activity, frozenset())
         candidates = [
-            r for r in sorted(table.exposed) if r not in named and table.can_prove(r, activity)
+            r
+            for r in sorted(table.exposed)
+            if r not in declared_resources and table.can_prove(r, activity)
         ]
         tests += len(candidates)
         selected += _select_for_activity(table, activity, candidates)
@@ -123,22 +125,24 @@ def _select_for_activity(
 ) -> list[_Tested]:
     """Select candidates by strength; each takes out the degradations that it explains."""
     unexplained, silent = dict(table.degradations[activity]), set(table.explained[activity])
-    left, found = list(candidates), []
-    while left:
-        tested = [table.test(resource, activity, unexplained, silent) for resource in left]
+    remaining_resources, selection = list(candidates), []
+    while remaining_resources:
+        tested = [
+            table.test(resource, activity, unexplained, silent) for resource in remaining_resources
+        ]
         best = min(tested, key=lambda one: one.key)
         if len(best.hits) < LEAST_CRISES or best.p_value > FALSE_SHARE:
             break
-        found.append(best)
-        left.remove(best.resource)
+        selection.append(best)
+        remaining_resources.remove(best.resource)
         for crisis in best.hits:
-            kept = table.drop_explained(crisis, best.resource, unexplained[crisis])
-            if kept:
-                unexplained[crisis] = kept
+            remaining_times = table.drop_explained(crisis, best.resource, unexplained[crisis])
+            if remaining_times:
+                unexplained[crisis] = remaining_times
             else:
                 del unexplained[crisis]
                 silent.add(crisis)
-    return found
+    return selection
 
 
 class _CrisisTable:
@@ -161,16 +165,16 @@ class _CrisisTable:
                 )
             times: dict[str, list[Instant]] = {}
             for one in crisis.degradations:
-                named = names.get(one.activity, frozenset())
-                own = [outage for outage in crisis.outages if outage.resource in named]
-                found = times.setdefault(one.activity, [])
+                declared_resources = names.get(one.activity, frozenset())
+                own = [outage for outage in crisis.outages if outage.resource in declared_resources]
+                degradation_times = times.setdefault(one.activity, [])
                 if not any(_explains(outage, one.at) for outage in own):
-                    found.append(one.at)
-            for activity, found in times.items():
+                    degradation_times.append(one.at)
+            for activity, degradation_times in times.items():
                 self.degradations.setdefault(activity, {})
                 self.explained.setdefault(activity, set())
-                if found:
-                    self.degradations[activity][crisis.id] = tuple(sorted(found))
+                if degradation_times:
+                    self.degradations[activity][crisis.id] = tuple(sorted(degradation_times))
                 else:
                     self.explained[activity].add(crisis.id)
 
@@ -199,8 +203,8 @@ class _CrisisTable:
         exposed = self.exposed[resource].keys() - silent
         hits = {}
         for crisis, times in unexplained.items():
-            if (found := self._find_hit(crisis, resource, times)) is not None:
-                hits[crisis] = found
+            if (hit := self._find_hit(crisis, resource, times)) is not None:
+                hits[crisis] = hit
         elsewhere = sum(crisis not in exposed for crisis in unexplained)
         without = self._count - len(silent) - len(exposed)
         p_value = compute_fisher(len(hits), len(exposed), elsewhere, without)

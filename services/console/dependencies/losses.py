@@ -192,8 +192,10 @@ class LossEvaluator:
     def rank_single(self, resources: Iterable[LostResource], most: int) -> RankedLosses:
         """Return the worst losses of one resource that works now."""
         losses = [self._assess(one) for one in resources if not self.is_lost(one)]
-        found = sorted((loss for loss in losses if loss.counts), key=_get_key)
-        return RankedLosses(tuple(self.complete(loss) for loss in found[:most]), len(found))
+        ranked_losses = sorted((loss for loss in losses if loss.counts), key=_get_key)
+        return RankedLosses(
+            tuple(self.complete(loss) for loss in ranked_losses[:most]), len(ranked_losses)
+        )
 
     def rank_pairs(
         self, resources: Iterable[LostResource], most: int, *, together: bool = False
@@ -204,20 +206,21 @@ class LossEvaluator:
         transport line adds nothing to a resource of another kind.
         """
         alone = {one: self._assess(one) for one in sorted(resources) if not self.is_lost(one)}
-        found: list[tuple[tuple[float, ...], LostResource, LostResource]] = []
+        ranked_pairs: list[tuple[tuple[float, ...], LostResource, LostResource]] = []
         for first, second in self._iterate_pairs(alone):
             a, b = alone[first], alone[second]
             if self._interact(first, second):
                 both = self._pair(a, b)
                 worse = both.counts and both.rank < min(a.rank, b.rank)
                 if worse and (both.together or not together):
-                    found.append((both.rank, first, second))
+                    ranked_pairs.append((both.rank, first, second))
             elif not together and a.counts and b.counts:
-                found.append((_add_ranks(a.rank, b.rank), first, second))
+                ranked_pairs.append((_add_ranks(a.rank, b.rank), first, second))
         worst = [
-            self._pair(alone[first], alone[second]) for _, first, second in sorted(found)[:most]
+            self._pair(alone[first], alone[second])
+            for _, first, second in sorted(ranked_pairs)[:most]
         ]
-        return RankedLosses(tuple(self.complete(loss) for loss in worst), len(found))
+        return RankedLosses(tuple(self.complete(loss) for loss in worst), len(ranked_pairs))
 
     def _iterate_pairs(
         self, alone: Mapping[LostResource, EvaluatedLoss]
@@ -255,8 +258,8 @@ class LossEvaluator:
         return replace(both, together=tuple(sorted(_name_failures(both) - single)))
 
     def _list_touched(self, lost: Sequence[LostResource]) -> list[str]:
-        found = [self._users.get(str(one), frozenset()) for one in lost]
-        return sorted(frozenset[str]().union(*found))
+        users = [self._users.get(str(one), frozenset()) for one in lost]
+        return sorted(frozenset[str]().union(*users))
 
     def _hit(self, activity: str, lost: Sequence[LostResource]) -> HitActivity | None:
         touching = frozenset(one for one in lost if activity in self._users.get(str(one), ()))
@@ -323,7 +326,7 @@ class LossEvaluator:
         """Return the strategies that carry the loss; empty unless each lost kind is carried."""
         one = self._network.activities[activity]
         needed = {CARRIED_KIND[resource.kind] for resource in touching}
-        found: dict[str, None] = {}
+        strategies: dict[str, None] = {}
         for kind in sorted(needed):
             carrying = [
                 listed
@@ -332,8 +335,8 @@ class LossEvaluator:
             ]
             if not carrying:
                 return ()
-            found.update(dict.fromkeys(carrying))
-        return tuple(listed for listed in one.strategies if listed in found)
+            strategies.update(dict.fromkeys(carrying))
+        return tuple(listed for listed in one.strategies if listed in strategies)
 
     def _carries(
         self, listed: str, kind: str, telework: str, lost_kinds: frozenset[LostResource]
@@ -348,22 +351,24 @@ class LossEvaluator:
 
     def _has_fallback(self, named: str, lost_kinds: frozenset[LostResource]) -> bool:
         """Return whether a fallback place is left; a place outside the territory always is."""
-        known = {site.kind for site in self._network.sites.values()}
+        kinds = {site.kind for site in self._network.sites.values()}
         for kind in (part.strip() for part in named.split("|")):
             resource = LostResource(ResourceKind.SITE_KIND, kind)
-            if resource not in lost_kinds and (kind not in known or not self.is_lost(resource)):
+            if resource not in lost_kinds and (kind not in kinds or not self.is_lost(resource)):
                 return True
         return False
 
     def _list_roles(self, lost: Sequence[LostResource]) -> tuple[VacantRole, ...]:
         people = {one.id for one in lost if one.kind is ResourceKind.PERSON}
         posts = {post for person in people for post in self._roles_of.get(person, ())}
-        found = []
+        vacant_roles = []
         for role, scope in sorted(posts, key=lambda post: (post[0], post[1] or "")):
             pair = self._present.on_call.get((role, scope), NOBODY)
-            left = [p for p in (pair.holder, pair.deputy) if p is not None and p not in people]
-            found.append(VacantRole(role, scope, next(iter(left), None)))
-        return tuple(found)
+            remaining_people = [
+                p for p in (pair.holder, pair.deputy) if p is not None and p not in people
+            ]
+            vacant_roles.append(VacantRole(role, scope, next(iter(remaining_people), None)))
+        return tuple(vacant_roles)
 
     def _count_orphan_cards(self, vacant: set[ScopedRole]) -> int:
         if not vacant:
@@ -448,12 +453,12 @@ def _name_role(role: str, scope: str | None) -> str:
 
 def _index_roles(on_call: Mapping[ScopedRole, OnCallPair]) -> dict[str, frozenset[ScopedRole]]:
     """Return the roles of each person, as holder or as deputy."""
-    found: dict[str, set[ScopedRole]] = {}
+    roles_of_person: dict[str, set[ScopedRole]] = {}
     for post, pair in on_call.items():
         for person in (pair.holder, pair.deputy):
             if person is not None:
-                found.setdefault(person, set()).add(post)
-    return {person: frozenset(posts) for person, posts in found.items()}
+                roles_of_person.setdefault(person, set()).add(post)
+    return {person: frozenset(posts) for person, posts in roles_of_person.items()}
 
 
 def _lacks_decider(plan: Plan, vacant: set[ScopedRole]) -> bool:

@@ -339,9 +339,9 @@ def build_cascade_view(loss: d.DependencyLoss, names: TerritoryNames, _: Transla
 
 
 def _write_sentences(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) -> list[str]:
-    found = []
+    sentences = []
     if loss.stopped:
-        found.append(
+        sentences.append(
             _.plural(
                 "{n} activité s’arrête, dont {bare} sans stratégie pour cette perte",
                 "{n} activités s’arrêtent, dont {bare} sans stratégie pour cette perte",
@@ -353,34 +353,36 @@ def _write_sentences(loss: d.DependencyLoss, names: TerritoryNames, _: Translato
             "première échéance : {delays}",
             delays=write_delays(loss.first_rto_h, loss.first_dmia_h, _),
         )
-        found.append(first)
+        sentences.append(first)
     elif not any(role.left is None for role in loss.roles) and not loss.communes:
-        found.append(_("aucune activité ne s’arrête de ce seul fait"))
+        sentences.append(_("aucune activité ne s’arrête de ce seul fait"))
     cut_off = [one for one in loss.communes if one.cut_off]
     others = [one for one in loss.communes if not one.cut_off]
     if cut_off:
         places = ", ".join(one.name for one in cut_off)
-        found.append(
+        sentences.append(
             _("plus aucune ligne : {places} ({count})", places=places, count=_count(cut_off, _))
         )
     if others:
         places = _shorten_list([one.name for one in others], _)
-        found.append(
+        sentences.append(
             _("moins de lignes : {places} ({count})", places=places, count=_count(others, _))
         )
     if loss.communes:
-        found.append(_("une ligne interrompue ne ferme aucun site : les agents viennent autrement"))
+        sentences.append(
+            _("une ligne interrompue ne ferme aucun site : les agents viennent autrement")
+        )
     if loss.vulnerable_public:
-        found.append(_(VULNERABLE[loss.vulnerable_public]))
+        sentences.append(_(VULNERABLE[loss.vulnerable_public]))
     vacant = [role.name for role in loss.roles if role.left is None]
     if vacant:
-        found.append(_("plus personne pour : {roles}", roles=", ".join(vacant)))
+        sentences.append(_("plus personne pour : {roles}", roles=", ".join(vacant)))
     if loss.undecided:
-        found.append(
+        sentences.append(
             _("plans sans décideur désigné : {plans}", plans=_name_plans(loss.undecided, names))
         )
     if loss.orphan_cards:
-        found.append(
+        sentences.append(
             _.plural(
                 "{n} fiche réflexe sans titulaire ni suppléant",
                 "{n} fiches réflexes sans titulaire ni suppléant",
@@ -388,13 +390,13 @@ def _write_sentences(loss: d.DependencyLoss, names: TerritoryNames, _: Translato
             )
         )
     if loss.already:
-        found.append(_("déjà interrompues : {ids}", ids=", ".join(loss.already)))
+        sentences.append(_("déjà interrompues : {ids}", ids=", ".join(loss.already)))
     down = [one.name for one in loss.resources if one.down]
     if down:
-        found.append(_("déjà hors service : {names}", names=", ".join(down)))
+        sentences.append(_("déjà hors service : {names}", names=", ".join(down)))
     if loss.together:
-        found.append(_("seulement ensemble : {names}", names=_shorten_list(loss.together, _)))
-    return found
+        sentences.append(_("seulement ensemble : {names}", names=_shorten_list(loss.together, _)))
+    return sentences
 
 
 def _write_when(plan: d.LossPlan, _: Translator) -> str:
@@ -440,13 +442,13 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
         poles.setdefault(one.pole, []).append(one.id)
     for role in loss.roles:
         id = f"role {role.role} {role.scope}"
-        left = (
+        holder_text = (
             _("plus personne")
             if role.left is None
             else _("reste : {who}", who=w.name_person(role.left, names, _))
         )
         tone = "bare" if role.left is None else "weak"
-        failures.append(CascadeNode(id, (role.name, left), tone, causes))
+        failures.append(CascadeNode(id, (role.name, holder_text), tone, causes))
         if role.scope in names.poles:
             poles.setdefault(role.scope or "", []).append(id)
     for commune in loss.communes:

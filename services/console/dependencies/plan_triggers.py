@@ -55,18 +55,18 @@ def foresee_plans(
     Only metrics that a loss moves by itself count: systems, sites, meals, activities and their
     clocks. A trigger that also needs another metric is not foreseen.
     """
-    found = []
+    triggered_plans = []
     for plan in network.plans.values():
         if plan.shelf is not PlanState.VALID or plan.id in present.plans:
             continue
-        held = [
+        candidates = [
             ForeseenPlan(plan.id, trigger.level, hours, trigger.text)
             for trigger in plan.triggers
             if (hours := _find_hours(trigger.when, network, present, after)) is not None
         ]
-        if held:
-            found.append(min(held, key=lambda one: (one.after_h, -one.level)))
-    return tuple(sorted(found, key=lambda one: (one.after_h, one.plan)))
+        if candidates:
+            triggered_plans.append(min(candidates, key=lambda one: (one.after_h, -one.level)))
+    return tuple(sorted(triggered_plans, key=lambda one: (one.after_h, one.plan)))
 
 
 def _find_hours(
@@ -77,12 +77,14 @@ def _find_hours(
         case Measured():
             return _measure(predicate, network, present, after)
         case AnyOf(any=parts):
-            found = [_find_hours(part, network, present, after) for part in parts]
-            return min((hours for hours in found if hours is not None), default=None)
+            part_hours = [_find_hours(part, network, present, after) for part in parts]
+            return min((hours for hours in part_hours if hours is not None), default=None)
         case AllOf(all=parts):
-            found = [_find_hours(part, network, present, after) for part in parts]
-            known = [hours for hours in found if hours is not None]
-            return max(known) if known and len(known) == len(found) else None
+            part_hours = [_find_hours(part, network, present, after) for part in parts]
+            finite_hours = [hours for hours in part_hours if hours is not None]
+            return (
+                max(finite_hours) if finite_hours and len(finite_hours) == len(part_hours) else None
+            )
         case _:
             return None
 
@@ -119,8 +121,8 @@ def _count(
     was_out = {id for id, pct in present.sites.items() if pct <= 0}
     match metric:
         case "system_down":
-            named = [f"system:{system}" for system in _list(args, "systems")]
-            return _overlap(named, after.down), _overlap(named, was_down)
+            systems = [f"system:{system}" for system in _list(args, "systems")]
+            return _overlap(systems, after.down), _overlap(systems, was_down)
         case "sites_out":
             sites = _list_sites(args, network)
             return _overlap(sites, after.sites_out), _overlap(sites, was_out)
@@ -134,8 +136,8 @@ def _count(
             return stopped + _overlap(chosen, after.stops - present.stopped), stopped
         case "activity_capacity_min":
             chosen = [a.id for a in _select(args, network)]
-            left = [after.capacities[id] for id in chosen if id in after.capacities]
-            return (min(left), FULL_PCT) if left else (None, None)
+            capacities = [after.capacities[id] for id in chosen if id in after.capacities]
+            return (min(capacities), FULL_PCT) if capacities else (None, None)
         case _:
             return None, None
 
@@ -145,11 +147,11 @@ def _overlap(named: Sequence[str], found: frozenset[str] | set[str]) -> float:
 
 
 def _list(args: Mapping[str, Any], *names: str) -> list[str]:
-    found: list[str] = []
+    values: list[str] = []
     for name in names:
-        given = args.get(name, ())
-        found += [given] if isinstance(given, str) else list(given)
-    return found
+        argument = args.get(name, ())
+        values += [argument] if isinstance(argument, str) else list(argument)
+    return values
 
 
 def _list_sites(args: Mapping[str, Any], network: DependencyNetwork) -> list[str]:
@@ -160,8 +162,8 @@ def _list_sites(args: Mapping[str, Any], network: DependencyNetwork) -> list[str
 def _select(args: Mapping[str, Any], network: DependencyNetwork) -> Iterator[ref.Activity]:
     """Yield the activities that the arguments of a metric name: by id, pôle and criticality."""
     ids, poles = _list(args, "activities"), _list(args, "pole", "poles")
-    given = args.get("criticality", ())
-    ranks = [given] if isinstance(given, int) else list(given)
+    argument = args.get("criticality", ())
+    ranks = [argument] if isinstance(argument, int) else list(argument)
     for activity in network.activities.values():
         if (
             (not ids or activity.id in ids)

@@ -161,13 +161,13 @@ def list_isolated(
     isolation = flags.get(ISOLATION_FLAG)
     if isolation is None or isolation.value is not True:
         return set()
-    found = set()
+    isolated_systems = set()
     for resource in network.list_resources():
         own = flags.get(str(resource))
         restored = own is not None and own.value in _WORKING and own.since > isolation.since
         if resource.kind is ResourceKind.SYSTEM and resource.id not in spared and not restored:
-            found.add(str(resource))
-    return found
+            isolated_systems.add(str(resource))
+    return isolated_systems
 
 
 def list_unmodelled(network: DependencyNetwork) -> list[str]:
@@ -227,18 +227,18 @@ class DependencyQueries(QueryBase):
 
     async def list_dependencies(self, *, with_people: bool) -> list[d.DependencyResource]:
         """Return every resource that may be lost, by kind and name."""
-        found, network, evaluator = await self._open(with_people=with_people)
+        view, network, evaluator = await self._open(with_people=with_people)
         resources = (*network.list_resources(), *evaluator.people)
         _ = get_translator(self._lang)
-        return [_shape_resource(found, one, evaluator, _) for one in resources]
+        return [_shape_resource(view, one, evaluator, _) for one in resources]
 
     async def dependency_losses(self, asked: LossRequest) -> d.DependencyLosses:
         """Return the worst losses of one resource, or of two, from the current crisis."""
-        found, network, evaluator = await self._open(with_people=asked.with_people)
+        view, network, evaluator = await self._open(with_people=asked.with_people)
         ranked = await asyncio.to_thread(_rank, network, evaluator, asked)
         _ = get_translator(self._lang)
         return d.DependencyLosses(
-            items=[_shape_loss(found, network, evaluator, loss, _) for loss in ranked.worst],
+            items=[_shape_loss(view, network, evaluator, loss, _) for loss in ranked.worst],
             total=ranked.total,
             not_modelled=list_unmodelled(network),
         )
@@ -247,12 +247,12 @@ class DependencyQueries(QueryBase):
         self, lost: Sequence[LostResource], *, with_people: bool
     ) -> d.DependencyLoss:
         """Return the effect of losing these resources together. Raises NotFound."""
-        found, network, evaluator = await self._open(with_people=with_people)
+        view, network, evaluator = await self._open(with_people=with_people)
         people = set(evaluator.people)
         if not lost or not all(network.knows(one) or one in people for one in lost):
             raise NotFound
         loss = evaluator.evaluate(*lost)
-        return _shape_loss(found, network, evaluator, loss, get_translator(self._lang))
+        return _shape_loss(view, network, evaluator, loss, get_translator(self._lang))
 
     async def hidden_dependencies(self) -> d.HiddenDependencies:
         """Return the undeclared dependencies of all recorded crises. Raises `broker_away`."""
@@ -271,10 +271,14 @@ class DependencyQueries(QueryBase):
     ) -> MinedDependencies:
         """Return the findings, computed again when a realm has changed and the last are old."""
         key = version, tuple((one.name, one.clock) for one in realms)
-        kept, now = _MINED.get(self._history) if self._history else None, time.monotonic()
-        fresh = kept is not None and now - kept.at < MINED_LIFE_S and kept.version == version
-        if kept is not None and (kept.key == key or fresh):
-            return kept
+        last_findings, now = _MINED.get(self._history) if self._history else None, time.monotonic()
+        fresh = (
+            last_findings is not None
+            and now - last_findings.at < MINED_LIFE_S
+            and last_findings.version == version
+        )
+        if last_findings is not None and (last_findings.key == key or fresh):
+            return last_findings
         running = _MINING.get(self._history) if self._history is not None else None
         if running is None or running.done():
             names = [one.name for one in realms]
@@ -433,10 +437,10 @@ def _shape_hidden(
         adjusted=one.adjusted,
         evidence=[
             d.CoFailure(
-                realm=found.crisis.partition("#")[0],
-                out_at=to_datetime(found.out_at),
-                degraded_at=to_datetime(found.degraded_at),
+                realm=occurrence.crisis.partition("#")[0],
+                out_at=to_datetime(occurrence.out_at),
+                degraded_at=to_datetime(occurrence.degraded_at),
             )
-            for found in one.evidence
+            for occurrence in one.evidence
         ],
     )

@@ -37,11 +37,11 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang, _ = x.shell.realm.name, x.shell.lang, x._
     sees_people = x.shell.reader.may(Permission.LOG_READ)
-    known = await x.queries.list_dependencies(with_people=sees_people)
-    ids = {one.id for one in known}
-    asked = [request.query_params.get(name, "") for name in ("ressource", "avec")]
-    missing = next((id for id in asked if id and id not in ids), "")
-    chosen = [id for id in asked if id in ids]
+    dependencies = await x.queries.list_dependencies(with_people=sees_people)
+    ids = {one.id for one in dependencies}
+    resource_ids = [request.query_params.get(name, "") for name in ("ressource", "avec")]
+    missing = next((id for id in resource_ids if id and id not in ids), "")
+    chosen = [id for id in resource_ids if id in ids]
     if not chosen and FIRST in ids:
         chosen = [FIRST]
     kind = request.query_params.get("nature", "")
@@ -56,25 +56,25 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
     view = None
     if chosen:
         lost = [one for id in dict.fromkeys(chosen) if (one := LostResource.parse(id)) is not None]
-        found = await x.queries.dependency_loss(lost, with_people=sees_people)
-        view = build_cascade_view(found, x.names, _)
+        dependency_loss = await x.queries.dependency_loss(lost, with_people=sees_people)
+        view = build_cascade_view(dependency_loss, x.names, _)
     return {
         **build_page_context(request, x),
         "not_there": missing and _("Aucune ressource ne porte l’identifiant « {id} ».", id=missing),
-        "groups": list_choices(known, x.names, _),
+        "groups": list_choices(dependencies, x.names, _),
         "chosen": [*chosen, "", ""][:2],
         "view": view,
         "kind": kind if kinds else "",
         "kinds": [
             (str(one), _(title))
             for one, title in KIND_TITLES.items()
-            if any(r.kind == one for r in known)
+            if any(r.kind == one for r in dependencies)
         ],
         "losses": build_loss_lines(losses.items, x.names, _),
         "losses_total": losses.total,
         "pairs": build_loss_lines(pairs.items, x.names, _),
         "pairs_total": pairs.total,
-        "down": [one.name for one in known if one.down],
+        "down": [one.name for one in dependencies if one.down],
         "not_modelled": [_(NOT_MODELLED_TITLES[one]) for one in losses.not_modelled],
         "sees_hidden": sees_people,
         "hidden": None if hidden is None else build_hidden_lines(hidden, x.shell.now, _),

@@ -106,8 +106,8 @@ def read_contacts(lines: Iterable[str]) -> list[Contact]:
             point = _read_point(row)
             head = _read_head(row)
         except ValidationError as error:
-            found = map(convert_fault, error.errors(include_url=False, include_input=False))
-            faults += [ContactFault(reader.line_num, one) for one in found]
+            row_faults = map(convert_fault, error.errors(include_url=False, include_input=False))
+            faults += [ContactFault(reader.line_num, one) for one in row_faults]
             continue
         except AddressInvalid as error:
             faults.append(ContactFault(reader.line_num, error.fault))
@@ -163,10 +163,10 @@ def compare_contacts(
     """Count the people that an import would add, change and leave as they are."""
     added = changed = same = 0
     for contact in contacts:
-        known = get_known(contact.person)
-        if known is None:
+        existing_contact = get_known(contact.person)
+        if existing_contact is None:
             added += 1
-        elif known == contact:
+        elif existing_contact == contact:
             same += 1
         else:
             changed += 1
@@ -181,13 +181,13 @@ def _read_point(row: dict[str, Any]) -> ContactPoint | None:
     quiet = _parse_quiet_hours(row.get("quiet") or "")
     if not (row["channel"] or row["address"]):
         return None
-    given = {
+    values = {
         "channel": row["channel"],
         "address": (row["address"] or "").strip(),
         "verified_at": None if verified is None else int(verified.timestamp() * 1000),
         "quiet": quiet,
     }
-    return normalize_address(ContactPoint.model_validate(given))
+    return normalize_address(ContactPoint.model_validate(values))
 
 
 def _read_head(row: dict[str, Any]) -> tuple[str | None, str, str | None]:

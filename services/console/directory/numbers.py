@@ -31,8 +31,8 @@ def read_partner_numbers(
     """Return contact id → numbers, for those that somebody filled in."""
     directory: VaultDirectory = request.app.state.directory
     people = directory.of(realm)
-    found = {c.id: people.peek(ref.build_contact_token(c.id)) for c in contacts}
-    return {id: known for id, known in found.items() if known is not None}
+    contacts_by_id = {c.id: people.peek(ref.build_contact_token(c.id)) for c in contacts}
+    return {id: contact for id, contact in contacts_by_id.items() if contact is not None}
 
 
 def read_partner_proofs(
@@ -40,8 +40,8 @@ def read_partner_proofs(
 ) -> dict[str, Instant]:
     """Return token of a partner → last verification of one of its numbers."""
     partner_proofs = {}
-    for id, known in read_partner_numbers(request, realm, contacts).items():
-        dates = [p.verified_at for p in known.points if p.verified_at is not None]
+    for id, contact in read_partner_numbers(request, realm, contacts).items():
+        dates = [p.verified_at for p in contact.points if p.verified_at is not None]
         if dates:
             partner_proofs[ref.build_contact_token(id)] = max(dates)
     return partner_proofs
@@ -56,17 +56,17 @@ async def read_person(
     `out_of_scope` beyond the sites and pôles of the reader.
     """
     schedule, at = await queries.of(realm, lang).desk()
-    held = [p for p in list_role_holders(schedule, at) if token in (p.holder, p.deputy)]
+    role_rows = [p for p in list_role_holders(schedule, at) if token in (p.holder, p.deputy)]
     directory: VaultDirectory = request.app.state.directory
-    contact = await directory.of(realm).get(token) if held else None
+    contact = await directory.of(realm).get(token) if role_rows else None
     if contact is None:
         raise NotFound
-    if not any(is_within(reader, schedule.reference, p.scope) for p in held):
+    if not any(is_within(reader, schedule.reference, p.scope) for p in role_rows):
         raise ProblemError("out_of_scope", field="person")
     access: AccessStore = request.app.state.access
     access.trace(reader, "directory.read", f"{realm} {token}")
     log.info("directory.read", by=get_author(reader), realm=realm, person=token)
-    roles = [f"{p.role_name}, {p.scope_name}" if p.scope_name else p.role_name for p in held]
+    roles = [f"{p.role_name}, {p.scope_name}" if p.scope_name else p.role_name for p in role_rows]
     return build_person(token, contact, roles)
 
 

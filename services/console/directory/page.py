@@ -39,22 +39,24 @@ def build_directory_view(
     domain: str,
 ) -> DirectoryView:
     """Group roles and partners; roles of sites are shown only to a search."""
-    known, communes = set(poles), {s.id: s.commune_name for s in sites}
-    found = [
+    pole_ids, communes = set(poles), {s.id: s.commune_name for s in sites}
+    matching_roles = [
         i for i in items if _matches(q, i.role_name, i.scope_name, communes.get(i.scope or ""))
     ]
-    at_sites = [i for i in found if i.scope is not None and i.scope not in known] if q else []
-    shown = [
+    at_sites = (
+        [i for i in matching_roles if i.scope is not None and i.scope not in pole_ids] if q else []
+    )
+    matching_partners = [
         p
         for p in partners
         if domain in ("", p.domain) and _matches(q, p.organisation, p.function, p.domain, p.when)
     ]
     by_domain: dict[str, list[Partner]] = {}
-    for partner in shown:
+    for partner in matching_partners:
         by_domain.setdefault(partner.domain, []).append(partner)
     return DirectoryView(
-        territory=[i for i in found if i.scope is None],
-        poles=[i for i in found if i.scope in known],
+        territory=[i for i in matching_roles if i.scope is None],
+        poles=[i for i in matching_roles if i.scope in pole_ids],
         sites=at_sites[:SITE_ROLES_SHOWN],
         sites_more=max(0, len(at_sites) - SITE_ROLES_SHOWN),
         domains=by_domain,

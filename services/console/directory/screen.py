@@ -42,12 +42,14 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang = x.shell.realm.name, x.shell.lang
-    asked = request.query_params.get("personne", "")
-    shown = None
-    if asked:
+    person_token = request.query_params.get("personne", "")
+    person = None
+    if person_token:
         reader = require_reader(request, Permission.DIRECTORY_READ)
         with suppress(NotFound):
-            shown = await read_person(request, queries, reader.principal, realm, asked, lang)
+            person = await read_person(
+                request, queries, reader.principal, realm, person_token, lang
+            )
     schedule, at = await x.queries.desk()
     numbers = read_partner_numbers(request, realm, list_contacts(x.reference))
     partners = list_partners(x.reference, numbers, at, x._)
@@ -61,8 +63,8 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
         "domain": domain,
         "cell": build_reaching_points(x.reference.said),
         "view": build_directory_view(items, partners, x.reference.poles, x.sites, q, domain),
-        "shown": shown,
-        "unknown": bool(asked) and shown is None,
+        "shown": person,
+        "unknown": bool(person_token) and person is None,
         "role_name": lambda row: w.name_role(row.role, row.scope, x.names, x._),
         "plan_name": x.names.plan,
         "may_note": x.shell.reader.may(Permission.NOTE_WRITE),

@@ -50,14 +50,14 @@ def plan_synchronisation(
     Partners (`contact:<id>`) belong to the territory and are left alone.
     """
     added, changed, same = list[Contact](), list[Contact](), list[str]()
-    for given in source.people:
-        known = get_known(given.person)
-        if known is None:
-            added.append(given)
+    for contact in source.people:
+        existing_contact = get_known(contact.person)
+        if existing_contact is None:
+            added.append(contact)
             continue
-        merged = merge_contact(known, given, source)
-        if merged == known:
-            same.append(given.person)
+        merged = merge_contact(existing_contact, contact, source)
+        if merged == existing_contact:
+            same.append(contact.person)
         else:
             changed.append(merged)
     present = {one.person for one in source.people} | source.faulty
@@ -105,5 +105,5 @@ def _keep_proof(point: ContactPoint, known: ContactPoint | None) -> ContactPoint
 
 def select_file_source(people: Iterable[Contact]) -> DirectorySource:
     """Return the source of a file: it decides the channels that occur in it."""
-    found = tuple(people)
-    return DirectorySource(found, frozenset(p.channel for one in found for p in one.points))
+    contacts = tuple(people)
+    return DirectorySource(contacts, frozenset(p.channel for one in contacts for p in one.points))

@@ -36,8 +36,8 @@ _DIALLED: Final = re.compile(r"\+?[\d .()-]{4,24}")
 
 def build_phone_link(text: str) -> PhoneLink:
     """Return a number with its link; a code after the number stays out of the link."""
-    found = _DIALLED.match(text.strip())
-    digits = re.sub(r"[^\d+]", "", found[0]) if found else ""
+    number_match = _DIALLED.match(text.strip())
+    digits = re.sub(r"[^\d+]", "", number_match[0]) if number_match else ""
     return PhoneLink(label=text, link=f"tel:{digits}" if len(digits) >= 3 else None)
 
 
@@ -71,13 +71,13 @@ def list_role_holders(
     rota = schedule.rota
     posts = [post for post in rota.posts if role in (None, post[0])]
     role_holders = []
-    for held, scope in posts:
-        now = rota.pair(held, scope, at)
+    for role_id, scope in posts:
+        now = rota.pair(role_id, scope, at)
         role_holders.append(
             RoleHolders(
-                id=held if scope is None else f"{held}:{scope}",
-                role=held,
-                role_name=schedule.role_name(held),
+                id=role_id if scope is None else f"{role_id}:{scope}",
+                role=role_id,
+                role_name=schedule.role_name(role_id),
                 scope=scope,
                 scope_name=schedule.scope_name(scope),
                 holder=now.holder,

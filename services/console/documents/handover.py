@@ -86,7 +86,7 @@ def draft_handover(
     sources, index = index_lines(first.lines)
     cited = Citations(sources, index)
     sheets = {facts.sitrep.lang: _build_sheet(facts, cited) for facts in by_lang}
-    final, kept = cited.numbered(sheets.values())
+    final, cited_sources = cited.numbered(sheets.values())
     ahead = list_deadlines(by_lang[0])
     figures = count_figures(first) | {
         "decisions": count_decisions(first),
@@ -105,7 +105,7 @@ def draft_handover(
         incidents=tuple(i.id for i in first.incidents),
         figures=figures,
         texts=dict(texts or {}),
-        sources=kept,
+        sources=cited_sources,
         sheets={lang: renumber_sheet(sheet, final) for lang, sheet in sheets.items()},
     )
 
@@ -250,8 +250,8 @@ def _write_staff(x: SitrepFacts, counts: Mapping[str, int]) -> DocumentLine | No
 
 def _join(names: Sequence[str], _: Translator) -> str:
     """Join the first names, and say how many more there are."""
-    shown, more = list(names[:NAMES_SHOWN]), len(names) - NAMES_SHOWN
-    text = ", ".join(shown)
+    visible_names, more = list(names[:NAMES_SHOWN]), len(names) - NAMES_SHOWN
+    text = ", ".join(visible_names)
     return text + _.plural(" et {n} autre", " et {n} autres", more) if more > 0 else text
 
 
@@ -294,7 +294,7 @@ def list_differences(
             groups[group].setdefault(change.collection, []).append(name)
     labels = {"new": _("Nouveau"), "over": _("Clos"), "level": _("Niveau changé")}
     return [
-        (labels[group], " ; ".join(_write_kind(kind, found, _) for kind, found in kinds.items()))
+        (labels[group], " ; ".join(_write_kind(kind, things, _) for kind, things in kinds.items()))
         for group, kinds in groups.items()
     ]
 
@@ -381,13 +381,13 @@ def _write_deadlines(facts: HandoverFacts, cited: Citations) -> DocumentSection:
 def list_deadlines(facts: HandoverFacts) -> list[UpcomingDeadline]:
     """List every deadline ahead of the time of the page, the earliest first."""
     x = facts.sitrep
-    found = [
+    deadlines = [
         *_list_limits(x),
         *_list_crisis_deadlines(x),
         *_list_card_deadlines(x),
         *_list_shift_ends(facts),
     ]
-    return sorted((d for d in found if d.at > x.at), key=lambda d: (d.at, d.subject, d.text))
+    return sorted((d for d in deadlines if d.at > x.at), key=lambda d: (d.at, d.subject, d.text))
 
 
 def _list_limits(x: SitrepFacts) -> list[UpcomingDeadline]:

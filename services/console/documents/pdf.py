@@ -121,7 +121,7 @@ def _compile_pdf(
 
 def _encode_data(document: Document, lang: str, stamp: str, drawing: str) -> bytes:
     sheet = document.sheet(lang)
-    found = {
+    content = {
         "lang": lang,
         "level": document.level,
         "simulated": document.simulated,
@@ -130,7 +130,7 @@ def _encode_data(document: Document, lang: str, stamp: str, drawing: str) -> byt
         "sources": [[s.n, s.short] for s in document.sources],
         **sheet.model_dump(),
     }
-    return replace_control_characters(orjson.dumps(found).decode()).encode()
+    return replace_control_characters(orjson.dumps(content).decode()).encode()
 
 
 def draw_map(document: Document, outlines: Outlines) -> str:

@@ -155,8 +155,8 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         return made
 
     async def _cited(self, picture: pictures.RealmSnapshot) -> Sequence[LineRecord]:
-        found, _more = await self._lines(picture, None, SITREP_LINES)
-        return found
+        records, _more = await self._lines(picture, None, SITREP_LINES)
+        return records
 
     async def _shaped(
         self,
@@ -186,13 +186,15 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             shape.escalation(row) for row in (await picture.rows(calling.EscalationRow)).values()
         ]
         main = find_main_escalation(escalations, incidents[0].id if incidents else None)
-        told = [
+        notifications = [
             n
             for n in (await picture.rows(d.NotificationRow)).values()
             if main is not None and n.escalation == main.id
         ]
         ladder = (
-            build_escalation(main, [shape.notification(n) for n in told], reference.names, _)
+            build_escalation(
+                main, [shape.notification(n) for n in notifications], reference.names, _
+            )
             if main
             else None
         )
@@ -331,7 +333,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             for e in escalations
             if incident is None or e.scope == incident or incident in e.incidents
         ]
-        told = [
+        notifications = [
             n
             for n in (await picture.rows(d.NotificationRow)).values()
             if incident in (None, n.incident) or n.escalation in {e.id for e in mine}
@@ -369,7 +371,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             plans=[p for p in plans if incident in (None, p.incident)],
             alarms=[shape.alarm(row) for row in alarms],
             escalations=sorted(mine, key=lambda e: (e.started_at, e.id)),
-            notifications=[shape.notification(n) for n in told],
+            notifications=[shape.notification(n) for n in notifications],
             reports=[
                 row
                 for row in (await picture.rows(a.ReportRow)).values()

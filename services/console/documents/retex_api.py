@@ -99,8 +99,8 @@ async def _check_improvement_scope(
     if not is_limited(author.principal):
         return
     within = author.within(body)
-    known = (await within.model.improvements()).items
-    for action in known:
+    improvements = (await within.model.improvements()).items
+    for action in improvements:
         if action.id == id:
             await check_incident(within, action.incident)
 

@@ -52,14 +52,16 @@ async def build_sitrep_page(
     if number is None:
         partners = await read_partners(request, queries)
         document = await queries.draft_sitrep(langs=(lang,), partners=partners)
-        asked = (await queries.tasks(kind="sitrep", state=(TaskState.OPEN, TaskState.TAKEN))).items
-        due = asked[0].due_at if asked else issued[0].next_at if issued else None
+        sitrep_tasks = (
+            await queries.tasks(kind="sitrep", state=(TaskState.OPEN, TaskState.TAKEN))
+        ).items
+        due = sitrep_tasks[0].due_at if sitrep_tasks else issued[0].next_at if issued else None
     else:
         if not number.isdecimal() or len(number) > MAX_NUMBER_LENGTH:
             raise NotFound
-        kept, document = await queries.sitrep(int(number))
-        row = next(s for s in issued if s.number == kept.number)
-        proof = write_stamp(kept, lang)
+        frozen_sitrep, document = await queries.sitrep(int(number))
+        row = next(s for s in issued if s.number == frozen_sitrep.number)
+        proof = write_stamp(frozen_sitrep, lang)
     typesetter: Typesetter = request.app.state.typesetter
     _ = get_translator(lang)
     return {
@@ -85,11 +87,11 @@ def make_source_link(shell: ScreenShell) -> Callable[[CitedSource], str]:
 
 def make_api_link(shell: ScreenShell, path: str, **more: str | None) -> Callable[..., str]:
     """Return a function that links a document in a given format, in this realm and at this time."""
-    asked = {"realm": shell.realm.name} | (
+    parameters = {"realm": shell.realm.name} | (
         {"as_of": format_iso(shell.moment)} if shell.moment else {}
     )
     return lambda form: (
-        f"{path}?{urlencode({**asked, **{k: v for k, v in more.items() if v is not None}, 'format': form})}"
+        f"{path}?{urlencode({**parameters, **{k: v for k, v in more.items() if v is not None}, 'format': form})}"
     )
 
 

@@ -101,8 +101,8 @@ async def get_sitrep(
     form: DocumentFormat = "json",
 ) -> Response:
     if number == "latest":
-        known = (await reader.model.sitreps()).items
-        number = known[0].number if known else 0
+        sitreps = (await reader.model.sitreps()).items
+        number = sitreps[0].number if sitreps else 0
     row, document = await reader.model.sitrep(number)
     response = await make_document_response(
         request,
@@ -122,10 +122,10 @@ async def get_sitrep(
 
 async def check_recipients(author: DecisionContext, recipients: Sequence[str]) -> None:
     """Refuse a recipient that is no role of the whole territory. Raises ProblemError `invalid`."""
-    known = (await author.model.reference()).names.holders.values()
-    roles = {role for role, scope, _deputy in known if scope is None}
-    for n, named in enumerate(recipients):
-        if named not in roles:
+    holders = (await author.model.reference()).names.holders.values()
+    roles = {role for role, scope, _deputy in holders if scope is None}
+    for n, recipient in enumerate(recipients):
+        if recipient not in roles:
             why = ("aucun rôle du territoire ne porte ce nom", "no role of the territory has it")
             raise ProblemError("invalid", faults=(build_fault(f"recipients.{n}", "unknown", *why),))
 

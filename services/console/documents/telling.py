@@ -59,16 +59,16 @@ def drop_repetitions(newest_first: Iterable[LineRecord]) -> list[LineRecord]:
     the newest reading stay.
     """
     stood: dict[str, str] = {}
-    found = []
+    records = []
     for record in sorted(newest_first, key=lambda record: record.key):
         subject, stands = _get_state(record)
         if subject and stood.get(subject) == stands and stands:
             continue
         if subject:
             stood[subject] = stands
-        found.append(record)
-    passed = _find_surpassed_readings(found)
-    return [record for record in found if record.key not in passed]
+        records.append(record)
+    passed = _find_surpassed_readings(records)
+    return [record for record in records if record.key not in passed]
 
 
 def _get_state(record: LineRecord) -> tuple[str, str]:
@@ -90,9 +90,9 @@ def _find_surpassed_readings(lines: Iterable[LineRecord]) -> set[str]:
     for record in lines:
         if record.type == "FlagChanged" and str(record.values["flag"]).startswith("river:"):
             series.setdefault(str(record.values["flag"]), []).append(record)
-    kept = {
+    notable_keys = {
         record.key
         for readings in series.values()
         for record in (readings[-1], max(readings, key=lambda r: float(r.values["value"])))
     }
-    return {record.key for readings in series.values() for record in readings} - kept
+    return {record.key for readings in series.values() for record in readings} - notable_keys

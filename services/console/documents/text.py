@@ -45,12 +45,12 @@ def _mark_exercise(document: Document, lang: str) -> str:
 
 def _render_section(section: DocumentSection) -> list[str]:
     head = section.title.upper() + (f"  ({section.aside})" if section.aside else "")
-    found = [head, "-" * min(len(head), WIDTH)]
+    text_lines = [head, "-" * min(len(head), WIDTH)]
     for line in section.lines:
-        found += _render_line(line)
+        text_lines += _render_line(line)
     if section.table is not None:
-        found += _render_table(section.table)
-    return found
+        text_lines += _render_table(section.table)
+    return text_lines
 
 
 def _render_line(line: DocumentLine) -> list[str]:
@@ -64,15 +64,15 @@ def _render_table(table: Table) -> list[str]:
         *(row.cells for row in table.rows),
     ]
     widths = [max(len(row[n]) for row in rows) for n in range(len(table.columns))]
-    found = []
+    text_lines = []
     for row in rows:
         cells = [
             cell.rjust(w) if c.right else cell.ljust(w)
             for cell, w, c in zip(row, widths, table.columns, strict=True)
         ]
-        found.append("  ".join(cells).rstrip())
-    found.insert(1, "  ".join("-" * w for w in widths))
-    return found + (_wrap_text(table.note, "", "") if table.note else [])
+        text_lines.append("  ".join(cells).rstrip())
+    text_lines.insert(1, "  ".join("-" * w for w in widths))
+    return text_lines + (_wrap_text(table.note, "", "") if table.note else [])
 
 
 def _wrap_text(text: str, first: str, other: str) -> list[str]:

@@ -50,10 +50,10 @@ async def get_exercise_proposal(
 async def download_exercise_proposal(
     request: Request, reader: LogReader, plan: str, seed: Seed = 1
 ) -> Response:
-    found = await get_exercise_proposal(request, reader, plan, seed)
-    name = f"{found.document['exercise']}.yaml"
+    proposal = await get_exercise_proposal(request, reader, plan, seed)
+    name = f"{proposal.document['exercise']}.yaml"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(found.file, 200, headers, "application/yaml")
+    return Response(proposal.file, 200, headers, "application/yaml")
 
 
 @router.get(

@@ -61,9 +61,9 @@ class ComposedDrill:
         yaml.default_flow_style = False
         yaml.allow_unicode = True
         yaml.width = 4096
-        written = io.StringIO()
-        yaml.dump(self.document, written)
-        return written.getvalue()
+        buffer = io.StringIO()
+        yaml.dump(self.document, buffer)
+        return buffer.getvalue()
 
 
 def compose_drill(
@@ -110,8 +110,8 @@ def _choose_stimuli(
     plan: ref.Plan, weakness: PlanWeakness, writer: StimulusWriter, random: Random
 ) -> list[Stimulus]:
     """Return the loss that calls for the plan at once, or else one way to hold a trigger."""
-    if weakness.at_once is not None and (found := writer.write_loss(weakness.at_once)):
-        return found
+    if weakness.at_once is not None and (loss := writer.write_loss(weakness.at_once)):
+        return loss
     ways = [way for trigger in plan.triggers for way in writer.list_alternatives(trigger.when)]
     return random.choice(ways) if ways else []
 

@@ -67,12 +67,12 @@ class _Clocks:
 
     def measure(self) -> dict[str, float]:
         """Return role → minutes from its start to its first action after it."""
-        found = {}
+        minutes_by_role = {}
         for role, start in sorted(self.starts.items()):
             later = [at for at in self.actions.get(role, ()) if at >= start]
             if later:
-                found[role] = round((min(later) - start) / MINUTE_MS, 1)
-        return found
+                minutes_by_role[role] = round((min(later) - start) / MINUTE_MS, 1)
+        return minutes_by_role
 
 
 def measure_first_actions(

@@ -67,16 +67,16 @@ class DrillQueries(ProofQueries):
         self, *, partners: Mapping[str, Instant] | None = None
     ) -> d.DrillProposals:
         """Return the plans to exercise, the weakest first."""
-        facts, _network, found = await self._rank(partners)
+        facts, _network, weaknesses = await self._rank(partners)
         _ = get_translator(self._lang)
-        return d.DrillProposals(items=[_shape_proposal(facts, one, _) for one in found])
+        return d.DrillProposals(items=[_shape_proposal(facts, one, _) for one in weaknesses])
 
     async def drill(
         self, plan: str, seed: int, *, partners: Mapping[str, Instant] | None = None
     ) -> d.DrillDetail:
         """Return the drill of one plan. Raises NotFound if there is none."""
-        facts, network, found = await self._rank(partners)
-        weakness = next((one for one in found if one.plan == plan), None)
+        facts, network, weaknesses = await self._rank(partners)
+        weakness = next((one for one in weaknesses if one.plan == plan), None)
         if weakness is None:
             raise NotFound
         today: date = local_day(facts.now)
@@ -112,9 +112,9 @@ class DrillQueries(ProofQueries):
 
     async def _measure_exercise(self, realm: Realm) -> ExerciseRun | None:
         """Return the times of a closed exercise; None if its log cannot be read now."""
-        known = self._runs.get(realm.name)
-        if known is not None:
-            return known
+        cached_run = self._runs.get(realm.name)
+        if cached_run is not None:
+            return cached_run
         try:
             picture = (await self.at(None).of(realm.name).read()).picture
             plans = await picture.rows(c.PlanRow)

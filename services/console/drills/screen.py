@@ -62,8 +62,10 @@ def build_drill_line(
         )
     ]
     if one.contacts:
-        named = ", ".join(name_contact(key, names, _) for key in one.contacts[:CONTACTS_NAMED])
-        reasons.append(_("à joindre : {names}", names=named))
+        contact_names = ", ".join(
+            name_contact(key, names, _) for key in one.contacts[:CONTACTS_NAMED]
+        )
+        reasons.append(_("à joindre : {names}", names=contact_names))
     if one.resource is not None and one.stopped:
         reasons.append(
             _.plural(
@@ -118,13 +120,15 @@ async def build_drills_page(queries: Queries, request: Request) -> dict[str, Any
     x = await load_screen_data(queries, request, PAGE.name)
     partners = await read_partners(request, x.queries)
     seed = _parse_seed(request.query_params.get("variante", "")[:5])
-    found, progress = await asyncio.gather(
+    proposals, progress = await asyncio.gather(
         x.queries.drill_proposals(partners=partners), x.queries.exercise_progress()
     )
     return {
         **build_page_context(request, x),
         "seed": seed,
-        "lines": [build_drill_line(one, seed, x.names, x._) for one in found.items[:PLANS_SHOWN]],
+        "lines": [
+            build_drill_line(one, seed, x.names, x._) for one in proposals.items[:PLANS_SHOWN]
+        ],
         "progress": build_progress_lines(progress, x._),
         "exercises": progress.exercises,
     }

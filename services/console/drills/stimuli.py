@@ -79,8 +79,8 @@ class StimulusWriter:
         match when:
             case Measured():
                 write = _WRITERS.get(when.metric)
-                found = write(self, when) if write is not None else None
-                return [found] if found and len(found) <= MOST_STIMULI else []
+                stimuli = write(self, when) if write is not None else None
+                return [stimuli] if stimuli and len(stimuli) <= MOST_STIMULI else []
             case AnyOf(any=parts):
                 return [one for part in parts for one in self.list_alternatives(part)]
             case AllOf(all=parts):
@@ -199,9 +199,11 @@ class StimulusWriter:
         kitchen = self.random.choice(large)
         fed = self.random.sample(sorted(self.network.kitchens[kitchen]), sites)
         ill = math.ceil(persons / sites)
-        found = [self.network.sites[id] for id in sorted(fed)]
+        kitchen_sites = [self.network.sites[id] for id in sorted(fed)]
         measure = {"name": "ill_persons", "value": ill, "unit": "persons", "scope": "site"}
-        return report_sites(found, "sanitary_alert", 4, source="samu", persons=ill, measure=measure)
+        return report_sites(
+            kitchen_sites, "sanitary_alert", 4, source="samu", persons=ill, measure=measure
+        )
 
 
 def report_sites(
@@ -236,8 +238,8 @@ def _get_least(when: Measured) -> int:
 def _list_words(when: Measured, *names: str) -> list[str]:
     words: list[str] = []
     for name in names:
-        given: Any = when.args.get(name, ())
-        words += [given] if isinstance(given, str) else [str(one) for one in given]
+        argument: Any = when.args.get(name, ())
+        words += [argument] if isinstance(argument, str) else [str(one) for one in argument]
     return words
 
 

@@ -61,20 +61,20 @@ def rank_weaknesses(
     `losses` come the worst first, with the plans that each calls for.
     """
     by_plan = _index_losses(losses)
-    found = [
+    weaknesses = [
         _measure(proof, by_plan.get(id, _PlanLosses()), activities) for id, proof in proofs.items()
     ]
-    return sorted(found, key=lambda one: (-one.score, one.plan))
+    return sorted(weaknesses, key=lambda one: (-one.score, one.plan))
 
 
 def _index_losses(losses: Iterable[EvaluatedLoss]) -> dict[str, _PlanLosses]:
-    found: dict[str, _PlanLosses] = {}
+    losses_by_plan: dict[str, _PlanLosses] = {}
     for loss in losses:
         for plan in loss.plans:
-            known = found.get(plan.plan, _PlanLosses())
-            soon = known.at_once or (loss if plan.after_h == 0 else None)
-            found[plan.plan] = _PlanLosses(known.worst or loss, soon)
-    return found
+            plan_losses = losses_by_plan.get(plan.plan, _PlanLosses())
+            soon = plan_losses.at_once or (loss if plan.after_h == 0 else None)
+            losses_by_plan[plan.plan] = _PlanLosses(plan_losses.worst or loss, soon)
+    return losses_by_plan
 
 
 def _measure(proof: PlanProof, losses: _PlanLosses, activities: int) -> PlanWeakness:

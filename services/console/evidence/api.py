@@ -56,7 +56,9 @@ async def export_evidence(reader: EvidenceReader, request: Request, id: str) -> 
         item = await texts.get(build_attachment_id(photo))
         return item if item is not None and item.fields.get("realm") == reader.realm else None
 
-    asked = ExportRequest(reader.realm, incident, reader.principal.acting_role, reader.lang, raw)
+    export_request = ExportRequest(
+        reader.realm, incident, reader.principal.acting_role, reader.lang, raw
+    )
     log.info(
         "evidence.exported",
         realm=reader.realm,
@@ -71,7 +73,7 @@ async def export_evidence(reader: EvidenceReader, request: Request, id: str) -> 
                 reader.model,
                 request.app.state.kafka,
                 key,
-                asked,
+                export_request,
                 pdf,
                 read_photo,
                 to_instant(get_server_time()),

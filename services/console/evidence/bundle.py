@@ -44,8 +44,8 @@ class _ByteBuffer(RawIOBase):
 
     def take(self) -> bytes:
         """Return all bytes since the last call."""
-        taken, self._waiting = bytes(self._waiting), bytearray()
-        return taken
+        chunk, self._waiting = bytes(self._waiting), bytearray()
+        return chunk
 
 
 class BundleEntry(AbstractContextManager["BundleEntry"]):

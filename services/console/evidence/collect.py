@@ -112,11 +112,11 @@ async def write_bundle(
     )
     bundle.add_lines("actions.jsonl", actions.items)
     yield bundle.take()
-    sitreps = [kept async for kept in _read_sitreps(model, asked)]
+    sitreps = [pair async for pair in _read_sitreps(model, asked)]
     for row, document in sitreps:
         bundle.add(f"sitreps/ps-{row.number}.json", document.frozen())
         bundle.add(f"sitreps/ps-{row.number}.pdf", await pdf(document, row))
-    handovers = [kept for kept in await model.frozen_handovers() if id in kept[1].incidents]
+    handovers = [pair for pair in await model.frozen_handovers() if id in pair[1].incidents]
     for signed, document in handovers:
         bundle.add(f"handovers/releve-{signed.number}.json", document.frozen())
     yield bundle.take()
@@ -124,10 +124,10 @@ async def write_bundle(
     stretches = {service: LogExcerpt(partition) for service in SERVICES}
     async with PartitionReader(kafka) as reader:
         for service, stretch in stretches.items():
-            async for sent in write_log(
+            async for chunk in write_log(
                 bundle, reader, service, log_topic(service), partition, realm, id, stretch
             ):
-                yield sent
+                yield chunk
     person = [tx for stretch in stretches.values() for tx in stretch.person]
     if asked.raw_reports:
         for id, photo in await _read_photos(person, read_photo):
@@ -210,17 +210,17 @@ async def _read_messages(model: ReadModel, asked: ExportRequest) -> list[Notific
     ladders = [
         e.id for e in (await model.escalations(incident=asked.incident.id, limit=PAGE_SIZE)).items
     ]
-    found: dict[str, Notification] = {}
+    notifications: dict[str, Notification] = {}
     for incident, ladder in ((asked.incident.id, None), *((None, ladder) for ladder in ladders)):
         cursor = None
         while True:
             page = await model.notifications(
                 limit=PAGE_SIZE, cursor=cursor, incident=incident, escalation=ladder
             )
-            found |= {n.id: n for n in page.items}
+            notifications |= {n.id: n for n in page.items}
             if (cursor := page.next) is None:
                 break
-    return sorted(found.values(), key=lambda n: (n.planned_at, n.id))
+    return sorted(notifications.values(), key=lambda n: (n.planned_at, n.id))
 
 
 async def _read_sitreps(

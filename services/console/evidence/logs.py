@@ -67,10 +67,10 @@ async def write_log(
     KafkaError, OSError, Stop.
     """
     begin, end = (await reader.bounds(topic, [partition]))[partition]
-    at, named, logic = Position(), incident.encode(), find_newest_logic(service)
+    at, incident_bytes, logic = Position(), incident.encode(), find_newest_logic(service)
     with bundle.entry(f"log/{service}.jsonl") as entry, SpooledTemporaryFile(MEMORY_BYTES) as tail:
         waiting: list[tuple[int, str, bool]] = []
-        sent = 0
+        byte_count = 0
         async with aclosing(_read_records(reader, topic, partition, begin, end)) as records:
             async for offset, raw in records:
                 at, tx = advance_position(at, offset, raw, logic)
@@ -79,7 +79,7 @@ async def write_log(
                 if tx is None:
                     continue
                 mine = is_shown_in(realm, tx, partition)
-                concerns = mine and named in raw
+                concerns = mine and incident_bytes in raw
                 if stretch.first is None and not concerns:
                     continue
                 if stretch.first is None:
@@ -100,7 +100,7 @@ async def write_log(
                 tail.seek(0)
                 while block := tail.read(CHUNK_BYTES):
                     entry.write(block)
-                    sent += len(block)
+                    byte_count += len(block)
                 tail.seek(0)
                 tail.truncate()
                 stretch.records += len(waiting)
@@ -108,8 +108,8 @@ async def write_log(
                 seq, hash, _own = waiting[-1]
                 stretch.last = {"seq": seq, "hash": hash}
                 waiting.clear()
-                if sent >= CHUNK_BYTES:
-                    sent = 0
+                if byte_count >= CHUNK_BYTES:
+                    byte_count = 0
                     yield bundle.take()
 
 

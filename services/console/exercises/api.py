@@ -226,7 +226,7 @@ def _choose_name(body: RealmRequest, territory: str, id: str) -> str:
     kind = _KINDS[body.kind or "exercise"]
     name = body.id or body.realm or f"{territory}~{kind}-{id}"
     try:
-        own, found, _ = parse_realm(name)
+        own, realm_kind, _ = parse_realm(name)
     except RealmNameInvalid:
         raise _make_invalid(
             "id",
@@ -243,7 +243,7 @@ def _choose_name(body: RealmRequest, territory: str, id: str) -> str:
         raise _make_invalid(
             "id", f"le territoire doit être {territory}", f"the territory must be {territory}"
         )
-    if body.kind is not None and found is not kind:
+    if body.kind is not None and realm_kind is not kind:
         raise _make_invalid("kind", "ne correspond pas au nom", "does not fit the name")
     return name
 
@@ -311,5 +311,5 @@ async def _decide(
     kind: type[Command],
     **fields: Any,
 ) -> Response:
-    named = DecisionBody(realm=realm, reason=body.reason if body else None)
-    return await send_decision(_enter_realm(author, realm), named, "alerts", kind, **fields)
+    decision_body = DecisionBody(realm=realm, reason=body.reason if body else None)
+    return await send_decision(_enter_realm(author, realm), decision_body, "alerts", kind, **fields)

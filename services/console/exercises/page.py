@@ -65,27 +65,29 @@ def list_coming_deadlines(
 
     Events that the script still holds are left out, because players must not see them.
     """
-    found: list[ComingDeadline] = []
+    deadlines: list[ComingDeadline] = []
     if ladder is not None and ladder.next_at is not None and ladder.next is not None:
         answers = _.plural(
             "{n} réponse sur {of}", "{n} réponses sur {of}", ladder.positive, of=ladder.expected
         )
-        found.append(
+        deadlines.append(
             ComingDeadline(ladder.next_at, _describe_step(ladder.next, ladder.name, _), answers)
         )
-    found += [
+    deadlines += [
         ComingDeadline(c.next_at, f"{c.activity} {c.name}", _(c.next_base))
         for c in clocks
         if c.next_at is not None
     ]
-    found += [
+    deadlines += [
         ComingDeadline(card.due_at, card.task, card.role)
         for plan in cards
         for card in plan.cards
         if card.due_at is not None and card.state in ("to_do", "doing")
     ]
-    found += [ComingDeadline(t.due_at, t.title, _("tâche")) for t in tasks if t.due_at is not None]
-    return sorted((c for c in found if c.at > now), key=lambda c: (c.at, c.what))[:NEXT_SHOWN]
+    deadlines += [
+        ComingDeadline(t.due_at, t.title, _("tâche")) for t in tasks if t.due_at is not None
+    ]
+    return sorted((c for c in deadlines if c.at > now), key=lambda c: (c.at, c.what))[:NEXT_SHOWN]
 
 
 def _describe_step(rung: EscalationStep, ladder: str, _: Translator) -> str:
@@ -135,8 +137,8 @@ def compute_score(
         ),
     }
     return [
-        ScoreLine(_(SCORE_LABELS[key]), done, of, said)
-        for key, (done, of, said) in lines.items()
+        ScoreLine(_(SCORE_LABELS[key]), done, of, wait_text)
+        for key, (done, of, wait_text) in lines.items()
         if of
     ]
 

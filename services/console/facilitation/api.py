@@ -76,8 +76,8 @@ class ObserverNoteRequest(DecisionBody):
     summary="Stimuli of an exercise by time; organisers see all, others those played (D94)",
 )
 async def list_stimuli(reader: LogReader, part: PageRequest) -> Page[Stimulus]:
-    found = await reader.model.stimuli()
-    return part.of(hide_script(found, reader.principal))
+    stimuli = await reader.model.stimuli()
+    return part.of(hide_script(stimuli, reader.principal))
 
 
 @router.get(
@@ -92,16 +92,16 @@ async def get_evaluation(reader: LogReader) -> EvaluationSheet:
 )
 async def plan_stimulus(author: Organiser, body: StimulusRequest) -> Response:
     author = author.within(body)
-    told = {SOURCE_FIELD: body.source or "", EXPECTED_FIELD: body.expected or ""}
+    text_fields = {SOURCE_FIELD: body.source or "", EXPECTED_FIELD: body.expected or ""}
     if body.body is not None:
-        told[BODY_FIELD] = _dump_body(body.body)
+        text_fields[BODY_FIELD] = _dump_body(body.body)
 
     return await send_text(
         author,
         "alerts",
         PlanStimulus,
         require_text(body.title, "title").strip(),
-        told={k: v for k, v in told.items() if v},
+        told={k: v for k, v in text_fields.items() if v},
         stimulus=body.id,
         at=to_instant(body.at),
     )

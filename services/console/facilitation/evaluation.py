@@ -52,7 +52,7 @@ def find_played(
     for message in messages:
         if message.incident is not None and message.acknowledged_at is not None:
             answers.setdefault(message.incident, []).append(message.acknowledged_at)
-    return {id: _sum_up(found, answers) for id, found in plays.items()}
+    return {id: _sum_up(stimulus_plays, answers) for id, stimulus_plays in plays.items()}
 
 
 def _sum_up(

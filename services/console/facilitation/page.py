@@ -109,8 +109,8 @@ def describe_role(one: RoleParticipation, _: Translator) -> str:
     if one.cards:
         parts.append(_.plural("{n} fiche faite", "{n} fiches faites", one.cards))
     if one.first_action_min is not None:
-        said = w.format_number(one.first_action_min, _.lang)
-        parts.append(_("première action utile en {n} min", n=said))
+        minutes = w.format_number(one.first_action_min, _.lang)
+        parts.append(_("première action utile en {n} min", n=minutes))
     return ", ".join(parts) or _("aucune action")
 
 

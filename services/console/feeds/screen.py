@@ -23,11 +23,11 @@ async def build_feeds_page(queries: Queries, request: Request) -> dict[str, Any]
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
     now = datetime.now(UTC)
-    found = list_feeds(read_feeds(request.app.state.feed_status, now), now)
+    feed_list = list_feeds(read_feeds(request.app.state.feed_status, now), now)
     return {
         **build_page_context(request, x),
-        "lines": build_feed_lines(found, now, x._),
-        "samples": found.samples,
+        "lines": build_feed_lines(feed_list, now, x._),
+        "samples": feed_list.samples,
     }
 
 

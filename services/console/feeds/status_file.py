@@ -19,10 +19,10 @@ def read_feeds(file: Path, now: datetime) -> FeedList | None:
     Never raises: a page without feeds is better than no page.
     """
     try:
-        found = FeedList.model_validate_json(file.read_bytes())
+        feed_list = FeedList.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
         log.warning("feeds.unreadable", error=type(error).__name__)
         return None
-    return found if now - found.written_at <= WRITTEN_WITHIN else None
+    return feed_list if now - feed_list.written_at <= WRITTEN_WITHIN else None

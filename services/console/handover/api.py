@@ -80,15 +80,15 @@ class HandoverRevision(DecisionBody):
 
 @router.get("", summary="List handovers with their objectives, newest first")
 async def list_handovers(reader: LogReader, part: PageRequest) -> Page[Handover]:
-    found = await reader.model.handovers()
-    return part.of(found.items)
+    handovers = await reader.model.handovers()
+    return part.of(handovers.items)
 
 
 @router.get("/{id}", summary="Show one handover; its ETag is the version for If-Match")
 async def get_handover(reader: LogReader, id: str, response: Response) -> Handover:
-    found = await reader.model.handover(id)
-    set_etag(response, found.version)
-    return found
+    handover = await reader.model.handover(id)
+    set_etag(response, handover.version)
+    return handover
 
 
 @router.get(
@@ -103,21 +103,21 @@ async def get_handover_document(
     """Return the page; JSON has the frozen bytes, the other forms the objective and signatures."""
     langs = ("fr", "en") if form == "json" else (reader.lang,)
     partners = await read_partners(request, reader.model)
-    found = await reader.model.handover(id)
+    handover = await reader.model.handover(id)
     frozen, page = await reader.model.handover_page(id, langs=langs, partners=partners)
     stamp = ""
-    if found.page is not None:
-        stamp = write_stamp(found.page.sha256, reader.lang)
+    if handover.page is not None:
+        stamp = write_stamp(handover.page.sha256, reader.lang)
     response = await make_document_response(
         request,
         frozen if form == "json" else page,
         form,
         reader.lang,
-        name=f"releve-{reader.realm}-{found.number}",
+        name=f"releve-{reader.realm}-{handover.number}",
         stamp=stamp,
     )
-    if found.page is not None:
-        response.headers["Vigie-Document-Sha256"] = found.page.sha256
+    if handover.page is not None:
+        response.headers["Vigie-Document-Sha256"] = handover.page.sha256
         signature = await asyncio.to_thread(sign_document, request, frozen)
         response.headers["Vigie-Signature"] = signature.hex()
     return response

@@ -114,16 +114,16 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
     async def frozen_handovers(self) -> list[tuple[h.HandoverRow, Document]]:
         """Return the signed handovers with their pages as frozen, without erased ones."""
         view = await self.read()
-        kept = []
+        signed_pages = []
         for row in (await view.picture.rows(h.HandoverRow)).values():
             if row.page is None:
                 continue
             try:
-                kept.append((row, self._read_frozen(row.page)))
+                signed_pages.append((row, self._read_frozen(row.page)))
             except ProblemError as error:
                 if error.problem.code != "erased":
                     raise
-        return sorted(kept, key=lambda pair: pair[0].number)
+        return sorted(signed_pages, key=lambda pair: pair[0].number)
 
     async def handover_row(self, id: str) -> h.HandoverRow:
         """Return the row of a handover, with its references to texts. Raises NotFound."""

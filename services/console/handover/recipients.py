@@ -28,11 +28,13 @@ def list_recipient_choices(
     """
     rule = find_level_rule(reference, level) or find_level_rule(reference, 1)
     default = list(rule.pilots) if rule is not None else []
-    wanted = default if chosen is None else chosen
-    held = {role for role, scope, _deputy in reference.names.holders.values() if scope is None}
-    roles = held | {one for one in wanted if one in reference.names.roles}
-    found = [
-        RecipientChoice(role, w.name_role(role, None, reference.names, _), role in wanted)
+    selected_roles = default if chosen is None else chosen
+    territory_roles = {
+        role for role, scope, _deputy in reference.names.holders.values() if scope is None
+    }
+    roles = territory_roles | {one for one in selected_roles if one in reference.names.roles}
+    choices = [
+        RecipientChoice(role, w.name_role(role, None, reference.names, _), role in selected_roles)
         for role in roles
     ]
-    return sorted(found, key=lambda one: (not one.chosen, one.label, one.role))
+    return sorted(choices, key=lambda one: (not one.chosen, one.label, one.role))

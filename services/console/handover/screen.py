@@ -50,29 +50,29 @@ async def build_handover_sheet(queries: Queries, request: Request, number: str) 
     if not number.isdecimal() or len(number) > MAX_NUMBER_LENGTH:
         raise NotFound
     lang, queries = shell.lang, queries.of(shell.realm.name, shell.lang)
-    found = await queries.handover(number)
+    handover = await queries.handover(number)
     partners = await read_partners(request, queries)
     _frozen, document = await queries.handover_page(number, langs=(lang,), partners=partners)
     reference = await queries.reference()
     writes = may_write(shell)
     author = get_author(shell.reader.principal)
-    signer = found.signed.by if found.signed is not None else None
-    others = [one for one in found.recipients if one not in reference.names.roles]
+    signer = handover.signed.by if handover.signed is not None else None
+    others = [one for one in handover.recipients if one not in reference.names.roles]
     return {
         **build_frame_context(request, shell),
-        "found": found,
+        "found": handover,
         "document": document,
         "sheet": document.sheet(lang),
-        "stamp": write_stamp(found.page.sha256, lang) if found.page is not None else "",
+        "stamp": write_stamp(handover.page.sha256, lang) if handover.page is not None else "",
         "href": make_source_link(shell),
-        "api": make_api_link(shell, f"/api/v1/handovers/{found.id}/document"),
+        "api": make_api_link(shell, f"/api/v1/handovers/{handover.id}/document"),
         "issued": (await queries.handovers()).items[:HANDOVERS_SHOWN],
-        "may_sign": writes and found.state is HandoverState.DRAFT,
-        "may_accept": writes and found.state is HandoverState.SIGNED and author != signer,
-        "is_signer": writes and found.state is HandoverState.SIGNED and author == signer,
-        "may_change": writes and found.state in OPEN_HANDOVER_STATES,
+        "may_sign": writes and handover.state is HandoverState.DRAFT,
+        "may_accept": writes and handover.state is HandoverState.SIGNED and author != signer,
+        "is_signer": writes and handover.state is HandoverState.SIGNED and author == signer,
+        "may_change": writes and handover.state in OPEN_HANDOVER_STATES,
         "choices": list_recipient_choices(
-            reference, found.level, found.recipients, get_translator(lang)
+            reference, handover.level, handover.recipients, get_translator(lang)
         ),
         "other_recipients": others,
         "longest": LONGEST_OBJECTIVE,

@@ -100,9 +100,11 @@ def write_closure(
     closure: HazardClosure, names: TerritoryNames, now: datetime, _: Translator
 ) -> str:
     """Write the number of sites to close, the deadline, and their names."""
-    named = [shorten_site_name(names.site(id)) for id in closure.sites[:NAMED_SITES]]
-    more = len(closure.sites) - len(named)
-    listed = ", ".join(named) + (_.plural(" et {n} autre", " et {n} autres", more) if more else "")
+    site_names = [shorten_site_name(names.site(id)) for id in closure.sites[:NAMED_SITES]]
+    more = len(closure.sites) - len(site_names)
+    listed = ", ".join(site_names) + (
+        _.plural(" et {n} autre", " et {n} autres", more) if more else ""
+    )
     count = len(closure.sites)
     if closure.by <= now:
         text = _.plural("fermer {n} site maintenant", "fermer {n} sites maintenant", count)
@@ -127,7 +129,7 @@ def build_hazard_views(
 def _build_view(
     one: Hazard, names: TerritoryNames, now: datetime, _: Translator, limit: int | None
 ) -> HazardView:
-    shown = one.sites if limit is None else one.sites[:limit]
+    visible_sites = one.sites if limit is None else one.sites[:limit]
     return HazardView(
         hazard=one.hazard,
         title=_(HAZARDS[one.hazard]),
@@ -135,8 +137,8 @@ def _build_view(
         plan_title=names.plan(one.plan) if one.plan else "",
         lead=write_lead(one, now, _),
         closures=[write_closure(group, names, now, _) for group in one.closures],
-        lines=[build_site_line(one.hazard, site, names, now, _) for site in shown],
-        more=len(one.sites) - len(shown),
+        lines=[build_site_line(one.hazard, site, names, now, _) for site in visible_sites],
+        more=len(one.sites) - len(visible_sites),
         steps=[
             _(
                 "{level} m, {hour} : {what}",
@@ -249,10 +251,10 @@ def write_sitrep_lines(
     hazards: Sequence[Hazard], names: TerritoryNames, now: datetime, _: Translator
 ) -> list[tuple[str, tuple[str, ...]]]:
     """Return the lines of a situation report, each with the subjects that it is about."""
-    told: list[tuple[str, tuple[str, ...]]] = []
+    sitrep_lines: list[tuple[str, tuple[str, ...]]] = []
     for one in hazards:
         about = (f"plan:{one.plan}",) if one.plan else ()
-        told.append(
+        sitrep_lines.append(
             (
                 _("{what} : {where}", what=_(HAZARDS[one.hazard]), where=write_lead(one, now, _))
                 + ".",
@@ -263,8 +265,10 @@ def write_sitrep_lines(
         for site in ahead[:NAMED_SITES]:
             hour = f"{_(ARRIVALS[one.hazard])} {write_hour(site, now, _)}"
             name = f"{shorten_site_name(site.name)} ({site.commune})"
-            told.append((_("{hour}, {site}.", hour=hour, site=name), (f"site:{site.site}",)))
+            sitrep_lines.append(
+                (_("{hour}, {site}.", hour=hour, site=name), (f"site:{site.site}",))
+            )
         for closure in one.closures:
             text = write_closure(closure, names, now, _)
-            told.append((text[:1].upper() + text[1:] + ".", about))
-    return told
+            sitrep_lines.append((text[:1].upper() + text[1:] + ".", about))
+    return sitrep_lines

@@ -40,7 +40,7 @@ class HazardFacts:
 
 def list_readings(reports: Iterable[a.ReportRow], station: str) -> list[RiverReading]:
     """Return the confirmed readings of a station; doubted and withdrawn ones are left out."""
-    found = {}
+    readings_by_time = {}
     for row in reports:
         measure = row.measure
         if measure is None or measure.name != RIVER or measure.object is None:
@@ -53,8 +53,8 @@ def list_readings(reports: Iterable[a.ReportRow], station: str) -> list[RiverRea
         if row.confirmation != "confirmed" or row.msg_type is MsgType.CANCEL:
             continue
         if _DOUBTED.isdisjoint(row.flags):
-            found[row.occurred_at] = RiverReading(row.occurred_at, float(level))
-    return [found[at] for at in sorted(found)]
+            readings_by_time[row.occurred_at] = RiverReading(row.occurred_at, float(level))
+    return [readings_by_time[at] for at in sorted(readings_by_time)]
 
 
 def read_flag_forecast(
@@ -69,13 +69,13 @@ def foresee_hazards(
     territory: clocks.HazardReference, facts: HazardFacts, now: Instant
 ) -> list[clocks.HazardForecast]:
     """Return the hazards ahead, the soonest first."""
-    found = []
+    forecasts = []
     plan = clocks.find_flood_plan(territory.plans)
     station = None if plan is None else clocks.find_station(plan)
     if station is not None:
         readings = list_readings(facts.reports.values(), station)
         forecast = read_flag_forecast(facts.flags, station, now)
-        found.append(clocks.foresee_flood(territory, readings, forecast, now))
+        forecasts.append(clocks.foresee_flood(territory, readings, forecast, now))
     cuts = [
         clocks.HazardWindow(
             window.start, window.end, row.id, confirmed=row.confirmation == "confirmed"
@@ -84,7 +84,7 @@ def foresee_hazards(
         for window in row.effective
     ]
     hint = next((row.plan_hint.split()[0] for row in facts.announced if row.plan_hint), None)
-    found.append(
+    forecasts.append(
         clocks.foresee_windows(
             territory, clocks.POWER, cuts, hint if hint in territory.plans else None, now
         )
@@ -92,8 +92,8 @@ def foresee_hazards(
     for phenomenon, hazard in clocks.VIGILANCES.items():
         windows = _list_vigilance_windows(facts, phenomenon)
         of_plan = clocks.find_vigilance_plan(territory.plans, phenomenon)
-        found.append(clocks.foresee_windows(territory, hazard, windows, of_plan, now))
-    ahead = [one for one in found if one is not None]
+        forecasts.append(clocks.foresee_windows(territory, hazard, windows, of_plan, now))
+    ahead = [one for one in forecasts if one is not None]
     return sorted(ahead, key=lambda one: _find_first(one, now))
 
 
@@ -120,7 +120,7 @@ def _list_vigilance_windows(facts: HazardFacts, phenomenon: str) -> list[clocks.
 async def read_hazard_facts(picture: RealmSnapshot) -> HazardFacts:
     """Read the flags and the reports behind them, of open floods and of announced cuts."""
     flags = await picture.rows(a.FlagRow)
-    wanted = {
+    report_ids = {
         id
         for row in flags.values()
         if row.id.startswith(("river:", "vigilance:", "forecast:"))
@@ -129,10 +129,10 @@ async def read_hazard_facts(picture: RealmSnapshot) -> HazardFacts:
     incidents = await picture.rows(a.IncidentRow)
     for incident in incidents.values():
         if incident.kind == FLOOD_KIND and incident.state in OPEN_STATES:
-            wanted.update(await picture.reports_of(incident.id))
+            report_ids.update(await picture.reports_of(incident.id))
     tasks = (await picture.rows(a.TaskRow)).values()
     verified = {t.report for t in tasks if t.kind in _OPEN_TASKS and t.report is not None}
-    reports = await picture.some(a.ReportRow, sorted(wanted | verified))
+    reports = await picture.some(a.ReportRow, sorted(report_ids | verified))
     announced = tuple(
         row
         for id in sorted(verified)

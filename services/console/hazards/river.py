@@ -94,15 +94,15 @@ def foresee_river(
     A forecast counts if it starts near the last reading and is plausible, else the trend of the
     readings does.
     """
-    known = sorted((r for r in readings if r.at <= now), key=lambda r: r.at)
-    if not known or now - known[-1].at > READING_FRESH_H * HOUR_MS:
+    past_readings = sorted((r for r in readings if r.at <= now), key=lambda r: r.at)
+    if not past_readings or now - past_readings[-1].at > READING_FRESH_H * HOUR_MS:
         return None
-    last = known[-1]
+    last = past_readings[-1]
     start = LevelPoint(last.at, last.level, last.level, last.level)
     later = [point for point in forecast if point.at > last.at]
     if later and _is_plausible([start, *later]):
         return RiverCourse((start, *later), "forecast")
-    return RiverCourse((start, *_follow_trend(known, last)), "trend")
+    return RiverCourse((start, *_follow_trend(past_readings, last)), "trend")
 
 
 def _is_plausible(points: Sequence[LevelPoint]) -> bool:
@@ -191,10 +191,10 @@ def parse_forecast(text: str, now: Instant) -> tuple[LevelPoint, ...]:
         return ()
     points = []
     for part in parts:
-        found = _POINT.fullmatch(part)
-        if found is None:
+        point_match = _POINT.fullmatch(part)
+        if point_match is None:
             return ()
-        low, likely, high = (float(found[n]) for n in (2, 3, 4))
-        points.append(LevelPoint(base + int(found[1]) * HOUR_MS, low, likely, high))
+        low, likely, high = (float(point_match[n]) for n in (2, 3, 4))
+        points.append(LevelPoint(base + int(point_match[1]) * HOUR_MS, low, likely, high))
     rises = all(a.at < b.at for a, b in pairwise(points))
     return tuple(points) if rises and len(points) <= MOST_POINTS else ()

@@ -138,10 +138,10 @@ def parse_time(text: str, name: str = "as_of") -> Instant:
     """
     if re.fullmatch(r"-?[0-9]{1,15}", text):
         return check_date(int(text), name)
-    written = re.sub(r" (?=\d\d:?\d\d$)", "+", text.strip())
-    if re.match(r"[0-9]{4}-", written):  # pydantic takes any other number for seconds
+    iso_text = re.sub(r" (?=\d\d:?\d\d$)", "+", text.strip())
+    if re.match(r"[0-9]{4}-", iso_text):  # pydantic takes any other number for seconds
         with suppress(ValidationError, OverflowError):
-            return check_date(to_instant(_TIME.validate_python(written)), name)
+            return check_date(to_instant(_TIME.validate_python(iso_text)), name)
     raise ProblemError("invalid", faults=(build_fault(name, "datetime", *_NO_TIME),))
 
 
@@ -223,9 +223,9 @@ def require_read(permission: Permission) -> Callable[..., AsyncIterator[ReadCont
     ) -> AsyncIterator[ReadContext]:
         at = parse_time(as_of) if as_of else None
         lang = choose_language(request.headers.get("accept-language"))
-        asked = check_realm(request, principal, realm)
-        local = localize_principal(request, principal, asked)
-        reader = ReadContext(local, asked, at, lang, request.app.state.model)
+        realm_name = check_realm(request, principal, realm)
+        local = localize_principal(request, principal, realm_name)
+        reader = ReadContext(local, realm_name, at, lang, request.app.state.model)
         if at is None or request.url.path.endswith("/stream"):
             yield reader
             return
@@ -254,10 +254,10 @@ def require_decision(
         if whole_territory:
             check_whole_territory(principal)
         request.state.unknown_fields = await _find_unknown_fields(request)
-        asked = check_realm(request, principal, realm)
+        realm_name = check_realm(request, principal, realm)
         return DecisionContext(
-            localize_principal(request, principal, asked),
-            asked,
+            localize_principal(request, principal, realm_name),
+            realm_name,
             choose_language(request.headers.get("accept-language")),
             await _parse_idempotency_key(request),
             _parse_if_match(request),
@@ -289,8 +289,10 @@ async def _find_unknown_fields(request: Request) -> list[str]:
         return []
     if not isinstance(document, dict) or not models:
         return []
-    known = {field.alias or name for model in models for name, field in model.model_fields.items()}
-    unknown = sorted(document.keys() - known)[:MAX_UNKNOWN]
+    valid_fields = {
+        field.alias or name for model in models for name, field in model.model_fields.items()
+    }
+    unknown = sorted(document.keys() - valid_fields)[:MAX_UNKNOWN]
     return [name[:64].encode("utf-8", "replace").decode() for name in unknown]
 
 
@@ -317,16 +319,16 @@ def _parse_if_match(request: Request) -> int | None:
     raw = request.headers.get("if-match")
     if raw is None or raw.strip() == "*":
         return None
-    found = re.fullmatch(r'\s*(?:W/)?"?(\d{1,12})"?\s*', raw)
-    if found is None:
+    version_match = re.fullmatch(r'\s*(?:W/)?"?(\d{1,12})"?\s*', raw)
+    if version_match is None:
         raise ProblemError("if_match_invalid")
-    return int(found[1])
+    return int(version_match[1])
 
 
 def _parse_wait(request: Request) -> float:
     """Return the seconds of `Prefer: wait=N` (RFC 7240); 2 by default."""
-    found = re.search(r"\bwait=(\d{1,3})\b", request.headers.get("prefer", ""))
-    return float(found[1]) if found else 2.0
+    wait_match = re.search(r"\bwait=(\d{1,3})\b", request.headers.get("prefer", ""))
+    return float(wait_match[1]) if wait_match else 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +342,8 @@ class PageLimits:
         self, items: Sequence[R], key: Callable[[Any], str] = lambda item: str(item.id)
     ) -> Page[R]:
         """Return the page; `key` must be unique. Raises CursorInvalid."""
-        shown, following = paginate_preordered(items, key, self.limit, self.cursor)
-        return Page(items=shown, next=following)
+        page_items, following = paginate_preordered(items, key, self.limit, self.cursor)
+        return Page(items=page_items, next=following)
 
 
 def _parse_page_limits(limit: Limit = 1000, cursor: Cursor = None) -> PageLimits:

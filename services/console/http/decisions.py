@@ -163,8 +163,8 @@ class CommandAnswers:
         try:
             if ask is not None:
                 await ask()
-            if (found := await self.read(id)) is not None:
-                return found
+            if (answer := await self.read(id)) is not None:
+                return answer
             await asyncio.wait([future], timeout=0 if self._over else timeout_s)
             return await self.read(id)
         finally:
@@ -239,8 +239,8 @@ class CommandDispatcher:
         id = self.command_id(principal, realm, key)
         if await self.answers.sent(id) not in (None, key.asked):
             raise ProblemError("key_reused")
-        known = await self.answers.read(id)
-        return None if known is None else CommandOutcome(id, realm, known, replayed=True)
+        answer = await self.answers.read(id)
+        return None if answer is None else CommandOutcome(id, realm, answer, replayed=True)
 
     async def decide(
         self,

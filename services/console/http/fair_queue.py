@@ -73,9 +73,9 @@ class WaitingRequests:
         try:
             yield wait_s
         finally:
-            left = self._waiting[user] - 1
-            if left:
-                self._waiting[user] = left
+            remaining_count = self._waiting[user] - 1
+            if remaining_count:
+                self._waiting[user] = remaining_count
             else:
                 del self._waiting[user]
 

@@ -31,8 +31,12 @@ async def check_incident(author: DecisionContext, incident: str | None) -> None:
     if incident is None:
         check_whole_territory(author.principal, "incident")
         return
-    found = await author.model.incident(incident)
-    check_scope(author.principal, sites=[*found.sites, *found.zone_sites], poles=found.poles)
+    incident_row = await author.model.incident(incident)
+    check_scope(
+        author.principal,
+        sites=[*incident_row.sites, *incident_row.zone_sites],
+        poles=incident_row.poles,
+    )
 
 
 async def check_sites(author: DecisionContext, sites: Iterable[str], field: str = "sites") -> None:
@@ -50,13 +54,13 @@ async def check_sites_of(
     """Check sites like `check_sites`, for a reader without an author's context."""
     if not is_limited(principal):
         return
-    named = set(sites)
-    if not named:
+    site_ids = set(sites)
+    if not site_ids:
         check_whole_territory(principal, field)
     scope = principal.scope
-    if scope.sites and not named <= set(scope.sites):
+    if scope.sites and not site_ids <= set(scope.sites):
         raise ProblemError("out_of_scope", field=field)
-    if scope.poles and not await _find_poles(model, realm, named) <= set(scope.poles):
+    if scope.poles and not await _find_poles(model, realm, site_ids) <= set(scope.poles):
         raise ProblemError("out_of_scope", field=field)
 
 
@@ -75,9 +79,9 @@ async def check_activity(author: DecisionContext, activity: str | None) -> None:
     """Refuse an activity of another pôle; the decider refuses unknown ones."""
     if activity is None or not is_limited(author.principal):
         return
-    known = (await author.model.reference()).activities.get(activity)
-    if known is not None:
-        await check_pole(author, known.pole)
+    activity_row = (await author.model.reference()).activities.get(activity)
+    if activity_row is not None:
+        await check_pole(author, activity_row.pole)
 
 
 async def list_own_poles(author: DecisionContext) -> frozenset[str]:
@@ -88,8 +92,10 @@ async def list_own_poles(author: DecisionContext) -> frozenset[str]:
 
 async def _find_poles(model: Queries, realm: str, sites: Iterable[str]) -> set[str]:
     """Return the pôles of these sites; an unknown site counts as a pôle that matches none."""
-    known = (await model.of(realm).reference()).sites
-    return {known[site].pole if site in known else f"site {site}" for site in sites}
+    territory_sites = (await model.of(realm).reference()).sites
+    return {
+        territory_sites[site].pole if site in territory_sites else f"site {site}" for site in sites
+    }
 
 
 def is_near_site(principal: Principal, site: Site) -> bool:

@@ -47,14 +47,14 @@ class Translator:
         self._cache: dict[str, str] = {}
 
     def _text(self, text: str) -> str:
-        found = self._cache.get(text)
-        if found is None:
-            found = self._cache[text] = (
+        translation = self._cache.get(text)
+        if translation is None:
+            translation = self._cache[text] = (
                 add_french_spaces(text)
                 if self._catalogue is None
                 else str(self._catalogue.gettext(text))
             )
-        return found
+        return translation
 
     def __call__(self, text: str, /, **values: object) -> str:
         return self._text(text).format(**values) if values else self._text(text)

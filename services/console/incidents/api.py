@@ -92,9 +92,9 @@ async def list_incidents(
 
 @router.get("/{id}", summary="Show one incident; its ETag is the version for If-Match")
 async def get_incident(reader: RealmReader, id: str, response: Response) -> Incident:
-    found = await reader.model.incident(id)
-    set_etag(response, found.version)
-    return found
+    incident = await reader.model.incident(id)
+    set_etag(response, incident.version)
+    return incident
 
 
 @router.get("/{id}/timeline", summary="List its lines of the main courante, newest first")

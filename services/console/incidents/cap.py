@@ -164,7 +164,7 @@ class CapWriter:
 
     def _description(self, row: IncidentRow, lang: str) -> str:
         _ = get_translator(lang)
-        said = [
+        sentences = [
             _(
                 "Niveau {level}, {state}.",
                 level=f"N{int(row.level)}",
@@ -172,14 +172,14 @@ class CapWriter:
             )
         ]
         if row.members:
-            said.append(_("Sites touchés : {n}.", n=len(row.members)))
+            sentences.append(_("Sites touchés : {n}.", n=len(row.members)))
         if row.zone_sites:
-            said.append(_("Sites de la zone sans nouvelles : {n}.", n=len(row.zone_sites)))
+            sentences.append(_("Sites de la zone sans nouvelles : {n}.", n=len(row.zone_sites)))
         if row.persons_concerned:
-            said.append(_("Personnes concernées : {n}.", n=row.persons_concerned))
+            sentences.append(_("Personnes concernées : {n}.", n=row.persons_concerned))
         if row.merged_into is not None:
-            said.append(_("Suivi sous un autre incident."))
-        return " ".join(said)
+            sentences.append(_("Suivi sous un autre incident."))
+        return " ".join(sentences)
 
     def _area(self, info: Any, insee: str) -> None:
         area = etree.SubElement(info, f"{{{NAMESPACE}}}area")

@@ -106,10 +106,10 @@ def _format_channels(codes: Iterable[str], _: Translator) -> str:
 
 def _format_person(n: Notification, names: TerritoryNames, _: Translator) -> str:
     role = w.name_role(n.role, n.scope, names, _)
-    held = names.holders.get(n.person_token)
+    holder = names.holders.get(n.person_token)
     return (
         _("Suppl. {role}", role=role)
-        if held is not None and held[2] and n.role == held[0]
+        if holder is not None and holder[2] and n.role == holder[0]
         else role
     )
 
@@ -160,11 +160,13 @@ def _find_doubt(n: Notification, names: TerritoryNames, _: Translator) -> Doubtf
 def _build_step(
     wave: Wave, by_id: dict[str, Notification], names: TerritoryNames, _: Translator
 ) -> EscalationStep:
-    told = [by_id[i] for i in wave.notifications if i in by_id]
-    answers = [x for x in (_find_answer(n, names, _) for n in told) if x is not None]
+    notifications = [by_id[i] for i in wave.notifications if i in by_id]
+    answers = [x for x in (_find_answer(n, names, _) for n in notifications) if x is not None]
     answers.sort(key=lambda x: (x.at is None, x.at))
-    doubts = [x for x in (_find_doubt(n, names, _) for n in told) if x is not None]
-    silent = sum(1 for n in told if n.answer_expected and n.state is not NotificationState.ANSWERED)
+    doubts = [x for x in (_find_doubt(n, names, _) for n in notifications) if x is not None]
+    silent = sum(
+        1 for n in notifications if n.answer_expected and n.state is not NotificationState.ANSWERED
+    )
     enough = wave.positive >= wave.expected
     tone: Literal["ok", "soon", "over"] = (
         "ok"

@@ -44,9 +44,9 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
     """Build `incident.html`. Raises NotFound, or Elsewhere for a merged incident."""
     x = await load_screen_data(queries, request, PAGE.name)
     lang = x.shell.lang
-    shown = await x.queries.incident(id)
-    if shown.merged_into is not None:
-        raise PageMoved(x.shell.url(f"/incidents/{shown.merged_into}"))
+    current_incident = await x.queries.incident(id)
+    if current_incident.merged_into is not None:
+        raise PageMoved(x.shell.url(f"/incidents/{current_incident.merged_into}"))
     ladder = await load_answers(x, find_incident_escalation(await load_escalations(x), id))
     facts, journal, plans, proposals, moved = await asyncio.gather(
         x.queries.timeline(incident=id, kind=("fact",), limit=LINE_LIMIT),
@@ -57,27 +57,27 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
     )
     conflicts = await x.queries.conflicts()
     mine = [p for p in plans.items if p.incident in (None, id)]
-    hit = incident.list_affected_activities(shown, x.activities)
+    hit = incident.list_affected_activities(current_incident, x.activities)
     clocks = [
         c
         for c in x.clocks
         if c.activity in {a.id for a in hit}
-        and (c.site is None or c.site in {*shown.sites, *shown.zone_sites})
+        and (c.site is None or c.site in {*current_incident.sites, *current_incident.zone_sites})
     ]
-    levels = list_levels(x, shown, incident.map_report_sites(facts.items))
-    told = await load_first_words(x, id)
-    members = incident.list_member_sites(shown, x.sites, facts.items, hit, x._)
+    levels = list_levels(x, current_incident, incident.map_report_sites(facts.items))
+    first_words = await load_first_words(x, id)
+    members = incident.list_member_sites(current_incident, x.sites, facts.items, hit, x._)
     triggers = await x.queries.triggers()
     lines = incident.list_plans(mine, x.shell.now, x.names, lang, x._, triggers)
     thematic = next((p for p in mine if p.pole is None and p.state not in LIBRARY_STATES), None)
-    figures = incident.count_figures(shown, x.sites, hit)
+    figures = incident.count_figures(current_incident, x.sites, hit)
     return {
         **build_page_context(request, x),
-        "incident": shown,
+        "incident": current_incident,
         "levels": levels,
-        "steps": incident.list_phases(shown, levels, thematic, x.shell.now, x._),
+        "steps": incident.list_phases(current_incident, levels, thematic, x.shell.now, x._),
         "figures": figures,
-        "lags": incident.draw_delays(facts.items, levels, shown.opened_at, x.shell.now),
+        "lags": incident.draw_delays(facts.items, levels, current_incident.opened_at, x.shell.now),
         "clocks": clocks,
         "clocks_shown": incident.CLOCKS_SHOWN,
         "activity_counts": _format_counts(figures.activities, x._),
@@ -91,16 +91,16 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
         "cards": incident.list_plan_cards(mine, x.shell.now, x.names, x._),
         "actions": await load_action_lines(x, incident_id=id),
         "ahead": incident.find_next_break(clocks, x.shell.now),
-        "first_words": told,
-        "read_reports": (told.report,) if told else (),
+        "first_words": first_words,
+        "read_reports": (first_words.report,) if first_words else (),
         "kept_levels": _list_refusals(x),
-        "takers": name_acknowledgers(shown, x),
-        "cause": describe_cause(shown.kind, shown.cause.key, x.names, lang),
+        "takers": name_acknowledgers(current_incident, x),
+        "cause": describe_cause(current_incident.kind, current_incident.cause.key, x.names, lang),
         "proposal": next(iter(proposals), None),
         "under_way": sum(line.count for line in moved.items if line.state in ACTIVE_LINE_STATES),
-        "leaving": incident.list_separable_reports(shown, facts.items),
+        "leaving": incident.list_separable_reports(current_incident, facts.items),
         "others": [i for i in x.shell.overview.incidents if i.id != id],
-        "open": shown.state in OPEN_STATES,
+        "open": current_incident.state in OPEN_STATES,
     }
 
 
@@ -114,7 +114,7 @@ def list_levels(x: ScreenData, shown: Incident, where: Mapping[str, str]) -> lis
 
 def _list_refusals(x: ScreenData) -> list[LevelReason]:
     """Return the proposed levels that a person refused."""
-    found = [
+    refusals = [
         r for r in x.shell.overview.level.why if incident.is_decided(r) and "refused" in r.args
     ]
     words = _choose_text_reader(x)
@@ -126,7 +126,7 @@ def _list_refusals(x: ScreenData) -> list[LevelReason]:
             "",
             words(str(r.args.get("reason", ""))) or "",
         )
-        for r in found
+        for r in refusals
     ]
 
 

@@ -90,22 +90,22 @@ def list_level_reasons(
 
     `where` maps a report to its site; `words` returns the text behind the reference of a reason.
     """
-    found: dict[int, LevelReason] = {}
+    reasons_by_level: dict[int, LevelReason] = {}
     for reason in reasons:
         level = get_reason_level(reason)
         if (
             level is None
-            or level in found
+            or level in reasons_by_level
             or "refused" in reason.args
             or not (reason.metric or is_decided(reason))
         ):
             continue
         place = next((where[r] for r in reason.reports if r in where), "")
-        told = words(str(reason.args.get("reason", ""))) or ""
-        found[level] = LevelReason(
-            level, reason.at, describe_reason(reason, names, lang), place, told
+        reason_text = words(str(reason.args.get("reason", ""))) or ""
+        reasons_by_level[level] = LevelReason(
+            level, reason.at, describe_reason(reason, names, lang), place, reason_text
         )
-    return [found[level] for level in sorted(found)]
+    return [reasons_by_level[level] for level in sorted(reasons_by_level)]
 
 
 def list_phases(
@@ -203,12 +203,12 @@ def draw_delays(
     lines: Iterable[Line], levels: Sequence[LevelReason], start: datetime, now: datetime
 ) -> DelayChart | None:
     """Draw all reports from just before the first fact to now; None without a report."""
-    told = [x for x in lines if x.type == "ReportChanged" and x.change != "verdict"]
-    if not told:
+    report_lines = [x for x in lines if x.type == "ReportChanged" and x.change != "verdict"]
+    if not report_lines:
         return None
-    newest = max(line.recorded_at for line in told)
+    newest = max(line.recorded_at for line in report_lines)
     end = max(newest, min(now, newest + timedelta(minutes=3)))
-    begin = max(min(line.occurred_at for line in told), start - timedelta(minutes=30))
+    begin = max(min(line.occurred_at for line in report_lines), start - timedelta(minutes=30))
     span = max((end - begin).total_seconds(), 300.0)
 
     def x(at: datetime) -> float:
@@ -218,7 +218,7 @@ def draw_delays(
 
     threads = [
         ReportDelay(x(line.occurred_at), x(line.recorded_at), line.late_min > LATE_MIN)
-        for line in told
+        for line in report_lines
     ]
     threads.sort(key=lambda t: (t.late, t.x1, t.x2))
     step = next(
@@ -234,7 +234,7 @@ def draw_delays(
         ticks,
         spread_labels(reached, 22),
         sum(t.late for t in threads),
-        sum(1 for line in told if line.occurred_at < begin),
+        sum(1 for line in report_lines if line.occurred_at < begin),
     )
 
 
@@ -274,13 +274,13 @@ def list_separable_reports(incident: Incident, lines: Iterable[Line]) -> list[Se
     Each has the text of its first line.
     """
     mine = set(incident.reports)
-    said = {
+    reports_by_id = {
         x.report: SeparableReport(x.report, x.occurred_at, x.text)
         for x in lines
         if x.report in mine and x.type == "ReportChanged"
     }
     return (
-        sorted(said.values(), key=lambda r: r.at, reverse=True)[:SEPARABLE_SHOWN]
+        sorted(reports_by_id.values(), key=lambda r: r.at, reverse=True)[:SEPARABLE_SHOWN]
         if len(mine) > 1
         else []
     )
@@ -317,7 +317,7 @@ def list_member_sites(
 
     One of each kind comes before the second of any. Rule D47.
     """
-    heard = {
+    lines_by_report = {
         x.report: x
         for x in reversed(lines)
         if x.type == "ReportChanged" and x.report and x.change != "verdict"
@@ -328,19 +328,19 @@ def list_member_sites(
             for one in path:
                 if one.kind == "site":
                     served.setdefault(one.id, []).append(a.id)
-    found: list[tuple[tuple[int, int, int, str], MemberSite]] = []
-    seen: Counter[tuple[str, SiteStatus]] = Counter()
+    ranked_members: list[tuple[tuple[int, int, int, str], MemberSite]] = []
+    rank_counts: Counter[tuple[str, SiteStatus]] = Counter()
     inside = set(incident.sites)
     for site in sorted((s for s in sites if s.id in inside), key=lambda s: (-s.staff, s.id)):
         mine = [c for c in site.causes if c.incident == incident.id] or site.causes
-        reports = [heard[r] for c in mine for r in c.reports if r in heard]
+        reports = [lines_by_report[r] for c in mine for r in c.reports if r in lines_by_report]
         first = min(reports, key=lambda x: x.recorded_at, default=None)
         late = first is not None and first.late_min > LATE_MIN
         activity = next(iter(served.get(site.id, [])), "")
         source = world.name_source(first.source, _) if first else ""
         chain = " › ".join(p for p in (source, site.id, activity) if p)
-        rank = seen[site.kind, site.status]
-        seen[site.kind, site.status] += 1
+        rank = rank_counts[site.kind, site.status]
+        rank_counts[site.kind, site.status] += 1
         member = MemberSite(
             build_site_line(site, None, _),
             build_site_line(site, None, _).why,
@@ -350,8 +350,10 @@ def list_member_sites(
             chain,
         )
         grave = _GRAVITY.index(site.status)
-        found.append(((rank > 0, grave if rank == 0 else grave + 10, rank, site.id), member))
-    return [member for _key, member in sorted(found, key=lambda x: x[0])]
+        ranked_members.append(
+            ((rank > 0, grave if rank == 0 else grave + 10, rank, site.id), member)
+        )
+    return [member for _key, member in sorted(ranked_members, key=lambda x: x[0])]
 
 
 _GRAVITY: Final = (
@@ -416,7 +418,7 @@ def list_plans(
         if t.state == "held"
         for reason in t.current
     }
-    found = []
+    plan_lines = []
     for plan in plans:
         if plan.state in LIBRARY_STATES:
             continue
@@ -435,7 +437,7 @@ def list_plans(
                 else ""
             )
             decided = f"{_(w.PLAN_STATE[plan.state])}{at}{who}{back}"
-        found.append(
+        plan_lines.append(
             PlanLine(
                 plan.id,
                 plan.title,
@@ -455,7 +457,7 @@ def list_plans(
                 else "",
             )
         )
-    return sorted(found, key=lambda p: (not p.to_decide, -(p.waiting or timedelta()), p.id))
+    return sorted(plan_lines, key=lambda p: (not p.to_decide, -(p.waiting or timedelta()), p.id))
 
 
 def _value_now(reason: Reason | None, names: TerritoryNames, lang: str) -> str:
@@ -464,10 +466,10 @@ def _value_now(reason: Reason | None, names: TerritoryNames, lang: str) -> str:
 
 def map_conflicts(found: Iterable[PlanConflict]) -> dict[str, list[str]]:
     """Map each plan to its conflicts with others over the same fallback sites."""
-    told: dict[str, list[str]] = {}
+    conflicts_by_plan: dict[str, list[str]] = {}
     for one in found:
-        told.setdefault(one.plan, []).append(one.text)
-    return told
+        conflicts_by_plan.setdefault(one.plan, []).append(one.text)
+    return conflicts_by_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,13 +545,13 @@ def count_figures(
     """Count the figures of the header; silent sites of the zone are not members."""
     inside, zone = set(incident.sites), set(incident.zone_sites)
     by_status = Counter(s.status for s in sites if s.id in inside)
-    shown = [(x, by_status[x]) for x in _GRAVITY[:4] if by_status[x]]
+    status_counts = [(x, by_status[x]) for x in _GRAVITY[:4] if by_status[x]]
     silent = sum(
         1 for s in sites if s.status is SiteStatus.UNKNOWN and (s.id in zone or s.id in inside)
     )
     return IncidentFigures(
         incident.members,
-        shown,
+        status_counts,
         silent,
         Counter(a.state for a in activities if a.state in AFFECTED_STATES),
     )

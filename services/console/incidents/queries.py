@@ -54,7 +54,7 @@ class IncidentQueries(QueryBase):
         rows = await self._incident_rows(view)
         types = await _collect_report_types(view.picture) if type in _TYPES else {}
         reference = view.picture.reference
-        kept = [
+        matching_incidents = [
             i
             for i in rows
             if (not status or i.state in status)
@@ -68,8 +68,10 @@ class IncidentQueries(QueryBase):
             and (type is None or i.kind == type or type in types.get(i.id, ()))
             and (q is None or _matches(q, i, reference, self._lang))
         ]
-        shown, following = paginate(kept, _order_incident, limit, cursor)
-        return Page(items=await self._shape_incidents(view, shown, reports=True), next=following)
+        page_incidents, following = paginate(matching_incidents, _order_incident, limit, cursor)
+        return Page(
+            items=await self._shape_incidents(view, page_incidents, reports=True), next=following
+        )
 
     async def incident(self, id: str) -> r.Incident:
         """Return one incident with the ids of its reports."""
@@ -77,8 +79,8 @@ class IncidentQueries(QueryBase):
         row = await view.picture.require(a.IncidentRow, id)
         shaped = (await self._shape_incidents(view, [row], reports=True))[0]
         if shaped.title_type is None and row.kind == SITE_KIND:
-            told = await view.picture.some(a.ReportRow, shaped.reports[:1])
-            first = next(iter(told.values()), None)
+            report_rows = await view.picture.some(a.ReportRow, shaped.reports[:1])
+            first = next(iter(report_rows.values()), None)
             return shaped if first is None else view.shape.titled(shaped, row, first.type)
         return shaped
 
@@ -104,15 +106,15 @@ class IncidentQueries(QueryBase):
     async def _incident_rows(self, view: OpenedRealm) -> list[a.IncidentRow]:
         """Return the rows, open ones first, gravest first; sorted once per snapshot state."""
         rows = await view.picture.rows(a.IncidentRow)
-        kept = self._ordered.get(view.picture.realm)
-        if kept is None or kept[0] is not rows:
+        cached_order = self._ordered.get(view.picture.realm)
+        if cached_order is None or cached_order[0] is not rows:
             if len(self._ordered) >= REALMS_ORDERED:
                 self._ordered.clear()
-            kept = self._ordered[view.picture.realm] = (
+            cached_order = self._ordered[view.picture.realm] = (
                 rows,
                 sorted(rows.values(), key=_order_incident),
             )
-        return kept[1]
+        return cached_order[1]
 
     async def _incidents(self, view: OpenedRealm) -> list[r.Incident]:
         """Return all incidents, without report ids."""
@@ -139,14 +141,14 @@ class IncidentQueries(QueryBase):
         for row in rows:
             ladder, mine = ladders.get(row.id), plans.get(row.id, [])
             key = (view.picture.realm, view.shape.lang, row.id)
-            kept = self._as_shaped.get(key)
+            cached_entry = self._as_shaped.get(key)
             if (
-                kept is not None
-                and kept[0] is row
-                and kept[1] is ladder
-                and kept[2] == (mine, worst.get(row.id), view.picture.reference.version)
+                cached_entry is not None
+                and cached_entry[0] is row
+                and cached_entry[1] is ladder
+                and cached_entry[2] == (mine, worst.get(row.id), view.picture.reference.version)
             ):
-                one = kept[3]
+                one = cached_entry[3]
             else:
                 one = view.shape.incident(row, ladder=ladder, plans=mine, type=worst.get(row.id))
                 if len(self._as_shaped) >= INCIDENTS_CACHED:
@@ -180,9 +182,9 @@ class IncidentQueries(QueryBase):
         row = await picture.require(a.IncidentRow, id)
         by_code: dict[str, a.Why] = {}
         ids = (await picture.reports_of(id))[:REPORTS_EXPLAINED]
-        told = await picture.some(a.ReportRow, ids)
+        report_rows = await picture.some(a.ReportRow, ids)
         for report_id in ids:
-            for why in told[report_id].why if report_id in told else ():
+            for why in report_rows[report_id].why if report_id in report_rows else ():
                 reason = by_code.get(why.code)
                 reports = (*(reason.reports if reason else ()), *(why.reports or (report_id,)))
                 by_code[why.code] = (reason or why).model_copy(update={"reports": reports})

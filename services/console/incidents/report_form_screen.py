@@ -42,7 +42,7 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
         {"id": id, "label": label}
         for id, label in list_site_choices(s for s in sites if not mine or s.id in mine)
     ]
-    asked = next(
+    chosen_site = next(
         (s for s in listed if s["id"] == request.query_params.get("site")),
         listed[0] if len(listed) == 1 else None,
     )
@@ -61,8 +61,8 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
         "simulated": shell.realm.simulated,
         "now": shell.now,
         "sites": listed,
-        "site": asked,
-        "site_label": asked["label"] if asked else "",
+        "site": chosen_site,
+        "site_label": chosen_site["label"] if chosen_site else "",
         "troubles": TROUBLES,
         "goings": OPERATING_STATES,
         "danger_severity": DANGER_SEVERITY,
@@ -77,8 +77,8 @@ async def _build_poster_form(
     queries: Queries, request: Request, poster: PosterSite, choice: DisplayChoice
 ) -> dict[str, Any]:
     """Build the report form of a poster: it shows the name of its site and nothing else."""
-    found = await queries.of(poster.realm, choice.lang).site(poster.site)
-    one = {"id": found.id, "label": f"{shorten_site_name(found.name)}, {found.commune_name}"}
+    site = await queries.of(poster.realm, choice.lang).site(poster.site)
+    one = {"id": site.id, "label": f"{shorten_site_name(site.name)}, {site.commune_name}"}
     return {
         "not_there": "",
         "realm": poster.realm,

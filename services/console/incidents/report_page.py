@@ -83,7 +83,7 @@ def list_details(report: Report, names: TerritoryNames, _: Translator) -> list[t
 
     They are figures, colours, lifted types, and advice that triggers nothing (rule D13).
     """
-    told = [
+    details = [
         (_("Commune"), names.commune(report.commune) if report.commune and not report.site else ""),
         (
             _("Secteur"),
@@ -103,7 +103,7 @@ def list_details(report: Report, names: TerritoryNames, _: Translator) -> list[t
         ),
         (_("Plan conseillé"), report.plan_hint or ""),
     ]
-    return [(label, words) for label, words in told if words]
+    return [(label, words) for label, words in details if words]
 
 
 def _format_measure(measure: Measure | None, _: Translator) -> str:
@@ -111,7 +111,7 @@ def _format_measure(measure: Measure | None, _: Translator) -> str:
     if measure is None:
         return ""
     value = measure.value
-    said = (
+    value_text = (
         w.format_number(value, _.lang)
         if isinstance(value, int | float) and not isinstance(value, bool)
         else format_metric_value(None, value, _)
@@ -119,7 +119,7 @@ def _format_measure(measure: Measure | None, _: Translator) -> str:
     of = f"/ {w.format_number(measure.value_of, _.lang)}" if measure.value_of is not None else ""
     about = ", ".join(filter(None, (measure.object, measure.scope)))
     return " ".join(
-        filter(None, (measure.name, said, of, measure.unit, f"({about})" if about else ""))
+        filter(None, (measure.name, value_text, of, measure.unit, f"({about})" if about else ""))
     )
 
 

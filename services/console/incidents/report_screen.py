@@ -30,29 +30,31 @@ async def build_report_page(queries: Queries, request: Request, id: str) -> dict
     """
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang, reader = x.shell.realm.name, x.shell.lang, x.shell.reader
-    shown = await x.queries.report(id, texts=reader.may(Permission.REPORT_RAW))
-    if shown.headline or shown.description or shown.attachments:
+    report = await x.queries.report(id, texts=reader.may(Permission.REPORT_RAW))
+    if report.headline or report.description or report.attachments:
         log.info("report.text_read", report=id, realm=realm, reader=reader.principal.id)
-    site = next((s for s in x.sites if s.id == shown.site), None)
-    found = next((i for i in x.shell.overview.incidents if i.id == shown.incident), None)
+    site = next((s for s in x.sites if s.id == report.site), None)
+    incident = next((i for i in x.shell.overview.incidents if i.id == report.incident), None)
     return {
         **await load_instructions(x, site, id),
-        "has_receipt": has_receipt(shown),
+        "has_receipt": has_receipt(report),
         "plan_names": {p.id: x.names.plan(p.id) for p in x.reference.plans.values()}
-        if signal.is_open_question(shown)
+        if signal.is_open_question(report)
         else {},
         **build_page_context(request, x),
-        "report": shown,
+        "report": report,
         "site": site,
-        "incident": found,
-        "flags": signal.describe_flags(shown, x._),
-        "facts": signal.list_details(shown, x.names, x._),
-        "signature": signal.describe_signature(shown, x._),
-        "state": signal.describe_state(shown, x._),
+        "incident": incident,
+        "flags": signal.describe_flags(report, x._),
+        "facts": signal.list_details(report, x.names, x._),
+        "signature": signal.describe_signature(report, x._),
+        "state": signal.describe_state(report, x._),
         "sites": list_site_choices(x.sites),
-        "erased": signal.describe_erasure(shown, lang),
-        "verifier": w.name_person(shown.verified_by, x.names, x._) if shown.verified_by else "",
-        "corrector": w.name_person(shown.corrected_by, x.names, x._) if shown.corrected_by else "",
+        "erased": signal.describe_erasure(report, lang),
+        "verifier": w.name_person(report.verified_by, x.names, x._) if report.verified_by else "",
+        "corrector": w.name_person(report.corrected_by, x.names, x._)
+        if report.corrected_by
+        else "",
     }
 
 

@@ -53,15 +53,15 @@ async def get_report(
     reader: Annotated[ReadContext, Depends(require_read(Permission.REPORT_STATUS))], id: str
 ) -> Report:
     texts = reader.principal.may(Permission.REPORT_RAW)
-    found = await reader.model.report(id, texts=texts)
+    report = await reader.model.report(id, texts=texts)
     if (
         not reader.principal.may(Permission.PICTURE_READ)
-        and found.source_key != reader.principal.id
+        and report.source_key != reader.principal.id
     ):
         raise NotFound  # a source sees its own reports only
-    if found.headline or found.description:
+    if report.headline or report.description:
         log.info("report.text_read", report=id, realm=reader.realm, reader=reader.principal.id)
-    return found
+    return report
 
 
 async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:

@@ -46,11 +46,11 @@ def _format_place(row: IncidentRow, names: TerritoryNames, _: Translator) -> str
         return name if commune is None or commune in name else f"{name}, {commune}"
     key = row.key.partition(":")[2]
     communes = sorted(row.communes, key=lambda c: c != key)
-    shown = [names.commune(c) for c in communes]
-    if len(shown) <= _COMMUNES_SHOWN:
-        return w.join_words(shown, _)
-    rest = len(shown) - 2
-    return _("{communes} et {n} autres communes", communes=", ".join(shown[:2]), n=rest)
+    commune_names = [names.commune(c) for c in communes]
+    if len(commune_names) <= _COMMUNES_SHOWN:
+        return w.join_words(commune_names, _)
+    rest = len(commune_names) - 2
+    return _("{communes} et {n} autres communes", communes=", ".join(commune_names[:2]), n=rest)
 
 
 def write_incident_title(
@@ -480,7 +480,7 @@ def write_conflict_title(
         free=free,
     )
     where = _.plural("sur {n} site sain", "sur {n} sites sains", sound)
-    taken = (
+    occupancy_text = (
         _(
             " ; déjà pris : {sites}",
             sites=", ".join(shorten_site_name(names.site(site)) for site in held),
@@ -488,4 +488,4 @@ def write_conflict_title(
         if held
         else ""
     )
-    return f"{text} {where}{taken}"
+    return f"{text} {where}{occupancy_text}"

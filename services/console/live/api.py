@@ -39,8 +39,8 @@ async def stream_changes(
     gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
 
     def still_allowed() -> bool:
-        found = recheck_principal(request)
-        return found is principal or found == principal
+        current_principal = recheck_principal(request)
+        return current_principal is principal or current_principal == principal
 
     frames = await hub.stream(
         reader.realm,

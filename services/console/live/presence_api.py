@@ -63,16 +63,20 @@ async def listed(
 )
 async def present(request: Request, author: Shown, body: Here) -> Presence:
     author = author.within(body)
-    entry, known = Entry(body.place, author.principal.id), _store(request)
+    entry, presence_store = Entry(body.place, author.principal.id), _store(request)
     if (await author.model.realm()).state == "open":
-        await (known.enter(author.realm, entry) if body.here else known.leave(author.realm, entry))
+        await (
+            presence_store.enter(author.realm, entry)
+            if body.here
+            else presence_store.leave(author.realm, entry)
+        )
     place = None if body.place == "cell" else body.place
     return await _presence(request, author.principal, author.realm, place, author.lang)
 
 
 def _store(request: Request) -> PresenceStore:
-    found: PresenceStore = request.app.state.presence
-    return found
+    presence_store: PresenceStore = request.app.state.presence
+    return presence_store
 
 
 async def _presence(

@@ -103,20 +103,20 @@ async def render_events(
     by_collection: dict[str, list[str]] = {}
     for collection, id in changed:
         by_collection.setdefault(collection, []).append(id)
-    found = await model.of(realm, lang).read()
+    view = await model.of(realm, lang).read()
     events: dict[Key, Event] = {}
     for key, activity in await _build_activities(
-        found, by_collection.pop("activities", []), by_collection.pop("local_clocks", [])
+        view, by_collection.pop("activities", []), by_collection.pop("local_clocks", [])
     ):
         events[key] = ("activities", activity.model_dump_json().encode())
     collections = sorted(
         by_collection, key=lambda c: c != "reports"
     )  # an incident tells of the reports before it
-    asked = [
-        _build_resources(model, found, collection, by_collection[collection])
+    coroutines = [
+        _build_resources(model, view, collection, by_collection[collection])
         for collection in collections
     ]
-    for collection, resources in zip(collections, await asyncio.gather(*asked), strict=True):
+    for collection, resources in zip(collections, await asyncio.gather(*coroutines), strict=True):
         for id, name, resource in resources:
             events[collection, id] = (
                 name,
@@ -171,18 +171,18 @@ async def _build_activities(
 
     `clocks` holds ids of local clocks.
     """
-    known = view.picture.reference.activities
-    told: dict[str, Key] = {}
+    activities = view.picture.reference.activities
+    event_keys: dict[str, Key] = {}
     local: dict[str, list[c.LocalClockRow]] = {}
     for id, clock in (await view.picture.some(c.LocalClockRow, clocks)).items() if clocks else ():
-        told[clock.activity] = ("local_clocks", id)
+        event_keys[clock.activity] = ("local_clocks", id)
         local.setdefault(clock.activity, []).append(clock)
-    told |= {id: ("activities", id) for id in ids}
-    rows = await view.picture.some(c.ActivityRow, list(told)) if told else {}
+    event_keys |= {id: ("activities", id) for id in ids}
+    rows = await view.picture.some(c.ActivityRow, list(event_keys)) if event_keys else {}
     return [
-        (told[id], view.shape.activity(known[id], row, local.get(id, ())))
+        (event_keys[id], view.shape.activity(activities[id], row, local.get(id, ())))
         for id, row in rows.items()
-        if id in known
+        if id in activities
     ]
 
 

@@ -80,11 +80,11 @@ def build_event_id(epoch: str, entry: str) -> str:
 
 def parse_event_id(id: str | None, epoch: str) -> str | None:
     """Return the entry of an event id of this epoch, or None."""
-    known, _, entry = (id or "").rpartition(".")
+    event_epoch, _, entry = (id or "").rpartition(".")
     numbers = entry.split("-")
     return (
         entry
-        if known == epoch
+        if event_epoch == epoch
         and len(numbers) == 2
         and all(n.isdecimal() and len(n) < 20 for n in numbers)
         else None
@@ -198,8 +198,8 @@ class RealmFeed:
         while True:
             try:
                 async with asyncio.timeout(TURN_TIMEOUT_S):
-                    told = await self._turn()
-                await asyncio.sleep(min(told * PAUSE_FACTOR, MAX_PAUSE_S))
+                    delivery_s = await self._turn()
+                await asyncio.sleep(min(delivery_s * PAUSE_FACTOR, MAX_PAUSE_S))
             except (StoreUnavailable, Rebuilding, RedisError, OSError) as error:
                 self.current = False
                 if isinstance(error, TimeoutError):
@@ -212,15 +212,15 @@ class RealmFeed:
 
     async def _turn(self) -> float:
         """Wait for changes and deliver them, or a ping. Return the seconds of delivery."""
-        asked = self._client.pipeline(transaction=False)
-        asked.xread(
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.xread(
             {store.realm_key(self.realm, "stream"): self.position},
             count=ENTRIES_PER_TURN,
             block=int(PING_S * 1000),
         )
-        asked.mget(store.EPOCH, store.STATE)
-        asked.exists(store.PROJECTOR)
-        read, life, followed = await asked.execute()
+        pipeline.mget(store.EPOCH, store.STATE)
+        pipeline.exists(store.PROJECTOR)
+        read, life, followed = await pipeline.execute()
         if require_epoch(*life) != self.epoch:
             await self.begin()
             return await self._to_all(
@@ -237,9 +237,9 @@ class RealmFeed:
         return b"".join(f.encode(self.epoch, hidden=f.event in hidden) for f in frames)
 
     async def _tell(self, entries: Sequence[StreamEntry]) -> float:
-        told: dict[str, list[Frame]] = {}
+        frames_by_lang: dict[str, list[Frame]] = {}
         while (
-            unheard := {s.lang for s in self.subscribers} - told.keys()
+            unheard := {s.lang for s in self.subscribers} - frames_by_lang.keys()
         ):  # a subscriber of another language may join meanwhile
             for lang in unheard:
                 frames = await self.frames(
@@ -250,12 +250,14 @@ class RealmFeed:
                     return await self._to_all(
                         EncodedFrames(build_resync(self.epoch, self.position, "untold"))
                     )
-                told[lang] = frames
+                frames_by_lang[lang] = frames
         self.position = entries[-1][0]
         kinds = {(s.lang, s.hidden) for s in self.subscribers}
         return await self._to_all(
             {
-                (lang, hidden): EncodedFrames(self._encoded(told[lang], hidden), len(told[lang]))
+                (lang, hidden): EncodedFrames(
+                    self._encoded(frames_by_lang[lang], hidden), len(frames_by_lang[lang])
+                )
                 for lang, hidden in kinds
             }
         )
@@ -316,11 +318,11 @@ class RealmFeed:
         """Return all frames after one entry up to another; None if they are no longer available."""
         key = store.realm_key(self.realm, "stream")
         try:
-            kept = await self._client.xinfo_stream(key)
+            stream_info = await self._client.xinfo_stream(key)
             raw = await self._client.xrange(key, min=f"({after}", max=until, count=MAX_REPLAYED + 1)
         except RedisError:
             return b"" if after == until else None
-        deleted = kept.get("max-deleted-entry-id", b"0-0")
+        deleted = stream_info.get("max-deleted-entry-id", b"0-0")
         trimmed = deleted.decode() if isinstance(deleted, bytes) else str(deleted)
         if (
             len(raw) > MAX_REPLAYED

@@ -57,10 +57,10 @@ class Erasures:
         BrokerAway.
         """
         await self._check_there(subject)
-        if (known := await self._read(subject.text_id)) is not None:
-            if known.by != by:
-                raise ProblemError("erasure_proposed", by=known.by)
-            return known
+        if (proposal := await self._read(subject.text_id)) is not None:
+            if proposal.by != by:
+                raise ProblemError("erasure_proposed", by=proposal.by)
+            return proposal
         made = ErasureProposal(subject.kind, subject.id, subject.realm, by, at, reason)
         await self._texts.put(
             _proposal_id(subject.text_id),
@@ -88,9 +88,9 @@ class Erasures:
 
     def open(self) -> Sequence[ErasureProposal]:
         """Return the proposals that wait for a second person, oldest first."""
-        found = self._texts.get_many(self._texts.ids(PREFIX)).values()
+        items = self._texts.get_many(self._texts.ids(PREFIX)).values()
         return sorted(
-            (_parse_proposal(item.fields) for item in found),
+            (_parse_proposal(item.fields) for item in items),
             key=lambda proposal: (proposal.at, proposal.id),
         )
 

@@ -55,9 +55,12 @@ async def erase_report(author: ReportEraser, id: str, body: EraseRequest) -> Era
     if is_limited(within.principal):  # a report without a known site belongs to the whole territory
         site = (await within.model.report(id)).site
         await check_sites(within, [site] if site is not None else [], "site")
-    found = await within.model.report_text(id)
+    text_location = await within.model.report_text(id)
     return await _erase(
-        within, body, ErasureSubject("report", id, within.realm, found.text_id), found.incident
+        within,
+        body,
+        ErasureSubject("report", id, within.realm, text_location.text_id),
+        text_location.incident,
     )
 
 
@@ -67,9 +70,12 @@ async def erase_report(author: ReportEraser, id: str, body: EraseRequest) -> Era
 )
 async def erase_line(author: LineEraser, id: str, body: EraseRequest) -> Erasure:
     within = author.within(body)
-    found = await within.model.line_text(id)
+    text_location = await within.model.line_text(id)
     return await _erase(
-        within, body, ErasureSubject("line", id, within.realm, found.text_id), found.incident
+        within,
+        body,
+        ErasureSubject("line", id, within.realm, text_location.text_id),
+        text_location.incident,
     )
 
 

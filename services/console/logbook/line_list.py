@@ -99,7 +99,7 @@ def format_author(line: Line, names: TerritoryNames, _: Translator) -> str:
 
 def _summarise_silent_sites(lines: Sequence[Line], names: TerritoryNames, _: Translator) -> str:
     communes = [c for c in dict.fromkeys(names.commune_of(line.site or "") for line in lines) if c]
-    shown = (
+    visible_communes = (
         communes
         if len(communes) <= COMMUNES_SHOWN
         else [
@@ -110,7 +110,7 @@ def _summarise_silent_sites(lines: Sequence[Line], names: TerritoryNames, _: Tra
     return _(
         "{n} sites sans nouvelles à {communes} : levée de doute ouverte",
         n=len(lines),
-        communes=w.join_words(shown, _),
+        communes=w.join_words(visible_communes, _),
     )
 
 
@@ -119,18 +119,20 @@ def build_entries(
 ) -> list[LogbookEntry]:
     """Build at most `limit` entries from `lines`, both newest first."""
     entries: list[LogbookEntry] = []
-    shown = [line for line in lines if _is_shown(line)]
-    together = group_lines(shown)
+    visible_lines = [line for line in lines if _is_shown(line)]
+    together = group_lines(visible_lines)
     k = 0
-    while k < len(shown) and len(entries) < limit:
-        line = shown[k]
+    while k < len(visible_lines) and len(entries) < limit:
+        line = visible_lines[k]
         run = [line]
         if line.group is not None and together[line.group.key][0] is not line:
             k += 1
             continue
         if line.type == "SiteStatusChanged" and line.change == "unknown":
-            while k + len(run) < len(shown) and _is_same_minute(line, shown[k + len(run)]):
-                run.append(shown[k + len(run)])
+            while k + len(run) < len(visible_lines) and _is_same_minute(
+                line, visible_lines[k + len(run)]
+            ):
+                run.append(visible_lines[k + len(run)])
         text = (
             summarise_group(line, together, names, _)
             if len(run) == 1
@@ -156,11 +158,11 @@ def build_entries(
 
 def group_lines(lines: Sequence[Line]) -> dict[str, list[Line]]:
     """Return the lines of each group, in their order."""
-    found: dict[str, list[Line]] = {}
+    lines_by_group: dict[str, list[Line]] = {}
     for line in lines:
         if line.group is not None:
-            found.setdefault(line.group.key, []).append(line)
-    return found
+            lines_by_group.setdefault(line.group.key, []).append(line)
+    return lines_by_group
 
 
 _GROUP_SENTENCES: Final = {

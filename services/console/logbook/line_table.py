@@ -55,5 +55,5 @@ def list_line_features(lines: Iterable[Line], names: TerritoryNames) -> list[dic
 
 
 def _find_place(site: str | None, names: TerritoryNames) -> MapPoint | None:
-    known = names.sites.get(site) if site is not None else None
-    return None if known is None else MapPoint(known.lat, known.lon)
+    site_record = names.sites.get(site) if site is not None else None
+    return None if site_record is None else MapPoint(site_record.lat, site_record.lon)

@@ -78,9 +78,11 @@ def build_rows(
 
     `notes` are lines of persons beyond the page, searched for corrections.
     """
-    known = {line.id: line for line in (*notes, *lines)}
+    lines_by_id = {line.id: line for line in (*notes, *lines)}
     together = group_lines(lines)
-    corrected = {line.corrects: get_line_key(line) for line in known.values() if line.corrects}
+    corrected = {
+        line.corrects: get_line_key(line) for line in lines_by_id.values() if line.corrects
+    }
     return [
         LogbookRow(
             get_line_key(line),
@@ -96,7 +98,9 @@ def build_rows(
             w.translate_code(w.CERTAINTY, line.certainty, _),
             line.incident,
             line.report,
-            get_line_key(known[line.corrects]) if line.corrects in known else line.corrects,
+            get_line_key(lines_by_id[line.corrects])
+            if line.corrects in lines_by_id
+            else line.corrects,
             corrected.get(line.id),
             line.place,
         )

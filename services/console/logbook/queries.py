@@ -280,27 +280,27 @@ class LogbookQueries(QueryBase):
             if site_ids
             else []
         )
-        told: dict[str, list[r.Report]] = {}
+        reports_by_site: dict[str, list[r.Report]] = {}
         for row in sorted(rows, key=lambda row: (-row.recorded_at, row.id)):
-            mine = told.setdefault(str(row.site), [])
+            mine = reports_by_site.setdefault(str(row.site), [])
             if len(mine) < limit:
                 mine.append(view.shape.report(row))
-        return told
+        return reports_by_site
 
     async def first_words(self, incident: str) -> FirstSentence | None:
         """Return the first sentence a person wrote about an incident; for readers of reports."""
         view = await self.read()
         ids = (await view.picture.reports_of(incident))[:REPORTS_SEARCHED]
         rows = await view.picture.some(a.ReportRow, ids) if ids else {}
-        written = [
+        text_ids = [
             (id, text) for id in ids if id in rows and (text := rows[id].text_id) is not None
         ]
         texts = (
-            self._texts.get_many([text for _id, text in written])
-            if written and self._texts is not None
+            self._texts.get_many([text for _id, text in text_ids])
+            if text_ids and self._texts is not None
             else {}
         )
-        for id, text in written:
+        for id, text in text_ids:
             sentence = _shorten_first_sentence(
                 _get_shown_text(texts.get(text), "fr") or _get_description(texts.get(text))
             )
@@ -318,10 +318,10 @@ class LogbookQueries(QueryBase):
         site = await view.picture.row(a.SiteRow, reopening.site)
         open_ = [cause for cause in site.causes if cause.type in reopening.lifts] if site else []
         ids = [id for cause in open_ for id in cause.reports]
-        told = (await view.picture.some(a.ReportRow, ids)).values() if ids else ()
+        report_rows = (await view.picture.some(a.ReportRow, ids)).values() if ids else ()
         newer = [
             row.occurred_at
-            for row in told
+            for row in report_rows
             if row.occurred_at > reopening.occurred_at and row.recorded_at <= reopening.recorded_at
         ]
         return to_datetime(max(newer)) if newer else None

@@ -31,15 +31,15 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
     shell = await build_shell(
         request, queries, require_reader(request, Permission.LOG_READ), "logbook"
     )
-    lang, asked = shell.lang, request.query_params
+    lang, query_params = shell.lang, request.query_params
     queries = queries.of(shell.realm.name, lang)
-    kind = asked.get("genre") if asked.get("genre") in (*KIND_LABELS, "all") else None
-    incident = asked.get("incident") or None
-    cited = await _find_line_key(queries, asked.get("ligne"))
-    cursor = asked.get("suite") or logbook.build_cursor(cited)
+    kind = query_params.get("genre") if query_params.get("genre") in (*KIND_LABELS, "all") else None
+    incident = query_params.get("incident") or None
+    cited = await _find_line_key(queries, query_params.get("ligne"))
+    cursor = query_params.get("suite") or logbook.build_cursor(cited)
     if incident is not None:
         await queries.incident(incident)
-    found, notes, reference = await asyncio.gather(
+    timeline, notes, reference = await asyncio.gather(
         queries.timeline(
             incident=incident,
             kind=("all",) if cited else (kind,) if kind else (),
@@ -51,12 +51,12 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
         queries.reference(),
     )
     _ = get_translator(lang)
-    shown = found.items if kind or cited else logbook.remove_early_alarms(found.items)
+    visible_lines = timeline.items if kind or cited else logbook.remove_early_alarms(timeline.items)
     return {
         **build_frame_context(request, shell),
-        "lines": logbook.build_rows(shown, notes.items, reference.names, _),
-        "early": len(found.items) - len(shown),
-        "next": found.next,
+        "lines": logbook.build_rows(visible_lines, notes.items, reference.names, _),
+        "early": len(timeline.items) - len(visible_lines),
+        "next": timeline.next,
         "kinds": KIND_LABELS,
         "kind": kind,
         "cited": cited,
@@ -77,10 +77,10 @@ async def _find_line_key(queries: Queries, line: str | None) -> str | None:
     if not line or logbook.build_cursor(line) is not None:
         return line
     newest = (await queries.timeline(kind=("all",), limit=LINE_LIMIT)).items
-    found = next((one for one in newest if one.id == line), None)
-    if found is None:
+    cited_line = next((one for one in newest if one.id == line), None)
+    if cited_line is None:
         raise NotFound
-    return logbook.get_line_key(found)
+    return logbook.get_line_key(cited_line)
 
 
 PAGE: Final = WebPage(

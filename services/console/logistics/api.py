@@ -170,10 +170,10 @@ async def list_requests(
     summary="All resource requests as CSV, without their words",
 )
 async def export_requests(reader: RealmReader) -> Response:
-    found = await reader.model.resource_requests()
+    requests = await reader.model.resource_requests()
     name = f"moyens-{reader.realm}.csv"
     return Response(
-        write_csv(found, reader),
+        write_csv(requests, reader),
         media_type=CSV_TYPE,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
@@ -185,14 +185,14 @@ def write_csv(found: Iterable[ResourceRequest], reader: ReadContext) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(CSV_COLUMNS)
     for one in found:
-        given = one.model_dump(by_alias=True) | {
+        cells = one.model_dump(by_alias=True) | {
             "priority": w.translate_code(w.REQUEST_PRIORITY, one.priority, _),
             "state": w.translate_code(w.REQUEST_STATE, one.state, _),
             "givers": ", ".join(
                 offer.name for offer in one.offers if offer.state is res.OfferState.COMMITTED
             ),
         }
-        writer.writerow([_format_cell(given[name]) for name in CSV_COLUMNS])
+        writer.writerow([_format_cell(cells[name]) for name in CSV_COLUMNS])
     return out.getvalue()
 
 
@@ -212,17 +212,21 @@ def _format_cell(value: Any) -> str:
     summary="One request with the offers that could be made; its ETag is for If-Match",
 )
 async def get_request(reader: RealmReader, id: str, response: Response) -> ResourceRequest:
-    found = await reader.model.resource_request(id, with_text=may_read_words(reader.principal))
-    set_etag(response, found.version)
-    return found
+    resource_request = await reader.model.resource_request(
+        id, with_text=may_read_words(reader.principal)
+    )
+    set_etag(response, resource_request.version)
+    return resource_request
 
 
 @router.get("/stocks", summary="Stocks with what is free, reserved and engaged")
 async def list_stocks(
     reader: RealmReader, part: PageRequest, kind: str | None = None, site: str | None = None
 ) -> Page[StockLevel]:
-    found = await reader.model.stocks()
-    return part.of([one for one in found if kind in (None, one.kind) and site in (None, one.site)])
+    stock_levels = await reader.model.stocks()
+    return part.of(
+        [one for one in stock_levels if kind in (None, one.kind) and site in (None, one.site)]
+    )
 
 
 @router.decision("/resource-requests", "Request a resource for a site")
@@ -230,8 +234,8 @@ async def request_resource(author: Requester, body: ResourceRequestBody) -> Resp
     within = author.within(body)
     await check_sites(within, [body.site], "site")
     if body.metier is not None:
-        known = (await within.model.reference()).names.metiers
-        if known and body.metier not in known:
+        metiers = (await within.model.reference()).names.metiers
+        if metiers and body.metier not in metiers:
             raise ProblemError("invalid", faults=(_UNKNOWN_METIER,))
     if body.incident is not None:
         await check_incident(within, body.incident)
@@ -323,8 +327,8 @@ async def release_resource(author: Giver, id: str, body: DecisionBody | None = N
 async def cancel_resource(author: Requester, id: str, body: DecisionBody) -> Response:
     if is_limited(author.principal):
         within = author.within(body)
-        found = await within.model.resource_request(id)
-        await check_sites(within, [found.site], "site")
+        resource_request = await within.model.resource_request(id)
+        await check_sites(within, [resource_request.site], "site")
     require_text(body.reason)
     return await send_decision(
         author, body, "continuity", res.CancelResource, request=id, expected=author.expected
@@ -369,10 +373,10 @@ async def _check_offers(
     if not is_limited(author.principal):
         return
     within = author.within(body)
-    found = await within.model.resource_request(id)
+    resource_request = await within.model.resource_request(id)
     stocks = [
         offer.stock
-        for offer in found.offers
+        for offer in resource_request.offers
         if offer.id in chosen or (not chosen and offer.state is res.OfferState.OPEN)
     ]
     await _check_givers(within, stocks or [None])
@@ -383,11 +387,11 @@ async def _check_either_end(author: DecisionContext, body: DecisionBody | None, 
     if not is_limited(author.principal):
         return
     within = author.within(body)
-    found = await within.model.resource_request(id)
+    resource_request = await within.model.resource_request(id)
     try:
-        await check_sites(within, [found.site], "site")
+        await check_sites(within, [resource_request.site], "site")
     except ProblemError:
-        stocks = [o.stock for o in found.offers if o.state is res.OfferState.COMMITTED]
+        stocks = [o.stock for o in resource_request.offers if o.state is res.OfferState.COMMITTED]
         if not stocks:
             raise
         await _check_givers(within, stocks)

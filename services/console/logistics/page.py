@@ -65,10 +65,10 @@ def group_stocks(stocks: Iterable[StockLevel]) -> list[StockGroup]:
     return [
         StockGroup(
             kind,
-            found[0].kind_name,
-            sum(one.available for one in found),
-            sum(one.quantity for one in found),
-            tuple(found),
+            kind_stocks[0].kind_name,
+            sum(one.available for one in kind_stocks),
+            sum(one.quantity for one in kind_stocks),
+            tuple(kind_stocks),
         )
-        for kind, found in groups.items()
+        for kind, kind_stocks in groups.items()
     ]

@@ -48,7 +48,7 @@ class LogisticsQueries(QueryBase):
         view = await self.read()
         rows = await view.picture.rows(res.ResourceRequestRow)
         levels = await view.picture.rows(res.StockRow) if with_suggestions else {}
-        kept = [
+        matching_rows = [
             row
             for row in rows.values()
             if (not state or row.state in state)
@@ -57,7 +57,7 @@ class LogisticsQueries(QueryBase):
             and (not priority or row.priority in priority)
             and incident in (None, row.incident)
         ]
-        texts = self._request_texts(kept) if with_text else {}
+        texts = self._request_texts(matching_rows) if with_text else {}
         return [
             self._shape(
                 view,
@@ -65,7 +65,7 @@ class LogisticsQueries(QueryBase):
                 texts.get(row.text_id or ""),
                 levels if with_suggestions and row.state in res.WAITING_STATES else None,
             )
-            for row in sorted(kept, key=order_request)
+            for row in sorted(matching_rows, key=order_request)
         ]
 
     async def resource_request(self, id: str, *, with_text: bool = False) -> r.ResourceRequest:

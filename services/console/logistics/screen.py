@@ -26,7 +26,7 @@ async def build_resources_page(queries: Queries, request: Request) -> dict[str, 
     x = await load_screen_data(queries, request, PAGE.name)
     lang = x.shell.lang
     principal = x.shell.reader.principal
-    found, stocks = await asyncio.gather(
+    requests, stocks = await asyncio.gather(
         x.queries.resource_requests(with_text=may_read_words(principal), with_suggestions=True),
         x.queries.stocks(),
     )
@@ -40,8 +40,8 @@ async def build_resources_page(queries: Queries, request: Request) -> dict[str, 
     names = x.names
     return {
         **build_page_context(request, x),
-        "columns": build_columns(found, x._),
-        "ended": list_ended(found),
+        "columns": build_columns(requests, x._),
+        "ended": list_ended(requests),
         "stocks": group_stocks(stocks),
         "kinds": [(id, names.resource(id, 2, lang)) for id in names.resource_kinds],
         "people_kinds": [id for id, kind in names.resource_kinds.items() if kind.by_metier],

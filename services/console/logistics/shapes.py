@@ -61,7 +61,7 @@ def build_request(
 ) -> ResourceRequest:
     """Build a request; `text` holds its words if the reader may read them."""
     costs = [offer.cost_eur for offer in row.committed_offers]
-    known = [cost for cost in costs if cost is not None]
+    stated_costs = [cost for cost in costs if cost is not None]
     return ResourceRequest.from_row(
         row,
         realm=realm,
@@ -71,7 +71,7 @@ def build_request(
         until=_format_time(row.needed_until),
         text=text,
         offers=[_build_offer(row, offer, names) for offer in row.offers],
-        cost_eur=sum(known) if known and len(known) == len(costs) else None,
+        cost_eur=sum(stated_costs) if stated_costs and len(stated_costs) == len(costs) else None,
     )
 
 

@@ -189,11 +189,11 @@ async def list_windows(
 
 @router.get("/maintenance/{id}", summary="Show one window; its ETag is the version for If-Match")
 async def get_window(reader: WindowReader, id: str, response: Response) -> Maintenance:
-    found = await reader.model.window(
+    window = await reader.model.window(
         id, author=_limit_author(reader), texts=_may_read_texts(reader)
     )
-    set_etag(response, found.version)
-    return found
+    set_etag(response, window.version)
+    return window
 
 
 async def _check_coverage_scope(

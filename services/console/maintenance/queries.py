@@ -36,22 +36,25 @@ class MaintenanceQueries(QueryBase):
         view = await self.read()
         rows = (await view.picture.rows(m.MaintenanceRow)).values()
         covered = _map_covered_sites((await view.picture.rows(a.SiteRow)).values())
-        kept = [
+        matching_windows = [
             w
             for w in rows
             if (not state or w.state in state)
             and (author is None or w.author == author)
             and (site is None or _covers_site(view, w.covers, site))
         ]
-        shown, following = paginate(
-            kept,
+        page_windows, following = paginate(
+            matching_windows,
             lambda w: (_STATE_ORDER[w.state], w.begins_at or -(w.over_at or 0), w.id),
             limit,
             cursor,
         )
-        told = self._reasons(shown) if texts else {}
+        reasons = self._reasons(page_windows) if texts else {}
         return Page(
-            items=[view.shape.maintenance(w, covered.get(w.id, ()), told.get(w.id)) for w in shown],
+            items=[
+                view.shape.maintenance(w, covered.get(w.id, ()), reasons.get(w.id))
+                for w in page_windows
+            ],
             next=following,
         )
 
@@ -67,8 +70,8 @@ class MaintenanceQueries(QueryBase):
         if row is None or (author is not None and row.author != author):
             raise NotFound
         covered = _map_covered_sites((await view.picture.rows(a.SiteRow)).values())
-        told = self._reasons([row]) if texts else {}
-        return view.shape.maintenance(row, covered.get(id, ()), told.get(id))
+        reasons = self._reasons([row]) if texts else {}
+        return view.shape.maintenance(row, covered.get(id, ()), reasons.get(id))
 
     async def leases(
         self,
@@ -81,14 +84,20 @@ class MaintenanceQueries(QueryBase):
         """List leases, newest first."""
         view = await self.read()
         rows = (await view.picture.rows(m.LeaseRow)).values()
-        kept = [
+        matching_leases = [
             x
             for x in rows
             if (not state or x.state in state) and (source is None or x.source_key == source)
         ]
-        shown, following = paginate(kept, lambda x: (-x.began_at, x.id), limit, cursor)
-        reports = await view.picture.some(a.ReportRow, [x.id for x in shown]) if shown else {}
-        return Page(items=[view.shape.lease(x, reports.get(x.id)) for x in shown], next=following)
+        page_leases, following = paginate(
+            matching_leases, lambda x: (-x.began_at, x.id), limit, cursor
+        )
+        reports = (
+            await view.picture.some(a.ReportRow, [x.id for x in page_leases]) if page_leases else {}
+        )
+        return Page(
+            items=[view.shape.lease(x, reports.get(x.id)) for x in page_leases], next=following
+        )
 
     def _reasons(self, rows: Sequence[m.MaintenanceRow]) -> dict[str, Mapping[str, Any]]:
         """Return window → fields of its reason."""

@@ -120,39 +120,48 @@ class AnswerPage:
         """Return the context of `ack.html`. Raises ProblemError."""
         _ = get_translator(choice.lang)
         queries = self._queries.of(link.realm, choice.lang)
-        told = await queries.notification(link.notification)
+        notification = await queries.notification(link.notification)
         realm, reference = await queries.realm(), await queries.reference()
         names = reference.names
         now = realm.shown_clock if realm.simulated else datetime.now(UTC)
-        wave, over, calls = None, told.withdrawn, []
-        if told.escalation is not None:
-            calls = (await queries.notifications(escalation=told.escalation, limit=MAX_CALLS)).items
-            ladder = await queries.escalation(told.escalation)
+        wave, over, calls = None, notification.withdrawn, []
+        if notification.escalation is not None:
+            calls = (
+                await queries.notifications(escalation=notification.escalation, limit=MAX_CALLS)
+            ).items
+            ladder = await queries.escalation(notification.escalation)
             wave = next(
-                (x for x in ladder.waves if x.wave == told.wave and x.cycle == told.cycle), None
+                (
+                    x
+                    for x in ladder.waves
+                    if x.wave == notification.wave and x.cycle == notification.cycle
+                ),
+                None,
             )
             over = over or (ladder.state if ladder.state in ENDED_STATES else None)
-        answered = told.answer if told.state is NotificationState.ANSWERED else None
+        answered = notification.answer if notification.state is NotificationState.ANSWERED else None
         return {
             **_build_link_context(link, token),
             "shown_at": now,
-            "headcount": told.template == HEADCOUNT,
-            **self._action_context(told, now, choice.lang),
-            "attendance": await self._find_attendance(link, told),
-            "number": told.values.get("number"),
+            "headcount": notification.template == HEADCOUNT,
+            **self._action_context(notification, now, choice.lang),
+            "attendance": await self._find_attendance(link, notification),
+            "number": notification.values.get("number"),
             "simulated": realm.simulated,
-            "level": told.level,
-            "previous": told.previous_level,
-            "role": w.name_role(told.role, told.scope, names, _),
-            "called_at": told.planned_at,
-            "called_day": times.to_paris(told.planned_at).strftime("%d/%m"),
-            "waited": times.format_duration(now - told.planned_at, choice.lang),
-            "deputy_at": told.ack_by if told.ack_by and told.ack_by > now else None,
+            "level": notification.level,
+            "previous": notification.previous_level,
+            "role": w.name_role(notification.role, notification.scope, names, _),
+            "called_at": notification.planned_at,
+            "called_day": times.to_paris(notification.planned_at).strftime("%d/%m"),
+            "waited": times.format_duration(now - notification.planned_at, choice.lang),
+            "deputy_at": notification.ack_by
+            if notification.ack_by and notification.ack_by > now
+            else None,
             "answered": answered,
-            "answered_at": told.acknowledged_at,
+            "answered_at": notification.acknowledged_at,
             "over": _(WITHDRAWAL_TEXTS.get(over, NOTHING_TO_DO)) if over is not None else None,
-            "facts": collect_call_facts(told, calls, reference.said, names, _, now),
-            "safety": self._queries.headcount_answer(told.id) if answered else None,
+            "facts": collect_call_facts(notification, calls, reference.said, names, _, now),
+            "safety": self._queries.headcount_answer(notification.id) if answered else None,
             "refusal": refusal,
             "pending": False,
             "positive": wave.positive if wave else 0,

@@ -25,16 +25,25 @@ async def build_answers_page(queries: Queries, request: Request, id: str) -> dic
     reader = require_reader(request, Permission.DIRECTORY_READ)
     x = await load_screen_data(queries, request, "calls")
     realm = x.shell.realm.name
-    asked = request.query_params.get("dit", "")
-    said = HeadcountAnswer(asked) if asked in tuple(HeadcountAnswer) else HeadcountAnswer.HELP
+    answer_code = request.query_params.get("dit", "")
+    headcount_answer = (
+        HeadcountAnswer(answer_code)
+        if answer_code in tuple(HeadcountAnswer)
+        else HeadcountAnswer.HELP
+    )
     (call,) = calls.build_callout_views([await x.queries.callout(id)], x.names, x._)
     fresh = "X-Vigie-Live" not in request.headers
-    found = (
-        await list_people_by_answer(request, queries, reader.principal, realm, id, said)
+    safety_answers = (
+        await list_people_by_answer(request, queries, reader.principal, realm, id, headcount_answer)
         if fresh
         else []
     )
-    return {**build_page_context(request, x), "call": call, "said": said.value, "answers": found}
+    return {
+        **build_page_context(request, x),
+        "call": call,
+        "said": headcount_answer.value,
+        "answers": safety_answers,
+    }
 
 
 PAGE: Final = WebPage(

@@ -96,9 +96,13 @@ async def _check_task_scope(author: DecisionContext, body: DecisionBody | None, 
         return
     within = author.within(body)
     site = (await within.model.task(id)).site
-    known = (await within.model.reference()).sites.get(site or "")
+    site_record = (await within.model.reference()).sites.get(site or "")
     if site is not None:
-        check_scope(author.principal, sites=[site], poles=[known.pole] if known is not None else [])
+        check_scope(
+            author.principal,
+            sites=[site],
+            poles=[site_record.pole] if site_record is not None else [],
+        )
 
 
 @router.decision("/tasks/{id}/take", "Take a task")

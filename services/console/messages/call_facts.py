@@ -77,7 +77,7 @@ def collect_call_facts(
         if isinstance(began, int) and not isinstance(began, bool)
         else ""
     )
-    taken = tuple(
+    acknowledgements = tuple(
         CallAnswer(w.name_role(one.role, one.scope, names, _), one.acknowledged_at)
         for one in sorted(others, key=lambda one: (one.acknowledged_at or at, one.id))
         if one.answer == Answer.ACK.value and one.id != told.id
@@ -91,7 +91,7 @@ def collect_call_facts(
         asked=said.ask(told.level, told.role, _.lang) or "",
         until=told.ack_by,
         sites=describe_sites(told.values, said, words),
-        answered=taken,
+        answered=acknowledgements,
         phone=None if said.cell_phone is None else build_phone_link(said.cell_phone),
         bridge=build_phone_link(said.bridges[told.level]) if told.level in said.bridges else None,
         meeting_point=said.meeting_point,

@@ -250,19 +250,21 @@ async def list_recipients(
 
     Addresses and names stay in the directory.
     """
-    wanted = set(sites)
-    return [called async for called, site in _read_people(directory) if everybody or site in wanted]
+    site_ids = set(sites)
+    return [
+        called async for called, site in _read_people(directory) if everybody or site in site_ids
+    ]
 
 
 async def group_staff_by_site(
     directory: PeopleDirectory, sites: Collection[str]
 ) -> dict[str, list[Called]]:
     """Return site → its people, as in `list_recipients`, without sites where nobody works."""
-    found: dict[str, list[Called]] = {}
+    staff_by_site: dict[str, list[Called]] = {}
     async for called, site in _read_people(directory):
         if site is not None and site in sites:
-            found.setdefault(site, []).append(called)
-    return found
+            staff_by_site.setdefault(site, []).append(called)
+    return staff_by_site
 
 
 async def _read_people(directory: PeopleDirectory) -> AsyncIterator[tuple[Called, str | None]]:

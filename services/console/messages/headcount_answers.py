@@ -35,18 +35,18 @@ async def list_people_by_answer(
 
     Raises NotFound, ProblemError `out_of_scope`.
     """
-    found = await queries.of(realm).callout(id)
-    await check_sites_of(reader, queries, realm, found.sites)
-    told = (await queries.of(realm).notifications(campaign=id, limit=_UNLIMITED)).items
+    callout = await queries.of(realm).callout(id)
+    await check_sites_of(reader, queries, realm, callout.sites)
+    notifications = (await queries.of(realm).notifications(campaign=id, limit=_UNLIMITED)).items
     texts: VaultTexts = request.app.state.texts
     directory: VaultDirectory = request.app.state.directory
-    kept = texts.get_many([headcount_text_id(n.id) for n in told])
-    shown = []
-    for n in told:
-        item = kept.get(headcount_text_id(n.id))
+    answer_texts = texts.get_many([headcount_text_id(n.id) for n in notifications])
+    safety_answers = []
+    for n in notifications:
+        item = answer_texts.get(headcount_text_id(n.id))
         if item is not None and item.fields.get("headcount") == said:
             contact = await directory.of(realm).get(n.person_token)
-            shown.append(
+            safety_answers.append(
                 SafetyAnswer(
                     person_token=n.person_token,
                     name=contact.name if contact else None,
@@ -54,12 +54,12 @@ async def list_people_by_answer(
                 )
             )
     access: AccessStore = request.app.state.access
-    access.trace(reader, "directory.read", f"{realm} {found.id}")
+    access.trace(reader, "directory.read", f"{realm} {callout.id}")
     log.info(
         "directory.read",
         by=get_author(reader),
-        callout=found.id,
+        callout=callout.id,
         answer=said.value,
-        people=len(shown),
+        people=len(safety_answers),
     )
-    return shown
+    return safety_answers

@@ -91,7 +91,7 @@ async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Re
         why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
         raise ProblemError("invalid", faults=(build_fault("sites", "nobody", *why),))
     id = decisions.command_id(author.principal, author.realm, author.key)
-    asked = split_draft(
+    drafts = split_draft(
         author,
         f"{id}-list",
         people,
@@ -108,7 +108,12 @@ async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Re
         author=get_author(author.principal), role=author.principal.acting_role, callout=f"{id}-list"
     )
     outcome = await decisions.send_all(
-        "delivery", author.realm, author.principal, [*asked, (id, begin)], author.wait_s, author.key
+        "delivery",
+        author.realm,
+        author.principal,
+        [*drafts, (id, begin)],
+        author.wait_s,
+        author.key,
     )
     return build_answer(author.request, outcome, author.lang)
 
@@ -135,7 +140,7 @@ async def list_answers(
     part: PageRequest,
     said: HeadcountAnswer = HeadcountAnswer.HELP,
 ) -> Page[SafetyAnswer]:
-    found = await list_people_by_answer(
+    safety_answers = await list_people_by_answer(
         request, reader.model, reader.principal, reader.realm, id, said
     )
-    return part.of(found, lambda one: str(one.person_token))
+    return part.of(safety_answers, lambda one: str(one.person_token))

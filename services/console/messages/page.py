@@ -140,10 +140,10 @@ def describe_recipients(one: CallOut, names: TerritoryNames, _: Translator) -> s
     """Describe the recipients, with the names of at most `SITES_SHOWN` sites."""
     if not one.sites:
         return _("tous les agents")
-    shown = ", ".join(names.site(s) for s in one.sites[:SITES_SHOWN])
+    site_names = ", ".join(names.site(s) for s in one.sites[:SITES_SHOWN])
     more = len(one.sites) - SITES_SHOWN
     return (
-        _.plural("{shown} et {n} autre site", "{shown} et {n} autres sites", more, shown=shown)
+        _.plural("{shown} et {n} autre site", "{shown} et {n} autres sites", more, shown=site_names)
         if more > 0
-        else shown
+        else site_names
     )

@@ -53,7 +53,7 @@ class MessageQueries(QueryBase):
         view = await self.read()
         rows = await view.picture.rows(a.TaskRow)
         at = get_snapshot_time(view.picture)
-        kept = [
+        matching_tasks = [
             t
             for t in rows.values()
             if (not state or t.state in state)
@@ -62,8 +62,10 @@ class MessageQueries(QueryBase):
             and (site is None or t.site == site)
             and (overdue is None or is_overdue(t, at) == overdue)
         ]
-        shown, following = paginate(kept, lambda t: (-t.opened_at, t.id), limit, cursor)
-        return Page(items=[view.shape.task(t) for t in shown], next=following)
+        page_tasks, following = paginate(
+            matching_tasks, lambda t: (-t.opened_at, t.id), limit, cursor
+        )
+        return Page(items=[view.shape.task(t) for t in page_tasks], next=following)
 
     async def task(self, id: str) -> r.Task:
         """Return one task. Raises NotFound."""
@@ -100,7 +102,7 @@ class MessageQueries(QueryBase):
         """List notifications, newest first; `wording` adds their texts."""
         view = await self.read()
         rows = await view.picture.rows(d.NotificationRow)
-        kept = [
+        matching_rows = [
             n
             for n in rows.values()
             if (not state or n.state in state)
@@ -110,9 +112,12 @@ class MessageQueries(QueryBase):
             and (person is None or n.person == person)
             and (campaign is None or n.campaign == campaign)
         ]
-        shown, following = paginate(kept, lambda n: (-n.planned_at, n.id), limit, cursor)
+        page_rows, following = paginate(
+            matching_rows, lambda n: (-n.planned_at, n.id), limit, cursor
+        )
         items = [
-            view.shape.notification(n, self._texts_of(n, view, self._lang, wording)) for n in shown
+            view.shape.notification(n, self._texts_of(n, view, self._lang, wording))
+            for n in page_rows
         ]
         return Page(items=items, next=following)
 
@@ -126,10 +131,10 @@ class MessageQueries(QueryBase):
         """
         if wording is None:
             return None
-        written = row.values.get("text")
-        if written is not None and not wording.free_texts:
+        text_id = row.values.get("text")
+        if text_id is not None and not wording.free_texts:
             return None
-        text = None if written is None else self.words_of(str(written))
+        text = None if text_id is None else self.words_of(str(text_id))
         return compose_texts(
             row, view.shape.realm, view.shape.reference.said, lang, wording.public_url, text
         )
@@ -151,14 +156,16 @@ class MessageQueries(QueryBase):
         """List escalations, newest first."""
         view = await self.read()
         rows = await view.picture.rows(calling.EscalationRow)
-        kept = [
+        matching_escalations = [
             e
             for e in rows.values()
             if (not state or e.state in state)
             and (incident is None or e.scope == incident or incident in e.incidents)
         ]
-        shown, following = paginate(kept, lambda e: (-e.started_at, e.id), limit, cursor)
-        return Page(items=[view.shape.escalation(e) for e in shown], next=following)
+        page_escalations, following = paginate(
+            matching_escalations, lambda e: (-e.started_at, e.id), limit, cursor
+        )
+        return Page(items=[view.shape.escalation(e) for e in page_escalations], next=following)
 
     async def escalation(self, id: str) -> r.Escalation:
         """Return one escalation with its steps."""
@@ -180,7 +187,7 @@ class MessageQueries(QueryBase):
         """
         view = await self.read()
         rows = await view.picture.rows(o.CallOutRow)
-        shown, following = paginate(
+        page_callouts, following = paginate(
             [c for c in rows.values() if kind in (None, c.kind)],
             lambda c: (-c.drafted_at, c.id),
             limit,
@@ -188,7 +195,8 @@ class MessageQueries(QueryBase):
         )
         return Page(
             items=[
-                view.shape.callout(c, self.words_of(c.text_id) if texts else None) for c in shown
+                view.shape.callout(c, self.words_of(c.text_id) if texts else None)
+                for c in page_callouts
             ],
             next=following,
         )

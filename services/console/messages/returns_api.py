@@ -118,8 +118,10 @@ async def receive_twilio(
     status: Literal["delivered", "failed"] | None = (
         "failed" if error is not None else "delivered" if state == "in-progress" else None
     )
-    known = GatewayReturn(status=status, error=error, key=key[:8] or None, channel=Channel.VOICE)
-    if not await _record(request, token, known):
+    gateway_return = GatewayReturn(
+        status=status, error=error, key=key[:8] or None, channel=Channel.VOICE
+    )
+    if not await _record(request, token, gateway_return):
         return Response(status_code=204)
     words = escape(load_phrases(language).word("voice_noted"))
     return Response(
@@ -136,7 +138,7 @@ async def _record(request: Request, token: str, body: GatewayReturn) -> bool:
     links: ProviderLinks = request.app.state.return_links
     producer: CommandProducer = request.app.state.producer
     try:
-        known = links.read(token, round(datetime.now(UTC).timestamp() * 1000))
+        link = links.read(token, round(datetime.now(UTC).timestamp() * 1000))
     except LinkInvalid as error:
         raise ProblemError("link_invalid") from error
     if body.status is not None:
@@ -144,32 +146,32 @@ async def _record(request: Request, token: str, body: GatewayReturn) -> bool:
             "received" if body.status == "delivered" else "failed"
         )
         receipt = ReceiptReceived(
-            notification=known.notification, attempt=known.attempt, state=state, error=body.error
+            notification=link.notification, attempt=link.attempt, state=state, error=body.error
         )
         await producer.send(
             input_topic("delivery"),
-            known.realm,
+            link.realm,
             receipt,
-            id=f"{known.attempt}:receipt:{state}",
+            id=f"{link.attempt}:receipt:{state}",
             source=SOURCE,
         )
     answer = KEY_ANSWERS.get(body.key or "")
-    if known.headcount and (safety := HEADCOUNT_KEYS.get(body.key or "")) is not None:
+    if link.headcount and (safety := HEADCOUNT_KEYS.get(body.key or "")) is not None:
         answers: VaultTexts = request.app.state.texts
         await answers.put(
-            headcount_text_id(known.notification), TextItem({"headcount": safety.value})
+            headcount_text_id(link.notification), TextItem({"headcount": safety.value})
         )
         answer = Answer.ACK
     if answer is not None:
         command = AnswerNotification(
-            author=known.person,
+            author=link.person,
             role=ANSWERING_ROLE,
-            notification=known.notification,
-            person=known.person,
+            notification=link.notification,
+            person=link.person,
             answer=answer,
             channel=body.channel.value,
         )
         await producer.send(
-            input_topic("delivery"), known.realm, command, id=f"key:{uuid4()}", source=SOURCE
+            input_topic("delivery"), link.realm, command, id=f"key:{uuid4()}", source=SOURCE
         )
     return answer is not None

@@ -97,9 +97,9 @@ async def list_obligation_rules(reader: LogReader, part: PageRequest) -> Page[Ob
 
 @router.get("/obligations/{id}", summary="Show one clock; its ETag is the version for If-Match")
 async def get_obligation(reader: LogReader, id: str, response: Response) -> ObligationClock:
-    found = await reader.model.obligation(id)
-    set_etag(response, found.version)
-    return found
+    obligation = await reader.model.obligation(id)
+    set_etag(response, obligation.version)
+    return obligation
 
 
 @router.get(
@@ -164,5 +164,5 @@ async def check_clock_scope(author: DecisionContext, id: str) -> None:
     A clock without an incident belongs to the whole territory. Raises NotFound.
     """
     if author.principal.scope.sites or author.principal.scope.poles:
-        found = await author.model.obligation(id)
-        await check_incident(author, found.incident)
+        obligation = await author.model.obligation(id)
+        await check_incident(author, obligation.incident)

@@ -47,43 +47,43 @@ class ObligationQueries(QueryBase):
         view = await self.read()
         rows = (await view.picture.rows(m.ObligationRow)).values()
         now = get_snapshot_time(view.picture)
-        kept = [
+        matching_clocks = [
             row
             for row in rows
             if (not state or row.state in state)
             and incident in (None, row.incident)
             and late in (None, is_late(row, now))
         ]
-        shown, following = paginate(kept, _order_clock, limit, cursor)
-        texts = self._read_words(shown)
-        items = [self._shape_clock(view, row, texts, self._lang) for row in shown]
+        page_clocks, following = paginate(matching_clocks, _order_clock, limit, cursor)
+        texts = self._read_words(page_clocks)
+        items = [self._shape_clock(view, row, texts, self._lang) for row in page_clocks]
         return Page(items=items, next=following)
 
     async def obligation(self, id: str) -> r.ObligationClock:
         """Return one clock. Raises NotFound."""
-        found, row = await self._read_clock(id)
-        return self._shape_clock(found, row, self._read_words([row]), self._lang)
+        view, row = await self._read_clock(id)
+        return self._shape_clock(view, row, self._read_words([row]), self._lang)
 
     async def obligation_rules(self) -> list[r.ObligationRule]:
         """List the obligations of the territory, in the order of its file."""
         view = await self.read()
-        known = view.picture.reference.names.obligations
-        return [_shape_rule(one, self._realm, self._lang) for one in known.values()]
+        obligations = view.picture.reference.names.obligations
+        return [_shape_rule(one, self._realm, self._lang) for one in obligations.values()]
 
     async def declaration_draft(self, id: str) -> r.DeclarationDraft:
         """Return the draft of a declaration with the facts of its incident. Raises NotFound."""
-        found, row = await self._read_clock(id)
-        reference = found.picture.reference
+        view, row = await self._read_clock(id)
+        reference = view.picture.reference
         obligation = reference.names.obligations.get(row.obligation)
         if obligation is None:
             raise NotFound
-        incident = await found.picture.row(IncidentRow, row.incident or "")
+        incident = await view.picture.row(IncidentRow, row.incident or "")
         values = describe_matter(
             row,
             incident,
             reference.names,
             reference.said.territory,
-            get_snapshot_time(found.picture),
+            get_snapshot_time(view.picture),
         )
         blanks = find_blanks(reference.sections)
         title, text = (
@@ -109,12 +109,12 @@ class ObligationQueries(QueryBase):
         self, view: OpenedRealm, row: m.ObligationRow, texts: Mapping[str, TextItem], lang: str
     ) -> r.ObligationClock:
         picture = view.picture
-        known = picture.reference.names.obligations
-        return build_clock(row, picture.realm, known, texts, lang, get_snapshot_time(picture))
+        obligations = picture.reference.names.obligations
+        return build_clock(row, picture.realm, obligations, texts, lang, get_snapshot_time(picture))
 
     def _read_words(self, rows: Sequence[m.ObligationRow]) -> Mapping[str, TextItem]:
-        wanted = [row.text_id for row in rows if row.text_id is not None]
-        return self._texts.get_many(wanted) if self._texts is not None and wanted else {}
+        text_ids = [row.text_id for row in rows if row.text_id is not None]
+        return self._texts.get_many(text_ids) if self._texts is not None and text_ids else {}
 
 
 def build_clock(
@@ -154,8 +154,8 @@ def is_near(row: m.ObligationRow, now: Instant) -> bool:
 
 def find_blanks(sections: Sequence[ref.SectionData]) -> Mapping[str, str]:
     """Return the words of the blanks of a version."""
-    found = (one.blanks for one in sections if isinstance(one, ref.Obligations))
-    return next(found, {})
+    blanks = (one.blanks for one in sections if isinstance(one, ref.Obligations))
+    return next(blanks, {})
 
 
 def describe_matter(

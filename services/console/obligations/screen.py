@@ -114,13 +114,13 @@ async def build_deadlines_page(queries: Queries, request: Request) -> dict[str, 
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
-    found, rules = await asyncio.gather(x.queries.obligations(), x.queries.obligation_rules())
+    clock_page, rules = await asyncio.gather(x.queries.obligations(), x.queries.obligation_rules())
     open_incidents = x.shell.overview.incidents
     titles = {i.id: f"{i.number} {i.title}" for i in open_incidents}
-    views = build_clock_views(found.items, x.names, titles, now, x._)
+    views = build_clock_views(clock_page.items, x.names, titles, now, x._)
     running = [view for view in views if view.found.state is ObligationState.RUNNING]
     over = [view for view in views if view.found.state is not ObligationState.RUNNING]
-    asked = request.query_params.get("projet")
+    clock_id = request.query_params.get("projet")
     return {
         **build_page_context(request, x),
         "running": running,
@@ -129,7 +129,7 @@ async def build_deadlines_page(queries: Queries, request: Request) -> dict[str, 
         "late_count": sum(view.found.late for view in running),
         "rules": [(rule, describe_limit(rule, x._)) for rule in rules],
         "incidents": open_incidents,
-        "draft": await _find_draft(queries, realm, lang, asked),
+        "draft": await _find_draft(queries, realm, lang, clock_id),
         "may_decide": x.shell.reader.may(Permission.INCIDENT_DECIDE) and x.shell.moment is None,
     }
 

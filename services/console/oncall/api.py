@@ -169,14 +169,14 @@ async def get_on_call(
     scope: str | None = None,
 ) -> OnCall | Response:
     first, last = _parse_window(start, end)
-    found = await reader.model.on_call(start=first, end=last, role=role, scope=scope)
+    on_call = await reader.model.on_call(start=first, end=last, role=role, scope=scope)
     if form == "csv":
         names = (await reader.model.reference()).names
         columns = list_shift_columns(names, get_translator(reader.lang))
         about = FileNaming(reader.realm, "astreintes", reader.lang)
-        return build_csv_response(columns, list_shift_rows(found.items), about)
-    posts = part.of(found.items)
-    return found.model_copy(update={"items": posts.items, "next": posts.next})
+        return build_csv_response(columns, list_shift_rows(on_call.items), about)
+    posts = part.of(on_call.items)
+    return on_call.model_copy(update={"items": posts.items, "next": posts.next})
 
 
 @router.get("/oncall/duties", summary="List overrides, swaps and calendars, newest first")
@@ -228,8 +228,8 @@ async def _check_post_scope(
     within = author.within(body)
     sites = (await within.model.reference()).sites
     for post in filter(None, posts):
-        known = sites.get(post)
-        check_scope(author.principal, sites=[post], poles=[post if known is None else known.pole])
+        site = sites.get(post)
+        check_scope(author.principal, sites=[post], poles=[post if site is None else site.pole])
 
 
 @router.decision("/oncall/overrides", "Put another person, or nobody, on call for a period")
@@ -286,7 +286,9 @@ async def withdraw_decision(
         within = author.within(body)
         desk, _ = await within.model.desk()
         await _check_post_scope(
-            author, body, [known.scope for known in [desk.duties.get(id)] if known is not None]
+            author,
+            body,
+            [duty_row.scope for duty_row in [desk.duties.get(id)] if duty_row is not None],
         )
     return await send_decision(author, body, "alerts", WithdrawDuty, duty=id)
 
@@ -324,8 +326,8 @@ def _make_refusal(error: CalendarRefused) -> ProblemError:
 
 
 def _list_contacts(people: RealmDirectory) -> list[Any]:
-    found = (people.peek(person) for person in people.ids())
-    return [c for c in found if c is not None]
+    contacts = (people.peek(person) for person in people.ids())
+    return [c for c in contacts if c is not None]
 
 
 @router.post(
@@ -363,7 +365,7 @@ async def import_calendar(
                 ),
             ),
         )
-    window, asked = (
+    window, options = (
         (first, last) if first is not None and last is not None else None,
         ImportOptions(role, scope, place),
     )
@@ -375,19 +377,23 @@ async def import_calendar(
             read = await read_untrusted_calendar(content, at, window)
         directory: VaultDirectory = request.app.state.directory
         contacts = await run_in_thread(_list_contacts, directory.of(author.realm))
-        found = assign_shifts(
+        post_shifts = assign_shifts(
             read,
             Phonebook.of(desk.persons(), contacts),
             TerritoryVocabulary.of(desk.reference.sections, desk.role_words()),
-            asked,
+            options,
             window,
         )
     except CalendarRefused as error:
         raise _make_refusal(error) from error
     name = (calendar or read.name or "calendrier")[:64]
-    gone = list_outdated_shifts(desk.duties.values(), name, asked, found) if window is None else []
+    gone = (
+        list_outdated_shifts(desk.duties.values(), name, options, post_shifts)
+        if window is None
+        else []
+    )
     await _check_post_scope(
-        author, None, [*(d.scope for d in found), *(desk.duties[id].scope for id in gone)]
+        author, None, [*(d.scope for d in post_shifts), *(desk.duties[id].scope for id in gone)]
     )
     commands: list[dict[str, Any]] = [
         *(
@@ -401,7 +407,7 @@ async def import_calendar(
                 "end": d.end,
                 "shifts": d.shifts,
             }
-            for d in found
+            for d in post_shifts
         ),
         *({"kind": WithdrawDuty, "duty": duty} for duty in gone),
     ]
@@ -415,10 +421,13 @@ async def import_calendar(
         decided.append(answer.headers["Vigie-Command"])
     items = [
         _build_imported_post(d, decided[n] if n < len(decided) else None)
-        for n, d in enumerate(found)
+        for n, d in enumerate(post_shifts)
     ]
     return ImportResult(
-        calendar=name, shifts=sum(len(d.shifts) for d in found), withdrawn=len(gone), items=items
+        calendar=name,
+        shifts=sum(len(d.shifts) for d in post_shifts),
+        withdrawn=len(gone),
+        items=items,
     )
 
 

@@ -136,7 +136,7 @@ def _build_cells(
                 last.columns + 1, last.persons, last.by, last.hole, last.current, last.told
             )
         else:
-            told = f"{times.day(span.start, lang)} {times.hm(span.start)} – {times.day(span.end, lang)} {times.hm(span.end)}"
+            span_text = f"{times.day(span.start, lang)} {times.hm(span.start)} – {times.day(span.end, lang)} {times.hm(span.end)}"
             cells.append(
                 GridCell(
                     1,
@@ -144,7 +144,7 @@ def _build_cells(
                     span.by,
                     not span.persons,
                     span.start <= now < span.end,
-                    told,
+                    span_text,
                 )
             )
     return tuple(cells)

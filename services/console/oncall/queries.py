@@ -26,13 +26,13 @@ class OnCallQueries(QueryBase):
     async def desk(self) -> tuple[ScheduleView, Instant]:
         """Return the data for on-call questions, and the time of the realm."""
         view = await self.read()
-        duties, told = await view.picture.rows(o.DutyRow), await view.picture.rows(o.ReachRow)
+        duties, reach_rows = await view.picture.rows(o.DutyRow), await view.picture.rows(o.ReachRow)
         drills, probes = (await view.picture.rows(o.DrillRow), await view.picture.rows(ProbeRow))
         desk = ScheduleView(
             self._realm,
             view.picture.reference,
             duties,
-            told,
+            reach_rows,
             view.picture.fields.get("reference_at"),
             self._lang,
             drills,
@@ -76,19 +76,21 @@ class OnCallQueries(QueryBase):
     ) -> Page[ScheduleChange]:
         """List decisions about schedules, newest first."""
         desk, _ = await self.desk()
-        kept = [
+        matching_duties = [
             d
             for d in desk.duties.values()
             if (role is None or d.role == role) and (state is None or d.state == state)
         ]
-        shown, following = paginate(kept, lambda d: (-d.number, d.id), limit, cursor)
-        return Page(items=[desk.duty(d) for d in shown], next=following)
+        page_duties, following = paginate(
+            matching_duties, lambda d: (-d.number, d.id), limit, cursor
+        )
+        return Page(items=[desk.duty(d) for d in page_duties], next=following)
 
     async def drills(self, *, limit: int = UNLIMITED, cursor: str | None = None) -> Page[Drill]:
         """List the drills, newest first."""
         desk, _ = await self.desk()
-        shown, following = paginate(desk.drilled(), lambda d: (d.month,), limit, cursor)
-        return Page(items=shown, next=following)
+        page_drills, following = paginate(desk.drilled(), lambda d: (d.month,), limit, cursor)
+        return Page(items=page_drills, next=following)
 
     async def reachable(self) -> tuple[int, bool]:
         """Return the number of urgent holes, and whether no channel at all has a provider.

@@ -79,10 +79,10 @@ class ScheduleView:
     def reach(self) -> dict[str, tuple[Reach, ...]]:
         """Channels by person, without those that a drill found without a provider."""
         off = find_unprovided_channels(self.probes)
-        known = merge_reach(self.roster, self.published_at, self.told)
+        points_by_person = merge_reach(self.roster, self.published_at, self.told)
         return {
             person: tuple(p for p in points if p.channel not in off)
-            for person, points in known.items()
+            for person, points in points_by_person.items()
         }
 
     @property
@@ -127,7 +127,7 @@ class ScheduleView:
     ) -> OnCall:
         """Return the posts of the whole territory, or those of a role or scope."""
         rota = self.rota
-        wanted = [
+        matching_posts = [
             p
             for p in rota.posts
             if (role is None or p[0] == role)
@@ -138,8 +138,8 @@ class ScheduleView:
             at=to_datetime(at),
             start=to_datetime(start),
             end=to_datetime(end),
-            items=[self._post(rota, p, at, start, end) for p in wanted],
-            gaps=self.gaps(rota, wanted, start, end),
+            items=[self._post(rota, p, at, start, end) for p in matching_posts],
+            gaps=self.gaps(rota, matching_posts, start, end),
             limits=self.limits(rota, start, end),
         )
 
@@ -171,7 +171,7 @@ class ScheduleView:
         self, rota: Schedule, posts: Iterable[ScopedRole], start: Instant, end: Instant
     ) -> list[ShiftGap]:
         """List the spans without anybody on call, soonest first."""
-        found = [
+        shift_gaps = [
             ShiftGap(
                 role=role,
                 role_name=self.role_name(role, scope),
@@ -185,7 +185,7 @@ class ScheduleView:
             for s in rota.spans(role, scope, place, start, end)
             if not s.stand.persons
         ]
-        return sorted(found, key=lambda g: (g.start, g.role, g.scope or "", g.place))
+        return sorted(shift_gaps, key=lambda g: (g.start, g.role, g.scope or "", g.place))
 
     def limits(self, rota: Schedule, start: Instant, end: Instant) -> list[BrokenLimit]:
         """List the limits of working time that the schedule would break. Rule D39."""
@@ -193,7 +193,7 @@ class ScheduleView:
         if rules is None:
             return []
         _ = get_translator(self.lang)
-        found = [
+        breaches = [
             b
             for person, work in compute_work(rota, rules, start, end).items()
             for b in find_breaches(person, work, rules)
@@ -202,7 +202,7 @@ class ScheduleView:
             BrokenLimit.from_row(
                 b, text=w.translate_code(w.LIMIT, b.limit, _), hours=round(b.hours, 1)
             )
-            for b in sorted(found, key=lambda b: (b.start, b.person, b.limit))
+            for b in sorted(breaches, key=lambda b: (b.start, b.person, b.limit))
         ]
 
     def duty(self, row: DutyRow) -> ScheduleChange:
@@ -264,9 +264,9 @@ class ScheduleView:
         )
 
     def _roles(self, proof: ReadinessProof) -> list[RoleReadiness]:
-        found: dict[str, list[ScopedRole]] = {}
+        posts_by_role: dict[str, list[ScopedRole]] = {}
         for post in proof.posts:
-            found.setdefault(post[0], []).append(post)
+            posts_by_role.setdefault(post[0], []).append(post)
         total = (proof.end - proof.start) // HOUR_MS
         return [
             RoleReadiness(
@@ -276,7 +276,7 @@ class ScheduleView:
                 ready=sum((total - len(proof.bad_hours(p))) * proof.weights[p] for p in posts),
                 band=_build_band(proof, posts),
             )
-            for role, posts in found.items()
+            for role, posts in posts_by_role.items()
         ]
 
     def drilled(self) -> list[Drill]:

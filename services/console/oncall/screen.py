@@ -42,7 +42,7 @@ async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:
     today = duty.find_monday(times.to_paris(now).date())
     monday = duty.find_monday(_parse_day(request.query_params.get("du"), today))
     edges = duty.compute_edges(monday)
-    found, proof, drills, decided = await asyncio.gather(
+    on_call, proof, drills, decided = await asyncio.gather(
         x.queries.on_call(start=edges[0], end=edges[-1], now=times.to_ms(now)),
         x.queries.readiness(),
         x.queries.drills(limit=1),
@@ -56,15 +56,15 @@ async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:
         **build_page_context(request, x),
         "week": monday.isocalendar().week,
         "span": {"from": edges[0], "to": edges[-1]},
-        "posts": found.items,
+        "posts": on_call.items,
         "proof": proof,
         "decided": duty.list_decisions(decided.items, now, x.names, x._),
         "decided_shown": duty.DECISIONS_SHOWN,
         "drill": drills.items[0] if drills.items else None,
         "no_channel": no_channel,
         "unserved": ", ".join(w.translate_code(w.CHANNEL, c, x._) for c in proof.without_provider),
-        "rows": duty.build_rows(found, edges, now, lang),
-        "limits": found.limits,
+        "rows": duty.build_rows(on_call, edges, now, lang),
+        "limits": on_call.limits,
         "holes": [] if no_channel else proof.items[: duty.HOLES_SHOWN],
         "grave": duty.GRAVE_HOLES,
         "days_shown": duty.build_days(

@@ -107,15 +107,15 @@ class PersonMessages:
 
 def sum_up_messages(rows: Iterable[NotificationRow]) -> PersonMessages:
     """Return the newest answer or receipt, and the newest lost message, of each person."""
-    heard: dict[str, Instant] = {}
+    answer_times: dict[str, Instant] = {}
     lost: dict[str, Instant] = {}
     for row in rows:
         times = [at for at in (row.acknowledged_at, row.receipt_at) if at is not None]
         if times:
-            heard[row.person] = max(heard.get(row.person, 0), *times)
+            answer_times[row.person] = max(answer_times.get(row.person, 0), *times)
         if row.state is NotificationState.FAILED:
             lost[row.person] = max(lost.get(row.person, 0), row.planned_at)
-    return PersonMessages(heard, lost)
+    return PersonMessages(answer_times, lost)
 
 
 @dataclass(frozen=True)
@@ -155,24 +155,24 @@ class ProofFacts:
     @cached_property
     def exercised_at(self) -> dict[tuple[str, str], Instant]:
         """(plan, card) → newest time when it was done in time."""
-        found: dict[tuple[str, str], Instant] = {}
+        exercise_times: dict[tuple[str, str], Instant] = {}
         for one in self.exercised:
             if one.at <= self.now:
                 key = (one.plan, one.card)
-                found[key] = max(found.get(key, 0), one.at)
-        return found
+                exercise_times[key] = max(exercise_times.get(key, 0), one.at)
+        return exercise_times
 
     @cached_property
     def staff(self) -> dict[str, int]:
         """Métier → agents whose site is open."""
-        found: dict[str, int] = {}
+        staff_by_metier: dict[str, int] = {}
         sections = self.reference.sections
         cells = next((s.cells for s in sections if isinstance(s, ref.Staffing)), ())
         for cell in cells:
             row = self.rows.sites.get(cell.site)
             if row is None or row.status not in _NOBODY_WORKS:
-                found[cell.metier] = found.get(cell.metier, 0) + cell.staff
-        return found
+                staff_by_metier[cell.metier] = staff_by_metier.get(cell.metier, 0) + cell.staff
+        return staff_by_metier
 
     @cached_property
     def _people(self) -> dict[tuple[str, str | None], OnCallPair]:
@@ -180,10 +180,10 @@ class ProofFacts:
 
     def find_people(self, role: str, scope: str | None) -> OnCallPair:
         """Return the people on call in a role now."""
-        found = self._people.get((role, scope))
-        if found is None:
-            found = self._people[role, scope] = self.schedule.pair(role, scope, self.now)
-        return found
+        pair = self._people.get((role, scope))
+        if pair is None:
+            pair = self._people[role, scope] = self.schedule.pair(role, scope, self.now)
+        return pair
 
     @cached_property
     def roles(self) -> dict[tuple[str, tuple[tuple[str, str | None], ...]], ProofItem]:
@@ -233,16 +233,20 @@ def judge_plans(facts: ProofFacts) -> dict[str, PlanProof]:
 
 def average_proofs(proofs: Iterable[PlanProof]) -> float | None:
     """Return the mean of some plans in percent; None without a plan."""
-    found = [one.pct for one in proofs]
-    return round(sum(found) / len(found), 1) if found else None
+    percentages = [one.pct for one in proofs]
+    return round(sum(percentages) / len(percentages), 1) if percentages else None
 
 
 def _compute_shares(items: Iterable[ProofItem]) -> dict[ProofKind, float]:
     """Return kind → mean share of its items."""
-    found: dict[ProofKind, list[float]] = {}
+    shares_by_kind: dict[ProofKind, list[float]] = {}
     for item in items:
-        found.setdefault(item.kind, []).append(item.share)
-    return {kind: sum(found[kind]) / len(found[kind]) for kind in ProofKind if kind in found}
+        shares_by_kind.setdefault(item.kind, []).append(item.share)
+    return {
+        kind: sum(shares_by_kind[kind]) / len(shares_by_kind[kind])
+        for kind in ProofKind
+        if kind in shares_by_kind
+    }
 
 
 def _compute_pct(shares: Mapping[ProofKind, float]) -> float:
@@ -280,19 +284,19 @@ def _list_items(plan: ref.Plan, facts: ProofFacts) -> Iterator[ProofItem]:
 def _list_role_items(plan: ref.Plan, facts: ProofFacts) -> Iterator[ProofItem]:
     """Yield the roles of the cards: how many of the people on call in them are reached."""
     for key, posts in _list_posts(plan, facts).items():
-        known = facts.roles.get((key, tuple(posts)))
-        yield _judge_posts(key, posts, facts) if known is None else known
+        cached_item = facts.roles.get((key, tuple(posts)))
+        yield _judge_posts(key, posts, facts) if cached_item is None else cached_item
 
 
 def _judge_posts(key: str, posts: Sequence[tuple[str, str | None]], facts: ProofFacts) -> ProofItem:
     """Judge the people on call in some posts; plans with the same posts share the result."""
     proofs = [facts.find_proof(person) for person in _list_people(posts, facts)]
     fresh = [at for at in proofs if at is not None and _is_fresh(at, facts, CONTACT_DAYS)]
-    found = ProofItem(
+    proof_item = ProofItem(
         ProofKind.CONTACTS, key, len(fresh), max(len(proofs), 1), max(fresh, default=None)
     )
-    facts.roles[key, tuple(posts)] = found
-    return found
+    facts.roles[key, tuple(posts)] = proof_item
+    return proof_item
 
 
 def _list_posts(plan: ref.Plan, facts: ProofFacts) -> dict[str, list[tuple[str, str | None]]]:
@@ -317,17 +321,17 @@ def _list_posts(plan: ref.Plan, facts: ProofFacts) -> dict[str, list[tuple[str, 
 
 def _list_people(posts: Iterable[tuple[str, str | None]], facts: ProofFacts) -> list[str]:
     """Return the people on call in these posts, each once: holders, and deputies but of sites."""
-    found: dict[str, None] = {}
+    person_ids: dict[str, None] = {}
     for role, scope in posts:
         pair = facts.find_people(role, scope)
         people = (pair.holder,) if role == SITE_MANAGER_ROLE else (pair.holder, pair.deputy)
-        found.update(dict.fromkeys(person for person in people if person is not None))
-    return list(found)
+        person_ids.update(dict.fromkeys(person for person in people if person is not None))
+    return list(person_ids)
 
 
 def _list_partner_items(content: PlanContent, facts: ProofFacts) -> Iterator[ProofItem]:
-    named = dict.fromkeys(contact for card in content.cards for contact in card.contacts)
-    for contact in (facts.partners[id] for id in named if id in facts.partners):
+    contact_ids = dict.fromkeys(contact for card in content.cards for contact in card.contacts)
+    for contact in (facts.partners[id] for id in contact_ids if id in facts.partners):
         token = ref.build_contact_token(contact.id)
         noted = None if contact.verified_on is None else _get_day_start(contact.verified_on)
         dates = (facts.partner_proofs.get(token), noted)
@@ -345,9 +349,13 @@ def _judge_card(plan: ref.Plan, card: Card, facts: ProofFacts) -> ProofItem:
 def _list_host_items(content: PlanContent, facts: ProofFacts) -> Iterator[ProofItem]:
     """Yield the kinds of site that kept activities fall back on: sites with seats, and all."""
     activities = facts.reference.activities
-    kept = (activities[one.activity] for one in content.goes_on if one.activity in activities)
-    named = dict.fromkeys(kind for activity in kept for kind in _list_host_kinds(activity))
-    for kind in named:
+    ongoing_activities = (
+        activities[one.activity] for one in content.goes_on if one.activity in activities
+    )
+    site_kinds = dict.fromkeys(
+        kind for activity in ongoing_activities for kind in _list_host_kinds(activity)
+    )
+    for kind in site_kinds:
         seats = facts.places.count_by_site(kind)
         if seats:
             free = sum(count > 0 for count in seats.values())
@@ -384,8 +392,8 @@ def _list_review_items(content: PlanContent, facts: ProofFacts) -> Iterator[Proo
 def _list_document_items(content: PlanContent, facts: ProofFacts) -> Iterator[ProofItem]:
     """Yield the documents, listed or named by a card; one is present if its place is written."""
     listed = (document.id for document in content.documents)
-    named = (document for card in content.cards for document in card.documents)
-    for id in dict.fromkeys((*listed, *named)):
+    card_documents = (document for card in content.cards for document in card.documents)
+    for id in dict.fromkeys((*listed, *card_documents)):
         yield ProofItem(ProofKind.DOCUMENTS, id, int(id in facts.placed_documents), 1)
 
 

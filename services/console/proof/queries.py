@@ -99,15 +99,19 @@ class ProofQueries(OnCallQueries):
 
         In a crisis thousands of them change every second, and a month of proof can wait.
         """
-        known = self._messages.get(picture.realm)
-        if picture.at is None and known is not None and monotonic() - known[0] < MESSAGES_MAX_AGE_S:
-            return known[1]
-        found = sum_up_messages((await picture.rows(NotificationRow)).values())
+        cached_messages = self._messages.get(picture.realm)
+        if (
+            picture.at is None
+            and cached_messages is not None
+            and monotonic() - cached_messages[0] < MESSAGES_MAX_AGE_S
+        ):
+            return cached_messages[1]
+        messages = sum_up_messages((await picture.rows(NotificationRow)).values())
         if picture.at is None:
-            self._messages[picture.realm] = (monotonic(), found)
+            self._messages[picture.realm] = (monotonic(), messages)
             while len(self._messages) > MESSAGES_KEPT:
                 self._messages.pop(next(iter(self._messages)))
-        return found
+        return messages
 
     async def _list_exercised(self, picture: RealmSnapshot, now: Instant) -> list[ExercisedCard]:
         """List the cards done in time in closed exercises of the territory of the last year.
@@ -117,32 +121,34 @@ class ProofQueries(OnCallQueries):
         """
         live = is_live(picture.realm)
         moment = now if live else int(picture.fields["opened_at"])
-        found = []
+        exercise_cards = []
         for realm in await self.realms():
             age = moment - to_instant(realm.opened_at)
             if is_exercise(realm, picture) and 0 <= age <= EXERCISE_DAYS * DAY_MS:
                 cards = await self._read_exercise(realm.name)
-                found += [ExercisedCard(plan, card, now - age) for plan, card in cards]
-        return found
+                exercise_cards += [ExercisedCard(plan, card, now - age) for plan, card in cards]
+        return exercise_cards
 
     async def _read_exercise(self, realm: str) -> frozenset[tuple[str, str]]:
         """Return the cards done in time in a closed exercise; none if its log cannot be read now.
 
         It is read as it ended: its clock is not that of the past that a page may show.
         """
-        known = self._exercised.get(realm)
-        if known is not None:
-            return known
+        cached_cards = self._exercised.get(realm)
+        if cached_cards is not None:
+            return cached_cards
         try:
             picture = (await self.at(None).of(realm).read()).picture
             plans = await picture.rows(c.PlanRow)
             site_cards = await picture.rows(c.SiteCardRow)
         except (RealmUnknown, ProblemError):
             return frozenset()
-        found = frozenset((one.plan, one.card) for one in list_cards_in_time(plans, site_cards))
+        exercise_cards = frozenset(
+            (one.plan, one.card) for one in list_cards_in_time(plans, site_cards)
+        )
         if len(self._exercised) < REALMS_KEPT:
-            self._exercised[realm] = found
-        return found
+            self._exercised[realm] = exercise_cards
+        return exercise_cards
 
 
 def list_cards_in_time(
@@ -152,7 +158,7 @@ def list_cards_in_time(
 
     Time runs from the trigger, as the plan says, or from the last card that it depends on.
     """
-    found = [
+    exercise_cards = [
         ExercisedCard(plan.id, card.id, card.at)
         for plan in plans.values()
         for card in plan.cards
@@ -161,14 +167,14 @@ def list_cards_in_time(
         and card.at is not None
         and card.at <= max(card.due_at, card.ready_at or 0)
     ]
-    found += [
+    exercise_cards += [
         ExercisedCard(one.plan, one.card, one.at)
         for one in site_cards.values()
         if one.state is CardState.DONE
         and one.at is not None
         and one.at <= max(one.due_at, one.ready_at or 0)
     ]
-    return found
+    return exercise_cards
 
 
 def is_exercise(realm: Realm, picture: RealmSnapshot) -> bool:

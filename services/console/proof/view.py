@@ -77,10 +77,10 @@ class ProofWriter:
                 PoleProof(
                     pole=pole,
                     name=names.pole_short(pole, self.translator.lang),
-                    pct=average_proofs(found) or 0.0,
-                    plans=[one.plan for one in found],
+                    pct=average_proofs(pole_proofs) or 0.0,
+                    plans=[one.plan for one in pole_proofs],
                 )
-                for pole, found in by_pole.items()
+                for pole, pole_proofs in by_pole.items()
             ],
             items=[self.write_summary(proof) for proof in proofs.values()],
         )
@@ -119,13 +119,13 @@ class ProofWriter:
         )
 
     def _write_share(self, kind: ProofKind, proof: PlanProof) -> ProofShare:
-        found = [item for item in proof.items if item.kind is kind]
+        kind_items = [item for item in proof.items if item.kind is kind]
         return ProofShare(
             kind=kind,
             name=self.translator(LABELS[kind]),
             pct=round(100 * proof.shares[kind], 1),
-            proven=sum(item.proven >= item.total for item in found),
-            total=len(found),
+            proven=sum(item.proven >= item.total for item in kind_items),
+            total=len(kind_items),
         )
 
     def _write_change(self, change: ProofChange, plan: ref.Plan) -> ProofDeed:

@@ -30,8 +30,8 @@ class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
 
         A `since` before the realm began means its beginning.
         """
-        known = await self.realm()
-        begin = int(known.started_at.timestamp() * 1000)
+        realm_row = await self.realm()
+        begin = int(realm_row.started_at.timestamp() * 1000)
         start = max(since, begin)
         until = (await self.overview()).at
         before, after = (await self.at(start)._things(), await self._things())

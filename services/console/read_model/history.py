@@ -191,11 +191,11 @@ class Chronicle:
 
     def position(self, service: str, partition: int) -> Position:
         """Return the position after the last record read of a log."""
-        found = self._db.execute(
+        position_row = self._db.execute(
             "SELECT position FROM positions WHERE service = ? AND partition = ?",
             (service, partition),
         ).fetchone()
-        return load_position(found[0]) if found else Position()
+        return load_position(position_row[0]) if position_row else Position()
 
     def add(
         self, service: str, partition: int, found: Iterable[Version], position: Position
@@ -252,10 +252,10 @@ class Chronicle:
 
     def _heard_before(self, scope: int, id: str) -> Instant | None:
         if (scope, id) not in self._last_heard:
-            found = self._db.execute(_ONE, {"scope": scope, "id": id, "at": _LATEST}).fetchone()
-            if found is None:
+            row = self._db.execute(_ONE, {"scope": scope, "id": id, "at": _LATEST}).fetchone()
+            if row is None:
                 return None
-            self._last_heard[scope, id] = int(found[0])
+            self._last_heard[scope, id] = int(row[0])
         return self._last_heard[scope, id]
 
     def _scope(self, service: str, partition: int, realm: str, collection: str) -> int:
@@ -282,21 +282,25 @@ class Chronicle:
     def _clocks(self, realm: str, until: Instant) -> list[Instant]:
         """Return the newest time by `until` of each service that wrote something by then."""
         last = "SELECT max(at) FROM versions WHERE scope = ? AND id = '' AND at <= ?"
-        found = [
+        clock_times = [
             self._reading.execute(last, (scope, until)).fetchone()[0]
             for _, scope in self._scopes_of(realm, CLOCK)
         ]
-        return [at for at in found if at is not None]
+        return [at for at in clock_times if at is not None]
 
     def _scopes_of(self, realm: str, collection: str) -> list[tuple[str, int]]:
         """Return (service, scope) pairs in the order of the services."""
-        found = dict(
+        scope_by_service = dict(
             self._reading.execute(
                 "SELECT service, scope FROM scopes WHERE realm = ? AND collection = ?",
                 (realm, collection),
             )
         )
-        return [(service, found[service]) for service in SERVICES if service in found]
+        return [
+            (service, scope_by_service[service])
+            for service in SERVICES
+            if service in scope_by_service
+        ]
 
     def fold(self, realm: str, until: Instant) -> Fold:
         return Fold(self, realm, until)
@@ -317,9 +321,9 @@ class Chronicle:
 
     def one(self, realm: str, collection: str, id: str, until: Instant) -> bytes | None:
         for _, scope in self._scopes_of(realm, collection):
-            found = self._reading.execute(_ONE, {"scope": scope, "id": id, "at": until}).fetchone()
-            if found is not None:
-                return bytes(found[0])
+            row = self._reading.execute(_ONE, {"scope": scope, "id": id, "at": until}).fetchone()
+            if row is not None:
+                return bytes(row[0])
         return None
 
     def versions(self, realm: str, collection: str) -> Iterator[tuple[str, Instant, bytes]]:
@@ -331,11 +335,11 @@ class Chronicle:
         self, realm: str, collection: str, incident: str, until: Instant
     ) -> list[bytes]:
         """Return the rows that referred to this incident at any time by `until`, as of then."""
-        asked = {"at": until, "incident": incident}
+        parameters = {"at": until, "incident": incident}
         return [
             value
             for _, scope in self._scopes_of(realm, collection)
-            for _, value in self._reading.execute(_OF_INCIDENT, {"scope": scope} | asked)
+            for _, value in self._reading.execute(_OF_INCIDENT, {"scope": scope} | parameters)
         ]
 
     def count(self, realm: str, collection: str, until: Instant) -> int:
@@ -367,22 +371,22 @@ class Fold:
         return self.chronicle.count(self.realm, collection, self.until)
 
     def reports_of(self, incident: str) -> list[Row]:
-        found: list[Row] = [
+        rows: list[Row] = [
             orjson.loads(raw)
             for raw in self.chronicle.of_incident(self.realm, "reports", incident, self.until)
         ]
-        return [row for row in found if row["incident"] == incident]
+        return [row for row in rows if row["incident"] == incident]
 
     def members_of(self, index: str, cause: str) -> tuple[str, ...]:
         """Return the reports or sources of a cause in their order of joining."""
         collection = _MEMBERS + index
-        found = self.chronicle.newest(
+        members = self.chronicle.newest(
             self.realm, collection, self.until, low=f"{cause} ", high=f"{cause}!"
         )
-        places = {id.partition(" ")[2]: int(place) for id, place in found}
+        places = {id.partition(" ")[2]: int(place) for id, place in members}
         floor = int(self.chronicle.one(self.realm, collection, cause, self.until) or 0)
-        left = ((place, id) for id, place in places.items() if place >= floor)
-        return tuple(id for _, id in sorted(left))
+        current_members = ((place, id) for id, place in places.items() if place >= floor)
+        return tuple(id for _, id in sorted(current_members))
 
     @property
     def feeds(self) -> dict[str, Instant]:
@@ -400,7 +404,7 @@ class Fold:
 
     def sections(self, reference: str) -> Mapping[str, dict[str, Any]]:
         """Return the sections of one version of the reference data with their content."""
-        found = self.chronicle.newest(
+        section_rows = self.chronicle.newest(
             self.realm, SECTIONS, self.until, low=f"{reference} ", high=f"{reference}!"
         )
-        return {name.split(" ", 1)[1]: orjson.loads(value) for name, value in found}
+        return {name.split(" ", 1)[1]: orjson.loads(value) for name, value in section_rows}

@@ -54,7 +54,7 @@ def dump_position(position: Position, at: Instant) -> str:
     `at` is the logical time of the record.
     """
     p = position
-    kept = {
+    fields = {
         "history": p.history,
         "next": p.next,
         "seq": p.seq,
@@ -66,14 +66,14 @@ def dump_position(position: Position, at: Instant) -> str:
         "applied_digest": p.applied_digest,
         "at": at,
     }
-    return orjson.dumps(kept).decode()
+    return orjson.dumps(fields).decode()
 
 
 def load_position(text: str | bytes) -> Position:
     """Parse the output of `dump_position`, without the fields that only the runtime needs."""
-    kept: dict[str, Any] = orjson.loads(text)
-    kept.pop("at")
-    return Position(**kept)
+    fields: dict[str, Any] = orjson.loads(text)
+    fields.pop("at")
+    return Position(**fields)
 
 
 _ENDED_FIELD: Final = "ended"
@@ -189,14 +189,14 @@ class Projection:
             batch.add("SET", key, value)
         for command_id in answered:
             batch.add("PUBLISH", store.COMMANDS, command_id)
-        written: dict[str, int] = {}
+        row_counts: dict[str, int] = {}
         for change in changes.values():
             for collection, rows in change.rows.items():
-                written[collection] = written.get(collection, 0) + len(rows)
+                row_counts[collection] = row_counts.get(collection, 0) + len(rows)
         return ProjectedBatch(
             batch,
             positions,
-            written,
+            row_counts,
             {r: len(c.lines) for r, c in changes.items() if c.lines},
             aside,
         )
@@ -245,13 +245,13 @@ class Projection:
 
         A line about the log itself goes to every realm with records in that log.
         """
-        written = orjson.dumps(line.dump())
+        line_bytes = orjson.dumps(line.dump())
         for realm in (
             (tx.realm,)
             if tx.realm
             else sorted(r for r in self.heard[tx.service] if is_shown_in(r, tx, partition))
         ):
-            changes.setdefault(realm, _RealmChanges()).lines.append((line, written))
+            changes.setdefault(realm, _RealmChanges()).lines.append((line, line_bytes))
 
     def _collect(
         self,

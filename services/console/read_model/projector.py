@@ -128,10 +128,10 @@ class Projector:
 
     async def _begin(self) -> str:
         """Start a new, empty cache, or return the epoch another projector started meanwhile."""
-        seen = self._epoch
+        own_epoch = self._epoch
         async with self._client.lock(REBUILD_LOCK, timeout=60, blocking_timeout=60):
             now = await self._store.epoch()
-            if now is None or (self._start_over and now == seen):
+            if now is None or (self._start_over and now == own_epoch):
                 now = uuid.uuid4().hex
                 await self._store.begin(now)
                 log.info("projection.begun", epoch=now)
@@ -140,9 +140,9 @@ class Projector:
 
     async def _load(self) -> None:
         keys = [store.position_key(s, p) for s in SERVICES for p in range(PARTITION_COUNT)]
-        kept = dict(zip(keys, await self._client.mget(keys), strict=True))
+        stored_positions = dict(zip(keys, await self._client.mget(keys), strict=True))
         self._stored, self._read = (
-            {key: value.decode() if value else "" for key, value in kept.items()},
+            {key: value.decode() if value else "" for key, value in stored_positions.items()},
             {},
         )
         self._positions = {

@@ -109,9 +109,9 @@ class QueryBase:
 
     def of(self, realm: str, lang: str = "fr") -> Self:
         """Return these queries about a realm, with texts in `fr` or `en`. Caches are shared."""
-        found = copy.copy(self)
-        found._realm, found._lang = realm, lang
-        return found
+        queries = copy.copy(self)
+        queries._realm, queries._lang = realm, lang
+        return queries
 
     @property
     def realm_name(self) -> str:
@@ -120,9 +120,9 @@ class QueryBase:
 
     def at(self, moment: Instant | None) -> Self:
         """Return these queries as of `moment`; None is now. Caches are shared."""
-        found = copy.copy(self)
-        found._moment = moment
-        return found
+        queries = copy.copy(self)
+        queries._moment = moment
+        return queries
 
     def words_of(self, id: str) -> str | None:
         """Return a text of a person from `texts`; None if it was erased or never existed."""
@@ -182,9 +182,9 @@ class QueryBase:
         )
 
     async def _past(self, realm: str, as_of: Instant) -> PastSnapshot:
-        if (kept := self._pasts.get((realm, as_of))) is not None:
+        if (cached_past := self._pasts.get((realm, as_of))) is not None:
             self._pasts.move_to_end((realm, as_of))
-            return kept
+            return cached_past
         fold = await self._from_logs(lambda history: history.at(realm, as_of))
         past = await run_in_thread(PastSnapshot, realm, fold, as_of)
         if "began_at" not in past.fields:
@@ -213,7 +213,7 @@ class QueryBase:
         Lines of an evicted realm come from the logs.
         """
         realm = picture.realm
-        found = await read_lines(
+        newest_lines = await read_lines(
             self._client,
             realm,
             incident=incident,
@@ -222,9 +222,9 @@ class QueryBase:
             before=None,
             limit=limit,
         )
-        floor = None if found[0] else await self._floor(realm)
+        floor = None if newest_lines[0] else await self._floor(realm)
         if floor != store.NO_LINES:
-            return found
+            return newest_lines
         older = await self._older(
             realm,
             incident,
@@ -262,9 +262,9 @@ class QueryBase:
     async def _reference(self, version: str | None) -> IndexedReference:
         if version is None:
             return NO_REFERENCE
-        if (kept := self._references.get(version)) is not None:
+        if (cached_reference := self._references.get(version)) is not None:
             self._references.move_to_end(version)
-            return kept
+            return cached_reference
         raw = await self._client.hgetall(store.reference_key(version))
         made = IndexedReference.of(
             version, {key.decode(): orjson.loads(value) for key, value in raw.items()}
@@ -298,8 +298,12 @@ class QueryBase:
             clocks = await pipe.execute() if fields else []
         real = now_ms() if as_of is None else None
         pairs = zip(fields, clocks, strict=True)
-        found = [realm_resource(f, max(map(int, clock), default=None), real) for f, clock in pairs]
-        return sorted(found, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name))
+        realm_list = [
+            realm_resource(f, max(map(int, clock), default=None), real) for f, clock in pairs
+        ]
+        return sorted(
+            realm_list, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name)
+        )
 
     async def realm(self) -> r.Realm:
         view = await self.read()
@@ -336,5 +340,5 @@ def get_known(things: Mapping[str, Any], id: str) -> Any:
 
 
 def page_by_id(items: Sequence[Any], limit: int, cursor: str | None) -> Page[Any]:
-    shown, following = paginate(items, lambda item: (item.id,), limit, cursor)
-    return Page(items=shown, next=following)
+    page_items, following = paginate(items, lambda item: (item.id,), limit, cursor)
+    return Page(items=page_items, next=following)

@@ -79,13 +79,13 @@ class IndexedReference:
 
 
 def _select_card_sites(names: TerritoryNames) -> dict[tuple[str, str], tuple[str, ...]]:
-    found = {}
+    card_sites = {}
     for plan in names.plans.values():
         for card in plan.cards:
             if card.scope is not None and card.scope.type == "site":
                 selected = list_selected_sites(card.scope, names.sites.values())
-                found[plan.id, card.id] = tuple(site.id for site in selected)
-    return found
+                card_sites[plan.id, card.id] = tuple(site.id for site in selected)
+    return card_sites
 
 
 NO_REFERENCE = IndexedReference()

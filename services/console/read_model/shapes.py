@@ -139,15 +139,15 @@ class Shaper:
         attachments: Sequence[str] = (),
         erased: TextErasure | None = None,
     ) -> r.Report:
-        held = row.held or a.Held()
+        held_parts = row.held or a.Held()
         return r.Report.from_row(
             row,
             realm=self.realm,
             why=self.reasons(row.why),
             effective=[_build_interval(w) for w in row.effective],
-            expected_end=_format_time(row.expected_end or held.expected_end),
-            measure=held.measure or row.measure,
-            colour=row.colour or held.colour,
+            expected_end=_format_time(row.expected_end or held_parts.expected_end),
+            measure=held_parts.measure or row.measure,
+            colour=row.colour or held_parts.colour,
             headline=headline,
             description=description,
             attachments=list(attachments),
@@ -215,13 +215,13 @@ class Shaper:
         `covered` holds the site of each open cause that it covers; `reason` is its text, for
         readers with the right to it.
         """
-        told = reason or {}
+        reason_fields = reason or {}
         return r.Maintenance.from_row(
             row,
             realm=self.realm,
             title=write_maintenance_title(row.covers, self.reference.names, self.lang),
-            reason=told.get("text"),
-            created_by=told.get("created_by"),
+            reason=reason_fields.get("text"),
+            created_by=reason_fields.get("created_by"),
             causes=len(covered),
             covered_sites=sorted(set(covered)),
         )
@@ -233,13 +233,13 @@ class Shaper:
 
         `said` maps text references to their fields, for readers with the right to them.
         """
-        told = said or {}
+        text_fields = said or {}
         return r.ReferenceChange.from_row(
             row,
             realm=self.realm,
             outdated=row.state is v.ChangeState.PROPOSED and self._is_outdated(row),
             decisions=[
-                r.ChangeDecision.from_row(d, reason=told.get(d.reason or "", {}).get("text"))
+                r.ChangeDecision.from_row(d, reason=text_fields.get(d.reason or "", {}).get("text"))
                 for d in row.decisions
             ],
         )
@@ -508,9 +508,9 @@ class Shaper:
         activation: r.Activation,
     ) -> r.PlanDetail:
         """Return a plan with its content and the progress of its site cards."""
-        found: dict[str, Counter[str]] = {}
+        card_counts: dict[str, Counter[str]] = {}
         for one in rows:
-            counts = found.setdefault(one.card, Counter())
+            counts = card_counts.setdefault(one.card, Counter())
             counts["total"] += 1
             counts[one.state.value] += 1
             counts["overdue"] += self.is_overdue(row, one)
@@ -518,10 +518,12 @@ class Shaper:
         cards = [
             card.model_copy(
                 update={
-                    "progress": r.CardProgress(**{name: found[card.id][name] for name in names})
+                    "progress": r.CardProgress(
+                        **{name: card_counts[card.id][name] for name in names}
+                    )
                 }
             )
-            if card.id in found
+            if card.id in card_counts
             else card
             for card in plan.cards
         ]
@@ -655,7 +657,7 @@ def build_realm(
     now = max(clock or fields["began_at"], fields["began_at"])
     to = fields.get("stepping_to")
     simulated = not is_live(name)
-    shown = now if real is None or not simulated else show_clock(fields, now, real)
+    display_clock = now if real is None or not simulated else show_clock(fields, now, real)
     limit = None if real is None or not simulated else find_limit(fields)
     return r.Realm(
         id=name,
@@ -674,8 +676,8 @@ def build_realm(
         stepping_to=to_datetime(to) if to is not None and to > now else None,
         lineage=fields["lineage"],
         reference=fields.get("reference"),
-        shown_clock=to_datetime(shown),
-        clock_limit=None if limit is None else to_datetime(max(limit, shown)),
+        shown_clock=to_datetime(display_clock),
+        clock_limit=None if limit is None else to_datetime(max(limit, display_clock)),
         standing=real is not None and simulated and is_standing(fields, clock, real),
     )
 

@@ -186,11 +186,11 @@ class RowCache:
 
     def get(self, realm: str, collection: str, version: int) -> Mapping[str, Model] | None:
         """Return the rows of exactly this version; the same object while it stays."""
-        found = self._kept.get((realm, collection))
-        if found is None or found[0] != version:
+        cached_rows = self._kept.get((realm, collection))
+        if cached_rows is None or cached_rows[0] != version:
             return None
         self._kept.move_to_end((realm, collection))
-        return found[2]
+        return cached_rows[2]
 
     def put(
         self, realm: str, collection: str, version: int, raw: Mapping[bytes, bytes]
@@ -232,8 +232,8 @@ class CurrentSnapshot(RealmSnapshot):
         version = self._versions.get(collection, 0)
         if version == 0:
             return {}
-        if (kept := self._rows.get(self.realm, collection, version)) is not None:
-            return kept
+        if (cached_rows := self._rows.get(self.realm, collection, version)) is not None:
+            return cached_rows
         raw = await self._client.hgetall(store.rows_key(self.realm, collection))
         return self._rows.put(self.realm, collection, version, raw)
 
@@ -244,24 +244,26 @@ class CurrentSnapshot(RealmSnapshot):
 
     @store.translate_store_errors()
     async def members_of(self, causes: Sequence[str]) -> dict[str, SnapshotMembers]:
-        asked = self._client.pipeline(transaction=False)
+        pipeline = self._client.pipeline(transaction=False)
         for cause in causes:
             for index in store.MEMBERS:
-                asked.zrange(store.members_key(self.realm, index, cause), 0, -1)
-        found = (
-            [tuple(id.decode() for id in ids) for ids in await asked.execute()] if causes else []
+                pipeline.zrange(store.members_key(self.realm, index, cause), 0, -1)
+        members = (
+            [tuple(id.decode() for id in ids) for ids in await pipeline.execute()] if causes else []
         )
-        return {cause: SnapshotMembers(*found[2 * n : 2 * n + 2]) for n, cause in enumerate(causes)}
+        return {
+            cause: SnapshotMembers(*members[2 * n : 2 * n + 2]) for n, cause in enumerate(causes)
+        }
 
     @store.translate_store_errors()
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
         if not ids:
             return {}
-        found = await self._client.hmget(store.rows_key(self.realm, collection), list(ids))
+        raw_rows = await self._client.hmget(store.rows_key(self.realm, collection), list(ids))
         model = list_row_models()[collection]
         return {
             id: model.model_validate_json(raw)
-            for id, raw in zip(ids, found, strict=True)
+            for id, raw in zip(ids, raw_rows, strict=True)
             if raw is not None
         }
 
@@ -273,10 +275,10 @@ class CurrentSnapshot(RealmSnapshot):
         ]
         if not ids:
             return []
-        found = await self._client.hmget(store.rows_key(self.realm, "reports"), ids)
+        raw_rows = await self._client.hmget(store.rows_key(self.realm, "reports"), ids)
         return [
             id
-            for id, raw in zip(ids, found, strict=True)
+            for id, raw in zip(ids, raw_rows, strict=True)
             if raw is not None and orjson.loads(raw)["incident"] == incident
         ]
 
@@ -373,12 +375,12 @@ async def read_lines(
         else store.realm_key(realm, "timeline")
     )
     upper = f"({before}" if before else f"({build_key_after(at)}" if at is not None else "+"
-    found: list[LineRecord] = []
+    line_records: list[LineRecord] = []
     scanned, size = 0, max(limit, 100)
     while scanned < SCAN_LIMIT:
         keys = await client.zrange(index, upper, "-", desc=True, bylex=True, offset=0, num=size)
         if not keys:
-            return found, None
+            return line_records, None
         for raw in await client.hmget(store.realm_key(realm, "lines"), keys):
             record = None if raw is None else LineRecord.load(orjson.loads(raw))
             if (
@@ -387,14 +389,14 @@ async def read_lines(
                 or (site is not None and record.site != site)
             ):
                 continue
-            found.append(record)
-            if len(found) == limit:
-                return found, record.key
+            line_records.append(record)
+            if len(line_records) == limit:
+                return line_records, record.key
         scanned += len(keys)
         upper = f"({keys[-1].decode()}"
         if len(keys) < size:
-            return found, None
-    return found, upper[1:]
+            return line_records, None
+    return line_records, upper[1:]
 
 
 @store.translate_store_errors()

@@ -39,15 +39,15 @@ def find_change_times(
     `lines` come oldest first; `before` holds the states before the first of them, written as
     `before` and `after` of a change. Things without a change of state in these lines are left out.
     """
-    states, found = dict(before), dict[Thing, Instant]()
+    states, change_times = dict(before), dict[Thing, Instant]()
     for line in lines:
-        told = _read_state(line, states)
-        if told is None:
+        change = _read_state(line, states)
+        if change is None:
             continue
-        thing, state = told
+        thing, state = change
         if states.get(thing) != state:
-            states[thing], found[thing] = state, line.occurred_at
-    return found
+            states[thing], change_times[thing] = state, line.occurred_at
+    return change_times
 
 
 def _read_state(line: LineRecord, states: dict[Thing, str]) -> tuple[Thing, str] | None:

@@ -266,8 +266,8 @@ class Store:
         await self.client.delete(EPOCH, STATE)
         cursor = 0
         while True:
-            cursor, found = await self.client.scan(cursor, match="vigie:*", count=1000)
-            if keys := [key for key in found if not key.startswith(_SENT)]:  # no log holds it
+            cursor, batch_keys = await self.client.scan(cursor, match="vigie:*", count=1000)
+            if keys := [key for key in batch_keys if not key.startswith(_SENT)]:  # no log holds it
                 await self.client.unlink(*keys)
             if cursor == 0:
                 break

@@ -119,14 +119,14 @@ class History:
         """Read up to `BATCH_RECORDS` more records of one log and return whether more are left."""
         chronicle = await self._chronicle()
         begun = position = await run_in_thread(chronicle.position, service, partition)
-        found: list[Version] = []
+        versions: list[Version] = []
         try:
             async with aclosing(
                 follow_log(reader, service, partition, begun, most=BATCH_RECORDS)
             ) as records:
                 async for position, tx in records:
                     if tx is not None:
-                        found.extend(list_versions(tx, position.head_offset))
+                        versions.extend(list_versions(tx, position.head_offset))
                     if position.next % PAUSE_EVERY == 0:
                         await asyncio.sleep(0)
         except LogChanged as error:
@@ -136,7 +136,7 @@ class History:
             await run_in_thread(chronicle.forget, service, partition)
             return True
         if position.next > begun.next:
-            await run_in_thread(chronicle.add, service, partition, found, position)
+            await run_in_thread(chronicle.add, service, partition, versions, position)
         return position.next - begun.next >= BATCH_RECORDS
 
 
@@ -149,12 +149,12 @@ async def read_older_lines(
     """
     partition = partition_of(realm, PARTITION_COUNT)
     newest: list[tuple[str, LineRecord]] = []
-    seen = 0
+    record_count = 0
     for service in SERVICES:
         async with aclosing(follow_log(reader, service, partition, Position())) as records:
             async for _, tx in records:
-                seen += 1
-                if seen % PAUSE_EVERY == 0:
+                record_count += 1
+                if record_count % PAUSE_EVERY == 0:
                     await asyncio.sleep(0)
                 if tx is None or not is_shown_in(realm, tx, partition):
                     continue

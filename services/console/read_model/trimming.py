@@ -37,14 +37,14 @@ class Trimmer:
 
     async def lay_aside(self, realms: Collection[str]) -> int:
         """Delete all keys of these realms except `store.LEFT`; return how many."""
-        kept = {
+        lasting_keys = {
             store.realm_key(realm, part).encode() for realm in realms for part in store.KEPT_PARTS
         }
-        wanted = {realm.encode() for realm in realms}
+        realm_names = {realm.encode() for realm in realms}
         gone = [
             key
             async for key in self._client.scan_iter(match="vigie:*~*:*", count=1000)
-            if key.split(b":", 2)[1] in wanted and key not in kept
+            if key.split(b":", 2)[1] in realm_names and key not in lasting_keys
         ]
         for start in range(0, len(gone), KEYS_PER_COMMAND):
             await self._client.unlink(*gone[start : start + KEYS_PER_COMMAND])

@@ -46,17 +46,17 @@ def describe_need(agents: int, needed: int | None, _: Translator) -> str:
 
 def describe_agents_elsewhere(lines: Sequence[ReassignmentLine], _: Translator) -> str:
     """Describe the agents of proposed lines that are elsewhere without need; empty if none are."""
-    recalled, held = sum(x.recalled or 0 for x in lines), sum(x.held or 0 for x in lines)
-    told = (
+    recalled, held_count = sum(x.recalled or 0 for x in lines), sum(x.held or 0 for x in lines)
+    recall_texts = (
         [_("{n} rappelés d’où ils ne servent plus", n=format_small_count(recalled))]
         if recalled
         else []
     )
     return ", ".join(
-        told
+        recall_texts
         + (
-            [_("{n} encore ailleurs, à libérer d’abord", n=format_small_count(held))]
-            if held
+            [_("{n} encore ailleurs, à libérer d’abord", n=format_small_count(held_count))]
+            if held_count
             else []
         )
     )

@@ -78,13 +78,13 @@ class SiteAnnouncement:
 
 def merge_orders(orders: Sequence[OrderRow]) -> list[SiteAnnouncement]:
     """Merge the orders of each decision and site; drop those that move nobody."""
-    found: dict[tuple[str, str], SiteAnnouncement] = {}
+    announcements: dict[tuple[str, str], SiteAnnouncement] = {}
     for row in sorted(orders, key=lambda row: (row.dispatched_at, row.id)):
-        before = found.get((row.decision, row.site))
-        found[row.decision, row.site] = (
+        before = announcements.get((row.decision, row.site))
+        announcements[row.decision, row.site] = (
             _add_order(before, row) if before is not None else _start_announcement(row)
         )
-    return [one for one in found.values() if one.leave or one.come]
+    return [one for one in announcements.values() if one.leave or one.come]
 
 
 def _start_announcement(row: OrderRow) -> SiteAnnouncement:
@@ -121,30 +121,32 @@ def _add_order(told: SiteAnnouncement, row: OrderRow) -> SiteAnnouncement:
 
 def compose_message(one: SiteAnnouncement, name: str, _: Translator) -> str:
     """Compose the message, without names or reasons."""
-    said = [_("Réaffectation décidée, {site}.", site=name)]
+    sentences = [_("Réaffectation décidée, {site}.", site=name)]
     if elsewhere := one.leave - one.stay_home:
-        said.append(
+        sentences.append(
             _("Agents qui partent travailler ailleurs : {n}.", n=format_small_count(elsewhere))
         )
     if one.stay_home:
-        said.append(
+        sentences.append(
             _("Agents qui travaillent à domicile : {n}.", n=format_small_count(one.stay_home))
         )
     if one.come:
-        said.append(_("Agents d’autres sites qui viennent : {n}.", n=format_small_count(one.come)))
+        sentences.append(
+            _("Agents d’autres sites qui viennent : {n}.", n=format_small_count(one.come))
+        )
     ends_at = None if one.ends_at is None else to_datetime(one.ends_at)
     if one.starts_at is not None:
         period = describe_order_period(
             to_datetime(one.starts_at), ends_at, to_datetime(one.dispatched_at), _
         )
-        said.append(_("Période : {period}.", period=period))
-    said.append(
+        sentences.append(_("Période : {period}.", period=period))
+    sentences.append(
         _(
             "Votre responsable de site vous dira si vous êtes concerné ; sans message de sa part, "
             "rien ne change pour vous."
         )
     )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 @router.decision(
@@ -155,26 +157,28 @@ def compose_message(one: SiteAnnouncement, name: str, _: Translator) -> str:
 async def announce_reassignments(
     author: CallOutAuthor, proposal: str, body: AnnounceRequest | None = None
 ) -> Response:
-    author, asked = author.within(body), body or AnnounceRequest()
+    author, request = author.within(body), body or AnnounceRequest()
     if (before := await find_repeated_answer(author)) is not None:
         return before
-    found = await author.model.proposal(proposal)
-    told = merge_orders(await author.model.orders(found.id))
-    if not told:
+    proposal_row = await author.model.proposal(proposal)
+    announcements = merge_orders(await author.model.orders(proposal_row.id))
+    if not announcements:
         raise ProblemError(
             "conflict", what=build_bilingual("Aucun ordre n’est parti.", "No order went out.")
         )
-    await check_sites(author, {one.site for one in told})
-    known = {
+    await check_sites(author, {one.site for one in announcements})
+    callout_states = {
         row.id: row.state
         for row in (await author.model.callouts(limit=MAX_CALLOUTS)).items
         if row.decision
     }
-    waiting = [one for one in told if known.get(one.callout, DRAFT_STATE) == DRAFT_STATE]
-    if asked.start:
-        commands = _make_starts(author, [one for one in waiting if one.callout in known])
+    waiting = [
+        one for one in announcements if callout_states.get(one.callout, DRAFT_STATE) == DRAFT_STATE
+    ]
+    if request.start:
+        commands = _make_starts(author, [one for one in waiting if one.callout in callout_states])
     else:
-        commands = await _make_drafts(author, waiting, asked.channels, found.incident)
+        commands = await _make_drafts(author, waiting, request.channels, proposal_row.incident)
     if not commands:
         raise ProblemError(
             "conflict",
@@ -220,12 +224,12 @@ async def _make_drafts(
     if told and not staff:
         raise ProblemError("invalid", faults=(build_fault("proposal", "nobody", *NO_RECIPIENT),))
     decisions: CommandDispatcher = author.request.app.state.decisions
-    names, found = (await author.model.reference()).names, list[tuple[str, Command]]()
+    names, drafts = (await author.model.reference()).names, list[tuple[str, Command]]()
     for id, one in _assign_ids(author, [one for one in told if one.site in staff]):
         text = compose_message(one, shorten_site_name(names.site(one.site)), get_translator(SOURCE))
         text_id = decisions.text_id(id, text)
         await decisions.put_text(text_id, text)
-        found += split_draft(
+        drafts += split_draft(
             author,
             id,
             staff[one.site],
@@ -238,4 +242,4 @@ async def _make_drafts(
             channels=tuple(channels),
             sms_parts=count_sms_parts(text, answer_expected=False),
         )
-    return found
+    return drafts

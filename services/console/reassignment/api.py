@@ -96,9 +96,9 @@ async def list_lines(
     summary="Show one proposal with its lines; its ETag is the version for If-Match",
 )
 async def get_proposal(reader: RealmReader, proposal: str, response: Response) -> Proposal:
-    found = await reader.model.proposal(proposal)
-    set_etag(response, found.version)
-    return found
+    proposal_row = await reader.model.proposal(proposal)
+    set_etag(response, proposal_row.version)
+    return proposal_row
 
 
 @router.decision(
@@ -109,15 +109,15 @@ async def get_proposal(reader: RealmReader, proposal: str, response: Response) -
 async def compute_proposal(
     author: ReassignmentPlanner, body: ComputeRequest | None = None
 ) -> Response:
-    asked = body or ComputeRequest()
+    request = body or ComputeRequest()
     return await send_decision(
         author,
         body,
         "continuity",
         m.ComputeReassignments,
-        preference=asked.preference,
-        transit=asked.transit,
-        telework=asked.telework,
+        preference=request.preference,
+        transit=request.transit,
+        telework=request.telework,
     )
 
 
@@ -168,13 +168,13 @@ async def _check_proposal_scope(author: DecisionContext, body: LinesChoice | Non
     must be here. An author limited to some pôles decides only about agents in, or from, activities
     of these pôles.
     """
-    within, wanted, limited = (
+    within, chosen_lines, limited = (
         author.within(body),
         _get_chosen_lines(body),
         is_limited(author.principal),
     )
     try:
-        found = await within.model.proposal(id)
+        proposal = await within.model.proposal(id)
     except (StoreUnavailable, Rebuilding):
         if limited:
             raise
@@ -182,8 +182,8 @@ async def _check_proposal_scope(author: DecisionContext, body: LinesChoice | Non
     if not limited:
         return
     reference, own = await within.model.reference(), await list_own_poles(within)
-    for line in found.lines or ():
-        if wanted is None or line.id in wanted:
+    for line in proposal.lines or ():
+        if chosen_lines is None or line.id in chosen_lines:
             mine = {
                 a.pole
                 for name in (line.source.activity, line.target.activity)
@@ -208,14 +208,18 @@ async def _send_step(
     more = tuple(body.lines) if body is not None else ()
     if is_limited(author.principal):
         within = author.within(body)
-        known = (await within.model.reference()).sites
+        territory_sites = (await within.model.reference()).sites
         for id in (line, *more):
-            found = await within.model.reassignment(id)
-            sites = [found.source.site, found.target.site, found.need_site or ""]
+            reassignment = await within.model.reassignment(id)
+            sites = [
+                reassignment.source.site,
+                reassignment.target.site,
+                reassignment.need_site or "",
+            ]
             check_scope(
                 author.principal,
                 sites=sites,
-                poles=[known[site].pole for site in sites if site in known],
+                poles=[territory_sites[site].pole for site in sites if site in territory_sites],
             )
     return await send_decision(author, body, "continuity", command, line=line, lines=more)
 

@@ -172,20 +172,20 @@ def _group_counts(counts: Sequence[tuple[str, int]], kept: tuple[str, ...]) -> d
     for key, count in counts:
         summed[key] = summed.get(key, 0) + count
     usual = sorted((key for key in summed if key not in kept), key=lambda key: (-summed[key], key))
-    shown = usual[: MAX_GROUPS - 1] if len(usual) > MAX_GROUPS else usual
-    found = {TELEWORK: summed[TELEWORK]} if TELEWORK in kept and TELEWORK in summed else {}
-    found |= {key: summed[key] for key in shown}
-    if rest := sum(summed[key] for key in usual if key not in shown):
-        found[OTHERS] = rest
-    return found | ({IDLE: summed[IDLE]} if IDLE in kept and IDLE in summed else {})
+    largest_groups = usual[: MAX_GROUPS - 1] if len(usual) > MAX_GROUPS else usual
+    groups = {TELEWORK: summed[TELEWORK]} if TELEWORK in kept and TELEWORK in summed else {}
+    groups |= {key: summed[key] for key in largest_groups}
+    if rest := sum(summed[key] for key in usual if key not in largest_groups):
+        groups[OTHERS] = rest
+    return groups | ({IDLE: summed[IDLE]} if IDLE in kept and IDLE in summed else {})
 
 
 def _stack_groups(groups: Mapping[str, int], scale: float) -> dict[str, float]:
-    found, y = {}, TOP
+    offsets, y = {}, TOP
     for key, count in groups.items():
-        found[key] = y
+        offsets[key] = y
         y += count * scale + GAP
-    return found
+    return offsets
 
 
 def _build_node(
@@ -267,7 +267,7 @@ def group_lines(
 
     Among equals, the needs of vulnerable people come first. Rule D82.
     """
-    found: dict[tuple[bool, int, int, str, str, str, str, bool, str], list[ReassignmentLine]] = {}
+    groups: dict[tuple[bool, int, int, str, str, str, str, bool, str], list[ReassignmentLine]] = {}
     for line in lines:
         key = (
             line.own_work,
@@ -280,8 +280,8 @@ def group_lines(
             line.needed == 0,
             line.id if one_by_one else "",
         )
-        found.setdefault(key, []).append(line)
-    return [_build_group(found[key], _) for key in sorted(found)]
+        groups.setdefault(key, []).append(line)
+    return [_build_group(groups[key], _) for key in sorted(groups)]
 
 
 def _build_group(lines: list[ReassignmentLine], _: Translator) -> DecisionGroup:
@@ -300,10 +300,10 @@ def _build_group(lines: list[ReassignmentLine], _: Translator) -> DecisionGroup:
             if why.code not in ("travel", "no_travel", "displaced")
         )
     )
-    told = trades[0] + (f" +{len(trades) - 1}" if len(trades) > 1 else "")
+    trade_summary = trades[0] + (f" +{len(trades) - 1}" if len(trades) > 1 else "")
     minutes = max(line.score["minutes"] for line in lines)
     needed = [line.needed for line in lines if line.needed is not None]
-    said = REMOVED_LABEL if first.cause == "site_removed" else STATE_LABELS[first.state]
+    state_label = REMOVED_LABEL if first.cause == "site_removed" else STATE_LABELS[first.state]
     kind = [
         *([first.cause] if first.cause else ()),
         *(["over"] if first.needed == 0 else ()),
@@ -335,11 +335,11 @@ def _build_group(lines: list[ReassignmentLine], _: Translator) -> DecisionGroup:
         shown=format_small_count(agents),
         minutes=minutes or None,
         kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1),
-        trades=told,
-        why=_("\u00a0; ").join([told, *reasons]),
+        trades=trade_summary,
+        why=_("\u00a0; ").join([trade_summary, *reasons]),
         back=describe_agents_elsewhere(lines, _) if first.state is LineState.PROPOSED else "",
         state=first.state,
-        said=_(said),
+        said=_(state_label),
         icon=_STATE_ICONS[first.state],
         own_work=first.own_work,
         still=describe_need(
@@ -355,11 +355,11 @@ def _describe_period(lines: Sequence[ReassignmentLine], _: Translator) -> str:
     """Describe the period of these lines."""
     begins = [line.starts_at for line in lines if line.starts_at is not None]
     ends = [line.ends_at for line in lines if line.ends_at is not None]
-    sent = [line.dispatched_at for line in lines if line.dispatched_at is not None]
-    if not begins or not sent:
+    dispatch_times = [line.dispatched_at for line in lines if line.dispatched_at is not None]
+    if not begins or not dispatch_times:
         return ""
     return describe_order_period(
-        min(begins), max(ends) if len(ends) == len(lines) else None, min(sent), _
+        min(begins), max(ends) if len(ends) == len(lines) else None, min(dispatch_times), _
     )
 
 
@@ -414,10 +414,10 @@ def list_site_orders(
 
     Agents without further need have their own entry.
     """
-    found: dict[tuple[int, OrderDirection, bool], list[ReassignmentLine]] = {}
+    orders: dict[tuple[int, OrderDirection, bool], list[ReassignmentLine]] = {}
     for line in lines:
         if line.state in ACTIVE_LINE_STATES and site in (line.source.site, line.target.site):
-            found.setdefault(
+            orders.setdefault(
                 (
                     ACTIVE_LINE_STATES.index(line.state),
                     _find_direction(line, site),
@@ -426,7 +426,7 @@ def list_site_orders(
                 [],
             ).append(line)
     return [
-        _build_site_order(way, found[place, way, over], _) for place, way, over in sorted(found)
+        _build_site_order(way, orders[place, way, over], _) for place, way, over in sorted(orders)
     ]
 
 
@@ -440,7 +440,7 @@ def _build_site_order(
         else []
     )
     needed = sum(line.count if line.needed is None else line.needed for line in lines)
-    step, said = _get_next_step(state, needed)
+    step, step_label = _get_next_step(state, needed)
     return SiteOrder(
         key=f"{way}-{state}{'' if needed else '-over'}",
         way=way,
@@ -453,7 +453,7 @@ def _build_site_order(
         icon=_STATE_ICONS[state],
         still=describe_need(agents, needed, _),
         next=step,
-        next_said=_(said),
+        next_said=_(step_label),
         period=_describe_period(lines, _),
     )
 

@@ -20,13 +20,14 @@ class ReassignmentQueries(QueryBase):
         """List proposals, newest first, without lines."""
         view = await self.read()
         rows = await view.picture.rows(g.ProposalRow)
-        kept = [
+        matching_rows = [
             row
             for row in rows.values()
             if (not state or row.state in state) and (incident is None or row.incident == incident)
         ]
         return [
-            view.shape.proposal(row) for row in sorted(kept, key=lambda row: (-row.number, row.id))
+            view.shape.proposal(row)
+            for row in sorted(matching_rows, key=lambda row: (-row.number, row.id))
         ]
 
     async def proposal(self, id: str) -> r.Proposal:
@@ -43,13 +44,13 @@ class ReassignmentQueries(QueryBase):
             await view.picture.some(g.ReassignmentRow, [line.id for line in lines]) if lines else {}
         )
         shape = view.shape
-        shown = [
+        proposal_lines = [
             shape.reassignment(moved[line.id])
             if line.id in moved
             else shape.line_of_proposal(line, row)
             for line in lines
         ]
-        return shape.proposal(row).model_copy(update={"lines": shown})
+        return shape.proposal(row).model_copy(update={"lines": proposal_lines})
 
     async def reassignments(
         self,
@@ -63,14 +64,14 @@ class ReassignmentQueries(QueryBase):
         """List approved lines by id; `site` keeps those from, to or for a site."""
         view = await self.read()
         rows = await view.picture.rows(g.ReassignmentRow)
-        kept = [
+        matching_lines = [
             view.shape.reassignment(row)
             for row in rows.values()
             if (not state or row.state in state)
             and (site is None or site in (row.site, row.place, row.need_site))
             and (incident is None or row.incident == incident)
         ]
-        return page_by_id(sorted(kept, key=lambda line: line.id), limit, cursor)
+        return page_by_id(sorted(matching_lines, key=lambda line: line.id), limit, cursor)
 
     async def orders(self, proposal: str) -> list[g.OrderRow]:
         """Return the orders to sites that the approvals of a proposal gave."""

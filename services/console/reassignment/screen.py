@@ -38,21 +38,21 @@ async def build_reassignment_page(queries: Queries, request: Request) -> dict[st
         x.queries.proposals(),
         x.queries.reassignments(state=(*ACTIVE_LINE_STATES, LineState.VOID), limit=LINE_LIMIT),
     )
-    asked = request.query_params.get("proposition")
+    proposal_id = request.query_params.get("proposition")
     missing = find_unknown_value(request, "proposition", (p.id for p in proposals))
-    chosen = next((p for p in proposals if p.id == asked), None) or next(
+    chosen = next((p for p in proposals if p.id == proposal_id), None) or next(
         (p for p in proposals if p.state is ProposalState.OPEN), None
     )
-    shown = await x.queries.proposal(chosen.id) if chosen is not None else None
+    proposal = await x.queries.proposal(chosen.id) if chosen is not None else None
     calls = (
         (await x.queries.callouts(limit=LINE_LIMIT)).items
-        if shown is not None and shown.decisions
+        if proposal is not None and proposal.decisions
         else []
     )
-    estimated = frozenset(shown.estimated) if shown is not None else frozenset[str]()
+    estimated = frozenset(proposal.estimated) if proposal is not None else frozenset[str]()
     view = reassignment_page.build_reassignment_view(
         proposals,
-        shown,
+        proposal,
         moved.items,
         x.shell.reader.principal.scope.sites,
         x.shell.now,
@@ -62,8 +62,10 @@ async def build_reassignment_page(queries: Queries, request: Request) -> dict[st
     return {
         **build_page_context(request, x),
         "view": view,
-        "facts": reassignment_page.list_quality_figures(shown, x._) if shown is not None else [],
-        "announced": sum_announcements(shown, calls) if shown is not None else None,
+        "facts": reassignment_page.list_quality_figures(proposal, x._)
+        if proposal is not None
+        else [],
+        "announced": sum_announcements(proposal, calls) if proposal is not None else None,
         "not_there": missing
         and x._("Aucune proposition ne porte l’identifiant « {id} ».", id=missing),
         "preferences": reassignment_page.PREFERENCE_LABELS,
@@ -111,7 +113,10 @@ def sum_announcements(proposal: Proposal, callouts: Iterable[CallOut]) -> Announ
     """Sum the announcements of a proposal; `callouts` may be any of the realm."""
     approvals = {d.id for d in proposal.decisions if d.verb == "approve"}
     mine = [c for c in callouts if c.decision in approvals]
-    drafts, sent = [c for c in mine if c.state == "draft"], [c for c in mine if c.state != "draft"]
+    drafts, started_calls = (
+        [c for c in mine if c.state == "draft"],
+        [c for c in mine if c.state != "draft"],
+    )
     seconds = max((e.seconds for c in drafts for e in c.estimates), default=0)
     return AnnouncementState(
         untold=len(approvals - {c.decision for c in mine}),
@@ -119,6 +124,6 @@ def sum_announcements(proposal: Proposal, callouts: Iterable[CallOut]) -> Announ
         unreachable=sum(c.unreachable for c in drafts),
         eur=sum(c.cost_cents for c in drafts) / CENTS_PER_EURO,
         minutes=max(-(-seconds // 60), 1),
-        sent=sum(c.people for c in sent),
-        handed=sum(c.handed for c in sent),
+        sent=sum(c.people for c in started_calls),
+        handed=sum(c.handed for c in started_calls),
     )

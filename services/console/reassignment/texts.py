@@ -26,9 +26,11 @@ def describe_reassignment_reason(reason: Reason, names: TerritoryNames, lang: st
 
 
 def _describe_substitution(v: Values, names: TerritoryNames, _: Translator) -> str:
-    said = _("par {metier}, métier voisin", metier=names.metier(str(v["by"]), _.lang))
+    substitution_text = _("par {metier}, métier voisin", metier=names.metier(str(v["by"]), _.lang))
     return (
-        _("{said}, condition {rule}", said=said, rule=v["condition"]) if "condition" in v else said
+        _("{said}, condition {rule}", said=substitution_text, rule=v["condition"])
+        if "condition" in v
+        else substitution_text
     )
 
 

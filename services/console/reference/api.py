@@ -26,16 +26,18 @@ class ReferenceIndex(Resource):
     "", operation_id="get_reference_index", summary="Show the version in force and its sections"
 )
 async def get_index(reader: RealmReader) -> ReferenceIndex:
-    found = await reader.model.reference()
-    return ReferenceIndex(version=found.version, sections=[s.section for s in found.sections])
+    reference = await reader.model.reference()
+    return ReferenceIndex(
+        version=reference.version, sections=[s.section for s in reference.sections]
+    )
 
 
 @router.get("/{section}", operation_id="get_reference_section", summary="Show one section")
 async def get_section(reader: RealmReader, section: Section) -> dict[str, Any]:
     if section is Section.ROSTER and not reader.principal.may(Permission.LOG_READ):
         raise NotFound
-    found = await reader.model.reference()
-    for one in found.sections:
+    reference = await reader.model.reference()
+    for one in reference.sections:
         if one.section == section:
             return one.model_dump(mode="json")
     raise NotFound
@@ -45,14 +47,14 @@ async def get_section(reader: RealmReader, section: Section) -> dict[str, Any]:
 async def reserved_measures(request: Request) -> dict[str, Any]:
     """Tell the front door which measures the live territory reserves, and to which sources (D76)."""
     state = request.app.state
-    found = await state.model.of(state.live_realm).reference()
+    reference = await state.model.of(state.live_realm).reference()
     rules = [
         rule
-        for one in found.sections
+        for one in reference.sections
         if isinstance(one, MeasuresSection)
         for rule in one.rules.measures
     ]
     return {
-        "version": found.version,
+        "version": reference.version,
         "reserved": {rule.name: rule.sources for rule in rules if rule.outside == "refuse"},
     }

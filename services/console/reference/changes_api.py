@@ -99,9 +99,9 @@ async def list_changes(
     summary="Show one change; its ETag is the version for If-Match",
 )
 async def get_change(reader: LogReader, id: str, response: Response) -> ReferenceChange:
-    found = await reader.model.reference_change(id, texts=True)
-    set_etag(response, found.version)
-    return found
+    change = await reader.model.reference_change(id, texts=True)
+    set_etag(response, change.version)
+    return change
 
 
 @router.decision(
@@ -127,7 +127,7 @@ async def send_version(
     dropped = list_dropped_sites(base.sections, sections)
     if not body.release:
         await _check_no_reassigned_agents(within, dropped)
-    reference, found = await asyncio.to_thread(
+    reference, section_diffs = await asyncio.to_thread(
         lambda: (compute_version(sections), tuple(compare_sections(base.sections, sections)))
     )
     return await send_decision(
@@ -140,7 +140,7 @@ async def send_version(
         base=base.version or "",
         effective_at=to_instant(body.effective_at) if body.effective_at else None,
         release=body.release,
-        sections=found,
+        sections=section_diffs,
         dropped_sites=tuple(dropped),
         foreseen=body.foreseen,
     )
@@ -238,8 +238,8 @@ def _parse_sections(body: VersionRequest) -> list[SectionData]:
         sections = _ParsedSections(sections=body.sections).sections
     except ValidationError as error:
         raise ProblemError("invalid", faults=list_faults(error)) from None
-    given = {section.section: section for section in sections}
-    if len(given) < len(sections):
+    sections_by_name = {section.section: section for section in sections}
+    if len(sections_by_name) < len(sections):
         raise ProblemError(
             "invalid",
             faults=(
@@ -254,13 +254,18 @@ def _parse_sections(body: VersionRequest) -> list[SectionData]:
     if missing := [
         name.value
         for name in PUBLISHING_ORDER
-        if name not in given and name not in OPTIONAL_SECTIONS
+        if name not in sections_by_name and name not in OPTIONAL_SECTIONS
     ]:
-        named = ", ".join(missing)
+        missing_names = ", ".join(missing)
         raise ProblemError(
             "invalid",
             faults=(
-                build_fault("sections", "missing", f"il manque : {named}", f"missing: {named}"),
+                build_fault(
+                    "sections",
+                    "missing",
+                    f"il manque : {missing_names}",
+                    f"missing: {missing_names}",
+                ),
             ),
         )
     for n, section in enumerate(sections):
@@ -276,7 +281,7 @@ def _parse_sections(body: VersionRequest) -> list[SectionData]:
                     ),
                 ),
             )
-    return [given[name] for name in PUBLISHING_ORDER if name in given]
+    return [sections_by_name[name] for name in PUBLISHING_ORDER if name in sections_by_name]
 
 
 async def _check_no_reassigned_agents(author: DecisionContext, sites: Sequence[str]) -> None:

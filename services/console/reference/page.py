@@ -220,9 +220,9 @@ def _describe_plan_time(one: PlanTime, names: TerritoryNames, _: Translator) -> 
 def describe_forecast(f: Foreseen, _: Translator, names: TerritoryNames = NO_NAMES) -> list[str]:
     """Describe in sentences the differences that a replay of recorded crises found."""
     if not f.crises:
-        said = [_("Aucune crise enregistrée à rejouer.")]
+        sentences = [_("Aucune crise enregistrée à rejouer.")]
     elif not f.moved:
-        said = [
+        sentences = [
             _.plural(
                 "{n} crise rejouée : rien ne serait arrivé à un autre moment.",
                 "{n} crises rejouées : rien ne serait arrivé à un autre moment.",
@@ -230,7 +230,7 @@ def describe_forecast(f: Foreseen, _: Translator, names: TerritoryNames = NO_NAM
             )
         ]
     else:
-        said = [
+        sentences = [
             _.plural(
                 "{n} crise rejouée, {moved} autrement.",
                 "{n} crises rejouées, {moved} autrement.",
@@ -238,7 +238,7 @@ def describe_forecast(f: Foreseen, _: Translator, names: TerritoryNames = NO_NAM
                 moved=f.moved,
             )
         ]
-        said += [
+        sentences += [
             sentence
             for sentence, n in (
                 (
@@ -288,19 +288,19 @@ def describe_forecast(f: Foreseen, _: Translator, names: TerritoryNames = NO_NAM
             if n
         ]
         if f.worse:
-            said.append(
+            sentences.append(
                 _(
                     "Un poste y serait appelé plus tard, ou plus du tout : {realms}",
                     realms=", ".join(f.worse),
                 )
             )
-    said += [_describe_plan_time(one, names, _) for one in f.plan_times]
+    sentences += [_describe_plan_time(one, names, _) for one in f.plan_times]
     if f.unread:
-        said.append(
+        sentences.append(
             _.plural(
                 "{n} crise ne peut plus être rejouée.",
                 "{n} crises ne peuvent plus être rejouées.",
                 f.unread,
             )
         )
-    return said
+    return sentences

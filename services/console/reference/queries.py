@@ -49,12 +49,18 @@ class ReferenceQueries(QueryBase):
         """List changes: those to approve, approved ones that wait, past ones, newest first."""
         view = await self.read()
         rows = (await view.picture.rows(c.ReferenceChangeRow)).values()
-        kept = [row for row in rows if not state or row.state in state]
-        shown, following = paginate(
-            kept, lambda row: (_STATE_ORDER.get(row.state, 2), -row.ended_at, row.id), limit, cursor
+        matching_rows = [row for row in rows if not state or row.state in state]
+        page_rows, following = paginate(
+            matching_rows,
+            lambda row: (_STATE_ORDER.get(row.state, 2), -row.ended_at, row.id),
+            limit,
+            cursor,
         )
-        told = self._said(shown) if texts else {}
-        return Page(items=[view.shape.reference_change(row, told) for row in shown], next=following)
+        reason_texts = self._said(page_rows) if texts else {}
+        return Page(
+            items=[view.shape.reference_change(row, reason_texts) for row in page_rows],
+            next=following,
+        )
 
     async def reference_change(self, id: str, *, texts: bool = False) -> r.ReferenceChange:
         """Return one change. Raises NotFound."""
@@ -77,10 +83,10 @@ class ReferenceQueries(QueryBase):
         entries = build_record_entries(
             reference, kinds, list_open_edits(rows), get_translator(self._lang)
         )
-        shown, following = paginate_preordered(
+        page_entries, following = paginate_preordered(
             entries, lambda one: f"{one.kind} {one.id}", limit, cursor
         )
-        return Page(items=shown, next=following)
+        return Page(items=page_entries, next=following)
 
     async def record(self, kind: c.RecordKind, id: str) -> r.RecordState:
         """Return one record with its fields. Raises NotFound."""
@@ -145,10 +151,10 @@ class ReferenceQueries(QueryBase):
     def _said(self, rows: Sequence[c.ReferenceChangeRow]) -> Mapping[str, Any]:
         """Return text id → fields of the text."""
         ids = [
-            said.reason.removeprefix("text:")
+            decision.reason.removeprefix("text:")
             for row in rows
-            for said in row.decisions
-            if said.reason
+            for decision in row.decisions
+            if decision.reason
         ]
         items = self._texts.get_many(ids) if self._texts is not None and ids else {}
         return {f"text:{id}": item.fields for id, item in items.items()}

@@ -210,8 +210,8 @@ def show_value(
     """Return the value of a field in lines that people read."""
     groups = (*RECORDS[kind], *filter(None, (NEW_FIELDS.get(kind),)))
     refers = {f.name: f.refers for group in groups for f in group.fields}.get(name, "")
-    found = value if isinstance(value, tuple) else () if value in (None, "") else (value,)
-    return [name_choice(refers, _write_value(one, _), names, _) for one in found]
+    parts = value if isinstance(value, tuple) else () if value in (None, "") else (value,)
+    return [name_choice(refers, _write_value(one, _), names, _) for one in parts]
 
 
 def _write_value(value: str | float, _: Translator) -> str:

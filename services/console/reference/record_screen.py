@@ -77,24 +77,24 @@ async def build_record_page(
     x = await load_screen_data(queries, request, "reference")
     if kind not in set(RecordKind):
         raise NotFound
-    found = await x.queries.record(RecordKind(kind), id)
-    given = read_given_values(request, found.fields) or await _read_again(x, request, found)
-    may_propose = may_propose_record(x.shell, found.pole)
-    effect = await _build_effect(x, found, given) if may_propose else NO_EFFECT
+    record = await x.queries.record(RecordKind(kind), id)
+    given = read_given_values(request, record.fields) or await _read_again(x, request, record)
+    may_propose = may_propose_record(x.shell, record.pole)
+    effect = await _build_effect(x, record, given) if may_propose else NO_EFFECT
     return {
         **build_page_context(request, x),
-        "record": found,
-        "title": name_record_with_kind(x.names, found.kind, id, x._),
-        "address": find_record_address(found.kind, id),
-        "here": build_form_address(found.kind, id),
-        "action": f"/api/v1/reference/records/{found.kind}/{id}/proposals",
-        "fields": build_form_fields(found.kind, found.fields, given, x),
-        "is_tried": any(f.is_ruled for part in RECORDS[found.kind] for f in part.fields),
-        "is_schedule": found.kind in SCHEDULE_KINDS,
+        "record": record,
+        "title": name_record_with_kind(x.names, record.kind, id, x._),
+        "address": find_record_address(record.kind, id),
+        "here": build_form_address(record.kind, id),
+        "action": f"/api/v1/reference/records/{record.kind}/{id}/proposals",
+        "fields": build_form_fields(record.kind, record.fields, given, x),
+        "is_tried": any(f.is_ruled for part in RECORDS[record.kind] for f in part.fields),
+        "is_schedule": record.kind in SCHEDULE_KINDS,
         "effect": effect,
         "may_propose": may_propose,
-        "may_withdraw": may_propose and found.kind in NEW_FIELDS,
-        **await build_conditions(x, request, found.kind, found.fields, given, found.id),
+        "may_withdraw": may_propose and record.kind in NEW_FIELDS,
+        **await build_conditions(x, request, record.kind, record.fields, given, record.id),
         **build_effect_names(x),
     }
 

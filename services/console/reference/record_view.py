@@ -211,5 +211,5 @@ def _has_minimum(model: type[BaseModel], name: str) -> bool:
 
 
 def _find_length(model: type[BaseModel], name: str) -> int:
-    found = [m.max_length for m in model.model_fields[name].metadata if isinstance(m, MaxLen)]
-    return min([*found, MAX_TEXT])
+    lengths = [m.max_length for m in model.model_fields[name].metadata if isinstance(m, MaxLen)]
+    return min([*lengths, MAX_TEXT])

@@ -236,8 +236,10 @@ async def confirm_review(
     if review is None:
         raise NotFound
     values = build_confirmation(review, await within.model.today())
-    given = body or DecisionBody()
-    proposal = RecordProposal(realm=given.realm, reason=given.reason or CONFIRMED, values=values)
+    decision_body = body or DecisionBody()
+    proposal = RecordProposal(
+        realm=decision_body.realm, reason=decision_body.reason or CONFIRMED, values=values
+    )
     return await propose_record_change(author, c.RecordKind.PLAN, plan, proposal)
 
 

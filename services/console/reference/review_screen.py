@@ -42,13 +42,13 @@ async def build_review_page(queries: Queries, request: Request) -> dict[str, Any
     """Build `review.html`. Raises ProblemError `forbidden`."""
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
-    found = (await x.queries.plan_reviews()).items
+    reviews = (await x.queries.plan_reviews()).items
     due_at = x.shell.now + timedelta(days=ASKED_DAYS)
     return {
         **build_page_context(request, x),
-        "groups": group_reviews(found, x),
-        "counts": Counter(one.state for one in found),
-        "total": len(found),
+        "groups": group_reviews(reviews, x),
+        "counts": Counter(one.state for one in reviews),
+        "total": len(reviews),
         "owner_name": lambda one: _name_owner(one, x),
         "may_propose": lambda one: may_propose_record(x.shell, one.pole),
         "may_ask": x.shell.moment is None and x.shell.reader.may(Permission.INCIDENT_DECIDE),

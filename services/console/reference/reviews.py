@@ -43,13 +43,13 @@ def build_reviews(
     today: date,
 ) -> list[PlanReviewState]:
     """List the reviews of all plans, the most urgent first."""
-    asked = {(a.plan, a.assignee): a.id for a in actions if a.state in OPEN_ACTION_STATES}
-    found = [
-        _build_review(plan, review, open_edits, asked, today)
+    open_actions = {(a.plan, a.assignee): a.id for a in actions if a.state in OPEN_ACTION_STATES}
+    reviews = [
+        _build_review(plan, review, open_edits, open_actions, today)
         for plan in reference.plans.values()
         if (review := find_review(reference, plan.id)) is not None
     ]
-    return sorted(found, key=lambda one: (STATES.index(one.state), one.due_on, one.plan))
+    return sorted(reviews, key=lambda one: (STATES.index(one.state), one.due_on, one.plan))
 
 
 def _build_review(

@@ -41,15 +41,15 @@ async def build_reference_page(queries: Queries, request: Request) -> dict[str, 
     """
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
-    found = (await x.queries.reference_changes(texts=True, limit=LINE_LIMIT)).items
+    reference_changes = (await x.queries.reference_changes(texts=True, limit=LINE_LIMIT)).items
     reader = x.shell.reader
     changes = reference_page.build_changes(
-        found,
+        reference_changes,
         get_author(reader.principal),
         x.names,
         x._,
         may=reader.may(Permission.REFERENCE_DECIDE),
-        coverages=await _compute_coverages(found, x),
+        coverages=await _compute_coverages(reference_changes, x),
     )
     over = [c for c in changes if not c.is_open]
     return {

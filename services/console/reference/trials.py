@@ -37,17 +37,17 @@ async def try_version(sections: Sequence[SectionData]) -> Foreseen | None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    given = orjson.dumps([section.model_dump(mode="json") for section in sections])
+    payload = orjson.dumps([section.model_dump(mode="json") for section in sections])
     try:
-        said, _ = await asyncio.wait_for(process.communicate(given), TIMEOUT_S)
+        output, _ = await asyncio.wait_for(process.communicate(payload), TIMEOUT_S)
     except TimeoutError:
-        said = b""
+        output = b""
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     try:
-        return Foreseen.model_validate_json(said)
+        return Foreseen.model_validate_json(output)
     except ValidationError:
         log.warning("reference.trial_failed", status=process.returncode)
         return None

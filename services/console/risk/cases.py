@@ -138,7 +138,7 @@ def _iterate_site_losses(
         for kitchen, sites in network.kitchens.items():
             if present.shares.get(f"kitchen:{kitchen}", FULL_PCT) < FULL_PCT:
                 fed |= dict.fromkeys(sites, kitchen)
-    taken: dict[str, float] = {}
+    points_by_unit: dict[str, float] = {}
     for group in groups:
         total = group.total * len(groups)
         for site, weight in group.weights.items():
@@ -148,16 +148,16 @@ def _iterate_site_losses(
                 unfed = FULL_PCT - present.shares[f"kitchen:{fed[site]}"]
                 lost, unit = (lost, unit) if lost >= unfed else (unfed, f"kitchen:{fed[site]}")
             if lost > 0:
-                taken[unit] = taken.get(unit, 0.0) + weight * lost / total
-    yield from taken.items()
+                points_by_unit[unit] = points_by_unit.get(unit, 0.0) + weight * lost / total
+    yield from points_by_unit.items()
 
 
 def _iterate_ceilings(
     network: DependencyNetwork, present: PresentState, activity: str
 ) -> Iterator[str]:
     one = network.activities[activity]
-    named = [f"system:{id}" for id in one.systems] + [f"supplier:{id}" for id in one.suppliers]
-    for unit in named:
+    units = [f"system:{id}" for id in one.systems] + [f"supplier:{id}" for id in one.suppliers]
+    for unit in units:
         if present.shares.get(unit, FULL_PCT) < one.mbco_pct:
             yield unit
 
@@ -169,9 +169,9 @@ def _build_unit(unit: str, facts: RiskFacts, learned: LearnedLaws, now: Instant)
     else:
         row = facts.flags.get(unit) or facts.flags.get("flag:total_isolation")
         incident = None if row is None or row.incident is None else row.incident
-        heard = None if incident is None else facts.incidents.get(incident)
+        incident_row = None if incident is None else facts.incidents.get(incident)
         type, since = UNIT_TYPES[prefix], now if row is None else row.since
-        end = None if heard is None else heard.estimated_end
+        end = None if incident_row is None else incident_row.estimated_end
     law = learned.of(type, since, None if end is None or end <= now else end)
     return FailedUnit(unit, float(max(now - since, 0)), law.median_ms, law.sigma)
 
@@ -186,8 +186,8 @@ def _read_site(
     worst = max(row.causes, key=lambda cause: (cause.loss_pct, cause.expected_end or 0, cause.id))
     end = worst.expected_end
     if end is None and worst.incident is not None:
-        heard = facts.incidents.get(worst.incident)
-        end = None if heard is None else heard.estimated_end
+        incident_row = facts.incidents.get(worst.incident)
+        end = None if incident_row is None else incident_row.estimated_end
     return worst.type, worst.since, end
 
 

@@ -48,15 +48,15 @@ class _OpenCause:
 
 def observe_returns(versions: Iterable[RowVersion]) -> Observations:
     """Return the durations of causes that ended, from the versions of sites."""
-    found = Observations()
+    observations = Observations()
     open_causes: dict[str, dict[str, _OpenCause]] = {}
     for version in versions:
         before = open_causes.get(version.id, {})
         now: dict[str, _OpenCause] = {}
         causes: Sequence[Mapping[str, Any]] = version.row.get("causes", ())
         for cause in causes:
-            known = before.get(cause["id"])
-            announced = known.announced if known is not None else None
+            earlier_cause = before.get(cause["id"])
+            announced = earlier_cause.announced if earlier_cause is not None else None
             ended = cause.get("expected_end")
             now[cause["id"]] = _OpenCause(
                 _parse_type(cause.get("type")),
@@ -65,9 +65,9 @@ def observe_returns(versions: Iterable[RowVersion]) -> Observations:
             )
         for id, known_cause in before.items():
             if id not in now:
-                _add_return(found, known_cause, version)
+                _add_return(observations, known_cause, version)
         open_causes[version.id] = now
-    return found
+    return observations
 
 
 def _parse_type(text: object) -> EventType | None:
@@ -98,9 +98,9 @@ def observe_arrivals(versions: Iterable[RowVersion]) -> list[float]:
 
 def _observe_spans(versions: Iterable[RowVersion], start: str, end: str) -> list[float]:
     """Return the spans between two times of rows; each pair of times counts once."""
-    found: dict[tuple[str, int, int], float] = {}
+    spans: dict[tuple[str, int, int], float] = {}
     for version in versions:
         first, last = version.row.get(start), version.row.get(end)
         if first is not None and last is not None and last > first:
-            found[version.id, int(first), int(last)] = float(last - first)
-    return list(found.values())
+            spans[version.id, int(first), int(last)] = float(last - first)
+    return list(spans.values())

@@ -67,8 +67,8 @@ def write_percent(pct: float, _: Translator) -> str:
 
 def _write_decisions(one: ActivityRisk, _: Translator) -> list[str]:
     return [
-        _("avec {what} : {chance}", what=found.name, chance=write_chance(found, _))
-        for found in one.decisions[:DECISIONS_NAMED]
+        _("avec {what} : {chance}", what=decision.name, chance=write_chance(decision, _))
+        for decision in one.decisions[:DECISIONS_NAMED]
     ]
 
 

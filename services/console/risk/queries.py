@@ -83,12 +83,12 @@ _SEEN: WeakKeyDictionary[History, _Kept] = WeakKeyDictionary()
 
 def observe_realms(chronicle: Chronicle, realms: Sequence[str]) -> Observations:
     """Return the durations of all these realms."""
-    seen = Observations()
+    observations = Observations()
     for realm in realms:
-        seen.add(observe_returns(_read(chronicle, realm, "sites")))
-        seen.answers += observe_answers(_read(chronicle, realm, "plans"))
-        seen.arrivals += observe_arrivals(_read(chronicle, realm, "resource_requests"))
-    return seen
+        observations.add(observe_returns(_read(chronicle, realm, "sites")))
+        observations.answers += observe_answers(_read(chronicle, realm, "plans"))
+        observations.arrivals += observe_arrivals(_read(chronicle, realm, "resource_requests"))
+    return observations
 
 
 def _read(chronicle: Chronicle, realm: str, collection: str) -> Iterator[RowVersion]:
@@ -141,11 +141,11 @@ class RiskQueries(QueryBase):
         )
         network, now = index_reference(picture.reference), get_snapshot_time(picture)
         present = await read_present_state(picture, network, with_people=False)
-        seen = Observations()
-        cases = build_cases(network, present, facts, LearnedLaws.build(seen), now)
+        observations = Observations()
+        cases = build_cases(network, present, facts, LearnedLaws.build(observations), now)
         if cases.activities:
-            seen = await self._observe()
-            cases = build_cases(network, present, facts, LearnedLaws.build(seen), now)
+            observations = await self._observe()
+            cases = build_cases(network, present, facts, LearnedLaws.build(observations), now)
         risks = await asyncio.to_thread(
             simulate_breaches,
             cases.units,
@@ -153,21 +153,21 @@ class RiskQueries(QueryBase):
             cases.decisions,
             seed=now // SEED_STEP_MS,
         )
-        return SimulatedRisks(facts, sorted(risks, key=_get_key), seen, now)
+        return SimulatedRisks(facts, sorted(risks, key=_get_key), observations, now)
 
     async def recent_risks(self) -> b.BreachRisks | None:
         """Return the risks of the last minute.
 
         While the next ones are computed, the last ones count; None if there are none yet.
         """
-        kept, now = self._recent_risks, monotonic()
-        recent = kept.get((self._realm, self._lang))
+        cached_risks, now = self._recent_risks, monotonic()
+        recent = cached_risks.get((self._realm, self._lang))
         if recent is not None:
             recent.renew_last()
         if recent is None or (recent.computing.done() and now - recent.at >= RECENT_S):
             computing = asyncio.create_task(self.at(None).breach_risks())
             last = None if recent is None else recent.last
-            recent = kept[self._realm, self._lang] = _RecentRisks(now, computing, last)
+            recent = cached_risks[self._realm, self._lang] = _RecentRisks(now, computing, last)
         if recent.last is None:
             await asyncio.wait((recent.computing,), timeout=RECENT_WAIT_S)
             recent.renew_last()
@@ -181,13 +181,13 @@ class RiskQueries(QueryBase):
         history = self._history
         if history is None:
             return Observations()
-        kept, now = _SEEN.get(history), monotonic()
-        if kept is None or now - kept.at >= OBSERVED_LIFE_S:
+        observation, now = _SEEN.get(history), monotonic()
+        if observation is None or now - observation.at >= OBSERVED_LIFE_S:
             reading = asyncio.ensure_future(self._read_durations())
-            last = kept.seen if kept is not None else Observations()
-            kept = _SEEN[history] = _Kept(now, reading, last)
-        await asyncio.wait((kept.reading,), timeout=READING_WAIT_S)
-        return kept.seen
+            last = observation.seen if observation is not None else Observations()
+            observation = _SEEN[history] = _Kept(now, reading, last)
+        await asyncio.wait((observation.reading,), timeout=READING_WAIT_S)
+        return observation.seen
 
     async def _read_durations(self) -> Observations | None:
         realms = [one.name for one in select_crisis_realms(await self.realms())]

@@ -102,7 +102,7 @@ def simulate_breaches(
         for one in decisions
     }
     plain = _restore_all(back, index, activities)
-    found: list[dict[str, BreachChance]] = [{} for _ in activities]
+    chances: list[dict[str, BreachChance]] = [{} for _ in activities]
     for one in decisions:
         touched = [n for n, a in enumerate(activities) if _touches(one, a)]
         if not touched:
@@ -119,9 +119,9 @@ def simulate_breaches(
         if one.activity is not None:
             restored = np.minimum(restored, effects[one.id][:, None])
         for column, n in enumerate(touched):
-            found[n][one.id] = _count(restored[:, column], activities[n])
+            chances[n][one.id] = _count(restored[:, column], activities[n])
     return [
-        BreachRisk(a.id, _count(plain[:, n], a), float(np.median(plain[:, n])), found[n])
+        BreachRisk(a.id, _count(plain[:, n], a), float(np.median(plain[:, n])), chances[n])
         for n, a in enumerate(activities)
     ]
 
@@ -140,8 +140,8 @@ def _count(restored: Draws, activity: InterruptedActivity) -> BreachChance:
 
 
 def _draw_lognormal(uniform: Draws, median: float, sigma: float) -> Draws:
-    found: Draws = median * np.exp(sigma * np.interp(uniform, _TABLE_AT, _TABLE))
-    return found
+    durations: Draws = median * np.exp(sigma * np.interp(uniform, _TABLE_AT, _TABLE))
+    return durations
 
 
 def _draw_remaining(uniform: Draws, unit: FailedUnit) -> Draws:

@@ -134,12 +134,12 @@ async def list_sites(
 
     if form == "json":
         return await read(limit, cursor)
-    found, _ = await read_all_pages(read), get_translator(reader.lang)
+    sites, _ = await read_all_pages(read), get_translator(reader.lang)
     about = FileNaming(reader.realm, "sites", reader.lang)
     if form == "geojson":
-        return build_geojson_response(list_site_features(found, _), about)
+        return build_geojson_response(list_site_features(sites, _), about)
     names = (await reader.model.reference()).names
-    return build_csv_response(list_site_columns(names, _), found, about)
+    return build_csv_response(list_site_columns(names, _), sites, about)
 
 
 @router.get("/sites/{id}", summary="Show one site")
@@ -156,8 +156,8 @@ async def list_poles(reader: RealmReader, part: PageRequest) -> Page[Pole]:
 
 @router.get("/communes", summary="List the communes, with outlines as SVG paths")
 async def list_communes(reader: RealmReader, part: PageRequest) -> CommunesPage:
-    shown = part.of(await reader.model.communes(), lambda one: str(one.insee))
-    return CommunesPage(items=shown.items, next=shown.next, map=reader.model.map())
+    page = part.of(await reader.model.communes(), lambda one: str(one.insee))
+    return CommunesPage(items=page.items, next=page.next, map=reader.model.map())
 
 
 @router.get("/levels", summary="Show the levels of the territory and of every pôle")
@@ -169,9 +169,9 @@ async def list_levels(reader: RealmReader, part: PageRequest) -> Page[LevelState
     "/level", summary="Show the level of the territory; its ETag is the version for If-Match"
 )
 async def get_level(reader: RealmReader, response: Response) -> LevelState:
-    found = (await reader.model.levels())[0]
-    set_etag(response, found.version)
-    return found
+    territory_level = (await reader.model.levels())[0]
+    set_etag(response, territory_level.version)
+    return territory_level
 
 
 @router.decision("/level", "Set the level of the territory or of an incident", versioned=True)

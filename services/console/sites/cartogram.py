@@ -85,8 +85,8 @@ def split_name(name: str, fits: int = 11) -> tuple[str, ...]:
             lines[-1] += part
         else:
             lines.append(part)
-    kept = [line.strip() for line in lines[:2]]
-    return tuple(line if len(line) <= fits + 1 else line[:fits] + "." for line in kept)
+    name_lines = [line.strip() for line in lines[:2]]
+    return tuple(line if len(line) <= fits + 1 else line[:fits] + "." for line in name_lines)
 
 
 def abbreviate_name(name: str) -> str:
@@ -164,8 +164,8 @@ def assign_columns(costs: Sequence[Sequence[float]]) -> list[int]:
             at = following
         while at:
             owner[at], at = owner[before[at]], before[at]
-    found = [0] * rows
+    assignment = [0] * rows
     for column in range(1, columns + 1):
         if owner[column]:
-            found[owner[column] - 1] = column - 1
-    return found
+            assignment[owner[column] - 1] = column - 1
+    return assignment

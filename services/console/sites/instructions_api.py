@@ -60,8 +60,8 @@ def may_read_instructions(principal: Principal, site: Site) -> bool:
 async def instructions(reader: RealmReader, part: PageRequest, id: str) -> Page[Instruction]:
     site = await reader.model.site(id)
     texts = may_read_instructions(reader.principal, site)
-    found = await reader.model.instructions({site.id}, texts=texts)
-    return part.of(found)
+    items = await reader.model.instructions({site.id}, texts=texts)
+    return part.of(items)
 
 
 @router.decision(

@@ -125,8 +125,8 @@ def place_labels(
 
     `named` holds (name, town hall, outline), the most important first.
     """
-    taken: list[Box] = []
-    found: dict[str, Point] = {}
+    label_boxes: list[Box] = []
+    positions: dict[str, Point] = {}
     for name, home, path in named:
         width, (x, y, w, h) = 0.56 * font * len(name), compute_extent(path)
         beside = [
@@ -149,14 +149,14 @@ def place_labels(
                 and at[1] <= box[1] + box[3]
             )
             covered = sum(is_overlapping(mine, (g.x, g.y, g.size, g.size)) for g in glyphs)
-            crowded = sum(is_overlapping(mine, other) for other in taken)
+            crowded = sum(is_overlapping(mine, other) for other in label_boxes)
             away = (abs(at[0] - home[0]) + abs(at[1] - home[1])) / font
             return (0 if inside else 1000) + 100 * crowded + 3 * covered + 0.5 * away
 
         best = min(spots, key=cost)
-        taken.append((best[0] - width / 2, best[1] - font * 0.8, width, font))
-        found[name] = (round(best[0], 1), round(best[1], 1))
-    return found
+        label_boxes.append((best[0] - width / 2, best[1] - font * 0.8, width, font))
+        positions[name] = (round(best[0], 1), round(best[1], 1))
+    return positions
 
 
 def _build_view(

@@ -57,11 +57,11 @@ def _list_quick_troubles() -> tuple[QuickTroubles, ...]:
             title,
             tuple(
                 QuickTrouble(t.key, t.label, t.path, STILL_OPEN if t in outages else None)
-                for t in found
+                for t in troubles
             ),
             folded=key == "other",
         )
-        for key, title, found in (
+        for key, title, troubles in (
             ("danger", N_("Danger : appelez d’abord le 18 ou le 112"), danger),
             ("outage", N_("Panne : dites si le site peut continuer, puis Envoyer"), outages),
             ("other", N_("Autre signalement"), others),
@@ -80,12 +80,12 @@ def instructions_of(found: Iterable[Instruction]) -> dict[str, list[Instruction]
     """Return by site the instructions that wait, and the newest that were answered."""
     by_site: dict[str, list[Instruction]] = {}
     for one in sorted(found, key=lambda i: (i.answered_at is not None, -i.asked_at.timestamp())):
-        shown = by_site.setdefault(one.site, [])
+        site_instructions = by_site.setdefault(one.site, [])
         if (
             one.answered_at is None
-            or sum(i.answered_at is not None for i in shown) < ANSWERED_SHOWN
+            or sum(i.answered_at is not None for i in site_instructions) < ANSWERED_SHOWN
         ):
-            shown.append(one)
+            site_instructions.append(one)
     return by_site
 
 
@@ -132,21 +132,21 @@ def list_my_sites(
 
     The list is empty without a scope: the cell has its own table.
     """
-    wanted = [
+    own_sites = [
         s for s in sites if s.id in scope.sites or (not scope.sites and s.pole in scope.poles)
     ]
     waiting = [t for t in tasks if t.kind != INSTRUCTION]
-    found = [
+    my_sites = [
         MySite(
             s,
             [c for c in clocks if c.site == s.id],
             [t for t in waiting if t.site == s.id],
             list_site_orders(s.id, moved, _),
         )
-        for s in wanted
+        for s in own_sites
     ]
     return sorted(
-        found,
+        my_sites,
         key=lambda m: (WORST_FIRST.index(m.site.status), -len(m.tasks), not m.orders, m.site.name),
     )
 

@@ -46,10 +46,10 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
         x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN)),
         x.queries.reassignments(state=ACTIVE_LINE_STATES, limit=LINE_LIMIT),
     )
-    found = my_sites_page.list_my_sites(
+    my_sites = my_sites_page.list_my_sites(
         x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items, moved.items, x._
     )
-    cards = await _load_site_cards(x, [m.site.id for m in found])
+    cards = await _load_site_cards(x, [m.site.id for m in my_sites])
     mine = site_card_page.group_my_cards(
         cards.items,
         cards.plans,
@@ -57,27 +57,29 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
         x.reference,
         lambda role: may_work_card_of(x.shell.reader.principal, role),
     )
-    found.sort(key=lambda m: not (m.site.id in mine and mine[m.site.id].overdue))
-    told = await x.queries.reports_of_sites([m.site.id for m in found[: my_sites_page.SITES_SHOWN]])
+    my_sites.sort(key=lambda m: not (m.site.id in mine and mine[m.site.id].overdue))
+    reports_by_site = await x.queries.reports_of_sites(
+        [m.site.id for m in my_sites[: my_sites_page.SITES_SHOWN]]
+    )
     receipts = {
         site: my_sites_page.build_receipts(reports, x.shell.overview.incidents)
-        for site, reports in told.items()
+        for site, reports in reports_by_site.items()
     }
-    shown = {m.site.id for m in found[: my_sites_page.SITES_SHOWN]}
-    instructions = my_sites_page.instructions_of(await x.queries.instructions(shown, texts=True))
+    site_ids = {m.site.id for m in my_sites[: my_sites_page.SITES_SHOWN]}
+    instructions = my_sites_page.instructions_of(await x.queries.instructions(site_ids, texts=True))
     return {
         **build_page_context(request, x),
         "receipts": receipts,
-        "next_step": build_site_step(tasks.items, shown, x.shell.now, x._, cards.items),
+        "next_step": build_site_step(tasks.items, site_ids, x.shell.now, x._, cards.items),
         "cards": mine,
         "instructions": instructions,
         "actions": actions_page.map_open_by_site(
-            await load_action_lines(x, own_sites=shown) if shown else []
+            await load_action_lines(x, own_sites=site_ids) if site_ids else []
         ),
         "answers_for": lambda site: my_sites_page.answers_for(x.shell.reader.principal.scope, site),
-        "sites": found[: my_sites_page.SITES_SHOWN],
-        "total": len(found),
-        "touched": my_sites_page.count_abnormal_sites(found),
+        "sites": my_sites[: my_sites_page.SITES_SHOWN],
+        "total": len(my_sites),
+        "touched": my_sites_page.count_abnormal_sites(my_sites),
         "quick": my_sites_page.QUICK_TROUBLES,
     }
 
@@ -86,9 +88,9 @@ async def _load_site_cards(x: ScreenData, sites: list[str]) -> OwnCards:
     """Return the cards of these sites, with their plans and contents; none without sites."""
     if not sites:
         return OwnCards([], {}, {})
-    found, plans = await asyncio.gather(x.queries.site_cards(sites=sites), x.queries.plans())
-    contents = ref.collect_plan_contents(x.reference.sections) if found.items else {}
-    return OwnCards(found.items, {p.id: p for p in plans.items}, contents)
+    site_cards, plans = await asyncio.gather(x.queries.site_cards(sites=sites), x.queries.plans())
+    contents = ref.collect_plan_contents(x.reference.sections) if site_cards.items else {}
+    return OwnCards(site_cards.items, {p.id: p for p in plans.items}, contents)
 
 
 PAGE: Final = WebPage("mine", "/mes-sites", "my_sites.html", build_my_sites_page, N_("Mes sites"))

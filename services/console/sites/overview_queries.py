@@ -124,12 +124,12 @@ class OverviewQueries(IncidentQueries, SiteQueries):
         raw = await self._client.get(store.AUDIT)
         if raw is None:
             return r.Audit(state="unknown", at=None, since=None, breaches=[])
-        said = orjson.loads(raw)
-        breaches = [r.AuditBreach(law=law, what=what) for law, what in said["breaches"]]
+        audit = orjson.loads(raw)
+        breaches = [r.AuditBreach(law=law, what=what) for law, what in audit["breaches"]]
         return r.Audit(
-            state=said["state"],
-            at=to_datetime(said["at"]),
-            since=to_datetime(said["since"]),
+            state=audit["state"],
+            at=to_datetime(audit["at"]),
+            since=to_datetime(audit["since"]),
             breaches=breaches,
         )
 
@@ -150,19 +150,19 @@ class OverviewQueries(IncidentQueries, SiteQueries):
         places = [(s, p) for s in SERVICES for p in range(PARTITION_COUNT)]
         async with translate_store_errors():
             raw = await self._client.mget([store.position_key(s, p) for s, p in places])
-        kept = {
+        positions_by_log = {
             format_log_name(s, p): orjson.loads(value)
             for (s, p), value in zip(places, raw, strict=True)
             if value is not None
         }
-        return {name: (p["seq"], p["hash"]) for name, p in kept.items() if p["seq"]}
+        return {name: (p["seq"], p["hash"]) for name, p in positions_by_log.items() if p["seq"]}
 
     async def positions(self) -> list[r.LogPosition]:
         """Return the newest projected record of each log on the realm's partition."""
         partition = partition_of(self._realm, PARTITION_COUNT)
         async with translate_store_errors():
             raw = await self._client.mget([store.position_key(s, partition) for s in SERVICES])
-        kept = {
+        positions_by_service = {
             s: orjson.loads(value)
             for s, value in zip(SERVICES, raw, strict=True)
             if value is not None
@@ -177,7 +177,7 @@ class OverviewQueries(IncidentQueries, SiteQueries):
                 hash=p["hash"],
                 at=to_datetime(p["at"]),
             )
-            for s, p in kept.items()
+            for s, p in positions_by_service.items()
         ]
 
 

@@ -57,15 +57,17 @@ class SiteQueries(QueryBase):
             and (not status or (rows[s.id].status if s.id in rows else SiteStatus.NORMAL) in status)
             and (q is None or q.casefold() in f"{s.id} {s.name} {s.commune_name}".casefold())
         ]
-        shown, following = paginate(matching, lambda s: (s.id,), limit, cursor)
-        told = (
+        page_sites, following = paginate(matching, lambda s: (s.id,), limit, cursor)
+        rows_by_site = (
             await self._with_members(
-                view.picture, {s.id: rows[s.id] for s in shown if s.id in rows}
+                view.picture, {s.id: rows[s.id] for s in page_sites if s.id in rows}
             )
             if members_too
             else rows
         )
-        return Page(items=[view.shape.site(s, told.get(s.id)) for s in shown], next=following)
+        return Page(
+            items=[view.shape.site(s, rows_by_site.get(s.id)) for s in page_sites], next=following
+        )
 
     async def _with_members(
         self, picture: RealmSnapshot, rows: Mapping[str, a.SiteRow]
@@ -165,16 +167,16 @@ class SiteQueries(QueryBase):
             view.picture.reference,
             view.picture.realm,
         )
-        kept = self._pole_levels_of.get(realm)
-        if kept is None or kept[0] is not rows or kept[1] is not reference:
+        cache_entry = self._pole_levels_of.get(realm)
+        if cache_entry is None or cache_entry[0] is not rows or cache_entry[1] is not reference:
             if len(self._pole_levels_of) >= REALMS_CACHED:
                 self._pole_levels_of.clear()
             levels = compute_pole_levels(
                 (i for i in rows.values() if i.state in OPEN_STATES),
                 {s.id: s.pole for s in reference.sites.values()},
             )
-            kept = self._pole_levels_of[realm] = rows, reference, levels
-        return kept[2]
+            cache_entry = self._pole_levels_of[realm] = rows, reference, levels
+        return cache_entry[2]
 
     async def flags(self) -> list[r.Flag]:
         """List the declarations of authorities and operators, by id."""

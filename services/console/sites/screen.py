@@ -16,11 +16,11 @@ from services.console.web.screen_context import build_page_context, load_screen_
 async def build_sites_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build the values of the page."""
     x = await load_screen_data(queries, request, PAGE.name)
-    asked = request.query_params.get("q", "")[: search.MAX_QUERY_LENGTH]
+    search_query = request.query_params.get("q", "")[: search.MAX_QUERY_LENGTH]
     return {
         **build_page_context(request, x),
-        "q": asked,
-        "sites": search.find_sites(x.sites, asked),
+        "q": search_query,
+        "sites": search.find_sites(x.sites, search_query),
         "total": len(x.sites),
         "poles": x.names.pole_titles(x.reference.poles, x._),
     }

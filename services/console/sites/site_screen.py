@@ -59,11 +59,11 @@ async def build_site_page(queries: Queries, request: Request, id: str) -> dict[s
     """Build `site.html`. Raises NotFound."""
     x = await load_screen_data(queries, request, PAGE.name)
     lang = x.shell.lang
-    shown = await x.queries.site(id)
+    site = await x.queries.site(id)
     lines, tasks = await asyncio.gather(
         load_lines(x, site_id=id), x.queries.tasks(site=id, state=(TaskState.OPEN, TaskState.TAKEN))
     )
-    inside = {c.incident for c in shown.causes}
+    inside = {c.incident for c in site.causes}
     weight = {
         s: k
         for k, s in enumerate(
@@ -83,10 +83,8 @@ async def build_site_page(queries: Queries, request: Request, id: str) -> dict[s
     carried.sort(key=lambda a: (weight.get(a.state, 9), a.criticality, a.id))
     return {
         **build_page_context(request, x),
-        "site": shown,
-        "meaning": x._(
-            DOUBTED_MEANING if cell.is_doubted(shown) else STATUS_MEANINGS[shown.status]
-        ),
+        "site": site,
+        "meaning": x._(DOUBTED_MEANING if cell.is_doubted(site) else STATUS_MEANINGS[site.status]),
         "activities": carried[:ACTIVITIES_SHOWN],
         "carried_more": max(0, len(carried) - ACTIVITIES_SHOWN),
         "entries": build_entries(lines, x.names, x._, 20),
@@ -97,13 +95,13 @@ async def build_site_page(queries: Queries, request: Request, id: str) -> dict[s
             if i.id in inside or id in i.sites or id in i.zone_sites
         ],
         "tasks": tasks.items,
-        "pole": x.names.pole(shown.pole, lang) if shown.pole != "multi" else x._("plusieurs pôles"),
-        "confinement": describe_confinement(shown, x._),
+        "pole": x.names.pole(site.pole, lang) if site.pole != "multi" else x._("plusieurs pôles"),
+        "confinement": describe_confinement(site, x._),
         "resource_requests": await x.queries.resource_requests(site=id, state=OPEN_REQUEST_STATES),
         "hazards": find_site_lines(
             (await x.queries.hazards()).items, id, x.names, x.shell.now, x._
         ),
-        **await load_instructions(x, shown),
+        **await load_instructions(x, site),
     }
 
 
@@ -116,11 +114,13 @@ async def load_instructions(
     own = mine.answers_for(principal.scope, site)
     within = not is_limited(principal) or (site is not None and is_near_site(principal, site))
     decides = reader.may(Permission.INCIDENT_DECIDE) and within
-    found = []
+    all_instructions = []
     if site is not None and may_read_instructions(principal, site):
-        found = await x.queries.instructions({site.id}, texts=True)
-    shown = [i for i in found if report is None or i.report == report][: mine.SITES_SHOWN]
-    return {"instructions": shown, "own_site": own, "instructs": decides}
+        all_instructions = await x.queries.instructions({site.id}, texts=True)
+    visible_instructions = [i for i in all_instructions if report is None or i.report == report][
+        : mine.SITES_SHOWN
+    ]
+    return {"instructions": visible_instructions, "own_site": own, "instructs": decides}
 
 
 PAGE: Final = WebPage("site", "/sites/{id}", "site.html", build_site_page)

@@ -32,7 +32,7 @@ class SourceClient:
             async with httpx.AsyncClient(
                 base_url=self._url, headers=headers, timeout=TIMEOUT_S, trust_env=False
             ) as client:
-                found, cursor = [], ""
+                sources, cursor = [], ""
                 while cursor is not None:
                     page = (
                         (
@@ -43,9 +43,9 @@ class SourceClient:
                         .raise_for_status()
                         .json()
                     )
-                    found += page["items"]
+                    sources += page["items"]
                     cursor = page["next"]
-            return found
+            return sources
         except (httpx.HTTPError, ValueError, KeyError) as error:
             log.warning("sources.unknown", error=type(error).__name__)
             return None

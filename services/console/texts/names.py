@@ -88,9 +88,11 @@ class TerritoryNames:
                     made["stocks"] = {stock.id: stock for stock in rules.stocks}
                     made["partners"] = {partner.id: partner.name for partner in rules.partners}
                 case ref.Contacts(contacts=contacts):
-                    named = Counter(c.organisation for c in contacts)
+                    organisation_counts = Counter(c.organisation for c in contacts)
                     made["suppliers"] = {
-                        c.id: c.organisation if named[c.organisation] == 1 else c.function
+                        c.id: c.organisation
+                        if organisation_counts[c.organisation] == 1
+                        else c.function
                         for c in contacts
                     }
                 case ref.Obligations():
@@ -140,11 +142,11 @@ class TerritoryNames:
 
     def activity_short(self, key: str, lang: str) -> str:
         """Return the short name of an activity, or the first part of its name."""
-        known = self.activities.get(key)
-        if known is None:
+        activity = self.activities.get(key)
+        if activity is None:
             return key
-        if lang == "fr" and known.short_name:
-            return known.short_name
+        if lang == "fr" and activity.short_name:
+            return activity.short_name
         return shorten_activity_name(self.activity(key, lang))
 
     def activity_label(self, key: str, lang: str) -> str:
@@ -168,13 +170,19 @@ class TerritoryNames:
         """Return the name of a stock with its site, or of a partner."""
         if stock is None:
             return self.partners.get(partner or "", partner or "")
-        known = self.stocks.get(stock)
-        return stock if known is None else f"{known.name}, {self.site(known.site)}"
+        stock_row = self.stocks.get(stock)
+        return stock if stock_row is None else f"{stock_row.name}, {self.site(stock_row.site)}"
 
     def obligation(self, key: str, lang: str) -> str:
         """Return the title of a legal obligation."""
-        known = self.obligations.get(key)
-        return key if known is None else known.title if lang == "fr" else known.title_en
+        legal_obligation = self.obligations.get(key)
+        return (
+            key
+            if legal_obligation is None
+            else legal_obligation.title
+            if lang == "fr"
+            else legal_obligation.title_en
+        )
 
     def plan(self, key: str) -> str:
         return self.plans[key].title if key in self.plans else key

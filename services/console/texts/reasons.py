@@ -138,21 +138,21 @@ def _describe_author(why: ReasonLike, names: TerritoryNames, _: Translator) -> s
 
 def _describe_rule(why: ReasonLike, names: TerritoryNames, _: Translator) -> str:
     code, _sep, rest = why.code.partition(":")
-    found = RULE_SENTENCES.get(why.code) or RULE_SENTENCES.get(code)
+    sentence = RULE_SENTENCES.get(why.code) or RULE_SENTENCES.get(code)
     if why.code == "trigger":
         return _("condition de {plan}", plan=names.plan(str(why.args.get("plan", ""))))
     if code == "D14" and "type" in why.args:
-        rule = found or RULE_SENTENCES["precedence"]
+        rule = sentence or RULE_SENTENCES["precedence"]
         return _(
             "{what} : {where}",
             what=_(rule),
             where=w.translate_code(w.CAUSE, str(why.args["type"]), _),
         )
-    if found is None:
+    if sentence is None:
         return _("règle {code}", code=why.code)
     if rest and code == "D22" and rest in world.FAMILY:
-        return _("{rule} ({family})", rule=_(found), family=_(world.FAMILY[rest]))
-    return _(found)
+        return _("{rule} ({family})", rule=_(sentence), family=_(world.FAMILY[rest]))
+    return _(sentence)
 
 
 def write_reason(why: ReasonLike, names: TerritoryNames, lang: str) -> str:

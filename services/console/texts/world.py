@@ -187,10 +187,10 @@ def name_dependency(name: str, _: Translator) -> str:
 
 def name_system(key: str, names: TerritoryNames, _: Translator) -> str:
     """Name a system as the territory does, or else as a network or supplier."""
-    known = names.systems.get(key)
-    if known is None:
+    system = names.systems.get(key)
+    if system is None:
         return name_dependency(key, _)
-    return known.name if _.lang == "fr" else known.name_en
+    return system.name if _.lang == "fr" else system.name_en
 
 
 def name_station(name: str) -> str:

@@ -181,9 +181,13 @@ async def find_poster_site(request: Request) -> PosterSite | None:
 
 def build_query(request: Request, **changes: object) -> str:
     """Return the query of this page with some parameters changed; None removes one."""
-    kept = {**request.query_params, **changes}
+    query_params = {**request.query_params, **changes}
     return urlencode(
-        {k: str(v) for k, v in kept.items() if v is not None and (k != "lang" or "lang" in changes)}
+        {
+            k: str(v)
+            for k, v in query_params.items()
+            if v is not None and (k != "lang" or "lang" in changes)
+        }
     )
 
 
@@ -203,12 +207,12 @@ async def choose_realm(
     without a live realm.
     """
     realms = [r for r in await queries.realms() if reader.principal.sees(r.name)]
-    asked = request.query_params.get("realm")
-    if asked is not None:
-        if not reader.principal.sees(asked):
+    realm_name = request.query_params.get("realm")
+    if realm_name is not None:
+        if not reader.principal.sees(realm_name):
             raise build_forbidden(reader.principal.role, ACCOUNT_OF_REALM)
-        return next((r for r in realms if r.name == asked), None) or await queries.of(
-            asked
+        return next((r for r in realms if r.name == realm_name), None) or await queries.of(
+            realm_name
         ).realm(), realms
     live = _find_default_realm(request, reader, realms)
     if live is None and reader.guest:

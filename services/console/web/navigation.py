@@ -85,20 +85,23 @@ def list_groups() -> tuple[tuple[str, tuple[Destination, ...]], ...]:
     The first `PRIMARY_COUNT` of a reader's own order move to the bar. Raises ValueError for a page
     that follows an unknown one.
     """
-    known = {page.name: page for page in load_pages() if page.label}
+    pages_by_name = {page.name: page for page in load_pages() if page.label}
     groups = [(title, list(names)) for title, names in _GROUPS]
     listed = {name for _title, names in groups for name in names}
-    left = [page for page in known.values() if page.name not in listed]
-    while left:
-        page = next((page for page in left if page.after in listed), None)
+    remaining_pages = [page for page in pages_by_name.values() if page.name not in listed]
+    while remaining_pages:
+        page = next((page for page in remaining_pages if page.after in listed), None)
         if page is None:
-            raise ValueError(f"no page {left[0].after!r} for {left[0].name!r} to follow")
+            raise ValueError(
+                f"no page {remaining_pages[0].after!r} for {remaining_pages[0].name!r} to follow"
+            )
         names = next(names for _title, names in groups if page.after in names)
         names.insert(names.index(page.after) + 1, page.name)
         listed.add(page.name)
-        left.remove(page)
+        remaining_pages.remove(page)
     return tuple(
-        (title, tuple(_build_destination(known[name]) for name in names)) for title, names in groups
+        (title, tuple(_build_destination(pages_by_name[name]) for name in names))
+        for title, names in groups
     )
 
 
@@ -146,10 +149,17 @@ def build_navigation(shell: ScreenShell, _: Translator, incident: str | None = N
         }
         return reader.may(d.needs) and there.get(d.page, True)
 
-    known = {d.page: d for _title, found in list_groups() for d in found}
+    destinations_by_page = {
+        d.page: d for _title, destinations in list_groups() for d in destinations
+    }
     order = _CELL_FIRST if reader.may(Permission.LOG_READ) else _FIELD_FIRST
-    first = [known[name] for name in order if reachable(known[name])][:PRIMARY_COUNT]
+    first = [destinations_by_page[name] for name in order if reachable(destinations_by_page[name])][
+        :PRIMARY_COUNT
+    ]
     keep: Callable[[Destination], bool] = lambda d: reachable(d) and d not in first  # noqa: E731
-    groups = [(_(title), [way(d) for d in found if keep(d)]) for title, found in list_groups()]
+    groups = [
+        (_(title), [way(d) for d in destinations if keep(d)])
+        for title, destinations in list_groups()
+    ]
     rest = [w for _title, ways in groups for w in ways if w.here]
     return Navigation([way(d) for d in first], [g for g in groups if g[1]], next(iter(rest), None))

@@ -49,13 +49,13 @@ class WebPage:
 @cache
 def load_pages() -> tuple[WebPage, ...]:
     """Load the pages of all folders by name. Raises ValueError if two share a name or a path."""
-    found: list[WebPage] = []
+    pages: list[WebPage] = []
     for module in _list_screen_modules():
         page: WebPage = importlib.import_module(module).PAGE
-        if any(page.name == other.name or page.path == other.path for other in found):
+        if any(page.name == other.name or page.path == other.path for other in pages):
             raise ValueError(f"{module}: another page has its name or its path")
-        found.append(page)
-    return tuple(sorted(found, key=lambda page: page.name))
+        pages.append(page)
+    return tuple(sorted(pages, key=lambda page: page.name))
 
 
 def _list_screen_modules() -> list[str]:

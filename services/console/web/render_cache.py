@@ -43,18 +43,18 @@ class RenderCache(Generic[T]):
         All waiting callers get an error of `make`; it is not cached.
         """
         now = self._clock()
-        found = self._kept.get(key)
-        if found is None or now - found[0] > LIFE_S:
-            found = (now, asyncio.ensure_future(_await_render(make)))
-            self._kept[key] = found
+        cached_render = self._kept.get(key)
+        if cached_render is None or now - cached_render[0] > LIFE_S:
+            cached_render = (now, asyncio.ensure_future(_await_render(make)))
+            self._kept[key] = cached_render
             self._kept.move_to_end(key)
             while len(self._kept) > MAX_RENDERS:
                 self._kept.popitem(last=False)
-        task = found[1]
+        task = cached_render[1]
         try:
             return await asyncio.shield(task)
         except BaseException:
-            if task.done() and self._kept.get(key) is found:
+            if task.done() and self._kept.get(key) is cached_render:
                 del self._kept[key]
             raise
 

@@ -95,8 +95,8 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
 
 def _show(queries: Queries, page: WebPage) -> Callable[[Request], Awaitable[Response]]:
     async def show(request: Request) -> Response:
-        seen = queries.at(parse_requested_time(request)) if page.past else queries
-        context = await page.build(seen, request, **request.path_params)
+        page_queries = queries.at(parse_requested_time(request)) if page.past else queries
+        context = await page.build(page_queries, request, **request.path_params)
         return render_response(page.template, context, DisplayChoice.of(request))
 
     return show
@@ -115,16 +115,16 @@ def _show_cached(
         reader = require_reader(request)
         _redirect_to_own_start(request, page.path, reader)
         default = get_default_realm(request, reader.principal)
-        shown = request.query_params.get("realm") or default
+        realm_name = request.query_params.get("realm") or default
         behind = [
             (p.service, p.history, p.seq)
-            for r in {shown, default, shown.partition("~")[0]}
+            for r in {realm_name, default, realm_name.partition("~")[0]}
             for p in await queries.of(r).positions()
         ]
 
         async def made() -> RenderedPage:
-            seen = queries.at(parse_requested_time(request))
-            context = await page.build(seen, request, **request.path_params)
+            page_queries = queries.at(parse_requested_time(request))
+            context = await page.build(page_queries, request, **request.path_params)
             return RenderedPage(
                 render_html(page.template, context, choice), context.get("read_reports", ())
             )
@@ -143,7 +143,7 @@ def _show_cached(
             log.info(
                 "report.text_read",
                 reports=list(rendered.reports),
-                realm=shown,
+                realm=realm_name,
                 reader=reader.principal.id,
             )
         return build_response(rendered.text, choice)
@@ -185,12 +185,12 @@ def _add_static_pages(router: APIRouter) -> None:
     show("/accessibilite", "accessibility")
 
     async def guide(request: Request, name: str = "README") -> Response:
-        found = load_guide_page(name)
-        if found is None:
+        guide_page = load_guide_page(name)
+        if guide_page is None:
             raise ProblemError("not_found")
         return render_response(
             "guide.html",
-            {"page": "guide", "guide": found, "contents": name == "README"},
+            {"page": "guide", "guide": guide_page, "contents": name == "README"},
             DisplayChoice.of(request),
         )
 
@@ -281,7 +281,7 @@ async def serve_service_worker(request: Request) -> Response:
 async def serve_manifest(request: Request) -> Response:
     """Serve the manifest that lets a phone install the report form as an application."""
     _ = get_translator(DisplayChoice.of(request).lang)
-    found = {
+    web_manifest = {
         "name": _("Vigie : signaler"),
         "short_name": "Vigie",
         "start_url": "/signaler",
@@ -294,5 +294,5 @@ async def serve_manifest(request: Request) -> Response:
         ],
     }
     return JSONResponse(
-        found, media_type="application/manifest+json", headers={"Cache-Control": "no-cache"}
+        web_manifest, media_type="application/manifest+json", headers={"Cache-Control": "no-cache"}
     )

@@ -126,8 +126,8 @@ async def load_escalations(x: ScreenData) -> list[Escalation]:
 async def load_answers(x: ScreenData, found: Escalation | None) -> EscalationView | None:
     if found is None:
         return None
-    told = await x.queries.notifications(escalation=found.id, limit=LINE_LIMIT)
-    return build_escalation(found, told.items, x.names, x._)
+    notifications = await x.queries.notifications(escalation=found.id, limit=LINE_LIMIT)
+    return build_escalation(found, notifications.items, x.names, x._)
 
 
 async def load_action_lines(
@@ -149,7 +149,7 @@ async def load_action_lines(
         shared = incident_id is not None or bool(own_sites)
         return not shared and can_read_words(principal, action, reference)
 
-    found = await x.queries.actions(
+    actions = await x.queries.actions(
         incident=incident_id, kind=None if incident_id is None else REQUEST, can_read=can_read
     )
     return [
@@ -161,7 +161,7 @@ async def load_action_lines(
             answers=works and is_answerable(principal, action, reference),
             cancels=decides and is_answerable(principal, action, reference),
         )
-        for action in found.items
+        for action in actions.items
     ]
 
 
@@ -170,9 +170,9 @@ async def load_callouts(x: ScreenData) -> list[messages_page.CallOutView]:
     if not x.shell.reader.may(Permission.LOG_READ):
         return []
     texts = x.shell.reader.may(Permission.REPORT_RAW)
-    found = (await x.queries.callouts(kind=None, texts=texts, limit=LINE_LIMIT)).items
+    callouts = (await x.queries.callouts(kind=None, texts=texts, limit=LINE_LIMIT)).items
     return messages_page.build_callout_views(
-        sorted(found, key=lambda one: one.kind != "headcount"), x.names, x._
+        sorted(callouts, key=lambda one: one.kind != "headcount"), x.names, x._
     )
 
 
@@ -233,8 +233,10 @@ def describe_activation(plan: str, incident_id: str | None, x: ScreenData) -> st
     )
     to = _("pour {roles}", roles=w.join_words(roles, _)) if roles else ""
     where = _.plural("{n} site touché", "{n} sites touchés", incident.members) if incident else ""
-    told = " ".join(part for part in (cards, to) if part)
-    return _("À l’activation : {what}.", what=" ; ".join(part for part in (told, where) if part))
+    card_summary = " ".join(part for part in (cards, to) if part)
+    return _(
+        "À l’activation : {what}.", what=" ; ".join(part for part in (card_summary, where) if part)
+    )
 
 
 def list_site_choices(sites: Iterable[Site]) -> list[tuple[str, str]]:
@@ -278,8 +280,8 @@ def build_frame_context(request: Request, shell: ScreenShell) -> dict[str, Any]:
 
 def find_unknown_value(request: Request, name: str, known: Iterable[str]) -> str:
     """Return the requested id if it is unknown, so that the page reports it; otherwise ""."""
-    asked = request.query_params.get(name, "")
-    return "" if asked in known else asked
+    requested_id = request.query_params.get(name, "")
+    return "" if requested_id in known else requested_id
 
 
 def choose_known(asked: str | None, known: Any, default: Any) -> Any:

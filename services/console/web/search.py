@@ -25,22 +25,24 @@ def has_all_words(wanted: str, *texts: str) -> bool:
 
 def find_sites(sites: Iterable[Site], wanted: str) -> list[Site]:
     """Return the sites by name, commune or id, ordered by commune; all without a query."""
-    found = [s for s in sites if has_all_words(wanted, s.id, s.name, s.commune_name)]
-    return sorted(found, key=lambda s: (fold_text(s.commune_name), fold_text(s.name), s.id))
+    matching_sites = [s for s in sites if has_all_words(wanted, s.id, s.name, s.commune_name)]
+    return sorted(
+        matching_sites, key=lambda s: (fold_text(s.commune_name), fold_text(s.name), s.id)
+    )
 
 
 def find_incidents(incidents: Iterable[Incident], wanted: str, _: Translator) -> list[Incident]:
     """Return the incidents by number, title or family, open ones first, closed ones too."""
     if not wanted:
         return []
-    found = [
+    matching_incidents = [
         i
         for i in incidents
         if has_all_words(wanted, i.number, i.title, w.translate_code(world.FAMILY, i.kind, _))
     ]
-    return sorted(found, key=lambda i: (i.closed_at is not None, -i.opened_at.timestamp()))[
-        :RESULTS_SHOWN
-    ]
+    return sorted(
+        matching_incidents, key=lambda i: (i.closed_at is not None, -i.opened_at.timestamp())
+    )[:RESULTS_SHOWN]
 
 
 def find_lines(lines: Iterable[Line], wanted: str) -> list[Line]:

@@ -23,18 +23,20 @@ from services.runtime.identity.permissions import Permission
 async def build_search_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build `search.html`: the sites, incidents, lines and people that the reader may see."""
     x = await load_screen_data(queries, request, PAGE.name)
-    asked = request.query_params.get("q", "").strip()[: web_search.MAX_QUERY_LENGTH]
-    incidents = (await x.queries.incidents(limit=LINE_LIMIT)).items if asked else []
-    lines = await load_lines(x, kinds=("all",), limit=LINE_LIMIT) if asked else []
+    search_query = request.query_params.get("q", "").strip()[: web_search.MAX_QUERY_LENGTH]
+    incidents = (await x.queries.incidents(limit=LINE_LIMIT)).items if search_query else []
+    lines = await load_lines(x, kinds=("all",), limit=LINE_LIMIT) if search_query else []
     may_read_log = x.shell.reader.may(Permission.LOG_READ)
     return {
         **build_page_context(request, x),
-        "q": asked,
-        "sites": web_search.find_sites(x.sites, asked)[: web_search.RESULTS_SHOWN] if asked else [],
-        "incidents": web_search.find_incidents(incidents, asked, x._),
-        "people": web_search.find_people(x.names, asked, x._) if may_read_log else [],
+        "q": search_query,
+        "sites": web_search.find_sites(x.sites, search_query)[: web_search.RESULTS_SHOWN]
+        if search_query
+        else [],
+        "incidents": web_search.find_incidents(incidents, search_query, x._),
+        "people": web_search.find_people(x.names, search_query, x._) if may_read_log else [],
         "entries": build_entries(
-            web_search.find_lines(lines, asked), x.names, x._, web_search.RESULTS_SHOWN
+            web_search.find_lines(lines, search_query), x.names, x._, web_search.RESULTS_SHOWN
         ),
         "may_read_log": may_read_log,
     }

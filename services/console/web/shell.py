@@ -66,8 +66,10 @@ class ScreenReader:
     """The screen shows the past: no decision is possible."""
 
     def may(self, permission: str) -> bool:
-        wanted = Permission(permission)
-        return self.principal.may(wanted) and (not self.past or wanted in READ_PERMISSIONS)
+        required_permission = Permission(permission)
+        return self.principal.may(required_permission) and (
+            not self.past or required_permission in READ_PERMISSIONS
+        )
 
     @property
     def whole(self) -> bool:
@@ -240,8 +242,8 @@ class ScreenShell:
     def export_url(self, path: str, form: str, query: Mapping[str, object]) -> str:
         """Build the link to a list as a file, of this realm and at this time."""
         at = None if self.moment is None else self.moment.isoformat()
-        given = {"realm": self.realm.name, "as_of": at, **query, "format": form}
-        return f"{path}?{urlencode({k: v for k, v in given.items() if v})}"
+        query_params = {"realm": self.realm.name, "as_of": at, **query, "format": form}
+        return f"{path}?{urlencode({k: v for k, v in query_params.items() if v})}"
 
     @property
     def login(self) -> str:

@@ -109,10 +109,10 @@ def format_duration(span: timedelta, lang: str) -> str:
 
 def format_countdown(until: datetime, now: datetime, lang: str) -> str:
     """Format as `05:36` under one hour, then `2 h 05`, then days; `00:00` when it is over."""
-    left = max(0, int((until - now).total_seconds()))
-    if left < 3600:
-        return f"{left // 60:02d}:{left % 60:02d}"
-    return format_duration(timedelta(seconds=left), lang)
+    remaining_seconds = max(0, int((until - now).total_seconds()))
+    if remaining_seconds < 3600:
+        return f"{remaining_seconds // 60:02d}:{remaining_seconds % 60:02d}"
+    return format_duration(timedelta(seconds=remaining_seconds), lang)
 
 
 def format_exercise_time(started: datetime, now: datetime, lang: str) -> str:

@@ -63,7 +63,7 @@ def _raise_alarm(draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm) -
         demands=demands,
         strategy=row.next_strategy if demands == "next_strategy" else None,
     )
-    asked = AttentionRequested(
+    attention = AttentionRequested(
         code="alarm",
         roles=to,
         pole=row.pole,
@@ -77,7 +77,7 @@ def _raise_alarm(draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm) -
         back_at=row.expected_end,
         strategy=None if local else row.next_strategy,
     )
-    draft.emit(AlarmRaised(row=made), asked)
+    draft.emit(AlarmRaised(row=made), attention)
 
 
 def _choose_demand(alarm: DueAlarm) -> Literal["arbitration", "next_strategy"] | None:

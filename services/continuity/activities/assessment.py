@@ -60,18 +60,19 @@ def settle_activity(
     need, now, state = draft.bia.needs[activity], draft.now, draft.state
     before = state.activities.get(activity)
     alike = (need.id,) if state.dependencies else need.profile
-    found = draft.shared(("assess", *alike), lambda: assess_capacity(state, need, now))
+    assessment = draft.shared(("assess", *alike), lambda: assess_capacity(state, need, now))
     strategies = list_active_strategies(state, activity)
     arrived = state.arrivals.get(activity, 0)
     if strategies:
         points = max(
-            found.points, *(_convert_to_points(need, s.expected_capacity_pct) for s in strategies)
+            assessment.points,
+            *(_convert_to_points(need, s.expected_capacity_pct) for s in strategies),
         )
     else:
-        points = add_arrived_agents(need, found, arrived) if arrived else found.points
-    computed = _compute_state(need, points, found, before)
-    said = state.declared.get(activity)
-    current = computed if said is None or said.state is None else said.state
+        points = add_arrived_agents(need, assessment, arrived) if arrived else assessment.points
+    computed = _compute_state(need, points, assessment, before)
+    declaration = state.declared.get(activity)
+    current = computed if declaration is None or declaration.state is None else declaration.state
     out = current is ActivityState.INTERRUPTED
     acting = draft.shared(("onsets", *alike), lambda: list_onsets(state, need, now)) if out else []
     back_at = now if change.back_at is None else min(change.back_at, now)
@@ -81,11 +82,11 @@ def settle_activity(
     )
     all_back_at = (
         max(back_at, find_last_restoration(state, need, now))
-        if said is None and not out and _is_clock_running(before)
+        if declaration is None and not out and _is_clock_running(before)
         else back_at
     )
     turn = InterruptionChange(
-        _find_interruption_start(draft, need, acting, said) if out else None,
+        _find_interruption_start(draft, need, acting, declaration) if out else None,
         all_back_at,
         change.anew,
     )
@@ -94,18 +95,18 @@ def settle_activity(
     )
     local = update_local_clocks(draft, need, change.sites, back_at, anew=change.anew)
     end = forecast_restoration(need, acting)
-    since = _find_state_start(before, current, rto, found, now)
-    through, incident = build_paths(need, found, strategies), found.incident
+    since = _find_state_start(before, current, rto, assessment, now)
+    through, incident = build_paths(need, assessment, strategies), assessment.incident
     row = ActivityRow(
         id=activity,
         pole=need.activity.pole,
         criticality=need.activity.criticality,
         state=current,
         computed=computed,
-        declared=None if said is None else said.state,
-        declared_by=None if said is None else said.author,
+        declared=None if declaration is None else declaration.state,
+        declared_by=None if declaration is None else declaration.author,
         capacity_pct=need.percent(points),
-        computed_pct=need.percent(found.points),
+        computed_pct=need.percent(assessment.points),
         arrived=arrived,
         mbco_pct=need.activity.mbco_pct,
         since=since,
@@ -116,12 +117,12 @@ def settle_activity(
         expected_end=end,
         incident=incident,
         path=through,
-        path_more=found.hits - len(found.worst),
+        path_more=assessment.hits - len(assessment.worst),
         strategies=tuple(s.strategy for s in strategies),
         next_strategy=choose_next_strategy(
-            need, find_tried_strategies(state, need.id, find_start(found, now)), strategies
+            need, find_tried_strategies(state, need.id, find_start(assessment, now)), strategies
         ),
-        why=list_reasons(need, found, strategies, said, since),
+        why=list_reasons(need, assessment, strategies, declaration, since),
     )
     if row != before:
         draft.emit(ActivityChanged(row=row))
@@ -254,9 +255,9 @@ def choose_next_strategy(
     This is the first listed one that was not tried for the present trouble. When all were tried, it
     is the first that is not active. Rule D51.
     """
-    listed, taken = need.activity.strategies, {s.strategy for s in active}
+    listed, active_ids = need.activity.strategies, {s.strategy for s in active}
     return next((s for s in listed if s not in spent), None) or next(
-        (s for s in listed if s not in taken), None
+        (s for s in listed if s not in active_ids), None
     )
 
 

@@ -170,7 +170,7 @@ def assess_capacity(state: ContinuityState, need: ActivityNeed, now: Instant) ->
     It is the mean, over the kinds of site, of their capacity weighted by staff, less the kitchens,
     bounded by systems and suppliers. Rule D40.
     """
-    lost, found = 0, []
+    lost, site_blows = 0, []
     for group, scale in zip(need.groups, need.scales, strict=True):
         weights = group.weights
         for site, place in _list_unwell_sites(state, need, group.kind).items():
@@ -181,10 +181,10 @@ def assess_capacity(state: ContinuityState, need: ActivityNeed, now: Instant) ->
                     * scale
                 )
                 lost += points
-                found.append((-points, "site", site, place))
+                site_blows.append((-points, "site", site, place))
     if not state.dependencies:
-        return _build_assessment(need.whole - lost, need.whole, found)
-    blows: list[tuple[int, str, str, UnwellSite | DependencyHeard]] = [*found]
+        return _build_assessment(need.whole - lost, need.whole, site_blows)
+    blows: list[tuple[int, str, str, UnwellSite | DependencyHeard]] = [*site_blows]
     unfed = 0
     for kitchen, (loss, source) in _assess_kitchens(state, need, now).items():
         points = sum(
@@ -194,8 +194,8 @@ def assess_capacity(state: ContinuityState, need: ActivityNeed, now: Instant) ->
         unfed += points
         blows.append((-points, "kitchen", kitchen, source))
     most = need.whole - unfed
-    for kind, id, given, source in _iterate_ceilings(state, need, now):
-        ceiling = given * (need.whole // FULL_SHARE)
+    for kind, id, share, source in _iterate_ceilings(state, need, now):
+        ceiling = share * (need.whole // FULL_SHARE)
         blows.append((ceiling - need.whole, kind, id, source))
         most = min(most, ceiling)
     return _build_assessment(need.whole - lost - unfed, most, blows)
@@ -314,9 +314,9 @@ def _choose_future_end(
     if (
         end is None
         and incident is not None
-        and (heard := state.incidents.get(incident)) is not None
+        and (incident_row := state.incidents.get(incident)) is not None
     ):
-        end = heard.estimated_end
+        end = incident_row.estimated_end
     return None if end is None or end <= now else end
 
 
@@ -347,14 +347,14 @@ def list_onsets(state: ContinuityState, need: ActivityNeed, now: Instant) -> lis
                     get_effective_start(source), site, loss * group.weights[site] * scale, None, end
                 )
             )
-    for _kind, id, given, source in _iterate_ceilings(state, need, now):
-        if given < FULL_SHARE:
+    for _kind, id, share, source in _iterate_ceilings(state, need, now):
+        if share < FULL_SHARE:
             onsets.append(
                 CapacityOnset(
                     get_effective_start(source),
                     id,
                     0,
-                    given * (need.whole // FULL_SHARE),
+                    share * (need.whole // FULL_SHARE),
                     forecast_dependency_end(state, source, now),
                 )
             )

@@ -67,10 +67,10 @@ def compute_limits(
     """
     rto, dmia = need.activity.rto_h, need.activity.dmia_h
     if need.windows or need.by_flag or (need.by_cause and causes):
-        held = [s for window, s in need.windows if window.holds_on(day)]
-        held += [s for s in need.by_flag if f"flag:{s.flag}" in flags]
-        held += [s for s in need.by_cause if s.cause in causes]
-        for surcharge in held:
+        surcharges = [s for window, s in need.windows if window.holds_on(day)]
+        surcharges += [s for s in need.by_flag if f"flag:{s.flag}" in flags]
+        surcharges += [s for s in need.by_cause if s.cause in causes]
+        for surcharge in surcharges:
             dmia = min(dmia, surcharge.dmia_h)
             rto = min(rto, dmia if surcharge.rto_h is None else surcharge.rto_h)
     return _build_limits(min(rto, dmia), dmia, need.hours)
@@ -206,10 +206,10 @@ def _update_interruption(
     start, back_at = turn.start, turn.back_at
     if before is None or before.started_at is None:
         return None if start is None else Interruption(start)
-    known = Interruption(before.started_at, before.pauses, before.stopped_at)
+    interruption = Interruption(before.started_at, before.pauses, before.stopped_at)
     if before.state is ClockState.RUNNING:
-        return known.stop(back_at) if start is None else known.earlier(start)
-    return known if start is None else begin_interruption(known, start, limit)
+        return interruption.stop(back_at) if start is None else interruption.earlier(start)
+    return interruption if start is None else begin_interruption(interruption, start, limit)
 
 
 def read_clocks(

@@ -92,12 +92,12 @@ class ActivityNeed:
 
         It is never rounded up to the whole or to the MBCO: a degraded activity would show 100 %.
         """
-        shown = round(points * 100 / self.whole, 1)
-        if (points < self.whole and shown >= 100) or (
-            points < self.minimum and shown >= self.activity.mbco_pct
+        percentage = round(points * 100 / self.whole, 1)
+        if (points < self.whole and percentage >= 100) or (
+            points < self.minimum and percentage >= self.activity.mbco_pct
         ):
             return points * 1000 // self.whole / 10
-        return shown
+        return percentage
 
 
 OFFICE_HOURS_RTO_H: Final = 24
@@ -309,18 +309,18 @@ def _compile_metrics(
     policy: ref.Escalation, plans: Mapping[str, ref.Plan], activities: tuple[ref.Activity, ...]
 ) -> tuple[ContinuityMetric, ...]:
     """List each metric of continuity that a predicate names, with all its thresholds."""
-    found: dict[str, list[Measured]] = {}
+    metrics_by_key: dict[str, list[Measured]] = {}
     for m in _iterate_predicates(policy, plans):
         if m.metric in CONTINUITY_METRICS:
-            found.setdefault(m.key, []).append(m)
+            metrics_by_key.setdefault(m.key, []).append(m)
     return tuple(
         ContinuityMetric(
             key,
-            asked[0].metric,
-            tuple(sorted({(m.op, float(m.value)) for m in asked})),
-            _select_activities(asked[0], activities),
+            key_metrics[0].metric,
+            tuple(sorted({(m.op, float(m.value)) for m in key_metrics})),
+            _select_activities(key_metrics[0], activities),
         )
-        for key, asked in sorted(found.items())
+        for key, key_metrics in sorted(metrics_by_key.items())
     )
 
 

@@ -60,17 +60,17 @@ def _get_reached_mark(clock: ClockRow) -> float:
 
 def record_changed_metrics(draft: ContinuityDecision) -> None:
     """Record each metric that crossed a threshold since its last record; at first, all metrics."""
-    known = draft.state.activities
+    activity_rows = draft.state.activities
     for metric in draft.bia.metrics if draft.moved else ():
         moved = draft.moved.get(metric.name)
-        told = draft.state.told.get(metric.key)
-        if told is not None and (
+        last_value = draft.state.told.get(metric.key)
+        if last_value is not None and (
             moved is None or (metric.activities and moved.isdisjoint(metric.activities))
         ):
             continue
-        rows = [row for id in metric.activities if (row := known.get(id)) is not None]
+        rows = [row for id in metric.activities if (row := activity_rows.get(id)) is not None]
         value, worst = _compute_value(draft, metric, rows)
-        if told is not None and _is_same_side(metric, told, value):
+        if last_value is not None and _is_same_side(metric, last_value, value):
             continue
         reports = (
             tuple(dict.fromkeys(r for why in worst.why for r in why.reports))

@@ -104,19 +104,25 @@ def _check_fallback(draft: ContinuityDecision, site: str, desks: int | None) -> 
     place, state = draft.bia.sites.get(site), draft.state
     if place is None:
         raise RefusedCommand(404, "site_not_found", site=site)
-    heard = state.sites.get(site)
-    if heard is not None and (heard.status in _OUT_STATUSES or heard.status is SiteStatus.UNKNOWN):
-        raise RefusedCommand(409, "fallback_out", site=site, site_status=heard.status.value)
+    site_state = state.sites.get(site)
+    if site_state is not None and (
+        site_state.status in _OUT_STATUSES or site_state.status is SiteStatus.UNKNOWN
+    ):
+        raise RefusedCommand(409, "fallback_out", site=site, site_status=site_state.status.value)
     if place.flood_exposure != "non" and any(
         i.open and i.kind == "flood" for i in state.incidents.values()
     ):
         raise RefusedCommand(409, "fallback_exposed", site=site, exposure=place.flood_exposure)
-    taken = sum(
+    occupied_desks = sum(
         s.desks or 0 for s in state.strategies.values() if s.state == "active" and s.site == site
     )
-    taken += sum(row.count for row in state.moved.values() if row.place == site != row.site)
-    if taken + (desks or 0) > place.places:
-        raise RefusedCommand(409, "fallback_full", site=site, desks=place.places, taken=taken)
+    occupied_desks += sum(
+        row.count for row in state.moved.values() if row.place == site != row.site
+    )
+    if occupied_desks + (desks or 0) > place.places:
+        raise RefusedCommand(
+            409, "fallback_full", site=site, desks=place.places, taken=occupied_desks
+        )
 
 
 def end_strategy(draft: ContinuityDecision, command: cmd.EndStrategy) -> CommandResult:
@@ -155,10 +161,10 @@ def end_strategies_of_lost_sites(draft: ContinuityDecision) -> set[str]:
     for row in sorted(draft.state.strategies.values(), key=lambda row: row.id):
         if row.state != "active" or row.site is None:
             continue
-        heard = draft.state.sites.get(row.site)
-        if heard is not None and heard.status in _OUT_STATUSES:
+        site_state = draft.state.sites.get(row.site)
+        if site_state is not None and site_state.status in _OUT_STATUSES:
             _end_strategy(
-                draft, row, min(max(heard.since, row.started_at), draft.now), LOST_SITE_AUTHOR
+                draft, row, min(max(site_state.since, row.started_at), draft.now), LOST_SITE_AUTHOR
             )
         elif row.site not in draft.bia.sites:
             _end_strategy(draft, row, draft.now, LOST_SITE_AUTHOR)
@@ -176,8 +182,8 @@ def declare_activity(draft: ContinuityDecision, command: cmd.DeclareActivity) ->
     """
     need = _find_need(draft, command.activity)
     require_role(command, STRATEGY_ROLE)
-    said = draft.state.declared.get(need.id)
-    if (None if said is None else said.state) is command.state:
+    declaration = draft.state.declared.get(need.id)
+    if (None if declaration is None else declaration.state) is command.state:
         raise RefusedCommand(409, "already", activity=need.id)
     at = draft.now if command.occurred_at is None else min(command.occurred_at, draft.now)
     draft.emit(
@@ -229,7 +235,7 @@ def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> 
             path=row.path[0] if row.path else (),
             demands="reentry",
         )
-        asked = AttentionRequested(
+        attention = AttentionRequested(
             code="reentry",
             roles=alarm.to,
             pole=row.pole,
@@ -237,7 +243,7 @@ def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> 
             base="pdma",
             incident=row.incident,
         )
-        draft.emit(AlarmRaised(row=alarm), asked)
+        draft.emit(AlarmRaised(row=alarm), attention)
     return {
         "activity": need.id,
         "age_h": command.age_h,

@@ -178,8 +178,10 @@ def _find_card(draft: ContinuityDecision, command: CardCommand) -> tuple[PlanRow
 
 
 def _is_per_site(draft: ContinuityDecision, row: PlanRow, card: CardRow) -> bool:
-    found = find_reference_card(draft.bia.plans[row.id], card.id)
-    return found is not None and found.scope is not None and is_opened_per_site(card)
+    reference_card = find_reference_card(draft.bia.plans[row.id], card.id)
+    return (
+        reference_card is not None and reference_card.scope is not None and is_opened_per_site(card)
+    )
 
 
 def _change_card(
@@ -217,9 +219,9 @@ def _change_site_card(
     reason: str | None,
     proof: CardProof | None,
 ) -> CommandResult:
-    found = _find_site_card(draft, command, row)
-    _check_move(row, found, state)
-    done = found.model_copy(
+    site_card = _find_site_card(draft, command, row)
+    _check_move(row, site_card, state)
+    done = site_card.model_copy(
         update={
             "state": state,
             "by": command.author,
@@ -238,9 +240,9 @@ def _find_site_card(draft: ContinuityDecision, command: CardCommand, row: PlanRo
     """Find the card of the site, of the member, or of the role of the author."""
     owner = command.site or command.member or command.role
     id = site_card_id(row.id, command.card, owner)
-    found = draft.state.site_cards.get(row.id, NO_SITE_CARDS).get(id)
-    if found is not None and found.life == row.life:
-        return found
+    site_card = draft.state.site_cards.get(row.id, NO_SITE_CARDS).get(id)
+    if site_card is not None and site_card.life == row.life:
+        return site_card
     if command.site is None and command.member is None:
         raise RefusedCommand(409, "site_required", plan=row.id, card=command.card)
     raise RefusedCommand(404, "site_card_not_found", plan=row.id, card=command.card, site=owner)
@@ -254,7 +256,7 @@ def _open_chosen_card(
     Raises RefusedCommand for a site that the selector of the card does not match.
     """
     id = site_card_id(row.id, card.id, site)
-    if any(found.id == id for found in list_site_cards(draft.state, row)):
+    if any(site_card.id == id for site_card in list_site_cards(draft.state, row)):
         return None
     plan = draft.bia.plans[row.id]
     reference, place = find_reference_card(plan, card.id), draft.bia.sites.get(site)
@@ -264,7 +266,7 @@ def _open_chosen_card(
         raise RefusedCommand(409, "site_not_selected", plan=row.id, card=card.id, site=site)
     made = build_site_card(draft, plan, row, reference, build_owner(plan, reference, place))
     draft.emit(SiteCardChanged(row=made, change="opened"))
-    count = sum(found.card == card.id for found in list_site_cards(draft.state, row))
+    count = sum(site_card.card == card.id for site_card in list_site_cards(draft.state, row))
     opened = replace_card(row, card.model_copy(update={"sites": count}))
     review_cards(draft, row, opened)
     return made

@@ -93,8 +93,8 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Comma
             life=row.life,
             level=find_held_level(draft.state, row.id) or 0,
         )
-    asked = max(row.level, row.proposed_level or 0)
-    level = asked if command.level is None else int(command.level)
+    proposed_level = max(row.level, row.proposed_level or 0)
+    level = proposed_level if command.level is None else int(command.level)
     if row.state in ACTIVE_PLAN_STATES and level <= row.level:
         raise RefusedCommand(409, "already", plan=row.id, level=row.level)
     since = draft.now if row.trigger_since is None else row.trigger_since
@@ -104,9 +104,9 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Comma
         draft,
         row,
         command,
-        state=PlanState.PARTLY_ACTIVE if level < asked else PlanState.ACTIVE,
+        state=PlanState.PARTLY_ACTIVE if level < proposed_level else PlanState.ACTIVE,
         level=level,
-        proposed_level=asked if level < asked else None,
+        proposed_level=proposed_level if level < proposed_level else None,
         incident=command.incident or row.incident,
         trigger_since=since,
         cards=cards,

@@ -74,8 +74,8 @@ def compute_reassignments(
         ]:
             raise RefusedCommand(409, "confined", site=confined[0])
         raise RefusedCommand(409, "nothing_hit")
-    asked = request_proposal(draft, situation, command.preference, by=command.author)
-    return {"proposal": asked.request, "number": asked.number}
+    request = request_proposal(draft, situation, command.preference, by=command.author)
+    return {"proposal": request.request, "number": request.number}
 
 
 def approve_reassignments(
@@ -137,8 +137,8 @@ def _decide_lines(
         if (
             draft.state.asked is not None and not draft.state.answered
         ):  # the planner is at work and does not know of this decision
-            asked = draft.state.asked
-            request_proposal(draft, asked.situation, asked.preference, by=asked.asked_by)
+            request = draft.state.asked
+            request_proposal(draft, request.situation, request.preference, by=request.asked_by)
     return {
         "proposal": row.id,
         "decision": decision.id,
@@ -286,13 +286,13 @@ def _can_host(draft: ContinuityDecision, line: m.LineRow, restrictions: _SiteRes
     """
     if line.place != line.need_site:
         return line.place not in restrictions.barred
-    heard = draft.state.sites.get(line.place)
+    site_state = draft.state.sites.get(line.place)
     lost = (
         max(
-            (c.loss_pct for c in heard.causes if c.type is not EventType.STAFF_SHORTAGE),
+            (c.loss_pct for c in site_state.causes if c.type is not EventType.STAFF_SHORTAGE),
             default=0.0,
         )
-        if heard is not None
+        if site_state is not None
         else 0.0
     )
     return round(lost) < 100
@@ -310,19 +310,21 @@ def _choose_lines(
     decided = find_decided_lines(row)
     restrictions = _SiteRestrictions.of(draft.state, draft.now)
     if asked is None:
-        left = [line for line in lines.values() if line.id not in decided]
+        undecided_lines = [line for line in lines.values() if line.id not in decided]
         chosen = [
-            line for line in left if not (sound and _find_obstacle(draft, line, restrictions))
-        ] or left
+            line
+            for line in undecided_lines
+            if not (sound and _find_obstacle(draft, line, restrictions))
+        ] or undecided_lines
     else:
-        wanted = set(asked)
-        if unknown := sorted(wanted - lines.keys()):
+        chosen_ids = set(asked)
+        if unknown := sorted(chosen_ids - lines.keys()):
             raise RefusedCommand(404, "line_not_found", line=unknown[0])
-        if gone := sorted(wanted.intersection(row.withdrawn)):
+        if gone := sorted(chosen_ids.intersection(row.withdrawn)):
             raise RefusedCommand(409, "confined", line=gone[0], site=lines[gone[0]].site)
-        if done := sorted(wanted & decided):
+        if done := sorted(chosen_ids & decided):
             raise RefusedCommand(409, "already", line=done[0])
-        chosen = [line for id, line in lines.items() if id in wanted]
+        chosen = [line for id, line in lines.items() if id in chosen_ids]
     for line in chosen if sound else ():
         if (why := _find_obstacle(draft, line, restrictions)) is not None:
             raise why

@@ -213,17 +213,17 @@ def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> C
     row = req.expire_offers(draft, _find_request(draft, command))
     _require_state(row, _State.OFFERED, _State.UNFILLED)
     chosen = _choose_offers(row, command.offers)
-    kept = _trim_offers(chosen, row.quantity)
-    promised = sum(offer.quantity for offer in kept.values())
+    committed_offers = _trim_offers(chosen, row.quantity)
+    promised = sum(offer.quantity for offer in committed_offers.values())
     if promised < row.quantity and not command.partial:
         raise RefusedCommand(409, "request_short", promised=promised, quantity=row.quantity)
-    rest = [offer for offer in row.open_offers if offer.id not in kept]
+    rest = [offer for offer in row.open_offers if offer.id not in committed_offers]
     for offer in row.open_offers:
-        if offer.id in kept:
-            stocks.engage_stock(draft, offer, kept[offer.id].quantity)
+        if offer.id in committed_offers:
+            stocks.engage_stock(draft, offer, committed_offers[offer.id].quantity)
     stocks.free_reservations(draft, rest)
     offers = tuple(
-        kept.get(offer.id, offer)
+        committed_offers.get(offer.id, offer)
         for offer in req.close_offers(row.offers, rest, res.OfferState.WITHDRAWN)
     )
     row = req.record_request(
@@ -235,7 +235,7 @@ def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> C
         committed=promised,
         committed_at=draft.now,
         committed_by=command.author,
-        eta_at=max(offer.eta_at for offer in kept.values()),
+        eta_at=max(offer.eta_at for offer in committed_offers.values()),
         remind_at=None,
         version=row.version + 1,
         by=command.author,
@@ -248,10 +248,10 @@ def _choose_offers(row: res.ResourceRequestRow, ids: tuple[str, ...]) -> list[re
     if not ids:
         ranked = rank_offers(req.build_need(row), row.open_offers)
     else:
-        known = {offer.id: offer for offer in row.offers}
-        if (unknown := next((id for id in ids if id not in known), None)) is not None:
+        offers_by_id = {offer.id: offer for offer in row.offers}
+        if (unknown := next((id for id in ids if id not in offers_by_id), None)) is not None:
             raise RefusedCommand(404, "offer_not_found", offer=unknown)
-        ranked = [known[id] for id in dict.fromkeys(ids)]
+        ranked = [offers_by_id[id] for id in dict.fromkeys(ids)]
         closed = next((o for o in ranked if o.state is not res.OfferState.OPEN), None)
         if closed is not None:
             raise RefusedCommand(409, "offer_closed", offer=closed.id, state=closed.state.value)
@@ -262,16 +262,16 @@ def _choose_offers(row: res.ResourceRequestRow, ids: tuple[str, ...]) -> list[re
 
 def _trim_offers(offers: list[res.OfferRow], quantity: int) -> dict[str, res.OfferRow]:
     """Return the first offers that cover the quantity, committed; the last one may shrink."""
-    kept: dict[str, res.OfferRow] = {}
+    committed_offers: dict[str, res.OfferRow] = {}
     for offer in offers:
         if quantity <= 0:
             break
         part = min(offer.quantity, quantity)
         quantity -= part
-        kept[offer.id] = offer.model_copy(
+        committed_offers[offer.id] = offer.model_copy(
             update={"state": res.OfferState.COMMITTED} | _shrink_offer(offer, part)
         )
-    return kept
+    return committed_offers
 
 
 def _shrink_offer(offer: res.OfferRow, quantity: int) -> dict[str, Any]:

@@ -105,16 +105,16 @@ class CrisisContingency:
 
     def explained(self, loss: SiteLoss) -> SiteLoss:
         """Return the loss with the gaps that it adds to those of the present."""
-        left = self.left(loss.sites)
+        extended_loss = self.left(loss.sites)
         now = {(g.site, g.activity, g.metier): g.count for g in list_unmet_gaps(*self._plan)}
         gaps = []
-        for gap in left.gaps:
+        for gap in extended_loss.gaps:
             more = gap.count - now.get((gap.site, gap.activity, gap.metier), 0)
             if more > 0:
                 gaps.append(
                     StaffGap(gap.site, gap.activity, gap.metier, more, gap.missing, gap.why)
                 )
-        return SiteLoss(loss.sites, left.unmet, tuple(gaps), before=loss.before)
+        return SiteLoss(loss.sites, extended_loss.unmet, tuple(gaps), before=loss.before)
 
     def left(self, sites: Sequence[str]) -> SiteLoss:
         """Return everything that is unmet after the loss of these sites, including present gaps."""
@@ -180,14 +180,14 @@ class CrisisContingency:
     @cached_property
     def _used(self) -> frozenset[int]:
         """Sites that the present plan moves agents between, or whose desks it uses."""
-        found: set[int] = set()
+        site_indices: set[int] = set()
         for line in self._lines:
-            found.update(
+            site_indices.update(
                 self._tables.site_index[id]
                 for id in (line.key.site, line.key.place, line.key.need_site)
                 if id in self._tables.site_index
             )
-        return frozenset(found)
+        return frozenset(site_indices)
 
     def _next(self, site: int) -> SiteLoss:
         if site not in self._known:
@@ -206,8 +206,8 @@ class CrisisContingency:
         if site not in self._used and self._needs_nobody_new(site, quantities):
             self.screened += 1
             return no_worse
-        held = self._program(quantities, self._lines)
-        if compute_unmet(held, solve_greedily(held)) <= before:
+        loss_program = self._program(quantities, self._lines)
+        if compute_unmet(loss_program, solve_greedily(loss_program)) <= before:
             self.screened += 1
             return no_worse
         return SiteLoss((id,), compute_unmet(*self._solved(quantities)), before=before)

@@ -253,5 +253,5 @@ def select_worst(
 
 def count_losses(losses: Iterable[SiteLoss]) -> Mapping[str, int]:
     """Count the losses, and those of them that count."""
-    found = [loss.counts for loss in losses]
-    return {"losses": len(found), "unmet": sum(found)}
+    loss_counts = [loss.counts for loss in losses]
+    return {"losses": len(loss_counts), "unmet": sum(loss_counts)}

@@ -202,12 +202,16 @@ def _sum_differences(
     kind: GainKind, what: str, pairs: Sequence[tuple[SiteLoss, SiteLoss]]
 ) -> ResourceGain:
     """Sum the differences of (after, before) over the losses."""
-    change, agents, kept = [0, 0, 0], 0, 0
+    change, agents, spared_activities = [0, 0, 0], 0, 0
     for after, before in pairs:
         change = [c + a - b for c, a, b in zip(change, after.unmet, before.unmet, strict=True)]
         agents += sum(g.count for g in after.gaps) - sum(g.count for g in before.gaps)
-        kept += len({g.activity for g in before.gaps}) - len({g.activity for g in after.gaps})
-    return ResourceGain(kind, what, (change[0], change[1], change[2]), agents, kept, len(pairs))
+        spared_activities += len({g.activity for g in before.gaps}) - len(
+            {g.activity for g in after.gaps}
+        )
+    return ResourceGain(
+        kind, what, (change[0], change[1], change[2]), agents, spared_activities, len(pairs)
+    )
 
 
 def _find_central_site(tables: ReferenceTables, without: Collection[str]) -> str:

@@ -60,14 +60,14 @@ def build_cards(
 
 def add_return_cards(state: ContinuityState, plan: Plan, row: PlanRow) -> tuple[CardRow, ...]:
     """Return the cards of a plan that recovers, with those of the return that it has not yet."""
-    known = {card.id for card in row.cards}
+    existing_ids = {card.id for card in row.cards}
     built = build_cards(state, plan, row.trigger_since or 0, recovering_since=row.stand_down_since)
     return (
         *row.cards,
         *(
             card
             for card in built
-            if card.id not in known
+            if card.id not in existing_ids
             and (of := find_reference_card(plan, card.id)) is not None
             and of.phase is CardPhase.RETURN
         ),
@@ -86,7 +86,7 @@ def carry_over_cards(
     if before is None or not row.cards or row.trigger_since is None or before.cards == plan.cards:
         return row.cards
     stood = {card.id: card for card in row.cards}
-    known = {card.task: stood[card.id] for card in before.cards if card.id in stood}
+    cards_by_task = {card.task: stood[card.id] for card in before.cards if card.id in stood}
     renamed = {
         card.id: stood[card.formerly]
         for card in plan.cards
@@ -97,7 +97,7 @@ def carry_over_cards(
     built = build_cards(state, plan, row.trigger_since, recovering_since=row.stand_down_since)
     return (
         *(
-            _copy_progress(card, known.get(tasks[card.id], renamed.get(card.id)), now)
+            _copy_progress(card, cards_by_task.get(tasks[card.id], renamed.get(card.id)), now)
             for card in built
         ),
         *_keep_withdrawn_cards(before, plan, row),
@@ -188,13 +188,13 @@ def _find_next_attention(
     """
     if not is_open(card) or (card.overdue and card.pilot_told):
         return None
-    asked = get_asked_time(row, card)
+    attention_time = get_asked_time(row, card)
     if card.sites is not None:
         pending = [get_asked_time(row, one) for one in by_card.get(card.id, ()) if is_open(one)]
         if not pending:
             return None
-        asked = min(pending)
-    return asked + PILOT_AFTER_MS if card.overdue else asked
+        attention_time = min(pending)
+    return attention_time + PILOT_AFTER_MS if card.overdue else attention_time
 
 
 def mark_overdue_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:

@@ -180,7 +180,7 @@ def _compute_next_due(draft: ContinuityDecision, row: PlanRow) -> Instant | None
 
 def on_trigger(draft: ContinuityDecision, row: TriggerRow) -> None:
     """Apply a trigger that holds or was released."""
-    heard = TriggerHeard(
+    trigger_state = TriggerHeard(
         trigger=row.id,
         plan=row.plan,
         level=row.level,
@@ -189,8 +189,8 @@ def on_trigger(draft: ContinuityDecision, row: TriggerRow) -> None:
         incident=row.incident,
     )
     before = draft.state.triggers.get(row.id)
-    if heard != before:
-        draft.emit(heard)
+    if trigger_state != before:
+        draft.emit(trigger_state)
     if draft.state.bia is None:
         return
     plan, current = draft.bia.plans.get(row.plan), draft.state.plans.get(row.plan)
@@ -198,8 +198,8 @@ def on_trigger(draft: ContinuityDecision, row: TriggerRow) -> None:
         return
     if row.id.endswith(f":{STAND_DOWN_SUFFIX}"):
         review_stand_down(draft, current)
-    elif heard.held:
-        again = before is not None and before.held and before.since == heard.since
+    elif trigger_state.held:
+        again = before is not None and before.held and before.since == trigger_state.since
         _apply_held_trigger(draft, plan, current, row, again=again)
     elif current.trigger_held and find_held_level(draft.state, row.plan) is None:
         record_plan(draft, current.model_copy(update={"trigger_held": False}), "released")
@@ -207,12 +207,12 @@ def on_trigger(draft: ContinuityDecision, row: TriggerRow) -> None:
 
 def find_held_level(state: ContinuityState, plan: str) -> int | None:
     """Return the highest level that held triggers ask for; None: no trigger holds."""
-    held = (
+    levels = (
         t.level
         for id, t in state.triggers.items()
         if t.held and t.plan == plan and not id.endswith(f":{STAND_DOWN_SUFFIX}")
     )
-    return max(held, default=None)
+    return max(levels, default=None)
 
 
 def _apply_held_trigger(
@@ -257,18 +257,18 @@ def _apply_held_trigger(
                 "incident": current.incident or trigger.incident,
                 "why": _merge_reasons(current.why, trigger.why),
             }
-            known = current.model_copy(update=changes)
-            if known != current:
-                record_plan(draft, known, "held")
+            updated_plan = current.model_copy(update=changes)
+            if updated_plan != current:
+                record_plan(draft, updated_plan, "held")
 
 
 def _has_new_facts(current: PlanRow, trigger: TriggerRow, now: Instant) -> bool:
     """Check for facts unknown at the refusal, at least a day after it. Rule D49."""
     if current.decided_at is None or now < current.decided_at + _REFUSED_FOR_MS:
         return False
-    known = {report for why in current.why for report in why.reports}
+    earlier_reports = {report for why in current.why for report in why.reports}
     return trigger.since > current.decided_at or any(
-        report not in known for why in trigger.why for report in why.reports
+        report not in earlier_reports for why in trigger.why for report in why.reports
     )
 
 
@@ -282,8 +282,8 @@ def build_refusal(draft: ContinuityDecision, row: PlanRow) -> dict[str, Any]:
 
 
 def _get_incident_level(draft: ContinuityDecision, row: PlanRow) -> int:
-    heard = draft.state.incidents.get(row.incident or "")
-    return 0 if heard is None else heard.level
+    incident_state = draft.state.incidents.get(row.incident or "")
+    return 0 if incident_state is None else incident_state.level
 
 
 def return_refused_plans(draft: ContinuityDecision) -> None:
@@ -304,12 +304,12 @@ def return_refused_plans(draft: ContinuityDecision) -> None:
 
 def _return_plan(draft: ContinuityDecision, row: PlanRow) -> None:
     plan, level = draft.bia.plans.get(row.id), find_held_level(draft.state, row.id)
-    kept = row.model_copy(update=_REFUSAL_CLEARED)
+    cleared_plan = row.model_copy(update=_REFUSAL_CLEARED)
     if plan is None or plan.shelf is not PlanState.VALID or level is None:
         if row.returns_at is not None and row.returns_at <= draft.now:
             record_plan(
                 draft,
-                kept.model_copy(
+                cleared_plan.model_copy(
                     update={
                         "refused_level": row.refused_level,
                         "refused_incident_level": row.refused_incident_level,
@@ -318,7 +318,7 @@ def _return_plan(draft: ContinuityDecision, row: PlanRow) -> None:
                 "held",
             )
         return
-    again = kept.model_copy(
+    again = cleared_plan.model_copy(
         update={
             "state": PlanState.PROPOSED,
             "level": max(level, row.level),
@@ -394,8 +394,8 @@ def _build_proposal(
 
 def _merge_reasons(before: tuple[Why, ...], more: tuple[Why, ...]) -> tuple[Why, ...]:
     """Append reasons with a new predicate; a newer value of a known one is no further reason."""
-    known = {_get_predicate_key(why) for why in before}
-    return (*before, *(why for why in more if _get_predicate_key(why) not in known))
+    predicate_keys = {_get_predicate_key(why) for why in before}
+    return (*before, *(why for why in more if _get_predicate_key(why) not in predicate_keys))
 
 
 def _get_predicate_key(why: Why) -> tuple[object, ...]:
@@ -460,9 +460,11 @@ def is_stand_down_held(plan: Plan, row: PlanRow, state: ContinuityState) -> bool
     """
     if plan.stand_down is None or plan.stand_down.when is None:
         return False
-    said = state.triggers.get(f"{plan.id}:{STAND_DOWN_SUFFIX}")
+    trigger_state = state.triggers.get(f"{plan.id}:{STAND_DOWN_SUFFIX}")
     ticked = {box.text for box in row.boxes if box.by is not None}
-    return _evaluate_predicate(plan.stand_down.when, said is not None and said.held, ticked)
+    return _evaluate_predicate(
+        plan.stand_down.when, trigger_state is not None and trigger_state.held, ticked
+    )
 
 
 def _evaluate_predicate(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool:
@@ -492,10 +494,10 @@ def _find_holding_start(draft: ContinuityDecision, row: PlanRow) -> Instant:
     With ticked boxes it is now. It is never before this life of the plan, because that belongs to
     another crisis.
     """
-    said = draft.state.triggers.get(f"{row.id}:{STAND_DOWN_SUFFIX}")
-    if said is None or any(box.by for box in row.boxes):
+    trigger_state = draft.state.triggers.get(f"{row.id}:{STAND_DOWN_SUFFIX}")
+    if trigger_state is None or any(box.by for box in row.boxes):
         return draft.now
-    return min(max(said.since, row.trigger_since or said.since), draft.now)
+    return min(max(trigger_state.since, row.trigger_since or trigger_state.since), draft.now)
 
 
 def review_stand_down(draft: ContinuityDecision, row: PlanRow) -> None:

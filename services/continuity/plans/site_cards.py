@@ -95,12 +95,12 @@ def schedule_openings_of_site(draft: ContinuityDecision, site: str) -> None:
         plan = draft.bia.plans.get(row.id)
         if plan is None or row.state not in ACTIVE_PLAN_STATES:
             continue
-        known = draft.state.site_cards.get(row.id, NO_SITE_CARDS)
+        site_cards = draft.state.site_cards.get(row.id, NO_SITE_CARDS)
         opened = {card.id for card in row.cards if is_opened_per_site(card)}
         if any(
             card.id in opened
             and _is_wanted(draft.state, plan, row, card, place)
-            and not _is_known(known, row, card, site)
+            and not _is_known(site_cards, row, card, site)
             for card in plan.cards
         ):
             draft.arm(SiteCardsDue(row.id), draft.now + 1)  # as schedule_opening
@@ -233,7 +233,7 @@ def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
     Returns the plan with the number of its site cards; a further step follows if some are left.
     """
     plan = draft.bia.plans[row.id]
-    known = draft.state.site_cards.get(row.id, NO_SITE_CARDS)
+    site_cards = draft.state.site_cards.get(row.id, NO_SITE_CARDS)
     standing = {card.id: card for card in row.cards}
     room = OPENED_PER_STEP
     for card in plan.cards:
@@ -241,7 +241,7 @@ def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
         if card.scope is None or stands is None or not is_opened_per_site(stands):
             continue
         for owner in _list_owners(draft, plan, row, card):
-            if _is_known(known, row, card, owner.name):
+            if _is_known(site_cards, row, card, owner.name):
                 continue
             if not room:
                 draft.arm(SiteCardsDue(row.id), draft.now + 1)
@@ -345,10 +345,10 @@ def remind_owners(draft: ContinuityDecision) -> None:
     A message goes to owners with cards that are new or overdue since their last one. Owners past
     the bound of a step follow in the next one.
     """
-    found = _collect_reminders(draft)
-    due = sorted(owner for owner, reminder in found.items() if reminder.due)
+    reminders = _collect_reminders(draft)
+    due = sorted(owner for owner, reminder in reminders.items() if reminder.due)
     for owner in due[:REMINDERS_PER_STEP]:
-        _record_reminder(draft, found[owner])
+        _record_reminder(draft, reminders[owner])
     if due[REMINDERS_PER_STEP:]:
         draft.arm(CardRemindersDue(), draft.now + 1)
         return

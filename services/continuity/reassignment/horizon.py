@@ -30,8 +30,8 @@ def find_announced_end(
 ) -> Instant | None:
     """Return the latest announced end of these causes; None if one of them has no announced end."""
     ends = [forecast_cause_end(state, cause, now) for cause in causes if cause.loss_pct]
-    known = [end for end in ends if end is not None]
-    return max(known) if known and len(known) == len(ends) else None
+    announced_ends = [end for end in ends if end is not None]
+    return max(announced_ends) if announced_ends and len(announced_ends) == len(ends) else None
 
 
 def find_opening(bia: ImpactAnalysis, activity: str, now: Instant) -> Instant:
@@ -45,15 +45,15 @@ def find_opening(bia: ImpactAnalysis, activity: str, now: Instant) -> Instant:
 
 def list_openings(bia: ImpactAnalysis, now: Instant) -> dict[str, Instant]:
     """Return the next opening of each activity that is closed now."""
-    found = {activity: find_opening(bia, activity, now) for activity in sorted(bia.needs)}
-    return {activity: opens for activity, opens in found.items() if opens > now}
+    openings = {activity: find_opening(bia, activity, now) for activity in sorted(bia.needs)}
+    return {activity: opens for activity, opens in openings.items() if opens > now}
 
 
 def compute_line_times(state: ContinuityState, line: LineRow, now: Instant) -> LineTimes:
     """Return from when and until when the agents of a line work elsewhere."""
     assert state.bia is not None
-    heard = state.sites.get(line.need_site or line.site)
-    end = None if heard is None else find_announced_end(state, heard.causes, now)
+    site_state = state.sites.get(line.need_site or line.site)
+    end = None if site_state is None else find_announced_end(state, site_state.causes, now)
     return LineTimes(find_opening(state.bia, line.need_activity or line.activity, now), end)
 
 

@@ -139,13 +139,13 @@ def on_review_due(draft: ContinuityDecision) -> None:
 
 def _needs_request(state: ContinuityState, situation: Situation) -> bool:
     """Check whether the planner has not seen this situation, or a proposal outlived its cause."""
-    asked, current = state.asked, find_open_proposal(state)
+    request, current = state.asked, find_open_proposal(state)
     if not is_hit(situation):
-        forgotten = bool(state.moved) and asked is not None and is_hit(asked.situation)
+        forgotten = bool(state.moved) and request is not None and is_hit(request.situation)
         return forgotten or (current is not None and not state.moved)
-    if asked is None or asked.reference != state.reference:
+    if request is None or request.reference != state.reference:
         return True
-    same = (asked.situation.sites, asked.situation.transit, asked.situation.telework) == (
+    same = (request.situation.sites, request.situation.transit, request.situation.telework) == (
         situation.sites,
         situation.transit,
         situation.telework,
@@ -153,7 +153,7 @@ def _needs_request(state: ContinuityState, situation: Situation) -> bool:
     return not same or (
         state.answered
         and current is None
-        and state.proposals.get(asked.request, _NO_PROPOSAL).state is ProposalState.LAPSED
+        and state.proposals.get(request.request, _NO_PROPOSAL).state is ProposalState.LAPSED
     )
 
 
@@ -180,7 +180,7 @@ def request_proposal(
 ) -> ProposalRequested:
     """Record a request; it replaces an unanswered one."""
     state = draft.state
-    asked = ProposalRequested(
+    request_fact = ProposalRequested(
         request=draft.derive("proposal", state.asked.number if state.asked else 0),
         number=state.asked.number + 1 if state.asked else 1,
         reference=state.reference,
@@ -190,8 +190,8 @@ def request_proposal(
         incident=find_main_incident(state, situation),
         asked_by=by,
     )
-    draft.emit(asked)
-    return asked
+    draft.emit(request_fact)
+    return request_fact
 
 
 def find_open_proposal(state: ContinuityState) -> ProposalRow | None:
@@ -201,8 +201,8 @@ def find_open_proposal(state: ContinuityState) -> ProposalRow | None:
 
 def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> None:
     """Apply one part of the planner's answer; an answer to an older request changes nothing."""
-    asked = draft.state.asked
-    if asked is None or part.request != asked.request or draft.state.answered:
+    request = draft.state.asked
+    if request is None or part.request != request.request or draft.state.answered:
         return
     if part.lines:
         draft.emit(
@@ -221,14 +221,14 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
     before = find_open_proposal(draft.state)
     row = part.row.model_copy(
         update={
-            "number": asked.number,
+            "number": request.number,
             "computed_at": draft.now,
             "requested_at": draft.state.asked_at,
-            "incident": asked.incident,
+            "incident": request.incident,
         }
         | {
             "estimated": tuple(
-                condition.site for condition in asked.situation.sites if condition.estimated
+                condition.site for condition in request.situation.sites if condition.estimated
             )
         }
     )
@@ -242,10 +242,10 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
         draft.emit(ProposalChanged(row=superseded, change="superseded"))
     draft.emit(ProposalChanged(row=row, change="computed"))
     if row.lines and (before is None or before.decisions or row.demand > before.demand):
-        told = draft.bia.policy.reassignment.told
+        informed_roles = draft.bia.policy.reassignment.told
         attention = AttentionRequested(
             code="reassignment_proposed",
-            roles=told,
+            roles=informed_roles,
             incident=row.incident,
             agents=row.agents,
             estimated=True if row.estimated else None,
@@ -284,7 +284,7 @@ def _inform_manager(
     come: int | None = None,
 ) -> None:
     """Demand the attention of the manager of a site, with the number of agents."""
-    pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
+    pole = site_record.pole if (site_record := draft.bia.sites.get(site)) is not None else None
     draft.emit(
         AttentionRequested(
             code=code,
@@ -352,10 +352,10 @@ def on_recall_due(draft: ContinuityDecision, decision: str, site: str, part: int
     schedule_settlement(draft, select_arrived_lines(lines))
     if len(over) > LINES_PER_STEP:
         draft.arm(RecallDue(decision, site, part + 1), draft.now)
-    left: dict[str, int] = {}
+    agents_by_place: dict[str, int] = {}
     for row in lines:
         if row.place not in (TELEWORK, site):
-            left[row.place] = left.get(row.place, 0) + row.count
+            agents_by_place[row.place] = agents_by_place.get(row.place, 0) + row.count
     if lines:
         _inform_manager(
             draft,
@@ -364,7 +364,7 @@ def on_recall_due(draft: ContinuityDecision, decision: str, site: str, part: int
             lines[0].incident,
             agents=sum(row.count for row in lines),
         )
-    for place, agents in left.items():
+    for place, agents in agents_by_place.items():
         _inform_manager(draft, "reassignment_recalled", place, lines[0].incident, come=agents)
 
 
@@ -377,7 +377,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
     now, lines = draft.now, waiting[:LINES_PER_STEP]
     for row in lines:
         times = compute_line_times(draft.state, row, now)
-        sent = row.model_copy(
+        dispatched_line = row.model_copy(
             update={
                 "state": LineState.DISPATCHED,
                 "dispatched_at": now,
@@ -385,7 +385,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
                 "ends_at": times.ends_at,
             }
         )
-        draft.emit(ReassignmentChanged(row=sent, change="dispatched"))
+        draft.emit(ReassignmentChanged(row=dispatched_line, change="dispatched"))
     if len(waiting) > LINES_PER_STEP:
         draft.arm(OrderDue(decision, site, part + 1), now)
     leave = sum(r.count for r in lines if r.place != site)
@@ -397,7 +397,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
     for row in lines:
         if row.place not in (site, TELEWORK):
             hosts[row.place] += row.count
-    named = sorted(hosts, key=lambda id: (-hosts[id], id))[:HOSTS_NAMED]
+    largest_hosts = sorted(hosts, key=lambda id: (-hosts[id], id))[:HOSTS_NAMED]
     begins_at, ends_at = _compute_times(draft, (*lines, *coming))
     draft.emit(
         ReassignmentOrdered(
@@ -417,7 +417,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
         )
     )
     if leave or come:
-        pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
+        pole = site_record.pole if (site_record := draft.bia.sites.get(site)) is not None else None
         draft.emit(
             AttentionRequested(
                 code="reassignment_order",
@@ -426,7 +426,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
                 site=site,
                 incident=incident,
                 agents=leave,
-                hosts=",".join(named) or None,
+                hosts=",".join(largest_hosts) or None,
                 host_count=len(hosts) or None,
                 stay_home=stay_home or None,
                 come=come,
@@ -461,14 +461,14 @@ def on_dropped_lines_due(draft: ContinuityDecision, step: int) -> None:
 
 
 def _list_dropped_lines(draft: ContinuityDecision) -> list[ReassignmentRow]:
-    known = draft.bia.sites
+    territory_sites = draft.bia.sites
     return sorted(
         (
             row
             for row in draft.state.moved.values()
-            if row.site not in known
-            or (row.place != TELEWORK and row.place not in known)
-            or (row.need_site and row.need_site not in known)
+            if row.site not in territory_sites
+            or (row.place != TELEWORK and row.place not in territory_sites)
+            or (row.need_site and row.need_site not in territory_sites)
         ),
         key=lambda row: row.id,
     )

@@ -226,11 +226,11 @@ class PlannerProcess:
     async def _ranking(self, job: RankingJob) -> ContingencyComputed | None:
         ranking = self._planner.ranking(job)
         present = self._planner.present(job, ranking)
-        found = await self._computed(iterate_losses(ranking, job, present), job)
+        losses = await self._computed(iterate_losses(ranking, job, present), job)
         return (
             None
-            if found is None
-            else await self._quietly(build_ranking_answer, ranking, job, found, present)
+            if losses is None
+            else await self._quietly(build_ranking_answer, ranking, job, losses, present)
         )
 
     async def _gains(self, job: RankingJob) -> ContingencyComputed | None:
@@ -245,14 +245,16 @@ class PlannerProcess:
 
     async def _computed(self, source: Iterator[T], job: RankingJob) -> list[T] | None:
         """Collect losses or gains in slices, paused during proposals; None if no longer wanted."""
-        found: list[T] = []
+        collected_items: list[T] = []
         while self._planner.wanted(job):
             await self._free.wait()
-            over, worked = await self._quietly(run_timed, partial(_run_slice, source, found))
+            over, worked = await self._quietly(
+                run_timed, partial(_run_slice, source, collected_items)
+            )
             self._computed_s += worked.computed_s
             await self._leisure.rest(worked)
             if over:
-                return found
+                return collected_items
         return None
 
 

@@ -126,13 +126,15 @@ class Proposals:
         source = transaction.src
         if (
             source.type == m.ProposalComputed.wire_type()
-            and (known := self._realms.get(transaction.realm)) is not None
+            and (current_realm := self._realms.get(transaction.realm)) is not None
         ):
-            asked = known.state.asked
-            if asked is not None and source.id == _build_part_id(asked.request, known.parts):
-                known.parts += 1
+            request = current_realm.state.asked
+            if request is not None and source.id == _build_part_id(
+                request.request, current_realm.parts
+            ):
+                current_realm.parts += 1
                 if any(fact.name in _WITHOUT_EFFECT for fact in transaction.facts):
-                    known.failed = asked.request
+                    current_realm.failed = request.request
         for fact in transaction.facts:
             if fact.name == "RealmClosed":
                 self.forget(transaction.realm)
@@ -148,12 +150,12 @@ class Proposals:
         self._realms.pop(realm, None)
 
     def _realm(self, transaction: Transaction) -> _ProposalRealm:
-        known = self._realms.get(transaction.realm)
-        if known is None:
-            known = self._realms[transaction.realm] = _ProposalRealm(
+        proposal_realm = self._realms.get(transaction.realm)
+        if proposal_realm is None:
+            proposal_realm = self._realms[transaction.realm] = _ProposalRealm(
                 ContinuityState(transaction.realm, transaction.realm)
             )
-        return known
+        return proposal_realm
 
     @property
     def realms(self) -> list[str]:
@@ -166,41 +168,43 @@ class Proposals:
 
     def job(self, realm: str) -> ProposalJob | None:
         """Return the open request of a realm."""
-        known = self._realms.get(realm)
+        proposal_realm = self._realms.get(realm)
         if (
-            known is None
-            or known.state.answered
-            or known.state.asked is None
-            or known.failed == known.state.asked.request
+            proposal_realm is None
+            or proposal_realm.state.answered
+            or proposal_realm.state.asked is None
+            or proposal_realm.failed == proposal_realm.state.asked.request
         ):
             return None
-        tables = known.published.tables
+        tables = proposal_realm.published.tables
         if tables is None:
             return None
-        state, asked = known.state, known.state.asked
+        state, request = proposal_realm.state, proposal_realm.state.asked
         current = next(
             (row for row in state.proposals.values() if row.state is m.ProposalState.OPEN), None
         )
-        seen: list[m.LineRow] = []
-        if current is not None and not asked.fresh:
+        earlier_lines: list[m.LineRow] = []
+        if current is not None and not request.fresh:
             decided = find_decided_lines(current)
-            seen = [
+            earlier_lines = [
                 line for line in list_proposal_lines(state, current.id) if line.id not in decided
             ]
         moved = sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id))
-        return ProposalJob(realm, asked, tables, tuple(seen), tuple(moved))
+        return ProposalJob(realm, request, tables, tuple(earlier_lines), tuple(moved))
 
     def crisis(self, realm: str) -> RealmCrisis | None:
         """Return the present of a realm; None if no proposal was ever requested."""
-        known = self._realms.get(realm)
-        if known is None or known.state.asked is None:
+        proposal_realm = self._realms.get(realm)
+        if proposal_realm is None or proposal_realm.state.asked is None:
             return None
-        state, asked = known.state, known.state.asked
+        state, request = proposal_realm.state, proposal_realm.state.asked
         moved = tuple(sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id)))
         lapsed = (
-            row := state.proposals.get(asked.request)
+            row := state.proposals.get(request.request)
         ) is not None and row.state is m.ProposalState.LAPSED
-        return RealmCrisis(asked, moved, over=not moved and (lapsed or not is_hit(asked.situation)))
+        return RealmCrisis(
+            request, moved, over=not moved and (lapsed or not is_hit(request.situation))
+        )
 
     def next_part(self, realm: str) -> int:
         """Return the first part of the answer that the log lacks."""
@@ -255,13 +259,13 @@ def _compute_parts(job: ProposalJob) -> list[m.ProposalComputed]:
                 SolveChoice(prefer=prefer, rounded=True, solidarity=True, work=PROPOSAL_WORK)
             ),
         )
-        kept = list(_iterate_kept_rows(job, proposal, situation))
+        kept_rows = list(_iterate_kept_rows(job, proposal, situation))
         new = _select_new_lines(proposal, tables)
         agents = count_idle_agents(
             tables,
             situation,
             job.moved,
-            kept,
+            kept_rows,
             [(line.key, line.count - line.approved) for line in new],
         )
         lines = [
@@ -275,7 +279,7 @@ def _compute_parts(job: ProposalJob) -> list[m.ProposalComputed]:
         raise
     except Exception as error:  # noqa: BLE001  it is recorded with the proposal, and people read it
         return _build_failure(job, f"{type(error).__name__}: {error}")
-    return _cut_parts(job, lines, kept, row)
+    return _cut_parts(job, lines, kept_rows, row)
 
 
 def _build_failure(job: ProposalJob, why: str) -> list[m.ProposalComputed]:
@@ -300,7 +304,9 @@ def _build_situation(asked: m.Situation) -> ModelSituation:
         for c in asked.sites
     }
     opens = {
-        activity: left for activity, at in asked.opens.items() if (left := left_min(at)) is not None
+        activity: minutes
+        for activity, at in asked.opens.items()
+        if (minutes := left_min(at)) is not None
     }
     return ModelSituation(
         sites,
@@ -397,7 +403,7 @@ def _iterate_kept_rows(
     job: ProposalJob, proposal: SolvedProposal, situation: ModelSituation
 ) -> Iterator[m.KeptRow]:
     """Yield approved lines that now need another number; of equal keys, earlier lines stay."""
-    remaining = {kept.key: kept.count for kept in proposal.kept}
+    remaining = {kept_line.key: kept_line.count for kept_line in proposal.kept}
     for row in job.moved:
         key = build_line_key(row)
         needed = min(row.count, remaining.get(key, 0))
@@ -435,29 +441,29 @@ def _cut_parts(
             part=n,
             parts=len(cuts),
             lines=some,
-            kept=held,
+            kept=kept_rows,
             row=row if n == len(cuts) - 1 else None,
         )
-        for n, (some, held) in enumerate(cuts)
+        for n, (some, kept_rows) in enumerate(cuts)
     ]
 
 
 def _build_row(job: ProposalJob, state: m.ProposalState) -> m.ProposalRow:
-    asked = job.request
-    hit = sum(c.seat_pct < 100 or c.staff_pct < 100 for c in asked.situation.sites)
+    request = job.request
+    hit = sum(c.seat_pct < 100 or c.staff_pct < 100 for c in request.situation.sites)
     return m.ProposalRow(
-        id=asked.request,
-        number=asked.number,
+        id=request.request,
+        number=request.number,
         state=state,
-        reference=asked.reference,
-        preference=asked.preference,
-        incident=asked.incident,
+        reference=request.reference,
+        preference=request.preference,
+        incident=request.incident,
         requested_at=0,
         computed_at=0,
         sites_hit=hit,
-        elapsed_h=asked.situation.elapsed_h,
-        transit=asked.situation.transit,
-        telework=asked.situation.telework,
+        elapsed_h=request.situation.elapsed_h,
+        transit=request.situation.transit,
+        telework=request.situation.telework,
     )
 
 
@@ -498,7 +504,9 @@ def _fill_row(
             "idle": idle[:SHOWN_GAPS],
             "suspended": suspended[:SHOWN_GAPS],
             "flow": _sum_flow(proposal, tables),
-            "not_shown": sum(max(len(found) - SHOWN_GAPS, 0) for found in (unmet, idle, suspended)),
+            "not_shown": sum(
+                max(len(gaps_of_kind) - SHOWN_GAPS, 0) for gaps_of_kind in (unmet, idle, suspended)
+            ),
         }
     )
 

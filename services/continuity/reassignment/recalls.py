@@ -50,20 +50,23 @@ def count_idle_agents(
     Agents at their own site go first, then those of a line that needs none. `kept` are the approved
     lines that are void or need another number than before; `new` are lines with their agents.
     """
-    known = {one.line: one for one in kept}
-    sent: Counter[Cell] = Counter()
+    kept_by_line = {one.line: one for one in kept}
+    agents_away: Counter[Cell] = Counter()
     whole: Counter[Cell] = Counter()
     in_part: Counter[Cell] = Counter()
     for row in moved:
-        one = known.get(row.id, KeptRow(line=row.id, needed=row.needed))
+        one = kept_by_line.get(row.id, KeptRow(line=row.id, needed=row.needed))
         if not one.void:
-            sent[get_cell(row)] += row.count
+            agents_away[get_cell(row)] += row.count
             (in_part if one.needed else whole)[get_cell(row)] += row.count - one.needed
     if not any(whole.values()) and not any(in_part.values()):
         return [IdleAgents()] * len(new)
     quantities = Quantities(tables, situation)
     at_home = Counter(
-        {cell: max(0, _count_movable(quantities, cell) - sent[cell]) for cell in whole | in_part}
+        {
+            cell: max(0, _count_movable(quantities, cell) - agents_away[cell])
+            for cell in whole | in_part
+        }
     )
     return [_assign_agents(get_cell(key), count, at_home, whole, in_part) for key, count in new]
 
@@ -78,9 +81,9 @@ def _assign_agents(
 
 
 def _take_agents(some: Counter[Cell], cell: Cell, most: int) -> int:
-    taken = min(some[cell], most)
-    some[cell] -= taken
-    return taken
+    agents = min(some[cell], most)
+    some[cell] -= agents
+    return agents
 
 
 def _count_movable(quantities: Quantities, cell: Cell) -> int:

@@ -36,27 +36,29 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
     """
     assert state.bia is not None
     sites = state.bia.sites
-    heard = {id: site for id, site in state.sites.items() if id in sites}
-    seats_left = _compute_capacity_left(heard, absence=False)
-    staff_left = _compute_capacity_left(heard, absence=True)
+    sites_in_scope = {id: site for id, site in state.sites.items() if id in sites}
+    seats_left = _compute_capacity_left(sites_in_scope, absence=False)
+    staff_left = _compute_capacity_left(sites_in_scope, absence=True)
     confined = find_confined_sites(state, now)
-    seats = {id: left for id, left in seats_left.items() if id not in confined}
-    staff = {id: left for id, left in staff_left.items() if id not in confined}
+    seats = {id: share for id, share in seats_left.items() if id not in confined}
+    staff = {id: share for id, share in staff_left.items() if id not in confined}
     communes = Counter(sites[id].commune for id in seats_left)
     hit_zone = {commune for commune, count in communes.items() if count >= HIT_ZONE_SITES}
-    held = {s.site for s in state.strategies.values() if s.state == "active" and s.desks}
+    strategy_sites = {s.site for s in state.strategies.values() if s.state == "active" and s.desks}
     flood = any(i.open and i.kind == FLOOD_KIND for i in state.incidents.values())
     barred = {
         id
         for id, site in sites.items()
         if id in seats_left
         or id in confined
-        or id in held
+        or id in strategy_sites
         or site.commune in hit_zone
         or (flood and site.flood_exposure != NOT_FLOOD_EXPOSED)
-        or (id in heard and heard[id].status is SiteStatus.UNKNOWN)
+        or (id in sites_in_scope and sites_in_scope[id].status is SiteStatus.UNKNOWN)
     }
-    ends = {id: find_announced_end(state, heard[id].causes, now) for id in {*seats, *staff}}
+    ends = {
+        id: find_announced_end(state, sites_in_scope[id].causes, now) for id in {*seats, *staff}
+    }
     conditions = tuple(
         SiteCondition(
             site=id,
@@ -65,12 +67,13 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
             host_ok=id not in barred,
             confinement=confined.get(id),
             ends_at=ends.get(id),
-            estimated=id in heard and is_estimated(state, heard[id], now),
+            estimated=id in sites_in_scope and is_estimated(state, sites_in_scope[id], now),
         )
         for id in sorted(barred | staff.keys())
     )
     since = min(
-        (c.since for id in {**seats, **staff} for c in heard[id].causes if c.loss_pct), default=now
+        (c.since for id in {**seats, **staff} for c in sites_in_scope[id].causes if c.loss_pct),
+        default=now,
     )
     return Situation(
         sites=conditions,
@@ -158,14 +161,14 @@ def is_transit_running(state: ContinuityState, now: Instant) -> bool:
 
 def find_main_incident(state: ContinuityState, situation: Situation) -> str | None:
     """Return the incident that hits most of these sites; ties go by id."""
-    found = Counter(
+    incident_counts = Counter(
         cause.incident
         for c in situation.sites
         if (site := state.sites.get(c.site)) is not None
         for cause in _select_causes_by_incident(site)
         if cause.incident is not None
     )
-    return min(found, key=lambda id: (-found[id], id), default=None)
+    return min(incident_counts, key=lambda id: (-incident_counts[id], id), default=None)
 
 
 def _select_causes_by_incident(site: SiteHeard) -> tuple[CauseHeard, ...]:

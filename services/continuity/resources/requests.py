@@ -103,15 +103,17 @@ def expire_offers(draft: ContinuityDecision, row: ResourceRequestRow) -> Resourc
     if not expired:
         return row
     free_reservations(draft, expired)
-    left = len(row.open_offers) - len(expired)
+    remaining_offers = len(row.open_offers) - len(expired)
     row = record_request(
         draft,
         row,
         "expired",
         offers=close_offers(row.offers, expired, OfferState.EXPIRED),
-        state=row.state if left or row.state is not RequestState.OFFERED else _waiting_state(row),
+        state=row.state
+        if remaining_offers or row.state is not RequestState.OFFERED
+        else _waiting_state(row),
     )
-    if not left and row.state in WAITING_STATES:
+    if not remaining_offers and row.state in WAITING_STATES:
         alert_cell(draft, row, "resource_expired")
     return row
 

@@ -12,9 +12,9 @@ from services.continuity.decision import ContinuityDecision
 
 def get_stock_row(draft: ContinuityDecision, stock: ref.Stock) -> StockRow:
     """Return the level of a listed stock; one that nobody touched is whole."""
-    known = draft.state.stocks.get(stock.id)
-    if known is not None:
-        return known
+    stock_row = draft.state.stocks.get(stock.id)
+    if stock_row is not None:
+        return stock_row
     return StockRow(
         id=stock.id, kind=stock.kind, site=stock.site, listed=stock.quantity, changed_at=draft.now
     )

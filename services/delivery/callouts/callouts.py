@@ -120,19 +120,19 @@ def estimate_channels(
     for one in people:
         if mine := choose_channels(wanted, one.channels):
             by_channel[mine[0]] = by_channel.get(mine[0], 0) + 1
-    found = []
+    estimates = []
     for channel, count in by_channel.items():
         policy = rules.channels[channel]
         behind = len(pacing.queues.get(channel, ()))
         seconds = -(-max(0, behind + count - policy.burst) * policy.interval_us // 1_000_000)
         parts = sms_parts if channel is Channel.SMS else 1
         cost_cents = round(count * policy.cost_cents * parts)
-        found.append(
+        estimates.append(
             ChannelEstimate(
                 channel=channel, people=count, seconds=seconds, cost_cents=cost_cents, parts=parts
             )
         )
-    return tuple(found)
+    return tuple(estimates)
 
 
 def estimate_end(
@@ -153,10 +153,13 @@ def estimate_end(
         if queue
     ]
     declared_ms = max([e.seconds * 1000 for e in waiting] + queued, default=0)
-    made, left = one.count(*_HANDED_STATES), len(one.people) - one.next + one.count(*_OPEN_STATES)
+    made, remaining_people = (
+        one.count(*_HANDED_STATES),
+        len(one.people) - one.next + one.count(*_OPEN_STATES),
+    )
     if made < HAND_OVERS_FOR_PACE or one.row.started_at is None:
         return now + held_ms + declared_ms
-    seen_ms = (now - one.row.started_at) * left // made
+    seen_ms = (now - one.row.started_at) * remaining_people // made
     return now + held_ms + max(declared_ms, seen_ms)
 
 
@@ -281,26 +284,28 @@ def build_manager_rows(
 
     `verified` returns the channels that reach a person.
     """
-    found, row = one.count(NotificationState.ANSWERED), one.row
-    told = {managers[site]: site for site in sorted(row.sites, reverse=True) if site in managers}
+    answer_count, row = one.count(NotificationState.ANSWERED), one.row
+    site_by_manager = {
+        managers[site]: site for site in sorted(row.sites, reverse=True) if site in managers
+    }
     return [
         NotificationRow(
             id=derive_id(lineage, row.id, "manager", number),
             incident=row.incident,
             level=row.level,
             role=SITE_MANAGER_ROLE,
-            scope=told[person],
+            scope=site_by_manager[person],
             person=person,
             channels=choose_channels((Channel.VOICE, Channel.SMS), verified(person)),
             state=NotificationState.PLANNED,
             template="headcount_manager",
-            values={"found": found, "expected": len(one.people)},
+            values={"found": answer_count, "expected": len(one.people)},
             answer_expected=False,
             danger=True,
             planned_at=now,
             campaign=f"{row.id}/managers",
         )
-        for number, person in enumerate(sorted(told))
+        for number, person in enumerate(sorted(site_by_manager))
     ]
 
 

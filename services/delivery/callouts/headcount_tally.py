@@ -98,10 +98,10 @@ class HeadcountTally:
                 await self._count(id, headcount, now)
 
     async def _count(self, id: str, headcount: OpenHeadcount, now: int) -> None:
-        found = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
-        counts = Counter(str(item.fields["headcount"]) for item in found.values())
-        told = self._told.setdefault(id, _PublishedCounts(quiet=headcount.over))
-        if counts == told.counts:
+        answers = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
+        counts = Counter(str(item.fields["headcount"]) for item in answers.values())
+        published = self._told.setdefault(id, _PublishedCounts(quiet=headcount.over))
+        if counts == published.counts:
             return
         tally = HeadcountTallied(
             callout=id, **{answer.value: counts[answer.value] for answer in HeadcountAnswer}
@@ -122,10 +122,10 @@ class HeadcountTally:
             answered = {
                 person
                 for n, person in headcount.notifications.items()
-                if headcount_text_id(n) in found
+                if headcount_text_id(n) in answers
             }
-            await self._report_each(id, headcount, told, answered & headcount.persons, now)
-        told.counts = counts
+            await self._report_each(id, headcount, published, answered & headcount.persons, now)
+        published.counts = counts
 
     async def _report_each(
         self,
@@ -191,9 +191,9 @@ class HeadcountTally:
         )
 
     async def _destroy(self, id: str, headcount: OpenHeadcount) -> None:
-        kept = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
-        for text_id in kept:
+        answers = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
+        for text_id in answers:
             await self._answers.erase(text_id)
         self._outbox.forget_headcount(id)
         self._told.pop(id, None)
-        log.info("headcount.answers_destroyed", callout=id, count=len(kept))
+        log.info("headcount.answers_destroyed", callout=id, count=len(answers))

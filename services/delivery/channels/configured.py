@@ -109,19 +109,19 @@ def list_configured_channels(settings: DeliverySettings) -> tuple[Channel, ...]:
 
 def find_faults(settings: DeliverySettings) -> Iterator[tuple[Channel, SettingsFault]]:
     """Report errors and surprises in the national settings of all channels."""
-    for found in load_channel_types():
-        yield from ((found.channel, fault) for fault in found.lint(settings))
+    for channel_type in load_channel_types():
+        yield from ((channel_type.channel, fault) for fault in channel_type.lint(settings))
 
 
 @cache
 def load_channel_types() -> tuple[ChannelType, ...]:
     """Load `CHANNEL` of each folder beside this module. Raises TypeError for a folder without."""
-    found = []
+    channel_types = []
     for folder in pkgutil.iter_modules(channels.__path__, f"{channels.__name__}."):
         if not folder.ispkg:
             continue
         channel = getattr(importlib.import_module(folder.name), "CHANNEL", None)
         if not isinstance(channel, ChannelType):
             raise TypeError(f"{folder.name} has no CHANNEL of type ChannelType")
-        found.append(channel)
-    return tuple(found)
+        channel_types.append(channel)
+    return tuple(channel_types)

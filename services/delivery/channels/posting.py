@@ -38,11 +38,11 @@ def parse_retry_after(headers: Mapping[str, str]) -> int | None:
 
     It is a number, or a date by the clock of the server.
     """
-    said = headers.get("Retry-After", "").strip()
-    if said.isascii() and said.isdecimal():
-        return min(int(said[:9]), LONGEST_RETRY_AFTER_S)
+    header = headers.get("Retry-After", "").strip()
+    if header.isascii() and header.isdecimal():
+        return min(int(header[:9]), LONGEST_RETRY_AFTER_S)
     until, now = (
-        parse_http_date(said),
+        parse_http_date(header),
         parse_http_date(headers.get("Date", "")) or datetime.now(UTC),
     )
     return (
@@ -55,10 +55,10 @@ def parse_retry_after(headers: Mapping[str, str]) -> int | None:
 def parse_http_date(text: str) -> datetime | None:
     """Parse an HTTP date into an aware time; None if unreadable."""
     try:
-        found = parsedate_to_datetime(text)
+        parsed_time = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return parsed_time if parsed_time.tzinfo is not None else parsed_time.replace(tzinfo=UTC)
 
 
 class HttpPoster:
@@ -94,14 +94,16 @@ class HttpPoster:
         doubt, also if a proxy before the gateway reports it.
         """
         assert self._session is not None, "entered before it posts"
-        given = {"content-type": "application/json", **headers}
-        status, content, asked = 0, b"", None
+        request_headers = {"content-type": "application/json", **headers}
+        status, content, retry_after_s = 0, b"", None
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._session.post(url, data=body, headers=given, allow_redirects=False) as answer,
+                self._session.post(
+                    url, data=body, headers=request_headers, allow_redirects=False
+                ) as answer,
             ):
-                status, asked = answer.status, parse_retry_after(answer.headers)
+                status, retry_after_s = answer.status, parse_retry_after(answer.headers)
                 async for part in answer.content.iter_any():
                     content += part
                     if len(content) >= _ANSWER_BYTES:
@@ -121,7 +123,7 @@ class HttpPoster:
             "failed",
             error=f"{self._name}_{status}",
             retry=passing,
-            retry_after_s=asked if passing else None,
+            retry_after_s=retry_after_s if passing else None,
         )
 
     async def connects(self, url: str, timeout_s: float) -> str | None:
@@ -154,12 +156,12 @@ class HttpPoster:
 def read_json_pointer(content: bytes, pointer: str) -> str | None:
     """Return the text or whole number at a JSON Pointer (RFC 6901); None if there is none."""
     try:
-        found = orjson.loads(content)
+        node = orjson.loads(content)
         for step in pointer.split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
-            found = found[int(key)] if isinstance(found, list) else found[key]
+            node = node[int(key)] if isinstance(node, list) else node[key]
     except (ValueError, KeyError, TypeError, IndexError):
         return None
-    if isinstance(found, bool) or not isinstance(found, (str, int)) or found == "":
+    if isinstance(node, bool) or not isinstance(node, (str, int)) or node == "":
         return None
-    return str(found)[:64]
+    return str(node)[:64]

@@ -19,25 +19,25 @@ from services.runtime.decider.refusal import CommandResult, RefusedCommand
 def draft_callout(draft: DeliveryDecision, command: DraftCallOut) -> CommandResult:
     """List people on a draft; the estimates come with the last chunk."""
     state = draft.state
-    known = state.callouts.get(command.callout)
-    _require_right(command.role, command.kind if known is None else known.row.kind)
-    if known is not None and known.row.state != "draft":
+    callout = state.callouts.get(command.callout)
+    _require_right(command.role, command.kind if callout is None else callout.row.kind)
+    if callout is not None and callout.row.state != "draft":
         raise RefusedCommand(409, "callout_started")
-    row = _build_row(command, draft.now) if known is None else known.row
-    listed = {one.person for one in known.people} if known is not None else set()
+    row = _build_row(command, draft.now) if callout is None else callout.row
+    listed = {one.person for one in callout.people} if callout is not None else set()
     new = tuple({one.person: one for one in command.people if one.person not in listed}.values())
-    everybody = (*(known.people if known is not None else ()), *new)
-    if command.last or known is None:
-        found = estimate_channels(
+    everybody = (*(callout.people if callout is not None else ()), *new)
+    if command.last or callout is None:
+        estimates = estimate_channels(
             everybody, row.channels, state.rules, state.pacing, command.sms_parts
         )
-        reached = sum(e.people for e in found)
+        reached = sum(e.people for e in estimates)
         row = row.model_copy(
             update={
                 "people": len(everybody),
                 "unreachable": len(everybody) - reached,
-                "estimates": found,
-                "cost_cents": sum(e.cost_cents for e in found),
+                "estimates": estimates,
+                "cost_cents": sum(e.cost_cents for e in estimates),
             }
         )
     draft.emit(CallOutChanged(row=row), CallOutListed(callout=row.id, people=new))
@@ -65,31 +65,31 @@ def _build_row(command: DraftCallOut, now: int) -> CallOutRow:
 
 def start_callout(draft: DeliveryDecision, command: StartCallOut) -> CommandResult:
     """Start sending."""
-    known = _find_callout(draft, command)
-    if known.row.state != "draft":
+    callout = _find_callout(draft, command)
+    if callout.row.state != "draft":
         raise RefusedCommand(409, "callout_started")
     changes = {"state": "running", "started_at": draft.now, "by": command.author}
-    draft.emit(CallOutChanged(row=known.row.model_copy(update=changes), change="started"))
-    return {"callout": known.row.id}
+    draft.emit(CallOutChanged(row=callout.row.model_copy(update=changes), change="started"))
+    return {"callout": callout.row.id}
 
 
 def stop_callout(draft: DeliveryDecision, command: StopCallOut) -> CommandResult:
     """Stop sending to people that have no message yet."""
-    known = _find_callout(draft, command)
-    if known.row.state not in ("draft", "running"):
+    callout = _find_callout(draft, command)
+    if callout.row.state not in ("draft", "running"):
         raise RefusedCommand(409, "callout_over")
-    progress = compute_progress(known, draft.state.rules, draft.state.pacing, draft.now)
+    progress = compute_progress(callout, draft.state.rules, draft.state.pacing, draft.now)
     row = progress.model_copy(update={"state": "stopped", "ended_at": draft.now, "eta_at": None})
     draft.emit(CallOutChanged(row=row, change="stopped"))
     return {"callout": row.id, "handed": row.handed}
 
 
 def _find_callout(draft: DeliveryDecision, command: StartCallOut | StopCallOut) -> CallOutProgress:
-    known = draft.state.callouts.get(command.callout)
-    _require_right(command.role, "callout" if known is None else known.row.kind)
-    if known is None:
+    callout = draft.state.callouts.get(command.callout)
+    _require_right(command.role, "callout" if callout is None else callout.row.kind)
+    if callout is None:
         raise RefusedCommand(404, "callout_not_found")
-    return known
+    return callout
 
 
 def _require_right(role: str, kind: str) -> None:

@@ -36,8 +36,8 @@ def decide_claim(draft: DeliveryDecision, claim: ClaimAttempt) -> None:
         draft.record_rows(withdraw_for_callout(row))
         return
     if state.sending_held and not row.danger:
-        held = attempts.supersede_planned(row).model_copy(update={"why": attempts.HELD})
-        draft.record_rows(attempts.update_state(held))
+        withheld = attempts.supersede_planned(row).model_copy(update={"why": attempts.HELD})
+        draft.record_rows(attempts.update_state(withheld))
         return
     policy = state.rules.channels[attempt.channel]
     draft.emit(

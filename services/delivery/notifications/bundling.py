@@ -85,14 +85,14 @@ class BundleQueues:
         """Return when the digest goes out that this message waits for; None: it goes now."""
         if not is_bundled(row) or (row.quiet_until is not None and now < row.quiet_until):
             return None
-        told = self.told.get(row.person, RecentMessages())
+        recent = self.told.get(row.person, RecentMessages())
         if (
             row.template in ALARM_TEMPLATES
-            and told.alarm_at is not None
-            and now < told.alarm_at + rules.digest_ms
+            and recent.alarm_at is not None
+            and now < recent.alarm_at + rules.digest_ms
         ):
-            return told.alarm_at + rules.digest_ms
-        if len([at for at in told.at if at > now - HOUR_MS]) >= rules.budget_per_hour:
+            return recent.alarm_at + rules.digest_ms
+        if len([at for at in recent.at if at > now - HOUR_MS]) >= rules.budget_per_hour:
             return now + rules.digest_ms
         return None
 
@@ -116,13 +116,13 @@ class BundleQueues:
         about = self.about.set(_key(row), at) if is_about_incident(row) else self.about
         if not is_budgeted(row):
             return self if about is self.about else replace(self, about=about)
-        told = self.told.get(row.person, RecentMessages())
-        recent = tuple(t for t in told.at if t > at - HOUR_MS)[-50:]
+        earlier = self.told.get(row.person, RecentMessages())
+        recent = tuple(t for t in earlier.at if t > at - HOUR_MS)[-50:]
         alarm = (
             at
             if row.template in ALARM_TEMPLATES
             or any(item.template in ALARM_TEMPLATES for item in row.bundle)
-            else told.alarm_at
+            else earlier.alarm_at
         )
         return replace(
             self, told=self.told.set(row.person, RecentMessages((*recent, at), alarm)), about=about
@@ -150,7 +150,7 @@ class BundleQueues:
         """Dump into JSON-able collections."""
         return {
             "told": [
-                (person, [list(told.at), told.alarm_at]) for person, told in self.told.items()
+                (person, [list(recent.at), recent.alarm_at]) for person, recent in self.told.items()
             ],
             "bundles": [(person, list(ids)) for person, ids in self.waiting.items()],
             "quiet": [(person, list(ids)) for person, ids in self.quiet.items()],
@@ -161,10 +161,10 @@ class BundleQueues:
         cls, dumped: dict[str, list[tuple[str, object]]], rows: Iterable[NotificationRow]
     ) -> Self:
         """Restore from a dump and the notifications of the same snapshot."""
-        told = {}
+        recent_by_person = {}
         for person, value in dumped.get("told", ()):
             assert isinstance(value, (list, tuple))
-            told[person] = RecentMessages(tuple(value[0]), value[1])
+            recent_by_person[person] = RecentMessages(tuple(value[0]), value[1])
         about: dict[tuple[str, str], Instant] = {}
         minute: dict[str, tuple[str, ...]] = {}
         queued: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -176,7 +176,7 @@ class BundleQueues:
             if row.attempts and is_about_incident(row):
                 about[_key(row)] = max(about.get(_key(row), 0), row.attempts[0].planned_at)
         return cls(
-            Map(told),
+            Map(recent_by_person),
             _load_lists(dumped, "bundles"),
             _load_lists(dumped, "quiet"),
             Map(minute),
@@ -188,11 +188,11 @@ class BundleQueues:
 def _load_lists(
     dumped: dict[str, list[tuple[str, object]]], name: str
 ) -> Map[str, tuple[str, ...]]:
-    found = {}
+    ids_by_person = {}
     for person, ids in dumped.get(name, ()):
         assert isinstance(ids, (list, tuple))
-        found[person] = tuple(ids)
-    return Map(found)
+        ids_by_person[person] = tuple(ids)
+    return Map(ids_by_person)
 
 
 def _place_in_queue(
@@ -259,12 +259,12 @@ def select_covered_messages(
 def choose_newest_call(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
     """Return the newest of several calls of one escalation, then those that it replaces."""
     carrier = max(rows, key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0, r.id))
-    told = (
+    bundled_calls = (
         r.model_copy(update={"bundled_into": carrier.id, "why": "bundled", "not_before": None})
         for r in rows
         if r.id != carrier.id
     )
-    return (carrier.model_copy(update={"why": None, "not_before": None}), *told)
+    return (carrier.model_copy(update={"why": None, "not_before": None}), *bundled_calls)
 
 
 def sort_by_gravity(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
@@ -289,12 +289,14 @@ def bundle_minute(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, .
         for r in rest
         if r.answer_expected and r.escalation is not None and r.escalation == first.escalation
     ]
-    carrier, *told = bundle_messages(first, tuple(r for r in rest if not r.answer_expected))
+    carrier, *bundled_messages = bundle_messages(
+        first, tuple(r for r in rest if not r.answer_expected)
+    )
     silent = (
         r.model_copy(update={"bundled_into": first.id, "why": "bundled", "not_before": None})
         for r in calls
     )
-    return (carrier, *told, *silent)
+    return (carrier, *bundled_messages, *silent)
 
 
 def bundle_messages(
@@ -316,7 +318,7 @@ def bundle_messages(
         for r in others
     ]
     items = (*carrier.bundle, *chain.from_iterable(own))[:LISTED_ITEMS]
-    told = tuple(
+    bundled = tuple(
         r.model_copy(update={"bundled_into": carrier.id, "why": "bundled", "not_before": None})
         for r in others
     )
@@ -325,5 +327,5 @@ def bundle_messages(
         carrier.model_copy(
             update={"bundle": items, "bundle_count": count, "why": None, "not_before": None}
         ),
-        *told,
+        *bundled,
     )

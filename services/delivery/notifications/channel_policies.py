@@ -143,10 +143,10 @@ DEFAULT_RULES: Final = DeliveryRules(DEFAULT_POLICIES)
 
 def compile_policies(rules: ChannelRules) -> Mapping[Channel, ChannelPolicy]:
     """Return the policies of the territory; a channel that it omits keeps the default."""
-    found = dict(DEFAULT_POLICIES)
+    policies = dict(DEFAULT_POLICIES)
     for rule in rules.channels:
         hours = rule.information_hours
-        found[rule.channel] = ChannelPolicy(
+        policies[rule.channel] = ChannelPolicy(
             limit_ms=rule.limit_s * 1000,
             grace_ms=rule.grace_s * 1000,
             doubt=DoubtPolicy(rule.doubt),
@@ -159,7 +159,7 @@ def compile_policies(rules: ChannelRules) -> Mapping[Channel, ChannelPolicy]:
             if hours is None
             else ChannelHours(hours.from_min, hours.to_min, hours.sundays),
         )
-    return MappingProxyType(found)
+    return MappingProxyType(policies)
 
 
 def dump_rules(rules: DeliveryRules) -> dict[str, Any]:
@@ -177,11 +177,11 @@ def load_rules(dumped: Mapping[str, Any]) -> DeliveryRules:
     channels = {}
     for channel, values in dumped["channels"].items():
         hours = values["hours"]
-        given = values | {
+        policy_values = values | {
             "doubt": DoubtPolicy(values["doubt"]),
             "hours": None if hours is None else ChannelHours(**hours),
         }
-        channels[Channel(channel)] = ChannelPolicy(**given)
+        channels[Channel(channel)] = ChannelPolicy(**policy_values)
     reminders, managers_ms, close_pct = dumped["headcount"]
     return DeliveryRules(
         MappingProxyType(channels),

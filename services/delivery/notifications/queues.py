@@ -49,9 +49,9 @@ def _send_digest(draft: DeliveryDecision, row: NotificationRow) -> None:
     """Send one message for all that this person waits for."""
     waiting = draft.state.bundles.waiting.get(row.person, ())
     others = tuple(draft.state.notifications[id] for id in waiting if id != row.id)
-    carrier, *told = bundle_messages(row, others)
+    carrier, *bundled = bundle_messages(row, others)
     draft.record_step(row, plan_first_step(draft.state, carrier, draft.now))
-    draft.record_rows(*map(attempts.update_state, told))
+    draft.record_rows(*map(attempts.update_state, bundled))
 
 
 def _send_minute(draft: DeliveryDecision, row: NotificationRow) -> None:
@@ -62,14 +62,14 @@ def _send_minute(draft: DeliveryDecision, row: NotificationRow) -> None:
     state, now = draft.state, draft.now
     waiting = (state.notifications[id] for id in state.bundles.minute.get(row.person, ()))
     same = tuple(one for one in waiting if one.incident == row.incident)
-    first, *told = bundle_minute(same)
+    first, *bundled = bundle_minute(same)
     ends = None if state.sending_held else state.bundles.minute_ends(first, now)
     if ends is not None:
         draft.record_rows(*(one.model_copy(update={"not_before": ends}) for one in same))
         return
     draft.record_attempt(state.notifications[first.id], first)
-    draft.record_rows(*map(attempts.update_state, told))
-    settled = {first.id, *(one.id for one in told)}
+    draft.record_rows(*map(attempts.update_state, bundled))
+    settled = {first.id, *(one.id for one in bundled)}
     later = (one for one in same if one.id not in settled)
     draft.record_rows(*(one.model_copy(update={"not_before": now + MINUTE_MS}) for one in later))
 
@@ -80,8 +80,8 @@ def _send_after_quiet_hours(draft: DeliveryDecision, row: NotificationRow) -> No
     others = (state.notifications[id] for id in state.bundles.quiet[row.person] if id != row.id)
     due = tuple(o for o in others if o.not_before is not None and o.not_before <= now)
     mine = select_covered_messages(row, due)
-    first, *told = (
+    first, *bundled = (
         choose_newest_call(mine) if row.answer_expected else bundle_messages(mine[0], mine[1:])
     )
     draft.record_step(state.notifications[first.id], plan_first_step(state, first, now))
-    draft.record_rows(*map(attempts.update_state, told))
+    draft.record_rows(*map(attempts.update_state, bundled))

@@ -15,7 +15,7 @@ ANSWER_REASONS: Final = frozenset(Answer)
 
 def record_answer(row: NotificationRow, answer: Answer, now: Instant) -> NotificationRow:
     """Record an answer on a row; `acknowledged_at` stays the time of the first one."""
-    told = supersede_planned(row).model_copy(
+    answered = supersede_planned(row).model_copy(
         update={"answer": answer.value, "acknowledged_at": row.acknowledged_at or now, "why": None}
     )
-    return update_state(told)
+    return update_state(answered)

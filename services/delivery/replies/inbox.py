@@ -55,10 +55,10 @@ class ReplyReader:
 
     async def read(self) -> None:
         """Read once. Raise BrokerAway; the next round reads the rest."""
-        found = [
+        waiting_replies = [
             (id, await self._letters.get(id)) for id in self._letters.ids(WAITING_REPLY_PREFIX)
         ]
-        for id, item in sorted(found, key=_get_arrival):
+        for id, item in sorted(waiting_replies, key=_get_arrival):
             if (
                 item is None and id in self._read
             ):  # erased here, and not gone yet from the local view

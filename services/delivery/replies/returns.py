@@ -186,10 +186,10 @@ class ProviderInbox:
         )
         usual = keys[self._usual.get((realm, channel), AS_WRITTEN)]
         give_up = loop.time() + (0.0 if keys[AS_WRITTEN] in self._unknown else WAIT_S)
-        while (found := self._outbox.references.get(usual)) is None and loop.time() < give_up:
+        while (reference := self._outbox.references.get(usual)) is None and loop.time() < give_up:
             await asyncio.sleep(_POLL_S)
-        if found is not None:
-            return found
+        if reference is not None:
+            return reference
         other = next((n for n, key in enumerate(keys) if key in self._outbox.references), None)
         if other is None:
             return None
@@ -227,14 +227,14 @@ class ProviderInbox:
             return False
         holders = await self._holders_of(address)
         people = [one for one in holders if not realms or one.realm in realms]
-        asked = [
+        open_questions = [
             (call, id, holder.person)
             for holder in people
             for id, call in self._outbox.asked.get(holder.person, {}).items()
             if call.realm == holder.realm
         ]
         newest = max(
-            reversed(asked), key=lambda one: (not one[0].answered, one[0].at), default=None
+            reversed(open_questions), key=lambda one: (not one[0].answered, one[0].at), default=None
         )
         listed = self._find_card_list(people)
         cards = None if listed is None else parse_card_reply(words)
@@ -296,14 +296,16 @@ class ProviderInbox:
         contact = await people.get(outgoing.row.person)
         if contact is None or outgoing.address not in contact.addresses(channel):
             return
-        left = contact.without(channel, outgoing.address)
-        told = NoteReachability(author="system:delivery", role="admin", people=(left.reach(),))
+        reduced_contact = contact.without(channel, outgoing.address)
+        note = NoteReachability(
+            author="system:delivery", role="admin", people=(reduced_contact.reach(),)
+        )
         try:
-            await people.put(left)
+            await people.put(reduced_contact)
             await self._producer.send(
                 select_urgent_topic("alerts", outgoing.realm),
                 outgoing.realm,
-                told,
+                note,
                 id=f"gone-{outgoing.attempt}",
                 source=SOURCE,
             )
@@ -383,9 +385,9 @@ class ProviderInbox:
     async def _not_understood(
         self, channel: Channel, realm: str, notification: str, person: str
     ) -> None:
-        told = ReplyUnread(notification=notification, person=person, channel=channel)
+        unread_reply = ReplyUnread(notification=notification, person=person, channel=channel)
         await self._producer.send(
-            input_topic("delivery"), realm, told, id=f"unread:{notification}", source=SOURCE
+            input_topic("delivery"), realm, unread_reply, id=f"unread:{notification}", source=SOURCE
         )
 
     async def _holders_of(self, address: str) -> tuple[NumberHolder, ...]:
@@ -400,7 +402,7 @@ class ProviderInbox:
         return self._numbers.get(address, ())
 
     async def _index(self) -> dict[str, tuple[NumberHolder, ...]]:
-        found: dict[str, tuple[NumberHolder, ...]] = {}
+        holders_by_number: dict[str, tuple[NumberHolder, ...]] = {}
         for realm in self._directory.realms():
             people = self._directory.of(realm)
             for n, token in enumerate(people.ids()):
@@ -409,8 +411,11 @@ class ProviderInbox:
                 contact = await people.get(token)
                 numbers = () if contact is None else contact.addresses(Channel.SMS)
                 for number in map(normalize_provider_number, numbers):
-                    found[number] = (*found.get(number, ()), NumberHolder(realm, token))
-        return found
+                    holders_by_number[number] = (
+                        *holders_by_number.get(number, ()),
+                        NumberHolder(realm, token),
+                    )
+        return holders_by_number
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,10 +270,10 @@ class AttemptView:
                     if row.campaign in self.headcounts:
                         self.headcounts[row.campaign].notifications[row.id] = row.person
                 case CallOutChanged(row=called) if called.kind == "headcount":
-                    known = self.headcounts.setdefault(
+                    headcount = self.headcounts.setdefault(
                         called.id, OpenHeadcount(realm, called.sites, None, over=False)
                     )
-                    known.started_at, known.over = (
+                    headcount.started_at, headcount.over = (
                         called.started_at,
                         called.state in ("stopped", "done"),
                     )
@@ -328,8 +328,8 @@ class AttemptView:
 
     def _claim_of(self, row: NotificationRow) -> ClaimedAttempt | None:
         """Return the last claim of this row by this run."""
-        known = (self._claimed.get(attempt.id) for attempt in reversed(row.attempts))
-        return next((claimed for claimed in known if claimed is not None), None)
+        claims = (self._claimed.get(attempt.id) for attempt in reversed(row.attempts))
+        return next((claimed for claimed in claims if claimed is not None), None)
 
     def _offer(
         self, realm: str, row: NotificationRow, correlation_id: str, traceparent: str | None
@@ -393,9 +393,9 @@ class AttemptView:
         mine = self.asked.get(row.person, {})
         if row.answer is not None:
             mine = {
-                id: asked
-                for id, asked in mine.items()
-                if not asked.answered or asked.realm != realm
+                id: question
+                for id, question in mine.items()
+                if not question.answered or question.realm != realm
             }
         if (
             row.answer_expected
@@ -495,11 +495,11 @@ class AttemptView:
 
     def names_of(self, realm: str) -> MessageNames:
         """Return the labels of the realm's territory."""
-        known = self.names.get(realm)
+        territory_names = self.names.get(realm)
         return (
             MessageNames(territory=TERRITORY.get(parse_realm(realm)[0], ""))
-            if known is None
-            else known
+            if territory_names is None
+            else territory_names
         )
 
     def forget_offers(self) -> None:
@@ -553,8 +553,8 @@ class AttemptView:
             "awaited": [[channel.value, ids] for channel, ids in self.awaited.items()],
             "asked": [
                 [person, id, *astuple(a)]
-                for person, asked in self.asked.items()
-                for id, a in asked.items()
+                for person, questions in self.asked.items()
+                for id, a in questions.items()
             ],
             "card_lists": [
                 [realm, person, *astuple(cards)]

@@ -73,12 +73,12 @@ class OutcomeReporter:
             if self._parcel_sent is not None:
                 await self._parcel_sent.wait()
                 continue
-            sent = self._parcel_sent = asyncio.Event()
+            parcel_event = self._parcel_sent = asyncio.Event()
             try:
                 await self._send_next()
             finally:
                 self._parcel_sent = None
-                sent.set()
+                parcel_event.set()
 
     def refused(self, transaction: Transaction) -> list[EndedCall]:
         """Return the outcomes of an unprocessed input, to be reported again one by one."""
@@ -112,9 +112,9 @@ class OutcomeReporter:
         sending = asyncio.ensure_future(self._send(*envelope))
         await asyncio.sleep(0)  # now the producer has it
         self._handed([one.outcome.attempt for one in parcel])
-        sent = await sending
-        while not sent:
-            sent = await self._send(*envelope)
+        is_delivered = await sending
+        while not is_delivered:
+            is_delivered = await self._send(*envelope)
         for one in parcel:
             one.sent = True
 
@@ -134,12 +134,12 @@ def _log_outcomes(parcel: list[EndedCall]) -> None:
             correlation_id=first.correlation_id,
         )
         return
-    said = Counter(
+    outcome_counts = Counter(
         f"{one.channel.value} {one.outcome.error or one.outcome.outcome}" for one in parcel
     )
     log.info(
         "attempts.ended",
         realm=first.realm,
-        outcomes=dict(said),
+        outcomes=dict(outcome_counts),
         notifications=[one.outcome.notification for one in parcel],
     )

@@ -70,9 +70,9 @@ class SenderBookmark:
     def restore(self, outbox: AttemptView) -> dict[int, Position]:
         """Fill `outbox` and return the positions; empty without a usable file."""
         try:
-            kept = orjson.loads(self._path.read_bytes())
-            positions = {int(p): load_position(at) for p, at in kept["positions"].items()}
-            outbox.load(kept["outbox"])
+            bookmark = orjson.loads(self._path.read_bytes())
+            positions = {int(p): load_position(at) for p, at in bookmark["positions"].items()}
+            outbox.load(bookmark["outbox"])
         except FileNotFoundError:
             return {}
         except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -102,7 +102,7 @@ async def read_batches(
     second. After a declared loss it starts again from the beginning. Raise Stop for a log that lost
     records.
     """
-    positions = kept = bookmark.restore(outbox)
+    positions = saved_positions = bookmark.restore(outbox)
     kept_at = time.monotonic()
     while True:
         reader = LogReader(
@@ -115,12 +115,15 @@ async def read_batches(
                 positions = dict(reader.positions)
                 yield RecordBatch([], caught_up=True)
                 while not stopping.is_set():
-                    found = [accepted.transaction for accepted in await reader.batch()]
+                    transactions = [accepted.transaction for accepted in await reader.batch()]
                     read = dict(reader.positions)
-                    yield RecordBatch(found, caught_up=True)
+                    yield RecordBatch(transactions, caught_up=True)
                     positions = read  # only now is it in the outbox
-                    if positions != kept and time.monotonic() - kept_at >= BOOKMARK_INTERVAL_S:
-                        kept, kept_at = positions, time.monotonic()
+                    if (
+                        positions != saved_positions
+                        and time.monotonic() - kept_at >= BOOKMARK_INTERVAL_S
+                    ):
+                        saved_positions, kept_at = positions, time.monotonic()
                         bookmark.keep(outbox, positions)
                     if (fault := vault.fault()) is not None:
                         raise RuntimeError(fault)

@@ -261,7 +261,7 @@ class Sender:
 
     async def _doubt(self, grant: OpenGrant) -> None:
         """Report a call as ambiguous after its run has ended."""
-        told = AttemptOutcome(
+        outcome = AttemptOutcome(
             notification=grant.notification,
             attempt=grant.attempt,
             run=grant.run,
@@ -276,7 +276,7 @@ class Sender:
             run=grant.run,
         )
         while not await self._sent(
-            grant.realm, told, f"{grant.attempt}:ended:{grant.run}", grant.correlation_id, None
+            grant.realm, outcome, f"{grant.attempt}:ended:{grant.run}", grant.correlation_id, None
         ):
             pass
 
@@ -393,7 +393,7 @@ class Sender:
         if (traces := tracing.get_traces()) is None:
             return None
         channel, row = call.granted.channel.value, call.row
-        told: tracing.Attributes = {
+        attributes: tracing.Attributes = {
             "vigie.realm": call.realm,
             "vigie.notification": row.id,
             "vigie.attempt": call.attempt.number,
@@ -401,7 +401,7 @@ class Sender:
             "vigie.level": row.level.value,
             "vigie.template": row.template,
         }
-        return traces.begin(f"delivery send {channel}", "client", call.traceparent, told)
+        return traces.begin(f"delivery send {channel}", "client", call.traceparent, attributes)
 
     async def _result(self, call: GrantedCall) -> CallResult:
         channel = call.granted.channel
@@ -459,16 +459,16 @@ class Sender:
         )
         if not points:
             return CallResult("failed", error="no_address")
-        said = None
+        spoken_text = None
         if (text_id := row.values.get("text")) is not None:
             item = await self._texts.get(str(text_id), wait_s=TEXT_WAIT_S)
             if item is None or "text" not in item.fields:
                 return CallResult("failed", error="text_erased")
-            said = str(item.fields["text"])
+            spoken_text = str(item.fields["text"])
         names, words = self.outbox.names_of(call.realm), load_phrases(contact.language)
         link, spare_link = self._links_of(call)
         text = compose_message(
-            row, names, words, link, said, public_url=self._public_url, spare_link=spare_link
+            row, names, words, link, spoken_text, public_url=self._public_url, spare_link=spare_link
         )
         others = 0
         if channel is not Channel.APP:

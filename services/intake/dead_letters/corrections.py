@@ -58,16 +58,17 @@ def check_correction(letter: DeadLetter, original: bytes | None, corrected: byte
         "n’avait pas été refusé : ce champ ne change pas",
         "was not refused: this field may not change",
     )
-    if kept := sorted(changed - refused):
+    if unchangeable := sorted(changed - refused):
         raise ProblemError(
-            "invalid", faults=tuple(build_fault(name[:64], "unchanged", *why) for name in kept[:20])
+            "invalid",
+            faults=tuple(build_fault(name[:64], "unchanged", *why) for name in unchangeable[:20]),
         )
 
 
 def list_refused_fields(letter: DeadLetter) -> set[str]:
     """Return the top-level fields named in the detail of a dead letter."""
-    named = (part.partition(": ") for part in letter.detail.split(", "))
-    return {field.partition(".")[0] for field, separator, _ in named if separator}
+    field_parts = (part.partition(": ") for part in letter.detail.split(", "))
+    return {field.partition(".")[0] for field, separator, _ in field_parts if separator}
 
 
 def _parse_fields(body: bytes | None) -> dict[str, Any] | None:

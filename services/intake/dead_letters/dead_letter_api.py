@@ -69,22 +69,22 @@ class DeadLetterApi:
     async def listed(self, part: ListQuery, reader: Principal) -> dict[str, Any]:
         """List refused messages, newest first. `?source=` selects those of one principal."""
         source = part.filters.get("source")
-        kept = [
+        letters = [
             letter
             for letter in reversed(await self._letters(reader))
             if source is None or letter.source == source
         ]
-        shown, following = paginate_preordered(
-            kept, lambda letter: letter.id, part.limit, part.cursor
+        page_letters, following = paginate_preordered(
+            letters, lambda letter: letter.id, part.limit, part.cursor
         )
-        return {"items": [build_row(letter) for letter in shown], "next": following}
+        return {"items": [build_row(letter) for letter in page_letters], "next": following}
 
     async def shown(self, id: str, reader: Principal) -> dict[str, Any]:
         """Return a refused message with its bytes in base64, and as text with replacements."""
         letter = await self._find(id, reader)
         body = await self._body(letter)
         log.info("refusal.read", letter=id, reader=reader.id)
-        known = (
+        body_fields = (
             {}
             if body is None
             else {
@@ -92,7 +92,7 @@ class DeadLetterApi:
                 "body": body.decode("utf-8", "replace"),
             }
         )
-        return build_row(letter) | {"body": None} | known
+        return build_row(letter) | {"body": None} | body_fields
 
     async def again(
         self, id: str, corrected: bytes, author: Principal
@@ -153,20 +153,22 @@ class DeadLetterApi:
     async def _letters(self, reader: Principal) -> list[DeadLetter]:
         """Return the refused messages of the realms that the reader may see."""
         try:
-            kept = [
+            letters = [
                 letter
                 async for letter in read_dead_letters(self._kafka, self._partitions)
                 if letter.lane is DeadLetterKind.REFUSED
             ]
         except (KafkaError, OSError) as error:
             raise BrokerAway(type(error).__name__) from error
-        return [letter for letter in kept if reader.sees(letter.realm)]
+        return [letter for letter in letters if reader.sees(letter.realm)]
 
     async def _find(self, id: str, reader: Principal) -> DeadLetter:
-        found = next((letter for letter in await self._letters(reader) if letter.id == id), None)
-        if found is None:
+        dead_letter = next(
+            (letter for letter in await self._letters(reader) if letter.id == id), None
+        )
+        if dead_letter is None:
             raise ProblemError("not_found")
-        return found
+        return dead_letter
 
     async def _body(self, letter: DeadLetter) -> bytes | None:
         if letter.text_id is None:

@@ -230,9 +230,9 @@ class UnknownSenders:
         """Count a message."""
         self.count += 1
         metrics.count("vigie_dead_letters_total", service="intake", reason="stranger")
-        kept = self._seen.setdefault(address, deque(maxlen=MAX_PER_ADDRESS))
+        address_messages = self._seen.setdefault(address, deque(maxlen=MAX_PER_ADDRESS))
         self._seen.move_to_end(address)
-        kept.append(
+        address_messages.append(
             {"at": time.time_ns() // 1_000_000, "method": method, "path": path[:200], "code": code}
         )
         if len(self._seen) > MAX_ADDRESSES:
@@ -243,6 +243,7 @@ class UnknownSenders:
         return {
             "count": self.count,
             "addresses": [
-                {"address": a, "last": list(kept)} for a, kept in reversed(self._seen.items())
+                {"address": a, "last": list(address_messages)}
+                for a, address_messages in reversed(self._seen.items())
             ],
         }

@@ -114,10 +114,10 @@ class PhoneNumbers:
         open_ = [p for p in accounts if p.disabled_at is None]
         if accounts and not open_:
             return None
-        known = next((p for p in open_ if p.may(Permission.REPORT_POST)), None)
+        principal = next((p for p in open_ if p.may(Permission.REPORT_POST)), None)
         is_home = territory == home
         name = person if is_home else f"{territory}.{person}"
-        speaks = known or Principal(
+        speaks = principal or Principal(
             id=f"person.{name}"[:64],
             role=Role.SITE_MANAGER,
             speaks_as=DEFAULT_SOURCE_KIND,
@@ -145,11 +145,11 @@ class PhoneNumbers:
 
         The index may be outdated: numbers change hands, and people are erased.
         """
-        found = await self._known(hashed, numbers, realms)
-        if found is None:
+        holder = await self._known(hashed, numbers, realms)
+        if holder is None:
             await self._read()
-            found = await self._known(hashed, numbers, realms)
-        return found
+            holder = await self._known(hashed, numbers, realms)
+        return holder
 
     async def _known(
         self, hashed: bytes, numbers: Callable[[Contact], list[str]], realms: Collection[str]
@@ -167,7 +167,7 @@ class PhoneNumbers:
         async with self._reading:
             if self._monotonic() - self._read_at < REFRESH_INTERVAL_S:
                 return
-            self._read_at, found = self._monotonic(), dict[bytes, tuple[NumberHolder, ...]]()
+            self._read_at, index = self._monotonic(), dict[bytes, tuple[NumberHolder, ...]]()
             for realm in self._directory.realms():
                 people = self._directory.of(realm)
                 for n, person in enumerate(people.ids()):
@@ -177,8 +177,8 @@ class PhoneNumbers:
                     if (contact := await people.get(person)) is not None:
                         for hashed in {self.hashed(number) for number in _list_phones(contact)}:
                             holder = NumberHolder(realm, person)
-                            found[hashed] = (holder, *found.get(hashed, ()))
-            self._index = found
+                            index[hashed] = (holder, *index.get(hashed, ()))
+            self._index = index
 
 
 def _list_phones(contact: Contact) -> list[str]:

@@ -74,7 +74,7 @@ class PosterIntegration:
         Raises ProblemError `invalid`, `not_json`, `too_many_attempts`.
         """
         try:
-            told = PosterReport.model_validate_json(asked.body.removeprefix(BOM_UTF8))
+            report = PosterReport.model_validate_json(asked.body.removeprefix(BOM_UTF8))
         except ValidationError as error:
             raise build_validation_problem(error) from None
         if source.site is None:
@@ -82,8 +82,8 @@ class PosterIntegration:
                 "site", "missing", "cette affiche n’a pas de site", "this poster has no site"
             )
         key = asked.headers.get("idempotency-key", "")
-        at = choose_time(parse_time(told.occurred_at) or asked.came, datetime.now(UTC))
-        body: dict[str, Any] = told.model_dump(exclude_none=True) | {
+        at = choose_time(parse_time(report.occurred_at) or asked.came, datetime.now(UTC))
+        body: dict[str, Any] = report.model_dump(exclude_none=True) | {
             "site_id": source.site,
             "certainty": Certainty.UNCONFIRMED,
             "occurred_at": at.isoformat(),
@@ -91,15 +91,15 @@ class PosterIntegration:
         speaker = machines.transitions.speaker(principal, source, RawBody(asked.body, JSON, NAME))
         content = key or orjson.dumps(body).decode()
         telling = f"poster\x1f{content}"
-        is_danger = told.type in DANGER_TYPES or told.severity == DANGER_SEVERITY
+        is_danger = report.type in DANGER_TYPES or report.severity == DANGER_SEVERITY
         sender = find_network(asked.caller, POSTER_PREFIX)
-        word = AnonymousReport(principal.id, sender, f"{source.site}\x1f{told.type}", is_danger)
+        word = AnonymousReport(principal.id, sender, f"{source.site}\x1f{report.type}", is_danger)
         if not machines.transitions.has_taken(speaker, telling):
             entry = self._limits.admit(word)
             if entry.repeats is not None:
                 metrics.count("vigie_reports_total", dialect=NAME, status="repeated")
                 return entry.repeats
-            body["description"] = describe_others(told.description, entry.others)
+            body["description"] = describe_others(report.description, entry.others)
         receipt = await machines.transitions.accept(
             speaker, body | {"realm": speaker.realm}, telling
         )

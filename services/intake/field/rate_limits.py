@@ -107,26 +107,26 @@ class AnonymousLimits:
         now = self._monotonic()
         place = self._places.of(word.place, now)
         sender = self._senders.of(f"{word.place}\x1f{word.sender}", now)
-        told = self._last(word, now)
+        last_report = self._last(word, now)
         has_room = len(place) < self._count * (2 if word.is_danger else 1)
         if has_room and len(sender) < self._per_sender:
             place.append(now)
             sender.append(now)
-            return AdmissionResult(others=told.others if told else 0)
+            return AdmissionResult(others=last_report.others if last_report else 0)
         if not word.is_danger:
             raise self._wait(sender if len(sender) >= self._per_sender else place, now)
         if not sender:
             sender.append(now)
-            return AdmissionResult(others=told.others if told else 0)
-        if told is None:
+            return AdmissionResult(others=last_report.others if last_report else 0)
+        if last_report is None:
             if len(sender) >= self._per_sender + self._count:
                 raise self._wait(sender, now)
             sender.append(now)
             return AdmissionResult()
-        if told.at <= now - REPEAT_INTERVAL_S:
-            return AdmissionResult(others=told.others)
-        told.others += 1
-        return AdmissionResult(repeats=told.report_id)
+        if last_report.at <= now - REPEAT_INTERVAL_S:
+            return AdmissionResult(others=last_report.others)
+        last_report.others += 1
+        return AdmissionResult(repeats=last_report.report_id)
 
     def note(self, word: AnonymousReport, report_id: str) -> None:
         """Remember an accepted report."""
@@ -138,8 +138,12 @@ class AnonymousLimits:
 
     def _last(self, word: AnonymousReport, now: float) -> AcceptedReport | None:
         """Return the last report of the same type and site, if it is within the window."""
-        told = self._told.get(_build_report_key(word))
-        return told if told is not None and told.at > now - self._window_s else None
+        last_report = self._told.get(_build_report_key(word))
+        return (
+            last_report
+            if last_report is not None and last_report.at > now - self._window_s
+            else None
+        )
 
     def _wait(self, times: deque[float], now: float) -> ProblemError:
         wait_s = max(1, math.ceil(times[0] + self._window_s - now))

@@ -78,8 +78,8 @@ def split_words(text: str) -> list[str]:
     plain = (
         unicodedata.normalize("NFKD", text[:MAX_LINE]).encode("ascii", "ignore").decode().upper()
     )
-    found = _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", plain))
-    return [part for token in found for part in _split_joined(token)]
+    tokens = _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", plain))
+    return [part for token in tokens for part in _split_joined(token)]
 
 
 def _split_joined(token: str) -> list[str]:
@@ -102,8 +102,10 @@ def read_line(text: str) -> ShortLine:
     if verb in _CALM_WORDS:
         return ShortLine(ShortLineKind.CALM, site)
     if verb in _END_WORDS:
-        named = next((_BY_WORD[w] for w in words if w in _BY_WORD), None)
-        return ShortLine(ShortLineKind.END, site, None if named is None else named.type)
+        listed_trouble = next((_BY_WORD[w] for w in words if w in _BY_WORD), None)
+        return ShortLine(
+            ShortLineKind.END, site, None if listed_trouble is None else listed_trouble.type
+        )
     trouble = _BY_WORD.get(verb or "")
     if trouble is None:
         raise build_field_problem(

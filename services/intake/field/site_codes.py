@@ -39,8 +39,8 @@ class SiteCodes:
 
     def knows(self, site: str) -> bool:
         """Tell whether this is a site of the territory; of one that cannot be read nobody can say no."""
-        known = self._known()
-        return not known or site in known.values()
+        sites_by_code = self._known()
+        return not sites_by_code or site in sites_by_code.values()
 
     def _known(self) -> dict[str, str]:
         try:

@@ -169,8 +169,8 @@ def read_messages(asked: IntegrationRequest) -> list[SmsMessage]:
 
 def read_receipts(asked: IntegrationRequest) -> list[SmsReceipt]:
     """Read the receipts of a request. Raises ProblemError `invalid`, `not_json`."""
-    found = (_read_receipt(one) for one in _list_told(asked))
-    return [receipt for receipt in found if receipt is not None]
+    receipts = (_read_receipt(one) for one in _list_told(asked))
+    return [receipt for receipt in receipts if receipt is not None]
 
 
 def _list_told(asked: IntegrationRequest) -> list[dict[str, Any]]:
@@ -180,12 +180,12 @@ def _list_told(asked: IntegrationRequest) -> list[dict[str, Any]]:
         if asked.kind.endswith("json") or asked.body.lstrip()[:1] in (b"{", b"[")
         else asked.form()
     )
-    told = list(_find_messages(document))
-    if not 1 <= len(told) <= MAX_MESSAGES:
+    messages = list(_find_messages(document))
+    if not 1 <= len(messages) <= MAX_MESSAGES:
         raise build_field_problem(
             "body", "list", f"de 1 à {MAX_MESSAGES} messages", f"1 to {MAX_MESSAGES} messages"
         )
-    return told
+    return messages
 
 
 def _read_receipt(given: dict[str, Any]) -> SmsReceipt | None:
@@ -236,7 +236,12 @@ def _read_message(given: dict[str, Any]) -> SmsMessage:
             "text", "missing", "texte du message attendu", "the text of the message is expected"
         )
     at = next(
-        (found for n in _TIME_FIELDS if (found := parse_time(given.get(n))) is not None), None
+        (
+            parsed_time
+            for n in _TIME_FIELDS
+            if (parsed_time := parse_time(given.get(n))) is not None
+        ),
+        None,
     )
     later = get_first_text(given, *_PART_FIELDS) not in ("", "1")
     return SmsMessage(number, "" if number else caller, words, _read_id(given), at, later)
@@ -356,14 +361,14 @@ class SmsIntegration:
             return
         realm = machines.transitions.speaker(gateway, source, _build_raw(message)).realm
         person = await self._people.of(self._caller(message), realm)
-        known = person or PhoneReporter(
+        reporter = person or PhoneReporter(
             gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites
         )
         at = choose_time(message.at, datetime.now(UTC))
         body = build_report(
-            line, self._places.site_of(line.site, known.sites), message.words, at.isoformat()
+            line, self._places.site_of(line.site, reporter.sites), message.words, at.isoformat()
         )
-        speaker = machines.transitions.speaker(known.speaks, source, _build_raw(message))
+        speaker = machines.transitions.speaker(reporter.speaks, source, _build_raw(message))
         # A person may write through several gateways.
         key = f"sms\x1f{gateway.id}\x1f{message.id or self._same(message)}"
         if person is None:
@@ -429,8 +434,8 @@ class SmsIntegration:
         A message that the gateway repeats under the same id is stored once.
         """
         id = message.id or str(uuid4())
-        named = sha256(f"{id}\x1f{gateway.id}".encode()).hexdigest()[:32]
-        name = f"{WAITING_REPLY_PREFIX}{named}"
+        digest = sha256(f"{id}\x1f{gateway.id}".encode()).hexdigest()[:32]
+        name = f"{WAITING_REPLY_PREFIX}{digest}"
         if await self._letters.get(name) is not None:
             return
         item = TextItem(
@@ -451,7 +456,7 @@ class SmsIntegration:
         state = _RECEIPT_STATES.get(receipt.status)
         if state is None:
             return
-        named = sha256(f"receipt\x1f{receipt.id}\x1f{state}\x1f{gateway.id}".encode()).hexdigest()
+        digest = sha256(f"receipt\x1f{receipt.id}\x1f{state}\x1f{gateway.id}".encode()).hexdigest()
         item = TextItem(
             {
                 "receipt": receipt.id,
@@ -462,7 +467,7 @@ class SmsIntegration:
             }
         )
         try:
-            await self._letters.put(f"{WAITING_REPLY_PREFIX}{named[:32]}", item)
+            await self._letters.put(f"{WAITING_REPLY_PREFIX}{digest[:32]}", item)
         except BrokerAway as error:
             raise ProblemError("broker_away", retry_after_s=RETRY_S) from error
 

@@ -190,12 +190,12 @@ class GuardedConnection(HttpToolsProtocol):
         if not self.is_idle:
             self.transport.close()
             return
-        said = get_response_language({"headers": self.headers})
-        body = problem.body(said)
+        language = get_response_language({"headers": self.headers})
+        body = problem.body(language)
         lines = [
             f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
             f"content-type: {MEDIA_TYPE}",
-            f"content-language: {said}",
+            f"content-language: {language}",
             f"content-length: {len(body)}",
             "cache-control: no-store",
             "connection: close",
@@ -314,15 +314,15 @@ def _find_fault(headers: list[tuple[bytes, bytes]], version: str) -> Problem | N
     counts = Counter(name for name, _ in headers if name in _SINGLE)
     for name, count in counts.items():
         if count > 1:
-            said = name.decode()
-            return _unclear(f"« {said} » vient deux fois", f"“{said}” comes twice")
+            header_name = name.decode()
+            return _unclear(f"« {header_name} » vient deux fois", f"“{header_name}” comes twice")
     return None
 
 
 def _is_host(value: bytes) -> bool:
     """Tell whether this is a name or an address, perhaps with a port."""
-    found = _HOST.fullmatch(value.strip(b" \t"))
-    return found is not None and int(found[1] or 0) <= _LAST_PORT
+    host_match = _HOST.fullmatch(value.strip(b" \t"))
+    return host_match is not None and int(host_match[1] or 0) <= _LAST_PORT
 
 
 def _unclear(french: str, english: str) -> Problem:

@@ -104,10 +104,10 @@ def redact_url(scope: Scope) -> str:
     if not query:
         return path
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    shown = urlencode(
+    redacted_query = urlencode(
         [(k, "***" if k.lower() in _SECRET_PARAMETERS else v) for k, v in pairs], safe="*"
     )
-    return f"{path}?{shown}"
+    return f"{path}?{redacted_query}"
 
 
 def get_client_address(scope: Scope) -> str:
@@ -175,12 +175,12 @@ class BodyReader:
 
         A sender that is cut off while sending does not see the answer.
         """
-        left = MAX_DISCARDED_BYTES
+        remaining_bytes = MAX_DISCARDED_BYTES
         try:
             async with asyncio.timeout(self.timeout_s):
-                while more and left > 0:
+                while more and remaining_bytes > 0:
                     message = await self._next(receive)
-                    left -= len(message.get("body", b""))
+                    remaining_bytes -= len(message.get("body", b""))
                     more = message.get("more_body", False)
         except TimeoutError:
             return
@@ -214,11 +214,11 @@ async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
 
     A problem about the body closes the connection, because the rest of the body is not read.
     """
-    said = get_response_language(scope)
+    language = get_response_language(scope)
     headers: Headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         _NO_STORE,
-        (b"content-language", said.encode()),
+        (b"content-language", language.encode()),
     ]
     if problem.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % problem.retry_after_s))
@@ -228,4 +228,4 @@ async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
         headers.append((b"allow", str(problem.values["allowed"]).encode()))
     if problem.code in ("body_too_large", "request_timeout"):
         headers.append((b"connection", b"close"))
-    await send_response(send, problem.status, problem.body(said, str(scope["path"])), headers)
+    await send_response(send, problem.status, problem.body(language, str(scope["path"])), headers)

@@ -21,8 +21,8 @@ class ListQuery:
 
 def read_page_request(scope: Scope, default: int = MAX_LIMIT) -> ListQuery:
     """Read the page parameters of a query. Raises ProblemError `invalid`."""
-    asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
-    cursor, limit = asked.pop("cursor", None), asked.pop("limit", str(default))
+    query_params = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+    cursor, limit = query_params.pop("cursor", None), query_params.pop("limit", str(default))
     if not (
         limit.isascii() and limit.isdecimal() and len(limit) < 9 and 1 <= int(limit) <= MAX_LIMIT
     ):
@@ -30,4 +30,4 @@ def read_page_request(scope: Scope, default: int = MAX_LIMIT) -> ListQuery:
             "invalid",
             faults=(build_fault("limit", "range", f"de 1 à {MAX_LIMIT}", f"1 to {MAX_LIMIT}"),),
         )
-    return ListQuery(int(limit), cursor, asked)
+    return ListQuery(int(limit), cursor, query_params)

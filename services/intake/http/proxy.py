@@ -80,7 +80,7 @@ log = structlog.get_logger(__name__)
 
 def filter_headers(headers: Headers, drop: frozenset[bytes] = frozenset()) -> Headers:
     """Remove hop-by-hop headers (RFC 9110 7.6.1), those that `Connection` names, and `drop`."""
-    named = {
+    connection_headers = {
         token.strip().lower()
         for key, value in headers
         if key.lower() == b"connection"
@@ -89,7 +89,9 @@ def filter_headers(headers: Headers, drop: frozenset[bytes] = frozenset()) -> He
     return [
         (k, v)
         for k, v in headers
-        if (low := k.lower()) not in HOP_BY_HOP and low not in named and low not in drop
+        if (low := k.lower()) not in HOP_BY_HOP
+        and low not in connection_headers
+        and low not in drop
     ]
 
 
@@ -217,8 +219,8 @@ class ConsoleProxy:
 
     async def status_of(self, path: str, timeout_s: float) -> int:
         """Return the status of a GET. Raises aiohttp.ClientError, TimeoutError."""
-        async with asyncio.timeout(timeout_s), self._client().get(self._base + path) as found:
-            return found.status
+        async with asyncio.timeout(timeout_s), self._client().get(self._base + path) as response:
+            return response.status
 
     async def get_json(self, path: str, timeout_s: float) -> Any:
         """Return one of the console's documents.
@@ -227,9 +229,9 @@ class ConsoleProxy:
         """
         async with (
             asyncio.timeout(timeout_s),
-            self._client().get(self._base + path, raise_for_status=True) as found,
+            self._client().get(self._base + path, raise_for_status=True) as response,
         ):
-            return await found.json()
+            return await response.json()
 
     async def ask(
         self,
@@ -251,9 +253,11 @@ class ConsoleProxy:
         }
         async with (
             asyncio.timeout(timeout_s),
-            self._client().request(method, self._base + path, data=body, headers=headers) as found,
+            self._client().request(
+                method, self._base + path, data=body, headers=headers
+            ) as response,
         ):
-            return found.status, await found.json(content_type=None)
+            return response.status, await response.json(content_type=None)
 
     async def pass_on(
         self, scope: Scope, receive: Receive, send: Send, *, instead_of_404: Any = None
@@ -325,20 +329,20 @@ class ConsoleProxy:
                 allow_redirects=False,
             )
         )
-        left = asyncio.ensure_future(self._left())
+        shutdown = asyncio.ensure_future(self._left())
         gone = (
             [] if body is not None else [asyncio.ensure_future(_wait_for_disconnect(receive))]
             # A disconnect during a body is noticed while the body is read.
         )
         try:
-            await asyncio.wait({sending, left, *gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, shutdown, *gone}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 return sending.result()
-            if left.done():
+            if shutdown.done():
                 raise _FrontStopping
             return None
         finally:
-            for one in (left, *gone, sending):
+            for one in (shutdown, *gone, sending):
                 one.cancel()
 
     async def _stream_back(
@@ -354,15 +358,15 @@ class ConsoleProxy:
         ]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         streaming = asyncio.ensure_future(_copy_body(response, send))
-        left, gone = (
+        shutdown, gone = (
             asyncio.ensure_future(self._left()),
             asyncio.ensure_future(_wait_for_disconnect(receive)),
         )
         try:
-            await asyncio.wait({streaming, left, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({streaming, shutdown, gone}, return_when=asyncio.FIRST_COMPLETED)
             if streaming.done():
                 streaming.result()
-            elif left.done() and response.content_type == EVENT_STREAM:
+            elif shutdown.done() and response.content_type == EVENT_STREAM:
                 streaming.cancel()
                 await asyncio.wait({streaming})
                 # The client reconnects.
@@ -372,7 +376,7 @@ class ConsoleProxy:
             # the client sees a truncated response and not a short one.
             log.warning("console.cut", path=redact_url(scope), error=type(error).__name__)
         finally:
-            for one in (streaming, left, gone):
+            for one in (streaming, shutdown, gone):
                 one.cancel()
 
 

@@ -50,11 +50,11 @@ def _find_doctype_line(body: bytes) -> int | None:
 
     Unreadable input is left to the parser.
     """
-    found: list[int] = []
+    line_numbers: list[int] = []
     scout = expat.ParserCreate()
 
     def doctype(*_: object) -> None:
-        found.append(scout.CurrentLineNumber)
+        line_numbers.append(scout.CurrentLineNumber)
         raise _PrologEnd
 
     def element(*_: object) -> None:
@@ -66,7 +66,7 @@ def _find_doctype_line(body: bytes) -> int | None:
         scout.Parse(body, True)
     except (_PrologEnd, expat.ExpatError, ValueError, LookupError):
         pass
-    return found[0] if found else None
+    return line_numbers[0] if line_numbers else None
 
 
 def _build_body_problem(code: str, fr: str, en: str) -> ProblemError:

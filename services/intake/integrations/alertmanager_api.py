@@ -154,18 +154,18 @@ def _read_alert_time(alert: dict[str, Any], name: str, number: str) -> datetime 
 
     Returns None for a missing or zero time (`0001-01-01T00:00:00Z`).
     """
-    given = alert.get(name)
-    if given in (None, ""):
+    raw_time = alert.get(name)
+    if raw_time in (None, ""):
         return None
-    found = parse_time(given)
-    if found is None and not str(given).startswith("0001-01-01T00:00:00"):
+    parsed_time = parse_time(raw_time)
+    if parsed_time is None and not str(raw_time).startswith("0001-01-01T00:00:00"):
         raise build_field_problem(
             f"{number}.{name}",
             "datetime",
             "doit être une date ISO 8601 avec son décalage",
             "must be an ISO 8601 time with its offset",
         )
-    return found
+    return parsed_time
 
 
 def compute_fingerprint(labels: dict[str, str]) -> str:

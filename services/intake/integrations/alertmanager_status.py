@@ -125,16 +125,16 @@ class AlertmanagerApi:
             return
         body = await self._reader.read(scope, receive)
         try:
-            asked = read_request(scope, body)
-            principal, key = await self._identify(asked)
+            request = read_request(scope, body)
+            principal, key = await self._identify(request)
             try:
-                document = await self._answer(asked, principal, key, _parse_filters(scope))
+                document = await self._answer(request, principal, key, _parse_filters(scope))
             except AlertmanagerError as error:
-                self._refused(asked, principal, error.problem)
+                self._refused(request, principal, error.problem)
                 await send_json(send, 400, str(error))
                 return
             except ProblemError as error:
-                self._refused(asked, principal, error.problem)
+                self._refused(request, principal, error.problem)
                 raise
         finally:
             self._reader.room.give_back(len(body))
@@ -259,16 +259,16 @@ class AlertmanagerApi:
     async def _alerts(
         self, asked: IntegrationRequest, principal: Principal, key: str, filters: Sequence[Matcher]
     ) -> list[Any]:
-        wanted = {
+        state_filters = {
             name: asked.query.get(name, "true").lower() != "false"
             for name in ("active", "silenced", "inhibited", "unprocessed")
         }
         if (receiver := asked.query.get("receiver")) and not _is_own_receiver(receiver):
             return []
         leases = await self._all(principal, key, "leases", state="held")
-        shown = [x for x in leases if all(m.matches(x["labels"]) for m in filters)]
+        matching_leases = [x for x in leases if all(m.matches(x["labels"]) for m in filters)]
         notes = (
-            self._notes(shown)
+            self._notes(matching_leases)
             if principal.role is Role.SOURCE or principal.may(Permission.REPORT_RAW)
             else {}
         )
@@ -279,8 +279,8 @@ class AlertmanagerApi:
                 realm=self._realm(principal),
                 reader=principal.id,
             )
-        alerts = [_describe_alert(x, notes.get(x["id"], {})) for x in shown]
-        return [a for a in alerts if _is_wanted(a, wanted)]
+        alerts = [_describe_alert(x, notes.get(x["id"], {})) for x in matching_leases]
+        return [a for a in alerts if _is_wanted(a, state_filters)]
 
     def _notes(self, leases: Sequence[Any]) -> dict[str, Any]:
         """Return the original alert of each lease, which holds its annotations.
@@ -290,15 +290,15 @@ class AlertmanagerApi:
         """
         items = self._texts.get_many([build_text_id(x["id"]) for x in leases])
         bodies: dict[bytes, dict[str, Any]] = {}
-        found: dict[str, Any] = {}
+        alert_by_lease: dict[str, Any] = {}
         for lease in leases:
             item = items.get(build_text_id(lease["id"]))
             raw = item.raw if item is not None and item.raw else b"[]"
-            if (told := bodies.get(raw)) is None:
+            if (alerts := bodies.get(raw)) is None:
                 # Alerts of one request share the same bytes.
-                told = bodies[raw] = _index_alerts(raw)
-            found[lease["id"]] = told.get(compute_fingerprint(lease["labels"]), {})
-        return found
+                alerts = bodies[raw] = _index_alerts(raw)
+            alert_by_lease[lease["id"]] = alerts.get(compute_fingerprint(lease["labels"]), {})
+        return alert_by_lease
 
     async def _silence(
         self, asked: IntegrationRequest, principal: Principal, key: str
@@ -307,28 +307,30 @@ class AlertmanagerApi:
 
         Raises ProblemError, Wrong.
         """
-        given = asked.json_object()
-        starts, ends = parse_time(given.get("startsAt")), parse_time(given.get("endsAt"))
+        silence = asked.json_object()
+        starts, ends = parse_time(silence.get("startsAt")), parse_time(silence.get("endsAt"))
         now = datetime.now(UTC)
         if ends is None or ends <= now:
             raise AlertmanagerError("end time can't be in the past", "endsAt", "past")
         body = {
-            "matchers": _parse_matchers(given),
+            "matchers": _parse_matchers(silence),
             "starts_at": format_time(_convert_to_milliseconds(starts or now)),
             "ends_at": format_time(_convert_to_milliseconds(ends)),
-            "reason": _require_text(given, "comment"),
-            "created_by": _require_text(given, "createdBy"),
+            "reason": _require_text(silence, "comment"),
+            "created_by": _require_text(silence, "createdBy"),
         }
-        id = given.get("id")
+        id = silence.get("id")
         if id:
-            known = await self._ask(principal, key, "GET", f"maintenance/{quote(str(id), safe='')}")
-            if known["state"] != "over":
+            window = await self._ask(
+                principal, key, "GET", f"maintenance/{quote(str(id), safe='')}"
+            )
+            if window["state"] != "over":
                 body |= {
-                    name: known["covers"][name]
+                    name: window["covers"][name]
                     for name in ("sites", "kinds", "poles", "types", "sources")
                 }
-                await self._ask(principal, key, "POST", f"maintenance/{known['id']}/change", body)
-                return {"silenceID": known["id"]}
+                await self._ask(principal, key, "POST", f"maintenance/{window['id']}/change", body)
+                return {"silenceID": window["id"]}
         decided = await self._ask(principal, key, "POST", "maintenance", body)
         return {"silenceID": decided["result"]["window"]}
 
@@ -351,8 +353,8 @@ class AlertmanagerApi:
 
 
 async def _run_check(check: Check) -> str | None:
-    found = check()
-    return found if found is None or isinstance(found, str) else await found
+    outcome = check()
+    return outcome if outcome is None or isinstance(outcome, str) else await outcome
 
 
 def _is_own_receiver(receiver: str) -> bool:
@@ -376,12 +378,12 @@ def _parse_filters(scope: Scope) -> list[Matcher]:
 def _index_alerts(raw: bytes) -> dict[str, Any]:
     """Return alerts of a body by fingerprint; none if it is no list."""
     try:
-        told = orjson.loads(raw)
+        alerts = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return {}
     return (
-        {compute_fingerprint(read_labels(a)): a for a in reversed(told) if isinstance(a, dict)}
-        if isinstance(told, list)
+        {compute_fingerprint(read_labels(a)): a for a in reversed(alerts) if isinstance(a, dict)}
+        if isinstance(alerts, list)
         else {}
     )
 
@@ -424,7 +426,7 @@ def _describe_silence(window: Any, principal: Principal) -> dict[str, Any]:
         if principal.role is Role.SOURCE and covers["sources"] == [principal.id]
         else covers["sources"]
     )
-    named = (
+    covered_items = (
         ("site", covers["sites"]),
         ("kind", covers["kinds"]),
         ("pole", covers["poles"]),
@@ -441,7 +443,7 @@ def _describe_silence(window: Any, principal: Principal) -> dict[str, Any]:
             "isRegex": len(values) > 1,
             "isEqual": True,
         }
-        for name, values in named
+        for name, values in covered_items
         if values
     ]
     return {
@@ -467,7 +469,7 @@ def _parse_matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
     listed = given.get("matchers")
     if not isinstance(listed, list) or not listed:
         raise AlertmanagerError("at least one matcher required", "matchers", "missing")
-    found: list[Matcher] = []
+    matchers: list[Matcher] = []
     for m in listed:
         if (
             not isinstance(m, dict)
@@ -476,7 +478,7 @@ def _parse_matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
         ):
             raise AlertmanagerError("a matcher has a name and a value", "matchers")
         try:
-            found.append(
+            matchers.append(
                 Matcher(
                     name=m["name"],
                     value=m["value"],
@@ -484,16 +486,16 @@ def _parse_matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
                     equal=m.get("isEqual") is not False,
                 )
             )
-            found[-1].check()
+            matchers[-1].check()
         except ValueError as error:
             raise AlertmanagerError(
                 f"invalid label matcher: {m['name']}: {error}", "matchers"
             ) from None
-    if all(m.takes_nothing for m in found):
+    if all(m.takes_nothing for m in matchers):
         raise AlertmanagerError(
             "at least one matcher must not match the empty string", "matchers", "matches_empty"
         )
-    return [m.model_dump() for m in found]
+    return [m.model_dump() for m in matchers]
 
 
 def _require_text(given: dict[str, Any], name: str) -> str:

@@ -45,21 +45,21 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # n
 
     `success` closes the failure or warning of the same title. `info` opens nothing.
     """
-    given = {
+    field_values = {
         str(name).lower(): value
         for name, value in (
             _read_xml_fields(asked.body) if asked.kind in _XML else read_fields(asked)
         ).items()
     }
     title, message = (
-        get_first_text(given, "title", "subject"),
-        get_first_text(given, "message", "body"),
+        get_first_text(field_values, "title", "subject"),
+        get_first_text(field_values, "message", "body"),
     )
     if not (title or message):
         raise build_field_problem(
             "message", "missing", "titre ou message obligatoire", "a title or a message is required"
         )
-    kind = get_first_text(given, "type", "messagetype").lower() or "info"
+    kind = get_first_text(field_values, "type", "messagetype").lower() or "info"
     state = {"success": TransitionState.CLOSED, "info": TransitionState.INFO}.get(
         kind, TransitionState.OPEN
     )
@@ -69,7 +69,9 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # n
             state,
             title or message,
             message,
-            flatten_document({n: v for n, v in given.items() if n not in ("message", "body")}),
+            flatten_document(
+                {n: v for n, v in field_values.items() if n not in ("message", "body")}
+            ),
             _SEVERITY.get(kind, 2),
         )
     ]

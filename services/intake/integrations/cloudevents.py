@@ -166,14 +166,14 @@ def _read_event(event: Any, source: Source, where: str) -> Transition | Forwarde
             shorten_key(key),
             data | ({} if at is None or "occurred_at" in data else {"occurred_at": at.isoformat()}),
         )
-    given = (
+    document = (
         data
         if isinstance(data, dict)
         else {"message": data if isinstance(data, str) else dump_json(data).decode()}
     )
-    found = read_document(given, source)
+    transition = read_document(document, source)
     labels = {
-        **found.labels,
+        **transition.labels,
         **{
             f"ce.{n}": get_first_text(event, n)
             for n in ("type", "source", "subject")
@@ -181,16 +181,16 @@ def _read_event(event: Any, source: Source, where: str) -> Transition | Forwarde
         },
     }
     own_key = (
-        found.key
-        if source.fields.get("key") or get_first_text(given, "dedup_key", "dedup", "alias", "id")
+        transition.key
+        if source.fields.get("key") or get_first_text(document, "dedup_key", "dedup", "alias", "id")
         else shorten_key(get_first_text(event, "subject") or key)
     )
     return replace(
-        found,
+        transition,
         key=own_key,
-        title=found.title or get_first_text(event, "subject", "type"),
+        title=transition.title or get_first_text(event, "subject", "type"),
         labels=labels,
-        at=found.at or at,
+        at=transition.at or at,
         event=key,
     )
 
@@ -210,10 +210,10 @@ def _read_data(event: dict[str, Any], where: str) -> Any:
         if (
             kind := get_first_text(event, "datacontenttype").partition(";")[0].strip().lower()
         ) and _is_json(kind):
-            said = build_fault(
+            fault = build_fault(
                 f"{where}data_base64", "json_invalid", "JSON illisible", "unreadable JSON"
             )
-            raise ProblemError("not_json", faults=(said,)) from None
+            raise ProblemError("not_json", faults=(fault,)) from None
         return raw.decode("utf-8", "replace")
 
 

@@ -48,14 +48,14 @@ class Integration(Protocol):
 @cache
 def load_integrations() -> Mapping[str, Integration]:
     """Load the integrations by name. Raises ValueError if two share a name or a path."""
-    found: dict[str, Integration] = {}
+    integrations_by_name: dict[str, Integration] = {}
     for info in pkgutil.iter_modules(integrations.__path__, f"{integrations.__name__}."):
         module = importlib.import_module(info.name)
         if not all(hasattr(module, name) for name in ("NAME", "PATHS", "signals")):
             continue
         one = cast("Integration", module)
-        used = {path for other in found.values() for path in other.PATHS}
-        if one.NAME in found or used.intersection(one.PATHS):
+        used = {path for other in integrations_by_name.values() for path in other.PATHS}
+        if one.NAME in integrations_by_name or used.intersection(one.PATHS):
             raise ValueError(f"{info.name}: another integration has its name or a path")
-        found[one.NAME] = one
-    return found
+        integrations_by_name[one.NAME] = one
+    return integrations_by_name

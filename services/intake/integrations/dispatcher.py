@@ -163,40 +163,40 @@ class Dispatcher:
     ) -> None:
         """Handle one request. Raises ClientGone."""
         principal: Principal | None = None
-        asked = read_request(scope, b"")
+        request = read_request(scope, b"")
         began = time.perf_counter()
         try:
             # Identify the sender before the body is read, so that even an unreadable body counts as
             # theirs.
-            principal = await self._sender(asked, list_keys(asked))
+            principal = await self._sender(request, list_keys(request))
             if scope["method"] not in ("POST", "PUT") and not scope["path"].startswith(
                 "/v2/heartbeats"
             ):
                 raise ProblemError("method_not_allowed", allowed="POST")
             body = await self._reader.read(scope, receive)
             try:
-                asked = read_request(scope, body)
+                request = read_request(scope, body)
                 if (
                     principal is None
                     and dialect.NAME == pagerduty.NAME
-                    and (key := pagerduty.read_routing_key(asked)) is not None
+                    and (key := pagerduty.read_routing_key(request)) is not None
                 ):
-                    principal = await self._sender(asked, [key])
+                    principal = await self._sender(request, [key])
                 if principal is None:
                     raise _build_key_problem(dialect)
-                source = self._source_of(principal, dialect, asked)
-                found = await self._found(dialect, principal, source, asked)
+                source = self._source_of(principal, dialect, request)
+                outcome = await self._found(dialect, principal, source, request)
             finally:
                 self._reader.room.give_back(len(body))
         except ProblemError as error:
-            await self._refuse(dialect, principal, error.problem, asked, scope, send)
+            await self._refuse(dialect, principal, error.problem, request, scope, send)
             return
         except BrokerAway:
             await self._refuse(
                 dialect,
                 principal,
                 Problem("broker_away", retry_after_s=RETRY_S),
-                asked,
+                request,
                 scope,
                 send,
             )
@@ -208,13 +208,13 @@ class Dispatcher:
                 dialect,
                 principal,
                 _build_internal_problem(dialect.NAME, error).problem,
-                asked,
+                request,
                 scope,
                 send,
             )
             return
         metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect=dialect.NAME)
-        reply: Reply = dialect.accepted(asked, found)
+        reply: Reply = dialect.accepted(request, outcome)
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(reply.status))
         await send_json(send, reply.status, reply.document, list(reply.headers))
 
@@ -252,9 +252,9 @@ class Dispatcher:
     async def _holder(self, keys: Sequence[str]) -> Principal | None:
         for key in keys:
             if (
-                found := self._access.bearer(key) or await self._access.authenticate_bearer(key)
+                principal := self._access.bearer(key) or await self._access.authenticate_bearer(key)
             ) is not None:
-                return found
+                return principal
         return None
 
     def _source_of(
@@ -311,11 +311,11 @@ class Dispatcher:
         ) -> AcceptanceReceipt | Renewal | ProblemError | None:
             if isinstance(told, ProblemError):
                 return told
-            said = date_transition(told, asked.came) if isinstance(told, Transition) else told
+            transition = date_transition(told, asked.came) if isinstance(told, Transition) else told
             async with turns:
                 try:
                     took = await self.transitions.take(
-                        speaker if whole else _narrow_to_part(speaker, said), said
+                        speaker if whole else _narrow_to_part(speaker, transition), transition
                     )
                 except ProblemError as error:
                     return error
@@ -392,13 +392,13 @@ class Dispatcher:
 
         A replay offers the request as a whole.
         """
-        kept: set[str] = set()
+        problem_codes: set[str] = set()
         for error in problems:
-            if error.problem.code in kept:
+            if error.problem.code in problem_codes:
                 self.book.refused(principal.id, error.problem, time.time_ns() // 1_000_000)
             else:
                 self.keep(principal, error.problem, _build_raw(dialect, asked), asked.address)
-                kept.add(error.problem.code)
+                problem_codes.add(error.problem.code)
 
     def keep(self, principal: Principal, problem: Problem, raw: RawBody, address: str) -> None:
         """Count a refused message and keep it.

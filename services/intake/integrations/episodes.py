@@ -149,34 +149,40 @@ class EpisodeTracker:
 
     def _ends(self, realm: str, sender: str) -> dict[tuple[str, str], int]:
         """Read the ends of a sender once; `note` adds later ones."""
-        if (known := self._over.get((realm, sender))) is None:
-            known = self._over[realm, sender] = {}
+        if (end_times := self._over.get((realm, sender))) is None:
+            end_times = self._over[realm, sender] = {}
             for alias, at in self._ledger.ends(realm, sender):
                 if (
-                    found := _EPISODE_NAME.fullmatch(
+                    name_match := _EPISODE_NAME.fullmatch(
                         alias.removesuffix(END_SUFFIX).rpartition("@")[2]
                     )
                 ) is not None:
-                    known[found[2], found[3]] = max(known.get((found[2], found[3]), 0), at)
-        return known
+                    end_times[name_match[2], name_match[3]] = max(
+                        end_times.get((name_match[2], name_match[3]), 0), at
+                    )
+        return end_times
 
     def _read(self, realm: str, sender: str, key: str) -> Episode | None:
         opened: dict[str, tuple[int, Episode]] = {}
         ended: dict[str, KnownReport] = {}
         updated: dict[int, tuple[int, KnownReport]] = {}
-        for told, known in self._ledger.aliases(realm, sender, key, "@").items():
-            name = told.removesuffix(END_SUFFIX)
+        for alias, report in self._ledger.aliases(realm, sender, key, "@").items():
+            name = alias.removesuffix(END_SUFFIX)
             if (update := _UPDATE_NAME.fullmatch(name)) is not None:
                 began, n = int(update[1]), int(update[2])
-                updated[began] = max(updated.get(began, (0, known)), (n, known), key=lambda u: u[0])
-            if (found := _EPISODE_NAME.fullmatch(name)) is None:
+                updated[began] = max(
+                    updated.get(began, (0, report)), (n, report), key=lambda u: u[0]
+                )
+            if (name_match := _EPISODE_NAME.fullmatch(name)) is None:
                 # Another key with the same prefix, or the alias of a native report.
                 continue
-            if name != told:
-                ended[name] = known
+            if name != alias:
+                ended[name] = report
             else:
-                episode = Episode(key, int(found[1]), found[2], found[3] or None, known.report_id)
-                opened[name] = known.recorded_at, _update_content(episode, known)
+                episode = Episode(
+                    key, int(name_match[1]), name_match[2], name_match[3] or None, report.report_id
+                )
+                opened[name] = report.recorded_at, _update_content(episode, report)
         if not opened:
             return None
         _, newest = max(opened.values(), key=lambda o: (o[0], o[1].began))

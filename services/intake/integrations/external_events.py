@@ -131,17 +131,17 @@ class ExternalEventReader:
         If unknown, or if the topic was recreated, start at the oldest event that the index of
         answers can still recognise.
         """
-        kept, starts = self._book.positions(), {}
+        positions, starts = self._book.positions(), {}
         for tp, begin in begins.items():
-            known = kept.get(tp.partition)
-            if known is not None and begin <= known <= ends[tp]:
-                starts[tp] = known
+            position = positions.get(tp.partition)
+            if position is not None and begin <= position <= ends[tp]:
+                starts[tp] = position
                 continue
-            if known is not None:
+            if position is not None:
                 log.error(
                     "external.position_lost",
                     partition=tp.partition,
-                    next=known,
+                    next=position,
                     begin=begin,
                     end=ends[tp],
                 )
@@ -159,16 +159,16 @@ class ExternalEventReader:
         principal = UNKNOWN_PRODUCER
         while True:
             try:
-                asked = convert_record(record)
-                principal, source = await self._speaker(cloudevents.read_source(asked))
+                request = convert_record(record)
+                principal, source = await self._speaker(cloudevents.read_source(request))
                 self._book.heard(principal.id, time.time_ns() // 1_000_000)
                 CORRECTED_BY.set(read_corrector(record))
                 await self._machines.take_all(
                     principal,
                     source,
                     cloudevents.NAME,
-                    asked,
-                    cloudevents.signals(asked, source),
+                    request,
+                    cloudevents.signals(request, source),
                 )
                 metrics.count("vigie_reports_total", dialect=cloudevents.NAME, status="202")
                 return
@@ -190,17 +190,17 @@ class ExternalEventReader:
 
         Raises ProblemError `invalid` if no enabled source has this name.
         """
-        if (found := self._find(name)) is None:
+        if (speaker := self._find(name)) is None:
             await self._access.settled(SOURCE_WAIT_S)
-            found = self._find(name)
-        if found is None:
+            speaker = self._find(name)
+        if speaker is None:
             raise build_field_problem(
                 "source",
                 "unknown",
                 "aucune source en service ne parle pour ce nom (vigie source add … --speaks-for)",
                 "no enabled source has this name (vigie source add … --speaks-for)",
             )
-        return found
+        return speaker
 
     def _find(self, name: str) -> tuple[Principal, Source] | None:
         best: tuple[int, Principal, Source] | None = None
@@ -276,35 +276,35 @@ def convert_record(record: Any) -> IntegrationRequest:
     Raises ProblemError `invalid` if it is no CloudEvent.
     """
     headers = {name.lower(): _decode(value) for name, value in reversed(record.headers)}
-    told = {
+    event_headers = {
         f"ce-{name[3:]}": quote(value, safe=" ")
         for name, value in headers.items()
         if name.startswith("ce_")
     }
     came = read_timestamp(record)
-    asked = IntegrationRequest(
+    request = IntegrationRequest(
         "POST",
         TOPIC,
         (),
-        {"content-type": headers.get("content-type", ""), **told},
+        {"content-type": headers.get("content-type", ""), **event_headers},
         record.value or b"",
         came=None if came is None else datetime.fromtimestamp(came / 1000, UTC),
     )
-    if asked.kind == cloudevents.BATCHED:
+    if request.kind == cloudevents.BATCHED:
         raise build_field_problem(
             "content-type",
             "enum",
             "un enregistrement porte un seul événement",
             "a record holds a single event",
         )
-    if asked.kind != cloudevents.STRUCTURED and "ce-specversion" not in told:
+    if request.kind != cloudevents.STRUCTURED and "ce-specversion" not in event_headers:
         raise build_field_problem(
             "ce_specversion",
             "missing",
             "ni en-têtes ce_* ni application/cloudevents+json",
             "neither ce_* headers nor application/cloudevents+json",
         )
-    return asked
+    return request
 
 
 def _decode(value: bytes | None) -> str:

@@ -18,8 +18,8 @@ def read_fields(asked: IntegrationRequest) -> dict[str, Any]:
 
     The body has priority, and the first value of a name.
     """
-    given: dict[str, Any] = dict(reversed(read_pairs(asked)))
-    return given | asked.json_object() if _is_json(asked) else given
+    pairs: dict[str, Any] = dict(reversed(read_pairs(asked)))
+    return pairs | asked.json_object() if _is_json(asked) else pairs
 
 
 def read_pairs(asked: IntegrationRequest) -> list[tuple[str, str]]:
@@ -96,8 +96,8 @@ class _MultipartField:
 
     def close_header(self) -> None:
         if self.title.lower() == b"content-disposition":
-            said = parse_options_header(bytes(self.value))[1]
-            name = None if b"filename" in said else said.get(b"name")
+            options = parse_options_header(bytes(self.value))[1]
+            name = None if b"filename" in options else options.get(b"name")
             self.name = None if name is None else name.decode("utf-8", "replace")
         self.title.clear()
         self.value.clear()

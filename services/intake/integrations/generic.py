@@ -118,15 +118,15 @@ def resolve_pointer(document: Any, pointer: str) -> Any:
 
 def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:
     """Read a message by the source's mapping. Raises ProblemError `invalid`."""
-    found = read_document(read_fields(asked), source)
-    if not found.title:
+    transition = read_document(read_fields(asked), source)
+    if not transition.title:
         raise build_field_problem(
             "title",
             "missing",
             "title, summary, message ou text obligatoire",
             "title, summary, message or text is required",
         )
-    return [found]
+    return [transition]
 
 
 def read_document(given: dict[str, Any], source: Source) -> Transition:
@@ -137,26 +137,26 @@ def read_document(given: dict[str, Any], source: Source) -> Transition:
             return resolve_pointer(given, pointer)
         return next((given[n] for n in _COMMON_NAMES[name] if given.get(n) not in (None, "")), None)
 
-    said = {name: value(name) for name in FIELDS}
-    title = get_first_text(said, "title") or get_first_text(said, "details")
-    state = _normalize_text(get_first_text(said, "state")) or (
-        "false" if said["state"] is False else ""
+    field_values = {name: value(name) for name in FIELDS}
+    title = get_first_text(field_values, "title") or get_first_text(field_values, "details")
+    state = _normalize_text(get_first_text(field_values, "state")) or (
+        "false" if field_values["state"] is False else ""
     )
     labels = flatten_document(given)
-    if site := get_first_text(said, "site"):
+    if site := get_first_text(field_values, "site"):
         labels["site"] = site
     return Transition(
-        get_first_text(said, "key") or derive_key_from_text(title),
+        get_first_text(field_values, "key") or derive_key_from_text(title),
         TransitionState.CLOSED
         if state in _CLOSING_STATES
         else TransitionState.ACKNOWLEDGED
         if state in _ACKNOWLEDGING_STATES
         else TransitionState.OPEN,
         title,
-        get_first_text(said, "details"),
+        get_first_text(field_values, "details"),
         labels,
-        _read_severity(said["severity"]),
-        at=parse_time(said["at"]),
+        _read_severity(field_values["severity"]),
+        at=parse_time(field_values["at"]),
     )
 
 

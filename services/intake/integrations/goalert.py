@@ -36,16 +36,16 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition | Prob
     """Read the transitions in a request. Raises ProblemError `invalid` without a summary."""
     if asked.path.startswith(PATHS[2]):
         return alertmanager.signals(asked, source)
-    given = read_fields(asked)
+    fields = read_fields(asked)
     if asked.path.startswith(PATHS[1]):
-        return _read_grafana(asked, given, source)
-    summary, details = get_first_text(given, "summary"), get_first_text(given, "details")
-    closes = get_first_text(given, "action").lower() == "close"
-    key = get_first_text(given, "dedup") or shorten_key(f"{summary}\x1f{details}")
-    if not summary and not (closes and get_first_text(given, "dedup")):
+        return _read_grafana(asked, fields, source)
+    summary, details = get_first_text(fields, "summary"), get_first_text(fields, "details")
+    closes = get_first_text(fields, "action").lower() == "close"
+    key = get_first_text(fields, "dedup") or shorten_key(f"{summary}\x1f{details}")
+    if not summary and not (closes and get_first_text(fields, "dedup")):
         raise build_field_problem("summary", "missing", "obligatoire", "required")
-    labels = flatten_document(_read_meta(asked, given)) | flatten_document(
-        {n: v for n, v in given.items() if n not in ("summary", "details", "meta")}
+    labels = flatten_document(_read_meta(asked, fields)) | flatten_document(
+        {n: v for n, v in fields.items() if n not in ("summary", "details", "meta")}
     )
     return [
         Transition(

@@ -91,19 +91,23 @@ class HeartbeatMonitor:
         )
         if principal is not None:
             speaker = replace(speaker, realm=principal.own_realm(speaker.realm))
-        known = self._episodes.newest(speaker.realm, VIGIE_PRINCIPAL.id, _build_key(source))
-        silent = known if known is not None and known.ended is None else None
+        newest_episode = self._episodes.newest(
+            speaker.realm, VIGIE_PRINCIPAL.id, _build_key(source)
+        )
+        silent = (
+            newest_episode if newest_episode is not None and newest_episode.ended is None else None
+        )
         (self._book.silent.discard if silent is None else self._book.silent.add)(source.id)
-        heard = self._book.health(source.id).last_seen
+        last_seen = self._book.health(source.id).last_seen
         # Disabled by a person: it is no longer expected.
         if principal is None:
             if silent is not None:
                 await self._ends(speaker, silent, now)
         elif silent is not None:
-            if heard is not None and heard > silent.began:
-                await self._ends(speaker, silent, heard)
-        elif is_live(speaker.realm) and now >= self._find_deadline(heard, period, now):
-            await self._begins(speaker, heard or self._listening_since or now)
+            if last_seen is not None and last_seen > silent.began:
+                await self._ends(speaker, silent, last_seen)
+        elif is_live(speaker.realm) and now >= self._find_deadline(last_seen, period, now):
+            await self._begins(speaker, last_seen or self._listening_since or now)
 
     def _find_deadline(self, heard: Instant | None, period: int, now: Instant) -> Instant:
         grace = calculate_grace(period) if self._is_shared else 0
@@ -160,8 +164,8 @@ class HeartbeatMonitor:
 
     async def _accept(self, speaker: MessageSender, body: dict[str, Any], key: str) -> Any:
         """Accept a report of Vigie itself, with the report as its raw bytes."""
-        told = replace(speaker, raw=RawBody(orjson.dumps(body), "application/json", "heartbeat"))
-        return await self._transitions.accept(told, body | {"realm": speaker.realm}, key)
+        sender = replace(speaker, raw=RawBody(orjson.dumps(body), "application/json", "heartbeat"))
+        return await self._transitions.accept(sender, body | {"realm": speaker.realm}, key)
 
 
 def _build_key(source: Source) -> str:

@@ -124,7 +124,7 @@ def read_mail(content: bytes) -> ReceivedMail:
     """
     if len(_PART.findall(content)) > MAX_PARTS:
         raise ValueError("too many parts")
-    if any(len(found) > LONGEST_CONTENT_HEADER for found in _CONTENT_HEADER.findall(content)):
+    if any(len(header) > LONGEST_CONTENT_HEADER for header in _CONTENT_HEADER.findall(content)):
         raise ValueError("a header is too long")
     message = message_from_bytes(content, _class=EmailMessage, policy=policy.default)
     raw = _list_raw_headers(message)
@@ -153,15 +153,15 @@ def read_mail(content: bytes) -> ReceivedMail:
 
 def _list_raw_headers(message: EmailMessage) -> dict[str, list[str]]:
     """Return the headers that are used, as they came. Raises ValueError for one too long."""
-    found: dict[str, list[str]] = {}
+    headers: dict[str, list[str]] = {}
     for name, value in message.raw_items():
         longest = LONGEST_HEADERS.get(name.lower())
         if longest is None:
             continue
         if len(value) > longest:
             raise ValueError(f"{name}: too long")
-        found.setdefault(name.lower(), []).append(str(value))
-    return found
+        headers.setdefault(name.lower(), []).append(str(value))
+    return headers
 
 
 def _find_ids(raw: Mapping[str, list[str]], name: str) -> list[str]:
@@ -199,15 +199,15 @@ def judge_sender(header: str, domain: str) -> tuple[str, bool]:
         for part in parts
         if (method := _METHOD.match(part)) is not None
     ]
-    dmarc = [(result, found) for name, result, found in results if name == "dmarc"]
+    dmarc = [(result, properties) for name, result, properties in results if name == "dmarc"]
     if dmarc:
         return authserv, all(
-            result == "pass" and found.get("header.from", domain) == domain
-            for result, found in dmarc
+            result == "pass" and properties.get("header.from", domain) == domain
+            for result, properties in dmarc
         )
     passed = any(
-        result == "pass" and any(_is_aligned(domain, value) for value in found.values())
-        for _name, result, found in results
+        result == "pass" and any(_is_aligned(domain, value) for value in properties.values())
+        for _name, result, properties in results
     )
     return authserv, passed
 

@@ -37,12 +37,12 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # n
     if asked.path.startswith("/v2/heartbeats"):
         return []
     document = asked.json_object() if asked.body.strip() else {}
-    if (found := _ALERT_ACTION.fullmatch(asked.path)) is not None:
-        state = _STATES.get(found[2])
+    if (path_match := _ALERT_ACTION.fullmatch(asked.path)) is not None:
+        state = _STATES.get(path_match[2])
         return (
             []
             if state is None
-            else [Transition(found[1], state, details=get_first_text(document, "note"))]
+            else [Transition(path_match[1], state, details=get_first_text(document, "note"))]
         )
     if not get_first_text(document, "message"):
         raise build_field_problem(

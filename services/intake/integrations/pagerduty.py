@@ -77,25 +77,25 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # n
         raise build_field_problem(
             "dedup_key", "length", "255 caractères au plus", "255 characters at most"
         )
-    said = payload if isinstance(payload, dict) else {}
-    labels = flatten_document({k: v for k, v in said.items() if k != "summary"}) | {
+    event = payload if isinstance(payload, dict) else {}
+    labels = flatten_document({k: v for k, v in event.items() if k != "summary"}) | {
         n: t for n in ("client", "client_url") if (t := get_first_text(document, n))
     }
-    details = said.get("custom_details")
+    details = event.get("custom_details")
     if isinstance(details, dict):
         labels |= _find_gravest_labels(details) | {
             k: v for k, v in flatten_document(details).items() if k in ("site", "severity")
         }
     severity = _rank_severity(labels) or SEVERITY_BY_LABEL.get(
-        get_first_text(said, "severity").lower()
+        get_first_text(event, "severity").lower()
     )
-    at = parse_time(said.get("timestamp"))
+    at = parse_time(event.get("timestamp"))
     return [
         Transition(
             key or asked.own_name(at),
             _STATES[action],
-            get_first_text(said, "summary")[:MAX_SUMMARY],
-            get_first_text(said, "details") or _format_details(details),
+            get_first_text(event, "summary")[:MAX_SUMMARY],
+            get_first_text(event, "details") or _format_details(details),
             labels,
             severity,
             at=at,

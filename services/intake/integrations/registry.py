@@ -107,10 +107,10 @@ class SourceRegistry:
         A reader limited to some realms sees the sources that report only there.
         """
         spoken = {p.id: p.scope.realms for p in self._access.all(Principal)}
-        seen = [
+        visible_sources = [
             s for _, s in sorted(self._sources().items()) if _can_see_realms(reader, spoken[s.id])
         ]
-        return [self._shown(s) for s in seen]
+        return [self._shown(s) for s in visible_sources]
 
     def _sources(self) -> dict[str, Source]:
         """Return sources by name.
@@ -169,9 +169,12 @@ class SourceRegistry:
 
     def _check_dialect(self, asked: NewSource) -> None:
         if asked.dialect not in self._machines.names:
-            known = ", ".join(self._machines.names)
+            dialect_names = ", ".join(self._machines.names)
             raise build_field_problem(
-                "dialect", "enum", f"dialectes connus : {known}", f"known dialects: {known}"
+                "dialect",
+                "enum",
+                f"dialectes connus : {dialect_names}",
+                f"known dialects: {dialect_names}",
             )
         if asked.dialect == POSTER_INTEGRATION and asked.site is None:
             raise build_field_problem(
@@ -187,14 +190,14 @@ class SourceRegistry:
                 f"seulement avec le dialecte {cloudevents.NAME}",
                 f"with the dialect {cloudevents.NAME} only",
             )
-        taken = {name: s.name for s in self._sources().values() for name in s.speaks_for}
+        name_owners = {name: s.name for s in self._sources().values() for name in s.speaks_for}
         for name in asked.speaks_for:
-            if name in taken:
+            if name in name_owners:
                 raise ProblemError(
                     "conflict",
                     what=build_bilingual(
-                        f"speaks_for {name} : déjà celui de {taken[name]}.",
-                        f"speaks_for {name}: already that of {taken[name]}.",
+                        f"speaks_for {name} : déjà celui de {name_owners[name]}.",
+                        f"speaks_for {name}: already that of {name_owners[name]}.",
                     ),
                 )
 
@@ -287,10 +290,12 @@ def _check_cap(asked: NewSource | Source) -> None:
                 f"with the dialect {CapIntegration.NAME} only",
             )
     if asked.dialect == CapIntegration.NAME and (
-        told := next((n for n, r in enumerate(asked.rules, start=1) if r.state is not None), None)
+        rule_number := next(
+            (n for n, r in enumerate(asked.rules, start=1) if r.state is not None), None
+        )
     ):
         raise build_field_problem(
-            f"rules.{told}.state",
+            f"rules.{rule_number}.state",
             "dialect",
             "un message CAP le dit lui-même (msgType)",
             "a CAP message says so itself (msgType)",

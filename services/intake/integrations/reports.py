@@ -125,18 +125,26 @@ class TransitionReporter:
             return otherwise if signal.event is None else f"{_EVENT}{signal.event}"
 
         async with self._lock(speaker.principal.id, key):
-            known = self.episodes.newest(speaker.realm, speaker.principal.id, key)
-            current = known if known is not None and known.ended is None else None
+            newest_episode = self.episodes.newest(speaker.realm, speaker.principal.id, key)
+            current = (
+                newest_episode
+                if newest_episode is not None and newest_episode.ended is None
+                else None
+            )
             if signal.state is TransitionState.INFO:
                 about = meaning.type if current is None else current.type
                 await self._inform(
                     speaker, body, current, about, once(f"{key}#info:{content}:{at // MINUTE_MS}")
                 )
             elif signal.state is TransitionState.OPEN and (
-                known is None or _is_new_episode(known, signal, now)
+                newest_episode is None or _is_new_episode(newest_episode, signal, now)
             ):
                 began = _find_episode_start(signal, now)
-                if signal.lease is not None and known is not None and began <= (known.ended or 0):
+                if (
+                    signal.lease is not None
+                    and newest_episode is not None
+                    and began <= (newest_episode.ended or 0)
+                ):
                     # The alert was over and is active again.
                     began = at = convert_to_milliseconds(now)
                 at = self._after_what_ended(speaker, meaning, at)
@@ -234,10 +242,10 @@ class TransitionReporter:
         If the sender's clock is slow, the end still does not precede the beginning: the cause would
         stay. Rule D7, late reports.
         """
-        said = episode.began if episode.at is None else episode.at
+        opening_time = episode.began if episode.at is None else episode.at
         over = max(
             convert_to_milliseconds(choose_time(signal.at, now)),
-            min(said, convert_to_milliseconds(now)),
+            min(opening_time, convert_to_milliseconds(now)),
         )
         body |= {
             "type": EventType.REOPENING,
@@ -317,11 +325,13 @@ def _build_extra_fields(signal: Transition, realm: str) -> dict[str, Any]:
 
     Simulated realms have their own clock.
     """
-    found: dict[str, Any] = {"labels": labels} if (labels := select_log_labels(signal)) else {}
+    extra_fields: dict[str, Any] = (
+        {"labels": labels} if (labels := select_log_labels(signal)) else {}
+    )
     return (
-        found | {"lease": signal.lease.model_dump()}
+        extra_fields | {"lease": signal.lease.model_dump()}
         if signal.lease is not None and is_live(realm)
-        else found
+        else extra_fields
     )
 
 

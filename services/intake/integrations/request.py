@@ -158,14 +158,14 @@ def read_request(scope: Scope, body: bytes) -> IntegrationRequest:
 
 def list_keys(asked: IntegrationRequest) -> list[str]:
     """Return keys given outside the body: bearer, GenieKey, basic password, X-Token, `?token=`."""
-    found = []
-    scheme, _, given = asked.headers.get("authorization", "").partition(" ")
-    if scheme.lower() in ("bearer", "geniekey") and given:
-        found.append(given.strip())
+    keys = []
+    scheme, _, credentials = asked.headers.get("authorization", "").partition(" ")
+    if scheme.lower() in ("bearer", "geniekey") and credentials:
+        keys.append(credentials.strip())
     elif scheme.lower() == "basic":
         try:
-            found.append(base64.b64decode(given, validate=True).decode().partition(":")[2])
+            keys.append(base64.b64decode(credentials, validate=True).decode().partition(":")[2])
         except (binascii.Error, UnicodeDecodeError):
             pass  # No key then. Without another one the sender is refused.
-    found += [value for value in (asked.headers.get("x-token"), asked.query.get("token")) if value]
-    return [key for key in found if key]
+    keys += [value for value in (asked.headers.get("x-token"), asked.query.get("token")) if value]
+    return [key for key in keys if key]

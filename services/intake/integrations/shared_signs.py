@@ -85,12 +85,12 @@ class SignExchange:
         """Send the newest signs of sources with a promised period. Raises BrokerAway."""
         fresh = {}
         for source in self._access.all(Source):
-            seen = self._book.health(source.id).last_seen
-            if source.heartbeat_s is None or seen is None:
+            last_seen = self._book.health(source.id).last_seen
+            if source.heartbeat_s is None or last_seen is None:
                 continue
             interval = calculate_interval(source.heartbeat_s * 1000)
-            if seen >= self._told.get(source.id, -interval) + interval:
-                fresh[source.id] = seen
+            if last_seen >= self._told.get(source.id, -interval) + interval:
+                fresh[source.id] = last_seen
         if fresh:
             await self._writer.put(
                 TOPIC, KEY, encrypt(self._secret, orjson.dumps(fresh), KEY.encode())
@@ -104,9 +104,9 @@ class SignExchange:
         except ValueError:
             log.warning("signs.foreign_record")
             return
-        for source, seen in signs.items():
-            self._told[source] = max(seen, self._told.get(source, 0))
-            self._book.hear_elsewhere(source, seen)
+        for source, last_seen in signs.items():
+            self._told[source] = max(last_seen, self._told.get(source, 0))
+            self._book.hear_elsewhere(source, last_seen)
 
     async def _follow_always(self) -> None:
         while True:

@@ -106,13 +106,13 @@ def interpret_transition(signal: Transition, source: Source) -> TransitionMeanin
     """Apply the first matching rule, then the label `site`, then the source's record."""
     rule = find_rule(signal.labels, source)
     severity = signal.severity or source.severity or 3
-    said = _clean_site(signal.labels.get("site", ""))
+    labelled_site = _clean_site(signal.labels.get("site", ""))
     if rule is None:
         return TransitionMeaning(
-            said or source.site, source.type, source.severity or severity, signal.state
+            labelled_site or source.site, source.type, source.severity or severity, signal.state
         )
     return TransitionMeaning(
-        rule.site or said or source.site,
+        rule.site or labelled_site or source.site,
         rule.type or source.type,
         rule.severity or source.severity or severity,
         signal.state if rule.state is None else TransitionState(rule.state),
@@ -201,9 +201,9 @@ def select_log_labels(signal: Transition) -> dict[str, str]:
 
 def flatten_document(document: Any, prefix: str = "") -> dict[str, str]:
     """Flatten a JSON document into labels by dotted path, at most MAX_LABELS."""
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     stack: list[tuple[str, Any]] = [(prefix, document)]
-    while stack and len(found) < MAX_LABELS:
+    while stack and len(labels) < MAX_LABELS:
         path, value = stack.pop()
         if isinstance(value, dict):
             stack += [
@@ -216,5 +216,5 @@ def flatten_document(document: Any, prefix: str = "") -> dict[str, str]:
                 for n, inner in reversed(list(enumerate(value[:50])))
             ]
         elif value is not None and path:
-            found[path] = str(value).lower() if isinstance(value, bool) else str(value)[:1000]
-    return found
+            labels[path] = str(value).lower() if isinstance(value, bool) else str(value)[:1000]
+    return labels

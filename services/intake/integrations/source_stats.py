@@ -75,8 +75,10 @@ class SourceStats:
             "CREATE TABLE IF NOT EXISTS external (partition INTEGER PRIMARY KEY, next INTEGER);",
         )
         self._health = {
-            source: SourceHealth(seen, accepted, Counter(orjson.loads(refused)), orjson.loads(last))
-            for source, seen, accepted, refused, last in self._db.execute(
+            source: SourceHealth(
+                last_seen, accepted, Counter(orjson.loads(refused)), orjson.loads(last)
+            )
+            for source, last_seen, accepted, refused, last in self._db.execute(
                 "SELECT source, seen, accepted, refused, last FROM health"
             )
         }
@@ -145,7 +147,7 @@ class SourceStats:
     async def _write_down(self, positions: list[tuple[int, int]]) -> None:
         async with self._turn:
             changed, self._changed = self._changed, set()
-            known = ((s, self._health[s]) for s in changed)
+            changed_health = ((s, self._health[s]) for s in changed)
             rows = [
                 (
                     s,
@@ -154,7 +156,7 @@ class SourceStats:
                     orjson.dumps(dict(h.refused)),
                     orjson.dumps(h.last_refusal),
                 )
-                for s, h in known
+                for s, h in changed_health
             ]
             try:
                 await run_in_thread(self._store, rows, positions)

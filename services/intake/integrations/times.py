@@ -34,9 +34,9 @@ def parse_time(value: Any) -> datetime | None:
             )
         except (ValueError, OverflowError, OSError):
             return None
-    if not isinstance(value, str) or (found := _RFC3339.fullmatch(value.strip())) is None:
+    if not isinstance(value, str) or (time_match := _RFC3339.fullmatch(value.strip())) is None:
         return None
-    year, month, day, hour, minute, second, fraction, _, sign, hours, minutes = found.groups()
+    year, month, day, hour, minute, second, fraction, _, sign, hours, minutes = time_match.groups()
     try:
         at = datetime(
             int(year),

@@ -53,7 +53,7 @@ def _strip_jpeg(data: bytes) -> bytes:
 
     Phones append more data with places and names, which is removed.
     """
-    kept, at, drawn = [_JPEG_START], len(_JPEG_START), False
+    segments, at, drawn = [_JPEG_START], len(_JPEG_START), False
     while at + 2 <= len(data):
         if data[at] != 0xFF:
             raise PhotoInvalid("a segment does not begin with a marker")
@@ -62,7 +62,7 @@ def _strip_jpeg(data: bytes) -> bytes:
             at += 1
             continue
         if marker == _JPEG_END and drawn:
-            return b"".join((*kept, data[at : at + 2]))
+            return b"".join((*segments, data[at : at + 2]))
         if marker in _JPEG_STANDALONE:
             at += 2
             continue
@@ -72,35 +72,35 @@ def _strip_jpeg(data: bytes) -> bytes:
         if marker == _JPEG_SCAN:
             if (over := _SCAN_END.search(data, end)) is None:
                 raise PhotoInvalid("the picture is cut off")
-            kept.append(data[at : over.start()])
+            segments.append(data[at : over.start()])
             at, drawn = over.start(), True
             continue
         if marker in _JPEG_FRAMES:
             _check_size(data[at + 7 : at + 9], data[at + 5 : at + 7])
-        named = _JPEG_KEPT_APPS.get(marker)
+        app_signature = _JPEG_KEPT_APPS.get(marker)
         app = 0xE0 <= marker <= 0xEF
         if marker != _JPEG_COMMENT and (
-            not app or (named is not None and data.startswith(named, at + 4))
+            not app or (app_signature is not None and data.startswith(app_signature, at + 4))
         ):
-            kept.append(data[at:end])
+            segments.append(data[at:end])
         at = end
     raise PhotoInvalid("there is no picture in it")
 
 
 def _strip_png(data: bytes) -> bytes:
     """Keep the chunks needed to show the picture (ISO/IEC 15948, 5)."""
-    kept, at = [_PNG_START], len(_PNG_START)
+    chunks, at = [_PNG_START], len(_PNG_START)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         kind = data[at + 4 : at + 8]
-        if end > len(data) or (len(kept) == 1 and kind != b"IHDR"):
+        if end > len(data) or (len(chunks) == 1 and kind != b"IHDR"):
             raise PhotoInvalid("a chunk is cut off or out of place")
         if kind == b"IHDR":
             _check_size(data[at + 8 : at + 12], data[at + 12 : at + 16])
         if kind in _PNG_KEPT:
-            kept.append(data[at:end])
+            chunks.append(data[at:end])
         if kind == b"IEND":
-            return b"".join(kept)
+            return b"".join(chunks)
         at = end
     raise PhotoInvalid("it has no end")
 

@@ -98,8 +98,10 @@ class PhotoApi:
         )
 
     def _realm_of(self, principal: Principal, scope: Scope) -> str:
-        asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))).get("realm")
-        realm = asked or principal.own_realm(self._live_realm)
+        requested_realm = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))).get(
+            "realm"
+        )
+        realm = requested_realm or principal.own_realm(self._live_realm)
         try:
             parse_realm(realm)
         except RealmNameInvalid:

@@ -125,8 +125,8 @@ class InputAppender:
         Raises BrokerAway; the record may land all the same.
         """
         marked = self._marks.sign(topic, realm.encode(), value, headers)
-        sent = await self._writer.send(topic, partition, realm, value, marked)
-        return await sent.acked()
+        pending_send = await self._writer.send(topic, partition, realm, value, marked)
+        return await pending_send.acked()
 
     async def reachable(self) -> bool:
         """Return whether a broker answers a metadata request."""
@@ -208,9 +208,9 @@ class ReportReceiver:
         identity = identify_report(claim, principal.id, key, self._key)
         if key is not None and not first_stands:
             identity = replace(identity, is_exclusive=True)
-        if (known := self._ledger.get(identity.report_id)) is not None:
-            receipt = _repeat_receipt(known, identity, first_stands)
-            if not known.answered and known.fingerprint == identity.fingerprint:
+        if (recorded_report := self._ledger.get(identity.report_id)) is not None:
+            receipt = _repeat_receipt(recorded_report, identity, first_stands)
+            if not recorded_report.answered and recorded_report.fingerprint == identity.fingerprint:
                 await self._answer_at_last(identity.report_id, claim, principal, raw)
             return receipt
         if (other := self._under_way.get(identity.report_id)) is not None:
@@ -235,8 +235,13 @@ class ReportReceiver:
             task = asyncio.create_task(storing(claim, principal, identity, raw))
             self._under_way[identity.report_id] = identity.fingerprint, task
             task.add_done_callback(lambda t: self._done(identity.report_id, t))
-            known = await self._wait(task)
-        return AcceptanceReceipt(known.report_id, known.realm, known.recorded_at, replayed=False)
+            recorded_report = await self._wait(task)
+        return AcceptanceReceipt(
+            recorded_report.report_id,
+            recorded_report.realm,
+            recorded_report.recorded_at,
+            replayed=False,
+        )
 
     def _check_references(self, claim: PreparedReport, principal: Principal) -> None:
         """Check that a limited sender replaces or withdraws only its own reports.
@@ -249,8 +254,8 @@ class ReportReceiver:
         ):
             return
         for reference in claim.message.get("references", ()):
-            told = self._ledger.get(reference)
-            if told is not None and told.sender != principal.id:
+            earlier_report = self._ledger.get(reference)
+            if earlier_report is not None and earlier_report.sender != principal.id:
                 raise ProblemError("out_of_scope", field="references")
 
     async def _answer_at_last(
@@ -366,12 +371,12 @@ class ReportReceiver:
     async def _traced(
         self, claim: PreparedReport, principal: Principal, identity: ReportIdentity, raw: RawBody
     ) -> KnownReport:
-        told: tracing.Attributes = {
+        attributes: tracing.Attributes = {
             "vigie.realm": claim.realm,
             "vigie.report": identity.report_id,
             "vigie.dialect": raw.dialect,
         }
-        with tracing.trace_request("intake accept", lambda: told) as span:
+        with tracing.trace_request("intake accept", lambda: attributes) as span:
             return await self._store(
                 claim, principal, identity, raw, None if span is None else span.traceparent
             )
@@ -429,19 +434,19 @@ class ReportReceiver:
             self._ledger.not_sent(place, mark)
             raise
         recorded_at = appended_at if claim.at is None else claim.at
-        said = logged.message
-        known = KnownReport(
+        log_message = logged.message
+        recorded_report = KnownReport(
             report_id,
             realm,
             identity.fingerprint,
             recorded_at,
             principal.id,
-            said.get("alias"),
-            occurred_at=said["occurred_at"],
+            log_message.get("alias"),
+            occurred_at=log_message["occurred_at"],
             urgent=topic == URGENT,
         )
-        self._ledger.sent(place, mark, offset, known)
-        return known
+        self._ledger.sent(place, mark, offset, recorded_report)
+        return recorded_report
 
     async def _append(
         self, topic: str, realm: str, partition: int, value: bytes, headers: RecordHeaders
@@ -457,14 +462,14 @@ class ReportReceiver:
         that it withdraws: it would have no effect. A realm that fills the urgent lane beside other
         realms uses the ordinary one.
         """
-        named = [
-            known
+        referenced_reports = [
+            referenced_report
             for reference in claim.message.get("references", ())
-            if (known := self._ledger.get(reference)) is not None
+            if (referenced_report := self._ledger.get(reference)) is not None
         ]
-        follows = any(known.urgent for known in named)
+        follows = any(referenced_report.urgent for referenced_report in referenced_reports)
         overtakes = claim.message["msg_type"] is MsgType.CANCEL and not all(
-            known.urgent for known in named
+            referenced_report.urgent for referenced_report in referenced_reports
         )
         if overtakes or not (follows or claim.danger):
             return TOPIC

@@ -76,16 +76,16 @@ class AnswerFollower:
         try:
             await consumer.start()
             FetchThrottle(consumer, FETCH_INTERVAL_MS)
-            kept = self._ledger.get_positions()
+            positions = self._ledger.get_positions()
             begins = await consumer.beginning_offsets(partitions)
             consumer.assign(partitions)
             for tp in partitions:
                 number = get_partition_number(*tp)
-                self._next[number] = max(begins[tp], kept.get(number, 0))
+                self._next[number] = max(begins[tp], positions.get(number, 0))
                 consumer.seek(tp, self._next[number])
             while True:
-                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=5000)
-                for tp, records in found.items():
+                record_batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=5000)
+                for tp, records in record_batches.items():
                     await self._take(tp, records)
         finally:
             await consumer.stop()
@@ -93,10 +93,10 @@ class AnswerFollower:
     async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
         """Store the reports of these records."""
         parsed = (parse_known_report(r) for r in records if self._marks.proves(r))
-        found = [known for known in parsed if known is not None]
+        reports = [report for report in parsed if report is not None]
         number = get_partition_number(*tp)
         after = records[-1].offset + 1
-        await run_in_thread(self._ledger.store_read, found, {number: after})
+        await run_in_thread(self._ledger.store_read, reports, {number: after})
         self._next[number] = after
         async with self._moved:
             self._moved.notify_all()

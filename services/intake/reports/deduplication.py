@@ -204,8 +204,8 @@ class AnswerIndex:
         if self.get(reference) is not None:
             return reference
         alias = self._words.name(realm, reference)
-        if (found := self._fresh_aliases.get((realm, sender, alias))) is not None:
-            return found
+        if (fresh_id := self._fresh_aliases.get((realm, sender, alias))) is not None:
+            return fresh_id
         row = self._reading.execute(_NAMED, (realm, sender, alias, reference)).fetchone()
         if row:
             return str(UUID(bytes=row[0]))
@@ -218,7 +218,7 @@ class AnswerIndex:
         `head` is in the sender's own form. Keys are the remainders of the aliases. The last report
         of an alias counts.
         """
-        found: dict[str, KnownReport] = {}
+        reports_by_alias: dict[str, KnownReport] = {}
         for prefix in (
             # The forms of an earlier version and of this one.
             f"{head}{rest}",
@@ -227,11 +227,11 @@ class AnswerIndex:
             rows = self._reading.execute(
                 _ALIASES, (realm, sender, prefix, prefix + "\U0010ffff")
             ).fetchall()
-            found |= {row[5].removeprefix(prefix): _parse_row(row) for row in rows}
+            reports_by_alias |= {row[5].removeprefix(prefix): _parse_row(row) for row in rows}
             for (r, s, alias), id in self._fresh_aliases.items():
                 if (r, s) == (realm, sender) and alias.startswith(prefix):
-                    found[alias.removeprefix(prefix)] = self._fresh[id]
-        return found
+                    reports_by_alias[alias.removeprefix(prefix)] = self._fresh[id]
+        return reports_by_alias
 
     def has_alias(self, realm: str, sender: str, prefix: str) -> bool:
         """Return whether an accepted report of this sender has an alias with this prefix.
@@ -297,10 +297,10 @@ class AnswerIndex:
             await run_in_thread(self._store_answered, fresh)
         else:
             await run_in_thread(self._store, fresh, nexts)
-        for known in fresh:
-            self._fresh.pop(known.report_id, None)
-            if known.alias is not None:
-                self._fresh_aliases.pop((known.realm, known.sender, known.alias), None)
+        for report in fresh:
+            self._fresh.pop(report.report_id, None)
+            if report.alias is not None:
+                self._fresh_aliases.pop((report.realm, report.sender, report.alias), None)
 
     def get_positions(self) -> dict[int, int]:
         """Return the next offset to read by number of a place (`get_partition_number`)."""
@@ -313,14 +313,14 @@ class AnswerIndex:
         """
         with self._write:
             is_new = [
-                not self._db.execute(_EXISTS, (UUID(known.report_id).bytes,)).fetchone()
-                for known in found
+                not self._db.execute(_EXISTS, (UUID(report.report_id).bytes,)).fetchone()
+                for report in found
             ]
         self._store(
-            [replace(known, answered=not new) for known, new in zip(found, is_new, strict=True)],
+            [replace(report, answered=not new) for report, new in zip(found, is_new, strict=True)],
             nexts,
         )
-        self._read_counts.update((known.realm, known.sender) for known in found if known.alias)
+        self._read_counts.update((report.realm, report.sender) for report in found if report.alias)
 
     def count_read(self, realm: str, sender: str) -> int:
         """Return how many named reports of a sender came from the log since the start."""
@@ -331,7 +331,7 @@ class AnswerIndex:
         with self._write:
             self._db.executemany(
                 "DELETE FROM unanswered WHERE id = ?",
-                [(UUID(known.report_id).bytes,) for known in found],
+                [(UUID(report.report_id).bytes,) for report in found],
             )
 
     def answered(self, report_id: str) -> None:
@@ -340,7 +340,7 @@ class AnswerIndex:
             self._db.execute("DELETE FROM unanswered WHERE id = ?", (UUID(report_id).bytes,))
 
     def _store(self, found: Sequence[KnownReport], nexts: dict[int, int]) -> None:
-        seen = time.time_ns() // 1_000_000
+        seen_at = time.time_ns() // 1_000_000
         rows = [
             (
                 UUID(k.report_id).bytes,
@@ -349,11 +349,11 @@ class AnswerIndex:
                 k.recorded_at,
                 k.sender,
                 k.alias,
-                seen,
+                seen_at,
             )
             for k in found
         ]
-        unanswered = [(UUID(k.report_id).bytes, seen) for k in found if not k.answered]
+        unanswered = [(UUID(k.report_id).bytes, seen_at) for k in found if not k.answered]
         urgent_ids = [(UUID(k.report_id).bytes,) for k in found if k.urgent]
         occurred = [
             (UUID(k.report_id).bytes, k.occurred_at)
@@ -400,8 +400,8 @@ class AnswerIndex:
             now = time.time_ns() // 1_000_000
             horizon = now - KEPT_MS
             young = await consumer.offsets_for_times(dict.fromkeys(partitions, horizon))
-            kept = self.get_positions()
-            if any(kept.get(get_partition_number(*tp), 0) > ends[tp] for tp in partitions):
+            positions = self.get_positions()
+            if any(positions.get(get_partition_number(*tp), 0) > ends[tp] for tp in partitions):
                 log.warning(
                     "answers.forgotten",
                     why=(
@@ -410,11 +410,11 @@ class AnswerIndex:
                     ),
                 )
                 await run_in_thread(self._forget)
-                kept = {}
+                positions = {}
             waiting: dict[TopicPartition, int] = {}
             for tp in partitions:
                 oldest = young[tp].offset if young[tp] is not None else ends[tp]
-                start = max(begins[tp], oldest, kept.get(get_partition_number(*tp), 0))
+                start = max(begins[tp], oldest, positions.get(get_partition_number(*tp), 0))
                 consumer.seek(tp, start)
                 if start < ends[tp]:
                     waiting[tp] = ends[tp]
@@ -423,15 +423,15 @@ class AnswerIndex:
                     await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)
                 ).items():
                     looked += len(records)
-                    since = 0 if get_partition_number(*tp) in kept else now - UNANSWERED_MS
+                    since = 0 if get_partition_number(*tp) in positions else now - UNANSWERED_MS
                     ours = [r for r in records if marks.proves(r)]
-                    found = [
-                        replace(known, answered=r.timestamp < since)
+                    reports = [
+                        replace(report, answered=r.timestamp < since)
                         for r in ours
-                        if (known := parse_known_report(r)) is not None
+                        if (report := parse_known_report(r)) is not None
                     ]
                     await run_in_thread(
-                        self._store, found, {get_partition_number(*tp): records[-1].offset + 1}
+                        self._store, reports, {get_partition_number(*tp): records[-1].offset + 1}
                     )
                 for tp in [tp for tp, end in waiting.items() if await consumer.position(tp) >= end]:
                     del waiting[tp]
@@ -461,9 +461,9 @@ class AnswerIndex:
 
     def outdate(self, realm: str, sender: str, names: Collection[str]) -> None:
         """Mark referenced messages that have not arrived as outdated. Raises sqlite3.Error."""
-        seen = time.time_ns() // 1_000_000
+        noted_at = time.time_ns() // 1_000_000
         with self._write:
-            rows = [(realm, sender, self._words.hidden(name), seen) for name in names]
+            rows = [(realm, sender, self._words.hidden(name), noted_at) for name in names]
             self._db.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?, ?)", rows)
 
     def is_outdated(self, realm: str, sender: str, name: str) -> bool:

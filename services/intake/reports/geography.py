@@ -108,8 +108,8 @@ class TerritoryMap:
         territory = self._territory()
         sites = {int(n) for n in territory.site_tree.query(geometries, predicate="intersects")[1]}
         touching: dict[int, list[Geometry]] = {}
-        for given, n in territory.commune_tree.query(geometries, predicate="intersects").T:
-            touching.setdefault(int(n), []).append(geometries[int(given)])
+        for geometry_index, n in territory.commune_tree.query(geometries, predicate="intersects").T:
+            touching.setdefault(int(n), []).append(geometries[int(geometry_index)])
         outlines = list(territory.communes.items())
         communes = tuple(
             outlines[n][0]
@@ -129,19 +129,19 @@ class TerritoryMap:
         Codes of other places give no communes.
         """
         territory = self._territory()
-        found: set[str] = set()
-        known = False
+        matching_communes: set[str] = set()
+        has_system = False
         for name, value in geocodes:
             system = _normalize_name(name)
-            known = known or system in territory.systems
+            has_system = has_system or system in territory.systems
             if system.startswith("insee") and value in territory.names:
-                found.add(value)
+                matching_communes.add(value)
             for code in territory.codes.get((system, value.strip().casefold()), ()):
                 if code.sender in sender.casefold():
-                    found |= code.communes
-        if not known:
+                    matching_communes |= code.communes
+        if not has_system:
             return None
-        communes = tuple(c for c in sorted(territory.names) if c in found)
+        communes = tuple(c for c in sorted(territory.names) if c in matching_communes)
         return Location(communes, whole=len(communes) == len(territory.names))
 
     def _territory(self) -> _Territory:
@@ -195,8 +195,13 @@ def _load_territory(folder: Path) -> _Territory:
     if (file := folder / "geocodes.csv").exists():
         for row in _read_rows(file):
             place = _normalize_name(row["value_name"]), row["value"].casefold()
-            named = names if row["communes"] == "*" else frozenset(row["communes"].split("|"))
-            codes[place] = (*codes.get(place, ()), _Geocode(named, row["sender"].casefold()))
+            code_communes = (
+                names if row["communes"] == "*" else frozenset(row["communes"].split("|"))
+            )
+            codes[place] = (
+                *codes.get(place, ()),
+                _Geocode(code_communes, row["sender"].casefold()),
+            )
     trees = shapely.STRtree(list(sites.values())), shapely.STRtree(list(communes.values()))
     systems = frozenset({"insee", "inseecom", *(system for system, _ in codes)})
     return _Territory(communes, sites, communes_of_sites, poles, *trees, names, codes, systems)

@@ -64,10 +64,10 @@ class ReservedMeasures:
     async def renew(self, ask: Ask) -> None:
         """Ask for the version in force once. Without an answer the known one stays."""
         try:
-            told = await ask(PUBLISHED, ANSWER_S)
-            if told["version"] is not None:
+            answer = await ask(PUBLISHED, ANSWER_S)
+            if answer["version"] is not None:
                 self._published = {
-                    name: tuple(sources) for name, sources in told["reserved"].items()
+                    name: tuple(sources) for name, sources in answer["reserved"].items()
                 }
         except (
             aiohttp.ClientError,
@@ -92,14 +92,14 @@ class ReservedMeasures:
             return
         words = [_SOURCE_NAMES.get(source, (source.replace("_", " "),) * 2) for source in allowed]
         french, english = (", ".join(one[n] for one in words) for n in (0, 1))
-        told = build_fault(
+        fault = build_fault(
             "measure",
             "reserved",
             f"cette mesure est réservée à : {french}",
             f"this measure is reserved to: {english}",
         )
         raise ProblemError(
-            "measure_reserved", faults=(told,), sources=build_bilingual(french, english)
+            "measure_reserved", faults=(fault,), sources=build_bilingual(french, english)
         )
 
     def _known(self) -> dict[str, tuple[str, ...]]:

@@ -254,9 +254,9 @@ def date_on_arrival(claim: PreparedReport, now: Instant) -> PreparedReport:
 
     The fingerprint keeps the time that the message names, so that a repetition is recognised.
     """
-    named = claim.content + b"%d" % claim.message["occurred_at"]
+    dated_content = claim.content + b"%d" % claim.message["occurred_at"]
     occurred = {"occurred_at": now if is_live(claim.realm) else None}
-    return replace(claim, message=claim.message | occurred, words=named)
+    return replace(claim, message=claim.message | occurred, words=dated_content)
 
 
 def parse_report(body: bytes) -> NativeReport:
@@ -323,8 +323,8 @@ def prepare_report(
     check_realm(body, realm, principal)
     check_scope(principal, realm, body.site_id, matter or body.type, () if matter else body.lifts)
     _check_poles(body, principal, geography)
-    named = body.source.name if body.source else None
-    kind = choose_source_kind(named, principal, realm)
+    source_name = body.source.name if body.source else None
+    kind = choose_source_kind(source_name, principal, realm)
     message: dict[str, Any] = {
         "source": kind,
         "source_key": principal.id,
@@ -365,8 +365,8 @@ def prepare_report(
         message["estimated_end"] = convert_to_milliseconds(body.estimated_end)
     text: dict[str, Any] = {name: value for name in FREE_TEXT if (value := getattr(body, name))}
     if body.source is not None:
-        if named and named != kind:
-            text["source_name"] = named
+        if source_name and source_name != kind:
+            text["source_name"] = source_name
         if body.source.contact:
             text["contact"] = body.source.contact
     at = None if body.recorded_at is None else convert_to_milliseconds(body.recorded_at)

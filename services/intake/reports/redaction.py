@@ -118,8 +118,8 @@ class LogRedactor:
         """
         clean = dict(message)
         for field, limit in _LIMITS.items():
-            if (said := message.get(field)) is not None:
-                clean[field] = self._codes(said, limit)
+            if (original := message.get(field)) is not None:
+                clean[field] = self._codes(original, limit)
         if (hint := message.get("plan_hint")) and not _PLAN.fullmatch(hint):
             clean["plan_hint"] = self.hidden(hint)
         if alias is not None:
@@ -128,7 +128,7 @@ class LogRedactor:
             clean["references"] = [self.reference(realm, r) for r in references]
         if (measure := message.get("measure")) is not None:
             clean["measure"] = self._measure(measure)
-        own = {field: said for field, said in message.items() if clean[field] != said}
+        own = {field: original for field, original in message.items() if clean[field] != original}
         return RedactedReport(clean, own)
 
     def _codes(self, said: str | Sequence[str], limit: int) -> str | tuple[str, ...]:
@@ -162,14 +162,14 @@ class LogRedactor:
         """Replace a text such as `road:x`, but keep its prefix."""
         if not word or _OBJECT.fullmatch(word):
             return word
-        sort = found[0] if (found := _OBJECT_PREFIX.match(word)) is not None else ""
+        sort = prefix_match[0] if (prefix_match := _OBJECT_PREFIX.match(word)) is not None else ""
         return sort + self.hidden(word.removeprefix(sort))
 
 
 def get_episode_prefix(alias: str) -> str | None:
     """Return the part of an alias that all reports of an episode share; None for other aliases."""
-    found = _EPISODE_ALIAS.fullmatch(alias.removesuffix(END_SUFFIX))
-    return None if found is None else f"{found['head']}@{found['began']}"
+    alias_match = _EPISODE_ALIAS.fullmatch(alias.removesuffix(END_SUFFIX))
+    return None if alias_match is None else f"{alias_match['head']}@{alias_match['began']}"
 
 
 def _is_report_id(reference: str) -> bool:

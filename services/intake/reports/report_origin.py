@@ -88,13 +88,13 @@ def check_places(
         "commune": {message["commune"]} if "commune" in message else set(),
         "zone": set(message.get("zone", ())),
     }
-    named = message.get("sites", ())
+    places = message.get("sites", ())
     is_own = (
-        all(site in scope.sites for site in named)
+        all(site in scope.sites for site in places)
         if scope.sites
-        else all(pole_of(site) in scope.poles for site in named)
+        else all(pole_of(site) in scope.poles for site in places)
     )
     beyond = [] if is_own else ["sites"]
-    beyond += [name for name, named in communes.items() if named and named != {own()}]
+    beyond += [name for name, places in communes.items() if places and places != {own()}]
     if beyond:
         raise ProblemError("out_of_scope", field=beyond[0] if beyond[0] in said else "area")

@@ -76,10 +76,10 @@ log = structlog.get_logger(__name__)
 
 def check_content_type(scope: Scope) -> str:
     """Return the content type, JSON by default. Raises ProblemError `media_type`."""
-    sent = get_header(scope, b"content-type")
-    if not sent:
+    header = get_header(scope, b"content-type")
+    if not header:
         return JSON
-    kind, *params = (part.strip().lower() for part in sent.split(";"))
+    kind, *params = (part.strip().lower() for part in header.split(";"))
     charsets = {
         value.strip(' "')
         for name, _, value in (p.partition("=") for p in params)
@@ -387,11 +387,11 @@ class ReportApi:
                 receipt = await self._accept(principal, item, key, RawBody(raw, JSON))
         except ProblemError as error:
             self._keep(principal, error.problem, raw, scope, POST_ONE)
-            told = {
+            refusal = {
                 "status": error.problem.status,
                 "problem": error.problem.document(get_response_language(scope)),
             }
-            return told | {"wait_s": error.problem.retry_after_s or 0}
+            return refusal | {"wait_s": error.problem.retry_after_s or 0}
         metrics.count("vigie_reports_total", dialect="native", status="202")
         return {"status": 202, **describe_receipt(receipt), "replayed": receipt.replayed}
 
@@ -424,15 +424,15 @@ class ReportApi:
         report is unknown, so such a reader cannot read it. Raises ProblemError `not_found`,
         `erased`, `out_of_scope`.
         """
-        known = self._ledger.get(report_id)
-        if not principal.sees(known.realm if known is not None else None):
+        recorded_report = self._ledger.get(report_id)
+        if not principal.sees(recorded_report.realm if recorded_report is not None else None):
             raise ProblemError("out_of_scope", field="realm")
         item = await self._texts.get(
-            build_text_id(report_id), wait_s=RAW_WAIT_S if known is not None else 0.0
+            build_text_id(report_id), wait_s=RAW_WAIT_S if recorded_report is not None else 0.0
         )
         if item is None or item.raw is None:
             raise ProblemError(
-                "not_found" if known is None and read_erasure(item) is None else "erased"
+                "not_found" if recorded_report is None and read_erasure(item) is None else "erased"
             )
         log.info(
             "report.raw_read",

@@ -70,25 +70,29 @@ def _kind_of(item: dict[str, Any]) -> str:
 
 def convert_grafana(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Migration:
     """Convert the objects of an export; each gets at least one remark."""
-    found = Migration()
+    migration = Migration()
     kinds: dict[str, list[dict[str, Any]]] = {}
     for item in objects:
         kinds.setdefault(_kind_of(item), []).append(item)
-    tokens = {str(u.get("id")): _convert_user(u, mapping, found) for u in kinds.get("user", ())}
+    tokens = {str(u.get("id")): _convert_user(u, mapping, migration) for u in kinds.get("user", ())}
     shifts = {str(shift.get("id")): shift for shift in kinds.get("shift", ())}
     schedules = {str(s.get("id")): str(s.get("name")) for s in kinds.get("schedule", ())}
     for schedule in kinds.get("schedule", ()):
-        _convert_schedule(schedule, shifts, tokens, mapping, found)
+        _convert_schedule(schedule, shifts, tokens, mapping, migration)
     for shift in shifts.values():
-        found.note(f"garde {shift.get('name')}", Outcome.LEFT, "dans aucun planning de l’export")
-    _convert_chains(kinds, schedules, mapping, found)
+        migration.note(
+            f"garde {shift.get('name')}", Outcome.LEFT, "dans aucun planning de l’export"
+        )
+    _convert_chains(kinds, schedules, mapping, migration)
     for group in kinds.get("group", ()):
         name = (group.get("slack") or {}).get("name") or group.get("name") or group.get("id")
-        found.note(f"groupe {name}", Outcome.LEFT, "groupe de Slack : mettez ses rôles aux étapes")
+        migration.note(
+            f"groupe {name}", Outcome.LEFT, "groupe de Slack : mettez ses rôles aux étapes"
+        )
     for other in kinds.get("other", ()):
         name = other.get("name") or other.get("id") or "sans nom"
-        found.note(f"objet {name}", Outcome.LEFT, "ni planning, ni chaîne, ni personne")
-    return found
+        migration.note(f"objet {name}", Outcome.LEFT, "ni planning, ni chaîne, ni personne")
+    return migration
 
 
 def _convert_user(item: dict[str, Any], mapping: Mapping, found: Migration) -> str:

@@ -39,24 +39,24 @@ def list_objects(document: Any) -> Iterator[dict[str, Any]]:
 
 def convert_opsgenie(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Migration:
     """Convert the objects of an export; each gets at least one remark."""
-    found = Migration()
+    migration = Migration()
     for item in objects:
         if "rotations" in item:
-            _convert_schedule(item, mapping, found)
+            _convert_schedule(item, mapping, migration)
         elif "rules" in item:
-            _convert_escalation(item, mapping, found)
+            _convert_escalation(item, mapping, migration)
         elif "username" in item and "fullName" in item:
-            _convert_user(item, mapping, found)
+            _convert_user(item, mapping, migration)
         elif "members" in item:
-            found.note(
+            migration.note(
                 f"équipe {item.get('name')}",
                 Outcome.LEFT,
                 "une équipe n’appelle personne : ses rôles sont dans roster.csv",
             )
         else:
             name = item.get("name") or item.get("id") or "sans nom"
-            found.note(f"objet {name}", Outcome.LEFT, "ni planning, ni escalade, ni personne")
-    return found
+            migration.note(f"objet {name}", Outcome.LEFT, "ni planning, ni escalade, ni personne")
+    return migration
 
 
 def _convert_user(item: dict[str, Any], mapping: Mapping, found: Migration) -> None:
@@ -129,9 +129,9 @@ def _read_turns(rotation: dict[str, Any], timezone: str | None, mapping: Mapping
     if span is not None:
         if span.get("type") != "time-of-day":
             raise NotMigrated(f"heures différentes selon le jour : {_AS_CALENDAR}")
-        given = span.get("restriction") or {}
+        time_limits = span.get("restriction") or {}
         begin, finish = (
-            int(given.get(f"{side}Hour", 0)) * 60 + int(given.get(f"{side}Min", 0))
+            int(time_limits.get(f"{side}Hour", 0)) * 60 + int(time_limits.get(f"{side}Min", 0))
             for side in ("start", "end")
         )
         restriction = (shift_minute(begin, zone, start), shift_minute(finish, zone, start))

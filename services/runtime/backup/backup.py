@@ -267,13 +267,13 @@ def _list_secret_files(data: DataDir) -> list[Path]:
     The one-time code is included: the operator of the restore may never have logged in. A place in
     a cluster is not: a restored installation would start as a machine that it is not.
     """
-    kept = (
+    secret_files = (
         p
         for p in data.secrets.iterdir()
         if p.is_file() and not p.name.startswith((".", "keyring.db"))
     )
     left_out = {PASSWORD, *CLUSTER_FILES}
-    return sorted(p for p in kept if p.name not in left_out)
+    return sorted(p for p in secret_files if p.name not in left_out)
 
 
 def _write_file(out: ContentsWriter, name: str, path: Path) -> None:

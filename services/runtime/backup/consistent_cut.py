@@ -70,7 +70,7 @@ async def find_consistent_cuts(kafka: str) -> dict[int, dict[str, Cut]]:
 
 def shorten_cuts(cuts: Mapping[str, Cut], tails: Mapping[str, deque[TailRecord]]) -> dict[str, Cut]:
     """Return the longest consistent cuts for the logs of one partition number. Raises TooBusy."""
-    found = dict(cuts)
+    shortened = dict(cuts)
     moved = True
     while moved:
         moved = False
@@ -79,9 +79,9 @@ def shorten_cuts(cuts: Mapping[str, Cut], tails: Mapping[str, deque[TailRecord]]
                 (
                     s
                     for s in tail
-                    if s.offset < found[service].end
+                    if s.offset < shortened[service].end
                     and s.source
-                    and s.heard > found[s.source].reached
+                    and s.heard > shortened[s.source].reached
                 ),
                 None,
             )
@@ -91,9 +91,9 @@ def shorten_cuts(cuts: Mapping[str, Cut], tails: Mapping[str, deque[TailRecord]]
                 raise TooBusy(
                     f"{log_topic(service)} moves too fast to be cut: try again in a quieter moment"
                 )
-            found[service] = Cut(first.offset, first.before)
+            shortened[service] = Cut(first.offset, first.before)
             moved = True
-    return found
+    return shortened
 
 
 async def _read_tail(
@@ -105,9 +105,9 @@ async def _read_tail(
         at, transaction = advance_position(at, record.offset, record.value, ANY_LOGIC)
         if transaction is None:
             continue
-        source, heard = "", BEFORE_FIRST
+        source, source_position = "", BEFORE_FIRST
         if transaction.src.place is not None:
             place = Place.parse(transaction.src.place)
-            source, heard = place.service, (place.history, place.seq)
-        steps.append(TailRecord(record.offset, before, source, heard))
+            source, source_position = place.service, (place.history, place.seq)
+        steps.append(TailRecord(record.offset, before, source, source_position))
     return Cut(bounds[1], (at.history, at.seq)), steps

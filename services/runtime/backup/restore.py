@@ -198,8 +198,8 @@ async def _open_sender(kafka: str) -> AsyncIterator[Callable[[BackupSection, Bac
     pending: list[Any] = []
 
     async def settle() -> None:
-        for sent in pending:
-            await sent
+        for acknowledgement in pending:
+            await acknowledgement
         pending.clear()
 
     async def send(section: BackupSection, record: BackupRecord) -> None:
@@ -297,10 +297,10 @@ async def _rebase(kafka: str, manifest: dict[str, Any], cluster: str) -> int:
                     run=run,
                     history=at.history + 1,
                 )
-                sent = await producer.send_and_wait(
+                metadata = await producer.send_and_wait(
                     log_topic(service), raw, key=b"", partition=partition
                 )
-                if sent.offset != end:
+                if metadata.offset != end:
                     raise RestoreRefused(
                         f"somebody else writes to partition {partition} of {log_topic(service)}"
                     )

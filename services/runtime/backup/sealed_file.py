@@ -118,9 +118,9 @@ class SealedReader:
             if plain is None:
                 raise SealedInvalid("damaged: its content ends early")
             self._buffer += plain
-        taken = bytes(self._buffer[:count])
+        octets = bytes(self._buffer[:count])
         del self._buffer[:count]
-        return taken
+        return octets
 
     def close(self) -> None:
         """Check that nothing follows. Raises SealedInvalid."""

@@ -65,11 +65,11 @@ _FIELDS: dict[type, list[tuple[str, type]]] = {}
 
 def _list_fields(kind: type[DeadlineKey]) -> list[tuple[str, type]]:
     """Return name and type of each field."""
-    if (found := _FIELDS.get(kind)) is None:
+    if (field_types := _FIELDS.get(kind)) is None:
         hints = get_type_hints(kind)
-        found = [(field.name, hints[field.name]) for field in fields(kind)]  # type: ignore[arg-type]
-        _FIELDS[kind] = found
-    return found
+        field_types = [(field.name, hints[field.name]) for field in fields(kind)]  # type: ignore[arg-type]
+        _FIELDS[kind] = field_types
+    return field_types
 
 
 _Heap = tuple[int, Instant, str, "_Heap | None", "_Heap | None"]

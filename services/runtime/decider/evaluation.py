@@ -143,7 +143,7 @@ def advance_realm_state(
 
     A closed realm keeps only its seen ids; the rest is in its log.
     """
-    marks, seen = state.marks, state.seen
+    marks, input_ids = state.marks, state.seen
     if place is not None and place_hash is not None:
         newest = marks.get(place.service)
         if newest is None or newest.place < place:
@@ -151,12 +151,12 @@ def advance_realm_state(
     if outcome is InputRefused:
         return state if marks is state.marks else replace(state, marks=marks)
     if outcome is None:
-        seen = seen.add(id, at, forget=is_live(state.realm))
+        input_ids = input_ids.add(id, at, forget=is_live(state.realm))
     domain = moved.domain
     if moved.closed:
-        domain, seen = decider.initial(state.realm, state.lineage), seen.compacted()
+        domain, input_ids = decider.initial(state.realm, state.lineage), input_ids.compacted()
     return RealmState(
-        state.realm, state.lineage, max(state.now, at), moved.closed, seen, marks, domain
+        state.realm, state.lineage, max(state.now, at), moved.closed, input_ids, marks, domain
     )
 
 
@@ -327,8 +327,8 @@ class Application(Generic[S]):
                 )
             if e.at is None:
                 return self.refuse(Refusal("invalid", "StepTo without ce_at"))
-        given = self.record.timestamp if live else state.now if e.at is None else e.at
-        now = max(state.now, given)
+        given_time = self.record.timestamp if live else state.now if e.at is None else e.at
+        now = max(state.now, given_time)
         self.fire_until(now, live, firing_bytes)
         self.fired = len(self.facts)
         if self.is_duplicate(state):
@@ -339,7 +339,7 @@ class Application(Generic[S]):
         try:
             if unwritable is not None:
                 raise ValueError(unwritable)
-            decided = self.decided(message, given, now, state.lineage, domain)
+            decided = self.decided(message, given_time, now, state.lineage, domain)
             for fact, after in _pair_with_states(decided):
                 self.take(fact, now, after=after)
         except MemoryError:

@@ -74,8 +74,8 @@ class InputMarks:
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
     ) -> list[tuple[str, bytes]]:
         """Return the headers with their mark; it replaces any other."""
-        given = [(name, content or b"") for name, content in headers if name != ce.MARK]
-        return [*given, (ce.MARK, self._mark(topic, key, value, given))]
+        other_headers = [(name, content or b"") for name, content in headers if name != ce.MARK]
+        return [*other_headers, (ce.MARK, self._mark(topic, key, value, other_headers))]
 
     def proves(self, record: Any) -> bool:
         """Return whether this installation wrote a record, or it is older than all marks."""

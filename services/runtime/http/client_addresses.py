@@ -17,20 +17,26 @@ def find_network(address: str, v4_prefix: int = 32, v6_prefix: int = 64) -> str:
     addresses.
     """
     try:
-        found = ip_address(address)
+        parsed_address = ip_address(address)
     except ValueError:
         return address
-    if found.version == 6 and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
+    if parsed_address.version == 6 and parsed_address.ipv4_mapped is not None:
+        parsed_address = parsed_address.ipv4_mapped
     return str(
-        ip_network(f"{found}/{v4_prefix if found.version == 4 else v6_prefix}", strict=False)
+        ip_network(
+            f"{parsed_address}/{v4_prefix if parsed_address.version == 4 else v6_prefix}",
+            strict=False,
+        )
     )
 
 
 def is_within(address: str, networks: Iterable[Network]) -> bool:
     """Return whether an address lies in one of the networks."""
     try:
-        found = ip_address(address)
+        parsed_address = ip_address(address)
     except ValueError:
         return False
-    return any(found.version == network.version and found in network for network in networks)
+    return any(
+        parsed_address.version == network.version and parsed_address in network
+        for network in networks
+    )

@@ -57,9 +57,9 @@ def paginate(
             ordered = [pair for pair in ordered if pair[0] > after]
         except TypeError:
             raise CursorInvalid from None
-    shown = ordered[: max(1, min(limit, MAX_LIMIT))]
-    more = len(ordered) > len(shown)
-    return [item for _, item in shown], encode_cursor(shown[-1][0]) if more else None
+    page_items = ordered[: max(1, min(limit, MAX_LIMIT))]
+    more = len(ordered) > len(page_items)
+    return [item for _, item in page_items], encode_cursor(page_items[-1][0]) if more else None
 
 
 def paginate_preordered(
@@ -75,5 +75,7 @@ def paginate_preordered(
         start = next((n for n, item in enumerate(items, start=1) if key(item) == last), 0)
         if start == 0:
             raise CursorInvalid
-    shown = list(items[start : start + max(1, min(limit, MAX_LIMIT))])
-    return shown, encode_cursor(key(shown[-1])) if start + len(shown) < len(items) else None
+    page_items = list(items[start : start + max(1, min(limit, MAX_LIMIT))])
+    return page_items, encode_cursor(key(page_items[-1])) if start + len(page_items) < len(
+        items
+    ) else None

@@ -87,11 +87,11 @@ class Problem:
 
     def sentence(self, language: Language) -> str:
         """Return the detail, with the first faulty field if there is one."""
-        said = {
+        values = {
             name: value[language] if isinstance(value, Mapping) else value
             for name, value in self.values.items()
         }
-        text = self.kind.detail[language].format_map(said)
+        text = self.kind.detail[language].format_map(values)
         if self.faults:
             text = f"{text} {self.faults[0].field}: {self.faults[0].message[language]}"
         return text
@@ -706,10 +706,10 @@ def list_faults(error: ValidationError, *, limit: int = 20) -> tuple[FieldFault,
 
     For a field that may be of several types, the first fault counts.
     """
-    found: dict[str, FieldFault] = {}
+    faults_by_field: dict[str, FieldFault] = {}
     for one in map(convert_fault, error.errors(include_url=False, include_input=False)):
-        found.setdefault(one.field, one)
-    return tuple(found.values())[:limit]
+        faults_by_field.setdefault(one.field, one)
+    return tuple(faults_by_field.values())[:limit]
 
 
 def convert_fault(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
@@ -733,10 +733,10 @@ def convert_fault(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
     path = e["loc"][1:] if e["loc"] and e["loc"][0] == skip else e["loc"]
     if code == "json_invalid":  # FastAPI names the place in the text, which is no field
         path = ()
-    named = (
+    field_path = (
         str(step) for step in path if not (isinstance(step, str) and _TYPE_LOCATION.fullmatch(step))
     )
-    return FieldFault(".".join(named) or "body", code, build_bilingual(french, english))
+    return FieldFault(".".join(field_path) or "body", code, build_bilingual(french, english))
 
 
 def build_fault(name: str, code: str, fr: str, en: str) -> FieldFault:

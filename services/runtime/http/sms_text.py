@@ -167,12 +167,12 @@ def decode_text(octets: bytes, data_coding: int) -> str:
 
 def decode_gsm7(octets: bytes) -> str:
     """Decode GSM-7; invalid octets become `?`."""
-    found, at = [], 0
+    characters, at = [], 0
     while at < len(octets):
         width = 2 if octets[at] == _ESCAPE and at + 1 < len(octets) else 1
-        found.append(_CHARACTER_BY_CODE.get(tuple(octets[at : at + width]), "?"))
+        characters.append(_CHARACTER_BY_CODE.get(tuple(octets[at : at + width]), "?"))
         at += width
-    return "".join(found)
+    return "".join(characters)
 
 
 def _split_segments(characters: Iterable[bytes], alone: int, each: int) -> tuple[bytes, ...]:

@@ -85,11 +85,11 @@ class PushSettings(Settings):
             host, _ = (parts.hostname or "").lower(), parts.port
         except ValueError:
             return False
-        known = _HOST_NAME.fullmatch(host) is not None and any(
+        is_allowed_host = _HOST_NAME.fullmatch(host) is not None and any(
             host == s or host.endswith(f".{s}") for s in self.push_services
         )
         return (
-            known
+            is_allowed_host
             and not parts.username
             and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
         )

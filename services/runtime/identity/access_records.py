@@ -46,8 +46,8 @@ class AccessRecords:
 
     def get(self, kind: type[_R], id: str) -> _R | None:
         """Return one record, even if it is disabled or revoked."""
-        found = self._tables[kind.kind].get(id)
-        return found if isinstance(found, kind) else None
+        record = self._tables[kind.kind].get(id)
+        return record if isinstance(record, kind) else None
 
     def all(self, kind: type[_R]) -> list[_R]:
         """Return every record of a kind, including disabled and revoked ones."""
@@ -104,9 +104,9 @@ class AccessRecords:
     def load(self) -> None:
         """Read the local file, as far as it is readable."""
         try:
-            kept = orjson.loads(self._file.read_bytes())
-            values = {key: base64.b64decode(text) for key, text in kept["records"].items()}
-            pending = set(kept["pending"])
+            stored = orjson.loads(self._file.read_bytes())
+            values = {key: base64.b64decode(text) for key, text in stored["records"].items()}
+            pending = set(stored["pending"])
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -119,11 +119,11 @@ class AccessRecords:
 
     def save(self) -> None:
         """Write the local file. May run in a thread. Raises OSError."""
-        kept = {
+        stored = {
             key: base64.b64encode(sealed).decode() for key, (_, sealed) in list(self.sealed.items())
         }
         write_private(
             self._file,
-            orjson.dumps({"records": kept, "pending": sorted(self.pending)}),
+            orjson.dumps({"records": stored, "pending": sorted(self.pending)}),
             replace=True,
         )

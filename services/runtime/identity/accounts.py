@@ -122,10 +122,10 @@ class AccessStore:
 
     def bearer(self, token: str, *, now: Instant | None = None) -> Principal | None:
         """Return the principal of a valid token, from memory."""
-        found = self._records.token(self.hash(token))
-        if found is None or not found.valid(_now() if now is None else now):
+        token_record = self._records.token(self.hash(token))
+        if token_record is None or not token_record.valid(_now() if now is None else now):
             return None
-        return self.principal(found.principal)
+        return self.principal(token_record.principal)
 
     async def authenticate_bearer(self, token: str) -> Principal | None:
         """Return the principal of a token, looking for an unknown token on the topic.
@@ -134,10 +134,10 @@ class AccessStore:
         been read: an unknown caller is not yet a stranger then, and a key that a source brought
         along (a routing key) does not look like one of our tokens.
         """
-        if (found := self.bearer(token)) is not None or self._records.token(
+        if (principal := self.bearer(token)) is not None or self._records.token(
             self.hash(token)
         ) is not None:
-            return found
+            return principal
         if not self.caught_up.is_set():
             return await self._bearer_at_start(token)
         if not token.startswith(TOKEN_PREFIX) or not self._may_look():
@@ -154,8 +154,12 @@ class AccessStore:
 
     def principal(self, id: str) -> Principal | None:
         """Return an enabled principal."""
-        found = self._records.get(Principal, id)
-        return found if found is not None and found.disabled_at is None else None
+        principal_record = self._records.get(Principal, id)
+        return (
+            principal_record
+            if principal_record is not None and principal_record.disabled_at is None
+            else None
+        )
 
     def all(self, kind: type[_R]) -> list[_R]:
         """Return every record of a kind, including disabled and revoked ones."""
@@ -163,8 +167,10 @@ class AccessStore:
 
     def account(self, login: str) -> Account | None:
         """Return an account by its login, in any spelling (`normalize_login`)."""
-        wanted = normalize_login(login)
-        return next((a for a in self.all(Account) if normalize_login(a.login) == wanted), None)
+        normal_login = normalize_login(login)
+        return next(
+            (a for a in self.all(Account) if normalize_login(a.login) == normal_login), None
+        )
 
     def account_of(self, principal: str) -> Account | None:
         """Return the account of a principal; None without one, or after a login by code alone."""
@@ -176,8 +182,10 @@ class AccessStore:
         A passkey is a second factor with its own way of login.
         """
         principal = self._records.get(Principal, account.id)
-        asked = self._second_factor and principal is not None and principal.role in TWO_FACTOR_ROLES
-        return asked and account.totp_secret is None and not account.printed
+        needs_second_factor = (
+            self._second_factor and principal is not None and principal.role in TWO_FACTOR_ROLES
+        )
+        return needs_second_factor and account.totp_secret is None and not account.printed
 
     def source(self, principal: str) -> Source | None:
         """Return the source record of a principal."""
@@ -216,8 +224,11 @@ class AccessStore:
     def _knows(self, code: str) -> bool:
         """Return whether a code and its owner are known, even if it is used."""
         hashed = self.hash(normalize_code(code))
-        found = next((c for c in self.all(Code) if c.hash == hashed), None)
-        return found is not None and self._records.get(Principal, found.principal) is not None
+        code_record = next((c for c in self.all(Code) if c.hash == hashed), None)
+        return (
+            code_record is not None
+            and self._records.get(Principal, code_record.principal) is not None
+        )
 
     def hash(self, secret: str) -> str:
         """Return the keyed hash that stands for a token or code in storage."""
@@ -323,17 +334,17 @@ class AccessStore:
 
         Raises UnknownPrincipal, BrokerAway.
         """
-        found = self._records.get(Account, principal_id)
+        account = self._records.get(Account, principal_id)
         if (
-            found is None
+            account is None
             and principal_id == LOCAL_ADMIN
             and self.principal(LOCAL_ADMIN) is not None
         ):
             # The owner of the first code has no account until now
-            found = Account(id=LOCAL_ADMIN, login=LOCAL_ADMIN)
-        if found is None:
+            account = Account(id=LOCAL_ADMIN, login=LOCAL_ADMIN)
+        if account is None:
             raise UnknownPrincipal(principal_id)
-        await self.put(found.model_copy(update={"epoch": found.epoch + 1}))
+        await self.put(account.model_copy(update={"epoch": account.epoch + 1}))
 
     async def set_enabled(self, principal_id: str, *, enabled: bool) -> None:
         """Enable or disable a principal. Raises UnknownPrincipal, BrokerAway.
@@ -341,10 +352,10 @@ class AccessStore:
         If it is disabled, its tokens and sessions stop at once. If it is enabled again, its tokens
         count again.
         """
-        found = self._records.get(Principal, principal_id)
-        if found is None:
+        principal = self._records.get(Principal, principal_id)
+        if principal is None:
             raise UnknownPrincipal(principal_id)
-        await self.put(found.model_copy(update={"disabled_at": None if enabled else _now()}))
+        await self.put(principal.model_copy(update={"disabled_at": None if enabled else _now()}))
         if not enabled and self.account_of(principal_id) is not None:
             await self.end_sessions(principal_id)
 
@@ -357,8 +368,8 @@ class AccessStore:
         code: str | None = None,
     ) -> str:
         """Create a one-time code that opens a session of this principal. Raises BrokerAway."""
-        shown = code or generate_code()
-        hashed = self.hash(normalize_code(shown))
+        plain_code = code or generate_code()
+        hashed = self.hash(normalize_code(plain_code))
         await self.put(
             Code.model_validate(
                 {
@@ -370,7 +381,7 @@ class AccessStore:
                 }
             )
         )
-        return shown
+        return plain_code
 
     def use_code(self, code: Code) -> None:
         """Mark a code as used, so that it opens no second session, even while Kafka is away."""
@@ -450,8 +461,8 @@ class AccessStore:
 
     def _restore(self, e: KeyedEntry) -> None:
         """Keep a known record against an unsigned one (often a bare null), and write it again."""
-        known = self._records.sealed.get(e.key)
-        if known is None:
+        sealed_record = self._records.sealed.get(e.key)
+        if sealed_record is None:
             return
         count_unsigned(e.topic)
         log.error(
@@ -460,7 +471,7 @@ class AccessStore:
             offset=e.offset,
             then="ignored: what is known here is written to the topic again",
         )
-        self._records.sealed[e.key] = (e.offset, known[1])
+        self._records.sealed[e.key] = (e.offset, sealed_record[1])
         self._records.pending.add(e.key)
         self._changed.set()
 
@@ -471,12 +482,12 @@ class AccessStore:
         undo a decision of the other (a password, a second factor, a logout). A record that was
         overwritten is written again.
         """
-        known = self.account_of(record.id) if isinstance(record, Account) else None
-        if known is None or not isinstance(record, Account):
+        local_account = self.account_of(record.id) if isinstance(record, Account) else None
+        if local_account is None or not isinstance(record, Account):
             return 0
-        passed = record.epoch - known.epoch
+        passed = record.epoch - local_account.epoch
         if passed < 0 and self.caught_up.is_set():
-            self.note(known)
+            self.note(local_account)
             return passed
         return max(passed, 0)
 
@@ -493,13 +504,15 @@ class AccessStore:
         its key would have been read.
         """
         await self.caught_up.wait()
-        known, pending = self._records.sealed, self._records.pending
-        stale = [key for key, (offset, _) in known.items() if offset < 0 and key not in pending]
+        sealed_records, pending = self._records.sealed, self._records.pending
+        stale = [
+            key for key, (offset, _) in sealed_records.items() if offset < 0 and key not in pending
+        ]
         if stale:
             log.error(
                 "access.records_missing",
                 restored=len(stale),
-                of=len(known),
+                of=len(sealed_records),
                 hint="written to the access topic again from the local file",
             )
             pending.update(stale)
@@ -540,11 +553,11 @@ class AccessStore:
         self._changed.set()
 
     def _may_look(self) -> bool:
-        at, left = self._unknown
+        at, allowance = self._unknown
         now = time.monotonic()
-        left = min(UNKNOWN_PER_S, left + (now - at) * UNKNOWN_PER_S)
-        self._unknown = (now, left - 1 if left >= 1 else left)
-        return left >= 1
+        allowance = min(UNKNOWN_PER_S, allowance + (now - at) * UNKNOWN_PER_S)
+        self._unknown = (now, allowance - 1 if allowance >= 1 else allowance)
+        return allowance >= 1
 
 
 def _now() -> Instant:

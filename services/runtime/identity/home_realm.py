@@ -27,10 +27,10 @@ log = structlog.get_logger(__name__)
 def read_home_realm(settings: Settings) -> str:
     """Return the home realm from the data directory; before the first start its own territory."""
     try:
-        kept = settings.data.home_realm.read_text(encoding="utf-8").strip()
+        stored_name = settings.data.home_realm.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        kept = ""
-    return kept if _is_live_name(kept) else settings.territory.name
+        stored_name = ""
+    return stored_name if _is_live_name(stored_name) else settings.territory.name
 
 
 async def settle_home_realm(settings: Settings) -> str:
@@ -66,13 +66,13 @@ async def _claim(settings: Settings, writer: KeyedWriter, seal_key: bytes) -> st
 async def _read_first(kafka: str, seal_key: bytes) -> str | None:
     """Return the first readable home realm of the topic, or None."""
     partitions = range(TOPICS_BY_NAME[TOPIC].partitions)
-    found: str | None = None
+    first_realm: str | None = None
     async with PartitionReader(kafka) as reader:
         bounds = await reader.bounds(TOPIC, partitions)
         async for record in reader.read(TOPIC, bounds):
-            if found is None and record.key == KEY and record.value is not None:
-                found = _open(seal_key, record.value)
-    return found
+            if first_realm is None and record.key == KEY and record.value is not None:
+                first_realm = _open(seal_key, record.value)
+    return first_realm
 
 
 def _open(seal_key: bytes, value: bytes) -> str | None:

@@ -110,11 +110,11 @@ def cookie_of(request: Request, name: str) -> str | None:
 async def check_csrf(request: Request, session: Session) -> None:
     """Raise ProblemError `csrf` unless the page proved that it is ours."""
     sessions: Sessions = request.app.state.sessions
-    sent = request.headers.get(CSRF_HEADER)
-    if sent is None and request.headers.get("content-type", "").startswith(_FORM_TYPES):
+    csrf_proof = request.headers.get(CSRF_HEADER)
+    if csrf_proof is None and request.headers.get("content-type", "").startswith(_FORM_TYPES):
         field = (await request.form()).get("csrf")
-        sent = field if isinstance(field, str) else None
-    if not sessions.checks_csrf(session, sent, cookie_of(request, CSRF_COOKIE)):
+        csrf_proof = field if isinstance(field, str) else None
+    if not sessions.checks_csrf(session, csrf_proof, cookie_of(request, CSRF_COOKIE)):
         raise ProblemError("csrf")
 
 

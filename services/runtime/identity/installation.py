@@ -39,15 +39,17 @@ async def claim_broker(settings: Settings) -> None:
     """
     before = await _read_access(settings.kafka)
     values = dict(before)
-    found = [(key, value) for key, value in values.items() if value is not None]
+    existing_records = [(key, value) for key, value in values.items() if value is not None]
     has_key = (settings.data.secrets / "master.key").exists()
-    if found and not has_key and not settings.new_keys:
+    if existing_records and not has_key and not settings.new_keys:
         raise _build_refusal(settings)
     seal_key = MasterKey.open(settings.data.secrets).derived("access")
     claim = values.get(CLAIM_KEY)
     if claim is not None and _is_opened(seal_key, CLAIM_KEY, claim):
         return
-    belongs_to_us = claim is None and (not found or _is_any_opened(seal_key, found))
+    belongs_to_us = claim is None and (
+        not existing_records or _is_any_opened(seal_key, existing_records)
+    )
     if not belongs_to_us and not settings.new_keys:
         raise _build_refusal(settings)
     await _write_claim(settings, seal_key, is_first=claim is None)

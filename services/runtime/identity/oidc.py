@@ -95,7 +95,7 @@ class OidcLogin:
             raise self._away(away) from None
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         back = (self._settings.public_url.rstrip("/") or origin) + RETURN_PATH
-        kept = {
+        attempt_values = {
             "state": state,
             "nonce": nonce,
             "verifier": verifier,
@@ -116,7 +116,7 @@ class OidcLogin:
             }
         )
         sealed = base64.urlsafe_b64encode(
-            encrypt(self._key, orjson.dumps(kept), COOKIE.encode())
+            encrypt(self._key, orjson.dumps(attempt_values), COOKIE.encode())
         ).decode()
         return LoginAttempt(
             sealed,
@@ -131,9 +131,11 @@ class OidcLogin:
         Raises ProblemError `oidc_refused`, `oidc_unknown`, `oidc_unapproved`, `oidc_away`.
         """
         try:
-            kept = self._attempt(cookie, answer)
-            tokens = await self._provider.exchange(answer["code"], kept["verifier"], kept["back"])
-            claims = await self._provider.confirmed(tokens, kept["nonce"])
+            login_attempt = self._attempt(cookie, answer)
+            tokens = await self._provider.exchange(
+                answer["code"], login_attempt["verifier"], login_attempt["back"]
+            )
+            claims = await self._provider.confirmed(tokens, login_attempt["nonce"])
             if self._lacks(claims):
                 claims = await self._provider.fetch_userinfo(tokens, claims["sub"]) | claims
             described = await self._provider.described()
@@ -145,13 +147,18 @@ class OidcLogin:
         session = self._sessions.admit(await self._owner(claims))
         ends_there = self._settings.oidc_logout == "provider" and described.end_session is not None
         return OidcSession(
-            session, kept["next"], self._seal_logout(tokens["id_token"]) if ends_there else None
+            session,
+            login_attempt["next"],
+            self._seal_logout(tokens["id_token"]) if ends_there else None,
         )
 
     def _lacks(self, claims: dict[str, Any]) -> bool:
         """Return whether the ID token lacks claims that this installation asks for."""
-        wanted = (self._settings.oidc_claim, *(("siret",) if self._settings.oidc_siret else ()))
-        return not all(name in claims for name in wanted)
+        claim_names = (
+            self._settings.oidc_claim,
+            *(("siret",) if self._settings.oidc_siret else ()),
+        )
+        return not all(name in claims for name in claim_names)
 
     def _seal_logout(self, id_token: str) -> str:
         sealed = encrypt(self._key, id_token.encode(), LOGOUT_COOKIE.encode())
@@ -189,22 +196,24 @@ class OidcLogin:
         It must be this browser's, in time and unused.
         """
         try:
-            kept: dict[str, Any] = orjson.loads(
+            login_attempt: dict[str, Any] = orjson.loads(
                 decrypt(self._key, base64.urlsafe_b64decode(cookie or ""), COOKIE.encode())
             )
         except ValueError:
             raise NotConfirmed("no attempt of this browser") from None
-        used = f"oidc-{kept['state'][:22]}"
-        if not hmac.compare_digest(kept["state"].encode(), answer.get("state", "").encode()):
+        used = f"oidc-{login_attempt['state'][:22]}"
+        if not hmac.compare_digest(
+            login_attempt["state"].encode(), answer.get("state", "").encode()
+        ):
             raise NotConfirmed("state of another attempt")
-        if kept["until"] < _now() or self._access.ended(used):
+        if login_attempt["until"] < _now() or self._access.ended(used):
             raise NotConfirmed("attempt too old or used")
-        self._access.note(EndedSession(id=used, until=kept["until"]))
+        self._access.note(EndedSession(id=used, until=login_attempt["until"]))
         if answer.get("iss", self._provider.issuer) != self._provider.issuer:
             raise NotConfirmed("answer of another issuer")  # RFC 9207
         if not answer.get("code"):
             raise NotConfirmed(f"provider says {answer.get('error', 'nothing')[:40]!r}")
-        return kept
+        return login_attempt
 
     async def _owner(self, claims: dict[str, Any]) -> Principal:
         """Return the account of this session.
@@ -232,22 +241,22 @@ class OidcLogin:
         decides needs the word of an administrator first: people may choose the claim at some
         providers. Raises ProblemError `oidc_unapproved`.
         """
-        said = claims.get(self._settings.oidc_claim)
-        if not isinstance(said, str) or not is_valid_login(said):
+        login_name = claims.get(self._settings.oidc_claim)
+        if not isinstance(login_name, str) or not is_valid_login(login_name):
             return None
         verified = claims.get("email_verified") is True or bool(self._settings.oidc_siret)
         if self._settings.oidc_claim == "email" and not verified:
             return None
-        account = self._access.account(said)
+        account = self._access.account(login_name)
         is_new = account is None
         if account is None and self._settings.oidc_new_role is not None:
             principal = create_principal(self._settings.oidc_new_role)
             try:
-                await self._access.add_account(principal, said)
+                await self._access.add_account(principal, login_name)
             except LoginTaken:
                 return None
             self._access.trace(principal, "account.created", principal.id)
-            account = self._access.account(said)
+            account = self._access.account(login_name)
         if account is None or account.subject is not None:
             return None
         owner = self._access.principal(account.id)

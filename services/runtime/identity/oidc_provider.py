@@ -100,12 +100,12 @@ class OidcProvider:
             form["client_id"] = self.client_id
             if self._secret:
                 form["client_secret"] = self._secret
-        status, found = await self._ask("POST", described.token, data=form, auth=who)
+        status, token_reply = await self._ask("POST", described.token, data=form, auth=who)
         if 400 <= status < 500:
-            raise NotConfirmed(f"code refused: {str(found.get('error'))[:40]!r}")
+            raise NotConfirmed(f"code refused: {str(token_reply.get('error'))[:40]!r}")
         if status != 200:
             raise ProviderAway(f"token endpoint: {status}")
-        return found
+        return token_reply
 
     async def confirmed(self, tokens: Mapping[str, Any], nonce: str) -> dict[str, Any]:
         """Return the claims of the ID token once all checks of OpenID Connect Core 3.1.3.7 pass.
@@ -188,29 +188,29 @@ class OidcProvider:
         async with self._asking:
             oldest = time.monotonic() - CACHE_S if asked_after is None else asked_after
             if self._keys is None or self._keys[1] < oldest:
-                status, found = await self._ask("GET", address)
+                status, key_set = await self._ask("GET", address)
                 try:
                     if status != 200:
                         raise ValueError(status)
-                    self._keys = KeySet.import_key_set({"keys": found["keys"]}), time.monotonic()
+                    self._keys = KeySet.import_key_set({"keys": key_set["keys"]}), time.monotonic()
                 except _PARSE_ERRORS as error:
                     raise ProviderAway(f"keys: {type(error).__name__} {error}") from None
             return self._keys
 
     async def _describe(self) -> ProviderDescription:
-        status, found = await self._ask(
+        status, configuration = await self._ask(
             "GET", f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
         )
-        if status != 200 or found.get("issuer") != self.issuer:
+        if status != 200 or configuration.get("issuer") != self.issuer:
             raise ProviderAway(f"description: {status}, or of another issuer")
         names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-        urls = [found.get(name) for name in names]
-        more = [found.get(name) for name in ("userinfo_endpoint", "end_session_endpoint")]
+        urls = [configuration.get(name) for name in names]
+        more = [configuration.get(name) for name in ("userinfo_endpoint", "end_session_endpoint")]
         if not all(isinstance(u, str) and is_safe_url(u) for u in urls) or not all(
             u is None or (isinstance(u, str) and is_safe_url(u)) for u in more
         ):
             raise ProviderAway("description: an address is missing or not on HTTPS")
-        methods = found.get("token_endpoint_auth_methods_supported")
+        methods = configuration.get("token_endpoint_auth_methods_supported")
         in_body = isinstance(methods, list) and "client_secret_basic" not in methods
         authorization, token, keys = map(str, urls)
         userinfo, end_session = more
@@ -247,7 +247,7 @@ class OidcProvider:
 def _parse_object(body: bytes) -> dict[str, Any] | None:
     """Return a JSON object, or None for anything else."""
     try:
-        found = orjson.loads(body)
+        document = orjson.loads(body)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None

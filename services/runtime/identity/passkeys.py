@@ -111,7 +111,7 @@ class Passkeys:
         Raises ProblemError `invalid`, `conflict`, BrokerAway.
         """
         try:
-            found = verify_registration_response(
+            registration = verify_registration_response(
                 credential=answer,
                 expected_challenge=self._challenged(answer, f"add:{principal.id}"),
                 expected_rp_id=place.host,
@@ -132,7 +132,7 @@ class Passkeys:
                 ),
             ) from None
         account = self._account(principal)
-        id = bytes_to_base64url(found.credential_id)
+        id = bytes_to_base64url(registration.credential_id)
         if len(account.passkeys) >= MAX_PASSKEYS or any(
             k.id == id for a in self._access.all(Account) for k in a.passkeys
         ):
@@ -145,8 +145,8 @@ class Passkeys:
         made = Passkey(
             id=id,
             host=place.host,
-            public_key=bytes_to_base64url(found.credential_public_key),
-            sign_count=found.sign_count,
+            public_key=bytes_to_base64url(registration.credential_public_key),
+            sign_count=registration.sign_count,
             label=label,
             created_at=_now(),
         )
@@ -162,11 +162,11 @@ class Passkeys:
 
         Raises ProblemError `not_found`, BrokerAway.
         """
-        kept = tuple(k for k in account.passkeys if k.id != id)
-        if len(kept) == len(account.passkeys):
+        other_passkeys = tuple(k for k in account.passkeys if k.id != id)
+        if len(other_passkeys) == len(account.passkeys):
             raise ProblemError("not_found")
         await self._access.put(
-            account.model_copy(update={"passkeys": kept, "epoch": account.epoch + 1})
+            account.model_copy(update={"passkeys": other_passkeys, "epoch": account.epoch + 1})
         )
 
     def ask(self, place: RelyingParty) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class Passkeys:
         account, key = self._holder(str(answer.get("id")), place)
         principal = self._access.principal(account.id)
         try:
-            found = verify_authentication_response(
+            assertion = verify_authentication_response(
                 credential=answer,
                 expected_challenge=self._challenged(answer, "login"),
                 expected_rp_id=place.host,
@@ -204,7 +204,7 @@ class Passkeys:
             raise ProblemError("login_failed") from None
         if principal is None:
             raise ProblemError("login_failed")
-        used = key.model_copy(update={"sign_count": found.new_sign_count, "used_at": _now()})
+        used = key.model_copy(update={"sign_count": assertion.new_sign_count, "used_at": _now()})
         self._access.note(
             account.model_copy(
                 update={"passkeys": tuple(used if k.id == key.id else k for k in account.passkeys)}
@@ -235,8 +235,8 @@ class Passkeys:
 
         It must be ours, for this purpose, in time and unused.
         """
-        said = orjson.loads(base64url_to_bytes(answer["response"]["clientDataJSON"]))
-        challenge = base64url_to_bytes(said["challenge"])
+        client_data = orjson.loads(base64url_to_bytes(answer["response"]["clientDataJSON"]))
+        challenge = base64url_to_bytes(client_data["challenge"])
         body, mac = challenge[:24], challenge[24:]
         expires = int.from_bytes(body[16:], "big")
         id = f"challenge-{base64.b32encode(body[:16]).decode().rstrip('=')}"

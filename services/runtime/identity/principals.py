@@ -83,8 +83,8 @@ class Principal(Model):
 
     def own_realm(self, live: str) -> str:
         """Return the realm of reports that name none: the first of its scope, else `live`."""
-        named = (realm for realm in self.scope.realms if not realm.endswith(SIMULATED_REALMS))
-        return next(named, live)
+        own_realms = (realm for realm in self.scope.realms if not realm.endswith(SIMULATED_REALMS))
+        return next(own_realms, live)
 
     def own_territory(self, home: str) -> str:
         """Return the live realm where it has its person: of `own_realm`, else `home`."""

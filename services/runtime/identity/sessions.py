@@ -182,7 +182,9 @@ class LoginThrottle:
         surplus = max(len(self._failures) - MAX_THROTTLED_KEYS * 9 // 10, 0)
         gone = {at for _, at in sorted(idle)[:surplus]}
         self._failures = {
-            key: said for at, (key, said) in enumerate(self._failures.items()) if at not in gone
+            key: failures
+            for at, (key, failures) in enumerate(self._failures.items())
+            if at not in gone
         }
 
     def succeeded(self, *keys: str) -> None:
@@ -218,13 +220,13 @@ class Sessions:
 
         A valid code works despite earlier failures. Raises ProblemError.
         """
-        found = await self._access.find_code(code)
-        principal = self._access.principal(found.principal) if found else None
-        if found is None or principal is None:
+        code_record = await self._access.find_code(code)
+        principal = self._access.principal(code_record.principal) if code_record else None
+        if code_record is None or principal is None:
             self._throttle.check(f"from:{address}")
             self._throttle.failed(f"from:{address}")
             raise ProblemError("login_failed")
-        self._access.use_code(found)
+        self._access.use_code(code_record)
         self._throttle.succeeded(f"from:{address}")
         return self.admit(principal)
 
@@ -243,12 +245,12 @@ class Sessions:
         `device` is the cookie of a browser with an earlier login. Raises ProblemError.
         """
         account = self._access.account(user)
-        known = account is not None and hmac.compare_digest(
+        is_known_device = account is not None and hmac.compare_digest(
             (device or "").encode(), self._device(account.id).encode()
         )
         keys = (
             (f"device:{device}",)
-            if known
+            if is_known_device
             else (f"login:{normalize_login(user[:MAX_LOGIN_CHARS])}", f"from:{address}")
         )
         async with self._throttle.turn(*keys):
@@ -386,9 +388,9 @@ class Sessions:
 
     def checks_csrf(self, session: Session, header: str | None, cookie: str | None) -> bool:
         """Check that the page repeats the CSRF cookie of this session in a header or form field."""
-        sent = (header or "").encode()
-        return hmac.compare_digest(sent, session.csrf.encode()) and hmac.compare_digest(
-            sent, (cookie or "").encode()
+        header_token = (header or "").encode()
+        return hmac.compare_digest(header_token, session.csrf.encode()) and hmac.compare_digest(
+            header_token, (cookie or "").encode()
         )
 
     def end(self, session: Session) -> None:

@@ -103,8 +103,8 @@ def encode_message(message: Message) -> bytes:
 
 def choose_partition(topic: str, realm: str) -> int:
     """Return the partition of a realm's records on a topic."""
-    known = TOPICS_BY_NAME.get(topic)
-    return partition_of(realm, known.partitions if known else PARTITION_COUNT)
+    listed_topic = TOPICS_BY_NAME.get(topic)
+    return partition_of(realm, listed_topic.partitions if listed_topic else PARTITION_COUNT)
 
 
 def create_groupless_consumer(
@@ -190,7 +190,7 @@ async def send_with_retry(
     """
     while True:
         try:
-            sent: asyncio.Future[Any] = await producer.send(
+            acknowledgement: asyncio.Future[Any] = await producer.send(
                 topic,
                 value,
                 key=key,
@@ -198,7 +198,7 @@ async def send_with_retry(
                 headers=headers,
                 timestamp_ms=timestamp_ms,
             )
-            return sent
+            return acknowledgement
         except KafkaTimeoutError:
             continue
 

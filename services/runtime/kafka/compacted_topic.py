@@ -65,10 +65,10 @@ class PendingSend:
         """
         try:
             async with asyncio.timeout_at(self._until):
-                found = await asyncio.shield(self._acked)
+                metadata = await asyncio.shield(self._acked)
         except (KafkaError, TimeoutError, OSError) as error:
             raise _build_away_error(self._topic, error) from error
-        return found.offset, found.timestamp
+        return metadata.offset, metadata.timestamp
 
 
 class KeyedWriter:
@@ -91,8 +91,8 @@ class KeyedWriter:
         caller repeats the same.
         """
         partition = choose_partition(topic, key)
-        sent = await self.send(topic, partition, key, value)
-        offset, _ = await sent.acked()
+        pending_send = await self.send(topic, partition, key, value)
+        offset, _ = await pending_send.acked()
         return partition, offset
 
     async def send(
@@ -217,9 +217,9 @@ class TopicFollower:
             consumer.assign(self._partitions)
             ends: dict[TopicPartition, int] = await consumer.end_offsets(self._partitions)
             begins: dict[TopicPartition, int] = await consumer.beginning_offsets(self._partitions)
-            kept = self._positions()
+            positions = self._positions()
             for tp in self._partitions:
-                begin = max(kept.get((tp.topic, tp.partition), 0), begins[tp])
+                begin = max(positions.get((tp.topic, tp.partition), 0), begins[tp])
                 if begin > ends[tp]:
                     self._reset(tp.topic, tp.partition)
                     begin = begins[tp]

@@ -26,15 +26,15 @@ async def read_dead_letters(
     kafka: str, partitions: Iterable[int] = range(TOPICS_BY_NAME[TOPIC].partitions)
 ) -> AsyncIterator[DeadLetter]:
     """Yield all dead letters, each once, partition by partition in order. Raises KafkaError."""
-    seen: set[str] = set()
+    letter_ids: set[str] = set()
     async with PartitionReader(kafka) as reader:
         async for record in reader.read(TOPIC, await reader.bounds(TOPIC, partitions)):
             try:
                 letter = DeadLetter.load(record.value or b"")
             except (ValueError, KeyError, TypeError):
                 continue
-            if letter.id not in seen:
-                seen.add(letter.id)
+            if letter.id not in letter_ids:
+                letter_ids.add(letter.id)
                 yield letter
 
 

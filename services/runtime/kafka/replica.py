@@ -174,15 +174,19 @@ class Replica:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for e in entries:
-                known = self.get(e.topic, e.key)
-                if known is not None and e.offset <= known.offset:
+                earlier_item = self.get(e.topic, e.key)
+                if earlier_item is not None and e.offset <= earlier_item.offset:
                     continue
                 mark = judge.mark_of(e.topic, e.key, e.value)
-                if self._is_refused(e, known, mark, judge):
+                if self._is_refused(e, earlier_item, mark, judge):
                     self._skip(e)
                     continue
-                if known is not None and known.value != e.value and known.offset >= 0:
-                    gone.append(RemovedRecord(e.topic, e.key, known.value))
+                if (
+                    earlier_item is not None
+                    and earlier_item.value != e.value
+                    and earlier_item.offset >= 0
+                ):
+                    gone.append(RemovedRecord(e.topic, e.key, earlier_item.value))
                 if mark is not None or e.value is None:
                     self._db.execute(
                         "DELETE FROM items WHERE topic = ? AND id = ?", (e.topic, e.key)
@@ -215,11 +219,11 @@ class Replica:
         That is a bare null, a repeated erasure, or a foreign value over one of ours.
         """
         if mark is not None:
-            seen = self._db.execute(
+            erasure_row = self._db.execute(
                 "SELECT 1 FROM erased WHERE topic = ? AND id = ? AND mark = ?",
                 (e.topic, e.key, mark),
             ).fetchone()
-            return seen is not None and known is not None
+            return erasure_row is not None and known is not None
         # Earlier versions erased with a bare null and deleted the key: such an item has nothing to
         # lose.
         if e.value is None:

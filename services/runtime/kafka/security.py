@@ -52,22 +52,22 @@ class KafkaSecurity(FromEnvironment):
     @classmethod
     def of_password(cls, user: str, password: str) -> Self:
         """Return SCRAM without TLS for loopback, regardless of the environment."""
-        given: dict[str, Any] = {
+        login_fields: dict[str, Any] = {
             "user": user,
             "password": SecretStr(password),
             "sasl": "SCRAM-SHA-512",
         }
-        return cls(tls=False, ca=None, cert=None, cert_key=None, **given)
+        return cls(tls=False, ca=None, cert=None, cert_key=None, **login_fields)
 
     @classmethod
     def of_cluster(cls, user: str, password: str, authority: Path) -> Self:
         """Return SCRAM over TLS for the brokers of a cluster, regardless of the environment."""
-        given: dict[str, Any] = {
+        login_fields: dict[str, Any] = {
             "user": user,
             "password": SecretStr(password),
             "sasl": "SCRAM-SHA-512",
         }
-        return cls(tls=True, ca=authority, cert=None, cert_key=None, **given)
+        return cls(tls=True, ca=authority, cert=None, cert_key=None, **login_fields)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -107,19 +107,19 @@ class KafkaSecurity(FromEnvironment):
         """Return the keyword arguments of every aiokafka client."""
         if not self.tls and not self.user:
             return {}
-        found: dict[str, Any] = {
+        client_options: dict[str, Any] = {
             "security_protocol": ("SASL_" if self.user else "")
             + ("SSL" if self.tls else "PLAINTEXT")
         }
         if self.tls:
-            found["ssl_context"] = self.context()
+            client_options["ssl_context"] = self.context()
         if self.user:
-            found |= {
+            client_options |= {
                 "sasl_mechanism": self.sasl,
                 "sasl_plain_username": self.user,
                 "sasl_plain_password": self.password.get_secret_value(),
             }
-        return found
+        return client_options
 
 
 _override: KafkaSecurity | None = None
@@ -144,8 +144,10 @@ def get_security() -> KafkaSecurity:
     """
     if _override is not None:
         return _override
-    given = KafkaSecurity()
-    return given if given.user or given.tls else _read_embedded_security() or given
+    configured = KafkaSecurity()
+    return (
+        configured if configured.user or configured.tls else _read_embedded_security() or configured
+    )
 
 
 def read_cluster_security(secrets: Path) -> KafkaSecurity | None:
@@ -189,12 +191,12 @@ def _get_options() -> dict[str, Any]:
 
 def build_faust_credentials() -> Any:
     """Return the same options for Faust's app; None without TLS and SASL."""
-    known = get_security()
-    if known.user:
+    security = get_security()
+    if security.user:
         return faust.SASLCredentials(
-            username=known.user,
-            password=known.password.get_secret_value(),
-            ssl_context=known.context(),
-            mechanism=known.sasl,
+            username=security.user,
+            password=security.password.get_secret_value(),
+            ssl_context=security.context(),
+            mechanism=security.sasl,
         )
-    return faust.SSLCredentials(known.context()) if known.tls else None
+    return faust.SSLCredentials(security.context()) if security.tls else None

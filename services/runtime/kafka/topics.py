@@ -127,13 +127,13 @@ async def _prepare_coordinator(admin: AIOKafkaAdminClient) -> None:
 async def _create_topics(
     admin: AIOKafkaAdminClient, missing: Sequence[Topic], replication: int
 ) -> None:
-    wanted = [
+    new_topics = [
         NewTopic(
             t.name, t.partitions, replication, topic_configs=build_desired_config(t, replication)
         )
         for t in missing
     ]
-    response = await admin.create_topics(wanted, timeout_ms=TIMEOUT_MS)
+    response = await admin.create_topics(new_topics, timeout_ms=TIMEOUT_MS)
     for name, code, *rest in response.topic_errors:
         if code not in (0, _ALREADY_EXISTS):
             raise KafkaError(

@@ -48,14 +48,14 @@ def sign_statement(key: SigningKey, at: Instant, heads: HeadsByLog, **about: Any
 
     The signature covers every other field, in this order, without spaces.
     """
-    said: dict[str, Any] = {
+    statement: dict[str, Any] = {
         "format": FORMAT,
         "at": datetime.fromtimestamp(at / 1000, UTC).isoformat().replace("+00:00", "Z"),
         **about,
         "logs": {name: {"seq": seq, "head": head} for name, (seq, head) in sorted(heads.items())},
         "public_key": key.public.pem.decode(),
     }
-    return said | {"signature": key.sign(orjson.dumps(said)).hex()}
+    return statement | {"signature": key.sign(orjson.dumps(statement)).hex()}
 
 
 def read_statement(raw: bytes, known: PublicKey | None = None) -> HeadStatement:
@@ -64,25 +64,25 @@ def read_statement(raw: bytes, known: PublicKey | None = None) -> HeadStatement:
     Raises StatementInvalid, also if another key than `known` signed it.
     """
     try:
-        said = orjson.loads(raw)
-        if said.get("format") != FORMAT:
+        statement = orjson.loads(raw)
+        if statement.get("format") != FORMAT:
             raise HeadStatementInvalid(
-                f"format {said.get('format')!r}, this program knows {FORMAT}"
+                f"format {statement.get('format')!r}, this program knows {FORMAT}"
             )
         signature, key = (
-            bytes.fromhex(said.pop("signature")),
-            PublicKey.load(said["public_key"].encode()),
+            bytes.fromhex(statement.pop("signature")),
+            PublicKey.load(statement["public_key"].encode()),
         )
-        logs = {name: (int(at["seq"]), str(at["head"])) for name, at in said["logs"].items()}
-        at = str(said["at"])
+        logs = {name: (int(at["seq"]), str(at["head"])) for name, at in statement["logs"].items()}
+        at = str(statement["at"])
     except (ValueError, KeyError, TypeError, AttributeError, SigningKeyInvalid) as error:
         raise (
             error
             if isinstance(error, HeadStatementInvalid)
             else HeadStatementInvalid(f"no statement of heads: {error}")
         ) from error
-    if not key.signed(orjson.dumps(said), signature):
+    if not key.signed(orjson.dumps(statement), signature):
         raise HeadStatementInvalid("not what was signed: it was changed")
     if known is not None and known.fingerprint != key.fingerprint:
         raise HeadStatementInvalid(f"signed by {key.fingerprint}, not by {known.fingerprint}")
-    return HeadStatement(at, logs, said, key.fingerprint)
+    return HeadStatement(at, logs, statement, key.fingerprint)

@@ -40,7 +40,7 @@ async def retry_until_visible(kafka: str, topic: str, look: Callable[[], Awaitab
     give_up: float | None = None
     while True:
         try:
-            found = await look()
+            answer = await look()
         except RecordMissing as error:
             if give_up is None:
                 give_up = time.monotonic() + (
@@ -53,7 +53,7 @@ async def retry_until_visible(kafka: str, topic: str, look: Callable[[], Awaitab
         else:
             if give_up is not None:
                 log.info("record.visible", topic=topic)
-            return found
+            return answer
 
 
 async def is_replicated(kafka: str, topic: str) -> bool:

@@ -63,9 +63,11 @@ async def _wait_through_cancellation(
     """
     interrupted: asyncio.CancelledError | None = None
     give_up = time.monotonic() + STOP_TIMEOUT_S
-    while not task.done() and (left := give_up - time.monotonic()) > 0:
+    while not task.done() and (remaining_s := give_up - time.monotonic()) > 0:
         try:
-            done, _ = await asyncio.wait([task], timeout=left if again_s is None else again_s)
+            done, _ = await asyncio.wait(
+                [task], timeout=remaining_s if again_s is None else again_s
+            )
         except asyncio.CancelledError as cancelled:
             interrupted = cancelled
             continue
@@ -110,9 +112,9 @@ class PartitionReader:
 
     async def ends(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the next offset to be written of each partition, in one request."""
-        wanted = list(tps)
-        self._remember(wanted)
-        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(wanted)
+        partitions = list(tps)
+        self._remember(partitions)
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(partitions)
         return ends
 
     def _remember(self, tps: Iterable[TopicPartition]) -> None:
@@ -160,42 +162,46 @@ class PartitionReader:
         idle. A leader that was just elected does not show the end of its log at once: only a leader
         that states the end can prove that a record is missing. Raises TimeoutError, KafkaError.
         """
-        left, found = (
+        open_offsets, record_by_partition = (
             {TopicPartition(topic, p): offset for p, offset in offsets.items()},
             dict[int, Any](),
         )
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                while left:
-                    left = await self._look(left, found)
+                while open_offsets:
+                    open_offsets = await self._look(open_offsets, record_by_partition)
         finally:
             self._consumer._subscription.unsubscribe()
-        return found
+        return record_by_partition
 
     async def _look(
         self, wanted: dict[TopicPartition, int], found: dict[int, Any]
     ) -> dict[TopicPartition, int]:
         """Add the records at these offsets to `found` and return the undecided offsets."""
-        consumer, left = self._consumer, dict(wanted)
-        consumer.assign(list(left))
-        for tp, offset in left.items():
+        consumer, open_offsets = self._consumer, dict(wanted)
+        consumer.assign(list(open_offsets))
+        for tp, offset in open_offsets.items():
             consumer.seek(tp, offset)
-        while left:
+        while open_offsets:
             try:
-                batches = await consumer.getmany(*left, timeout_ms=POLL_MS)
+                batches = await consumer.getmany(*open_offsets, timeout_ms=POLL_MS)
             except OffsetOutOfRangeError as error:  # It begins later, or ends before
-                return {tp: offset for tp, offset in left.items() if tp not in error.args[0]}
+                return {
+                    tp: offset for tp, offset in open_offsets.items() if tp not in error.args[0]
+                }
             for tp, records in batches.items():
-                offset = left.pop(tp)
+                offset = open_offsets.pop(tp)
                 if (record := next((r for r in records if r.offset == offset), None)) is not None:
                     found[tp.partition] = record
             unseen = [
-                tp for tp, offset in left.items() if _is_beyond(consumer.highwater(tp), offset)
+                tp
+                for tp, offset in open_offsets.items()
+                if _is_beyond(consumer.highwater(tp), offset)
             ]
             for tp, end in (await self.ends(unseen)).items() if unseen else ():
-                if end <= left[tp]:
-                    del left[tp]
-        return left
+                if end <= open_offsets[tp]:
+                    del open_offsets[tp]
+        return open_offsets
 
 
 def _is_beyond(end: int | None, offset: int) -> bool:

@@ -339,13 +339,13 @@ async def check_positions(
     Raises Stop, Missing (`log.truncated`) or HistoryChanged.
     """
     read = {p: at for p, at in positions.items() if at.next > 0}
-    found = await reader.at(log_topic(service), {p: at.next - 1 for p, at in read.items()})
+    last_records = await reader.at(log_topic(service), {p: at.next - 1 for p, at in read.items()})
     for p, at in read.items():
-        if p in found and compute_digest(found[p].value) == at.tail:
+        if p in last_records and compute_digest(last_records[p].value) == at.tail:
             continue
         if await read_history(reader, service, p, logic) > at.history:
             raise HistoryChanged(service, p)
-        kind = Stop if p in found else RecordMissing
+        kind = Stop if p in last_records else RecordMissing
         raise kind(
             "log.truncated",
             f"partition {p} of {log_topic(service)} no longer holds the record at offset {at.next - 1}",

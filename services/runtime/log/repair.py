@@ -105,12 +105,12 @@ async def accept_loss(
     """
     async with PartitionReader(kafka) as reader:
         at, lost = await _fold_position(reader, service, partition)
-        taken = [
+        later_histories = [
             mark.place.history + 1
             async for _, mark in read_watermarks(reader, service, partition)
             if mark is not None
         ]
-    history = max(at.history + 1, lost, *taken)
+    history = max(at.history + 1, lost, *later_histories)
     return await _append_declaration(
         kafka, service, partition, logic, at, LossDeclared(detail=detail), history, detail
     )

@@ -159,11 +159,13 @@ def decode_state(
     if set(pages) != set(range(own["first"], own["last"])):
         raise SnapshotDamaged("pages of seen ids are missing")
     if (compact := own.get("compact")) is not None:
-        seen = AppliedIds(compact=bytes.fromhex(compact))
+        applied_ids = AppliedIds(compact=bytes.fromhex(compact))
     else:
-        seen = AppliedIds.restore(own["first"], [pages[n] for n in sorted(pages)], own["open"])
+        applied_ids = AppliedIds.restore(
+            own["first"], [pages[n] for n in sorted(pages)], own["open"]
+        )
     if own["closed"]:  # Snapshots from before the ids of closed realms were compacted.
-        seen = seen.compacted()
+        applied_ids = applied_ids.compacted()
     marks = Map(
         {
             service: Watermark(Place.parse(place), hash)
@@ -171,7 +173,9 @@ def decode_state(
         }
     )
     domain = decider.load(own["realm"], own["lineage"], dumped)
-    return RealmState(own["realm"], own["lineage"], own["now"], own["closed"], seen, marks, domain)
+    return RealmState(
+        own["realm"], own["lineage"], own["now"], own["closed"], applied_ids, marks, domain
+    )
 
 
 def encode_page(page: IdPage) -> list[bytes]:
@@ -298,8 +302,8 @@ class SnapshotWriter(Generic[S]):
         """Send tombstones for chunks of this slot that the new manifest no longer names."""
         for realm, parts in before.items():
             for part, (_, chunks) in parts.items():
-                left = len(after[realm][part][1]) if part in after.get(realm, {}) else 0
-                for n in range(left, len(chunks)):
+                current_count = len(after[realm][part][1]) if part in after.get(realm, {}) else 0
+                for n in range(current_count, len(chunks)):
                     await self._send(f"{slot}/{realm}/{part}/{n}", None)
 
     async def _send(self, key: str, value: bytes | None) -> int:
@@ -324,9 +328,9 @@ async def read_newest_manifests(
     """
     topic = snapshots_topic(service)
     begin, end = (await reader.bounds(topic, [partition]))[partition]
-    found: dict[str, SnapshotManifest | None] = {}
+    manifest_by_slot: dict[str, SnapshotManifest | None] = {}
     start, window = end, 100
-    while start > begin and len(found) < len(SLOTS):
+    while start > begin and len(manifest_by_slot) < len(SLOTS):
         stop, start = start, max(begin, start - window)
         window *= 4
         newest: dict[str, SnapshotManifest | None] = {}
@@ -334,8 +338,8 @@ async def read_newest_manifests(
             slot, _, rest = (record.key or b"").decode(errors="replace").partition("/")
             if slot in SLOTS and rest == "manifest":
                 newest[slot] = _parse_manifest(record.value, service, partition)
-        found = newest | found
-    manifests = [m for m in found.values() if m is not None]
+        manifest_by_slot = newest | manifest_by_slot
+    manifests = [m for m in manifest_by_slot.values() if m is not None]
     return sorted(manifests, key=lambda m: (m.position.history, m.position.seq), reverse=True)
 
 
@@ -356,17 +360,21 @@ async def load_view(
     reader: PartitionReader, decider: Decider[S], partition: int, manifest: SnapshotManifest
 ) -> ChainView[S]:
     """Load the state that a manifest names. Raises SnapshotDamaged."""
-    wanted = {
+    hash_by_offset = {
         c.offset: c.hash
         for parts in manifest.realms.values()
         for chunks in parts.values()
         for c in chunks
     }
-    read = _read_offsets(reader, snapshots_topic(decider.service), partition, sorted(wanted))
-    raws = {offset: raw async for offset, raw in read if compute_digest(raw) == wanted[offset]}
-    if len(raws) < len(wanted):
+    read = _read_offsets(
+        reader, snapshots_topic(decider.service), partition, sorted(hash_by_offset)
+    )
+    raws = {
+        offset: raw async for offset, raw in read if compute_digest(raw) == hash_by_offset[offset]
+    }
+    if len(raws) < len(hash_by_offset):
         raise SnapshotDamaged(
-            f"{len(wanted) - len(raws)} of {len(wanted)} chunks are missing or changed"
+            f"{len(hash_by_offset) - len(raws)} of {len(hash_by_offset)} chunks are missing or changed"
         )
     realms: dict[str, RealmState[S]] = {}
     try:
@@ -393,7 +401,7 @@ async def _read_offsets(
         else:
             groups.append([offset])
     for group in groups:
-        wanted = set(group)
+        group_offsets = set(group)
         async for record in reader.read(topic, {partition: (group[0], group[-1] + 1)}):
-            if record.offset in wanted and record.value is not None:
+            if record.offset in group_offsets and record.value is not None:
                 yield record.offset, record.value

@@ -59,13 +59,13 @@ def _remove_stale_parts(folder: Path) -> None:
     with suppress(OSError):
         for part in [p for p in folder.iterdir() if _PART_NAME.fullmatch(p.name)]:
             with suppress(OSError):
-                found = part.lstat()
+                part_stat = part.lstat()
                 if (
-                    not stat.S_ISREG(found.st_mode)
-                    or found.st_uid != os.geteuid()
-                    or time.time() - found.st_mtime < STALE_PART_S
+                    not stat.S_ISREG(part_stat.st_mode)
+                    or part_stat.st_uid != os.geteuid()
+                    or time.time() - part_stat.st_mtime < STALE_PART_S
                 ):
                     continue
-                with part.open("rb") as left:
-                    if _lock_part(left):
+                with part.open("rb") as part_file:
+                    if _lock_part(part_file):
                         part.unlink()

@@ -51,10 +51,10 @@ class HealthChecks:
             case "/livez":
                 return _build_report(await _run_checks(self.live))
             case "/readyz":
-                decides, shown = await asyncio.gather(
+                decides, other_checks = await asyncio.gather(
                     _run_checks({**self.live, **self.ready}), _run_checks(self.shown)
                 )
-                return _build_report(decides, shown)
+                return _build_report(decides, other_checks)
             case "/metrics":
                 python = platform.python_version()
                 metrics.set_gauge("vigie_build_info", 1, version=find_version(), python=python)
@@ -80,10 +80,10 @@ class GuardedHealth:
             return await self.health.answer(path)
         if path == "/metrics":
             return _UNKNOWN
-        found = await self.health.answer(path)
-        if found is None:
+        health_answer = await self.health.answer(path)
+        if health_answer is None:
             return None
-        return replace(found, body=_READY if found.status < 400 else _UNAVAILABLE)
+        return replace(health_answer, body=_READY if health_answer.status < 400 else _UNAVAILABLE)
 
 
 _READY: Final = orjson.dumps({"status": "ok"})
@@ -99,14 +99,14 @@ _UNKNOWN: Final = HealthAnswer(
 async def _run_checks(checks: Mapping[str, Check]) -> dict[str, str | None]:
     async def one(check: Check) -> str | None:
         try:
-            found = check()
-            if inspect.isawaitable(found):
-                found = await asyncio.wait_for(found, CHECK_TIMEOUT_S)
+            outcome = check()
+            if inspect.isawaitable(outcome):
+                outcome = await asyncio.wait_for(outcome, CHECK_TIMEOUT_S)
         except TimeoutError:
             return f"no answer within {CHECK_TIMEOUT_S:g} s"
         except Exception as error:  # noqa: BLE001  a check that raises anything has failed
             return f"{type(error).__name__}: {error}"
-        return found
+        return outcome
 
     return dict(zip(checks, await asyncio.gather(*(one(c) for c in checks.values())), strict=True))
 
@@ -115,11 +115,11 @@ def _build_report(
     decides: dict[str, str | None], shown: dict[str, str | None] | None = None
 ) -> HealthAnswer:
     wrong = {name: sentence for name, sentence in decides.items() if sentence is not None}
-    found = (shown or {}) | decides
+    outcomes = (shown or {}) | decides
     body = orjson.dumps(
         {
             "status": "unavailable" if wrong else "ok",
-            "checks": {n: s or "ok" for n, s in found.items()},
+            "checks": {n: s or "ok" for n, s in outcomes.items()},
         }
     )
     return HealthAnswer(503 if wrong else 200, "application/json", body)

@@ -91,9 +91,9 @@ def _escape_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _write_traceback(out: TextIO, error: ExcInfo) -> None:
-    told = io.StringIO()
-    structlog.dev.plain_traceback(told, error)
-    out.write(escape_control_characters(told.getvalue()))
+    traceback_text = io.StringIO()
+    structlog.dev.plain_traceback(traceback_text, error)
+    out.write(escape_control_characters(traceback_text.getvalue()))
 
 
 def _drop_file_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -120,7 +120,7 @@ def configure_logging(
     service: logging swallows its own errors. With `VIGIE_LOG_FORMAT=json` the lines on stderr are
     JSON too, as containers and journald want them.
     """
-    named = level or os.environ.get("VIGIE_LOG_LEVEL") or "INFO"
+    level_name = level or os.environ.get("VIGIE_LOG_LEVEL") or "INFO"
     file = json_file or (Path(path) if (path := os.environ.get("VIGIE_LOG_JSON")) else None)
     if colour is None:
         colour = os.environ.get("VIGIE_LOG_COLOUR", "1" if sys.stderr.isatty() else "0") == "1"
@@ -184,7 +184,7 @@ def configure_logging(
     for library in WARNINGS_ONLY_LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
     # Settings refuse any other name
-    root.setLevel(logging.getLevelNamesMapping().get(named.upper(), logging.INFO))
+    root.setLevel(logging.getLevelNamesMapping().get(level_name.upper(), logging.INFO))
     logging.raiseExceptions = False
     sys.excepthook = _report_exception
 

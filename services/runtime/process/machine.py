@@ -20,11 +20,11 @@ def get_or_create_machine_name(data: DataDir) -> str:
     """
     host = re.sub(r"[^a-z0-9-]", "-", socket.gethostname().lower())[:MAX_HOST_LENGTH] or "host"
     try:
-        known = data.machine.read_text(encoding="ascii").strip()
+        machine_name = data.machine.read_text(encoding="ascii").strip()
     except (FileNotFoundError, UnicodeDecodeError):
-        known = ""
-    if re.fullmatch(rf"{re.escape(host)}-[0-9a-f]{{6}}", known):
-        return known
+        machine_name = ""
+    if re.fullmatch(rf"{re.escape(host)}-[0-9a-f]{{6}}", machine_name):
+        return machine_name
     name = f"{host}-{secrets.token_hex(3)}"
     write_private(data.machine, name.encode(), replace=True)
     return name

@@ -64,17 +64,17 @@ def choose_ports(file: Path, names: Collection[str]) -> dict[str, int]:
 
     Writes `file` with exactly these names. Raises OSError.
     """
-    kept = {
+    ports = {
         n: p
         for n, p in read_ports(file).items()
         if n in names and 0 < p < 65536 and is_port_free(p)
     }
-    missing = [n for n in names if n not in kept]
-    kept |= dict(zip(missing, find_free_ports(len(missing)), strict=True))
+    missing = [n for n in names if n not in ports]
+    ports |= dict(zip(missing, find_free_ports(len(missing)), strict=True))
     temporary = file.with_suffix(".new")
-    temporary.write_text(json.dumps(kept, indent=1))
+    temporary.write_text(json.dumps(ports, indent=1))
     os.replace(temporary, file)
-    return kept
+    return ports
 
 
 def open_listening_socket(host: str, port: int) -> socket.socket:

@@ -103,15 +103,17 @@ def check_url(url: SecretStr, schemes: Iterable[str]) -> SecretStr:
 
     Raises ValueError without any part of the URL, which may hold a password.
     """
-    text, known = url.get_secret_value(), tuple(schemes)
-    wanted = f"must be {', '.join(f'{s}://' for s in known)} with a host"
+    text, scheme_names = url.get_secret_value(), tuple(schemes)
+    expectation = f"must be {', '.join(f'{s}://' for s in scheme_names)} with a host"
     try:
         parts = urlsplit(text)
-        right = not text or (parts.scheme in known and bool(parts.hostname) and parts.port != 0)
+        right = not text or (
+            parts.scheme in scheme_names and bool(parts.hostname) and parts.port != 0
+        )
     except ValueError as error:
-        raise ValueError(f"{wanted}, and a port that is a number; {ESCAPE_HINT}") from error
+        raise ValueError(f"{expectation}, and a port that is a number; {ESCAPE_HINT}") from error
     if not right:
-        raise ValueError(wanted)
+        raise ValueError(expectation)
     return url
 
 
@@ -313,10 +315,10 @@ class Settings(FromEnvironment):
             return values
         if not isinstance(status, dict):
             return values
-        found = {name: status.get(name) for name in ("kafka", "redis", "console")}
-        found["url"] = f"http://{status['http']}" if status.get("http") else None
-        found["kafka_replication"] = status.get("replication")
-        return {name: value for name, value in found.items() if value} | {
+        running_values = {name: status.get(name) for name in ("kafka", "redis", "console")}
+        running_values["url"] = f"http://{status['http']}" if status.get("http") else None
+        running_values["kafka_replication"] = status.get("replication")
+        return {name: value for name, value in running_values.items() if value} | {
             k: v for k, v in values.items() if v != ""
         }
 

@@ -39,8 +39,8 @@ def remove_socket_folder(folder: Path, run: Path) -> None:
     """Remove a folder of sockets under /tmp and its contents; `run` stays."""
     if folder == run:
         return
-    for left in folder.glob("*.sock"):
-        left.unlink(missing_ok=True)
+    for socket_file in folder.glob("*.sock"):
+        socket_file.unlink(missing_ok=True)
     folder.rmdir()
 
 
@@ -64,7 +64,9 @@ def open_unix_socket(path: Path) -> socket.socket:
 
 
 def _is_private_folder(folder: Path) -> bool:
-    known = folder.lstat()
+    folder_stat = folder.lstat()
     return (
-        stat.S_ISDIR(known.st_mode) and known.st_uid == os.geteuid() and not known.st_mode & 0o077
+        stat.S_ISDIR(folder_stat.st_mode)
+        and folder_stat.st_uid == os.geteuid()
+        and not folder_stat.st_mode & 0o077
     )

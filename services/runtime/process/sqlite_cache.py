@@ -55,8 +55,8 @@ def _open_checked(path: Path, schema: str, pragmas: tuple[str, ...]) -> sqlite3.
         path.chmod(0o600)
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", *pragmas):
             db.execute(f"PRAGMA {pragma}")
-        if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise _build_damage_error(found)
+        if (check_answer := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise _build_damage_error(check_answer)
         db.executescript(schema)
     except BaseException:
         db.close()

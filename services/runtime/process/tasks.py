@@ -26,22 +26,22 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
     A cancellation of the caller waits until then, so that the tasks close their resources first.
     """
-    left = set(tasks)
+    remaining_tasks = set(tasks)
     interrupted: asyncio.CancelledError | None = None
     give_up = time.monotonic() + TIMEOUT_S
-    while left and time.monotonic() < give_up:
-        for task in left:
+    while remaining_tasks and time.monotonic() < give_up:
+        for task in remaining_tasks:
             task.cancel()
         try:
-            await asyncio.wait(left, timeout=RETRY_S)
+            await asyncio.wait(remaining_tasks, timeout=RETRY_S)
         except asyncio.CancelledError as error:
             interrupted = error
-        for task in [t for t in left if t.done()]:
-            left.discard(task)
+        for task in [t for t in remaining_tasks if t.done()]:
+            remaining_tasks.discard(task)
             if not task.cancelled():
                 task.exception()
-    if left:
-        log.warning("task.unended", tasks=sorted(task.get_name() for task in left))
+    if remaining_tasks:
+        log.warning("task.unended", tasks=sorted(task.get_name() for task in remaining_tasks))
     if interrupted is not None:
         raise interrupted
 

@@ -120,8 +120,12 @@ def configure_tracing(service: str) -> None:
 
     os.environ.setdefault(*_DEFAULT_TIMEOUT)
     instance = os.environ.get("VIGIE_INSTANCE") or os.environ.get("VIGIE_PROCESS") or service
-    named = {"service.namespace": "vigie", "service.name": service, "service.instance.id": instance}
-    provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
+    attributes = {
+        "service.namespace": "vigie",
+        "service.name": service,
+        "service.instance.id": instance,
+    }
+    provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     _traces = Traces(provider)
     atexit.register(_traces.close)

@@ -68,12 +68,12 @@ def describe_wrong_variables(error: ValueError) -> str | None:
 
 
 def _find_settings_class(title: str) -> type[FromEnvironment] | None:
-    left = [FromEnvironment]
-    while left:
-        kind = left.pop()
+    classes = [FromEnvironment]
+    while classes:
+        kind = classes.pop()
         if kind.__name__ == title:
             return kind
-        left += kind.__subclasses__()
+        classes += kind.__subclasses__()
     return None
 
 

@@ -78,15 +78,15 @@ class FrontGuard:
         await self._app(scope, receive, send)
 
     def _judged(self, scope: Any) -> Any:
-        said = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        if not self._mark.is_valid(said.get(_NAME, "")):
-            kept = [
+        header_values = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if not self._mark.is_valid(header_values.get(_NAME, "")):
+            other_headers = [
                 (n, v) for n, v in scope["headers"] if n not in _FORWARDING_HEADERS and n != _NAME
             ]
-            return {**scope, "headers": kept}
-        found = {**scope, "headers": [(n, v) for n, v in scope["headers"] if n != _NAME]}
-        if caller := said.get(b"x-forwarded-for"):
-            found["client"] = (caller, 0)
-        if (scheme := said.get(b"x-forwarded-proto")) in ("http", "https"):
-            found["scheme"] = scheme
-        return found
+            return {**scope, "headers": other_headers}
+        trusted_scope = {**scope, "headers": [(n, v) for n, v in scope["headers"] if n != _NAME]}
+        if caller := header_values.get(b"x-forwarded-for"):
+            trusted_scope["client"] = (caller, 0)
+        if (scheme := header_values.get(b"x-forwarded-proto")) in ("http", "https"):
+            trusted_scope["scheme"] = scheme
+        return trusted_scope

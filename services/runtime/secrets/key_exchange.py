@@ -146,11 +146,11 @@ class PoolFiller:
 
 async def send_keys(keyring: SharedKeyring, writer: KeyedWriter, keys: Sequence[StoredKey]) -> None:
     """Send keys to every known machine and return once the topic has them. Raises BrokerAway."""
-    sent = [
+    pending_sends = [
         await _send(writer, keyring.mailbox, keyring.mailbox.deliver(hello, keys))
         for hello in keyring.list_addressees()
     ]
-    for one in sent:
+    for one in pending_sends:
         await one.acked()
 
 
@@ -209,12 +209,12 @@ class KeyExchange:
 
         The topic has a key before its text is written, so reading it to its end is enough.
         """
-        wanted = [number for number in numbers if self._keyring.is_pending(number)]
-        if not wanted or not await self._follower.settle(SETTLE_S):
+        pending_numbers = [number for number in numbers if self._keyring.is_pending(number)]
+        if not pending_numbers or not await self._follower.settle(SETTLE_S):
             return
         now = asyncio.get_running_loop().time()
         is_due = now - self._asked_at >= ASK_AGAIN_S and not self._keyring.request
-        if is_due and any(self._keyring.is_pending(number) for number in wanted):
+        if is_due and any(self._keyring.is_pending(number) for number in pending_numbers):
             self._asked_at = now
             self._keyring.ask_again()
             self._is_hello_due = True
@@ -296,15 +296,15 @@ class KeyExchange:
                 self._is_hello_due = True
                 raise
         while numbers := self._keyring.list_untold(MAX_ERASED):
-            told = Erasure(self._keyring.machine, numbers)
-            await (await _send(self._writer, self._keyring.mailbox, told)).acked()
+            erasure = Erasure(self._keyring.machine, numbers)
+            await (await _send(self._writer, self._keyring.mailbox, erasure)).acked()
             await run_in_thread(self._keyring.mark_told, numbers)
         for hello, request in self._keyring.list_owed():
             await self._send_all(hello, request)
 
     async def _send_all(self, hello: Hello, request: str) -> None:
         """Send every key to one machine; the last record answers its request."""
-        after, sent = -1, 0
+        after, key_count = -1, 0
         while True:
             keys = await run_in_thread(self._keyring.list_keys, after, MAX_KEYS)
             is_last = len(keys) < MAX_KEYS
@@ -312,12 +312,12 @@ class KeyExchange:
                 self._keyring.mailbox.deliver, hello, keys, request if is_last else ""
             )
             await (await _send(self._writer, self._keyring.mailbox, delivery)).acked()
-            sent += len(keys)
+            key_count += len(keys)
             if is_last:
                 break
             after = keys[-1].number
         await run_in_thread(self._keyring.settle_debt, hello.machine, request)
-        log.info("keyring.sent", machine=hello.machine, keys=sent)
+        log.info("keyring.sent", machine=hello.machine, keys=key_count)
 
 
 async def _send(writer: KeyedWriter, mailbox: Mailbox, message: KeyringMessage) -> PendingSend:

@@ -69,11 +69,11 @@ def get_or_create_secret(path: Path) -> str:
 
     Processes that start at once agree on one. Raises OSError.
     """
-    if (known := read_secret(path)) is None:
+    if (secret := read_secret(path)) is None:
         write_private(path, secrets.token_urlsafe(KEY_BYTES).encode())
-        known = read_secret(path)
-        assert known is not None
-    return known
+        secret = read_secret(path)
+        assert secret is not None
+    return secret
 
 
 def read_secret(path: Path) -> str | None:

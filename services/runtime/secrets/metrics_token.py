@@ -34,5 +34,5 @@ def is_token_valid(authorization: str | None, token: str) -> bool:
     """Return whether the value of an `Authorization` header is this token."""
     if authorization is None or not authorization.lower().startswith(_SCHEME):
         return False
-    shown = authorization[len(_SCHEME) :].strip()
-    return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), token.encode())
+    bearer_token = authorization[len(_SCHEME) :].strip()
+    return hmac.compare_digest(bearer_token.encode("utf-8", "surrogateescape"), token.encode())

@@ -45,12 +45,12 @@ class RetentionSettings(Settings):
     @property
     def days_by_prefix(self) -> dict[str, int]:
         """Prefix of text ids → days, for the kinds that are not kept for ever."""
-        named = {
+        days_by_kind = {
             "report-": self.texts_days_reports,
             "attachment-": self.texts_days_photos,
             "cmd-": self.texts_days_notes,
         }
-        return {prefix: days for prefix, days in named.items() if days}
+        return {prefix: days for prefix, days in days_by_kind.items() if days}
 
 
 class TextRetention:

@@ -114,11 +114,11 @@ class SharedKeyring(Keyring):
     def is_pending(self, number: int) -> bool:
         """Return whether a key may still arrive: it is not here, and was not erased."""
         with self._lock:
-            found = self._db.execute(
+            row = self._db.execute(
                 "SELECT 1 FROM keys WHERE id = ? UNION ALL SELECT 1 FROM erased WHERE id = ?",
                 (number, number),
             ).fetchone()
-        return found is None
+        return row is None
 
     def add_keys(self, keys: Iterable[StoredKey]) -> int:
         """Store keys of another machine, except erased ones; return the number of new ones."""

@@ -90,10 +90,10 @@ class SigningKey:
             raise SigningKeyInvalid(f"{path}: {error}") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise SigningKeyInvalid(f"{path}: not an Ed25519 key")
-        found = cls(key)
+        signing_key = cls(key)
         if not (secrets / PUBLIC_FILE).exists():
-            write_private(secrets / PUBLIC_FILE, found.public.pem)
-        return found
+            write_private(secrets / PUBLIC_FILE, signing_key.public.pem)
+        return signing_key
 
     def sign(self, content: bytes) -> bytes:
         """Return the signature, 64 bytes."""

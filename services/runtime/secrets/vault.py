@@ -268,15 +268,19 @@ class ItemStore:
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + wait_s
-        while (found := self.peek_bytes(id)) is None and loop.time() < give_up:
+        while (plain_bytes := self.peek_bytes(id)) is None and loop.time() < give_up:
             await asyncio.sleep(POLL_S)
-        return found
+        return plain_bytes
 
     def peek_bytes(self, id: str) -> bytes | None:
         """Return the item without waiting, else like `get_bytes`."""
-        known = self._newest(id)
+        replica_item = self._newest(id)
         try:
-            return None if known is None else self._sealer.open(self._topic, id, known.value)
+            return (
+                None
+                if replica_item is None
+                else self._sealer.open(self._topic, id, replica_item.value)
+            )
         except RecordInvalid as error:
             log.error("vault.unreadable", topic=self._topic, id=id, error=str(error))
             return None
@@ -293,8 +297,10 @@ class ItemStore:
         Erasing a missing item is no error. Raises BrokerAway: the item is unreadable already,
         repeat to remove the record too.
         """
-        known = (self._replica.get(self._topic, id), self._forget(id))
-        self._sealer.shred(RemovedRecord(self._topic, id, s.value) for s in known if s is not None)
+        sealed_items = (self._replica.get(self._topic, id), self._forget(id))
+        self._sealer.shred(
+            RemovedRecord(self._topic, id, s.value) for s in sealed_items if s is not None
+        )
         await self._writer.put(self._topic, id, self._sealer.tombstone(self._topic, id))
 
     def ids_before(self, prefix: str, ends: Mapping[int, int]) -> list[str]:
@@ -334,8 +340,8 @@ class VaultTexts(ItemStore):
 
     def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]:
         """Return the texts that exist, without waiting, for lists."""
-        found = ((id, self.peek_bytes(id)) for id in text_ids)
-        return {id: TextItem.load(plain) for id, plain in found if plain is not None}
+        plain_items = ((id, self.peek_bytes(id)) for id in text_ids)
+        return {id: TextItem.load(plain) for id, plain in plain_items if plain is not None}
 
 
 class RealmDirectory:

@@ -159,7 +159,7 @@ class _RealmState:
         is closed before it reads all records of delivery.
         """
         self.closed, self.solved = True, ("", ())
-        for kept in (
+        for collection in (
             self.asked,
             self.gated,
             self.responses,
@@ -169,7 +169,7 @@ class _RealmState:
             self.emitted,
             self.marks,
         ):
-            kept.clear()
+            collection.clear()
 
 
 class Conductor:

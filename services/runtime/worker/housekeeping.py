@@ -148,7 +148,11 @@ class Housekeeping:
     def oldest_unacked_s(self) -> float:
         """Return the age of the oldest append without an acknowledgement, 0 without one."""
         oldest = min(
-            (held.pending[0].sent_at for held in self._worker.held.values() if held.pending),
+            (
+                owned_partition.pending[0].sent_at
+                for owned_partition in self._worker.held.values()
+                if owned_partition.pending
+            ),
             default=None,
         )
         return 0.0 if oldest is None else time.monotonic() - oldest
@@ -162,19 +166,25 @@ class Housekeeping:
         worker.publisher.report()
         metrics.set_gauge(
             "vigie_appends_in_flight",
-            sum(len(held.pending) for held in worker.held.values()),
+            sum(len(owned_partition.pending) for owned_partition in worker.held.values()),
             service=service,
         )
         metrics.set_gauge("vigie_oldest_unacked_seconds", self.oldest_unacked_s(), service=service)
         metrics.set_gauge("vigie_deadlines_armed", len(worker.ticker), service=service)
-        for p, held in worker.held.items():
+        for p, owned_partition in worker.held.items():
             metrics.set_gauge(
-                "vigie_chain_seq", held.view.position.seq, service=service, partition=str(p)
+                "vigie_chain_seq",
+                owned_partition.view.position.seq,
+                service=service,
+                partition=str(p),
             )
             metrics.set_gauge(
-                "vigie_publish_lag_records", held.feed.lag, service=service, partition=str(p)
+                "vigie_publish_lag_records",
+                owned_partition.feed.lag,
+                service=service,
+                partition=str(p),
             )
-            position = held.view.position
+            position = owned_partition.view.position
             lag = max(self._end_of_input(p) - position.applied - 1, 0) + max(
                 self._end_of_urgent(p) - position.urgent - 1, 0
             )
@@ -189,19 +199,19 @@ class Housekeeping:
         worker, now = self._worker, time.monotonic()
         if (age := self.oldest_unacked_s()) > STUCK_S:
             stop("progress.none", f"an append has waited {age:.0f} s for the broker")
-        for p, held in list(worker.held.items()):
-            at = held.view.position
+        for p, owned_partition in list(worker.held.items()):
+            at = owned_partition.view.position
             waits = at.applied + 1 < self._end_of_input(p) or at.urgent + 1 < self._end_of_urgent(p)
             behind = worker.ready and waits
-            seen = self._behind_since.get(p)
-            if not behind or held.pending:
+            behind_mark = self._behind_since.get(p)
+            if not behind or owned_partition.pending:
                 self._behind_since.pop(p, None)
-            elif seen is None or seen[0] != at.seq:
+            elif behind_mark is None or behind_mark[0] != at.seq:
                 self._behind_since[p] = (at.seq, now)
-            elif now - seen[1] > self._find_patience_s(now):
+            elif now - behind_mark[1] > self._find_patience_s(now):
                 stop(
                     "progress.none",
-                    f"partition {p}: input {at.applied + 1} has not been applied for {now - seen[1]:.0f} s",
+                    f"partition {p}: input {at.applied + 1} has not been applied for {now - behind_mark[1]:.0f} s",
                 )
         for p in set(self._behind_since) - set(worker.held):
             del self._behind_since[p]
@@ -229,12 +239,16 @@ class Housekeeping:
         """
         worker = self._worker
         confirmed = {
-            p: (held, *held.confirmed) for p, held in worker.held.items() if held.confirmed[0] >= 0
+            p: (owned_partition, *owned_partition.confirmed)
+            for p, owned_partition in worker.held.items()
+            if owned_partition.confirmed[0] >= 0
         }
-        found = await reader.at(worker.log, {p: offset for p, (_, offset, _) in confirmed.items()})
-        for p, (held, offset, hash) in confirmed.items():
-            if not held.dropped:
-                _check_record(worker.log, p, offset, hash, found.get(p))
+        last_records = await reader.at(
+            worker.log, {p: offset for p, (_, offset, _) in confirmed.items()}
+        )
+        for p, (owned_partition, offset, hash) in confirmed.items():
+            if not owned_partition.dropped:
+                _check_record(worker.log, p, offset, hash, last_records.get(p))
                 self._answered_at = time.monotonic()
 
     def wants_snapshot(self, held: OwnedPartition[Any], now: float) -> bool:
@@ -249,18 +263,21 @@ class Housekeeping:
 
     def _use_quiet_moments(self) -> None:
         tuning, now = self._worker.tuning, time.monotonic()
-        for held in self._worker.held.values():
-            new = held.view.position.seq - held.snapshot_seq
-            hourly = new > 0 and now - held.snapshot_at > tuning.snapshot_s
-            quiet = new >= min(IDLE_RECORDS, tuning.snapshot_every) and now - held.moved_at > IDLE_S
+        for owned_partition in self._worker.held.values():
+            new = owned_partition.view.position.seq - owned_partition.snapshot_seq
+            hourly = new > 0 and now - owned_partition.snapshot_at > tuning.snapshot_s
+            quiet = (
+                new >= min(IDLE_RECORDS, tuning.snapshot_every)
+                and now - owned_partition.moved_at > IDLE_S
+            )
             if (
                 (hourly or quiet)
-                and not held.pending
-                and held.writing is None
-                and held.snapshot is None
-                and now >= held.next_snapshot_at
+                and not owned_partition.pending
+                and owned_partition.writing is None
+                and owned_partition.snapshot is None
+                and now >= owned_partition.next_snapshot_at
             ):
-                self.write_snapshot(held, held.view)
+                self.write_snapshot(owned_partition, owned_partition.view)
 
     def write_snapshot(self, held: OwnedPartition[Any], view: ChainView[Any]) -> None:
         """Start to write a snapshot; every record of the view must be acknowledged."""
@@ -303,24 +320,26 @@ class Housekeeping:
         if offset < 0:
             return
         async with PartitionReader(self._worker.kafka, fetch_bytes=1) as reader:
-            found = await reader.at(self._worker.log, {held.partition: offset})
-        _check_record(self._worker.log, held.partition, offset, hash, found.get(held.partition))
+            anchor_records = await reader.at(self._worker.log, {held.partition: offset})
+        _check_record(
+            self._worker.log, held.partition, offset, hash, anchor_records.get(held.partition)
+        )
 
     async def _writer(self, held: OwnedPartition[Any]) -> SnapshotWriter[Any]:
         if self._snapshot_producer is None:
             producer = RecordProducer(self._worker.kafka, timeout_s=60)
             await producer.start()
             self._snapshot_producer = producer
-        known = self._writers.get(held.partition)
-        if known is None or known[0] is not held:
-            known = (
+        owner_and_writer = self._writers.get(held.partition)
+        if owner_and_writer is None or owner_and_writer[0] is not held:
+            owner_and_writer = (
                 held,
                 SnapshotWriter(
                     self._snapshot_producer, self._worker.machine.decider, held.partition
                 ),
             )
-            self._writers[held.partition] = known
-        return known[1]
+            self._writers[held.partition] = owner_and_writer
+        return owner_and_writer[1]
 
 
 def _check_record(topic: str, partition: int, offset: int, hash: str, found: Any | None) -> None:

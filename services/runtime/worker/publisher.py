@@ -255,8 +255,8 @@ class PartitionFeed:
             at = None if mark is None else await self._position_after(reader, mark)
             if mark is not None:
                 self._marks[receiver] = mark.place
-            sent = self._last.get(receiver)
-            if sent is not None and (mark is None or mark.place < sent):
+            last_place = self._last.get(receiver)
+            if last_place is not None and (mark is None or mark.place < last_place):
                 behind = at if at is not None else Position()
                 start = min(start, behind, key=lambda position: position.next)
         for topic in (*PUBLIC_FACTS, dead_letters.TOPIC):
@@ -298,17 +298,19 @@ class PartitionFeed:
                     transaction = replace(
                         transaction, traceparent=tracing.read_traceparent(record.headers)
                     )
-                given = None
+                input_record = None
                 if any(fact.type in _DEAD_LETTER_FACTS for fact in transaction.facts):
                     async with PartitionReader(self._publisher.kafka) as inputs:
-                        given = (
+                        input_record = (
                             await inputs.at(
                                 transaction.src.topic, {self._partition: transaction.src.offset}
                             )
                         ).get(self._partition)
                 await self._publish(
                     PublishedRecord(
-                        transaction, at, None if given is None else convert_record(given)
+                        transaction,
+                        at,
+                        None if input_record is None else convert_record(input_record),
                     ),
                     compare=True,
                 )
@@ -345,18 +347,18 @@ class PartitionFeed:
                 *((r, select_urgent_topic(r, tx.realm)) for r in receivers),
                 *((t, t) for t in route.topics),
             ]
-            wanted = [
+            topics = [
                 topic
                 for mark, topic in targets
                 if not compare or place > self._marks.get(mark, _NOWHERE)
             ]
-            if wanted:
+            if topics:
                 value, headers, key = (
                     orjson.dumps(fact.data),
                     self._headers(tx, fact, place, accepted.position.hash),
                     tx.realm.encode(),
                 )
-                for topic in wanted:
+                for topic in topics:
                     await self._send(sending, topic, self._partition, key, value, headers)
             if route.dead and (
                 not compare or place > self._marks.get(dead_letters.TOPIC, _NOWHERE)
@@ -389,7 +391,7 @@ class PartitionFeed:
         accepted: PublishedRecord,
     ) -> None:
         """Send the original bytes of an input without effect and the reason to the dead letters."""
-        source, given, failed = tx.src, accepted.record, fact.type == InputFailed.wire_type()
+        source, input_record, failed = tx.src, accepted.record, fact.type == InputFailed.wire_type()
         code = _FAILED_CODE if failed else str(fact.data["code"])
         letter = DeadLetter(
             fact.id,
@@ -406,9 +408,12 @@ class PartitionFeed:
             source.partition,
             source.offset,
             headers={}
-            if given is None
-            else {name: (value or b"").decode("utf-8", "replace") for name, value in given.headers},
-            body=None if given is None else given.value,
+            if input_record is None
+            else {
+                name: (value or b"").decode("utf-8", "replace")
+                for name, value in input_record.headers
+            },
+            body=None if input_record is None else input_record.value,
         )
         metrics.count("vigie_dead_letters_total", service=tx.service, reason=code)
         headers: RecordHeaders = [

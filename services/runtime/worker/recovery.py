@@ -121,8 +121,8 @@ async def is_in_log(reader: PartitionReader, service: str, partition: int, at: P
     """Return whether the log still holds the last accepted record of a position."""
     if at.head_offset < 0:
         return True
-    found = await reader.at(log_topic(service), {partition: at.head_offset})
-    return partition in found and compute_digest(found[partition].value) == at.hash
+    head_records = await reader.at(log_topic(service), {partition: at.head_offset})
+    return partition in head_records and compute_digest(head_records[partition].value) == at.hash
 
 
 async def read_position(reader: PartitionReader, service: str, partition: int) -> Position:
@@ -165,13 +165,13 @@ async def _check_lane(reader: PartitionReader, topic: str, partition: int, at: P
         )
     if applied < 0 or not applied_digest:
         return
-    found = await reader.at(topic, {partition: applied})
-    if partition not in found:
+    lane_records = await reader.at(topic, {partition: applied})
+    if partition not in lane_records:
         raise RecordMissing(
             "input.rewritten",
             f"partition {partition} of {topic} lacks offset {applied}, which the log has applied",
         )
-    if input_digest(convert_record(found[partition])) != applied_digest:
+    if input_digest(convert_record(lane_records[partition])) != applied_digest:
         raise Stop(
             "input.rewritten",
             f"partition {partition} of {topic} holds another record at offset {applied} than the one applied",

@@ -42,10 +42,10 @@ class PartitionTakeover(Generic[S]):
 
         `kept` is the partition as this worker owned it before, if it did.
         """
-        held = await self._read(reader, partition) if kept is None else kept
-        await self._top_up(reader, held)
-        await self.check_input(reader, held)
-        return held
+        owned_partition = await self._read(reader, partition) if kept is None else kept
+        await self._top_up(reader, owned_partition)
+        await self.check_input(reader, owned_partition)
+        return owned_partition
 
     async def check_input(self, reader: PartitionReader, held: OwnedPartition[S]) -> None:
         """Check the input against the log (rule 4). Raises Stop.
@@ -60,22 +60,22 @@ class PartitionTakeover(Generic[S]):
     async def _read(self, reader: PartitionReader, partition: int) -> OwnedPartition[S]:
         """Recover the partition from its snapshots and its log."""
         look = partial(recover_partition, reader, self._machine, partition)
-        taken = await retry_until_visible(self._kafka, self._log, look)
+        recovery = await retry_until_visible(self._kafka, self._log, look)
         if ARMED:
             reach_failpoint("during-takeover")
-        at, room = taken.view.position, asyncio.Event()
+        at, room = recovery.view.position, asyncio.Event()
         anchor = (at.next - 1, at.tail)
-        feed = PartitionFeed(self._publisher, partition, at, taken.published, room)
+        feed = PartitionFeed(self._publisher, partition, at, recovery.published, room)
         log.debug(
             "partition.taken",
             partition=partition,
             seq=at.seq,
-            folded=taken.folded,
+            folded=recovery.folded,
             ignored=at.ignored,
         )
-        slot = taken.next_slot
+        slot = recovery.next_slot
         return OwnedPartition(
-            partition, taken.view, feed, slot, anchor, anchor, room=room, snapshot_seq=at.seq
+            partition, recovery.view, feed, slot, anchor, anchor, room=room, snapshot_seq=at.seq
         )
 
     async def _top_up(self, reader: PartitionReader, held: OwnedPartition[S]) -> None:

@@ -148,8 +148,8 @@ class UrgentLaneReader:
             for partition, tp in tps.items():
                 consumer.seek(tp, starts[partition])
             while not self._changed.is_set():
-                found = await self._next(consumer)
-                for tp, records in found.items():
+                record_batches = await self._next(consumer)
+                for tp, records in record_batches.items():
                     await self._deliver(tp.partition, records)
                     self._decided.set()
                     if self._changed.is_set():
@@ -174,8 +174,8 @@ class UrgentLaneReader:
             if not fetching.done():
                 fetching.cancel()
         if fetching.done() and not fetching.cancelled():
-            found: dict[TopicPartition, list[Any]] = fetching.result()
-            return found
+            batches: dict[TopicPartition, list[Any]] = fetching.result()
+            return batches
         return {}
 
     async def _until_changed(self) -> None:

@@ -131,8 +131,8 @@ class Worker(Generic[S]):
         self.ready, self.stopping = False, True
         for task in self._tasks:
             task.cancel()
-        for held in self.held.values():
-            held.feed.cancel()
+        for owned_partition in self.held.values():
+            owned_partition.feed.cancel()
         try:
             async with asyncio.timeout(FLUSH_S):
                 await self.producer.stop()
@@ -154,8 +154,12 @@ class Worker(Generic[S]):
 
     def position(self, topic: str, partition: int) -> int | None:
         """Return the input offset where to continue (rule 4)."""
-        held = self.held.get(partition)
-        return None if held is None or topic != self.inputs else held.view.position.applied + 1
+        owned_partition = self.held.get(partition)
+        return (
+            None
+            if owned_partition is None or topic != self.inputs
+            else owned_partition.view.position.applied + 1
+        )
 
     async def revoked(self, _app: Any, revoked: Any, *_: Any, **__: Any) -> None:
         """Wait for appends in flight, so that a kept chain is a confirmed one (rule 9)."""
@@ -167,8 +171,8 @@ class Worker(Generic[S]):
             await asyncio.wait_for(self.producer.flush(), FLUSH_S)
         except TimeoutError:
             log.warning("worker.unflushed")
-        for held in [h for h in self.held.values() if h.pending]:
-            self._drop(held)
+        for owned_partition in [h for h in self.held.values() if h.pending]:
+            self._drop(owned_partition)
 
     async def recover(self, *_: Any, **__: Any) -> None:
         """Recover the assigned partitions.
@@ -179,30 +183,35 @@ class Worker(Generic[S]):
             owned = {
                 tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.inputs
             }
-            for held in [h for p, h in self.held.items() if p not in owned]:
-                self._drop(held)
+            for owned_partition in [h for p, h in self.held.items() if p not in owned]:
+                self._drop(owned_partition)
             async with PartitionReader(self.kafka) as reader:
                 for partition in sorted(owned):
                     started = time.perf_counter()
-                    held = await self.takeover.take(reader, partition, self.held.get(partition))
+                    owned_partition = await self.takeover.take(
+                        reader, partition, self.held.get(partition)
+                    )
                     metrics.set_gauge(
                         "vigie_take_seconds",
                         time.perf_counter() - started,
                         service=self.service,
                         partition=str(partition),
                     )
-                    self.held[partition] = held
-                    for realm, state in held.view.realms.items():
+                    self.held[partition] = owned_partition
+                    for realm, state in owned_partition.view.realms.items():
                         if is_live(realm):
                             self.ticker.arm(partition, realm, self.machine.next_due(state))
         except Exception as error:  # noqa: BLE001  the partition is not owned
             stop_for_error(error, "take.failed")
         self.ready = True
         if self.urgent is not None:
-            for held in self.held.values():
-                held.urgent.clear()
+            for owned_partition in self.held.values():
+                owned_partition.urgent.clear()
             self.urgent.begin_at(
-                {p: held.view.position.urgent + 1 for p, held in self.held.items()}
+                {
+                    p: owned_partition.view.position.urgent + 1
+                    for p, owned_partition in self.held.items()
+                }
             )
         log.info(
             "partitions.taken",
@@ -213,8 +222,8 @@ class Worker(Generic[S]):
     async def _check_lanes(self) -> None:
         """Check the input of every owned partition. Raises Stop."""
         async with PartitionReader(self.kafka) as reader:
-            for held in list(self.held.values()):
-                await self.takeover.check_input(reader, held)
+            for owned_partition in list(self.held.values()):
+                await self.takeover.check_input(reader, owned_partition)
 
     def _drop(self, held: OwnedPartition[S]) -> None:
         self.held.pop(held.partition, None)
@@ -223,22 +232,22 @@ class Worker(Generic[S]):
 
     async def deliver(self, message: Any) -> None:
         """Apply the messages of the input topic, one after the other."""
-        held = self.held.get(message.partition)
-        if held is None:
+        owned_partition = self.held.get(message.partition)
+        if owned_partition is None:
             return
         try:
             record = _convert_message(message)
             if self.urgent is None:
-                await self.apply(held, record)
+                await self.apply(owned_partition, record)
                 return
             # The urgent lane's reader gets its turn after each input, however many wait here.
             await asyncio.sleep(0)
-            await self._read_urgent_before(held, record, self.urgent)
+            await self._read_urgent_before(owned_partition, record, self.urgent)
             if self.stopping:
                 return  # Not applied: the next worker continues here, by the log.
-            async with held.turn:
-                await self._apply_urgent(held)
-                await self.apply(held, record)
+            async with owned_partition.turn:
+                await self._apply_urgent(owned_partition)
+                await self.apply(owned_partition, record)
         except Exception as error:  # noqa: BLE001  the input is not applied
             stop_for_error(error, "agent.crashed")
 
@@ -263,13 +272,13 @@ class Worker(Generic[S]):
 
     async def deliver_urgent(self, partition: int, messages: list[Any]) -> None:
         """Decide records of the urgent lane, at the latest after the current input."""
-        held = self.held.get(partition)
-        if held is None or not self.ready:
+        owned_partition = self.held.get(partition)
+        if owned_partition is None or not self.ready:
             return
         try:
-            held.urgent.extend(convert_record(message) for message in messages)
-            async with held.turn:
-                await self._apply_urgent(held)
+            owned_partition.urgent.extend(convert_record(message) for message in messages)
+            async with owned_partition.turn:
+                await self._apply_urgent(owned_partition)
         except Exception as error:  # noqa: BLE001  as in deliver
             stop_for_error(error, "agent.crashed")
 
@@ -295,10 +304,10 @@ class Worker(Generic[S]):
         span = None if self.traces is None else self._span(self.traces, record, appended, began_ns)
         if span is not None:
             tx = replace(tx, traceparent=span.traceparent)
-        kept = record if outcome in ("failed", "refused") else None
+        refused_record = record if outcome in ("failed", "refused") else None
         held.view = view
         held.moved_at = now
-        held.pending.append(PendingAppend(view.position, tx, kept, now, span))
+        held.pending.append(PendingAppend(view.position, tx, refused_record, now, span))
         self.counts[outcome] += 1
         failure_log.log_failures(tx, outcome)
         if is_live(tx.realm) and tx.realm:
@@ -318,7 +327,7 @@ class Worker(Generic[S]):
                 self.urgent.hurry()
         if self.watch.wants_snapshot(held, now):
             held.snapshot = view
-        sent = await send_with_retry(
+        acknowledgement = await send_with_retry(
             self.producer,
             self.log,
             appended.raw,
@@ -326,7 +335,7 @@ class Worker(Generic[S]):
             held.partition,
             tracing.build_trace_headers(tx.traceparent),
         )
-        sent.add_done_callback(lambda done: self._acknowledged(held, done))
+        acknowledgement.add_done_callback(lambda done: self._acknowledged(held, done))
 
     def _span(
         self, traces: Traces, record: InputRecord, appended: PreparedAppend, began_ns: int
@@ -338,7 +347,7 @@ class Worker(Generic[S]):
         tx, parent = appended.transaction, tracing.read_traceparent(record.headers)
         if parent is None and not tx.facts:
             return None
-        told: tracing.Attributes = {
+        attributes: tracing.Attributes = {
             "messaging.system": "kafka",
             "messaging.destination.name": record.topic,
             "messaging.destination.partition.id": str(record.partition),
@@ -351,7 +360,11 @@ class Worker(Generic[S]):
             "vigie.outcome": appended.outcome,
         }
         return traces.begin(
-            f"{self.service} decide {tx.src.type}", "consumer", parent, told, began_ns=began_ns
+            f"{self.service} decide {tx.src.type}",
+            "consumer",
+            parent,
+            attributes,
+            began_ns=began_ns,
         )
 
     async def _is_next(self, held: OwnedPartition[S], topic: str, offset: int) -> bool:

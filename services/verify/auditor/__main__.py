@@ -60,13 +60,13 @@ async def run_auditor(settings: AuditorSettings) -> None:
 
 
 async def _report_verdicts(auditor: Auditor, outside: OutsideReporter) -> None:
-    known = auditor.verdict.state
+    last_state = auditor.verdict.state
     async for verdict in auditor.verdicts():
-        if verdict.state != known:
+        if verdict.state != last_state:
             (log.error if verdict.state == "red" else log.info)(
                 "audit.verdict", state=verdict.state, what=verdict.sentence
             )
-            known = verdict.state
+            last_state = verdict.state
         await outside.tell(verdict)
 
 

@@ -188,8 +188,8 @@ class Auditor:
         input_tps = _list_input_partitions()
         self._goals.set(_now(), await reader.ends(self._tps))
         while True:
-            found = await consumer.getmany(timeout_ms=1000, max_records=_BATCH_RECORDS)
-            self._take(found)
+            record_batches = await consumer.getmany(timeout_ms=1000, max_records=_BATCH_RECORDS)
+            self._take(record_batches)
             self._read_at = time.monotonic()
             if not self._goals.are_reached(self._offsets()):
                 pace.hurry()

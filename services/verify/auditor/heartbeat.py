@@ -85,7 +85,9 @@ class OutsideReporter:
     async def _alarm(self, state: str, verdict: Verdict) -> bool:
         if not self._alarm_url:
             return True
-        told = [{"law": b.law, "what": b.what} for b in verdict.breaches[:MAX_ALARM_BREACHES]]
+        breach_rows = [
+            {"law": b.law, "what": b.what} for b in verdict.breaches[:MAX_ALARM_BREACHES]
+        ]
         text = (
             "Vigie : toutes les promesses sont de nouveau tenues."
             if state == "green"
@@ -94,7 +96,7 @@ class OutsideReporter:
         return await self._sent(
             "POST",
             self._alarm_url,
-            {"source": "vigie-auditor", "state": state, "text": text, "breaches": told},
+            {"source": "vigie-auditor", "state": state, "text": text, "breaches": breach_rows},
         )
 
     async def _sent(self, method: str, url: str, body: object = None) -> bool:

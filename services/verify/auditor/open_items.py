@@ -413,8 +413,8 @@ class OpenItems:
 
     def compare(self, service: str, reader: str, seq: int, hash: str) -> None:
         """Check that a reader saw the same record at `seq` of a chain."""
-        known = self.chain(service).hashes.get(seq)
-        if known is not None and known != hash:
+        earlier_hash = self.chain(service).hashes.get(seq)
+        if earlier_hash is not None and earlier_hash != hash:
             where = f"{service}.log/{self.partition} seq {seq}"
             self._break(
                 "reader", f"{reader}/{where}", f"{reader} has read another record at {where}"

@@ -83,10 +83,12 @@ class AirparifEpisodes(FeedConnector):
 
     def find_companions(self, file: Path) -> Mapping[str, Path]:
         """Find the indices beside a saved body: its own, else the fresh ones, else any."""
-        named = [f"indices-{file.stem}.json", "indices-fresh.json"]
-        found = [file.parent / name for name in named if (file.parent / name).exists()]
-        found += sorted(file.parent.glob("indices-*.json"))
-        return {"indices": found[0]} if found else {}
+        fitting_names = [f"indices-{file.stem}.json", "indices-fresh.json"]
+        index_files = [
+            file.parent / name for name in fitting_names if (file.parent / name).exists()
+        ]
+        index_files += sorted(file.parent.glob("indices-*.json"))
+        return {"indices": index_files[0]} if index_files else {}
 
     def read(self, bodies: Bodies, look: Look) -> Reading:
         document = validate_model(_EpisodeDocument, parse_json(bodies["main"].content))
@@ -109,27 +111,27 @@ class AirparifEpisodes(FeedConnector):
 
     def _judge(self, days: dict[date, _Day], look: Look, reading: Reading) -> None:
         """Compare the levels of both days with the episodes that stand."""
-        said: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
+        report_states: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
         tomorrow = max(days)
         levels: dict[str, dict[date, str]] = {}
         for day, model in days.items():
-            found = _read_levels(model, reading)
-            if model.actif != any(level != "-" for level in found.values()):
+            day_levels = _read_levels(model, reading)
+            if model.actif != any(level != "-" for level in day_levels.values()):
                 raise FeedDrift("actif: differs from the levels of its day")
-            for name, level in found.items():
+            for name, level in day_levels.items():
                 levels.setdefault(name, {})[day] = level
         for name, by_day in sorted(levels.items()):
             active = {day: level for day, level in by_day.items() if level != "-"}
             if active:
                 self._say(name, active, tomorrow, look, reading)
-            elif name in said and len(by_day) == len(days):
+            elif name in report_states and len(by_day) == len(days):
                 _end(name, look, reading)
 
     def _say(
         self, name: str, active: dict[date, str], tomorrow: date, look: Look, reading: Reading
     ) -> None:
-        said = look.memory["said"]
-        state = said.get(name)
+        report_states = look.memory["said"]
+        state = report_states.get(name)
         level = max(active.values(), key=lambda word: SEVERITY[word])
         first = min(active)
         if state is not None and state["level"] == level and state["last"] >= str(max(active)):
@@ -159,7 +161,7 @@ class AirparifEpisodes(FeedConnector):
                 headline=f"Airparif : {WORDS[level]} {when} ({name}), Île-de-France",
             )
         )
-        said[name] = {
+        report_states[name] = {
             "alias": alias,
             "level": level,
             "first": begin,
@@ -169,17 +171,17 @@ class AirparifEpisodes(FeedConnector):
 
 def _read_levels(day: _Day, reading: Reading) -> dict[str, str]:
     """Return the level of each pollutant that is understood; another one is drift."""
-    found: dict[str, str] = {}
+    level_by_pollutant: dict[str, str] = {}
     twice: set[str] = set()
     for raw in day.polluants:
         try:
             pollutant = validate_model(_Pollutant, raw)
-            if found.setdefault(pollutant.nom, pollutant.niveau) != pollutant.niveau:
+            if level_by_pollutant.setdefault(pollutant.nom, pollutant.niveau) != pollutant.niveau:
                 twice.add(pollutant.nom)
                 raise FeedDrift(f"{pollutant.nom}: two levels")
         except FeedDrift as fault:
             reading.note_drift(fault)
-    return {name: level for name, level in found.items() if name not in twice}
+    return {name: level for name, level in level_by_pollutant.items() if name not in twice}
 
 
 def _end(name: str, look: Look, reading: Reading) -> None:
@@ -202,11 +204,11 @@ def _read_first_day(bodies: Bodies, commune: str) -> date:
     document = parse_json(body.content) if body is not None else None
     rows = document.get(commune) if isinstance(document, dict) else None
     first = rows[0] if isinstance(rows, list) and rows else None
-    given = first.get("date") if isinstance(first, dict) else None
-    if not isinstance(given, str) or not _DATE.fullmatch(given):
+    first_date = first.get("date") if isinstance(first, dict) else None
+    if not isinstance(first_date, str) or not _DATE.fullmatch(first_date):
         raise FeedDrift("indices: no first date")
     try:
-        return date.fromisoformat(given)
+        return date.fromisoformat(first_date)
     except ValueError as error:
         raise FeedDrift("indices: no first date") from error
 
@@ -216,8 +218,8 @@ def _format_midnight(day: date) -> str:
 
 
 def _write_word(look: Look) -> str:
-    said = look.memory.get("said", {})
-    words = [f"{WORDS[state['level']]} ({name})" for name, state in sorted(said.items())]
+    report_states = look.memory.get("said", {})
+    words = [f"{WORDS[state['level']]} ({name})" for name, state in sorted(report_states.items())]
     return ", ".join(words) or "aucun épisode"
 
 

@@ -171,11 +171,11 @@ class BisonFute(FeedConnector):
     ) -> None:
         """Compare the records of watched roads with the reports about them."""
         first = "said" not in look.memory
-        said: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
-        seen: dict[str, str] = look.memory.get("seen", {})
-        kept: dict[str, str] = {}
+        report_states: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
+        earlier_sightings: dict[str, str] = look.memory.get("seen", {})
+        sightings: dict[str, str] = {}
         for record in publication.records or ():
-            state = said.get(record.id)
+            state = report_states.get(record.id)
             if _is_over(record, look.now):
                 if state is not None:
                     _end_over(record, state, look, reading)
@@ -183,21 +183,23 @@ class BisonFute(FeedConnector):
             if state is not None:
                 state.pop("missing", None)
             if first and record.kind in WORKS:
-                said[record.id] = {"baseline": True}
+                report_states[record.id] = {"baseline": True}
                 continue
             if state is not None and state.get("baseline"):
                 continue
             is_closure = record.closed and record.whole
             is_closure &= record.road in look.watched.roads.closures and record.start <= look.now
             if is_closure and not (state or {}).get("closed"):
-                first_seen = kept[record.id] = seen.get(record.id, format_instant(look.now))
+                first_seen = sightings[record.id] = earlier_sightings.get(
+                    record.id, format_instant(look.now)
+                )
                 if look.now - read_stored_time(first_seen) < POLL_DELAY:
                     reading.soon = True
                     continue
             _post_record(record, is_closure, look, reading)
-        look.memory["seen"] = kept
+        look.memory["seen"] = sightings
         present = publication.present or set()
-        for id in sorted(set(said) - present):
+        for id in sorted(set(report_states) - present):
             _end_missing(id, look, reading, is_full=is_full)
 
 
@@ -225,20 +227,20 @@ def _iterate(content: bytes, names: tuple[str, ...]) -> Iterator[Any]:
 
 def _read_publication(content: bytes, watched: WatchedTerritory) -> _Publication:
     """Read the whole file. Raises BodyRefused."""
-    found = _Publication(records=[], present=set(), faults=[])
-    assert found.records is not None
-    assert found.present is not None
-    assert found.faults is not None
+    publication = _Publication(records=[], present=set(), faults=[])
+    assert publication.records is not None
+    assert publication.present is not None
+    assert publication.faults is not None
     for element in _iterate(content, ("publicationTime", "situation")):
         if element.tag == f"{_D}publicationTime":
-            found.time = found.time or _read_time(element.text)
+            publication.time = publication.time or _read_time(element.text)
             continue
-        found.count += 1
+        publication.count += 1
         status = _find_text(element, "headerInformation/informationStatus")
         records = element.findall(f"{_D}situationRecord")
         read: list[_Record] = []
         for raw in records:
-            found.present.add(str(raw.get("id")))
+            publication.present.add(str(raw.get("id")))
             if status in PRETENDED or not _is_watched(raw, watched):
                 continue
             try:
@@ -246,10 +248,10 @@ def _read_publication(content: bytes, watched: WatchedTerritory) -> _Publication
                     raise FeedDrift("informationStatus: unknown")
                 read.append(_read_record(raw))
             except FeedDrift as fault:
-                found.faults.append(str(fault))
-        found.records += _drop_conditions(read, records)
+                publication.faults.append(str(fault))
+        publication.records += _drop_conditions(read, records)
         element.clear()
-    return found
+    return publication
 
 
 def _is_watched(raw: Any, watched: WatchedTerritory) -> bool:
@@ -319,8 +321,8 @@ def _is_planned(raw: Any) -> bool:
 
 
 def _find_text(element: Any, path: str) -> str:
-    found = element.find("/".join(f"{_D}{part}" for part in path.split("/")))
-    return (found.text or "").strip() if found is not None else ""
+    child = element.find("/".join(f"{_D}{part}" for part in path.split("/")))
+    return (child.text or "").strip() if child is not None else ""
 
 
 def _read_time(text: Any) -> datetime:
@@ -442,9 +444,9 @@ def _post_end(id: str, key: str, at: str, headline: str, look: Look, reading: Re
 
 
 def _write_word(look: Look) -> str:
-    said = look.memory.get("said", {}).values()
-    closed = sorted({state["road"] for state in said if state.get("closed")})
-    count = sum("alias" in state for state in said)
+    report_states = look.memory.get("said", {}).values()
+    closed = sorted({state["road"] for state in report_states if state.get("closed")})
+    count = sum("alias" in state for state in report_states)
     if closed:
         return f"fermées : {', '.join(closed)} ; {count} événements"
     return f"{count} événements" if count > 1 else f"{count} événement"

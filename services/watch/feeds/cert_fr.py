@@ -114,10 +114,10 @@ class CertFr(FeedConnector):
             entries, _ = _read_index(bodies["main"].content)
         except (BodyRefused, FeedDrift):
             return ()
-        known = memory.get("known")
-        if known is None:
+        alert_states = memory.get("known")
+        if alert_states is None:
             return ()
-        changed = [e for e in entries if _is_news(e, known)]
+        changed = [e for e in entries if _is_news(e, alert_states)]
         return [
             FeedRequest(f"{_ITEM}{e.reference}", f"https://{HOST}{e.json_url}", optional=True)
             for e in changed[:MOST_ITEMS]
@@ -125,12 +125,12 @@ class CertFr(FeedConnector):
 
     def find_companions(self, file: Path) -> Mapping[str, Path]:
         """Find `item-<name>.json` beside `<name>.json`; each names its alert."""
-        found = {}
+        companions = {}
         for path in file.parent.glob(f"item-{file.stem}*.json"):
             match = REFERENCE.search(path.read_text(encoding="utf-8", errors="replace"))
             if match:
-                found[f"{_ITEM}{match.group()}"] = path
-        return found
+                companions[f"{_ITEM}{match.group()}"] = path
+        return companions
 
     def find_edition_time(self, bodies: Bodies) -> datetime | None:
         entries, _ = _read_index(bodies["main"].content)
@@ -152,11 +152,14 @@ class CertFr(FeedConnector):
             reading.note_drift(fault)
         before = dict(look.memory)
         first = "known" not in look.memory
-        known: dict[str, dict[str, str]] = look.memory.setdefault("known", {})
+        alert_states: dict[str, dict[str, str]] = look.memory.setdefault("known", {})
         for entry in entries:
             if first:
-                known[entry.reference] = {"date": _get_date(entry), "alias": _name_alias(entry)}
-            elif _is_news(entry, known):
+                alert_states[entry.reference] = {
+                    "date": _get_date(entry),
+                    "alias": _name_alias(entry),
+                }
+            elif _is_news(entry, alert_states):
                 self._judge(entry, bodies, look, reading)
         reading.word = f"{newest.reference}, {get_paris_day(newest.last_revision_date):%d/%m/%Y}"
         return reading.settle(before)
@@ -175,20 +178,20 @@ class CertFr(FeedConnector):
         except (BodyRefused, FeedDrift) as fault:
             reading.note_drift(f"{entry.reference}: {fault}")
             return
-        known: dict[str, dict[str, str]] = look.memory["known"]
-        said = known.get(entry.reference, {})
+        alert_states: dict[str, dict[str, str]] = look.memory["known"]
+        alert_state = alert_states.get(entry.reference, {})
         if item.closed_at is not None:
-            if "closed" not in said and "alias" in said:
+            if "closed" not in alert_state and "alias" in alert_state:
                 reading.posts.append(
                     build_end(
                         f"certfr:{entry.reference}:closed",
                         format_instant(item.closed_at),
-                        said["alias"],
+                        alert_state["alias"],
                         f"{entry.reference} : alerte close par le CERT-FR",
                         type="info",
                     )
                 )
-            known[entry.reference] = {**said, "date": _get_date(entry), "closed": "1"}
+            alert_states[entry.reference] = {**alert_state, "date": _get_date(entry), "closed": "1"}
             return
         system = _find_system(item, look.watched)
         alias = _name_alias(entry)
@@ -198,15 +201,15 @@ class CertFr(FeedConnector):
                 format_instant(entry.last_revision_date),
                 type="info",
                 severity=3 if system else 1,
-                msg_type="Update" if "alias" in said else None,
-                references=[said["alias"]] if "alias" in said else None,
+                msg_type="Update" if "alias" in alert_state else None,
+                references=[alert_state["alias"]] if "alias" in alert_state else None,
                 measure={"object": f"system:{system}"} if system else None,
                 headline=_write_headline(item, in_use=system is not None),
                 description=_describe(item),
                 plan_hint="PT-CYBER" if system else None,
             )
         )
-        known[entry.reference] = {"date": _get_date(entry), "alias": alias}
+        alert_states[entry.reference] = {"date": _get_date(entry), "alias": alias}
 
 
 def _read_index(content: bytes) -> tuple[list[_Entry], list[str]]:
@@ -282,7 +285,9 @@ def _is_news(entry: _Entry, known: Mapping[str, Mapping[str, str]]) -> bool:
 
 def _is_far_behind(entry: _Entry, known: dict[str, dict[str, str]]) -> bool:
     """Return whether news has a date long before that of the newest alert known."""
-    newest = max((date.fromisoformat(said["date"]) for said in known.values()), default=None)
+    newest = max(
+        (date.fromisoformat(alert_state["date"]) for alert_state in known.values()), default=None
+    )
     return newest is not None and get_paris_day(entry.last_revision_date) < newest - NEWS_WITHIN
 
 
@@ -300,9 +305,12 @@ def _find_system(item: _Bulletin, watched: WatchedTerritory) -> str | None:
         if affected.product is None:
             continue
         name, vendor = affected.product.name.casefold(), affected.product.vendor.name.casefold()
-        for known in watched.inventory:
-            if known.vendor.casefold() == vendor and known.product.casefold() in name:
-                return known.system
+        for inventory_item in watched.inventory:
+            if (
+                inventory_item.vendor.casefold() == vendor
+                and inventory_item.product.casefold() in name
+            ):
+                return inventory_item.system
     return None
 
 

@@ -193,9 +193,9 @@ class HydroLevels(FeedConnector):
         if forecast is None:
             return None
         made = format_instant(forecast.made)
-        said = look.memory.get("forecast", "")
+        last_forecast = look.memory.get("forecast", "")
         high = forecast.highest.high >= TOLD_FROM_M
-        if made > said and (high or look.memory.get("forecast_high")):
+        if made > last_forecast and (high or look.memory.get("forecast_high")):
             reading.posts.append(
                 build_post(
                     f"hydro:{station.code}:prev:{made}",
@@ -218,25 +218,25 @@ class HydroLevels(FeedConnector):
         self, bodies: Bodies, look: Look
     ) -> tuple[dict[str, list[_Level]], list[str]]:
         """Read each source by itself. Raises the first fault if none can be read."""
-        found: dict[str, list[_Level]] = {}
+        levels_by_source: dict[str, list[_Level]] = {}
         faults: list[BodyRefused | FeedDrift] = []
         for name, body in _list_measured(bodies):
             try:
                 levels = _read_levels(name, body.content, look.watched.station.code)
                 if not levels:
                     raise FeedDrift(f"{name}: no reading")
-                found[name] = levels
+                levels_by_source[name] = levels
             except (BodyRefused, FeedDrift) as fault:
                 faults.append(fault)
-        if not found:
+        if not levels_by_source:
             raise faults[0] if faults else BodyRefused("no body with readings")
-        return found, [str(fault) for fault in faults]
+        return levels_by_source, [str(fault) for fault in faults]
 
     def _judge(self, level: _Level, agree: bool, look: Look, reading: Reading) -> None:
         """Post a reading that was accepted, or hold one that crosses a threshold alone."""
         memory, station = look.memory, look.watched.station
         metres = round(level.metres, 2)
-        said = memory.get("said", {})
+        last_report = memory.get("said", {})
         kind = _choose_type(metres, memory.get("type", "info"))
         alias = f"hydro:{station.code}:H:{format_instant(level.at)}"
         measure = {"name": "river_level", "value": metres, "unit": "m", "object": station.object}
@@ -258,9 +258,9 @@ class HydroLevels(FeedConnector):
                 )
             return
         memory["level"], memory["holds"] = metres, 0
-        held = memory.pop("held", None)
-        due = _is_due(level, metres, kind, said, memory.get("type"))
-        if not due and held is None:
+        pending_alias = memory.pop("held", None)
+        due = _is_due(level, metres, kind, last_report, memory.get("type"))
+        if not due and pending_alias is None:
             return
         severity = 1 if kind == "info" else next(s for m, s in SEVERITIES if metres >= m)
         reading.posts.append(
@@ -269,8 +269,8 @@ class HydroLevels(FeedConnector):
                 format_instant(level.at),
                 type=kind,
                 severity=severity,
-                msg_type="Update" if held else None,
-                references=[held] if held else None,
+                msg_type="Update" if pending_alias else None,
+                references=[pending_alias] if pending_alias else None,
                 measure=measure,
                 headline=headline,
             )
@@ -320,8 +320,8 @@ def _read_series(document: dict[str, Any], code: str) -> list[_Level]:
     for item in serie.ObssHydro:
         pair = item if isinstance(item, list) else None
         raw = {"DtObsHydro": pair[0], "ResObsHydro": pair[1]} if pair and len(pair) == 2 else item
-        found = validate_model(_Observation, raw)
-        levels.append(_Level(_read_time(found.DtObsHydro), found.ResObsHydro))
+        observation = validate_model(_Observation, raw)
+        levels.append(_Level(_read_time(observation.DtObsHydro), observation.ResObsHydro))
     return levels
 
 
@@ -356,10 +356,10 @@ def _merge(by_source: dict[str, list[_Level]]) -> list[_Level]:
     merged: dict[datetime, _Level] = {}
     for levels in by_source.values():
         for level in levels:
-            known = merged.get(level.at, level)
-            differs = abs(known.metres - level.metres) > SOURCES_AGREE_M
-            doubtful = known.doubtful or level.doubtful or differs
-            merged[level.at] = _Level(level.at, known.metres, doubtful)
+            earlier_level = merged.get(level.at, level)
+            differs = abs(earlier_level.metres - level.metres) > SOURCES_AGREE_M
+            doubtful = earlier_level.doubtful or level.doubtful or differs
+            merged[level.at] = _Level(level.at, earlier_level.metres, doubtful)
     return [merged[at] for at in sorted(merged)]
 
 
@@ -423,8 +423,10 @@ def _settles_doubt(level: _Level, memory: Memory) -> bool:
 
 def _is_supported(level: _Level, agree: bool, memory: Memory) -> bool:
     """Return whether the reading may cross the thresholds that lie below it."""
-    known = memory.get("level")
-    crossed = [t for t in THRESHOLDS_M if level.metres >= t and (known is None or known < t)]
+    last_level = memory.get("level")
+    crossed = [
+        t for t in THRESHOLDS_M if level.metres >= t and (last_level is None or last_level < t)
+    ]
     if not crossed:
         return True
     if agree and FLOOD_FROM_M not in crossed:

@@ -153,8 +153,8 @@ class IdfmDisruptions(FeedConnector):
             return reading.settle(before)
         wrong = find_wrong_lines(look.watched, reading)
         lines = _find_lines(document, look.watched, wrong, reading)
-        found = _read_disruptions(document, lines, look.now, reading)
-        self._judge(found, lines, look, reading)
+        disruptions = _read_disruptions(document, lines, look.now, reading)
+        self._judge(disruptions, lines, look, reading)
         _judge_network(look, reading)
         reading.word = _write_word(look)
         return reading.settle(before)
@@ -167,27 +167,27 @@ class IdfmDisruptions(FeedConnector):
         reading: Reading,
     ) -> None:
         """Compare each disruption with the reports about it. One that was not understood is null."""
-        said: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
-        seen: dict[str, str] = look.memory.get("seen", {})
-        kept: dict[str, str] = {}
+        report_states: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
+        earlier_sightings: dict[str, str] = look.memory.get("seen", {})
+        sightings: dict[str, str] = {}
         for id, disruption in found.items():
             if disruption is None:
                 continue
             severity = _rate(disruption, lines[id], look)
             if severity == 0:
                 continue
-            if id in said:
-                said[id].pop("missing", None)
-                _update(said[id], disruption, severity, look, reading)
+            if id in report_states:
+                report_states[id].pop("missing", None)
+                _update(report_states[id], disruption, severity, look, reading)
                 continue
-            first = kept[id] = seen.get(id, format_instant(look.now))
+            first = sightings[id] = earlier_sightings.get(id, format_instant(look.now))
             if look.now - read_stored_time(first) < POLL_DELAY:
                 reading.soon = True
             elif _announce(disruption, severity, lines[id], look, reading):
-                del kept[id]
-        look.memory["seen"] = kept
-        for id in sorted(said):
-            self._end(id, said, found, lines, look, reading)
+                del sightings[id]
+        look.memory["seen"] = sightings
+        for id in sorted(report_states):
+            self._end(id, report_states, found, lines, look, reading)
 
     def _end(
         self,
@@ -238,8 +238,8 @@ def _is_plausible(count: int, name: str, memory: Memory) -> bool:
 
 def _check_name(line: _Line, watched_name: str) -> None:
     """Compare the name of a line with that of the territory. Raises FeedDrift."""
-    given = [name for name in (line.shortName, line.name) if name]
-    if given and not is_named(watched_name, given):
+    line_names = [name for name in (line.shortName, line.name) if name]
+    if line_names and not is_named(watched_name, line_names):
         raise FeedDrift(f"line {line.id}: not named {watched_name}, see flux.yaml")
 
 
@@ -250,7 +250,7 @@ def _find_lines(
     reading: Reading,
 ) -> dict[str, list[str]]:
     """Return the watched lines of each disruption that is about a whole line."""
-    found: dict[str, list[str]] = {}
+    lines_by_disruption: dict[str, list[str]] = {}
     for raw in document.lines:
         code = str(raw.get("id", "")).removeprefix(LINE_OBJECT)
         if code not in watched.lines.names or code in wrong:
@@ -268,10 +268,10 @@ def _find_lines(
                 reading.note_drift(f"line {code}: impactedObjects name another line")
                 continue
             for id in item.disruptionIds:
-                codes = found.setdefault(id, [])
+                codes = lines_by_disruption.setdefault(id, [])
                 if code not in codes:
                     codes.append(code)
-    return found
+    return lines_by_disruption
 
 
 def _read_disruptions(

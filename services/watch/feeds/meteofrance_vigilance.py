@@ -164,9 +164,9 @@ class MeteofranceVigilance(FeedConnector):
         self._read_neighbours(periods, look)
         forecasts = self._read_domain(periods, look, reading)
         for phenomenon in PHENOMENA:
-            found = forecasts.get(phenomenon)
-            if found is not None:
-                self._judge(phenomenon, found, forecasts, look, reading)
+            own_forecasts = forecasts.get(phenomenon)
+            if own_forecasts is not None:
+                self._judge(phenomenon, own_forecasts, forecasts, look, reading)
         reading.posts.sort(key=lambda post: -int(post.body["severity"]))
         reading.word = _write_word(look.memory)
         return reading.settle(before)
@@ -175,7 +175,7 @@ class MeteofranceVigilance(FeedConnector):
         self, periods: dict[str, _Period], look: Look, reading: Reading
     ) -> dict[str, list[_Forecast]]:
         """Return the forecasts by phenomenon, today first, without those that drift."""
-        found: dict[str, list[_Forecast]] = {}
+        forecasts: dict[str, list[_Forecast]] = {}
         drifted: set[str] = set()
         if "J" not in periods:
             reading.note_drift("product.periods: no J")
@@ -187,24 +187,24 @@ class MeteofranceVigilance(FeedConnector):
                 if name == "J" or items is not None:
                     reading.note_drift(f"domain {look.watched.domain}: missing or empty")
                 continue
-            seen: dict[str, Any] = {}
+            raw_by_phenomenon: dict[str, Any] = {}
             for raw in items:
                 phenomenon = str(raw.get("phenomenon_id")) if isinstance(raw, dict) else ""
-                if phenomenon in ELSEWHERE or raw == seen.get(phenomenon):
+                if phenomenon in ELSEWHERE or raw == raw_by_phenomenon.get(phenomenon):
                     continue
                 try:
-                    if phenomenon in seen:
+                    if phenomenon in raw_by_phenomenon:
                         raise FeedDrift(f"phenomenon {phenomenon}: twice, with a difference")
-                    seen[phenomenon] = raw
+                    raw_by_phenomenon[phenomenon] = raw
                     forecast = _read_phenomenon(raw, periods[name])
-                    found.setdefault(phenomenon, []).append(forecast)
+                    forecasts.setdefault(phenomenon, []).append(forecast)
                 except FeedDrift as fault:
                     drifted.add(phenomenon)
                     reading.note_drift(fault)
         for phenomenon in drifted:
-            found.pop(phenomenon, None)
-        _remember_tomorrow(found, periods, look, drifted)
-        return found
+            forecasts.pop(phenomenon, None)
+        _remember_tomorrow(forecasts, periods, look, drifted)
+        return forecasts
 
     def _read_neighbours(self, periods: dict[str, _Period], look: Look) -> None:
         """Keep the colour of floods here and next door: a second source for Vigicrues."""
@@ -309,12 +309,12 @@ class MeteofranceVigilance(FeedConnector):
 
 def _find_domain(period: _Period, code: str) -> list[Any] | None:
     """Return the phenomena of a domain; those of a domain that stands twice are joined."""
-    found: list[Any] | None = None
+    phenomena: list[Any] | None = None
     for domain in period.timelaps.domain_ids:
         items = domain.get("phenomenon_items")
         if domain.get("domain_id") == code and isinstance(items, list):
-            found = [*(found or ()), *items]
-    return found
+            phenomena = [*(phenomena or ()), *items]
+    return phenomena
 
 
 def _read_phenomenon(raw: Any, period: _Period) -> _Forecast:
@@ -347,13 +347,13 @@ def _remember_tomorrow(
 ) -> None:
     """Keep tomorrow's forecast; from midnight to 6 h only today is published."""
     if "J1" in periods and _find_domain(periods["J1"], look.watched.domain) is not None:
-        kept = {
+        tomorrow_forecasts = {
             phenomenon: _dump_forecast(forecast)
             for phenomenon, forecasts in found.items()
             for forecast in forecasts
             if forecast.begin == periods["J1"].begin_validity_time
         }
-        look.memory["tomorrow"] = kept
+        look.memory["tomorrow"] = tomorrow_forecasts
         return
     reached = periods["J"].end_validity_time if "J" in periods else None
     for phenomenon, stored in look.memory.get("tomorrow", {}).items():
@@ -467,8 +467,8 @@ def _describe(
         else:
             parts.append(f"{colour} {_write_hours(item)}")
     text = f"Annoncé : {', '.join(parts)}." if parts else ""
-    for other, found in forecasts.items():
-        worst = max((f.colour for f in found if f.end > look.now), default=1)
+    for other, other_forecasts in forecasts.items():
+        worst = max((f.colour for f in other_forecasts if f.end > look.now), default=1)
         if other != phenomenon and worst > 1:
             text += f" {PHENOMENA[other].capitalize()} {COLOURS[worst - 1]}."
     return text.strip()

@@ -94,12 +94,14 @@ class Vigicrues(FeedConnector):
             return reading
         before = dict(look.memory)
         levels, odd = _read_levels(document, look, reading)
-        known: dict[str, int] = look.memory.setdefault("levels", {})
-        known |= levels
+        river_levels: dict[str, int] = look.memory.setdefault("levels", {})
+        river_levels |= levels
         decide = look.watched.sections.decide
         is_readable = any(code in levels for code in decide)
         if is_readable and not odd.intersection(decide):
-            self._judge(known, [code for code in decide if code in known], look, reading)
+            self._judge(
+                river_levels, [code for code in decide if code in river_levels], look, reading
+            )
         return reading.settle(before)
 
     def _judge(
@@ -162,12 +164,12 @@ def _find_time(document: _RiverDocument, body: FeedBody) -> datetime:
         return document.DtHrInfoVigiCru
     headers = {name.lower(): value for name, value in body.headers.items()}
     try:
-        found = parsedate_to_datetime(headers["last-modified"])
+        edition_time = parsedate_to_datetime(headers["last-modified"])
     except (KeyError, ValueError, TypeError) as error:
         raise FeedDrift("DtHrInfoVigiCru: missing") from error
-    if found.tzinfo is None:
+    if edition_time.tzinfo is None:
         raise FeedDrift("DtHrInfoVigiCru: missing")
-    return found
+    return edition_time
 
 
 def _read_levels(

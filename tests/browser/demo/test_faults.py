@@ -128,15 +128,17 @@ def _no_gap(vigie: RunningVigie, realm: str, page: Page, *, resync: bool) -> Non
     epoch = store.get("vigie:epoch").decode()
 
     def missing() -> list[str]:
-        heard = [
+        stream_events = [
             (event, id.removeprefix(f"{epoch}."))
             for event, id in page.evaluate("window.heard")
             if id.startswith(f"{epoch}.")
         ]
-        begun = next(id for event, id in heard if event in ("hello", "resync"))
-        kept = [id.decode() for id, _ in store.xrange(f"vigie:{realm}:stream", min=f"({begun}")]
-        assert kept
-        return sorted(set(kept) - {id for _, id in heard})
+        begun = next(id for event, id in stream_events if event in ("hello", "resync"))
+        stored_ids = [
+            id.decode() for id, _ in store.xrange(f"vigie:{realm}:stream", min=f"({begun}")
+        ]
+        assert stored_ids
+        return sorted(set(stored_ids) - {id for _, id in stream_events})
 
     with suppress(TimeoutError):
         until(lambda: not missing(), BACK_S)

@@ -94,7 +94,7 @@ def test_a_browser_receives_the_call_of_its_person(
         "headline": "Fermé",
     }
     assert demo.http.post("/api/v1/reports", json=report).status_code == 202
-    shown = device.read(posted(handler, demo))
+    message = device.read(posted(handler, demo))
     until(lambda: [n["state"] for n in notified(demo)] == ["accepted"], 60)
 
     cdp.send(
@@ -102,7 +102,7 @@ def test_a_browser_receives_the_call_of_its_person(
         {
             "origin": demo.url,
             "registrationId": workers[0]["registrationId"],
-            "data": shown.decode(),
+            "data": message.decode(),
         },
     )
     until(lambda: [n["state"] for n in notified(demo)] == ["received"], 60)

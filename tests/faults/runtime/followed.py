@@ -79,11 +79,11 @@ class FollowedLogs:
 
     async def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """Return (topic, partition) → next offset to be written."""
-        found = {}
+        end_offsets = {}
         for topic in topics:
             bounds = await self._reader.bounds(topic, range(PARTITION_COUNT))
-            found |= {(topic, p): end for p, (_, end) in bounds.items()}
-        return found
+            end_offsets |= {(topic, p): end for p, (_, end) in bounds.items()}
+        return end_offsets
 
     async def applied(self, service: str) -> dict[tuple[str, int], int]:
         """Return (input topic, partition) → offset of the last applied input; -1 before the first."""
@@ -116,7 +116,7 @@ def _has_live_ladders(chains: Chains) -> bool:
 
 def _rebased(service: str, partition: int, data: dict[str, Any]) -> dict[tuple[str, int], int]:
     """Return the positions that a record declares as applied after a loss."""
-    found = {(input_topic(service), partition): data["next_offset"] - 1}
+    positions = {(input_topic(service), partition): data["next_offset"] - 1}
     if data.get("urgent_next_offset") is not None:
-        found[urgent_topic(service), partition] = data["urgent_next_offset"] - 1
-    return found
+        positions[urgent_topic(service), partition] = data["urgent_next_offset"] - 1
+    return positions

@@ -83,10 +83,10 @@ async def until(condition: Callable[[], Any], timeout_s: float, what: str) -> No
     async with asyncio.timeout(timeout_s):
         while True:
             began = clock()
-            found = condition()
-            if asyncio.iscoroutine(found):
-                found = await found
-            if found:
+            outcome = condition()
+            if asyncio.iscoroutine(outcome):
+                outcome = await outcome
+            if outcome:
                 return
             await asyncio.sleep(max(POLL_S, REST * (clock() - began)))
     raise AssertionError(what)
@@ -263,14 +263,14 @@ class Toys:
                 )
                 key, value = realm.encode(), encode_message(message)
                 marked = self.marks.sign(topic, key, value, headers)
-                sent = await producer.send(
+                send_future = await producer.send(
                     topic,
                     value,
                     key=key,
                     partition=partition_of(realm, PARTITION_COUNT),
                     headers=marked,
                 )
-                sends.append(sent)
+                sends.append(send_future)
                 self.fed.append((realm, id, message))
                 if (
                     n % 10 == 9
@@ -304,12 +304,12 @@ class Toys:
     async def read(self, topic: str) -> dict[int, list[Any]]:
         """Read all records of a topic."""
         async with PartitionReader(self.kafka) as reader:
-            found: dict[int, list[Any]] = {p: [] for p in range(PARTITION_COUNT)}
+            records_by_partition: dict[int, list[Any]] = {p: [] for p in range(PARTITION_COUNT)}
             async for record in reader.read(
                 topic, await reader.bounds(topic, range(PARTITION_COUNT))
             ):
-                found[record.partition].append(record)
-            return found
+                records_by_partition[record.partition].append(record)
+            return records_by_partition
 
     def following(self) -> FollowedLogs:
         """Return the logs for a wait that looks at them many times."""
@@ -334,17 +334,17 @@ class Toys:
         the other lane in another order, so other facts can follow from them.
         """
         public = (await self.read(self.public)).values()
-        said = {dict(r.headers)["ce_id"].decode() for records in public for r in records}
-        heard = {
+        public_ids = {dict(r.headers)["ce_id"].decode() for records in public for r in records}
+        echoed_ids = {
             tx["src"]["id"]
             for chain in (await self.chains(self.echo)).values()
             for tx in chain
             if any(f["type"] == "vigie.ToyEchoed.v1" for f in tx["facts"])
         }
         facts = [f for c in (await self.chains(self.toy)).values() for tx in c for f in tx["facts"]]
-        return {f["id"] for f in facts if f["type"] == "vigie.ToyEscalated.v1"} <= heard and {
+        return {f["id"] for f in facts if f["type"] == "vigie.ToyEscalated.v1"} <= echoed_ids and {
             f["id"] for f in facts if f["type"] == "vigie.ToyReported.v1"
-        } <= said
+        } <= public_ids
 
     async def count(self, service: str, fact: str) -> int:
         """Count the facts of this name in the log."""
@@ -366,23 +366,23 @@ class Toys:
         Inputs are applied once, in order and unchanged; ids are unique; escalations fire once;
         facts are forwarded once, in order.
         """
-        given = {topic: await self.read(topic) for topic in input_topics(self.toy)}
+        inputs = {topic: await self.read(topic) for topic in input_topics(self.toy)}
         chains = await self.chains(self.toy)
-        seen: dict[tuple[str, str], str] = {}
+        applied_types: dict[tuple[str, str], str] = {}
         ids: Counter[str] = Counter()
         counts: Counter[str] = Counter()
         rungs: Counter[tuple[str, str, int, int]] = Counter()
         escalated: dict[int, list[str]] = {p: [] for p in chains}
         for p, whole in chains.items():
             chain = [t for t in whole if t["src"]["topic"]]
-            for topic, records in given.items():
+            for topic, records in inputs.items():
                 offsets = [t["src"]["offset"] for t in chain if t["src"]["topic"] == topic]
                 assert offsets == list(range(len(records[p]))), (
                     f"partition {p} of {topic}: an input is missing, double or out of order"
                 )
             armed: dict[tuple[str, str], int] = {}
             for tx in chain:
-                record = given[tx["src"]["topic"]][p][tx["src"]["offset"]]
+                record = inputs[tx["src"]["topic"]][p][tx["src"]["offset"]]
                 headers = dict(record.headers)
                 assert tx["src"]["id"] == headers["ce_id"].decode()
                 assert tx["realm"] == record.key.decode()
@@ -392,7 +392,7 @@ class Toys:
                     if f["type"] not in ("vigie.ToyEscalated.v1", "vigie.DeadlineFailed.v1")
                 ]
                 key = (tx["realm"], tx["src"]["id"])
-                if key in seen:
+                if key in applied_types:
                     assert [f["type"] for f in own] == ["vigie.InputDuplicate.v1"], (
                         f"{key} had a second effect"
                     )
@@ -400,7 +400,7 @@ class Toys:
                 elif own and own[0]["type"] == "vigie.InputFailed.v1":
                     counts["failed"] += 1
                 else:
-                    seen[key] = tx["src"]["type"]
+                    applied_types[key] = tx["src"]["type"]
                     if tx["src"]["type"] == "vigie.ToyReport.v1":
                         assert own[0]["data"]["n"] == orjson.loads(record.value)["n"]
                         counts["reported"] += 1
@@ -420,18 +420,20 @@ class Toys:
         assert not [r for r, n in rungs.items() if n > 1], "a rung fired twice"
         for realm, id, message in self.fed:
             if not (isinstance(message, ToyReport) and message.does == "raise"):
-                assert (realm, id) in seen, f"{realm} {id} was acknowledged and never applied"
+                assert (realm, id) in applied_types, (
+                    f"{realm} {id} was acknowledged and never applied"
+                )
         if echo:
             for p, chain in (await self.chains(self.echo)).items():
-                heard = [
+                echoed_ids = [
                     t["src"]["id"]
                     for t in chain
                     if any(f["type"] == "vigie.ToyEchoed.v1" for f in t["facts"])
                 ]
-                assert heard == escalated[p], (
+                assert echoed_ids == escalated[p], (
                     f"partition {p}: forwarded facts are missing, double or out of order"
                 )
-                counts["echoed"] += len(heard)
+                counts["echoed"] += len(echoed_ids)
             await self._check_public(chains, counts)
         return counts
 
@@ -454,16 +456,16 @@ class Toys:
         self, chains: dict[int, list[dict[str, Any]]], counts: Counter[str]
     ) -> None:
         for p, records in (await self.read(self.public)).items():
-            said = list(dict.fromkeys(dict(r.headers)["ce_id"].decode() for r in records))
+            public_ids = list(dict.fromkeys(dict(r.headers)["ce_id"].decode() for r in records))
             facts = [
                 f["id"]
                 for t in chains[p]
                 for f in t["facts"]
                 if f["type"] == "vigie.ToyReported.v1"
             ]
-            assert said == facts, f"partition {p}: public facts are missing or out of order"
-            counts["public"] += len(said)
-            counts["public again"] += len(records) - len(said)
+            assert public_ids == facts, f"partition {p}: public facts are missing or out of order"
+            counts["public"] += len(public_ids)
+            counts["public again"] += len(records) - len(public_ids)
         buried = {
             dict(r.headers)["ce_place"]
             for rs in (await self.read("dead-letters")).values()

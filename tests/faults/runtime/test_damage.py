@@ -30,8 +30,12 @@ def cut(broker: RunningKafka, topic: str, partition: int) -> None:
     (segment,) = sorted(folder.glob("*.log"))
     data = segment.read_bytes()
     segment.write_bytes(data[: len(data) // 2])
-    for left in (*folder.glob("*.index"), *folder.glob("*.timeindex"), *folder.glob("*.snapshot")):
-        left.unlink()
+    for index_file in (
+        *folder.glob("*.index"),
+        *folder.glob("*.timeindex"),
+        *folder.glob("*.snapshot"),
+    ):
+        index_file.unlink()
     for checkpoint in ("recovery-point-offset-checkpoint", "replication-offset-checkpoint"):
         (folder.parent / checkpoint).unlink(missing_ok=True)
 
@@ -80,7 +84,7 @@ async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
         worker = lost_input.spawn("toy")
         assert await worker.exit_code() == EXITS["input.rewritten"].code, worker.said[-2000:]
         # grown again over the cut: an offset alone would not show it
-        kept = (await lost_input.ends(input_topic(lost_input.toy)))[P]
+        end_offset = (await lost_input.ends(input_topic(lost_input.toy)))[P]
         lost_input.fed.clear()
         await lost_input.feed(450, realms=LIVE, seed=9, prefix="new")
         worker = lost_input.spawn("toy")
@@ -97,7 +101,7 @@ async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
         done = await repair.accept_loss(lost_log.kafka, lost_log.toy, P, 1, "test")
         assert done.history == 1
         rebased = await repair.rebase(lost_log.kafka, lost_input.toy, P, 1)
-        assert str(kept) in rebased.detail
+        assert str(end_offset) in rebased.detail
         with pytest.raises(repair.RepairRefused):
             await repair.rebase(lost_log.kafka, lost_log.toy, P, 1)
 

@@ -40,8 +40,8 @@ async def put(toys: Toys, topic: str, ids: list[str]) -> None:
             marked = toys.marks.sign(topic, key, value, headers)
             sends.append(await producer.send(topic, value, key=key, partition=P, headers=marked))
             toys.fed.append((REALM, id, message))
-        for sent in sends:
-            await sent
+        for send_future in sends:
+            await send_future
     finally:
         await producer.stop()
 
@@ -76,8 +76,8 @@ async def test_fires_overtake_a_flood_also_when_the_worker_is_killed_between_the
         "an urgent input waited behind the flood"
     )
     await toys.check()
-    found = Findings()
-    log = LogFold(toys.toy, P, found.breach)
+    findings = Findings()
+    log = LogFold(toys.toy, P, findings.breach)
     for record in (await toys.read(f"{toys.toy}.log"))[P]:
         log.feed(record.offset, record.value, {}, lambda *_: ())
-    assert (found.broken, log.position, log.urgent_position) == ([], 2 * FLOOD - 1, FIRES + 1)
+    assert (findings.broken, log.position, log.urgent_position) == ([], 2 * FLOOD - 1, FIRES + 1)

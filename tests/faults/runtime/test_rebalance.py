@@ -36,8 +36,10 @@ EVERYTHING: Final = set(range(PARTITION_COUNT))
 
 def owned(worker: Worker) -> set[int]:
     """Return the partition that it took last."""
-    taken = re.findall(r"partitions\.taken.*?partitions=\[([^\]]*)\]", worker.said)
-    return {int(p) for p in taken[-1].split(",") if p.strip()} if taken else set()
+    partition_lists = re.findall(r"partitions\.taken.*?partitions=\[([^\]]*)\]", worker.said)
+    return (
+        {int(p) for p in partition_lists[-1].split(",") if p.strip()} if partition_lists else set()
+    )
 
 
 class Instance:
@@ -157,19 +159,19 @@ async def test_decisions_pause_5_seconds_when_planned_and_a_session_and_3_after_
     began["end"] = time.time()
     await toys.check()
     steps = list(began)
-    found = {
+    pauses = {
         step: await silence_s(toys, began[step], began[then]) for step, then in pairwise(steps)
     }
-    record_property("recovered_s", found["crash"])
+    record_property("recovered_s", pauses["crash"])
     with capsys.disabled():
         print(
             "\n  silence:",
-            ", ".join(f"{step} {seconds:.1f} s" for step, seconds in found.items()),
+            ", ".join(f"{step} {seconds:.1f} s" for step, seconds in pauses.items()),
             f"(session {SESSION_S:g} s)",
         )
     alone = "PYTEST_XDIST_WORKER" not in os.environ
     most_s = MOST_S | {"crash": SESSION_S + MOST_S["crash"] * (1 if alone else BESIDE_OTHERS)}
-    assert {step: s for step, s in found.items() if s > most_s[step]} == {}
+    assert {step: s for step, s in pauses.items() if s > most_s[step]} == {}
 
 
 async def test_old_code_never_writes_after_new_in_any_order_of_upgrades(toys: Toys) -> None:
@@ -213,9 +215,9 @@ async def test_old_code_never_writes_after_new_in_any_order_of_upgrades(toys: To
         )
     await toys.check()
     for p, records in (await toys.read(log_topic(toys.toy))).items():
-        written = [orjson.loads(record.value)["logic"] for record in records]
+        logic_versions = [orjson.loads(record.value)["logic"] for record in records]
         accepted = [tx["logic"] for tx in (await toys.chains(toys.toy))[p]]
         assert accepted == sorted(accepted), (
             "what old code wrote after new code is believed by nobody"
         )
-        assert written.count(2) == accepted.count(2)
+        assert logic_versions.count(2) == accepted.count(2)

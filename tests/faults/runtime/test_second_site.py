@@ -52,7 +52,7 @@ async def test_the_second_site_takes_over_its_copied_records_and_continues(
     await toys.open()
     await toys.feed(600)
     await toys.settle()
-    heard = list(toys.fed)
+    copied_inputs = list(toys.fed)
     (tmp_path / "second").mkdir()
     there = Toys((await start_broker()).address, tmp_path / "second", toys.suffix)
     await make_topics(there.kafka, topics_of(there.suffix))
@@ -70,7 +70,7 @@ async def test_the_second_site_takes_over_its_copied_records_and_continues(
             assert done.history == 1
         assert await repair.diagnose_logs(there.kafka, there.toy) == []
 
-        there.fed.extend(heard)
+        there.fed.extend(copied_inputs)
         there.spawn("toy")
         await there.settle()
         await there.check_applied()
@@ -79,8 +79,8 @@ async def test_the_second_site_takes_over_its_copied_records_and_continues(
             for chain in (await there.chains(there.toy)).values()
             for t in chain
         }
-        late = {(realm, id) for realm, id, _ in toys.fed[len(heard) :]} - {
-            (realm, id) for realm, id, _ in heard
+        late = {(realm, id) for realm, id, _ in toys.fed[len(copied_inputs) :]} - {
+            (realm, id) for realm, id, _ in copied_inputs
         }
         assert late, "some reports never reached the mirror"
         assert not late & applied

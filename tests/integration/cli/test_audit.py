@@ -39,9 +39,13 @@ class Database(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         queries = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
         self.asked.extend((q["package"]["name"], q["version"]) for q in queries)
-        found = {"vulns": [{"id": FAULT["id"], "modified": FAULT["modified"]}]}
+        vulnerabilities = {"vulns": [{"id": FAULT["id"], "modified": FAULT["modified"]}]}
         self._answer(
-            {"results": [found if q["package"]["name"] == self.faulty else {} for q in queries]}
+            {
+                "results": [
+                    vulnerabilities if q["package"]["name"] == self.faulty else {} for q in queries
+                ]
+            }
         )
 
     def do_GET(self) -> None:
@@ -76,14 +80,14 @@ def audit(url: str) -> subprocess.CompletedProcess[str]:
 def test_the_audit_asks_for_every_locked_package_and_fails_on_a_known_fault(
     database: tuple[str, type[Database]],
 ) -> None:
-    url, known = database
+    url, database_handler = database
     sound = audit(url)
     assert sound.returncode == 0, sound.stdout + sound.stderr
     locked = tomllib.loads((REPOSITORY / "uv.lock").read_text(encoding="utf-8"))["package"]
-    assert set(known.asked) == {
+    assert set(database_handler.asked) == {
         (p["name"], p["version"]) for p in locked if p["name"] != "vigie-crise"
     }
-    known.faulty = "jinja2"
+    database_handler.faulty = "jinja2"
     faulty = audit(url)
     assert faulty.returncode != 0
     assert "TEST-2026-1" in faulty.stdout

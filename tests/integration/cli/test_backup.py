@@ -66,13 +66,13 @@ def hashes(kafka: str, logs: dict[str, list[Any]]) -> dict[str, str]:
     """Log partition → hash of its state at the position that the backup names."""
 
     async def fold() -> dict[str, str]:
-        found = {}
+        state_hashes = {}
         for name, (seq, head) in logs.items():
             service, _, partition = name.partition(".log/")
             view = await fold_log(kafka, DECIDERS[service], int(partition), until_seq=seq)
             assert view.position.hash == head
-            found[name] = compute_state_hash(view)
-        return found
+            state_hashes[name] = compute_state_hash(view)
+        return state_hashes
 
     return asyncio.run(fold())
 
@@ -110,12 +110,12 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
     before = list(reporting.accepted)
     asyncio.run(put_old_machine(vigie))
     file = tmp_path / "vigie.backup"
-    taken = vigie.cli("backup", str(file), "--json")
+    backup = vigie.cli("backup", str(file), "--json")
     reporting.enough.set()
     reporting.join()
-    assert taken.returncode == 0, taken.stderr
+    assert backup.returncode == 0, backup.stderr
     assert file.stat().st_mode & 0o077 == 0
-    about = json.loads(taken.stdout)
+    about = json.loads(backup.stdout)
     conditions = {one["id"]: one for one in vigie.get("/api/v1/commissioning")["items"]}
     assert conditions["backup"]["state"] == "done"
     assert conditions["backup"]["at"][:19] == about["taken_at"][:19]
@@ -146,11 +146,11 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
         assert empty.token == vigie.token
         assert asyncio.run(list_machines(vigie)) == [2]
         assert asyncio.run(list_machines(empty)) == [], "a new cluster would wait for them"
-        told = [
+        line_types = [
             line["type"]
             for line in empty.get("/api/v1/log?realm=92&kind=runtime&limit=100")["items"]
         ]
-        assert told.count("Rebased") == len(
+        assert line_types.count("Rebased") == len(
             [
                 name
                 for name in about["logs"]

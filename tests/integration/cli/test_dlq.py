@@ -128,8 +128,12 @@ def test_a_command_that_none_of_ours_wrote_becomes_the_operators_own(settings: S
     assert code == 0, output
     record = newest_input(settings)
     assert InputMarks.open(settings.data.secrets).proves(record)
-    said = json.loads(record.value)
-    assert (said["author"], said["role"], said["level"]) == ("local-admin", "admin", 4)
+    command_document = json.loads(record.value)
+    assert (command_document["author"], command_document["role"], command_document["level"]) == (
+        "local-admin",
+        "admin",
+        4,
+    )
     assert dict(record.headers)[CE_SOURCE] == b"person:local-admin?role=admin"
 
 

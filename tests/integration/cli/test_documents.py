@@ -27,7 +27,7 @@ def crisis(vigie: RunningVigie) -> str:
         == 200
     )
     for site in ("cen-1", "cen-2", "cen-3"):
-        said = {
+        report = {
             "realm": realm,
             "site_id": site,
             "type": "outage_power",
@@ -37,7 +37,7 @@ def crisis(vigie: RunningVigie) -> str:
             "source": {"name": "supervision"},
             "headline": "Plus de courant",
         }
-        assert vigie.http.post("/api/v1/reports", json=said).status_code == 202
+        assert vigie.http.post("/api/v1/reports", json=report).status_code == 202
     stepped(vigie, realm, 36)
     return realm
 
@@ -105,8 +105,8 @@ def test_a_point_is_validated_once_and_never_changes(
 
     listed = vigie.get(f"/api/v1/sitreps?{where}")["items"]
     assert [(s["number"], s["sha256"]) for s in listed] == [(1, first["result"]["sha256"])]
-    told = vigie.get(f"/api/v1/log?{where}&kind=communication")["items"]
-    assert any(line["type"] == "SitrepIssued" for line in told)
+    log_lines = vigie.get(f"/api/v1/log?{where}&kind=communication")["items"]
+    assert any(line["type"] == "SitrepIssued" for line in log_lines)
 
     pdf = tmp_path / "ps.pdf"
     printed = vigie.cli("sitrep", "--number", "1", "--pdf", str(pdf), "--realm", crisis)
@@ -154,19 +154,19 @@ def test_the_evidence_of_an_incident_proves_itself(
     vigie: RunningVigie, crisis: str, tmp_path: Path
 ) -> None:
     incident = vigie.get(f"/api/v1/incidents?realm={crisis}")["items"][0]
-    written = vigie.cli(
+    note_command = vigie.cli(
         "note", "Appel d’Enedis, retour vers midi", "--incident", incident["id"], "--realm", crisis
     )
-    assert written.returncode == 0, written.stderr
+    assert note_command.returncode == 0, note_command.stderr
     file = tmp_path / "preuves.zip"
     exported = vigie.cli("export", incident["number"], "--realm", crisis, "--out", str(file))
     assert exported.returncode == 0, exported.stderr
     judged = vigie.cli("verify", "--bundle", str(file), "--json")
     assert judged.returncode == 0, judged.stdout + judged.stderr
-    found = json.loads(judged.stdout)
-    assert (found["ok"], found["known_key"]) == (True, True)
-    assert found["lines"] > 10
-    assert "lines_outside" not in found
+    verdict = json.loads(judged.stdout)
+    assert (verdict["ok"], verdict["known_key"]) == (True, True)
+    assert verdict["lines"] > 10
+    assert "lines_outside" not in verdict
 
     with ZipFile(file) as bundle:
         reports = [json.loads(line) for line in bundle.read("reports.jsonl").splitlines()]
@@ -278,8 +278,8 @@ def test_a_line_from_paper_keeps_its_time_and_a_correction_names_it(
     )
     assert typed["late_min"] > 0
     assert correction["corrects"] == id
-    shown = vigie.cli("timeline", "--kind", "communication", "--realm", crisis).stdout
-    assert "corrige" not in shown
+    timeline = vigie.cli("timeline", "--kind", "communication", "--realm", crisis).stdout
+    assert "corrige" not in timeline
     before = vigie.get(f"/api/v1/log?realm={crisis}&as_of=2027-02-11T09:52:00%2B01:00&limit=1000")[
         "items"
     ]

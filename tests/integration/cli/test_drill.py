@@ -22,9 +22,9 @@ def test_an_operator_tests_the_escalations_without_calls(vigie: RunningVigie) ->
     called = called_for_nothing(vigie)
     before = datetime.now(UTC)
     done = vigie.cli("drill", "--now", "--json")
-    found = json.loads(done.stdout)
-    assert datetime.fromisoformat(found["at"]) >= before.replace(microsecond=0), done.stderr
-    assert found["rungs"]
-    assert done.returncode == (0 if found["ok"] else 1)
+    drill_report = json.loads(done.stdout)
+    assert datetime.fromisoformat(drill_report["at"]) >= before.replace(microsecond=0), done.stderr
+    assert drill_report["rungs"]
+    assert done.returncode == (0 if drill_report["ok"] else 1)
     until(lambda: vigie.get("/api/v1/drills?limit=1")["items"][0]["probed_at"])
     assert called_for_nothing(vigie) == called

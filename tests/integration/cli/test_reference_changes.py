@@ -39,7 +39,7 @@ def realm(vigie: RunningVigie) -> str:
         headers={"Prefer": "wait=25"},
     )
     assert answer.status_code == 200, answer.text
-    said = {
+    report = {
         "realm": name,
         "site_id": SITE,
         "type": "outage_power",
@@ -47,7 +47,7 @@ def realm(vigie: RunningVigie) -> str:
         "occurred_at": OPENED,
         "source": {"name": "supervision"},
     }
-    assert vigie.http.post("/api/v1/reports", json=said).status_code == 202
+    assert vigie.http.post("/api/v1/reports", json=report).status_code == 202
     stepped(vigie, name, "2027-02-11T09:45:00+01:00")
     return name
 
@@ -86,11 +86,11 @@ def person(vigie: RunningVigie, role: str) -> Iterator[httpx.Client]:
 def sections_of(vigie: RunningVigie, realm: str, desks: int) -> list[dict[str, Any]]:
     """Return the version in force with other desks at one site."""
     index = vigie.get(f"/api/v1/reference?realm={realm}")
-    found = [vigie.get(f"/api/v1/reference/{name}?realm={realm}") for name in index["sections"]]
-    for site in next(s for s in found if s["section"] == "sites")["sites"]:
+    sections = [vigie.get(f"/api/v1/reference/{name}?realm={realm}") for name in index["sections"]]
+    for site in next(s for s in sections if s["section"] == "sites")["sites"]:
         if site["id"] == SITE:
             site["desks"] = desks
-    return found
+    return sections
 
 
 def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> None:
@@ -124,16 +124,23 @@ def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> Non
         )
 
         one = f"/api/v1/reference/changes/{change}"
-        shown = eve.get(f"{one}{where}")
-        assert (shown.json()["state"], shown.json()["base"], shown.headers["ETag"]) == (
+        change_answer = eve.get(f"{one}{where}")
+        assert (
+            change_answer.json()["state"],
+            change_answer.json()["base"],
+            change_answer.headers["ETag"],
+        ) == (
             "proposed",
             base,
             '"0"',
         )
-        assert shown.json()["sections"] == [
+        assert change_answer.json()["sections"] == [
             {"section": "sites", "added": 0, "changed": 1, "dropped": 0, "named": [f"~{SITE}"]}
         ]
-        assert (shown.json()["foreseen"]["later"], shown.json()["decisions"][0]["reason"]) == (
+        assert (
+            change_answer.json()["foreseen"]["later"],
+            change_answer.json()["decisions"][0]["reason"],
+        ) == (
             3,
             "Le bail change",
         )
@@ -162,12 +169,12 @@ def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> Non
         assert vigie.get(f"{one}{where}")["in_force_at"] == "2027-02-11T09:00:00Z"
 
         lines = [line["text"] for line in vigie.get(f"/api/v1/log{where}&limit=200")["items"]]
-        for said in (
+        for phrase in (
             "proposée (sites), effet le 11/02 10:00",
             "approuvée, en vigueur le 11/02 10:00",
             f"version {version} en vigueur",
         ):
-            assert any(said in line for line in lines), said
+            assert any(phrase in line for line in lines), phrase
         said_by = {
             line["change"]: line["role"]
             for line in vigie.get(f"/api/v1/log{where}&limit=200")["items"]
@@ -205,16 +212,16 @@ def test_a_change_goes_its_way_from_the_shell(
     vigie: RunningVigie, realm: str, folder: Path
 ) -> None:
     ana, bea = token_of(vigie, "coordinator"), token_of(vigie, "admin")
-    asked = ("propose", str(folder), "--realm", realm, "--reason", "Le bail change")
-    unasked = territory(vigie, *asked, "--no-whatif", token=ana)
+    proposal_words = ("propose", str(folder), "--realm", realm, "--reason", "Le bail change")
+    unasked = territory(vigie, *proposal_words, "--no-whatif", token=ana)
     assert (unasked.returncode, "--yes" in unasked.stderr) == (1, True), unasked.stderr
     assert vigie.get(f"/api/v1/reference/changes?realm={realm}")["items"] == []
 
-    proposed = territory(vigie, *asked, "--last", "1", "--yes", token=ana)
+    proposed = territory(vigie, *proposal_words, "--last", "1", "--yes", token=ana)
     assert proposed.returncode == 0, proposed.stdout + proposed.stderr
     assert f"~{SITE}" in proposed.stderr
     assert "1 crise rejouée" in proposed.stderr
-    again = territory(vigie, *asked, "--no-whatif", "--yes", token=bea)
+    again = territory(vigie, *proposal_words, "--no-whatif", "--yes", token=bea)
     assert (again.returncode, "déjà proposée" in again.stderr) == (1, True), again.stderr
 
     (change,) = json.loads(territory(vigie, "changes", "--realm", realm, "--json").stdout)["items"]
@@ -231,7 +238,7 @@ def test_a_change_goes_its_way_from_the_shell(
     )
     assert vigie.get(f"/api/v1/sites/{SITE}?realm={realm}")["desks"] == 78
 
-    same = territory(vigie, *asked, "--no-whatif", "--yes", token=ana)
+    same = territory(vigie, *proposal_words, "--no-whatif", "--yes", token=ana)
     assert (same.returncode, "déjà en vigueur" in same.stderr) == (1, True), same.stderr
 
 
@@ -241,7 +248,7 @@ def test_declined_and_withdrawn_changes_have_no_effect(
     ana, bea = token_of(vigie, "coordinator"), token_of(vigie, "director")
     base = vigie.get(f"/api/v1/reference?realm={realm}")["version"]
     for verb, token in (("decline", bea), ("withdraw", ana)):
-        asked = (
+        proposal_words = (
             "propose",
             str(folder),
             "--realm",
@@ -251,7 +258,7 @@ def test_declined_and_withdrawn_changes_have_no_effect(
             "--no-whatif",
             "--yes",
         )
-        assert territory(vigie, *asked, token=ana).returncode == 0
+        assert territory(vigie, *proposal_words, token=ana).returncode == 0
         (change,) = vigie.get(f"/api/v1/reference/changes?realm={realm}&state=proposed")["items"]
         done = territory(
             vigie, verb, change["id"], "--realm", realm, "--reason", "Pas encore", token=token
@@ -259,9 +266,9 @@ def test_declined_and_withdrawn_changes_have_no_effect(
         assert done.returncode == 0, done.stderr
     stepped(vigie, realm, "2027-02-11T09:50:00+01:00")
     assert vigie.get(f"/api/v1/reference?realm={realm}")["version"] == base
-    found = vigie.get(f"/api/v1/reference/changes?realm={realm}")["items"]
-    assert sorted(c["state"] for c in found) == ["declined", "withdrawn"]
-    assert {c["decisions"][-1]["reason"] for c in found} == {"Pas encore"}
+    changes = vigie.get(f"/api/v1/reference/changes?realm={realm}")["items"]
+    assert sorted(c["state"] for c in changes) == ["declined", "withdrawn"]
+    assert {c["decisions"][-1]["reason"] for c in changes} == {"Pas encore"}
 
 
 def test_a_version_is_tried_on_recorded_crises_in_a_process(
@@ -276,5 +283,5 @@ def test_a_version_is_tried_on_recorded_crises_in_a_process(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = Foreseen.model_validate_json(done.stdout)
-    assert (found.crises, found.moved) == (1, 0)
+    forecast = Foreseen.model_validate_json(done.stdout)
+    assert (forecast.crises, forecast.moved) == (1, 0)

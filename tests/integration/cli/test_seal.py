@@ -106,12 +106,14 @@ def test_a_changed_archive_is_detected(vigie: RunningVigie, tmp_path: Path) -> N
     foreign = tmp_path / "foreign.zip"
     shutil.copy(file, foreign)
     with zipfile.ZipFile(file) as old:
-        said = json.loads(old.read("statement.json"))
+        statement = json.loads(old.read("statement.json"))
     with zipfile.ZipFile(foreign, "w") as new, zipfile.ZipFile(file) as old:
         for name in old.namelist():
             new.writestr(
                 name,
-                json.dumps(said | {"year": 1999}) if name == "statement.json" else old.read(name),
+                json.dumps(statement | {"year": 1999})
+                if name == "statement.json"
+                else old.read(name),
             )
     refused = vigie.cli("seal", str(foreign), "--check")
     assert (refused.returncode, "not what was signed" in refused.stderr) == (1, True), (

@@ -28,11 +28,11 @@ PATIENCE_S = 90.0
 
 def _program(name: str) -> str:
     """Find the program on the PATH, or else the one fetched by `make clients`."""
-    found = shutil.which(name) or shutil.which(
+    program = shutil.which(name) or shutil.which(
         name, path=str(ROOT / ".venv" / "clients" / "usr" / "bin")
     )
-    assert found is not None, f"{name}: call `make clients`"
-    return found
+    assert program is not None, f"{name}: call `make clients`"
+    return program
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +79,13 @@ def _source(
 
 
 def _causes(vigie: RunningVigie, site: str) -> list[Any]:
-    found: list[Any] = vigie.get(f"/api/v1/sites/{site}")["causes"]
-    return found
+    causes: list[Any] = vigie.get(f"/api/v1/sites/{site}")["causes"]
+    return causes
 
 
 def _calls(vigie: RunningVigie, incident: str) -> list[Any]:
-    found: list[Any] = vigie.get(f"/api/v1/notifications?incident={incident}&limit=1000")["items"]
-    return found
+    calls: list[Any] = vigie.get(f"/api/v1/notifications?incident={incident}&limit=1000")["items"]
+    return calls
 
 
 def _in(seconds: float) -> str:
@@ -180,8 +180,8 @@ def test_windows_of_people_are_silences_and_sources_see_only_their_own(vigie: Ru
     assert planned.status_code == 200, planned.text
     window = planned.json()["result"]["window"]
     until(lambda: any(s["id"] == window for s in vigie.get("/api/v2/silences")), PATIENCE_S)
-    shown = vigie.get(f"/api/v2/silence/{window}")
-    assert {(m["name"], m["value"]) for m in shown["matchers"]} == {
+    silence = vigie.get(f"/api/v2/silence/{window}")
+    assert {(m["name"], m["value"]) for m in silence["matchers"]} == {
         ("site", "pmi-04"),
         ("type", "outage_power"),
     }

@@ -35,8 +35,8 @@ async def test_each_scheme_opens_informs_and_closes(door: OpenDoor, scheme: str)
             title="Climatisation",
             notify_type=kind,
         )
-    told = [orjson.loads(r.value)["type"] for r in await door.reports_of(door.realm(name))]
-    assert told == ["outage_it", "info", "reopening"]
+    report_types = [orjson.loads(r.value)["type"] for r in await door.reports_of(door.realm(name))]
+    assert report_types == ["outage_it", "info", "reopening"]
 
 
 @pytest.mark.parametrize("scheme", ["json", "xml", "form"])
@@ -58,8 +58,8 @@ async def test_a_notification_with_an_attachment_is_taken(
         notify_type=apprise.NotifyType.FAILURE,
         attach=str(photo),
     )
-    (told,) = [orjson.loads(r.value) for r in await door.reports_of(door.realm(name))]
-    assert (told["type"], told["severity"]) == ("outage_it", 4)
+    (report,) = [orjson.loads(r.value) for r in await door.reports_of(door.realm(name))]
+    assert (report["type"], report["severity"]) == ("outage_it", 4)
 
 
 async def test_a_wrong_token_is_a_failure_that_the_client_sees(door: OpenDoor) -> None:

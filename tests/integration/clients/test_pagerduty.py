@@ -38,8 +38,8 @@ async def test_the_official_client_opens_acknowledges_and_closes(
         )
     finally:
         events.close()
-    told = [orjson.loads(r.value) for r in await door.reports_of(door.realm("pd"))]
-    assert [(m["type"], m["severity"]) for m in told] == [
+    reports = [orjson.loads(r.value) for r in await door.reports_of(door.realm("pd"))]
+    assert [(m["type"], m["severity"]) for m in reports] == [
         ("outage_it", 4),
         ("info", 1),
         ("reopening", 1),

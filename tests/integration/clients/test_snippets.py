@@ -33,8 +33,8 @@ async def test_a_report_by_curl_is_accepted_and_repeated_without_effect(door: Op
         shell = await asyncio.create_subprocess_shell(
             call, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )
-        said, _nothing = await asyncio.wait_for(shell.communicate(), 60)
-        answers.append(orjson.loads(said))
+        output, _nothing = await asyncio.wait_for(shell.communicate(), 60)
+        answers.append(orjson.loads(output))
     assert answers[0]["report_id"] == answers[1]["report_id"]
     ours = [r for r in await door.reports_of("92") if answers[0]["report_id"] in str(r)]
     assert len(ours) == 1

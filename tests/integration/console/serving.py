@@ -70,7 +70,7 @@ async def answering(
     settings: Settings, writer: LogWriter, reply: Reply = applied
 ) -> AsyncIterator[list[tuple[str, Command]]]:
     """Answer each new command with `reply`, and yield the received commands."""
-    seen: list[tuple[str, Command]] = []
+    command_log: list[tuple[str, Command]] = []
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         enable_auto_commit=False,
@@ -90,9 +90,11 @@ async def answering(
             headers = dict(record.headers)
             id, wire = headers["ce_id"].decode(), headers["ce_type"].decode()
             command = parse_open(wire, record.value)
-            if not isinstance(command, Command) or id in {known for known, _ in seen}:
+            if not isinstance(command, Command) or id in {
+                command_id for command_id, _ in command_log
+            }:
                 continue
-            seen.append((id, command))
+            command_log.append((id, command))
             realm, service = record.key.decode(), record.topic.split(".")[0]
             digest = input_digest(
                 InputRecord(
@@ -127,7 +129,7 @@ async def answering(
 
     task = asyncio.create_task(run())
     try:
-        yield seen
+        yield command_log
     finally:
         await cancel_and_wait([task])
         await stop_consumer(consumer)

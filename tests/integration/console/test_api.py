@@ -61,8 +61,8 @@ async def ask(console_settings: Settings, territory: Territory) -> AsyncIterator
         asking = Asking(console, realm, await console.as_role(Role.OBSERVER))
 
         async def there() -> bool:
-            found = await asking("overview")
-            counts = found["counts"]
+            overview = await asking("overview")
+            counts = overview["counts"]
             return bool(
                 counts["notifications"] == 1
                 and counts["plans_proposed"] == 1
@@ -98,7 +98,7 @@ async def test_an_incident_is_given_out_as_cap(ask: Asking) -> None:
 
 
 async def test_an_incident_has_the_shape_that_clients_rely_on(ask: Asking) -> None:
-    found = await ask(f"incidents/{INCIDENT}")
+    incident = await ask(f"incidents/{INCIDENT}")
     promised = {
         "id",
         "realm",
@@ -120,15 +120,15 @@ async def test_an_incident_has_the_shape_that_clients_rely_on(ask: Asking) -> No
         "plans",
         "why",
     }
-    assert promised <= found.keys()
-    assert found["opened_at"] == "2027-02-11T08:40:00Z"
-    assert found["members"] == 2
-    assert found["cause"] == {"key": "power:92050", "kind": "power"}
+    assert promised <= incident.keys()
+    assert incident["opened_at"] == "2027-02-11T08:40:00Z"
+    assert incident["members"] == 2
+    assert incident["cause"] == {"key": "power:92050", "kind": "power"}
     assert (
-        found["escalation"] | {"next_at": "2027-02-11T08:52:00Z", "ladder": "N2", "wave": 1}
-        == found["escalation"]
+        incident["escalation"] | {"next_at": "2027-02-11T08:52:00Z", "ladder": "N2", "wave": 1}
+        == incident["escalation"]
     )
-    assert found["why"][0]["text"] == "incidents ouverts\u00a0: 1 (≥ 1)"
+    assert incident["why"][0]["text"] == "incidents ouverts\u00a0: 1 (≥ 1)"
 
 
 async def test_titles_and_reasons_come_in_the_readers_language(ask: Asking) -> None:
@@ -143,14 +143,14 @@ async def test_titles_and_reasons_come_in_the_readers_language(ask: Asking) -> N
 async def test_lists_filter_and_page_by_cursor(ask: Asking) -> None:
     closed = await ask("sites", status="closed")
     assert [s["id"] for s in closed["items"]] == ["cen-1", "pmi-04"]
-    seen, cursor = [], None
+    site_ids, cursor = [], None
     while True:
         page = await ask("sites", limit=100, **({"cursor": cursor} if cursor else {}))
-        seen += [s["id"] for s in page["items"]]
+        site_ids += [s["id"] for s in page["items"]]
         cursor = page["next"]
         if cursor is None:
             break
-    assert len(seen) == len(set(seen)) == 253
+    assert len(site_ids) == len(set(site_ids)) == 253
     assert (
         await ask(
             "incidents", type="outage_power", status="open,acknowledged", level="N2", q="nanterre"
@@ -180,14 +180,14 @@ async def test_a_filter_with_an_unknown_value_is_refused(ask: Asking) -> None:
 
 @pytest.mark.parametrize("path", ["sites", "incidents/nope", "stream", "sites?status=ferme"])
 async def test_head_is_get_without_its_body(ask: Asking, path: str) -> None:
-    asked = {
+    request_options = {
         "url": f"/api/v1/{path}{'&' if '?' in path else '?'}realm={ask.realm}",
         "headers": ask.headers,
     }
-    head = await ask.served.http.head(**asked)
+    head = await ask.served.http.head(**request_options)
     assert head.content == b""
     if path != "stream":
-        answer = await ask.served.http.get(**asked)
+        answer = await ask.served.http.get(**request_options)
         assert (head.status_code, head.headers["content-type"]) == (
             answer.status_code,
             answer.headers["content-type"],
@@ -196,13 +196,13 @@ async def test_head_is_get_without_its_body(ask: Asking, path: str) -> None:
 
 async def test_two_times_are_compared(ask: Asking) -> None:
     then, later = "2027-02-11T09:41:00+01:00", "2027-02-11T10:40:00+01:00"
-    found = await ask("changes", since=then, as_of=later)
-    told = {(c["collection"], c["id"]): (c["before"], c["after"]) for c in found["items"]}
-    assert told["levels", "territory"] == ("N1", "N2")
-    assert told["incidents", INCIDENT] == ("open N1", "open N2")
-    assert told["sites", "cen-1"] == ("normal", "closed")
-    assert ("sites", "pmi-04") not in told
-    assert told["plans", "PT-ELEC"] == ("valid", "proposed")
+    comparison = await ask("changes", since=then, as_of=later)
+    changes = {(c["collection"], c["id"]): (c["before"], c["after"]) for c in comparison["items"]}
+    assert changes["levels", "territory"] == ("N1", "N2")
+    assert changes["incidents", INCIDENT] == ("open N1", "open N2")
+    assert changes["sites", "cen-1"] == ("normal", "closed")
+    assert ("sites", "pmi-04") not in changes
+    assert changes["plans", "PT-ELEC"] == ("valid", "proposed")
     assert (await ask("changes", since=later, as_of=later))["items"] == []
     whole = await ask("changes", since="2020-01-01T00:00:00Z")
     assert whole["since"] == "2027-02-11T08:40:00Z"
@@ -300,8 +300,8 @@ async def test_a_report_to_a_realm_that_was_never_opened_was_refused(
         ).status_code == 200
 
     await until(told)
-    found = await ask("reports/r-nope", realm="92~ex-nope")
-    assert (found["state"], found["reason"]) == ("refused", "realm_unknown")
+    report_row = await ask("reports/r-nope", realm="92~ex-nope")
+    assert (report_row["state"], report_row["reason"]) == ("refused", "realm_unknown")
     assert (await ask("reports/r-other-nope", realm="92~ex-nope", code=404))[
         "code"
     ] == "realm_unknown"

@@ -137,8 +137,8 @@ async def test_a_login_only_redirects_to_pages_of_this_site(console: Served, tar
         "/connexion", data={"code": await code_of(console), "next": target}
     )
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    shown = await console.http.get("/connexion", params={"next": target})
-    assert 'name="next" value="/"' in shown.text
+    login_page = await console.http.get("/connexion", params={"next": target})
+    assert 'name="next" value="/"' in login_page.text
 
 
 @pytest.mark.parametrize(

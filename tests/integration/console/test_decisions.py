@@ -58,7 +58,7 @@ async def test_decisions_are_answered_by_the_decider(console_settings: Settings)
         appending(console_settings.kafka) as writer,
         projecting(console_settings),
         served(console_settings) as console,
-        answering(console_settings, writer, reply) as seen,
+        answering(console_settings, writer, reply) as command_log,
     ):
         cell = await console.as_role(Role.CELL)
         coordinator = await console.as_role(Role.COORDINATOR, duty="dgs_directeur_de_crise")
@@ -67,7 +67,7 @@ async def test_decisions_are_answered_by_the_decider(console_settings: Settings)
 
         status, body, _ = await post(console, cell, f"incidents/i-1/acknowledge{where}")
         assert (status, body["state"], body["result"]) == (200, "applied", {"done": True})
-        _, command = seen[-1]
+        _, command = command_log[-1]
         assert isinstance(command, AcknowledgeIncident)
         assert command.role == "cell"
 
@@ -81,7 +81,7 @@ async def test_decisions_are_answered_by_the_decider(console_settings: Settings)
             {"realm": realm, "level": "N3", "reason": "Ordre du préfet"},
         )
         assert status == 200
-        _, command = seen[-1]
+        _, command = command_log[-1]
         assert isinstance(command, SetLevel)
         assert (command.level, command.role) == (3, "dgs_directeur_de_crise")
         assert command.reason is not None
@@ -103,7 +103,7 @@ async def test_decisions_are_answered_by_the_decider(console_settings: Settings)
         )
         assert status == 200
 
-        before = len(seen)
+        before = len(command_log)
         key = {"Idempotency-Key": "one-note"}
         first = await post(
             console, cell, f"log{where}", {"text": "Appel du préfet", "incident": "i-1"}, **key
@@ -116,7 +116,7 @@ async def test_decisions_are_answered_by_the_decider(console_settings: Settings)
         assert first[1] == again[1]
         assert again[2]["idempotency-replayed"] == "true"
         assert other[1]["code"] == "key_reused"
-        assert len(seen) == before + 1
+        assert len(command_log) == before + 1
 
 
 async def test_without_an_answer_in_time_the_decision_is_on_its_way(
@@ -135,8 +135,8 @@ async def test_without_an_answer_in_time_the_decision_is_on_its_way(
             console.is_ready
         )  # what a scope holds is in the picture, which is being made
         assert (await console.http.get(headers["location"], headers=held_to_it)).status_code == 200
-        asked = await console.http.get(headers["location"], headers=cell)
-        assert (asked.status_code, asked.json()["state"]) == (200, "pending")
+        status_answer = await console.http.get(headers["location"], headers=cell)
+        assert (status_answer.status_code, status_answer.json()["state"]) == (200, "pending")
         waiting = asyncio.create_task(
             console.http.get(headers["location"], headers={**cell, "Prefer": "wait=20"})
         )
@@ -155,7 +155,7 @@ async def test_a_realm_opens_with_its_reference_data(
         appending(console_settings.kafka) as writer,
         projecting(console_settings),
         served(console_settings) as console,
-        answering(console_settings, writer) as seen,
+        answering(console_settings, writer) as command_log,
     ):
         admin = await console.as_role(Role.ADMIN)
         realm = a_realm().replace("test", "ex")
@@ -169,19 +169,19 @@ async def test_a_realm_opens_with_its_reference_data(
         }
         status, answer, _ = await post(console, admin, "realms", body)
         assert (status, answer["realm"]) == (200, realm)
-        kinds = [type(command) for _, command in seen]
+        kinds = [type(command) for _, command in command_log]
         assert kinds == [OpenRealm, *[PublishReference] * len(territory.sections)]
 
         async def shown() -> bool:
             """Wait until the read model is live: a decision does not wait for it."""
-            found = await console.http.get(f"/api/v1/realms/{realm}", headers=admin)
-            return found.status_code == 200 and found.json()["simulated"] is True
+            realm_answer = await console.http.get(f"/api/v1/realms/{realm}", headers=admin)
+            return realm_answer.status_code == 200 and realm_answer.json()["simulated"] is True
 
         await eventually(shown)
         assert (await post(console, admin, f"realms/{realm}/pause", **{"Idempotency-Key": "stop"}))[
             0
         ] == 200
-        assert isinstance(seen[-1][1], SetPace)
+        assert isinstance(command_log[-1][1], SetPace)
         await writer.append(
             "alerts", realm, PaceChanged(paused=False, speed=5.0), at=round(time.time() * 1000)
         )
@@ -220,15 +220,15 @@ async def test_one_key_opens_one_realm(console_settings: Settings) -> None:
         appending(console_settings.kafka) as writer,
         projecting(console_settings),
         served(console_settings) as console,
-        answering(console_settings, writer) as seen,
+        answering(console_settings, writer) as command_log,
     ):
         admin = await console.as_role(Role.ADMIN)
         for body in ({"kind": "test"}, {"id": a_realm()}):
-            key = {"Idempotency-Key": f"open-{len(seen)}", "Prefer": "wait=20"}
+            key = {"Idempotency-Key": f"open-{len(command_log)}", "Prefer": "wait=20"}
             first, again = [await post(console, admin, "realms", body, **key) for _ in range(2)]
             assert (first[0], again[0], again[2]["idempotency-replayed"]) == (200, 200, "true")
             assert first[1] == again[1]
-        assert sum(isinstance(command, OpenRealm) for _, command in seen) == 2
+        assert sum(isinstance(command, OpenRealm) for _, command in command_log) == 2
 
 
 async def test_a_link_answers_once_without_a_login(console_settings: Settings) -> None:
@@ -240,7 +240,7 @@ async def test_a_link_answers_once_without_a_login(console_settings: Settings) -
         appending(console_settings.kafka) as writer,
         projecting(console_settings),
         served(console_settings) as console,
-        answering(console_settings, writer) as seen,
+        answering(console_settings, writer) as command_log,
     ):
         for method in (
             "GET",
@@ -249,7 +249,7 @@ async def test_a_link_answers_once_without_a_login(console_settings: Settings) -
             await console.http.request(method, f"/a/{token}", params={"answer": "decline"})
         for _ in range(2):
             await console.http.post(f"/a/{token}", data={"answer": "ack"})
-        commands = [command for _, command in seen]
+        commands = [command for _, command in command_log]
         assert len(commands) == 1, "once, by the button"
         assert isinstance(commands[0], AnswerNotification)
         assert (commands[0].notification, commands[0].person, commands[0].answer) == (

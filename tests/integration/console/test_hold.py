@@ -52,8 +52,8 @@ def test_a_hold_shows_itself_on_every_screen_until_it_is_released(vigie: Running
         "not without a reason"
     )
     assert vigie.cli("hold", "--realm", realm).returncode == 2
-    held = vigie.cli("hold", "--realm", realm, "--until", end, "--reason", "Test du standard")
-    assert held.returncode == 0, held.stderr
+    hold = vigie.cli("hold", "--realm", realm, "--until", end, "--reason", "Test du standard")
+    assert hold.returncode == 0, hold.stderr
     until(lambda: vigie.get(f"/api/v1/sending/hold?realm={realm}")["held"])
     assert vigie.get(f"/api/v1/sending/hold?realm={realm}")["reason"] == "Test du standard"
     with logged_in(vigie, "coordinator") as browser:
@@ -63,9 +63,9 @@ def test_a_hold_shows_itself_on_every_screen_until_it_is_released(vigie: Running
             ).text
             for path in SCREENS
         }
-        told = ('id="held"', "10:40", "Raison\u00a0: Test du standard")
+        hold_texts = ('id="held"', "10:40", "Raison\u00a0: Test du standard")
         assert [
-            path for path, text in pages.items() if not all(part in text for part in told)
+            path for path, text in pages.items() if not all(part in text for part in hold_texts)
         ] == []
         assert "Reprendre les envois" in pages["/"]
         assert 'action="/api/v1/sending/hold"' in pages["/astreintes"]

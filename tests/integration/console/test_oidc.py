@@ -253,10 +253,12 @@ async def test_an_answer_counts_once_in_the_browser_that_asked(
     )
     broken = {"vigie_oidc": cookies["vigie_oidc"][:-8] + "AAAAAAA="}
     assert (await console.http.get(back, headers=sent(broken))).status_code == 401
-    asked = provider.asked("/token")
+    request_count = provider.asked("/token")
     assert (await console.http.get(back, headers=sent(cookies))).status_code == 303
     assert (await console.http.get(back, headers=sent(cookies))).status_code == 401, "replayed"
-    assert provider.asked("/token") == asked + 1, "what is refused here does not reach the provider"
+    assert provider.asked("/token") == request_count + 1, (
+        "what is refused here does not reach the provider"
+    )
 
     code = httpx.URL(back).params["code"]
     fresh, cookies = await leave(console, provider)
@@ -291,10 +293,10 @@ async def test_new_keys_of_the_provider_are_fetched(
     provider.says(f"s-{owner.id}", preferred_username=login_of(console, owner))
     assert who_came(console, await come_in(console, provider)) == owner, "the keys are cached now"
     provider.says(f"s-{owner.id}", new_key=True, preferred_username=login_of(console, owner))
-    asked = provider.asked("/keys")
+    request_count = provider.asked("/keys")
     monkeypatch.setattr(oidc_provider, "KEY_REFRESH_S", 1e9)
     assert (await come_in(console, provider)).status_code == 401
-    assert provider.asked("/keys") == asked, "not for every token that somebody makes up"
+    assert provider.asked("/keys") == request_count, "not for every token that somebody makes up"
     monkeypatch.setattr(oidc_provider, "KEY_REFRESH_S", 0.0)
     assert who_came(console, await come_in(console, provider)) == owner
 

@@ -36,16 +36,16 @@ async def test_arrivals_and_departures_appear_on_the_live_stream(
             listening(console, realm, hidden=list_hidden_events(OBSERVER)) as observer,
         ):
             client = connect(console_settings.redis)
-            known = PresenceStore(client)
-            await known.enter(realm, Entry("incident:i-1", "a-1"))
+            presence_store = PresenceStore(client)
+            await presence_store.enter(realm, Entry("incident:i-1", "a-1"))
             await reader.until("presence", id="incident:i-1")
-            assert await known.entries(realm) == [Entry("incident:i-1", "a-1")]
+            assert await presence_store.entries(realm) == [Entry("incident:i-1", "a-1")]
             assert 0 < await client.pttl(realm_key(realm, "presence")) <= KEPT_MS
-            await known.leave(realm, Entry("incident:i-1", "a-1"))
+            await presence_store.leave(realm, Entry("incident:i-1", "a-1"))
             await reader.until("presence", id="incident:i-1")
-            assert await known.entries(realm) == []
-            seen = {name for name, _, _ in [await observer.next()]}
-            while "ping" not in seen:
-                seen.add((await observer.next())[0])
-            assert "presence" not in seen
+            assert await presence_store.entries(realm) == []
+            event_names = {name for name, _, _ in [await observer.next()]}
+            while "ping" not in event_names:
+                event_names.add((await observer.next())[0])
+            assert "presence" not in event_names
             await client.aclose()

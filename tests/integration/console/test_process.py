@@ -72,17 +72,17 @@ async def test_the_processes_serve_the_shell_and_stop_cleanly(
             VIGIE_CONSOLE=f"127.0.0.1:{port}",
             VIGIE_HEALTH_PORT=str(health[1]),
         ),
-        answering(console_settings, writer) as seen,
+        answering(console_settings, writer) as command_log,
         httpx.AsyncClient() as http,
     ):
         await play(writer, realm, territory)
 
         async def ready() -> bool:
-            found = await http.get(
+            answer = await http.get(
                 f"{url}/api/v1/overview?realm={realm}", headers={"Authorization": f"Bearer {token}"}
             )
             probes = [(await http.get(f"http://127.0.0.1:{p}/readyz")).status_code for p in health]
-            return probes == [200, 200] and found.json()["counts"]["notifications"] == 1
+            return probes == [200, 200] and answer.json()["counts"]["notifications"] == 1
 
         await until(ready, 60)
         monkeypatch.setenv("VIGIE_URL", url)
@@ -119,9 +119,9 @@ async def test_the_processes_serve_the_shell_and_stop_cleanly(
             ["resolve", INCIDENT, "--force"],
             ["escalate", INCIDENT],
         ):
-            before = len(seen)
+            before = len(command_log)
             assert (await shell(*command))[0] == 0
-            assert len(seen) == before + 1
+            assert len(command_log) == before + 1
         assert (await shell("timeline", "unknown"))[0] == 1
         async with http.stream(
             "GET",

@@ -118,19 +118,21 @@ async def test_facts_logged_in_parts_are_shown_whole(
     This holds for the present and for a past time.
     """
     realm, at, later = a_realm(), START + 2 * MINUTE, START + 3 * MINUTE
-    said, sources = tuple(f"r-{n}" for n in range(8)), ("site_manager",)
+    report_ids, sources = tuple(f"r-{n}" for n in range(8)), ("site_manager",)
     async with projecting(console_settings):
         await play(writer, realm, territory)
         row = crisis.site("pmi-04", at).row
-        told = row.causes[0].model_copy(
-            update={"reports": said[:5], "sources": sources, "reports_count": 5}
+        partial_cause = row.causes[0].model_copy(
+            update={"reports": report_ids[:5], "sources": sources, "reports_count": 5}
         )
         cause = crisis.cause("pmi-04", at)
         await writer.append(
             "alerts",
             realm,
-            CauseChanged(cause=cause, reports=Members(added=said), sources=Members(added=sources)),
-            SiteStatusChanged(row=row.model_copy(update={"causes": (told,)})),
+            CauseChanged(
+                cause=cause, reports=Members(added=report_ids), sources=Members(added=sources)
+            ),
+            SiteStatusChanged(row=row.model_copy(update={"causes": (partial_cause,)})),
             at=at,
         )
         await writer.append(
@@ -138,7 +140,7 @@ async def test_facts_logged_in_parts_are_shown_whole(
             realm,
             CauseChanged(
                 cause=cause,
-                reports=Members(dropped=said[:1], added=("r-9",)),
+                reports=Members(dropped=report_ids[:1], added=("r-9",)),
                 sources=Members(added=("rh",)),
             ),
             SiteReported(row=SiteContact(id="pmi-04", last_word_at=later)),
@@ -162,7 +164,7 @@ async def test_facts_logged_in_parts_are_shown_whole(
         before = await model.at(at).of(realm).site("pmi-04")
         before_that = await model.at(at).of(realm).incident(INCIDENT)
     assert (now.causes[0].reports, now.causes[0].sources) == (
-        [*said[1:], "r-9"],
+        [*report_ids[1:], "r-9"],
         ["site_manager", "rh"],
     )
     assert listed == now
@@ -171,7 +173,7 @@ async def test_facts_logged_in_parts_are_shown_whole(
         to_datetime(later),
         7,
     )
-    assert (before.causes[0].reports, before.last_word_at) == (list(said), to_datetime(at))
+    assert (before.causes[0].reports, before.last_word_at) == (list(report_ids), to_datetime(at))
     assert (before_that.reports_count, before_that.updated_at) == (2, to_datetime(at))
 
 
@@ -359,14 +361,14 @@ async def test_lines_that_the_store_let_go_are_read_from_the_logs(
         assert int(await client.zcard(store.realm_key(realm, "timeline"))) == 3
         assert await model.of(realm).timeline(kind=("all",)) == whole
         assert await model.of(realm).timeline(incident=INCIDENT) == of_incident
-        seen, cursor = [], None
+        log_items, cursor = [], None
         while True:
             page = await model.of(realm).timeline(kind=("all",), limit=2, cursor=cursor)
-            seen += page.items
+            log_items += page.items
             cursor = page.next
             if cursor is None:
                 break
-        assert seen == whole.items
+        assert log_items == whole.items
     await client.aclose()
 
 
@@ -437,10 +439,10 @@ async def test_only_the_newest_closed_realms_stay_in_the_store_and_all_stay_read
 
 async def closed(model: ReadModel, realm: str) -> bool:
     """Wait until all three services wrote the closure."""
-    found = await model.of(realm).overview()
+    overview = await model.of(realm).overview()
     return all(
         place.at.timestamp() * 1000 == START + 5 * MINUTE
-        for place in found.log
+        for place in overview.log
         if place.at is not None
     )
 

@@ -77,19 +77,19 @@ class Doors:
                 path = path.replace(ending, ending.split("{", 1)[0] + id)
         path = re.sub(r"\{[^}]*\}", lambda found: self.realm if "name" in found[0] else "0", path)
         begun = asyncio.Event()
-        sent: list[Any] = []
-        asked = [
+        sent_messages: list[Any] = []
+        request_messages = [
             {"type": "http.request", "body": b"" if method == "GET" else BODY, "more_body": False}
         ]
 
         async def receive() -> Any:
-            if asked:
-                return asked.pop()
+            if request_messages:
+                return request_messages.pop()
             await begun.wait()
             return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
-            sent.append(message)
+            sent_messages.append(message)
             if route.endswith("/stream") or not message.get("more_body", True):
                 begun.set()
 
@@ -115,10 +115,10 @@ class Doors:
         }
         async with asyncio.timeout(60):
             await self.console.app(scope, receive, send)
-        text = b"".join(m.get("body", b"") for m in sent[1:]).decode("utf-8", "replace")
+        text = b"".join(m.get("body", b"") for m in sent_messages[1:]).decode("utf-8", "replace")
         return (
-            sent[0]["status"],
-            {k.decode(): v.decode() for k, v in sent[0]["headers"]},
+            sent_messages[0]["status"],
+            {k.decode(): v.decode() for k, v in sent_messages[0]["headers"]},
             text.replace(path, ""),
         )
 
@@ -205,15 +205,15 @@ def _as_its_row_says(role: Role | None, route: str, who: Who, status: int, led_t
 
 async def test_a_refused_decision_leaves_no_command(doors: Doors) -> None:
     """A decision beyond the role never reaches a decider."""
-    sent: list[str] = []
+    producer_calls: list[str] = []
     producer = doors.console.app.state.producer
-    doors.console.app.state.decisions._producer = _Recording(producer, sent)
+    doors.console.app.state.decisions._producer = _Recording(producer, producer_calls)
     for route, who in CONSOLE.items():
         if route.startswith("POST /api/") and not isinstance(who, Open):
             for role in set(Role) - who:
                 assert (await doors.ask(role, route))[0] == 403
     doors.console.app.state.decisions._producer = producer
-    assert sent == []
+    assert producer_calls == []
 
 
 class _Recording:

@@ -50,12 +50,12 @@ def test_a_ranking_comes_to_the_api(vigie: RunningVigie, tmp_path: Path) -> None
     with ExitStack() as stack:
         planners = [stack.enter_context(foreseeing(vigie, log)) for _ in range(2)]
         until(rankings, 300)
-        (found,) = rankings()
+        (ranking,) = rankings()
     assert [planner.returncode for planner in planners] == [0, 0]
-    assert (found["losses"], found["unmet"]) == (253, 50)
-    worst = found["worst"][0]
+    assert (ranking["losses"], ranking["unmet"]) == (253, 50)
+    worst = ranking["worst"][0]
     assert (worst["sites"], worst["u1"], worst["u2"], worst["u3"]) == (["cen-1"], 487, 276, 12)
-    assert any(gap["outside_help"] for loss in found["worst"] for gap in loss["gaps"])
+    assert any(gap["outside_help"] for loss in ranking["worst"] for gap in loss["gaps"])
 
 
 @proves("planner", "kill")

@@ -75,8 +75,8 @@ class OvhApi:
         return said(404, "Client::NotFound", f"Got an invalid (or empty) URL {request.path}")
 
     def _refuse_signature(self, request: web.Request, body: bytes) -> web.Response | None:
-        seen = request.headers
-        stamp = seen.get("X-Ovh-Timestamp", "")
+        headers = request.headers
+        stamp = headers.get("X-Ovh-Timestamp", "")
         if abs(int(stamp or 0) - self.now.timestamp()) > 30:
             return said(400, "Client::BadRequest", "Query out of time")
         signed = "+".join(
@@ -84,9 +84,9 @@ class OvhApi:
         )
         right = "$1$" + hashlib.sha1(signed.encode()).hexdigest()
         if (
-            seen.get("X-Ovh-Application"),
-            seen.get("X-Ovh-Consumer"),
-            seen.get("X-Ovh-Signature"),
+            headers.get("X-Ovh-Application"),
+            headers.get("X-Ovh-Consumer"),
+            headers.get("X-Ovh-Signature"),
         ) != ("application", "consumer", right):
             return said(400, "Client::BadRequest", "Invalid signature")
         return None
@@ -137,8 +137,8 @@ class OvhApi:
             )
         if path == "/incoming":
             return web.json_response(sorted(self.answers))
-        wanted = int(request.query["deliveryReceipt"])
-        return web.json_response([id for id, code in self.receipts.items() if code == wanted])
+        receipt_code = int(request.query["deliveryReceipt"])
+        return web.json_response([id for id, code in self.receipts.items() if code == receipt_code])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:

@@ -76,10 +76,10 @@ async def test_a_call_names_the_number_the_words_and_where_the_key_goes() -> Non
     assert await call(exchange) == [CallResult("accepted", provider_id="a1")]
     (order,) = exchange.orders
     assert (order["endpoint"], order["callerId"]) == (f"Local/{TO}@vigie-ring/n", "+33140000000")
-    given = order["variables"]
-    assert (given["CALL_KEYS"], given["CALL_CALLBACK"]) == ("12", RETURNS)
-    assert "Appuyez sur 1" in given["CALL_TEXT"]
-    assert order["timeout"] > int(given["CALL_RING_S"]), "the speech is made before it rings"
+    variables = order["variables"]
+    assert (variables["CALL_KEYS"], variables["CALL_CALLBACK"]) == ("12", RETURNS)
+    assert "Appuyez sur 1" in variables["CALL_TEXT"]
+    assert order["timeout"] > int(variables["CALL_RING_S"]), "the speech is made before it rings"
 
 
 async def test_a_repeated_attempt_rings_once() -> None:

@@ -128,9 +128,9 @@ async def test_no_relay_has_to_write_a_mail_anew(start_relay: Any) -> None:
         Relay(),
         outgoing(TO).row.model_copy(update={"answer_expected": False, "template": "information"}),
     )
-    told = compose_message(row, MessageNames(), load_phrases("fr"), None)
+    message = compose_message(row, MessageNames(), load_phrases("fr"), None)
     assert (
-        await driver(await start_relay(relay)).call(outgoing(TO, row=row, text=told), 5)
+        await driver(await start_relay(relay)).call(outgoing(TO, row=row, text=message), 5)
     ).outcome == "accepted"
     content = bytes(relay.taken[0].content or b"")
     assert content.isascii()
@@ -139,7 +139,7 @@ async def test_no_relay_has_to_write_a_mail_anew(start_relay: Any) -> None:
     assert isinstance(mail, EmailMessage)
     plain = mail.get_body(("plain",))
     assert plain is not None
-    assert plain.get_content().replace("\r\n", "\n") == told.plain()
+    assert plain.get_content().replace("\r\n", "\n") == message.plain()
 
 
 async def test_the_same_notification_has_the_same_message_id_in_every_attempt(
@@ -201,12 +201,12 @@ async def unused_port() -> int:
 @asynccontextmanager
 async def _mute() -> AsyncIterator[tuple[str, int]]:
     """Accept connections and send nothing."""
-    held: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda r, w: held.append(w), "127.0.0.1", 0)
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda r, w: writers.append(w), "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[:2]
     finally:
-        for writer in held:
+        for writer in writers:
             writer.transport.abort()
         server.close()
 

@@ -26,12 +26,12 @@ NAME = "gateway.example.org"
 async def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail to resolve every name; addresses resolve to themselves."""
     loop = asyncio.get_running_loop()
-    known = loop.getaddrinfo
+    system_resolver = loop.getaddrinfo
 
     async def resolve(host: str, *rest: object, **options: object) -> object:
         if host == NAME:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        return await known(host, *rest, **options)  # type: ignore[arg-type]
+        return await system_resolver(host, *rest, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "getaddrinfo", resolve)
 

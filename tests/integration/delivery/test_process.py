@@ -300,12 +300,12 @@ async def test_an_sms_goes_out_is_received_and_answered_over_smpp(world: World) 
         async with world.delivery(VIGIE_SMS_URL=address, VIGIE_SMS_SENDER="38000") as process:
             await smsc.saw("bind")
             notification = await world.plan(channels=(Channel.SMS,))
-            sent = await smsc.saw("submit")
-            assert sent["destination"] == NUMBER.removeprefix("+")
-            smsc.tell(do="receipt", id=sent["id"], state="DELIVRD", err="000", tlv=True)
+            submission = await smsc.saw("submit")
+            assert submission["destination"] == NUMBER.removeprefix("+")
+            smsc.tell(do="receipt", id=submission["id"], state="DELIVRD", err="000", tlv=True)
             assert (await smsc.saw("receipt_answered"))["status"] == 0
             row = await world.state(notification, NotificationState.RECEIVED)
-            assert row.attempts[0].provider_id == sent["id"]
+            assert row.attempts[0].provider_id == submission["id"]
             smsc.tell(do="reply", source=NUMBER.removeprefix("+"), text="1")
             row = await world.state(notification, NotificationState.ANSWERED)
             assert row.answer == "ack"
@@ -352,10 +352,10 @@ async def test_kills_at_points_of_the_sender_forget_no_person_and_repeat_no_call
     calls = [*world.mails, *((h["notification"], h["attempt"]) for h in world.hooks)]
     assert len(calls) == len(set(calls)), "an attempt was called twice"
     for row in rows:
-        told = [number for id, number in calls if row.id in id]
+        called_numbers = [number for id, number in calls if row.id in id]
         made = [a.number for a in row.attempts if a.state == "accepted"]
         doubted = [a.number for a in row.attempts if a.state == "ambiguous"]
-        assert set(made) <= set(told) <= {*made, *doubted}
+        assert set(made) <= set(called_numbers) <= {*made, *doubted}
         assert all(a.possible_duplicate for a in row.attempts if doubted and a.number > doubted[0])
     assert any(a.state == "ambiguous" for row in rows for a in row.attempts), (
         "a kill between claim and outcome leaves a doubt"
@@ -406,10 +406,10 @@ async def test_random_kills_and_standstills_forget_no_person_and_send_only_plann
     calls = [call for call in calls if call[0] in planned]
     assert len(calls) == len(set(calls)), "an attempt was called twice"
     for row in rows:
-        told = {number for id, number in calls if id == row.id}
-        taken = {a.number for a in row.attempts if a.state == "accepted"}
+        called_numbers = {number for id, number in calls if id == row.id}
+        accepted_numbers = {a.number for a in row.attempts if a.state == "accepted"}
         doubted = {a.number for a in row.attempts if a.state == "ambiguous"}
-        assert taken <= told <= taken | doubted, (
+        assert accepted_numbers <= called_numbers <= accepted_numbers | doubted, (
             "told by what the log says, or by an attempt that it calls doubtful"
         )
         assert all(

@@ -112,10 +112,10 @@ async def call(
 
 
 async def test_only_the_browser_reads_the_signed_message() -> None:
-    browser, asked = Browser(), list[tuple[dict[str, str], bytes, str]]()
+    browser, requests = Browser(), list[tuple[dict[str, str], bytes, str]]()
 
     async def handle(request: web.Request) -> web.Response:
-        asked.append(
+        requests.append(
             (
                 {k.lower(): v for k, v in request.headers.items()},
                 await request.read(),
@@ -125,16 +125,22 @@ async def test_only_the_browser_reads_the_signed_message() -> None:
         return web.Response(status=201, headers={"Location": "https://push.example/m/1"})
 
     assert await call(handle, Gone(), browser) == CallResult("accepted")
-    headers, body, origin = asked[0]
-    shown = orjson.loads(browser.read(body))
-    assert (shown["url"], shown["receipt"], shown["tag"], shown["stays"], shown["lang"]) == (
+    headers, body, origin = requests[0]
+    notification = orjson.loads(browser.read(body))
+    assert (
+        notification["url"],
+        notification["receipt"],
+        notification["tag"],
+        notification["stays"],
+        notification["lang"],
+    ) == (
         "/a/token",
         "/r/token",
         NOTIFICATION,
         True,
         "fr",
     )
-    assert shown["title"].startswith("N3 – Incident")
+    assert notification["title"].startswith("N3 – Incident")
     assert (headers["content-encoding"], headers["urgency"], headers["ttl"]) == (
         "aes128gcm",
         "high",

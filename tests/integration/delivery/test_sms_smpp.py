@@ -72,20 +72,20 @@ async def bound(
 async def test_a_call_is_one_message_with_a_receipt_asked_for() -> None:
     async with bound() as (smsc, smpp, _):
         assert await smpp.call(outgoing(TO), PATIENCE_S) == CallResult("accepted", provider_id="m1")
-        sent = await smsc.saw("submit")
+        submission = await smsc.saw("submit")
         assert (
-            sent["destination"],
-            sent["source"],
-            sent["ton"],
-            sent["coding"],
-            sent["wants"],
+            submission["destination"],
+            submission["source"],
+            submission["ton"],
+            submission["coding"],
+            submission["wants"],
         ) == ("33612345678", "38000", 3, 0, 1)
-        assert sent["text"].startswith(
+        assert submission["text"].startswith(
             "Vigie N3 : Incident, tout le département. Prenez en charge avant "
         )
-        assert LINK in sent["text"]
-        left = datetime.fromisoformat(sent["validity"]) - datetime.now(UTC)
-        assert timedelta(minutes=65) < left < timedelta(minutes=75), (
+        assert LINK in submission["text"]
+        remaining_validity = datetime.fromisoformat(submission["validity"]) - datetime.now(UTC)
+        assert timedelta(minutes=65) < remaining_validity < timedelta(minutes=75), (
             "an hour and ten minutes: nobody is rung for yesterday"
         )
     assert smsc.of("unbind"), "a stop says goodbye"
@@ -111,9 +111,9 @@ async def test_danger_has_priority_and_long_texts_go_whole() -> None:
         made = outgoing(TO)
         row = made.row.model_copy(update={"danger": True})
         assert (await smpp.call(outgoing(TO, row=row), PATIENCE_S)).outcome == "accepted"
-        sent = await smsc.saw("submit")
-        assert (sent["priority"], sent["ton"], sent["npi"]) == (1, 5, 0)
-        assert "pondez 1" not in sent["text"], "nobody can answer a name"
+        submission = await smsc.saw("submit")
+        assert (submission["priority"], submission["ton"], submission["npi"]) == (1, 5, 0)
+        assert "pondez 1" not in submission["text"], "nobody can answer a name"
 
 
 async def test_throttling_passes_a_wrong_number_does_not() -> None:

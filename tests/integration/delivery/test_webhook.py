@@ -74,10 +74,10 @@ async def call(receiver: Receiver, timeout_s: float = 5, **changes: Any) -> Any:
 
 def test_signatures_are_those_of_standard_webhooks() -> None:
     """The example of the specification."""
-    said = sign_webhook(
+    signature = sign_webhook(
         SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b'{"test": 2432232314}'
     )
-    assert said == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 async def test_a_signed_message_arrives() -> None:

@@ -144,11 +144,11 @@ async def records(kafka: str, topic: str, key: str) -> list[Any]:
         begins = await consumer.beginning_offsets(partitions)
         for tp in partitions:
             consumer.seek(tp, begins[tp])
-        found: list[Any] = []
+        key_records: list[Any] = []
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for batch in (await consumer.getmany(timeout_ms=300)).values():
-                found += [r for r in batch if r.key == key.encode()]
-        return found
+                key_records += [r for r in batch if r.key == key.encode()]
+        return key_records
     finally:
         await consumer.stop()
 

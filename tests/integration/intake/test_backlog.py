@@ -35,10 +35,12 @@ async def test_the_backlog_is_the_end_of_the_input_minus_the_applied_inputs(
             await producer.send(topic, REALM, Tick(), id=f"backlog-{n}", source="test")
         end = (await reader.ends([TopicPartition(topic, P)]))[TopicPartition(topic, P)]
         headers = build_headers(Tick.wire_type(), id="applied", source="test")
-        given = InputRecord(
+        input_record = InputRecord(
             topic, P, end - 3, REALM.encode(), b"{}", headers, time.time_ns() // 1_000_000
         )
-        _, appended = apply_input(Machine(AlertsDecider()), create_empty_view(), given, "test")
+        _, appended = apply_input(
+            Machine(AlertsDecider()), create_empty_view(), input_record, "test"
+        )
         await producer.send_raw(
             log_topic(SERVICE), choose_partition(topic, REALM), REALM.encode(), appended.raw, []
         )

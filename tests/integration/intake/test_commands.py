@@ -129,9 +129,9 @@ async def test_people_are_imported_and_erased(
         >= 1
     )
     async with Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as vault:
-        found = await vault.directory.of("92").get("p-1", wait_s=10)
-        assert found is not None
-        assert found.points[0].address == "+33100000000"
+        person = await vault.directory.of("92").get("p-1", wait_s=10)
+        assert person is not None
+        assert person.points[0].address == "+33100000000"
         assert (await vigie(front, broker, "directory", "erase", "p-1")).returncode == 0
         assert await vault.directory.of("92").get("p-1") is None
     again = await vigie(front, broker, "directory", "erase", "p-1")
@@ -145,6 +145,6 @@ async def test_without_a_front_the_commands_say_where_they_looked(
     front: FrontProcess, broker: RunningKafka
 ) -> None:
     front.stop()
-    found = await vigie(front, broker, "token", "list")
-    assert found.returncode == 1
-    assert front.url in found.stderr
+    completion = await vigie(front, broker, "token", "list")
+    assert completion.returncode == 1
+    assert front.url in completion.stderr

@@ -131,13 +131,13 @@ async def test_a_report_lost_by_the_input_is_accepted_on_the_next_try(
     front.start()
     await front.accepting()
     async with front.client() as http:
-        kept = await http.post(
+        answer = await http.post(
             "/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "kept"}
         )
         lost = await http.post(
             "/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "lost"}
         )
-    assert (kept.status_code, kept.headers.get("idempotency-replayed")) == (202, "true")
+    assert (answer.status_code, answer.headers.get("idempotency-replayed")) == (202, "true")
     assert (lost.status_code, lost.headers.get("idempotency-replayed")) == (202, None)
     assert len(await on_log(realm)) == 2
 
@@ -187,8 +187,8 @@ async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
             await front.accepting()
         await asyncio.gather(*senders)
     assert len(accepted) == len(set(accepted.values())) == 4 * each
-    found = await on_log(realm)
-    assert set(ids(found)) == set(accepted.values())
+    log_records = await on_log(realm)
+    assert set(ids(log_records)) == set(accepted.values())
     front.stop()
     async with Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as vault:
         for key, id in accepted.items():
@@ -280,8 +280,8 @@ async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lo
         record_property("recovered_s", time.monotonic() - back)
         after = await accepted()
         assert after is not None
-    found = await records(broker.address, "alerts.inputs", "92~test-away")
-    assert {before["report_id"], after.json()["report_id"]} == set(ids(found))
+    input_records = await records(broker.address, "alerts.inputs", "92~test-away")
+    assert {before["report_id"], after.json()["report_id"]} == set(ids(input_records))
     await late.accepting()
     async with late.client() as http:
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202

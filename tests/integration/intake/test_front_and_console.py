@@ -97,7 +97,7 @@ class Console:
                 [],
             )
         else:
-            seen = b"\n".join(
+            request_text = b"\n".join(
                 [
                     scope["method"].encode(),
                     scope["raw_path"],
@@ -108,7 +108,7 @@ class Console:
             await self._json(
                 send,
                 201,
-                seen + b"\n\n" + body,
+                request_text + b"\n\n" + body,
                 [
                     (b"connection", b"x-secret"),
                     (b"x-secret", b"1"),
@@ -242,8 +242,8 @@ async def test_a_report_that_the_read_model_has_not_seen_yet_is_received(
         id = (await http.post("/api/v1/reports", json=report(realm="92~test-received"))).json()[
             "report_id"
         ]
-        found = await http.get(f"/api/v1/reports/{id}")
-        assert (found.status_code, found.json()["state"]) == (200, "received")
+        answer = await http.get(f"/api/v1/reports/{id}")
+        assert (answer.status_code, answer.json()["state"]) == (200, "received")
         assert (
             await http.get("/api/v1/reports/00000000-0000-0000-0000-000000000000")
         ).status_code == 404
@@ -265,11 +265,11 @@ async def test_connections_queue_in_the_socket_of_the_supervisor_while_the_front
     new_front: Starter, front: FrontProcess
 ) -> None:
     front.stop()
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as held:
-        url = f"http://127.0.0.1:{held.getsockname()[1]}"
-        held.set_inheritable(True)
-        front._environment["VIGIE_HTTP_FD"] = str(held.fileno())
-        front.pass_fds = (held.fileno(),)
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.set_inheritable(True)
+        front._environment["VIGIE_HTTP_FD"] = str(listener.fileno())
+        front.pass_fds = (listener.fileno(),)
         async with httpx.AsyncClient(base_url=url, timeout=20) as http:
             waiting = asyncio.create_task(http.get("/livez"))
             front.start()
@@ -290,11 +290,11 @@ async def test_a_token_counts_in_every_process_at_once_and_without_kafka(
         assert await elsewhere.authenticate_bearer(made["token"]) is not None
         await http.delete(f"/api/v1/tokens/{made['id']}")
         await eventually(lambda: elsewhere.bearer(made["token"]) is None)
-        kept = (await http.post("/api/v1/tokens", json={"role": "cell"})).json()["token"]
-        assert await elsewhere.authenticate_bearer(kept) is not None
+        token = (await http.post("/api/v1/tokens", json={"role": "cell"})).json()["token"]
+        assert await elsewhere.authenticate_bearer(token) is not None
     assert (
         AccessStore.open(Settings(data_dir=front.data.root, kafka="127.0.0.1:9"), "console").bearer(
-            kept
+            token
         )
         is not None
     )

@@ -27,11 +27,15 @@ async def test_a_record_of_a_stranger_silences_no_sender(
     topic, ids = input_topic("alerts"), [str(uuid4()), str(uuid4())]
     stranger = InputMarks(MasterKey(b"s" * 32))
     for id, marks in zip(ids, (MARKS, stranger), strict=True):
-        said = {"report_id": id, "fingerprint": "ab" * 16, "source_key": "s-1", "alias": None}
+        acceptance = {"report_id": id, "fingerprint": "ab" * 16, "source_key": "s-1", "alias": None}
         headers = build_headers(ReportReceived.wire_type(), id=id, source="/s-1")
         async with RecordProducer(broker.address, marks) as producer:
             await producer.send_raw(
-                topic, choose_partition(topic, REALM), REALM.encode(), orjson.dumps(said), headers
+                topic,
+                choose_partition(topic, REALM),
+                REALM.encode(),
+                orjson.dumps(acceptance),
+                headers,
             )
     ledger = AnswerIndex(tmp_path / "answers.db", LogRedactor(b"key"))
     try:

@@ -21,15 +21,15 @@ PAGERDUTY = "0123456789abcdef0123456789abcdef"
 
 async def refused(http: httpx.AsyncClient, sender: str) -> dict[str, Any]:
     """Wait for a dead letter of this sender: other tests leave theirs on the same broker."""
-    found: list[dict[str, Any]] = []
+    dead_letters: list[dict[str, Any]] = []
 
     async def there() -> bool:
         answer = await http.get("/api/v1/refused", params={"source": sender})
-        found[:] = answer.json()["items"]
-        return bool(found)
+        dead_letters[:] = answer.json()["items"]
+        return bool(dead_letters)
 
     await eventually(there, 60)
-    (letter,) = found
+    (letter,) = dead_letters
     return letter
 
 
@@ -72,9 +72,9 @@ async def test_a_refused_message_takes_effect_after_the_repair(
             == 422
         )
         letter = await refused(http, probe)
-        shown = (await http.get(f"/api/v1/refused/{letter['id']}")).json()
+        details = (await http.get(f"/api/v1/refused/{letter['id']}")).json()
         assert (await http.head(f"/api/v1/refused/{letter['id']}")).status_code == 200
-        assert (shown["source"], shown["body"], shown["input_type"]) == (
+        assert (details["source"], details["body"], details["input_type"]) == (
             probe,
             '{"nom": "Pompe muette", "id": "p1"}',
             "generic",
@@ -148,10 +148,10 @@ async def test_a_refused_message_takes_effect_after_the_repair(
             await taken(sms_key, "/webhooks/sms", form, "application/x-www-form-urlencoded") == 422
         )
         letter = await refused(http, gateway)
-        shown = (await http.get(f"/api/v1/refused/{letter['id']}")).json()
-        assert "600000000" not in shown["body"]
+        details = (await http.get(f"/api/v1/refused/{letter['id']}")).json()
+        assert "600000000" not in details["body"]
         for _ in range(2):
-            mended = shown["body"].replace("bonjour", "117 FEU").encode()
+            mended = details["body"].replace("bonjour", "117 FEU").encode()
             replayed = await http.post(f"/api/v1/refused/{letter['id']}/replay", content=mended)
             assert replayed.status_code == 200, replayed.text
         assert (

@@ -14,9 +14,9 @@ from pathlib import Path
 
 
 def main() -> None:
-    told = Path(sys.argv[1])
+    output_path = Path(sys.argv[1])
     number = int(os.environ["TOLD_FD"])
-    found = {
+    details = {
         "pid": os.getpid(),
         "session": os.getsid(0),
         "said": os.environ["SAID"],
@@ -28,10 +28,14 @@ def main() -> None:
         "warm": [name for name in ("aiokafka", "colorsys") if name in sys.modules],
     }
     print("spoken")  # The interpreter keeps no output back
-    told.write_text(json.dumps(found))
+    output_path.write_text(json.dumps(details))
     while True:
         time.sleep(0.05)
-        match told.with_suffix(".do").read_text() if told.with_suffix(".do").exists() else "":
+        match (
+            output_path.with_suffix(".do").read_text()
+            if output_path.with_suffix(".do").exists()
+            else ""
+        ):
             case "leave":
                 sys.exit(7)
             case "say":

@@ -51,14 +51,14 @@ async def append(kafka: str, topic: str, realm: str, value: bytes, headers: Any)
     async with AIOKafkaProducer(
         bootstrap_servers=kafka, acks="all", **get_client_options()
     ) as producer:
-        sent = await producer.send_and_wait(
+        metadata = await producer.send_and_wait(
             topic,
             value,
             key=realm.encode(),
             partition=choose_partition(topic, realm),
             headers=headers,
         )
-    return topic, sent.partition, sent.offset
+    return topic, metadata.partition, metadata.offset
 
 
 def forge(kafka: str, topic: str, realm: str, command: Command) -> Place:
@@ -73,13 +73,13 @@ def forge(kafka: str, topic: str, realm: str, command: Command) -> Place:
 
 async def transactions(kafka: str, service: str, realm: str) -> dict[Place, Transaction]:
     """Return input → its record, of the partition of a realm."""
-    topic, found = log_topic(service), {}
+    topic, transactions_by_place = log_topic(service), {}
     partition = choose_partition(topic, realm)
     async with PartitionReader(kafka) as reader:
         async for record in reader.read(topic, await reader.bounds(topic, [partition])):
             made = Transaction.load(record.value)
-            found[made.src.topic, made.src.partition, made.src.offset] = made
-    return found
+            transactions_by_place[made.src.topic, made.src.partition, made.src.offset] = made
+    return transactions_by_place
 
 
 def written_for(kafka: str, place: Place, realm: str) -> list[Any]:
@@ -87,23 +87,25 @@ def written_for(kafka: str, place: Place, realm: str) -> list[Any]:
     service = place[0].partition(".")[0]
 
     def written() -> bool:
-        found.update(asyncio.run(transactions(kafka, service, realm)))
-        return place in found
+        transactions_by_place.update(asyncio.run(transactions(kafka, service, realm)))
+        return place in transactions_by_place
 
-    found: dict[Place, Transaction] = {}
+    transactions_by_place: dict[Place, Transaction] = {}
     until(written, 30)
-    return [fact.message() for fact in found[place].facts]
+    return [fact.message() for fact in transactions_by_place[place].facts]
 
 
 def counted(vigie: RunningVigie, process: str) -> float:
     data = vigie.folder / "data"
     port = json.loads((data / "run" / "ports.json").read_text())[process]
-    said = httpx.get(
+    metrics_text = httpx.get(
         f"http://127.0.0.1:{port}/metrics", headers=build_header(data / "secrets"), trust_env=False
     ).text
-    wanted = 'vigie_dead_letters_total{reason="unsigned"'
+    line_prefix = 'vigie_dead_letters_total{reason="unsigned"'
     return sum(
-        float(line.rpartition(" ")[2]) for line in said.splitlines() if line.startswith(wanted)
+        float(line.rpartition(" ")[2])
+        for line in metrics_text.splitlines()
+        if line.startswith(line_prefix)
     )
 
 
@@ -136,10 +138,10 @@ def test_writers_without_the_key_decide_nothing_and_are_recorded(vigie: RunningV
 
     def buried() -> bool:
         letters = json.loads(vigie.cli("dlq", "list", "--limit", "1000", "--json").stdout)["items"]
-        found = {
+        unsigned_places = {
             (x["topic"], x["partition"], x["offset"]) for x in letters if x["code"] == "unsigned"
         }
-        return forged.keys() <= found
+        return forged.keys() <= unsigned_places
 
     until(buried, 30)
     assert counted(vigie, "alerts") >= 3

@@ -80,27 +80,27 @@ async def test_a_fork_is_as_if_it_had_been_started_by_exec(
     forks: ForkServer, tmp_path: Path
 ) -> None:
     one, two = [await Service.start(forks, tmp_path / name) for name in ("one", "two")]
-    found = await one.found()
+    details = await one.found()
     await two.found()
-    assert found["pid"] == found["session"] == one.process.pid != two.process.pid
-    assert (found["said"], found["stranger"], found["through"]) == (
+    assert details["pid"] == details["session"] == one.process.pid != two.process.pid
+    assert (details["said"], details["stranger"], details["through"]) == (
         "of the service",
         None,
         "through the descriptor",
     )
-    assert found["argv0"].endswith("forked.py")
-    assert found["interrupt"]
-    assert found["warm"] == ["aiokafka"], "it has what the fork server imported"
-    assert len(found["fds"]) == 5, (
+    assert details["argv0"].endswith("forked.py")
+    assert details["interrupt"]
+    assert details["warm"] == ["aiokafka"], "it has what the fork server imported"
+    assert len(details["fds"]) == 5, (
         "input, output, error output, what it was given, and the directory that it lists"
     )
     itself = psutil.Process(one.process.pid)
     assert itself.ppid() == os.getpid()
     assert " ".join(itself.cmdline()).startswith("vigie: alerts")
-    code, said = await one.ends("leave")
-    assert (code, said) == (7, ["spoken"])
-    code, said = await two.ends("fail")
-    assert (code, said[0], said[-1]) == (1, "spoken", "ValueError: of no use")
+    code, output_lines = await one.ends("leave")
+    assert (code, output_lines) == (7, ["spoken"])
+    code, output_lines = await two.ends("fail")
+    assert (code, output_lines[0], output_lines[-1]) == (1, "spoken", "ValueError: of no use")
 
 
 async def test_a_service_outlives_the_fork_server_and_the_next_one_gets_a_new_server(

@@ -155,10 +155,14 @@ def test_the_doctor_finds_the_running_system_sound_but_for_its_channels(
 ) -> None:
     until(vigie.ready, PATIENCE_S)
     done = vigie.cli("doctor", "--json")
-    found = {f["check"]: f for f in json.loads(done.stdout)["items"]}
-    assert {name for name, f in found.items() if f["state"] == "fault"} == {"channels"}, done.stdout
+    checks = {f["check"]: f for f in json.loads(done.stdout)["items"]}
+    assert {name for name, f in checks.items() if f["state"] == "fault"} == {"channels"}, (
+        done.stdout
+    )
     assert done.returncode == 1
-    assert found["topics"]["state"] == found["store"]["state"] == found["secrets"]["state"] == "ok"
+    assert (
+        checks["topics"]["state"] == checks["store"]["state"] == checks["secrets"]["state"] == "ok"
+    )
 
 
 def test_the_read_model_is_rebuilt_on_demand_with_the_same_content(vigie: RunningVigie) -> None:

@@ -78,45 +78,45 @@ class Log:
                 record = InputRecord(
                     "x", P, self.given, b"92", encode_message(message), headers, 1000 + self.given
                 )
-                self.view, sent = apply_input(self.machine, self.view, record, "run")
+                self.view, log_record = apply_input(self.machine, self.view, record, "run")
                 self.given += 1
-                await self.raw(producer, sent.raw)
+                await self.raw(producer, log_record.raw)
 
     async def raw(self, producer: RecordProducer, raw: bytes) -> None:
         await producer.send_raw(log_topic(self.toys.toy), P, b"92", raw, [])
 
 
 async def test_a_reader_takes_accepted_records_only_and_resumes_where_it_was(toys: Toys) -> None:
-    written = Log(toys)
-    await written.write(3)
+    log = Log(toys)
+    await log.write(3)
     async with RecordProducer(toys.kafka) as producer:
-        await written.raw(producer, b"junk")
-        written.view = ChainView(
-            written.view.position._replace(next=written.view.position.next + 1), written.view.realms
+        await log.raw(producer, b"junk")
+        log.view = ChainView(
+            log.view.position._replace(next=log.view.position.next + 1), log.view.realms
         )
-    await written.write(2)
+    await log.write(2)
     async with LogReader(toys.kafka, toys.toy) as reader:
         seqs = [a.transaction.seq async for a in reader.read_to_end()]
-        kept = dict(reader.positions)
+        positions = dict(reader.positions)
     assert seqs == [1, 2, 3, 4, 5]
-    assert kept[P].ignored == 1
-    await written.write(2)
-    async with LogReader(toys.kafka, toys.toy, kept) as reader:
+    assert positions[P].ignored == 1
+    await log.write(2)
+    async with LogReader(toys.kafka, toys.toy, positions) as reader:
         assert [a.transaction.seq async for a in reader.read_to_end()] == [6, 7]
 
 
 async def test_a_reader_reports_a_lost_history_at_the_start_and_while_idle(toys: Toys) -> None:
-    written = Log(toys)
-    await written.write(3)
+    log = Log(toys)
+    await log.write(3)
     async with LogReader(toys.kafka, toys.toy) as reader:
         async for _ in reader.read_to_end():
             pass
-        kept = {P: reader.positions[P]._replace(tail="another record")}
+        positions = {P: reader.positions[P]._replace(tail="another record")}
         with pytest.raises(Stop) as stopped:
-            async with LogReader(toys.kafka, toys.toy, kept):
+            async with LogReader(toys.kafka, toys.toy, positions):
                 pass
         assert stopped.value.name == "log.truncated"
-        reader.positions[P] = kept[P]
+        reader.positions[P] = positions[P]
         with pytest.raises(Stop) as stopped:
             async with asyncio.timeout(20):
                 async for _ in reader:
@@ -125,14 +125,14 @@ async def test_a_reader_reports_a_lost_history_at_the_start_and_while_idle(toys:
 
 
 async def test_after_a_declared_loss_a_reader_of_the_lost_history_begins_again(toys: Toys) -> None:
-    written = Log(toys)
-    await written.write(3)
-    at = written.view.position
+    log = Log(toys)
+    await log.write(3)
+    at = log.view.position
     loss = build_declaration(
         toys.toy, 1, at, LossDeclared(detail="x"), partition=P, now=0, run="r", history=1
     )
     async with RecordProducer(toys.kafka) as producer:
-        await written.raw(producer, loss)
+        await log.raw(producer, loss)
     lost = at._replace(tail="of the lost history", history=0)
     with pytest.raises(HistoryChanged):
         async with LogReader(toys.kafka, toys.toy, {P: lost}):
@@ -146,12 +146,12 @@ async def test_repeated_checks_ask_the_broker_about_one_topic_once(
 
     The metadata of all topics would cost a tenth of a core each time.
     """
-    written, asked = Log(toys), list[set[str]]()
-    await written.write(3)
+    log, topic_sets = Log(toys), list[set[str]]()
+    await log.write(3)
     update = AIOKafkaClient._metadata_update
 
     async def noted(client: AIOKafkaClient, cluster: Any, topics: Any) -> bool:
-        asked.append(set(topics))
+        topic_sets.append(set(topics))
         return bool(await update(client, cluster, topics))
 
     topic = log_topic(toys.toy)
@@ -160,7 +160,7 @@ async def test_repeated_checks_ask_the_broker_about_one_topic_once(
         monkeypatch.setattr(AIOKafkaClient, "_metadata_update", noted)
         for offset in (0, 1, 2):
             assert (await reader.at(topic, {P: offset}))[P].offset == offset
-    assert all(topics == {topic} for topics in asked), (
+    assert all(topics == {topic} for topics in topic_sets), (
         "and at most as often as the metadata grow old"
     )
 
@@ -169,23 +169,23 @@ async def test_repeated_checks_ask_the_broker_about_one_topic_once(
 async def test_a_take_starts_from_the_newest_snapshot_and_the_other_when_it_is_torn(
     toys: Toys,
 ) -> None:
-    written = Log(toys)
-    await written.write(4)
-    older = written.view
+    log = Log(toys)
+    await log.write(4)
+    older = log.view
     decider = ToyDecider(1, toys.suffix)
     async with RecordProducer(toys.kafka) as producer, PartitionReader(toys.kafka) as reader:
         writer = SnapshotWriter(producer, decider, P)
         await writer.write(SLOTS[0], older, PublishedPosition())
-        await written.write(3)
-        newest = await writer.write(SLOTS[1], written.view, PublishedPosition())
-        await written.write(2)
-        taken = await recover_partition(reader, written.machine, P)
-        assert (taken.view, taken.folded, taken.next_slot) == (written.view, 2, SLOTS[0])
+        await log.write(3)
+        newest = await writer.write(SLOTS[1], log.view, PublishedPosition())
+        await log.write(2)
+        recovery = await recover_partition(reader, log.machine, P)
+        assert (recovery.view, recovery.folded, recovery.next_slot) == (log.view, 2, SLOTS[0])
         torn = replace(
             newest,
             realms={"92": {"state": (replace(newest.realms["92"]["state"][0], hash="0" * 32),)}},
         )
         await producer.send_raw(f"{toys.toy}.snapshots", P, b"b/manifest", torn.dump(), [])
-        taken = await recover_partition(reader, written.machine, P)
-        assert (taken.view, taken.folded) == (written.view, 5)
+        recovery = await recover_partition(reader, log.machine, P)
+        assert (recovery.view, recovery.folded) == (log.view, 5)
         assert [m.slot for m in await read_newest_manifests(reader, toys.toy, P)] == ["b", "a"]

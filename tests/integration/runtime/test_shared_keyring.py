@@ -74,8 +74,8 @@ async def test_every_machine_reads_the_texts_of_all_and_erasures_hold_on_all(
 
         def is_deleted(path: Path = path) -> bool:
             with closing(sqlite3.connect(path)) as db:
-                found = db.execute("SELECT 1 FROM keys WHERE id = ?", (number,)).fetchone()
-            return found is None
+                key_row = db.execute("SELECT 1 FROM keys WHERE id = ?", (number,)).fetchone()
+            return key_row is None
 
         await eventually(is_deleted, 30)
     assert await first.texts.get(ids[0]) is None

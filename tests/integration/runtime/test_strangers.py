@@ -132,8 +132,8 @@ def test_another_user_of_the_machine_gets_nowhere(vigie: RunningVigie, tmp_path:
         "store": status["redis"].removeprefix("unix://").partition("?")[0],
         "console": status["console"].removeprefix("unix:"),
     }
-    known = json.loads(data.ports.read_text(encoding="utf-8"))
-    ports = {name: known[name] for name in ("kafka", "controller")}
+    all_ports = json.loads(data.ports.read_text(encoding="utf-8"))
+    ports = {name: all_ports[name] for name in ("kafka", "controller")}
     command = [
         "runuser",
         "-u",
@@ -159,20 +159,20 @@ def test_another_user_of_the_machine_gets_nowhere(vigie: RunningVigie, tmp_path:
 def test_no_server_of_the_system_listens_but_behind_a_login_or_with_health_alone(
     vigie: RunningVigie,
 ) -> None:
-    known = json.loads(DataDir(vigie.folder / "data").ports.read_text(encoding="utf-8"))
-    assert not {"redis", "console-http"} & set(known)
+    ports = json.loads(DataDir(vigie.folder / "data").ports.read_text(encoding="utf-8"))
+    assert not {"redis", "console-http"} & set(ports)
 
 
 def test_files_of_the_system_are_readable_by_the_owner_only(vigie: RunningVigie) -> None:
     """The folders were private, the files in them were not: a copy of them was open to all."""
     data = DataDir(vigie.folder / "data")
-    written = [
+    paths = [
         path
         for folder in (data.logs, data.run, data.store, data.secrets)
         for path in folder.iterdir()
     ]
-    assert {path.name for path in written} >= {"vigie.jsonl", "status.json", "store.sock"}
-    assert {path: oct(path.stat().st_mode) for path in written if path.stat().st_mode & 0o077} == {}
+    assert {path.name for path in paths} >= {"vigie.jsonl", "status.json", "store.sock"}
+    assert {path: oct(path.stat().st_mode) for path in paths if path.stat().st_mode & 0o077} == {}
 
 
 class OpenNode(KafkaNode):

@@ -168,12 +168,12 @@ async def test_processes_stop_in_order_and_none_is_killed_that_stops_in_time(
         await supervisor.stop()
         assert [child.exit_code for child in children] == [0, 0]
         assert [child.status.state for child in children] == ["stopped", "stopped"]
-    told = [
+    process_names = [
         line.split("│")[0].strip()
         for line in out.getvalue().splitlines()
         if line.endswith("leaving")
     ]
-    assert told == ["intake", "broker"]
+    assert process_names == ["intake", "broker"]
 
 
 async def test_only_a_process_that_does_not_stop_in_its_time_is_killed(tmp_path: Path) -> None:

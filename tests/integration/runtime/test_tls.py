@@ -289,9 +289,9 @@ def test_a_password_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "vigie_kafka_password").write_text("from a file\n")
     monkeypatch.setenv("VIGIE_SECRETS_DIR", str(tmp_path))
     monkeypatch.setenv("VIGIE_KAFKA_USER", "vigie")
-    known = KafkaSecurity()
-    assert known.password.get_secret_value() == "from a file"
-    assert "from a file" not in repr(known)
+    security = KafkaSecurity()
+    assert security.password.get_secret_value() == "from a file"
+    assert "from a file" not in repr(security)
 
 
 async def test_the_store_is_reached_through_tls_and_only_when_its_name_is_known(

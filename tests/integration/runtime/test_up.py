@@ -151,11 +151,11 @@ def test_the_jars_of_a_damaged_cache_are_never_run(tmp_path: Path) -> None:
 
 
 def test_the_broker_starts_with_the_classes_that_are_kept(vigie: RunningVigie) -> None:
-    kept = find_cache(
+    class_cache = find_cache(
         find_java(read_configured_java()), tuple(fetch_classpath(Settings().cache_dir, print))
     )
-    assert kept is not None
-    assert str(kept) in {
+    assert class_cache is not None
+    assert str(class_cache) in {
         mapped.path for mapped in psutil.Process(vigie.processes()["broker"]).memory_maps()
     }
     assert "classes" not in vigie.processes(), "they are not made again"

@@ -53,24 +53,24 @@ class Writer:
 
     async def write(self, megabytes: float) -> None:
         """Return when the broker has acknowledged records of this size together."""
-        left = megabytes * MB
-        while left > 0:
+        remaining_bytes = megabytes * MB
+        while remaining_bytes > 0:
             partition, raw = self._chains.make("alerts", REALM, FACTS, 1_800_000_000_000)
             await self._producer.send(
                 log_topic("alerts"), raw, key=REALM.encode(), partition=partition
             )
-            left -= len(raw)
+            remaining_bytes -= len(raw)
         await self._producer.flush()
 
 
 async def read_until(verdicts: AsyncIterator[Verdict], greens: int) -> list[Verdict]:
     """Return the verdicts up to so many green ones."""
-    found: list[Verdict] = []
+    first_verdicts: list[Verdict] = []
     async for verdict in verdicts:
-        found.append(verdict)
-        if sum(v.state == "green" for v in found) == greens:
+        first_verdicts.append(verdict)
+        if sum(v.state == "green" for v in first_verdicts) == greens:
             break
-    return found
+    return first_verdicts
 
 
 @pytest.mark.parametrize(

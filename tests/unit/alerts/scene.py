@@ -106,8 +106,8 @@ def entitled_source(said: dict[str, Any]) -> str:
     measure = said.get("measure")
     rules = next(s.rules for s in territory().sections if isinstance(s, MeasuresSection))
     if said.get("colour") is not None:
-        named = [v for v in rules.vigilances if said.get("phenomenon") in v.phenomena]
-        return (named or rules.vigilances)[0].sources[0]
+        vigilances = [v for v in rules.vigilances if said.get("phenomenon") in v.phenomena]
+        return (vigilances or rules.vigilances)[0].sources[0]
     rule = next((r for r in rules.measures if measure is not None and r.name == measure.name), None)
     wide = rule is not None and (
         not rule.scopes or (measure.scope or "site").partition(":")[0] in rule.scopes
@@ -173,14 +173,14 @@ class Scene:
         """
         self._count += 1
         id = id or f"rep-{self._count}"
-        given = {"source": entitled_source(values), "severity": 3} | values
+        report_fields = {"source": entitled_source(values), "severity": 3} | values
         message = ReportReceived(
             report_id=id,
             site_id=site,
             type=EventType(type),
             occurred_at=self.at(minute if occurred is None else occurred),
             recorded_at=self.at(minute),
-            **given,
+            **report_fields,
         )
         self.feed(message, at=self.at(minute), id=id)
         return id
@@ -249,13 +249,13 @@ class Scene:
 
 def rows(facts: Iterable[Fact]) -> dict[str, dict[str, Any]]:
     """Return the read model: last row per collection and id, with the fields of its part."""
-    found: dict[str, dict[str, Any]] = {}
+    rows_by_collection: dict[str, dict[str, Any]] = {}
     for fact in facts:
         if isinstance(fact, RowFact):
-            found.setdefault(fact.collection, {})[fact.row.id] = fact.row  # type: ignore[attr-defined]
+            rows_by_collection.setdefault(fact.collection, {})[fact.row.id] = fact.row  # type: ignore[attr-defined]
     for whole, part in part_collections().items():
-        for id, row in found.get(part, {}).items():
-            found[whole][id] = found[whole][id].model_copy(
+        for id, row in rows_by_collection.get(part, {}).items():
+            rows_by_collection[whole][id] = rows_by_collection[whole][id].model_copy(
                 update={n: v for n, v in row if n != "id"}
             )
-    return found
+    return rows_by_collection

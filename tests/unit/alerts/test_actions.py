@@ -48,8 +48,12 @@ def scene() -> Scene:
 
 
 def _request(scene: Scene, minute: float = 0, due: float = DUE, **values: Any) -> ActionRow:
-    given: dict[str, Any] = {"text_id": "text-1", "assignee": ROLE, "due_at": scene.at(due)}
-    answer = scene.command(RequestAction(**BY, **(given | values)), minute)
+    request_fields: dict[str, Any] = {
+        "text_id": "text-1",
+        "assignee": ROLE,
+        "due_at": scene.at(due),
+    }
+    answer = scene.command(RequestAction(**BY, **(request_fields | values)), minute)
     assert isinstance(answer, CommandApplied), answer
     return scene.state.actions[str(answer.result["action"])]
 
@@ -265,8 +269,8 @@ def test_the_pilot_is_one_person_of_the_function_or_the_coordinator(
     scene: Scene, sites: int
 ) -> None:
     """An incident of many sites would otherwise call each of their managers."""
-    known = [s.id for s in scene.state.territory.sites.values() if s.kind == "college"][:sites]
-    for n, site in enumerate(known):
+    site_ids = [s.id for s in scene.state.territory.sites.values() if s.kind == "college"][:sites]
+    for n, site in enumerate(site_ids):
         scene.report(n / 10, "outage_power", site, severity=3, id=f"rep-{n}")
     incident = scene.incident_of("rep-0").id
     for n in range(1, sites):
@@ -295,8 +299,8 @@ def test_the_pilot_is_one_person_of_the_function_or_the_coordinator(
 def test_an_impossible_request_is_refused(
     scene: Scene, values: dict[str, Any], refusal: tuple[int, str]
 ) -> None:
-    given = {"text_id": "t", "assignee": ROLE, "due_at": scene.at(DUE)} | values
-    assert _refused(scene.command(RequestAction(**BY, **given), 0)) == refusal
+    request_fields = {"text_id": "t", "assignee": ROLE, "due_at": scene.at(DUE)} | values
+    assert _refused(scene.command(RequestAction(**BY, **request_fields), 0)) == refusal
 
 
 ANSWERS: list[type[Command]] = [AcceptAction, DeclineAction, CompleteAction]

@@ -34,7 +34,7 @@ def _cell(kind: type, **values: object) -> object:
 
 def test_the_content_of_a_report_is_kept(scene: Scene) -> None:
     """D1: of its urgency nothing was left."""
-    said: dict[str, Any] = {
+    report_fields: dict[str, Any] = {
         "commune": "92050",
         "zone": ("92050",),
         "severity": 1,
@@ -51,9 +51,9 @@ def test_the_content_of_a_report_is_kept(scene: Scene) -> None:
         "affected_activities": ("EDU-01",),
         "plan_hint": "PT-CRUE",
     }
-    id = scene.report(0, "partial_closure", COLLEGE, **said)
+    id = scene.report(0, "partial_closure", COLLEGE, **report_fields)
     row = scene.state.reports[id]
-    assert {name: getattr(row, name) for name in said} == said
+    assert {name: getattr(row, name) for name in report_fields} == report_fields
 
 
 # ── D4 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -114,15 +114,15 @@ def test_the_last_of_two_reports_of_one_instant_stands(scene: Scene, seconds: in
         )
         scene.feed(report, at=scene.at(0))
 
-    named = scene.at(seconds / 60)
-    say("cut", EventType.OUTAGE_POWER, source="supervision", occurred_at=named)
+    instant = scene.at(seconds / 60)
+    say("cut", EventType.OUTAGE_POWER, source="supervision", occurred_at=instant)
     assert scene.status(PMI) != "normal"
     say("over", EventType.REOPENING, lifts=(EventType.OUTAGE_POWER,))
     assert scene.status(PMI) == "normal"
     say("again", EventType.OUTAGE_POWER, source="supervision")
     assert scene.status(PMI) != "normal"
-    told = [scene.state.reports[id].occurred_at for id in ("cut", "over", "again")]
-    assert told == [named, named + 1, named + 2]
+    report_times = [scene.state.reports[id].occurred_at for id in ("cut", "over", "again")]
+    assert report_times == [instant, instant + 1, instant + 2]
 
 
 def test_a_report_dated_days_ahead_displaces_no_other(scene: Scene) -> None:
@@ -260,8 +260,14 @@ def test_an_update_keeps_the_report_of_another_source(scene: Scene) -> None:
         (15, 60),
         (20, 50),
     ):  # a monitor always refers to its first one: its newest word is what it says
-        told = {"source": "supervision", "msg_type": MsgType.UPDATE, "references": (theirs,)}
-        scene.report(minute, "outage_power", COLLEGE, **told, capacity_lost_pct=lost, severity=3)
+        update_fields = {
+            "source": "supervision",
+            "msg_type": MsgType.UPDATE,
+            "references": (theirs,),
+        }
+        scene.report(
+            minute, "outage_power", COLLEGE, **update_fields, capacity_lost_pct=lost, severity=3
+        )
         assert scene.site(COLLEGE).causes[0].loss_pct == lost, "it was the worse, and says less now"
     scene.report(25, "outage_power", COLLEGE, **mine, capacity_lost_pct=10, severity=1)
     assert (scene.site(COLLEGE).causes[0].severity, scene.site(COLLEGE).causes[0].loss_pct) == (
@@ -346,13 +352,13 @@ def test_a_cancel_with_refs_lifts_the_cause_and_keeps_the_report(scene: Scene) -
 def test_a_cancel_ends_no_report_of_a_later_time(order: tuple[int, ...]) -> None:
     """D7: closed at 0, cancelled at 5, closed at 10 by another source, in any order."""
     scene = Scene()
-    said: list[dict[str, Any]] = [
+    reports: list[dict[str, Any]] = [
         {"occurred": 0, "id": "first"},
         {"occurred": 5, "msg_type": MsgType.CANCEL, "references": ("first",)},
         {"occurred": 10, "source": "rh"},
     ]
     for n, which in enumerate(order):
-        scene.report(30 + n, "closure", COLLEGE, **said[which])
+        scene.report(30 + n, "closure", COLLEGE, **reports[which])
     assert (scene.status(COLLEGE), scene.site(COLLEGE).since) == ("closed", scene.at(10))
     assert scene.site(COLLEGE).causes[0].sources == ("rh",)
 
@@ -442,17 +448,17 @@ def test_zero_customers_cut_is_the_all_clear_for_any_named_area(
     30 000 customers stayed cut forever.
     """
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
-    said: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
+    common_fields: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
     cut = scene.report(
         1,
         "outage_power",
-        **said,
+        **common_fields,
         severity=4,
         measure=Measure(name="customers_cut", value=30_000.0, object=object),
     )
     none = Measure(name="customers_cut", value=0.0, object=object)
     clear = scene.report(
-        100, "outage_power", **said, severity=1, msg_type=MsgType.CANCEL, measure=none
+        100, "outage_power", **common_fields, severity=1, msg_type=MsgType.CANCEL, measure=none
     )
     assert scene.incident_of(clear) == scene.incident_of(cut)
     assert scene.incident_of(cut).customers_cut == 0
@@ -471,7 +477,7 @@ def test_simultaneous_opening_and_closure_keep_the_closure_and_ask_to_verify(
     order: tuple[int, ...],
 ) -> None:
     scene = Scene()
-    said: list[dict[str, Any]] = [
+    reports: list[dict[str, Any]] = [
         {"type": "closure", "occurred": 1},
         {
             "type": "reopening",
@@ -483,8 +489,8 @@ def test_simultaneous_opening_and_closure_keep_the_closure_and_ask_to_verify(
         {"type": "closure", "occurred": 12, "source": "education_nationale"},
     ]
     for n, which in enumerate(order):
-        given = dict(said[which])
-        scene.report(30 + n, given.pop("type"), COLLEGE, **given)
+        report_fields = dict(reports[which])
+        scene.report(30 + n, report_fields.pop("type"), COLLEGE, **report_fields)
     row = scene.site(COLLEGE)
     assert (row.status, row.flags, row.since) == ("closed", ("contested",), scene.at(12))
     assert [t.kind for t in scene.state.tasks.values() if t.state == "open"] == ["contested"]
@@ -549,13 +555,13 @@ def test_the_latest_order_of_evacuation_and_shelter_stands(scene: Scene) -> None
 def test_a_later_order_to_leave_ends_shelter_in_any_order_of_arrival(
     scene: Scene, order: tuple[int, ...], left: str
 ) -> None:
-    said: list[dict[str, Any]] = [
+    reports: list[dict[str, Any]] = [
         {"type": "shelter_in_place", "occurred": 5, "source": "pompiers"},
         {"type": left, "occurred": 10, "source": "pompiers"},
         {"type": "reopening", "occurred": 60, "severity": 1, "lifts": (EventType(left),)},
     ]
     for n, which in enumerate(order):
-        scene.report(61 + n, said[which].pop("type"), COLLEGE, **said[which])
+        scene.report(61 + n, reports[which].pop("type"), COLLEGE, **reports[which])
     assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct) == ("normal", 100)
 
 
@@ -644,14 +650,14 @@ def test_a_second_independent_source_confirms(scene: Scene, second: Certainty) -
 @pytest.mark.parametrize("order", list(permutations((Certainty.RUMOUR, Certainty.UNCONFIRMED))))
 def test_a_rumour_is_no_second_source(scene: Scene, order: tuple[Certainty, ...]) -> None:
     """D6: a social network and one neighbour confirmed a fire, if the network reported first."""
-    said = [
+    report_ids = [
         scene.report(n, "fire", COLLEGE, certainty=c, source=c.value, severity=5)
         for n, c in enumerate(order)
     ]
-    assert [scene.state.reports[r].confirmation for r in said] == [c.value for c in order]
+    assert [scene.state.reports[r].confirmation for r in report_ids] == [c.value for c in order]
     assert (scene.status(COLLEGE), scene.state.level()) == ("unknown", 0)
     scene.report(5, "fire", COLLEGE, certainty=Certainty.UNCONFIRMED, source="gardien", severity=4)
-    assert {scene.state.reports[r].confirmation for r in said} == {"confirmed"}, (
+    assert {scene.state.reports[r].confirmation for r in report_ids} == {"confirmed"}, (
         "two who saw it confirm what was rumoured, too"
     )
 
@@ -709,14 +715,18 @@ def test_a_second_source_confirms_a_report_without_a_site(
 
 
 def test_a_report_of_an_open_road_confirms_no_closure(scene: Scene) -> None:
-    told = {"type": "transport_disruption", "certainty": Certainty.UNCONFIRMED, "commune": "92050"}
-    doubts = [scene.report(0, **told, measure=ROAD["measure"])]
+    common_fields = {
+        "type": "transport_disruption",
+        "certainty": Certainty.UNCONFIRMED,
+        "commune": "92050",
+    }
+    doubts = [scene.report(0, **common_fields, measure=ROAD["measure"])]
     open_ = Measure(name="road_closed", value=False, object="road:N118")
-    doubts.append(scene.report(5, **told, source="siter", measure=open_))
+    doubts.append(scene.report(5, **common_fields, source="siter", measure=open_))
     doubts.append(
         scene.report(
             6,
-            **told,
+            **common_fields,
             source="police",
             measure=Measure(name="road_closed", value=True, object="road:A86"),
         )
@@ -761,11 +771,11 @@ CUT = {"type": "outage_power", "site": COLLEGE, "severity": 3, "capacity_lost_pc
 def test_two_sources_confirm_each_other_in_either_order(order: tuple[str, ...]) -> None:
     """Arriving second, the unconfirmed report kept its task about a well-known cut."""
     scene = Scene(check=True)
-    said = [
+    report_ids = [
         scene.report(n, **CUT, certainty=Certainty(c), source=c, occurred=0)
         for n, c in enumerate(order)
     ]
-    assert {scene.state.reports[r].confirmation for r in said} == {"confirmed"}
+    assert {scene.state.reports[r].confirmation for r in report_ids} == {"confirmed"}
     assert [
         t for t in scene.state.tasks.values() if t.state == "open" and t.kind == "verify_report"
     ] == []
@@ -797,9 +807,11 @@ def test_a_report_beyond_the_confirmed_one_waits_for_a_person(
 ) -> None:
     scene.report(0, **CUT)
     before = scene.site(COLLEGE)
-    told: dict[str, Any] = {"certainty": Certainty.UNCONFIRMED, "source": "voisin"} | CUT | more
-    doubt = scene.report(5, **told)
-    assert scene.state.reports[doubt].confirmation == told["certainty"].value
+    report_fields: dict[str, Any] = (
+        {"certainty": Certainty.UNCONFIRMED, "source": "voisin"} | CUT | more
+    )
+    doubt = scene.report(5, **report_fields)
+    assert scene.state.reports[doubt].confirmation == report_fields["certainty"].value
     assert scene.site(COLLEGE) == before
 
 
@@ -903,8 +915,8 @@ def test_the_incident_of_an_unknown_site_goes_along_when_it_is_linked(
     scene: Scene, said: dict[str, Any]
 ) -> None:
     """D8: there were two of one fact from then on, and people were called for both."""
-    given = dict(said)
-    id = scene.report(0, given.pop("type"), "clg-unknown", **given)
+    report_fields = dict(said)
+    id = scene.report(0, report_fields.pop("type"), "clg-unknown", **report_fields)
     before = scene.incident_of(id)
     scene.command(_cell(LinkReport, report=id, site=COLLEGE), 5)  # type: ignore[arg-type]
     (incident,) = scene.state.incidents.values()
@@ -914,12 +926,12 @@ def test_the_incident_of_an_unknown_site_goes_along_when_it_is_linked(
 
 
 def test_a_linked_unknown_site_joins_the_known_incident_of_its_cause(scene: Scene) -> None:
-    known = scene.report(0, "closure", COLLEGE)
+    report_id = scene.report(0, "closure", COLLEGE)
     id = scene.report(1, "closure", "clg-unknown", source="police", severity=4)
     apart = scene.incident_of(id)
     scene.command(_cell(LinkReport, report=id, site=COLLEGE), 5)  # type: ignore[arg-type]
-    assert scene.incidents() == [scene.incident_of(known)]
-    assert scene.state.incidents[apart.id].merged_into == scene.incident_of(known).id
+    assert scene.incidents() == [scene.incident_of(report_id)]
+    assert scene.state.incidents[apart.id].merged_into == scene.incident_of(report_id).id
     assert scene.state.incidents[apart.id].reports_count == 0
     assert {e.state for e in scene.state.escalations.values() if e.scope == apart.id} == {
         "superseded"
@@ -940,11 +952,11 @@ def test_a_planned_report_acts_only_inside_its_windows(scene: Scene) -> None:
         Window(start=scene.at(180), end=scene.at(240)),
     )
     id = scene.report(0, "closure", COLLEGE, effective=windows, severity=4)
-    seen = []
+    statuses = []
     for minute in (30, 90, 150, 200, 300):
         scene.step(minute)
-        seen.append(scene.status(COLLEGE))
-    assert seen == ["normal", "closed", "normal", "closed", "normal"]
+        statuses.append(scene.status(COLLEGE))
+    assert statuses == ["normal", "closed", "normal", "closed", "normal"]
     assert not scene.site(COLLEGE).causes, "nothing is left to wait for"
     assert scene.state.reports[id].flags == ()
 
@@ -976,13 +988,13 @@ def test_a_report_without_a_cause_counts_from_its_window_on(
     said: dict[str, Any], level: int
 ) -> None:
     """A storm that an authority announced for the evening is no crisis before."""
-    scene, given = Scene(check=True), dict(said)
+    scene, report_fields = Scene(check=True), dict(said)
     scene.report(
         0,
-        given.pop("type"),
+        report_fields.pop("type"),
         source="meteo_france",
         effective=(Window(start=scene.at(60), end=scene.at(120)),),
-        **given,
+        **report_fields,
     )
     scene.step(59)
     assert scene.state.level() == 0
@@ -996,12 +1008,12 @@ def test_a_report_confirmed_or_linked_inside_its_window_counts(scene: Scene, sit
     doubt = Certainty.UNCONFIRMED if site == COLLEGE else Certainty.CONFIRMED
     window = Window(start=scene.at(60), end=scene.at(600))
     id = scene.report(0, "closure", site, severity=4, certainty=doubt, effective=(window,))
-    known = (
+    command = (
         _cell(ConfirmReport, report=id)
         if site == COLLEGE
         else _cell(LinkReport, report=id, site=COLLEGE)
     )
-    scene.command(known, 70)  # type: ignore[arg-type]
+    scene.command(command, 70)  # type: ignore[arg-type]
     assert (scene.status(COLLEGE), scene.state.level()) == ("closed", 2)
 
 
@@ -1011,11 +1023,15 @@ def test_a_cause_is_announced_again_between_two_windows(scene: Scene) -> None:
         Window(start=scene.at(120), end=scene.at(180)),
     )
     scene.report(0, "closure", COLLEGE, effective=windows, severity=4)
-    seen = []
+    severities = []
     for minute in (1, 61, 121, 181):
         scene.step(minute)
-        seen.append(max((severity for severity, _ in scene.state.severities.values()), default=0))
-    assert seen == [4, 0, 4, 4], "of what is over the report stands as long as its incident is open"
+        severities.append(
+            max((severity for severity, _ in scene.state.severities.values()), default=0)
+        )
+    assert severities == [4, 0, 4, 4], (
+        "of what is over the report stands as long as its incident is open"
+    )
 
 
 def test_an_announced_cut_has_customers_and_a_zone_only_inside_its_window() -> None:
@@ -1141,14 +1157,14 @@ def test_a_rate_of_a_zone_touches_no_site(scene: Scene) -> None:
 
 def test_an_outage_at_an_unknown_site_takes_no_system_down_for_all(scene: Scene) -> None:
     """An office with a mistyped id took a system down for everybody (D8)."""
-    said = {
+    report_fields = {
         "source": "supervision",
         "severity": 3,
         "capacity_lost_pct": 100,
         "commune": "92050",
         "measure": Measure(object="system:paie"),
     }
-    id = scene.report(0, "outage_it", "office-12", **said)
+    id = scene.report(0, "outage_it", "office-12", **report_fields)
     assert "system:paie" not in scene.state.flags
     scene.command(_cell(LinkReport, report=id, site="sit-01"), 5)  # type: ignore[arg-type]
     assert scene.state.flags["system:paie"].value == "down", "it was a computer room"
@@ -1181,7 +1197,7 @@ def test_a_cause_reported_for_days_fits_a_transaction_and_its_updates_count() ->
     """
     scene = Scene()
     first = scene.report(0, "outage_it", "cen-1", severity=2)
-    said = [
+    report_ids = [
         scene.report(
             1 + n, "outage_it", "cen-1", severity=2, msg_type="Update", references=(first,)
         )
@@ -1189,10 +1205,12 @@ def test_a_cause_reported_for_days_fits_a_transaction_and_its_updates_count() ->
     ]
     assert not [f for f in scene.facts if type(f).__name__ in ("InputFailed", "InputRefused")]
     assert max(len(stored.raw) for stored in scene.service.log.of(scene.realm)[-300:]) < 8 * 1024
-    (shown,) = scene.site("cen-1").causes
-    cause = scene.state.causes[shown.id]
-    assert (cause.reports[0], cause.reports[-1], len(cause.reports)) == (first, said[-1], 500)
-    scene.report(1300, "outage_it", "cen-1", severity=3, msg_type="Update", references=(said[600],))
+    (site_cause,) = scene.site("cen-1").causes
+    cause = scene.state.causes[site_cause.id]
+    assert (cause.reports[0], cause.reports[-1], len(cause.reports)) == (first, report_ids[-1], 500)
+    scene.report(
+        1300, "outage_it", "cen-1", severity=3, msg_type="Update", references=(report_ids[600],)
+    )
     assert scene.site("cen-1").causes[0].severity == 3, (
         "its own report is no longer named, and known all the same"
     )
@@ -1279,12 +1297,12 @@ def test_an_announced_and_a_current_report_are_two_causes(announced_first: bool)
     """
     scene = Scene()
     window = Window(start=scene.at(1440), end=scene.at(1500))
-    said: list[dict[str, Any]] = [
+    reports: list[dict[str, Any]] = [
         {"capacity_lost_pct": 30, "severity": 2},
         {"capacity_lost_pct": 100, "severity": 4, "source": "enedis", "effective": (window,)},
     ]
-    for n, given in enumerate(said[::-1] if announced_first else said):
-        scene.report(n, "outage_power", COLLEGE, **given)
+    for n, report_fields in enumerate(reports[::-1] if announced_first else reports):
+        scene.report(n, "outage_power", COLLEGE, **report_fields)
     assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct, scene.state.level()) == (
         "degraded",
         70,
@@ -1369,8 +1387,8 @@ def test_a_rate_of_absence_reduces_capacity_and_presence_by_its_share(
         measure=Measure(name="absence_rate", value=rate, unit="%", scope="site"),
     )
     assert scene.site(COLLEGE).capacity_pct == capacity
-    [[said]] = [day.values() for day in scene.state.presence.values()]
-    assert max(said.values()).pct == capacity
+    [[presence_values]] = [day.values() for day in scene.state.presence.values()]
+    assert max(presence_values.values()).pct == capacity
 
 
 def test_a_reception_centre_before_its_opening_is_no_need(scene: Scene) -> None:

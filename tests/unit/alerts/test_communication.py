@@ -240,17 +240,17 @@ def test_unknown_things_are_refused(scene: Scene) -> None:
 
 
 def test_old_history_forgets_only_ended_items(scene: Scene) -> None:
-    kept, gone = publish(scene), draft(scene)
+    statement, gone = publish(scene), draft(scene)
     apply(scene, RetractStatement(statement=gone, **AUTHOR))
-    for asked in range(2):
+    for question_number in range(2):
         answer = apply(scene, ReceiveQuestion(text_id="q", asker=Audience.PRESS, **AUTHOR))
-        if asked:
+        if question_number:
             apply(scene, AnswerQuestion(question=str(answer["question"]), text_id="a", **AUTHOR))
     later = scene.at(60 * 24 * 30)
     state = evolve_forgotten_history(
         scene.state, HistoryForgotten(reported_before=later, closed_before=later, next_at=None)
     )
-    assert list(state.statements) == [kept]
+    assert list(state.statements) == [statement]
     assert [q.state for q in state.questions.values()] == [QuestionState.OPEN]
 
 
@@ -279,22 +279,26 @@ def _command(scene: Scene, step: str, which: int, who: dict[str, Any]) -> Comman
     statements, questions = sorted(scene.state.statements), sorted(scene.state.questions)
     statement = statements[which % len(statements)] if statements else "none"
     question = questions[which % len(questions)] if questions else "none"
-    said = who | WHY
+    common_fields = who | WHY
     match step:
         case "draft":
             about = question if which % 3 == 0 and questions else None
             return DraftStatement(
-                text_id="t", audience=Audience.USERS, blanks=which % 2, question=about, **said
+                text_id="t",
+                audience=Audience.USERS,
+                blanks=which % 2,
+                question=about,
+                **common_fields,
             )
         case "revised":
-            return ReviseStatement(statement=statement, text_id=f"t-{which}", **said)
+            return ReviseStatement(statement=statement, text_id=f"t-{which}", **common_fields)
         case "question":
-            return ReceiveQuestion(text_id="q", asker=Audience.PRESS, **said)
+            return ReceiveQuestion(text_id="q", asker=Audience.PRESS, **common_fields)
         case "answer":
             by = {"statement": statement} if which % 2 else {"text_id": "a"}
-            return AnswerQuestion(question=question, **by, **said)
+            return AnswerQuestion(question=question, **by, **common_fields)
         case _:
-            return KINDS[step](statement=statement, **said)  # type: ignore[call-arg]
+            return KINDS[step](statement=statement, **common_fields)  # type: ignore[call-arg]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

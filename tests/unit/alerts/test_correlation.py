@@ -66,7 +66,7 @@ def test_three_kilometres_join_two_communes(scene: Scene) -> None:
 
 def test_a_power_cut_absorbs_its_consequences_on_its_sites(scene: Scene) -> None:
     root = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
-    taken = [
+    report_ids = [
         scene.report(30, "outage_it", "sit-01", capacity_lost_pct=60),
         scene.report(
             31, "outage_telecom", commune="92050", measure=_measure(object="network:mobile")
@@ -86,7 +86,9 @@ def test_a_power_cut_absorbs_its_consequences_on_its_sites(scene: Scene) -> None
             measure=_measure("headcount_found", 4.0, value_of=6.0, scope="site"),
         ),
     ]
-    assert {scene.state.reports[r].incident for r in taken} == {scene.state.reports[root].incident}
+    assert {scene.state.reports[r].incident for r in report_ids} == {
+        scene.state.reports[root].incident
+    }
     after = scene.report(12 * 60 + 1, "outage_it", commune="92050", capacity_lost_pct=60)
     assert scene.incident_of(after).kind == "it", "twelve hours are over"
 
@@ -212,12 +214,12 @@ def test_a_hazard_absorbs_the_causes_of_its_family(
     scene: Scene, phenomenon: str, kind: str, taken: dict[str, Any]
 ) -> None:
     scene.report(0, "weather_alert", source="meteo_france", phenomenon=phenomenon, colour="orange")
-    given = dict(taken)
+    report_fields = dict(taken)
     id = scene.report(
         10,
-        given.pop("type"),
-        None if "object" in str(given) and "supplier" in str(given) else KITCHEN[0],
-        **given,
+        report_fields.pop("type"),
+        None if "object" in str(report_fields) and "supplier" in str(report_fields) else KITCHEN[0],
+        **report_fields,
     )
     assert scene.incident_of(id).kind == kind
     assert len(scene.incidents()) == 1
@@ -325,8 +327,8 @@ def test_absences_belong_to_snow_or_strike_also_when_others_were_known_before(
 ) -> None:
     absent = {"measure": _measure("absence_rate", 33.0, unit="%", scope="site")}
     before = scene.report(0, "staff_shortage", "clg-0922143E", **absent)
-    said = dict(hazard)
-    scene.report(1, said.pop("type"), **said)
+    hazard_fields = dict(hazard)
+    scene.report(1, hazard_fields.pop("type"), **hazard_fields)
     after = scene.report(2, "staff_shortage", COLLEGE, **absent)
     assert scene.incident_of(before).kind == "absence"
     assert scene.incident_of(after).kind in ("strike", "snow")
@@ -350,10 +352,10 @@ def test_water_cuts_without_a_network_join_the_open_incident(
         scene.report(
             n,
             "outage_water",
-            said.get("site_id"),
-            **{k: v for k, v in said.items() if k != "site_id"},
+            report_fields.get("site_id"),
+            **{k: v for k, v in report_fields.items() if k != "site_id"},
         )
-        for n, said in enumerate((first, second))
+        for n, report_fields in enumerate((first, second))
     )
     assert scene.incident_of(a) == scene.incident_of(b)
     other = scene.report(5, "outage_water", "sst-13", measure=_measure(object="network:eau-sud"))
@@ -369,11 +371,13 @@ def test_a_failed_supplier_of_a_site_is_the_kitchen_of_that_site(scene: Scene) -
 def test_a_fire_in_the_commune_of_a_gas_leak_is_no_order(scene: Scene) -> None:
     leak = scene.report(0, "gas_leak", "sst-13")
     near, burnt = [s.id for s in territory().sites if s.commune == "92002" and s.id != "sst-13"][:2]
-    taken = [
+    report_ids = [
         scene.report(n, type, near)
         for n, type in enumerate(("evacuation", "shelter_in_place", "closure", "outage_power"))
     ]
-    assert {scene.state.reports[r].incident for r in taken} == {scene.state.reports[leak].incident}
+    assert {scene.state.reports[r].incident for r in report_ids} == {
+        scene.state.reports[leak].incident
+    }
     assert scene.incident_of(scene.report(9, "fire", burnt, severity=4)).kind == "fire"
 
 
@@ -497,10 +501,10 @@ def test_a_merge_moves_members_and_reports_and_keeps_one_id(scene: Scene) -> Non
         scene.command(_command(MergeIncidents, incident=a.id, into=b.id, expected=a.version), 5),
         CommandApplied,
     )
-    merged, kept = scene.state.incidents[a.id], scene.state.incidents[b.id]
+    merged, merge_target = scene.state.incidents[a.id], scene.state.incidents[b.id]
     assert (merged.state, merged.merged_into) == ("merged", b.id)
-    assert kept.members == (PMI, "sst-13")
-    assert kept.level == 2, "the higher of both"
+    assert merge_target.members == (PMI, "sst-13")
+    assert merge_target.level == 2, "the higher of both"
     assert {scene.state.reports[r].incident for r in scene.state.reports} == {b.id}
     assert scene.state.escalations[scene.state.ladders[a.id]].state == "superseded"
 
@@ -580,8 +584,8 @@ def test_a_split_off_place_draws_no_later_cut_back(scene: Scene) -> None:
     scene.command(_command(MergeIncidents, incident=a.id, into=b.id), 2)
     (gone,) = [r.id for r in scene.state.reports.values() if r.site == PMI]
     scene.command(_command(SplitIncident, incident=b.id, reports=(gone,)), 3)
-    apart, kept = scene.incident_of(gone), scene.state.incidents[b.id]
-    assert set(apart.communes).isdisjoint(kept.communes)
+    apart, remaining_incident = scene.incident_of(gone), scene.state.incidents[b.id]
+    assert set(apart.communes).isdisjoint(remaining_incident.communes)
     later = scene.report(10, "outage_power", "pmi-05", capacity_lost_pct=100)
     assert scene.incident_of(later).id == apart.id
 
@@ -600,11 +604,11 @@ def test_people_count_from_any_report_and_in_their_own_incident(scene: Scene) ->
     """Only the first report on a cause counted its people, and split-off people stayed behind."""
     fire = scene.report(0, "fire", "cen-1", source="pompiers")
     scene.report(2, "fire", "cen-1", source="gardien", persons_concerned=600)
-    told = scene.report(3, "evacuation", "cen-1", persons_concerned=550, references=(fire,))
+    evacuation = scene.report(3, "evacuation", "cen-1", persons_concerned=550, references=(fire,))
     other = scene.report(4, "evacuation", "cen-2", persons_concerned=40, references=(fire,))
     assert scene.incident_of(fire).persons_concerned == 640
     scene.report(5, "fire", "cen-1", source="pompiers", persons_concerned=620)
-    assert scene.incident_of(told).persons_concerned == 660, "of one site the most, once"
+    assert scene.incident_of(evacuation).persons_concerned == 660, "of one site the most, once"
     scene.command(_command(SplitIncident, incident=scene.incident_of(fire).id, reports=(other,)), 6)
     assert (
         scene.incident_of(fire).persons_concerned,
@@ -618,9 +622,13 @@ def test_the_customers_of_a_split_off_figure_leave_with_it(scene: Scene) -> None
     The plan stayed active forever.
     """
     cut = scene.report(0, "outage_power", PMI, severity=2, capacity_lost_pct=10)
-    said: dict[str, Any] = {"source": "enedis", "zone": ("92050",), "severity": 2}
-    before = scene.report(1, "outage_power", **said, measure=_measure("customers_cut", 40.0))
-    figure = scene.report(2, "outage_power", **said, measure=_measure("customers_cut", 25_000.0))
+    common_fields: dict[str, Any] = {"source": "enedis", "zone": ("92050",), "severity": 2}
+    before = scene.report(
+        1, "outage_power", **common_fields, measure=_measure("customers_cut", 40.0)
+    )
+    figure = scene.report(
+        2, "outage_power", **common_fields, measure=_measure("customers_cut", 25_000.0)
+    )
     scene.command(_command(SplitIncident, incident=scene.incident_of(cut).id, reports=(figure,)), 5)
     assert (scene.incident_of(before).customers_cut, scene.incident_of(figure).customers_cut) == (
         40,
@@ -641,10 +649,10 @@ def test_the_customers_of_a_split_off_figure_leave_with_it(scene: Scene) -> None
 def test_a_split_keeps_the_danger_to_people(scene: Scene) -> None:
     """Its messages could be held back and throttled, and works could have kept it quiet."""
     fire = scene.report(0, "fire", "cen-1", severity=4)
-    told = scene.report(1, "info", "cen-1", severity=5)
+    info_report = scene.report(1, "info", "cen-1", severity=5)
     scene.report(2, "outage_heating", "cen-1", severity=2)
     scene.command(
-        _command(SplitIncident, incident=scene.incident_of(fire).id, reports=(fire, told)), 5
+        _command(SplitIncident, incident=scene.incident_of(fire).id, reports=(fire, info_report)), 5
     )
     apart = scene.incident_of(fire)
     assert (apart.danger, apart.severity) == (True, 4), "an info counts for no severity"
@@ -672,14 +680,16 @@ def test_a_cut_near_a_merged_power_incident_joins_the_merge_target(scene: Scene)
     scene.command(
         _command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5
     )
-    said: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
+    common_fields: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
     later = [
         scene.report(10, "outage_power", "pmi-05", capacity_lost_pct=100),
         scene.report(
             11, "outage_power", PMI, capacity_lost_pct=100, measure=_measure("ups_charge", 5.0)
         ),
-        scene.report(12, "outage_power", **said, measure=_measure("customers_cut", 900.0)),
-        scene.report(300, "info", **said, severity=1, measure=_measure("customers_cut", 0.0)),
+        scene.report(12, "outage_power", **common_fields, measure=_measure("customers_cut", 900.0)),
+        scene.report(
+            300, "info", **common_fields, severity=1, measure=_measure("customers_cut", 0.0)
+        ),
     ]
     assert {scene.incident_of(r).id for r in later} == {scene.incident_of(b).id}
     assert scene.incident_of(b).customers_cut == 0
@@ -732,8 +742,12 @@ def test_a_merge_keeps_people_ends_and_silent_sites_of_both(scene: Scene) -> Non
     scene.command(
         _command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5
     )
-    kept = scene.incident_of(b)
-    assert (kept.persons_concerned, kept.estimated_end is not None, set(kept.zone_sites)) == (
+    merge_target = scene.incident_of(b)
+    assert (
+        merge_target.persons_concerned,
+        merge_target.estimated_end is not None,
+        set(merge_target.zone_sites),
+    ) == (
         40,
         True,
         silent,
@@ -806,8 +820,8 @@ def test_repeated_reports_of_a_commune_or_road_are_one_incident(
     scene: Scene, said: dict[str, Any]
 ) -> None:
     """D23: each word of a machine that repeats itself every minute opened one more."""
-    told = [scene.report(n, source="siter", **said) for n in range(5)]
-    assert len({scene.state.reports[r].incident for r in told}) == 1
+    report_ids = [scene.report(n, source="siter", **said) for n in range(5)]
+    assert len({scene.state.reports[r].incident for r in report_ids}) == 1
     other = scene.report(
         6,
         "transport_disruption",
@@ -815,7 +829,9 @@ def test_repeated_reports_of_a_commune_or_road_are_one_incident(
         commune="92050",
         measure=_measure("road_closed", True, object="road:D7"),
     )
-    assert scene.incident_of(other) != scene.incident_of(told[0]), "another road is another matter"
+    assert scene.incident_of(other) != scene.incident_of(report_ids[0]), (
+        "another road is another matter"
+    )
 
 
 def test_decisions_on_an_older_version_are_refused(scene: Scene) -> None:
@@ -853,8 +869,8 @@ def test_a_late_report_of_another_family_is_no_addendum(scene: Scene) -> None:
         80, "sanitary_alert", PMI, occurred=50, measure=_measure("vaccine_fridge_temperature", 12.0)
     )
     assert scene.incident_of(cold).kind != "power", "the site has an open cause"
-    left = scene.report(90, "evacuation", "pmi-05", occurred=50)
-    assert scene.incident_of(left).kind != "power"
+    evacuation = scene.report(90, "evacuation", "pmi-05", occurred=50)
+    assert scene.incident_of(evacuation).kind != "power"
 
 
 def test_after_72_hours_a_late_report_opens_a_new_one(scene: Scene) -> None:
@@ -912,15 +928,20 @@ def test_a_graver_report_reopens_the_incident_closed_over_its_cause(
     scene.command(_command(SetLevel, scope=incident, level=Level.N2), 5)
     scene.command(_command(ResolveIncident, incident=incident, force=True), 10)
     calls = len(scene.state.calls)
-    said: dict[str, Any] = {"severity": severity, "capacity_lost_pct": lost}
+    report_fields: dict[str, Any] = {"severity": severity, "capacity_lost_pct": lost}
     if how == "late":
-        told = scene.report(30, "damage_report", "cen-1", occurred=5, source="pompiers", **said)
-    else:
-        told = scene.report(
-            30, "damage_report", "cen-1", msg_type="Update", references=(first,), **said
+        report_id = scene.report(
+            30, "damage_report", "cen-1", occurred=5, source="pompiers", **report_fields
         )
-    assert (scene.incident_of(told).id, scene.incident_of(told).state) == (incident, state)
-    assert scene.incident_of(told).level == level
+    else:
+        report_id = scene.report(
+            30, "damage_report", "cen-1", msg_type="Update", references=(first,), **report_fields
+        )
+    assert (scene.incident_of(report_id).id, scene.incident_of(report_id).state) == (
+        incident,
+        state,
+    )
+    assert scene.incident_of(report_id).level == level
     assert (len(scene.state.calls) > calls) is (state == "open")
 
 
@@ -948,10 +969,10 @@ def test_damage_is_violence_near_a_security_incident_for_twelve_hours(
     """One site in the commune next to it, one at the other end of the département."""
     scene.report(0, "security_incident", commune="92050", source="police")
     place = {"near": "92062", "far": "92002"}[site]
-    told = scene.report(
+    report_id = scene.report(
         minute, "damage_report", next(s.id for s in territory().sites if s.commune == place)
     )
-    assert scene.incident_of(told).kind == kind
+    assert scene.incident_of(report_id).kind == kind
 
 
 def test_closures_far_from_a_security_incident_are_their_own(scene: Scene) -> None:
@@ -983,11 +1004,11 @@ def test_damage_in_a_storm_belongs_to_the_storm(scene: Scene, phenomenon: str) -
         colour="orange",
         severity=3,
     )
-    told = [
+    report_ids = [
         scene.report(9 + n, "damage_report", s)
         for n, s in enumerate(("pmi-04", "sst-13", "par-01", "pmi-05", "sst-01"))
     ]
-    assert {scene.incident_of(r).id for r in told} == {scene.incident_of(storm).id}
+    assert {scene.incident_of(r).id for r in report_ids} == {scene.incident_of(storm).id}
     assert "PT-VIOLENCES:2" not in scene.state.triggers
 
 
@@ -998,13 +1019,13 @@ def test_a_raised_bulletin_reopens_the_closed_incident(
     scene: Scene, severity: int, occurred: float, state: str
 ) -> None:
     """Extreme weather of an authority is N3: in a closed incident it counted for nothing."""
-    said: dict[str, Any] = {"source": "meteo_france", "phenomenon": "vent"}
-    first = scene.report(0, "weather_alert", **said, colour="orange", severity=3)
+    common_fields: dict[str, Any] = {"source": "meteo_france", "phenomenon": "vent"}
+    first = scene.report(0, "weather_alert", **common_fields, colour="orange", severity=3)
     scene.command(_command(ResolveIncident, incident=scene.incident_of(first).id), 10)
     scene.report(
         30,
         "weather_alert",
-        **said,
+        **common_fields,
         colour="orange",
         severity=severity,
         occurred=occurred,
@@ -1020,13 +1041,13 @@ def test_reopened_communes_end_their_own_causes_only(scene: Scene) -> None:
 
     Its people counted as evacuated forever.
     """
-    said = {
+    common_fields = {
         "source": "prefecture",
         "severity": 4,
         "measure": _measure("evacuees", 300.0, scope="zone"),
     }
-    two = scene.report(0, "evacuation", zone=("92050", "92012"), **said)
-    scene.report(1, "evacuation", commune="92002", **said)
+    two = scene.report(0, "evacuation", zone=("92050", "92012"), **common_fields)
+    scene.report(1, "evacuation", commune="92002", **common_fields)
     part = scene.report(
         50,
         "reopening",
@@ -1045,6 +1066,6 @@ def test_reopened_communes_end_their_own_causes_only(scene: Scene) -> None:
         lifts=(EventType.EVACUATION,),
         severity=1,
     )
-    (left,) = scene.state.placeless["evacuation"]
-    assert scene.state.causes[left].commune == "92002"
+    (remaining_cause,) = scene.state.placeless["evacuation"]
+    assert scene.state.causes[remaining_cause].commune == "92002"
     assert scene.incident_of(two) is not None

@@ -289,8 +289,8 @@ def test_a_decline_may_name_a_person_of_the_same_role(
         ),
         at=scene.at(1),
     )
-    (named,) = calls.expect(called)
-    assert (named.role, named.scope, named.wave) == ("directeur_pole", call.scope, 1)
+    (next_call,) = calls.expect(called)
+    assert (next_call.role, next_call.scope, next_call.wave) == ("directeur_pole", call.scope, 1)
 
 
 def test_a_deputy_called_in_vain_in_a_former_cycle_is_called_again(scene: Scene) -> None:
@@ -461,8 +461,8 @@ def test_n3_is_one_escalation_of_the_realm(scene: Scene) -> None:
 
     _answer(scene, calls, "dgs", 2)
     scene.report(5, "fire", "sit-02", severity=5)
-    (told,) = calls.expect("dgs")
-    assert (told.answer_expected, told.template) == (False, "information"), (
+    (notification,) = calls.expect("dgs")
+    assert (notification.answer_expected, notification.template) == (False, "information"), (
         "it joins: information, no new acknowledgement"
     )
     assert len(_ladder(scene, "territory").incidents) == 2
@@ -865,7 +865,7 @@ def test_a_running_escalation_keeps_its_first_policy(scene: Scene) -> None:
 
 def test_an_alarm_reaches_its_named_roles(scene: Scene) -> None:
     calls = Calls(scene)
-    asked = AttentionRequested(
+    attention_request = AttentionRequested(
         code="alarm",
         roles=("directeur_pole", "coordinateur_pca"),
         pole="education",
@@ -874,10 +874,11 @@ def test_an_alarm_reaches_its_named_roles(scene: Scene) -> None:
         pct=50,
         limit_at=scene.at(90),
     )
-    scene.feed(asked, at=scene.at(1))
-    told = calls.expect("dir-education", "coord-pca")
+    scene.feed(attention_request, at=scene.at(1))
+    notifications = calls.expect("dir-education", "coord-pca")
     assert {
-        (c.template, c.answer_expected, c.values["activity"], c.values["pct"]) for c in told
+        (c.template, c.answer_expected, c.values["activity"], c.values["pct"])
+        for c in notifications
     } == {("alarm_rto", False, "EDU-01", 50)}
 
 
@@ -895,18 +896,22 @@ def test_alarms_come_hourly_after_an_acknowledgement_of_the_crisis(scene: Scene)
 
     Other people, and people before a crisis, get alarms at once.
     """
-    asked = AttentionRequested(
+    attention_request = AttentionRequested(
         code="alarm", roles=("dgs_directeur_de_crise", "elu_astreinte"), base="rto", pct=100
     )
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2", severity=3)
     calls.new()
     _answer(scene, calls, "dgs", 1)
-    scene.feed(asked, at=scene.at(2))
-    told = {c.role: c for c in scene.named(NotificationPlanned) if c.template == "alarm_rto"}
-    assert told["dgs_directeur_de_crise"].quiet_until == scene.at(20), "a scene begins at 09:40"
-    assert Channel.VOICE not in told["dgs_directeur_de_crise"].channels
-    assert told["elu_astreinte"].quiet_until is None
+    scene.feed(attention_request, at=scene.at(2))
+    alarms_by_role = {
+        c.role: c for c in scene.named(NotificationPlanned) if c.template == "alarm_rto"
+    }
+    assert alarms_by_role["dgs_directeur_de_crise"].quiet_until == scene.at(20), (
+        "a scene begins at 09:40"
+    )
+    assert Channel.VOICE not in alarms_by_role["dgs_directeur_de_crise"].channels
+    assert alarms_by_role["elu_astreinte"].quiet_until is None
 
 
 def test_every_step_of_an_escalation_is_a_row(scene: Scene) -> None:
@@ -984,13 +989,13 @@ def test_later_danger_to_people_releases_held_back_calls() -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     calls.expect("rs-pmi-04", "ast-technique")
-    held = calls.of("rs-pmi-04")
-    assert held.quiet_until is not None
+    manager_call = calls.of("rs-pmi-04")
+    assert manager_call.quiet_until is not None
     _answer(scene, calls, "ast-technique", 1)
     scene.report(5, "evacuation", PMI)
-    assert [u.notification for u in scene.named(NotificationUrged)] == [held.notification], (
-        "who answered is not called again"
-    )
+    assert [u.notification for u in scene.named(NotificationUrged)] == [
+        manager_call.notification
+    ], "who answered is not called again"
     scene.report(6, "fire", PMI)
     assert len(scene.named(NotificationUrged)) == 1
 
@@ -998,7 +1003,7 @@ def test_later_danger_to_people_releases_held_back_calls() -> None:
 def test_quiet_hours_hold_back_alarms_of_n1_to_people_off_call() -> None:
     scene, calls = _night(30)
     calls.new()
-    asked = AttentionRequested(
+    attention_request = AttentionRequested(
         code="alarm",
         roles=("directeur_pole", "coordinateur_pca"),
         pole="education",
@@ -1006,7 +1011,7 @@ def test_quiet_hours_hold_back_alarms_of_n1_to_people_off_call() -> None:
         base="rto",
         pct=50,
     )
-    scene.feed(asked, at=scene.at(40))
+    scene.feed(attention_request, at=scene.at(40))
     assert _held(calls) == {"dir-education": scene.at(600), "coord-pca": None}
 
 
@@ -1031,8 +1036,8 @@ def test_an_hour_before_the_end_of_a_cell_shift_a_named_person_must_decide(scene
     assert not _reliefs(scene)
     calls.new()
     scene.step(5 + 9 * 60)
-    told = [c for c in calls.new() if c.template == "shift_ending"]
-    assert [(c.person, c.answer_expected, c.values["shift_end"]) for c in told] == [
+    notifications = [c for c in calls.new() if c.template == "shift_ending"]
+    assert [(c.person, c.answer_expected, c.values["shift_end"]) for c in notifications] == [
         ("cel-rh", False, scene.at(5 + 600)),
         ("coord-pca", False, scene.at(5 + 600)),
     ]
@@ -1123,7 +1128,7 @@ def test_an_overdue_card_of_a_role_of_sites_or_poles_reaches_those_that_the_inci
     assert set(incident.members) >= {PMI, "pmi-05"}
     calls.new()
     for role in ("responsable_site", "directeur_pole"):
-        asked = AttentionRequested(
+        attention_request = AttentionRequested(
             code="card_overdue",
             roles=(role,),
             plan="PT-GAZ",
@@ -1131,9 +1136,9 @@ def test_an_overdue_card_of_a_role_of_sites_or_poles_reaches_those_that_the_inci
             limit_at=scene.at(5),
             incident=incident.id,
         )
-        scene.feed(asked, at=scene.at(6))
-    told = calls.expect("rs-pmi-04", "rs-pmi-05", "dir-solidarites")
-    assert {(c.role, c.scope) for c in told} == {
+        scene.feed(attention_request, at=scene.at(6))
+    notifications = calls.expect("rs-pmi-04", "rs-pmi-05", "dir-solidarites")
+    assert {(c.role, c.scope) for c in notifications} == {
         ("responsable_site", PMI),
         ("responsable_site", "pmi-05"),
         ("directeur_pole", "solidarites"),
@@ -1143,13 +1148,13 @@ def test_an_overdue_card_of_a_role_of_sites_or_poles_reaches_those_that_the_inci
 
 def test_a_message_without_a_concerned_site_role_is_not_sent_and_recorded(scene: Scene) -> None:
     calls = Calls(scene)
-    asked = AttentionRequested(
+    attention_request = AttentionRequested(
         code="card_overdue",
         roles=("responsable_site",),
         plan="PT-GAZ",
         card="F1",
         limit_at=scene.at(5),
     )
-    scene.feed(asked, at=scene.at(6))
+    scene.feed(attention_request, at=scene.at(6))
     calls.expect_nobody()
     assert [u.role for u in scene.named(RoleUncovered)] == ["responsable_site"]

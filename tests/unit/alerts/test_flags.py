@@ -144,12 +144,14 @@ def test_an_outage_of_two_systems_ends_when_both_are_restored(scene: Scene) -> N
 
 @pytest.mark.parametrize("site", ["sst-01", None])
 def test_a_network_is_restored_as_a_system_is(scene: Scene, site: str | None) -> None:
-    given: dict[str, Any] = {
+    common_fields: dict[str, Any] = {
         "source": "operateur",
         "commune": "92050",
         "measure": Measure(object="network:mobile"),
     }
-    outage = scene.report(0, "outage_telecom", site, severity=4, capacity_lost_pct=100, **given)
+    outage = scene.report(
+        0, "outage_telecom", site, severity=4, capacity_lost_pct=100, **common_fields
+    )
     assert _said(scene, "network:mobile") == "down"
     restored = Measure(name="system_restored", value=True, object="network:mobile")
     word = scene.report(60, "info", source="operateur", severity=1, measure=restored)
@@ -219,7 +221,7 @@ def test_the_graver_of_two_contradicting_sources_stands_and_asks_a_person(
             minute, "transport_disruption", occurred=occurred, source=source, measure=measure
         )
 
-    said = {
+    reports_by_source = {
         source: road(1 + n, source == "siter", source)
         for n, source in enumerate(("siter", "police") if shut_first else ("police", "siter"))
     }
@@ -227,12 +229,14 @@ def test_the_graver_of_two_contradicting_sources_stands_and_asks_a_person(
     (task,) = scene.state.tasks.values()
     assert (task.kind, task.report, task.candidates, task.state) == (
         "contested",
-        said["siter"],
-        (said["police"],),
+        reports_by_source["siter"],
+        (reports_by_source["police"],),
         "open",
     )
     if ends_by == "withdrawal":
-        scene.command(DenyReport(author="c", role="coordinator", report=said["siter"]), 5)
+        scene.command(
+            DenyReport(author="c", role="coordinator", report=reports_by_source["siter"]), 5
+        )
     else:
         road(5, False, "police", occurred=4)
     assert _said(scene, "road:N118") is False
@@ -248,11 +252,11 @@ def test_a_correction_or_later_report_is_no_contradiction(scene: Scene, source: 
         source="siter",
         measure=Measure(name="road_closed", value=True, object="road:N118"),
     )
-    said = {
+    common_fields = {
         "source": source,
         "measure": Measure(name="road_closed", value=False, object="road:N118"),
     }
-    scene.report(2, "transport_disruption", occurred=0 if source == "siter" else 1, **said)
+    scene.report(2, "transport_disruption", occurred=0 if source == "siter" else 1, **common_fields)
     assert _said(scene, "road:N118") is False
     assert not scene.state.tasks
 
@@ -316,12 +320,12 @@ def test_a_system_is_down_since_its_first_valid_report_in_any_order_of_arrival(
     words: list[tuple[str, float]], since: float
 ) -> None:
     """Clocks began with the first arrival, not with the earlier failure of an older report."""
-    said = {"down": DOWN, "up": UP, "degraded": DEGRADED}
+    fields_by_value = {"down": DOWN, "up": UP, "degraded": DEGRADED}
     for order in permutations(words):
         scene = Scene(check=True)
         for n, (value, at) in enumerate(order):
-            given = dict(said[value])
-            scene.report(20 + n, given.pop("type"), occurred=at, **given)
+            report_fields = dict(fields_by_value[value])
+            scene.report(20 + n, report_fields.pop("type"), occurred=at, **report_fields)
         flag = scene.state.flags["system:paie"]
         assert (flag.value, flag.since) == ("down", scene.at(since)), order
 
@@ -368,12 +372,12 @@ def _restricted(
     network: str = "nord",
     **more: Any,
 ) -> str:
-    said = {"source": "prefecture", "severity": 4, "zone": ("92050", "92012")} | more
+    report_fields = {"source": "prefecture", "severity": 4, "zone": ("92050", "92012")} | more
     return scene.report(
         minute,
         type,
         measure=Measure(name="water_restriction", value=value, object=f"network:{network}"),
-        **said,
+        **report_fields,
     )
 
 
@@ -441,14 +445,14 @@ def _vigilance(
         if hours is None
         else (Window(start=scene.at(minute), end=scene.at(minute + 60 * hours)),)
     )
-    said = {
+    report_fields = {
         "source": "meteo_france",
         "severity": 3,
         "phenomenon": "vent",
         "colour": colour,
         "effective": window,
     } | more
-    return scene.report(minute, "weather_alert", **said)
+    return scene.report(minute, "weather_alert", **report_fields)
 
 
 def _green(scene: Scene, minute: float, *cancelled: str) -> None:
@@ -507,18 +511,18 @@ def test_the_end_of_an_undeclared_flag_opens_nothing(scene: Scene) -> None:
 
 def test_the_report_of_an_isolation_ends_with_it(scene: Scene) -> None:
     """D40: the isolated systems were back, and the incident could not be closed."""
-    said = {"source": "rssi", "severity": 5}
+    common_fields = {"source": "rssi", "severity": 5}
     id = scene.report(
         0,
         "outage_it",
         measure=Measure(name="total_isolation", value=True, object="system:*"),
-        **said,
+        **common_fields,
     )
     scene.report(
         90,
         "outage_it",
         measure=Measure(name="total_isolation", value=False, object="system:*"),
-        **said,
+        **common_fields,
     )
     assert not scene.state.placeless
     done = scene.command(
@@ -559,10 +563,10 @@ def test_failures_before_and_after_a_return_are_two_in_any_order_of_arrival(
     An older return ended a newer failure.
     """
     scene = Scene(check=True)
-    said = [fails | {"occurred": 0}, works | {"occurred": 5}, fails | {"occurred": 10}]
+    reports = [fails | {"occurred": 0}, works | {"occurred": 5}, fails | {"occurred": 10}]
     for n, which in enumerate(order):
-        given = dict(said[which])
-        scene.report(20 + n, given.pop("type"), **given)
+        report_fields = dict(reports[which])
+        scene.report(20 + n, report_fields.pop("type"), **report_fields)
     (open_,) = [c for ids in scene.state.placeless.values() for c in ids]
     assert scene.state.causes[open_].since == scene.at(10)
     assert len(scene.state.causes[open_].reports) == 1
@@ -572,9 +576,9 @@ def test_failures_before_and_after_a_return_are_two_in_any_order_of_arrival(
 def test_a_late_report_on_an_ended_failure_is_over_on_arrival(
     scene: Scene, fails: dict[str, Any], works: dict[str, Any]
 ) -> None:
-    for minute, said, occurred in ((5, works, 5), (9, fails, 0)):
-        given = dict(said)
-        id = scene.report(minute, given.pop("type"), occurred=occurred, **given)
+    for minute, base_fields, occurred in ((5, works, 5), (9, fails, 0)):
+        report_fields = dict(base_fields)
+        id = scene.report(minute, report_fields.pop("type"), occurred=occurred, **report_fields)
     assert scene.state.reports[id].reason == "over_already"
     assert not scene.state.placeless
 
@@ -621,32 +625,34 @@ def test_an_announcement_holds_in_each_of_its_windows_only(
 
     A system was down from the first night of maintenance to the last.
     """
-    given = dict(said)
+    report_fields = dict(said)
     nights = (
         Window(start=scene.at(60), end=scene.at(120)),
         Window(start=scene.at(180), end=scene.at(240)),
     )
-    scene.report(0, given.pop("type"), effective=nights, **given)
-    found = []
+    scene.report(0, report_fields.pop("type"), effective=nights, **report_fields)
+    flag_values = []
     for minute in (30, 60, 120, 180, 240):
         scene.step(minute)
         flag = scene.state.flags[id]
-        found.append(flag.value if flag.effective_from is None else seen[0])
+        flag_values.append(flag.value if flag.effective_from is None else seen[0])
         if minute == 60:
             assert flag.since == scene.at(60), "clocks run from then, not from the announcement"
-    assert found == seen
+    assert flag_values == seen
 
 
 def test_a_report_of_another_source_without_an_end_outlasts_the_window(scene: Scene) -> None:
-    said: dict[str, Any] = {"measure": Measure(name="road_closed", value=True, object="road:N118")}
+    common_fields: dict[str, Any] = {
+        "measure": Measure(name="road_closed", value=True, object="road:N118")
+    }
     scene.report(
         0,
         "transport_disruption",
         effective=(Window(start=scene.at(-10), end=scene.at(60)),),
         source="siter",
-        **said,
+        **common_fields,
     )
-    scene.report(5, "transport_disruption", source="police", **said)
+    scene.report(5, "transport_disruption", source="police", **common_fields)
     scene.step(90)
     assert _said(scene, "road:N118") is True
     over = scene.report(
@@ -696,10 +702,15 @@ def test_a_moved_strike_notice_names_its_new_day(scene: Scene) -> None:
 @pytest.mark.parametrize("order", [(5000, 12000), (12000, 5000)])
 def test_the_nearer_of_two_strikes_is_the_next(scene: Scene, order: tuple[float, float]) -> None:
     """The notice of a later strike does not postpone the demands of the nearer one."""
-    told = {day: _notice(scene, minute, day) for minute, day in enumerate(order)}
+    notices_by_day = {day: _notice(scene, minute, day) for minute, day in enumerate(order)}
     assert _strike_day(scene) == scene.at(5000)
     scene.report(
-        10, "info", source="rh", severity=1, msg_type=MsgType.CANCEL, references=(told[5000],)
+        10,
+        "info",
+        source="rh",
+        severity=1,
+        msg_type=MsgType.CANCEL,
+        references=(notices_by_day[5000],),
     )
     assert _strike_day(scene) == scene.at(12000)
 
@@ -724,11 +735,11 @@ def test_a_strike_notice_left_alone_names_its_day_again(scene: Scene) -> None:
 
 
 def test_a_forecast_of_the_river_is_kept_and_raises_nothing(scene: Scene) -> None:
-    said = "2027-02-11T08:00Z +6h=6.60/6.90/7.20"
-    measure = Measure(name="river_forecast", value=said, unit="m", object=RIVER)
+    forecast = "2027-02-11T08:00Z +6h=6.60/6.90/7.20"
+    measure = Measure(name="river_forecast", value=forecast, unit="m", object=RIVER)
     scene.report(0, "info", source="vigicrues", severity=1, measure=measure)
-    assert _said(scene, "forecast:paris-austerlitz") == said
+    assert _said(scene, "forecast:paris-austerlitz") == forecast
     assert (scene.state.level(), dict(scene.state.incidents)) == (0, {})
     lie = Measure(name="river_forecast", value="9", unit="m", object=RIVER)
     scene.report(1, "info", source="site_manager", severity=1, measure=lie)
-    assert _said(scene, "forecast:paris-austerlitz") == said, "only its publisher says it"
+    assert _said(scene, "forecast:paris-austerlitz") == forecast, "only its publisher says it"

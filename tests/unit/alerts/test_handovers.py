@@ -108,14 +108,14 @@ def test_recipients_hear_of_it_after_both_signatures_and_without_the_objective(
     sign(scene, id, page=page(next_at=scene.at(90)))
     assert not [n for n in scene.named(NotificationPlanned) if n.template == "handover"]
     apply(scene, AcceptHandover(handover=id, **IN))
-    told = [n for n in scene.named(NotificationPlanned) if n.template == "handover"]
-    assert [(n.role, n.scope, n.answer_expected) for n in told] == [
+    notifications = [n for n in scene.named(NotificationPlanned) if n.template == "handover"]
+    assert [(n.role, n.scope, n.answer_expected) for n in notifications] == [
         ("coordinateur_pca", None, False),
         ("directeur_pole", "education", False),
     ]
-    assert told[0].values["decisions"] == 3
-    assert told[0].values["next_at"] == scene.at(90)
-    assert "t-1" not in str(told[0].values)
+    assert notifications[0].values["decisions"] == 3
+    assert notifications[0].values["next_at"] == scene.at(90)
+    assert "t-1" not in str(notifications[0].values)
 
 
 def test_a_named_person_is_a_recipient_too(scene: Scene) -> None:
@@ -125,8 +125,8 @@ def test_a_named_person_is_a_recipient_too(scene: Scene) -> None:
     id = draft(scene, recipients=(holder,))
     sign(scene, id)
     apply(scene, AcceptHandover(handover=id, **IN))
-    told = [n for n in scene.named(NotificationPlanned) if n.template == "handover"]
-    assert [n.person for n in told] == [holder]
+    notifications = [n for n in scene.named(NotificationPlanned) if n.template == "handover"]
+    assert [n.person for n in notifications] == [holder]
 
 
 def test_a_revision_voids_the_first_signature(scene: Scene) -> None:

@@ -564,12 +564,12 @@ def test_the_newest_report_gives_the_presence_of_a_day_in_any_order_of_reading()
     scene.report(20, "staff_shortage", "cen-2", capacity_lost_pct=30.0)
     causes = list(scene.state.causes.values())
     assert len(causes) == 2, "the second begins after the first was over"
-    found = []
+    presences = []
     for order in (causes, causes[::-1]):
         state = Scene().state
         for cause in order:
             state = evolve_cause(state, cause)
-        found.append(state.presence)
-    assert found[0] == found[1] == scene.state.presence
-    [[said]] = [day.values() for day in found[0].values()]
-    assert max(said.values()).pct == 70.0
+        presences.append(state.presence)
+    assert presences[0] == presences[1] == scene.state.presence
+    [[presence_values]] = [day.values() for day in presences[0].values()]
+    assert max(presence_values.values()).pct == 70.0

@@ -44,14 +44,14 @@ def _vigilance(scene: Scene, minute: float, colour: str, phenomenon: str = "cani
 def _lower(
     scene: Scene, minute: float, level: int, role: str = "dgs_directeur_de_crise", **more: Any
 ) -> Any:
-    given = {
+    command_fields = {
         "author": "dgs",
         "role": role,
         "reason": "text:why",
         "scope": "territory",
         "level": Level(level),
     } | more
-    return scene.command(SetLevel(**given), minute)
+    return scene.command(SetLevel(**command_fields), minute)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_a_first_report_by_the_book_is_no_crisis(scene: Scene, place: str) -> No
 
     Newcomers copy it from the tutorial, and from what `vigie up` shows.
     """
-    told = re.search(r"\breport (--[^\"`\n]+)", (REPOSITORY / place).read_text())
-    assert told is not None
-    option = dict(re.findall(r"--(\S+) (\S+)", told[1]))
+    command_match = re.search(r"\breport (--[^\"`\n]+)", (REPOSITORY / place).read_text())
+    assert command_match is not None
+    option = dict(re.findall(r"--(\S+) (\S+)", command_match[1]))
     scene.report(0, option["type"], option["site"], severity=int(option["severity"]))
     scene.step(300)
     assert scene.state.level() <= 2
@@ -186,8 +186,8 @@ def test_a_falling_measure_lowers_nothing_and_a_river_crosses_a_threshold_once(
     for n, level in enumerate((4.5, 4.7, 5.1, 5.05, 5.2, 5.81, 5.7, 5.9, 5.0)):
         _river(scene, n * 10, level)
     assert [f.row.level for f in scene.named(LevelChanged)] == [1, 2, 3]
-    held = [f.row.level for f in scene.named(TriggerChanged) if f.row.plan == "PT-CRUE"]
-    assert held == [1, 2, 3]
+    levels = [f.row.level for f in scene.named(TriggerChanged) if f.row.plan == "PT-CRUE"]
+    assert levels == [1, 2, 3]
 
 
 def test_a_trigger_is_armed_again_an_hour_below_it_by_the_margin(scene: Scene) -> None:

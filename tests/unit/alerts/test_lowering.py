@@ -53,10 +53,10 @@ def test_a_reopened_cause_ends_the_proposal_to_lower(scene: Scene) -> None:
 def test_a_hazard_is_over_when_its_vigilance_is_yellow_and_its_causes_are_over(
     scene: Scene,
 ) -> None:
-    said = {"source": "meteo_france", "phenomenon": "vent", "severity": 3}
-    storm = scene.report(0, "weather_alert", colour="orange", **said)
+    common_fields = {"source": "meteo_france", "phenomenon": "vent", "severity": 3}
+    storm = scene.report(0, "weather_alert", colour="orange", **common_fields)
     scene.report(10, "damage_report", COLLEGE, capacity_lost_pct=20)
     scene.report(60, "reopening", COLLEGE, severity=1)
     assert scene.incident_of(storm).over_since is None
-    scene.report(90, "weather_alert", colour="jaune", **said)
+    scene.report(90, "weather_alert", colour="jaune", **common_fields)
     assert scene.incident_of(storm).over_since == scene.at(90)

@@ -54,12 +54,12 @@ def _plan(
     rrule: str | None = None,
     **covers: Any,
 ) -> str:
-    given: dict[str, Any] = {name: tuple(values) for name, values in covers.items()}
+    coverage_fields: dict[str, Any] = {name: tuple(values) for name, values in covers.items()}
     command = PlanMaintenance(
         author="coord-pca",
         role="coordinator",
         reason="text:works",
-        covers=Coverage(**given),
+        covers=Coverage(**coverage_fields),
         rrule=rrule,
         starts_at=scene.at(minute if since is None else since),
         ends_at=scene.at(until),
@@ -560,8 +560,10 @@ def test_an_impossible_window_is_refused(
 ) -> None:
     values = dict(values)
     ends = scene.at(values.pop("ends", 60))
-    given = _who(covers=Coverage(sites=(COLLEGE,)), starts_at=scene.at(0), ends_at=ends) | values
-    assert _refusal(scene, PlanMaintenance(**given)) == expected
+    command_fields = (
+        _who(covers=Coverage(sites=(COLLEGE,)), starts_at=scene.at(0), ends_at=ends) | values
+    )
+    assert _refusal(scene, PlanMaintenance(**command_fields)) == expected
     assert not scene.state.maintenance
 
 

@@ -73,11 +73,11 @@ def test_each_manager_of_a_silent_site_in_an_affected_zone_is_asked_once(scene: 
     assert not told(scene, "verify_request"), "their thirty minutes are not over"
     scene.report(10, "info", PMI, severity=1, source="site_manager")
     scene.step(31)
-    asked = told(scene, "verify_request")
+    verify_requests = told(scene, "verify_request")
     silent = {site for site, row in scene.state.sites.items() if row.status == "unknown"}
-    assert {f.scope for f in asked} == silent != set()
-    assert len(asked) == len({f.person for f in asked})
-    assert not any(f.danger or f.answer_expected for f in asked)
+    assert {f.scope for f in verify_requests} == silent != set()
+    assert len(verify_requests) == len({f.person for f in verify_requests})
+    assert not any(f.danger or f.answer_expected for f in verify_requests)
 
 
 def _answer_crisis(scene: Scene, minute: float) -> None:

@@ -81,11 +81,11 @@ def test_withdrawn_cuts_and_events_hold_no_threshold(scene: Scene, denied: bool)
 
 def test_withdrawn_absences_of_yesterday_are_no_epidemic_day(scene: Scene) -> None:
     for day in range(2):
-        said = [
+        report_ids = [
             scene.report(day * DAY + n / 10, "staff_shortage", site, severity=2, measure=ABSENT)
             for n, site in enumerate(COLLEGES[:11])
         ]
-        for n, report in enumerate(said if day == 0 else ()):
+        for n, report in enumerate(report_ids if day == 0 else ()):
             _withdraw(scene, 30 + n / 10, report, denied=False)
     assert _value(scene, "sites_below_opening", DAY + 30, kind="college", days=2) == 0, (
         "only one day is known"

@@ -72,9 +72,9 @@ def attack(scene: Scene, minute: float = 0) -> str:
 
 
 def clock_of(scene: Scene, obligation: str) -> ObligationRow:
-    found = [row for row in scene.state.obligations.values() if row.obligation == obligation]
-    assert len(found) == 1, found
-    return found[0]
+    clocks = [row for row in scene.state.obligations.values() if row.obligation == obligation]
+    assert len(clocks) == 1, clocks
+    return clocks[0]
 
 
 def start(scene: Scene, obligation: str, minute: float = 0, known: float = 0, **values: Any) -> str:
@@ -258,9 +258,9 @@ def test_old_history_keeps_running_clocks_and_those_of_known_incidents(scene: Sc
             ended.id, scene.state.obligations[ended.id].model_copy(update={"incident": "gone"})
         )
     )
-    left = evolve_forgotten_history(forgotten, fact).obligations
-    assert ended.id not in left
-    assert len(left) == 4
+    obligations = evolve_forgotten_history(forgotten, fact).obligations
+    assert ended.id not in obligations
+    assert len(obligations) == 4
 
 
 @pytest.mark.parametrize(
@@ -279,8 +279,8 @@ def test_limits_follow_the_calendar(limit: tuple[int, LimitUnit], begin: str, en
     """72 h run through the night of 28 March; Ascension (6 May) and weekends do not count."""
     amount, unit = limit
     holidays = ("2027-05-06",)
-    found = compute_limit(ObligationLimit(amount=amount, unit=unit), local(begin), holidays)
-    assert found == local(end)
+    instant = compute_limit(ObligationLimit(amount=amount, unit=unit), local(begin), holidays)
+    assert instant == local(end)
 
 
 STEPS = ("attack", "fire", "start", "done", "dismiss", "wait", "long")

@@ -43,12 +43,12 @@ TECHNIQUE = "astreinte_technique"
 def override(
     person: str | None = "cel-si", start: float = 0, end: float = 60, **values: Any
 ) -> OverrideDuty:
-    given = {"role_on_call": TECHNIQUE, "reason": "text:r", **AUTHOR} | values
+    command_fields = {"role_on_call": TECHNIQUE, "reason": "text:r", **AUTHOR} | values
     return OverrideDuty(
         person=person,
         start=START + round(start * MINUTE_MS),
         end=START + round(end * MINUTE_MS),
-        **given,
+        **command_fields,
     )
 
 
@@ -62,7 +62,7 @@ def shifts(*persons: str, hours: float = 12) -> tuple[Shift, ...]:
 
 def imported(*persons: str, name: str = "cal", **values: Any) -> ImportDuties:
     made = shifts(*persons)
-    given = {
+    command_fields = {
         "role_on_call": TECHNIQUE,
         "calendar": name,
         "start": made[0].start,
@@ -70,7 +70,7 @@ def imported(*persons: str, name: str = "cal", **values: Any) -> ImportDuties:
         "shifts": made,
         **AUTHOR,
     } | values
-    return ImportDuties(**given)
+    return ImportDuties(**command_fields)
 
 
 def holder(scene: Scene, minute: float = 1, role: str = TECHNIQUE) -> str | None:
@@ -203,13 +203,13 @@ def test_quiet_channels_are_tried_last() -> None:
 def test_quiet_hours_until_midnight_may_be_written_as_24_00_without_losing_calls() -> None:
     scene = Scene()
     quiet = Reach(channel=Channel.APP, verified_at=1, quiet=(540, 1440))
-    heard = Reach(channel=Channel.SMS, verified_at=1)
-    told = NoteReachability(
-        people=(ReachRow(id="ast-technique", points=(quiet, heard)),),
+    open_point = Reach(channel=Channel.SMS, verified_at=1)
+    reachability_note = NoteReachability(
+        people=(ReachRow(id="ast-technique", points=(quiet, open_point)),),
         author="system:directory",
         role="admin",
     )
-    scene.command(told, 0)
+    scene.command(reachability_note, 0)
     scene.report(1, "closure", "pmi-04", severity=2)
     (call,) = [c for c in scene.named(NotificationPlanned) if c.person == "ast-technique"]
     assert call.channels == ("sms", "app")
@@ -229,11 +229,11 @@ def test_an_unverified_channel_is_tried_last() -> None:
 
 def test_former_directory_entries_leave_no_trace() -> None:
     scene = Scene()
-    told = NoteReachability(
+    reachability_note = NoteReachability(
         people=(ReachRow(id="cel-si", points=(Reach(channel=Channel.SMS, verified_at=START),)),),
         **AUTHOR,
     )
-    first, second = scene.command(told, 0), scene.command(told, 1)
+    first, second = scene.command(reachability_note, 0), scene.command(reachability_note, 1)
     assert (first.result["changed"], second.result["changed"]) == (1, 0)  # type: ignore[union-attr]
 
 
@@ -309,12 +309,16 @@ def test_a_gap_within_48_hours_is_sent_once_and_becomes_a_task_of_its_owner() ->
     scene = live()
     scene.command(override(None, 24 * 60, 36 * 60), 1)
     scene.step(2)
-    told = scene.named(NotificationPlanned)
-    assert {(c.person, c.template, c.answer_expected) for c in told} == {
+    notifications = scene.named(NotificationPlanned)
+    assert {(c.person, c.template, c.answer_expected) for c in notifications} == {
         ("coord-pca", "readiness_hole", False),
         ("dgs", "readiness_hole", False),
     }
-    assert (told[0].values["hole"], told[0].values["hole_role"], told[0].values["fix"]) == (
+    assert (
+        notifications[0].values["hole"],
+        notifications[0].values["hole_role"],
+        notifications[0].values["fix"],
+    ) == (
         "no_holder",
         TECHNIQUE,
         "find_holder",
@@ -472,8 +476,10 @@ def test_an_answer_renews_the_proof_of_the_channel_it_came_by_once_a_day() -> No
     due = scene.state.prove_at
     for minute in (5, 6):
         answered(scene, "ast-technique", minute, Channel.SMS)
-    told = {r.channel: r.verified_at for r in scene.state.reach["ast-technique"].points}
-    assert told == {Channel.APP: START - 80 * DAY_MS, Channel.SMS: scene.at(5)}
+    verification_times = {
+        r.channel: r.verified_at for r in scene.state.reach["ast-technique"].points
+    }
+    assert verification_times == {Channel.APP: START - 80 * DAY_MS, Channel.SMS: scene.at(5)}
     assert len(scene.named(ReachabilityChanged)) == 2, "the directory's word, then one renewal"
     assert scene.state.prove_at == due, (
         "a renewed proof opens no hole: nothing is proved again for it"
@@ -483,9 +489,11 @@ def test_an_answer_renews_the_proof_of_the_channel_it_came_by_once_a_day() -> No
 def test_an_answer_renews_a_channel_known_only_from_the_reference_data() -> None:
     scene, _ = ladder()
     answered(scene, "ast-technique", 60 * 30, Channel.SMS)
-    told = {r.channel: r.verified_at for r in scene.state.reach["ast-technique"].points}
-    assert told[Channel.SMS] == scene.at(60 * 30)
-    assert set(told) > {Channel.SMS}, "its other channels stay"
+    verification_times = {
+        r.channel: r.verified_at for r in scene.state.reach["ast-technique"].points
+    }
+    assert verification_times[Channel.SMS] == scene.at(60 * 30)
+    assert set(verification_times) > {Channel.SMS}, "its other channels stay"
 
 
 def test_an_answer_in_an_exercise_or_by_no_channel_proves_nothing() -> None:

@@ -79,16 +79,16 @@ def test_the_look_ahead_matches_the_confirmation_and_records_nothing(scene: Scen
     assert [type(f) for f in looked] == [CommandApplied]
     assert scene.state.reports == before.reports
     assert scene.state.levels == before.levels
-    told = _answer(looked).result
+    preview = _answer(looked).result
     done = scene.feed(ConfirmReport(**BY, report="rep-1"), at=scene.at(2))
     people = {f.person for f in done if isinstance(f, NotificationPlanned)}
     new = {t.plan for t in scene.state.triggers.values()} - {
         t.plan for t in before.triggers.values()
     }
-    assert told["people"] == len(people) > 0
-    assert told["level"] == scene.state.level() > told["level_before"]
-    assert told["plans"] == ",".join(sorted(new))
-    assert told["plans_count"] == len(new) > 0
+    assert preview["people"] == len(people) > 0
+    assert preview["level"] == scene.state.level() > preview["level_before"]
+    assert preview["plans"] == ",".join(sorted(new))
+    assert preview["plans_count"] == len(new) > 0
 
 
 def test_the_look_ahead_is_refused_for_a_confirmed_report(scene: Scene) -> None:
@@ -182,15 +182,15 @@ def test_a_holding_trigger_publishes_its_value_only_when_it_changes(scene: Scene
     hit = ["clg-0921243B", "clg-0921786S", "clg-0921507N", "clg-0921868F"]
     for n, site in enumerate(hit[:3]):
         scene.report(n, "closure", site, severity=3)
-    held = {
+    holding_triggers = {
         t.id: t
         for t in scene.state.triggers.values()
         if t.state == "held" and any(w.metric == "sites_closed" for w in t.why)
     }
-    assert held, [t.id for t in scene.state.triggers.values()]
+    assert holding_triggers, [t.id for t in scene.state.triggers.values()]
     facts = scene.report(5, "closure", hit[3], severity=3)
     assert facts
-    row = scene.state.triggers[next(iter(held))]
+    row = scene.state.triggers[next(iter(holding_triggers))]
     (now,) = [w for w in row.current if w.metric == "sites_closed"]
     (then,) = [w for w in row.why if w.metric == "sites_closed"]
     assert now.value == 4

@@ -122,8 +122,8 @@ def test_edits_of_two_records_both_come_into_force(scene: Scene) -> None:
     settle(scene, 4)
     assert row(scene, second).state is ChangeState.IN_FORCE
     for id in (FIRST, SECOND):
-        found = read_record(last, RecordKind.CONTACT, id)
-        assert found["ask"] == "Heure du prochain point"
+        contact = read_record(last, RecordKind.CONTACT, id)
+        assert contact["ask"] == "Heure du prochain point"
     assert scene.state.version == compute_version(last)
 
 
@@ -144,9 +144,9 @@ def test_a_second_open_change_of_the_same_record_is_refused(scene: Scene) -> Non
     assert (answer.status, answer.code) == (409, "record_proposed")
     scene.command(DeclineReference(author="bea", role="director", reason="text:no", change=id), 2)
     assert isinstance(scene.command(command, 3), CommandApplied)
-    kept = row(scene, id).edit
-    assert kept is not None
-    assert kept.fields[0].after == "Heure du prochain point"
+    open_edit = row(scene, id).edit
+    assert open_edit is not None
+    assert open_edit.fields[0].after == "Heure du prochain point"
 
 
 def test_the_author_does_not_approve_the_own_edit(scene: Scene) -> None:

@@ -147,9 +147,9 @@ def test_a_changed_status_is_written_once() -> None:
     status = len(scene.named(SiteStatusChanged))
     _graver(scene)
     _reopened_at = scene.report(1.5, "reopening", SITE, severity=1, lifts=(EventType.OUTAGE_POWER,))
-    told = scene.named(SiteStatusChanged)[status:]
-    assert [row.row.status for row in told] == ["degraded", "normal"]
-    assert told[0].row.causes[0].severity == 4
+    status_changes = scene.named(SiteStatusChanged)[status:]
+    assert [row.row.status for row in status_changes] == ["degraded", "normal"]
+    assert status_changes[0].row.causes[0].severity == 4
     assert scene.state.reports[_reopened_at].lifts == (EventType.OUTAGE_POWER,)
 
 

@@ -98,7 +98,7 @@ def _draft(
 
 
 def _proposal(reference: str, sections: tuple[SectionData, ...], **values: Any) -> ProposeReference:
-    given = {
+    proposal_fields = {
         "author": "ana",
         "role": "coordinator",
         "reason": "text:why",
@@ -106,7 +106,9 @@ def _proposal(reference: str, sections: tuple[SectionData, ...], **values: Any) 
         "reference": reference,
     }
     return ProposeReference.model_validate(
-        given | {"sections": tuple(compare_sections(territory().sections, sections))} | values
+        proposal_fields
+        | {"sections": tuple(compare_sections(territory().sections, sections))}
+        | values
     )
 
 
@@ -345,7 +347,7 @@ def test_the_version_in_force_is_no_change(scene: Scene) -> None:
 def test_a_proposal_is_neither_repeated_nor_altered(scene: Scene) -> None:
     sections = _version()
     change = _propose(scene, sections)
-    kept = scene.state.drafted
+    drafts = scene.state.drafted
     other = _version(desks=99)[1]
     scene.command(
         DraftReference(
@@ -353,7 +355,7 @@ def test_a_proposal_is_neither_repeated_nor_altered(scene: Scene) -> None:
         ),
         1,
     )
-    assert scene.state.drafted == kept
+    assert scene.state.drafted == drafts
     assert _refusal(scene, _proposal(compute_version(sections), sections, author="bea"), 1) == (
         409,
         "reference_proposed",

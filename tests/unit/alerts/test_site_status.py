@@ -155,11 +155,13 @@ def test_an_exhausted_reopening_no_longer_asks_for_its_types(
     scene: Scene, site: str | None
 ) -> None:
     """The task of two causes outlived both."""
-    said: dict[str, Any] = {} if site else {"source": "prefecture", "zone": ("92050", "92012")}
+    common_fields: dict[str, Any] = (
+        {} if site else {"source": "prefecture", "zone": ("92050", "92012")}
+    )
     for minute, type in enumerate(
         ("evacuation", "shelter_in_place" if site is None else "outage_water")
     ):
-        scene.report(minute, type, site, **said)
+        scene.report(minute, type, site, **common_fields)
     part = (
         {"commune": "92050", "source": "prefecture", "lifts": (EventType.EVACUATION,)}
         if site is None
@@ -174,7 +176,7 @@ def test_an_exhausted_reopening_no_longer_asks_for_its_types(
         site,
         severity=1,
         lifts=(EventType.EVACUATION, EventType.OUTAGE_WATER),
-        **said,
+        **common_fields,
     )
     assert scene.state.tasks[task.id].state == "void"
 
@@ -236,21 +238,28 @@ def test_an_announced_return_withdraws_nothing_yet(
     scene: Scene, down: dict[str, Any], up: dict[str, Any], flag: str
 ) -> None:
     """D9: a failed kitchen served all its meals until the day of its announced return."""
-    seen = []
-    for minute, said in ((0, down), (10, up)):
-        given, about = dict(said), flag.replace("kitchen:", "supplier:")
+    flag_states = []
+    for minute, base_fields in ((0, down), (10, up)):
+        report_fields, about = dict(base_fields), flag.replace("kitchen:", "supplier:")
         measure = Measure(
-            name=given.pop("name", None), value=given.pop("value", None), object=about
+            name=report_fields.pop("name", None),
+            value=report_fields.pop("value", None),
+            object=about,
         )
         announced = (Window(start=scene.at(600), end=None),) if minute else ()
         source = {"road": "siter", "kitchen": "concessionnaire_restauration"}.get(
             flag.partition(":")[0], "operateur"
         )
         scene.report(
-            minute, given.pop("type"), source=source, measure=measure, effective=announced, **given
+            minute,
+            report_fields.pop("type"),
+            source=source,
+            measure=measure,
+            effective=announced,
+            **report_fields,
         )
-        seen.append(scene.state.flags[flag])
-    assert seen[0] == seen[1]
+        flag_states.append(scene.state.flags[flag])
+    assert flag_states[0] == flag_states[1]
     assert len(scene.state.placeless) == (down["type"] != "transport_disruption")
 
 
@@ -315,12 +324,16 @@ def _cut(scene: Scene, customers: float = 180_000, minute: float = 5) -> str:
 
 
 def _cut_of(scene: Scene, minute: float, customers: float, **more: object) -> str:
-    given: dict[str, object] = {"source": "enedis", "zone": ("92050",), "severity": 4} | more
+    report_fields: dict[str, object] = {
+        "source": "enedis",
+        "zone": ("92050",),
+        "severity": 4,
+    } | more
     return scene.report(
         minute,
         "outage_power",
         measure=Measure(name="customers_cut", value=customers, object="network:electricity"),
-        **given,
+        **report_fields,
     )  # type: ignore[arg-type]
 
 
@@ -416,16 +429,16 @@ def test_a_cut_absorbed_by_a_flood_keeps_its_zone_and_its_all_clear(scene: Scene
         source="vigicrues",
         measure=Measure(name="river_level", value=6.6, object="station:paris-austerlitz"),
     )
-    said = {"source": "enedis", "commune": plain}
+    common_fields = {"source": "enedis", "commune": plain}
     cut = scene.report(
-        5, "outage_power", measure=Measure(name="customers_cut", value=30_000.0), **said
+        5, "outage_power", measure=Measure(name="customers_cut", value=30_000.0), **common_fields
     )
     scene.report(6, "outage_power", here[0], capacity_lost_pct=100)
     assert scene.incident_of(cut).kind == "flood"
     scene.step(35)
     assert set(here[1:]) <= _unknown(scene)
     clear = scene.report(
-        100, "info", severity=1, measure=Measure(name="customers_cut", value=0.0), **said
+        100, "info", severity=1, measure=Measure(name="customers_cut", value=0.0), **common_fields
     )
     assert scene.incident_of(clear) == scene.incident_of(cut)
     assert scene.incident_of(cut).customers_cut == 0
@@ -474,15 +487,15 @@ def test_only_the_order_itself_makes_the_zone_of_a_water_incident(
         zone=("92050",),
         measure=Measure(name="water_restriction", value=True),
     )
-    given = dict(said)
+    report_fields = dict(said)
     scene.report(
         5,
-        given.pop("type"),
+        report_fields.pop("type"),
         source="prefecture",
         zone=("92002",),
         references=(order,),
         severity=1,
-        **given,
+        **report_fields,
     )
     scene.step(60)
     assert {s.commune for s in territory().sites if s.id in _unknown(scene)} <= {"92050"}
@@ -704,7 +717,7 @@ def test_an_announcement_without_an_end_is_overdue_after_its_duration(
 
 
 def test_a_postponed_cause_is_not_overdue_before_its_start(scene: Scene) -> None:
-    told = scene.report(
+    closure = scene.report(
         0, "closure", COLLEGE, effective=(Window(start=scene.at(60)),), expected_duration_h=1
     )
     scene.report(
@@ -712,7 +725,7 @@ def test_a_postponed_cause_is_not_overdue_before_its_start(scene: Scene) -> None
         "closure",
         COLLEGE,
         msg_type="Update",
-        references=(told,),
+        references=(closure,),
         effective=(Window(start=scene.at(600)),),
     )
     scene.step(599)

@@ -27,12 +27,12 @@ def _issue(scene: Scene, *recipients: str) -> list[NotificationPlanned]:
 
 def test_each_recipient_gets_number_level_and_times() -> None:
     scene = Scene()
-    told = _issue(scene, "coordinateur_pca", "liaison_cod")
-    assert [(n.role, n.answer_expected) for n in told] == [
+    notifications = _issue(scene, "coordinateur_pca", "liaison_cod")
+    assert [(n.role, n.answer_expected) for n in notifications] == [
         ("coordinateur_pca", False),
         ("liaison_cod", False),
     ]
-    assert told[0].values == {
+    assert notifications[0].values == {
         "sitrep": 2,
         "sitrep_level": 3,
         "as_of": scene.at(60),

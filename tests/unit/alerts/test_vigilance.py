@@ -38,20 +38,20 @@ def test_a_yellow_vigilance_at_night_waits_for_the_digest_of_the_morning(scene: 
     scene.step(MORNING - 1)
     assert (scene.incidents(), scene.state.level(), _messages(scene)) == ([], 0, [])
     scene.step(MORNING)
-    told = _messages(scene)
-    assert [m.role for m in told] == [
+    messages = _messages(scene)
+    assert [m.role for m in messages] == [
         "astreinte_technique",
         "astreinte_direction",
         "coordinateur_pca",
     ]
-    assert {m.template for m in told} == {"vigilance_digest"}
-    assert told[0].values == {"phenomena": "crues|vent", "plans": "PT-CRUE"}
-    assert not {c for m in told for c in m.channels} - {Channel.APP, Channel.EMAIL}
+    assert {m.template for m in messages} == {"vigilance_digest"}
+    assert messages[0].values == {"phenomena": "crues|vent", "plans": "PT-CRUE"}
+    assert not {c for m in messages for c in m.channels} - {Channel.APP, Channel.EMAIL}
     scene.step(MORNING + 3 * 24 * 60)
-    assert len(_messages(scene)) == len(told), "nothing new, no second message"
+    assert len(_messages(scene)) == len(messages), "nothing new, no second message"
     _bulletin(scene, MORNING + 3 * 24 * 60 + 1, "jaune")
     scene.step(MORNING + 4 * 24 * 60)
-    assert [m.values["phenomena"] for m in _messages(scene)[len(told) :]] == ["vent"] * 3
+    assert [m.values["phenomena"] for m in _messages(scene)[len(messages) :]] == ["vent"] * 3
 
 
 def test_a_vigilance_raised_to_orange_at_night_calls_at_once_without_a_digest(scene: Scene) -> None:
@@ -80,13 +80,15 @@ def test_a_second_red_phenomenon_joins_the_running_crisis_without_a_second_call(
 
 
 def test_a_plan_proposed_by_yellow_alone_calls_no_person(scene: Scene) -> None:
-    asked = AttentionRequested(code="plan_proposed", roles=("coordinateur_pca",), plan="PT-CRUE")
+    attention_request = AttentionRequested(
+        code="plan_proposed", roles=("coordinateur_pca",), plan="PT-CRUE"
+    )
     _bulletin(scene, 0, "jaune", "crues")
-    scene.feed(asked, at=scene.at(1))
+    scene.feed(attention_request, at=scene.at(1))
     assert not _messages(scene)
     _bulletin(scene, 2, "orange", "crues")
     before = len(_messages(scene))
-    scene.feed(asked, at=scene.at(3))
+    scene.feed(attention_request, at=scene.at(3))
     proposed = _messages(scene)[before:]
     assert [m.template for m in proposed] == ["plan_proposed"]
     why = Why.model_validate_json(str(proposed[0].values["why"]))

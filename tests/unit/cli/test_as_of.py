@@ -86,14 +86,14 @@ WRITES = [
 def test_a_validated_report_has_the_state_of_the_requested_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[dict[str, Any]] = []
+    bodies: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        documents, "post_decision", lambda _path, _realm, body, **_more: told.append(body)
+        documents, "post_decision", lambda _path, _realm, body, **_more: bodies.append(body)
     )
     CliRunner().invoke(
         app, ["sitrep", "--validate", "--as-of", "2027-02-11T10:15"], catch_exceptions=False
     )
-    assert [body["as_of"] for body in told] == ["2027-02-11T10:15:00+01:00"]
+    assert [body["as_of"] for body in bodies] == ["2027-02-11T10:15:00+01:00"]
 
 
 def commands(node: Any, path: tuple[str, ...] = ()) -> Any:

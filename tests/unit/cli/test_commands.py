@@ -40,9 +40,13 @@ def test_a_terminal_that_has_no_typographic_letter_shows_the_rest(encoding: str)
 
 
 def test_a_program_reads_which_exercises_come_along() -> None:
-    shown = CliRunner().invoke(app, ["scenario", "list", "--json"])
-    first = json.loads(shown.stdout)["items"][0]
-    assert (shown.exit_code, first["id"], first["start"]) == (0, "S01", "2027-01-25T05:00:00.000Z")
+    invocation = CliRunner().invoke(app, ["scenario", "list", "--json"])
+    first = json.loads(invocation.stdout)["items"][0]
+    assert (invocation.exit_code, first["id"], first["start"]) == (
+        0,
+        "S01",
+        "2027-01-25T05:00:00.000Z",
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -53,9 +57,9 @@ def test_the_list_of_commands_matches_their_help(name: str) -> None:
 
 
 def test_a_command_that_is_listed_runs_as_itself() -> None:
-    shown = CliRunner().invoke(app, ["plan", "--help"])
-    assert shown.exit_code == 0
-    assert "activate" in shown.output
+    invocation = CliRunner().invoke(app, ["plan", "--help"])
+    assert invocation.exit_code == 0
+    assert "activate" in invocation.output
     assert CliRunner().invoke(app, ["nothing"]).exit_code == 2
 
 
@@ -74,23 +78,23 @@ def test_no_command_offers_to_change_the_shell(name: str) -> None:
     [("vigie re", "report"), ("vigie play --", "--speed"), ("vigie feed ", "enable")],
 )
 def test_a_shell_completes_commands_and_their_options(words: str, offered: str) -> None:
-    asked = {
+    environment = {
         "_VIGIE_COMPLETE": "complete_bash",
         "COMP_WORDS": words,
         "COMP_CWORD": str(words.count(" ")),
     }
-    shown = CliRunner().invoke(app, [], prog_name="vigie", env=asked)
-    assert offered in shown.output.splitlines()
+    invocation = CliRunner().invoke(app, [], prog_name="vigie", env=environment)
+    assert offered in invocation.output.splitlines()
 
 
 def test_each_command_stands_in_a_panel_of_the_help() -> None:
-    shown = CliRunner().invoke(app, ["--help"])
-    assert [panel for panel in COMMANDS_BY_PANEL if f" {panel} " not in shown.output] == []
+    invocation = CliRunner().invoke(app, ["--help"])
+    assert [panel for panel in COMMANDS_BY_PANEL if f" {panel} " not in invocation.output] == []
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    shown = CliRunner().invoke(app, ["--version"])
-    assert (shown.exit_code, shown.output) == (0, f"vigie {version('vigie-crise')}\n")
+    invocation = CliRunner().invoke(app, ["--version"])
+    assert (invocation.exit_code, invocation.output) == (0, f"vigie {version('vigie-crise')}\n")
 
 
 def test_help_imports_no_command() -> None:
@@ -134,10 +138,10 @@ def test_a_variable_that_cannot_be_read_is_named_in_one_line(
     monkeypatch.setattr(sys, "argv", ["vigie", *command.split()])
     with pytest.raises(SystemExit) as ended:
         main()
-    said = capsys.readouterr().err
+    error_text = capsys.readouterr().err
     assert ended.value.code == 1
-    assert said.startswith(f"vigie: {variable}: ")
-    assert said.count("\n") == 1
+    assert error_text.startswith(f"vigie: {variable}: ")
+    assert error_text.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -196,28 +200,30 @@ def test_the_servers_may_be_named_in_secret_files(
     (tmp_path / "vigie_redis").write_text("redis://vigie:secret@store:6379/0\n")
     (tmp_path / "vigie_kafka").write_text("kafka:9092\n")
     monkeypatch.setenv("VIGIE_SECRETS_DIR", str(tmp_path))
-    asked: list[UpOptions] = []
+    option_sets: list[UpOptions] = []
 
     async def run_up(options: UpOptions) -> None:
-        asked.append(options)
+        option_sets.append(options)
 
     monkeypatch.setattr("services.cli.system.up.run_up", run_up)
     up(data=tmp_path / "data")
-    assert [(o.kafka, o.redis) for o in asked] == [
+    assert [(o.kafka, o.redis) for o in option_sets] == [
         ("kafka:9092", "redis://vigie:secret@store:6379/0")
     ]
 
 
 def test_an_empty_flag_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script with `--http "$ADDRESS"` ended in a traceback."""
-    asked: list[UpOptions] = []
+    option_sets: list[UpOptions] = []
 
     async def run_up(options: UpOptions) -> None:
-        asked.append(options)
+        option_sets.append(options)
 
     monkeypatch.setattr("services.cli.system.up.run_up", run_up)
     up(data=tmp_path, http="", kafka="", redis="")
-    assert [(o.settings.http, o.kafka, o.redis) for o in asked] == [("127.0.0.1:8092", None, None)]
+    assert [(o.settings.http, o.kafka, o.redis) for o in option_sets] == [
+        ("127.0.0.1:8092", None, None)
+    ]
 
 
 @pytest.mark.parametrize("until", ["nan", "-5", "inf", "soon"])

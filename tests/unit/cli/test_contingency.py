@@ -18,9 +18,9 @@ GIVEN = ["--situations", str(ROWS), "--meta", str(META), "--name", "S10-fire"]
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """Rank the losses once, which takes seconds."""
-    said = CliRunner().invoke(app, ["contingency", "--lost", "building", "--json", *GIVEN])
-    assert said.exit_code == 0, said.output
-    ranked: dict[str, Any] = json.loads(said.stdout)
+    invocation = CliRunner().invoke(app, ["contingency", "--lost", "building", "--json", *GIVEN])
+    assert invocation.exit_code == 0, invocation.output
+    ranked: dict[str, Any] = json.loads(invocation.stdout)
     return ranked
 
 
@@ -44,6 +44,6 @@ def test_people_read_french(document: dict[str, Any], capsys: pytest.CaptureFixt
 
 
 def test_a_crisis_is_given_whole() -> None:
-    said = CliRunner().invoke(app, ["contingency", *GIVEN[:2]])
-    assert said.exit_code == 2
-    assert "--meta" in said.output
+    invocation = CliRunner().invoke(app, ["contingency", *GIVEN[:2]])
+    assert invocation.exit_code == 2
+    assert "--meta" in invocation.output

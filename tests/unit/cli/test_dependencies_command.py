@@ -12,21 +12,21 @@ from services.cli.crisis import dependencies
 
 
 def test_a_hidden_dependency_is_proposed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[Any] = []
+    decisions: list[Any] = []
 
     def post(path: str, realm: str | None, body: dict[str, Any], **_options: Any) -> None:
-        sent.append((path, realm, body))
+        decisions.append((path, realm, body))
 
     monkeypatch.setattr(dependencies, "post_decision", post)
     command = ["dependencies", "system:siter", "--propose", "RHF-01", "--reason", "co-pannes"]
-    told = CliRunner().invoke(app, command)
-    assert told.exit_code == 0, told.output
+    invocation = CliRunner().invoke(app, command)
+    assert invocation.exit_code == 0, invocation.output
     body = {"resource": "system:siter", "activity": "RHF-01", "reason": "co-pannes"}
-    assert sent == [("dependencies/proposals", None, body)]
+    assert decisions == [("dependencies/proposals", None, body)]
 
 
 @pytest.mark.parametrize("lost", [[], ["system:ad", "system:sae"]])
 def test_a_proposal_names_one_resource(lost: list[str]) -> None:
-    told = CliRunner().invoke(app, ["dependencies", *lost, "--propose", "RHF-01"])
-    assert told.exit_code == 2
-    assert "one resource" in told.output
+    invocation = CliRunner().invoke(app, ["dependencies", *lost, "--propose", "RHF-01"])
+    assert invocation.exit_code == 2
+    assert "one resource" in invocation.output

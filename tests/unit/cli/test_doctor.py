@@ -73,8 +73,8 @@ async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
 
 def test_a_full_or_slow_disk_is_reported(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(data.run.iterdir()) == []
-    found = list(doctor.check_disk(data))
-    assert {f.check for f in found} == {"disk room", "disk speed"}
+    findings = list(doctor.check_disk(data))
+    assert {f.check for f in findings} == {"disk room", "disk speed"}
     assert list(data.run.iterdir()) == [], "nothing is left behind"
     monkeypatch.setattr(doctor, "TOO_LOW_DISK_MB", 1 << 40)
     monkeypatch.setattr(doctor, "LOW_DISK_MB", 1 << 41)
@@ -89,9 +89,9 @@ def test_a_disk_that_takes_nothing_more_is_a_fault_not_a_traceback(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(doctor, "measure_sync_ms", full)
-    found = {f.check: f for f in doctor.check_disk(data)}
-    assert found["disk speed"].state == "fault"
-    assert "No space left on device" in found["disk speed"].found
+    findings_by_check = {f.check: f for f in doctor.check_disk(data)}
+    assert findings_by_check["disk speed"].state == "fault"
+    assert "No space left on device" in findings_by_check["disk speed"].found
 
 
 def test_secrets_that_cannot_be_looked_at_are_a_fault(data: DataDir) -> None:
@@ -128,10 +128,14 @@ def test_a_running_system_is_checked_at_its_address(tmp_path: Path) -> None:
 
 async def test_a_missing_answer_is_a_fault_without_a_traceback(tmp_path: Path) -> None:
     nobody = Settings(data_dir=tmp_path, kafka="127.0.0.1:9", redis="redis://127.0.0.1:9/0")
-    found = await doctor.run_checks(nobody)
-    told = states(found)
-    assert (told["broker"], told["store"], told["data directory"]) == ("fault", "fault", "warning")
-    assert all(f.act for f in found if f.state == "fault")
+    findings = await doctor.run_checks(nobody)
+    states_by_check = states(findings)
+    assert (
+        states_by_check["broker"],
+        states_by_check["store"],
+        states_by_check["data directory"],
+    ) == ("fault", "fault", "warning")
+    assert all(f.act for f in findings if f.state == "fault")
 
 
 async def test_a_realm_without_any_channel_can_call_no_person(tmp_path: Path) -> None:
@@ -142,7 +146,7 @@ async def test_a_realm_without_any_channel_can_call_no_person(tmp_path: Path) ->
 
 
 def test_an_unknown_variable_is_reported_with_the_nearest_known_one() -> None:
-    given = [
+    variable_names = [
         "VIGIE_SMPT_URL",
         "VIGIE_HTTP",
         "VIGIE_JAVA",
@@ -150,7 +154,7 @@ def test_an_unknown_variable_is_reported_with_the_nearest_known_one() -> None:
         "VIGIE_KAFKA_BOOTSTRAP_PORT_9092_TCP_ADDR",
         "PATH",
     ]
-    [finding] = doctor.check_variables(given)
+    [finding] = doctor.check_variables(variable_names)
     assert (finding.state, finding.found) == (
         "warning",
         "VIGIE_SMPT_URL is not a variable of Vigie",

@@ -33,9 +33,9 @@ ACTION = "actions:\n  - {at: 20, title: Coupez l’eau, to: cen-1, due: 60, abou
 def faults(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "essai.yaml"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(ExerciseInvalid) as found:
+    with pytest.raises(ExerciseInvalid) as error_info:
         load_exercise(file, territory())
-    return [str(p) for p in found.value.problems]
+    return [str(p) for p in error_info.value.problems]
 
 
 def test_an_exercise_asks_for_actions_at_their_time(tmp_path: Path) -> None:
@@ -406,18 +406,18 @@ def document() -> Any:
 
 
 def test_no_value_is_more_than_refused(tmp_path: Path) -> None:
-    random, said = Random(20261126), []
+    random, refusals = Random(20261126), []
     for _ in range(300):
         file = tmp_path / "essai.yaml"
         with file.open("w", encoding="utf-8") as out:
             YAML(typ="safe").dump(altered(random, document()), out)
-        said.append(
+        refusals.append(
             refusal(lambda: load_exercise(tmp_path / "essai.yaml", territory()), ExerciseInvalid)
         )
     assert all(
-        line.startswith("essai.yaml:") for word in said if word for line in word.splitlines()
+        line.startswith("essai.yaml:") for word in refusals if word for line in word.splitlines()
     )
-    assert 5 < said.count(None) < 200
+    assert 5 < refusals.count(None) < 200
 
 
 def test_all_faults_of_a_file_are_reported(tmp_path: Path) -> None:
@@ -434,8 +434,8 @@ def test_all_faults_of_an_event_are_named_at_once(tmp_path: Path) -> None:
         HEAD
         + "events:\n  - {at: 0, tipe: info, type: infos, severity: 9, site: cen-l, commune: '75001', colour: rose, refers_to: [E9]}\n"
     )
-    named = {f.split(":")[2].strip().split(" ")[0] for f in faults(tmp_path, text)}
-    assert named == {"no", "type", "severity", "site", "commune", "colour", "refers_to"}
+    first_words = {f.split(":")[2].strip().split(" ")[0] for f in faults(tmp_path, text)}
+    assert first_words == {"no", "type", "severity", "site", "commune", "colour", "refers_to"}
 
 
 SCRAPS = st.sampled_from(list("abE1:-[]{},'\"# \n\t!&*?|>%@`0+.é\0")) | st.sampled_from(
@@ -496,10 +496,10 @@ def test_an_event_gives_the_window_of_an_announcement(tmp_path: Path) -> None:
     ],
 )
 def test_a_window_that_is_none_is_named(tmp_path: Path, window: str, what: str) -> None:
-    found = faults(
+    problems = faults(
         tmp_path, HEAD + EVENT.replace("site: cen-1", f"site: cen-1, effective: {window}")
     )
-    assert any(what in fault for fault in found), found
+    assert any(what in fault for fault in problems), problems
 
 
 def test_an_exercise_names_its_own_days_off(tmp_path: Path) -> None:

@@ -39,18 +39,18 @@ def make_client(
 
 
 def test_a_command_takes_several_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known: list[tuple[str, ...]] = []
+    address_lists: list[tuple[str, ...]] = []
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={}))
 
     def open_transport(urls: tuple[str, ...]) -> httpx.BaseTransport:
-        known.append(tuple(urls))
+        address_lists.append(tuple(urls))
         return transport
 
     monkeypatch.setattr("services.cli.client.FallbackTransport", open_transport)
     settings = Settings(data_dir=tmp_path, url=", ".join(URLS), token="vg_x")
     with ApiClient(settings) as client:
         assert client.get("/api/v1/whoami") == {}
-    assert known == [URLS]
+    assert address_lists == [URLS]
 
 
 Request = Callable[[httpx.Client], httpx.Response]
@@ -63,11 +63,11 @@ WRITES_ONCE: Request = lambda client: client.post(  # noqa: E731
 
 @pytest.mark.parametrize("request_", [READS, WRITES, WRITES_ONCE])
 def test_a_machine_that_does_not_answer_is_passed_over(request_: Request) -> None:
-    asked: list[str] = []
-    with make_client({"one.example": None, "two.example": 200}, asked) as client:
+    hosts: list[str] = []
+    with make_client({"one.example": None, "two.example": 200}, hosts) as client:
         assert request_(client).json()["host"] == "two.example"
         assert request_(client).json()["host"] == "two.example"
-    assert asked == ["one.example", "two.example", "two.example"]
+    assert hosts == ["one.example", "two.example", "two.example"]
 
 
 def test_the_body_arrives_whole_at_the_second_machine() -> None:
@@ -88,28 +88,28 @@ CUT_OFF = httpx.ReadTimeout("no answer")
 @pytest.mark.parametrize("request_", [READS, WRITES_ONCE])
 def test_a_machine_that_was_cut_off_is_passed_over(request_: Request) -> None:
     """A connection that was open before stays open, and nothing comes back."""
-    asked: list[str] = []
-    with make_client({"one.example": CUT_OFF, "two.example": 200}, asked) as client:
+    hosts: list[str] = []
+    with make_client({"one.example": CUT_OFF, "two.example": 200}, hosts) as client:
         assert request_(client).json()["host"] == "two.example"
         assert request_(client).json()["host"] == "two.example"
-    assert asked == ["one.example", "two.example", "two.example"]
+    assert hosts == ["one.example", "two.example", "two.example"]
 
 
 def test_a_report_without_a_key_is_not_sent_again_without_an_answer() -> None:
-    asked: list[str] = []
+    hosts: list[str] = []
     with (
-        make_client({"one.example": CUT_OFF, "two.example": 200}, asked) as client,
+        make_client({"one.example": CUT_OFF, "two.example": 200}, hosts) as client,
         pytest.raises(httpx.ReadTimeout),
     ):
         WRITES(client)
-    assert asked == ["one.example"]
+    assert hosts == ["one.example"]
 
 
 def test_a_refusal_is_an_answer() -> None:
-    asked: list[str] = []
-    with make_client({"one.example": 422, "two.example": 200}, asked) as client:
+    hosts: list[str] = []
+    with make_client({"one.example": 422, "two.example": 200}, hosts) as client:
         assert READS(client).status_code == 422
-    assert asked == ["one.example"]
+    assert hosts == ["one.example"]
 
 
 @pytest.mark.parametrize("answers", [(None, 503), (503, None), (503, 503)])

@@ -45,9 +45,9 @@ def test_a_trial_prints_the_verdict_and_the_posts() -> None:
         ],
     )
     assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)
-    assert found["verdict"] == "ok"
-    assert [p["idempotency_key"] for p in found["posts"]] == ["vigicrues:92:crues:25012027_10"]
+    trial = json.loads(done.stdout)
+    assert trial["verdict"] == "ok"
+    assert [p["idempotency_key"] for p in trial["posts"]] == ["vigicrues:92:crues:25012027_10"]
 
 
 def test_every_feed_is_listed_and_off_at_first() -> None:
@@ -130,8 +130,8 @@ def test_a_file_that_is_no_envelope_is_named(content: str, tmp_path: Path) -> No
 def test_a_missing_file_and_a_wrong_time_are_explained(tmp_path: Path) -> None:
     assert "nowhere.json: No such file" in try_file(tmp_path / "nowhere.json")
     for at in ("hier", "2027-01-25T09:12:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"):
-        said = try_file(SAMPLES / "vigicrues" / "warning.json", at)
-        assert f"--at {at}: a time with an offset is expected" in said
+        explanation = try_file(SAMPLES / "vigicrues" / "warning.json", at)
+        assert f"--at {at}: a time with an offset is expected" in explanation
 
 
 def test_the_list_tells_the_fault_of_a_feed(data: Path) -> None:

@@ -45,12 +45,12 @@ def test_calls_are_counted_once_by_their_change() -> None:
 
 
 def test_plans_and_activities_are_counted_apart() -> None:
-    found = outcome(
+    crisis_outcome = outcome(
         "92",
         Difference(Milestone("plan", "PT-CRUE", "active"), 1, 2),
         Difference(Milestone("activity", "SOL-01", "degraded"), None, 2),
     )
-    assert sum_up_effects([found], 0) == Foreseen(crises=1, moved=1, plans=1, activities=1)
+    assert sum_up_effects([crisis_outcome], 0) == Foreseen(crises=1, moved=1, plans=1, activities=1)
 
 
 def test_without_a_crisis_there_is_nothing_to_weigh() -> None:

@@ -70,8 +70,12 @@ def altered(random: Random, value: Any) -> Any:
     """Return a document with one part replaced."""
     if isinstance(value, dict) and value and random.random() < 0.8:
         name = random.choice(list(value))
-        kept = {k: v for k, v in value.items() if k != name or random.random() < 0.8}
-        return kept | {name: altered(random, value[name])} if name in kept else kept
+        remaining_fields = {k: v for k, v in value.items() if k != name or random.random() < 0.8}
+        return (
+            remaining_fields | {name: altered(random, value[name])}
+            if name in remaining_fields
+            else remaining_fields
+        )
     if isinstance(value, list) and value and random.random() < 0.8:
         at = random.randrange(len(value))
         return [altered(random, v) if n == at else v for n, v in enumerate(value)]
@@ -107,18 +111,18 @@ def repacked(random: Random, source: Path, target: Path) -> Path:
 
 def test_a_bundle_of_any_form_is_judged_or_refused(tmp_path: Path) -> None:
     sound = made(tmp_path / "sound.zip", SigningKey.open(tmp_path / "secrets"))
-    random, said = Random(20261125), []
+    random, refusals = Random(20261125), []
     for _ in range(ROUNDS):
         file = tmp_path / "forged.zip"
         if random.random() < 0.7:
             repacked(random, sound, file)
         else:
             file.write_bytes(spoilt(random, sound.read_bytes()))
-        said.append(
+        refusals.append(
             refusal(lambda: verify_bundle(tmp_path / "forged.zip", None), BundleUnreadable, OSError)
         )
-    assert "" not in said
-    assert 20 < said.count(None) < ROUNDS - 50
+    assert "" not in refusals
+    assert 20 < refusals.count(None) < ROUNDS - 50
 
 
 def test_a_line_without_an_end_is_not_read_into_memory(tmp_path: Path) -> None:
@@ -140,12 +144,12 @@ def sealed(file: Path, key: SigningKey) -> Path:
         records.append(json.dumps({"seq": seq, "prev": head, "facts": []}).encode())
         head = blake2b(records[-1], digest_size=16).hexdigest()
     body, name = b"".join(r + b"\n" for r in records), entry_name("alerts.log/0")
-    said = sign_statement(
+    statement = sign_statement(
         key, 0, {"alerts.log/0": (3, head)}, before={}, files={name: sha256(body).hexdigest()}
     )
     with ZipFile(file, "w", ZIP_DEFLATED) as zip:
         zip.writestr(name, body)
-        zip.writestr(STATEMENT, json.dumps(said))
+        zip.writestr(STATEMENT, json.dumps(statement))
     return file
 
 
@@ -153,18 +157,18 @@ def test_a_seal_of_any_form_is_judged_or_refused(tmp_path: Path) -> None:
     key = SigningKey.open(tmp_path / "secrets")
     sound = sealed(tmp_path / "sound.zip", key)
     assert verify_seal(sound, key.public)[1:] == (3, [])
-    random, said = Random(20261126), []
+    random, refusals = Random(20261126), []
     for n in range(ROUNDS):
         file = tmp_path / "forged.zip"
         if n % 2:
             repacked(random, sound, file)
         else:
             file.write_bytes(spoilt(random, sound.read_bytes()))
-        said.append(
+        refusals.append(
             refusal(lambda: verify_seal(tmp_path / "forged.zip", None), SealUnreadable, OSError)
         )
-    assert "" not in said
-    assert 20 < said.count(None) < ROUNDS - 50
+    assert "" not in refusals
+    assert 20 < refusals.count(None) < ROUNDS - 50
 
 
 DIRECTORY = """person,name,language,channel,address,verified_at,site,quiet
@@ -177,9 +181,11 @@ ast-technique,Une Autre,en,voice,+33600000001,,,
 def test_a_directory_of_any_bytes_is_read_or_refused() -> None:
     random = Random(20261125)
     texts = [spoilt(random, DIRECTORY.encode()).decode("utf-8", "replace") for _ in range(ROUNDS)]
-    said = [refusal(partial(read_contacts, text.splitlines()), DirectoryInvalid) for text in texts]
-    assert all("line" in word for word in said if word is not None)
-    assert 50 < said.count(None) < ROUNDS - 50
+    refusals = [
+        refusal(partial(read_contacts, text.splitlines()), DirectoryInvalid) for text in texts
+    ]
+    assert all("line" in word for word in refusals if word is not None)
+    assert 50 < refusals.count(None) < ROUNDS - 50
 
 
 @pytest.fixture(scope="module")
@@ -196,13 +202,13 @@ plans:
 
 
 def test_a_patch_of_any_bytes_fits_or_is_refused(tmp_path: Path, sections: Any) -> None:
-    random, said = Random(20261125), []
+    random, refusals = Random(20261125), []
     file = tmp_path / "patch.yaml"
     for _ in range(ROUNDS // 4):
         file.write_bytes(spoilt(random, PATCH.encode()))
-        said.append(refusal(lambda: apply_patch(sections, read_patch(file)), ChangeInvalid))
-    assert "" not in said
-    assert said.count(None) < ROUNDS // 4 - 10
+        refusals.append(refusal(lambda: apply_patch(sections, read_patch(file)), ChangeInvalid))
+    assert "" not in refusals
+    assert refusals.count(None) < ROUNDS // 4 - 10
     for text, says in (
         ("{a: " * 3000, "nested too deeply"),
         ("{" + ", ".join(f"k{n}: 1" for n in range(6000)) + "}", "give a whole folder"),
@@ -225,12 +231,12 @@ def records(random: Random) -> Iterator[InputRecord]:
         "ce_at": b"1800000000000",
     }
     for _ in range(ROUNDS * 5):
-        kept = [
+        record_headers = [
             (k, spoilt(random, v) if random.random() < 0.3 else v)
             for k, v in headers.items()
             if random.random() < 0.9
         ]
-        kept += [
+        record_headers += [
             (
                 random.choice(("ce_place", "ce_placehash", "ce_at", "traceparent")),
                 random.randbytes(random.randint(0, 40)),
@@ -254,7 +260,7 @@ def records(random: Random) -> Iterator[InputRecord]:
             1,
             key,
             value,
-            tuple(kept),
+            tuple(record_headers),
             1_800_000_000_000,
         )
 

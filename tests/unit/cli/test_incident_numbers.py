@@ -19,12 +19,12 @@ KNOWN = [{"id": "1-of-another", "number": f"{NUMBER}2"}, {"id": ID, "number": NU
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Ask for the requests of a command, except the search of the number."""
-    seen: list[str] = []
+    request_lines: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/api/v1/incidents":
             return httpx.Response(200, json={"items": KNOWN, "next": None})
-        seen.append(f"{request.url} {request.content.decode()}")
+        request_lines.append(f"{request.url} {request.content.decode()}")
         return httpx.Response(
             200, json={"items": [], "next": None, "state": "applied", "result": {"callout": "c"}}
         )
@@ -35,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         "services.cli.client.httpx.Client",
         partial(httpx.Client, transport=httpx.MockTransport(answer)),
     )
-    return seen
+    return request_lines
 
 
 @pytest.mark.parametrize("named", [NUMBER, ID])
@@ -64,8 +64,11 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 def test_an_incident_is_named_by_its_id_or_its_number(
     asked: list[str], command: str, named: str
 ) -> None:
-    shown = CliRunner().invoke(app, command.format(named).split())
-    assert [line for line in asked[:1] if ID in line and NUMBER not in line], (shown.output, asked)
+    invocation = CliRunner().invoke(app, command.format(named).split())
+    assert [line for line in asked[:1] if ID in line and NUMBER not in line], (
+        invocation.output,
+        asked,
+    )
 
 
 def test_an_unknown_number_is_requested_unchanged(asked: list[str]) -> None:

@@ -24,8 +24,8 @@ NAMES = parse_attributes("person=uid,name=displayName,email=mail,sms=mobile,site
 
 
 def make_settings(**changes: Any) -> LdapSettings:
-    given = {"ldap_url": "ldap://127.0.0.1:9", "ldap_base": BASE, "ldap_user": ACCOUNT}
-    return LdapSettings(**(given | {"ldap_password": "secret"} | changes))
+    base_settings = {"ldap_url": "ldap://127.0.0.1:9", "ldap_base": BASE, "ldap_user": ACCOUNT}
+    return LdapSettings(**(base_settings | {"ldap_password": "secret"} | changes))
 
 
 @pytest.fixture

@@ -83,12 +83,14 @@ def paged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["token list", "user list", "source list", "oncall who"])
 def test_a_list_is_read_to_its_end(command: str) -> None:
-    shown = CliRunner().invoke(app, command.split())
-    assert (shown.exit_code, "x-1" in shown.output, "x-2" in shown.output) == (0, True, True), (
-        shown.output
-    )
-    found = json.loads(CliRunner().invoke(app, [*command.split(), "--json"]).output)
-    assert ([item["id"] for item in found["items"]], found["next"]) == (["x-1", "x-2"], None)
+    invocation = CliRunner().invoke(app, command.split())
+    assert (invocation.exit_code, "x-1" in invocation.output, "x-2" in invocation.output) == (
+        0,
+        True,
+        True,
+    ), invocation.output
+    listing = json.loads(CliRunner().invoke(app, [*command.split(), "--json"]).output)
+    assert ([item["id"] for item in listing["items"]], listing["next"]) == (["x-1", "x-2"], None)
 
 
 @pytest.mark.parametrize(
@@ -136,10 +138,10 @@ def test_states_are_shown_in_words(
         lambda request: httpx.Response(200, json=answers[request.url.path.rpartition("/")[2]])
     )
     monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=door))
-    shown = CliRunner().invoke(app, command.split())
-    assert shown.exit_code == 0, shown.output
-    assert [word for word in said if word not in shown.output] == []
-    assert [code for code in codes if code in shown.output] == []
+    invocation = CliRunner().invoke(app, command.split())
+    assert invocation.exit_code == 0, invocation.output
+    assert [word for word in said if word not in invocation.output] == []
+    assert [code for code in codes if code in invocation.output] == []
 
 
 @pytest.mark.parametrize("given", ["N9", "5", "", "N", "N33"])
@@ -148,18 +150,18 @@ def test_a_level_that_is_none_is_a_fault_of_use(given: str) -> None:
 
 
 def test_a_folder_is_checked_as_one_document(tmp_path: Path) -> None:
-    found = json.loads(
+    check_document = json.loads(
         CliRunner().invoke(app, ["territory", "check", str(FOLDER), "--json"]).stdout
     )
-    assert found["problems"] == []
-    assert found["version"]
-    assert {"section", "bytes"} == found["sections"][0].keys()
-    said = CliRunner().invoke(app, ["territory", "check", str(tmp_path), "--json"])
-    told = json.loads(said.stdout)
+    assert check_document["problems"] == []
+    assert check_document["version"]
+    assert {"section", "bytes"} == check_document["sections"][0].keys()
+    invocation = CliRunner().invoke(app, ["territory", "check", str(tmp_path), "--json"])
+    faulty_document = json.loads(invocation.stdout)
     assert (
-        said.exit_code,
-        told["version"],
-        {"file", "line", "what"} == told["problems"][0].keys(),
+        invocation.exit_code,
+        faulty_document["version"],
+        {"file", "line", "what"} == faulty_document["problems"][0].keys(),
     ) == (1, None, True)
 
 
@@ -179,12 +181,12 @@ def test_a_missing_server_is_reported_with_the_next_step(
         "services.cli.client.httpx.Client",
         partial(httpx.Client, transport=httpx.MockTransport(refused)),
     )
-    shown = CliRunner().invoke(app, command.split())
-    assert (shown.exit_code, "`vigie up`" in shown.output) == (1, True), shown.output
+    invocation = CliRunner().invoke(app, command.split())
+    assert (invocation.exit_code, "`vigie up`" in invocation.output) == (1, True), invocation.output
 
 
 @pytest.mark.parametrize("command", ["play {}", "directory import {}", "oncall import {}"])
 def test_a_missing_file_is_named_with_the_error(tmp_path: Path, command: str) -> None:
-    shown = CliRunner().invoke(app, command.format(tmp_path / "absent.yaml").split())
-    assert (shown.exit_code, "Errno" in shown.output) == (1, False)
-    assert "absent.yaml" in shown.output
+    invocation = CliRunner().invoke(app, command.format(tmp_path / "absent.yaml").split())
+    assert (invocation.exit_code, "Errno" in invocation.output) == (1, False)
+    assert "absent.yaml" in invocation.output

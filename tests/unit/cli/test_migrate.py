@@ -67,8 +67,8 @@ def run(tmp_path: Path, folder: Path, *options: str, mapping: str = MAPPING) -> 
     export, map_file = tmp_path / "export.json", tmp_path / "map.yaml"
     export.write_text(json.dumps(EXPORT), encoding="utf-8")
     map_file.write_text(mapping, encoding="utf-8")
-    given = ["opsgenie", str(export), "--map", str(map_file), "--territory", str(folder)]
-    return CliRunner().invoke(app, ["oncall", "migrate", *given, *options])
+    arguments = ["opsgenie", str(export), "--map", str(map_file), "--territory", str(folder)]
+    return CliRunner().invoke(app, ["oncall", "migrate", *arguments, *options])
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
@@ -81,9 +81,9 @@ def test_without_write_it_shows_every_object_and_changes_nothing(
     before = read_all(folder)
     done = run(tmp_path, folder, "--json")
     assert done.exit_code == 0, done.output
-    shown = json.loads(done.stdout)
-    assert shown["version"] is None
-    assert [item["outcome"] for item in shown["items"]] == ["taken"] * 4
+    migration = json.loads(done.stdout)
+    assert migration["version"] is None
+    assert [item["outcome"] for item in migration["items"]] == ["taken"] * 4
     assert read_all(folder) == before
 
 

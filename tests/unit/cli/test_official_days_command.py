@@ -74,8 +74,8 @@ def today(monkeypatch: pytest.MonkeyPatch) -> date:
 def test_official_days_become_a_proposal_with_all_other_data_unchanged(
     vigie: Vigie, today: date, tmp_path: Path
 ) -> None:
-    asked = ["territory", "official-days", "--reason", "Arrêté du ministère", "--yes"]
-    done = RUNNER.invoke(app, [*asked, *save(tmp_path, today.year + 1)])
+    arguments = ["territory", "official-days", "--reason", "Arrêté du ministère", "--yes"]
+    done = RUNNER.invoke(app, [*arguments, *save(tmp_path, today.year + 1)])
     assert done.exit_code == 0, done.output
     (body,) = vigie.proposed
     after = {s["section"]: s for s in body["sections"]}
@@ -92,8 +92,8 @@ def test_official_days_become_a_proposal_with_all_other_data_unchanged(
 def test_a_command_without_a_confirmation_proposes_nothing(
     vigie: Vigie, today: date, tmp_path: Path
 ) -> None:
-    asked = ["territory", "official-days", "--reason", "x", *save(tmp_path, today.year + 1)]
-    assert RUNNER.invoke(app, asked).exit_code == 1
+    arguments = ["territory", "official-days", "--reason", "x", *save(tmp_path, today.year + 1)]
+    assert RUNNER.invoke(app, arguments).exit_code == 1
     assert vigie.proposed == []
 
 

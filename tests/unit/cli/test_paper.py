@@ -55,9 +55,9 @@ def test_without_an_address_there_is_no_code_to_scan() -> None:
 def test_the_telephone_list_is_printed_only_from_a_file_and_names_missing_people() -> None:
     assert _list_phones(territory(), []) == []
     rows = _list_phones(territory(), [somebody("dgs")])
-    known = next(row for row in rows if row[1] == "Camille Exemple")
-    assert known[0].startswith("Directeur général des services")
-    assert known[2] == "SMS +33600000001"
+    person_row = next(row for row in rows if row[1] == "Camille Exemple")
+    assert person_row[0].startswith("Directeur général des services")
+    assert person_row[2] == "SMS +33600000001"
     assert any(row[1] == "absent de l’annuaire" for row in rows)
 
 
@@ -76,22 +76,22 @@ def test_a_condition_of_a_call_is_on_it() -> None:
 
 
 def test_codes_are_shown_in_words() -> None:
-    said = " ".join(
+    paper_text = " ".join(
         cell
         for ladder in _list_escalations(territory())
         for wave in ladder["waves"]
         for cell in wave
     )
-    said += " ".join(r["role"] + r["cards"][0][0] for r in _list_cards(territory()))
-    said += " ".join(row[0] for row in _list_phones(territory(), [somebody("dgs")])) + " ".join(
-        site["facts"] for site in _list_sites(territory(), "")
-    )
-    assert "cellule complète (" in said
-    assert "RH et finances" in said
-    assert "collège" in said
-    assert "14 h 00 avant le jour J, 06:00" in said.replace("\u00a0", " ")
+    paper_text += " ".join(r["role"] + r["cards"][0][0] for r in _list_cards(territory()))
+    paper_text += " ".join(
+        row[0] for row in _list_phones(territory(), [somebody("dgs")])
+    ) + " ".join(site["facts"] for site in _list_sites(territory(), ""))
+    assert "cellule complète (" in paper_text
+    assert "RH et finances" in paper_text
+    assert "collège" in paper_text
+    assert "14 h 00 avant le jour J, 06:00" in paper_text.replace("\u00a0", " ")
     for code in ("suppleants", "rh_finances", "pmi css", "college", "-840 min", "clg-"):
-        assert code not in said
+        assert code not in paper_text
 
 
 def test_a_name_in_letters_that_no_font_has_does_not_stop_the_pack() -> None:
@@ -125,10 +125,10 @@ def test_the_command_writes_a_list_for_its_owner_alone(tmp_path: Path) -> None:
 def test_the_plans_are_a_file_of_their_own(tmp_path: Path) -> None:
     pack, plans = tmp_path / "vigie.pdf", tmp_path / "plans.pdf"
     folder = str(REPOSITORY / "territories" / "92")
-    told = CliRunner().invoke(
+    invocation = CliRunner().invoke(
         app, ["paper", str(pack), "--plans", str(plans), "--url", "", "--territory", folder]
     )
-    assert told.exit_code == 0, told.output
+    assert invocation.exit_code == 0, invocation.output
     assert pack.read_bytes().startswith(b"%PDF")
     content = plans.read_bytes()
     assert b"pdfuaid" in content

@@ -27,39 +27,39 @@ async def fetch(path: str) -> Any:
 async def test_the_proof_of_a_plan_names_the_changes_that_help_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[str] = []
-    found = await fetch(f"/api/v1/plans/{PLAN}/proof")
-    monkeypatch.setattr(plan, "call_api", lambda _method, path: asked.append(path) or found)
-    told = CliRunner().invoke(app, ["plan", "proof", PLAN, "--realm", REALM])
-    assert told.exit_code == 0, told.output
-    assert asked[0].startswith(f"/api/v1/plans/{PLAN}/proof?realm=")
-    assert f"{found['title']} : prouvé à" in told.output
-    assert "Jouer un exercice du plan" in told.output
-    assert "+ 16,7 points" in told.output
+    paths: list[str] = []
+    proof = await fetch(f"/api/v1/plans/{PLAN}/proof")
+    monkeypatch.setattr(plan, "call_api", lambda _method, path: paths.append(path) or proof)
+    invocation = CliRunner().invoke(app, ["plan", "proof", PLAN, "--realm", REALM])
+    assert invocation.exit_code == 0, invocation.output
+    assert paths[0].startswith(f"/api/v1/plans/{PLAN}/proof?realm=")
+    assert f"{proof['title']} : prouvé à" in invocation.output
+    assert "Jouer un exercice du plan" in invocation.output
+    assert "+ 16,7 points" in invocation.output
 
 
 async def test_without_a_plan_all_plans_and_poles_are_listed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = await fetch("/api/v1/plan-proofs")
-    monkeypatch.setattr(plan, "call_api", lambda _method, _path: found)
-    told = CliRunner().invoke(app, ["plan", "proof"])
-    assert told.exit_code == 0, told.output
-    assert all(one["name"] in told.output for one in found["poles"])
-    assert all(one["id"] in told.output for one in found["items"])
+    proofs = await fetch("/api/v1/plan-proofs")
+    monkeypatch.setattr(plan, "call_api", lambda _method, _path: proofs)
+    invocation = CliRunner().invoke(app, ["plan", "proof"])
+    assert invocation.exit_code == 0, invocation.output
+    assert all(one["name"] in invocation.output for one in proofs["poles"])
+    assert all(one["id"] in invocation.output for one in proofs["items"])
 
 
 def test_the_pdf_of_a_plan_is_written_as_it_comes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked: list[str] = []
+    paths: list[str] = []
 
     def download(path: str, _realm: str | None, _as_of: str | None) -> httpx.Response:
-        asked.append(path)
+        paths.append(path)
         return httpx.Response(200, content=b"%PDF-x")
 
     monkeypatch.setattr(plan, "download_document", download)
     file = tmp_path / "plan.pdf"
-    told = CliRunner().invoke(app, ["plan", "pdf", PLAN, str(file)])
-    assert told.exit_code == 0, told.output
-    assert (asked, file.read_bytes()) == ([f"/api/v1/plans/{PLAN}/pdf"], b"%PDF-x")
+    invocation = CliRunner().invoke(app, ["plan", "pdf", PLAN, str(file)])
+    assert invocation.exit_code == 0, invocation.output
+    assert (paths, file.read_bytes()) == ([f"/api/v1/plans/{PLAN}/pdf"], b"%PDF-x")

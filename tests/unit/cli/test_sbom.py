@@ -14,18 +14,20 @@ def test_the_sbom_names_the_packages_of_the_lock_file() -> None:
         (p["name"], p.get("version"))
         for p in tomllib.loads((REPOSITORY / "uv.lock").read_text())["package"]
     }
-    found = {
+    sbom_versions = {
         part["name"]: part["version"]
         for part in build_bill()["components"]
         if part["purl"].startswith("pkg:pypi/")
     }
-    assert {(_normalize_name(name), version) for name, version in found.items()} <= locked
-    wanted = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {(_normalize_name(name), version) for name, version in sbom_versions.items()} <= locked
+    dependencies = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]
     direct = {
         _normalize_name(text.split(";")[0].split("[")[0].split(">")[0].split("=")[0].strip())
-        for text in wanted
+        for text in dependencies
     }
-    assert direct <= {_normalize_name(name) for name in found}
+    assert direct <= {_normalize_name(name) for name in sbom_versions}
 
 
 def test_the_bill_names_every_jar_with_its_hash() -> None:
@@ -39,13 +41,13 @@ def test_the_bill_names_every_jar_with_its_hash() -> None:
 
 def test_every_reference_leads_somewhere() -> None:
     document = build_bill()
-    known = {part["bom-ref"] for part in document["components"]} | {
+    references = {part["bom-ref"] for part in document["components"]} | {
         document["metadata"]["component"]["bom-ref"]
     }
-    assert len(known) == len(document["components"]) + 1
+    assert len(references) == len(document["components"]) + 1
     assert {
         ref for need in document["dependencies"] for ref in (need["ref"], *need["dependsOn"])
-    } <= known
+    } <= references
 
 
 def test_the_same_installation_gives_the_same_bill() -> None:

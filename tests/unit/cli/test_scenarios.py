@@ -44,9 +44,9 @@ def cell(column: str, value: str) -> str:
 
 @pytest.mark.parametrize("id", [head.id for head in list_scenarios(SHIPPED)])
 def test_the_shipped_scenarios_are_read(id: str) -> None:
-    found = load_scenario(SHIPPED, id)
-    assert found.events
-    assert list(found.events) == sorted(found.events, key=lambda e: e.reported_at)
+    scenario = load_scenario(SHIPPED, id)
+    assert scenario.events
+    assert list(scenario.events) == sorted(scenario.events, key=lambda e: e.reported_at)
     assert load_checks(SHIPPED / "expectations.yaml", id)
 
 
@@ -78,9 +78,9 @@ def test_events_out_of_order_are_played_as_they_were_learnt(tmp_path: Path) -> N
     ],
 )
 def test_a_fault_of_the_list_has_its_line(tmp_path: Path, heads: str, said: str) -> None:
-    with pytest.raises(ScenarioInvalid) as found:
+    with pytest.raises(ScenarioInvalid) as error_info:
         load_scenario(folder(tmp_path, heads), "S10")
-    assert said in str(found.value)
+    assert said in str(error_info.value)
     listed = CliRunner().invoke(app, ["scenario", "list", "--scenarios", str(tmp_path)])
     assert (listed.exit_code, said in listed.output) == (1, True)
 
@@ -109,9 +109,9 @@ def test_a_fault_of_the_list_has_its_line(tmp_path: Path, heads: str, said: str)
     ],
 )
 def test_a_fault_of_an_event_has_its_line(tmp_path: Path, row: str, said: str) -> None:
-    with pytest.raises(ScenarioInvalid) as found:
+    with pytest.raises(ScenarioInvalid) as error_info:
         load_scenario(folder(tmp_path, rows=(row,)), "S10")
-    assert said in str(found.value)
+    assert said in str(error_info.value)
 
 
 def test_an_event_stands_once(tmp_path: Path) -> None:
@@ -195,9 +195,9 @@ def test_every_kind_that_is_judged_has_its_form() -> None:
 def test_a_fault_of_the_expectations_has_its_line(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "expectations.yaml"
     file.write_text(text)
-    with pytest.raises(ChecksInvalid) as found:
+    with pytest.raises(ChecksInvalid) as error_info:
         load_checks(file, "S10")
-    assert said in str(found.value)
+    assert said in str(error_info.value)
 
 
 @pytest.mark.parametrize(

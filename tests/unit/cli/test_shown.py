@@ -27,24 +27,26 @@ def test_a_headline_is_no_markup_and_no_command_to_the_terminal(
         "Incidents",
         [("Quoi", lambda item: item["headline"])],
     )
-    said = capsys.readouterr().out
-    assert WORDS in said
-    assert not {"\x1b", "\a"} & set(said)
+    terminal_text = capsys.readouterr().out
+    assert WORDS in terminal_text
+    assert not {"\x1b", "\a"} & set(terminal_text)
 
 
 def test_characters_that_change_the_direction_of_writing_are_visible(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """«\u202egnp.erutcaf» reads as a picture."""
-    said = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x08, 0x0D)))
+    control_characters = "".join(
+        map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x08, 0x0D))
+    )
     read.show_list(
-        {"items": [{"text": f"avant{said}après"}], "next": None},
+        {"items": [{"text": f"avant{control_characters}après"}], "next": None},
         False,
         "Main courante",
         [("Quoi", lambda item: item["text"])],
     )
     shown_words = capsys.readouterr().out
-    assert not set(said) & set(shown_words)
+    assert not set(control_characters) & set(shown_words)
     assert "avant\N{REPLACEMENT CHARACTER}" in shown_words
 
 
@@ -95,9 +97,9 @@ def test_a_source_is_shown_by_its_name(
     }
     monkeypatch.setattr(source, "fetch_list", lambda *_: {"items": [one], "next": None})
     source.list_(as_json=False)
-    said = capsys.readouterr().out
-    assert "[/x] (arrêtée)" in said
-    assert "jamais" in said
+    terminal_text = capsys.readouterr().out
+    assert "[/x] (arrêtée)" in terminal_text
+    assert "jamais" in terminal_text
 
 
 def test_the_status_of_a_system_shows_no_password(
@@ -158,8 +160,8 @@ def test_the_status_reports_a_full_disk_and_missing_processes(
     [(7_200_000, ["the newest record is 7200 s ahead of this machine"]), (1500, []), (-60_000, [])],
 )
 def test_the_status_reports_records_from_the_future(ahead_ms: int, said: list[str]) -> None:
-    found = status.find_clock_faults(1_800_000_000_000 + ahead_ms, 1_800_000_000_000)
-    assert [fault.partition(": ")[0] for fault in found] == said
+    clock_faults = status.find_clock_faults(1_800_000_000_000 + ahead_ms, 1_800_000_000_000)
+    assert [fault.partition(": ")[0] for fault in clock_faults] == said
 
 
 @pytest.mark.parametrize(
@@ -193,9 +195,9 @@ def test_an_identifier_is_in_one_piece_at_any_width(
     """Nine columns of six letters are no table: at 80 columns an identifier went over six lines."""
     monkeypatch.setattr(output, "PIPED_COLUMNS", columns)
     output.print_rows("Incidents : 1", NAMES, ROWS)
-    said = capsys.readouterr().out
-    assert ROWS[0][-1] in said
-    assert max(map(len, said.splitlines())) <= columns
+    terminal_text = capsys.readouterr().out
+    assert ROWS[0][-1] in terminal_text
+    assert max(map(len, terminal_text.splitlines())) <= columns
 
 
 def test_a_table_wider_than_the_terminal_is_shown_as_a_list(
@@ -246,6 +248,6 @@ def test_codes_of_messages_lines_and_proposals_are_shown_in_words(
     )
     read.notifications(as_json=False)
     read.timeline(as_json=False)
-    said = capsys.readouterr().out
-    assert "canal non configuré" in said
-    assert "alarme" in said
+    terminal_text = capsys.readouterr().out
+    assert "canal non configuré" in terminal_text
+    assert "alarme" in terminal_text

@@ -54,9 +54,9 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 
 
 def test_a_stimulus_is_played_once_under_the_key_of_its_play(client: Client) -> None:
-    told = CliRunner().invoke(app, ["stimulus", "play", "E1", "--realm", REALM])
-    assert told.exit_code == 0, told.output
-    assert "E1 joué" in told.output
+    invocation = CliRunner().invoke(app, ["stimulus", "play", "E1", "--realm", REALM])
+    assert invocation.exit_code == 0, invocation.output
+    assert "E1 joué" in invocation.output
     ((path, body, key),) = client.posted
     assert (path, key) == ("/api/v1/reports", f"{REALM}:E1")
     assert body == client.rows[0]["body"] | {"realm": REALM}
@@ -67,27 +67,27 @@ def test_a_stimulus_is_played_once_under_the_key_of_its_play(client: Client) -> 
     [("E9", "no stimulus E9; there are: E1, E2"), ("E2", "E2 is told by a person")],
 )
 def test_without_a_report_nothing_is_sent(id: str, reason: str, client: Client) -> None:
-    told = CliRunner().invoke(app, ["stimulus", "play", id])
-    assert told.exit_code == 1
-    assert reason in told.output
+    invocation = CliRunner().invoke(app, ["stimulus", "play", id])
+    assert invocation.exit_code == 1
+    assert reason in invocation.output
     assert client.posted == []
 
 
 def test_skip_restore_and_note_are_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str, dict[str, Any]]] = []
+    decisions: list[tuple[str, str, dict[str, Any]]] = []
     monkeypatch.setattr(
         decide,
         "post_decision",
-        lambda path, realm, body, **_rest: asked.append((path, realm, body)),
+        lambda path, realm, body, **_rest: decisions.append((path, realm, body)),
     )
     for words in (
         ["skip", "E1"],
         ["restore", "E1"],
         ["note", "E1", "--mark", "2", "--text", "Trop lent"],
     ):
-        told = CliRunner().invoke(app, ["stimulus", *words, "--realm", REALM])
-        assert told.exit_code == 0, told.output
-    assert asked == [
+        invocation = CliRunner().invoke(app, ["stimulus", *words, "--realm", REALM])
+        assert invocation.exit_code == 0, invocation.output
+    assert decisions == [
         ("stimuli/E1:skip", REALM, {}),
         ("stimuli/E1:restore", REALM, {}),
         ("stimuli/E1:note", REALM, {"mark": 2, "text": "Trop lent"}),
@@ -95,6 +95,6 @@ def test_skip_restore_and_note_are_decisions(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_empty_note_is_refused_before_it_is_sent() -> None:
-    told = CliRunner().invoke(app, ["stimulus", "note", "E1", "--text", " "])
-    assert told.exit_code == 2
-    assert "--mark" in told.output
+    invocation = CliRunner().invoke(app, ["stimulus", "note", "E1", "--text", " "])
+    assert invocation.exit_code == 2
+    assert "--mark" in invocation.output

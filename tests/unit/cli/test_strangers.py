@@ -97,15 +97,17 @@ def test_an_answer_that_cannot_be_unpacked_is_none(answered: Callable[[Answering
 
 @pytest.mark.parametrize("key", ["panne-é", "панне", "a" * 200])
 def test_a_key_of_any_letters_is_sent(key: str, answered: Callable[[Answering], None]) -> None:
-    sent: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
 
     def applied(request: httpx.Request) -> httpx.Response:
-        sent.append(request)
+        requests.append(request)
         return httpx.Response(200, json={"state": "applied"})
 
     answered(applied)
     assert CliRunner().invoke(app, ["ack", str(uuid4()), "--key", key]).exit_code == 0
-    (raw,) = [value for name, value in sent[0].headers.raw if name.lower() == b"idempotency-key"]
+    (raw,) = [
+        value for name, value in requests[0].headers.raw if name.lower() == b"idempotency-key"
+    ]
     assert key in (raw.decode("latin-1"), raw.decode("utf-8", "replace"))
 
 
@@ -182,15 +184,15 @@ def test_names_in_brackets_end_no_list(command: str, answered: Callable[[Answeri
 
 def test_a_token_is_one_part_of_an_address(answered: Callable[[Answering], None]) -> None:
     """`vigie token revoke ../users/x` asked for something else."""
-    sent: list[str] = []
+    raw_paths: list[str] = []
 
     def taken(request: httpx.Request) -> httpx.Response:
-        sent.append(request.url.raw_path.decode())
+        raw_paths.append(request.url.raw_path.decode())
         return httpx.Response(200, json={})
 
     answered(taken)
     assert CliRunner().invoke(app, ["token", "revoke", "../users/x?y"]).exit_code == 0
-    assert sent == ["/api/v1/tokens/..%2Fusers%2Fx%3Fy"]
+    assert raw_paths == ["/api/v1/tokens/..%2Fusers%2Fx%3Fy"]
 
 
 def test_a_wrong_field_is_reported_once(answered: Callable[[Answering], None]) -> None:
@@ -205,9 +207,9 @@ def test_a_wrong_field_is_reported_once(answered: Callable[[Answering], None]) -
             },
         )
     )
-    told = CliRunner().invoke(app, ["incidents"]).output
-    assert told.count("sites: personne n’y travaille") == 1
-    assert "channels.0: inconnu" in told
+    output = CliRunner().invoke(app, ["incidents"]).output
+    assert output.count("sites: personne n’y travaille") == 1
+    assert "channels.0: inconnu" in output
 
 
 def test_an_output_that_cannot_be_written_is_one_sentence(

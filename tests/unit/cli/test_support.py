@@ -86,9 +86,12 @@ def test_a_bundle_holds_no_secret_and_no_person(
         everything = {name: bundle.read(name).decode() for name in names}
     for planted in (*PLANTED, "Dupont", "fuite", "hunter2"):
         assert [name for name, text in everything.items() if planted in text] == []
-    shown = json.loads(everything["settings.json"])
-    assert shown["VIGIE_REDIS"] == "set"
-    assert shown["VIGIE_KAFKA_PASSWORD"] == shown["VIGIE_SMTP_URL"] == "set"
-    assert (shown["VIGIE_MAIL_FROM"], shown["VIGIE_INTAKE_IN_FLIGHT"]) == (BLANK, 256)
-    assert shown["The auditor"].startswith("VIGIE_AUDIT_ALARM_URL: ")
+    bundle_settings = json.loads(everything["settings.json"])
+    assert bundle_settings["VIGIE_REDIS"] == "set"
+    assert bundle_settings["VIGIE_KAFKA_PASSWORD"] == bundle_settings["VIGIE_SMTP_URL"] == "set"
+    assert (bundle_settings["VIGIE_MAIL_FROM"], bundle_settings["VIGIE_INTAKE_IN_FLIGHT"]) == (
+        BLANK,
+        256,
+    )
+    assert bundle_settings["The auditor"].startswith("VIGIE_AUDIT_ALARM_URL: ")
     assert json.loads(everything["logs/delivery.jsonl"].splitlines()[1])["name"] == BLANK

@@ -88,9 +88,9 @@ def load(*options: str) -> Result:
 
 
 def test_dropping_sites_with_moved_agents_is_refused_with_a_list(published: list[str]) -> None:
-    said = load()
-    assert said.exit_code == 1
-    words = " ".join(said.output.split())
+    invocation = load()
+    assert invocation.exit_code == 1
+    words = " ".join(invocation.output.split())
     assert "14 agents réaffectés par des sites que cette version n’a plus" in words
     assert "gone-1" in words
     assert "< 3" in words, "few are not counted out"
@@ -100,9 +100,9 @@ def test_dropping_sites_with_moved_agents_is_refused_with_a_list(published: list
 
 
 def test_with_release_the_list_is_migrated(published: list[str]) -> None:
-    said = load("--release")
-    assert said.exit_code == 0, said.output
-    assert "gone-1" in said.output
+    invocation = load("--release")
+    assert invocation.exit_code == 0, invocation.output
+    assert "gone-1" in invocation.output
     assert published == ["92"]
 
 
@@ -115,9 +115,9 @@ def test_otherwise_it_is_published_silently(
     pages: dict[str, Any], published: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Console, "pages", pages)
-    said = load()
-    assert said.exit_code == 0, said.output
-    assert "réaffectés" not in said.output
+    invocation = load()
+    assert invocation.exit_code == 0, invocation.output
+    assert "réaffectés" not in invocation.output
     assert published == ["92"]
 
 
@@ -134,10 +134,10 @@ def test_an_unusable_rule_is_reported_before_the_publication(tmp_path: Path) -> 
         levels.read_text(encoding="utf-8").replace("metric: open_incidents", "metric: mistyped", 1),
         encoding="utf-8",
     )
-    said = _checked(folder)
+    invocation = _checked(folder)
     assert (
-        said.exit_code,
-        "alerts cannot use these rules: KeyError 'mistyped'" in said.output,
+        invocation.exit_code,
+        "alerts cannot use these rules: KeyError 'mistyped'" in invocation.output,
     ) == (1, True)
 
 
@@ -171,5 +171,5 @@ def test_a_map_that_no_screen_could_draw_is_a_problem_of_the_folder(
         (folder / name).unlink()
     else:
         (folder / name).write_text(content, encoding="utf-8")
-    shown = CliRunner().invoke(app, ["territory", "check", str(folder)])
-    assert (shown.exit_code, said in shown.output) == (1, True), shown.output
+    invocation = CliRunner().invoke(app, ["territory", "check", str(folder)])
+    assert (invocation.exit_code, said in invocation.output) == (1, True), invocation.output

@@ -19,12 +19,12 @@ async def compared(began: list[int]) -> AsyncIterator[Comparison | NotRecorded]:
 
 async def test_no_replay_begins_after_the_time_is_over() -> None:
     began: list[int] = []
-    found = await try_version(compared(began), seconds=-1)
-    assert (found.crises, found.unread) == (0, 1)
+    forecast = await try_version(compared(began), seconds=-1)
+    assert (forecast.crises, forecast.unread) == (0, 1)
     assert began == []
 
 
 async def test_all_crises_count_within_the_time() -> None:
     began: list[int] = []
-    found = await try_version(compared(began), seconds=600)
-    assert (found.crises, found.unread) == (9, 1)
+    forecast = await try_version(compared(began), seconds=600)
+    assert (forecast.crises, forecast.unread) == (9, 1)

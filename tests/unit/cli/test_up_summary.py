@@ -20,9 +20,9 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_the_summary_is_short_and_names_all_needs_of_a_newcomer(settings: Settings) -> None:
     (settings.data.secrets / "admin.code").write_text("AAAA-BBBB", encoding="utf-8")
-    told = build_greeting(settings, demo=True)
-    assert len(told.splitlines()) <= 12
-    assert "AAAA" not in told, "what starts in the background is kept in log files"
+    greeting = build_greeting(settings, demo=True)
+    assert len(greeting.splitlines()) <= 12
+    assert "AAAA" not in greeting, "what starts in the background is kept in log files"
     for word in (
         f"http://{settings.http}",
         str(settings.data.secrets / "admin.code"),
@@ -31,7 +31,7 @@ def test_the_summary_is_short_and_names_all_needs_of_a_newcomer(settings: Settin
         "Ctrl-C",
         str(settings.data.logs),
     ):
-        assert word in told
+        assert word in greeting
 
 
 def test_the_summary_mentions_the_first_code_only_if_it_exists(settings: Settings) -> None:

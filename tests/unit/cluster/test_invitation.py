@@ -86,7 +86,7 @@ def test_shared_files_travel_and_own_files_stay(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(name.encode())
     (tmp_path / "feeds").mkdir()
     (tmp_path / "feeds" / "enedis").write_bytes(b"key")
-    found = collect_secrets(tmp_path)
-    assert set(found) == {*SHARED_SECRETS, "feeds/enedis"}
-    assert found["master.key"] == b"master.key"
-    assert found["feeds/enedis"] == b"key"
+    secrets = collect_secrets(tmp_path)
+    assert set(secrets) == {*SHARED_SECRETS, "feeds/enedis"}
+    assert secrets["master.key"] == b"master.key"
+    assert secrets["feeds/enedis"] == b"key"

@@ -48,15 +48,15 @@ async def test_two_looks_without_a_leader_cut_a_machine_off(file: Path) -> None:
     brokers = Brokers()
     watch = MajorityWatch(file, brokers.look)
     assert [await watch.look(MEMBER) for _ in range(2)] == [True, False]
-    found = read_majority(file)
-    assert found is not None
-    assert not found.has_majority
-    assert found.fronts == ("http://10.0.0.2:8092", "http://10.0.0.3:8092")
+    first_state = read_majority(file)
+    assert first_state is not None
+    assert not first_state.has_majority
+    assert first_state.fronts == ("http://10.0.0.2:8092", "http://10.0.0.3:8092")
     brokers.knowing = {"10.0.0.1:9093"}
     assert await watch.look(MEMBER)
-    seen = read_majority(file)
-    assert seen is not None
-    assert seen.has_majority
+    second_state = read_majority(file)
+    assert second_state is not None
+    assert second_state.has_majority
 
 
 async def test_the_time_of_a_cut_stays(file: Path) -> None:

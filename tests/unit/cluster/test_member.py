@@ -127,19 +127,19 @@ def make_node(tmp_path: Path, *, converts: bool) -> ClusterNode:
 
 
 def test_brokers_of_a_cluster_speak_over_tls_on_their_own_address(tmp_path: Path) -> None:
-    found = read_properties(make_node(tmp_path, converts=False))
-    assert found["node.id"] == "2"
-    assert found["listeners"] == "SASL_SSL://10.0.0.2:9093,CONTROLLER://10.0.0.2:9094"
-    assert found["listener.security.protocol.map"] == "SASL_SSL:SASL_SSL,CONTROLLER:SASL_SSL"
-    assert found["controller.quorum.bootstrap.servers"] == MEMBER.controllers
-    assert "controller.quorum.voters" not in found
-    assert not any("PLAINTEXT" in value for value in found.values())
+    properties = read_properties(make_node(tmp_path, converts=False))
+    assert properties["node.id"] == "2"
+    assert properties["listeners"] == "SASL_SSL://10.0.0.2:9093,CONTROLLER://10.0.0.2:9094"
+    assert properties["listener.security.protocol.map"] == "SASL_SSL:SASL_SSL,CONTROLLER:SASL_SSL"
+    assert properties["controller.quorum.bootstrap.servers"] == MEMBER.controllers
+    assert "controller.quorum.voters" not in properties
+    assert not any("PLAINTEXT" in value for value in properties.values())
 
 
 def test_a_single_node_names_its_new_address_while_it_is_converted(tmp_path: Path) -> None:
-    found = read_properties(make_node(tmp_path, converts=True))
-    assert found["controller.quorum.voters"] == "2@10.0.0.2:9094"
-    assert "controller.quorum.bootstrap.servers" not in found
+    properties = read_properties(make_node(tmp_path, converts=True))
+    assert properties["controller.quorum.voters"] == "2@10.0.0.2:9094"
+    assert "controller.quorum.bootstrap.servers" not in properties
 
 
 def test_the_file_is_plain_json(tmp_path: Path) -> None:

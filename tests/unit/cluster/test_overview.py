@@ -36,31 +36,31 @@ FULL = {Partition("alerts.log", 0): Copies((1, 2, 3), frozenset({1, 2, 3}), 2)}
 
 
 def test_three_machines_in_step_have_no_fault() -> None:
-    found = build(make_records(1, 2, 3), {1, 2, 3}, FULL)
-    assert found.faults == ()
-    assert [machine.leads for machine in found.machines] == [0, 1, 0]
-    assert [machine.leads_quorum for machine in found.machines] == [True, False, False]
+    overview = build(make_records(1, 2, 3), {1, 2, 3}, FULL)
+    assert overview.faults == ()
+    assert [machine.leads for machine in overview.machines] == [0, 1, 0]
+    assert [machine.leads_quorum for machine in overview.machines] == [True, False, False]
 
 
 def test_a_machine_that_is_away_is_named_with_its_remedy() -> None:
     late = {Partition("alerts.log", 0): Copies((1, 2, 3), frozenset({1, 2}), 2)}
-    found = build(make_records(1, 2, 3), {1, 2}, late)
-    assert "machine 3 is away" in found.faults[0]
-    assert found.machines[2].late == 1
-    assert found.machines[2].lag is None
+    overview = build(make_records(1, 2, 3), {1, 2}, late)
+    assert "machine 3 is away" in overview.faults[0]
+    assert overview.machines[2].late == 1
+    assert overview.machines[2].lag is None
 
 
 def test_two_machines_before_the_third_have_one_copy() -> None:
-    found = build(make_records(1, 2), {1, 2}, FULL, copies=1)
-    assert found.faults == (
+    overview = build(make_records(1, 2), {1, 2}, FULL, copies=1)
+    assert overview.faults == (
         "2 of 3 machines: invite another, because a report has one copy until then",
     )
 
 
 def test_two_machines_that_are_left_of_three_need_each_other() -> None:
     """Their copies stay three, of which two are in step."""
-    found = build(make_records(1, 3), {1, 3}, FULL)
-    assert found.faults == (
+    overview = build(make_records(1, 3), {1, 3}, FULL)
+    assert overview.faults == (
         "2 of 3 machines: invite another, because the loss of machine 1 or 3 stops the others",
     )
 
@@ -68,8 +68,8 @@ def test_two_machines_that_are_left_of_three_need_each_other() -> None:
 def test_different_versions_and_other_keys_are_faults() -> None:
     records = make_records(1, 2, 3)
     records.machines[2] = replace(records.machines[2], version="2")
-    found = build(replace(records, unreadable=1), {1, 2, 3}, FULL)
-    assert [fault.split(":")[0] for fault in found.faults] == [
+    overview = build(replace(records, unreadable=1), {1, 2, 3}, FULL)
+    assert [fault.split(":")[0] for fault in overview.faults] == [
         "the machines run different versions",
         "1 records of machines were written with other keys",
     ]
@@ -78,5 +78,5 @@ def test_different_versions_and_other_keys_are_faults() -> None:
 def test_machines_that_left_are_not_shown() -> None:
     records = make_records(1, 2, 3)
     records.machines[4] = make_machine(4, "left")
-    found = build(records, {1, 2, 3}, FULL)
-    assert [machine.number for machine in found.machines] == [1, 2, 3]
+    overview = build(records, {1, 2, 3}, FULL)
+    assert [machine.number for machine in overview.machines] == [1, 2, 3]

@@ -38,20 +38,24 @@ def build_records(*machines: MachineRecord) -> ClusterRecords:
 
 
 def test_the_newest_record_of_a_machine_counts() -> None:
-    found = build_records(make_machine(1), make_machine(2), make_machine(2, "left"))
-    assert [record.number for record in found.members] == [1]
+    cluster_records = build_records(make_machine(1), make_machine(2), make_machine(2, "left"))
+    assert [record.number for record in cluster_records.members] == [1]
 
 
 def test_records_of_accounts_are_ignored() -> None:
-    found = fold_records(KEY, [(b"principal:x", b"sealed"), (None, None), seal(make_machine(1))])
-    assert list(found.machines) == [1]
-    assert found.unreadable == 0
+    cluster_records = fold_records(
+        KEY, [(b"principal:x", b"sealed"), (None, None), seal(make_machine(1))]
+    )
+    assert list(cluster_records.machines) == [1]
+    assert cluster_records.unreadable == 0
 
 
 def test_a_record_of_other_keys_is_counted_and_changes_nothing() -> None:
-    found = fold_records(KEY, [seal(make_machine(1)), seal(make_machine(1, "left"), OTHER_KEY)])
-    assert found.machines[1].state == "in"
-    assert found.unreadable == 1
+    cluster_records = fold_records(
+        KEY, [seal(make_machine(1)), seal(make_machine(1, "left"), OTHER_KEY)]
+    )
+    assert cluster_records.machines[1].state == "in"
+    assert cluster_records.unreadable == 1
 
 
 def test_a_record_cannot_stand_for_another_machine() -> None:
@@ -62,8 +66,8 @@ def test_a_record_cannot_stand_for_another_machine() -> None:
 def test_the_first_use_of_an_invitation_counts() -> None:
     made = InvitationRecord("a1", 2, 1000)
     uses = [replace(made, used_by=name) for name in ("first", "second")]
-    found = fold_records(KEY, [seal(record) for record in (made, *uses)])
-    assert found.uses == {"a1": "first"}
+    cluster_records = fold_records(KEY, [seal(record) for record in (made, *uses)])
+    assert cluster_records.uses == {"a1": "first"}
 
 
 def test_numbers_are_never_used_twice() -> None:

@@ -31,22 +31,22 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataDir:
     for name in ("VIGIE_KAFKA_USER", "VIGIE_KAFKA_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
-    found = DataDir(tmp_path)
-    found.make()
-    create_authority(found.secrets)
-    get_or_create_password(found.secrets)
-    write_member(found.secrets, MEMBER)
+    data_dir = DataDir(tmp_path)
+    data_dir.make()
+    create_authority(data_dir.secrets)
+    get_or_create_password(data_dir.secrets)
+    write_member(data_dir.secrets, MEMBER)
     use_security(None)
-    return found
+    return data_dir
 
 
 def test_a_service_logs_in_to_its_cluster_over_tls(
     data: DataDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIGIE_KAFKA", MEMBER.brokers)
-    found = get_security()
-    assert found.tls
-    assert found.password.get_secret_value() == get_or_create_password(data.secrets)
+    security = get_security()
+    assert security.tls
+    assert security.password.get_secret_value() == get_or_create_password(data.secrets)
 
 
 def test_other_brokers_do_not_get_the_password(
@@ -58,8 +58,8 @@ def test_other_brokers_do_not_get_the_password(
 
 
 async def test_a_command_asks_the_brokers_of_the_cluster(data: DataDir) -> None:
-    async with run_broker(Settings()) as found:
-        assert found.kafka == MEMBER.brokers
+    async with run_broker(Settings()) as broker:
+        assert broker.kafka == MEMBER.brokers
         assert get_security().tls
     assert not (data.root / "run" / "lock").exists()
 

@@ -45,12 +45,12 @@ def generate_crises(
 def _plant(
     random: Random, declared: Mapping[str, frozenset[str]], resources: list[str], count: int
 ) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
-    while len(found) < count:
+    hidden_pairs: set[tuple[str, str]] = set()
+    while len(hidden_pairs) < count:
         resource, activity = random.choice(resources), random.choice(sorted(declared))
-        if resource not in declared[activity] and resource not in {r for r, _ in found}:
-            found.add((resource, activity))
-    return found
+        if resource not in declared[activity] and resource not in {r for r, _ in hidden_pairs}:
+            hidden_pairs.add((resource, activity))
+    return hidden_pairs
 
 
 def _generate_crisis(
@@ -76,8 +76,8 @@ def _generate_crisis(
         until = since + round(random.expovariate(1 / 10) * HOUR_MS) + HOUR_MS
         outages.append(Outage(resource, since, until if random.random() < 0.8 else None))
         for activity, names in declared.items():
-            said = 0.6 if resource in names else 0.9 if (resource, activity) in hidden else 0.0
-            if random.random() < said:
+            chance = 0.6 if resource in names else 0.9 if (resource, activity) in hidden else 0.0
+            if random.random() < chance:
                 lag = random.expovariate(1 / 60) * MINUTE_MS - 5 * MINUTE_MS
                 degradations.append(Degradation(activity, since + round(lag)))
     for activity in sorted(declared):

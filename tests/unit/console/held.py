@@ -134,24 +134,27 @@ class _Redis:
     async def zrange(
         self, index: str, upper: str, _lower: str, *, offset: int, num: int, **_more: Any
     ) -> list[bytes]:
-        found = [
+        line_keys = [
             line.key
-            for held in self._realms.values()
-            for line in held.lines
+            for realm_state in self._realms.values()
+            for line in realm_state.lines
             if index
-            in (realm_key(held.name, "timeline"), timeline_key(held.name, line.incident or ""))
+            in (
+                realm_key(realm_state.name, "timeline"),
+                timeline_key(realm_state.name, line.incident or ""),
+            )
         ]
-        below = sorted((k for k in found if upper == "+" or k < upper[1:]), reverse=True)
+        below = sorted((k for k in line_keys if upper == "+" or k < upper[1:]), reverse=True)
         return [k.encode() for k in below[offset : offset + num]]
 
     async def hmget(self, key: str, names: Sequence[str | bytes]) -> list[bytes | None]:
-        kept = {
+        lines_by_key = {
             line.key: orjson.dumps(line.dump())
-            for held in self._realms.values()
-            if key == realm_key(held.name, "lines")
-            for line in held.lines
+            for realm_state in self._realms.values()
+            if key == realm_key(realm_state.name, "lines")
+            for line in realm_state.lines
         }
-        return [kept.get(n.decode() if isinstance(n, bytes) else n) for n in names]
+        return [lines_by_key.get(n.decode() if isinstance(n, bytes) else n) for n in names]
 
     async def hget(self, key: str, name: str) -> bytes | None:
         return self.hashes.get(key, {}).get(name)
@@ -185,11 +188,11 @@ class HeldModel(ReadModel):
     async def _picture(self, realm: str, as_of: Instant | None) -> RealmSnapshot:
         if realm not in self.held:
             raise RealmUnknown
-        held = self.held[realm]
-        as_of = limit_to_present(realm, as_of, held.clock)
-        if as_of is not None and as_of < held.told["began_at"]:
+        realm_state = self.held[realm]
+        as_of = limit_to_present(realm, as_of, realm_state.clock)
+        if as_of is not None and as_of < realm_state.told["began_at"]:
             raise RealmUnknown
-        return _Picture(held, as_of)
+        return _Picture(realm_state, as_of)
 
     async def epoch(self) -> str:
         return "e1"

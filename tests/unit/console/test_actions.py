@@ -40,10 +40,10 @@ def row(id: str = "ac-1", **changes: Any) -> dict[str, Any]:
 
 def acting(*rows: dict[str, Any]) -> tuple[Browser, HeldModel]:
     """Return a crisis with these actions and one task of the rules."""
-    held = crisis()
+    realm_state = crisis()
     for one in rows or (row(),):
-        held.put("actions", one)
-    held.put(
+        realm_state.put("actions", one)
+    realm_state.put(
         "tasks",
         {
             "id": "t-1",
@@ -55,7 +55,7 @@ def acting(*rows: dict[str, Any]) -> tuple[Browser, HeldModel]:
             "incident": "i-1",
         },
     )
-    browser, model = browsing(held)
+    browser, model = browsing(realm_state)
     for one in rows or (row(),):
         model.words.kept[one["text_id"]] = TextItem({"text": TITLE})
     return browser, model
@@ -72,8 +72,8 @@ async def _list(browser: Browser, query: str = "", role: str = "cell") -> list[d
 
 async def test_actions_and_tasks_of_the_rules_are_one_list_by_deadline() -> None:
     browser, _ = acting()
-    found = await _list(browser)
-    assert [(x["id"], x["kind"], x["state"]) for x in found] == [
+    actions = await _list(browser)
+    assert [(x["id"], x["kind"], x["state"]) for x in actions] == [
         ("t-1", "verify_site", "requested"),
         ("ac-1", "request", "requested"),
     ]
@@ -158,10 +158,10 @@ async def _request(browser: Browser, role: str, **changes: Any) -> int:
 async def test_the_title_stays_off_the_log() -> None:
     browser, _ = acting()
     assert await _request(browser, "cell", priority="urgent", incident="i-1") == 202
-    (sent,) = browser.decisions.asked
-    assert isinstance(sent, RequestAction)
-    assert (sent.assignee, sent.priority, sent.incident) == ("pmi-01", "urgent", "i-1")
-    assert "vanne" not in sent.model_dump_json()
+    (command,) = browser.decisions.asked
+    assert isinstance(command, RequestAction)
+    assert (command.assignee, command.priority, command.incident) == ("pmi-01", "urgent", "i-1")
+    assert "vanne" not in command.model_dump_json()
 
 
 POLE = reference().sites["pmi-01"].pole
@@ -239,7 +239,7 @@ async def test_the_page_of_a_past_time_takes_no_answer() -> None:
 
 
 def test_the_logbook_records_every_change_of_an_action() -> None:
-    told = []
+    log_entries = []
     for change, more in (
         ("requested", {}),
         ("reminded", {}),
@@ -251,8 +251,8 @@ def test_the_logbook_records_every_change_of_an_action() -> None:
     ):
         fact = ActionChanged(row=ActionRow.model_validate(row() | more), change=change)
         (line,) = lines("alerts", fact, at=NOW)
-        told.append((line.change, line.text_id, said(line, reference().names, "fr")))
-    assert [(change, text) for change, text, _ in told] == [
+        log_entries.append((line.change, line.text_id, said(line, reference().names, "fr")))
+    assert [(change, text) for change, text, _ in log_entries] == [
         ("requested", "x-ac-1"),
         ("reminded", None),
         ("accepted", None),
@@ -261,5 +261,5 @@ def test_the_logbook_records_every_change_of_an_action() -> None:
         ("declined", "why"),
         ("cancelled", None),
     ]
-    assert all(sentence.startswith("Action ") for _, _, sentence in told)
-    assert len({sentence for _, _, sentence in told}) == len(told)
+    assert all(sentence.startswith("Action ") for _, _, sentence in log_entries)
+    assert len({sentence for _, _, sentence in log_entries}) == len(log_entries)

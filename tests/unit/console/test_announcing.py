@@ -32,7 +32,7 @@ def order(site: str, part: int = 0, **counts: int) -> OrderRow:
 
 
 def test_the_parts_of_an_order_are_one_message_about_moving_agents() -> None:
-    told = merge_orders(
+    announcements = merge_orders(
         [
             order("cen-1", 1, leave=30, stay_home=10),
             order("cen-1", leave=100, stay_home=60),
@@ -40,12 +40,12 @@ def test_the_parts_of_an_order_are_one_message_about_moving_agents() -> None:
             order("cen-3"),
         ]
     )
-    assert told == [
+    assert announcements == [
         SiteAnnouncement("d-1", "cen-1", 130, 70, 0),
         SiteAnnouncement("d-1", "cen-2", 0, 0, 40),
     ]
-    assert len({one.callout for one in told}) == 2
-    assert merge_orders([order("cen-1", leave=1)])[0].callout == told[0].callout, (
+    assert len({one.callout for one in announcements}) == 2
+    assert merge_orders([order("cen-1", leave=1)])[0].callout == announcements[0].callout, (
         "the same for everybody who asks: nobody is told twice"
     )
 
@@ -70,7 +70,7 @@ def test_the_message_gives_start_and_end() -> None:
         int(datetime(2027, 11, day, hour, 15 * (day == 14), tzinfo=UTC).timestamp() * 1000)
         for day, hour in ((14, 2), (15, 7))
     )
-    given = {
+    order_fields = {
         "id": "d-1/cen-1/0",
         "proposal": "p-1",
         "decision": "d-1",
@@ -79,13 +79,13 @@ def test_the_message_gives_start_and_end() -> None:
         "dispatched_at": sunday,
         "starts_at": monday,
     }
-    told, open_ended = (
-        merge_orders([OrderRow.model_validate(given | more)])[0]
+    timed_announcement, open_ended = (
+        merge_orders([OrderRow.model_validate(order_fields | more)])[0]
         for more in ({"ends_at": monday + 36_000_000}, {})
     )
     _ = get_translator(SOURCE)
     assert "Période : à partir de lundi 8 h 00, jusqu’à lundi 18 h 00." in compose_message(
-        told, "Siège", _
+        timed_announcement, "Siège", _
     ).replace("\u00a0", " ")
     assert "Période : à partir de lundi 8 h 00, jusqu’à nouvel ordre." in compose_message(
         open_ended, "Siège", _
@@ -96,7 +96,7 @@ def test_the_message_gives_start_and_end() -> None:
 
 
 def callout(state: str, decision: str | None, people: int, **more: int) -> CallOut:
-    given = dict.fromkeys(CallOut.model_fields) | dict.fromkeys(
+    base_fields = dict.fromkeys(CallOut.model_fields) | dict.fromkeys(
         (
             "level",
             "cost_cents",
@@ -117,7 +117,7 @@ def callout(state: str, decision: str | None, people: int, **more: int) -> CallO
     )
     estimate = Estimate(channel=Channel.SMS, people=people, seconds=61, cost_cents=people * 4)
     return CallOut.model_validate(
-        given
+        base_fields
         | {
             "id": f"{state}-{decision}",
             "realm": "92",

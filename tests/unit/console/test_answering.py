@@ -21,8 +21,8 @@ CALL = str(UUID(int=7))
 
 
 def called(state: str = "accepted", **more: Any) -> Held:
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "notifications",
         {
             "id": CALL,
@@ -38,7 +38,7 @@ def called(state: str = "accepted", **more: Any) -> Held:
             **more,
         },
     )
-    return held
+    return realm_state
 
 
 def token() -> str:
@@ -81,9 +81,9 @@ def answering(
 async def test_a_pending_answer_is_not_requested_again() -> None:
     """After two seconds without a decision the page asked again, as if not answered."""
     browser, _ = answering(called(), "pending")
-    seen = words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
-    assert "Réponse reçue ; transmission à la cellule en cours." in seen
-    assert "Je prends en charge" not in seen
+    page_text = words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
+    assert "Réponse reçue ; transmission à la cellule en cours." in page_text
+    assert "Je prends en charge" not in page_text
 
 
 async def test_the_page_names_the_incident_of_the_message() -> None:
@@ -95,8 +95,8 @@ async def test_the_page_names_the_incident_of_the_message() -> None:
 def _asked(template: str, state: str = "accepted", **more: Any) -> tuple[Browser, HeldModel]:
     """Return a call about an action, with its words."""
     values = {"action": "ac-1", "text": "x-1", "limit_at": START + 3_600_000, "site": "pmi-01"}
-    held = called(state, template=template, values=values, ack_by=START + 60_000, **more)
-    browser, model = answering(held, "applied")
+    realm_state = called(state, template=template, values=values, ack_by=START + 60_000, **more)
+    browser, model = answering(realm_state, "applied")
     model.words.kept["x-1"] = TextItem({"text": "Coupez le gaz."})
     return browser, model
 
@@ -104,12 +104,12 @@ def _asked(template: str, state: str = "accepted", **more: Any) -> tuple[Browser
 async def test_the_link_of_an_action_shows_request_and_limit() -> None:
     browser, _ = _asked("action_request")
     page = (await browser.get(f"/a/{token()}")).text
-    seen = words(page)
-    assert "PMI Darracq : action à faire" in seen
-    assert "Ce qui vous est demandé : Coupez le gaz. À faire avant 10:40." in seen
-    assert "Je m’en charge" in seen
-    assert "la personne suivante est appelée" not in seen
-    assert "Je prends en charge" not in seen
+    page_text = words(page)
+    assert "PMI Darracq : action à faire" in page_text
+    assert "Ce qui vous est demandé : Coupez le gaz. À faire avant 10:40." in page_text
+    assert "Je m’en charge" in page_text
+    assert "la personne suivante est appelée" not in page_text
+    assert "Je prends en charge" not in page_text
 
 
 async def test_the_link_of_a_late_action_asks_for_its_completion() -> None:
@@ -121,9 +121,9 @@ async def test_the_link_of_a_late_action_asks_for_its_completion() -> None:
 
 async def test_the_link_of_a_cancelled_action_asks_for_nothing() -> None:
     browser, _ = _asked("action_request", state="withdrawn", withdrawn="cancelled")
-    seen = words((await browser.get(f"/a/{token()}")).text)
-    assert "L’action est annulée : vous n’avez plus rien à faire." in seen
-    assert "Je m’en charge" not in seen
+    page_text = words((await browser.get(f"/a/{token()}")).text)
+    assert "L’action est annulée : vous n’avez plus rien à faire." in page_text
+    assert "Je m’en charge" not in page_text
 
 
 async def test_a_refused_answer_can_be_repeated() -> None:
@@ -144,12 +144,12 @@ async def test_a_refused_answer_can_be_repeated() -> None:
 async def test_a_withdrawn_call_asks_for_nothing(why: str, said: str) -> None:
     """An old message sent people to a closed incident."""
     browser, _ = answering(called("superseded", withdrawn=why), "applied")
-    seen = words((await browser.get(f"/a/{token()}")).text)
-    assert "Cet appel n’attend plus de réponse." in seen
-    assert said in seen
+    page_text = words((await browser.get(f"/a/{token()}")).text)
+    assert "Cet appel n’attend plus de réponse." in page_text
+    assert said in page_text
     assert not any(
-        asked in seen
-        for asked in ("Je prends en charge", "Vous êtes attendu", "l’escalade continue")
+        request_text in page_text
+        for request_text in ("Je prends en charge", "Vous êtes attendu", "l’escalade continue")
     )
     pressed = words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
     assert "n’attend plus de réponse" in pressed
@@ -161,8 +161,8 @@ async def test_a_link_takes_answers_during_a_failure_of_the_store(
     away: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page said « read model unavailable », and the escalation continued without the answer."""
-    kept: list[HeadcountAnswer] = []
-    browser, model = answering(called(), "pending", kept)
+    headcount_answers: list[HeadcountAnswer] = []
+    browser, model = answering(called(), "pending", headcount_answers)
 
     async def fails(*_args: object, **_more: object) -> Any:
         raise away
@@ -173,11 +173,11 @@ async def test_a_link_takes_answers_during_a_failure_of_the_store(
     assert {"ack", "decline", "1", "2", "3"} == set(
         re.findall(r'name="answer" value="(\w+)"', page.text)
     )
-    for said in ("ack", "2"):
+    for answer_code in ("ack", "2"):
         assert "Réponse reçue" in words(
-            (await browser.post(f"/a/{token()}", {"answer": said})).text
+            (await browser.post(f"/a/{token()}", {"answer": answer_code})).text
         )
-    assert kept == [HeadcountAnswer.HELP]
+    assert headcount_answers == [HeadcountAnswer.HELP]
     assert "Répondre à l’appel" not in words((await browser.get(f"/a/{token()[:-4]}AAAA")).text)
 
 
@@ -215,10 +215,10 @@ def shown(page: str) -> str:
 
 async def test_the_page_shows_event_place_time_and_request() -> None:
     browser, _ = answering(called(values=ABOUT, danger=True), "applied")
-    seen = shown((await browser.get(f"/a/{token()}")).text)
-    assert "Coupure d’électricité" in seen
-    assert "depuis " in seen
-    assert "Danger possible pour des personnes." in seen
+    page_text = shown((await browser.get(f"/a/{token()}")).text)
+    assert "Coupure d’électricité" in page_text
+    assert "depuis " in page_text
+    assert "Danger possible pour des personnes." in page_text
 
 
 async def test_an_acknowledgement_shows_the_next_step_and_can_be_withdrawn() -> None:
@@ -235,14 +235,16 @@ async def test_a_withdrawn_acknowledgement_is_recorded_as_unable() -> None:
     browser, _ = answering(
         called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "applied"
     )
-    seen = shown((await browser.post(f"/a/{token()}", {"answer": "recall"})).text)
-    assert "Réponse enregistrée : vous ne pouvez pas." in seen
-    assert "Finalement" not in seen
+    page_text = shown((await browser.post(f"/a/{token()}", {"answer": "recall"})).text)
+    assert "Réponse enregistrée : vous ne pouvez pas." in page_text
+    assert "Finalement" not in page_text
 
 
 async def test_a_request_for_help_shows_that_the_cell_knows_and_112() -> None:
-    kept: list[HeadcountAnswer] = []
-    browser, _ = answering(called(template="headcount", values={"site": "cen-1"}), "applied", kept)
+    headcount_answers: list[HeadcountAnswer] = []
+    browser, _ = answering(
+        called(template="headcount", values={"site": "cen-1"}), "applied", headcount_answers
+    )
     page = (await browser.post(f"/a/{token()}", {"answer": "2"})).text
     assert re.search(
         r"Vous avez demandé de l’aide à \d\d:\d\d\. La cellule est prévenue\.", shown(page)
@@ -250,12 +252,14 @@ async def test_a_request_for_help_shows_that_the_cell_knows_and_112() -> None:
     assert 'href="tel:112"' in page
     assert 'class="done needs-help"' in page
     assert re.search(r'value="2" aria-pressed="true"', page)
-    assert kept == [HeadcountAnswer.HELP]
+    assert headcount_answers == [HeadcountAnswer.HELP]
 
 
 async def test_a_safe_person_sees_that_answer() -> None:
-    kept: list[HeadcountAnswer] = []
-    browser, _ = answering(called(template="headcount", values={"site": "cen-1"}), "applied", kept)
+    headcount_answers: list[HeadcountAnswer] = []
+    browser, _ = answering(
+        called(template="headcount", values={"site": "cen-1"}), "applied", headcount_answers
+    )
     page = (await browser.post(f"/a/{token()}", {"answer": "1"})).text
     assert "Réponse enregistrée : je suis en sécurité." in shown(page)
     assert re.search(r'value="1" aria-pressed="true"', page)
@@ -265,8 +269,8 @@ async def test_a_safe_person_sees_that_answer() -> None:
 async def test_a_colleague_of_the_same_role_can_be_called_instead_and_is_shown_by_function() -> (
     None
 ):
-    asked: list[str] = []
-    browser, _ = answering(called(values=ABOUT), "applied", asked=asked)
+    substitutes: list[str] = []
+    browser, _ = answering(called(values=ABOUT), "applied", asked=substitutes)
     page = (await browser.get(f"/a/{token()}")).text
     colleagues = re.findall(r'<option value="([^"]+)">([^<]+)</option>', page)
     assert colleagues
@@ -274,10 +278,10 @@ async def test_a_colleague_of_the_same_role_can_be_called_instead_and_is_shown_b
         function.startswith(("Astreinte", "Suppl.")) or "astreinte" in function.lower()
         for _, function in colleagues
     )
-    seen = shown(
+    page_text = shown(
         (
             await browser.post(f"/a/{token()}", {"answer": "delegate", "instead": colleagues[0][0]})
         ).text
     )
-    assert "Réponse enregistrée : vous ne pouvez pas." in seen
-    assert asked == [colleagues[0][0]]
+    assert "Réponse enregistrée : vous ne pouvez pas." in page_text
+    assert substitutes == [colleagues[0][0]]

@@ -55,13 +55,13 @@ def activity(id: str, mtpd_in: int | None = None, **changes: object) -> Activity
             "started_at": NOW_MS - 300 * MINUTE,
             "as_of": NOW_MS,
         }
-        given = {
+        clock_fields = {
             "base": base,
             "limit_h": limit_h,
             **(state if mtpd_in is not None else {"state": "never"}),
         }
         return ClockRow.model_validate(
-            given
+            clock_fields
             | ({"consumed_pct": 100.0 if in_min <= 0 else 50.0} if mtpd_in is not None else {})
         )
 
@@ -86,18 +86,20 @@ def activity(id: str, mtpd_in: int | None = None, **changes: object) -> Activity
 def test_arbitrations_are_ordered_by_criticality_then_waiting_time() -> None:
     low = next(id for id, a in REFERENCE.activities.items() if a.criticality > 1)
     first, second = [id for id, a in REFERENCE.activities.items() if a.criticality == 1][:2]
-    known = [activity(low, 60), activity(first, 60), activity(second, -5)]
-    found = list_arbitrations([alarm(low, 90), alarm(first, 10), alarm(second, 30)], known, NOW, _)
-    assert [(x.activity, x.waiting, x.mtpd_over) for x in found] == [
+    activities = [activity(low, 60), activity(first, 60), activity(second, -5)]
+    arbitrations = list_arbitrations(
+        [alarm(low, 90), alarm(first, 10), alarm(second, 30)], activities, NOW, _
+    )
+    assert [(x.activity, x.waiting, x.mtpd_over) for x in arbitrations] == [
         (second, timedelta(minutes=30), True),
         (first, timedelta(minutes=10), False),
         (low, timedelta(minutes=90), False),
     ]
-    assert {x.strategy for x in found} == {"télétravail"}
+    assert {x.strategy for x in arbitrations} == {"télétravail"}
 
 
 def test_arbitrated_and_other_demands_do_not_wait() -> None:
-    written = alarm(
+    decided_alarm = alarm(
         "SOL-01", 5, arbitrated_at=NOW_MS, arbitrated_by="dir-solidarites", reason="text:t"
     )
     others = [
@@ -105,38 +107,51 @@ def test_arbitrated_and_other_demands_do_not_wait() -> None:
         alarm("SOL-01", 7, "next_strategy", ClockBase.DMIA),
         alarm("gone", 8),
     ]
-    assert list_arbitrations([written, *others], [activity("SOL-01", 60)], NOW, _) == []
+    assert list_arbitrations([decided_alarm, *others], [activity("SOL-01", 60)], NOW, _) == []
 
 
 def test_an_alarm_still_waits_after_its_clock_stopped() -> None:
-    (found,) = list_arbitrations([alarm("SOL-01", 20)], [activity("SOL-01")], NOW, _)
-    assert (found.mtpd_at, found.mtpd_over) == (None, False)
+    (arbitration,) = list_arbitrations([alarm("SOL-01", 20)], [activity("SOL-01")], NOW, _)
+    assert (arbitration.mtpd_at, arbitration.mtpd_over) == (None, False)
 
 
 def test_the_declared_state_stands_beside_the_computed_one_with_its_author() -> None:
-    said = activity("SOL-01", 60, declared="interrupted", declared_by="dir-solidarites")
-    old = alarm("SOL-01", 3, "reentry", ClockBase.PDMA)
-    shown = build_selected_activity(
-        said, 1.0, [old, alarm("SOL-01", 9, "reentry", ClockBase.PDMA)], NOW, REFERENCE.names, _
+    declared_activity = activity(
+        "SOL-01", 60, declared="interrupted", declared_by="dir-solidarites"
     )
-    assert (shown.state, shown.computed, shown.declared) == (
+    old = alarm("SOL-01", 3, "reentry", ClockBase.PDMA)
+    selected_activity = build_selected_activity(
+        declared_activity,
+        1.0,
+        [old, alarm("SOL-01", 9, "reentry", ClockBase.PDMA)],
+        NOW,
+        REFERENCE.names,
+        _,
+    )
+    assert (selected_activity.state, selected_activity.computed, selected_activity.declared) == (
         ActivityState.INTERRUPTED,
         ActivityState.NOMINAL,
         ActivityState.INTERRUPTED,
     )
-    assert shown.declared_by == "Dir. Solidarités"
-    assert shown.reentry_at == old.raised_at
-    assert shown.rto is not None
-    assert shown.mtpd is not None
-    assert (shown.rto[1], shown.mtpd[1]) == (True, False)
+    assert selected_activity.declared_by == "Dir. Solidarités"
+    assert selected_activity.reentry_at == old.raised_at
+    assert selected_activity.rto is not None
+    assert selected_activity.mtpd is not None
+    assert (selected_activity.rto[1], selected_activity.mtpd[1]) == (True, False)
 
 
 def test_an_undeclared_activity_has_neither_author_nor_limits() -> None:
     quiet = SHAPER.activity(REFERENCE.activities["SOL-01"], None)
-    shown = build_selected_activity(
+    selected_activity = build_selected_activity(
         quiet, 1.0, [alarm("SOL-02", 3, "reentry", ClockBase.PDMA)], NOW, REFERENCE.names, _
     )
-    assert (shown.declared, shown.declared_by, shown.rto, shown.mtpd, shown.reentry_at) == (
+    assert (
+        selected_activity.declared,
+        selected_activity.declared_by,
+        selected_activity.rto,
+        selected_activity.mtpd,
+        selected_activity.reentry_at,
+    ) == (
         None,
         "",
         None,

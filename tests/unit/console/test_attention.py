@@ -49,7 +49,7 @@ def _plans(count: int, minute: float = 0) -> dict[str, Any]:
 
 def _incident(id: str, minute: float = 0, **values: Any) -> IncidentRow:
     at = int(minute * MINUTE_MS)
-    given = {
+    incident_fields = {
         "number": "92-1",
         "kind": "fire",
         "key": id,
@@ -63,26 +63,31 @@ def _incident(id: str, minute: float = 0, **values: Any) -> IncidentRow:
         "version": 0,
         "danger": True,
     }
-    return IncidentRow(id=id, **(given | values))
+    return IncidentRow(id=id, **(incident_fields | values))
 
 
 def test_the_least_urgent_demands_wait_in_the_digest_for_room() -> None:
     facts = DemandRows(POLICY, plans=_plans(20))
-    for minute, shown in ((0, 6), (9, 6), (10, 12), (20, 18), (30, 20)):
-        found = seen(facts, ROLE, minute * MINUTE_MS)
-        assert (len(found.queue), len(found.digest)) == (shown, 20 - shown)
-        assert found.rate <= MAX_NEW - DANGER_RESERVE
+    for minute, queue_length in ((0, 6), (9, 6), (10, 12), (20, 18), (30, 20)):
+        attention_queue = seen(facts, ROLE, minute * MINUTE_MS)
+        assert (len(attention_queue.queue), len(attention_queue.digest)) == (
+            queue_length,
+            20 - queue_length,
+        )
+        assert attention_queue.rate <= MAX_NEW - DANGER_RESERVE
 
 
 def test_danger_to_people_never_waits_and_the_rate_holds() -> None:
     fires = {f"i{n}": _incident(f"i{n}", minute=1) for n in range(15)}
-    found = seen(DemandRows(POLICY, incidents=fires, plans=_plans(20)), ROLE, 2 * MINUTE_MS)
-    assert sum(d.count for d in found.queue if d.urgency is Urgency.DANGER) == 15, (
+    attention_queue = seen(
+        DemandRows(POLICY, incidents=fires, plans=_plans(20)), ROLE, 2 * MINUTE_MS
+    )
+    assert sum(d.count for d in attention_queue.queue if d.urgency is Urgency.DANGER) == 15, (
         "those beyond the limit are told by the last row"
     )
-    assert found.queue[0].kind == "danger"
-    assert Urgency.DANGER not in {d.urgency for d in found.digest}
-    assert found.rate == MAX_NEW
+    assert attention_queue.queue[0].kind == "danger"
+    assert Urgency.DANGER not in {d.urgency for d in attention_queue.digest}
+    assert attention_queue.rate == MAX_NEW
 
 
 def _alarm(id: str, activity: str, pole: str) -> AlarmRow:
@@ -174,7 +179,7 @@ def test_a_role_sees_its_own_decisions_and_an_ended_incident_asks_its_pilot() ->
 
 
 def _action(id: str, **values: Any) -> ActionRow:
-    given = {
+    action_fields = {
         "state": "requested",
         "text_id": "t",
         "assignee": "cellule_rh",
@@ -185,7 +190,7 @@ def _action(id: str, **values: Any) -> ActionRow:
         "requested_at": 1,
         "due_at": 60 * MINUTE_MS,
     }
-    return ActionRow.model_validate({"id": id} | given | values)
+    return ActionRow.model_validate({"id": id} | action_fields | values)
 
 
 def test_actions_wait_for_their_role_and_late_ones_for_the_coordinator_too() -> None:
@@ -218,7 +223,7 @@ def test_the_escalation_of_an_action_is_no_demand_of_its_own() -> None:
 
 
 def test_requests_for_life_are_one_demand_before_the_others() -> None:
-    given = {
+    request_fields = {
         "kind": "generator",
         "quantity": 1,
         "site": "pmi-01",
@@ -228,12 +233,12 @@ def test_requests_for_life_are_one_demand_before_the_others() -> None:
     }
     rows = {
         str(n): ResourceRequestRow.model_validate(
-            given | {"id": str(n), "number": n, "priority": priority, "requested_at": n}
+            request_fields | {"id": str(n), "number": n, "priority": priority, "requested_at": n}
         )
         for n, priority in enumerate(("comfort", "life", "life"), 1)
     }
-    found = seen(DemandRows(POLICY, requests=rows), "cellule_logistique", 50).queue
-    assert [(row.key, row.count) for row in found] == [
+    demands = seen(DemandRows(POLICY, requests=rows), "cellule_logistique", 50).queue
+    assert [(row.key, row.count) for row in demands] == [
         ("resources:life", 2),
         ("resources:comfort", 1),
     ]

@@ -73,9 +73,9 @@ def test_equal_seeds_give_equal_risks() -> None:
 
 
 def test_the_risk_of_one_unit_is_that_of_its_law() -> None:
-    (found,) = simulate_breaches([unit("u", 4)], [activity("a", {"u": 100.0})], draws=20_000)
-    assert found.chance.rto == pytest.approx(0.5, abs=0.02)
-    assert found.back_median_ms == pytest.approx(4 * HOUR_MS, rel=0.03)
+    (risk,) = simulate_breaches([unit("u", 4)], [activity("a", {"u": 100.0})], draws=20_000)
+    assert risk.chance.rto == pytest.approx(0.5, abs=0.02)
+    assert risk.back_median_ms == pytest.approx(4 * HOUR_MS, rel=0.03)
     (old,) = simulate_breaches([unit("u", 4, age_h=8)], [activity("a", {"u": 100.0})], draws=20_000)
     assert old.chance.rto == pytest.approx(0.169, abs=0.02)  # 12 h at least, of those over 8 h
 
@@ -85,8 +85,8 @@ def test_an_activity_is_back_once_enough_units_are_back() -> None:
     half = activity("half", {"soon": 50.0, "late": 35.0})
     full = activity("full", {"soon": 50.0, "late": 50.0})
     cut = activity("cut", {"soon": 50.0}, ceilings=("late",))
-    found = simulate_breaches(units, [half, full, cut])
-    assert [one.chance.rto for one in found] == [0.0, 1.0, 1.0]
+    risks = simulate_breaches(units, [half, full, cut])
+    assert [one.chance.rto for one in risks] == [0.0, 1.0, 1.0]
 
 
 def test_a_decision_changes_the_activities_that_it_touches_and_no_other() -> None:
@@ -133,9 +133,9 @@ def find_return(losses: Mapping[str, float], allowed: float, back: Mapping[str, 
 
 
 def draw(random: Random, law: DurationLaw, scale: float, age: float) -> float:
-    while (found := scale * law.median_ms * exp(law.sigma * random.gauss(0, 1))) <= age:
+    while (duration := scale * law.median_ms * exp(law.sigma * random.gauss(0, 1))) <= age:
         pass
-    return found
+    return duration
 
 
 def generate_crisis(random: Random, overrun: DurationLaw, unknown: DurationLaw) -> GeneratedCrisis:
@@ -161,11 +161,11 @@ def generate_crisis(random: Random, overrun: DurationLaw, unknown: DurationLaw) 
         rto = random.choice([2, 4, 8, 12, 24, 48]) * random.uniform(0.3, 1) * HOUR_MS
         dmia = rto * random.choice([1.5, 2, 3])
         cases.append(activity(f"a{n}", losses, allowed=allowed, rto_in_ms=rto, dmia_in_ms=dmia))
-        known = [announced[id] for id in losses if id in announced]
+        announced_ends = [announced[id] for id in losses if id in announced]
         ends = {id: announced.get(id, float("inf")) for id in losses}
         expected = find_return(losses, allowed, ends)
         if expected == float("inf"):
-            expected = max(known, default=0.0)
+            expected = max(announced_ends, default=0.0)
         back = find_return(losses, allowed, real)
         broke += [back > rto, back > dmia]
         forecast += [expected > rto, expected > dmia]
@@ -174,8 +174,8 @@ def generate_crisis(random: Random, overrun: DurationLaw, unknown: DurationLaw) 
 
 def test_the_risk_beats_the_forecast_and_is_calibrated_on_generated_crises() -> None:
     random = Random(20_270_211)
-    seen = [draw(random, REAL_OVERRUN, 1.0, 0) for _ in range(600)]
-    overrun = DurationLaw(laws.OVERRUN.median_ms, laws.OVERRUN.sigma).learn(seen)
+    samples = [draw(random, REAL_OVERRUN, 1.0, 0) for _ in range(600)]
+    overrun = DurationLaw(laws.OVERRUN.median_ms, laws.OVERRUN.sigma).learn(samples)
     unknown = laws.OTHER_UNANNOUNCED.learn(
         [draw(random, REAL_UNANNOUNCED, 1.0, 0) for _ in range(250)]
     )
@@ -188,12 +188,12 @@ def test_the_risk_beats_the_forecast_and_is_calibrated_on_generated_crises() -> 
             chances += [risk.chance.rto or 0.0, risk.chance.dmia or 0.0]
         broke += crisis.broke
         forecast += crisis.forecast
-    said, truth = np.array(chances), np.array(broke, dtype=float)
-    brier = float(np.mean((said - truth) ** 2))
+    probabilities, truth = np.array(chances), np.array(broke, dtype=float)
+    brier = float(np.mean((probabilities - truth) ** 2))
     assert brier < float(np.mean((np.array(forecast, dtype=float) - truth) ** 2))
-    decile = np.minimum((said * 10).astype(int), 9)
+    decile = np.minimum((probabilities * 10).astype(int), 9)
     for n in range(10):
-        assert abs(said[decile == n].mean() - truth[decile == n].mean()) <= 0.07, n
+        assert abs(probabilities[decile == n].mean() - truth[decile == n].mean()) <= 0.07, n
 
 
 def version(id: str, at: int, **row: Any) -> RowVersion:
@@ -205,7 +205,7 @@ def test_ended_causes_are_read_with_their_first_announced_end() -> None:
     announced = cause | {"expected_end": START + 2 * HOUR_MS}
     moved = cause | {"expected_end": START + 9 * HOUR_MS}
     other = {"id": "d", "type": "fire", "since": START, "expected_end": None}
-    seen = observe_returns(
+    observations = observe_returns(
         [
             version("cen-1", START, causes=[cause]),
             version("cen-1", START + 1, causes=[announced, other]),
@@ -214,8 +214,8 @@ def test_ended_causes_are_read_with_their_first_announced_end() -> None:
             version("cen-1", START + 7 * HOUR_MS, causes=[], lifted_at=START + 7 * HOUR_MS),
         ]
     )
-    assert seen.overruns == [1.5]
-    assert seen.unannounced == {EventType.FIRE: [7.0 * HOUR_MS]}
+    assert observations.overruns == [1.5]
+    assert observations.unannounced == {EventType.FIRE: [7.0 * HOUR_MS]}
     arrived = version("r", 3, committed_at=START, arrived_at=START + HOUR_MS)
     assert observe_arrivals([version("r", 1), arrived, arrived]) == [float(HOUR_MS)]
 
@@ -233,12 +233,12 @@ def clock(base: str, limit_h: float, left_h: float) -> dict[str, object]:
 
 def outage() -> Held:
     """Return a power cut at the central sites: the security of buildings is interrupted."""
-    held = realm()
-    central = [s.id for s in held.reference.sites.values() if s.kind == "site_central"]
+    realm_state = realm()
+    central = [s.id for s in realm_state.reference.sites.values() if s.kind == "site_central"]
     for id in central:
-        held.put("sites", site(id, expected_end=NOW + 2 * HOUR_MS))
-    one = held.reference.activities["RHF-01"]
-    held.put(
+        realm_state.put("sites", site(id, expected_end=NOW + 2 * HOUR_MS))
+    one = realm_state.reference.activities["RHF-01"]
+    realm_state.put(
         "activities",
         {
             "id": one.id,
@@ -254,15 +254,15 @@ def outage() -> Held:
             "next_strategy": "SR-TELE",
         },
     )
-    return held
+    return realm_state
 
 
 async def test_the_api_gives_the_risk_as_it_is_and_with_each_decision() -> None:
     browser, _ = browsing(outage())
     answer = await browser.get(f"/api/v1/risks?realm={REALM}")
     assert answer.status_code == 200, answer.text
-    found = answer.json()
-    (one,) = found["items"]
+    document = answer.json()
+    (one,) = document["items"]
     assert one["activity"] == "RHF-01"
     assert 30 < one["rto_pct"] < 90
     assert one["dmia_pct"] < one["rto_pct"]
@@ -271,7 +271,7 @@ async def test_the_api_gives_the_risk_as_it_is_and_with_each_decision() -> None:
     for decision in one["decisions"]:
         assert decision["rto_pct"] < one["rto_pct"]
     again = await browser.get(f"/api/v1/risks?realm={REALM}")
-    assert again.json() == found
+    assert again.json() == document
 
 
 async def test_the_page_writes_the_risk_beside_the_forecast_in_both_languages() -> None:
@@ -296,7 +296,7 @@ def rate(activity: str, rto: float | None, dmia: float | None) -> ActivityRisk:
 
 def test_the_cell_names_the_three_largest_risks_of_running_clocks() -> None:
     rated = [rate("A", 80, 9), rate("gone", 70, 9), rate("B", None, 6), rate("C", 3, 0.4)]
-    found = BreachRisks(
+    risks = BreachRisks(
         items=[*rated, rate("D", 2, None), rate("E", 0.9, 0.2)],
         draws=2_000,
         returns_seen=0,
@@ -304,11 +304,11 @@ def test_the_cell_names_the_three_largest_risks_of_running_clocks() -> None:
         arrivals_seen=0,
     )
     _ = get_translator("fr")
-    lines = build_cell_risks(found, {"A", "B", "C", "D", "E"}, _)
+    lines = build_cell_risks(risks, {"A", "B", "C", "D", "E"}, _)
     assert [line.activity for line in lines] == ["A", "B", "C"]
     chances = [line.chance.replace("\u00a0", " ") for line in lines]
     assert chances[:2] == ["RTO 80 %, DMIA 9 %", "DMIA 6 %"]
-    assert build_cell_risks(found, {"E"}, _) == []
+    assert build_cell_risks(risks, {"E"}, _) == []
     assert build_cell_risks(None, {"A"}, _) == []
 
 
@@ -363,13 +363,17 @@ async def test_durations_of_the_log_move_the_risk(monkeypatch: pytest.MonkeyPatc
 
 async def test_a_calm_realm_has_no_risk() -> None:
     browser, _ = browsing(realm())
-    found = (await browser.get(f"/api/v1/risks?realm={REALM}")).json()
-    assert (found["items"], found["draws"]) == ([], 2_000)
+    document = (await browser.get(f"/api/v1/risks?realm={REALM}")).json()
+    assert (document["items"], document["draws"]) == ([], 2_000)
     for path in ("/activites", "/activites?activite=RHF-01"):
         assert "Risque de rupture" not in await shown(browser, path)
 
 
 def test_no_simulated_risk_is_written_as_certain() -> None:
     _ = get_translator("fr")
-    said = [write_percent(pct, _).replace("\u00a0", " ") for pct in (0.0, 63.2, 100.0)]
-    assert [one.replace("\u202f", " ") for one in said] == ["moins de 1 %", "63 %", "plus de 99 %"]
+    percent_texts = [write_percent(pct, _).replace("\u00a0", " ") for pct in (0.0, 63.2, 100.0)]
+    assert [one.replace("\u202f", " ") for one in percent_texts] == [
+        "moins de 1 %",
+        "63 %",
+        "plus de 99 %",
+    ]

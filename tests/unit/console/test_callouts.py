@@ -40,9 +40,9 @@ PEOPLE = Directory(
 
 
 async def test_a_site_means_the_people_working_there() -> None:
-    (found,) = await list_recipients(PEOPLE, ["cen-1"], everybody=False)
-    assert (found.person, found.channels) == ("b", (Channel.SMS, Channel.EMAIL))
-    assert "secret" not in found.model_dump_json()
+    (recipient,) = await list_recipients(PEOPLE, ["cen-1"], everybody=False)
+    assert (recipient.person, recipient.channels) == ("b", (Channel.SMS, Channel.EMAIL))
+    assert "secret" not in recipient.model_dump_json()
     assert await list_recipients(PEOPLE, ["elsewhere"], everybody=False) == []
 
 

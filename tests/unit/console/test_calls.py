@@ -52,16 +52,18 @@ def plain(text: str) -> str:
 
 def test_a_draft_shows_its_duration_and_is_not_sent() -> None:
     sms = Estimate(channel=Channel.SMS, people=5288, seconds=265, cost_cents=26_440)
-    found = call(state="draft", people=5300, unreachable=12, cost_cents=26_440, estimates=[sms])
-    assert (found.state, found.done, plain(found.cost)) == (
+    callout_view = call(
+        state="draft", people=5300, unreachable=12, cost_cents=26_440, estimates=[sms]
+    )
+    assert (callout_view.state, callout_view.done, plain(callout_view.cost)) == (
         "Prêt, personne n’est prévenu",
         0,
         "264,40 €",
     )
-    assert [(e.channel, e.people, e.minutes, plain(e.cost)) for e in found.estimates] == [
+    assert [(e.channel, e.people, e.minutes, plain(e.cost)) for e in callout_view.estimates] == [
         (Channel.SMS, 5288, 5, "264,40 €")
     ]
-    assert not found.answers
+    assert not callout_view.answers
     assert call(state="stopped").state == "Abandonné, personne n’a été prévenu"
     assert plain(call("en", state="stopped", started_at=AT, spent_cents=7).cost) == "€0.07"
 
@@ -81,7 +83,7 @@ def test_progress_is_complete_only_without_missing_people() -> None:
 
 
 def test_a_headcount_shows_answers_and_the_number_of_silent_people() -> None:
-    found = call(
+    callout_view = call(
         kind="headcount",
         sites=SITES,
         started_at=AT,
@@ -92,8 +94,8 @@ def test_a_headcount_shows_answers_and_the_number_of_silent_people() -> None:
         help=1,
         away=2,
     )
-    assert (found.done, found.silent) == (7, 3)
-    assert [f"{n} {words}" for _, words, n in found.answers] == [
+    assert (callout_view.done, callout_view.silent) == (7, 3)
+    assert [f"{n} {words}" for _, words, n in callout_view.answers] == [
         "4 en sécurité",
         "1 demande de l’aide",
         "2 pas concernés ou absents",

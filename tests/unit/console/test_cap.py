@@ -79,11 +79,11 @@ ROWS = st.builds(
 def test_every_incident_is_a_valid_message(
     row: IncidentRow, earlier: list[int], realm: str
 ) -> None:
-    found = said(row, *earlier, realm=realm)
-    assert found.status == {"92": "Actual", "92~ex-7": "Exercise"}.get(realm, "Test")
-    assert [i.language for i in found.infos] == ["fr-FR", "en-GB"]
-    assert (found.type == "Cancel") == (row.state in (IncidentState.CLOSED, IncidentState.MERGED))
-    assert [a.geocodes[0][1] for a in found.infos[0].areas] == (
+    message = said(row, *earlier, realm=realm)
+    assert message.status == {"92": "Actual", "92~ex-7": "Exercise"}.get(realm, "Test")
+    assert [i.language for i in message.infos] == ["fr-FR", "en-GB"]
+    assert (message.type == "Cancel") == (row.state in (IncidentState.CLOSED, IncidentState.MERGED))
+    assert [a.geocodes[0][1] for a in message.infos[0].areas] == (
         list(row.communes) or sorted(SHAPES)
     )
 
@@ -112,10 +112,10 @@ def test_an_incident_ending_at_once_references_its_own_alert() -> None:
 
 
 def test_a_long_chain_names_its_first_message_and_the_newest() -> None:
-    found = said(row(updated_at=AT + 10**7), *(AT + n for n in range(2_000)))
-    assert len(found.references) == MAX_REFERENCES
-    assert found.references[0].identifier.endswith(str(AT))
-    assert found.references[-1].identifier.endswith(str(AT + 1_999))
+    message = said(row(updated_at=AT + 10**7), *(AT + n for n in range(2_000)))
+    assert len(message.references) == MAX_REFERENCES
+    assert message.references[0].identifier.endswith(str(AT))
+    assert message.references[-1].identifier.endswith(str(AT + 1_999))
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,13 @@ def test_values_belong_to_the_vocabulary_of_cap(
 
 def test_unknown_codes_may_hold_characters_invalid_in_xml() -> None:
     """A site or commune that is not of the territory is accepted as it was written (D8)."""
-    found = said(
+    message = said(
         row(kind="site", key="site:\x0112", members=("\x0112\ufffe",), communes=("9\x00<&",))
     )
-    assert found.infos[0].headline.replace("\xa0", " ") == "Incident de site : \ufffd12\ufffd (N2)"
-    assert [a.geocodes for a in found.infos[0].areas] == [(("INSEE", "9\ufffd<&"),)]
+    assert (
+        message.infos[0].headline.replace("\xa0", " ") == "Incident de site : \ufffd12\ufffd (N2)"
+    )
+    assert [a.geocodes for a in message.infos[0].areas] == [(("INSEE", "9\ufffd<&"),)]
 
 
 def test_the_message_goes_to_authorities_with_counts_without_names() -> None:

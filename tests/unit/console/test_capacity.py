@@ -42,34 +42,36 @@ def weighted(activities: list[tuple[ref.Activity, float]]) -> float:
 
 
 def test_a_pole_has_the_capacity_and_the_minimum_of_its_activities_by_their_staff() -> None:
-    known = reference()
-    first, *others = [one for one in known.activities.values() if one.pole == "solidarites"]
+    reference_index = reference()
+    first, *others = [
+        one for one in reference_index.activities.values() if one.pole == "solidarites"
+    ]
     assert len({one.staff for one in (first, *others)}) > 1, "a plain mean would be another figure"
-    found = compute_pole_capacities(known, {first.id: row(first, 30.0)})
-    assert found["solidarites"].now_pct == weighted(
+    capacities = compute_pole_capacities(reference_index, {first.id: row(first, 30.0)})
+    assert capacities["solidarites"].now_pct == weighted(
         [(first, 30.0), *((one, 100.0) for one in others)]
     )
-    assert found["solidarites"].minimum_pct == weighted(
+    assert capacities["solidarites"].minimum_pct == weighted(
         [(one, one.mbco_pct) for one in (first, *others)]
     )
     assert all(
         capacity.now_pct == 100 and capacity.below == 0
-        for pole, capacity in found.items()
+        for pole, capacity in capacities.items()
         if pole != "solidarites"
     )
-    assert set(found) == set(known.poles)
+    assert set(capacities) == set(reference_index.poles)
 
 
 def test_an_activity_at_its_minimum_is_not_below_it_and_sums_hide_no_other() -> None:
-    known = reference()
-    mine = [one for one in known.activities.values() if one.pole == "education"]
-    at_minimum = compute_pole_capacities(known, {one.id: row(one, one.mbco_pct) for one in mine})[
-        "education"
-    ]
+    reference_index = reference()
+    mine = [one for one in reference_index.activities.values() if one.pole == "education"]
+    at_minimum = compute_pole_capacities(
+        reference_index, {one.id: row(one, one.mbco_pct) for one in mine}
+    )["education"]
     assert at_minimum == PoleCapacity(at_minimum.minimum_pct, at_minimum.minimum_pct, 0)
     small = min((one for one in mine if one.mbco_pct), key=lambda one: one.staff)
-    hidden = compute_pole_capacities(known, {small.id: row(small, small.mbco_pct - 0.01)})[
-        "education"
-    ]
+    hidden = compute_pole_capacities(
+        reference_index, {small.id: row(small, small.mbco_pct - 0.01)}
+    )["education"]
     assert hidden.now_pct > hidden.minimum_pct
     assert hidden.below == 1

@@ -28,10 +28,10 @@ tables = st.integers(1, 5).flatmap(
 
 @given(tables)
 def test_the_assignment_is_the_cheapest_of_all(costs: list[list[int]]) -> None:
-    found = assign_columns(costs)
-    assert len(set(found)) == len(costs)
+    assignment = assign_columns(costs)
+    assert len(set(assignment)) == len(costs)
     every = itertools.permutations(range(len(costs[0])), len(costs))
-    assert sum(costs[i][k] for i, k in enumerate(found)) == min(
+    assert sum(costs[i][k] for i, k in enumerate(assignment)) == min(
         sum(costs[i][k] for i, k in enumerate(way)) for way in every
     )
 

@@ -31,10 +31,12 @@ MANUAL = {
 
 def leaking() -> Held:
     """Return a gas leak at one site and a power cut with a running clock at another."""
-    held = crisis()
-    held.put("sites", site("cen-1", type="gas_leak", effect="degraded", loss_pct=0))
-    held.put("activities", clocked("CPL-01", START, path=(({"kind": "site", "id": "pmi-01"},),)))
-    return held
+    realm_state = crisis()
+    realm_state.put("sites", site("cen-1", type="gas_leak", effect="degraded", loss_pct=0))
+    realm_state.put(
+        "activities", clocked("CPL-01", START, path=(({"kind": "site", "id": "pmi-01"},),))
+    )
+    return realm_state
 
 
 async def test_danger_to_people_stands_above_everything_else() -> None:
@@ -51,27 +53,29 @@ async def test_danger_to_people_stands_above_everything_else() -> None:
 
 
 async def test_an_incident_of_a_site_is_named_after_its_event() -> None:
-    held = realm()
-    held.put("incidents", incident(kind="site", key="site:pmi-01"))
-    held.put("sites", site(type="sanitary_alert", severity=4))
-    held.put("reports", report(type="sanitary_alert", severity=4))
-    browser, _ = browsing(held)
+    realm_state = realm()
+    realm_state.put("incidents", incident(kind="site", key="site:pmi-01"))
+    realm_state.put("sites", site(type="sanitary_alert", severity=4))
+    realm_state.put("reports", report(type="sanitary_alert", severity=4))
+    browser, _ = browsing(realm_state)
     for path in ("/", "/incidents/i-1", "/?vue=incidents"):
         assert "Alerte sanitaire : PMI Darracq" in await shown(browser, path), path
 
 
 async def test_the_title_stays_after_the_end_of_the_trouble() -> None:
-    held = realm()
-    held.put("incidents", incident(kind="site", key="site:pmi-01", state="closed", closed_at=NOW))
-    held.put("reports", report(type="sanitary_alert"))
-    browser, _ = browsing(held)
+    realm_state = realm()
+    realm_state.put(
+        "incidents", incident(kind="site", key="site:pmi-01", state="closed", closed_at=NOW)
+    )
+    realm_state.put("reports", report(type="sanitary_alert"))
+    browser, _ = browsing(realm_state)
     assert "Alerte sanitaire : PMI Darracq" in await shown(browser, "/incidents/i-1")
 
 
 async def test_only_readers_of_reports_see_the_first_sentence() -> None:
-    held = crisis()
-    held.put("reports", report(text_id="t-1"))
-    browser, model = browsing(held)
+    realm_state = crisis()
+    realm_state.put("reports", report(text_id="t-1"))
+    browser, model = browsing(realm_state)
     fields = {"headline": "14 élèves vomissent après le déjeuner. SAMU appelé."}
     model.words.kept["t-1"] = TextItem(fields)
     for path in ("/", "/incidents/i-1"):
@@ -81,23 +85,23 @@ async def test_only_readers_of_reports_see_the_first_sentence() -> None:
 
 
 def doubted() -> Held:
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "reports",
         report("r-2", confirmation="rumour", certainty="rumour", type="gas_leak", incident=None),
     )
-    held.put(
+    realm_state.put(
         "reports",
         report(
             "r-3", site=None, commune="92050", confirmation="confirmed", type="fire", incident=None
         ),
     )
     due = {"state": "open", "opened_at": START, "due_at": NOW + 30 * MINUTE}
-    held.put(
+    realm_state.put(
         "tasks", {"id": "t-2", "kind": "verify_report", "site": "pmi-01", "report": "r-2", **due}
     )
-    held.put("tasks", {"id": "t-3", "kind": "link_site", "report": "r-3", **due})
-    return held
+    realm_state.put("tasks", {"id": "t-3", "kind": "link_site", "report": "r-3", **due})
+    return realm_state
 
 
 async def test_a_rumour_waits_for_a_decision_with_a_text_and_a_link_to_the_report() -> None:
@@ -114,7 +118,7 @@ async def test_a_rumour_waits_for_a_decision_with_a_text_and_a_link_to_the_repor
 
 
 def proposing() -> Held:
-    held = crisis()
+    realm_state = crisis()
     why = {
         "code": "level",
         "metric": "sites_out",
@@ -123,7 +127,7 @@ def proposing() -> Held:
         "value": 31,
         "args": {"level": 4},
     }
-    held.put(
+    realm_state.put(
         "levels",
         {
             "id": "territory",
@@ -134,7 +138,7 @@ def proposing() -> Held:
             "version": 2,
         },
     )
-    return held
+    return realm_state
 
 
 async def test_a_proposed_level_can_be_accepted_or_refused_with_a_reason() -> None:
@@ -148,15 +152,15 @@ async def test_a_proposed_level_can_be_accepted_or_refused_with_a_reason() -> No
 
 
 async def test_the_level_can_be_changed_without_an_open_incident() -> None:
-    held = realm()
-    held.put("levels", {"id": "territory", "level": 3, "since": START, "version": 2})
-    browser, _ = browsing(held)
+    realm_state = realm()
+    realm_state.put("levels", {"id": "territory", "level": 3, "since": START, "version": 2})
+    browser, _ = browsing(realm_state)
     assert 'id="level-menu"' in (await browser.get(f"/?realm={REALM}")).text
     assert 'id="level-menu"' not in (await browser.get(f"/?realm={REALM}", role="observer")).text
 
 
 async def test_a_decided_level_keeps_author_time_and_reason() -> None:
-    held = crisis()
+    realm_state = crisis()
     measured = {
         "code": "level",
         "metric": "sites_out",
@@ -166,8 +170,8 @@ async def test_a_decided_level_keeps_author_time_and_reason() -> None:
         "args": {"level": 3},
         "at": START,
     }
-    held.put("incidents", incident(level=4, why=(measured, MANUAL)))
-    held.put(
+    realm_state.put("incidents", incident(level=4, why=(measured, MANUAL)))
+    realm_state.put(
         "levels",
         {
             "id": "territory",
@@ -177,21 +181,21 @@ async def test_a_decided_level_keeps_author_time_and_reason() -> None:
             "version": 2,
         },
     )
-    browser, model = browsing(held)
+    browser, model = browsing(realm_state)
     model.words.kept["why-1"] = TextItem({"text": "Préfet informé"})
     for path in ("/incidents/i-1", "/sitrep"):
-        seen = await shown(browser, path)
-        assert "décidé par" in seen, path
-        assert "Préfet informé" in seen, path
-        assert "09:45" in seen, path
-        assert re.search(r"N3,? 09:40", seen), path
+        page_text = await shown(browser, path)
+        assert "décidé par" in page_text, path
+        assert "Préfet informé" in page_text, path
+        assert "09:45" in page_text, path
+        assert re.search(r"N3,? 09:40", page_text), path
 
 
 async def test_coming_breaches_are_shown_and_past_ones_are_counted() -> None:
-    held = crisis()
-    held.put("activities", clocked("CPL-01", NOW - 300 * MINUTE))
-    held.put("activities", clocked("SOL-01", NOW - 10 * MINUTE))
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("activities", clocked("CPL-01", NOW - 300 * MINUTE))
+    realm_state.put("activities", clocked("SOL-01", NOW - 10 * MINUTE))
+    browser, _ = browsing(realm_state)
     page = (await browser.get(f"/?realm={REALM}")).text
     breaks = page.partition('data-key="breaks"')[2].partition("</section>")[0]
     assert "1 échéance déjà dépassée" in breaks
@@ -200,7 +204,7 @@ async def test_coming_breaches_are_shown_and_past_ones_are_counted() -> None:
 
 
 async def test_a_plan_is_shown_with_its_name_and_the_effect_of_its_activation() -> None:
-    held = crisis()
+    realm_state = crisis()
     why = {
         "code": "trigger",
         "metric": "sites_out",
@@ -220,16 +224,16 @@ async def test_a_plan_is_shown_with_its_name_and_the_effect_of_its_activation() 
         "version": 1,
         "decides": "coordinateur_pca",
     }
-    held.put("plans", plan)
-    browser, _ = browsing(held)
-    name = held.reference.plans["PT-ELEC"].title
+    realm_state.put("plans", plan)
+    browser, _ = browsing(realm_state)
+    name = realm_state.reference.plans["PT-ELEC"].title
     page = (await browser.get(f"/?realm={REALM}")).text
     decide = page.partition('data-key="decide"')[2].partition("</section>")[0]
     assert f"<b>{name}</b>" in decide.replace("&#39;", "'")
-    seen = await shown(browser, "/incidents/i-1")
+    page_text = await shown(browser, "/incidents/i-1")
     assert re.search(
         r"À l’activation\s: \d+ fiches partent pour .+ ; 1 site touché\.",
-        seen.replace("\u00a0", " "),
+        page_text.replace("\u00a0", " "),
     )
 
 
@@ -247,23 +251,23 @@ def alarm(n: int, at: int, site: str, pct: int = 50) -> LineRecord:
 
 
 async def test_alarms_of_one_activity_are_one_line_and_early_ones_are_folded() -> None:
-    held = crisis()
-    sites = [s for s in held.reference.sites if s.startswith("clg-")][:12]
-    held.lines += [alarm(n, NOW - MINUTE + n, s, pct=100) for n, s in enumerate(sites, 1)]
-    held.lines += [alarm(n, NOW - MINUTE + n, s) for n, s in enumerate(sites, 20)]
-    browser, _ = browsing(held)
-    seen = (await shown(browser, "/main-courante")).replace("\u00a0", " ")
+    realm_state = crisis()
+    sites = [s for s in realm_state.reference.sites if s.startswith("clg-")][:12]
+    realm_state.lines += [alarm(n, NOW - MINUTE + n, s, pct=100) for n, s in enumerate(sites, 1)]
+    realm_state.lines += [alarm(n, NOW - MINUTE + n, s) for n, s in enumerate(sites, 20)]
+    browser, _ = browsing(realm_state)
+    page_text = (await shown(browser, "/main-courante")).replace("\u00a0", " ")
     assert (await browser.get(f"/main-courante?realm={REALM}")).text.count("data-recorded=") == 1
-    assert "Accueil des collèges (EDU-02) : RTO consommé à 100 % sur 12 sites" in seen
-    assert "12 alarmes avant échéance ne sont pas affichées" in seen
+    assert "Accueil des collèges (EDU-02) : RTO consommé à 100 % sur 12 sites" in page_text
+    assert "12 alarmes avant échéance ne sont pas affichées" in page_text
     assert "RTO consommé à 50 % sur 12 sites" in (
         await shown(browser, "/main-courante?genre=alarm")
     ).replace("\u00a0", " ")
 
 
 async def test_failed_calls_are_one_line() -> None:
-    held = crisis()
-    held.lines += [
+    realm_state = crisis()
+    realm_state.lines += [
         told(
             n,
             NOW - MINUTE + n,
@@ -275,12 +279,12 @@ async def test_failed_calls_are_one_line() -> None:
         )
         for n in range(1, 54)
     ]
-    held.lines.append(told(60, NOW - 2 * MINUTE, incident="i-1", report="r-1"))
-    browser, _ = browsing(held)
+    realm_state.lines.append(told(60, NOW - 2 * MINUTE, incident="i-1", report="r-1"))
+    browser, _ = browsing(realm_state)
     for path in ("/main-courante", "/incidents/i-1"):
-        seen = await shown(browser, path)
-        assert "53 appels impossibles" in seen, path
-        assert seen.count("Injoignable") == 0, path
+        page_text = await shown(browser, path)
+        assert "53 appels impossibles" in page_text, path
+        assert page_text.count("Injoignable") == 0, path
 
 
 async def test_a_plan_shows_its_current_value_beside_its_first_value() -> None:
@@ -293,8 +297,8 @@ async def test_a_plan_shows_its_current_value_beside_its_first_value() -> None:
         "value": 2,
         "at": START,
     }
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "plans",
         {
             "id": "PT-ELEC",
@@ -307,7 +311,7 @@ async def test_a_plan_shows_its_current_value_beside_its_first_value() -> None:
             "decides": "directeur_pole",
         },
     )
-    held.put(
+    realm_state.put(
         "triggers",
         {
             "id": "PT-ELEC:2",
@@ -318,9 +322,11 @@ async def test_a_plan_shows_its_current_value_beside_its_first_value() -> None:
             "why": (why,),
         },
     )
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
     assert "maintenant" not in await shown(browser, "/plans")
-    held.put("trigger_values", {"id": "PT-ELEC:2", "current": (why | {"value": 12, "at": NOW},)})
-    browser, _ = browsing(held)
+    realm_state.put(
+        "trigger_values", {"id": "PT-ELEC:2", "current": (why | {"value": 12, "at": NOW},)}
+    )
+    browser, _ = browsing(realm_state)
     for path in ("/", "/plans"):
         assert re.search(r"2 ?(\(≥ 2\))?.*; maintenant : 12", await shown(browser, path)), path

@@ -159,9 +159,9 @@ def test_every_deed_done_is_green_and_none_done_is_open() -> None:
 def test_a_condition_turns_back_when_its_deed_is_too_old_or_undone(
     key: str, deeds: PreparationDeeds, state: str
 ) -> None:
-    found = judge(deeds)
-    assert found[key].state == state
-    assert {k for k, f in found.items() if f.state != "done"} == {key}
+    conditions = judge(deeds)
+    assert conditions[key].state == state
+    assert {k for k, f in conditions.items() if f.state != "done"} == {key}
 
 
 def test_the_data_that_a_second_person_approved_need_no_other_confirmation() -> None:
@@ -245,15 +245,15 @@ async def read_states(browser: Browser) -> dict[str, str]:
 
 async def test_the_deeds_themselves_turn_the_conditions_green(tmp_path: Path) -> None:
     now = datetime.now(UTC)
-    held, exercise = live_realm(), Held("92~ex-7", clock=to_ms(now), reference=reference())
+    realm_state, exercise = live_realm(), Held("92~ex-7", clock=to_ms(now), reference=reference())
     exercise.fields = {"started_at": to_ms(now)}
-    browser, _ = browsing(held, exercise)
+    browser, _ = browsing(realm_state, exercise)
     state = browser.app.state
     state.last_backup = tmp_path / "backup.json"
     assert set((await read_states(browser)).values()) == {"open"}
-    held.put("probes", probe(at=now).model_dump())
-    held.put("drills", drill(at=now).model_dump())
-    held.put("readiness", proof(at=now).model_dump())
+    realm_state.put("probes", probe(at=now).model_dump())
+    realm_state.put("drills", drill(at=now).model_dump())
+    realm_state.put("readiness", proof(at=now).model_dump())
     exercise.put("reports", report("r-1"))
     write_last_backup(state.last_backup, now)
     version = reference().version
@@ -267,7 +267,11 @@ async def test_the_deeds_themselves_turn_the_conditions_green(tmp_path: Path) ->
         *(Principal(id=id, role=Role.COORDINATOR) for id in ("c-1", "c-2")),
         *(Account(id=id, login=id, password_hash="h", totp_secret="s") for id in ("c-1", "c-2")),
     ]
-    open_now = {key for key, found in (await read_states(browser)).items() if found != "done"}
+    open_now = {
+        key
+        for key, condition_state in (await read_states(browser)).items()
+        if condition_state != "done"
+    }
     assert open_now == {"sources"}
 
 
@@ -286,9 +290,9 @@ async def test_an_exercise_without_a_report_and_the_demonstration_count_for_noth
 ) -> None:
     now = to_ms(datetime.now(UTC))
     empty = Held("92~ex-7", clock=now, reference=reference())
-    shown = Held("92~ex-demo-a1", clock=now, reference=reference())
-    shown.put("reports", report("r-1"))
-    browser, _ = browsing(live_realm(), empty, shown)
+    demo_realm = Held("92~ex-demo-a1", clock=now, reference=reference())
+    demo_realm.put("reports", report("r-1"))
+    browser, _ = browsing(live_realm(), empty, demo_realm)
     browser.app.state.last_backup = tmp_path / "backup.json"
     assert (await read_states(browser))["exercise"] == "open"
 

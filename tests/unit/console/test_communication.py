@@ -73,11 +73,13 @@ def question(id: str = "q-1", **values: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def desk() -> tuple[Browser, HeldModel]:
-    held = crisis()
-    held.put("statements", statement())
-    held.put("questions", question())
-    held.put("reports", report("r-9", certainty="rumour", confirmation="rumour", incident=None))
-    browser, model = browsing(held)
+    realm_state = crisis()
+    realm_state.put("statements", statement())
+    realm_state.put("questions", question())
+    realm_state.put(
+        "reports", report("r-9", certainty="rumour", confirmation="rumour", incident=None)
+    )
+    browser, model = browsing(realm_state)
     model.words.kept["words"] = TextItem(
         {"text": "Les élèves sont encadrés.", "title": "Collège fermé"}
     )
@@ -209,11 +211,11 @@ async def test_statements_and_questions_are_read_with_their_text(
         "Les élèves sont encadrés.",
         ["validated", "refused", "retracted"],
     )
-    asked = (await browser.get(f"/api/v1/questions?realm={REALM}", accept=JSON)).json()["items"]
-    assert [(q["text"], q["late"]) for q in asked] == [("Combien d’élèves ?", True)]
+    questions = (await browser.get(f"/api/v1/questions?realm={REALM}", accept=JSON)).json()["items"]
+    assert [(q["text"], q["late"]) for q in questions] == [("Combien d’élèves ?", True)]
     for path in ("statements?state=draft", "questions?state=answered"):
-        found = await browser.get(f"/api/v1/{path}&realm={REALM}", accept=JSON)
-        assert found.json()["items"] == []
+        answer = await browser.get(f"/api/v1/{path}&realm={REALM}", accept=JSON)
+        assert answer.json()["items"] == []
     assert (
         await browser.get(f"/api/v1/statements/x?realm={REALM}", accept=JSON)
     ).status_code == 404
@@ -234,8 +236,10 @@ def test_the_live_stream_holds_no_texts_and_is_for_readers_of_the_logbook() -> N
     assert build_statement(row, REALM, {}, "fr").text is None
     hidden = list_hidden_events(lambda right: right in PERMISSIONS_BY_ROLE[Role.SITE_MANAGER])
     assert {"statements", "questions"} <= hidden
-    shown = list_hidden_events(lambda right: right in PERMISSIONS_BY_ROLE[Role.OBSERVER])
-    assert not {"statements", "questions"} & shown
+    observer_hidden_events = list_hidden_events(
+        lambda right: right in PERMISSIONS_BY_ROLE[Role.OBSERVER]
+    )
+    assert not {"statements", "questions"} & observer_hidden_events
 
 
 @pytest.mark.parametrize(
@@ -251,11 +255,15 @@ def test_the_page_offers_validation_only_to_entitled_people(
     author: str, role: str, can: bool, says: str
 ) -> None:
     row = StatementRow.model_validate(statement())
-    found = build_statement(row, REALM, {}, "fr")
-    (view,) = build_statement_views([found], Editor(author, role, True), reference().names, _)
+    statement_resource = build_statement(row, REALM, {}, "fr")
+    (view,) = build_statement_views(
+        [statement_resource], Editor(author, role, True), reference().names, _
+    )
     assert view.can_validate is can
     assert view.waits.startswith(says)
-    (read,) = build_statement_views([found], Editor(author, role, False), reference().names, _)
+    (read,) = build_statement_views(
+        [statement_resource], Editor(author, role, False), reference().names, _
+    )
     assert (read.can_validate, read.can_retract) == (False, False)
 
 

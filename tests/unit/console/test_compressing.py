@@ -60,13 +60,13 @@ async def test_only_large_pages_are_compressed(app: FastAPI) -> None:
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://console"
     ) as http:
-        found = await http.get("/page", headers={"Accept-Encoding": "gzip"})
-        assert (found.headers["content-encoding"], found.headers["vary"], found.text) == (
+        answer = await http.get("/page", headers={"Accept-Encoding": "gzip"})
+        assert (answer.headers["content-encoding"], answer.headers["vary"], answer.text) == (
             "gzip",
             "Cookie, Accept-Encoding",
             PAGE,
         )
-        assert int(found.headers["content-length"]) < len(PAGE) / 10
+        assert int(answer.headers["content-length"]) < len(PAGE) / 10
         plain = await http.get("/page", headers={"Accept-Encoding": "identity"})
         assert ("content-encoding" in plain.headers, plain.text) == (False, PAGE)
         for path in ("/small", "/data", "/stream"):

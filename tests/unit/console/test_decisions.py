@@ -261,10 +261,10 @@ class Reassigned:
         ]
 
     async def callouts(self, **_more: object) -> Any:
-        sent = self._deciders.sent.values()
-        started = {command.callout for command in sent if isinstance(command, StartCallOut)}
+        commands = self._deciders.sent.values()
+        started = {command.callout for command in commands if isinstance(command, StartCallOut)}
         drafted = {
-            command.callout: "d-1" for command in sent if isinstance(command, DraftCallOut)
+            command.callout: "d-1" for command in commands if isinstance(command, DraftCallOut)
         } or dict.fromkeys(("staff-d-1-cen-1", "staff-d-1-cen-2"), "d-1")
         return SimpleNamespace(
             items=[
@@ -300,20 +300,20 @@ async def test_a_forgotten_decision_is_not_pending() -> None:
     """A repeated request answered « pending » forever."""
     deciders = Deciders()
     deciders.stand_still = True
-    sent = await deciders.decide(None, 1.0)
+    decision = await deciders.decide(None, 1.0)
     realm = OneRealm()
     author = deciders.author(None, model=realm)
 
     async def state(id: str) -> str:
         return (await commands_api.get_command(id, author.request, Response(), author)).state
 
-    assert await state(sent.id) == "pending"
+    assert await state(decision.id) == "pending"
     realm.state = None
-    assert await state(sent.id) == "pending"
-    assert deciders.redis.expires == {store.sent_key(sent.id): store.COMMAND_TTL_S}
+    assert await state(decision.id) == "pending"
+    assert deciders.redis.expires == {store.sent_key(decision.id): store.COMMAND_TTL_S}
     deciders.redis.kept.clear()
     with pytest.raises(ProblemError, match="command_gone"):
-        await state(sent.id)
+        await state(decision.id)
     with pytest.raises(ProblemError, match="resource_unknown"):
         await state("cmd-nobody-issued")
 
@@ -322,22 +322,22 @@ async def test_a_decision_stays_pending_after_a_killed_store() -> None:
     """The store forgets the newest requests, while the deciders still work on them."""
     deciders = Deciders()
     deciders.stand_still = True
-    sent = await deciders.decide(None, 1.0)
+    decision = await deciders.decide(None, 1.0)
     deciders.redis.kept.clear()
     deciders.redis.runs_s = store.SIMULATED_COMMAND_TTL_S - 1
-    assert await deciders.decisions.answers.under_way(sent.id)
+    assert await deciders.decisions.answers.under_way(decision.id)
     deciders.redis.runs_s += 1
-    assert not await deciders.decisions.answers.under_way(sent.id)
+    assert not await deciders.decisions.answers.under_way(decision.id)
 
 
 async def test_a_decision_pending_at_the_closure_of_its_realm_fails() -> None:
     """A step is never settled then: `vigie play` waited for it for ever."""
     deciders = Deciders()
     deciders.stand_still = True
-    sent = await deciders.decide(None, 1.0)
+    decision = await deciders.decide(None, 1.0)
     author = deciders.author(None, model=OneRealm("closed"))
-    told = await commands_api.get_command(sent.id, author.request, Response(), author)
-    assert (told.state, told.code, told.detail) == (
+    command_status = await commands_api.get_command(decision.id, author.request, Response(), author)
+    assert (command_status.state, command_status.code, command_status.detail) == (
         "failed",
         "realm_closed",
         "L’exercice est terminé.",

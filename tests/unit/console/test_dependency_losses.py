@@ -25,9 +25,9 @@ def network() -> DependencyNetwork:
 
 
 def lose(*resources: str, present: PresentState | None = None) -> EvaluatedLoss:
-    found = [LostResource.parse(text) for text in resources]
+    lost_resources = [LostResource.parse(text) for text in resources]
     return LossEvaluator(network(), present or PresentState()).evaluate(
-        *(one for one in found if one is not None)
+        *(one for one in lost_resources if one is not None)
     )
 
 

@@ -18,10 +18,10 @@ def flag(id: str, value: object, **changes: object) -> dict[str, object]:
 
 def crisis() -> Held:
     """Return a crisis without the directory: one activity is interrupted."""
-    held = realm()
-    held.put("flags", flag("system:ad", "down"))
-    held.put("sites", site("cen-2"))
-    return held
+    realm_state = realm()
+    realm_state.put("flags", flag("system:ad", "down"))
+    realm_state.put("sites", site("cen-2"))
+    return realm_state
 
 
 async def read(held: Held, path: str) -> Any:
@@ -34,30 +34,32 @@ async def read(held: Held, path: str) -> Any:
 
 
 async def test_the_api_ranks_losses_by_kind_with_strategies_limits_and_plans() -> None:
-    found = await read(realm(), "?kind=system&limit=3")
-    assert [len(loss["resources"]) for loss in found["items"]] == [1, 1, 1]
-    assert {loss["resources"][0]["kind"] for loss in found["items"]} == {"system"}
-    worst = found["items"][0]
+    ranking = await read(realm(), "?kind=system&limit=3")
+    assert [len(loss["resources"]) for loss in ranking["items"]] == [1, 1, 1]
+    assert {loss["resources"][0]["kind"] for loss in ranking["items"]} == {"system"}
+    worst = ranking["items"][0]
     assert worst["resources"][0]["id"] == "system:telephonie"
     assert (worst["stopped"], worst["bare"]) == (10, 3)
     assert worst["plans"][0]["title"]
-    assert found["not_modelled"] == []
-    assert found["total"] > 3
+    assert ranking["not_modelled"] == []
+    assert ranking["total"] > 3
 
 
 async def test_the_api_gives_the_cascade_of_two_resources_from_the_crisis() -> None:
-    held = crisis()
-    found = await read(held, "/cascade?lost=system:telephonie&lost=kitchen:cuisine-centrale-sud")
-    assert [one["down"] for one in found["resources"]] == [False, False]
-    assert "EOM-01" not in {one["id"] for one in found["activities"] if one["before_pct"] > 0}
-    first = await read(held, "/cascade?lost=system:ad")
+    realm_state = crisis()
+    cascade = await read(
+        realm_state, "/cascade?lost=system:telephonie&lost=kitchen:cuisine-centrale-sud"
+    )
+    assert [one["down"] for one in cascade["resources"]] == [False, False]
+    assert "EOM-01" not in {one["id"] for one in cascade["activities"] if one["before_pct"] > 0}
+    first = await read(realm_state, "/cascade?lost=system:ad")
     assert first["resources"][0]["down"]
 
 
 async def test_pairs_that_stop_something_only_together_are_named() -> None:
-    found = await read(realm(), "?n=2&together=true&kind=kind&limit=5")
-    assert all(loss["together"] for loss in found["items"])
-    assert len(found["items"]) == 5
+    ranking = await read(realm(), "?n=2&together=true&kind=kind&limit=5")
+    assert all(loss["together"] for loss in ranking["items"])
+    assert len(ranking["items"]) == 5
 
 
 @pytest.mark.parametrize("lost", ["system:unheard", "nonsense", "person:nobody"])
@@ -74,8 +76,8 @@ async def test_people_on_duty_are_for_readers_of_the_log() -> None:
     assert answer.json()["items"] == []
     path = f"/api/v1/dependencies/cascade?lost=person:dir-solidarites&realm={REALM}"
     assert (await browser.get(path, role="kiosk")).status_code == 404
-    found = await read(realm(), "?kind=person&n=2&together=true&limit=200")
-    assert any(loss["undecided"] for loss in found["items"])
+    ranking = await read(realm(), "?kind=person&n=2&together=true&limit=200")
+    assert any(loss["undecided"] for loss in ranking["items"])
 
 
 async def test_the_page_gives_stops_and_strategies_in_both_languages() -> None:
@@ -126,8 +128,8 @@ async def test_the_drawing_stays_inside_its_frame_and_no_box_covers_another(reso
     for drawing, width in zip(drawings, (WIDE, NARROW), strict=True):
         height = float(re.search(r'viewBox="0 0 \d+ ([\d.]+)"', drawing)[1])  # type: ignore[index]
         boxes = [
-            tuple(map(float, found))
-            for found in re.findall(
+            tuple(map(float, coordinates))
+            for coordinates in re.findall(
                 r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', drawing
             )
         ]
@@ -142,9 +144,9 @@ async def test_the_drawing_stays_inside_its_frame_and_no_box_covers_another(reso
 
 
 async def test_an_announced_outage_counts_later_and_an_isolation_now() -> None:
-    held = realm()
-    held.put("flags", flag("system:telephonie", "down", effective_from=NOW + 60_000))
-    assert not (await read(held, "/cascade?lost=system:telephonie"))["resources"][0]["down"]
-    held.put("flags", flag("flag:total_isolation", True))
-    assert (await read(held, "/cascade?lost=system:telephonie"))["resources"][0]["down"]
-    assert not (await read(held, "/cascade?lost=system:radio"))["resources"][0]["down"]
+    realm_state = realm()
+    realm_state.put("flags", flag("system:telephonie", "down", effective_from=NOW + 60_000))
+    assert not (await read(realm_state, "/cascade?lost=system:telephonie"))["resources"][0]["down"]
+    realm_state.put("flags", flag("flag:total_isolation", True))
+    assert (await read(realm_state, "/cascade?lost=system:telephonie"))["resources"][0]["down"]
+    assert not (await read(realm_state, "/cascade?lost=system:radio"))["resources"][0]["down"]

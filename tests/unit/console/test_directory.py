@@ -24,9 +24,9 @@ def _roster() -> ref.Roster:
 
 
 def _holder(role: str, scope: str | None = None) -> str:
-    found = next(h.holder for h in _roster().holders if (h.role, h.scope) == (role, scope))
-    assert found is not None
-    return found
+    holder = next(h.holder for h in _roster().holders if (h.role, h.scope) == (role, scope))
+    assert holder is not None
+    return holder
 
 
 def _contact(token: str, verified_at: int | None = NOW) -> Contact:
@@ -86,10 +86,10 @@ async def test_the_page_shows_a_number_only_on_request() -> None:
 async def test_a_line_about_a_call_begins_with_the_role_or_partner(asked: str, start: str) -> None:
     browser, traces = _browsing()
     page = await browser.get(f"/annuaire?realm={REALM}&appel={asked}", role="cell")
-    found = re.search(r'<textarea[^>]*id="call-text"[^>]*>([^<]*)</textarea>', page.text)
-    assert found is not None
-    assert found[1].startswith(start)
-    assert bool(found[1]) is bool(start)
+    text_match = re.search(r'<textarea[^>]*id="call-text"[^>]*>([^<]*)</textarea>', page.text)
+    assert text_match is not None
+    assert text_match[1].startswith(start)
+    assert bool(text_match[1]) is bool(start)
     assert 'name="kind" value="communication"' in page.text
     assert traces == [], "to note a call reads no number"
 
@@ -143,8 +143,8 @@ async def test_partners_without_a_number_are_marked_and_a_number_has_a_link() ->
 def test_a_number_unverified_for_ninety_days_needs_verification() -> None:
     def state(verified_at: int | None) -> str:
         numbers = {"enedis": _contact("contact:enedis", verified_at)}
-        found = list_partners(reference(), numbers, NOW, get_translator("fr"))
-        return next(p.state for p in found if p.id == "enedis")
+        partners = list_partners(reference(), numbers, NOW, get_translator("fr"))
+        return next(p.state for p in partners if p.id == "enedis")
 
     assert state(NOW - 90 * DAY_MS) == "verified"
     assert state(NOW - 91 * DAY_MS) == "to_verify"

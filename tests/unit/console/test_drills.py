@@ -47,16 +47,16 @@ def network() -> DependencyNetwork:
 def rank(facts: ProofFacts | None = None) -> dict[str, PlanWeakness]:
     losses = evaluate_losses("tests", network())
     proofs = judge_plans(facts or build_facts())
-    found = rank_weaknesses(proofs, losses, len(network().activities))
-    return {one.plan: one for one in found}
+    weaknesses = rank_weaknesses(proofs, losses, len(network().activities))
+    return {one.plan: one for one in weaknesses}
 
 
 def compose(plan: str, seed: int = 1, facts: ProofFacts | None = None) -> ComposedDrill:
-    found = compose_drill(
+    drill = compose_drill(
         network().plans[plan], rank(facts)[plan], network(), reference().names, TODAY, seed
     )
-    assert found is not None
-    return found
+    assert drill is not None
+    return drill
 
 
 def load(drill: ComposedDrill, folder: Path) -> Exercise:
@@ -146,7 +146,7 @@ def test_a_full_fallback_site_becomes_a_stimulus() -> None:
 
 def test_a_first_action_is_measured_from_the_first_call_plan_or_card_of_the_role() -> None:
     called = message(NotificationState.ANSWERED, NOW, acknowledged_at=NOW + 4 * MINUTE_MS)
-    told = message(NotificationState.ACCEPTED, NOW - MINUTE_MS, answer_expected=False)
+    notice = message(NotificationState.ACCEPTED, NOW - MINUTE_MS, answer_expected=False)
     plan = PlanRow(
         id=PLAN,
         state=PlanState.ACTIVE,
@@ -160,7 +160,7 @@ def test_a_first_action_is_measured_from_the_first_call_plan_or_card_of_the_role
             CardRow(id="d", role="cellule_si", due_at=NOW),
         ),
     )
-    assert measure_first_actions([plan], [], [called, told]) == {
+    assert measure_first_actions([plan], [], [called, notice]) == {
         "cellule_rh": 3.0,
         "coordinateur_pca": 6.0,
         "directeur_pole": 4.0,
@@ -183,10 +183,10 @@ async def test_the_api_lists_plans_and_gives_the_exercise_file(tmp_path: Path) -
     assert [one["plan"] for one in listed][:1] == ["PCA-logement"]
     assert listed[0]["resource_name"]
     path = f"/api/v1/exercise-proposals/PT-GAZ?realm={REALM}&seed=5"
-    found = (await browser.get(path)).json()
-    assert found["document"]["exercise"] == "court5-PT-GAZ"
+    proposal = (await browser.get(path)).json()
+    assert proposal["document"]["exercise"] == "court5-PT-GAZ"
     answer = await browser.get(f"/api/v1/exercise-proposals/PT-GAZ/file?realm={REALM}&seed=5")
-    assert answer.text == found["file"]
+    assert answer.text == proposal["file"]
     assert answer.headers["Content-Disposition"] == 'attachment; filename="court5-PT-GAZ.yaml"'
     file = tmp_path / "d.yaml"
     file.write_text(answer.text, encoding="utf-8")
@@ -212,9 +212,9 @@ async def test_a_closed_exercise_gives_the_times_of_its_roles(state: str, exerci
         decided_at=NOW + 7 * MINUTE_MS,
     )
     exercise.put("plans", plan.model_dump())
-    found = await TimeTravel(remember(), exercise).at(NOW).of(LIVE).exercise_progress()
-    assert found.exercises == exercises
-    times = {one.role: [run.minutes for run in one.runs] for one in found.items}
+    progress = await TimeTravel(remember(), exercise).at(NOW).of(LIVE).exercise_progress()
+    assert progress.exercises == exercises
+    times = {one.role: [run.minutes for run in one.runs] for one in progress.items}
     assert times == ({"directeur_pole": [7.0]} if exercises else {})
 
 

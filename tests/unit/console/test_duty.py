@@ -42,15 +42,17 @@ def week(
     monday = date.fromisoformat(start[:10])
     edges = oncall_page.compute_edges(monday)
     assert (edges[0], edges[-1]) == (at(start), at(end))
-    found = desk(*duties).on_call(NOW, edges[0], edges[-1])
-    return oncall_page.build_rows(found, edges, datetime.fromtimestamp(NOW / 1000, UTC), "fr")
+    on_call_posts = desk(*duties).on_call(NOW, edges[0], edges[-1])
+    return oncall_page.build_rows(
+        on_call_posts, edges, datetime.fromtimestamp(NOW / 1000, UTC), "fr"
+    )
 
 
 def test_the_page_shows_people_on_call_and_the_end_of_their_shift() -> None:
-    found = desk(override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00")).on_call(
+    on_call_posts = desk(override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00")).on_call(
         NOW, NOW, NOW + 48 * HOUR_MS, role=TECHNIQUE
     )
-    (post,) = found.items
+    (post,) = on_call_posts.items
     assert (post.role_name, post.scope, post.now.holder, post.now.deputy) == (
         "Astreinte technique",
         None,
@@ -63,7 +65,7 @@ def test_the_page_shows_people_on_call_and_the_end_of_their_shift() -> None:
         (["cel-si"], "override"),
         (["ast-technique"], "roster"),
     ]
-    assert found.gaps == []
+    assert on_call_posts.gaps == []
 
 
 def test_a_role_of_poles_is_shown_on_request() -> None:
@@ -76,8 +78,13 @@ def test_a_role_of_poles_is_shown_on_request() -> None:
 
 def test_a_gap_names_post_place_and_span() -> None:
     gap = override(None, "2027-02-11T12:00", "2027-02-11T13:00", place=Place.DEPUTY)
-    (found,) = desk(gap).on_call(NOW, NOW, NOW + 48 * HOUR_MS).gaps
-    assert (found.role, found.place, times.to_ms(found.start), times.to_ms(found.end)) == (
+    (gap_view,) = desk(gap).on_call(NOW, NOW, NOW + 48 * HOUR_MS).gaps
+    assert (
+        gap_view.role,
+        gap_view.place,
+        times.to_ms(gap_view.start),
+        times.to_ms(gap_view.end),
+    ) == (
         TECHNIQUE,
         Place.DEPUTY,
         at("2027-02-11T12:00"),
@@ -107,14 +114,14 @@ def test_a_drill_is_shown_with_its_channels_newest_first() -> None:
     probes = {
         "2027-02": ProbeRow(id="2027-02", asked_at=NOW, done_at=NOW + 1000, channels=channels)
     }
-    found = replace(desk(), drills={d.id: d for d in (old, new)}, probes=probes).drilled()
-    assert [(d.month, d.ok, d.probed_at is None) for d in found] == [
+    drills = replace(desk(), drills={d.id: d for d in (old, new)}, probes=probes).drilled()
+    assert [(d.month, d.ok, d.probed_at is None) for d in drills] == [
         ("2027-02", False, False),
         ("2027-01", True, True),
     ]
-    assert [r.ok for r in found[0].rungs] == [True, False]
-    assert found[0].rungs[1].silent[0].startswith("Responsable de site, ")
-    assert [(c.channel_name, c.text, c.error) for c in found[0].channels] == [
+    assert [r.ok for r in drills[0].rungs] == [True, False]
+    assert drills[0].rungs[1].silent[0].startswith("Responsable de site, ")
+    assert [(c.channel_name, c.text, c.error) for c in drills[0].channels] == [
         ("courriel", "a répondu", None),
         ("SMS", "n’a pas répondu", "sms_connection"),
     ]
@@ -147,12 +154,12 @@ def test_a_channel_without_a_provider_reaches_no_person() -> None:
         return ProbeRow(id=str(at), asked_at=at, done_at=at + 1, channels=channels)
 
     none = probed(*((c, "not_configured") for c in Channel))
-    found = replace(desk(), probes={none.id: none}).readiness(NOW)
-    assert (found.ready, found.ready_pct) == (0, 0)
-    assert set(found.without_provider) == {"app", "sms", "voice", "email"}, (
+    readiness = replace(desk(), probes={none.id: none}).readiness(NOW)
+    assert (readiness.ready, readiness.ready_pct) == (0, 0)
+    assert set(readiness.without_provider) == {"app", "sms", "voice", "email"}, (
         "those by which somebody should be reached"
     )
-    assert {h.kind for h in found.items} >= {"unreachable"}
+    assert {h.kind for h in readiness.items} >= {"unreachable"}
 
     later = probed(
         *((c, "failed" if c is Channel.SMS else "answered") for c in Channel), at=NOW + HOUR_MS
@@ -171,15 +178,15 @@ def test_a_channel_without_a_provider_reaches_no_person() -> None:
 
 def test_readiness_of_a_site_shows_person_channel_and_minutes() -> None:
     site = next(s for s in TERRITORY.sites if s.id == "pmi-04")
-    found = desk().readiness(NOW, site=site)
-    manager = next(r for r in found.reached if r.role == "responsable_site")
+    readiness = desk().readiness(NOW, site=site)
+    manager = next(r for r in readiness.reached if r.role == "responsable_site")
     assert (manager.scope, manager.person, manager.channel, manager.minutes) == (
         "pmi-04",
         "rs-pmi-04",
         "app",
         pytest.approx(1.0, abs=0.01),
     )
-    assert len({r.role for r in found.reached}) == 9
+    assert len({r.role for r in readiness.reached}) == 9
 
 
 def test_a_realm_without_published_data_has_no_proof_and_no_error() -> None:
@@ -274,10 +281,10 @@ def test_changes_in_force_are_the_unexpired_ones() -> None:
         ("cel-rh", "2027-02-13T08:00", "2027-02-13T20:00"),
     )
     rows = [desk().duty(row) for row in (over, gone, nobody, tour)]
-    found = oncall_page.list_decisions(
+    decisions = oncall_page.list_decisions(
         rows, datetime.fromtimestamp(NOW / 1000, UTC), REFERENCE.names, get_translator("fr")
     )
-    assert [(d.kind.split()[0], d.post, d.place, d.persons) for d in found] == [
+    assert [(d.kind.split()[0], d.post, d.place, d.persons) for d in decisions] == [
         ("remplacement", "Astreinte technique", Place.DEPUTY, "personne"),
         ("calendrier", "Astreinte technique", Place.HOLDER, "cel-si, cel-rh"),
     ]

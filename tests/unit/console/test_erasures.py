@@ -84,9 +84,9 @@ class Register:
 
 def console(vault: Setup) -> tuple[Browser, Register]:
     """Return a console over a crisis with texts in a report and a note."""
-    held = crisis()
-    held.put("reports", report(text_id="report-r-1"))
-    browser, model = browsing(held)
+    realm_state = crisis()
+    realm_state.put("reports", report(text_id="report-r-1"))
+    browser, model = browsing(realm_state)
     register = Register(browser.app.state.access)
     browser.app.state.access, browser.app.state.texts = register, vault.texts
     model._texts = vault.texts
@@ -124,12 +124,16 @@ async def test_the_route_erases_a_report_after_two_persons_and_the_page_shows_it
     assert "Durand" not in page
     assert "Texte effacé le" in page
     assert "nom d’une mineure" in page
-    shown = (
+    report_document = (
         await browser.get(
             f"/api/v1/reports/r-1?realm={REALM}", role="cell", accept="application/json"
         )
     ).json()
-    assert (shown["headline"], shown["attachments"], shown["erased_reason"]) == (
+    assert (
+        report_document["headline"],
+        report_document["attachments"],
+        report_document["erased_reason"],
+    ) == (
         None,
         [],
         "nom d’une mineure",

@@ -98,11 +98,11 @@ def report(id: str = "r-1", **changes: object) -> dict[str, object]:
 
 def crisis() -> Held:
     """Return one site without power."""
-    held = realm()
-    held.put("incidents", incident())
-    held.put("sites", site())
-    held.put("reports", report())
-    return held
+    realm_state = realm()
+    realm_state.put("incidents", incident())
+    realm_state.put("sites", site())
+    realm_state.put("reports", report())
+    return realm_state
 
 
 def words(html: str) -> str:
@@ -153,12 +153,12 @@ async def test_a_time_without_end_breaks_no_screen(at: int) -> None:
 
     In Paris that day is outside every calendar.
     """
-    held = crisis()
-    held.put("incidents", incident(estimated_end=at))
-    held.put("sites", site(expected_end=at, windows=({"start": START, "end": at},)))
-    held.put("reports", report(expected_end=at, effective=({"start": START, "end": at},)))
-    held.put("holds", {"id": "sending", "held": True, "until": at, "since": START})
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("incidents", incident(estimated_end=at))
+    realm_state.put("sites", site(expected_end=at, windows=({"start": START, "end": at},)))
+    realm_state.put("reports", report(expected_end=at, effective=({"start": START, "end": at},)))
+    realm_state.put("holds", {"id": "sending", "held": True, "until": at, "since": START})
+    browser, _ = browsing(realm_state)
     for path in SCREENS:
         await shown(browser, path)
     for path in RESOURCES:
@@ -167,9 +167,9 @@ async def test_a_time_without_end_breaks_no_screen(at: int) -> None:
 
 
 async def test_a_day_of_another_year_is_written_with_its_year() -> None:
-    held = crisis()
-    held.put("incidents", incident(estimated_end=FOR_EVER))
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("incidents", incident(estimated_end=FOR_EVER))
+    browser, _ = browsing(realm_state)
     assert "Rétablissement annoncé à 31/12/9999" in await shown(browser, "/")
 
 
@@ -248,16 +248,16 @@ def ladder(
 
 async def test_calls_of_an_old_crisis_are_not_shown_today() -> None:
     """Last month's N3 escalation stood on the cell's screen, each incident and the sitrep."""
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "escalations",
         ladder("e-old", "N3", "territory", "ended", START - 30 * 86_400_000, ("i-0",)),
     )
-    held.put("escalations", ladder("e-own", "N1", "i-1", "answered", START, ("i-1",)))
-    browser, _ = browsing(held)
+    realm_state.put("escalations", ladder("e-own", "N1", "i-1", "answered", START, ("i-1",)))
+    browser, _ = browsing(realm_state)
     for path in ("/", "/incidents/i-1", "/mur", "/releve", "/sitrep"):
-        seen = await shown(browser, path)
-        assert "Escalade N3" not in seen, path
+        page_text = await shown(browser, path)
+        assert "Escalade N3" not in page_text, path
     assert "Escalade N1" in await shown(browser, "/")
     calm = realm()
     calm.put("escalations", ladder("e-old", "N3", "territory", "ended", START, ("i-0",)))
@@ -267,10 +267,10 @@ async def test_calls_of_an_old_crisis_are_not_shown_today() -> None:
 
 
 async def test_an_incident_shows_its_own_calls_and_the_room_those_of_the_realm() -> None:
-    held = crisis()
-    held.put("escalations", ladder("e-realm", "N3", "territory", "running", START, ("i-2",)))
-    held.put("escalations", ladder("e-own", "N1", "i-1", "running", START, ("i-1",)))
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("escalations", ladder("e-realm", "N3", "territory", "running", START, ("i-2",)))
+    realm_state.put("escalations", ladder("e-own", "N1", "i-1", "running", START, ("i-1",)))
+    browser, _ = browsing(realm_state)
     assert "Escalade N1" in await shown(browser, "/incidents/i-1")
     assert "Escalade N3" not in await shown(browser, "/incidents/i-1")
     assert "Escalade N3" in await shown(browser, "/")
@@ -301,37 +301,37 @@ def clocked(id: str, at: int, **more: object) -> dict[str, object]:
 
 async def test_an_incident_shows_its_affected_activities() -> None:
     """The clocks of every other incident stood under « Activités atteintes »."""
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "incidents",
         incident(
             "i-2", number="92-2027-0211-02", kind="fire", key="fire:cen-1", members=("cen-1",)
         ),
     )
-    held.put(
+    realm_state.put(
         "activities",
         clocked("CPL-01", START, incident="i-1", path=(({"kind": "site", "id": "pmi-01"},),)),
     )
-    held.put(
+    realm_state.put(
         "activities",
         clocked("SOL-01", START, incident="i-2", path=(({"kind": "site", "id": "cen-1"},),)),
     )
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
     for id, its, other in (("i-1", "CPL-01", "SOL-01"), ("i-2", "SOL-01", "CPL-01")):
-        seen = await shown(browser, f"/incidents/{id}")
-        assert its in seen
-        assert other not in seen
+        page_text = await shown(browser, f"/incidents/{id}")
+        assert its in page_text
+        assert other not in page_text
 
 
 async def test_a_search_forgives_accents_in_every_view() -> None:
     """The browser searches without accents, and titles with an accent were never found."""
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "tasks",
         {"id": "t-1", "kind": "verify_site", "state": "open", "opened_at": START, "site": "pmi-01"},
     )
-    held.put("tasks", {"id": "t-2", "kind": "reentry", "state": "open", "opened_at": START})
-    browser, _ = browsing(held)
+    realm_state.put("tasks", {"id": "t-2", "kind": "reentry", "state": "open", "opened_at": START})
+    browser, _ = browsing(realm_state)
     page = (await browser.get(f"/?realm={REALM}&vue=incidents")).text
     assert re.search(r'data-row data-text="[^"]*coupure electrique', page)
     page = (await browser.get(f"/?realm={REALM}&vue=taches")).text
@@ -376,7 +376,7 @@ async def test_an_address_of_a_missing_object_is_reported(path: str, said: str) 
     """The page of something else stood there without a word."""
     browser, _ = browsing(crisis())
     assert said in (await shown(browser, path)).replace("\u00a0", " ")
-    for known in (
+    for existing_path in (
         "/activites?activite=CPL-01",
         "/?incident=i-1",
         "/?pole=education",
@@ -385,7 +385,7 @@ async def test_an_address_of_a_missing_object_is_reported(path: str, said: str) 
     ):
         assert not re.search(
             "ne porte l’identifiant|n’est pas ouvert ici|n’est pas de ceux",
-            await shown(browser, known),
+            await shown(browser, existing_path),
         )
 
 
@@ -401,11 +401,11 @@ async def test_a_page_of_a_missing_object_is_not_found(path: str) -> None:
 
 
 async def test_lessons_learned_lead_to_no_merged_incident() -> None:
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "incidents", incident("i-2", number="92-2027-0211-02", state="merged", merged_into="i-1")
     )
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
     page = (await browser.get(f"/retex?realm={REALM}")).text
     assert "92-2027-0211-02" not in page.partition("<article")[0]
     for link in re.findall(r'href="(/retex\?[^"]+)"', page):
@@ -436,35 +436,35 @@ async def test_a_logbook_line_of_yesterday_has_its_hour() -> None:
     After midnight log, report and handover gave the day of last evening's events without the hour.
     """
     yesterday = START - 12 * 60 * MINUTE
-    held = crisis()
-    held.put("reports", report(occurred_at=yesterday, recorded_at=yesterday))
-    held.put("sites", site() | {"since": yesterday, "last_word_at": yesterday})
-    held.lines.append(told(1, yesterday, site="pmi-01", incident="i-1", report="r-1"))
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("reports", report(occurred_at=yesterday, recorded_at=yesterday))
+    realm_state.put("sites", site() | {"since": yesterday, "last_word_at": yesterday})
+    realm_state.lines.append(told(1, yesterday, site="pmi-01", incident="i-1", report="r-1"))
+    browser, _ = browsing(realm_state)
     for path in ("/main-courante", "/signalements/r-1", "/sites/pmi-01", "/incidents/i-1"):
         assert "mer. 10/02 21:40" in await shown(browser, path), path
 
 
 async def test_the_logbook_lines_of_a_site_are_found_behind_all_others() -> None:
     """« Aucune ligne » stood on the page of every site outside the newest thousand lines."""
-    held = crisis()
-    held.lines += [
+    realm_state = crisis()
+    realm_state.lines += [
         told(1, START, site="pmi-01"),
         *(told(n, START + n, site="pmi-02") for n in range(2, 1200)),
     ]
-    browser, _ = browsing(held)
-    seen = await shown(browser, "/sites/pmi-01")
-    assert "Aucune ligne" not in seen
-    found = (
+    browser, _ = browsing(realm_state)
+    page_text = await shown(browser, "/sites/pmi-01")
+    assert "Aucune ligne" not in page_text
+    site_lines = (
         await browser.get(f"/api/v1/log?realm={REALM}&site=pmi-01", accept="application/json")
     ).json()["items"]
-    assert [line["id"] for line in found] == ["l-1"]
+    assert [line["id"] for line in site_lines] == ["l-1"]
 
 
 async def test_the_page_of_a_report_shows_its_whole_content_in_plain_words() -> None:
     """Its commune was a number, its figures were not there."""
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "reports",
         report(
             site=None,
@@ -483,9 +483,9 @@ async def test_the_page_of_a_report_shows_its_whole_content_in_plain_words() -> 
             lifts=("outage_power",),
         ),
     )
-    held.put("reports", report("r-2", state="refused", reason="same_id"))
-    browser, _ = browsing(held)
-    seen = await shown(browser, "/signalements/r-1")
+    realm_state.put("reports", report("r-2", state="refused", reason="same_id"))
+    browser, _ = browsing(realm_state)
+    page_text = await shown(browser, "/signalements/r-1")
     for word in (
         "Nanterre",
         "niveau 6,2 m",
@@ -495,9 +495,9 @@ async def test_the_page_of_a_report_shows_its_whole_content_in_plain_words() -> 
         "PT-CRUE",
         "Coupure d’électricité",
     ):
-        assert word in seen, word
-    assert "92050" not in seen
-    assert "maintenance" not in seen
+        assert word in page_text, word
+    assert "92050" not in page_text
+    assert "maintenance" not in page_text
     assert "même identifiant" in await shown(browser, "/signalements/r-2")
 
 
@@ -511,13 +511,13 @@ async def test_the_exposure_of_a_site_is_written_in_plain_words() -> None:
 
 async def test_a_correction_leads_to_its_corrected_line() -> None:
     """For a line of another page the newest lines stood there « from the cited line on »."""
-    held = crisis()
-    held.lines += [
+    realm_state = crisis()
+    realm_state.lines += [
         told(1, START, site="pmi-01"),
         *(told(n, START + n) for n in range(2, 100)),
         told(100, START + 100, type="NoteAdded", kind="note", corrects="l-1"),
     ]
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
     page = (await browser.get(f"/main-courante?realm={REALM}")).text
     link = re.search(r'href="(/main-courante[^"]+ligne=l-1[^"]*)"', page)
     assert link
@@ -588,9 +588,9 @@ async def test_an_incident_names_its_first_cause_in_plain_words(
     kind: str, key: str, french: str, english: str
 ) -> None:
     """Its page said « clé cluster:92050 »."""
-    held = realm()
-    held.put("incidents", incident(kind=kind, key=key))
-    browser, _ = browsing(held)
+    realm_state = realm()
+    realm_state.put("incidents", incident(kind=kind, key=key))
+    browser, _ = browsing(realm_state)
     for lang, text in (("fr", french), ("en", english)):
         page = await shown(browser, "/incidents/i-1", lang=lang)
         assert text in page, page[:2500]
@@ -646,10 +646,10 @@ async def test_waiting_decisions_are_shown_without_an_incident_too() -> None:
 
     A plan without an incident had no link there.
     """
-    held = realm()
-    held.put("levels", {"id": "territory", "level": 3, "since": START, "proposed": 4})
+    realm_state = realm()
+    realm_state.put("levels", {"id": "territory", "level": 3, "since": START, "proposed": 4})
     plan = next(iter(reference().plans))
-    held.put(
+    realm_state.put(
         "plans",
         {
             "id": plan,
@@ -660,26 +660,26 @@ async def test_waiting_decisions_are_shown_without_an_incident_too() -> None:
             "decides": "directeur_pole",
         },
     )
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
     assert "N4 proposé" in await shown(browser, "/")
     assert f"#plan-{plan}" in (await browser.get(f"/?realm={REALM}")).text
 
 
 async def test_a_list_of_a_thousand_incidents_is_marked_as_partial() -> None:
     """Wall and cell counted only the incidents in full view, a thousand at most."""
-    held = realm()
+    realm_state = realm()
     for n in range(1_100):
-        held.put("incidents", incident(f"i-{n}", number=str(n)))
-    browser, _ = browsing(held)
+        realm_state.put("incidents", incident(f"i-{n}", number=str(n)))
+    browser, _ = browsing(realm_state)
     assert re.search("Incidents ouverts : 1.?100", await shown(browser, "/mur"))
     assert re.search("Incidents 1.?100", await shown(browser, "/"))
 
 
 async def test_each_reading_of_a_report_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """D59: a page just read by another person of the role was shown without a record."""
-    held = crisis()
-    held.put("reports", report(text_id="t-1"))
-    browser, model = browsing(held)
+    realm_state = crisis()
+    realm_state.put("reports", report(text_id="t-1"))
+    browser, model = browsing(realm_state)
     model.words.kept["t-1"] = TextItem({"headline": "une phrase"})
     read: list[str] = []
     monkeypatch.setattr(
@@ -702,11 +702,11 @@ async def test_the_live_realm_offers_running_exercises_and_no_measurement() -> N
 
 async def test_every_realm_is_in_the_list_page_by_page() -> None:
     browser, _model = browsing(crisis(), *(Held(f"92~test-{n:02}", clock=START) for n in range(44)))
-    seen: list[str] = []
+    realm_names: list[str] = []
     for page in ("", "&page=2", "&page=3"):
         text = (await browser.get(f"/realms?realm={REALM}{page}")).text
-        seen += re.findall(r'data-key="realm-([^"]+)"', text)
-    assert len(seen) == len(set(seen)) == 45
+        realm_names += re.findall(r'data-key="realm-([^"]+)"', text)
+    assert len(realm_names) == len(set(realm_names)) == 45
     for odd in ("0", "99999999", "x", "-1", ""):
         assert (await browser.get(f"/realms?realm={REALM}&page={odd}")).status_code == 200
 
@@ -754,7 +754,7 @@ async def test_a_list_is_read_page_by_page(path: str) -> None:
     browser, _ = browsing(crisis())
     whole = (await browser.get(f"/api/v1/{path}?realm={REALM}")).json()["items"]
     size = max(1, len(whole) // 3)
-    seen, cursor = [], ""
+    items, cursor = [], ""
     while cursor is not None:
         page = (
             await browser.get(
@@ -762,8 +762,8 @@ async def test_a_list_is_read_page_by_page(path: str) -> None:
             )
         ).json()
         assert len(page["items"]) <= size
-        seen += page["items"]
+        items += page["items"]
         cursor = page["next"]
-    assert seen == whole
+    assert items == whole
     for wrong in ("limit=0", "limit=1001", "cursor=x"):
         assert (await browser.get(f"/api/v1/{path}?realm={REALM}&{wrong}")).status_code == 422

@@ -171,9 +171,9 @@ def _note(seq: int, **values: Any) -> LineRecord:
 
 
 async def test_a_note_in_the_table_of_the_logbook_is_no_formula() -> None:
-    held = crisis()
-    held.lines += [_note(0, text_id="words"), _note(1, site="pmi-01")]
-    browser, model = browsing(held)
+    realm_state = crisis()
+    realm_state.lines += [_note(0, text_id="words"), _note(1, site="pmi-01")]
+    browser, model = browsing(realm_state)
     model.words.kept["words"] = TextItem({"text": "=cmd|' /C calc'!A0"})
     rows = table((await browser.get(f"/api/v1/log?realm={REALM}&format=csv")).text)
     listed = await browser.get(f"/api/v1/log?realm={REALM}&limit=1000", accept="application/json")
@@ -242,8 +242,8 @@ async def test_only_its_keepers_export_the_directory_and_every_reading_is_record
         _Directory(*PEOPLE),
         (traces := _Traces()),
     )
-    found = await browser.get(f"/api/v1/people?realm={REALM}&format=csv", role="coordinator")
-    assert [row["person"] for row in table(found.text)] == ["p-1", "p-1", "p-2"]
+    response = await browser.get(f"/api/v1/people?realm={REALM}&format=csv", role="coordinator")
+    assert [row["person"] for row in table(response.text)] == ["p-1", "p-1", "p-2"]
     listed = await browser.get(
         f"/api/v1/people?realm={REALM}", role="admin", accept="application/json"
     )

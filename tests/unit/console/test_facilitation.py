@@ -67,18 +67,20 @@ def stimulus(id: str, minutes: float, **changes: Any) -> dict[str, Any]:
 
 def exercise() -> Held:
     """Return an exercise with a stimulus played, one due, one planned and one skipped."""
-    held = realm()
+    realm_state = realm()
     notes = [
         {"by": "p-2", "role": "observer", "at": NOW, "mark": 3},
         {"by": "p-3", "role": "observer", "at": NOW, "mark": 2, "text_id": "t-9"},
     ]
-    held.put("stimuli", stimulus("E1", -9, text_id="t-1", notes=notes, version=2))
-    held.put("stimuli", stimulus("E2", -1))
-    held.put("stimuli", stimulus("E3", 5))
-    held.put("stimuli", stimulus("E4", 6, skipped=True))
-    held.put("incidents", incident("i-1"))
-    held.put("reports", report("r-1", alias="E1", incident="i-1", recorded_at=NOW - 8 * MINUTE))
-    return held
+    realm_state.put("stimuli", stimulus("E1", -9, text_id="t-1", notes=notes, version=2))
+    realm_state.put("stimuli", stimulus("E2", -1))
+    realm_state.put("stimuli", stimulus("E3", 5))
+    realm_state.put("stimuli", stimulus("E4", 6, skipped=True))
+    realm_state.put("incidents", incident("i-1"))
+    realm_state.put(
+        "reports", report("r-1", alias="E1", incident="i-1", recorded_at=NOW - 8 * MINUTE)
+    )
+    return realm_state
 
 
 def browse(held: Held, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, HeldModel]:
@@ -97,19 +99,19 @@ async def test_the_organiser_sees_each_stimulus_with_its_state_and_the_report_to
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     browser, _ = browse(exercise(), monkeypatch)
-    found = await read(browser, "coordinator")
-    assert [(one["id"], one["state"]) for one in found] == [
+    stimuli = await read(browser, "coordinator")
+    assert [(one["id"], one["state"]) for one in stimuli] == [
         ("E1", "played"),
         ("E2", "due"),
         ("E3", "planned"),
         ("E4", "skipped"),
     ]
-    first = found[0]
+    first = stimuli[0]
     assert (first["title"], first["source"], first["mark"]) == ("Conduite rompue", "water", 2.5)
     assert [note["text"] for note in first["notes"]] == [None, "trop tard"]
-    sent = {"alias": "E1~2", "occurred_at": to_datetime(NOW).isoformat()}
-    assert first["body"] == BODY | sent
-    assert found[1]["body"] is None
+    repeated_stimulus = {"alias": "E1~2", "occurred_at": to_datetime(NOW).isoformat()}
+    assert first["body"] == BODY | repeated_stimulus
+    assert stimuli[1]["body"] is None
 
 
 async def test_the_front_takes_the_report_of_a_stimulus_as_it_stands(
@@ -145,8 +147,8 @@ async def test_a_stimulus_is_planned_with_its_words_apart(monkeypatch: pytest.Mo
         "source": "water",
         "body": BODY | {"recorded_at": "2027-02-11T10:00:00Z", "realm": "92"},
     }
-    sent = await browser.post("/api/v1/stimuli", body, role="coordinator")
-    assert sent.status_code in (200, 202), sent.text
+    response = await browser.post("/api/v1/stimuli", body, role="coordinator")
+    assert response.status_code in (200, 202), response.text
     (command,) = browser.decisions.asked
     assert isinstance(command, PlanStimulus)
     assert command.stimulus == "E7"
@@ -175,12 +177,12 @@ async def test_the_organiser_skips_and_an_observer_notes(monkeypatch: pytest.Mon
 
 
 async def test_the_evaluation_counts_marks_and_the_part_of_each_role() -> None:
-    held = exercise()
+    realm_state = exercise()
     called = {"role": "directeur_pole", "planned_at": NOW - 7 * MINUTE, "incident": "i-1"}
     answered = called | {"acknowledged_at": NOW - 3 * MINUTE, "state": "answered", "answer": "ack"}
-    held.put("notifications", notification("n-1", **answered))
-    held.put("notifications", notification("n-2", **called | {"role": "dgs"}))
-    _, model = browsing(held)
+    realm_state.put("notifications", notification("n-1", **answered))
+    realm_state.put("notifications", notification("n-2", **called | {"role": "dgs"}))
+    _, model = browsing(realm_state)
     sheet = await model.of(REALM).evaluation_sheet()
     assert (sheet.stimuli, sheet.played, sheet.skipped, sheet.noted, sheet.mark) == (
         4,
@@ -200,11 +202,11 @@ async def test_the_evaluation_counts_marks_and_the_part_of_each_role() -> None:
 
 async def test_the_first_stimulus_that_waits_is_the_next() -> None:
     _, model = browsing(exercise())
-    found = await model.of(REALM).stimuli()
-    lines = build_stimulus_lines(found, TerritoryNames(), to_datetime(NOW), get_translator("fr"))
+    stimuli = await model.of(REALM).stimuli()
+    lines = build_stimulus_lines(stimuli, TerritoryNames(), to_datetime(NOW), get_translator("fr"))
     assert [line.found.id for line in lines if line.is_next] == ["E2"]
     assert [line.state for line in lines] == ["joué", "à jouer", "prévu", "sauté"]
-    assert found[0].state is StimulusState.PLAYED
+    assert stimuli[0].state is StimulusState.PLAYED
 
 
 async def test_the_pages_offer_the_list_to_the_organiser_and_the_evaluation_to_all(

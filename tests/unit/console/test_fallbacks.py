@@ -81,8 +81,11 @@ def test_two_plans_needing_more_than_the_free_places_collide() -> None:
 
 
 def test_a_collision_is_shown_on_both_undecided_plans() -> None:
-    found = find_collisions(reference(), _situation(other=PlanState.PROPOSED))
-    assert [(x.plan, x.other) for x in found] == [(EDUCATION, SOLIDARITY), (SOLIDARITY, EDUCATION)]
+    collisions = find_collisions(reference(), _situation(other=PlanState.PROPOSED))
+    assert [(x.plan, x.other) for x in collisions] == [
+        (EDUCATION, SOLIDARITY),
+        (SOLIDARITY, EDUCATION),
+    ]
 
 
 @pytest.mark.parametrize("other", [PlanState.VALID, PlanState.REFUSED, PlanState.LIFTED])
@@ -138,10 +141,10 @@ def test_closed_sites_and_taken_places_are_not_free() -> None:
         approved_at=0,
         rules=(),
     )
-    (found,) = find_collisions(
+    (collision,) = find_collisions(
         reference(), replace(now, sites={gyms[0]: shut}, moved={"l-1": line})
     )
-    assert (found.sound, found.free) == (11, 11 * 20 - 8)
+    assert (collision.sound, collision.free) == (11, 11 * 20 - 8)
     (back,) = find_collisions(
         reference(),
         replace(now, moved={"l-1": line.model_copy(update={"state": g.LineState.RELEASED})}),
@@ -152,7 +155,7 @@ def test_closed_sites_and_taken_places_are_not_free() -> None:
 def test_a_site_held_by_the_other_plan_is_named() -> None:
     now = _situation()
     gym = min(id for id, site in reference().sites.items() if site.kind == "gymnase")
-    held = c.StrategyRow(
+    fallback_strategy = c.StrategyRow(
         id=f"{GYMNASIUMS}/1",
         activity=GYMNASIUMS,
         strategy="SR-SITE:gymnase",
@@ -163,8 +166,10 @@ def test_a_site_held_by_the_other_plan_is_named() -> None:
         started_at=0,
         started_by="x",
     )
-    (found,) = find_collisions(reference(), replace(now, strategies={held.id: held}))
-    assert (found.held, found.activities, found.needed, found.free) == (
+    (collision,) = find_collisions(
+        reference(), replace(now, strategies={fallback_strategy.id: fallback_strategy})
+    )
+    assert (collision.held, collision.activities, collision.needed, collision.free) == (
         (gym,),
         (CHILDREN,),
         280,
@@ -180,8 +185,8 @@ def test_in_a_flood_exposed_sites_host_no_agent() -> None:
         gym: reference().sites[gym].model_copy(update={"flood_exposure": "tier1"}),
     }
     wet = replace(reference(), names=replace(reference().names, sites=low))
-    (found,) = find_collisions(wet, replace(_situation(), incidents={flood.id: flood}))
-    assert found.sound == 11
+    (collision,) = find_collisions(wet, replace(_situation(), incidents={flood.id: flood}))
+    assert collision.sound == 11
     (over,) = find_collisions(
         wet,
         replace(

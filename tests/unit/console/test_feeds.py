@@ -43,8 +43,8 @@ def make_status(name: str, **changes: object) -> FeedStatus:
 def test_a_feed_in_need_of_a_person_comes_first() -> None:
     silent = make_status("b", understood_at=NOW - timedelta(minutes=21), verdict="retry")
     off = make_status("a", enabled=False)
-    found = list_feeds(FeedList(written_at=NOW, items=(off, make_status("c"), silent)), NOW)
-    assert [(feed.name, feed.state) for feed in found.items] == [
+    feeds = list_feeds(FeedList(written_at=NOW, items=(off, make_status("c"), silent)), NOW)
+    assert [(feed.name, feed.state) for feed in feeds.items] == [
         ("b", "silent"),
         ("c", "ok"),
         ("a", "off"),
@@ -52,8 +52,8 @@ def test_a_feed_in_need_of_a_person_comes_first() -> None:
 
 
 def test_a_line_shows_the_age_by_the_publishers_clock() -> None:
-    found = list_feeds(FeedList(written_at=NOW, items=(make_status("a"),)), NOW)
-    lines = build_feed_lines(found, NOW, get_translator("fr"))
+    feeds = list_feeds(FeedList(written_at=NOW, items=(make_status("a"),)), NOW)
+    lines = build_feed_lines(feeds, NOW, get_translator("fr"))
     assert lines is not None
     assert (lines[0].age, lines[0].last_word, lines[0].tone) == ("42 min", "vert", "")
 
@@ -72,8 +72,10 @@ async def test_the_page_marks_playing_samples(tmp_path: Path) -> None:
     browser, _ = browsing(crisis())
     file = browser.app.state.feed_status = tmp_path / "status.json"
     for samples in (False, True):
-        told = FeedList(written_at=datetime.now(UTC), items=(make_status("a"),), samples=samples)
-        file.write_text(told.model_dump_json())
+        feed_list = FeedList(
+            written_at=datetime.now(UTC), items=(make_status("a"),), samples=samples
+        )
+        file.write_text(feed_list.model_dump_json())
         page = (await browser.get(f"/flux?realm={REALM}")).text
         assert ("Aucun éditeur n’est consulté" in page) is samples
 
@@ -91,8 +93,8 @@ async def test_the_page_and_the_api_show_the_feeds(tmp_path: Path, lang: str) ->
     assert unknown in (await browser.get(f"/flux?realm={REALM}", lang=lang)).text
     file = tmp_path / "status.json"
     status = make_status("a", verdict="drift", waiting=2)
-    written = FeedList(written_at=datetime.now(UTC), items=(status,))
-    file.write_text(written.model_dump_json())
+    feed_list = FeedList(written_at=datetime.now(UTC), items=(status,))
+    file.write_text(feed_list.model_dump_json())
     browser.app.state.feed_status = file
     page = (await browser.get(f"/flux?realm={REALM}", lang=lang)).text
     assert "Flux a" in page

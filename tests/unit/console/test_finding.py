@@ -35,8 +35,8 @@ def noted() -> LineRecord:
 
 
 async def test_one_search_finds_sites_incidents_lines_and_people() -> None:
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "incidents",
         incident(
             "i-0",
@@ -47,26 +47,26 @@ async def test_one_search_finds_sites_incidents_lines_and_people() -> None:
             closed_at=NOW,
         ),
     )
-    held.lines.append(noted())
-    browser, model = browsing(held)
+    realm_state.lines.append(noted())
+    browser, model = browsing(realm_state)
     model.words.kept["t-9"] = TextItem({"text": "Le gardien de Darracq a les clés"})
-    seen = await shown(browser, "/recherche?q=darracq")
-    assert "PMI Darracq" in seen
-    assert "92-2027-0211-01" in seen
-    assert "92-2027-0201-01" in seen
-    assert "Le gardien de Darracq" in seen
+    page = await shown(browser, "/recherche?q=darracq")
+    assert "PMI Darracq" in page
+    assert "92-2027-0211-01" in page
+    assert "92-2027-0201-01" in page
+    assert "Le gardien de Darracq" in page
     assert "Dir. Éducation" in await shown(browser, "/recherche?q=dir+education")
     assert "Rien ne répond" in await shown(browser, "/recherche?q=zzzz")
 
 
 async def test_a_search_shows_only_results_open_to_the_reader() -> None:
-    held = crisis()
-    held.lines.append(noted())
-    browser, model = browsing(held)
+    realm_state = crisis()
+    realm_state.lines.append(noted())
+    browser, model = browsing(realm_state)
     model.words.kept["t-9"] = TextItem({"text": "Le gardien de Darracq a les clés"})
-    seen = await shown(browser, "/recherche?q=darracq", role="site_manager@pmi-01")
-    assert "PMI Darracq" in seen
-    assert "gardien" not in seen
+    page = await shown(browser, "/recherche?q=darracq", role="site_manager@pmi-01")
+    assert "PMI Darracq" in page
+    assert "gardien" not in page
     assert "Dir. Éducation" not in await shown(
         browser, "/recherche?q=dir+education", role="site_manager@pmi-01"
     )
@@ -87,8 +87,8 @@ async def test_a_manager_of_sites_begins_at_their_own_sites() -> None:
 
 
 async def test_a_director_reads_their_own_demands_first() -> None:
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "plans",
         {
             "id": "PCA-education",
@@ -99,7 +99,7 @@ async def test_a_director_reads_their_own_demands_first() -> None:
             "decides": "directeur_pole",
         },
     )
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
     director = await shown(browser, "/", role="director@pole:education")
     assert director.index("Ce qui vous est demandé") < director.index(
         "Incident 92-2027-0211-01, ouvert"
@@ -115,26 +115,26 @@ async def test_a_director_reads_their_own_demands_first() -> None:
 async def test_the_tab_counts_unacknowledged_incidents(
     level: int, taken: tuple[str, ...], title: str, alarm: str
 ) -> None:
-    held = crisis()
-    held.put("incidents", incident(level=level, acknowledged_by=taken))
-    held.put("levels", {"id": "territory", "level": level, "since": NOW, "version": 1})
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("incidents", incident(level=level, acknowledged_by=taken))
+    realm_state.put("levels", {"id": "territory", "level": level, "since": NOW, "version": 1})
+    browser, _ = browsing(realm_state)
     page = (await browser.get(f"/?realm={REALM}")).text
     assert f"<title>[EXERCICE] {title}N{level} Cellule de crise – Vigie</title>" in page
     assert f'data-alarm="{alarm}"' in page
 
 
 async def test_the_manager_of_a_site_sees_the_outcome_of_a_report() -> None:
-    held = crisis()
-    held.put("incidents", incident(level=2))
-    browser, _ = browsing(held)
-    seen = await shown(browser, "/mes-sites", role="site_manager@pmi-01")
+    realm_state = crisis()
+    realm_state.put("incidents", incident(level=2))
+    browser, _ = browsing(realm_state)
+    page = await shown(browser, "/mes-sites", role="site_manager@pmi-01")
     assert re.search(
-        "Coupure d’électricité : reçu à 09:40 , pas encore lu par la cellule , incident N2", seen
+        "Coupure d’électricité : reçu à 09:40 , pas encore lu par la cellule , incident N2", page
     )
-    assert "en attente de prise en charge" in seen
-    held.put("incidents", incident(level=2, acknowledged_by=("coord-pca",)))
-    browser, _ = browsing(held)
+    assert "en attente de prise en charge" in page
+    realm_state.put("incidents", incident(level=2, acknowledged_by=("coord-pca",)))
+    browser, _ = browsing(realm_state)
     assert "pris en charge par la cellule" in await shown(
         browser, "/mes-sites", role="site_manager@pmi-01"
     )

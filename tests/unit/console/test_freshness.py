@@ -36,10 +36,10 @@ def test_a_directory_unproved_for_ninety_days_is_old(age_ms: int, old: list[str]
 
 def test_one_proved_channel_keeps_the_directory_fresh() -> None:
     now = PUBLISHED + 120 * DAY_MS
-    told = {
+    reach_by_person = {
         "dgs": ReachRow(id="dgs", points=(Reach(channel=Channel.SMS, verified_at=now - DAY_MS),))
     }
-    assert list_outdated_foundations(REFERENCE, told, PUBLISHED, now) == []
+    assert list_outdated_foundations(REFERENCE, reach_by_person, PUBLISHED, now) == []
 
 
 def test_activities_carry_the_day_of_the_analysis_if_known() -> None:

@@ -73,7 +73,7 @@ def signature(at: Instant, by: str = "coord-1") -> Signature:
 
 
 def handover(number: int, at: Instant, **values: Any) -> HandoverRow:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "id": str(number),
         "number": number,
         "state": HandoverState.DRAFT,
@@ -83,7 +83,7 @@ def handover(number: int, at: Instant, **values: Any) -> HandoverRow:
         "drafted": signature(at),
         "changed_at": at,
     }
-    return HandoverRow(**given | values)
+    return HandoverRow(**defaults | values)
 
 
 @cache
@@ -97,17 +97,17 @@ def second_page() -> Document:
     model = PlayedHandovers(played).at(at)
 
     async def draft() -> Document:
-        found = await model.of(played.realm).read()
-        facts = await model.gather_facts(found, 2, before, ("fr", "en"), None)
+        snapshot = await model.of(played.realm).read()
+        facts = await model.gather_facts(snapshot, 2, before, ("fr", "en"), None)
         return model.draft_page(facts, {"objective": "words"})[0]
 
     return asyncio.run(draft())
 
 
 def told(section: str, lang: str = "fr") -> list[str]:
-    found = second_page().sheet(lang).section(section)
-    assert found is not None
-    return [line.text.replace("\u00a0", " ") for line in found.lines]
+    document_section = second_page().sheet(lang).section(section)
+    assert document_section is not None
+    return [line.text.replace("\u00a0", " ") for line in document_section.lines]
 
 
 def test_the_page_has_ten_lines_five_risks_decisions_and_deadlines() -> None:
@@ -141,7 +141,7 @@ def test_the_differences_are_new_over_and_another_level() -> None:
     def change(collection: str, id: str, before: str | None, after: str) -> Change:
         return Change(collection=collection, id=id, title=id, before=before, after=after, at=None)
 
-    found = list_differences(
+    differences = list_differences(
         [
             change("incidents", "gaz", None, "open N2"),
             change("incidents", "crue", "open N2", "acknowledged N3"),
@@ -159,7 +159,7 @@ def test_the_differences_are_new_over_and_another_level() -> None:
         reference().names,
         _,
     )
-    assert found == [
+    assert differences == [
         ("Nouveau", "gaz (N2) ; PT-ELEC (Proposé) ; parc (Fermé)"),
         ("Clos", "neige, bref ; SOL-02 ; musée"),
         ("Niveau changé", "crue N2 → N3 ; gymnase (Évacué) ; Département N2 → N3"),
@@ -201,9 +201,9 @@ def test_recipients_have_names() -> None:
 
 @pytest.fixture
 def desk() -> tuple[Browser, HeldModel]:
-    held = crisis()
-    held.put("handovers", handover(1, START).model_dump(mode="json"))
-    browser, model = browsing(held)
+    realm_state = crisis()
+    realm_state.put("handovers", handover(1, START).model_dump(mode="json"))
+    browser, model = browsing(realm_state)
     model.words.kept["words"] = TextItem({"text": OBJECTIVE})
     browser.app.state.signing_key = lambda: SigningKey(Ed25519PrivateKey.generate())
     return browser, model
@@ -223,10 +223,10 @@ def freeze(desk: tuple[Browser, HeldModel], **values: Any) -> None:
 
 async def test_handovers_are_read_with_their_objectives(desk: tuple[Browser, HeldModel]) -> None:
     browser, _model = desk
-    found = (await browser.get(f"/api/v1/handovers?realm={REALM}", accept=JSON)).json()["items"]
-    assert [(h["id"], h["state"], h["objective"]) for h in found] == [("1", "draft", OBJECTIVE)]
-    assert found[0]["recipient_names"] == ["Coordonnateur PCA", "Dir. Éducation"]
-    assert found[0]["moves"] == ["revised", "signed", "withdrawn"]
+    handovers = (await browser.get(f"/api/v1/handovers?realm={REALM}", accept=JSON)).json()["items"]
+    assert [(h["id"], h["state"], h["objective"]) for h in handovers] == [("1", "draft", OBJECTIVE)]
+    assert handovers[0]["recipient_names"] == ["Coordonnateur PCA", "Dir. Éducation"]
+    assert handovers[0]["moves"] == ["revised", "signed", "withdrawn"]
     answer = await browser.get(f"/api/v1/handovers/1?realm={REALM}", accept=JSON)
     assert answer.headers["etag"] == '"0"'
     missing = await browser.get(f"/api/v1/handovers/9?realm={REALM}", accept=JSON)

@@ -50,8 +50,8 @@ BASE: Final = "2027-01-25T17:00Z"
 
 
 def reference() -> HazardReference:
-    found = indexed_reference()
-    return HazardReference(found.sites, found.activities, found.plans)
+    index = indexed_reference()
+    return HazardReference(index.sites, index.activities, index.plans)
 
 
 def steady(slope: float, level: float, hours: int = 12) -> list[RiverReading]:
@@ -162,37 +162,37 @@ def test_a_low_river_reaches_no_site() -> None:
 
 def test_each_exposed_site_has_its_hour_its_activities_and_its_deadlines() -> None:
     place = reference()
-    found = foresee_flood(place, steady(0.05, 4.8), (), NOW)
-    assert found is not None
-    assert (found.hazard, found.plan) == (FLOOD, "PT-CRUE")
+    forecast = foresee_flood(place, steady(0.05, 4.8), (), NOW)
+    assert forecast is not None
+    assert (forecast.hazard, forecast.plan) == (FLOOD, "PT-CRUE")
     exposed = {s.id: s.flood_exposure for s in place.sites.values()}
-    states = {(exposed[clock.site], clock.state) for clock in found.sites}
+    states = {(exposed[clock.site], clock.state) for clock in forecast.sites}
     assert states == {
         ("oui", "expected"),
         ("tier1", "expected"),
         ("tier2", "expected"),
         ("tier3", "possible"),
     }
-    first = found.sites[0]
+    first = forecast.sites[0]
     assert (first.state, first.threshold, exposed[first.site]) == ("expected", 5.3, "oui")
     assert first.at == pytest.approx(NOW + 10 * HOUR_MS, abs=2 * MINUTE_MS)
     assert first.prepare_by == first.earliest - 2 * HOUR_MS
-    peopled = next(c for c in found.sites if c.close_by is not None)
+    peopled = next(c for c in forecast.sites if c.close_by is not None)
     assert peopled.close_by == at("2027-01-26T07:00:00+01:00")
-    pumps = {c.close_by for c in found.sites if place.sites[c.site].kind == "assainissement"}
+    pumps = {c.close_by for c in forecast.sites if place.sites[c.site].kind == "assainissement"}
     assert pumps == {None}, "a pumping station works on"
     assert first.activities
-    assert found.steps[0].level == 4.6
-    assert found.steps[0].crossing.reached
+    assert forecast.steps[0].level == 4.6
+    assert forecast.steps[0].crossing.reached
 
 
 def test_closures_are_grouped_by_the_opening_before_which_they_are_due() -> None:
-    found = foresee_flood(reference(), steady(0.05, 4.8), (), NOW)
-    assert found is not None
-    groups = list_closures(found.sites, (), NOW)
+    forecast = foresee_flood(reference(), steady(0.05, 4.8), (), NOW)
+    assert forecast is not None
+    groups = list_closures(forecast.sites, (), NOW)
     assert groups[0].by == at("2027-01-26T07:00:00+01:00")
     one = groups[0].sites[0]
-    less = list_closures(found.sites, {one}, NOW)
+    less = list_closures(forecast.sites, {one}, NOW)
     assert one not in less[0].sites
     assert len(less[0].sites) == len(groups[0].sites) - 1
 
@@ -215,24 +215,26 @@ def test_a_site_stays_closed_from_the_opening_of_the_day_or_night_of_the_water(
 def test_an_announced_cut_names_the_sites_without_a_generator_that_people_depend_on() -> None:
     start, end = at("2027-01-26T08:00:00Z"), at("2027-01-26T10:00:00Z")
     window = HazardWindow(start, end, "r1", confirmed=False)
-    found = foresee_windows(reference(), POWER, [window], "PT-ELEC", NOW)
-    assert found is not None
+    forecast = foresee_windows(reference(), POWER, [window], "PT-ELEC", NOW)
+    assert forecast is not None
     sites = reference().sites
-    assert found.sites
-    assert not any(sites[clock.site].generator for clock in found.sites)
-    assert {clock.state for clock in found.sites} == {"possible"}
-    assert {(c.at, c.until, c.prepare_by) for c in found.sites} == {(start, end, start - HOUR_MS)}
+    assert forecast.sites
+    assert not any(sites[clock.site].generator for clock in forecast.sites)
+    assert {clock.state for clock in forecast.sites} == {"possible"}
+    assert {(c.at, c.until, c.prepare_by) for c in forecast.sites} == {
+        (start, end, start - HOUR_MS)
+    }
     assert foresee_windows(reference(), POWER, [window], "PT-ELEC", end) is None
 
 
 def test_heat_names_the_sites_that_vulnerable_people_depend_on() -> None:
     window = HazardWindow(NOW - HOUR_MS, None, "r1", colour="orange")
-    found = foresee_windows(reference(), HEAT, [window], "PT-CANICULE", NOW)
-    assert found is not None
+    forecast = foresee_windows(reference(), HEAT, [window], "PT-CANICULE", NOW)
+    assert forecast is not None
     sites = reference().sites
-    assert found.sites
-    assert all(sites[clock.site].vulnerable_public >= 2 for clock in found.sites)
-    assert {clock.state for clock in found.sites} == {"reached"}
+    assert forecast.sites
+    assert all(sites[clock.site].vulnerable_public >= 2 for clock in forecast.sites)
+    assert {clock.state for clock in forecast.sites} == {"reached"}
 
 
 def test_plans_are_found_by_their_triggers() -> None:
@@ -248,36 +250,38 @@ def load_flood() -> tuple[list[tuple[Instant, RiverReading]], dict[str, Instant]
     with EVENTS.open(encoding="utf-8", newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row["scenario_id"] == "S01"]
     first_report = dict[str, Instant]()
-    known: list[tuple[Instant, RiverReading]] = []
+    arrivals: list[tuple[Instant, RiverReading]] = []
     for row in rows:
         come = at(row["reported_at"] + "+01:00")
         if row["measure"] == "river_level":
             reading = RiverReading(at(row["occurred_at"] + "+01:00"), float(row["value"]))
-            known.append((come, reading))
+            arrivals.append((come, reading))
         elif row["site_id"] and row["event_type"] in ("closure", "outage_power", "flooding"):
             first_report[row["site_id"]] = min(come, first_report.get(row["site_id"], come))
-    return sorted(known, key=lambda pair: pair[0]), first_report
+    return sorted(arrivals, key=lambda pair: pair[0]), first_report
 
 
 def check_warnings(
     known: list[tuple[Instant, RiverReading]], first_report: dict[str, Instant], peak: float
 ) -> None:
     """Check that each flooded site is told in time, and that few are closed in vain."""
-    told: dict[str, Instant] = {}
+    warning_times: dict[str, Instant] = {}
     closed: dict[str, float] = {}
     place, readings = reference(), list[RiverReading]()
     for come, reading in known:
         readings.append(reading)
-        found = foresee_flood(place, readings, (), come)
-        for clock in found.sites if found else ():
+        forecast = foresee_flood(place, readings, (), come)
+        for clock in forecast.sites if forecast else ():
             if clock.state == "expected":
-                told.setdefault(clock.site, come)
+                warning_times.setdefault(clock.site, come)
                 if clock.close_by is not None and clock.close_by - come <= 12 * HOUR_MS:
                     assert clock.threshold is not None
                     closed.setdefault(clock.site, clock.threshold)
     exposed = {id for id, site in place.sites.items() if site.flood_exposure != "non"}
     flooded = exposed & first_report.keys()
-    late = {id for id in flooded if first_report[id] - told.get(id, 1 << 60) < TOLD_BEFORE_MS}
+    late = {
+        id for id in flooded if first_report[id] - warning_times.get(id, 1 << 60) < TOLD_BEFORE_MS
+    }
     assert len(flooded) > 40
     assert late == set()
     vain = [id for id, level in closed.items() if level > peak]
@@ -287,8 +291,8 @@ def check_warnings(
 
 def test_in_the_flood_scenario_each_site_is_warned_six_hours_before() -> None:
     """S01, from its river readings alone: without a forecast the trend gives the hour."""
-    known, first_report = load_flood()
-    check_warnings(known, first_report, max(reading.level for _, reading in known))
+    arrivals, first_report = load_flood()
+    check_warnings(arrivals, first_report, max(reading.level for _, reading in arrivals))
 
 
 def find_level(known: list[tuple[Instant, RiverReading]], when: Instant) -> float:
@@ -318,19 +322,19 @@ def build_river_bodies(
 
 def test_in_the_flood_scenario_the_feed_of_the_river_warns_each_site_six_hours_before() -> None:
     """S01 through the connector: bodies of Hub'Eau, fetched each half hour."""
-    known, first_report = load_flood()
-    begin = min(reading.at for _, reading in known)
-    end = max(reading.at for _, reading in known)
+    arrivals, first_report = load_flood()
+    begin = min(reading.at for _, reading in arrivals)
+    end = max(reading.at for _, reading in arrivals)
     memory: Memory = {}
     posted: list[tuple[Instant, RiverReading]] = []
     for when in range(begin + HOUR_MS, end + 1, 30 * MINUTE_MS):
         fetched = datetime.fromtimestamp((when + 5 * MINUTE_MS) / 1000, UTC)
-        found = read("hydro-levels", build_river_bodies(known, when), fetched, memory)
-        memory = found.memory
-        for post in found.posts:
+        feed_reading = read("hydro-levels", build_river_bodies(arrivals, when), fetched, memory)
+        memory = feed_reading.memory
+        for post in feed_reading.posts:
             if post.body.get("certainty") != "unconfirmed":
                 level = float(post.body["measure"]["value"])
                 reading = RiverReading(at(post.body["occurred_at"]), level)
                 posted.append((when + 5 * MINUTE_MS, reading))
     assert len(posted) > 50
-    check_warnings(posted, first_report, max(reading.level for _, reading in known))
+    check_warnings(posted, first_report, max(reading.level for _, reading in arrivals))

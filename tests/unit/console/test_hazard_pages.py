@@ -30,13 +30,15 @@ def reading(n: int, level: float, hours_ago: float, **changes: Any) -> dict[str,
 
 def flood(**more: dict[str, object]) -> Held:
     """Return the Seine at 5.15 m, 5 cm more each hour: parks on islands in three hours."""
-    held = realm()
-    held.put("incidents", incident("i-f", kind="flood", key="flood", members=(), communes=()))
+    realm_state = realm()
+    realm_state.put(
+        "incidents", incident("i-f", kind="flood", key="flood", members=(), communes=())
+    )
     for n in range(7):
-        held.put("reports", reading(n, 5.15 - 0.05 * n, n))
+        realm_state.put("reports", reading(n, 5.15 - 0.05 * n, n))
     for row in more.values():
-        held.put("reports", row)
-    return held
+        realm_state.put("reports", row)
+    return realm_state
 
 
 def find_parks(held: Held) -> list[str]:
@@ -52,12 +54,12 @@ async def read_items(held: Held) -> list[dict[str, Any]]:
 
 
 async def test_the_api_gives_hour_margin_deadlines_and_actions_of_each_site() -> None:
-    held = flood()
-    (item,) = await read_items(held)
+    realm_state = flood()
+    (item,) = await read_items(realm_state)
     assert (item["hazard"], item["plan"], item["source"]) == ("flood", "PT-CRUE", "trend")
     assert (item["level_m"], item["steps"][0]["level_m"]) == (5.15, 4.6)
     first = item["sites"][0]
-    assert first["site"] in find_parks(held)
+    assert first["site"] in find_parks(realm_state)
     assert first["state"] == "expected"
     assert first["margin_min"] == pytest.approx(96, abs=10)
     assert first["activities"]
@@ -68,9 +70,9 @@ async def test_the_api_gives_hour_margin_deadlines_and_actions_of_each_site() ->
 
 
 async def test_a_school_may_move_to_the_nearest_site_that_is_dry() -> None:
-    held = flood()
-    (item,) = await read_items(held)
-    sites = held.reference.sites
+    realm_state = flood()
+    (item,) = await read_items(realm_state)
+    sites = realm_state.reference.sites
     refuges = {s["site"]: s["refuge"] for s in item["sites"] if s["refuge"]}
     assert refuges
     assert all(sites[host].flood_exposure == "non" for host in refuges.values())
@@ -94,10 +96,10 @@ async def test_pages_show_the_hour_and_the_actions_before_it(
 
 
 async def test_a_site_shows_its_own_hour() -> None:
-    held = flood()
-    browser, _ = browsing(held)
-    assert "eau " in await shown(browser, f"/sites/{find_parks(held)[0]}")
-    dry = next(s.id for s in held.reference.sites.values() if s.flood_exposure == "non")
+    realm_state = flood()
+    browser, _ = browsing(realm_state)
+    assert "eau " in await shown(browser, f"/sites/{find_parks(realm_state)[0]}")
+    dry = next(s.id for s in realm_state.reference.sites.values() if s.flood_exposure == "non")
     assert "préparer avant" not in await shown(browser, f"/sites/{dry}")
 
 
@@ -123,21 +125,21 @@ LIES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("lie", LIES, ids=str)
 async def test_a_false_reading_moves_no_clock(lie: str) -> None:
     honest = await read_items(flood())
-    said = dict(LIES[lie])
+    false_reading = dict(LIES[lie])
     measure = {
         "name": "river_level",
-        "value": said.pop("value", 8.9),
+        "value": false_reading.pop("value", 8.9),
         "unit": "m",
-        "object": said.pop("object", STATION),
+        "object": false_reading.pop("object", STATION),
     }
-    row = reading(99, 8.9, said.pop("hours_ago", 0.2), measure=measure, **said)
+    row = reading(99, 8.9, false_reading.pop("hours_ago", 0.2), measure=measure, **false_reading)
     assert await read_items(flood(lie=row)) == honest
 
 
 async def test_a_forecast_of_the_publisher_is_followed() -> None:
-    held = flood()
+    realm_state = flood()
     made = "2027-02-11T09:00Z"
-    held.put(
+    realm_state.put(
         "flags",
         {
             "id": "forecast:paris-austerlitz",
@@ -146,12 +148,12 @@ async def test_a_forecast_of_the_publisher_is_followed() -> None:
             "reports": (),
         },
     )
-    (item,) = await read_items(held)
+    (item,) = await read_items(realm_state)
     assert (item["source"], item["peak_m"]) == ("forecast", 5.4)
 
 
 async def test_an_announced_cut_and_a_heatwave_have_their_clocks() -> None:
-    held = realm()
+    realm_state = realm()
     window = ({"start": NOW + 20 * HOUR_MS, "end": NOW + 22 * HOUR_MS},)
     cut = report(
         "cut",
@@ -162,13 +164,13 @@ async def test_an_announced_cut_and_a_heatwave_have_their_clocks() -> None:
         plan_hint="PT-ELEC",
         effective=window,
     )
-    held.put("reports", cut)
-    held.put(
+    realm_state.put("reports", cut)
+    realm_state.put(
         "tasks",
         {"id": "t-1", "kind": "verify_report", "state": "open", "opened_at": NOW, "report": "cut"},
     )
     heat = {"start": NOW + 2 * HOUR_MS, "end": NOW + 30 * HOUR_MS}
-    held.put(
+    realm_state.put(
         "reports",
         report(
             "heat",
@@ -181,23 +183,23 @@ async def test_an_announced_cut_and_a_heatwave_have_their_clocks() -> None:
             effective=(heat,),
         ),
     )
-    held.put(
+    realm_state.put(
         "flags", {"id": "vigilance:canicule", "value": "orange", "since": NOW, "reports": ("heat",)}
     )
-    found = {item["hazard"]: item for item in await read_items(held)}
-    assert list(found) == ["heat", "power"], "the soonest first"
-    assert found["power"]["plan"] == "PT-ELEC"
-    assert {s["state"] for s in found["power"]["sites"]} == {"possible"}
-    assert found["heat"]["plan"] == "PT-CANICULE"
-    assert {s["state"] for s in found["heat"]["sites"]} == {"expected"}
-    browser, _ = browsing(held)
+    forecasts_by_hazard = {item["hazard"]: item for item in await read_items(realm_state)}
+    assert list(forecasts_by_hazard) == ["heat", "power"], "the soonest first"
+    assert forecasts_by_hazard["power"]["plan"] == "PT-ELEC"
+    assert {s["state"] for s in forecasts_by_hazard["power"]["sites"]} == {"possible"}
+    assert forecasts_by_hazard["heat"]["plan"] == "PT-CANICULE"
+    assert {s["state"] for s in forecasts_by_hazard["heat"]["sites"]} == {"expected"}
+    browser, _ = browsing(realm_state)
     page = await shown(browser, "/")
     assert "Coupure d’électricité annoncée" in page
     assert "(à confirmer)" in page
 
 
 async def test_a_calm_day_has_no_clock() -> None:
-    held = realm()
-    assert await read_items(held) == []
-    browser, _ = browsing(held)
+    realm_state = realm()
+    assert await read_items(realm_state) == []
+    browser, _ = browsing(realm_state)
     assert "heure de chaque site" not in await shown(browser, "/")

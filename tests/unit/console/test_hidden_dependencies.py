@@ -56,7 +56,7 @@ def crisis(n: int, *, out: bool, degraded: bool, lag_h: float = 1) -> RecordedCr
 
 
 def test_planted_dependencies_are_found_and_few_others() -> None:
-    hit = planted = found = 0
+    hit = planted = mined_count = 0
     names = declared()
     for seed in UNSEEN_SEEDS:
         made = generate_crises(seed, names)
@@ -65,27 +65,27 @@ def test_planted_dependencies_are_found_and_few_others() -> None:
         assert time.process_time() - began < LIMIT_S
         hit += len(mined & made.planted)
         planted += len(made.planted)
-        found += len(mined)
+        mined_count += len(mined)
     assert hit / planted >= 0.8
-    assert hit / found >= 0.6
+    assert hit / mined_count >= 0.6
 
 
 def test_crises_without_hidden_dependencies_yield_almost_nothing() -> None:
     names = declared()
-    found = [
+    dependencies = [
         one
         for seed in range(9_100, 9_106)
         for one in find_hidden_dependencies(generate_crises(seed, names, planted=0).crises, names)
     ]
-    assert len(found) <= 3
+    assert len(dependencies) <= 3
 
 
 def test_the_evidence_names_each_crisis_with_its_times() -> None:
     crises = [crisis(n, out=n < 8, degraded=n < 7) for n in range(24)]
-    (found,) = find_hidden_dependencies(crises, {"RHF-01": ("system:si_rh_paie",)})
-    assert (found.resource, found.activity) == ("system:siter", "RHF-01")
-    assert (len(found.evidence), found.exposed, found.degraded_without) == (7, 8, 0)
-    assert found.evidence[0].degraded_at - found.evidence[0].out_at == HOUR_MS
+    (dependency,) = find_hidden_dependencies(crises, {"RHF-01": ("system:si_rh_paie",)})
+    assert (dependency.resource, dependency.activity) == ("system:siter", "RHF-01")
+    assert (len(dependency.evidence), dependency.exposed, dependency.degraded_without) == (7, 8, 0)
+    assert dependency.evidence[0].degraded_at - dependency.evidence[0].out_at == HOUR_MS
 
 
 def test_a_declared_dependency_explains_the_degradation() -> None:
@@ -125,7 +125,7 @@ def row(id: str, at: int, **fields: Any) -> RowVersion:
 
 def test_outages_and_declarations_are_read_from_versions_of_rows() -> None:
     later = START + QUIET_MS + 4 * HOUR_MS
-    found = RealmVersions(
+    versions = RealmVersions(
         "92",
         flags=[
             row("system:siter", START, value="down"),
@@ -147,7 +147,7 @@ def test_outages_and_declarations_are_read_from_versions_of_rows() -> None:
             row("SOL-01", START, declared=None),
         ],
     )
-    first, second = collect_crises(found, {"cen-1": "site_central", "cen-2": "site_central"})
+    first, second = collect_crises(versions, {"cen-1": "site_central", "cen-2": "site_central"})
     assert set(first.outages) == {
         Outage("system:siter", START, START + HOUR_MS),
         Outage("kind:site_central", START, START + HOUR_MS),
@@ -212,9 +212,9 @@ async def test_the_api_and_the_page_show_the_evidence_and_propose_a_change(
 ) -> None:
     browser, _ = recorded(monkeypatch)
     answer = await browser.get(f"/api/v1/dependencies/hidden?realm={REALM}")
-    found = answer.json()
-    assert found["crises"] == 24
-    (one,) = found["items"]
+    body_json = answer.json()
+    assert body_json["crises"] == 24
+    (one,) = body_json["items"]
     assert (one["resource"], one["activity"], one["together"]) == ("system:siter", "RHF-01", 7)
     assert len(one["evidence"]) == 7
     text = await shown(browser, "/dependances")
@@ -222,8 +222,8 @@ async def test_the_api_and_the_page_show_the_evidence_and_propose_a_change(
     assert "dégradée dans 7 crises sur 8 avec cette panne, et dans 0 sur 16 sans elle" in text
     assert "Proposer à l’analyse d’impact" in text
     body = {"realm": REALM, "resource": "system:siter", "activity": "RHF-01", "reason": "co-pannes"}
-    sent = await browser.post("/api/v1/dependencies/proposals", body)
-    assert sent.status_code in (200, 202), sent.text
+    response = await browser.post("/api/v1/dependencies/proposals", body)
+    assert response.status_code in (200, 202), response.text
     (command,) = browser.decisions.asked
     assert isinstance(command, ProposeReference)
     assert [(s.section, s.changed) for s in command.sections] == [(ref.Section.ACTIVITIES, 1)]
@@ -262,8 +262,8 @@ async def test_the_page_does_not_wait_for_a_long_search_and_readers_share_it(
     assert "pas encore lus" in await shown(browser, "/dependances")
     assert "pas encore lus" in await shown(browser, "/dependances")
     history.released.set()
-    found = (await browser.get(f"/api/v1/dependencies/hidden?realm={REALM}")).json()
-    assert (history.asked, len(found["items"])) == (1, 1)
+    dependencies = (await browser.get(f"/api/v1/dependencies/hidden?realm={REALM}")).json()
+    assert (history.asked, len(dependencies["items"])) == (1, 1)
 
 
 async def test_the_page_stays_without_the_logs() -> None:

@@ -192,9 +192,9 @@ def test_every_operation_lists_its_possible_problems() -> None:
             assert "404" in answers or not {"id", "realm"} & {
                 p["name"] for p in operation.get("parameters", ())
             }, path
-            for status, said in answers.items():
+            for status, response in answers.items():
                 if status >= "400":
-                    assert said["content"] == {
+                    assert response["content"] == {
                         MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}
                     }, (path, status)
 
@@ -377,20 +377,20 @@ def test_a_missing_address_is_a_page_for_browsers_and_a_problem_for_programs() -
 
 
 def test_the_front_learns_which_measures_the_version_in_force_reserves() -> None:
-    asked: list[str] = []
+    requested_realms: list[str] = []
 
     async def reference() -> Any:
         version = territory()
         return SimpleNamespace(version="v1", sections=version.sections)
 
     def of(realm: str) -> Any:
-        asked.append(realm)
+        requested_realms.append(realm)
         return SimpleNamespace(reference=reference)
 
     app = create_app(HealthChecks())
     app.state.live_realm, app.state.model = "92", SimpleNamespace(of=of)
-    told = TestClient(app).get("/measures.json").json()
-    assert asked == ["92"]
-    assert told["version"] == "v1"
-    assert "rssi" in told["reserved"]["total_isolation"]
-    assert "river_level" not in told["reserved"], "what a person may confirm is let in"
+    measures = TestClient(app).get("/measures.json").json()
+    assert requested_realms == ["92"]
+    assert measures["version"] == "v1"
+    assert "rssi" in measures["reserved"]["total_isolation"]
+    assert "river_level" not in measures["reserved"], "what a person may confirm is let in"

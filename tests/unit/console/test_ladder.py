@@ -118,13 +118,13 @@ def test_an_unheld_role_is_named_with_its_place() -> None:
             id="solidarites", name="Pôle Solidarités", name_en="Social", type="operational"
         )
     }
-    shown = ladder(
+    ladder_view = ladder(
         called(NotificationState.PLANNED),
         TerritoryNames(poles=poles),
         "directeur_pole:solidarites",
         "cabinet",
     )
-    assert shown.uncovered == ["Dir. Solidarités", "cabinet"]
+    assert ladder_view.uncovered == ["Dir. Solidarités", "cabinet"]
 
 
 @pytest.mark.parametrize(

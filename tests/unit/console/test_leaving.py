@@ -21,7 +21,7 @@ SCOPE = {
 
 async def ended(*, begun: bool) -> list[MutableMapping[str, Any]]:
     """Return the response of a request cancelled as by uvicorn after its grace."""
-    sent: list[MutableMapping[str, Any]] = []
+    messages: list[MutableMapping[str, Any]] = []
     waits = asyncio.Event()
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
@@ -31,7 +31,7 @@ async def ended(*, begun: bool) -> list[MutableMapping[str, Any]]:
         await asyncio.Event().wait()
 
     async def send(message: MutableMapping[str, Any]) -> None:
-        sent.append(message)
+        messages.append(message)
 
     async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.request"}
@@ -44,7 +44,7 @@ async def ended(*, begun: bool) -> list[MutableMapping[str, Any]]:
             await task
     else:
         await task
-    return sent
+    return messages
 
 
 async def test_an_open_request_gets_an_unknown_outcome() -> None:

@@ -73,8 +73,8 @@ STRATEGY = StrategyRow.model_validate(
 def lines(service: str, *facts: object, at: int = START, **more: object) -> list[LineRecord]:
     partition, raw = Chains().make(service, "92", facts, at, **more)  # type: ignore[arg-type]
     tx = Transaction.load(raw)
-    found = (make_line(tx, fact, partition, n) for n, fact in enumerate(tx.facts))
-    return [line for line in found if line is not None]
+    records = (make_line(tx, fact, partition, n) for n, fact in enumerate(tx.facts))
+    return [line for line in records if line is not None]
 
 
 def test_a_late_report_keeps_both_times() -> None:
@@ -276,11 +276,11 @@ def test_plans_and_activities_are_named_before_their_codes() -> None:
     (pole,) = lines("continuity", PlanChanged(row=own, change="activated"))
     declared = ActivityDeclared(activity="SOL-01", state=None, author="p", occurred_at=START)
     (activity,) = lines("continuity", declared)
-    told = [
+    sentences = [
         said(line, reference().names, "fr").replace("\u00a0", " ")
         for line in (activated, pole, activity)
     ]
-    assert told == [
+    assert sentences == [
         "Plan « Coupure électrique » (PT-ELEC) activé",
         "PCA du pôle Solidarités activé",
         "Signalements enfance (SOL-01) : état déclaré retiré, l’état calculé compte de nouveau",
@@ -508,7 +508,7 @@ def test_every_value_of_a_fact_has_a_readable_text(name: str) -> None:
     kind = export.PUBLISHED[f"vigie.{name}.v1"]
     schema = kind.model_json_schema()
     fields = list(enumerated(schema, schema.get("$defs", {})))
-    said = 0
+    variant_count = 0
     for sample in orjson.loads(
         (export.FOLDER / "golden" / f"{kind.wire_type()}.json").read_bytes()
     )["samples"]:
@@ -519,10 +519,10 @@ def test_every_value_of_a_fact_has_a_readable_text(name: str) -> None:
                 fact = kind.model_validate(changed)
             except ValidationError:
                 continue  # not beside the other fields of this sample
-            said += 1
+            variant_count += 1
             for record in lines("alerts", fact):
                 assert all(shaper.line(record).text for shaper in SHAPERS)
-    assert said or not fields
+    assert variant_count or not fields
 
 
 @pytest.mark.parametrize(

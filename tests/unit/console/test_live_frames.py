@@ -81,7 +81,7 @@ def test_the_same_compressed_bytes_serve_every_reader() -> None:
         assert browser.frames[-1] is news.packed, "one object for all"
         assert len(news.packed) < len(news.plain) / 10
         reading = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        read = [reading.decompress(sent) for sent in (STREAM_HEAD, *browser.frames)]
+        read = [reading.decompress(frame) for frame in (STREAM_HEAD, *browser.frames)]
         assert read == [b"", greeting, *(p.plain for p in before), news.plain], (
             "each is whole as soon as it has come"
         )

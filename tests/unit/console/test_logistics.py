@@ -52,18 +52,18 @@ async def test_a_request_is_read_with_its_possible_offers() -> None:
     realm = crisis()
     put_request(realm)
     browser, _ = browsing(realm)
-    found = await read(browser, f"{API}/rr-1")
-    assert (found["title"], found["state"], found["from"]) == (
+    request = await read(browser, f"{API}/rr-1")
+    assert (request["title"], request["state"], request["from"]) == (
         "2 groupes électrogènes",
         "requested",
         None,
     )
-    first = found["suggestions"][0]
+    first = request["suggestions"][0]
     assert first["why"] == "nearest"
     assert first["text"] == "le plus tôt sur place"
     assert first["quantity"] == 2
-    assert [one["eta_at"] for one in found["suggestions"]] == sorted(
-        one["eta_at"] for one in found["suggestions"]
+    assert [one["eta_at"] for one in request["suggestions"]] == sorted(
+        one["eta_at"] for one in request["suggestions"]
     )
 
 
@@ -71,9 +71,9 @@ async def test_the_cheapest_offer_in_time_is_suggested_without_danger_to_life() 
     realm = crisis()
     put_request(realm, priority="continuity", quantity=1, needed_from=START + 48 * HOUR_MS)
     browser, _ = browsing(realm)
-    found = (await read(browser, f"{API}/rr-1"))["suggestions"]
-    priced = [one["cost_eur"] for one in found if one["cost_eur"] is not None]
-    assert found[0]["why"] == "cheapest"
+    suggestions = (await read(browser, f"{API}/rr-1"))["suggestions"]
+    priced = [one["cost_eur"] for one in suggestions if one["cost_eur"] is not None]
+    assert suggestions[0]["why"] == "cheapest"
     assert priced == sorted(priced)
 
 
@@ -180,19 +180,19 @@ class ContinuityDispatcher:
     ) -> CommandOutcome:
         command = make(principal.id, principal.acting_role, "text:t" if reason else None)
         await asyncio.sleep(0)
-        heard = self._world.say(command, "09:30")
-        applied = isinstance(heard, CommandApplied)
+        outcome = self._world.say(command, "09:30")
+        applied = isinstance(outcome, CommandApplied)
         answer = {
-            "id": heard.command_id,
+            "id": outcome.command_id,
             "realm": realm,
-            "command": heard.command,
+            "command": outcome.command,
             "state": "applied" if applied else "refused",
             "at": START,
-            "values": heard.result if isinstance(heard, CommandApplied) else heard.values,
+            "values": outcome.result if isinstance(outcome, CommandApplied) else outcome.values,
         }
-        if isinstance(heard, CommandRefused):
-            answer |= {"status": heard.status, "code": heard.code}
-        return CommandOutcome(heard.command_id, realm, answer)  # type: ignore[arg-type]
+        if isinstance(outcome, CommandRefused):
+            answer |= {"status": outcome.status, "code": outcome.code}
+        return CommandOutcome(outcome.command_id, realm, answer)  # type: ignore[arg-type]
 
     async def repeated(self, *_: object) -> None:
         """Return no earlier request of this key."""
@@ -201,10 +201,10 @@ class ContinuityDispatcher:
 async def test_only_one_of_two_simultaneous_promises_gets_the_generator() -> None:
     world = World(start="09:00")
     for _ in range(2):
-        asked = RequestResource(
+        request_command = RequestResource(
             author="p", role="cell", resource="generator", quantity=1, site="pmi-01"
         )
-        world.say(asked, "09:00")
+        world.say(request_command, "09:00")
     first, second = sorted(world.state.requests)
     browser, _ = browsing(crisis())
     browser.app.state.decisions = ContinuityDispatcher(world)

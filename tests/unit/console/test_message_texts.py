@@ -53,36 +53,42 @@ def call(**changes: object) -> NotificationRow:
 async def test_each_notification_of_an_exercise_shows_its_texts(queries: Queries) -> None:
     page = await queries.of(REALM).notifications(wording=Wording(URL, free_texts=False))
     assert page.items
-    for told in page.items:
-        assert told.texts is not None
+    for notification in page.items:
+        assert notification.texts is not None
         assert (
-            "Coupure d'électricité" in told.texts.sms or "coupure d'électricité" in told.texts.sms
+            "Coupure d'électricité" in notification.texts.sms
+            or "coupure d'électricité" in notification.texts.sms
         )
         assert (
-            "Coupure d’électricité" in told.texts.voice
-            or "coupure d’électricité" in told.texts.voice
+            "Coupure d’électricité" in notification.texts.voice
+            or "coupure d’électricité" in notification.texts.voice
         )
-        assert "\n" in told.texts.push
-        assert told.texts.email_subject.startswith("Vigie")
-        assert "Hauts-de-Seine" in told.texts.email_body
+        assert "\n" in notification.texts.push
+        assert notification.texts.email_subject.startswith("Vigie")
+        assert "Hauts-de-Seine" in notification.texts.email_body
 
 
 async def test_texts_are_sent_only_on_request(queries: Queries) -> None:
     page = await queries.of(REALM).notifications()
-    assert {told.texts for told in page.items} == {None}
+    assert {notification.texts for notification in page.items} == {None}
 
 
 def test_a_text_hides_the_answer_key_and_keeps_its_length() -> None:
     row = call()
     texts = compose_texts(row, "92", NAMES, "fr", URL, None)
     link = f"{URL}/a/{AnswerLinks(b'k' * 32).token(AnswerLink('92', row.id, row.person, 1_804_754_520_000))}"
-    sent = compose_message(row, NAMES, load_phrases("fr"), link, public_url=URL)
+    message = compose_message(row, NAMES, load_phrases("fr"), link, public_url=URL)
     assert re.search(r"/a/x+$", texts.sms)
-    assert len(texts.sms) == len(sent.sms)
+    assert len(texts.sms) == len(message.sms)
 
 
 async def test_only_entitled_readers_see_texts_of_the_cell(queries: Queries) -> None:
-    found = await queries.of(REALM).read()
-    written = call(template="callout", values={"text": "t-1"}, answer_expected=False)
-    assert queries._texts_of(written, found, "fr", Wording(URL, free_texts=False)) is None
-    assert queries._texts_of(written, found, "fr", Wording(URL, free_texts=True)) is not None
+    snapshot = await queries.of(REALM).read()
+    notification_row = call(template="callout", values={"text": "t-1"}, answer_expected=False)
+    assert (
+        queries._texts_of(notification_row, snapshot, "fr", Wording(URL, free_texts=False)) is None
+    )
+    assert (
+        queries._texts_of(notification_row, snapshot, "fr", Wording(URL, free_texts=True))
+        is not None
+    )

@@ -64,18 +64,18 @@ def line(
 
 @pytest.mark.parametrize("state", [LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED])
 def test_unneeded_agents_go_back_without_arriving_first(state: LineState) -> None:
-    given = [line("l-1", 4, 0, state), line("l-2", 6, 6, state)]
+    moved_lines = [line("l-1", 4, 0, state), line("l-2", 6, 6, state)]
     usual = {
         LineState.DISPATCHED: "accept",
         LineState.ACCEPTED: "arrive",
         LineState.ARRIVED: "release",
     }[state]
-    groups = group_lines(given, _)
+    groups = group_lines(moved_lines, _)
     assert {(tuple(g.ids), g.still, g.next) for g in groups} == {
         (("l-1",), "plus nécessaires", "release"),
         (("l-2",), "", usual),
     }
-    orders = list_site_orders("cen-1", given, _)
+    orders = list_site_orders("cen-1", moved_lines, _)
     assert {(tuple(o.ids), o.still, o.next) for o in orders} == {
         (("l-1",), "plus nécessaires", "release"),
         (("l-2",), "", usual),
@@ -85,14 +85,14 @@ def test_unneeded_agents_go_back_without_arriving_first(state: LineState) -> Non
 
 def test_fewer_than_three_agents_are_not_itemised_even_across_metiers() -> None:
     """Two lines of one agent each: « 2 » would say that each is one."""
-    given = [
+    moved_lines = [
         line("l-1", 1, 1),
         line("l-2", 1, 0, metier="cadre"),
         line("l-3", 1, 1, metier="cuisinier"),
     ]
     assert (
-        {g.shown for g in group_lines(given, _)}
-        == {o.shown for o in list_site_orders("cen-1", given, _)}
+        {g.shown for g in group_lines(moved_lines, _)}
+        == {o.shown for o in list_site_orders("cen-1", moved_lines, _)}
         == {"< 3"}
     )
     (partly,) = group_lines([line("l-1", 6, 1)], _)
@@ -169,17 +169,18 @@ async def test_before_the_first_proposal_the_page_makes_no_claim_about_places() 
 
 
 def test_an_undecided_line_counts_its_unneeded_agents_elsewhere() -> None:
-    given = [
+    moved_lines = [
         line("l-1", 6, 6, LineState.PROPOSED).model_copy(update={"recalled": 4, "held": 0}),
         line("l-2", 5, 5, LineState.PROPOSED, metier="cadre").model_copy(
             update={"recalled": 1, "held": 3}
         ),
     ]
-    (group,) = group_lines(given, _)
+    (group,) = group_lines(moved_lines, _)
     assert group.back == "5 rappelés d’où ils ne servent plus, 3 encore ailleurs, à libérer d’abord"
     assert group_lines([line("l-1", 6, 6, LineState.PROPOSED)], _)[0].back == "", (
         "of a proposal that does not say nobody knows"
     )
     assert (
-        group_lines([given[0].model_copy(update={"state": LineState.DISPATCHED})], _)[0].back == ""
+        group_lines([moved_lines[0].model_copy(update={"state": LineState.DISPATCHED})], _)[0].back
+        == ""
     ), "it is decided"

@@ -47,35 +47,35 @@ async def test_a_principal_sees_the_card_of_the_own_site_with_its_steps_and_butt
 async def test_a_completed_card_says_so_and_nothing_is_left_to_do() -> None:
     world = activate(EDUCATION)
     world.say(cmd.CompleteCard(plan=EDUCATION, card=COLLEGES, site=SITE, **MANAGER), "09:55")
-    held = hold_plans(world, "10:00")
-    text = words(await show(held))
+    realm_state = hold_plans(world, "10:00")
+    text = words(await show(realm_state))
     assert "0 fiche à faire" in text
     assert "Dire si le collège peut ouvrir : faite 09:55" in text
-    assert ":complete" not in await show(held)
-    assert "1 fiche à faire" in words(await show(held, role=f"site_manager@{OTHER}"))
+    assert ":complete" not in await show(realm_state)
+    assert "1 fiche à faire" in words(await show(realm_state, role=f"site_manager@{OTHER}"))
 
 
 async def test_a_card_in_progress_is_not_started_twice_and_a_late_one_says_so() -> None:
     world = activate(EDUCATION)
     world.say(cmd.StartCard(plan=EDUCATION, card=COLLEGES, site=SITE, **MANAGER), "09:55")
-    held = hold_plans(world, "10:50")
-    page = await show(held)
+    realm_state = hold_plans(world, "10:50")
+    page = await show(realm_state)
     assert ":start" not in page
     assert "1 en retard" in words(page)
     assert "en retard, à faire avant 10:41 , en cours" in words(page)
-    assert "1 card to do" in words(await show(held, lang="en"))
+    assert "1 card to do" in words(await show(realm_state, lang="en"))
 
 
 async def test_cards_stand_in_due_order_and_waiting_ones_name_their_condition() -> None:
-    held = hold_plans(activate("PCA-solidarites"), "10:00")
-    cards = held.rows["site_cards"].values()
+    realm_state = hold_plans(activate("PCA-solidarites"), "10:00")
+    cards = realm_state.rows["site_cards"].values()
     site = next(
         one.site
         for one in cards
         if one.state == "to_do" and sum(o.site == one.site for o in cards) > 1
     )
     own = sorted((o for o in cards if o.site == site), key=lambda o: (o.due_at, o.id))
-    page = await show(held, role=f"site_manager@{site}")
+    page = await show(realm_state, role=f"site_manager@{site}")
     order = re.findall(r'id="fiche-([A-Z]+-F[0-9]+)-', page)
     assert order == [o.card for o in own if o.state == "to_do"]
     waiting = [o for o in own if o.state == "waiting"]

@@ -20,14 +20,14 @@ HERE = to_datetime(NOW)
 
 
 def demand(kind: str, *roles: str, count: int = 1, urgency: int = 3, **values: Any) -> DemandLine:
-    given = {"since": HERE, "due_at": None, "incident": None, "plan": None, "escalation": None}
+    defaults = {"since": HERE, "due_at": None, "incident": None, "plan": None, "escalation": None}
     return DemandLine(
         key=f"{kind}:1",
         kind=kind,
         urgency=urgency,
         count=count,
         roles=list(roles),
-        **given | values,
+        **defaults | values,
     )
 
 
@@ -115,8 +115,8 @@ def test_a_manager_sees_the_own_site_due_first() -> None:
 
 
 async def test_the_strip_stands_on_the_first_page_of_cell_and_manager() -> None:
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "tasks",
         {
             "id": "t-1",
@@ -128,8 +128,8 @@ async def test_the_strip_stands_on_the_first_page_of_cell_and_manager() -> None:
             "incident": "i-1",
         },
     )
-    held.put("sites", site())
-    browser, _ = browsing(held)
+    realm_state.put("sites", site())
+    browser, _ = browsing(realm_state)
     for path, role in (("/", "cell"), ("/mes-sites", "site_manager@pmi-01")):
         text = await shown(browser, path, role=role)
         assert "Et maintenant ?" in text

@@ -62,24 +62,24 @@ def ended(change: str, **values: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def desk() -> tuple[Browser, HeldModel]:
-    held = crisis()
-    held.put("obligations", clock())
-    held.put("obligations", ended("done", obligation="nis2-alerte", declared_at=START))
-    browser, model = browsing(held)
+    realm_state = crisis()
+    realm_state.put("obligations", clock())
+    realm_state.put("obligations", ended("done", obligation="nis2-alerte", declared_at=START))
+    browser, model = browsing(realm_state)
     model.words.kept["words"] = TextItem({"text": "n° CNIL-2027-118"})
     return browser, model
 
 
 @pytest.mark.parametrize("one", SECTION.obligations, ids=lambda one: one.id)
 def test_every_blank_of_a_draft_explains_its_content(one: Any) -> None:
-    known = dict.fromkeys(
+    blank_values = dict.fromkeys(
         (
             *("territoire", "heure", "numero", "incident", "depuis"),
             *("connu", "communes", "sites", "agents", "public"),
         ),
         "x",
     )
-    text = drafting.fill_text(one.draft, known, SECTION.blanks)
+    text = drafting.fill_text(one.draft, blank_values, SECTION.blanks)
     assert "{" not in text
     assert "_" not in text
     assert drafting.list_blanks(text)
@@ -110,9 +110,12 @@ def test_a_limit_reads_as_the_law_says_it() -> None:
 
 def test_a_clock_shows_the_time_left() -> None:
     row = ObligationRow.model_validate(clock())
-    found = build_clock(row, REALM, reference().names.obligations, {}, "fr", START)
-    assert describe_left(found, to_datetime(START + 70 * HOUR_MS), _) == "reste 2 h 00"
-    assert describe_left(found, to_datetime(START + 73 * HOUR_MS), _) == "dépassée depuis 1 h 00"
+    obligation_clock = build_clock(row, REALM, reference().names.obligations, {}, "fr", START)
+    assert describe_left(obligation_clock, to_datetime(START + 70 * HOUR_MS), _) == "reste 2 h 00"
+    assert (
+        describe_left(obligation_clock, to_datetime(START + 73 * HOUR_MS), _)
+        == "dépassée depuis 1 h 00"
+    )
 
 
 def test_a_clock_is_near_from_half_of_its_limit_or_a_day_before() -> None:
@@ -148,13 +151,13 @@ def test_the_queue_holds_one_row_per_role_for_near_and_for_passed_deadlines() ->
 
 async def test_clocks_are_read_with_their_receipt(desk: tuple[Browser, HeldModel]) -> None:
     browser, _model = desk
-    found = (await browser.get(f"/api/v1/obligations?realm={REALM}", accept=JSON)).json()["items"]
-    assert [(c["id"], c["state"], c["words"]) for c in found] == [
+    clocks = (await browser.get(f"/api/v1/obligations?realm={REALM}", accept=JSON)).json()["items"]
+    assert [(c["id"], c["state"], c["words"]) for c in clocks] == [
         ("ob-1", "running", None),
         ("ob-2", "done", "n° CNIL-2027-118"),
     ]
-    assert found[0]["title"] == "Notifier la violation de données à la CNIL"
-    assert "article 33" in found[0]["basis"]
+    assert clocks[0]["title"] == "Notifier la violation de données à la CNIL"
+    assert "article 33" in clocks[0]["basis"]
     path = f"/api/v1/obligations?realm={REALM}&state=done"
     assert len((await browser.get(path, accept=JSON)).json()["items"]) == 1
     one = await browser.get(f"/api/v1/obligations/ob-1?realm={REALM}", accept=JSON, lang="en")
@@ -173,14 +176,14 @@ async def test_the_list_is_a_table_too(desk: tuple[Browser, HeldModel]) -> None:
 
 async def test_a_draft_holds_the_facts_of_the_log(desk: tuple[Browser, HeldModel]) -> None:
     browser, _model = desk
-    found = (await browser.get(f"/api/v1/obligations/ob-1/draft?realm={REALM}", accept=JSON)).json()
-    assert "Référence : incident 92-2027-0211-01, Coupure électrique" in found["text"]
-    assert "PMI Darracq (Nanterre)" in found["text"]
-    assert "Agents des sites concernés : 11." in found["text"]
-    assert "Violation connue depuis : 9 h 40." in found["text"]
-    assert "i-1" not in found["text"]
-    assert any("catégories de données" in blank for blank in found["blanks"])
-    assert not any("connu" in blank for blank in found["blanks"])
+    draft = (await browser.get(f"/api/v1/obligations/ob-1/draft?realm={REALM}", accept=JSON)).json()
+    assert "Référence : incident 92-2027-0211-01, Coupure électrique" in draft["text"]
+    assert "PMI Darracq (Nanterre)" in draft["text"]
+    assert "Agents des sites concernés : 11." in draft["text"]
+    assert "Violation connue depuis : 9 h 40." in draft["text"]
+    assert "i-1" not in draft["text"]
+    assert any("catégories de données" in blank for blank in draft["blanks"])
+    assert not any("connu" in blank for blank in draft["blanks"])
 
 
 async def test_decisions_become_commands(desk: tuple[Browser, HeldModel]) -> None:

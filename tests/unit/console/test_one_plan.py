@@ -25,14 +25,14 @@ MANAGER = {"author": "p-2", "role": "responsable_site"}
 
 def hold_plans(world: World, when: str) -> Held:
     """Hold the plans and cards of a decider's world, as the read model has them."""
-    held = realm()
-    held.clock = at(f"2027-02-11 {when}")
+    realm_state = realm()
+    realm_state.clock = at(f"2027-02-11 {when}")
     for row in world.state.plans.values():
-        held.put("plans", row.model_dump())
+        realm_state.put("plans", row.model_dump())
     for rows in world.state.site_cards.values():
         for one in rows.values():
-            held.put("site_cards", one.model_dump())
-    return held
+            realm_state.put("site_cards", one.model_dump())
+    return realm_state
 
 
 def activate(plan: str) -> World:
@@ -57,12 +57,14 @@ async def show(held: Held, path: str, role: str = "coordinator", lang: str = "fr
 async def test_the_foreseen_effects_are_those_of_the_decider(plan: str) -> None:
     """The page said « n fiches, pour ces rôles »: an activation opens exactly the foreseen cards."""
     browser, _ = browsing(realm())
-    found = (await browser.get(f"/api/v1/plans/{plan}?realm={REALM}", role="coordinator")).json()
+    plan_detail = (
+        await browser.get(f"/api/v1/plans/{plan}?realm={REALM}", role="coordinator")
+    ).json()
     world = activate(plan)
     opened = list((world.state.site_cards.get(plan) or {}).values())
-    assert found["activation"]["sites"] == sorted({one.site for one in opened if one.site})
+    assert plan_detail["activation"]["sites"] == sorted({one.site for one in opened if one.site})
     scoped = {card.id for card in reference().plans[plan].cards if card.scope is not None}
-    assert found["activation"]["cards"] == sum(
+    assert plan_detail["activation"]["cards"] == sum(
         card.id not in scoped for card in world.plan(plan).cards
     )
 
@@ -82,13 +84,13 @@ async def test_an_active_plan_shows_one_of_98_and_names_the_sites_behind_a_card(
     world.say(
         cmd.CompleteCard(plan=EDUCATION, card=COLLEGES, site=rows[0].site, **MANAGER), "09:55"
     )
-    held = hold_plans(world, "10:45")
-    text = words(await show(held, f"/plans/{EDUCATION}"))
+    realm_state = hold_plans(world, "10:45")
+    text = words(await show(realm_state, f"/plans/{EDUCATION}"))
     assert "1 sur 98" in text
     assert "97 en retard" in text
     assert "Attend : Dire si le collège peut ouvrir" in text
     assert "Si vous activez" not in text
-    listed = words(await show(held, f"/plans/{EDUCATION}?fiche={COLLEGES}"))
+    listed = words(await show(realm_state, f"/plans/{EDUCATION}?fiche={COLLEGES}"))
     assert listed.count("en retard, due 10:41") == 97
     assert re.search(r"faite 09:55", listed)
 
@@ -125,13 +127,13 @@ async def test_every_plan_has_its_page_in_both_languages_without_codes(plan: str
 
 
 async def test_forms_stand_only_where_the_reader_may_use_them() -> None:
-    held = hold_plans(activate(EDUCATION), "10:00")
-    cell = await show(held, f"/plans/{EDUCATION}", role="cell")
+    realm_state = hold_plans(activate(EDUCATION), "10:00")
+    cell = await show(realm_state, f"/plans/{EDUCATION}", role="cell")
     assert f'action="/api/v1/plans/{EDUCATION}/cards/EDU-F01:complete"' in cell
     assert f'action="/api/v1/plans/{EDUCATION}/cards/{COLLEGES}:complete"' not in cell
-    watching = await show(held, f"/plans/{EDUCATION}", role="observer")
+    watching = await show(realm_state, f"/plans/{EDUCATION}", role="observer")
     assert 'action="/api/v1/plans/' not in watching
-    other = await show(held, f"/plans/{EDUCATION}", role="director@pole:culture")
+    other = await show(realm_state, f"/plans/{EDUCATION}", role="director@pole:culture")
     assert ":complete" not in other
 
 
@@ -142,11 +144,11 @@ async def test_a_plan_that_does_not_exist_is_not_found() -> None:
 
 
 async def test_lists_of_plans_and_poles_lead_to_the_page() -> None:
-    held = hold_plans(activate(EDUCATION), "10:00")
-    plans = await show(held, "/plans")
+    realm_state = hold_plans(activate(EDUCATION), "10:00")
+    plans = await show(realm_state, "/plans")
     assert f"/plans/{EDUCATION}?" in plans
     assert "/plans/PT-CRUE?" in plans
-    assert f"/plans/{EDUCATION}?" in await show(held, "/activites")
+    assert f"/plans/{EDUCATION}?" in await show(realm_state, "/activites")
 
 
 def test_delays_are_written_as_people_say_them() -> None:
@@ -174,8 +176,8 @@ def test_every_system_of_a_plan_has_a_written_name(lang: str) -> None:
     systems = {s for content in contents for card in content.cards for s in card.systems}
     systems |= {s for activity in reference().activities.values() for s in activity.systems}
     names, _ = reference().names, get_translator(lang)
-    known = {*names.systems, *world.DEPENDENCY_NAME}
-    assert {id for id in systems if "_" in id} <= known
+    system_ids = {*names.systems, *world.DEPENDENCY_NAME}
+    assert {id for id in systems if "_" in id} <= system_ids
     assert not [id for id in systems if "_" in world.name_system(id, names, _)]
     french = get_translator("fr")
     assert world.name_system("videosurveillance", names, french) == "vidéosurveillance"

@@ -71,7 +71,9 @@ def test_a_page_without_a_neighbour_in_the_menu_is_refused(folder: Path) -> None
 def test_a_page_without_a_label_is_not_in_the_menu(folder: Path) -> None:
     (folder / "screen.py").write_text(TIDES.replace('"Marées", after="sites"', ""), "utf-8")
     assert "tides" in {page.name for page in pages.load_pages()}
-    assert all(d.page != "tides" for _title, found in navigation.list_groups() for d in found)
+    assert all(
+        d.page != "tides" for _title, destinations in navigation.list_groups() for d in destinations
+    )
 
 
 def test_two_pages_cannot_share_a_path(folder: Path) -> None:

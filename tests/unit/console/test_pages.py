@@ -140,11 +140,11 @@ def test_glyphs_are_pushed_apart_and_always_the_same_way() -> None:
 def test_two_names_on_the_map_do_not_cover_each_other() -> None:
     path = "M0,0L100,0L100,100L0,100Z"
     assert compute_extent(path) == (0, 0, 100, 100)
-    found = place_labels(
+    positions = place_labels(
         [("Nanterre", (50, 50), path), ("Puteaux", (50, 50), path)], [], (-200, -200, 500, 500), 20
     )
     boxes = [
-        (x - 0.28 * 20 * len(n), y - 16, 0.56 * 20 * len(n), 20) for n, (x, y) in found.items()
+        (x - 0.28 * 20 * len(n), y - 16, 0.56 * 20 * len(n), 20) for n, (x, y) in positions.items()
     ]
     assert not is_overlapping(boxes[0], boxes[1])
 
@@ -176,14 +176,14 @@ def line(k: int, type: str = "SiteStatusChanged", change: str = "unknown", minut
 
 
 def test_only_silent_sites_of_one_minute_share_a_line() -> None:
-    found = build_entries(
+    entries = build_entries(
         [line(1), line(2), line(3, minute=2), line(4, "AlarmRaised", "alarm", minute=2)],
         TerritoryNames(),
         _,
         10,
     )
-    assert [e.id for e in found] == ["l1", "l3", "l4"]
-    assert found[0].text.startswith("2 sites sans nouvelles")
+    assert [e.id for e in entries] == ["l1", "l3", "l4"]
+    assert entries[0].text.startswith("2 sites sans nouvelles")
 
 
 def test_times_are_those_of_paris_on_both_sides_of_summer() -> None:
@@ -193,8 +193,8 @@ def test_times_are_those_of_paris_on_both_sides_of_summer() -> None:
 
 
 def test_a_moment_of_another_day_has_its_date_and_its_time() -> None:
-    said = [times.hm_dated(NOW - timedelta(hours=h), NOW, "fr") for h in (0, 10, 11)]
-    assert said == ["10:16", "00:16", "mer. 10/02 23:16"], (
+    labels = [times.hm_dated(NOW - timedelta(hours=h), NOW, "fr") for h in (0, 10, 11)]
+    assert labels == ["10:16", "00:16", "mer. 10/02 23:16"], (
         "the day ends at midnight in Paris, not in Greenwich"
     )
     assert times.hm_dated(NOW + timedelta(days=2), NOW, "en") == "Sat 13/02 10:16"
@@ -286,7 +286,7 @@ def test_an_unknown_site_is_shown_as_silent_or_unconfirmed(
         scene.report(0, "security_incident", "pmi-05")
         scene.step(40)
     reference_ = reference()
-    shown = Shaper(scene.realm, reference_, outlines(), "fr").site(
+    site_view = Shaper(scene.realm, reference_, outlines(), "fr").site(
         reference_.sites["pmi-04"], scene.site("pmi-04")
     )
-    assert (shown.status, build_site_line(shown, None, _).why) == ("unknown", said)
+    assert (site_view.status, build_site_line(site_view, None, _).why) == ("unknown", said)

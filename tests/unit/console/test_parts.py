@@ -53,14 +53,14 @@ def _chronicle(transactions: Iterable[Transaction]) -> Chronicle:
 
 def _store(records: Sequence[_Record], sizes: Sequence[int]) -> dict[str, dict[str, int]]:
     """Return the sorted sets of causes after these records, written in batches of these sizes."""
-    projection, kept, begin = Projection({}), dict[str, dict[str, int]](), 0
+    projection, sorted_sets, begin = Projection({}), dict[str, dict[str, int]](), 0
     for size in (*sizes, len(records)):
         batch = projection.batch("epoch", {}, records[begin : begin + size]).batch
         begin += size
         for name, key, *values in batch.commands:
             if ":cause_" in str(key):
-                _apply(str(name), kept.setdefault(str(key), {}), values)
-    return kept
+                _apply(str(name), sorted_sets.setdefault(str(key), {}), values)
+    return sorted_sets
 
 
 def _apply(name: str, members: dict[str, int], values: list[Any]) -> None:
@@ -104,7 +104,7 @@ def test_rows_and_lists_of_the_picture_are_those_of_the_decider(
     past = PastSnapshot(
         scene.realm, Fold(_chronicle(s.transaction for s in log), scene.realm, EVER), EVER
     )
-    causes, kept = list(scene.state.causes), _store([_Record(s) for s in log], sizes)
+    causes, sorted_sets = list(scene.state.causes), _store([_Record(s) for s in log], sizes)
 
     async def shown() -> tuple[Any, Any, Any]:
         return (
@@ -121,20 +121,20 @@ def test_rows_and_lists_of_the_picture_are_those_of_the_decider(
     assert members == _told(scene.state)
     for cause, both in members.items():
         for index, ids in zip(store.MEMBERS, both, strict=True):
-            places = kept.get(store.members_key(scene.realm, index, cause), {})
+            places = sorted_sets.get(store.members_key(scene.realm, index, cause), {})
             assert tuple(sorted(places, key=places.__getitem__)) == ids
 
 
 def test_a_picture_of_the_past_names_the_reports_of_that_time() -> None:
     scene = Scene()
-    said = [
+    report_ids = [
         scene.report(n, "outage_power", "cen-1", id=f"r-{n}", source=f"s-{n}") for n in range(12)
     ]
     chronicle = _chronicle(s.transaction for s in scene.service.log.of(scene.realm))
     (cause,) = scene.state.causes
     for n in (0, 6, 11):
         fold = Fold(chronicle, scene.realm, scene.at(n))
-        assert fold.members_of("reports", cause) == tuple(said[: n + 1])
+        assert fold.members_of("reports", cause) == tuple(report_ids[: n + 1])
         assert fold.members_of("sources", cause) == tuple(f"s-{i}" for i in range(n + 1))
 
 
@@ -151,7 +151,7 @@ def test_a_cause_of_an_older_log_is_read_with_all_its_reports() -> None:
         if c.site is not None and c.lifted_at is None and c.type is EventType.OUTAGE_POWER
     )
     assert cause.reports_count is None
-    now, written = view.realms[REALM].now, [Transaction.load(raw) for raw in raws]
+    now, transactions = view.realms[REALM].now, [Transaction.load(raw) for raw in raws]
     for n in range(2):
         id = f"after-{n}"
         report = ReportReceived(
@@ -164,10 +164,10 @@ def test_a_cause_of_an_older_log_is_read_with_all_its_reports() -> None:
             recorded_at=now,
         )
         headers = build_headers(report.wire_type(), id=id, source="/test", at=now)
-        offset = written[-1].src.offset + 1
+        offset = transactions[-1].src.offset + 1
         record = InputRecord(
             input_topic("alerts"),
-            written[-1].src.partition,
+            transactions[-1].src.partition,
             offset,
             REALM.encode(),
             encode_message(report),
@@ -175,15 +175,15 @@ def test_a_cause_of_an_older_log_is_read_with_all_its_reports() -> None:
             now,
         )
         view, appended = apply_input(machine, view, record, "test")
-        written.append(appended.transaction)
-        (told,) = [
+        transactions.append(appended.transaction)
+        (cause_change,) = [
             f
             for r in appended.transaction.facts
             if isinstance(f := r.message(), CauseChanged) and f.cause.id == cause.id
         ]
-        assert told.reports is not None
-        assert told.reports.added == ((*cause.reports, id) if n == 0 else (id,))
-    fold = Fold(_chronicle(written), REALM, EVER)
+        assert cause_change.reports is not None
+        assert cause_change.reports.added == ((*cause.reports, id) if n == 0 else (id,))
+    fold = Fold(_chronicle(transactions), REALM, EVER)
     after: Cause = view.realms[REALM].domain.causes[cause.id]
     assert (
         fold.members_of("reports", cause.id)

@@ -30,18 +30,18 @@ COUNTED = {"found": 208, "expected": 214, "at": START, "report": "r-2"}
 async def test_a_site_without_departures_is_marked_as_such(
     status: str, headcount: dict[str, object] | None, said: str
 ) -> None:
-    held = crisis()
-    held.put("sites", site() | {"status": status, "headcount": headcount})
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("sites", site() | {"status": status, "headcount": headcount})
+    browser, _ = browsing(realm_state)
     assert said in await shown(browser, "/sites/pmi-01")
     assert said in await shown(browser, "/reaffectation")
 
 
 async def test_agents_of_an_uncounted_site_are_shown_as_an_estimate() -> None:
     """D78: after an hour without a count the proposal rests on the staff planned there."""
-    held = crisis()
-    held.put("sites", site() | {"status": "evacuated"})
-    held.put(
+    realm_state = crisis()
+    realm_state.put("sites", site() | {"status": "evacuated"})
+    realm_state.put(
         "proposals",
         {
             "id": "p-1",
@@ -57,7 +57,7 @@ async def test_agents_of_an_uncounted_site_are_shown_as_an_estimate() -> None:
             "estimated": ["pmi-01"],
         },
     )
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
     page = await shown(browser, "/reaffectation")
     assert "Effectif estimé" in page
     assert "comptage non fait" in page
@@ -66,9 +66,9 @@ async def test_agents_of_an_uncounted_site_are_shown_as_an_estimate() -> None:
 
 async def test_a_proposed_headcount_is_one_button() -> None:
     """D79: on the page of the site, on the manager's own and in the cell."""
-    held = crisis()
-    held.put("sites", site() | {"status": "evacuated"})
-    held.put(
+    realm_state = crisis()
+    realm_state.put("sites", site() | {"status": "evacuated"})
+    realm_state.put(
         "tasks",
         {
             "id": "t-1",
@@ -79,7 +79,7 @@ async def test_a_proposed_headcount_is_one_button() -> None:
             "incident": "i-1",
         },
     )
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
     for path in ("/sites/pmi-01", "/?vue=taches"):
         page = await browser.get(f"{path}{'&' if '?' in path else '?'}realm={REALM}")
         assert "Recensement à lancer" in page.text
@@ -88,9 +88,11 @@ async def test_a_proposed_headcount_is_one_button() -> None:
 
 
 async def test_a_site_with_a_complete_headcount_shows_no_headcount() -> None:
-    held = crisis()
-    held.put("sites", site() | {"status": "evacuated", "headcount": COUNTED | {"found": 214}})
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put(
+        "sites", site() | {"status": "evacuated", "headcount": COUNTED | {"found": 214}}
+    )
+    browser, _ = browsing(realm_state)
     assert "Personne ne sort" not in await shown(browser, "/reaffectation")
 
 
@@ -117,20 +119,20 @@ def test_sites_of_vulnerable_people_come_first_among_equals() -> None:
 
 async def test_missing_people_stand_first_in_the_cell() -> None:
     """D79: missing people come before other danger and any clock, the most missing first."""
-    held = crisis()
-    held.put("sites", site("cen-1", type="gas_leak", effect="degraded", severity=5))
-    held.put("sites", site("clg-0921243B") | {"status": "sheltering"})
-    held.put("sites", site("pmi-02") | {"status": "evacuated"})
-    held.put("sites", site("pmi-03") | {"status": "evacuated", "headcount": COUNTED})
-    held.put(
+    realm_state = crisis()
+    realm_state.put("sites", site("cen-1", type="gas_leak", effect="degraded", severity=5))
+    realm_state.put("sites", site("clg-0921243B") | {"status": "sheltering"})
+    realm_state.put("sites", site("pmi-02") | {"status": "evacuated"})
+    realm_state.put("sites", site("pmi-03") | {"status": "evacuated", "headcount": COUNTED})
+    realm_state.put(
         "sites",
         site("pmi-05")
         | {"status": "evacuated", "headcount": COUNTED | {"found": 0, "expected": 1460}},
     )
-    held.put(
+    realm_state.put(
         "sites", site("pmi-04") | {"status": "evacuated", "headcount": COUNTED | {"found": 214}}
     )
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
     page = (await browser.get(f"/?realm={REALM}")).text
     rows = page.partition('id="rows"')[2].partition("</table>")[0]
     order = re.findall(r'data-site="([^"]+)"', rows)

@@ -48,9 +48,14 @@ async def post(
 
 
 async def test_a_trial_counts_and_writes_nothing(browser: Browser) -> None:
-    told = (await post(browser, GOOD, trial=True)).json()
-    assert (told["written"], told["added"], told["changed"], told["same"]) == (False, 2, 0, 0)
-    assert told["text"].endswith("Rien n’est encore écrit.")
+    summary = (await post(browser, GOOD, trial=True)).json()
+    assert (summary["written"], summary["added"], summary["changed"], summary["same"]) == (
+        False,
+        2,
+        0,
+        0,
+    )
+    assert summary["text"].endswith("Rien n’est encore écrit.")
     assert browser.app.state.directory.kept == {}
     assert browser.app.state.producer.sent == []
 
@@ -58,10 +63,10 @@ async def test_a_trial_counts_and_writes_nothing(browser: Browser) -> None:
 async def test_an_import_is_written_announced_without_addresses_and_recorded(
     browser: Browser,
 ) -> None:
-    told = (await post(browser, GOOD)).json()
-    assert (told["written"], told["people"]) == (True, 2)
-    kept = browser.app.state.directory.kept
-    assert kept["p-1"].points[0].address == "+33612345678"
+    summary = (await post(browser, GOOD)).json()
+    assert (summary["written"], summary["people"]) == (True, 2)
+    people_by_id = browser.app.state.directory.kept
+    assert people_by_id["p-1"].points[0].address == "+33612345678"
     (command,) = browser.app.state.producer.sent
     assert isinstance(command, NoteReachability)
     assert {row.id for row in command.people} == {"p-1", "p-2"}
@@ -72,14 +77,14 @@ async def test_an_import_is_written_announced_without_addresses_and_recorded(
 
 
 async def test_faults_are_reported_by_line_and_without_their_content(browser: Browser) -> None:
-    told = (await post(browser, BAD, trial=True)).json()
-    assert [fault.split("\u00a0: ")[0] for fault in told["faults"]] == [
+    summary = (await post(browser, BAD, trial=True)).json()
+    assert [fault.split("\u00a0: ")[0] for fault in summary["faults"]] == [
         "Ligne 2",
         "Ligne 3",
         "Ligne 4",
     ]
-    assert "un numéro de téléphone est attendu" in told["faults"][0]
-    assert "nowhere" not in told["text"]
+    assert "un numéro de téléphone est attendu" in summary["faults"][0]
+    assert "nowhere" not in summary["text"]
     refused = await post(browser, BAD)
     assert refused.status_code == 422
     assert [e["field"] for e in refused.json()["errors"]] == ["ligne 2", "ligne 3", "ligne 4"]
@@ -88,8 +93,10 @@ async def test_faults_are_reported_by_line_and_without_their_content(browser: Br
 
 
 async def test_a_file_in_another_encoding_is_refused_at_its_line(browser: Browser) -> None:
-    told = (await post(browser, f"{HEAD}\np-1,Zoé,,sms,,\n".encode("latin-1"), trial=True)).json()
-    assert told["faults"] == ["Ligne 2\u00a0: ce fichier n’est pas en UTF-8"]
+    summary = (
+        await post(browser, f"{HEAD}\np-1,Zoé,,sms,,\n".encode("latin-1"), trial=True)
+    ).json()
+    assert summary["faults"] == ["Ligne 2\u00a0: ce fichier n’est pas en UTF-8"]
 
 
 async def test_an_account_limited_to_a_site_imports_no_person(browser: Browser) -> None:

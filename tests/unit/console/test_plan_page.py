@@ -40,9 +40,9 @@ def _plan(state: PlanState, **changes: object) -> dict[str, object]:
 async def test_a_deciding_role_can_activate_after_a_refusal(
     state: PlanState, verbs: set[str]
 ) -> None:
-    held = crisis()
-    held.put("plans", _plan(state))
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("plans", _plan(state))
+    browser, _ = browsing(realm_state)
     page = (await browser.get(f"/plans?realm={REALM}")).text
     offered = {
         verb
@@ -55,9 +55,9 @@ async def test_a_deciding_role_can_activate_after_a_refusal(
 
 
 async def test_a_postponed_plan_shows_the_time_of_its_return() -> None:
-    held = crisis()
-    held.put("plans", _plan(PlanState.POSTPONED, postponed_until=NOW + 90 * MINUTE))
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("plans", _plan(PlanState.POSTPONED, postponed_until=NOW + 90 * MINUTE))
+    browser, _ = browsing(realm_state)
     assert "revient 12:10" in (page := await shown(browser, "/plans"))
     assert "Différé mer. 10/02 10:40" in page
 
@@ -74,9 +74,9 @@ async def test_cards_of_another_day_are_due_and_done_at_an_hour() -> None:
             "at": NOW - DAY,
         },
     )
-    held = crisis()
-    held.put("plans", _plan(PlanState.ACTIVE, cards=cards))
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("plans", _plan(PlanState.ACTIVE, cards=cards))
+    browser, _ = browsing(realm_state)
     page = await shown(browser, "/plans")
     assert "ven. 12/02 10:40" in page
     assert "faite mer. 10/02 10:40" in page

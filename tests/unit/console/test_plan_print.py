@@ -59,8 +59,10 @@ def test_numbers_of_partners_are_printed_only_if_they_are_given() -> None:
 
     without = find(arrange(PLAN))
     assert {text.strip("…") for text in without.values()} == {""}
-    given = find(arrange(PLAN, cump=["téléphone 01 02 03 04 05"]))
-    assert [text for text in given.values() if "01 02" in text] == ["téléphone 01 02 03 04 05"]
+    phones_by_partner = find(arrange(PLAN, cump=["téléphone 01 02 03 04 05"]))
+    assert [text for text in phones_by_partner.values() if "01 02" in text] == [
+        "téléphone 01 02 03 04 05"
+    ]
 
 
 def test_the_same_content_gives_the_same_pages_that_screen_readers_can_read() -> None:

@@ -108,8 +108,8 @@ def test_a_contact_is_proven_for_thirty_days_by_a_verification_or_an_answer() ->
     never = build_facts(reach={PERSON: verify(None)})
     assert count(judge(never), ProofKind.CONTACTS, DIRECTOR) == (0, 2)
     answered = message(NotificationState.ANSWERED, NOW - DAY_MS, acknowledged_at=NOW - DAY_MS)
-    heard = build_facts(messages=sum_up_messages([answered]))
-    assert count(judge(heard), ProofKind.CONTACTS, DIRECTOR) == (1, 2)
+    proof_facts = build_facts(messages=sum_up_messages([answered]))
+    assert count(judge(proof_facts), ProofKind.CONTACTS, DIRECTOR) == (1, 2)
 
 
 def test_a_message_that_reached_no_channel_ends_the_proof_until_the_next_answer() -> None:
@@ -208,10 +208,10 @@ async def test_a_plan_without_content_is_not_called_proven() -> None:
         for section in reference().sections
         if not isinstance(section, ref.PlanContents)
     ]
-    held = realm()
-    held.reference = IndexedReference.of_sections("bare", tuple(plans))
-    browser, _ = browsing(held)
-    (bare,) = held.reference.plans
+    realm_state = realm()
+    realm_state.reference = IndexedReference.of_sections("bare", tuple(plans))
+    browser, _ = browsing(realm_state)
+    (bare,) = realm_state.reference.plans
     page = await browser.get(f"/plans/{bare}?realm={REALM}", role="coordinator")
     text = words(page.text)
     assert "Ce plan n’a encore ni fiche ni contenu à prouver." in text
@@ -226,15 +226,15 @@ def test_every_valid_plan_of_the_territory_is_judged_in_both_languages() -> None
 
 def test_each_person_is_judged_once_for_all_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """253 managers stand in many plans; judging them for each took most of the page’s time."""
-    asked: list[str] = []
+    judged_people: list[str] = []
     judge_person = ProofFacts._judge_person
     monkeypatch.setattr(
         ProofFacts,
         "_judge_person",
-        lambda facts, person: asked.append(person) or judge_person(facts, person),
+        lambda facts, person: judged_people.append(person) or judge_person(facts, person),
     )
     judge_plans(build_facts())
-    assert len(asked) == len(set(asked)) > 253
+    assert len(judged_people) == len(set(judged_people)) > 253
 
 
 # A dead contact, a full host, a card that nobody exercised: live, and in time travel.
@@ -277,9 +277,9 @@ async def read_count(
 ) -> tuple[float, int]:
     answer = await get(path)
     assert answer.status_code == 200, answer.text
-    found = answer.json()
-    return found["pct"], next(
-        one["proven"] for one in found["items"] if (one["kind"], one["id"]) == (kind.value, key)
+    proof = answer.json()
+    return proof["pct"], next(
+        one["proven"] for one in proof["items"] if (one["kind"], one["id"]) == (kind.value, key)
     )
 
 
@@ -290,17 +290,17 @@ async def test_a_loss_lowers_the_plan_within_twenty_seconds(
     passed = [0.0]
     monkeypatch.setattr(queries, "monotonic", lambda: passed[0])
     loss = list_losses(query_base.now_ms())[name]
-    held = Held(LIVE, clock=query_base.now_ms(), reference=reference())
-    browser, _ = browsing(held)
+    realm_state = Held(LIVE, clock=query_base.now_ms(), reference=reference())
+    browser, _ = browsing(realm_state)
     path = f"/api/v1/plans/{PLAN}/proof?realm={LIVE}"
     for collection, row in loss.before:
-        held.put(collection, row.model_dump())
+        realm_state.put(collection, row.model_dump())
     pct, proven = await read_count(browser.get, path, loss.kind, loss.key)
     for collection, row in loss.after:
-        held.put(collection, row.model_dump())
+        realm_state.put(collection, row.model_dump())
     passed[0] = 20.0
-    lower, left = await read_count(browser.get, path, loss.kind, loss.key)
-    assert (left, lower < pct) == (proven - 1, True)
+    lower, remaining = await read_count(browser.get, path, loss.kind, loss.key)
+    assert (remaining, lower < pct) == (proven - 1, True)
 
 
 async def test_messages_are_read_once_in_twenty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,20 +359,20 @@ async def test_time_travel_shows_the_loss_from_its_minute_on(name: str) -> None:
     (_, before), (_, after) = [
         await model.at(at).of(LIVE).plan_proof(PLAN) for at in (NOW - MINUTE_MS, NOW)
     ]
-    proven, left = (count(one, loss.kind, loss.key)[0] for one in (before, after))
-    assert (left, after.pct < before.pct) == (proven - 1, True)
+    proven, remaining = (count(one, loss.kind, loss.key)[0] for one in (before, after))
+    assert (remaining, after.pct < before.pct) == (proven - 1, True)
 
 
 def hold_exercise(opened_at: Instant, **fields: Any) -> Held:
     """Hold a closed exercise in which one card was done in time."""
-    held = Held(
+    realm_state = Held(
         EXERCISE,
         clock=opened_at + ALL_DAY,
         reference=reference(),
         fields={"opened_at": opened_at, "started_at": opened_at, "state": "closed", **fields},
     )
-    held.put("plans", plan_with(done(at=100, due_at=200)).model_dump())
-    return held
+    realm_state.put("plans", plan_with(done(at=100, due_at=200)).model_dump())
+    return realm_state
 
 
 async def test_an_exercised_card_loses_its_mark_after_a_year_of_wall_time(
@@ -383,21 +383,21 @@ async def test_an_exercised_card_loses_its_mark_after_a_year_of_wall_time(
     live = Held(LIVE, clock=opened, reference=reference())
     browser, _ = browsing(live, hold_exercise(opened))
     path = f"/api/v1/plans/{PLAN}/proof?realm={LIVE}"
-    found = []
+    proofs = []
     for age in (0, 365 * DAY_MS, 365 * DAY_MS + MINUTE_MS):
         monkeypatch.setattr(query_base, "now_ms", lambda age=age: opened + age)
-        found.append(await read_count(browser.get, path, ProofKind.CARDS, CARD))
-    assert [proven for _, proven in found] == [1, 1, 0]
+        proofs.append(await read_count(browser.get, path, ProofKind.CARDS, CARD))
+    assert [proven for _, proven in proofs] == [1, 1, 0]
 
 
 async def test_time_travel_knows_an_exercise_from_its_day_on_and_for_a_year() -> None:
     opened = NOW - 400 * DAY_MS
     model = TimeTravel(remember(), hold_exercise(opened))
-    found = [
+    proven_counts = [
         count((await model.at(at).of(LIVE).plan_proof(PLAN))[1], ProofKind.CARDS, CARD)[0]
         for at in (opened - MINUTE_MS, opened, opened + 365 * DAY_MS, opened + 366 * DAY_MS)
     ]
-    assert found == [0, 1, 1, 0]
+    assert proven_counts == [0, 1, 1, 0]
 
 
 async def test_a_page_of_the_past_reads_an_exercise_by_its_own_clock() -> None:
@@ -438,8 +438,8 @@ async def test_the_proof_is_written_in_both_languages_without_ids() -> None:
     browser, _ = browsing(realm())
     path = f"/api/v1/plans/{PLAN}/proof?realm={REALM}"
     for lang in ("fr", "en"):
-        found = (await browser.get(path, role="coordinator", lang=lang)).json()
-        names = [one["name"] for one in found["items"]]
+        proof = (await browser.get(path, role="coordinator", lang=lang)).json()
+        names = [one["name"] for one in proof["items"]]
         assert not [n for n in names if "_" in n or n.startswith("contact:") or n[:3] == "DOC"]
     proofs = (await browser.get(f"/api/v1/plan-proofs?realm={REALM}", role="coordinator")).json()
     assert {one["pole"] for one in proofs["poles"]} == set(reference().poles)

@@ -49,21 +49,25 @@ def action(state: str = "requested", plan: str = PLAN) -> ActionRow:
     ],
 )
 def test_a_review_is_due_sixty_days_ahead_and_overdue_a_day_after(today: date, state: str) -> None:
-    found = {one.plan: one for one in build_reviews(reference(), {}, [], today)}
-    assert (found[PLAN].state, found[PLAN].due_on, found[PLAN].owner) == (state, DUE, OWNER)
+    reviews_by_plan = {one.plan: one for one in build_reviews(reference(), {}, [], today)}
+    assert (
+        reviews_by_plan[PLAN].state,
+        reviews_by_plan[PLAN].due_on,
+        reviews_by_plan[PLAN].owner,
+    ) == (state, DUE, OWNER)
 
 
 def test_a_plan_with_an_open_change_waits_for_its_approval() -> None:
     waiting = {(RecordKind.PLAN, PLAN): "c-1"}
-    found = build_reviews(reference(), waiting, [], date(2027, 4, 1))
-    assert {one.plan for one in found if one.state == "waiting"} == {PLAN}
-    assert found[0].state == "overdue"
+    reviews = build_reviews(reference(), waiting, [], date(2027, 4, 1))
+    assert {one.plan for one in reviews if one.state == "waiting"} == {PLAN}
+    assert reviews[0].state == "overdue"
 
 
 @pytest.mark.parametrize(("state", "asked"), [("requested", "ac-1"), ("done", None)])
 def test_an_owner_is_asked_once(state: str, asked: str | None) -> None:
-    found = build_reviews(reference(), {}, [action(state)], DUE)
-    assert {one.plan: one.action for one in found}[PLAN] == asked
+    reviews = build_reviews(reference(), {}, [action(state)], DUE)
+    assert {one.plan: one.action for one in reviews}[PLAN] == asked
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ async def test_the_page_shows_progress_and_two_buttons_to_the_owner_alone() -> N
 
 
 async def test_a_plan_under_change_offers_no_second_confirmation() -> None:
-    held = realm()
+    realm_state = realm()
     change: dict[str, Any] = {
         "id": "c-1",
         "state": "proposed",
@@ -122,8 +126,8 @@ async def test_a_plan_under_change_offers_no_second_confirmation() -> None:
             "fields": [{"field": "reviewed_on", "before": None, "after": "2027-02-11"}],
         },
     }
-    held.put("reference_changes", change)
-    browser, _ = browsing(held)
+    realm_state.put("reference_changes", change)
+    browser, _ = browsing(realm_state)
     page = await shown(browser, "/revue", role="director@pole:solidarites")
     assert "changement à approuver" in page
     assert "Confirmer sans changement" not in page

@@ -27,10 +27,12 @@ PLANS = {
 
 
 def _crisis(state: str = "proposed") -> Browser:
-    held = crisis()
+    realm_state = crisis()
     for id, decides in PLANS.items():
-        held.put("plans", {"id": id, "state": state, "decides": decides, "proposed_at": START})
-    return browsing(held)[0]
+        realm_state.put(
+            "plans", {"id": id, "state": state, "decides": decides, "proposed_at": START}
+        )
+    return browsing(realm_state)[0]
 
 
 async def _read(path: str, role: str, state: str = "proposed") -> str:
@@ -114,9 +116,9 @@ def test_the_next_step_of_a_director_is_no_plan_of_another_pole() -> None:
 @pytest.mark.parametrize(("pole", "asked"), [("solidarites", True), ("education", False)])
 async def test_a_director_sees_danger_in_the_own_pole_first(pole: str, asked: bool) -> None:
     """Rule D77: «Et maintenant ?» and the queue of the API know the pôle of the account."""
-    held = crisis()
-    held.put("incidents", incident(danger=True))
-    browser, role = browsing(held)[0], f"director@pole:{pole}"
+    realm_state = crisis()
+    realm_state.put("incidents", incident(danger=True))
+    browser, role = browsing(realm_state)[0], f"director@pole:{pole}"
     path = f"/api/v1/attention?realm={REALM}&role={POLE_DIRECTOR_ROLE}"
     state = (await browser.get(path, role=role, accept="application/json")).json()
     assert ("danger" in [line["kind"] for line in state["queue"]]) is asked

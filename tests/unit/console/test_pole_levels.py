@@ -33,14 +33,14 @@ def _levels(scene: Scene) -> dict[str, int]:
 
 
 def _lower(scene: Scene, minute: float, level: int, **more: Any) -> Any:
-    given = {
+    defaults = {
         "author": "dgs",
         "role": "dgs_directeur_de_crise",
         "reason": "text:why",
         "scope": scene.incidents()[0].id,
         "level": Level(level),
     }
-    return scene.command(SetLevel.model_validate(given | more), minute)
+    return scene.command(SetLevel.model_validate(defaults | more), minute)
 
 
 def test_a_pole_level_rises_at_once_in_its_own_pole_with_its_reason(scene: Scene) -> None:

@@ -26,25 +26,25 @@ class Memory:
         self.announced: list[str] = []
 
     async def zadd(self, key: str, members: Mapping[str, int]) -> int:
-        kept = self.sets.setdefault(key, {})
-        new = [m for m in members if m.encode() not in kept]
-        kept.update({m.encode(): score for m, score in members.items()})
+        scores = self.sets.setdefault(key, {})
+        new = [m for m in members if m.encode() not in scores]
+        scores.update({m.encode(): score for m, score in members.items()})
         return len(new)
 
     async def zrem(self, key: str, *members: str | bytes) -> int:
-        kept = self.sets.get(key, {})
+        scores = self.sets.get(key, {})
         names = [m if isinstance(m, bytes) else m.encode() for m in members]
-        return sum(kept.pop(name, None) is not None for name in names)
+        return sum(scores.pop(name, None) is not None for name in names)
 
     async def zrangebyscore(self, key: str, low: str | int, high: str | int) -> list[bytes]:
         least = float("-inf") if low == "-inf" else float(str(low).strip("("))
         most = float("inf") if high == "+inf" else float(high)
-        found = [
+        scored_members = [
             (score, m)
             for m, score in self.sets.get(key, {}).items()
             if least < score <= most or low == score == high
         ]
-        return [m for _, m in sorted(found)]
+        return [m for _, m in sorted(scored_members)]
 
     async def pexpire(self, _key: str, _ms: int) -> None:
         """Expire the whole set with its last entry."""
@@ -68,36 +68,36 @@ def present(client: Client | None = None) -> tuple[PresenceStore, Memory, Clock]
 
 async def test_only_arrivals_and_departures_are_announced() -> None:
     """A word every few seconds from each browser must not make every other browser ask again."""
-    known, memory, clock = present()
+    presence, memory, clock = present()
     one = Entry("cell", "a-1")
-    await known.enter(REALM, one)
+    await presence.enter(REALM, one)
     for _ in range(4):
         clock.ms += BEAT_S * 1000
-        await known.enter(REALM, one)
+        await presence.enter(REALM, one)
     assert memory.announced == ["cell"]
-    await known.leave(REALM, one)
-    await known.leave(REALM, one)
+    await presence.leave(REALM, one)
+    await presence.leave(REALM, one)
     assert memory.announced == ["cell", "cell"]
-    assert await known.entries(REALM) == []
+    assert await presence.entries(REALM) == []
 
 
 async def test_a_dead_browser_disappears_after_two_missed_beats() -> None:
-    known, memory, clock = present()
-    await known.enter(REALM, Entry("incident:i-1", "a-1"))
-    await known.enter(REALM, Entry("cell", "a-2"))
+    presence, memory, clock = present()
+    await presence.enter(REALM, Entry("incident:i-1", "a-1"))
+    await presence.enter(REALM, Entry("cell", "a-2"))
     clock.ms += BEAT_S * 1000
-    await known.enter(REALM, Entry("cell", "a-2"))
+    await presence.enter(REALM, Entry("cell", "a-2"))
     clock.ms += KEPT_MS - BEAT_S * 1000
-    assert await known.entries(REALM) == [Entry("cell", "a-2")]
+    assert await presence.entries(REALM) == [Entry("cell", "a-2")]
     memory.announced.clear()
-    await known.enter(REALM, Entry("cell", "a-2"))
+    await presence.enter(REALM, Entry("cell", "a-2"))
     assert memory.announced == ["incident:i-1"]
 
 
 async def test_realms_do_not_share_presence() -> None:
-    known, _, _ = present()
-    await known.enter(REALM, Entry("cell", "a-1"))
-    assert await known.entries("92") == []
+    presence, _, _ = present()
+    await presence.enter(REALM, Entry("cell", "a-1"))
+    assert await presence.entries("92") == []
 
 
 class Accounts:
@@ -129,15 +129,15 @@ class People:
 def watched() -> tuple[Browser, PresenceStore]:
     browser, _ = browsing(crisis())
     app: FastAPI = browser.app
-    known, _, _ = present()
-    app.state.presence, app.state.directory = known, People()
+    presence, _, _ = present()
+    app.state.presence, app.state.directory = presence, People()
     app.state.access = Accounts(
         Principal(id="cell-1", role=Role.CELL, person="p-1", duty="cellule_situation"),
         Principal(id="coordinator-1", role=Role.COORDINATOR),
         Principal(id="cell-9", role=Role.CELL, disabled_at=1),
         Principal(id="site_manager-1", role=Role.SITE_MANAGER),
     )
-    return browser, known
+    return browser, presence
 
 
 async def _here(browser: Browser, role: str, place: str, **more: object) -> dict[str, object]:
@@ -151,8 +151,8 @@ async def _here(browser: Browser, role: str, place: str, **more: object) -> dict
 async def test_two_people_on_one_incident_see_each_other_and_not_themselves() -> None:
     browser, _ = watched()
     assert (await _here(browser, "cell", "incident:i-1"))["people"] == []
-    told = await _here(browser, "coordinator", "incident:i-1")
-    assert told["people"] == [
+    presence = await _here(browser, "coordinator", "incident:i-1")
+    assert presence["people"] == [
         {"name": "Camille M.", "role": "Situation", "places": ["incident:i-1"]}
     ]
     back = await browser.get(
@@ -177,9 +177,9 @@ async def test_the_cell_sees_all_readers_and_an_incident_only_its_own() -> None:
 
 
 async def test_only_active_accounts_of_the_cell_are_shown() -> None:
-    browser, known = watched()
+    browser, presence = watched()
     for account in ("cell-9", "site_manager-1", "nobody-1"):
-        await known.enter(REALM, Entry("cell", account))
+        await presence.enter(REALM, Entry("cell", account))
     assert (await _here(browser, "coordinator", "cell"))["people"] == []
 
 

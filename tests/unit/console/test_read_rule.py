@@ -216,15 +216,15 @@ def test_commands_are_answered_with_any_outcome() -> None:
         InputFailed(input_id="r-1", input_type="vigie.ReportReceived.v1", error="ValueError: x"),
     ]
     one = accepted(Chains(), "alerts", facts, START)
-    found = list(list_effects(one.transaction, 0))
-    answers = {e.id: (e.state, e.status) for e in found if isinstance(e, CommandAnswered)}
+    effects = list(list_effects(one.transaction, 0))
+    answers = {e.id: (e.state, e.status) for e in effects if isinstance(e, CommandAnswered)}
     assert answers == {
         "c-1": ("applied", None),
         "c-2": ("refused", 409),
         "c-3": ("failed", None),
         "c-4": ("failed", None),
     }
-    assert [(e.id, e.state, e.source_key) for e in found if isinstance(e, InputLost)] == [
+    assert [(e.id, e.state, e.source_key) for e in effects if isinstance(e, InputLost)] == [
         ("r-1", "failed", "test")
     ]
 
@@ -267,14 +267,14 @@ def test_answers_are_kept_from_their_request_even_when_logs_are_reread() -> None
     stepped = accepted(
         Chains(), "alerts", [CommandApplied(command_id="c-1", command="StepRequested")], START
     ).transaction
-    kept = (
+    cases = (
         (answered, "92", COMMAND_TTL_S),
         (answered, REALM, COMMAND_TTL_S),
         (stepped, REALM, SIMULATED_COMMAND_TTL_S),
     )
-    for tx, realm, kept_s in kept:
+    for tx, realm, kept_s in cases:
         one = Accepted(replace(tx, realm=realm), 0, Position())
-        left = []
+        lifetimes = []
         for age_s in (-5, 0, 60, kept_s - 1, kept_s, 10 * kept_s):
             now = answered.src.appended_at + 1000 * age_s
             commands = (
@@ -282,12 +282,12 @@ def test_answers_are_kept_from_their_request_even_when_logs_are_reread() -> None
                 .batch("e1", {}, [one])
                 .batch.commands
             )
-            left += [c[-1] for c in commands if c[:2] == ("SET", command_key("c-1"))]
+            lifetimes += [c[-1] for c in commands if c[:2] == ("SET", command_key("c-1"))]
             assert any(c[0] == "PUBLISH" for c in commands) == (age_s < kept_s)
             assert [c[2] for c in commands if c[:2] == ("EXPIRE", sent_key("c-1"))] == [
                 c[-1] for c in commands if c[:2] == ("SET", command_key("c-1"))
             ]
-        assert left == [kept_s, kept_s, kept_s - 60, 1]
+        assert lifetimes == [kept_s, kept_s, kept_s - 60, 1]
 
 
 def test_a_position_reads_back_as_it_was_written() -> None:
@@ -342,8 +342,14 @@ def opened(chains: Chains, service: str, realm: str) -> Accepted:
 
 def written(projected: ProjectedBatch) -> set[tuple[str, str]]:
     """List (realm, type of a line)."""
-    found = (c for c in projected.batch.commands if c[0] == "HSET" and str(c[1]).endswith(":lines"))
-    return {(str(c[1]).split(":")[1], orjson.loads(raw)["type"]) for c in found for raw in c[3::2]}
+    line_commands = (
+        c for c in projected.batch.commands if c[0] == "HSET" and str(c[1]).endswith(":lines")
+    )
+    return {
+        (str(c[1]).split(":")[1], orjson.loads(raw)["type"])
+        for c in line_commands
+        for raw in c[3::2]
+    }
 
 
 def test_repairs_of_an_exercise_log_are_no_lines_from_its_future() -> None:

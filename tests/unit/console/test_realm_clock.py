@@ -97,7 +97,7 @@ def test_the_clock_is_its_start_plus_speed_times_elapsed_time(speed: float) -> N
 @pytest.mark.parametrize("speed", [1.0, 20.0, 600.0])
 def test_the_clock_never_goes_back(speed: float) -> None:
     """Steps come late, people pause, go on and ask for more in the middle of a step."""
-    exercise, shown = Exercise(speed), [START]
+    exercise, clock_times = Exercise(speed), [START]
     real, minute_real = REAL, int(MINUTE_MS / speed)
     exercise.ask(real, START + 10 * MINUTE_MS)
 
@@ -105,24 +105,24 @@ def test_the_clock_never_goes_back(speed: float) -> None:
         nonlocal real
         for _ in range(20):
             real += max((until - real) // 20, 1)
-            shown.append(exercise.shown(real))
+            clock_times.append(exercise.shown(real))
 
     for minute in range(1, 6):
         watch(REAL + minute * minute_real + 150)
         exercise.tell(StepTo, real, START + minute * MINUTE_MS)
-        shown.append(exercise.shown(real))
+        clock_times.append(exercise.shown(real))
     exercise.ask(real + 20, START + 30 * MINUTE_MS)
     watch(real + minute_real // 2)
     exercise.tell(SetPace, real, exercise.clock, {"paused": True, "speed": speed})
     stopped = exercise.shown(real)
     watch(real + 100_000)
-    assert shown[-1] == stopped, "a pause stands"
+    assert clock_times[-1] == stopped, "a pause stands"
     exercise.tell(SetPace, real, exercise.clock, {"paused": False, "speed": speed})
     watch(real + minute_real)
     exercise.tell(StepTo, real, START + 6 * MINUTE_MS)
     watch(real + minute_real)
-    assert shown == sorted(shown)
-    assert shown[-1] > stopped
+    assert clock_times == sorted(clock_times)
+    assert clock_times[-1] > stopped
 
 
 def test_the_clock_stops_without_requests_and_shows_it() -> None:
@@ -134,12 +134,12 @@ def test_the_clock_stops_without_requests_and_shows_it() -> None:
     assert not is_standing(exercise.fields, exercise.clock, over + 500), (
         "a player asks for the next step at once"
     )
-    found = realm_resource(
+    resource = realm_resource(
         {"name": REALM, **exercise.fields}, exercise.clock, over + 14 * MINUTE_MS
     )
-    assert found.standing
-    assert found.shown_clock == found.clock
-    assert found.clock_limit is None
+    assert resource.standing
+    assert resource.shown_clock == resource.clock
+    assert resource.clock_limit is None
     exercise.ask(over + 20 * MINUTE_MS, START + 5 * MINUTE_MS)
     assert exercise.shown(over + 20 * MINUTE_MS) == START + MINUTE_MS, (
         "it goes on from where it stood"
@@ -166,25 +166,25 @@ def test_a_realm_without_a_speed_shows_its_steps() -> None:
 def test_a_past_picture_shows_the_recorded_clock() -> None:
     exercise = Exercise(1.0)
     exercise.ask(REAL, START + 5 * MINUTE_MS)
-    found = realm_resource({"name": REALM, **exercise.fields}, exercise.clock)
-    assert (found.shown_clock, found.standing) == (found.clock, False)
+    resource = realm_resource({"name": REALM, **exercise.fields}, exercise.clock)
+    assert (resource.shown_clock, resource.standing) == (resource.clock, False)
 
 
 async def test_a_page_shows_a_stopped_exercise_clock() -> None:
     """After the end of the player it ran on for five minutes, again and again, under «en cours»."""
-    held = crisis()
-    held.fields |= {
+    realm_state = crisis()
+    realm_state.fields |= {
         "speed": 20.0,
-        "stepping_to": held.clock,
-        "clock_from": held.clock,
+        "stepping_to": realm_state.clock,
+        "clock_from": realm_state.clock,
         "clock_real": 0,
-        "clock_floor": held.clock,
+        "clock_floor": realm_state.clock,
     }
-    browser, _ = browsing(held)
-    page = (await browser.get(f"/?realm={held.name}")).text
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/?realm={realm_state.name}")).text
     assert "scénario terminé, horloge arrêtée" in page
     assert 'data-speed="0.0"' in page
-    held.fields |= {"stepping_to": held.clock + MINUTE_MS}
-    page = (await browser.get(f"/?realm={held.name}&lang=fr")).text
+    realm_state.fields |= {"stepping_to": realm_state.clock + MINUTE_MS}
+    page = (await browser.get(f"/?realm={realm_state.name}&lang=fr")).text
     assert "vitesse ×20" in page
-    assert f'data-limit="{held.clock + MINUTE_MS}"' in page
+    assert f'data-limit="{realm_state.clock + MINUTE_MS}"' in page

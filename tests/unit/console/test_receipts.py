@@ -23,7 +23,7 @@ WORDS = "Gardez les enfants à l’intérieur"
 
 def instructed(**changes: object) -> tuple[Browser, HeldModel]:
     """Return a crisis with an instruction of the cell to the site."""
-    held = crisis()
+    realm_state = crisis()
     task = {
         "id": "t-1",
         "kind": "instruction",
@@ -37,19 +37,19 @@ def instructed(**changes: object) -> tuple[Browser, HeldModel]:
         "text_id": "x-1",
         "asked_by": "p-cell",
     }
-    held.put("tasks", task | changes)
-    browser, model = browsing(held)
+    realm_state.put("tasks", task | changes)
+    browser, model = browsing(realm_state)
     model.words.kept["x-1"] = TextItem({"text": WORDS})
     return browser, model
 
 
 @pytest.mark.parametrize("path", ["/mes-sites", "/signalements/r-1"])
 async def test_the_receipt_gives_the_time_of_reading_by_the_cell(path: str) -> None:
-    held = crisis()
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    browser, _ = browsing(realm_state)
     assert "pas encore lu par la cellule" in await shown(browser, path, role=MANAGER)
-    held.put("report_readings", {"id": "r-1", "read_at": START + 2 * MINUTE})
-    browser, _ = browsing(held)
+    realm_state.put("report_readings", {"id": "r-1", "read_at": START + 2 * MINUTE})
+    browser, _ = browsing(realm_state)
     assert "lu à 09:42 par la cellule" in await shown(browser, path, role=MANAGER)
 
 
@@ -59,28 +59,28 @@ async def _post(browser: Browser, path: str, role: str, body: object = None) -> 
 
 @pytest.mark.parametrize("path", ["/incidents/i-1/read", "/reports/r-1/read"])
 async def test_a_reading_is_sent_once(path: str) -> None:
-    held = crisis()
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    browser, _ = browsing(realm_state)
     assert await _post(browser, path, "cell") == 202
-    (sent,) = browser.decisions.asked
-    assert isinstance(sent, MarkReportsRead)
-    assert sent.reports == ("r-1",)
-    held.put("reports", report(read_at=NOW))
-    browser, _ = browsing(held)
+    (command,) = browser.decisions.asked
+    assert isinstance(command, MarkReportsRead)
+    assert command.reports == ("r-1",)
+    realm_state.put("reports", report(read_at=NOW))
+    browser, _ = browsing(realm_state)
     assert await _post(browser, path, "cell") == 204
     assert browser.decisions.asked == []
 
 
 async def test_machines_and_places_get_no_receipt() -> None:
-    held = crisis()
-    held.put("reports", report("r-2", dialect="alertmanager"))
-    held.put("reports", report("r-3", site=None))
-    held.put("reports", report("r-4", dialect="sms"))
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("reports", report("r-2", dialect="alertmanager"))
+    realm_state.put("reports", report("r-3", site=None))
+    realm_state.put("reports", report("r-4", dialect="sms"))
+    browser, _ = browsing(realm_state)
     assert await _post(browser, "/incidents/i-1/read", "cell") == 202
-    (sent,) = browser.decisions.asked
-    assert isinstance(sent, MarkReportsRead)
-    assert set(sent.reports) == {"r-1", "r-4"}
+    (command,) = browser.decisions.asked
+    assert isinstance(command, MarkReportsRead)
+    assert set(command.reports) == {"r-1", "r-4"}
 
 
 @pytest.mark.parametrize("role", [MANAGER, "observer", "director@pole:education", "technician"])
@@ -113,9 +113,9 @@ async def test_the_site_reads_the_instruction_and_confirms_it(path: str) -> None
     assert 'action="/api/v1/tasks/t-1/done"' in page
     assert '<input type="hidden" name="outcome" value="understood">' in page
     assert await _post(browser, "/tasks/t-1/done", MANAGER, {"outcome": "understood"}) == 202
-    (sent,) = browser.decisions.asked
-    assert isinstance(sent, CompleteTask)
-    assert (sent.task, sent.outcome) == ("t-1", "understood")
+    (command,) = browser.decisions.asked
+    assert isinstance(command, CompleteTask)
+    assert (command.task, command.outcome) == ("t-1", "understood")
 
 
 async def test_the_cell_sees_the_answer_of_the_site_and_may_withdraw_the_instruction() -> None:
@@ -129,14 +129,19 @@ async def test_the_cell_sees_the_answer_of_the_site_and_may_withdraw_the_instruc
 
 async def test_only_the_cell_and_the_site_read_the_text_of_an_instruction() -> None:
     browser, _ = instructed()
-    for role, told in (("cell", WORDS), (MANAGER, WORDS), (OTHER, None), ("observer", None)):
+    for role, expected_text in (
+        ("cell", WORDS),
+        (MANAGER, WORDS),
+        (OTHER, None),
+        ("observer", None),
+    ):
         answer = await browser.get(
             f"/api/v1/sites/pmi-01/instructions?realm={REALM}", role=role, accept="application/json"
         )
-        (found,) = answer.json()["items"]
-        assert found["text"] == told, role
+        (instruction,) = answer.json()["items"]
+        assert instruction["text"] == expected_text, role
         assert (WORDS in (await browser.get(f"/sites/pmi-01?realm={REALM}", role=role)).text) is (
-            told is not None
+            expected_text is not None
         ), role
 
 
@@ -144,10 +149,15 @@ async def test_an_instruction_keeps_its_text_off_the_log() -> None:
     browser, _ = browsing(crisis())
     body = {"text": WORDS, "incident": "i-1", "report": "r-1"}
     assert await _post(browser, "/sites/pmi-01/instructions", "cell", body) == 202
-    (sent,) = browser.decisions.asked
-    assert isinstance(sent, InstructSite)
-    assert (sent.site, sent.text_id, sent.incident, sent.report) == ("pmi-01", "t", "i-1", "r-1")
-    assert WORDS not in sent.model_dump_json()
+    (command,) = browser.decisions.asked
+    assert isinstance(command, InstructSite)
+    assert (command.site, command.text_id, command.incident, command.report) == (
+        "pmi-01",
+        "t",
+        "i-1",
+        "r-1",
+    )
+    assert WORDS not in command.model_dump_json()
 
 
 @pytest.mark.parametrize(
@@ -195,7 +205,7 @@ def test_the_logbook_records_the_life_of_an_instruction() -> None:
         "owner": "responsable_site:pmi-01",
         "candidates": [],
     }
-    sent, understood, withdrawn = (
+    dispatch_line, understood, withdrawn = (
         _told(row | changes)
         for changes in (
             {},
@@ -203,12 +213,12 @@ def test_the_logbook_records_the_life_of_an_instruction() -> None:
             {"state": "done", "outcome": "withdrawn"},
         )
     )
-    assert sent.text_id == "x-1"
-    assert (sent.kind, sent.change) == ("decision", "sent"), (
+    assert dispatch_line.text_id == "x-1"
+    assert (dispatch_line.kind, dispatch_line.change) == ("decision", "sent"), (
         "an open task is told elsewhere, an instruction is not"
     )
     assert understood.text_id is None
-    assert [_said(line) for line in (sent, understood, withdrawn)] == [
+    assert [_said(line) for line in (dispatch_line, understood, withdrawn)] == [
         "Consigne envoyée, PMI Darracq",
         "Consigne comprise, PMI Darracq",
         "Consigne retirée, PMI Darracq",
@@ -216,14 +226,14 @@ def test_the_logbook_records_the_life_of_an_instruction() -> None:
 
 
 async def test_a_rumour_shows_the_effect_of_confirming_it() -> None:
-    held: Held = crisis()
-    held.put("reports", report(confirmation="rumour", certainty="rumour"))
-    browser, _ = browsing(held)
+    realm_state: Held = crisis()
+    realm_state.put("reports", report(confirmation="rumour", certainty="rumour"))
+    browser, _ = browsing(realm_state)
     page = (await browser.get(f"/signalements/r-1?realm={REALM}", role="cell")).text
     assert 'data-preview="/api/v1/reports/r-1/confirm/preview"' in page
     assert "personnes appelées aussitôt\u00a0: {people}" in page
     assert re.search(r"&#34;PT-GAZ&#34;: ?&#34;\w", page)
     assert await _post(browser, "/reports/r-1/confirm/preview", "cell") == 202
-    (sent,) = browser.decisions.asked
-    assert isinstance(sent, PreviewConfirmation)
-    assert sent.report == "r-1"
+    (command,) = browser.decisions.asked
+    assert isinstance(command, PreviewConfirmation)
+    assert command.report == "r-1"

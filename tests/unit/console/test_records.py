@@ -33,7 +33,7 @@ ASK = "Heure du prochain point"
 
 
 def change(state: str = "proposed", before: str | None = None, by: str = "ana") -> dict[str, Any]:
-    asked = before if before is not None else known_ask()
+    previous_ask = before if before is not None else known_ask()
     return {
         "id": "c-1",
         "state": state,
@@ -44,7 +44,7 @@ def change(state: str = "proposed", before: str | None = None, by: str = "ana") 
         "edit": {
             "kind": "contact",
             "id": CONTACT,
-            "fields": [{"field": "ask", "before": asked, "after": ASK}],
+            "fields": [{"field": "ask", "before": previous_ask, "after": ASK}],
         },
     }
 
@@ -54,9 +54,9 @@ def known_ask() -> str:
 
 
 def with_change(**values: Any) -> Held:
-    held = realm()
-    held.put("reference_changes", change(**values))
-    return held
+    realm_state = realm()
+    realm_state.put("reference_changes", change(**values))
+    return realm_state
 
 
 async def post(browser: Browser, path: str, body: dict[str, Any], role: str) -> Any:
@@ -129,9 +129,9 @@ async def test_a_refused_proposal_says_why(
     browser, _ = browsing(crisis())
     path = f"records/contact/{CONTACT}/proposals"
     answer = await post(browser, path, body | {"reason": "Relu"}, "coordinator")
-    told = answer.json()
-    assert (answer.status_code, told["code"]) == (status, code)
-    assert [fault["field"] for fault in told.get("errors", [])] == ([field] if field else [])
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (status, code)
+    assert [fault["field"] for fault in problem.get("errors", [])] == ([field] if field else [])
     assert browser.decisions.asked == []
 
 
@@ -192,9 +192,9 @@ async def test_the_list_names_open_changes() -> None:
         role="coordinator",
         accept="application/json",
     )
-    found = {item["id"]: item["change"] for item in answer.json()["items"]}
-    assert found[CONTACT] == "c-1"
-    assert set(found.values()) == {"c-1", None}
+    changes_by_record = {item["id"]: item["change"] for item in answer.json()["items"]}
+    assert changes_by_record[CONTACT] == "c-1"
+    assert set(changes_by_record.values()) == {"c-1", None}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ def test_sections_are_listed_in_their_order_of_publication() -> None:
         section.section.value: section.model_dump(mode="json") for section in territory().sections
     }
     for order in (sorted(contents), sorted(contents, reverse=True)):
-        found = IndexedReference.of("v", {name: contents[name] for name in order})
-        assert [section.section for section in found.sections] == [
+        indexed_reference = IndexedReference.of("v", {name: contents[name] for name in order})
+        assert [section.section for section in indexed_reference.sections] == [
             section for section in PUBLISHING_ORDER if section.value in contents
         ]

@@ -10,9 +10,9 @@ from tests.unit.console.test_every_screen import REALM, crisis, report
 
 
 async def test_a_report_shows_its_urgency_at_sending() -> None:
-    held = crisis()
-    held.put("reports", report() | {"urgency": "Immediate"})
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    realm_state.put("reports", report() | {"urgency": "Immediate"})
+    browser, _ = browsing(realm_state)
     answer = await browser.get(
         f"/api/v1/reports/{report()['id']}?realm={REALM}", accept="application/json"
     )
@@ -22,8 +22,8 @@ async def test_a_report_shows_its_urgency_at_sending() -> None:
 async def test_a_report_to_an_unopened_realm_is_refused_and_its_sender_informed() -> None:
     """It was `received` for ever."""
     browser, model = browsing(crisis())
-    told = {"state": "refused", "reason": "realm_unknown", "at": 1_000, "source_key": "source-1"}
-    model.redis.hashes[realm_key("92~ex-nope", "lost")] = {"r-1": orjson.dumps(told)}
+    denial = {"state": "refused", "reason": "realm_unknown", "at": 1_000, "source_key": "source-1"}
+    model.redis.hashes[realm_key("92~ex-nope", "lost")] = {"r-1": orjson.dumps(denial)}
     path = "/api/v1/reports/{}?realm=92~ex-nope"
 
     async def asked(role: str, id: str = "r-1", more: str = "") -> tuple[int, str]:
@@ -38,9 +38,9 @@ async def test_a_report_to_an_unopened_realm_is_refused_and_its_sender_informed(
 
 async def test_a_reopening_without_effect_names_the_newer_alert() -> None:
     """Its sender read «Reçu» while the site stayed shut."""
-    held = crisis()
+    realm_state = crisis()
     minute, start = 60_000, int(report()["occurred_at"])  # type: ignore[call-overload]
-    site = held.rows["sites"]["pmi-01"]
+    site = realm_state.rows["sites"]["pmi-01"]
     cause = {
         "id": "c-1",
         "incident": "i-1",
@@ -52,26 +52,26 @@ async def test_a_reopening_without_effect_names_the_newer_alert() -> None:
         "loss_pct": 100.0,
         "reports": ["r-1", "r-late"],
     }
-    held.put("sites", {**site.model_dump(), "causes": [cause]})
-    held.put(
+    realm_state.put("sites", {**site.model_dump(), "causes": [cause]})
+    realm_state.put(
         "reports",
         report("r-late", occurred_at=start + 20 * minute, recorded_at=start + 40 * minute),
     )
     over = {"type": "reopening", "severity": 1, "lifts": ["outage_power"]}
-    held.put(
+    realm_state.put(
         "reports",
         report("r-before", occurred_at=start - minute, recorded_at=start + minute, **over),
     )
-    held.put(
+    realm_state.put(
         "reports", report("r-after", occurred_at=start + minute, recorded_at=start + minute, **over)
     )
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
 
     async def newer(id: str) -> str | None:
         answer = await browser.get(f"/api/v1/reports/{id}?realm={REALM}", accept="application/json")
         return str(answer.json()["newer_alert_at"]) if answer.json()["newer_alert_at"] else None
 
-    shown = await browser.get(f"/api/v1/reports/r-1?realm={REALM}", accept="application/json")
-    assert await newer("r-before") == shown.json()["occurred_at"]
+    response = await browser.get(f"/api/v1/reports/r-1?realm={REALM}", accept="application/json")
+    assert await newer("r-before") == response.json()["occurred_at"]
     assert await newer("r-after") is None, "what came later was not known"
     assert await newer("r-1") is None

@@ -129,9 +129,9 @@ def retex() -> Document:
 
 
 def section(id: str, lang: str = "fr") -> DocumentSection:
-    found = retex().sheet(lang).section(id)
-    assert found is not None
-    return found
+    document_section = retex().sheet(lang).section(id)
+    assert document_section is not None
+    return document_section
 
 
 def rows(id: str) -> list[tuple[str, ...]]:
@@ -171,13 +171,13 @@ def test_alarms_count_as_acted_on_only_with_a_written_reason() -> None:
 
 
 def test_an_effect_foreseen_by_the_analysis_is_no_undeclared_dependency() -> None:
-    named = [line.text.split(" ")[0] for line in section("undeclared").lines]
-    seen = {
+    listed_activities = [line.text.split(" ")[0] for line in section("undeclared").lines]
+    changed_activities = {
         f.message().row.id
         for f in worked_crisis().system.facts(worked_crisis().realm, ["continuity"])
         if f.name == "ActivityChanged"
     }  # type: ignore[attr-defined]
-    assert not seen & set(named)
+    assert not changed_activities & set(listed_activities)
 
 
 def test_improvements_have_owner_date_and_text_without_estimates() -> None:
@@ -225,21 +225,21 @@ def test_the_environment_section_lists_actions_and_measured_effects() -> None:
 
 def facts_of(read: Remembered, realm: str, incident: str | None = None) -> list[RetexFacts]:
     """Return the data of the RETEX, one for each language."""
-    given: list[RetexFacts] = []
+    facts_by_language: list[RetexFacts] = []
 
     def draft(by_lang: Sequence[RetexFacts]) -> Document:
-        given.extend(by_lang)
+        facts_by_language.extend(by_lang)
         return draft_retex(by_lang)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(documents_queries, "draft_retex", draft)
         asyncio.run(read.of(realm).draft_retex(incident=incident))
-    return given
+    return facts_by_language
 
 
 def test_the_work_of_the_cell_lists_deeds_of_people_with_their_words() -> None:
     """D53: a reminder of the system and a plain note are no deed; a decision is, in its words."""
-    given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
+    facts_by_language = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
     notes = [
         LineRecord(
             key=f"9{kind}",
@@ -255,18 +255,20 @@ def test_the_work_of_the_cell_lists_deeds_of_people_with_their_words() -> None:
         for kind, text in (("decision", "t-8"), ("communication", "t-9"), ("note", "t-1"))
     ]
     texts = {"t-8": "Accueils regroupés", "t-1": "Rien de neuf"}
-    told = [replace(facts, lines=[*facts.lines, *notes], texts=texts) for facts in given]
-    found = draft_retex(told).sheet("fr").section("cell")
-    assert found is not None
-    assert found.table is not None
-    said = " / ".join(line.text for line in found.lines)
-    assert "Accueils regroupés" in said
-    assert "Note de la cellule" in said, "an erased text leaves its line"
-    assert "Rien de neuf" not in said
-    counts = {row.cells[0]: row.cells[1] for row in found.table.rows}
+    cell_facts = [
+        replace(facts, lines=[*facts.lines, *notes], texts=texts) for facts in facts_by_language
+    ]
+    cell_section = draft_retex(cell_facts).sheet("fr").section("cell")
+    assert cell_section is not None
+    assert cell_section.table is not None
+    section_text = " / ".join(line.text for line in cell_section.lines)
+    assert "Accueils regroupés" in section_text
+    assert "Note de la cellule" in section_text, "an erased text leaves its line"
+    assert "Rien de neuf" not in section_text
+    counts = {row.cells[0]: row.cells[1] for row in cell_section.table.rows}
     assert counts["Décisions, appels et conférences notés"] == "2"
-    assert all(row.refs for row in found.table.rows)
-    assert len(found.lines) == 2, "the system proposed plans and called the cell"
+    assert all(row.refs for row in cell_section.table.rows)
+    assert len(cell_section.lines) == 2, "the system proposed plans and called the cell"
 
 
 def test_the_retex_of_an_incident_has_the_lines_of_the_whole_cell() -> None:
@@ -285,9 +287,9 @@ def test_the_retex_of_an_incident_has_the_lines_of_the_whole_cell() -> None:
 
 
 def test_missing_measurements_are_named_in_plain_words() -> None:
-    given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
+    facts_by_language = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
     nothing = (
-        draft_retex([replace(facts, reports=(), moved=()) for facts in given])
+        draft_retex([replace(facts, reports=(), moved=()) for facts in facts_by_language])
         .sheet("fr")
         .section("environment")
     )
@@ -298,9 +300,9 @@ def test_missing_measurements_are_named_in_plain_words() -> None:
 
 
 def test_an_unmeasured_gesture_is_marked() -> None:
-    given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
+    facts_by_language = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
     unmeasured = (
-        draft_retex([replace(facts, reports=()) for facts in given])
+        draft_retex([replace(facts, reports=()) for facts in facts_by_language])
         .sheet("fr")
         .section("environment")
     )
@@ -317,8 +319,8 @@ def test_moved_agents_are_counted_in_days_travel_co2_and_money() -> None:
     lines = moved()
     agents, grams = sum(row.count for row in lines), sum(row.count * row.grams for row in lines)
     assert agents > 2
-    title, told, days, at_home, hours, co2, cost = rows("moves")[0]
-    assert (title, int(told), int(days)) == ("Ensemble", agents, agents)
+    title, agent_count, days, at_home, hours, co2, cost = rows("moves")[0]
+    assert (title, int(agent_count), int(days)) == ("Ensemble", agents, agents)
     assert float(hours.replace(",", ".")) == pytest.approx(
         sum(2 * row.count * row.minutes for row in lines) / 60, abs=0.06
     )
@@ -375,18 +377,22 @@ def test_a_point_de_situation_counts_moved_agents_and_waiting_decisions() -> Non
         if p.state is ProposalState.OPEN
     )
     waiting = proposal.agents - sum(d.agents for d in proposal.decisions)
-    said = [line.text.replace("\u00a0", " ").replace("\u202f", "") for line in decisions.lines]
-    assert f"Réaffectation n° {proposal.number} : {waiting} agents à décider." in said
-    assert not any("SR-" in text for text in said)
+    decision_texts = [
+        line.text.replace("\u00a0", " ").replace("\u202f", "") for line in decisions.lines
+    ]
+    assert f"Réaffectation n° {proposal.number} : {waiting} agents à décider." in decision_texts
+    assert not any("SR-" in text for text in decision_texts)
     unsettled = [
         row
         for row in played.system.services["continuity"].state(played.realm).alarms.values()
         if row.demands == "arbitration"
     ]
-    told = [text for text in said if "arbitrage" in text]
-    assert len(told) == 5, "four, the most critical first, and how many there are besides"
-    assert "(CPL-01) : RTO consommé" in told[0], "no code stands alone"
-    assert told[4] == f"et {len(unsettled) - 4} autres arbitrages à écrire."
+    settlement_texts = [text for text in decision_texts if "arbitrage" in text]
+    assert len(settlement_texts) == 5, (
+        "four, the most critical first, and how many there are besides"
+    )
+    assert "(CPL-01) : RTO consommé" in settlement_texts[0], "no code stands alone"
+    assert settlement_texts[4] == f"et {len(unsettled) - 4} autres arbitrages à écrire."
 
 
 def test_a_debriefing_of_one_incident_needs_a_known_one() -> None:
@@ -424,10 +430,10 @@ def ended_crisis() -> MemoryPlayer:
         for h in continuity.state(played.realm).sites.values()
         if h.causes or h.status is not SiteStatus.NORMAL
     )
-    for n, heard in enumerate(sorted(hit, key=lambda h: h.site), start=1):
-        lifts = sorted({cause.type.value for cause in heard.causes})
+    for n, site_row in enumerate(sorted(hit, key=lambda h: h.site), start=1):
+        lifts = sorted({cause.type.value for cause in site_row.causes})
         body = {
-            "site_id": heard.site,
+            "site_id": site_row.site,
             "type": "reopening",
             "severity": 1,
             "certainty": "confirmed",
@@ -458,14 +464,14 @@ def ended() -> Document:
 
 
 def cells_of(document: Document, id: str) -> dict[str, tuple[str, ...]]:
-    found = document.sheet("fr").section(id)
-    assert found is not None
-    assert found.table is not None
+    document_section = document.sheet("fr").section(id)
+    assert document_section is not None
+    assert document_section.table is not None
     return {
         row.cells[0].replace("\u00a0", " "): tuple(
             cell.replace("\u00a0", " ") for cell in row.cells[1:]
         )
-        for row in found.table.rows
+        for row in document_section.table.rows
     }
 
 
@@ -510,7 +516,9 @@ def test_cards_are_late_until_the_stand_down_and_those_of_a_refused_plan_never(
 
 
 def test_a_limit_broken_in_an_earlier_interruption_is_not_held(ended: Document) -> None:
-    given = facts_of(Remembered(ended_crisis()), ended_crisis().realm, ended.incidents[0])
+    facts_by_language = facts_of(
+        Remembered(ended_crisis()), ended_crisis().realm, ended.incidents[0]
+    )
 
     def short(facts: RetexFacts) -> RetexFacts:
         """Return the activities as after a short last interruption of each."""
@@ -529,25 +537,29 @@ def test_a_limit_broken_in_an_earlier_interruption_is_not_held(ended: Document) 
 
     verdicts = {
         name.split(" ")[0]: cells[-1]
-        for name, cells in cells_of(draft_retex([short(facts) for facts in given]), "real").items()
+        for name, cells in cells_of(
+            draft_retex([short(facts) for facts in facts_by_language]), "real"
+        ).items()
     }
     assert verdicts["COM-01"] == "DMIA dépassée, à une interruption précédente"
     assert verdicts["RHF-01"] == "tenu"
 
 
 def test_a_limit_with_a_running_clock_is_not_held(ended: Document) -> None:
-    given = facts_of(Remembered(ended_crisis()), ended_crisis().realm, ended.incidents[0])
+    facts_by_language = facts_of(
+        Remembered(ended_crisis()), ended_crisis().realm, ended.incidents[0]
+    )
 
     def running(facts: RetexFacts) -> RetexFacts:
         """Return the activities as still below their minimum, with time left."""
-        left = {"state": ClockState.RUNNING, "consumed_pct": 3.0}
+        running_clock = {"state": ClockState.RUNNING, "consumed_pct": 3.0}
         return replace(
             facts,
             activities=[
                 a.model_copy(
                     update={
-                        "rto": a.rto.model_copy(update=left),
-                        "mtpd": a.mtpd.model_copy(update=left),
+                        "rto": a.rto.model_copy(update=running_clock),
+                        "mtpd": a.mtpd.model_copy(update=running_clock),
                     }
                 )
                 for a in facts.activities
@@ -557,7 +569,7 @@ def test_a_limit_with_a_running_clock_is_not_held(ended: Document) -> None:
     verdicts = {
         name.split(" ")[0]: cells[-1]
         for name, cells in cells_of(
-            draft_retex([running(facts) for facts in given]), "real"
+            draft_retex([running(facts) for facts in facts_by_language]), "real"
         ).items()
     }
     assert verdicts["RHF-01"] == "en cours"

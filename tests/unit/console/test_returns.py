@@ -109,9 +109,9 @@ async def test_keys_of_a_headcount_are_kept_apart_and_read_as_an_answer(
     url = f"/r/{LINKS.token(replace(KNOWN, headcount=True))}"
     for key in ("2", "9"):
         assert (await http.post(url, json={"key": key, "channel": "voice"})).status_code == 204
-    (told,) = (message for *_, message in kafka.sent)
-    assert isinstance(told, AnswerNotification)
-    assert told.answer == "ack"
+    (key_answer,) = (message for *_, message in kafka.sent)
+    assert isinstance(key_answer, AnswerNotification)
+    assert key_answer.answer == "ack"
     assert kafka.texts == {f"headcount-{NOTIFICATION}": TextItem({"headcount": "help"})}
 
 
@@ -156,9 +156,9 @@ async def test_twilio_posts_forms_and_gets_words_to_speak_after_a_key(
     assert (pressed.status_code, pressed.headers["content-type"]) == (200, "application/xml")
     assert 'language="en-GB">Your answer is recorded. Goodbye.<' in pressed.text
     assert (await http.post(url, data={"Digits": "9"})).status_code == 204
-    told = {id.partition(":")[2]: message for _, _, id, message in kafka.sent}
-    assert len(told) == 3, "a repeated receipt has the same id"
-    received, failed, answer = told.values()
+    messages_by_id = {id.partition(":")[2]: message for _, _, id, message in kafka.sent}
+    assert len(messages_by_id) == 3, "a repeated receipt has the same id"
+    received, failed, answer = messages_by_id.values()
     assert received == ReceiptReceived(
         notification=NOTIFICATION, attempt="attempt-1", state="received"
     )

@@ -419,9 +419,9 @@ async def test_decisions_stay_within_the_own_sites_and_poles(twin: str) -> None:
         who = CONSOLE[route]
         assert not isinstance(who, Open)
         for role in sorted(who - OWN_ALERTS.get(route, frozenset())):
-            told = await asked(browser, route, f"{role}{twin}")
-            if told != (403, "out_of_scope"):
-                wrong += [f"{role}{twin} {route}: {told}"]
+            refusal = await asked(browser, route, f"{role}{twin}")
+            if refusal != (403, "out_of_scope"):
+                wrong += [f"{role}{twin} {route}: {refusal}"]
     assert wrong == []
     assert browser.decisions.asked == []
 
@@ -443,8 +443,11 @@ async def test_readings_and_decisions_stay_within_the_own_realms() -> None:
         if isinstance(who, Open) or " /api/v1/" not in route or route in FREE:
             continue
         role = sorted(who)[n % len(who)]
-        if (told := await asked(browser, route, f"{role}@realm:92~ex-9")) != (403, "out_of_scope"):
-            wrong.append(f"{role} {route}: {told}")
+        if (refusal := await asked(browser, route, f"{role}@realm:92~ex-9")) != (
+            403,
+            "out_of_scope",
+        ):
+            wrong.append(f"{role} {route}: {refusal}")
     assert wrong == []
     assert (
         await browser.get("/api/v1/realms", role="cell@realm:92~ex-9", accept="application/json")

@@ -111,15 +111,15 @@ async def test_a_director_plans_the_schedule_of_the_own_pole_and_of_the_territor
             },
         )
         browser, _ = browsing(realm)
-        asked = body if "withdraw" in path else body | {"role": "directeur_pole", "scope": post}
+        form = body if "withdraw" in path else body | {"role": "directeur_pole", "scope": post}
         answer = await browser.post(
-            f"/api/v1{path}?realm={REALM}", asked, role=f"director@pole:{other}"
+            f"/api/v1{path}?realm={REALM}", form, role=f"director@pole:{other}"
         )
         assert (answer.status_code, len(browser.decisions.asked)) == (status, int(status == 202)), (
             post
         )
     assert (
-        await browser.post(f"/api/v1{path}?realm={REALM}", asked, role="coordinator")
+        await browser.post(f"/api/v1{path}?realm={REALM}", form, role="coordinator")
     ).status_code == 202
 
 

@@ -41,16 +41,20 @@ def report() -> Document:
 
 
 def said(section: str, lang: str = "fr") -> str:
-    found = report().sheet(lang).section(section)
-    assert found is not None
-    cells = [" | ".join(row.cells) for row in found.table.rows] if found.table else []
+    document_section = report().sheet(lang).section(section)
+    assert document_section is not None
+    cells = (
+        [" | ".join(row.cells) for row in document_section.table.rows]
+        if document_section.table
+        else []
+    )
     return "\n".join(
         [
-            found.title,
-            found.aside,
-            *(line.text for line in found.lines),
+            document_section.title,
+            document_section.aside,
+            *(line.text for line in document_section.lines),
             *cells,
-            found.table.note if found.table else "",
+            document_section.table.note if document_section.table else "",
         ]
     ).replace("\u00a0", " ")
 
@@ -96,15 +100,17 @@ def test_absent_people_take_no_desk_away() -> None:
     """A strike: the number was that of the absent, in a document that goes to the prefecture."""
     played = played_to("S03", 2 * DAY_MIN + 600, whole=False)
     at = played.played.start + (2 * DAY_MIN + 600) * MINUTE_MS
-    found = (
+    document_section = (
         asyncio.run(Remembered(played).at(at).of(played.realm).draft_sitrep())
         .sheet("fr")
         .section("staff")
     )
-    assert found is not None
-    assert found.table is not None
+    assert document_section is not None
+    assert document_section.table is not None
     assert [
-        row.cells[1] for row in found.table.rows if row.cells[0] == "Postes de travail perdus"
+        row.cells[1]
+        for row in document_section.table.rows
+        if row.cells[0] == "Postes de travail perdus"
     ] == ["0"]
 
 
@@ -114,8 +120,8 @@ def test_the_clock_of_a_site_uses_its_announced_end() -> None:
     model, at = Remembered(played).of(played.realm), played.played.start + int(AT_MIN * MINUTE_MS)
 
     async def facts() -> SitrepFacts:
-        (found,) = await model._facts(await model.at(at).read(), ("fr",), {}, None)
-        return found
+        (sitrep_facts,) = await model._facts(await model.at(at).read(), ("fr",), {}, None)
+        return sitrep_facts
 
     local = [clock for clock in asyncio.run(facts()).clocks if clock.site is not None]
     broken = [clock for clock in local if clock.breach_at is not None]
@@ -144,12 +150,12 @@ def test_sites_without_news_stand_apart_and_every_site_is_counted_once() -> None
 
 def test_every_citation_is_a_line_known_at_that_time() -> None:
     document = report()
-    known = {line.key: line for line in _lines()}
+    lines_by_key = {line.key: line for line in _lines()}
     assert document.sources
     assert [s.n for s in document.sources] == list(range(1, len(document.sources) + 1))
     assert [s.key for s in document.sources] == sorted(s.key for s in document.sources)
     for source in document.sources:
-        assert known[source.key].id == source.id
+        assert lines_by_key[source.key].id == source.id
         assert source.at <= document.as_of
     assert {n for section in document.sheet("fr").sections for n in section.refs} == {
         s.n for s in document.sources

@@ -13,7 +13,7 @@ REQUIRED = ("coordinateur_pca", "cellule_rh", "cellule_si")
 
 def called(**staffing: Any) -> Held:
     """Return a cell called an hour ago: one function filled, one coming, one missing."""
-    held = crisis()
+    realm_state = crisis()
     row = {
         "id": "cell",
         "level": 3,
@@ -22,11 +22,11 @@ def called(**staffing: Any) -> Held:
         "objective_min": 45,
         "required": REQUIRED,
     }
-    held.put("cell_staffing", row | staffing)
-    held.put("attendance", attendance("p-1", "coordinateur_pca", "on_site", present_at=NOW))
+    realm_state.put("cell_staffing", row | staffing)
+    realm_state.put("attendance", attendance("p-1", "coordinateur_pca", "on_site", present_at=NOW))
     coming = NOW + 25 * MINUTE_MS
-    held.put("attendance", attendance("p-2", "cellule_rh", "en_route", expected_at=coming))
-    return held
+    realm_state.put("attendance", attendance("p-2", "cellule_rh", "en_route", expected_at=coming))
+    return realm_state
 
 
 def attendance(id: str, role: str, mode: str, **values: Any) -> dict[str, Any]:
@@ -36,9 +36,9 @@ def attendance(id: str, role: str, mode: str, **values: Any) -> dict[str, Any]:
 async def test_functions_are_compared_with_present_and_coming_people() -> None:
     browser, _ = browsing(called())
     answer = await browser.get(f"/api/v1/cell/staffing?realm={REALM}", role="director")
-    found = answer.json()
-    assert (found["required"], found["filled"], found["late"]) == (3, 1, True)
-    states = {f["role"]: f["state"] for f in found["items"]}
+    staffing = answer.json()
+    assert (staffing["required"], staffing["filled"], staffing["late"]) == (3, 1, True)
+    states = {f["role"]: f["state"] for f in staffing["items"]}
     assert states == {
         "coordinateur_pca": "present",
         "cellule_rh": "coming",
@@ -75,9 +75,9 @@ async def test_tokens_of_people_stay_away_from_a_kiosk() -> None:
 
 async def test_cell_and_wall_show_the_rate_of_the_attention_queue() -> None:
     """Thirty silent sites are one demand; counted singly they hid the other demands."""
-    held = crisis()
+    realm_state = crisis()
     for n in range(30):
-        held.put(
+        realm_state.put(
             "tasks",
             {
                 "id": f"t-{n}",
@@ -88,7 +88,7 @@ async def test_cell_and_wall_show_the_rate_of_the_attention_queue() -> None:
                 "incident": "i-1",
             },
         )
-    browser, _ = browsing(held)
+    browser, _ = browsing(realm_state)
     rate = (await browser.get(f"/api/v1/attention?realm={REALM}")).json()["rate"]
     assert rate < 10
     assert f"{rate} sollicitation" in await shown(browser, "/")

@@ -40,10 +40,10 @@ def test_people_come_change_or_stay_as_they_are() -> None:
 
 
 def test_an_address_that_stays_keeps_its_proof_and_a_new_one_has_none() -> None:
-    known = make_person("a", PROVEN)
-    assert plan(select_file_source([make_person("a", SMS)]), known).same == ("a",)
+    person = make_person("a", PROVEN)
+    assert plan(select_file_source([make_person("a", SMS)]), person).same == ("a",)
     other = SMS.model_copy(update={"address": "+33698765432"})
-    (changed,) = plan(select_file_source([make_person("a", other)]), known).changed
+    (changed,) = plan(select_file_source([make_person("a", other)]), person).changed
     assert changed.points == (other,)
 
 
@@ -55,9 +55,9 @@ def test_channels_that_the_source_does_not_decide_stay() -> None:
 
 def test_a_source_without_languages_keeps_them() -> None:
     people, channels = (make_person("a", SMS),), frozenset({Channel.SMS})
-    known = make_person("a", SMS, language="en")
-    assert plan(DirectorySource(people, channels, decides_language=False), known).same == ("a",)
-    (changed,) = plan(DirectorySource(people, channels), known).changed
+    person = make_person("a", SMS, language="en")
+    assert plan(DirectorySource(people, channels, decides_language=False), person).same == ("a",)
+    (changed,) = plan(DirectorySource(people, channels), person).changed
     assert changed.language == "fr"
 
 

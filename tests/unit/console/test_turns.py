@@ -81,8 +81,8 @@ def test_a_comparison_of_times_shows_the_change_and_not_the_last_touch() -> None
         )
         for id in ("i", "j")
     }
-    told = compare_states("incidents", {}, after, {("incidents", "i"): 3})
-    assert [(c.id, c.at) for c in told] == [("i", to_datetime(3)), ("j", to_datetime(9))]
+    changes = compare_states("incidents", {}, after, {("incidents", "i"): 3})
+    assert [(c.id, c.at) for c in changes] == [("i", to_datetime(3)), ("j", to_datetime(9))]
 
 
 def test_a_check_opened_and_withdrawn_between_is_left_out() -> None:

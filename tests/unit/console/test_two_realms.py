@@ -128,8 +128,8 @@ async def test_a_callout_lists_the_people_of_its_own_realm(browser: Browser) -> 
 
     for realm, people in (("92", ["dgs", "maire"]), ("93", ["dgs"]), ("95", [])):
         directory = get_directory(Request(browser.app), realm)  # type: ignore[arg-type]
-        found = await list_recipients(directory, ["pmi-01"], everybody=False)
-        assert [one.person for one in found] == people
+        recipients = await list_recipients(directory, ["pmi-01"], everybody=False)
+        assert [one.person for one in recipients] == people
 
 
 async def test_a_page_without_a_realm_opens_in_the_realm_of_the_account(browser: Browser) -> None:
@@ -225,8 +225,8 @@ async def test_a_reader_sees_the_incidents_of_one_realm(
     other = {"92": "93", "93": "92"}[realm]
     listed = await two_crises.get("/api/v1/incidents", role=role, accept="application/json")
     assert [one["id"] for one in listed.json()["items"]] == [f"crise-{realm}"]
-    found = await two_crises.get(f"/api/v1/incidents/crise-{other}", role=role)
-    assert found.status_code == 404
+    response = await two_crises.get(f"/api/v1/incidents/crise-{other}", role=role)
+    assert response.status_code == 404
     for path in ("/", f"/incidents/crise-{realm}", "/api/v1/incidents?format=csv"):
         answer = await two_crises.get(path, role=role)
         assert answer.status_code == 200, (path, answer.text)

@@ -57,9 +57,9 @@ def sitrep(at_min: float) -> Document:
 
 
 def section(document: Document, id: str, lang: str = "fr") -> DocumentSection:
-    found = document.sheet(lang).section(id)
-    assert found is not None
-    return found
+    document_section = document.sheet(lang).section(id)
+    assert document_section is not None
+    return document_section
 
 
 def lines(document: Document, id: str, lang: str = "fr") -> list[str]:
@@ -73,10 +73,10 @@ def test_many_acknowledgements_of_an_incident_are_one_line(document: str, id: st
     made = asyncio.run(
         model.of(realm).draft_sitrep() if document == "sitrep" else model.of(realm).draft_retex()
     )
-    told = lines(made, id)
-    assert sum("pris en charge" in line for line in told) == 1
-    assert sum("réponses suffisantes" in line for line in told) == 1
-    assert any("Niveau du territoire : N2 → N3" in line for line in told)
+    section_lines = lines(made, id)
+    assert sum("pris en charge" in line for line in section_lines) == 1
+    assert sum("réponses suffisantes" in line for line in section_lines) == 1
+    assert any("Niveau du territoire : N2 → N3" in line for line in section_lines)
 
 
 def _line(
@@ -149,19 +149,21 @@ def test_plain_text_of_an_exercise_is_marked_first(lang: str, said: str) -> None
 
 
 def test_a_moment_of_another_day_has_its_day() -> None:
-    said = lines(sitrep(DAY_MIN + 30), "level")
-    assert said[0].startswith("N1, jeu. 11/02 09:40 (")
+    level_lines = lines(sitrep(DAY_MIN + 30), "level")
+    assert level_lines[0].startswith("N1, jeu. 11/02 09:40 (")
 
 
 def test_every_kind_of_source_has_a_label() -> None:
     """A report without a source is its author's role's."""
     for lang in ("fr", "en"):
-        said = {
+        source_labels = {
             kind: world.name_source(kind, get_translator(lang))
             for kind in (*SOURCE_KINDS, *(role.value for role in Role))
         }
-        assert {kind: word for kind, word in said.items() if "_" in word} == {}
-        assert {kind for kind in said if kind not in world.SOURCE and kind not in w.ROLE} == set()
+        assert {kind: word for kind, word in source_labels.items() if "_" in word} == {}
+        assert {
+            kind for kind in source_labels if kind not in world.SOURCE and kind not in w.ROLE
+        } == set()
 
 
 def test_a_source_invented_by_an_exercise_is_readable() -> None:
@@ -191,9 +193,13 @@ def test_without_an_incident_the_footer_names_none() -> None:
 def test_a_failed_system_is_shown_by_its_name() -> None:
     player = MemoryPlayer(scenario("S05"), "92~ex-attack")
     player.play(player.played.start + 213 * MINUTE_MS)
-    said = lines(asyncio.run(Remembered(player).of(player.realm).draft_sitrep()), "essential")
-    assert "Annuaire informatique : en mode dégradé depuis 05:50." in said
-    assert any(line.endswith(" sites dégradés.") for line in said), "the first count says of what"
+    section_lines = lines(
+        asyncio.run(Remembered(player).of(player.realm).draft_sitrep()), "essential"
+    )
+    assert "Annuaire informatique : en mode dégradé depuis 05:50." in section_lines
+    assert any(line.endswith(" sites dégradés.") for line in section_lines), (
+        "the first count says of what"
+    )
 
 
 def test_limits_of_many_sites_at_one_time_are_one_line() -> None:
@@ -207,6 +213,6 @@ def test_limits_of_many_sites_at_one_time_are_one_line() -> None:
 
 def test_exceeded_limits_of_single_sites_are_shown() -> None:
     """No whole activity fell below its minimum, and dozens of alarms were raised."""
-    said = lines(asyncio.run(Remembered(snow()).of(snow().realm).draft_retex()), "real")
-    assert any("horloges de sites ont dépassé leur RTO." in line for line in said)
-    assert "Aucune activité entière n’est passée sous son minimum." in said
+    section_lines = lines(asyncio.run(Remembered(snow()).of(snow().realm).draft_retex()), "real")
+    assert any("horloges de sites ont dépassé leur RTO." in line for line in section_lines)
+    assert "Aucune activité entière n’est passée sous son minimum." in section_lines

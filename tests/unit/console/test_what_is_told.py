@@ -90,18 +90,22 @@ async def test_an_unopened_realm_has_no_stream() -> None:
 
 
 async def test_an_incident_is_found_by_the_type_of_a_lifted_cause() -> None:
-    held = crisis()
-    held.put("sites", {"id": "pmi-01", "status": "normal", "since": NOW, "capacity_pct": 100})
-    held.put("incidents", incident("i-2", kind="water", key="water:92050", members=()))
-    held.put("reports", report("r-2", incident="i-2", type="outage_water", site=None))
-    _, model = browsing(held)
-    for type, wanted in (
+    realm_state = crisis()
+    realm_state.put(
+        "sites", {"id": "pmi-01", "status": "normal", "since": NOW, "capacity_pct": 100}
+    )
+    realm_state.put("incidents", incident("i-2", kind="water", key="water:92050", members=()))
+    realm_state.put("reports", report("r-2", incident="i-2", type="outage_water", site=None))
+    _, model = browsing(realm_state)
+    for type, expected_ids in (
         ("outage_power", ["i-1"]),
         ("power", ["i-1"]),
         ("outage_water", ["i-2"]),
         ("fire", []),
     ):
-        assert [one.id for one in (await model.of(REALM).incidents(type=type)).items] == wanted
+        assert [
+            one.id for one in (await model.of(REALM).incidents(type=type)).items
+        ] == expected_ids
 
 
 def clock(**changes: object) -> c.ClockRow:
@@ -137,33 +141,33 @@ def test_a_clock_is_shown_at_the_time_of_the_picture(
     local = c.LocalClockRow.model_validate(
         {"id": "a/cen-1", "activity": "a", "site": "cen-1", "capacity_pct": 0, "clocks": (row,)}
     )
-    told = shaper.local(local).mtpd
-    assert told is not None
-    assert (told.consumed_pct, told.as_of) == (consumed, datetime.fromtimestamp(at / 1000, UTC))
+    mtpd = shaper.local(local).mtpd
+    assert mtpd is not None
+    assert (mtpd.consumed_pct, mtpd.as_of) == (consumed, datetime.fromtimestamp(at / 1000, UTC))
 
 
 async def test_readers_of_the_logbook_see_the_reason_for_held_messages() -> None:
-    held = crisis()
-    held.put(
+    realm_state = crisis()
+    realm_state.put(
         "holds",
         {"id": "sending", "held": True, "until": NOW + HOUR, "since": START, "reason": "text:t-1"},
     )
-    browser, model = browsing(held)
+    browser, model = browsing(realm_state)
     model.words.kept["t-1"] = TextItem({"text": "Test du standard"})
     for role, reason in (("coordinator", "Test du standard"), ("technician", None)):
-        found = (
+        hold = (
             await browser.get(
                 f"/api/v1/sending/hold?realm={REALM}", role=role, accept="application/json"
             )
         ).json()
-        assert found["reason"] == reason, role
+        assert hold["reason"] == reason, role
         overview = (
             await browser.get(
                 f"/api/v1/overview?realm={REALM}", role=role, accept="application/json"
             )
         ).json()
         assert overview["hold"]["reason"] is None, "a picture holds no free text"
-    row = held.rows["holds"]["sending"]
+    row = realm_state.rows["holds"]["sending"]
     assert isinstance(row, d.HoldRow)
     assert (await model.of(REALM).read()).shape.hold(row).reason is None, (
         "the stream tells it to everybody"
@@ -171,8 +175,8 @@ async def test_readers_of_the_logbook_see_the_reason_for_held_messages() -> None
 
 
 async def test_a_past_realm_is_shown_as_known_then() -> None:
-    held = crisis()
-    browser, _ = browsing(held)
+    realm_state = crisis()
+    browser, _ = browsing(realm_state)
 
     async def clock(at: str) -> Any:
         answer = await browser.get(f"/api/v1/realms/{REALM}?as_of={at}", accept="application/json")

@@ -52,10 +52,10 @@ def step(world: World, command: type[m.Step], when: str, rows: list[m.Reassignme
     ids = [row.id for row in rows]
     for n in range(0, len(ids), m.MAX_LINES_PER_STEP):
         some = ids[n : n + m.MAX_LINES_PER_STEP]
-        said = world.say(
+        outcome = world.say(
             command.model_validate({**WHO, "line": some[0], "lines": tuple(some[1:])}), when
         )
-        assert isinstance(said, CommandApplied), said
+        assert isinstance(outcome, CommandApplied), outcome
     fire(world)
 
 
@@ -110,8 +110,10 @@ def test_a_system_that_is_down_bounds_the_gain_of_arrivals(world: World) -> None
 def test_a_declared_strategy_overrides_arrivals(world: World) -> None:
     (name, *_rest) = world.state.bia.needs[ACTIVITY].activity.strategies  # type: ignore[union-attr]
     step(world, m.ArriveReassignment, "10:30", lines(world))
-    given = {**WHO, "activity": ACTIVITY, "strategy": name, "expected_capacity_pct": 71}
-    assert isinstance(world.say(ActivateStrategy.model_validate(given), "10:40"), CommandApplied)
+    command_fields = {**WHO, "activity": ACTIVITY, "strategy": name, "expected_capacity_pct": 71}
+    assert isinstance(
+        world.say(ActivateStrategy.model_validate(command_fields), "10:40"), CommandApplied
+    )
     assert world.activity(ACTIVITY).capacity_pct == 71
 
 

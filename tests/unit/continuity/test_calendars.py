@@ -100,12 +100,12 @@ def test_advance_is_the_inverse_of_elapsed(start_min: int, open_min: int) -> Non
 
 def test_the_payroll_window_counts_working_days_to_the_end_of_the_month() -> None:
     payroll = DayWindow(working_days_left=(12, 3))
-    held = [
+    window_days = [
         day
         for day in range(1, 29)
         if payroll.holds_on(get_local_day(at(f"2027-02-{day:02} 12:00")))
     ]
-    assert held == list(range(10, 24)), (
+    assert window_days == list(range(10, 24)), (
         "10 February leaves 12 working days, Tuesday the 23rd leaves 3"
     )
 

@@ -168,9 +168,9 @@ def test_a_breach_is_forecast_at_once_and_withdrawn_by_a_better_announcement() -
     assert world.activity("COM-03").forecast_breach_at is None, "nobody announced an end"
     world.announce("13:42", "10:00")
     assert clock(world.activity("COM-03").forecast_breach_at) == "11:52"
-    told = [a.activity for a in world.asked("forecast")]
-    assert "COM-03" in told
-    assert len(told) == len(set(told))
+    forecast_activities = [a.activity for a in world.asked("forecast")]
+    assert "COM-03" in forecast_activities
+    assert len(forecast_activities) == len(set(forecast_activities))
     world.announce("11:30", "10:05")
     assert world.activity("COM-03").forecast_breach_at is None
 

@@ -30,15 +30,17 @@ def _world() -> World:
 
 
 def _listed(world: World) -> tuple[str, ...]:
-    asked = [
+    requests = [
         a for a in (*world.asked("cards_opened"), *world.asked("card_overdue")) if a.site == SITE
     ]
-    return asked[-1].listed or ()
+    return requests[-1].listed or ()
 
 
 def _row(world: World, reference: str) -> SiteCardRow:
-    asked = CardReference.parse(reference)
-    return world.state.site_cards[asked.plan][f"{asked.plan}/{asked.card}/{asked.owner}"]
+    card_reference = CardReference.parse(reference)
+    return world.state.site_cards[card_reference.plan][
+        f"{card_reference.plan}/{card_reference.card}/{card_reference.owner}"
+    ]
 
 
 def _answer(

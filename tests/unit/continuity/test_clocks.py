@@ -277,10 +277,10 @@ def test_the_cold_chain_shortens_a_local_limit_only_while_power_is_cut() -> None
 def test_time_alone_rewrites_a_row_only_at_its_own_instants() -> None:
     world = World()
     _mdph(world)
-    written = world.rows_written("SOL-08")
+    rows_before = world.rows_written("SOL-08")
     world.tell_site("mdph-01", "10:00", "09:46")
     world.until("12:00")
-    assert world.rows_written("SOL-08") == written
+    assert world.rows_written("SOL-08") == rows_before
 
 
 def test_a_clock_with_all_alarms_raised_has_no_deadline() -> None:

@@ -33,8 +33,13 @@ def test_a_sheltering_site_is_neither_source_nor_host_of_another_crisis() -> Non
     world.hit("cen-1", EventType.CLOSURE, since="09:40")
     world.hit("cen-2", EventType.SHELTER_IN_PLACE, since="09:40")
     world.until("09:43")
-    said = condition(world, "cen-2")
-    assert (said.confinement, said.seat_pct, said.staff_pct, said.host_ok) == (
+    site_condition = condition(world, "cen-2")
+    assert (
+        site_condition.confinement,
+        site_condition.seat_pct,
+        site_condition.staff_pct,
+        site_condition.host_ok,
+    ) == (
         "sheltering",
         100,
         100,
@@ -66,8 +71,12 @@ def test_an_uncounted_evacuated_site_counts_its_planned_staff_after_an_hour() ->
     world = World(found=None)
     world.hit("cen-1", EventType.FIRE, since="09:40")
     world.until("10:44")
-    said = condition(world, "cen-1")
-    assert (said.estimated, said.confinement, said.host_ok) == (True, None, False)
+    site_condition = condition(world, "cen-1")
+    assert (site_condition.estimated, site_condition.confinement, site_condition.host_ok) == (
+        True,
+        None,
+        False,
+    )
     row = answer(world, "10:45")
     assert row.estimated == ("cen-1",)
     assert {line.site for line in list_proposal_lines(world.state, row.id)} == {"cen-1"}
@@ -138,5 +147,5 @@ def test_agents_already_away_stay_at_their_host() -> None:
 def test_a_requested_computation_reports_confined_people() -> None:
     world = World()
     world.hit("cen-1", EventType.SHELTER_IN_PLACE, since="09:40")
-    asked = m.ComputeReassignments(author="p-1", role="director")
-    assert refused(world.say(asked, "09:45")) == (409, "confined")
+    command = m.ComputeReassignments(author="p-1", role="director")
+    assert refused(world.say(command, "09:45")) == (409, "confined")

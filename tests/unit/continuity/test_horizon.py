@@ -61,8 +61,8 @@ def test_an_announced_end_asks_for_another_proposal() -> None:
     answer(world, "09:44")
     world.announce("10:30", "09:50")
     world.until("10:00")
-    asked = world.facts(m.ProposalRequested)[-1].situation
-    assert [c.ends_at for c in asked.sites if c.site == "cen-4"] == [at("2027-02-11 10:30")]
+    situation = world.facts(m.ProposalRequested)[-1].situation
+    assert [c.ends_at for c in situation.sites if c.site == "cen-4"] == [at("2027-02-11 10:30")]
 
 
 def test_a_line_with_late_arrival_cannot_be_approved() -> None:
@@ -82,10 +82,14 @@ def test_an_order_of_a_sunday_night_begins_when_its_work_opens() -> None:
     answer(world, "03:19")
     approve(world, "03:19")
     fire(world)
-    sent = {row.need_activity or row.activity: row for row in world.state.moved.values()}
+    lines_by_activity = {
+        row.need_activity or row.activity: row for row in world.state.moved.values()
+    }
     now = at("2027-11-14 03:19")
-    assert sent["RHF-04"].starts_at == at("2027-11-15 08:00"), "of its own calendar"
-    assert sent["SOL-05"].starts_at == at("2027-11-15 08:00"), "may stop for two days: office hours"
+    assert lines_by_activity["RHF-04"].starts_at == at("2027-11-15 08:00"), "of its own calendar"
+    assert lines_by_activity["SOL-05"].starts_at == at("2027-11-15 08:00"), (
+        "may stop for two days: office hours"
+    )
     assert {row.starts_at for row in world.state.moved.values()} == {now, at("2027-11-15 08:00")}
     (order,) = [
         f.row
@@ -104,12 +108,12 @@ def test_an_order_gives_its_manager_start_and_end() -> None:
     answer(world, "09:44")
     approve(world, "09:45")
     fire(world)
-    told = [
+    orders = [
         f
         for f in world.facts(AttentionRequested)
         if f.code == "reassignment_order" and f.site == "cen-4"
     ]
-    assert [(f.begins_at, f.ends_at) for f in told] == [
+    assert [(f.begins_at, f.ends_at) for f in orders] == [
         (at("2027-02-11 09:45"), at("2027-02-11 18:00"))
     ]
     lines = [row for row in world.state.moved.values() if row.site == "cen-4"]
@@ -118,7 +122,7 @@ def test_an_order_gives_its_manager_start_and_end() -> None:
         if row.place in away:
             away[row.place] += row.count
     assert away
-    (order,) = told
+    (order,) = orders
     assert order.hosts is not None
     assert order.host_count == len(away)
     assert [away[id] for id in order.hosts.split(",")] == sorted(away.values(), reverse=True)[:3]

@@ -48,11 +48,11 @@ def _play(history: list[Any]) -> World:
     world, minute = World(start="09:00"), 60
     for (site, kind, since, loss), later, lift in history:
         minute = min(minute + later, 13 * 60)
-        known = f"{9 + minute // 60:02}:{minute % 60:02}"
+        known_at = f"{9 + minute // 60:02}:{minute % 60:02}"
         if lift:
-            world.lift(site, known, kind)
+            world.lift(site, known_at, kind)
         else:
-            world.hit(site, kind, since=f"09:{since:02}", known=known, loss=loss)
+            world.hit(site, kind, since=f"09:{since:02}", known=known_at, loss=loss)
     return world
 
 

@@ -43,10 +43,10 @@ class Watching(BackgroundGate):
         self.looks = list(looks)
 
     async def look(self) -> bool:
-        found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
-        if isinstance(found, Exception):
-            raise found
-        return found
+        look_outcome = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if isinstance(look_outcome, Exception):
+            raise look_outcome
+        return look_outcome
 
 
 @pytest.fixture

@@ -123,10 +123,10 @@ def test_a_released_trigger_leaves_the_proposal_and_is_shown() -> None:
 
 def test_a_proposal_changes_no_metric_and_starts_no_clock() -> None:
     world = World()
-    told = len(world.metrics(""))
+    metric_count = len(world.metrics(""))
     world.trigger("PCA-evaluation_orga", 0, "09:42")
     world.level(Level.N3, "09:43")
-    assert len(world.metrics("")) == told
+    assert len(world.metrics("")) == metric_count
 
 
 # ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -351,8 +351,8 @@ def test_an_overdue_card_goes_to_its_owner_then_after_ten_minutes_to_the_pilot()
     world.level(Level.N3, "09:42")
     world = _active(world)
     world.until("10:03")
-    asked = world.asked("card_overdue")
-    assert [(a.card, a.roles) for a in asked] == [
+    requests = world.asked("card_overdue")
+    assert [(a.card, a.roles) for a in requests] == [
         ("ELE-F01", ("cellule_si",)),
         ("ELE-F01", ("dgs_directeur_de_crise",)),
     ]
@@ -446,7 +446,7 @@ def test_cards_follow_a_moved_strike() -> None:
         (due, False, False) for due in dues
     ]
     assert world.plan_changes("PT-GREVE")[-1] == "moved"
-    asked = len(world.asked("card_overdue"))
+    request_count = len(world.asked("card_overdue"))
     world.flag(
         "flag:strike_notice",
         True,
@@ -455,7 +455,7 @@ def test_cards_follow_a_moved_strike() -> None:
         speaks_of="2027-03-09 00:00",
     )
     world.until("2027-03-08 16:00")
-    assert [a.card for a in world.asked("card_overdue")[asked:]] == ["GRE-F02"]
+    assert [a.card for a in world.asked("card_overdue")[request_count:]] == ["GRE-F02"]
 
 
 def test_cards_of_a_proposal_follow_the_notice_and_keep_their_day_after_its_withdrawal() -> None:

@@ -104,10 +104,12 @@ def check_law(world: World) -> None:
         if d.verb == "approve"
         for line in d.lines
     }
-    sent = [f.row for f in world.facts(m.ReassignmentChanged) if f.change == "dispatched"]
+    dispatched_rows = [
+        f.row for f in world.facts(m.ReassignmentChanged) if f.change == "dispatched"
+    ]
     ordered = [line for f in world.facts(m.ReassignmentOrdered) for line in f.row.lines]
-    assert sorted(row.id for row in sent) == sorted(decided) == sorted(ordered)
-    for row in sent:
+    assert sorted(row.id for row in dispatched_rows) == sorted(decided) == sorted(ordered)
+    for row in dispatched_rows:
         assert (row.approved_by, row.approved_role, row.rules) == (
             decided[row.id].by,
             decided[row.id].role,
@@ -127,9 +129,16 @@ def test_a_burst_of_closures_requests_one_computation_after_it_settles() -> None
     world.hit("cen-2", since="09:42")
     assert world.facts(m.ProposalRequested) == []
     world.until("09:43")
-    (asked,) = world.facts(m.ProposalRequested)
-    assert {c.site for c in asked.situation.sites if c.seat_pct == 0} == {"cen-1", "cen-2"}
-    assert (asked.number, asked.incident, asked.situation.telework) == (1, "i-1", True)
+    (proposal_request,) = world.facts(m.ProposalRequested)
+    assert {c.site for c in proposal_request.situation.sites if c.seat_pct == 0} == {
+        "cen-1",
+        "cen-2",
+    }
+    assert (
+        proposal_request.number,
+        proposal_request.incident,
+        proposal_request.situation.telework,
+    ) == (1, "i-1", True)
 
 
 def test_the_next_request_waits_and_an_equal_one_is_not_repeated() -> None:
@@ -156,8 +165,8 @@ def test_silent_sites_in_hit_communes_or_the_flood_zone_host_no_agent() -> None:
     world.tell_site("sit-01", "09:40", "09:40", SiteStatus.UNKNOWN)
     world.announce(None, "09:41", incident="i-2", kind="flood")
     world.until("09:43")
-    (asked,) = world.facts(m.ProposalRequested)
-    barred = {c.site for c in asked.situation.sites if not c.host_ok}
+    (proposal_request,) = world.facts(m.ProposalRequested)
+    barred = {c.site for c in proposal_request.situation.sites if not c.host_ok}
     assert barred >= {*inside, "sit-01"}
     assert barred >= {s.id for s in sites.values() if s.flood_exposure != "non"}
 
@@ -168,7 +177,7 @@ def test_a_place_is_given_once_to_a_strategy_or_to_reassigned_agents() -> None:
     approve(world, "09:45")
     fire(world)
     desks = {s.id: s.desks for s in territory().sites if s.kind != "gymnase"}
-    sent = Counter(
+    agents_by_place = Counter(
         {
             row.place: row.count
             for row in world.state.moved.values()
@@ -176,7 +185,7 @@ def test_a_place_is_given_once_to_a_strategy_or_to_reassigned_agents() -> None:
         }
     )
     host, agents = next(
-        (place, count) for place, count in sorted(sent.items()) if desks[place] > count
+        (place, count) for place, count in sorted(agents_by_place.items()) if desks[place] > count
     )
 
     def hold(site: str, seats: int) -> CommandApplied | CommandRefused:
@@ -199,7 +208,9 @@ def test_a_place_is_given_once_to_a_strategy_or_to_reassigned_agents() -> None:
     assert isinstance(no, CommandRefused)
     assert no.values["taken"] >= agents
     other = next(
-        site for site in sorted(desks) if site not in sent and desks[site] > 1 and site != "cen-1"
+        site
+        for site in sorted(desks)
+        if site not in agents_by_place and desks[site] > 1 and site != "cen-1"
     )
     assert isinstance(hold(other, 1), CommandApplied)
     assert isinstance(world.say(m.ComputeReassignments(**WHO), "09:51"), CommandApplied)
@@ -256,22 +267,31 @@ def test_an_answer_to_an_older_question_changes_nothing() -> None:
 
 def test_preferences_change_the_moves_and_keep_the_needs() -> None:
     world = fire_on_the_way()
-    found = {m.Preference.BEST: current(world)}
+    proposals = {m.Preference.BEST: current(world)}
     for preference, when in (
         (m.Preference.FEWEST, "09:45"),
         (m.Preference.LEAST_CO2, "09:46"),
         (m.Preference.FASTEST, "09:47"),
     ):
         world.say(m.ComputeReassignments(preference=preference, **WHO), when)
-        found[preference] = answer(world, when)
-    assert len({tuple(row.objective[u] for u in ("U1", "U2", "U3")) for row in found.values()}) == 1
+        proposals[preference] = answer(world, when)
     assert (
-        found[m.Preference.FEWEST].travelling
-        == min(row.travelling for row in found.values())
-        < found[m.Preference.BEST].travelling
+        len({tuple(row.objective[u] for u in ("U1", "U2", "U3")) for row in proposals.values()})
+        == 1
     )
-    assert found[m.Preference.LEAST_CO2].objective["C"] <= found[m.Preference.BEST].objective["C"]
-    assert found[m.Preference.FASTEST].objective["D"] <= found[m.Preference.BEST].objective["D"]
+    assert (
+        proposals[m.Preference.FEWEST].travelling
+        == min(row.travelling for row in proposals.values())
+        < proposals[m.Preference.BEST].travelling
+    )
+    assert (
+        proposals[m.Preference.LEAST_CO2].objective["C"]
+        <= proposals[m.Preference.BEST].objective["C"]
+    )
+    assert (
+        proposals[m.Preference.FASTEST].objective["D"]
+        <= proposals[m.Preference.BEST].objective["D"]
+    )
 
 
 def test_the_fire_of_the_headquarters_gives_the_figures_of_the_model() -> None:
@@ -325,12 +345,12 @@ def test_an_answer_refused_by_continuity_is_not_sent_again() -> None:
     planner = Proposals()
 
     def job() -> ProposalJob | None:
-        for stored in world.service.log.of(REALM)[len(seen) :]:
+        for stored in world.service.log.of(REALM)[len(observed_records) :]:
             planner.observe(stored.transaction)
-            seen.append(stored)
+            observed_records.append(stored)
         return planner.job(REALM)
 
-    seen: list[StoredRecord] = []
+    observed_records: list[StoredRecord] = []
     first = job()
     assert first is not None
     (id, part), *_ = planner.solve(first)
@@ -400,9 +420,9 @@ def test_each_approved_line_is_sent_once_to_its_managers_by_count() -> None:
     world = fire_on_the_way()
     lines = list_proposal_lines(world.state, current(world).id)
     first = [line for line in lines if line.criticality == 1 and line.need_activity][:5]
-    said = approve(world, "09:50", *(line.id for line in first))
-    assert isinstance(said, CommandApplied)
-    assert said.result["agents"] == sum(line.count for line in first)
+    outcome = approve(world, "09:50", *(line.id for line in first))
+    assert isinstance(outcome, CommandApplied)
+    assert outcome.result["agents"] == sum(line.count for line in first)
     fire(world)
     check_law(world)
     orders = {f.row.site: f.row for f in world.facts(m.ReassignmentOrdered)}
@@ -411,10 +431,10 @@ def test_each_approved_line_is_sent_once_to_its_managers_by_count() -> None:
     assert {site: orders[site].come for site in hosts} == {
         h: sum(x.count for x in first if x.place == h) for h in hosts
     }
-    asked = {a.site: a for a in world.asked("reassignment_order")}
-    assert asked.keys() == {"cen-1"} | hosts
-    assert asked["cen-1"].roles == ("responsable_site",)
-    assert asked["cen-1"].agents == orders["cen-1"].leave
+    requests_by_site = {a.site: a for a in world.asked("reassignment_order")}
+    assert requests_by_site.keys() == {"cen-1"} | hosts
+    assert requests_by_site["cen-1"].roles == ("responsable_site",)
+    assert requests_by_site["cen-1"].agents == orders["cen-1"].leave
     assert isinstance(approve(world, "09:51"), CommandApplied), "the rest"
     fire(world)
     check_law(world)
@@ -458,14 +478,14 @@ def test_a_person_without_the_right_is_refused_and_no_order_is_sent() -> None:
 
 def test_a_stale_decision_gets_the_changes() -> None:
     world = fire_on_the_way()
-    seen, some = (
+    first_proposal, some = (
         current(world),
         [line.id for line in list_proposal_lines(world.state, current(world).id)][:2],
     )
     assert isinstance(approve(world, "09:50", *some, expected=0), CommandApplied)
-    said = approve(world, "09:51", expected=0)
-    assert isinstance(said, CommandRefused)
-    assert (said.status, said.code, said.values["by"], said.values["lines"]) == (
+    outcome = approve(world, "09:51", expected=0)
+    assert isinstance(outcome, CommandRefused)
+    assert (outcome.status, outcome.code, outcome.values["by"], outcome.values["lines"]) == (
         412,
         "version_conflict",
         "p-1",
@@ -477,10 +497,16 @@ def test_a_stale_decision_gets_the_changes() -> None:
     world.hit("cen-2", since="09:52")
     world.until("09:56")
     new = answer(world, "09:57")
-    said = world.say(m.ApproveReassignments(proposal=seen.id, expected=1, **WHO), "09:58")
-    assert isinstance(said, CommandRefused)
-    assert (said.status, said.code, said.values["current"]) == (412, "proposal_superseded", new.id)
-    assert int(said.values["new"] or 0) > 0
+    outcome = world.say(
+        m.ApproveReassignments(proposal=first_proposal.id, expected=1, **WHO), "09:58"
+    )
+    assert isinstance(outcome, CommandRefused)
+    assert (outcome.status, outcome.code, outcome.values["current"]) == (
+        412,
+        "proposal_superseded",
+        new.id,
+    )
+    assert int(outcome.values["new"] or 0) > 0
     assert refused(world.say(m.ApproveReassignments(proposal="never", **WHO), "09:59"))[0] == 412
     check_law(world)
 
@@ -652,8 +678,8 @@ def test_a_second_event_voids_only_lines_that_lost_their_place() -> None:
     assert {f.row.id for f in world.facts(m.ReassignmentChanged) if f.change == "void"} == lost
     assert set(world.state.moved) == set(before) - lost
     assert row.kept == sum(r.count for id, r in before.items() if id not in lost)
-    (told,) = world.asked("reassignment_void")
-    assert (told.site, told.agents) == ("cen-1", sum(before[id].count for id in lost))
+    (void_notice,) = world.asked("reassignment_void")
+    assert (void_notice.site, void_notice.agents) == ("cen-1", sum(before[id].count for id in lost))
     check_law(world)
 
 
@@ -716,10 +742,10 @@ def test_one_acceptance_of_many_lines_keeps_earlier_acceptances() -> None:
     assert isinstance(
         world.say(m.AcceptReassignment(line=more[0], **manager), "09:51"), CommandApplied
     )
-    said = world.say(m.AcceptReassignment(line=first, lines=tuple(more), **manager), "09:52")
-    assert isinstance(said, CommandApplied)
+    outcome = world.say(m.AcceptReassignment(line=first, lines=tuple(more), **manager), "09:52")
+    assert isinstance(outcome, CommandApplied)
     agents = sum(world.state.moved[id].count for id in (first, *more[1:]))
-    assert (said.result["lines"], said.result["agents"]) == (3, agents)
+    assert (outcome.result["lines"], outcome.result["agents"]) == (3, agents)
     assert world.state.moved[more[0]].accepted_at == world.instant("09:51"), (
         "what was said before stands"
     )
@@ -784,20 +810,20 @@ def test_an_approval_recalls_unneeded_agents_so_that_each_has_one_order() -> Non
     assert on_them
     assert {cell(line) for line in on_them} <= {cell(r) for r in away.values()}
     one = next(line for line in on_them if line.place != "telework")
-    said = approve(world, "11:32", one.id)
+    outcome = approve(world, "11:32", one.id)
     back = [r for r in away.values() if cell(r) == cell(one)]
-    assert isinstance(said, CommandApplied)
-    assert said.result["recalled"] == sum(r.count for r in back)
+    assert isinstance(outcome, CommandApplied)
+    assert outcome.result["recalled"] == sum(r.count for r in back)
     fire(world)
     ended = [f.row for f in world.facts(m.ReassignmentChanged) if f.change == "released"]
     assert {(r.id, r.by, r.ended_at) for r in ended} == {
         (r.id, "p-1", world.instant("11:32")) for r in back
     }
-    told = {a.site: (a.agents, a.come) for a in world.asked("reassignment_recalled")}
+    recalls_by_site = {a.site: (a.agents, a.come) for a in world.asked("reassignment_recalled")}
     hosts = Counter({r.place: 0 for r in back if r.place not in ("telework", one.site)})
     for r in back:
         hosts[r.place] += r.count if r.place in hosts else 0
-    assert told == {one.site: (said.result["recalled"], None)} | {
+    assert recalls_by_site == {one.site: (outcome.result["recalled"], None)} | {
         host: (None, n) for host, n in hosts.items()
     }
     assert isinstance(approve(world, "11:33"), CommandApplied), "the others go as well"
@@ -809,9 +835,9 @@ def test_an_approval_keeps_agents_that_it_does_not_count_on() -> None:
     world = needs_have_moved()
     row = answer(world, "11:31")
     line = next(line for line in list_proposal_lines(world.state, row.id) if not line.recalled)
-    said = approve(world, "11:32", line.id)
-    assert isinstance(said, CommandApplied)
-    assert said.result["recalled"] == 0
+    outcome = approve(world, "11:32", line.id)
+    assert isinstance(outcome, CommandApplied)
+    assert outcome.result["recalled"] == 0
     fire(world)
     assert not [f for f in world.facts(m.ReassignmentChanged) if f.change == "released"]
 
@@ -823,24 +849,24 @@ def test_spare_agents_of_a_needed_line_wait_for_a_person() -> None:
     """
     world = needs_have_moved()
     parts = solve(world)
-    kept = {one.line: one for _, part in parts for one in part.kept}
+    kept_lines = {one.line: one for _, part in parts for one in part.kept}
     line = next(line for _, part in parts for line in part.lines if line.recalled)
     away = next(
         r
         for r in world.state.moved.values()
-        if cell(r) == cell(line) and r.id in kept and r.count > 1
+        if cell(r) == cell(line) and r.id in kept_lines and r.count > 1
     )
     for id, part in parts:
         needed = tuple(
             k.model_copy(update={"needed": 1}) if k.line == away.id else k for k in part.kept
         )
-        held = tuple(
+        changed_lines = tuple(
             x.model_copy(update={"recalled": 0, "held": 1}) if x.id == line.id else x
             for x in part.lines
         )
         world.service.feed(
             REALM,
-            part.model_copy(update={"kept": needed, "lines": held}),
+            part.model_copy(update={"kept": needed, "lines": changed_lines}),
             id=id,
             at=world.instant("11:31"),
         )

@@ -52,8 +52,8 @@ def world() -> World:
 
 def ask(world: World, when: str = "09:00", **changes: Any) -> ResourceRequestRow:
     """Request one generator for a site by default."""
-    given = {"resource": "generator", "quantity": 1, "site": SITE} | changes
-    answer = world.say(RequestResource(**MANAGER, **given), when)
+    request_fields = {"resource": "generator", "quantity": 1, "site": SITE} | changes
+    answer = world.say(RequestResource(**MANAGER, **request_fields), when)
     assert isinstance(answer, CommandApplied), answer
     return world.state.requests[str(answer.result["request"])]
 
@@ -154,8 +154,8 @@ def test_used_up_resources_never_return(world: World) -> None:
     ],
 )
 def test_an_unfillable_request_is_refused(world: World, changes: dict[str, Any], code: str) -> None:
-    given = {"resource": "generator", "quantity": 1, "site": SITE} | changes
-    answer = world.say(RequestResource(**MANAGER, **given), "09:00")
+    request_fields = {"resource": "generator", "quantity": 1, "site": SITE} | changes
+    answer = world.say(RequestResource(**MANAGER, **request_fields), "09:00")
     assert isinstance(answer, CommandRefused)
     assert answer.code == code
     assert not world.state.requests
@@ -191,8 +191,8 @@ def test_requests_for_people_name_a_job_family(world: World) -> None:
 
 @pytest.mark.parametrize("role", ["observer", "source", "liaison", "kiosk"])
 def test_an_observer_neither_requests_nor_commits(world: World, role: str) -> None:
-    asked = RequestResource(author="o", role=role, resource="generator", quantity=1, site=SITE)
-    assert getattr(world.say(asked, "09:00"), "code", "") == "not_allowed"
+    command = RequestResource(author="o", role=role, resource="generator", quantity=1, site=SITE)
+    assert getattr(world.say(command, "09:00"), "code", "") == "not_allowed"
     row = ask(world)
     offer = OfferResource(author="o", role=role, request=row.id, stock=GENERATORS)
     assert getattr(world.say(offer, "09:01"), "code", "") == "not_allowed"
@@ -207,9 +207,9 @@ def test_a_commitment_takes_the_needed_amount_and_frees_the_rest(world: World) -
     do(world, OfferResource, row, "09:02", stock="gen-log-07")
     do(world, OfferResource, row, "09:03", stock=ONE_GENERATOR)
     assert do(world, CommitResource, row, "09:04", offers=(f"{row.id}/1", f"{row.id}/2")) == ""
-    kept = world.state.requests[row.id]
-    assert kept.committed == 3
-    assert [(o.state, o.quantity) for o in kept.offers] == [
+    request_row = world.state.requests[row.id]
+    assert request_row.committed == 3
+    assert [(o.state, o.quantity) for o in request_row.offers] == [
         (OfferState.COMMITTED, 2),
         (OfferState.COMMITTED, 1),
         (OfferState.WITHDRAWN, 1),
@@ -244,8 +244,8 @@ def test_a_request_for_life_takes_the_nearest_and_another_the_cheapest(world: Wo
         soon = world.instant("09:10")
         do(world, OfferResource, row, "09:00", partner="loueur_energie", eta_at=soon)
         do(world, CommitResource, row, "09:00")
-        (kept,) = world.state.requests[row.id].committed_offers
-        assert (kept.partner is not None) is (stock == "loueur")
+        (offer,) = world.state.requests[row.id].committed_offers
+        assert (offer.partner is not None) is (stock == "loueur")
 
 
 # ── deadlines ────────────────────────────────────────────────────────────────────────────────────
@@ -334,9 +334,9 @@ def test_after_a_stall_all_due_steps_happen_in_order(world: World) -> None:
     row = ask(world, priority=RequestPriority.LIFE, needed_from=world.instant("09:30"))
     do(world, OfferResource, row, "09:01", stock=GENERATORS, expires_at=world.instant("09:20"))
     world.until("18:00")
-    kept = world.state.requests[row.id]
-    assert kept.state is RequestState.UNFILLED
-    assert kept.offers[0].state is OfferState.EXPIRED
+    request_row = world.state.requests[row.id]
+    assert request_row.state is RequestState.UNFILLED
+    assert request_row.offers[0].state is OfferState.EXPIRED
     assert free(world, GENERATORS) == 2
 
 
@@ -455,8 +455,8 @@ def test_states_follow_the_arrows_and_stocks_match_the_requests(
         for before, after in itertools.pairwise(life):
             assert after is before or after in ARROWS[before]
     for fact in world.facts(StockChanged):
-        held = fact.row.reserved + fact.row.engaged
-        assert 0 <= held <= fact.row.listed + fact.row.adjusted, fact.row
+        bound_quantity = fact.row.reserved + fact.row.engaged
+        assert 0 <= bound_quantity <= fact.row.listed + fact.row.adjusted, fact.row
     _check_levels(world)
 
 

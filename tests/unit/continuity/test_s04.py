@@ -24,19 +24,19 @@ def _play(until: str, decisions: dict[str, ActivateStrategy] | None = None) -> W
     """Play the site events of S04 in order of arrival, with decisions between them."""
     world, decided = World(), dict(sorted((decisions or {}).items()))
     for event in load_scenario(ROOT / "scenarios", "S04").events:
-        known, body = str(clock(event.reported_at)), event.body
-        if known > until:
+        reported_at, body = str(clock(event.reported_at)), event.body
+        if reported_at > until:
             break
-        for when in [w for w in decided if w <= known]:
+        for when in [w for w in decided if w <= reported_at]:
             world.say(decided.pop(when), when)
         if event.id == "S04-E001":
-            world.announce(ANNOUNCED, known)
+            world.announce(ANNOUNCED, reported_at)
         kind, site, since = EventType(body["type"]), body.get("site_id"), body["occurred_at"][11:16]
         if site and kind in _ON_SITES:
             loss = 100 if kind is EventType.EVACUATION else body["capacity_lost_pct"]
-            world.hit(site, kind, since=since, known=known, loss=loss)
+            world.hit(site, kind, since=since, known=reported_at, loss=loss)
         if site and kind is EventType.REOPENING:
-            world.lift(site, since, *(EventType(t) for t in body["lifts"]), known=known)
+            world.lift(site, since, *(EventType(t) for t in body["lifts"]), known=reported_at)
     world.until(until)
     return world
 
@@ -103,11 +103,11 @@ def test_the_local_clocks_match_the_mock_up(
     local = at_10_16.local(activity, site)
     assert local is not None
     assert local.capacity_pct == 0
-    shown = [
+    clock_times = [
         clock(at)
         for at in (local.clocks[0].started_at, local.clocks[0].deadline, local.clocks[1].deadline)
     ]
-    assert shown == [started, rto, dmia]
+    assert clock_times == [started, rto, dmia]
 
 
 def test_the_number_of_hit_activities_matches_the_mock_up(at_10_16: World) -> None:
@@ -168,10 +168,10 @@ def test_the_secretariat_of_the_cell_makes_no_crisis_by_itself(at_10_16: World) 
     """D74: its limits are 15 and 30 minutes."""
     bia = at_10_16.state.bia
     assert bia is not None
-    asked = [m for m in bia.metrics if '"sauf_activites":["EOM-04"]' in m.key]
-    assert {m.name for m in asked} == {"activity_rto_pct", "activity_dmia_pct"}
-    assert not any("EOM-04" in m.activities for m in asked)
-    assert all("CPL-01" in m.activities for m in asked)
+    metrics = [m for m in bia.metrics if '"sauf_activites":["EOM-04"]' in m.key]
+    assert {m.name for m in metrics} == {"activity_rto_pct", "activity_dmia_pct"}
+    assert not any("EOM-04" in m.activities for m in metrics)
+    assert all("CPL-01" in m.activities for m in metrics)
 
 
 def test_elected_officials_learn_of_criticality_one_and_two_only(at_10_16: World) -> None:
@@ -254,8 +254,8 @@ def test_the_meals_of_a_cut_off_college_alarm_after_half_of_three_hours(whole: W
 
 
 def test_each_alarm_of_a_clock_exists_once(whole: World) -> None:
-    seen = [(a.activity, a.site, a.base, a.pct) for a in whole.asked("alarm")]
-    assert len(seen) == len(set(seen))
+    alarm_keys = [(a.activity, a.site, a.base, a.pct) for a in whole.asked("alarm")]
+    assert len(alarm_keys) == len(set(alarm_keys))
 
 
 def test_alerts_receives_the_thresholds_of_its_predicates(whole: World) -> None:

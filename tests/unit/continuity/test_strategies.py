@@ -97,10 +97,10 @@ def test_an_abandoned_strategy_is_not_the_next_until_another_event() -> None:
 
 
 def _fallback_at(world: World, site: str) -> None:
-    asked = cmd.ActivateStrategy(
+    command = cmd.ActivateStrategy(
         activity="EOM-04", strategy="SR-SITE", expected_capacity_pct=90, site=site, desks=4, **WHO
     )
-    assert isinstance(world.say(asked, "10:00"), CommandApplied)
+    assert isinstance(world.say(command, "10:00"), CommandApplied)
     assert world.activity("EOM-04").state is ActivityState.RESTORED
 
 
@@ -159,7 +159,7 @@ def test_a_fallback_site_must_be_sound_and_have_the_places(
 ) -> None:
     world = _down(World())
     world.hit("sit-01", EventType.CLOSURE, since="09:55")
-    asked = cmd.ActivateStrategy(
+    command = cmd.ActivateStrategy(
         activity="EOM-01",
         strategy="SR-SITE",
         expected_capacity_pct=70,
@@ -167,13 +167,13 @@ def test_a_fallback_site_must_be_sound_and_have_the_places(
         desks=desks,
         **WHO,
     )
-    assert _refused(world.say(asked, "10:00"))[1] == code
+    assert _refused(world.say(command, "10:00"))[1] == code
 
 
 def test_desks_of_a_fallback_site_are_counted_over_all_strategies() -> None:
     world = _down(World())
     for activity, desks, ok in (("EOM-01", 20, True), ("EOM-04", 5, False), ("EOM-04", 4, True)):
-        asked = cmd.ActivateStrategy(
+        command = cmd.ActivateStrategy(
             activity=activity,
             strategy="SR-SITE",
             expected_capacity_pct=80,
@@ -181,13 +181,13 @@ def test_desks_of_a_fallback_site_are_counted_over_all_strategies() -> None:
             desks=desks,
             **WHO,
         )
-        assert isinstance(world.say(asked, "10:00"), CommandApplied) is ok
+        assert isinstance(world.say(command, "10:00"), CommandApplied) is ok
 
 
 def test_a_gymnasium_has_the_same_places_as_fallback_and_as_host() -> None:
     """Its own desks are two; the page of plans and the reassignment model count twenty."""
     world = _down(World())
-    asked = cmd.ActivateStrategy(
+    command = cmd.ActivateStrategy(
         activity="EOM-01",
         strategy="SR-SITE",
         expected_capacity_pct=80,
@@ -195,8 +195,8 @@ def test_a_gymnasium_has_the_same_places_as_fallback_and_as_host() -> None:
         desks=21,
         **WHO,
     )
-    assert _refused(world.say(asked, "10:00")) == (409, "fallback_full")
-    assert isinstance(world.say(asked.model_copy(update={"desks": 20}), "10:00"), CommandApplied)
+    assert _refused(world.say(command, "10:00")) == (409, "fallback_full")
+    assert isinstance(world.say(command.model_copy(update={"desks": 20}), "10:00"), CommandApplied)
 
 
 def test_in_a_flood_an_exposed_site_is_no_fallback() -> None:
@@ -207,7 +207,7 @@ def test_in_a_flood_an_exposed_site_is_no_fallback() -> None:
         for s in (world.state.bia.sites.values() if world.state.bia else ())
         if s.flood_exposure != "non" and s.desks
     )
-    asked = cmd.ActivateStrategy(
+    command = cmd.ActivateStrategy(
         activity="EOM-01",
         strategy="SR-SITE",
         expected_capacity_pct=70,
@@ -215,7 +215,7 @@ def test_in_a_flood_an_exposed_site_is_no_fallback() -> None:
         desks=1,
         **WHO,
     )
-    assert _refused(world.say(asked, "10:00")) == (409, "fallback_exposed")
+    assert _refused(world.say(command, "10:00")) == (409, "fallback_exposed")
 
 
 def test_a_declared_state_wins_and_both_are_shown() -> None:
@@ -283,10 +283,10 @@ def test_a_withdrawn_declared_interruption_ends_at_its_named_time() -> None:
 
 
 def test_an_observer_cannot_declare() -> None:
-    asked = cmd.DeclareActivity(
+    command = cmd.DeclareActivity(
         activity="SOL-01", state=ActivityState.INTERRUPTED, author="p", role="observer"
     )
-    assert _refused(World().say(asked, "09:45")) == (403, "role_too_low")
+    assert _refused(World().say(command, "09:45")) == (403, "role_too_low")
 
 
 def test_a_whole_rto_demands_an_arbitration_and_80_percent_of_a_dmia_the_next_strategy() -> None:
@@ -302,16 +302,16 @@ def test_a_whole_rto_demands_an_arbitration_and_80_percent_of_a_dmia_the_next_st
         "next_strategy",
         "SR-FOUR:renfort gardiennage",
     )
-    asked = cmd.ArbitrateAlarm(alarm=alarms[ClockBase.RTO, 100].id, **WHO)
-    assert _refused(world.say(asked, "10:20")) == (409, "reason_required")
-    world.say(asked.model_copy(update={"reason": "text:7"}), "10:21")
+    command = cmd.ArbitrateAlarm(alarm=alarms[ClockBase.RTO, 100].id, **WHO)
+    assert _refused(world.say(command, "10:20")) == (409, "reason_required")
+    world.say(command.model_copy(update={"reason": "text:7"}), "10:21")
     answered = world.facts(AlarmArbitrated)[0].row
     assert (answered.arbitrated_by, answered.reason, clock(answered.arbitrated_at)) == (
         "p-1",
         "text:7",
         "10:21",
     )
-    assert _refused(world.say(asked.model_copy(update={"reason": "text:8"}), "10:22")) == (
+    assert _refused(world.say(command.model_copy(update={"reason": "text:8"}), "10:22")) == (
         404,
         "alarm_not_found",
     )

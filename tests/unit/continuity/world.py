@@ -197,9 +197,13 @@ class World:
     def lift(self, site: str, when: str, *types: EventType, known: str | None = None) -> list[Fact]:
         """Reopen the site: lift the named causes, or all."""
         self.causes[site] = [c for c in self.causes.get(site, []) if types and c.type not in types]
-        left = self.causes[site]
+        remaining_causes = self.causes[site]
         return self.tell_site(
-            site, known or when, when, lifted=when, began=min((c.since for c in left), default=None)
+            site,
+            known or when,
+            when,
+            lifted=when,
+            began=min((c.since for c in remaining_causes), default=None),
         )
 
     def tell_site(
@@ -220,15 +224,15 @@ class World:
             SiteStatus.CLOSED,
             SiteStatus.DEGRADED,
         ]
-        shown = status or next(
+        site_status = status or next(
             (s for s in order for c in causes if c.effect is s), SiteStatus.NORMAL
         )
         loss = max((c.loss_pct for c in causes), default=0.0)
-        out = shown is SiteStatus.EVACUATED
+        out = site_status is SiteStatus.EVACUATED
         row = SiteRow(
             headcount=self.counts.get(site, self.found) if out else None,
             id=site,
-            status=shown,
+            status=site_status,
             since=self.instant(since) if began is None else began,
             capacity_pct=100 - loss,
             causes=tuple(causes),
@@ -341,12 +345,15 @@ class World:
 
     def local(self, activity: str, site: str) -> LocalClockRow | None:
         """Return the local clock, unless it stopped too long ago to continue."""
-        found = self.state.local.get(activity, NO_LOCAL_CLOCKS).get(site)
+        local_clock = self.state.local.get(activity, NO_LOCAL_CLOCKS).get(site)
         return (
             None
-            if found is None
-            or (found.same_until is not None and found.same_until < self.service.realm(REALM).now)
-            else found
+            if local_clock is None
+            or (
+                local_clock.same_until is not None
+                and local_clock.same_until < self.service.realm(REALM).now
+            )
+            else local_clock
         )
 
     def plan(self, id: str) -> PlanRow:

@@ -44,10 +44,10 @@ class Desk:
         """Apply one input `after_s` after the last; return its facts without those of deadlines."""
         self.wait(after_s)
         self.inputs += 1
-        given = Input(
+        input_message = Input(
             f"in-{self.inputs}", self.realm, "92", "test", message, self.now, self.now, "c", "c"
         )
-        return self._take(self.decider.decide(self.state, given))
+        return self._take(self.decider.decide(self.state, input_message))
 
     def wait(self, seconds: float) -> list[Fact]:
         """Time passes; returns the facts of the deadlines that fired."""
@@ -132,15 +132,17 @@ class Desk:
         """Report the result of the provider as the run."""
         attempt = self.attempt(id) if number is None else self.row(id).attempts[number - 1]
         error = None if outcome == "accepted" else "550 no such user"
-        said: dict[str, Any] = {
+        outcome_fields: dict[str, Any] = {
             "outcome": outcome,
             "error": error,
             "retry": retry,
             "retry_after_s": asked_s,
             "parts": parts,
         }
-        said |= {"receipts": receipts}
-        return self.tell(AttemptOutcome(notification=id, attempt=attempt.id, run=run, **said))
+        outcome_fields |= {"receipts": receipts}
+        return self.tell(
+            AttemptOutcome(notification=id, attempt=attempt.id, run=run, **outcome_fields)
+        )
 
     def receipt(
         self, state: Any = "received", *, number: int | None = None, id: str = "n1"

@@ -41,8 +41,8 @@ def test_an_answer_proves_the_channel_without_which_it_could_not_be() -> None:
         for outcome in outcomes:
             d.claim()
             d.outcome(outcome)
-        (told,) = (f for f in d.answer(channel=channel) if isinstance(f, AnswerReceived))
-        return told.proved
+        (answer_fact,) = (f for f in d.answer(channel=channel) if isinstance(f, AnswerReceived))
+        return answer_fact.proved
 
     assert proved("sms", "accepted") is Channel.SMS
     assert proved("link", "accepted") is Channel.SMS
@@ -123,8 +123,8 @@ def test_an_answer_elsewhere_ends_the_call_without_a_notice() -> None:
     d.plan(channels=(Channel.SMS, Channel.VOICE))
     d.claim()
     d.outcome("accepted")
-    told = d.tell(NotificationWithdrawn(notification="n1", why="ack"))
-    assert [type(f) for f in told] == [NotificationChanged], "alerts knows"
+    facts = d.tell(NotificationWithdrawn(notification="n1", why="ack"))
+    assert [type(f) for f in facts] == [NotificationChanged], "alerts knows"
     assert (d.row().state, d.row().answer, d.row().acknowledged_at) == (
         NotificationState.ANSWERED,
         "ack",

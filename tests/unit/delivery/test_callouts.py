@@ -100,10 +100,10 @@ def test_a_correction_is_marked_as_such() -> None:
 
 def test_the_estimate_of_a_long_sms_counts_its_parts() -> None:
     d = declared(desk(), per_minute=1200, burst=20, cost_cents=4)
-    found = draft(d, 300, channels=(SMS, EMAIL), sms_parts=3)
-    assert [(e.channel, e.parts, e.cost_cents) for e in found.estimates] == [(SMS, 3, 3600)]
-    found = draft(d, 10, callout="c2", channels=(EMAIL,), has=(EMAIL,), sms_parts=3)
-    assert [(e.channel, e.parts) for e in found.estimates] == [(EMAIL, 1)]
+    callout_row = draft(d, 300, channels=(SMS, EMAIL), sms_parts=3)
+    assert [(e.channel, e.parts, e.cost_cents) for e in callout_row.estimates] == [(SMS, 3, 3600)]
+    callout_row = draft(d, 10, callout="c2", channels=(EMAIL,), has=(EMAIL,), sms_parts=3)
+    assert [(e.channel, e.parts) for e in callout_row.estimates] == [(EMAIL, 1)]
 
 
 @pytest.mark.parametrize("lang", ["fr", "en"])
@@ -161,17 +161,17 @@ def called(**changes: Any) -> NotificationRow:
 
 def test_a_draft_estimates_duration_and_cost_without_calls() -> None:
     d = declared(desk(), per_minute=1200, burst=20)
-    found = draft(d, 5300)
-    assert (found.state, found.people, found.unreachable) == ("draft", 5300, 0)
-    assert [(e.channel, e.people, e.seconds) for e in found.estimates] == [(SMS, 5300, 264)]
+    callout_row = draft(d, 5300)
+    assert (callout_row.state, callout_row.people, callout_row.unreachable) == ("draft", 5300, 0)
+    assert [(e.channel, e.people, e.seconds) for e in callout_row.estimates] == [(SMS, 5300, 264)]
     d.wait(3600)
     assert not d.state.notifications
 
 
 def test_people_without_a_channel_are_counted_before_it_starts() -> None:
     d = declared(desk())
-    found = draft(d, 10, has=(Channel.VOICE,))
-    assert (found.people, found.unreachable, found.cost_cents) == (10, 10, 0)
+    callout_row = draft(d, 10, has=(Channel.VOICE,))
+    assert (callout_row.people, callout_row.unreachable, callout_row.cost_cents) == (10, 10, 0)
 
 
 def test_a_long_message_costs_each_part_with_any_result() -> None:
@@ -198,12 +198,12 @@ def test_estimates_count_each_person_once_at_the_declared_price(
 ) -> None:
     d = desk()
     called = [Called(person=str(n), channels=tuple(has)) for n, has in enumerate(people)]
-    found = estimate_channels(called, tuple(wanted), DEFAULT_RULES, d.state.pacing)
+    estimates = estimate_channels(called, tuple(wanted), DEFAULT_RULES, d.state.pacing)
     fallback = {Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT}
-    assert sum(e.people for e in found) == sum(
+    assert sum(e.people for e in estimates) == sum(
         bool((set(wanted) | fallback) & set(has)) for has in people
     )
-    for e in found:
+    for e in estimates:
         assert e.cost_cents == round(e.people * DEFAULT_RULES.channels[e.channel].cost_cents)
 
 
@@ -339,7 +339,7 @@ def test_a_site_manager_starts_and_closes_the_headcount_of_the_site(
     """D79. To tell everybody anything else stays with the coordinator."""
     d = declared(desk())
     for kind in ("headcount", "callout"):
-        asked = DraftCallOut(
+        draft_command = DraftCallOut(
             author="a",
             role=role,
             callout=kind,
@@ -349,7 +349,7 @@ def test_a_site_manager_starts_and_closes_the_headcount_of_the_site(
             last=True,
         )
         commands = (
-            asked,
+            draft_command,
             StartCallOut(author="a", role=role, callout=kind),
             StopCallOut(author="a", role=role, callout=kind),
         )

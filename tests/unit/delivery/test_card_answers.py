@@ -49,9 +49,9 @@ LISTED: dict[str, Any] = {
 def test_first_words_and_numbers_of_a_reply_are_read(
     reply: str, change: CardChange, numbers: tuple[int, ...], reason: str
 ) -> None:
-    found = parse_card_reply(reply)
-    assert found is not None
-    assert (found.change, found.numbers, found.reason) == (change, numbers, reason)
+    card_reply = parse_card_reply(reply)
+    assert card_reply is not None
+    assert (card_reply.change, card_reply.numbers, card_reply.reason) == (change, numbers, reason)
 
 
 @pytest.mark.parametrize(
@@ -213,12 +213,12 @@ async def test_numbers_belong_to_the_last_list_that_was_sent_to_the_person() -> 
 async def test_a_list_that_no_sms_brought_has_no_numbers_to_answer() -> None:
     line = Line()
     line.world.open("92", ("sms", "email"))
-    sent = _sent_list(line, "n1", *CARDS)
+    notification_id = _sent_list(line, "n1", *CARDS)
     line.world.plan("n3", channels=(Channel.EMAIL,), **LISTED)
     line.follow()
     assert await line.returns.reply(Channel.SMS, NUMBER, "FAIT 2")
     (command,) = [m for _, m in line.sent if isinstance(m, AnswerCards)]
-    assert command.notification == sent
+    assert command.notification == notification_id
 
 
 async def test_a_reason_is_kept_as_text_and_not_in_the_log() -> None:
@@ -286,8 +286,8 @@ def test_a_restarted_sender_still_knows_the_lists() -> None:
 
 def test_simulated_people_answer_lists_by_number() -> None:
     row = _list(desk()).model_copy(update={"state": NotificationState.PLANNED})
-    said = build_responses(row, (Responder(cards=DONE, after_s=90),))
-    (answer,) = [(delay, m) for delay, m in said if isinstance(m, AnswerCards)]
+    responses = build_responses(row, (Responder(cards=DONE, after_s=90),))
+    (answer,) = [(delay, m) for delay, m in responses if isinstance(m, AnswerCards)]
     assert answer[0] == 90_000
     assert answer[1].numbers == (1, 2, 3)
     assert not any(isinstance(m, AnswerCards) for _, m in build_responses(row))

@@ -64,11 +64,11 @@ def test_names_of_channels_in_a_territory_stay() -> None:
 
 
 def test_a_new_folder_is_a_channel(folders: Path) -> None:
-    known = len(load_channel_types())
+    type_count = len(load_channel_types())
     load_channel_types.cache_clear()
     (folders / "signal_of_a_test").mkdir()
     (folders / "signal_of_a_test" / "__init__.py").write_text(SIGNAL, encoding="utf-8")
-    assert len(load_channel_types()) == known + 1
+    assert len(load_channel_types()) == type_count + 1
 
 
 def test_a_folder_without_a_channel_is_named(folders: Path) -> None:

@@ -163,13 +163,13 @@ def test_simulated_answers_are_counted_each_once_and_only_in_an_exercise() -> No
     for realm, counted in (("92~ex-7", (2, 1, 0)), ("92", (0, 0, 0))):
         d = asked(4, realm)
         answer(d, 3)
-        for said in (
+        for headcount_answer in (
             HeadcountAnswer.SAFE,
             HeadcountAnswer.HELP,
             HeadcountAnswer.SAFE,
             HeadcountAnswer.SAFE,
         ):
-            d.tell(HeadcountSaid(callout="c1", answer=said))
+            d.tell(HeadcountSaid(callout="c1", answer=headcount_answer))
         d.tell(HeadcountSaid(callout="unknown", answer=HeadcountAnswer.SAFE))
         assert (row(d).safe, row(d).help, row(d).away) == counted
 
@@ -185,8 +185,8 @@ def test_counts_are_published_and_kept_in_a_snapshot() -> None:
 def test_facts_hold_no_answers_of_single_people() -> None:
     d = asked()
     answer(d, 3)
-    said = [f.model_dump_json() for f in d.facts if not isinstance(f, CallOutChanged)]
-    assert not any(word in text for text in said for word in ('"safe"', '"help"', '"away"'))
+    fact_texts = [f.model_dump_json() for f in d.facts if not isinstance(f, CallOutChanged)]
+    assert not any(word in text for text in fact_texts for word in ('"safe"', '"help"', '"away"'))
     assert {r.answer for r in told(d)[:3]} == {"ack"}
     assert {r.state for r in told(d)[:3]} == {NotificationState.ANSWERED}
 
@@ -235,10 +235,14 @@ class Kept:
 
     def reports(self) -> list[tuple[str | None, float | str | None, float | None]]:
         """Return (site, found, expected)."""
-        found = [m for _, m in self.sent if isinstance(m, ReportReceived)]
-        assert all(m.measure is not None and m.measure.name == "headcount_found" for m in found)
+        report_messages = [m for _, m in self.sent if isinstance(m, ReportReceived)]
+        assert all(
+            m.measure is not None and m.measure.name == "headcount_found" for m in report_messages
+        )
         return [
-            (m.site_id, m.measure.value, m.measure.value_of) for m in found if m.measure is not None
+            (m.site_id, m.measure.value, m.measure.value_of)
+            for m in report_messages
+            if m.measure is not None
         ]
 
     async def send(
@@ -259,21 +263,28 @@ class Kept:
 def headcount(
     outbox: AttemptView, kept: Kept, *answers: str, sites: tuple[str, ...] = ("cen-1",)
 ) -> None:
-    asked = {f"n{n}": f"p{n}" for n in range(4)}
+    persons_by_call = {f"n{n}": f"p{n}" for n in range(4)}
     outbox.headcounts["c1"] = OpenHeadcount(
-        "92", sites, T0, over=False, persons=set(asked.values()), notifications=asked
+        "92",
+        sites,
+        T0,
+        over=False,
+        persons=set(persons_by_call.values()),
+        notifications=persons_by_call,
     )
-    for n, said in enumerate(answers):
-        kept.items[headcount_text_id(f"n{n}")] = TextItem({"headcount": said})
+    for n, headcount_answer in enumerate(answers):
+        kept.items[headcount_text_id(f"n{n}")] = TextItem({"headcount": headcount_answer})
 
 
 async def test_the_tallier_publishes_each_count_once() -> None:
-    outbox, kept = create_attempt_view(), Kept()
-    headcount(outbox, kept, "safe", "safe", "help")
-    teller = HeadcountTally(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
+    outbox, answer_store = create_attempt_view(), Kept()
+    headcount(outbox, answer_store, "safe", "safe", "help")
+    teller = HeadcountTally(
+        outbox, answer_store, answer_store, answer_store, wall_clock=lambda: T0 / 1000
+    )
     await teller.tell()
     await teller.tell()
-    (_, tally), (topic, report) = kept.sent
+    (_, tally), (topic, report) = answer_store.sent
     assert tally == HeadcountTallied(callout="c1", safe=2, help=1, away=0)
     assert isinstance(report, ReportReceived)
     assert (topic, report.site_id) == ("alerts.inputs", "cen-1")
@@ -283,60 +294,76 @@ async def test_the_tallier_publishes_each_count_once() -> None:
         3,
         4,
     )
-    kept.items[headcount_text_id("n2")] = TextItem({"headcount": "safe"})
+    answer_store.items[headcount_text_id("n2")] = TextItem({"headcount": "safe"})
     await teller.tell()
-    assert [m for _, m in kept.sent][2] == HeadcountTallied(callout="c1", safe=3, help=0, away=0)
+    assert [m for _, m in answer_store.sent][2] == HeadcountTallied(
+        callout="c1", safe=3, help=0, away=0
+    )
 
 
 async def test_several_sites_are_counted_one_by_one() -> None:
     """An incident at one site could be closed with people missing, since only one site reported."""
-    outbox, kept = create_attempt_view(), Kept()
-    headcount(outbox, kept, "safe", sites=("cen-2", "cen-1"))
-    teller = HeadcountTally(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
+    outbox, answer_store = create_attempt_view(), Kept()
+    headcount(outbox, answer_store, "safe", sites=("cen-2", "cen-1"))
+    teller = HeadcountTally(
+        outbox, answer_store, answer_store, answer_store, wall_clock=lambda: T0 / 1000
+    )
     await teller.tell()
-    assert kept.reports() == [("cen-2", 0, 2), ("cen-1", 1, 2)], (
+    assert answer_store.reports() == [("cen-2", 0, 2), ("cen-1", 1, 2)], (
         "nobody found yet is told, and who has no place is missed at the first"
     )
-    kept.sent.clear()
-    kept.items[headcount_text_id("n2")] = TextItem({"headcount": "help"})
+    answer_store.sent.clear()
+    answer_store.items[headcount_text_id("n2")] = TextItem({"headcount": "help"})
     await teller.tell()
-    assert kept.reports() == [("cen-2", 1, 2)], "what was told is not told again"
-    kept.sent.clear()
-    await HeadcountTally(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000).tell()
-    ids = [m.report_id for _, m in kept.sent if isinstance(m, ReportReceived)]
+    assert answer_store.reports() == [("cen-2", 1, 2)], "what was told is not told again"
+    answer_store.sent.clear()
+    await HeadcountTally(
+        outbox, answer_store, answer_store, answer_store, wall_clock=lambda: T0 / 1000
+    ).tell()
+    ids = [m.report_id for _, m in answer_store.sent if isinstance(m, ReportReceived)]
     assert ids == ["c1-cen-2-found-1", "c1-cen-1-found-1"], (
         "after a start the same count is the same report"
     )
 
 
 async def test_a_restart_publishes_no_closed_count_and_later_answers_count() -> None:
-    outbox, kept = create_attempt_view(), Kept()
-    headcount(outbox, kept, "safe", sites=("cen-2", "cen-1"))
+    outbox, answer_store = create_attempt_view(), Kept()
+    headcount(outbox, answer_store, "safe", sites=("cen-2", "cen-1"))
     outbox.headcounts["c1"].over = True
-    teller = HeadcountTally(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
+    teller = HeadcountTally(
+        outbox, answer_store, answer_store, answer_store, wall_clock=lambda: T0 / 1000
+    )
     await teller.tell()
-    assert kept.reports() == []
-    kept.items[headcount_text_id("n1")] = TextItem({"headcount": "safe"})
+    assert answer_store.reports() == []
+    answer_store.items[headcount_text_id("n1")] = TextItem({"headcount": "safe"})
     await teller.tell()
-    assert kept.reports() == [("cen-1", 2, 2)]
+    assert answer_store.reports() == [("cen-1", 2, 2)]
 
 
 async def test_single_answers_are_destroyed_after_thirty_days() -> None:
-    outbox, kept = create_attempt_view(), Kept()
-    headcount(outbox, kept, "safe", "help")
+    outbox, answer_store = create_attempt_view(), Kept()
+    headcount(outbox, answer_store, "safe", "help")
     await HeadcountTally(
-        outbox, kept, kept, kept, wall_clock=lambda: (T0 + ANSWERS_KEPT_MS) / 1000
+        outbox,
+        answer_store,
+        answer_store,
+        answer_store,
+        wall_clock=lambda: (T0 + ANSWERS_KEPT_MS) / 1000,
     ).tell()
-    assert len(kept.items) == 2
+    assert len(answer_store.items) == 2
     await HeadcountTally(
-        outbox, kept, kept, kept, wall_clock=lambda: (T0 + ANSWERS_KEPT_MS + 1) / 1000
+        outbox,
+        answer_store,
+        answer_store,
+        answer_store,
+        wall_clock=lambda: (T0 + ANSWERS_KEPT_MS + 1) / 1000,
     ).tell()
-    assert (kept.items, outbox.headcounts) == ({}, {})
+    assert (answer_store.items, outbox.headcounts) == ({}, {})
 
 
 def test_the_state_of_the_tallier_survives_a_restart() -> None:
-    outbox, kept = create_attempt_view(), Kept()
-    headcount(outbox, kept)
+    outbox, answer_store = create_attempt_view(), Kept()
+    headcount(outbox, answer_store)
     after = create_attempt_view()
     after.load(json.loads(json.dumps(outbox.dump())))
     assert after.headcounts == outbox.headcounts

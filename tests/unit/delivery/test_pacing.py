@@ -67,14 +67,14 @@ def waves(d: Desk, count: int, *, escalation: str = "e1", start: int = 0, **chan
 
 def handed(d: Desk) -> list[tuple[Instant, str]]:
     """Return (time, notification) of every attempt in the order of planning."""
-    seen, found = set(), []
+    attempt_ids, planned_attempts = set(), []
     for fact in d.facts:
         if isinstance(fact, NotificationChanged):
             for attempt in fact.row.attempts:
-                if attempt.id not in seen:
-                    seen.add(attempt.id)
-                    found.append((attempt.planned_at, fact.row.id))
-    return found
+                if attempt.id not in attempt_ids:
+                    attempt_ids.add(attempt.id)
+                    planned_attempts.append((attempt.planned_at, fact.row.id))
+    return planned_attempts
 
 
 @settings(max_examples=40, deadline=None)
@@ -237,15 +237,15 @@ def night(channels: tuple[str, ...] = ("app", "sms", "voice", "email")) -> Desk:
 
 def test_quiet_hours_hold_back_app_and_sms_and_let_the_voice_of_a_call_pass() -> None:
     d = night()
-    held = d.plan("call", channels=(Channel.APP, SMS), level=Level.N1, quiet_until=MORNING)
-    assert (held.why, held.not_before, held.attempts) == ("quiet_hours", MORNING, ()), (
+    call_row = d.plan("call", channels=(Channel.APP, SMS), level=Level.N1, quiet_until=MORNING)
+    assert (call_row.why, call_row.not_before, call_row.attempts) == ("quiet_hours", MORNING, ()), (
         "nor by mail, which would only stand in for them"
     )
     assert d.plan("rung", channels=(SMS, VOICE), quiet_until=MORNING).attempts[0].channel is VOICE
-    told = d.plan(
+    information_row = d.plan(
         "told", channels=(Channel.APP, SMS, VOICE), quiet_until=MORNING, answer_expected=False
     )
-    assert told.attempts == (), "information rings nobody instead"
+    assert information_row.attempts == (), "information rings nobody instead"
     d.wait(7.4 * 3600)
     assert not d.row("call").attempts
     d.wait(0.2 * 3600)
@@ -306,10 +306,10 @@ def test_the_first_alarm_goes_at_once_and_those_of_ten_minutes_in_one_message() 
     d.wait(60)
     assert [alarm(d, id).why for id in ("a2", "a3", "a4")] == ["bundled"] * 3
     d.wait(600)
-    carrier, *told = (d.row(id) for id in ("a2", "a3", "a4"))
+    carrier, *bundled_rows = (d.row(id) for id in ("a2", "a3", "a4"))
     assert [item.values["activity"] for item in carrier.bundle] == ["a3", "a4"]
     assert (len(carrier.attempts), carrier.bundle_count) == (1, 2)
-    assert {(row.state, row.bundled_into, row.why) for row in told} == {
+    assert {(row.state, row.bundled_into, row.why) for row in bundled_rows} == {
         (NotificationState.SUPERSEDED, "a2", "bundled")
     }
     assert alarm(d, "a5").why == "bundled", "the digest was an alarm too"

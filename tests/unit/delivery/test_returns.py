@@ -123,13 +123,13 @@ class Line:
         for transaction in new:
             for call in self.outbox.observe(transaction):
                 number = call.row.id[-1]
-                given = self.ids.get(f"n{number}", f"p-{number}")
+                provider_id = self.ids.get(f"n{number}", f"p-{number}")
                 outcome = AttemptOutcome(
                     notification=call.row.id,
                     attempt=call.attempt.id,
                     run=self.outbox.run,
                     outcome="accepted",
-                    provider_id=given,
+                    provider_id=provider_id,
                 )
                 self.world.put(outcome, "92")
         self.read += len(new)
@@ -198,11 +198,15 @@ async def test_a_number_that_may_be_that_of_another_message_is_read_as_the_provi
     """`256` is the hexadecimal of the second and the decimal of the first, which was taken as `100`."""
     monkeypatch.setattr("services.delivery.replies.returns.WAIT_S", 0.05)
     line = Line(ids={"n1": "100", "n2": "256", "n3": "FF"})
-    told = [line.told(id) for id in ("n1", "n2", "n3")]
+    notification_ids = [line.told(id) for id in ("n1", "n2", "n3")]
     line.follow()
     assert await line.returns.receipt(Channel.SMS, "255", "received", None)
     assert await line.returns.receipt(Channel.SMS, "256", "received", None)
-    assert [line.world.row(n).state.value for n in told] == ["received", "accepted", "received"]
+    assert [line.world.row(n).state.value for n in notification_ids] == [
+        "received",
+        "accepted",
+        "received",
+    ]
 
 
 async def test_a_late_failure_after_the_receipt_changes_nothing() -> None:
@@ -347,14 +351,18 @@ async def test_an_unparsed_reply_is_answered_once_with_help() -> None:
         ("92", ReplyUnread(notification=notification, person="dgs", channel=Channel.SMS))
     ]
     assert "arrive" not in "".join(m.model_dump_json() for _, m in line.sent)
-    (told,) = [
+    (help_row,) = [
         row
         for id, row in line.world.service.state("92").notifications.items()
         if id != notification
     ]
-    assert (told.person, told.channels, told.answer_expected) == ("dgs", (Channel.SMS,), False)
+    assert (help_row.person, help_row.channels, help_row.answer_expected) == (
+        "dgs",
+        (Channel.SMS,),
+        False,
+    )
     assert choose_sms_text(
-        compose_message(told, MessageNames(), load_phrases("fr"), None), answerable=True
+        compose_message(help_row, MessageNames(), load_phrases("fr"), None), answerable=True
     ) == (
         "Vigie N3 : SMS non compris. Appel en cours : Incident, tout le département. Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas."
     )
@@ -502,12 +510,12 @@ async def test_an_address_that_is_nobodys_any_more_leaves_the_directory_and_the_
     line.phones.away = True
     assert await gone(old) == (), "the next message finds out again"
     line.phones.away = False
-    (told,) = await gone(old)
-    assert {r.channel for r in told.points} == {Channel.APP, Channel.SMS}
+    (reach_row,) = await gone(old)
+    assert {r.channel for r in reach_row.points} == {Channel.APP, Channel.SMS}
     assert line.phones.contacts["dgs"].addresses(Channel.APP) == (new,)
     assert line.phones.contacts["dgs"].addresses(Channel.SMS) == (old,), (
         "the same words on another channel are another address"
     )
-    (told,) = await gone(new)
-    assert {r.channel for r in told.points} == {Channel.SMS}
+    (reach_row,) = await gone(new)
+    assert {r.channel for r in reach_row.points} == {Channel.SMS}
     assert await gone("unknown") == ()

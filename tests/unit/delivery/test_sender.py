@@ -374,9 +374,9 @@ async def test_a_drill_tests_every_channel_once_without_calls(world: World) -> N
         }
     )
     await world.until(sender, lambda: len(probed(world)) == 2)
-    asked, done = probed(world)
-    assert (asked.done_at, asked.channels) == (None, ())
-    assert (done.id, done.asked_at) == ("2027-03", asked.asked_at)
+    initial_drill, done = probed(world)
+    assert (initial_drill.done_at, initial_drill.channels) == (None, ())
+    assert (done.id, done.asked_at) == ("2027-03", initial_drill.asked_at)
     assert {c.channel.value: c.error or c.outcome for c in done.channels} == {
         "email": "answered",
         "sms": "sms_connection",
@@ -413,11 +413,11 @@ async def test_a_provider_that_was_configured_since_is_tried_at_the_start_and_an
     row = probed(world)[-1]
     assert (row.id, row.asked_at) == (probed(world)[0].id, probed(world)[0].asked_at)
     assert {c.channel for c in row.channels if c.outcome == "answered"} == {Channel.EMAIL}
-    kept = create_attempt_view()
-    kept.load(later.outbox.dump())
-    for view in (kept, later.outbox):
+    attempt_view = create_attempt_view()
+    attempt_view.load(later.outbox.dump())
+    for view in (attempt_view, later.outbox):
         assert view.outdated(lambda _realm: {Channel.EMAIL}) == []
-    assert [one.row for one in kept.outdated(lambda _realm: {Channel.SMS})] == [row]
+    assert [one.row for one in attempt_view.outdated(lambda _realm: {Channel.SMS})] == [row]
     assert mail.probes == 1
 
 
@@ -639,8 +639,10 @@ async def test_a_message_that_cannot_be_made_fails_alone(
 def test_the_people_of_a_headcount_are_read_from_the_log_and_kept_between_runs(
     world: World,
 ) -> None:
-    asked = {"dgs", "a", "b"}
-    people = tuple(Called(person=person, channels=(Channel.EMAIL,)) for person in sorted(asked))
+    person_ids = {"dgs", "a", "b"}
+    people = tuple(
+        Called(person=person, channels=(Channel.EMAIL,)) for person in sorted(person_ids)
+    )
     by: dict[str, Any] = {"author": "c", "role": "coordinator", "callout": "h1"}
     world.put(
         DraftCallOut(
@@ -660,9 +662,13 @@ def test_the_people_of_a_headcount_are_read_from_the_log_and_kept_between_runs(
     first, second = world.sender().outbox, world.sender().outbox
     for transaction in world.log:
         first.observe(transaction)
-    known = first.headcounts["h1"]
-    assert (known.sites, known.over, known.persons) == (("cen-1", "cen-2"), False, asked)
-    assert sorted(known.notifications.values()) == sorted(asked)
+    headcount = first.headcounts["h1"]
+    assert (headcount.sites, headcount.over, headcount.persons) == (
+        ("cen-1", "cen-2"),
+        False,
+        person_ids,
+    )
+    assert sorted(headcount.notifications.values()) == sorted(person_ids)
     second.load(json.loads(json.dumps(first.dump())))
     assert second.headcounts == first.headcounts
 

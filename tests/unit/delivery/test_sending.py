@@ -96,15 +96,15 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> type[ScriptedReader]:
 
 async def collect(box: AttemptView, bookmark: SenderBookmark, until: int) -> list[RecordBatch]:
     """Collect batches until this many records have come, then stop."""
-    stopping, found = asyncio.Event(), []
+    stopping, batches = asyncio.Event(), []
     vault: Any = Healthy()
     async for batch in read_batches("kafka", box, bookmark, vault, stopping):
-        found.append(batch)
+        batches.append(batch)
         for transaction in batch.transactions:
             box.observe(transaction)
-        if sum(len(b.transactions) for b in found) >= until:
+        if sum(len(b.transactions) for b in batches) >= until:
             stopping.set()
-    return found
+    return batches
 
 
 async def test_past_messages_come_first_and_are_marked(
@@ -112,8 +112,8 @@ async def test_past_messages_come_first_and_are_marked(
 ) -> None:
     records = log_of("n1", "n2")
     reader.scripts = [(records, None)]
-    found = await collect(outbox(), SenderBookmark(tmp_path / "b.json"), len(records))
-    assert [b.caught_up for b in found if b.transactions] == [False] * (len(records) - 1) + [True]
+    batches = await collect(outbox(), SenderBookmark(tmp_path / "b.json"), len(records))
+    assert [b.caught_up for b in batches if b.transactions] == [False] * (len(records) - 1) + [True]
 
 
 async def test_a_stop_keeps_the_place_and_the_next_run_goes_on_there_with_the_same_offers(
@@ -144,10 +144,10 @@ async def test_after_a_declared_loss_it_begins_again_without_the_offers_of_the_l
     reader: type[ScriptedReader], tmp_path: Path
 ) -> None:
     lost = log_of("n1")
-    kept = log_of()
-    reader.scripts = [(lost, HistoryChanged("delivery", 0)), (kept, None)]
+    current_log = log_of()
+    reader.scripts = [(lost, HistoryChanged("delivery", 0)), (current_log, None)]
     box = outbox()
-    await collect(box, SenderBookmark(tmp_path / "b.json"), len(lost) + len(kept))
+    await collect(box, SenderBookmark(tmp_path / "b.json"), len(lost) + len(current_log))
     assert reader.starts[1] == {}
     assert box.offers == {}
 

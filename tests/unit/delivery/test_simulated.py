@@ -39,8 +39,11 @@ def play(d: Desk, lines: list[dict[str, Any]]) -> None:
 
 def test_by_default_messages_are_received_at_once_and_unanswered() -> None:
     d = desk(REALM)
-    said = build_responses(d.plan())
-    assert [(delay, type(m)) for delay, m in said] == [(0, AttemptOutcome), (0, ReceiptReceived)]
+    responses = build_responses(d.plan())
+    assert [(delay, type(m)) for delay, m in responses] == [
+        (0, AttemptOutcome),
+        (0, ReceiptReceived),
+    ]
     play(d, [])
     assert (d.row().state, d.row().receipt_at) == (NotificationState.RECEIVED, d.now)
 
@@ -115,14 +118,14 @@ def test_the_conductor_gets_responses_with_ids_of_their_own() -> None:
         lineage=REALM,
         responders=({"answer": "ack", "after_s": 30},),
     )
-    said = respond_to_fact(fact, opened)
-    assert [(r.after_ms, type(r.message).__name__) for r in said] == [
+    responses = respond_to_fact(fact, opened)
+    assert [(r.after_ms, type(r.message).__name__) for r in responses] == [
         (0, "AttemptOutcome"),
         (0, "ReceiptReceived"),
         (30_000, "AnswerNotification"),
     ]
-    assert len({r.id for r in said}) == 3
-    assert respond_to_fact(fact, opened) == said
+    assert len({r.id for r in responses}) == 3
+    assert respond_to_fact(fact, opened) == responses
 
 
 def test_responders_that_cannot_be_read_name_line_and_field_and_never_stop_a_conductor() -> None:
@@ -152,11 +155,16 @@ def test_a_simulated_person_answers_a_headcount() -> None:
     row = d.plan().model_copy(
         update={"template": "headcount", "campaign": "c1", "answer_expected": True}
     )
-    said = build_responses(row, parse_responders([{"answer": "ack", "says": "help", "after_s": 5}]))
-    assert [(delay, m) for delay, m in said if isinstance(m, HeadcountSaid)] == [
+    responses = build_responses(
+        row, parse_responders([{"answer": "ack", "says": "help", "after_s": 5}])
+    )
+    assert [(delay, m) for delay, m in responses if isinstance(m, HeadcountSaid)] == [
         (5000, HeadcountSaid(callout="c1", answer=HeadcountAnswer.HELP))
     ]
-    assert [type(m) for delay, m in said if delay == 5000] == [AnswerNotification, HeadcountSaid]
+    assert [type(m) for delay, m in responses if delay == 5000] == [
+        AnswerNotification,
+        HeadcountSaid,
+    ]
     lines: list[dict[str, Any]]
     for lines in ([], [{"answer": "decline"}]):
         assert not [

@@ -153,20 +153,20 @@ async def test_calls_of_a_burst_keep_their_own_correlation(world: World) -> None
     planned = {
         t.src.correlation_id for t in world.log if t.src.type == "vigie.NotificationPlanned.v1"
     }
-    seen = set()
+    correlation_ids = set()
     sender = world.sender()
     carry_out = sender._carry_out
 
     async def noted(call: Any) -> None:
-        seen.add(call.correlation_id)
+        correlation_ids.add(call.correlation_id)
         await carry_out(call)
 
     sender._carry_out = noted  # type: ignore[method-assign]
     await world.until(
         sender, lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows)
     )
-    assert seen == planned
-    assert len(seen) == 4
+    assert correlation_ids == planned
+    assert len(correlation_ids) == 4
 
 
 def traced(transaction: Transaction, trace: str, hop: str) -> Transaction:

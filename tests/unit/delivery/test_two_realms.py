@@ -257,9 +257,9 @@ async def test_a_headcount_places_people_by_the_directory_of_its_realm() -> None
     directory = make_directory(
         r92=[contact("dgs", site="cen-1")], r93=[contact("dgs", site="stdenis-2")]
     )
-    view, kept = create_attempt_view(), Answers()
+    view, answer_store = create_attempt_view(), Answers()
     sites: dict[str, str] = {}
     headcount = OpenHeadcount("93", ("stdenis-1", "stdenis-2"), 1, over=False, persons={"dgs"})
-    tally = HeadcountTally(view, kept, directory, Deaf())  # type: ignore[arg-type]
+    tally = HeadcountTally(view, answer_store, directory, Deaf())  # type: ignore[arg-type]
     await tally._place(headcount, sites)
     assert sites == {"dgs": "stdenis-2"}

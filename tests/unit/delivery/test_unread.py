@@ -30,8 +30,8 @@ def test_the_call_stays_open_and_records_the_time_of_the_reply() -> None:
     facts = unread(d)
     assert [type(f) for f in facts] == [NotificationChanged, NotificationChanged]
     assert d.row() == before.model_copy(update={"unread_at": d.now})
-    (told,) = helped(d)
-    assert (told.state, told.level, told.scope, told.escalation) == (
+    (help_row,) = helped(d)
+    assert (help_row.state, help_row.level, help_row.scope, help_row.escalation) == (
         NotificationState.PLANNED,
         3,
         "SOL",
@@ -110,11 +110,15 @@ def test_people_with_an_answer_learn_that_it_still_counts() -> None:
 
 def test_those_of_a_call_out_take_their_turn_behind_its_calls() -> None:
     d = desk()
-    said: dict[str, Any] = {"author": "coord-pca", "role": "coordinateur_pca", "callout": "c"}
+    command_fields: dict[str, Any] = {
+        "author": "coord-pca",
+        "role": "coordinateur_pca",
+        "callout": "c",
+    }
     people = tuple(Called(person=f"p{n}", channels=(Channel.SMS,)) for n in range(30))
     d.tell(
         DraftCallOut(
-            **said,
+            **command_fields,
             kind="headcount",
             danger=True,
             answer_expected=True,
@@ -123,7 +127,7 @@ def test_those_of_a_call_out_take_their_turn_behind_its_calls() -> None:
             last=True,
         )
     )
-    d.tell(StartCallOut(**said))
+    d.tell(StartCallOut(**command_fields))
     d.wait(0.1)
     rows = [row for row in d.state.notifications.values() if row.campaign == "c"]
     assert len(rows) == 30

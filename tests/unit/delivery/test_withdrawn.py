@@ -34,9 +34,9 @@ def test_called_people_learn_the_end_and_its_reason(why: str) -> None:
     d = desk()
     called(d)
     end(d, why)
-    (told,) = news(d)
-    assert (told.person, told.incident, told.answer_expected) == ("dgs", "i1", False)
-    assert told.values == VALUES | {"end": why}
+    (notice,) = news(d)
+    assert (notice.person, notice.incident, notice.answer_expected) == ("dgs", "i1", False)
+    assert notice.values == VALUES | {"end": why}
 
 
 def test_the_end_is_never_sent_by_telephone() -> None:

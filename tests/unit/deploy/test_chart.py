@@ -143,11 +143,13 @@ def test_the_chart_runs_the_pod_of_the_plain_manifest(rendered: dict[str, Any]) 
 def test_every_variable_is_a_setting_and_the_command_is_one_of_vigie(
     rendered: dict[str, Any],
 ) -> None:
-    known = {f"VIGIE_{n.upper()}" for s in (IntakeSettings, OidcSettings) for n in s.model_fields}
-    known |= {f"VIGIE_KAFKA_{n.upper()}" for n in KafkaSecurity.model_fields}
+    valid_variables = {
+        f"VIGIE_{n.upper()}" for s in (IntakeSettings, OidcSettings) for n in s.model_fields
+    }
+    valid_variables |= {f"VIGIE_KAFKA_{n.upper()}" for n in KafkaSecurity.model_fields}
     for name in ("default", "everything", "outside"):
         documents = find_documents(rendered, name)
-        assert set(find_variables(documents)) <= known | {"VIGIE_SECRETS_DIR"}
+        assert set(find_variables(documents)) <= valid_variables | {"VIGIE_SECRETS_DIR"}
         program, command, *arguments = find_pod(documents)["containers"][0]["command"]
         assert program == "vigie"
         _load_command(command).make_context(command, list(arguments))

@@ -48,10 +48,10 @@ def runtime_packages(python: str, machine: str) -> dict[str, list[str]]:
         "platform_python_implementation": "CPython",
         "extra": "",
     }
-    found: dict[str, list[str]] = {}
-    left: list[tuple[str, str | None, str]] = [("vigie-crise", None, "")]
-    while left:
-        name, version, extra = left.pop()
+    wheels_by_package: dict[str, list[str]] = {}
+    queue: list[tuple[str, str | None, str]] = [("vigie-crise", None, "")]
+    while queue:
+        name, version, extra = queue.pop()
         package = one_locked(name, version)
         needed = package.get("dependencies", []) + package.get("optional-dependencies", {}).get(
             extra, []
@@ -60,25 +60,27 @@ def runtime_packages(python: str, machine: str) -> dict[str, list[str]]:
             if "marker" in dependency and not Marker(dependency["marker"]).evaluate(environment):
                 continue
             name, version = dependency["name"], dependency.get("version")
-            left += [(name, version, extra) for extra in dependency.get("extra", [])]
-            if name not in found:
-                left.append((name, version, ""))
-                found[name] = [
+            queue += [(name, version, extra) for extra in dependency.get("extra", [])]
+            if name not in wheels_by_package:
+                queue.append((name, version, ""))
+                wheels_by_package[name] = [
                     wheel["url"].rpartition("/")[2]
                     for wheel in one_locked(name, version).get("wheels", [])
                 ]
-    return found
+    return wheels_by_package
 
 
 def fits(wheel: str, python: str, machine: str) -> bool:
     """Return True if CPython of this version on Linux (glibc) takes the wheel."""
     minor = int(python.partition(".")[2])
     for tag in parse_wheel_filename(wheel)[3]:
-        known = re.fullmatch(r"(py|cp)3(\d*)", tag.interpreter)
-        if known is None:
+        tag_match = re.fullmatch(r"(py|cp)3(\d*)", tag.interpreter)
+        if tag_match is None:
             continue
-        since = int(known[2] or 0)
-        right_python = since <= minor if known[1] == "py" or tag.abi == "abi3" else since == minor
+        since = int(tag_match[2] or 0)
+        right_python = (
+            since <= minor if tag_match[1] == "py" or tag.abi == "abi3" else since == minor
+        )
         right_abi = tag.abi in ("none", "abi3", f"cp3{minor}")
         right_machine = tag.platform == "any" or (
             tag.platform.startswith(("manylinux", "linux")) and tag.platform.endswith(machine)

@@ -57,29 +57,29 @@ def test_kafka_has_the_tested_version_and_admits_only_known_clients(
 
 
 def container(vigie: dict[tuple[str, str], Any]) -> dict[str, Any]:
-    found: dict[str, Any] = vigie["Deployment", "vigie"]["spec"]["template"]["spec"]["containers"][
-        0
-    ]
-    return found
+    vigie_container: dict[str, Any] = vigie["Deployment", "vigie"]["spec"]["template"]["spec"][
+        "containers"
+    ][0]
+    return vigie_container
 
 
 def test_every_variable_is_a_setting_and_the_secret_comes_as_a_file(
     vigie: dict[tuple[str, str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = {f"VIGIE_{n.upper()}" for n in Settings.model_fields} | {
+    valid_variables = {f"VIGIE_{n.upper()}" for n in Settings.model_fields} | {
         f"VIGIE_KAFKA_{n.upper()}" for n in KafkaSecurity.model_fields
     }
-    given = {e["name"]: e["value"] for e in container(vigie)["env"]}
-    assert set(given) <= known | {"VIGIE_SECRETS_DIR"}
-    assert not [name for name in given if "PASSWORD" in name]
+    environment = {e["name"]: e["value"] for e in container(vigie)["env"]}
+    assert set(environment) <= valid_variables | {"VIGIE_SECRETS_DIR"}
+    assert not [name for name in environment if "PASSWORD" in name]
     items = next(
         v
         for v in vigie["Deployment", "vigie"]["spec"]["template"]["spec"]["volumes"]
         if v["name"] == "secrets"
     )["secret"]["items"]
-    assert {item["path"].upper() for item in items} <= known
-    assert given["VIGIE_KAFKA_REPLICATION"] == "3"
-    assert given["VIGIE_KAFKA_SASL"] == KafkaSecurity().sasl
+    assert {item["path"].upper() for item in items} <= valid_variables
+    assert environment["VIGIE_KAFKA_REPLICATION"] == "3"
+    assert environment["VIGIE_KAFKA_SASL"] == KafkaSecurity().sasl
 
 
 def test_the_command_is_one_of_vigie(vigie: dict[tuple[str, str], Any]) -> None:

@@ -69,13 +69,13 @@ def test_a_query_names_existing_metrics_and_labels(where: str, query: str) -> No
 
 
 def test_every_metric_is_on_a_dashboard() -> None:
-    shown = {
+    dashboard_metrics = {
         base(name)
         for panel in panels()
         for target in panel["targets"]
         for name in re.findall(r"\bvigie_[a-z_]+", target["expr"])
     }
-    assert set(METRICS) - shown == set()
+    assert set(METRICS) - dashboard_metrics == set()
 
 
 def test_every_metric_is_fed() -> None:

@@ -27,8 +27,8 @@ def said(name: str) -> list[str]:
 
 def test_the_unit_runs_vigie_up_with_existing_settings() -> None:
     assert said("ExecStart") == ["/opt/vigie/.venv/bin/vigie up --verbose"]
-    given = [pair.partition("=")[0] for pair in said("Environment")[0].split()]
-    assert set(given) <= set(list_variables())
+    variable_names = [pair.partition("=")[0] for pair in said("Environment")[0].split()]
+    assert set(variable_names) <= set(list_variables())
 
 
 def test_a_stop_reaches_the_supervisor_alone_and_waits_for_it() -> None:
@@ -46,12 +46,12 @@ def analyze(*arguments: str | Path) -> str:
 
 
 def test_the_unit_has_a_low_exposure() -> None:
-    found = re.search(
+    exposure = re.search(
         r"Overall exposure level for vigie.service: ([0-9.]+)",
         analyze("security", "--offline=true", UNIT),
     )
-    assert found is not None
-    assert float(found[1]) <= MOST_EXPOSED
+    assert exposure is not None
+    assert float(exposure[1]) <= MOST_EXPOSED
 
 
 def test_priorities_may_still_be_set() -> None:
@@ -68,23 +68,23 @@ def test_priorities_may_still_be_set() -> None:
 @cache
 def groups() -> dict[str, set[str]]:
     """Group of system calls → its calls and the groups inside it, as systemd lists them."""
-    found: dict[str, set[str]] = {}
+    calls_by_group: dict[str, set[str]] = {}
     name = ""
     for line in analyze("syscall-filter").splitlines():
         text = line.strip()
         if line.startswith("@"):
             name = text
         elif line.startswith("    ") and name and not text.startswith("#"):
-            found.setdefault(name, set()).add(text)
-    return found
+            calls_by_group.setdefault(name, set()).add(text)
+    return calls_by_group
 
 
 def calls_of(names: Iterable[str]) -> set[str]:
     """Return the system calls of these groups and of the groups inside them."""
-    found: set[str] = set()
+    system_calls: set[str] = set()
     for name in names:
-        found |= calls_of(groups()[name]) if name in groups() else {name}
-    return found
+        system_calls |= calls_of(groups()[name]) if name in groups() else {name}
+    return system_calls
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:

@@ -50,11 +50,11 @@ def test_a_wheel_brings_territory_exercises_and_guide(installed: Path, tmp_path:
         text=True,
         check=True,
     )
-    found = json.loads(done.stdout)
-    assert found["from"] == str(installed / "services" / "shipped")
-    assert found["sites"] == 253
-    assert found["guide"]
-    assert found["exercises"] == len(list((REPOSITORY / "scenarios").glob("*.yaml")))
+    output = json.loads(done.stdout)
+    assert output["from"] == str(installed / "services" / "shipped")
+    assert output["sites"] == 253
+    assert output["guide"]
+    assert output["exercises"] == len(list((REPOSITORY / "scenarios").glob("*.yaml")))
 
 
 def test_a_wheel_names_its_command_and_its_licence(installed: Path) -> None:

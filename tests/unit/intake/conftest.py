@@ -104,7 +104,7 @@ async def post_report(
     front: FrontApplication, token: str, body: bytes
 ) -> tuple[int, dict[str, Any]]:
     """Return (status, JSON) of one request in plain ASGI, without an HTTP client."""
-    sent: list[Any] = []
+    response_messages: list[Any] = []
     chunks = [body[i : i + 65_536] for i in range(0, len(body), 65_536)] or [b""]
     messages = [
         {"type": "http.request", "body": c, "more_body": c is not chunks[-1]} for c in chunks
@@ -114,7 +114,7 @@ async def post_report(
         return messages.pop(0)
 
     async def send(message: Any) -> None:
-        sent.append(message)
+        response_messages.append(message)
 
     headers = [
         (b"authorization", f"Bearer {token}".encode()),
@@ -125,7 +125,7 @@ async def post_report(
         receive,
         send,
     )
-    return sent[0]["status"], orjson.loads(sent[1]["body"])
+    return response_messages[0]["status"], orjson.loads(response_messages[1]["body"])
 
 
 def report(**changes: Any) -> dict[str, Any]:

@@ -20,13 +20,13 @@ async def test_whoami_shows_rights_and_scope(door: Door) -> None:
     async with await door.as_(
         Role.SOURCE, speaks_as="enedis", scope=Scope(types=("outage_power",))
     ) as http:
-        found = (await http.get("/api/v1/whoami")).json()
-    assert (found["role"], found["source"], found["scope"]["types"]) == (
+        identity = (await http.get("/api/v1/whoami")).json()
+    assert (identity["role"], identity["source"], identity["scope"]["types"]) == (
         "source",
         "enedis",
         ["outage_power"],
     )
-    assert found["permissions"] == ["maintenance.write", "report.post", "report.status"]
+    assert identity["permissions"] == ["maintenance.write", "report.post", "report.status"]
 
 
 async def test_tokens_are_made_used_and_revoked_over_http(door: Door) -> None:
@@ -62,12 +62,12 @@ async def test_a_token_ends_after_a_year_by_default(
 ) -> None:
     async with await door.as_(Role.ADMIN) as http:
         made = (await http.post("/api/v1/tokens", json={"role": "source", **asked})).json()
-    left = (
+    remaining_days = (
         None
         if made["expires_at"] is None
         else round((made["expires_at"] - time.time() * 1000) / DAY_MS, 2)
     )
-    assert left == days
+    assert remaining_days == days
 
 
 async def test_tokens_of_sources_and_the_machine_never_expire_by_default(door: Door) -> None:

@@ -134,13 +134,13 @@ async def test_a_photo_is_kept_once_and_named_by_a_report(door: Door) -> None:
             "a site does not read texts"
         )
     async with await door.as_(Role.CELL) as cell:
-        shown = await cell.get(first.json()["url"])
-        assert (shown.status_code, shown.content, shown.headers["content-type"]) == (
+        response = await cell.get(first.json()["url"])
+        assert (response.status_code, response.content, response.headers["content-type"]) == (
             200,
             jpeg(),
             "image/jpeg",
         )
-        assert shown.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["x-content-type-options"] == "nosniff"
         assert (await cell.get("/api/v1/attachments/none")).status_code == 404
     assert build_attachment_id(first.json()["id"]) in {e.key for e in door.texts_log.entries}
     item = await door.intake.vault.texts.get(f"report-{door.inputs.appended[0][1].report_id}")
@@ -183,14 +183,14 @@ async def test_photos_are_limited_per_sender_and_day(tmp_path: Path) -> None:
     door = Door(tmp_path, photos_per_day=2)
     photos = [jpeg(segment(0xE0, b"JFIF\0" + bytes((n,)))) for n in range(3)]
     async with await door.as_(Role.SITE_MANAGER) as http, await door.as_(Role.CELL) as other:
-        said = [
+        responses = [
             await http.post("/api/v1/attachments", content=p)
             for p in (*photos[:2], photos[0], photos[2])
         ]
-        assert [a.status_code for a in said] == [201, 201, 201, 403], (
+        assert [a.status_code for a in responses] == [201, 201, 201, 403], (
             "the same again is no second one"
         )
-        assert said[-1].json()["code"] == "photo_quota"
+        assert responses[-1].json()["code"] == "photo_quota"
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
         assert (await other.post("/api/v1/attachments", content=photos[2])).status_code == 201
     await door.close()

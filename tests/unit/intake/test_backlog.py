@@ -76,8 +76,8 @@ async def test_danger_and_renewals_pass_while_decisions_are_behind_and_the_front
         assert (await http.post("/api/v1/reports", json=report(type="fire"))).status_code == 202
         exercise = report(realm="92~ex-1", status="Exercise")
         assert (await http.post("/api/v1/reports", json=exercise)).status_code == 202
-        said = (await http.get("/readyz")).json()
-        assert "only danger to people" in said["checks"]["decisions"]
+        readiness = (await http.get("/readyz")).json()
+        assert "only danger to people" in readiness["checks"]["decisions"]
         behind_no_more = DecisionLag("nowhere:1", 60.0)
         assert behind_no_more.note() is None
 

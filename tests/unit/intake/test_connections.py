@@ -40,15 +40,15 @@ class Heard:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        said = b"<%b %b %b>" % (scope["method"].encode(), scope["path"].encode(), body)
+        response_body = b"<%b %b %b>" % (scope["method"].encode(), scope["path"].encode(), body)
         await send(
             {
                 "type": "http.response.start",
                 "status": 200,
-                "headers": [(b"content-length", b"%d" % len(said))],
+                "headers": [(b"content-length", b"%d" % len(response_body))],
             }
         )
-        await send({"type": "http.response.body", "body": said})
+        await send({"type": "http.response.body", "body": response_body})
 
 
 class Line:
@@ -117,10 +117,10 @@ async def test_the_body_behind_an_offer_is_read(
 
 
 async def test_the_connection_goes_on_after_an_offer(line: tuple[GuardedConnection, Line]) -> None:
-    found = await answers(
+    responses = await answers(
         line, SIZED + b"report" + SIZED + b"second" + NEXT, NEXT, SIZED + b"fourth"
     )
-    assert found == [
+    assert responses == [
         b"<POST /a report>",
         b"<POST /a second>",
         b"<GET /c >",
@@ -259,8 +259,8 @@ async def test_bodies_and_requests_behind_each_other_do_not_count_as_a_head(
     line: tuple[GuardedConnection, Line],
 ) -> None:
     long = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + b"b" * 300_000
-    found = await answers(line, long + START + b"\r\n" + long, b"")
-    assert [len(answer) for answer in found] == [300_010, 9, 300_010]
+    responses = await answers(line, long + START + b"\r\n" + long, b"")
+    assert [len(answer) for answer in responses] == [300_010, 9, 300_010]
     assert (await answers(line, *[START + b"\r\n"] * 300))[3:] == [b"<GET /a >"] * 300
 
 
@@ -324,10 +324,10 @@ async def test_a_head_that_can_be_read_in_two_ways_is_refused(
 
 async def test_fields_behind_a_body_are_no_headers(tmp_path: Path) -> None:
     """A proxy that takes off or sets `X-Forwarded-For` looks at the head alone."""
-    seen: list[Any] = []
+    scope_headers: list[Any] = []
 
     async def note(scope: Any, receive: Any, send: Any) -> None:
-        seen.extend(scope["headers"])
+        scope_headers.extend(scope["headers"])
         await Heard()(scope, receive, send)
 
     config = build_server_config(note, IntakeSettings(data_dir=tmp_path))
@@ -338,7 +338,7 @@ async def test_fields_behind_a_body_are_no_headers(tmp_path: Path) -> None:
     assert await answers(
         (protocol, wire), IN_CHUNKS + b"\r\n6\r\nreport\r\n0\r\n" + trailers + b"\r\n"
     ) == [b"<POST /a report>"]
-    assert [name for name, _ in seen] == [b"host", b"transfer-encoding"]
+    assert [name for name, _ in scope_headers] == [b"host", b"transfer-encoding"]
     assert await answers((protocol, wire), NEXT) == [b"<POST /a report>", b"<GET /c >"]
 
 

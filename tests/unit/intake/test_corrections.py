@@ -37,34 +37,34 @@ async def replayed(door: Door, kept: Any, **changes: Any) -> httpx.Response:
 
 async def test_a_corrected_message_names_its_editor_and_is_unconfirmed(door: Door) -> None:
     """It counted as the source's own confirmed word, and no record knew the person."""
-    kept = await refused(door, orjson.dumps(report(severity=9, certainty="confirmed")))
-    assert (await replayed(door, kept, severity=5)).status_code == 202
-    ((_, told, _),) = door.inputs.appended
-    assert told.source == "enedis"
-    assert told.source_key == kept.principal.id
-    assert told.severity == 5
-    assert told.certainty is Certainty.UNCONFIRMED
-    assert told.corrected_by is not None
-    assert told.corrected_by.startswith("cell-")
+    refused_message = await refused(door, orjson.dumps(report(severity=9, certainty="confirmed")))
+    assert (await replayed(door, refused_message, severity=5)).status_code == 202
+    ((_, logged_report, _),) = door.inputs.appended
+    assert logged_report.source == "enedis"
+    assert logged_report.source_key == refused_message.principal.id
+    assert logged_report.severity == 5
+    assert logged_report.certainty is Certainty.UNCONFIRMED
+    assert logged_report.corrected_by is not None
+    assert logged_report.corrected_by.startswith("cell-")
     traces = [
         (t.act, t.author) for t in door.intake.access.all(Trace) if t.act.startswith("refusal.")
     ]
     assert sorted(traces) == [
-        ("refusal.corrected", told.corrected_by),
-        ("refusal.replayed", told.corrected_by),
+        ("refusal.corrected", logged_report.corrected_by),
+        ("refusal.replayed", logged_report.corrected_by),
     ]
 
 
 async def test_a_message_that_is_replayed_as_it_came_stays_its_senders(door: Door) -> None:
     body = orjson.dumps(report(type="fire", severity=5))
-    kept = await refused(door, body, scope=Scope(sites=("cen-1",)))
-    principal = door.intake.access.principal(kept.principal.id)
+    refused_message = await refused(door, body, scope=Scope(sites=("cen-1",)))
+    principal = door.intake.access.principal(refused_message.principal.id)
     assert principal is not None
     await door.intake.access.put(principal.model_copy(update={"scope": Scope(sites=("col-001",))}))
-    for sent in (b"", body):
-        assert (await offered_again(door, kept, sent)).status_code == 202
-    ((_, told, _),) = door.inputs.appended
-    assert (told.certainty, told.corrected_by) == (Certainty.CONFIRMED, None)
+    for offer_body in (b"", body):
+        assert (await offered_again(door, refused_message, offer_body)).status_code == 202
+    ((_, logged_report, _),) = door.inputs.appended
+    assert (logged_report.certainty, logged_report.corrected_by) == (Certainty.CONFIRMED, None)
     assert {t.act for t in door.intake.access.all(Trace) if t.act.startswith("refusal.")} == {
         "refusal.replayed"
     }
@@ -82,23 +82,27 @@ async def test_a_message_that_is_replayed_as_it_came_stays_its_senders(door: Doo
 async def test_a_correction_may_change_only_refused_fields(
     door: Door, wrong: dict[str, Any], changes: dict[str, Any], kept_field: str
 ) -> None:
-    kept = await refused(door, orjson.dumps(report(**wrong)))
-    answer = await replayed(door, kept, **changes)
+    refused_message = await refused(door, orjson.dumps(report(**wrong)))
+    answer = await replayed(door, refused_message, **changes)
     assert answer.status_code == 422
     assert [(e["field"], e["code"]) for e in answer.json()["errors"]] == [(kept_field, "unchanged")]
     assert door.inputs.appended == []
 
 
 async def test_an_unreadable_message_may_change_as_a_whole(door: Door) -> None:
-    kept = await refused(door, b'{"site_id": "col-001", "type": ')
-    assert (await offered_again(door, kept, orjson.dumps(report()))).status_code == 202
-    assert [told.certainty for _, told, _ in door.inputs.appended] == [Certainty.UNCONFIRMED]
+    refused_message = await refused(door, b'{"site_id": "col-001", "type": ')
+    assert (await offered_again(door, refused_message, orjson.dumps(report()))).status_code == 202
+    assert [logged_report.certainty for _, logged_report, _ in door.inputs.appended] == [
+        Certainty.UNCONFIRMED
+    ]
 
 
 async def test_a_rumour_stays_one(door: Door) -> None:
-    kept = await refused(door, orjson.dumps(report(severity=9, certainty="rumour")))
-    assert (await replayed(door, kept, severity=2)).status_code == 202
-    assert [told.certainty for _, told, _ in door.inputs.appended] == [Certainty.RUMOUR]
+    refused_message = await refused(door, orjson.dumps(report(severity=9, certainty="rumour")))
+    assert (await replayed(door, refused_message, severity=2)).status_code == 202
+    assert [logged_report.certainty for _, logged_report, _ in door.inputs.appended] == [
+        Certainty.RUMOUR
+    ]
 
 
 async def test_a_letter_names_the_fields_that_were_refused(door: Door) -> None:
@@ -107,8 +111,10 @@ async def test_a_letter_names_the_fields_that_were_refused(door: Door) -> None:
         (report(), Scope(sites=("cen-1",)), {"site_id"}),
         (report(status="Exercise"), None, {"status"}),
     ):
-        kept = await refused(door, orjson.dumps(body), **({"scope": scope} if scope else {}))
-        assert list_refused_fields(build_dead_letter(kept, "92", 1)) == fields
+        refused_message = await refused(
+            door, orjson.dumps(body), **({"scope": scope} if scope else {})
+        )
+        assert list_refused_fields(build_dead_letter(refused_message, "92", 1)) == fields
 
 
 class _Record:
@@ -132,9 +138,12 @@ def test_the_shell_names_its_operator_in_a_corrected_report(said: str, becomes: 
 
 def test_a_correction_from_the_shell_decides_for_no_other_person() -> None:
     """A corrected decision of a director was the director's."""
-    told = [("ce_type", b"vigie.SetLevel.v1"), ("ce_source", b"person:p-1?role=director")]
+    original_headers = [
+        ("ce_type", b"vigie.SetLevel.v1"),
+        ("ce_source", b"person:p-1?role=director"),
+    ]
     value, headers = name_corrector(
-        b'{"author": "p-1", "role": "director", "scope": "territory", "level": 3}', told
+        b'{"author": "p-1", "role": "director", "scope": "territory", "level": 3}', original_headers
     )
     document = orjson.loads(value)
     assert (document["author"], document["role"]) == ("local-admin", "admin")
@@ -151,7 +160,7 @@ def test_an_unreadable_message_may_be_replaced_as_a_whole() -> None:
 
 
 def test_a_letter_of_the_door_is_known_by_its_detail() -> None:
-    kept = DeadLetter(
+    dead_letter = DeadLetter(
         id="l",
         lane="refused",
         service="intake",
@@ -160,4 +169,4 @@ def test_a_letter_of_the_door_is_known_by_its_detail() -> None:
         code="forbidden",
         detail="Not permitted",
     )  # type: ignore[arg-type]
-    assert list_refused_fields(kept) == set()
+    assert list_refused_fields(dead_letter) == set()

@@ -107,11 +107,11 @@ async def test_an_event_without_a_time_is_of_when_it_was_written(
     door: Door, lane: MemoryLane
 ) -> None:
     """The front may read it hours later."""
-    written = time.time_ns() // 1_000_000 - 3_600_000
+    written_at = time.time_ns() // 1_000_000 - 3_600_000
     record = binary({"title": "Pompe muette", "id": "p1"})
-    record.timestamp = written
+    record.timestamp = written_at
     await offered(door, record)
-    assert [m.occurred_at for _, m, _ in door.inputs.appended] == [written]
+    assert [m.occurred_at for _, m, _ in door.inputs.appended] == [written_at]
     assert lane.kept == []
 
 
@@ -199,9 +199,12 @@ async def test_a_bad_record_is_kept_with_its_reason_and_stops_nothing(
     door: Door, lane: MemoryLane, record: Record, field: str
 ) -> None:
     await offered(door, record, binary(NATIVE, id="good"))
-    (kept,) = lane.kept
-    assert [f.field for f in kept.problem.faults] == [field]
-    assert (kept.place, kept.body) == (("events.external", 0, 0), record.value or b"")
+    (refused_message,) = lane.kept
+    assert [f.field for f in refused_message.problem.faults] == [field]
+    assert (refused_message.place, refused_message.body) == (
+        ("events.external", 0, 0),
+        record.value or b"",
+    )
     assert len(door.inputs.appended) == 1
 
 

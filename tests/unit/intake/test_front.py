@@ -181,12 +181,12 @@ async def test_a_report_logged_before_a_crash_gets_its_text_on_retry(
             )
 
         first = await posted()
-        known = door.intake.ledger.get(first.json()["report_id"])
-        assert known is not None
+        ledger_entry = door.intake.ledger.get(first.json()["report_id"])
+        assert ledger_entry is not None
         door.intake.ledger._fresh.clear()
-        door.intake.ledger._store([replace(known, answered=False)], {0: 1})
+        door.intake.ledger._store([replace(ledger_entry, answered=False)], {0: 1})
         door.texts_log.entries.clear()
-        door.intake.vault.texts._forget(f"report-{known.report_id}")
+        door.intake.vault.texts._forget(f"report-{ledger_entry.report_id}")
         with monkeypatch.context() as disk:
             disk.setattr(door.intake.vault.texts, "hand_over", full)
             assert (await posted()).json()["code"] == "storage"
@@ -274,14 +274,17 @@ async def test_a_body_sent_without_its_length_is_bounded_too(door: Door) -> None
 async def test_a_body_that_comes_too_slowly_may_come_again(tmp_path: Path, path: str) -> None:
     """A 408 is dropped for ever by many senders, among them every Alertmanager."""
     door = Door(tmp_path, body_timeout_s=0.01)
-    chunks, sent = [{"type": "http.request", "body": b"{", "more_body": True}], list[Any]()
+    chunks, response_messages = (
+        [{"type": "http.request", "body": b"{", "more_body": True}],
+        list[Any](),
+    )
     _, token = await create_token(door.intake.access, Role.SOURCE)
 
     async def receive() -> Any:
         return chunks.pop() if chunks else await asyncio.Event().wait()
 
     async def send(message: Any) -> None:
-        sent.append(message)
+        response_messages.append(message)
 
     headers = [
         (b"authorization", f"Bearer {token}".encode()),
@@ -291,9 +294,9 @@ async def test_a_body_that_comes_too_slowly_may_come_again(tmp_path: Path, path:
         {"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send
     )
     assert (
-        sent[0]["status"],
-        dict(sent[0]["headers"])[b"retry-after"],
-        json.loads(sent[1]["body"])["code"],
+        response_messages[0]["status"],
+        dict(response_messages[0]["headers"])[b"retry-after"],
+        json.loads(response_messages[1]["body"])["code"],
     ) == (503, b"2", "request_timeout")
     assert door.intake.refused._queue.empty(), "it says nothing about the message"
     await door.close()
@@ -307,10 +310,10 @@ async def test_strangers_are_counted_and_senders_without_the_right_get_a_reason(
     async with await door.as_(Role.OBSERVER) as observer:
         assert (await observer.post("/api/v1/reports", json=report())).json()["code"] == "forbidden"
     async with await door.as_(Role.ADMIN) as http:
-        seen = (await http.get("/api/v1/intake/strangers")).json()
-    assert seen["count"] == MAX_PER_ADDRESS + 5
-    assert len(seen["addresses"][0]["last"]) == MAX_PER_ADDRESS
-    assert "secret" not in json.dumps(seen)
+        strangers = (await http.get("/api/v1/intake/strangers")).json()
+    assert strangers["count"] == MAX_PER_ADDRESS + 5
+    assert len(strangers["addresses"][0]["last"]) == MAX_PER_ADDRESS
+    assert "secret" not in json.dumps(strangers)
 
 
 async def test_refused_messages_of_known_senders_are_kept_with_the_reason(door: Door) -> None:
@@ -503,10 +506,10 @@ async def test_limited_accounts_withdraw_only_their_own_reports(
             await limited.post("/api/v1/reports", json=report(**about, references=[order]))
         ).status_code == 202, "it may join"
         for sender, references in ((limited, [own]), (limited, ["unknown-yet"]), (cell, [own])):
-            taken = await sender.post(
+            response = await sender.post(
                 "/api/v1/reports", json=report(**about, msg_type=msg_type, references=references)
             )
-            assert taken.status_code == 202
+            assert response.status_code == 202
 
 
 async def test_senders_post_only_in_their_own_name(door: Door) -> None:
@@ -550,14 +553,14 @@ async def test_the_front_reports_a_missing_console_and_still_accepts(door: Door)
 
 async def test_the_document_is_whole_or_not_there(door: Door) -> None:
     """A console that was slow left a third of its paths, with 200."""
-    known = {
+    console_document = {
         "info": {},
         "paths": {"/api/v1/incidents": {"get": {}}},
         "components": {"schemas": {"Incident": {}}},
     }
 
     async def answers(*_: Any) -> Any:
-        return known
+        return console_document
 
     async def silent(*_: Any) -> Any:
         raise TimeoutError
@@ -635,12 +638,12 @@ async def test_the_address_of_reports_explains_the_method(door: Door, method: st
 async def test_a_report_is_looked_for_in_its_own_realm_and_received_until_it_is_judged(
     door: Door,
 ) -> None:
-    asked: list[str] = []
+    query_strings: list[str] = []
 
     async def knows_nothing(
         scope: Any, _receive: Any, send: Any, *, instead_of_404: Any = None
     ) -> None:
-        asked.append(scope["query_string"].decode())
+        query_strings.append(scope["query_string"].decode())
         if instead_of_404 is None or not await instead_of_404(send):
             await send_json(send, 404, {"state": None})
 
@@ -659,7 +662,7 @@ async def test_a_report_is_looked_for_in_its_own_realm_and_received_until_it_is_
 
         assert (await sender.get(receipt["status_url"])).json()["state"] == "received"
         assert await state(sender) == await state(reader) == "received"
-        assert asked == ["realm=92~test-n1", "realm=92~test-n1", "realm=92~test-n1"]
+        assert query_strings == ["realm=92~test-n1", "realm=92~test-n1", "realm=92~test-n1"]
         assert await state(other) is None, "a source sees its own reports only"
         assert await state(reader, as_of="2020-01-01T00:00:00Z") is None, "nothing had come"
         assert await state(reader, realm="92") is None, "it is not there"
@@ -708,7 +711,7 @@ BYTES = (
 )
 async def test_bodies_of_every_kind_never_break_the_front(door: Door, examples: int) -> None:
     """Valid, invalid, giant and binary bodies are accepted, or refused with a reason."""
-    seen: Counter[int] = Counter()
+    status_counts: Counter[int] = Counter()
     loop = asyncio.get_running_loop()
     _, token = await create_token(door.intake.access, Role.ADMIN)
 
@@ -720,13 +723,13 @@ async def test_bodies_of_every_kind_never_break_the_front(door: Door, examples: 
         status, answer = asyncio.run_coroutine_threadsafe(
             post_report(door.intake.front, token, body), loop
         ).result(30)
-        seen[status] += 1
+        status_counts[status] += 1
         assert status in (202, 403, 413, 422), (status, answer, body[:200])
         assert "report_id" in answer if status == 202 else answer["code"]
 
     await asyncio.to_thread(post)
-    assert seen[202] > examples / 10, seen
-    assert seen[422] > examples / 10, seen
+    assert status_counts[202] > examples / 10, status_counts
+    assert status_counts[422] > examples / 10, status_counts
     assert door.intake.front._reports._reader.room.used == 0
 
 
@@ -751,8 +754,10 @@ async def test_a_full_disk_is_answered_with_503_and_the_same_report_is_taken_whe
             "2",
         )
         assert door.inputs.appended == []
-        taken = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
-    assert (taken.status_code, len(door.inputs.appended)) == (202, 1)
+        response = await http.post(
+            "/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"}
+        )
+    assert (response.status_code, len(door.inputs.appended)) == (202, 1)
 
 
 @pytest.mark.parametrize("path", ["*", "", "@elsewhere/x"])
@@ -760,10 +765,10 @@ async def test_an_invalid_path_never_reaches_the_address_of_the_console(
     door: Door, path: str
 ) -> None:
     """`OPTIONS *` was a 500."""
-    asked, sent = [], []
+    forwarded_paths, response_messages = [], []
 
     async def passed_on(scope: Any, *_: Any) -> None:
-        asked.append(scope["path"])
+        forwarded_paths.append(scope["path"])
 
     door.intake.proxy.pass_on = passed_on  # type: ignore[method-assign]
 
@@ -771,7 +776,7 @@ async def test_an_invalid_path_never_reaches_the_address_of_the_console(
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Any) -> None:
-        sent.append(message)
+        response_messages.append(message)
 
     scope = {
         "type": "http",
@@ -782,7 +787,7 @@ async def test_an_invalid_path_never_reaches_the_address_of_the_console(
         "headers": [],
     }
     await door.intake.front(scope, receive, send)
-    assert (sent[0]["status"], asked) == (404, [])
+    assert (response_messages[0]["status"], forwarded_paths) == (404, [])
 
 
 @pytest.mark.parametrize(
@@ -798,9 +803,9 @@ async def test_an_invalid_path_never_reaches_the_address_of_the_console(
 async def test_a_reserved_measure_is_refused_with_its_allowed_sources(
     door: Door, name: str, source: str, status: int
 ) -> None:
-    said = report(type="info", measure={"name": name, "value": True}, source={"name": source})
+    body = report(type="info", measure={"name": name, "value": True}, source={"name": source})
     async with await door.as_(Role.CELL) as http:
-        answer = await http.post("/api/v1/reports", json=said)
+        answer = await http.post("/api/v1/reports", json=body)
     assert answer.status_code == status
     if status == 422:
         problem = answer.json()
@@ -851,11 +856,11 @@ async def test_reserved_measures_follow_the_version_in_force_and_not_a_newer_fil
         raise TimeoutError
 
     async def refused(name: str) -> bool:
-        said = report(
+        body = report(
             type="info", measure={"name": name, "value": True}, source={"name": "cellule"}
         )
         async with await door.as_(Role.CELL) as http:
-            return (await http.post("/api/v1/reports", json=said)).status_code == 422
+            return (await http.post("/api/v1/reports", json=body)).status_code == 422
 
     await door.intake.reserved.renew(nothing_yet)
     assert (await refused("newer"), await refused("published")) == (True, False)
@@ -867,20 +872,20 @@ async def test_reserved_measures_follow_the_version_in_force_and_not_a_newer_fil
 
 
 async def test_a_site_scoped_token_declares_no_isolation(door: Door) -> None:
-    said = report(
+    body = report(
         type="info", measure={"name": "total_isolation", "value": True}, source={"name": "rssi"}
     )
     async with await door.as_(Role.SITE_MANAGER, scope=Scope(sites=("col-001",))) as http:
-        assert (await http.post("/api/v1/reports", json=said)).json()["code"] == "measure_reserved"
+        assert (await http.post("/api/v1/reports", json=body)).json()["code"] == "measure_reserved"
 
 
 @pytest.mark.parametrize(("colour", "status"), [("rouge", 202), ("violet", 422), ("", 422)])
 async def test_a_colour_outside_the_closed_list_is_refused(
     door: Door, colour: str, status: int
 ) -> None:
-    said = report(site_id=None, type="weather_alert", phenomenon="vent", colour=colour)
+    body = report(site_id=None, type="weather_alert", phenomenon="vent", colour=colour)
     async with await door.as_(Role.CELL) as http:
-        answer = await http.post("/api/v1/reports", json=said)
+        answer = await http.post("/api/v1/reports", json=body)
     assert answer.status_code == status
     if status == 422:
         assert [e["field"] for e in answer.json()["errors"]] == ["colour"]

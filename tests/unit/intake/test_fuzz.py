@@ -59,14 +59,14 @@ class Fuzzed:
         _, self.keys["native"] = await create_token(self.door.intake.access, Role.SOURCE)
 
     async def send(self, seed: Seed, body: bytes) -> tuple[int, bytes]:
-        sent: list[Any] = []
+        messages: list[Any] = []
         waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Any:
             return waiting.pop(0)
 
         async def send(message: Any) -> None:
-            sent.append(message)
+            messages.append(message)
 
         headers = {"content-type": seed.kind, "content-length": str(len(body))} | seed.headers
         if seed.dialect != "pagerduty":
@@ -85,9 +85,9 @@ class Fuzzed:
         began = time.perf_counter()
         await asyncio.wait_for(self.door.intake.front(scope, receive, send), SLOWEST_S * 4)
         self.slowest = max(self.slowest, time.perf_counter() - began)
-        status = int(sent[0]["status"])
+        status = int(messages[0]["status"])
         self.statuses[seed.dialect, status] += 1
-        return status, b"".join(m.get("body", b"") for m in sent[1:])
+        return status, b"".join(m.get("body", b"") for m in messages[1:])
 
 
 @pytest.fixture

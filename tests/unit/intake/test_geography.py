@@ -92,16 +92,20 @@ def test_a_report_that_only_draws_its_place_is_about_the_communes_and_sites_in_i
 
 
 def test_the_place_that_a_report_names_itself_stands() -> None:
-    named = claimed(area=AROUND, commune="92002")
-    assert ("zone" in named.message, named.message["commune"]) == (False, "92002")
-    known = prepare_report(
+    placed_report = claimed(area=AROUND, commune="92002")
+    assert ("zone" in placed_report.message, placed_report.message["commune"]) == (False, "92002")
+    site_report = prepare_report(
         parse_report(orjson.dumps(report(site_id="cen-1", area=PARIS))),
         create_principal(Role.ADMIN),
         "92",
         lambda _, r: r,
         HERE,
     )
-    assert ("zone" in known.message, "sites" in known.message, known.unplaced) == (
+    assert (
+        "zone" in site_report.message,
+        "sites" in site_report.message,
+        site_report.unplaced,
+    ) == (
         False,
         False,
         False,
@@ -236,13 +240,15 @@ async def test_an_area_on_no_map_is_accepted_and_waits_for_a_person(door: Door) 
 
 def test_another_map_counts_without_a_restart(tmp_path: Path) -> None:
     folder = shutil.copytree(FOLDER, tmp_path / "92")
-    known = TerritoryMap(folder)
-    assert known.coded([("EMMA_ID", "ZZ1")], "") == known.coded([("EMMA_ID", "ZZ2")], "")
+    territory_map = TerritoryMap(folder)
+    assert territory_map.coded([("EMMA_ID", "ZZ1")], "") == territory_map.coded(
+        [("EMMA_ID", "ZZ2")], ""
+    )
     with (folder / "geocodes.csv").open("a", encoding="utf-8") as file:
         file.write("EMMA_ID,ZZ1,92050|92002,,\n")
-    found = known.coded([("emma-id", "zz1")], "")
-    assert found is not None
-    assert (found.communes, found.whole) == (("92002", "92050"), False)
+    location = territory_map.coded([("emma-id", "zz1")], "")
+    assert location is not None
+    assert (location.communes, location.whole) == (("92002", "92050"), False)
 
 
 @pytest.mark.parametrize(
@@ -257,11 +263,11 @@ def test_a_map_that_cannot_be_read_leaves_the_one_before(
     tmp_path: Path, broken: tuple[str, str]
 ) -> None:
     folder = Path(shutil.copytree(FOLDER, tmp_path / "92"))
-    known = TerritoryMap(folder)
-    before = known.locate("POINT(2.25 48.89)")
+    territory_map = TerritoryMap(folder)
+    before = territory_map.locate("POINT(2.25 48.89)")
     name, content = broken
     (folder / name).write_text(content)
-    assert known.locate("POINT(2.25 48.89)") == before
+    assert territory_map.locate("POINT(2.25 48.89)") == before
     with pytest.raises(ProblemError) as refused:
         TerritoryMap(folder).locate("POINT(2.25 48.89)")
     assert refused.value.problem.status == 503, "whoever sends comes again"

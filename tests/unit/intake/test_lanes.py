@@ -57,6 +57,8 @@ async def test_the_lane_of_a_report_is_known_after_a_restart(door: Door) -> None
         fire, outage = await accepted(http, type="fire"), await accepted(http, type="outage_it")
     await door.intake.ledger.flush()
     again = AnswerIndex(door.intake.settings.answers, door.intake.ledger._words)
-    lanes = [known.urgent for id in (fire, outage) if (known := again.get(id)) is not None]
+    lanes = [
+        ledger_entry.urgent for id in (fire, outage) if (ledger_entry := again.get(id)) is not None
+    ]
     again.close()
     assert lanes == [True, False]

@@ -93,15 +93,15 @@ async def test_free_text_is_neither_in_the_log_nor_in_the_index(
     )
     await door.intake.ledger.flush()
     index = contents(tmp_path, "answers.db*")
-    found = {path for path, canary in canaries.items() if canary.encode() in logged + index}
-    assert found == set()
+    leaked_paths = {path for path, canary in canaries.items() if canary.encode() in logged + index}
+    assert leaked_paths == set()
     texts = await asyncio.gather(
         *(door.intake.vault.texts.get(str(m.text_id)) for _, m, _ in door.inputs.appended)
     )
-    kept = [
+    stored_texts = [
         str(text.fields) + str(text.raw, "utf-8") for text in texts if text is not None and text.raw
     ]
-    assert all(canary in text for canary, text in zip(canaries.values(), kept, strict=True))
+    assert all(canary in text for canary, text in zip(canaries.values(), stored_texts, strict=True))
 
 
 async def test_the_name_of_a_sender_is_hidden_even_as_one_word(door: Door) -> None:
@@ -112,18 +112,18 @@ async def test_the_name_of_a_sender_is_hidden_even_as_one_word(door: Door) -> No
         )
         unknown = report(msg_type="Cancel", severity=2, references=["Dupond-118"])
         await http.post(REPORTS, json=unknown)
-    told, cancel, lost = (message for _, message, _ in door.inputs.appended)
-    assert told.alias == words_of(door).name("92", "Durand-117")
-    assert "Durand" not in str(told.alias)
+    logged_report, cancel, lost = (message for _, message, _ in door.inputs.appended)
+    assert logged_report.alias == words_of(door).name("92", "Durand-117")
+    assert "Durand" not in str(logged_report.alias)
     assert cancel.references == (first.json()["report_id"],), (
         "it is found by its alias all the same"
     )
     assert lost.references == (words_of(door).name("92", "Dupond-118"),), (
         "as the alias of another sender is on the log"
     )
-    kept = await door.intake.vault.texts.get(str(told.text_id))
-    assert kept is not None
-    assert kept.fields[OWN_WORDS_FIELD] == {"alias": "Durand-117"}
+    text_item = await door.intake.vault.texts.get(str(logged_report.text_id))
+    assert text_item is not None
+    assert text_item.fields[OWN_WORDS_FIELD] == {"alias": "Durand-117"}
 
 
 def words_of(door: Door) -> LogRedactor:
@@ -180,9 +180,11 @@ def test_codes_and_figures_stay_as_they_are(legitimate: dict[str, Any]) -> None:
     ],
 )
 def test_the_announced_end_stays_a_time_that_rules_read(value: str) -> None:
-    said = {"measure": {"name": "estimated_end", "value": value, "object": "network:electricity"}}
-    logged = WORDS.clean("92", said, None)
-    assert logged.message == said
+    report_body = {
+        "measure": {"name": "estimated_end", "value": value, "object": "network:electricity"}
+    }
+    logged = WORDS.clean("92", report_body, None)
+    assert logged.message == report_body
     assert parse_instant(logged.message["measure"]["value"]) is not None
 
 
@@ -215,8 +217,12 @@ def test_a_value_that_only_begins_as_a_time_is_hidden(value: str) -> None:
 
 
 def test_levels_to_come_stay_and_text_among_them_is_hidden() -> None:
-    said = "2027-01-25T10:00Z +6h=4.79/4.85/4.91 +12h=5.03/5.12/5.21"
-    for value, stays in ((said, True), (f"{said} Mme Martin", False), (f"{said} ", False)):
+    forecast_value = "2027-01-25T10:00Z +6h=4.79/4.85/4.91 +12h=5.03/5.12/5.21"
+    for value, stays in (
+        (forecast_value, True),
+        (f"{forecast_value} Mme Martin", False),
+        (f"{forecast_value} ", False),
+    ):
         measure = {"name": "river_forecast", "value": value}
         logged = WORDS.clean("92", {"measure": measure}, None).message["measure"]["value"]
         assert (logged == value) is stays, value

@@ -57,13 +57,13 @@ def with_data(id: str, data: bytes) -> bytes:
 async def test_a_member_that_is_too_deep_costs_the_batch_nothing(kept: Kept) -> None:
     deep = orjson.dumps(report())[:-1] + b',"x":' + DEEP + b"}"
     async with await kept.door.as_(Role.CELL) as http:
-        told = await http.post(
+        response = await http.post(
             "/api/v1/reports:batch",
             content=b"[%s,%s]" % (deep, orjson.dumps(report())),
             headers={"content-type": "application/json"},
         )
-    assert told.status_code == 207
-    assert [(i["status"], i.get("problem", {}).get("code")) for i in told.json()["items"]] == [
+    assert response.status_code == 207
+    assert [(i["status"], i.get("problem", {}).get("code")) for i in response.json()["items"]] == [
         (422, "invalid"),
         (202, None),
     ]
@@ -81,8 +81,8 @@ async def test_a_refused_member_of_a_batch_can_be_offered_again_by_itself(kept: 
 
 @pytest.mark.parametrize("depth", [20, 990])
 async def test_wrapped_text_messages_have_a_bound(kept: Kept, depth: int) -> None:
-    told = await kept.send("sms", "/webhooks/sms", b"[" * depth + b"]" * depth)
-    assert (told.status_code, told.json()["errors"][0]["code"]) == (422, "depth")
+    response = await kept.send("sms", "/webhooks/sms", b"[" * depth + b"]" * depth)
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "depth")
     async with kept.door.client() as stranger:
         assert (
             await stranger.post("/webhooks/sms?token=x", content=b"[" * depth + b"]" * depth)
@@ -115,8 +115,8 @@ async def test_a_severity_of_many_digits_is_none(kept: Kept, severity: Any) -> N
 )
 async def test_one_bad_event_costs_the_batch_nothing(kept: Kept, event: bytes) -> None:
     good = with_data("9", b'{"title":"Fuite"}')
-    told = await kept.send("cloudevents", "/api/v1/events", b"[%s,%s]" % (event, good), BATCH)
-    assert told.status_code == 202
+    response = await kept.send("cloudevents", "/api/v1/events", b"[%s,%s]" % (event, good), BATCH)
+    assert response.status_code == 202
     assert len(kept.door.inputs.appended) == 1
     assert kept.codes == ["invalid"]
     alone = await kept.door.client(Authorization=f"Bearer {await _key(kept)}").post(
@@ -138,8 +138,8 @@ async def test_an_alert_without_labels_is_kept_and_costs_its_group_nothing(
     body = orjson.dumps(
         {"version": "4", "alerts": [alert, {"status": "firing", "labels": {"alertname": "Down"}}]}
     )
-    told = await kept.send("alertmanager", "/webhooks/alertmanager", body)
-    assert (told.status_code, told.json()["signals"]) == (202, 1)
+    response = await kept.send("alertmanager", "/webhooks/alertmanager", body)
+    assert (response.status_code, response.json()["signals"]) == (202, 1)
     assert [(r.problem.code, r.problem.faults[0].field) for r in kept.refused] == [
         ("invalid", "alerts.0.labels")
     ]
@@ -174,10 +174,14 @@ async def test_an_internal_error_keeps_the_message_and_spares_the_others(
 
     monkeypatch.setattr(transitions, "_take", failing)
     alerts = [{"status": "firing", "labels": {"alertname": n}} for n in ("Odd", "Down")]
-    told = await kept.send(
+    response = await kept.send(
         "alertmanager", "/webhooks/alertmanager", orjson.dumps({"version": "4", "alerts": alerts})
     )
-    assert (told.status_code, kept.codes, len(kept.door.inputs.appended)) == (202, ["internal"], 1)
+    assert (response.status_code, kept.codes, len(kept.door.inputs.appended)) == (
+        202,
+        ["internal"],
+        1,
+    )
 
 
 async def test_a_large_group_is_kept_once_and_each_report_has_its_own_part(kept: Kept) -> None:
@@ -197,8 +201,8 @@ async def test_a_large_group_is_kept_once_and_each_report_has_its_own_part(kept:
     _, one, _ = kept.door.inputs.appended[7]
     item = await kept.door.intake.vault.texts.get(one.text_id or "")
     assert item is not None
-    told = orjson.loads(item.raw or b"")
-    assert (told["groupKey"], [a["labels"]["instance"] for a in told["alerts"]]) == (
+    alert_group = orjson.loads(item.raw or b"")
+    assert (alert_group["groupKey"], [a["labels"]["instance"] for a in alert_group["alerts"]]) == (
         "g",
         [one.labels["instance"]],
     )

@@ -35,15 +35,23 @@ async def caller(config: uvicorn.Config, seen: Seen, connected: str) -> tuple[st
 @pytest.mark.parametrize("proxies", ["127.0.0.1", "10.1.2.3/8, 127.0.0.1", "127.0.0.0/8"])
 async def test_a_configured_proxy_names_the_caller(tmp_path: Path, proxies: str) -> None:
     """All callers of a proxy counted as one without TLS, and shared one limit of login attempts."""
-    seen = Seen()
+    application = Seen()
     settings = IntakeSettings(data_dir=tmp_path, proxies=proxies)
-    assert await caller(front(seen, settings), seen, "127.0.0.1") == ("192.0.2.7", "https")
-    assert await caller(front(seen, settings), seen, "203.0.113.5") == ("203.0.113.5", "http")
+    assert await caller(front(application, settings), application, "127.0.0.1") == (
+        "192.0.2.7",
+        "https",
+    )
+    assert await caller(front(application, settings), application, "203.0.113.5") == (
+        "203.0.113.5",
+        "http",
+    )
 
 
 async def test_only_configured_proxies_are_believed(tmp_path: Path) -> None:
-    seen = Seen()
-    assert await caller(front(seen, IntakeSettings(data_dir=tmp_path)), seen, "127.0.0.1") == (
+    application = Seen()
+    assert await caller(
+        front(application, IntakeSettings(data_dir=tmp_path)), application, "127.0.0.1"
+    ) == (
         "127.0.0.1",
         "http",
     )
@@ -61,13 +69,13 @@ OF_ANOTHER = FrontMark(MasterKey(b"x" * 32))
 
 async def console_caller(mark: list[tuple[bytes, bytes]]) -> tuple[str, str]:
     """Return the caller as the console sees it, for a request with this mark."""
-    seen = Seen()
-    config = console(FrontGuard(seen, OF_FRONT))
+    application = Seen()
+    config = console(FrontGuard(application, OF_FRONT))
     config.load()
     headers = [(b"x-forwarded-for", b"192.0.2.7"), (b"x-forwarded-proto", b"https"), *mark]
     scope = {"type": "http", "client": ("172.18.0.9", 1), "scheme": "http", "headers": headers}
     await config.loaded_app(scope, None, None)  # type: ignore[arg-type]
-    return seen.caller
+    return application.caller
 
 
 def mark_of(front: FrontMark) -> list[tuple[bytes, bytes]]:

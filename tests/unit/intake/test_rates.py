@@ -163,8 +163,8 @@ async def test_the_page_of_sources_and_a_metric_name_senders_above_their_rate(sm
             )
         assert (answer.status_code, answer.json()["code"]) == (503, "over_rate")
         assert len(small.inputs.appended) == 20
-        (shown,) = (await admin.get("/api/v1/sources")).json()["items"]
-        assert (shown["over_rate"], shown["refused"], shown["rate_per_s"]) == (
+        (source_view,) = (await admin.get("/api/v1/sources")).json()["items"]
+        assert (source_view["over_rate"], source_view["refused"], source_view["rate_per_s"]) == (
             True,
             {"over_rate": 10},
             1,

@@ -25,12 +25,12 @@ async def test_a_refusal_that_cannot_be_kept_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     door = Door(tmp_path)
-    lane, kept, both = door.intake.refused, list[bytes](), asyncio.Event()
+    lane, stored_bodies, both = door.intake.refused, list[bytes](), asyncio.Event()
 
     async def write(refused: RefusedMessage) -> None:
         if refused.body == b"1":
             raise error
-        kept.append(refused.body)
+        stored_bodies.append(refused.body)
         both.set()
 
     monkeypatch.setattr(lane, "_write", write)
@@ -47,7 +47,7 @@ async def test_a_refusal_that_cannot_be_kept_ends_nothing(
         )
     reached = asyncio.create_task(both.wait())
     await asyncio.wait({running, reached}, return_when=asyncio.FIRST_COMPLETED, timeout=5)
-    assert (kept, running.done()) == ([b"2"], False)
+    assert (stored_bodies, running.done()) == ([b"2"], False)
     for task in (running, reached):
         task.cancel()
     await asyncio.gather(running, reached, return_exceptions=True)
@@ -58,13 +58,13 @@ async def test_messages_refused_while_the_broker_is_away_are_kept_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = Door(tmp_path)
-    lane, tried, kept = door.intake.refused, list[RefusedMessage](), asyncio.Event()
+    lane, tried, storage_event = door.intake.refused, list[RefusedMessage](), asyncio.Event()
 
     async def write(refused: RefusedMessage) -> None:
         tried.append(refused)
         if len(tried) < 3:
             raise BrokerAway("away")
-        kept.set()
+        storage_event.set()
 
     monkeypatch.setattr(lane, "_write", write)
     monkeypatch.setattr(dead_letter_store, "RETRY_S", 0.01)
@@ -75,7 +75,7 @@ async def test_messages_refused_while_the_broker_is_away_are_kept_afterwards(
         )
     )
     async with asyncio.timeout(5):
-        await kept.wait()
+        await storage_event.wait()
     assert (len({r.at for r in tried}), tried[0].at is not None) == (1, True), (
         "it is of when it was refused"
     )

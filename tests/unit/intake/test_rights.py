@@ -64,7 +64,10 @@ def test_every_path_of_a_dialect_is_in_the_document(door: Door) -> None:
     assert [
         path
         for path in served
-        if not any(known == path or known.startswith(f"{path}/") for known in documented)
+        if not any(
+            document_path == path or document_path.startswith(f"{path}/")
+            for document_path in documented
+        )
     ] == []
 
 

@@ -44,11 +44,14 @@ async def test_readiness_shows_strangers_only_the_state(closed: Door) -> None:
 
 async def test_a_browser_over_tls_gets_hsts(door: Door) -> None:
     transport = httpx.ASGITransport(door.intake.front)
-    for address, told in (("https://vigie", "max-age=31536000"), ("http://vigie", None)):
+    for address, expected_header in (("https://vigie", "max-age=31536000"), ("http://vigie", None)):
         async with httpx.AsyncClient(transport=transport, base_url=address) as http:
             for path in ("/livez", "/nowhere", "/api/v1/whoami"):
                 answer = await http.get(path)
-                assert answer.headers.get("strict-transport-security") == told, (address, path)
+                assert answer.headers.get("strict-transport-security") == expected_header, (
+                    address,
+                    path,
+                )
 
 
 async def test_an_installation_may_ask_for_none(tmp_path: Path) -> None:

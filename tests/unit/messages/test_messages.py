@@ -327,38 +327,38 @@ def test_a_headcount_names_its_sites_or_counts_them() -> None:
 
 
 def test_an_action_names_request_place_time_and_limit() -> None:
-    told = POWER | {"site": "cen-1", "text": "x-1", "action": "a-1", "limit_at": T0 + 3_600_000}
-    asked = said(template="action_request", values=told, text="Coupez le gaz.")
-    assert asked.sms.startswith("Vigie N3, Siège, action demandée : Coupez le gaz. Coupure d'")
-    assert "Faites-la avant 10:42. Répondez 1 : je prends, 2 : je ne peux pas." in asked.sms
-    assert asked.sms.endswith(LINK)
+    values = POWER | {"site": "cen-1", "text": "x-1", "action": "a-1", "limit_at": T0 + 3_600_000}
+    text = said(template="action_request", values=values, text="Coupez le gaz.")
+    assert text.sms.startswith("Vigie N3, Siège, action demandée : Coupez le gaz. Coupure d'")
+    assert "Faites-la avant 10:42. Répondez 1 : je prends, 2 : je ne peux pas." in text.sms
+    assert text.sms.endswith(LINK)
 
 
 def test_a_late_action_asks_the_assignee_for_its_completion() -> None:
-    told = {"text": "x-1", "action": "a-1", "limit_at": T0 - 60_000}
-    late = said(template="action_due", values=told, text="Coupez le gaz.")
+    values = {"text": "x-1", "action": "a-1", "limit_at": T0 - 60_000}
+    late = said(template="action_due", values=values, text="Coupez le gaz.")
     assert "Répondez 1 : c'est fait, 2 : je ne peux pas." in late.sms
     assert "Appuyez sur 1 si c’est fait" in late.voice.replace("'", "’")
 
 
 def test_the_longest_action_has_two_segments() -> None:
     site = max(NAMES.sites, key=lambda id: len(NAMES.sites[id][0]))
-    told = POWER | {"site": site, "text": "x-1", "action": "a-1", "limit_at": T0 + 90_000_000}
+    values = POWER | {"site": site, "text": "x-1", "action": "a-1", "limit_at": T0 + 90_000_000}
     names = ("request", "reminder", "due", "overdue", "declined", "cancelled")
     for lang in ("fr", "en"):
         for name in names:
-            text = said(lang, template=f"action_{name}", values=told, text="É" * 160)
+            text = said(lang, template=f"action_{name}", values=values, text="É" * 160)
             assert count_septets(text.sms) <= SMS_MAX_SEPTETS, (lang, name)
             assert "É" * 160 in text.sms, (lang, name)
 
 
 def test_an_instruction_has_the_text_of_the_cell_or_waits_on_the_page() -> None:
     """Two segments hold a sentence; a longer one is not cut, it is read on the page."""
-    told = {"site": "cen-1", "text": "x-1", "limit_at": POWER["since"]}
+    values = {"site": "cen-1", "text": "x-1", "limit_at": POWER["since"]}
     short = said(
         template="instruction",
         role="responsable_site",
-        values=told,
+        values=values,
         text="Coupez l’eau.",
         answer_expected=False,
     )
@@ -370,7 +370,7 @@ def test_an_instruction_has_the_text_of_the_cell_or_waits_on_the_page() -> None:
     long = said(
         template="instruction",
         role="responsable_site",
-        values=told,
+        values=values,
         text="Coupez l’eau. " * 25,
         answer_expected=False,
     )
@@ -400,11 +400,11 @@ ORDER = POWER | {
 
 def test_an_order_names_its_destinations_and_its_end() -> None:
     """Rule D80: its manager read «ailleurs ou à domicile», and no end."""
-    told = said(template="reassignment_order", role="responsable_site", values=ORDER)
+    text = said(template="reassignment_order", role="responsable_site", values=ORDER)
     assert (
         "à partir de 10:42, jusqu'à nouvel ordre : 12 agents partent vers Siège, 8 agents travaillent à domicile. "
         "Choisissez dès maintenant"
-    ) in told.sms
+    ) in text.sms
     ended = said(template="reassignment_order", values=ORDER | {"ends_at": T0 + 86_400_000})
     assert "jusqu'au 12/03 à 09:42" in ended.sms
     assert "12 agents partent vers Siège" in ended.push
@@ -508,11 +508,11 @@ def test_a_bundle_separates_incidents() -> None:
     ],
 )
 def test_an_order_names_its_site_and_its_action(order: str, told: str) -> None:
-    given = {"order": order, "ordered_at": T0, "giver": "pompiers"}
+    order_values = {"order": order, "ordered_at": T0, "giver": "pompiers"}
     text = said(
         template="site_order",
         role="responsable_site",
-        values=POWER | {"kind": "fire", "site": "cen-1"} | given,
+        values=POWER | {"kind": "fire", "site": "cen-1"} | order_values,
     )
     assert text.sms.startswith("Vigie N3, Siège : ")
     assert told in text.voice.lower()
@@ -529,8 +529,8 @@ def test_an_order_names_its_site_and_its_action(order: str, told: str) -> None:
 )
 def test_the_end_of_an_order_names_it(ended: str | None, told: str) -> None:
     """Shelters end with the same people: the count is of those present."""
-    given = {"site": "cen-1", "order": "lifted", "ordered_at": T0, "ended": ended}
-    text = said(template="site_order", role="responsable_site", values=POWER | given)
+    order_values = {"site": "cen-1", "order": "lifted", "ordered_at": T0, "ended": ended}
+    text = said(template="site_order", role="responsable_site", values=POWER | order_values)
     assert told in text.sms
     assert "présentes" in text.sms
     assert "revenues" not in every_text(text)
@@ -561,17 +561,17 @@ def test_a_correction_marks_the_earlier_message_as_wrong() -> None:
 def test_a_message_of_an_exercise_begins_with_its_mark(template: str) -> None:
     for lang, mark in (("fr", "exerci"), ("en", "exerci")):
         text = said(lang, template=template, values=EVERYTHING)
-        for shown in (text.sms, text.voice, text.subject, text.push_title):
-            assert mark in shown.lower()[:24]
+        for channel_text in (text.sms, text.voice, text.subject, text.push_title):
+            assert mark in channel_text.lower()[:24]
 
 
 # ── what holds for all of them ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_every_request_of_alerts_and_continuity_has_its_own_text() -> None:
-    asked = get_args(AttentionRequested.model_fields["code"].annotation)
+    request_codes = get_args(AttentionRequested.model_fields["code"].annotation)
     needed = {f"{code}_{base}" for code in ("alarm", "forecast") for base in ("rto", "dmia")} | {
-        *asked
+        *request_codes
     } - {"alarm", "forecast"}
     needed.remove("sitrep_due")  # a task, never a message
     assert needed <= set(load_phrases("fr").templates)
@@ -594,10 +594,10 @@ def test_every_template_is_short_whole_and_without_codes(lang: str, template: st
         text="Texte.",
         danger=True,
     )
-    shown = every_text(text)
+    whole_text = every_text(text)
     assert not re.search(
         r"[{}⟨⟩⟦⟧]|None|SOL-0|PT-ELEC|cen-1|92-2027|92026|appelez la cellule de crise|call the crisis cell\.",
-        shown,
+        whole_text,
     )
     assert count_septets(text.sms) <= SMS_MAX_SEPTETS
     assert count_septets(text.sms_one_way) <= SMS_MAX_SEPTETS
@@ -615,13 +615,17 @@ def test_every_message_names_request_and_limit(template: str) -> None:
     }.get(template, {})
     role = "responsable_site" if template.endswith("_local") else "dgs_directeur_de_crise"
     name = re.sub("_(lowered|over|local)$", "", template)
-    written = "Coupez l’eau." if name == "instruction" or name.startswith("action_") else None
+    free_text = "Coupez l’eau." if name == "instruction" or name.startswith("action_") else None
     text = said(
-        template=name, role=role, values=EVERYTHING | changes, previous_level=Level.N2, text=written
+        template=name,
+        role=role,
+        values=EVERYTHING | changes,
+        previous_level=Level.N2,
+        text=free_text,
     )
-    for shown in (text.sms, text.voice, text.push, "\n".join(text.lines)):
-        assert ASKED.search(shown.lower()), shown
-        assert UNTIL.search(shown.lower()), shown
+    for channel_text in (text.sms, text.voice, text.push, "\n".join(text.lines)):
+        assert ASKED.search(channel_text.lower()), channel_text
+        assert UNTIL.search(channel_text.lower()), channel_text
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

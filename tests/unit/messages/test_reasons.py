@@ -44,10 +44,10 @@ def test_every_metric_has_words(lang: str) -> None:
 @pytest.mark.parametrize("lang", ["fr", "en"])
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.key)
 def test_every_condition_of_a_plan_has_words(leaf: Measured, lang: str) -> None:
-    told = describe(carry(leaf.metric, leaf.value, **leaf.args), lang)
-    assert told
-    assert not CODES.search(told), told
-    assert "_" not in told, told
+    description = describe(carry(leaf.metric, leaf.value, **leaf.args), lang)
+    assert description
+    assert not CODES.search(description), description
+    assert "_" not in description, description
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_a_reason_names_its_value(carried: object, french: str, english: str) ->
 def test_a_proposed_plan_says_why_in_every_form() -> None:
     reason = carry("sites_closed", 3, kind="college")
     text = said(template="plan_proposed", values=POWER | {"plan": "PT-ELEC", "why": reason})
-    for shown in (text.sms, text.voice, text.push, "\n".join(text.lines)):
-        assert "fermeture de 3 coll" in shown.replace("\u00a0", " "), shown
+    for channel_text in (text.sms, text.voice, text.push, "\n".join(text.lines)):
+        assert "fermeture de 3 coll" in channel_text.replace("\u00a0", " "), channel_text
 
 
 def test_the_longest_proposal_with_its_reason_has_two_segments() -> None:

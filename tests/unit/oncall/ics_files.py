@@ -323,10 +323,10 @@ def broken() -> Iterator[File]:
             "everything cancelled": ((start, end, "STATUS:CANCELLED"), "aucune garde"),
             "centuries ago": (("DTSTART:17530607T080000Z", "DURATION:PT8H"), "est en 1753"),
         }
-        for name, (event, said) in wrong.items():
+        for name, (event, refusal) in wrong.items():
             if (by.name, name) == ("exchange-own-zone", "too many"):
                 continue  # Three seconds of rules for changes of the clock
-            yield File(f"{by.name}, {name}", _file(by, event), said)
+            yield File(f"{by.name}, {name}", _file(by, event), refusal)
         yield File(
             f"{by.name}, cut in the last event",
             text[: text.rindex("END:VEVENT")].encode(by.encoding),

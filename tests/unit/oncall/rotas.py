@@ -45,7 +45,7 @@ def override(
     person: str | None, start: str, end: str, *, number: int = 1, **values: Any
 ) -> DutyRow:
     shift = Shift(start=at(start), end=at(end), person=person)
-    given = {"kind": "override", "role": ROLE, "place": Place.HOLDER} | values
+    duty_fields = {"kind": "override", "role": ROLE, "place": Place.HOLDER} | values
     return DutyRow(
         id=f"d{number}",
         start=shift.start,
@@ -54,7 +54,7 @@ def override(
         by="coord-pca",
         decided_at=0,
         number=number,
-        **given,
+        **duty_fields,
     )
 
 
@@ -66,7 +66,12 @@ def calendar(
     **values: Any,
 ) -> DutyRow:
     made = tuple(Shift(start=at(a), end=at(b), person=p) for p, a, b in shifts)
-    given = {"kind": "calendar", "role": ROLE, "place": Place.HOLDER, "calendar": "cal"} | values
+    duty_fields = {
+        "kind": "calendar",
+        "role": ROLE,
+        "place": Place.HOLDER,
+        "calendar": "cal",
+    } | values
     return DutyRow(
         id=f"c{number}",
         start=at(start) if start else min(s.start for s in made),
@@ -75,7 +80,7 @@ def calendar(
         by="coord-pca",
         decided_at=0,
         number=number,
-        **given,
+        **duty_fields,
     )
 
 

@@ -69,12 +69,12 @@ def taken(
     ],
 )
 def test_a_title_names_role_and_person_in_any_order(summary: str) -> None:
-    asked = ImportOptions(role=ROLE) if "technique" not in summary.casefold() else ImportOptions()
+    options = ImportOptions(role=ROLE) if "technique" not in summary.casefold() else ImportOptions()
     (duty,) = taken(
         summary=summary.replace("astreinte technique", "astreinte_technique")
         .replace("Astreinte technique", ROLE)
         .replace("ASTREINTE TECHNIQUE", ROLE),
-        asked=asked,
+        asked=options,
     )
     assert (duty.role, duty.scope, duty.place) == (ROLE, None, Place.HOLDER)
     assert duty.shifts[0].person in ("ast-technique", "p-17")
@@ -109,8 +109,8 @@ def test_the_name_of_the_calendar_may_give_the_role_and_the_title_the_deputy() -
 def test_a_role_of_poles_needs_its_pole() -> None:
     (duty,) = taken(summary="dir-education", asked=ImportOptions("directeur_pole", "education"))
     assert (duty.role, duty.scope) == ("directeur_pole", "education")
-    (named,) = taken("CATEGORIES:education", summary="directeur_pole : dir-education")
-    assert (named.role, named.scope) == ("directeur_pole", "education")
+    (pole_duty,) = taken("CATEGORIES:education", summary="directeur_pole : dir-education")
+    assert (pole_duty.role, pole_duty.scope) == ("directeur_pole", "education")
     with pytest.raises(CalendarRefused, match="périmètre"):
         taken(summary="dir-education", asked=ImportOptions("directeur_pole"))
 
@@ -225,7 +225,7 @@ def test_a_shift_of_a_feed_keeps_its_event_id() -> None:
 )
 def test_roles_dropped_by_a_calendar_are_known(asked: ImportOptions, gone: list[str]) -> None:
     shift = Shift(start=at("2027-03-01T08:00"), end=at("2027-03-08T08:00"), person="ast-technique")
-    known = [
+    duty_rows = [
         duty_row("holders"),
         duty_row("deputies", place=Place.DEPUTY),
         duty_row("other-role", role="cellule_si"),
@@ -233,8 +233,8 @@ def test_roles_dropped_by_a_calendar_are_known(asked: ImportOptions, gone: list[
         duty_row("withdrawn", place=Place.DEPUTY, state="withdrawn"),
         duty_row("override", place=Place.DEPUTY, kind="override", calendar=None),
     ]
-    found = [CalendarShifts(ROLE, None, Place.HOLDER, shift.start, shift.end, (shift,))]
-    assert list_outdated_shifts(known, "astreintes", asked, found) == gone
+    calendar_shifts = [CalendarShifts(ROLE, None, Place.HOLDER, shift.start, shift.end, (shift,))]
+    assert list_outdated_shifts(duty_rows, "astreintes", asked, calendar_shifts) == gone
 
 
 def duty_row(id: str, **changes: Any) -> DutyRow:

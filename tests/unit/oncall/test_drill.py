@@ -40,10 +40,12 @@ def test_an_unheld_role_is_silent_in_each_of_its_waves() -> None:
         override(None, "2027-02-11T08:00", "2027-02-11T20:00", number=2, place=Place.DEPUTY),
     )
     made = prove_steps(prover(*gaps), NOW)
-    named = calling(TECHNIQUE)
-    of_deputies = [(ladder, wave) for ladder, wave in calling("suppleants") if (ladder, 1) in named]
+    holder_calls = calling(TECHNIQUE)
+    of_deputies = [
+        (ladder, wave) for ladder, wave in calling("suppleants") if (ladder, 1) in holder_calls
+    ]
     silent = [(r.ladder, r.wave) for r in made if TECHNIQUE in r.silent]
-    assert silent == sorted(named + of_deputies)
+    assert silent == sorted(holder_calls + of_deputies)
     assert all(r.reached == r.posts - 1 for r in made if TECHNIQUE in r.silent)
 
 

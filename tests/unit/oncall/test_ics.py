@@ -56,21 +56,23 @@ def test_hundreds_of_files_of_many_programs_mean_their_shifts_or_are_refused_wit
 ):
     wrong = []
     for file in FILES:
-        said = said_of(file.content)
+        outcome = said_of(file.content)
         if isinstance(file.expected, str):
             right = (
-                isinstance(said, str)
-                and file.expected in said
-                and said.endswith(".")
-                and not ENGLISH.search(said)
+                isinstance(outcome, str)
+                and file.expected in outcome
+                and outcome.endswith(".")
+                and not ENGLISH.search(outcome)
             )
         else:
             right = (
-                isinstance(said, ImportedCalendar)
-                and [(o.start, o.end) for o in said.occurrences] == file.expected
+                isinstance(outcome, ImportedCalendar)
+                and [(o.start, o.end) for o in outcome.occurrences] == file.expected
             )
         if not right:
-            wrong.append((file.name, said if isinstance(said, str) else shown(said), file.expected))
+            wrong.append(
+                (file.name, outcome if isinstance(outcome, str) else shown(outcome), file.expected)
+            )
     assert wrong == []
     assert len(FILES) + len(CASES) >= 290
     assert len({file.content for file in FILES}) == len(FILES)
@@ -87,9 +89,9 @@ def said_of(content: bytes) -> ImportedCalendar | str:
 @pytest.mark.parametrize("cut", range(0, 430, 9))
 def test_a_file_that_is_cut_anywhere_is_refused(cut: int) -> None:
     content = CASES["one moved occurrence"][0].rstrip()
-    said = said_of(content[: min(cut, len(content) - 1)])
-    assert isinstance(said, str)
-    assert said.endswith(".")
+    refusal = said_of(content[: min(cut, len(content) - 1)])
+    assert isinstance(refusal, str)
+    assert refusal.endswith(".")
 
 
 LINES = sorted(
@@ -113,11 +115,11 @@ def test_lines_in_any_order_raise_no_other_error(lines: list[str], framed: bool)
         if framed
         else rules
     )
-    said = said_of("\r\n".join(body).encode("utf-8", "surrogatepass"))
+    outcome = said_of("\r\n".join(body).encode("utf-8", "surrogatepass"))
     assert (
-        said.endswith(".")
-        if isinstance(said, str)
-        else all(o.start < o.end for o in said.occurrences)
+        outcome.endswith(".")
+        if isinstance(outcome, str)
+        else all(o.start < o.end for o in outcome.occurrences)
     )
 
 
@@ -125,8 +127,8 @@ def test_lines_in_any_order_raise_no_other_error(lines: list[str], framed: bool)
 @given(st.binary(max_size=400), st.integers(0, 500))
 def test_inserted_bytes_raise_no_other_error(junk: bytes, place: int) -> None:
     content = CASES["weekly over the spring change"][0]
-    said = said_of(content[:place] + junk + content[place:])
-    assert said.endswith(".") if isinstance(said, str) else said.occurrences
+    outcome = said_of(content[:place] + junk + content[place:])
+    assert outcome.endswith(".") if isinstance(outcome, str) else outcome.occurrences
 
 
 # ── both nights, against another implementation ────────────────────────────────────────────────────────────────────
@@ -210,9 +212,9 @@ def test_a_rule_without_an_end_is_followed_for_400_days_and_its_past_is_left_out
             "RRULE:FREQ=WEEKLY",
         )
     )
-    found = read_calendar(text, NOW).occurrences
-    assert found[0].start > NOW - 40 * DAY_MS
-    assert NOW + 390 * DAY_MS < found[-1].start < NOW + 400 * DAY_MS
+    occurrences = read_calendar(text, NOW).occurrences
+    assert occurrences[0].start > NOW - 40 * DAY_MS
+    assert NOW + 390 * DAY_MS < occurrences[-1].start < NOW + 400 * DAY_MS
 
 
 def test_a_window_holds_every_shift_that_touches_it() -> None:
@@ -254,5 +256,5 @@ def test_the_worker_process_agrees_with_the_reader() -> None:
 
 
 def test_hours_of_a_weekly_shift_differ_by_the_change() -> None:
-    found = read_calendar(CASES["weekly over the spring change"][0], NOW).occurrences
-    assert [(o.end - o.start) / HOUR_MS for o in found] == [168, 167, 168]
+    occurrences = read_calendar(CASES["weekly over the spring change"][0], NOW).occurrences
+    assert [(o.end - o.start) / HOUR_MS for o in occurrences] == [168, 167, 168]

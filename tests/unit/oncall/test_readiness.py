@@ -85,11 +85,11 @@ def test_worst_case_253_sites_336_hours_stay_under_two_seconds() -> None:
         )
         for h in ROSTER.holders
     )
-    told = {
+    reach_by_person = {
         p: reach(age_days=80 + n % 10, quiet=(22 * 60 + n % 60, 7 * 60))
         for n, p in enumerate(ROSTER.channels)
     }
-    made = prover(told=told, roster=ROSTER.model_copy(update={"rotations": turns}))
+    made = prover(told=reach_by_person, roster=ROSTER.model_copy(update={"rotations": turns}))
 
     def seconds() -> float:
         began = time.process_time()
@@ -111,8 +111,8 @@ def test_an_unheld_role_is_the_gravest_gap_with_start_and_end() -> None:
         place=Place.DEPUTY,
         number=2,
     )
-    found = holes(prover(gap, gap2))
-    assert found == [
+    gaps = holes(prover(gap, gap2))
+    assert gaps == [
         ("nobody", TECHNIQUE[0], None, 25, 27),
         ("no_holder", TECHNIQUE[0], None, 23, 25),
         ("no_holder", TECHNIQUE[0], None, 27, 35),
@@ -156,8 +156,8 @@ def test_quiet_hours_on_one_channel_are_no_gap() -> None:
 
 
 def test_an_unreachable_holder_and_deputy_are_a_gap() -> None:
-    found = prover(told={"dgs": reach(age_days=91), "dgs-s": reach(age_days=91)}).prove(NOW).holes
-    assert [h.kind for h in found] == ["unreachable", "unverified", "unverified"]
+    gaps = prover(told={"dgs": reach(age_days=91), "dgs-s": reach(age_days=91)}).prove(NOW).holes
+    assert [h.kind for h in gaps] == ["unreachable", "unverified", "unverified"]
 
 
 def test_one_person_in_two_roles_of_one_wave_is_a_single_point() -> None:
@@ -289,7 +289,7 @@ def test_the_proof_equals_a_check_every_ten_minutes(
         )
         for d in made
     ]
-    known = {
+    shifted_reach = {
         p: tuple(
             r.model_copy(update={"verified_at": r.verified_at + shift if r.verified_at else None})
             for r in points
@@ -297,18 +297,22 @@ def test_the_proof_equals_a_check_every_ten_minutes(
         for p, points in told.items()
     }
     turns = rotation("ast-technique", "x", since="2027-01-04", every_days=1, hand_off_min=150)
-    one = prover(*moved, told=known, roster=ROSTER.model_copy(update={"rotations": (turns,)}))
+    one = prover(
+        *moved, told=shifted_reach, roster=ROSTER.model_copy(update={"rotations": (turns,)})
+    )
     proof = one.prove(start, 3)
     for post in (TECHNIQUE, DGS, ("responsable_site", "pmi-04")):
-        bad, seen = set(), set()
+        bad, expected_problems = set(), set()
         for moment in range(start, start + 72 * HOUR_MS, 10 * MINUTE_MS):
             verdict = one.judge(post, moment)
             assert proof.at(*post, moment) == verdict
-            seen.update((p.kind, p.person) for p in verdict.problems)
+            expected_problems.update((p.kind, p.person) for p in verdict.problems)
             if verdict.problems:
                 bad.add((moment - start) // HOUR_MS)
         assert proof.bad_hours(post) == bad
-        assert {(h.kind, h.person) for h in proof.holes if (h.role, h.scope) == post} == seen
+        assert {
+            (h.kind, h.person) for h in proof.holes if (h.role, h.scope) == post
+        } == expected_problems
 
 
 def test_gaps_keep_their_names_between_proofs() -> None:

@@ -251,10 +251,10 @@ def test_spans_of_a_rotation_agree_with_each_instant(
     rota = rota_of(rotations=[turns])
     start = to_instant(since, hand_off) + offset * 6 * HOUR_MS
     end = start + 9 * 24 * HOUR_MS
-    found = rota.spans(ROLE, None, Place.HOLDER, start, end)
-    assert (found[0].start, found[-1].end) == (start, end)
-    assert all(a.end == b.start and a.stand != b.stand for a, b in pairwise(found))
-    for span in found:
+    rota_spans = rota.spans(ROLE, None, Place.HOLDER, start, end)
+    assert (rota_spans[0].start, rota_spans[-1].end) == (start, end)
+    assert all(a.end == b.start and a.stand != b.stand for a, b in pairwise(rota_spans))
+    for span in rota_spans:
         for moment in {
             span.start,
             span.start + MINUTE_MS,

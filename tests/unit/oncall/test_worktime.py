@@ -106,8 +106,8 @@ def test_a_day_has_25_hours_in_october() -> None:
 def broken_in_october() -> list[tuple[str, float]]:
     rota = planned(("a", "2027-10-25T00:00", "2027-11-01T00:00"))
     work = compute_work(rota, RULES, at("2027-10-25T00:00"), at("2027-11-01T00:00"))["a"]
-    found = [(b.limit, b.hours) for b in find_breaches("a", work, RULES)]
-    return [max(x for x in found if x[0] == limit) for limit in ("day", "week", "weekly_rest")]
+    breaches = [(b.limit, b.hours) for b in find_breaches("a", work, RULES)]
+    return [max(x for x in breaches if x[0] == limit) for limit in ("day", "week", "weekly_rest")]
 
 
 def test_touching_spans_are_one() -> None:

@@ -173,8 +173,8 @@ def test_a_local_file_that_is_none_is_passed_over(
 async def test_erased_accounts_do_not_return_from_the_file(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
-    kept, erased = create_principal(Role.CELL), create_principal(Role.CELL)
-    await store.put(kept)
+    live_principal, erased = create_principal(Role.CELL), create_principal(Role.CELL)
+    await store.put(live_principal)
     await store.put(erased)
     store._records.save()
     await store._writer.put(
@@ -186,7 +186,7 @@ async def test_erased_accounts_do_not_return_from_the_file(
     await restarted._take([log.entries[0], log.entries[2]])  # compacted
     restarted.caught_up.set()
     await restarted._reconcile()
-    assert restarted.principal(kept.id) == kept
+    assert restarted.principal(live_principal.id) == live_principal
     assert restarted.principal(erased.id) is None
 
 
@@ -249,10 +249,10 @@ async def test_a_used_code_is_used_although_kafka_is_away_and_after_a_restart(
     principal = create_principal(Role.ADMIN)
     await store.put(principal)
     code = await store.issue_code(principal.id, expires_at=None)
-    found = store.code(f" {code.lower()} ")
-    assert found is not None
+    login_code = store.code(f" {code.lower()} ")
+    assert login_code is not None
     log.away = True
-    store.use_code(found)
+    store.use_code(login_code)
     assert store.code(code) is None
     store._records.save()
     restarted = create_memory_access(tmp_path, log)
@@ -271,12 +271,12 @@ async def test_first_start_writes_a_token_and_a_code_and_a_second_start_neither(
     principal = store.bearer(token)
     assert principal is not None
     assert principal.role is Role.ADMIN
-    written = len(log.entries)
+    entry_count = len(log.entries)
     await store.bootstrap()
-    assert len(log.entries) == written
-    found = store.code(code)
-    assert found is not None
-    store.use_code(found)
+    assert len(log.entries) == entry_count
+    login_code = store.code(code)
+    assert login_code is not None
+    store.use_code(login_code)
     assert not (secrets / "admin.code").exists()
 
 

@@ -58,8 +58,8 @@ async def test_a_backup_of_a_stopped_system_keeps_the_prometheus_targets(
     """`vigie status --targets` named no process until the next start, so none was missed."""
     choose_ports(settings.data.ports, ["kafka", "controller", "console-http", "intake", "alerts-0"])
     before, targets = read_ports(settings.data.ports), list_targets(settings)
-    async with alone.run_broker(settings, new=True) as known:
-        assert known.kafka == f"127.0.0.1:{before['kafka']}"
+    async with alone.run_broker(settings, new=True) as broker_settings:
+        assert broker_settings.kafka == f"127.0.0.1:{before['kafka']}"
     assert read_ports(settings.data.ports) == before
     assert list_targets(settings) == targets
     assert {t["labels"]["process"] for t in targets} == {"intake", "alerts-0"}
@@ -109,7 +109,7 @@ def test_a_java_may_be_named_as_in_a_shell(tmp_path: Path, monkeypatch: pytest.M
     java.chmod(0o755)
     monkeypatch.setenv("PATH", str(java.parent), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
-    assert [find_java(Path(given)) for given in ("java", "bin/java", ".", str(java))] == [
+    assert [find_java(Path(java_name)) for java_name in ("java", "bin/java", ".", str(java))] == [
         Java(java, 21)
     ] * 4
 
@@ -121,14 +121,14 @@ async def test_the_end_of_its_terminal_stops_it_unless_that_was_ignored(
     """`nohup vigie up &` ended at the logout of its user."""
     usual = signal.signal(signal.SIGHUP, before)
     try:
-        with _catch_stop_signals() as asked:
+        with _catch_stop_signals() as stop_event:
             os.kill(os.getpid(), signal.SIGHUP)
             if stops:
                 async with asyncio.timeout(5):
-                    await asked.wait()
+                    await stop_event.wait()
             else:
                 await asyncio.sleep(0)
-                assert not asked.is_set()
+                assert not stop_event.is_set()
                 assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, usual)
@@ -154,6 +154,6 @@ def test_unnamed_targets_are_no_empty_list(
     monkeypatch.setenv("VIGIE_DATA_DIR", str(settings.data_dir))
     with pytest.raises(typer.Exit) as ended:
         status(as_json=False, targets=True)
-    said = capsys.readouterr()
-    assert (ended.value.exit_code, said.out) == (1, "")
-    assert str(settings.data.ports) in said.err
+    output = capsys.readouterr()
+    assert (ended.value.exit_code, output.out) == (1, "")
+    assert str(settings.data.ports) in output.err

@@ -187,8 +187,8 @@ def steps(*of: tuple[int, int, str, int]) -> deque[TailRecord]:
     """Build steps of (offset, previous sequence number, source, sequence number received)."""
     return deque(
         (
-            TailRecord(offset, (0, before), source, (0, heard))
-            for offset, before, source, heard in of
+            TailRecord(offset, (0, before), source, (0, received_seq))
+            for offset, before, source, received_seq in of
         ),
         maxlen=100,
     )
@@ -323,7 +323,7 @@ def test_a_file_that_did_not_become_whole_leaves_the_one_before(tmp_path: Path) 
 
 def test_the_next_backup_removes_only_the_rest_of_a_killed_one(tmp_path: Path) -> None:
     """`kill -9` left its part for ever, as large as it had come."""
-    old, kept = (
+    old, foreign_files = (
         tmp_path / ".monday.backup.0123abcd.vigie-part",
         [".x.0123abcd.part", "x.0123abcd.vigie-part", ".x.vigie-part"],
     )
@@ -331,8 +331,8 @@ def test_the_next_backup_removes_only_the_rest_of_a_killed_one(tmp_path: Path) -
     killed = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert killed.stdout is not None
     assert killed.stdout.readline() == b"writing\n"
-    (held,) = tmp_path.iterdir()
-    for name in (old.name, *kept, held.name):
+    (partial_file,) = tmp_path.iterdir()
+    for name in (old.name, *foreign_files, partial_file.name):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (1, 1))
 
@@ -341,15 +341,15 @@ def test_the_next_backup_removes_only_the_rest_of_a_killed_one(tmp_path: Path) -
             target.write(b"tuesday")
         return {file.name for file in tmp_path.iterdir()}
 
-    assert next_backup() == {*kept, held.name, "tuesday.backup"}, (
+    assert next_backup() == {*foreign_files, partial_file.name, "tuesday.backup"}, (
         "it is being written still, however slowly"
     )
     killed.kill()
     killed.communicate()
-    held.touch()
-    assert held.name in next_backup(), "too young: it may be on the way to being held"
-    os.utime(held, (1, 1))
-    assert next_backup() == {*kept, "tuesday.backup"}
+    partial_file.touch()
+    assert partial_file.name in next_backup(), "too young: it may be on the way to being held"
+    os.utime(partial_file, (1, 1))
+    assert next_backup() == {*foreign_files, "tuesday.backup"}
 
 
 _WRITING = """

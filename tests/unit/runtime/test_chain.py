@@ -88,10 +88,10 @@ def test_any_number_of_writers_and_zombies_apply_each_input_once_in_order(seed: 
                 writer.view.position.applied + 1 < len(given_inputs) and len(writer.queue) < 5
             ):
                 due = given_inputs[writer.view.position.applied + 1]
-                writer.view, sent = apply_input(
+                writer.view, prepared_append = apply_input(
                     machine(), writer.view, due, f"run{writers.index(writer)}"
                 )
-                writer.queue.append((sent.raw, sent.expected))
+                writer.queue.append((prepared_append.raw, prepared_append.expected))
             case "l" if writer.queue:
                 raw, expected = writer.queue.pop(0)
                 log.append(raw)
@@ -107,8 +107,10 @@ def test_any_number_of_writers_and_zombies_apply_each_input_once_in_order(seed: 
     refold(writers[0])
     view = writers[0].view
     while view.position.applied + 1 < len(given_inputs):
-        view, sent = apply_input(machine(), view, given_inputs[view.position.applied + 1], "last")
-        log.append(sent.raw)
+        view, prepared_append = apply_input(
+            machine(), view, given_inputs[view.position.applied + 1], "last"
+        )
+        log.append(prepared_append.raw)
     accepted, at = [], Position()
     for offset, raw in enumerate(log):
         at, transaction = advance_position(at, offset, raw, 1)
@@ -129,8 +131,8 @@ def chained(
 ) -> tuple[ChainView[Any], list[bytes]]:
     view, log = view or create_empty_view(), []
     for due in inputs(view.position.applied + 1 + count)[view.position.applied + 1 :]:
-        view, sent = apply_input(machine(logic), view, due, "run")
-        log.append(sent.raw)
+        view, prepared_append = apply_input(machine(logic), view, due, "run")
+        log.append(prepared_append.raw)
     return view, log
 
 
@@ -196,8 +198,12 @@ def test_a_log_goes_on_behind_any_number_of_records_that_none_of_ours_wrote() ->
     view, log = chained(2)
     for offset in range(2, MAX_IGNORED_RUN + 10):
         view = fold_record(machine(), view, offset, b"junk")
-    view, sent = apply_input(machine(), view, inputs(3)[2], "run")
-    assert (sent.transaction.seq, sent.expected, view.position.ignored_run) == (
+    view, prepared_append = apply_input(machine(), view, inputs(3)[2], "run")
+    assert (
+        prepared_append.transaction.seq,
+        prepared_append.expected,
+        view.position.ignored_run,
+    ) == (
         3,
         MAX_IGNORED_RUN + 10,
         0,
@@ -219,8 +225,8 @@ def test_a_declared_loss_raises_the_history_and_reaches_every_realm() -> None:
     )
     assert after.realms["92"].domain.losses == 1
     assert after.realms["92"].now == view.realms["92"].now
-    again, sent = apply_input(machine(), after, inputs(5)[4], "run")
-    assert sent.transaction.history == 3
+    again, prepared_append = apply_input(machine(), after, inputs(5)[4], "run")
+    assert prepared_append.transaction.history == 3
     assert again.position.history == 3
     assert log
 
@@ -287,12 +293,16 @@ def test_a_position_is_kept_as_json_and_comes_back_equal() -> None:
 @given(st.integers(0, 400_000))
 def test_no_record_is_larger_than_kafka_takes(size: int) -> None:
     view, _ = chained(1)
-    _, sent = apply_input(
+    _, prepared_append = apply_input(
         machine(), view, record(1, ToyReport(incident="i", n=1, blob="x" * size), "big"), "run"
     )
-    assert len(sent.raw) <= MAX_TRANSACTION_BYTES
-    assert sent.outcome == ("applied" if size < MAX_TRANSACTION_BYTES - 2000 else sent.outcome)
-    assert sent.outcome == ("failed" if size > MAX_TRANSACTION_BYTES else sent.outcome)
+    assert len(prepared_append.raw) <= MAX_TRANSACTION_BYTES
+    assert prepared_append.outcome == (
+        "applied" if size < MAX_TRANSACTION_BYTES - 2000 else prepared_append.outcome
+    )
+    assert prepared_append.outcome == (
+        "failed" if size > MAX_TRANSACTION_BYTES else prepared_append.outcome
+    )
 
 
 def test_every_exit_has_a_meaning_and_an_instruction() -> None:

@@ -35,14 +35,14 @@ def jars(tmp_path: Path) -> tuple[Path, ...]:
 @pytest.fixture(autouse=True)
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[KafkaNode]:
     """List the nodes with recorded classes, without a JVM."""
-    found: list[KafkaNode] = []
+    nodes: list[KafkaNode] = []
 
     def record(node: KafkaNode, into: Path) -> None:
-        found.append(node)
+        nodes.append(node)
         into.write_bytes(b"classes")
 
     monkeypatch.setattr(classes, "_record_classes", record)
-    return found
+    return nodes
 
 
 def java(tmp_path: Path, name: str = "java", major: int = 25) -> Java:

@@ -123,13 +123,15 @@ def test_a_class_that_cannot_be_written_is_refused_when_the_codec_is_made() -> N
 @settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=4), max_size=60))
 def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
-    seen = AppliedIds()
+    applied_ids = AppliedIds()
     for n, id in enumerate(ids):
-        seen = seen.add(id, n, forget=True)
+        applied_ids = applied_ids.add(id, n, forget=True)
     back = AppliedIds.restore(
-        seen.first, [seen.pages[n] for n in range(seen.first, seen.last)], seen.open_ids()
+        applied_ids.first,
+        [applied_ids.pages[n] for n in range(applied_ids.first, applied_ids.last)],
+        applied_ids.open_ids(),
     )
-    assert back == seen
+    assert back == applied_ids
     assert all(id in back for id in ids)
     assert len(back) == len(set(ids))
 
@@ -139,34 +141,34 @@ def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
 def test_a_compact_set_of_ids_keeps_earlier_and_later_ids(
     before: list[str], after: list[str]
 ) -> None:
-    seen = AppliedIds()
+    applied_ids = AppliedIds()
     for id in before:
-        seen = seen.add(id, 0, forget=False)
-    seen = seen.compacted()
+        applied_ids = applied_ids.add(id, 0, forget=False)
+    applied_ids = applied_ids.compacted()
     for id in after:
-        assert (id in seen) == (id in before)
+        assert (id in applied_ids) == (id in before)
     for n, id in enumerate(after):
-        seen = seen.add(id, 0, forget=False)
-        assert len(seen) == len({*before, *after[: n + 1]})
-    assert all(id in seen for id in (*before, *after))
+        applied_ids = applied_ids.add(id, 0, forget=False)
+        assert len(applied_ids) == len({*before, *after[: n + 1]})
+    assert all(id in applied_ids for id in (*before, *after))
     in_one = AppliedIds()
     for id in (*before, *after):
         in_one = in_one.add(id, 0, forget=False)
-    assert in_one.compacted() == seen == seen.compacted()
+    assert in_one.compacted() == applied_ids == applied_ids.compacted()
 
 
 def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 2)
     monkeypatch.setattr("services.runtime.decider.applied_ids.RETENTION_MS", 10)
-    seen = AppliedIds()
+    applied_ids = AppliedIds()
     for n in range(4):
-        seen = seen.add(f"a{n}", n, forget=True)
-    assert seen.pages[0] == IdPage(1, ("a0", "a1"))
+        applied_ids = applied_ids.add(f"a{n}", n, forget=True)
+    assert applied_ids.pages[0] == IdPage(1, ("a0", "a1"))
     for n in range(2):
-        seen = seen.add(f"b{n}", 12, forget=True)
-    assert "a0" not in seen
-    assert "a2" in seen
-    assert (seen.first, seen.last) == (1, 3)
+        applied_ids = applied_ids.add(f"b{n}", 12, forget=True)
+    assert "a0" not in applied_ids
+    assert "a2" in applied_ids
+    assert (applied_ids.first, applied_ids.last) == (1, 3)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -178,16 +180,23 @@ def test_blocks_of_pages_remember_and_forget_as_one_set_would(
     monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 3)
     monkeypatch.setattr("services.runtime.decider.applied_ids.BLOCK_PAGES", 2)
     monkeypatch.setattr("services.runtime.decider.applied_ids.RETENTION_MS", 60)
-    seen, now = AppliedIds(), 0
+    applied_ids, now = AppliedIds(), 0
     for id, later in told:
         now += later
-        kept = {i for page in seen.pages.values() for i in page.ids} | set(seen.open_ids())
-        assert (str(id) in seen) == (str(id) in kept)
-        seen = seen.add(str(id), now, forget=True)
+        remaining_ids = {i for page in applied_ids.pages.values() for i in page.ids} | set(
+            applied_ids.open_ids()
+        )
+        assert (str(id) in applied_ids) == (str(id) in remaining_ids)
+        applied_ids = applied_ids.add(str(id), now, forget=True)
         assert (
             AppliedIds.restore(
-                seen.first, [seen.pages[n] for n in range(seen.first, seen.last)], seen.open_ids()
+                applied_ids.first,
+                [applied_ids.pages[n] for n in range(applied_ids.first, applied_ids.last)],
+                applied_ids.open_ids(),
             )
-            == seen
+            == applied_ids
         )
-    assert len(seen) == sum(len(page.ids) for page in seen.pages.values()) + seen.open_count
+    assert (
+        len(applied_ids)
+        == sum(len(page.ids) for page in applied_ids.pages.values()) + applied_ids.open_count
+    )

@@ -42,11 +42,11 @@ def test_objects_of_the_start_are_not_scanned_again(frozen: Ring) -> None:
 
 
 def test_frozen_objects_are_freed_without_a_scan() -> None:
-    kept = Ring()
-    kept.me = None
-    gone = weakref.ref(kept)
+    ring = Ring()
+    ring.me = None
+    gone = weakref.ref(ring)
     freeze_long_lived()
-    del kept
+    del ring
     assert gone() is None
 
 

@@ -257,7 +257,7 @@ def test_a_closed_realm_keeps_no_state_in_any_order_of_reading(order: tuple[str,
         "CommandApplied",
     ]
     realm = fresh._realms[REALM]
-    for kept in (
+    for collection in (
         realm.gated,
         realm.responses,
         realm.answered,
@@ -265,7 +265,7 @@ def test_a_closed_realm_keeps_no_state_in_any_order_of_reading(order: tuple[str,
         realm.asked,
         realm.in_flight,
     ):
-        assert not kept
+        assert not collection
     assert not planner.asked
     assert not fresh.next_moves(REALM)
     assert fresh.job(REALM) is None
@@ -466,5 +466,7 @@ def test_a_realm_with_a_speed_steps_each_minute(speed: float, minutes: list[floa
     command = OpenRealm(author="a", role="admin", territory="92", started_at=T0, speed=speed)
     system.feed("alerts", REALM, command, id="open")
     system.step(REALM, T0 + 210_000)
-    told = [stored.transaction for stored in system.services["alerts"].log.of(REALM)]
-    assert [(tx.at - T0) / 60_000 for tx in told if tx.src.type == StepTo.wire_type()] == minutes
+    transactions = [stored.transaction for stored in system.services["alerts"].log.of(REALM)]
+    assert [
+        (tx.at - T0) / 60_000 for tx in transactions if tx.src.type == StepTo.wire_type()
+    ] == minutes

@@ -132,12 +132,12 @@ def test_a_closed_realm_takes_nothing_more() -> None:
 
 def test_a_closed_realm_holds_no_state_and_still_recognises_inputs() -> None:
     service = opened()
-    kept = service.feed(LIVE, report(delay_ms=10), id="once")
+    transaction = service.feed(LIVE, report(delay_ms=10), id="once")
     before = service.state(LIVE)
     service.feed(LIVE, CloseRealm(author="p1", role="admin"), id="close")
     after = service.state(LIVE)
     assert before != service.machine.decider.initial(LIVE, LIVE) == after
-    assert kept.facts
+    assert transaction.facts
     for id, message in (
         ("once", report(delay_ms=10)),
         ("close", CloseRealm(author="p1", role="admin")),

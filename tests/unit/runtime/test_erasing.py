@@ -42,11 +42,11 @@ async def test_an_erasure_removes_text_bytes_and_photos_and_leaves_a_mark(vault:
     old = [entry for entry in vault.log.entries if entry.value is not None]
     await erase_text(vault.texts, "report-1", NOW, "demande de la personne")
     vault.follow(len(old))
-    found = await vault.reader().get("report-1")
-    assert found is not None
-    assert read_erasure(found) == TextErasure(NOW, "demande de la personne")
-    assert found.raw is None
-    assert "Durand" not in str(found)
+    text_item = await vault.reader().get("report-1")
+    assert text_item is not None
+    assert read_erasure(text_item) == TextErasure(NOW, "demande de la personne")
+    assert text_item.raw is None
+    assert "Durand" not in str(text_item)
     assert await vault.reader().get(build_attachment_id("p1")) is None
     assert await vault.reader().get(build_attachment_id("p2")) is None
     assert await vault.reader().get(build_attachment_id("p3")) is not None, (
@@ -110,9 +110,9 @@ async def test_expired_texts_are_erased_and_marked(vault: Setup) -> None:
     clock.at(NOW + 31 * DAY_MS)
     erased = read_erasure(await vault.texts.get("report-old"))
     assert erased == TextErasure(NOW + 31 * DAY_MS, "durée de conservation : 30 jours")
-    for kept in ("report-young", "cmd-old", "headcount-old"):
-        assert read_erasure(await vault.texts.get(kept)) is None
-        assert await vault.texts.get(kept) is not None
+    for text_id in ("report-young", "cmd-old", "headcount-old"):
+        assert read_erasure(await vault.texts.get(text_id)) is None
+        assert await vault.texts.get(text_id) is not None
     assert await retention.sweep(NOW + 100 * DAY_MS) == 1, (
         "the young one by then; a mark is not erased again"
     )

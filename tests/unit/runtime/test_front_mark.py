@@ -16,16 +16,16 @@ PEER = ("127.0.0.1", 5)
 
 async def judged(headers: dict[str, str]) -> Any:
     """Return the scope that the application sees."""
-    seen = []
+    scopes = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        seen.append(scope)
+        scopes.append(scope)
 
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await FrontGuard(app, MARK)(
         {"type": "http", "scheme": "http", "client": PEER, "headers": raw}, None, None
     )
-    return seen[0]
+    return scopes[0]
 
 
 FORWARDED = {

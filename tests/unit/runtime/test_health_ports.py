@@ -108,7 +108,7 @@ async def test_a_process_reports_its_version_and_its_memory(
     http: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     http.headers.update(build_header(tmp_path / "secrets"))
-    told = (await http.get("/metrics")).text
-    assert f'version="{find_version()}"' in told
-    assert "process_resident_memory_bytes" in told
-    assert "_created" not in told
+    metrics_text = (await http.get("/metrics")).text
+    assert f'version="{find_version()}"' in metrics_text
+    assert "process_resident_memory_bytes" in metrics_text
+    assert "_created" not in metrics_text

@@ -61,7 +61,7 @@ def caught_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 def behind(publisher: Publisher, transaction: Transaction) -> OwnedPartition[Any]:
     """Return a worker with a full backlog and without an append to wake it."""
     room = asyncio.Event()
-    held = OwnedPartition(
+    owned_partition = OwnedPartition(
         0,
         create_empty_view(),
         PartitionFeed(publisher, 0, Position(), PublishedPosition(), room),
@@ -71,29 +71,29 @@ def behind(publisher: Publisher, transaction: Transaction) -> OwnedPartition[Any
         room=room,
     )
     for seq in range(MAX_UNPUBLISHED):
-        held.feed.offer(PublishedRecord(transaction, Position(seq=seq + 1)))
-    assert held.full
-    return held
+        owned_partition.feed.offer(PublishedRecord(transaction, Position(seq=seq + 1)))
+    assert owned_partition.full
+    return owned_partition
 
 
 async def test_a_worker_that_waited_for_the_publisher_goes_on_once_that_has_caught_up(
     caught_up: asyncio.Event,
 ) -> None:
     stays = opened().log.of("92")[-1].transaction
-    held = behind(
+    owned_partition = behind(
         Unacknowledged("toy"),
         Transaction(
             **{name: getattr(stays, name) for name in Transaction.__slots__} | {"facts": ()}
         ),
     )
-    waiting = asyncio.create_task(held.until_room())
+    waiting = asyncio.create_task(owned_partition.until_room())
     await asyncio.sleep(0)
     assert not waiting.done()
     caught_up.set()
     try:
         await asyncio.wait_for(waiting, 5)
     finally:
-        held.drop()
+        owned_partition.drop()
 
 
 async def test_a_worker_that_waited_for_acknowledgements_goes_on_with_the_first_that_makes_room(
@@ -101,10 +101,10 @@ async def test_a_worker_that_waited_for_acknowledgements_goes_on_with_the_first_
 ) -> None:
     service, publisher = opened(), Unacknowledged("toy")
     service.feed("92", report())
-    held = behind(publisher, service.log.of("92")[-1].transaction)
+    owned_partition = behind(publisher, service.log.of("92")[-1].transaction)
     caught_up.set()
-    waiting = asyncio.create_task(held.until_room())
-    await eventually(lambda: not held.feed._queue)
+    waiting = asyncio.create_task(owned_partition.until_room())
+    await eventually(lambda: not owned_partition.feed._queue)
     assert not waiting.done()
     of_each = (
         len(publisher.acknowledge) // MAX_UNPUBLISHED
@@ -114,4 +114,4 @@ async def test_a_worker_that_waited_for_acknowledgements_goes_on_with_the_first_
     try:
         await asyncio.wait_for(waiting, 5)
     finally:
-        held.drop()
+        owned_partition.drop()

@@ -46,8 +46,8 @@ MACHINE: Machine[ToyState] = Machine(ToyDecider(1))
 
 
 def headers(**more: Any) -> list[tuple[str, bytes]]:
-    given: dict[str, Any] = {"id": "r1", "source": "/p-dupont", "time_ms": T0, **more}
-    return build_headers(given.pop("type", ToyReport.wire_type()), **given)
+    fields: dict[str, Any] = {"id": "r1", "source": "/p-dupont", "time_ms": T0, **more}
+    return build_headers(fields.pop("type", ToyReport.wire_type()), **fields)
 
 
 def record(
@@ -68,9 +68,9 @@ def signed(made: InputRecord, marks: InputMarks = MARKS) -> InputRecord:
 
 
 def fault(made: InputRecord, marks: InputMarks = MARKS) -> str | None:
-    found = marks.find_fault(made)
-    assert found is None or found.code == "unsigned"
-    return None if found is None else found.detail
+    refusal = marks.find_fault(made)
+    assert refusal is None or refusal.code == "unsigned"
+    return None if refusal is None else refusal.detail
 
 
 GENUINE = signed(record())
@@ -208,7 +208,7 @@ def test_a_new_installation_takes_none_without_a_mark(tmp_path: Path) -> None:
 
 def opened() -> ChainView[ToyState]:
     order = OpenRealm(author="system:up", role="admin", territory="92", started_at=T0)
-    given = InputRecord(
+    input_record = InputRecord(
         "toy.inputs",
         P,
         0,
@@ -217,7 +217,7 @@ def opened() -> ChainView[ToyState]:
         headers(id="open", type=order.wire_type()),
         T0,
     )
-    return apply_input(MACHINE, create_empty_view(), given, "run")[0]
+    return apply_input(MACHINE, create_empty_view(), input_record, "run")[0]
 
 
 def applied(
@@ -230,17 +230,17 @@ def applied(
 
 def test_an_unsigned_input_is_refused_on_record_and_changes_nothing() -> None:
     before = opened()
-    after, written = applied(before, record())
-    (fact,) = written.transaction.facts
+    after, prepared_append = applied(before, record())
+    (fact,) = prepared_append.transaction.facts
     refused = fact.message()
     assert isinstance(refused, InputRefused)
-    assert (refused.code, refused.input_type, written.outcome) == (
+    assert (refused.code, refused.input_type, prepared_append.outcome) == (
         "unsigned",
         ToyReport.wire_type(),
         "refused",
     )
     assert after.realms == before.realms
-    assert fold_record(MACHINE, before, before.position.next, written.raw) == after, (
+    assert fold_record(MACHINE, before, before.position.next, prepared_append.raw) == after, (
         "a reader needs no key"
     )
 
@@ -248,10 +248,10 @@ def test_an_unsigned_input_is_refused_on_record_and_changes_nothing() -> None:
 def test_no_claim_of_an_unsigned_record_is_believed() -> None:
     """Its id may be that of an awaited command, its place beyond all that will come."""
     place = Place("alerts", P, 0, 10**9, 0)
-    _, written = applied(
+    _, prepared_append = applied(
         opened(), record(headers(place=place, place_hash="0" * 32, correlation_id="c"))
     )
-    source = written.transaction.src
+    source = prepared_append.transaction.src
     assert (source.id, source.correlation_id, source.causation_id) == (f"toy.inputs/{P}/1",) * 3
     assert (source.source, source.place, source.place_hash) == ("", None, None)
 
@@ -278,8 +278,8 @@ def test_an_unsigned_record_with_a_hostile_type_is_refused_all_the_same(
     unreadable: bytes | None,
 ) -> None:
     made = replace(record(), headers=[(ce.CE_ID, b"r1"), (ce.CE_TYPE, unreadable)])
-    _, written = applied(opened(), made)
-    assert (written.transaction.src.type, written.outcome) == ("", "refused")
+    _, prepared_append = applied(opened(), made)
+    assert (prepared_append.transaction.src.type, prepared_append.outcome) == ("", "refused")
 
 
 def test_a_copy_of_a_genuine_record_is_a_duplicate() -> None:
@@ -294,8 +294,8 @@ def test_a_copy_of_a_genuine_record_is_a_duplicate() -> None:
 
 
 def test_every_input_topic_is_known_as_one() -> None:
-    found = {topic.name for topic in TOPICS if is_input_topic(topic.name)}
-    assert found == {
+    topic_names = {topic.name for topic in TOPICS if is_input_topic(topic.name)}
+    assert topic_names == {
         input_topic("alerts"),
         input_topic("continuity"),
         input_topic("delivery"),

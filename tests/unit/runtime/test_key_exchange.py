@@ -167,10 +167,10 @@ async def test_no_late_record_brings_an_erased_key_back(
     record = await first.seal("t-1")
     second.keyring.erase([second.sealer.get_key_number(record) or 0])
     third = cluster.add("third")
-    told = len(cluster.log.entries)
+    entry_count = len(cluster.log.entries)
     await third.follow()  # It asks for every key
     await first.follow()  # The first answers before it knows of the erasure
-    assert any(e.key == "keys/third" for e in cluster.log.entries[told:])
+    assert any(e.key == "keys/third" for e in cluster.log.entries[entry_count:])
     await cluster.settle()
     replayed = [e for e in cluster.log.entries if e.key.startswith("keys/")]
     for machine in (second, third):
@@ -218,11 +218,11 @@ async def test_a_stranger_on_the_broker_changes_nothing(
     number = first.sealer.get_key_number(record)
     assert number is not None
     await cluster.settle()
-    known = second.keyring.list_addressees()
+    addressees = second.keyring.list_addressees()
     stranger = Mailbox(MasterKey(b"s" * 32))
     forged = [
         stranger.seal(Erasure("first", (number,))),
-        stranger.seal(Hello("first", known[0].at + 10**9, 1, b"p" * 32)),
+        stranger.seal(Hello("first", addressees[0].at + 10**9, 1, b"p" * 32)),
         stranger.seal(Hello("fourth", 1, 1, b"p" * 32)),
         ("keys/second", b"no record at all"),
         ("erased/first", None),
@@ -231,7 +231,7 @@ async def test_a_stranger_on_the_broker_changes_nothing(
         await cluster.log.put(TOPIC, key, value)
     await cluster.settle()
     assert second.open("t-1", record) == b"t-1"
-    assert second.keyring.list_addressees() == known
+    assert second.keyring.list_addressees() == addressees
 
 
 async def test_an_announcement_that_a_stranger_repeats_is_ignored(

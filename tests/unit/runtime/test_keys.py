@@ -14,9 +14,13 @@ def test_the_master_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path)
 def test_numbers_of_keys_are_never_used_twice_by_processes_side_by_side(tmp_path: Path) -> None:
     master = MasterKey.open(tmp_path)
     a, b = Keyring(tmp_path / "keyring.db", master), Keyring(tmp_path / "keyring.db", master)
-    taken = [ring.take() for _ in range(300) for ring in (a, b)]
-    assert len({number for number, _ in taken}) == len({key for _, key in taken}) == 600
-    for number, key in taken[::50]:
+    numbered_keys = [ring.take() for _ in range(300) for ring in (a, b)]
+    assert (
+        len({number for number, _ in numbered_keys})
+        == len({key for _, key in numbered_keys})
+        == 600
+    )
+    for number, key in numbered_keys[::50]:
         assert a.key(number) == b.key(number) == key
     a.close()
     b.close()
@@ -46,12 +50,12 @@ def test_untaken_keys_are_returned_at_the_end(tmp_path: Path) -> None:
 def test_a_master_key_that_is_gone_is_not_replaced_by_another_one(tmp_path: Path) -> None:
     """A new key encrypted later texts, so either these or all earlier ones were lost."""
     Keyring(tmp_path / "keyring.db", MasterKey.open(tmp_path)).close()
-    kept = (tmp_path / "master.key").read_bytes()
+    key_bytes = (tmp_path / "master.key").read_bytes()
     (tmp_path / "master.key").unlink()
     with pytest.raises(MasterKeyInvalid, match="put it back"):
         MasterKey.open(tmp_path)
     assert not (tmp_path / "master.key").exists()
-    (tmp_path / "master.key").write_bytes(kept)
+    (tmp_path / "master.key").write_bytes(key_bytes)
     MasterKey.open(tmp_path)
 
 

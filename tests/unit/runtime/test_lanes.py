@@ -76,7 +76,7 @@ def record(topic: str, offset: int, id: str, message: Any, at: int) -> InputReco
 
 def records_of(steps: Sequence[tuple[bool, int, bool]]) -> list[InputRecord]:
     """Return the records of both lanes in reading order; offsets and times rise in each lane."""
-    found, nexts, times = [opening()], {False: 1, True: 0}, {False: T0, True: T0}
+    records, nexts, times = [opening()], {False: 1, True: 0}, {False: T0, True: T0}
     for n, (is_urgent, pause, is_twice) in enumerate(steps):
         times[is_urgent] += pause
         message = (
@@ -86,9 +86,9 @@ def records_of(steps: Sequence[tuple[bool, int, bool]]) -> list[InputRecord]:
         )
         id = f"m{n - 1}" if is_twice and n else f"m{n}"
         topic = urgent_topic(TOY) if is_urgent else input_topic(TOY)
-        found.append(record(topic, nexts[is_urgent], id, message, times[is_urgent]))
+        records.append(record(topic, nexts[is_urgent], id, message, times[is_urgent]))
         nexts[is_urgent] += 1
-    return found
+    return records
 
 
 def decided(
@@ -143,21 +143,26 @@ def test_verify_follows_both_lanes_by_a_path_of_its_own(
 ) -> None:
     records = records_of(steps)
     _, raws = decided(records)
-    found = Findings()
-    log = LogFold(TOY, P, found.breach)
+    findings = Findings()
+    log = LogFold(TOY, P, findings.breach)
     for offset, raw in enumerate(raws):
         log.feed(offset, raw, {}, lambda *_: ())
-    seen: dict[str, dict[int, InputEntry]] = {input_topic(TOY): {}, urgent_topic(TOY): {}}
+    entries_by_topic: dict[str, dict[int, InputEntry]] = {
+        input_topic(TOY): {},
+        urgent_topic(TOY): {},
+    }
     for one, raw in zip(records, raws, strict=True):
         source = Transaction.load(raw).src
-        seen[one.topic][one.offset] = InputEntry(source.digest, source.type, source.id, "92")
+        entries_by_topic[one.topic][one.offset] = InputEntry(
+            source.digest, source.type, source.id, "92"
+        )
     check_inputs(
         {(TOY, P): log},
-        {(TOY, P): seen[input_topic(TOY)]},
-        found,
-        {(TOY, P): seen[urgent_topic(TOY)]},
+        {(TOY, P): entries_by_topic[input_topic(TOY)]},
+        findings,
+        {(TOY, P): entries_by_topic[urgent_topic(TOY)]},
     )
-    assert (found.broken, found.pending) == ([], {})
+    assert (findings.broken, findings.pending) == ([], {})
 
 
 def three() -> list[bytes]:
@@ -168,11 +173,11 @@ def test_verify_finds_an_urgent_input_that_was_skipped() -> None:
     first, urgent_one, *_ = three()
     skipped = orjson.loads(urgent_one)
     skipped["src"]["offset"] = 1
-    found = Findings()
-    log = LogFold(TOY, P, found.breach)
+    findings = Findings()
+    log = LogFold(TOY, P, findings.breach)
     for offset, raw in enumerate([first, orjson.dumps(skipped)]):
         log.feed(offset, raw, {}, lambda *_: ())
-    assert [law for law, _ in found.broken] == ["order"]
+    assert [law for law, _ in findings.broken] == ["order"]
 
 
 def test_each_record_holds_the_positions_of_both_lanes() -> None:
@@ -189,8 +194,8 @@ def test_the_lag_of_both_lanes_is_read_from_the_newest_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("schemas.topics.SERVICES_WITH_URGENT_LANE", {TOY})
-    said = [list_applied_offsets(Transaction.load(raw), TOY) for raw in three()]
-    assert said == [
+    offsets = [list_applied_offsets(Transaction.load(raw), TOY) for raw in three()]
+    assert offsets == [
         {"toy.inputs": 0, "toy.urgent": -1},
         {"toy.inputs": 0, "toy.urgent": 0},
         {"toy.inputs": 1, "toy.urgent": 0},
@@ -231,13 +236,13 @@ async def test_a_worker_that_stops_waits_no_longer_for_its_urgent_lane() -> None
         waits.set()
         await asyncio.sleep(0)
 
-    told = SimpleNamespace(realm_of=lambda _: "92", next_due=lambda _: None)
-    worker = SimpleNamespace(machine=told, stopping=False)
+    fake_machine = SimpleNamespace(realm_of=lambda _: "92", next_due=lambda _: None)
+    worker = SimpleNamespace(machine=fake_machine, stopping=False)
     view = SimpleNamespace(realms={}, position=create_empty_view().position)
-    held = SimpleNamespace(partition=P, view=view, dropped=False)
+    owned_partition = SimpleNamespace(partition=P, view=view, dropped=False)
     lane = SimpleNamespace(ask_end=end_of, until_decided=wait)
     read = cast("Any", Worker._read_urgent_before)
-    waiting = asyncio.create_task(read(worker, held, opening(), lane))
+    waiting = asyncio.create_task(read(worker, owned_partition, opening(), lane))
     await waits.wait()
     assert not waiting.done()
     worker.stopping = True

@@ -92,9 +92,13 @@ def test_a_forwarded_fact_that_failed_takes_effect_when_it_is_offered_again(
             echo.feed("92", fact, id="f1", place=place, place_hash="b").facts[0].name
             == "InputFailed"
         )
-    given = build_headers(fact.wire_type(), id="f1", source="/toy", place=place, place_hash="b")
+    fact_headers = build_headers(
+        fact.wire_type(), id="f1", source="/toy", place=place, place_hash="b"
+    )
     letter = replace(
-        LETTER, input_id="f1", headers={name: (value or b"").decode() for name, value in given}
+        LETTER,
+        input_id="f1",
+        headers={name: (value or b"").decode() for name, value in fact_headers},
     )
     for _ in range(2):
         echo.feed_raw(p, b"92", encode_message(fact), build_replay_headers(letter))

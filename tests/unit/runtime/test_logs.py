@@ -32,12 +32,12 @@ def test_text_of_a_stranger_moves_no_cursor_and_begins_no_line(tmp_path: Path) -
         capture_output=True,
         check=True,
     )
-    shown = done.stderr.decode()
-    assert CLEAR[0] not in shown
-    assert "\r" not in shown
-    assert not any(line.startswith("vigie") for line in shown.splitlines())
-    assert "words=été" in shown
-    assert "ValueError: bad \\x1b[2J" in shown
+    output = done.stderr.decode()
+    assert CLEAR[0] not in output
+    assert "\r" not in output
+    assert not any(line.startswith("vigie") for line in output.splitlines())
+    assert "words=été" in output
+    assert "ValueError: bad \\x1b[2J" in output
     assert [json.loads(line)["event"] for line in file.read_text().splitlines()] == [
         "console.away",
         "request.failed",
@@ -52,6 +52,10 @@ def test_a_container_gets_json_lines() -> None:
         capture_output=True,
         check=True,
     )
-    told = [json.loads(line) for line in done.stderr.decode().splitlines()]
-    assert [line["event"] for line in told] == ["console.away", "request.failed", f"odd {CLEAR}"]
-    assert told[0]["service"] == "intake"
+    log_lines = [json.loads(line) for line in done.stderr.decode().splitlines()]
+    assert [line["event"] for line in log_lines] == [
+        "console.away",
+        "request.failed",
+        f"odd {CLEAR}",
+    ]
+    assert log_lines[0]["service"] == "intake"

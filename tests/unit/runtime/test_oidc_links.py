@@ -37,9 +37,9 @@ async def add_account(access: AccessStore, role: Role) -> str:
 
 
 async def let_link(access: AccessStore, account: str, until_ms: int) -> None:
-    known = access.account_of(account)
-    assert known is not None
-    await access.put(known.model_copy(update={"link_until": until_ms}))
+    current_account = access.account_of(account)
+    assert current_account is not None
+    await access.put(current_account.model_copy(update={"link_until": until_ms}))
 
 
 @pytest.mark.parametrize("role", DECIDING)

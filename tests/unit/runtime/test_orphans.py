@@ -26,9 +26,11 @@ time.sleep(600)
 @pytest.fixture
 def fork() -> Iterator[int]:
     """Start a process that looks like a fork of `vigie up`: a title, and no mark."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("VIGIE_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("VIGIE_")
+    }
     with subprocess.Popen(
-        [sys.executable, "-c", FORK], stdout=subprocess.PIPE, env=kept | {"SPT_NOENV": "1"}
+        [sys.executable, "-c", FORK], stdout=subprocess.PIPE, env=environment | {"SPT_NOENV": "1"}
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == b"titled\n"

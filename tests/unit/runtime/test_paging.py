@@ -17,22 +17,22 @@ from services.runtime.http.pagination import (
 
 @given(st.lists(st.integers(-(2**53), 2**53), unique=True, max_size=60), st.integers(1, 20))
 def test_pages_are_the_sorted_list_cut(items: list[int], limit: int) -> None:
-    seen: list[int] = []
+    all_items: list[int] = []
     cursor = None
     while True:
-        shown, cursor = paginate(items, lambda n: (n,), limit, cursor)
-        seen += shown
+        page, cursor = paginate(items, lambda n: (n,), limit, cursor)
+        all_items += page
         if cursor is None:
             break
-        assert len(shown) == limit
-    assert seen == sorted(items)
+        assert len(page) == limit
+    assert all_items == sorted(items)
 
 
 def test_changes_between_two_pages_move_no_other_row() -> None:
-    shown, cursor = paginate([1, 2, 3, 4, 5, 6], lambda n: (n,), 2, None)
-    assert shown == [1, 2]
-    shown, _ = paginate([0, 1, 4, 5, 6], lambda n: (n,), 2, cursor)
-    assert shown == [4, 5]
+    page, cursor = paginate([1, 2, 3, 4, 5, 6], lambda n: (n,), 2, None)
+    assert page == [1, 2]
+    page, _ = paginate([0, 1, 4, 5, 6], lambda n: (n,), 2, cursor)
+    assert page == [4, 5]
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_cursors_read_back(key: list[int | str]) -> None:
 
 @given(st.lists(st.text(max_size=5), unique=True, max_size=40), st.integers(1, 20))
 def test_a_list_in_an_order_of_its_own_is_cut_in_that_order(items: list[str], limit: int) -> None:
-    shown, cursor = paginate_preordered(items, str, limit, None)
+    page, cursor = paginate_preordered(items, str, limit, None)
     while cursor is not None:
         more, cursor = paginate_preordered(items, str, limit, cursor)
         assert 1 <= len(more) <= limit
-        shown += more
-    assert shown == items
+        page += more
+    assert page == items
 
 
 @pytest.mark.parametrize("cursor", ["", "%%%", encode_cursor([1]), encode_cursor("gone")])

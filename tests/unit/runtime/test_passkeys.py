@@ -75,22 +75,22 @@ class Device:
         data = self._authenticator(
             bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cose, 0x40
         )
-        said = {"clientDataJSON": b64(self._client("webauthn.create", options["challenge"]))}
-        said["attestationObject"] = b64(
+        response = {"clientDataJSON": b64(self._client("webauthn.create", options["challenge"]))}
+        response["attestationObject"] = b64(
             cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
         )
         return {
             "id": b64(self.id),
             "rawId": b64(self.id),
             "type": "public-key",
-            "response": said,
+            "response": response,
             "clientExtensionResults": {},
         }
 
     def get(self, options: dict[str, Any]) -> dict[str, Any]:
         client, data = self._client("webauthn.get", options["challenge"]), self._authenticator()
         signature = self.key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
-        said = {
+        response = {
             "clientDataJSON": b64(client),
             "authenticatorData": b64(data),
             "signature": b64(signature),
@@ -99,7 +99,7 @@ class Device:
             "id": b64(self.id),
             "rawId": b64(self.id),
             "type": "public-key",
-            "response": said,
+            "response": response,
             "clientExtensionResults": {},
         }
 

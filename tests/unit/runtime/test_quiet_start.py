@@ -60,8 +60,8 @@ def test_the_file_does_not_grow_without_end(file: Path, monkeypatch: pytest.Monk
     for n in range(20):
         stream.line("alerts", str(n))
     stream.close()
-    kept = file.with_name("up.log.1").read_text(encoding="utf-8")
-    assert len(kept.encode()) < 200
+    rotated_text = file.with_name("up.log.1").read_text(encoding="utf-8")
+    assert len(rotated_text.encode()) < 200
     assert not file.exists() or len(file.read_bytes()) <= 120
 
 
@@ -95,10 +95,10 @@ def test_a_terminal_shows_the_step_in_place_and_clears_it(file: Path) -> None:
     progress.done()
     stream.plain("ready")
     stream.close()
-    told = out.getvalue()
-    assert told.startswith("\r\x1b[K  Starting the services …")
-    assert "\x1b[Ka warning\n  Starting the services" in told, (
+    output = out.getvalue()
+    assert output.startswith("\r\x1b[K  Starting the services …")
+    assert "\x1b[Ka warning\n  Starting the services" in output, (
         "the step stays below what is told meanwhile"
     )
-    assert told.endswith("\r\x1b[Kready\n")
-    assert told.count("\n") == 2
+    assert output.endswith("\r\x1b[Kready\n")
+    assert output.count("\n") == 2

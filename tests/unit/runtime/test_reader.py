@@ -32,10 +32,10 @@ class Fetched:
         ]
 
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
-        found, self._records = self._records, []
+        records, self._records = self._records, []
         return (
-            {TopicPartition(log_topic("alerts"), partition_of(REALM, PARTITION_COUNT)): found}
-            if found
+            {TopicPartition(log_topic("alerts"), partition_of(REALM, PARTITION_COUNT)): records}
+            if records
             else {}
         )
 

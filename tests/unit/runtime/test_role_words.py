@@ -41,8 +41,8 @@ def test_a_refusal_names_the_entitled_roles_and_no_code() -> None:
 
 @pytest.mark.parametrize("permission", Permission)
 def test_the_roles_with_a_right_are_named(permission: Permission) -> None:
-    named = list_permitted_roles(permission)["fr"]
+    role_names = list_permitted_roles(permission)["fr"]
     assert all(
-        (ROLE_NAMES[role]["fr"] in named) == (permission in PERMISSIONS_BY_ROLE[role])
+        (ROLE_NAMES[role]["fr"] in role_names) == (permission in PERMISSIONS_BY_ROLE[role])
         for role in (Role.CELL, Role.KIOSK, Role.LIAISON)
     )

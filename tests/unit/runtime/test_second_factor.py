@@ -134,10 +134,10 @@ async def test_adding_a_second_factor_opens_the_account_with_ten_codes_to_print(
         for wrong in ({"second": "000000"}, {"second": pyotp.TOTP(secret).now(), "secret": "AAAA"}):
             answer = await http.post("/compte/second-facteur", data=form | wrong)
             assert (answer.status_code, "n’est pas le code affiché" in answer.text) == (422, True)
-        shown = await http.post(
+        response = await http.post(
             "/compte/second-facteur", data=form | {"second": pyotp.TOTP(secret).now()}
         )
-        assert (shown.status_code, shown.text.count("<li><code>")) == (200, 10)
+        assert (response.status_code, response.text.count("<li><code>")) == (200, 10)
         assert (await http.get("/picture")).status_code == 200
         assert world.sessions.read(before) is None, "the session of the password alone is over"
     assert "second_factor.added" in {t.act for t in world.access.all(Trace)}
@@ -155,9 +155,9 @@ async def test_a_forged_form_adds_no_second_factor(world: World) -> None:
             data={"secret": secret, "second": pyotp.TOTP(secret).now(), "csrf": "x"},
         )
         assert answer.status_code == 403
-        known = world.access.account(account.login)
-        assert known is not None
-        assert known.totp_secret is None
+        current_account = world.access.account(account.login)
+        assert current_account is not None
+        assert current_account.totp_secret is None
 
 
 async def test_a_password_cannot_add_a_factor_beside_a_passkey(world: World) -> None:

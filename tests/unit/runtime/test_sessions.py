@@ -142,9 +142,9 @@ async def test_guesses_that_come_all_at_once_are_counted_one_by_one(
     sessions._password_is = counted  # type: ignore[method-assign]
     guesses = [sessions.login("cellule", f"wrong {n}", None, address=f"::{n}") for n in range(50)]
     own = sessions.login("cellule", PASSWORD, None, address="::1", device=first.device)
-    *found, mine = await asyncio.gather(*guesses, own, return_exceptions=True)
+    *outcomes, mine = await asyncio.gather(*guesses, own, return_exceptions=True)
     assert looked == FREE_FAILURES + 1
-    assert sorted({f.problem.code for f in found if isinstance(f, ProblemError)}) == [
+    assert sorted({f.problem.code for f in outcomes if isinstance(f, ProblemError)}) == [
         "login_failed",
         "too_many_attempts",
     ]
@@ -164,8 +164,8 @@ async def test_one_second_factor_opens_one_session_in_any_number_of_requests(
     logins = [
         sessions.login("cellule", PASSWORD, code, address="::1", device=d) for d in (None, device)
     ]
-    found = await asyncio.gather(*logins, return_exceptions=True)
-    assert [isinstance(f, Session) for f in found].count(True) == 1
+    outcomes = await asyncio.gather(*logins, return_exceptions=True)
+    assert [isinstance(f, Session) for f in outcomes].count(True) == 1
 
 
 async def test_a_login_takes_back_nothing_that_was_decided_while_its_password_was_looked_at(
@@ -185,13 +185,15 @@ async def test_a_login_takes_back_nothing_that_was_decided_while_its_password_wa
 
     sessions._password_is = slow  # type: ignore[method-assign]
     await sessions.login("cellule", PASSWORD, "AAAA-BBBB", address="::1")
-    found = store.account_of(principal.id)
-    assert found is not None
-    assert (found.epoch, found.printed) == (account.epoch + 1, ())
+    current_account = store.account_of(principal.id)
+    assert current_account is not None
+    assert (current_account.epoch, current_account.printed) == (account.epoch + 1, ())
 
     def changed(hashed: str | None, password: str) -> bool:
         new = store.put(
-            found.model_copy(update={"password_hash": "another", "epoch": found.epoch + 1})
+            current_account.model_copy(
+                update={"password_hash": "another", "epoch": current_account.epoch + 1}
+            )
         )
         asyncio.run_coroutine_threadsafe(new, loop).result()
         return password_is(hashed, password)

@@ -132,11 +132,11 @@ def test_a_value_that_cannot_be_is_refused_by_its_variable_in_one_line(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValidationError) as refused:
         kind()
-    said = describe_wrong_variables(refused.value)
-    assert said is not None
-    assert said.startswith(f"{variable}: ")
-    assert "\n" not in said
-    assert "secret" not in said
+    sentence = describe_wrong_variables(refused.value)
+    assert sentence is not None
+    assert sentence.startswith(f"{variable}: ")
+    assert "\n" not in sentence
+    assert "secret" not in sentence
 
 
 def test_a_conflict_of_variables_names_all_of_them(
@@ -166,9 +166,9 @@ def test_a_certificate_that_is_none_is_named_before_anything_starts(
     for kind, variable in ((IntakeSettings, "VIGIE_TLS_CERT"), (KafkaSecurity, "VIGIE_KAFKA_CERT")):
         with pytest.raises(ValidationError) as refused:
             kind()
-        said = describe_wrong_variables(refused.value) or ""
-        assert said.startswith(variable)
-        assert str(file) in said
+        sentence = describe_wrong_variables(refused.value) or ""
+        assert sentence.startswith(variable)
+        assert str(file) in sentence
     monkeypatch.setenv("VIGIE_KAFKA_CA", str(file))
     with pytest.raises(ValidationError, match=r"VIGIE_KAFKA_CA: .*été\.pem"):
         KafkaSecurity()
@@ -295,10 +295,10 @@ def test_an_address_for_links_that_leads_nowhere_is_refused(
 
 def test_new_files_are_readable_by_the_owner_only(tmp_path: Path) -> None:
     """This includes logs and segments with incidents. An existing folder keeps its mode."""
-    given = tmp_path / "given"
-    given.mkdir()
-    given.chmod(0o755)
-    for root, mode in ((given, 0o755), (tmp_path / "made", 0o700)):
+    existing_folder = tmp_path / "given"
+    existing_folder.mkdir()
+    existing_folder.chmod(0o755)
+    for root, mode in ((existing_folder, 0o755), (tmp_path / "made", 0o700)):
         data = DataDir(root)
         data.make()
         assert root.stat().st_mode & 0o777 == mode

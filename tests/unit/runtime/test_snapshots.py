@@ -89,17 +89,19 @@ def test_long_ids_fit_too() -> None:
 
 
 def test_a_closed_realm_reads_back_equal_also_from_a_snapshot_that_lists_its_ids() -> None:
-    seen = AppliedIds.restore(0, [IdPage(5, ("a", "b"))], ["c"])
-    closed = RealmState("92", "92", 5, True, seen.compacted(), Map(), ToyState())
+    applied_ids = AppliedIds.restore(0, [IdPage(5, ("a", "b"))], ["c"])
+    closed = RealmState("92", "92", 5, True, applied_ids.compacted(), Map(), ToyState())
     chunks = encode_state(ToyDecider(), closed)
     assert decode_state(ToyDecider(), chunks, {}) == closed
-    listed = encode_state(ToyDecider(), replace(closed, seen=seen))
-    assert decode_state(ToyDecider(), listed, dict(seen.pages)) == closed
+    listed = encode_state(ToyDecider(), replace(closed, seen=applied_ids))
+    assert decode_state(ToyDecider(), listed, dict(applied_ids.pages)) == closed
 
 
 def test_a_missing_page_of_seen_ids_is_damage() -> None:
-    seen = AppliedIds.restore(0, [IdPage(5, ("a", "b"))], ["c"])
-    chunks = encode_state(ToyDecider(), RealmState("92", "92", 5, False, seen, Map(), ToyState()))
+    applied_ids = AppliedIds.restore(0, [IdPage(5, ("a", "b"))], ["c"])
+    chunks = encode_state(
+        ToyDecider(), RealmState("92", "92", 5, False, applied_ids, Map(), ToyState())
+    )
     with pytest.raises(SnapshotDamaged):
         decode_state(ToyDecider(), chunks, {})
 

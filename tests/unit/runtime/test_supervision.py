@@ -125,10 +125,10 @@ def test_status_is_read_as_written_and_a_damaged_file_is_no_status(tmp_path: Pat
         addresses=SystemAddresses("k:1", "redis://r:2/0", "h:3", "c:4"),
         processes=[ProcessStatus("alerts", 7, "ready", since, 2)],
     )
-    found = read_status(file)
-    assert found is not None
-    assert found["kafka"] == "k:1"
-    assert found["processes"] == [
+    status = read_status(file)
+    assert status is not None
+    assert status["kafka"] == "k:1"
+    assert status["processes"] == [
         {"name": "alerts", "pid": 7, "state": "ready", "since": since, "restarts": 2, "why": None}
     ]
     file.write_text(file.read_text()[:20])

@@ -161,16 +161,16 @@ SERVES = "import services.delivery.app, services.intake.app; from services.runti
 
 
 def test_without_a_collector_the_sdk_is_not_even_imported() -> None:
-    told = "print(tracing.get_traces(), sorted(m for m in sys.modules if m.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))))"
+    trace_check = "print(tracing.get_traces(), sorted(m for m in sys.modules if m.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))))"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
-    said = subprocess.run(
-        [sys.executable, "-c", SERVES + told],
+    process = subprocess.run(
+        [sys.executable, "-c", SERVES + trace_check],
         capture_output=True,
         text=True,
         check=True,
         env=environment,
     )
-    assert said.stdout.split() == ["None", "[]"]
+    assert process.stdout.split() == ["None", "[]"]
 
 
 def test_an_unreachable_collector_does_no_harm(

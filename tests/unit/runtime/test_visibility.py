@@ -59,8 +59,8 @@ def reader(consumer: Any) -> PartitionReader:
 
 
 async def test_a_record_behind_the_high_watermark_of_a_new_leader_is_found() -> None:
-    found = await reader(NewLeader(end=AT + 1)).at(TP.topic, {TP.partition: AT})
-    assert found[TP.partition].value == b"kept"
+    records = await reader(NewLeader(end=AT + 1)).at(TP.topic, {TP.partition: AT})
+    assert records[TP.partition].value == b"kept"
 
 
 async def test_a_record_beyond_the_end_of_the_log_is_missing() -> None:
@@ -69,10 +69,10 @@ async def test_a_record_beyond_the_end_of_the_log_is_missing() -> None:
 
 def looks(*answers: Exception | str) -> Callable[[], Any]:
     """Give one answer after the other, the last one for ever."""
-    left = list(answers)
+    remaining_answers = list(answers)
 
     async def look() -> str:
-        answer = left.pop(0) if len(left) > 1 else left[0]
+        answer = remaining_answers.pop(0) if len(remaining_answers) > 1 else remaining_answers[0]
         if isinstance(answer, Exception):
             raise answer
         return answer

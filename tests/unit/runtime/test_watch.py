@@ -26,14 +26,14 @@ from tests.waiting import eventually
 
 def figure(name: str, **labels: str) -> float | None:
     """Return a figure as Prometheus reads it."""
-    wanted = (
+    pattern = (
         re.escape(name)
         + r"\{"
         + ",".join(f'{k}="{v}"' for k, v in sorted(labels.items()))
         + r"\} (\S+)"
     )
-    found = re.search(wanted, metrics.render_exposition().decode())
-    return None if found is None else float(found[1])
+    figure_match = re.search(pattern, metrics.render_exposition().decode())
+    return None if figure_match is None else float(figure_match[1])
 
 
 def held(seq: int, lag: int, unacked_s: float | None = None) -> Any:
@@ -132,11 +132,11 @@ def test_a_quiet_moment_after_many_records_and_the_hour_after_any_are_used_for_a
             next_snapshot_at=0.0,
         )
     }
-    written: list[Any] = []
+    snapshots: list[Any] = []
     watch = Housekeeping(worker)
-    monkeypatch.setattr(watch, "write_snapshot", lambda held, _view: written.append(held))
+    monkeypatch.setattr(watch, "write_snapshot", lambda held, _view: snapshots.append(held))
     watch._use_quiet_moments()
-    assert bool(written) is taken
+    assert bool(snapshots) is taken
 
 
 @pytest.mark.parametrize(

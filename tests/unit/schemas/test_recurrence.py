@@ -27,16 +27,19 @@ def _at(text: str) -> int:
 
 
 def _occurrences(start: int, end: int, rule: str, n: int) -> list[tuple[str, str]]:
-    found, at = list[tuple[str, str]](), start
-    while len(found) < n and (one := find_occurrence(start, end, parse_rule(rule), at)) is not None:
-        found.append(
+    occurrences, at = list[tuple[str, str]](), start
+    while (
+        len(occurrences) < n
+        and (one := find_occurrence(start, end, parse_rule(rule), at)) is not None
+    ):
+        occurrences.append(
             (
                 to_local_time(one.start).isoformat(timespec="minutes"),
                 to_local_time(one.end).isoformat(timespec="minutes"),
             )
         )
         at = one.end
-    return found
+    return occurrences
 
 
 def test_a_single_window_holds_once() -> None:
@@ -77,34 +80,34 @@ def test_the_autumn_night_is_an_hour_longer() -> None:
 
 def test_an_hour_skipped_in_spring_moves_to_the_next() -> None:
     """RFC 5545 3.3.5: a local time that does not exist is read with the offset before the gap."""
-    found = find_occurrence(
+    occurrence = find_occurrence(
         _at("2027-03-27T02:30"),
         _at("2027-03-27T03:15"),
         parse_rule("FREQ=DAILY"),
         _at("2027-03-28T01:00"),
     )
-    assert found is not None
-    assert to_local_time(found.start).isoformat() == "2027-03-28T03:30:00"
-    assert found.end - found.start == 45 * 60_000, (
+    assert occurrence is not None
+    assert to_local_time(occurrence.start).isoformat() == "2027-03-28T03:30:00"
+    assert occurrence.end - occurrence.start == 45 * 60_000, (
         "the wall leaves nothing of it: as long as the first"
     )
 
 
 def test_an_hour_repeated_in_autumn_is_the_first() -> None:
-    found = find_occurrence(
+    occurrence = find_occurrence(
         _at("2027-10-30T02:30"),
         _at("2027-10-30T04:00"),
         parse_rule("FREQ=DAILY"),
         _at("2027-10-31T01:00"),
     )
-    assert found is not None
-    assert datetime.fromtimestamp(found.start / 1000, PARIS).utcoffset() == timedelta(hours=2)
+    assert occurrence is not None
+    assert datetime.fromtimestamp(occurrence.start / 1000, PARIS).utcoffset() == timedelta(hours=2)
 
 
 def test_an_occurrence_that_began_days_ago_still_holds() -> None:
     start, end = _at("2027-02-01T08:00"), _at("2027-02-06T20:00")
-    found = find_occurrence(start, end, parse_rule("FREQ=MONTHLY"), _at("2027-03-06T19:59"))
-    assert found == Occurrence(_at("2027-03-01T08:00"), _at("2027-03-06T20:00"))
+    occurrence = find_occurrence(start, end, parse_rule("FREQ=MONTHLY"), _at("2027-03-06T19:59"))
+    assert occurrence == Occurrence(_at("2027-03-01T08:00"), _at("2027-03-06T20:00"))
 
 
 _DAYS = st.sampled_from(("MO", "TU", "WE", "TH", "FR", "SA", "SU"))
@@ -137,13 +140,13 @@ def test_occurrences_match_another_reader_of_the_standard(
     after = begins + timedelta(days=later)
     until = f"{text};UNTIL={after + timedelta(days=2000):%Y%m%dT%H%M%S}"
     expected = rrulestr(until, dtstart=begins).after(after, inc=True)
-    found = find_occurrence(
+    occurrence = find_occurrence(
         from_local_time(begins),
         from_local_time(begins) + 1,
         parse_rule(until),
         from_local_time(after),
     )
-    assert (to_local_time(found.start) if found else None) == expected
+    assert (to_local_time(occurrence.start) if occurrence else None) == expected
 
 
 @pytest.mark.parametrize(

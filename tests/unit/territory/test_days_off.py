@@ -75,9 +75,11 @@ def test_a_zone_that_the_file_does_not_know_leaves_the_folder_as_it_was(folder: 
 def test_empty_lists_and_those_that_end_within_90_days_are_warned_of(
     holidays: tuple[str, ...], school: tuple[tuple[str, str], ...], wrong: list[str]
 ) -> None:
-    found = list(calendar_warnings(_with(holidays, school), date(2026, 11, 29)))
-    assert [any(said.startswith(what) for said in found) for what in wrong] == [True] * len(wrong)
-    assert len(found) == len(wrong)
+    warnings = list(calendar_warnings(_with(holidays, school), date(2026, 11, 29)))
+    assert [any(warning.startswith(what) for warning in warnings) for what in wrong] == [
+        True
+    ] * len(wrong)
+    assert len(warnings) == len(wrong)
 
 
 def test_the_check_warns_and_passes(folder: Path) -> None:

@@ -36,9 +36,9 @@ def _with(section: Section, edit: Any) -> tuple[SectionData, ...]:
 
 
 def _named(section: Section, edit: Any) -> tuple[tuple[int, int, int], tuple[str, ...]]:
-    (found,) = compare_sections(territory().sections, _with(section, edit))
-    assert found.section is section
-    return (found.added, found.changed, found.dropped), found.named
+    (difference,) = compare_sections(territory().sections, _with(section, edit))
+    assert difference.section is section
+    return (difference.added, difference.changed, difference.dropped), difference.named
 
 
 def test_a_version_read_back_from_json_is_the_same() -> None:
@@ -98,9 +98,9 @@ def test_another_order_of_rows_is_a_difference_without_rows() -> None:
 
 
 def test_a_long_section_is_counted_whole_and_named_in_part() -> None:
-    found = compare_sections([], territory().sections)
-    assert [d.section for d in found] == [s.section for s in territory().sections]
-    (sites,) = [d for d in found if d.section is Section.SITES]
+    differences = compare_sections([], territory().sections)
+    assert [d.section for d in differences] == [s.section for s in territory().sections]
+    (sites,) = [d for d in differences if d.section is Section.SITES]
     assert sites.added == len(territory().sites)
     assert len(sites.named) == MAX_NAMED_ROWS
 

@@ -117,13 +117,13 @@ def test_public_holidays_are_checked_against_the_law() -> None:
 
 
 def test_the_past_stays_and_the_future_is_replaced() -> None:
-    known = DaysOff(
+    earlier_days = DaysOff(
         ("2025-12-25", "2027-05-02"), (("2026-10-17", "2026-11-01"), ("2027-02-13", "2027-02-28"))
     )
-    found = DaysOff(read_public_days(public(2027)), read(SCHOOL))
-    after = merge_days(known, found, TODAY)
+    official_days = DaysOff(read_public_days(public(2027)), read(SCHOOL))
+    after = merge_days(earlier_days, official_days, TODAY)
     assert after.public[0] == "2025-12-25"
     assert "2027-05-02" not in after.public
     assert after.school[0] == ("2026-10-17", "2026-11-01")
     assert ("2027-02-13", "2027-02-28") not in after.school
-    assert merge_days(after, found, TODAY) == after
+    assert merge_days(after, official_days, TODAY) == after

@@ -59,11 +59,13 @@ def test_each_reference_to_nothing_is_one_clear_error(folder: Path) -> None:
         assert old in text, old
         text = text.replace(old, new, 1)
     path.write_text(text, encoding="utf-8")
-    found = _problems(folder)
+    problem_lines = _problems(folder)
     assert [
         says
         for _, _, says in DEFECTS
-        if not any(re.match(r"plans\.yaml:[1-9]", problem) and says in problem for problem in found)
+        if not any(
+            re.match(r"plans\.yaml:[1-9]", problem) and says in problem for problem in problem_lines
+        )
     ] == []
 
 

@@ -128,8 +128,10 @@ def test_plans_and_reassignment_follow_the_minimum_and_the_limits_of_an_activity
         RecordKind.ACTIVITY, ACTIVITY, minimum_staff=14, mbco_pct=65, criticality=2, rto_h=1.5
     )
     after = apply_edit(SECTIONS, made)
-    kept = [k for s in after if isinstance(s, PlanContents) for c in s.contents for k in c.goes_on]
-    mine = [(k.mbco_pct, k.minimum_staff) for k in kept if k.activity == ACTIVITY]
+    continued_activities = [
+        k for s in after if isinstance(s, PlanContents) for c in s.contents for k in c.goes_on
+    ]
+    mine = [(k.mbco_pct, k.minimum_staff) for k in continued_activities if k.activity == ACTIVITY]
     assert set(mine) == {(65, 14)}
     (staffing,) = (s for s in after if isinstance(s, Staffing))
     (rule,) = (r for r in staffing.rules if r.activity == ACTIVITY)

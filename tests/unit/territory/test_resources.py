@@ -37,8 +37,10 @@ def test_resources_that_cannot_hold_are_refused_with_their_file(
     folder: Path, file: str, before: str, after: str, what: str
 ) -> None:
     edit(folder / file, before, after)
-    found = problems(folder)
-    assert any(problem.startswith(file) and what in problem for problem in found), found
+    problem_lines = problems(folder)
+    assert any(problem.startswith(file) and what in problem for problem in problem_lines), (
+        problem_lines
+    )
 
 
 def test_stocks_without_kinds_are_refused(folder: Path) -> None:

@@ -31,13 +31,13 @@ KAFKA_BUDGET = 200 * 1024
 @pytest.fixture(scope="module", autouse=True)
 def _each_text_is_read_once() -> Iterator[None]:
     """Read each text once: a test changes one file of a folder."""
-    known: dict[bytes, Any] = {}
+    documents: dict[bytes, Any] = {}
 
     def read(path: Path) -> Any:
         content = path.read_bytes()
-        if content not in known:
-            known[content] = read_yaml(path)
-        return known[content]
+        if content not in documents:
+            documents[content] = read_yaml(path)
+        return documents[content]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source, "read_yaml", read)
@@ -269,11 +269,11 @@ IMPOSSIBLE = [
 def test_dangerous_values_are_named(folder: Path) -> None:
     for file, old, new, _ in IMPOSSIBLE:
         edit(folder / file, old, new)
-    found = problems(folder)
+    problem_lines = problems(folder)
     assert [
         says
         for file, _, _, says in IMPOSSIBLE
-        if not any(p.startswith(f"{file}:") and says in p for p in found)
+        if not any(p.startswith(f"{file}:") and says in p for p in problem_lines)
     ] == []
 
 
@@ -309,9 +309,11 @@ def test_a_file_as_a_spreadsheet_writes_it_is_read_or_named(folder: Path) -> Non
 def test_an_uncovered_role_and_a_site_without_manager_are_named(folder: Path) -> None:
     edit(folder / "roster.csv", "elu_astreinte,,elu-astreinte,", "elu_astreinte,,,")
     edit(folder / "roster.csv", "responsable_site,cen-1,", "responsable_site,cen-2,")
-    found = problems(folder)
-    assert any("'elu_astreinte' is called by a ladder and nobody holds it" in p for p in found)
-    assert any("'cen-1' has no responsable_site" in p for p in found)
+    problem_lines = problems(folder)
+    assert any(
+        "'elu_astreinte' is called by a ladder and nobody holds it" in p for p in problem_lines
+    )
+    assert any("'cen-1' has no responsable_site" in p for p in problem_lines)
 
 
 def test_broken_yaml_is_reported_with_its_line(folder: Path) -> None:
@@ -336,20 +338,20 @@ def test_staff_that_no_other_file_knows_is_named(folder: Path) -> None:
         "ase-01,SOL-02,maitresse_maison,1,2",
     )
     rule = edit(folder / "reassign_activities.csv", "SOL-03,solidarites,2", "SOL-03,solidarites,1")
-    found = problems(folder)
-    assert f"staffing.csv:{site}: site 'ase-99' is not in sites.csv" in found
-    assert f"staffing.csv:{activity}: activity 'SOL-99' is not in activities.yaml" in found
+    problem_lines = problems(folder)
+    assert f"staffing.csv:{site}: site 'ase-99' is not in sites.csv" in problem_lines
+    assert f"staffing.csv:{activity}: activity 'SOL-99' is not in activities.yaml" in problem_lines
     assert (
         "staffing.csv:0: activity 'SOL-99' has staff and no line in reassign_activities.csv"
-        in found
+        in problem_lines
     )
     assert (
         f"staffing.csv:{least}: cell ase-01 SOL-02 maitresse_maison: minimum 2 exceeds staff 1"
-        in found
+        in problem_lines
     )
     assert (
         f"reassign_activities.csv:{rule}: activity 'SOL-03' with this pôle and criticality is not in activities.yaml"
-        in found
+        in problem_lines
     )
 
 
@@ -362,11 +364,11 @@ def test_a_metier_without_a_name_and_one_with_two_are_named(folder: Path) -> Non
     twice = edit(
         folder / "metiers.csv", "tresorier,trésorier,treasurer", "acheteur,trésorier,treasurer"
     )
-    found = problems(folder)
-    assert "staffing.csv:0: métier 'egoutier' has staff and no name in metiers.csv" in found
-    assert "competences.yaml:0: métier 'mediateur' has no name in metiers.csv" in found
-    assert any(p.startswith(f"metiers.csv:{empty}: name: ") for p in found)
-    assert f"metiers.csv:{twice}: métier 'acheteur' stands twice" in found
+    problem_lines = problems(folder)
+    assert "staffing.csv:0: métier 'egoutier' has staff and no name in metiers.csv" in problem_lines
+    assert "competences.yaml:0: métier 'mediateur' has no name in metiers.csv" in problem_lines
+    assert any(p.startswith(f"metiers.csv:{empty}: name: ") for p in problem_lines)
+    assert f"metiers.csv:{twice}: métier 'acheteur' stands twice" in problem_lines
 
 
 def test_a_penalty_out_of_range_is_named_with_its_line(folder: Path) -> None:
@@ -426,10 +428,10 @@ def test_values_of_older_logs_are_readable_but_refused_in_commands() -> None:
         {"section": "escalation", "policy": policy},
         {"section": "plans", "plans": [plan]},
     ):
-        said = {"reference": "v", "data": data, "last": True}
+        fields = {"reference": "v", "data": data, "last": True}
         with pytest.raises(ValidationError):
-            PublishReference.model_validate({"author": "p", "role": "admin", **said})
-        read = ReferencePublished.model_validate(said).data
+            PublishReference.model_validate({"author": "p", "role": "admin", **fields})
+        read = ReferencePublished.model_validate(fields).data
         if isinstance(read, EscalationPolicy):
             assert read.policy.quiet_hours is None
         else:
@@ -459,8 +461,8 @@ def test_quiet_hours_of_some_days_only_and_a_time_that_is_none_is_named(folder: 
 def test_an_unreadable_file_is_reported_before_references_to_it(folder: Path, name: str) -> None:
     """A `sites.csv` in UTF-16 gave 1,532 problems; its own was the 66th."""
     (folder / name).write_bytes(b"\xff\xfe")
-    (found,) = problems(folder)
-    assert found.startswith(f"{name}:0: ")
+    (problem,) = problems(folder)
+    assert problem.startswith(f"{name}:0: ")
 
 
 def test_only_changed_files_are_read_again(folder: Path) -> None:

@@ -394,44 +394,44 @@ def outside() -> tuple[OutsideReporter, Elsewhere, list[float]]:
 async def test_without_a_key_there_is_no_heartbeat_and_alarms_go_on(
     outside: tuple[OutsideReporter, Elsewhere, list[float]],
 ) -> None:
-    told, elsewhere, _ = outside
+    reporter, elsewhere, _ = outside
 
     def unsigned() -> object:
         raise PermissionError("signing.key")
 
-    told._statement, signed = unsigned, told._statement
-    await told.tell(GREEN)
-    await told.tell(RED)
+    reporter._statement, signed = unsigned, reporter._statement
+    await reporter.tell(GREEN)
+    await reporter.tell(RED)
     assert elsewhere.seen == [("POST", "red")]
-    told._statement = signed
-    await told.tell(GREEN)
+    reporter._statement = signed
+    await reporter.tell(GREEN)
     assert elsewhere.seen[1:] == [("POST", "heads"), ("POST", "green")]
 
 
 async def test_the_heartbeat_beats_while_it_is_green_and_stops_when_it_is_not(
     outside: tuple[OutsideReporter, Elsewhere, list[float]],
 ) -> None:
-    told, elsewhere, now = outside
+    reporter, elsewhere, now = outside
     for verdict in (Verdict(), GREEN, GREEN, RED, RED):
-        await told.tell(verdict)
+        await reporter.tell(verdict)
     assert elsewhere.seen == [("POST", "heads"), ("POST", "red")]
     now[0] = HEARTBEAT_INTERVAL_S
-    await told.tell(RED)
+    await reporter.tell(RED)
     assert len(elsewhere.seen) == 2
     now[0] = ALARM_INTERVAL_S
-    await told.tell(RED)
-    await told.tell(GREEN)
+    await reporter.tell(RED)
+    await reporter.tell(GREEN)
     assert elsewhere.seen[2:] == [("POST", "red"), ("POST", "heads"), ("POST", "green")]
 
 
 async def test_a_failed_alarm_is_sent_again(
     outside: tuple[OutsideReporter, Elsewhere, list[float]],
 ) -> None:
-    told, elsewhere, _ = outside
+    reporter, elsewhere, _ = outside
     elsewhere.status = 503
-    await told.tell(RED)
-    await told.tell(RED)
+    await reporter.tell(RED)
+    await reporter.tell(RED)
     elsewhere.status = 200
-    await told.tell(RED)
-    await told.tell(RED)
+    await reporter.tell(RED)
+    await reporter.tell(RED)
     assert elsewhere.seen == [("POST", "red")] * 3

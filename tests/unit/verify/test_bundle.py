@@ -75,13 +75,13 @@ def laws(path: Path, key: SigningKey | None = None) -> set[str]:
 def test_an_untouched_bundle_holds_by_its_own_key_and_by_the_known_one(
     tmp_path: Path, key: SigningKey
 ) -> None:
-    found = verify_bundle(made(tmp_path / "b.zip", key), None)
-    assert found.broken == []
-    assert (found.key, found.known_key) == (key.public.fingerprint, None)
+    verdict = verify_bundle(made(tmp_path / "b.zip", key), None)
+    assert verdict.broken == []
+    assert (verdict.key, verdict.known_key) == (key.public.fingerprint, None)
     assert (
-        found.counts["alerts_records"],
-        found.counts["lines"],
-        found.counts["lines_outside"],
+        verdict.counts["alerts_records"],
+        verdict.counts["lines"],
+        verdict.counts["lines_outside"],
     ) == (4, 4, 1)
     assert verify_bundle(tmp_path / "b.zip", key.public).known_key is True
     other = SigningKey.open(tmp_path / "elsewhere")
@@ -138,10 +138,10 @@ def test_a_file_that_is_gone_or_no_json_any_more_is_named(
     """An error must name the file, not only that something is unreadable."""
     whole = made(tmp_path / "b.zip", key)
     for content in (None, b"{", b"[]"):
-        found = verify_bundle(
+        verdict = verify_bundle(
             rewritten(whole, tmp_path / "damaged.zip", partial(_replaced, name, content)), None
         )
-        assert any(law == "files" and name in what for law, what in found.broken)
+        assert any(law == "files" and name in what for law, what in verdict.broken)
 
 
 @pytest.mark.parametrize("n", [0, 3])

@@ -206,10 +206,10 @@ def test_a_fact_of_a_record_that_was_not_read_yet_waits() -> None:
     """The log of the receiver may be read a moment later than the log of the sender."""
     world = sound()
     _src(world, "delivery", 1, id="f7", place="alerts/0/0/99/0")
-    found = Findings()
-    check_forwarding(world.folded(found), found)
-    assert [law for law, _ in found.broken] == []
-    assert any("was read up to" in sentence for sentence in found.pending.values())
+    findings = Findings()
+    check_forwarding(world.folded(findings), findings)
+    assert [law for law, _ in findings.broken] == []
+    assert any("was read up to" in sentence for sentence in findings.pending.values())
 
 
 def test_a_realm_that_the_store_has_let_go_has_no_rows_to_be_equal() -> None:

@@ -87,11 +87,11 @@ class BusyConsumer:
     async def getmany(
         self, *tps: TopicPartition, **_: object
     ) -> dict[TopicPartition, list[Written]]:
-        found = {tp: self._broker.topics[tp][self._at[tp] :] for tp in tps}
+        records = {tp: self._broker.topics[tp][self._at[tp] :] for tp in tps}
         self._at |= {tp: len(self._broker.topics[tp]) for tp in tps}
         for _ in range(WHILE_READ):
             self._broker.decide_one()
-        return found
+        return records
 
 
 async def test_a_system_that_decides_while_it_is_read_breaks_no_law(
@@ -102,12 +102,12 @@ async def test_a_system_that_decides_while_it_is_read_breaks_no_law(
     monkeypatch.setattr(
         reading, "create_groupless_consumer", lambda _kafka, **_: BusyConsumer(broker)
     )
-    found = Findings()
-    evidence = reading.VerifiedLogs("", found, {}, list_destinations)
+    findings = Findings()
+    evidence = reading.VerifiedLogs("", findings, {}, list_destinations)
     for _ in range(3):
         before = evidence.logs["alerts", 0].accepted
         await evidence.advance()
-        check_inputs(evidence.logs, evidence.inputs, found, evidence.urgent)
-        check_forwarding(evidence.logs, found)
-        assert found.broken == []
+        check_inputs(evidence.logs, evidence.inputs, findings, evidence.urgent)
+        check_forwarding(evidence.logs, findings)
+        assert findings.broken == []
         assert evidence.logs["alerts", 0].accepted >= before + WHILE_READ

@@ -38,21 +38,21 @@ def decided() -> World:
 def judged(
     world: World, change: Callable[[dict[tuple[str, str], dict[str, Any]]], None] | None = None
 ) -> Findings:
-    found = Findings()
-    fold = LogFold("continuity", PARTITION, found.breach)
+    findings = Findings()
+    fold = LogFold("continuity", PARTITION, findings.breach)
     for stored in world.service.log.of(REALM):
         fold.feed(stored.offset, stored.raw, COLLECTIONS, list_destinations)
     fold.rows = json.loads(json.dumps({"|".join(key): rows for key, rows in fold.rows.items()}))
     fold.rows = {tuple(key.split("|")): rows for key, rows in fold.rows.items()}  # type: ignore[misc]  # a copy that a test may damage
     if change is not None:
         change(fold.rows)
-    check_reassignments({("continuity", PARTITION): fold}, found)
-    return found
+    check_reassignments({("continuity", PARTITION): fold}, findings)
+    return findings
 
 
 def test_sound_history_has_no_breach(decided: World) -> None:
-    found = judged(decided)
-    assert (found.broken, found.pending) == ([], {})
+    findings = judged(decided)
+    assert (findings.broken, findings.pending) == ([], {})
     assert current(decided).decisions
 
 
@@ -116,9 +116,9 @@ def test_an_approval_without_its_order_is_missed(decided: World) -> None:
     def lose(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
         rows[REALM, "reassignments"].popitem()
 
-    found = judged(decided, lose)
-    assert found.broken == []
-    assert [law for law, _ in found.pending] == ["reassignment"]
+    findings = judged(decided, lose)
+    assert findings.broken == []
+    assert [law for law, _ in findings.pending] == ["reassignment"]
 
 
 def _agents_twice(rows: dict[tuple[str, str], dict[str, Any]]) -> None:

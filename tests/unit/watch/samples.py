@@ -37,12 +37,12 @@ class Sample:
 
 
 def list_samples() -> list[Sample]:
-    found: list[Sample] = []
+    samples: list[Sample] = []
     for connector in list_connectors():
         folder = SAMPLES / connector.spec.name
         rows = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
-        found += [_make_sample(connector.spec.name, folder, row) for row in rows]
-    return found
+        samples += [_make_sample(connector.spec.name, folder, row) for row in rows]
+    return samples
 
 
 def _make_sample(feed: str, folder: Path, row: dict[str, Any]) -> Sample:

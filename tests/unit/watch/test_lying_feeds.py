@@ -32,9 +32,9 @@ def rings(reading: Reading) -> list[dict[str, Any]]:
 def find_phenomenon(document: Any, echeance: str, domain: str, phenomenon: str) -> Any:
     for period in document["product"]["periods"]:
         if period["echeance"] == echeance:
-            for found in period["timelaps"]["domain_ids"]:
-                if found["domain_id"] == domain:
-                    for item in found["phenomenon_items"]:
+            for domain_entry in period["timelaps"]["domain_ids"]:
+                if domain_entry["domain_id"] == domain:
+                    for item in domain_entry["phenomenon_items"]:
                         if item["phenomenon_id"] == phenomenon:
                             return item
     raise LookupError(phenomenon)
@@ -44,9 +44,9 @@ def find_phenomenon(document: Any, echeance: str, domain: str, phenomenon: str) 
 def test_a_colour_outside_the_list_is_drift_for_its_phenomenon_only(colour: Any) -> None:
     document = load_document(MF, "warning.json")
     find_phenomenon(document, "J1", "92", "5")["phenomenon_max_color_id"] = colour
-    found = read(MF, make_bodies(document), "2027-01-12T15:06:00Z")
-    assert found.verdict is FetchVerdict.DRIFT
-    assert [p.body["phenomenon"] for p in found.posts] == ["vent"]
+    reading = read(MF, make_bodies(document), "2027-01-12T15:06:00Z")
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert [p.body["phenomenon"] for p in reading.posts] == ["vent"]
 
 
 @pytest.mark.parametrize("level", [0, 5, "rouge", None, 3.0])
@@ -54,9 +54,9 @@ def test_a_level_of_a_section_outside_the_list_is_drift(level: Any) -> None:
     document = load_document(CRUES, "warning.json")
     document["features"][0]["properties"]["NivInfViCr"] = level
     document["features"][1]["properties"]["NivInfViCr"] = 1
-    found = read(CRUES, make_bodies(document), "2027-01-25T09:12:00Z")
-    assert found.verdict is FetchVerdict.DRIFT
-    assert found.posts == []
+    reading = read(CRUES, make_bodies(document), "2027-01-25T09:12:00Z")
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert reading.posts == []
 
 
 @pytest.mark.parametrize("domain", ["92", "93"])
@@ -64,21 +64,23 @@ def test_a_missing_domain_ends_nothing(domain: str) -> None:
     memory = read(MF, load_bodies(MF, "warning.json"), "2027-01-12T15:06:00Z").memory
     document = load_document(MF, "end.json")
     for period in document["product"]["periods"]:
-        for found in period["timelaps"]["domain_ids"]:
-            found["domain_id"] = found["domain_id"].replace("92", "93" if domain == "92" else "94")
-    found = read(MF, make_bodies(document), "2027-01-14T05:06:00Z", memory)
-    assert found.verdict is FetchVerdict.DRIFT
-    assert found.posts == []
-    assert found.memory["matters"]["5"]["colour"] == "orange"
+        for reading in period["timelaps"]["domain_ids"]:
+            reading["domain_id"] = reading["domain_id"].replace(
+                "92", "93" if domain == "92" else "94"
+            )
+    reading = read(MF, make_bodies(document), "2027-01-14T05:06:00Z", memory)
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert reading.posts == []
+    assert reading.memory["matters"]["5"]["colour"] == "orange"
 
 
 def test_a_missing_section_ends_nothing() -> None:
     memory = read(CRUES, load_bodies(CRUES, "warning.json"), "2027-01-25T09:12:00Z").memory
     document = load_document(CRUES, "end.json")
     del document["features"][0]
-    found = read(CRUES, make_bodies(document), "2027-02-05T15:10:00Z", memory)
-    assert found.verdict is FetchVerdict.DRIFT
-    assert found.posts == []
+    reading = read(CRUES, make_bodies(document), "2027-02-05T15:10:00Z", memory)
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert reading.posts == []
 
 
 def test_at_night_tomorrow_is_remembered() -> None:
@@ -86,16 +88,16 @@ def test_at_night_tomorrow_is_remembered() -> None:
     document = load_document(MF, "warning.json")
     document["product"]["periods"] = document["product"]["periods"][:1]
     document["product"]["update_time"] = "2027-01-12T21:00:00Z"
-    found = read(MF, make_bodies(document), "2027-01-12T21:05:00Z", memory)
-    assert found.verdict is FetchVerdict.OK
-    assert found.posts == []
-    assert found.memory["matters"]["5"]["colour"] == "orange"
+    reading = read(MF, make_bodies(document), "2027-01-12T21:05:00Z", memory)
+    assert reading.verdict is FetchVerdict.OK
+    assert reading.posts == []
+    assert reading.memory["matters"]["5"]["colour"] == "orange"
 
 
 def test_a_lower_colour_withdraws_the_alert_with_the_remaining_one() -> None:
     memory = read(MF, load_bodies(MF, "warning.json"), "2027-01-12T15:06:00Z").memory
-    found = read(MF, load_bodies(MF, "end.json"), "2027-01-14T05:06:00Z", memory)
-    snow = next(p for p in found.posts if p.body["phenomenon"] == "neige-verglas")
+    reading = read(MF, load_bodies(MF, "end.json"), "2027-01-14T05:06:00Z", memory)
+    snow = next(p for p in reading.posts if p.body["phenomenon"] == "neige-verglas")
     assert snow.body["type"] == "weather_alert"
     assert snow.body["msg_type"] == "Cancel"
     assert snow.body["colour"] == "jaune"
@@ -142,11 +144,11 @@ def test_a_short_red_is_never_reported() -> None:
 def test_a_jump_to_red_is_held_for_ten_minutes_and_never_suppressed() -> None:
     memory = read(MF, load_bodies(MF, "warning-yellow.json"), "2027-01-11T15:05:00Z").memory
     red = paint(load_document(MF, "warning.json"), 4, "2027-01-12T15:03:05Z")
-    held = read(MF, red, "2027-01-12T15:06:00Z", memory)
-    snow = [p for p in held.posts if p.body["phenomenon"] == "neige-verglas"]
+    reading = read(MF, red, "2027-01-12T15:06:00Z", memory)
+    snow = [p for p in reading.posts if p.body["phenomenon"] == "neige-verglas"]
     assert [(p.body["certainty"], p.body["severity"]) for p in snow] == [("unconfirmed", 2)]
-    assert rings(held) == []
-    later = read(MF, red, "2027-01-12T15:12:00Z", held.memory)
+    assert rings(reading) == []
+    later = read(MF, red, "2027-01-12T15:12:00Z", reading.memory)
     assert rings(later) == []
     confirmed = read(MF, red, "2027-01-12T15:16:01Z", later.memory)
     (post,) = confirmed.posts
@@ -158,8 +160,8 @@ def test_a_jump_to_red_is_held_for_ten_minutes_and_never_suppressed() -> None:
 def test_a_held_red_is_withdrawn_when_it_disappears() -> None:
     memory = read(MF, load_bodies(MF, "warning-yellow.json"), "2027-01-11T15:05:00Z").memory
     document = load_document(MF, "warning.json")
-    held = read(MF, paint(document, 4, "2027-01-12T15:03:05Z"), "2027-01-12T15:06:00Z", memory)
-    back = read(MF, load_bodies(MF, "end.json"), "2027-01-14T05:06:00Z", held.memory)
+    reading = read(MF, paint(document, 4, "2027-01-12T15:03:05Z"), "2027-01-12T15:06:00Z", memory)
+    back = read(MF, load_bodies(MF, "end.json"), "2027-01-14T05:06:00Z", reading.memory)
     ends = [p.body for p in back.posts if p.body["phenomenon"] == "neige-verglas"]
     assert [end["msg_type"] for end in ends] == ["Cancel"]
     assert ends[0]["references"] == ["mf-vigilance:92:5:20270112T150305Z"]
@@ -197,44 +199,46 @@ DAY = [("2027-01-20T09:15:00Z", 1.12), ("2027-01-20T09:30:00Z", 1.12)]
 
 
 def test_a_spike_is_not_reported() -> None:
-    found = read(HYDRO, make_river([*DAY, ("2027-01-20T09:45:00Z", 6.80)]), "2027-01-20T09:55:00Z")
-    assert (found.verdict, found.posts) == (FetchVerdict.OK, [])
+    reading = read(
+        HYDRO, make_river([*DAY, ("2027-01-20T09:45:00Z", 6.80)]), "2027-01-20T09:55:00Z"
+    )
+    assert (reading.verdict, reading.posts) == (FetchVerdict.OK, [])
 
 
 def test_a_jump_confirmed_by_two_more_readings_is_reported() -> None:
     high = [(f"2027-01-20T{at}:00Z", 2.40) for at in ("09:45", "10:00", "10:15")]
     memory = read(HYDRO, make_river(DAY), "2027-01-20T09:40:00Z").memory
     for n in (1, 2):
-        found = read(HYDRO, make_river([*DAY, *high[:n]]), "2027-01-20T10:05:00Z", memory)
-        assert found.posts == []
-        memory = found.memory
-    found = read(HYDRO, make_river([*DAY, *high]), "2027-01-20T10:20:00Z", memory)
-    assert [p.body["measure"]["value"] for p in found.posts] == [2.4]
+        reading = read(HYDRO, make_river([*DAY, *high[:n]]), "2027-01-20T10:05:00Z", memory)
+        assert reading.posts == []
+        memory = reading.memory
+    reading = read(HYDRO, make_river([*DAY, *high]), "2027-01-20T10:20:00Z", memory)
+    assert [p.body["measure"]["value"] for p in reading.posts] == [2.4]
 
 
 @pytest.mark.parametrize("metres", [25.3, -0.4, 46.22])
 def test_another_station_or_unit_is_drift(metres: float) -> None:
-    found = read(
+    reading = read(
         HYDRO, make_river([*DAY, ("2027-01-20T09:45:00Z", metres)]), "2027-01-20T09:55:00Z"
     )
-    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
 
 
 def test_a_wrong_station_is_drift() -> None:
-    found = read(HYDRO, make_river(DAY, "F704000101"), "2027-01-20T09:55:00Z")
-    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
+    reading = read(HYDRO, make_river(DAY, "F704000101"), "2027-01-20T09:55:00Z")
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
 
 
 def test_one_reading_over_a_threshold_is_held_and_the_next_confirms_it() -> None:
     rising = [("2027-01-25T10:30:00Z", 4.30), ("2027-01-25T10:45:00Z", 4.70)]
-    held = read(HYDRO, make_river(rising), "2027-01-25T10:50:00Z")
-    (post,) = held.posts
+    reading = read(HYDRO, make_river(rising), "2027-01-25T10:50:00Z")
+    (post,) = reading.posts
     assert (post.body["certainty"], post.body["severity"]) == ("unconfirmed", 2)
     more = [*rising, ("2027-01-25T11:00:00Z", 4.72)]
-    confirmed = read(HYDRO, make_river(more), "2027-01-25T11:05:00Z", held.memory)
-    (said,) = confirmed.posts
-    assert (said.body["type"], said.body["msg_type"]) == ("flood_level", "Update")
-    assert said.body["references"] == [post.key]
+    confirmed = read(HYDRO, make_river(more), "2027-01-25T11:05:00Z", reading.memory)
+    (update_post,) = confirmed.posts
+    assert (update_post.body["type"], update_post.body["msg_type"]) == ("flood_level", "Update")
+    assert update_post.body["references"] == [post.key]
 
 
 def test_both_sources_give_one_alias() -> None:
@@ -251,16 +255,16 @@ def test_both_sources_give_one_alias() -> None:
 
 def test_one_missing_source_does_not_hide_the_other() -> None:
     bodies = load_bodies(HYDRO, "warning.json") | {"vigicrues": FeedBody("vigicrues", b'{"Ser')}
-    found = read(HYDRO, bodies, "2027-01-25T11:08:00Z")
-    assert [p.body["measure"]["value"] for p in found.posts] == [4.62]
+    reading = read(HYDRO, bodies, "2027-01-25T11:08:00Z")
+    assert [p.body["measure"]["value"] for p in reading.posts] == [4.62]
 
 
 def test_epoch_dates_and_copies_of_the_site_are_read() -> None:
     pairs = [[1769338800000, 1.1], [1769339700000, 1.11]]
     document = {"Serie": {"CdStationHydro": "F700000103", "GrdSerie": "H", "ObssHydro": pairs}}
     at = datetime.fromtimestamp(1769339700, tz=datetime.now().astimezone().tzinfo)
-    found = read(HYDRO, make_bodies(document, "vigicrues"), at + timedelta(minutes=5))
-    assert [p.body["measure"]["value"] for p in found.posts] == [1.11]
+    reading = read(HYDRO, make_bodies(document, "vigicrues"), at + timedelta(minutes=5))
+    assert [p.body["measure"]["value"] for p in reading.posts] == [1.11]
     copied = load_document(HYDRO, "normal.json")
     copied["data"] += [row | {"code_station": None} for row in copied["data"]]
     assert read(HYDRO, make_bodies(copied, "hubeau"), "2027-01-20T09:55:00Z").posts
@@ -273,15 +277,15 @@ def test_a_clock_of_2019_is_not_reported(feed: str) -> None:
         name: FeedBody(name, body.content.replace(b"2027", b"2019"))
         for name, body in load_bodies(feed, f"warning.{suffix}").items()
     }
-    found = read(feed, bodies, "2027-01-13T05:00:00Z")
-    assert (found.verdict, found.posts) == (FetchVerdict.STALE, [])
+    reading = read(feed, bodies, "2027-01-13T05:00:00Z")
+    assert (reading.verdict, reading.posts) == (FetchVerdict.STALE, [])
 
 
 @pytest.mark.parametrize("feed", [MF, CRUES, HYDRO, IDFM, RTE, BISON])
 def test_a_clock_of_the_future_is_drift(feed: str) -> None:
     suffix = "xml" if feed == BISON else "json"
-    found = read(feed, load_bodies(feed, f"warning.{suffix}"), "2026-01-13T05:00:00Z")
-    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
+    reading = read(feed, load_bodies(feed, f"warning.{suffix}"), "2026-01-13T05:00:00Z")
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
 
 
 @pytest.mark.parametrize(
@@ -305,8 +309,8 @@ def test_a_clock_of_the_future_is_drift(feed: str) -> None:
 )
 def test_an_empty_body_is_not_green(feed: str, document: Any) -> None:
     name = find_connector(feed).name_body(json.dumps(document).encode())
-    found = read(feed, make_bodies(document, name), "2027-01-12T15:06:00Z")
-    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
+    reading = read(feed, make_bodies(document, name), "2027-01-12T15:06:00Z")
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
 
 
 def test_an_exercise_on_the_road_is_dropped() -> None:
@@ -315,9 +319,9 @@ def test_an_exercise_on_the_road_is_dropped() -> None:
         b"<informationStatus>real<", b"<informationStatus>securityExercise<"
     )
     bodies = {"main": FeedBody("main", content)}
-    found = read(BISON, bodies, "2027-01-13T04:54:00Z")
-    again = read(BISON, bodies, "2027-01-13T04:56:00Z", found.memory)
-    assert (found.verdict, found.posts, again.posts) == (FetchVerdict.OK, [], [])
+    reading = read(BISON, bodies, "2027-01-13T04:54:00Z")
+    again = read(BISON, bodies, "2027-01-13T04:56:00Z", reading.memory)
+    assert (reading.verdict, reading.posts, again.posts) == (FetchVerdict.OK, [], [])
 
 
 @pytest.mark.parametrize(
@@ -341,8 +345,8 @@ def test_a_partial_or_uncertain_closure_carries_no_measure(word: bytes, other: b
 def test_an_entity_bomb_is_refused() -> None:
     bomb = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'
     for feed in (BISON, "cert-fr"):
-        found = read(feed, {"main": FeedBody("main", bomb)}, "2027-01-13T04:54:00Z")
-        assert (found.verdict, found.posts) == (FetchVerdict.REFUSED, [])
+        reading = read(feed, {"main": FeedBody("main", bomb)}, "2027-01-13T04:54:00Z")
+        assert (reading.verdict, reading.posts) == (FetchVerdict.REFUSED, [])
 
 
 def test_a_list_cut_in_half_ends_nothing() -> None:
@@ -354,9 +358,9 @@ def test_a_list_cut_in_half_ends_nothing() -> None:
     document["disruptions"] = document["disruptions"][:1]
     document["lastUpdatedDate"] = "20270112T081000"
     for at in ("2027-01-12T07:12:00Z", "2027-01-12T07:15:00Z"):
-        found = read(IDFM, make_bodies(document), at, memory)
-        assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
-        memory = found.memory
+        reading = read(IDFM, make_bodies(document), at, memory)
+        assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
+        memory = reading.memory
 
 
 def test_a_disruption_missing_twice_is_over() -> None:
@@ -390,16 +394,16 @@ def test_three_structural_lines_are_one_disruption_of_the_network() -> None:
     memory: Memory = {}
     three = block_lines(["C01742", "C01743", "C01383"])
     for at in ("2027-01-12T06:42:00Z", "2027-01-12T06:45:00Z"):
-        found = read(IDFM, three, at, memory)
-        memory = found.memory
-    network = [p.body for p in found.posts if p.body["type"] == "transport_disruption"]
+        reading = read(IDFM, three, at, memory)
+        memory = reading.memory
+    network = [p.body for p in reading.posts if p.body["type"] == "transport_disruption"]
     assert [body["severity"] for body in network] == [3]
     assert network[0]["measure"]["object"] == "line:IDFM:C01383|line:IDFM:C01742|line:IDFM:C01743"
     one = block_lines(["C01742"])
     for at in ("2027-01-12T06:48:00Z", "2027-01-12T06:51:00Z"):
-        found = read(IDFM, one, at, memory)
-        memory = found.memory
-    ends = [p.body for p in found.posts if p.body["type"] == "transport_disruption"]
+        reading = read(IDFM, one, at, memory)
+        memory = reading.memory
+    ends = [p.body for p in reading.posts if p.body["type"] == "transport_disruption"]
     assert [body["msg_type"] for body in ends] == ["Cancel"]
 
 
@@ -408,17 +412,17 @@ def test_days_of_23_and_25_hours_are_read(count: int) -> None:
     day = {23: "2027-03-28T00:00:00+01:00", 25: "2027-10-31T00:00:00+02:00"}[count]
     hours = [{"pas": n, "hvalue": 3 if n == 5 else 1} for n in range(count)]
     signal = {"GenerationFichier": day, "jour": day, "dvalue": 3, "message": "", "values": hours}
-    found = read(RTE, make_bodies({"signals": [signal]}), day)
+    reading = read(RTE, make_bodies({"signals": [signal]}), day)
     begin = datetime.fromisoformat(day) + timedelta(hours=5)
-    window = found.posts[0].body["effective"][0]
+    window = reading.posts[0].body["effective"][0]
     assert datetime.fromisoformat(window["from"]) == begin
     wrong = signal | {"jour": "2027-03-29T00:00:00+02:00", "GenerationFichier": day}
     assert read(RTE, make_bodies({"signals": [wrong]}), day).verdict is FetchVerdict.DRIFT
 
 
 def test_a_red_day_calls_no_person() -> None:
-    found = read(RTE, load_bodies(RTE, "warning.json"), "2027-01-19T16:16:00Z")
-    assert rings(found) == []
+    reading = read(RTE, load_bodies(RTE, "warning.json"), "2027-01-19T16:16:00Z")
+    assert rings(reading) == []
 
 
 def test_the_rss_feed_stands_in_for_the_index() -> None:
@@ -428,9 +432,9 @@ def test_the_rss_feed_stands_in_for_the_index() -> None:
 <link>https://www.cert.ssi.gouv.fr/alerte/CERTFR-2027-ALE-001/</link>
 <pubDate>Tue, 19 Jan 2027 09:00:00 +0000</pubDate></item></channel></rss>"""
     bodies = load_bodies("cert-fr", "warning.json") | {"main": FeedBody("main", rss)}
-    found = read("cert-fr", bodies, "2027-01-19T10:05:00Z", memory)
-    assert [p.key for p in found.posts] == ["certfr:CERTFR-2027-ALE-001:2027-01-19"]
-    assert found.posts[0].body["measure"] == {"object": "system:reseau"}
+    reading = read("cert-fr", bodies, "2027-01-19T10:05:00Z", memory)
+    assert [p.key for p in reading.posts] == ["certfr:CERTFR-2027-ALE-001:2027-01-19"]
+    assert reading.posts[0].body["measure"] == {"object": "system:reseau"}
 
 
 def test_an_unused_product_is_severity_one() -> None:
@@ -438,15 +442,17 @@ def test_an_unused_product_is_severity_one() -> None:
     bodies = load_bodies("cert-fr", "warning.json")
     name = "item:CERTFR-2027-ALE-001"
     other = bodies[name].content.replace(b"VPN Gateway", b"Tableur")
-    found = read("cert-fr", bodies | {name: FeedBody(name, other)}, "2027-01-19T10:05:00Z", memory)
-    assert found.posts[0].body["severity"] == 1
-    assert "measure" not in found.posts[0].body
+    reading = read(
+        "cert-fr", bodies | {name: FeedBody(name, other)}, "2027-01-19T10:05:00Z", memory
+    )
+    assert reading.posts[0].body["severity"] == 1
+    assert "measure" not in reading.posts[0].body
 
 
 def test_air_without_fresh_indices_is_not_reported() -> None:
     bodies = load_bodies("airparif-episodes", "warning.json")
-    found = read("airparif-episodes", bodies, "2027-07-22T10:30:00Z")
-    assert (found.verdict, found.posts) == (FetchVerdict.STALE, [])
+    reading = read("airparif-episodes", bodies, "2027-07-22T10:30:00Z")
+    assert (reading.verdict, reading.posts) == (FetchVerdict.STALE, [])
     alone = {"main": bodies["main"]}
     assert read("airparif-episodes", alone, "2027-07-19T10:30:00Z").verdict is FetchVerdict.DRIFT
 
@@ -454,14 +460,14 @@ def test_air_without_fresh_indices_is_not_reported() -> None:
 def test_an_episode_ends_on_a_fresh_pair() -> None:
     bodies = load_bodies("airparif-episodes", "warning.json")
     memory = read("airparif-episodes", bodies, "2027-07-19T10:30:00Z").memory
-    found = read(
+    reading = read(
         "airparif-episodes",
         load_bodies("airparif-episodes", "end.json"),
         "2027-07-20T10:30:00Z",
         memory,
     )
-    assert [p.body["msg_type"] for p in found.posts] == ["Cancel"]
-    assert found.posts[0].body["references"] == ["airparif:2027-07-20:O3:INFORMATION"]
+    assert [p.body["msg_type"] for p in reading.posts] == ["Cancel"]
+    assert reading.posts[0].body["references"] == ["airparif:2027-07-20:O3:INFORMATION"]
 
 
 def test_an_alert_of_2019_is_no_news_for_an_index_of_2026() -> None:
@@ -469,9 +475,9 @@ def test_an_alert_of_2019_is_no_news_for_an_index_of_2026() -> None:
     document = load_document("cert-fr", "warning.json")
     document[0]["last_revision_date"] = "2019-01-01T00:00:00.000000"
     bodies = load_bodies("cert-fr", "warning.json") | make_bodies(document)
-    found = read("cert-fr", bodies, "2027-01-19T10:05:00Z", memory)
-    assert found.verdict is FetchVerdict.DRIFT
-    assert found.posts == []
+    reading = read("cert-fr", bodies, "2027-01-19T10:05:00Z", memory)
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert reading.posts == []
 
 
 def read_lines_twice(bodies: dict[str, FeedBody]) -> list[Reading]:

@@ -33,11 +33,11 @@ def read_twice(sample: Sample, bodies: dict[str, FeedBody]) -> list[Reading]:
         for _ in range(2):
             memory = read(connector, before, at, memory).memory
             at += LATER
-    found = []
+    readings = []
     for n in range(2):
-        found.append(read(connector, bodies, sample.at + LATER * n, memory))
-        memory = found[-1].memory
-    return found
+        readings.append(read(connector, bodies, sample.at + LATER * n, memory))
+        memory = readings[-1].memory
+    return readings
 
 
 def check(sample: Sample, readings: list[Reading]) -> None:
@@ -60,13 +60,13 @@ def check(sample: Sample, readings: list[Reading]) -> None:
 
 def list_leaves(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """List the paths of all nodes below the root."""
-    found = []
+    paths = []
     items = node.items() if isinstance(node, dict) else enumerate(node)
     for key, child in items:
-        found.append((*path, key))
+        paths.append((*path, key))
         if isinstance(child, dict | list):
-            found += list_leaves(child, (*path, key))
-    return found
+            paths += list_leaves(child, (*path, key))
+    return paths
 
 
 def replace_node(document: Any, path: tuple[Any, ...], value: Any) -> Any:
@@ -115,9 +115,9 @@ def replace_once(data: st.DataObject) -> None:
     content = json.dumps(replace_node(document, path, junk)).encode()
     readings = read_twice(sample, bodies | {name: FeedBody(name, content)})
     check(sample, readings)
-    known = {p.key for r in read_twice(sample, bodies) for p in r.posts}
-    told = [p for r in readings for p in r.posts if p.body.get("msg_type") != "Cancel"]
-    assert {p.key for p in told} <= known
+    true_keys = {p.key for r in read_twice(sample, bodies) for p in r.posts}
+    alert_posts = [p for r in readings for p in r.posts if p.body.get("msg_type") != "Cancel"]
+    assert {p.key for p in alert_posts} <= true_keys
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

@@ -19,8 +19,8 @@ def find_domain(document: Any, echeance: str) -> dict[str, Any]:
     """Return the domain 92 of a period."""
     periods = {period["echeance"]: period for period in document["product"]["periods"]}
     domains = periods[echeance]["timelaps"]["domain_ids"]
-    found: dict[str, Any] = next(one for one in domains if one["domain_id"] == "92")
-    return found
+    domain: dict[str, Any] = next(one for one in domains if one["domain_id"] == "92")
+    return domain
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -33,18 +33,18 @@ def test_a_domain_that_stands_twice_with_other_colours_is_drift(is_first: bool) 
     periods = {period["echeance"]: period for period in document["product"]["periods"]}
     domains = periods["J1"]["timelaps"]["domain_ids"]
     domains.insert(0 if is_first else len(domains), green)
-    found = read(MF, make_bodies(document), MF_AT)
-    assert found.verdict is FetchVerdict.DRIFT
-    assert found.posts == []
+    reading = read(MF, make_bodies(document), MF_AT)
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert reading.posts == []
 
 
 def test_an_equal_double_is_no_drift() -> None:
     document = load_document(MF, "warning.json")
     items = find_domain(document, "J1")["phenomenon_items"]
     items += deepcopy(items)
-    found = read(MF, make_bodies(document), MF_AT)
-    assert found.verdict is FetchVerdict.OK
-    assert [p.body["phenomenon"] for p in found.posts] == ["neige-verglas", "vent"]
+    reading = read(MF, make_bodies(document), MF_AT)
+    assert reading.verdict is FetchVerdict.OK
+    assert [p.body["phenomenon"] for p in reading.posts] == ["neige-verglas", "vent"]
 
 
 def test_a_domain_without_phenomena_is_unknown_and_gives_no_sign_of_life() -> None:
@@ -52,9 +52,9 @@ def test_a_domain_without_phenomena_is_unknown_and_gives_no_sign_of_life() -> No
     document = load_document(MF, "end.json")
     for echeance in ("J", "J1"):
         find_domain(document, echeance)["phenomenon_items"].clear()
-    found = read(MF, make_bodies(document), "2027-01-14T05:06:00Z", memory)
-    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
-    assert found.memory["matters"]["5"]["colour"] == "orange"
+    reading = read(MF, make_bodies(document), "2027-01-14T05:06:00Z", memory)
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
+    assert reading.memory["matters"]["5"]["colour"] == "orange"
 
 
 def test_a_period_that_ends_before_it_begins_is_drift() -> None:
@@ -76,8 +76,8 @@ def test_a_river_with_one_odd_section_is_one_matter_that_is_not_understood(other
     document = load_document(CRUES, "warning.json")
     set_level(document, "IF5", 5)
     set_level(document, "IF18", other)
-    found = read(CRUES, make_bodies(document), CRUES_AT)
-    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
+    reading = read(CRUES, make_bodies(document), CRUES_AT)
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
 
 
 def test_a_section_that_was_never_read_hides_no_orange_and_makes_no_yellow() -> None:
@@ -87,17 +87,17 @@ def test_a_section_that_was_never_read_hides_no_orange_and_makes_no_yellow() -> 
     ]
     assert read(CRUES, make_bodies(document), CRUES_AT).posts == []
     set_level(document, "IF18", 3)
-    found = read(CRUES, make_bodies(document), CRUES_AT)
-    assert found.verdict is FetchVerdict.DRIFT
-    assert [p.body["colour"] for p in found.posts] == ["orange"]
+    reading = read(CRUES, make_bodies(document), CRUES_AT)
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert [p.body["colour"] for p in reading.posts] == ["orange"]
 
 
 def test_metres_where_millimetres_were_are_drift() -> None:
     document = load_document(HYDRO, "warning.json")
     for row in document["data"]:
         row["resultat_obs"] /= 1000
-    found = read(HYDRO, make_bodies(document, "hubeau"), "2027-01-25T11:08:00Z")
-    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
+    reading = read(HYDRO, make_bodies(document, "hubeau"), "2027-01-25T11:08:00Z")
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
 
 
 def block_line() -> Memory:
@@ -122,9 +122,9 @@ def test_lines_that_are_not_understood_end_no_disruption(spoil: str) -> None:
         else:
             line["name"] = line["shortName"] = "Z"
     for at in ("2027-01-12T07:12:00Z", "2027-01-12T07:15:00Z"):
-        found = read(IDFM, make_bodies(document), at, memory)
-        assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
-        memory = found.memory
+        reading = read(IDFM, make_bodies(document), at, memory)
+        assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
+        memory = reading.memory
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_a_line_is_known_by_its_full_or_short_name(code: str, name: str, short: 
 def test_a_situation_of_an_unknown_status_is_drift() -> None:
     content = load_bodies(BISON, "warning.xml")["main"].content
     bodies = {"main": FeedBody("main", content.replace(b">real<", b">Real<"))}
-    found = read(BISON, bodies, "2027-01-13T04:54:00Z")
-    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
+    reading = read(BISON, bodies, "2027-01-13T04:54:00Z")
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
 
 
 def test_an_announced_closure_is_called_announced() -> None:
@@ -159,8 +159,8 @@ def test_an_announced_closure_is_called_announced() -> None:
         b"<overallStartTime>2027-01-13T05:30", b"<overallStartTime>2027-01-14T05:30"
     )
     assert later != content
-    found = read(BISON, {"main": FeedBody("main", later)}, "2027-01-13T04:54:00Z")
-    (post,) = (p for p in found.posts if p.body["measure"]["object"] == "road:N118")
+    reading = read(BISON, {"main": FeedBody("main", later)}, "2027-01-13T04:54:00Z")
+    (post,) = (p for p in reading.posts if p.body["measure"]["object"] == "road:N118")
     assert post.body["headline"] == (
         "N118 Meudon : fermeture dans les deux sens annoncée, neige (DIR Île-de-France)"
     )
@@ -183,9 +183,9 @@ def test_a_foreign_entry_of_the_index_hides_no_alert(entry: Any) -> None:
     memory = read(CERT, load_bodies(CERT, "normal.json"), "2027-01-18T08:00:00Z").memory
     document = [entry, *load_document(CERT, "warning.json")]
     bodies = load_bodies(CERT, "warning.json") | make_bodies(document)
-    found = read(CERT, bodies, "2027-01-19T10:05:00Z", memory)
-    assert found.verdict is FetchVerdict.DRIFT
-    assert [p.key for p in found.posts] == ["certfr:CERTFR-2027-ALE-001:2027-01-19"]
+    reading = read(CERT, bodies, "2027-01-19T10:05:00Z", memory)
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert [p.key for p in reading.posts] == ["certfr:CERTFR-2027-ALE-001:2027-01-19"]
 
 
 def read_air(document: Any, memory: Memory | None = None) -> Any:
@@ -196,21 +196,21 @@ def read_air(document: Any, memory: Memory | None = None) -> Any:
 def test_an_unknown_pollutant_hides_no_other() -> None:
     document = load_document(AIR, "warning.json")
     document["demain"]["polluants"].append({"nom": "C6H6", "niveau": "ALERTE"})
-    found = read_air(document)
-    assert found.verdict is FetchVerdict.DRIFT
-    assert [p.key for p in found.posts] == ["airparif:2027-07-20:O3:INFORMATION"]
+    reading = read_air(document)
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert [p.key for p in reading.posts] == ["airparif:2027-07-20:O3:INFORMATION"]
 
 
 def test_a_pollutant_with_two_levels_is_not_reported() -> None:
     document = load_document(AIR, "warning.json")
     document["demain"]["polluants"].append({"nom": "O3", "niveau": "ALERTE"})
-    found = read_air(document)
-    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
+    reading = read_air(document)
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
 
 
 def test_an_active_day_without_pollutants_is_no_end() -> None:
     memory = read(AIR, load_bodies(AIR, "warning.json"), AIR_AT).memory
     document = load_document(AIR, "warning.json")
     document["demain"]["polluants"] = []
-    found = read_air(document, memory)
-    assert (found.verdict, found.posts) == (FetchVerdict.DRIFT, [])
+    reading = read_air(document, memory)
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])

@@ -32,16 +32,19 @@ def list_forecasts(reading: Reading) -> list[dict[str, Any]]:
 
 
 def test_a_forecast_is_an_information_that_the_hazard_clock_reads() -> None:
-    found = read_with(load_document(HYDRO, WRITTEN))
-    (told,) = list_forecasts(found)
-    assert (told["type"], told["severity"]) == ("info", 1)
-    assert Measure.model_validate(told["measure"]).value == told["measure"]["value"]
-    logged = LogRedactor(b"key").clean("92", told, None).message
-    assert logged["measure"] == told["measure"], "the log keeps it as it is"
-    points = parse_forecast(told["measure"]["value"], round(AT.timestamp() * 1000))
+    reading = read_with(load_document(HYDRO, WRITTEN))
+    (forecast_report,) = list_forecasts(reading)
+    assert (forecast_report["type"], forecast_report["severity"]) == ("info", 1)
+    assert (
+        Measure.model_validate(forecast_report["measure"]).value
+        == forecast_report["measure"]["value"]
+    )
+    logged = LogRedactor(b"key").clean("92", forecast_report, None).message
+    assert logged["measure"] == forecast_report["measure"], "the log keeps it as it is"
+    points = parse_forecast(forecast_report["measure"]["value"], round(AT.timestamp() * 1000))
     assert len(points) == 8
     assert (points[0].likely, points[-1].high) == (4.85, 6.6)
-    assert "prévu 5,98–6,60 m le 27/01" in found.word
+    assert "prévu 5,98–6,60 m le 27/01" in reading.word
 
 
 def test_an_equal_forecast_is_reported_once_and_a_newer_one_again() -> None:
@@ -61,8 +64,8 @@ def test_a_low_river_has_no_forecast_to_report() -> None:
 
 
 def test_a_station_without_a_forecast_is_no_fault() -> None:
-    found = read_with({"error_msg": "Pas de prévision", "code": 400})
-    assert (found.verdict, found.faults) == (FetchVerdict.OK, [])
+    reading = read_with({"error_msg": "Pas de prévision", "code": 400})
+    assert (reading.verdict, reading.faults) == (FetchVerdict.OK, [])
 
 
 LIES: dict[str, dict[str, Any]] = {
@@ -79,10 +82,10 @@ LIES: dict[str, dict[str, Any]] = {
 def test_a_false_forecast_is_not_reported_and_the_reading_stands(lie: str) -> None:
     document = load_document(HYDRO, WRITTEN)
     document["Simul"] |= LIES[lie]
-    found = read_with(document)
-    assert list_forecasts(found) == []
-    assert found.verdict is FetchVerdict.OK
-    assert [p.body["type"] for p in found.posts] == ["flood_level"]
+    reading = read_with(document)
+    assert list_forecasts(reading) == []
+    assert reading.verdict is FetchVerdict.OK
+    assert [p.body["type"] for p in reading.posts] == ["flood_level"]
 
 
 @pytest.mark.parametrize(
@@ -105,9 +108,9 @@ def test_a_false_forecast_is_not_reported_and_the_reading_stands(lie: str) -> No
 def test_a_point_that_is_not_understood_spoils_the_forecast(change: dict[str, Any]) -> None:
     document = deepcopy(load_document(HYDRO, WRITTEN))
     document["Simul"]["Prevs"][3] |= change
-    found = read_with(document)
-    assert list_forecasts(found) == []
-    assert found.faults
+    reading = read_with(document)
+    assert list_forecasts(reading) == []
+    assert reading.faults
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"<html>", b'{"Simul": []}'])

@@ -33,15 +33,15 @@ AUTUMN = datetime(2026, 10, 24, tzinfo=UTC)
 def fetch(
     story: SampleStory, requests: Sequence[FeedRequest], begun: datetime, now: datetime
 ) -> dict[str, FeedBody]:
-    found = {r.name: story.find_body(r.name, begun, now) for r in requests}
-    return {n: FeedBody(n, content) for n, content in found.items() if content is not None}
+    contents = {r.name: story.find_body(r.name, begun, now) for r in requests}
+    return {n: FeedBody(n, content) for n, content in contents.items() if content is not None}
 
 
 def play(connector: Connector, begun: datetime) -> list[Reading]:
     """Read the story of a feed twice in each of its steps."""
     story = SampleStory(connector, SAMPLES / connector.spec.name)
     memory: dict[str, object] = {}
-    found = []
+    readings = []
     starts = [timedelta(), FIRST_STEP, FIRST_STEP + STEP]
     for after in [s + timedelta(seconds=late) for s in starts for late in (5, 66)]:
         now = begun + after
@@ -49,18 +49,18 @@ def play(connector: Connector, begun: datetime) -> list[Reading]:
         bodies = fetch(story, first, begun, now)
         others = connector.list_follow_ups(bodies, memory, watched_92())
         bodies |= fetch(story, others, begun, now)
-        found.append(read_bodies(connector, bodies, memory, now, watched_92(), {}))
-        memory = found[-1].memory
-    return found
+        readings.append(read_bodies(connector, bodies, memory, now, watched_92(), {}))
+        memory = readings[-1].memory
+    return readings
 
 
 @pytest.mark.parametrize("hour", [2, 5, 13, 22])
 @pytest.mark.parametrize("connector", list_connectors(), ids=lambda c: c.spec.name)
 def test_each_story_is_read_and_reported_at_every_hour(connector: Connector, hour: int) -> None:
-    found = play(connector, AUTUMN.replace(hour=hour, minute=40))
-    assert [r.faults for r in found] == [[]] * len(found)
-    assert {r.verdict for r in found} <= {FetchVerdict.OK, FetchVerdict.UNCHANGED}
-    posts = [post for reading in found for post in reading.posts]
+    readings = play(connector, AUTUMN.replace(hour=hour, minute=40))
+    assert [r.faults for r in readings] == [[]] * len(readings)
+    assert {r.verdict for r in readings} <= {FetchVerdict.OK, FetchVerdict.UNCHANGED}
+    posts = [post for reading in readings for post in reading.posts]
     assert posts
     begin, end = AUTUMN - timedelta(days=1), AUTUMN + timedelta(days=2)
     for post in posts:
@@ -118,22 +118,22 @@ async def test_samples_are_read_each_minute_and_at_night(tmp_path: Path) -> None
     )
     connector = find_connector("airparif-episodes")
     store.enable(connector.spec.name, clock.now.timestamp(), enabled=True)
-    asked = []
+    request_counts = []
     for _ in range(3):
         await engine.run_round(connector)
-        asked.append(server.asked)
+        request_counts.append(server.asked)
         clock.move(SAMPLES_POLL_S + 1)
-    assert asked[0] > 0
-    assert asked[0] < asked[1] < asked[2]
-    told = describe_feeds(store, clock.now, samples=True)
-    assert told.samples
-    assert {item.poll_s for item in told.items} == {SAMPLES_POLL_S}
+    assert request_counts[0] > 0
+    assert request_counts[0] < request_counts[1] < request_counts[2]
+    feed_list = describe_feeds(store, clock.now, samples=True)
+    assert feed_list.samples
+    assert {item.poll_s for item in feed_list.items} == {SAMPLES_POLL_S}
 
 
 def test_the_flood_plan_names_sections_that_are_watched() -> None:
     plans = (REPOSITORY / "territories" / "92" / "plans.yaml").read_text(encoding="utf-8")
-    named = re.findall(r"« ([^»]+) » \((IF\d+)\)", plans)
-    assert named
+    section_names = re.findall(r"« ([^»]+) » \((IF\d+)\)", plans)
+    assert section_names
     sections = watched_92().sections
-    assert all(sections.decide.get(code) == name for name, code in named)
+    assert all(sections.decide.get(code) == name for name, code in section_names)
     assert "Boucles de la Seine" not in plans

@@ -15,10 +15,10 @@ from tests.unit.watch.samples import SAMPLES, Sample, list_samples, watched_92
 
 @pytest.mark.parametrize("sample", list_samples(), ids=str)
 def test_saved_body_gives_its_verdict_and_its_posts(sample: Sample) -> None:
-    found = try_feed(
+    feed_outcome = try_feed(
         find_connector(sample.feed), sample.file, sample.after, sample.at, watched_92()
     ).dump()
-    assert found == {"verdict": sample.verdict, "posts": list(sample.posts)}
+    assert feed_outcome == {"verdict": sample.verdict, "posts": list(sample.posts)}
 
 
 def test_the_front_reads_every_post() -> None:

@@ -88,7 +88,7 @@ def make_flag_metric(
 
 def make_vigilance(request: MetricRequest) -> BoundMetric:
     """Measure the gravest colour of the named phenomena, or of any."""
-    named = (
+    phenomena = (
         None
         if request.args["phenomenon"] == "any"
         else frozenset(list_values(request.args, "phenomenon"))
@@ -99,7 +99,7 @@ def make_vigilance(request: MetricRequest) -> BoundMetric:
             row
             for id, row in draft.state.flags.items()
             if id.startswith("vigilance:")
-            and (named is None or id[10:] in named)
+            and (phenomena is None or id[10:] in phenomena)
             and is_flag_of(draft, row, scope)
         ]
         return max(rows, key=lambda r: (rank_colour(str(r.value)), r.id), default=None)
@@ -132,7 +132,7 @@ def make_system_down(request: MetricRequest) -> BoundMetric:
     )
 
     def list_down(draft: MetricContext, scope: MetricScope) -> list[FlagRow]:
-        isolation, found = draft.state.flags.get(f"flag:{ISOLATION_FLAG}"), []
+        isolation, down_flags = draft.state.flags.get(f"flag:{ISOLATION_FLAG}"), []
         for system in systems:
             row = draft.state.flags.get(f"system:{system}")
             isolated = isolation is not None and is_flag_true(isolation) and system not in spared
@@ -141,8 +141,8 @@ def make_system_down(request: MetricRequest) -> BoundMetric:
             elif row is None or row.value != "down" or row.maintenance:
                 continue
             if is_flag_of(draft, row, scope):
-                found.append(row)
-        return found
+                down_flags.append(row)
+        return down_flags
 
     return BoundMetric(
         lambda draft, scope: len(list_down(draft, scope)),

@@ -62,20 +62,20 @@ def make_max_severity(of: MetricRequest) -> BoundMetric:
     def worst(draft: MetricContext, scope: MetricScope) -> tuple[int, str] | None:
         if flag and not is_flag_true(draft.state.flags.get(f"flag:{flag}")):
             return None
-        found, severities = None, draft.state.severities
+        gravest, severities = None, draft.state.severities
         for incident in draft.open_incidents if scope is None else (scope,):
             one = severities.get((incident, query))
-            if one is not None and (found is None or one[0] > found[0]):
-                found = one
-        return found
+            if one is not None and (gravest is None or one[0] > gravest[0]):
+                gravest = one
+        return gravest
 
     def value(draft: MetricContext, scope: MetricScope) -> float:
-        found = worst(draft, scope)
-        return found[0] if found else 0
+        gravest = worst(draft, scope)
+        return gravest[0] if gravest else 0
 
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
-        found = worst(draft, scope)
-        return (found[1],) if found else ()
+        gravest = worst(draft, scope)
+        return (gravest[1],) if gravest else ()
 
     return BoundMetric(
         value,
@@ -107,16 +107,16 @@ def make_continuity_metric(measured: Measured) -> BoundMetric:
     key = measured.key
 
     def value(draft: MetricContext, scope: MetricScope) -> float | None:
-        told = draft.state.metrics.get(key)
-        if told is None or _is_planned(draft, told.reports):
+        metric = draft.state.metrics.get(key)
+        if metric is None or _is_planned(draft, metric.reports):
             return None
-        if scope is not None and not any(draft.incident_of(r) == scope for r in told.reports):
+        if scope is not None and not any(draft.incident_of(r) == scope for r in metric.reports):
             return None
-        return float(told.value)
+        return float(metric.value)
 
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
-        told = draft.state.metrics.get(key)
-        return told.reports[:SHOWN_REPORTS] if told else ()
+        metric = draft.state.metrics.get(key)
+        return metric.reports[:SHOWN_REPORTS] if metric else ()
 
     return BoundMetric(value, build_topics("metrics"), reports)
 

@@ -103,12 +103,15 @@ def make_below_opening(of: MetricRequest) -> BoundMetric:
         if scope is not None:
             return None
         presence = draft.state.presence
-        known = sorted(day for day in presence if day.startswith(f"{kind}|"))[-days:]
-        if len(known) < days:
+        recent_days = sorted(day for day in presence if day.startswith(f"{kind}|"))[-days:]
+        if len(recent_days) < days:
             return 0.0
         return min(
-            sum(max(said.values()).pct <= BELOW_OPENING_PCT for said in presence[day].values())
-            for day in known
+            sum(
+                max(site_presences.values()).pct <= BELOW_OPENING_PCT
+                for site_presences in presence[day].values()
+            )
+            for day in recent_days
         )
 
     return BoundMetric(value, build_topics("presence"))
@@ -182,12 +185,12 @@ def make_headcount(of: MetricRequest) -> BoundMetric:
     """
 
     def value(draft: MetricContext, scope: MetricScope) -> float | None:
-        found = list(list_headcounts(draft, scope).values())
+        headcounts = list(list_headcounts(draft, scope).values())
         if scope is None and of.args.get("scope") == "incident":
             open_ = set(draft.open_incidents)
-            found = [r for r in found if draft.incident_of(r.report) in open_]
-        expected = sum(r.value_of or 0 for r in found)
-        return 100 * sum(r.value for r in found) / expected if expected else None
+            headcounts = [r for r in headcounts if draft.incident_of(r.report) in open_]
+        expected = sum(r.value_of or 0 for r in headcounts)
+        return 100 * sum(r.value for r in headcounts) / expected if expected else None
 
     return BoundMetric(value, build_topics("readings", "incidents"), margin=no_margin)
 

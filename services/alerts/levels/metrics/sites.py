@@ -71,13 +71,13 @@ def list_reports_of_marked(
 
     Walks over all marked sites: call it only when a predicate begins to hold.
     """
-    found: list[str] = []
+    report_ids: list[str] = []
     for site in list_marked_sites(draft, scope, mark, groups):
         causes = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
         worst = max(causes, key=lambda c: (c.severity, c.id), default=None)
         if worst and worst.reports:
-            found.append(worst.reports[0])
-    return tuple(found[:SHOWN_REPORTS])
+            report_ids.append(worst.reports[0])
+    return tuple(report_ids[:SHOWN_REPORTS])
 
 
 def list_marked_sites(
@@ -88,8 +88,8 @@ def list_marked_sites(
         by = draft.state.marks[site].get(mark)
         if by is None or (scope is not None and scope not in by) or site not in sites:
             continue
-        known = sites[site]
-        if any(g in ("", f"kind:{known.kind}", f"pole:{known.pole}") for g in groups):
+        site_record = sites[site]
+        if any(g in ("", f"kind:{site_record.kind}", f"pole:{site_record.pole}") for g in groups):
             yield site
 
 
@@ -202,7 +202,7 @@ def make_gas_distance(of: MetricRequest) -> BoundMetric:
             r
             for c in here
             for r in c.reports
-            if (told := draft.state.reports.get(r)) is not None and told.sites
+            if (report := draft.state.reports.get(r)) is not None and report.sites
         )[:SHOWN_REPORTS]
 
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:

@@ -106,13 +106,13 @@ def _list_security_events(
 
 def _list_communes(draft: MetricContext, cause: str) -> tuple[str, ...]:
     """Return the communes of a cause: several when its first report names several."""
-    known = draft.state.causes[cause]
-    told = draft.state.reports.get(known.reports[0]) if known.site is None else None
+    cause_row = draft.state.causes[cause]
+    report = draft.state.reports.get(cause_row.reports[0]) if cause_row.site is None else None
     return (
-        list_communes(told, draft.territory)
-        if told is not None
-        else (known.commune,)
-        if known.commune
+        list_communes(report, draft.territory)
+        if report is not None
+        else (cause_row.commune,)
+        if cause_row.commune
         else ()
     )
 

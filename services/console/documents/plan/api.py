@@ -31,15 +31,15 @@ _PDF: Final[dict[int | str, dict[str, Any]]] = {
     summary="Print the content of a plan: minimal mode, recovery order, cards by role (D83)",
 )
 async def print_plan(request: Request, reader: RealmReader, id: str) -> Response:
-    found = await reader.model.read()
-    if id not in found.picture.reference.plans or not is_token(id):
+    opened_realm = await reader.model.read()
+    if id not in opened_realm.picture.reference.plans or not is_token(id):
         raise NotFound
-    at = to_datetime(get_snapshot_time(found.picture)).replace(microsecond=0)
+    at = to_datetime(get_snapshot_time(opened_realm.picture)).replace(microsecond=0)
     costs: ExpensiveWork = request.app.state.costs
     is_past = reader.as_of is not None  # then the reader has its turn already
     async with nullcontext() if is_past else costs.past.turn(reader.principal.id):
         content = await asyncio.to_thread(
-            print_plans, found.shape, (id,), get_translator(reader.lang), at
+            print_plans, opened_realm.shape, (id,), get_translator(reader.lang), at
         )
     headers = {
         "Content-Language": reader.lang,

@@ -98,7 +98,7 @@ class PlanSheet:
 
     def _list_sections(self, contents: PlanSections, id: str) -> list[Sheet]:
         _ = self.translator
-        found = (
+        section_parts = (
             ("goes_on", _("Mode minimal : ce qui continue"), contents.goes_on),
             ("stops", _("Mode minimal : ce qui s’arrête"), contents.stops),
             ("recovery", _("Ordre de reprise"), contents.recovery),
@@ -107,7 +107,7 @@ class PlanSheet:
         )
         sections = [
             {"title": title, "columns": [], "rows": _write_rows(items, numbered=key == "recovery")}
-            for key, title, items in found
+            for key, title, items in section_parts
             if items
         ]
         partners = self._list_partners(id)
@@ -121,7 +121,7 @@ class PlanSheet:
     def _list_partners(self, id: str) -> list[list[str]]:
         """List the partners that the cards name; an unknown number leaves room to write it."""
         content = ref.collect_plan_contents(self.reference.sections)[id]
-        named = {contact for card in content.cards for contact in card.contacts}
+        contacts = {contact for card in content.cards for contact in card.contacts}
         _ = self.translator
         return [
             [
@@ -130,7 +130,7 @@ class PlanSheet:
                 "\n".join(self.numbers.get(one.id, ())) or "……………………",
             ]
             for one in list_contacts(self.reference)
-            if one.id in named
+            if one.id in contacts
         ]
 
     def _list_roles(
@@ -140,12 +140,12 @@ class PlanSheet:
         owners = {card.id: page.name_role(card.role, card.pole) for card in static.cards}
         phases = {card.id: card.phase for card in static.cards}
         titles = {group.key: group.title for group in page.build().groups}
-        found: dict[str, list[Sheet]] = {}
+        cards_by_role: dict[str, list[Sheet]] = {}
         for card in cards:
             phase = phases[card.id]
             made = _write_card(card, titles[phase or "all"])
-            found.setdefault(owners[card.id], []).append(made)
-        return [{"role": role, "cards": mine} for role, mine in found.items()]
+            cards_by_role.setdefault(owners[card.id], []).append(made)
+        return [{"role": role, "cards": mine} for role, mine in cards_by_role.items()]
 
 
 def _write_rows(items: Sequence[PlanLineItem], *, numbered: bool) -> list[list[str]]:

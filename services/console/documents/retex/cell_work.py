@@ -64,7 +64,7 @@ def write_cell_work_section(x: RetexFacts, cited: Citations) -> DocumentSection:
         return DocumentSection(
             id="cell", title=_("Travail de la cellule"), lines=write_nothing_to_report(x)
         )
-    shown = deeds[-DEEDS_SHOWN:]
+    visible_deeds = deeds[-DEEDS_SHOWN:]
     columns = (
         TableColumn(title=_("Quoi"), wide=True),
         TableColumn(title=_("Combien"), right=True),
@@ -74,15 +74,15 @@ def write_cell_work_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     return DocumentSection(
         id="cell",
         title=_("Travail de la cellule"),
-        aside=_("les {n} derniers sur {of}", n=len(shown), of=len(deeds))
-        if len(shown) < len(deeds)
+        aside=_("les {n} derniers sur {of}", n=len(visible_deeds), of=len(deeds))
+        if len(visible_deeds) < len(deeds)
         else "",
         lines=tuple(
             DocumentLine(
                 text=f"{format_time(times.of(r.recorded_at), x)} {write_line_text(r, x)}",
                 refs=cited.key(r.key),
             )
-            for r in shown
+            for r in visible_deeds
         ),
         table=Table(columns=columns, rows=tuple(rows)),
     )

@@ -52,7 +52,7 @@ def draft_retex(by_lang: Sequence[RetexFacts]) -> Document:
     first = by_lang[0]
     cited = Citations(*index_lines(first.lines))
     sheets = {facts.lang: _build_sheet(facts, cited) for facts in by_lang}
-    final, kept = cited.numbered(sheets.values())
+    final, cited_sources = cited.numbered(sheets.values())
     return Document(
         kind="retex",
         realm=first.realm.name,
@@ -61,7 +61,7 @@ def draft_retex(by_lang: Sequence[RetexFacts]) -> Document:
         as_of=times.to_ms(first.at),
         level=max((i.level for i in first.incidents), default=0),
         incidents=tuple(i.id for i in first.incidents),
-        sources=kept,
+        sources=cited_sources,
         figures=_count_figures(first),
         sheets={lang: renumber_sheet(sheet, final) for lang, sheet in sheets.items()},
     )

@@ -76,8 +76,8 @@ class RetexFacts:
 
 def write_line_text(record: LineRecord, x: RetexFacts) -> str:
     """Return the sentence of a line, or the words of its author."""
-    said = x.texts.get(record.text_id or "") if record.type == "NoteAdded" else None
-    return said or render_line(record, x.names, x.lang)
+    text = x.texts.get(record.text_id or "") if record.type == "NoteAdded" else None
+    return text or render_line(record, x.names, x.lang)
 
 
 def list_used_plans(x: RetexFacts) -> list[Plan]:

@@ -102,40 +102,40 @@ def _describe_exceeded_limit(
 
     A clock covers the last interruption only; alarms cover earlier ones.
     """
-    for clock, said in ((a.mtpd, MTPD_OVER), (a.rto, RTO_OVER)):
+    for clock, limit_text in ((a.mtpd, MTPD_OVER), (a.rto, RTO_OVER)):
         if clock.consumed_pct >= FULL_PERCENT:
-            return _(said)
+            return _(limit_text)
         if (a.id, clock.base) in alarms:
-            return _("{said}, à une interruption précédente", said=_(said))
+            return _("{said}, à une interruption précédente", said=_(limit_text))
     return ""
 
 
 def _write_incident_end(i: Incident, x: RetexFacts) -> str:
-    said = format_time(i.estimated_end, x)
+    announced_time = format_time(i.estimated_end, x)
     if i.closed_at is None:
         return x._(
             "{number} : rétablissement annoncé à {said}, pas encore clos.",
             number=i.number,
-            said=said,
+            said=announced_time,
         )
     return x._(
         "{number} : rétablissement annoncé à {said}, clos à {real}.",
         number=i.number,
-        said=said,
+        said=announced_time,
         real=format_time(i.closed_at, x),
     )
 
 
 def _list_site_limits(x: RetexFacts) -> list[DocumentLine]:
     """List exceeded limits of single sites; the table has those of whole activities."""
-    over, said = (
+    over, sentences = (
         Counter(
             alarm.base for alarm in x.alarms if alarm.site is not None and alarm.pct >= FULL_PERCENT
         ),
         [],
     )
     if n := over[ClockBase.RTO]:
-        said.append(
+        sentences.append(
             x._.plural(
                 "{n} horloge de site a dépassé son RTO.",
                 "{n} horloges de sites ont dépassé leur RTO.",
@@ -143,14 +143,14 @@ def _list_site_limits(x: RetexFacts) -> list[DocumentLine]:
             )
         )
     if n := over[ClockBase.DMIA]:
-        said.append(
+        sentences.append(
             x._.plural(
                 "{n} horloge de site a dépassé sa DMIA.",
                 "{n} horloges de sites ont dépassé leur DMIA.",
                 n,
             )
         )
-    return [DocumentLine(text=text, mark="late") for text in said]
+    return [DocumentLine(text=text, mark="late") for text in sentences]
 
 
 def write_clocks_section(x: RetexFacts, cited: Citations) -> DocumentSection:
@@ -220,7 +220,7 @@ def write_dependencies_section(x: RetexFacts, cited: Citations) -> DocumentSecti
         if a.state is not ActivityState.NOMINAL or a.rto.started_at is not None or a.local
     }
     hit |= {str(r.values["activity"]) for r in x.lines if "activity" in r.values}
-    said: dict[str, list[ReportRow]] = {}
+    reports_by_activity: dict[str, list[ReportRow]] = {}
     for r in x.reports:
         for activity in r.affected_activities:
             if (
@@ -228,7 +228,7 @@ def write_dependencies_section(x: RetexFacts, cited: Citations) -> DocumentSecti
                 and activity in x.names.activities
                 and r.confirmation == "confirmed"
             ):
-                said.setdefault(activity, []).append(r)
+                reports_by_activity.setdefault(activity, []).append(r)
     lines = tuple(
         DocumentLine(
             text=_.plural(
@@ -242,7 +242,7 @@ def write_dependencies_section(x: RetexFacts, cited: Citations) -> DocumentSecti
             ),
             refs=cited.of(*(f"report:{r.id}" for r in reports[:3])),
         )
-        for id, reports in sorted(said.items())
+        for id, reports in sorted(reports_by_activity.items())
     )
     return DocumentSection(
         id="undeclared",

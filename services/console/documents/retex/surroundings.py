@@ -120,23 +120,23 @@ def write_reassignments_section(x: RetexFacts, cited: Citations) -> DocumentSect
 
 def _sum_measured_effects(x: RetexFacts) -> dict[Effect, tuple[str, list[str]]]:
     """Return reported effect → its sum with unit, and the ids of the reports."""
-    found: dict[Effect, dict[str, float]] = {}
+    values_by_effect: dict[Effect, dict[str, float]] = {}
     for report in x.reports:
         if (
             report.measure is not None
             and report.measure.name in w.EFFECT
             and isinstance(report.measure.value, int | float)
         ):
-            found.setdefault(Effect(report.measure.name), {})[report.id] = float(
+            values_by_effect.setdefault(Effect(report.measure.name), {})[report.id] = float(
                 report.measure.value
             )
     return {
         effect: (
-            f"{w.format_number(sum(found[effect].values()), x.lang)} {unit}".strip(),
-            list(found[effect]),
+            f"{w.format_number(sum(values_by_effect[effect].values()), x.lang)} {unit}".strip(),
+            list(values_by_effect[effect]),
         )
         for effect, (_label, unit) in w.EFFECT.items()
-        if effect in found
+        if effect in values_by_effect
     }
 
 
@@ -147,22 +147,26 @@ def _list_effect_cards(
 
     Such effects are shedding, barriers, shade and telework.
     """
-    _, found = x._, []
+    _, effect_cards = x._, []
     for plan in list_activated_plans(x):
         for card in plan.cards:
             if card.effect is None or card.state is CardState.NOT_APPLICABLE:
                 continue
-            said = (
+            state_text = (
                 _("faite {at}", at=format_time(card.at, x))
                 if card.state is CardState.DONE
                 else _(w.CARD_STATE[card.state])
             )
             if card.state is CardState.DONE and card.effect not in measured:
-                said += ", " + _("effet non mesuré ({name})", name=_(w.EFFECT[card.effect][0]))
-            text = _("{plan}, {task} : {said}.", plan=plan.id, task=card.task, said=said)
+                state_text += ", " + _(
+                    "effet non mesuré ({name})", name=_(w.EFFECT[card.effect][0])
+                )
+            text = _("{plan}, {task} : {said}.", plan=plan.id, task=card.task, said=state_text)
             mark = "" if card.state is CardState.DONE else "todo"
-            found.append(DocumentLine(text=text, mark=mark, refs=cited.of(f"plan:{plan.id}:card")))
-    return found
+            effect_cards.append(
+                DocumentLine(text=text, mark=mark, refs=cited.of(f"plan:{plan.id}:card"))
+            )
+    return effect_cards
 
 
 def write_environment_section(x: RetexFacts, cited: Citations) -> DocumentSection:
@@ -194,7 +198,7 @@ def write_environment_section(x: RetexFacts, cited: Citations) -> DocumentSectio
     if not rows:
         text = _(
             "Aucune mesure au journal. Elles se signalent comme les autres : {names}.",
-            names=", ".join(_(said) for said, _unit in w.EFFECT.values()),
+            names=", ".join(_(effect_name) for effect_name, _unit in w.EFFECT.values()),
         )
         return DocumentSection(
             id="environment", title=_("Environnement"), lines=(*lines, DocumentLine(text=text))

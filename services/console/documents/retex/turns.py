@@ -82,7 +82,7 @@ def write_chronology_section(x: RetexFacts, cited: Citations) -> DocumentSection
         or r.type == "SitrepIssued"
         or _is_exceeded_limit(r)
     ]
-    shown = (
+    visible_turns = (
         turns
         if len(turns) <= EVENTS_SHOWN
         else [*turns[: EVENTS_SHOWN // 2], *turns[-EVENTS_SHOWN // 2 :]]
@@ -93,11 +93,11 @@ def write_chronology_section(x: RetexFacts, cited: Citations) -> DocumentSection
             refs=cited.key(r.key),
             strong=r.type == "LevelChanged",
         )
-        for r in shown
+        for r in visible_turns
     ]
     aside = (
-        _("{n} sur {of}, les premiers et les derniers", n=len(shown), of=len(turns))
-        if len(shown) < len(turns)
+        _("{n} sur {of}, les premiers et les derniers", n=len(visible_turns), of=len(turns))
+        if len(visible_turns) < len(turns)
         else ""
     )
     return DocumentSection(
@@ -129,21 +129,21 @@ def write_delays_section(x: RetexFacts, cited: Citations) -> DocumentSection:
         what: str, measured: timedelta | None, target: timedelta | None, refs: tuple[int, ...] = ()
     ) -> None:
         gap = measured - target if measured is not None and target is not None else None
-        said = (
+        target_text = (
             ""
             if gap is None
             else _("tenu")
             if gap <= timedelta()
             else _("dépassé de {span}", span=times.format_duration(gap, lang))
         )
-        told = _("pas encore") if measured is None else times.format_duration(measured, lang)
+        duration = _("pas encore") if measured is None else times.format_duration(measured, lang)
         rows.append(
             TableRow(
                 cells=(
                     what,
-                    told,
+                    duration,
                     "" if target is None else times.format_duration(target, lang),
-                    said,
+                    target_text,
                 ),
                 refs=refs,
                 strong=bool(gap and gap > timedelta()),

@@ -44,13 +44,13 @@ def write_clocks_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         elif c.expected_end is None:
             forecast = _("heure de rétablissement inconnue")
         else:
-            held = _("DMIA tenue") if c.mtpd_at is None or c.expected_end <= c.mtpd_at else ""
+            mtpd_text = _("DMIA tenue") if c.mtpd_at is None or c.expected_end <= c.mtpd_at else ""
             lost = (
                 _("RTO non tenu")
                 if c.rto_over or (c.rto_at is not None and c.expected_end > c.rto_at)
                 else _("RTO tenu")
             )
-            forecast = ", ".join(part for part in (lost, held) if part)
+            forecast = ", ".join(part for part in (lost, mtpd_text) if part)
         over = _(" passé") if c.rto_over else ""
         rows.append(
             TableRow(
@@ -316,18 +316,18 @@ def _list_next_strategies(x: SitrepFacts) -> list[tuple[str, str]]:
 
     Most critical first; among equals, those of vulnerable people. Rule D82.
     """
-    asked: dict[str, datetime] = {}
+    alarm_times: dict[str, datetime] = {}
     for alarm in x.alarms:  # newest first
         if alarm.demands == "next_strategy":
-            asked.setdefault(alarm.activity, alarm.raised_at)
+            alarm_times.setdefault(alarm.activity, alarm.raised_at)
     waiting = [
         (a.criticality, -a.vulnerable_public, a.id, a.next_strategy)
         for a in x.activities
         if a.next_strategy is not None
         and a.mtpd.state is ClockState.RUNNING
-        and a.id in asked
+        and a.id in alarm_times
         and a.mtpd.started_at is not None
-        and asked[a.id] >= a.mtpd.started_at
+        and alarm_times[a.id] >= a.mtpd.started_at
     ]
     return [(id, strategy) for _criticality, _vulnerable, id, strategy in sorted(waiting)]
 

@@ -39,7 +39,7 @@ def draft_sitrep(by_lang: Sequence[SitrepFacts]) -> Document:
     sources, index = index_lines(first.lines)
     cited = Citations(sources, index)
     sheets = {facts.lang: _build_sheet(facts, cited) for facts in by_lang}
-    final, kept = cited.numbered(sheets.values())
+    final, cited_sources = cited.numbered(sheets.values())
     hit = [s for s in first.sites if s.status is not SiteStatus.NORMAL]
     return Document(
         kind="sitrep",
@@ -54,7 +54,7 @@ def draft_sitrep(by_lang: Sequence[SitrepFacts]) -> Document:
         incidents=tuple(i.id for i in first.incidents),
         figures=count_figures(first),
         remarks={k: v for k, v in first.remarks.items() if v.strip()},
-        sources=kept,
+        sources=cited_sources,
         spots=tuple(MapSite(x=s.x, y=s.y, status=s.status, name=s.name) for s in hit),
         hit=tuple(sorted({s.commune for s in hit})),
         sheets={lang: renumber_sheet(sheet, final) for lang, sheet in sheets.items()},

@@ -65,8 +65,8 @@ def _write_risk_of(one: ActivityRisk | DecisionRisk, limit: str, _: Translator) 
 def write_proofs_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     """Write the share of the plans that is proven: plans in use first, then the least proven."""
     _ = x._
-    found = x.proofs
-    if found is None or found.pct is None:
+    proofs = x.proofs
+    if proofs is None or proofs.pct is None:
         return DocumentSection(
             id="proofs",
             title=_("Preuve des plans"),
@@ -76,7 +76,7 @@ def write_proofs_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     return DocumentSection(
         id="proofs",
         title=_("Preuve des plans"),
-        aside=_("{pct} en moyenne", pct=_write_percent(found.pct, x)),
+        aside=_("{pct} en moyenne", pct=_write_percent(proofs.pct, x)),
         half=True,
         lines=list_proof_lines(x, cited),
     )

@@ -122,11 +122,11 @@ def write_staff_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         measure = report.measure
         assert measure is not None
         where = x.names.site(report.site) if report.site else measure.scope or ""
-        found = format_people(int(float(measure.value or 0)), lang)
+        people = format_people(int(float(measure.value or 0)), lang)
         of = f" / {w.format_number(measure.value_of, lang)}" if measure.value_of else ""
         rows.append(
             TableRow(
-                cells=(_("Recensement, {where}", where=where), found + of),
+                cells=(_("Recensement, {where}", where=where), people + of),
                 refs=cited.of(f"report:{report.id}"),
             )
         )
@@ -231,11 +231,11 @@ def write_unconfirmed_section(x: SitrepFacts, cited: Citations) -> DocumentSecti
             if where
             else w.translate_code(w.EVENT, r.type, _)
         )
-        said = dict.fromkeys(
+        labels = dict.fromkeys(
             (w.translate_code(w.CERTAINTY, r.confirmation, _), world.name_source(r.source, _))
         )  # the source of a rumour may be called rumour, too
         at = times.hm_dated(times.of(r.recorded_at), x.at, lang)
-        text = _("{what} : {said}, {at}.", what=what, said=", ".join(said), at=at)
+        text = _("{what} : {said}, {at}.", what=what, said=", ".join(labels), at=at)
         lines.append(DocumentLine(text=text, mark="unconfirmed", refs=cited.of(f"report:{r.id}")))
     if len(claims) > REPORTS_SHOWN:
         lines.append(
@@ -286,10 +286,10 @@ def write_partners_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         )
         lines.append(DocumentLine(text=text, refs=cited.of(f"report:{r.id}")))
     cod = next((f for f in x.flags if f.id == "flag:cod_active"), None)
-    heard = cod is not None and cod.value is True
+    is_active = cod is not None and cod.value is True
     state = (
         _("Préfecture : COD activé.")
-        if heard
+        if is_active
         else _("Préfecture : COD non activé à notre connaissance.")
     )
     lines.append(DocumentLine(text=state, refs=cited.of("flag:flag:cod_active")))

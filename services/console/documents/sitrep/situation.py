@@ -182,9 +182,9 @@ def _write_vulnerable_line(x: SitrepFacts, cited: Citations) -> list[DocumentLin
         shorten_activity_name(a.name)
         for a in sorted(stopped, key=lambda a: (-a.vulnerable_public, a.criticality, a.id))
     ]
-    told = [*sites[:VULNERABLE_SHOWN], *works[:VULNERABLE_SHOWN]]
-    text = _("Publics vulnérables touchés : {names}", names=", ".join(told))
-    if more := len(sites) + len(works) - len(told):
+    names = [*sites[:VULNERABLE_SHOWN], *works[:VULNERABLE_SHOWN]]
+    text = _("Publics vulnérables touchés : {names}", names=", ".join(names))
+    if more := len(sites) + len(works) - len(names):
         text += _.plural(" et {n} autre", " et {n} autres", more)
     return [
         DocumentLine(
@@ -196,7 +196,7 @@ def _write_vulnerable_line(x: SitrepFacts, cited: Citations) -> list[DocumentLin
 def _write_site_lines(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
     _, counts = x._, Counter(s.status for s in x.sites)
     evacuated, sheltering, closed, degraded = (counts[s] for s in SHOWN_STATES)
-    told = (
+    state_counts = (
         (evacuated, _.plural("{n} site évacué", "{n} sites évacués", evacuated), ""),
         (
             sheltering,
@@ -211,10 +211,10 @@ def _write_site_lines(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
         ),
     )
     parts: list[str] = []
-    for n, whole, brief in told:
+    for n, whole, brief in state_counts:
         if n:
             parts.append(brief if parts and brief else whole)
-    found = (
+    site_lines = (
         [
             DocumentLine(
                 text=", ".join(parts) + ".", refs=cited.of(*(f"status:{s}" for s in SHOWN_STATES))
@@ -229,14 +229,14 @@ def _write_site_lines(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
             "{n} sites sans nouvelles : ni ouverts ni fermés.",
             counts[SiteStatus.UNKNOWN],
         )
-        found.append(DocumentLine(text=text, strong=True, refs=cited.of("status:unknown")))
-    return found
+        site_lines.append(DocumentLine(text=text, strong=True, refs=cited.of("status:unknown")))
+    return site_lines
 
 
 def write_levels_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _ = x._
     lines: list[DocumentLine] = []
-    seen: set[int] = set()
+    written_levels: set[int] = set()
     highest = max((i.level for i in x.incidents), default=0)
     gravest = [reason for i in x.incidents if i.level == highest for reason in i.why]
     for reason in sorted(
@@ -245,12 +245,12 @@ def write_levels_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         level = get_reason_level(reason)
         if (
             level is None
-            or level in seen
+            or level in written_levels
             or "refused" in reason.args
             or not (reason.metric or is_decided(reason))
         ):
             continue
-        seen.add(level)
+        written_levels.add(level)
         lines.append(
             DocumentLine(
                 text=_describe_level_reason(x, reason, level),
@@ -297,14 +297,17 @@ def write_levels_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
 
 
 def _describe_level_reason(x: SitrepFacts, reason: Reason, level: int) -> str:
-    told = describe_reason(reason, x.names, x.lang).text
+    reason_text = describe_reason(reason, x.names, x.lang).text
     words = x.reasons.get(str(reason.args.get("reason", "")), "")
     if words:
-        told = x._("{what} : {why}", what=told, why=words)
+        reason_text = x._("{what} : {why}", what=reason_text, why=words)
     if reason.at is None:
-        return x._("N{level} ({why})", level=level, why=told)
+        return x._("N{level} ({why})", level=level, why=reason_text)
     return x._(
-        "N{level}, {at} ({why})", level=level, at=times.hm_dated(reason.at, x.at, x.lang), why=told
+        "N{level}, {at} ({why})",
+        level=level,
+        at=times.hm_dated(reason.at, x.at, x.lang),
+        why=reason_text,
     )
 
 
@@ -354,13 +357,13 @@ def _list_events(x: SitrepFacts, cited: Citations, since: int) -> list[DocumentL
         if record.recorded_at > since and is_key_event(record)
     ]
     newest = {sentence(record, x.names, x.lang): record for record in turns}
-    shown = sorted(newest.items(), key=lambda pair: pair[1].key)[-CHANGES_SHOWN:]
+    newest_events = sorted(newest.items(), key=lambda pair: pair[1].key)[-CHANGES_SHOWN:]
     return [
         DocumentLine(
             text=f"{times.hm_dated(times.of(r.recorded_at), x.at, x.lang)} {text}",
             refs=cited.key(r.key),
         )
-        for text, r in shown
+        for text, r in newest_events
     ]
 
 

@@ -55,11 +55,11 @@ _ATTENDANCE_LABELS = {
 def make_task_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     first = r["state"] == "open"
-    written = first and r.get("text_id") is not None
+    has_text = first and r.get("text_id") is not None
     return {
-        "kind": "decision" if written else "watch" if first else "action",
-        "text_id": r["text_id"] if written else None,
-        "change": "sent" if written else r["state"],
+        "kind": "decision" if has_text else "watch" if first else "action",
+        "text_id": r["text_id"] if has_text else None,
+        "change": "sent" if has_text else r["state"],
         "incident": r.get("incident"),
         "site": r.get("site"),
         "report": r.get("report"),
@@ -96,13 +96,13 @@ def render_instruction(record: SentenceSource, site: str, _: Translator) -> str:
 
 def make_action_line(fact: FactRecord) -> Fields:
     r, change = fact.data["row"], fact.data["change"]
-    written = change == "requested"
+    is_request = change == "requested"
     reason = str(r.get("reason") or "").removeprefix("text:") if r.get("ended_at") else ""
     who = _ACTION_ACTORS.get(change)
     return {
-        "kind": "decision" if written else "watch" if who is None else "action",
+        "kind": "decision" if is_request else "watch" if who is None else "action",
         "change": change,
-        "text_id": r["text_id"] if written else reason or None,
+        "text_id": r["text_id"] if is_request else reason or None,
         **({} if who is None else {"author": r[who]}),
         "incident": r.get("incident"),
         "values": pick_fields(
@@ -269,7 +269,7 @@ def make_readiness_line(fact: FactRecord) -> Fields:
 def render_readiness(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     if record.change == "ready":
         return _("Joignabilité des astreintes, d’après l’annuaire : tous les postes sont pourvus")
-    found = _.plural(
+    gaps_text = _.plural(
         "{n} poste non pourvu ou fragile",
         "{n} postes non pourvus ou fragiles",
         record.values["holes"],
@@ -277,10 +277,10 @@ def render_readiness(record: SentenceSource, names: TerritoryNames, _: Translato
     if record.values["urgent"]:
         return _(
             "Joignabilité des astreintes, d’après l’annuaire : {found}, dont {urgent} sous 48 h",
-            found=found,
+            found=gaps_text,
             urgent=record.values["urgent"],
         )
-    return _("Joignabilité des astreintes, d’après l’annuaire : {found}", found=found)
+    return _("Joignabilité des astreintes, d’après l’annuaire : {found}", found=gaps_text)
 
 
 def make_drill_line(fact: FactRecord) -> Fields:

@@ -38,14 +38,14 @@ _OBLIGATION_SENTENCES = {
 
 def make_statement_line(fact: FactRecord) -> Fields:
     r, change = fact.data["row"], fact.data["change"]
-    written = change in ("drafted", "revised")
+    has_text = change in ("drafted", "revised")
     reason = (r.get("reason") or "").removeprefix("text:")
     return {
         "kind": _STATEMENT_KINDS.get(change, "decision"),
         "change": change,
         "incident": r.get("incident"),
         "report": r.get("report"),
-        "text_id": r["text_id"] if written else reason or None,
+        "text_id": r["text_id"] if has_text else reason or None,
         "values": {"statement": r["id"], "audience": r["audience"], "plain": r.get("plain", False)},
     }
 

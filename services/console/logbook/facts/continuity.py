@@ -195,7 +195,7 @@ def make_plan_line(fact: FactRecord) -> Fields | None:
     if change in ("listed", "cards_settled"):  # nothing happened, or site cards say it
         return None
     moved = [c for c in r.get("cards") or () if c.get("at") == fact.at]
-    asked = r["level"] if change != "raised" else max(r["level"], r.get("proposed_level") or 0)
+    level = r["level"] if change != "raised" else max(r["level"], r.get("proposed_level") or 0)
     return {
         "kind": _PLAN_KINDS.get(change, "decision"),
         "change": change,
@@ -204,7 +204,7 @@ def make_plan_line(fact: FactRecord) -> Fields | None:
         "values": drop_missing(
             {
                 "plan": r["id"],
-                "level": asked,
+                "level": level,
                 "state": r["state"],
                 "card": moved[0]["id"] if moved else None,
                 "card_state": moved[0]["state"] if moved else None,

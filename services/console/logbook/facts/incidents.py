@@ -86,39 +86,41 @@ def _is_first_judgement(fact: FactRecord) -> bool:
 
 
 def render_report(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
-    said = render_judgement(record, names, _)
+    sentence = render_judgement(record, names, _)
     if (by := record.values.get("corrected_by")) is None:
-        return said
+        return sentence
     return _(
         "{line} (message refusé, corrigé par {person})",
-        line=said,
+        line=sentence,
         person=w.name_person(str(by), names, _),
     )
 
 
 def render_judgement(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    said = join_place(w.translate_code(w.EVENT, v.get("type"), _), format_place(record, names), _)
+    event_text = join_place(
+        w.translate_code(w.EVENT, v.get("type"), _), format_place(record, names), _
+    )
     match record.change, record.certainty, v.get("reason"):
         case "verdict", "confirmed", _reason:
-            return _("Confirmé. {line}", line=said)
+            return _("Confirmé. {line}", line=event_text)
         case "verdict", "denied", _reason:
-            return _("Démenti. {line}", line=said)
+            return _("Démenti. {line}", line=event_text)
         case "verdict", _certainty, _reason:
-            return _("Signalement revu. {line}", line=said)
+            return _("Signalement revu. {line}", line=event_text)
         case "duplicate", _certainty, "same_id":
-            return _("{line} (déjà reçu)", line=said)
+            return _("{line} (déjà reçu)", line=event_text)
         case "duplicate", _certainty, _reason:
-            return _("{line} (signalé par une autre source)", line=said)
+            return _("{line} (signalé par une autre source)", line=event_text)
         case "refused", _certainty, _reason:
-            return _("Refusé. {line}", line=said)
+            return _("Refusé. {line}", line=event_text)
         case "failed", _certainty, _reason:
-            return _("Non traité. {line}", line=said)
+            return _("Non traité. {line}", line=event_text)
         case _change, "rumour", _reason:
-            return _("Rumeur. {line}", line=said)
+            return _("Rumeur. {line}", line=event_text)
         case _change, "unconfirmed", _reason:
-            return _("Non confirmé. {line}", line=said)
-    return _("Annulé. {line}", line=said) if v.get("msg_type") == "Cancel" else said
+            return _("Non confirmé. {line}", line=event_text)
+    return _("Annulé. {line}", line=event_text) if v.get("msg_type") == "Cancel" else event_text
 
 
 def make_site_line(fact: FactRecord) -> Fields:

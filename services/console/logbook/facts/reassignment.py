@@ -153,16 +153,16 @@ def make_order_line(fact: FactRecord) -> Fields | None:
 
 def render_order(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v, site = record.values, names.site(record.site or "")
-    told = _(
+    order_text = _(
         "Ordre de réaffectation, {site} : {leave} partent, {come} viennent",
         site=site,
         leave=v["leave"],
         come=v["come"],
     )
     if "starts_at" not in v:
-        return told
+        return order_text
     ends_at = to_datetime(v["ends_at"]) if "ends_at" in v else None
-    return f"{told}, {describe_order_period(to_datetime(v['starts_at']), ends_at, to_datetime(v['dispatched_at']), _)}"
+    return f"{order_text}, {describe_order_period(to_datetime(v['starts_at']), ends_at, to_datetime(v['dispatched_at']), _)}"
 
 
 def make_reassignment_line(fact: FactRecord) -> Fields | None:
@@ -180,10 +180,10 @@ def make_reassignment_line(fact: FactRecord) -> Fields | None:
 
 def render_reassignment(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    said = _CAUSE_SENTENCES.get(str(v.get("cause"))) or _REASSIGNMENT_SENTENCES.get(
+    sentence = _CAUSE_SENTENCES.get(str(v.get("cause"))) or _REASSIGNMENT_SENTENCES.get(
         str(record.change), _REASSIGNED
     )
-    return _(said).format(
+    return _(sentence).format(
         n=format_small_count(int(v["agents"])),
         metier=names.metier(str(v["metier"]), _.lang),
         site=names.site(record.site or ""),

@@ -133,7 +133,7 @@ def compute_bounds(
     needs = {d.cell: n for n, d in enumerate(q.demands)}
     remaining = _Remaining(q)
     floors: dict[_Column, int] = {}
-    kept: list[KeptLine] = []
+    line_fates: list[KeptLine] = []
     for line in sorted((p for p in previous if p.approved), key=lambda p: p.key.fields()):
         stay = 0
         for column in _list_columns(q, needs, line.key):
@@ -141,7 +141,7 @@ def compute_bounds(
             if count:
                 floors[column] = floors.get(column, 0) + count
                 stay += count
-        kept.append(KeptLine(line.key, line.count, stay))
+        line_fates.append(KeptLine(line.key, line.count, stay))
     extra = sorted(
         (c for c in floors if index.of(c) is None),
         key=lambda c: (c.cell, c.released, c.demand, c.place),
@@ -168,7 +168,7 @@ def compute_bounds(
             np.array(list(weigh.values()), dtype=np.int64),
             {c.place: q.desks_left[c.place] for c in extra if c.place != AT_HOME},
         ),
-        tuple(kept),
+        tuple(line_fates),
     )
 
 
@@ -192,12 +192,12 @@ def _weigh_seen_lines(
 
     The count includes the agents approved for the same move.
     """
-    found: dict[int, int] = {}
+    agents_by_move: dict[int, int] = {}
     for line in sorted((p for p in previous if not p.approved), key=lambda p: p.key.fields()):
         for column in _list_columns(q, needs, line.key)[:1]:
             if (at := index.of(column)) is not None:
-                found[at] = found.get(at, int(floor[at])) + line.count
-    return found
+                agents_by_move[at] = agents_by_move.get(at, int(floor[at])) + line.count
+    return agents_by_move
 
 
 def _list_columns(q: Quantities, needs: dict[int, int], key: LineKey) -> list[_Column]:

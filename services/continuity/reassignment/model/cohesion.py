@@ -66,14 +66,14 @@ def minimise_groups(face: OptimalFace, program: Program, groups: Sequence[HostGr
         cost = np.zeros(program.size)
         for group, weight in zip(groups, weights, strict=True):
             cost[group.columns] = weight
-        found = face.look(cost)
-        if found is None:
+        solution = face.look(cost)
+        if solution is None:
             break
         if n == 0:  # each group used costs at most 1 so far: a bound from below
-            bound = math.ceil(float(cost @ found) - TOLERANCE)
-        if len(used := _find_used_groups(found, groups)) < len(fewest):
-            best, fewest = found, used
-        carried = [float(found[group.columns].sum()) for group in groups]
+            bound = math.ceil(float(cost @ solution) - TOLERANCE)
+        if len(used := _find_used_groups(solution, groups)) < len(fewest):
+            best, fewest = solution, used
+        carried = [float(solution[group.columns].sum()) for group in groups]
         weights = [1.0 / c if c > TOLERANCE else w for c, w in zip(carried, weights, strict=True)]
     close_unused_groups(face, groups, best)
     return bound

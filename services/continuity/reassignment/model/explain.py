@@ -43,8 +43,8 @@ class StaffGap:
     def of(
         cls, q: Quantities, cell: int, count: int, missing: str, why: tuple[LineReason, ...]
     ) -> StaffGap:
-        found = q.tables.cells[cell]
-        return cls(found.site, found.activity, found.metier, count, missing, why)
+        staff_cell = q.tables.cells[cell]
+        return cls(staff_cell.site, staff_cell.activity, staff_cell.metier, count, missing, why)
 
 
 def explain_line(program: Program, n: int, *, at_home: bool) -> tuple[LineReason, ...]:
@@ -66,14 +66,14 @@ def _explain_agents(program: Program, n: int) -> Iterator[LineReason]:
         yield LineReason("spare", {"criticality": tables.rule(cell).criticality})
     else:
         yield LineReason("displaced")
-    wanted, has = (
+    wanted_metier, has = (
         tables.cells[q.demands[int(moves.demand[n])].cell].metier,
         tables.cells[cell].metier,
     )
-    if wanted == has:
+    if wanted_metier == has:
         yield LineReason("same_metier")
         return
-    line = next(s for s in tables.substitutions[wanted] if s.by == has)
+    line = next(s for s in tables.substitutions[wanted_metier] if s.by == has)
     values: dict[str, str | int] = {"by": has, "tenths": line.tenths}
     yield LineReason(
         "substitution", values | {"condition": line.condition} if line.condition else values
@@ -113,9 +113,11 @@ def _explain_way(program: Program, n: int) -> LineReason:
 def list_unmet_gaps(program: Program, solution: Ints) -> tuple[StaffGap, ...]:
     """Return every unfilled demand, by cell."""
     q, first = program.quantities, len(program.moves)
-    left = _LeftResources(program, solution)
+    left_resources = _LeftResources(program, solution)
     return tuple(
-        StaffGap.of(q, demand.cell, int(solution[first + n]), *_explain_unmet(program, n, left))
+        StaffGap.of(
+            q, demand.cell, int(solution[first + n]), *_explain_unmet(program, n, left_resources)
+        )
         for n, demand in enumerate(q.demands)
         if solution[first + n]
     )
@@ -199,11 +201,11 @@ def _explain_unmet(
             LineReason("no_desk" if hosts else "no_host"),
             *_explain_no_telework(q, demand.cell, demand.need),
         )
-    kept = sum(q.displaced[n] // KEPT_FRACTION for n, _ in others if n != demand.cell)
+    kept_agents = sum(q.displaced[n] // KEPT_FRACTION for n, _ in others if n != demand.cell)
     return MISSING_PEOPLE, (
         *reasons,
         LineReason("taken", {"available": available}),
-        *((LineReason("R9", {"kept": kept}),) if kept else ()),
+        *((LineReason("R9", {"kept": kept_agents}),) if kept_agents else ()),
     )
 
 

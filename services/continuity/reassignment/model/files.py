@@ -41,15 +41,17 @@ def read_situation(rows: Path, meta: Path, name: str, tables: ReferenceTables) -
     Raise FileInvalid.
     """
     documents = _read_json(meta)
-    found = (
+    matching_documents = (
         [d for d in documents if isinstance(d, dict) and d.get("id") == name]
         if isinstance(documents, list)
         else []
     )
-    if not found:
+    if not matching_documents:
         raise FileInvalid(f"{meta}: no entry with the id {name!r}")
     try:
-        elapsed, transit, tele = (found[0][key] for key in ("elapsed_h", "transit", "tele"))
+        elapsed, transit, tele = (
+            matching_documents[0][key] for key in ("elapsed_h", "transit", "tele")
+        )
     except KeyError as missing:
         raise FileInvalid(f"{meta}: {name} has no {missing}") from None
     if (

@@ -178,9 +178,11 @@ def _solve_near_seen_lines(
     """
     bound = float(best @ program.costs[ObjectiveLevel.K])
     lower = program.lower.copy()
-    seen = program.bounds.kept
-    share = np.floor(np.minimum(best[seen], program.bounds.kept_count) + TOLERANCE).astype(np.int64)
-    np.maximum.at(lower, seen, share)
+    line_columns = program.bounds.kept
+    share = np.floor(np.minimum(best[line_columns], program.bounds.kept_count) + TOLERANCE).astype(
+        np.int64
+    )
+    np.maximum.at(lower, line_columns, share)
     nearer = replace(
         program,
         lower=lower,

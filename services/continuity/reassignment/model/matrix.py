@@ -96,7 +96,7 @@ class ProgramLimits:
 
 
 def _convert_to_reals(values: Ints) -> Reals:
-    found = values.astype(np.float64)
-    found[values >= NO_LIMIT] = highspy.kHighsInf
-    found[values <= -NO_LIMIT] = -highspy.kHighsInf
-    return found
+    reals = values.astype(np.float64)
+    reals[values >= NO_LIMIT] = highspy.kHighsInf
+    reals[values <= -NO_LIMIT] = -highspy.kHighsInf
+    return reals

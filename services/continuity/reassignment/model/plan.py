@@ -84,13 +84,19 @@ def solve_situation_program(
 ) -> SolvedProposal:
     """Solve a situation, given earlier decisions. The same arguments give the same proposal."""
     quantities = Quantities(tables, situation)
-    moves, bounds, kept = compute_bounds(
+    moves, bounds, line_fates = compute_bounds(
         quantities, find_moves(quantities), previous, stability=options.stability
     )
     program = build_program(quantities, moves, bounds)
     answer = solve_program(program, options.choice)
     return _build_proposal(
-        program, answer.solution, kept, options, answer.open_level, answer.bound, answer.iterations
+        program,
+        answer.solution,
+        line_fates,
+        options,
+        answer.open_level,
+        answer.bound,
+        answer.iterations,
     )
 
 

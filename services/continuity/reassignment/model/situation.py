@@ -109,8 +109,16 @@ def compute_percent(count: int, pct: int) -> int:
 
 def compute_urgency(rto_h: float, elapsed_h: float) -> int:
     """Compute the weight of a demand from the hours left until its RTO."""
-    left = rto_h - elapsed_h
-    return 8 if left <= 4 else 4 if left <= 12 else 2 if left <= 24 else 1
+    remaining_hours = rto_h - elapsed_h
+    return (
+        8
+        if remaining_hours <= 4
+        else 4
+        if remaining_hours <= 12
+        else 2
+        if remaining_hours <= 24
+        else 1
+    )
 
 
 class Quantities:
@@ -143,8 +151,8 @@ class Quantities:
         self._find_demands()
         self.desks_left = self._desks_left()
         self.free_desks = [
-            left if situation.of(s.id).host_ok and situation.of(s.id).seat_pct == 100 else 0
-            for left, s in zip(self.desks_left, tables.sites, strict=True)
+            desks if situation.of(s.id).host_ok and situation.of(s.id).seat_pct == 100 else 0
+            for desks, s in zip(self.desks_left, tables.sites, strict=True)
         ]
         self.is_host = [
             situation.of(s.id).host_ok and situation.of(s.id).seat_pct == 100 for s in tables.sites
@@ -175,12 +183,12 @@ class Quantities:
             rule = self.tables.rules[cell.activity]
             if rule.criticality not in OPTIMISED_CRITICALITIES:
                 continue
-            wanted = cell.minimum
+            required_agents = cell.minimum
             if rule.site_bound:
                 if cell.minimum > self.seats[n]:
                     self.suspended[n] = cell.minimum - self.seats[n]
-                wanted = min(wanted, self.seats[n])
-            if (need := wanted - working) > 0:
+                required_agents = min(required_agents, self.seats[n])
+            if (need := required_agents - working) > 0:
                 own_site = rule.site_bound or working < self.seats[n]
                 tele = (
                     need * rule.tele_pct // 100
@@ -207,8 +215,8 @@ class Quantities:
     def hosts(self, site: int, activity: str) -> tuple[int, ...]:
         """Return the nearest hosts of an activity that is not bound to its site, near to far."""
         key = (site, activity)
-        found = self._hosts.get(key)
-        if found is None:
+        nearest_hosts = self._hosts.get(key)
+        if nearest_hosts is None:
             rule = self.tables.rules[activity]
             able: list[int] = []
             for other in self.tables.nearest[site]:
@@ -220,5 +228,5 @@ class Quantities:
                     able.append(other)
                     if len(able) == HOSTS_PER_NEED:
                         break
-            found = self._hosts[key] = tuple(able)
-        return found
+            nearest_hosts = self._hosts[key] = tuple(able)
+        return nearest_hosts

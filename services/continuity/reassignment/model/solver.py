@@ -121,10 +121,10 @@ class OptimalFace:
         In that case `values` are those of the level before, or None.
         """
         if self.values is None or not self._free_already(cost):
-            found = self._optimum(cost.astype(np.float64))
-            if found is None:
+            optimum = self._optimum(cost.astype(np.float64))
+            if optimum is None:
                 return False
-            self.values, reduced, duals, activity = found
+            self.values, reduced, duals, activity = optimum
             self._fix(np.abs(reduced) > TOLERANCE)
             self._hold(np.abs(duals) > TOLERANCE, activity)
         self.solved[level] = self.values
@@ -132,8 +132,8 @@ class OptimalFace:
 
     def look(self, cost: Reals) -> Reals | None:
         """Return an optimum of `cost` in the face, unchanged; None once the work ran out."""
-        found = self._optimum(cost)
-        return None if found is None else found[0]
+        optimum = self._optimum(cost)
+        return None if optimum is None else optimum[0]
 
     def close(self, columns: Ints, values: Reals) -> None:
         """Continue from `values` of the face without the columns, which are zero there."""
@@ -216,8 +216,8 @@ class OptimalFace:
             which, np.where(np.abs(self.values - rounded) < TOLERANCE, rounded, self.values)
         )
         at = np.flatnonzero(which[self._columns]).astype(np.int32)
-        held = self._limits.lower[self._columns[at]]
-        self._h.changeColsBounds(len(at), at, held, held)
+        bounds = self._limits.lower[self._columns[at]]
+        self._h.changeColsBounds(len(at), at, bounds, bounds)
 
     def _hold(self, rows: NDArray[np.bool_], activity: Reals) -> None:
         """Fix the open ones of these rows at their present side."""
@@ -305,9 +305,9 @@ class BranchAndBound:
     @property
     def open_columns(self) -> NDArray[np.bool_]:
         """Columns that may be more than zero."""
-        found = np.zeros(self._program_size, dtype=np.bool_)
-        found[self._columns] = True
-        return found
+        open_mask = np.zeros(self._program_size, dtype=np.bool_)
+        open_mask[self._columns] = True
+        return open_mask
 
     def minimise(self, cost: Ints) -> Ints:
         """Solve a level among the optima of the levels before, and add it to them.
@@ -316,27 +316,35 @@ class BranchAndBound:
         Infeasible.
         """
         h = self._h
-        seen = np.zeros(self._size)
-        seen[: len(self._columns)] = cost[self._columns]
+        column_costs = np.zeros(self._size)
+        column_costs[: len(self._columns)] = cost[self._columns]
         if len(switches := cost[self._program_size :]):
-            seen[len(self._columns) :] = switches
-        h.changeColsCost(self._size, np.arange(self._size, dtype=np.int32), seen)
+            column_costs[len(self._columns) :] = switches
+        h.changeColsCost(self._size, np.arange(self._size, dtype=np.int32), column_costs)
         h.setOptionValue("mip_max_nodes", max(self._left, 1))
         h.run()
         info, status = h.getInfo(), h.getModelStatus()
         self._left -= max(info.mip_node_count, 0)
-        found = None
+        solution = None
         if info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
-            found = np.round(np.asarray(h.getSolution().col_value)).astype(np.int64)
-        if status == highspy.HighsModelStatus.kOptimal and found is not None:
-            where = np.flatnonzero(seen).astype(np.int32)
+            solution = np.round(np.asarray(h.getSolution().col_value)).astype(np.int64)
+        if status == highspy.HighsModelStatus.kOptimal and solution is not None:
+            where = np.flatnonzero(column_costs).astype(np.int32)
             if len(where):
-                h.addRow(-highspy.kHighsInf, float(seen @ found), len(where), where, seen[where])
-            return self._spread(found)
+                h.addRow(
+                    -highspy.kHighsInf,
+                    float(column_costs @ solution),
+                    len(where),
+                    where,
+                    column_costs[where],
+                )
+            return self._spread(solution)
         if status == highspy.HighsModelStatus.kInfeasible:
             raise Infeasible
         if status == highspy.HighsModelStatus.kSolutionLimit or info.mip_node_count >= 0:
-            raise OutOfWork(info.mip_dual_bound, None if found is None else self._spread(found))
+            raise OutOfWork(
+                info.mip_dual_bound, None if solution is None else self._spread(solution)
+            )
         raise SolverFailed(f"HiGHS says {h.modelStatusToString(status)}")
 
     def _spread(self, found: Ints) -> Ints:

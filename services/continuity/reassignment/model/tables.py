@@ -107,18 +107,18 @@ class ReferenceTables:
 
     def desks(self, site: int) -> int:
         """Return the desks of a host."""
-        found = self.sites[site]
-        return found.places
+        host_site = self.sites[site]
+        return host_site.places
 
     @cached_property
     def distances(self) -> Ints:
         """Metres as the crow flies, by index."""
         n = len(self.sites)
-        found = np.zeros((n, n), dtype=np.int64)
+        distances_m = np.zeros((n, n), dtype=np.int64)
         for i, a in enumerate(self.sites):
             for j in range(i + 1, n):
-                found[i, j] = found[j, i] = compute_distance_m(a, self.sites[j])
-        return found
+                distances_m[i, j] = distances_m[j, i] = compute_distance_m(a, self.sites[j])
+        return distances_m
 
     @cached_property
     def nearest(self) -> tuple[tuple[int, ...], ...]:
@@ -155,10 +155,10 @@ class ReferenceTables:
         return TravelWays(minutes, grams, near)
 
     def _cells_of_site(self) -> dict[int, tuple[int, ...]]:
-        found: dict[int, list[int]] = {}
+        cells_by_site: dict[int, list[int]] = {}
         for n, site in enumerate(self.cell_site.tolist()):
-            found.setdefault(site, []).append(n)
-        return {site: tuple(cells) for site, cells in found.items()}
+            cells_by_site.setdefault(site, []).append(n)
+        return {site: tuple(cells) for site, cells in cells_by_site.items()}
 
     @cached_property
     def helpers(self) -> Mapping[str, tuple[tuple[int, int, str | None], ...]]:
@@ -169,7 +169,7 @@ class ReferenceTables:
         by_metier: dict[str, list[int]] = {}
         for n, cell in enumerate(self.cells):
             by_metier.setdefault(cell.metier, []).append(n)
-        found: dict[str, tuple[tuple[int, int, str | None], ...]] = {}
+        helpers_by_metier: dict[str, tuple[tuple[int, int, str | None], ...]] = {}
         for metier in sorted({c.metier for c in self.cells}):
             able: list[tuple[int, int, str | None]] = [
                 (n, 0, None) for n in by_metier.get(metier, ())
@@ -180,8 +180,8 @@ class ReferenceTables:
                     for n in by_metier.get(line.by, ())
                     if self._allowed(line, n)
                 ]
-            found[metier] = tuple(sorted(able, key=lambda h: h[0]))
-        return found
+            helpers_by_metier[metier] = tuple(sorted(able, key=lambda h: h[0]))
+        return helpers_by_metier
 
     def _allowed(self, line: Substitution, cell: int) -> bool:
         """Check whether the agents of a cell meet the hard condition of a substitution."""
@@ -206,7 +206,10 @@ ON_SITE_KITCHEN: Final = "sur-place"
 
 
 def _group_by_metier(lines: Iterable[Substitution]) -> dict[str, tuple[Substitution, ...]]:
-    found: dict[str, list[Substitution]] = {}
+    lines_by_metier: dict[str, list[Substitution]] = {}
     for line in lines:
-        found.setdefault(line.metier, []).append(line)
-    return {metier: tuple(sorted(lines, key=lambda s: s.by)) for metier, lines in found.items()}
+        lines_by_metier.setdefault(line.metier, []).append(line)
+    return {
+        metier: tuple(sorted(lines, key=lambda s: s.by))
+        for metier, lines in lines_by_metier.items()
+    }

@@ -38,7 +38,7 @@ class ChatDriver:
         text = outgoing.text
         try:
             async with asyncio.timeout(timeout_s):
-                said = await target.async_notify(
+                is_delivered = await target.async_notify(
                     body=text.plain(),
                     title=text.subject,
                     notify_type=kind,
@@ -48,6 +48,6 @@ class ChatDriver:
             return CallResult("ambiguous", error="chat_no_answer")
         return (
             CallResult("accepted", provider_id=outgoing.row.id)
-            if said
+            if is_delivered
             else CallResult("ambiguous", error="chat_refused_or_lost")
         )

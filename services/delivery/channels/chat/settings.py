@@ -63,10 +63,10 @@ def lint(settings: ChatSettings) -> Iterator[SettingsFault]:
         return
     import apprise  # only where it is used: it weighs 30 MB
 
-    known = apprise.Apprise().details()["schemas"]
+    schemes = apprise.Apprise().details()["schemas"]
     spoken = {
         str(scheme)
-        for service in known
+        for service in schemes
         for kind in ("protocols", "secure_protocols")
         for scheme in service[kind] or ()
     }

@@ -42,10 +42,10 @@ class Bounce:
 
 def read_bounce(raw: bytes) -> Bounce | None:
     """Read the report in a mail; None if it is not a report about our mail. Never raise."""
-    found = _TOKEN.search(raw.decode("latin-1"))
-    if found is None:
+    token_match = _TOKEN.search(raw.decode("latin-1"))
+    if token_match is None:
         return None
-    token = re.sub(r"\s+", "", found[1])
+    token = re.sub(r"\s+", "", token_match[1])
     for part in message_from_bytes(raw, policy=default).walk():
         if part.get_content_type() == "message/delivery-status":
             for fields in _list_field_groups(part):

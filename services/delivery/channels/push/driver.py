@@ -69,7 +69,7 @@ class PushDriver(HttpPoster):
 def build_payload(outgoing: Outgoing) -> bytes:
     """Build the message for the worker; addresses are paths, relative to the subscribed origin."""
     row, text = outgoing.row, outgoing.text
-    shown = {
+    payload = {
         "title": text.push_title,
         "body": text.push[:_BODY_CHARACTERS],
         "lang": text.lang,
@@ -78,7 +78,7 @@ def build_payload(outgoing: Outgoing) -> bytes:
         "url": urlsplit(text.link).path if text.link else "/",
         "receipt": urlsplit(outgoing.returns_url).path,
     }
-    while len(dumped := orjson.dumps(shown)) > MESSAGE_BYTES:
-        shown["body"] = str(shown["body"])[: len(str(shown["body"])) // 2]
-        shown["title"] = str(shown["title"])[:200]
+    while len(dumped := orjson.dumps(payload)) > MESSAGE_BYTES:
+        payload["body"] = str(payload["body"])[: len(str(payload["body"])) // 2]
+        payload["title"] = str(payload["title"])[:200]
     return dumped

@@ -89,14 +89,21 @@ def build_ovh_job(outgoing: Outgoing, number: str, origin: SmsOrigin) -> dict[st
 def interpret_ovh_answer(content: bytes) -> CallResult | None:
     """Interpret OVH's answer to a job of one number; None if it is not OVH's answer."""
     try:
-        said = orjson.loads(content)
-        taken, refused, ids = (said[name] for name in ("validReceivers", "invalidReceivers", "ids"))
+        answer = orjson.loads(content)
+        accepted_receivers, refused, ids = (
+            answer[name] for name in ("validReceivers", "invalidReceivers", "ids")
+        )
     except (ValueError, KeyError, TypeError):
         return None
-    if not all(isinstance(one, list) for one in (taken, refused, ids)):
+    if not all(isinstance(one, list) for one in (accepted_receivers, refused, ids)):
         return None
-    if refused and not taken:
+    if refused and not accepted_receivers:
         return CallResult("failed", error="sms_receiver_refused")
-    if not taken or not ids or isinstance(ids[0], bool) or not isinstance(ids[0], (int, str)):
+    if (
+        not accepted_receivers
+        or not ids
+        or isinstance(ids[0], bool)
+        or not isinstance(ids[0], (int, str))
+    ):
         return None
     return CallResult("accepted", provider_id=str(ids[0])[:64])

@@ -73,8 +73,8 @@ class OctopushSms(SmsGateway):
     def taken(self, content: bytes) -> CallResult:
         """Interpret the answer: a ticket, or no contact that can be reached; see `HttpPoster`."""
         try:
-            said = orjson.loads(content)
-            ticket, contacts = said["sms_ticket"], said.get("number_of_contacts", 1)
+            answer = orjson.loads(content)
+            ticket, contacts = answer["sms_ticket"], answer.get("number_of_contacts", 1)
         except (ValueError, KeyError, TypeError, AttributeError):
             return self.unreadable()
         if contacts == 0:

@@ -181,10 +181,14 @@ class OvhSms(SmsGateway):
         since = datetime.fromtimestamp(self._clock() - LOOK_BACK_S, UTC).isoformat(
             timespec="seconds"
         )
-        found = await self._read(
+        message_ids = await self._read(
             f"{self._service}/{what}?creationDatetime.from={quote(since, safe='')}{filters}"
         )
-        return [id for id in found if isinstance(id, int)] if isinstance(found, list) else []
+        return (
+            [id for id in message_ids if isinstance(id, int)]
+            if isinstance(message_ids, list)
+            else []
+        )
 
     async def _read(self, url: str) -> object:
         """Return the JSON at an address; None if there is none, which is logged once."""
@@ -198,10 +202,10 @@ class OvhSms(SmsGateway):
                 ) as answer,
             ):
                 content, status = await answer.read(), answer.status
-            found: object = orjson.loads(content) if status == 200 else None
+            content_value: object = orjson.loads(content) if status == 200 else None
         except (aiohttp.ClientError, TimeoutError, ValueError):
-            status, found = 0, None
-        if found is None and status != self._refused:
+            status, content_value = 0, None
+        if content_value is None and status != self._refused:
             log.warning("sms.receipts_not_told", status=status or "no answer")
-        self._refused = None if found is not None else status
-        return found
+        self._refused = None if content_value is not None else status
+        return content_value

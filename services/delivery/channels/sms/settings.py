@@ -159,19 +159,19 @@ def _lint_octopush(settings: SmsSettings, token: str) -> Iterator[SettingsFault]
 
 def _lint_receipts(settings: SmsSettings, provider: SmsProvider) -> Iterator[SettingsFault]:
     """Report errors and surprises about the receipts of an HTTP gateway."""
-    wanted, ovh = settings.sms_receipts, provider is SmsProvider.OVH
-    if ovh and wanted == "callback":
+    receipt_mode, ovh = settings.sms_receipts, provider is SmsProvider.OVH
+    if ovh and receipt_mode == "callback":
         yield SettingsFault(
             "VIGIE_SMS_RECEIPTS", "OVH takes no address for receipts in a job: use poll or none"
         )
-    if not ovh and wanted == "poll":
+    if not ovh and receipt_mode == "poll":
         yield SettingsFault(
             "VIGIE_SMS_RECEIPTS",
             "only OVH is asked for receipts, with keys as application:secret:consumer",
         )
     if ovh and not urlsplit(settings.sms_url.get_secret_value()).path.endswith(JOBS_PATH):
         yield SettingsFault("VIGIE_SMS_URL", "the address of OVH ends with /sms/<service>/jobs")
-    if wanted == "none" or (provider in WITHOUT_RECEIPTS and not wanted):
+    if receipt_mode == "none" or (provider in WITHOUT_RECEIPTS and not receipt_mode):
         yield SettingsFault(
             "VIGIE_SMS_RECEIPTS",
             "no receipts: an SMS that the provider took counts as sent, "

@@ -49,10 +49,12 @@ class TwilioVoice(VoiceDriver):
 def build_speech(outgoing: Outgoing, returns: str) -> str:
     """Return the TwiML that speaks the text, and listens if there is a key to press."""
     text = outgoing.text
-    said = f"<Say language={quoteattr(_VOICES.get(text.lang, 'fr-FR'))}>{escape(text.voice)}</Say>"
+    speech = (
+        f"<Say language={quoteattr(_VOICES.get(text.lang, 'fr-FR'))}>{escape(text.voice)}</Say>"
+    )
     if text.keys:
-        said = (
+        speech = (
             f'<Gather action={quoteattr(returns)} method="POST" numDigits="1" '
-            f'timeout="{KEY_TIMEOUT_S}">{said}</Gather>'
+            f'timeout="{KEY_TIMEOUT_S}">{speech}</Gather>'
         )
-    return f"<Response>{said * SPOKEN_REPEATS}</Response>"
+    return f"<Response>{speech * SPOKEN_REPEATS}</Response>"

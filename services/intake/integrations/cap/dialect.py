@@ -124,8 +124,8 @@ class CapIntegration:
         )
         if telling.came_too_late():
             return CapResult([], _TOO_LATE)
-        unheard, told = telling.unheard(), telling.told(places)
-        results = await machines.take_all(principal, source, self.NAME, asked, told)
+        unheard, reports = telling.unheard(), telling.told(places)
+        results = await machines.take_all(principal, source, self.NAME, asked, reports)
         try:
             self._ledger.outdate(realm, source.id, unheard)
         except sqlite3.Error as error:
@@ -269,15 +269,19 @@ class _MessageConversion:
         return not event.info.areas or located is None or bool(located.communes or located.sites)
 
     def _earlier(self, reference: MessageIdentity) -> list[_EarlierReport]:
-        found = []
-        for told, known in self._heard_of(reference).items():
-            type_, _, name = told.removesuffix(WITHDRAWN_SUFFIX).partition(".")
-            found.append(
+        earlier_reports = []
+        for alias_rest, earlier_report in self._heard_of(reference).items():
+            type_, _, name = alias_rest.removesuffix(WITHDRAWN_SUFFIX).partition(".")
+            earlier_reports.append(
                 _EarlierReport(
-                    type_, name, known.report_id, reference.sent_ms, told.endswith(WITHDRAWN_SUFFIX)
+                    type_,
+                    name,
+                    earlier_report.report_id,
+                    reference.sent_ms,
+                    alias_rest.endswith(WITHDRAWN_SUFFIX),
                 )
             )
-        return found
+        return earlier_reports
 
     def _heard_of(self, identity: MessageIdentity) -> dict[str, KnownReport]:
         """Return the reports from a message, by type and name of their event."""
@@ -293,21 +297,21 @@ class _MessageConversion:
         Each event of an Update replaces its own predecessor. Events that the Update omits are
         withdrawn.
         """
-        left = list(earlier)
+        remaining = list(earlier)
         own: dict[int, list[_EarlierReport]] = {}
         for n, event, _ in here:
-            own[n] = [e for e in left if (e.type, e.name) == (event.type.value, event.name)]
-            left = [e for e in left if e not in own[n]]
+            own[n] = [e for e in remaining if (e.type, e.name) == (event.type.value, event.name)]
+            remaining = [e for e in remaining if e not in own[n]]
         new = [n for n, _, _ in here if not own[n]]
         if new:
             # The event has another name now.
             for n in new:
-                own[n] = left
-            left = []
+                own[n] = remaining
+            remaining = []
         colours = find_gravest_colours(e for _, e, _ in here if not is_expired(e.info, self._now))
         return [
             self._alert(n, event, located, own[n], colours) for n, event, located in here
-        ] + self._withdrawals(left, colours)
+        ] + self._withdrawals(remaining, colours)
 
     def _alert(
         self,
@@ -400,7 +404,7 @@ class _MessageConversion:
 
         A vigilance without a colour in `colours` returns to green.
         """
-        told = []
+        withdrawals = []
         for type_, name in dict.fromkeys((e.type, e.name) for e in earlier):
             about = [e.report_id for e in earlier if (e.type, e.name) == (type_, name)]
             body = self._bare(type_, MsgType.CANCEL) | {
@@ -414,8 +418,8 @@ class _MessageConversion:
                 body |= {"phenomenon": phenomenon} | (
                     {} if phenomenon in colours else {"colour": "vert"}
                 )
-            told.append(self._tell(f"cancel.{type_}.{name}", body))
-        return told
+            withdrawals.append(self._tell(f"cancel.{type_}.{name}", body))
+        return withdrawals
 
     def _withdrawal_unknown(
         self, n: int, event: CapEvent, located: Location | None, colours: Mapping[str, str]
@@ -448,9 +452,9 @@ class _MessageConversion:
         }
         if info is not None:
             return body | build_text_fields(info, self._message.identity.sender)
-        said = f"{self._message.type} {self._message.identity.identifier}"
+        message_name = f"{self._message.type} {self._message.identity.identifier}"
         return body | {
-            "headline": (self._message.note or said)[:2_000],
+            "headline": (self._message.note or message_name)[:2_000],
             "source": {"name": self._message.identity.sender[:200]},
         }
 

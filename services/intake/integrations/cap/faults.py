@@ -139,14 +139,14 @@ def _find_element(root: Element, path: str | None) -> Element:
     """
     element = root
     for step in (path or "").split("/")[2:]:
-        if (found := _STEP.fullmatch(step)) is None:
+        if (step_match := _STEP.fullmatch(step)) is None:
             break
         alike = [
             c
             for c in element
-            if isinstance(c.tag, str) and found[1] in ("*", _get_prefixed_name(c))
+            if isinstance(c.tag, str) and step_match[1] in ("*", _get_prefixed_name(c))
         ]
-        if len(alike) < (number := int(found[2] or 1)):
+        if len(alike) < (number := int(step_match[2] or 1)):
             break
         element = alike[number - 1]
     return element

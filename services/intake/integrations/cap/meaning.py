@@ -289,7 +289,7 @@ def is_expired(info: Info, now: datetime) -> bool:
 
 def build_text_fields(info: Info, sender: str) -> dict[str, Any]:
     """Return the free text of the native report."""
-    said = (
+    paragraphs = (
         info.description,
         info.instruction,
         info.web,
@@ -299,6 +299,6 @@ def build_text_fields(info: Info, sender: str) -> dict[str, Any]:
         "headline": (info.headline or info.event)[:2_000],
         "source": {"name": (info.sender_name or sender)[:200], "contact": info.contact[:500]},
     }
-    if description := "\n".join(t for t in said if t)[:200_000]:
+    if description := "\n".join(t for t in paragraphs if t)[:200_000]:
         body["description"] = description
     return body

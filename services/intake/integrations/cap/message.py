@@ -183,7 +183,7 @@ class _MessageReader:
         self.faults = FaultCollector()
 
     def message(self, root: Element) -> CapMessage | None:
-        sender, identifier, sent = (
+        sender, identifier, sent_time = (
             self._name(root, "sender"),
             self._name(root, "identifier"),
             self._time(_find_child(root, "sent")),
@@ -194,11 +194,13 @@ class _MessageReader:
         if scope == "Private" and not _read_child_text(root, "addresses"):
             self._missing(root, "scope", "addresses", "scope Private")
         references = self._references(root, type_)
-        infos = tuple(self._info(element, sent, type_) for element in _find_children(root, "info"))
-        if sent is None:
+        infos = tuple(
+            self._info(element, sent_time, type_) for element in _find_children(root, "info")
+        )
+        if sent_time is None:
             return None
         return CapMessage(
-            MessageIdentity(sender, identifier, sent),
+            MessageIdentity(sender, identifier, sent_time),
             _read_child_text(root, "status"),
             type_,
             _read_child_text(root, "note"),
@@ -248,11 +250,11 @@ class _MessageReader:
         triples = [] if element is None else _read_text(element).split()
         if type_ in _REFERRING and not triples:
             self._missing(root, "msgType", "references", f"msgType {type_}")
-        found = []
+        references = []
         for triple in triples:
             parts = triple.split(",")
-            sent = parse_time(parts[2]) if len(parts) == 3 else None
-            if sent is None or not (parts[0] and parts[1]):
+            sent_time = parse_time(parts[2]) if len(parts) == 3 else None
+            if sent_time is None or not (parts[0] and parts[1]):
                 assert element is not None
                 self.faults.add(
                     element,
@@ -261,8 +263,8 @@ class _MessageReader:
                     "triples “sender,identifier,sent” separated by spaces",
                 )
                 break
-            found.append(MessageIdentity(parts[0], parts[1], sent))
-        return tuple(found)
+            references.append(MessageIdentity(parts[0], parts[1], sent_time))
+        return tuple(references)
 
     def _info(self, info: Element, sent: datetime | None, type_: str) -> Info:
         event, expires = _find_child(info, "event"), _find_child(info, "expires")
@@ -373,10 +375,12 @@ class _MessageReader:
 
 def parse_time(text: str) -> datetime | None:
     """Read a CAP time in UTC; None if invalid or before 1970."""
-    if (found := _TIME.fullmatch(text)) is None:
+    if (time_match := _TIME.fullmatch(text)) is None:
         return None
-    year, month, day, hour, minute, second = (int(found[n]) for n in range(1, 7))
-    offset = timedelta(hours=int(found[8]), minutes=int(found[9])) * (-1 if found[7] == "-" else 1)
+    year, month, day, hour, minute, second = (int(time_match[n]) for n in range(1, 7))
+    offset = timedelta(hours=int(time_match[8]), minutes=int(time_match[9])) * (
+        -1 if time_match[7] == "-" else 1
+    )
     midnight = (hour, minute, second) == (24, 0, 0)
     try:
         at = datetime(
@@ -388,9 +392,9 @@ def parse_time(text: str) -> datetime | None:
 
 
 def _parse_point(pair: str) -> Point | None:
-    if len(pair) > 100 or (found := _PAIR.fullmatch(pair)) is None:
+    if len(pair) > 100 or (pair_match := _PAIR.fullmatch(pair)) is None:
         return None
-    lat, lon = float(found[1]), float(found[2])
+    lat, lon = float(pair_match[1]), float(pair_match[2])
     return (lat, lon) if -90 <= lat <= 90 and -180 <= lon <= 180 else None
 
 
@@ -408,8 +412,8 @@ def _read_text(element: Element) -> str:
 
 
 def _read_child_text(element: Element, name: str) -> str:
-    found = _find_child(element, name)
-    return "" if found is None else _read_text(found)
+    child = _find_child(element, name)
+    return "" if child is None else _read_text(child)
 
 
 def _read_child_texts(element: Element, name: str) -> tuple[str, ...]:

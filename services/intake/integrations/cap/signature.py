@@ -44,7 +44,7 @@ def verify_signature(root: Element, body: bytes, certificates: Sequence[str]) ->
 
 def _is_signed_by(root: Element, body: bytes, pem: str) -> bool:
     try:
-        found = XMLVerifier().verify(body, x509_cert=pem, expect_config=_SIGNATURE_CONFIG)
+        signature_check = XMLVerifier().verify(body, x509_cert=pem, expect_config=_SIGNATURE_CONFIG)
     except (
         SignXMLException,
         InvalidSignature,
@@ -55,7 +55,11 @@ def _is_signed_by(root: Element, body: bytes, pem: str) -> bool:
     ) as error:
         log.debug("cap.signature", why=type(error).__name__)
         return False
-    signed = found[0].signed_xml if isinstance(found, list) else found.signed_xml
+    signed = (
+        signature_check[0].signed_xml
+        if isinstance(signature_check, list)
+        else signature_check.signed_xml
+    )
     return signed is not None and signed.tag == root.tag
     # A signature over a part does not protect the rest.
 

@@ -45,8 +45,8 @@ def solved(name: str) -> SolvedProposal:
 def people_losses() -> tuple[ContingencyRanking, tuple[SiteLoss, ...], int]:
     """Rank the loss of each site with its people; return ranking, losses and number of solves."""
     ranking = ContingencyRanking(tables(), LossKind.PEOPLE)
-    found = tuple(ranking.single())
-    return ranking, found, ranking.solves
+    losses = tuple(ranking.single())
+    return ranking, losses, ranking.solves
 
 
 def site(

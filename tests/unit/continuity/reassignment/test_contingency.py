@@ -47,20 +47,20 @@ def test_the_loss_of_one_building_never_stops_vital_work() -> None:
 
 
 def test_buildings_with_their_people_are_ranked() -> None:
-    _, found, solves = people_losses()
+    _, losses, solves = people_losses()
     assert solves == 119, "only sites with a demand are solved"
-    assert count_losses(found) == {"losses": 253, "unmet": 50}
-    assert [(loss.sites[0], loss.unmet) for loss in select_worst(found, 9)] == WORST
+    assert count_losses(losses) == {"losses": 253, "unmet": 50}
+    assert [(loss.sites[0], loss.unmet) for loss in select_worst(losses, 9)] == WORST
 
 
 def test_the_worst_loss_names_the_missing_people() -> None:
     ranking, losses, _ = people_losses()
-    found = ranking.explained(select_worst(losses, 2)[1])
-    assert {(gap.metier, gap.missing) for gap in found.gaps} >= {
+    loss = ranking.explained(select_worst(losses, 2)[1])
+    assert {(gap.metier, gap.missing) for gap in loss.gaps} >= {
         ("electricien_habilite", "people"),
         ("egoutier", "people"),
     }
-    assert sum(gap.count for gap in found.gaps) > 0
+    assert sum(gap.count for gap in loss.gaps) > 0
 
 
 @settings(
@@ -87,13 +87,13 @@ def test_one_more_agent_or_desk_shows_its_gain() -> None:
     lines = [Substitution(metier="infirmier", by="puericultrice", tenths=1)]
     staffing = Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=tuple(lines))
     start = GainBaseline(sites, staffing, LossKind.PEOPLE)
-    found = rank_gains(
+    gains = rank_gains(
         start,
         select_worst(
             ContingencyRanking(ReferenceTables(sites, staffing), LossKind.PEOPLE).single(), 10
         ),
     )
-    assert [(g.kind, g.what, g.unmet, g.agents, g.kept, g.losses) for g in found] == [
+    assert [(g.kind, g.what, g.unmet, g.agents, g.kept, g.losses) for g in gains] == [
         ("agent", "infirmier", (-8, 0, 0), -1, 0, 1),
         ("generator", "a", (-8, 0, 0), -1, 0, 1),
     ]
@@ -121,7 +121,7 @@ def test_in_a_crisis_a_fallback_site_gains_the_desks_held_by_approved_lines() ->
     rules = [rule("SOL-04", 1), rule("SOL-01", 1)]
     cells = [cell("a", "SOL-04", "infirmier", 2, 2), cell("c", "SOL-01", "educateur", 2, 2)]
     staffing = Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=())
-    held = PreviousLine(
+    approved_line = PreviousLine(
         LineKey("a", "SOL-04", "infirmier", "d", "a", "SOL-04", "infirmier", "b"), 2, approved=True
     )
     start = GainBaseline(
@@ -129,7 +129,7 @@ def test_in_a_crisis_a_fallback_site_gains_the_desks_held_by_approved_lines() ->
         staffing,
         LossKind.BUILDING,
         ModelSituation({"a": SiteCapacityState(100, 0, False)}),
-        (held,),
+        (approved_line,),
     )
     bad = select_worst(start.ranking(ReferenceTables(sites, staffing)).single(), 10)
     (site_more,) = [g for g in rank_gains(start, bad) if g.kind == "site"]

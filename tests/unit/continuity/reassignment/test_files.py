@@ -40,20 +40,20 @@ def territory() -> ReferenceTables:
 
 
 def document() -> Any:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         territory(), ModelSituation({"a": SiteCapacityState(100, 0, False)})
     )
-    return json.loads(json.dumps(dump_proposal(found, {}, 0.0)))
+    return json.loads(json.dumps(dump_proposal(proposal, {}, 0.0)))
 
 
 def test_a_proposal_is_read_back_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "proposal.json"
     file.write_text(json.dumps(document()))
     now = ModelSituation({"a": SiteCapacityState(100, 0, False)})
-    found = solve_situation_program(territory(), now)
+    proposal = solve_situation_program(territory(), now)
     read = read_previous(file, territory())
     assert [(line.key, line.count, line.approved) for line in read] == [
-        (line.key, line.count, True) for line in found.lines
+        (line.key, line.count, True) for line in proposal.lines
     ]
     assert all(k.count == k.before for k in solve_situation_program(territory(), now, read).kept)
 
@@ -77,9 +77,9 @@ def _said(tmp_path: Path, place: str, value: Any) -> str:
         inside = inside[name]
     inside[last] = value
     file.write_text(json.dumps(text))
-    with pytest.raises(FileInvalid) as found:
+    with pytest.raises(FileInvalid) as failure:
         read_previous(file, territory())
-    return str(found.value).removeprefix(f"{file}: ")
+    return str(failure.value).removeprefix(f"{file}: ")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ ODD = (
 
 
 def test_lines_of_any_values_are_solved_or_refused(tmp_path: Path) -> None:
-    random, sound, said = Random(20261126), document(), []
+    random, sound, refusals = Random(20261126), document(), []
     tables, now, file = (
         territory(),
         ModelSituation({"a": SiteCapacityState(100, 0, False)}),
@@ -145,9 +145,9 @@ def test_lines_of_any_values_are_solved_or_refused(tmp_path: Path) -> None:
         try:
             solve_situation_program(tables, now, read_previous(file, tables))
         except FileInvalid as refused:
-            said.append(str(refused))
-    assert all(word.startswith(f"{file}: line ") for word in said)
-    assert 100 < len(said) < 380
+            refusals.append(str(refused))
+    assert all(word.startswith(f"{file}: line ") for word in refusals)
+    assert 100 < len(refusals) < 380
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,6 @@ def test_lines_of_any_values_are_solved_or_refused(tmp_path: Path) -> None:
 def test_an_unreadable_situation_is_named(tmp_path: Path, rows: str, meta: str, says: str) -> None:
     (tmp_path / "rows.csv").write_text(rows)
     (tmp_path / "meta.json").write_text(meta)
-    with pytest.raises(FileInvalid) as found:
+    with pytest.raises(FileInvalid) as failure:
         read_situation(tmp_path / "rows.csv", tmp_path / "meta.json", "X", territory())
-    assert says in str(found.value)
+    assert says in str(failure.value)

@@ -145,8 +145,8 @@ def _checked(case: Case, found: SolvedProposal) -> SolvedProposal:
 def test_the_other_model_finds_the_same_optimum(
     case: Case, transit_stops: bool, tie_break: bool
 ) -> None:
-    found = _found(case, tie_break=tie_break)
-    assert found.objective == optimum(case, tie_break=tie_break)
+    proposal = _found(case, tie_break=tie_break)
+    assert proposal.objective == optimum(case, tie_break=tie_break)
     if not transit_stops:
         return
     # a second event, with what people have seen of the first proposal
@@ -157,9 +157,11 @@ def test_the_other_model_finds_the_same_optimum(
         case.elapsed_h + 4,
         not case.transit,
         case.tele,
-        _lines(found),
+        _lines(proposal),
     )
-    again = _found(later, tuple(PreviousLine(line.key, line.count, False) for line in found.lines))
+    again = _found(
+        later, tuple(PreviousLine(line.key, line.count, False) for line in proposal.lines)
+    )
     assert again.objective == optimum(later)
 
 
@@ -170,14 +172,14 @@ def test_the_other_model_finds_the_same_optimum(
 )
 @given(small_cases())
 def test_the_other_model_agrees_on_the_fewest_groups(case: Case) -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         ReferenceTables(case.sites, case.staffing),
         _situation(case),
         (),
         SolveOptions(SolveChoice(cohesion=True)),
     )
-    if found.open_level is None:
-        assert found.objective == optimum(case, cohesion=True)
+    if proposal.open_level is None:
+        assert proposal.objective == optimum(case, cohesion=True)
 
 
 @settings(
@@ -192,14 +194,16 @@ def test_the_other_model_agrees_on_approved_and_seen_lines(case: Case, data: st.
     Sites are hit again, and others return.
     """
     first = solve_situation_program(ReferenceTables(case.sites, case.staffing), _situation(case))
-    previous, approved, seen = [], {}, {}
+    previous, approved, proposed_counts = [], {}, {}
     for line in first.lines:
-        held = data.draw(st.integers(0, line.count))
-        previous += [PreviousLine(line.key, held, True)] * (held > 0) + [
-            PreviousLine(line.key, line.count - held, False)
-        ] * (held < line.count)
-        approved |= {_move(line.key): held} if held else {}
-        seen |= {_move(line.key): line.count - held} if held < line.count else {}
+        approved_count = data.draw(st.integers(0, line.count))
+        previous += [PreviousLine(line.key, approved_count, True)] * (approved_count > 0) + [
+            PreviousLine(line.key, line.count - approved_count, False)
+        ] * (approved_count < line.count)
+        approved |= {_move(line.key): approved_count} if approved_count else {}
+        proposed_counts |= (
+            {_move(line.key): line.count - approved_count} if approved_count < line.count else {}
+        )
     pct = st.sampled_from((0, 40, 100))
     touched = {
         s.id: (data.draw(pct), data.draw(pct), data.draw(st.booleans()))
@@ -213,7 +217,7 @@ def test_the_other_model_agrees_on_approved_and_seen_lines(case: Case, data: st.
         case.elapsed_h + 4,
         data.draw(st.booleans()),
         data.draw(st.booleans()),
-        seen,
+        proposed_counts,
         approved,
     )
     again = _found(later, tuple(data.draw(st.permutations(previous))))
@@ -231,13 +235,13 @@ def test_the_other_model_finds_no_fault_in_a_proposal(name: str) -> None:
         s: (state.staff_pct, state.seat_pct, state.host_ok) for s, state in now.sites.items()
     }
     case = Case(data.sites, data.staffing, touched, now.elapsed_h, now.transit, now.telework)
-    found = _checked(case, solved(name))
+    proposal = _checked(case, solved(name))
     line = max(
-        found.lines,
+        proposal.lines,
         key=lambda line: (line.key.place not in (TELEWORK, line.key.need_site), line.count),
     )
     previous = tuple(
-        PreviousLine(line.key, line.count, n % 3 > 0) for n, line in enumerate(found.lines)
+        PreviousLine(line.key, line.count, n % 3 > 0) for n, line in enumerate(proposal.lines)
     )
     worse = (
         touched | {line.key.place: (100, 50, False)}

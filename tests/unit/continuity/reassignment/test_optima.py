@@ -19,21 +19,21 @@ from tests.unit.continuity.reassignment.cases import EXPECTED, situation, solved
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_every_situation_has_its_optimum(name: str) -> None:
-    found = solved(name)
-    wanted = EXPECTED[name]
-    assert (found.demand, found.displaced, sum(g.count for g in found.suspended)) == (
-        wanted["demand"],
-        wanted["displaced"],
-        wanted["suspended"],
+    proposal = solved(name)
+    expected = EXPECTED[name]
+    assert (proposal.demand, proposal.displaced, sum(g.count for g in proposal.suspended)) == (
+        expected["demand"],
+        expected["displaced"],
+        expected["suspended"],
     )
-    assert found.objective == wanted["optimum"] | {"K": 0}
-    assert found.open_level is None
+    assert proposal.objective == expected["optimum"] | {"K": 0}
+    assert proposal.open_level is None
     assert (
-        sum(line.count for line in found.lines if not line.key.own_work)
-        + sum(g.count for g in found.unmet)
-        == found.demand
+        sum(line.count for line in proposal.lines if not line.key.own_work)
+        + sum(g.count for g in proposal.unmet)
+        == proposal.demand
     )
-    assert sum(g.count for g in found.idle) == wanted["optimum"]["I"]
+    assert sum(g.count for g in proposal.idle) == expected["optimum"]["I"]
 
 
 @pytest.mark.parametrize(
@@ -41,28 +41,28 @@ def test_every_situation_has_its_optimum(name: str) -> None:
     [("S10-fire", 11, 5457, 10339), ("S01-90h", 8, 433, 5675)],
 )
 def test_cohesion_uses_the_fewest_groups(name: str, groups: int, minutes: int, grams: int) -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         tables(), situation(name), (), SolveOptions(SolveChoice(cohesion=True))
     )
-    assert found.open_level is None
-    assert found.objective == EXPECTED[name]["optimum"] | {
+    assert proposal.open_level is None
+    assert proposal.objective == EXPECTED[name]["optimum"] | {
         "K": 0,
         "G": groups,
         "D": minutes,
         "C": grams,
     }
-    assert found.groups == groups
+    assert proposal.groups == groups
 
 
 def test_unproved_cohesion_shows_its_gap() -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         tables(), situation("STR-02"), (), SolveOptions(SolveChoice(cohesion=True))
     )
     free = solved("STR-02")
-    assert found.open_level == "G"
-    assert found.bound is not None
-    assert found.bound < found.groups < free.groups
-    assert {k: found.objective[k] for k in ("U1", "U2", "U3", "I", "Q")} == {
+    assert proposal.open_level == "G"
+    assert proposal.bound is not None
+    assert proposal.bound < proposal.groups < free.groups
+    assert {k: proposal.objective[k] for k in ("U1", "U2", "U3", "I", "Q")} == {
         k: free.objective[k] for k in ("U1", "U2", "U3", "I", "Q")
     }
 
@@ -91,29 +91,29 @@ def test_a_second_event_changes_as_few_approved_moves_as_possible() -> None:
 
 
 def test_an_exhausted_budget_keeps_the_first_answer_and_marks_it() -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         tables(), situation("STR-07"), (), SolveOptions(SolveChoice(work=SolverWork(iterations=5)))
     )
     best = EXPECTED["STR-07"]["optimum"]
-    assert (found.open_level, found.bound) == ("U1", 0)
-    assert found.objective["U3"] > best["U3"]
+    assert (proposal.open_level, proposal.bound) == ("U1", 0)
+    assert proposal.objective["U3"] > best["U3"]
     assert (
-        sum(line.count for line in found.lines if not line.key.own_work)
-        + sum(g.count for g in found.unmet)
-        == found.demand
+        sum(line.count for line in proposal.lines if not line.key.own_work)
+        + sum(g.count for g in proposal.unmet)
+        == proposal.demand
     )
 
 
 def test_a_budget_exhausted_later_keeps_the_earlier_levels_optimal() -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         tables(),
         situation("S04-peak"),
         (),
         SolveOptions(SolveChoice(work=SolverWork(iterations=400))),
     )
     best = EXPECTED["S04-peak"]["optimum"]
-    assert found.open_level == "I"
-    assert {k: found.objective[k] for k in ("U1", "U2", "U3")} == {
+    assert proposal.open_level == "I"
+    assert {k: proposal.objective[k] for k in ("U1", "U2", "U3")} == {
         k: best[k] for k in ("U1", "U2", "U3")
     }
-    assert found.objective["I"] > best["I"]
+    assert proposal.objective["I"] > best["I"]

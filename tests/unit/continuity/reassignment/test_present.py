@@ -50,12 +50,12 @@ def test_spared_solves_leave_no_more_work_undone(case: Case) -> None:
 
 
 def test_a_quiet_present_is_a_quiet_day() -> None:
-    found = CrisisContingency(tables(), LossKind.PEOPLE, ModelSituation()).single()
+    losses = CrisisContingency(tables(), LossKind.PEOPLE, ModelSituation()).single()
     _, quiet, _ = people_losses()
-    assert [(x.sites, x.unmet) for x in select_worst(found, 50)] == [
+    assert [(x.sites, x.unmet) for x in select_worst(losses, 50)] == [
         (x.sites, x.unmet) for x in select_worst(quiet, 50)
     ]
-    assert count_losses(found) == count_losses(quiet)
+    assert count_losses(losses) == count_losses(quiet)
 
 
 def _desks() -> tuple[ReferenceTables, PreviousLine]:
@@ -79,9 +79,9 @@ def test_desks_that_hold_approved_agents_are_no_longer_free() -> None:
     made, line = _desks()
     assert (line.key.place, line.count) == ("b", 2)
     now = ModelSituation({"a": CLOSED})
-    found = select_worst(CrisisContingency(made, LossKind.BUILDING, now, (line,)).single(), 9)
-    assert {loss.sites[0]: loss.unmet for loss in found} == {"b": (16, 0, 0), "c": (16, 0, 0)}
-    assert all(loss.before == NOTHING_UNMET for loss in found)
+    losses = select_worst(CrisisContingency(made, LossKind.BUILDING, now, (line,)).single(), 9)
+    assert {loss.sites[0]: loss.unmet for loss in losses} == {"b": (16, 0, 0), "c": (16, 0, 0)}
+    assert all(loss.before == NOTHING_UNMET for loss in losses)
     assert select_worst(ContingencyRanking(made, LossKind.BUILDING).single(), 9) == [], (
         "on a quiet day either site alone finds its desks"
     )
@@ -94,9 +94,9 @@ def test_the_loss_of_a_host_voids_its_approved_lines() -> None:
         sites, Staffing(cells=made.cells, rules=tuple(made.rules.values()), substitutions=())
     )
     ranking = CrisisContingency(tables_, LossKind.BUILDING, ModelSituation({"a": CLOSED}), (line,))
-    found = {loss.sites[0]: loss for loss in ranking.single()}
-    assert found["b"].unmet[0] > 0, "one desk is left for two"
-    (gap,) = ranking.explained(found["b"]).gaps
+    losses_by_site = {loss.sites[0]: loss for loss in ranking.single()}
+    assert losses_by_site["b"].unmet[0] > 0, "one desk is left for two"
+    (gap,) = ranking.explained(losses_by_site["b"]).gaps
     assert (gap.activity, gap.count, gap.missing) == ("SOL-04", 1, "seats")
 
 
@@ -111,9 +111,9 @@ def test_already_missing_work_is_not_counted_again() -> None:
         made, LossKind.PEOPLE, ModelSituation({"a": SiteCapacityState(0, 0, False)})
     )
     assert ranking.unmet == (8, 0, 0)
-    (found,) = select_worst(ranking.single(), 9)
-    assert (found.sites, found.unmet, found.before) == (("b",), (24, 0, 0), (8, 0, 0))
-    assert [(g.site, g.count) for g in ranking.explained(found).gaps] == [("b", 2)]
+    (site_loss,) = select_worst(ranking.single(), 9)
+    assert (site_loss.sites, site_loss.unmet, site_loss.before) == (("b",), (24, 0, 0), (8, 0, 0))
+    assert [(g.site, g.count) for g in ranking.explained(site_loss).gaps] == [("b", 2)]
     assert not next(loss for loss in ranking.single() if loss.sites == ("a",)).counts, (
         "it is lost already"
     )

@@ -51,9 +51,9 @@ def _short(
 
 
 def test_r1_r4_no_line_no_substitution() -> None:
-    found = _short("electricien", None, wanted="medecin_pmi")
-    assert _unmet(found) == [("medecin_pmi", 1)]
-    assert "R1" in _codes(found.unmet[0])
+    proposal = _short("electricien", None, wanted="medecin_pmi")
+    assert _unmet(proposal) == [("medecin_pmi", 1)]
+    assert "R1" in _codes(proposal.unmet[0])
     allowed = _short(
         "puericultrice", Substitution(metier="infirmier", by="puericultrice", tenths=1)
     )
@@ -117,13 +117,13 @@ def test_r9_one_displaced_agent_in_ten_is_not_moved_to_other_work() -> None:
         [rule("SOL-04", 2), rule("RHF-07", 4)],
         [cell("a", "RHF-07", "infirmier", 20), cell("b", "SOL-04", "infirmier", 20, 20)],
     )
-    found = solve_situation_program(tables, ModelSituation({"a": CLOSED, "b": NOBODY}))
-    assert _unmet(found) == [("infirmier", 2)]
-    assert "R9" in _codes(found.unmet[0])
+    proposal = solve_situation_program(tables, ModelSituation({"a": CLOSED, "b": NOBODY}))
+    assert _unmet(proposal) == [("infirmier", 2)]
+    assert "R9" in _codes(proposal.unmet[0])
 
 
 def test_no_activity_is_drained_below_the_minimum() -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         small(
             [site("a"), site("b", 500)],
             [rule("SOL-04", 2), rule("RHF-01", 3, release_pct=100)],
@@ -131,12 +131,12 @@ def test_no_activity_is_drained_below_the_minimum() -> None:
         ),
         ModelSituation({"a": NOBODY}),
     )
-    assert _unmet(found) == [("infirmier", 3)]
-    assert [line.count for line in found.lines] == [2]
+    assert _unmet(proposal) == [("infirmier", 3)]
+    assert [line.count for line in proposal.lines] == [2]
 
 
 def test_no_agent_is_released_beyond_the_share_of_the_activity() -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         small(
             [site("a"), site("b", 500)],
             [rule("SOL-04", 2), rule("RHF-01", 3, release_pct=20)],
@@ -144,7 +144,7 @@ def test_no_agent_is_released_beyond_the_share_of_the_activity() -> None:
         ),
         ModelSituation({"a": NOBODY}),
     )
-    assert _unmet(found) == [("infirmier", 3)]
+    assert _unmet(proposal) == [("infirmier", 3)]
 
 
 def _moved_desks(
@@ -162,12 +162,12 @@ def _moved_desks(
 
 
 def test_a_host_never_gives_more_desks_than_it_has_free() -> None:
-    found = _moved_desks(9)
-    assert sum(line.count for line in found.lines) == 6
-    assert _unmet(found) == [("infirmier", 2)]
-    assert found.unmet[0].missing == "seats"
-    assert "no_desk" in _codes(found.unmet[0])
-    assert [gap.count for gap in found.idle] == [4]
+    proposal = _moved_desks(9)
+    assert sum(line.count for line in proposal.lines) == 6
+    assert _unmet(proposal) == [("infirmier", 2)]
+    assert proposal.unmet[0].missing == "seats"
+    assert "no_desk" in _codes(proposal.unmet[0])
+    assert [gap.count for gap in proposal.idle] == [4]
 
 
 def test_a_hit_or_doubtful_site_hosts_no_agent() -> None:
@@ -178,15 +178,15 @@ def test_a_hit_or_doubtful_site_hosts_no_agent() -> None:
 
 
 def test_only_kinds_of_site_that_may_host_the_activity_do() -> None:
-    found = _moved_desks(50, rules=[rule("SOL-04", 2, host_kinds=("parc",)), rule("RHF-01", 3)])
-    assert found.lines == ()
+    proposal = _moved_desks(50, rules=[rule("SOL-04", 2, host_kinds=("parc",)), rule("RHF-01", 3)])
+    assert proposal.lines == ()
 
 
 def test_a_service_bound_to_its_site_is_suspended_with_it() -> None:
-    found = _moved_desks(50, rules=[rule("SOL-04", 2, site_bound=True), rule("RHF-01", 3)])
-    assert found.lines == ()
-    assert found.unmet == ()
-    assert [(gap.activity, gap.count) for gap in found.suspended] == [("SOL-04", 8)]
+    proposal = _moved_desks(50, rules=[rule("SOL-04", 2, site_bound=True), rule("RHF-01", 3)])
+    assert proposal.lines == ()
+    assert proposal.unmet == ()
+    assert [(gap.activity, gap.count) for gap in proposal.suspended] == [("SOL-04", 8)]
 
 
 def _at_home(tele: int, *, on: bool = True, needs_desk: bool = True) -> SolvedProposal:
@@ -215,8 +215,10 @@ def test_a_teleworking_need_lacks_people_and_not_desks() -> None:
     tables = small(
         [site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)]
     )
-    found = solve_situation_program(tables, ModelSituation({"a": SiteCapacityState(50, 0, False)}))
-    assert [(gap.count, gap.missing, _codes(gap)) for gap in found.unmet] == [
+    proposal = solve_situation_program(
+        tables, ModelSituation({"a": SiteCapacityState(50, 0, False)})
+    )
+    assert [(gap.count, gap.missing, _codes(gap)) for gap in proposal.unmet] == [
         (1, "people", ["R1", "taken"])
     ]
 
@@ -227,8 +229,8 @@ def test_idle_agents_learn_that_every_host_is_too_far() -> None:
         [rule("SOL-04", 2)],
         [cell("a", "SOL-04", "infirmier", 4), cell("b", "SOL-04", "comptable", 1)],
     )
-    found = solve_situation_program(tables, ModelSituation({"a": CLOSED}))
-    assert [(gap.count, _codes(gap)) for gap in found.idle] == [(4, ["R5", "no_telework"])]
+    proposal = solve_situation_program(tables, ModelSituation({"a": CLOSED}))
+    assert [(gap.count, _codes(gap)) for gap in proposal.idle] == [(4, ["R5", "no_telework"])]
 
 
 def test_only_people_of_desk_work_telework_for_others() -> None:
@@ -262,8 +264,8 @@ def test_a_pole_gives_one_in_twenty_before_another_is_asked_from_farther_away() 
             cell("c", "LOG-01", "infirmier", 40),
         ],
     )
-    found = solve_situation_program(tables, ModelSituation({"a": NOBODY}))
-    assert {line.key.activity: line.count for line in found.lines} == {"RHF-01": 2, "LOG-01": 1}
+    proposal = solve_situation_program(tables, ModelSituation({"a": NOBODY}))
+    assert {line.key.activity: line.count for line in proposal.lines} == {"RHF-01": 2, "LOG-01": 1}
 
 
 def test_the_graver_need_comes_first() -> None:
@@ -276,10 +278,10 @@ def test_the_graver_need_comes_first() -> None:
             cell("b", "RHF-01", "infirmier", 2),
         ],
     )
-    found = solve_situation_program(tables, ModelSituation({"a": NOBODY}))
-    assert [line.key.need_activity for line in found.lines] == ["SOL-04"]
-    assert [(g.activity, g.count) for g in found.unmet] == [("SOL-08", 2)]
-    assert "taken" in _codes(found.unmet[0])
+    proposal = solve_situation_program(tables, ModelSituation({"a": NOBODY}))
+    assert [line.key.need_activity for line in proposal.lines] == ["SOL-04"]
+    assert [(g.activity, g.count) for g in proposal.unmet] == [("SOL-08", 2)]
+    assert "taken" in _codes(proposal.unmet[0])
 
 
 # ── what was approved ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -305,38 +307,40 @@ def _line(place: str, count: int, *, approved: bool = True) -> PreviousLine:
 
 
 def test_an_approved_line_stays_although_a_nearer_host_is_free() -> None:
-    found = solve_situation_program(_two_hosts(), ModelSituation({"a": CLOSED}), (_line("c", 3),))
-    assert {line.key.place: (line.count, line.approved) for line in found.lines} == {
+    proposal = solve_situation_program(
+        _two_hosts(), ModelSituation({"a": CLOSED}), (_line("c", 3),)
+    )
+    assert {line.key.place: (line.count, line.approved) for line in proposal.lines} == {
         "b": (1, 0),
         "c": (3, 3),
     }
 
 
 def test_an_approved_line_stays_where_new_ones_would_not_go() -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         _two_hosts(),
         ModelSituation({"a": CLOSED, "c": SiteCapacityState(100, 100, False)}),
         (_line("c", 3),),
     )
-    assert {line.key.place: line.count for line in found.lines} == {"b": 1, "c": 3}
-    assert found.unmet == ()
+    assert {line.key.place: line.count for line in proposal.lines} == {"b": 1, "c": 3}
+    assert proposal.unmet == ()
 
 
 def test_an_approved_line_is_void_when_its_host_loses_seats() -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         _two_hosts(),
         ModelSituation({"a": CLOSED, "c": SiteCapacityState(100, 50, False)}),
         (_line("c", 3),),
     )
-    assert [(k.before, k.count) for k in found.kept] == [(3, 0)]
-    assert {line.key.place for line in found.lines} == {"b"}
+    assert [(k.before, k.count) for k in proposal.kept] == [(3, 0)]
+    assert {line.key.place for line in proposal.lines} == {"b"}
 
 
 def test_an_approved_line_shrinks_to_the_agents_that_remain() -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         _two_hosts(), ModelSituation({"a": SiteCapacityState(50, 0, False)}), (_line("c", 3),)
     )
-    assert [(k.before, k.count) for k in found.kept] == [(3, 2)]
+    assert [(k.before, k.count) for k in proposal.kept] == [(3, 2)]
 
 
 def test_a_seen_line_weighs_but_does_not_bind() -> None:
@@ -363,24 +367,26 @@ def test_a_seen_line_beside_an_approved_one_weighs_beyond_it() -> None:
         "c": (3, 1),
     }
     assert stays.objective["K"] == 0
-    held = solve_situation_program(
+    proposal = solve_situation_program(
         _two_hosts(),
         ModelSituation({"a": CLOSED, "c": SiteCapacityState(100, 100, False)}),
         (_line("c", 1), _line("c", 2, approved=False)),
     )
-    assert {line.key.place: line.count for line in held.lines} == {"b": 3, "c": 1}
-    assert held.objective["K"] == 0, "no new line may go there: the two are no longer admissible"
+    assert {line.key.place: line.count for line in proposal.lines} == {"b": 3, "c": 1}
+    assert proposal.objective["K"] == 0, (
+        "no new line may go there: the two are no longer admissible"
+    )
 
 
 def test_the_tie_break_hashes_the_keys_of_the_model() -> None:
     tables = small(
         [site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)]
     )
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         tables, ModelSituation({"a": CLOSED}), (), SolveOptions(SolveChoice(tie_break=True))
     )
     keys = {"a|SOL-04|infirmier|d|a|SOL-04|infirmier|tele": 6, "a|SOL-04|infirmier|own|tele": 4}
-    assert found.objective["H"] == sum(
+    assert proposal.objective["H"] == sum(
         n * (1 + int.from_bytes(sha256(key.encode()).digest()[:2], "big"))
         for key, n in keys.items()
     )

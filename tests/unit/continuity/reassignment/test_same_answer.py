@@ -21,14 +21,14 @@ from tests.unit.continuity.reassignment.cases import situation, tables
 def _proposed() -> list[SolvedProposal]:
     unique = SolveOptions(SolveChoice(tie_break=True))
     first = solve_situation_program(tables(), situation("S01-112h"), (), unique)
-    seen = tuple(
+    previous_lines = tuple(
         PreviousLine(line.key, line.count, approved=not line.key.own_work and line.criticality <= 2)
         for line in first.lines
     )
     return [
         first,
         solve_situation_program(tables(), situation("STR-03"), (), unique),
-        solve_situation_program(tables(), situation("S01-168h"), seen, unique),
+        solve_situation_program(tables(), situation("S01-168h"), previous_lines, unique),
     ]
 
 
@@ -40,8 +40,14 @@ def test_columns_that_join_late_change_nothing(
     few = _proposed()
     monkeypatch.setattr(solver, "FIRST_MOVES_PER_KIND", at_first)
     monkeypatch.setattr(solver, "JOINING_MOVES_PER_KIND", at_once)
-    for found, other in zip(few, _proposed(), strict=True):
-        assert (found.objective, found.lines, found.unmet, found.idle, found.open_level) == (
+    for proposal, other in zip(few, _proposed(), strict=True):
+        assert (
+            proposal.objective,
+            proposal.lines,
+            proposal.unmet,
+            proposal.idle,
+            proposal.open_level,
+        ) == (
             other.objective,
             other.lines,
             other.unmet,

@@ -53,11 +53,11 @@ def served(proposal: SolvedProposal) -> list[str]:
 def test_the_only_helper_goes_to_the_site_of_vulnerable_people(
     dependent: str, prefer: str | None
 ) -> None:
-    found = solve_situation_program(
+    proposal = solve_situation_program(
         twins(dependent), SHORT, (), SolveOptions(SolveChoice(solidarity=True, prefer=prefer))
     )
-    assert served(found) == [dependent]
-    assert found.objective["S"] == 0
+    assert served(proposal) == [dependent]
+    assert proposal.objective["S"] == 0
 
 
 def test_solidarity_comes_after_more_urgent_needs() -> None:
@@ -76,12 +76,12 @@ def test_solidarity_comes_after_more_urgent_needs() -> None:
 
 @pytest.mark.parametrize("name", ["S10-fire", "S01-90h", "STR-11"])
 def test_solidarity_leaves_the_earlier_levels_unchanged(name: str) -> None:
-    found, wanted = (
+    objective, expected = (
         solve_situation_program(tables(), situation(name), (), SOLIDARY).objective,
         EXPECTED[name]["optimum"],
     )
-    assert {level: found[level] for level in ("U1", "U2", "U3", "I", "Q", "D")} == {
-        k: v for k, v in wanted.items() if k != "C"
+    assert {level: objective[level] for level in ("U1", "U2", "U3", "I", "Q", "D")} == {
+        k: v for k, v in expected.items() if k != "C"
     }
 
 

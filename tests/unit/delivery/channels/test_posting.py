@@ -17,10 +17,10 @@ async def test_a_post_goes_through_the_proxy_of_the_environment(
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    asked: list[bytes] = []
+    request_lines: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readline())
+        request_lines.append(await reader.readline())
         writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
         writer.close()
 
@@ -30,4 +30,4 @@ async def test_a_post_goes_through_the_proxy_of_the_environment(
         async with HttpPoster("sms") as poster:
             result = await poster.post("http://gateway.invalid/send", b"{}", {}, 5.0)
     assert result.outcome == "accepted"
-    assert asked == [b"POST http://gateway.invalid/send HTTP/1.1\r\n"]
+    assert request_lines == [b"POST http://gateway.invalid/send HTTP/1.1\r\n"]

@@ -17,26 +17,26 @@ from services.runtime.process.ports import find_free_ports
 @pytest.fixture
 async def gateway() -> AsyncIterator[tuple[int, list[bytes]]]:
     """Run a gateway; return its port and its requests."""
-    heard: list[bytes] = []
+    requests: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read())
+        requests.append(await reader.read())
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1], heard
+    yield server.sockets[0].getsockname()[1], requests
     server.close()
 
 
 async def test_a_reachable_gateway_answers_without_a_message(
     gateway: tuple[int, list[bytes]],
 ) -> None:
-    port, heard = gateway
+    port, requests = gateway
     async with VoiceDriver(f"http://127.0.0.1:{port}/calls", "t", "0100000000", 30) as voice:
         assert await voice.probe(10) is None
-    while not heard:
+    while not requests:
         await asyncio.sleep(0)
-    assert heard == [b""]
+    assert requests == [b""]
 
 
 async def test_a_gateway_that_is_away_or_without_tls_is_reported_by_code(

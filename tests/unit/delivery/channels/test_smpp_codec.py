@@ -105,8 +105,8 @@ def test_bytes_of_the_specification() -> None:
 def test_receipts_are_read_from_tlvs_or_from_their_text(
     text: bytes, tlvs: dict[int, bytes], expected: tuple[object, ...] | None
 ) -> None:
-    found = read_receipt(ShortMessage("336", "38000", text, esm_class=4, tlvs=tlvs))
-    assert (found and (found.message_id, found.state, found.error)) == expected
+    receipt = read_receipt(ShortMessage("336", "38000", text, esm_class=4, tlvs=tlvs))
+    assert (receipt and (receipt.message_id, receipt.state, receipt.error)) == expected
 
 
 @pytest.mark.parametrize(

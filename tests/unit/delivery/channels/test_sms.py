@@ -177,12 +177,12 @@ def test_senders_that_operators_refuse_or_replace(text: str) -> None:
 @given(st.text(max_size=20))
 def test_no_sender_passes_that_smpp_or_an_operator_cannot_carry(text: str) -> None:
     try:
-        found = parse_origin(text)
+        origin = parse_origin(text)
     except OriginInvalid:
         return
     assert text.isascii()
-    assert len(text) <= 11 or found.kind == "number"
-    assert found.answerable == (found.kind != "name")
+    assert len(text) <= 11 or origin.kind == "number"
+    assert origin.answerable == (origin.kind != "name")
 
 
 def test_numbers_are_those_of_the_whole_world() -> None:

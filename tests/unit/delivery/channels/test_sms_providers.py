@@ -246,6 +246,8 @@ def test_the_address_chooses_the_provider(url: str, token: str, kind: type) -> N
 def test_settings_are_checked_for_each_provider(
     path: str, token: str, sender: str, more: dict[str, str], faults: list[tuple[str, bool]]
 ) -> None:
-    found = list(lint(make_settings(f"https://sms.example.org{path}", token, sender, **more)))
-    told = [(one.variable, one.error) for one in found if "answer a name" not in one.what]
-    assert told == faults
+    findings = list(lint(make_settings(f"https://sms.example.org{path}", token, sender, **more)))
+    variable_errors = [
+        (one.variable, one.error) for one in findings if "answer a name" not in one.what
+    ]
+    assert variable_errors == faults

@@ -281,16 +281,16 @@ async def test_an_answer_to_a_call_is_no_report_and_waits_for_delivery(field: Do
         "delivery knows whom it called"
     )
     texts = field.intake.vault.texts
-    kept = [
+    waiting_replies = [
         item.fields
         for id in texts._recent
         if (item := await texts.get(id)) is not None and id.startswith(WAITING_REPLY_PREFIX)
     ]
-    assert [(f["from"], f["words"]) for f in kept] == [
+    assert [(f["from"], f["words"]) for f in waiting_replies] == [
         (NUMBER, "1 j'arrive"),
         ("+33600000000", "2"),
     ]
-    assert abs(kept[0]["at"] - time.time() * 1000) < 60_000
+    assert abs(waiting_replies[0]["at"] - time.time() * 1000) < 60_000
     assert told(field) == []
 
 
@@ -309,26 +309,26 @@ async def test_messages_of_possibly_called_people_wait_for_delivery_and_a_person
     field: Door, words: str, number: str, waits: bool
 ) -> None:
     key = await source(field, "sms")
-    kept: list[RefusedMessage] = []
-    field.intake.refused.keep = kept.append  # type: ignore[method-assign]
+    refused_messages: list[RefusedMessage] = []
+    field.intake.refused.keep = refused_messages.append  # type: ignore[method-assign]
     answer = await sms(field, key, words, number)
     texts = field.intake.vault.texts
     assert ([id for id in texts._recent if id.startswith(WAITING_REPLY_PREFIX)] != []) is waits
     assert answer.status_code == (200 if "COURANT" in words else 422)
-    assert len(kept) == (0 if "COURANT" in words else 1)
+    assert len(refused_messages) == (0 if "COURANT" in words else 1)
 
 
 async def test_an_answer_that_its_gateway_posts_again_is_of_when_it_came_first(field: Door) -> None:
     key = await source(field, "sms")
     texts = field.intake.vault.texts
     answers = [(await sms(field, key, words, id=words)).status_code for words in ("1", "2", "1")]
-    kept = [
+    waiting_replies = [
         item.fields
         for id in texts._recent
         if (item := await texts.get(id)) is not None and id.startswith(WAITING_REPLY_PREFIX)
     ]
     assert answers == [200] * 3
-    assert [f["words"] for f in sorted(kept, key=lambda f: f["at"])] == ["1", "2"]
+    assert [f["words"] for f in sorted(waiting_replies, key=lambda f: f["at"])] == ["1", "2"]
 
 
 async def test_two_gateways_that_number_their_messages_alike_lose_none(field: Door) -> None:
@@ -341,8 +341,8 @@ async def test_two_gateways_that_number_their_messages_alike_lose_none(field: Do
 
 async def test_the_rest_of_a_long_sms_is_no_answer_and_no_report_but_kept(field: Door) -> None:
     key = await source(field, "sms")
-    kept: list[RefusedMessage] = []
-    field.intake.refused.keep = kept.append  # type: ignore[method-assign]
+    refused_messages: list[RefusedMessage] = []
+    field.intake.refused.keep = refused_messages.append  # type: ignore[method-assign]
     long = {"msisdn": "33612345678", "concat": "true", "concat-ref": "71", "concat-total": "2"}
     parts = (
         ("117 ELEC " + "dans tout le bâtiment " * 6, "2 salles ont encore du courant"),
@@ -368,7 +368,7 @@ async def test_the_rest_of_a_long_sms_is_no_answer_and_no_report_but_kept(field:
         if id.startswith(WAITING_REPLY_PREFIX) and (item := await texts.get(id)) is not None
     ]
     assert waiting == ["1 j’arrive"]
-    assert [orjson.loads(k.body)[0]["text"] for k in kept] == [
+    assert [orjson.loads(k.body)[0]["text"] for k in refused_messages] == [
         "2 salles ont encore du courant",
         "2 collègues aussi",
     ]
@@ -396,8 +396,10 @@ async def test_a_number_that_changed_hands_reports_for_its_new_holder(field: Doo
 
 async def test_answers_of_strangers_are_counted(field: Door) -> None:
     key = await source(field, "sms")
-    said = [(await sms(field, key, "1", number=f"+3360000000{n}")).status_code for n in range(5)]
-    assert (said[0], said[-1]) == (200, 503)
+    status_codes = [
+        (await sms(field, key, "1", number=f"+3360000000{n}")).status_code for n in range(5)
+    ]
+    assert (status_codes[0], status_codes[-1]) == (200, 503)
 
 
 @pytest.mark.parametrize(
@@ -407,13 +409,13 @@ async def test_a_refused_form_is_replayed_as_a_form(
     field: Door, number: str, certainty: str
 ) -> None:
     key = await source(field, "sms")
-    kept: list[RefusedMessage] = []
-    field.intake.refused.keep = kept.append  # type: ignore[method-assign]
+    refused_messages: list[RefusedMessage] = []
+    field.intake.refused.keep = refused_messages.append  # type: ignore[method-assign]
     form = urlencode({"From": number, "Body": "bonjour à tous", "date": "2026-11-25T08:00:00Z"})
     headers = {"content-type": "application/x-www-form-urlencoded"}
     async with field.client(**headers) as http:
         assert (await http.post(f"/webhooks/sms?token={key}", content=form)).status_code == 422
-        (letter,) = kept
+        (letter,) = refused_messages
         assert (await http.post(f"/webhooks/sms?token={key}", content=letter.body)).json()[
             "errors"
         ][0]["field"] == "text", "as it came"
@@ -428,12 +430,12 @@ async def test_a_refused_form_is_replayed_as_a_form(
 
 async def test_only_the_refused_message_of_several_is_kept(field: Door) -> None:
     key = await source(field, "sms")
-    kept: list[RefusedMessage] = []
-    field.intake.refused.keep = kept.append  # type: ignore[method-assign]
+    refused_messages: list[RefusedMessage] = []
+    field.intake.refused.keep = refused_messages.append  # type: ignore[method-assign]
     two = {"results": [{"from": NUMBER, "text": "117 ELEC"}, {"from": NUMBER, "text": "bonjour"}]}
     async with field.client() as http:
         assert (await http.post(f"/webhooks/sms?token={key}", json=two)).status_code == 200
-    (letter,) = kept
+    (letter,) = refused_messages
     assert [m["text"] for m in orjson.loads(letter.body)] == ["bonjour"]
 
 
@@ -453,7 +455,7 @@ async def test_the_keyword_of_a_shared_number_is_removed_from_the_line(
 
 async def test_receipts_of_a_gateway_are_no_reports(field: Door) -> None:
     key = await source(field, "sms")
-    sent = {
+    receipt_body = {
         "data": {
             "event_type": "message.finalized",
             "payload": {
@@ -465,7 +467,7 @@ async def test_receipts_of_a_gateway_are_no_reports(field: Door) -> None:
         }
     }
     async with field.client() as http:
-        answer = await http.post("/webhooks/sms", params={"token": key}, json=sent)
+        answer = await http.post("/webhooks/sms", params={"token": key}, json=receipt_body)
     assert (answer.status_code, answer.json(), told(field)) == (200, {"messages": 0}, [])
 
 
@@ -487,12 +489,12 @@ async def test_receipts_of_an_account_wait_for_delivery_without_the_number(field
             body = make_octopush_receipt(status)
             answer = await http.post("/webhooks/sms", params={"token": key}, json=body)
             assert (answer.status_code, answer.json()) == (200, {"messages": 1})
-    kept = await list_waiting(field)
-    assert [(f["receipt"], f["state"], f["error"]) for f in kept] == [
+    receipts = await list_waiting(field)
+    assert [(f["receipt"], f["state"], f["error"]) for f in receipts] == [
         ("sms_5fa275dbf21dc", "received", None),
         ("sms_5fa275dbf21dc", "failed", "blacklisted_number"),
     ]
-    assert NUMBER not in str(kept)
+    assert NUMBER not in str(receipts)
     assert told(field) == []
 
 
@@ -516,10 +518,10 @@ async def test_two_replies_to_one_message_of_octopush_are_two(field: Door) -> No
 async def list_waiting(field: Door) -> list[dict[str, Any]]:
     """Return the texts that wait for delivery, in order."""
     texts = field.intake.vault.texts
-    found = [(id, await texts.get(id)) for id in texts._recent]
+    text_items = [(id, await texts.get(id)) for id in texts._recent]
     return [
         item.fields
-        for id, item in found
+        for id, item in text_items
         if item is not None and id.startswith(WAITING_REPLY_PREFIX)
     ]
 
@@ -528,8 +530,8 @@ async def test_no_number_is_stored_or_logged(
     field: Door, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = await source(field, "sms")
-    kept: list[RefusedMessage] = []
-    field.intake.refused.keep = kept.append  # type: ignore[method-assign]
+    refused_messages: list[RefusedMessage] = []
+    field.intake.refused.keep = refused_messages.append  # type: ignore[method-assign]
     assert (await sms(field, key, "117 ELEC")).status_code == 200
     assert (await sms(field, key, "bonjour à tous")).status_code == 422
     raw = await field.intake.vault.texts.get(f"report-{field.inputs.appended[0][1].report_id}")
@@ -538,10 +540,10 @@ async def test_no_number_is_stored_or_logged(
     everything = (
         orjson.dumps([m.model_dump(mode="json") for _, m, _ in field.inputs.appended])
         + raw.raw
-        + b"".join(k.body for k in kept)
+        + b"".join(k.body for k in refused_messages)
     )
     assert b"117 ELEC" in raw.raw
-    assert b"bonjour" in kept[0].body
+    assert b"bonjour" in refused_messages[0].body
     for part in ("612345678", "345678"):
         assert part.encode() not in everything
         assert part not in capsys.readouterr().err
@@ -591,22 +593,22 @@ async def test_a_typed_line_about_an_unknown_site_is_refused_on_request(field: D
 async def test_another_line_under_the_same_key_is_refused_as_another_report_is(field: Door) -> None:
     """It was answered with the receipt of the first, and lost."""
     async with await field.as_(Role.CELL) as http:
-        said = [
+        responses = [
             await http.post(
                 "/api/v1/reports:line", json={"text": words}, headers={"Idempotency-Key": "call-1"}
             )
             for words in ("117 ELEC", "117 ELEC", "118 ELEC")
         ]
-    assert [a.status_code for a in said] == [202, 202, 422]
-    assert said[2].json()["code"] == "key_reused"
+    assert [a.status_code for a in responses] == [202, 202, 422]
+    assert responses[2].json()["code"] == "key_reused"
     assert [s for _, s, *_ in told(field)] == ["clg-1"]
 
 
 async def test_a_line_in_an_exercise_without_a_time_is_of_the_exercise_s_time(field: Door) -> None:
     """Only the log of an exercise knows it: the door's own clock had dated it."""
-    realm, named = "92~ex-7", "2027-02-11T08:40:00+00:00"
+    realm, occurred_at = "92~ex-7", "2027-02-11T08:40:00+00:00"
     async with await field.as_(Role.CELL) as http:
-        for n, when in enumerate(({}, {"occurred_at": named})):
+        for n, when in enumerate(({}, {"occurred_at": occurred_at})):
             line = {"text": "117 ELEC", "realm": realm} | when
             for _ in range(2):
                 assert (
@@ -634,8 +636,10 @@ async def test_a_line_and_a_poster_that_are_offered_again_are_of_when_they_came(
             )
         ).status_code == 422
     for body in ({"text": "117 eau"}, wrong | {"severity": 3}):
-        kept = field.intake.refused._queue.get_nowait()
-        assert (await offered_again(field, kept, orjson.dumps(body), came)).status_code == 202
+        refused_message = field.intake.refused._queue.get_nowait()
+        assert (
+            await offered_again(field, refused_message, orjson.dumps(body), came)
+        ).status_code == 202
     assert [m.occurred_at for _, m, _ in field.inputs.appended] == [came] * 2
 
 

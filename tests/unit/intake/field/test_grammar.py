@@ -85,5 +85,5 @@ def test_any_text_becomes_a_report_or_is_refused(text: str) -> None:
     if line.kind is not ShortLineKind.ANSWER:
         import orjson
 
-        said = text.encode("utf-8", "replace").decode()
-        parse_report(orjson.dumps(build_report(line, line.site or "cen-1", said, AT)))
+        clean_text = text.encode("utf-8", "replace").decode()
+        parse_report(orjson.dumps(build_report(line, line.site or "cen-1", clean_text, AT)))

@@ -53,10 +53,10 @@ async def test_a_number_reports_as_the_person_of_its_own_realm(
     number: str, realm: str, sites: tuple[str, ...]
 ) -> None:
     numbers = index()
-    found = await numbers.of(numbers.hashed(number), realm)
-    assert found is not None
-    assert found.sites == sites
-    assert found.speaks.sees(realm)
+    reporter = await numbers.of(numbers.hashed(number), realm)
+    assert reporter is not None
+    assert reporter.sites == sites
+    assert reporter.speaks.sees(realm)
 
 
 @pytest.mark.parametrize(("number", "realm"), [(OF_92, "93"), (OF_93, "92"), (OF_92, "95")])
@@ -83,9 +83,9 @@ async def test_the_account_of_a_namesake_in_92_neither_speaks_nor_blocks_in_93()
     assert await numbers.of(numbers.hashed(SHARED), "92") is None
     assert await numbers.of(numbers.hashed(SHARED), "93") is not None
     numbers = index(closed, own)
-    found = await numbers.of(numbers.hashed(SHARED), "93")
-    assert found is not None
-    assert found.speaks.id == "a-93"
+    reporter = await numbers.of(numbers.hashed(SHARED), "93")
+    assert reporter is not None
+    assert reporter.speaks.id == "a-93"
 
 
 @pytest.mark.parametrize(

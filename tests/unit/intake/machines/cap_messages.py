@@ -115,11 +115,11 @@ def vigilance(
 
 
 def _parts(given: dict[str, Any]) -> Parts:
-    found: Parts = []
+    parts: Parts = []
     for name, value in given.items():
         several = isinstance(value, list) and bool(value) and not isinstance(value[0], tuple)
-        found += [(name, v) for v in (value if several else [value]) if v is not None]
-    return found
+        parts += [(name, v) for v in (value if several else [value]) if v is not None]
+    return parts
 
 
 def dump(parts: Parts) -> bytes:

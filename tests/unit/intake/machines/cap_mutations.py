@@ -272,13 +272,13 @@ def _of(root: Any, n: int, element: Any) -> Iterator[Mutation]:
 
 def _of_pairs() -> Iterator[Mutation]:
     """Yield contradictions of two elements."""
-    later, sent = "2026-11-25T08:00:01+01:00", "2026-11-25T08:00:00+01:00"
+    later, sent_at = "2026-11-25T08:00:01+01:00", "2026-11-25T08:00:00+01:00"
     expires = frozenset({"/alert/info/expires"})
     yield Mutation(
         "expires a second after sent", message(info(expires=later)), frozenset(), "in order"
     )
     yield Mutation(
-        "expires when it is sent", message(info(expires=sent)), expires, "never in force"
+        "expires when it is sent", message(info(expires=sent_at)), expires, "never in force"
     )
     yield Mutation(
         "expires before it was sent",
@@ -294,19 +294,19 @@ def _of_pairs() -> Iterator[Mutation]:
     )
     yield Mutation(
         "ends as it is sent",
-        message(info(expires=sent, urgency="Past"), msgType="Update", references=ref("a")),
+        message(info(expires=sent_at, urgency="Past"), msgType="Update", references=ref("a")),
         frozenset(),
         "says that it is over",
     )
     yield Mutation(
         "is withdrawn as it is sent",
-        message(info(expires=sent), msgType="Cancel", references=ref("a")),
+        message(info(expires=sent_at), msgType="Cancel", references=ref("a")),
         frozenset(),
         "says that it is over",
     )
     yield Mutation(
         "all is clear as it is sent",
-        message(info(expires=sent, responseType="AllClear")),
+        message(info(expires=sent_at, responseType="AllClear")),
         frozenset(),
         "says that it is over",
     )

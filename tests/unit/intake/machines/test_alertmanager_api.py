@@ -115,9 +115,9 @@ def test_labels_on_the_log_are_bounded() -> None:
         labels={f"label{n:03d}": "v" * 1000 for n in range(200)},
         matchable=True,
     )
-    kept = select_log_labels(signal)
-    assert len(kept) == MAX_MATCHABLE_LABELS
-    assert max(map(len, kept.values())) == 256
+    log_labels = select_log_labels(signal)
+    assert len(log_labels) == MAX_MATCHABLE_LABELS
+    assert max(map(len, log_labels.values())) == 256
     assert select_log_labels(Transition("k", TransitionState.OPEN, labels={"a": "b"})) == {}, (
         "the fields of other dialects may say anything"
     )
@@ -138,8 +138,8 @@ def test_labels_on_the_log_are_bounded() -> None:
 def test_matchers_are_read_as_amtool_writes_them(
     text: str, expected: tuple[str, str, bool, bool]
 ) -> None:
-    found = Matcher.parse(text)
-    assert (found.name, found.value, found.regex, found.equal) == expected
+    matcher = Matcher.parse(text)
+    assert (matcher.name, matcher.value, matcher.regex, matcher.equal) == expected
 
 
 @pytest.mark.parametrize("text", ["", "a", "=b", "a=~("])
@@ -192,8 +192,8 @@ async def test_an_alert_repeated_after_its_end_begins_again(door: Door) -> None:
 
 async def test_one_bad_alert_is_answered_400_and_costs_the_others_nothing(door: Door) -> None:
     await source(door, dialect="alertmanager", key=KEY)
-    said = await _post(door, {"labels": {}}, {"labels": {"alertname": "Down"}}, status=400)
-    assert "labels" in said
+    response_text = await _post(door, {"labels": {}}, {"labels": {"alertname": "Down"}}, status=400)
+    assert "labels" in response_text
     assert len(reports(door)) == 1
 
 
@@ -249,18 +249,18 @@ async def test_a_refused_silence_is_kept_as_a_dead_letter(
     async with door.client(Authorization=f"Bearer {KEY}") as http:
         answer = await http.post("/api/v2/silences", json=GOOD | silence)
     assert (answer.status_code, type(answer.json())) == (status, str)
-    kept = door.intake.refused._queue.get_nowait()
-    letter = build_dead_letter(kept, "92", 1)
+    refused_message = door.intake.refused._queue.get_nowait()
+    letter = build_dead_letter(refused_message, "92", 1)
     assert (letter.source, letter.detail, letter.headers["path"]) == (
         made["id"],
         detail,
         "/api/v2/silences",
     )
-    assert orjson.loads(kept.body) == GOOD | silence
+    assert orjson.loads(refused_message.body) == GOOD | silence
     async with await door.as_(Role.ADMIN) as admin:
         (listed,) = (await admin.get("/api/v1/sources")).json()["items"]
     assert sum(listed["refused"].values()) == 1
-    again = await offered_again(door, kept)
+    again = await offered_again(door, refused_message)
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
 
 
@@ -278,18 +278,18 @@ async def test_a_silence_that_may_pass_later_is_not_kept_as_refused(door: Door) 
 async def test_an_invalid_receiver_pattern_is_refused(door: Door, receiver: str) -> None:
     made = await source(door, dialect="alertmanager")
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
-        told = await http.get("/api/v2/alerts", params={"receiver": receiver})
-    assert told.status_code == 400
-    assert "receiver" in told.json()
+        response = await http.get("/api/v2/alerts", params={"receiver": receiver})
+    assert response.status_code == 400
+    assert "receiver" in response.json()
 
 
 async def test_an_invalid_filter_is_refused(door: Door) -> None:
     made = await source(door, dialect="alertmanager")
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
         for path in ("/api/v2/alerts", "/api/v2/silences"):
-            told = await http.get(path, params={"filter": "no matcher"})
-            assert told.status_code == 400
-            assert "no matcher" in told.json()
+            response = await http.get(path, params={"filter": "no matcher"})
+            assert response.status_code == 400
+            assert "no matcher" in response.json()
 
 
 @pytest.mark.parametrize(
@@ -322,8 +322,8 @@ async def test_annotations_are_shown_to_the_source_and_readers_of_reports(
         return 200, {"items": [lease], "next": None}
 
     words = "Camille Martin, 06 12 34 56 78"
-    told = [{"labels": labels, "annotations": {"summary": words}, "generatorURL": words}]
-    await door.intake.vault.texts.put("report-l-1", TextItem({}, orjson.dumps(told)))
+    alerts = [{"labels": labels, "annotations": {"summary": words}, "generatorURL": words}]
+    await door.intake.vault.texts.put("report-l-1", TextItem({}, orjson.dumps(alerts)))
     door.intake.proxy.ask = console  # type: ignore[method-assign]
     async with await door.as_(role) as http:
         for path in ("alerts", "alerts/groups"):

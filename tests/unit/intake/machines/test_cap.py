@@ -209,9 +209,9 @@ async def test_in_old_bulletins_of_the_weather_service_the_territory_travels_und
             )
             await http.post("/api/v1/cap", content=message(bulletin, sender=sender))
     (report,) = told(door)
-    kept = await door.intake.vault.texts.get(f"report-{report.report_id}")
-    assert kept is not None
-    assert kept.fields[OWN_WORDS_FIELD]["alias"].startswith("vigilance@meteo.fr,")
+    text_item = await door.intake.vault.texts.get(f"report-{report.report_id}")
+    assert text_item is not None
+    assert text_item.fields[OWN_WORDS_FIELD]["alias"].startswith("vigilance@meteo.fr,")
 
 
 async def test_an_area_that_is_on_no_map_waits_for_a_person(door: Door) -> None:
@@ -285,10 +285,10 @@ async def test_an_announcement_acts_in_its_window_and_never_after_its_expiry(doo
             content=message(past, identifier="vieux", sent="2020-01-01T00:00:00+01:00"),
         )
     announced, expired = told(door)
-    sent = int(datetime(2026, 11, 25, 7, tzinfo=UTC).timestamp() * 1000)
+    sent_at = int(datetime(2026, 11, 25, 7, tzinfo=UTC).timestamp() * 1000)
     assert (announced.occurred_at, announced.effective[0].start, announced.colour) == (
-        sent,
-        sent + 10 * 3_600_000,
+        sent_at,
+        sent_at + 10 * 3_600_000,
         "orange",
     )
     assert (expired.colour, expired.estimated_end) == (None, None)
@@ -372,14 +372,14 @@ async def test_a_period_that_is_withdrawn_is_one_of_its_phenomenon(door: Door) -
     storm = info(category="Met", event="Tempête")
     async with await sending(door) as http:
         await http.post("/api/v1/cap", content=message(vigilance(), vigilance(**TOMORROW), storm))
-        kept = message(
+        update = message(
             vigilance(),
             identifier="b2",
             sent="2026-11-25T09:00:00+01:00",
             msgType="Update",
             references=ref("bulletin-1"),
         )
-        await http.post("/api/v1/cap", content=kept)
+        await http.post("/api/v1/cap", content=update)
         over = bare(
             identifier="b3",
             sent="2026-11-25T10:00:00+01:00",
@@ -506,26 +506,34 @@ async def test_an_exercise_goes_to_the_realm_of_its_source_and_never_to_a_live_o
     async with await sending(door, name="sans") as http:
         refused = await http.post("/api/v1/cap", content=message(status="Exercise"))
         live = await http.post("/api/v1/cap?realm=92", content=message(status="Exercise"))
-        named = await http.post("/api/v1/cap?realm=92~ex-autre", content=message(status="Exercise"))
+        response = await http.post(
+            "/api/v1/cap?realm=92~ex-autre", content=message(status="Exercise")
+        )
     assert (refused.status_code, refused.json()["errors"][0]["field"], refused.json()["code"]) == (
         422,
         "/alert/status",
         "status_realm",
     )
     assert "territoire d’exercice" in refused.json()["detail"]
-    assert (live.status_code, named.json()["realm"]) == (422, "92~ex-autre")
+    assert (live.status_code, response.json()["realm"]) == (422, "92~ex-autre")
     assert [realm for realm, *_ in door.inputs.appended] == ["92~ex-crue", "92~ex-autre"]
 
 
 async def test_a_refused_exercise_message_is_replayed_into_the_exercise(door: Door) -> None:
     async with await sending(door, scope={"types": ["weather_alert"]}) as http:
-        taken = await http.post(
+        response = await http.post(
             "/api/v1/cap?realm=92~ex-7&token=x", content=message(vigilance(), info())
         )
-    assert (taken.status_code, [realm for realm, *_ in door.inputs.appended]) == (202, ["92~ex-7"])
-    kept = door.intake.refused._queue.get_nowait()
-    assert (kept.problem.code, kept.path) == ("out_of_scope", "/api/v1/cap?realm=92~ex-7&token=***")
-    again = await offered_again(door, kept)
+    assert (response.status_code, [realm for realm, *_ in door.inputs.appended]) == (
+        202,
+        ["92~ex-7"],
+    )
+    refused_message = door.intake.refused._queue.get_nowait()
+    assert (refused_message.problem.code, refused_message.path) == (
+        "out_of_scope",
+        "/api/v1/cap?realm=92~ex-7&token=***",
+    )
+    again = await offered_again(door, refused_message)
     assert [r["realm"] for r in again.json()["reports"]] == ["92~ex-7"]
 
 
@@ -623,8 +631,13 @@ async def test_a_refusal_names_the_element_and_is_kept_with_its_bytes(door: Door
         "code": "enum",
         "detail": "line 14: possible values: Extreme, Severe, Moderate, Minor, Unknown",
     }
-    kept = door.intake.refused._queue.get_nowait()
-    assert (kept.body, kept.dialect, kept.path, kept.principal.label) == (
+    refused_message = door.intake.refused._queue.get_nowait()
+    assert (
+        refused_message.body,
+        refused_message.dialect,
+        refused_message.path,
+        refused_message.principal.label,
+    ) == (
         body,
         "cap",
         "/api/v1/cap",
@@ -670,7 +683,7 @@ def trap() -> Iterator[tuple[str, list[str]]]:
 async def test_no_entity_dtd_or_schema_location_touches_a_file_or_the_network(
     door: Door, trap: tuple[str, list[str]], tmp_path: Path
 ) -> None:
-    address, seen = trap
+    address, requests = trap
     secret = tmp_path / "secret"
     secret.write_text("un-secret-bien-gardé")
     laughs = '<!ENTITY a "ha">' + "".join(
@@ -709,7 +722,7 @@ async def test_no_entity_dtd_or_schema_location_touches_a_file_or_the_network(
             b"<info>", f'<xi:include href="file://{secret}"/><info>'.encode(), 1
         )
         assert (await http.post("/api/v1/cap", content=included)).status_code == 422
-    assert seen == []
+    assert requests == []
 
 
 async def test_every_situation_passes_the_door_and_mutations_are_never_an_error_of_ours(

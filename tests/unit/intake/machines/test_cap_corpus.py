@@ -156,8 +156,8 @@ def outcome(body: bytes) -> Any:
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_the_situations_of_the_specification_are_read(name: str) -> None:
     body = SITUATIONS[name]()
-    found, _ = read_message(body)
-    assert found.identity.identifier.encode() in body
+    cap_message, _ = read_message(body)
+    assert cap_message.identity.identifier.encode() in body
 
 
 @pytest.mark.parametrize("name", INVALID)
@@ -165,23 +165,23 @@ def test_faults_are_named_with_their_line_in_both_languages(name: str) -> None:
     make, element = INVALID[name]
     faults = refused(make())
     assert element in [f.field for f in faults]
-    named = next(f for f in faults if f.field == element)
-    assert named.message["fr"].startswith("ligne ")
-    assert named.message["en"].startswith("line ")
+    element_fault = next(f for f in faults if f.field == element)
+    assert element_fault.message["fr"].startswith("ligne ")
+    assert element_fault.message["en"].startswith("line ")
 
 
 def test_every_element_spoilt_in_every_way_has_the_verdict_that_the_specification_gives_it() -> (
     None
 ):
     wrong = []
-    for mutation in (found := list(mutations())):
+    for mutation in (all_mutations := list(mutations())):
         fields = frozenset(fault.field for fault in faults_of(mutation.body))
         if bool(fields) != bool(mutation.refused_at) or (
             fields and not fields & mutation.refused_at
         ):
             wrong.append((mutation.name, mutation.why, sorted(mutation.refused_at), sorted(fields)))
     assert wrong == []
-    assert len(found) >= 600
+    assert len(all_mutations) >= 600
 
 
 ENCODINGS = [
@@ -209,8 +209,11 @@ def test_a_message_is_the_same_in_every_encoding_and_a_dtd_is_refused_in_every_o
     encoding: str,
 ) -> None:
     text = complete().partition(b"?>")[2].decode().strip()
-    found, _ = read_message(encoded(text, encoding))
-    assert (found.infos[0].sender_name, found.infos[0].instruction) == ("Opérateur", "Éteignez")
+    cap_message, _ = read_message(encoded(text, encoding))
+    assert (cap_message.infos[0].sender_name, cap_message.infos[0].instruction) == (
+        "Opérateur",
+        "Éteignez",
+    )
     for subset in (
         "",
         '[<!ENTITY x "y">]',
@@ -263,9 +266,11 @@ def test_anything_but_xml_is_refused_as_such(body: bytes) -> None:
 @settings(max_examples=30, deadline=None)
 @given(MESSAGES)
 def test_every_valid_message_is_read(body: bytes) -> None:
-    found, _ = read_message(body)
-    assert len(found.infos) == body.count(b"<info>")
-    assert sum(len(a.polygons) for i in found.infos for a in i.areas) == body.count(b"<polygon>")
+    cap_message, _ = read_message(body)
+    assert len(cap_message.infos) == body.count(b"<info>")
+    assert sum(len(a.polygons) for i in cap_message.infos for a in i.areas) == body.count(
+        b"<polygon>"
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -370,8 +375,8 @@ def test_a_prefix_a_comment_and_another_encoding_are_nothing_special() -> None:
     )
     utf16 = body.replace("UTF-8", "UTF-16").replace("UTF-8".lower(), "utf-16").encode("utf-16")
     for one in (body.encode(), prefixed.encode(), utf16):
-        found, _ = read_message(one)
-        assert found.infos[0].headline == "Élève"
+        cap_message, _ = read_message(one)
+        assert cap_message.infos[0].headline == "Élève"
 
 
 @pytest.mark.parametrize(

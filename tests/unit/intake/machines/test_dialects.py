@@ -58,8 +58,10 @@ async def test_alertmanager_through_pagerduty_is_as_grave_as_its_gravest_alert(
 ) -> None:
     await source(door, dialect="pagerduty", key=KEY)
     async with door.client() as http:
-        told = await http.post("/v2/enqueue", json=event(severity="error", custom_details=details))
-        assert told.status_code == 202
+        response = await http.post(
+            "/v2/enqueue", json=event(severity="error", custom_details=details)
+        )
+        assert response.status_code == 202
     assert reports(door) == [("outage_it", site, severity)]
 
 
@@ -166,9 +168,9 @@ async def test_a_pending_grafana_rule_or_one_without_data_reports_nothing(door: 
     key = (await source(door, dialect="goalert"))["key"]
     async with door.client() as http:
         for state in ("pending", "no_data", "paused", "alerting", "no_data", "paused", "ok"):
-            told = {"ruleName": "CPU", "ruleId": 1, "state": state, "message": "trop"}
+            body = {"ruleName": "CPU", "ruleId": 1, "state": state, "message": "trop"}
             assert (
-                await http.post(f"/api/v2/grafana/incoming?token={key}", content=orjson.dumps(told))
+                await http.post(f"/api/v2/grafana/incoming?token={key}", content=orjson.dumps(body))
             ).status_code == 200
     assert [t for t, *_ in reports(door)] == ["outage_it", "reopening"]
 

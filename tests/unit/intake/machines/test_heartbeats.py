@@ -107,12 +107,12 @@ async def test_a_replay_is_no_sign_of_life(door: Door) -> None:
                 headers={"Authorization": f"Bearer {key}"},
             )
         ).status_code == 422
-    seen = door.intake.book.health(id_of(door)).last_seen
+    last_seen_at = door.intake.book.health(id_of(door)).last_seen
     await asyncio.sleep(0.002)
     for right in ({"message": "Pompe"}, report()):
-        kept = door.intake.refused._queue.get_nowait()
-        assert (await offered_again(door, kept, orjson.dumps(right))).status_code == 202
-    assert door.intake.book.health(id_of(door)).last_seen == seen
+        refused_message = door.intake.refused._queue.get_nowait()
+        assert (await offered_again(door, refused_message, orjson.dumps(right))).status_code == 202
+    assert door.intake.book.health(id_of(door)).last_seen == last_seen_at
 
 
 async def test_a_restart_neither_repeats_nor_forgets_a_silence(door: Door, tmp_path: Path) -> None:
@@ -187,8 +187,8 @@ async def test_a_source_that_another_front_hears_is_not_silent(door: Door, tmp_p
     )
     await watch.check(BEGAN)
     # Signs that follow closely share a record; what stays behind is within the grace
-    for seen in (BEGAN + MINUTE // 2, BEGAN + MINUTE // 2 + 4_999):
-        other_book.heard(source, seen)
+    for sign_time in (BEGAN + MINUTE // 2, BEGAN + MINUTE // 2 + 4_999):
+        other_book.heard(source, sign_time)
         await other.send()
     assert len(log.entries) == 1
     here.take(log.entries[0].value)

@@ -269,13 +269,13 @@ async def test_one_alert_out_of_bounds_costs_the_others_nothing(door: Door) -> N
         assert (await http.post("/webhooks/alertmanager", json={"alerts": "x"})).status_code == 422
     assert len(reports(door)) == 1
     async with await door.as_(Role.ADMIN) as http:
-        [shown] = (await http.get("/api/v1/sources")).json()["items"]
-    assert (shown["accepted"], shown["refused"], shown["enabled"]) == (
+        [source_view] = (await http.get("/api/v1/sources")).json()["items"]
+    assert (source_view["accepted"], source_view["refused"], source_view["enabled"]) == (
         1,
         {"out_of_scope": 2, "invalid": 2},
         True,
     )
-    assert "key" not in shown
+    assert "key" not in source_view
 
 
 async def test_rules_set_site_type_and_severity_of_a_signal(door: Door) -> None:
@@ -340,8 +340,8 @@ async def test_an_alias_of_any_characters_is_the_same_when_it_is_offered_again(d
         assert (
             await http.post("/v2/alerts/a%3Fb%253F%2Fc/close?identifierType=alias", content=b"{")
         ).status_code == 422
-    kept = door.intake.refused._queue.get_nowait()
-    assert (await offered_again(door, kept, b"{}")).status_code == 202
+    refused_message = door.intake.refused._queue.get_nowait()
+    assert (await offered_again(door, refused_message, b"{}")).status_code == 202
     assert [type for type, *_ in reports(door)] == ["outage_it", "reopening"]
 
 
@@ -639,12 +639,14 @@ async def test_a_binary_event_that_was_refused_is_offered_again_whole(
         assert (await http.post("/api/v1/events", content=body, headers=headers)).json()[
             "code"
         ] == code
-    kept = door.intake.refused._queue.get_nowait()
-    assert (await offered_again(door, kept)).json()["code"] == code, "nothing is mended yet"
-    mended = kept.body.replace(wrong, right)
-    assert mended != kept.body
+    refused_message = door.intake.refused._queue.get_nowait()
+    assert (await offered_again(door, refused_message)).json()["code"] == code, (
+        "nothing is mended yet"
+    )
+    mended = refused_message.body.replace(wrong, right)
+    assert mended != refused_message.body
     for _ in range(2):
-        again = await offered_again(door, kept, mended)
+        again = await offered_again(door, refused_message, mended)
         assert again.status_code == 202, again.text
     assert reports(door) == [("outage_water", "cen-2", 3)]
 
@@ -750,7 +752,7 @@ async def test_a_replayed_message_without_a_time_has_its_first_arrival(
                 path, params={"token": key}, json=body, headers={"Authorization": f"GenieKey {key}"}
             )
         ).status_code in (400, 422)
-    kept = door.intake.refused._queue.get_nowait()
+    refused_message = door.intake.refused._queue.get_nowait()
     mended = orjson.dumps(
         body
         | {
@@ -761,7 +763,7 @@ async def test_a_replayed_message_without_a_time_has_its_first_arrival(
         }
     )
     for _ in range(2):
-        assert (await offered_again(door, kept, mended, CAME)).status_code in (200, 202)
+        assert (await offered_again(door, refused_message, mended, CAME)).status_code in (200, 202)
     assert [m.occurred_at for _, m, _ in door.inputs.appended] == [CAME]
 
 
@@ -781,14 +783,16 @@ async def test_the_bytes_of_a_binary_event_say_all_of_it(
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
         assert (await http.post("/api/v1/events", content=body, headers=headers)).status_code == 202
         first = last(door)
-        kept = await door.intake.vault.texts.get(f"report-{first.report_id}")
-        assert kept is not None
-        assert kept.raw is not None
-        assert {n: v for n, v in orjson.loads(kept.raw).items() if n in ENVELOPE} == ENVELOPE
-        other = kept.raw.replace(b'"e-1"', b'"e-2"')
+        text_item = await door.intake.vault.texts.get(f"report-{first.report_id}")
+        assert text_item is not None
+        assert text_item.raw is not None
+        assert {n: v for n, v in orjson.loads(text_item.raw).items() if n in ENVELOPE} == ENVELOPE
+        other = text_item.raw.replace(b'"e-1"', b'"e-2"')
         assert (
             await http.post(
-                "/api/v1/events", content=other, headers={"content-type": str(kept.content_type)}
+                "/api/v1/events",
+                content=other,
+                headers={"content-type": str(text_item.content_type)},
             )
         ).status_code == 202
     texts = [
@@ -796,12 +800,12 @@ async def test_the_bytes_of_a_binary_event_say_all_of_it(
         for _, m, _ in door.inputs.appended
     ]
     assert last(door).type == first.type
-    told = [
+    field_sets = [
         {n: v for n, v in text.fields.items() if n != OWN_WORDS_FIELD}
-        for text in [kept, *texts]
+        for text in [text_item, *texts]
         if text is not None
     ]
-    assert all(fields == told[0] for fields in told)
+    assert all(fields == field_sets[0] for fields in field_sets)
 
 
 @pytest.mark.parametrize(
@@ -821,14 +825,22 @@ async def test_an_unread_body_is_refused_in_the_name_of_its_sender(
                 "/webhooks/alertmanager", content=content, headers=headers | more
             )
             assert answer.json()["code"] == code
-    kept = door.intake.refused._queue.get_nowait()
-    assert (kept.principal.id, kept.problem.code, kept.body) == (made["id"], code, b"")
+    refused_message = door.intake.refused._queue.get_nowait()
+    assert (refused_message.principal.id, refused_message.problem.code, refused_message.body) == (
+        made["id"],
+        code,
+        b"",
+    )
     async with await door.as_(Role.ADMIN) as admin:
-        (known,) = (await admin.get("/api/v1/sources")).json()["items"]
+        (source_view,) = (await admin.get("/api/v1/sources")).json()["items"]
         assert (await admin.get("/api/v1/intake/strangers")).json()["count"] == 1, (
             "who shows no key"
         )
-    assert (known["refused"], known["last_refusal"]["code"], known["last_seen"] is None) == (
+    assert (
+        source_view["refused"],
+        source_view["last_refusal"]["code"],
+        source_view["last_seen"] is None,
+    ) == (
         {code: 1},
         code,
         False,
@@ -841,8 +853,12 @@ async def test_a_known_key_at_another_door_is_no_stranger(door: Door) -> None:
         assert (await http.post("/webhooks/apprise", json={"message": "x"})).json()[
             "code"
         ] == "other_door"
-    kept = door.intake.refused._queue.get_nowait()
-    assert (kept.principal.id, kept.path, orjson.loads(kept.body)) == (
+    refused_message = door.intake.refused._queue.get_nowait()
+    assert (
+        refused_message.principal.id,
+        refused_message.path,
+        orjson.loads(refused_message.body),
+    ) == (
         made["id"],
         "/webhooks/apprise",
         {"message": "x"},
@@ -924,10 +940,10 @@ async def test_only_a_message_of_the_source_is_replayed_in_its_name(door: Door, 
     """A message that was refused is offered again from the lane, where its sender's bytes lie."""
     made = await source(door, "gen", dialect="generic")
     async with await door.as_(role) as http:
-        told = await http.post(
+        response = await http.post(
             "/webhooks/generic/gen", json={"title": "Panne"}, headers={"X-Vigie-Source": made["id"]}
         )
-    assert (told.status_code, door.inputs.appended) == (403, [])
+    assert (response.status_code, door.inputs.appended) == (403, [])
 
 
 # ── episodes whose sender's clock or words are odd ───────────────────────────────────────────────────────────────────
@@ -963,7 +979,7 @@ async def test_an_end_repeated_by_a_slow_node_leaves_the_next_episode_open(
     door: Door, forgetful: bool
 ) -> None:
     first = "2026-11-20T10:00:00Z", "2026-11-20T10:10:00Z"
-    told = await _told(
+    report_types = await _told(
         door,
         one_alert("firing", first[0]),
         one_alert("resolved", *first),
@@ -971,7 +987,7 @@ async def test_an_end_repeated_by_a_slow_node_leaves_the_next_episode_open(
         one_alert("resolved", *first),
         forgetful=forgetful,
     )
-    assert told == ["outage_it", "reopening", "outage_it"]
+    assert report_types == ["outage_it", "reopening", "outage_it"]
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
@@ -980,7 +996,7 @@ async def test_a_clock_that_ran_ahead_once_silences_no_later_alert(
 ) -> None:
     ahead = "2099-11-20T10:00:00Z", "2099-11-20T10:10:00Z"
     later = "2027-02-01T10:00:00Z"  # after what the log of these tests calls now
-    told = await _told(
+    report_types = await _told(
         door,
         one_alert("firing", ahead[0]),
         one_alert("resolved", *ahead),
@@ -990,32 +1006,32 @@ async def test_a_clock_that_ran_ahead_once_silences_no_later_alert(
         one_alert("resolved", later, later),
         forgetful=forgetful,
     )
-    assert told[:3] == ["outage_it", "reopening", "outage_it"]
-    assert told[3:] == ["reopening"]
+    assert report_types[:3] == ["outage_it", "reopening", "outage_it"]
+    assert report_types[3:] == ["reopening"]
     assert all(m.occurred_at <= time.time() * 1000 for _, m, _ in door.inputs.appended)
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
 async def test_an_episode_begun_in_the_future_ends_on_report(door: Door, forgetful: bool) -> None:
-    told = await _told(
+    report_types = await _told(
         door,
         one_alert("firing", "2099-11-20T10:00:00Z"),
         one_alert("firing", "2026-11-20T10:00:00Z"),
         one_alert("resolved", "2026-11-20T10:00:00Z", "2026-11-20T10:10:00Z"),
         forgetful=forgetful,
     )
-    assert told == ["outage_it", "reopening"]
+    assert report_types == ["outage_it", "reopening"]
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
 async def test_an_episode_from_before_our_time_ends_too(door: Door, forgetful: bool) -> None:
-    told = await _told(
+    report_types = await _told(
         door,
         one_alert("firing", "0800-01-01T00:00:00Z"),
         one_alert("resolved", "0800-01-01T00:00:00Z", "2026-11-20T10:10:00Z"),
         forgetful=forgetful,
     )
-    assert told == ["outage_it", "reopening"]
+    assert report_types == ["outage_it", "reopening"]
 
 
 @pytest.mark.parametrize(
@@ -1028,10 +1044,10 @@ async def test_an_unknown_place_opens_and_ends_also_after_a_restart(door: Door, 
         for state in ("problem", "ok"):
             await door.intake.ledger.flush()
             door.intake.front._machines.transitions.episodes._newest.clear()
-            told = await http.post(
+            response = await http.post(
                 "/webhooks/generic/gen", json={"title": "Fuite", "location": place, "status": state}
             )
-            assert told.status_code == 202
+            assert response.status_code == 202
     opening, closing = (m for _, m, _ in door.inputs.appended)
     assert (closing.type.value, closing.references, closing.site_id) == (
         "reopening",

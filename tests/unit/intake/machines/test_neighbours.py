@@ -23,9 +23,9 @@ PAGE = (REPOSITORY / "docs" / "how-to" / "neighbours.md").read_text(encoding="ut
 
 def read_block(title: str) -> str:
     """Return the code block of the page with this title."""
-    found = re.search(rf"^```{title}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert found is not None, title
-    return found[1]
+    block_match = re.search(rf"^```{title}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert block_match is not None, title
+    return block_match[1]
 
 
 def read_map(name: str) -> dict[str, Any]:

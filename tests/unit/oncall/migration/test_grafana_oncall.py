@@ -78,10 +78,12 @@ def test_the_first_person_is_the_one_of_the_given_index() -> None:
 def test_a_rotation_that_starts_later_keeps_the_hour_of_its_shift(
     rotation_start: str, since: date, doubts: int
 ) -> None:
-    found = convert(SCHEDULE, make_shift(rotation_start=rotation_start))
-    (rotation,) = found.rotations
+    migration = convert(SCHEDULE, make_shift(rotation_start=rotation_start))
+    (rotation,) = migration.rotations
     assert (rotation.since, rotation.hand_off_min) == (since, 480)
-    changed = [r for r in found.remarks if r.outcome is Outcome.CHANGED and "garde" in r.subject]
+    changed = [
+        r for r in migration.remarks if r.outcome is Outcome.CHANGED and "garde" in r.subject
+    ]
     assert len(changed) == doubts
 
 
@@ -93,8 +95,8 @@ def test_a_shift_over_night_keeps_its_hours() -> None:
 
 def test_two_people_at_once_become_two_rotations() -> None:
     pairs = [["U4DNY931HHJS5", "U6RV9WPSL6DFW"], ["U6RV9WPSL6DFW", "U4DNY931HHJS5"]]
-    found = convert(SCHEDULE, make_shift(rolling_users=pairs))
-    assert [r.persons for r in found.rotations] == [("zoe", "ali"), ("ali", "zoe")]
+    migration = convert(SCHEDULE, make_shift(rolling_users=pairs))
+    assert [r.persons for r in migration.rotations] == [("zoe", "ali"), ("ali", "zoe")]
 
 
 @pytest.mark.parametrize(
@@ -111,26 +113,26 @@ def test_two_people_at_once_become_two_rotations() -> None:
 def test_a_shift_without_a_counterpart_is_left_with_its_reason(
     changes: dict[str, Any], reason: str
 ) -> None:
-    found = convert(SCHEDULE, make_shift(**changes))
-    assert found.rotations == []
-    (left,) = left_of(found)
-    assert reason in left
+    migration = convert(SCHEDULE, make_shift(**changes))
+    assert migration.rotations == []
+    (remark_text,) = left_of(migration)
+    assert reason in remark_text
 
 
 def test_shifts_of_different_priority_are_marked_for_a_check() -> None:
-    found = convert(
+    migration = convert(
         SCHEDULE | {"shifts": ["OH3V5FYQEYJ6M", "B"]},
         make_shift(),
         make_shift(id="B", name="Renfort", level=2),
     )
-    assert len(found.rotations) == 2
-    changed = [r.subject for r in found.remarks if r.outcome is Outcome.CHANGED]
+    assert len(migration.rotations) == 2
+    changed = [r.subject for r in migration.remarks if r.outcome is Outcome.CHANGED]
     assert "planning Technique, garde Renfort" in changed
 
 
 def test_a_calendar_goes_to_the_import_of_calendars() -> None:
-    found = convert(SCHEDULE | {"type": "ical", "shifts": []})
-    assert left_of(found) == ["iCalendar : importez-le (vigie oncall import)"]
+    migration = convert(SCHEDULE | {"type": "ical", "shifts": []})
+    assert left_of(migration) == ["iCalendar : importez-le (vigie oncall import)"]
 
 
 def test_a_chain_adds_up_its_waits() -> None:
@@ -142,7 +144,7 @@ def test_a_chain_adds_up_its_waits() -> None:
             "type": type,
         } | fields
 
-    found = convert(
+    migration = convert(
         SCHEDULE,
         make_shift(),
         {"id": "F5JU6KJET33FE", "name": "default", "team_id": None},
@@ -152,16 +154,16 @@ def test_a_chain_adds_up_its_waits() -> None:
         step(0, "notify_on_call_from_schedule", notify_on_call_from_schedule="SBM7DV7BKFUYU"),
     )
     called = ("astreinte_technique",)
-    assert found.ladders == {"N2": [MigratedStep(0, called), MigratedStep(5, called)]}
-    assert left_of(found) == ["Vigie appelle des rôles : notify_persons n’a pas d’équivalent"]
+    assert migration.ladders == {"N2": [MigratedStep(0, called), MigratedStep(5, called)]}
+    assert left_of(migration) == ["Vigie appelle des rôles : notify_persons n’a pas d’équivalent"]
 
 
 def test_groups_and_lone_shifts_have_their_lines() -> None:
-    found = convert(
+    migration = convert(
         make_shift(name="Seule"),
         {"id": "GPFAPH7J7BKJB", "type": "slack_based", "slack": {"name": "Direction"}},
     )
-    assert left_of(found) == [
+    assert left_of(migration) == [
         "dans aucun planning de l’export",
         "groupe de Slack : mettez ses rôles aux étapes",
     ]
@@ -186,6 +188,6 @@ def test_a_state_of_terraform_is_read_like_the_answers_of_the_api() -> None:
             }
         },
     }
-    found = convert(*list_objects(state))
-    assert len(found.rotations) == 1
+    migration = convert(*list_objects(state))
+    assert len(migration.rotations) == 1
     assert list(list_objects({"count": 1, "results": [SCHEDULE]})) == [SCHEDULE]

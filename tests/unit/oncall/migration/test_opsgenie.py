@@ -95,9 +95,11 @@ def test_hours_of_another_zone_are_converted_and_marked_for_a_check() -> None:
         "type": "time-of-day",
         "restriction": {"startHour": 9, "startMin": 0, "endHour": 18, "endMin": 0},
     }
-    found = convert(make_schedule(make_rotation(timeRestriction=day), timezone="Europe/Istanbul"))
-    assert found.rotations[0].hours == (7 * 60, 16 * 60)
-    assert len(reasons_of(found, Outcome.CHANGED)) == 1
+    migration = convert(
+        make_schedule(make_rotation(timeRestriction=day), timezone="Europe/Istanbul")
+    )
+    assert migration.rotations[0].hours == (7 * 60, 16 * 60)
+    assert len(reasons_of(migration, Outcome.CHANGED)) == 1
 
 
 @pytest.mark.parametrize(
@@ -114,21 +116,21 @@ def test_hours_of_another_zone_are_converted_and_marked_for_a_check() -> None:
 def test_a_rotation_without_a_counterpart_is_left_with_its_reason(
     changes: dict[str, Any], reason: str
 ) -> None:
-    found = convert(make_schedule(make_rotation(**changes)))
-    assert found.rotations == []
-    (left,) = reasons_of(found, Outcome.LEFT)
-    assert left.startswith("planning Technique, rotation Semaine")
-    assert reason in left
+    migration = convert(make_schedule(make_rotation(**changes)))
+    assert migration.rotations == []
+    (remark_text,) = reasons_of(migration, Outcome.LEFT)
+    assert remark_text.startswith("planning Technique, rotation Semaine")
+    assert reason in remark_text
 
 
 def test_a_schedule_without_a_role_or_switched_off_is_left() -> None:
-    found = convert(
+    migration = convert(
         make_schedule(make_rotation(), name="Sécurité"),
         make_schedule(make_rotation(), enabled=False),
         make_schedule(make_rotation(), timezone="Mars/Olympus"),
     )
-    assert found.rotations == []
-    assert [r.reason for r in found.remarks] == [
+    assert migration.rotations == []
+    assert [r.reason for r in migration.remarks] == [
         "aucun rôle indiqué (roles)",
         "désactivé",
         "fuseau horaire inconnu : Mars/Olympus",
@@ -136,7 +138,7 @@ def test_a_schedule_without_a_role_or_switched_off_is_left() -> None:
 
 
 def test_an_escalation_becomes_steps_of_its_level_in_order() -> None:
-    found = convert(
+    migration = convert(
         {
             "id": "b3a1",
             "name": "Bâtiments",
@@ -169,16 +171,16 @@ def test_an_escalation_becomes_steps_of_its_level_in_order() -> None:
             "repeat": {"waitInterval": 10, "count": 2, "resetRecipientStates": True},
         }
     )
-    assert found.ladders == {
+    assert migration.ladders == {
         "N1": [
             MigratedStep(0, ("astreinte_technique",)),
             MigratedStep(20, ("astreinte_direction",)),
         ]
     }
-    assert reasons_of(found, Outcome.CHANGED) == [
+    assert reasons_of(migration, Outcome.CHANGED) == [
         "escalade Bâtiments, étape 2 : appelle jusqu’à l’accusé, non jusqu’à la clôture"
     ]
-    assert [line.partition(" : ")[0] for line in reasons_of(found, Outcome.LEFT)] == [
+    assert [line.partition(" : ")[0] for line in reasons_of(migration, Outcome.LEFT)] == [
         "escalade Bâtiments, étape 3",
         "escalade Bâtiments, étape 4",
         "escalade Bâtiments, reprise",
@@ -186,8 +188,8 @@ def test_an_escalation_becomes_steps_of_its_level_in_order() -> None:
 
 
 def test_people_keep_their_numbers_and_an_unknown_channel_is_named() -> None:
-    found = convert(*list_objects(USERS))
-    zoe, ali = found.people
+    migration = convert(*list_objects(USERS))
+    zoe, ali = migration.people
     assert (zoe.person, zoe.name) == ("ast-technique", "Zoé Durand")
     assert zoe.points == (
         ("email", "Zoe.Durand@example.org"),
@@ -196,17 +198,17 @@ def test_people_keep_their_numbers_and_an_unknown_channel_is_named() -> None:
         ("voice", "+33612345678"),
     )
     assert (ali.person, ali.points) == ("ali", (("email", "ali@example.org"),))
-    assert reasons_of(found, Outcome.LEFT) == [
+    assert reasons_of(migration, Outcome.LEFT) == [
         "personne Zoé Durand : moyen de contact sans équivalent : mobile"
     ]
 
 
 def test_every_object_of_an_export_has_its_line() -> None:
-    found = convert(
+    migration = convert(
         {"id": "t", "name": "TeamMoon", "members": []},
         {"id": "i", "name": "Prometheus", "type": "API"},
     )
-    assert [r.subject for r in found.remarks] == ["équipe TeamMoon", "objet Prometheus"]
+    assert [r.subject for r in migration.remarks] == ["équipe TeamMoon", "objet Prometheus"]
 
 
 def test_files_may_be_answers_lists_or_single_objects() -> None:

@@ -105,13 +105,13 @@ class SmppDriver:
 
     async def _deliver(self, message: ShortMessage) -> int:
         try:
-            taken = (
+            is_handled = (
                 await self._receipt(message) if message.is_receipt else await self._reply(message)
             )
         except BrokerAway as error:
             log.warning("smpp.broker_away", error=str(error))
             return SmppStatus.TEMPORARY
-        return SmppStatus.OK if taken else SmppStatus.TEMPORARY
+        return SmppStatus.OK if is_handled else SmppStatus.TEMPORARY
 
     async def _receipt(self, message: ShortMessage) -> bool:
         receipt = read_receipt(message)

@@ -254,9 +254,9 @@ class _BodyReader:
     def octets(self, count: int) -> bytes:
         if self._at + count > len(self._body):
             raise PduInvalid("a body that ends too early")
-        found = self._body[self._at : self._at + count]
+        body_part = self._body[self._at : self._at + count]
         self._at += count
-        return found
+        return body_part
 
     def string(self) -> str:
         end = self._body.find(b"\0", self._at)
@@ -265,8 +265,8 @@ class _BodyReader:
         return self.octets(end + 1 - self._at)[:-1].decode("latin-1")
 
     def tlvs(self) -> dict[int, bytes]:
-        found = {}
+        tlvs_by_tag = {}
         while self._at < len(self._body):
             tag, length = struct.unpack(">HH", self.octets(4))
-            found[tag] = self.octets(length)
-        return found
+            tlvs_by_tag[tag] = self.octets(length)
+        return tlvs_by_tag

@@ -40,14 +40,16 @@ class SmscReceipt:
 def read_receipt(message: ShortMessage) -> SmscReceipt | None:
     """Read a receipt; None if it names no message."""
     fields = {name.lower(): value for name, value in _FIELD.findall(message.text.decode("latin-1"))}
-    given = message.tlvs.get(TlvTag.RECEIPTED_MESSAGE_ID, b"").split(b"\0")[0].decode("latin-1")
-    id = given or fields.get("id", "")
+    message_id = (
+        message.tlvs.get(TlvTag.RECEIPTED_MESSAGE_ID, b"").split(b"\0")[0].decode("latin-1")
+    )
+    id = message_id or fields.get("id", "")
     state = message.tlvs.get(TlvTag.MESSAGE_STATE, b"")
     word = _STATES.get(state[0], "UNKNOWN") if state else fields.get("stat", "UNKNOWN").upper()
-    found = _FINAL.get(word)
+    outcome = _FINAL.get(word)
     error = (
         f"sms_{word.lower()}_{re.sub(r'[^0-9A-Za-z]', '', fields.get('err', ''))}".rstrip("_")
-        if found == "failed"
+        if outcome == "failed"
         else None
     )
-    return SmscReceipt(id, found, error) if id else None
+    return SmscReceipt(id, outcome, error) if id else None
