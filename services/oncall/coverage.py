@@ -36,7 +36,7 @@ def compare_coverage(
     before: Schedule, after: Schedule, posts: Iterable[ScopedRole], start: Instant, end: Instant
 ) -> list[CoverageSpan]:
     """Return the spans of holder and deputy of some roles, in order."""
-    found: list[CoverageSpan] = []
+    spans: list[CoverageSpan] = []
     for role, scope in posts:
         for place in Place:
             ours = before.spans(role, scope, place, start, end)
@@ -44,8 +44,8 @@ def compare_coverage(
             cuts = sorted({span.start for span in (*ours, *theirs)} | {end})
             for n, cut in enumerate(cuts[:-1]):
                 old, new = _find_stand(ours, cut), _find_stand(theirs, cut)
-                found.append(CoverageSpan(role, scope, place, cut, cuts[n + 1], old, new))
-    return found
+                spans.append(CoverageSpan(role, scope, place, cut, cuts[n + 1], old, new))
+    return spans
 
 
 def _find_stand(spans: Iterable[AssignmentSpan], at: Instant) -> Assignment:

@@ -263,8 +263,8 @@ MAX_NUMBER: Final = 100_000
 def list_references(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield (kind of reference, id) of everything that alternatives name."""
     for line in lines:
-        for found in _ALTERNATIVE.validate_json(line):
-            for argument in METRIC_FORMS[found.metric].arguments:
+        for alternative in _ALTERNATIVE.validate_json(line):
+            for argument in METRIC_FORMS[alternative.metric].arguments:
                 if argument.refers:
-                    for value in list_argument_values(argument, found.args):
+                    for value in list_argument_values(argument, alternative.args):
                         yield argument.refers, value

@@ -170,9 +170,9 @@ def build_new_record(
     names = [f.name for group in (NEW_FIELDS[kind], *parts) for f in group.fields]
     if unknown := sorted(values.keys() - set(names)):
         raise RecordUnknown(unknown[0])
-    given = {name: value for name, value in values.items() if value not in ("", None)}
-    id = _find_free_id(sections, kind, given, taken)
-    after = given | read_values(_make_models(sections, kind, given, id))
+    filled_values = {name: value for name, value in values.items() if value not in ("", None)}
+    id = _find_free_id(sections, kind, filled_values, taken)
+    after = filled_values | read_values(_make_models(sections, kind, filled_values, id))
     return RecordEdit(
         kind=kind,
         id=id,
@@ -289,13 +289,13 @@ def find_references(sections: Sequence[Any], edit: RecordEdit) -> list[Reference
         return []
     plans = (plan for s in sections if isinstance(s, ref.Plans) for plan in s.plans)
     cards = {card.id: card.task for plan in plans for card in plan.cards}
-    found: dict[Reference, None] = {}
+    references: dict[Reference, None] = {}
     for section in _withdraw(sections, edit):
         if section.section in _REFERRED[edit.kind]:
             continue
         for owner in _list_owners(section.model_dump(mode="json"), id, ""):
-            found.setdefault(Reference(section.section, cards.get(owner, owner)))
-    return list(found)
+            references.setdefault(Reference(section.section, cards.get(owner, owner)))
+    return list(references)
 
 
 _REFERRED: Final[Mapping[RecordKind, frozenset[ref.Section]]] = {
@@ -367,8 +367,12 @@ def _begin(
         case RecordKind.CARD:
             return {"id": split_card_id(id)[1]}
         case RecordKind.ACTIVITY:
-            named: dict[str, Any] = extra.model_dump() | {"id": id, "systems": (), "suppliers": ()}
-            return named | {"name_en": extra.name_en or str(values.get("name") or "")}
+            model_values: dict[str, Any] = extra.model_dump() | {
+                "id": id,
+                "systems": (),
+                "suppliers": (),
+            }
+            return model_values | {"name_en": extra.name_en or str(values.get("name") or "")}
         case RecordKind.STEP:
             return {"wave": int(split_card_id(id)[1])}
         case RecordKind.CONTACT:
@@ -388,19 +392,21 @@ def _find_free_id(
     taken: Collection[str],
 ) -> str:
     """Return the id of a new record. Raises FieldInvalid."""
-    known = [*list_records(sections, kind), *taken]
+    existing_ids = [*list_records(sections, kind), *taken]
     place = _validate_place(kind, values)
     match kind:
         case RecordKind.CARD:
-            cards = [split_card_id(id) for id in known]
+            cards = [split_card_id(id) for id in existing_ids]
             mine = [card for plan, card in cards if plan == place.plan]
             return build_card_id(place.plan, _follow(mine, {c for _, c in cards}, "F01"))
         case RecordKind.ACTIVITY:
             activities = (s.activities for s in sections if isinstance(s, ref.Activities))
             mine = [a.id for rows in activities for a in rows if a.pole == place.pole]
-            return _follow([*mine, *taken], set(known), f"{place.pole[:3].upper()}-01")
+            return _follow([*mine, *taken], set(existing_ids), f"{place.pole[:3].upper()}-01")
         case RecordKind.STEP:
-            steps = [number for name, number in map(split_card_id, known) if name == place.ladder]
+            steps = [
+                number for name, number in map(split_card_id, existing_ids) if name == place.ladder
+            ]
             return build_card_id(place.ladder, str(max(map(int, steps), default=0) + 1))
         case RecordKind.TRIGGER:
             return build_card_id(place.plan, f"N{values.get('level', 0)}")
@@ -412,16 +418,16 @@ def _find_free_id(
             assert isinstance(rotation, Rotation)
             return build_rotation_id(rotation)
         case _:
-            return _number_name(_make_slug(str(values.get("organisation") or "")), known)
+            return _number_name(_make_slug(str(values.get("organisation") or "")), existing_ids)
 
 
 def _follow(mine: Sequence[str], known: Collection[str], first: str) -> str:
     """Return the id after the last of its neighbours: `SOL-F18` after `SOL-F17`."""
-    found = [parts for id in mine if (parts := _NUMBERED.fullmatch(id)) is not None]
-    if not found:
+    numbered_ids = [parts for id in mine if (parts := _NUMBERED.fullmatch(id)) is not None]
+    if not numbered_ids:
         return first if first not in known else _number_name(first, known)
-    prefix = Counter(parts[1] for parts in found).most_common(1)[0][0]
-    numbers = [parts[2] for parts in found if parts[1] == prefix]
+    prefix = Counter(parts[1] for parts in numbered_ids).most_common(1)[0][0]
+    numbers = [parts[2] for parts in numbered_ids if parts[1] == prefix]
     number = max(map(int, numbers)) + 1
     while (id := f"{prefix}{number:0{len(numbers[-1])}d}") in known:
         number += 1

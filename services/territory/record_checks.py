@@ -178,8 +178,8 @@ def _build_double_fault(edit: RecordEdit) -> RecordFault:
 
 def _find_withdrawal_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
     """Yield the rows that would name a withdrawn record, and roles left without anybody."""
-    named = find_references(sections, edit)
-    for one in named[:MAX_REFERENCES]:
+    references = find_references(sections, edit)
+    for one in references[:MAX_REFERENCES]:
         fr, en = _SECTIONS.get(one.section, ("données de référence", "reference data"))
         yield RecordFault(
             "",
@@ -187,7 +187,7 @@ def _find_withdrawal_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterat
             f"« {one.owner or fr} » y renvoie",
             f"“{one.owner or en}” refers to it",
         )
-    if (rest := len(named) - MAX_REFERENCES) > 0:
+    if (rest := len(references) - MAX_REFERENCES) > 0:
         yield RecordFault("", "referred", f"et {rest} autres", f"and {rest} others")
     if edit.kind in (RecordKind.ON_CALL, RecordKind.ROTATION):
         yield from _find_cover_faults(sections, edit)
@@ -325,13 +325,13 @@ def _find_cover_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[Re
 def list_called_roles(sections: Iterable[Any]) -> set[str]:
     """Return the roles that a step of an escalation calls, by name or in a group."""
     policies = [s.policy for s in sections if isinstance(s, ref.EscalationPolicy)]
-    found: set[str] = set()
+    roles: set[str] = set()
     for policy in policies:
         names = {who for waves in policy.ladders.values() for wave in waves for who in wave.who}
-        found |= {role for who in names for role in policy.groups.get(who, (who,))}
+        roles |= {role for who in names for role in policy.groups.get(who, (who,))}
         if ref.EVERY_POLE in names:
-            found.add(POLE_DIRECTOR_ROLE)
-    return found
+            roles.add(POLE_DIRECTOR_ROLE)
+    return roles
 
 
 def _is_held(sections: Iterable[Any], role: str, scope: str | None) -> bool:
@@ -403,10 +403,10 @@ def _has_level(sections: Sequence[Any], edit: RecordEdit, level: int) -> bool:
 
 
 def _find_condition_faults(sections: Sequence[Any], lines: Sequence[str]) -> Iterator[RecordFault]:
-    known = list_known_ids(sections)
+    ids_by_kind = list_known_ids(sections)
     for refers, id in list_references(lines):
-        if refers in _CHECKED_CONDITIONS and id not in known[refers]:
-            yield from _find_unknown_ids("conditions", [id], (), known[refers])
+        if refers in _CHECKED_CONDITIONS and id not in ids_by_kind[refers]:
+            yield from _find_unknown_ids("conditions", [id], (), ids_by_kind[refers])
 
 
 def _find_no_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:  # noqa: ARG001

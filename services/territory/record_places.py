@@ -140,11 +140,11 @@ class StepPlace:
 
     def put(self, section: ref.EscalationPolicy, id: str, model: BaseModel | None) -> Any:
         ladder, number = split_card_id(id)
-        known = section.policy.ladders
-        if ladder not in known:
+        ladders = section.policy.ladders
+        if ladder not in ladders:
             return section
-        waves = _put_row(((str(wave.wave), wave) for wave in known[ladder]), number, model)
-        policy = section.policy.model_copy(update={"ladders": {**known, ladder: waves}})
+        waves = _put_row(((str(wave.wave), wave) for wave in ladders[ladder]), number, model)
+        policy = section.policy.model_copy(update={"ladders": {**ladders, ladder: waves}})
         return section.model_copy(update={"policy": policy})
 
 
@@ -201,8 +201,8 @@ class RosterPlace:
 
 def _number(rows: Iterable[Any], build_key: Any) -> Iterator[tuple[str, Any]]:
     """Yield rows with their keys; a second row of a key has `-2` behind it."""
-    seen: dict[str, int] = {}
+    key_counts: dict[str, int] = {}
     for row in rows:
         key = build_key(row)
-        seen[key] = seen.get(key, 0) + 1
-        yield (key if seen[key] == 1 else f"{key}-{seen[key]}"), row
+        key_counts[key] = key_counts.get(key, 0) + 1
+        yield (key if key_counts[key] == 1 else f"{key}-{key_counts[key]}"), row

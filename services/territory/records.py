@@ -325,11 +325,11 @@ def read_values(parts: _Parts) -> dict[str, FieldValue]:
 
 
 def _read_value(model: BaseModel, field: RecordField) -> FieldValue:
-    given = getattr(model, field.attribute)
+    attribute_value = getattr(model, field.attribute)
     if field.form is not None:
-        return write_form(field.form, given)
+        return write_form(field.form, attribute_value)
     dumped_fields = model.model_dump(mode="json", include={field.attribute})
-    value = dumped_fields.get(field.attribute, given)  # a dump leaves empty values out
+    value = dumped_fields.get(field.attribute, attribute_value)  # a dump leaves empty values out
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -347,11 +347,11 @@ def validate_part(
     part: FieldGroup, before: Mapping[str, Any], values: Mapping[str, FieldValue]
 ) -> BaseModel:
     """Return the model of a part with other values. Raises FieldInvalid."""
-    given = {
+    parsed_values = {
         f.attribute: _parse(part.model, f, values[f.name]) for f in part.fields if f.name in values
     }
     try:
-        return part.model.model_validate({**before, **given})
+        return part.model.model_validate({**before, **parsed_values})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         attribute = str(first["loc"][0]) if first["loc"] else ""

@@ -71,13 +71,13 @@ def build_line_request(watched: WatchedTerritory) -> FeedRequest:
 
 def is_list_due(memory: Memory, watched: WatchedTerritory, at: datetime) -> bool:
     """Return whether the list should be fetched: at the start, daily, and for a new line."""
-    asked = memory.get("lines_asked")
-    if asked is not None and at - read_stored_time(asked) < RETRIED_AFTER:
+    request_time = memory.get("lines_asked")
+    if request_time is not None and at - read_stored_time(request_time) < RETRIED_AFTER:
         return False
-    kept = memory.get("line_names")
-    if kept is None or at - read_stored_time(kept["at"]) >= FETCHED_EVERY:
+    stored_list = memory.get("line_names")
+    if stored_list is None or at - read_stored_time(stored_list["at"]) >= FETCHED_EVERY:
         return True
-    return not watched.lines.names.keys() <= kept["records"].keys()
+    return not watched.lines.names.keys() <= stored_list["records"].keys()
 
 
 def keep_line_names(bodies: Bodies, watched: WatchedTerritory, reading: Reading) -> None:

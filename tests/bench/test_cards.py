@@ -54,12 +54,12 @@ def _open_all_cards() -> World:
 async def test_pages_with_five_thousand_open_cards_take_less_than_a_tenth_of_a_second() -> None:
     world = _open_all_cards()
     opened = sum(len(rows) for rows in world.state.site_cards.values())
-    reminded = [asked.site for asked in world.asked("cards_opened")]
+    reminded = [demand.site for demand in world.asked("cards_opened")]
     assert opened == 20 * 253
     assert len(reminded) == len(set(reminded)) == 253
-    held = hold_plans(world, "10:00")
-    held.reference = IndexedReference.of_sections("crowded", crowd._crowded())
-    browser, _ = browsing(held)
+    realm_state = hold_plans(world, "10:00")
+    realm_state.reference = IndexedReference.of_sections("crowded", crowd._crowded())
+    browser, _ = browsing(realm_state)
     freeze_long_lived()
     print(f"\n{opened} open cards, {len(reminded)} messages")
     late = []

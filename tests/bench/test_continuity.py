@@ -71,9 +71,9 @@ def test_a_site_change_costs_a_fraction_of_a_millisecond() -> None:
     gc.disable()
     try:
         for site in sites:
-            given, before = _change(site.id, now + 60_000, 100), state
+            change, before = _change(site.id, now + 60_000, 100), state
             spent[site.kind].append(
-                _best(lambda given=given, before=before: _decided(decider, before, given))
+                _best(lambda change=change, before=before: _decided(decider, before, change))
             )
             yardstick = min(yardstick, _best(lambda: sum(range(1000))))
     finally:

@@ -191,14 +191,14 @@ def toy_inputs(count: int, realms: Sequence[str], *, blob: str = "") -> Iterator
 
 def s04_inputs(service: str) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
     """Return the inputs of the service in S04 (value, headers), from the deciders in memory."""
-    seen: list[tuple[bytes, list[tuple[str, bytes]]]] = []
+    recorded_inputs: list[tuple[bytes, list[tuple[str, bytes]]]] = []
 
     class Recorded(MemoryService[Any]):
         def feed_raw(
             self, partition: int, key: Any, value: Any, headers: Any, timestamp: Any = None
         ) -> Any:
             if self.service == service:
-                seen.append((value, list(headers)))
+                recorded_inputs.append((value, list(headers)))
             return super().feed_raw(partition, key, value, headers, timestamp)
 
     patch = pytest.MonkeyPatch()
@@ -206,7 +206,7 @@ def s04_inputs(service: str) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
     played = scenario("S04")
     MemoryPlayer(played, "92~ex-bench").play(played.opening + MINUTES * 60_000)
     patch.undo()
-    return seen
+    return recorded_inputs
 
 
 def of_realm(given: list[tuple[bytes, list[tuple[str, bytes]]]], realm: str) -> Iterator[Record]:

@@ -204,8 +204,8 @@ def test_a_whole_cluster_comes_back_from_a_backup(machines: Machines, tmp_path: 
     secret = {"VIGIE_BACKUP_KEY": "the key of the backup, on paper"}
     with machines.under_load() as load:
         load.wait(QUIET_S)
-    taken = machines[1].cli("backup", file, **secret)
-    assert taken.returncode == 0, taken.stderr
+    backup_run = machines[1].cli("backup", file, **secret)
+    assert backup_run.returncode == 0, backup_run.stderr
     for number in list(machines.machines):
         machines.lose_disk(number)
     first, *others = (11, 12, 13)

@@ -133,16 +133,16 @@ def _parse_values(
 ) -> dict[str, FieldValue]:
     """Return field → value. Raises typer.BadParameter."""
     widgets = {field["name"]: field["widget"] for field in fields}
-    given: dict[str, FieldValue] = {}
+    typed_values: dict[str, FieldValue] = {}
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or name not in widgets:
             raise typer.BadParameter(f"{name}: FIELD=VALUE, fields: {', '.join(widgets)}")
         is_list = widgets[name] in ("lines", "choices", "ordered")
-        given[name] = tuple(value.splitlines()) if is_list else value
+        typed_values[name] = tuple(value.splitlines()) if is_list else value
         if widgets[name] == "number":
-            given[name] = _parse_number(name, value)
-    return given
+            typed_values[name] = _parse_number(name, value)
+    return typed_values
 
 
 _STATES = {

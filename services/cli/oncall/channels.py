@@ -89,14 +89,14 @@ def _show_realms(rows: list[dict[str, Any]]) -> None:
     from services.cli.output import open_console
 
     words = {"own": "own settings", "none": "switched off", "national": "faulty, stays national"}
-    shown = open_console(markup=True)
+    console = open_console(markup=True)
     for row in rows:
         if row["channel"] is not None:
-            shown.print(f"{row['realm']} {row['channel']}: {words[row['use']]}", highlight=False)
+            console.print(f"{row['realm']} {row['channel']}: {words[row['use']]}", highlight=False)
         for fault in row["faults"]:
             color = "red" if fault["error"] else "yellow"
-            named = escape(f"{row['realm']} {fault['variable']}".strip())
-            shown.print(f"[{color}]{named}[/] {escape(fault['what'])}", highlight=False)
+            subject = escape(f"{row['realm']} {fault['variable']}".strip())
+            console.print(f"[{color}]{subject}[/] {escape(fault['what'])}", highlight=False)
 
 
 def _describe_policy(channel: Channel) -> dict[str, Any]:

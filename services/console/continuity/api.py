@@ -508,17 +508,17 @@ async def complete_card(
 ) -> Response:
     body = _fill_site(author, body or CompleteCardRequest())
     await _check_card_scope(author, body, id, card)
-    proof, told = body.proof, None
+    proof, photo_words = body.proof, None
     if proof is not None and proof.photo is not None:
         await _check_photo(author.within(body), proof.photo)
         body = body.model_copy(update={"reason": body.reason or _PHOTO_REASON})
-        told = {PHOTOS_FIELD: [proof.photo]}
+        photo_words = {PHOTOS_FIELD: [proof.photo]}
     return await send_decision(
         author,
         body,
         "continuity",
         CompleteCard,
-        told=told,
+        told=photo_words,
         plan=id,
         card=card,
         site=body.site,

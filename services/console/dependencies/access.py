@@ -67,14 +67,14 @@ def find_interrupted_lines(
     transit = flags.get(TRANSIT_FLAG)
     if transit is not None and transit.value == "down":
         return frozenset(network.lines)
-    named = {
+    interrupted_ids = {
         object.removeprefix(LINE_OBJECT)
         for report in reports
         if _is_interruption(report, now)
         for object in (report.measure.object or "").split("|")  # type: ignore[union-attr]
         if object.startswith(LINE_OBJECT)
     }
-    return frozenset(named & network.lines.keys())
+    return frozenset(interrupted_ids & network.lines.keys())
 
 
 def _is_interruption(report: a.ReportRow, now: Instant) -> bool:
@@ -129,7 +129,7 @@ def list_activity_access(
                 if commune.is_cut_off:
                     count[2] += 1
                     count[3] += staff
-    found = [
+    affected_activities = [
         ActivityAccess(activity, *count)
         for activity, count in totals.items()
         if activity in network.activities
@@ -137,7 +137,7 @@ def list_activity_access(
     activities = network.activities
     return tuple(
         sorted(
-            found,
+            affected_activities,
             key=lambda one: (
                 not one.cut_sites,
                 activities[one.activity].criticality,

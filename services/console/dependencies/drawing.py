@@ -168,11 +168,11 @@ def draw_list(cascade: Cascade) -> Drawing:
 
 def _add_poles(cascade: Cascade) -> list[CascadeNode]:
     """Return the failures with their pôles as a last line."""
-    named: dict[str, list[str]] = {}
+    poles_by_cause: dict[str, list[str]] = {}
     for pole in cascade.poles:
         for cause in pole.causes:
-            named.setdefault(cause, []).append(pole.texts[0])
-    pole_of = {cause: ", ".join(names) for cause, names in named.items()}
+            poles_by_cause.setdefault(cause, []).append(pole.texts[0])
+    pole_of = {cause: ", ".join(names) for cause, names in poles_by_cause.items()}
     return [
         CascadeNode(
             node.id,

@@ -504,13 +504,15 @@ def _build_commune_node(
     commune: d.LossCommune, causes: tuple[str, ...], _: Translator
 ) -> CascadeNode:
     places = _write_places(commune.sites, commune.agents, _)
-    left = (
+    remaining_lines = (
         _("sans ligne")
         if commune.cut_off
         else _("reste : {lines}", lines=_shorten_list(commune.left, _))
     )
     tone = "bare" if commune.cut_off else "weak"
-    return CascadeNode(f"commune {commune.insee}", (commune.name, places, left), tone, causes)
+    return CascadeNode(
+        f"commune {commune.insee}", (commune.name, places, remaining_lines), tone, causes
+    )
 
 
 def _find_causes(

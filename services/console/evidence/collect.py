@@ -160,9 +160,11 @@ async def _read_photos(
 ) -> list[tuple[str, TextItem]]:
     """Read the photos that people gave as evidence of cards, without erased ones. Rule D84."""
     ids = [id for tx in transactions for id in _PHOTO_ID.findall(tx.dump().decode())]
-    found = [(id, await read(id)) for id in dict.fromkeys(ids)]
+    photos = [(id, await read(id)) for id in dict.fromkeys(ids)]
     return [
-        (id, item) for id, item in found if item is not None and item.content_type in _PHOTO_ENDINGS
+        (id, item)
+        for id, item in photos
+        if item is not None and item.content_type in _PHOTO_ENDINGS
     ]
 
 

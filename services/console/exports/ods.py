@@ -61,10 +61,8 @@ def _write_row(cells: list[str]) -> str:
 
 
 def _write_text(text: str) -> str:
-    said = escape(text.translate(_UNPRINTABLE))
-    return (
-        f'<table:table-cell office:value-type="string"><text:p>{said}</text:p></table:table-cell>'
-    )
+    escaped_text = escape(text.translate(_UNPRINTABLE))
+    return f'<table:table-cell office:value-type="string"><text:p>{escaped_text}</text:p></table:table-cell>'
 
 
 def _write_cell(value: Cell, _: Translator) -> str:

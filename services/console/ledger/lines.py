@@ -63,9 +63,9 @@ class UnitPrices:
     @classmethod
     def of(cls, sections: Iterable[ref.SectionData]) -> UnitPrices:
         """Collect the prices in the sections of a version."""
-        found = {type(section): section for section in sections}
+        section_by_type = {type(section): section for section in sections}
         policy, rules, channels = (
-            found.get(kind)
+            section_by_type.get(kind)
             for kind in (ref.EscalationPolicy, ref.ResourcesSection, ref.ChannelsSection)
         )
         made = cls()
@@ -147,12 +147,12 @@ class CostFacts:
 def list_cost_lines(facts: CostFacts) -> list[CostLine]:
     """List all costs, newest first."""
     claims = _index_claims(facts)
-    found = [
+    unclaimed_lines = [
         *_list_staff_lines(facts),
         *_list_resource_lines(facts),
         *_list_message_lines(facts),
     ]
-    lines = [_claim(line, claims) for line in found]
+    lines = [_claim(line, claims) for line in unclaimed_lines]
     return sorted(lines, key=lambda line: (-line.at, line.id))
 
 
@@ -163,11 +163,11 @@ def _claim(line: CostLine, claims: Mapping[str, tuple[str, ...]]) -> CostLine:
 
 def _index_claims(facts: CostFacts) -> dict[str, tuple[str, ...]]:
     """Return incident → declarations to an insurer with a clock that was not dismissed."""
-    found: dict[str, set[str]] = {}
+    obligations: dict[str, set[str]] = {}
     for clock in facts.clocks:
         if clock.obligation in facts.claims and clock.state is not ObligationState.DISMISSED:
-            found.setdefault(clock.incident or "", set()).add(clock.obligation)
-    return {incident: tuple(sorted(names)) for incident, names in found.items()}
+            obligations.setdefault(clock.incident or "", set()).add(clock.obligation)
+    return {incident: tuple(sorted(names)) for incident, names in obligations.items()}
 
 
 def _list_staff_lines(facts: CostFacts) -> Iterator[CostLine]:
@@ -299,9 +299,9 @@ class CostSum:
 
 def sum_lines(lines: Iterable[CostLine]) -> CostSum:
     """Sum up lines."""
-    found = list(lines)
-    priced = [line.amount for line in found if line.amount is not None]
-    return CostSum("", len(found), sum(priced, Decimal(0)), len(found) - len(priced))
+    all_lines = list(lines)
+    priced = [line.amount for line in all_lines if line.amount is not None]
+    return CostSum("", len(all_lines), sum(priced, Decimal(0)), len(all_lines) - len(priced))
 
 
 def sum_groups(
@@ -312,5 +312,5 @@ def sum_groups(
     for line in lines:
         for key in keys(line):
             groups.setdefault(key, []).append(line)
-    sums = [replace(sum_lines(found), key=key) for key, found in groups.items()]
+    sums = [replace(sum_lines(group_lines), key=key) for key, group_lines in groups.items()]
     return sorted(sums, key=lambda one: (-one.amount, one.key))

@@ -114,22 +114,24 @@ class LedgerQueries(QueryBase):
         """List the costs, newest first."""
         view = await self.read()
         naming = await self._read_names(view)
-        kept = [line for line in await self._list_lines(view) if choice.fits(line)]
-        shown, following = paginate(kept, lambda line: (-line.at, line.id), limit, cursor)
-        items = [_build_line(line, self._realm, naming) for line in shown]
+        matching_lines = [line for line in await self._list_lines(view) if choice.fits(line)]
+        page_lines, following = paginate(
+            matching_lines, lambda line: (-line.at, line.id), limit, cursor
+        )
+        items = [_build_line(line, self._realm, naming) for line in page_lines]
         return Page(items=items, next=following)
 
     async def ledger_totals(self, choice: LedgerFilter = EVERYTHING) -> r.LedgerTotals:
         """Return the sums of the costs by kind, incident, pôle and declaration to an insurer."""
         view = await self.read()
         naming = await self._read_names(view)
-        kept = [line for line in await self._list_lines(view) if choice.fits(line)]
-        total = sum_lines(kept)
+        matching_lines = [line for line in await self._list_lines(view) if choice.fits(line)]
+        total = sum_lines(matching_lines)
 
         def group(
             keys: Callable[[CostLine], Iterable[str]], name: Callable[[str], str]
         ) -> list[r.LedgerSum]:
-            return [_build_sum(one, name(one.key)) for one in sum_groups(kept, keys)]
+            return [_build_sum(one, name(one.key)) for one in sum_groups(matching_lines, keys)]
 
         return r.LedgerTotals(
             realm=self._realm,
@@ -149,7 +151,7 @@ class LedgerQueries(QueryBase):
             here = self.of(self._realm, lang)
             view = await here.read()
             naming = await here._read_names(view)
-            kept = [line for line in await here._list_lines(view) if choice.fits(line)]
+            matching_lines = [line for line in await here._list_lines(view) if choice.fits(line)]
             realm = build_realm_now(view.picture)
             facts.append(
                 LedgerSheetFacts(
@@ -157,7 +159,7 @@ class LedgerQueries(QueryBase):
                     territory=TERRITORY.get(realm.territory, realm.territory),
                     at=to_datetime(get_snapshot_time(view.picture)),
                     totals=await here.ledger_totals(choice),
-                    lines=[_build_line(line, self._realm, naming) for line in kept],
+                    lines=[_build_line(line, self._realm, naming) for line in matching_lines],
                     translator=naming.translator,
                 )
             )

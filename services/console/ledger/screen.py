@@ -26,8 +26,8 @@ _FILTERS: Final = ("incident", "pole", "kind", "claim")
 def read_filter(query: dict[str, str]) -> LedgerFilter:
     """Return the filter of an address; an unknown kind is no filter."""
     incident, pole, kind, claim = (query.get(name) or None for name in _FILTERS)
-    known = next((one for one in CostKind if one == kind), None)
-    return LedgerFilter(incident, pole, known, claim)
+    cost_kind = next((one for one in CostKind if one == kind), None)
+    return LedgerFilter(incident, pole, cost_kind, claim)
 
 
 async def build_ledger_page(queries: Queries, request: Request) -> dict[str, Any]:

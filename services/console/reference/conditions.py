@@ -140,9 +140,9 @@ def build_condition_form(
     reference: IndexedReference, lines: Sequence[str], query: QueryParams, level: str, _: Translator
 ) -> ConditionForm:
     """Build the rows from the address of the form, else from the given alternatives."""
-    asked = _read_rows(query)
-    comparisons = asked or _list_comparisons(lines)
-    lines = _write_lines(comparisons) if asked else lines
+    form_rows = _read_rows(query)
+    comparisons = form_rows or _list_comparisons(lines)
+    lines = _write_lines(comparisons) if form_rows else lines
     choices = _list_choices(reference, _)
     rows = [
         _build_row(n, joint, measured, choices, _)
@@ -166,30 +166,32 @@ _Comparison = tuple[str, dict[str, Any]]
 
 
 def _list_comparisons(lines: Sequence[str]) -> list[_Comparison]:
-    found: list[_Comparison] = []
+    comparisons: list[_Comparison] = []
     for line in lines:
         for n, measured in enumerate(orjson.loads(line)):
-            found.append(("and" if n else "or", measured))
-    return found
+            comparisons.append(("and" if n else "or", measured))
+    return comparisons
 
 
 def _read_rows(query: QueryParams) -> list[_Comparison]:
     """Return the comparisons that the address of the form says."""
-    found: list[_Comparison] = []
+    comparisons: list[_Comparison] = []
     for n in range(1, MAX_COMPARISONS + 2):
         metric = query.get(f"c{n}.metric", "")
         if metric not in METRIC_FORMS:
             continue
-        given = {
+        arguments = {
             argument.name: query.getlist(f"c{n}.{argument.name}")
             for argument in METRIC_FORMS[metric].arguments
         }
         op, value = query.get(f"c{n}.op", ">="), query.get(f"c{n}.value", "")
         if METRIC_FORMS[metric].value == "bool" and not value:
             value = "true"
-        measured = build_measured(metric, given, op if op in _OPERATORS else ">=", value)
-        found.append(("and" if query.get(f"c{n}.joint") == "and" and found else "or", measured))
-    return found
+        measured = build_measured(metric, arguments, op if op in _OPERATORS else ">=", value)
+        comparisons.append(
+            ("and" if query.get(f"c{n}.joint") == "and" and comparisons else "or", measured)
+        )
+    return comparisons
 
 
 def _write_lines(comparisons: Iterable[_Comparison]) -> tuple[str, ...]:
@@ -210,13 +212,13 @@ def _describe(
         predicate = read_conditions(lines)
     except ConditionInvalid as error:
         return "", error.en if _.lang == "en" else error.fr
-    said = describe_condition(predicate, reference.names, _.lang)
+    sentence = describe_condition(predicate, reference.names, _.lang)
     if level in ("", "0"):
-        return _("Le plan est proposé dès que : {condition}.", condition=said), ""
+        return _("Le plan est proposé dès que : {condition}.", condition=sentence), ""
     return _(
         "Le plan est proposé, et l’incident passe au moins à N{level}, dès que : {condition}.",
         level=level,
-        condition=said,
+        condition=sentence,
     ), ""
 
 
@@ -249,33 +251,33 @@ def _build_argument(
     _: Translator,
 ) -> ArgumentField:
     chosen = list_argument_values(argument, args)
-    known = list(choices.get(argument.refers, ()))
+    offered_choices = list(choices.get(argument.refers, ()))
     if argument.kind == "numbers":
-        known = [RecordChoice(id=str(n), name=str(n)) for n in range(1, 5)]
-    names = {one.id for one in known}
+        offered_choices = [RecordChoice(id=str(n), name=str(n)) for n in range(1, 5)]
+    names = {one.id for one in offered_choices}
     if argument.refers:
-        known += [RecordChoice(id=one, name=one) for one in chosen if one not in names]
+        offered_choices += [RecordChoice(id=one, name=one) for one in chosen if one not in names]
     return ArgumentField(
         name=argument.name,
         label=_(ARGUMENT_LABELS[argument.name]),
         kind="list" if argument.kind == "numbers" else argument.kind,
-        choices=known,
+        choices=offered_choices,
         chosen=chosen,
     )
 
 
 def _list_choices(reference: IndexedReference, _: Translator) -> dict[str, list[RecordChoice]]:
     """Return kind of reference → values to choose from."""
-    names, known = reference.names, list_known_ids(reference.sections)
+    names, ids_by_kind = reference.names, list_known_ids(reference.sections)
     used = _list_used_values(reference.sections)
     causes = {str(id): _(name) for id, name in w.CAUSE.items()}
-    kinds = {id: w.translate_code(world.KIND_MANY, id, _) for id in known["site_kind"]}
-    poles = {id: names.pole(id, _.lang) for id in known["pole"]}
-    named: dict[str, Mapping[str, str]] = {
+    kinds = {id: w.translate_code(world.KIND_MANY, id, _) for id in ids_by_kind["site_kind"]}
+    poles = {id: names.pole(id, _.lang) for id in ids_by_kind["pole"]}
+    names_by_reference: dict[str, Mapping[str, str]] = {
         "site_kind": kinds,
         "pole": poles,
-        "system": {id: world.name_system(id, names, _) for id in known["system"]},
-        "activity": {id: names.activity_label(id, _.lang) for id in known["activity"]},
+        "system": {id: world.name_system(id, names, _) for id in ids_by_kind["system"]},
+        "activity": {id: names.activity_label(id, _.lang) for id in ids_by_kind["activity"]},
         "cause": causes,
         "event_type": causes,
         "phenomenon": {id: _(name) for id, name in world.PHENOMENON.items()},
@@ -292,7 +294,7 @@ def _list_choices(reference: IndexedReference, _: Translator) -> dict[str, list[
     }
     return {
         refers: [RecordChoice(id=id, name=name) for id, name in values.items()]
-        for refers, values in named.items()
+        for refers, values in names_by_reference.items()
     }
 
 
@@ -305,10 +307,10 @@ def _list_used_values(sections: Sequence[Any]) -> dict[str, set[str]]:
         for plan in section.plans
         for trigger in plan.triggers
     ]
-    found: dict[str, set[str]] = {}
+    values_by_argument: dict[str, set[str]] = {}
     for condition in conditions:
         for measured in list_measured(condition):
             for name, value in measured.args.items():
                 if isinstance(value, str):
-                    found.setdefault(name, set()).add(value)
-    return found
+                    values_by_argument.setdefault(name, set()).add(value)
+    return values_by_argument

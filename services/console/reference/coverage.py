@@ -87,10 +87,10 @@ def _list_new_gaps(
     before: ScheduleView, after: ScheduleView, post: ScopedRole, start: Instant, end: Instant
 ) -> list[CoverageGap]:
     """List the gaps of readiness that the role has after the change only."""
-    made, known = after.prover(), before.prover()
-    if made is None or known is None:
+    made, prover_before = after.prover(), before.prover()
+    if made is None or prover_before is None:
         return []
-    old = {gap_key(hole) for hole in known[0].prove_post(post, start, end)}
+    old = {gap_key(hole) for hole in prover_before[0].prove_post(post, start, end)}
     _ = get_translator(before.lang)
     return [
         CoverageGap(

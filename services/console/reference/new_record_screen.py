@@ -43,26 +43,28 @@ async def build_new_record_page(queries: Queries, request: Request, kind: str) -
     if kind not in set(RecordKind):
         raise NotFound
     form = await x.queries.record_form(RecordKind(kind))
-    given = read_given_values(request, form.fields)
+    form_values = read_given_values(request, form.fields)
     again = request.query_params.get("reprise")
-    edit = (await x.queries.reference_change(again)).edit if again and not given else None
+    edit = (await x.queries.reference_change(again)).edit if again and not form_values else None
     if edit is not None and edit.kind is form.kind:
-        given = {change.field: change.after for change in edit.fields if change.after is not None}
+        form_values = {
+            change.field: change.after for change in edit.fields if change.after is not None
+        }
     may_propose = may_propose_new_record(x.shell)
     return {
         **build_page_context(request, x),
         "record": None,
         "title": x._(NEW_LABELS[form.kind]),
-        "address": find_list_address(form.kind, str(given.get("plan") or "")),
+        "address": find_list_address(form.kind, str(form_values.get("plan") or "")),
         "here": build_new_form_address(form.kind),
         "action": f"/api/v1/reference/new-records/{form.kind}/proposals",
-        "fields": build_form_fields(form.kind, form.fields, given, x),
+        "fields": build_form_fields(form.kind, form.fields, form_values, x),
         "is_tried": any(f.is_ruled for part in RECORDS[form.kind] for f in part.fields),
         "is_schedule": form.kind in SCHEDULE_KINDS,
-        "effect": await _build_effect(x, form.kind, given) if may_propose else NO_EFFECT,
+        "effect": await _build_effect(x, form.kind, form_values) if may_propose else NO_EFFECT,
         "may_propose": may_propose,
         "may_withdraw": False,
-        **await build_conditions(x, request, form.kind, form.fields, given),
+        **await build_conditions(x, request, form.kind, form.fields, form_values),
         **build_effect_names(x),
     }
 

@@ -49,10 +49,10 @@ def check_change(
 ) -> c.RecordEdit:
     """Return the change that gives a record these values. Raises NotFound, ProblemError."""
     try:
-        known = read_record(base.sections, kind, id)
+        current_values = read_record(base.sections, kind, id)
     except RecordUnknown:
         raise NotFound from None
-    if seen is not None and seen != compute_digest(known):
+    if seen is not None and seen != compute_digest(current_values):
         raise ProblemError("record_changed")
     try:
         edit = build_edit(base.sections, kind, id, values)
@@ -76,9 +76,9 @@ def check_new_record(
     """Return the edit that creates a record. Raises NotFound, ProblemError."""
     if kind not in NEW_FIELDS:
         raise NotFound
-    taken = [id for one, id in open_edits if one is kind]
+    proposed_ids = [id for one, id in open_edits if one is kind]
     try:
-        edit = build_new_record(base.sections, kind, values, taken)
+        edit = build_new_record(base.sections, kind, values, proposed_ids)
     except RecordUnknown as error:
         raise ProblemError("invalid", faults=(_build_unknown_fault(str(error)),)) from None
     except FieldInvalid as error:

@@ -78,9 +78,9 @@ async def build_record_page(
     if kind not in set(RecordKind):
         raise NotFound
     record = await x.queries.record(RecordKind(kind), id)
-    given = read_given_values(request, record.fields) or await _read_again(x, request, record)
+    form_values = read_given_values(request, record.fields) or await _read_again(x, request, record)
     may_propose = may_propose_record(x.shell, record.pole)
-    effect = await _build_effect(x, record, given) if may_propose else NO_EFFECT
+    effect = await _build_effect(x, record, form_values) if may_propose else NO_EFFECT
     return {
         **build_page_context(request, x),
         "record": record,
@@ -88,13 +88,13 @@ async def build_record_page(
         "address": find_record_address(record.kind, id),
         "here": build_form_address(record.kind, id),
         "action": f"/api/v1/reference/records/{record.kind}/{id}/proposals",
-        "fields": build_form_fields(record.kind, record.fields, given, x),
+        "fields": build_form_fields(record.kind, record.fields, form_values, x),
         "is_tried": any(f.is_ruled for part in RECORDS[record.kind] for f in part.fields),
         "is_schedule": record.kind in SCHEDULE_KINDS,
         "effect": effect,
         "may_propose": may_propose,
         "may_withdraw": may_propose and record.kind in NEW_FIELDS,
-        **await build_conditions(x, request, record.kind, record.fields, given, record.id),
+        **await build_conditions(x, request, record.kind, record.fields, form_values, record.id),
         **build_effect_names(x),
     }
 
@@ -120,11 +120,11 @@ async def build_conditions(
         x._,
     )
     query = request.query_params.multi_items()
-    kept = [pair for pair in query if pair[0].startswith(_PREFIX) or pair[0] == "reprise"]
-    found: dict[str, Any] = {"conditions": form, "kept": kept, "trial": ()}
+    query_pairs = [pair for pair in query if pair[0].startswith(_PREFIX) or pair[0] == "reprise"]
+    context: dict[str, Any] = {"conditions": form, "kept": query_pairs, "trial": ()}
     if "essai" in request.query_params and not form.fault and id:
-        found["trial"] = await _try_conditions(x, request, id, form)
-    return found
+        context["trial"] = await _try_conditions(x, request, id, form)
+    return context
 
 
 async def _try_conditions(
@@ -172,19 +172,19 @@ def read_given_values(
 ) -> dict[str, FieldValue]:
     """Return the values that the address of a form holds; empty: none."""
     query = request.query_params
-    given: dict[str, FieldValue] = {}
+    form_values: dict[str, FieldValue] = {}
     for field in fields:
         texts = query.getlist(f"{_PREFIX}{field.name}")
         if not texts:
             continue
         if field.widget in ("lines", "choices", "ordered"):
             lines = [line for text in texts for line in text.splitlines()]
-            given[field.name] = tuple(line.strip() for line in lines if line.strip())
+            form_values[field.name] = tuple(line.strip() for line in lines if line.strip())
         elif field.widget == "number":
-            given[field.name] = _parse_number(texts[-1])
+            form_values[field.name] = _parse_number(texts[-1])
         else:
-            given[field.name] = texts[-1]
-    return given
+            form_values[field.name] = texts[-1]
+    return form_values
 
 
 _PREFIX: Final = "values."

@@ -84,14 +84,14 @@ async def _compute_coverages(
     changes: Sequence[ReferenceChange], x: ScreenData
 ) -> dict[str, Coverage]:
     """Return the people on call under each open change of a schedule."""
-    found: dict[str, Coverage] = {}
+    coverages: dict[str, Coverage] = {}
     for change in changes:
         if change.edit is None or change.state not in OPEN_CHANGES or change.outdated:
             continue
         coverage = await compute_coverage(x.queries, x.reference, change.edit)
         if coverage is not None:
-            found[change.id] = coverage
-    return found
+            coverages[change.id] = coverage
+    return coverages
 
 
 PAGE: Final = WebPage(

@@ -124,8 +124,8 @@ def _answer_card(
     """Change one card of a message; return why not, or None if it was changed."""
     if not 1 <= number <= len(answer.cards):
         return "unknown"
-    asked = CardReference.parse(answer.cards[number - 1])
-    row = _find_answered_card(draft, asked)
+    reference = CardReference.parse(answer.cards[number - 1])
+    row = _find_answered_card(draft, reference)
     if row is not None and row.state in CLOSED_STATES:
         return "closed"
     if not _is_open_card(row):
@@ -133,9 +133,9 @@ def _answer_card(
     made = _ANSWER_COMMANDS[answer.change](
         author=answer.person,
         role=answer.role,
-        plan=asked.plan,
-        card=asked.card,
-        member=asked.owner,
+        plan=reference.plan,
+        card=reference.card,
+        member=reference.owner,
         channel=answer.channel,
         reason=answer.reason,
     )

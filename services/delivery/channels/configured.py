@@ -85,11 +85,11 @@ async def open_drivers(
     wrong = {channel for channel, fault in find_faults(plan.settings) if fault.error}
     async with AsyncExitStack() as stack:
         national = {
-            known.channel: await stack.enter_async_context(
-                known.open(plan.settings, inbox(NATIONAL))
+            channel_type.channel: await stack.enter_async_context(
+                channel_type.open(plan.settings, inbox(NATIONAL))
             )
-            for known in load_channel_types()
-            if known.is_configured(plan.settings) and known.channel not in wrong
+            for channel_type in load_channel_types()
+            if channel_type.is_configured(plan.settings) and channel_type.channel not in wrong
         }
         realms: dict[str, dict[Channel, Driver]] = {}
         for (realm, channel), own in plan.own.items():

@@ -129,12 +129,14 @@ def _parse(
 def _read_channel(
     realm: str, type: ChannelType, own: Mapping[str, str], national: DeliverySettings
 ) -> RealmChannel:
-    given = {name: getattr(national, name) for name in DeliverySettings.model_fields}
+    merged_settings = {name: getattr(national, name) for name in DeliverySettings.model_fields}
     if type.provider in own:
         for name in type.fields:
-            given[name] = DeliverySettings.model_fields[name].get_default(call_default_factory=True)
+            merged_settings[name] = DeliverySettings.model_fields[name].get_default(
+                call_default_factory=True
+            )
     try:
-        settings = DeliverySettings.model_validate({**given, **own})
+        settings = DeliverySettings.model_validate({**merged_settings, **own})
     except ValidationError as error:
         faults = tuple(
             SettingsFault(

@@ -263,8 +263,8 @@ class ProviderInbox:
                     call, notification, person = newest
                     await self._not_understood(channel, call.realm, notification, person)
             elif listed is not None and not listed[2].unread:
-                realm, person, sent = listed
-                await self._not_understood(channel, realm, sent.notification, person)
+                realm, person, card_list = listed
+                await self._not_understood(channel, realm, card_list.notification, person)
             return True
         call, notification, person = newest
         if safety is not None:
@@ -338,9 +338,9 @@ class ProviderInbox:
     def _find_card_list(self, people: Collection[NumberHolder]) -> tuple[str, str, CardList] | None:
         """Return the last list of cards that any of these people got: realm, person, list."""
         lists = (
-            (one.realm, one.person, found)
+            (one.realm, one.person, card_list)
             for one in people
-            if (found := self._outbox.card_lists.get((one.realm, one.person))) is not None
+            if (card_list := self._outbox.card_lists.get((one.realm, one.person))) is not None
         )
         return max(lists, key=lambda one: one[2].at, default=None)
 

@@ -55,8 +55,12 @@ class MetadataUpdate:
 
         The last attempt is aiokafka's own: it takes them in any order and waits longer.
         """
-        given = self._client._bootstrap_servers
-        addresses = given.split(",") if isinstance(given, str) else list(given)
+        bootstrap_servers = self._client._bootstrap_servers
+        addresses = (
+            bootstrap_servers.split(",")
+            if isinstance(bootstrap_servers, str)
+            else list(bootstrap_servers)
+        )
         for address in addresses if len(addresses) > 1 else []:
             self._client._bootstrap_servers = address
             try:
@@ -66,7 +70,7 @@ class MetadataUpdate:
             except (KafkaError, OSError):
                 continue
             finally:
-                self._client._bootstrap_servers = given
+                self._client._bootstrap_servers = bootstrap_servers
         await self._bootstrap()
 
     async def _update_and_pause(self, cluster: Any, topics: Collection[str] | None) -> bool:

@@ -151,8 +151,8 @@ class Publisher:
 
         if ARMED:
             reach_failpoint("before-publish")
-        sent = await send_with_retry(self.producer, topic, value, key, partition, headers)
-        sent.add_done_callback(acknowledged)
+        delivery = await send_with_retry(self.producer, topic, value, key, partition, headers)
+        delivery.add_done_callback(acknowledged)
         if ARMED:
             reach_failpoint("after-publish")
 

@@ -368,9 +368,11 @@ def _do_agree(by_source: dict[str, list[_Level]], at: datetime) -> bool:
 
     A row that a source repeats is no second source.
     """
-    named = [(name, x.metres) for name, levels in by_source.items() for x in levels if x.at == at]
-    values = [metres for _, metres in named]
-    sources = {name for name, _ in named}
+    readings = [
+        (name, x.metres) for name, levels in by_source.items() for x in levels if x.at == at
+    ]
+    values = [metres for _, metres in readings]
+    sources = {name for name, _ in readings}
     return len(sources) > 1 and max(values) - min(values) <= SOURCES_AGREE_M
 
 

@@ -292,8 +292,8 @@ def _read_disruptions(
         except FeedDrift as fault:
             disruptions[id] = None
             reading.note_drift(fault)
-    for id, kept in disruptions.items():
-        if kept is not None and _is_forgotten(kept, now):
+    for id, stored_disruption in disruptions.items():
+        if stored_disruption is not None and _is_forgotten(stored_disruption, now):
             disruptions[id] = None
             reading.faults.append(f"{id[:40]}: not updated for a month")
     return disruptions

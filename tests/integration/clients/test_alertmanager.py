@@ -412,14 +412,14 @@ def _slowly(target: str, delay_s: float) -> Iterator[tuple[str, list[float]]]:
                 },
             )
             answer = beyond.getresponse()
-            said = answer.read()
+            content = answer.read()
             beyond.close()
             threading.Event().wait(delay_s)  # the point of this way: it is slow
             with suppress(ConnectionError):  # who lost patience does not read it
                 self.send_response(answer.status)
-                self.send_header("content-length", str(len(said)))
+                self.send_header("content-length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(said)
+                self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
             return

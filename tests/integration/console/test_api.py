@@ -544,19 +544,19 @@ async def test_levels_of_the_poles_follow_every_incident_also_when_they_were_jus
             await writer.append(
                 "alerts", realm, crisis.incident(at, ("pmi-04",), change, **row), at=at
             )
-            wanted = {} if change == "resolved" else {"solidarites": row["level"]}
+            expected_levels = {} if change == "resolved" else {"solidarites": row["level"]}
 
-            async def told(wanted: dict[str, Any] = wanted) -> bool:
+            async def told(expected_levels: dict[str, Any] = expected_levels) -> bool:
                 answer = await console.http.get(
                     "/api/v1/poles", params={"realm": realm}, headers=ask.headers
                 )
                 return (
                     answer.status_code == 200
                     and {p["id"]: p["level"] for p in answer.json()["items"] if p["level"]}
-                    == wanted
+                    == expected_levels
                 )
 
             await until(told)
             assert {
                 p["id"]: p["level"] for p in (await ask("overview"))["poles"] if p["level"]
-            } == wanted
+            } == expected_levels

@@ -93,7 +93,7 @@ def test_a_server_that_does_not_answer_or_refuses_gives_no_people() -> None:
 def test_a_server_off_this_machine_gets_the_password_after_tls_only(
     monkeypatch: pytest.MonkeyPatch, url: str, steps: list[str]
 ) -> None:
-    taken: list[str] = []
+    calls: list[str] = []
     servers: list[Server] = []
 
     class Recorded:
@@ -103,11 +103,11 @@ def test_a_server_off_this_machine_gets_the_password_after_tls_only(
             servers.append(server)
 
         def __getattr__(self, name: str) -> Any:
-            return lambda: taken.append(name)
+            return lambda: calls.append(name)
 
     monkeypatch.setattr(ldap_source, "Connection", Recorded)
     ldap_source.open_connection(make_settings(ldap_url=url))
-    assert taken == steps
+    assert calls == steps
     (server,) = servers
     assert server.ssl is url.startswith("ldaps")
     assert server.tls.validate is ssl.CERT_REQUIRED

@@ -42,13 +42,16 @@ def test_a_file_without_responders_is_named(tmp_path: Path, text: str) -> None:
 
 def test_a_continued_play_sends_its_earlier_events_unchanged() -> None:
     """The front refuses a known key with another body. The clock moves before each event."""
-    said: dict[str, Any] = {}
+    sent_requests: dict[str, Any] = {}
 
     class Door:
         def call(
             self, _method: str, path: str, body: Any, headers: dict[str, str]
         ) -> tuple[int, Any]:
-            assert said.setdefault(headers["Idempotency-Key"], (path, body)) == (path, body)
+            assert sent_requests.setdefault(headers["Idempotency-Key"], (path, body)) == (
+                path,
+                body,
+            )
             return 200, {"report_id": "r", "state": "applied"}
 
     minute = 60_000
@@ -59,17 +62,17 @@ def test_a_continued_play_sends_its_earlier_events_unchanged() -> None:
         ScenarioPlayer(
             cast("ApiClient", Door()), Scenario("EX", "", 0, events), "92~ex-on", None
         ).play(until, lambda: None)
-    assert len(said) == len(events) + len([0, 20, 30, 40, 40, 60, 60])
+    assert len(sent_requests) == len(events) + len([0, 20, 30, 40, 40, 60, 60])
 
 
 def test_an_action_follows_the_events_of_its_time_and_names_their_incident() -> None:
-    asked: list[tuple[str, Any]] = []
+    requests: list[tuple[str, Any]] = []
 
     class Door:
         def call(
             self, _method: str, path: str, body: Any, _headers: dict[str, str]
         ) -> tuple[int, Any]:
-            asked.append((path, body))
+            requests.append((path, body))
             return 200, {"report_id": "r-1", "state": "applied", "incident": "i-1"}
 
     event = Event("E1", 60_000, {"type": "info"})
@@ -77,7 +80,7 @@ def test_an_action_follows_the_events_of_its_time_and_names_their_incident() -> 
     scenario = Scenario("EX", "", 0, (event,), actions=(action,))
     player = ScenarioPlayer(cast("ApiClient", Door()), scenario, "92~ex-on", None)
     player.play(60_000, lambda: None)
-    posts = [(path, body) for path, body in asked if "/step" not in path and body is not None]
+    posts = [(path, body) for path, body in requests if "/step" not in path and body is not None]
     assert [path for path, _ in posts] == ["/api/v1/reports", "/api/v1/actions"]
     assert posts[1][1]["incident"] == "i-1"
 

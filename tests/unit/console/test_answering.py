@@ -49,9 +49,9 @@ def answering(
     held: Held,
     state: str,
     kept: list[HeadcountAnswer] | None = None,
-    asked: list[str] | None = None,
+    substitutes: list[str] | None = None,
 ) -> tuple[Browser, HeldModel]:
-    asked = [] if asked is None else asked
+    substitutes = [] if substitutes is None else substitutes
 
     async def send(
         link: AnswerLink,
@@ -62,7 +62,7 @@ def answering(
         instead: str | None = None,
     ) -> CommandResult:
         if instead is not None:
-            asked.append(instead)
+            substitutes.append(instead)
         return CommandResult(
             id="c-1",
             command_id="c-1",
@@ -270,7 +270,7 @@ async def test_a_colleague_of_the_same_role_can_be_called_instead_and_is_shown_b
     None
 ):
     substitutes: list[str] = []
-    browser, _ = answering(called(values=ABOUT), "applied", asked=substitutes)
+    browser, _ = answering(called(values=ABOUT), "applied", substitutes=substitutes)
     page = (await browser.get(f"/a/{token()}")).text
     colleagues = re.findall(r'<option value="([^"]+)">([^<]+)</option>', page)
     assert colleagues

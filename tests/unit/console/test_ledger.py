@@ -62,7 +62,7 @@ def _facts(**given: Any) -> CostFacts:
 
 
 def _move(n: int = 1, **changes: Any) -> ReassignmentRow:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": f"m{n}",
         "site": SITES[0],
         "activity": ACTIVITIES[0],
@@ -84,11 +84,11 @@ def _move(n: int = 1, **changes: Any) -> ReassignmentRow:
         "arrived_at": T0,
         **changes,
     }
-    return ReassignmentRow(**given)
+    return ReassignmentRow(**fields)
 
 
 def _request(n: int = 1, **changes: Any) -> ResourceRequestRow:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": f"r{n}",
         "number": n,
         "kind": "generator",
@@ -106,11 +106,11 @@ def _request(n: int = 1, **changes: Any) -> ResourceRequestRow:
         "offers": (_offer(n, cost_eur=960),),
         **changes,
     }
-    return ResourceRequestRow(**given)
+    return ResourceRequestRow(**fields)
 
 
 def _offer(n: int, **changes: Any) -> OfferRow:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": f"r{n}/1",
         "partner": "loueur_energie",
         "quantity": 2,
@@ -121,11 +121,11 @@ def _offer(n: int, **changes: Any) -> OfferRow:
         "offered_by": "p-1",
         **changes,
     }
-    return OfferRow(**given)
+    return OfferRow(**fields)
 
 
 def _message(n: int = 1, *attempts: AttemptRow, **changes: Any) -> NotificationRow:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": f"n{n}",
         "incident": "i1",
         "level": 2,
@@ -138,11 +138,11 @@ def _message(n: int = 1, *attempts: AttemptRow, **changes: Any) -> NotificationR
         "attempts": attempts or (_attempt(),),
         **changes,
     }
-    return NotificationRow(**given)
+    return NotificationRow(**fields)
 
 
 def _attempt(**changes: Any) -> AttemptRow:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": "a1",
         "number": 1,
         "channel": "sms",
@@ -152,7 +152,7 @@ def _attempt(**changes: Any) -> AttemptRow:
         "parts": 2,
         **changes,
     }
-    return AttemptRow(**given)
+    return AttemptRow(**fields)
 
 
 def _one(kind: CostKind, **rows: Any) -> CostLine:
@@ -252,7 +252,7 @@ TIMES = st.integers(0, 10 * 24).map(lambda hours: T0 + hours * HOUR_MS)
 @st.composite
 def _moves(draw: st.DrawFn) -> ReassignmentRow:
     arrived = draw(TIMES | st.none())
-    sent = draw(st.booleans())
+    is_dispatched = draw(st.booleans())
     return _move(
         draw(st.integers(0, 10_000)),
         site=draw(st.sampled_from(SITES)),
@@ -261,8 +261,8 @@ def _moves(draw: st.DrawFn) -> ReassignmentRow:
         count=draw(st.integers(1, 80)),
         state=draw(st.sampled_from(list(LineState))),
         incident=draw(st.sampled_from(("i1", "i2", None))),
-        dispatched_at=T0 if sent else None,
-        arrived_at=arrived if sent else None,
+        dispatched_at=T0 if is_dispatched else None,
+        arrived_at=arrived if is_dispatched else None,
         ended_at=draw(TIMES | st.none()),
     )
 
@@ -383,9 +383,9 @@ def test_the_sum_of_the_lines_is_the_independent_recount(
 
 
 def _check_groups(lines: list[CostLine], groups: Iterable[Any]) -> None:
-    found = list(groups)
-    assert sum((one.amount for one in found), Decimal(0)) == sum_lines(lines).amount
-    assert sum(one.lines for one in found) == len(lines)
+    group_list = list(groups)
+    assert sum((one.amount for one in group_list), Decimal(0)) == sum_lines(lines).amount
+    assert sum(one.lines for one in group_list) == len(lines)
 
 
 def test_a_spreadsheet_holds_numbers_times_and_texts_as_they_are() -> None:
@@ -409,11 +409,11 @@ def test_a_spreadsheet_holds_numbers_times_and_texts_as_they_are() -> None:
 
 
 def _held() -> Any:
-    held = realm()
-    held.clock = T0 + 2 * DAY
-    held.put("reassignments", _move().model_dump())
-    held.put("resource_requests", _request().model_dump())
-    return held
+    realm_state = realm()
+    realm_state.clock = T0 + 2 * DAY
+    realm_state.put("reassignments", _move().model_dump())
+    realm_state.put("resource_requests", _request().model_dump())
+    return realm_state
 
 
 async def test_the_page_shows_the_total_and_every_line_with_its_source() -> None:

@@ -73,9 +73,11 @@ def test_a_lost_line_stops_no_activity_and_calls_for_no_plan() -> None:
 def test_two_lines_cut_off_a_commune_together() -> None:
     evaluator = LossEvaluator(network())
     pairs = evaluator.rank_pairs(list_lines(), 50, together=True)
-    named = {tuple(one.id for one in loss.resources): loss.together for loss in pairs.worst}
-    assert named[LINE_L, LINE_U] == (AVRAY,)
-    for lines, together in named.items():
+    losses_by_pair = {
+        tuple(one.id for one in loss.resources): loss.together for loss in pairs.worst
+    }
+    assert losses_by_pair[LINE_L, LINE_U] == (AVRAY,)
+    for lines, together in losses_by_pair.items():
         alone = {c.insee for line in lines for c in lose(line).communes if c.is_cut_off}
         assert alone.isdisjoint(together)
 
@@ -221,17 +223,17 @@ async def test_the_api_gives_communes_agents_and_activities_of_a_line() -> None:
 
 
 async def test_the_api_starts_from_the_lines_that_reports_interrupt() -> None:
-    held = realm()
-    held.put("reports", make_report(measure={"object": f"line:IDFM:{LINE_L}"}).model_dump())
-    loss = await read(held, f"/cascade?lost=line:{LINE_U}")
+    realm_state = realm()
+    realm_state.put("reports", make_report(measure={"object": f"line:IDFM:{LINE_L}"}).model_dump())
+    loss = await read(realm_state, f"/cascade?lost=line:{LINE_U}")
     assert "Ville-d'Avray" in {one["name"] for one in loss["communes"] if one["cut_off"]}
-    assert (await read(held, f"/cascade?lost=line:{LINE_L}"))["resources"][0]["down"]
+    assert (await read(realm_state, f"/cascade?lost=line:{LINE_L}"))["resources"][0]["down"]
 
 
 async def test_the_api_ranks_lines_and_pairs_of_lines() -> None:
-    found = await read(realm(), "?kind=line&limit=5")
-    assert found["items"][0]["resources"][0]["id"] == f"line:{RER_A}"
-    assert found["not_modelled"] == []
+    ranking = await read(realm(), "?kind=line&limit=5")
+    assert ranking["items"][0]["resources"][0]["id"] == f"line:{RER_A}"
+    assert ranking["not_modelled"] == []
     pairs = await read(realm(), "?kind=line&n=2&together=true&limit=50")
     together = {one for loss in pairs["items"] for one in loss["together"]}
     assert "Boulogne-Billancourt sans ligne" in together

@@ -159,10 +159,10 @@ async def test_a_photo_is_evidence_only_if_it_is_stored_and_of_this_realm(
 
 
 async def test_an_evidence_bundle_holds_each_photo_of_a_card_once_and_no_erased_one() -> None:
-    kept = {"p-1": TextItem({"realm": REALM}, b"jpeg", "image/jpeg")}
+    stored_photos = {"p-1": TextItem({"realm": REALM}, b"jpeg", "image/jpeg")}
 
     async def read(photo: str) -> TextItem | None:
-        return kept.get(photo)
+        return stored_photos.get(photo)
 
     world = activate("PCA-solidarites")
     world.hit("pmi-01", EventType.OUTAGE_POWER, "09:52")

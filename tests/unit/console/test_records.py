@@ -255,21 +255,21 @@ async def test_a_new_rotation_shows_the_people_on_call_before_and_after() -> Non
         browser, "new-records/rotation/preview", {"values": ROTATION}, "coordinator"
     )
     assert answer.status_code == 200, answer.text
-    told = answer.json()["coverage"]
-    holder = next(place for place in told["places"] if place["place"] == "holder")
+    coverage = answer.json()["coverage"]
+    holder = next(place for place in coverage["places"] if place["place"] == "holder")
     changed = [span for span in holder["spans"] if span["is_changed"]]
     assert {tuple(span["before"]) for span in changed} == {("ast-direction",)}
     assert {tuple(span["after"]) for span in changed} == {("dgs",), ("coord-pca",)}
-    assert told["uncovered_h"] == 0
+    assert coverage["uncovered_h"] == 0
 
 
 async def test_hours_that_a_rotation_leaves_empty_are_named_at_once() -> None:
     browser, _ = browsing(crisis())
     body = {"values": {**ROTATION, "hours": "08:00-20:00"}}
     answer = await post(browser, "new-records/rotation/preview", body, "coordinator")
-    told = answer.json()["coverage"]
-    assert told["uncovered_h"] > 100
-    assert "no_holder" in {gap["kind"] for gap in told["gaps"]}
+    coverage = answer.json()["coverage"]
+    assert coverage["uncovered_h"] > 100
+    assert "no_holder" in {gap["kind"] for gap in coverage["gaps"]}
 
 
 async def test_the_form_of_a_rotation_shows_its_effect_from_its_address() -> None:
@@ -294,14 +294,14 @@ async def test_a_refused_value_of_a_schedule_is_named_before_the_proposal() -> N
 
 
 async def test_the_second_person_sees_the_people_on_call() -> None:
-    held = realm()
+    realm_state = realm()
     edit = {
         "kind": "on_call",
         "id": POST,
         "fields": [{"field": "holder", "before": "ast-direction", "after": "dgs"}],
     }
-    held.put("reference_changes", change() | {"edit": edit})
-    browser, _ = browsing(held)
+    realm_state.put("reference_changes", change() | {"edit": edit})
+    browser, _ = browsing(realm_state)
     page = await shown(browser, "/donnees", role="coordinator")
     assert "Qui serait d’astreinte" in page
 
@@ -346,9 +346,9 @@ async def test_a_record_in_use_is_not_withdrawn_and_the_refusal_names_its_users(
     browser, _ = browsing(crisis())
     body = {"reason": "Fermé"}
     answer = await post(browser, "records/contact/police/withdrawal", body, "coordinator")
-    told = answer.json()
-    assert (answer.status_code, told["code"]) == (409, "record_referred")
-    assert any("Recueil et traitement" in fault["detail"] for fault in told["errors"])
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (409, "record_referred")
+    assert any("Recueil et traitement" in fault["detail"] for fault in problem["errors"])
     assert browser.decisions.asked == []
 
 
@@ -387,14 +387,14 @@ async def test_chosen_conditions_stand_in_the_proposal_as_the_sentence_says_them
         f"/donnees/fiches/trigger/{TRIGGER}?realm={REALM}&{query}", role="coordinator"
     )
     assert "collèges fermés ≥ 2 et vigilance crues ≥ orange" in words(answer.text)
-    sent = html.unescape(
+    conditions = html.unescape(
         re.search(r'name="values.conditions" [^>]*value="([^"]*)"', answer.text)[1]
     )
-    proposal = {"values": {"conditions": sent.splitlines()}, "reason": "Retour d’expérience"}
+    proposal = {"values": {"conditions": conditions.splitlines()}, "reason": "Retour d’expérience"}
     answer = await post(browser, f"records/trigger/{TRIGGER}/preview", proposal, "coordinator")
     assert answer.status_code == 200, answer.text
     (field,) = answer.json()["fields"]
-    assert field["after"] == sent.splitlines()
+    assert field["after"] == conditions.splitlines()
 
 
 async def test_a_new_comparison_asks_for_its_arguments() -> None:
@@ -414,13 +414,13 @@ def test_the_replay_names_the_plans_and_their_times() -> None:
             PlanTime(realm="S04", plan="PT-TIAC", state="proposed", before=None, after=START),
         ),
     )
-    (said,) = (
+    (finding,) = (
         text
         for text in describe_forecast(foreseen, get_translator("fr"), reference().names)
         if text.startswith("S04")
     )
-    assert "toxi" in said.lower() or "TIAC" in said
-    assert "au lieu de jamais" in said
+    assert "toxi" in finding.lower() or "TIAC" in finding
+    assert "au lieu de jamais" in finding
 
 
 def test_every_metric_to_choose_has_a_name_and_its_arguments_labels() -> None:

@@ -364,8 +364,8 @@ def test_a_card_that_is_withdrawn_while_its_plan_runs_stays_in_the_run() -> None
         return plan.model_copy(update={"cards": rest})
 
     _publish(world, _plans(shorter), "10:00")
-    kept = [card for card in world.plan("PT-TIAC").cards if card.task]
-    assert [card.id for card in kept] == [gone]
+    withdrawn_cards = [card for card in world.plan("PT-TIAC").cards if card.task]
+    assert [card.id for card in withdrawn_cards] == [gone]
     world.say(CompleteCard(author="p", role="coordinator", plan="PT-TIAC", card=gone), "10:05")
     done = next(card for card in world.plan("PT-TIAC").cards if card.id == gone)
-    assert (done.state, done.task) == (CardState.DONE, kept[0].task)
+    assert (done.state, done.task) == (CardState.DONE, withdrawn_cards[0].task)

@@ -130,14 +130,14 @@ def test_traces_change_no_hash_bytes_or_equality() -> None:
 async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_its_fault(
     traces: Traces, told: InMemorySpanExporter
 ) -> None:
-    sent: list[str | None] = []
+    trace_parents: list[str | None] = []
 
     class Log:
         """A producer that is there once."""
 
         async def send(self, *_: Any, traceparent: str | None, **__: Any) -> tuple[int, int]:
-            sent.append(traceparent)
-            if len(sent) > 1:
+            trace_parents.append(traceparent)
+            if len(trace_parents) > 1:
                 raise BrokerAway("gone")
             return 0, 7
 
@@ -149,12 +149,12 @@ async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_its_fau
         with pytest.raises(BrokerAway):
             await producer.send("alerts.inputs", "92", Tick(), id="c-2", source="/s")
     good, bad = told.get_finished_spans()
-    assert sent[0] == f"00-{TRACE}-{good.context.span_id:016x}-01"
+    assert trace_parents[0] == f"00-{TRACE}-{good.context.span_id:016x}-01"
     assert (good.parent.span_id, good.attributes["vigie.input"]) == (int(SPAN, 16), "c-1")
     assert (good.status.is_ok, bad.status.description) == (True, "BrokerAway")
     with tracing.override_traces(None), pytest.raises(BrokerAway):
         await producer.send("alerts.inputs", "92", Tick(), id="c-3", source="/s")
-    assert sent[-1] is None
+    assert trace_parents[-1] is None
 
 
 SERVES = "import services.delivery.app, services.intake.app; from services.runtime.process import tracing; import sys; tracing.configure_tracing('intake');"

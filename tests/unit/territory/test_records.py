@@ -264,8 +264,8 @@ def test_a_wrong_new_record_is_named_by_its_field(
     kind: RecordKind, changed: dict[str, FieldValue], field: str, code: str
 ) -> None:
     values = {k: v for k, v in {**NEW[kind], **changed}.items() if v is not None}
-    found = find_edit_faults(SECTIONS, create(kind, **values))
-    assert (field, code) in {(fault.field, fault.code) for fault in found}
+    faults = find_edit_faults(SECTIONS, create(kind, **values))
+    assert (field, code) in {(fault.field, fault.code) for fault in faults}
 
 
 @pytest.mark.parametrize(
@@ -277,17 +277,17 @@ def test_a_wrong_new_record_is_named_by_its_field(
     ],
 )
 def test_a_record_that_others_name_is_not_withdrawn(kind: RecordKind, id: str, owner: str) -> None:
-    found = find_edit_faults(SECTIONS, build_withdrawal(SECTIONS, kind, id))
-    assert {fault.code for fault in found} == {"referred"}
-    assert any(owner in fault.fr for fault in found)
+    faults = find_edit_faults(SECTIONS, build_withdrawal(SECTIONS, kind, id))
+    assert {fault.code for fault in faults} == {"referred"}
+    assert any(owner in fault.fr for fault in faults)
 
 
 @pytest.mark.parametrize(
     ("id", "code"), [("N2.1", "followed"), ("N2.1", "needed"), ("N2.2", "followed")]
 )
 def test_only_the_last_step_of_an_escalation_is_withdrawn(id: str, code: str) -> None:
-    found = find_edit_faults(SECTIONS, build_withdrawal(SECTIONS, RecordKind.STEP, id))
-    assert code in {fault.code for fault in found}
+    faults = find_edit_faults(SECTIONS, build_withdrawal(SECTIONS, RecordKind.STEP, id))
+    assert code in {fault.code for fault in faults}
 
 
 def test_a_role_that_an_escalation_calls_keeps_a_holder_or_a_rotation() -> None:
@@ -370,5 +370,5 @@ def test_a_condition_that_no_rule_could_read_is_refused(line: str, code: str) ->
 def test_a_condition_about_nothing_and_a_second_level_are_refused(
     values: dict[str, FieldValue], field: str
 ) -> None:
-    found = find_edit_faults(SECTIONS, edit(RecordKind.TRIGGER, "PT-CRUE.N3", **values))
-    assert [fault.field for fault in found] == [field]
+    faults = find_edit_faults(SECTIONS, edit(RecordKind.TRIGGER, "PT-CRUE.N3", **values))
+    assert [fault.field for fault in faults] == [field]

@@ -22,8 +22,8 @@ def folder(tmp_path: Path) -> Path:
 
 def load_lines(folder: Path) -> dict[str, ref.TransportLine]:
     sections = load_territory(folder).sections
-    found = next(s for s in sections if isinstance(s, ref.TransportLines))
-    return {line.name: line for line in found.lines}
+    transport = next(s for s in sections if isinstance(s, ref.TransportLines))
+    return {line.name: line for line in transport.lines}
 
 
 def find_problems(folder: Path) -> list[str]:

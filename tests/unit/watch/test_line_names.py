@@ -101,22 +101,22 @@ def test_a_list_that_is_not_understood_is_drift_once_and_hides_no_line(content: 
 def test_a_line_that_stands_twice_with_a_difference_is_drift() -> None:
     document = load_document(IDFM, "lignes.json")
     document["results"].append(document["results"][0] | {"status": "inactive"})
-    found = read(IDFM, load_bodies(IDFM, "normal.json") | make_body(document), FIRST)
-    assert found.verdict is FetchVerdict.DRIFT
-    assert "line_names" not in found.memory
+    reading = read(IDFM, load_bodies(IDFM, "normal.json") | make_body(document), FIRST)
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert "line_names" not in reading.memory
 
 
 def test_a_good_list_stands_after_a_bad_one() -> None:
     memory = read(IDFM, load_bodies(IDFM, "normal.json") | make_list(status="inactive"), FIRST)
     bad = {"lignes": FeedBody("lignes", b"<html>")}
-    found = read(IDFM, load_bodies(IDFM, "normal.json") | bad, SECOND, memory.memory)
-    assert found.memory["line_names"] == memory.memory["line_names"]
+    reading = read(IDFM, load_bodies(IDFM, "normal.json") | bad, SECOND, memory.memory)
+    assert reading.memory["line_names"] == memory.memory["line_names"]
 
 
 def list_follow_ups(memory: Memory, watched: WatchedTerritory | None = None) -> list[str]:
     bodies = {"main": load_bodies(IDFM, "normal.json")["main"]}
-    found = CONNECTOR.list_follow_ups(bodies, memory, watched or watched_92())
-    return [one.url for one in found]
+    requests = CONNECTOR.list_follow_ups(bodies, memory, watched or watched_92())
+    return [one.url for one in requests]
 
 
 def test_the_list_is_asked_at_the_start_daily_after_a_failure_and_for_a_new_line() -> None:
@@ -130,11 +130,11 @@ def test_the_list_is_asked_at_the_start_daily_after_a_failure_and_for_a_new_line
     assert list_follow_ups({"lines_asked": (edition - timedelta(minutes=59)).isoformat()}) == []
     assert list_follow_ups({"lines_asked": (edition - timedelta(minutes=61)).isoformat()})
     records = dict.fromkeys(watched_92().lines.names)
-    kept = {"at": (edition - timedelta(hours=23)).isoformat(), "records": records}
-    assert list_follow_ups({"line_names": kept}) == []
-    old = kept | {"at": (edition - timedelta(hours=25)).isoformat()}
+    stored_list = {"at": (edition - timedelta(hours=23)).isoformat(), "records": records}
+    assert list_follow_ups({"line_names": stored_list}) == []
+    old = stored_list | {"at": (edition - timedelta(hours=25)).isoformat()}
     assert list_follow_ups({"line_names": old})
-    fewer = deepcopy(kept)
+    fewer = deepcopy(stored_list)
     del fewer["records"][RER_A]
     assert list_follow_ups({"line_names": fewer})
     unread = {"main": FeedBody("main", b"{")}

@@ -525,15 +525,15 @@ def test_the_same_disruption_twice_is_one() -> None:
 
 
 def test_an_old_disruption_keeps_the_feed_alive_and_the_last_word() -> None:
-    found = read(IDFM, spoil_lines("clock of 2019"), "2027-01-12T06:42:00Z")
-    assert found.verdict is FetchVerdict.OK
+    reading = read(IDFM, spoil_lines("clock of 2019"), "2027-01-12T06:42:00Z")
+    assert reading.verdict is FetchVerdict.OK
 
 
 def test_a_row_that_stands_twice_is_no_second_source() -> None:
     rising = [("2027-01-25T10:30:00Z", 4.60), ("2027-01-25T10:45:00Z", 4.62)]
     memory = read(HYDRO, make_river(rising), "2027-01-25T10:50:00Z").memory
     jump = ("2027-01-25T11:00:00Z", 5.05)
-    found = read(HYDRO, make_river([*rising, jump, jump]), "2027-01-25T11:05:00Z", memory)
-    (post,) = found.posts
+    reading = read(HYDRO, make_river([*rising, jump, jump]), "2027-01-25T11:05:00Z", memory)
+    (post,) = reading.posts
     assert (post.body["certainty"], post.body["severity"]) == ("unconfirmed", 2)
-    assert rings(found) == []
+    assert rings(reading) == []

@@ -152,14 +152,14 @@ def test_the_command_shows_realms_and_fails_for_a_fault(
 ) -> None:
     read(folder, r93=OWN_GATEWAY, r94="VIGIE_SMS_URL=nowhere\n")
     monkeypatch.setenv("VIGIE_REALM_CHANNELS", str(folder))
-    shown = CliRunner().invoke(app, ["channels", "--json"])
-    assert shown.exit_code == 1
-    rows = json.loads(shown.output)["realms"]
+    command_result = CliRunner().invoke(app, ["channels", "--json"])
+    assert command_result.exit_code == 1
+    rows = json.loads(command_result.output)["realms"]
     assert [(r["realm"], r["channel"], r["use"]) for r in rows] == [
         ("93", "sms", "own"),
         ("94", "sms", "national"),
     ]
-    assert "secret$93#" not in shown.output
+    assert "secret$93#" not in command_result.output
     text = CliRunner().invoke(app, ["channels"]).output
     assert "93 sms: own settings" in text
     assert "94 sms: faulty, stays national" in text
