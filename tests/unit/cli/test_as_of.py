@@ -63,6 +63,8 @@ WRITES = [
     "official-days",
     "propose",
     "edit",
+    "new",
+    "retire",
     "confirm",
     "solve",
     "drop",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.base import MINUTE_MS
-from schemas.reference_changes import Foreseen
+from schemas.reference_changes import Foreseen, PlanTime
 from services.simulation.comparison import Comparison
 from services.simulation.effects import MAX_NAMED_REALMS, sum_up_effects
 from services.simulation.milestones import Difference, HistorySummary, Milestone
@@ -50,7 +50,10 @@ def test_plans_and_activities_are_counted_apart() -> None:
         Difference(Milestone("plan", "PT-CRUE", "active"), 1, 2),
         Difference(Milestone("activity", "SOL-01", "degraded"), None, 2),
     )
-    assert sum_up_effects([crisis_outcome], 0) == Foreseen(crises=1, moved=1, plans=1, activities=1)
+    plan_time = PlanTime(realm="92", plan="PT-CRUE", state="active", before=1, after=2)
+    assert sum_up_effects([crisis_outcome], 0) == Foreseen(
+        crises=1, moved=1, plans=1, activities=1, plan_times=(plan_time,)
+    )
 
 
 def test_without_a_crisis_there_is_nothing_to_weigh() -> None:

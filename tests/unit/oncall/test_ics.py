@@ -160,12 +160,14 @@ STARTS = st.sampled_from(
 )
 @example("20270327", 2, 30, "DAILY", 1, 3, 6)
 @example("20271030", 2, 30, "DAILY", 1, 3, 6)
+@example("20270327", 2, 0, "DAILY", 1, 3, 1)
 def test_recurrences_are_those_of_dateutil_on_local_time(
     day: str, hour: int, minute: int, freq: str, interval: int, count: int, hours: int
 ) -> None:
     """The wall clock recurs (RFC 5545 3.3.5, 3.3.10).
 
-    A missing time is moved, a repeated time is the first.
+    A missing time is moved, a repeated time is the first. An hour that the clock skips is no
+    occurrence.
     """
     start = datetime.strptime(day, "%Y%m%d").replace(hour=hour, minute=minute)  # noqa: DTZ007  wall clock
     end = start + timedelta(hours=hours)
@@ -178,10 +180,16 @@ def test_recurrences_are_those_of_dateutil_on_local_time(
     )
     zone = tz.gettz("Europe/Paris")
     walls = rrule.rrule(getattr(rrule, freq), dtstart=start, interval=interval, count=count)
-    expected = [
-        int(tz.resolve_imaginary(wall.replace(tzinfo=zone)).timestamp() * 1000) for wall in walls
+    spans = [
+        [
+            int(tz.resolve_imaginary(at.replace(tzinfo=zone)).timestamp() * 1000)
+            for at in (wall, end)
+        ]
+        for wall in walls
+        for end in (wall + timedelta(hours=hours),)
     ]
-    assert [o.start for o in read_calendar(text, NOW).occurrences] == sorted(expected)
+    expected = sorted(start for start, end in spans if start < end)
+    assert [o.start for o in read_calendar(text, NOW).occurrences] == expected
 
 
 @settings(max_examples=25, deadline=None)
