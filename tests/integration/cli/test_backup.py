@@ -102,7 +102,7 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
     vigie: RunningVigie, tmp_path: Path
 ) -> None:
     vigie.environment["VIGIE_BACKUP_KEY"] = SECRET
-    played = vigie.cli("play", "S04", "--speed", "max", "--realm", REALM, "--until", "8")
+    played = vigie.cli("play", "S04", "--speed", "max", "--realm", REALM, "--until", "2")
     assert played.returncode == 0, played.stderr
     reporting = Reporting(vigie)
     reporting.start()
