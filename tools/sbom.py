@@ -70,13 +70,13 @@ def _collect_packages() -> dict[str, Distribution]:
     return packages
 
 
-def _list_dependencies(found: Distribution) -> list[str]:
+def _list_dependencies(distribution: Distribution) -> list[str]:
     """List the dependencies of a package on this machine.
 
     Extras count only if they are in EXTRAS.
     """
     names = []
-    for text in found.requires or ():
+    for text in distribution.requires or ():
         requirement, _, marker = text.partition(";")
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", marker)
         if extra is None or extra[1] in EXTRAS:
@@ -90,20 +90,20 @@ def _normalize_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _package_url(found: Distribution) -> str:
-    return f"pkg:pypi/{_normalize_name(found.metadata['Name'])}@{found.version}"
+def _package_url(distribution: Distribution) -> str:
+    return f"pkg:pypi/{_normalize_name(distribution.metadata['Name'])}@{distribution.version}"
 
 
-def _describe_package(found: Distribution) -> dict[str, Any]:
-    purl = _package_url(found)
+def _describe_package(distribution: Distribution) -> dict[str, Any]:
+    purl = _package_url(distribution)
     part: dict[str, Any] = {
         "type": "library",
         "bom-ref": purl,
-        "name": found.metadata["Name"],
-        "version": found.version,
+        "name": distribution.metadata["Name"],
+        "version": distribution.version,
         "purl": purl,
     }
-    about = found.metadata
+    about = distribution.metadata
     if "License-Expression" in about:
         part["licenses"] = [{"expression": about["License-Expression"]}]
     elif "License" in about and (words := about["License"].strip()):

@@ -114,9 +114,9 @@ class AlertsDecider:
     def initial(self, realm: str, lineage: str) -> State:
         return State(realm, lineage)
 
-    def decide(self, state: State, given: Input) -> Sequence[Fact]:
-        draft = AlertsDecision(state, given)
-        match given.message:
+    def decide(self, state: State, current_input: Input) -> Sequence[Fact]:
+        draft = AlertsDecision(state, current_input)
+        match current_input.message:
             case ReportReceived() as report:
                 if report.report_id not in state.reports:  # a known id has no effect (D4)
                     receive_report(draft, report)
@@ -156,7 +156,7 @@ class AlertsDecider:
                 _tell_sitrep(draft, issued)
             case ImprovementChanged(row=action):
                 _update_improvement_task(draft, action)
-            case Command() as command if apply_command(draft, given.id, command):
+            case Command() as command if apply_command(draft, current_input.id, command):
                 pass
             case other:
                 raise UnknownInput(f"alerts has no rule for {type(other).__name__}")
@@ -268,49 +268,53 @@ def _tell_sitrep(draft: AlertsDecision, issued: SitrepRow) -> None:
     )
 
 
-def _request_attention(draft: AlertsDecision, asked: AttentionRequested) -> None:
+def _request_attention(draft: AlertsDecision, attention_request: AttentionRequested) -> None:
     """Send an information to the roles that continuity names, and open the task that belongs to it.
 
     A proposal of a plan by a yellow vigilance alone is left to the digest. Rules D46 and D72.
     """
-    incident = asked.incident if asked.incident in draft.state.incidents else None
-    copied_values = {name: getattr(asked, name) for name in _COPIED_FIELDS}
+    incident = (
+        attention_request.incident if attention_request.incident in draft.state.incidents else None
+    )
+    copied_values = {name: getattr(attention_request, name) for name in _COPIED_FIELDS}
     values: dict[str, str | int | float | bool | None] = {
         name: value for name, value in copied_values.items() if value is not None
     }
-    if asked.listed:
-        values["listed"] = "|".join(asked.listed)
-    template = _TEMPLATES.get(asked.code, asked.code).format(base=asked.base or "rto")
-    if asked.code == "card_overdue" and asked.total is not None:
+    if attention_request.listed:
+        values["listed"] = "|".join(attention_request.listed)
+    template = _TEMPLATES.get(attention_request.code, attention_request.code).format(
+        base=attention_request.base or "rto"
+    )
+    if attention_request.code == "card_overdue" and attention_request.total is not None:
         template = "cards_unfinished"
-    elif asked.code == "card_overdue" and asked.cards is not None:
+    elif attention_request.code == "card_overdue" and attention_request.cards is not None:
         template = "site_cards_overdue"
     if (
-        asked.code == "plan_proposed"
-        and asked.plan is not None
-        and yellow_vigilance.is_proposed_by_yellow(draft, asked.plan)
+        attention_request.code == "plan_proposed"
+        and attention_request.plan is not None
+        and yellow_vigilance.is_proposed_by_yellow(draft, attention_request.plan)
     ):
         return  # in the digest of the yellow vigilances (D72)
     reason = (
-        triggers.find_reason(draft, asked.plan)
-        if asked.code == "plan_proposed" and asked.plan is not None
+        triggers.find_reason(draft, attention_request.plan)
+        if attention_request.code == "plan_proposed" and attention_request.plan is not None
         else None
     )
     if reason is not None:
         values["why"] = reason
     notifications.inform_roles(
         draft,
-        asked.roles,
-        pole=asked.pole,
-        site=asked.site,
+        attention_request.roles,
+        pole=attention_request.pole,
+        site=attention_request.site,
         incident=incident,
         template=template,
         values=values,
     )
-    if asked.code == "reentry":
-        tasks.open_task(draft, "reentry", report=asked.activity, incident=incident)
-    elif asked.code == "sitrep_due":
-        tasks.open_task(draft, "sitrep", due_at=asked.limit_at)
+    if attention_request.code == "reentry":
+        tasks.open_task(draft, "reentry", report=attention_request.activity, incident=incident)
+    elif attention_request.code == "sitrep_due":
+        tasks.open_task(draft, "sitrep", due_at=attention_request.limit_at)
 
 
 def _update_improvement_task(draft: AlertsDecision, action: ImprovementRow) -> None:

@@ -191,8 +191,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         from services.runtime.process.settings import find_version
 
         typer.echo(f"vigie {find_version()}")

@@ -71,15 +71,15 @@ def _needed_width(name: str, cells: Sequence[str]) -> int:
 
 
 def _print_below_each_other(
-    shown: Console, heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]
+    console: Console, heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
-    shown.print(heading)
+    console.print(heading)
     for row in rows:
-        shown.print()
+        console.print()
         part = Table.grid(padding=(0, 1))
         part.add_column(no_wrap=True)
         part.add_column(overflow="fold")
         for name, cell in zip(names, row, strict=True):
             if cell:
                 part.add_row(f"{name}\u00a0:", cell)
-        shown.print(part)
+        console.print(part)

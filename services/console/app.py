@@ -457,7 +457,7 @@ def _make_answer_sender(links: LinkAnswers) -> SendAnswer:
     async def send(
         link: AnswerLink,
         token: str,
-        said: Answer,
+        answer: Answer,
         *,
         recalls: bool = False,
         instead: str | None = None,
@@ -465,7 +465,7 @@ def _make_answer_sender(links: LinkAnswers) -> SendAnswer:
     ) -> CommandResult:
         try:
             outcome = (
-                await links.send(link, token, said, recalls=recalls, instead=instead)
+                await links.send(link, token, answer, recalls=recalls, instead=instead)
                 if attendance is None
                 else await links.state_attendance(link, token, attendance)
             )
@@ -486,9 +486,9 @@ def _make_answer_keeper(texts: VaultTexts) -> Callable[[str, HeadcountAnswer], A
     The answer page calls it before it reports the answer. It raises ProblemError `broker_away`.
     """
 
-    async def keep(notification: str, said: HeadcountAnswer) -> None:
+    async def keep(notification: str, answer: HeadcountAnswer) -> None:
         try:
-            await texts.put(headcount_text_id(notification), TextItem({"headcount": said.value}))
+            await texts.put(headcount_text_id(notification), TextItem({"headcount": answer.value}))
         except BrokerAway as error:
             raise ProblemError("broker_away", retry_after_s=2) from error
 

@@ -36,9 +36,9 @@ def to_instant(at: datetime) -> Instant:
     return round(at.timestamp() * 1000)
 
 
-def _read_time(given: object) -> object:
+def _read_time(raw_time: object) -> object:
     """Accept the instant of a row where a resource shows a time."""
-    return to_datetime(given) if type(given) is int else given
+    return to_datetime(raw_time) if type(raw_time) is int else raw_time
 
 
 Time = Annotated[

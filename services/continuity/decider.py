@@ -102,13 +102,13 @@ class ContinuityDecider:
         """Return an empty state without reference data."""
         return ContinuityState(realm, lineage)
 
-    def decide(self, state: ContinuityState, given: Input) -> Sequence[Fact]:
+    def decide(self, state: ContinuityState, current_input: Input) -> Sequence[Fact]:
         """Decide one input.
 
         Facts of alerts that come before the first reference data are only remembered.
         """
-        draft = ContinuityDecision(state, given)
-        match given.message:
+        draft = ContinuityDecision(state, current_input)
+        match current_input.message:
             case SiteStatusChanged(row=row):
                 _on_site(draft, row)
             case FlagChanged(row=row):
@@ -135,7 +135,7 @@ class ContinuityDecider:
                 if draft.state.bia is not None:
                     answer_cards(draft, answer)
             case Command() as command if type(command) in HANDLERS:
-                handle_command(draft, command, given.id)
+                handle_command(draft, command, current_input.id)
             case other:
                 raise ValueError(f"{type(other).__name__} is not for continuity")
         return draft.finish()
@@ -238,7 +238,9 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
     orders.schedule_review(draft)
 
 
-def _find_lifting_time(before: SiteHeard | None, heard: SiteHeard, row: SiteRow) -> Instant | None:
+def _find_lifting_time(
+    before: SiteHeard | None, site_state: SiteHeard, row: SiteRow
+) -> Instant | None:
     """Return when the ended causes ended; None: now.
 
     If the row dropped causes, this is the row's time of lifting. Otherwise it is the start of the
@@ -250,9 +252,11 @@ def _find_lifting_time(before: SiteHeard | None, heard: SiteHeard, row: SiteRow)
         c.id for c in row.causes
     ):
         return row.lifted_at
-    if before.status is heard.status or any(cause.since == heard.since for cause in before.causes):
+    if before.status is site_state.status or any(
+        cause.since == site_state.since for cause in before.causes
+    ):
         return None
-    return heard.since
+    return site_state.since
 
 
 def _settle_activities(

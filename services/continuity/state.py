@@ -84,35 +84,35 @@ class UnwellSite:
     """Place as the meals see it, if meals lose more than the site; None: no difference."""
 
     @classmethod
-    def of(cls, heard: SiteHeard) -> Self:
+    def of(cls, site_state: SiteHeard) -> Self:
         costs = tuple(
-            (loss, cause) for cause in heard.causes if (loss := round(cause.loss_pct * 100))
+            (loss, cause) for cause in site_state.causes if (loss := round(cause.loss_pct * 100))
         )
         others = tuple(cost for cost in costs if cost[1].type not in CLOSURE_TYPES)
         return cls(
-            heard.site,
-            heard.status,
-            heard.since,
-            heard.causes,
-            find_worst_cause(heard.causes),
+            site_state.site,
+            site_state.status,
+            site_state.since,
+            site_state.causes,
+            find_worst_cause(site_state.causes),
             costs,
             max((c[0] for c in costs), default=0),
             others,
             max((c[0] for c in others), default=0),
-            cls._kitchen(heard),
+            cls._kitchen(site_state),
         )
 
     @classmethod
-    def _kitchen(cls, heard: SiteHeard) -> Self | None:
-        if all(cause.meals_lost_pct <= cause.loss_pct for cause in heard.causes):
+    def _kitchen(cls, site_state: SiteHeard) -> Self | None:
+        if all(cause.meals_lost_pct <= cause.loss_pct for cause in site_state.causes):
             return None
         causes = (
             c.model_copy(
                 update={"loss_pct": max(c.loss_pct, c.meals_lost_pct), "meals_lost_pct": 0.0}
             )
-            for c in heard.causes
+            for c in site_state.causes
         )
-        return cls.of(heard.model_copy(update={"causes": tuple(causes)}))
+        return cls.of(site_state.model_copy(update={"causes": tuple(causes)}))
 
     @property
     def well(self) -> bool:
@@ -238,17 +238,17 @@ def index_unwell_sites(
 
 
 def update_unwell_site(
-    unwell: Map[str, Map[str, UnwellSite]], bia: ImpactAnalysis | None, heard: SiteHeard
+    unwell: Map[str, Map[str, UnwellSite]], bia: ImpactAnalysis | None, site_state: SiteHeard
 ) -> Map[str, Map[str, UnwellSite]]:
-    site = bia.sites.get(heard.site) if bia else None
+    site = bia.sites.get(site_state.site) if bia else None
     if site is None:
         return unwell
-    of_kind, place = unwell.get(site.kind, Map()), UnwellSite.of(heard)
+    of_kind, place = unwell.get(site.kind, Map()), UnwellSite.of(site_state)
     if not place.well:
-        return unwell.set(site.kind, of_kind.set(heard.site, place))
-    if heard.site not in of_kind:
+        return unwell.set(site.kind, of_kind.set(site_state.site, place))
+    if site_state.site not in of_kind:
         return unwell
-    rest = of_kind.delete(heard.site)
+    rest = of_kind.delete(site_state.site)
     return unwell.set(site.kind, rest) if rest else unwell.delete(site.kind)
 
 

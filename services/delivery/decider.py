@@ -89,10 +89,10 @@ class DeliveryDecider:
         """Return an empty state: nobody can be reached, nothing is planned."""
         return DeliveryState(realm, lineage)
 
-    def decide(self, state: DeliveryState, given: Input) -> Sequence[Fact]:
+    def decide(self, state: DeliveryState, current_input: Input) -> Sequence[Fact]:
         """Decide one input. Late, repeated and foreign inputs about an attempt cause no fact."""
-        draft = DeliveryDecision(state, given)
-        match given.message:
+        draft = DeliveryDecision(state, current_input)
+        match current_input.message:
             case NotificationPlanned() as planned:
                 if planned.notification not in state.notifications:
                     plan_notification(draft, planned)
@@ -117,7 +117,7 @@ class DeliveryDecider:
                 if _is_recorded(message):
                     draft.emit(message)
             case Command() as command:
-                apply_command(draft, given.id, command)
+                apply_command(draft, current_input.id, command)
         return draft.finish()
 
     def fire(self, state: DeliveryState, firing: Firing) -> Sequence[Fact]:
@@ -155,9 +155,13 @@ def _answer_reply(draft: DeliveryDecision, reply: ReplyUnread | CardAnswerSettle
         confirm_card_answer(draft, reply)
 
 
-def _is_recorded(told: ReachabilityChanged | ReferencePublished) -> bool:
+def _is_recorded(change: ReachabilityChanged | ReferencePublished) -> bool:
     """Check whether an input becomes part of the state as it is."""
-    return isinstance(told, ReachabilityChanged) or told.last or told.data.section in _KEPT_SECTIONS
+    return (
+        isinstance(change, ReachabilityChanged)
+        or change.last
+        or change.data.section in _KEPT_SECTIONS
+    )
 
 
 def _apply_deadline(draft: DeliveryDecision, key: DeliveryDeadline) -> None:

@@ -245,14 +245,14 @@ class Administration:
         except ValidationError as error:
             raise build_validation_problem(error) from None
 
-    async def _new_token(self, asked: NewToken, author: Principal) -> dict[str, Any]:
-        if asked.principal is not None:
-            principal = self._access.principal(asked.principal)
+    async def _new_token(self, new_token: NewToken, author: Principal) -> dict[str, Any]:
+        if new_token.principal is not None:
+            principal = self._access.principal(new_token.principal)
             if principal is None:
                 raise build_unknown_problem(
                     "principal", "personne de ce nom", "no account of this name"
                 )
-        elif asked.role is None:
+        elif new_token.role is None:
             raise ProblemError(
                 "invalid",
                 faults=(
@@ -262,16 +262,16 @@ class Administration:
                 ),
             )
         else:
-            check_realms(asked.scope)
+            check_realms(new_token.scope)
             principal = create_principal(
-                asked.role,
-                duty=asked.duty,
-                scope=asked.scope,
-                speaks_as=asked.speaks_as,
-                label=asked.label,
+                new_token.role,
+                duty=new_token.duty,
+                scope=new_token.scope,
+                speaks_as=new_token.speaks_as,
+                label=new_token.label,
             )
-            principal = principal.model_copy(update={"rate_per_s": asked.rate_per_s})
-        days = self._life_of(principal) if asked.days is None else asked.days
+            principal = principal.model_copy(update={"rate_per_s": new_token.rate_per_s})
+        days = self._life_of(principal) if new_token.days is None else new_token.days
         expires = time.time_ns() // 1_000_000 + days * DAY_MS if days else None
         token_id, token = await self._access.create_token(principal, expires_at=expires)
         self._access.trace(author, "token.created", token_id)
@@ -307,32 +307,32 @@ class Administration:
         self._access.trace(author, "token.revoked", id)
         log.info("token.revoked", token=id, author=author.id)
 
-    async def _new_user(self, asked: NewUser, author: Principal) -> dict[str, Any]:
-        if not is_valid_login(asked.login):
+    async def _new_user(self, new_user: NewUser, author: Principal) -> dict[str, Any]:
+        if not is_valid_login(new_user.login):
             why = (
                 "caractères visibles, sans espace autour",
                 "visible characters, without spaces around them",
             )
             raise ProblemError("invalid", faults=(build_fault("login", "login", *why),))
-        check_realms(asked.scope)
-        scope = include_exercises(asked.scope)
-        principal = create_principal(asked.role, duty=asked.duty, scope=scope).model_copy(
-            update={"person": asked.person}
+        check_realms(new_user.scope)
+        scope = include_exercises(new_user.scope)
+        principal = create_principal(new_user.role, duty=new_user.duty, scope=scope).model_copy(
+            update={"person": new_user.person}
         )
         try:
-            await self._access.add_account(principal, asked.login)
+            await self._access.add_account(principal, new_user.login)
         except LoginTaken:
             raise ProblemError(
                 "conflict",
                 what=build_bilingual(
-                    f"Identifiant {asked.login!r} : déjà pris.",
-                    f"Login {asked.login!r}: taken already.",
+                    f"Identifiant {new_user.login!r} : déjà pris.",
+                    f"Login {new_user.login!r}: taken already.",
                 ),
             ) from None
         self._access.trace(author, "account.created", principal.id)
         log.info("user.created", user=principal.id, role=principal.role.value, author=author.id)
-        return await self._new_code(asked.login, author) | self._shown_user(
-            self._account(asked.login)
+        return await self._new_code(new_user.login, author) | self._shown_user(
+            self._account(new_user.login)
         )
 
     async def _new_code(self, login: str, author: Principal) -> dict[str, Any]:
@@ -372,22 +372,24 @@ class Administration:
         log.info("user.changed", change=verb, user=account.id, author=author.id)
         return self._shown_user(self._account(login))
 
-    async def _new_password(self, login: str, asked: NewPassword, author: Principal) -> None:
+    async def _new_password(self, login: str, new_password: NewPassword, author: Principal) -> None:
         account = self._account(login)
         try:
-            await self._sessions.set_password(account, asked.password)
+            await self._sessions.set_password(account, new_password.password)
         except PasswordRefused as error:
             raise ProblemError("invalid", faults=(error.fault,)) from None
         self._access.trace(author, "password.set", account.id)
         log.info("user.password_set", user=account.id, author=author.id)
 
     async def _second_factor(
-        self, login: str, asked: NewSecondFactor, author: Principal
+        self, login: str, new_factor: NewSecondFactor, author: Principal
     ) -> dict[str, Any]:
         account = self._account(login)
         printed = [generate_code() for _ in range(PRINTED_CODE_COUNT)]
         try:
-            await self._sessions.enrol_second_factor(account, asked.secret, asked.second, printed)
+            await self._sessions.enrol_second_factor(
+                account, new_factor.secret, new_factor.second, printed
+            )
         except ProblemError:
             raise ProblemError(
                 "invalid",
@@ -404,7 +406,7 @@ class Administration:
         log.info("user.second_factor_set", user=account.id, author=author.id)
         return {
             "printed": printed,
-            "uri": pyotp.TOTP(asked.secret).provisioning_uri(
+            "uri": pyotp.TOTP(new_factor.secret).provisioning_uri(
                 name=account.login, issuer_name="Vigie"
             ),
         }
@@ -469,11 +471,11 @@ async def _answer_page(
     send: Send,
     items: Iterable[_T],
     key: Callable[[_T], SortKey],
-    shown: Callable[[_T], Any],
+    shape: Callable[[_T], Any],
 ) -> None:
     part = read_page_request(scope)
     page_items, following = paginate(items, key, part.limit, part.cursor)
-    await send_json(send, 200, {"items": [shown(one) for one in page_items], "next": following})
+    await send_json(send, 200, {"items": [shape(one) for one in page_items], "next": following})
 
 
 def describe_principal(principal: Principal) -> dict[str, Any]:

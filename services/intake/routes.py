@@ -322,12 +322,12 @@ class FrontApplication:
         await self._proxy.pass_on(scope, receive, send, instead_of_404=not_judged_yet)
         return True
 
-    async def _sees(self, scope: Scope, known: KnownReport) -> bool:
+    async def _sees(self, scope: Scope, recorded_report: KnownReport) -> bool:
         try:
             caller = await self._callers.identify(scope)
         except ProblemError:  # a guest of the demonstration has no account
             return False
-        return caller.id == known.sender or caller.may(Permission.PICTURE_READ)
+        return caller.id == recorded_report.sender or caller.may(Permission.PICTURE_READ)
 
     async def _attachment(
         self, path: str, method: str, scope: Scope, receive: Receive, send: Send

@@ -120,18 +120,18 @@ def compose_message(
     names: MessageNames,
     phrases: Phrases,
     link: str | None,
-    said: str | None = None,
+    cell_text: str | None = None,
     *,
     public_url: str = "",
     spare_link: str | None = None,
 ) -> MessageText:
     """Return the texts of a notification.
 
-    `said` is a text written by the crisis cell. `spare_link` is the link at another machine of the
+    `cell_text` is a text written by the crisis cell. `spare_link` is the link at another machine of the
     cluster. An unknown template becomes an information, never nothing.
     """
     link, spare_link = (link, spare_link) if row.answer_expected else (None, None)
-    return MessageText(_unwrap_bundle(row), names, phrases, link, said, public_url, spare_link)
+    return MessageText(_unwrap_bundle(row), names, phrases, link, cell_text, public_url, spare_link)
 
 
 def read_card_list(row: NotificationRow) -> tuple[str, ...]:
@@ -503,9 +503,9 @@ class MessageText:
                 )
         return "".join(f" ; {cause}" for cause in causes if cause)
 
-    def _told_first(self, told: list[str], number: int) -> str:
+    def _told_first(self, bundled_lines: list[str], number: int) -> str:
         """Return the first sentences of a digest and the number of remaining ones."""
-        sentences = [f"{line[:1].upper()}{line[1:]}." for line in told[:number]]
+        sentences = [f"{line[:1].upper()}{line[1:]}." for line in bundled_lines[:number]]
         return " ".join((*sentences, *self._more(number)))
 
     def _more(self, number: int) -> tuple[str, ...]:

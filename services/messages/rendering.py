@@ -117,13 +117,13 @@ def render_lines(template: str, values: Values) -> list[str]:
     return [line for n, line in enumerate(lines) if line or (n and lines[n - 1])]
 
 
-def _fill_value(found: re.Match[str], values: Values) -> str:
-    value = values.get(found[1])
+def _fill_value(placeholder: re.Match[str], values: Values) -> str:
+    value = values.get(placeholder[1])
     if value is None or value == "":
-        raise MissingValue(found[1])
-    if found[2] is None:
+        raise MissingValue(placeholder[1])
+    if placeholder[2] is None:
         return str(value)
-    return f"{value} {found[2] if value == 1 else found[3]}"
+    return f"{value} {placeholder[2] if value == 1 else placeholder[3]}"
 
 
 def cut_words(text: str, length: int) -> str:

@@ -128,7 +128,7 @@ def assign_shifts(
     calendar: ImportedCalendar,
     phonebook: Phonebook,
     organisation: TerritoryVocabulary,
-    asked: ImportOptions,
+    options: ImportOptions,
     window: tuple[Instant, Instant] | None = None,
 ) -> list[CalendarShifts]:
     """Group the shifts of a calendar by role, scope and place.
@@ -139,8 +139,8 @@ def assign_shifts(
     shifts_by_post: dict[tuple[str, str | None, Place], list[Shift]] = {}
     for o in calendar.occurrences:
         words = [*_split_title(o.title), *o.categories]
-        post = _find_role(o, [*words, *calendar_words], organisation, asked)
-        place = asked.place or (
+        post = _find_role(o, [*words, *calendar_words], organisation, options)
+        place = options.place or (
             Place.DEPUTY
             if any(fold_text(w) in _DEPUTY_WORDS for w in (*words, *calendar_words))
             else Place.HOLDER
@@ -169,13 +169,16 @@ def assign_shifts(
 
 
 def list_outdated_shifts(
-    duties: Iterable[DutyRow], calendar: str, asked: ImportOptions, found: Iterable[CalendarShifts]
+    duties: Iterable[DutyRow],
+    calendar: str,
+    options: ImportOptions,
+    calendar_shifts: Iterable[CalendarShifts],
 ) -> list[str]:
     """List ids of earlier shifts of this calendar for roles that it no longer names.
 
-    Only roles that match `asked` count.
+    Only roles that match `options` count.
     """
-    current_posts = {(d.role, d.scope, d.place) for d in found}
+    current_posts = {(d.role, d.scope, d.place) for d in calendar_shifts}
     return [
         d.id
         for d in duties
@@ -183,9 +186,9 @@ def list_outdated_shifts(
         and d.state == "in_force"
         and d.calendar == calendar
         and (d.role, d.scope, d.place) not in current_posts
-        and asked.role in (None, d.role)
-        and asked.scope in (None, d.scope)
-        and asked.place in (None, d.place)
+        and options.role in (None, d.role)
+        and options.scope in (None, d.scope)
+        and options.place in (None, d.place)
     ]
 
 
@@ -194,9 +197,12 @@ def _split_title(title: str) -> list[str]:
 
 
 def _find_role(
-    o: CalendarOccurrence, words: list[str], organisation: TerritoryVocabulary, asked: ImportOptions
+    o: CalendarOccurrence,
+    words: list[str],
+    organisation: TerritoryVocabulary,
+    options: ImportOptions,
 ) -> ScopedRole:
-    role = asked.role or next(
+    role = options.role or next(
         (r for w in words if (r := organisation.roles.get(fold_text(w))) is not None), None
     )
     if role is None:
@@ -205,12 +211,12 @@ def _find_role(
         )
     if role not in organisation.roles.values():
         raise CalendarRefused(f"Le rôle « {role} » n’existe pas dans ce territoire.")
-    scope = asked.scope or next(
+    scope = options.scope or next(
         (s for w in words if (s := organisation.scopes.get(fold_text(w))) is not None), None
     )
     if (role, scope) in organisation.posts:
         return role, scope
-    if (role, None) in organisation.posts and asked.scope is None:
+    if (role, None) in organisation.posts and options.scope is None:
         return role, None
     where = f" pour « {scope} »" if scope else ""
     raise CalendarRefused(

@@ -339,10 +339,10 @@ def _check_rule(event: Any, rule: Any) -> None:
         )
 
 
-def _as_list(given: Any) -> list[Any]:
-    if given is None:
+def _as_list(property_value: Any) -> list[Any]:
+    if property_value is None:
         return []
-    return given if isinstance(given, list) else [given]
+    return property_value if isinstance(property_value, list) else [property_value]
 
 
 def _extend_rule_to_end_of_day(event: Any) -> None:

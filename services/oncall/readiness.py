@@ -404,24 +404,28 @@ def _is_in_quiet_hours(point: Reach, at: Instant) -> bool:
 
 
 def merge_reach(
-    roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow]
+    roster: Roster | None, published_at: Instant | None, reach_rows: Mapping[str, ReachRow]
 ) -> dict[str, tuple[Reach, ...]]:
     """Map each person to verified channels.
 
     A person's own row replaces the reference data. A channel that these verify without a date
     counts from their publication.
     """
-    everybody = (*(roster.channels if roster else {}), *told)
+    everybody = (*(roster.channels if roster else {}), *reach_rows)
     return {
-        person: merge_reach_of_person(roster, published_at, told, person) for person in everybody
+        person: merge_reach_of_person(roster, published_at, reach_rows, person)
+        for person in everybody
     }
 
 
 def merge_reach_of_person(
-    roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow], person: str
+    roster: Roster | None,
+    published_at: Instant | None,
+    reach_rows: Mapping[str, ReachRow],
+    person: str,
 ) -> tuple[Reach, ...]:
     """List the channels of one person (see reach_of); empty for an unknown person."""
-    if (row := told.get(person)) is not None:
+    if (row := reach_rows.get(person)) is not None:
         return row.points
     dated = {r.channel: r for r in (roster.reach if roster else {}).get(person, ())}
     points = []

@@ -82,9 +82,11 @@ def sum_up_effects(outcomes: Sequence[Comparison], unread: int) -> Foreseen:
     )
 
 
-def _count_by_delay(found: Iterable[Difference], wanted: Callable[[float], bool]) -> int:
-    return sum(d.minutes is not None and wanted(d.minutes) for d in found)
+def _count_by_delay(
+    differences: Iterable[Difference], delay_filter: Callable[[float], bool]
+) -> int:
+    return sum(d.minutes is not None and delay_filter(d.minutes) for d in differences)
 
 
-def _count_by_kind(found: Iterable[Difference], kind: str) -> int:
-    return sum(d.milestone.kind == kind for d in found)
+def _count_by_kind(differences: Iterable[Difference], kind: str) -> int:
+    return sum(d.milestone.kind == kind for d in differences)

@@ -196,9 +196,9 @@ def _read_calendar(r: ExerciseReader, document: Mapping[str, Any]) -> ExerciseDa
     )
 
 
-def _is_day(said: Any) -> bool:
+def _is_day(candidate: Any) -> bool:
     try:
-        date.fromisoformat(str(said))
+        date.fromisoformat(str(candidate))
     except ValueError:
         return False
     return True

@@ -42,18 +42,20 @@ class ExerciseReader:
             node, key, "activity", str(activity), {a.id for a in self.territory.activities}
         )
 
-    def known_word(self, node: Any, key: Any, kind: str, word: Any, known: set[str]) -> None:
-        """Note a fault if a word is not in `known`; suggest the closest match."""
-        if word not in known:
+    def known_word(self, node: Any, key: Any, kind: str, word: Any, valid_words: set[str]) -> None:
+        """Note a fault if a word is not in `valid_words`; suggest the closest match."""
+        if word not in valid_words:
             self.fault(
-                node, key, f"{key}: no {kind} {format_id(word)}{_suggest_match(str(word), known)}"
+                node,
+                key,
+                f"{key}: no {kind} {format_id(word)}{_suggest_match(str(word), valid_words)}",
             )
 
 
-def _suggest_match(wanted: str, known: set[str]) -> str:
+def _suggest_match(word: str, valid_words: set[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(wanted[:MAX_QUOTED_CHARACTERS], sorted(known), 1)
+    near = get_close_matches(word[:MAX_QUOTED_CHARACTERS], sorted(valid_words), 1)
     return f"; {near[0]}?" if near else ""
 
 

@@ -44,40 +44,42 @@ def _find_rules(r: ExerciseReader) -> ResourceRules | None:
 
 
 def _read_request(
-    r: ExerciseReader, given: Mapping[str, Any], number: int, rules: ResourceRules
+    r: ExerciseReader, request: Mapping[str, Any], number: int, rules: ResourceRules
 ) -> Iterator[Event]:
     before = len(r.problems)
-    for name in given:
+    for name in request:
         if name not in _FIELDS:
             r.fault(
-                given, name, f"no field {quote_value(name)}; there are {', '.join(sorted(_FIELDS))}"
+                request,
+                name,
+                f"no field {quote_value(name)}; there are {', '.join(sorted(_FIELDS))}",
             )
-        elif not is_scalar(given[name]):
-            r.fault(given, name, f"{name}: one value is expected")
+        elif not is_scalar(request[name]):
+            r.fault(request, name, f"{name}: one value is expected")
     if len(r.problems) > before:
         return
-    times = {name: read_minutes(r, given, name) for name in ("at", "from", "until")}
-    if times["at"] is None and given.get("at") is None:
-        r.fault(given, None, "at is missing: minutes from the start, or 08:15")
-    quantity = given.get("quantity", 1)
+    times = {name: read_minutes(r, request, name) for name in ("at", "from", "until")}
+    if times["at"] is None and request.get("at") is None:
+        r.fault(request, None, "at is missing: minutes from the start, or 08:15")
+    quantity = request.get("quantity", 1)
     if (
         isinstance(quantity, bool)
         or not isinstance(quantity, int)
         or not (1 <= quantity <= MAX_QUANTITY)
     ):
-        r.fault(given, "quantity", f"quantity: {quote_value(quantity)} is no number from 1 on")
+        r.fault(request, "quantity", f"quantity: {quote_value(quantity)} is no number from 1 on")
     kinds = {kind.id: kind for kind in rules.kinds}
-    r.known_word(given, "kind", "kind of resource", str(given.get("kind")), set(kinds))
-    r.known_site(given, "site", given.get("site"))
-    kind = kinds.get(str(given.get("kind")))
-    if kind is not None and kind.by_metier is (given.get("metier") is None):
-        r.fault(given, "kind", "metier: people have one, other kinds have none")
-    if (priority := given.get("priority")) is not None:
-        r.known_word(given, "priority", "priority", str(priority), _PRIORITIES)
+    r.known_word(request, "kind", "kind of resource", str(request.get("kind")), set(kinds))
+    r.known_site(request, "site", request.get("site"))
+    kind = kinds.get(str(request.get("kind")))
+    if kind is not None and kind.by_metier is (request.get("metier") is None):
+        r.fault(request, "kind", "metier: people have one, other kinds have none")
+    if (priority := request.get("priority")) is not None:
+        r.known_word(request, "priority", "priority", str(priority), _PRIORITIES)
     if len(r.problems) == before and times["at"] is not None:
         at = to_instant(r, times["at"])
         text_fields = ("kind", "metier", "site", "priority", "reason")
-        body = {name: str(given[name]) for name in text_fields if given.get(name) is not None}
+        body = {name: str(request[name]) for name in text_fields if request.get(name) is not None}
         body |= {
             name: format_time(to_instant(r, minutes))
             for name in ("from", "until")

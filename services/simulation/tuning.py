@@ -136,14 +136,18 @@ def _renumber(wave: Wave, to: Wave) -> Wave:
 
 
 def _list_parallels(
-    name: str, waves: Sequence[Wave], kept: frozenset[str]
+    name: str, waves: Sequence[Wave], unskippable_roles: frozenset[str]
 ) -> Iterator[LadderChange]:
     """Yield the moves of one role to the next wave, and of a whole wave into the one before."""
     for place in range(len(waves) - 1):
         first, second = waves[place], waves[place + 1]
         for role in first.who:
             others = tuple(one for one in first.who if one != role)
-            if role in kept or role == DEPUTIES or len(others) < max(first.expected, 1):
+            if (
+                role in unskippable_roles
+                or role == DEPUTIES
+                or len(others) < max(first.expected, 1)
+            ):
                 continue
             later = _call_roles(second, (*second.who, role), first.only_if)
             text = f"{name} : {role} en vague {second.wave}, pas {first.wave}"

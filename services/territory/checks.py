@@ -232,14 +232,17 @@ def check_predicates(
             f.fault(line, f"{what}: {measured.metric}: {fault}")
 
 
-def _find_metric_faults(found: Measured, activities: Collection[str]) -> Iterator[str]:
-    if isinstance(found.value, bool | str):
-        yield f"value {found.value!r} is not a number"
+def _find_metric_faults(comparison: Measured, activities: Collection[str]) -> Iterator[str]:
+    if isinstance(comparison.value, bool | str):
+        yield f"value {comparison.value!r} is not a number"
     for name in ("criticality", "activities", "sauf_activites"):
-        if not isinstance(found.args.get(name, []), list):
+        if not isinstance(comparison.args.get(name, []), list):
             yield f"{name} is a list"
             return
-    activity_ids = (*found.args.get("activities", []), *found.args.get("sauf_activites", []))
+    activity_ids = (
+        *comparison.args.get("activities", []),
+        *comparison.args.get("sauf_activites", []),
+    )
     yield from (f"activity {a!r} is not declared" for a in activity_ids if a not in activities)
 
 

@@ -153,13 +153,13 @@ def read_conditions(lines: Sequence[str]) -> Predicate:
 
 
 def build_measured(
-    metric: str, given: Mapping[str, Sequence[str]], op: str, value: str
+    metric: str, texts_by_argument: Mapping[str, Sequence[str]], op: str, value: str
 ) -> dict[str, Any]:
     """Return a comparison as JSON data, from the texts of a form."""
     form = METRIC_FORMS[metric]
     args: dict[str, Any] = {}
     for argument in form.arguments:
-        texts = [text for text in given.get(argument.name, ()) if text]
+        texts = [text for text in texts_by_argument.get(argument.name, ()) if text]
         if texts:
             args |= _build_argument(argument, texts)
     parsed: Any = value == "true" if form.value == "bool" else value
@@ -202,45 +202,45 @@ def list_argument_values(argument: Argument, args: Mapping[str, Any]) -> list[st
     return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
 
 
-def _check_measured(found: Measured) -> None:
+def _check_measured(comparison: Measured) -> None:
     """Raise ConditionInvalid for a metric with a missing argument or a wrong value."""
-    form = METRIC_FORMS.get(found.metric)
+    form = METRIC_FORMS.get(comparison.metric)
     if form is None:
         raise ConditionInvalid(
             "unknown",
-            f"« {found.metric[:40]} » n’est pas une mesure",
-            f"“{found.metric[:40]}” is no metric",
+            f"« {comparison.metric[:40]} » n’est pas une mesure",
+            f"“{comparison.metric[:40]}” is no metric",
         )
     names = {name for a in form.arguments for name in (a.name, a.single) if name}
-    if unknown := sorted(found.args.keys() - names):
+    if unknown := sorted(comparison.args.keys() - names):
         raise ConditionInvalid(
             "unknown", f"précision inconnue : {unknown[0][:40]}", f"no argument {unknown[0][:40]!r}"
         )
     for argument in form.arguments:
-        _check_argument(argument, found)
+        _check_argument(argument, comparison)
     kinds: dict[ValueKind, tuple[type, ...]] = {
         "number": (int, float),
         "bool": (bool,),
         "colour": (str,),
     }
-    is_right = isinstance(found.value, kinds[form.value]) and (
-        form.value == "bool" or not isinstance(found.value, bool)
+    is_right = isinstance(comparison.value, kinds[form.value]) and (
+        form.value == "bool" or not isinstance(comparison.value, bool)
     )
-    if not is_right or (form.value == "colour" and found.value not in COLOURS):
+    if not is_right or (form.value == "colour" and comparison.value not in COLOURS):
         raise ConditionInvalid(
             "value", "le seuil ne convient pas à la mesure", "the threshold does not fit the metric"
         )
 
 
-def _check_argument(argument: Argument, found: Measured) -> None:
-    values = list_argument_values(argument, found.args)
+def _check_argument(argument: Argument, comparison: Measured) -> None:
+    values = list_argument_values(argument, comparison.args)
     if argument.is_needed and not values:
         raise ConditionInvalid(
             "missing",
-            f"une précision manque à la mesure « {found.metric} »",
-            f"{found.metric}: {argument.name} is missing",
+            f"une précision manque à la mesure « {comparison.metric} »",
+            f"{comparison.metric}: {argument.name} is missing",
         )
-    raw = found.args.get(argument.name, found.args.get(argument.single))
+    raw = comparison.args.get(argument.name, comparison.args.get(argument.single))
     numbers = raw if isinstance(raw, list | tuple) else [raw]
     if (
         argument.kind in ("number", "numbers")

@@ -160,9 +160,9 @@ def build_new_record(
     sections: Sequence[Any],
     kind: RecordKind,
     values: Mapping[str, FieldValue],
-    taken: Collection[str] = (),
+    proposed_ids: Collection[str] = (),
 ) -> RecordEdit:
-    """Return the edit that creates a record. `taken`: ids of those that are proposed already.
+    """Return the edit that creates a record. `proposed_ids`: ids of those that are proposed already.
 
     Raises RecordUnknown, FieldInvalid.
     """
@@ -171,7 +171,7 @@ def build_new_record(
     if unknown := sorted(values.keys() - set(names)):
         raise RecordUnknown(unknown[0])
     filled_values = {name: value for name, value in values.items() if value not in ("", None)}
-    id = _find_free_id(sections, kind, filled_values, taken)
+    id = _find_free_id(sections, kind, filled_values, proposed_ids)
     after = filled_values | read_values(_make_models(sections, kind, filled_values, id))
     return RecordEdit(
         kind=kind,
@@ -389,10 +389,10 @@ def _find_free_id(
     sections: Sequence[Any],
     kind: RecordKind,
     values: Mapping[str, FieldValue],
-    taken: Collection[str],
+    proposed_ids: Collection[str],
 ) -> str:
     """Return the id of a new record. Raises FieldInvalid."""
-    existing_ids = [*list_records(sections, kind), *taken]
+    existing_ids = [*list_records(sections, kind), *proposed_ids]
     place = _validate_place(kind, values)
     match kind:
         case RecordKind.CARD:
@@ -402,7 +402,9 @@ def _find_free_id(
         case RecordKind.ACTIVITY:
             activities = (s.activities for s in sections if isinstance(s, ref.Activities))
             mine = [a.id for rows in activities for a in rows if a.pole == place.pole]
-            return _follow([*mine, *taken], set(existing_ids), f"{place.pole[:3].upper()}-01")
+            return _follow(
+                [*mine, *proposed_ids], set(existing_ids), f"{place.pole[:3].upper()}-01"
+            )
         case RecordKind.STEP:
             steps = [
                 number for name, number in map(split_card_id, existing_ids) if name == place.ladder
@@ -421,15 +423,15 @@ def _find_free_id(
             return _number_name(_make_slug(str(values.get("organisation") or "")), existing_ids)
 
 
-def _follow(mine: Sequence[str], known: Collection[str], first: str) -> str:
+def _follow(mine: Sequence[str], existing_ids: Collection[str], first: str) -> str:
     """Return the id after the last of its neighbours: `SOL-F18` after `SOL-F17`."""
     numbered_ids = [parts for id in mine if (parts := _NUMBERED.fullmatch(id)) is not None]
     if not numbered_ids:
-        return first if first not in known else _number_name(first, known)
+        return first if first not in existing_ids else _number_name(first, existing_ids)
     prefix = Counter(parts[1] for parts in numbered_ids).most_common(1)[0][0]
     numbers = [parts[2] for parts in numbered_ids if parts[1] == prefix]
     number = max(map(int, numbers)) + 1
-    while (id := f"{prefix}{number:0{len(numbers[-1])}d}") in known:
+    while (id := f"{prefix}{number:0{len(numbers[-1])}d}") in existing_ids:
         number += 1
     return id
 
@@ -442,8 +444,8 @@ def _make_slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:32].strip("_") or "partenaire"
 
 
-def _number_name(name: str, known: Collection[str]) -> str:
+def _number_name(name: str, existing_ids: Collection[str]) -> str:
     number = 1
-    while (candidate := name if number == 1 else f"{name}_{number}") in known:
+    while (candidate := name if number == 1 else f"{name}_{number}") in existing_ids:
         number += 1
     return candidate

@@ -93,15 +93,15 @@ def read_school_days(
     return tuple((first.isoformat(), last.isoformat()) for first, last in ahead)
 
 
-def merge_days(known: DaysOff, found: DaysOff, today: date) -> DaysOff:
+def merge_days(current_days: DaysOff, official_days: DaysOff, today: date) -> DaysOff:
     """Return the days off in force with the official ones.
 
     Years and times that the files speak of are replaced; the past stays.
     """
-    years = {day[:4] for day in found.public}
-    public = {*found.public, *(day for day in known.public if day[:4] not in years)}
-    past = {span for span in known.school if span[1] < today.isoformat()}
-    return DaysOff(tuple(sorted(public)), tuple(sorted({*past, *found.school})))
+    years = {day[:4] for day in official_days.public}
+    public = {*official_days.public, *(day for day in current_days.public if day[:4] not in years)}
+    past = {span for span in current_days.school if span[1] < today.isoformat()}
+    return DaysOff(tuple(sorted(public)), tuple(sorted({*past, *official_days.school})))
 
 
 def _load(content: bytes) -> Any:

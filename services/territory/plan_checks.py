@@ -52,13 +52,13 @@ class PlanChecks:
             for fault in self._find_measured_faults(measured):
                 f.fault(line, f"{what}: {measured.metric}: {fault}")
 
-    def _find_measured_faults(self, found: Measured) -> Iterator[str]:
-        if found.metric not in KNOWN_METRICS:
+    def _find_measured_faults(self, comparison: Measured) -> Iterator[str]:
+        if comparison.metric not in KNOWN_METRICS:
             yield "no such metric"
         values_by_object = {
-            "site of kind": (_as_list(found, "kind", "kinds"), self.kinds),
-            "system": (_as_list(found, "system", "systems"), self.systems),
-            "pôle": (_as_list(found, "pole", "poles"), self.poles),
+            "site of kind": (_as_list(comparison, "kind", "kinds"), self.kinds),
+            "system": (_as_list(comparison, "system", "systems"), self.systems),
+            "pôle": (_as_list(comparison, "pole", "poles"), self.poles),
         }
         for what, (values, valid_values) in values_by_object.items():
             yield from (f"no {what} {value!r}" for value in values if value not in valid_values)
@@ -233,8 +233,8 @@ def _find_plan_line(doc: Any, plan: str) -> int:
     return next((find_line(node) for node in list_plan_nodes(doc) if node["id"] == plan), 0)
 
 
-def _as_list(found: Measured, one: str, many: str) -> list[Any]:
-    values = found.args.get(many, found.args.get(one, []))
+def _as_list(comparison: Measured, one: str, many: str) -> list[Any]:
+    values = comparison.args.get(many, comparison.args.get(one, []))
     return values if isinstance(values, list) else [values]
 
 

@@ -451,10 +451,10 @@ def _find_text_faults(field: str, texts: Sequence[str]) -> Iterator[RecordFault]
 
 
 def _find_unknown_ids(
-    field: str, ids: Sequence[str], before: Collection[str], known: Collection[str]
+    field: str, ids: Sequence[str], before: Collection[str], existing_ids: Collection[str]
 ) -> Iterator[RecordFault]:
     for id in ids:
-        if id not in known and id not in before:
+        if id not in existing_ids and id not in before:
             yield RecordFault(
                 field,
                 "unknown",

@@ -66,8 +66,8 @@ def read_resources(
     )
 
 
-def _check_fields(f: SourceFile, node: Any, key: Any, given: Any, fields: Collection[str]) -> None:
-    for field in sorted(set(given) - set(fields)):
+def _check_fields(f: SourceFile, node: Any, key: Any, entry: Any, fields: Collection[str]) -> None:
+    for field in sorted(set(entry) - set(fields)):
         f.fault(
             find_line(node, key),
             f"{key}: no field {field!r}; there are {', '.join(sorted(fields))}",

@@ -10,7 +10,7 @@ def read_staffing(
     staff: SourceFile,
     rules: SourceFile,
     skills: SourceFile,
-    named: SourceFile,
+    metier_names: SourceFile,
     sites: set[str],
     activities: dict[str, ref.Activity],
 ) -> ref.Staffing:
@@ -72,12 +72,12 @@ def read_staffing(
         made[rule.activity] = rule
     for activity in sorted({c.activity for c in cells.values()} - set(made)):
         staff.fault(0, f"activity {activity!r} has staff and no line in {rules.name}")
-    substitutions, metiers = _read_substitutions(skills), _read_metiers(named)
+    substitutions, metiers = _read_substitutions(skills), _read_metiers(metier_names)
     names = {m.id for m in metiers}
     for metier in sorted({c.metier for c in cells.values()} - names):
-        staff.fault(0, f"métier {metier!r} has staff and no name in {named.name}")
+        staff.fault(0, f"métier {metier!r} has staff and no name in {metier_names.name}")
     for metier in sorted({m for s in substitutions for m in (s.metier, s.by)} - names):
-        skills.fault(0, f"métier {metier!r} has no name in {named.name}")
+        skills.fault(0, f"métier {metier!r} has no name in {metier_names.name}")
     return ref.Staffing(
         cells=tuple(cells[k] for k in sorted(cells)),
         rules=tuple(made[k] for k in sorted(made)),

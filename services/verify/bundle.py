@@ -43,7 +43,7 @@ class BundleVerdict:
         self.broken.append((law, what))
 
 
-def verify_bundle(file: Path, known: PublicKey | None) -> BundleVerdict:
+def verify_bundle(file: Path, expected_key: PublicKey | None) -> BundleVerdict:
     """Verify signature, hashes and chain, and compare timeline and situation reports with the log.
 
     For a bundle too damaged to read completely, returns the breaches found so far. Raises
@@ -52,7 +52,7 @@ def verify_bundle(file: Path, known: PublicKey | None) -> BundleVerdict:
     verdict = BundleVerdict()
     try:
         with ZipFile(file) as zip:
-            manifest = _read_manifest(zip, known, verdict)
+            manifest = _read_manifest(zip, expected_key, verdict)
             _check_files(zip, manifest, verdict)
             facts = {
                 service: _check_chain(zip, service, about, verdict)
@@ -75,7 +75,9 @@ def verify_bundle(file: Path, known: PublicKey | None) -> BundleVerdict:
     return verdict
 
 
-def _read_manifest(zip: ZipFile, known: PublicKey | None, found: BundleVerdict) -> dict[str, Any]:
+def _read_manifest(
+    zip: ZipFile, expected_key: PublicKey | None, verdict: BundleVerdict
+) -> dict[str, Any]:
     if zip.getinfo("manifest.json").file_size > MANIFEST_BYTES:
         raise BundleUnreadable(f"manifest.json is larger than {MANIFEST_BYTES} bytes")
     raw = zip.read("manifest.json")
@@ -86,36 +88,36 @@ def _read_manifest(zip: ZipFile, known: PublicKey | None, found: BundleVerdict) 
         key = PublicKey.load(zip.read("signing.pub"))
     except SigningKeyInvalid as error:
         raise BundleUnreadable(f"signing.pub: {error}") from error
-    found.key = key.fingerprint
+    verdict.key = key.fingerprint
     if not key.signed(raw, zip.read("manifest.sig")):
-        found.breach("signature", "manifest.sig is no signature of manifest.json by signing.pub")
-    if known is not None:
-        found.known_key = known.fingerprint == key.fingerprint
-        if not found.known_key:
-            found.breach(
+        verdict.breach("signature", "manifest.sig is no signature of manifest.json by signing.pub")
+    if expected_key is not None:
+        verdict.known_key = expected_key.fingerprint == key.fingerprint
+        if not verdict.known_key:
+            verdict.breach(
                 "signature",
-                f"signed by {key.fingerprint}, not by the key {known.fingerprint} that was given",
+                f"signed by {key.fingerprint}, not by the key {expected_key.fingerprint} that was given",
             )
     return manifest
 
 
-def _check_files(zip: ZipFile, manifest: dict[str, Any], found: BundleVerdict) -> None:
+def _check_files(zip: ZipFile, manifest: dict[str, Any], verdict: BundleVerdict) -> None:
     names = zip.namelist()
-    found.counts["files"] = len(names)
+    verdict.counts["files"] = len(names)
     for name in sorted(set(names) - UNLISTED_ENTRIES - set(manifest["files"])):
-        found.breach("files", f"{name} is not in the manifest")
+        verdict.breach("files", f"{name} is not in the manifest")
     for name in sorted({n for n in names if names.count(n) > 1}):
-        found.breach("files", f"{name} is there twice")
+        verdict.breach("files", f"{name} is there twice")
     for name, file_entry in manifest["files"].items():
         if name not in names:
-            found.breach("files", f"{name} is missing")
+            verdict.breach("files", f"{name} is missing")
             continue
         hash = sha256()
         with zip.open(name) as entry:
             while block := entry.read(1 << 20):
                 hash.update(block)
         if hash.hexdigest() != file_entry["sha256"]:
-            found.breach(
+            verdict.breach(
                 "files",
                 f"{name} was changed: SHA-256 {hash.hexdigest()}, the manifest says {file_entry['sha256']}",
             )
@@ -126,7 +128,7 @@ FactsByPosition = dict[tuple[int, int], dict[str, Any]]
 
 
 def _check_chain(
-    zip: ZipFile, service: str, about: dict[str, Any], found: BundleVerdict
+    zip: ZipFile, service: str, about: dict[str, Any], verdict: BundleVerdict
 ) -> FactsByPosition:
     facts: FactsByPosition = {}
     expected = about["first"] and about["first"]["prev"]
@@ -136,30 +138,33 @@ def _check_chain(
         record, count = json.loads(raw), count + 1
         where = f"{service}, record {record.get('seq')}"
         if record.get("seq") != seq:
-            found.breach("chain", f"{where}: {seq} was expected")
+            verdict.breach("chain", f"{where}: {seq} was expected")
         if record.get("withheld"):
             expected, seq = record["hash"], record["seq"] + 1
             continue
         if record["prev"] != expected:
-            found.breach(
+            verdict.breach(
                 "chain", f"{where}: prev {record['prev']}, the record before hashes to {expected}"
             )
         expected, seq = blake2b(raw, digest_size=16).hexdigest(), record["seq"] + 1
         for ordinal, fact in enumerate(record["facts"]):
             facts[record["seq"], ordinal] = fact
     if count != about["records"]:
-        found.breach("chain", f"{service}: {count} records, the manifest says {about['records']}")
+        verdict.breach("chain", f"{service}: {count} records, the manifest says {about['records']}")
     if about["last"] and expected != about["last"]["hash"]:
-        found.breach(
+        verdict.breach(
             "chain",
             f"{service}: the last record hashes to {expected}, the manifest says {about['last']['hash']}",
         )
-    found.counts[f"{service}_records"] = count
+    verdict.counts[f"{service}_records"] = count
     return facts
 
 
 def _check_timeline(
-    zip: ZipFile, manifest: dict[str, Any], facts: dict[str, FactsByPosition], found: BundleVerdict
+    zip: ZipFile,
+    manifest: dict[str, Any],
+    facts: dict[str, FactsByPosition],
+    verdict: BundleVerdict,
 ) -> None:
     """Check that every line within the exported stretch of its log stands for a fact there.
 
@@ -167,33 +172,37 @@ def _check_timeline(
     """
     for raw in read_lines(zip, "timeline.jsonl"):
         line = json.loads(raw)
-        found.counts["lines"] = found.counts.get("lines", 0) + 1
+        verdict.counts["lines"] = verdict.counts.get("lines", 0) + 1
         service, _partition, seq, ordinal = line["place"].split("/")
         about = manifest["logs"][service]
         if about["first"] is None or not about["first"]["seq"] <= int(seq) <= about["last"]["seq"]:
-            found.counts["lines_outside"] = found.counts.get("lines_outside", 0) + 1
+            verdict.counts["lines_outside"] = verdict.counts.get("lines_outside", 0) + 1
             continue
         fact = facts[service].get((int(seq), int(ordinal)))
         if fact is None or line["id"] not in (fact["id"], fact["data"].get("line")):
-            found.breach(
+            verdict.breach(
                 "timeline",
                 f"line {line['id']} names {line['place']}, where the log says something else",
             )
 
 
 def _check_documents(
-    zip: ZipFile, folder: str, head: str, known: Mapping[int, set[str]], found: BundleVerdict
+    zip: ZipFile,
+    folder: str,
+    head: str,
+    hashes_by_number: Mapping[int, set[str]],
+    verdict: BundleVerdict,
 ) -> None:
     """Compare each frozen document of a folder with the hashes that the log has for its number."""
     for name in zip.namelist():
         if not name.startswith(f"{folder}/{head}") or not name.endswith(".json"):
             continue
-        found.counts[folder] = found.counts.get(folder, 0) + 1
+        verdict.counts[folder] = verdict.counts.get(folder, 0) + 1
         number = int(name.removeprefix(f"{folder}/{head}").removesuffix(".json"))
         hash = sha256(zip.read(name)).hexdigest()
-        if number in known and hash not in known[number]:
-            log_hashes = ", ".join(sorted(known[number]))
-            found.breach(folder, f"{name} hashes to {hash}, the log says {log_hashes}")
+        if number in hashes_by_number and hash not in hashes_by_number[number]:
+            log_hashes = ", ".join(sorted(hashes_by_number[number]))
+            verdict.breach(folder, f"{name} hashes to {hash}, the log says {log_hashes}")
 
 
 def _list_sitrep_hashes(facts: FactsByPosition) -> dict[int, set[str]]:

@@ -33,7 +33,7 @@ class ConvergenceJudge:
         self._suspected: set[tuple[str, str]] = set()
         self._sound_at: float | None = None
 
-    def judge(self, found: Findings, size: int, now: float) -> list[tuple[str, str]] | None:
+    def judge(self, findings: Findings, size: int, now: float) -> list[tuple[str, str]] | None:
         """Return the breaches (law, sentence) that count, or None to read on.
 
         An empty list means that all is well. `size` grows with everything read; `now` is in
@@ -41,23 +41,23 @@ class ConvergenceJudge:
         """
         if size != self._size:
             self._size, self._moved_at = size, now
-        self._since = {item: self._since.get(item, now) for item in found.pending}
+        self._since = {item: self._since.get(item, now) for item in findings.pending}
         if self._first is None:
-            self._first = frozenset(found.pending)
-        if not found.broken or self._sound_at is None:
+            self._first = frozenset(findings.pending)
+        if not findings.broken or self._sound_at is None:
             self._sound_at = now
-        confirmed = [breach for breach in found.broken if breach in self._suspected]
+        confirmed = [breach for breach in findings.broken if breach in self._suspected]
         if now - self._sound_at > PATIENCE_FACTOR * self._patience_s:
-            confirmed = found.broken
-        self._suspected = set(found.broken)
+            confirmed = findings.broken
+        self._suspected = set(findings.broken)
         still = now - self._moved_at > self._patience_s
         late = [
             (law, sentence)
-            for (law, item), sentence in found.pending.items()
+            for (law, item), sentence in findings.pending.items()
             if still or now - self._since[law, item] > PATIENCE_FACTOR * self._patience_s
         ]
         if confirmed or late:
             return list(dict.fromkeys(confirmed + late))
-        if found.broken or self._first & found.pending.keys():
+        if findings.broken or self._first & findings.pending.keys():
             return None
         return []

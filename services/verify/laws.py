@@ -74,7 +74,7 @@ InputRecords = dict[tuple[str, int], dict[int, InputEntry]]
 
 
 def check_inputs(
-    logs: LogFolds, inputs: InputRecords, found: Findings, urgent: InputRecords | None = None
+    logs: LogFolds, inputs: InputRecords, findings: Findings, urgent: InputRecords | None = None
 ) -> None:
     """Judge the laws `input` and `applied`.
 
@@ -86,38 +86,40 @@ def check_inputs(
             (urgent or {}).get((service, partition), {}),
         )
         _compare_input(
-            f"{service}.inputs/{partition}", input_records, log.applied, log.position, found
+            f"{service}.inputs/{partition}", input_records, log.applied, log.position, findings
         )
         _compare_input(
             f"{service}.urgent/{partition}",
             seen_urgent,
             log.urgent_applied,
             log.urgent_position,
-            found,
+            findings,
         )
 
 
 def _compare_input(
     topic: str,
-    seen: dict[int, InputEntry],
+    input_records: dict[int, InputEntry],
     applied: dict[int, tuple[str, str, tuple[str, ...]]],
     position: int,
-    found: Findings,
+    findings: Findings,
 ) -> None:
     for offset, (digest, _type, _names) in applied.items():
-        there = seen.get(offset)
+        there = input_records.get(offset)
         if there is None:
-            found.breach(
+            findings.breach(
                 "input", f"{topic} has no record at offset {offset}, which the log says was applied"
             )
         elif there.digest != digest:
-            found.breach("input", f"{topic} offset {offset} holds other bytes than those applied")
-    for offset in sorted(o for o in seen if o > position)[:5]:
+            findings.breach(
+                "input", f"{topic} offset {offset} holds other bytes than those applied"
+            )
+    for offset in sorted(o for o in input_records if o > position)[:5]:
         place = f"{topic} offset {offset}"
-        found.wait("applied", place, f"{place} ({seen[offset].type}) is not applied")
+        findings.wait("applied", place, f"{place} ({input_records[offset].type}) is not applied")
 
 
-def check_reports(logs: LogFolds, found: Findings) -> None:
+def check_reports(logs: LogFolds, findings: Findings) -> None:
     """Judge the law `report`: each report has one effect, however often its record arrived."""
     for (service, _), log in logs.items():
         if service != "alerts":
@@ -127,12 +129,12 @@ def check_reports(logs: LogFolds, found: Findings) -> None:
             if effects > 1 or (
                 effects == 0 and "InputDuplicate" in outcomes and not FAILURE_FACTS & set(outcomes)
             ):
-                found.breach(
+                findings.breach(
                     "report", f"report {report} has {effects} effects: {', '.join(outcomes)}"
                 )
 
 
-def check_forwarding(logs: LogFolds, found: Findings) -> None:
+def check_forwarding(logs: LogFolds, findings: Findings) -> None:
     """Judge the law `forward` for each route and partition.
 
     After a loss, only the newest history is compared.
@@ -156,52 +158,52 @@ def check_forwarding(logs: LogFolds, found: Findings) -> None:
                 effective_inputs,
                 failed,
                 read_to,
-                found,
+                findings,
             )
 
 
 def _compare_route(
     route: str,
-    wanted: list[Any],
-    got: list[tuple[Any, str]],
+    emitted_facts: list[Any],
+    arrivals: list[tuple[Any, str]],
     failed: set[str],
     read_to: tuple[int, int],
-    found: Findings,
+    findings: Findings,
 ) -> None:
     """Compare the emitted facts of a route with the arrived ones.
 
     `read_to`: (history, seq) of the source log.
     """
-    ids = [fact_id for _, fact_id in got]
+    ids = [fact_id for _, fact_id in arrivals]
     if len(ids) != len(set(ids)):
         twice = next(i for i in ids if ids.count(i) > 1)
-        found.breach("forward", f"{route}: fact {twice} had two effects")
-    emitted = {f.fact_id for f in wanted}
-    unknown = [] if read_to[0] else [(place, i) for place, i in got if i not in emitted]
+        findings.breach("forward", f"{route}: fact {twice} had two effects")
+    emitted = {f.fact_id for f in emitted_facts}
+    unknown = [] if read_to[0] else [(place, i) for place, i in arrivals if i not in emitted]
     for place, fact_id in [u for u in unknown if u[0][:2] > read_to][:1]:
         sentence = f"{route}: fact {fact_id} of seq {place[1]} arrived, its log was read up to {read_to[1]}"
-        found.wait("forward", f"{route} {fact_id}", sentence)
+        findings.wait("forward", f"{route} {fact_id}", sentence)
     strangers = [i for place, i in unknown if place[:2] <= read_to]
     if strangers:
-        found.breach(
+        findings.breach(
             "forward", f"{route}: fact {strangers[0]} comes from nowhere ({len(strangers)} such)"
         )
     arrived = set(ids)
-    order = [f.fact_id for f in wanted if f.fact_id in arrived]
+    order = [f.fact_id for f in emitted_facts if f.fact_id in arrived]
     if order != [i for i in ids if i in emitted]:
-        found.breach("forward", f"{route}: facts took effect out of order")
-    missing = [f for f in wanted if f.fact_id not in arrived and f.fact_id not in failed]
-    last = max((n for n, f in enumerate(wanted) if f.fact_id in arrived), default=-1)
-    for n, f in enumerate(wanted):
+        findings.breach("forward", f"{route}: facts took effect out of order")
+    missing = [f for f in emitted_facts if f.fact_id not in arrived and f.fact_id not in failed]
+    last = max((n for n, f in enumerate(emitted_facts) if f.fact_id in arrived), default=-1)
+    for n, f in enumerate(emitted_facts):
         if n < last and f.fact_id not in arrived and f.fact_id not in failed:
-            found.breach("forward", f"{route}: fact {f.fact_id} ({f.name}) was skipped")
+            findings.breach("forward", f"{route}: fact {f.fact_id} ({f.name}) was skipped")
             break
-    if missing and wanted.index(missing[0]) > last:
+    if missing and emitted_facts.index(missing[0]) > last:
         sentence = f"{route}: {len(missing)} facts not arrived, first {missing[0].name} at seq {missing[0].place[1]}"
-        found.wait("forward", missing[0].fact_id, sentence)
+        findings.wait("forward", missing[0].fact_id, sentence)
 
 
-def check_notifications(logs: LogFolds, states: Iterable[str], found: Findings) -> None:
+def check_notifications(logs: LogFolds, states: Iterable[str], findings: Findings) -> None:
     """Judge the law `notification`."""
     valid_states = set(states)
     planned: dict[str, str] = {}
@@ -214,7 +216,7 @@ def check_notifications(logs: LogFolds, states: Iterable[str], found: Findings) 
                 if collection == "notifications":
                     rows |= by_id
     for notification in planned.keys() - rows.keys():
-        found.wait(
+        findings.wait(
             "notification",
             notification,
             f"notification {notification} was planned and delivery does not know it",
@@ -222,17 +224,17 @@ def check_notifications(logs: LogFolds, states: Iterable[str], found: Findings) 
     # Delivery plans call-outs itself.
     own = {id for id, row in rows.items() if row.get("campaign")}
     for notification in rows.keys() - planned.keys() - own:
-        found.breach(
+        findings.breach(
             "notification", f"notification {notification} is with delivery and nobody planned it"
         )
     for notification, row in rows.items():
         if row["state"] not in valid_states:
-            found.breach(
+            findings.breach(
                 "notification", f"notification {notification} is in state {row['state']!r}"
             )
 
 
-def check_reassignments(logs: LogFolds, found: Findings) -> None:
+def check_reassignments(logs: LogFolds, findings: Findings) -> None:
     """Judge the law `reassignment` for each realm."""
     for (service, _), log in logs.items():
         if service != "continuity":
@@ -243,9 +245,9 @@ def check_reassignments(logs: LogFolds, found: Findings) -> None:
                 log.rows[realm, "proposals"],
                 log.rows.get((realm, "reassignments"), {}),
                 log.rows.get((realm, "reassignment_orders"), {}),
-                found,
+                findings,
             )
-            _compare_lines(f"realm {realm}", log, realm, found)
+            _compare_lines(f"realm {realm}", log, realm, findings)
 
 
 def _compare_orders(
@@ -253,24 +255,26 @@ def _compare_orders(
     proposals: dict[str, Any],
     moved: dict[str, Any],
     orders: dict[str, Any],
-    found: Findings,
+    findings: Findings,
 ) -> None:
     decisions = [d for p in proposals.values() for d in p["decisions"] if d["verb"] == "approve"]
     approved = {line: d for d in decisions for line in d["lines"]}
     for d in decisions:
         if not (d["by"] and d["role"] and d["rules"]):
-            found.breach(
+            findings.breach(
                 "reassignment", f"{where}: approval {d['id']} names no person, no role or no rule"
             )
     twice = Counter(line for p in proposals.values() for d in p["decisions"] for line in d["lines"])
     for line in sorted(line for line, times in twice.items() if times > 1)[:5]:
-        found.breach("reassignment", f"{where}: line {line} was decided {twice[line]} times")
+        findings.breach("reassignment", f"{where}: line {line} was decided {twice[line]} times")
     ordered = [line for order in orders.values() for line in order["lines"]]
     dispatched_lines = {id for id, row in moved.items() if row["dispatched_at"] is not None}
     for line in sorted((dispatched_lines | set(ordered)) - approved.keys())[:5]:
-        found.breach("reassignment", f"{where}: line {line} was dispatched and nobody approved it")
+        findings.breach(
+            "reassignment", f"{where}: line {line} was dispatched and nobody approved it"
+        )
     for line in sorted(line for line in set(ordered) if ordered.count(line) > 1)[:5]:
-        found.breach("reassignment", f"{where}: line {line} stands in two orders")
+        findings.breach("reassignment", f"{where}: line {line} stands in two orders")
     for line in sorted(dispatched_lines & approved.keys()):
         row, decision = moved[line], approved[line]
         if (
@@ -278,19 +282,19 @@ def _compare_orders(
             or not row["rules"]
             or (row["approved_by"], row["rules"]) != (decision["by"], decision["rules"])
         ):
-            found.breach(
+            findings.breach(
                 "reassignment",
                 f"{where}: the order of line {line} does not name the person and rule of its approval",
             )
     if missing := sorted(approved.keys() - (dispatched_lines & set(ordered))):
-        found.wait(
+        findings.wait(
             "reassignment",
             missing[0],
             f"{where}: {len(missing)} approved lines were not dispatched, first {missing[0]}",
         )
 
 
-def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> None:
+def _compare_lines(where: str, log: LogFold, realm: str, findings: Findings) -> None:
     """Check that sent lines equal approved ones and that no agent or desk counts twice.
 
     Double counting may heal: the next proposal can take lines back.
@@ -304,7 +308,7 @@ def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> Non
     for id in sorted(moved.keys() & proposed.keys()):
         wrong = [name for name, value in proposed[id].items() if moved[id].get(name) != value]
         if wrong and moved[id]["dispatched_at"] is not None:
-            found.breach(
+            findings.breach(
                 "reassignment",
                 f"{where}: the order of line {id} differs from what was approved in {', '.join(wrong)}",
             )
@@ -316,10 +320,12 @@ def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> Non
     newest = max(computed, key=lambda p: p["number"], default=None)
     situation = log.situations[realm][newest["id"]] if newest is not None else {}
     for what, sentence in find_overcommitments(moved, log.reference.get(realm, {}), situation):
-        found.wait("reassignment", f"{realm}/{what}", f"{where}: {sentence}")
+        findings.wait("reassignment", f"{realm}/{what}", f"{where}: {sentence}")
 
 
-def check_dead_letters(logs: LogFolds, letters: set[tuple[str, int, int]], found: Findings) -> None:
+def check_dead_letters(
+    logs: LogFolds, letters: set[tuple[str, int, int]], findings: Findings
+) -> None:
     """Judge the law `dead-letter`.
 
     `letters`: (topic, partition, offset) of every input that the dead letters hold.
@@ -334,7 +340,7 @@ def check_dead_letters(logs: LogFolds, letters: set[tuple[str, int, int]], found
                 and (f"{service}.{lane}", partition, offset) not in letters
             ):
                 place = f"{service}.{lane}/{partition} offset {offset}"
-                found.wait(
+                findings.wait(
                     "dead-letter",
                     place,
                     f"{place} ({input_type or 'no type'}) failed and is not in the dead letters",
@@ -345,7 +351,7 @@ def check_read_model(
     logs: LogFolds,
     model: dict[tuple[str, str], dict[str, Any]],
     aside: Collection[str],
-    found: Findings,
+    findings: Findings,
 ) -> None:
     """Judge the law `read-model`: it holds the same rows as the logs, each equal.
 
@@ -360,7 +366,7 @@ def check_read_model(
         wrong = [i for i in want.keys() | have.keys() if want.get(i) != have.get(i)]
         for row in wrong:  # A row that the projector has changed since counts as another item.
             item = f"{key[0]}/{key[1]}/{row}={have.get(row)}"
-            found.wait(
+            findings.wait(
                 "read-model",
                 item,
                 f"realm {key[0]}, {key[1]}: {len(wrong)} of {len(want)} rows differ, e.g. {min(wrong)}",

@@ -23,14 +23,14 @@ class SealUnreadable(ValueError):
     """Signal a file that is no seal of Vigie, or a truncated one."""
 
 
-def verify_seal(file: Path, known: PublicKey | None) -> tuple[HeadStatement, int, list[str]]:
+def verify_seal(file: Path, expected_key: PublicKey | None) -> tuple[HeadStatement, int, list[str]]:
     """Return (statement, number of records in the archive, breaches).
 
     Raises SealUnreadable and OSError.
     """
     try:
         with ZipFile(file) as zip:
-            statement = read_statement(zip.read(STATEMENT), known)
+            statement = read_statement(zip.read(STATEMENT), expected_key)
             broken = [
                 f"{name} is not part of the seal"
                 for name in zip.namelist()

@@ -49,11 +49,11 @@ class _LineDocument(StrictModel):
     results: list[dict[str, Any]]
 
 
-def is_named(watched_name: str, given: Collection[str | None]) -> bool:
+def is_named(watched_name: str, line_names: Collection[str | None]) -> bool:
     """Return whether one of the given names is that of `flux.yaml`: `A` and `RER A` are one."""
     short = watched_name.rsplit(maxsplit=1)[-1].casefold()
     expected = {short, short.removeprefix("m"), watched_name.casefold()}
-    return any(name is not None and name.casefold() in expected for name in given)
+    return any(name is not None and name.casefold() in expected for name in line_names)
 
 
 def build_line_request(watched: WatchedTerritory) -> FeedRequest:

@@ -48,11 +48,11 @@ def describe_feed(spec: FeedSpec, row: FeedRow, store: FeedStore) -> FeedStatus:
     )
 
 
-def write_status(file: Path, found: FeedList) -> None:
+def write_status(file: Path, feeds: FeedList) -> None:
     """Replace the file that the console shows. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open_atomic_file(file, 0o600) as target:
-        target.write(found.model_dump_json().encode())
+        target.write(feeds.model_dump_json().encode())
 
 
 def _to_time(seconds: float | None) -> datetime | None:

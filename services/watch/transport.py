@@ -83,10 +83,10 @@ def find_wait(status: int, headers: Mapping[str, str]) -> float | None:
     return min(max(delay_s, 0.0), most)
 
 
-def choose_wait(failures: int, asked: float | None, chance: float) -> float:
+def choose_wait(failures: int, requested_wait_s: float | None, chance: float) -> float:
     """Return the seconds until the next try: as asked, else 2ⁿ with full jitter, 15 min at most."""
-    if asked is not None:
-        return asked
+    if requested_wait_s is not None:
+        return requested_wait_s
     return chance * min(LONGEST_WAIT_S, BASE_WAIT_S * 2.0 ** min(failures, 10))
 
 

@@ -70,10 +70,10 @@ def decide_colour(
 
 
 def _decide_red(
-    state: dict[str, Any], said: str | None, edition: str, now: datetime, *, agreed: bool
+    state: dict[str, Any], last_colour: str | None, edition: str, now: datetime, *, agreed: bool
 ) -> ColourDecision:
     pending = state.setdefault("pending", {"since": format_instant(now), "edition": ""})
-    is_jump = said in ("vert", "jaune")
+    is_jump = last_colour in ("vert", "jaune")
     if pending["edition"] != edition:
         pending |= {"edition": edition, "seen": format_instant(now)}
         if is_jump and not pending.get("alias"):

@@ -291,22 +291,22 @@ def _is_overdue(cause: Cause, now: Instant) -> bool:
 
 
 def apply_report(
-    draft: AlertsDecision, row: ReportRow, incident: str | None, known: Cause | None
+    draft: AlertsDecision, row: ReportRow, incident: str | None, known_cause: Cause | None
 ) -> ReportEffect:
-    """Apply a confirmed report to its cause. `known` is the result of `find_repeated_cause`."""
-    over = find_superseding_event(draft, row, incident, known)
+    """Apply a confirmed report to its cause. `known_cause` is the result of `find_repeated_cause`."""
+    over = find_superseding_event(draft, row, incident, known_cause)
     if (
-        known is not None
+        known_cause is not None
         and over is None
         and incident is not None
-        and draft.resolve_incident(known.incident) != incident
+        and draft.resolve_incident(known_cause.incident) != incident
     ):
-        known = _move_to_incident(draft, known, incident)
-    if known is not None:
+        known_cause = _move_to_incident(draft, known_cause, incident)
+    if known_cause is not None:
         return (
-            ReportEffect(known, "over", graver=False)
+            ReportEffect(known_cause, "over", graver=False)
             if over is not None
-            else _merge_report(draft, row, known)
+            else _merge_report(draft, row, known_cause)
         )
     cause = _open_cause(draft, row, incident, over)
     if over is None:
@@ -316,15 +316,15 @@ def apply_report(
     )
 
 
-def _move_to_incident(draft: AlertsDecision, known: Cause, incident: str) -> Cause:
+def _move_to_incident(draft: AlertsDecision, known_cause: Cause, incident: str) -> Cause:
     """Move a cause to the incident of its new report, if its own incident was closed over it.
 
     Otherwise the new incident could be closed as if all were well. Rule D26, closed incidents.
     """
-    before = draft.resolve_incident(known.incident)
+    before = draft.resolve_incident(known_cause.incident)
     if before is not None and draft.incident(before).state in OPEN:
-        return known
-    return record_with_deadline(draft, copy_with(known, {"incident": incident}))
+        return known_cause
+    return record_with_deadline(draft, copy_with(known_cause, {"incident": incident}))
 
 
 def _open_cause(
@@ -357,17 +357,21 @@ def _open_cause(
 
 
 def mark_contested(
-    draft: AlertsDecision, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None
+    draft: AlertsDecision,
+    cause: Cause,
+    first_source: str,
+    new_reopening: tuple[Instant, str] | None = None,
 ) -> Cause:
     """Mark a cause as contested when two sources contradict each other, and ask a person to verify.
 
     One source reports the site open; another one reports the trouble at that time or just after.
-    The graver state is kept. `told` is a reopening that is not recorded yet. `first_source` sent
+    The graver state is kept. `new_reopening` is a reopening that is not recorded yet. `first_source` sent
     the earliest report of the rest. Rule D5, contradictions.
     """
     reopening = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
     newest = max(
-        (t for t in (reopening, told) if t is not None and t[0] <= cause.since), default=None
+        (t for t in (reopening, new_reopening) if t is not None and t[0] <= cause.since),
+        default=None,
     )
     said_shut = (
         newest is not None and not is_ahead(cause.windows, newest[0]) and newest[1] != first_source
@@ -386,21 +390,21 @@ def mark_contested(
     return copy_with(cause, {"contested": contested}) if contested != cause.contested else cause
 
 
-def _merge_report(draft: AlertsDecision, row: ReportRow, known: Cause) -> ReportEffect:
+def _merge_report(draft: AlertsDecision, row: ReportRow, known_cause: Cause) -> ReportEffect:
     """Merge a report into an existing cause.
 
     The source is added; severity and loss take the worse value, the start the earlier time. A newer
     count of the day replaces the older one. Rules D4 and D10.
     """
-    newer = row.occurred_at >= known.last_at
-    _supersede_dropped_report(draft, known)
+    newer = row.occurred_at >= known_cause.last_at
+    _supersede_dropped_report(draft, known_cause)
     combined = {
-        "sources": _add_source(known, row),
-        "reports": _append_report(known.reports, row.id),
-        "since": min(known.since, row.occurred_at),
-        "last_at": max(known.last_at, row.occurred_at),
+        "sources": _add_source(known_cause, row),
+        "reports": _append_report(known_cause.reports, row.id),
+        "since": min(known_cause.since, row.occurred_at),
+        "last_at": max(known_cause.last_at, row.occurred_at),
     }
-    if is_count_of_day(known, row):
+    if is_count_of_day(known_cause, row):
         values = {
             "severity": row.severity,
             "loss_pct": row.capacity_lost_pct,
@@ -408,27 +412,29 @@ def _merge_report(draft: AlertsDecision, row: ReportRow, known: Cause) -> Report
             "measure": row.measure,
         }
         return _describe_effect(
-            known,
-            record_with_deadline(draft, copy_with(known, combined | (values if newer else {}))),
+            known_cause,
+            record_with_deadline(
+                draft, copy_with(known_cause, combined | (values if newer else {}))
+            ),
             "replaced",
         )
-    windows = unite_windows(known.windows, row.effective)
+    windows = unite_windows(known_cause.windows, row.effective)
     current = {
-        "severity": known.severity,
-        "loss_pct": known.loss_pct,
-        "persons": known.persons,
-        "measure": known.measure,
+        "severity": known_cause.severity,
+        "loss_pct": known_cause.loss_pct,
+        "persons": known_cause.persons,
+        "measure": known_cause.measure,
     }
     worse = merge_values(current, [row]) | {
         "windows": windows,
         "acting": is_inside(windows, draft.now),
     }
-    if newer and row.expected_end is not None and row.expected_end != known.expected_end:
+    if newer and row.expected_end is not None and row.expected_end != known_cause.expected_end:
         worse["expected_end"] = row.expected_end
-    cause = copy_with(known, combined | worse)
-    if row.occurred_at < known.since:
+    cause = copy_with(known_cause, combined | worse)
+    if row.occurred_at < known_cause.since:
         cause = mark_contested(draft, cause, row.source)
-    return _describe_effect(known, record_with_deadline(draft, cause), "same")
+    return _describe_effect(known_cause, record_with_deadline(draft, cause), "same")
 
 
 def _add_source(cause: Cause, row: ReportRow) -> tuple[str, ...]:

@@ -69,26 +69,26 @@ def renew_leases(draft: AlertsDecision, renewed: LeasesRenewed) -> None:
         )
 
 
-def _choose_end(known: LeaseRow, renewal: Renewal) -> tuple[Instant, bool]:
+def _choose_end(lease: LeaseRow, renewal: Renewal) -> tuple[Instant, bool]:
     """Return the newest end, and whether the sender named it.
 
     A default patience that ends before an end that the sender named does not replace it.
     """
-    if known.explicit and not renewal.explicit and known.until > renewal.until:
-        return known.until, True
+    if lease.explicit and not renewal.explicit and lease.until > renewal.until:
+        return lease.until, True
     return renewal.until, renewal.explicit
 
 
-def _repeat_report(draft: AlertsDecision, known: LeaseRow) -> str:
+def _repeat_report(draft: AlertsDecision, lease: LeaseRow) -> str:
     """Repeat the report of a lapsed alert as of now, and return the id of the new report."""
-    report = draft.state.reports[known.claim]
+    report = draft.state.reports[lease.claim]
     row = copy_with(
         report,
         {
             "id": draft.derive("report"),
             "occurred_at": draft.now,
             "recorded_at": draft.now,
-            "references": (known.id,),
+            "references": (lease.id,),
             "state": ReportState.APPLIED,
             "reason": None,
             "of": None,

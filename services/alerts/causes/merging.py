@@ -45,16 +45,16 @@ def count_persons(row: ReportRow) -> int | None:
     return row.persons_concerned
 
 
-def merge_values(said: dict[str, Any], rows: list[ReportRow]) -> dict[str, Any]:
+def merge_values(cause_values: dict[str, Any], rows: list[ReportRow]) -> dict[str, Any]:
     """Combine the values of a cause with those of reports, keeping the most severe. Rule D4."""
     for row in rows:
-        said = {
-            "severity": max(said["severity"], row.severity),
-            "loss_pct": _find_maximum(said["loss_pct"], row.capacity_lost_pct),
-            "persons": _find_maximum(said["persons"], count_persons(row)),
-            "measure": _choose_greater_measure(said["measure"], row.measure),
+        cause_values = {
+            "severity": max(cause_values["severity"], row.severity),
+            "loss_pct": _find_maximum(cause_values["loss_pct"], row.capacity_lost_pct),
+            "persons": _find_maximum(cause_values["persons"], count_persons(row)),
+            "measure": _choose_greater_measure(cause_values["measure"], row.measure),
         }
-    return said
+    return cause_values
 
 
 def unite_windows(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:

@@ -65,7 +65,7 @@ def withdraw_report(draft: AlertsDecision, cause: Cause, row: ReportRow) -> None
         lift_cause(draft, cause, row.occurred_at, WITHDRAWN + row.id)
 
 
-def restore_causes(draft: AlertsDecision, told: ReportRow) -> list[Cause]:
+def restore_causes(draft: AlertsDecision, report: ReportRow) -> list[Cause]:
     """Restore the causes that a withdrawn reopening or order to leave had ended, and return them.
 
     A partial closure that it had left is lifted. Causes that also ended otherwise stay lifted. Rule
@@ -73,10 +73,10 @@ def restore_causes(draft: AlertsDecision, told: ReportRow) -> list[Cause]:
     """
     state, again = draft.state, list[Cause]()
     for cause in sort_by_id(
-        c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None
+        c for c in state.causes.values() if c.reports == (report.id,) and c.lifted_at is None
     ):
-        lift_cause(draft, cause, draft.now, DENIED + told.id)
-    for cause in sort_by_id(c for c in state.causes.values() if c.lifted_by == told.id):
+        lift_cause(draft, cause, draft.now, DENIED + report.id)
+    for cause in sort_by_id(c for c in state.causes.values() if c.lifted_by == report.id):
         newest = draft.state.causes[
             draft.state.cause_keys[build_cause_key(cause.key, bool(cause.windows))]
         ]
@@ -292,10 +292,10 @@ def _list_reports_of_other_alerts(
     return sorted(rows, key=lambda r: (r.occurred_at, r.recorded_at, r.id))
 
 
-def _is_report_of_other_alert(told: ReportRow, end: ReportRow) -> bool:
-    mine, its = episode_key(end.alias), episode_key(told.alias)
+def _is_report_of_other_alert(report: ReportRow, end: ReportRow) -> bool:
+    mine, its = episode_key(end.alias), episode_key(report.alias)
     return (
-        told.source_key == end.source_key and mine is not None and its is not None and its != mine
+        report.source_key == end.source_key and mine is not None and its is not None and its != mine
     )
 
 
@@ -399,15 +399,18 @@ def end_revoked_declarations(draft: AlertsDecision, row: ReportRow) -> None:
                 lift_cause(draft, cause, row.occurred_at, row.id)
 
 
-def is_revoked_by(draft: AlertsDecision, row: ReportRow, told: ReportRow) -> bool:
+def is_revoked_by(draft: AlertsDecision, row: ReportRow, declaration: ReportRow) -> bool:
     """Return whether a revocation is about this declaration: its objects and all its communes.
 
     A report of a site, or about one, matches any.
     """
-    if get_site(row) is not None or get_site(told) is not None:
+    if get_site(row) is not None or get_site(declaration) is not None:
         return True
     return _is_about(
-        draft, row, set(list_objects(told)), frozenset(list_communes(told, draft.territory))
+        draft,
+        row,
+        set(list_objects(declaration)),
+        frozenset(list_communes(declaration, draft.territory)),
     )
 
 

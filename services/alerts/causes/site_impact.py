@@ -133,7 +133,7 @@ def derive_status(cause: Cause, site: Site | None) -> S:
             return S.DEGRADED
 
 
-def _build_row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseRow:
+def _build_row(cause: Cause, site: Site | None, lost: float, effect: S) -> CauseRow:
     """Return the cause as the row of its site shows it.
 
     The row names only the first reports, so that it does not grow with every report.
@@ -144,7 +144,7 @@ def _build_row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseR
         id=cause.id,
         incident=cause.incident,
         type=cause.type,
-        effect=shown,
+        effect=effect,
         since=cause.since,
         certainty=cause.certainty,
         severity=cause.severity,
@@ -169,11 +169,11 @@ def _list_all_marks(
     site: Site | None,
     severity: int,
     lost: float,
-    shown: S,
+    effect: S,
     presence_pcts: Sequence[float],
 ) -> list[str]:
     """Return the marks that a cause gives its site, its meals among them."""
-    names = _list_marks(cause, severity, lost, shown, presence_pcts)
+    names = _list_marks(cause, severity, lost, effect, presence_pcts)
     fails = (
         site is not None
         and bool(site.kitchen)
@@ -183,15 +183,15 @@ def _list_all_marks(
 
 
 def _list_marks(
-    cause: Cause, severity: int, lost: float, shown: S, presence_pcts: Sequence[float]
+    cause: Cause, severity: int, lost: float, effect: S, presence_pcts: Sequence[float]
 ) -> list[str]:
     """Return the marks that a cause of this severity gives its site. Rules D29 and D72."""
     names = [f"cause:{cause.type.value}"]
     if severity >= 3:
         names.append("hit")
-    if shown in (S.CLOSED, S.EVACUATED, S.SHELTERING):
+    if effect in (S.CLOSED, S.EVACUATED, S.SHELTERING):
         names += ["closed", "out"] if severity >= 3 else ["closed"]
-    if shown is S.EVACUATED:
+    if effect is S.EVACUATED:
         names.append("evacuated")
     if cause.type is T.STAFF_SHORTAGE:
         names += [f"staff:{pct}" for pct in presence_pcts if 100.0 - lost <= pct]

@@ -114,13 +114,13 @@ def _write_marks(draft: AlertsDecision, site_id: str, marks: dict[str, tuple[str
 def _build_row(
     draft: AlertsDecision,
     site_id: str,
-    shown: list[CauseImpact],
+    impacts: list[CauseImpact],
     old: SiteRow | None,
     word: Instant | None,
 ) -> SiteRow:
     site, silence = draft.territory.sites.get(site_id), draft.state.silences.get(site_id)
-    causes = [s.cause for s in shown]
-    acting = [s for s in shown if s.cause.acting]
+    causes = [s.cause for s in impacts]
+    acting = [s for s in impacts if s.cause.acting]
     if silence is None:
         status, by = _derive_status(acting)
     else:  # silence overrides the status of that same outage (D14)
@@ -176,7 +176,7 @@ def _build_row(
         status=status,
         since=since,
         capacity_pct=round(100.0 - max((s.loss for s in acting), default=0.0), 1),
-        causes=tuple(s.row for s in sorted(shown, key=lambda s: (s.cause.since, s.cause.id))),
+        causes=tuple(s.row for s in sorted(impacts, key=lambda s: (s.cause.since, s.cause.id))),
         why=why,
         last_word_at=last if word is None else max(word, last or 0),
         flags=flags,
@@ -337,11 +337,11 @@ def _find_status_start(
 
 
 def _list_marks(
-    draft: AlertsDecision, site_id: str, shown: list[CauseImpact], old: SiteRow | None
+    draft: AlertsDecision, site_id: str, impacts: list[CauseImpact], old: SiteRow | None
 ) -> dict[str, tuple[str, ...]]:
     horizon_ms = draft.state.rules.horizon_ms
     marks: dict[str, set[str]] = {}
-    for one in shown:
+    for one in impacts:
         cause = one.cause
         names = one.marks if cause.acting and not cause.maintenance else ()
         if (
@@ -355,7 +355,7 @@ def _list_marks(
             incidents = marks.setdefault(name, set())
             if incident is not None:
                 incidents.add(incident)
-    still_open = {s.cause.id for s in shown}
+    still_open = {s.cause.id for s in impacts}
     _mark_restored(
         draft,
         site_id,

@@ -49,25 +49,25 @@ def request_action(draft: AlertsDecision, command: a.RequestAction) -> CommandRe
     return _build_result(draft, row.id)
 
 
-def resolve_assignee(draft: AlertsDecision, named: str) -> tuple[str, str | None, str | None]:
+def resolve_assignee(draft: AlertsDecision, assignee: str) -> tuple[str, str | None, str | None]:
     """Return role, scope and person of the assignee; refuse an unknown one (404).
 
     A site means its manager. A role of pôles or sites needs its scope (409).
     """
-    if named in draft.territory.sites:
-        return SITE_MANAGER_ROLE, named, None
-    role, _, scope = named.partition(":")
+    if assignee in draft.territory.sites:
+        return SITE_MANAGER_ROLE, assignee, None
+    role, _, scope = assignee.partition(":")
     scopes = draft.state.rota.scopes(role)
     policy = draft.territory.policy
     if scopes or (policy is not None and role in policy.roles):
         if scope and scope not in scopes:
-            raise RefusedCommand(404, "assignee_not_found", assignee=named)
+            raise RefusedCommand(404, "assignee_not_found", assignee=assignee)
         if not scope and scopes and None not in scopes:
-            raise RefusedCommand(409, "assignee_scope_missing", assignee=named)
+            raise RefusedCommand(409, "assignee_scope_missing", assignee=assignee)
         return role, scope or None, None
-    if draft.territory.channels(named) or named in draft.state.reach:
-        return (*lifecycle.find_named_role(draft, named), named)
-    raise RefusedCommand(404, "assignee_not_found", assignee=named)
+    if draft.territory.channels(assignee) or assignee in draft.state.reach:
+        return (*lifecycle.find_named_role(draft, assignee), assignee)
+    raise RefusedCommand(404, "assignee_not_found", assignee=assignee)
 
 
 def accept_action(draft: AlertsDecision, command: a.AcceptAction) -> CommandResult:

@@ -290,7 +290,7 @@ def others_held(step: Iterable[OnCallRole], call: NotificationPlanned) -> list[O
 
 
 def list_channels(
-    draft: AlertsDecision, person: str, wanted: tuple[Channel, ...] = ()
+    draft: AlertsDecision, person: str, preferred_channels: tuple[Channel, ...] = ()
 ) -> tuple[Channel, ...]:
     """Return the channels to try, in order; empty when the person cannot be reached.
 
@@ -320,7 +320,7 @@ def list_channels(
     )
     return tuple(
         sorted(
-            [c for c in wanted if c in available_channels] or available_channels,
+            [c for c in preferred_channels if c in available_channels] or available_channels,
             key=lambda c: (c in unproven, c in quiet),
         )
     )

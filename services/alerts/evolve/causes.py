@@ -245,13 +245,13 @@ def _update_presence(
 
 
 def _remove_presence(
-    found: Map[str, Map[str, Map[str, SitePresence]]], key: str, cause: Cause
+    presences_by_day: Map[str, Map[str, Map[str, SitePresence]]], key: str, cause: Cause
 ) -> Map[str, Map[str, Map[str, SitePresence]]]:
-    day: Map[str, Map[str, SitePresence]] = found.get(key, Map())
+    day: Map[str, Map[str, SitePresence]] = presences_by_day.get(key, Map())
     site = cause.site or ""
     remaining_presences: Map[str, SitePresence] = without_key(day.get(site, Map()), cause.id)
     day = day.set(site, remaining_presences) if remaining_presences else without_key(day, site)
-    return found.set(key, day) if day else without_key(found, key)
+    return presences_by_day.set(key, day) if day else without_key(presences_by_day, key)
 
 
 def _build_day_key(s: State, cause: Cause) -> str:

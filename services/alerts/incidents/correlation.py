@@ -43,13 +43,13 @@ class Placement:
 NOWHERE = Placement("D24")
 
 
-def choose_incident(row: ReportRow, known: Cause | None, draft: AlertsDecision) -> Placement:
-    """Choose the incident of a report. `known` is the open cause that it repeats (rule D4)."""
+def choose_incident(row: ReportRow, cause: Cause | None, draft: AlertsDecision) -> Placement:
+    """Choose the incident of a report. `cause` is the open cause that it repeats (rule D4)."""
     if (by_reference := _find_referenced_incident(row, draft)) is not None:
         return Placement("D21", by_reference)
     if (
-        known is not None
-        and (incident := draft.resolve_incident(known.incident)) is not None
+        cause is not None
+        and (incident := draft.resolve_incident(cause.incident)) is not None
         and draft.incident(incident).state in OPEN
     ):
         return Placement("D4", incident)

@@ -107,7 +107,7 @@ def add_report(
     draft: AlertsDecision,
     row: ReportRow,
     incident: str,
-    taken: ReportEffect | None,
+    effect: ReportEffect | None,
     first_time: bool = True,
 ) -> None:
     """Add a report to an incident. Only confirmed reports add members, communes and severity."""
@@ -116,20 +116,20 @@ def add_report(
     if first_time:
         values["reports_count"] = incident_row.reports_count + 1
         values["duplicates_count"] = incident_row.duplicates_count + (
-            taken is not None and taken.outcome == "same"
+            effect is not None and effect.outcome == "same"
         )
     change = "report"
     if is_confirmed(row):
-        change = _apply_report(draft, row, incident_row, taken, values)
+        change = _apply_report(draft, row, incident_row, effect, values)
     draft.put_incident(copy_with(incident_row, values), change)
     if incident_row.state is IncidentState.CLOSED and _is_reopening_news(
-        row, incident_row, taken, values
+        row, incident_row, effect, values
     ):
         reopen_incident(draft, incident)
 
 
 def _is_reopening_news(
-    row: ReportRow, known: IncidentRow, taken: ReportEffect | None, values: dict[str, Any]
+    row: ReportRow, incident_row: IncidentRow, effect: ReportEffect | None, values: dict[str, Any]
 ) -> bool:
     """Return whether a report opens a closed incident again.
 
@@ -137,60 +137,64 @@ def _is_reopening_news(
     undoes no decision. A report that makes no cause (a bulletin, a river) must be later than the
     closing and graver than the whole incident. Rule D26, closed incidents.
     """
-    if taken is not None:
-        return taken.graver
+    if effect is not None:
+        return effect.graver
     return (
         row.type in constants.CAUSELESS_TYPES
-        and row.occurred_at >= (known.closed_at or 0)
-        and values.get("severity", 0) > known.severity
+        and row.occurred_at >= (incident_row.closed_at or 0)
+        and values.get("severity", 0) > incident_row.severity
     )
 
 
 def _apply_report(
     draft: AlertsDecision,
     row: ReportRow,
-    known: IncidentRow,
-    taken: ReportEffect | None,
+    incident_row: IncidentRow,
+    effect: ReportEffect | None,
     values: dict[str, Any],
 ) -> str:
-    values["opened_at"] = min(known.opened_at, row.occurred_at)
+    values["opened_at"] = min(incident_row.opened_at, row.occurred_at)
     if "planned" not in row.flags:
-        values |= _build_counted_values(draft, row, known)
+        values |= _build_counted_values(draft, row, incident_row)
     if row.type in constants.DANGER_TYPES:
         values["danger"] = True
-    if is_new_danger(draft, row, taken):
-        draft.more_danger.add(known.id)
-    if known.kind != "power" or row.type is EventType.OUTAGE_POWER:
-        values["last_at"] = max(known.last_at or 0, row.occurred_at)
+    if is_new_danger(draft, row, effect):
+        draft.more_danger.add(incident_row.id)
+    if incident_row.kind != "power" or row.type is EventType.OUTAGE_POWER:
+        values["last_at"] = max(incident_row.last_at or 0, row.occurred_at)
         values["communes"] = _add_communes(
-            known.communes, list_added_communes(draft, known.kind, (row,))
+            incident_row.communes, list_added_communes(draft, incident_row.kind, (row,))
         )
-    if known.kind == "it" and known.key != "*" and find_own_key(row, draft) == ("it", "*"):
+    if (
+        incident_row.kind == "it"
+        and incident_row.key != "*"
+        and find_own_key(row, draft) == ("it", "*")
+    ):
         values["key"] = "*"
     if (end := get_estimated_end(row)) is not None and (
         get_site(row) is None or get_measure_name(row) == "estimated_end"
     ):
         values["estimated_end"] = end
     if (
-        taken is not None
-        and taken.outcome != "over"
-        and (more := _count_added_persons(draft, taken))
+        effect is not None
+        and effect.outcome != "over"
+        and (more := _count_added_persons(draft, effect))
     ):
-        values["persons_concerned"] = (known.persons_concerned or 0) + more
+        values["persons_concerned"] = (incident_row.persons_concerned or 0) + more
     site = get_site(row)
     if site is None or not is_site_report(row):
         return "report"
-    zone = draft.state.zones.get(known.id)
-    if site not in known.members:
-        values["members"] = tuple(sorted((*known.members, site)))
+    zone = draft.state.zones.get(incident_row.id)
+    if site not in incident_row.members:
+        values["members"] = tuple(sorted((*incident_row.members, site)))
         if zone is not None and site in zone.sites:
-            values["zone_sites"] = tuple(s for s in known.zone_sites if s != site)
+            values["zone_sites"] = tuple(s for s in incident_row.zone_sites if s != site)
         return "member"
     return "report"
 
 
 def _build_counted_values(
-    draft: AlertsDecision, row: ReportRow, known: IncidentRow
+    draft: AlertsDecision, row: ReportRow, incident_row: IncidentRow
 ) -> dict[str, Any]:
     """Return the severity and customers cut by a current report. Rule D9, planned events."""
     values: dict[str, Any] = {}
@@ -199,9 +203,9 @@ def _build_counted_values(
         and row.msg_type is not MsgType.CANCEL
         and not is_value_held(row)
     ):
-        values["severity"] = max(known.severity, row.severity)
+        values["severity"] = max(incident_row.severity, row.severity)
     if get_measure_name(row) == "customers_cut":
-        values["customers_cut"] = _find_customers_cut(draft, known, row)
+        values["customers_cut"] = _find_customers_cut(draft, incident_row, row)
     return values
 
 
@@ -291,12 +295,12 @@ def list_added_communes(
     return tuple(sorted({c for r in cut for c in list_communes(r, draft.territory)}))
 
 
-def _count_added_persons(draft: AlertsDecision, taken: ReportEffect) -> int:
+def _count_added_persons(draft: AlertsDecision, effect: ReportEffect) -> int:
     """Return how many people a cause adds.
 
     Only the greatest of several causes on one site counts.
     """
-    cause, state = taken.cause, draft.state
+    cause, state = effect.cause, draft.state
     others = [state.causes[c] for c in state.site_causes.get(cause.site or "", ()) if c != cause.id]
     before = max(
         (
@@ -306,7 +310,7 @@ def _count_added_persons(draft: AlertsDecision, taken: ReportEffect) -> int:
         ),
         default=0,
     )
-    return max((cause.persons or 0) - max(before, taken.persons_before), 0)
+    return max((cause.persons or 0) - max(before, effect.persons_before), 0)
 
 
 def count_persons(causes: Iterable[Cause]) -> int:
@@ -396,7 +400,7 @@ _ORDER_TYPES: Final = frozenset((EventType.EVACUATION, EventType.SHELTER_IN_PLAC
 """Orders: where a danger is known, they are the answer to it."""
 
 
-def is_new_danger(draft: AlertsDecision, row: ReportRow, taken: ReportEffect | None) -> bool:
+def is_new_danger(draft: AlertsDecision, row: ReportRow, effect: ReportEffect | None) -> bool:
     """Return whether a report adds a danger at another place, or of another kind at the same place.
 
     The incident is dangerous already. A repetition (rule D4), an ended danger (rule D7) or an
@@ -405,12 +409,12 @@ def is_new_danger(draft: AlertsDecision, row: ReportRow, taken: ReportEffect | N
     """
     if (
         row.type not in DANGER_TYPES
-        or taken is None
-        or taken.outcome != "new"
-        or not taken.cause.acting
+        or effect is None
+        or effect.outcome != "new"
+        or not effect.cause.acting
     ):
         return False
-    cause = taken.cause
+    cause = effect.cause
     beside = (
         c
         for c in list_open_causes_beside(draft, cause)

@@ -179,13 +179,17 @@ def _list_waiting_reports(
             yield report
 
 
-def _is_agreeing(rule: ref.MeasureRule, told: ReportRow, row: ReportRow, value: float) -> bool:
+def _is_agreeing(
+    rule: ref.MeasureRule, waiting_report: ReportRow, row: ReportRow, value: float
+) -> bool:
     reading = (
-        parse_number(told.held.measure.value)
-        if told.held is not None and told.held.measure is not None
+        parse_number(waiting_report.held.measure.value)
+        if waiting_report.held is not None and waiting_report.held.measure is not None
         else None
     )
-    return reading is not None and _is_near(rule, value, row.occurred_at, reading, told.occurred_at)
+    return reading is not None and _is_near(
+        rule, value, row.occurred_at, reading, waiting_report.occurred_at
+    )
 
 
 def _is_near(
@@ -215,14 +219,16 @@ def _hold_measure(row: ReportRow, flag: str) -> ReportRow:
     return _record_held_part(row, flag, Held(measure=row.measure), measure=about)
 
 
-def _record_held_part(row: ReportRow, flag: str, held: Held, **values: object) -> ReportRow:
+def _record_held_part(row: ReportRow, flag: str, held_parts: Held, **values: object) -> ReportRow:
     if row.held is not None:
         parts = {
-            name: part for name in Held.model_fields if (part := getattr(held, name)) is not None
+            name: part
+            for name in Held.model_fields
+            if (part := getattr(held_parts, name)) is not None
         }
-        held = copy_with(row.held, parts)
+        held_parts = copy_with(row.held, parts)
     flags = row.flags if flag in row.flags else (*row.flags, flag)
-    return copy_with(row, {"held": held, "flags": flags, **values})
+    return copy_with(row, {"held": held_parts, "flags": flags, **values})
 
 
 def is_service_wide(row: ReportRow, territory: TerritoryIndex) -> bool:

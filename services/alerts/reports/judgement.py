@@ -286,24 +286,24 @@ def _find_cause(draft: AlertsDecision, row: ReportRow) -> tuple[Cause | None, bo
     return cause_lifecycle.find_repeated_cause(row, draft), False
 
 
-def _inherit_windows(row: ReportRow, known: Cause) -> ReportRow:
+def _inherit_windows(row: ReportRow, cause: Cause) -> ReportRow:
     """Give an Update of an announced cause the same windows, unless it names others.
 
     Rule D9, planned events.
     """
-    if row.type is not known.type or row.effective or not known.windows:
+    if row.type is not cause.type or row.effective or not cause.windows:
         return row
     return copy_with(
         row,
         {
-            "effective": known.windows,
-            "flags": row.flags if known.acting else (*row.flags, "planned"),
+            "effective": cause.windows,
+            "flags": row.flags if cause.acting else (*row.flags, "planned"),
         },
     )
 
 
 def _record_judgement(
-    row: ReportRow, incident: str | None, placement: Placement, taken: ReportEffect | None
+    row: ReportRow, incident: str | None, placement: Placement, effect: ReportEffect | None
 ) -> ReportRow:
     values: dict[str, Any] = {
         "incident": incident,
@@ -311,15 +311,15 @@ def _record_judgement(
         "reason": None,
         "of": None,
     }
-    if taken is not None and taken.outcome == "same":
+    if effect is not None and effect.outcome == "same":
         values |= {
             "state": ReportState.DUPLICATE,
             "reason": "same_cause",
-            "of": taken.cause.reports[0],
+            "of": effect.cause.reports[0],
         }
-    elif taken is not None and taken.outcome == "over":
+    elif effect is not None and effect.outcome == "over":
         values |= {"reason": "over_already"}
-    elif taken is not None and taken.outcome == "replaced":
+    elif effect is not None and effect.outcome == "replaced":
         values |= {"reason": "replaces"}
     code = placement.rule
     if placement.opens is not None and code == "D22":

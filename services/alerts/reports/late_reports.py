@@ -38,13 +38,15 @@ def find_newest_cause(row: ReportRow, windowed: bool, draft: AlertsDecision) -> 
     return draft.state.causes[id] if id is not None else None
 
 
-def is_superseded_by(row: ReportRow, told: tuple[Instant, str]) -> bool:
+def is_superseded_by(row: ReportRow, newest_end: tuple[Instant, str]) -> bool:
     """Return whether a reopening, or an order to leave, supersedes the report.
 
     At equal times it does only if both come from the same source; of two sources the graver report
     holds.
     """
-    return row.occurred_at < told[0] or (row.occurred_at == told[0] and row.source == told[1])
+    return row.occurred_at < newest_end[0] or (
+        row.occurred_at == newest_end[0] and row.source == newest_end[1]
+    )
 
 
 def date_arrival(draft: AlertsDecision, site: str | None, recorded_at: Instant) -> Instant:
@@ -85,7 +87,7 @@ def find_newest_end(
 
 
 def find_superseding_event(
-    draft: AlertsDecision, row: ReportRow, incident: str | None, known: Cause | None
+    draft: AlertsDecision, row: ReportRow, incident: str | None, cause: Cause | None
 ) -> tuple[Instant, str] | None:
     """Return when, and by which report, a late report's trouble ended; None if it may still hold.
 
@@ -95,13 +97,13 @@ def find_superseding_event(
     if ended is not None and is_superseded_by(row, ended) and not is_ahead(row.effective, ended[0]):
         return ended[0], "newer_word"
     if (
-        known is not None
-        and not known.windows
-        and row.occurred_at < known.since
-        and (before := _find_earlier_lifted_cause(draft, known, row)) is not None
+        cause is not None
+        and not cause.windows
+        and row.occurred_at < cause.since
+        and (before := _find_earlier_lifted_cause(draft, cause, row)) is not None
     ):
         return before.lifted_at or row.occurred_at, before.lifted_by or "lifted"
-    last = find_newest_cause(row, bool(row.effective), draft) if known is None else None
+    last = find_newest_cause(row, bool(row.effective), draft) if cause is None else None
     if (
         last is not None
         and last.lifted_at is not None
@@ -193,7 +195,7 @@ def _find_revocation(draft: AlertsDecision, row: ReportRow) -> tuple[Instant, st
     return None if is_ahead(row.effective, flag.since) else (flag.since, report.id)
 
 
-def _find_earlier_lifted_cause(draft: AlertsDecision, known: Cause, row: ReportRow) -> Cause | None:
+def _find_earlier_lifted_cause(draft: AlertsDecision, cause: Cause, row: ReportRow) -> Cause | None:
     """Return an earlier cause of the same key that was lifted after this report's time.
 
     The report is about that cause. Walks over all causes: late reports are rare.
@@ -201,7 +203,7 @@ def _find_earlier_lifted_cause(draft: AlertsDecision, known: Cause, row: ReportR
     same = sort_by_id(
         c
         for c in draft.state.causes.values()
-        if c.key == known.key and not c.windows and c.id != known.id
+        if c.key == cause.key and not c.windows and c.id != cause.id
     )
     earlier_causes = (c for c in same if c.lifted_by != "end_of_day")
     return next(

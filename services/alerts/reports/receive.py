@@ -103,52 +103,54 @@ def _count_current_report(draft: AlertsDecision, row: ReportRow) -> None:
         zones.extend_zone(draft, row, incident)
 
 
-def confirm_report(draft: AlertsDecision, told: ReportRow, by: str | None) -> None:
+def confirm_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> None:
     """Confirm a report and judge it with its own times.
 
     `by` is the confirming person; None for a second source. A person also confirms the held parts
     of the report; a second source does not. Rule D76, entitled sources.
     """
     if by is not None:
-        told = entitlement.release_held_parts(told)
+        report = entitlement.release_held_parts(report)
     why = (
-        *(w for w in told.why if w.code != "unconfirmed"),
+        *(w for w in report.why if w.code != "unconfirmed"),
         Why(code="manual" if by else "confirmed", at=draft.now),
     )
-    tasks.cancel_task(draft, "verify_report", told.id, "confirmed")
+    tasks.cancel_task(draft, "verify_report", report.id, "confirmed")
     judge_report(
         draft,
-        copy_with(told, {"confirmation": "confirmed", "verified_by": by, "why": why}),
+        copy_with(report, {"confirmation": "confirmed", "verified_by": by, "why": why}),
         again=True,
     )
 
 
-def confirm_held_parts(draft: AlertsDecision, told: ReportRow, by: str | None) -> None:
+def confirm_held_parts(draft: AlertsDecision, report: ReportRow, by: str | None) -> None:
     """Confirm the held parts of a confirmed report and judge it again with its own times.
 
     `by` is the person; None for a second reading. Rule D76, entitled sources.
     """
-    why = (*told.why, Why(code="manual" if by else "confirmed", at=draft.now))
-    tasks.cancel_task(draft, "verify_report", told.id, "confirmed")
-    if (cause := cause_lifecycle.find_open_cause(draft, told)) is not None:
-        cause_lifecycle.withdraw_reports_of_source(draft, cause, told, draft.now, DENIED + told.id)
-    row = entitlement.release_held_parts(told)
+    why = (*report.why, Why(code="manual" if by else "confirmed", at=draft.now))
+    tasks.cancel_task(draft, "verify_report", report.id, "confirmed")
+    if (cause := cause_lifecycle.find_open_cause(draft, report)) is not None:
+        cause_lifecycle.withdraw_reports_of_source(
+            draft, cause, report, draft.now, DENIED + report.id
+        )
+    row = entitlement.release_held_parts(report)
     judge_report(
-        draft, copy_with(row, {"verified_by": by or told.verified_by, "why": why}), again=True
+        draft, copy_with(row, {"verified_by": by or report.verified_by, "why": why}), again=True
     )
 
 
-def link_site(draft: AlertsDecision, told: ReportRow, site: str, by: str) -> None:
+def link_site(draft: AlertsDecision, report: ReportRow, site: str, by: str) -> None:
     """Link a report to the site that a person names, and apply its effects with the original times.
 
     A withdrawn report has no effects. Rule D8, unknown sites.
     """
-    tasks.cancel_task(draft, "link_site", told.id, "linked")
-    remaining_flags = tuple(f for f in told.flags if f not in ("site_unknown", "area_unknown"))
+    tasks.cancel_task(draft, "link_site", report.id, "linked")
+    remaining_flags = tuple(f for f in report.flags if f not in ("site_unknown", "area_unknown"))
     row, _ = entitlement.hold_unentitled_parts(
-        draft, copy_with(told, {"site": site, "flags": remaining_flags, "verified_by": by})
+        draft, copy_with(report, {"site": site, "flags": remaining_flags, "verified_by": by})
     )
-    if told.confirmation == "denied" or "cancelled" in remaining_flags:
+    if report.confirmation == "denied" or "cancelled" in remaining_flags:
         draft.emit(ReportChanged(row=row))
     else:
         judge_report(draft, row, again=True)

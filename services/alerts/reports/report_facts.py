@@ -99,15 +99,15 @@ def _get_confirmation(certainty: Certainty) -> str:
     return certainty.value
 
 
-def _find_start(windows: tuple[Window, ...], told: Instant) -> Instant:
+def _find_start(windows: tuple[Window, ...], reported_at: Instant) -> Instant:
     """Return the start of an announced event's duration: its next window.
 
     The time of the report does not matter. Rule D9, planned events.
     """
     return (
-        told
-        if is_inside(windows, told)
-        else min((w.start for w in windows if w.start > told), default=told)
+        reported_at
+        if is_inside(windows, reported_at)
+        else min((w.start for w in windows if w.start > reported_at), default=reported_at)
     )
 
 

@@ -24,30 +24,32 @@ def is_replacing(new: EventType, old: EventType) -> bool:
     return new is old or (new in constants.CLOSURE_TYPES and old in constants.CLOSURE_TYPES)
 
 
-def deny_report(draft: AlertsDecision, told: ReportRow, by: str | None) -> None:
+def deny_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> None:
     """Deny a report by a person, or by a cancellation that names it.
 
     A confirmed report is withdrawn with its cause, except for the reports of other sources. Rule
     D4, duplicates.
     """
     if (
-        told.confirmation == "confirmed"
-        and (cause := cause_lifecycle.find_open_cause(draft, told)) is not None
+        report.confirmation == "confirmed"
+        and (cause := cause_lifecycle.find_open_cause(draft, report)) is not None
     ):
-        cause_lifecycle.withdraw_reports_of_source(draft, cause, told, draft.now, DENIED + told.id)
-    tasks.cancel_task(draft, "verify_report", told.id, "denied")
-    tasks.cancel_task(draft, "link_site", told.id, "denied")
-    why = (*told.why, Why(code="manual" if by else "D3", at=draft.now))
+        cause_lifecycle.withdraw_reports_of_source(
+            draft, cause, report, draft.now, DENIED + report.id
+        )
+    tasks.cancel_task(draft, "verify_report", report.id, "denied")
+    tasks.cancel_task(draft, "link_site", report.id, "denied")
+    why = (*report.why, Why(code="manual" if by else "D3", at=draft.now))
     draft.emit(
         ReportChanged(
-            row=copy_with(told, {"confirmation": "denied", "verified_by": by, "why": why})
+            row=copy_with(report, {"confirmation": "denied", "verified_by": by, "why": why})
         )
     )
-    if told.confirmation == "confirmed":
-        _restore_withdrawn_endings(draft, told.id)
-        flags.withdraw_declarations(draft, told.id)
-        incident_lifecycle.recount_customers(draft, (told.id,))
-    _end_unconfirmed_silence(draft, get_site(told))
+    if report.confirmation == "confirmed":
+        _restore_withdrawn_endings(draft, report.id)
+        flags.withdraw_declarations(draft, report.id)
+        incident_lifecycle.recount_customers(draft, (report.id,))
+    _end_unconfirmed_silence(draft, get_site(report))
 
 
 def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:

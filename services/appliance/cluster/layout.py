@@ -75,10 +75,12 @@ def plan_copies(
 
 
 def _choose_machines(
-    members: Collection[int], kept: Sequence[int], count: int, load: Mapping[int, int]
+    members: Collection[int], current_machines: Sequence[int], count: int, load: Mapping[int, int]
 ) -> list[int]:
     """Return the machines with the fewest copies among those without one."""
-    free = sorted((load.get(number, 0), number) for number in members if number not in kept)
+    free = sorted(
+        (load.get(number, 0), number) for number in members if number not in current_machines
+    )
     return [number for _, number in free[:count]]
 
 

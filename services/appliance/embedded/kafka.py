@@ -396,9 +396,9 @@ def _find_last_line(text: str) -> str:
     return lines[-1][:300] if lines else "no output"
 
 
-def _format_lines(known: dict[str, object]) -> str:
+def _format_lines(settings: dict[str, object]) -> str:
     """Return settings in the form of a properties file."""
-    return "".join(f"{key}={_escape_value(value)}\n" for key, value in known.items())
+    return "".join(f"{key}={_escape_value(value)}\n" for key, value in settings.items())
 
 
 def _is_listening_process(pid: int, port: int) -> bool:

@@ -253,15 +253,15 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
 
 
 async def _wait_for_stop(
-    options: UpOptions, supervisor: Supervisor, asked: asyncio.Task[bool]
+    options: UpOptions, supervisor: Supervisor, stop_task: asyncio.Task[bool]
 ) -> None:
     """Return once a stop is asked for. Raises UpFailed if the cluster let this machine go."""
     if options.member is None:
-        await asked
+        await stop_task
         return
     meeting = asyncio.create_task(_keep_meeting(options, supervisor))
     try:
-        await asyncio.wait({meeting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({meeting, stop_task}, return_when=asyncio.FIRST_COMPLETED)
         if meeting.done():
             meeting.result()
     finally:

@@ -107,9 +107,9 @@ def _propose(
     post_decision("dependencies/proposals", realm, body, key=key, as_json=as_json, done=done)
 
 
-def _print_ranking(found: Row) -> None:
+def _print_ranking(ranking: Row) -> None:
     print_rows(
-        f"{found['total']} pertes arrêtent une activité, vident un rôle ou retirent une ligne",
+        f"{ranking['total']} pertes arrêtent une activité, vident un rôle ou retirent une ligne",
         (
             "Identifiant",
             "Perte",
@@ -131,17 +131,17 @@ def _print_ranking(found: Row) -> None:
                 ", ".join(strip_controls(c["name"]) for c in loss["communes"] if c["cut_off"]),
                 ", ".join([*(p["id"] for p in loss["plans"]), *loss["undecided"]]),
             )
-            for loss in found["items"]
+            for loss in ranking["items"]
         ],
     )
-    names = ", ".join(_(NOT_MODELLED_TITLES[one]) for one in found["not_modelled"])
+    names = ", ".join(_(NOT_MODELLED_TITLES[one]) for one in ranking["not_modelled"])
     if names:
         typer.echo(f"non modélisé, faute de données : {names}")
 
 
-def _print_hidden(found: Row) -> None:
+def _print_hidden(hidden_dependencies: Row) -> None:
     print_rows(
-        f"dépendances jamais déclarées, {found['crises']} crises comparées",
+        f"dépendances jamais déclarées, {hidden_dependencies['crises']} crises comparées",
         ("Ressource", "Activité", "Crises avec panne", "Crises sans panne", "Risque d’erreur"),
         [
             (
@@ -151,10 +151,10 @@ def _print_hidden(found: Row) -> None:
                 f"{one['degraded_without']} sur {one['without']}",
                 f"{one['adjusted']:.1%}",
             )
-            for one in found["items"]
+            for one in hidden_dependencies["items"]
         ],
     )
-    for one in found["items"]:
+    for one in hidden_dependencies["items"]:
         for case in one["evidence"]:
             out, degraded = (format_local_time(case[key]) for key in ("out_at", "degraded_at"))
             pair = f"{one['resource']} → {one['activity']}"

@@ -119,13 +119,13 @@ def show_proof(
         _print_proof(answer)
 
 
-def _print_proofs(found: dict[str, Any]) -> None:
-    if found["pct"] is not None:
-        typer.secho(f"Plans prouvés à {_format_pct(found['pct'])}", bold=True)
+def _print_proofs(proofs: dict[str, Any]) -> None:
+    if proofs["pct"] is not None:
+        typer.secho(f"Plans prouvés à {_format_pct(proofs['pct'])}", bold=True)
     print_rows(
         "Par pôle",
         ("Pôle", "Prouvé"),
-        [(one["name"], _format_pct(one["pct"])) for one in found["poles"]],
+        [(one["name"], _format_pct(one["pct"])) for one in proofs["poles"]],
     )
     print_rows(
         "Par plan",
@@ -137,19 +137,19 @@ def _print_proofs(found: dict[str, Any]) -> None:
                 one["best"]["text"] if one["best"] else "",
                 _format_gain(one["best"]["gain"]) if one["best"] else "",
             )
-            for one in found["items"]
+            for one in proofs["items"]
         ],
     )
 
 
-def _print_proof(found: dict[str, Any]) -> None:
-    typer.secho(f"{found['title']} : prouvé à {_format_pct(found['pct'])}", bold=True)
+def _print_proof(proof: dict[str, Any]) -> None:
+    typer.secho(f"{proof['title']} : prouvé à {_format_pct(proof['pct'])}", bold=True)
     print_rows(
         "Preuves",
         ("Preuve", "Acquis", "Part"),
         [
             (one["name"], f"{one['proven']} sur {one['total']}", _format_pct(one["pct"]))
-            for one in found["shares"]
+            for one in proof["shares"]
         ],
     )
     print_rows(
@@ -157,7 +157,7 @@ def _print_proof(found: dict[str, Any]) -> None:
         ("Geste", "Gain", "Écran"),
         [
             (one["text"], _format_gain(one["gain"]), one["path"])
-            for one in found["changes"][:DEEDS_SHOWN]
+            for one in proof["changes"][:DEEDS_SHOWN]
         ],
     )
 

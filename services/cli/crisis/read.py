@@ -145,16 +145,16 @@ def fetch_list(path: str, realm: str | None, as_of: str | None, limit: int, **fi
         raise print_error(exc) from exc
 
 
-def show_list(found: Row, as_json: bool, title: str, columns: Sequence[Column]) -> None:
+def show_list(page: Row, as_json: bool, title: str, columns: Sequence[Column]) -> None:
     """Print a list as a table or JSON."""
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(page, ensure_ascii=False))
         return
-    heading = f"{title}\u00a0: {len(found['items'])}{'+' if found['next'] else ''}"
+    heading = f"{title}\u00a0: {len(page['items'])}{'+' if page['next'] else ''}"
     print_rows(
         heading,
         [name for name, _cell in columns],
-        [[strip_controls(cell(item)) for _name, cell in columns] for item in found["items"]],
+        [[strip_controls(cell(item)) for _name, cell in columns] for item in page["items"]],
     )
 
 

@@ -141,25 +141,25 @@ def fetch_site_names(client: ApiClient, realm: str | None) -> dict[str, str] | N
     return {site["id"]: site["name"] for site in page["items"]}
 
 
-def find_similar_sites(wanted: str, sites: Mapping[str, str]) -> list[str]:
+def find_similar_sites(site_id: str, sites: Mapping[str, str]) -> list[str]:
     """Find sites with a similar id or with these words in their names."""
-    words = _fold_text(wanted).split()
+    words = _fold_text(site_id).split()
     name_matches = [
         id
         for id, name in sites.items()
         if words and all(word in _fold_text(f"{id} {name}") for word in words)
     ]
-    like = get_close_matches(wanted.lower(), sites, MAX_SUGGESTIONS, 0.6)
+    like = get_close_matches(site_id.lower(), sites, MAX_SUGGESTIONS, 0.6)
     return list(dict.fromkeys([*name_matches, *like]))[:MAX_SUGGESTIONS]
 
 
-def describe_unknown_site(wanted: str, sites: Mapping[str, str]) -> str:
+def describe_unknown_site(site_id: str, sites: Mapping[str, str]) -> str:
     """Return the sentence about an unknown site, with similar sites."""
-    near = [f"{id} ({sites[id]})" for id in find_similar_sites(wanted, sites)]
+    near = [f"{id} ({sites[id]})" for id in find_similar_sites(site_id, sites)]
     suggestion = (
         f" Did you mean {' or '.join(near)}?" if near else " List the sites with `vigie sites`."
     )
-    return f"no site {wanted}: nothing was sent.{suggestion} {SEND_ANYWAY}"
+    return f"no site {site_id}: nothing was sent.{suggestion} {SEND_ANYWAY}"
 
 
 def _fold_text(text: str) -> str:

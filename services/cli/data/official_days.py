@@ -100,11 +100,11 @@ def official_days(
     post_decision("reference/changes", realm, body, key=key, as_json=as_json, done=done)
 
 
-def _show(known: DaysOff, after: DaysOff) -> None:
+def _show(current_days: DaysOff, after: DaysOff) -> None:
     """Print the days that come and go."""
     for name, before, now in (
-        ("jours fériés", set(known.public), set(after.public)),
-        ("vacances scolaires", _write_spans(known), _write_spans(after)),
+        ("jours fériés", set(current_days.public), set(after.public)),
+        ("vacances scolaires", _write_spans(current_days), _write_spans(after)),
     ):
         added = ", ".join(sorted(now - before)) or "aucun"
         gone = ", ".join(sorted(before - now)) or "aucun"

@@ -106,9 +106,9 @@ def _load_known_key(settings: Settings, key: Path | None) -> PublicKey | None:
 
 
 async def _write_seal(
-    settings: Settings, file: Path, since: Path | None, known: PublicKey | None
+    settings: Settings, file: Path, since: Path | None, expected_key: PublicKey | None
 ) -> dict[str, Any]:
-    before: HeadsByLog = {} if since is None else verify_seal_file(since, known)[1]
+    before: HeadsByLog = {} if since is None else verify_seal_file(since, expected_key)[1]
     heads: dict[str, tuple[int, str]] = {}
     files: dict[str, str] = {}
     async with run_broker(settings) as running, PartitionReader(running.kafka) as reader:
@@ -175,20 +175,22 @@ async def archive_log(
 
 
 def verify_seal_file(
-    file: Path, known: PublicKey | None
+    file: Path, expected_key: PublicKey | None
 ) -> tuple[int, Mapping[str, tuple[int, str]], str, str]:
     """Verify a seal and return (records, heads, time, key).
 
     Raises SealUnreadable, SealRefused and OSError.
     """
-    statement, count, broken = verify_seal(file, known)
+    statement, count, broken = verify_seal(file, expected_key)
     if broken:
         raise SealRefused(f"{file}: {broken[0]}")
     return count, statement.logs, statement.at, statement.key
 
 
-async def _check_seal(settings: Settings, file: Path, known: PublicKey | None) -> dict[str, Any]:
-    count, heads, at, key = verify_seal_file(file, known)
+async def _check_seal(
+    settings: Settings, file: Path, expected_key: PublicKey | None
+) -> dict[str, Any]:
+    count, heads, at, key = verify_seal_file(file, expected_key)
     async with run_broker(settings) as running, PartitionReader(running.kafka) as reader:
         for service in SERVICES:
             for partition in range(PARTITION_COUNT):

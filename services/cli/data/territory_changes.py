@@ -97,12 +97,12 @@ def fetch_current_version(settings: Settings, realm: str | None) -> tuple[str, l
     return index["version"], [_SECTIONS.validate_python(section) for section in answers]
 
 
-def show_differences(version: str, base: str, found: Sequence[SectionDifference]) -> None:
+def show_differences(version: str, base: str, differences: Sequence[SectionDifference]) -> None:
     """Show the differences of two versions, a row per section."""
     table = Table(title=f"{base} → {version}")
     for column in ("Partie", "Ajoutés", "Modifiés", "Retirés", "Lesquels"):
         table.add_column(column)
-    for d in found:
+    for d in differences:
         names = ", ".join(d.named) + (
             ", …" if len(d.named) < d.added + d.changed + d.dropped else ""
         )

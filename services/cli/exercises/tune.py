@@ -148,8 +148,8 @@ def build_document(result: TuningResult) -> dict[str, Any]:
     }
 
 
-def _list_bounds(found: ConfidenceInterval) -> dict[str, float]:
-    return {name: round(getattr(found, name), 3) for name in ("mean", "low", "high")}
+def _list_bounds(interval: ConfidenceInterval) -> dict[str, float]:
+    return {name: round(getattr(interval, name), 3) for name in ("mean", "low", "high")}
 
 
 def show_result(result: TuningResult) -> None:
@@ -173,8 +173,8 @@ def show_result(result: TuningResult) -> None:
         typer.echo("aucun changement n’économise des appels à délai égal : rien à proposer")
 
 
-def _write_interval(found: ConfidenceInterval) -> str:
-    return f"{found.mean:+.1f} [{found.low:+.1f} ; {found.high:+.1f}]"
+def _write_interval(interval: ConfidenceInterval) -> str:
+    return f"{interval.mean:+.1f} [{interval.low:+.1f} ; {interval.high:+.1f}]"
 
 
 def _write_patch(file: Path, best: ChangeEffect) -> None:

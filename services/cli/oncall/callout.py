@@ -109,26 +109,26 @@ def show(id: str, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = Fal
     typer.echo(json.dumps(callout, ensure_ascii=False)) if as_json else _show_callout(callout)
 
 
-def _show_callout(found: dict[str, Any]) -> None:
+def _show_callout(callout: dict[str, Any]) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from services.cli.output import open_console
 
     console = open_console()
-    console.print(f"Appel général {found['id']} · {found['state']}", highlight=False)
-    for e in found["estimates"]:
+    console.print(f"Appel général {callout['id']} · {callout['state']}", highlight=False)
+    for e in callout["estimates"]:
         long = f" ({e['parts']} SMS par personne)" if e["parts"] > 1 else ""
         console.print(
             f"  {e['channel']}: {e['people']} personnes, {e['seconds'] // 60} min {e['seconds'] % 60:02}, {e['cost_cents'] / 100:.2f} €{long}"
         )
-    if found["unreachable"]:
-        console.print(f"  {found['unreachable']} personnes sans aucun de ces canaux", style="red")
+    if callout["unreachable"]:
+        console.print(f"  {callout['unreachable']} personnes sans aucun de ces canaux", style="red")
     with Progress(
         TextColumn("  prévenues"), BarColumn(), MofNCompleteColumn(), console=console
     ) as bar:
-        bar.add_task("", total=found["people"] or None, completed=found["handed"])
+        bar.add_task("", total=callout["people"] or None, completed=callout["handed"])
     console.print(
-        f"  reçus {found['received']}, réponses {found['answered']}, échecs {found['failed']}, douteux {found['ambiguous']}, "
-        f"{found['spent_cents'] / 100:.2f} € dépensés"
-        + (f", fin vers {format_local_time(found['eta_at'])}" if found["eta_at"] else "")
+        f"  reçus {callout['received']}, réponses {callout['answered']}, échecs {callout['failed']}, douteux {callout['ambiguous']}, "
+        f"{callout['spent_cents'] / 100:.2f} € dépensés"
+        + (f", fin vers {format_local_time(callout['eta_at'])}" if callout["eta_at"] else "")
     )

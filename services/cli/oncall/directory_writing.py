@@ -30,14 +30,14 @@ RealmOption = Annotated[
 ]
 
 
-def choose_realm(settings: Settings, named: str | None) -> str:
+def choose_realm(settings: Settings, realm_name: str | None) -> str:
     """Choose the live realm for a change of its directory. Raises typer.BadParameter.
 
     People of one realm must never replace those of another. So a shell that names another territory
     than the home realm has to name the realm, too.
     """
     home = read_home_realm(settings)
-    if named is None:
+    if realm_name is None:
         own = settings.territory.name
         if "territory" in settings.model_fields_set and own != home:
             raise typer.BadParameter(
@@ -46,14 +46,14 @@ def choose_realm(settings: Settings, named: str | None) -> str:
             )
         return home
     try:
-        get_territory(named)
+        get_territory(realm_name)
     except RealmNameInvalid as error:
-        raise typer.BadParameter(f"{named} n’est pas le nom d’un territoire") from error
-    if not is_live(named):
+        raise typer.BadParameter(f"{realm_name} n’est pas le nom d’un territoire") from error
+    if not is_live(realm_name):
         raise typer.BadParameter(
-            f"{named} est un exercice : il lit l’annuaire de {get_territory(named)}"
+            f"{realm_name} est un exercice : il lit l’annuaire de {get_territory(realm_name)}"
         )
-    return named
+    return realm_name
 
 
 async def write_contacts(settings: Settings, realm: str, contacts: list[Contact]) -> None:

@@ -95,12 +95,12 @@ def migrate(
         )
 
 
-def _write(folder: Path, people: Path | None, found: Migration) -> str:
+def _write(folder: Path, people: Path | None, migration: Migration) -> str:
     """Write the migration and return the version. Raises typer.Exit."""
     try:
         if people is not None:
-            write_people(people, found.people)
-        return write_migration(folder, found)
+            write_people(people, migration.people)
+        return write_migration(folder, migration)
     except TerritoryInvalid as error:
         for problem in error.problems:
             typer.secho(f"{folder}/{problem}", err=True, fg="red")
@@ -109,30 +109,30 @@ def _write(folder: Path, people: Path | None, found: Migration) -> str:
         raise print_error(ValueError(f"{error.filename} : {error.strerror}")) from error
 
 
-def _show_remarks(found: Migration) -> None:
+def _show_remarks(migration: Migration) -> None:
     table = Table(title="Reprise")
     for column in ("Objet", "Résultat", "Raison"):
         table.add_column(column, overflow="fold")
-    for remark in found.remarks:
+    for remark in migration.remarks:
         colour = _COLOURS[remark.outcome]
         table.add_row(remark.subject, f"[{colour}]{remark.outcome.value}[/]", remark.reason)
     open_console().print(table)
-    counts = Counter(remark.outcome for remark in found.remarks)
+    counts = Counter(remark.outcome for remark in migration.remarks)
     typer.echo(", ".join(f"{outcome.value} : {counts[outcome]}" for outcome in Outcome))
 
 
-def _build_document(found: Migration, version: str | None) -> dict[str, Any]:
+def _build_document(migration: Migration, version: str | None) -> dict[str, Any]:
     return {
         "version": version,
-        "rotations": [rotation.model_dump(mode="json") for rotation in found.rotations],
+        "rotations": [rotation.model_dump(mode="json") for rotation in migration.rotations],
         "ladders": {
             level: [{"after_min": s.after_min, "roles": list(s.roles)} for s in steps]
-            for level, steps in found.ladders.items()
+            for level, steps in migration.ladders.items()
         },
-        "people": [one.person for one in found.people],
+        "people": [one.person for one in migration.people],
         "items": [
             {"object": r.subject, "outcome": r.outcome.name.lower(), "reason": r.reason}
-            for r in found.remarks
+            for r in migration.remarks
         ],
         "next": None,
     }

@@ -104,9 +104,9 @@ def gaps(
     _show_gaps({"items": items, "next": None}, as_json, "Trous d’astreinte")
 
 
-def _show_gaps(found: dict[str, Any], as_json: bool, title: str) -> None:
+def _show_gaps(page: dict[str, Any], as_json: bool, title: str) -> None:
     show_list(
-        found,
+        page,
         as_json,
         title,
         (
@@ -402,11 +402,11 @@ def drill(
         raise typer.Exit(1)
 
 
-def _show_drill(found: dict[str, Any]) -> None:
+def _show_drill(drill: dict[str, Any]) -> None:
     show_list(
-        {"items": found["rungs"], "next": None},
+        {"items": drill["rungs"], "next": None},
         False,
-        f"Essai de {found['month']}, le {format_local_time(found['at'])}",
+        f"Essai de {drill['month']}, le {format_local_time(drill['at'])}",
         (
             ("Niveau", lambda r: r["ladder"]),
             ("Vague", lambda r: str(r["wave"])),
@@ -423,9 +423,9 @@ def _show_drill(found: dict[str, Any]) -> None:
         ),
     )
     show_list(
-        {"items": found["channels"], "next": None},
+        {"items": drill["channels"], "next": None},
         False,
-        "Canaux, sans message" if found["probed_at"] else "Canaux : pas encore de réponse",
+        "Canaux, sans message" if drill["probed_at"] else "Canaux : pas encore de réponse",
         (
             ("Canal", lambda c: c["channel_name"]),
             ("Essai", lambda c: c["text"]),

@@ -214,10 +214,10 @@ def status(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _show_overview(found: ClusterOverview) -> None:
-    rows = [_format_machine(machine) for machine in found.machines]
+def _show_overview(overview: ClusterOverview) -> None:
+    rows = [_format_machine(machine) for machine in overview.machines]
     print_rows(
-        f"Cluster {found.cluster}",
+        f"Cluster {overview.cluster}",
         [
             "Machine",
             "State",
@@ -232,12 +232,12 @@ def _show_overview(found: ClusterOverview) -> None:
         rows,
     )
     typer.echo(
-        f"{found.copies} of each report, {found.partitions} partitions, {found.late} of them with a "
+        f"{overview.copies} of each report, {overview.partitions} partitions, {overview.late} of them with a "
         "copy that is late."
-        if found.copies > 1
-        else f"One copy of each report: three machines hold three ({found.partitions} partitions)."
+        if overview.copies > 1
+        else f"One copy of each report: three machines hold three ({overview.partitions} partitions)."
     )
-    for fault in found.faults:
+    for fault in overview.faults:
         typer.secho(fault, fg="red")
 
 

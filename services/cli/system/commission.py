@@ -55,9 +55,9 @@ def commission(
         raise typer.Exit(1)
 
 
-def _print_conditions(found: dict[str, Any]) -> None:
+def _print_conditions(conditions: dict[str, Any]) -> None:
     table = Table("condition", "état", "constat", "le", "sur la machine")
-    for item in found["items"]:
+    for item in conditions["items"]:
         word, style = _STATES[item["state"]]
         done = item["state"] == "done"
         table.add_row(
@@ -69,4 +69,4 @@ def _print_conditions(found: dict[str, Any]) -> None:
         )
     console = open_console()
     console.print(table)
-    console.print(f"version des données : {found['reference'] or '–'}")
+    console.print(f"version des données : {conditions['reference'] or '–'}")

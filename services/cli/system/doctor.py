@@ -465,14 +465,14 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _show_results(found: list[DoctorFinding]) -> None:
+def _show_results(findings: list[DoctorFinding]) -> None:
     from rich.markup import escape
 
     from services.cli.output import open_console
 
     console = open_console(markup=True)
     colours = {"ok": "green", "warning": "yellow", "fault": "red"}
-    for f in found:
+    for f in findings:
         console.print(
             f"[{colours[f.state]}]{f.state:8}[/] [bold]{f.check}[/]: {escape(f.found)}",
             highlight=False,

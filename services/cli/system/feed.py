@@ -205,10 +205,10 @@ def _parse_fetch_time(text: str) -> datetime:
     return time
 
 
-def _print_trial(found: TrialResult) -> None:
-    why = f" ({'; '.join(found.faults)})" if found.faults else ""
-    typer.echo(f"{found.verdict.value}{why}")
-    for post in found.posts:
+def _print_trial(trial: TrialResult) -> None:
+    why = f" ({'; '.join(trial.faults)})" if trial.faults else ""
+    typer.echo(f"{trial.verdict.value}{why}")
+    for post in trial.posts:
         body = post.body
         words = (body.get("msg_type", "Alert"), body["type"], f"severity {body['severity']}")
         typer.echo(f"  {post.key}: {', '.join(words)}: {body.get('headline', '')}")

@@ -154,11 +154,11 @@ class Reporter:
 
 @asynccontextmanager
 async def watch_live_stream(
-    url: str, token: str, realm: str, seen: dict[str, float]
+    url: str, token: str, realm: str, arrival_times: dict[str, float]
 ) -> AsyncIterator[None]:
     """Watch the live stream of a realm in the background.
 
-    `seen` collects report id → time when an incident with it arrived.
+    `arrival_times` collects report id → time when an incident with it arrived.
     """
     ready = asyncio.Event()
 
@@ -181,7 +181,7 @@ async def watch_live_stream(
                 elif raw.startswith(b"data:") and event == "incidents":
                     now = time.perf_counter()
                     for id in orjson.loads(raw[5:]).get("reports", ()):
-                        seen.setdefault(id, now)
+                        arrival_times.setdefault(id, now)
 
     task = asyncio.create_task(watch())
     waiting = asyncio.create_task(ready.wait())

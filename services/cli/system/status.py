@@ -174,13 +174,13 @@ def _fetch_overviews(settings: Settings) -> dict[str, Any] | None:
         return None
 
 
-def _show_status(found: dict[str, Any]) -> None:
+def _show_status(status: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from services.cli.output import open_console
 
-    table = Table(title=f"Vigie {found['state']} · http://{found['http']}", title_justify="left")
+    table = Table(title=f"Vigie {status['state']} · http://{status['http']}", title_justify="left")
     for column in ("process", "pid", "state", "for", "restarts", "why"):
         table.add_column(
             column,
@@ -188,7 +188,7 @@ def _show_status(found: dict[str, Any]) -> None:
             no_wrap=column != "why",
         )
     now = datetime.now(UTC)
-    for p in found["processes"]:
+    for p in status["processes"]:
         style = STYLES.get(p["state"], "red")
         lasting = int((now - datetime.fromisoformat(p["since"])).total_seconds())
         table.add_row(
@@ -200,21 +200,21 @@ def _show_status(found: dict[str, Any]) -> None:
             escape((p["why"] or "")[:160]),
         )
     console = open_console(markup=True)
-    for fault in found.get("faults", ()):
+    for fault in status.get("faults", ()):
         console.print(f"[red]{escape(fault)}[/]")
     console.print(table)
-    if found["lag"] is None:
+    if status["lag"] is None:
         console.print("[red]the broker does not answer[/]")
     else:
         console.print(
             "not applied yet: "
-            + ", ".join(f"{service} {count}" for service, count in found["lag"].items())
+            + ", ".join(f"{service} {count}" for service, count in status["lag"].items())
         )
-    if found["levels"]:
+    if status["levels"]:
         console.print(
-            "level: " + ", ".join(f"{realm} N{level}" for realm, level in found["levels"].items())
+            "level: " + ", ".join(f"{realm} N{level}" for realm, level in status["levels"].items())
         )
-    for realm, until in (found["holds"] or {}).items():
+    for realm, until in (status["holds"] or {}).items():
         console.print(
             f"[red]{realm}: sending is held until {until}; only danger to people goes out[/]"
         )

@@ -99,9 +99,11 @@ class HandoverSection:
         return self.moved[-CHANGES_SHOWN:]
 
 
-def find_start(asked: str | None, until: datetime) -> datetime:
+def find_start(requested_span: str | None, until: datetime) -> datetime:
     """Return the start of the requested span in minutes, or of the default span."""
-    return until - timedelta(minutes=int(asked if asked in SPANS else DEFAULT_SPAN))
+    return until - timedelta(
+        minutes=int(requested_span if requested_span in SPANS else DEFAULT_SPAN)
+    )
 
 
 def list_sections(changes: Changes, names: TerritoryNames, _: Translator) -> list[HandoverSection]:

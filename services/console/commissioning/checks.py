@@ -223,10 +223,10 @@ def _judge_age(at: datetime, now: datetime, limit: timedelta, text: str, _: Tran
     return Finding("done", text, at)
 
 
-def _judge_count(known: int, needed: int) -> CheckState:
-    if needed and known >= needed:
+def _judge_count(count: int, needed: int) -> CheckState:
+    if needed and count >= needed:
         return "done"
-    return "partly" if known else "open"
+    return "partly" if count else "open"
 
 
 CONDITIONS: Final = (

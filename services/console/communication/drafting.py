@@ -58,8 +58,8 @@ def select_templates(
 def fill_text(text: str, values: Mapping[str, str], blanks: Mapping[str, str]) -> str:
     """Fill the placeholders of a template; an unknown value becomes a blank with its words."""
 
-    def fill(found: re.Match[str]) -> str:
-        name = found[1]
+    def fill(placeholder: re.Match[str]) -> str:
+        name = placeholder[1]
         return values.get(name) or f"[{blanks.get(name, name.replace('_', ' '))}]"
 
     return _PLACEHOLDER.sub(fill, text)

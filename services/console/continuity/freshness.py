@@ -21,7 +21,7 @@ MAX_DIRECTORY_DAYS: Final = 90
 
 def list_outdated_foundations(
     reference: IndexedReference,
-    told: Mapping[str, ReachRow],
+    reach_rows: Mapping[str, ReachRow],
     published_at: Instant | None,
     now: Instant,
 ) -> list[str]:
@@ -34,7 +34,7 @@ def list_outdated_foundations(
     roster = next((s.roster for s in sections if isinstance(s, ref.RosterSection)), None)
     proved = [
         p.verified_at
-        for points in merge_reach(roster, published_at, told).values()
+        for points in merge_reach(roster, published_at, reach_rows).values()
         for p in points
         if p.verified_at is not None
     ]

@@ -349,10 +349,10 @@ class LossEvaluator:
             return telework != NO_TELEWORK
         return row.code != SITE_STRATEGY or self._has_fallback(more, lost_kinds)
 
-    def _has_fallback(self, named: str, lost_kinds: frozenset[LostResource]) -> bool:
+    def _has_fallback(self, fallback_kinds: str, lost_kinds: frozenset[LostResource]) -> bool:
         """Return whether a fallback place is left; a place outside the territory always is."""
         kinds = {site.kind for site in self._network.sites.values()}
-        for kind in (part.strip() for part in named.split("|")):
+        for kind in (part.strip() for part in fallback_kinds.split("|")):
             resource = LostResource(ResourceKind.SITE_KIND, kind)
             if resource not in lost_kinds and (kind not in kinds or not self.is_lost(resource)):
                 return True

@@ -125,7 +125,7 @@ def write_delays(rto_h: float | None, dmia_h: float | None, _: Translator) -> st
 
 
 def list_choices(
-    found: Sequence[d.DependencyResource], names: TerritoryNames, _: Translator
+    resources: Sequence[d.DependencyResource], names: TerritoryNames, _: Translator
 ) -> list[ResourceChoices]:
     """Group the resources by kind, by name.
 
@@ -135,7 +135,7 @@ def list_choices(
     for kind, title in KIND_TITLES.items():
         options = sorted(
             (one.name, one.id)
-            for one in found
+            for one in resources
             if one.kind == kind and not one.down and not _is_site_manager(one, names)
         )
         if options:
@@ -238,7 +238,7 @@ class HiddenLine:
 
 
 def build_hidden_lines(
-    found: d.HiddenDependencies, now: datetime, _: Translator
+    hidden_dependencies: d.HiddenDependencies, now: datetime, _: Translator
 ) -> list[HiddenLine]:
     """Build the rows of hidden dependencies."""
     return [
@@ -265,7 +265,7 @@ def build_hidden_lines(
                 for case in one.evidence
             ],
         )
-        for one in found.items
+        for one in hidden_dependencies.items
     ]
 
 

@@ -142,8 +142,8 @@ def _count(
             return None, None
 
 
-def _overlap(named: Sequence[str], found: frozenset[str] | set[str]) -> float:
-    return float(len(found.intersection(named)))
+def _overlap(ids: Sequence[str], affected_ids: frozenset[str] | set[str]) -> float:
+    return float(len(affected_ids.intersection(ids)))
 
 
 def _list(args: Mapping[str, Any], *names: str) -> list[str]:

@@ -232,10 +232,10 @@ class DependencyQueries(QueryBase):
         _ = get_translator(self._lang)
         return [_shape_resource(view, one, evaluator, _) for one in resources]
 
-    async def dependency_losses(self, asked: LossRequest) -> d.DependencyLosses:
+    async def dependency_losses(self, request: LossRequest) -> d.DependencyLosses:
         """Return the worst losses of one resource, or of two, from the current crisis."""
-        view, network, evaluator = await self._open(with_people=asked.with_people)
-        ranked = await asyncio.to_thread(_rank, network, evaluator, asked)
+        view, network, evaluator = await self._open(with_people=request.with_people)
+        ranked = await asyncio.to_thread(_rank, network, evaluator, request)
         _ = get_translator(self._lang)
         return d.DependencyLosses(
             items=[_shape_loss(view, network, evaluator, loss, _) for loss in ranked.worst],
@@ -307,16 +307,18 @@ class DependencyQueries(QueryBase):
         return view, network, LossEvaluator(network, present)
 
 
-def _rank(network: DependencyNetwork, evaluator: LossEvaluator, asked: LossRequest) -> RankedLosses:
+def _rank(
+    network: DependencyNetwork, evaluator: LossEvaluator, request: LossRequest
+) -> RankedLosses:
     resources = [
         one
         for one in (*network.list_resources(), *evaluator.people)
-        if (not asked.kinds or one.kind in asked.kinds)
-        and (asked.size == 1 or one.kind is not ResourceKind.SITE)
+        if (not request.kinds or one.kind in request.kinds)
+        and (request.size == 1 or one.kind is not ResourceKind.SITE)
     ]
-    if asked.size == 1:
-        return evaluator.rank_single(resources, asked.most)
-    return evaluator.rank_pairs(resources, asked.most, together=asked.together)
+    if request.size == 1:
+        return evaluator.rank_single(resources, request.most)
+    return evaluator.rank_pairs(resources, request.most, together=request.together)
 
 
 def _shape_resource(

@@ -37,13 +37,16 @@ class RealmVersions:
     activities: Sequence[RowVersion]
 
 
-def collect_crises(found: RealmVersions, kinds: Mapping[str, str]) -> list[RecordedCrisis]:
+def collect_crises(versions: RealmVersions, kinds: Mapping[str, str]) -> list[RecordedCrisis]:
     """Return the crises of a realm; `kinds`: site → its kind.
 
     Two quiet days part crises. An outage belongs to the crisis where it began.
     """
-    outages = [*_iterate_flag_outages(found.flags), *_iterate_site_outages(found.sites, kinds)]
-    degradations = list(_iterate_degradations(found.activities))
+    outages = [
+        *_iterate_flag_outages(versions.flags),
+        *_iterate_site_outages(versions.sites, kinds),
+    ]
+    degradations = list(_iterate_degradations(versions.activities))
     events: list[tuple[Instant, Outage | Degradation]] = [(o.since, o) for o in outages]
     events += [(one.at, one) for one in degradations]
     crises: list[RecordedCrisis] = []
@@ -51,12 +54,12 @@ def collect_crises(found: RealmVersions, kinds: Mapping[str, str]) -> list[Recor
     last: Instant | None = None
     for at, event in sorted(events, key=lambda pair: pair[0]):
         if last is not None and at - last > QUIET_MS:
-            crises.append(_build_crisis(found.realm, len(crises), group))
+            crises.append(_build_crisis(versions.realm, len(crises), group))
             group = []
         group.append(event)
         last = at
     if group:
-        crises.append(_build_crisis(found.realm, len(crises), group))
+        crises.append(_build_crisis(versions.realm, len(crises), group))
     return crises
 
 

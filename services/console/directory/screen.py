@@ -76,18 +76,18 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
 
 
 def describe_called(
-    asked: str, holders: Iterable[RoleHolders], partners: Iterable[Partner], x: ScreenData
+    call_target: str, holders: Iterable[RoleHolders], partners: Iterable[Partner], x: ScreenData
 ) -> str:
     """Return the start of a line about a call or conference; empty if nobody is asked for.
 
-    `asked` is the id of a role, `contact:` with that of a partner, or the level of a conference.
+    `call_target` is the id of a role, `contact:` with that of a partner, or the level of a conference.
     """
     _ = x._
-    if asked in CONFERENCES:
-        return _("Conférence {level} :", level=asked) + " "
+    if call_target in CONFERENCES:
+        return _("Conférence {level} :", level=call_target) + " "
     names = {f"contact:{one.id}": f"{one.organisation}, {one.function}" for one in partners}
     names |= {one.id: w.name_role(one.role, one.scope, x.names, _) for one in holders}
-    return _("Appel à {who} :", who=names[asked]) + " " if asked in names else ""
+    return _("Appel à {who} :", who=names[call_target]) + " " if call_target in names else ""
 
 
 PAGE: Final = WebPage(

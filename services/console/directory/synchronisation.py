@@ -69,36 +69,36 @@ def plan_synchronisation(
     return SynchronisationPlan(tuple(added), tuple(changed), tuple(same), tuple(absent))
 
 
-def merge_contact(known: Contact, given: Contact, source: DirectorySource) -> Contact:
+def merge_contact(contact: Contact, entry: Contact, source: DirectorySource) -> Contact:
     """Merge an entry of a source into the contact that is known.
 
     An address that stays keeps its day of verification and quiet hours. Channels that the source
     does not decide stay, e.g. the browsers of the person.
     """
     proofs: dict[tuple[Channel, str], ContactPoint] = {
-        (point.channel, point.address): point for point in known.points
+        (point.channel, point.address): point for point in contact.points
     }
     points = [
-        _keep_proof(point, proofs.get((point.channel, point.address))) for point in given.points
+        _keep_proof(point, proofs.get((point.channel, point.address))) for point in entry.points
     ]
-    others = [point for point in known.points if point.channel not in source.channels]
-    return known.model_copy(
+    others = [point for point in contact.points if point.channel not in source.channels]
+    return contact.model_copy(
         update={
-            "name": given.name or known.name,
-            "language": given.language if source.decides_language else known.language,
-            "site": given.site or known.site,
+            "name": entry.name or contact.name,
+            "language": entry.language if source.decides_language else contact.language,
+            "site": entry.site or contact.site,
             "points": tuple(points + others),
         }
     )
 
 
-def _keep_proof(point: ContactPoint, known: ContactPoint | None) -> ContactPoint:
-    if known is None:
+def _keep_proof(point: ContactPoint, existing_point: ContactPoint | None) -> ContactPoint:
+    if existing_point is None:
         return point
     return point.model_copy(
         update={
-            "verified_at": point.verified_at or known.verified_at,
-            "quiet": point.quiet or known.quiet,
+            "verified_at": point.verified_at or existing_point.verified_at,
+            "quiet": point.quiet or existing_point.quiet,
         }
     )
 

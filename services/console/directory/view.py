@@ -104,12 +104,12 @@ def list_partners(
 
 def _build_partner(
     contact: ref.PartnerContact,
-    known: Contact | None,
+    directory_entry: Contact | None,
     reference: IndexedReference,
     now: Instant,
     _: Translator,
 ) -> Partner:
-    points = known.points if known is not None else ()
+    points = directory_entry.points if directory_entry is not None else ()
     verified = max((p.verified_at for p in points if p.verified_at is not None), default=None)
     return Partner.from_row(
         contact,

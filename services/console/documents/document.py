@@ -194,8 +194,8 @@ class Citations:
 def renumber_sheet(sheet: Sheet, final: Mapping[int, int]) -> Sheet:
     """Replace the provisional numbers of a sheet with the final ones."""
 
-    def refs(given: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(sorted(final[n] for n in given))
+    def refs(numbers: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(final[n] for n in numbers))
 
     sections = []
     for section in sheet.sections:

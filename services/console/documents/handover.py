@@ -299,10 +299,10 @@ def list_differences(
     ]
 
 
-def _write_kind(collection: str, found: Sequence[str], _: Translator) -> str:
-    if collection == "sites" and len(found) > NAMES_SHOWN:
-        return _.plural("{n} site", "{n} sites", len(found))
-    return _join(found, _)
+def _write_kind(collection: str, names: Sequence[str], _: Translator) -> str:
+    if collection == "sites" and len(names) > NAMES_SHOWN:
+        return _.plural("{n} site", "{n} sites", len(names))
+    return _join(names, _)
 
 
 def _find_group(change: Change) -> str | None:
@@ -522,11 +522,11 @@ def _write_signatures(row: HandoverRow, names: TerritoryNames, _: Translator) ->
     )
 
 
-def name_recipient(named: str, names: TerritoryNames, _: Translator) -> str:
+def name_recipient(recipient: str, names: TerritoryNames, _: Translator) -> str:
     """Return the name of a recipient: a role with its place, or the role of a person."""
-    if named in names.sites:
-        return _("responsable, {site}", site=names.site(named))
-    role, _sep, scope = named.partition(":")
+    if recipient in names.sites:
+        return _("responsable, {site}", site=names.site(recipient))
+    role, _sep, scope = recipient.partition(":")
     if scope or role in names.roles or role in w.ROLE:
         return w.name_role(role, scope or None, names, _)
-    return w.name_person(named, names, _)
+    return w.name_person(recipient, names, _)

@@ -90,9 +90,9 @@ def name_contact(key: str, names: TerritoryNames, _: Translator) -> str:
     return w.name_role(role, scope if sign else None, names, _)
 
 
-def build_progress_lines(found: ExerciseProgress, _: Translator) -> list[ProgressLine]:
+def build_progress_lines(progress: ExerciseProgress, _: Translator) -> list[ProgressLine]:
     """Build the lines of the roles."""
-    return [_build_progress_line(one, _) for one in found.items]
+    return [_build_progress_line(one, _) for one in progress.items]
 
 
 def _build_progress_line(one: RoleFirstActions, _: Translator) -> ProgressLine:

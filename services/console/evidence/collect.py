@@ -84,7 +84,7 @@ async def write_bundle(
     model: ReadModel,
     kafka: str,
     key: SigningKey,
-    asked: ExportRequest,
+    request: ExportRequest,
     pdf: MakePdf,
     read_photo: ReadPhoto,
     now: Instant,
@@ -94,25 +94,25 @@ async def write_bundle(
     Raises ProblemError, KafkaError, OSError. A bundle that ends early has no manifest and is no
     valid zip.
     """
-    bundle, realm, id = Bundle(), asked.realm, asked.incident.id
+    bundle, realm, id = Bundle(), request.realm, request.incident.id
     bundle.add("README.txt", README.encode())
-    bundle.add("incident.json", asked.incident.model_dump_json(indent=1).encode())
+    bundle.add("incident.json", request.incident.model_dump_json(indent=1).encode())
     yield bundle.take()
     lines = [line async for line in _read_lines(model, incident=id)]
-    lines += [line async for line in _read_cell_lines(model, asked)]
+    lines += [line async for line in _read_cell_lines(model, request)]
     lines.sort(key=_get_order)
     bundle.add_lines("timeline.jsonl", lines)
-    bundle.add_lines("reports.jsonl", [report async for report in _read_reports(model, asked)])
-    bundle.add_lines("messages.jsonl", await _read_messages(model, asked))
+    bundle.add_lines("reports.jsonl", [report async for report in _read_reports(model, request)])
+    bundle.add_lines("messages.jsonl", await _read_messages(model, request))
     bundle.add_lines(
         "escalations.jsonl", (await model.escalations(incident=id, limit=PAGE_SIZE)).items
     )
     actions = await model.actions(
-        incident=id, can_read=lambda _: asked.raw_reports, limit=PAGE_SIZE
+        incident=id, can_read=lambda _: request.raw_reports, limit=PAGE_SIZE
     )
     bundle.add_lines("actions.jsonl", actions.items)
     yield bundle.take()
-    sitreps = [pair async for pair in _read_sitreps(model, asked)]
+    sitreps = [pair async for pair in _read_sitreps(model, request)]
     for row, document in sitreps:
         bundle.add(f"sitreps/ps-{row.number}.json", document.frozen())
         bundle.add(f"sitreps/ps-{row.number}.pdf", await pdf(document, row))
@@ -129,7 +129,7 @@ async def write_bundle(
             ):
                 yield chunk
     person = [tx for stretch in stretches.values() for tx in stretch.person]
-    if asked.raw_reports:
+    if request.raw_reports:
         for id, photo in await _read_photos(person, read_photo):
             bundle.add(f"photos/{id}{_PHOTO_ENDINGS[photo.content_type or '']}", photo.raw or b"")
             yield bundle.take()
@@ -142,10 +142,10 @@ async def write_bundle(
     about = {
         "realm": realm,
         "incident": id,
-        "number": asked.incident.number,
+        "number": request.incident.number,
         "made_at": format_iso(to_datetime(now)),
-        "reader": asked.role,
-        "words_of_reports": asked.raw_reports,
+        "reader": request.role,
+        "words_of_reports": request.raw_reports,
         "logs": {service: stretch.about() for service, stretch in stretches.items()},
         "heads": {
             name: {"seq": seq, "head": head}
@@ -174,9 +174,9 @@ def _get_order(line: Line) -> tuple[datetime, int, int, int]:
     return line.recorded_at, SERVICE_ORDER[service], int(seq), int(ordinal)
 
 
-async def _read_cell_lines(model: ReadModel, asked: ExportRequest) -> AsyncIterator[Line]:
+async def _read_cell_lines(model: ReadModel, request: ExportRequest) -> AsyncIterator[Line]:
     """Yield the lines about the work of the cell during the incident, which name no incident."""
-    begin, end = asked.incident.opened_at, asked.incident.closed_at
+    begin, end = request.incident.opened_at, request.incident.closed_at
     async for line in _read_lines(model, kind=CELL_KINDS):
         if line.recorded_at < begin:
             return
@@ -202,18 +202,18 @@ async def _read_lines(
             return
 
 
-async def _read_reports(model: ReadModel, asked: ExportRequest) -> AsyncIterator[Report]:
-    for id in asked.incident.reports:
-        yield await model.report(id, texts=asked.raw_reports)
+async def _read_reports(model: ReadModel, request: ExportRequest) -> AsyncIterator[Report]:
+    for id in request.incident.reports:
+        yield await model.report(id, texts=request.raw_reports)
 
 
-async def _read_messages(model: ReadModel, asked: ExportRequest) -> list[Notification]:
+async def _read_messages(model: ReadModel, request: ExportRequest) -> list[Notification]:
     """Return the notifications of the incident and of its escalations."""
     ladders = [
-        e.id for e in (await model.escalations(incident=asked.incident.id, limit=PAGE_SIZE)).items
+        e.id for e in (await model.escalations(incident=request.incident.id, limit=PAGE_SIZE)).items
     ]
     notifications: dict[str, Notification] = {}
-    for incident, ladder in ((asked.incident.id, None), *((None, ladder) for ladder in ladders)):
+    for incident, ladder in ((request.incident.id, None), *((None, ladder) for ladder in ladders)):
         cursor = None
         while True:
             page = await model.notifications(
@@ -226,11 +226,11 @@ async def _read_messages(model: ReadModel, asked: ExportRequest) -> list[Notific
 
 
 async def _read_sitreps(
-    model: ReadModel, asked: ExportRequest
+    model: ReadModel, request: ExportRequest
 ) -> AsyncIterator[tuple[c.SitrepRow, Document]]:
     """Yield the frozen situation reports about the incident, without erased ones."""
     for issued in reversed((await model.sitreps()).items):
-        if asked.incident.id not in issued.incidents:
+        if request.incident.id not in issued.incidents:
             continue
         try:
             frozen = await model.sitrep(issued.number)

@@ -45,21 +45,21 @@ def _parse_weight(params: str) -> float:
 
 def _choose_table_form(
     request: Request,
-    asked: Annotated[
+    requested_form: Annotated[
         Literal["json", "csv"] | None, Query(alias="format", description=_DESCRIPTION)
     ] = None,
 ) -> ListForm:
-    return asked or choose_form(request.headers.get("accept"), ("json", "csv"))
+    return requested_form or choose_form(request.headers.get("accept"), ("json", "csv"))
 
 
 def _choose_map_form(
     request: Request,
-    asked: Annotated[
+    requested_form: Annotated[
         Literal["json", "csv", "geojson"] | None,
         Query(alias="format", description=f"{_DESCRIPTION}; geojson: as a map (RFC 7946)"),
     ] = None,
 ) -> ListForm:
-    return asked or choose_form(request.headers.get("accept"), ("json", "csv", "geojson"))
+    return requested_form or choose_form(request.headers.get("accept"), ("json", "csv", "geojson"))
 
 
 TableForm = Annotated[ListForm, Depends(_choose_table_form)]

@@ -11,13 +11,13 @@ from services.console.feeds.resources import OfficialFeed, OfficialFeeds
 _ORDER: Final = ("silent", "auth", "drift", "refused", "stale", "retry", "new", "ok", "off")
 
 
-def list_feeds(found: FeedList | None, now: datetime) -> OfficialFeeds:
+def list_feeds(feed_list: FeedList | None, now: datetime) -> OfficialFeeds:
     """Return the feeds, the most pressing first."""
-    if found is None:
+    if feed_list is None:
         return OfficialFeeds(known=False, items=[])
-    items = [_describe(status, now) for status in found.items]
+    items = [_describe(status, now) for status in feed_list.items]
     items.sort(key=lambda feed: (_ORDER.index(feed.state), feed.title))
-    return OfficialFeeds(known=True, samples=found.samples, items=items)
+    return OfficialFeeds(known=True, samples=feed_list.samples, items=items)
 
 
 def choose_state(status: FeedStatus, now: datetime) -> str:

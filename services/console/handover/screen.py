@@ -37,9 +37,9 @@ def may_write(shell: ScreenShell) -> bool:
     )
 
 
-def find_open_handover(found: list[Handover]) -> Handover | None:
+def find_open_handover(handovers: list[Handover]) -> Handover | None:
     """Return the handover that is not signed by both yet."""
-    return next((one for one in found if one.state in OPEN_HANDOVER_STATES), None)
+    return next((one for one in handovers if one.state in OPEN_HANDOVER_STATES), None)
 
 
 async def build_handover_sheet(queries: Queries, request: Request, number: str) -> dict[str, Any]:

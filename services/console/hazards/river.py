@@ -114,9 +114,9 @@ def _is_plausible(points: Sequence[LevelPoint]) -> bool:
     )
 
 
-def _follow_trend(known: Sequence[RiverReading], last: RiverReading) -> list[LevelPoint]:
+def _follow_trend(readings: Sequence[RiverReading], last: RiverReading) -> list[LevelPoint]:
     """Continue the median slope between readings, hour by hour; one lie does not turn it."""
-    recent = [r for r in known if last.at - r.at <= TREND_H * HOUR_MS]
+    recent = [r for r in readings if last.at - r.at <= TREND_H * HOUR_MS]
     slopes = [
         (b.level - a.level) / ((b.at - a.at) / HOUR_MS)
         for n, a in enumerate(recent)

@@ -52,11 +52,11 @@ R = TypeVar("R", bound=Resource)
 V = TypeVar("V", bound=str)
 
 
-def _split_values(given: object) -> object:
+def _split_values(raw_value: object) -> object:
     return (
-        [value for one in given for value in str(one).split(",") if value]
-        if isinstance(given, list)
-        else given
+        [value for one in raw_value for value in str(one).split(",") if value]
+        if isinstance(raw_value, list)
+        else raw_value
     )
 
 
@@ -183,12 +183,12 @@ def localize_principal(request: Request, principal: Principal, realm: str) -> Pr
     return principal.model_copy(update={"person": None})
 
 
-def check_realm(request: Request, principal: Principal, named: str | None) -> str:
+def check_realm(request: Request, principal: Principal, requested_realm: str | None) -> str:
     """Return the realm of a request, see `get_default_realm`.
 
     Raises RealmUnknown, ProblemError `out_of_scope`.
     """
-    realm = named or get_default_realm(request, principal)
+    realm = requested_realm or get_default_realm(request, principal)
     try:
         parse_realm(realm)
     except RealmNameInvalid:
@@ -198,12 +198,12 @@ def check_realm(request: Request, principal: Principal, named: str | None) -> st
     return realm
 
 
-def check_live_realm(request: Request, principal: Principal, named: str | None) -> str:
+def check_live_realm(request: Request, principal: Principal, requested_realm: str | None) -> str:
     """Return the live realm of the territory of a request's realm.
 
     Raises RealmUnknown, ProblemError `out_of_scope`.
     """
-    realm = check_realm(request, principal, named)
+    realm = check_realm(request, principal, requested_realm)
     return check_realm(request, principal, get_territory(realm))
 
 

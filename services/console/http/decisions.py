@@ -133,10 +133,10 @@ class CommandAnswers:
             return None if raw is None else str(raw.decode())
         return None
 
-    async def note_sent(self, id: str, asked: str) -> None:
+    async def note_sent(self, id: str, request_digest: str) -> None:
         """Record that a command is about to be sent. Without the store it is sent all the same."""
         with suppress(RedisError, OSError):
-            await self._client.set(store.sent_key(id), asked, ex=store.COMMAND_TTL_S)
+            await self._client.set(store.sent_key(id), request_digest, ex=store.COMMAND_TTL_S)
 
     async def under_way(self, id: str) -> bool:
         """Return whether a command may still be pending; True while the store is away.
@@ -368,7 +368,7 @@ class LinkAnswers:
         self,
         link: AnswerLink,
         token: str,
-        said: Said,
+        person_answer: Said,
         *,
         recalls: bool = False,
         instead: str | None = None,
@@ -385,7 +385,7 @@ class LinkAnswers:
             role=ANSWERING_ROLE,
             notification=link.notification,
             person=link.person,
-            answer=said,
+            answer=person_answer,
             channel="link",
             instead=instead,
         )

@@ -58,12 +58,12 @@ def _rename_pages(document: Any) -> None:
         _rename_pages(value)
 
 
-def name_operation(given: str, path: str, method: str) -> str:
+def name_operation(operation_id: str, path: str, method: str) -> str:
     """Return the id of an operation in camel case, without the path that FastAPI appends.
 
     Example: `get_plan_api_v1_plans__id__get` becomes `getPlan`. An id in camel case stays.
     """
-    name = given.removesuffix(re.sub(r"\W", "_", path) + f"_{method}")
+    name = operation_id.removesuffix(re.sub(r"\W", "_", path) + f"_{method}")
     first, *others = name.split("_")
     return first + "".join(word.capitalize() for word in others)
 

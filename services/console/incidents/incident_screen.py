@@ -104,11 +104,13 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
     }
 
 
-def list_levels(x: ScreenData, shown: Incident, where: Mapping[str, str]) -> list[LevelReason]:
+def list_levels(
+    x: ScreenData, current_incident: Incident, where: Mapping[str, str]
+) -> list[LevelReason]:
     """Return the reason for each level, with those a person decided for the territory."""
     decided = [r for r in x.shell.overview.level.why if incident.is_decided(r)]
     return incident.list_level_reasons(
-        [*shown.why, *decided], where, x.names, x.shell.lang, _choose_text_reader(x)
+        [*current_incident.why, *decided], where, x.names, x.shell.lang, _choose_text_reader(x)
     )
 
 
@@ -140,9 +142,9 @@ def _choose_text_reader(x: ScreenData) -> Callable[[str], str | None]:
     )
 
 
-def name_acknowledgers(shown: Incident, x: ScreenData) -> str:
+def name_acknowledgers(current_incident: Incident, x: ScreenData) -> str:
     """Name the first three acknowledgers of the incident."""
-    return ", ".join(w.name_acknowledgers(shown.acknowledged_by, x.names, x._)[:3])
+    return ", ".join(w.name_acknowledgers(current_incident.acknowledged_by, x.names, x._)[:3])
 
 
 def _format_counts(by_state: dict[ActivityState, int], _: Translator) -> str:

@@ -464,10 +464,10 @@ def _value_now(reason: Reason | None, names: TerritoryNames, lang: str) -> str:
     return "" if reason is None else describe_reason(reason, names, lang).value
 
 
-def map_conflicts(found: Iterable[PlanConflict]) -> dict[str, list[str]]:
+def map_conflicts(conflicts: Iterable[PlanConflict]) -> dict[str, list[str]]:
     """Map each plan to its conflicts with others over the same fallback sites."""
     conflicts_by_plan: dict[str, list[str]] = {}
-    for one in found:
+    for one in conflicts:
         conflicts_by_plan.setdefault(one.plan, []).append(one.text)
     return conflicts_by_plan
 

@@ -191,11 +191,15 @@ async def _build_joined_resources(
     kind: Any,
     ids: Sequence[str],
     name: str,
-    known: Mapping[str, Any],
+    reference_records: Mapping[str, Any],
     shape: Callable[[Any, Any], Resource],
 ) -> Events:
     rows = await view.picture.some(kind, ids)
-    return [(id, name, shape(known[id], row)) for id, row in rows.items() if id in known]
+    return [
+        (id, name, shape(reference_records[id], row))
+        for id, row in rows.items()
+        if id in reference_records
+    ]
 
 
 def _make_builder(

@@ -263,7 +263,7 @@ class RealmFeed:
         )
 
     async def _to_all(
-        self, told: EncodedFrames | Mapping[tuple[str, frozenset[str]], EncodedFrames]
+        self, frames: EncodedFrames | Mapping[tuple[str, frozenset[str]], EncodedFrames]
     ) -> float:
         """Deliver one piece to all, or the piece of each browser's language and rights.
 
@@ -272,9 +272,9 @@ class RealmFeed:
         began = time.perf_counter()
         for subscriber in self.subscribers:
             subscriber.put(
-                told
-                if isinstance(told, EncodedFrames)
-                else told[subscriber.lang, subscriber.hidden]
+                frames
+                if isinstance(frames, EncodedFrames)
+                else frames[subscriber.lang, subscriber.hidden]
             )
         for _ in ("each has woken and sent", "the loop has written"):
             await asyncio.sleep(0)

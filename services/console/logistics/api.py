@@ -179,12 +179,12 @@ async def export_requests(reader: RealmReader) -> Response:
     )
 
 
-def write_csv(found: Iterable[ResourceRequest], reader: ReadContext) -> str:
+def write_csv(requests: Iterable[ResourceRequest], reader: ReadContext) -> str:
     """Write requests as CSV with names in the reader's language."""
     _, out = get_translator(reader.lang), io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(CSV_COLUMNS)
-    for one in found:
+    for one in requests:
         cells = one.model_dump(by_alias=True) | {
             "priority": w.translate_code(w.REQUEST_PRIORITY, one.priority, _),
             "state": w.translate_code(w.REQUEST_STATE, one.state, _),

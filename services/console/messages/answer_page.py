@@ -68,7 +68,7 @@ class SendAnswer(Protocol):
         self,
         link: AnswerLink,
         token: str,
-        said: Answer,
+        answer: Answer,
         *,
         recalls: bool = False,
         instead: str | None = None,
@@ -168,15 +168,17 @@ class AnswerPage:
             "expected": wave.expected if wave else 0,
         }
 
-    def _action_context(self, told: Notification, now: datetime, lang: str) -> dict[str, Any]:
+    def _action_context(
+        self, notification: Notification, now: datetime, lang: str
+    ) -> dict[str, Any]:
         """Return the words of an action for the page, its limit, and the question."""
-        if told.values.get("action") is None:
+        if notification.values.get("action") is None:
             return {"action": None}
-        limit = told.values.get("limit_at")
+        limit = notification.values.get("limit_at")
         return {
-            "action": self._queries.words_of(str(told.values.get("text") or ""))
+            "action": self._queries.words_of(str(notification.values.get("text") or ""))
             or get_translator(lang)(_TITLE_ERASED),
-            "action_due": told.template == ACTION_DUE,
+            "action_due": notification.template == ACTION_DUE,
             "action_limit": times.hm_dated(
                 to_datetime(limit) if isinstance(limit, int) else None, now, lang
             ),
@@ -186,7 +188,7 @@ class AnswerPage:
         self,
         request: Request,
         token: str,
-        said: str,
+        answer_code: str,
         instead: str | None = None,
         eta_min: int | None = None,
     ) -> dict[str, Any]:
@@ -196,24 +198,26 @@ class AnswerPage:
         ProblemError.
         """
         link = self.link(token)
-        if said in tuple(AttendanceMode):
-            stated = StatedAttendance(AttendanceMode(said), eta_min)
+        if answer_code in tuple(AttendanceMode):
+            stated = StatedAttendance(AttendanceMode(answer_code), eta_min)
             return await self._state_attendance(request, link, token, stated)
-        recalls = said == RECALL
+        recalls = answer_code == RECALL
         if recalls:
-            said = Answer.DECLINE.value
-        if said == DELEGATE:
-            recalls, said = await self._has_said_yes(link), Answer.DECLINE.value
+            answer_code = Answer.DECLINE.value
+        if answer_code == DELEGATE:
+            recalls, answer_code = await self._has_said_yes(link), Answer.DECLINE.value
         else:
             instead = None
-        if (safety := HEADCOUNT_KEYS.get(said)) is not None:
+        if (safety := HEADCOUNT_KEYS.get(answer_code)) is not None:
             if not await self._may_be_headcount(link):
                 raise ProblemError("link_invalid")
             await self._keep(link.notification, safety)
-            said = Answer.ACK.value
-        if said not in tuple(Answer):
+            answer_code = Answer.ACK.value
+        if answer_code not in tuple(Answer):
             raise ProblemError("link_invalid")
-        result = await self._send(link, token, Answer(said), recalls=recalls, instead=instead)
+        result = await self._send(
+            link, token, Answer(answer_code), recalls=recalls, instead=instead
+        )
         try:
             context = await self._told(
                 link,
@@ -226,9 +230,13 @@ class AnswerPage:
                 raise
             return build_received_page(DisplayChoice.of(request))
         if result.state in COUNTED_STATES and (
-            context["answered"] is None or (recalls and context["answered"] != said)
+            context["answered"] is None or (recalls and context["answered"] != answer_code)
         ):
-            context |= {"answered": said, "answered_at": None, "pending": result.state == "pending"}
+            context |= {
+                "answered": answer_code,
+                "answered_at": None,
+                "pending": result.state == "pending",
+            }
         if safety is not None:
             context |= {
                 "safety": safety.value,
@@ -255,9 +263,9 @@ class AnswerPage:
             context["refusal"] = result.detail or ""
         return context
 
-    async def _find_attendance(self, link: AnswerLink, told: Notification) -> str | None:
+    async def _find_attendance(self, link: AnswerLink, notification: Notification) -> str | None:
         """Return the last attendance of the person, or an empty text; None outside a crisis."""
-        if told.level < CRISIS_LEVEL or told.values.get("action") is not None:
+        if notification.level < CRISIS_LEVEL or notification.values.get("action") is not None:
             return None
         staffing = await self._queries.of(link.realm).cell_staffing()
         people = (p for function in staffing.items for p in function.people)

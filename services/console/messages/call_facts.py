@@ -59,19 +59,19 @@ class CallFacts:
 
 
 def collect_call_facts(
-    told: Notification,
+    notification: Notification,
     others: Sequence[Notification],
-    said: MessageNames,
+    message_names: MessageNames,
     names: TerritoryNames,
     _: Translator,
     at: datetime,
 ) -> CallFacts:
     """Collect the facts of a call; `others` are the calls of its escalation."""
     words = load_phrases(_.lang)
-    here = replace(said, territory=TERRITORY.get(parse_realm(told.realm)[0], ""))
-    what = describe_incident(told.values, words)
-    place = describe_place(told.values, here, words)
-    began = told.values.get("since")
+    here = replace(message_names, territory=TERRITORY.get(parse_realm(notification.realm)[0], ""))
+    what = describe_incident(notification.values, words)
+    place = describe_place(notification.values, here, words)
+    began = notification.values.get("since")
     since = (
         words.time(began, times.to_ms(at), spoken=False)
         if isinstance(began, int) and not isinstance(began, bool)
@@ -80,37 +80,41 @@ def collect_call_facts(
     acknowledgements = tuple(
         CallAnswer(w.name_role(one.role, one.scope, names, _), one.acknowledged_at)
         for one in sorted(others, key=lambda one: (one.acknowledged_at or at, one.id))
-        if one.answer == Answer.ACK.value and one.id != told.id
+        if one.answer == Answer.ACK.value and one.id != notification.id
     )
     return CallFacts(
         what=what,
         where=place.where if what else "",
         scale=place.scale if what else "",
         since=since,
-        danger=told.danger,
-        asked=said.ask(told.level, told.role, _.lang) or "",
-        until=told.ack_by,
-        sites=describe_sites(told.values, said, words),
+        danger=notification.danger,
+        asked=message_names.ask(notification.level, notification.role, _.lang) or "",
+        until=notification.ack_by,
+        sites=describe_sites(notification.values, message_names, words),
         answered=acknowledgements,
-        phone=None if said.cell_phone is None else build_phone_link(said.cell_phone),
-        bridge=build_phone_link(said.bridges[told.level]) if told.level in said.bridges else None,
-        meeting_point=said.meeting_point,
-        incident=_build_incident_address(told),
-        colleagues=_list_colleagues(told, names, _),
+        phone=None
+        if message_names.cell_phone is None
+        else build_phone_link(message_names.cell_phone),
+        bridge=build_phone_link(message_names.bridges[notification.level])
+        if notification.level in message_names.bridges
+        else None,
+        meeting_point=message_names.meeting_point,
+        incident=_build_incident_address(notification),
+        colleagues=_list_colleagues(notification, names, _),
     )
 
 
 def _list_colleagues(
-    told: Notification, names: TerritoryNames, _: Translator
+    notification: Notification, names: TerritoryNames, _: Translator
 ) -> tuple[tuple[str, str], ...]:
     """List the people with the same role by function, this post's deputy first.
 
     Screens show no names. Rule D58.
     """
     same = [
-        (scope != told.scope, not deputy, person)
+        (scope != notification.scope, not deputy, person)
         for person, (role, scope, deputy) in names.holders.items()
-        if role == told.role and person != told.person_token
+        if role == notification.role and person != notification.person_token
     ]
     return tuple(
         (person, w.name_person(person, names, _))
@@ -118,7 +122,7 @@ def _list_colleagues(
     )
 
 
-def _build_incident_address(told: Notification) -> str | None:
-    if told.incident is None:
+def _build_incident_address(notification: Notification) -> str | None:
+    if notification.incident is None:
         return None
-    return f"/incidents/{told.incident}?{urlencode({'realm': told.realm})}"
+    return f"/incidents/{notification.incident}?{urlencode({'realm': notification.realm})}"

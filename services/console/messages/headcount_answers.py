@@ -29,7 +29,7 @@ async def list_people_by_answer(
     reader: Principal,
     realm: str,
     id: str,
-    said: HeadcountAnswer,
+    answer: HeadcountAnswer,
 ) -> list[SafetyAnswer]:
     """List the people with this answer, newest question first; an erased person has no name.
 
@@ -44,13 +44,13 @@ async def list_people_by_answer(
     safety_answers = []
     for n in notifications:
         item = answer_texts.get(headcount_text_id(n.id))
-        if item is not None and item.fields.get("headcount") == said:
+        if item is not None and item.fields.get("headcount") == answer:
             contact = await directory.of(realm).get(n.person_token)
             safety_answers.append(
                 SafetyAnswer(
                     person_token=n.person_token,
                     name=contact.name if contact else None,
-                    answer=said.value,
+                    answer=answer.value,
                 )
             )
     access: AccessStore = request.app.state.access
@@ -59,7 +59,7 @@ async def list_people_by_answer(
         "directory.read",
         by=get_author(reader),
         callout=callout.id,
-        answer=said.value,
+        answer=answer.value,
         people=len(safety_answers),
     )
     return safety_answers

@@ -87,10 +87,10 @@ class CallOutView:
 
 
 def build_callout_views(
-    found: Iterable[CallOut], names: TerritoryNames, _: Translator
+    callouts: Iterable[CallOut], names: TerritoryNames, _: Translator
 ) -> list[CallOutView]:
     """Build the lines of the page, in the given order."""
-    return [_build_callout_view(one, names, _) for one in found]
+    return [_build_callout_view(one, names, _) for one in callouts]
 
 
 def _build_callout_view(one: CallOut, names: TerritoryNames, _: Translator) -> CallOutView:

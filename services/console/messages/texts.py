@@ -32,16 +32,16 @@ def compose_texts(
     names: MessageNames,
     lang: str,
     public_url: str,
-    said: str | None,
+    cell_text: str | None,
 ) -> Texts:
-    """Compose the texts of one notification; `said` is the free text of the cell."""
+    """Compose the texts of one notification; `cell_text` is the free text of the cell."""
     here = replace(names, territory=TERRITORY.get(parse_realm(realm)[0], ""))
     link = (
         f"{public_url}/a/{_MASK_CHARACTER * compute_token_length(realm, row.person)}"
         if row.answer_expected
         else None
     )
-    text = compose_message(row, here, load_phrases(lang), link, said, public_url=public_url)
+    text = compose_message(row, here, load_phrases(lang), link, cell_text, public_url=public_url)
     return Texts(
         sms=text.sms,
         voice=text.voice,

@@ -120,14 +120,14 @@ class ObligationQueries(QueryBase):
 def build_clock(
     row: m.ObligationRow,
     realm: str,
-    known: Mapping[str, m.Obligation],
+    obligations: Mapping[str, m.Obligation],
     texts: Mapping[str, TextItem],
     lang: str,
     now: Instant | None,
 ) -> r.ObligationClock:
     """Build a clock; without its words it is that of the live stream."""
     at = row.changed_at if now is None else now
-    obligation = known.get(row.obligation)
+    obligation = obligations.get(row.obligation)
     return r.ObligationClock.from_row(
         row,
         realm=realm,

@@ -135,13 +135,13 @@ async def build_deadlines_page(queries: Queries, request: Request) -> dict[str, 
 
 
 async def _find_draft(
-    queries: Queries, realm: str, lang: str, asked: str | None
+    queries: Queries, realm: str, lang: str, clock_id: str | None
 ) -> DeclarationDraft | None:
     """Return the draft that the reader opened; None for an unknown clock."""
-    if not asked:
+    if not clock_id:
         return None
     try:
-        return await queries.of(realm, lang).declaration_draft(asked)
+        return await queries.of(realm, lang).declaration_draft(clock_id)
     except NotFound:
         return None
 

@@ -94,10 +94,10 @@ def compute_edges(monday: date) -> list[int]:
     ] + [starts[-1]]
 
 
-def build_rows(found: OnCall, edges: list[int], now: datetime, lang: str) -> list[GridRow]:
+def build_rows(on_call: OnCall, edges: list[int], now: datetime, lang: str) -> list[GridRow]:
     """Build two rows per post: holder and deputy."""
     made: list[GridRow] = []
-    for post in found.items:
+    for post in on_call.items:
         made.append(
             GridRow(
                 f"{post.id}-h",

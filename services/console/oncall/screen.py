@@ -94,9 +94,9 @@ _POSTS: Final = RecordKind.ON_CALL
 _ROTATIONS: Final = RecordKind.ROTATION
 
 
-def _find_form(known: Collection[str], post: str) -> str:
+def _find_form(editable_posts: Collection[str], post: str) -> str:
     """Return the address of the form that edits a role; empty if only rotations fill it."""
-    return build_form_address(_POSTS, post) if post in known else ""
+    return build_form_address(_POSTS, post) if post in editable_posts else ""
 
 
 def _parse_day(text: str | None, otherwise: date) -> date:

@@ -88,11 +88,13 @@ class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
 
 
 def _index_states(
-    collection: str, things: Iterable[Any], told: Callable[[Any], tuple[str, str, datetime | None]]
+    collection: str,
+    things: Iterable[Any],
+    describe: Callable[[Any], tuple[str, str, datetime | None]],
 ) -> dict[str, r.Change]:
     states = {}
     for x in things:
-        title, state, at = told(x)
+        title, state, at = describe(x)
         states[x.id] = r.Change(
             collection=collection, id=x.id, title=title, before=None, after=state, at=at
         )

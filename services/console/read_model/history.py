@@ -198,7 +198,7 @@ class Chronicle:
         return load_position(position_row[0]) if position_row else Position()
 
     def add(
-        self, service: str, partition: int, found: Iterable[Version], position: Position
+        self, service: str, partition: int, versions: Iterable[Version], position: Position
     ) -> None:
         """Store versions and the new position of a log, both or neither.
 
@@ -207,7 +207,7 @@ class Chronicle:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
-            for version in found:
+            for version in versions:
                 self._put(service, partition, version)
             db.execute(
                 "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",

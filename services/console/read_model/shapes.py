@@ -227,13 +227,13 @@ class Shaper:
         )
 
     def reference_change(
-        self, row: v.ReferenceChangeRow, said: Mapping[str, Any] | None = None
+        self, row: v.ReferenceChangeRow, texts: Mapping[str, Any] | None = None
     ) -> r.ReferenceChange:
         """Build a change of the reference data.
 
-        `said` maps text references to their fields, for readers with the right to them.
+        `texts` maps text references to their fields, for readers with the right to them.
         """
-        text_fields = said or {}
+        text_fields = texts or {}
         return r.ReferenceChange.from_row(
             row,
             realm=self.realm,
@@ -549,19 +549,19 @@ class Shaper:
         decided = row.decided_at if row is not None else None
         return max(one.due_at, decided or 0, one.ready_at or 0) <= self.at
 
-    def conflict(self, found: PlanCollision) -> r.PlanConflict:
+    def conflict(self, collision: PlanCollision) -> r.PlanConflict:
         text = write_conflict_title(
-            found.other,
-            found.kind,
-            found.activities,
-            needed=found.needed,
-            free=found.free,
-            sound=found.sound,
-            held=found.held,
+            collision.other,
+            collision.kind,
+            collision.activities,
+            needed=collision.needed,
+            free=collision.free,
+            sound=collision.sound,
+            held=collision.held,
             names=self.reference.names,
             lang=self.lang,
         )
-        return r.PlanConflict.from_row(found, text=text)
+        return r.PlanConflict.from_row(collision, text=text)
 
     def sitrep(self, row: c.SitrepRow) -> r.Sitrep:
         return r.Sitrep.from_row(row, realm=self.realm)

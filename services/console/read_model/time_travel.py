@@ -101,14 +101,14 @@ class History:
         return await run_in_thread(question, chronicle)
 
     async def lines(
-        self, realm: str, wanted: Callable[[LineRecord], bool], limit: int
+        self, realm: str, line_filter: Callable[[LineRecord], bool], limit: int
     ) -> list[LineRecord]:
         """Return lines that Redis no longer holds, newest first.
 
         Reads the whole logs of the realm's partition: slow, complete. Raises the errors of `at`.
         """
         async with self._turn, PartitionReader(self._kafka) as reader:
-            return await read_older_lines(reader, realm, wanted, limit)
+            return await read_older_lines(reader, realm, line_filter, limit)
 
     async def _chronicle(self) -> Chronicle:
         if self._opened is None:
@@ -141,7 +141,7 @@ class History:
 
 
 async def read_older_lines(
-    reader: PartitionReader, realm: str, wanted: Callable[[LineRecord], bool], limit: int
+    reader: PartitionReader, realm: str, line_filter: Callable[[LineRecord], bool], limit: int
 ) -> list[LineRecord]:
     """Return the newest `limit` matching lines of a realm, newest first.
 
@@ -160,7 +160,7 @@ async def read_older_lines(
                     continue
                 for ordinal, fact in enumerate(tx.facts):
                     line = make_line(tx, fact, partition, ordinal)
-                    if line is None or not wanted(line):
+                    if line is None or not line_filter(line):
                         continue
                     if len(newest) < limit:
                         heappush(newest, (line.key, line))

@@ -100,22 +100,22 @@ def _start_announcement(row: OrderRow) -> SiteAnnouncement:
     )
 
 
-def _add_order(told: SiteAnnouncement, row: OrderRow) -> SiteAnnouncement:
+def _add_order(announcement: SiteAnnouncement, row: OrderRow) -> SiteAnnouncement:
     """Add one more order to the counts of a site.
 
     The period runs from the first start to the last end, if every order has an end.
     """
-    begins = [at for at in (told.starts_at, row.starts_at) if at is not None]
-    ends = [at for at in (told.ends_at, row.ends_at) if at is not None]
+    begins = [at for at in (announcement.starts_at, row.starts_at) if at is not None]
+    ends = [at for at in (announcement.ends_at, row.ends_at) if at is not None]
     return SiteAnnouncement(
-        told.decision,
-        told.site,
-        told.leave + row.leave,
-        told.stay_home + row.stay_home,
-        told.come + row.come,
-        told.dispatched_at,
+        announcement.decision,
+        announcement.site,
+        announcement.leave + row.leave,
+        announcement.stay_home + row.stay_home,
+        announcement.come + row.come,
+        announcement.dispatched_at,
         min(begins, default=None),
-        max(ends) if len(ends) == len((told, row)) else None,
+        max(ends) if len(ends) == len((announcement, row)) else None,
     )
 
 
@@ -195,37 +195,39 @@ async def announce_reassignments(
 
 
 def _assign_ids(
-    author: DecisionContext, told: Sequence[SiteAnnouncement]
+    author: DecisionContext, announcements: Sequence[SiteAnnouncement]
 ) -> list[tuple[str, SiteAnnouncement]]:
     """Give each announcement its command id; the last one has the id of the whole."""
     decisions: CommandDispatcher = author.request.app.state.decisions
     id = decisions.command_id(author.principal, author.realm, author.key)
-    return [(id if one is told[-1] else f"{id}-{one.callout}", one) for one in told]
+    return [
+        (id if one is announcements[-1] else f"{id}-{one.callout}", one) for one in announcements
+    ]
 
 
 def _make_starts(
-    author: DecisionContext, told: Sequence[SiteAnnouncement]
+    author: DecisionContext, announcements: Sequence[SiteAnnouncement]
 ) -> list[tuple[str, Command]]:
     by, role = get_author(author.principal), author.principal.acting_role
     return [
         (id, StartCallOut(author=by, role=role, callout=one.callout))
-        for id, one in _assign_ids(author, told)
+        for id, one in _assign_ids(author, announcements)
     ]
 
 
 async def _make_drafts(
     author: DecisionContext,
-    told: Sequence[SiteAnnouncement],
+    announcements: Sequence[SiteAnnouncement],
     channels: Sequence[Channel],
     incident: str | None,
 ) -> list[tuple[str, Command]]:
     directory = get_directory(author.request, author.realm)
-    staff = await group_staff_by_site(directory, {one.site for one in told})
-    if told and not staff:
+    staff = await group_staff_by_site(directory, {one.site for one in announcements})
+    if announcements and not staff:
         raise ProblemError("invalid", faults=(build_fault("proposal", "nobody", *NO_RECIPIENT),))
     decisions: CommandDispatcher = author.request.app.state.decisions
     names, drafts = (await author.model.reference()).names, list[tuple[str, Command]]()
-    for id, one in _assign_ids(author, [one for one in told if one.site in staff]):
+    for id, one in _assign_ids(author, [one for one in announcements if one.site in staff]):
         text = compose_message(one, shorten_site_name(names.site(one.site)), get_translator(SOURCE))
         text_id = decisions.text_id(id, text)
         await decisions.put_text(text_id, text)

@@ -163,21 +163,27 @@ def draw_flows(flows: Sequence[Flow], names: TerritoryNames, _: Translator) -> F
     )
 
 
-def _group_counts(counts: Sequence[tuple[str, int]], kept: tuple[str, ...]) -> dict[str, int]:
+def _group_counts(
+    counts: Sequence[tuple[str, int]], separate_groups: tuple[str, ...]
+) -> dict[str, int]:
     """Sum the groups: telework first, then the largest, the combined rest, and idle agents last.
 
-    `kept` names the groups that are never combined.
+    `separate_groups` names the groups that are never combined.
     """
     summed: dict[str, int] = {}
     for key, count in counts:
         summed[key] = summed.get(key, 0) + count
-    usual = sorted((key for key in summed if key not in kept), key=lambda key: (-summed[key], key))
+    usual = sorted(
+        (key for key in summed if key not in separate_groups), key=lambda key: (-summed[key], key)
+    )
     largest_groups = usual[: MAX_GROUPS - 1] if len(usual) > MAX_GROUPS else usual
-    groups = {TELEWORK: summed[TELEWORK]} if TELEWORK in kept and TELEWORK in summed else {}
+    groups = (
+        {TELEWORK: summed[TELEWORK]} if TELEWORK in separate_groups and TELEWORK in summed else {}
+    )
     groups |= {key: summed[key] for key in largest_groups}
     if rest := sum(summed[key] for key in usual if key not in largest_groups):
         groups[OTHERS] = rest
-    return groups | ({IDLE: summed[IDLE]} if IDLE in kept and IDLE in summed else {})
+    return groups | ({IDLE: summed[IDLE]} if IDLE in separate_groups and IDLE in summed else {})
 
 
 def _stack_groups(groups: Mapping[str, int], scale: float) -> dict[str, float]:
@@ -482,7 +488,7 @@ class ReassignmentView:
 
 def build_reassignment_view(
     proposals: Sequence[Proposal],
-    shown: Proposal | None,
+    proposal: Proposal | None,
     moved: Sequence[ReassignmentLine],
     sites: Sequence[str],
     now: datetime,
@@ -491,27 +497,27 @@ def build_reassignment_view(
 ) -> ReassignmentView:
     """Build the page.
 
-    `proposals` are newest first, `shown` has its lines, and `moved` are the approved lines. `sites`
+    `proposals` are newest first, `proposal` has its lines, and `moved` are the approved lines. `sites`
     are those of a limited reader, and the lines under way are then shown one by one.
     """
-    lines = shown.lines or [] if shown is not None else []
+    lines = proposal.lines or [] if proposal is not None else []
     waiting = [line for line in lines if line.state is LineState.PROPOSED]
     groups = group_lines(waiting, _)
     newest = proposals[0] if proposals else None
     others: dict[Preference, Proposal] = {}
     for p in proposals:
         if (
-            shown is not None
-            and p.id != shown.id
-            and p.preference is not shown.preference
-            and p.sites_hit == shown.sites_hit
+            proposal is not None
+            and p.id != proposal.id
+            and p.preference is not proposal.preference
+            and p.sites_hit == proposal.sites_hit
             and p.agents
         ):
             others.setdefault(p.preference, p)
     return ReassignmentView(
-        proposal=shown,
+        proposal=proposal,
         failed=newest if newest is not None and newest.state is ProposalState.FAILED else None,
-        picture=draw_flows(shown.flow, names, _) if shown is not None else None,
+        picture=draw_flows(proposal.flow, names, _) if proposal is not None else None,
         vital=[g for g in groups if not g.own_work],
         own=[g for g in groups if g.own_work],
         decided=group_lines([x for x in lines if x.state is LineState.DECLINED], _),
@@ -535,9 +541,9 @@ def build_reassignment_view(
             _,
             one_by_one=bool(sites),
         ),
-        kg=round(shown.objective.get("C", 0) / 1000) if shown is not None else 0,
+        kg=round(proposal.objective.get("C", 0) / 1000) if proposal is not None else 0,
         others=list(others.values()),
-        covered=(shown.demand - shown.unmet_agents) if shown is not None else 0,
+        covered=(proposal.demand - proposal.unmet_agents) if proposal is not None else 0,
     )
 
 

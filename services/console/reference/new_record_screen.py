@@ -69,12 +69,12 @@ async def build_new_record_page(queries: Queries, request: Request, kind: str) -
     }
 
 
-async def _build_effect(x: ScreenData, kind: RecordKind, given: dict[str, Any]) -> Effect:
-    if "role" not in given or len(given) < _ENOUGH or kind not in SCHEDULE_KINDS:
+async def _build_effect(x: ScreenData, kind: RecordKind, form_values: dict[str, Any]) -> Effect:
+    if "role" not in form_values or len(form_values) < _ENOUGH or kind not in SCHEDULE_KINDS:
         return NO_EFFECT
     persons, open_edits = await x.queries.persons_on_call(), await x.queries.open_edits()
     return await compute_effect(
-        x, kind, lambda: check_new_record(x.reference, kind, given, open_edits, persons)
+        x, kind, lambda: check_new_record(x.reference, kind, form_values, open_edits, persons)
     )
 
 

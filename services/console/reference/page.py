@@ -104,7 +104,7 @@ class ChangeView:
 
 
 def build_changes(
-    found: Sequence[ReferenceChange],
+    changes: Sequence[ReferenceChange],
     reader: str,
     names: TerritoryNames,
     _: Translator,
@@ -117,7 +117,7 @@ def build_changes(
     `coverages`: change → people on call under it.
     """
     made = []
-    for change in found:
+    for change in changes:
         mine, proposed = change.decisions[0].by == reader, change.state is ChangeState.PROPOSED
         made.append(
             ChangeView(

@@ -44,7 +44,7 @@ def check_change(
     kind: c.RecordKind,
     id: str,
     values: Values,
-    seen: str | None = None,
+    expected_digest: str | None = None,
     persons: Collection[str] = (),
 ) -> c.RecordEdit:
     """Return the change that gives a record these values. Raises NotFound, ProblemError."""
@@ -52,7 +52,7 @@ def check_change(
         current_values = read_record(base.sections, kind, id)
     except RecordUnknown:
         raise NotFound from None
-    if seen is not None and seen != compute_digest(current_values):
+    if expected_digest is not None and expected_digest != compute_digest(current_values):
         raise ProblemError("record_changed")
     try:
         edit = build_edit(base.sections, kind, id, values)

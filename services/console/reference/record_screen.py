@@ -104,13 +104,13 @@ async def build_conditions(
     request: Request,
     kind: RecordKind,
     fields: Sequence[RecordFieldState],
-    given: Mapping[str, FieldValue],
+    form_values: Mapping[str, FieldValue],
     id: str = "",
 ) -> dict[str, Any]:
     """Return the rows of a condition and its effect on recorded crises, for a trigger."""
     if kind is not RecordKind.TRIGGER:
         return {"conditions": None}
-    values = {field.name: field.value for field in fields} | dict(given)
+    values = {field.name: field.value for field in fields} | dict(form_values)
     lines, level = values["conditions"], values["level"]
     form = build_condition_form(
         x.reference,
@@ -197,21 +197,27 @@ def _parse_number(text: str) -> FieldValue:
         return text
 
 
-async def _read_again(x: ScreenData, request: Request, found: RecordState) -> dict[str, FieldValue]:
+async def _read_again(
+    x: ScreenData, request: Request, record: RecordState
+) -> dict[str, FieldValue]:
     """Return the values of the change that the address names, if it is about this record."""
     again = request.query_params.get("reprise")
     edit = (await x.queries.reference_change(again)).edit if again else None
-    if edit is None or (edit.kind, edit.id) != (found.kind, found.id):
+    if edit is None or (edit.kind, edit.id) != (record.kind, record.id):
         return {}
     return {change.field: change.after for change in edit.fields}
 
 
-async def _build_effect(x: ScreenData, found: RecordState, given: dict[str, FieldValue]) -> Effect:
-    if not given or found.kind not in SCHEDULE_KINDS:
+async def _build_effect(
+    x: ScreenData, record: RecordState, form_values: dict[str, FieldValue]
+) -> Effect:
+    if not form_values or record.kind not in SCHEDULE_KINDS:
         return NO_EFFECT
     persons = await x.queries.persons_on_call()
     return await compute_effect(
-        x, found.kind, lambda: check_change(x.reference, found.kind, found.id, given, None, persons)
+        x,
+        record.kind,
+        lambda: check_change(x.reference, record.kind, record.id, form_values, None, persons),
     )
 
 
@@ -237,11 +243,11 @@ def _write_fault(kind: RecordKind, fault: FieldFault, lang: Language, _: Transla
 def build_form_fields(
     kind: RecordKind,
     fields: Sequence[RecordFieldState],
-    given: dict[str, FieldValue],
+    form_values: dict[str, FieldValue],
     x: ScreenData,
 ) -> list[FormField]:
     """Build the fields of the form, with the given values if there are some."""
-    return [_build_form_field(kind, field, given, x) for field in fields]
+    return [_build_form_field(kind, field, form_values, x) for field in fields]
 
 
 def _build_form_field(

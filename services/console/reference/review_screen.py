@@ -57,11 +57,11 @@ async def build_review_page(queries: Queries, request: Request) -> dict[str, Any
     }
 
 
-def group_reviews(found: Sequence[PlanReviewState], x: ScreenData) -> list[ReviewGroup]:
+def group_reviews(reviews: Sequence[PlanReviewState], x: ScreenData) -> list[ReviewGroup]:
     """Group reviews by pôle, those of the whole territory last."""
     groups = []
     for pole in [*x.reference.poles, None]:
-        mine = [one for one in found if one.pole == pole]
+        mine = [one for one in reviews if one.pole == pole]
         name = x.names.pole(pole, x.shell.lang) if pole else x._("Tout le département")
         current = sum(one.state == "current" for one in mine)
         if mine:

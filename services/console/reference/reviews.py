@@ -56,7 +56,7 @@ def _build_review(
     plan: ref.Plan,
     review: PlanReview,
     open_edits: Mapping[tuple[RecordKind, str], str],
-    asked: Mapping[tuple[str | None, str], str],
+    open_actions: Mapping[tuple[str | None, str], str],
     today: date,
 ) -> PlanReviewState:
     change = open_edits.get((RecordKind.PLAN, plan.id))
@@ -73,5 +73,5 @@ def _build_review(
         due_on=review.next_on,
         state="waiting" if change is not None else state,
         change=change,
-        action=asked.get((plan.id, owner)),
+        action=open_actions.get((plan.id, owner)),
     )

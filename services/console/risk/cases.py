@@ -43,14 +43,17 @@ class LearnedLaws:
     arrival: DurationLaw
 
     @classmethod
-    def build(cls, seen: Observations) -> LearnedLaws:
+    def build(cls, observations: Observations) -> LearnedLaws:
         """Combine the priors and the observations."""
-        types = {*laws.UNANNOUNCED, *seen.unannounced}
+        types = {*laws.UNANNOUNCED, *observations.unannounced}
         return cls(
-            laws.OVERRUN.learn(seen.overruns),
-            {type: cls._prior(type).learn(seen.unannounced.get(type, ())) for type in types},
-            laws.ANSWER.learn(seen.answers),
-            laws.ARRIVAL.learn(seen.arrivals),
+            laws.OVERRUN.learn(observations.overruns),
+            {
+                type: cls._prior(type).learn(observations.unannounced.get(type, ()))
+                for type in types
+            },
+            laws.ANSWER.learn(observations.answers),
+            laws.ARRIVAL.learn(observations.arrivals),
         )
 
     @staticmethod

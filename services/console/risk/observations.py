@@ -74,16 +74,16 @@ def _parse_type(text: object) -> EventType | None:
     return next((type for type in EventType if type == text), None)
 
 
-def _add_return(found: Observations, cause: _OpenCause, version: RowVersion) -> None:
+def _add_return(observations: Observations, cause: _OpenCause, version: RowVersion) -> None:
     end = version.row.get("lifted_at") or version.at
     real = min(int(end), version.at) - cause.since
     if real <= 0:
         return
     if cause.announced is not None:
         if cause.announced > cause.since:
-            found.overruns.append(real / (cause.announced - cause.since))
+            observations.overruns.append(real / (cause.announced - cause.since))
     elif cause.type is not None:
-        found.unannounced.setdefault(cause.type, []).append(float(real))
+        observations.unannounced.setdefault(cause.type, []).append(float(real))
 
 
 def observe_answers(versions: Iterable[RowVersion]) -> list[float]:

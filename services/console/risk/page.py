@@ -24,19 +24,19 @@ class RiskLine:
     decisions: list[str]
 
 
-def build_risk_lines(found: BreachRisks, _: Translator) -> list[RiskLine]:
+def build_risk_lines(risks: BreachRisks, _: Translator) -> list[RiskLine]:
     """Build the rows of activities with a limit ahead."""
     return [
         RiskLine(one.activity, one.name, write_chance(one, _), _write_decisions(one, _))
-        for one in found.items
+        for one in risks.items
     ]
 
 
 def build_cell_risks(
-    found: BreachRisks | None, running: Collection[str], _: Translator
+    risks: BreachRisks | None, running: Collection[str], _: Translator
 ) -> list[RiskLine]:
     """Build the largest risks of activities with a running clock, for one line of the cell."""
-    items = [] if found is None else found.items
+    items = [] if risks is None else risks.items
     risky = [
         one
         for one in items

@@ -119,15 +119,15 @@ def is_overlapping(a: Box, b: Box) -> bool:
 
 
 def place_labels(
-    named: Sequence[tuple[str, Point, str]], glyphs: Sequence[Glyph], box: Box, font: float
+    labels: Sequence[tuple[str, Point, str]], glyphs: Sequence[Glyph], box: Box, font: float
 ) -> dict[str, Point]:
     """Place each name in or beside its commune, away from glyphs and other names.
 
-    `named` holds (name, town hall, outline), the most important first.
+    `labels` holds (name, town hall, outline), the most important first.
     """
     label_boxes: list[Box] = []
     positions: dict[str, Point] = {}
-    for name, home, path in named:
+    for name, home, path in labels:
         width, (x, y, w, h) = 0.56 * font * len(name), compute_extent(path)
         beside = [
             (x + w / 2, y - font * 0.4),

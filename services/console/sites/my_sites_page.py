@@ -76,10 +76,12 @@ ANSWERED_SHOWN: Final = 1
 """Instructions of a site that stay shown after they were answered, the newest."""
 
 
-def instructions_of(found: Iterable[Instruction]) -> dict[str, list[Instruction]]:
+def instructions_of(instructions: Iterable[Instruction]) -> dict[str, list[Instruction]]:
     """Return by site the instructions that wait, and the newest that were answered."""
     by_site: dict[str, list[Instruction]] = {}
-    for one in sorted(found, key=lambda i: (i.answered_at is not None, -i.asked_at.timestamp())):
+    for one in sorted(
+        instructions, key=lambda i: (i.answered_at is not None, -i.asked_at.timestamp())
+    ):
         site_instructions = by_site.setdefault(one.site, [])
         if (
             one.answered_at is None
@@ -151,6 +153,6 @@ def list_my_sites(
     )
 
 
-def count_abnormal_sites(found: Iterable[MySite]) -> int:
+def count_abnormal_sites(sites: Iterable[MySite]) -> int:
     """Count the sites that are not normal."""
-    return sum(m.site.status is not SiteStatus.NORMAL for m in found)
+    return sum(m.site.status is not SiteStatus.NORMAL for m in sites)

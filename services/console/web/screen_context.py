@@ -123,11 +123,11 @@ async def load_escalations(x: ScreenData) -> list[Escalation]:
     return (await x.queries.escalations(limit=LINE_LIMIT)).items
 
 
-async def load_answers(x: ScreenData, found: Escalation | None) -> EscalationView | None:
-    if found is None:
+async def load_answers(x: ScreenData, escalation: Escalation | None) -> EscalationView | None:
+    if escalation is None:
         return None
-    notifications = await x.queries.notifications(escalation=found.id, limit=LINE_LIMIT)
-    return build_escalation(found, notifications.items, x.names, x._)
+    notifications = await x.queries.notifications(escalation=escalation.id, limit=LINE_LIMIT)
+    return build_escalation(escalation, notifications.items, x.names, x._)
 
 
 async def load_action_lines(
@@ -278,12 +278,12 @@ def build_frame_context(request: Request, shell: ScreenShell) -> dict[str, Any]:
     }
 
 
-def find_unknown_value(request: Request, name: str, known: Iterable[str]) -> str:
+def find_unknown_value(request: Request, name: str, valid_values: Iterable[str]) -> str:
     """Return the requested id if it is unknown, so that the page reports it; otherwise ""."""
     requested_id = request.query_params.get(name, "")
-    return "" if requested_id in known else requested_id
+    return "" if requested_id in valid_values else requested_id
 
 
-def choose_known(asked: str | None, known: Any, default: Any) -> Any:
+def choose_known(requested_value: str | None, valid_values: Any, default: Any) -> Any:
     """Return the requested value if it is known, otherwise the default."""
-    return asked if asked in known else default
+    return requested_value if requested_value in valid_values else default

@@ -17,43 +17,43 @@ MAX_QUERY_LENGTH: Final = 80
 RESULTS_SHOWN: Final = 30
 
 
-def has_all_words(wanted: str, *texts: str) -> bool:
+def has_all_words(query: str, *texts: str) -> bool:
     """Return whether every requested word is in the texts, ignoring accents and case."""
     there = fold_text(" ".join(texts))
-    return all(word in there for word in fold_text(wanted).split())
+    return all(word in there for word in fold_text(query).split())
 
 
-def find_sites(sites: Iterable[Site], wanted: str) -> list[Site]:
+def find_sites(sites: Iterable[Site], query: str) -> list[Site]:
     """Return the sites by name, commune or id, ordered by commune; all without a query."""
-    matching_sites = [s for s in sites if has_all_words(wanted, s.id, s.name, s.commune_name)]
+    matching_sites = [s for s in sites if has_all_words(query, s.id, s.name, s.commune_name)]
     return sorted(
         matching_sites, key=lambda s: (fold_text(s.commune_name), fold_text(s.name), s.id)
     )
 
 
-def find_incidents(incidents: Iterable[Incident], wanted: str, _: Translator) -> list[Incident]:
+def find_incidents(incidents: Iterable[Incident], query: str, _: Translator) -> list[Incident]:
     """Return the incidents by number, title or family, open ones first, closed ones too."""
-    if not wanted:
+    if not query:
         return []
     matching_incidents = [
         i
         for i in incidents
-        if has_all_words(wanted, i.number, i.title, w.translate_code(world.FAMILY, i.kind, _))
+        if has_all_words(query, i.number, i.title, w.translate_code(world.FAMILY, i.kind, _))
     ]
     return sorted(
         matching_incidents, key=lambda i: (i.closed_at is not None, -i.opened_at.timestamp())
     )[:RESULTS_SHOWN]
 
 
-def find_lines(lines: Iterable[Line], wanted: str) -> list[Line]:
+def find_lines(lines: Iterable[Line], query: str) -> list[Line]:
     """Return the lines with the requested words, newest first."""
     return (
         [
             line.model_copy(update={"group": None})
             for line in lines
-            if has_all_words(wanted, line.text)
+            if has_all_words(query, line.text)
         ]
-        if wanted
+        if query
         else []
     )
 
@@ -66,11 +66,11 @@ class FoundPerson:
     role: str
 
 
-def find_people(names: TerritoryNames, wanted: str, _: Translator) -> list[FoundPerson]:
+def find_people(names: TerritoryNames, query: str, _: Translator) -> list[FoundPerson]:
     """Return the holders of the requested roles."""
-    if not wanted:
+    if not query:
         return []
     people = [FoundPerson(token, w.name_person(token, names, _)) for token in names.holders]
     return sorted(
-        (p for p in people if has_all_words(wanted, p.role)), key=lambda p: fold_text(p.role)
+        (p for p in people if has_all_words(query, p.role)), key=lambda p: fold_text(p.role)
     )[:RESULTS_SHOWN]

@@ -10,14 +10,14 @@ from services.continuity.activities.impact_analysis import ActivityNeed
 from services.continuity.decision import ContinuityDecision
 
 
-def add_arrived_agents(need: ActivityNeed, found: CapacityAssessment, arrived: int) -> int:
+def add_arrived_agents(need: ActivityNeed, assessment: CapacityAssessment, arrived: int) -> int:
     """Return the points of an activity with the agents that have arrived.
 
     They count as a share of the staff that 100 % need. Systems and suppliers bound the result as
     before.
     """
     gained = need.whole * arrived // max(need.activity.staff, 1)
-    return min(found.points_of_sites + gained, found.ceiling)
+    return min(assessment.points_of_sites + gained, assessment.ceiling)
 
 
 def schedule_settlement(draft: ContinuityDecision, rows: Iterable[ReassignmentRow]) -> None:

@@ -149,7 +149,7 @@ def _convert_to_points(need: ActivityNeed, pct: float) -> int:
 
 
 def _compute_state(
-    need: ActivityNeed, points: int, found: CapacityAssessment, before: ActivityRow | None
+    need: ActivityNeed, points: int, assessment: CapacityAssessment, before: ActivityRow | None
 ) -> ActivityState:
     """Compute the state from the points with strategies and the assessment without them.
 
@@ -157,26 +157,26 @@ def _compute_state(
     """
     if points < need.minimum:
         return ActivityState.INTERRUPTED
-    if not found.hits:
+    if not assessment.hits:
         return ActivityState.NOMINAL
     if before is not None and before.computed in _DISRUPTED_STATES:
         return ActivityState.RESTORED
-    return ActivityState.DEGRADED if found.points < need.whole else ActivityState.THREATENED
+    return ActivityState.DEGRADED if assessment.points < need.whole else ActivityState.THREATENED
 
 
 def _find_interruption_start(
     draft: ContinuityDecision,
     need: ActivityNeed,
     acting: list[CapacityOnset],
-    said: ActivityDeclared | None,
+    declaration: ActivityDeclared | None,
 ) -> Instant:
     """Return the start of the interruption.
 
     This is the declared time if a person declared it, else the time of the cause, but never before
     the end of the last strategy or declaration.
     """
-    if said is not None:
-        return said.occurred_at
+    if declaration is not None:
+        return declaration.occurred_at
     fell = find_fall_below_minimum(need, acting)
     return max(
         draft.now if fell is None else min(fell, draft.now), draft.state.floors.get(need.id, 0)
@@ -187,7 +187,7 @@ def _find_state_start(
     before: ActivityRow | None,
     current: ActivityState,
     rto: ClockRow,
-    found: CapacityAssessment,
+    assessment: CapacityAssessment,
     now: Instant,
 ) -> Instant:
     if current is ActivityState.INTERRUPTED and rto.started_at is not None:
@@ -202,7 +202,7 @@ def _find_state_start(
         return rto.stopped_at
     if before is not None and before.state is not ActivityState.NOMINAL:
         return now
-    return find_start(found, now)
+    return find_start(assessment, now)
 
 
 def _compute_next_due(

@@ -202,13 +202,15 @@ def assess_capacity(state: ContinuityState, need: ActivityNeed, now: Instant) ->
 
 
 def _build_assessment(
-    of_sites: int, ceiling: int, found: Sequence[tuple[int, str, str, UnwellSite | DependencyHeard]]
+    of_sites: int,
+    ceiling: int,
+    losses: Sequence[tuple[int, str, str, UnwellSite | DependencyHeard]],
 ) -> CapacityAssessment:
     """Build the assessment with the gravest losses.
 
     Ties are ordered by kind and id, which are unique, so the order of a map never shows.
     """
-    gravest = sorted(found) if len(found) <= SHOWN_LOSSES else nsmallest(SHOWN_LOSSES, found)
+    gravest = sorted(losses) if len(losses) <= SHOWN_LOSSES else nsmallest(SHOWN_LOSSES, losses)
     worst = tuple(CapacityLoss(-cost, kind, id, source) for cost, kind, id, source in gravest)
     behind = [
         source.worst if isinstance(source, UnwellSite) else source for _, _, _, source in gravest
@@ -222,7 +224,7 @@ def _build_assessment(
         of_sites,
         ceiling,
         worst,
-        len(found),
+        len(losses),
         reports,
         tuple(dict.fromkeys([r for r in reports if r is not None])),
         incident,

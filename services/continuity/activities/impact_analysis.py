@@ -337,9 +337,11 @@ def _iterate_predicates(
             yield from list_measured(plan.stand_down.when)
 
 
-def _select_activities(asked: Measured, activities: tuple[ref.Activity, ...]) -> tuple[str, ...]:
+def _select_activities(
+    comparison: Measured, activities: tuple[ref.Activity, ...]
+) -> tuple[str, ...]:
     def matches(a: ref.Activity) -> bool:
-        args = asked.args
+        args = comparison.args
         return (
             a.criticality in args.get("criticality", (a.criticality,))
             and args.get("pole", a.pole) == a.pole

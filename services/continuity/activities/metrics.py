@@ -88,9 +88,9 @@ def recheck_all_metrics(draft: ContinuityDecision) -> None:
     record_changed_metrics(draft)
 
 
-def _is_same_side(metric: ContinuityMetric, told: float, value: float) -> bool:
+def _is_same_side(metric: ContinuityMetric, last_value: float, value: float) -> bool:
     return all(
-        _OPERATORS[op](told, limit) == _OPERATORS[op](value, limit)
+        _OPERATORS[op](last_value, limit) == _OPERATORS[op](value, limit)
         for op, limit in metric.thresholds
     )
 

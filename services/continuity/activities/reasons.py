@@ -39,13 +39,13 @@ def build_path(report: str | None, kind: str, id: str, activity: str, pole: str)
 
 
 def build_paths(
-    need: ActivityNeed, found: CapacityAssessment, strategies: Sequence[StrategyRow]
+    need: ActivityNeed, assessment: CapacityAssessment, strategies: Sequence[StrategyRow]
 ) -> tuple[Path, ...]:
     """Build one path for each of the gravest losses, then one for each strategy."""
     pole = need.activity.pole
     through = [
         build_path(report, blow.kind, blow.id, need.id, pole)
-        for report, blow in zip(found.reports, found.worst, strict=True)
+        for report, blow in zip(assessment.reports, assessment.worst, strict=True)
     ]
     return (
         *through,
@@ -53,9 +53,9 @@ def build_paths(
     )
 
 
-def find_start(found: CapacityAssessment, now: Instant) -> Instant:
+def find_start(assessment: CapacityAssessment, now: Instant) -> Instant:
     """Return the start of the earliest of the gravest losses."""
-    return min((_find_loss_start(blow) for blow in found.worst), default=now)
+    return min((_find_loss_start(blow) for blow in assessment.worst), default=now)
 
 
 def _find_loss_start(blow: CapacityLoss) -> Instant:
@@ -68,9 +68,9 @@ def _find_loss_start(blow: CapacityLoss) -> Instant:
 
 def list_reasons(
     need: ActivityNeed,
-    found: CapacityAssessment,
+    assessment: CapacityAssessment,
     strategies: Sequence[StrategyRow],
-    said: ActivityDeclared | None,
+    declaration: ActivityDeclared | None,
     since: Instant,
 ) -> tuple[Why, ...]:
     """List the reasons of a state, by code.
@@ -78,20 +78,20 @@ def list_reasons(
     Codes: D40 (capacity lost), D42 (under the MBCO), `system_down`, `strategy`, `declared`.
     """
     reasons: list[Why] = []
-    if found.points < need.whole:
+    if assessment.points < need.whole:
         reasons.append(
             Why(
-                code="D42" if found.points < need.minimum else "D40",
+                code="D42" if assessment.points < need.minimum else "D40",
                 metric="activity_capacity_min",
                 args={"activities": [need.id]},
                 op="<",
                 threshold=need.activity.mbco_pct,
-                value=need.percent(found.points),
+                value=need.percent(assessment.points),
                 at=since,
-                reports=found.distinct,
+                reports=assessment.distinct,
             )
         )
-    down = sorted(blow.id for blow in found.worst if blow.kind == "system" and blow.points)
+    down = sorted(blow.id for blow in assessment.worst if blow.kind == "system" and blow.points)
     if down:
         reasons.append(
             Why(code="system_down", metric="system_down", args={"systems": down}, value=len(down))
@@ -105,6 +105,8 @@ def list_reasons(
         )
         for s in strategies
     ]
-    if said is not None:
-        reasons.append(Why(code="declared", args={"by": said.author}, at=said.occurred_at))
+    if declaration is not None:
+        reasons.append(
+            Why(code="declared", args={"by": declaration.author}, at=declaration.occurred_at)
+        )
     return tuple(reasons)

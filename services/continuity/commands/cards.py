@@ -147,16 +147,16 @@ def _answer_card(
 
 
 def _find_answered_card(
-    draft: ContinuityDecision, asked: CardReference
+    draft: ContinuityDecision, reference: CardReference
 ) -> SiteCardRow | CardRow | None:
     """Find the present row of a card; None if the plan is over, or lives anew."""
-    row = draft.state.plans.get(asked.plan)
-    if row is None or row.state not in ACTIVE_PLAN_STATES or row.life != asked.life:
+    row = draft.state.plans.get(reference.plan)
+    if row is None or row.state not in ACTIVE_PLAN_STATES or row.life != reference.life:
         return None
-    if asked.owner is None:
-        return find_card(row, asked.card)
-    cards = draft.state.site_cards.get(asked.plan, NO_SITE_CARDS)
-    return cards.get(site_card_id(asked.plan, asked.card, asked.owner))
+    if reference.owner is None:
+        return find_card(row, reference.card)
+    cards = draft.state.site_cards.get(reference.plan, NO_SITE_CARDS)
+    return cards.get(site_card_id(reference.plan, reference.card, reference.owner))
 
 
 def _is_open_card(row: SiteCardRow | CardRow | None) -> bool:

@@ -299,7 +299,7 @@ def _can_host(draft: ContinuityDecision, line: m.LineRow, restrictions: _SiteRes
 
 
 def _choose_lines(
-    draft: ContinuityDecision, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool
+    draft: ContinuityDecision, row: m.ProposalRow, line_ids: Iterable[str] | None, *, sound: bool
 ) -> list[m.LineRow]:
     """Return the chosen undecided lines, in order; by default all, or with `sound` all that hold.
 
@@ -309,7 +309,7 @@ def _choose_lines(
     lines = {line.id: line for line in list_proposal_lines(draft.state, row.id)}
     decided = find_decided_lines(row)
     restrictions = _SiteRestrictions.of(draft.state, draft.now)
-    if asked is None:
+    if line_ids is None:
         undecided_lines = [line for line in lines.values() if line.id not in decided]
         chosen = [
             line
@@ -317,7 +317,7 @@ def _choose_lines(
             if not (sound and _find_obstacle(draft, line, restrictions))
         ] or undecided_lines
     else:
-        chosen_ids = set(asked)
+        chosen_ids = set(line_ids)
         if unknown := sorted(chosen_ids - lines.keys()):
             raise RefusedCommand(404, "line_not_found", line=unknown[0])
         if gone := sorted(chosen_ids.intersection(row.withdrawn)):

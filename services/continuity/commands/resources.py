@@ -157,13 +157,13 @@ def offer_resource(draft: ContinuityDecision, command: res.OfferResource) -> Com
 
 
 def _compute_expiry(
-    draft: ContinuityDecision, row: res.ResourceRequestRow, asked: Instant | None
+    draft: ContinuityDecision, row: res.ResourceRequestRow, requested_end: Instant | None
 ) -> Instant:
     """Return the end of a reservation: as asked, else after the time of its kind."""
-    if asked is not None:
-        if asked <= draft.now:
-            raise RefusedCommand(409, "until_past", until=asked)
-        return asked
+    if requested_end is not None:
+        if requested_end <= draft.now:
+            raise RefusedCommand(409, "until_past", until=requested_end)
+        return requested_end
     kind = draft.bia.resources.kinds.get(row.kind)
     return draft.now + (kind.reserved_min if kind is not None else 60) * MINUTE_MS
 
@@ -176,13 +176,13 @@ def _find_stock(draft: ContinuityDecision, id: str) -> Stock:
 
 
 def _reserve(
-    draft: ContinuityDecision, row: res.ResourceRequestRow, id: str, asked: int | None
+    draft: ContinuityDecision, row: res.ResourceRequestRow, id: str, requested_quantity: int | None
 ) -> Suggestion:
     stock = _find_stock(draft, id)
     if (stock.kind, stock.metier) != (row.kind, row.metier):
         raise RefusedCommand(409, "other_resource", stock=id, kind=stock.kind)
     free = stocks.count_available(draft, stock)
-    quantity = min(row.quantity, free) if asked is None else asked
+    quantity = min(row.quantity, free) if requested_quantity is None else requested_quantity
     if quantity > row.quantity:
         raise RefusedCommand(409, "offer_too_large", asked=quantity, quantity=row.quantity)
     if free == 0 or quantity > free:
@@ -193,14 +193,14 @@ def _reserve(
 
 
 def _estimate_partner(
-    draft: ContinuityDecision, row: res.ResourceRequestRow, id: str, asked: int | None
+    draft: ContinuityDecision, row: res.ResourceRequestRow, id: str, requested_quantity: int | None
 ) -> Suggestion:
     partner = draft.bia.resources.partners.get(id)
     if partner is None:
         raise RefusedCommand(404, "partner_not_found", partner=id)
     if row.kind not in partner.kinds:
         raise RefusedCommand(409, "other_resource", stock=id, kind=row.kind)
-    quantity = row.quantity if asked is None else asked
+    quantity = row.quantity if requested_quantity is None else requested_quantity
     if quantity > row.quantity:
         raise RefusedCommand(409, "offer_too_large", asked=quantity, quantity=row.quantity)
     need = req.build_need(row)

@@ -76,9 +76,9 @@ def rank_gains(start: GainBaseline, gravest: Sequence[SiteLoss]) -> tuple[Resour
     return select_gains(iterate_gains(start, gravest))
 
 
-def select_gains(found: Iterable[ResourceGain]) -> tuple[ResourceGain, ...]:
+def select_gains(gains: Iterable[ResourceGain]) -> tuple[ResourceGain, ...]:
     """Select the gains that reduce the unmet need, best first."""
-    return tuple(sorted((g for g in found if g.unmet < NOTHING_UNMET), key=ResourceGain.rank))
+    return tuple(sorted((g for g in gains if g.unmet < NOTHING_UNMET), key=ResourceGain.rank))
 
 
 def iterate_gains(start: GainBaseline, gravest: Sequence[SiteLoss]) -> Iterator[ResourceGain]:

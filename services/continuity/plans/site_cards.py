@@ -111,8 +111,8 @@ def is_opened_per_site(card: CardRow) -> bool:
     return card.sites is not None or card.state in OPEN_STATES
 
 
-def _is_known(known: Mapping[str, SiteCardRow], row: PlanRow, card: Card, owner: str) -> bool:
-    site_card = known.get(site_card_id(row.id, card.id, owner))
+def _is_known(site_cards: Mapping[str, SiteCardRow], row: PlanRow, card: Card, owner: str) -> bool:
+    site_card = site_cards.get(site_card_id(row.id, card.id, owner))
     return site_card is not None and site_card.life == row.life
 
 
@@ -132,18 +132,18 @@ def _is_wanted(state: ContinuityState, plan: Plan, row: PlanRow, card: Card, sit
     return scope.where == "all" or _is_concerned(plan, row, card, site, site_state)
 
 
-def _list_causes(row: PlanRow, heard: SiteHeard | None, scope: CardScope) -> list[Instant]:
+def _list_causes(row: PlanRow, site_state: SiteHeard | None, scope: CardScope) -> list[Instant]:
     """Return the starts of the causes at a site that concern a plan, those of its scope only."""
     return [
         cause.since
-        for cause in (heard.causes if heard is not None else ())
+        for cause in (site_state.causes if site_state is not None else ())
         if (not scope.causes or cause.type in scope.causes)
         and (row.pole is not None or row.incident is None or cause.incident == row.incident)
     ]
 
 
 def _is_concerned(
-    plan: Plan, row: PlanRow, card: Card, site: Site, heard: SiteHeard | None
+    plan: Plan, row: PlanRow, card: Card, site: Site, site_state: SiteHeard | None
 ) -> bool:
     """Return whether a site is or was in trouble, or is exposed to the flood of the plan.
 
@@ -156,13 +156,13 @@ def _is_concerned(
         "flood_exposure" in scope.flags or scope.communes
     ):
         return True
-    if heard is None:
+    if site_state is None:
         return False
     if card.phase is CardPhase.RETURN:
-        return bool(_list_causes(row, heard, scope)) or (
-            heard.lifted_at is not None and heard.lifted_at >= (row.trigger_since or 0)
+        return bool(_list_causes(row, site_state, scope)) or (
+            site_state.lifted_at is not None and site_state.lifted_at >= (row.trigger_since or 0)
         )
-    return bool(_list_causes(row, heard, scope))
+    return bool(_list_causes(row, site_state, scope))
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,10 +253,10 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
         draft.emit(attention)
 
 
-def _update_kept_lines(draft: ContinuityDecision, kept: Sequence[KeptRow]) -> None:
+def _update_kept_lines(draft: ContinuityDecision, approved_lines: Sequence[KeptRow]) -> None:
     """Update approved lines with their fate in the new situation."""
     lost: list[ReassignmentRow] = []
-    for one in kept:
+    for one in approved_lines:
         row = draft.state.moved.get(one.line)
         if row is None:
             continue

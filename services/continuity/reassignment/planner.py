@@ -270,17 +270,17 @@ def build_gains_answer(row: ContingencyRow, bought: Iterable[ResourceGain]) -> C
 
 
 def build_ranking_answer(
-    ranking: Ranking, job: RankingJob, found: list[SiteLoss], present: PresentRow | None = None
+    ranking: Ranking, job: RankingJob, losses: list[SiteLoss], present: PresentRow | None = None
 ) -> ContingencyComputed:
     """Build the input for continuity with a ranking."""
-    if present is not None and found and isinstance(ranking, CrisisContingency):
+    if present is not None and losses and isinstance(ranking, CrisisContingency):
         present = present.model_copy(
             update=dict(zip(("u1", "u2", "u3"), ranking.unmet, strict=True))
         )
-    counted = count_losses(found)
+    counted = count_losses(losses)
     gravest = tuple(
         _build_loss_row(ranking.explained(loss))
-        for loss in select_worst(found, SHOWN_LOSSES, ranking.tables)
+        for loss in select_worst(losses, SHOWN_LOSSES, ranking.tables)
     )
     row = ContingencyRow(
         id=job.id,
@@ -292,7 +292,7 @@ def build_ranking_answer(
         worst=gravest,
         present=present,
         paired=ranking.paired
-        if job.n == 2 and found and isinstance(ranking, CrisisContingency)
+        if job.n == 2 and losses and isinstance(ranking, CrisisContingency)
         else (),
     )
     return ContingencyComputed(row=row)

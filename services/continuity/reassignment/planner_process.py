@@ -258,11 +258,11 @@ class PlannerProcess:
         return None
 
 
-def _run_slice(source: Iterator[T], found: list[T]) -> bool:
+def _run_slice(source: Iterator[T], collected_items: list[T]) -> bool:
     """Continue for SLICE_S; return True at the end."""
     until = time.monotonic() + SLICE_S
     for one in source:
-        found.append(one)
+        collected_items.append(one)
         if time.monotonic() >= until:
             return False
     return True

@@ -289,9 +289,9 @@ def _build_failure(job: ProposalJob, why: str) -> list[m.ProposalComputed]:
     return [m.ProposalComputed(request=job.id, part=0, parts=1, row=row)]
 
 
-def _build_situation(asked: m.Situation) -> ModelSituation:
+def _build_situation(situation: m.Situation) -> ModelSituation:
     def left_min(end: Instant | None) -> int | None:
-        return None if end is None or asked.at is None else (end - asked.at) // MINUTE_MS
+        return None if end is None or situation.at is None else (end - situation.at) // MINUTE_MS
 
     sites = {
         c.site: SiteCapacityState(
@@ -301,19 +301,19 @@ def _build_situation(asked: m.Situation) -> ModelSituation:
             confined=c.confinement is not None,
             left_min=left_min(c.ends_at),
         )
-        for c in asked.sites
+        for c in situation.sites
     }
     opens = {
         activity: minutes
-        for activity, at in asked.opens.items()
+        for activity, at in situation.opens.items()
         if (minutes := left_min(at)) is not None
     }
     return ModelSituation(
         sites,
-        asked.elapsed_h,
-        asked.transit,
-        asked.telework,
-        WorkHorizon(opens, asked.setup_min, asked.home_min),
+        situation.elapsed_h,
+        situation.transit,
+        situation.telework,
+        WorkHorizon(opens, situation.setup_min, situation.home_min),
     )
 
 
@@ -423,7 +423,7 @@ def _is_place_lost(row: m.ReassignmentRow, situation: ModelSituation) -> bool:
 
 
 def _cut_parts(
-    job: ProposalJob, lines: list[m.LineRow], kept: list[m.KeptRow], row: m.ProposalRow
+    job: ProposalJob, lines: list[m.LineRow], approved_lines: list[m.KeptRow], row: m.ProposalRow
 ) -> list[m.ProposalComputed]:
     """Cut the answer into parts of at most AT_ONCE lines, then of kept lines.
 
@@ -433,7 +433,10 @@ def _cut_parts(
     cuts += [
         (tuple(lines[n : n + LINES_PER_PART]), ()) for n in range(0, len(lines), LINES_PER_PART)
     ]
-    cuts += [((), tuple(kept[n : n + LINES_PER_PART])) for n in range(0, len(kept), LINES_PER_PART)]
+    cuts += [
+        ((), tuple(approved_lines[n : n + LINES_PER_PART]))
+        for n in range(0, len(approved_lines), LINES_PER_PART)
+    ]
     cuts = cuts or [((), ())]
     return [
         m.ProposalComputed(

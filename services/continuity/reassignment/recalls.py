@@ -42,15 +42,15 @@ def count_idle_agents(
     tables: ReferenceTables,
     situation: ModelSituation,
     moved: Iterable[ReassignmentRow],
-    kept: Iterable[KeptRow],
+    approved_lines: Iterable[KeptRow],
     new: Sequence[tuple[LineKey, int]],
 ) -> list[IdleAgents]:
     """Count for each new line, in order, the idle agents that it uses.
 
-    Agents at their own site go first, then those of a line that needs none. `kept` are the approved
+    Agents at their own site go first, then those of a line that needs none. `approved_lines` are the approved
     lines that are void or need another number than before; `new` are lines with their agents.
     """
-    kept_by_line = {one.line: one for one in kept}
+    kept_by_line = {one.line: one for one in approved_lines}
     agents_away: Counter[Cell] = Counter()
     whole: Counter[Cell] = Counter()
     in_part: Counter[Cell] = Counter()

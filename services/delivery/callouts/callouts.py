@@ -106,19 +106,19 @@ def _is_paid(state: str) -> bool:
 
 def estimate_channels(
     people: Iterable[Called],
-    wanted: tuple[Channel, ...],
+    preferred_channels: tuple[Channel, ...],
     rules: DeliveryRules,
     pacing: ChannelPacing,
     sms_parts: int = 1,
 ) -> tuple[ChannelEstimate, ...]:
-    """Estimate people, seconds and cost per channel, in the order of `wanted`.
+    """Estimate people, seconds and cost per channel, in the order of `preferred_channels`.
 
     Everybody counts for the first of their channels, behind the messages that wait already.
     `sms_parts` are the parts of one SMS.
     """
     by_channel: dict[Channel, int] = {}
     for one in people:
-        if mine := choose_channels(wanted, one.channels):
+        if mine := choose_channels(preferred_channels, one.channels):
             by_channel[mine[0]] = by_channel.get(mine[0], 0) + 1
     estimates = []
     for channel, count in by_channel.items():
@@ -309,10 +309,10 @@ def build_manager_rows(
     ]
 
 
-def replace_callout_row(known: CallOutProgress | None, row: CallOutRow) -> CallOutProgress:
-    return CallOutProgress(row) if known is None else replace(known, row=row)
+def replace_callout_row(progress: CallOutProgress | None, row: CallOutRow) -> CallOutProgress:
+    return CallOutProgress(row) if progress is None else replace(progress, row=row)
 
 
-def add_listed_people(known: CallOutProgress, fact: CallOutListed) -> CallOutProgress:
+def add_listed_people(progress: CallOutProgress, fact: CallOutListed) -> CallOutProgress:
     """Return the call-out with these people added."""
-    return replace(known, people=(*known.people, *fact.people))
+    return replace(progress, people=(*progress.people, *fact.people))

@@ -131,24 +131,24 @@ class HeadcountTally:
         self,
         id: str,
         headcount: OpenHeadcount,
-        told: _PublishedCounts,
+        published_counts: _PublishedCounts,
         answered: set[str],
         now: int,
     ) -> None:
         """Report each site with a new count; the first time also sites without any person found."""
-        await self._place(headcount, told.sites)
+        await self._place(headcount, published_counts.sites)
         expected, there = (
-            Counter(told.sites.values()),
-            Counter(told.sites[person] for person in answered),
+            Counter(published_counts.sites.values()),
+            Counter(published_counts.sites[person] for person in answered),
         )
         for site in headcount.sites:
-            if expected[site] and told.found.get(site) != there[site]:
-                if not told.quiet:
+            if expected[site] and published_counts.found.get(site) != there[site]:
+                if not published_counts.quiet:
                     await self._report(
                         f"{id}-{site}-found", headcount, site, there[site], expected[site], now
                     )
-                told.found[site] = there[site]
-        told.quiet = False
+                published_counts.found[site] = there[site]
+        published_counts.quiet = False
 
     async def _place(self, headcount: OpenHeadcount, sites: dict[str, str]) -> None:
         """Find the site of each person.
@@ -165,14 +165,14 @@ class HeadcountTally:
             )
 
     async def _report(
-        self, name: str, headcount: OpenHeadcount, site: str, found: int, expected: int, now: int
+        self, name: str, headcount: OpenHeadcount, site: str, count: int, expected: int, now: int
     ) -> None:
         """Send the count as a report, for the metric of the headcount and the site's incident.
 
         The same count has the same id, so a repeat has no effect.
         """
         report = ReportReceived(
-            report_id=f"{name}-{found}",
+            report_id=f"{name}-{count}",
             source="recensement",
             site_id=site,
             type=EventType.HEADCOUNT,
@@ -180,7 +180,7 @@ class HeadcountTally:
             occurred_at=now,
             measure=Measure(
                 name="headcount_found",
-                value=found,
+                value=count,
                 value_of=expected,
                 unit="personnes",
                 scope="site",

@@ -74,22 +74,24 @@ def _call_managers(draft: DeliveryDecision, one: CallOutProgress) -> None:
     draft.emit(CallOutChanged(row=_compute_row(state, replace(one, row=called), now)))
 
 
-def apply_headcount(draft: DeliveryDecision, told: HeadcountTallied | HeadcountSaid) -> None:
+def apply_headcount(
+    draft: DeliveryDecision, headcount_event: HeadcountTallied | HeadcountSaid
+) -> None:
     """Update the counts of a headcount; equal counts change nothing.
 
     A simulated answer counts only in a simulated realm, and never more often than there are
     answered notifications: a person with two channels may answer twice.
     """
-    one = draft.state.callouts.get(told.callout)
+    one = draft.state.callouts.get(headcount_event.callout)
     if one is None:
         return
-    source = one.row if isinstance(told, HeadcountSaid) else told
+    source = one.row if isinstance(headcount_event, HeadcountSaid) else headcount_event
     counts = {answer: getattr(source, answer.value) for answer in HeadcountAnswer}
-    if isinstance(told, HeadcountSaid):
+    if isinstance(headcount_event, HeadcountSaid):
         answered = one.count(NotificationState.ANSWERED)
         if is_live(draft.state.realm) or sum(counts.values()) >= answered:
             return
-        counts[told.answer] += 1
+        counts[headcount_event.answer] += 1
     row = one.row.model_copy(update={answer.value: count for answer, count in counts.items()})
     if row != one.row:
         _record_progress(draft, replace(one, row=row))

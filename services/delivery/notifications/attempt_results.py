@@ -18,12 +18,12 @@ from services.delivery.simulated_channels import SIMULATED_RUN
 from services.delivery.state import DeliveryState
 
 
-def decide_attempt(draft: DeliveryDecision, told: ClaimAttempt | AttemptOutcome) -> None:
+def decide_attempt(draft: DeliveryDecision, attempt_event: ClaimAttempt | AttemptOutcome) -> None:
     """Decide the claim of an attempt or its outcome."""
-    if isinstance(told, ClaimAttempt):
-        decide_claim(draft, told)
+    if isinstance(attempt_event, ClaimAttempt):
+        decide_claim(draft, attempt_event)
     else:
-        decide_outcome(draft, told)
+        decide_outcome(draft, attempt_event)
 
 
 def decide_claim(draft: DeliveryDecision, claim: ClaimAttempt) -> None:

@@ -11,14 +11,16 @@ from schemas.words import Channel, NotificationState
 from services.delivery.notifications.channel_policies import FALLBACK_CHANNELS
 
 
-def choose_channels(wanted: Sequence[Channel], verified: Iterable[Channel]) -> tuple[Channel, ...]:
+def choose_channels(
+    preferred_channels: Sequence[Channel], verified: Iterable[Channel]
+) -> tuple[Channel, ...]:
     """Return the step's channels that are verified for the person, then e-mail and webhook.
 
     The order is that of the step. Other verified channels are not used: a step with `app, sms` does
     not ring a phone at night (D36).
     """
     mine = set(verified)
-    return tuple(dict.fromkeys(c for c in (*wanted, *FALLBACK_CHANNELS) if c in mine))
+    return tuple(dict.fromkeys(c for c in (*preferred_channels, *FALLBACK_CHANNELS) if c in mine))
 
 
 def build_planned_row(

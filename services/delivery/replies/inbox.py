@@ -106,6 +106,6 @@ class ReplyReader:
             self._read.popitem(last=False)
 
 
-def _get_arrival(found: tuple[str, TextItem | None]) -> int:
-    item = found[1]
+def _get_arrival(entry: tuple[str, TextItem | None]) -> int:
+    item = entry[1]
     return 0 if item is None else int(item.fields.get("at", 0))

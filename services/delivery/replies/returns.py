@@ -345,7 +345,13 @@ class ProviderInbox:
         return max(lists, key=lambda one: one[2].at, default=None)
 
     async def _answer_cards(
-        self, channel: Channel, realm: str, person: str, sent: CardList, reply: CardReply, name: str
+        self,
+        channel: Channel,
+        realm: str,
+        person: str,
+        card_list: CardList,
+        reply: CardReply,
+        name: str,
     ) -> None:
         """Pass on an answer about cards; a reason lies in `texts`, the log holds its id."""
         reason = None
@@ -355,9 +361,9 @@ class ProviderInbox:
             reason = f"text:{text_id}"
         command = AnswerCards(
             author=person,
-            role=sent.role,
+            role=card_list.role,
             reason=reason,
-            notification=sent.notification,
+            notification=card_list.notification,
             person=person,
             change=reply.change,
             numbers=reply.numbers,

@@ -30,7 +30,7 @@ COPIED_VALUES: Final = (
 
 
 def note_reply(
-    row: NotificationRow | None, told: ReplyUnread, now: Instant
+    row: NotificationRow | None, reply: ReplyUnread, now: Instant
 ) -> NotificationRow | None:
     """Note the reply on the call; None if no help follows.
 
@@ -38,7 +38,7 @@ def note_reply(
     """
     if (
         row is None
-        or row.person != told.person
+        or row.person != reply.person
         or not (row.answer_expected or read_card_list(row))
         or row.unread_at is not None
     ):
@@ -51,7 +51,7 @@ def note_reply(
 
 
 def build_help(
-    call: NotificationRow, told: ReplyUnread, lineage: str, now: Instant
+    call: NotificationRow, reply: ReplyUnread, lineage: str, now: Instant
 ) -> NotificationRow:
     """Build the message that explains how to answer, without an attempt.
 
@@ -71,7 +71,7 @@ def build_help(
         role=call.role,
         scope=call.scope,
         person=call.person,
-        channels=(told.channel,),
+        channels=(reply.channel,),
         state=NotificationState.PLANNED,
         template=UNPARSED_REPLY_TEMPLATE,
         values=values,

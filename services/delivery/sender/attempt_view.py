@@ -431,9 +431,9 @@ class AttemptView:
                 row.id, row.role, sent_at, row.unread_at is not None
             )
 
-    def _keep_asked(self, person: str, asked: dict[str, OpenQuestion]) -> None:
-        if asked:
-            self.asked[person] = asked
+    def _keep_asked(self, person: str, questions: dict[str, OpenQuestion]) -> None:
+        if questions:
+            self.asked[person] = questions
         else:
             self.asked.pop(person, None)
 

@@ -63,36 +63,40 @@ class PosterIntegration:
     def __init__(self, limits: AnonymousLimits) -> None:
         self._limits = limits
 
-    def kept(self, asked: IntegrationRequest) -> bytes:
-        return asked.body
+    def kept(self, request: IntegrationRequest) -> bytes:
+        return request.body
 
     async def take(
-        self, machines: Dispatcher, principal: Principal, source: Source, asked: IntegrationRequest
+        self,
+        machines: Dispatcher,
+        principal: Principal,
+        source: Source,
+        request: IntegrationRequest,
     ) -> str:
         """Accept the report and return its id.
 
         Raises ProblemError `invalid`, `not_json`, `too_many_attempts`.
         """
         try:
-            report = PosterReport.model_validate_json(asked.body.removeprefix(BOM_UTF8))
+            report = PosterReport.model_validate_json(request.body.removeprefix(BOM_UTF8))
         except ValidationError as error:
             raise build_validation_problem(error) from None
         if source.site is None:
             raise build_field_problem(
                 "site", "missing", "cette affiche n’a pas de site", "this poster has no site"
             )
-        key = asked.headers.get("idempotency-key", "")
-        at = choose_time(parse_time(report.occurred_at) or asked.came, datetime.now(UTC))
+        key = request.headers.get("idempotency-key", "")
+        at = choose_time(parse_time(report.occurred_at) or request.came, datetime.now(UTC))
         body: dict[str, Any] = report.model_dump(exclude_none=True) | {
             "site_id": source.site,
             "certainty": Certainty.UNCONFIRMED,
             "occurred_at": at.isoformat(),
         }
-        speaker = machines.transitions.speaker(principal, source, RawBody(asked.body, JSON, NAME))
+        speaker = machines.transitions.speaker(principal, source, RawBody(request.body, JSON, NAME))
         content = key or orjson.dumps(body).decode()
         telling = f"poster\x1f{content}"
         is_danger = report.type in DANGER_TYPES or report.severity == DANGER_SEVERITY
-        sender = find_network(asked.caller, POSTER_PREFIX)
+        sender = find_network(request.caller, POSTER_PREFIX)
         word = AnonymousReport(principal.id, sender, f"{source.site}\x1f{report.type}", is_danger)
         if not machines.transitions.has_taken(speaker, telling):
             entry = self._limits.admit(word)
@@ -107,9 +111,9 @@ class PosterIntegration:
         machines.book.accepted(principal.id)
         return receipt.report_id
 
-    def accepted(self, asked: IntegrationRequest, found: str) -> Reply:  # noqa: ARG002  protocol of integrations
+    def accepted(self, request: IntegrationRequest, outcome: str) -> Reply:  # noqa: ARG002  protocol of integrations
         """Return the id of the report for the form to show."""
-        return Reply(202, {"report_id": found})
+        return Reply(202, {"report_id": outcome})
 
     def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
         """Use the standard problem document."""

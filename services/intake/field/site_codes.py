@@ -20,14 +20,16 @@ class SiteCodes:
         self._read_at: float | None = None
         self._codes: dict[str, str] = {}
 
-    def site_of(self, written: str | None, own: tuple[str, ...]) -> str:
+    def site_of(self, site_code: str | None, own: tuple[str, ...]) -> str:
         """Return the site id of a code or id. An unknown one is kept for a person to link.
 
         Without one, the sender's only site counts. Raises ProblemError `invalid` if there is none
         or several. Rule D8, unknown site ids.
         """
-        if written is not None:
-            return self._known().get(written, written.lower() if "-" in written else written)
+        if site_code is not None:
+            return self._known().get(
+                site_code, site_code.lower() if "-" in site_code else site_code
+            )
         if len(own) == 1:
             return own[0]
         raise build_field_problem(

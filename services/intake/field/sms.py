@@ -154,31 +154,31 @@ class SmsMessage:
     """True for the continuation of a long SMS: its first word means nothing."""
 
 
-def read_messages(asked: IntegrationRequest) -> list[SmsMessage]:
+def read_messages(request: IntegrationRequest) -> list[SmsMessage]:
     """Read the messages of a request, without receipts and those that the gateway sent itself.
 
     Raises ProblemError `invalid`, `not_json`.
     """
     return [
         _read_message(one)
-        for one in _list_told(asked)
+        for one in _list_told(request)
         if not get_first_text(one, "direction").lower().startswith(("out", "mt"))
         and _read_receipt(one) is None
     ]
 
 
-def read_receipts(asked: IntegrationRequest) -> list[SmsReceipt]:
+def read_receipts(request: IntegrationRequest) -> list[SmsReceipt]:
     """Read the receipts of a request. Raises ProblemError `invalid`, `not_json`."""
-    receipts = (_read_receipt(one) for one in _list_told(asked))
+    receipts = (_read_receipt(one) for one in _list_told(request))
     return [receipt for receipt in receipts if receipt is not None]
 
 
-def _list_told(asked: IntegrationRequest) -> list[dict[str, Any]]:
+def _list_told(request: IntegrationRequest) -> list[dict[str, Any]]:
     """List the messages and receipts. Raises ProblemError `invalid`, `not_json`."""
     document: Any = (
-        asked.json
-        if asked.kind.endswith("json") or asked.body.lstrip()[:1] in (b"{", b"[")
-        else asked.form()
+        request.json
+        if request.kind.endswith("json") or request.body.lstrip()[:1] in (b"{", b"[")
+        else request.form()
     )
     messages = list(_find_messages(document))
     if not 1 <= len(messages) <= MAX_MESSAGES:
@@ -188,10 +188,10 @@ def _list_told(asked: IntegrationRequest) -> list[dict[str, Any]]:
     return messages
 
 
-def _read_receipt(given: dict[str, Any]) -> SmsReceipt | None:
+def _read_receipt(fields: dict[str, Any]) -> SmsReceipt | None:
     """Return the receipt; None for a message of a person."""
-    id, status = get_first_text(given, "message_id"), get_first_text(given, "status")
-    if not id or not status or _read_text(given):
+    id, status = get_first_text(fields, "message_id"), get_first_text(fields, "status")
+    if not id or not status or _read_text(fields):
         return None
     return SmsReceipt(id[:64], status[:32])
 
@@ -219,14 +219,14 @@ def _find_messages(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
         raise build_field_problem("body", "object", "un objet est attendu", "an object is expected")
 
 
-def _read_message(given: dict[str, Any]) -> SmsMessage:
-    sender = given.get("from")
+def _read_message(fields: dict[str, Any]) -> SmsMessage:
+    sender = fields.get("from")
     number = (
         get_first_text(sender, "phone_number", "phoneNumber", "number")
         if isinstance(sender, dict)
-        else get_first_text(given, *_NUMBER_FIELDS)
+        else get_first_text(fields, *_NUMBER_FIELDS)
     )
-    words, caller = _read_text(given), get_first_text(given, "caller")
+    words, caller = _read_text(fields), get_first_text(fields, "caller")
     if not number and not _NUMBER_HASH.fullmatch(caller):
         raise build_field_problem(
             "from", "missing", "numéro de l’expéditeur attendu", "the sender's number is expected"
@@ -239,32 +239,32 @@ def _read_message(given: dict[str, Any]) -> SmsMessage:
         (
             parsed_time
             for n in _TIME_FIELDS
-            if (parsed_time := parse_time(given.get(n))) is not None
+            if (parsed_time := parse_time(fields.get(n))) is not None
         ),
         None,
     )
-    later = get_first_text(given, *_PART_FIELDS) not in ("", "1")
-    return SmsMessage(number, "" if number else caller, words, _read_id(given), at, later)
+    later = get_first_text(fields, *_PART_FIELDS) not in ("", "1")
+    return SmsMessage(number, "" if number else caller, words, _read_id(fields), at, later)
 
 
-def _read_id(given: dict[str, Any]) -> str | None:
+def _read_id(fields: dict[str, Any]) -> str | None:
     """Return the id of a message.
 
     A reply through Octopush has that of the message that it answers: with its time it is one.
     """
-    id = get_first_text(given, *_ID_FIELDS)
-    received = get_first_text(given, "reception_date")
+    id = get_first_text(fields, *_ID_FIELDS)
+    received = get_first_text(fields, "reception_date")
     return f"{id} {received}" if id and received else id or None
 
 
-def _read_text(given: dict[str, Any]) -> str:
+def _read_text(fields: dict[str, Any]) -> str:
     """Return the text, without the keyword of a shared number if the whole is no valid line.
 
     Some gateways send the text with and without that keyword.
     """
-    body = given.get("body")  # smsmode wraps the text
-    whole = get_first_text(body if isinstance(body, dict) else given, *_TEXT_FIELDS)
-    bare = get_first_text(given, "cleanText")
+    body = fields.get("body")  # smsmode wraps the text
+    whole = get_first_text(body if isinstance(body, dict) else fields, *_TEXT_FIELDS)
+    bare = get_first_text(fields, "cleanText")
     if bare:
         try:
             read_line(whole)
@@ -289,10 +289,10 @@ class SmsIntegration:
         self._limits = limits
         self._letters = letters
 
-    def kept(self, asked: IntegrationRequest) -> bytes:
+    def kept(self, request: IntegrationRequest) -> bytes:
         """Return the messages without their numbers, which are neither stored nor logged."""
         try:
-            return self._dump(read_messages(asked))
+            return self._dump(read_messages(request))
         except ProblemError:
             return b""
 
@@ -312,16 +312,20 @@ class SmsIntegration:
         )
 
     async def take(
-        self, machines: Dispatcher, principal: Principal, source: Source, asked: IntegrationRequest
+        self,
+        machines: Dispatcher,
+        principal: Principal,
+        source: Source,
+        request: IntegrationRequest,
     ) -> int:
         """Accept each message and return how many there were.
 
         Raises ProblemError if all are refused, or if one may be accepted later.
         """
-        receipts = read_receipts(asked)
+        receipts = read_receipts(request)
         for receipt in receipts:
             await self._hand_over_receipt(principal, receipt)
-        messages, problems = read_messages(asked), list[tuple[SmsMessage, ProblemError]]()
+        messages, problems = read_messages(request), list[tuple[SmsMessage, ProblemError]]()
         for message in messages:
             try:
                 await self._take_one(machines, principal, source, message)
@@ -494,8 +498,8 @@ class SmsIntegration:
         )
         return f"{self._caller(message).hex()}\x1f{message.words}\x1f{minute}"
 
-    def accepted(self, asked: IntegrationRequest, found: int) -> Reply:  # noqa: ARG002  protocol of integrations
-        return Reply(200, {"messages": found})
+    def accepted(self, request: IntegrationRequest, outcome: int) -> Reply:  # noqa: ARG002  protocol of integrations
+        return Reply(200, {"messages": outcome})
 
     def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
         """Use the standard problem document."""

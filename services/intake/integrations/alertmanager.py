@@ -37,12 +37,12 @@ SEVERITY_BY_LABEL: Final = {
 }
 
 
-def signals(asked: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:  # noqa: ARG001
+def signals(request: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:  # noqa: ARG001
     """Read one transition per alert. Raises ProblemError `invalid`.
 
     Fingerprint and startsAt name an episode. The group and its repetitions have no meaning.
     """
-    document = asked.json_object()
+    document = request.json_object()
     alerts = document.get("alerts")
     if not isinstance(alerts, list):
         raise build_field_problem("alerts", "list", "une liste est attendue", "a list is expected")
@@ -85,16 +85,18 @@ def _read_alert(alert: Any, n: int, head: dict[str, Any]) -> Transition | Proble
     )
 
 
-def stringify_values(given: Any) -> dict[str, str]:
+def stringify_values(mapping: Any) -> dict[str, str]:
     """Convert labels or annotations to strings; anything else gives none."""
     return (
-        {str(name): str(value) for name, value in given.items()} if isinstance(given, dict) else {}
+        {str(name): str(value) for name, value in mapping.items()}
+        if isinstance(mapping, dict)
+        else {}
     )
 
 
-def accepted(asked: IntegrationRequest, found: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
+def accepted(request: IntegrationRequest, outcome: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
     return Reply(
-        202, {"status": "success", "signals": sum(isinstance(f, Transition) for f in found)}
+        202, {"status": "success", "signals": sum(isinstance(f, Transition) for f in outcome)}
     )
 
 

@@ -38,46 +38,50 @@ class AlertmanagerAlerts:
     PATHS = ("/api/v2/alerts",)
     PERMISSION = Permission.REPORT_POST
 
-    def kept(self, asked: IntegrationRequest) -> bytes:
-        return asked.body
+    def kept(self, request: IntegrationRequest) -> bytes:
+        return request.body
 
     async def take(
-        self, machines: Dispatcher, principal: Principal, source: Source, asked: IntegrationRequest
+        self,
+        machines: Dispatcher,
+        principal: Principal,
+        source: Source,
+        request: IntegrationRequest,
     ) -> Problem | None:
         """Accept the valid alerts and return the first problem of the others.
 
         Raises ProblemError if all are refused.
         """
-        good, wrong_ones = read_alerts(asked)
+        good, wrong_ones = read_alerts(request)
         refused = [
             r
-            for r in await machines.take_all(principal, source, NAME, asked, good)
+            for r in await machines.take_all(principal, source, NAME, request, good)
             if isinstance(r, ProblemError)
         ]
-        machines.keep_all(principal, wrong_ones, asked, NAME)
+        machines.keep_all(principal, wrong_ones, request, NAME)
         return next((error.problem for error in (*wrong_ones, *refused)), None)
 
-    def accepted(self, asked: IntegrationRequest, found: Problem | None) -> Reply:  # noqa: ARG002
+    def accepted(self, request: IntegrationRequest, outcome: Problem | None) -> Reply:  # noqa: ARG002
         """Answer 200, or 400 although valid alerts were accepted."""
-        return Reply(200, {}) if found is None else self.refused(found)
+        return Reply(200, {}) if outcome is None else self.refused(outcome)
 
     def refused(self, problem: Problem) -> Reply:
         """Answer 400 with a text that clients print; 403 for a missing permission."""
         return Reply(403 if problem.status == 403 else 400, problem.sentence("en"))
 
 
-def read_alerts(asked: IntegrationRequest) -> tuple[list[Transition], list[ProblemError]]:
+def read_alerts(request: IntegrationRequest) -> tuple[list[Transition], list[ProblemError]]:
     """Read the valid alerts of a body, and the problems of the others.
 
     Raises ProblemError `invalid`, `not_json` if the body is no list.
     """
-    if not isinstance(asked.json, list):
+    if not isinstance(request.json, list):
         raise build_field_problem(
             "body", "list", "une liste d’alertes est attendue", "a list of alerts is expected"
         )
     now = datetime.now(UTC)
     signals, errors = list[Transition](), list[ProblemError]()
-    for number, alert in enumerate(asked.json, start=1):
+    for number, alert in enumerate(request.json, start=1):
         try:
             signals.append(_read_alert(alert, str(number), now))
         except ProblemError as error:

@@ -140,14 +140,14 @@ class AlertmanagerApi:
             self._reader.room.give_back(len(body))
         await send_json(send, 200, document)
 
-    def _refused(self, asked: IntegrationRequest, principal: Principal, problem: Problem) -> None:
+    def _refused(self, request: IntegrationRequest, principal: Principal, problem: Problem) -> None:
         """Keep a refused silence: its author would otherwise believe that nobody is called."""
-        if (asked.method, asked.path) == (
+        if (request.method, request.path) == (
             "POST",
             "/api/v2/silences",
         ) and problem.status not in TRANSIENT_STATUSES:
-            raw = RawBody(asked.body, asked.headers.get("content-type", JSON), NAME)
-            self._keep(principal, problem, raw, asked.address)
+            raw = RawBody(request.body, request.headers.get("content-type", JSON), NAME)
+            self._keep(principal, problem, raw, request.address)
 
     async def _probe(self, path: str, send: Send) -> None:
         faults = (
@@ -163,30 +163,34 @@ class AlertmanagerApi:
             [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")],
         )
 
-    async def _identify(self, asked: IntegrationRequest) -> tuple[Principal, str]:
+    async def _identify(self, request: IntegrationRequest) -> tuple[Principal, str]:
         """Return the caller and its key. Raises ProblemError `unauthenticated`, `conflict`."""
-        if asked.sender is not None:
+        if request.sender is not None:
             # The console is asked in the caller's name, and a replay has no key.
             raise ProblemError("conflict", what=_NO_REPLAY)
-        for key in list_keys(asked):
+        for key in list_keys(request):
             principal = self._access.bearer(key) or await self._access.authenticate_bearer(key)
             if principal is not None:
                 return principal, key
         raise ProblemError("unauthenticated")
 
     async def _answer(
-        self, asked: IntegrationRequest, principal: Principal, key: str, filters: Sequence[Matcher]
+        self,
+        request: IntegrationRequest,
+        principal: Principal,
+        key: str,
+        filters: Sequence[Matcher],
     ) -> Any:
-        one = _SILENCE.fullmatch(asked.path)
-        match asked.method, asked.path:
+        one = _SILENCE.fullmatch(request.path)
+        match request.method, request.path:
             case "GET" | "HEAD", "/api/v2/status":
                 return self._status()
             case "GET" | "HEAD", "/api/v2/receivers":
                 return [{"name": RECEIVER}]
             case "GET" | "HEAD", "/api/v2/alerts":
-                return await self._alerts(asked, principal, key, filters)
+                return await self._alerts(request, principal, key, filters)
             case "GET" | "HEAD", "/api/v2/alerts/groups":
-                alerts = await self._alerts(asked, principal, key, filters)
+                alerts = await self._alerts(request, principal, key, filters)
                 return (
                     [{"labels": {}, "receiver": {"name": RECEIVER}, "alerts": alerts}]
                     if alerts
@@ -199,7 +203,7 @@ class AlertmanagerApi:
                 ]
                 return [s for s in silences if _has_matching_values(s, filters)]
             case "POST", "/api/v2/silences":
-                return await self._silence(asked, principal, key)
+                return await self._silence(request, principal, key)
             case "GET" | "HEAD", _ if one is not None:
                 return _describe_silence(
                     await self._ask(principal, key, "GET", f"maintenance/{one[1]}"), principal
@@ -212,7 +216,7 @@ class AlertmanagerApi:
                     "GET, DELETE"
                     if one is not None
                     else "GET, POST"
-                    if asked.path == "/api/v2/silences"
+                    if request.path == "/api/v2/silences"
                     else "GET"
                 )
                 raise ProblemError("method_not_allowed", allowed=allowed)
@@ -257,13 +261,17 @@ class AlertmanagerApi:
             cursor = {"cursor": page["next"]}
 
     async def _alerts(
-        self, asked: IntegrationRequest, principal: Principal, key: str, filters: Sequence[Matcher]
+        self,
+        request: IntegrationRequest,
+        principal: Principal,
+        key: str,
+        filters: Sequence[Matcher],
     ) -> list[Any]:
         state_filters = {
-            name: asked.query.get(name, "true").lower() != "false"
+            name: request.query.get(name, "true").lower() != "false"
             for name in ("active", "silenced", "inhibited", "unprocessed")
         }
-        if (receiver := asked.query.get("receiver")) and not _is_own_receiver(receiver):
+        if (receiver := request.query.get("receiver")) and not _is_own_receiver(receiver):
             return []
         leases = await self._all(principal, key, "leases", state="held")
         matching_leases = [x for x in leases if all(m.matches(x["labels"]) for m in filters)]
@@ -301,13 +309,13 @@ class AlertmanagerApi:
         return alert_by_lease
 
     async def _silence(
-        self, asked: IntegrationRequest, principal: Principal, key: str
+        self, request: IntegrationRequest, principal: Principal, key: str
     ) -> dict[str, str]:
         """Create a maintenance window from a silence, or change the one with its id.
 
         Raises ProblemError, Wrong.
         """
-        silence = asked.json_object()
+        silence = request.json_object()
         starts, ends = parse_time(silence.get("startsAt")), parse_time(silence.get("endsAt"))
         now = datetime.now(UTC)
         if ends is None or ends <= now:
@@ -388,13 +396,13 @@ def _index_alerts(raw: bytes) -> dict[str, Any]:
     )
 
 
-def _describe_alert(lease: Any, told: Any) -> dict[str, Any]:
+def _describe_alert(lease: Any, original_alert: Any) -> dict[str, Any]:
     silenced = lease["quiet_by"] if lease["quiet"] == "maintenance" else []
     inhibited = lease["quiet_by"] if lease["quiet"] == "inhibited" else []
     return {
         "labels": lease["labels"],
-        "annotations": stringify_values(told.get("annotations")),
-        "generatorURL": str(told.get("generatorURL") or ""),
+        "annotations": stringify_values(original_alert.get("annotations")),
+        "generatorURL": str(original_alert.get("generatorURL") or ""),
         "startsAt": lease["began_at"],
         "updatedAt": lease["renewed_at"],
         "endsAt": lease["until"],
@@ -409,13 +417,13 @@ def _describe_alert(lease: Any, told: Any) -> dict[str, Any]:
     }
 
 
-def _is_wanted(alert: dict[str, Any], wanted: dict[str, bool]) -> bool:
+def _is_wanted(alert: dict[str, Any], state_filters: dict[str, bool]) -> bool:
     status = alert["status"]
-    if status["silencedBy"] and not wanted["silenced"]:
+    if status["silencedBy"] and not state_filters["silenced"]:
         return False
-    if status["inhibitedBy"] and not wanted["inhibited"]:
+    if status["inhibitedBy"] and not state_filters["inhibited"]:
         return False
-    return wanted["active"] or status["state"] != "active"
+    return state_filters["active"] or status["state"] != "active"
 
 
 def _describe_silence(window: Any, principal: Principal) -> dict[str, Any]:
@@ -464,9 +472,9 @@ def _has_matching_values(silence: dict[str, Any], filters: Sequence[Matcher]) ->
     return all(f.matches(values) for f in filters)
 
 
-def _parse_matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
+def _parse_matchers(silence: dict[str, Any]) -> list[dict[str, Any]]:
     """Parse the matchers of a silence. Raises Wrong."""
-    listed = given.get("matchers")
+    listed = silence.get("matchers")
     if not isinstance(listed, list) or not listed:
         raise AlertmanagerError("at least one matcher required", "matchers", "missing")
     matchers: list[Matcher] = []
@@ -498,9 +506,9 @@ def _parse_matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
     return [m.model_dump() for m in matchers]
 
 
-def _require_text(given: dict[str, Any], name: str) -> str:
+def _require_text(silence: dict[str, Any], name: str) -> str:
     """Return a required text. Raises Wrong."""
-    value = given.get(name)
+    value = silence.get(name)
     if not isinstance(value, str) or not value.strip():
         raise AlertmanagerError(f"{name} information missing", name, "missing")
     return value.strip()[:200] if name == "createdBy" else value.strip()[:4000]

@@ -40,7 +40,7 @@ def _read_xml_fields(body: bytes) -> dict[str, str]:
     return xml_fields
 
 
-def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
+def signals(request: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
     """Read one transition. Raises ProblemError `invalid`.
 
     `success` closes the failure or warning of the same title. `info` opens nothing.
@@ -48,7 +48,7 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # n
     field_values = {
         str(name).lower(): value
         for name, value in (
-            _read_xml_fields(asked.body) if asked.kind in _XML else read_fields(asked)
+            _read_xml_fields(request.body) if request.kind in _XML else read_fields(request)
         ).items()
     }
     title, message = (
@@ -77,8 +77,8 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # n
     ]
 
 
-def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
-    return Reply(200, {"signals": len(found)})
+def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+    return Reply(200, {"signals": len(outcome)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001

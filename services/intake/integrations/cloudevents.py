@@ -47,14 +47,14 @@ _TYPES: Final = frozenset(t.value for t in EventType)
 
 
 def signals(
-    asked: IntegrationRequest, source: Source
+    request: IntegrationRequest, source: Source
 ) -> list[Transition | ForwardedReport | ProblemError]:
     """Read each event of a request. Raises ProblemError `invalid`, `not_json`.
 
     An invalid event in a batch does not affect the others.
     """
-    if asked.kind == BATCHED:
-        events = asked.json
+    if request.kind == BATCHED:
+        events = request.json
         if not isinstance(events, list) or not 1 <= len(events) <= MAX_BATCH:
             raise build_field_problem(
                 "body",
@@ -63,9 +63,9 @@ def signals(
                 f"a list of 1 to {MAX_BATCH} events",
             )
         return [_read_batch_event(event, source, f"{n}.") for n, event in enumerate(events)]
-    if asked.kind == STRUCTURED:
-        return [_read_event(asked.json, source, "")]
-    return [_read_event(_read_binary_event(asked), source, "ce-")]
+    if request.kind == STRUCTURED:
+        return [_read_event(request.json, source, "")]
+    return [_read_event(_read_binary_event(request), source, "ce-")]
 
 
 def _read_batch_event(
@@ -77,66 +77,66 @@ def _read_batch_event(
         return error
 
 
-def read_source(asked: IntegrationRequest) -> str:
+def read_source(request: IntegrationRequest) -> str:
     """Return the `source` of a single event. Raises ProblemError `invalid`, `not_json`."""
     name = (
-        unquote(asked.headers.get("ce-source", ""))
-        if asked.kind != STRUCTURED
-        else get_first_text(asked.json_object(), "source")
+        unquote(request.headers.get("ce-source", ""))
+        if request.kind != STRUCTURED
+        else get_first_text(request.json_object(), "source")
     )
     if not name:
         raise build_field_problem("source", "missing", "obligatoire", "required")
     return name
 
 
-def convert_to_structured(asked: IntegrationRequest) -> tuple[bytes, str]:
+def convert_to_structured(request: IntegrationRequest) -> tuple[bytes, str]:
     """Return bytes and media type that hold the whole request. Never raises.
 
     A binary event becomes a structured one, because half of it is in its headers.
     """
-    if asked.kind in (STRUCTURED, BATCHED):
-        return asked.body, asked.headers["content-type"]
+    if request.kind in (STRUCTURED, BATCHED):
+        return request.body, request.headers["content-type"]
     event = (
-        _read_attributes(asked)
-        | {"datacontenttype": asked.headers.get("content-type") or JSON}
-        | (_encode_data(asked) if asked.body else {})
+        _read_attributes(request)
+        | {"datacontenttype": request.headers.get("content-type") or JSON}
+        | (_encode_data(request) if request.body else {})
     )
     return orjson.dumps(event), STRUCTURED
 
 
-def _encode_data(asked: IntegrationRequest) -> dict[str, Any]:
+def _encode_data(request: IntegrationRequest) -> dict[str, Any]:
     """Return the data of a binary event for a structured one, with the same meaning."""
     try:
-        if not _is_json(asked.kind):
-            return {"data": asked.body.decode()}
-        _ = asked.json
-        return {"data": orjson.Fragment(asked.body.removeprefix(BOM_UTF8))}
+        if not _is_json(request.kind):
+            return {"data": request.body.decode()}
+        _ = request.json
+        return {"data": orjson.Fragment(request.body.removeprefix(BOM_UTF8))}
     except (ProblemError, UnicodeDecodeError):
-        return {"data_base64": base64.b64encode(asked.body).decode()}
+        return {"data_base64": base64.b64encode(request.body).decode()}
 
 
 def _is_json(kind: str) -> bool:
     return kind in ("", JSON) or kind.endswith("+json")
 
 
-def _read_attributes(asked: IntegrationRequest) -> dict[str, Any]:
+def _read_attributes(request: IntegrationRequest) -> dict[str, Any]:
     return {
         name[3:]: unquote(value)
-        for name, value in asked.headers.items()
+        for name, value in request.headers.items()
         if name.startswith("ce-") and name[3:] not in _DATA
     }
 
 
-def _read_binary_event(asked: IntegrationRequest) -> dict[str, Any]:
-    if not asked.body:
+def _read_binary_event(request: IntegrationRequest) -> dict[str, Any]:
+    if not request.body:
         raise build_field_problem(
             "body",
             "missing",
             "un événement sans données est refusé",
             "an event without data is refused",
         )
-    return _read_attributes(asked) | {
-        "data": asked.json if _is_json(asked.kind) else asked.body.decode("utf-8", "replace")
+    return _read_attributes(request) | {
+        "data": request.json if _is_json(request.kind) else request.body.decode("utf-8", "replace")
     }
 
 
@@ -218,10 +218,10 @@ def _read_data(event: dict[str, Any], where: str) -> Any:
 
 
 def accepted(
-    asked: IntegrationRequest,  # noqa: ARG001
-    found: list[Transition | ForwardedReport | ProblemError],  # noqa: ARG001, RUF100
+    request: IntegrationRequest,  # noqa: ARG001
+    outcome: list[Transition | ForwardedReport | ProblemError],  # noqa: ARG001, RUF100
 ) -> Reply:  # noqa: ARG001, RUF100
-    return Reply(202, {"accepted": sum(not isinstance(f, ProblemError) for f in found)})
+    return Reply(202, {"accepted": sum(not isinstance(f, ProblemError) for f in outcome)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001

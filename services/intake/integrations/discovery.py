@@ -28,7 +28,7 @@ class Integration(Protocol):
     PATHS: tuple[str, ...]
 
     def signals(
-        self, asked: IntegrationRequest, source: Source
+        self, request: IntegrationRequest, source: Source
     ) -> Sequence[Transition | ForwardedReport | ProblemError]:
         """Read the transitions in a request. Raises ProblemError.
 
@@ -36,7 +36,7 @@ class Integration(Protocol):
         """
         ...
 
-    def accepted(self, asked: IntegrationRequest, found: Any) -> Reply:
+    def accepted(self, request: IntegrationRequest, outcome: Any) -> Reply:
         """Return the response to an accepted request."""
         ...
 

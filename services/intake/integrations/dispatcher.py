@@ -78,17 +78,21 @@ class CustomIntegration(Protocol):
     @property
     def PERMISSION(self) -> Permission: ...  # noqa: N802
 
-    def kept(self, asked: IntegrationRequest) -> bytes:
+    def kept(self, request: IntegrationRequest) -> bytes:
         """Return the bytes of a refused request that may be stored."""
         ...
 
     async def take(
-        self, machines: Dispatcher, principal: Principal, source: Source, asked: IntegrationRequest
+        self,
+        machines: Dispatcher,
+        principal: Principal,
+        source: Source,
+        request: IntegrationRequest,
     ) -> Any:
         """Accept the reports of a request. Raises ProblemError."""
         ...
 
-    def accepted(self, asked: IntegrationRequest, found: Any) -> Reply:
+    def accepted(self, request: IntegrationRequest, outcome: Any) -> Reply:
         """Return the response to an accepted request."""
         ...
 
@@ -223,21 +227,21 @@ class Dispatcher:
         dialect: Integration | CustomIntegration,
         principal: Principal,
         source: Source,
-        asked: IntegrationRequest,
+        request: IntegrationRequest,
     ) -> Any:
         if isinstance(dialect, CustomIntegration):
-            return await dialect.take(self, principal, source, asked)
-        signals = dialect.signals(asked, source)
-        await self.take_all(principal, source, dialect.NAME, asked, signals)
+            return await dialect.take(self, principal, source, request)
+        signals = dialect.signals(request, source)
+        await self.take_all(principal, source, dialect.NAME, request, signals)
         return signals
 
-    async def _sender(self, asked: IntegrationRequest, keys: Sequence[str]) -> Principal | None:
+    async def _sender(self, request: IntegrationRequest, keys: Sequence[str]) -> Principal | None:
         """Return the principal of the first valid key, and record its sign of life.
 
         A replay has a sender already and gives no sign of life. Raises ProblemError `starting`.
         """
-        if asked.sender is not None:
-            return asked.sender
+        if request.sender is not None:
+            return request.sender
         principal = await self._holder(keys)
         if principal is None:
             return None
@@ -261,7 +265,7 @@ class Dispatcher:
         self,
         principal: Principal,
         dialect: Integration | CustomIntegration,
-        asked: IntegrationRequest,
+        request: IntegrationRequest,
     ) -> Source:
         """Return the source of a principal. Raises ProblemError `forbidden`, `other_door`."""
         needed = (
@@ -275,7 +279,7 @@ class Dispatcher:
         if source is None or not principal.may(needed):
             raise build_forbidden(principal.role, _describe_key(dialect.NAME))
         if source.dialect != dialect.NAME or (
-            dialect.NAME == generic.NAME and asked.path.rsplit("/", 1)[-1] != source.name
+            dialect.NAME == generic.NAME and request.path.rsplit("/", 1)[-1] != source.name
         ):
             raise ProblemError(
                 "other_door",
@@ -294,7 +298,7 @@ class Dispatcher:
         principal: Principal,
         source: Source,
         dialect: str,
-        asked: IntegrationRequest,
+        request: IntegrationRequest,
         signals: Sequence[Transition | ForwardedReport | ProblemError],
     ) -> list[AcceptanceReceipt | ProblemError]:
         """Accept each transition by itself, and return receipts and refusals.
@@ -302,16 +306,18 @@ class Dispatcher:
         A refused one among many is kept and does not affect the others. Raises ProblemError if all
         are refused, or if one may be accepted later.
         """
-        speaker = self.transitions.speaker(principal, source, _build_raw(dialect, asked))
+        speaker = self.transitions.speaker(principal, source, _build_raw(dialect, request))
         turns = asyncio.Semaphore(BATCH_AT_ONCE)
-        whole = len(asked.body) * len(signals) <= MAX_REPEATED_BYTES
+        whole = len(request.body) * len(signals) <= MAX_REPEATED_BYTES
 
         async def taken(
-            told: Transition | ForwardedReport | ProblemError,
+            signal: Transition | ForwardedReport | ProblemError,
         ) -> AcceptanceReceipt | Renewal | ProblemError | None:
-            if isinstance(told, ProblemError):
-                return told
-            transition = date_transition(told, asked.came) if isinstance(told, Transition) else told
+            if isinstance(signal, ProblemError):
+                return signal
+            transition = (
+                date_transition(signal, request.came) if isinstance(signal, Transition) else signal
+            )
             async with turns:
                 try:
                     took = await self.transitions.take(
@@ -338,7 +344,7 @@ class Dispatcher:
                 raise problem
         if problems and len(problems) == len(signals):
             raise problems[0]
-        self.keep_all(principal, problems, asked, dialect)
+        self.keep_all(principal, problems, request, dialect)
         return [r for r in results if isinstance(r, AcceptanceReceipt | ProblemError)]
 
     async def _refuse(
@@ -346,7 +352,7 @@ class Dispatcher:
         dialect: Integration | CustomIntegration,
         principal: Principal | None,
         problem: Problem,
-        asked: IntegrationRequest,
+        request: IntegrationRequest,
         scope: Scope,
         send: Send,
     ) -> None:
@@ -355,21 +361,21 @@ class Dispatcher:
         Temporary problems are a 503 with Retry-After, never a 429.
         """
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(problem.status))
-        if problem.status in TRANSIENT_STATUSES or asked.sender is not None:
+        if problem.status in TRANSIENT_STATUSES or request.sender is not None:
             pass  # The sender of a temporary problem retries; a replayed message is kept already.
         elif principal is None:
             self._strangers.note(
-                get_client_address(scope), asked.method, asked.address, problem.code
+                get_client_address(scope), request.method, request.address, problem.code
             )
         else:
-            raw = _build_raw(dialect.NAME, asked)
+            raw = _build_raw(dialect.NAME, request)
             self.keep(
                 principal,
                 problem,
-                replace(raw, body=dialect.kept(asked))
+                replace(raw, body=dialect.kept(request))
                 if isinstance(dialect, CustomIntegration)
                 else raw,
-                asked.address,
+                request.address,
             )
         reply: Reply | None = None
         if problem.status in (403, 422) or (
@@ -385,7 +391,7 @@ class Dispatcher:
         self,
         principal: Principal,
         problems: Sequence[ProblemError],
-        asked: IntegrationRequest,
+        request: IntegrationRequest,
         dialect: str,
     ) -> None:
         """Count each problem of a request, and keep the request once per problem code.
@@ -397,7 +403,7 @@ class Dispatcher:
             if error.problem.code in problem_codes:
                 self.book.refused(principal.id, error.problem, time.time_ns() // 1_000_000)
             else:
-                self.keep(principal, error.problem, _build_raw(dialect, asked), asked.address)
+                self.keep(principal, error.problem, _build_raw(dialect, request), request.address)
                 problem_codes.add(error.problem.code)
 
     def keep(self, principal: Principal, problem: Problem, raw: RawBody, address: str) -> None:
@@ -432,12 +438,12 @@ def _order_transitions(
     ]
 
 
-def _build_raw(dialect: str, asked: IntegrationRequest) -> RawBody:
+def _build_raw(dialect: str, request: IntegrationRequest) -> RawBody:
     """Return the bytes to keep of a request, for reading and replay."""
     body, kind = (
-        cloudevents.convert_to_structured(asked)
+        cloudevents.convert_to_structured(request)
         if dialect == cloudevents.NAME
-        else (asked.body, asked.headers.get("content-type", BINARY_TYPE))
+        else (request.body, request.headers.get("content-type", BINARY_TYPE))
     )
     return RawBody(body, kind, dialect)
 
@@ -463,16 +469,16 @@ def _build_internal_problem(dialect: str, error: Exception) -> ProblemError:
     return ProblemError("internal", reference=reference)
 
 
-def _narrow_to_part(speaker: MessageSender, told: Transition | ForwardedReport) -> MessageSender:
+def _narrow_to_part(speaker: MessageSender, signal: Transition | ForwardedReport) -> MessageSender:
     """Replace the stored body by the transition's own part.
 
     Raises ProblemError `invalid` if the part is nested too deeply.
     """
-    if told.part is None:
+    if signal.part is None:
         return speaker
     return replace(
         speaker,
         raw=replace(
-            speaker.raw, body=dump_json(told.part.document), content_type=told.part.content_type
+            speaker.raw, body=dump_json(signal.part.document), content_type=signal.part.content_type
         ),
     )

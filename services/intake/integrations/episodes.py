@@ -73,16 +73,16 @@ _EpisodeKey = tuple[str, str, str]
 _EpisodeCache = OrderedDict[_EpisodeKey, Episode | None]
 
 
-def _remember(kept: _EpisodeCache, place: _EpisodeKey, episode: Episode | None) -> None:
-    kept[place] = episode
-    kept.move_to_end(place)
-    if len(kept) > MAX_EPISODES:
-        kept.popitem(last=False)
+def _remember(cache: _EpisodeCache, place: _EpisodeKey, episode: Episode | None) -> None:
+    cache[place] = episode
+    cache.move_to_end(place)
+    if len(cache) > MAX_EPISODES:
+        cache.popitem(last=False)
 
 
-def _update_content(episode: Episode, known: KnownReport) -> Episode:
+def _update_content(episode: Episode, report: KnownReport) -> Episode:
     return replace(
-        episode, content=known.fingerprint, at=known.occurred_at, answered=known.answered
+        episode, content=report.fingerprint, at=report.occurred_at, answered=report.answered
     )
 
 

@@ -13,38 +13,38 @@ from services.intake.integrations.request import IntegrationRequest, build_field
 MAX_PARTS: Final = 100
 
 
-def read_fields(asked: IntegrationRequest) -> dict[str, Any]:
+def read_fields(request: IntegrationRequest) -> dict[str, Any]:
     """Return the fields of body and query. Raises ProblemError.
 
     The body has priority, and the first value of a name.
     """
-    pairs: dict[str, Any] = dict(reversed(read_pairs(asked)))
-    return pairs | asked.json_object() if _is_json(asked) else pairs
+    pairs: dict[str, Any] = dict(reversed(read_pairs(request)))
+    return pairs | request.json_object() if _is_json(request) else pairs
 
 
-def read_pairs(asked: IntegrationRequest) -> list[tuple[str, str]]:
+def read_pairs(request: IntegrationRequest) -> list[tuple[str, str]]:
     """Return fields of a form or multipart body, then of the query. Raises ProblemError.
 
     Names may repeat.
     """
-    queried = [(name, value) for name, value in asked.queried if name != "token"]
-    if _is_json(asked):
+    queried = [(name, value) for name, value in request.queried if name != "token"]
+    if _is_json(request):
         return queried
     return (
-        _read_multipart(asked) if asked.kind == "multipart/form-data" else asked.form_pairs()
+        _read_multipart(request) if request.kind == "multipart/form-data" else request.form_pairs()
     ) + queried
 
 
-def _is_json(asked: IntegrationRequest) -> bool:
-    return asked.kind == "application/json" or asked.body.lstrip()[:1] == b"{"
+def _is_json(request: IntegrationRequest) -> bool:
+    return request.kind == "application/json" or request.body.lstrip()[:1] == b"{"
 
 
-def _read_multipart(asked: IntegrationRequest) -> list[tuple[str, str]]:
+def _read_multipart(request: IntegrationRequest) -> list[tuple[str, str]]:
     """Read fields of a multipart body, without files. Raises ProblemError `invalid`.
 
     Header lines and their number are limited.
     """
-    boundary = parse_options_header(asked.headers["content-type"])[1].get(b"boundary", b"")
+    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
     if not boundary:
         raise build_field_problem(
             "content-type",
@@ -73,7 +73,7 @@ def _read_multipart(asked: IntegrationRequest) -> list[tuple[str, str]]:
                 "on_part_data": lambda data, start, end: parts[-1].content.extend(data[start:end]),
             },
         )
-        parser.write(asked.body)
+        parser.write(request.body)
         parser.finalize()
     except (FormParserError, ValueError):
         raise build_field_problem(

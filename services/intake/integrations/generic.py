@@ -116,9 +116,9 @@ def resolve_pointer(document: Any, pointer: str) -> Any:
     return at
 
 
-def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:
+def signals(request: IntegrationRequest, source: Source) -> list[Transition]:
     """Read a message by the source's mapping. Raises ProblemError `invalid`."""
-    transition = read_document(read_fields(asked), source)
+    transition = read_document(read_fields(request), source)
     if not transition.title:
         raise build_field_problem(
             "title",
@@ -129,20 +129,22 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:
     return [transition]
 
 
-def read_document(given: dict[str, Any], source: Source) -> Transition:
+def read_document(document: dict[str, Any], source: Source) -> Transition:
     """Read a document by the source's mapping, else by common names. The title may be empty."""
 
     def value(name: str) -> Any:
         if (pointer := source.fields.get(name)) is not None:
-            return resolve_pointer(given, pointer)
-        return next((given[n] for n in _COMMON_NAMES[name] if given.get(n) not in (None, "")), None)
+            return resolve_pointer(document, pointer)
+        return next(
+            (document[n] for n in _COMMON_NAMES[name] if document.get(n) not in (None, "")), None
+        )
 
     field_values = {name: value(name) for name in FIELDS}
     title = get_first_text(field_values, "title") or get_first_text(field_values, "details")
     state = _normalize_text(get_first_text(field_values, "state")) or (
         "false" if field_values["state"] is False else ""
     )
-    labels = flatten_document(given)
+    labels = flatten_document(document)
     if site := get_first_text(field_values, "site"):
         labels["site"] = site
     return Transition(
@@ -178,8 +180,8 @@ def _read_severity(value: Any) -> int | None:
     return _SEVERITY.get(str(value).strip().lower())
 
 
-def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
-    return Reply(202, {"signals": len(found)})
+def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+    return Reply(202, {"signals": len(outcome)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001

@@ -32,19 +32,19 @@ _UNDECIDED_STATES: Final = frozenset({"no_data", "pending", "paused"})
 """States of a legacy Grafana rule that mean neither trouble nor its end."""
 
 
-def signals(asked: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:
+def signals(request: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:
     """Read the transitions in a request. Raises ProblemError `invalid` without a summary."""
-    if asked.path.startswith(PATHS[2]):
-        return alertmanager.signals(asked, source)
-    fields = read_fields(asked)
-    if asked.path.startswith(PATHS[1]):
-        return _read_grafana(asked, fields, source)
+    if request.path.startswith(PATHS[2]):
+        return alertmanager.signals(request, source)
+    fields = read_fields(request)
+    if request.path.startswith(PATHS[1]):
+        return _read_grafana(request, fields, source)
     summary, details = get_first_text(fields, "summary"), get_first_text(fields, "details")
     closes = get_first_text(fields, "action").lower() == "close"
     key = get_first_text(fields, "dedup") or shorten_key(f"{summary}\x1f{details}")
     if not summary and not (closes and get_first_text(fields, "dedup")):
         raise build_field_problem("summary", "missing", "obligatoire", "required")
-    labels = flatten_document(_read_meta(asked, fields)) | flatten_document(
+    labels = flatten_document(_read_meta(request, fields)) | flatten_document(
         {n: v for n, v in fields.items() if n not in ("summary", "details", "meta")}
     )
     return [
@@ -58,44 +58,44 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition | Prob
     ]
 
 
-def _read_meta(asked: IntegrationRequest, given: dict[str, Any]) -> Any:
+def _read_meta(request: IntegrationRequest, fields: dict[str, Any]) -> Any:
     """Return `meta`: an object in JSON, elsewhere repeated `meta=name=value`."""
-    if not isinstance(given.get("meta"), str):
-        return given.get("meta")
+    if not isinstance(fields.get("meta"), str):
+        return fields.get("meta")
     return dict(
         value.split("=", 1)
-        for name, value in reversed(read_pairs(asked))
+        for name, value in reversed(read_pairs(request))
         if name == "meta" and "=" in value
     )
 
 
 def _read_grafana(
-    asked: IntegrationRequest, given: dict[str, Any], source: Source
+    request: IntegrationRequest, fields: dict[str, Any], source: Source
 ) -> list[Transition | ProblemError]:
     """Read Grafana's unified alerting (as Alertmanager), or legacy `ruleName` and `state`."""
-    if isinstance(given.get("alerts"), list):
-        return alertmanager.signals(asked, source)
-    name = get_first_text(given, "ruleName", "title")
+    if isinstance(fields.get("alerts"), list):
+        return alertmanager.signals(request, source)
+    name = get_first_text(fields, "ruleName", "title")
     if not name:
         raise build_field_problem("ruleName", "missing", "obligatoire", "required")
-    state = get_first_text(given, "state").lower()
+    state = get_first_text(fields, "state").lower()
     if state in _UNDECIDED_STATES:
         return []
     closes = state in ("ok", "normal", "resolved")
     return [
         Transition(
-            shorten_key(f"{get_first_text(given, 'ruleId')}\x1f{name}"),
+            shorten_key(f"{get_first_text(fields, 'ruleId')}\x1f{name}"),
             TransitionState.CLOSED if closes else TransitionState.OPEN,
             name,
-            get_first_text(given, "message"),
-            flatten_document(given),
+            get_first_text(fields, "message"),
+            flatten_document(fields),
         )
     ]
 
 
-def accepted(asked: IntegrationRequest, found: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
+def accepted(request: IntegrationRequest, outcome: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
     """Answer 200. GoAlert sends a 204, but a document helps with reading logs."""
-    return Reply(200, {"signals": sum(isinstance(f, Transition) for f in found)})
+    return Reply(200, {"signals": sum(isinstance(f, Transition) for f in outcome)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001

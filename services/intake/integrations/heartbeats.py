@@ -109,9 +109,9 @@ class HeartbeatMonitor:
         elif is_live(speaker.realm) and now >= self._find_deadline(last_seen, period, now):
             await self._begins(speaker, last_seen or self._listening_since or now)
 
-    def _find_deadline(self, heard: Instant | None, period: int, now: Instant) -> Instant:
+    def _find_deadline(self, last_seen: Instant | None, period: int, now: Instant) -> Instant:
         grace = calculate_grace(period) if self._is_shared else 0
-        return max(heard or 0, self._listening_since or now) + period + grace
+        return max(last_seen or 0, self._listening_since or now) + period + grace
 
     async def _begins(self, speaker: MessageSender, since: Instant) -> None:
         source = speaker.source

@@ -72,13 +72,13 @@ class ReceivedMail:
     """True if that server found the sender's domain to be genuine."""
 
 
-def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:
+def signals(request: IntegrationRequest, source: Source) -> list[Transition]:
     """Read one transition. Raises ProblemError `invalid`.
 
     A reply in the same conversation is about the same trouble; a rule with `state: closed` ends it.
     """
     try:
-        mail = read_mail(asked.body)
+        mail = read_mail(request.body)
     except _UNREADABLE as error:
         raise build_field_problem(
             "body", "mail", "un courriel est attendu", "an e-mail is expected"
@@ -92,7 +92,7 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:
             "body", "text", "un texte sans HTML est attendu", "a text without HTML is expected"
         )
     title = mail.subject or mail.text.splitlines()[0]
-    key = mail.thread or mail.id or asked.own_name(mail.at)
+    key = mail.thread or mail.id or request.own_name(mail.at)
     return [
         Transition(
             key, TransitionState.OPEN, title, mail.text, labels, at=mail.at, event=mail.id or None
@@ -224,8 +224,8 @@ def _is_aligned(domain: str, checked: str) -> bool:
     return "." in checked and (domain == checked or domain.endswith(f".{checked}"))
 
 
-def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
-    return Reply(200, {"signals": len(found)})
+def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+    return Reply(200, {"signals": len(outcome)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001

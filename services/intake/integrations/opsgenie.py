@@ -27,17 +27,17 @@ _STATES: Final = {"close": TransitionState.CLOSED, "acknowledge": TransitionStat
 _PRIORITY: Final = {"P1": 4, "P2": 3, "P3": 3, "P4": 2, "P5": 1}
 
 
-def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
+def signals(request: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
     """Read the transition in a request. Raises ProblemError `invalid`.
 
     The key is the alias, else derived from the message. Other actions on an alert (`/notes`,
     `/snooze`) have no meaning. Neither have `/message` and `/description`: Alertmanager with
     `update_alerts` sends them after a creation with the same content.
     """
-    if asked.path.startswith("/v2/heartbeats"):
+    if request.path.startswith("/v2/heartbeats"):
         return []
-    document = asked.json_object() if asked.body.strip() else {}
-    if (path_match := _ALERT_ACTION.fullmatch(asked.path)) is not None:
+    document = request.json_object() if request.body.strip() else {}
+    if (path_match := _ALERT_ACTION.fullmatch(request.path)) is not None:
         state = _STATES.get(path_match[2])
         return (
             []
@@ -69,7 +69,7 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # n
     severity = _PRIORITY.get(get_first_text(document, "priority").upper(), 3)
     return [
         Transition(
-            alias or asked.own_name(),
+            alias or request.own_name(),
             TransitionState.OPEN,
             get_first_text(document, "message"),
             get_first_text(document, "description"),
@@ -79,20 +79,20 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # n
     ]
 
 
-def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     """Answer 202, or the pong of a heartbeat."""
-    if asked.path.startswith("/v2/heartbeats"):
+    if request.path.startswith("/v2/heartbeats"):
         return Reply(
             202,
             {
                 "result": "PONG - Heartbeat received",
-                "took": asked.took_s,
+                "took": request.took_s,
                 "requestId": str(uuid4()),
             },
         )
     return Reply(
         202,
-        {"result": "Request will be processed", "took": asked.took_s, "requestId": str(uuid4())},
+        {"result": "Request will be processed", "took": request.took_s, "requestId": str(uuid4())},
     )
 
 

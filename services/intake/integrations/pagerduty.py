@@ -36,17 +36,17 @@ _LABELS: Final = re.compile(r"^Labels:\n((?: - .*\n)*)", re.MULTILINE)
 _LABEL: Final = re.compile(r"^ - (\S+) = (.*)$", re.MULTILINE)
 
 
-def read_routing_key(asked: IntegrationRequest) -> str | None:
+def read_routing_key(request: IntegrationRequest) -> str | None:
     """Return the routing key of the body. Raises ProblemError."""
-    return get_first_text(asked.json_object(), "routing_key", "service_key") or None
+    return get_first_text(request.json_object(), "routing_key", "service_key") or None
 
 
-def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
+def signals(request: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
     """Read the transition in an event; a change event has none. Raises ProblemError `invalid`."""
-    if len(asked.body) > MAX_BYTES:
+    if len(request.body) > MAX_BYTES:
         raise build_field_problem("body", "length", "512 Ko au plus", "512 KB at most")
-    document = asked.json_object()
-    if "/change/" in asked.path:
+    document = request.json_object()
+    if "/change/" in request.path:
         return []
     action = get_first_text(document, "event_action")
     if action not in _STATES:
@@ -92,7 +92,7 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # n
     at = parse_time(event.get("timestamp"))
     return [
         Transition(
-            key or asked.own_name(at),
+            key or request.own_name(at),
             _STATES[action],
             get_first_text(event, "summary")[:MAX_SUMMARY],
             get_first_text(event, "details") or _format_details(details),
@@ -103,10 +103,10 @@ def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # n
     ]
 
 
-def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     """Answer 202 with the `dedup_key`, without which the official client raises."""
     document = {"status": "success", "message": "Event processed"}
-    return Reply(202, document | ({"dedup_key": found[0].key} if found else {}))
+    return Reply(202, document | ({"dedup_key": outcome[0].key} if outcome else {}))
 
 
 def refused(problem: Problem) -> Reply:
@@ -134,12 +134,14 @@ def _find_gravest_labels(details: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _list_alert_labels(told: Any) -> list[dict[str, str]]:
-    if isinstance(told, list):
-        return [stringify_values(alert.get("labels")) for alert in told if isinstance(alert, dict)]
+def _list_alert_labels(alerts: Any) -> list[dict[str, str]]:
+    if isinstance(alerts, list):
+        return [
+            stringify_values(alert.get("labels")) for alert in alerts if isinstance(alert, dict)
+        ]
     return (
-        [dict(_LABEL.findall(labels)) for labels in _LABELS.findall(told)]
-        if isinstance(told, str)
+        [dict(_LABEL.findall(labels)) for labels in _LABELS.findall(alerts)]
+        if isinstance(alerts, str)
         else []
     )
 

@@ -120,55 +120,56 @@ class SourceRegistry:
         whole = {p.id for p in self._access.all(Principal)}
         return {s.name: s for s in self._access.all(Source) if s.id in whole}
 
-    async def add(self, asked: NewSource, author: Principal) -> dict[str, Any]:
+    async def add(self, new_source: NewSource, author: Principal) -> dict[str, Any]:
         """Add a source and return it with its key; it is shown only now."""
-        self._check_dialect(asked)
-        if asked.name in self._sources():
+        self._check_dialect(new_source)
+        if new_source.name in self._sources():
             raise ProblemError(
                 "conflict",
                 what=build_bilingual(
-                    f"Source {asked.name} : déjà prise.", f"Source {asked.name}: taken already."
+                    f"Source {new_source.name} : déjà prise.",
+                    f"Source {new_source.name}: taken already.",
                 ),
             )
-        if asked.key is not None and self._access.bearer(asked.key) is not None:
+        if new_source.key is not None and self._access.bearer(new_source.key) is not None:
             raise ProblemError(
                 "conflict",
                 what=build_bilingual(
                     "key : déjà celle d’un autre.", "key: somebody else’s already."
                 ),
             )
-        self._check_speaks_for(asked)
-        _check_mapping(asked)
-        poster_ = asked.dialect == POSTER_INTEGRATION
+        self._check_speaks_for(new_source)
+        _check_mapping(new_source)
+        poster_ = new_source.dialect == POSTER_INTEGRATION
         principal = create_principal(
             Role.POSTER if poster_ else Role.SOURCE,
-            scope=asked.scope,
-            speaks_as="public" if poster_ else asked.speaks_as,
-            label=asked.name,
-        ).model_copy(update={"rate_per_s": asked.rate_per_s})
+            scope=new_source.scope,
+            speaks_as="public" if poster_ else new_source.speaks_as,
+            label=new_source.name,
+        ).model_copy(update={"rate_per_s": new_source.rate_per_s})
         record = Source(
             id=principal.id,
             created_at=time.time_ns() // 1_000_000,
-            **asked.model_dump(include=_RECORD_FIELDS),
-            rules=asked.rules,
-            type=asked.type
-            if "type" in asked.model_fields_set or asked.dialect != CapIntegration.NAME
+            **new_source.model_dump(include=_RECORD_FIELDS),
+            rules=new_source.rules,
+            type=new_source.type
+            if "type" in new_source.model_fields_set or new_source.dialect != CapIntegration.NAME
             else EventType.INFO,
         )
         await self._access.put(record)
-        _, key = await self._access.create_token(principal, token=asked.key)
-        self._access.trace(author, "source.added", asked.name)
+        _, key = await self._access.create_token(principal, token=new_source.key)
+        self._access.trace(author, "source.added", new_source.name)
         log.info(
             "source.created",
-            source=asked.name,
-            dialect=asked.dialect,
+            source=new_source.name,
+            dialect=new_source.dialect,
             principal=principal.id,
             author=author.id,
         )
         return self._shown(record) | {"key": key}
 
-    def _check_dialect(self, asked: NewSource) -> None:
-        if asked.dialect not in self._machines.names:
+    def _check_dialect(self, new_source: NewSource) -> None:
+        if new_source.dialect not in self._machines.names:
             dialect_names = ", ".join(self._machines.names)
             raise build_field_problem(
                 "dialect",
@@ -176,14 +177,14 @@ class SourceRegistry:
                 f"dialectes connus : {dialect_names}",
                 f"known dialects: {dialect_names}",
             )
-        if asked.dialect == POSTER_INTEGRATION and asked.site is None:
+        if new_source.dialect == POSTER_INTEGRATION and new_source.site is None:
             raise build_field_problem(
                 "site", "missing", "une affiche est celle d’un site", "a poster is that of a site"
             )
 
-    def _check_speaks_for(self, asked: NewSource) -> None:
+    def _check_speaks_for(self, new_source: NewSource) -> None:
         """Check that no other source has these CloudEvents `source` names."""
-        if asked.speaks_for and asked.dialect != cloudevents.NAME:
+        if new_source.speaks_for and new_source.dialect != cloudevents.NAME:
             raise build_field_problem(
                 "speaks_for",
                 "dialect",
@@ -191,7 +192,7 @@ class SourceRegistry:
                 f"with the dialect {cloudevents.NAME} only",
             )
         name_owners = {name: s.name for s in self._sources().values() for name in s.speaks_for}
-        for name in asked.speaks_for:
+        for name in new_source.speaks_for:
             if name in name_owners:
                 raise ProblemError(
                     "conflict",
@@ -201,21 +202,28 @@ class SourceRegistry:
                     ),
                 )
 
-    async def change(self, name: str, asked: SourceChange, author: Principal) -> dict[str, Any]:
+    async def change(
+        self, name: str, source_change: SourceChange, author: Principal
+    ) -> dict[str, Any]:
         """Change the mapping of a source from now on. Refused messages can be replayed under it."""
-        of_the_record = asked.model_fields_set - {"rate_per_s"}
-        record = self._record(name).model_copy(update={n: getattr(asked, n) for n in of_the_record})
+        of_the_record = source_change.model_fields_set - {"rate_per_s"}
+        record = self._record(name).model_copy(
+            update={n: getattr(source_change, n) for n in of_the_record}
+        )
         _check_mapping(record)
         if record.dialect == POSTER_INTEGRATION and record.site is None:
             raise build_field_problem(
                 "site", "missing", "une affiche est celle d’un site", "a poster is that of a site"
             )
-        if "rate_per_s" in asked.model_fields_set:
-            await self._set_rate(record.id, asked.rate_per_s)
+        if "rate_per_s" in source_change.model_fields_set:
+            await self._set_rate(record.id, source_change.rate_per_s)
         await self._access.put(record)
         self._access.trace(author, "source.changed", name)
         log.info(
-            "source.changed", source=name, changed=sorted(asked.model_fields_set), author=author.id
+            "source.changed",
+            source=name,
+            changed=sorted(source_change.model_fields_set),
+            author=author.id,
         )
         return self._shown(record)
 
@@ -263,11 +271,11 @@ def _can_see_realms(reader: Principal, realms: tuple[str, ...]) -> bool:
     return not reader.scope.realms or (bool(realms) and all(map(reader.sees, realms)))
 
 
-def _check_mapping(asked: NewSource | Source) -> None:
+def _check_mapping(source: NewSource | Source) -> None:
     """Check rules and mapped fields of a source. Raises ProblemError `invalid`."""
-    _check_rules(asked.rules)
-    _check_cap(asked)
-    if unknown := sorted(set(asked.fields) - set(FIELDS)):
+    _check_rules(source.rules)
+    _check_cap(source)
+    if unknown := sorted(set(source.fields) - set(FIELDS)):
         raise build_field_problem(
             f"fields.{unknown[0]}",
             "enum",
@@ -276,22 +284,22 @@ def _check_mapping(asked: NewSource | Source) -> None:
         )
 
 
-def _check_cap(asked: NewSource | Source) -> None:
+def _check_cap(source: NewSource | Source) -> None:
     """Refuse CAP settings for other integrations, and rules with a state for CAP.
 
     CAP messages carry their own state.
     """
     for name in ("exercise_realm", "certificates"):
-        if getattr(asked, name) and asked.dialect != CapIntegration.NAME:
+        if getattr(source, name) and source.dialect != CapIntegration.NAME:
             raise build_field_problem(
                 name,
                 "dialect",
                 f"seulement avec le dialecte {CapIntegration.NAME}",
                 f"with the dialect {CapIntegration.NAME} only",
             )
-    if asked.dialect == CapIntegration.NAME and (
+    if source.dialect == CapIntegration.NAME and (
         rule_number := next(
-            (n for n, r in enumerate(asked.rules, start=1) if r.state is not None), None
+            (n for n, r in enumerate(source.rules, start=1) if r.state is not None), None
         )
     ):
         raise build_field_problem(
@@ -300,9 +308,9 @@ def _check_cap(asked: NewSource | Source) -> None:
             "un message CAP le dit lui-même (msgType)",
             "a CAP message says so itself (msgType)",
         )
-    if asked.exercise_realm is not None:
+    if source.exercise_realm is not None:
         try:
-            parse_realm(asked.exercise_realm)
+            parse_realm(source.exercise_realm)
         except RealmNameInvalid:
             raise build_field_problem(
                 "exercise_realm",
@@ -310,14 +318,14 @@ def _check_cap(asked: NewSource | Source) -> None:
                 "par exemple « 92~ex-nom »",
                 "for example “92~ex-name”",
             ) from None
-        if is_live(asked.exercise_realm):
+        if is_live(source.exercise_realm):
             raise build_field_problem(
                 "exercise_realm",
                 "live",
                 "un exercice n’entre jamais dans un territoire réel",
                 "an exercise never enters a live realm",
             )
-    for number, pem in enumerate(asked.certificates, start=1):
+    for number, pem in enumerate(source.certificates, start=1):
         try:
             check_certificate(pem)
         except ValueError:

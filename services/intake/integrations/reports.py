@@ -79,7 +79,7 @@ class TransitionReporter:
         return MessageSender(principal, source, principal.own_realm(self._live_realm), raw)
 
     async def take(
-        self, speaker: MessageSender, told: Transition | ForwardedReport
+        self, speaker: MessageSender, signal: Transition | ForwardedReport
     ) -> AcceptanceReceipt | Renewal | None:
         """Accept a transition of an alert, or a native report.
 
@@ -88,19 +88,19 @@ class TransitionReporter:
         BrokerAway.
         """
         return await (
-            self._tell(speaker, told)
-            if isinstance(told, ForwardedReport)
-            else self._take(speaker, told)
+            self._tell(speaker, signal)
+            if isinstance(signal, ForwardedReport)
+            else self._take(speaker, signal)
         )
 
     async def renew(self, speaker: MessageSender, renewals: Sequence[Renewal]) -> None:
         """Renew leases. See Receiver.renew."""
         await self._receiver.renew(speaker.realm, speaker.principal, renewals)
 
-    async def _tell(self, speaker: MessageSender, told: ForwardedReport) -> AcceptanceReceipt:
-        body = told.body if "realm" in told.body else told.body | {"realm": speaker.realm}
-        signed = replace(speaker, raw=replace(speaker.raw, signature=told.signature))
-        return await self.accept(signed, body, f"told\x1f{told.key}")
+    async def _tell(self, speaker: MessageSender, report: ForwardedReport) -> AcceptanceReceipt:
+        body = report.body if "realm" in report.body else report.body | {"realm": speaker.realm}
+        signed = replace(speaker, raw=replace(speaker.raw, signature=report.signature))
+        return await self.accept(signed, body, f"told\x1f{report.key}")
 
     async def _take(self, speaker: MessageSender, signal: Transition) -> Renewal | None:
         """Report a change of an alert; return a renewal if the alert only continues."""
@@ -340,25 +340,25 @@ def _hash_key(key: str) -> str:
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
 
 
-def _is_new_episode(known: Episode, signal: Transition, now: datetime) -> bool:
+def _is_new_episode(episode: Episode, signal: Transition, now: datetime) -> bool:
     """Return whether a message begins a new episode, neither repeated nor late."""
     if signal.lease is not None:
         # While a lease holds, another beginning is the same alert. After its end, an active alert
         # is new.
-        return known.ended is not None
+        return episode.ended is not None
     if signal.began is not None:
         began = _find_episode_start(signal, now)
-        if known.ended is not None and known.began > known.ended:
+        if episode.ended is not None and episode.began > episode.ended:
             # A clock that was ahead named that beginning.
-            return began != known.began and began > known.ended
-        return began > known.began
-    if known.ended is None:
+            return began != episode.began and began > episode.ended
+        return began > episode.began
+    if episode.ended is None:
         return False
-    over = known.ended if known.over is None else known.over
+    over = episode.ended if episode.over is None else episode.over
     late = (
         signal.at is not None
         and convert_to_milliseconds(signal.at) <= over
-        and convert_to_milliseconds(now) - known.ended < LATE_WINDOW_MS
+        and convert_to_milliseconds(now) - episode.ended < LATE_WINDOW_MS
     )
     return not late
 

@@ -156,10 +156,10 @@ def read_request(scope: Scope, body: bytes) -> IntegrationRequest:
     )
 
 
-def list_keys(asked: IntegrationRequest) -> list[str]:
+def list_keys(request: IntegrationRequest) -> list[str]:
     """Return keys given outside the body: bearer, GenieKey, basic password, X-Token, `?token=`."""
     keys = []
-    scheme, _, credentials = asked.headers.get("authorization", "").partition(" ")
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() in ("bearer", "geniekey") and credentials:
         keys.append(credentials.strip())
     elif scheme.lower() == "basic":
@@ -167,5 +167,7 @@ def list_keys(asked: IntegrationRequest) -> list[str]:
             keys.append(base64.b64decode(credentials, validate=True).decode().partition(":")[2])
         except (binascii.Error, UnicodeDecodeError):
             pass  # No key then. Without another one the sender is refused.
-    keys += [value for value in (asked.headers.get("x-token"), asked.query.get("token")) if value]
+    keys += [
+        value for value in (request.headers.get("x-token"), request.query.get("token")) if value
+    ]
     return [key for key in keys if key]

@@ -122,9 +122,9 @@ def interpret_transition(signal: Transition, source: Source) -> TransitionMeanin
     )
 
 
-def _clean_site(said: str) -> str:
+def _clean_site(site: str) -> str:
     """Clean a message's site for use in an alias: one short line without the end mark."""
-    return "".join(c for c in said if c.isprintable()).strip()[:MAX_SITE].removesuffix(END_SUFFIX)
+    return "".join(c for c in site if c.isprintable()).strip()[:MAX_SITE].removesuffix(END_SUFFIX)
 
 
 def find_rule(labels: Mapping[str, str], source: Source) -> Rule | None:

@@ -94,10 +94,10 @@ class SourceStats:
         """Record a message under the source's key."""
         self._of(source).hear(now)
 
-    def hear_elsewhere(self, source: str, seen: Instant) -> None:
+    def hear_elsewhere(self, source: str, last_seen: Instant) -> None:
         """Record a sign of life that another front of the cluster heard."""
         health = self._of(source)
-        health.last_seen = max(seen, health.last_seen or 0)
+        health.last_seen = max(last_seen, health.last_seen or 0)
 
     def accepted(self, source: str) -> None:
         """Count an accepted message."""

@@ -487,11 +487,13 @@ def _build_text(claim: PreparedReport, logged: RedactedReport, raw: RawBody) -> 
 
 
 def _repeat_receipt(
-    known: KnownReport, identity: ReportIdentity, first_stands: bool
+    recorded_report: KnownReport, identity: ReportIdentity, first_stands: bool
 ) -> AcceptanceReceipt:
-    if known.fingerprint != identity.fingerprint and not first_stands:
+    if recorded_report.fingerprint != identity.fingerprint and not first_stands:
         raise ProblemError("key_reused")
-    return AcceptanceReceipt(known.report_id, known.realm, known.recorded_at, replayed=True)
+    return AcceptanceReceipt(
+        recorded_report.report_id, recorded_report.realm, recorded_report.recorded_at, replayed=True
+    )
 
 
 @contextmanager

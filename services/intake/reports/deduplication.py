@@ -267,13 +267,13 @@ class AnswerIndex:
         self._open[place][mark] = self._acked.get(place, -1) + 1
         return mark
 
-    def sent(self, place: int, mark: object, offset: int, known: KnownReport) -> None:
+    def sent(self, place: int, mark: object, offset: int, report: KnownReport) -> None:
         """Record an acknowledged report at its offset."""
         self._open[place].pop(mark, None)
         self._acked[place] = max(self._acked.get(place, -1), offset)
-        self._fresh[known.report_id] = known
-        if known.alias is not None:
-            self._fresh_aliases[known.realm, known.sender, known.alias] = known.report_id
+        self._fresh[report.report_id] = report
+        if report.alias is not None:
+            self._fresh_aliases[report.realm, report.sender, report.alias] = report.report_id
 
     def not_sent(self, place: int, mark: object) -> None:
         """Record that no acknowledgement arrived.
@@ -306,7 +306,7 @@ class AnswerIndex:
         """Return the next offset to read by number of a place (`get_partition_number`)."""
         return dict(self._reading.execute("SELECT partition, next FROM positions").fetchall())
 
-    def store_read(self, found: Sequence[KnownReport], nexts: dict[int, int]) -> None:
+    def store_read(self, reports: Sequence[KnownReport], nexts: dict[int, int]) -> None:
         """Store reports that were read from the log, of any front. Raises sqlite3.Error.
 
         Only their own front knows whether a new one was answered.
@@ -314,24 +314,29 @@ class AnswerIndex:
         with self._write:
             is_new = [
                 not self._db.execute(_EXISTS, (UUID(report.report_id).bytes,)).fetchone()
-                for report in found
+                for report in reports
             ]
         self._store(
-            [replace(report, answered=not new) for report, new in zip(found, is_new, strict=True)],
+            [
+                replace(report, answered=not new)
+                for report, new in zip(reports, is_new, strict=True)
+            ],
             nexts,
         )
-        self._read_counts.update((report.realm, report.sender) for report in found if report.alias)
+        self._read_counts.update(
+            (report.realm, report.sender) for report in reports if report.alias
+        )
 
     def count_read(self, realm: str, sender: str) -> int:
         """Return how many named reports of a sender came from the log since the start."""
         return self._read_counts[realm, sender]
 
-    def _store_answered(self, found: Sequence[KnownReport]) -> None:
-        self._store(found, {})
+    def _store_answered(self, reports: Sequence[KnownReport]) -> None:
+        self._store(reports, {})
         with self._write:
             self._db.executemany(
                 "DELETE FROM unanswered WHERE id = ?",
-                [(UUID(report.report_id).bytes,) for report in found],
+                [(UUID(report.report_id).bytes,) for report in reports],
             )
 
     def answered(self, report_id: str) -> None:
@@ -339,7 +344,7 @@ class AnswerIndex:
         with self._write:
             self._db.execute("DELETE FROM unanswered WHERE id = ?", (UUID(report_id).bytes,))
 
-    def _store(self, found: Sequence[KnownReport], nexts: dict[int, int]) -> None:
+    def _store(self, reports: Sequence[KnownReport], nexts: dict[int, int]) -> None:
         seen_at = time.time_ns() // 1_000_000
         rows = [
             (
@@ -351,13 +356,13 @@ class AnswerIndex:
                 k.alias,
                 seen_at,
             )
-            for k in found
+            for k in reports
         ]
-        unanswered = [(UUID(k.report_id).bytes, seen_at) for k in found if not k.answered]
-        urgent_ids = [(UUID(k.report_id).bytes,) for k in found if k.urgent]
+        unanswered = [(UUID(k.report_id).bytes, seen_at) for k in reports if not k.answered]
+        urgent_ids = [(UUID(k.report_id).bytes,) for k in reports if k.urgent]
         occurred = [
             (UUID(k.report_id).bytes, k.occurred_at)
-            for k in found
+            for k in reports
             if k.alias is not None and k.occurred_at is not None
         ]
         with self._write:

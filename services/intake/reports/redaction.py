@@ -131,10 +131,10 @@ class LogRedactor:
         own = {field: original for field, original in message.items() if clean[field] != original}
         return RedactedReport(clean, own)
 
-    def _codes(self, said: str | Sequence[str], limit: int) -> str | tuple[str, ...]:
-        if isinstance(said, str):
-            return self._token(said, limit)
-        return tuple(self._token(code, limit) for code in said)
+    def _codes(self, codes: str | Sequence[str], limit: int) -> str | tuple[str, ...]:
+        if isinstance(codes, str):
+            return self._token(codes, limit)
+        return tuple(self._token(code, limit) for code in codes)
 
     def _token(self, word: str, limit: int) -> str:
         return word if not word or is_token(word) else self.hidden(word, min(limit, HASH_CHARS))

@@ -20,15 +20,15 @@ SHARED: Final = "multi"
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-def choose_source_kind(named: str | None, principal: Principal, realm: str) -> str:
+def choose_source_kind(requested_kind: str | None, principal: Principal, realm: str) -> str:
     """Return the kind of source of a report.
 
     A principal that may not relay reports always has its own kind.
     """
-    if named is None or not principal.may(Permission.REPORT_RELAY):
+    if requested_kind is None or not principal.may(Permission.REPORT_RELAY):
         return principal.source_kind
-    if named in SOURCE_KINDS or (not is_live(realm) and _CODE.fullmatch(named)):
-        return named
+    if requested_kind in SOURCE_KINDS or (not is_live(realm) and _CODE.fullmatch(requested_kind)):
+        return requested_kind
     return principal.source_kind
 
 
@@ -71,7 +71,7 @@ def check_poles(
 def check_places(
     principal: Principal,
     message: Mapping[str, Any],
-    said: Collection[str],
+    stated_fields: Collection[str],
     own: Callable[[], str | None],
     pole_of: Callable[[str | None], str | None],
 ) -> None:
@@ -79,7 +79,7 @@ def check_places(
 
     The commune of the report's own site (`own`) is allowed.
 
-    A place that was not `said` is one of the area's. Raises ProblemError.
+    A place that was not `stated_fields` is one of the area's. Raises ProblemError.
     """
     scope = principal.scope
     if not (scope.sites or scope.poles):
@@ -97,4 +97,6 @@ def check_places(
     beyond = [] if is_own else ["sites"]
     beyond += [name for name, places in communes.items() if places and places != {own()}]
     if beyond:
-        raise ProblemError("out_of_scope", field=beyond[0] if beyond[0] in said else "area")
+        raise ProblemError(
+            "out_of_scope", field=beyond[0] if beyond[0] in stated_fields else "area"
+        )

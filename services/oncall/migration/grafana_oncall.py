@@ -95,14 +95,14 @@ def convert_grafana(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Migr
     return migration
 
 
-def _convert_user(item: dict[str, Any], mapping: Mapping, found: Migration) -> str:
+def _convert_user(item: dict[str, Any], mapping: Mapping, migration: Migration) -> str:
     """Convert a user and return the token."""
     address = str(item["email"] or item["username"])
     name = str(item.get("name") or item["username"])
     token = mapping.find_token(address)
     points = (("email", address),) if "@" in address else ()
-    found.people.append(MigratedPerson(token, name, points))
-    found.note(
+    migration.people.append(MigratedPerson(token, name, points))
+    migration.note(
         f"personne {name}",
         Outcome.CHANGED,
         f"jeton {token} ; l’export ne contient pas de numéro de téléphone",
@@ -115,30 +115,32 @@ def _convert_schedule(
     shifts: dict[str, dict[str, Any]],
     tokens: dict[str, str],
     mapping: Mapping,
-    found: Migration,
+    migration: Migration,
 ) -> None:
     """Convert a schedule; its shifts leave `shifts`."""
     name = str(item.get("name"))
     own = [shifts.pop(str(id), None) for id in item.get("shifts") or ()]
     post = mapping.posts.get(name)
     if post is None:
-        found.note(f"planning {name}", Outcome.LEFT, "aucun rôle indiqué (roles)")
+        migration.note(f"planning {name}", Outcome.LEFT, "aucun rôle indiqué (roles)")
         return
     if item.get("type") == "ical":
-        found.note(
+        migration.note(
             f"planning {name}", Outcome.LEFT, "iCalendar : importez-le (vigie oncall import)"
         )
         return
     if item.get("ical_url_overrides") or item.get("enable_web_overrides"):
-        found.note(
+        migration.note(
             f"planning {name}, remplacements", Outcome.LEFT, "à ressaisir (vigie oncall override)"
         )
     levels = {int(shift.get("level") or 0) for shift in own if shift is not None}
     for shift in own:
         if shift is None:
-            found.note(f"planning {name}", Outcome.LEFT, "une de ses gardes manque dans l’export")
+            migration.note(
+                f"planning {name}", Outcome.LEFT, "une de ses gardes manque dans l’export"
+            )
             continue
-        _convert_shift(shift, item, len(levels) > 1, post, tokens, found)
+        _convert_shift(shift, item, len(levels) > 1, post, tokens, migration)
 
 
 def _convert_shift(
@@ -147,7 +149,7 @@ def _convert_shift(
     has_levels: bool,
     post: RoleAssignment,
     tokens: dict[str, str],
-    found: Migration,
+    migration: Migration,
 ) -> None:
     subject = f"planning {schedule.get('name')}, garde {shift.get('name')}"
     try:
@@ -156,9 +158,9 @@ def _convert_shift(
         start = _find_first_start(shift, shift_start, zone)
         rotations = [build_rotation(post, turns) for turns in _read_turns(shift, start, tokens)]
     except NotMigrated as reason:
-        found.note(subject, Outcome.LEFT, str(reason))
+        migration.note(subject, Outcome.LEFT, str(reason))
         return
-    found.rotations += rotations
+    migration.rotations += rotations
     doubts = []
     if start != shift_start:
         doubts.append("la rotation commence après sa garde : vérifiez la première personne")
@@ -166,7 +168,7 @@ def _convert_shift(
         doubts.append("priorités entre gardes : deux gardes à la même heure appellent ensemble")
     if not keeps_paris_time(zone, start):
         doubts.append(f"heures de {zone.key} converties en heures de Paris à ce jour")
-    found.note(subject, Outcome.CHANGED if doubts else Outcome.TAKEN, " ; ".join(doubts))
+    migration.note(subject, Outcome.CHANGED if doubts else Outcome.TAKEN, " ; ".join(doubts))
 
 
 def _find_first_start(shift: dict[str, Any], start: datetime, zone: ZoneInfo) -> datetime:
@@ -224,7 +226,7 @@ def _convert_chains(
     kinds: dict[str, list[dict[str, Any]]],
     schedules: dict[str, str],
     mapping: Mapping,
-    found: Migration,
+    migration: Migration,
 ) -> None:
     names = {str(c.get("id")): str(c.get("name")) for c in kinds.get("chain", ())}
     steps: dict[str, list[dict[str, Any]]] = {id: [] for id in names}
@@ -234,23 +236,23 @@ def _convert_chains(
         name = names.get(id, id)
         level = mapping.levels.get(name)
         if level is None:
-            found.note(f"chaîne {name}", Outcome.LEFT, "aucun niveau indiqué (ladders)")
+            migration.note(f"chaîne {name}", Outcome.LEFT, "aucun niveau indiqué (ladders)")
             continue
         after, roles = 0, dict[int, list[str]]()
         for step in sorted(own, key=lambda s: int(s.get("position") or 0)):
             subject = f"chaîne {name}, étape {int(step.get('position') or 0) + 1}"
             if step.get("type") == "wait":
                 after += int(step.get("duration") or 0) // 60
-                found.note(subject, Outcome.TAKEN, f"attente jusqu’à {after} min")
+                migration.note(subject, Outcome.TAKEN, f"attente jusqu’à {after} min")
                 continue
             try:
                 roles.setdefault(after, []).append(_read_step(step, schedules, mapping))
-                found.note(subject, Outcome.TAKEN)
+                migration.note(subject, Outcome.TAKEN)
             except NotMigrated as reason:
-                found.note(subject, Outcome.LEFT, str(reason))
+                migration.note(subject, Outcome.LEFT, str(reason))
         made = [MigratedStep(at, tuple(dict.fromkeys(who))) for at, who in roles.items() if who]
         if made:
-            found.ladders[level] = made
+            migration.ladders[level] = made
 
 
 def _read_step(step: dict[str, Any], schedules: dict[str, str], mapping: Mapping) -> str:

@@ -59,7 +59,7 @@ def convert_opsgenie(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Mig
     return migration
 
 
-def _convert_user(item: dict[str, Any], mapping: Mapping, found: Migration) -> None:
+def _convert_user(item: dict[str, Any], mapping: Mapping, migration: Migration) -> None:
     address = str(item["username"])
     points = [("email", address)] if "@" in address else []
     subject = f"personne {item['fullName']}"
@@ -67,14 +67,14 @@ def _convert_user(item: dict[str, Any], mapping: Mapping, found: Migration) -> N
         channel = _CHANNELS.get(str(contact.get("contactMethod")))
         if channel is None:
             method = contact.get("contactMethod")
-            found.note(subject, Outcome.LEFT, f"moyen de contact sans équivalent : {method}")
+            migration.note(subject, Outcome.LEFT, f"moyen de contact sans équivalent : {method}")
             continue
         points.append((channel, _format_number(str(contact.get("to", "")), channel)))
     person = MigratedPerson(
         mapping.find_token(address), str(item["fullName"]), tuple(dict.fromkeys(points))
     )
-    found.people.append(person)
-    found.note(subject, Outcome.TAKEN, f"jeton {person.person}")
+    migration.people.append(person)
+    migration.note(subject, Outcome.TAKEN, f"jeton {person.person}")
 
 
 def _format_number(text: str, channel: str) -> str:
@@ -82,26 +82,26 @@ def _format_number(text: str, channel: str) -> str:
     return text if channel == "email" else "+" + "".join(c for c in text if c.isdigit())
 
 
-def _convert_schedule(item: dict[str, Any], mapping: Mapping, found: Migration) -> None:
+def _convert_schedule(item: dict[str, Any], mapping: Mapping, migration: Migration) -> None:
     name = str(item.get("name"))
     post = mapping.posts.get(name)
     if post is None:
-        found.note(f"planning {name}", Outcome.LEFT, "aucun rôle indiqué (roles)")
+        migration.note(f"planning {name}", Outcome.LEFT, "aucun rôle indiqué (roles)")
         return
     if item.get("enabled") is False:
-        found.note(f"planning {name}", Outcome.LEFT, "désactivé")
+        migration.note(f"planning {name}", Outcome.LEFT, "désactivé")
         return
     for rotation in item["rotations"]:
         subject = f"planning {name}, rotation {rotation.get('name') or rotation.get('id')}"
         try:
             zone = find_zone(item.get("timezone"))
             turns = _read_turns(rotation, item.get("timezone"), mapping)
-            found.rotations.append(build_rotation(post, turns))
+            migration.rotations.append(build_rotation(post, turns))
         except NotMigrated as reason:
-            found.note(subject, Outcome.LEFT, str(reason))
+            migration.note(subject, Outcome.LEFT, str(reason))
             continue
         steady = keeps_paris_time(zone, turns.start)
-        found.note(
+        migration.note(
             subject,
             Outcome.TAKEN if steady else Outcome.CHANGED,
             "" if steady else f"heures de {zone.key} converties en heures de Paris à ce jour",
@@ -138,11 +138,11 @@ def _read_turns(rotation: dict[str, Any], timezone: str | None, mapping: Mapping
     return Turns(tuple(persons), hours // 24, start, end, restriction)
 
 
-def _convert_escalation(item: dict[str, Any], mapping: Mapping, found: Migration) -> None:
+def _convert_escalation(item: dict[str, Any], mapping: Mapping, migration: Migration) -> None:
     name = str(item.get("name"))
     level = mapping.levels.get(name)
     if level is None:
-        found.note(f"escalade {name}", Outcome.LEFT, "aucun niveau indiqué (ladders)")
+        migration.note(f"escalade {name}", Outcome.LEFT, "aucun niveau indiqué (ladders)")
         return
     roles: dict[int, list[str]] = {}
     for number, rule in enumerate(item["rules"], 1):
@@ -153,21 +153,21 @@ def _convert_escalation(item: dict[str, Any], mapping: Mapping, found: Migration
             after = int(delay.get("timeAmount") or 0) * unit
             roles.setdefault(after, []).append(_read_recipient(rule, mapping))
         except NotMigrated as reason:
-            found.note(subject, Outcome.LEFT, str(reason))
+            migration.note(subject, Outcome.LEFT, str(reason))
             continue
         closed = rule.get("condition") == "if-not-closed"
-        found.note(
+        migration.note(
             subject,
             Outcome.CHANGED if closed else Outcome.TAKEN,
             "appelle jusqu’à l’accusé, non jusqu’à la clôture" if closed else "",
         )
     roles = {after: called for after, called in roles.items() if called}
     if roles:
-        found.ladders[level] = [
+        migration.ladders[level] = [
             MigratedStep(after, tuple(dict.fromkeys(roles[after]))) for after in sorted(roles)
         ]
     if repeat := item.get("repeat"):
-        found.note(
+        migration.note(
             f"escalade {name}, reprise",
             Outcome.LEFT,
             f"apres_derniere_vague vaut pour tous les niveaux (ici : {repeat.get('count', 1)} fois"

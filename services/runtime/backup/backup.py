@@ -257,8 +257,10 @@ def _is_beyond_cut(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
     return place.service in reached and (place.history, place.seq) > reached[place.service]
 
 
-def _convert_record(found: Any) -> BackupRecord:
-    return BackupRecord(found.offset, found.timestamp, found.key, found.value, tuple(found.headers))
+def _convert_record(record: Any) -> BackupRecord:
+    return BackupRecord(
+        record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+    )
 
 
 def _list_secret_files(data: DataDir) -> list[Path]:

@@ -364,7 +364,7 @@ class Application(Generic[S]):
         )
 
     def decided(
-        self, message: Message, given: Instant, now: Instant, lineage: str, domain: S
+        self, message: Message, given_time: Instant, now: Instant, lineage: str, domain: S
     ) -> Sequence[Fact]:
         e = self.envelope
         if type(message) not in _RUNTIME_INPUTS:
@@ -374,7 +374,7 @@ class Application(Generic[S]):
                 lineage,
                 e.source,
                 message,
-                given,
+                given_time,
                 now,
                 e.correlation_id,
                 e.causation_id,

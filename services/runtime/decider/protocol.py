@@ -91,7 +91,7 @@ class Decider(Protocol[S]):
         """Return the state of a realm before its first input."""
         ...
 
-    def decide(self, state: S, given: Input) -> Sequence[Fact]:
+    def decide(self, state: S, current_input: Input) -> Sequence[Fact]:
         """Return the facts caused by one input, in order, as `EvolvedFacts` if they are evolved.
 
         May raise: the runtime records `InputFailed` and continues.

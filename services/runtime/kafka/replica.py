@@ -212,7 +212,11 @@ class Replica:
             raise
 
     def _is_refused(
-        self, e: KeyedEntry, known: ReplicaItem | None, mark: bytes | None, judge: RecordJudge
+        self,
+        e: KeyedEntry,
+        earlier_item: ReplicaItem | None,
+        mark: bytes | None,
+        judge: RecordJudge,
     ) -> bool:
         """Return whether a record must change nothing.
 
@@ -223,15 +227,15 @@ class Replica:
                 "SELECT 1 FROM erased WHERE topic = ? AND id = ? AND mark = ?",
                 (e.topic, e.key, mark),
             ).fetchone()
-            return erasure_row is not None and known is not None
+            return erasure_row is not None and earlier_item is not None
         # Earlier versions erased with a bare null and deleted the key: such an item has nothing to
         # lose.
         if e.value is None:
-            return known is None or judge.is_ours(e.topic, e.key, known.value)
+            return earlier_item is None or judge.is_ours(e.topic, e.key, earlier_item.value)
         return (
-            known is not None
-            and known.value != e.value
-            and known.offset >= 0
+            earlier_item is not None
+            and earlier_item.value != e.value
+            and earlier_item.offset >= 0
             and not judge.is_ours(e.topic, e.key, e.value)
         )
 

@@ -125,13 +125,13 @@ class KafkaSecurity(FromEnvironment):
 _override: KafkaSecurity | None = None
 
 
-def use_security(known: KafkaSecurity | None) -> None:
+def use_security(security: KafkaSecurity | None) -> None:
     """Make every later client of this process log in like this; None = by the environment.
 
     For a process that has started the broker itself.
     """
     global _override
-    _override = known
+    _override = security
     get_security.cache_clear()
     _get_options.cache_clear()
 

@@ -58,10 +58,10 @@ def sign_statement(key: SigningKey, at: Instant, heads: HeadsByLog, **about: Any
     return statement | {"signature": key.sign(orjson.dumps(statement)).hex()}
 
 
-def read_statement(raw: bytes, known: PublicKey | None = None) -> HeadStatement:
+def read_statement(raw: bytes, expected_key: PublicKey | None = None) -> HeadStatement:
     """Read a statement and verify its signature.
 
-    Raises StatementInvalid, also if another key than `known` signed it.
+    Raises StatementInvalid, also if another key than `expected_key` signed it.
     """
     try:
         statement = orjson.loads(raw)
@@ -83,6 +83,8 @@ def read_statement(raw: bytes, known: PublicKey | None = None) -> HeadStatement:
         ) from error
     if not key.signed(orjson.dumps(statement), signature):
         raise HeadStatementInvalid("not what was signed: it was changed")
-    if known is not None and known.fingerprint != key.fingerprint:
-        raise HeadStatementInvalid(f"signed by {key.fingerprint}, not by {known.fingerprint}")
+    if expected_key is not None and expected_key.fingerprint != key.fingerprint:
+        raise HeadStatementInvalid(
+            f"signed by {key.fingerprint}, not by {expected_key.fingerprint}"
+        )
     return HeadStatement(at, logs, statement, key.fingerprint)

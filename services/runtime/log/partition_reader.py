@@ -175,10 +175,10 @@ class PartitionReader:
         return record_by_partition
 
     async def _look(
-        self, wanted: dict[TopicPartition, int], found: dict[int, Any]
+        self, offsets: dict[TopicPartition, int], records_by_partition: dict[int, Any]
     ) -> dict[TopicPartition, int]:
-        """Add the records at these offsets to `found` and return the undecided offsets."""
-        consumer, open_offsets = self._consumer, dict(wanted)
+        """Add the records at these offsets to `records_by_partition` and return the undecided offsets."""
+        consumer, open_offsets = self._consumer, dict(offsets)
         consumer.assign(list(open_offsets))
         for tp, offset in open_offsets.items():
             consumer.seek(tp, offset)
@@ -192,7 +192,7 @@ class PartitionReader:
             for tp, records in batches.items():
                 offset = open_offsets.pop(tp)
                 if (record := next((r for r in records if r.offset == offset), None)) is not None:
-                    found[tp.partition] = record
+                    records_by_partition[tp.partition] = record
             unseen = [
                 tp
                 for tp, offset in open_offsets.items()

@@ -112,10 +112,10 @@ async def _run_checks(checks: Mapping[str, Check]) -> dict[str, str | None]:
 
 
 def _build_report(
-    decides: dict[str, str | None], shown: dict[str, str | None] | None = None
+    decides: dict[str, str | None], other_checks: dict[str, str | None] | None = None
 ) -> HealthAnswer:
     wrong = {name: sentence for name, sentence in decides.items() if sentence is not None}
-    outcomes = (shown or {}) | decides
+    outcomes = (other_checks or {}) | decides
     body = orjson.dumps(
         {
             "status": "unavailable" if wrong else "ok",

@@ -64,7 +64,7 @@ def _open_checked(path: Path, schema: str, pragmas: tuple[str, ...]) -> sqlite3.
     return db
 
 
-def _build_damage_error(found: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(found)
+def _build_damage_error(check_answer: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(check_answer)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error

@@ -137,7 +137,9 @@ def get_traces() -> Traces | None:
 
 
 @contextmanager
-def trace_request(name: str, told: Callable[[], Attributes]) -> Iterator[TraceSpan | None]:
+def trace_request(
+    name: str, attribute_builder: Callable[[], Attributes]
+) -> Iterator[TraceSpan | None]:
     """Trace the handling of a request of a caller (`set_caller`) around a block.
 
     An exception is the fault of the span. Yields None without a collector.
@@ -145,7 +147,7 @@ def trace_request(name: str, told: Callable[[], Attributes]) -> Iterator[TraceSp
     if _traces is None:
         yield None
         return
-    span = _traces.begin(name, "server", get_caller(), told())
+    span = _traces.begin(name, "server", get_caller(), attribute_builder())
     try:
         yield span
     except BaseException as error:

@@ -251,14 +251,14 @@ class Housekeeping:
                 _check_record(worker.log, p, offset, hash, last_records.get(p))
                 self._answered_at = time.monotonic()
 
-    def wants_snapshot(self, held: OwnedPartition[Any], now: float) -> bool:
+    def wants_snapshot(self, owned_partition: OwnedPartition[Any], now: float) -> bool:
         """Return whether to snapshot now: at seq = k·N, not too often, one at a time."""
         tuning = self._worker.tuning
         return (
-            held.view.position.seq % tuning.snapshot_every == 0
-            and held.writing is None
-            and held.snapshot is None
-            and now >= held.next_snapshot_at
+            owned_partition.view.position.seq % tuning.snapshot_every == 0
+            and owned_partition.writing is None
+            and owned_partition.snapshot is None
+            and now >= owned_partition.next_snapshot_at
         )
 
     def _use_quiet_moments(self) -> None:
@@ -279,26 +279,29 @@ class Housekeeping:
             ):
                 self.write_snapshot(owned_partition, owned_partition.view)
 
-    def write_snapshot(self, held: OwnedPartition[Any], view: ChainView[Any]) -> None:
+    def write_snapshot(self, owned_partition: OwnedPartition[Any], view: ChainView[Any]) -> None:
         """Start to write a snapshot; every record of the view must be acknowledged."""
-        held.writing = asyncio.create_task(
-            self._write(held, view), name=f"snapshot {self._worker.service}/{held.partition}"
+        owned_partition.writing = asyncio.create_task(
+            self._write(owned_partition, view),
+            name=f"snapshot {self._worker.service}/{owned_partition.partition}",
         )
 
-    async def _write(self, held: OwnedPartition[Any], view: ChainView[Any]) -> None:
+    async def _write(self, owned_partition: OwnedPartition[Any], view: ChainView[Any]) -> None:
         worker, started, seq = self._worker, time.monotonic(), view.position.seq
         try:
-            await retry_until_visible(worker.kafka, worker.log, lambda: self._check_anchor(held))
-            writer = await self._writer(held)
-            await writer.write(held.slot, view, held.feed.published)
-            held.slot = SLOTS[1 - SLOTS.index(held.slot)]
-            held.snapshot_seq, held.snapshot_at = seq, started
+            await retry_until_visible(
+                worker.kafka, worker.log, lambda: self._check_anchor(owned_partition)
+            )
+            writer = await self._writer(owned_partition)
+            await writer.write(owned_partition.slot, view, owned_partition.feed.published)
+            owned_partition.slot = SLOTS[1 - SLOTS.index(owned_partition.slot)]
+            owned_partition.snapshot_seq, owned_partition.snapshot_at = seq, started
             metrics.count("vigie_snapshots_total", service=worker.service)
         except (BrokerAway, KafkaError, OSError) as error:
             if not worker.stopping:
                 log.warning(
                     "snapshot.failed",
-                    partition=held.partition,
+                    partition=owned_partition.partition,
                     seq=seq,
                     error=f"{type(error).__name__}: {error}",
                 )
@@ -308,48 +311,54 @@ class Housekeeping:
             stop_for_error(error, "agent.crashed")
         took = time.monotonic() - started
         metrics.observe("vigie_snapshot_seconds", took, service=worker.service)
-        held.next_snapshot_at = time.monotonic() + max(worker.tuning.snapshot_pause_s, 10 * took)
-        held.writing = None
+        owned_partition.next_snapshot_at = time.monotonic() + max(
+            worker.tuning.snapshot_pause_s, 10 * took
+        )
+        owned_partition.writing = None
 
-    async def _check_anchor(self, held: OwnedPartition[Any]) -> None:
+    async def _check_anchor(self, owned_partition: OwnedPartition[Any]) -> None:
         """Check that the log still holds the last record of the recovery (log protocol, rule 8).
 
         A worker must not write a manifest of a log that was cut since it recovered it.
         """
-        offset, hash = held.anchor
+        offset, hash = owned_partition.anchor
         if offset < 0:
             return
         async with PartitionReader(self._worker.kafka, fetch_bytes=1) as reader:
-            anchor_records = await reader.at(self._worker.log, {held.partition: offset})
+            anchor_records = await reader.at(self._worker.log, {owned_partition.partition: offset})
         _check_record(
-            self._worker.log, held.partition, offset, hash, anchor_records.get(held.partition)
+            self._worker.log,
+            owned_partition.partition,
+            offset,
+            hash,
+            anchor_records.get(owned_partition.partition),
         )
 
-    async def _writer(self, held: OwnedPartition[Any]) -> SnapshotWriter[Any]:
+    async def _writer(self, owned_partition: OwnedPartition[Any]) -> SnapshotWriter[Any]:
         if self._snapshot_producer is None:
             producer = RecordProducer(self._worker.kafka, timeout_s=60)
             await producer.start()
             self._snapshot_producer = producer
-        owner_and_writer = self._writers.get(held.partition)
-        if owner_and_writer is None or owner_and_writer[0] is not held:
+        owner_and_writer = self._writers.get(owned_partition.partition)
+        if owner_and_writer is None or owner_and_writer[0] is not owned_partition:
             owner_and_writer = (
-                held,
+                owned_partition,
                 SnapshotWriter(
-                    self._snapshot_producer, self._worker.machine.decider, held.partition
+                    self._snapshot_producer, self._worker.machine.decider, owned_partition.partition
                 ),
             )
-            self._writers[held.partition] = owner_and_writer
+            self._writers[owned_partition.partition] = owner_and_writer
         return owner_and_writer[1]
 
 
-def _check_record(topic: str, partition: int, offset: int, hash: str, found: Any | None) -> None:
-    """Raise Missing or Stop (`log.truncated`) unless `found` is the record with this hash."""
-    if found is None:
+def _check_record(topic: str, partition: int, offset: int, hash: str, record: Any | None) -> None:
+    """Raise Missing or Stop (`log.truncated`) unless `record` is the record with this hash."""
+    if record is None:
         raise RecordMissing(
             "log.truncated",
             f"partition {partition} of {topic} no longer holds the record at offset {offset}",
         )
-    if compute_digest(found.value) != hash:
+    if compute_digest(record.value) != hash:
         raise Stop(
             "log.truncated",
             f"partition {partition} of {topic} holds another record at offset {offset} than the one written",

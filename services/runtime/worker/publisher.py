@@ -136,10 +136,10 @@ class Publisher:
             await self.room.wait()
         self.outgoing += 1
 
-        def acknowledged(sent: asyncio.Future[Any]) -> None:
-            if sent.cancelled():
+        def acknowledged(acknowledgement: asyncio.Future[Any]) -> None:
+            if acknowledgement.cancelled():
                 return
-            if (error := sent.exception()) is not None:
+            if (error := acknowledgement.exception()) is not None:
                 if self.closing:
                     return
                 stop("publish.failed", f"{topic}: {type(error).__name__}: {error}")

@@ -178,14 +178,14 @@ async def _check_lane(reader: PartitionReader, topic: str, partition: int, at: P
         )
 
 
-def convert_record(found: Any) -> InputRecord:
+def convert_record(record: Any) -> InputRecord:
     """Convert a consumer's record to an input record."""
     return InputRecord(
-        found.topic,
-        found.partition,
-        found.offset,
-        found.key,
-        found.value,
-        tuple(found.headers),
-        found.timestamp,
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        tuple(record.headers),
+        record.timestamp,
     )

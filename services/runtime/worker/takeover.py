@@ -36,24 +36,32 @@ class PartitionTakeover(Generic[S]):
         self._inputs, self._log = inputs_topic(machine.service), log_topic(machine.service)
 
     async def take(
-        self, reader: PartitionReader, partition: int, kept: OwnedPartition[S] | None
+        self, reader: PartitionReader, partition: int, earlier_partition: OwnedPartition[S] | None
     ) -> OwnedPartition[S]:
         """Return the partition as its log holds it now. Raises Stop, KafkaError.
 
-        `kept` is the partition as this worker owned it before, if it did.
+        `earlier_partition` is the partition as this worker owned it before, if it did.
         """
-        owned_partition = await self._read(reader, partition) if kept is None else kept
+        owned_partition = (
+            await self._read(reader, partition) if earlier_partition is None else earlier_partition
+        )
         await self._top_up(reader, owned_partition)
         await self.check_input(reader, owned_partition)
         return owned_partition
 
-    async def check_input(self, reader: PartitionReader, held: OwnedPartition[S]) -> None:
+    async def check_input(
+        self, reader: PartitionReader, owned_partition: OwnedPartition[S]
+    ) -> None:
         """Check the input against the log (rule 4). Raises Stop.
 
         Waits for a record that is not visible yet.
         """
         look = partial(
-            check_input, reader, self._machine.service, held.partition, held.view.position
+            check_input,
+            reader,
+            self._machine.service,
+            owned_partition.partition,
+            owned_partition.view.position,
         )
         await retry_until_visible(self._kafka, self._inputs, look)
 
@@ -78,16 +86,24 @@ class PartitionTakeover(Generic[S]):
             partition, recovery.view, feed, slot, anchor, anchor, room=room, snapshot_seq=at.seq
         )
 
-    async def _top_up(self, reader: PartitionReader, held: OwnedPartition[S]) -> None:
+    async def _top_up(self, reader: PartitionReader, owned_partition: OwnedPartition[S]) -> None:
         """Fold the records that another worker appended while we kept the chain."""
-        before = held.view.position
-        _, end = (await reader.bounds(self._log, [held.partition]))[held.partition]
-        async for record in reader.read(self._log, {held.partition: (before.next, end)}):
-            held.view = fold_record(self._machine, held.view, record.offset, record.value)
-        at = held.view.position
-        if at.next != before.next:
-            held.feed.cancel()
-            held.feed = PartitionFeed(
-                self._publisher, held.partition, at, held.feed.published, held.room
+        before = owned_partition.view.position
+        _, end = (await reader.bounds(self._log, [owned_partition.partition]))[
+            owned_partition.partition
+        ]
+        async for record in reader.read(self._log, {owned_partition.partition: (before.next, end)}):
+            owned_partition.view = fold_record(
+                self._machine, owned_partition.view, record.offset, record.value
             )
-            held.confirmed = (at.next - 1, at.tail)
+        at = owned_partition.view.position
+        if at.next != before.next:
+            owned_partition.feed.cancel()
+            owned_partition.feed = PartitionFeed(
+                self._publisher,
+                owned_partition.partition,
+                at,
+                owned_partition.feed.published,
+                owned_partition.room,
+            )
+            owned_partition.confirmed = (at.next - 1, at.tail)

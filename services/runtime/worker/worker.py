@@ -225,10 +225,10 @@ class Worker(Generic[S]):
             for owned_partition in list(self.held.values()):
                 await self.takeover.check_input(reader, owned_partition)
 
-    def _drop(self, held: OwnedPartition[S]) -> None:
-        self.held.pop(held.partition, None)
-        self.ticker.forget(held.partition)
-        held.drop()
+    def _drop(self, owned_partition: OwnedPartition[S]) -> None:
+        self.held.pop(owned_partition.partition, None)
+        self.ticker.forget(owned_partition.partition)
+        owned_partition.drop()
 
     async def deliver(self, message: Any) -> None:
         """Apply the messages of the input topic, one after the other."""
@@ -252,7 +252,7 @@ class Worker(Generic[S]):
             stop_for_error(error, "agent.crashed")
 
     async def _read_urgent_before(
-        self, held: OwnedPartition[S], record: InputRecord, lane: UrgentLaneReader
+        self, owned_partition: OwnedPartition[S], record: InputRecord, lane: UrgentLaneReader
     ) -> None:
         """Apply the urgent lane before an ordinary input that it may affect.
 
@@ -262,12 +262,16 @@ class Worker(Generic[S]):
         realm = self.machine.realm_of(record)
         if not realm or not is_live(realm):
             return
-        state = held.view.realms.get(realm)
+        state = owned_partition.view.realms.get(realm)
         due = self.machine.next_due(state)
         if state is not None and (due is None or due > record.timestamp):
             return
-        end = await lane.ask_end(held.partition)
-        while held.view.position.urgent + 1 < end and not held.dropped and not self.stopping:
+        end = await lane.ask_end(owned_partition.partition)
+        while (
+            owned_partition.view.position.urgent + 1 < end
+            and not owned_partition.dropped
+            and not self.stopping
+        ):
             await lane.until_decided()
 
     async def deliver_urgent(self, partition: int, messages: list[Any]) -> None:
@@ -282,36 +286,40 @@ class Worker(Generic[S]):
         except Exception as error:  # noqa: BLE001  as in deliver
             stop_for_error(error, "agent.crashed")
 
-    async def _apply_urgent(self, held: OwnedPartition[S]) -> None:
+    async def _apply_urgent(self, owned_partition: OwnedPartition[S]) -> None:
         """Apply the records of the urgent lane. The caller holds `held.turn`."""
-        while held.urgent and not held.dropped:
-            await self.apply(held, held.urgent.popleft())
+        while owned_partition.urgent and not owned_partition.dropped:
+            await self.apply(owned_partition, owned_partition.urgent.popleft())
 
-    async def apply(self, held: OwnedPartition[S], record: InputRecord) -> None:
+    async def apply(self, owned_partition: OwnedPartition[S], record: InputRecord) -> None:
         """Apply one input and send its Transaction."""
-        due = held.view.position.applied_in(record.topic)[0] + 1
-        if record.offset != due and not await self._is_next(held, record.topic, record.offset):
+        due = owned_partition.view.position.applied_in(record.topic)[0] + 1
+        if record.offset != due and not await self._is_next(
+            owned_partition, record.topic, record.offset
+        ):
             return
-        await held.until_room()
-        if held.dropped:
+        await owned_partition.until_room()
+        if owned_partition.dropped:
             return  # Revoked while we waited: the seek brings it back to its owner.
         if ARMED:
             reach_failpoint("before-decide")
         began_ns = 0 if self.traces is None else time.time_ns()
         refusal = self.marks.find_fault(record)
-        view, appended = apply_input(self.machine, held.view, record, self.run_id, refusal)
+        view, appended = apply_input(
+            self.machine, owned_partition.view, record, self.run_id, refusal
+        )
         tx, outcome, now = appended.transaction, appended.outcome, time.monotonic()
         span = None if self.traces is None else self._span(self.traces, record, appended, began_ns)
         if span is not None:
             tx = replace(tx, traceparent=span.traceparent)
         refused_record = record if outcome in ("failed", "refused") else None
-        held.view = view
-        held.moved_at = now
-        held.pending.append(PendingAppend(view.position, tx, refused_record, now, span))
+        owned_partition.view = view
+        owned_partition.moved_at = now
+        owned_partition.pending.append(PendingAppend(view.position, tx, refused_record, now, span))
         self.counts[outcome] += 1
         failure_log.log_failures(tx, outcome)
         if is_live(tx.realm) and tx.realm:
-            self.ticker.arm(held.partition, tx.realm, tx.next_due)
+            self.ticker.arm(owned_partition.partition, tx.realm, tx.next_due)
             # Deadlines fire before the input is decided, each at its own time.
             if tx.facts and tx.facts[0].at < tx.at:
                 metrics.observe(
@@ -325,17 +333,17 @@ class Worker(Generic[S]):
             self.app.consumer.hurry()
             if self.urgent is not None:
                 self.urgent.hurry()
-        if self.watch.wants_snapshot(held, now):
-            held.snapshot = view
+        if self.watch.wants_snapshot(owned_partition, now):
+            owned_partition.snapshot = view
         acknowledgement = await send_with_retry(
             self.producer,
             self.log,
             appended.raw,
             record.key,
-            held.partition,
+            owned_partition.partition,
             tracing.build_trace_headers(tx.traceparent),
         )
-        acknowledgement.add_done_callback(lambda done: self._acknowledged(held, done))
+        acknowledgement.add_done_callback(lambda done: self._acknowledged(owned_partition, done))
 
     def _span(
         self, traces: Traces, record: InputRecord, appended: PreparedAppend, began_ns: int
@@ -367,41 +375,45 @@ class Worker(Generic[S]):
             began_ns=began_ns,
         )
 
-    async def _is_next(self, held: OwnedPartition[S], topic: str, offset: int) -> bool:
+    async def _is_next(self, owned_partition: OwnedPartition[S], topic: str, offset: int) -> bool:
         """Return False for an applied input; exit if the topic is damaged (rule 4)."""
-        at = held.view.position
+        at = owned_partition.view.position
         next_ = at.applied_in(topic)[0] + 1
         try:
             async with PartitionReader(self.kafka) as reader:
-                await self.takeover.check_input(reader, held)
-                due = await reader.at(topic, {held.partition: next_})
+                await self.takeover.check_input(reader, owned_partition)
+                due = await reader.at(topic, {owned_partition.partition: next_})
         except (KafkaError, OSError, Stop) as error:
             stop_for_error(error, "input.disorder")
         if offset > next_:
-            missing: ExitName = "input.disorder" if held.partition in due else "input.gap"
+            missing: ExitName = (
+                "input.disorder" if owned_partition.partition in due else "input.gap"
+            )
             stop(
                 missing,
-                f"partition {held.partition} of {topic} continues at {offset}, but offset {next_} is expected",
+                f"partition {owned_partition.partition} of {topic} continues at {offset}, but offset {next_} is expected",
             )
         return False
 
-    def _acknowledged(self, held: OwnedPartition[S], sent: asyncio.Future[Any]) -> None:
+    def _acknowledged(
+        self, owned_partition: OwnedPartition[S], acknowledgement: asyncio.Future[Any]
+    ) -> None:
         """Accept the append if it has the expected offset (rule 6)."""
-        if held.dropped or sent.cancelled():
+        if owned_partition.dropped or acknowledgement.cancelled():
             return
-        if (error := sent.exception()) is not None:
+        if (error := acknowledgement.exception()) is not None:
             if self.stopping:  # The next start reads in the log whether it arrived.
                 return
             stop(
                 "append.failed",
-                f"partition {held.partition} of {self.log}: {type(error).__name__}: {error}",
+                f"partition {owned_partition.partition} of {self.log}: {type(error).__name__}: {error}",
             )
-        pending = held.pending.popleft()
+        pending = owned_partition.pending.popleft()
         at = pending.position
-        if (offset := sent.result().offset) != at.head_offset:
+        if (offset := acknowledgement.result().offset) != at.head_offset:
             stop(
                 "append.conflict",
-                f"partition {held.partition} of {self.log}: seq {at.seq} came to offset {offset}, not {at.head_offset}",
+                f"partition {owned_partition.partition} of {self.log}: seq {at.seq} came to offset {offset}, not {at.head_offset}",
             )
         if ARMED:
             reach_failpoint("after-append")
@@ -410,13 +422,13 @@ class Worker(Generic[S]):
         )
         if pending.span is not None:
             pending.span.end()
-        held.confirmed = (at.head_offset, at.hash)
-        held.feed.offer(PublishedRecord(pending.transaction, at, pending.record))
-        if len(held.pending) < MAX_IN_FLIGHT // 2:
-            held.room.set()
-        if held.snapshot is not None and held.snapshot.position.seq <= at.seq:
-            view, held.snapshot = held.snapshot, None
-            self.watch.write_snapshot(held, view)
+        owned_partition.confirmed = (at.head_offset, at.hash)
+        owned_partition.feed.offer(PublishedRecord(pending.transaction, at, pending.record))
+        if len(owned_partition.pending) < MAX_IN_FLIGHT // 2:
+            owned_partition.room.set()
+        if owned_partition.snapshot is not None and owned_partition.snapshot.position.seq <= at.seq:
+            view, owned_partition.snapshot = owned_partition.snapshot, None
+            self.watch.write_snapshot(owned_partition, view)
 
 
 def _convert_message(message: Any) -> InputRecord:

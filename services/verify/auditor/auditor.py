@@ -218,9 +218,9 @@ class Auditor:
             tp: self._books[tp.partition].chain(service).offset for tp, service in self._tps.items()
         }
 
-    def _take(self, found: dict[TopicPartition, list[Any]]) -> None:
+    def _take(self, batches: dict[TopicPartition, list[Any]]) -> None:
         now = _now()
-        for tp, records in found.items():
+        for tp, records in batches.items():
             books, service = self._books[tp.partition], self._tps[tp]
             for record in records:
                 books.feed(

@@ -60,12 +60,12 @@ class Judge:
     verdict: Verdict = field(default_factory=Verdict)
     _suspected: frozenset[tuple[str, str]] = frozenset()
 
-    def judge(self, found: Iterable[Breach], now: int, *, caught_up: bool) -> Verdict:
+    def judge(self, current_breaches: Iterable[Breach], now: int, *, caught_up: bool) -> Verdict:
         """Return the verdict on the current breaches.
 
         Numbers in sentences change, so a breach is identified by its law and its first words.
         """
-        breaches = list(found)
+        breaches = list(current_breaches)
         keys = {_breach_key(b): b for b in breaches}
         confirmed = tuple(b for key, b in keys.items() if key in self._suspected)
         self._suspected = frozenset(keys)

@@ -279,14 +279,15 @@ def _build_entry(reference: str, time: datetime) -> _Entry:
     )
 
 
-def _is_news(entry: _Entry, known: Mapping[str, Mapping[str, str]]) -> bool:
-    return known.get(entry.reference, {}).get("date", "") < _get_date(entry)
+def _is_news(entry: _Entry, alert_states: Mapping[str, Mapping[str, str]]) -> bool:
+    return alert_states.get(entry.reference, {}).get("date", "") < _get_date(entry)
 
 
-def _is_far_behind(entry: _Entry, known: dict[str, dict[str, str]]) -> bool:
+def _is_far_behind(entry: _Entry, alert_states: dict[str, dict[str, str]]) -> bool:
     """Return whether news has a date long before that of the newest alert known."""
     newest = max(
-        (date.fromisoformat(alert_state["date"]) for alert_state in known.values()), default=None
+        (date.fromisoformat(alert_state["date"]) for alert_state in alert_states.values()),
+        default=None,
     )
     return newest is not None and get_paris_day(entry.last_revision_date) < newest - NEWS_WITHIN
 

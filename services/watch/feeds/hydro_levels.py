@@ -341,12 +341,12 @@ def _read_rows(document: dict[str, Any], code: str) -> list[_Level]:
     return levels
 
 
-def _read_time(given: str | int) -> datetime:
+def _read_time(raw_time: str | int) -> datetime:
     """Return a time, ISO or in epoch milliseconds. Raises FeedDrift."""
     try:
-        if isinstance(given, int):
-            return datetime.fromtimestamp(given / 1000, UTC)
-        return parse_instant(given)
+        if isinstance(raw_time, int):
+            return datetime.fromtimestamp(raw_time / 1000, UTC)
+        return parse_instant(raw_time)
     except (ValueError, OverflowError, OSError) as error:
         raise FeedDrift("time of a reading: unreadable") from error
 
@@ -449,14 +449,14 @@ def _choose_type(metres: float, before: str) -> str:
 
 
 def _is_due(
-    level: _Level, metres: float, kind: str, said: dict[str, Any], before: str | None
+    level: _Level, metres: float, kind: str, last_report: dict[str, Any], before: str | None
 ) -> bool:
     """Return whether the reading is news: another step, another type, or its period is over."""
-    if not said or kind != before:
+    if not last_report or kind != before:
         return True
     period = INFORMATION_PERIOD if kind == "info" else FLOOD_PERIOD
-    moved = abs(metres - said["metres"]) >= STEP_M - 1e-9
-    return moved or level.at - read_stored_time(said["at"]) >= period
+    moved = abs(metres - last_report["metres"]) >= STEP_M - 1e-9
+    return moved or level.at - read_stored_time(last_report["at"]) >= period
 
 
 CONNECTOR = HydroLevels()

@@ -161,7 +161,7 @@ class IdfmDisruptions(FeedConnector):
 
     def _judge(
         self,
-        found: dict[str, _Disruption | None],
+        disruptions: dict[str, _Disruption | None],
         lines: dict[str, list[str]],
         look: Look,
         reading: Reading,
@@ -170,7 +170,7 @@ class IdfmDisruptions(FeedConnector):
         report_states: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
         earlier_sightings: dict[str, str] = look.memory.get("seen", {})
         sightings: dict[str, str] = {}
-        for id, disruption in found.items():
+        for id, disruption in disruptions.items():
             if disruption is None:
                 continue
             severity = _rate(disruption, lines[id], look)
@@ -187,21 +187,21 @@ class IdfmDisruptions(FeedConnector):
                 del sightings[id]
         look.memory["seen"] = sightings
         for id in sorted(report_states):
-            self._end(id, report_states, found, lines, look, reading)
+            self._end(id, report_states, disruptions, lines, look, reading)
 
     def _end(
         self,
         id: str,
-        said: dict[str, dict[str, Any]],
-        found: dict[str, _Disruption | None],
+        report_states: dict[str, dict[str, Any]],
+        disruptions: dict[str, _Disruption | None],
         lines: dict[str, list[str]],
         look: Look,
         reading: Reading,
     ) -> None:
         """Take back a disruption that is over, or was missing from two snapshots."""
-        state = said[id]
-        if id in found:
-            disruption = found[id]
+        state = report_states[id]
+        if id in disruptions:
+            disruption = disruptions[id]
             if disruption is None or _rate(disruption, lines[id], look) > 0:
                 return
         elif reading.verdict is FetchVerdict.DRIFT:
@@ -226,7 +226,7 @@ class IdfmDisruptions(FeedConnector):
                 measure={"object": state["object"]},
             )
         )
-        del said[id]
+        del report_states[id]
 
 
 def _is_plausible(count: int, name: str, memory: Memory) -> bool:

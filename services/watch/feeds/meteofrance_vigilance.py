@@ -340,7 +340,7 @@ def _read_phenomenon(raw: Any, period: _Period) -> _Forecast:
 
 
 def _remember_tomorrow(
-    found: dict[str, list[_Forecast]],
+    phenomenon_forecasts: dict[str, list[_Forecast]],
     periods: dict[str, _Period],
     look: Look,
     drifted: set[str],
@@ -349,7 +349,7 @@ def _remember_tomorrow(
     if "J1" in periods and _find_domain(periods["J1"], look.watched.domain) is not None:
         tomorrow_forecasts = {
             phenomenon: _dump_forecast(forecast)
-            for phenomenon, forecasts in found.items()
+            for phenomenon, forecasts in phenomenon_forecasts.items()
             for forecast in forecasts
             if forecast.begin == periods["J1"].begin_validity_time
         }
@@ -360,7 +360,7 @@ def _remember_tomorrow(
         forecast = _load_forecast(stored)
         follows = reached is None or forecast.begin >= reached
         if follows and phenomenon not in drifted:
-            found.setdefault(phenomenon, []).append(forecast)
+            phenomenon_forecasts.setdefault(phenomenon, []).append(forecast)
 
 
 def _dump_forecast(forecast: _Forecast) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def solve_situation_program(
 def _build_proposal(
     program: Program,
     solution: Ints,
-    kept: tuple[KeptLine, ...],
+    approved_lines: tuple[KeptLine, ...],
     options: SolveOptions,
     open_level: str | None,
     best: float | None,
@@ -133,7 +133,7 @@ def _build_proposal(
             StaffGap.of(q, cell, count, "seats", (LineReason("site_bound"),))
             for cell, count in sorted(q.suspended.items())
         ),
-        kept,
+        approved_lines,
         sum(d.need for d in q.demands),
         sum(q.displaced),
         groups,

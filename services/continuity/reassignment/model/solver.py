@@ -347,10 +347,10 @@ class BranchAndBound:
             )
         raise SolverFailed(f"HiGHS says {h.modelStatusToString(status)}")
 
-    def _spread(self, found: Ints) -> Ints:
+    def _spread(self, reduced_solution: Ints) -> Ints:
         """Expand the result to all columns of the program."""
         solution = np.zeros(self._program_size, dtype=np.int64)
-        solution[self._columns] = found[: len(self._columns)]
+        solution[self._columns] = reduced_solution[: len(self._columns)]
         return solution
 
     def add_groups(self, groups: Sequence[HostGroup]) -> Ints:

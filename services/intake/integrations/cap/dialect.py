@@ -94,29 +94,33 @@ class CapIntegration:
         self._geography = geography
         self._ledger = ledger
 
-    def kept(self, asked: IntegrationRequest) -> bytes:
-        return asked.body
+    def kept(self, request: IntegrationRequest) -> bytes:
+        return request.body
 
     async def take(
-        self, machines: Dispatcher, principal: Principal, source: Source, asked: IntegrationRequest
+        self,
+        machines: Dispatcher,
+        principal: Principal,
+        source: Source,
+        request: IntegrationRequest,
     ) -> CapResult:
         """Accept one report per event that concerns the territory.
 
         Raises ProblemError `media_type`, `invalid`, `status_realm`.
         """
-        if asked.kind and asked.kind not in MEDIA_TYPES and not asked.kind.endswith("+xml"):
+        if request.kind and request.kind not in MEDIA_TYPES and not request.kind.endswith("+xml"):
             # Feeds and envelopes are recognised when the body is read.
             raise ProblemError("media_type", expected=", ".join(MEDIA_TYPES))
-        apart = len(asked.body) > THREAD_BYTES
+        apart = len(request.body) > THREAD_BYTES
         message, verdict, places = (
-            await asyncio.to_thread(self._read, asked.body, source)
+            await asyncio.to_thread(self._read, request.body, source)
             if apart
-            else self._read(asked.body, source)
+            else self._read(request.body, source)
         )
         own = machines.transitions.speaker(
-            principal, source, RawBody(asked.body, asked.kind, self.NAME)
+            principal, source, RawBody(request.body, request.kind, self.NAME)
         ).realm
-        realm = self._realm(message, source, asked.query.get("realm") or own)
+        realm = self._realm(message, source, request.query.get("realm") or own)
         if (why := _UNREPORTED_STATUSES.get(message.status)) is not None:
             return CapResult([], why)
         telling = _MessageConversion(
@@ -125,7 +129,7 @@ class CapIntegration:
         if telling.came_too_late():
             return CapResult([], _TOO_LATE)
         unheard, reports = telling.unheard(), telling.told(places)
-        results = await machines.take_all(principal, source, self.NAME, asked, reports)
+        results = await machines.take_all(principal, source, self.NAME, request, reports)
         try:
             self._ledger.outdate(realm, source.id, unheard)
         except sqlite3.Error as error:
@@ -171,21 +175,23 @@ class CapIntegration:
             )
         return source.exercise_realm
 
-    def accepted(self, asked: IntegrationRequest, found: CapResult) -> Reply:
+    def accepted(self, request: IntegrationRequest, outcome: CapResult) -> Reply:
         """Answer 202 with the first receipt and all of them, or with the reason for none."""
-        if not found.receipts:
+        if not outcome.receipts:
             return Reply(
                 202,
                 {
                     "reports": [],
-                    "detail": found.nothing[
-                        choose_language(asked.headers.get("accept-language")) == "en"
+                    "detail": outcome.nothing[
+                        choose_language(request.headers.get("accept-language")) == "en"
                     ],
                 },
             )
-        documents = [describe_receipt(r) for r in found.receipts]
+        documents = [describe_receipt(r) for r in outcome.receipts]
         headers = (
-            ((b"idempotency-replayed", b"true"),) if all(r.replayed for r in found.receipts) else ()
+            ((b"idempotency-replayed", b"true"),)
+            if all(r.replayed for r in outcome.receipts)
+            else ()
         )
         return Reply(202, documents[0] | {"reports": documents}, headers)
 

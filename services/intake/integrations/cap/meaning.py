@@ -258,18 +258,18 @@ def build_labels(message: CapMessage, info: Info) -> dict[str, str]:
     return labels
 
 
-def build_time_fields(info: Info, sent: datetime, now: datetime) -> dict[str, Any]:
+def build_time_fields(info: Info, sent_at: datetime, now: datetime) -> dict[str, Any]:
     """Return the time fields of the native report.
 
     An announced event has an effect only in its window. One that expired before it arrived has
     none. Rule D9, planned effects.
     """
-    begins = info.onset or info.effective or sent
-    if begins > sent:
+    begins = info.onset or info.effective or sent_at
+    if begins > sent_at:
         window = {"from": begins.isoformat()} | (
             {"to": info.expires.isoformat()} if info.expires and info.expires > begins else {}
         )
-        return {"occurred_at": sent.isoformat(), "effective": [window]}
+        return {"occurred_at": sent_at.isoformat(), "effective": [window]}
     if info.expires is None:
         return {"occurred_at": begins.isoformat()}
     if info.expires <= now:

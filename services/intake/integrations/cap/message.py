@@ -266,7 +266,7 @@ class _MessageReader:
             references.append(MessageIdentity(parts[0], parts[1], sent_time))
         return tuple(references)
 
-    def _info(self, info: Element, sent: datetime | None, type_: str) -> Info:
+    def _info(self, info: Element, sent_at: datetime | None, type_: str) -> Info:
         event, expires = _find_child(info, "event"), _find_child(info, "expires")
         assert event is not None, "the grammar asks for it"
         if not _read_text(event):
@@ -280,8 +280,8 @@ class _MessageReader:
         if (
             expires is not None
             and ends is not None
-            and sent is not None
-            and (ends < sent or (ends == sent and not over))
+            and sent_at is not None
+            and (ends < sent_at or (ends == sent_at and not over))
         ):
             self.faults.add(expires, "expires", "doit être après « sent »", "must be after “sent”")
         return Info(
