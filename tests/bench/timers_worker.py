@@ -66,8 +66,8 @@ class TimersDecider:
     def initial(self, realm: str, lineage: str) -> Timers:
         return Timers()
 
-    def decide(self, state: Timers, given: Input) -> Sequence[Fact]:
-        match given.message:
+    def decide(self, state: Timers, current_input: Input) -> Sequence[Fact]:
+        match current_input.message:
             case ArmTimers(name=name, due=due, count=count, every_us=every):
                 return (TimersArmed(name=name, due=due, count=count, every_us=every),)
         return ()

@@ -198,7 +198,10 @@ def test_the_handover_shows_changes_and_open_tasks(crisis: str, visitor: Account
     page = visitor().page(f"/releve?realm={crisis}&depuis=30")
     changes = page.locator("#changes")
     expect(changes).to_contain_text("Sites")
-    expect(changes.locator("[data-key^=sites-]", has_text="Sans nouvelles").first).to_be_visible()
+    silent_site = changes.locator("[data-key^=sites-]", has_text="Sans nouvelles").first
+    expect(silent_site).to_be_hidden()
+    changes.locator("[data-key=earlier-sites] summary").click()
+    expect(silent_site).to_be_visible()
     expect(changes.locator("[data-key=levels-territory]")).to_have_count(
         0
     )  # N3 since 09:42: known to who left at 09:46

@@ -1,4 +1,4 @@
-"""The style check refuses riddles in the names and docstrings of tests."""
+"""The style check refuses riddles in names."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ def build_what_if() -> None:
     '''Build a what-if run.'''
 """
 
+LOCALS = """
+class Row:
+    held: int
+
+def build_row(rows):
+    '''Build a row.'''
+    found = rows[0]
+    for told in rows:
+        row = told
+    return found, row
+"""
+
 
 def test_a_riddle_in_the_name_of_a_test_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -27,3 +39,12 @@ def test_a_riddle_in_the_name_of_a_test_is_refused(
     file.write_text(NAMES, encoding="utf-8")
     refused = [b.text for b in style.find_breaches(file) if b.rule == "name"]
     assert refused == ["test_nobody_is_told_of_it", "test_who_calls_is_recorded", "test_it_runs"]
+
+
+def test_a_local_variable_named_by_a_participle_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "ROOT", tmp_path)
+    file = tmp_path / "locals.py"
+    file.write_text(LOCALS, encoding="utf-8")
+    assert [b.text for b in style.find_breaches(file) if b.rule == "local"] == ["found", "told"]

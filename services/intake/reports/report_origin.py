@@ -79,7 +79,7 @@ def check_places(
 
     The commune of the report's own site (`own`) is allowed.
 
-    A place that was not `stated_fields` is one of the area's. Raises ProblemError.
+    A place not in `stated_fields` is one of the area's. Raises ProblemError.
     """
     scope = principal.scope
     if not (scope.sites or scope.poles):

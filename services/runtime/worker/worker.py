@@ -287,7 +287,7 @@ class Worker(Generic[S]):
             stop_for_error(error, "agent.crashed")
 
     async def _apply_urgent(self, owned_partition: OwnedPartition[S]) -> None:
-        """Apply the records of the urgent lane. The caller holds `held.turn`."""
+        """Apply the records of the urgent lane. The caller holds `owned_partition.turn`."""
         while owned_partition.urgent and not owned_partition.dropped:
             await self.apply(owned_partition, owned_partition.urgent.popleft())
 

@@ -134,18 +134,20 @@ class ToyDecider:
     def initial(self, realm: str, lineage: str) -> ToyState:
         return ToyState(lineage=lineage)
 
-    def decide(self, state: ToyState, given: Input) -> Sequence[Fact]:
-        match given.message:
+    def decide(self, state: ToyState, current_input: Input) -> Sequence[Fact]:
+        match current_input.message:
             case ToyReport(does="raise") if self.logic == 1:
                 raise ValueError("poison")
             case ToyReport(does="swell"):
                 return (
                     ToyReported(
-                        incident=given.message.incident, n=given.message.n, blob="x" * 300_000
+                        incident=current_input.message.incident,
+                        n=current_input.message.n,
+                        blob="x" * 300_000,
                     ),
                 )
             case ToyReport(does="overflow"):
-                return (ToyReported(incident=given.message.incident, n=2**70),)
+                return (ToyReported(incident=current_input.message.incident, n=2**70),)
             case ToyReport(incident=incident, n=n, delay_ms=delay, does=does, blob=blob):
                 reported = ToyReported(incident=incident, n=n, blob=blob)
                 if delay is None:
@@ -154,7 +156,7 @@ class ToyDecider:
                     reported,
                     ToyArmed(
                         incident=incident,
-                        due=given.now + delay,
+                        due=current_input.now + delay,
                         delay_ms=delay,
                         cursed=does == "curse",
                     ),
@@ -211,8 +213,8 @@ class EchoDecider(ToyDecider):
 
     base = "toyecho"
 
-    def decide(self, state: ToyState, given: Input) -> Sequence[Fact]:
-        match given.message:
+    def decide(self, state: ToyState, current_input: Input) -> Sequence[Fact]:
+        match current_input.message:
             case ToyEscalated(incident=incident, rung=rung):
                 return (ToyEchoed(incident=incident, rung=rung),)
         return ()

@@ -52,10 +52,10 @@ class ToyDecider:
     def initial(self, realm: str, lineage: str) -> Toy:  # noqa: ARG002  the protocol
         return Toy(Map({"c": T0 + 60_000}) if self.service == "continuity" else Map())
 
-    def decide(self, state: Toy, given: Input) -> list[Fact]:
-        match given.message:
+    def decide(self, state: Toy, current_input: Input) -> list[Fact]:
+        match current_input.message:
             case MetricChanged(key=key) if self.service == "alerts":
-                return [self._plan(given, key)]
+                return [self._plan(current_input, key)]
             case NotificationPlanned() as planned if self.service == "delivery":
                 return [
                     AnswerReceived(
@@ -63,7 +63,7 @@ class ToyDecider:
                         person="p",
                         answer=Answer.ACK,
                         channel="app",
-                        at=given.now,
+                        at=current_input.now,
                     )
                 ]
             case AnswerNotification() as answer if self.service == "delivery":
@@ -73,24 +73,24 @@ class ToyDecider:
                         person="q",
                         answer=Answer.ACK,
                         channel="app",
-                        at=given.now,
+                        at=current_input.now,
                     )
                 ]
             case AnswerReceived(notification=n) if (
                 self.service == "alerts" and len(state.heard) < 12
             ):
-                return [self._plan(given, n)]
+                return [self._plan(current_input, n)]
         return []
 
-    def _plan(self, given: Input, key: str) -> NotificationPlanned:
+    def _plan(self, current_input: Input, key: str) -> NotificationPlanned:
         return NotificationPlanned(
-            notification=given.derive(key),
+            notification=current_input.derive(key),
             level=Level.N1,
             role="r",
             person="p",
             channels=(Channel.APP,),
             template="t",
-            planned_at=given.now,
+            planned_at=current_input.now,
         )
 
     def fire(self, state: Toy, firing: Firing) -> list[Fact]:
