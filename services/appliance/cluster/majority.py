@@ -12,8 +12,9 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from services.appliance.cluster.control import ClusterControl, ClusterRefused
-from services.runtime.process.cluster import ClusterMember
+from services.runtime.process.cluster import ClusterMember, read_member
 from services.runtime.process.majority import MajorityState, read_majority, write_majority
+from services.runtime.process.settings import DataDir
 
 INTERVAL_S: Final = 5.0
 ANSWER_TIMEOUT_S: Final = 3.0
@@ -56,6 +57,16 @@ class MajorityWatch:
             return
         if not same and (before is not None or not has_majority):
             log.warning("cluster.majority_seen" if has_majority else "cluster.cut_off")
+
+
+async def keep_looking(data: DataDir) -> None:
+    """Look every few seconds, as long as this machine is part of a cluster."""
+    watch = MajorityWatch(data.majority)
+    while True:
+        await asyncio.sleep(INTERVAL_S)
+        member = await asyncio.to_thread(read_member, data.secrets)
+        if member is not None:
+            await watch.look(member)
 
 
 async def see_leader(address: str) -> bool:

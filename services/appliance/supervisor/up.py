@@ -23,8 +23,7 @@ from services.appliance.cluster.keeper import (
     find_replication,
     keep_cluster,
 )
-from services.appliance.cluster.majority import INTERVAL_S as LOOK_INTERVAL_S
-from services.appliance.cluster.majority import MajorityWatch
+from services.appliance.cluster.majority import keep_looking
 from services.appliance.cluster.setup import make_cluster_node
 from services.appliance.embedded import kafka, store
 from services.appliance.embedded.classes import can_cache
@@ -46,9 +45,10 @@ from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import use_security
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process import logs
-from services.runtime.process.cluster import ClusterMember, read_member
+from services.runtime.process.cluster import ClusterMember
 from services.runtime.process.lock import DataDirBusy, DataDirLock
 from services.runtime.process.machine import get_or_create_machine_name
+from services.runtime.process.majority import read_majority
 from services.runtime.process.memory import schedule_return
 from services.runtime.process.ports import PortBusy, choose_ports, open_listening_socket
 from services.runtime.process.settings import UNIX_PREFIX, DataDir, Settings, split_host_port
@@ -259,13 +259,18 @@ async def _wait_for_stop(
     if options.member is None:
         await stop_task
         return
-    meeting = asyncio.create_task(_keep_meeting(options, supervisor))
+    # A meeting waits long for machines that are away; the look at the majority goes on meanwhile
+    tasks = {
+        asyncio.create_task(_keep_meeting(options, supervisor)),
+        asyncio.create_task(keep_looking(options.settings.data)),
+    }
     try:
-        await asyncio.wait({meeting, stop_task}, return_when=asyncio.FIRST_COMPLETED)
-        if meeting.done():
-            meeting.result()
+        done, _ = await asyncio.wait({*tasks, stop_task}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done & tasks:
+            await task
     finally:
-        meeting.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def _start_processes(
@@ -456,19 +461,12 @@ async def _learn_replication(supervisor: Supervisor) -> None:
 
 
 async def _keep_meeting(options: UpOptions, supervisor: Supervisor) -> None:
-    """Repeat the meeting with the other machines, and look for the majority."""
-    data = options.settings.data
-    watch = MajorityWatch(data.majority)
-    met_at = time.monotonic()
+    """Repeat the meeting with the other machines while a majority is seen."""
     while True:
-        await asyncio.sleep(LOOK_INTERVAL_S)
-        member = await asyncio.to_thread(read_member, data.secrets)
-        if member is None:
-            continue
-        has_majority = await watch.look(member)
-        if has_majority and time.monotonic() - met_at > INTERVAL_S:
+        await asyncio.sleep(INTERVAL_S)
+        state = await asyncio.to_thread(read_majority, options.settings.data.majority)
+        if state is None or state.has_majority:
             await meet_cluster(options, supervisor)
-            met_at = time.monotonic()
 
 
 async def _wait_until_ready(child: SupervisedProcess) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from services.appliance.cluster import majority
 from services.appliance.cluster.majority import MajorityWatch
+from services.appliance.supervisor import up
 from services.runtime.process.cluster import ClusterMember, Machine
 from services.runtime.process.majority import read_majority
+from services.runtime.process.settings import Settings
 
 MACHINES = tuple(
     Machine(n, f"10.0.0.{n}:9093", f"10.0.0.{n}:9094", f"http://10.0.0.{n}:8092") for n in (1, 2, 3)
@@ -76,3 +82,34 @@ async def test_the_time_of_a_cut_stays(file: Path) -> None:
 def test_a_damaged_file_says_nothing(file: Path, text: str) -> None:
     file.write_text(text)
     assert read_majority(file) is None
+
+
+async def test_a_meeting_that_waits_for_others_does_not_delay_the_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A meeting waits up to a minute for machines that are away, just when pages must say so."""
+    is_meeting, is_looking, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def meet(*_: object) -> None:
+        is_meeting.set()
+        await asyncio.Event().wait()
+
+    async def look(_watch: MajorityWatch, _member: ClusterMember) -> bool:
+        await is_meeting.wait()
+        is_looking.set()
+        return False
+
+    monkeypatch.setattr(up, "meet_cluster", meet)
+    monkeypatch.setattr(up, "INTERVAL_S", 0)
+    monkeypatch.setattr(majority, "INTERVAL_S", 0)
+    monkeypatch.setattr(majority, "read_member", lambda _: MEMBER)
+    monkeypatch.setattr(MajorityWatch, "look", look)
+    options = SimpleNamespace(settings=Settings(data_dir=tmp_path), member=MEMBER)
+    stop_task = asyncio.create_task(stop.wait())
+    waiting = asyncio.create_task(
+        up._wait_for_stop(cast("Any", options), cast("Any", None), stop_task)
+    )
+    async with asyncio.timeout(5):
+        await is_looking.wait()
+    stop.set()
+    await waiting
