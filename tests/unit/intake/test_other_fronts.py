@@ -47,6 +47,10 @@ class SharedLog(MemoryInputs):
         self._reading.add(task)
         return offset, at
 
+    async def wait_until_read(self) -> None:
+        """Wait until both fronts have read every record."""
+        await asyncio.gather(*self._reading)
+
     async def _read(self, place: TopicPartition, record: Any) -> None:
         for follower in self.followers:
             await follower._take(place, [record])
@@ -98,6 +102,7 @@ async def test_another_body_under_the_same_key_is_refused_at_another_front(
     key = {"Idempotency-Key": uuid4().hex}
     accepted = await first.post("/api/v1/reports", json=report(), headers=key)
     assert accepted.status_code == 202
+    await fronts.log.wait_until_read()
     other = await second.post("/api/v1/reports", json=report(headline="Autre"), headers=key)
     assert (other.status_code, other.json()["code"]) == (422, "key_reused")
     again = await second.post("/api/v1/reports", json=report(), headers=key)
