@@ -31,8 +31,8 @@ from services.console.web.screen_context import (
     load_screen_data,
 )
 from services.runtime.identity.permissions import Permission
-from services.territory.record_places import build_card_id, split_card_id
-from services.territory.records import list_records
+from services.territory.editing.record_places import build_card_id, split_card_id
+from services.territory.editing.records import list_records
 
 
 async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:

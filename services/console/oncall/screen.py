@@ -28,7 +28,7 @@ from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
 from services.runtime.identity.permissions import Permission
-from services.territory.records import list_records
+from services.territory.editing.records import list_records
 
 
 async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:

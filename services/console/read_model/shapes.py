@@ -52,7 +52,7 @@ from services.console.resources import to_datetime
 from services.console.sites.geometry import Outlines
 from services.console.texts.reasons import write_reason
 from services.runtime.secrets.erasure import TextErasure
-from services.territory.new_records import is_overtaken
+from services.territory.editing.new_records import is_overtaken
 
 TELEWORK = "telework"
 FREE_TEXT_LINES = frozenset({"NoteAdded", "ImprovementChanged"})

@@ -17,7 +17,7 @@ from services.console.read_model.reference_index import IndexedReference
 from services.console.reference.resources import RecordChoice
 from services.console.texts import words as w
 from services.console.texts import world
-from services.territory.conditions import (
+from services.territory.editing.conditions import (
     COLOURS,
     MAX_COMPARISONS,
     METRIC_FORMS,
@@ -27,7 +27,7 @@ from services.territory.conditions import (
     list_argument_values,
     read_conditions,
 )
-from services.territory.record_checks import list_known_ids
+from services.territory.editing.record_checks import list_known_ids
 
 METRIC_LABELS: Final[Mapping[str, str]] = {
     "vigilance": N_("Couleur de vigilance météo ou crues"),

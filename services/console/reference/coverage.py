@@ -23,7 +23,7 @@ from services.console.texts import words as w
 from services.oncall.coverage import CoverageSpan, compare_coverage
 from services.oncall.readiness import gap_key
 from services.oncall.schedule import ScopedRole
-from services.territory.record_places import split_post_id, split_rotation_id
+from services.territory.editing.record_places import split_post_id, split_rotation_id
 
 DAYS: Final = 14
 

@@ -30,7 +30,7 @@ from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
 from services.runtime.identity.permissions import Permission
-from services.territory.records import RECORDS
+from services.territory.editing.records import RECORDS
 
 
 async def build_new_record_page(queries: Queries, request: Request, kind: str) -> dict[str, Any]:

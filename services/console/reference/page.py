@@ -36,7 +36,7 @@ from services.console.reference.resources import Coverage
 from services.console.resources import ReferenceChange
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames, shorten_site_name
-from services.territory.records import has_ruled_field
+from services.territory.editing.records import has_ruled_field
 
 PAST_SHOWN: Final = 20
 NO_NAMES: Final = TerritoryNames()

@@ -29,7 +29,7 @@ from services.console.reference.reviews import build_reviews
 from services.console.resources import Page
 from services.oncall.localtime import local_day
 from services.runtime.http.pagination import paginate, paginate_preordered
-from services.territory.records import RecordUnknown
+from services.territory.editing.records import RecordUnknown
 
 _STATE_ORDER: Final = {c.ChangeState.PROPOSED: 0, c.ChangeState.APPROVED: 1}
 _CURRENT_STATES: Final = frozenset({g.LineState.APPROVED, *g.ACTIVE_LINE_STATES})

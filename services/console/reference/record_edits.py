@@ -21,15 +21,15 @@ from services.runtime.http.problems import (
     convert_fault,
 )
 from services.territory.differences import compare_sections
-from services.territory.new_records import (
+from services.territory.editing.new_records import (
     NEW_FIELDS,
     apply_record_edit,
     build_new_record,
     build_withdrawal,
     is_overtaken,
 )
-from services.territory.record_checks import RecordFault, find_edit_faults
-from services.territory.records import (
+from services.territory.editing.record_checks import RecordFault, find_edit_faults
+from services.territory.editing.records import (
     FieldInvalid,
     RecordUnknown,
     build_edit,

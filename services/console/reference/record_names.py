@@ -13,14 +13,14 @@ from services.console.i18n import N_, Translator
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames
-from services.territory.conditions import ConditionInvalid, read_conditions
-from services.territory.new_records import NEW_FIELDS
-from services.territory.record_places import (
+from services.territory.editing.conditions import ConditionInvalid, read_conditions
+from services.territory.editing.new_records import NEW_FIELDS
+from services.territory.editing.record_places import (
     split_card_id,
     split_post_id,
     split_rotation_id,
 )
-from services.territory.records import RECORDS
+from services.territory.editing.records import RECORDS
 
 KINDS: Final[Mapping[RecordKind, str]] = {
     RecordKind.CONTACT: N_("Partenaire"),

@@ -42,8 +42,8 @@ from services.console.web.pages import WebPage
 from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
 from services.runtime.http.problems import FieldFault, Language, ProblemError
 from services.runtime.identity.permissions import Permission
-from services.territory.new_records import NEW_FIELDS
-from services.territory.records import RECORDS
+from services.territory.editing.new_records import NEW_FIELDS
+from services.territory.editing.records import RECORDS
 
 _LINE_CHARACTERS: Final = 70
 _MOST_ROWS: Final = 12

@@ -25,12 +25,11 @@ from services.console.reference.resources import (
     RecordForm,
     RecordState,
 )
-from services.territory.field_forms import FieldForm
-from services.territory.new_records import NEW_FIELDS
-from services.territory.plan_checks import MAX_STEPS
-from services.territory.record_checks import MAX_TEXT, REQUIRED, list_known_ids
-from services.territory.record_places import CARD_SEPARATOR, split_card_id, split_post_id
-from services.territory.records import (
+from services.territory.editing.field_forms import FieldForm
+from services.territory.editing.new_records import NEW_FIELDS
+from services.territory.editing.record_checks import MAX_TEXT, REQUIRED, list_known_ids
+from services.territory.editing.record_places import CARD_SEPARATOR, split_card_id, split_post_id
+from services.territory.editing.records import (
     RECORDS,
     FieldGroup,
     RecordField,
@@ -38,6 +37,7 @@ from services.territory.records import (
     list_records,
     read_record,
 )
+from services.territory.plan_checks import MAX_STEPS
 
 _MOST_LINES: Final = {"steps": MAX_STEPS}
 _LINES: Final = 40

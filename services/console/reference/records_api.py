@@ -53,7 +53,7 @@ from services.console.resources import (
     RecordState,
 )
 from services.runtime.identity.permissions import Permission
-from services.territory.records import has_ruled_field
+from services.territory.editing.records import has_ruled_field
 
 router = DecisionRouter(prefix="/api/v1/reference/records", tags=["reference"])
 RecordId = Annotated[str, Path(max_length=128, description="a card: `PLAN.CARD`")]

@@ -31,7 +31,7 @@ from services.console.web.screen_context import (
     load_screen_data,
 )
 from services.runtime.identity.permissions import Permission
-from services.territory.records import list_records
+from services.territory.editing.records import list_records
 
 
 async def build_reference_page(queries: Queries, request: Request) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from schemas.reference_changes import (
 )
 from schemas.runtime import CommandApplied, CommandRefused
 from services.territory.differences import compare_sections
-from services.territory.records import apply_edit, build_edit, read_record
+from services.territory.editing.records import apply_edit, build_edit, read_record
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 

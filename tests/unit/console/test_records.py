@@ -21,9 +21,9 @@ from services.console.reference import records_api
 from services.console.reference.conditions import ARGUMENT_LABELS, METRIC_LABELS
 from services.console.reference.page import describe_forecast
 from services.console.reference.record_names import LABELS, PLACE_LABELS
-from services.territory.conditions import METRIC_FORMS
-from services.territory.new_records import NEW_FIELDS
-from services.territory.records import RECORDS, read_record
+from services.territory.editing.conditions import METRIC_FORMS
+from services.territory.editing.new_records import NEW_FIELDS
+from services.territory.editing.records import RECORDS, read_record
 from tests.unit.console.held import Browser, Held, browsing, reference
 from tests.unit.console.test_every_screen import REALM, START, crisis, realm, shown, words
 

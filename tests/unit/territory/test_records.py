@@ -6,15 +6,15 @@ import pytest
 
 from schemas.reference import PlanContents, Plans, Staffing
 from schemas.reference_changes import FieldValue, RecordEdit, RecordKind
-from services.territory.conditions import read_conditions
-from services.territory.new_records import (
+from services.territory.editing.conditions import read_conditions
+from services.territory.editing.new_records import (
     apply_record_edit,
     build_new_record,
     build_withdrawal,
     is_overtaken,
 )
-from services.territory.record_checks import find_edit_faults
-from services.territory.records import (
+from services.territory.editing.record_checks import find_edit_faults
+from services.territory.editing.records import (
     FieldInvalid,
     RecordUnknown,
     apply_edit,

@@ -7,7 +7,11 @@ from enum import StrEnum
 from typing import Any, Final
 
 from schemas.reference_changes import FieldValue
-from services.territory.conditions import ConditionInvalid, read_conditions, write_conditions
+from services.territory.editing.conditions import (
+    ConditionInvalid,
+    read_conditions,
+    write_conditions,
+)
 from services.territory.source import parse_clock
 
 _SPAN: Final = re.compile(r"\s*(\S+?)\s*[-–]\s*(\S+?)\s*")

@@ -27,14 +27,14 @@ from schemas.reference_changes import (
     RecordEdit,
     RecordKind,
 )
-from services.territory.record_places import (
+from services.territory.editing.record_places import (
     RowPlace,
     build_card_id,
     build_post_id,
     build_rotation_id,
     split_card_id,
 )
-from services.territory.records import (
+from services.territory.editing.records import (
     RECORDS,
     FieldGroup,
     RecordField,

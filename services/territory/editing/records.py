@@ -16,8 +16,8 @@ from schemas import plans as p
 from schemas import reference as ref
 from schemas.oncall import Rotation
 from schemas.reference_changes import FieldChange, FieldValue, RecordEdit, RecordKind
-from services.territory.field_forms import FieldForm, FormInvalid, read_form, write_form
-from services.territory.record_places import (
+from services.territory.editing.field_forms import FieldForm, FormInvalid, read_form, write_form
+from services.territory.editing.record_places import (
     RecordPlace,
     RosterPlace,
     RowPlace,

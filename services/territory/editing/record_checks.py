@@ -17,16 +17,16 @@ from schemas.ranks import POLE_DIRECTOR_ROLE
 from schemas.reference_changes import FieldValue, RecordAction, RecordEdit, RecordKind
 from schemas.words import Channel, EventType
 from services.territory.checks import MAX_LIMIT_H, MAX_LIMIT_MIN
-from services.territory.conditions import list_references
-from services.territory.new_records import NEW_FIELDS, apply_record_edit, find_references
-from services.territory.plan_checks import MAX_STEP_CHARACTERS, MAX_STEPS, find_order_faults
-from services.territory.record_places import (
+from services.territory.editing.conditions import list_references
+from services.territory.editing.new_records import NEW_FIELDS, apply_record_edit, find_references
+from services.territory.editing.record_places import (
     build_card_id,
     split_card_id,
     split_post_id,
     split_rotation_id,
 )
-from services.territory.records import RECORDS, list_records, read_record
+from services.territory.editing.records import RECORDS, list_records, read_record
+from services.territory.plan_checks import MAX_STEP_CHARACTERS, MAX_STEPS, find_order_faults
 
 _PHONE: Final = re.compile(r"(?<!\d)(?:\+33|0033|0)[ .-]?[1-9](?:[ .-]?\d\d){4}(?!\d)")
 _MAIL: Final = re.compile(r"[^\s@<>]+@[^\s@<>]+\.[a-z]{2,}", re.IGNORECASE)
