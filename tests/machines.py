@@ -35,6 +35,7 @@ FORM_S: Final = 600.0
 FRONT_PORT: Final = 8092
 BROKER_PORT: Final = 9093
 _CLONE_NEWNET: Final = 0x40000000
+_networks = itertools.count()
 
 
 def can_make_networks() -> bool:
@@ -50,7 +51,8 @@ class Network:
     """A bridge with one cable to each machine; this process is at its end `.254`."""
 
     def __init__(self) -> None:
-        self._mark = f"v{os.getpid() % 100_000}"
+        # Linux removes the cables of an earlier network some time after its end
+        self._mark = f"v{os.getpid() % 10_000}{next(_networks)}"
         self._net = f"10.213.{os.getpid() % 250}"
         self._ends: list[str] = []
 

@@ -44,6 +44,7 @@ QUIET_S: Final = 15.0
 AWAY_S: Final = 20.0
 """Time for which a lost machine stays away: longer than the session of its workers."""
 CUT_S: Final = 120.0
+NOT_OF_THE_CRISIS: Final = {"/deconnexion", "/accessibilite", "/aide", "/guide"}
 GAP_S: Final = 20.0
 LATE_MS: Final = 30_000
 
@@ -228,10 +229,10 @@ def run_inside(machines: Machines, number: int, work: Callable[[], T]) -> T:
 
 
 def read_pages(url: str, cookies: httpx.Cookies) -> dict[str, bool]:
-    """Return each page of the navigation and whether it says that its machine is cut off."""
+    """Return each page about the crisis and whether it says that its machine is cut off."""
     with httpx.Client(base_url=url, cookies=cookies, timeout=30, trust_env=False) as browser:
         first = browser.get("/", follow_redirects=True)
-        paths = sorted(set(re.findall(r'href="(/[a-z-]*)"', first.text)) - {"/deconnexion"})
+        paths = sorted(set(re.findall(r'href="(/[a-z-]*)"', first.text)) - NOT_OF_THE_CRISIS)
         answers = {path: browser.get(path, follow_redirects=True) for path in paths}
     return {
         path: 'id="cut-off"' in answer.text

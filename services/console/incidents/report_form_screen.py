@@ -27,6 +27,7 @@ from services.console.web.pages import WebPage
 from services.console.web.screen_context import find_unknown_value, list_site_choices
 from services.console.web.shell import DisplayChoice
 from services.runtime.identity.permissions import Permission
+from services.runtime.process.majority import read_majority
 
 
 async def build_report_form(queries: Queries, request: Request) -> dict[str, Any]:
@@ -57,6 +58,7 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
             id=missing,
         ),
         "realm": shell.realm.name,
+        "cut_off": list_other_fronts(request),
         "needs_realm": shell.needs_realm,
         "simulated": shell.realm.simulated,
         "now": shell.now,
@@ -82,6 +84,7 @@ async def _build_poster_form(
     return {
         "not_there": "",
         "realm": poster.realm,
+        "cut_off": list_other_fronts(request),
         "needs_realm": False,
         "simulated": False,
         "sites": [one],
@@ -94,6 +97,15 @@ async def _build_poster_form(
         "relays": False,
         "chosen": {},
     }
+
+
+def list_other_fronts(request: Request) -> dict[str, str] | None:
+    """Return front → this form there if this machine is cut off from the others, else None."""
+    state = read_majority(request.app.state.majority)
+    if state is None or state.has_majority:
+        return None
+    query = f"?{request.url.query}" if request.url.query else ""
+    return {front: f"{front}/signaler{query}" for front in state.fronts}
 
 
 def parse_chosen_trouble(request: Request) -> dict[str, str]:

@@ -35,6 +35,18 @@ async def test_a_machine_that_is_cut_off_says_so_on_every_screen(path: str, tmp_
     assert "This machine has been cut off from the others since" in english
 
 
+async def test_the_report_form_of_a_machine_that_is_cut_off_leads_to_the_others(
+    tmp_path: Path,
+) -> None:
+    browser = open_browser(tmp_path / "cluster.json", has_majority=False)
+    html = (await browser.get("/signaler?quoi=fire")).text
+    assert "votre signalement reste sur cet appareil" in html
+    for front in FRONTS:
+        assert f'<a href="{front}/signaler?quoi=fire' in html
+    browser = open_browser(tmp_path / "cluster.json", has_majority=True)
+    assert 'id="cut-off"' not in (await browser.get("/signaler")).text
+
+
 async def test_a_machine_with_the_majority_keeps_the_other_addresses_ready(tmp_path: Path) -> None:
     """The page of a machine that dies shows them by itself."""
     browser = open_browser(tmp_path / "cluster.json", has_majority=True)
