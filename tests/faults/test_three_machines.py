@@ -140,7 +140,6 @@ def test_a_frozen_broker_loses_nothing(machines: Machines, record_property: Reco
     lose(machines, record_property, "frozen broker", loss)
 
 
-@proves("broker", "network", note="the link of one of three machines for two minutes")
 def test_a_machine_that_is_cut_off_says_so_and_its_reports_come_later(
     machines: Machines, record_property: Record
 ) -> None:
