@@ -44,7 +44,7 @@ QUIET_S: Final = 15.0
 AWAY_S: Final = 20.0
 """Time for which a lost machine stays away: longer than the session of its workers."""
 CUT_S: Final = 120.0
-NOT_OF_THE_CRISIS: Final = {"/deconnexion", "/accessibilite", "/aide", "/guide"}
+NOT_OF_THE_CRISIS: Final = {"/accessibilite", "/aide", "/deconnexion", "/glossaire", "/guide"}
 GAP_S: Final = 20.0
 LATE_MS: Final = 30_000
 
