@@ -402,9 +402,9 @@ class FlagRow(Model):
     """A declared value, such as `total_isolation` or `cod_active`, or the state of a dependency.
 
     `id` is `flag:<name>`, `system:<name>`, `kitchen:<name>`, `supplier:<name>`, `network:<name>`,
-    `vigilance:<phenomenon>`, `river:<station>` (metres), `forecast:<station>` (levels to come, D124)
-    or `road:<name>` (closed: true). For a dependency, `value` is `down`, `degraded` or `up`, or a share 0–100 of served capacity
-    (`colleges_served`).
+    `vigilance:<phenomenon>`, `river:<station>` (metres), `forecast:<station>` (levels to come,
+    D124) or `road:<name>` (closed: true). For a dependency, `value` is `down`, `degraded` or `up`,
+    or a share 0–100 of served capacity (`colleges_served`).
     """
 
     id: str

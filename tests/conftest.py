@@ -80,8 +80,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Order: the longest folder of waiting tests, tests that need no server, the others, browser tests.
 
     Tests that wait leave the processor to those that compute. Few servers run beside the latter,
-    which would take their part of a core. Browser tests come last: Playwright keeps an event loop in
-    the main thread until the end of the run, and no other may run beside it.
+    which would take their part of a core. Browser tests come last: Playwright keeps an event loop
+    in the main thread until the end of the run, and no other may run beside it.
 
     In CI a test on real processes that fails is tried once more, and named at the end of the run as
     RERUN: a machine that others use, too, stands still at times. On a developer's machine it fails.

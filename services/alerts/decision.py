@@ -1,8 +1,8 @@
 """The decision in progress for one input: its facts in order, and the state after them.
 
 Rows of incidents are collected and written once at the end; every other fact is recorded at once.
-`AlertsDecision.touched` names the indexes that the input changed, so that only predicates that read them
-are evaluated.
+`AlertsDecision.touched` names the indexes that the input changed, so that only predicates that read
+them are evaluated.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """State of continuity in one realm, and the effect of each fact on it.
 
-`ContinuityMemory` is the part that a snapshot holds. `ContinuityState` adds derived values: the compiled analysis, the
-sites that are not well by kind, and the deadlines. Collections are persistent maps: a state is
-never changed, only followed by another. Maps have no reliable order, so sort before you make facts
-from one.
+`ContinuityMemory` is the part that a snapshot holds. `ContinuityState` adds derived values: the
+compiled analysis, the sites that are not well by kind, and the deadlines. Collections are
+persistent maps: a state is never changed, only followed by another. Maps have no reliable order, so
+sort before you make facts from one.
 """
 
 from __future__ import annotations

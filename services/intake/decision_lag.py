@@ -5,7 +5,8 @@ the decider's log has applied. They give the estimate. Danger to people has an i
 own and never waits for this (`docs/adr/0044-give-danger-its-own-input-lane.md`).
 
 Live realms share the decider. While there are several, each may have a few seconds of undecided
-reports of this front in a lane, so a flood in one delays no other (`docs/adr/0069-share-the-deciders-between-live-realms.md`).
+reports of this front in a lane, so a flood in one delays no other
+(`docs/adr/0069-share-the-deciders-between-live-realms.md`).
 """
 
 from __future__ import annotations

@@ -127,8 +127,8 @@ def compose_message(
 ) -> MessageText:
     """Return the texts of a notification.
 
-    `cell_text` is a text written by the crisis cell. `spare_link` is the link at another machine of the
-    cluster. An unknown template becomes an information, never nothing.
+    `cell_text` is a text written by the crisis cell. `spare_link` is the link at another machine of
+    the cluster. An unknown template becomes an information, never nothing.
     """
     link, spare_link = (link, spare_link) if row.answer_expected else (None, None)
     return MessageText(_unwrap_bundle(row), names, phrases, link, cell_text, public_url, spare_link)

@@ -365,8 +365,8 @@ def mark_contested(
     """Mark a cause as contested when two sources contradict each other, and ask a person to verify.
 
     One source reports the site open; another one reports the trouble at that time or just after.
-    The graver state is kept. `new_reopening` is a reopening that is not recorded yet. `first_source` sent
-    the earliest report of the rest. Rule D5, contradictions.
+    The graver state is kept. `new_reopening` is a reopening that is not recorded yet.
+    `first_source` sent the earliest report of the rest. Rule D5, contradictions.
     """
     reopening = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
     newest = max(

@@ -1,8 +1,8 @@
 # ruff: noqa: ARG001, ARG005  every family has the same signature
 """Families of incidents: the keys under which reports open or join one, and the reports absorbed.
 
-`find_own_key` and `find_proximity` look at one report and one incident; `correlation` decides which rule wins.
-Rule D22, incident keys.
+`find_own_key` and `find_proximity` look at one report and one incident; `correlation` decides which
+rule wins. Rule D22, incident keys.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ class NoBroker(Exception):
 async def run_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[Settings]:
     """Yield settings with a running broker: the configured one, or the embedded one.
 
-    In a cluster it is one of the others, too: a broker alone has no majority. The embedded broker is started here and stopped at the end. It holds the data directory
-    meanwhile, so that no `vigie up` starts on it. With `new` it may be a first, empty one. Raises
-    NoBroker.
+    In a cluster it is one of the others, too: a broker alone has no majority. The embedded broker
+    is started here and stopped at the end. It holds the data directory meanwhile, so that no `vigie
+    up` starts on it. With `new` it may be a first, empty one. Raises NoBroker.
     """
     if settings.kafka:
         yield settings

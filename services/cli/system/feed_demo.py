@@ -35,8 +35,8 @@ RUNS_MINUTES: Final = 30 * 1440
 def open_feed_demo(settings: WatchSettings, folder: Path = SAMPLES) -> str:
     """Open an exercise in true time and switch its feeds on; return its name.
 
-    The sources of an earlier demonstration stop, and its state is forgotten. Feeds of publishers keep
-    their own state and keys. Raises VigieUnreachable, ApiRefused, OSError.
+    The sources of an earlier demonstration stop, and its state is forgotten. Feeds of publishers
+    keep their own state and keys. Raises VigieUnreachable, ApiRefused, OSError.
     """
     run = secrets.token_hex(3)
     realm = f"{settings.territory.name}~ex-flux-{run}"

@@ -208,7 +208,8 @@ def _order_line(line: SiteLine) -> tuple[object, ...]:
 def group_lines(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[SiteGroup]:
     """Order a row of «À traiter d’abord».
 
-    Danger to people comes first, unaccounted people before the rest; then limits within the hour and silent sites.
+    Danger to people comes first, unaccounted people before the rest; then limits within the hour
+    and silent sites.
     """
     danger, pressing, silent, rest = [], [], [], []
     for line in sorted(lines, key=_order_line):

@@ -80,7 +80,8 @@ def describe_called(
 ) -> str:
     """Return the start of a line about a call or conference; empty if nobody is asked for.
 
-    `call_target` is the id of a role, `contact:` with that of a partner, or the level of a conference.
+    `call_target` is the id of a role, `contact:` with that of a partner, or the level of a
+    conference.
     """
     _ = x._
     if call_target in CONFERENCES:

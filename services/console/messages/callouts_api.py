@@ -213,8 +213,8 @@ def split_draft(
 ) -> list[tuple[str, Command]]:
     """Split a call-out into (id, command) pairs, one per chunk of people.
 
-    The last command has the id `id`, which is also the id of the call-out unless `get_callout` gives
-    one.
+    The last command has the id `id`, which is also the id of the call-out unless `get_callout`
+    gives one.
     """
     chunks = [tuple(people[at : at + CHUNK_PEOPLE]) for at in range(0, len(people), CHUNK_PEOPLE)]
     by, role, last = get_author(author.principal), author.principal.acting_role, len(chunks) - 1

@@ -1,8 +1,8 @@
 """Read one realm at one time: `CurrentSnapshot` from Redis, `PastSnapshot` from a fold of the logs.
 
 Both follow the row rule and return typed rows, joined with the fields of their part if they have
-one (`schemas.wire.parts`). `CurrentSnapshot` parses a row once and keeps it as long as its bytes stay
-the same, so a request costs one round trip to Redis when nothing changed.
+one (`schemas.wire.parts`). `CurrentSnapshot` parses a row once and keeps it as long as its bytes
+stay the same, so a request costs one round trip to Redis when nothing changed.
 """
 
 from __future__ import annotations

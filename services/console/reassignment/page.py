@@ -497,8 +497,8 @@ def build_reassignment_view(
 ) -> ReassignmentView:
     """Build the page.
 
-    `proposals` are newest first, `proposal` has its lines, and `moved` are the approved lines. `sites`
-    are those of a limited reader, and the lines under way are then shown one by one.
+    `proposals` are newest first, `proposal` has its lines, and `moved` are the approved lines.
+    `sites` are those of a limited reader, and the lines under way are then shown one by one.
     """
     lines = proposal.lines or [] if proposal is not None else []
     waiting = [line for line in lines if line.state is LineState.PROPOSED]

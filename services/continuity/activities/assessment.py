@@ -1,7 +1,7 @@
 """Assess one activity: state (D41), clocks (D42), forecast (D45) and path (D47).
 
-Call `settle_activity` after every change that touches an activity, and at the instants that its clocks name
-(`ClockRow.next_at`). It records facts only if something changed.
+Call `settle_activity` after every change that touches an activity, and at the instants that its
+clocks name (`ClockRow.next_at`). It records facts only if something changed.
 """
 
 from __future__ import annotations

@@ -47,8 +47,9 @@ def count_idle_agents(
 ) -> list[IdleAgents]:
     """Count for each new line, in order, the idle agents that it uses.
 
-    Agents at their own site go first, then those of a line that needs none. `approved_lines` are the approved
-    lines that are void or need another number than before; `new` are lines with their agents.
+    Agents at their own site go first, then those of a line that needs none. `approved_lines` are
+    the approved lines that are void or need another number than before; `new` are lines with their
+    agents.
     """
     kept_by_line = {one.line: one for one in approved_lines}
     agents_away: Counter[Cell] = Counter()

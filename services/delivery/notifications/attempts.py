@@ -1,9 +1,9 @@
 """Steps of one notification through its attempts, from row to row. Pure.
 
 An attempt is `planned` until a sender claims it, `granted` to one run, then `mark_accepted` →
-`mark_received`, `mark_failed` or `ambiguous`. It is `superseded` if it was never granted and is not needed.
-Only the newest attempt can be open, so one channel at a time calls the person. `derive_state` derives
-the state of the notification from the row; never set it by hand.
+`mark_received`, `mark_failed` or `ambiguous`. It is `superseded` if it was never granted and is not
+needed. Only the newest attempt can be open, so one channel at a time calls the person.
+`derive_state` derives the state of the notification from the row; never set it by hand.
 """
 
 from __future__ import annotations

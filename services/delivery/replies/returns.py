@@ -219,9 +219,10 @@ class ProviderInbox:
         """Receive a reply; see `Inbox`.
 
         It answers the newest call of the person that waits for an answer, else it changes the
-        answer to the last one. A reply about action cards answers the last list of them. A repeated `name` is the same answer. Delivery learns of replies
-        that are no answer, so that the person gets help. Strangers get no reply. `realms` limits
-        the calls that it may answer, if the gateway of the reply is limited.
+        answer to the last one. A reply about action cards answers the last list of them. A repeated
+        `name` is the same answer. Delivery learns of replies that are no answer, so that the person
+        gets help. Strangers get no reply. `realms` limits the calls that it may answer, if the
+        gateway of the reply is limited.
         """
         if not self._outbox.caught_up:
             return False

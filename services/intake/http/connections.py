@@ -1,23 +1,25 @@
 """Hold connections where uvicorn's own way loses requests or file descriptors.
 
-An offer to speak another protocol is passed over, and the request is taken as it stands (RFC 9110 7.8). Java's HttpClient, Ktor and `curl --http2` offer
-`Upgrade: h2c` with every request over plain HTTP. httptools stops at the end of such a head, and uvicorn hands on the request without its body: a report
-would be refused as empty, and its body be taken for the next request.
+An offer to speak another protocol is passed over, and the request is taken as it stands (RFC 9110
+7.8). Java's HttpClient, Ktor and `curl --http2` offer `Upgrade: h2c` with every request over plain
+HTTP. httptools stops at the end of such a head, and uvicorn hands on the request without its body:
+a report would be refused as empty, and its body be taken for the next request.
 
-A connection on which no request comes is closed. uvicorn waits for the first one, and for the rest of a head, for ever: every phone that left its network
-at that moment would hold a file descriptor until the front is started again.
+A connection on which no request comes is closed. uvicorn waits for the first one, and for the rest
+of a head, for ever: every phone that left its network at that moment would hold a file descriptor
+until the front is started again.
 
-The head of a request is bounded: 64 KiB and 100 headers, then 414 or 431. httptools copies the field
-that it reads with each piece that arrives, and uvicorn has no bound: six connections of a stranger took
-a fire report from 6 ms to 8 s.
+The head of a request is bounded: 64 KiB and 100 headers, then 414 or 431. httptools copies the
+field that it reads with each piece that arrives, and uvicorn has no bound: six connections of a
+stranger took a fire report from 6 ms to 8 s.
 
 A request is read in one way or not at all (RFC 9112 3.2, 6.1; RFC 9110 5.3, 6.5). It is of HTTP/1.0
 or 1.1. It names one host, and one of 1.1 must. A body comes with a length or in chunks, and in no
-other coding. A header of which there is one comes once. Fields behind a body (trailers) are no headers:
-uvicorn adds them to the head, where a proxy before us has not looked.
+other coding. A header of which there is one comes once. Fields behind a body (trailers) are no
+headers: uvicorn adds them to the head, where a proxy before us has not looked.
 
-Open connections are bounded by address: beyond the bound the one that has been idle for longest makes
-way, and a new one is turned away only where all others of its address are at work.
+Open connections are bounded by address: beyond the bound the one that has been idle for longest
+makes way, and a new one is turned away only where all others of its address are at work.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Ids that a realm has already applied: exact, pruned by age, cheap to snapshot.
 
 Persistent like all state: `add` returns a new value and shares the rest. Ids lie in sealed pages of
-`PAGE_IDS` ids that never change, so a snapshot writes a page once and afterwards only the open one. For
-a closed realm only eight bytes of each id are kept: hundreds of exercises a year must not stay in
-the memory of every worker.
+`PAGE_IDS` ids that never change, so a snapshot writes a page once and afterwards only the open one.
+For a closed realm only eight bytes of each id are kept: hundreds of exercises a year must not stay
+in the memory of every worker.
 """
 
 from __future__ import annotations

@@ -157,6 +157,6 @@ PERMISSIONS_BY_ROLE: Final[dict[Role, frozenset[Permission]]] = {
 }
 """Role → permissions.
 
-Observers only read (D59), and note exercises (D94). A kiosk only shows the wall. A source only reports, and sets maintenance
-windows for itself.
+Observers only read (D59), and note exercises (D94). A kiosk only shows the wall. A source only
+reports, and sets maintenance windows for itself.
 """

@@ -1,8 +1,9 @@
 """Metadata requests that neither flood a starting broker nor wait for a frozen one.
 
-aiokafka's fetcher requests metadata while a partition has no leader, and again as soon as the answer
-is there. Without a broker that is a thousand connections a second for each consumer, which take the
-processor from the broker that starts. See https://github.com/aio-libs/aiokafka/issues/1155.
+aiokafka's fetcher requests metadata while a partition has no leader, and again as soon as the
+answer is there. Without a broker that is a thousand connections a second for each consumer, which
+take the processor from the broker that starts. See
+https://github.com/aio-libs/aiokafka/issues/1155.
 
 A broker that freezes, or whose link is cut, closes no connection. aiokafka would wait for each of
 its answers as long as for any request, 40 s by default, and several times one after the other. The

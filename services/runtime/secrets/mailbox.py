@@ -1,9 +1,9 @@
 """Records of the topic `keyring`, on which the machines of a cluster exchange data keys.
 
-Data keys are sealed for one machine, with a public key (X25519) that it renews every hour. A machine
-forgets its old private keys, so no copy of the topic opens afterwards, even with the master key.
-Every record is also sealed with a key that derives from the master key: a stranger on the broker
-cannot write one. See `docs/adr/0066-exchange-data-keys-between-machines.md`.
+Data keys are sealed for one machine, with a public key (X25519) that it renews every hour. A
+machine forgets its old private keys, so no copy of the topic opens afterwards, even with the master
+key. Every record is also sealed with a key that derives from the master key: a stranger on the
+broker cannot write one. See `docs/adr/0066-exchange-data-keys-between-machines.md`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Single records of a territory as forms: read, changed, created, withdrawn and checked. Rule D86."""
+"""Single records of a territory as forms: read, change, create, withdraw and check them. D86."""

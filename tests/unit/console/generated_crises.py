@@ -1,8 +1,8 @@
 """Generated crises with planted hidden dependencies, for the miner of co-failures. Rule D131.
 
-They hold what misleads a miner: resources that fail often, or together for a common cause; activities
-that are degraded often; degradations with a declared cause; hidden dependencies that stay without a
-declaration; late and early clocks.
+They hold what misleads a miner: resources that fail often, or together for a common cause;
+activities that are degraded often; degradations with a declared cause; hidden dependencies that
+stay without a declaration; late and early clocks.
 """
 
 from __future__ import annotations
