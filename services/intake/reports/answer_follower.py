@@ -29,7 +29,7 @@ from services.runtime.process.tasks import run_in_thread
 
 RETRY_S: Final = 1.0
 POLL_MS: Final = 1000
-CONFIRM_S: Final = 1.0
+CONFIRM_S: Final = 3.0
 """Longest wait for the first record of a key, before the report is answered without it."""
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class AnswerFollower:
     async def confirm(self, topic: str, partition: int, offset: int, id: str) -> KnownReport | None:
         """Return the first report of this id, once the record at this offset was read.
 
-        Returns None if that takes longer than a second: the decider then finds the repetition.
+        Returns None if that takes longer than `CONFIRM_S`: the decider then finds the repetition.
         """
         place = get_partition_number(topic, partition)
         try:

@@ -14,8 +14,6 @@ import pytest
 
 from tests.integration.intake.conftest import FrontProcess, Starter, report
 
-REALM = "92fronts"
-
 
 @pytest.fixture
 async def fronts(new_front: Starter) -> list[FrontProcess]:
@@ -38,7 +36,7 @@ async def clients(fronts: list[FrontProcess]) -> AsyncIterator[list[httpx.AsyncC
 
 
 async def post(client: httpx.AsyncClient, key: str, **changes: Any) -> httpx.Response:
-    body = report(realm=REALM, **changes)
+    body = report(**changes)
     return await client.post("/api/v1/reports", json=body, headers={"Idempotency-Key": key})
 
 
@@ -46,15 +44,15 @@ async def test_one_key_has_one_answer_at_both_fronts(
     clients: list[httpx.AsyncClient], on_log: Callable[[str], Awaitable[list[Any]]]
 ) -> None:
     first, second = clients
-    key = uuid4().hex
-    accepted = await post(first, key)
+    key, realm = uuid4().hex, f"92{uuid4().hex[:6]}"
+    accepted = await post(first, key, realm=realm)
     assert accepted.status_code == 202
-    again = await post(second, key)
+    again = await post(second, key, realm=realm)
     assert again.json()["report_id"] == accepted.json()["report_id"]
     assert again.headers["Idempotency-Replayed"] == "true"
-    other = await post(second, key, headline="Autre panne")
+    other = await post(second, key, realm=realm, headline="Autre panne")
     assert (other.status_code, other.json()["code"]) == (422, "key_reused")
-    ids = {dict(record.headers)["ce_id"].decode() for record in await on_log(REALM)}
+    ids = {dict(record.headers)["ce_id"].decode() for record in await on_log(realm)}
     assert ids == {accepted.json()["report_id"]}
 
 

@@ -23,12 +23,13 @@ from tests.unit.intake.conftest import Door, MemoryInputs, report
 
 
 class SharedLog(MemoryInputs):
-    """Inputs of both fronts; readers get a record once both have had the time to append."""
+    """Inputs of both fronts; readers get each record in the order of the log."""
 
     def __init__(self) -> None:
         super().__init__()
         self.followers: list[AnswerFollower] = []
         self._reading: set[asyncio.Task[None]] = set()
+        self._in_order = asyncio.Lock()
 
     async def append(
         self,
@@ -52,8 +53,9 @@ class SharedLog(MemoryInputs):
         await asyncio.gather(*self._reading)
 
     async def _read(self, place: TopicPartition, record: Any) -> None:
-        for follower in self.followers:
-            await follower._take(place, [record])
+        async with self._in_order:
+            for follower in self.followers:
+                await follower._take(place, [record])
 
 
 class AllMarks:
@@ -88,7 +90,8 @@ class Fronts:
 
 
 @pytest.fixture
-async def fronts(tmp_path: Path) -> AsyncIterator[Fronts]:
+async def fronts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fronts]:
+    monkeypatch.setattr("services.intake.reports.answer_follower.CONFIRM_S", 60.0)
     made = Fronts(tmp_path)
     yield made
     for door in made.doors:
