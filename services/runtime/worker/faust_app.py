@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import faust
@@ -20,8 +21,10 @@ from mode.services import WaitResults
 
 from services.runtime.kafka.clients import GROUP_METADATA_AGE_MS
 from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, MEMBER_WAIT_MS, FetchThrottle
+from services.runtime.kafka.group_coordination import GroupCoordination
 from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import build_faust_credentials
+from services.runtime.process.exits import stop_for_error
 from services.runtime.process.failpoints import ARMED, reach_failpoint
 
 
@@ -65,6 +68,7 @@ class ThrottledThread(driver.AIOKafkaConsumerThread):
         app: Any = self.consumer.app
         consumer: Any = self._consumer
         self.pace = FetchThrottle(consumer, app.every_ms, MEMBER_WAIT_MS)
+        GroupCoordination(consumer, partial(stop_for_error, otherwise="agent.ended"))
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer: Any = super()._create_worker_consumer(transport)
