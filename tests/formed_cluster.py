@@ -37,7 +37,7 @@ START_S: Final = 150.0
 """Patience with three brokers at once on a machine that others use, too."""
 HEAP_MB: Final = 192
 KEY_FILE: Final = "master.key"
-assert SESSION_MS == 3000, "docs/how-to/three-machines.md says how long a dead leader costs"
+assert SESSION_MS == 2000, "docs/how-to/three-machines.md says how long a dead leader costs"
 
 
 @dataclass

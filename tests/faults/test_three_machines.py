@@ -63,6 +63,7 @@ def check_promises(machines: Machines, load: Load, record: Record) -> None:
     check_each(machines, load.accepted)
     late = measure_lateness(machines[1], load.began_ms)
     record("latest_ms", late)
+    print(f"latest, in ms: {late}")
     assert {where: ms for where, ms in late.items() if ms > LATE_MS} == {}
 
 

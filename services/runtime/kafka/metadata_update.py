@@ -7,8 +7,8 @@ https://github.com/aio-libs/aiokafka/issues/1155.
 
 A broker that freezes, or whose link is cut, closes no connection. aiokafka would wait for each of
 its answers as long as for any request, 40 s by default, and several times one after the other. The
-controller takes such a broker out of the metadata after three seconds. So the metadata say which
-answers will not come.
+controller takes such a broker out of the metadata after two seconds. So the metadata say which
+answers will not come. A client that waits for an answer asks another broker for them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.client import ConnectionGroup
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 METADATA_BACKOFF_S: Final = 0.1
@@ -33,13 +35,19 @@ CONNECT_S: Final = 5.0
 """Longest wait for a connection while there are several brokers: others wait behind it."""
 CLUSTER_AGE_MS: Final = 3000
 """Age after which a client of several brokers requests its metadata again."""
+SLOW_ANSWER_S: Final = 1.0
+"""Wait for an answer after which the broker may have frozen."""
+DOUBT_AGE_MS: Final = 500
+"""The age of the metadata while a broker may have frozen."""
+PATIENT_REQUESTS: Final = (FetchRequest, JoinGroupRequest, SyncGroupRequest)
+"""Requests that a broker answers late by design."""
 
 
 class MetadataUpdate:
     """Metadata requests and connections of one consumer's or producer's client.
 
-    It replaces `AIOKafkaClient.bootstrap`, `_metadata_update` and `_get_conn`. Make it before the
-    client starts.
+    It replaces `AIOKafkaClient.bootstrap`, `send`, `_metadata_update` and `_get_conn`. Make it
+    before the client starts.
     """
 
     def __init__(self, client: Any) -> None:
@@ -47,9 +55,28 @@ class MetadataUpdate:
         self._update: Any = client._metadata_update
         self._connect: Any = client._get_conn
         self._bootstrap: Any = client.bootstrap
+        self._send: Any = client.send
+        self._slow: set[int] = set()
+        """Brokers that have not answered a request for a while."""
         client._metadata_update = self._update_and_pause
         client._get_conn = self._connect_in_time
         client.bootstrap = self._bootstrap_in_turn
+        client.send = self._send_and_watch
+
+    async def _send_and_watch(self, broker: int, request: Any, **options: Any) -> Any:
+        """Send a request, and read the metadata of another broker while its answer is late."""
+        if isinstance(request, PATIENT_REQUESTS) or not self._is_clustered():
+            return await self._send(broker, request, **options)
+        late = asyncio.get_running_loop().call_later(SLOW_ANSWER_S, self._doubt, broker)
+        try:
+            return await self._send(broker, request, **options)
+        finally:
+            late.cancel()
+            self._slow.discard(broker)
+
+    def _doubt(self, broker: int) -> None:
+        self._slow.add(broker)
+        self._client.force_metadata_update()
 
     async def _bootstrap_in_turn(self) -> None:
         """Request the first metadata of one broker after the other, in the order of the addresses.
@@ -87,7 +114,7 @@ class MetadataUpdate:
         else:
             updated = await self._ask_in_turn(cluster, topics)
         if updated and cluster is self._client.cluster and self._is_clustered():
-            self._client._metadata_max_age_ms = CLUSTER_AGE_MS
+            self._client._metadata_max_age_ms = DOUBT_AGE_MS if self._slow else CLUSTER_AGE_MS
             self._close_absent()
         return updated
 
@@ -95,15 +122,16 @@ class MetadataUpdate:
         return len(self._client.cluster.brokers()) > 1
 
     async def _ask_in_turn(self, cluster: Any, topics: Collection[str] | None) -> bool:
-        """Ask one broker after the other, first the one that answered last."""
+        """Ask one broker after the other, first the one that answered last, slow ones last."""
         request = MetadataRequest(list(topics) if topics else None)
         brokers = [broker.nodeId for broker in self._client.cluster.brokers()]
         brokers.sort(key=self._find_last_answer, reverse=True)
+        brokers.sort(key=self._slow.__contains__)
         for broker in brokers:
             patience_s = None if broker == brokers[-1] else ANSWER_S
             try:
                 async with asyncio.timeout(patience_s):
-                    answer = await self._client.send(broker, request)
+                    answer = await self._send(broker, request)
             except (KafkaError, OSError):
                 continue
             if answer.brokers:

@@ -162,7 +162,7 @@ def _read_embedded_security() -> KafkaSecurity | None:
     """Return the login of the embedded broker or cluster, if this process uses it."""
     settings = Settings()
     member = read_member(settings.data.secrets)
-    if member is not None and member.own.broker in settings.kafka.split(","):
+    if member is not None and member.uses(settings.kafka):
         return read_cluster_security(settings.data.secrets)
     if not uses_embedded_broker(settings):
         return None

@@ -70,6 +70,10 @@ class ClusterMember:
         others = [m.broker for m in self.machines if m.number != self.number]
         return ",".join([self.own.broker, *others])
 
+    def uses(self, kafka: str) -> bool:
+        """Return whether these are addresses of the cluster's brokers, not of others."""
+        return self.own.broker in kafka.split(",")
+
     @property
     def other_fronts(self) -> tuple[str, ...]:
         """Return the addresses of the fronts of the other machines."""

@@ -50,7 +50,7 @@ from services.runtime.worker.publisher import PublishedRecord, Publisher
 from services.runtime.worker.recovery import convert_record
 from services.runtime.worker.takeover import PartitionTakeover
 from services.runtime.worker.ticker import Ticker
-from services.runtime.worker.tuning import Tuning
+from services.runtime.worker.tuning import Tuning, adapt_tuning
 from services.runtime.worker.urgent_lane import UrgentLaneReader
 
 S = TypeVar("S")
@@ -463,7 +463,7 @@ def run_worker(decider: Decider[S], settings: Settings, tuning: Tuning | None = 
             settings.kafka,
             settings.instance,
             InputMarks.open(settings.data.secrets),
-            tuning,
+            adapt_tuning(tuning or Tuning(), settings),
         )
         await health.serve_health(settings, worker.watch.checks(), live=worker.watch.live())
         await worker.start()

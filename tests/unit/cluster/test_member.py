@@ -25,6 +25,7 @@ from services.runtime.process.cluster import (
     write_member,
 )
 from services.runtime.process.settings import Settings
+from services.runtime.worker.tuning import CLUSTER_SESSION_S, Tuning, adapt_tuning
 
 MACHINES = tuple(Machine(n, f"10.0.0.{n}:9093", f"10.0.0.{n}:9094") for n in (1, 2, 3))
 MEMBER = ClusterMember("Kp9", 2, MACHINES)
@@ -38,6 +39,20 @@ def test_a_member_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_clients_ask_the_broker_of_their_own_machine_first() -> None:
     assert MEMBER.brokers == "10.0.0.2:9093,10.0.0.1:9093,10.0.0.3:9093"
+
+
+@pytest.mark.parametrize(
+    ("kafka", "session_s"),
+    [(MEMBER.brokers, CLUSTER_SESSION_S), ("kafka.example:9092", Tuning().session_s)],
+)
+def test_only_the_brokers_of_vigie_replace_workers_sooner_than_kafka_allows(
+    tmp_path: Path, kafka: str, session_s: float
+) -> None:
+    settings = Settings(data_dir=tmp_path, kafka=kafka)
+    settings.data.secrets.mkdir()
+    write_member(settings.data.secrets, MEMBER)
+    tuning = adapt_tuning(Tuning(every_ms=100), settings)
+    assert (tuning.session_s, tuning.every_ms) == (session_s, 100)
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.protocol.fetch import FetchRequest
 
 from services.runtime.kafka import clients, metadata_update
 from services.runtime.kafka.metadata_update import (
     CLUSTER_AGE_MS,
+    DOUBT_AGE_MS,
     METADATA_BACKOFF_S,
     MetadataUpdate,
 )
@@ -168,6 +171,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the waits for a frozen broker."""
     monkeypatch.setattr(metadata_update, "ANSWER_S", 0.02)
     monkeypatch.setattr(metadata_update, "CONNECT_S", 0.02)
+    monkeypatch.setattr(metadata_update, "SLOW_ANSWER_S", 0.02)
 
 
 def test_the_broker_that_answered_last_is_asked_first() -> None:
@@ -186,6 +190,46 @@ def test_a_frozen_broker_is_passed_over_and_loses_its_connection() -> None:
     assert asyncio.run(client._metadata_update(client.cluster, []))
     assert client.asked == [3, 2]
     assert [client._conns[broker, 0].connected() for broker in (1, 2, 3)] == [True, True, False]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_metadata_are_read_from_others_while_an_answer_is_late() -> None:
+    """The broker that froze may be the one that answered last."""
+    client: Any = AnsweringClient(1, 2, 3, frozen=(3,))
+    MetadataUpdate(client)
+
+    async def send() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await client.send(3, "a report")
+
+    async def wait_and_look() -> None:
+        sending = asyncio.create_task(send())
+        await asyncio.sleep(0.05)
+        assert client.refreshes == 1
+        await client._metadata_update(client.cluster, [])
+        assert client._metadata_max_age_ms == DOUBT_AGE_MS
+        await sending
+        await client._metadata_update(client.cluster, [])
+
+    asyncio.run(wait_and_look())
+    assert client.asked == [3, 2, 2]
+    assert client._metadata_max_age_ms == CLUSTER_AGE_MS
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_broker_that_answers_late_by_design_is_not_doubted() -> None:
+    client: Any = AnsweringClient(1, 2, 3, frozen=(3,))
+    MetadataUpdate(client)
+    fetch = FetchRequest(5000, 1, 1 << 20, 1, [])
+
+    async def send() -> None:
+        async with asyncio.timeout(0.1):
+            await client.send(3, fetch)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(send())
+    assert client.refreshes == 0
 
 
 @pytest.mark.usefixtures("impatient")
