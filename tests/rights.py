@@ -177,7 +177,6 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/reference": PICTURE,
     "GET /api/v1/reference/{section}": PICTURE,
     "GET /api/v1/resource-requests": PICTURE,
-    "GET /api/v1/resource-requests.csv": PICTURE,
     "GET /api/v1/resource-requests/{id}": PICTURE,
     "GET /api/v1/stocks": PICTURE,
     "GET /api/v1/reassignments": PICTURE,

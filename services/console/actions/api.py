@@ -6,16 +6,11 @@ of actions: they are listed, accepted and completed here, too.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from enum import Enum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from fastapi import Depends, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from schemas.crisis.actions import (
     AcceptAction,
@@ -27,6 +22,9 @@ from schemas.crisis.actions import (
 from schemas.words import ActionPriority, ActionState
 from services.console.actions.queries import CanRead
 from services.console.actions.rights import can_read_words, check_action, check_assignee
+from services.console.actions.table import list_action_columns
+from services.console.exports.formats import TABLE_RESPONSES, TableForm
+from services.console.exports.tables import FileNaming, build_csv_response, read_all_pages
 from services.console.http.answers import DecisionRouter, require_text, send_decision, send_text
 from services.console.http.context import (
     Cursor,
@@ -41,39 +39,14 @@ from services.console.http.context import (
     to_instant,
 )
 from services.console.http.scopes import check_incident
+from services.console.i18n import get_translator
 from services.console.resources import Action, Page
 from services.console.sites.instructions_api import sentence_of
 from services.runtime.identity.permissions import Permission
 
-MEDIA_TYPE: Final = "text/csv"
-_FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r")
-"""First characters with which a spreadsheet takes a cell for a formula."""
 router = DecisionRouter(prefix="/api/v1/actions", tags=["actions"])
 LONGEST_TITLE: Final = 160
 """Characters of a title: together with place, time and answer it fits an SMS."""
-COLUMNS: Final = (
-    "id",
-    "kind",
-    "title",
-    "state",
-    "late",
-    "priority",
-    "assignee",
-    "site",
-    "incident",
-    "plan",
-    "requested_by",
-    "requested_at",
-    "due_at",
-    "reminded_at",
-    "accepted_by",
-    "accepted_at",
-    "ended_by",
-    "ended_at",
-    "outcome",
-    "reason",
-)
-"""Columns of the CSV."""
 Requester = Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_DECIDE))]
 Answerer = Annotated[DecisionContext, Depends(require_decision(Permission.TASK_WORK))]
 
@@ -111,12 +84,13 @@ async def build_reader(reader: ReadContext) -> CanRead:
 @router.get(
     "",
     response_model=Page[Action],
-    responses={200: {"content": {MEDIA_TYPE: {}}, "description": "JSON, or CSV on request"}},
-    summary="Actions and tasks: open ones first, the earliest due first; CSV with `format=csv`",
+    responses=TABLE_RESPONSES,
+    summary="Actions and tasks: open ones first, the earliest due first; also as CSV",
 )
 async def list_actions(
     reader: RealmReader,
     state: Multiple[ActionState],
+    form: TableForm,
     kind: Annotated[
         str | None, Query(max_length=32, description="`request`, or the kind of a task")
     ] = None,
@@ -126,27 +100,30 @@ async def list_actions(
     incident: str | None = None,
     plan: str | None = None,
     late: Annotated[bool | None, Query(description="open past `due_at`; false: the others")] = None,
-    format: Literal["json", "csv"] = "json",
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[Action] | Response:
-    actions = await reader.model.actions(
-        state=state,
-        kind=kind,
-        assignee=assignee,
-        incident=incident,
-        plan=plan,
-        late=late,
-        can_read=await build_reader(reader),
-        limit=limit,
-        cursor=cursor,
-    )
-    if format == "json":
-        return actions
-    headers = {"Content-Disposition": 'attachment; filename="actions.csv"'}
-    if actions.next is not None:
-        headers["Vigie-Next"] = actions.next
-    return Response(write_csv(actions.items, COLUMNS), headers=headers, media_type=MEDIA_TYPE)
+    can_read = await build_reader(reader)
+
+    async def read(limit: int, after: str | None) -> Page[Action]:
+        return await reader.model.actions(
+            state=state,
+            kind=kind,
+            assignee=assignee,
+            incident=incident,
+            plan=plan,
+            late=late,
+            can_read=can_read,
+            limit=limit,
+            cursor=after,
+        )
+
+    if form == "json":
+        return await read(limit, cursor)
+    names = (await reader.model.reference()).names
+    columns = list_action_columns(names, get_translator(reader.lang))
+    about = FileNaming(reader.realm, "actions", reader.lang)
+    return build_csv_response(columns, await read_all_pages(read), about)
 
 
 @router.get("/{id}", summary="One action; its ETag is its version")
@@ -201,22 +178,3 @@ async def complete_action(
 async def cancel_action(author: Requester, id: str, body: DecisionBody | None = None) -> Response:
     await check_action(author.within(body), id)
     return await send_decision(author, body, "alerts", CancelAction, action=id)
-
-
-def write_csv(items: Iterable[BaseModel], columns: Sequence[str]) -> str:
-    """Return the rows as CSV (RFC 4180) with a header; no cell is a formula."""
-    out = io.StringIO()
-    table = csv.writer(out)
-    table.writerow(columns)
-    for item in items:
-        table.writerow([_write_cell(getattr(item, column)) for column in columns])
-    return out.getvalue()
-
-
-def _write_cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    text = str(value.value if isinstance(value, Enum) else value)
-    return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from urllib.parse import urlencode
 
 from schemas import reference as ref
 from schemas.ranks import SITE_MANAGER_ROLE
@@ -151,14 +150,6 @@ def list_assignees(
         if within(scope)
     ]
     return [(id, label) for _site, label, id in sorted(assignees)]
-
-
-def build_export_address(realm: str, moment: datetime | None) -> str:
-    """Return the address of the list as CSV, at the time that the page shows."""
-    parameters = {"realm": realm, "format": "csv", "limit": "1000"}
-    if moment is not None:
-        parameters["as_of"] = moment.isoformat()
-    return f"/api/v1/actions?{urlencode(parameters)}"
 
 
 def propose_due(now: datetime) -> str:

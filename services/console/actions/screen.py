@@ -38,7 +38,6 @@ async def build_actions_page(queries: Queries, request: Request) -> dict[str, An
         "plans": [(p.id, x.names.plan(p.id)) for p in x.reference.plans.values()],
         "priorities": actions_page.PRIORITY_LABELS,
         "due_value": actions_page.propose_due(x.shell.now),
-        "csv": actions_page.build_export_address(x.shell.realm.name, x.shell.moment),
     }
 
 

@@ -5,24 +5,23 @@ Rule D88, resource requests.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from schemas.crisis import resource_requests as res
+from services.console.exports.formats import TABLE_RESPONSES, TableForm
+from services.console.exports.tables import FileNaming, build_csv_response
 from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
     Multiple,
     PageRequest,
-    ReadContext,
     RealmReader,
     check_whole_territory,
     is_limited,
@@ -32,9 +31,8 @@ from services.console.http.context import (
 )
 from services.console.http.scopes import check_incident, check_sites
 from services.console.i18n import get_translator
-from services.console.resource_base import format_iso
+from services.console.logistics.table import list_request_columns, list_stock_columns
 from services.console.resources import Page, ResourceRequest, StockLevel
-from services.console.texts import words as w
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
@@ -43,32 +41,6 @@ router = DecisionRouter(prefix="/api/v1", tags=["logistics"])
 Requester = Annotated[DecisionContext, Depends(require_decision(Permission.RESOURCE_REQUEST))]
 Giver = Annotated[DecisionContext, Depends(require_decision(Permission.RESOURCE_PROMISE))]
 Code = Annotated[str, Field(min_length=1, max_length=64)]
-CSV_TYPE: Final = "text/csv; charset=utf-8"
-CSV_COLUMNS: Final = (
-    "number",
-    "priority",
-    "state",
-    "kind",
-    "metier",
-    "quantity",
-    "site",
-    "site_name",
-    "from",
-    "until",
-    "requested_at",
-    "committed",
-    "committed_at",
-    "eta_at",
-    "departed_at",
-    "arrived_at",
-    "ended_at",
-    "cost_eur",
-    "givers",
-    "late_at",
-    "unfilled_at",
-    "id",
-)
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 _UNKNOWN_METIER: Final = build_fault(
     "metier",
     "unknown",
@@ -139,71 +111,32 @@ def may_read_words(principal: Principal) -> bool:
 @router.get(
     "/resource-requests",
     operation_id="list_resource_requests",
-    summary="Resource requests: open ones first, life first",
+    response_model=Page[ResourceRequest],
+    responses=TABLE_RESPONSES,
+    summary="Resource requests: open ones first, life first; also as CSV, without their words",
 )
 async def list_requests(
     reader: RealmReader,
     part: PageRequest,
     state: Multiple[res.RequestState],
     priority: Multiple[res.RequestPriority],
+    form: TableForm,
     site: str | None = None,
     kind: str | None = None,
     incident: str | None = None,
-) -> Page[ResourceRequest]:
-    return part.of(
-        await reader.model.resource_requests(
-            state=state,
-            site=site,
-            kind=kind,
-            priority=priority,
-            incident=incident,
-            with_text=may_read_words(reader.principal),
-        )
+) -> Page[ResourceRequest] | Response:
+    requests = await reader.model.resource_requests(
+        state=state,
+        site=site,
+        kind=kind,
+        priority=priority,
+        incident=incident,
+        with_text=form == "json" and may_read_words(reader.principal),
     )
-
-
-@router.get(
-    "/resource-requests.csv",
-    operation_id="export_resource_requests",
-    response_class=Response,
-    responses={200: {"content": {"text/csv": {}}, "description": "one line per request"}},
-    summary="All resource requests as CSV, without their words",
-)
-async def export_requests(reader: RealmReader) -> Response:
-    requests = await reader.model.resource_requests()
-    name = f"moyens-{reader.realm}.csv"
-    return Response(
-        write_csv(requests, reader),
-        media_type=CSV_TYPE,
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
-def write_csv(requests: Iterable[ResourceRequest], reader: ReadContext) -> str:
-    """Write requests as CSV with names in the reader's language."""
-    _, out = get_translator(reader.lang), io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(CSV_COLUMNS)
-    for one in requests:
-        cells = one.model_dump(by_alias=True) | {
-            "priority": w.translate_code(w.REQUEST_PRIORITY, one.priority, _),
-            "state": w.translate_code(w.REQUEST_STATE, one.state, _),
-            "givers": ", ".join(
-                offer.name for offer in one.offers if offer.state is res.OfferState.COMMITTED
-            ),
-        }
-        writer.writerow([_format_cell(cells[name]) for name in CSV_COLUMNS])
-    return out.getvalue()
-
-
-def _format_cell(value: Any) -> str:
-    """Format a cell; a text that a spreadsheet would take for a formula gets a quote."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return format_iso(value)
-    text = str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA_STARTS) else text
+    if form == "json":
+        return part.of(requests)
+    about = FileNaming(reader.realm, "moyens", reader.lang)
+    return build_csv_response(list_request_columns(get_translator(reader.lang)), requests, about)
 
 
 @router.get(
@@ -219,14 +152,28 @@ async def get_request(reader: RealmReader, id: str, response: Response) -> Resou
     return resource_request
 
 
-@router.get("/stocks", summary="Stocks with what is free, reserved and engaged")
+@router.get(
+    "/stocks",
+    response_model=Page[StockLevel],
+    responses=TABLE_RESPONSES,
+    summary="Stocks with what is free, reserved and engaged; also as CSV",
+)
 async def list_stocks(
-    reader: RealmReader, part: PageRequest, kind: str | None = None, site: str | None = None
-) -> Page[StockLevel]:
-    stock_levels = await reader.model.stocks()
-    return part.of(
-        [one for one in stock_levels if kind in (None, one.kind) and site in (None, one.site)]
-    )
+    reader: RealmReader,
+    part: PageRequest,
+    form: TableForm,
+    kind: str | None = None,
+    site: str | None = None,
+) -> Page[StockLevel] | Response:
+    stock_levels = [
+        one
+        for one in await reader.model.stocks()
+        if kind in (None, one.kind) and site in (None, one.site)
+    ]
+    if form == "json":
+        return part.of(stock_levels)
+    about = FileNaming(reader.realm, "stocks", reader.lang)
+    return build_csv_response(list_stock_columns(get_translator(reader.lang)), stock_levels, about)
 
 
 @router.decision("/resource-requests", "Request a resource for a site")

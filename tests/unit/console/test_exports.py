@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
+from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
+from services.console import exports
 from services.console.accounts.people_api import COLUMNS, list_contact_rows
 from services.console.directory.contact_file import read_contacts
-from services.console.exports.formats import choose_form
+from services.console.exports.formats import CSV, choose_form
 from services.console.exports.tables import (
     BOM,
+    FORMULA_SIGNS,
     Column,
     Columns,
     FileNaming,
@@ -30,7 +36,8 @@ from services.console.i18n import get_translator
 from services.console.logbook.lines import LineRecord, build_key
 from services.console.resources import CommandResult, Page
 from services.runtime.secrets.vault import TextItem
-from tests.unit.console.held import browsing
+from tests.unit.console import test_actions, test_ledger, test_logistics, test_obligations
+from tests.unit.console.held import Browser, browsing
 from tests.unit.console.test_every_screen import REALM, START, crisis
 
 FR, EN = get_translator("fr"), get_translator("en")
@@ -256,12 +263,125 @@ async def test_only_its_keepers_export_the_directory_and_every_reading_is_record
     assert traces.acts == ["directory.exported", "directory.exported"]
 
 
-@pytest.mark.parametrize("page", ["/sites", "/main-courante", "/astreintes"])
-async def test_each_page_links_to_its_table(page: str) -> None:
-    browser, _model = browsing(crisis())
+HOSTILE = "=cmd|' /C calc'!A0"
+MANAGER = "site_manager@pmi-01"
+
+
+def hostile_desk() -> Browser:
+    """Return a crisis with every list filled, in which each free text is a formula."""
+    realm_state = crisis()
+    realm_state.lines += [_note(0, text_id="words"), _note(1, site="pmi-01")]
+    realm_state.put("actions", test_actions.row())
+    realm_state.put("actions", test_actions.row("ac-2", assignee="cen-1", scope="cen-1"))
+    test_logistics.put_request(realm_state)
+    realm_state.put("obligations", test_obligations.ended("done", declared_at=START))
+    realm_state.put("reassignments", test_ledger._move().model_dump())
+    browser, model = browsing(realm_state)
+    model.words.kept = dict.fromkeys(("words", "x-ac-1", "x-ac-2"), TextItem({"text": HOSTILE}))
+    browser.app.state.directory = _Directory(Contact(person="p-1", name=HOSTILE))
+    browser.app.state.access.trace = lambda *_: None
+    return browser
+
+
+def list_exports() -> list[str]:
+    """List the resources that declare a CSV in their responses."""
+    app = browsing(crisis())[0].app
+    return sorted(
+        route.path
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        and "GET" in route.methods
+        and CSV in route.responses.get(200, {}).get("content", {})
+    )
+
+
+def is_computed(cell: str) -> bool:
+    """Return whether a spreadsheet would compute a cell; a number is none."""
+    is_number = re.fullmatch(r"-?\d+([,.]\d+)?", cell) is not None
+    return cell.lstrip(" \u00a0")[:1] in FORMULA_SIGNS and bool(cell) and not is_number
+
+
+FREE_TEXTS = {
+    "/api/v1/actions": "Action",
+    "/api/v1/ledger": None,
+    "/api/v1/log": "Ligne",
+    "/api/v1/obligations": "Accusé de réception ou raison",
+    "/api/v1/oncall": None,
+    "/api/v1/people": "name",
+    "/api/v1/resource-requests": None,
+    "/api/v1/sites": None,
+    "/api/v1/stocks": None,
+}
+"""Column with words of people in each export; None: all its words are reference data."""
+
+
+@pytest.mark.parametrize("path", list_exports())
+async def test_each_export_is_a_whole_table_without_a_formula(path: str) -> None:
+    browser = hostile_desk()
+    answer = await browser.get(f"{path}?realm={REALM}&format=csv&limit=1", lang="fr")
+    assert answer.headers["content-type"].startswith("text/csv; charset=utf-8")
+    assert re.search(r'filename="vigie-92_ex-1-[a-z-]+\.csv"', answer.headers["content-disposition"])
+    rows = table(answer.text)
+    listed = await browser.get(f"{path}?realm={REALM}&limit=1000", accept="application/json")
+    assert len(rows) >= len(listed.json()["items"]) > 0
+    assert [cell for row in rows for cell in row.values() if is_computed(cell)] == []
+    column = FREE_TEXTS[path]
+    assert column is None or f"'{HOSTILE}" in [row[column] for row in rows]
+    by_header = await browser.get(f"{path}?realm={REALM}", accept="text/csv")
+    assert table(by_header.text) == rows
+
+
+def test_tables_are_written_in_one_place() -> None:
+    """A table written elsewhere would not have the apostrophe before a formula."""
+    console = Path(exports.__file__).parents[1]
+    writers = [
+        str(path.relative_to(console))
+        for path in sorted(console.rglob("*.py"))
+        if re.search(r"csv\.(writer|DictWriter)", path.read_text(encoding="utf-8"))
+    ]
+    assert writers == ["exports/tables.py"]
+
+
+@pytest.mark.parametrize("path", list_exports())
+async def test_a_table_shows_a_reader_no_more_than_the_list(path: str) -> None:
+    browser = hostile_desk()
+    listed = await browser.get(
+        f"{path}?realm={REALM}&limit=1000", role=MANAGER, accept="application/json"
+    )
+    answer = await browser.get(f"{path}?realm={REALM}&format=csv", role=MANAGER)
+    assert answer.status_code == listed.status_code
+    if answer.status_code == 200:
+        assert len(table(answer.text)) == len(listed.json()["items"])
+
+
+async def test_a_site_manager_exports_the_words_of_the_own_actions_alone() -> None:
+    browser = hostile_desk()
+    answer = await browser.get(f"/api/v1/actions?realm={REALM}&format=csv", role=MANAGER)
+    words_by_id = {row["Identifiant"]: row["Action"] for row in table(answer.text)}
+    assert words_by_id == {"ac-1": f"'{HOSTILE}", "ac-2": ""}
+
+
+@pytest.mark.parametrize(
+    ("page", "path"),
+    [
+        ("/actions", "actions"),
+        ("/astreintes", "oncall"),
+        ("/depenses", "ledger"),
+        ("/echeances", "obligations"),
+        ("/main-courante", "log"),
+        ("/moyens", "resource-requests"),
+        ("/moyens", "stocks"),
+        ("/personnes", "people"),
+        ("/sites", "sites"),
+    ],
+)
+async def test_each_page_links_to_its_table(page: str, path: str) -> None:
+    browser = hostile_desk()
     text = (await browser.get(f"{page}?realm={REALM}")).text
-    assert "format=csv" in text
-    assert "Exporter en CSV" in text
+    links = re.findall(rf'href="(/api/v1/{path}\?[^"]*format=csv[^"]*)"[^>]*>Exporter en CSV', text)
+    assert links
+    answer = await browser.get(unescape(links[0]))
+    assert table(answer.text)
 
 
 async def test_a_long_table_is_written_page_by_page() -> None:

@@ -109,15 +109,16 @@ async def test_only_readers_of_the_logbook_read_the_text_of_a_request() -> None:
     assert (await read(browser, f"{API}/rr-1", "kiosk"))["text"] is None
 
 
-async def test_the_csv_has_names_and_no_formula() -> None:
+async def test_the_table_has_names_and_no_words_of_the_request() -> None:
     realm = crisis()
     put_request(realm, number=7)
-    browser, _ = browsing(realm)
-    answer = await browser.get(f"{API}.csv?realm={REALM}", role="cell", accept="text/csv")
-    assert answer.headers["content-type"].startswith("text/csv")
-    ((line,)) = list(csv.DictReader(io.StringIO(answer.text)))
-    assert (line["number"], line["priority"], line["state"]) == ("7", "vie", "demandé")
-    assert line["site_name"] == reference().names.site("pmi-01")
+    browser, model = browsing(realm)
+    model.words_of = lambda _id: "au fond du couloir"  # type: ignore[method-assign]
+    answer = await browser.get(f"{API}?realm={REALM}&format=csv", role="cell")
+    assert "couloir" not in answer.text
+    (line,) = csv.DictReader(io.StringIO(answer.text.lstrip("\ufeff")), delimiter=";")
+    assert (line["N°"], line["Priorité"], line["État"]) == ("7", "vie", "demandé")
+    assert line["Site"] == reference().names.site("pmi-01")
 
 
 async def test_an_unknown_job_family_is_refused_with_the_field() -> None:
