@@ -9,13 +9,13 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import httpx
 
-from tests.linear.checker import NEVER, UNKNOWN, Operation
-from tests.linear.models import Answered, Asked
+from tests.linear.checker import UNKNOWN, Operation
+from tests.linear.models import Answered, Asked, Promising
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -23,6 +23,7 @@ PATIENCE_S: Final = 120.0
 GIVEN_UP: Final = 0.1
 """Share of decisions with an author that leaves before the answer."""
 
+NO_MATCH: Final[Mapping[str, str]] = {}
 Choose = Callable[[random.Random, int], tuple[str, Asked, dict[str, Any]]]
 """(random, last known version) → path below /api/v1/, question, body."""
 
@@ -45,29 +46,54 @@ class Deciding(threading.Thread):
                 self._decide(client, versions)
         self.finished = True
 
-    def _decide(self, client: httpx.Client, known: dict[str, int]) -> None:
-        path, decision, body = self._choose(self._random, max(known.values(), default=0))
+    def _decide(self, client: httpx.Client, versions: dict[str, int]) -> None:
+        path, decision, body = self._choose(self._random, max(versions.values(), default=0))
         about = path.rpartition("/")[0]
-        headers = {
-            "Idempotency-Key": str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
-            "Prefer": "wait=20",
-        }
-        if decision.expected is not None:
-            headers["If-Match"] = f'"{decision.expected}"'
+        match = {} if decision.expected is None else {"If-Match": f'"{decision.expected}"'}
+        answered = self._record(
+            client, about, path, decision, body, match, leaves=self._random.random() < GIVEN_UP
+        )
+        if isinstance(answered, Answered) and not answered.code:
+            versions[about] = answered.version
+
+    def _record(
+        self,
+        client: httpx.Client,
+        about: str,
+        path: str,
+        decision: Any,
+        body: dict[str, Any],
+        match: Mapping[str, str] = NO_MATCH,
+        *,
+        leaves: bool = False,
+    ) -> Any:
+        """Decide once and record the operation; return its answer.
+
+        One who `leaves` sends the decision and never learns its answer.
+        """
+        headers = {**self._build_headers(), **match}
         called = time.monotonic()
-        if self._random.random() < GIVEN_UP:
+        if leaves:
             self._call(client, "POST", path, body, headers | {"Prefer": "wait=0"})
             self.history.append((about, Operation(decision, UNKNOWN, called)))
-            return
-        answered = self._heard(client, path, body, headers)
-        returned = time.monotonic() if answered is not UNKNOWN else NEVER
-        self.history.append((about, Operation(decision, answered, called, returned)))
-        if isinstance(answered, Answered) and not answered.code:
-            known[about] = answered.version
+            return UNKNOWN
+        document = self._ask(client, path, body, headers)
+        if document is None:
+            self.history.append((about, Operation(decision, UNKNOWN, called)))
+            return UNKNOWN
+        code = "" if "result" in document else document["code"]
+        answered = Answered(code, 0 if code else document["result"]["version"])
+        self.history.append((about, Operation(decision, answered, called, time.monotonic())))
+        return answered
 
-    def _heard(
+    def _build_headers(self) -> dict[str, str]:
+        key = uuid.UUID(int=self._random.getrandbits(128), version=4)
+        return {"Idempotency-Key": str(key), "Prefer": "wait=20"}
+
+    def _ask(
         self, client: httpx.Client, path: str, body: dict[str, Any], headers: dict[str, str]
-    ) -> Any:
+    ) -> dict[str, Any] | None:
+        """Repeat a decision until it is answered, and return the document; None: never."""
         answers: list[httpx.Response] = []
 
         def answered() -> bool:
@@ -80,13 +106,8 @@ class Deciding(threading.Thread):
         try:
             until(answered, PATIENCE_S)
         except TimeoutError:
-            return UNKNOWN
-        document = answers[0].json()
-        return (
-            Answered("", document["result"]["version"])
-            if answers[0].status_code == 200
-            else Answered(document["code"])
-        )
+            return None
+        return dict(answers[0].json())
 
     def _call(
         self,
@@ -101,6 +122,48 @@ class Deciding(threading.Thread):
             return client.request(method, f"/api/v1/{path}", json=body, headers=headers)
         except httpx.TransportError:
             return None
+
+
+class Racing(Deciding):
+    """Promise the last item of a stock, again and again, as one person.
+
+    Each round is a resource request of its own: the person makes an offer from the stock, promises
+    it, and cancels the request, which gives it back.
+    """
+
+    def __init__(
+        self, vigie: RunningVigie, stock: str, need: dict[str, Any], rounds: int, seed: int
+    ) -> None:
+        super().__init__(vigie, _never_choose, rounds, seed)
+        self._stock, self._need = stock, need
+
+    def _decide(self, client: httpx.Client, _versions: dict[str, int]) -> None:
+        document = self._ask(client, "resource-requests", self._need, self._build_headers())
+        assert document is not None
+        request = document["result"]["request"]
+        leaves = self._random.random() < GIVEN_UP
+        answered = self._promise(client, request, "offer", {"stock": self._stock}, leaves=leaves)
+        if leaves or not answered.code:
+            self._promise(client, request, "commit", {})
+        self._promise(client, request, "cancel", {"reason": "essai"})
+
+    def _promise(
+        self,
+        client: httpx.Client,
+        request: str,
+        verb: str,
+        body: dict[str, Any],
+        *,
+        leaves: bool = False,
+    ) -> Any:
+        path = f"resource-requests/{request}:{verb}"
+        return self._record(
+            client, self._stock, path, Promising(verb, request), body, leaves=leaves
+        )
+
+
+def _never_choose(_random: random.Random, _version: int) -> tuple[str, Asked, dict[str, Any]]:
+    raise AssertionError("a race has one way to decide")
 
 
 def histories(people: list[Deciding]) -> dict[str, list[Operation]]:

@@ -13,11 +13,19 @@ from typing import Any
 
 import pytest
 
-from tests.faults.deciding import Deciding, decide_under_kills
+from tests.faults.deciding import Deciding, Racing, decide_under_kills
 from tests.faults.matrix import proves
 from tests.faults.reporting import WAIT_S, Reporter, kept, wait_until_settled
 from tests.linear.checker import Operation, linearizable
-from tests.linear.models import INCIDENT, PLAN, Answered, Asked, Held
+from tests.linear.models import (
+    INCIDENT,
+    PLAN,
+    Answered,
+    Asked,
+    Held,
+    Stock,
+    stock_of,
+)
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -236,6 +244,47 @@ def test_decisions_of_many_at_once_are_those_of_one_after_the_other(vigie: Runni
     for about, history in histories_by_object.items():
         assert linearizable(history, *initial[about]), about
         assert not linearizable(one_change(history), *initial[about]), about
+
+
+GENERATOR = "gen-voi-02"
+"""Stock of one generator."""
+NEED = {"kind": "generator", "quantity": 1, "site": "pmi-01", "priority": "life"}
+
+
+def given_to_all(history: list[Operation]) -> list[Operation]:
+    """Return the same history, but the stock refused nobody."""
+    return [
+        replace(o, answered=Answered(""))
+        if o.asked.verb == "offer" and o.answered == Answered("stock_short")
+        else o
+        for o in history
+    ]
+
+
+@proves("worker", "kill", note="two people promise the last generator at once")
+@proves("console", "kill", note="two people promise the last generator at once")
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("rounds", "kills"),
+    [pytest.param(6, 3, id="short"), pytest.param(150, 40, id="long", marks=pytest.mark.soak)],
+)
+def test_one_of_many_gets_the_last_generator(vigie: RunningVigie, rounds: int, kills: int) -> None:
+    """Offers, promises and cancellations are linearizable under SIGKILL, and none leaks."""
+    people = [Racing(vigie, GENERATOR, NEED, rounds, seed) for seed in range(3)]
+    history = decide_under_kills(vigie, people, ("continuity", "console"), kills, seed=rounds)[
+        GENERATOR
+    ]
+    assert linearizable(history, Stock(), stock_of(1))
+    assert not linearizable(given_to_all(history), Stock(), stock_of(1))
+    cancelled = {o.asked.request for o in history if o.asked.verb == "cancel"}
+    assert len(cancelled) == len(people) * rounds
+    until(lambda: read_stock(vigie) == (1, 0, 0), WAIT_S)
+
+
+def read_stock(vigie: RunningVigie) -> tuple[int, int, int]:
+    """Return the free, reserved and engaged quantity of the generator."""
+    (level,) = [s for s in vigie.get("/api/v1/stocks")["items"] if s["id"] == GENERATOR]
+    return level["available"], level["reserved"], level["engaged"]
 
 
 @pytest.mark.soak

@@ -144,16 +144,38 @@ def approval(state: Proposed, asked: Asked, answered: Any) -> Iterable[Proposed]
     return (state,) if right else (done,) if answered.version == done.version else ()
 
 
-class Offered(NamedTuple):
-    """Answer to an offer from a stock; `code` empty: it is reserved."""
+class Promising(NamedTuple):
+    """A decision about one resource request and a stock of which it takes one."""
 
-    code: str
+    verb: str
+    """`offer` reserves one of the stock, `commit` promises it, `cancel` gives it back."""
+    request: str
 
 
-def promise(state: int, asked: int, answered: Any) -> Iterable[int]:
-    """Model a stock: `state` is the free amount, `asked` the quantity of an offer."""
-    right = "" if asked <= state else "stock_short"
-    after = state if right else state - asked
-    if answered is UNKNOWN:
-        return {state, after}
-    return (after,) if answered.code == right else ()
+class Stock(NamedTuple):
+    """The requests that hold one of a stock, and those that are over."""
+
+    holders: frozenset[str] = frozenset()
+    over: frozenset[str] = frozenset()
+
+
+def stock_of(quantity: int) -> Step:
+    """Return the model of a stock: so many requests hold one of it at a time, and no more."""
+
+    def step(state: Stock, asked: Promising, answered: Any) -> Iterable[Stock]:
+        request, right, after = asked.request, "", state
+        if request in state.over:
+            right = "request_state"
+        elif asked.verb == "offer":
+            right = "" if len(state.holders) < quantity else "stock_short"
+            after = state._replace(holders=state.holders | {request})
+        elif asked.verb == "commit":
+            right = "" if request in state.holders else "request_state"
+        else:
+            after = Stock(state.holders - {request}, state.over | {request})
+        after = state if right else after
+        if answered is UNKNOWN:
+            return {state, after}
+        return (after,) if answered.code == right else ()
+
+    return step

@@ -36,7 +36,7 @@ from schemas.crisis.resource_requests import (
 from schemas.runtime import CommandApplied, CommandRefused
 from services.continuity.decider import ContinuityDecider
 from tests.linear.checker import Operation, linearizable
-from tests.linear.models import Offered, promise
+from tests.linear.models import Answered, Promising, Stock, stock_of
 from tests.unit.continuity.world import REALM, World
 
 GENERATORS, ONE_GENERATOR, WATER = "gen-log-01", "gen-voi-02", "eau-log-01"
@@ -374,11 +374,16 @@ def test_offers_from_one_stock_are_linearizable(world: World) -> None:
     """The operations overlap: each was called before any returned."""
     rows = [ask(world) for _ in range(5)]
     answers = [do(world, OfferResource, row, "09:01", stock=GENERATORS) for row in rows]
-    history = [Operation(1, Offered(code), 0, 1 + n) for n, code in enumerate(answers)]
     assert sorted(answers) == ["", "", "stock_short", "stock_short", "stock_short"]
-    assert linearizable(history, 2, promise)
-    twice = [Operation(1, Offered(""), 0, 1 + n) for n in range(3)]
-    assert not linearizable(twice, 2, promise)
+    assert linearizable(offer_at_once(answers), Stock(), stock_of(2))
+    assert not linearizable(offer_at_once(["", "", ""]), Stock(), stock_of(2))
+
+
+def offer_at_once(answers: list[str]) -> list[Operation]:
+    return [
+        Operation(Promising("offer", f"rr-{n}"), Answered(code), 0, 1 + n)
+        for n, code in enumerate(answers)
+    ]
 
 
 STEPS = st.lists(
