@@ -39,14 +39,14 @@ def list_action_columns(names: TerritoryNames, _: Translator) -> Columns[Action]
 
 
 def name_action_kind(action: Action, _: Translator) -> str:
-    """Name what an action is: asked by a person, or a task of the rules."""
+    """Name the nature of an action: requested by a person, or a task of the rules."""
     return (
         _("action demandée") if action.kind == REQUEST else w.translate_code(w.TASK, action.kind, _)
     )
 
 
 def name_assignee(action: Action, names: TerritoryNames, _: Translator) -> str:
-    """Name who has to do an action: a role in its scope, a person by role, or the cell."""
+    """Name the assignee of an action: a role in its scope, a person by role, or the cell."""
     if action.person is not None:
         return w.name_person(action.person, names, _)
     return w.name_role(action.role, action.scope, names, _) if action.role else _("Cellule")

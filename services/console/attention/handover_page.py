@@ -26,8 +26,8 @@ CLOCKS_SHOWN: Final = 6
 LINES_SHOWN: Final = 20
 CHANGES_SHOWN: Final = 8
 """Newest changes of a kind; earlier ones are folded."""
-KINDS: Final = ("decision", "note", "action")
-"""Lines about decisions and notes."""
+KINDS: Final = ("decision", "note", "action", "communication")
+"""Lines about decisions, notes and words of people; those of the system are left out."""
 TITLES: Final = {
     "levels": N_("Niveaux"),
     "incidents": N_("Incidents"),

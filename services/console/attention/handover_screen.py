@@ -15,7 +15,7 @@ from services.console.handover.api import LONGEST_OBJECTIVE
 from services.console.handover.recipients import list_recipient_choices
 from services.console.i18n import N_
 from services.console.incidents import page as incident
-from services.console.logbook.line_list import build_entries
+from services.console.logbook.line_list import build_entries, is_written_by_person
 from services.console.read_model.queries import Queries
 from services.console.web import times
 from services.console.web.pages import WebPage
@@ -44,7 +44,9 @@ async def build_handover_page(queries: Queries, request: Request) -> dict[str, A
         load_escalation_view(x, None),
         x.queries.plans(),
     )
-    lines = [line for line in journal if line.recorded_at > changes.since]
+    lines = [
+        line for line in journal if line.recorded_at > changes.since and is_written_by_person(line)
+    ]
     return {
         **build_page_context(request, x),
         "since": changes.since,

@@ -76,6 +76,12 @@ PERSON_LINES: Final = frozenset(
 """Lines about words of people; other lines of the kind communication are calls of the system."""
 
 
+def is_written_by_person(line: Line) -> bool:
+    """Return whether a line is about a deed or words of a person."""
+    is_call = line.kind == "communication" and line.type not in PERSON_LINES
+    return not is_call and not line.author.startswith("system")
+
+
 def label_kind(line: Line, _: Translator) -> str:
     """Return the label of a line's kind; calls of the system differ from words of people."""
     if line.kind == "communication" and line.type in PERSON_LINES:

@@ -320,7 +320,9 @@ async def test_each_export_is_a_whole_table_without_a_formula(path: str) -> None
     browser = hostile_desk()
     answer = await browser.get(f"{path}?realm={REALM}&format=csv&limit=1", lang="fr")
     assert answer.headers["content-type"].startswith("text/csv; charset=utf-8")
-    assert re.search(r'filename="vigie-92_ex-1-[a-z-]+\.csv"', answer.headers["content-disposition"])
+    assert re.search(
+        r'filename="vigie-92_ex-1-[a-z-]+\.csv"', answer.headers["content-disposition"]
+    )
     rows = table(answer.text)
     listed = await browser.get(f"{path}?realm={REALM}&limit=1000", accept="application/json")
     assert len(rows) >= len(listed.json()["items"]) > 0

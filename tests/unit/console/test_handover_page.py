@@ -36,7 +36,7 @@ from services.console.documents.pdf import Typesetter
 from services.console.documents.text import render_text
 from services.console.handover.queries import HandoverQueries
 from services.console.i18n import get_translator
-from services.console.logbook.lines import render_line
+from services.console.logbook.lines import LineRecord, build_key, render_line
 from services.console.read_model.query_base import build_realm_now, get_snapshot_time
 from services.console.resource_base import to_datetime
 from services.console.resources import Change, Realm
@@ -372,3 +372,33 @@ def test_each_step_is_a_line_and_the_objective_can_be_erased() -> None:
     row = handover(3, at, state=HandoverState.WITHDRAWN, reason="text:why")
     (line,) = lines("alerts", HandoverChanged(row=row, change="withdrawn"))
     assert line.text_id == "why"
+
+
+def _line(seq: int, type_: str, author: str, kind: str, **values: Any) -> LineRecord:
+    return LineRecord(
+        key=build_key(START + MINUTE_MS, "alerts", seq, 0),
+        id=f"l-{seq}",
+        type=type_,
+        kind=kind,
+        occurred_at=START + MINUTE_MS,
+        recorded_at=START + MINUTE_MS,
+        author=author,
+        place=f"alerts/0/{seq}/0",
+        **values,
+    )
+
+
+async def test_the_page_shows_lines_of_people_and_not_those_of_the_system() -> None:
+    realm_state = crisis()
+    realm_state.lines += [
+        _line(0, "NoteAdded", "p-cell", "communication", text_id="call"),
+        _line(1, "NoteAdded", "p-cell", "decision", text_id="decision"),
+        _line(2, "NoteAdded", "system:alerts", "decision", text_id="machine"),
+    ]
+    browser, model = browsing(realm_state)
+    for id in ("call", "decision", "machine"):
+        model.words.kept[id] = TextItem({"text": f"Mots : {id}"})
+    text = (await browser.get(f"/releve?realm={REALM}", role="cell")).text
+    assert "Mots : call" in text
+    assert "Mots : decision" in text
+    assert "Mots : machine" not in text

@@ -49,7 +49,7 @@ async def test_functions_are_compared_with_present_and_coming_people() -> None:
 async def test_cell_wall_and_handover_show_the_missed_objective() -> None:
     browser, _ = browsing(called())
     for path in ("/", "/mur", "/releve"):
-        assert "1 fonctions sur 3 ; objectif dépassé" in await shown(browser, path)
+        assert "1 fonction sur 3 ; objectif dépassé" in await shown(browser, path)
 
 
 async def test_a_staffed_cell_shows_its_time_and_objective() -> None:
