@@ -11,7 +11,13 @@ from fastapi import Request
 
 from schemas.words import TaskState
 from services.console.attention import cell_page as cell
-from services.console.attention.next_step import build_next_step, choose_role
+from services.console.attention.next_step import (
+    NextStep,
+    build_next_step,
+    build_site_step,
+    choose_role,
+    follows_queue,
+)
 from services.console.attention.pole_rows import POLE_ROLES
 from services.console.commissioning.checks import judge_conditions
 from services.console.commissioning.page import list_missing
@@ -27,7 +33,7 @@ from services.console.incidents import page as incident
 from services.console.incidents.incident_screen import list_levels, name_acknowledgers
 from services.console.logbook.line_list import build_entries
 from services.console.read_model.queries import Queries
-from services.console.resources import Activity
+from services.console.resources import Activity, Task
 from services.console.risk.page import build_cell_risks
 from services.console.sites.cartogram import build_tiles
 from services.console.staffing.resources import CellStaffing
@@ -38,6 +44,7 @@ from services.console.web.screen_context import (
     build_page_context,
     choose_known,
     find_unknown_value,
+    load_action_lines,
     load_callouts,
     load_escalation_view,
     load_first_words,
@@ -146,7 +153,9 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         "attention": attention,
         "next_step": build_next_step(
             own_queue, own_role, open_incidents, x.names, x.shell.now, x._, own_plans=own_plans
-        ),
+        )
+        if follows_queue(reader.role, reader.duty)
+        else await _load_site_step(x, tasks.items),
         "unready": await _list_unready(queries, request, x),
         "own_function": shell_function(x, staffing),
         "reach": build_reaching_points(x.reference.said),
@@ -172,6 +181,16 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         if not x.shell.realm.simulated
         else [],
     }
+
+
+async def _load_site_step(x: ScreenData, tasks: Sequence[Task]) -> NextStep | None:
+    """Load the next task or card of the sites of a reader; None: nothing is asked of readers."""
+    sites = x.shell.reader.principal.scope.sites
+    if not sites:
+        return None
+    cards = await x.queries.site_cards(sites=sites)
+    actions = [line.action for line in await load_action_lines(x, own_sites=set(sites))]
+    return build_site_step(tasks, sites, x.shell.now, x._, cards.items, actions)
 
 
 async def _list_unready(queries: Queries, request: Request, x: ScreenData) -> list[str] | None:

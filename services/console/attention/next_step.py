@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Final
 
 from schemas.words import CardState
+from services.console.actions.queries import OPEN_STATES, REQUEST
 from services.console.attention.resources import AttentionState, DemandLine
 from services.console.i18n import N_, Translator
-from services.console.resources import Incident, SiteCard, Task
+from services.console.resources import Action, Incident, SiteCard, Task
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.identity.permissions import Role
@@ -27,103 +28,150 @@ _ROLES_OF_ACCOUNTS: Final[Mapping[Role, str]] = {
 """Role of an account without a function of its own → role with the queue it follows."""
 
 
+_CELL_ACCOUNTS: Final = frozenset({Role.ADMIN, Role.CELL})
+"""Roles of accounts without a function of their own that follow the queue of the whole cell."""
+
+
 @dataclass(frozen=True, slots=True)
 class DemandText:
-    """The words of one kind of demand, and where it is answered."""
+    """The words of one kind of demand, its button, and where it is answered."""
 
     one: str
     many: str
     consequence: str
-    path: str
+    button: str
+    path: str = "/incidents/{incident}"
+    anchor: str = ""
 
 
+_INCIDENT: Final = N_("Ouvrir l’incident")
 _TEXTS: Final[Mapping[str, DemandText]] = {
     "danger": DemandText(
         N_("Un incident met des personnes en danger"),
         N_("Un incident met des personnes en danger, {n} sites"),
         N_("Sans prise en charge, les appels continuent de monter."),
-        "/incidents/{incident}",
+        _INCIDENT,
     ),
-    "headcount": DemandText(
+    "missing": DemandText(
         N_("Une personne n’est pas retrouvée"),
         N_("{n} personnes ne sont pas retrouvées"),
         N_("Les secours ne savent pas qui chercher."),
+        _INCIDENT,
+    ),
+    "headcount": DemandText(
+        N_("Une personne n’a pas répondu au recensement"),
+        N_("{n} personnes n’ont pas répondu au recensement"),
+        N_("Les secours ne savent pas qui chercher."),
+        N_("Ouvrir le recensement"),
         "/appels",
     ),
     "escalation": DemandText(
         N_("Un appel attend une prise en charge"),
         N_("Un appel attend une prise en charge, {n} incidents"),
         N_("Sans réponse, la vague suivante est appelée."),
-        "/incidents/{incident}",
+        N_("Répondre à l’appel"),
     ),
     "level_proposed": DemandText(
-        N_("Un niveau est proposé"),
-        N_("Un niveau est proposé"),
+        N_("Passage à N{level} proposé"),
+        N_("Passage à N{level} proposé"),
         N_("Le niveau ne change pas tant que personne ne décide."),
-        "/incidents/{incident}",
+        N_("Décider du niveau"),
+        "/",
+        "level-menu",
     ),
     "lowering_proposed": DemandText(
         N_("Un incident est terminé sur le terrain"),
         N_("{n} incidents sont terminés sur le terrain"),
         N_("Le niveau reste levé, des personnes restent mobilisées."),
-        "/incidents/{incident}",
+        N_("Voir les incidents"),
+        "/?vue=incidents",
     ),
     "plan_proposed": DemandText(
         N_("Un plan est proposé : {plan}"),
         N_("Un plan est proposé : {plan}"),
         N_("Aucune fiche ne part tant que le plan n’est pas activé."),
-        "/plans",
+        N_("Décider du plan"),
+        "/plans/{plan}",
     ),
     "cards_late": DemandText(
         N_("Une fiche est en retard : {plan}"),
         N_("{n} fiches sont en retard : {plan}"),
         N_("La suite du plan attend ces gestes."),
-        "/plans",
+        N_("Voir les fiches"),
+        "/plans/{plan}",
     ),
     "clocks_rto": DemandText(
         N_("Une activité approche de son délai de reprise"),
         N_("{n} activités approchent de leur délai de reprise"),
         N_("Au-delà, un arbitrage doit être écrit."),
+        N_("Voir les activités"),
         "/activites",
     ),
     "clocks_dmia": DemandText(
         N_("Une activité approche de sa durée maximale d’interruption"),
         N_("{n} activités approchent de leur durée maximale d’interruption"),
         N_("Au-delà, le préjudice n’est plus acceptable."),
+        N_("Voir les activités"),
         "/activites",
     ),
     "action": DemandText(
         N_("Une action attend votre réponse"),
         N_("{n} actions attendent votre réponse"),
         N_("Sans réponse, votre suppléant puis le pilote sont appelés."),
+        N_("Répondre"),
         "/actions",
     ),
     "action_late": DemandText(
         N_("Une action est en retard"),
         N_("{n} actions sont en retard"),
         N_("Le suppléant, puis le pilote sont appelés."),
+        N_("Voir les actions"),
         "/actions",
+    ),
+    "resource_request": DemandText(
+        N_("Une demande de moyens attend une promesse"),
+        N_("{n} demandes de moyens attendent une promesse"),
+        N_("Le site ne sait pas s’il recevra ce qu’il demande."),
+        N_("Trouver un moyen"),
+        "/moyens",
+    ),
+    "resource_late": DemandText(
+        N_("Un moyen promis n’est pas arrivé"),
+        N_("{n} moyens promis ne sont pas arrivés"),
+        N_("Le site compte dessus : relancez, ou promettez-en un autre."),
+        N_("Voir les moyens"),
+        "/moyens",
     ),
     "obligation": DemandText(
         N_("Une échéance légale approche"),
         N_("{n} échéances légales approchent"),
         N_("Après la limite, la déclaration est tardive et doit être motivée."),
+        N_("Voir les échéances"),
         "/echeances",
     ),
     "obligation_late": DemandText(
         N_("Une échéance légale est dépassée"),
         N_("{n} échéances légales sont dépassées"),
         N_("Déclarez avec le motif du retard, ou écrivez pourquoi elle est sans objet."),
+        N_("Voir les échéances"),
         "/echeances",
     ),
     "reassignment_proposed": DemandText(
         N_("Une proposition de réaffectation attend"),
         N_("Une proposition de réaffectation attend, {n} mouvements"),
         N_("Les activités manquent de bras tant qu’elle n’est pas décidée."),
+        N_("Voir la proposition"),
         "/reaffectation",
     ),
 }
-_TASK_CONSEQUENCE: Final = N_("Tant que la tâche est ouverte, la situation reste incertaine.")
+_TASK: Final = DemandText(
+    "",
+    "",
+    N_("Tant que la tâche est ouverte, la situation reste incertaine."),
+    N_("Voir les tâches"),
+    "/?vue=taches",
+)
+_DANGER_TAKEN: Final = N_("Pris en charge : le danger reste affiché jusqu’à la fin de l’incident.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +183,10 @@ class NextStep:
     late: bool
     consequence: str
     path: str
+    """Page with its query."""
+    anchor: str
+    """Id of the place on the page; empty: its top."""
+    button: str
     urgent: bool
     """People are in danger."""
     more: int
@@ -144,6 +196,11 @@ class NextStep:
 def choose_role(role: Role, duty: str | None) -> str | None:
     """Return the role with the queue of a reader; None: the queue of the whole cell."""
     return duty or _ROLES_OF_ACCOUNTS.get(role)
+
+
+def follows_queue(role: Role, duty: str | None) -> bool:
+    """Return whether decisions of the cell are asked of an account; others only read them."""
+    return duty is not None or role in _ROLES_OF_ACCOUNTS or role in _CELL_ACCOUNTS
 
 
 def build_next_step(
@@ -164,21 +221,33 @@ def build_next_step(
     mine = [
         d
         for d in (*state.queue, *state.digest)
-        if role is None or (role in d.roles and not _is_of_others(d, own_plans))
+        if role is None
+        or (role in d.roles and role not in d.answered and not _is_of_others(d, own_plans))
     ]
     if not mine:
         return None
-    first = mine[0]
-    title, consequence, path = _describe_demand(first, incidents, names, _)
+    titles = {i.id: i.title for i in incidents}
+    taken = {i.id for i in incidents if i.acknowledged_by}
+    first = min(mine, key=lambda d: _is_taken_danger(d, taken))
+    text = _TEXTS.get(first.kind, _TASK)
+    consequence = _DANGER_TAKEN if _is_taken_danger(first, taken) else text.consequence
+    path, anchor = _find_place(text, first)
     return NextStep(
-        title=title,
+        title=_describe_demand(text, first, titles, names, _),
         due_at=first.due_at,
         late=first.due_at is not None and first.due_at <= now,
-        consequence=consequence,
+        consequence=_(consequence),
         path=path,
+        anchor=anchor,
+        button=_(text.button),
         urgent=first.urgency == 1,
         more=len(mine) - 1,
     )
+
+
+def _is_taken_danger(demand: DemandLine, taken: Container[str]) -> bool:
+    """Return whether somebody is in charge of a danger: it waits for no decision."""
+    return demand.kind == "danger" and demand.incident in taken
 
 
 def _is_of_others(demand: DemandLine, own_plans: Container[str] | None) -> bool:
@@ -191,22 +260,34 @@ def _is_of_others(demand: DemandLine, own_plans: Container[str] | None) -> bool:
 
 
 def _describe_demand(
-    demand: DemandLine, incidents: Iterable[Incident], names: TerritoryNames, _: Translator
-) -> tuple[str, str, str]:
-    text = _TEXTS.get(demand.kind)
-    if text is None:
+    text: DemandText,
+    demand: DemandLine,
+    titles: Mapping[str, str],
+    names: TerritoryNames,
+    _: Translator,
+) -> str:
+    if not text.one:
         kind = w.translate_code(w.TASK, demand.kind, _)
-        title = kind if demand.count == 1 else _("{what} ({n})", what=kind, n=demand.count)
-        return title, _(_TASK_CONSEQUENCE), "/"
-    plan = names.plan(demand.plan) if demand.plan is not None else ""
-    title = _(text.one if demand.count == 1 else text.many, n=demand.count, plan=plan)
-    incident = next((i for i in incidents if i.id == demand.incident), None)
-    if incident is not None and "{incident}" in text.path:
-        title = _("{what} : {where}", what=title, where=incident.title)
-    path = text.path.format(incident=demand.incident) if demand.incident else "/plans"
-    if demand.incident is None and "{incident}" not in text.path:
-        path = text.path
-    return title, _(text.consequence), path
+        return kind if demand.count == 1 else _("{what} ({n})", what=kind, n=demand.count)
+    title = _(
+        text.one if demand.count == 1 else text.many,
+        n=demand.count,
+        plan=names.plan(demand.plan) if demand.plan is not None else "",
+        level=demand.key.rpartition(":")[2],
+    )
+    where = titles.get(demand.incident or "")
+    is_at_incident = "{incident}" in text.path
+    return _("{what} : {where}", what=title, where=where) if where and is_at_incident else title
+
+
+def _find_place(text: DemandText, demand: DemandLine) -> tuple[str, str]:
+    """Return the page and the anchor of a demand; without its object, the first page."""
+    objects = {"{incident}": demand.incident, "{plan}": demand.plan}
+    path = text.path
+    for blank, id in objects.items():
+        if blank in path:
+            path = path.replace(blank, id) if id is not None else "/"
+    return path, text.anchor
 
 
 def build_site_step(
@@ -215,8 +296,9 @@ def build_site_step(
     now: datetime,
     _: Translator,
     cards: Iterable[SiteCard] = (),
+    actions: Iterable[Action] = (),
 ) -> NextStep | None:
-    """Return the next task or action card at the sites of a manager; None: nothing is asked."""
+    """Return the next task, card or action at the sites of a manager; None: nothing is asked."""
     own = set(sites)
     mine = [
         *(_build_task_step(t, now, _) for t in tasks if t.site in own and t.state == "open"),
@@ -224,6 +306,11 @@ def build_site_step(
             _build_card_step(card, _)
             for card in cards
             if card.site in own and card.state in (CardState.TO_DO, CardState.DOING)
+        ),
+        *(
+            _build_action_step(action, _)
+            for action in actions
+            if action.site in own and action.kind == REQUEST and action.state in OPEN_STATES
         ),
     ]
     if not mine:
@@ -242,6 +329,8 @@ def _build_task_step(
         late=late,
         consequence=_("Sans réponse, la cellule vous rappelle."),
         path=f"/sites/{task.site}",
+        anchor="",
+        button=_("Répondre"),
         urgent=task.kind == "headcount",
         more=0,
     )
@@ -254,8 +343,28 @@ def _build_card_step(card: SiteCard, _: Translator) -> tuple[tuple[bool, datetim
         due_at=card.due_at,
         late=card.overdue,
         consequence=_("Sans réponse, la cellule compte cette fiche comme non faite."),
-        path=f"/mes-sites#fiche-{card.card}-{card.site}",
+        path="/mes-sites",
+        anchor=f"fiche-{card.card}-{card.site}",
+        button=_("Ouvrir la fiche"),
         urgent=False,
         more=0,
     )
     return (False, card.due_at, card.id), step
+
+
+def _build_action_step(
+    action: Action, _: Translator
+) -> tuple[tuple[bool, datetime, str], NextStep]:
+    text = _TEXTS["action"]
+    step = NextStep(
+        title=action.title or _(text.one),
+        due_at=action.due_at,
+        late=action.late,
+        consequence=_(text.consequence),
+        path="/actions",
+        anchor="",
+        button=_(text.button),
+        urgent=False,
+        more=0,
+    )
+    return (action.due_at is None, action.due_at or action.requested_at, action.id), step

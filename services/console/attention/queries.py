@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from schemas import alerts as a
 from schemas import calling
@@ -61,6 +61,12 @@ class AttentionQueries(QueryBase):
             await read(ActionRow),
             await read(res.ResourceRequestRow),
             await read(ObligationRow),
+            missing=_map_missing((await read(a.SiteRow)).values()),
+            roles_by_person={
+                person: role_name
+                for person, (role_name, scope, _) in view.picture.reference.names.holders.items()
+                if scope is None or (poles is not None and scope in poles)
+            },
         )
         if poles is not None and role in POLE_ROLES:
             sites = view.picture.reference.sites
@@ -84,4 +90,19 @@ def find_policy(reference: IndexedReference) -> ref.Escalation | None:
 
 
 def _build_line(demand: Demand) -> r.DemandLine:
-    return r.DemandLine.from_row(demand, urgency=int(demand.urgency), roles=sorted(demand.roles))
+    return r.DemandLine.from_row(
+        demand,
+        urgency=int(demand.urgency),
+        roles=sorted(demand.roles),
+        answered=sorted(demand.answered & demand.roles),
+    )
+
+
+def _map_missing(sites: Iterable[a.SiteRow]) -> dict[str, int]:
+    """Map each site to the people that its last headcount has not found."""
+    counts = {site.id: site.headcount for site in sites}
+    return {
+        id: count.expected - count.found
+        for id, count in counts.items()
+        if count is not None and count.expected > count.found
+    }

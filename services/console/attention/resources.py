@@ -15,9 +15,10 @@ class DemandLine(Resource):
         "`clocks:rto:sites:care`, …"
     )
     kind: str = Field(
-        description="danger, headcount, escalation, level_proposed, lowering_proposed, "
-        "plan_proposed, cards_late, clocks_rto, clocks_dmia, "
-        "reassignment_proposed, action, action_late, obligation, obligation_late, or a kind of task"
+        description="danger, missing, headcount, escalation, level_proposed, lowering_proposed, "
+        "plan_proposed, cards_late, clocks_rto, clocks_dmia, reassignment_proposed, action, "
+        "action_late, resource_request, resource_late, obligation, obligation_late, or a kind of "
+        "task"
     )
     urgency: int = Field(
         description="1 people in danger or unaccounted for, 2 people without care, 3 decisions "
@@ -27,6 +28,9 @@ class DemandLine(Resource):
     due_at: Time | None
     count: int = Field(description="number of sites, tasks, clocks, cards or people concerned")
     roles: list[str]
+    answered: list[str] = Field(
+        default_factory=list, description="roles among them that took charge: asked no more"
+    )
     incident: str | None
     plan: str | None
     escalation: str | None

@@ -36,6 +36,27 @@ CELL_ROLE: Final = "cellule_situation"
 """Role of the cell that owns all work without another owner."""
 LOGISTICS_ROLE: Final = "cellule_logistique"
 """Role of the cell that finds resources."""
+PEOPLE_KINDS: Final = ("missing", "headcount")
+"""Kinds of demands about people who are not found: the first of all."""
+DEMAND_KINDS: Final = (
+    "danger",
+    *PEOPLE_KINDS,
+    "escalation",
+    "level_proposed",
+    "lowering_proposed",
+    "plan_proposed",
+    "cards_late",
+    "clocks_rto",
+    "clocks_dmia",
+    "reassignment_proposed",
+    "action",
+    "action_late",
+    "resource_request",
+    "resource_late",
+    "obligation",
+    "obligation_late",
+)
+"""Kinds of demands; every other one is a kind of task."""
 _CARE_CRITICALITY: Final = 1
 """Criticality of the activities that people need for care."""
 _OPEN_STATES: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
@@ -68,6 +89,8 @@ class Demand:
     open: bool = True
     called_at: Mapping[str, Instant] = field(default_factory=dict, hash=False)
     """Role → time of its call, if later than `since`."""
+    answered: frozenset[str] = frozenset()
+    """Roles that took charge: it asks them no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +111,9 @@ class DemandRows:
     actions: Mapping[str, ActionRow] = field(default_factory=dict)
     requests: Mapping[str, ResourceRequestRow] = field(default_factory=dict)
     obligations: Mapping[str, ObligationRow] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """Site → people that its last headcount has not found."""
+    roles_by_person: Mapping[str, str] = field(default_factory=dict)
     danger_roles: frozenset[str] = frozenset()
     """Roles that are told of danger beside the cell and the pilots."""
 
@@ -111,7 +137,14 @@ def limit_demands(demands: Iterable[Demand], role: str | None, now: Instant) -> 
         if (carrier := rows.get(admissions[key][1])) is not None:
             rows[carrier.key] = replace(carrier, count=carrier.count + rows.pop(key).count)
     order = sorted(
-        rows.values(), key=lambda d: (d.urgency, d.due_at is None, d.due_at or d.since, d.key)
+        rows.values(),
+        key=lambda d: (
+            d.urgency,
+            d.kind not in PEOPLE_KINDS,
+            d.due_at is None,
+            d.due_at or d.since,
+            d.key,
+        ),
     )
     fresh = {row for row in admissions.values() if now - WINDOW_MS < row[0] <= now}
     return AttentionQueue(
@@ -122,9 +155,14 @@ def limit_demands(demands: Iterable[Demand], role: str | None, now: Instant) -> 
 
 
 def _date_for_role(role: str | None, demand: Demand) -> Demand:
-    """Date a demand by the time when this role was called."""
-    called_at = demand.called_at.get(role or "")
-    return demand if called_at is None else replace(demand, since=called_at)
+    """Date a demand by the time when this role was called; an answer closes it for the role."""
+    if role is None:
+        return demand
+    return replace(
+        demand,
+        since=demand.called_at.get(role, demand.since),
+        open=demand.open and role not in demand.answered,
+    )
 
 
 def _admit_demands(demands: Iterable[Demand], now: Instant) -> dict[str, tuple[Instant, str]]:
@@ -186,6 +224,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
     """Return every demand, one row per decision. Rule D77."""
     demands = [
         *_list_dangers(facts),
+        *_list_missing(facts),
         *_list_headcounts(facts),
         *_list_escalations(facts),
         *_list_levels(facts),
@@ -213,6 +252,22 @@ def _list_dangers(facts: DemandRows) -> Iterator[Demand]:
                 row.known_at,
                 _list_cell_roles(facts),
                 max(1, len(row.members)),
+                incident=row.id,
+            )
+
+
+def _list_missing(facts: DemandRows) -> Iterator[Demand]:
+    """Yield people that a site reported as not found, one row per open incident."""
+    for row in facts.incidents.values():
+        missing = sum(facts.missing.get(site, 0) for site in row.members)
+        if missing and row.state in _OPEN_STATES:
+            yield Demand(
+                f"missing:{row.id}",
+                "missing",
+                Urgency.DANGER,
+                row.known_at,
+                _list_cell_roles(facts),
+                missing,
                 incident=row.id,
             )
 
@@ -251,6 +306,10 @@ def _list_escalations(facts: DemandRows) -> Iterator[Demand]:
         for wave in row.waves:
             for role in _expand_roles(facts, wave) if wave.fired_at is not None else ():
                 called_at.setdefault(role, wave.fired_at or row.started_at)
+        answers = (p for w in row.waves if w.cycle >= row.since_cycle for p in w.answered)
+        answered = frozenset(
+            facts.roles_by_person[person] for person in answers if person in facts.roles_by_person
+        )
         danger = any(
             (i := facts.incidents.get(id)) is not None and i.danger and i.state in _OPEN_STATES
             for id in row.incidents
@@ -267,6 +326,7 @@ def _list_escalations(facts: DemandRows) -> Iterator[Demand]:
             escalation=row.id,
             open=row.state in ("running", "exhausted"),
             called_at=called_at,
+            answered=answered,
         )
 
 

@@ -66,16 +66,22 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
         for site, reports in reports_by_site.items()
     }
     site_ids = {m.site.id for m in my_sites[: my_sites_page.SITES_SHOWN]}
+    action_lines = await load_action_lines(x, own_sites=site_ids) if site_ids else []
     instructions = my_sites_page.instructions_of(await x.queries.instructions(site_ids, texts=True))
     return {
         **build_page_context(request, x),
         "receipts": receipts,
-        "next_step": build_site_step(tasks.items, site_ids, x.shell.now, x._, cards.items),
+        "next_step": build_site_step(
+            tasks.items,
+            site_ids,
+            x.shell.now,
+            x._,
+            cards.items,
+            [line.action for line in action_lines],
+        ),
         "cards": mine,
         "instructions": instructions,
-        "actions": actions_page.map_open_by_site(
-            await load_action_lines(x, own_sites=site_ids) if site_ids else []
-        ),
+        "actions": actions_page.map_open_by_site(action_lines),
         "answers_for": lambda site: my_sites_page.answers_for(x.shell.reader.principal.scope, site),
         "sites": my_sites[: my_sites_page.SITES_SHOWN],
         "total": len(my_sites),

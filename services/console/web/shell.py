@@ -237,7 +237,8 @@ class ScreenShell:
             "as_of": self.moment and times.minute_value(self.moment),
         }
         query = {k: v for k, v in {**stays, **params}.items() if v is not None}
-        return f"{path}?{urlencode(query)}" if query else path
+        joint = "&" if "?" in path else "?"
+        return f"{path}{joint}{urlencode(query)}" if query else path
 
     def export_url(self, path: str, form: str, query: Mapping[str, object]) -> str:
         """Build the link to a list as a file, of this realm and at this time."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from schemas.alerts import IncidentRow, TaskRow
 from schemas.base import MINUTE_MS
-from schemas.calling import EscalationRow
+from schemas.calling import EscalationRow, WaveRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, PlanRow
 from schemas.crisis.actions import ActionRow
 from schemas.crisis.resource_requests import ResourceRequestRow
@@ -88,6 +89,38 @@ def test_danger_to_people_never_waits_and_the_rate_holds() -> None:
     assert attention_queue.queue[0].kind == "danger"
     assert Urgency.DANGER not in {d.urgency for d in attention_queue.digest}
     assert attention_queue.rate == MAX_NEW
+
+
+def test_people_not_found_come_before_every_other_danger() -> None:
+    fire = _incident("i1", members=("cen-1", "pmi-01"))
+    call = EscalationRow(
+        id="e",
+        ladder="N2",
+        scope="i1",
+        incidents=("i1",),
+        state="running",
+        policy="v1",
+        started_at=0,
+        wave=1,
+        cycle=1,
+        next_at=5 * MINUTE_MS,
+        waves=(
+            WaveRow(wave=1, cycle=1, due_at=0, fired_at=0, state="fired", roles=(ROLE, "rssi")),
+        ),
+    )
+    facts = DemandRows(
+        POLICY, incidents={"i1": fire}, escalations={"e": call}, missing={"cen-1": 2, "col-1": 9}
+    )
+    first, *others = seen(facts, ROLE, MINUTE_MS).queue
+    assert (first.kind, first.count, first.incident) == ("missing", 2, "i1")
+    assert [d.kind for d in others] == ["escalation", "danger"]
+    answered = call.model_copy(
+        update={"waves": (call.waves[0].model_copy(update={"answered": ("p-pca",)}),)}
+    )
+    facts = replace(facts, escalations={"e": answered}, roles_by_person={"p-pca": ROLE})
+    assert [d.kind for d in seen(facts, ROLE, MINUTE_MS).queue] == ["missing", "danger"]
+    assert "escalation" in [d.kind for d in seen(facts, "rssi", MINUTE_MS).queue]
+    assert seen(facts, ROLE, MINUTE_MS).rate == 3, "the call counts, answered or not"
 
 
 def _alarm(id: str, activity: str, pole: str) -> AlarmRow:

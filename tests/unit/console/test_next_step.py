@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from schemas.base import MINUTE_MS
-from schemas.words import TaskState
+from schemas.words import CardState, TaskState
 from services.console.attention.next_step import build_next_step, build_site_step, choose_role
 from services.console.attention.resources import AttentionState, DemandLine
+from services.console.attention.rows import DEMAND_KINDS
 from services.console.i18n import get_translator
 from services.console.resources import Task, to_datetime
+from services.console.texts import words as w
 from services.runtime.identity.permissions import Role
 from tests.unit.console.held import browsing, reference
-from tests.unit.console.test_every_screen import NOW, REALM, crisis, shown, site
+from tests.unit.console.test_every_screen import NOW, REALM, crisis, incident, shown, site
 
 HERE = to_datetime(NOW)
 
@@ -46,7 +51,8 @@ def test_the_first_decision_of_the_readers_role_counts() -> None:
     step = step_for("directeur_pole", demand("escalation", "president"), plan, plan)
     assert step.title.startswith("Un plan est proposé")
     assert step.title.endswith(reference().names.plan("PT-ELEC"))
-    assert (step.path, step.late, step.more) == ("/plans", True, 1)
+    assert (step.path, step.late, step.more) == ("/plans/PT-ELEC", True, 1)
+    assert step.button == "Décider du plan"
     assert step.consequence
 
 
@@ -61,17 +67,76 @@ def test_danger_is_named_and_leads_to_its_incident() -> None:
 
 
 def test_every_kind_of_demand_has_a_text_and_an_address() -> None:
-    kinds = (
-        "danger headcount escalation level_proposed lowering_proposed plan_proposed cards_late "
-        "clocks_rto clocks_dmia reassignment_proposed verify_site verify_report contested "
-        "action action_late"
-    )
-    for kind in kinds.split():
-        for incident in (None, "i-1"):
-            step = step_for(None, demand(kind, "r", count=3, incident=incident, plan="PT-ELEC"))
+    for kind in (*DEMAND_KINDS, *w.TASK):
+        for id in (None, "i-1"):
+            step = step_for(None, demand(kind, "r", count=3, incident=id, plan="PT-ELEC"))
             assert step.path.startswith("/"), kind
             assert "{" not in step.title + step.path, kind
             assert not re.search("[a-z]_[a-z]", step.title), kind
+            assert step.button, kind
+
+
+def test_a_role_that_took_charge_is_asked_for_the_next_decision() -> None:
+    """The others are still asked to answer the same call."""
+    call = demand(
+        "escalation",
+        "coordinateur_pca",
+        "cellule_rh",
+        urgency=1,
+        incident="i-1",
+        answered=["coordinateur_pca"],
+    )
+    plan = demand("plan_proposed", "coordinateur_pca", plan="PT-ELEC")
+    assert step_for("coordinateur_pca", call, plan).path == "/plans/PT-ELEC"
+    assert step_for("cellule_rh", call, plan).path == "/incidents/i-1"
+
+
+@pytest.mark.parametrize(("taken", "path"), [([], "/incidents/i-1"), (["p-1"], "/plans/PT-ELEC")])
+def test_a_danger_in_charge_gives_way_to_decisions(taken: list[str], path: str) -> None:
+    incidents: Any = [SimpleNamespace(id="i-1", title="Incendie : Nanterre", acknowledged_by=taken)]
+    danger = demand("danger", "cellule_rh", urgency=1, incident="i-1")
+    plan = demand("plan_proposed", "cellule_rh", plan="PT-ELEC")
+    step = build_next_step(
+        queue(danger, plan), "cellule_rh", incidents, reference().names, HERE, get_translator("fr")
+    )
+    assert step is not None
+    assert (step.path, step.more) == (path, 1)
+
+
+async def test_people_not_found_come_before_calls_and_decisions() -> None:
+    realm_state = crisis()
+    realm_state.put("incidents", incident(danger=True))
+    realm_state.put(
+        "sites", {**site(), "headcount": {"expected": 40, "found": 38, "at": NOW, "report": "r-1"}}
+    )
+    browser, _ = browsing(realm_state)
+    text = await shown(browser, "/", role="cell")
+    assert "2 personnes ne sont pas retrouvées" in text
+    assert "Ouvrir l’incident" in text
+
+
+@pytest.mark.parametrize("role", ["observer", "auditor", "technician"])
+async def test_readers_without_a_decision_are_asked_nothing(role: str) -> None:
+    realm_state = crisis()
+    realm_state.put("incidents", incident(danger=True))
+    browser, _ = browsing(realm_state)
+    assert "Rien ne vous est demandé." in await shown(browser, "/", role=role)
+
+
+def test_a_card_of_a_site_is_reached_by_its_anchor() -> None:
+    """The realm stands before the anchor, so the link of an exercise leads there, too."""
+    card: Any = SimpleNamespace(
+        card="ELE-F02",
+        site="pmi-01",
+        state=CardState.TO_DO,
+        task="Vérifier",
+        due_at=HERE,
+        overdue=False,
+        id="k",
+    )
+    step = build_site_step([], {"pmi-01"}, HERE, get_translator("fr"), [card])
+    assert step is not None
+    assert (step.path, step.anchor) == ("/mes-sites", "fiche-ELE-F02-pmi-01")
 
 
 def test_a_function_of_the_account_goes_before_its_rights() -> None:
@@ -130,7 +195,11 @@ async def test_the_strip_stands_on_the_first_page_of_cell_and_manager() -> None:
     )
     realm_state.put("sites", site())
     browser, _ = browsing(realm_state)
-    for path, role in (("/", "cell"), ("/mes-sites", "site_manager@pmi-01")):
+    for path, role, button in (
+        ("/", "cell", "Voir les tâches"),
+        ("/?vue=a-traiter", "site_manager@pmi-01", "Répondre"),
+        ("/mes-sites", "site_manager@pmi-01", "Répondre"),
+    ):
         text = await shown(browser, path, role=role)
         assert "Et maintenant ?" in text
-        assert "Traiter" in text
+        assert button in text
