@@ -719,6 +719,11 @@ class ChannelRules(Model):
 
     channels: tuple[ChannelRule, ...]
     digest_min: int = Field(default=10, ge=1, le=120, description="minutes between digests (D36)")
+    prices_draft: bool = Field(
+        default=False,
+        exclude_if=lambda draft: not draft,
+        description="true: nobody has confirmed the costs, and the ledger says so (D93)",
+    )
 
 
 class StaffCell(Model):
@@ -1015,6 +1020,11 @@ class ResourceRules(Model):
     speed_kmh: float = Field(default=25, gt=0, le=130, description="on the road, for arrivals")
     km_eur: float | None = optional("price of a kilometre of an agent, in euros (D93)", ge=0)
     fuel_litre_eur: float | None = optional("price of a litre of fuel, in euros (D93)", ge=0)
+    prices_draft: bool = Field(
+        default=False,
+        exclude_if=lambda draft: not draft,
+        description="true: nobody has confirmed these prices, and the ledger says so (D93)",
+    )
 
 
 class ResourcesSection(Model):

@@ -93,6 +93,7 @@ COMMANDS_BY_PANEL = {
         "handover": "services.cli.crisis.handover:app",
         "statement": "services.cli.crisis.statement:app",
         "obligation": "services.cli.crisis.obligation:app",
+        "ledger": "services.cli.crisis.ledger:app",
     },
     "Preparedness": {
         "reassignment": "services.cli.crisis.reassignment:app",

@@ -52,7 +52,13 @@ def read_channel_rules(f: SourceFile) -> ref.ChannelRules | None:
         )
         if rule is not None:
             rules.append(rule)
-    return f.make(ref.ChannelRules, 1, channels=rules, digest_min=doc.get("regroupement_min", 10))
+    return f.make(
+        ref.ChannelRules,
+        1,
+        channels=rules,
+        digest_min=doc.get("regroupement_min", 10),
+        prices_draft=is_yes(doc.get("prix_provisoires", "non")),
+    )
 
 
 def _names(wave: Any) -> list[str]:

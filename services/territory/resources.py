@@ -23,7 +23,7 @@ _KIND_FIELDS: Final = frozenset(
         "carburant_l_h",
     }
 )
-_PRICE_FIELDS: Final = frozenset({"km_eur", "carburant_l_eur"})
+_PRICE_FIELDS: Final = frozenset({"km_eur", "carburant_l_eur", "provisoires"})
 _PARTNER_FIELDS: Final = frozenset({"nom", "genres", "delai_min", "cout_unite_eur"})
 _ALERT_FIELDS: Final = frozenset({"roles", "relance_vie_min"})
 
@@ -63,6 +63,7 @@ def read_resources(
         speed_kmh=doc.get("vitesse_km_h", 25),
         km_eur=prices.get("km_eur"),
         fuel_litre_eur=prices.get("carburant_l_eur"),
+        prices_draft=is_yes(prices.get("provisoires", "non")),
     )
 
 

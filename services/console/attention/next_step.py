@@ -227,10 +227,10 @@ def build_next_step(
     if not mine:
         return None
     titles = {i.id: i.title for i in incidents}
-    taken = {i.id for i in incidents if i.acknowledged_by}
-    first = min(mine, key=lambda d: _is_taken_danger(d, taken))
+    in_charge = {i.id for i in incidents if i.acknowledged_by}
+    first = min(mine, key=lambda d: _is_taken_danger(d, in_charge))
     text = _TEXTS.get(first.kind, _TASK)
-    consequence = _DANGER_TAKEN if _is_taken_danger(first, taken) else text.consequence
+    consequence = _DANGER_TAKEN if _is_taken_danger(first, in_charge) else text.consequence
     path, anchor = _find_place(text, first)
     return NextStep(
         title=_describe_demand(text, first, titles, names, _),
@@ -245,9 +245,9 @@ def build_next_step(
     )
 
 
-def _is_taken_danger(demand: DemandLine, taken: Container[str]) -> bool:
+def _is_taken_danger(demand: DemandLine, in_charge: Container[str]) -> bool:
     """Return whether somebody is in charge of a danger: it waits for no decision."""
-    return demand.kind == "danger" and demand.incident in taken
+    return demand.kind == "danger" and demand.incident in in_charge
 
 
 def _is_of_others(demand: DemandLine, own_plans: Container[str] | None) -> bool:

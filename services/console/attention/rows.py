@@ -37,7 +37,7 @@ CELL_ROLE: Final = "cellule_situation"
 LOGISTICS_ROLE: Final = "cellule_logistique"
 """Role of the cell that finds resources."""
 PEOPLE_KINDS: Final = ("missing", "headcount")
-"""Kinds of demands about people who are not found: the first of all."""
+"""Kinds of demands about missing people: the first of all."""
 DEMAND_KINDS: Final = (
     "danger",
     *PEOPLE_KINDS,

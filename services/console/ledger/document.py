@@ -56,10 +56,14 @@ def draft_ledger_document(by_lang: Sequence[LedgerSheetFacts]) -> Document:
 
 def _build_sheet(x: LedgerSheetFacts) -> Sheet:
     _, lang = x.translator, x.translator.lang
-    amount = w.format_euros(round(x.totals.amount_eur * 100), lang)
+    amount, draft = (
+        w.format_euros(round(eur * 100), lang) for eur in (x.totals.amount_eur, x.totals.draft_eur)
+    )
     return Sheet(
         title=_("Dépenses de la crise"),
-        subtitle=_("{amount} au total", amount=amount),
+        subtitle=_("{amount} au total, dont {draft} à prix provisoires", amount=amount, draft=draft)
+        if x.totals.draft_eur
+        else _("{amount} au total", amount=amount),
         intro=_(
             "Tirées du journal le {day} à {at} ; rien n’y est saisi à la main.",
             day=times.day_long(x.at, lang),
@@ -92,6 +96,7 @@ def _build_sums(
                 one.title,
                 str(one.lines),
                 w.format_euros(round(one.amount_eur * 100), lang),
+                w.format_euros(round(one.draft_eur * 100), lang) if one.draft_eur else "–",
                 str(one.unpriced) if one.unpriced else "–",
             )
         )
@@ -101,6 +106,7 @@ def _build_sums(
         TableColumn(title=title, wide=True),
         TableColumn(title=_("Lignes"), right=True),
         TableColumn(title=_("Montant"), right=True),
+        TableColumn(title=_("Dont provisoire"), right=True),
         TableColumn(title=_("Sans prix"), right=True),
     )
     return DocumentSection(id=id, title=title, table=Table(columns=columns, rows=rows))

@@ -59,6 +59,9 @@ class UnitPrices:
     """Kind of resource → litres that one of them burns in an hour."""
     channels: Mapping[Channel, Decimal] = field(default_factory=dict)
     """Channel → price of one part of a message."""
+    resources_draft: bool = False
+    """Prices of resources, kilometres and fuel are not confirmed."""
+    channels_draft: bool = False
 
     @classmethod
     def of(cls, sections: Iterable[ref.SectionData]) -> UnitPrices:
@@ -85,6 +88,8 @@ class UnitPrices:
                 if kind.fuel_litres_per_h
             },
             {rule.channel: Decimal(str(rule.cost_cents)) / 100 for rule in prices},
+            resources is not None and resources.prices_draft,
+            isinstance(channels, ref.ChannelsSection) and channels.rules.prices_draft,
         )
 
 
@@ -206,6 +211,7 @@ def _list_staff_lines(facts: CostFacts) -> Iterator[CostLine]:
             row.incident,
             pole,
             row.place,
+            facts.prices.resources_draft,
         )
 
 
@@ -229,6 +235,7 @@ def _list_resource_lines(facts: CostFacts) -> Iterator[CostLine]:
                 row.incident,
                 pole,
                 row.site,
+                facts.prices.resources_draft,
             )
         burns = facts.prices.fuel_per_hour.get(row.kind)
         if burns is not None and row.arrived_at is not None:
@@ -244,6 +251,7 @@ def _list_resource_lines(facts: CostFacts) -> Iterator[CostLine]:
                 row.incident,
                 pole,
                 row.site,
+                facts.prices.resources_draft,
             )
 
 
@@ -267,6 +275,7 @@ def _list_message_lines(facts: CostFacts) -> Iterator[CostLine]:
                 price,
                 _find_incident(row, facts),
                 _find_pole(row, facts),
+                draft=facts.prices.channels_draft,
             )
 
 
@@ -295,13 +304,21 @@ class CostSum:
     amount: Decimal
     unpriced: int
     """Lines without a price; they are in no amount."""
+    draft: Decimal = Decimal(0)
+    """Part of the amount with prices that nobody has confirmed."""
 
 
 def sum_lines(lines: Iterable[CostLine]) -> CostSum:
     """Sum up lines."""
     all_lines = list(lines)
-    priced = [line.amount for line in all_lines if line.amount is not None]
-    return CostSum("", len(all_lines), sum(priced, Decimal(0)), len(all_lines) - len(priced))
+    priced = [(line.amount, line.draft) for line in all_lines if line.amount is not None]
+    return CostSum(
+        "",
+        len(all_lines),
+        sum((amount for amount, _ in priced), Decimal(0)),
+        len(all_lines) - len(priced),
+        sum((amount for amount, draft in priced if draft), Decimal(0)),
+    )
 
 
 def sum_groups(

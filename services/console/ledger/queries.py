@@ -136,6 +136,7 @@ class LedgerQueries(QueryBase):
         return r.LedgerTotals(
             realm=self._realm,
             amount_eur=float(total.amount),
+            draft_eur=float(total.draft),
             lines=total.lines,
             unpriced=total.unpriced,
             kinds=group(lambda line: (line.kind.value,), naming.name_kind),
@@ -220,6 +221,7 @@ def _build_sum(one: CostSum, title: str) -> r.LedgerSum:
         title=title,
         lines=one.lines,
         amount_eur=float(one.amount),
+        draft_eur=float(one.draft),
         unpriced=one.unpriced,
     )
 

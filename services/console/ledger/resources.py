@@ -35,6 +35,7 @@ class LedgerSum(Resource):
     title: str
     lines: int
     amount_eur: float
+    draft_eur: float = Field(description="part of the amount with prices that nobody confirmed")
     unpriced: int = Field(description="lines without a price, which are in no amount")
 
 
@@ -43,6 +44,7 @@ class LedgerTotals(Resource):
 
     realm: str
     amount_eur: float
+    draft_eur: float = Field(description="part of the amount with prices that nobody confirmed")
     lines: int
     unpriced: int
     kinds: list[LedgerSum]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
@@ -382,6 +383,21 @@ def test_the_sum_of_the_lines_is_the_independent_recount(
         _check_groups(lines, sum_groups(lines, keys))
 
 
+def test_unconfirmed_prices_are_provisional() -> None:
+    """Prices of agents, resources and channels are confirmed apart."""
+    moves, requests, messages = [_move()], [_request(arrived_at=T0)], [_message(1, _attempt())]
+    shipped = list_cost_lines(_facts(moved=moves, requests=requests, messages=messages))
+    assert {line.kind for line in shipped} == set(CostKind)
+    assert all(line.draft for line in shipped), "prices of the territory are work in progress"
+    assert sum_lines(shipped).draft == sum_lines(shipped).amount
+    prices = replace(PRICES, resources_draft=False)
+    facts = replace(_facts(moved=moves, requests=requests, messages=messages), prices=prices)
+    lines = list_cost_lines(facts)
+    assert {line.kind for line in lines if line.draft} == {CostKind.AGENT_DAYS, CostKind.MESSAGE}
+    confirmed = sum((line.amount or 0 for line in lines if not line.draft), Decimal(0))
+    assert 0 < confirmed == sum_lines(lines).amount - sum_lines(lines).draft
+
+
 def _check_groups(lines: list[CostLine], groups: Iterable[Any]) -> None:
     group_list = list(groups)
     assert sum((one.amount for one in group_list), Decimal(0)) == sum_lines(lines).amount
@@ -421,7 +437,14 @@ async def test_the_page_shows_the_total_and_every_line_with_its_source() -> None
     page = (await browser.get(f"/depenses?realm={REALM}", role="coordinator")).text
     text = words(page)
     assert "× 1,85 €" in text.replace("\u00a0", " ")
-    for part in ("Dépenses", "Agents réaffectés", "Carburant", "prix provisoire", "Par pôle"):
+    for part in (
+        "Dépenses",
+        "Agents réaffectés",
+        "Carburant",
+        "prix provisoire",
+        "à prix provisoires",
+        "Par pôle",
+    ):
         assert part in text
     english = words((await browser.get(f"/depenses?realm={REALM}", role="cell", lang="en")).text)
     assert "Costs" in english
@@ -444,3 +467,5 @@ async def test_list_totals_and_table_have_the_same_sum() -> None:
     assert ods.content[:2] == b"PK"
     document = (await browser.get(f"/api/v1/ledger-document{query}", role="cell")).json()
     assert {section["id"] for section in document["sheets"]["fr"]["sections"]} >= {"kinds", "lines"}
+    assert "à prix provisoires" in document["sheets"]["fr"]["subtitle"]
+    assert totals["draft_eur"] == pytest.approx(totals["amount_eur"], abs=0.01)
