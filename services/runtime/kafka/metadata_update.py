@@ -14,7 +14,9 @@ answers will not come. A client that waits for an answer asks another broker for
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection
+from contextvars import ContextVar
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -32,7 +34,7 @@ ANSWER_S: Final = 6.0
 A request waits behind the fetch on its connection, of at most 5 s (`READER_WAIT_MS`).
 """
 CONNECT_S: Final = 5.0
-"""Longest wait for a connection while there are several brokers: others wait behind it."""
+"""Longest wait for a connection while there are several brokers."""
 CLUSTER_AGE_MS: Final = 3000
 """Age after which a client of several brokers requests its metadata again."""
 SLOW_ANSWER_S: Final = 1.0
@@ -43,11 +45,32 @@ PATIENT_REQUESTS: Final = (FetchRequest, JoinGroupRequest, SyncGroupRequest)
 """Requests that a broker answers late by design."""
 
 
+_Target = tuple[object, object]
+_target: ContextVar[_Target] = ContextVar("target")
+"""Broker and kind of the connection that the running task opens."""
+
+
+class TargetLocks:
+    """A lock for each target, in place of the one with which aiokafka opens its connections.
+
+    A handshake with a frozen broker would hold up the connections to all others.
+    """
+
+    def __init__(self) -> None:
+        self._locks: defaultdict[_Target, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def __aenter__(self) -> None:
+        await self._locks[_target.get()].acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._locks[_target.get()].release()
+
+
 class MetadataUpdate:
     """Metadata requests and connections of one consumer's or producer's client.
 
-    It replaces `AIOKafkaClient.bootstrap`, `send`, `_metadata_update` and `_get_conn`. Make it
-    before the client starts.
+    It replaces `AIOKafkaClient.bootstrap`, `send`, `_metadata_update`, `_get_conn` and its lock.
+    Make it before the client starts.
     """
 
     def __init__(self, client: Any) -> None:
@@ -58,8 +81,11 @@ class MetadataUpdate:
         self._send: Any = client.send
         self._slow: set[int] = set()
         """Brokers that have not answered a request for a while."""
+        self._connecting: dict[asyncio.Timeout, int] = {}
+        """Limits of the connections that are being opened, with their brokers."""
         client._metadata_update = self._update_and_pause
         client._get_conn = self._connect_in_time
+        client._get_conn_lock_value = TargetLocks()
         client.bootstrap = self._bootstrap_in_turn
         client.send = self._send_and_watch
 
@@ -151,15 +177,25 @@ class MetadataUpdate:
         for (broker, _), connection in list(self._client._conns.items()):
             if broker not in present and connection.connected():
                 connection.close()
+        for limit, broker in self._connecting.items():
+            if broker not in present:
+                limit.reschedule(0)
 
-    async def _connect_in_time(self, broker: Any, **options: Any) -> Any:
+    async def _connect_in_time(
+        self, broker: Any, *, group: Any = ConnectionGroup.DEFAULT, **options: Any
+    ) -> Any:
         """Return a connection, or None like aiokafka where there is none."""
+        _target.set((broker, group))
+        limit = asyncio.timeout(CONNECT_S if self._is_clustered() else None)
         try:
-            async with asyncio.timeout(CONNECT_S if self._is_clustered() else None):
-                return await self._connect(broker, **options)
+            async with limit:
+                self._connecting[limit] = broker
+                return await self._connect(broker, group=group, **options)
         except TimeoutError:
             self._client.force_metadata_update()
             return None
+        finally:
+            self._connecting.pop(limit, None)
 
 
 def _lacks_leader(cluster: Any, topics: Collection[str]) -> bool:

@@ -89,6 +89,7 @@ class AnsweringClient:
         self._frozen = frozen
         self._bootstrap_servers = "one:1,two:2"
         self._metadata_max_age_ms = clients.METADATA_AGE_MS
+        self._get_conn_lock_value: Any = asyncio.Lock()
         self.asked: list[Any] = []
         self.refreshes = 0
 
@@ -105,9 +106,10 @@ class AnsweringClient:
         return [(group, broker) for broker, group in self._conns]
 
     async def _get_conn(self, broker: int, **_options: Any) -> Any:
-        if broker in self._frozen:
-            await asyncio.Event().wait()
-        return self._conns[broker, 0]
+        async with self._get_conn_lock_value:
+            if broker in self._frozen:
+                await asyncio.Event().wait()
+            return self._conns[broker, 0]
 
     async def bootstrap(self) -> None:
         self.asked.append(self._bootstrap_servers)
@@ -239,6 +241,22 @@ def test_a_connection_to_a_frozen_broker_is_given_up() -> None:
     assert asyncio.run(client._get_conn(2)) is None
     assert client.refreshes == 1
     assert asyncio.run(client._get_conn(1)) is client._conns[1, 0]
+
+
+def test_a_connection_to_a_frozen_broker_holds_up_no_other() -> None:
+    client: Any = AnsweringClient(1, 2, 3, frozen=(3,))
+    MetadataUpdate(client)
+
+    async def connect() -> None:
+        async with asyncio.timeout(metadata_update.CONNECT_S / 2):
+            frozen = asyncio.create_task(client._get_conn(3))
+            await asyncio.sleep(0)
+            assert await client._get_conn(2) is client._conns[2, 0]
+            await client._metadata_update(client.cluster, [])
+            assert await frozen is None, "the metadata do not name it any more"
+
+    client._conns[3, 0].close()
+    asyncio.run(connect())
 
 
 @pytest.mark.usefixtures("impatient")
