@@ -8,16 +8,19 @@ https://github.com/aio-libs/aiokafka/issues/1155.
 A broker that freezes, or whose link is cut, closes no connection. aiokafka would wait for each of
 its answers as long as for any request, 40 s by default, and several times one after the other. The
 controller takes such a broker out of the metadata after two seconds. So the metadata say which
-answers will not come. A client that waits for an answer asks another broker for them.
+answers will not come. A client that waits for an answer asks another broker for them, and tells the
+other clients of its process, which may only wait for records.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Collection
 from contextvars import ContextVar
 from typing import Any, Final
+from weakref import WeakSet
 
 from aiokafka import TopicPartition
 from aiokafka.client import ConnectionGroup
@@ -48,6 +51,10 @@ PATIENT_REQUESTS: Final = (FetchRequest, JoinGroupRequest, SyncGroupRequest)
 _Target = tuple[object, object]
 _target: ContextVar[_Target] = ContextVar("target")
 """Broker and kind of the connection that the running task opens."""
+
+
+_updates: WeakSet[MetadataUpdate] = WeakSet()
+"""Those of all clients of this process."""
 
 
 class TargetLocks:
@@ -83,6 +90,8 @@ class MetadataUpdate:
         """Brokers that have not answered a request for a while."""
         self._connecting: dict[asyncio.Timeout, int] = {}
         """Limits of the connections that are being opened, with their brokers."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        _updates.add(self)
         client._metadata_update = self._update_and_pause
         client._get_conn = self._connect_in_time
         client._get_conn_lock_value = TargetLocks()
@@ -129,6 +138,7 @@ class MetadataUpdate:
 
     async def _update_and_pause(self, cluster: Any, topics: Collection[str] | None) -> bool:
         """Request the metadata; return whether a broker answered."""
+        self._loop = asyncio.get_running_loop()
         updated: bool = await self._request(cluster, topics)
         if not updated or _lacks_leader(cluster, topics or ()):
             await asyncio.sleep(METADATA_BACKOFF_S)
@@ -174,12 +184,28 @@ class MetadataUpdate:
     def _close_absent(self) -> None:
         """Fail the requests to brokers that the cluster counts as away, so that they are repeated."""
         present = {broker.nodeId for broker in self._client.cluster.brokers()}
-        for (broker, _), connection in list(self._client._conns.items()):
-            if broker not in present and connection.connected():
-                connection.close()
+        for broker in self._find_connected() - present:
+            for (other, _), connection in list(self._client._conns.items()):
+                if other == broker:
+                    connection.close()
+            for update in list(_updates):
+                update.hear_of_absence(broker)
         for limit, broker in self._connecting.items():
             if broker not in present:
                 limit.reschedule(0)
+
+    def _find_connected(self) -> set[Any]:
+        connections = list(self._client._conns.items())
+        return {broker for (broker, _), connection in connections if connection.connected()}
+
+    def hear_of_absence(self, broker: Any) -> None:
+        """Request the metadata if this client still has a connection to a broker that is away.
+
+        Any thread of the process may call it.
+        """
+        if self._loop is not None and broker in self._find_connected():
+            with contextlib.suppress(RuntimeError):  # The loop of a client that has ended
+                self._loop.call_soon_threadsafe(self._client.force_metadata_update)
 
     async def _connect_in_time(
         self, broker: Any, *, group: Any = ConnectionGroup.DEFAULT, **options: Any

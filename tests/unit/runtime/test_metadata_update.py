@@ -235,6 +235,23 @@ def test_a_broker_that_answers_late_by_design_is_not_doubted() -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+def test_a_client_that_only_waits_for_records_hears_from_another_that_a_broker_is_away() -> None:
+    asking: Any = AnsweringClient(1, 2, 3, frozen=(3,))
+    waiting: Any = AnsweringClient(1, 2, 3)
+    elsewhere: Any = AnsweringClient(1, 2)
+    for client in (asking, waiting, elsewhere):
+        MetadataUpdate(client)
+
+    async def update_both() -> None:
+        for client in (waiting, elsewhere, asking):
+            await client._metadata_update(client.cluster, [])
+        await asyncio.sleep(0)
+
+    asyncio.run(update_both())
+    assert (waiting.refreshes, elsewhere.refreshes) == (1, 0)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_connection_to_a_frozen_broker_is_given_up() -> None:
     client: Any = AnsweringClient(1, 2, frozen=(2,))
     MetadataUpdate(client)
