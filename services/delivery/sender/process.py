@@ -125,8 +125,8 @@ async def read_batches(
                     ):
                         saved_positions, kept_at = positions, time.monotonic()
                         bookmark.keep(outbox, positions)
-                    if (fault := vault.fault()) is not None:
-                        raise RuntimeError(fault)
+                    if (damage := vault.damage()) is not None:
+                        raise RuntimeError(damage)
                 bookmark.keep(outbox, positions)
                 return
         except HistoryChanged as changed:

@@ -507,12 +507,18 @@ class Vault:
         self._replica.close()
         self._keyring.close()
 
-    def fault(self) -> str | None:
-        """Return the reason why new items are not seen, or None. For readiness."""
+    def damage(self) -> str | None:
+        """Return the reason why only a restart of this process shows new items, or None."""
         if self._task is not None and self._task.done():
             return "the replica of texts is no longer kept current: restart this process"
         if self._replica.replaced():
             return "the replica of texts was damaged and begun anew: restart this process"
+        return None
+
+    def fault(self) -> str | None:
+        """Return the reason why items are not seen or not written, or None. For readiness."""
+        if (damage := self.damage()) is not None:
+            return damage
         if self._filler is not None and not self._filler.is_joined:
             return "the keys of the other machines are not known yet"
         return None

@@ -82,7 +82,7 @@ class ScriptedReader:
 
 
 class Healthy:
-    def fault(self) -> str | None:
+    def damage(self) -> str | None:
         return None
 
 

@@ -12,6 +12,7 @@ from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.runtime.kafka.replica import Replica
 from services.runtime.kafka.tombstones import Tombstones
+from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import Keyring, MasterKey
 from services.runtime.secrets.vault import (
     PUT_BATCH,
@@ -19,6 +20,7 @@ from services.runtime.secrets.vault import (
     RealmDirectory,
     Sealer,
     TextItem,
+    Vault,
     VaultDirectory,
     VaultTexts,
 )
@@ -246,3 +248,17 @@ async def test_a_null_of_an_earlier_version_still_removes_unreadable_texts(setup
     setup.log.entries[-1] = replace(setup.log.entries[-1], value=None)
     setup.follow()
     assert setup.texts.ids() == []
+
+
+async def test_a_machine_that_waits_for_keys_of_others_needs_no_restart(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, cluster=True)
+    vault = Vault.open(settings, master=MasterKey(b"k" * 32))
+    waits, damage = vault.fault(), vault.damage()
+    (tmp_path / "vault" / "replica.db").unlink()
+    lost = vault.damage()
+    vault._replica.close()
+    vault._keyring.close()
+    assert waits == "the keys of the other machines are not known yet"
+    assert damage is None
+    assert lost is not None
+    assert "restart this process" in lost
