@@ -113,7 +113,7 @@ def lose(machines: Machines, record: Record, what: str, loss: Callable[[], None]
         loss()
         machines.wait_whole()
         gap_s = load.take_gap_s()
-    record("gap_s", gap_s)
+    record("recovered_s", gap_s)
     print(f"{what}: {len(load.accepted)} reports, gap without a 202: {gap_s} s")
     check_promises(machines, load, record)
     assert gap_s < GAP_S
@@ -141,6 +141,7 @@ def test_a_frozen_broker_loses_nothing(machines: Machines, record_property: Reco
     lose(machines, record_property, "frozen broker", loss)
 
 
+@proves("broker", "network", note="the link of one of three machines")
 def test_a_machine_that_is_cut_off_says_so_and_its_reports_come_later(
     machines: Machines, record_property: Record
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_machine_that_is_cut_off_says_so_and_its_reports_come_later(
     assert outside_gap_s < GAP_S
 
 
+@proves("broker", "corrupted", note="a lost disk, with a fourth machine in place of its machine")
 def test_a_machine_without_its_disk_is_replaced_during_a_crisis(
     machines: Machines, record_property: Record
 ) -> None:
