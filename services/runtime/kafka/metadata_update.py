@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections import defaultdict
 from collections.abc import Collection
 from contextvars import ContextVar
@@ -46,15 +47,12 @@ DOUBT_AGE_MS: Final = 500
 """The age of the metadata while a broker may have frozen."""
 PATIENT_REQUESTS: Final = (FetchRequest, JoinGroupRequest, SyncGroupRequest)
 """Requests that a broker answers late by design."""
-
-
 _Target = tuple[object, object]
 _target: ContextVar[_Target] = ContextVar("target")
 """Broker and kind of the connection that the running task opens."""
-
-
 _updates: WeakSet[MetadataUpdate] = WeakSet()
-"""Those of all clients of this process."""
+"""Those of all clients of this process, which run in several threads."""
+_updates_lock: Final = threading.Lock()
 
 
 class TargetLocks:
@@ -91,7 +89,8 @@ class MetadataUpdate:
         self._connecting: dict[asyncio.Timeout, int] = {}
         """Limits of the connections that are being opened, with their brokers."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        _updates.add(self)
+        with _updates_lock:
+            _updates.add(self)
         client._metadata_update = self._update_and_pause
         client._get_conn = self._connect_in_time
         client._get_conn_lock_value = TargetLocks()
@@ -184,26 +183,29 @@ class MetadataUpdate:
     def _close_absent(self) -> None:
         """Fail the requests to brokers that the cluster counts as away, so that they are repeated."""
         present = {broker.nodeId for broker in self._client.cluster.brokers()}
-        for broker in self._find_connected() - present:
-            for (other, _), connection in list(self._client._conns.items()):
-                if other == broker:
-                    connection.close()
-            for update in list(_updates):
-                update.hear_of_absence(broker)
+        absent = self._find_connected() - present
+        for (broker, _), connection in list(self._client._conns.items()):
+            if broker in absent:
+                connection.close()
         for limit, broker in self._connecting.items():
-            if broker not in present:
+            if broker not in present and not limit.expired():
                 limit.reschedule(0)
+        if absent:
+            with _updates_lock:
+                others = list(_updates)
+            for update in others:
+                update.hear_of_absence(absent)
 
     def _find_connected(self) -> set[Any]:
         connections = list(self._client._conns.items())
         return {broker for (broker, _), connection in connections if connection.connected()}
 
-    def hear_of_absence(self, broker: Any) -> None:
-        """Request the metadata if this client still has a connection to a broker that is away.
+    def hear_of_absence(self, brokers: Collection[Any]) -> None:
+        """Request the metadata if this client still has a connection to one of these brokers.
 
         Any thread of the process may call it.
         """
-        if self._loop is not None and broker in self._find_connected():
+        if self._loop is not None and not self._find_connected().isdisjoint(brokers):
             with contextlib.suppress(RuntimeError):  # The loop of a client that has ended
                 self._loop.call_soon_threadsafe(self._client.force_metadata_update)
 

@@ -276,6 +276,22 @@ def test_a_connection_to_a_frozen_broker_holds_up_no_other() -> None:
     asyncio.run(connect())
 
 
+def test_a_connection_that_is_being_given_up_may_be_given_up_again() -> None:
+    client: Any = AnsweringClient(1, 2, 3, frozen=(3,))
+    client._conns[3, 0].close()
+    client.cluster = SeveralBrokers(1, 2)
+    update = MetadataUpdate(client)
+
+    async def connect() -> None:
+        frozen = asyncio.create_task(client._get_conn(3))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            update._close_absent()
+        assert await frozen is None
+
+    asyncio.run(connect())
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_start_passes_over_a_frozen_broker() -> None:
     client: Any = AnsweringClient(1, 2)
