@@ -17,6 +17,8 @@ _NAME_PATTERN = re.compile(
     r"(?P<territory>[0-9A-Za-z]{1,8})(?:~(?P<kind>ex|what|test)-(?P<run>[0-9A-Za-z][0-9A-Za-z_-]{0,47}))?"
 )
 _VARIANT_DIGITS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_DEMONSTRATIONS: Final = ("~ex-demo-", "~ex-flux-")
+"""Parts of the names of exercises that play themselves."""
 _NAMESPACE = UUID("8c1d5f0e-92a7-5b1e-9b1e-0a5f2f6f9200")
 
 
@@ -48,6 +50,11 @@ def parse_realm(name: str) -> tuple[str, RealmKind, str | None]:
 def get_territory(realm: str) -> str:
     """Return the live realm of a realm's territory. Raises RealmNameInvalid."""
     return parse_realm(realm)[0]
+
+
+def is_demonstration(realm: str) -> bool:
+    """Return whether an exercise plays itself, so that nobody is exercised in it."""
+    return any(part in realm for part in _DEMONSTRATIONS)
 
 
 def is_live(realm: str) -> bool:

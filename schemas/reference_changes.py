@@ -120,6 +120,8 @@ class RecordKind(StrEnum):
     ON_CALL = "on_call"
     ROTATION = "rotation"
     TRIGGER = "trigger"
+    STAFFING = "staffing"
+    REASSIGNMENT = "reassignment"
 
 
 class RecordAction(StrEnum):
@@ -149,7 +151,8 @@ class RecordEdit(Model):
         max_length=128,
         description=(
             "id of the record; a card: `PLAN.CARD`; a step: `LADDER.WAVE`; an on-call role: "
-            "`ROLE` or `ROLE:SCOPE`; a rotation: that, place and first day; a trigger: `PLAN.N` and its level"
+            "`ROLE` or `ROLE:SCOPE`; a rotation: that, place and first day; a trigger: `PLAN.N` and "
+            "its level; staff: `ACTIVITY.SITE.METIER`; a rule of reassignment: its activity"
         ),
     )
     fields: tuple[FieldChange, ...] = Field(

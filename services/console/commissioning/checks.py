@@ -181,6 +181,8 @@ def judge_exercise(deeds: PreparationDeeds, _: Translator) -> Finding:
 
 def judge_sources(deeds: PreparationDeeds, _: Translator) -> Finding:
     """Judge whether a source or an official feed reports, and none of them is silent."""
+    if deeds.feeds.samples:
+        return Finding("open", _("Des exemples enregistrés tournent : aucune source réelle"))
     feeds = [feed for feed in deeds.feeds.items if feed.state != "off"]
     sources = [source for source in deeds.sources or () if source["enabled"]]
     contact_times = [

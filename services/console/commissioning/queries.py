@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas import reference as ref
 from schemas.oncall import ReadinessRow
-from schemas.realms import RealmKind
+from schemas.realms import RealmKind, is_demonstration
 from schemas.reference_changes import ReferenceChangeRow
 from services.console.commissioning.deeds import LiveRealm
 from services.console.directory.view import list_role_holders
@@ -16,8 +16,6 @@ from services.console.oncall.schedule import find_newest_probe
 from services.console.resource_base import to_datetime
 
 APPROVED: Final = "approved"
-DEMONSTRATION: Final = "~ex-demo-"
-"""Part of the name of a realm that plays itself: nobody was exercised in it."""
 EXERCISES_SEARCHED: Final = 20
 
 
@@ -57,7 +55,7 @@ class CommissioningQueries(OnCallQueries):
         exercises = [
             realm
             for realm in await self.realms()
-            if realm.kind == RealmKind.EXERCISE and DEMONSTRATION not in realm.name
+            if realm.kind == RealmKind.EXERCISE and not is_demonstration(realm.name)
         ]
         for realm in exercises[:EXERCISES_SEARCHED]:
             view = await self.of(realm.name).read()

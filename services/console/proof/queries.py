@@ -12,7 +12,7 @@ from schemas import continuity as c
 from schemas import reassignment as g
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import NotificationRow
-from schemas.realms import RealmKind, is_live
+from schemas.realms import RealmKind, is_demonstration, is_live
 from schemas.words import CardState
 from services.console.continuity.fallbacks import RealmRows
 from services.console.http.problems import RealmUnknown
@@ -33,8 +33,6 @@ from services.console.resource_base import to_instant
 from services.console.resources import Realm
 from services.runtime.http.problems import ProblemError
 
-DEMONSTRATION: Final = "~ex-demo-"
-"""Part of the name of a realm that plays itself: nobody was exercised in it."""
 MESSAGES_MAX_AGE_S: Final = 20.0
 MESSAGES_KEPT: Final = 50
 """Realms of which the messages stay in memory."""
@@ -184,5 +182,5 @@ def is_exercise(realm: Realm, picture: RealmSnapshot) -> bool:
         and realm.state == "closed"
         and realm.name != picture.realm
         and realm.territory == picture.fields.get("territory", realm.territory)
-        and DEMONSTRATION not in realm.name
+        and not is_demonstration(realm.name)
     )

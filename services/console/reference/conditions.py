@@ -135,6 +135,11 @@ class ConditionForm:
     operators: Sequence[tuple[str, str]]
     colours: Sequence[tuple[str, str]]
 
+    @property
+    def is_begun(self) -> bool:
+        """Return whether a comparison is chosen; the last row is an empty one."""
+        return len(self.rows) > 1
+
 
 def build_condition_form(
     reference: IndexedReference, lines: Sequence[str], query: QueryParams, level: str, _: Translator

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import Request
 
-from schemas.reference_changes import RecordKind
+from schemas.reference_changes import FieldValue, RecordKind
 from services.console.http.problems import NotFound
 from services.console.read_model.queries import Queries
 from services.console.reference.record_edits import check_new_record
@@ -14,6 +15,7 @@ from services.console.reference.record_names import (
     NEW_LABELS,
     build_new_form_address,
     find_list_address,
+    find_record_address,
 )
 from services.console.reference.record_rights import may_propose_new_record
 from services.console.reference.record_screen import (
@@ -55,7 +57,7 @@ async def build_new_record_page(queries: Queries, request: Request, kind: str) -
         **build_page_context(request, x),
         "record": None,
         "title": x._(NEW_LABELS[form.kind]),
-        "address": find_list_address(form.kind, str(form_values.get("plan") or "")),
+        "address": _find_return_address(form.kind, form_values),
         "here": build_new_form_address(form.kind),
         "action": f"/api/v1/reference/new-records/{form.kind}/proposals",
         "fields": build_form_fields(form.kind, form.fields, form_values, x),
@@ -67,6 +69,16 @@ async def build_new_record_page(queries: Queries, request: Request, kind: str) -
         **await build_conditions(x, request, form.kind, form.fields, form_values),
         **build_effect_names(x),
     }
+
+
+def _find_return_address(
+    kind: RecordKind, form_values: Mapping[str, FieldValue]
+) -> tuple[str, str]:
+    """Return the address of the page that a form was opened from."""
+    activity = str(form_values.get("activity") or "")
+    if kind in (RecordKind.STAFFING, RecordKind.REASSIGNMENT):
+        return find_record_address(kind, activity)
+    return find_list_address(kind, str(form_values.get("plan") or ""))
 
 
 async def _build_effect(x: ScreenData, kind: RecordKind, form_values: dict[str, Any]) -> Effect:

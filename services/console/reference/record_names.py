@@ -19,6 +19,7 @@ from services.territory.editing.record_places import (
     split_card_id,
     split_post_id,
     split_rotation_id,
+    split_staff_id,
 )
 from services.territory.editing.records import RECORDS
 
@@ -31,6 +32,8 @@ KINDS: Final[Mapping[RecordKind, str]] = {
     RecordKind.ON_CALL: N_("Astreinte"),
     RecordKind.ROTATION: N_("Roulement"),
     RecordKind.TRIGGER: N_("Déclencheur"),
+    RecordKind.STAFFING: N_("Effectif"),
+    RecordKind.REASSIGNMENT: N_("Règle de réaffectation"),
 }
 NEW_LABELS: Final[Mapping[RecordKind, str]] = {
     RecordKind.CONTACT: N_("Nouveau partenaire"),
@@ -40,6 +43,8 @@ NEW_LABELS: Final[Mapping[RecordKind, str]] = {
     RecordKind.ON_CALL: N_("Nouvelle astreinte"),
     RecordKind.ROTATION: N_("Nouveau roulement"),
     RecordKind.TRIGGER: N_("Nouveau déclencheur"),
+    RecordKind.STAFFING: N_("Nouvel effectif"),
+    RecordKind.REASSIGNMENT: N_("Nouvelle règle de réaffectation"),
 }
 PLACE_LABELS: Final = {
     "plan": N_("Plan"),
@@ -57,6 +62,9 @@ PLACE_LABELS: Final = {
     "ladder": N_("Escalade"),
     "scope": N_("Pôle ou site"),
     "place": N_("Titulaire ou suppléant"),
+    "activity": N_("Activité"),
+    "site": N_("Site"),
+    "metier": N_("Métier"),
 }
 """Labels of the fields that only a new record has."""
 LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
@@ -130,6 +138,18 @@ LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
         "conditions": N_("Conditions"),
         "text": N_("Texte affiché"),
     },
+    RecordKind.STAFFING: {
+        "staff": N_("Effectif normal"),
+        "minimum": N_("Effectif minimal le premier jour"),
+    },
+    RecordKind.REASSIGNMENT: {
+        "site_bound": N_("N’existe que sur son site"),
+        "needs_desk": N_("A besoin d’un bureau"),
+        "tele_pct": N_("Agents qui peuvent télétravailler, en %"),
+        "release_pct": N_("Agents que l’activité peut céder, en %"),
+        "home_kinds": N_("Genres de sites habituels"),
+        "host_kinds": N_("Genres de sites d’accueil"),
+    },
 }
 
 
@@ -147,8 +167,16 @@ def name_record(names: TerritoryNames, kind: RecordKind, id: str, _: Translator)
         case RecordKind.STEP:
             ladder, wave = split_card_id(id)
             return _("{ladder}, vague {wave}", ladder=ladder, wave=wave)
-        case RecordKind.ACTIVITY:
+        case RecordKind.ACTIVITY | RecordKind.REASSIGNMENT:
             return names.activities[id].name if id in names.activities else id
+        case RecordKind.STAFFING:
+            activity, site, metier = split_staff_id(id)
+            return _(
+                "{metier}, {site}, {activity}",
+                metier=name_choice("metier", metier, names, _),
+                site=names.site(site),
+                activity=name_choice("activity", activity, names, _),
+            )
         case RecordKind.ON_CALL:
             role, scope = split_post_id(id)
             return w.name_role(role, scope, names, _)
@@ -231,12 +259,14 @@ def name_choice(refers: str, id: str, names: TerritoryNames, _: Translator) -> s
             return names.pole(id, _.lang)
         case "scope":
             return names.pole(id, _.lang) if id in names.poles else names.site(id)
+        case "site" | "metier" | "activity":
+            return _name_place(refers, id, names, _.lang)
         case "site_kind":
             return w.translate_code(world.KIND_MANY, id, _)
         case "card":
             tasks = (c.task for plan in names.plans.values() for c in plan.cards if c.id == id)
             return next(tasks, id)
-        case "phase" | "evidence" | "place" | "telework":
+        case "phase" | "evidence" | "place" | "telework" | "yes_no":
             return _(_WORDS[id]) if id in _WORDS else id
         case "plan":
             return names.plan(id)
@@ -248,6 +278,17 @@ def name_choice(refers: str, id: str, names: TerritoryNames, _: Translator) -> s
             return names.suppliers.get(id) or world.name_dependency(id, _)
         case _:
             return id
+
+
+def _name_place(refers: str, id: str, names: TerritoryNames, lang: str) -> str:
+    """Return the name of a part of the place of some agents."""
+    match refers:
+        case "site":
+            return names.site(id)
+        case "metier":
+            return names.metier(id, lang)
+        case _:
+            return names.activity(id, lang)
 
 
 GROUPS: Final = {
@@ -291,6 +332,10 @@ def find_record_address(kind: RecordKind, id: str) -> tuple[str, str]:
             return f"/plans/{split_card_id(id)[0]}", "#trigger"
         case RecordKind.ACTIVITY:
             return "/activites", f"#{id}"
+        case RecordKind.STAFFING | RecordKind.REASSIGNMENT:
+            if activity := split_staff_id(id)[0]:
+                return build_form_address(RecordKind.ACTIVITY, activity), "#staffing"
+            return "/activites", ""
         case RecordKind.STEP:
             return "/donnees", "#escalades"
         case RecordKind.ON_CALL | RecordKind.ROTATION:

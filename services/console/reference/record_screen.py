@@ -35,6 +35,7 @@ from services.console.reference.record_names import (
 )
 from services.console.reference.record_rights import may_propose_record
 from services.console.reference.resources import Coverage
+from services.console.reference.staffing_view import build_activity_staffing
 from services.console.reference.trials import try_version
 from services.console.resources import RecordChoice, RecordFieldState, RecordState
 from services.console.web.access import require_reader
@@ -94,6 +95,9 @@ async def build_record_page(
         "effect": effect,
         "may_propose": may_propose,
         "may_withdraw": may_propose and record.kind in NEW_FIELDS,
+        "staffing": build_activity_staffing(x.reference, id, x.shell.lang)
+        if record.kind is RecordKind.ACTIVITY
+        else None,
         **await build_conditions(x, request, record.kind, record.fields, form_values, record.id),
         **build_effect_names(x),
     }
@@ -119,9 +123,8 @@ async def build_conditions(
         "" if level is None else str(level),
         x._,
     )
-    query = request.query_params.multi_items()
-    query_pairs = [pair for pair in query if pair[0].startswith(_PREFIX) or pair[0] == "reprise"]
-    context: dict[str, Any] = {"conditions": form, "kept": query_pairs, "trial": ()}
+    again = request.query_params.get("reprise", "")
+    context: dict[str, Any] = {"conditions": form, "again": again, "trial": ()}
     if "essai" in request.query_params and not form.fault and id:
         context["trial"] = await _try_conditions(x, request, id, form)
     return context
@@ -254,7 +257,7 @@ def _build_form_field(
     kind: RecordKind, state: RecordFieldState, proposed: dict[str, FieldValue], x: ScreenData
 ) -> FormField:
     value = proposed.get(state.name, state.value)
-    lines = value if isinstance(value, tuple) else ("" if value is None else str(value),)
+    lines = value if isinstance(value, tuple) else (_write_text(value),)
     text = "\n".join(lines)
     rows = sum(1 + len(line) // _LINE_CHARACTERS for line in text.split("\n"))
     return FormField(
@@ -270,6 +273,13 @@ def _build_form_field(
             else []
         ),
     )
+
+
+def _write_text(value: str | float | None) -> str:
+    """Return a value as a field shows it: `2`, not `2.0`."""
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    return "" if value is None else str(value)
 
 
 def _order_choices(choices: list[RecordChoice], chosen: Sequence[str]) -> list[RecordChoice]:

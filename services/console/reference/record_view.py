@@ -28,7 +28,12 @@ from services.console.reference.resources import (
 from services.territory.editing.field_forms import FieldForm
 from services.territory.editing.new_records import NEW_FIELDS
 from services.territory.editing.record_checks import MAX_TEXT, REQUIRED, list_known_ids
-from services.territory.editing.record_places import CARD_SEPARATOR, split_card_id, split_post_id
+from services.territory.editing.record_places import (
+    CARD_SEPARATOR,
+    split_card_id,
+    split_post_id,
+    split_staff_id,
+)
 from services.territory.editing.records import (
     RECORDS,
     FieldGroup,
@@ -52,8 +57,8 @@ def find_record_pole(reference: IndexedReference, kind: RecordKind, id: str) -> 
         scope = split_post_id(post)[1]
         site = reference.sites.get(scope or "")
         return site.pole if site is not None else scope
-    if kind is RecordKind.ACTIVITY:
-        activity = reference.activities.get(id)
+    if kind in (RecordKind.ACTIVITY, RecordKind.STAFFING, RecordKind.REASSIGNMENT):
+        activity = reference.activities.get(split_staff_id(id)[0])
         return activity.pole if activity is not None else None
     plan_id = split_card_id(id)[0] if kind in (RecordKind.CARD, RecordKind.TRIGGER) else id
     plan = reference.plans.get(plan_id)
@@ -189,6 +194,8 @@ def _choose_widget(model: type[BaseModel], field: RecordField) -> str:
         return "clock"
     if field.form is FieldForm.CONDITIONS:
         return "conditions"
+    if field.form is FieldForm.YES_NO:
+        return "choice"
     if field.form is not None:
         return "text"
     if field.refers == "person" and is_list:

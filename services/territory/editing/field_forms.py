@@ -15,6 +15,7 @@ from services.territory.editing.conditions import (
 from services.territory.source import parse_clock
 
 _SPAN: Final = re.compile(r"\s*(\S+?)\s*[-–]\s*(\S+?)\s*")
+YES_NO: Final = ("oui", "non")
 
 
 class FormInvalid(ValueError):
@@ -32,6 +33,8 @@ class FieldForm(StrEnum):
     """Local minutes as `08:00`."""
     SPAN = "span"
     """Two clocks of a day as `20:00-08:00`; empty: the whole day."""
+    YES_NO = "yes_no"
+    """Truth as `oui` or `non`."""
     CONDITIONS = "conditions"
     """Alternatives of a condition, one a line."""
 
@@ -43,6 +46,8 @@ def write_form(form: FieldForm, value: Any) -> FieldValue:
             return _write_clock(value)
         case FieldForm.SPAN:
             return None if value is None else "-".join(_write_clock(minute) for minute in value)
+        case FieldForm.YES_NO:
+            return "oui" if value else "non"
         case FieldForm.CONDITIONS:
             return write_conditions(value)
 
@@ -59,6 +64,10 @@ def read_form(form: FieldForm, value: FieldValue) -> Any:
             if (parts := _SPAN.fullmatch(text)) is None:
                 raise FormInvalid("clock_span", f"{text[:40]!r} is not a span such as 20:00-08:00")
             return (_read_clock(parts[1], "clock_span"), _read_clock(parts[2], "clock_span"))
+        case FieldForm.YES_NO:
+            if text not in YES_NO:
+                raise FormInvalid("yes_no", "must be oui or non", "oui ou non")
+            return text == YES_NO[0]
         case FieldForm.CONDITIONS:
             lines = value if isinstance(value, tuple) else (text,) if text else ()
             try:

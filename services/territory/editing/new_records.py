@@ -32,6 +32,7 @@ from services.territory.editing.record_places import (
     build_card_id,
     build_post_id,
     build_rotation_id,
+    build_staff_id,
     split_card_id,
 )
 from services.territory.editing.records import (
@@ -94,6 +95,19 @@ class _NewRotation(_NewPost):
     place: Place = Place.HOLDER
 
 
+class _NewRule(Model):
+    """Activity of a new rule of reassignment."""
+
+    activity: str
+
+
+class _NewStaff(_NewRule):
+    """Place of new agents."""
+
+    site: str
+    metier: str
+
+
 NEW_FIELDS: Final[Mapping[RecordKind, FieldGroup]] = {
     RecordKind.CONTACT: FieldGroup(Model, ()),
     RecordKind.CARD: FieldGroup(
@@ -132,6 +146,17 @@ NEW_FIELDS: Final[Mapping[RecordKind, FieldGroup]] = {
             RecordField("scope", "scope", "scope"),
             RecordField("place", "place", "place"),
         ),
+    ),
+    RecordKind.STAFFING: FieldGroup(
+        _NewStaff,
+        (
+            RecordField("activity", "activity", "activity"),
+            RecordField("site", "site", "site"),
+            RecordField("metier", "metier", "metier"),
+        ),
+    ),
+    RecordKind.REASSIGNMENT: FieldGroup(
+        _NewRule, (RecordField("activity", "activity", "activity"),)
     ),
 }
 """Fields that only a new record has, for the kinds of which people create records."""
@@ -331,7 +356,7 @@ def _make_models(
     """Return the parts of a new record with their models. Raises FieldInvalid."""
     extra = _validate_place(kind, values)
     return [
-        (part, validate_part(part, _begin(kind, part, extra, values, id), values))
+        (part, validate_part(part, _begin(sections, kind, part, extra, values, id), values))
         for part in list_new_parts(sections, kind, values)
     ]
 
@@ -342,6 +367,7 @@ def _validate_place(kind: RecordKind, values: Mapping[str, FieldValue]) -> Any:
 
 
 def _begin(
+    sections: Sequence[Any],
     kind: RecordKind,
     part: RecordPart,
     extra: Any,
@@ -381,8 +407,22 @@ def _begin(
             return {}
         case RecordKind.ON_CALL:
             return {"holder": None, **dict(extra)}
+        case RecordKind.REASSIGNMENT:
+            return {"activity": extra.activity, **_repeat_limits(sections, extra.activity)}
         case _:
             return dict(extra)
+
+
+def _repeat_limits(sections: Sequence[Any], activity_id: str) -> dict[str, Any]:
+    """Return the values of an activity that its rule of reassignment repeats."""
+    activities = (s.activities for s in sections if isinstance(s, ref.Activities))
+    activity = next((a for rows in activities for a in rows if a.id == activity_id), None)
+    if activity is None:  # the check of the edit names it
+        return {"pole": "", "criticality": 4, "rto_h": 0.0}
+    return {
+        name: getattr(activity, name)
+        for name in ("pole", "criticality", "rto_h", "vulnerable_public")
+    }
 
 
 def _find_free_id(
@@ -419,6 +459,10 @@ def _find_free_id(
             rotation = validate_part(part, dict(place), values)
             assert isinstance(rotation, Rotation)
             return build_rotation_id(rotation)
+        case RecordKind.STAFFING:
+            return build_staff_id(place.activity, place.site, place.metier)
+        case RecordKind.REASSIGNMENT:
+            return place.activity  # type: ignore[no-any-return]
         case _:
             return _number_name(_make_slug(str(values.get("organisation") or "")), existing_ids)
 

@@ -18,12 +18,14 @@ from schemas.reference_changes import FieldValue, RecordAction, RecordEdit, Reco
 from schemas.words import Channel, EventType
 from services.territory.checks import MAX_LIMIT_H, MAX_LIMIT_MIN
 from services.territory.editing.conditions import list_references
+from services.territory.editing.field_forms import YES_NO
 from services.territory.editing.new_records import NEW_FIELDS, apply_record_edit, find_references
 from services.territory.editing.record_places import (
     build_card_id,
     split_card_id,
     split_post_id,
     split_rotation_id,
+    split_staff_id,
 )
 from services.territory.editing.records import RECORDS, list_records, read_record
 from services.territory.plan_checks import MAX_STEP_CHARACTERS, MAX_STEPS, find_order_faults
@@ -60,6 +62,7 @@ _CHECKED_CONDITIONS: Final = frozenset(
     {"site_kind", "pole", "activity", "system", "event_type", "cause"}
 )
 MAX_LEVEL: Final = 4
+MAX_STAFF: Final = 100_000
 MAX_REFERENCES: Final = 10
 """Most places that name a record, of those that a refusal lists."""
 
@@ -94,6 +97,7 @@ def list_known_ids(
     plans: Mapping[str, str] = {}
     systems: Mapping[str, str] = {}
     suppliers: dict[str, str] = {}
+    metiers: Mapping[str, str] = {}
     for section in sections:
         match section:
             case ref.EscalationPolicy(policy=policy):
@@ -114,6 +118,8 @@ def list_known_ids(
                 suppliers |= {id: id for a in activities for id in a.suppliers}
             case ref.RosterSection(roster=roster):
                 people |= {person: person for person in roster.channels}
+            case ref.Staffing():
+                metiers = {metier.id: metier.name for metier in section.metiers}
             case ref.Contacts(contacts=contacts):
                 suppliers |= {contact.id: contact.organisation for contact in contacts}
     return {
@@ -127,7 +133,9 @@ def list_known_ids(
         "ladder": ladders,
         "pole": poles,
         "scope": {**poles, **sites},
+        "site": sites,
         "site_kind": kinds,
+        "metier": metiers,
         "card": cards,
         "activity": activity_names,
         "event_type": {one.value: one.value for one in EventType},
@@ -141,6 +149,7 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "evidence": tuple(Evidence),
     "place": tuple(Place),
     "telework": ("non", "partiel", "oui"),
+    "yes_no": YES_NO,
 }
 """Words of closed lists that a field may hold."""
 
@@ -193,6 +202,18 @@ def _find_withdrawal_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterat
         yield from _find_cover_faults(sections, edit)
     if edit.kind is RecordKind.STEP:
         yield from _find_last_step_faults(sections, edit)
+    if edit.kind is RecordKind.REASSIGNMENT and (count := _count_staff_rows(sections, edit.id)):
+        yield RecordFault(
+            "",
+            "referred",
+            f"des agents exercent cette activité : {count} ligne(s) d’effectifs",
+            f"agents work for this activity: {count} row(s) of staff",
+        )
+
+
+def _count_staff_rows(sections: Sequence[Any], activity: str) -> int:
+    rows = (s.cells for s in sections if isinstance(s, ref.Staffing))
+    return sum(cell.activity == activity for cells in rows for cell in cells)
 
 
 def _find_last_step_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
@@ -409,6 +430,31 @@ def _find_condition_faults(sections: Sequence[Any], lines: Sequence[str]) -> Ite
             yield from _find_unknown_ids("conditions", [id], (), ids_by_kind[refers])
 
 
+def _find_staff_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
+    """Yield more agents on the first day than there are, and staff without a rule."""
+    after = read_record(apply_record_edit(sections, edit), edit.kind, edit.id)
+    staff, minimum = after["staff"], after["minimum"]
+    assert isinstance(staff, int)
+    assert isinstance(minimum, int)
+    if staff > MAX_STAFF:
+        yield _build_range_fault("staff", 0, MAX_STAFF)
+    if minimum > staff:
+        yield RecordFault(
+            "minimum",
+            "order",
+            "le minimum dépasse l’effectif",
+            "the minimum exceeds the staff",
+        )
+    activity, _site, _metier = split_staff_id(edit.id)
+    if activity not in list_records(sections, RecordKind.REASSIGNMENT):
+        yield RecordFault(
+            "activity",
+            "missing",
+            "cette activité n’a pas encore de règle de réaffectation",
+            "this activity has no rule of reassignment yet",
+        )
+
+
 def _find_no_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:  # noqa: ARG001
     yield from ()
 
@@ -424,6 +470,8 @@ _RECORD_CHECKS: Final[
     RecordKind.ON_CALL: _find_post_faults,
     RecordKind.ROTATION: _find_post_faults,
     RecordKind.TRIGGER: _find_trigger_faults,
+    RecordKind.STAFFING: _find_staff_faults,
+    RecordKind.REASSIGNMENT: _find_no_faults,
 }
 """Checks of the values of each kind together, once each of them is right by itself."""
 

@@ -54,6 +54,18 @@ def split_rotation_id(id: str) -> tuple[str, str | None, Place]:
     return (*split_post_id(post), Place(place))
 
 
+def build_staff_id(activity: str, site: str, metier: str) -> str:
+    """Return the id of the agents of one métier for one activity on one site."""
+    return CARD_SEPARATOR.join((activity, site, metier))
+
+
+def split_staff_id(id: str) -> tuple[str, str, str]:
+    """Return the activity, the site and the métier of such an id."""
+    activity, _, rest = id.partition(CARD_SEPARATOR)
+    site, _, metier = rest.rpartition(CARD_SEPARATOR)
+    return activity, site, metier
+
+
 class RecordPlace(Protocol):
     """Place of a kind of record in a section."""
 
@@ -197,6 +209,34 @@ class RosterPlace:
         if self.name == "holders":
             return [(build_post_id(h.role, h.scope), h) for h in section.roster.holders]
         return list(_number(section.roster.rotations, build_rotation_id))
+
+
+@dataclass(frozen=True, slots=True)
+class StaffPlace:
+    """Agents on sites, or rules of reassignment, in the order of their files."""
+
+    name: str
+
+    def list_ids(self, section: ref.Staffing) -> list[str]:
+        return [key for key, _ in self._rows(section)]
+
+    def find(self, section: ref.Staffing, id: str) -> BaseModel | None:
+        return dict(self._rows(section)).get(id)
+
+    def put(self, section: ref.Staffing, id: str, model: BaseModel | None) -> Any:
+        rows = _put_row(self._rows(section), id, model)
+        return section.model_copy(update={self.name: tuple(sorted(rows, key=_get_staff_order))})
+
+    def _rows(self, section: ref.Staffing) -> list[tuple[str, Any]]:
+        if self.name == "rules":
+            return [(rule.activity, rule) for rule in section.rules]
+        return [(build_staff_id(c.activity, c.site, c.metier), c) for c in section.cells]
+
+
+def _get_staff_order(row: ref.StaffCell | ref.ReassignmentRule) -> tuple[str, ...]:
+    if isinstance(row, ref.StaffCell):
+        return row.site, row.activity, row.metier
+    return (row.activity,)
 
 
 def _number(rows: Iterable[Any], build_key: Any) -> Iterator[tuple[str, Any]]:

@@ -21,6 +21,7 @@ from services.territory.editing.record_places import (
     RecordPlace,
     RosterPlace,
     RowPlace,
+    StaffPlace,
     StepPlace,
     TriggerPlace,
 )
@@ -191,6 +192,23 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
                     form=FieldForm.CONDITIONS,
                 ),
                 *_plain("text"),
+            ),
+        ),
+    ),
+    RecordKind.STAFFING: (
+        _part(ref.Staffing, StaffPlace("cells"), ref.StaffCell, _plain("staff", "minimum")),
+    ),
+    RecordKind.REASSIGNMENT: (
+        _part(
+            ref.Staffing,
+            StaffPlace("rules"),
+            ref.ReassignmentRule,
+            (
+                RecordField("site_bound", "site_bound", "yes_no", form=FieldForm.YES_NO),
+                RecordField("needs_desk", "needs_desk", "yes_no", form=FieldForm.YES_NO),
+                *_plain("tele_pct", "release_pct"),
+                RecordField("home_kinds", "home_kinds", "site_kind"),
+                RecordField("host_kinds", "host_kinds", "site_kind"),
             ),
         ),
     ),

@@ -181,6 +181,11 @@ def test_a_source_that_reports_counts_like_a_feed(source: dict[str, Any], state:
     assert judge(change(feeds=NO_FEEDS, sources=[source]))["sources"].state == state
 
 
+def test_feeds_that_play_samples_count_for_nothing() -> None:
+    samples = feed().model_copy(update={"samples": True})
+    assert judge(change(feeds=samples))["sources"].state == "open"
+
+
 def test_only_missing_essentials_are_grave() -> None:
     assert {one.condition.key for one in list_grave(judge_conditions(NOTHING, FR))} == {
         "accounts",
@@ -285,12 +290,13 @@ async def list_on_call(browser: Browser) -> set[str]:
     }
 
 
-async def test_an_exercise_without_a_report_and_the_demonstration_count_for_nothing(
-    tmp_path: Path,
+@pytest.mark.parametrize("name", ["92~ex-demo-a1", "92~ex-flux-a1"])
+async def test_an_exercise_without_a_report_and_a_demonstration_count_for_nothing(
+    tmp_path: Path, name: str
 ) -> None:
     now = to_ms(datetime.now(UTC))
     empty = Held("92~ex-7", clock=now, reference=reference())
-    demo_realm = Held("92~ex-demo-a1", clock=now, reference=reference())
+    demo_realm = Held(name, clock=now, reference=reference())
     demo_realm.put("reports", report("r-1"))
     browser, _ = browsing(live_realm(), empty, demo_realm)
     browser.app.state.last_backup = tmp_path / "backup.json"

@@ -362,6 +362,28 @@ async def test_every_new_form_is_shown_and_labels_its_fields(kind: RecordKind) -
     assert "Proposer cette fiche" in page
 
 
+async def test_the_form_of_an_activity_lists_its_agents_and_leads_to_each() -> None:
+    browser, _ = browsing(crisis())
+    page = await browser.get(f"/donnees/fiches/activity/ATT-08?realm={REALM}", role="coordinator")
+    text = words(page.text)
+    assert "Règle de réaffectation" in text
+    (form,) = set(re.findall(r"/donnees/fiches/staffing/ATT-08[^?\"]+", page.text))
+    page = await shown(browser, form, role="coordinator")
+    assert "Effectif minimal le premier jour" in page
+
+
+async def test_a_director_changes_the_staff_of_the_own_pole_only() -> None:
+    browser, _ = browsing(crisis())
+    body = {"values": {"staff": 12}, "reason": "Un poste de plus"}
+    path = "records/staffing/SOL-02.ase-01.educateur/proposals"
+    answer = await post(browser, path, body, "director@pole:education")
+    assert answer.status_code == 403, answer.text
+    answer = await post(browser, path, body, "director@pole:solidarites")
+    assert answer.status_code == 202, answer.text
+    (command,) = browser.decisions.asked
+    assert [(f.field, f.before, f.after) for f in command.edit.fields] == [("staff", 10, 12)]
+
+
 TRIGGER = "PT-TIAC.N3"
 
 

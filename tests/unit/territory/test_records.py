@@ -206,7 +206,15 @@ NEW[RecordKind.TRIGGER] = {
     "conditions": ('[{"metric":"sites_closed","args":{"kind":"college"},"op":">=","value":2}]',),
     "text": "Deux collèges fermés",
 }
+NEW[RecordKind.STAFFING] = {
+    "activity": "SOL-02",
+    "site": "ase-01",
+    "metier": "psychologue",
+    "staff": 4,
+    "minimum": 1,
+}
 IDS = {
+    RecordKind.STAFFING: "SOL-02.ase-01.psychologue",
     RecordKind.CONTACT: "croix_rouge_unite_locale",
     RecordKind.CARD: "PT-CRUE.CRUE-F11",
     RecordKind.ACTIVITY: "SOL-09",
@@ -258,6 +266,9 @@ def test_two_records_that_are_proposed_at_once_get_two_ids() -> None:
         (RecordKind.ROTATION, {"persons": ("x-y",)}, "persons", "unknown"),
         (RecordKind.ROTATION, {"until": "2026-12-07"}, "until", "order"),
         (RecordKind.ON_CALL, {"role": "astreinte_direction", "scope": None}, "role", "exists"),
+        (RecordKind.STAFFING, {"metier": "educateur"}, "activity", "exists"),
+        (RecordKind.STAFFING, {"site": "zzz-9"}, "site", "unknown"),
+        (RecordKind.STAFFING, {"minimum": 5}, "minimum", "order"),
     ],
 )
 def test_a_wrong_new_record_is_named_by_its_field(
@@ -274,6 +285,7 @@ def test_a_wrong_new_record_is_named_by_its_field(
         (RecordKind.CONTACT, "police", "Recueil et traitement des informations préoccupantes"),
         (RecordKind.CARD, "PCA-solidarites.SOL-F02", "Faire venir des renforts habilités"),
         (RecordKind.ACTIVITY, "SOL-02", "effectifs et métiers"),
+        (RecordKind.REASSIGNMENT, "SOL-02", "des agents exercent cette activité : 90"),
     ],
 )
 def test_a_record_that_others_name_is_not_withdrawn(kind: RecordKind, id: str, owner: str) -> None:
@@ -372,3 +384,51 @@ def test_a_condition_about_nothing_and_a_second_level_are_refused(
 ) -> None:
     faults = find_edit_faults(SECTIONS, edit(RecordKind.TRIGGER, "PT-CRUE.N3", **values))
     assert [fault.field for fault in faults] == [field]
+
+
+def test_an_activity_is_withdrawn_once_no_agent_works_for_it() -> None:
+    activity = "ATT-08"
+    sections = list(SECTIONS)
+    for id in list_records(sections, RecordKind.STAFFING):
+        if id.startswith(f"{activity}."):
+            gone = build_withdrawal(sections, RecordKind.STAFFING, id)
+            assert find_edit_faults(sections, gone) == []
+            sections = apply_record_edit(sections, gone)
+    assert (
+        find_edit_faults(sections, build_withdrawal(sections, RecordKind.REASSIGNMENT, activity))
+        == []
+    )
+    gone = build_withdrawal(sections, RecordKind.ACTIVITY, activity)
+    assert find_edit_faults(sections, gone) == []
+    after = apply_record_edit(sections, gone)
+    assert activity not in list_records(after, RecordKind.REASSIGNMENT)
+
+
+def test_a_new_activity_gets_its_rule_before_its_agents() -> None:
+    activity = create(RecordKind.ACTIVITY, **NEW[RecordKind.ACTIVITY])
+    sections = apply_record_edit(SECTIONS, activity)
+    agents = {**NEW[RecordKind.STAFFING], "activity": activity.id}
+    first = build_new_record(sections, RecordKind.STAFFING, agents)
+    assert [(f.field, f.code) for f in find_edit_faults(sections, first)] == [
+        ("activity", "missing")
+    ]
+    rule = build_new_record(
+        sections,
+        RecordKind.REASSIGNMENT,
+        {
+            "activity": activity.id,
+            "site_bound": "non",
+            "needs_desk": "oui",
+            "tele_pct": 50,
+            "release_pct": 0,
+            "home_kinds": ("pmi_css",),
+            "host_kinds": ("pmi_css",),
+        },
+    )
+    assert find_edit_faults(sections, rule) == []
+    sections = apply_record_edit(sections, rule)
+    staffing = next(s for s in sections if isinstance(s, Staffing))
+    made = next(one for one in staffing.rules if one.activity == activity.id)
+    assert (made.pole, made.criticality, made.rto_h) == ("solidarites", 3, 4)
+    assert made.needs_desk and not made.site_bound
+    assert find_edit_faults(sections, first) == []

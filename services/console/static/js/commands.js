@@ -4,6 +4,7 @@
 import { confirmed } from "./confirming.js";
 import { refused, settled } from "./drafts.js";
 import { pictured, refresh } from "./live.js";
+import { looked } from "./look.js";
 import { smaller } from "./photo.js";
 import { picked } from "./picker.js";
 import { freshKey, get, post } from "./post.js";
@@ -189,17 +190,10 @@ const html = () => document.documentElement;
 /** Send what was confirmed, where that is asked for. @param {HTMLFormElement} form @param {HTMLElement | null} submitter */
 async function ask(form, submitter) {
   form.setAttribute("aria-busy", "true");
+  await looked();
   const goes = await confirmed(form);
   form.removeAttribute("aria-busy");
   if (goes) await send(form, submitter);
-}
-
-/** Show the effect of what is filled in before it is sent: the page again, with the values in its address. @param {HTMLFormElement} form @param {string} url */
-function look(form, url) {
-  const to = new URL(url, location.href);
-  for (const [name, given] of new FormData(form)) if (/^(values\.|realm$|seen$)/.test(name) && typeof given === "string") to.searchParams.append(name, given);
-  settled(form);
-  location.assign(to);
 }
 
 export function start() {
@@ -207,9 +201,8 @@ export function start() {
     const form = event.target;
     if (!(form instanceof HTMLFormElement) || form.dataset.command === undefined) return;
     event.preventDefault();
-    if (form.hasAttribute("aria-busy")) return;
-    if (event.submitter?.dataset.look !== undefined) look(form, event.submitter.dataset.look);
-    else if (event.submitter?.hasAttribute("formaction")) send(form, event.submitter);
+    if (event.submitter?.dataset.look !== undefined || form.hasAttribute("aria-busy")) return;
+    if (event.submitter?.hasAttribute("formaction")) send(form, event.submitter);
     else ask(form, event.submitter);
   });
 }

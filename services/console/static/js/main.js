@@ -6,6 +6,7 @@ import * as drafts from "./drafts.js";
 import * as keys from "./keys.js";
 import * as list from "./list.js";
 import * as live from "./live.js";
+import * as look from "./look.js";
 import * as past from "./past.js";
 import * as picker from "./picker.js";
 import { csrfToken } from "./post.js";
@@ -15,6 +16,7 @@ import * as wall from "./wall.js";
 
 commands.start();
 drafts.start();
+look.start();
 list.start();
 picker.start();
 keys.start();
