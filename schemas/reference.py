@@ -203,6 +203,7 @@ class Activity(Model):
             "it (D82)"
         ),
     )
+    reviewed_on: date | None = optional("day of the last yearly review (D86)")
 
 
 class SystemName(Model):

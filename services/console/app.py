@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.callouts import HeadcountAnswer, headcount_text_id
 from schemas.words import Answer
-from services.console.accounts import people_api, push_devices_api
+from services.console.accounts import accounts_api, people_api, push_devices_api
 from services.console.actions import api as actions_api
 from services.console.attention import api as attention_api
 from services.console.commissioning import api as commissioning_api
@@ -166,6 +166,7 @@ ROUTERS: Final = (
     handovers_api.router,
     erasures_api.router,
     staffing_api.router,
+    accounts_api.router,
     people_api.router,
     evidence_api.router,
     retex_api.router,

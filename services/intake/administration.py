@@ -15,7 +15,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.base import DAY_MS
-from schemas.realms import RealmNameInvalid, is_live, parse_realm
+from schemas.realms import RealmNameInvalid, parse_realm
 from services.intake.http.exchange import BodyReader, Receive, Scope, Send, get_header, send_json
 from services.intake.http.list_pages import read_page_request
 from services.intake.integrations.registry import NewSource, SourceChange, SourceRegistry
@@ -28,6 +28,7 @@ from services.runtime.http.problems import (
     build_unknown_problem,
 )
 from services.runtime.identity.accounts import (
+    CODE_LIFE_MS,
     LOCAL_ADMIN,
     AccessStore,
     LoginTaken,
@@ -43,12 +44,12 @@ from services.runtime.identity.principals import (
     Account,
     Principal,
     Token,
+    include_exercises,
     is_valid_login,
 )
 from services.runtime.identity.principals import Scope as Limits
 from services.runtime.identity.sessions import PRINTED_CODE_COUNT, Sessions
 
-CODE_LIFE_MS: Final = 2 * DAY_MS
 LINK_LIFE_MS: Final = 7 * DAY_MS
 """So long an identity of the provider may take an account that an administrator has released."""
 TOKEN_DAYS: Final = 365
@@ -457,13 +458,6 @@ def check_realms(limits: Limits) -> None:
             )
             fault = build_fault("scope.realms", "realm", *why)
             raise ProblemError("invalid", faults=(fault,)) from None
-
-
-def include_exercises(limits: Limits) -> Limits:
-    """Add the simulated realms of each live realm of a person's limits. Rule D140."""
-    live = (name for name in limits.realms if is_live(name))
-    realms = (*limits.realms, *(f"{name}{SIMULATED_REALMS}" for name in live))
-    return limits.model_copy(update={"realms": tuple(dict.fromkeys(realms))})
 
 
 async def _answer_page(

@@ -120,6 +120,7 @@ def read_activities(f: SourceFile, kinds: set[str] | None = None) -> ref.Activit
             short_name=a.get("nom_court"),
             continuous=a.get("duree") == "continue",
             vulnerable_public=a.get("vulnerable_public", 0),
+            reviewed_on=a.get("relu_le"),
         )
         if made is None:
             continue

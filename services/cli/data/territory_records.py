@@ -153,33 +153,44 @@ _STATES = {
 }
 
 
-def reviews(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """List the yearly reviews of plans, the most urgent first."""
-    review_page = _fetch(f"reference/reviews{build_query(realm, as_of)}")
+def reviews(
+    kind: Annotated[
+        list[RecordKind] | None, typer.Option(help="plan, activity, contact; default: all")
+    ] = None,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the yearly reviews of plans, activities and partners, the most urgent first."""
+    kinds = [one.value for one in kind] if kind else None
+    review_page = _fetch(f"reference/reviews{build_query(realm, as_of, kind=kinds)}")
     show_list(
         review_page,
         as_json,
-        "Revue des plans",
+        "Revue annuelle",
         (
-            (IDENTIFIER, lambda r: r["plan"]),
-            ("Plan", lambda r: r["title"]),
+            (IDENTIFIER, lambda r: r["id"]),
+            ("Genre", lambda r: _(KINDS[RecordKind(r["kind"])])),
+            ("Nom", lambda r: r["title"]),
             ("Relu par", lambda r: r["owner"]),
             ("Dernière relecture", lambda r: r["reviewed_on"] or "–"),
-            ("Prochaine", lambda r: r["due_on"]),
+            ("Confirmé par", lambda r: r["confirmed_by"] or "–"),
+            ("Prochaine", lambda r: r["due_on"] or "–"),
             ("État", lambda r: _STATES[r["state"]]),
         ),
     )
 
 
 def confirm(
-    plan: Annotated[str, typer.Argument(metavar="PLAN", help="Id of the plan")],
+    id: RecordId,
+    kind: Annotated[RecordKind, typer.Option(help="plan, activity, contact")] = RecordKind.PLAN,
     reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None,
     realm: Realm = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Confirm a plan and its cards without a change; another person approves it."""
-    path = f"reference/reviews/{quote(plan, safe='')}/confirm"
+    """Confirm a plan with its cards, an activity or a partner; another person approves it."""
+    path = f"reference/reviews/{kind}/{quote(id, safe='')}/confirm"
     done = "relecture proposée : une autre personne l’approuve (vigie territory changes)"
     post_decision(path, realm, {"reason": reason}, key=key, as_json=as_json, done=done)
 

@@ -6,6 +6,7 @@ A new account logs in with a one-time code, then chooses a password and a second
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
@@ -13,17 +14,25 @@ import pyotp
 import typer
 from rich.table import Table
 
-from services.cli.client import call_api
-from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
+from services.cli.client import (
+    ApiClient,
+    ApiRefused,
+    VigieUnreachable,
+    call_api,
+    print_error,
+)
+from services.cli.crisis.read import NO_LIMIT, AsJson, build_query, fetch_list
 from services.cli.output import open_console
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import create_totp_secret
+from services.runtime.process.settings import Settings
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Accounts of people: add, code, password, totp, list, unlink, disable, enable.",
+    help="Accounts of people: add, import, export, code, password, totp, list, unlink, disable, enable.",
 )
+CSV_HEADERS = {"Content-Type": "text/csv"}
 Login = Annotated[str, typer.Argument(help="User name")]
 
 
@@ -102,6 +111,46 @@ def list_users(as_json: AsJson = False) -> None:
         realms = ", ".join(r for r in (u.get("scope") or {}).get("realms", ()) if "~" not in r)
         table.add_row(u["login"], u["role"] or "?", u["duty"] or "", realms or "tous", *marks)
     open_console().print(table)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV: login,role and perhaps duty,person,sites,poles,realms"),
+    ],
+    check: Annotated[bool, typer.Option("--check", help="Check the file only")] = False,
+    realm: Annotated[str | None, typer.Option(help="Live realm of the sites and pôles")] = None,
+) -> None:
+    """Open the accounts of a file and print their one-time codes; no right is changed.
+
+    The whole file is checked before anything is written.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise print_error(error) from error
+    path = "/api/v1/accounts/import"
+    trial = build_query(realm, None, dry_run="true")
+    answer = call_api("POST", f"{path}{trial}", content, CSV_HEADERS)
+    if not check and not answer["faults"]:
+        answer = call_api("POST", f"{path}{build_query(realm, None)}", content, CSV_HEADERS)
+    typer.echo(answer["text"], err=bool(answer["faults"]))
+    if answer["faults"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="New CSV file, as `import` reads it")],
+) -> None:
+    """Write all accounts with their rights to a CSV file, without any secret."""
+    try:
+        with ApiClient(Settings()) as client:
+            size = client.save("/api/v1/accounts?format=csv", file)
+    except (ApiRefused, VigieUnreachable, OSError) as error:
+        raise print_error(error) from error
+    typer.echo(f"{file} : {size} octets")
 
 
 @app.command()

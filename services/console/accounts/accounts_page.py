@@ -34,6 +34,7 @@ ACT_LABELS: Final = {
     "account.link_allowed": N_("premier lien du compte autorisé"),
     "account.unlinked": N_("compte délié de l’identité du fournisseur"),
     "account.created": N_("compte ouvert"),
+    "accounts.exported": N_("liste des comptes exportée"),
     "account.enabled": N_("compte rétabli"),
     "account.disabled": N_("compte fermé"),
     "code.issued": N_("code à usage unique remis"),

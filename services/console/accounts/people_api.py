@@ -22,13 +22,19 @@ from schemas.people.directory import Contact, ContactPoint
 from schemas.topics import select_urgent_topic
 from schemas.words import Channel
 from services.console.directory.contact_file import (
-    ContactFault,
-    DirectoryInvalid,
     build_announcements,
     compare_contacts,
 )
 from services.console.directory.contact_file import read_contacts as parse_contact_file
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
+from services.console.exports.line_faults import (
+    TABLE_BODY,
+    LineFault,
+    TableInvalid,
+    convert_line_faults,
+    decode_table,
+    describe_line_faults,
+)
 from services.console.exports.tables import Column, FileNaming, build_csv_response
 from services.console.http.context import (
     PageRequest,
@@ -42,7 +48,7 @@ from services.console.http.decisions import get_author
 from services.console.http.producer import CommandProducer
 from services.console.i18n import Translator, choose_language, get_translator
 from services.console.resources import Page, Resource, Time, to_datetime
-from services.runtime.http.problems import FieldFault, Language, ProblemError, build_fault
+from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
@@ -55,16 +61,6 @@ PeopleReader = Annotated[ReadContext, Depends(require_read(Permission.DIRECTORY_
 Keeper = Annotated[Principal, Depends(require_permission(Permission.DIRECTORY_WRITE))]
 DIRECTORY_TIMEOUT_S: Final = 5.0
 """Seconds to wait for the copy of the directory."""
-FAULTS_SHOWN: Final = 20
-_NOT_UTF_8: Final = build_fault(
-    "", "not_utf_8", "ce fichier n’est pas en UTF-8", "this file is not UTF-8"
-)
-_TABLE_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"text/csv": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
 log = structlog.get_logger(__name__)
 
 
@@ -149,7 +145,7 @@ async def list_people(
 
 @router.post(
     "/import",
-    openapi_extra=_TABLE_BODY,
+    openapi_extra=TABLE_BODY,
     summary="Import people from CSV, as exported; a known person is replaced. `dry_run` tells only",
 )
 async def import_people(
@@ -163,9 +159,9 @@ async def import_people(
     content = await request.body()
     try:
         contacts = await asyncio.to_thread(_parse_file, content)
-    except DirectoryInvalid as error:
+    except TableInvalid as error:
         if not dry_run:
-            raise ProblemError("invalid", faults=_list_line_faults(error.faults, _)) from error
+            raise ProblemError("invalid", faults=convert_line_faults(error.faults, _)) from error
         return _build_refusal(error.faults, _)
     change = await asyncio.to_thread(compare_contacts, contacts, people.peek)
     if not dry_run:
@@ -186,43 +182,14 @@ async def import_people(
 
 
 def _parse_file(content: bytes) -> list[Contact]:
-    """Read a file. Raises DirectoryInvalid."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DirectoryInvalid([ContactFault(line, _NOT_UTF_8)]) from error
-    return parse_contact_file(text.splitlines())
+    """Read a file. Raises TableInvalid."""
+    return parse_contact_file(decode_table(content))
 
 
-def _list_line_faults(faults: Sequence[ContactFault], _: Translator) -> tuple[FieldFault, ...]:
-    return tuple(
-        FieldFault(_("ligne {n}", n=one.line), one.fault.code, one.fault.message)
-        for one in faults[:FAULTS_SHOWN]
-    )
-
-
-def _describe_fault(one: ContactFault, _: Translator) -> str:
-    language: Language = "en" if _.lang == "en" else "fr"
-    field = f"{one.fault.field}, " if one.fault.field else ""
-    what = field + one.fault.message[language]
-    return _("Ligne {line} : {what}", line=one.line, what=what)
-
-
-def _build_refusal(faults: Sequence[ContactFault], _: Translator) -> DirectoryImport:
-    visible_faults = [_describe_fault(one, _) for one in faults[:FAULTS_SHOWN]]
-    more = len(faults) - len(visible_faults)
-    end = [_.plural("et {n} autre", "et {n} autres", more)] if more else []
+def _build_refusal(faults: Sequence[LineFault], _: Translator) -> DirectoryImport:
+    sentences, text = describe_line_faults(faults, _)
     return DirectoryImport(
-        written=False,
-        people=0,
-        added=0,
-        changed=0,
-        same=0,
-        faults=visible_faults,
-        text="\n".join(
-            [_("Rien ne serait écrit : ce fichier est à corriger."), *visible_faults, *end]
-        ),
+        written=False, people=0, added=0, changed=0, same=0, faults=sentences, text=text
     )
 
 

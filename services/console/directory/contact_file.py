@@ -17,6 +17,7 @@ from schemas.oncall import DAY_MIN, NoteReachability
 from schemas.people.addresses import is_allowed_url, normalize_dialled_number
 from schemas.people.directory import REALM_PREFIX, Contact, ContactPoint
 from schemas.reference import CONTACT_TOKEN_PREFIX
+from services.console.exports.line_faults import LineFault, TableInvalid
 from services.console.exports.tables import unescape_formula
 from services.runtime.http.problems import FieldFault, build_fault, convert_fault
 
@@ -55,23 +56,8 @@ _RESERVED: Final = build_fault(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ContactFault:
-    """One problem of a file, without the content of its line."""
-
-    line: int
-    fault: FieldFault
-
-
-class DirectoryInvalid(ValueError):
-    """Signal a file that cannot be imported.
-
-    The message has one line per problem, with line number and without content.
-    """
-
-    def __init__(self, faults: Sequence[ContactFault]) -> None:
-        super().__init__("\n".join(_format_fault(one) for one in faults))
-        self.faults = tuple(faults)
+class DirectoryInvalid(TableInvalid):
+    """Signal a file of contacts that cannot be imported."""
 
 
 class AddressInvalid(ValueError):
@@ -93,27 +79,27 @@ def read_contacts(lines: Iterable[str]) -> list[Contact]:
     separator = ";" if ";" in titles else ","
     reader = csv.DictReader(chain((titles,), rows), delimiter=separator)
     if missing := set(COLUMNS) - set(reader.fieldnames or ()):
-        raise DirectoryInvalid([ContactFault(1, _build_missing(sorted(missing)))])
+        raise DirectoryInvalid([LineFault(1, _build_missing(sorted(missing)))])
     heads: dict[str, tuple[str | None, str, str | None]] = {}
     points: dict[str, list[ContactPoint]] = {}
-    faults: list[ContactFault] = []
+    faults: list[LineFault] = []
     for line in reader:
         row = {name: _strip_apostrophe(value) for name, value in line.items()}
         if (row["person"] or "").startswith(REALM_PREFIX):
-            faults.append(ContactFault(reader.line_num, _RESERVED))
+            faults.append(LineFault(reader.line_num, _RESERVED))
             continue
         try:
             point = _read_point(row)
             head = _read_head(row)
         except ValidationError as error:
             row_faults = map(convert_fault, error.errors(include_url=False, include_input=False))
-            faults += [ContactFault(reader.line_num, one) for one in row_faults]
+            faults += [LineFault(reader.line_num, one) for one in row_faults]
             continue
         except AddressInvalid as error:
-            faults.append(ContactFault(reader.line_num, error.fault))
+            faults.append(LineFault(reader.line_num, error.fault))
             continue
         except ValueError:
-            faults.append(ContactFault(reader.line_num, _NO_TIME))
+            faults.append(LineFault(reader.line_num, _NO_TIME))
             continue
         heads.setdefault(row["person"], head)
         points.setdefault(row["person"], []).extend([point] if point is not None else [])
@@ -205,11 +191,6 @@ def _build_missing(columns: Sequence[str]) -> FieldFault:
     return build_fault(
         "", "missing_columns", f"colonnes absentes : {names}", f"missing columns {names}"
     )
-
-
-def _format_fault(one: ContactFault) -> str:
-    field = f"{one.fault.field}: " if one.fault.field else ""
-    return f"line {one.line}: {field}{one.fault.message['en']}"
 
 
 def _strip_apostrophe(value: Any) -> Any:

@@ -18,6 +18,7 @@ MAX_BYTES: Final = 1 << 20
 MAX_BYTES_BY_PATH: Final = {
     "/api/v1/oncall/import": MAX_FILE_BYTES + MAX_BYTES,
     "/api/v1/people/import": 4 * MAX_BYTES,
+    "/api/v1/accounts/import": 4 * MAX_BYTES,
     "/api/v1/reference/changes": 2 * MAX_BYTES,
 }
 """Larger limits for some routes.

@@ -30,6 +30,10 @@ CONTACT_DAYS: Final = 30
 """Days for which an answer, a receipt or a verification proves that somebody is reached."""
 EXERCISE_DAYS: Final = 365
 """Days for which a card done in time stays exercised."""
+REVIEW_DAYS: Final = 366
+"""Days for which the review of an activity holds."""
+REVIEW_KEY: Final = "review"
+"""Key of the review of the plan itself."""
 _POLE_ROLES: Final = frozenset({POLE_DIRECTOR_ROLE, "suppleant_directeur_pole"})
 _NOBODY_WORKS: Final = frozenset(
     {SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.UNKNOWN}
@@ -54,7 +58,9 @@ class ProofItem:
 
     kind: ProofKind
     key: str
-    """Role or `role:pôle`, `contact:<id>`, card, kind of site, métier, `review`, document."""
+    """Role or `role:pôle`, `contact:<id>`, card, kind of site, métier, document; `review` or the
+    activity that is reviewed.
+    """
     proven: int
     total: int
     at: Instant | None = None
@@ -384,9 +390,19 @@ def _list_skill_items(content: PlanContent, facts: ProofFacts) -> Iterator[Proof
 
 
 def _list_review_items(content: PlanContent, facts: ProofFacts) -> Iterator[ProofItem]:
+    """Yield the review of the plan, then those of the activities that its minimal mode keeps."""
+    today = local_day(facts.now)
     if content.review is not None:
-        in_date = local_day(facts.now) <= content.review.next_on
-        yield ProofItem(ProofKind.REVIEW, "review", int(in_date), 1)
+        yield ProofItem(ProofKind.REVIEW, REVIEW_KEY, int(today <= content.review.next_on), 1)
+    for row in content.goes_on:
+        activity = facts.reference.activities.get(row.activity)
+        if activity is not None:
+            is_current = _is_reviewed(activity.reviewed_on, today)
+            yield ProofItem(ProofKind.REVIEW, activity.id, int(is_current), 1)
+
+
+def _is_reviewed(day: date | None, today: date) -> bool:
+    return day is not None and (today - day).days <= REVIEW_DAYS
 
 
 def _list_document_items(content: PlanContent, facts: ProofFacts) -> Iterator[ProofItem]:

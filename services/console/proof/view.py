@@ -11,6 +11,7 @@ from schemas import reference as ref
 from schemas.ranks import SITE_MANAGER_ROLE
 from services.console.i18n import N_, Translator
 from services.console.proof.judgement import (
+    REVIEW_KEY,
     PlanProof,
     ProofChange,
     ProofFacts,
@@ -44,7 +45,7 @@ PATHS: Final[Mapping[ProofKind, str]] = {
     ProofKind.CARDS: "/realms",
     ProofKind.HOSTS: "/reaffectation",
     ProofKind.SKILLS: "/reaffectation",
-    ProofKind.REVIEW: "/donnees",
+    ProofKind.REVIEW: "/revue",
     ProofKind.DOCUMENTS: "/donnees",
 }
 """Kind → page on which it is proven."""
@@ -162,7 +163,9 @@ class ProofWriter:
                     name=name,
                 )
             case ProofKind.REVIEW:
-                return _("Revoir le plan")
+                if item.key == REVIEW_KEY:
+                    return _("Revoir le plan")
+                return _("Confirmer l’activité : {name}", name=name)
             case ProofKind.DOCUMENTS:
                 return _("Écrire où se trouve le document : {name}", name=name)
         if item.total > 1:
@@ -186,7 +189,9 @@ class ProofWriter:
             case ProofKind.SKILLS:
                 return names.metier(item.key, _.lang)
             case ProofKind.REVIEW:
-                return _("Revue du plan")
+                if item.key == REVIEW_KEY:
+                    return _("Revue du plan")
+                return names.activity_label(item.key, _.lang)
         return self._documents.get(item.key, item.key)
 
     def _name_contact(self, key: str) -> str:

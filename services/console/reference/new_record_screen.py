@@ -66,6 +66,7 @@ async def build_new_record_page(queries: Queries, request: Request, kind: str) -
         "effect": await _build_effect(x, form.kind, form_values) if may_propose else NO_EFFECT,
         "may_propose": may_propose,
         "may_withdraw": False,
+        "staffing": None,
         **await build_conditions(x, request, form.kind, form.fields, form_values),
         **build_effect_names(x),
     }

@@ -12,7 +12,7 @@ from schemas.crisis.actions import ActionRow
 from schemas.oncall import ReachRow
 from services.console import resources as r
 from services.console.http.problems import NotFound
-from services.console.i18n import get_translator
+from services.console.i18n import LANGUAGES, get_translator
 from services.console.read_model.query_base import (
     UNLIMITED,
     QueryBase,
@@ -25,7 +25,12 @@ from services.console.reference.record_view import (
     build_record_state,
     list_open_edits,
 )
-from services.console.reference.reviews import build_reviews
+from services.console.reference.reviews import (
+    PARTNERS_TITLE,
+    build_reviews,
+    collect_actions,
+    collect_confirmations,
+)
 from services.console.resources import Page
 from services.oncall.localtime import local_day
 from services.runtime.http.pagination import paginate, paginate_preordered
@@ -33,6 +38,7 @@ from services.territory.editing.records import RecordUnknown
 
 _STATE_ORDER: Final = {c.ChangeState.PROPOSED: 0, c.ChangeState.APPROVED: 1}
 _CURRENT_STATES: Final = frozenset({g.LineState.APPROVED, *g.ACTIVE_LINE_STATES})
+_PARTNER_TITLES: Final = frozenset(get_translator(lang)(PARTNERS_TITLE) for lang in LANGUAGES)
 
 
 class ReferenceQueries(QueryBase):
@@ -121,15 +127,20 @@ class ReferenceQueries(QueryBase):
         view = await self.read()
         return list_open_edits((await view.picture.rows(c.ReferenceChangeRow)).values())
 
-    async def plan_reviews(self) -> r.PlanReviews:
-        """List the yearly reviews of plans, the most urgent first. Rule D86."""
+    async def reviews(self, *, kind: Sequence[c.RecordKind] = ()) -> r.RecordReviews:
+        """List the yearly reviews of records of some kinds, the most urgent first. Rule D86."""
         view = await self.read()
         rows = (await view.picture.rows(c.ReferenceChangeRow)).values()
         actions = (await view.picture.rows(ActionRow)).values()
-        today = local_day(get_snapshot_time(view.picture))
-        return r.PlanReviews(
-            items=build_reviews(view.picture.reference, list_open_edits(rows), actions, today)
+        titles = {a.text_id: self.words_of(a.text_id) for a in actions if a.plan is None}
+        reviews = build_reviews(
+            view.picture.reference,
+            list_open_edits(rows),
+            collect_actions(actions, titles, _PARTNER_TITLES),
+            collect_confirmations(rows),
+            local_day(get_snapshot_time(view.picture)),
         )
+        return r.RecordReviews(items=[one for one in reviews if not kind or one.kind in kind])
 
     async def today(self) -> date:
         """Return the local day of a realm now."""

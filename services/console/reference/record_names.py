@@ -113,6 +113,7 @@ LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
         "minimum_staff": N_("Effectif minimal le premier jour"),
         "systems": N_("Systèmes"),
         "suppliers": N_("Fournisseurs et partenaires"),
+        "reviewed_on": N_("Dernière relecture"),
     },
     RecordKind.STEP: {
         "who": N_("Qui est appelé"),

@@ -42,14 +42,14 @@ from services.console.reference.record_edits import (
     prepare_version,
 )
 from services.console.reference.record_view import find_record_pole
-from services.console.reference.reviews import build_confirmation, find_review
+from services.console.reference.reviews import build_confirmation
 from services.console.reference.trials import try_version
 from services.console.resources import (
     Page,
-    PlanReviews,
     RecordEntry,
     RecordForm,
     RecordPreview,
+    RecordReviews,
     RecordState,
 )
 from services.runtime.identity.permissions import Permission
@@ -217,30 +217,31 @@ reviews_router = DecisionRouter(prefix="/api/v1/reference/reviews", tags=["refer
 CONFIRMED: Final = "Relu sans changement"
 
 
-@reviews_router.get("", summary="List the yearly reviews of plans, the most urgent first")
-async def list_reviews(reader: LogReader) -> PlanReviews:
-    return await reader.model.plan_reviews()
+@reviews_router.get(
+    "", summary="List the yearly reviews of plans, activities and partners, the most urgent first"
+)
+async def list_reviews(reader: LogReader, kind: Multiple[c.RecordKind]) -> RecordReviews:
+    return await reader.model.reviews(kind=kind)
 
 
 @reviews_router.decision(
-    "/{plan}/confirm",
-    "Confirm a plan and its cards without a change, for another person to approve: its "
-    "review is dated today, the next one a period later",
+    "/{kind}/{id}/confirm",
+    "Confirm a plan and its cards, an activity or a partner without a change, for another person "
+    "to approve: its review is dated today",
 )
 async def confirm_review(
-    author: RecordProposer, plan: str, body: DecisionBody | None = None
+    author: RecordProposer, kind: c.RecordKind, id: RecordId, body: DecisionBody | None = None
 ) -> Response:
     within = author.within(body)
     base = await within.model.reference()
-    review = find_review(base, plan)
-    if review is None:
+    values = build_confirmation(base, kind, id, await within.model.today())
+    if values is None:
         raise NotFound
-    values = build_confirmation(review, await within.model.today())
     decision_body = body or DecisionBody()
     proposal = RecordProposal(
         realm=decision_body.realm, reason=decision_body.reason or CONFIRMED, values=values
     )
-    return await propose_record_change(author, c.RecordKind.PLAN, plan, proposal)
+    return await propose_record_change(author, kind, id, proposal)
 
 
 async def _try_edit(

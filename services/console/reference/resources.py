@@ -163,24 +163,32 @@ class RecordPreview(Resource):
     )
 
 
-class PlanReviewState(Resource):
-    """Yearly review of a plan and its cards. Rule D86."""
+class RecordReview(Resource):
+    """Yearly review of a plan and its cards, an activity or a partner. Rule D86."""
 
-    plan: str
+    kind: RecordKind = Field(description="plan, activity, contact")
+    id: str
     title: str
     pole: str | None
     owner: str = Field(description="role, or `role:pôle`; whom an action asks for the review")
-    cards: int
+    cards: int = Field(description="cards of a plan")
     reviewed_on: date | None
-    due_on: date
-    state: str = Field(
-        description="overdue, due (within 60 days), waiting (a change to approve), current"
+    confirmed_by: str | None = Field(
+        description="who proposed the last confirmation; null: it came with the data"
     )
-    change: str | None = Field(description="open change of the plan")
+    approved_by: str | None
+    due_on: date | None = Field(description="null: nobody has confirmed it yet")
+    state: str = Field(
+        description=(
+            "overdue, due (within 60 days, or never confirmed), waiting (a change to approve), "
+            "current"
+        )
+    )
+    change: str | None = Field(description="open change of the record")
     action: str | None = Field(description="open action that asks the owner for the review")
 
 
-class PlanReviews(Resource):
-    """Yearly reviews of all plans, the most urgent first."""
+class RecordReviews(Resource):
+    """Yearly reviews of records, the most urgent first."""
 
-    items: list[PlanReviewState]
+    items: list[RecordReview]

@@ -48,6 +48,8 @@ LOCAL_ADMIN: Final = "local-admin"
 """Principal of the commands on this machine, and of the first-start code."""
 TWO_FACTOR_ROLES: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED})
 """Roles that need more than a password to log in."""
+CODE_LIFE_MS: Final = 2 * DAY_MS
+"""Life of a one-time code that an administrator hands out."""
 TOKEN_PREFIX: Final = "vigie_"  # noqa: S105  a prefix, not a secret
 TOKEN_WAIT_S: Final = 0.5
 """Longest wait in seconds for an unknown token to appear on the topic."""

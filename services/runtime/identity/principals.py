@@ -13,6 +13,7 @@ from unicodedata import normalize
 from pydantic import Field
 
 from schemas.base import Instant, Model
+from schemas.realms import is_live
 from schemas.words import EventType
 from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Permission, Role
 
@@ -302,3 +303,10 @@ RECORD_KINDS: dict[str, type[Record]] = {
 
 def get_topic_key(record: Record) -> str:
     return f"{record.kind}:{record.id}"
+
+
+def include_exercises(limits: Scope) -> Scope:
+    """Add the simulated realms of each live realm of a person's limits. Rule D140."""
+    live = (name for name in limits.realms if is_live(name))
+    realms = (*limits.realms, *(f"{name}{SIMULATED_REALMS}" for name in live))
+    return limits.model_copy(update={"realms": tuple(dict.fromkeys(realms))})

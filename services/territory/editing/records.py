@@ -137,6 +137,7 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
                 *_plain(*LIMIT_FIELDS, *MINIMUM_FIELDS, is_ruled=True),
                 RecordField("systems", "systems", "system", is_ruled=True),
                 RecordField("suppliers", "suppliers", "supplier", is_ruled=True),
+                *_plain("reviewed_on"),
             ),
         ),
     ),

@@ -32,7 +32,7 @@ from services.console.resources import Realm
 from services.console.sites.geometry import Outlines, load_outlines
 from services.console.web.routes import build_pages_router
 from services.runtime.identity.permissions import Role
-from services.runtime.identity.principals import Principal, Scope, Trace
+from services.runtime.identity.principals import Account, Principal, Scope, Trace
 from services.runtime.identity.sessions import COOKIE
 from services.runtime.identity.signed_links import AnswerLinks
 from services.runtime.process.health import HealthChecks
@@ -266,6 +266,12 @@ class _Access:
 
     async def authenticate_bearer(self, _token: str) -> None:
         return None
+
+    async def add_account(self, principal: Principal, login: str) -> None:
+        self.kept += [principal, Account(id=principal.id, login=login)]
+
+    async def issue_code(self, principal: str, *, expires_at: int) -> str:  # noqa: ARG002
+        return f"CODE-{principal}"
 
     def trace(self, author: Principal, act: str, about: str = "") -> None:
         self.traces.append((author.id, act, about))
