@@ -81,7 +81,7 @@ def test_a_card_a_schedule_and_staff_are_in_force_once_another_person_approves(
     expect(mine.get_by_label("Effectif normal")).to_have_value("3")
 
 
-def test_a_trigger_keeps_what_was_typed_and_sends_the_sentence_that_it_shows(
+def test_a_trigger_keeps_its_other_fields_and_sends_the_sentence_that_it_shows(
     visitor: Accounts, place: str
 ) -> None:
     page = visitor().page(

@@ -148,8 +148,8 @@ def _find_row_faults(cells: Mapping[str, str], allowed: AllowedIds) -> Iterable[
         ("poles", allowed.poles, split_ids(cells["poles"])),
         ("realms", allowed.realms, split_ids(cells["realms"])),
     )
-    for field, ids, named in groups:
-        for id in named:
+    for field, ids, row_ids in groups:
+        for id in row_ids:
             if id not in ids:
                 yield build_fault(
                     field,

@@ -253,11 +253,13 @@ def _build_answer(
 ) -> AccountsImport:
     opened = _.plural("{n} compte ouvert", "{n} comptes ouverts", len(codes))
     ready = _.plural("{n} compte à ouvrir", "{n} comptes à ouvrir", len(accounts))
-    known = _.plural("{n} déjà ouvert avec ces droits", "{n} déjà ouverts avec ces droits", same)
+    same_text = _.plural(
+        "{n} déjà ouvert avec ces droits", "{n} déjà ouverts avec ces droits", same
+    )
     if not codes:
-        text = _("{ready}, {known}. Rien n’est encore écrit.", ready=ready, known=known)
+        text = _("{ready}, {known}. Rien n’est encore écrit.", ready=ready, known=same_text)
     else:
-        lines = [_("{opened}, {known}.", opened=opened, known=known)]
+        lines = [_("{opened}, {known}.", opened=opened, known=same_text)]
         if len(codes) < len(accounts):
             lines.append(
                 _("L’import s’est arrêté avant la fin : importez le même fichier à nouveau.")

@@ -77,7 +77,7 @@ def collect_actions(
 
 
 def collect_confirmations(rows: Iterable[ReferenceChangeRow]) -> dict[Key, Confirmation]:
-    """Return who confirmed each record last, and who approved it."""
+    """Return the two people of the last confirmation of each record."""
     confirmations: dict[Key, Confirmation] = {}
     for row in sorted(rows, key=lambda row: row.ended_at):
         edit = row.edit
@@ -248,7 +248,7 @@ def _list_partner_reviews(
 
 
 def find_partner_owner(reference: IndexedReference, contact: ref.PartnerContact) -> str:
-    """Return who confirms a partner: the role that calls it.
+    """Return the owner of a partner: the role that calls it.
 
     A director confirms a partner of one pôle only; others of directors and managers of sites are
     the coordinator's.

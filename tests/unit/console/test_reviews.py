@@ -49,8 +49,8 @@ def action(state: str = "requested", plan: str = PLAN) -> ActionRow:
 def list_reviews(
     today: date, *actions: ActionRow, **more: Any
 ) -> dict[tuple[str, str], RecordReview]:
-    found = collect_actions(actions, {}, frozenset()) if actions else NO_ACTIONS
-    arguments = {"open_edits": {}, "actions": found, "confirmations": {}} | more
+    open_actions = collect_actions(actions, {}, frozenset()) if actions else NO_ACTIONS
+    arguments = {"open_edits": {}, "actions": open_actions, "confirmations": {}} | more
     return {(one.kind, one.id): one for one in build_reviews(reference(), today=today, **arguments)}
 
 
@@ -114,14 +114,14 @@ def test_an_activity_and_a_partner_are_due_until_somebody_confirms_them(
     assert build_confirmation(reference(), RecordKind(kind), id, today) == {field: "2027-02-11"}
 
 
-def test_nobody_confirms_a_step_of_an_escalation() -> None:
+def test_a_step_of_an_escalation_has_no_review() -> None:
     assert build_confirmation(reference(), RecordKind.STEP, "N1.1", DUE) is None
 
 
 def test_the_owner_of_partners_is_asked_once_for_all_of_them() -> None:
     row = action().model_copy(update={"plan": None, "assignee": "liaison_cod"})
-    asked = collect_actions([row], {"t": PARTNERS_TITLE}, frozenset({PARTNERS_TITLE}))
-    reviews = list_reviews(DUE, actions=asked)
+    open_actions = collect_actions([row], {"t": PARTNERS_TITLE}, frozenset({PARTNERS_TITLE}))
+    reviews = list_reviews(DUE, actions=open_actions)
     assert reviews["contact", "prefecture_cod"].action == "ac-1"
     other = collect_actions([row], {"t": "Préparer la salle"}, frozenset({PARTNERS_TITLE}))
     assert list_reviews(DUE, actions=other)["contact", "prefecture_cod"].action is None
