@@ -62,7 +62,7 @@ Administrator = Annotated[Principal, Depends(require_permission(Permission.ACCES
 log = structlog.get_logger(__name__)
 
 
-class AccountEntry(Resource):
+class AccountRights(Resource):
     """An account of a person, without any secret."""
 
     login: str
@@ -94,7 +94,7 @@ class AccountsImport(Resource):
     text: str
 
 
-COLUMNS: Final[Sequence[Column[AccountEntry]]] = (
+COLUMNS: Final[Sequence[Column[AccountRights]]] = (
     Column("login", lambda row: row.login),
     Column("role", lambda row: row.role.value),
     Column("duty", lambda row: row.duty),
@@ -109,7 +109,7 @@ COLUMNS: Final[Sequence[Column[AccountEntry]]] = (
 
 @router.get(
     "",
-    response_model=Page[AccountEntry],
+    response_model=Page[AccountRights],
     responses=TABLE_RESPONSES,
     summary="List accounts of people with their rights, without any secret",
 )
@@ -119,7 +119,7 @@ async def list_accounts(
     part: PageRequest,
     form: TableForm,
     realm: RealmName = None,
-) -> Page[AccountEntry] | Response:
+) -> Page[AccountRights] | Response:
     territory = check_live_realm(request, author, realm)
     check_whole_territory(author)
     access: AccessStore = request.app.state.access
@@ -161,7 +161,7 @@ async def import_accounts(
     return _build_answer(accounts, same, codes, _)
 
 
-def _list_entries(access: AccessStore, reader: Principal) -> list[AccountEntry]:
+def _list_entries(access: AccessStore, reader: Principal) -> list[AccountRights]:
     """List the accounts of people, by login; a reader with limits of realms sees the own only."""
     principals = {p.id: p for p in access.all(Principal) if p.role in PERSON_ROLES}
     accounts = [
@@ -170,7 +170,7 @@ def _list_entries(access: AccessStore, reader: Principal) -> list[AccountEntry]:
         if account.id in principals and reader.sees_account(principals[account.id])
     ]
     return [
-        AccountEntry(
+        AccountRights(
             login=account.login,
             role=principal.role,
             duty=principal.duty,
