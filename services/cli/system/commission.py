@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.read import AsJson
+from services.cli.crisis.read import AsJson, Realm, build_query
 from services.cli.output import open_console, strip_controls
 from services.runtime.process.settings import Settings
 
@@ -24,6 +24,7 @@ PATH: Final = "/api/v1/commissioning"
 
 
 def commission(
+    realm: Realm = None,
     as_json: AsJson = False,
     confirm: Annotated[
         str | None,
@@ -34,7 +35,7 @@ def commission(
         ),
     ] = None,
 ) -> None:
-    """Show whether this installation is ready for a crisis: each condition, as found.
+    """Show whether a live realm is ready for a crisis: each condition, as found.
 
     Exits with 1 while something is missing without which a crisis would reach nobody, or its data
     would be lost.
@@ -42,9 +43,10 @@ def commission(
     try:
         with ApiClient(Settings()) as client:
             if confirm is not None:
-                _status, answer = client.call("POST", f"{PATH}/territory", {"version": confirm})
+                path = f"{PATH}/territory{build_query(realm, None)}"
+                _status, answer = client.call("POST", path, {"version": confirm})
             else:
-                answer = client.get(PATH)
+                answer = client.get(f"{PATH}{build_query(realm, None)}")
     except (ApiRefused, VigieUnreachable) as error:
         raise print_error(error) from error
     if as_json:

@@ -57,6 +57,15 @@ def test_a_grave_gap_ends_with_1_and_names_the_command(asked: list[tuple[str, An
     assert asked == [("/api/v1/commissioning", None)]
 
 
+@pytest.mark.parametrize("confirm", [[], ["--confirm-territory", "v1"]])
+def test_another_live_realm_is_asked_for_by_name(
+    asked: list[tuple[str, Any]], confirm: list[str]
+) -> None:
+    CliRunner().invoke(app, ["commission", "--realm", "93", *confirm], env={"COLUMNS": "200"})
+    ((path, _),) = asked
+    assert path.endswith("?realm=93")
+
+
 def test_a_version_is_confirmed_by_its_name(asked: list[tuple[str, Any]]) -> None:
     done = CliRunner().invoke(
         app, ["commission", "--confirm-territory", "v1"], env={"COLUMNS": "200"}
