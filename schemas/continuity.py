@@ -213,6 +213,7 @@ class CardProof(Model):
     number: float | None = None
     at: Instant | None = Field(default=None, description="time to note down")
     photo: str | None = Field(default=None, description="id of a stored photo")
+    photo_at: Instant | None = optional("time at which the photo followed the completion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +285,11 @@ class CardAnswerSettled(Fact):
         default=None, description="part that the answer lacks"
     )
     left: int = Field(default=0, description="cards of the message that are still open")
+    photos: tuple[int, ...] = Field(
+        default=(),
+        exclude_if=lambda numbers: not numbers,
+        description="numbers of completed cards that ask for a photo, which they lack",
+    )
 
 
 class CardRow(Model):
@@ -463,7 +469,8 @@ class PlanChanged(RowFact):
 class SiteCardChanged(RowFact):
     """A card of a site or person changed.
 
-    `change`: opened, ready (the cards that it depends on are closed), started, completed, skipped.
+    `change`: opened, ready (the cards that it depends on are closed), started, completed, skipped,
+    photo (it followed the completion).
     """
 
     collection: ClassVar[str] = "site_cards"

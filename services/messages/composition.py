@@ -341,9 +341,12 @@ class MessageText:
         values = MessageValues(self._gravest(), self.names, self.phrases, spoken).values(brevity)
         if self._is_bundle and values["about"]:
             values["about"] = f"{values['about']}{self._other_causes(spoken=spoken)}"
+        address = f"{self.public_url}{page}" if page and self.public_url else ""
+        if values["photo"] and address and not spoken:
+            values["photo"] = f"{values['photo']} {address}"
         return values | {
             "link": self.link,
-            "page": f"{self.public_url}{page}" if page and self.public_url else "",
+            "page": address,
             "text": self.said,
             "count": self.phrases.word("messages", n=self.row.bundle_count + 1 - self._outdated()),
             "also": self._also(),

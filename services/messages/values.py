@@ -239,6 +239,7 @@ class MessageValues:
             "stale": self._numbers("over", "over"),
             "missing": phrases.term("card_missing", facts.get("missing")) or "",
             "still": self._still(),
+            "photo": self._photo(),
             "unfinished": _to_number(facts.get("unfinished")),
             "total": _to_number(facts.get("total")),
             "pct": self._share(limit),
@@ -343,6 +344,11 @@ class MessageValues:
             return ""
         cards = self.phrases.word("one_card" if len(numbers) == 1 else "several_cards")
         return f"{cards}{', '.join(numbers)}{self.phrases.word('colon')}{outcome}"
+
+    def _photo(self) -> str:
+        """Ask for the photos of completed cards: « Photo à joindre (2) dans Mes sites. »."""
+        numbers = split_parts(self.row.values.get("photos"))
+        return self.phrases.word("photo_wanted", numbers=", ".join(numbers)) if numbers else ""
 
     def _still(self) -> str:
         """Return how many cards of a message are still open after an answer."""

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Final
 
 from schemas import reference as ref
+from schemas.continuity import CardProof
 from schemas.plans import Card as ReferenceCard
-from schemas.plans import CardContent, CardOrigin, CardPhase, CardScope, PlanContent
+from schemas.plans import CardContent, CardOrigin, CardPhase, CardScope, Evidence, PlanContent
 from schemas.words import ACTIVE_PLAN_STATES, CardState
 from services.console.continuity.plan_view import (
     ActivationEffects,
@@ -135,6 +136,9 @@ class PlanPage:
             evidence=content.evidence if content is not None else "",
             evidence_kind=static.evidence.value,
             photo=card.proof.photo if running and card.proof is not None else None,
+            lacks_photo=running
+            and static.scope is None
+            and is_photo_missing(card.state, static.evidence.value, card.proof),
             details=self._list_details(content, card) if content is not None else [],
             works=works and static.scope is None and card.state in OPEN_CARDS,
             opens=works and static.scope is not None and static.scope.where == "chosen",
@@ -339,10 +343,19 @@ def count_progress(cards: Iterable[Card]) -> tuple[int, int]:
     return done, total
 
 
+def is_photo_missing(state: CardState, evidence: str, proof: CardProof | None) -> bool:
+    """Return whether a completed card asks for a photo that nobody gave."""
+    is_given = proof is not None and proof.photo is not None
+    return state is CardState.DONE and evidence == Evidence.PHOTO and not is_given
+
+
 def list_site_card_lines(
-    cards: Iterable[SiteCard], names: TerritoryNames, _: Translator
+    cards: Iterable[SiteCard], names: TerritoryNames, _: Translator, evidence: str
 ) -> list[SiteCardLine]:
-    """List the cards of sites: overdue first, then open by due time, then closed."""
+    """List the cards of sites: overdue first, then open by due time, then closed.
+
+    `evidence` is the kind that the card asks for.
+    """
     ordered = sorted(
         cards, key=lambda one: (one.state not in OPEN_CARDS, not one.overdue, one.due_at, one.id)
     )
@@ -358,6 +371,7 @@ def list_site_card_lines(
             one.overdue,
             one.at,
             one.proof.photo if one.proof is not None else None,
+            is_photo_missing(one.state, evidence, one.proof),
         )
         for one in ordered
     ]

@@ -62,7 +62,8 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
     card_id = request.query_params.get("fiche")
     chosen = next((c for g in view.groups for c in g.cards if c.id == card_id and c.where), None)
     listed = await x.queries.site_cards(plan=id, card=chosen.id) if chosen is not None else None
-    lines = list_site_card_lines(listed.items if listed else (), x.names, x._)
+    evidence = chosen.evidence_kind if chosen is not None else ""
+    lines = list_site_card_lines(listed.items if listed else (), x.names, x._, evidence)
     return {
         **build_page_context(request, x),
         "plan": detail,

@@ -39,6 +39,8 @@ class PlanCard:
     evidence: str
     evidence_kind: str
     photo: str | None
+    lacks_photo: bool
+    """It was completed without the photo that it asks for."""
     details: list[Detail]
     works: bool
     """The reader may start, complete or skip it here."""
@@ -106,6 +108,7 @@ class SiteCardLine:
     overdue: bool
     at: datetime | None
     photo: str | None
+    lacks_photo: bool
 
 
 @dataclass(frozen=True, slots=True)

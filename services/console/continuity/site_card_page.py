@@ -9,12 +9,12 @@ from typing import Final
 
 from schemas.plans import Card, CardContent, PlanContent
 from schemas.words import CardState
-from services.console.continuity.plan_page import OPEN_CARDS
+from services.console.continuity.plan_page import OPEN_CARDS, is_photo_missing
 from services.console.read_model.reference_index import IndexedReference
 from services.console.resources import Plan, SiteCard
 
 CLOSED_SHOWN: Final = 3
-"""Closed cards of a site that stay shown, the newest."""
+"""Closed cards of a site that stay shown, the newest; those without their photo always do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ class MyCard:
     holds_up: list[str]
     """Titles of the site's cards that wait for this one."""
     works: bool
+
+    @property
+    def lacks_photo(self) -> bool:
+        """Whether it was completed without the photo that it asks for."""
+        return is_photo_missing(self.card.state, self.evidence_kind, self.card.proof)
 
     @property
     def is_open(self) -> bool:
@@ -112,7 +117,7 @@ def _build_site_cards(
     return MySiteCards(
         [one for one in made if one.is_open and one.card.state is not CardState.WAITING],
         [one for one in made if one.card.state is CardState.WAITING],
-        closed[:CLOSED_SHOWN],
+        [one for n, one in enumerate(closed) if n < CLOSED_SHOWN or one.lacks_photo],
     )
 
 

@@ -19,7 +19,7 @@ from schemas.continuity import (
     SiteCardChanged,
     SiteCardRow,
 )
-from schemas.plans import Card
+from schemas.plans import Card, Evidence
 from schemas.ranks import may_act
 from schemas.words import ACTIVE_PLAN_STATES, CardChange, CardState
 from services.continuity.decision import ContinuityDecision
@@ -63,16 +63,52 @@ def start_card(draft: ContinuityDecision, command: cmd.StartCard) -> CommandResu
 
 
 def complete_card(draft: ContinuityDecision, command: cmd.CompleteCard) -> CommandResult:
-    """Complete a card, with its evidence if there is any; the reason is evidence in words."""
+    """Complete a card, with its evidence if there is any; the reason is evidence in words.
+
+    A photo may follow the completion of a card that asks for one, such as an answer by SMS.
+    """
     proof = command.proof
     if proof is not None and proof.at is not None and proof.at > draft.now + PROOF_AHEAD_MS:
         raise RefusedCommand(409, "proof_in_future")
+    if proof is not None and proof.photo is not None:
+        row, card = _find_work(draft, command)
+        if lacks_photo(draft, row.id, card):
+            return _add_photo(draft, command, row, card)
     return _change_card(draft, command, CardState.DONE, command.reason, proof=proof)
 
 
 def skip_card(draft: ContinuityDecision, command: cmd.SkipCard) -> CommandResult:
     """Mark a card as not applicable; it needs a reason."""
     return _change_card(draft, command, CardState.NOT_APPLICABLE, require_reason(command))
+
+
+def lacks_photo(draft: ContinuityDecision, plan: str, card: CardRow | SiteCardRow) -> bool:
+    """Return whether a completed card asks for a photo that nobody gave."""
+    name = card.card if isinstance(card, SiteCardRow) else card.id
+    reference = find_reference_card(draft.bia.plans[plan], name)
+    return (
+        card.state is CardState.DONE
+        and (card.proof is None or card.proof.photo is None)
+        and reference is not None
+        and reference.evidence is Evidence.PHOTO
+    )
+
+
+def _add_photo(
+    draft: ContinuityDecision,
+    command: cmd.CompleteCard,
+    row: PlanRow,
+    card: CardRow | SiteCardRow,
+) -> CommandResult:
+    """Add the photo to a completed card; its author and its time stay."""
+    photo = command.proof.photo if command.proof is not None else None
+    proof = (card.proof or CardProof()).model_copy(update={"photo": photo, "photo_at": draft.now})
+    done = card.model_copy(update={"proof": proof, "reason": command.reason or card.reason})
+    if isinstance(done, SiteCardRow):
+        draft.emit(SiteCardChanged(row=done, change="photo"))
+    else:
+        record_plan(draft, replace_card(row, done), "card")
+    return _describe_card(draft, row, done)
 
 
 def answer_cards(draft: ContinuityDecision, answer: CardsAnswered) -> None:
@@ -101,6 +137,7 @@ def answer_cards(draft: ContinuityDecision, answer: CardsAnswered) -> None:
         else:
             refused.append(RefusedNumber(number=number, why=why))
     closed = applied if answer.change is not CardChange.START else []
+    completed = applied if answer.change is CardChange.COMPLETE else []
     draft.emit(
         CardAnswerSettled(
             notification=answer.notification,
@@ -111,6 +148,7 @@ def answer_cards(draft: ContinuityDecision, answer: CardsAnswered) -> None:
             refused=tuple(refused),
             missing=missing,
             left=len(set(pending).difference(closed)),
+            photos=tuple(n for n in completed if _asks_for_photo(draft, answer.cards[n - 1])),
         )
     )
     if applied:
@@ -146,6 +184,12 @@ def _answer_card(
     return None
 
 
+def _asks_for_photo(draft: ContinuityDecision, id: str) -> bool:
+    reference = CardReference.parse(id)
+    row = _find_answered_card(draft, reference)
+    return row is not None and lacks_photo(draft, reference.plan, row)
+
+
 def _find_answered_card(
     draft: ContinuityDecision, reference: CardReference
 ) -> SiteCardRow | CardRow | None:
@@ -174,6 +218,16 @@ def _find_card(draft: ContinuityDecision, command: CardCommand) -> tuple[PlanRow
         raise RefusedCommand(403, "not_allowed", role=command.role)
     if row.state not in ACTIVE_PLAN_STATES:
         raise RefusedCommand(409, "not_active", plan=row.id, state=row.state.value)
+    return row, card
+
+
+def _find_work(
+    draft: ContinuityDecision, command: CardCommand
+) -> tuple[PlanRow, CardRow | SiteCardRow]:
+    """Find the plan, and the card of it or of the site that a command is about."""
+    row, card = _find_card(draft, command)
+    if _is_per_site(draft, row, card):
+        return row, _find_site_card(draft, command, row)
     return row, card
 
 

@@ -72,6 +72,7 @@ def build_confirmation(
         "change": settled.change.value,
         "applied": _join(settled.applied),
         "missing": settled.missing,
+        "photos": _join(settled.photos),
         "still": None if settled.missing == "reason" else settled.left,
     }
     for why in ("unknown", "closed", "over"):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas import commands as cmd
-from schemas.continuity import CardProof
+from schemas.continuity import CardProof, SiteCardChanged
 from schemas.words import EventType
 from services.console.continuity.api import _check_photo
 from services.console.evidence.collect import _read_photos
@@ -19,6 +19,7 @@ from tests.unit.console.held import Held, browsing
 from tests.unit.console.test_every_screen import REALM, words
 from tests.unit.console.test_one_plan import COLLEGES, EDUCATION, MANAGER, activate, hold_plans
 from tests.unit.continuity.world import REALM as WORLD_REALM
+from tests.unit.continuity.world import World
 
 COORDINATOR = {"author": "p-1", "role": "coordinator"}
 SITE, OTHER = "clg-0920592U", "clg-0921244C"
@@ -118,6 +119,40 @@ async def test_a_card_that_asks_for_a_photo_takes_it_with_the_camera() -> None:
     (field,) = re.findall(r'<input[^>]*name="proof.photo"[^>]*>', page)
     for part in ('type="file"', 'accept="image/*"', 'capture="environment"', 'data-type="photo"'):
         assert part in field
+
+
+def _complete_by_sms(world: World, at: str, **proof: Any) -> None:
+    command = cmd.CompleteCard(
+        plan="PCA-solidarites",
+        card="SOL-F05",
+        site="pmi-01",
+        channel=None if proof else "sms",
+        reason="text:photo" if proof else None,
+        proof=CardProof(**proof) if proof else None,
+        **MANAGER,
+    )
+    world.say(command, at)
+
+
+async def test_a_card_done_without_its_photo_says_so_and_takes_it_later() -> None:
+    world = activate("PCA-solidarites")
+    world.hit("pmi-01", EventType.OUTAGE_POWER, "09:52")
+    world.until("09:53")
+    _complete_by_sms(world, "09:55")
+    browser, _ = browsing(hold_plans(world, "10:00"))
+    page = (await browser.get(f"/mes-sites?realm={REALM}", role="site_manager@pmi-01")).text
+    assert "photo manquante" in page
+    assert "Joindre la photo" in page
+    path = f"/plans/PCA-solidarites?realm={REALM}&fiche=SOL-F05"
+    assert "photo manquante" in (await browser.get(path, role="coordinator")).text
+    _complete_by_sms(world, "10:05", photo="photo-1")
+    browser, _ = browsing(hold_plans(world, "10:10"))
+    page = (await browser.get(f"/mes-sites?realm={REALM}", role="site_manager@pmi-01")).text
+    assert "photo manquante" not in page
+    facts = [f for f in world.facts(SiteCardChanged) if f.row.card == "SOL-F05"]
+    done, added = facts[-2:]
+    assert (done.change, added.change) == ("completed", "photo")
+    assert (added.row.at, added.row.by) == (done.row.at, done.row.by)
 
 
 @pytest.mark.parametrize(("role", "reads"), [("coordinator", True), ("director", False)])

@@ -7,12 +7,16 @@ import pytest
 from schemas import commands as cmd
 from schemas.continuity import (
     CardAnswerSettled,
+    CardProof,
     CardReference,
     CardsAnswered,
     CrisisTended,
     SiteCardRow,
 )
+from schemas.plans import Evidence
+from schemas.runtime import CommandRefused
 from schemas.words import CardChange, CardState, EventType
+from tests.shipped import territory
 from tests.unit.continuity.world import World
 
 POWER, SITE = "PT-ELEC", "pmi-01"
@@ -138,3 +142,52 @@ def test_an_answer_after_the_stand_down_changes_nothing() -> None:
     world.say(cmd.StandDownPlan(plan=POWER, force=True, reason="text:1", **WHO), "10:31")
     settled = _answer(world, cards, 1, when="10:32")
     assert (settled.applied, [one.why for one in settled.refused]) == ((), ["over"])
+
+
+def _photo_world() -> tuple[World, tuple[str, ...], int]:
+    """Return the listed cards with the number of one that asks for a photo."""
+    world = _world()
+    cards = _listed(world)
+    (plan,) = [plan for plan in territory().plans if plan.id == POWER]
+    evidence = {card.id: card.evidence for card in plan.cards}
+    number = next(
+        n
+        for n, id in enumerate(cards, start=1)
+        if evidence[CardReference.parse(id).card] is Evidence.PHOTO
+    )
+    return world, cards, number
+
+
+def _add_photo(world: World, reference: str, when: str) -> str:
+    card = CardReference.parse(reference)
+    proof = CardProof(photo="photo-1")
+    answer = world.say(
+        cmd.CompleteCard(
+            plan=POWER, card=card.card, site=SITE, proof=proof, reason="text:p", **WHO
+        ),
+        when,
+    )
+    return answer.code if isinstance(answer, CommandRefused) else ""
+
+
+def test_a_card_done_by_sms_lacks_its_photo_until_somebody_adds_it() -> None:
+    world, cards, number = _photo_world()
+    settled = _answer(world, cards, number)
+    assert (settled.applied, settled.photos) == ((number,), (number,))
+    done = _row(world, cards[number - 1])
+    assert _add_photo(world, cards[number - 1], "11:00") == ""
+    row = _row(world, cards[number - 1])
+    assert row.proof is not None
+    assert (row.proof.photo, row.state) == ("photo-1", CardState.DONE)
+    assert (row.by, row.at, row.channel) == (done.by, done.at, "sms"), "it was done at that time"
+    assert row.proof.photo_at is not None
+    assert row.proof.photo_at > (row.at or 0)
+    assert _add_photo(world, cards[number - 1], "11:01") == "already"
+
+
+def test_a_started_card_and_one_without_a_photo_ask_for_none() -> None:
+    world, cards, number = _photo_world()
+    assert _answer(world, cards, number, change=CardChange.START).photos == ()
+    other = next(n for n in range(1, len(cards) + 1) if n != number)
+    assert _answer(world, cards, other, when="10:32").photos == ()
+    assert _add_photo(world, cards[other - 1], "10:33") == "already"

@@ -177,6 +177,7 @@ def test_one_card_is_answered_without_a_number() -> None:
         ({"applied": (1, 3), "left": 1}, "Fiches 1, 3 : fait. Reste 1 fiche."),
         ({"applied": (2,)}, "Fiche 2 : fait. Rien d'autre à faire"),
         ({"refused": (RefusedNumber(number=9, why="unknown"),), "left": 2}, "Fiche 9 : pas dans"),
+        ({"applied": (2,), "photos": (2,)}, "Photo à joindre (2) dans Mes sites."),
         ({"missing": "number", "left": 2}, "Donnez le numéro, par exemple FAIT 1."),
         ({"missing": "reason", "change": SKIP}, "SANS OBJET 1 site sans ascenseur"),
     ],
@@ -191,6 +192,17 @@ def test_the_confirmation_names_changed_cards_and_faults(
     assert says in _say(row)
     assert "Card" in _say(row, "en") or row.values["missing"]
     assert "Pompidou" in _say(row)
+
+
+def test_the_request_for_a_photo_leads_to_the_page_that_takes_it() -> None:
+    d = desk()
+    _list(d)
+    _settle(d, applied=(1, 2), photos=(1, 2))
+    (row,) = _confirmations(d)
+    names = MessageNames(sites={"clg-1": ("Collège Pompidou", "Courbevoie")})
+    message = compose_message(row, names, load_phrases("fr"), None, public_url="https://v.example")
+    text = choose_sms_text(message, answerable=True)
+    assert "(1, 2) dans Mes sites. https://v.example/mes-sites" in text
 
 
 def _sent_list(line: Line, id: str, *cards: str) -> str:

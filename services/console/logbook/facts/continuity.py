@@ -52,7 +52,7 @@ _PLAN_SENTENCES = {
     "resumed": N_("{plan} : la condition de levée ne tient plus"),
     "moved": N_("{plan} : les fiches suivent le nouveau jour annoncé"),
 }
-_SITE_CARD_CHANGES: Final = frozenset(("started", "completed", "skipped"))
+_SITE_CARD_CHANGES: Final = frozenset(("started", "completed", "skipped", "photo"))
 
 
 def make_activity_line(fact: FactRecord) -> Fields:
@@ -194,7 +194,7 @@ def make_plan_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     if change in ("listed", "cards_settled"):  # nothing happened, or site cards say it
         return None
-    moved = [c for c in r.get("cards") or () if c.get("at") == fact.at]
+    moved = [c for c in r.get("cards") or () if fact.at in (c.get("at"), _get_photo_time(c))]
     level = r["level"] if change != "raised" else max(r["level"], r.get("proposed_level") or 0)
     return {
         "kind": _PLAN_KINDS.get(change, "decision"),
@@ -208,7 +208,9 @@ def make_plan_line(fact: FactRecord) -> Fields | None:
                 "state": r["state"],
                 "card": moved[0]["id"] if moved else None,
                 "card_state": moved[0]["state"] if moved else None,
-                "channel": moved[0].get("channel") if moved else None,
+                "channel": moved[0].get("channel")
+                if moved and moved[0].get("at") == fact.at
+                else None,
                 "photo": (moved[0].get("proof") or {}).get("photo") if moved else None,
                 "cards": sum(c.get("sites") or 0 for c in r.get("cards") or ())
                 if change == "cards_opened"
@@ -264,6 +266,12 @@ def _complete_sentence(sentence: str, v: Mapping[str, Any], _: Translator) -> st
     return _("{sentence} (par {channel})", sentence=sentence, channel=name)
 
 
+def _get_photo_time(card: Mapping[str, Any]) -> int | None:
+    """Return when the photo of a card followed its completion."""
+    time: int | None = (card.get("proof") or {}).get("photo_at")
+    return time
+
+
 def make_site_card_line(fact: FactRecord) -> Fields | None:
     """Write a line for each decision of a person about a site's card; opening has one for all."""
     r, change = fact.data["row"], fact.data["change"]
@@ -278,7 +286,7 @@ def make_site_card_line(fact: FactRecord) -> Fields | None:
             r,
             "plan",
             "card",
-            "channel",
+            channel=None if change == "photo" else r.get("channel"),
             card_state=r["state"],
             number=(r.get("proof") or {}).get("number"),
             photo=(r.get("proof") or {}).get("photo"),
