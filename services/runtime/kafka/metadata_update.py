@@ -88,6 +88,8 @@ class MetadataUpdate:
         """Brokers that have not answered a request for a while."""
         self._connecting: dict[asyncio.Timeout, int] = {}
         """Limits of the connections that are being opened, with their brokers."""
+        self._asking: tuple[int, asyncio.Timeout] | None = None
+        """The broker that is being asked for the metadata, with the limit of its answer."""
         self._loop: asyncio.AbstractEventLoop | None = None
         with _updates_lock:
             _updates.add(self)
@@ -109,7 +111,10 @@ class MetadataUpdate:
             self._slow.discard(broker)
 
     def _doubt(self, broker: int) -> None:
+        """Request the metadata of another broker, also if this one is being asked for them."""
         self._slow.add(broker)
+        if self._asking is not None and self._asking[0] == broker:
+            _end(self._asking[1])
         self._client.force_metadata_update()
 
     async def _bootstrap_in_turn(self) -> None:
@@ -165,10 +170,13 @@ class MetadataUpdate:
         for broker in brokers:
             patience_s = None if broker == brokers[-1] else ANSWER_S
             try:
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(patience_s) as limit:
+                    self._asking = broker, limit
                     answer = await self._send(broker, request)
             except (KafkaError, OSError):
                 continue
+            finally:
+                self._asking = None
             if answer.brokers:
                 cluster.update_metadata(answer)
                 return True
@@ -188,8 +196,8 @@ class MetadataUpdate:
             if broker in absent:
                 connection.close()
         for limit, broker in self._connecting.items():
-            if broker not in present and not limit.expired():
-                limit.reschedule(0)
+            if broker not in present:
+                _end(limit)
         if absent:
             with _updates_lock:
                 others = list(_updates)
@@ -224,6 +232,12 @@ class MetadataUpdate:
             return None
         finally:
             self._connecting.pop(limit, None)
+
+
+def _end(limit: asyncio.Timeout) -> None:
+    """End a wait now, unless its limit has passed."""
+    if not limit.expired():
+        limit.reschedule(0)
 
 
 def _lacks_leader(cluster: Any, topics: Collection[str]) -> bool:

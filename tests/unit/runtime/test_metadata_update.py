@@ -219,6 +219,24 @@ def test_the_metadata_are_read_from_others_while_an_answer_is_late() -> None:
     assert client._metadata_max_age_ms == CLUSTER_AGE_MS
 
 
+def test_metadata_that_were_asked_of_a_slow_broker_are_asked_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The health check of a front asks its busiest broker every second."""
+    monkeypatch.setattr(metadata_update, "SLOW_ANSWER_S", 0.02)
+    client: Any = AnsweringClient(1, 2, 3, frozen=(3,))
+    MetadataUpdate(client)
+
+    async def update_while_a_report_waits() -> None:
+        sending = asyncio.create_task(client.send(3, "a report"))
+        async with asyncio.timeout(metadata_update.ANSWER_S / 2):
+            assert await client._metadata_update(client.cluster, [])
+        sending.cancel()
+
+    asyncio.run(update_while_a_report_waits())
+    assert client.asked == [3, 3, 2]
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_broker_that_answers_late_by_design_is_not_doubted() -> None:
     client: Any = AnsweringClient(1, 2, 3, frozen=(3,))
