@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_hex
 
 from playwright.sync_api import FilePayload, Page, expect
 
@@ -134,18 +135,19 @@ def build_file(*lines: str) -> FilePayload:
 def test_accounts_of_a_file_are_checked_then_opened_with_codes(
     vigie: RunningVigie, visitor: Accounts
 ) -> None:
+    login = f"edit-{token_hex(3)}"
     page = visitor("admin").page("/personnes?realm=92")
     card = page.locator("#import-accounts")
-    card.get_by_label("Fichier CSV").set_input_files(build_file("edit-1,site_manager,"))
+    card.get_by_label("Fichier CSV").set_input_files(build_file(f"{login},site_manager,"))
     card.get_by_role("button", name="Vérifier le fichier").click()
     expect(card.locator("#said-import-accounts")).to_contain_text("Ligne 2")
     expect(card.locator("#said-import-accounts")).to_contain_text("au moins un site")
-    card.get_by_label("Fichier CSV").set_input_files(build_file("edit-1,site_manager,cen-1"))
+    card.get_by_label("Fichier CSV").set_input_files(build_file(f"{login},site_manager,cen-1"))
     card.get_by_role("button", name="Vérifier le fichier").click()
     expect(card.locator("#said-import-accounts")).to_contain_text("1 compte à ouvrir")
-    assert "edit-1" not in {one["login"] for one in vigie.get("/api/v1/users")["items"]}
+    assert login not in {one["login"] for one in vigie.get("/api/v1/users")["items"]}
     card.get_by_role("button", name="Ouvrir les comptes").click()
-    expect(card.locator("#said-import-accounts")).to_contain_text("edit-1 : ")
+    expect(card.locator("#said-import-accounts")).to_contain_text(f"{login} : ")
     assert defects(page, "light") == []
     _picture(page, "editor-accounts")
     code = card.locator("#said-import-accounts").inner_text().rpartition(" : ")[2].strip()
