@@ -28,8 +28,8 @@ from services.runtime.kafka.topics import provision_topics
 from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
 from services.runtime.process.sockets import choose_socket_folder
-from services.runtime.secrets.broker_password import BROKER_USER, PASSWORD_FILE
 from services.runtime.secrets.keyring import write_private
+from services.runtime.secrets.local_secrets import BROKER_USER, PASSWORD_FILE
 
 PASSWORD: Final = "of-every-broker-of-the-tests"
 LOGIN: Final = {"VIGIE_KAFKA_USER": BROKER_USER, "VIGIE_KAFKA_PASSWORD": PASSWORD}

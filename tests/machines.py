@@ -25,7 +25,7 @@ from typing import Final, Self
 
 import httpx
 
-from services.cli.fallback import CONNECT_TIMEOUT_S, FallbackTransport
+from services.cli.client import CONNECT_TIMEOUT_S, FallbackTransport
 from tests.faults.reporting import SITES, TYPES
 from tests.system import VIGIE, RunningVigie, kill_tree
 from tests.waiting import until

@@ -48,14 +48,7 @@ from services.alerts.deadlines import (
 )
 from services.alerts.decision import AlertsDecision
 from services.alerts.declarations import flags, yellow_vigilance
-from services.alerts.escalation import (
-    cell_shifts,
-    cell_staffing,
-    notifications,
-    readiness,
-    responses,
-    steps,
-)
+from services.alerts.escalation import cell_staffing, notifications, readiness, responses, steps
 from services.alerts.escalation.oncall import renew_verification
 from services.alerts.evolve import evolve, rebuild_indexes
 from services.alerts.incidents import incident_lifecycle, zones
@@ -206,7 +199,7 @@ def _apply_deadline(draft: AlertsDecision, key: AlertsDeadline) -> None:  # noqa
         case ReadinessDue():
             readiness.check_readiness(draft)
         case ShiftLimitNear(person):
-            cell_shifts.warn_before_limit(draft, person)
+            cell_staffing.warn_before_limit(draft, person)
         case StaffingDue():
             cell_staffing.note_missed_objective(draft)
         case ThresholdRearmed(threshold):

@@ -9,7 +9,7 @@ from schemas.alerts import ReportRow
 from services.alerts.causes import site_status, suppression
 from services.alerts.decision import AlertsDecision
 from services.alerts.declarations import flags
-from services.alerts.escalation import escalations, manager_messages
+from services.alerts.escalation import escalations, notifications
 from services.alerts.incidents import level_incidents
 from services.alerts.levels import levels
 from services.alerts.obligations import clocks
@@ -75,5 +75,5 @@ def update_derived_state(draft: AlertsDecision, touched: frozenset[str] = frozen
     draft.flush()
     clocks.start_by_rules(draft, changed)
     escalations.update_escalations(draft, rises)
-    manager_messages.tell(draft)
+    notifications.tell_managers(draft)
     draft.flush()

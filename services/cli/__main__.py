@@ -65,7 +65,7 @@ COMMANDS_BY_PANEL = {
         "timeline": "services.cli.crisis.read:timeline",
         "changes": "services.cli.crisis.read:changes",
         "dependencies": "services.cli.crisis.dependencies:dependencies",
-        "risks": "services.cli.crisis.risks:risks",
+        "risks": "services.cli.crisis.hazards:risks",
         "hazards": "services.cli.crisis.hazards:hazards",
     },
     "Documents": {

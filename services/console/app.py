@@ -84,7 +84,7 @@ from services.console.risk import api as risk_api
 from services.console.sites import api as sites_api
 from services.console.sites import instructions_api
 from services.console.sites.geometry import load_outlines
-from services.console.sites.source_status import SourceClient
+from services.console.sites.sources_screen import SourceClient
 from services.console.staffing import api as staffing_api
 from services.console.web.access import render_problem
 from services.console.web.routes import build_pages_router
@@ -110,7 +110,7 @@ from services.runtime.process.health import GuardedHealth, HealthChecks
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import MasterKey
-from services.runtime.secrets.metrics_token import get_or_create_token
+from services.runtime.secrets.local_secrets import get_or_create_token
 from services.runtime.secrets.retention import (
     RetentionSettings,
     TextRetention,

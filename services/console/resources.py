@@ -44,7 +44,7 @@ from services.console.incidents.resources import (
     Wave,
 )
 from services.console.live.presence_resources import Presence, PresenceChanged, PresentPerson
-from services.console.logbook.erasure_resources import Erasure
+from services.console.logbook.erasures import Erasure
 from services.console.logistics.resources import (
     ResourceOffer,
     ResourceRequest,

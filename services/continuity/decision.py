@@ -1,20 +1,47 @@
-"""A decision of continuity in progress."""
+"""A decision of continuity in progress, and the refusals of its commands.
+
+A refusal has an HTTP status, a stable code, and values for the sentence.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from schemas.base import Fact, Instant
+from schemas.base import Command, Fact, Instant
 from schemas.continuity import AgendaChanged
+from schemas.ranks import may_decide, may_decide_plan
 from services.continuity.activities.impact_analysis import ImpactAnalysis
 from services.continuity.deadlines import ContinuityDeadline, SettlementDue
 from services.continuity.evolve import evolve
 from services.continuity.state import ContinuityState
-from services.runtime.decider.decision import Decision
+from services.runtime.decider.decision import Decision, RefusedCommand
 from services.runtime.decider.protocol import EvolvedFacts, Firing, Input
 
 T = TypeVar("T")
+
+
+def require_role(command: Command, needed: str) -> None:
+    """Raise RefusedCommand unless the author has the needed role or a higher one. Rule D49."""
+    if not may_decide(command.role, needed):
+        raise RefusedCommand(403, "role_too_low", role=command.role, needed=needed)
+
+
+def require_plan_role(command: Command, needed: str) -> None:
+    """Raise RefusedCommand unless the author may decide the plan.
+
+    That needs the role that the plan names, or a higher one of the same pôle or of the general
+    direction. Rule D49.
+    """
+    if not may_decide_plan(command.role, needed):
+        raise RefusedCommand(403, "role_too_low", role=command.role, needed=needed)
+
+
+def require_reason(command: Command) -> str:
+    """Return the given reason. Raise RefusedCommand if there is none."""
+    if not command.reason:
+        raise RefusedCommand(409, "reason_required")
+    return command.reason
 
 
 class ContinuityDecision(Decision[ContinuityState]):

@@ -25,8 +25,7 @@ from schemas.oncall import LaddersDrilled, ReachabilityChanged
 from schemas.realms import is_live
 from schemas.reference import ReferencePublished, Section
 from services.delivery.callouts.steps import apply_headcount, on_callout_due
-from services.delivery.commands.dispatcher import apply_command
-from services.delivery.commands.sending import on_hold_end
+from services.delivery.commands.dispatcher import apply_command, on_hold_end
 from services.delivery.deadlines import (
     KEYS,
     AttemptDue,

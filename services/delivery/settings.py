@@ -15,7 +15,7 @@ from services.delivery.channels.chat.settings import ChatSettings
 from services.delivery.channels.email.settings import EmailSettings
 from services.delivery.channels.sms.settings import SmsSettings
 from services.delivery.channels.voice.settings import VoiceSettings
-from services.delivery.channels.webhook.settings import WebhookSettings
+from services.delivery.channels.webhook.driver import WebhookSettings
 from services.runtime.http.web_push import PushSettings
 from services.runtime.process.settings import PublicUrl
 

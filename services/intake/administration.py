@@ -16,8 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.base import DAY_MS
 from schemas.realms import RealmNameInvalid, parse_realm
-from services.intake.http.exchange import BodyReader, Receive, Scope, Send, get_header, send_json
-from services.intake.http.list_pages import read_page_request
+from services.intake.http.exchange import (
+    BodyReader,
+    Receive,
+    Scope,
+    Send,
+    get_header,
+    read_page_request,
+    send_json,
+)
 from services.intake.integrations.registry import NewSource, SourceChange, SourceRegistry
 from services.intake.reports.native import build_validation_problem
 from services.runtime.http.pagination import SortKey, paginate

@@ -1,4 +1,7 @@
-"""Shapes of the front's answers, for its description; tests hold real answers to them."""
+"""Shapes of the front's answers and examples of its bodies, for its description.
+
+Tests hold real answers to the shapes, and validate each example.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,32 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.base import Instant
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope, Source
+
+_REPORT: Final[dict[str, Any]] = {
+    "site_id": "cen-1",
+    "type": "outage_power",
+    "severity": 3,
+    "occurred_at": "2027-02-11T09:40:00+01:00",
+    "headline": "Panne de courant",
+}
+BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "BatchItem": _REPORT | {"idempotency_key": "gtb-7f3a"},
+    "NativeReport": _REPORT | {"capacity_lost_pct": 50, "expected_duration_h": 2},
+    "NewPassword": {"password": "quatre mots sans aucun lien"},
+    "NewSecondFactor": {"secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "second": "492039"},
+    "NewSource": {
+        "name": "gtb-nord",
+        "dialect": "generic",
+        "site": "cen-1",
+        "type": "outage_heating",
+        "heartbeat_s": 300,
+    },
+    "NewToken": {"role": "observer", "label": "tableau de bord", "days": 90},
+    "NewUser": {"login": "m.durand", "role": "cell", "person": "p-0042"},
+    "ReportBatch": {"reports": [_REPORT]},
+    "SourceChange": {"heartbeat_s": 600},
+    "TypedLine": {"text": "117 ELEC", "caller": "telephone"},
+}
 
 
 class _Answer(BaseModel):

@@ -45,8 +45,7 @@ from services.intake.integrations.registry import SourceRegistry
 from services.intake.integrations.shared_signs import SignExchange
 from services.intake.integrations.source_stats import SourceStats
 from services.intake.photos.photo_api import PhotoApi
-from services.intake.quotas import DailyQuota
-from services.intake.rate_limits import ReportRateLimiter, SenderRate
+from services.intake.rate_limits import DailyQuota, ReportRateLimiter, SenderRate
 from services.intake.reports.acceptance import InputAppender, ReportReceiver
 from services.intake.reports.answer_follower import AnswerFollower
 from services.intake.reports.deduplication import AnswerIndex

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from services.intake.administration import NewPassword, NewSecondFactor, NewToken, NewUser
 from services.intake.answers import (
     ANSWERS,
+    BODY_EXAMPLES,
     LISTED,
     AccountEntry,
     Caller,
@@ -25,7 +26,6 @@ from services.intake.answers import (
     SourceEntry,
     TokenEntry,
 )
-from services.intake.body_examples import BODY_EXAMPLES
 from services.intake.field import poster, sms
 from services.intake.integrations.cap.dialect import MEDIA_TYPES, CapIntegration
 from services.intake.integrations.discovery import load_integrations

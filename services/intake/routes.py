@@ -24,13 +24,13 @@ from services.intake.http.exchange import (
     Send,
     get_client_address,
     get_header,
+    read_page_request,
     redact_url,
     send_json,
     send_problem,
     send_response,
     split_path,
 )
-from services.intake.http.list_pages import read_page_request
 from services.intake.http.proxy import ConsoleProxy
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
 from services.intake.integrations.dispatcher import Dispatcher

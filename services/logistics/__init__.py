@@ -3,9 +3,9 @@
 A library of the decider and the console. Rule D88, resource requests.
 """
 
-from services.logistics.catalogue import ResourceCatalogue
 from services.logistics.ranking import (
     Need,
+    ResourceCatalogue,
     Suggestion,
     estimate_partner_offer,
     estimate_stock_offer,

@@ -1,25 +1,66 @@
 """Rank offers for a resource request: nearest for life, cheapest in time for the rest.
 
-Pure. Travel is the straight line with a detour, at the speed that the territory names.
+Pure. Travel is the straight line with a detour, at the speed that the territory names. Kinds,
+stocks and partners are those of one reference version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import asin, ceil, cos, radians, sin, sqrt
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, Self, TypeVar
 
 from schemas import reference as ref
 from schemas.base import DAY_MS, MINUTE_MS, Instant
 from schemas.crisis.resource_requests import RequestPriority
-from services.logistics.catalogue import ResourceCatalogue
 
 EARTH_KM: Final = 6371.0
 DETOUR: Final = 1.3
 _UNKNOWN_COST: Final = 1 << 60
 Why = Literal["only", "nearest", "cheapest", "farther", "dearer", "unpriced", "late", "short"]
 """Reason for the place of a suggestion; the first is the best."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceCatalogue:
+    """Kinds, stocks, partners and the positions of sites; empty without `moyens.yaml`."""
+
+    rules: ref.ResourceRules = field(default_factory=lambda: ref.ResourceRules(kinds=()))
+    kinds: Mapping[str, ref.ResourceKind] = field(default_factory=dict)
+    stocks: Mapping[str, ref.Stock] = field(default_factory=dict)
+    partners: Mapping[str, ref.ResourcePartner] = field(default_factory=dict)
+    sites: Mapping[str, ref.Site] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rules: ref.ResourceRules | None, sites: Mapping[str, ref.Site]) -> Self:
+        """Build the index; without rules, nothing may be requested."""
+        if rules is None:
+            return cls(sites=sites)
+        return cls(
+            rules,
+            {kind.id: kind for kind in rules.kinds},
+            {stock.id: stock for stock in rules.stocks},
+            {partner.id: partner for partner in rules.partners},
+            sites,
+        )
+
+    @classmethod
+    def of_sections(cls, sections: Iterable[ref.SectionData]) -> Self:
+        """Build the index from the sections of a version."""
+        rules: ref.ResourceRules | None = None
+        sites: Mapping[str, ref.Site] = {}
+        for section in sections:
+            match section:
+                case ref.ResourcesSection(rules=resource_rules):
+                    rules = resource_rules
+                case ref.Sites(sites=listed):
+                    sites = {site.id: site for site in listed}
+        return cls.of(rules, sites)
+
+    def is_consumable(self, kind: str) -> bool:
+        """Return whether a kind is used up where it arrives."""
+        return kind in self.kinds and self.kinds[kind].consumable
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from schemas.callouts import AGENT
 from schemas.continuity import CardReference
 from schemas.delivery import NotificationRow
 from services.messages.names import MessageNames
-from services.messages.phrases import Phrases
-from services.messages.reasons import describe_reason
+from services.messages.phrases import Phrases, describe_reason
 from services.messages.rendering import cut_words
 
 Facts = Mapping[str, str | int | float | bool | None]

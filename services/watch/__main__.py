@@ -5,8 +5,7 @@ from __future__ import annotations
 import uvloop
 
 from services.runtime.process import logs
-from services.watch.process import run_watch
-from services.watch.settings import WatchSettings
+from services.watch.process import WatchSettings, run_watch
 
 if __name__ == "__main__":
     logs.configure_logging("watch")

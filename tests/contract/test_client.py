@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from services.console.http.body_examples import BODY_EXAMPLES as CONSOLE_EXAMPLES
+from services.console.http.openapi import BODY_EXAMPLES as CONSOLE_EXAMPLES
 from services.console.http.openapi import name_operation
-from services.intake.body_examples import BODY_EXAMPLES as FRONT_EXAMPLES
+from services.intake.answers import BODY_EXAMPLES as FRONT_EXAMPLES
 from services.intake.openapi import build_own_document, merge_documents
 from services.runtime.http.api_subjects import SUBJECTS
 from tests.api_documents import console_document
@@ -118,7 +118,7 @@ def test_every_json_body_has_an_example_and_each_example_is_valid(document: dict
         names = {s["$ref"].rpartition("/")[2] for s in options if "$ref" in s}
         if not any("examples" in schemas[name] for name in names):
             without.append(f"{route}: {', '.join(names)}")
-    assert without == [], "add one to services/console/http/body_examples.py"
+    assert without == [], "add one to services/console/http/openapi.py"
     for name, example in (CONSOLE_EXAMPLES | FRONT_EXAMPLES).items():
         Draft202012Validator(
             {"$ref": f"#/components/schemas/{name}", "components": document["components"]},

@@ -14,9 +14,9 @@ from services.runtime.process.ports import find_free_ports
 from services.watch.connector import FetchVerdict
 from services.watch.engine import FeedEngine
 from services.watch.front import HttpFront
+from services.watch.process import WatchSettings
 from services.watch.registry import list_connectors
 from services.watch.sample_server import FIRST_STEP, create_sample_app
-from services.watch.settings import WatchSettings
 from services.watch.store import FeedStore
 from services.watch.transport import FeedTransport
 from services.watch.watched import load_watched

@@ -31,7 +31,7 @@ from schemas.topics import TOPICS
 from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from services.runtime.kafka.security import get_client_options
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.metrics_token import build_header
+from services.runtime.secrets.local_secrets import build_header
 from tests.system import RunningVigie, logged_in
 from tests.unit.intake.test_attachments import jpeg
 from tests.waiting import until

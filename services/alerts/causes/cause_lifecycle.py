@@ -25,7 +25,7 @@ from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.evolve.causes import get_recorded_members
 from services.alerts.reference import constants
-from services.alerts.reference.calendar import find_end_of_day, format_day
+from services.alerts.reference.constants import find_end_of_day, format_day
 from services.alerts.reports.late_reports import find_newest_cause, find_superseding_event
 from services.alerts.reports.report_facts import (
     are_windows_over,

@@ -1,4 +1,7 @@
-"""Decisions about actions: requests and answers. Rule D87, actions."""
+"""Decisions about actions: requests and answers, and instructions of the cell to a site.
+
+An instruction is a task of the site's manager and a message. Rules D87 and D99.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,58 @@ from schemas.base import Command
 from schemas.crisis import actions as a
 from schemas.ranks import SITE_MANAGER_ROLE, may_work_card
 from schemas.words import ActionState
+from services.alerts import tasks
 from services.alerts.actions import lifecycle
 from services.alerts.commands import reports
 from services.alerts.decision import AlertsDecision
+from services.alerts.escalation import notifications
 from services.alerts.escalation.steps import list_called_people
-from services.alerts.lookups import get_incident
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.alerts.lookups import get_incident, get_report
+from services.alerts.reference import constants
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 CELL_ROLES: Final = frozenset({"admin", "coordinator", "cell", "director"})
 """Roles of accounts that answer for somebody else, and cancel; the API checks their scope."""
+TEMPLATE: Final = "instruction"
+
+
+def instruct_site(draft: AlertsDecision, command: c.InstructSite) -> CommandResult:
+    """Open the task of the site's manager and notify them, or their deputy.
+
+    A maintenance window does not withhold a person's text.
+    """
+    if command.site not in draft.territory.sites:
+        raise RefusedCommand(404, "site_not_found", site=command.site)
+    incident = command.incident
+    if command.report is not None:
+        get_report(draft, command.report)
+        incident = incident or draft.incident_of(command.report)
+    row = get_incident(draft, incident) if incident is not None else None
+    due_at = draft.now + constants.INSTRUCTION_DUE_MS
+    tasks.open_task(
+        draft,
+        "instruction",
+        site=command.site,
+        incident=incident,
+        report=command.report,
+        due_at=due_at,
+        owner=f"{SITE_MANAGER_ROLE}:{command.site}",
+        text_id=command.text_id,
+        asked_by=command.author,
+    )
+    task = tasks.find_open_task(draft, "instruction", command.text_id)
+    assert task is not None
+    loud = row is not None and notifications.get_suppression_reason(row) is None
+    notifications.inform_roles(
+        draft,
+        (SITE_MANAGER_ROLE,),
+        pole=None,
+        site=command.site,
+        incident=incident if loud else None,
+        template=TEMPLATE,
+        values={"text": command.text_id, "site": command.site, "limit_at": due_at},
+    )
+    return {"task": task.id, "site": command.site}
 
 
 def request_action(draft: AlertsDecision, command: a.RequestAction) -> CommandResult:

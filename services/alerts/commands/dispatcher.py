@@ -24,16 +24,13 @@ from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied
 from services.alerts.commands import (
     actions,
-    attendance,
     escalation,
     handovers,
     incidents,
-    instructions,
     level,
     maintenance,
     obligations,
     oncall,
-    reading,
     reference,
     reports,
     stimuli,
@@ -41,7 +38,7 @@ from services.alerts.commands import (
 from services.alerts.communication import questions, statements
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import responses
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 __all__ = ["apply_command"]
 
@@ -210,9 +207,9 @@ _HANDLERS: Final[dict[type[Command], Callable[[AlertsDecision, Any], CommandResu
     c.ConfirmReport: reports.confirm_report,
     c.DenyReport: reports.deny_report,
     c.LinkReport: reports.link_report,
-    c.MarkReportsRead: reading.mark_read,
-    c.PreviewConfirmation: reading.preview_confirmation,
-    c.InstructSite: instructions.instruct_site,
+    c.MarkReportsRead: reports.mark_read,
+    c.PreviewConfirmation: reports.preview_confirmation,
+    c.InstructSite: actions.instruct_site,
     c.SetLevel: level.set_level,
     c.TakeTask: reports.take_task,
     c.CompleteTask: reports.complete_task,
@@ -251,7 +248,7 @@ _HANDLERS: Final[dict[type[Command], Callable[[AlertsDecision, Any], CommandResu
     o.DrillLadders: oncall.run_drill,
     o.ImportDuties: oncall.import_calendar,
     o.NoteReachability: oncall.note_reachability,
-    t.StateAttendance: attendance.state_attendance,
+    t.StateAttendance: oncall.state_attendance,
     PublishReference: reference.publish_section,
     r.DraftReference: reference.draft_section,
     r.ProposeReference: reference.propose_change,

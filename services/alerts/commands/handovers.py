@@ -12,7 +12,7 @@ from services.alerts.communication.statements import sign
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.notifications import inform_people, inform_roles
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 TEMPLATE: Final = "handover"
 

@@ -19,7 +19,7 @@ from services.alerts.pipeline import update_derived_state
 from services.alerts.reference import constants
 from services.alerts.reports.report_facts import get_measure_name, get_site
 from services.alerts.rows import copy_with, sort_by_id
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 MAX_SPLIT_REPORTS: Final = 100
 """Most reports that one decision splits off.

@@ -7,7 +7,7 @@ from schemas.alerts import IncidentRow, LevelChanged, LevelRow, Why
 from schemas.ranks import may_decide
 from schemas.words import Level
 from services.alerts.decision import AlertsDecision
-from services.alerts.escalation import cell_shifts, cell_staffing, escalations, notifications, steps
+from services.alerts.escalation import cell_staffing, escalations, notifications, steps
 from services.alerts.levels.levels import (
     CRISIS,
     TERRITORY,
@@ -19,7 +19,7 @@ from services.alerts.levels.levels import (
 from services.alerts.lookups import get_incident, require_open
 from services.alerts.pipeline import update_derived_state
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 
 def set_level(draft: AlertsDecision, command: c.SetLevel) -> CommandResult:
@@ -179,7 +179,7 @@ def _lower_level(draft: AlertsDecision, command: c.SetLevel, incident: IncidentR
     if crisis is not None:
         escalations.thank(draft, crisis)
     if command.level < CRISIS:
-        cell_shifts.end_all_shifts(draft)
+        cell_staffing.end_all_shifts(draft)
         cell_staffing.dismiss_cell(draft)
 
 

@@ -10,7 +10,7 @@ from services.alerts.causes import maintenance
 from services.alerts.decision import AlertsDecision
 from services.alerts.reference.constants import DANGER_TYPES
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 SOURCE_ROLE = "source"
 """Role of a registered source: it may only silence its own alerts."""

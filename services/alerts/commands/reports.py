@@ -1,13 +1,17 @@
-"""Decisions about reports and tasks: verify, link, take, complete, and notes.
+"""Decisions about reports and tasks: verify, link, take, complete, mark as read, and notes.
 
-Rules D6, D8 and D55.
+A confirmation can be previewed. Rules D6, D8, D55 and D98.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from schemas import commands as c
-from schemas.alerts import NoteAdded, TaskChanged
-from schemas.words import TaskState
+from schemas.alerts import NoteAdded, ReportRead, ReportReading, TaskChanged, TriggerChanged
+from schemas.base import Fact
+from schemas.calling import NotificationPlanned
+from schemas.words import Level, TaskState
 from services.alerts import tasks
 from services.alerts.causes.cause_lifecycle import (
     lift_cause,
@@ -22,7 +26,49 @@ from services.alerts.pipeline import update_derived_state
 from services.alerts.reports import receive, withdrawals
 from services.alerts.reports.report_facts import is_placeless
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
+
+STAND_DOWN: Final = ":stand-down"
+"""End of the id of a trigger that tells when a plan may be ended."""
+
+
+def mark_read(draft: AlertsDecision, command: c.MarkReportsRead) -> CommandResult:
+    """Note that the cell read these reports: once each, and nothing for one that is not known (any more)."""
+    unread = [r for r in draft.find_reports(dict.fromkeys(command.reports)) if r.read_at is None]
+    for row in unread:
+        draft.emit(ReportRead(row=ReportReading(id=row.id, read_at=draft.now)))
+    return {"reports": len(unread)}
+
+
+def preview_confirmation(draft: AlertsDecision, command: c.PreviewConfirmation) -> CommandResult:
+    """Preview a confirmation in an unrecorded draft and return its immediate effect.
+
+    Raises the refusals of a confirmation.
+    """
+    row = get_report(draft, command.report)
+    trial = draft.trial()
+    confirm_report(trial, c.ConfirmReport(author=command.author, role=command.role, report=row.id))
+    incident = trial.state.incidents.get(trial.incident_of(row.id) or "")
+    plans = _new_plans(draft, trial.facts)
+    return {
+        "report": row.id,
+        "level": int(trial.state.level()),
+        "level_before": int(draft.state.level()),
+        "incident_level": int(Level.N0 if incident is None else incident.level),
+        "people": len(
+            {fact.person for fact in trial.facts if isinstance(fact, NotificationPlanned)}
+        ),
+        "plans": ",".join(plans),
+        "plans_count": len(plans),
+    }
+
+
+def _new_plans(draft: AlertsDecision, facts: list[Fact]) -> list[str]:
+    """Return the plans of triggers that begin to hold."""
+    previous_plans = {t.plan for t in draft.state.triggers.values() if t.state == "held"}
+    rows = [fact.row for fact in facts if isinstance(fact, TriggerChanged)]
+    new = {row.plan for row in rows if row.state == "held" and not row.id.endswith(STAND_DOWN)}
+    return sorted(new - previous_plans)
 
 
 def confirm_report(draft: AlertsDecision, command: c.ConfirmReport) -> CommandResult:

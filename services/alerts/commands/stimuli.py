@@ -8,7 +8,7 @@ from schemas.crisis import stimuli as m
 from schemas.realms import is_live
 from services.alerts.decision import AlertsDecision
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 
 def plan_stimulus(draft: AlertsDecision, command: m.PlanStimulus) -> CommandResult:

@@ -11,7 +11,7 @@ from services.alerts.communication.questions import answer_by_statement, get_ope
 from services.alerts.decision import AlertsDecision
 from services.alerts.lookups import get_incident, get_report
 from services.alerts.rows import copy_with
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 ANSWERABLE: Final = frozenset({"rumour", "unconfirmed", "denied"})
 """Confirmation of the reports that a statement may answer."""

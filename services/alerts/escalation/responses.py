@@ -15,7 +15,7 @@ from schemas.crisis.actions import OPEN_ACTION_STATES
 from schemas.reports import ReportReceived
 from schemas.words import ActionState, Answer, IncidentState
 from services.alerts.decision import AlertsDecision
-from services.alerts.escalation import cell_shifts
+from services.alerts.escalation import cell_staffing
 from services.alerts.escalation.oncall import (
     OnCallRole,
     get_holder_and_deputy,
@@ -154,7 +154,7 @@ def count_acknowledgement(
     for incident in list_incidents(draft, row):
         acknowledge_incident(draft, incident.id, person)
     if row.scope == TERRITORY:
-        cell_shifts.start_shift(draft, person, find_called_role(draft, row, person).role)
+        cell_staffing.start_shift(draft, person, find_called_role(draft, row, person).role)
 
 
 def _has_quorum(wave: WaveRow, row: EscalationRow) -> bool:
@@ -228,7 +228,7 @@ def without_acknowledgement(
         {"waves": waves, "acknowledged_by": tuple(p for p in row.acknowledged_by if p != person)},
     )
     if row.scope == TERRITORY:
-        cell_shifts.end_shift(draft, person)
+        cell_staffing.end_shift(draft, person)
     for incident in list_incidents(draft, row):
         if incident.state is IncidentState.ACKNOWLEDGED and person in incident.acknowledged_by:
             remaining_people = tuple(p for p in incident.acknowledged_by if p != person)

@@ -11,8 +11,7 @@ from schemas.crisis.causes import Cause, CauseChanged
 from schemas.words import EventType
 from services.alerts.deadlines import CauseDue, IndexDecayed
 from services.alerts.evolve.reports import recount_severities, update_voices
-from services.alerts.reference.calendar import format_day
-from services.alerts.reference.constants import HEAT_HAZARD
+from services.alerts.reference.constants import HEAT_HAZARD, format_day
 from services.alerts.reports.report_facts import (
     build_cause_key,
     get_absent_pct,

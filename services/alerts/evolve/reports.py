@@ -10,7 +10,6 @@ from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.deadlines import HistoryDue, IndexDecayed, ReportDue
-from services.alerts.reference.calendar import find_end_of_day, format_day
 from services.alerts.reference.constants import (
     CAUSE_TYPES,
     CAUSELESS_TYPES,
@@ -18,6 +17,8 @@ from services.alerts.reference.constants import (
     LEAVE_ORDER_TYPES,
     REPORT_MEMORY_MS,
     SILENT_REPORT_TYPES,
+    find_end_of_day,
+    format_day,
 )
 from services.alerts.reports.report_facts import (
     build_subject_key,

@@ -15,7 +15,7 @@ from schemas.alerts import IncidentRow, ReportRow
 from schemas.words import EventType as T
 from services.alerts.decision import AlertsDecision
 from services.alerts.reference import constants
-from services.alerts.reference.calendar import format_day
+from services.alerts.reference.constants import format_day
 from services.alerts.reports.report_facts import (
     get_measure_name,
     get_site,

@@ -17,8 +17,7 @@ from services.alerts.incidents import zones
 from services.alerts.incidents.correlation import Placement
 from services.alerts.incidents.families import find_own_key
 from services.alerts.reference import constants
-from services.alerts.reference.calendar import format_day
-from services.alerts.reference.constants import DANGER_TYPES
+from services.alerts.reference.constants import DANGER_TYPES, format_day
 from services.alerts.reports.report_facts import (
     are_windows_over,
     get_estimated_end,

@@ -16,8 +16,7 @@ from typing import Protocol
 from schemas.alerts import Why
 from schemas.predicates import AllOf, AnyOf, Measured, Not, Op, Predicate, Value
 from services.alerts.levels.metrics import bind_metric
-from services.alerts.levels.metrics.base import BoundMetric
-from services.alerts.levels.metrics.context import MetricContext
+from services.alerts.levels.metrics.base import BoundMetric, MetricContext
 from services.alerts.reference.territory import TerritoryIndex
 
 PredicateScope = str | None

@@ -1,13 +1,16 @@
 """Constants of `docs/reference/rules.md` that no reference file carries, and sets of report types.
 
 Values that an organisation may change (thresholds, waves, delays of silence) are reference data.
+Local days are those of Europe/Paris: a day report ends with its day. Rule D10.
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
+from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
 from schemas.catalogue import event_types, sources
 from schemas.catalogue.event_types import EventKind, select_types
 from schemas.words import Effect
@@ -69,13 +72,9 @@ BELOW_OPENING_PCT: Final = 50.0
 """Presence that stands for « 1 accueil + 1 entretien »."""
 WINDOW_SCAN_MS: Final = DAY_MS
 """Age of the oldest window of cuts and security events, unless a window is longer."""
-
 COLOURS: Final = sources.COLOURS
-
 MAX_PERSONS: Final = 1_000_000_000
 """Greatest number of people that a measure counts, like `persons_concerned`."""
-
-
 CAUSE_TYPES: Final = select_types(EventKind.CAUSE)
 """Types that hold until something lifts them."""
 SILENT_REPORT_TYPES: Final = select_types(EventKind.SILENT)
@@ -95,7 +94,6 @@ LEAVE_ORDER_TYPES: Final = frozenset({T.EVACUATION, T.FIRE})
 """Orders to leave: they end an earlier order to shelter."""
 ORDER_TYPES: Final = LEAVE_ORDER_TYPES | {T.SHELTER_IN_PLACE}
 """Orders: on one site the latest by `occurred_at` stands. Rule D5, contradictions."""
-
 MEALS_MARK: Final = "meals"
 """Mark of a site with a kitchen that has less than half of its meals left."""
 MEALS_ACTIVITY: Final = "EDU-01"
@@ -159,6 +157,33 @@ RESTORATION_MEASURES: Final = ("system_restored", "system_healthy")
 """Measures that report whether a system or a network works."""
 COLD_CHAIN_MEASURE: Final = "vaccine_fridge_temperature"
 HEAT_HAZARD: Final = "hazard:heat"
+PARIS: Final = ZoneInfo("Europe/Paris")
+
+
+def _to_local(at: Instant) -> datetime:
+    return datetime.fromtimestamp(at / 1000, PARIS)
+
+
+def format_day(at: Instant) -> str:
+    """Return the local date in ISO format."""
+    return _to_local(at).date().isoformat()
+
+
+def find_end_of_day(at: Instant) -> Instant:
+    """Return 24:00 of the local day, also when the day has 23 or 25 hours."""
+    tomorrow = _to_local(at).date() + timedelta(days=1)
+    return int(
+        datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=PARIS).timestamp() * 1000
+    )
+
+
+def parse_instant(text: str) -> Instant | None:
+    """Parse an ISO 8601 time, local without an offset; return None for other text."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=PARIS)).timestamp() * 1000)
 
 
 def rank_colour(colour: str) -> int:

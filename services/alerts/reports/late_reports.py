@@ -11,8 +11,7 @@ from schemas.crisis.causes import Cause
 from schemas.words import EventType
 from services.alerts.causes.merging import is_daily
 from services.alerts.decision import AlertsDecision
-from services.alerts.reference.calendar import find_end_of_day
-from services.alerts.reference.constants import FUTURE_AFTER_MS
+from services.alerts.reference.constants import FUTURE_AFTER_MS, find_end_of_day
 from services.alerts.reference.territory import build_supplier_flag
 from services.alerts.reports.report_facts import (
     DENIED,

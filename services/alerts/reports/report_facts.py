@@ -14,13 +14,13 @@ from schemas.base import HOUR_MS, Instant
 from schemas.crisis.causes import Cause
 from schemas.reports import ReportReceived, Window
 from schemas.words import Certainty, EventType, MsgType, ReportState
-from services.alerts.reference.calendar import parse_instant
 from services.alerts.reference.constants import (
     ALL_CLEAR_MEASURE,
     FUTURE_AFTER_MS,
     LATE_AFTER_MS,
     LEAVE_ORDER_TYPES,
     MINOR_SEVERITY,
+    parse_instant,
 )
 from services.alerts.reference.territory import TerritoryIndex
 

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.runtime.process.cluster import AUTHORITY_FILE, AUTHORITY_KEY_FILE, Machine
-from services.runtime.secrets.broker_password import PASSWORD_FILE
 from services.runtime.secrets.keyring import INPUTS_SINCE_FILE, KEY_BYTES, decrypt, encrypt
-from services.runtime.secrets.metrics_token import TOKEN_FILE
+from services.runtime.secrets.local_secrets import PASSWORD_FILE, TOKEN_FILE
 from services.runtime.secrets.signing import PRIVATE_FILE, PUBLIC_FILE
 
 FORM: Final = "vigie1"

@@ -13,7 +13,7 @@ from services.runtime.process.cluster import (
     BROKER_CERTIFICATE_FILE,
     ClusterMember,
 )
-from services.runtime.secrets.broker_password import BROKER_USER
+from services.runtime.secrets.local_secrets import BROKER_USER
 
 SESSION_MS: Final = 2000
 """Time after which another broker leads in place of a dead one."""

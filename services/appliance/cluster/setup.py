@@ -35,8 +35,8 @@ from services.runtime.process.cluster import (
 )
 from services.runtime.process.ports import choose_ports, read_ports
 from services.runtime.process.settings import DataDir, Settings, split_host_port
-from services.runtime.secrets.broker_password import BROKER_USER, PASSWORD_FILE
 from services.runtime.secrets.keyring import MasterKey, write_private
+from services.runtime.secrets.local_secrets import BROKER_USER, PASSWORD_FILE
 
 DEFAULT_PORT: Final = 9093
 

@@ -29,8 +29,8 @@ from services.appliance.embedded.java import Java
 from services.appliance.embedded.running import ServerProcess
 from services.runtime.kafka.security import KafkaSecurity, get_client_options
 from services.runtime.process.settings import split_host_port
-from services.runtime.secrets.broker_password import BROKER_USER
 from services.runtime.secrets.keyring import write_private
+from services.runtime.secrets.local_secrets import BROKER_USER
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0

@@ -19,7 +19,7 @@ from services.appliance.supervisor.orphans import SUPERVISOR_VARIABLE
 from services.appliance.supervisor.priority import ACCEPTING_NICENESS, CALLING_NICENESS
 from services.appliance.supervisor.status import SystemAddresses
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.metrics_token import build_header
+from services.runtime.secrets.local_secrets import build_header
 
 Probe = Callable[[], Awaitable[str | None]]
 """Returns None if ready, else the reason. Raises `NotAlive` without any answer."""

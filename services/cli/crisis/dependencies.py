@@ -12,8 +12,8 @@ from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_e
 from services.cli.crisis.decide import Key, post_decision
 from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
 from services.cli.output import print_rows, strip_controls
+from services.console.dependencies.drawing import NOT_MODELLED_TITLES
 from services.console.dependencies.page import write_delays, write_hours
-from services.console.dependencies.texts import NOT_MODELLED_TITLES
 from services.console.i18n import get_translator
 from services.runtime.process.settings import Settings
 

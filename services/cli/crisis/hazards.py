@@ -1,4 +1,8 @@
-"""`vigie hazards`: the hour when a hazard reaches each site, and the work before it."""
+"""`vigie hazards` and `vigie risks`: coming losses, and the work before them.
+
+A hazard has an hour at each site. A limit of an activity has a probability to break, and decisions
+change it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,60 @@ import json
 
 import typer
 
-from services.cli.client import call_api
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
 from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
 from services.cli.output import print_rows, strip_controls
 from services.console.hazards.page import HAZARDS, write_margin
 from services.console.i18n import get_translator
+from services.console.risk.page import write_percent
+from services.runtime.process.settings import Settings
 
 _ = get_translator("fr")
 _STATES = {"expected": "attendu", "possible": "possible", "reached": "atteint"}
+
+
+def risks(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """List interrupted activities with the probability that RTO and DMIA break."""
+    try:
+        with ApiClient(Settings()) as client:
+            answer = client.get(f"/api/v1/risks{build_query(realm, as_of)}")
+    except (VigieUnreachable, ApiRefused) as error:
+        raise print_error(error) from error
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    rows = []
+    for one in answer["items"]:
+        name = f"{one['activity']} {strip_controls(one['name'])}"
+        rows.append(
+            (
+                name,
+                "",
+                _write(one["rto_pct"]),
+                _write(one["dmia_pct"]),
+                format_local_time(one["back_at"]),
+            )
+        )
+        rows += [
+            (
+                "",
+                f"avec {strip_controls(d['name'])}",
+                _write(d["rto_pct"]),
+                _write(d["dmia_pct"]),
+                "",
+            )
+            for d in one["decisions"]
+        ]
+    basis = f"{answer['draws']} tirages, retours observés : {answer['returns_seen']}"
+    print_rows(
+        f"risque de rupture ({basis})",
+        ("Activité", "Décision", "RTO", "DMIA", "Retour probable"),
+        rows,
+    )
+
+
+def _write(pct: float | None) -> str:
+    return "" if pct is None else write_percent(pct, _)
 
 
 def hazards(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:

@@ -25,7 +25,7 @@ from schemas.reference import CONTACT_TOKEN_PREFIX, Holder, Plan, RosterSection,
 from services.cli.client import print_error
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.console.documents import pdf
-from services.console.documents.plan.print import print_plans
+from services.console.documents.plan.sheet import print_plans
 from services.console.i18n import get_translator
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import Shaper

@@ -28,7 +28,7 @@ from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.signing import PUBLIC_FILE, PublicKey, SigningKey, SigningKeyInvalid
 from services.runtime.worker.recovery import ANY_LOGIC
-from services.verify.seal import STATEMENT, SealUnreadable, entry_name, verify_seal
+from services.verify.bundle import STATEMENT, SealUnreadable, entry_name, verify_seal
 
 
 class SealRefused(Exception):

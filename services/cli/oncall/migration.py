@@ -22,8 +22,13 @@ from services.cli.oncall.migration_files import (
 )
 from services.cli.output import open_console
 from services.oncall.migration import grafana_oncall, opsgenie
-from services.oncall.migration.mapping import Mapping, MappingInvalid, read_mapping
-from services.oncall.migration.result import Migration, Outcome
+from services.oncall.migration.mapping import (
+    Mapping,
+    MappingInvalid,
+    Migration,
+    Outcome,
+    read_mapping,
+)
 from services.territory import TerritoryInvalid
 from services.territory.source import YamlInvalid, read_yaml
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from schemas.oncall import Rotation
 from services.cli.data.trial import load_checked_territory
 from services.console.directory.contact_file import COLUMNS
-from services.oncall.migration.result import MigratedPerson, MigratedStep, Migration
+from services.oncall.migration.mapping import MigratedPerson, MigratedStep, Migration
 from services.territory import TerritoryInvalid
 from services.territory.source import SourceProblem
 

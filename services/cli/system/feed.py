@@ -17,14 +17,13 @@ from schemas.catalogue.feeds import FeedList, FeedStatus
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.read import AsJson
 from services.cli.output import open_console, strip_controls
-from services.cli.system.feed_demo import SAMPLES, open_feed_demo
-from services.cli.system.feed_sources import list_sources, register_source
-from services.console.feeds.status_file import read_feeds
+from services.cli.system.feed_demo import SAMPLES, list_sources, open_feed_demo, register_source
+from services.console.feeds.listing import read_feeds
 from services.runtime.process.settings import Settings
 from services.watch.connector import FeedSpec
+from services.watch.process import WatchSettings
 from services.watch.registry import UnknownFeed, find_connector, list_connectors
 from services.watch.sample_server import create_sample_app, list_sampled_feeds
-from services.watch.settings import WatchSettings
 from services.watch.status import describe_feeds
 from services.watch.store import FeedStore
 from services.watch.transport import KeyMissing, read_key

@@ -1,4 +1,7 @@
-"""Show the official feeds at work: play the shipped samples into an exercise of their own."""
+"""Show the official feeds at work: play the shipped samples into an exercise of their own.
+
+The source of the feed's reports is registered at the front.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
-from urllib.parse import quote
+from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable
-from services.cli.system.feed_sources import list_sources, register_source
+from services.cli.system.token import wait_until_accepted
 from services.runtime.process.settings import SHIPPED
+from services.runtime.secrets.keyring import write_private
+from services.watch.connector import FeedSpec
+from services.watch.engine import ALIVE_TYPE
 from services.watch.front import get_source_key_file
+from services.watch.process import WatchSettings
 from services.watch.registry import list_connectors
 from services.watch.sample_server import list_sampled_feeds
-from services.watch.settings import WatchSettings
 from services.watch.store import FeedStore
 
 SAMPLES: Final = SHIPPED / "scenarios" / "feeds"
@@ -30,6 +36,56 @@ PASSING: Final = frozenset({404, 502, 503, 504})
 """Refusals that pass: the realm is not known yet, or nobody answered in time."""
 RUNS_MINUTES: Final = 30 * 1440
 """Time for which the clock of the exercise runs."""
+
+
+def register_source(
+    settings: WatchSettings, spec: FeedSpec, realm: str | None, name: str | None = None
+) -> None:
+    """Make the source of a feed ready. May run twice; the key is written before it counts.
+
+    Raises VigieUnreachable, ApiRefused, OSError.
+    """
+    source = name or spec.name
+    file = get_source_key_file(settings.feed_keys, spec.name)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with ApiClient(settings) as client:
+        exists = any(item["name"] == source for item in list_sources(client))
+        if exists and not file.exists():
+            raise OSError(f"the source {source} exists, but its key is not in {file}")
+        if not file.exists():
+            write_private(file, secrets.token_urlsafe(32).encode(), replace=True)
+        key = file.read_text(encoding="ascii").strip()
+        if exists:
+            client.post(f"/api/v1/sources/{quote(source, safe='')}/enable", {})
+        else:
+            client.post("/api/v1/sources", build_source(spec, key, realm) | {"name": source})
+    wait_until_accepted(settings, key)
+
+
+def build_source(spec: FeedSpec, key: str, realm: str | None) -> dict[str, Any]:
+    """Return the source of a feed: its own types only, and a sign of life that is dropped."""
+    return {
+        "name": spec.name,
+        "dialect": "cloudevents",
+        "key": key,
+        "speaks_as": spec.speaks_as,
+        "speaks_for": [],
+        "heartbeat_s": spec.heartbeat_s,
+        "rules": [{"when": {"ce.type": ALIVE_TYPE.replace(".", r"\.")}, "drop": True}],
+        "scope": {"sites": [], "types": list(spec.types), "realms": [realm] if realm else []},
+    }
+
+
+def list_sources(client: ApiClient) -> list[dict[str, Any]]:
+    """Return all sources, page after page."""
+    sources: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
+        page = client.get(f"/api/v1/sources{query}")
+        sources += page["items"]
+        cursor = page["next"]
+    return sources
 
 
 def open_feed_demo(settings: WatchSettings, folder: Path = SAMPLES) -> str:

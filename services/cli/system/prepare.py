@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 
 import typer
@@ -22,6 +23,7 @@ from services.runtime.identity.installation import KeysDiffer, claim_broker
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.security import get_client_options, uses_embedded_broker
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
+from services.runtime.process import logs
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKeyInvalid
 from services.territory import TerritoryInvalid
@@ -127,3 +129,17 @@ def prepare() -> None:
     except (UpFailed, BrokerUnreachable, TopicsDiffer, KafkaError, OSError) as error:
         typer.secho(f"vigie prepare: {error}", err=True, fg="red")
         raise typer.Exit(1) from error
+
+
+def main() -> None:
+    """Prepare the system; name the reason of a failure in the last line."""
+    logs.configure_logging("prepare")
+    try:
+        asyncio.run(prepare_system(Settings()))
+    except UpFailed as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

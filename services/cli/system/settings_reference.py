@@ -23,7 +23,7 @@ from services.delivery.channels.chat.settings import ChatSettings
 from services.delivery.channels.email.settings import EmailSettings
 from services.delivery.channels.sms.settings import SmsSettings
 from services.delivery.channels.voice.settings import VoiceSettings
-from services.delivery.channels.webhook.settings import WebhookSettings
+from services.delivery.channels.webhook.driver import WebhookSettings
 from services.delivery.settings import DeliverySettings
 from services.intake.settings import IntakeSettings
 from services.runtime.http.web_push import PushSettings
@@ -32,7 +32,7 @@ from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import REPOSITORY, Settings
 from services.runtime.secrets.retention import RetentionSettings
 from services.verify.auditor.settings import AuditorSettings
-from services.watch.settings import WatchSettings
+from services.watch.process import WatchSettings
 
 TARGET: Final = REPOSITORY / "docs" / "reference" / "configuration.md"
 GROUPS: Final[tuple[tuple[str, type[BaseSettings]], ...]] = (

@@ -34,7 +34,7 @@ from services.cli.system.status import list_targets
 from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.settings import Settings, find_version
 from services.runtime.secrets.files import describe_wrong_variables
-from services.runtime.secrets.metrics_token import build_header
+from services.runtime.secrets.local_secrets import build_header
 
 LOG_TAIL_LINES: Final = 2000
 """Lines of each log."""

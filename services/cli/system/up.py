@@ -135,7 +135,7 @@ def up(
         redis=settings.redis or None,
         demo=demo,
         workers=workers,
-        preparation=(sys.executable, "-m", "services.cli.system.preparation"),
+        preparation=(sys.executable, "-m", "services.cli.system.prepare"),
         greeting=lambda s: build_greeting(s, demo),
         verbose=verbose,
         forks=ForkServer(PRELOADED_MODULES),

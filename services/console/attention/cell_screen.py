@@ -23,9 +23,12 @@ from services.console.commissioning.checks import judge_conditions
 from services.console.commissioning.page import list_missing
 from services.console.commissioning.reading import read_deeds
 from services.console.continuity.arbitrations import list_arbitrations
-from services.console.continuity.card_rights import list_open_poles
 from services.console.continuity.clocks import split_passed_clocks
-from services.console.continuity.plan_rights import list_own_activities, list_own_plans
+from services.console.continuity.plan_rights import (
+    list_open_poles,
+    list_own_activities,
+    list_own_plans,
+)
 from services.console.directory.view import build_reaching_points
 from services.console.hazards.page import CELL_SITES, build_hazard_views
 from services.console.i18n import N_

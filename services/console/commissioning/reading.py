@@ -12,13 +12,12 @@ from typing import Final
 from fastapi import Request
 
 from services.console.commissioning.deeds import LiveRealm, PersonalAccounts, PreparationDeeds
-from services.console.feeds.listing import list_feeds
-from services.console.feeds.status_file import read_feeds
+from services.console.feeds.listing import list_feeds, read_feeds
 from services.console.http.problems import RealmUnknown
 from services.console.read_model.queries import Queries
 from services.console.resource_base import to_datetime
-from services.console.sites.source_status import SourceClient
-from services.runtime.backup.last_backup import read_last_backup
+from services.console.sites.sources_screen import SourceClient
+from services.runtime.backup.contents import read_last_backup
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Account, Principal, Trace

@@ -10,7 +10,7 @@ from schemas.base import Instant
 from schemas.crisis import communication as m
 from services.console.communication import drafting
 from services.console.communication import resources as r
-from services.console.logbook.erased_text import format_erasure
+from services.console.logbook.erasures import format_erasure
 from services.console.read_model.query_base import UNLIMITED, QueryBase, get_snapshot_time
 from services.console.resources import Page, Report, to_datetime
 from services.runtime.http.pagination import paginate

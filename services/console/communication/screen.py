@@ -3,18 +3,181 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from fastapi import Request
 
-from services.console.communication import page as communication
+from schemas.crisis.communication import Audience, QuestionState, StatementState
+from schemas.ranks import may_validate_statement
+from services.console.communication.resources import Question, Signed, Statement
 from services.console.http.decisions import get_author
-from services.console.i18n import N_
+from services.console.i18n import N_, Translator
 from services.console.read_model.queries import Queries
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
 from services.runtime.identity.permissions import Permission
+
+OVER_SHOWN: Final = 30
+"""Published and retracted statements, and answered questions, on the page."""
+AUDIENCES: Final = tuple(Audience)
+_ICONS: Final = {
+    StatementState.DRAFT: ("wait", "mute"),
+    StatementState.SUBMITTED: ("wait", "soon"),
+    StatementState.VALIDATED: ("check", "soon"),
+    StatementState.PUBLISHED: ("check", "ok"),
+    StatementState.REFUSED: ("cross", "over"),
+    StatementState.RETRACTED: ("stop", "mute"),
+}
+_STEPS: Final = (
+    ("drafted", N_("rédigé")),
+    ("revised", N_("repris")),
+    ("submitted", N_("soumis")),
+    ("validated", N_("validé")),
+    ("refused", N_("refusé")),
+    ("published", N_("publié")),
+    ("retracted", N_("retiré")),
+)
+OPEN_STATES: Final = frozenset(
+    {
+        StatementState.DRAFT,
+        StatementState.SUBMITTED,
+        StatementState.VALIDATED,
+        StatementState.REFUSED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StatementStep:
+    """A step in the life of a statement: its word, its time and the role behind it."""
+
+    label: str
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatementView:
+    """A statement on the page."""
+
+    found: Statement
+    title: str
+    audience: str
+    state: str
+    icon: str
+    tone: str
+    steps: list[StatementStep]
+    can_revise: bool
+    can_submit: bool
+    can_validate: bool
+    can_publish: bool
+    can_retract: bool
+    waits: str
+    """Reason why this reader cannot validate a submitted statement; empty if they can."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionView:
+    """A question on the page."""
+
+    found: Question
+    asker: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """Reader of the page: account, role, and the right to write."""
+
+    author: str
+    role: str
+    may_write: bool
+
+
+def build_statement_views(
+    statements: Iterable[Statement], editor: Editor, names: TerritoryNames, _: Translator
+) -> list[StatementView]:
+    """Build the statements with the decisions that this reader may take."""
+    return [_build_view(one, editor, names, _) for one in statements]
+
+
+def build_question_views(
+    questions: Iterable[Question], names: TerritoryNames, _: Translator
+) -> list[QuestionView]:
+    return [
+        QuestionView(
+            one, w.translate_code(w.ASKER, one.asker, _), _name(one.answered or one.noted, names, _)
+        )
+        for one in questions
+    ]
+
+
+def split_statements(
+    views: Sequence[StatementView],
+) -> tuple[list[StatementView], list[StatementView]]:
+    """Return the statements that wait for somebody, and the others, the newest first."""
+    waiting = [view for view in views if view.found.state in OPEN_STATES]
+    over = [view for view in views if view.found.state not in OPEN_STATES]
+    return waiting, sorted(over, key=lambda view: view.found.changed_at, reverse=True)
+
+
+def split_questions(views: Sequence[QuestionView]) -> tuple[list[QuestionView], list[QuestionView]]:
+    """Return the open questions, and the answered ones."""
+    is_open = [view.found.state is QuestionState.OPEN for view in views]
+    return (
+        [view for view, waits in zip(views, is_open, strict=True) if waits],
+        [view for view, waits in zip(views, is_open, strict=True) if not waits],
+    )
+
+
+def _build_view(
+    one: Statement, editor: Editor, names: TerritoryNames, _: Translator
+) -> StatementView:
+    icon, tone = _ICONS[one.state]
+    signed = [(label, getattr(one, name)) for name, label in _STEPS]
+    steps = [
+        StatementStep(_(label), s.at, _name(s, names, _)) for label, s in signed if s is not None
+    ]
+    authors = {s.by for s in (one.drafted, one.revised, one.submitted) if s is not None}
+    submitted = one.state is StatementState.SUBMITTED
+    validator = may_validate_statement(editor.role) and editor.may_write
+    waits = ""
+    if submitted and not validator:
+        waits = _("Attend la validation par la communication.")
+    elif submitted and editor.author in authors:
+        waits = _("Une autre personne que ses auteurs doit le valider.")
+
+    def may(change: str) -> bool:
+        return editor.may_write and change in one.moves
+
+    return StatementView(
+        found=one,
+        title=one.title or w.translate_code(w.AUDIENCE_FOR, one.audience, _).capitalize(),
+        audience=w.translate_code(w.AUDIENCE, one.audience, _),
+        state=w.translate_code(w.STATEMENT_STATE, one.state, _),
+        icon=icon,
+        tone=tone,
+        steps=sorted(steps, key=lambda step: step.at),
+        can_revise=may("revised"),
+        can_submit=may("submitted") and not one.blanks,
+        can_validate=submitted and not waits,
+        can_publish=may("published"),
+        can_retract=may("retracted"),
+        waits=waits,
+    )
+
+
+def _name(signed: Signed, names: TerritoryNames, _: Translator) -> str:
+    """Name a person by role, never by name; an account without a post by the role it acted in."""
+    if signed.by in names.holders:
+        return w.name_person(signed.by, names, _)
+    return w.name_role(signed.role, None, names, _)
 
 
 async def build_communication_page(queries: Queries, request: Request) -> dict[str, Any]:
@@ -33,26 +196,22 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
         x.queries.statement_templates(incident=incident),
     )
     may_write = reader.may(Permission.STATEMENT_WRITE) and x.shell.moment is None
-    editor = communication.Editor(
-        get_author(reader.principal), reader.principal.acting_role, may_write
-    )
-    views = communication.build_statement_views(statements.items, editor, x.names, x._)
-    waiting, over = communication.split_statements(views)
-    is_open, answered = communication.split_questions(
-        communication.build_question_views(questions.items, x.names, x._)
-    )
+    editor = Editor(get_author(reader.principal), reader.principal.acting_role, may_write)
+    views = build_statement_views(statements.items, editor, x.names, x._)
+    waiting, over = split_statements(views)
+    is_open, answered = split_questions(build_question_views(questions.items, x.names, x._))
     filled = next((t for t in templates if t.id == query_params.get("modele")), None)
     audience = query_params.get("public")
     return {
         **build_page_context(request, x),
         "waiting": waiting,
-        "over": over[: communication.OVER_SHOWN],
+        "over": over[:OVER_SHOWN],
         "over_count": len(over),
         "published": [s for s in over if s.found.published and not s.found.retracted],
         "open_questions": is_open,
-        "answered": answered[: communication.OVER_SHOWN],
+        "answered": answered[:OVER_SHOWN],
         "answered_count": len(answered),
-        "rumours": rumours[: communication.OVER_SHOWN],
+        "rumours": rumours[:OVER_SHOWN],
         "site_name": x.names.site,
         "templates": templates,
         "template_id": filled.id if filled else None,
@@ -64,8 +223,8 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
             k: query_params[k] for k in ("rumeur", "question", "public") if query_params.get(k)
         },
         "audience": filled.audience.value if filled else audience,
-        "audiences": [one.value for one in communication.AUDIENCES],
-        "askers": [one.value for one in reversed(communication.AUDIENCES)],
+        "audiences": [one.value for one in AUDIENCES],
+        "askers": [one.value for one in reversed(AUDIENCES)],
         "may_write": may_write,
         "may_note": reader.may(Permission.NOTE_WRITE) and x.shell.moment is None,
     }

@@ -12,8 +12,7 @@ from datetime import datetime, timedelta
 from schemas.words import ActivityState, ClockState
 from services.console.i18n import Translator
 from services.console.resources import Activity, Alarm
-from services.console.texts.names import shorten_activity_name
-from services.console.texts.strategies import name_strategy
+from services.console.texts.names import name_strategy, shorten_activity_name
 
 ARBITRATION_DEMAND = "arbitration"
 

@@ -10,7 +10,7 @@ from services.console.i18n import N_
 from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.strategies import name_strategy
+from services.console.texts.names import name_strategy
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
 

@@ -17,7 +17,7 @@ from schemas import reassignment as g
 from schemas import reference as ref
 from schemas.words import ACTIVE_PLAN_STATES, ActivityState, IncidentState, PlanState, SiteStatus
 from services.console.read_model.reference_index import IndexedReference
-from services.console.texts.strategies import SITE_STRATEGY
+from services.console.texts.names import SITE_STRATEGY
 
 FLOOD_KIND: Final = "flood"
 NO_FLOOD_EXPOSURE: Final = "non"

@@ -10,15 +10,15 @@ from fastapi import Request
 
 from schemas.reference_changes import RecordKind
 from schemas.words import PlanState
-from services.console.continuity.card_rights import list_open_poles, may_work_card_of
 from services.console.continuity.plan_page import (
     SITE_CARDS_SHOWN,
     PlanPage,
     any_opens,
     list_site_card_lines,
 )
+from services.console.continuity.plan_rights import list_open_poles, may_work_card_of
 from services.console.incidents import page as incidents_page
-from services.console.proof.reading import read_plan_proof
+from services.console.proof.api import read_plan_proof
 from services.console.read_model.queries import Queries
 from services.console.reference.record_names import build_form_address, build_new_form_address
 from services.console.reference.record_rights import may_propose_record

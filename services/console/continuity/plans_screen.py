@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from fastapi import Request
 
-from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, PlanState, SiteStatus
-from services.console.continuity import strategies
+from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, ActivityState, PlanState, SiteStatus
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.hazards.page import PLAN_SITES, build_hazard_views
-from services.console.i18n import N_
+from services.console.i18n import N_, Translator
 from services.console.incidents import page as incidents_page
-from services.console.proof.reading import read_plan_proofs
+from services.console.proof.api import read_plan_proofs
 from services.console.read_model.queries import Queries
-from services.console.resources import Site
+from services.console.resources import Activity, Site, Strategy
 from services.console.texts import words as w
+from services.console.texts.names import (
+    SITE_STRATEGY,
+    TerritoryNames,
+    name_strategy,
+    shorten_activity_name,
+    shorten_site_name,
+)
 from services.console.web import times
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
@@ -25,6 +33,76 @@ from services.console.web.screen_context import (
     list_site_choices,
     load_screen_data,
 )
+
+ACTIVITIES_SHOWN: Final = 12
+"""Number of waiting activities on the page; the page of activities has the others."""
+_AFFECTED_STATES: Final = (ActivityState.INTERRUPTED, ActivityState.DEGRADED)
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveStrategy:
+    id: str
+    activity: str
+    title: str
+    """Short name of the activity."""
+    name: str
+    """Name of the strategy."""
+    expected_pct: float
+    place: str
+    desks: int | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NextStrategy:
+    """A strategy that an activity could try now."""
+
+    activity: str
+    title: str
+    strategy: str
+    name: str
+    capacity_pct: float
+    mbco_pct: float
+    moves: bool
+    """True if the strategy needs a site."""
+
+
+def list_active_strategies(
+    strategies: Iterable[Strategy], names: TerritoryNames, _: Translator
+) -> list[ActiveStrategy]:
+    """List the strategies in effect, newest first."""
+    return [
+        ActiveStrategy(
+            s.id,
+            s.activity,
+            names.activity_short(s.activity, _.lang),
+            name_strategy(s.strategy, _),
+            s.expected_capacity_pct,
+            shorten_site_name(names.site(s.site)) if s.site else "",
+            s.desks,
+            s.started_at,
+        )
+        for s in strategies
+        if s.state == "active"
+    ]
+
+
+def list_next_strategies(activities: Iterable[Activity], _: Translator) -> list[NextStrategy]:
+    """List the strategies to try next: most critical activity first, then largest shortfall."""
+    hit = [a for a in activities if a.state in _AFFECTED_STATES and a.next_strategy]
+    hit.sort(key=lambda a: (a.criticality, a.capacity_pct - a.mbco_pct, a.id))
+    return [
+        NextStrategy(
+            a.id,
+            a.short_name or shorten_activity_name(a.name),
+            str(a.next_strategy),
+            name_strategy(str(a.next_strategy), _),
+            a.capacity_pct,
+            a.mbco_pct,
+            str(a.next_strategy).startswith(SITE_STRATEGY),
+        )
+        for a in hit[:ACTIVITIES_SHOWN]
+    ]
 
 
 async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]:
@@ -70,11 +148,11 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
             w.translate_code(w.OUTDATED, code, x._)
             for code in (library_plans[0].stale if library_plans else ())
         ],
-        "strategies": strategies.list_active_strategies(tried, x.names, x._),
+        "strategies": list_active_strategies(tried, x.names, x._),
         "hazards": build_hazard_views(
             (await x.queries.hazards()).items, x.names, x.shell.now, x._, limit=PLAN_SITES
         ),
-        "next_ones": strategies.list_next_strategies(x.activities, x._),
+        "next_ones": list_next_strategies(x.activities, x._),
         "places": list_site_choices(s for s in x.sites if _can_host(s)),
         "other_places": list_site_choices(s for s in x.sites if not _can_host(s)),
         "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)),

@@ -9,6 +9,7 @@ from typing import Final
 
 from services.console.dependencies import resources as d
 from services.console.dependencies.drawing import (
+    KIND_TITLES,
     MOST_DRAWN,
     Cascade,
     CascadeNode,
@@ -17,7 +18,6 @@ from services.console.dependencies.drawing import (
     draw_list,
 )
 from services.console.dependencies.network import ResourceKind
-from services.console.dependencies.texts import KIND_TITLES
 from services.console.i18n import N_, Translator
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames

@@ -21,6 +21,7 @@ from schemas.catalogue.meals import compute_meals_served
 from schemas.words import LIBRARY_STATES, ActivityState, PlanState
 from services.console.dependencies import resources as d
 from services.console.dependencies.access import find_interrupted_lines, list_activity_access
+from services.console.dependencies.drawing import name_failure, name_resource
 from services.console.dependencies.hidden import UndeclaredDependency, find_hidden_dependencies
 from services.console.dependencies.losses import EvaluatedLoss, LossEvaluator, RankedLosses
 from services.console.dependencies.network import (
@@ -31,7 +32,6 @@ from services.console.dependencies.network import (
     ResourceKind,
 )
 from services.console.dependencies.recorded_crises import RealmVersions, RowVersion, collect_crises
-from services.console.dependencies.texts import name_failure, name_resource
 from services.console.http.problems import NotFound
 from services.console.i18n import Translator, get_translator
 from services.console.read_model.history import Chronicle
@@ -42,8 +42,7 @@ from services.console.read_model.time_travel import History
 from services.console.resource_base import to_datetime
 from services.console.resources import Realm
 from services.console.texts import words as w
-from services.console.texts.names import TerritoryNames
-from services.console.texts.strategies import name_strategy
+from services.console.texts.names import TerritoryNames, name_strategy
 from services.oncall.schedule import OnCallPair, Schedule, ScopedRole
 
 ISOLATION_FLAG: Final = "flag:total_isolation"

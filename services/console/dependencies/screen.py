@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from services.console.dependencies.drawing import KIND_TITLES, NOT_MODELLED_TITLES
 from services.console.dependencies.network import LostResource, ResourceKind
 from services.console.dependencies.page import (
     build_cascade_view,
@@ -16,7 +17,6 @@ from services.console.dependencies.page import (
 )
 from services.console.dependencies.queries import LossRequest
 from services.console.dependencies.resources import HiddenDependencies
-from services.console.dependencies.texts import KIND_TITLES, NOT_MODELLED_TITLES
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
 from services.console.web.pages import WebPage

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Request
 
 from schemas.reference_changes import RecordKind
+from services.console.attention.cell_page import fold_text
 from services.console.directory.numbers import read_partner_numbers, read_person
-from services.console.directory.page import build_directory_view
 from services.console.directory.resources import Partner, RoleHolders
 from services.console.directory.view import (
     build_reaching_points,
@@ -23,8 +24,9 @@ from services.console.i18n import N_
 from services.console.read_model.queries import Queries
 from services.console.reference.record_names import build_form_address, build_new_form_address
 from services.console.reference.record_rights import may_propose_record
+from services.console.resources import Site
 from services.console.texts import words as w
-from services.console.web import search
+from services.console.web import search_screen
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
@@ -32,6 +34,66 @@ from services.runtime.identity.permissions import Permission
 
 CONFERENCES: Final = ("N1", "N2", "N3", "N4")
 """Levels with a bridge of their own."""
+SITE_ROLES_SHOWN: Final = 40
+"""Roles of sites that a search lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryView:
+    """The directory as the page shows it, filtered by a search."""
+
+    territory: Sequence[RoleHolders]
+    poles: Sequence[RoleHolders]
+    sites: Sequence[RoleHolders]
+    sites_more: int
+    domains: Mapping[str, Sequence[Partner]]
+    """Domain → its partners."""
+    to_complete: int
+    """Partners without any number, in the whole directory."""
+    partners: int
+    all_domains: Sequence[str]
+
+
+def build_directory_view(
+    items: Iterable[RoleHolders],
+    partners: Sequence[Partner],
+    poles: Iterable[str],
+    sites: Iterable[Site],
+    q: str,
+    domain: str,
+) -> DirectoryView:
+    """Group roles and partners; roles of sites are shown only to a search."""
+    pole_ids, communes = set(poles), {s.id: s.commune_name for s in sites}
+    matching_roles = [
+        i for i in items if _matches(q, i.role_name, i.scope_name, communes.get(i.scope or ""))
+    ]
+    at_sites = (
+        [i for i in matching_roles if i.scope is not None and i.scope not in pole_ids] if q else []
+    )
+    matching_partners = [
+        p
+        for p in partners
+        if domain in ("", p.domain) and _matches(q, p.organisation, p.function, p.domain, p.when)
+    ]
+    by_domain: dict[str, list[Partner]] = {}
+    for partner in matching_partners:
+        by_domain.setdefault(partner.domain, []).append(partner)
+    return DirectoryView(
+        territory=[i for i in matching_roles if i.scope is None],
+        poles=[i for i in matching_roles if i.scope in pole_ids],
+        sites=at_sites[:SITE_ROLES_SHOWN],
+        sites_more=max(0, len(at_sites) - SITE_ROLES_SHOWN),
+        domains=by_domain,
+        to_complete=sum(p.state == "to_complete" for p in partners),
+        partners=len(partners),
+        all_domains=list(dict.fromkeys(p.domain for p in partners)),
+    )
+
+
+def _matches(q: str, *texts: str | None) -> bool:
+    """Return whether each word of a search stands somewhere in the texts."""
+    haystack = fold_text(" ".join(text for text in texts if text))
+    return all(word in haystack for word in fold_text(q).split())
 
 
 async def build_directory_page(queries: Queries, request: Request) -> dict[str, Any]:
@@ -53,8 +115,8 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
     schedule, at = await x.queries.desk()
     numbers = read_partner_numbers(request, realm, list_contacts(x.reference))
     partners = list_partners(x.reference, numbers, at, x._)
-    q = request.query_params.get("q", "").strip()[: search.MAX_QUERY_LENGTH]
-    domain = request.query_params.get("domaine", "")[: search.MAX_QUERY_LENGTH]
+    q = request.query_params.get("q", "").strip()[: search_screen.MAX_QUERY_LENGTH]
+    domain = request.query_params.get("domaine", "")[: search_screen.MAX_QUERY_LENGTH]
     items = list_role_holders(schedule, at)
     called = describe_called(request.query_params.get("appel", ""), items, partners, x)
     return {

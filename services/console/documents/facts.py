@@ -1,4 +1,4 @@
-"""Facts of a situation report: one realm at one time, in one language."""
+"""Facts of a situation report, one realm at one time in one language, and texts of all sections."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from schemas.reassignment import ProposalRow, ReassignmentRow
 from schemas.reference import LevelRule
 from schemas.words import ACTIVE_PLAN_STATES, ActivityState, CardState, PlanState, SiteStatus
 from services.console.continuity.clocks import RunningClock
-from services.console.documents.document import CitedSource
+from services.console.documents.document import CitedSource, DocumentLine
 from services.console.hazards.resources import Hazard
 from services.console.i18n import Translator
 from services.console.incidents.escalation_page import EscalationView
+from services.console.logbook.facts.reassignment import SMALL_COUNT
 from services.console.logbook.lines import LineRecord
 from services.console.proof.resources import PlanProofs
 from services.console.resources import (
@@ -31,7 +32,17 @@ from services.console.resources import (
     Task,
 )
 from services.console.risk.resources import ActivityRisk
+from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
+
+
+def write_nothing_to_report(x: SitrepFacts) -> tuple[DocumentLine, ...]:
+    return (DocumentLine(text=x._("Rien à signaler.")),)
+
+
+def format_people(n: int, lang: str) -> str:
+    """Return a count of people, without the exact figure if it is small. Rule D58."""
+    return f"< {SMALL_COUNT}" if 0 < n < SMALL_COUNT else w.format_number(n, lang)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from services.console.documents.sitreps_api import write_stamp
 from services.console.handover.recipients import list_recipient_choices
 from services.console.http.problems import NotFound
 from services.console.i18n import N_, get_translator
-from services.console.proof.reading import read_partners
+from services.console.proof.api import read_partners
 from services.console.read_model.queries import Queries
 from services.console.resources import format_iso
 from services.console.web.access import build_shell, require_reader

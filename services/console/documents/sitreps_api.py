@@ -34,7 +34,7 @@ from services.console.http.context import (
 )
 from services.console.http.decisions import CommandDispatcher
 from services.console.i18n import get_translator
-from services.console.proof.reading import read_partners
+from services.console.proof.api import read_partners
 from services.console.resources import Page, Sitrep
 from services.console.web import times
 from services.runtime.http.problems import ProblemError, build_fault

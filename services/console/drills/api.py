@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from services.console.drills.composition import MAX_SEED
 from services.console.drills.resources import DrillDetail, DrillProposals, ExerciseProgress
 from services.console.http.context import LogReader
-from services.console.proof.reading import read_partners
+from services.console.proof.api import read_partners
 
 router = APIRouter(prefix="/api/v1", tags=["realms"])
 Seed = Annotated[

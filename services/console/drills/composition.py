@@ -2,6 +2,9 @@
 
 The file has the format of docs/how-to/write-an-exercise.md. The same weakness, day and seed give
 the same file.
+
+A card may count from the day of a strike: it is due on a day before, or on its morning. The drill
+ends when it is due, and the notice names the day that makes it so. Rule D50.
 """
 
 from __future__ import annotations
@@ -18,8 +21,7 @@ from ruamel.yaml import YAML
 from schemas import reference as ref
 from schemas.plans import Card, CardOrigin
 from services.console.dependencies.network import DependencyNetwork
-from services.console.drills.stimuli import DAY_MIN, Stimulus, StimulusWriter
-from services.console.drills.strikes import StrikeMoment, choose_strike_cards
+from services.console.drills.stimuli import DAY_MIN, STRIKE_STARTS_MIN, Stimulus, StimulusWriter
 from services.console.drills.weakness import PlanWeakness
 from services.console.texts.names import TerritoryNames
 
@@ -43,6 +45,41 @@ _STARTS: Final = (time(9, 30), time(10, 0), time(14, 0), time(15, 0))
 _DAYS: Final = frozenset({1, 3})
 """Days of the week on which drills begin: Tuesday and Thursday."""
 _LONGEST_NAME: Final = 31
+OFFICE_MIN: Final = (7 * 60, 18 * 60)
+"""Minutes of a day between which a due time is preferred."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrikeMoment:
+    """Time when cards of a strike are due."""
+
+    days_before: int
+    """Days from the drill to the strike."""
+    due_min: int
+    """Minutes from midnight of the day of the drill."""
+
+
+def find_moment(card: Card) -> StrikeMoment:
+    """Return when a card is due: it counts from the start of the strike day."""
+    days, minute = divmod(STRIKE_STARTS_MIN + card.t_min, DAY_MIN)
+    return StrikeMoment(-days, minute)
+
+
+def choose_strike_cards(
+    plan: ref.Plan, weakness: PlanWeakness, random: Random
+) -> tuple[list[Card], StrikeMoment | None]:
+    """Choose cards never exercised that are due at one moment, in office hours if possible."""
+    by_moment: dict[StrikeMoment, list[Card]] = {}
+    for card in plan.cards:
+        is_open = card.id in weakness.cards and not card.depends_on
+        if is_open and card.origin is CardOrigin.STRIKE_DAY:
+            by_moment.setdefault(find_moment(card), []).append(card)
+    in_office = [one for one in by_moment if OFFICE_MIN[0] <= one.due_min <= OFFICE_MIN[1]]
+    moments = sorted(in_office or by_moment, key=lambda one: (one.days_before, one.due_min))
+    if not moments:
+        return [], None
+    moment = random.choice(moments)
+    return by_moment[moment], moment
 
 
 @dataclass(frozen=True, slots=True)

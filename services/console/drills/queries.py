@@ -12,10 +12,10 @@ from typing import Any, Final
 from schemas import continuity as c
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import NotificationRow
+from services.console.dependencies.drawing import name_resource
 from services.console.dependencies.losses import EvaluatedLoss, LossEvaluator
 from services.console.dependencies.network import DependencyNetwork
 from services.console.dependencies.queries import index_reference
-from services.console.dependencies.texts import name_resource
 from services.console.drills import resources as d
 from services.console.drills.composition import ComposedDrill, compose_drill
 from services.console.drills.progress import (

@@ -11,7 +11,7 @@ from fastapi import Request
 from services.console.drills.composition import MAX_SEED
 from services.console.drills.resources import DrillProposal, ExerciseProgress, RoleFirstActions
 from services.console.i18n import N_, Translator
-from services.console.proof.reading import read_partners
+from services.console.proof.api import read_partners
 from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from schemas import reference as ref
 from schemas.predicates import AllOf, AnyOf, Measured, Predicate
+from services.console.dependencies.drawing import name_resource
 from services.console.dependencies.network import DependencyNetwork, LostResource, ResourceKind
-from services.console.dependencies.texts import name_resource
 from services.console.i18n import get_translator
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames

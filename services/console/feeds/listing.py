@@ -1,14 +1,37 @@
-"""Describe official feeds for the API and the page, those that need a person first."""
+"""Read the state of the official feeds, which the watch writes into the data directory.
+
+Feeds that need a person come first.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
-from schemas.catalogue.feeds import FeedList, FeedStatus
+import structlog
+from pydantic import ValidationError
+
+from schemas.catalogue.feeds import WRITTEN_WITHIN, FeedList, FeedStatus
 from services.console.feeds.resources import OfficialFeed, OfficialFeeds
 
 _ORDER: Final = ("silent", "auth", "drift", "refused", "stale", "retry", "new", "ok", "off")
+log = structlog.get_logger(__name__)
+
+
+def read_feeds(file: Path, now: datetime) -> FeedList | None:
+    """Return the state of the feeds; None if the watch has not written it within a minute.
+
+    Never raises: a page without feeds is better than no page.
+    """
+    try:
+        feed_list = FeedList.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        log.warning("feeds.unreadable", error=type(error).__name__)
+        return None
+    return feed_list if now - feed_list.written_at <= WRITTEN_WITHIN else None
 
 
 def list_feeds(feed_list: FeedList | None, now: datetime) -> OfficialFeeds:

@@ -47,7 +47,7 @@ from services.console.http.context import (
 )
 from services.console.http.decisions import CommandDispatcher, MakeCommand
 from services.console.i18n import get_translator
-from services.console.proof.reading import read_partners
+from services.console.proof.api import read_partners
 from services.console.resources import Page
 from services.runtime.identity.permissions import Permission
 

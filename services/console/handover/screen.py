@@ -15,7 +15,7 @@ from services.console.http.context import is_limited
 from services.console.http.decisions import get_author
 from services.console.http.problems import NotFound
 from services.console.i18n import get_translator
-from services.console.proof.reading import read_partners
+from services.console.proof.api import read_partners
 from services.console.read_model.queries import Queries
 from services.console.web.access import build_shell, require_reader
 from services.console.web.pages import WebPage

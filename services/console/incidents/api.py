@@ -33,7 +33,7 @@ from services.console.http.context import (
     set_etag,
 )
 from services.console.http.scopes import check_incident
-from services.console.logbook.notes import Note, add_note
+from services.console.logbook.api import Note, add_note
 from services.console.resources import Explanation, Incident, KindOfLine, Line, Page
 from services.console.sites.receipts import MOST
 from services.runtime.identity.permissions import Permission

@@ -1,33 +1,70 @@
-"""Page `/signaler`: the form to report, also reached from a poster without a login."""
+"""Page `/signaler`: the form to report, also reached from a poster without a login.
+
+It has six fields and big targets, and sends one report per site and kind of trouble. Rules D1, D2.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Request
 
+from schemas.catalogue.event_types import EVENT_TYPES
 from schemas.words import DANGER_TYPES, EventType
 from services.console.i18n import N_, Translator, get_translator
-from services.console.incidents.report_form import (
-    DANGER_SEVERITY,
-    OPERATING_STATES,
-    STILL_OPEN,
-    TROUBLES,
-)
 from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts.names import shorten_site_name
-from services.console.web.access import (
-    PosterSite,
-    build_shell,
-    find_poster_site,
-    require_reader,
-)
+from services.console.web.access import PosterSite, build_shell, find_poster_site, require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import find_unknown_value, list_site_choices
 from services.console.web.shell import DisplayChoice
 from services.runtime.identity.permissions import Permission
 from services.runtime.process.majority import read_majority
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One button of the form: see `ReportButton`."""
+
+    key: str
+    label: str
+    type: str
+    path: str
+    named: bool
+    asks: bool
+
+
+TROUBLES: Final = tuple(
+    Trouble(button.key, button.label.fr, row.type.value, button.path, button.named, button.asks)
+    for row in EVENT_TYPES.values()
+    for button in row.buttons
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingState:
+    """An answer to the question whether the site can go on.
+
+    The share lost stays open if the site answers « en partie » and power depends on the generator.
+    """
+
+    key: str
+    label: str
+    severity: int
+    lost: int
+
+
+OPERATING_STATES: Final = (
+    OperatingState("yes", N_("Oui"), 2, 0),
+    OperatingState("part", N_("En partie"), 3, 50),
+    OperatingState("no", N_("Non, fermé"), 4, 100),
+)
+STILL_OPEN: Final = "dire"
+"""Value of a link to the form that leaves open whether the site can go on."""
+DANGER_SEVERITY: Final = 5
+"""Severity of a report with a person in danger. Rule D2."""
 
 
 async def build_report_form(queries: Queries, request: Request) -> dict[str, Any]:

@@ -7,11 +7,18 @@ from typing import Any, Final
 import structlog
 from fastapi import Request
 
-from services.console.incidents import report_page as signal
+from schemas.reports import Measure
+from schemas.words import ReportState
+from services.console.i18n import N_, Translator
+from services.console.logbook.erasures import format_erasure
 from services.console.read_model.queries import Queries
+from services.console.resources import Report, to_instant
 from services.console.sites.receipts import has_receipt
 from services.console.sites.site_screen import load_instructions
 from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import TerritoryNames
+from services.console.texts.reasons import RULE_SENTENCES, format_metric_value
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     build_page_context,
@@ -19,8 +26,126 @@ from services.console.web.screen_context import (
     load_screen_data,
 )
 from services.runtime.identity.permissions import Permission
+from services.runtime.secrets.erasure import TextErasure
 
 log = structlog.get_logger(__name__)
+
+
+def is_open_question(report: Report) -> bool:
+    """Tell whether a person may still confirm the report."""
+    return report.confirmation != "confirmed" or bool(
+        {"measure_unentitled", "to_confirm"}.intersection(report.flags)
+    )
+
+
+STATE_LABELS: Final = {
+    ReportState.RECEIVED: N_("reçu, pas encore lu"),
+    ReportState.APPLIED: N_("pris en compte"),
+    ReportState.DUPLICATE: N_("déjà connu : ajouté à la même cause"),
+    ReportState.REFUSED: N_("refusé"),
+    ReportState.FAILED: N_("en échec : gardé, à reprendre"),
+}
+FLAG_LABELS: Final = {
+    "late": N_("appris plus de 15 minutes après les faits"),
+    "future": N_("horodatage postérieur à la réception : l’heure de réception est retenue"),
+    "contested": N_("contredit par une autre source"),
+    "planned": N_("prévu, pas en cours"),
+    "site_unknown": N_("site inconnu : à rattacher"),
+    "area_unknown": N_("lieu non reconnu : à rattacher"),
+    "superseded": N_("remplacé par une mise à jour"),
+    "cancelled": N_("annulé par sa source"),
+    "maintenance": N_("couvert par des travaux prévus"),
+    "measure_unentitled": N_(
+        "mesure d’une source non habilitée : à confirmer, sans effet d’ici là"
+    ),
+    "to_confirm": N_("valeur peu plausible : à confirmer, sans effet d’ici là"),
+    "unknown_measure": N_("mesure inconnue : aucune règle ne la lit"),
+}
+ZONE_SHOWN: Final = 12
+SIGNATURE_LABELS: Final = {
+    "unsigned": N_("non signé"),
+    "unchecked": N_("signé, sans certificat pour le vérifier"),
+    "valid": N_("signature vérifiée"),
+    "invalid": N_("signature fausse"),
+}
+
+
+def describe_state(report: Report, _: Translator) -> str:
+    """Return the outcome as text, with the reason if the report counts for nothing."""
+    sentence = _(STATE_LABELS[report.state])
+    if report.state in (ReportState.REFUSED, ReportState.FAILED) and report.reason:
+        return _(
+            "{what} : {why}",
+            what=sentence,
+            why=_(RULE_SENTENCES[report.reason])
+            if report.reason in RULE_SENTENCES
+            else report.reason,
+        )
+    return sentence
+
+
+def describe_flags(report: Report, _: Translator) -> list[str]:
+    """Return the flags of a report as text."""
+    return [_(FLAG_LABELS[f]) if f in FLAG_LABELS else f for f in report.flags]
+
+
+def list_details(report: Report, names: TerritoryNames, _: Translator) -> list[tuple[str, str]]:
+    """Return (label, text) for the details of a report besides its place and times.
+
+    They are figures, colours, lifted types, and advice that triggers nothing (rule D13).
+    """
+    details = [
+        (_("Commune"), names.commune(report.commune) if report.commune and not report.site else ""),
+        (
+            _("Secteur"),
+            ", ".join(names.commune(c) for c in report.zone[:ZONE_SHOWN])
+            + (" …" if len(report.zone) > ZONE_SHOWN else ""),
+        ),
+        (_("Mesure"), _format_measure(report.measure, _)),
+        (_("Phénomène"), w.translate_code(world.PHENOMENON, report.phenomenon, _)),
+        (_("Couleur"), w.translate_code(world.COLOUR, report.colour, _)),
+        (_("Lève"), ", ".join(w.translate_code(w.EVENT, t, _) for t in report.lifts)),
+        (
+            _("Activités signalées comme touchées"),
+            ", ".join(
+                f"{a} {names.activity(a, _.lang)}" if a in names.activities else a
+                for a in report.affected_activities
+            ),
+        ),
+        (_("Plan conseillé"), report.plan_hint or ""),
+    ]
+    return [(label, words) for label, words in details if words]
+
+
+def _format_measure(measure: Measure | None, _: Translator) -> str:
+    """Format a measure as its source names it: `niveau 6,2 m (paris-austerlitz)`."""
+    if measure is None:
+        return ""
+    value = measure.value
+    value_text = (
+        w.format_number(value, _.lang)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else format_metric_value(None, value, _)
+    )
+    of = f"/ {w.format_number(measure.value_of, _.lang)}" if measure.value_of is not None else ""
+    about = ", ".join(filter(None, (measure.object, measure.scope)))
+    return " ".join(
+        filter(None, (measure.name, value_text, of, measure.unit, f"({about})" if about else ""))
+    )
+
+
+def describe_erasure(report: Report, lang: str) -> str:
+    """Return when and why its text was erased; empty while it exists."""
+    if report.erased_at is None:
+        return ""
+    return format_erasure(
+        TextErasure(to_instant(report.erased_at), report.erased_reason or ""), lang
+    )
+
+
+def describe_signature(report: Report, _: Translator) -> str | None:
+    """Return the verdict on its signature as text."""
+    return _(SIGNATURE_LABELS.get(report.signature, report.signature)) if report.signature else None
 
 
 async def build_report_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
@@ -39,18 +164,18 @@ async def build_report_page(queries: Queries, request: Request, id: str) -> dict
         **await load_instructions(x, site, id),
         "has_receipt": has_receipt(report),
         "plan_names": {p.id: x.names.plan(p.id) for p in x.reference.plans.values()}
-        if signal.is_open_question(report)
+        if is_open_question(report)
         else {},
         **build_page_context(request, x),
         "report": report,
         "site": site,
         "incident": incident,
-        "flags": signal.describe_flags(report, x._),
-        "facts": signal.list_details(report, x.names, x._),
-        "signature": signal.describe_signature(report, x._),
-        "state": signal.describe_state(report, x._),
+        "flags": describe_flags(report, x._),
+        "facts": list_details(report, x.names, x._),
+        "signature": describe_signature(report, x._),
+        "state": describe_state(report, x._),
         "sites": list_site_choices(x.sites),
-        "erased": signal.describe_erasure(report, lang),
+        "erased": describe_erasure(report, lang),
         "verifier": w.name_person(report.verified_by, x.names, x._) if report.verified_by else "",
         "corrector": w.name_person(report.corrected_by, x.names, x._)
         if report.corrected_by

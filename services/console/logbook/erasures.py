@@ -9,15 +9,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
 
 from schemas.base import Instant
+from services.console.i18n import get_translator
+from services.console.resource_base import Resource, Time, to_datetime
 from services.runtime.http.problems import ProblemError
-from services.runtime.secrets.erasure import erase_text, read_erasure
+from services.runtime.secrets.erasure import TextErasure, erase_text, read_erasure
 from services.runtime.secrets.vault import TextItem, VaultTexts
 
 PREFIX: Final = "erasure-"
 PROPOSAL_WAIT_S: Final = 1.0
 """Wait for a proposal that another process has just stored."""
+
+
+def format_erasure(erased: TextErasure, lang: str) -> str:
+    """Return when and why a text was erased."""
+    at = to_datetime(erased.at).astimezone(ZoneInfo("Europe/Paris"))
+    _ = get_translator(lang)
+    return _(
+        "Texte effacé le {day} à {time}. Motif : {reason}",
+        day=at.strftime("%d/%m/%Y"),
+        time=at.strftime("%H:%M"),
+        reason=erased.reason,
+    )
+
+
+class Erasure(Resource):
+    """A proposed or completed erasure; `id` is that of the report or logbook line."""
+
+    id: str
+    realm: str
+    kind: str = Field(description="id of the report or line")
+    state: Literal["proposed", "erased"]
+    reason: str
+    proposed_by: str = Field(description="token of the person")
+    proposed_at: Time
+    approved_by: str | None = Field(default=None, description="token of the second person")
+    erased_at: Time | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from schemas.words import EventType
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown
 from services.console.incidents.titles import write_refusal
-from services.console.logbook.erased_text import format_erasure
+from services.console.logbook.erasures import format_erasure
 from services.console.logbook.lines import LineRecord, build_key_after
 from services.console.read_model import snapshot as pictures
 from services.console.read_model import store

@@ -3,24 +3,135 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from fastapi import Request
 
 from services.console.http.problems import NotFound
-from services.console.i18n import N_, get_translator
-from services.console.logbook import page as logbook
-from services.console.logbook.line_list import KIND_LABELS
+from services.console.i18n import N_, Translator, get_translator
+from services.console.logbook.line_list import (
+    KIND_LABELS,
+    LATE_MIN,
+    format_author,
+    group_lines,
+    label_kind,
+    summarise_group,
+)
+from services.console.logbook.lines import build_key
 from services.console.read_model.queries import Queries
+from services.console.resources import Line, to_instant
 from services.console.texts import words as w
 from services.console.texts import world
+from services.console.texts.names import TerritoryNames
 from services.console.web.access import build_shell, require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import LINE_LIMIT, build_frame_context
+from services.runtime.http.pagination import encode_cursor
 from services.runtime.identity.permissions import Permission
 
 NOTES_SCANNED: Final = 200
 """Newest notes to search for the correction of a line."""
+LINES_SHOWN: Final = 60
+WRITABLE_KINDS: Final = {
+    "note": N_("note"),
+    "fact": N_("fait"),
+    "decision": N_("décision"),
+    "action": N_("action"),
+    "communication": N_("communication"),
+}
+"""Kinds that a person may write."""
+DECIDED_KINDS: Final = ("decision", "action")
+
+
+@dataclass(frozen=True, slots=True)
+class LogbookRow:
+    key: str
+    id: str
+    occurred_at: datetime
+    recorded_at: datetime
+    late_min: int
+    kind: str
+    decided: bool
+    """A person decided or did it; the line then warns others with an open form."""
+    text: str
+    by: str
+    source: str
+    certainty: str
+    incident: str | None
+    report: str | None
+    corrects: str | None
+    """Key of the line that it corrects if that is on the page; otherwise its id."""
+    corrected_by: str | None
+    place: str
+
+    @property
+    def late(self) -> bool:
+        return self.late_min > LATE_MIN
+
+
+def get_line_key(line: Line) -> str:
+    """Return the key of `services.console.logbook.lines` for a line resource."""
+    service, _partition, seq, ordinal = line.place.split("/")
+    return build_key(to_instant(line.recorded_at), service, int(seq), int(ordinal))
+
+
+def build_rows(
+    lines: Sequence[Line], notes: Iterable[Line], names: TerritoryNames, _: Translator
+) -> list[LogbookRow]:
+    """Build the lines of one page.
+
+    `notes` are lines of persons beyond the page, searched for corrections.
+    """
+    lines_by_id = {line.id: line for line in (*notes, *lines)}
+    together = group_lines(lines)
+    corrected = {
+        line.corrects: get_line_key(line) for line in lines_by_id.values() if line.corrects
+    }
+    return [
+        LogbookRow(
+            get_line_key(line),
+            line.id,
+            line.occurred_at,
+            line.recorded_at,
+            line.late_min,
+            label_kind(line, _),
+            line.kind in DECIDED_KINDS or line.change == "verdict",
+            summarise_group(line, together, names, _),
+            format_author(line, names, _),
+            world.name_source(line.source, _),
+            w.translate_code(w.CERTAINTY, line.certainty, _),
+            line.incident,
+            line.report,
+            get_line_key(lines_by_id[line.corrects])
+            if line.corrects in lines_by_id
+            else line.corrects,
+            corrected.get(line.id),
+            line.place,
+        )
+        for line in lines
+        if line.group is None or together[line.group.key][0] is line
+    ]
+
+
+FULL_PCT: Final = 100
+"""Share of a limit, in per cent, below which an alarm stays hidden by default."""
+
+
+def remove_early_alarms(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines without the alarms of limits that are not reached yet."""
+    return [
+        line
+        for line in lines
+        if line.group is None or line.group.kind != "alarm" or line.group.pct >= FULL_PCT
+    ]
+
+
+def build_cursor(key: str | None) -> str | None:
+    """Return the cursor of the page that begins with this line; None if no line has the key."""
+    return encode_cursor(f"{key}~") if key and key.isdigit() else None
 
 
 async def build_logbook_page(queries: Queries, request: Request) -> dict[str, Any]:
@@ -36,7 +147,7 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
     kind = query_params.get("genre") if query_params.get("genre") in (*KIND_LABELS, "all") else None
     incident = query_params.get("incident") or None
     cited = await _find_line_key(queries, query_params.get("ligne"))
-    cursor = query_params.get("suite") or logbook.build_cursor(cited)
+    cursor = query_params.get("suite") or build_cursor(cited)
     if incident is not None:
         await queries.incident(incident)
     timeline, notes, reference = await asyncio.gather(
@@ -44,17 +155,17 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
             incident=incident,
             kind=("all",) if cited else (kind,) if kind else (),
             texts=True,
-            limit=logbook.LINES_SHOWN,
+            limit=LINES_SHOWN,
             cursor=cursor,
         ),
         queries.timeline(kind=("note",), texts=True, limit=NOTES_SCANNED),
         queries.reference(),
     )
     _ = get_translator(lang)
-    visible_lines = timeline.items if kind or cited else logbook.remove_early_alarms(timeline.items)
+    visible_lines = timeline.items if kind or cited else remove_early_alarms(timeline.items)
     return {
         **build_frame_context(request, shell),
-        "lines": logbook.build_rows(visible_lines, notes.items, reference.names, _),
+        "lines": build_rows(visible_lines, notes.items, reference.names, _),
         "early": len(timeline.items) - len(visible_lines),
         "next": timeline.next,
         "kinds": KIND_LABELS,
@@ -62,7 +173,7 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
         "cited": cited,
         "incident_id": incident,
         "incidents": shell.overview.incidents,
-        "written": logbook.WRITABLE_KINDS,
+        "written": WRITABLE_KINDS,
         "sources": {code: w.translate_code(world.SOURCE, code, _) for code in world.SOURCE},
         "certainties": ("confirmed", "unconfirmed", "rumour"),
         "newest": cursor is None,
@@ -74,13 +185,13 @@ async def _find_line_key(queries: Queries, line: str | None) -> str | None:
 
     Raises NotFound if no recent line has that id.
     """
-    if not line or logbook.build_cursor(line) is not None:
+    if not line or build_cursor(line) is not None:
         return line
     newest = (await queries.timeline(kind=("all",), limit=LINE_LIMIT)).items
     cited_line = next((one for one in newest if one.id == line), None)
     if cited_line is None:
         raise NotFound
-    return logbook.get_line_key(cited_line)
+    return get_line_key(cited_line)
 
 
 PAGE: Final = WebPage(

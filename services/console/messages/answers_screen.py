@@ -8,7 +8,7 @@ from fastapi import Request
 
 from schemas.callouts import HeadcountAnswer
 from services.console.messages import page as calls
-from services.console.messages.headcount_answers import list_people_by_answer
+from services.console.messages.headcounts_api import list_people_by_answer
 from services.console.read_model.queries import Queries
 from services.console.web.access import require_reader
 from services.console.web.pages import WebPage

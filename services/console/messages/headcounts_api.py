@@ -1,17 +1,19 @@
 """Routes for headcounts, which ask everybody of a site whether they are safe: `/headcounts`.
 
-Counts are open to all readers. Single answers are open to few, for 30 days. Rule D37, headcounts.
+Counts are open to all readers. Single answers, with names from the directory, are open to few, for
+30 days, and every reading is logged. Rules D37 and D59.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
+import structlog
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from schemas.callouts import HeadcountAnswer, StartCallOut, StopCallOut
+from schemas.callouts import HeadcountAnswer, StartCallOut, StopCallOut, headcount_text_id
 from schemas.words import Channel, Level
 from services.console.http.answers import (
     DecisionRouter,
@@ -31,7 +33,7 @@ from services.console.http.context import (
     require_read,
 )
 from services.console.http.decisions import CommandDispatcher, get_author
-from services.console.http.scopes import check_sites
+from services.console.http.scopes import check_sites, check_sites_of
 from services.console.messages.callouts_api import (
     HEADCOUNT_PARTS,
     check_callout_scope,
@@ -39,14 +41,61 @@ from services.console.messages.callouts_api import (
     list_recipients,
     split_draft,
 )
-from services.console.messages.headcount_answers import list_people_by_answer
+from services.console.read_model.queries import Queries
 from services.console.resources import CallOut, Page, SafetyAnswer
 from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+from services.runtime.secrets.vault import VaultDirectory, VaultTexts
 
 router = DecisionRouter(prefix="/api/v1/headcounts", tags=["callouts"])
 HeadcountAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.HEADCOUNT_START))]
 DirectoryReader = Annotated[ReadContext, Depends(require_read(Permission.DIRECTORY_READ))]
+_UNLIMITED: Final = 100_000
+log = structlog.get_logger(__name__)
+
+
+async def list_people_by_answer(
+    request: Request,
+    queries: Queries,
+    reader: Principal,
+    realm: str,
+    id: str,
+    answer: HeadcountAnswer,
+) -> list[SafetyAnswer]:
+    """List the people with this answer, newest question first; an erased person has no name.
+
+    Raises NotFound, ProblemError `out_of_scope`.
+    """
+    callout = await queries.of(realm).callout(id)
+    await check_sites_of(reader, queries, realm, callout.sites)
+    notifications = (await queries.of(realm).notifications(campaign=id, limit=_UNLIMITED)).items
+    texts: VaultTexts = request.app.state.texts
+    directory: VaultDirectory = request.app.state.directory
+    answer_texts = texts.get_many([headcount_text_id(n.id) for n in notifications])
+    safety_answers = []
+    for n in notifications:
+        item = answer_texts.get(headcount_text_id(n.id))
+        if item is not None and item.fields.get("headcount") == answer:
+            contact = await directory.of(realm).get(n.person_token)
+            safety_answers.append(
+                SafetyAnswer(
+                    person_token=n.person_token,
+                    name=contact.name if contact else None,
+                    answer=answer.value,
+                )
+            )
+    access: AccessStore = request.app.state.access
+    access.trace(reader, "directory.read", f"{realm} {callout.id}")
+    log.info(
+        "directory.read",
+        by=get_author(reader),
+        callout=callout.id,
+        answer=answer.value,
+        people=len(safety_answers),
+    )
+    return safety_answers
 
 
 class HeadcountRequest(DecisionBody):

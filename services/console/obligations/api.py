@@ -1,4 +1,4 @@
-"""Routes for legal deadlines: `/obligations`, `/obligation-rules`. Rule D92.
+"""Routes for legal deadlines: `/obligations`, `/obligation-rules`, also as CSV. Rule D92.
 
 References of receipts and reasons go to the encrypted texts; commands carry their ids.
 """
@@ -18,7 +18,13 @@ from schemas.crisis.obligations import (
     StartObligation,
 )
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
-from services.console.exports.tables import FileNaming, build_csv_response, read_all_pages
+from services.console.exports.tables import (
+    Column,
+    Columns,
+    FileNaming,
+    build_csv_response,
+    read_all_pages,
+)
 from services.console.http.answers import DecisionRouter, require_text, send_decision, send_text
 from services.console.http.context import (
     Cursor,
@@ -33,14 +39,32 @@ from services.console.http.context import (
     to_instant,
 )
 from services.console.http.scopes import check_incident
-from services.console.i18n import get_translator
+from services.console.i18n import N_, Translator, get_translator
 from services.console.obligations.resources import DeclarationDraft, ObligationClock, ObligationRule
-from services.console.obligations.table import list_clock_columns
 from services.console.resources import Page
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
 from services.runtime.identity.permissions import Permission
 
 router = DecisionRouter(prefix="/api/v1", tags=["obligations"])
 Decider = Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_DECIDE))]
+
+
+def list_clock_columns(names: TerritoryNames, _: Translator) -> Columns[ObligationClock]:
+    return (
+        Column(N_("Obligation"), lambda c: c.title),
+        Column(N_("Fondement"), lambda c: c.basis),
+        Column(N_("Autorité"), lambda c: c.authority),
+        Column(N_("Rôle"), lambda c: w.name_role(c.role, None, names, _)),
+        Column(N_("État"), lambda c: w.translate_code(w.OBLIGATION_STATE, c.state, _)),
+        Column(N_("En retard"), lambda c: c.late),
+        Column(N_("Connu depuis (Paris)"), lambda c: c.known_at),
+        Column(N_("Limite (Paris)"), lambda c: c.due_at),
+        Column(N_("Déclaré à (Paris)"), lambda c: c.declared_at),
+        Column(N_("Accusé de réception ou raison"), lambda c: c.words),
+        Column(N_("Incident"), lambda c: c.incident),
+        Column(N_("Identifiant"), lambda c: c.id),
+    )
 
 
 class NewClock(DecisionBody):

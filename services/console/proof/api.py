@@ -1,15 +1,44 @@
-"""Routes for the proof of plans. Rule D85."""
+"""Routes for the proof of plans, from logs and verified numbers of partners. Rule D85."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Request
 
+from schemas.base import Instant
+from services.console.directory.numbers import read_partner_proofs
+from services.console.directory.view import list_contacts
 from services.console.http.context import RealmReader
-from services.console.i18n import get_translator
-from services.console.proof.reading import read_plan_proof, read_plan_proofs
+from services.console.i18n import Translator, get_translator
 from services.console.proof.resources import PlanProofDetail, PlanProofs
+from services.console.proof.view import ProofWriter
+from services.console.read_model.queries import Queries
 
 router = APIRouter(prefix="/api/v1", tags=["continuity"])
+
+
+async def read_plan_proofs(
+    request: Request, queries: Queries, realm: str, _: Translator
+) -> PlanProofs:
+    partners = await read_partners(request, queries)
+    facts, proofs = await queries.plan_proofs(partners=partners)
+    return ProofWriter(facts, _).write_proofs(realm, proofs)
+
+
+async def read_plan_proof(
+    request: Request, queries: Queries, realm: str, id: str, _: Translator
+) -> PlanProofDetail:
+    """Read the proof of one plan. Raises NotFound."""
+    partners = await read_partners(request, queries)
+    facts, proof = await queries.plan_proof(id, partners=partners)
+    return ProofWriter(facts, _).write_detail(realm, proof)
+
+
+async def read_partners(request: Request, queries: Queries) -> Mapping[str, Instant]:
+    """Read the verifications of the numbers of partners, by token."""
+    reference = await queries.reference()
+    return read_partner_proofs(request, queries.realm_name, list_contacts(reference))
 
 
 @router.get("/plan-proofs", summary="Share of each plan and pôle that is proven (D85)")

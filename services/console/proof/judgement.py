@@ -22,7 +22,7 @@ from schemas.ranks import POLE_DIRECTOR_ROLE, SITE_MANAGER_ROLE
 from schemas.words import NotificationState, PlanState, SiteStatus
 from services.console.continuity.fallbacks import FreePlaces, RealmRows
 from services.console.read_model.reference_index import IndexedReference
-from services.console.texts.strategies import SITE_STRATEGY
+from services.console.texts.names import SITE_STRATEGY
 from services.oncall.localtime import local_day
 from services.oncall.schedule import OnCallPair, Schedule
 

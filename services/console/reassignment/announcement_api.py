@@ -31,7 +31,7 @@ from services.console.messages.callouts_api import (
     group_staff_by_site,
     split_draft,
 )
-from services.console.reassignment.periods import describe_order_period
+from services.console.reassignment.texts import describe_order_period
 from services.console.resource_base import to_datetime
 from services.console.texts.names import shorten_site_name
 from services.runtime.http.problems import ProblemError, build_bilingual, build_fault

@@ -19,7 +19,7 @@ from services.console.continuity.clocks import RunningClock
 from services.console.i18n import N_, Translator
 from services.console.logbook.facts.reassignment import format_small_count
 from services.console.reassignment.agent_counts import describe_agents_elsewhere, describe_need
-from services.console.reassignment.periods import describe_order_period
+from services.console.reassignment.texts import describe_order_period
 from services.console.resources import Flow, Proposal, ReassignmentLine
 from services.console.texts import words as w
 from services.console.texts import world

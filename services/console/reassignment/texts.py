@@ -1,12 +1,16 @@
-"""Reasons of the reassignment model in words: for a line, and against other solutions.
+"""Reassignments in words: reasons of the model, and periods of orders. Rule D80, horizon.
 
-The codes are in `docs/reference/reassignment-model.md`.
+The codes of reasons are in `docs/reference/reassignment-model.md`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime
 
 from schemas.reassignment import Reason
 from services.console.i18n import Translator, get_translator
@@ -16,6 +20,39 @@ from services.console.texts.names import TerritoryNames
 
 Values = Mapping[str, str | int]
 _MakeSentence = Callable[[Values, TerritoryNames, Translator], str]
+PARIS: Final = ZoneInfo("Europe/Paris")
+CLEAR_WEEKDAY_SPAN: Final = timedelta(days=6)
+"""Span in which a weekday alone is clear."""
+
+
+def describe_moment(at: datetime, now: datetime, lang: str) -> str:
+    """Return `8 h 30` today, `lundi 8 h 30` within six days, else `lundi 15/11 8 h 30`."""
+    there, here = at.astimezone(PARIS), now.astimezone(PARIS)
+    hour = (
+        f"{there.hour} h {there.minute:02}" if lang == "fr" else f"{there.hour}:{there.minute:02}"
+    )
+    if there.date() == here.date():
+        return hour
+    weekday = format_datetime(
+        there, "EEEE" if abs(there - here) < CLEAR_WEEKDAY_SPAN else "EEEE dd/MM", locale=lang
+    )
+    return f"{weekday} {hour}"
+
+
+def describe_order_period(
+    starts_at: datetime | None, ends_at: datetime | None, dispatched_at: datetime, _: Translator
+) -> str:
+    """Describe the period of an order; empty for orders of earlier versions."""
+    if starts_at is None:
+        return ""
+    begins = _("dès maintenant")
+    if starts_at > dispatched_at:
+        begins = _("à partir de {at}", at=describe_moment(starts_at, dispatched_at, _.lang))
+    if ends_at is None:
+        return _("{begins}, jusqu’à nouvel ordre", begins=begins)
+    return _(
+        "{begins}, jusqu’à {at}", begins=begins, at=describe_moment(ends_at, dispatched_at, _.lang)
+    )
 
 
 def describe_reassignment_reason(reason: Reason, names: TerritoryNames, lang: str) -> str:

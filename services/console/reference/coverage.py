@@ -20,9 +20,8 @@ from services.console.reference.resources import (
 )
 from services.console.resource_base import to_datetime
 from services.console.texts import words as w
-from services.oncall.coverage import CoverageSpan, compare_coverage
 from services.oncall.readiness import gap_key
-from services.oncall.schedule import ScopedRole
+from services.oncall.schedule import CoverageSpan, ScopedRole, compare_coverage
 from services.territory.editing.record_places import split_post_id, split_rotation_id
 
 DAYS: Final = 14

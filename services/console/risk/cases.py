@@ -1,14 +1,19 @@
-"""Build the cases of a simulation from the rows of one snapshot. Rule D132. Pure."""
+"""Build the cases of a simulation from the rows of one snapshot. Rule D132. Pure.
+
+Return, answer and arrival times follow log-normal laws. A prior counts like some observations;
+observed durations of the log move it by their number.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import exp, log, sqrt
 from typing import Final
 
 from schemas import alerts as a
 from schemas import continuity as c
-from schemas.base import Instant
+from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.crisis.resource_requests import MOVING_STATES, WAITING_STATES, ResourceRequestRow
 from schemas.words import ActivityState, ClockState, EventType
 from services.console.dependencies.network import (
@@ -17,8 +22,6 @@ from services.console.dependencies.network import (
     DependencyNetwork,
     PresentState,
 )
-from services.console.risk import laws
-from services.console.risk.laws import DurationLaw
 from services.console.risk.observations import Observations
 from services.console.risk.simulation import FailedUnit, InterruptedActivity, OpenDecision
 
@@ -31,6 +34,58 @@ UNIT_TYPES: Final = {
     "kitchen": EventType.SUPPLIER_FAILURE,
 }
 LEAST_SPAN_MS: Final = 60_000
+PRIOR_WEIGHT: Final = 8
+"""Observations that a prior counts for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DurationLaw:
+    """Log-normal law of a duration."""
+
+    median_ms: float
+    sigma: float
+    """Standard deviation of the logarithm."""
+
+    def learn(self, durations: Iterable[float]) -> DurationLaw:
+        """Return the law after these observed durations, in its own unit."""
+        logs = [log(duration) for duration in durations if duration > 0]
+        if not logs:
+            return self
+        total = PRIOR_WEIGHT + len(logs)
+        mean = (PRIOR_WEIGHT * log(self.median_ms) + sum(logs)) / total
+        spread = PRIOR_WEIGHT * (self.sigma**2 + (log(self.median_ms) - mean) ** 2)
+        spread += sum((one - mean) ** 2 for one in logs)
+        return DurationLaw(exp(mean), sqrt(spread / total))
+
+
+def _law(hours: float, sigma: float) -> DurationLaw:
+    return DurationLaw(hours * HOUR_MS, sigma)
+
+
+OVERRUN: Final = DurationLaw(1.15, 0.45)
+"""Real duration as a multiple of the announced one: most ends come a little late."""
+UNANNOUNCED: Final[Mapping[EventType, DurationLaw]] = {
+    EventType.OUTAGE_POWER: _law(4, 0.9),
+    EventType.OUTAGE_WATER: _law(6, 0.9),
+    EventType.OUTAGE_IT: _law(8, 1.1),
+    EventType.SUPPLIER_FAILURE: _law(12, 1.0),
+    EventType.FIRE: _law(48, 1.2),
+}
+"""Duration of a cause without an announced end, by type."""
+OTHER_UNANNOUNCED: Final = _law(12, 1.2)
+ANSWER: Final = DurationLaw(12 * MINUTE_MS, 0.8)
+"""Time until a person takes an open decision."""
+SETUP: Final[Mapping[str, DurationLaw]] = {
+    "SR-DEG": _law(0.5, 0.6),
+    "SR-TELE": _law(1, 0.6),
+    "SR-SITE": _law(2, 0.6),
+    "SR-RH": _law(2, 0.7),
+    "SR-FOUR": _law(3, 0.8),
+    "SR-MUT": _law(4, 0.8),
+}
+"""Time from the decision to a strategy at work, by code; SR-SUSP restores nothing."""
+ARRIVAL: Final = _law(1.5, 0.6)
+"""Time from the decision to a resource in place, without an announced arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +100,20 @@ class LearnedLaws:
     @classmethod
     def build(cls, observations: Observations) -> LearnedLaws:
         """Combine the priors and the observations."""
-        types = {*laws.UNANNOUNCED, *observations.unannounced}
+        types = {*UNANNOUNCED, *observations.unannounced}
         return cls(
-            laws.OVERRUN.learn(observations.overruns),
+            OVERRUN.learn(observations.overruns),
             {
                 type: cls._prior(type).learn(observations.unannounced.get(type, ()))
                 for type in types
             },
-            laws.ANSWER.learn(observations.answers),
-            laws.ARRIVAL.learn(observations.arrivals),
+            ANSWER.learn(observations.answers),
+            ARRIVAL.learn(observations.arrivals),
         )
 
     @staticmethod
     def _prior(type: EventType) -> DurationLaw:
-        return laws.UNANNOUNCED.get(type, laws.OTHER_UNANNOUNCED)
+        return UNANNOUNCED.get(type, OTHER_UNANNOUNCED)
 
     def of(self, type: EventType | None, since: Instant, end: Instant | None) -> DurationLaw:
         """Return the law of the whole duration of a failure."""
@@ -66,8 +121,8 @@ class LearnedLaws:
             span = max(end - since, LEAST_SPAN_MS)
             return DurationLaw(span * self.overrun.median_ms, self.overrun.sigma)
         if type is None:
-            return laws.OTHER_UNANNOUNCED
-        return self.unannounced.get(type, laws.OTHER_UNANNOUNCED)
+            return OTHER_UNANNOUNCED
+        return self.unannounced.get(type, OTHER_UNANNOUNCED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +255,7 @@ def _iterate_strategies(
     """Yield the next strategy of each activity, if one restores it."""
     for case in activities:
         listed = facts.activities[case.id].next_strategy
-        setup = laws.SETUP.get((listed or "").partition(":")[0])
+        setup = SETUP.get((listed or "").partition(":")[0])
         if listed is not None and setup is not None:
             yield OpenDecision(
                 f"strategy {case.id} {listed}",

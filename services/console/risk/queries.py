@@ -36,7 +36,7 @@ from services.console.risk.observations import (
     observe_returns,
 )
 from services.console.risk.simulation import DRAWS, BreachChance, BreachRisk, simulate_breaches
-from services.console.texts.strategies import name_strategy
+from services.console.texts.names import name_strategy
 from services.runtime.http.problems import ProblemError
 
 OBSERVED_LIFE_S: Final = 1800.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,15 +12,28 @@ from fastapi import Request
 from schemas import reference as ref
 from schemas.plans import PlanContent
 from schemas.reassignment import ACTIVE_LINE_STATES
-from schemas.words import TaskState
+from schemas.words import DANGER_TYPES, EventType, SiteStatus, TaskState
 from services.console.actions import page as actions_page
 from services.console.attention.next_step import build_site_step
 from services.console.continuity import site_card_page
-from services.console.continuity.card_rights import may_work_card_of
-from services.console.i18n import N_
+from services.console.continuity.clocks import RunningClock
+from services.console.continuity.plan_rights import may_work_card_of
+from services.console.i18n import N_, Translator
+from services.console.incidents.report_form_screen import STILL_OPEN, TROUBLES
+from services.console.messages.queries import INSTRUCTION
 from services.console.read_model.queries import Queries
-from services.console.resources import Plan, SiteCard
-from services.console.sites import my_sites_page
+from services.console.reassignment.page import SiteOrder, list_site_orders
+from services.console.resources import (
+    Incident,
+    Instruction,
+    Plan,
+    ReassignmentLine,
+    Report,
+    Site,
+    SiteCard,
+    Task,
+)
+from services.console.sites.map import WORST_FIRST
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     LINE_LIMIT,
@@ -28,6 +42,147 @@ from services.console.web.screen_context import (
     load_action_lines,
     load_screen_data,
 )
+from services.runtime.identity.principals import Scope
+
+SITES_SHOWN: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class QuickTrouble:
+    """A button that opens the form with the trouble, and where it is plain the rest, chosen."""
+
+    key: str
+    label: str
+    path: str
+    going: str | None
+    """Answers that the link presets beside the trouble, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuickTroubles:
+    """Troubles under one heading; `folded` ones show on demand."""
+
+    key: str
+    title: str
+    troubles: tuple[QuickTrouble, ...]
+    folded: bool = False
+
+
+_DANGERS: Final = frozenset({EventType.SANITARY_ALERT.value, *(t.value for t in DANGER_TYPES)})
+_OUTAGES: Final = frozenset({"power", "water", "heating", "it"})
+"""Troubles without danger to people. The sender says whether the site can go on: a partial cut
+that is taken for a closure calls people for nothing."""
+
+
+def _list_quick_troubles() -> tuple[QuickTroubles, ...]:
+    """Sort the buttons of the form: danger to people first. Rule D75."""
+    danger = [t for t in TROUBLES if t.type in _DANGERS]
+    outages = [t for t in TROUBLES if t.key in _OUTAGES]
+    others = [t for t in TROUBLES if t not in danger and t not in outages]
+    return tuple(
+        QuickTroubles(
+            key,
+            title,
+            tuple(
+                QuickTrouble(t.key, t.label, t.path, STILL_OPEN if t in outages else None)
+                for t in troubles
+            ),
+            folded=key == "other",
+        )
+        for key, title, troubles in (
+            ("danger", N_("Danger : appelez d’abord le 18 ou le 112"), danger),
+            ("outage", N_("Panne : dites si le site peut continuer, puis Envoyer"), outages),
+            ("other", N_("Autre signalement"), others),
+        )
+    )
+
+
+QUICK_TROUBLES: Final = _list_quick_troubles()
+"""All troubles of the form, as buttons of each site."""
+ANSWERED_SHOWN: Final = 1
+"""Instructions of a site that stay shown after they were answered, the newest."""
+
+
+def instructions_of(instructions: Iterable[Instruction]) -> dict[str, list[Instruction]]:
+    """Return by site the instructions that wait, and the newest that were answered."""
+    by_site: dict[str, list[Instruction]] = {}
+    for one in sorted(
+        instructions, key=lambda i: (i.answered_at is not None, -i.asked_at.timestamp())
+    ):
+        site_instructions = by_site.setdefault(one.site, [])
+        if (
+            one.answered_at is None
+            or sum(i.answered_at is not None for i in site_instructions) < ANSWERED_SHOWN
+        ):
+            site_instructions.append(one)
+    return by_site
+
+
+def answers_for(scope: Scope, site: Site | None) -> bool:
+    """Tell whether an account belongs to this site and may answer its instructions."""
+    return site is not None and site.id in scope.sites
+
+
+@dataclass(frozen=True, slots=True)
+class MySite:
+    site: Site
+    clocks: list[RunningClock]
+    tasks: list[Task]
+    orders: list[SiteOrder]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReceipt:
+    """Result of a site's report, for its sender."""
+
+    report: Report
+    incident: Incident | None
+
+    @property
+    def taken(self) -> bool:
+        """True if somebody acknowledged its incident."""
+        return self.incident is not None and bool(self.incident.acknowledged_by)
+
+
+def build_receipts(reports: Iterable[Report], incidents: Iterable[Incident]) -> list[ReportReceipt]:
+    by_id = {i.id: i for i in incidents}
+    return [ReportReceipt(report, by_id.get(report.incident or "")) for report in reports]
+
+
+def list_my_sites(
+    scope: Scope,
+    sites: Iterable[Site],
+    clocks: Sequence[RunningClock],
+    tasks: Sequence[Task],
+    moved: Sequence[ReassignmentLine],
+    _: Translator,
+) -> list[MySite]:
+    """List the sites of the scope, or of its pôles.
+
+    The list is empty without a scope: the cell has its own table.
+    """
+    own_sites = [
+        s for s in sites if s.id in scope.sites or (not scope.sites and s.pole in scope.poles)
+    ]
+    waiting = [t for t in tasks if t.kind != INSTRUCTION]
+    my_sites = [
+        MySite(
+            s,
+            [c for c in clocks if c.site == s.id],
+            [t for t in waiting if t.site == s.id],
+            list_site_orders(s.id, moved, _),
+        )
+        for s in own_sites
+    ]
+    return sorted(
+        my_sites,
+        key=lambda m: (WORST_FIRST.index(m.site.status), -len(m.tasks), not m.orders, m.site.name),
+    )
+
+
+def count_abnormal_sites(sites: Iterable[MySite]) -> int:
+    """Count the sites that are not normal."""
+    return sum(m.site.status is not SiteStatus.NORMAL for m in sites)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +201,7 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
         x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN)),
         x.queries.reassignments(state=ACTIVE_LINE_STATES, limit=LINE_LIMIT),
     )
-    my_sites = my_sites_page.list_my_sites(
+    my_sites = list_my_sites(
         x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items, moved.items, x._
     )
     cards = await _load_site_cards(x, [m.site.id for m in my_sites])
@@ -58,16 +213,14 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
         lambda role: may_work_card_of(x.shell.reader.principal, role),
     )
     my_sites.sort(key=lambda m: not (m.site.id in mine and mine[m.site.id].overdue))
-    reports_by_site = await x.queries.reports_of_sites(
-        [m.site.id for m in my_sites[: my_sites_page.SITES_SHOWN]]
-    )
+    reports_by_site = await x.queries.reports_of_sites([m.site.id for m in my_sites[:SITES_SHOWN]])
     receipts = {
-        site: my_sites_page.build_receipts(reports, x.shell.overview.incidents)
+        site: build_receipts(reports, x.shell.overview.incidents)
         for site, reports in reports_by_site.items()
     }
-    site_ids = {m.site.id for m in my_sites[: my_sites_page.SITES_SHOWN]}
+    site_ids = {m.site.id for m in my_sites[:SITES_SHOWN]}
     action_lines = await load_action_lines(x, own_sites=site_ids) if site_ids else []
-    instructions = my_sites_page.instructions_of(await x.queries.instructions(site_ids, texts=True))
+    instructions = instructions_of(await x.queries.instructions(site_ids, texts=True))
     return {
         **build_page_context(request, x),
         "receipts": receipts,
@@ -82,11 +235,11 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
         "cards": mine,
         "instructions": instructions,
         "actions": actions_page.map_open_by_site(action_lines),
-        "answers_for": lambda site: my_sites_page.answers_for(x.shell.reader.principal.scope, site),
-        "sites": my_sites[: my_sites_page.SITES_SHOWN],
+        "answers_for": lambda site: answers_for(x.shell.reader.principal.scope, site),
+        "sites": my_sites[:SITES_SHOWN],
         "total": len(my_sites),
-        "touched": my_sites_page.count_abnormal_sites(my_sites),
-        "quick": my_sites_page.QUICK_TROUBLES,
+        "touched": count_abnormal_sites(my_sites),
+        "quick": QUICK_TROUBLES,
     }
 
 

@@ -8,7 +8,7 @@ from fastapi import Request
 
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
-from services.console.web import search
+from services.console.web import search_screen
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
 
@@ -16,11 +16,11 @@ from services.console.web.screen_context import build_page_context, load_screen_
 async def build_sites_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build the values of the page."""
     x = await load_screen_data(queries, request, PAGE.name)
-    search_query = request.query_params.get("q", "")[: search.MAX_QUERY_LENGTH]
+    search_query = request.query_params.get("q", "")[: search_screen.MAX_QUERY_LENGTH]
     return {
         **build_page_context(request, x),
         "q": search_query,
-        "sites": search.find_sites(x.sites, search_query),
+        "sites": search_screen.find_sites(x.sites, search_query),
         "total": len(x.sites),
         "poles": x.names.pole_titles(x.reference.poles, x._),
     }

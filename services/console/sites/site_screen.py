@@ -18,7 +18,7 @@ from services.console.logbook.line_list import build_entries
 from services.console.read_model.queries import Queries
 from services.console.reassignment.agent_counts import describe_confinement
 from services.console.resources import Site
-from services.console.sites import my_sites_page as mine
+from services.console.sites import my_sites_screen as mine
 from services.console.sites.instructions_api import may_read_instructions
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import (

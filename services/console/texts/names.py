@@ -1,14 +1,31 @@
-"""Names of the territory's objects by id, in the reader's language if the territory has both."""
+"""Names of the territory's objects by id, in the reader's language if the territory has both.
+
+Fallback strategies are named by their codes in activities.yaml (`strategies`).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from schemas import reference as ref
+from schemas.catalogue.strategies import STRATEGIES
 from schemas.crisis.obligations import Obligation
 from services.console.i18n import Translator
+
+SITE_STRATEGY: Final = "SR-SITE"
+
+
+def name_strategy(listed: str, _: Translator) -> str:
+    """Name a strategy; an unknown code stays as it is.
+
+    `SR-SITE:datacenter de secours` → `repli sur un autre site (datacenter de secours)`.
+    """
+    code, _sign, more = listed.partition(":")
+    name = _(STRATEGIES[code].label.fr) if code in STRATEGIES else code
+    return f"{name} ({more.strip()})" if more else name
 
 
 def shorten_site_name(name: str) -> str:

@@ -28,8 +28,6 @@ from services.console.web.access import (
     parse_requested_time,
     require_reader,
 )
-from services.console.web.guide import PATH as GUIDE
-from services.console.web.guide import find_screenshot, load_guide_page
 from services.console.web.navigation import starts_at_own_sites
 from services.console.web.pages import WebPage, load_pages
 from services.console.web.render_cache import RenderCache, RenderedPage
@@ -42,7 +40,8 @@ from services.console.web.shell import (
     render_html,
     render_response,
 )
-from services.console.web.static_pages import load_glossary
+from services.console.web.static_pages import PATH as GUIDE
+from services.console.web.static_pages import find_screenshot, load_glossary, load_guide_page
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.signed_links import AnswerLinks

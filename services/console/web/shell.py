@@ -21,8 +21,7 @@ from services.console.attention.cell_page import fold_text
 from services.console.i18n import LANGUAGES, N_, Translator, choose_language, get_translator
 from services.console.resources import Incident, Overview, Realm
 from services.console.texts import words, world
-from services.console.texts.names import shorten_activity_name, shorten_site_name
-from services.console.texts.strategies import name_strategy
+from services.console.texts.names import name_strategy, shorten_activity_name, shorten_site_name
 from services.console.web import times
 from services.messages.names import TERRITORY
 from services.runtime.http.control_characters import replace_control_characters

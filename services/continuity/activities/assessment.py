@@ -1,7 +1,8 @@
 """Assess one activity: state (D41), clocks (D42), forecast (D45) and path (D47).
 
 Call `settle_activity` after every change that touches an activity, and at the instants that its
-clocks name (`ClockRow.next_at`). It records facts only if something changed.
+clocks name (`ClockRow.next_at`). It records facts only if something changed. Arrived agents of
+other sites count as capacity of the work that they do. Rule D81.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Final
 
 from schemas.base import Instant
 from schemas.continuity import ActivityChanged, ActivityDeclared, ActivityRow, ClockRow, StrategyRow
+from schemas.reassignment import LineState, ReassignmentRow
 from schemas.words import ActivityState, ClockState
 from services.continuity.activities.alarms import DueAlarm, demand_forecast_attention, raise_alarms
-from services.continuity.activities.arrivals import add_arrived_agents
 from services.continuity.activities.calendars import get_local_day
 from services.continuity.activities.capacity import (
     CapacityAssessment,
@@ -36,6 +37,28 @@ from services.continuity.decision import ContinuityDecision
 from services.continuity.state import ContinuityState
 
 _DISRUPTED_STATES: Final = frozenset((ActivityState.INTERRUPTED, ActivityState.RESTORED))
+
+
+def add_arrived_agents(need: ActivityNeed, assessment: CapacityAssessment, arrived: int) -> int:
+    """Return the points of an activity with the agents that have arrived.
+
+    They count as a share of the staff that 100 % need. Systems and suppliers bound the result as
+    before.
+    """
+    gained = need.whole * arrived // max(need.activity.staff, 1)
+    return min(assessment.points_of_sites + gained, assessment.ceiling)
+
+
+def schedule_settlement(draft: ContinuityDecision, rows: Iterable[ReassignmentRow]) -> None:
+    """Settle each activity that these agents worked or work for, in the next step."""
+    for activity in sorted({row.worked_activity for row in rows}):
+        if activity in draft.bia.needs:
+            draft.arm_settlement(activity)
+
+
+def select_arrived_lines(rows: Iterable[ReassignmentRow]) -> list[ReassignmentRow]:
+    """Select the lines with agents at work."""
+    return [row for row in rows if row.state is LineState.ARRIVED]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,9 @@ from services.continuity.activities.capacity import assess_capacity
 from services.continuity.activities.impact_analysis import ActivityNeed
 from services.continuity.activities.metrics import record_changed_metrics
 from services.continuity.activities.reasons import find_start
-from services.continuity.decision import ContinuityDecision
+from services.continuity.decision import ContinuityDecision, require_reason, require_role
 from services.continuity.reassignment.orders import schedule_review
-from services.continuity.refusal import require_reason, require_role
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 LOST_SITE_AUTHOR: Final = "system:fallback"
 """Author of the end of a strategy that lost its fallback site."""

@@ -25,9 +25,8 @@ from services.continuity.commands.activities import (
 )
 from services.continuity.commands.cards import complete_card, skip_card, start_card
 from services.continuity.commands.resources import RESOURCE_HANDLERS
-from services.continuity.decision import ContinuityDecision
+from services.continuity.decision import ContinuityDecision, require_plan_role, require_reason
 from services.continuity.plans.cards import build_cards
-from services.continuity.plans.improvements import add_improvement, close_improvement
 from services.continuity.plans.plans import (
     DECIDABLE_STATES,
     RECOVERY_CLEARED,
@@ -39,9 +38,8 @@ from services.continuity.plans.plans import (
     review_stand_down,
 )
 from services.continuity.plans.site_cards import schedule_opening
-from services.continuity.plans.sitreps import issue_sitrep
-from services.continuity.refusal import require_plan_role, require_reason
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.continuity.plans.sitreps import add_improvement, close_improvement, issue_sitrep
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 
 def _find_plan(draft: ContinuityDecision, id: str, expected: int | None = None) -> PlanRow:

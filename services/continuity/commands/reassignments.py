@@ -13,8 +13,8 @@ from schemas import reassignment as m
 from schemas.base import Instant
 from schemas.ranks import may_act
 from schemas.words import EventType
-from services.continuity.activities.arrivals import schedule_settlement, select_arrived_lines
-from services.continuity.decision import ContinuityDecision
+from services.continuity.activities.assessment import schedule_settlement, select_arrived_lines
+from services.continuity.decision import ContinuityDecision, require_reason, require_role
 from services.continuity.reassignment.horizon import is_too_late
 from services.continuity.reassignment.orders import (
     TELEWORK,
@@ -30,9 +30,8 @@ from services.continuity.reassignment.site_conditions import (
     is_hit,
     is_telework_working,
 )
-from services.continuity.refusal import require_reason, require_role
 from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 _RULE_CODE: Final = re.compile(r"R\d+")
 _PREVIOUS_STATES: Final = {

@@ -13,12 +13,11 @@ from schemas.base import MINUTE_MS, Command, Instant
 from schemas.crisis import resource_requests as res
 from schemas.ranks import may_act, may_count
 from schemas.reference import Stock
-from services.continuity.decision import ContinuityDecision
-from services.continuity.refusal import require_reason
+from services.continuity.decision import ContinuityDecision, require_reason
 from services.continuity.resources import requests as req
 from services.continuity.resources import stocks
 from services.logistics import Suggestion, estimate_partner_offer, estimate_stock_offer, rank_offers
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 MAX_OPEN_REQUESTS: Final = 2_000
 MAX_OFFERS: Final = 40

@@ -32,7 +32,7 @@ from schemas.reassignment import (
     ReassignmentRow,
     Situation,
 )
-from services.continuity.activities.arrivals import schedule_settlement, select_arrived_lines
+from services.continuity.activities.assessment import schedule_settlement, select_arrived_lines
 from services.continuity.deadlines import (
     DroppedLinesDue,
     OrderDue,

@@ -37,7 +37,7 @@ from services.continuity.contingency.sensitivity import (
 )
 from services.continuity.reassignment.model.tables import ReferenceTables
 from services.continuity.reassignment.proposals import Proposals, RealmCrisis
-from services.continuity.reassignment.published_reference import PublishedTables
+from services.continuity.reassignment.site_conditions import PublishedTables
 from services.runtime.log.transaction import Transaction
 
 SHOWN_LOSSES: Final = 10

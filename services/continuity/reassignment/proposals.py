@@ -33,9 +33,8 @@ from services.continuity.reassignment.model.situation import (
 )
 from services.continuity.reassignment.model.solver import SolverFailed, SolverWork
 from services.continuity.reassignment.model.tables import ReferenceTables, TablesInvalid
-from services.continuity.reassignment.published_reference import PublishedTables
 from services.continuity.reassignment.recalls import IdleAgents, count_idle_agents
-from services.continuity.reassignment.site_conditions import is_hit
+from services.continuity.reassignment.site_conditions import PublishedTables, is_hit
 from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
 from services.runtime.log.transaction import Transaction
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from schemas import reference as ref
 from schemas.alerts import Confinement
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.continuity import CauseHeard, SiteHeard
 from schemas.reassignment import SiteCondition, Situation
+from schemas.wire.shared import share_object
 from schemas.words import EventType, SiteStatus
 from services.continuity.activities.capacity import get_effective_start
 from services.continuity.activities.impact_analysis import ISOLATION_FLAG
@@ -25,6 +28,38 @@ HIT_ZONE_SITES: Final = 3
 """Sites without seats that make a commune a hit zone, in which no site is a host."""
 TRANSIT_FLAG: Final = "network:transit"
 _ABSENCE_TYPE: Final = EventType.STAFF_SHORTAGE
+_REQUIRED_SECTIONS: Final = frozenset((ref.Section.SITES, ref.Section.STAFFING))
+
+
+@dataclass
+class PublishedTables:
+    """Sites and staffing in force in a realm. A version counts once its last section is there."""
+
+    reference: str = ""
+    _sections: dict[ref.Section, ref.SectionData] = field(default_factory=dict)
+    _incoming: dict[ref.Section, ref.SectionData] = field(default_factory=dict)
+
+    def take(self, data: dict[str, Any]) -> None:
+        """Apply the content of a ReferencePublished."""
+        published = ref.ReferencePublished.model_validate(data)
+        if published.data.section in _REQUIRED_SECTIONS:
+            self._incoming[published.data.section] = share_object(published.data)
+        if published.last:
+            self._sections |= self._incoming
+            self._incoming, self.reference = {}, published.reference
+
+    @property
+    def tables(self) -> tuple[ref.Sites, ref.Staffing] | None:
+        """Both tables, or None while one of them is missing."""
+        sites, staffing = (
+            self._sections.get(ref.Section.SITES),
+            self._sections.get(ref.Section.STAFFING),
+        )
+        return (
+            (sites, staffing)
+            if isinstance(sites, ref.Sites) and isinstance(staffing, ref.Staffing)
+            else None
+        )
 
 
 def describe_situation(state: ContinuityState, now: Instant) -> Situation:

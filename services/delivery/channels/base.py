@@ -1,4 +1,7 @@
-"""Inputs and results of channel drivers."""
+"""Inputs and results of channel drivers, and the validity of messages.
+
+Providers drop messages that are too old, so that no phone rings for yesterday.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,20 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
+from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.delivery import NotificationRow
 from schemas.words import Channel
 from services.messages import MessageText
 from services.runtime.process.settings import Settings
+
+
+def compute_validity_min(row: NotificationRow) -> int:
+    """Return the minutes of validity from the plan.
+
+    A call is valid until an hour after its time to answer, information for a day.
+    """
+    until = row.ack_by + HOUR_MS if row.ack_by is not None else row.planned_at + 24 * HOUR_MS
+    return max(5, (until - row.planned_at) // MINUTE_MS)
 
 
 @dataclass(frozen=True, slots=True)

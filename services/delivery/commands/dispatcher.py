@@ -1,4 +1,8 @@
-"""Decisions of people that delivery owns: a table of handlers, their answers and refusals."""
+"""Decisions of people that delivery owns: a table of handlers, their answers and refusals.
+
+Here are those about all sending (hold and release), about one message (replay), and answers to
+notifications by link, reply, key or page. Rule D33.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from schemas.base import Command
+from schemas.calling import AnswerReceived
 from schemas.callouts import DraftCallOut, StartCallOut, StopCallOut
 from schemas.commands import (
     AnswerCards,
@@ -14,13 +19,110 @@ from schemas.commands import (
     ReleaseSending,
     ReplayNotification,
 )
+from schemas.delivery import HoldChanged, HoldRow, NotificationRow
+from schemas.ranks import HOLD_ROLE, may_decide
 from schemas.runtime import CommandApplied
-from services.delivery.commands.answers import answer_notification
+from schemas.words import Answer, Channel, NotificationState
 from services.delivery.commands.callouts import draft_callout, start_callout, stop_callout
-from services.delivery.commands.sending import hold_sending, release_sending, replay_notification
 from services.delivery.decision import DeliveryDecision
-from services.delivery.replies.card_answers import answer_cards
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.delivery.notifications.attempts import is_granted, restart_attempts
+from services.delivery.notifications.channel_policies import choose_channels
+from services.delivery.replies.card_answers import answer_cards, record_answer
+from services.runtime.decider.decision import CommandResult, RefusedCommand
+
+REPLAYABLE_STATES: Final = frozenset({NotificationState.FAILED, NotificationState.AMBIGUOUS})
+
+
+def answer_notification(draft: DeliveryDecision, command: AnswerNotification) -> CommandResult:
+    """Decide an answer of a person.
+
+    It counts in every state: late, to a withdrawn call, before any receipt. The same answer again
+    has no effect. A different one replaces the first, because a person that said yes may be unable
+    to come.
+    """
+    row = draft.state.notifications.get(command.notification)
+    if row is None:
+        raise RefusedCommand(404, "notification_not_found")
+    if command.person != row.person:
+        raise RefusedCommand(403, "not_addressee", notification=row.id)
+    if not row.answer_expected:
+        raise RefusedCommand(409, "answer_not_expected", notification=row.id)
+    instead = command.instead if command.answer is Answer.DECLINE else None
+    repeated = row.answer == command.answer.value and instead is None
+    if not repeated:
+        draft.record_rows(record_answer(row, command.answer, draft.now))
+        draft.emit(
+            AnswerReceived(
+                notification=row.id,
+                person=row.person,
+                answer=command.answer,
+                channel=command.channel,
+                at=draft.now,
+                instead=instead,
+                proved=_find_proved_channel(row, command),
+            )
+        )
+    return {"notification": row.id, "answer": command.answer.value, "repeated": repeated}
+
+
+def _find_proved_channel(row: NotificationRow, command: AnswerNotification) -> Channel | None:
+    """Return the channel that this answer proves to work, if it is certain.
+
+    It is the channel of the answer, or for a link the only channel that did not fail.
+    """
+    made = {a.channel for a in row.attempts if is_granted(a) and a.state != "failed"}
+    if command.channel == "link":
+        return next(iter(made)) if len(made) == 1 else None
+    return next((c for c in made if c.value == command.channel and c is not Channel.APP), None)
+
+
+def hold_sending(draft: DeliveryDecision, command: HoldSending) -> CommandResult:
+    """Hold sending, except danger to people, or move the end; needs a reason and a future end."""
+    _require_right(command)
+    if not command.reason:
+        raise RefusedCommand(409, "reason_required")
+    if command.until <= draft.now:
+        raise RefusedCommand(409, "until_past")
+    row = HoldRow(
+        held=True, until=command.until, by=command.author, reason=command.reason, since=draft.now
+    )
+    draft.emit(HoldChanged(row=row))
+    return {"until": command.until}
+
+
+def release_sending(draft: DeliveryDecision, command: ReleaseSending) -> CommandResult:
+    """End a hold before its time."""
+    _require_right(command)
+    if not draft.state.sending_held:
+        raise RefusedCommand(409, "not_held")
+    row = HoldRow(held=False, by=command.author, reason=command.reason, since=draft.now)
+    draft.emit(HoldChanged(row=row))
+    return {}
+
+
+def on_hold_end(draft: DeliveryDecision) -> None:
+    """Record that the hold reached its end."""
+    draft.emit(HoldChanged(row=HoldRow(held=False, reason="until_reached", since=draft.now)))
+
+
+def replay_notification(draft: DeliveryDecision, command: ReplayNotification) -> CommandResult:
+    """Send a notification that reached nobody again, from its first channel."""
+    _require_right(command)
+    row = draft.state.notifications.get(command.notification)
+    if row is None:
+        raise RefusedCommand(404, "notification_not_found")
+    if row.state not in REPLAYABLE_STATES:
+        raise RefusedCommand(409, "not_dead", state=row.state.value)
+    verified = draft.state.verified(row.person)
+    channels = choose_channels(row.channels, verified) or verified
+    draft.record_attempt(row, restart_attempts(row, channels))
+    return {"notification": row.id}
+
+
+def _require_right(command: Command) -> None:
+    if not may_decide(command.role, HOLD_ROLE):
+        raise RefusedCommand(403, "role_not_allowed")
+
 
 HANDLERS: Final[Mapping[type[Command], Callable[[DeliveryDecision, Any], CommandResult]]] = {
     AnswerNotification: answer_notification,

@@ -12,8 +12,8 @@ from schemas.words import Answer, Channel, NotificationState
 from services.delivery.decision import DeliveryDecision
 from services.delivery.evolve import build_terms
 from services.delivery.notifications import attempts
-from services.delivery.notifications.channel_order import build_planned_row
-from services.delivery.replies.answers import ANSWER_REASONS, record_answer
+from services.delivery.notifications.channel_policies import build_planned_row
+from services.delivery.replies.card_answers import ANSWER_REASONS, record_answer
 from services.delivery.replies.unparsed_replies import build_help, note_reply
 from services.delivery.state import DeliveryState
 

@@ -1,4 +1,7 @@
-"""Answers about action cards by number: read against their message, and confirmed. Rule D84. Pure."""
+"""Answers about action cards by number, and answers of people on their notifications. Pure.
+
+A number is read against its message, and confirmed. Rules D33 and D84.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,27 @@ from schemas.commands import AnswerCards
 from schemas.continuity import CardAnswerSettled, CardsAnswered
 from schemas.delivery import NotificationRow
 from schemas.realms import derive_id
-from schemas.words import Channel, NotificationState
+from schemas.words import Answer, Channel, NotificationState
 from services.delivery.decision import DeliveryDecision
-from services.delivery.notifications.attempts import plan_next_attempt
+from services.delivery.notifications.attempts import (
+    plan_next_attempt,
+    supersede_planned,
+    update_state,
+)
 from services.messages.composition import read_card_list
-from services.runtime.decider.refusal import CommandResult, RefusedCommand
+from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 TEMPLATE: Final = "cards_answered"
+ANSWER_REASONS: Final = frozenset(Answer)
+"""Reasons of a withdrawal that are answers."""
+
+
+def record_answer(row: NotificationRow, answer: Answer, now: Instant) -> NotificationRow:
+    """Record an answer on a row; `acknowledged_at` stays the time of the first one."""
+    answered = supersede_planned(row).model_copy(
+        update={"answer": answer.value, "acknowledged_at": row.acknowledged_at or now, "why": None}
+    )
+    return update_state(answered)
 
 
 def answer_cards(draft: DeliveryDecision, command: AnswerCards) -> CommandResult:

@@ -40,7 +40,7 @@ from schemas.reference import ReferencePublished
 from schemas.words import Channel
 from services.delivery.notifications.rate_limits import get_urgency, is_never_waiting
 from services.delivery.replies.receipt_references import build_reference_key
-from services.delivery.sender.slots import SlotRoom, get_room
+from services.delivery.sender.outcomes import SlotRoom, get_room
 from services.messages import MessageNames
 from services.messages.composition import read_card_list
 from services.messages.names import TERRITORY

@@ -1,28 +1,77 @@
-"""Send outcomes of calls to the log; those of calls that end together share one input."""
+"""Slots for provider calls, and their outcomes, which go to the log.
+
+A run may have claimed and not finished a number of attempts at once. Outcomes of calls that end
+together share one input.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from schemas.base import Message
-from schemas.delivery import AttemptOutcome, AttemptOutcomes
+from schemas.delivery import AttemptOutcome, AttemptOutcomes, NotificationRow
 from schemas.words import Channel
+from services.delivery.notifications.rate_limits import is_never_waiting
 from services.runtime.log.transaction import Transaction
 
 log = structlog.get_logger(__name__)
-
 ATTEMPTS_PER_INPUT: Final = 16
 """Attempts in one input: the rows of all of them must fit into one record."""
 _UNPROCESSED_FACTS: Final = frozenset({"InputRefused", "InputFailed"})
-
 SendInput = Callable[[str, Message, str, str, str | None], Coroutine[None, None, bool]]
 """Realm, message, id of the input, correlation id, traceparent → True once Kafka has it."""
+SlotRoom = tuple[str, Channel, bool]
+"""Each channel of a realm has two rooms: one for messages that never wait, one for the rest.
+
+So a provider that is slower than declared keeps no danger behind a call-out, and no realm behind
+the calls of another. Rule D140.
+"""
+
+
+def get_room(realm: str, row: NotificationRow) -> SlotRoom:
+    """Return the room where the newest attempt of this notification needs a slot."""
+    return realm, row.attempts[-1].channel, is_never_waiting(row)
+
+
+@dataclass
+class CallSlots:
+    """Slots in use, at most `calls_at_once` in each room."""
+
+    calls_at_once: int
+    _rooms: dict[str, SlotRoom] = field(default_factory=dict)
+    """Attempt → the room in which it holds a slot."""
+    _taken: Counter[SlotRoom] = field(default_factory=Counter)
+
+    def take(self, attempt: str, room: SlotRoom) -> bool:
+        """Take a slot for the attempt; return False if the room is full."""
+        if attempt in self._rooms:
+            return True
+        if not self.has_place(room):
+            return False
+        self._rooms[attempt] = room
+        self._taken[room] += 1
+        return True
+
+    def has_place(self, room: SlotRoom) -> bool:
+        """Check whether the room has a free slot."""
+        return self._taken[room] < self.calls_at_once
+
+    def free(self, attempt: str) -> None:
+        """Free the slot of an attempt; without effect if it holds none."""
+        room = self._rooms.pop(attempt, None)
+        if room is not None:
+            self._taken[room] -= 1
+
+    def keep(self, needed: Collection[str]) -> None:
+        """Free the slots of all other attempts."""
+        for attempt in [one for one in self._rooms if one not in needed]:
+            self.free(attempt)
 
 
 @dataclass(eq=False, slots=True)

@@ -2,16 +2,22 @@
 
 It has its own thread and loop: a worker busy with a long fold delays no call, and a slow provider
 delays no decision. A fault ends the process with its name.
+
+A locked file shows the earlier runs that have certainly ended. The kernel releases the lock when
+the process ends, in any way, and keeps it for a process that is only stopped. So the holder of the
+lock knows that no run in the file will call a provider any more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +35,6 @@ from services.delivery.channels.configured import ProviderPlan, open_drivers
 from services.delivery.replies.inbox import ReplyReader
 from services.delivery.replies.returns import ProviderInbox
 from services.delivery.sender.attempt_view import AttemptView
-from services.delivery.sender.runs import track_runs
 from services.delivery.sender.sender import RecordBatch, Sender, create_attempt_view
 from services.delivery.settings import DeliverySettings
 from services.runtime.decider.input_marks import InputMarks
@@ -44,7 +49,6 @@ from services.runtime.secrets.keyring import write_private
 from services.runtime.secrets.vault import Vault
 
 log = structlog.get_logger(__name__)
-
 BOOKMARK_INTERVAL_S: Final = 5.0
 """Interval at which the bookmark is saved; an older one only means more to read again."""
 RETRY_S: Final = 1.0
@@ -55,6 +59,35 @@ After each write to a socket it waits so long for a busy decider.
 """
 STOP_TIMEOUT_S: Final = 5.0
 """Time for running calls at a stop; calls cut off become ambiguous by their deadline."""
+KEPT_RUNS: Final = 16
+"""Runs in the file, newest last; runs that end shortly after each other may all have left calls."""
+
+
+@contextmanager
+def track_runs(path: Path, run: str) -> Iterator[tuple[str, ...]]:
+    """Enter this run into the file while it lasts; yield the earlier runs, which have all ended.
+
+    Yield none if another process holds the file or the disk refuses it: open calls are then left to
+    their deadlines, as after the loss of the machine.
+    """
+    try:
+        file = path.open("a+", encoding="utf-8", errors="ignore")
+    except OSError as error:
+        log.warning("runs.not_kept", path=str(path), error=str(error))
+        yield ()
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.seek(0)
+            ended = tuple(file.read().split())[-KEPT_RUNS:]
+            file.truncate(0)
+            file.write("\n".join((*ended, run)))
+            file.flush()
+        except OSError as error:
+            log.warning("runs.not_kept", path=str(path), error=f"{type(error).__name__}: {error}")
+            ended = ()
+        yield ended
 
 
 class SenderBookmark:

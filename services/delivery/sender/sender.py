@@ -41,11 +41,11 @@ from services.delivery.sender.attempt_view import (
 )
 from services.delivery.sender.outcomes import (
     ATTEMPTS_PER_INPUT,
+    CallSlots,
     EndedCall,
     OutcomeReporter,
     is_unprocessed,
 )
-from services.delivery.sender.slots import CallSlots
 from services.messages import compose_message, load_phrases
 from services.runtime.identity.signed_links import (
     LINK_LIFETIME_MS,

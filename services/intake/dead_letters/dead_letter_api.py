@@ -25,8 +25,7 @@ from services.intake.dead_letters.corrections import (
     check_correction,
     get_author_token,
 )
-from services.intake.http.exchange import BINARY_TYPE, Headers, Scope
-from services.intake.http.list_pages import ListQuery
+from services.intake.http.exchange import BINARY_TYPE, Headers, ListQuery, Scope
 from services.runtime.http.pagination import paginate_preordered
 from services.runtime.http.problems import ProblemError, build_bilingual
 from services.runtime.identity.accounts import AccessStore

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
@@ -12,11 +12,13 @@ from urllib.parse import parse_qsl, unquote, urlencode
 import orjson
 
 from services.intake.admission import BodyMemory
+from services.runtime.http.pagination import MAX_LIMIT
 from services.runtime.http.problems import (
     MEDIA_TYPE,
     Language,
     Problem,
     ProblemError,
+    build_fault,
     choose_language,
 )
 from services.runtime.identity.signed_links import hide_token
@@ -27,7 +29,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
-
 FILE_SECURITY_HEADERS: Final[Headers] = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -58,6 +59,28 @@ MAX_DISCARDED_BYTES: Final = 16 << 20
 RETRY_S: Final = 2
 """Retry-After of a body that was too slow. Many senders do not repeat a 408."""
 _SECRET_PARAMETERS: Final = frozenset({"token", "key", "code", "secret"})
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    limit: int
+    cursor: str | None
+    filters: Mapping[str, str]
+    """Other query parameters."""
+
+
+def read_page_request(scope: Scope, default: int = MAX_LIMIT) -> ListQuery:
+    """Read the page parameters of a query. Raises ProblemError `invalid`."""
+    query_params = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+    cursor, limit = query_params.pop("cursor", None), query_params.pop("limit", str(default))
+    if not (
+        limit.isascii() and limit.isdecimal() and len(limit) < 9 and 1 <= int(limit) <= MAX_LIMIT
+    ):
+        raise ProblemError(
+            "invalid",
+            faults=(build_fault("limit", "range", f"de 1 à {MAX_LIMIT}", f"1 to {MAX_LIMIT}"),),
+        )
+    return ListQuery(int(limit), cursor, query_params)
 
 
 class ClientDisconnected(Exception):

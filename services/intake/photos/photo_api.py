@@ -25,7 +25,7 @@ from services.intake.http.exchange import (
     send_response,
 )
 from services.intake.photos.image import JPEG, PNG, PhotoInvalid, strip_metadata
-from services.intake.quotas import DailyQuota
+from services.intake.rate_limits import DailyQuota
 from services.intake.reports.native import REALM_FAULT
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission

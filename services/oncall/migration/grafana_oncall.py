@@ -10,8 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from services.oncall.migration.mapping import Mapping, RoleAssignment
-from services.oncall.migration.result import MigratedPerson, MigratedStep, Migration, Outcome
+from services.oncall.migration.mapping import (
+    Mapping,
+    MigratedPerson,
+    MigratedStep,
+    Migration,
+    Outcome,
+    RoleAssignment,
+)
 from services.oncall.migration.spans import (
     DAY_S,
     NotMigrated,

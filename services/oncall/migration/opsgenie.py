@@ -8,8 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from services.oncall.migration.mapping import Mapping
-from services.oncall.migration.result import MigratedPerson, MigratedStep, Migration, Outcome
+from services.oncall.migration.mapping import (
+    Mapping,
+    MigratedPerson,
+    MigratedStep,
+    Migration,
+    Outcome,
+)
 from services.oncall.migration.spans import (
     NotMigrated,
     Turns,

@@ -11,12 +11,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
+import structlog
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from services.runtime.backup.sealed_file import SealedInvalid, SealedReader, SealedWriter
+from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.secrets.signing import PublicKey, SigningKey, SigningKeyInvalid
 
 FORMAT: Final = "vigie.backup.v1"
@@ -25,6 +30,33 @@ _ENTRY: Final = struct.Struct(">cI")
 _RECORD: Final = struct.Struct(">qqiiH")
 _HEADER: Final = struct.Struct(">Hi")
 _MAX_ENTRY_BYTES: Final = 64 << 20
+log = structlog.get_logger(__name__)
+
+
+class LastBackup(BaseModel):
+    """The last backup that was completed."""
+
+    taken_at: AwareDatetime
+
+
+def write_last_backup(file: Path, taken_at: datetime) -> None:
+    """Record a completed backup; a record that cannot be written is only logged."""
+    try:
+        with open_atomic_file(file, 0o600) as target:
+            target.write(LastBackup(taken_at=taken_at).model_dump_json().encode())
+    except OSError as error:
+        log.warning("backup.unrecorded", file=str(file), error=error.strerror)
+
+
+def read_last_backup(file: Path) -> datetime | None:
+    """Return when the last backup was completed; None without a record that can be read."""
+    try:
+        return LastBackup.model_validate_json(file.read_bytes()).taken_at
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        log.warning("backup.record_unreadable", error=type(error).__name__)
+        return None
 
 
 class BackupRecord(NamedTuple):

@@ -1,14 +1,36 @@
-"""A decision in progress: the facts of one input or deadline, and the state after them."""
+"""A decision in progress: the facts of one input or deadline, the state after them, its refusal."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar, cast
 
-from schemas.base import Fact, Instant
+from schemas.base import Command, Fact, Instant
+from schemas.runtime import CommandRefused
 from services.runtime.decider.protocol import EvolvedFacts, Firing, Input
 
 S = TypeVar("S")
+Scalar = str | int | float | bool | None
+CommandResult = dict[str, Scalar]
+"""Answer to a command that took effect; the body of the HTTP 200 response."""
+
+
+class RefusedCommand(Exception):
+    """A refused command with its status, code and values; becomes the fact `CommandRefused`."""
+
+    def __init__(self, status: int, code: str, **values: Scalar) -> None:
+        super().__init__(code)
+        self.status, self.code, self.values = status, code, values
+
+    def to_fact(self, command_id: str, command: Command) -> CommandRefused:
+        """Return the fact that answers the command."""
+        return CommandRefused(
+            command_id=command_id,
+            command=type(command).__name__,
+            status=cast("Literal[403, 404, 409, 412]", self.status),
+            code=self.code,
+            values=self.values,
+        )
 
 
 class Decision(ABC, Generic[S]):

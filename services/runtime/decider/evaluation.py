@@ -50,6 +50,7 @@ from schemas.runtime import (
     Tick,
 )
 from schemas.wire.envelope import Place
+from services.runtime.decider.decision import RefusedCommand
 from services.runtime.decider.inputs import (
     Envelope,
     InputRecord,
@@ -57,9 +58,14 @@ from services.runtime.decider.inputs import (
     describe_error,
     input_digest,
 )
-from services.runtime.decider.protocol import Decider, EvolvedFacts, Firing, Input
-from services.runtime.decider.realm_state import RealmState, Watermark
-from services.runtime.decider.refusal import RefusedCommand
+from services.runtime.decider.protocol import (
+    Decider,
+    EvolvedFacts,
+    Firing,
+    Input,
+    RealmState,
+    Watermark,
+)
 from services.runtime.log.transaction import FactRecord, TransactionSource
 from services.runtime.process.exits import Stop
 

@@ -34,8 +34,7 @@ from services.runtime.decider.inputs import (
     read_realm,
 )
 from services.runtime.decider.maps import Map
-from services.runtime.decider.protocol import Decider
-from services.runtime.decider.realm_state import RealmState
+from services.runtime.decider.protocol import Decider, RealmState
 from services.runtime.log.transaction import FactRecord, Transaction
 
 S = TypeVar("S")

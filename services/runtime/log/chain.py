@@ -23,7 +23,7 @@ from services.runtime.decider.evaluation import AppliedInput
 from services.runtime.decider.inputs import InputRecord, Refusal
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.maps import Map
-from services.runtime.decider.realm_state import RealmState, Watermark
+from services.runtime.decider.protocol import RealmState, Watermark
 from services.runtime.log.transaction import (
     GENESIS,
     MAX_TRANSACTION_BYTES,

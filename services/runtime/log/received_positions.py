@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from schemas.routes import list_receivers
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
-from services.runtime.decider.realm_state import Watermark
+from services.runtime.decider.protocol import Watermark
 from services.runtime.log.chain import Position
 from services.runtime.log.missing_records import RecordMissing
 from services.runtime.log.partition_reader import PartitionReader

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from services.runtime.process import memory, metrics
 from services.runtime.process.settings import DataDir, Settings, find_version
-from services.runtime.secrets.metrics_token import get_or_create_token, is_token_valid
+from services.runtime.secrets.local_secrets import get_or_create_token, is_token_valid
 
 CHECK_TIMEOUT_S = 2.0
 

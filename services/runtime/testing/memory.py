@@ -13,8 +13,7 @@ from schemas.topics import PARTITION_COUNT, input_topic
 from schemas.wire.envelope import Place
 from services.runtime.decider.inputs import Headers, InputRecord
 from services.runtime.decider.machine import Machine
-from services.runtime.decider.protocol import Decider
-from services.runtime.decider.realm_state import RealmState
+from services.runtime.decider.protocol import Decider, RealmState
 from services.runtime.kafka.clients import build_headers, encode_message
 from services.runtime.log.chain import (
     ChainView,

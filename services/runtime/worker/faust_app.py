@@ -1,19 +1,23 @@
-"""Faust, configured as the append protocol needs it.
+"""Faust, configured as the append protocol needs it, in a quiet process.
 
 Each setting answers a trap that was measured (`docs/explanation/log-protocol.md`, section 3). Faust
 runs membership, assignment, fetching and the rebalance hooks. The log, not the group, says from
 where to read. Each message goes straight to the worker, and an exception there ends the process.
+The process keeps its title and stops soon after SIGTERM.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
 import faust
+import structlog
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -24,8 +28,47 @@ from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, MEMBER_WAIT
 from services.runtime.kafka.group_coordination import GroupCoordination
 from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import build_faust_credentials
-from services.runtime.process.exits import stop_for_error
+from services.runtime.process.exits import exit_now, stop_for_error
 from services.runtime.process.failpoints import ARMED, reach_failpoint
+
+STOP_TIMEOUT_S: Final = 10.0
+"""Longest time from SIGTERM to the end of the process.
+
+Faust may wait for ever for a broker that is away, and a hard end loses nothing.
+"""
+log = structlog.get_logger(__name__)
+
+
+class StoppingWorker(faust.Worker):
+    """Worker that keeps the process title and stops on request, even while the broker is away."""
+
+    def _setproctitle(self, info: str, *, ident: str = "") -> None:
+        pass
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        timer = threading.Timer(STOP_TIMEOUT_S, _cut_stop_short)
+        timer.daemon = True
+        timer.start()
+        super()._schedule_shutdown(signal)
+
+
+def _cut_stop_short() -> None:
+    log.warning("worker.stop_cut_short", after_s=STOP_TIMEOUT_S)
+    exit_now()
+
+
+def run_faust_app(app: Any, loop: asyncio.AbstractEventLoop) -> None:
+    """Run a Faust app until the process gets a signal to stop."""
+    worker = StoppingWorker(
+        app,
+        loop=loop,
+        loglevel="WARNING",
+        redirect_stdouts=False,
+        override_logging=False,
+        quiet=True,
+    )
+    worker.spinner = None  # It writes escape sequences to a stream that is no terminal
+    worker.execute_from_commandline()
 
 
 class AppOwner(Protocol):

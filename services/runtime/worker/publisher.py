@@ -33,7 +33,7 @@ from schemas.wire import envelope as ce
 from schemas.wire.envelope import Place
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.decider.inputs import InputRecord
-from services.runtime.decider.realm_state import Watermark
+from services.runtime.decider.protocol import Watermark
 from services.runtime.kafka import dead_letters
 from services.runtime.kafka.clients import (
     RecordHeaders,

@@ -42,8 +42,7 @@ from services.runtime.process.settings import Settings
 from services.runtime.process.tracing import Traces, TraceSpan
 from services.runtime.secrets.keyring import MasterKeyInvalid
 from services.runtime.worker import failure_log
-from services.runtime.worker.faust_app import Membership, create_app
-from services.runtime.worker.faust_worker import run_faust_app
+from services.runtime.worker.faust_app import Membership, create_app, run_faust_app
 from services.runtime.worker.housekeeping import Housekeeping
 from services.runtime.worker.owned_partition import OwnedPartition, PendingAppend
 from services.runtime.worker.publisher import PublishedRecord, Publisher

@@ -22,7 +22,7 @@ from services.intake.integrations.cap.message import read_message
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.metrics_token import build_header
+from services.runtime.secrets.local_secrets import build_header
 from services.territory import Territory
 from tests.integration.console import crisis
 from tests.integration.console.conftest import appending, projecting, until

@@ -27,9 +27,9 @@ from schemas.topics import PARTITION_COUNT, SERVICES
 from services.appliance.embedded.store import RunningStore
 from services.console.read_model import store
 from services.console.read_model.history import Chronicle, Version
+from services.console.read_model.projector import Trimmer
 from services.console.read_model.queries import ReadModel
 from services.console.read_model.time_travel import History
-from services.console.read_model.trimming import Trimmer
 from services.console.resources import to_datetime
 from services.runtime.log.chain import Position
 from services.runtime.process.settings import Settings

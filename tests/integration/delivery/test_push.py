@@ -24,7 +24,7 @@ from schemas.words import Channel
 from services.delivery.channels import Outgoing
 from services.delivery.channels.base import CallResult
 from services.delivery.channels.push import PushDriver, lint
-from services.delivery.channels.push.encryption import MESSAGE_BYTES, encrypt_message
+from services.delivery.channels.push.driver import MESSAGE_BYTES, encrypt_message
 from services.runtime.http.web_push import (
     PushSettings,
     Subscription,

@@ -22,7 +22,7 @@ from services.runtime.kafka.security import get_client_options
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import Transaction
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.metrics_token import build_header
+from services.runtime.secrets.local_secrets import build_header
 from tests.system import RunningVigie
 from tests.waiting import until
 

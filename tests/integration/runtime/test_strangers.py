@@ -27,7 +27,7 @@ from services.appliance.embedded.store import RunningStore, StoreNode
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import REPOSITORY, DataDir
 from services.runtime.process.sockets import choose_socket_folder
-from services.runtime.secrets.broker_password import BROKER_USER
+from services.runtime.secrets.local_secrets import BROKER_USER
 from tests.brokers import make_node
 from tests.system import RunningVigie
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.cli.client import ApiClient
-from services.cli.fallback import FallbackTransport
+from services.cli.client import ApiClient, FallbackTransport
 from services.runtime.process.settings import Settings
 
 URLS = ("http://one.example:8092", "http://two.example:8092")

@@ -21,9 +21,15 @@ from services.runtime.log.heads import sign_statement
 from services.runtime.process.settings import REPOSITORY
 from services.runtime.secrets.signing import SigningKey
 from services.simulation.reference_change import ChangeInvalid, apply_patch, read_patch
-from services.verify.archive import LINE_BYTES
-from services.verify.bundle import BundleUnreadable, verify_bundle
-from services.verify.seal import STATEMENT, SealUnreadable, entry_name, verify_seal
+from services.verify.bundle import (
+    LINE_BYTES,
+    STATEMENT,
+    BundleUnreadable,
+    SealUnreadable,
+    entry_name,
+    verify_bundle,
+    verify_seal,
+)
 from tests.shipped import territory
 from tests.unit.verify.test_bundle import made
 

@@ -21,7 +21,7 @@ from services.runtime.backup.backup import _list_secret_files
 from services.runtime.kafka.security import get_security, use_security
 from services.runtime.process.cluster import MEMBER_FILE, write_member
 from services.runtime.process.settings import DataDir, Settings
-from services.runtime.secrets.broker_password import get_or_create_password
+from services.runtime.secrets.local_secrets import get_or_create_password
 from tests.unit.cluster.test_member import MEMBER, make_node
 
 

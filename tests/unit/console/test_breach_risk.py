@@ -19,8 +19,8 @@ from services.console.dependencies.recorded_crises import RowVersion
 from services.console.i18n import get_translator
 from services.console.read_model.history import Chronicle, Version
 from services.console.resource_base import to_datetime
-from services.console.risk import laws, queries
-from services.console.risk.laws import DurationLaw
+from services.console.risk import cases, queries
+from services.console.risk.cases import DurationLaw
 from services.console.risk.observations import observe_arrivals, observe_returns
 from services.console.risk.page import build_cell_risks, write_percent
 from services.console.risk.resources import ActivityRisk, BreachRisks
@@ -105,7 +105,7 @@ def test_a_decision_changes_the_activities_that_it_touches_and_no_other() -> Non
 
 
 def test_observed_durations_move_a_prior_by_their_number() -> None:
-    prior = laws.UNANNOUNCED[EventType.OUTAGE_POWER]
+    prior = cases.UNANNOUNCED[EventType.OUTAGE_POWER]
     assert prior.learn(()) == prior
     few, many = (prior.learn([20.0 * HOUR_MS] * n) for n in (2, 200))
     assert prior.median_ms < few.median_ms < many.median_ms < 20 * HOUR_MS
@@ -175,8 +175,8 @@ def generate_crisis(random: Random, overrun: DurationLaw, unknown: DurationLaw) 
 def test_the_risk_beats_the_forecast_and_is_calibrated_on_generated_crises() -> None:
     random = Random(20_270_211)
     samples = [draw(random, REAL_OVERRUN, 1.0, 0) for _ in range(600)]
-    overrun = DurationLaw(laws.OVERRUN.median_ms, laws.OVERRUN.sigma).learn(samples)
-    unknown = laws.OTHER_UNANNOUNCED.learn(
+    overrun = DurationLaw(cases.OVERRUN.median_ms, cases.OVERRUN.sigma).learn(samples)
+    unknown = cases.OTHER_UNANNOUNCED.learn(
         [draw(random, REAL_UNANNOUNCED, 1.0, 0) for _ in range(250)]
     )
     chances: list[float] = []

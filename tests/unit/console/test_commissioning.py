@@ -19,7 +19,7 @@ from services.console.commissioning.page import list_missing
 from services.console.commissioning.reading import CONFIRMED, count_accounts, map_confirmations
 from services.console.feeds.resources import OfficialFeed, OfficialFeeds
 from services.console.i18n import get_translator
-from services.runtime.backup.last_backup import read_last_backup, write_last_backup
+from services.runtime.backup.contents import read_last_backup, write_last_backup
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Account, Principal, Trace
 from tests.unit.console.held import Browser, Held, browsing, reference

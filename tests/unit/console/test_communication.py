@@ -22,8 +22,8 @@ from schemas.crisis.communication import (
     ValidateStatement,
 )
 from services.console.communication import drafting
-from services.console.communication.page import Editor, build_statement_views
 from services.console.communication.queries import build_statement
+from services.console.communication.screen import Editor, build_statement_views
 from services.console.i18n import get_translator
 from services.console.live.row_events import list_hidden_events
 from services.console.logbook.lines import LineRecord

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from schemas.catalogue.feeds import FeedList, FeedStatus, LastPost
-from services.console.feeds.listing import list_feeds
-from services.console.feeds.page import build_feed_lines
-from services.console.feeds.status_file import read_feeds
+from services.console.feeds.listing import list_feeds, read_feeds
+from services.console.feeds.screen import build_feed_lines
 from services.console.i18n import get_translator
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM, crisis

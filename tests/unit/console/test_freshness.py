@@ -10,7 +10,7 @@ from schemas import reference as ref
 from schemas.base import DAY_MS
 from schemas.oncall import Reach, ReachRow
 from schemas.words import Channel
-from services.console.continuity.freshness import list_outdated_foundations
+from services.console.continuity.queries import list_outdated_foundations
 from services.console.read_model.reference_index import IndexedReference
 from services.oncall.localtime import PARIS
 from tests.shipped import territory

@@ -26,6 +26,7 @@ from schemas.crisis.handovers import (
 )
 from schemas.words import Level
 from services.console.documents.document import Document, hash_document
+from services.console.documents.formats import render_text
 from services.console.documents.handover import (
     SITUATION_LINES,
     complete_page,
@@ -33,7 +34,6 @@ from services.console.documents.handover import (
     name_recipient,
 )
 from services.console.documents.pdf import Typesetter
-from services.console.documents.text import render_text
 from services.console.handover.queries import HandoverQueries
 from services.console.i18n import get_translator
 from services.console.logbook.lines import LineRecord, build_key, render_line

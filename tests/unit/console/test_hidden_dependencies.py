@@ -14,7 +14,7 @@ from schemas import reference as ref
 from schemas.base import HOUR_MS
 from schemas.reference_changes import ProposeReference
 from services.console.dependencies import screen
-from services.console.dependencies.declaration import declare_dependency
+from services.console.dependencies.api import declare_dependency
 from services.console.dependencies.hidden import (
     Degradation,
     Outage,

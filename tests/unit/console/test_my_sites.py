@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from services.console.incidents.report_form import TROUBLES
+from services.console.incidents.report_form_screen import TROUBLES
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM, crisis
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.console.i18n import get_translator
-from services.console.reassignment.periods import describe_moment, describe_order_period
+from services.console.reassignment.texts import describe_moment, describe_order_period
 
 SUNDAY = datetime(2027, 11, 14, 2, 15, tzinfo=UTC)
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas import reference as ref
-from services.console.documents.plan.print import print_plans
-from services.console.documents.plan.sheet import PlanSheet, Sheet
+from services.console.documents.plan.sheet import PlanSheet, Sheet, print_plans
 from services.console.i18n import get_translator
 from services.console.read_model.shapes import Shaper
 from tests.unit.console.held import browsing, outlines, reference

@@ -11,9 +11,8 @@ from functools import cache
 from schemas.base import MINUTE_MS
 from services.console.documents.document import Document, hash_document
 from services.console.documents.facts import SitrepFacts
-from services.console.documents.formats import render_standalone_html
+from services.console.documents.formats import WIDTH, render_standalone_html, render_text
 from services.console.documents.pdf import Typesetter
-from services.console.documents.text import WIDTH, render_text
 from services.console.logbook.lines import LineRecord
 from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered

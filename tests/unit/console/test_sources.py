@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.console.sites.source_status import SourceClient
-from services.console.sites.sources_page import list_source_lines
+from services.console.sites.sources_screen import SourceClient, list_source_lines
 
 
 async def test_the_list_of_the_front_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +19,7 @@ async def test_the_list_of_the_front_is_read_to_its_end(monkeypatch: pytest.Monk
         return httpx.Response(200, json={"items": [{"name": "a"}], "next": "more"})
 
     monkeypatch.setattr(
-        "services.console.sites.source_status.httpx.AsyncClient",
+        "services.console.sites.sources_screen.httpx.AsyncClient",
         partial(httpx.AsyncClient, transport=httpx.MockTransport(answer)),
     )
     request: Any = SimpleNamespace(headers={})

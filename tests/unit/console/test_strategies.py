@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.console.i18n import get_translator
-from services.console.texts.strategies import name_strategy
+from services.console.texts.names import name_strategy
 
 
 @pytest.mark.parametrize(

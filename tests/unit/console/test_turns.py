@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.console.logbook.lines import LineRecord
-from services.console.read_model.changes import compare_states
-from services.console.read_model.state_since import find_change_times
+from services.console.read_model.changes import compare_states, find_change_times
 from services.console.resources import Change, to_datetime
 
 

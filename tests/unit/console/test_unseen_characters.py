@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.console.documents.document import Document, DocumentLine, DocumentSection, Sheet
-from services.console.documents.formats import render_standalone_html
+from services.console.documents.formats import render_standalone_html, render_text
 from services.console.documents.pdf import _encode_data
-from services.console.documents.text import render_text
 from services.console.web.shell import DisplayChoice, render_html
 from services.runtime.http.control_characters import replace_control_characters
 

@@ -10,8 +10,8 @@ import pytest
 from schemas.base import MINUTE_MS
 from schemas.catalogue.sources import SOURCE_KINDS
 from services.console.documents.document import Document, DocumentSection
+from services.console.documents.formats import render_text
 from services.console.documents.telling import drop_repetitions
-from services.console.documents.text import render_text
 from services.console.i18n import get_translator
 from services.console.logbook.lines import LineRecord
 from services.console.texts import words as w

@@ -25,7 +25,7 @@ from schemas.runtime import CommandRefused, Tick
 from schemas.words import Channel, Level, NotificationState
 from services.console.messages.callouts_api import HEADCOUNT_PARTS, count_sms_parts
 from services.delivery.callouts.callouts import PROGRESS_INTERVAL_MS, estimate_channels
-from services.delivery.channels.sms.wording import choose_sms_text
+from services.delivery.channels.sms.origin import choose_sms_text
 from services.delivery.notifications.channel_policies import DEFAULT_RULES
 from services.messages import MessageNames, compose_message, load_phrases
 from services.runtime.http.sms_text import encode_text

@@ -14,7 +14,7 @@ from schemas.people.replies import parse_card_reply
 from schemas.people.responders import Responder
 from schemas.words import CardChange, Channel, NotificationState
 from services.continuity.plans.site_cards import LISTED_CARDS
-from services.delivery.channels.sms.wording import choose_sms_text
+from services.delivery.channels.sms.origin import choose_sms_text
 from services.delivery.sender.sender import create_attempt_view
 from services.delivery.simulated_channels import build_responses
 from services.messages import MessageNames, compose_message, load_phrases

@@ -13,7 +13,7 @@ from schemas.delivery import ClaimAttempt
 from schemas.words import Channel, NotificationState
 from services.delivery.channels import CallResult, Outgoing
 from services.delivery.sender import sender as sender_module
-from services.delivery.sender.runs import track_runs
+from services.delivery.sender.process import track_runs
 from tests.faults.matrix import proves
 from tests.unit.delivery.desk import desk
 from tests.unit.delivery.test_sender import Provider, World, reached_by

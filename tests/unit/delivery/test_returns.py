@@ -25,7 +25,7 @@ from schemas.oncall import NoteReachability, ReachRow
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
-from services.delivery.channels.sms.wording import choose_sms_text
+from services.delivery.channels.sms.origin import choose_sms_text
 from services.delivery.replies.inbox import ReplyReader
 from services.delivery.replies.returns import GIVE_UP_S, INDEX_MAX_AGE_S, ProviderInbox
 from services.delivery.sender.attempt_view import AttemptView, OpenHeadcount

@@ -16,7 +16,7 @@ READ = """
 import sys, json
 sys.path.insert(0, sys.argv[1])
 from services.cli.exercises.scenario import SHIPPED
-from services.console.web.guide import load_guide_page
+from services.console.web.static_pages import load_guide_page
 from services.runtime.process.settings import Settings
 from services.territory.load import load_territory
 print(json.dumps({

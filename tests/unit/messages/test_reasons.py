@@ -10,7 +10,7 @@ from schemas.reference import Plans
 from services.alerts.levels.metrics import list_metrics
 from services.messages import load_phrases
 from services.messages.composition import SMS_MAX_SEPTETS
-from services.messages.reasons import describe_reason
+from services.messages.phrases import describe_reason
 from services.runtime.http.sms_text import count_septets
 from tests.scenarios.told import CODES
 from tests.shipped import territory

@@ -13,7 +13,7 @@ from services.appliance.supervisor.plan import HttpProbe
 from services.runtime.process import health, metrics
 from services.runtime.process.health import HealthServer
 from services.runtime.process.settings import Settings, find_version
-from services.runtime.secrets.metrics_token import (
+from services.runtime.secrets.local_secrets import (
     TOKEN_FILE,
     build_header,
     get_or_create_token,

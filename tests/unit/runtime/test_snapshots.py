@@ -14,7 +14,7 @@ from schemas.runtime import OpenRealm
 from schemas.wire.envelope import Place
 from services.runtime.decider.applied_ids import AppliedIds, IdPage
 from services.runtime.decider.maps import Map
-from services.runtime.decider.realm_state import RealmState, Watermark
+from services.runtime.decider.protocol import RealmState, Watermark
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.chain import ChainView, Position
 from services.runtime.log.snapshots import (

@@ -14,7 +14,7 @@ from schemas.catalogue import event_types
 from schemas.catalogue.event_types import EVENT_TYPES, EventKind, EventType, list_texts
 from services.alerts.reference import constants
 from services.console.i18n import get_translator
-from services.console.incidents import report_form
+from services.console.incidents import report_form_screen
 from services.console.maintenance import page
 from services.console.texts import words
 from services.intake.field import short_line
@@ -68,7 +68,7 @@ def test_a_new_row_reaches_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert new in _load_again(constants).CAUSE_TYPES
     assert _load_again(short_line)._BY_WORD["ASCENSEUR"].type is new
-    assert "lift" in {trouble.key for trouble in _load_again(report_form).TROUBLES}
+    assert "lift" in {trouble.key for trouble in _load_again(report_form_screen).TROUBLES}
     assert new in _load_again(page).PLANNABLE_TYPES
     assert _load_again(words).EVENT[new] == "Ascenseur en panne"
 

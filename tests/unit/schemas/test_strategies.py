@@ -13,7 +13,7 @@ from schemas.catalogue.strategies import (
     needs_outside_help,
 )
 from services.console.i18n import get_translator
-from services.console.texts.strategies import name_strategy
+from services.console.texts.names import name_strategy
 from services.messages.phrases import load_phrases
 from tests.shipped import territory
 

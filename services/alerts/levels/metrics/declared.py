@@ -13,6 +13,7 @@ from services.alerts.levels.metrics.base import (
     BoundMetric,
     DisplayValue,
     MetricArgs,
+    MetricContext,
     MetricMaker,
     MetricRequest,
     MetricScope,
@@ -22,7 +23,6 @@ from services.alerts.levels.metrics.base import (
     list_values,
     no_margin,
 )
-from services.alerts.levels.metrics.context import MetricContext
 from services.alerts.levels.metrics.sites import compute_unavailability, list_reports_of_marked
 from services.alerts.reference.constants import (
     CENTRAL_SITE_KIND,

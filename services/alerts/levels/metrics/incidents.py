@@ -9,6 +9,7 @@ from schemas.alerts import IncidentRow
 from schemas.predicates import Measured
 from services.alerts.levels.metrics.base import (
     BoundMetric,
+    MetricContext,
     MetricRequest,
     MetricScope,
     MetricType,
@@ -16,7 +17,6 @@ from services.alerts.levels.metrics.base import (
     build_topics,
     no_margin,
 )
-from services.alerts.levels.metrics.context import MetricContext
 from services.alerts.levels.metrics.declared import is_flag_true
 from services.alerts.reference.constants import SHOWN_REPORTS
 

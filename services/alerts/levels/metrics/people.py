@@ -9,13 +9,13 @@ from schemas.base import MINUTE_MS
 from schemas.words import EventType
 from services.alerts.levels.metrics.base import (
     BoundMetric,
+    MetricContext,
     MetricRequest,
     MetricScope,
     MetricType,
     build_topics,
     no_margin,
 )
-from services.alerts.levels.metrics.context import MetricContext
 from services.alerts.reference.constants import BELOW_OPENING_PCT, HEADCOUNT_MEASURE, SHOWN_REPORTS
 from services.alerts.rows import MeasureReading
 

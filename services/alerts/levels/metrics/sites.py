@@ -15,6 +15,7 @@ from services.alerts.levels.metrics.base import (
     ALL,
     BoundMetric,
     MetricArgs,
+    MetricContext,
     MetricMaker,
     MetricRequest,
     MetricScope,
@@ -24,7 +25,6 @@ from services.alerts.levels.metrics.base import (
     no_margin,
     select_group,
 )
-from services.alerts.levels.metrics.context import MetricContext
 from services.alerts.reference.constants import SHOWN_REPORTS
 from services.alerts.reports.report_facts import find_start
 

@@ -13,12 +13,12 @@ from schemas.words import EventType
 from services.alerts.levels.metrics.base import (
     BoundMetric,
     MetricArgs,
+    MetricContext,
     MetricRequest,
     MetricScope,
     MetricType,
     build_topics,
 )
-from services.alerts.levels.metrics.context import MetricContext
 from services.alerts.reference.constants import SHOWN_REPORTS, WINDOW_SCAN_MS
 from services.alerts.reports.report_facts import list_communes
 

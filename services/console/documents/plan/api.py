@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from schemas.wire.tokens import is_token
-from services.console.documents.plan.print import print_plans
+from services.console.documents.plan.sheet import print_plans
 from services.console.http.context import RealmReader
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import NotFound

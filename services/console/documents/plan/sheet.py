@@ -1,4 +1,4 @@
-"""Arrange the content of a plan for print: pure values for `plan.typ`. Rule D83.
+"""Typeset the content of a plan, or of all plans of a territory, as PDF (`plan.typ`). Rule D83.
 
 A printed plan holds what does not change during a crisis. Progress of its cards stays on screens.
 """
@@ -8,23 +8,55 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
 
 from schemas import reference as ref
 from services.console.continuity.activation import foresee_activation
 from services.console.continuity.plan_page import PlanPage
 from services.console.continuity.plan_view import PlanCard, PlanLineItem, PlanSections
 from services.console.directory.view import list_contacts
+from services.console.documents import pdf
 from services.console.i18n import Translator
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import Shaper
 from services.console.resources import PlanDetail
 from services.console.texts import words as w
 from services.console.web import times
+from services.runtime.http.control_characters import replace_control_characters
 
 Numbers = Mapping[str, Sequence[str]]
 """Contact id → numbers to print."""
 Sheet = dict[str, Any]
+TEMPLATE: Final = Path(__file__).parent / "plan.typ"
+NO_NUMBERS: Final[Numbers] = {}
+
+
+@cache
+def _load_template() -> bytes:
+    return TEMPLATE.read_bytes()
+
+
+def print_plans(
+    shape: Shaper,
+    ids: Sequence[str],
+    translator: Translator,
+    at: datetime,
+    *,
+    numbers: Numbers = NO_NUMBERS,
+) -> bytes:
+    """Return a PDF of these plans; more than one begin with a table of contents.
+
+    `at` has whole seconds. The same content at the same time gives the same bytes.
+    """
+    sheet = PlanSheet(shape.reference, shape, translator, at, numbers)
+    plans = [sheet.build(id) for id in ids]
+    title = plans[0]["title"] if len(plans) == 1 else translator("Plans de continuité")
+    data = orjson.dumps({"title": title, "plans": plans}).decode()
+    return pdf.typeset(_load_template(), replace_control_characters(data).encode(), at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from services.console.documents.document import (
     TableColumn,
     TableRow,
 )
+from services.console.documents.facts import format_people
 from services.console.documents.retex.facts import (
     ROWS_SHOWN,
     TELEWORK,
@@ -24,7 +25,6 @@ from services.console.documents.retex.facts import (
     list_activated_plans,
     list_completed_moves,
 )
-from services.console.documents.sitrep.counts import format_people
 from services.console.texts import words as w
 from services.console.web import times
 

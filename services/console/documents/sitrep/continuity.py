@@ -16,12 +16,11 @@ from services.console.documents.document import (
     TableColumn,
     TableRow,
 )
-from services.console.documents.facts import SitrepFacts, count_figures
-from services.console.documents.sitrep.counts import write_nothing_to_report
+from services.console.documents.facts import SitrepFacts, count_figures, write_nothing_to_report
 from services.console.hazards.page import write_sitrep_lines
 from services.console.incidents.page import list_plans
 from services.console.texts import words as w
-from services.console.texts.strategies import name_strategy
+from services.console.texts.names import name_strategy
 from services.console.web import times
 
 CLOCKS_SHOWN: Final = 11

@@ -6,8 +6,7 @@ from typing import Final
 
 from schemas.words import ACTIVE_PLAN_STATES, PlanState
 from services.console.documents.document import Citations, DocumentLine, DocumentSection
-from services.console.documents.facts import SitrepFacts
-from services.console.documents.sitrep.counts import write_nothing_to_report
+from services.console.documents.facts import SitrepFacts, write_nothing_to_report
 from services.console.i18n import Translator
 from services.console.proof.resources import PlanProofSummary
 from services.console.risk.page import write_percent

@@ -15,8 +15,13 @@ from services.console.documents.document import (
     TableColumn,
     TableRow,
 )
-from services.console.documents.facts import OUT_OF_SERVICE, SitrepFacts, list_unconfirmed_reports
-from services.console.documents.sitrep.counts import format_people, write_nothing_to_report
+from services.console.documents.facts import (
+    OUT_OF_SERVICE,
+    SitrepFacts,
+    format_people,
+    list_unconfirmed_reports,
+    write_nothing_to_report,
+)
 from services.console.resources import Site
 from services.console.texts import words as w
 from services.console.texts import world

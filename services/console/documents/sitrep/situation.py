@@ -14,8 +14,12 @@ from services.console.documents.document import (
     TableColumn,
     TableRow,
 )
-from services.console.documents.facts import SitrepFacts, count_figures
-from services.console.documents.sitrep.counts import format_people, write_nothing_to_report
+from services.console.documents.facts import (
+    SitrepFacts,
+    count_figures,
+    format_people,
+    write_nothing_to_report,
+)
 from services.console.documents.telling import drop_repetitions, is_key_event
 from services.console.i18n import N_
 from services.console.incidents.page import get_reason_level, is_decided

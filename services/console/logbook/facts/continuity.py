@@ -17,8 +17,7 @@ from services.console.logbook.facts.base import (
     pick_fields,
 )
 from services.console.texts import words as w
-from services.console.texts.names import TerritoryNames
-from services.console.texts.strategies import name_strategy
+from services.console.texts.names import TerritoryNames, name_strategy
 from services.runtime.log.transaction import FactRecord
 
 _PLAN_KINDS = {

@@ -13,7 +13,7 @@ from services.console.logbook.facts.base import (
     get_text_id,
     pick_fields,
 )
-from services.console.reassignment.periods import describe_order_period
+from services.console.reassignment.texts import describe_order_period
 from services.console.resource_base import to_datetime
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames

@@ -2,8 +2,7 @@
 
 from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
-from services.delivery.channels.push.driver import PushDriver
-from services.delivery.channels.push.settings import lint
+from services.delivery.channels.push.driver import PushDriver, lint
 from services.runtime.http.web_push import PushSettings, VapidKey
 
 __all__ = ["CHANNEL", "PushDriver", "lint"]

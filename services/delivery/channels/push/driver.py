@@ -1,30 +1,110 @@
 """Send web push to the service of a person's browser (RFC 8030).
 
-Only that browser can read it (RFC 8291), and this installation signs it (RFC 8292). The browser's
-worker shows the message and posts the receipt (`services/console/static/js/sw.js`). A subscription
-that ended (404, 410) leaves the directory. `Topic` is the notification: a repetition replaces an
-undelivered message.
+Only that browser can read it: an `aes128gcm` record (RFC 8188, RFC 8291). This installation signs
+it (RFC 8292). The browser's worker shows the message and posts the receipt
+(`services/console/static/js/sw.js`). A subscription that ended (404, 410) leaves the directory.
+`Topic` is the notification: a repetition replaces an undelivered message. The settings are in
+`services.runtime.http.web_push`, because the page needs them too.
 """
 
 from __future__ import annotations
 
+import os
+import struct
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import ValidationError
 
 from schemas.words import Channel
-from services.delivery.channels.base import CallResult, Inbox, Outgoing
+from services.delivery.channels.base import (
+    CallResult,
+    Inbox,
+    Outgoing,
+    SettingsFault,
+    compute_validity_min,
+)
 from services.delivery.channels.posting import HttpPoster
-from services.delivery.channels.push.encryption import MESSAGE_BYTES, encrypt_message
-from services.delivery.channels.validity import compute_validity_min
-from services.runtime.http.web_push import PushSettings, Subscription, VapidKey, encode_base64
+from services.runtime.http.web_push import (
+    CURVE,
+    PushSettings,
+    Subscription,
+    SubscriptionKeys,
+    VapidKey,
+    decode_base64,
+    encode_base64,
+)
 
 _ENDED_SUBSCRIPTION_ERRORS: Final = frozenset({"push_404", "push_410"})
 _BODY_CHARACTERS: Final = 1_200
 """Characters that a phone may show; the page behind the link has the full text."""
+RECORD_BYTES: Final = 4096
+"""Bytes that every push service takes (RFC 8030, 7.2)."""
+MESSAGE_BYTES: Final = RECORD_BYTES - 86 - 17
+"""Bytes of a message: without the header, the delimiter and the tag."""
+_RECORD_DELIMITER: Final = b"\x02"
+"""Delimiter of the only record."""
+
+
+def lint(settings: PushSettings, public_url: str = "") -> Iterator[SettingsFault]:
+    """Report errors and surprises; `public_url` is the public address of the front."""
+    if not settings.push_contact:
+        return
+    scheme, _, rest = settings.push_contact.partition(":")
+    if scheme not in ("mailto", "https") or not rest:
+        yield SettingsFault(
+            "VIGIE_PUSH_CONTACT",
+            "must be mailto:… or https://…: push services refuse who gives no address",
+        )
+    if not settings.push_services:
+        yield SettingsFault("VIGIE_PUSH_SERVICES", "names no host: nothing could be sent")
+    parts = urlsplit(public_url)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        yield SettingsFault(
+            "VIGIE_PUBLIC_URL", "browsers subscribe on https:// pages only", error=False
+        )
+
+
+def encrypt_message(
+    plain: bytes,
+    keys: SubscriptionKeys,
+    *,
+    salt: bytes | None = None,
+    private: ec.EllipticCurvePrivateKey | None = None,
+) -> bytes:
+    """Encrypt the body of the request; salt and key are random for each message.
+
+    Raise ValueError if `plain` is longer than MOST.
+    """
+    if len(plain) > MESSAGE_BYTES:
+        raise ValueError("longer than a push service takes")
+    salt, private = salt or os.urandom(16), private or ec.generate_private_key(CURVE)
+    theirs = decode_base64(keys.p256dh)
+    ours = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    shared = private.exchange(
+        ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(CURVE, theirs)
+    )
+    secret = _derive_key(shared, decode_base64(keys.auth), b"WebPush: info\0" + theirs + ours, 32)
+    key = _derive_key(secret, salt, b"Content-Encoding: aes128gcm\0", 16)
+    nonce = _derive_key(secret, salt, b"Content-Encoding: nonce\0", 12)
+    return (
+        salt
+        + struct.pack(">IB", RECORD_BYTES, len(ours))
+        + ours
+        + AESGCM(key).encrypt(nonce, plain + _RECORD_DELIMITER, None)
+    )
+
+
+def _derive_key(secret: bytes, salt: bytes, purpose: bytes, length: int) -> bytes:
+    return HKDF(SHA256(), length, salt, purpose).derive(secret)
 
 
 class PushDriver(HttpPoster):

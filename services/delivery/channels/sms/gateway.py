@@ -13,11 +13,9 @@ from typing import Any
 import orjson
 
 from schemas.people.addresses import normalize_dialled_number
-from services.delivery.channels.base import CallResult, Outgoing
+from services.delivery.channels.base import CallResult, Outgoing, compute_validity_min
 from services.delivery.channels.posting import HttpPoster, read_json_pointer
-from services.delivery.channels.sms.origin import SmsOrigin
-from services.delivery.channels.sms.wording import choose_sms_text
-from services.delivery.channels.validity import compute_validity_min
+from services.delivery.channels.sms.origin import SmsOrigin, choose_sms_text
 from services.runtime.http.sms_text import encode_text
 
 

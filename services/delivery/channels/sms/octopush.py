@@ -13,8 +13,7 @@ import orjson
 
 from services.delivery.channels.base import CallResult, Outgoing
 from services.delivery.channels.sms.gateway import SmsGateway
-from services.delivery.channels.sms.origin import SmsOrigin
-from services.delivery.channels.sms.wording import choose_sms_text
+from services.delivery.channels.sms.origin import SmsOrigin, choose_sms_text
 
 PATH: Final = "/sms-campaign/send"
 LONGEST_ID: Final = 64

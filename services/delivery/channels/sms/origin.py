@@ -1,4 +1,7 @@
-"""Sender ids and addresses: formats that French operators carry, and if replies are possible."""
+"""Sender ids, addresses and wording of SMS.
+
+Formats are those that French operators carry; some of them allow no replies.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,15 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from schemas.people.addresses import is_e164_number, normalize_dialled_number
+from services.messages import MessageText
 
 _SHORT_CODE: Final = re.compile(r"\d{5}")
 _NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 .-]{1,9}[A-Za-z0-9]")
+
+
+def choose_sms_text(text: MessageText, *, answerable: bool) -> str:
+    """Return the SMS; it explains the answer by SMS only if one can arrive."""
+    return text.sms if answerable else text.sms_one_way
 
 
 class OriginInvalid(ValueError):

@@ -11,7 +11,7 @@ from typing import Any, Final
 from services.delivery.channels.base import CallResult, Outgoing
 from services.delivery.channels.posting import read_json_pointer
 from services.delivery.channels.sms.gateway import SmsGateway
-from services.delivery.channels.sms.wording import choose_sms_text
+from services.delivery.channels.sms.origin import choose_sms_text
 
 PATH: Final = "/sms/v1/messages"
 LONGEST_REFERENCE: Final = 140

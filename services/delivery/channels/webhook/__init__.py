@@ -2,8 +2,12 @@
 
 from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
-from services.delivery.channels.webhook.driver import WebhookDriver, sign_webhook
-from services.delivery.channels.webhook.settings import WebhookSettings, lint
+from services.delivery.channels.webhook.driver import (
+    WebhookDriver,
+    WebhookSettings,
+    lint,
+    sign_webhook,
+)
 
 __all__ = ["CHANNEL", "WebhookDriver", "lint", "sign_webhook"]
 

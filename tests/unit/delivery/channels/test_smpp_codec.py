@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.delivery.channels.sms.smpp.driver import read_receipt
 from services.delivery.channels.sms.smpp.pdu import (
     PDU_HEADER,
     Pdu,
@@ -16,7 +17,6 @@ from services.delivery.channels.sms.smpp.pdu import (
     build_bind_body,
     read_message_id,
 )
-from services.delivery.channels.sms.smpp.receipt import read_receipt
 
 _address = st.text(st.sampled_from("0123456789"), max_size=15)
 

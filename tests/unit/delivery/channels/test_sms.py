@@ -13,11 +13,11 @@ from schemas.people.replies import parse_reply
 from schemas.words import Answer
 from services.delivery.channels.sms.origin import (
     OriginInvalid,
+    choose_sms_text,
     normalize_provider_number,
     parse_origin,
 )
 from services.delivery.channels.sms.settings import SmsSettings, lint
-from services.delivery.channels.sms.wording import choose_sms_text
 from services.runtime.http.sms_text import decode_gsm7, decode_text, encode_text, simplify_text
 from tests.integration.delivery.outgoing import LINK, outgoing
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from services.oncall.migration.grafana_oncall import convert_grafana, list_objects
-from services.oncall.migration.mapping import read_mapping
-from services.oncall.migration.result import MigratedStep, Migration, Outcome
+from services.oncall.migration.mapping import MigratedStep, Migration, Outcome, read_mapping
 
 MAPPING = read_mapping(
     {"roles": {"Technique": "astreinte_technique"}, "ladders": {"default": "N2"}}

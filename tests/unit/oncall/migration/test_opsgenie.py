@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
-from services.oncall.migration.mapping import MappingInvalid, make_token, read_mapping
+from services.oncall.migration.mapping import (
+    MappingInvalid,
+    MigratedStep,
+    Migration,
+    Outcome,
+    make_token,
+    read_mapping,
+)
 from services.oncall.migration.opsgenie import convert_opsgenie, list_objects
-from services.oncall.migration.result import MigratedStep, Migration, Outcome
 
 MAPPING = read_mapping(
     {

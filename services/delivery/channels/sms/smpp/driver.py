@@ -1,43 +1,90 @@
 """Send SMS through an SMSC.
 
 A long text is one message here (message_payload), with one response and one receipt; the SMSC cuts
-it.
+it. Receipts come as TLVs, or as text (`id:… stat:DELIVRD err:000 …`, appendix B).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Final, Self
+import re
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Self
 
 import structlog
 
 from schemas.people.addresses import normalize_dialled_number
 from schemas.words import Channel
-from services.delivery.channels.base import CallResult, Inbox, Outgoing
-from services.delivery.channels.sms.origin import SmsOrigin, normalize_provider_number
+from services.delivery.channels.base import CallResult, Inbox, Outgoing, compute_validity_min
+from services.delivery.channels.sms.origin import (
+    SmsOrigin,
+    choose_sms_text,
+    normalize_provider_number,
+)
 from services.delivery.channels.sms.smpp.pdu import (
     PASSING_STATUSES,
     PduInvalid,
     ShortMessage,
     SmppStatus,
+    TlvTag,
     read_message_id,
 )
-from services.delivery.channels.sms.smpp.receipt import read_receipt
 from services.delivery.channels.sms.smpp.session import (
     InDoubtError,
     NotBoundError,
     SmppSession,
     Smsc,
 )
-from services.delivery.channels.sms.wording import choose_sms_text
-from services.delivery.channels.validity import compute_validity_min
 from services.runtime.http.sms_text import decode_text, encode_text
 from services.runtime.kafka.clients import BrokerAway
 
 log = structlog.get_logger(__name__)
-
 DATA_CODING: Final = {"gsm7": 0, "ucs2": 8}
 _RECEIPT_WANTED: Final = 1
+_FIELD: Final = re.compile(r"\b(id|stat|err):(\S+)", re.IGNORECASE)
+_STATES: Final = {
+    1: "ENROUTE",
+    2: "DELIVRD",
+    3: "EXPIRED",
+    4: "DELETED",
+    5: "UNDELIV",
+    6: "ACCEPTD",
+    7: "UNKNOWN",
+    8: "REJECTD",
+}
+_FINAL: Final[dict[str, Literal["received", "failed"]]] = {
+    "DELIVRD": "received",
+    "EXPIRED": "failed",
+    "DELETED": "failed",
+    "UNDELIV": "failed",
+    "REJECTD": "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SmscReceipt:
+    """Receipt of an SMSC. `state` None: on its way, nothing to record."""
+
+    message_id: str
+    state: Literal["received", "failed"] | None
+    error: str | None
+
+
+def read_receipt(message: ShortMessage) -> SmscReceipt | None:
+    """Read a receipt; None if it names no message."""
+    fields = {name.lower(): value for name, value in _FIELD.findall(message.text.decode("latin-1"))}
+    message_id = (
+        message.tlvs.get(TlvTag.RECEIPTED_MESSAGE_ID, b"").split(b"\0")[0].decode("latin-1")
+    )
+    id = message_id or fields.get("id", "")
+    state = message.tlvs.get(TlvTag.MESSAGE_STATE, b"")
+    word = _STATES.get(state[0], "UNKNOWN") if state else fields.get("stat", "UNKNOWN").upper()
+    outcome = _FINAL.get(word)
+    error = (
+        f"sms_{word.lower()}_{re.sub(r'[^0-9A-Za-z]', '', fields.get('err', ''))}".rstrip("_")
+        if outcome == "failed"
+        else None
+    )
+    return SmscReceipt(id, outcome, error) if id else None
 
 
 class SmppDriver:

@@ -1,7 +1,8 @@
-"""The token of the health ports: 32 random bytes in `secrets/metrics.token`, created once.
+"""Secrets of one machine in `secrets/`: broker password and token of the health ports.
 
-Only the owner of the data directory can read it. So no other user of the machine can read the
-counters of a process, or why it is not ready.
+Each holds 32 random bytes and is created once. Only the owner of the data directory can read them.
+So no other user of the machine can use the broker, read the counters of a process, or learn why it
+is not ready.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Final
 
 from services.runtime.secrets.keyring import get_or_create_secret, read_secret
 
+BROKER_USER: Final = "vigie"
+PASSWORD_FILE: Final = "broker.password"  # noqa: S105
 TOKEN_FILE: Final = "metrics.token"  # noqa: S105
 _SCHEME: Final = "bearer "
 
@@ -36,3 +39,16 @@ def is_token_valid(authorization: str | None, token: str) -> bool:
         return False
     bearer_token = authorization[len(_SCHEME) :].strip()
     return hmac.compare_digest(bearer_token.encode("utf-8", "surrogateescape"), token.encode())
+
+
+def get_or_create_password(folder: Path) -> str:
+    """Return the password in this folder of secrets, creating it first if it is missing.
+
+    Processes that start at once agree on one. Raises OSError.
+    """
+    return get_or_create_secret(folder / PASSWORD_FILE)
+
+
+def read_password(folder: Path) -> str | None:
+    """Return the password, or None if it is missing or unreadable for this user."""
+    return read_secret(folder / PASSWORD_FILE)
