@@ -36,7 +36,6 @@ from services.console.http.context import (
     RealmReader,
     require_decision,
     set_etag,
-    to_instant,
 )
 from services.console.http.scopes import check_incident
 from services.console.i18n import get_translator
@@ -140,17 +139,7 @@ async def request_action(author: Requester, body: NewAction) -> Response:
     await check_assignee(author, body.assignee)
     if body.incident is not None:
         await check_incident(author, body.incident)
-    return await send_text(
-        author,
-        "alerts",
-        RequestAction,
-        sentence_of(body.title),
-        assignee=body.assignee,
-        due_at=to_instant(body.due_at),
-        incident=body.incident,
-        plan=body.plan,
-        priority=body.priority,
-    )
+    return await send_text(author, body, "alerts", RequestAction, sentence_of(body.title))
 
 
 @router.decision("/{id}:accept", "I do it")

@@ -41,7 +41,6 @@ from services.console.http.context import (
     check_whole_territory,
     require_decision,
     set_etag,
-    to_instant,
 )
 from services.console.http.scopes import check_incident
 from services.console.resources import Page
@@ -149,17 +148,13 @@ async def draft_statement(author: StatementAuthor, body: StatementRequest) -> Re
     text = require_text(body.text, "text")
     return await send_text(
         author,
+        body,
         "alerts",
         DraftStatement,
         text.strip(),
         told=_name_title(body.title),
         blanks=count_blanks(body.title, text),
-        audience=body.audience,
         plain=bool(body.plain),
-        template=body.template,
-        incident=body.incident,
-        report=body.report,
-        question=body.question,
     )
 
 
@@ -174,13 +169,13 @@ async def revise_statement(author: StatementAuthor, id: str, body: Revision) -> 
     text = require_text(body.text, "text")
     return await send_text(
         author,
+        body,
         "alerts",
         ReviseStatement,
         text.strip(),
         told=_name_title(body.title),
         statement=id,
         blanks=count_blanks(body.title, text),
-        expected=author.expected,
     )
 
 
@@ -188,7 +183,7 @@ async def _decide(
     author: DecisionContext, id: str, body: DecisionBody | None, kind: type[Command]
 ) -> Response:
     await check_statement_scope(author.within(body), id)
-    return await send_decision(author, body, "alerts", kind, statement=id, expected=author.expected)
+    return await send_decision(author, body, "alerts", kind, statement=id)
 
 
 @router.decision(
@@ -268,14 +263,7 @@ async def receive_question(author: QuestionAuthor, body: QuestionRequest) -> Res
     author = author.within(body)
     await check_incident(author, body.incident)
     return await send_text(
-        author,
-        "alerts",
-        ReceiveQuestion,
-        require_text(body.text, "text").strip(),
-        asker=body.asker,
-        incident=body.incident,
-        occurred_at=to_instant(body.occurred_at) if body.occurred_at else None,
-        due_at=to_instant(body.due_at) if body.due_at else None,
+        author, body, "alerts", ReceiveQuestion, require_text(body.text, "text").strip()
     )
 
 
@@ -290,24 +278,8 @@ async def answer_question(author: StatementAuthor, id: str, body: AnswerRequest)
     if body.text is None or not body.text.strip():
         if body.statement is None:
             require_text(body.text, "text")
-        return await send_decision(
-            author,
-            body,
-            "alerts",
-            AnswerQuestion,
-            question=id,
-            statement=body.statement,
-            expected=author.expected,
-        )
-    return await send_text(
-        author,
-        "alerts",
-        AnswerQuestion,
-        body.text.strip(),
-        question=id,
-        statement=body.statement,
-        expected=author.expected,
-    )
+        return await send_decision(author, body, "alerts", AnswerQuestion, question=id)
+    return await send_text(author, body, "alerts", AnswerQuestion, body.text.strip(), question=id)
 
 
 def _name_title(title: str | None) -> dict[str, str]:

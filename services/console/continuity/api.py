@@ -191,16 +191,14 @@ async def declare_activity(author: PlanDecider, id: str, body: DeclareRequest) -
     await _check_activity_scope(author, body, id)
     at = to_instant(body.occurred_at) if body.occurred_at else None
     return await send_decision(
-        author, body, "continuity", DeclareActivity, activity=id, state=body.state, occurred_at=at
+        author, body, "continuity", DeclareActivity, activity=id, occurred_at=at
     )
 
 
 @router.decision("/activities/{id}/data-age", "Set the age of the restored data (D46)")
 async def declare_data_age(author: PlanDecider, id: str, body: DataAgeRequest) -> Response:
     await _check_activity_scope(author, body, id)
-    return await send_decision(
-        author, body, "continuity", DeclareDataAge, activity=id, age_h=body.age_h
-    )
+    return await send_decision(author, body, "continuity", DeclareDataAge, activity=id)
 
 
 @router.decision("/activities/{id}/strategies", "Start a fallback strategy (D51)")
@@ -211,18 +209,7 @@ async def start_strategy(author: PlanDecider, id: str, body: StartStrategyReques
         activity = (await within.model.reference()).activities.get(id)
         if activity is None or body.strategy not in activity.strategies:
             raise ProblemError("invalid", faults=(_NOT_LISTED,))
-    return await send_decision(
-        author,
-        body,
-        "continuity",
-        ActivateStrategy,
-        activity=id,
-        strategy=body.strategy,
-        expected_capacity_pct=body.expected_capacity_pct,
-        site=body.site,
-        desks=body.desks,
-        force=body.force,
-    )
+    return await send_decision(author, body, "continuity", ActivateStrategy, activity=id)
 
 
 @router.get("/strategies", summary="List fallback strategies, active or ended")
@@ -405,38 +392,19 @@ async def activate_plan(
 ) -> Response:
     await _check_plan_scope(author, body, id)
     body = body or ActivateRequest()
-    return await send_decision(
-        author,
-        body,
-        "continuity",
-        ActivatePlan,
-        plan=id,
-        incident=body.incident,
-        level=body.level,
-        expected=author.expected,
-    )
+    return await send_decision(author, body, "continuity", ActivatePlan, plan=id)
 
 
 @router.decision("/plans/{id}/refuse", "Refuse a proposed plan", versioned=True)
 async def refuse_plan(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     await _check_plan_scope(author, body, id)
-    return await send_decision(
-        author, body, "continuity", RefusePlan, plan=id, expected=author.expected
-    )
+    return await send_decision(author, body, "continuity", RefusePlan, plan=id)
 
 
 @router.decision("/plans/{id}/postpone", "Postpone the decision on a proposed plan", versioned=True)
 async def postpone_plan(author: PlanDecider, id: str, body: PostponeRequest) -> Response:
     await _check_plan_scope(author, body, id)
-    return await send_decision(
-        author,
-        body,
-        "continuity",
-        PostponePlan,
-        plan=id,
-        until=to_instant(body.until),
-        expected=author.expected,
-    )
+    return await send_decision(author, body, "continuity", PostponePlan, plan=id)
 
 
 @router.decision("/plans/{id}/stand-down", "Stand a plan down", versioned=True)
@@ -444,15 +412,7 @@ async def stand_down_plan(
     author: PlanDecider, id: str, body: StandDownRequest | None = None
 ) -> Response:
     await _check_plan_scope(author, body, id)
-    return await send_decision(
-        author,
-        body,
-        "continuity",
-        StandDownPlan,
-        plan=id,
-        expected=author.expected,
-        force=body.force if body else False,
-    )
+    return await send_decision(author, body, "continuity", StandDownPlan, plan=id)
 
 
 @router.decision(
@@ -462,9 +422,7 @@ async def stand_down_plan(
 )
 async def close_retex(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     await _check_plan_scope(author, body, id)
-    return await send_decision(
-        author, body, "continuity", CloseRetex, plan=id, expected=author.expected
-    )
+    return await send_decision(author, body, "continuity", CloseRetex, plan=id)
 
 
 @router.decision(
@@ -477,9 +435,7 @@ async def tick_box(
     body: TickRequest | None = None,
 ) -> Response:
     await _check_plan_scope(author, body, id)
-    return await send_decision(
-        author, body, "continuity", TickBox, plan=id, box=box, ticked=body.ticked if body else True
-    )
+    return await send_decision(author, body, "continuity", TickBox, plan=id, box=box)
 
 
 @router.decision("/plans/{id}/cards/{card}:start", _START, operation_id="start_card")
@@ -489,16 +445,7 @@ async def start_card(
 ) -> Response:
     body = _fill_site(author, body or CardRequest())
     await _check_card_scope(author, body, id, card)
-    return await send_decision(
-        author,
-        body,
-        "continuity",
-        StartCard,
-        plan=id,
-        card=card,
-        site=body.site,
-        member=body.member,
-    )
+    return await send_decision(author, body, "continuity", StartCard, plan=id, card=card)
 
 
 @router.decision("/plans/{id}/cards/{card}:complete", _COMPLETE, operation_id="complete_card")
@@ -521,8 +468,6 @@ async def complete_card(
         told=photo_words,
         plan=id,
         card=card,
-        site=body.site,
-        member=body.member,
         proof=proof
         and CardProof(
             number=proof.number,
@@ -539,6 +484,4 @@ async def skip_card(
 ) -> Response:
     body = _fill_site(author, body or CardRequest())
     await _check_card_scope(author, body, id, card)
-    return await send_decision(
-        author, body, "continuity", SkipCard, plan=id, card=card, site=body.site, member=body.member
-    )
+    return await send_decision(author, body, "continuity", SkipCard, plan=id, card=card)

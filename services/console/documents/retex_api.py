@@ -23,7 +23,6 @@ from services.console.http.context import (
     PageRequest,
     is_limited,
     require_decision,
-    to_instant,
 )
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.scopes import check_incident
@@ -78,15 +77,7 @@ async def add_improvement(author: SitrepAuthor, body: ImprovementRequest) -> Res
         await author.model.incident(
             body.incident
         )  # an action of an unknown incident would appear in no document
-    return await send_text(
-        author,
-        "continuity",
-        AddImprovement,
-        body.text,
-        owner=body.owner,
-        due_at=to_instant(body.due_at),
-        incident=body.incident,
-    )
+    return await send_text(author, body, "continuity", AddImprovement, body.text)
 
 
 async def _check_improvement_scope(

@@ -33,7 +33,6 @@ from services.console.http.context import (
     LogReader,
     PageRequest,
     require_decision,
-    to_instant,
 )
 from services.console.resources import Page
 from services.runtime.http.problems import ProblemError, build_fault
@@ -98,12 +97,12 @@ async def plan_stimulus(author: Organiser, body: StimulusRequest) -> Response:
 
     return await send_text(
         author,
+        body,
         "alerts",
         PlanStimulus,
         require_text(body.title, "title").strip(),
         told={k: v for k, v in text_fields.items() if v},
         stimulus=body.id,
-        at=to_instant(body.at),
     )
 
 
@@ -123,9 +122,7 @@ def _dump_body(body: dict[str, Any]) -> str:
     summary="Leave a stimulus out (D94)",
 )
 async def skip_stimulus(author: Organiser, id: str, body: DecisionBody | None = None) -> Response:
-    return await send_decision(
-        author, body, "alerts", SkipStimulus, stimulus=id, expected=author.expected
-    )
+    return await send_decision(author, body, "alerts", SkipStimulus, stimulus=id)
 
 
 @router.post(
@@ -137,9 +134,7 @@ async def skip_stimulus(author: Organiser, id: str, body: DecisionBody | None = 
 async def restore_stimulus(
     author: Organiser, id: str, body: DecisionBody | None = None
 ) -> Response:
-    return await send_decision(
-        author, body, "alerts", RestoreStimulus, stimulus=id, expected=author.expected
-    )
+    return await send_decision(author, body, "alerts", RestoreStimulus, stimulus=id)
 
 
 @router.post(
@@ -149,11 +144,7 @@ async def restore_stimulus(
 )
 async def note_stimulus(author: Observer, id: str, body: ObserverNoteRequest) -> Response:
     if body.text is None or not body.text.strip():
-        return await send_decision(
-            author, body, "alerts", NoteStimulus, stimulus=id, mark=body.mark
-        )
+        return await send_decision(author, body, "alerts", NoteStimulus, stimulus=id)
 
     text = body.text.strip()
-    return await send_text(
-        author.within(body), "alerts", NoteStimulus, text, stimulus=id, mark=body.mark
-    )
+    return await send_text(author.within(body), body, "alerts", NoteStimulus, text, stimulus=id)

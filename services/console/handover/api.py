@@ -224,7 +224,7 @@ async def withdraw_handover(author: HandoverAuthor, id: str, body: DecisionBody)
 async def _decide(
     author: DecisionContext, id: str, body: DecisionBody | None, kind: type[Command]
 ) -> Response:
-    return await send_decision(author, body, "alerts", kind, handover=id, expected=author.expected)
+    return await send_decision(author, body, "alerts", kind, handover=id)
 
 
 async def _send_words(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -14,7 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from schemas.base import Command
-from services.console.http.context import DecisionBody, DecisionContext
+from services.console.http.context import DecisionBody, DecisionContext, to_instant
 from services.console.http.decisions import CommandDispatcher, CommandOutcome, MakeCommand
 from services.console.logbook.queries import build_command_result
 from services.console.resources import CommandResult
@@ -86,14 +87,16 @@ async def send_decision(
     first: Sequence[tuple[str, MakeCommand]] = (),
     **fields: Any,
 ) -> Response:
-    """Send a command with these fields and answer.
+    """Send a command and answer.
 
-    `told` is free text stored with the reason; `first` holds commands to send before it. Raises
-    BrokerAway, ProblemError.
+    Fields of the command that the body has are taken from it, `expected` is the version of the
+    request, and `fields` holds the others. `told` is free text stored with the reason; `first`
+    holds commands to send before it. Raises BrokerAway, ProblemError.
     """
 
     def make(by: str, role: str, reason: str | None) -> Command:
-        return kind(author=by, role=role, reason=reason, **fields)
+        values = _collect_fields(author, body, kind, fields)
+        return kind(author=by, role=role, reason=reason, **values)
 
     reason = body.reason if body else None
     return await _send(author.within(body), service, make, reason, told=told, first=first)
@@ -101,8 +104,9 @@ async def send_decision(
 
 async def send_text(
     author: DecisionContext,
+    body: DecisionBody | None,
     service: str,
-    command: type[Command],
+    kind: type[Command],
     text: str,
     /,
     *,
@@ -111,14 +115,27 @@ async def send_text(
 ) -> Response:
     """Store a text, send a command that carries its id as `text_id`, and answer.
 
-    Raises as `send_decision`, with which it shares `told`.
+    Fields and errors are those of `send_decision`.
     """
 
     def make(by: str, role: str, reference: str | None) -> Command:
         fields["text_id"] = (reference or "").removeprefix("text:")
-        return command(author=by, role=role, **fields)
+        return kind(author=by, role=role, **_collect_fields(author, body, kind, fields))
 
     return await _send(author, service, make, text, told=told)
+
+
+def _collect_fields(
+    author: DecisionContext, body: DecisionBody | None, kind: type[Command], fields: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the fields of a command: those given, those of the body, and the version."""
+    shared = kind.model_fields.keys() & type(body).model_fields.keys() if body else set()
+    names = shared - fields.keys() - {"author", "role", "realm", "reason"}
+    values = {name: getattr(body, name) for name in names}
+    if "expected" in kind.model_fields:
+        values["expected"] = author.expected
+    times = {name: to_instant(at) for name, at in values.items() if isinstance(at, datetime)}
+    return values | times | fields
 
 
 async def _send(

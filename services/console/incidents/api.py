@@ -137,14 +137,7 @@ async def acknowledge_incident(
     author: Acknowledger, id: str, body: AcknowledgeRequest | None = None
 ) -> Response:
     await _check_scope(author, body, id)
-    return await send_decision(
-        author,
-        body,
-        "alerts",
-        AcknowledgeIncident,
-        incident=id,
-        answer=body.answer if body else Answer.ACK,
-    )
+    return await send_decision(author, body, "alerts", AcknowledgeIncident, incident=id)
 
 
 @router.decision("/{id}/escalate", "Call the next step now")
@@ -170,15 +163,7 @@ async def resolve_incident(
     author: IncidentDecider, id: str, body: ResolveRequest | None = None
 ) -> Response:
     await _check_scope(author, body, id)
-    return await send_decision(
-        author,
-        body,
-        "alerts",
-        ResolveIncident,
-        incident=id,
-        expected=author.expected,
-        force=body.force if body else False,
-    )
+    return await send_decision(author, body, "alerts", ResolveIncident, incident=id)
 
 
 @router.decision("/{id}/reopen", "Reopen an incident")
@@ -195,29 +180,13 @@ async def reopen_incident(
 async def merge_incident(author: IncidentDecider, id: str, body: MergeRequest) -> Response:
     await _check_scope(author, body, id)
     await _check_scope(author, body, body.into)
-    return await send_decision(
-        author,
-        body,
-        "alerts",
-        MergeIncidents,
-        incident=id,
-        into=body.into,
-        expected=author.expected,
-    )
+    return await send_decision(author, body, "alerts", MergeIncidents, incident=id)
 
 
 @router.decision("/{id}/split", "Split chosen reports off into a new incident", versioned=True)
 async def split_incident(author: IncidentDecider, id: str, body: SplitRequest) -> Response:
     await _check_scope(author, body, id)
-    return await send_decision(
-        author,
-        body,
-        "alerts",
-        SplitIncident,
-        incident=id,
-        reports=tuple(body.reports),
-        expected=author.expected,
-    )
+    return await send_decision(author, body, "alerts", SplitIncident, incident=id)
 
 
 @router.decision(

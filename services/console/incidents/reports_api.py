@@ -121,4 +121,4 @@ async def deny_report(
 @router.decision("/{id}/link", "Link a report with an unknown site to a site (D8)")
 async def link_report(author: ReportVerifier, id: str, body: LinkRequest) -> Response:
     await check_sites(author.within(body), [body.site], "site")
-    return await send_decision(author, body, "alerts", LinkReport, report=id, site=body.site)
+    return await send_decision(author, body, "alerts", LinkReport, report=id)

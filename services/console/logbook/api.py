@@ -34,7 +34,6 @@ from services.console.http.context import (
     LogReader,
     Multiple,
     require_decision,
-    to_instant,
 )
 from services.console.http.scopes import check_incident
 from services.console.i18n import N_, Translator, get_translator
@@ -71,18 +70,7 @@ async def add_note(author: DecisionContext, body: Note, incident: str | None) ->
     require_text(body.text, "text")
     if incident is not None:
         await check_incident(author, incident)
-    return await send_text(
-        author,
-        "alerts",
-        AddNote,
-        body.text,
-        incident=incident,
-        corrects=body.corrects,
-        occurred_at=to_instant(body.occurred_at) if body.occurred_at else None,
-        kind=body.kind,
-        source=body.source,
-        certainty=body.certainty,
-    )
+    return await send_text(author, body, "alerts", AddNote, body.text, incident=incident)
 
 
 def list_line_columns(names: TerritoryNames, _: Translator) -> Sequence[Column[Line]]:

@@ -125,7 +125,9 @@ async def _write_line(author: DecisionContext, text: str, incident: str | None) 
 
     A closed realm takes no line; the register of accesses still has it.
     """
-    await send_text(author, "alerts", AddNote, text, incident=incident, kind=LineKind.DECISION)
+    await send_text(
+        author, None, "alerts", AddNote, text, incident=incident, kind=LineKind.DECISION
+    )
 
 
 def _build_erasure(proposal: ErasureProposal, approved_by: str | None, at: int = 0) -> Erasure:

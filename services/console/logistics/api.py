@@ -192,13 +192,8 @@ async def request_resource(author: Requester, body: ResourceRequestBody) -> Resp
         "continuity",
         res.RequestResource,
         resource=body.kind,
-        metier=body.metier,
-        quantity=body.quantity,
-        site=body.site,
         needed_from=_to_instant(body.start),
         needed_until=_to_instant(body.until),
-        priority=body.priority,
-        incident=body.incident,
     )
 
 
@@ -209,20 +204,7 @@ async def request_resource(author: Requester, body: ResourceRequestBody) -> Resp
 )
 async def offer_resource(author: Giver, id: str, body: OfferBody) -> Response:
     await _check_givers(author.within(body), [body.stock])
-    return await send_decision(
-        author,
-        body,
-        "continuity",
-        res.OfferResource,
-        request=id,
-        stock=body.stock,
-        partner=body.partner,
-        quantity=body.quantity,
-        eta_at=_to_instant(body.eta_at),
-        cost_eur=body.cost_eur,
-        expires_at=_to_instant(body.expires_at),
-        expected=author.expected,
-    )
+    return await send_decision(author, body, "continuity", res.OfferResource, request=id)
 
 
 @router.decision("/resource-requests/{id}:commit", "Commit offers: the promise", versioned=True)
@@ -230,14 +212,7 @@ async def commit_resource(author: Giver, id: str, body: CommitBody | None = None
     chosen = tuple(body.offers) if body else ()
     await _check_offers(author, body, id, chosen)
     return await send_decision(
-        author,
-        body,
-        "continuity",
-        res.CommitResource,
-        request=id,
-        offers=chosen,
-        partial=body.partial if body else False,
-        expected=author.expected,
+        author, body, "continuity", res.CommitResource, request=id, offers=chosen
     )
 
 
@@ -246,13 +221,7 @@ async def depart_resource(author: Giver, id: str, body: DepartBody | None = None
     await _check_either_end(author, body, id)
     eta = _to_instant(body.eta_at) if body else None
     return await send_decision(
-        author,
-        body,
-        "continuity",
-        res.DepartResource,
-        request=id,
-        eta_at=eta,
-        expected=author.expected,
+        author, body, "continuity", res.DepartResource, request=id, eta_at=eta
     )
 
 
@@ -277,26 +246,20 @@ async def cancel_resource(author: Requester, id: str, body: DecisionBody) -> Res
         resource_request = await within.model.resource_request(id)
         await check_sites(within, [resource_request.site], "site")
     require_text(body.reason)
-    return await send_decision(
-        author, body, "continuity", res.CancelResource, request=id, expected=author.expected
-    )
+    return await send_decision(author, body, "continuity", res.CancelResource, request=id)
 
 
 @router.decision("/stocks/{id}:count", "Record a count of a stock, by hand")
 async def count_stock(author: Giver, id: str, body: CountBody) -> Response:
     await _check_givers(author.within(body), [id])
-    return await send_decision(
-        author, body, "continuity", res.CountStock, stock=id, quantity=body.quantity
-    )
+    return await send_decision(author, body, "continuity", res.CountStock, stock=id)
 
 
 async def _send_step(
     author: DecisionContext, id: str, body: DecisionBody | None, command: type[res.ResourceCommand]
 ) -> Response:
     await _check_either_end(author, body, id)
-    return await send_decision(
-        author, body, "continuity", command, request=id, expected=author.expected
-    )
+    return await send_decision(author, body, "continuity", command, request=id)
 
 
 async def _check_givers(author: DecisionContext, stocks: Iterable[str | None]) -> None:

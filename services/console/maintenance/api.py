@@ -239,14 +239,7 @@ async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> 
     await _check_window_scope(author, body, id)
     await _check_coverage_scope(author.within(body), body)
     return await send_decision(
-        author,
-        body,
-        "alerts",
-        ChangeMaintenance,
-        told=body.told,
-        window=id,
-        expected=author.expected,
-        **body.fields(author),
+        author, body, "alerts", ChangeMaintenance, told=body.told, window=id, **body.fields(author)
     )
 
 
@@ -255,9 +248,7 @@ async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> 
 )
 async def end_window(author: WindowPlanner, id: str, body: DecisionBody | None = None) -> Response:
     await _check_window_scope(author, body, id)
-    return await send_decision(
-        author, body, "alerts", EndMaintenance, window=id, expected=author.expected
-    )
+    return await send_decision(author, body, "alerts", EndMaintenance, window=id)
 
 
 @router.get("/leases", summary="List alerts that machines keep alive, newest first")

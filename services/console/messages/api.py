@@ -30,7 +30,6 @@ from services.console.http.context import (
     check_scope,
     is_limited,
     require_decision,
-    to_instant,
 )
 from services.console.http.decisions import get_author
 from services.console.http.scopes import check_incident
@@ -116,9 +115,7 @@ async def complete_task(
     author: TaskWorker, id: str, body: CompleteTaskRequest | None = None
 ) -> Response:
     await _check_task_scope(author, body, id)
-    return await send_decision(
-        author, body, "alerts", CompleteTask, task=id, outcome=body.outcome if body else None
-    )
+    return await send_decision(author, body, "alerts", CompleteTask, task=id)
 
 
 @router.get("/notifications", summary="List notifications, newest first; people are tokens")
@@ -235,7 +232,7 @@ async def get_hold(reader: RealmReader) -> Hold:
 )
 async def hold_sending(author: SendingHolder, body: HoldRequest) -> Response:
     require_text(body.reason)
-    return await send_decision(author, body, "delivery", HoldSending, until=to_instant(body.until))
+    return await send_decision(author, body, "delivery", HoldSending)
 
 
 @router.decision("/sending/release", "End a hold early")

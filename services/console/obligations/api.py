@@ -36,7 +36,6 @@ from services.console.http.context import (
     PageRequest,
     require_decision,
     set_etag,
-    to_instant,
 )
 from services.console.http.scopes import check_incident
 from services.console.i18n import N_, Translator, get_translator
@@ -141,15 +140,7 @@ async def get_declaration_draft(reader: LogReader, id: str) -> DeclarationDraft:
 async def start_clock(author: Decider, body: NewClock) -> Response:
     author = author.within(body)
     await check_incident(author, body.incident)
-    return await send_decision(
-        author,
-        body,
-        "alerts",
-        StartObligation,
-        obligation=body.obligation,
-        incident=body.incident,
-        known_at=to_instant(body.known_at),
-    )
+    return await send_decision(author, body, "alerts", StartObligation)
 
 
 @router.decision(
@@ -162,12 +153,11 @@ async def fulfil_obligation(author: Decider, id: str, body: Declaration) -> Resp
     await check_clock_scope(author, id)
     return await send_text(
         author,
+        body,
         "alerts",
         FulfilObligation,
         require_text(body.receipt, "receipt").strip(),
         clock=id,
-        declared_at=to_instant(body.declared_at) if body.declared_at else None,
-        expected=author.expected,
     )
 
 
@@ -177,9 +167,7 @@ async def fulfil_obligation(author: Decider, id: str, body: Declaration) -> Resp
 async def dismiss_obligation(author: Decider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
     await check_clock_scope(author.within(body), id)
-    return await send_decision(
-        author, body, "alerts", DismissObligation, clock=id, expected=author.expected
-    )
+    return await send_decision(author, body, "alerts", DismissObligation, clock=id)
 
 
 async def check_clock_scope(author: DecisionContext, id: str) -> None:

@@ -245,37 +245,14 @@ async def override_shift(author: SchedulePlanner, body: OverrideRequest) -> Resp
             ),
         )
     await _check_post_scope(author, body, [body.scope])
-    return await send_decision(
-        author,
-        body,
-        "alerts",
-        OverrideDuty,
-        role_on_call=body.role,
-        scope=body.scope,
-        place=body.place,
-        person=body.person,
-        start=to_instant(body.start),
-        end=to_instant(body.end),
-    )
+    return await send_decision(author, body, "alerts", OverrideDuty, role_on_call=body.role)
 
 
 @router.decision("/oncall/swaps", "Swap two shifts of a role")
 async def swap_shifts(author: SchedulePlanner, body: SwapRequest) -> Response:
     require_text(body.reason)
     await _check_post_scope(author, body, [body.scope])
-    return await send_decision(
-        author,
-        body,
-        "alerts",
-        SwapDuties,
-        role_on_call=body.role,
-        scope=body.scope,
-        place=body.place,
-        start=to_instant(body.start),
-        end=to_instant(body.end),
-        other_start=to_instant(body.other_start),
-        other_end=to_instant(body.other_end),
-    )
+    return await send_decision(author, body, "alerts", SwapDuties, role_on_call=body.role)
 
 
 @router.decision("/oncall/duties/{id}/withdraw", "Withdraw an override, a swap or a calendar")

@@ -135,7 +135,6 @@ async def approve_lines(
         m.ApproveReassignments,
         proposal=proposal,
         lines=_get_chosen_lines(body),
-        expected=author.expected,
     )
 
 
@@ -153,7 +152,6 @@ async def decline_lines(
         m.DeclineReassignments,
         proposal=proposal,
         lines=_get_chosen_lines(body),
-        expected=author.expected,
     )
 
 

@@ -34,7 +34,6 @@ from services.console.http.context import (
     is_limited,
     require_decision,
     set_etag,
-    to_instant,
 )
 from services.console.http.decisions import MakeCommand, get_author
 from services.console.http.problems import NotFound
@@ -138,11 +137,8 @@ async def send_version(
         first=[_make_section_draft(reference, section) for section in sections],
         reference=reference,
         base=base.version or "",
-        effective_at=to_instant(body.effective_at) if body.effective_at else None,
-        release=body.release,
         sections=section_diffs,
         dropped_sites=tuple(dropped),
-        foreseen=body.foreseen,
     )
 
 
@@ -161,9 +157,7 @@ async def approve_change(
         return await _approve_edit(author, id, body, change.edit)
     if not change.release:
         await _check_no_reassigned_agents(within, change.dropped_sites)
-    return await send_decision(
-        author, body, "alerts", c.ApproveReference, change=id, expected=author.expected
-    )
+    return await send_decision(author, body, "alerts", c.ApproveReference, change=id)
 
 
 async def _approve_edit(
@@ -180,7 +174,6 @@ async def _approve_edit(
         c.ApproveReference,
         first=[_make_section_draft(prepared.reference, section) for section in sections],
         change=id,
-        expected=author.expected,
         prepared=prepared,
     )
 
@@ -193,9 +186,7 @@ async def _approve_edit(
 )
 async def decline_change(author: ReferenceDecider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
-    return await send_decision(
-        author, body, "alerts", c.DeclineReference, change=id, expected=author.expected
-    )
+    return await send_decision(author, body, "alerts", c.DeclineReference, change=id)
 
 
 async def _check_own_change(author: DecisionContext, id: str) -> None:
@@ -220,9 +211,7 @@ async def _check_own_change(author: DecisionContext, id: str) -> None:
 async def withdraw_change(author: RecordProposer, id: str, body: DecisionBody) -> Response:
     await _check_own_change(author.within(body), id)
     require_text(body.reason)
-    return await send_decision(
-        author, body, "alerts", c.WithdrawReference, change=id, expected=author.expected
-    )
+    return await send_decision(author, body, "alerts", c.WithdrawReference, change=id)
 
 
 def _make_section_draft(reference: str, section: SectionData) -> tuple[str, MakeCommand]:

@@ -249,16 +249,7 @@ async def set_level(
     body: LevelRequest,
 ) -> Response:
     await check_incident(author.within(body), None if body.scope == "territory" else body.scope)
-    return await send_decision(
-        author,
-        body,
-        "alerts",
-        SetLevel,
-        scope=body.scope,
-        level=body.level,
-        expected=author.expected,
-        force=body.force,
-    )
+    return await send_decision(author, body, "alerts", SetLevel)
 
 
 @router.get("/flags", summary="List the declarations of authorities and operators")

@@ -77,12 +77,4 @@ async def instruct(
     require_text(body.text, "text")
     author = author.within(body)
     await check_sites(author, [id], "site")
-    return await send_text(
-        author,
-        "alerts",
-        InstructSite,
-        sentence_of(body.text),
-        site=id,
-        incident=body.incident,
-        report=body.report,
-    )
+    return await send_text(author, body, "alerts", InstructSite, sentence_of(body.text), site=id)

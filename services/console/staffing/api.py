@@ -46,7 +46,5 @@ async def state_attendance(author: Attendee, body: AttendanceRequest) -> Respons
         "alerts",
         StateAttendance,
         person=get_author(author.principal),
-        mode=body.mode,
-        eta_min=body.eta_min,
         function=body.function or author.principal.duty,
     )
