@@ -32,11 +32,10 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 METADATA_BACKOFF_S: Final = 0.1
 """The pause: aiokafka's own before it repeats a fetch."""
-ANSWER_S: Final = 6.0
-"""Longest wait for metadata while another broker can be asked.
-
-A request waits behind the fetch on its connection, of at most 5 s (`READER_WAIT_MS`).
-"""
+ANSWER_S: Final = 2.0
+"""Longest wait for metadata while another broker can be asked."""
+METADATA_GROUP: Final = "metadata"
+"""The connections for metadata: on any other, they wait behind a fetch of up to 5 s."""
 CONNECT_S: Final = 5.0
 """Longest wait for a connection while there are several brokers."""
 CLUSTER_AGE_MS: Final = 3000
@@ -172,7 +171,7 @@ class MetadataUpdate:
             try:
                 async with asyncio.timeout(patience_s) as limit:
                     self._asking = broker, limit
-                    answer = await self._send(broker, request)
+                    answer = await self._send(broker, request, group=METADATA_GROUP)
             except (KafkaError, OSError):
                 continue
             finally:

@@ -17,6 +17,7 @@ from services.runtime.kafka.metadata_update import (
     CLUSTER_AGE_MS,
     DOUBT_AGE_MS,
     METADATA_BACKOFF_S,
+    METADATA_GROUP,
     MetadataUpdate,
 )
 
@@ -91,13 +92,15 @@ class AnsweringClient:
         self._metadata_max_age_ms = clients.METADATA_AGE_MS
         self._get_conn_lock_value: Any = asyncio.Lock()
         self.asked: list[Any] = []
+        self.groups: list[Any] = []
         self.refreshes = 0
 
     async def _metadata_update(self, _cluster: Any, _topics: Any) -> bool:
         return True
 
-    async def send(self, broker: int, _request: Any) -> Any:
+    async def send(self, broker: int, _request: Any, *, group: Any = 0) -> Any:
         self.asked.append(broker)
+        self.groups.append(group)
         if broker in self._frozen:
             await asyncio.Event().wait()
         return SimpleNamespace(brokers=[b for _, b in self._pairs() if b not in self._frozen])
@@ -192,6 +195,13 @@ def test_a_frozen_broker_is_passed_over_and_loses_its_connection() -> None:
     assert asyncio.run(client._metadata_update(client.cluster, []))
     assert client.asked == [3, 2]
     assert [client._conns[broker, 0].connected() for broker in (1, 2, 3)] == [True, True, False]
+
+
+def test_metadata_wait_behind_no_fetch() -> None:
+    client: Any = AnsweringClient(1, 2)
+    MetadataUpdate(client)
+    asyncio.run(client._metadata_update(client.cluster, []))
+    assert client.groups == [METADATA_GROUP]
 
 
 @pytest.mark.usefixtures("impatient")
