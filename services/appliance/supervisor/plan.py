@@ -182,9 +182,9 @@ class ServiceKind:
     (`docs/adr/0004-let-the-supervisor-hold-the-listening-socket.md`).
     """
     nice: int = 0
-    """Niceness. Broker and intake come first, because they accept and store reports.
+    """Niceness. First come the processes between a report and the first call.
 
-    Then come alerts and delivery, then continuity, then the display.
+    Then come continuity and the display, then forecasts and audits.
     """
 
 
@@ -226,7 +226,7 @@ SERVICE_KINDS = (
     ServiceKind("conductor", "services.cli.system.conductor", 3, nice=5),
     ServiceKind("planner", "services.continuity.reassignment.planner_process", 3, nice=10),
     ServiceKind("watch", "services.watch", 0, nice=5),
-    ServiceKind("alerts", "services.alerts", 4, replicated=True, nice=2),
+    ServiceKind("alerts", "services.alerts", 4, replicated=True, nice=CALLING_NICENESS),
     ServiceKind("continuity", "services.continuity", 4, replicated=True, nice=5),
     ServiceKind("delivery", "services.delivery", 4, replicated=True, nice=CALLING_NICENESS),
 )

@@ -16,10 +16,9 @@ ACCEPTING_NICENESS: Final = -15
 It applies if the system grants it (root, `LimitNICE=`, CAP_SYS_NICE).
 """
 CALLING_NICENESS: Final = -15
-"""Niceness of the process that calls people.
+"""Niceness of the processes between an accepted report and the first call.
 
-The steps before a call then give way to it: the first reports of a storm are called while the rest
-is still decided.
+With less, the reports of a storm wait to be decided until the last one is accepted.
 """
 _ATTEMPTS: Final = 5
 _RETRY_S: Final = 0.15
