@@ -390,19 +390,18 @@ def _list_skill_items(content: PlanContent, facts: ProofFacts) -> Iterator[Proof
 
 
 def _list_review_items(content: PlanContent, facts: ProofFacts) -> Iterator[ProofItem]:
-    """Yield the review of the plan, then those of the activities that its minimal mode keeps."""
+    """Yield the review of the plan, then those of the activities that its minimal mode keeps.
+
+    An activity without a date of review counts from its first confirmation on.
+    """
     today = local_day(facts.now)
     if content.review is not None:
         yield ProofItem(ProofKind.REVIEW, REVIEW_KEY, int(today <= content.review.next_on), 1)
     for row in content.goes_on:
         activity = facts.reference.activities.get(row.activity)
-        if activity is not None:
-            is_current = _is_reviewed(activity.reviewed_on, today)
+        if activity is not None and (day := activity.reviewed_on) is not None:
+            is_current = (today - day).days <= REVIEW_DAYS
             yield ProofItem(ProofKind.REVIEW, activity.id, int(is_current), 1)
-
-
-def _is_reviewed(day: date | None, today: date) -> bool:
-    return day is not None and (today - day).days <= REVIEW_DAYS
 
 
 def _list_document_items(content: PlanContent, facts: ProofFacts) -> Iterator[ProofItem]:

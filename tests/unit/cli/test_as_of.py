@@ -16,6 +16,7 @@ NOT_OF_A_TIME = {
     "tune": "replays whole crises",
     "dlq": "letters lie outside the picture",
     "directory": "people lie outside the picture",
+    "commission": "asks the machine, too",
     "token": "rights, not the picture",
     **dict.fromkeys(("play", "report", "line", "cap", "bench", "card", "plan", "text"), "writes"),
 }

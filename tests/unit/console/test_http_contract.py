@@ -117,6 +117,7 @@ def test_the_document_is_openapi_3_1_and_holds_every_promised_path() -> None:
 
 def test_every_read_of_a_realm_takes_as_of() -> None:
     free = {
+        "/api/v1/accounts",
         "/api/v1/realms",
         "/api/v1/realms/{name}",
         "/api/v1/commands/{id}",

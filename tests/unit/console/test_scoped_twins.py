@@ -118,6 +118,7 @@ IDS = {
     "/alarms/": "a-1",
     "/plans/": PLAN.id,
     "/records/plan/": PLAN.id,
+    "/reviews/plan/": PLAN.id,
     "/tasks/": "t-1",
     "/reports/": "r-1",
     "/maintenance/": "m-1",
