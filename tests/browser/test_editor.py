@@ -102,6 +102,7 @@ def test_a_trigger_keeps_its_other_fields_and_sends_the_sentence_that_it_shows(
     )
     expect(page.get_by_label("Texte affiché")).to_have_value("Deux collèges fermés")
     expect(page.get_by_label("Raison du changement")).to_have_value("Décidé en comité")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
     assert defects(page, "light") == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     _picture(page, "editor-trigger-phone")

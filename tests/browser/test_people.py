@@ -43,7 +43,7 @@ def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(
     admin = visitor("admin").page("/personnes?realm=92")
     admin.get_by_label("Identifiant").fill(login)
     admin.get_by_label("Rôle").select_option("technician")
-    admin.get_by_label("Sites").fill("cen-1, gym-07")
+    admin.get_by_label("Sites nom ou commune").fill("cen-1, gym-07")
     admin.get_by_role("button", name="Ouvrir le compte").click()
     message = admin.locator("#said-new")
     expect(message).to_contain_text(

@@ -140,6 +140,7 @@ class Racing(Deciding):
     def _decide(self, client: httpx.Client, _versions: dict[str, int]) -> None:
         document = self._ask(client, "resource-requests", self._need, self._build_headers())
         assert document is not None
+        assert "result" in document, document
         request = document["result"]["request"]
         leaves = self._random.random() < GIVEN_UP
         answered = self._promise(client, request, "offer", {"stock": self._stock}, leaves=leaves)
