@@ -138,15 +138,25 @@ class Racing(Deciding):
         self._stock, self._need = stock, need
 
     def _decide(self, client: httpx.Client, _versions: dict[str, int]) -> None:
-        document = self._ask(client, "resource-requests", self._need, self._build_headers())
-        assert document is not None
-        assert "result" in document, document
-        request = document["result"]["request"]
+        request = self._open(client)
         leaves = self._random.random() < GIVEN_UP
         answered = self._promise(client, request, "offer", {"stock": self._stock}, leaves=leaves)
         if leaves or not answered.code:
             self._promise(client, request, "commit", {})
         self._promise(client, request, "cancel", {"reason": "essai"})
+
+    def _open(self, client: httpx.Client) -> str:
+        """Open a request, again until the decider knows the territory; return its id."""
+        opened: list[str] = []
+
+        def is_open() -> bool:
+            document = self._ask(client, "resource-requests", self._need, self._build_headers())
+            if document is not None and "result" in document:
+                opened.append(document["result"]["request"])
+            return bool(opened)
+
+        until(is_open, PATIENCE_S)
+        return opened[0]
 
     def _promise(
         self,
