@@ -97,7 +97,7 @@ def show_totals(
     sums = [{"group": label, **one} for group, label in groups.items() for one in totals[group]]
     total = {"group": "Total", "title": "", **totals}
     show_list(
-        {"items": [*sums, total], "next": None},
+        {"items": [*sums, total]},
         False,
         "Dépenses",
         (

@@ -146,11 +146,11 @@ def fetch_list(path: str, realm: str | None, as_of: str | None, limit: int, **fi
 
 
 def show_list(page: Row, as_json: bool, title: str, columns: Sequence[Column]) -> None:
-    """Print a list as a table or JSON."""
+    """Print a list as a table or JSON. A page without `next` is the whole list."""
     if as_json:
         typer.echo(json.dumps(page, ensure_ascii=False))
         return
-    heading = f"{title}\u00a0: {len(page['items'])}{'+' if page['next'] else ''}"
+    heading = f"{title}\u00a0: {len(page['items'])}{'+' if page.get('next') else ''}"
     print_rows(
         heading,
         [name for name, _cell in columns],

@@ -10,6 +10,7 @@ import pytest
 
 from services.cli import output
 from services.cli.crisis import read
+from services.cli.data import territory_records
 from services.cli.system import doctor, source, status
 from services.runtime.process.lock import DataDirLock
 from services.runtime.process.settings import DataDir
@@ -30,6 +31,25 @@ def test_a_headline_is_no_markup_and_no_command_to_the_terminal(
     terminal_text = capsys.readouterr().out
     assert WORDS in terminal_text
     assert not {"\x1b", "\a"} & set(terminal_text)
+
+
+def test_a_list_that_is_never_cut_has_no_next_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`vigie territory reviews` ended with a traceback."""
+    review: dict[str, Any] = {
+        "id": "PT-ELEC",
+        "kind": "plan",
+        "title": "Électricité",
+        "owner": "directeur_pole",
+        "reviewed_on": None,
+        "confirmed_by": None,
+        "due_on": None,
+        "state": "overdue",
+    }
+    monkeypatch.setattr(territory_records, "_fetch", lambda _path: {"items": [review]})
+    territory_records.reviews()
+    assert "Revue annuelle\N{NO-BREAK SPACE}: 1" in capsys.readouterr().out
 
 
 def test_characters_that_change_the_direction_of_writing_are_visible(
