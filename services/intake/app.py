@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import sqlite3
@@ -366,7 +365,7 @@ def open_listening_socket(settings: IntakeSettings) -> socket.socket:
     this process restarts. Otherwise, the front opens its own.
     """
     if settings.http_fd is not None:
-        return socket.socket(fileno=os.dup(settings.http_fd))
+        return socket.socket(fileno=settings.http_fd)
     return _bind_socket(settings.http)
 
 

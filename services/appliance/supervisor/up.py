@@ -135,7 +135,7 @@ async def run_system(options: UpOptions) -> None:
                 log.warning(
                     "orphans.ended", processes=ended, why="an earlier `vigie up` was killed"
                 )
-            front = _open_front_socket(settings.http)
+            front = _open_front_socket(settings.http, queues=options.member is None)
             stack.callback(front.close)
             await _run_processes(options, stream, front)
             data.status.unlink(missing_ok=True)
@@ -178,10 +178,10 @@ def _build_unusable_error(data: DataDir, error: OSError) -> UpFailed:
     )
 
 
-def _open_front_socket(http: str) -> socket.socket:
+def _open_front_socket(http: str, *, queues: bool) -> socket.socket:
     host, port = split_host_port(http)
     try:
-        return open_listening_socket(host, port)
+        return open_listening_socket(host, port, queues=queues)
     except PortBusy as error:
         raise UpFailed(
             f"{http} cannot be listened on ({error.strerror}): choose another address with --http "
@@ -243,6 +243,8 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
         finally:
             starting.cancel()
             stop_task.cancel()
+            # Senders go on with another machine at once, rather than wait in the queue of this one
+            front.close()
             await supervisor.stop()
             await asyncio.gather(starting, stop_task, return_exceptions=True)
             remove_socket_folder(sockets_in, settings.data.run)

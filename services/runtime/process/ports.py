@@ -77,17 +77,19 @@ def choose_ports(file: Path, names: Collection[str]) -> dict[str, int]:
     return ports
 
 
-def open_listening_socket(host: str, port: int) -> socket.socket:
-    """Return a bound, listening, inheritable socket.
+def open_listening_socket(host: str, port: int, *, queues: bool = True) -> socket.socket:
+    """Return a bound, inheritable socket that listens.
 
-    Raises PortBusy, or OSError for an address that is not of this machine.
+    Unless it `queues`, connections are refused until a server listens on it. Raises PortBusy, or
+    OSError for an address that is not of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     s = socket.socket(family, socket.SOCK_STREAM)
     try:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind((host, port))
-        s.listen(1024)
+        if queues:
+            s.listen(1024)
         s.set_inheritable(True)
         s.setblocking(False)
     except OSError as error:

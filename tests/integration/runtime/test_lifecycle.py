@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cache
 
@@ -19,7 +21,7 @@ import pytest
 from services.appliance.supervisor.orphans import find_orphans
 from services.appliance.supervisor.status import read_status
 from services.runtime.process.lock import is_locked
-from services.runtime.process.settings import DataDir
+from services.runtime.process.settings import DataDir, split_host_port
 from tests.faults.matrix import proves
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -215,10 +217,30 @@ def test_a_supervisor_killed_again_and_again_takes_its_processes_along_and_comes
     assert verdict.returncode == 0, verdict.stdout
 
 
+def connect(address: str) -> socket.socket:
+    return socket.create_connection(split_host_port(address), timeout=1)
+
+
+def refuses_connections(address: str) -> bool:
+    """Return whether nobody listens there."""
+    try:
+        connect(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_ctrl_c_stops_everything_in_order_with_0_and_leaves_nothing(vigie: RunningVigie) -> None:
     data = DataDir(vigie.folder / "data")
     until(vigie.ready, PATIENCE_S)
-    assert vigie.stop() == 0
+    with ThreadPoolExecutor(1) as aside, connect(vigie.http_address) as half_sent:
+        half_sent.sendall(
+            b"POST /api/v1/reports HTTP/1.1\r\nHost: vigie\r\nContent-Length: 9\r\n\r\n"
+        )
+        stopping = aside.submit(vigie.stop)
+        until(lambda: refuses_connections(vigie.http_address), PATIENCE_S)
+        assert "intake" in vigie.processes(), "others turn to another machine meanwhile"
+        assert stopping.result() == 0
     assert find_orphans(data.root) == []
     assert not is_locked(data.lock)
     assert not data.status.exists()

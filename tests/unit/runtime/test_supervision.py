@@ -114,6 +114,17 @@ def test_a_busy_address_differs_from_a_wrong_one() -> None:
     assert not isinstance(wrong.value, PortBusy)
 
 
+def test_an_address_without_a_queue_refuses_until_somebody_listens() -> None:
+    with open_listening_socket("127.0.0.1", 0, queues=False) as first:
+        address = first.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        first.listen()
+        socket.create_connection(address).close()
+        with pytest.raises(PortBusy):
+            open_listening_socket(*address)
+
+
 def test_status_is_read_as_written_and_a_damaged_file_is_no_status(tmp_path: Path) -> None:
     file = tmp_path / "status.json"
     since = format_now()
