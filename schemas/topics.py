@@ -195,7 +195,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "fronts",
-        "signs of life of sources, between the fronts of a cluster",
+        "signs of life of sources and counts of quotas, between the fronts of a cluster",
         Retention.WEEK,
         partitions=1,
         key="kind",

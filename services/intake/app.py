@@ -47,7 +47,7 @@ from services.intake.photos.photo_api import PhotoApi
 from services.intake.rate_limits import DailyQuota, ReportRateLimiter, SenderRate
 from services.intake.reports.acceptance import InputAppender, ReportReceiver
 from services.intake.reports.answer_follower import AnswerFollower
-from services.intake.reports.deduplication import AnswerIndex
+from services.intake.reports.deduplication import AnswerIndex, KnownReport
 from services.intake.reports.geography import TerritoryMap
 from services.intake.reports.measure_rights import ReservedMeasures
 from services.intake.reports.redaction import LogRedactor
@@ -70,6 +70,8 @@ from services.runtime.secrets.retention import TextRetention, create_offset_find
 from services.runtime.secrets.vault import Vault
 
 FLUSH_S: Final = 0.5
+CHARGED_MS: Final = 10_000
+"""Age of a report of another front beyond which it costs its sender nothing here."""
 RETRY_S: Final = 1.0
 GRACE_S: Final = 4
 """Seconds that requests in progress get when the process is asked to stop."""
@@ -94,7 +96,9 @@ class Intake:
         self.ledger = AnswerIndex(settings.answers, words)
         self.marks = InputMarks.open(settings.data.secrets)
         self.follower = (
-            AnswerFollower(self.ledger, settings.kafka, self.marks) if is_shared(settings) else None
+            AnswerFollower(self.ledger, settings.kafka, self.marks, self.charge_elsewhere)
+            if is_shared(settings)
+            else None
         )
         self.inputs = InputAppender(self.vault.writer, self.marks)
         mark = FrontMark(master)
@@ -203,12 +207,20 @@ class Intake:
         self.heartbeats = HeartbeatMonitor(
             self.access, machines.transitions, self.ledger, self.book, is_shared=shared
         )
+        quota = DailyQuota(settings.photos_per_day, settings.photo_bytes_per_day)
         self.signs = (
-            SignExchange(settings.kafka, self.access, self.book, self.vault.writer, master)
+            SignExchange(
+                settings.kafka,
+                self.access,
+                self.book,
+                self.vault.writer,
+                master,
+                {"photos": quota, "refused": self.refused.quota},
+                settings.instance,
+            )
             if shared
             else None
         )
-        quota = DailyQuota(settings.photos_per_day, settings.photo_bytes_per_day)
         photos = PhotoApi(reader, self.vault.texts, quota, settings.live_realm)
         self.front = FrontApplication(
             Authenticator(self.access, sessions),
@@ -236,6 +248,15 @@ class Intake:
         """Mark a source that exceeds its rate. People are not listed there."""
         if self.access.source(sender) is not None:
             self.book.exceeded(sender, time.time_ns() // 1_000_000)
+
+    def charge_elsewhere(self, report: KnownReport) -> None:
+        """Count a report that another front has just accepted against its sender's rate."""
+        age_ms = time.time_ns() // 1_000_000 - report.recorded_at
+        if age_ms > CHARGED_MS or self.receiver.is_under_way(report.report_id):
+            return
+        principal = self.access.principal(report.sender)
+        if principal is not None:
+            self.rates.charge(principal, danger=report.urgent)
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.access)

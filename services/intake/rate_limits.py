@@ -3,13 +3,17 @@
 Reports have token buckets, one of them for danger to people. Each report of a batch counts. A
 report that was accepted before costs nothing. Buckets and counts are in memory: a restart fills
 them and turns nobody away.
+
+In a cluster, a limit holds for all fronts together. Each front counts the reports that it reads in
+the log of the others, and tells the others its counts of the day (`shared_signs`). Two fronts may
+accept more than a burst in the same moment; the sender then owes the rest.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +36,10 @@ class _DailyUse:
     size: int = 0
 
 
+Uses = Mapping[str, Sequence[int]]
+"""Day, items and bytes by sender."""
+
+
 class DailyQuota:
     """Daily limit of items and bytes per sender. `clock` returns seconds since the epoch."""
 
@@ -42,6 +50,16 @@ class DailyQuota:
         self._bytes_per_day = bytes_per_day
         self._clock = clock
         self._used: dict[str, _DailyUse] = {}
+        self._elsewhere: dict[str, Uses] = {}
+        """Uses at the other fronts of a cluster, by front."""
+
+    def get_uses(self) -> Uses:
+        """Return the counts of this front, for the others."""
+        return {sender: (use.day, use.count, use.size) for sender, use in self._used.items()}
+
+    def hear(self, front: str, uses: Uses) -> None:
+        """Replace the counts of another front."""
+        self._elsewhere[front] = uses
 
     def take(self, sender: str, size: int) -> bool:
         """Count one item of `size` bytes. Returns False, without counting it, beyond the limit."""
@@ -50,7 +68,10 @@ class DailyQuota:
         if used is None or used.day != today:
             self._used = {s: u for s, u in self._used.items() if u.day == today}
             used = self._used[sender] = _DailyUse(today)
-        if used.count >= self._per_day or used.size + size > self._bytes_per_day:
+        elsewhere = [uses[sender] for uses in self._elsewhere.values() if sender in uses]
+        count = used.count + sum(items for day, items, _ in elsewhere if day == today)
+        total_size = used.size + sum(each for day, _, each in elsewhere if day == today)
+        if count >= self._per_day or total_size + size > self._bytes_per_day:
             return False
         used.count += 1
         used.size += size
@@ -82,17 +103,24 @@ class TokenBucket:
 
     def take(self, now: float) -> float:
         """Take one token and return 0, or return the seconds until there is one."""
-        limit = self.limit
-        refilled = self.tokens + (now - self.at) * limit.per_s
-        self.tokens, self.at = min(refilled, float(limit.burst)), now
+        self._refill(now)
         if self.tokens >= 1:
             self.tokens -= 1
             return 0.0
-        return (1 - self.tokens) / limit.per_s
+        return (1 - self.tokens) / self.limit.per_s
+
+    def owe(self, now: float) -> None:
+        """Take one token, also one that is not there yet. Debts end at one burst."""
+        self._refill(now)
+        self.tokens = max(self.tokens - 1, -float(self.limit.burst))
+
+    def _refill(self, now: float) -> None:
+        refilled = self.tokens + (now - self.at) * self.limit.per_s
+        self.tokens, self.at = min(refilled, float(self.limit.burst)), now
 
 
 class ReportRateLimiter:
-    """Token buckets of all senders of one front.
+    """Token buckets of all senders, in one front.
 
     `on_exceeded` receives the id of each sender that is turned away.
     """
@@ -137,9 +165,9 @@ class ReportRateLimiter:
         if limit is None:
             return
         now = self._monotonic()
-        if danger and self._bucket(principal.id, self._danger_limit(limit), now, danger=True) == 0:
+        if danger and self._danger_bucket(principal.id, limit, now).take(now) == 0:
             return
-        wait_s = self._bucket(principal.id, limit, now, danger=False)
+        wait_s = self._bucket(principal.id, limit, now, danger=False).take(now)
         if wait_s == 0:
             return
         name = principal.id if principal.role is Role.SOURCE else principal.role.value
@@ -148,13 +176,24 @@ class ReportRateLimiter:
         wait = min(max(1, math.ceil(wait_s)), MAX_WAIT_S)
         raise ProblemError("over_rate", retry_after_s=wait, wait_s=wait, rate=f"{limit.per_s:g}")
 
-    def _danger_limit(self, limit: SenderRate) -> SenderRate:
-        return SenderRate(
+    def charge(self, principal: Principal, *, danger: bool) -> None:
+        """Count one report that another front of the cluster accepted."""
+        limit = self.limit_of(principal)
+        if limit is None:
+            return
+        now = self._monotonic()
+        if danger and self._danger_bucket(principal.id, limit, now).take(now) == 0:
+            return
+        self._bucket(principal.id, limit, now, danger=False).owe(now)
+
+    def _danger_bucket(self, sender: str, limit: SenderRate, now: float) -> TokenBucket:
+        danger_limit = SenderRate(
             max(self._danger.per_s, limit.per_s / 4), max(self._danger.burst, limit.burst // 4)
         )
+        return self._bucket(sender, danger_limit, now, danger=True)
 
-    def _bucket(self, sender: str, limit: SenderRate, now: float, *, danger: bool) -> float:
+    def _bucket(self, sender: str, limit: SenderRate, now: float, *, danger: bool) -> TokenBucket:
         bucket = self._buckets.get((sender, danger))
         if bucket is None or bucket.limit != limit:
             bucket = self._buckets[sender, danger] = TokenBucket(limit, float(limit.burst), now)
-        return bucket.take(now)
+        return bucket

@@ -83,7 +83,7 @@ class DeadLetterStore:
         self._ledger = ledger
         self._realm = realm
         self._days = days
-        self._quota = DailyQuota(per_day, bytes_per_day)
+        self.quota = DailyQuota(per_day, bytes_per_day)
         self._queue: asyncio.Queue[RefusedMessage] = asyncio.Queue(MAX_QUEUED)
         for reason in (*CATALOGUE, "over_quota", "not_kept", "stranger"):
             metrics.initialize_counter("vigie_dead_letters_total", service="intake", reason=reason)
@@ -99,7 +99,7 @@ class DeadLetterStore:
             metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
 
     def _within_quota(self, refused: RefusedMessage) -> bool:
-        return self._quota.take(refused.principal.id, len(refused.body))
+        return self.quota.take(refused.principal.id, len(refused.body))
 
     async def keep_now(self, refused: RefusedMessage) -> None:
         """Store a refused message, however long the broker is away.

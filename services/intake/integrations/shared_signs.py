@@ -1,12 +1,16 @@
-"""Tell the other fronts of a cluster when a source was heard.
+"""Tell the other fronts of a cluster when a source was heard, and the counts of daily quotas.
 
-A source sends to one front. Without this, every other front would report it as silent. Signs of
-life travel on the topic `fronts`, sealed with a key that derives from the master key.
+A source sends to one front. Without this, every other front would report it as silent, and each
+front would grant the whole quota. Both travel on the topic `fronts`, sealed with a key that derives
+from the master key.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -16,6 +20,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
 from services.intake.integrations.source_stats import SourceStats
+from services.intake.rate_limits import DailyQuota, Uses
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Source
 from services.runtime.kafka.clients import BrokerAway, create_groupless_consumer
@@ -31,6 +36,10 @@ from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 TOPIC: Final = "fronts"
 PURPOSE: Final = "intake.fronts"
 KEY: Final = "signs"
+USES_KEY: Final = "uses "
+"""Beginning of the key of the counts of a front; its name follows."""
+REPEAT_S: Final = 60.0
+"""Seconds after which counts are sent again, for fronts that have started since."""
 TURN_S: Final = 1.0
 MAX_INTERVAL_MS: Final = 5000
 """Longest time for which a sign of life stays with the front that heard it."""
@@ -50,7 +59,7 @@ def calculate_grace(period_ms: int) -> int:
 
 
 class SignExchange:
-    """Sender and reader of signs of life, in each front of a cluster."""
+    """Sender and reader of signs of life and of counts, in each front of a cluster."""
 
     def __init__(
         self,
@@ -59,8 +68,15 @@ class SignExchange:
         book: SourceStats,
         writer: KeyedWriter,
         master: MasterKey,
+        quotas: Mapping[str, DailyQuota] = MappingProxyType({}),
+        front: str = "",
     ) -> None:
+        """Exchange signs, and the counts of `quotas` under the name of this front."""
         self._kafka = kafka
+        self._quotas = quotas
+        self._uses_key = f"{USES_KEY}{front}"
+        self._sent_uses: dict[str, Uses] = {}
+        self._repeat_at = 0.0
         self._access = access
         self._book = book
         self._writer = writer
@@ -82,7 +98,7 @@ class SignExchange:
             await cancel_and_wait([following])
 
     async def send(self) -> None:
-        """Send the newest signs of sources with a promised period. Raises BrokerAway."""
+        """Send the newest signs of sources with a promised period, and counts. Raises BrokerAway."""
         fresh = {}
         for source in self._access.all(Source):
             last_seen = self._book.health(source.id).last_seen
@@ -92,18 +108,36 @@ class SignExchange:
             if last_seen >= self._told.get(source.id, -interval) + interval:
                 fresh[source.id] = last_seen
         if fresh:
-            await self._writer.put(
-                TOPIC, KEY, encrypt(self._secret, orjson.dumps(fresh), KEY.encode())
-            )
+            await self._put(KEY, fresh)
             self._told |= fresh
+        await self._send_uses()
 
-    def take(self, value: bytes | None) -> None:
+    async def _send_uses(self) -> None:
+        uses = {name: quota.get_uses() for name, quota in self._quotas.items()}
+        now = time.monotonic()
+        if any(uses.values()) and (uses != self._sent_uses or now >= self._repeat_at):
+            await self._put(self._uses_key, uses)
+            self._sent_uses, self._repeat_at = uses, now + REPEAT_S
+
+    async def _put(self, key: str, content: object) -> None:
+        sealed = encrypt(self._secret, orjson.dumps(content), key.encode())
+        await self._writer.put(TOPIC, key, sealed)
+
+    def take(self, key: bytes, value: bytes | None) -> None:
         """Take a record of the topic; one of a stranger changes nothing."""
         try:
-            signs = orjson.loads(decrypt(self._secret, value or b"", KEY.encode()))
+            content = orjson.loads(decrypt(self._secret, value or b"", key))
         except ValueError:
             log.warning("signs.foreign_record")
             return
+        name = key.decode()
+        if name == KEY:
+            self._hear_signs(content)
+        elif name != self._uses_key:
+            for quota_name, quota in self._quotas.items():
+                quota.hear(name, content.get(quota_name, {}))
+
+    def _hear_signs(self, signs: Mapping[str, Instant]) -> None:
         for source, last_seen in signs.items():
             self._told[source] = max(last_seen, self._told.get(source, 0))
             self._book.hear_elsewhere(source, last_seen)
@@ -129,6 +163,6 @@ class SignExchange:
             while True:
                 batches = await consumer.getmany(timeout_ms=POLL_MS)
                 for record in (r for records in batches.values() for r in records):
-                    self.take(record.value)
+                    self.take(record.key or b"", record.value)
         finally:
             await consumer.stop()

@@ -179,6 +179,10 @@ class ReportReceiver:
         if not self._under_way:
             self.away = False
 
+    def is_under_way(self, report_id: str) -> bool:
+        """Return whether this front is just storing a report."""
+        return report_id in self._under_way
+
     def resolve(self, sender: str, realm: str, reference: str) -> str:
         """Resolve a sender's reference. See Ledger.resolve."""
         return self._ledger.resolve(realm, sender, reference)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -37,8 +38,16 @@ log = structlog.get_logger(__name__)
 class AnswerFollower:
     """Reader of the inputs in a cluster. `run` it once the index has caught up."""
 
-    def __init__(self, ledger: AnswerIndex, kafka: str, marks: InputMarks) -> None:
+    def __init__(
+        self,
+        ledger: AnswerIndex,
+        kafka: str,
+        marks: InputMarks,
+        on_unknown: Callable[[KnownReport], None],
+    ) -> None:
+        """Read the inputs; `on_unknown` receives each report that the index does not have."""
         self._ledger = ledger
+        self._on_unknown = on_unknown
         self._kafka = kafka
         self._marks = marks
         self._next: dict[int, int] = {}
@@ -94,6 +103,9 @@ class AnswerFollower:
         """Store the reports of these records."""
         parsed = (parse_known_report(r) for r in records if self._marks.proves(r))
         reports = [report for report in parsed if report is not None]
+        for report in reports:
+            if self._ledger.get(report.report_id) is None:
+                self._on_unknown(report)
         number = get_partition_number(*tp)
         after = records[-1].offset + 1
         await run_in_thread(self._ledger.store_read, reports, {number: after})

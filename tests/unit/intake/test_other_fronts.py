@@ -14,11 +14,14 @@ import httpx
 import pytest
 from aiokafka import TopicPartition
 
+from services.intake.integrations.shared_signs import SignExchange
+from services.intake.rate_limits import DailyQuota
 from services.intake.reports.answer_follower import AnswerFollower
 from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal
 from services.runtime.secrets.keyring import MasterKey
+from services.runtime.testing.keyed import MemoryKeyedLog
 from tests.unit.intake.conftest import Door, MemoryInputs, report
 
 
@@ -69,14 +72,26 @@ class Fronts:
     """Two fronts with one master key, one log and one account."""
 
     def __init__(self, folder: Path) -> None:
+        """Make the fronts, with room for twenty reports at once of a sender with a limit."""
         MasterKey.open(folder / "secrets")
         self.log = SharedLog()
         self.doors: list[Door] = []
         for name in ("first", "second"):
             shutil.copytree(folder / "secrets", folder / name / "secrets")
-            door = Door(folder / name)
+            door = Door(
+                folder / name,
+                reports_per_s=0.01,
+                reports_burst=20,
+                danger_per_s=0.01,
+                danger_burst=4,
+            )
             door.intake.receiver._inputs = self.log  # type: ignore[assignment]
-            follower = AnswerFollower(door.intake.ledger, "", AllMarks())  # type: ignore[arg-type]
+            follower = AnswerFollower(
+                door.intake.ledger,
+                "",
+                AllMarks(),  # type: ignore[arg-type]
+                door.intake.charge_elsewhere,
+            )
             door.intake.receiver._follower = follower
             self.log.followers.append(follower)
             self.doors.append(door)
@@ -128,6 +143,77 @@ async def test_one_of_two_bodies_at_the_same_moment_counts(fronts: Fronts) -> No
     assert [a.status_code for a in answers] == [202, 422]
     texts = [e.key for door in fronts.doors for e in door.texts_log.entries]
     assert texts == [f"report-{answers[0].json()['report_id']}"]
+
+
+@pytest.mark.parametrize(("kind", "room"), [("outage_power", 20), ("fire", 25)])
+async def test_a_sender_has_one_rate_at_all_fronts(fronts: Fronts, kind: str, room: int) -> None:
+    """Danger to people has the room of others, and a quarter of it for itself."""
+    clients = await fronts.clients(create_principal(Role.SOURCE))
+    statuses = []
+    for number in range(40):
+        http = clients[number % 2]
+        answer = await http.post("/api/v1/reports", json=report(type=kind, headline=str(number)))
+        statuses.append(answer.status_code)
+        await fronts.log.wait_until_read()
+    assert statuses == [202] * room + [503] * (40 - room)
+
+
+async def test_reports_at_several_fronts_at_once_are_owed(fronts: Fronts) -> None:
+    clients = await fronts.clients(create_principal(Role.SOURCE))
+    body = {"reports": [report(headline=str(number)) for number in range(15)]}
+    other = {"reports": [report(headline=f"Autre {number}") for number in range(15)]}
+    answers = await asyncio.gather(
+        *(
+            http.post("/api/v1/reports:batch", json=each)
+            for http, each in zip(clients, (body, other), strict=True)
+        )
+    )
+    assert [answer.status_code for answer in answers] == [202, 202]
+    await fronts.log.wait_until_read()
+    for http in clients:
+        refused = await http.post("/api/v1/reports", json=report())
+        assert int(refused.headers["Retry-After"]) == 60
+    assert (await clients[0].post("/api/v1/reports", json=report(type="fire"))).status_code == 202
+
+
+async def test_a_report_read_late_costs_its_sender_nothing(
+    fronts: Fronts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.intake.app.CHARGED_MS", -(10**14))
+    first, second = await fronts.clients(create_principal(Role.SOURCE))
+    for number in range(20):
+        await first.post("/api/v1/reports", json=report(headline=str(number)))
+    await fronts.log.wait_until_read()
+    assert (await second.post("/api/v1/reports", json=report())).status_code == 202
+
+
+async def test_a_quota_of_a_day_holds_at_all_fronts(fronts: Fronts) -> None:
+    log, master, clock = MemoryKeyedLog(), MasterKey(b"k" * 32), [0.0]
+    quotas = [DailyQuota(3, 10, clock=lambda: clock[0]) for _ in fronts.doors]
+    exchanges = [
+        SignExchange("", d.intake.access, d.intake.book, log, master, {"photos": quota}, str(n))
+        for n, (d, quota) in enumerate(zip(fronts.doors, quotas, strict=True))
+    ]
+
+    async def exchange() -> None:
+        for one in exchanges:
+            await one.send()
+        for entry in log.entries:
+            for one in exchanges:
+                one.take(entry.key.encode(), entry.value)
+
+    assert quotas[0].take("a", 1)
+    assert quotas[1].take("a", 8)
+    await exchange()
+    assert [quota.take("a", 2) for quota in quotas] == [False, False]
+    assert quotas[0].take("a", 1)
+    await exchange()
+    assert [quota.take("a", 0) for quota in quotas] == [False, False]
+    record_count = len(log.entries)
+    await exchange()
+    assert len(log.entries) == record_count
+    clock[0] += 86_400
+    assert [quota.take("a", 10) for quota in quotas] == [True, True]
 
 
 async def test_a_front_that_reads_too_slowly_answers_all_the_same(
