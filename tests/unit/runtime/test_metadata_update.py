@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.protocol.fetch import FetchRequest
 
 from services.runtime.kafka import clients, metadata_update
@@ -123,29 +123,23 @@ class AnsweringClient:
         self.refreshes += 1
 
 
-def get_consumer_client() -> Any:
-    consumer: AIOKafkaConsumer = clients.create_groupless_consumer(CLOSED)
-    return consumer._client
-
-
-def get_expiring_client() -> Any:
-    return clients.create_expiring_producer(CLOSED, 1.0).client
-
-
-def get_idempotent_client() -> Any:
-    return clients.create_idempotent_producer(CLOSED).client
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
-    "get_client", [get_consumer_client, get_expiring_client, get_idempotent_client]
+    ("create", "attribute"),
+    [
+        (lambda: clients.create_groupless_consumer(CLOSED), "_client"),
+        (lambda: clients.create_expiring_producer(CLOSED, 1.0), "client"),
+        (lambda: clients.create_idempotent_producer(CLOSED), "client"),
+    ],
+    ids=["consumer", "expiring producer", "idempotent producer"],
 )
 def test_a_client_without_a_broker_pauses(
-    pauses: list[float], get_client: Callable[[], Any]
+    pauses: list[float], create: Callable[[], Any], attribute: str
 ) -> None:
     async def update() -> bool:
-        client = get_client()
+        owner = create()
+        client = getattr(owner, attribute)
         updated: bool = await client._metadata_update(client.cluster, ["known"])
+        await owner.stop()
         return updated
 
     assert not asyncio.run(update())
