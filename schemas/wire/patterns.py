@@ -1,16 +1,23 @@
-"""Match foreign regular expressions with RE2, as Alertmanager and Prometheus write them.
+"""Check tokens; match foreign regular expressions with RE2, as Alertmanager writes them.
 
-Matching takes linear time, so no pattern can stall a process. Patterns are matched against foreign
-data, in the decider too. Python's own engine would practically never end for `(a+)+$` and forty
-letters.
+Matching takes linear time: Python's own engine would practically never end for `(a+)+$` and forty
+letters, and patterns are matched against foreign data, in the decider too.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import re2
+
+TOKEN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def is_token(word: str) -> bool:
+    """Return whether a permanent log may hold a word."""
+    return TOKEN.fullmatch(word) is not None
 
 
 class PatternInvalid(ValueError):

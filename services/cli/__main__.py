@@ -30,7 +30,7 @@ COMMANDS_BY_PANEL = {
         "commission": "services.cli.system.commission:commission",
         "dlq": "services.cli.data.dlq:app",
         "snapshot": "services.cli.data.snapshot:snapshot",
-        "rebuild": "services.cli.data.rebuild:rebuild",
+        "rebuild": "services.cli.data.repair:rebuild",
         "backup": "services.cli.data.backup:backup",
         "restore": "services.cli.data.backup:restore",
         "seal": "services.cli.data.seal:seal",
@@ -53,7 +53,7 @@ COMMANDS_BY_PANEL = {
     "Reports": {
         "report": "services.cli.crisis.report:report",
         "line": "services.cli.crisis.report:line",
-        "cap": "services.cli.crisis.cap:cap",
+        "cap": "services.cli.crisis.documents:cap",
     },
     "Lists": {
         "incidents": "services.cli.crisis.read:incidents",

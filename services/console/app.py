@@ -48,10 +48,9 @@ from services.console.http.decisions import (
     LinkAnswers,
     StatedAttendance,
 )
-from services.console.http.fair_queue import ExpensiveWork
+from services.console.http.fair_queue import BodyLimitMiddleware, ExpensiveWork
 from services.console.http.openapi import complete_document
 from services.console.http.producer import CommandProducer
-from services.console.http.request_limits import BodyLimitMiddleware
 from services.console.incidents import api as incidents_api
 from services.console.incidents import reports_api
 from services.console.ledger import api as ledger_api

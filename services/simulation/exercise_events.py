@@ -14,7 +14,7 @@ import orjson
 
 from schemas.base import MINUTE_MS
 from schemas.realms import MAX_STEP_MINUTES
-from schemas.wire.tokens import is_token
+from schemas.wire.patterns import is_token
 from services.alerts.reference.constants import COLOURS
 from services.intake.reports.native import parse_report
 from services.runtime.http.problems import ProblemError

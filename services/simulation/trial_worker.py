@@ -19,8 +19,7 @@ from pydantic import TypeAdapter
 from schemas.reference import SectionData
 from schemas.reference_changes import Foreseen
 from services.runtime.process.settings import Settings
-from services.simulation.comparison import Comparison
-from services.simulation.effects import compare_crises, sum_up_effects
+from services.simulation.effects import Comparison, compare_crises, sum_up_effects
 from services.simulation.recording import NotRecorded
 
 NICENESS = 10

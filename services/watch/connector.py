@@ -1,4 +1,4 @@
-"""Define a connector: one feed, read by pure functions.
+"""Define and find connectors: one feed each, read by pure functions.
 
 A connector names its requests and turns bodies into posts. It has no clock, no network and no
 file: the engine gives it the bodies, the time and the memory that it returned the last time.
@@ -10,11 +10,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, Final, Literal, Protocol
 
+from services.watch import feeds
 from services.watch.parsing import BodyRefused, FeedDrift
 from services.watch.watched import WatchedTerritory
+
+
+class UnknownFeed(LookupError):
+    """No connector has that name."""
+
+
+@cache
+def list_connectors() -> tuple[Connector, ...]:
+    """Return the connectors in order of their names."""
+    modules = (import_module(f"{feeds.__name__}.{m.name}") for m in iter_modules(feeds.__path__))
+    connectors: list[Connector] = [module.CONNECTOR for module in modules]
+    return tuple(sorted(connectors, key=lambda connector: connector.spec.name))
+
+
+def find_connector(name: str) -> Connector:
+    """Return the connector of a feed. Raises UnknownFeed."""
+    for connector in list_connectors():
+        if connector.spec.name == name:
+            return connector
+    raise UnknownFeed(name)
+
 
 Memory = dict[str, Any]
 """Knowledge of a connector from earlier bodies: JSON values only."""
@@ -154,7 +179,7 @@ class Reading:
 
 
 class Connector(Protocol):
-    """One feed. `services.watch.registry` finds the module that holds it."""
+    """One feed. `list_connectors` finds the module that holds it."""
 
     spec: FeedSpec
 

@@ -24,10 +24,10 @@ from services.watch.connector import (
     Memory,
     Post,
     Reading,
+    list_connectors,
     pace_samples,
 )
 from services.watch.parsing import BodyRefused, FeedDrift, get_paris_hour
-from services.watch.registry import list_connectors
 from services.watch.store import FeedStore
 from services.watch.transport import (
     FeedResponse,

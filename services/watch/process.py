@@ -15,10 +15,9 @@ from pydantic import SecretStr, field_validator
 from services.runtime.process import health, metrics
 from services.runtime.process.settings import Settings, check_url
 from services.runtime.process.tasks import cancel_and_wait
-from services.watch.connector import Connector
+from services.watch.connector import Connector, list_connectors
 from services.watch.engine import FeedEngine
 from services.watch.front import HttpFront
-from services.watch.registry import list_connectors
 from services.watch.status import describe_feeds, write_status
 from services.watch.store import FeedStore
 from services.watch.transport import FeedTransport

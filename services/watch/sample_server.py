@@ -17,9 +17,8 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from services.watch.connector import Connector, FeedBody
+from services.watch.connector import Connector, FeedBody, list_connectors
 from services.watch.parsing import PARIS
-from services.watch.registry import list_connectors
 from services.watch.trial import ENVELOPE_PREFIX
 
 STORY: Final = ("normal", "warning", "end")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from schemas.catalogue.feeds import FeedList, FeedStatus, LastPost
 from services.runtime.process.atomic_file import open_atomic_file
-from services.watch.connector import FeedSpec, pace_samples
-from services.watch.registry import list_connectors
+from services.watch.connector import FeedSpec, list_connectors, pace_samples
 from services.watch.store import FeedRow, FeedStore
 
 

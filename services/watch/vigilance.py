@@ -12,8 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from services.watch.connector import POLL_DELAY, read_stored_time
-from services.watch.french import COLOURS
-from services.watch.parsing import format_instant
+from services.watch.parsing import COLOURS, format_instant
 
 JUMP_DELAY: Final = timedelta(minutes=10)
 HOLD_SEVERITY: Final = 2

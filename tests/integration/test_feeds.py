@@ -11,11 +11,10 @@ from aiohttp import web
 
 from services.cli.system.feed_demo import SAMPLES, open_feed_demo
 from services.runtime.process.ports import find_free_ports
-from services.watch.connector import FetchVerdict
+from services.watch.connector import FetchVerdict, list_connectors
 from services.watch.engine import FeedEngine
 from services.watch.front import HttpFront
 from services.watch.process import WatchSettings
-from services.watch.registry import list_connectors
 from services.watch.sample_server import FIRST_STEP, create_sample_app
 from services.watch.store import FeedStore
 from services.watch.transport import FeedTransport

@@ -29,8 +29,7 @@ from services.console.reference.record_names import KINDS, label_field
 from services.console.texts import words as w
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
-from services.simulation.comparison import Comparison
-from services.simulation.effects import compare_crises, sum_up_effects
+from services.simulation.effects import Comparison, compare_crises, sum_up_effects
 from services.territory import Territory
 from services.territory.differences import compare_sections
 

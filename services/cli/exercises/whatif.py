@@ -22,7 +22,7 @@ from services.console.texts import words as w
 from services.runtime.kafka.clients import format_time
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
-from services.simulation.comparison import Comparison, compare_replays
+from services.simulation.effects import Comparison, compare_replays
 from services.simulation.milestones import Difference
 from services.simulation.recording import (
     ForkPoint,

@@ -20,9 +20,8 @@ from services.cli.output import open_console, strip_controls
 from services.cli.system.feed_demo import SAMPLES, list_sources, open_feed_demo, register_source
 from services.console.feeds.listing import read_feeds
 from services.runtime.process.settings import Settings
-from services.watch.connector import FeedSpec
+from services.watch.connector import FeedSpec, UnknownFeed, find_connector, list_connectors
 from services.watch.process import WatchSettings
-from services.watch.registry import UnknownFeed, find_connector, list_connectors
 from services.watch.sample_server import create_sample_app, list_sampled_feeds
 from services.watch.status import describe_feeds
 from services.watch.store import FeedStore

@@ -18,11 +18,10 @@ from services.cli.client import ApiClient, ApiRefused, VigieUnreachable
 from services.cli.system.token import wait_until_accepted
 from services.runtime.process.settings import SHIPPED
 from services.runtime.secrets.keyring import write_private
-from services.watch.connector import FeedSpec
+from services.watch.connector import FeedSpec, list_connectors
 from services.watch.engine import ALIVE_TYPE
 from services.watch.front import get_source_key_file
 from services.watch.process import WatchSettings
-from services.watch.registry import list_connectors
 from services.watch.sample_server import list_sampled_feeds
 from services.watch.store import FeedStore
 

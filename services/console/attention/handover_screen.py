@@ -12,7 +12,7 @@ from services.console.attention import handover_page as handover
 from services.console.continuity.clocks import split_passed_clocks
 from services.console.handover import screen as sheets
 from services.console.handover.api import LONGEST_OBJECTIVE
-from services.console.handover.recipients import list_recipient_choices
+from services.console.handover.queries import list_recipient_choices
 from services.console.i18n import N_
 from services.console.incidents import page as incident
 from services.console.logbook.line_list import build_entries, is_written_by_person

@@ -8,16 +8,47 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.console.commissioning.checks import CONDITIONS, JudgedCondition, judge_conditions
+from services.console.commissioning.checks import (
+    CONDITIONS,
+    CheckState,
+    JudgedCondition,
+    judge_conditions,
+)
 from services.console.commissioning.reading import CONFIRMED, read_deeds
-from services.console.commissioning.resources import Commissioning, CommissioningCondition
 from services.console.http.context import RealmName, check_live_realm, check_whole_territory
 from services.console.i18n import choose_language, get_translator
+from services.console.resource_base import Resource, Time
 from services.runtime.http.problems import MEDIA_TYPE, ProblemError, build_bilingual
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
+
+
+class CommissioningCondition(Resource):
+    """One condition, computed from deeds."""
+
+    id: str
+    title: str
+    state: CheckState = Field(description="done, partly, open")
+    text: str = Field(description="what was found")
+    at: Time | None = Field(description="time of the deed")
+    grave: bool = Field(
+        description="true if it is missing and a crisis would reach nobody, or data would be lost"
+    )
+    path: str = Field(description="page that fulfils it")
+    command: str | None = Field(description="command line, if no page does it")
+
+
+class Commissioning(Resource):
+    """The readiness of an installation for its first crisis."""
+
+    ready: bool = Field(description="true if every condition is fulfilled")
+    done: int = Field(description="number of fulfilled conditions")
+    reference: str | None = Field(description="version of the reference data in force")
+    items: list[CommissioningCondition]
+    next: None = None
+
 
 router = APIRouter(prefix="/api/v1/commissioning", tags=["system"])
 Auditor = Annotated[Principal, Depends(require_permission(Permission.AUDIT_READ))]

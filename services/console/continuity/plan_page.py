@@ -25,7 +25,6 @@ from services.console.continuity.plan_view import (
     PlanView,
     SiteCardLine,
 )
-from services.console.continuity.predicate_texts import describe_conditions
 from services.console.directory.view import list_contacts
 from services.console.i18n import N_, Translator
 from services.console.read_model.reference_index import IndexedReference
@@ -33,6 +32,7 @@ from services.console.resources import Card, PlanDetail, SiteCard
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames, shorten_site_name
+from services.console.texts.reasons import describe_conditions
 
 NAMES_SHOWN: Final = 12
 """Names of sites in a sentence; the others are counted."""

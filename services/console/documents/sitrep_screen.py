@@ -14,7 +14,7 @@ from services.console.documents.document import CitedSource
 from services.console.documents.pdf import Typesetter
 from services.console.documents.sitrep import REMARK_SECTIONS
 from services.console.documents.sitreps_api import write_stamp
-from services.console.handover.recipients import list_recipient_choices
+from services.console.handover.queries import list_recipient_choices
 from services.console.http.problems import NotFound
 from services.console.i18n import N_, get_translator
 from services.console.proof.api import read_partners

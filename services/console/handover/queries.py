@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from schemas.base import Instant
 from schemas.crisis import handovers as h
@@ -15,18 +16,50 @@ from services.console.documents.handover import (
     find_next_deadline,
     name_recipient,
 )
-from services.console.documents.queries import DocumentQueries
+from services.console.documents.queries import DocumentQueries, find_level_rule
 from services.console.handover import resources as r
 from services.console.http.problems import NotFound
-from services.console.i18n import get_translator
+from services.console.i18n import Translator, get_translator
 from services.console.read_model.changes import ChangeQueries
 from services.console.read_model.query_base import OpenedRealm
+from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resources import Page
 from services.console.staffing.queries import StaffingQueries
+from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.http.problems import ProblemError
 from services.runtime.secrets.vault import TextItem
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientChoice:
+    """One role that may get the message."""
+
+    role: str
+    label: str
+    chosen: bool
+
+
+def list_recipient_choices(
+    reference: IndexedReference, level: int, chosen: list[str] | None, _: Translator
+) -> list[RecipientChoice]:
+    """List the roles of the whole territory, chosen ones first.
+
+    Without a choice the pilots of the level are chosen.
+    """
+    rule = find_level_rule(reference, level) or find_level_rule(reference, 1)
+    default = list(rule.pilots) if rule is not None else []
+    selected_roles = default if chosen is None else chosen
+    territory_roles = {
+        role for role, scope, _deputy in reference.names.holders.values() if scope is None
+    }
+    roles = territory_roles | {one for one in selected_roles if one in reference.names.roles}
+    choices = [
+        RecipientChoice(role, w.name_role(role, None, reference.names, _), role in selected_roles)
+        for role in roles
+    ]
+    return sorted(choices, key=lambda one: (not one.chosen, one.label, one.role))
 
 
 class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):

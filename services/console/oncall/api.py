@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query, Request
@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Instant
 from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
-from services.console.exports.tables import FileNaming, build_csv_response
+from services.console.exports.tables import Column, FileNaming, build_csv_response
 from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (
     Cursor,
@@ -31,12 +31,20 @@ from services.console.http.context import (
     to_instant,
 )
 from services.console.http.fair_queue import ExpensiveWork
-from services.console.i18n import get_translator
+from services.console.i18n import N_, Translator, get_translator
 from services.console.oncall.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
-from services.console.oncall.resources import Drill, OnCall, Readiness, ScheduleChange
+from services.console.oncall.resources import (
+    Drill,
+    OnCall,
+    OnCallPost,
+    Readiness,
+    ScheduleChange,
+    ShiftSpan,
+)
 from services.console.oncall.schedule import MAX_SPAN_MS
-from services.console.oncall.shift_table import list_shift_columns, list_shift_rows
 from services.console.resources import Page, Resource, Time
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
 from services.oncall.assignment import CalendarShifts as Found
 from services.oncall.assignment import (
     ImportOptions,
@@ -52,6 +60,44 @@ from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.process.tasks import run_in_thread
 from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
+
+PLACE_LABELS = {Place.HOLDER: N_("titulaire"), Place.DEPUTY: N_("suppléant")}
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftRow:
+    """One shift of a post."""
+
+    post: OnCallPost
+    place: Place
+    span: ShiftSpan
+
+
+def list_shift_rows(posts: Iterable[OnCallPost]) -> Iterator[ShiftRow]:
+    """Yield the shifts of each post: those of its holder, then those of its deputy."""
+    for post in posts:
+        for place, spans in ((Place.HOLDER, post.holder), (Place.DEPUTY, post.deputy)):
+            for span in spans:
+                yield ShiftRow(post, place, span)
+
+
+def list_shift_columns(names: TerritoryNames, _: Translator) -> Sequence[Column[ShiftRow]]:
+    """Return the columns of the table of shifts; people are codes and roles, never names."""
+    return (
+        Column(N_("Rôle"), lambda row: row.post.role_name),
+        Column(N_("Périmètre"), lambda row: row.post.scope_name),
+        Column(N_("Place"), lambda row: _(PLACE_LABELS[row.place])),
+        Column(N_("Du (Paris)"), lambda row: row.span.start),
+        Column(N_("Au (Paris)"), lambda row: row.span.end),
+        Column(N_("Code de la personne"), lambda row: row.span.persons),
+        Column(
+            N_("Fonction habituelle"),
+            lambda row: [w.name_person(person, names, _) for person in row.span.persons],
+        ),
+        Column(N_("Origine"), lambda row: w.translate_code(w.STAND, row.span.by, _)),
+        Column(N_("Non pourvu"), lambda row: not row.span.persons),
+    )
+
 
 router = DecisionRouter(prefix="/api/v1", tags=["on call"])
 feeds = DecisionRouter(tags=["on call"])

@@ -11,12 +11,12 @@ from starlette.datastructures import QueryParams
 
 from schemas import reference as ref
 from schemas.predicates import list_measured
-from services.console.continuity.predicate_texts import describe_condition
 from services.console.i18n import N_, Translator
 from services.console.read_model.reference_index import IndexedReference
 from services.console.reference.resources import RecordChoice
 from services.console.texts import words as w
 from services.console.texts import world
+from services.console.texts.reasons import describe_condition
 from services.territory.editing.conditions import (
     COLOURS,
     MAX_COMPARISONS,

@@ -8,11 +8,11 @@ from typing import Final
 from schemas.reference import DEPUTIES, EVERY_POLE
 from schemas.reference_changes import FieldValue, RecordAction, RecordEdit, RecordKind
 from schemas.words import Channel
-from services.console.continuity.predicate_texts import describe_condition
 from services.console.i18n import N_, Translator
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames
+from services.console.texts.reasons import describe_condition
 from services.territory.editing.conditions import ConditionInvalid, read_conditions
 from services.territory.editing.new_records import NEW_FIELDS
 from services.territory.editing.record_places import (

@@ -6,16 +6,75 @@ rest is free text, unless it says that the trouble is over (`117 ELEC RETABLIE`)
 
 from __future__ import annotations
 
+import csv
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
+
+import structlog
 
 from schemas.catalogue.event_types import EVENT_TYPES, EventType, EventTypeRow
 from schemas.people.replies import parse_card_reply, parse_headcount_reply, parse_reply
 from services.intake.integrations.request import build_field_problem
+
+log = structlog.get_logger(__name__)
+
+
+class SiteCodes:
+    """Site codes of the live territory."""
+
+    def __init__(self, territory: Path) -> None:
+        self._file = territory / "sites.csv"
+        self._read_at: float | None = None
+        self._codes: dict[str, str] = {}
+
+    def site_of(self, site_code: str | None, own: tuple[str, ...]) -> str:
+        """Return the site id of a code or id. An unknown one is kept for a person to link.
+
+        Without one, the sender's only site counts. Raises ProblemError `invalid` if there is none
+        or several. Rule D8, unknown site ids.
+        """
+        if site_code is not None:
+            return self._known().get(
+                site_code, site_code.lower() if "-" in site_code else site_code
+            )
+        if len(own) == 1:
+            return own[0]
+        raise build_field_problem(
+            "text",
+            "site",
+            "code du site attendu, par exemple 117 ELEC",
+            "a site code is expected, for example 117 ELEC",
+        )
+
+    def knows(self, site: str) -> bool:
+        """Tell whether this is a site of the territory; of one that cannot be read nobody can say no."""
+        sites_by_code = self._known()
+        return not sites_by_code or site in sites_by_code.values()
+
+    def _known(self) -> dict[str, str]:
+        try:
+            changed = self._file.stat().st_mtime
+            if changed != self._read_at:
+                with self._file.open(encoding="utf-8", newline="") as rows:
+                    read = [(r["site_id"], r.get("code") or "") for r in csv.DictReader(rows)]
+                self._codes = {id.upper(): id for id, _ in read} | {
+                    code.upper(): id for id, code in read if code
+                }
+                self._read_at = changed
+        except (OSError, KeyError, ValueError) as error:
+            log.error(
+                "places.unreadable",
+                file=str(self._file),
+                error=f"{type(error).__name__}: {error}",
+                then="codes stay as they were read before",
+            )
+        return self._codes
+
 
 MAX_LINE: Final = 1_600
 """Ten parts of a concatenated SMS."""

@@ -36,8 +36,13 @@ from services.intake.field.rate_limits import (
     AnonymousReport,
     describe_others,
 )
-from services.intake.field.short_line import ShortLineKind, build_report, has_no_site, read_line
-from services.intake.field.site_codes import SiteCodes
+from services.intake.field.short_line import (
+    ShortLineKind,
+    SiteCodes,
+    build_report,
+    has_no_site,
+    read_line,
+)
 from services.intake.integrations.dispatcher import RETRY_S, TRANSIENT_STATUSES, Dispatcher
 from services.intake.integrations.reports import MessageSender
 from services.intake.integrations.request import (

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from schemas.realms import is_live
 from schemas.reports import END_SUFFIX
-from schemas.wire.tokens import is_token
+from schemas.wire.patterns import is_token
 from schemas.words import EventType
 
 HASH_PREFIX: Final = "h:"

@@ -1,1 +1,1 @@
-"""The connectors. Each module has one `CONNECTOR`; the registry finds it by itself."""
+"""The connectors. Each module has one `CONNECTOR`; `list_connectors` finds it."""

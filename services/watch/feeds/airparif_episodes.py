@@ -20,14 +20,15 @@ from services.watch.connector import (
     build_end,
     build_post,
 )
-from services.watch.french import get_paris_day, write_day
 from services.watch.parsing import (
     PARIS,
     FeedDrift,
     StrictModel,
     format_instant,
+    get_paris_day,
     parse_json,
     validate_model,
+    write_day,
 )
 from services.watch.watched import WatchedTerritory
 

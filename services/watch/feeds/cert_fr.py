@@ -24,7 +24,6 @@ from services.watch.connector import (
     build_end,
     build_post,
 )
-from services.watch.french import get_paris_day, lower_first
 from services.watch.parsing import (
     BodyRefused,
     FeedDrift,
@@ -32,6 +31,8 @@ from services.watch.parsing import (
     StrictModel,
     check_clock,
     format_instant,
+    get_paris_day,
+    lower_first,
     parse_json,
     validate_model,
 )

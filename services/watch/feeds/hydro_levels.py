@@ -25,7 +25,6 @@ from services.watch.connector import (
     is_stale,
     read_stored_time,
 )
-from services.watch.french import write_metres, write_moment
 from services.watch.parsing import (
     BodyRefused,
     FeedDrift,
@@ -35,6 +34,8 @@ from services.watch.parsing import (
     parse_instant,
     parse_json,
     validate_model,
+    write_metres,
+    write_moment,
 )
 from services.watch.river_forecast import TOLD_FROM_M, RiverForecast, read_forecast
 from services.watch.watched import WatchedTerritory

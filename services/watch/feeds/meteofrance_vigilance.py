@@ -22,24 +22,22 @@ from services.watch.connector import (
     is_stale,
     read_stored_time,
 )
-from services.watch.french import (
-    COLOURS,
-    get_last_day,
-    get_paris_day,
-    write_day,
-    write_day_and_hour,
-    write_end_hour,
-    write_hour,
-)
 from services.watch.parsing import (
+    COLOURS,
     FeedDrift,
     Instant,
     StrictModel,
     check_clock,
     format_instant,
     format_stamp,
+    get_last_day,
+    get_paris_day,
     parse_json,
     validate_model,
+    write_day,
+    write_day_and_hour,
+    write_end_hour,
+    write_hour,
 )
 from services.watch.vigilance import (
     ColourDecision,

@@ -19,7 +19,6 @@ from services.watch.connector import (
     build_post,
     is_stale,
 )
-from services.watch.french import get_paris_day, write_day
 from services.watch.parsing import (
     PARIS,
     FeedDrift,
@@ -27,8 +26,10 @@ from services.watch.parsing import (
     StrictModel,
     check_clock,
     format_instant,
+    get_paris_day,
     parse_json,
     validate_model,
+    write_day,
 )
 from services.watch.watched import WatchedTerritory
 

@@ -24,8 +24,8 @@ from services.watch.connector import (
     is_stale,
     read_stored_time,
 )
-from services.watch.french import COLOURS
 from services.watch.parsing import (
+    COLOURS,
     FeedDrift,
     Instant,
     StrictModel,

@@ -13,8 +13,7 @@ from services.cli.client import ApiRefused
 from services.cli.system import feed_demo
 from services.cli.system.feed import app
 from services.cli.system.feed_demo import build_source
-from services.watch.connector import FetchVerdict
-from services.watch.registry import find_connector, list_connectors
+from services.watch.connector import FetchVerdict, find_connector, list_connectors
 from services.watch.status import describe_feeds, write_status
 from services.watch.store import FeedStore
 from tests.unit.watch.samples import SAMPLES

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from schemas.base import MINUTE_MS
 from schemas.reference_changes import Foreseen, PlanTime
-from services.simulation.comparison import Comparison
-from services.simulation.effects import MAX_NAMED_REALMS, sum_up_effects
+from services.simulation.effects import MAX_NAMED_REALMS, Comparison, sum_up_effects
 from services.simulation.milestones import Difference, HistorySummary, Milestone
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from services.console.http.request_limits import MAX_BYTES
+from services.console.http.fair_queue import MAX_BYTES
 from tests.unit.console.held import LINKS, HeldModel, application
 
 

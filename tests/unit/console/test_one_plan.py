@@ -12,9 +12,9 @@ from schemas.predicates import Measured
 from schemas.runtime import CommandApplied
 from schemas.words import SiteStatus
 from services.console.continuity.plan_page import describe_minutes
-from services.console.continuity.predicate_texts import describe_condition, describe_conditions
 from services.console.i18n import get_translator
 from services.console.texts import world
+from services.console.texts.reasons import describe_condition, describe_conditions
 from tests.unit.console.held import Held, browsing, reference
 from tests.unit.console.test_every_screen import REALM, realm, words
 from tests.unit.continuity.world import World, at

@@ -13,7 +13,7 @@ from hypothesis import given
 
 from schemas.base import parse_closed
 from schemas.reports import episode_key
-from schemas.wire.tokens import is_token
+from schemas.wire.patterns import is_token
 from services.alerts.reference.constants import parse_instant
 from services.alerts.reports.report_facts import parse_truth
 from services.intake.reports.native import NativeReport

@@ -9,9 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from services.watch.connector import Connector, FeedBody, Memory, Reading
+from services.watch.connector import (
+    Connector,
+    FeedBody,
+    Memory,
+    Reading,
+    find_connector,
+    list_connectors,
+)
 from services.watch.engine import read_bodies
-from services.watch.registry import find_connector, list_connectors
 from services.watch.watched import WatchedTerritory, load_watched
 
 REPOSITORY = Path(__file__).resolve().parents[3]

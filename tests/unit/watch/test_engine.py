@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from schemas.catalogue.feeds import FeedStatus
-from services.watch.connector import FeedRequest, FeedSpec, FetchVerdict
+from services.watch.connector import FeedRequest, FeedSpec, FetchVerdict, find_connector
 from services.watch.engine import ALIVE_TYPE, FeedEngine, FrontAway
-from services.watch.registry import find_connector
 from services.watch.status import describe_feed
 from services.watch.store import FeedStore
 from services.watch.transport import FeedResponse, KeyMissing

@@ -11,8 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from services.watch.connector import FeedBody, FetchVerdict, Memory, Reading
-from services.watch.registry import find_connector
+from services.watch.connector import FeedBody, FetchVerdict, Memory, Reading, find_connector
 from services.watch.transport import FeedResponse, FeedTransport
 from services.watch.watched import WatchedTerritory
 from tests.unit.watch.samples import SAMPLES, load_bodies, load_document, read, watched_92

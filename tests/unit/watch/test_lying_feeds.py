@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.watch.connector import FeedBody, FetchVerdict, Memory, Reading
-from services.watch.registry import find_connector
+from services.watch.connector import FeedBody, FetchVerdict, Memory, Reading, find_connector
 from tests.unit.watch.samples import load_bodies, load_document, make_bodies, read
 
 MF, CRUES, HYDRO = "meteofrance-vigilance", "vigicrues", "hydro-levels"

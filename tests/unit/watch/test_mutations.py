@@ -11,8 +11,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from services.watch.connector import FeedBody, FetchVerdict, Memory, Reading
-from services.watch.registry import find_connector, list_connectors
+from services.watch.connector import (
+    FeedBody,
+    FetchVerdict,
+    Memory,
+    Reading,
+    find_connector,
+    list_connectors,
+)
 from tests.unit.watch.samples import Sample, list_samples, load_bodies, read
 
 COLOURS = {"vert", "jaune", "orange", "rouge"}

@@ -16,9 +16,10 @@ from services.watch.connector import (
     FeedRequest,
     FetchVerdict,
     Reading,
+    find_connector,
+    list_connectors,
 )
 from services.watch.engine import SAMPLES_WAIT_S, FeedEngine, read_bodies
-from services.watch.registry import find_connector, list_connectors
 from services.watch.sample_server import FIRST_STEP, STEP, SampleStory, move_times
 from services.watch.status import describe_feeds
 from services.watch.store import FeedStore

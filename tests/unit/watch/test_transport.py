@@ -10,9 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.watch.connector import FeedRequest, FetchVerdict
+from services.watch.connector import FeedRequest, FetchVerdict, find_connector, list_connectors
 from services.watch.process import WatchSettings
-from services.watch.registry import find_connector, list_connectors
 from services.watch.transport import FeedTransport, KeyMissing, choose_wait, find_wait, judge_status
 from tests.unit.watch.samples import watched_92
 

@@ -17,7 +17,7 @@ from schemas.people.directory import Contact
 from schemas.people.replies import WAITING_REPLY_PREFIX
 from services.intake.dead_letters.dead_letter_store import RefusedMessage
 from services.intake.field.phone_numbers import REFRESH_INTERVAL_S
-from services.intake.field.site_codes import SiteCodes
+from services.intake.field.short_line import SiteCodes
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role
