@@ -7,7 +7,7 @@ decision came first. Status 403 means that the role of the account has no right.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from schemas import commands as c
 from schemas import oncall as o
@@ -48,81 +48,30 @@ _CELL_ROLES = frozenset({"admin", "coordinator", "cell", "director", "elected"})
 _FIELD_ROLES = _CELL_ROLES | {"site_manager", "technician", "liaison"}
 _ORGANISER_ROLES = frozenset({"admin", "coordinator"})
 _REFERENCE_ROLES = frozenset({"admin", "coordinator", "director"})
-_ALLOWED_ROLES: Final[dict[type[Command], frozenset[str]]] = {
-    c.AcknowledgeIncident: _FIELD_ROLES,
-    c.EscalateIncident: _FIELD_ROLES,
-    c.ReapplyPolicy: _CELL_ROLES,
-    c.ResolveIncident: _CELL_ROLES,
-    c.ReopenIncident: _CELL_ROLES,
-    c.MergeIncidents: _CELL_ROLES,
-    c.SplitIncident: _CELL_ROLES,
-    c.AddNote: _FIELD_ROLES | {"observer"},
-    c.ConfirmReport: _FIELD_ROLES,
-    c.DenyReport: _FIELD_ROLES,
-    c.LinkReport: _FIELD_ROLES,
-    c.MarkReportsRead: _CELL_ROLES,
-    c.PreviewConfirmation: _FIELD_ROLES,
-    c.InstructSite: _CELL_ROLES,
-    c.SetLevel: _CELL_ROLES,
-    c.TakeTask: _FIELD_ROLES,
-    c.CompleteTask: _FIELD_ROLES,
-    a.RequestAction: _CELL_ROLES,
-    a.AcceptAction: _FIELD_ROLES,
-    a.DeclineAction: _FIELD_ROLES,
-    a.CompleteAction: _FIELD_ROLES,
-    a.CancelAction: _CELL_ROLES,
-    m.PlanMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
-    m.ChangeMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
-    m.EndMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
-    s.DraftStatement: _CELL_ROLES,
-    s.ReviseStatement: _CELL_ROLES,
-    s.SubmitStatement: _CELL_ROLES,
-    s.ValidateStatement: _CELL_ROLES,
-    s.RefuseStatement: _CELL_ROLES,
-    s.PublishStatement: _CELL_ROLES,
-    s.RetractStatement: _CELL_ROLES,
-    s.ReceiveQuestion: _CELL_ROLES | {"liaison"},
-    s.AnswerQuestion: _CELL_ROLES,
-    h.DraftHandover: _CELL_ROLES,
-    h.ReviseHandover: _CELL_ROLES,
-    h.SignHandover: _CELL_ROLES,
-    h.AcceptHandover: _CELL_ROLES,
-    h.WithdrawHandover: _CELL_ROLES,
-    b.StartObligation: _CELL_ROLES,
-    b.FulfilObligation: _CELL_ROLES,
-    b.DismissObligation: _CELL_ROLES,
-    e.PlanStimulus: _ORGANISER_ROLES,
-    e.SkipStimulus: _ORGANISER_ROLES,
-    e.RestoreStimulus: _ORGANISER_ROLES,
-    e.NoteStimulus: _ORGANISER_ROLES | {"observer"},
-    o.OverrideDuty: _CELL_ROLES | {"technician"},
-    o.SwapDuties: _CELL_ROLES | {"technician"},
-    o.WithdrawDuty: _CELL_ROLES,
-    o.DrillLadders: _CELL_ROLES,
-    o.ImportDuties: _CELL_ROLES,
-    o.NoteReachability: frozenset({"admin", "coordinator"}),
-    t.StateAttendance: _FIELD_ROLES | {ANSWERING_ROLE},
-    PublishReference: frozenset({"admin", "coordinator"}),
-    r.DraftReference: _REFERENCE_ROLES,
-    r.ProposeReference: _REFERENCE_ROLES,
-    r.ApproveReference: _REFERENCE_ROLES,
-    r.DeclineReference: _REFERENCE_ROLES,
-    r.WithdrawReference: _REFERENCE_ROLES,
-}
+
+
+class _Rule(NamedTuple):
+    """Handler of a command, and the roles that may give it."""
+
+    apply: Callable[[AlertsDecision, Any], CommandResult]
+    roles: frozenset[str]
+    is_work: bool = True
+    """False for reading and the administration of data: not work on a crisis."""
 
 
 def apply_command(draft: AlertsDecision, command_id: str, command: Command) -> bool:
     """Apply a command and record the result; return False for an unknown command."""
-    apply = _HANDLERS.get(type(command))
-    if apply is None:
+    rule = _RULES.get(type(command))
+    if rule is None:
         return False
     try:
-        _check_right(draft, command)
-        result = apply(draft, command)
+        _check_right(draft, command, rule.roles)
+        result = rule.apply(draft, command)
     except RefusedCommand as refused:
         draft.emit(refused.to_fact(command_id, command))
         return True
-    _note_activity(draft, command)
+    if rule.is_work and not isinstance(command, c.AcknowledgeIncident):
+        _note_activity(draft, command)
     draft.emit(CommandApplied(command_id=command_id, command=type(command).__name__, result=result))
     return True
 
@@ -133,11 +82,7 @@ def _note_activity(draft: AlertsDecision, command: Command) -> None:
     Any decision of a person counts, except an acknowledgement and the administration of data. Rule
     D33, answers.
     """
-    if (
-        isinstance(command, c.AcknowledgeIncident)
-        or type(command) in _ADMINISTRATIVE_COMMANDS
-        or command.author.startswith("system:")
-    ):
+    if command.author.startswith("system:"):
         return
     subject = getattr(command, "incident", None)
     if (report := getattr(command, "report", None)) is not None:
@@ -152,13 +97,12 @@ def _note_activity(draft: AlertsDecision, command: Command) -> None:
     responses.keep_acknowledgement(draft, draft.resolve_incident(subject))
 
 
-def _check_right(draft: AlertsDecision, command: Command) -> None:
+def _check_right(draft: AlertsDecision, command: Command, allowed: frozenset[str]) -> None:
     """Refuse a command (403) unless the role of its author may give it.
 
     The role is that of an account, or a role of the organisation that a cell or a pilot holds.
     Programs act as `system:<name>`.
     """
-    allowed = _ALLOWED_ROLES[type(command)]
     if command.role in allowed or (
         command.role == "system" and command.author.startswith("system:")
     ):
@@ -171,88 +115,66 @@ def _check_right(draft: AlertsDecision, command: Command) -> None:
         raise RefusedCommand(403, "role_not_allowed", role=command.role)
 
 
-_ADMINISTRATIVE_COMMANDS: Final = frozenset(
-    {
-        PublishReference,
-        r.DraftReference,
-        r.ProposeReference,
-        r.ApproveReference,
-        r.DeclineReference,
-        r.WithdrawReference,
-        o.NoteReachability,
-        o.ImportDuties,
-        o.OverrideDuty,
-        o.SwapDuties,
-        o.WithdrawDuty,
-        o.DrillLadders,
-        c.MarkReportsRead,
-        c.PreviewConfirmation,
-        t.StateAttendance,
-        e.PlanStimulus,
-        e.SkipStimulus,
-        e.RestoreStimulus,
-        e.NoteStimulus,
-    }
-)
-"""Administration of data, and reading: not work on a crisis."""
-_HANDLERS: Final[dict[type[Command], Callable[[AlertsDecision, Any], CommandResult]]] = {
-    c.AcknowledgeIncident: escalation.acknowledge,
-    c.EscalateIncident: escalation.escalate,
-    c.ReapplyPolicy: escalation.reapply_policy,
-    c.ResolveIncident: incidents.resolve,
-    c.ReopenIncident: incidents.reopen,
-    c.MergeIncidents: incidents.merge,
-    c.SplitIncident: incidents.split,
-    c.AddNote: reports.add_note,
-    c.ConfirmReport: reports.confirm_report,
-    c.DenyReport: reports.deny_report,
-    c.LinkReport: reports.link_report,
-    c.MarkReportsRead: reports.mark_read,
-    c.PreviewConfirmation: reports.preview_confirmation,
-    c.InstructSite: actions.instruct_site,
-    c.SetLevel: level.set_level,
-    c.TakeTask: reports.take_task,
-    c.CompleteTask: reports.complete_task,
-    a.RequestAction: actions.request_action,
-    a.AcceptAction: actions.accept_action,
-    a.DeclineAction: actions.decline_action,
-    a.CompleteAction: actions.complete_action,
-    a.CancelAction: actions.cancel_action,
-    m.PlanMaintenance: maintenance.plan_window,
-    m.ChangeMaintenance: maintenance.change_window,
-    m.EndMaintenance: maintenance.end_window,
-    s.DraftStatement: statements.draft_statement,
-    s.ReviseStatement: statements.revise_statement,
-    s.SubmitStatement: statements.submit_statement,
-    s.ValidateStatement: statements.validate_statement,
-    s.RefuseStatement: statements.refuse_statement,
-    s.PublishStatement: statements.publish_statement,
-    s.RetractStatement: statements.retract_statement,
-    s.ReceiveQuestion: questions.receive_question,
-    s.AnswerQuestion: questions.answer_question,
-    h.DraftHandover: handovers.draft_handover,
-    h.ReviseHandover: handovers.revise_handover,
-    h.SignHandover: handovers.sign_handover,
-    h.AcceptHandover: handovers.accept_handover,
-    h.WithdrawHandover: handovers.withdraw_handover,
-    b.StartObligation: obligations.start_obligation,
-    b.FulfilObligation: obligations.fulfil_obligation,
-    b.DismissObligation: obligations.dismiss_obligation,
-    e.PlanStimulus: stimuli.plan_stimulus,
-    e.SkipStimulus: stimuli.skip_stimulus,
-    e.RestoreStimulus: stimuli.restore_stimulus,
-    e.NoteStimulus: stimuli.note_stimulus,
-    o.OverrideDuty: oncall.override_shift,
-    o.SwapDuties: oncall.swap_shifts,
-    o.WithdrawDuty: oncall.withdraw_override,
-    o.DrillLadders: oncall.run_drill,
-    o.ImportDuties: oncall.import_calendar,
-    o.NoteReachability: oncall.note_reachability,
-    t.StateAttendance: oncall.state_attendance,
-    PublishReference: reference.publish_section,
-    r.DraftReference: reference.draft_section,
-    r.ProposeReference: reference.propose_change,
-    r.ApproveReference: reference.approve_change,
-    r.DeclineReference: reference.decline_change,
-    r.WithdrawReference: reference.withdraw_change,
+_RULES: Final[dict[type[Command], _Rule]] = {
+    c.AcknowledgeIncident: _Rule(escalation.acknowledge, _FIELD_ROLES),
+    c.EscalateIncident: _Rule(escalation.escalate, _FIELD_ROLES),
+    c.ReapplyPolicy: _Rule(escalation.reapply_policy, _CELL_ROLES),
+    c.ResolveIncident: _Rule(incidents.resolve, _CELL_ROLES),
+    c.ReopenIncident: _Rule(incidents.reopen, _CELL_ROLES),
+    c.MergeIncidents: _Rule(incidents.merge, _CELL_ROLES),
+    c.SplitIncident: _Rule(incidents.split, _CELL_ROLES),
+    c.AddNote: _Rule(reports.add_note, _FIELD_ROLES | {"observer"}),
+    c.ConfirmReport: _Rule(reports.confirm_report, _FIELD_ROLES),
+    c.DenyReport: _Rule(reports.deny_report, _FIELD_ROLES),
+    c.LinkReport: _Rule(reports.link_report, _FIELD_ROLES),
+    c.MarkReportsRead: _Rule(reports.mark_read, _CELL_ROLES, is_work=False),
+    c.PreviewConfirmation: _Rule(reports.preview_confirmation, _FIELD_ROLES, is_work=False),
+    c.InstructSite: _Rule(actions.instruct_site, _CELL_ROLES),
+    c.SetLevel: _Rule(level.set_level, _CELL_ROLES),
+    c.TakeTask: _Rule(reports.take_task, _FIELD_ROLES),
+    c.CompleteTask: _Rule(reports.complete_task, _FIELD_ROLES),
+    a.RequestAction: _Rule(actions.request_action, _CELL_ROLES),
+    a.AcceptAction: _Rule(actions.accept_action, _FIELD_ROLES),
+    a.DeclineAction: _Rule(actions.decline_action, _FIELD_ROLES),
+    a.CompleteAction: _Rule(actions.complete_action, _FIELD_ROLES),
+    a.CancelAction: _Rule(actions.cancel_action, _CELL_ROLES),
+    m.PlanMaintenance: _Rule(maintenance.plan_window, _CELL_ROLES | {maintenance.SOURCE_ROLE}),
+    m.ChangeMaintenance: _Rule(maintenance.change_window, _CELL_ROLES | {maintenance.SOURCE_ROLE}),
+    m.EndMaintenance: _Rule(maintenance.end_window, _CELL_ROLES | {maintenance.SOURCE_ROLE}),
+    s.DraftStatement: _Rule(statements.draft_statement, _CELL_ROLES),
+    s.ReviseStatement: _Rule(statements.revise_statement, _CELL_ROLES),
+    s.SubmitStatement: _Rule(statements.submit_statement, _CELL_ROLES),
+    s.ValidateStatement: _Rule(statements.validate_statement, _CELL_ROLES),
+    s.RefuseStatement: _Rule(statements.refuse_statement, _CELL_ROLES),
+    s.PublishStatement: _Rule(statements.publish_statement, _CELL_ROLES),
+    s.RetractStatement: _Rule(statements.retract_statement, _CELL_ROLES),
+    s.ReceiveQuestion: _Rule(questions.receive_question, _CELL_ROLES | {"liaison"}),
+    s.AnswerQuestion: _Rule(questions.answer_question, _CELL_ROLES),
+    h.DraftHandover: _Rule(handovers.draft_handover, _CELL_ROLES),
+    h.ReviseHandover: _Rule(handovers.revise_handover, _CELL_ROLES),
+    h.SignHandover: _Rule(handovers.sign_handover, _CELL_ROLES),
+    h.AcceptHandover: _Rule(handovers.accept_handover, _CELL_ROLES),
+    h.WithdrawHandover: _Rule(handovers.withdraw_handover, _CELL_ROLES),
+    b.StartObligation: _Rule(obligations.start_obligation, _CELL_ROLES),
+    b.FulfilObligation: _Rule(obligations.fulfil_obligation, _CELL_ROLES),
+    b.DismissObligation: _Rule(obligations.dismiss_obligation, _CELL_ROLES),
+    e.PlanStimulus: _Rule(stimuli.plan_stimulus, _ORGANISER_ROLES, is_work=False),
+    e.SkipStimulus: _Rule(stimuli.skip_stimulus, _ORGANISER_ROLES, is_work=False),
+    e.RestoreStimulus: _Rule(stimuli.restore_stimulus, _ORGANISER_ROLES, is_work=False),
+    e.NoteStimulus: _Rule(stimuli.note_stimulus, _ORGANISER_ROLES | {"observer"}, is_work=False),
+    o.OverrideDuty: _Rule(oncall.override_shift, _CELL_ROLES | {"technician"}, is_work=False),
+    o.SwapDuties: _Rule(oncall.swap_shifts, _CELL_ROLES | {"technician"}, is_work=False),
+    o.WithdrawDuty: _Rule(oncall.withdraw_override, _CELL_ROLES, is_work=False),
+    o.DrillLadders: _Rule(oncall.run_drill, _CELL_ROLES, is_work=False),
+    o.ImportDuties: _Rule(oncall.import_calendar, _CELL_ROLES, is_work=False),
+    o.NoteReachability: _Rule(oncall.note_reachability, _ORGANISER_ROLES, is_work=False),
+    t.StateAttendance: _Rule(
+        oncall.state_attendance, _FIELD_ROLES | {ANSWERING_ROLE}, is_work=False
+    ),
+    PublishReference: _Rule(reference.publish_section, _ORGANISER_ROLES, is_work=False),
+    r.DraftReference: _Rule(reference.draft_section, _REFERENCE_ROLES, is_work=False),
+    r.ProposeReference: _Rule(reference.propose_change, _REFERENCE_ROLES, is_work=False),
+    r.ApproveReference: _Rule(reference.approve_change, _REFERENCE_ROLES, is_work=False),
+    r.DeclineReference: _Rule(reference.decline_change, _REFERENCE_ROLES, is_work=False),
+    r.WithdrawReference: _Rule(reference.withdraw_change, _REFERENCE_ROLES, is_work=False),
 }
