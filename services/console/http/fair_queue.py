@@ -1,4 +1,4 @@
-"""Limit what one user may ask of the console: turns at expensive work, and the size of bodies."""
+"""Limit the requests of one user: turns at expensive work, and the size of bodies."""
 
 from __future__ import annotations
 
