@@ -83,13 +83,14 @@ def paged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["token list", "user list", "source list", "oncall who"])
 def test_a_list_is_read_to_its_end(command: str) -> None:
-    invocation = CliRunner().invoke(app, command.split())
+    invoke = partial(CliRunner().invoke, app, catch_exceptions=False)
+    invocation = invoke(command.split())
     assert (invocation.exit_code, "x-1" in invocation.output, "x-2" in invocation.output) == (
         0,
         True,
         True,
     ), invocation.output
-    listing = json.loads(CliRunner().invoke(app, [*command.split(), "--json"]).output)
+    listing = json.loads(invoke([*command.split(), "--json"]).output)
     assert ([item["id"] for item in listing["items"]], listing["next"]) == (["x-1", "x-2"], None)
 
 
