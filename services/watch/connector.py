@@ -17,7 +17,7 @@ from pkgutil import iter_modules
 from typing import Any, Final, Literal, Protocol
 
 from services.watch import feeds
-from services.watch.parsing import BodyRefused, FeedDrift
+from services.watch.parsing import BodyRefused, FeedDrift, format_instant
 from services.watch.watched import WatchedTerritory
 
 
@@ -175,6 +175,8 @@ class Reading:
         ):
             self.verdict = FetchVerdict.UNCHANGED
         self.memory["edition"] = self.edition
+        if self.edition_at is not None:
+            self.memory["edition_at"] = format_instant(self.edition_at)
         return self
 
 
@@ -251,6 +253,16 @@ class FeedConnector:
 def is_stale(edition: datetime, now: datetime, spec: FeedSpec) -> bool:
     """Return whether an edition is too old to say anything about now."""
     return now - edition > timedelta(seconds=spec.stale_after_s)
+
+
+def is_outdated(edition: datetime, look: Look, spec: FeedSpec) -> bool:
+    """Return whether an edition is stale, or older than the last one that was read.
+
+    A cache may give an old copy after a newer one. It ends and raises nothing.
+    """
+    last = look.memory.get("edition_at")
+    is_older = last is not None and edition < read_stored_time(last)
+    return is_older or is_stale(edition, look.now, spec)
 
 
 def read_stored_time(text: str) -> datetime:

@@ -117,6 +117,12 @@ def parse_local(text: Any) -> datetime:
     return local.replace(tzinfo=PARIS, fold=1).astimezone(UTC)
 
 
+def settle_local(time: datetime, now: datetime) -> datetime:
+    """Return the earlier of an ambiguous Paris time if the later is still ahead."""
+    earlier = time.astimezone(PARIS).replace(fold=0).astimezone(UTC)
+    return earlier if time > now else time
+
+
 def parse_paris_day(text: Any) -> datetime:
     """Return the Paris midnight of a day without a time, in UTC. Raises ValueError."""
     if not isinstance(text, str) or (day_match := _DAY.fullmatch(text)) is None:
@@ -138,6 +144,11 @@ def format_instant(time: datetime) -> str:
 def format_stamp(time: datetime) -> str:
     """Return a UTC time as part of an alias."""
     return time.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def format_local(time: datetime) -> str:
+    """Return a Paris time as part of an alias."""
+    return time.astimezone(PARIS).strftime("%Y%m%dT%H%M%S")
 
 
 def check_clock(edition: datetime, now: datetime) -> None:

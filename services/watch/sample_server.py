@@ -19,7 +19,7 @@ from aiohttp import web
 
 from services.watch.connector import Connector, FeedBody, list_connectors
 from services.watch.parsing import PARIS
-from services.watch.trial import ENVELOPE_PREFIX
+from services.watch.trial import ENVELOPE_PREFIX, read_fetch_times
 
 STORY: Final = ("normal", "warning", "end")
 """Names of the bodies, in their order, unless the folder has a `story.json`."""
@@ -48,7 +48,7 @@ class SampleStory:
     """The bodies of one feed, in their order."""
 
     def __init__(self, connector: Connector, folder: Path) -> None:
-        times = _read_fetch_times(folder)
+        times = read_fetch_times(folder)
         names, self._plans = _read_story(folder)
         self._steps = [
             step
@@ -84,13 +84,6 @@ def _read_story(folder: Path) -> tuple[Sequence[str], bool]:
     file = folder / "story.json"
     story = orjson.loads(file.read_bytes()) if file.exists() else {}
     return story.get("names", STORY), story.get("forecasts_keep_their_hour", False)
-
-
-def _read_fetch_times(folder: Path) -> dict[str, datetime]:
-    """Return when each body was fetched, as `expected.json` says."""
-    file = folder / "expected.json"
-    rows = orjson.loads(file.read_bytes()) if file.exists() else []
-    return {row["file"]: datetime.fromisoformat(row["fetched_at"]) for row in rows}
 
 
 def _load_step(connector: Connector, path: Path, times: Mapping[str, datetime]) -> StoryStep | None:

@@ -36,6 +36,8 @@ class WatchedStation(_Part):
 
 class WatchedLines(_Part):
     names: dict[str, str] = Field(alias="noms")
+    text: tuple[str, ...] = Field(default=(), alias="texte")
+    """Lines that enter the text of a report, and are never reported by themselves."""
     structural: tuple[str, ...] = Field(alias="structurantes")
 
 

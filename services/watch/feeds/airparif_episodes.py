@@ -33,6 +33,7 @@ from services.watch.parsing import (
 from services.watch.watched import WatchedTerritory
 
 HOST: Final = "api.airparif.fr"
+KEPT_ALIASES: Final = 60
 ONE_DAY: Final = timedelta(days=1)
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 SEVERITY: Final = {"INFORMATION": 2, "ALERTE": 3}
@@ -138,9 +139,7 @@ class AirparifEpisodes(FeedConnector):
         if state is not None and state["level"] == level and state["last"] >= str(max(active)):
             return
         begin = state["first"] if state else first.isoformat()
-        alias = f"airparif:{begin}:{name}:{level}"
-        if state is not None and state["level"] == level:
-            alias += f":{max(active).isoformat()}"
+        alias = _choose_alias(f"airparif:{begin}:{name}:{level}", look)
         when = (
             f"prévu demain {write_day(first)}"
             if first == tomorrow
@@ -185,11 +184,22 @@ def _read_levels(day: _Day, reading: Reading) -> dict[str, str]:
     return {name: level for name, level in level_by_pollutant.items() if name not in twice}
 
 
+def _choose_alias(base: str, look: Look) -> str:
+    """Return an alias that no report had before: a level may come back in one episode."""
+    aliases: list[str] = look.memory.get("aliases", [])
+    alias, count = base, 1
+    while alias in aliases:
+        count += 1
+        alias = f"{base}:{count}"
+    look.memory["aliases"] = [*aliases, alias][-KEPT_ALIASES:]
+    return alias
+
+
 def _end(name: str, look: Look, reading: Reading) -> None:
     state = look.memory["said"].pop(name)
     reading.posts.append(
         build_end(
-            f"airparif:{state['first']}:{name}:end",
+            _choose_alias(f"airparif:{state['first']}:{name}:end", look),
             format_instant(look.now),
             state["alias"],
             f"Airparif : fin de l’épisode ({name}), Île-de-France",

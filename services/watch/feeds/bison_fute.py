@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from services.watch.connector import (
     Reading,
     build_end,
     build_post,
-    is_stale,
+    is_outdated,
     read_stored_time,
 )
 from services.watch.parsing import (
@@ -85,6 +85,8 @@ CONDITIONS: Final = {
 REAL: Final = "real"
 PRETENDED: Final = frozenset({"test", "exercise", "securityExercise", "technicalExercise"})
 """Situations that did not happen: they are left out."""
+OLDEST_RECORD: Final = timedelta(days=30)
+"""A record that nobody has updated for longer says nothing about now."""
 STATUSES: Final = frozenset({"active", "suspended", "definedByValidityTimeSpec", "planned"})
 
 
@@ -104,8 +106,24 @@ class _Record:
     operator: str
     closed: bool
     whole: bool
-    """True for the main carriageway in both directions, for certain and not planned."""
+    """True for the main carriageway in both directions."""
+    located: bool
+    """True if the carriageway and the direction are given."""
+    planned: bool
+    """True for works, and for a closure beside works."""
+    certain: bool
     cause: str = ""
+
+    def closes_road(self, now: datetime) -> bool:
+        """Return whether the whole road is closed now, for certain and not for works."""
+        return (
+            self.closed
+            and self.whole
+            and self.certain
+            and not self.planned
+            and self.status == "active"
+            and self.start <= now
+        )
 
 
 @dataclass(slots=True)
@@ -148,7 +166,7 @@ class BisonFute(FeedConnector):
         check_clock(publication.time, look.now)
         at = format_instant(publication.time)
         reading = Reading(look.memory, edition=at, edition_at=publication.time)
-        if is_stale(publication.time, look.now, self.spec):
+        if is_outdated(publication.time, look, self.spec):
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
@@ -182,13 +200,19 @@ class BisonFute(FeedConnector):
                 continue
             if state is not None:
                 state.pop("missing", None)
-            if first and record.kind in WORKS:
+            if first and record.planned:
                 report_states[record.id] = {"baseline": True}
+                continue
+            if state is None and look.now - record.made > OLDEST_RECORD:
                 continue
             if state is not None and state.get("baseline"):
                 continue
-            is_closure = record.closed and record.whole
-            is_closure &= record.road in look.watched.roads.closures and record.start <= look.now
+            is_closure = record.closes_road(look.now) and record.road in look.watched.roads.closures
+            if state is not None and state["closed"] and not is_closure:
+                if record.whole or not record.located:
+                    continue  # no sign that a direction is open again: the last word stands
+                _end_closure(record, state, look, reading)
+                continue
             if is_closure and not (state or {}).get("closed"):
                 first_seen = sightings[record.id] = earlier_sightings.get(
                     record.id, format_instant(look.now)
@@ -238,6 +262,7 @@ def _read_publication(content: bytes, watched: WatchedTerritory) -> _Publication
         publication.count += 1
         status = _find_text(element, "headerInformation/informationStatus")
         records = element.findall(f"{_D}situationRecord")
+        has_works = any(_find_kind(raw) in WORKS for raw in records)
         read: list[_Record] = []
         for raw in records:
             publication.present.add(str(raw.get("id")))
@@ -246,7 +271,7 @@ def _read_publication(content: bytes, watched: WatchedTerritory) -> _Publication
             try:
                 if status != REAL:
                     raise FeedDrift("informationStatus: unknown")
-                read.append(_read_record(raw))
+                read.append(_read_record(raw, has_works=has_works))
             except FeedDrift as fault:
                 publication.faults.append(str(fault))
         publication.records += _drop_conditions(read, records)
@@ -278,9 +303,13 @@ def _replace_cause(record: _Record, cause: str) -> _Record:
     return _Record(**(values | {"cause": cause}))
 
 
-def _read_record(raw: Any) -> _Record:
+def _find_kind(raw: Any) -> str:
+    return (raw.get(TYPE) or "").rpartition(":")[2]
+
+
+def _read_record(raw: Any, *, has_works: bool) -> _Record:
     """Return one record. Raises FeedDrift for a value outside its list."""
-    kind = (raw.get(TYPE) or "").rpartition(":")[2]
+    kind = _find_kind(raw)
     if kind not in KINDS:
         raise FeedDrift("situationRecord: unknown type")
     id, version = raw.get("id"), raw.get("version")
@@ -308,9 +337,10 @@ def _read_record(raw: Any) -> _Record:
         closed=kind == MANAGEMENT and management in ("roadClosed", "carriagewayClosures"),
         whole=carriageways == {"mainCarriageway"}
         and (directions == {"both"} or directions == {"positive", "negative"})
-        and _find_text(raw, "probabilityOfOccurrence") == "certain"
-        and management == "roadClosed"
-        and not _is_planned(raw),
+        and management == "roadClosed",
+        located=bool(carriageways and directions),
+        planned=kind in WORKS or (kind == MANAGEMENT and (has_works or _is_planned(raw))),
+        certain=_find_text(raw, "probabilityOfOccurrence") == "certain",
     )
 
 
@@ -396,6 +426,16 @@ def _write_headline(record: _Record, is_closure: bool, *, is_announced: bool) ->
     return f"{place} : {KINDS[record.kind]}{cause} ({record.operator})"
 
 
+def _end_closure(record: _Record, state: dict[str, Any], look: Look, reading: Reading) -> None:
+    """Take a closure back that is only partial now; the remaining part is reported as new."""
+    if record.version == state["version"]:
+        return
+    headline = f"{record.road} : un sens rouvert ({record.operator})"
+    _post_end(
+        record.id, f"{record.version}-open", format_instant(record.made), headline, look, reading
+    )
+
+
 def _end_over(record: _Record, state: dict[str, Any], look: Look, reading: Reading) -> None:
     """Take a record back that is suspended or over."""
     if state.get("baseline"):
@@ -403,7 +443,8 @@ def _end_over(record: _Record, state: dict[str, Any], look: Look, reading: Readi
         return
     key = record.version if record.version != state["version"] else _name_end(record.id, look)
     over = record.made if record.version != state["version"] else record.end or record.made
-    word = f"{record.road} rouverte" if state["closed"] else f"{state['name']} : fin de l’événement"
+    is_open = state["closed"] and not _is_closed_elsewhere(record.road, look, but=record.id)
+    word = f"{record.road} rouverte" if is_open else f"{state['name']} : fin de l’événement"
     _post_end(record.id, key, format_instant(over), f"{word} ({record.operator})", look, reading)
 
 
@@ -432,7 +473,7 @@ def _name_end(id: str, look: Look) -> str:
 def _post_end(id: str, key: str, at: str, headline: str, look: Look, reading: Reading) -> None:
     state = look.memory["said"].pop(id)
     measure = None
-    if state["closed"]:
+    if state["closed"] and not _is_closed_elsewhere(state["road"], look, but=id):
         measure = {"name": "road_closed", "value": False, "object": f"road:{state['road']}"}
     reading.posts.append(
         build_end(
@@ -441,6 +482,12 @@ def _post_end(id: str, key: str, at: str, headline: str, look: Look, reading: Re
     )
     rounds = look.memory.setdefault("rounds", {})
     rounds[id] = rounds.get(id, 0) + 1
+
+
+def _is_closed_elsewhere(road: str, look: Look, but: str) -> bool:
+    """Return whether another report than that of a record says that the road is closed."""
+    report_states = look.memory["said"].items()
+    return any(s.get("closed") and s["road"] == road and id != but for id, s in report_states)
 
 
 def _write_word(look: Look) -> str:

@@ -45,6 +45,8 @@ NEWS_WITHIN: Final = timedelta(days=60)
 MOST_ITEMS: Final = 20
 """Items fetched in one round; the others follow in the next."""
 _MARK: Final = re.compile(r"^\s*\[[^\]]{1,20}\]\s*")
+_DAY_MARK: Final = re.compile(r"\s*\(\d{1,2}(er)? \w+ \d{4}\)\s*$")
+"""Day at the end of a title in the RSS feed."""
 _ITEM: Final = "item:"
 
 
@@ -52,6 +54,8 @@ class _Entry(StrictModel):
     reference: str
     last_revision_date: ParisDay
     json_url: str
+    title: str | None = None
+    """Title in the RSS feed; the index has none."""
 
 
 class _Named(StrictModel):
@@ -125,12 +129,25 @@ class CertFr(FeedConnector):
         ]
 
     def find_companions(self, file: Path) -> Mapping[str, Path]:
-        """Find `item-<name>.json` beside `<name>.json`; each names its alert."""
+        """Find `item-<name>.json` beside `<name>.json`; each names its alert.
+
+        An alert without one takes any `item-*.json` that was last revised on the same day.
+        """
         companions = {}
         for path in file.parent.glob(f"item-{file.stem}*.json"):
             match = REFERENCE.search(path.read_text(encoding="utf-8", errors="replace"))
             if match:
                 companions[f"{_ITEM}{match.group()}"] = path
+        try:
+            entries, _ = _read_index(file.read_bytes())
+        except (BodyRefused, FeedDrift, OSError):
+            return companions
+        days = {entry.reference: entry.last_revision_date for entry in entries}
+        for path in sorted(file.parent.glob("item-*.json")):
+            item = _read_item(path)
+            revised = max((r.revision_date for r in item.revisions), default=None) if item else None
+            if item and revised is not None and days.get(item.reference) == revised:
+                companions.setdefault(f"{_ITEM}{item.reference}", path)
         return companions
 
     def find_edition_time(self, bodies: Bodies) -> datetime | None:
@@ -166,9 +183,14 @@ class CertFr(FeedConnector):
         return reading.settle(before)
 
     def _judge(self, entry: _Entry, bodies: Bodies, look: Look, reading: Reading) -> None:
-        """Post an alert that is new, revised or closed. Without its item it waits."""
+        """Post an alert that is new, revised or closed. Without its item it waits.
+
+        If only the RSS feed answers, its title is reported; the item follows when it can be read.
+        """
         body = bodies.get(f"{_ITEM}{entry.reference}")
         if body is None:
+            if entry.title is not None:
+                self._announce(entry, look, reading)
             return
         try:
             item = validate_model(_Bulletin, parse_json(body.content))
@@ -196,6 +218,8 @@ class CertFr(FeedConnector):
             return
         system = _find_system(item, look.watched)
         alias = _name_alias(entry)
+        if alias == alert_state.get("alias"):
+            alias += ":item"
         reading.posts.append(
             build_post(
                 alias,
@@ -211,6 +235,30 @@ class CertFr(FeedConnector):
             )
         )
         alert_states[entry.reference] = {"date": _get_date(entry), "alias": alias}
+
+    def _announce(self, entry: _Entry, look: Look, reading: Reading) -> None:
+        """Post an alert of which only the title is known."""
+        alert_states: dict[str, dict[str, str]] = look.memory["known"]
+        alert_state = alert_states.get(entry.reference, {})
+        if alert_state.get("date") == _get_date(entry) or _is_far_behind(entry, alert_states):
+            return
+        alias = _name_alias(entry)
+        reading.posts.append(
+            build_post(
+                alias,
+                format_instant(entry.last_revision_date),
+                type="info",
+                severity=1,
+                msg_type="Update" if "alias" in alert_state else None,
+                references=[alert_state["alias"]] if "alias" in alert_state else None,
+                headline=f"{entry.reference} : {lower_first(entry.title or '')}",
+            )
+        )
+        alert_states[entry.reference] = {
+            "date": _get_date(entry),
+            "alias": alias,
+            "item": "awaited",
+        }
 
 
 def _read_index(content: bytes) -> tuple[list[_Entry], list[str]]:
@@ -231,6 +279,13 @@ def _read_index(content: bytes) -> tuple[list[_Entry], list[str]]:
         except FeedDrift as fault:
             faults.append(str(fault))
     return entries, faults
+
+
+def _read_item(file: Path) -> _Bulletin | None:
+    try:
+        return validate_model(_Bulletin, parse_json(file.read_bytes()))
+    except (BodyRefused, FeedDrift):
+        return None
 
 
 def _read_entry(raw: object) -> _Entry:
@@ -264,24 +319,26 @@ def _read_rss(content: bytes) -> Iterator[_Entry]:
                 raise FeedDrift("pubDate: unreadable") from error
             if match is None or time.tzinfo is None:
                 raise FeedDrift("item: no alert")
-            yield _build_entry(match.group(), time)
+            yield _build_entry(match.group(), time, element.findtext("title") or "")
     except (etree.XMLSyntaxError, etree.LxmlError) as error:
         raise BodyRefused("not XML") from error
 
 
-def _build_entry(reference: str, time: datetime) -> _Entry:
+def _build_entry(reference: str, time: datetime, title: str) -> _Entry:
     day = get_paris_day(time).isoformat()
     return _Entry.model_validate(
         {
             "reference": reference,
             "last_revision_date": day,
             "json_url": f"/alerte/{reference}/json/",
+            "title": _DAY_MARK.sub("", title).strip()[:1000],
         }
     )
 
 
 def _is_news(entry: _Entry, alert_states: Mapping[str, Mapping[str, str]]) -> bool:
-    return alert_states.get(entry.reference, {}).get("date", "") < _get_date(entry)
+    alert_state = alert_states.get(entry.reference, {})
+    return alert_state.get("date", "") < _get_date(entry) or "item" in alert_state
 
 
 def _is_far_behind(entry: _Entry, alert_states: dict[str, dict[str, str]]) -> bool:

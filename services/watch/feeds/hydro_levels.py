@@ -234,7 +234,10 @@ class HydroLevels(FeedConnector):
         return levels_by_source, [str(fault) for fault in faults]
 
     def _judge(self, level: _Level, agree: bool, look: Look, reading: Reading) -> None:
-        """Post a reading that was accepted, or hold one that crosses a threshold alone."""
+        """Post a reading that was accepted, or hold one that crosses a threshold alone.
+
+        Readings that come hourly never support each other: after two holds the next one counts.
+        """
         memory, station = look.memory, look.watched.station
         metres = round(level.metres, 2)
         last_report = memory.get("said", {})
@@ -242,21 +245,21 @@ class HydroLevels(FeedConnector):
         alias = f"hydro:{station.code}:H:{format_instant(level.at)}"
         measure = {"name": "river_level", "value": metres, "unit": "m", "object": station.object}
         headline = f"{station.name} {write_metres(metres)}"
-        if not _is_supported(level, agree, memory):
-            if memory.get("holds", 0) < MOST_HOLDS:
-                memory["holds"] = memory.get("holds", 0) + 1
-                memory["held"] = alias
-                reading.posts.append(
-                    build_post(
-                        alias,
-                        format_instant(level.at),
-                        type="flood_level",
-                        severity=2,
-                        certainty="unconfirmed",
-                        measure=measure,
-                        headline=f"{headline}, à confirmer",
-                    )
+        holds = memory.get("holds", 0)
+        if holds < MOST_HOLDS and not _is_supported(level, agree, memory):
+            memory["holds"] = holds + 1
+            memory["held"] = alias
+            reading.posts.append(
+                build_post(
+                    alias,
+                    format_instant(level.at),
+                    type="flood_level",
+                    severity=2,
+                    certainty="unconfirmed",
+                    measure=measure,
+                    headline=f"{headline}, à confirmer",
                 )
+            )
             return
         memory["level"], memory["holds"] = metres, 0
         pending_alias = memory.pop("held", None)

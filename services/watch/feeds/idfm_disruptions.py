@@ -23,7 +23,7 @@ from services.watch.connector import (
     Reading,
     build_end,
     build_post,
-    is_stale,
+    is_outdated,
     read_stored_time,
 )
 from services.watch.line_names import HOST as LINES_HOST
@@ -36,13 +36,14 @@ from services.watch.line_names import (
     keep_line_names,
 )
 from services.watch.parsing import (
-    PARIS,
     FeedDrift,
     LocalTime,
     StrictModel,
     check_clock,
     format_instant,
+    format_local,
     parse_json,
+    settle_local,
     validate_model,
 )
 from services.watch.watched import WatchedTerritory
@@ -67,7 +68,7 @@ class _Application(StrictModel):
 
 class _Disruption(StrictModel):
     id: str
-    applicationPeriods: list[_Application]  # noqa: N815
+    applicationPeriods: list[_Application] = Field(min_length=1)  # noqa: N815
     lastUpdate: LocalTime  # noqa: N815
     cause: Literal["PERTURBATION", "TRAVAUX", "INFORMATION"]
     severity: Literal["BLOQUANTE", "PERTURBEE", "INFORMATION"]
@@ -133,13 +134,10 @@ class IdfmDisruptions(FeedConnector):
 
     def read(self, bodies: Bodies, look: Look) -> Reading:
         document = validate_model(_DisruptionDocument, parse_json(bodies["main"].content))
-        check_clock(document.lastUpdatedDate, look.now)
-        reading = Reading(
-            look.memory,
-            edition=format_instant(document.lastUpdatedDate),
-            edition_at=document.lastUpdatedDate,
-        )
-        if is_stale(document.lastUpdatedDate, look.now, self.spec):
+        edition_at = settle_local(document.lastUpdatedDate, look.now)
+        check_clock(edition_at, look.now)
+        reading = Reading(look.memory, edition=format_instant(edition_at), edition_at=edition_at)
+        if is_outdated(edition_at, look, self.spec):
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
@@ -285,6 +283,8 @@ def _read_disruptions(
             continue
         try:
             disruption = validate_model(_Disruption, raw)
+            update = settle_local(disruption.lastUpdate, now)
+            disruption = disruption.model_copy(update={"lastUpdate": update})
             _check_times(disruption, now)
             if disruptions.get(id, disruption) != disruption:
                 raise FeedDrift("disruptions: one id twice with a difference")
@@ -322,6 +322,8 @@ def _rate(disruption: _Disruption, codes: list[str], look: Look) -> int:
     current = _find_current(disruption, look.now)
     if current is None or disruption.cause != "PERTURBATION" or LIFT in disruption.tags:
         return 0
+    if not _list_reported(codes, look):
+        return 0
     if disruption.severity == "BLOQUANTE":
         return BLOCKED
     structural = any(code in look.watched.lines.structural for code in codes)
@@ -331,6 +333,11 @@ def _rate(disruption: _Disruption, codes: list[str], look: Look) -> int:
     return 0
 
 
+def _list_reported(codes: list[str], look: Look) -> list[str]:
+    """Return the lines that are reported by themselves; the others only enter a text."""
+    return [code for code in codes if code not in look.watched.lines.text]
+
+
 def _announce(
     disruption: _Disruption, severity: int, codes: list[str], look: Look, reading: Reading
 ) -> bool:
@@ -338,7 +345,7 @@ def _announce(
     current = _find_current(disruption, look.now)
     assert current is not None
     state = {
-        "object": "|".join(f"{LINE_OBJECT}{code}" for code in codes),
+        "object": "|".join(f"{LINE_OBJECT}{code}" for code in _list_reported(codes, look)),
         "codes": codes,
         "names": ", ".join(look.watched.lines.names[code] for code in codes),
     }
@@ -375,8 +382,7 @@ def _post(
 ) -> None:
     current = _find_current(disruption, look.now)
     assert current is not None
-    local = disruption.lastUpdate.astimezone(PARIS)
-    alias = f"idfm:{disruption.id}:{local:%Y%m%dT%H%M%S}{suffix}"
+    alias = f"idfm:{disruption.id}:{format_local(disruption.lastUpdate)}{suffix}"
     reading.posts.append(
         build_post(
             alias,
@@ -414,7 +420,7 @@ def _judge_network(look: Look, reading: Reading) -> None:
     )
     network: Memory | None = look.memory.get("network")
     at = format_instant(reading.edition_at)
-    alias = f"idfm:{look.watched.code}:network:{at}"
+    alias = f"idfm:{look.watched.code}:network:{format_local(reading.edition_at)}"
     if network is None and len(blocked) < NETWORK_FROM:
         return
     if network is not None and network["lines"] == blocked:

@@ -19,7 +19,7 @@ from services.watch.connector import (
     Reading,
     build_end,
     build_post,
-    is_stale,
+    is_outdated,
     read_stored_time,
 )
 from services.watch.parsing import (
@@ -75,7 +75,7 @@ class _Item(StrictModel):
 class _Phenomenon(StrictModel):
     phenomenon_id: str
     phenomenon_max_color_id: int
-    timelaps_items: list[_Item]
+    timelaps_items: list[_Item] | None = None
 
 
 class _Timelaps(StrictModel):
@@ -155,7 +155,7 @@ class MeteofranceVigilance(FeedConnector):
         if any(p.end_validity_time <= p.begin_validity_time for p in product.periods):
             raise FeedDrift("product.periods: a period ends before it begins")
         newest = max(period.end_validity_time for period in product.periods)
-        if is_stale(product.update_time, look.now, self.spec) or newest <= look.now:
+        if is_outdated(product.update_time, look, self.spec) or newest <= look.now:
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
@@ -188,7 +188,8 @@ class MeteofranceVigilance(FeedConnector):
             raw_by_phenomenon: dict[str, Any] = {}
             for raw in items:
                 phenomenon = str(raw.get("phenomenon_id")) if isinstance(raw, dict) else ""
-                if phenomenon in ELSEWHERE or raw == raw_by_phenomenon.get(phenomenon):
+                is_double = phenomenon in raw_by_phenomenon and raw == raw_by_phenomenon[phenomenon]
+                if phenomenon in ELSEWHERE or is_double:
                     continue
                 try:
                     if phenomenon in raw_by_phenomenon:
@@ -201,7 +202,7 @@ class MeteofranceVigilance(FeedConnector):
                     reading.note_drift(fault)
         for phenomenon in drifted:
             forecasts.pop(phenomenon, None)
-        _remember_tomorrow(forecasts, periods, look, drifted)
+        _complete(forecasts, look)
         return forecasts
 
     def _read_neighbours(self, periods: dict[str, _Period], look: Look) -> None:
@@ -322,8 +323,10 @@ def _read_phenomenon(raw: Any, period: _Period) -> _Forecast:
         raise FeedDrift("phenomenon_id: unknown")
     if model.phenomenon_max_color_id not in range(1, 5):
         raise FeedDrift(f"phenomenon {model.phenomenon_id}: colour out of range")
+    if model.timelaps_items is None and model.phenomenon_id != FLOODS:
+        raise FeedDrift(f"phenomenon {model.phenomenon_id}: no timelaps_items")
     items = []
-    for item in model.timelaps_items:
+    for item in model.timelaps_items or ():
         if item.color_id not in range(1, 5) or item.end_time <= item.begin_time:
             raise FeedDrift(f"phenomenon {model.phenomenon_id}: item out of range")
         items.append(_ColourWindow(item.begin_time, item.end_time, item.color_id))
@@ -337,28 +340,25 @@ def _read_phenomenon(raw: Any, period: _Period) -> _Forecast:
     )
 
 
-def _remember_tomorrow(
-    phenomenon_forecasts: dict[str, list[_Forecast]],
-    periods: dict[str, _Period],
-    look: Look,
-    drifted: set[str],
-) -> None:
-    """Keep tomorrow's forecast; from midnight to 6 h only today is published."""
-    if "J1" in periods and _find_domain(periods["J1"], look.watched.domain) is not None:
-        tomorrow_forecasts = {
-            phenomenon: _dump_forecast(forecast)
-            for phenomenon, forecasts in phenomenon_forecasts.items()
-            for forecast in forecasts
-            if forecast.begin == periods["J1"].begin_validity_time
-        }
-        look.memory["tomorrow"] = tomorrow_forecasts
-        return
-    reached = periods["J"].end_validity_time if "J" in periods else None
-    for phenomenon, stored in look.memory.get("tomorrow", {}).items():
-        forecast = _load_forecast(stored)
-        follows = reached is None or forecast.begin >= reached
-        if follows and phenomenon not in drifted:
-            phenomenon_forecasts.setdefault(phenomenon, []).append(forecast)
+def _complete(forecasts: dict[str, list[_Forecast]], look: Look) -> None:
+    """Add the former forecasts of times without one in the body: absence is not green.
+
+    From midnight to 6 h only today is published, and a phenomenon may be missing from a day.
+    """
+    stored: dict[str, list[Any]] = look.memory.setdefault("forecasts", {})
+    for phenomenon, new in forecasts.items():
+        former = [_load_forecast(one) for one in stored.get(phenomenon, ())]
+        new += [
+            one
+            for one in former
+            if one.end > look.now and not any(_do_overlap(one, other) for other in new)
+        ]
+        new.sort(key=lambda forecast: forecast.begin)
+        stored[phenomenon] = [_dump_forecast(forecast) for forecast in new]
+
+
+def _do_overlap(one: _Forecast, other: _Forecast) -> bool:
+    return one.begin < other.end and other.begin < one.end
 
 
 def _dump_forecast(forecast: _Forecast) -> dict[str, Any]:

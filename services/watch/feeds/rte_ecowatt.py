@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from services.watch.connector import (
@@ -17,7 +17,7 @@ from services.watch.connector import (
     Reading,
     build_end,
     build_post,
-    is_stale,
+    is_outdated,
 )
 from services.watch.parsing import (
     PARIS,
@@ -35,6 +35,7 @@ from services.watch.watched import WatchedTerritory
 
 HOST: Final = "digital.iservices.rte-france.com"
 TENSE, CUTS = 2, 3
+ONE_HOUR: Final = timedelta(hours=1)
 WORDS: Final = {1: "vert", 2: "orange", 3: "rouge"}
 
 
@@ -80,20 +81,24 @@ class RteEcowatt(FeedConnector):
             raise FeedDrift("signals: empty")
         reading = Reading(look.memory)
         signals: dict[date, _Signal] = {}
+        twice: set[date] = set()
         for raw in raws:
             try:
                 signal = _read_signal(raw)
-                if get_paris_day(signal.jour) in signals:
-                    raise FeedDrift("jour: twice")
-                signals[get_paris_day(signal.jour)] = signal
+                day = get_paris_day(signal.jour)
+                if signals.setdefault(day, signal) != signal:
+                    twice.add(day)
+                    raise FeedDrift("jour: twice, with a difference")
             except FeedDrift as fault:
                 reading.note_drift(fault)
+        for day in twice:
+            del signals[day]
         if not signals:
             return reading
         made = max(signal.GenerationFichier for signal in signals.values())
         check_clock(made, look.now)
         reading.edition, reading.edition_at = format_instant(made), made
-        if is_stale(made, look.now, self.spec):
+        if is_outdated(made, look, self.spec):
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
@@ -173,7 +178,7 @@ class RteEcowatt(FeedConnector):
     def _end_past(
         self, days: dict[str, dict[str, Any]], signals: dict[date, _Signal], reading: Reading
     ) -> None:
-        """Take back cuts of a day that has passed and that a newer file no longer names."""
+        """Take back the report of a day that has passed and that a newer file no longer names."""
         assert reading.edition_at is not None
         today = get_paris_day(reading.edition_at)
         for name in sorted(days):
@@ -181,7 +186,7 @@ class RteEcowatt(FeedConnector):
             if day >= today or day in signals:
                 continue
             state = days.pop(name)
-            if state["level"] == CUTS and "alias" in state:
+            if "alias" in state:
                 local = reading.edition_at.astimezone(PARIS)
                 reading.posts.append(
                     build_end(
@@ -189,7 +194,7 @@ class RteEcowatt(FeedConnector):
                         format_instant(reading.edition_at),
                         state["alias"],
                         f"EcoWatt {write_day(day)} : journée passée",
-                        type="outage_power",
+                        type="outage_power" if state["level"] == CUTS else "info",
                     )
                 )
 
@@ -210,56 +215,59 @@ def _read_signal(raw: Any) -> _Signal:
     if signal.jour.astimezone(PARIS).hour != 0:
         raise FeedDrift("jour: not midnight in Paris")
     steps = [hour.pas for hour in signal.values]
-    if steps != list(range(len(steps))) or len(steps) not in (23, 24, 25):
-        raise FeedDrift("values.pas: not the hours of a day")
+    local_steps = [hour.astimezone(PARIS).hour for hour in _list_hours(signal)]
+    if steps not in (list(range(24)), list(range(len(local_steps))), local_steps):
+        raise FeedDrift("values.pas: not the hours of that day")
     if any(hour.hvalue not in range(4) for hour in signal.values):
         raise FeedDrift("values.hvalue: out of range")
-    if len(steps) != 24 and len(steps) != _count_hours(signal):
-        raise FeedDrift("values.pas: not the hours of that day")
+    if any(hour.hvalue > signal.dvalue for hour in signal.values):
+        raise FeedDrift("values.hvalue: an hour is graver than its day")
     return signal
 
 
-def _count_hours(signal: _Signal) -> int:
+def _list_hours(signal: _Signal) -> list[datetime]:
+    """Return the beginnings of the hours that pass on a day: 23 or 25 when clocks change."""
     next_day = get_paris_day(signal.jour) + timedelta(days=1)
-    return round((_find_midnight(next_day) - signal.jour).total_seconds() / 3600)
+    count = round((_find_midnight(next_day) - signal.jour) / ONE_HOUR)
+    return [signal.jour + n * ONE_HOUR for n in range(count)]
 
 
 def _find_midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=PARIS)
 
 
-def _find_hour(signal: _Signal, step: int) -> datetime:
-    """Return the beginning of an hour. A day of 23 or 25 values counts hours that pass."""
-    if len(signal.values) != 24:
-        return signal.jour + timedelta(hours=step)
+def _find_hours(signal: _Signal) -> list[datetime]:
+    """Return when each value begins. On any day 24 values are the hours of the clock."""
+    hours = _list_hours(signal)
+    if len(signal.values) == len(hours):
+        return hours
     day = get_paris_day(signal.jour)
-    if step == 24:
-        return _find_midnight(day + timedelta(days=1))
-    return datetime(day.year, day.month, day.day, step, tzinfo=PARIS)
-
-
-def _list_runs(signal: _Signal, level: int) -> list[tuple[int, int]]:
-    """Return the runs of hours with at least this level: first hour, hour after the last."""
-    runs: list[tuple[int, int]] = []
-    for hour in signal.values:
-        if hour.hvalue < level:
-            continue
-        if runs and runs[-1][1] == hour.pas:
-            runs[-1] = (runs[-1][0], hour.pas + 1)
-        else:
-            runs.append((hour.pas, hour.pas + 1))
-    return runs or [(0, len(signal.values))]
+    clock = [datetime(day.year, day.month, day.day, n, tzinfo=PARIS) for n in range(24)]
+    return [time.astimezone(UTC) for time in clock]
 
 
 def _find_windows(signal: _Signal, level: int) -> list[tuple[datetime, datetime]]:
-    return [
-        (_find_hour(signal, begin), _find_hour(signal, end))
-        for begin, end in _list_runs(signal, level)
-    ]
+    """Return the periods with at least this level: begin, end. Without hours, the whole day."""
+    begins = _find_hours(signal)
+    ends = [*begins[1:], _find_midnight(get_paris_day(signal.jour) + timedelta(days=1))]
+    windows: list[tuple[datetime, datetime]] = []
+    for hour, begin, end in zip(signal.values, begins, ends, strict=True):
+        if hour.hvalue < level or begin == end:  # one hour of the clock is missing in March
+            continue
+        if windows and windows[-1][1] == begin:
+            windows[-1] = (windows[-1][0], end)
+        else:
+            windows.append((begin, end))
+    return windows or [(begins[0], ends[-1])]
 
 
 def _write_hours(signal: _Signal, level: int) -> str:
-    runs = [f"{begin}–{end} h" for begin, end in _list_runs(signal, level)]
+    """Write `9–11 h et 18–20 h`, by the clock of that day."""
+    windows = _find_windows(signal, level)
+    runs = [
+        f"{begin.astimezone(PARIS).hour}–{end.astimezone(PARIS).hour or 24} h"
+        for begin, end in windows
+    ]
     return " et ".join(runs)
 
 

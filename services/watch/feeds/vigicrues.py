@@ -21,7 +21,7 @@ from services.watch.connector import (
     Reading,
     build_end,
     build_post,
-    is_stale,
+    is_outdated,
     read_stored_time,
 )
 from services.watch.parsing import (
@@ -89,7 +89,7 @@ class Vigicrues(FeedConnector):
         check_clock(edition_at, look.now)
         reading = Reading(look.memory, edition_at=edition_at)
         reading.edition = document.RefInfoVigiCru
-        if is_stale(edition_at, look.now, self.spec):
+        if is_outdated(edition_at, look, self.spec):
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
