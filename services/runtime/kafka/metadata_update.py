@@ -10,6 +10,9 @@ its answers as long as for any request, 40 s by default, and several times one a
 controller takes such a broker out of the metadata after two seconds. So the metadata say which
 answers will not come. A client that waits for an answer asks another broker for them, and tells the
 other clients of its process, which may only wait for records.
+
+A broker that is asked to stop hands over what it leads, but answers no fetch of it before it closes
+its connections. A consumer that waits there for records goes on with the new leader, too.
 """
 
 from __future__ import annotations
@@ -89,6 +92,8 @@ class MetadataUpdate:
         """Limits of the connections that are being opened, with their brokers."""
         self._asking: tuple[int, asyncio.Timeout] | None = None
         """The broker that is being asked for the metadata, with the limit of its answer."""
+        self._leaders: set[int] = set()
+        """Brokers that led something when the metadata were read last."""
         self._loop: asyncio.AbstractEventLoop | None = None
         with _updates_lock:
             _updates.add(self)
@@ -154,7 +159,7 @@ class MetadataUpdate:
             updated = await self._ask_in_turn(cluster, topics)
         if updated and cluster is self._client.cluster and self._is_clustered():
             self._client._metadata_max_age_ms = DOUBT_AGE_MS if self._slow else CLUSTER_AGE_MS
-            self._close_absent()
+            self._close_useless()
         return updated
 
     def _is_clustered(self) -> bool:
@@ -187,27 +192,35 @@ class MetadataUpdate:
         is_open = connection is not None and connection.connected()
         return float(connection._last_action) if is_open else 0.0
 
-    def _close_absent(self) -> None:
-        """Fail the requests to brokers that the cluster counts as away, so that they are repeated."""
-        present = {broker.nodeId for broker in self._client.cluster.brokers()}
-        absent = self._find_connected() - present
-        for (broker, _), connection in list(self._client._conns.items()):
-            if broker in absent:
+    def _close_useless(self) -> None:
+        """Fail the requests that will not be answered, so that they are repeated elsewhere.
+
+        These are requests to brokers that the cluster counts as away, and to those that lead
+        nothing any more.
+        """
+        cluster = self._client.cluster
+        present = {broker.nodeId for broker in cluster.brokers()}
+        leaders = {broker for broker in present if cluster.partitions_for_broker(broker)}
+        connected = self._find_connected()
+        absent, dismissed = connected - present, connected & (self._leaders - leaders)
+        self._leaders = leaders
+        for (broker, group), connection in list(self._client._conns.items()):
+            if broker in absent or (broker in dismissed and group == ConnectionGroup.DEFAULT):
                 connection.close()
         for limit, broker in self._connecting.items():
             if broker not in present:
                 _end(limit)
-        if absent:
+        if absent or dismissed:
             with _updates_lock:
                 others = list(_updates)
             for update in others:
-                update.hear_of_absence(absent)
+                update.hear_of_loss(absent | dismissed)
 
     def _find_connected(self) -> set[Any]:
         connections = list(self._client._conns.items())
         return {broker for (broker, _), connection in connections if connection.connected()}
 
-    def hear_of_absence(self, brokers: Collection[Any]) -> None:
+    def hear_of_loss(self, brokers: Collection[Any]) -> None:
         """Request the metadata if this client still has a connection to one of these brokers.
 
         Any thread of the process may call it.

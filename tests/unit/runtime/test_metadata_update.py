@@ -56,9 +56,14 @@ class SeveralBrokers(OneTopicCluster):
     def __init__(self, *brokers: int) -> None:
         super().__init__(leader=brokers[-1])
         self._brokers = list(brokers)
+        self.stopping: set[int] = set()
 
     def brokers(self) -> list[Any]:
         return [SimpleNamespace(nodeId=broker) for broker in self._brokers]
+
+    def partitions_for_broker(self, broker: int) -> set[TopicPartition] | None:
+        """Return the partition that a broker leads, unless it hands it over."""
+        return None if broker in self.stopping else {TopicPartition("known", 0)}
 
     def update_metadata(self, answer: Any) -> None:
         self._brokers = list(answer.brokers)
@@ -191,6 +196,30 @@ def test_a_frozen_broker_is_passed_over_and_loses_its_connection() -> None:
     assert [client._conns[broker, 0].connected() for broker in (1, 2, 3)] == [True, True, False]
 
 
+def test_a_broker_that_hands_over_its_partitions_loses_its_connection_once() -> None:
+    """The group that it coordinates keeps its own connection."""
+    client: Any = AnsweringClient(1, 2, 3)
+    client._conns[3, 1] = OpenConnection(3.0)
+    waiting: Any = AnsweringClient(1, 2, 3)
+    for one in (client, waiting):
+        MetadataUpdate(one)
+
+    async def update() -> None:
+        for one in (client, waiting):
+            await one._metadata_update(one.cluster, [])
+        client.cluster.stopping = {3}
+        await client._metadata_update(client.cluster, [])
+        await asyncio.sleep(0)
+
+    asyncio.run(update())
+    states = {place: connection.connected() for place, connection in client._conns.items()}
+    assert states == {(1, 0): True, (2, 0): True, (3, 0): False, (3, 1): True}
+    assert waiting.refreshes == 1
+    client._conns[3, 0] = OpenConnection(4.0)
+    asyncio.run(client._metadata_update(client.cluster, []))
+    assert client._conns[3, 0].connected()
+
+
 def test_metadata_wait_behind_no_fetch() -> None:
     client: Any = AnsweringClient(1, 2)
     MetadataUpdate(client)
@@ -308,7 +337,7 @@ def test_a_connection_that_is_being_given_up_may_be_given_up_again() -> None:
         frozen = asyncio.create_task(client._get_conn(3))
         for _ in range(3):
             await asyncio.sleep(0)
-            update._close_absent()
+            update._close_useless()
         assert await frozen is None
 
     asyncio.run(connect())
