@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 import os
 import random
 import shutil
@@ -34,6 +35,10 @@ NODES: Final = (1, 2, 3)
 FORM_S: Final = 600.0
 FRONT_PORT: Final = 8092
 BROKER_PORT: Final = 9093
+CALM_PER_S: Final = 8.0
+"""Reports a second that leave three machines room on two cores."""
+SENDER_PER_S: Final = 4.0
+"""Reports a second of one sender."""
 _CLONE_NEWNET: Final = 0x40000000
 _networks = itertools.count()
 
@@ -217,11 +222,15 @@ class Machines:
         shutil.rmtree(self._folder / str(number))
 
     @contextmanager
-    def under_load(self, count: int = 2) -> Iterator[Load]:
-        """Yield the senders of reports that know every machine; they end with the block."""
+    def under_load(self, per_s: float = CALM_PER_S) -> Iterator[Load]:
+        """Yield the senders of `per_s` reports a second that know every machine.
+
+        They end with the block.
+        """
         enough = threading.Event()
         urls = [machine.url for machine in self.machines.values()]
-        senders = [Sender(urls, self[min(self.machines)].token, enough) for _ in range(count)]
+        token, count = self[min(self.machines)].token, math.ceil(per_s / SENDER_PER_S)
+        senders = [Sender(urls, token, enough, per_s / count) for _ in range(count)]
         for sender in senders:
             sender.start()
         try:
@@ -233,19 +242,22 @@ class Machines:
 
 
 class Sender(threading.Thread):
-    """Posts reports at a steady rate to the machine that answers, each until it is accepted."""
+    """Posts reports at a steady rate to the machine that answers, each until it is accepted.
 
-    PAUSE_S: Final = 0.25
+    It makes up for none that were due while it waited.
+    """
 
     def __init__(
         self,
         urls: list[str],
         token: str,
         enough: threading.Event,
+        per_s: float = SENDER_PER_S,
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name=f"sender to {urls[0]}", daemon=True)
         self._urls, self._token, self._enough, self._prepare = urls, token, enough, prepare
+        self._interval_s = 1 / per_s
         self._random = random.Random(urls[0])
         self.accepted: list[str] = []
         self.refused: list[str] = []
@@ -261,8 +273,10 @@ class Sender(threading.Thread):
             timeout=httpx.Timeout(5, connect=CONNECT_TIMEOUT_S),
             transport=FallbackTransport(self._urls),
         ) as client:
-            while not self._enough.wait(self.PAUSE_S):
+            due = time.monotonic()
+            while not self._enough.wait(max(0.0, due - time.monotonic())):
                 self._post(client)
+                due = max(due + self._interval_s, time.monotonic())
 
     def take_gap_s(self) -> float:
         """Return the longest time without a 202 since the last call, the present one included."""

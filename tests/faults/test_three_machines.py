@@ -11,6 +11,7 @@ import asyncio
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,8 +46,21 @@ AWAY_S: Final = 20.0
 """Time for which a lost machine stays away: longer than the session of its workers."""
 CUT_S: Final = 120.0
 NOT_OF_THE_CRISIS: Final = {"/accessibilite", "/aide", "/deconnexion", "/glossaire", "/guide"}
+REPORT: Final = {
+    "site_id": "cen-1",
+    "type": "outage_power",
+    "severity": 2,
+    "occurred_at": "2026-11-30T08:00:00+01:00",
+    "headline": "Panne au sous-sol",
+}
+BATCH: Final = 500
+BURST: Final = 1000
+AT_ONCE: Final = 50
+"""Reports of a burst that a machine may accept before it reads those of another."""
 GAP_S: Final = 20.0
 LATE_MS: Final = 30_000
+STEADY_S: Final = 300.0
+STEADY_PER_S: Final = 50
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +162,7 @@ def test_a_machine_that_is_cut_off_says_so_and_its_reports_come_later(
     cut_off = max(NODES)
     network, machine = machines.network, machines[cut_off]
     enough = threading.Event()
-    inside = Sender([machine.url], machine.token, enough, partial(network.enter, cut_off))
+    inside = Sender([machine.url], machine.token, enough, prepare=partial(network.enter, cut_off))
     with logged_in(machine, "cell") as browser, machines.under_load() as load:
         inside.start()
         load.wait(QUIET_S)
@@ -190,6 +204,7 @@ def test_a_machine_without_its_disk_is_replaced_during_a_crisis(
     lose(machines, record_property, "disk", loss)
 
 
+@proves("supervisor", "stop", note="three machines, one after the other")
 def test_an_upgrade_of_one_machine_after_the_other_stops_nothing(
     machines: Machines, record_property: Record
 ) -> None:
@@ -201,21 +216,116 @@ def test_an_upgrade_of_one_machine_after_the_other_stops_nothing(
     lose(machines, record_property, "upgrade", upgrade)
 
 
-def test_a_whole_cluster_comes_back_from_a_backup(machines: Machines, tmp_path: Path) -> None:
-    """The three commands of a new cluster follow the restore of one machine."""
+@proves("supervisor", "kill", note="then a broker, a link, a disk", case="50")
+@pytest.mark.parametrize("per_s", [STEADY_PER_S])
+def test_losses_one_after_the_other_at_a_steady_rate_lose_no_report(
+    machines: Machines, record_property: Record, per_s: float
+) -> None:
+    """Processes, broker, disk and link, in five minutes."""
+    first, second, third = machines.machines
+
+    def lose_processes() -> None:
+        machines.kill(first)
+        away(AWAY_S)
+        machines.start(first)
+
+    def lose_disk() -> None:
+        machines.lose_disk(third)
+        away(AWAY_S)
+        machines.join(max(NODES) + 1, machines.command(first, "replace", str(third)))
+
+    def lose_broker() -> None:
+        machines[second].kill("broker")
+
+    def lose_link() -> None:
+        machines.network.cut(first)
+        away(AWAY_S)
+        machines.network.mend(first)
+
+    losses: dict[str, Callable[[], None]] = {
+        "processes": lose_processes,
+        "broker": lose_broker,
+        "link": lose_link,
+        "disk": lose_disk,
+    }
+    gaps_s: dict[str, float] = {}
+    with machines.under_load(per_s) as load:
+        began = time.monotonic()
+        for number, (what, loss) in enumerate(losses.items()):
+            load.wait(max(QUIET_S, began + number * STEADY_S / len(losses) - time.monotonic()))
+            load.take_gap_s()
+            loss()
+            machines.wait_whole()
+            gaps_s[what] = load.take_gap_s()
+            print(f"{what}: {len(load.accepted)} reports, gap without a 202: {gaps_s[what]} s")
+        load.wait(max(0.0, began + STEADY_S - time.monotonic()))
+        seconds = time.monotonic() - began
+    record_property("recovered_s", max(gaps_s.values()))
+    print(f"{len(load.accepted)} reports in {seconds:.0f} s, of {per_s * seconds:.0f}")
+    check_promises(machines, load, record_property)
+    assert max(gaps_s.values()) < GAP_S
+
+
+def test_the_rate_of_a_sender_holds_on_all_machines_together(machines: Machines) -> None:
+    first, *_ = machines.machines.values()
+    token = first.http.post("/api/v1/tokens", json={"role": "source", "rate_per_s": 1}).json()
+    began, accepted = time.monotonic(), 0
+    for machine in machines.machines.values():
+        reports = [REPORT | {"headline": f"{machine.url} {number}"} for number in range(BATCH)]
+        answer = httpx.post(
+            f"{machine.url}/api/v1/reports:batch",
+            json={"reports": reports},
+            headers={"Authorization": f"Bearer {token['token']}"},
+            timeout=60,
+            trust_env=False,
+        )
+        accepted += sum(item["status"] == 202 for item in answer.json()["items"])
+    assert BURST <= accepted <= BURST + time.monotonic() - began + AT_ONCE
+
+
+def test_a_whole_cluster_comes_back_from_a_backup(
+    machines: Machines, tmp_path: Path, record_property: Record
+) -> None:
+    """Reports come while it is made. It holds all that were accepted before.
+
+    The three commands of a new cluster follow the restore of one machine.
+    """
     file = str(tmp_path / "vigie.backup")
-    secret = {"VIGIE_BACKUP_KEY": "the key of the backup, on paper"}
-    with machines.under_load() as load:
+    key = "the key of the backup, on paper"
+    old = machines[1]
+    with logged_in(old, "cell") as browser, machines.under_load() as load:
+        session = dict(browser.cookies)
+        made = old.http.post("/api/v1/tokens", json={"role": "cell"}).json()
+        text = old.http.post("/api/v1/reports", json=REPORT).json()["report_id"]
         load.wait(QUIET_S)
-    backup_run = machines[1].cli("backup", file, **secret)
+        accepted = load.accepted
+        backup_run = old.cli("backup", file, VIGIE_BACKUP_KEY=key)
     assert backup_run.returncode == 0, backup_run.stderr
     for number in list(machines.machines):
         machines.lose_disk(number)
     first, *others = (11, 12, 13)
-    restored = machines.add(first).cli("restore", file, **secret)
+    began = time.monotonic()
+    restored = machines.add(first).cli("restore", file, VIGIE_BACKUP_KEY=key)
     assert restored.returncode == 0, restored.stderr
     machines.begin(first, others)
-    check_each(machines, load.accepted)
+    record_property("recovered_s", time.monotonic() - began)
+    print(f"restored: three machines are in step after {time.monotonic() - began:.0f} s")
+    check_each(machines, [text, *accepted])
+    for machine in machines.machines.values():
+        check_access(machine, session, made["token"], text)
+
+
+def check_access(machine: RunningVigie, session: dict[str, str], token: str, report: str) -> None:
+    """Check that a session, a token and the key of a text are valid on a machine."""
+    with httpx.Client(
+        base_url=machine.url, cookies=session, timeout=30, trust_env=False
+    ) as browser:
+        page = browser.get("/")
+        assert (page.status_code, "/connexion" in page.headers.get("Location", "")) == (200, False)
+    with httpx.Client(base_url=machine.url, timeout=30, trust_env=False) as program:
+        program.headers["Authorization"] = f"Bearer {token}"
+        raw = program.get(f"/api/v1/reports/{report}/raw")
+        assert raw.json()["headline"] == REPORT["headline"]
 
 
 def away(seconds: float) -> None:
