@@ -400,11 +400,6 @@ def _bind_socket(address: str) -> socket.socket:
     return sock
 
 
-def build_tls_arguments(settings: IntakeSettings) -> dict[str, Any]:
-    """Return the uvicorn arguments of the TLS address."""
-    return {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
-
-
 def build_server_config(
     front: Any, settings: IntakeSettings, addresses: ConnectionLimiter | None = None, **tls: Any
 ) -> uvicorn.Config:
@@ -447,7 +442,12 @@ async def run(settings: IntakeSettings) -> None:
     """
     listening: list[tuple[socket.socket, dict[str, Any]]] = [(open_listening_socket(settings), {})]
     if settings.tls_http:
-        listening.append((_bind_socket(settings.tls_http), build_tls_arguments(settings)))
+        listening.append(
+            (
+                _bind_socket(settings.tls_http),
+                {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key},
+            )
+        )
     freeze_long_lived()
     async with Intake(settings) as intake:
         probe = await health.serve_health(settings, intake.ready, live=intake.live)

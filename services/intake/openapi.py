@@ -122,10 +122,6 @@ def _describe_content(
     return content if required is None else {"required": required} | content
 
 
-def _describe_body(model: type[BaseModel]) -> dict[str, Any]:
-    return _describe_content({"application/json": _refer(model)})
-
-
 def _describe_responses(
     ok: str, what: str, schema: dict[str, Any] | None, *problems: str
 ) -> dict[str, Any]:
@@ -381,7 +377,7 @@ def build_own_document() -> dict[str, Any]:
         ]:
             operation["parameters"] = all_parameters
         if body is not None:
-            operation["requestBody"] = _describe_body(body)
+            operation["requestBody"] = _describe_content({"application/json": _refer(body)})
         paths.setdefault(path, {})[method] = operation | more
 
     add(

@@ -118,12 +118,8 @@ def _find_incident(h: RealmHistory, event: str, at_min: float) -> Row | None:
     return incident
 
 
-def _find_territory_level(h: RealmHistory, at_min: float) -> Row | None:
-    return h.rows("levels", at_min).get("territory")
-
-
 def _check_level(h: RealmHistory, c: Check) -> tuple[bool, str]:
-    row = _find_territory_level(h, c["at_min"])
+    row = h.rows("levels", c["at_min"]).get("territory")
     level = row["level"] if row else 0
     return _is_count_in_bounds(level, c), f"N{level}"
 

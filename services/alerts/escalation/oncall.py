@@ -93,7 +93,9 @@ def _resolve_action_names(
         elif name == DEPUTY:
             if post.deputy is not None and not _was_called(draft, ladder, post.deputy):
                 yield deputy
-        elif post.deputy is not None and not _is_reachable(draft, post.holder):
+        elif post.deputy is not None and not (
+            post.holder is not None and list_channels(draft, post.holder)
+        ):
             yield deputy
         else:
             yield post
@@ -158,10 +160,6 @@ def _resolve_pilot(draft: AlertsDecision, role: str, action: PilotedWork) -> Ite
         places = [scope for scope in scoped if scope in near]
     if len(places) == 1:
         yield _resolve_role(draft, role, places[0])
-
-
-def _is_reachable(draft: AlertsDecision, person: str | None) -> bool:
-    return person is not None and bool(list_channels(draft, person))
 
 
 def _was_called(draft: AlertsDecision, ladder: EscalationRow, person: str) -> bool:

@@ -13,7 +13,7 @@ from schemas.alerts import ReportRow, Why
 from schemas.base import HOUR_MS, Instant
 from schemas.crisis.causes import Cause
 from schemas.reports import ReportReceived, Window
-from schemas.words import Certainty, EventType, MsgType, ReportState
+from schemas.words import EventType, MsgType, ReportState
 from services.alerts.reference.constants import (
     ALL_CLEAR_MEASURE,
     FUTURE_AFTER_MS,
@@ -54,7 +54,7 @@ def build_row(report: ReportReceived, recorded_at: Instant, territory: Territory
         id=report.report_id,
         state=ReportState.APPLIED,
         flags=tuple(flags),
-        confirmation=_get_confirmation(report.certainty),
+        confirmation=report.certainty.value,
         source=report.source,
         source_key=report.source_key,
         site=report.site_id,
@@ -82,21 +82,13 @@ def build_row(report: ReportReceived, recorded_at: Instant, territory: Territory
         lifts=report.lifts,
         affected_activities=report.affected_activities,
         labels=report.labels,
-        sites=_keep_known_sites(report.sites, territory),
+        sites=tuple(s for s in report.sites if s in territory.sites),
         signature=report.signature,
         corrected_by=report.corrected_by,
         why=()
         if report.corrected_by is None
         else (Why(code="corrected", value=report.corrected_by),),
     )
-
-
-def _keep_known_sites(sites: tuple[str, ...], territory: TerritoryIndex) -> tuple[str, ...]:
-    return tuple(s for s in sites if s in territory.sites)
-
-
-def _get_confirmation(certainty: Certainty) -> str:
-    return certainty.value
 
 
 def _find_start(windows: tuple[Window, ...], reported_at: Instant) -> Instant:

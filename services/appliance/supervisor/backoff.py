@@ -35,13 +35,8 @@ class RestartBackoff:
         """
         if ready_for_s >= STEADY_S:
             self.waits = 0
-        if is_repair_needed(code):
+        if any(e.code == code and not e.restart for e in EXITS.values()):
             self.waits += 1
             return FIRST_REPAIR_DELAY_S if self.waits == 1 else REPAIR_DELAY_S
         self.ends = 1 if ready_for_s >= STEADY_S else self.ends + 1
         return RESTART_DELAYS_S[min(self.ends, len(RESTART_DELAYS_S)) - 1]
-
-
-def is_repair_needed(code: int) -> bool:
-    """Return whether a restart alone does not repair this exit code."""
-    return any(e.code == code and not e.restart for e in EXITS.values())

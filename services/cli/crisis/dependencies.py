@@ -125,7 +125,9 @@ def _print_ranking(ranking: Row) -> None:
                 " + ".join(one["id"] for one in loss["resources"]),
                 " + ".join(strip_controls(one["name"]) for one in loss["resources"]),
                 str(loss["stopped"]),
-                ", ".join(a["id"] for a in loss["activities"] if _is_bare(a)),
+                ", ".join(
+                    a["id"] for a in loss["activities"] if a["stops"] and not a["strategies"]
+                ),
                 write_delays(loss["first_rto_h"], loss["first_dmia_h"], _),
                 ", ".join(r["name"] for r in loss["roles"] if r["left"] is None),
                 ", ".join(strip_controls(c["name"]) for c in loss["communes"] if c["cut_off"]),
@@ -159,10 +161,6 @@ def _print_hidden(hidden_dependencies: Row) -> None:
             out, degraded = (format_local_time(case[key]) for key in ("out_at", "degraded_at"))
             pair = f"{one['resource']} → {one['activity']}"
             typer.echo(f"{pair} : {case['realm']}, panne {out}, dégradée {degraded}")
-
-
-def _is_bare(activity: Row) -> bool:
-    return bool(activity["stops"]) and not activity["strategies"]
 
 
 def _print_cascade(loss: Row) -> None:

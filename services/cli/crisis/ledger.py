@@ -51,6 +51,12 @@ def _format_quantity(line: Row) -> str:
     return f"{w.format_number(line['quantity'], 'fr')} {unit}"
 
 
+def _collect_filters(
+    incident: str | None, pole: str | None, kind: str | None, claim: str | None
+) -> Filters:
+    return {"incident": incident, "pole": pole, "kind": kind, "claim": claim}
+
+
 @app.command("list")
 @listing(
     "/api/v1/ledger",
@@ -69,7 +75,7 @@ def list_(
     incident: Incident = None, pole: Pole = None, kind: Kind = None, claim: Claim = None
 ) -> Filters:
     """List the costs with their sources in the log, newest first."""
-    return {"incident": incident, "pole": pole, "kind": kind, "claim": claim}
+    return _collect_filters(incident, pole, kind, claim)
 
 
 @app.command("totals")
@@ -83,12 +89,7 @@ def show_totals(
     as_json: AsJson = False,
 ) -> None:
     """Show the sums by kind, incident, pôle and declaration to an insurer."""
-    filters = {
-        "incident": resolve_incident(incident, realm),
-        "pole": pole,
-        "kind": kind,
-        "claim": claim,
-    }
+    filters = _collect_filters(resolve_incident(incident, realm), pole, kind, claim)
     totals = call_api("GET", f"/api/v1/ledger-totals{build_query(realm, as_of, **filters)}")
     if as_json:
         typer.echo(json.dumps(totals, ensure_ascii=False, indent=2))
@@ -130,12 +131,7 @@ def show_ledger(
     as_json: AsJson = False,
 ) -> None:
     """Show the costs as a document to print, or write them as CSV, ODS, PDF or HTML."""
-    filters = {
-        "incident": resolve_incident(incident, realm),
-        "pole": pole,
-        "kind": kind,
-        "claim": claim,
-    }
+    filters = _collect_filters(resolve_incident(incident, realm), pole, kind, claim)
     for file, form in ((csv, "csv"), (ods, "ods")):
         if file is not None:
             table = download_document("/api/v1/ledger", realm, as_of, format=form, **filters)

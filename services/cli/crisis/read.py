@@ -213,8 +213,8 @@ def listing(
     return make
 
 
-def _join_values(values: Sequence[str], most: int = 4) -> str:
-    return ", ".join(values[:most]) + (f" +{len(values) - most}" if len(values) > most else "")
+def _join_values(values: Sequence[str]) -> str:
+    return ", ".join(values[:4]) + (f" +{len(values) - 4}" if len(values) > 4 else "")
 
 
 def _last_reason(item: Row) -> str:
@@ -413,7 +413,7 @@ def reassignments(
         )
         return
     show_list(
-        answer if as_json else {"items": answer["lines"], "next": None},
+        answer if as_json else {"items": answer["lines"]},
         as_json,
         f"Réaffectation n° {answer['number']}",
         (
@@ -523,7 +523,7 @@ def changes(
     """Show changes between two times: since SINCE, until --as-of or now."""
     answer = call_api("GET", "/api/v1/changes" + build_query(realm, as_of, since=parse_time(since)))
     show_list(
-        answer | {"next": None} if not as_json else answer,
+        answer,
         as_json,
         f"Changements depuis {format_local_time(answer['since'])}",
         (

@@ -31,7 +31,7 @@ from services.continuity.reassignment.model.plan import solve_situation_program 
 from services.continuity.reassignment.model.solver import SolverFailed, SolverWork
 from services.continuity.reassignment.model.tables import ReferenceTables, TablesInvalid
 from services.runtime.process.settings import Settings
-from services.territory import Territory, TerritoryInvalid, load_territory
+from services.territory import TerritoryInvalid, load_territory
 
 app = typer.Typer(
     add_completion=False,
@@ -95,7 +95,9 @@ def solve(
         seconds = time.perf_counter() - began
     except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
         raise print_error(error) from error
-    document = dump_proposal(proposal, _strategies_by_activity(data), seconds)
+    document = dump_proposal(
+        proposal, {activity.id: activity.strategies for activity in data.activities}, seconds
+    )
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
@@ -191,10 +193,6 @@ def step(
     if what not in ("accept", "arrive", "release"):
         raise typer.BadParameter("accept, arrive or release")
     return {"lines": also or []}
-
-
-def _strategies_by_activity(territory: Territory) -> dict[str, tuple[str, ...]]:
-    return {activity.id: activity.strategies for activity in territory.activities}
 
 
 def _describe_reasons(reasons: list[dict[str, Any]], names: TerritoryNames) -> str:

@@ -92,7 +92,7 @@ def suggest(
     path = f"/api/v1/resource-requests/{quote(request, safe='')}{build_query(realm, as_of)}"
     answer = call_api("GET", path)
     show_list(
-        {"items": answer["suggestions"] or [], "next": None},
+        {"items": answer["suggestions"] or []},
         as_json,
         answer["title"],
         (

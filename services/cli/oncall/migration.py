@@ -139,5 +139,4 @@ def _build_document(migration: Migration, version: str | None) -> dict[str, Any]
             {"object": r.subject, "outcome": r.outcome.name.lower(), "reason": r.reason}
             for r in migration.remarks
         ],
-        "next": None,
     }

@@ -101,7 +101,7 @@ def gaps(
     """List hours ahead without a holder or a deputy for a role."""
     proof = call_api("GET", "/api/v1/readiness" + build_query(realm, as_of, days=days))
     items = [h for h in proof["items"] if h["kind"] in ("nobody", "no_holder", "no_deputy")]
-    _show_gaps({"items": items, "next": None}, as_json, "Trous d’astreinte")
+    _show_gaps({"items": items}, as_json, "Trous d’astreinte")
 
 
 def _show_gaps(page: dict[str, Any], as_json: bool, title: str) -> None:
@@ -182,7 +182,7 @@ def import_calendar(
         return
     rows = [{**post, **shift} for post in answer["items"] for shift in post["shifts"]]
     show_list(
-        {"items": rows, "next": None},
+        {"items": rows},
         False,
         f"{answer['calendar']} : {answer['shifts']} gardes",
         (
@@ -343,10 +343,10 @@ def readiness(
             typer.echo(
                 f"Canaux sans fournisseur : {', '.join(proof['without_provider'])}. Aucun message ne part par eux (docs/how-to/send-messages.md)."
             )
-        _show_gaps({"items": proof["items"], "next": None}, False, "À combler")
+        _show_gaps({"items": proof["items"]}, False, "À combler")
         if site is not None:
             show_list(
-                {"items": proof["reached"], "next": None},
+                {"items": proof["reached"]},
                 False,
                 f"Qui serait joint pour {site}",
                 (
@@ -404,7 +404,7 @@ def drill(
 
 def _show_drill(drill: dict[str, Any]) -> None:
     show_list(
-        {"items": drill["rungs"], "next": None},
+        {"items": drill["rungs"]},
         False,
         f"Essai de {drill['month']}, le {format_local_time(drill['at'])}",
         (
@@ -423,7 +423,7 @@ def _show_drill(drill: dict[str, Any]) -> None:
         ),
     )
     show_list(
-        {"items": drill["channels"], "next": None},
+        {"items": drill["channels"]},
         False,
         "Canaux, sans message" if drill["probed_at"] else "Canaux : pas encore de réponse",
         (

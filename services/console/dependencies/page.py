@@ -487,17 +487,14 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
         ),
         (
             _("Ressource perdue"),
-            _("Communes desservies") if _is_about_lines(loss) else _("Activités et rôles touchés"),
+            _("Communes desservies")
+            if loss.communes and not loss.activities and not loss.roles
+            else _("Activités et rôles touchés"),
             _("Pôles"),
             _("Plans"),
         ),
         more,
     )
-
-
-def _is_about_lines(loss: d.DependencyLoss) -> bool:
-    """Return whether the loss takes transport lines and nothing else."""
-    return bool(loss.communes) and not loss.activities and not loss.roles
 
 
 def _build_commune_node(

@@ -94,7 +94,8 @@ class DrillQueries(ProofQueries):
         runs = [
             run
             for one in await self.realms()
-            if is_exercise(one, view.picture) and _is_recent(one, now)
+            if is_exercise(one, view.picture)
+            and 0 <= now - to_instant(one.opened_at) <= EXERCISE_DAYS * DAY_MS
             if (run := await self._measure_exercise(one)) is not None
         ]
         names, _ = view.picture.reference.names, get_translator(self._lang)
@@ -127,10 +128,6 @@ class DrillQueries(ProofQueries):
         if len(self._runs) < RUNS_KEPT:
             self._runs[realm.name] = run
         return run
-
-
-def _is_recent(realm: Realm, now: Instant) -> bool:
-    return 0 <= now - to_instant(realm.opened_at) <= EXERCISE_DAYS * DAY_MS
 
 
 def _shape_proposal(facts: ProofFacts, one: PlanWeakness, _: Translator) -> d.DrillProposal:

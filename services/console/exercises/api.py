@@ -252,11 +252,6 @@ def _make_invalid(field: str, fr: str, en: str) -> ProblemError:
     return ProblemError("invalid", faults=(build_fault(field, "realm", fr, en),))
 
 
-def _enter_realm(author: DecisionContext, realm: str) -> DecisionContext:
-    """Return the author in the realm of the path."""
-    return author.within(DecisionBody(realm=realm))
-
-
 @router.decision(
     "/{name}/step",
     "Move the clock; answers after all deadlines until then have fired (`Prefer: wait=N`)",
@@ -312,4 +307,6 @@ async def _decide(
     **fields: Any,
 ) -> Response:
     decision_body = DecisionBody(realm=realm, reason=body.reason if body else None)
-    return await send_decision(_enter_realm(author, realm), decision_body, "alerts", kind, **fields)
+    return await send_decision(
+        author.within(DecisionBody(realm=realm)), decision_body, "alerts", kind, **fields
+    )

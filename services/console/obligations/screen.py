@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -39,17 +38,6 @@ class ClockView:
     ended: str
     """The end in words; empty for a clock that runs."""
     incident: str
-
-
-def build_clock_views(
-    clocks: Iterable[ObligationClock],
-    names: TerritoryNames,
-    incidents: dict[str, str],
-    now: datetime,
-    _: Translator,
-) -> list[ClockView]:
-    """Build the clocks with their words; `incidents` are titles by id."""
-    return [_build_view(one, names, incidents, now, _) for one in clocks]
 
 
 def _build_view(
@@ -117,7 +105,7 @@ async def build_deadlines_page(queries: Queries, request: Request) -> dict[str, 
     clock_page, rules = await asyncio.gather(x.queries.obligations(), x.queries.obligation_rules())
     open_incidents = x.shell.overview.incidents
     titles = {i.id: f"{i.number} {i.title}" for i in open_incidents}
-    views = build_clock_views(clock_page.items, x.names, titles, now, x._)
+    views = [_build_view(one, x.names, titles, now, x._) for one in clock_page.items]
     running = [view for view in views if view.found.state is ObligationState.RUNNING]
     over = [view for view in views if view.found.state is not ObligationState.RUNNING]
     clock_id = request.query_params.get("projet")

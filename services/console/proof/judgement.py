@@ -339,7 +339,9 @@ def _list_partner_items(content: PlanContent, facts: ProofFacts) -> Iterator[Pro
     contact_ids = dict.fromkeys(contact for card in content.cards for contact in card.contacts)
     for contact in (facts.partners[id] for id in contact_ids if id in facts.partners):
         token = ref.build_contact_token(contact.id)
-        noted = None if contact.verified_on is None else _get_day_start(contact.verified_on)
+        noted = (
+            None if contact.verified_on is None else (contact.verified_on - _EPOCH).days * DAY_MS
+        )
         dates = (facts.partner_proofs.get(token), noted)
         at = max((one for one in dates if one is not None and one <= facts.now), default=None)
         fresh = at is not None and _is_fresh(at, facts, CONTACT_DAYS)
@@ -414,8 +416,3 @@ def _list_document_items(content: PlanContent, facts: ProofFacts) -> Iterator[Pr
 
 def _is_fresh(at: Instant, facts: ProofFacts, days: int) -> bool:
     return 0 <= facts.now - at <= days * DAY_MS
-
-
-def _get_day_start(day: date) -> Instant:
-    """Return the start (UTC) of a day that was written without an hour."""
-    return (day - _EPOCH).days * DAY_MS

@@ -168,10 +168,13 @@ class _FieldBuilder:
             widget=widget,
             value=value if value is not None or "lines" not in widget else (),
             required=field.name in REQUIRED
-            or _has_minimum(model, field.attribute)
+            or any(isinstance(m, MinLen) for m in model.model_fields[field.attribute].metadata)
             or (widget in ("date", "number", "clock") and info.is_required())
             or (field.form is FieldForm.CLOCK)
-            or (widget == "choice" and not _is_optional(model, field)),
+            or (
+                widget == "choice"
+                and type(None) not in get_args(model.model_fields[field.attribute].annotation)
+            ),
             most=_MOST_LINES.get(field.name, _LINES)
             if widget in ("lines", "ordered", "conditions")
             else _find_length(model, field.attribute),
@@ -207,14 +210,6 @@ def _choose_widget(model: type[BaseModel], field: RecordField) -> str:
     if int in kinds or float in kinds:
         return "number"
     return "date" if date in kinds else "text"
-
-
-def _is_optional(model: type[BaseModel], field: RecordField) -> bool:
-    return type(None) in get_args(model.model_fields[field.attribute].annotation)
-
-
-def _has_minimum(model: type[BaseModel], name: str) -> bool:
-    return any(isinstance(m, MinLen) for m in model.model_fields[name].metadata)
 
 
 def _find_length(model: type[BaseModel], name: str) -> int:

@@ -91,15 +91,10 @@ def of(at: int) -> datetime:
     return to_datetime(at)
 
 
-def count_minutes(span: timedelta) -> int:
-    """Return whole minutes, not below 0."""
-    return max(0, int(span.total_seconds() // 60))
-
-
 def format_duration(span: timedelta, lang: str) -> str:
     """Format as `35 min`, `2 h 05`, `3 j`."""
     _ = get_translator(lang)
-    total = count_minutes(span)
+    total = max(0, int(span.total_seconds() // 60))
     if total < 60:
         return _("{n} min", n=total)
     if total < 48 * 60:

@@ -105,7 +105,9 @@ def settle_activity(
     )
     all_back_at = (
         max(back_at, find_last_restoration(state, need, now))
-        if declaration is None and not out and _is_clock_running(before)
+        if declaration is None
+        and not out
+        and (before is not None and before.rto.state is ClockState.RUNNING)
         else back_at
     )
     turn = InterruptionChange(
@@ -161,10 +163,6 @@ def settle_activity(
     if row.forecast_breach_at is not None and (before is None or before.forecast_breach_at is None):
         demand_forecast_attention(draft, row)
     draft.arm(ActivityDue(activity), _compute_next_due(draft.state, need, row, out, now))
-
-
-def _is_clock_running(before: ActivityRow | None) -> bool:
-    return before is not None and before.rto.state is ClockState.RUNNING
 
 
 def _convert_to_points(need: ActivityNeed, pct: float) -> int:

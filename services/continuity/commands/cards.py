@@ -19,7 +19,7 @@ from schemas.continuity import (
     SiteCardChanged,
     SiteCardRow,
 )
-from schemas.plans import Card, Evidence
+from schemas.plans import Evidence
 from schemas.ranks import may_act
 from schemas.words import ACTIVE_PLAN_STATES, CardChange, CardState
 from services.continuity.decision import ContinuityDecision, require_reason
@@ -313,7 +313,11 @@ def _open_chosen_card(
         return None
     plan = draft.bia.plans[row.id]
     reference, place = find_reference_card(plan, card.id), draft.bia.sites.get(site)
-    if reference is None or not _may_be_opened(reference) or place is None:
+    if (
+        reference is None
+        or not (reference.scope is not None and reference.scope.type == "site")
+        or place is None
+    ):
         return None
     if reference.scope is None or not is_selected(reference.scope, place):
         raise RefusedCommand(409, "site_not_selected", plan=row.id, card=card.id, site=site)
@@ -323,10 +327,6 @@ def _open_chosen_card(
     opened = replace_card(row, card.model_copy(update={"sites": count}))
     review_cards(draft, row, opened)
     return made
-
-
-def _may_be_opened(card: Card) -> bool:
-    return card.scope is not None and card.scope.type == "site"
 
 
 def _check_move(row: PlanRow, card: CardRow | SiteCardRow, state: CardState) -> None:

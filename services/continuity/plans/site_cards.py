@@ -77,13 +77,12 @@ def schedule_opening(draft: ContinuityDecision, row: PlanRow) -> None:
     facts would get one id.
     """
     plan = draft.bia.plans.get(row.id)
-    if plan is not None and row.state in ACTIVE_PLAN_STATES and has_scoped_cards(plan):
+    if (
+        plan is not None
+        and row.state in ACTIVE_PLAN_STATES
+        and any(card.scope is not None for card in plan.cards)
+    ):
         draft.arm(SiteCardsDue(row.id), draft.now + 1)
-
-
-def has_scoped_cards(plan: Plan) -> bool:
-    """Return whether any card of a plan has a scope."""
-    return any(card.scope is not None for card in plan.cards)
 
 
 def schedule_openings_of_site(draft: ContinuityDecision, site: str) -> None:

@@ -248,7 +248,7 @@ def _compute_parts(job: ProposalJob) -> list[m.ProposalComputed]:
         )
         previous = [
             *_list_approved_lines(job.moved, tables),
-            *(_convert_seen_line(line) for line in job.seen),
+            *(PreviousLine(build_line_key(line), line.count, approved=False) for line in job.seen),
         ]
         proposal = solve_situation(
             tables,
@@ -329,10 +329,6 @@ def build_line_key(line: m.LineRow) -> LineKey:
         line.need_metier,
         line.place,
     )
-
-
-def _convert_seen_line(line: m.LineRow) -> PreviousLine:
-    return PreviousLine(build_line_key(line), line.count, approved=False)
 
 
 def _list_approved_lines(

@@ -147,7 +147,7 @@ def trace_request(
     if _traces is None:
         yield None
         return
-    span = _traces.begin(name, "server", get_caller(), attribute_builder())
+    span = _traces.begin(name, "server", _CALLER_CONTEXT.get(), attribute_builder())
     try:
         yield span
     except BaseException as error:
@@ -170,11 +170,6 @@ def override_traces(traces: Traces | None) -> Iterator[None]:
 def set_caller(traceparent: str | None) -> None:
     """Store the caller's trace context for the request that this task serves."""
     _CALLER_CONTEXT.set(traceparent)
-
-
-def get_caller() -> str | None:
-    """Return the context stored by `set_caller`, in this task and those that it started."""
-    return _CALLER_CONTEXT.get()
 
 
 def read_traceparent(headers: Sequence[tuple[str, bytes | None]]) -> str | None:

@@ -54,7 +54,7 @@ _MAINTENANCE_LABELS = {
 
 def make_report_line(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
-    first = _is_first_judgement(fact)
+    first = bool(fact.data["row"]["recorded_at"] == fact.at)
     by = r.get("corrected_by") if first else None
     return {
         "kind": "fact",
@@ -78,11 +78,6 @@ def make_report_line(fact: FactRecord) -> Fields | None:
             corrected_by=by,
         ),
     } | ({"author": by} if by else {})
-
-
-def _is_first_judgement(fact: FactRecord) -> bool:
-    """Return whether this ReportChanged is the first judgement of the report."""
-    return bool(fact.data["row"]["recorded_at"] == fact.at)
 
 
 def render_report(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
