@@ -103,7 +103,7 @@ def may_validate_statement(role: str) -> bool:
 
 
 def may_work_card(role: str, card_role: str) -> bool:
-    """Return whether `role` may work on the cards of `card_role`: its own or those of lower roles."""
+    """Return whether `role` may work on the cards of `card_role`: its own or lower ones."""
     if role == card_role or card_role in _CARD_ROLES.get(role, ()):
         return True
     return card_role in RANK_OF_ROLE and RANK_OF_ROLE.get(role, 0) > RANK_OF_ROLE[card_role]

@@ -21,7 +21,7 @@ def is_token(word: str) -> bool:
 
 
 class PatternInvalid(ValueError):
-    """Signal a pattern that RE2 rejects: wrong syntax, look-around, back-reference, or too large."""
+    """Signal a pattern that RE2 rejects: its syntax, look-around, back-reference or size."""
 
 
 def matches_whole(pattern: str, text: str, *, any_case: bool = False) -> bool:

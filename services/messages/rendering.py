@@ -95,7 +95,7 @@ def render(template: str, values: Values, *, drop: int = 0) -> str:
 
 
 def _dated(text: str) -> str:
-    """Join a date to the word before it: «jusqu’au 12/02», «du 12/02», «le 12/02», “on 12 February”."""
+    """Join a date to the word before it: «jusqu’au 12/02», «du 12/02», “on 12 February”."""
     for words, pattern, joined in _BEFORE_A_DATE:
         if words in text:
             text = pattern.sub(joined, text)

@@ -152,7 +152,7 @@ def read_minutes(r: ExerciseReader, event: Mapping[str, Any], key: str) -> float
 
 
 def _convert_clock_to_minutes(r: ExerciseReader, days: int, hour: int, minute: int) -> float | None:
-    """Convert a local time of a day to minutes from the start, or None if the day is out of range."""
+    """Convert a local time of a day to minutes from the start; None if the day is out of range."""
     if abs(days) > MAX_STEP_MINUTES:
         return None
     first = datetime.fromtimestamp(r.start / 1000, PARIS)
@@ -262,7 +262,7 @@ def _read_windows(r: ExerciseReader, event: Mapping[str, Any]) -> Iterator[dict[
 
 
 def _check_forms(r: ExerciseReader, event: Mapping[str, Any]) -> None:
-    """Note values of the wrong form: a list for a single value, or text that no report can carry."""
+    """Note values of the wrong form: a list for one value, or text that no report can carry."""
     for name, value in event.items():
         if name in _SCALAR_FIELDS and not is_scalar(value):
             r.fault(event, name, f"{name}: one word is expected")

@@ -58,7 +58,7 @@ AGENT: Final = "agent"
 
 
 class ExerciseInvalid(ValueError):
-    """Signal an exercise file that cannot be played; `problems` lists the reasons with their lines."""
+    """Signal an exercise file that cannot be played; `problems` holds reasons and lines."""
 
     def __init__(self, problems: list[SourceProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))

@@ -293,7 +293,7 @@ def _is_overdue(cause: Cause, now: Instant) -> bool:
 def apply_report(
     draft: AlertsDecision, row: ReportRow, incident: str | None, known_cause: Cause | None
 ) -> ReportEffect:
-    """Apply a confirmed report to its cause. `known_cause` is the result of `find_repeated_cause`."""
+    """Apply a confirmed report to its cause; `known_cause` is from `find_repeated_cause`."""
     over = find_superseding_event(draft, row, incident, known_cause)
     if (
         known_cause is not None

@@ -1,4 +1,4 @@
-"""Decide about handovers of the crisis cell: draft, two signatures, message. Rule D115, handover."""
+"""Decide about handovers of the crisis cell: draft, two signatures, message. Rule D115."""
 
 from __future__ import annotations
 

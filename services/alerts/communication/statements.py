@@ -1,4 +1,4 @@
-"""Decide about statements: drafted, submitted, validated by a second person, published. Rule D91."""
+"""Decide about statements: draft, submission, validation, publication. Rule D91."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def submit_statement(draft: AlertsDecision, command: m.SubmitStatement) -> Comma
 
 
 def validate_statement(draft: AlertsDecision, command: m.ValidateStatement) -> CommandResult:
-    """Validate a statement as the communication function, and as another person than its authors."""
+    """Validate a statement as the communication function, not as one of its authors."""
     row = _get_statement(draft, command.statement, command.expected)
     _require_validator(command)
     if command.author in list_authors(row):

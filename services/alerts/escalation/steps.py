@@ -118,7 +118,7 @@ def _uncovered(row: EscalationRow, roles: Iterable[str]) -> EscalationRow:
 
 
 def is_wanted(draft: AlertsDecision, wave: WaveRow, name: str) -> bool:
-    """Return whether a step calls this name now: always, or while the flag that it names is true (D73)."""
+    """Return whether a step calls this name now: always, or while its flag is true (D73)."""
     flag = wave.only_if.get(name)
     return flag is None or is_flag_true(draft.state.flags.get(f"flag:{flag}"))
 

@@ -1,4 +1,4 @@
-"""`vigie oncall`, `vigie readiness` and `vigie drill`: on-call schedules, readiness, monthly drill."""
+"""`vigie oncall`, `vigie readiness`, `vigie drill`: schedules, readiness, monthly drill."""
 
 from __future__ import annotations
 

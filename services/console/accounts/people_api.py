@@ -1,4 +1,4 @@
-"""Serve the directory under `/api/v1/people`, also as the table that `vigie directory import` reads.
+"""Serve the directory under `/api/v1/people`, also as a table for `vigie directory import`.
 
 It holds names and numbers, so only those who keep the directory may have it, and every reading is
 recorded. Rules D56 and D59.

@@ -1,4 +1,4 @@
-"""Find the sites that agents reach by fewer lines, or by none, when lines are lost. Rule D130. Pure.
+"""Find the sites with fewer lines for agents, or none, when lines are lost. Rule D130. Pure.
 
 A lost line closes no site: the share of agents who come by it is unknown. So it takes no capacity,
 and is judged by the sites and agents whose commune has no line left.

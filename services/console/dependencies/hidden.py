@@ -103,7 +103,7 @@ class _Tested:
 def find_hidden_dependencies(
     crises: Sequence[RecordedCrisis], declared: Mapping[str, Iterable[str]]
 ) -> list[UndeclaredDependency]:
-    """Return the undeclared dependencies, the surest first; `declared`: activity → its resources."""
+    """Return the undeclared dependencies, surest first; `declared`: activity → resources."""
     names = {activity: frozenset(resources) for activity, resources in declared.items()}
     table = _CrisisTable(crises, names)
     selected: list[_Tested] = []

@@ -1,4 +1,4 @@
-"""Read numbers from the encrypted directory, and record each reading of those of a person. Rule D59."""
+"""Read numbers from the encrypted directory; record each reading of a personal one. Rule D59."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def read_person(
 
 
 def is_within(reader: Principal, reference: IndexedReference, scope: str | None) -> bool:
-    """Return whether a post is one that a limited account may reach: its own, or the territory's."""
+    """Return whether a limited account may reach a post: its own, or the territory's."""
     if scope is None or not is_limited(reader):
         return True
     own = reader.scope

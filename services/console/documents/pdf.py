@@ -57,7 +57,7 @@ def _load_template() -> bytes:
 
 
 class Typesetter:
-    """PDFs of one territory; a cache keeps the last `DOCUMENTS_CACHED` by the hash of their content."""
+    """PDFs of one territory; a cache keeps the last `DOCUMENTS_CACHED` by content hash."""
 
     def __init__(self, outlines: Outlines) -> None:
         self._outlines = outlines

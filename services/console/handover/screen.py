@@ -1,4 +1,4 @@
-"""Page `/releve/{number}`: one handover, its signatures, and the next steps of the reader. Rule D115."""
+"""Page `/releve/{number}`: one handover, its signatures, the next steps. Rule D115."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ class AnswerPage:
     async def _state_attendance(
         self, request: Request, link: AnswerLink, token: str, stated: StatedAttendance
     ) -> dict[str, Any]:
-        """Record how the person takes part in the crisis cell; the answer itself stays. Rule D90."""
+        """Record how the person takes part in the crisis cell; the answer stays. Rule D90."""
         result = await self._send(link, token, Answer.ACK, attendance=stated)
         try:
             context = await self._told(link, token, DisplayChoice.of(request))

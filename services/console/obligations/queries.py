@@ -165,7 +165,7 @@ def describe_matter(
     territory: str,
     now: Instant,
 ) -> dict[str, str]:
-    """Return the values of a draft that the log knows: incident, times, places, counts of people."""
+    """Return the values of a draft that the log knows: incident, times, places, headcounts."""
     at = to_datetime(now)
     values = drafting.describe_incident(incident, names, territory, "fr", at)
     values["connu"] = drafting.format_hour(to_datetime(row.known_at), at, "fr")

@@ -25,7 +25,7 @@ def describe_confinement(site: Site, _: Translator) -> str:
 
 
 def estimate_words(site: Site, _: Translator) -> str:
-    """Return that the agents of a site are those planned there, because nobody has counted them. Rule D78."""
+    """Return the planned agents of a site, because nobody has counted them. Rule D78."""
     return _.plural(
         "estimé : {n} agent prévu, comptage non fait",
         "estimé : {n} agents prévus, comptage non fait",

@@ -45,7 +45,7 @@ async def get_section(reader: RealmReader, section: Section) -> dict[str, Any]:
 
 @front_router.get("/measures.json", include_in_schema=False)
 async def reserved_measures(request: Request) -> dict[str, Any]:
-    """Tell the front door which measures the live territory reserves, and to which sources (D76)."""
+    """Return the measures that the live territory reserves, and their sources (D76)."""
     state = request.app.state
     reference = await state.model.of(state.live_realm).reference()
     rules = [

@@ -286,7 +286,7 @@ class Sender:
         return [*self.outbox.probes.values(), *outdated]
 
     async def _probe(self, probe: ChannelProbe) -> None:
-        """Test every channel of the realm silently and report the results; nobody gets a message."""
+        """Test every channel of the realm and report the results; nobody gets a message."""
         tried = await asyncio.gather(*(self._tried(probe.realm, channel) for channel in Channel))
         outcome = ProbeOutcome(
             drill=probe.row.id, asked_at=probe.row.asked_at, channels=tuple(tried)

@@ -52,7 +52,7 @@ class SiteCodes:
         )
 
     def knows(self, site: str) -> bool:
-        """Tell whether this is a site of the territory; of one that cannot be read nobody can say no."""
+        """Return whether this is a site of the territory; True if the territory is unreadable."""
         sites_by_code = self._known()
         return not sites_by_code or site in sites_by_code.values()
 

@@ -262,7 +262,10 @@ class AnswerIndex:
         ]
 
     def sending(self, place: int) -> object:
-        """Announce a record for a place (`get_partition_number`). Pass the mark to `sent` or `not_sent`."""
+        """Announce a record for a place; pass the mark to `sent` or `not_sent`.
+
+        The place is that of `get_partition_number`.
+        """
         mark = object()
         self._open[place][mark] = self._acked.get(place, -1) + 1
         return mark

@@ -100,7 +100,7 @@ class TerritoryMap:
         return self._territory().communes_of_sites.get(site or "")
 
     def pole_of(self, site: str | None) -> str | None:
-        """Return the pôle of a site, `multi` for one that several share; None for one that nobody knows."""
+        """Return the pôle of a site, `multi` for a shared site, None for an unknown one."""
         return self._territory().poles.get(site or "")
 
     def within(self, geometries: Sequence[Geometry]) -> Location:

@@ -434,7 +434,7 @@ def _check_named(measure: MeasureBody) -> None:
 def _locate_report(
     body: NativeReport, message: dict[str, Any], geography: TerritoryMap, principal: Principal
 ) -> bool:
-    """Locate a report and check its places. See `_add_location`. Raises ProblemError `out_of_scope`."""
+    """Locate a report (`_add_location`) and check its places. Raises `out_of_scope`."""
     placed = _add_location(body, message, geography)
     check_places(
         principal,

@@ -1,4 +1,4 @@
-"""Read the mapping that a person writes: schedules to roles, escalations to levels, people to tokens.
+"""Read a written mapping: schedules to roles, escalations to levels, people to tokens.
 
 Names of another product say nothing about our roles, so nothing is guessed except tokens. The
 result holds the rows of the territory, and a remark for everything that has none.

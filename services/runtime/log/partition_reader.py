@@ -177,7 +177,7 @@ class PartitionReader:
     async def _look(
         self, offsets: dict[TopicPartition, int], records_by_partition: dict[int, Any]
     ) -> dict[TopicPartition, int]:
-        """Add the records at these offsets to `records_by_partition` and return the undecided offsets."""
+        """Add the records at these offsets to `records_by_partition`; return undecided offsets."""
         consumer, open_offsets = self._consumer, dict(offsets)
         consumer.assign(list(open_offsets))
         for tp, offset in open_offsets.items():

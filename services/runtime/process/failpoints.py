@@ -31,7 +31,7 @@ _remaining_passes = 0
 
 
 def set_point(setting: str) -> None:
-    """Kill this process at the n-th pass of a point: `<point>[:<n>]`. Nothing happens unless ARMED."""
+    """Kill this process at the n-th pass of a point, `<point>[:<n>]`, if ARMED."""
     global _point, _remaining_passes
     _point, _, count = setting.partition(":")
     _remaining_passes = int(count or 1)
