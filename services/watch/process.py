@@ -1,4 +1,4 @@
-"""Run the watch: one task per feed, until the process stops; and its settings."""
+"""Run the watch: one task per feed and one for the mailbox, until the process stops."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from services.runtime.process.tasks import cancel_and_wait
 from services.watch.connector import Connector, list_connectors
 from services.watch.engine import FeedEngine
 from services.watch.front import HttpFront
+from services.watch.mail_reader import watch_mailbox
+from services.watch.mailbox import MailboxSettings
 from services.watch.status import describe_feeds, write_status
 from services.watch.store import FeedStore
 from services.watch.transport import FeedTransport
@@ -71,7 +73,7 @@ class WatchSettings(Settings):
 
 
 async def run_watch(settings: WatchSettings) -> None:
-    """Watch the feeds that are on until SIGTERM or SIGINT. Without any it only says so."""
+    """Watch the feeds that are on and the mailbox until SIGTERM or SIGINT."""
     settings.data.make()
     store, keys = FeedStore(settings.feed_store), settings.feed_keys
     transport = FeedTransport(
@@ -83,6 +85,9 @@ async def run_watch(settings: WatchSettings) -> None:
     front = HttpFront(settings.urls[0], keys)
     server = await health.serve_health(settings, {})
     tasks = [asyncio.create_task(_keep_status(settings, store), name="status")]
+    mailbox = MailboxSettings()
+    if mailbox.mailbox_url.get_secret_value():
+        tasks.append(asyncio.create_task(watch_mailbox(mailbox), name="mailbox"))
     try:
         watched = load_watched(settings.territory)
     except WatchedUnreadable as error:

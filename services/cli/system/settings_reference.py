@@ -32,6 +32,7 @@ from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import REPOSITORY, Settings
 from services.runtime.secrets.retention import RetentionSettings
 from services.verify.auditor.settings import AuditorSettings
+from services.watch.mailbox import MailboxSettings
 from services.watch.process import WatchSettings
 
 TARGET: Final = REPOSITORY / "docs" / "reference" / "configuration.md"
@@ -51,6 +52,7 @@ GROUPS: Final[tuple[tuple[str, type[BaseSettings]], ...]] = (
     ("The organisation's people (LDAP)", LdapSettings),
     ("The auditor", AuditorSettings),
     ("Official feeds", WatchSettings),
+    ("A mailbox of reports", MailboxSettings),
 )
 SET_BY_UP: Final = frozenset(
     {

@@ -23,9 +23,14 @@ from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
 from services.cli.output import open_console, strip_controls
 from services.cli.system.token import Several, wait_until_accepted
 from services.runtime.process.settings import Settings
+from services.runtime.secrets.files import describe_wrong_variables
+from services.watch.mail_reader import MailPosition
+from services.watch.mailbox import Mailbox, MailboxFault, MailboxSettings, parse_address
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Sources: add, change, list, disable, enable."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Sources: add, change, list, disable, enable, try the mailbox.",
 )
 Name = Annotated[str, typer.Argument(help="Name of the source, e.g. prometheus-si")]
 
@@ -251,3 +256,32 @@ def disable(name: Name) -> None:
 def enable(name: Name) -> None:
     """Enable a source; its keys count again."""
     call_api("POST", f"/api/v1/sources/{quote(name, safe='')}/enable", {})
+
+
+@app.command()
+def mailbox() -> None:
+    """Look into the mailbox of VIGIE_MAILBOX_URL, and change nothing.
+
+    Exits with 1 and the reason if it cannot be read.
+    """
+    try:
+        settings = MailboxSettings()
+    except ValueError as error:
+        if (wrong := describe_wrong_variables(error)) is None:
+            raise
+        raise print_error(ValueError(wrong)) from error
+    if not settings.mailbox_url.get_secret_value():
+        raise print_error(ValueError("VIGIE_MAILBOX_URL is not set"))
+    address = parse_address(settings.mailbox_url)
+    try:
+        with Mailbox(address, settings.mailbox_ca) as box:
+            newest, unread = box.find_newest(), len(box.list_unread())
+    except MailboxFault as fault:
+        raise print_error(ValueError(f"{address.name}: {fault}")) from fault
+    typer.echo(f"{address.name} : dernier courriel n° {newest}, {unread} non lu(s)")
+    position = MailPosition.read(settings.data.mail_position)
+    if position is not None and position.mailbox == address.name:
+        looked_at = position.looked_at.astimezone().strftime("%d/%m %H:%M:%S")
+        typer.echo(f"relevé jusqu’au n° {position.number}, le {looked_at}")
+    else:
+        typer.echo("pas encore relevé : les courriels non lus seront pris")

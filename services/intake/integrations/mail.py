@@ -24,6 +24,8 @@ from services.runtime.identity.principals import Rule, Source
 NAME: Final = "mail"
 KEY_LOCATION: Final = "X-Token"
 PATHS: Final = ("/webhooks/mail",)
+ALIVE_PATH: Final = "/webhooks/mail/alive"
+"""Address of signs of life, for a reader of a mailbox without new mails."""
 NAMED_BY_RULE: Final = frozenset({"from", "authserv"})
 """Labels that a rule has to name, so that no forgotten rule lets everybody in."""
 STRANGER: Final = "nobody@unlisted.invalid"
@@ -73,10 +75,12 @@ class ReceivedMail:
 
 
 def signals(request: IntegrationRequest, source: Source) -> list[Transition]:
-    """Read one transition. Raises ProblemError `invalid`.
+    """Read one transition, none of a sign of life. Raises ProblemError `invalid`.
 
     A reply in the same conversation is about the same trouble; a rule with `state: closed` ends it.
     """
+    if request.path == ALIVE_PATH:
+        return []
     try:
         mail = read_mail(request.body)
     except _UNREADABLE as error:

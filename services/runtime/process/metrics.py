@@ -186,6 +186,12 @@ METRICS: dict[str, Metric] = {
     "vigie_feed_age_seconds": Metric(
         "gauge", "Time since a feed was last fresh and understood", ("feed",)
     ),
+    "vigie_mailbox_mails_total": Metric(
+        "counter", "E-mails of the mailbox, by answer of the front", ("outcome",)
+    ),
+    "vigie_mailbox_age_seconds": Metric(
+        "gauge", "Time since the mailbox was last read to its end", ()
+    ),
     # Conductor
     "vigie_steps_total": Metric("counter", "Steps of simulated clocks", ()),
 }

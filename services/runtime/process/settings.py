@@ -164,6 +164,8 @@ class DataDir:
         """State of the official feeds: what was said of them, and what is still to be sent."""
         self.feed_samples = root / "watch" / "samples.db"
         """The same, while samples are played in place of the publishers."""
+        self.mail_position = root / "watch" / "mailbox.json"
+        """Last mail of the mailbox that the front has."""
         self.feed_status = root / "watch" / "status.json"
         """State of the official feeds as the watch wrote it last, for the console."""
         self.last_backup = self.run / "backup.json"
