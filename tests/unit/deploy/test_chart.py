@@ -13,6 +13,7 @@ import pytest
 from kubernetes_validate import validate
 from ruamel.yaml import YAML
 
+from services.appliance.supervisor.plan import SERVICE_KINDS
 from services.cli.__main__ import _load_command
 from services.intake.settings import IntakeSettings
 from services.runtime.identity.oidc_settings import OidcSettings
@@ -65,6 +66,14 @@ VALUES: dict[str, dict[str, Any]] = {
         "persistence": {"existingClaim": "mine"},
         "networkPolicy": {"egress": {"enabled": True}},
     },
+    "replicas": {
+        "keys": "vigie-keys",
+        "replicas": {kind.name: 2 for kind in SERVICE_KINDS},
+        "networkPolicy": {"egress": {"enabled": True}, "from": [{"podSelector": {}}]},
+    },
+    "no keys": {"replicas": {"alerts": 1}},
+    "no console": {"keys": "vigie-keys", "replicas": {"intake": 1}},
+    "no service": {"keys": "vigie-keys", "replicas": {"sender": 1}},
     "two copies": {"kafka": {"replication": 2}},
     "a password": {"env": {"VIGIE_KAFKA_PASSWORD": "x"}},
     "a typo": {"ingres": {"enabled": True}},
@@ -106,7 +115,7 @@ def find_variables(documents: Documents) -> dict[str, str]:
 
 
 def list_manifests(rendered: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name in ("default", "everything", "outside"):
+    for name in ("default", "everything", "outside", "replicas"):
         for (kind, _), document in find_documents(rendered, name).items():
             yield f"{name}: {kind}", document
     for (kind, _), document in read_documents([PLAIN.read_text(encoding="utf-8")]).items():
@@ -123,7 +132,10 @@ def test_helm_has_no_error_to_report(rendered: dict[str, Any]) -> None:
     assert rendered["lint"]["errors"] == []
 
 
-@pytest.mark.parametrize("name", ["two copies", "a password", "a typo", "no port"])
+@pytest.mark.parametrize(
+    "name",
+    ["two copies", "a password", "a typo", "no port", "no keys", "no console", "no service"],
+)
 def test_values_that_cannot_work_are_refused(rendered: dict[str, Any], name: str) -> None:
     assert isinstance(rendered["found"][name], str)
 
@@ -205,6 +217,91 @@ def test_only_the_front_and_the_store_are_reachable_and_each_by_its_callers(
     assert front["podSelector"]["matchLabels"].items() <= labels.items()
     (allowed,) = documents["NetworkPolicy", "vigie-store"]["spec"]["ingress"][0]["from"]
     assert allowed["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def find_replica(rendered: dict[str, Any], service: str) -> dict[str, Any]:
+    documents = find_documents(rendered, "replicas")
+    return dict(documents["StatefulSet", f"vigie-{service}"]["spec"])
+
+
+def test_every_service_has_replicas_that_run_its_module(rendered: dict[str, Any]) -> None:
+    documents = find_documents(rendered, "replicas")
+    commands = {
+        name: document["spec"]["template"]["spec"]["containers"][0]["command"]
+        for (kind, name), document in documents.items()
+        if kind == "StatefulSet"
+    }
+    assert commands == {f"vigie-{k.name}": ["python", "-m", k.module] for k in SERVICE_KINDS}
+    assert {find_replica(rendered, kind.name)["replicas"] for kind in SERVICE_KINDS} == {2}
+    for kind in SERVICE_KINDS:
+        budget = documents["PodDisruptionBudget", f"vigie-{kind.name}"]["spec"]
+        assert budget["maxUnavailable"] == 1
+        labels = find_replica(rendered, kind.name)["template"]["metadata"]["labels"]
+        assert budget["selector"]["matchLabels"].items() <= labels.items()
+    assert not [key for key in find_documents(rendered, "default") if key[0] == "StatefulSet"]
+
+
+def test_every_replica_is_a_machine_with_the_keys_of_all(rendered: dict[str, Any]) -> None:
+    """Pods with one name would put each other out of their group, and each has its keyring."""
+    for kind in SERVICE_KINDS:
+        spec = find_replica(rendered, kind.name)
+        pod = spec["template"]["spec"]
+        variables = {v["name"]: v for v in pod["containers"][0]["env"]}
+        field = {"fieldRef": {"fieldPath": "metadata.name"}}
+        assert variables["VIGIE_INSTANCE"]["valueFrom"] == field
+        assert variables["VIGIE_CLUSTER"]["value"] == "1"
+        (claim,) = spec["volumeClaimTemplates"]
+        assert claim["metadata"]["name"] == "data"
+        keys, prepare = pod["initContainers"]
+        assert "cp --update=none /keys/* /data/secrets/" in keys["command"][-1]
+        assert prepare["command"] == ["vigie", "prepare"]
+        volumes = {v["name"]: v for v in pod["volumes"]}
+        assert volumes["keys"]["secret"]["secretName"] == "vigie-keys"
+        for container in (keys, prepare, *pod["containers"]):
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    whole = find_variables(find_documents(rendered, "replicas"))
+    assert whole["VIGIE_CLUSTER"] == "1"
+    assert "VIGIE_CLUSTER" not in find_variables(find_documents(rendered, "default"))
+
+
+def test_senders_reach_every_front_and_only_fronts_reach_the_consoles(
+    rendered: dict[str, Any],
+) -> None:
+    documents = find_documents(rendered, "replicas")
+    whole = documents["Deployment", "vigie"]["spec"]["template"]["metadata"]["labels"]
+    labels = {
+        kind.name: find_replica(rendered, kind.name)["template"]["metadata"]["labels"]
+        for kind in SERVICE_KINDS
+    }
+    fronts = documents["Service", "vigie"]["spec"]["selector"].items()
+    assert fronts <= whole.items()
+    assert [name for name, own in labels.items() if fronts <= own.items()] == ["intake"]
+    console = documents["NetworkPolicy", "vigie-console"]["spec"]["ingress"]
+    (caller,) = console[0]["from"]
+    assert caller["podSelector"]["matchLabels"].items() <= labels["intake"].items()
+    assert not caller["podSelector"]["matchLabels"].items() <= labels["alerts"].items()
+    for kind in SERVICE_KINDS:
+        policy = documents["NetworkPolicy", f"vigie-{kind.name}"]["spec"]
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        assert bool(policy["ingress"]) is (kind.name in ("intake", "console"))
+    (stored,) = documents["NetworkPolicy", "vigie-store"]["spec"]["ingress"][0]["from"]
+    for own in labels.values():
+        assert stored["podSelector"]["matchLabels"].items() <= own.items()
+
+
+def test_a_front_passes_pages_on_to_the_consoles(rendered: dict[str, Any]) -> None:
+    variables = {
+        name: {
+            v["name"]: v.get("value")
+            for v in find_replica(rendered, name)["template"]["spec"]["containers"][0]["env"]
+        }
+        for name in ("intake", "console", "watch")
+    }
+    assert variables["intake"]["VIGIE_CONSOLE"] == "vigie-console:8093"
+    assert variables["console"]["VIGIE_CONSOLE"] == "0.0.0.0:8093"
+    assert variables["watch"]["VIGIE_URL"] == "http://vigie:8092"
+    service = find_documents(rendered, "replicas")["Service", "vigie-console"]["spec"]
+    assert service["ports"] == [{"name": "http", "port": 8093, "targetPort": "http"}]
 
 
 def test_the_image_names_itself_and_its_licence() -> None:
