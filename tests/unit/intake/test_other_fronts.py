@@ -31,6 +31,8 @@ class SharedLog(MemoryInputs):
     def __init__(self) -> None:
         super().__init__()
         self.followers: list[AnswerFollower] = []
+        self.is_read_first = False
+        """Whether readers get a record before its acknowledgement arrives."""
         self._reading: set[asyncio.Task[None]] = set()
         self._in_order = asyncio.Lock()
 
@@ -49,6 +51,8 @@ class SharedLog(MemoryInputs):
         record.timestamp = at
         task = asyncio.create_task(self._read(TopicPartition(topic, partition), record))
         self._reading.add(task)
+        if self.is_read_first:
+            await task
         return offset, at
 
     async def wait_until_read(self) -> None:
@@ -156,6 +160,14 @@ async def test_a_sender_has_one_rate_at_all_fronts(fronts: Fronts, kind: str, ro
         statuses.append(answer.status_code)
         await fronts.log.wait_until_read()
     assert statuses == [202] * room + [503] * (40 - room)
+
+
+async def test_a_report_that_its_own_front_reads_first_costs_once(fronts: Fronts) -> None:
+    fronts.log.is_read_first = True
+    http, _ = await fronts.clients(create_principal(Role.SOURCE))
+    for number in range(20):
+        answer = await http.post("/api/v1/reports", json=report(headline=str(number)))
+        assert answer.status_code == 202
 
 
 async def test_reports_at_several_fronts_at_once_are_owed(fronts: Fronts) -> None:
