@@ -68,6 +68,7 @@ VALUES: dict[str, dict[str, Any]] = {
     },
     "replicas": {
         "keys": "vigie-keys",
+        "realmChannels": "vigie-channels",
         "replicas": {kind.name: 2 for kind in SERVICE_KINDS},
         "networkPolicy": {"egress": {"enabled": True}, "from": [{"podSelector": {}}]},
     },
@@ -287,6 +288,21 @@ def test_senders_reach_every_front_and_only_fronts_reach_the_consoles(
     (stored,) = documents["NetworkPolicy", "vigie-store"]["spec"]["ingress"][0]["from"]
     for own in labels.values():
         assert stored["podSelector"]["matchLabels"].items() <= own.items()
+
+
+def test_delivery_reads_the_channels_of_each_realm_everywhere(rendered: dict[str, Any]) -> None:
+    documents = find_documents(rendered, "replicas")
+    for pod in (
+        find_pod(documents),
+        find_replica(rendered, "delivery")["template"]["spec"],
+    ):
+        (container,) = pod["containers"]
+        settings = {v["name"]: v.get("value") for v in container["env"]}
+        mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+        assert settings["VIGIE_REALM_CHANNELS"] == mounts["channels"] == "/channels"
+        volumes = {v["name"]: v for v in pod["volumes"]}
+        assert volumes["channels"]["secret"]["secretName"] == "vigie-channels"
+    assert "VIGIE_REALM_CHANNELS" not in find_variables(find_documents(rendered, "default"))
 
 
 def test_a_front_passes_pages_on_to_the_consoles(rendered: dict[str, Any]) -> None:

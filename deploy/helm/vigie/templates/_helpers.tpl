@@ -78,6 +78,9 @@ affinity: {{- toYaml . | nindent 2 }}
 - {name: VIGIE_PROXIES, value: {{ . | quote }}}
 {{- end }}
 {{- end }}
+{{- with .Values.realmChannels }}
+- {name: VIGIE_REALM_CHANNELS, value: /channels}
+{{- end }}
 {{- if ne (include "vigie.added" .) "0" }}
 - {name: VIGIE_CLUSTER, value: "1"}
 {{- end }}
@@ -88,12 +91,19 @@ affinity: {{- toYaml . | nindent 2 }}
 
 {{- define "vigie.secretMounts" -}}
 - {name: secrets, mountPath: /secrets, readOnly: true}
+{{- if .Values.realmChannels }}
+- {name: channels, mountPath: /channels, readOnly: true}
+{{- end }}
 {{- if and .Values.kafka.tls.enabled .Values.kafka.tls.ca.secret }}
 - {name: kafka-ca, mountPath: /kafka-ca, readOnly: true}
 {{- end }}
 {{- end -}}
 
 {{- define "vigie.secretVolumes" -}}
+{{- with .Values.realmChannels }}
+- name: channels
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
 - name: secrets
   projected:
     sources:
