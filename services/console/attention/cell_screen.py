@@ -179,7 +179,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         "takers_of": lambda task: (
             w.name_person(task.taken_by, x.names, x._) if task.taken_by else ""
         ),
-        "calls": [c for c in await load_callouts(x) if c.found.state == "running"],
+        "calls": [c for c in await load_callouts(x) if c.callout.state == "running"],
         "running": [r for r in x.shell.realms if r.kind == "ex" and r.state == "open"]
         if not x.shell.realm.simulated
         else [],

@@ -66,7 +66,7 @@ class StatementStep:
 class StatementView:
     """A statement on the page."""
 
-    found: Statement
+    statement: Statement
     title: str
     audience: str
     state: str
@@ -86,7 +86,7 @@ class StatementView:
 class QuestionView:
     """A question on the page."""
 
-    found: Question
+    question: Question
     asker: str
     by: str
 
@@ -122,14 +122,14 @@ def split_statements(
     views: Sequence[StatementView],
 ) -> tuple[list[StatementView], list[StatementView]]:
     """Return the statements that wait for somebody, and the others, the newest first."""
-    waiting = [view for view in views if view.found.state in OPEN_STATES]
-    over = [view for view in views if view.found.state not in OPEN_STATES]
-    return waiting, sorted(over, key=lambda view: view.found.changed_at, reverse=True)
+    waiting = [view for view in views if view.statement.state in OPEN_STATES]
+    over = [view for view in views if view.statement.state not in OPEN_STATES]
+    return waiting, sorted(over, key=lambda view: view.statement.changed_at, reverse=True)
 
 
 def split_questions(views: Sequence[QuestionView]) -> tuple[list[QuestionView], list[QuestionView]]:
     """Return the open questions, and the answered ones."""
-    is_open = [view.found.state is QuestionState.OPEN for view in views]
+    is_open = [view.question.state is QuestionState.OPEN for view in views]
     return (
         [view for view, waits in zip(views, is_open, strict=True) if waits],
         [view for view, waits in zip(views, is_open, strict=True) if not waits],
@@ -157,7 +157,7 @@ def _build_view(
         return editor.may_write and change in one.moves
 
     return StatementView(
-        found=one,
+        statement=one,
         title=one.title or w.translate_code(w.AUDIENCE_FOR, one.audience, _).capitalize(),
         audience=w.translate_code(w.AUDIENCE, one.audience, _),
         state=w.translate_code(w.STATEMENT_STATE, one.state, _),
@@ -207,7 +207,7 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
         "waiting": waiting,
         "over": over[:OVER_SHOWN],
         "over_count": len(over),
-        "published": [s for s in over if s.found.published and not s.found.retracted],
+        "published": [s for s in over if s.statement.published and not s.statement.retracted],
         "open_questions": is_open,
         "answered": answered[:OVER_SHOWN],
         "answered_count": len(answered),

@@ -40,7 +40,7 @@ _TONES: Final = {StimulusState.DUE: "soon", StimulusState.PLAYED: "ok"}
 class StimulusLine:
     """One stimulus as displayed."""
 
-    found: Stimulus
+    stimulus: Stimulus
     state: str
     tone: str
     when: str
@@ -71,7 +71,7 @@ def _build_line(
     if one.body is not None:
         body = orjson.dumps(one.body | {"realm": one.realm}).decode()
     return StimulusLine(
-        found=one,
+        stimulus=one,
         state=_(STATES[one.state]),
         tone=_TONES.get(one.state, "mute"),
         when=times.hm_dated(one.at, now, _.lang),

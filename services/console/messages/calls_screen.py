@@ -29,7 +29,7 @@ async def build_calls_page(queries: Queries, request: Request) -> dict[str, Any]
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
     lines = await load_callouts(x)
-    over = sorted((c for c in lines if c.is_over), key=lambda c: c.found.drafted_at, reverse=True)
+    over = sorted((c for c in lines if c.is_over), key=lambda c: c.callout.drafted_at, reverse=True)
     return {
         **build_page_context(request, x),
         "going": [c for c in lines if not c.is_over],

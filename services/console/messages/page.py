@@ -47,7 +47,7 @@ class DraftEstimate:
 class CallOutView:
     """One call-out or headcount on the page."""
 
-    found: CallOut
+    callout: CallOut
     title: str
     state: str
     icon: str
@@ -64,12 +64,12 @@ class CallOutView:
 
     @property
     def is_headcount(self) -> bool:
-        return self.found.kind == "headcount"
+        return self.callout.kind == "headcount"
 
     @property
     def has_begun(self) -> bool:
         """True if people were reached or will be soon."""
-        return self.found.started_at is not None
+        return self.callout.started_at is not None
 
     @property
     def may_be_corrected(self) -> bool:
@@ -78,12 +78,12 @@ class CallOutView:
 
     @property
     def is_over(self) -> bool:
-        return self.found.state in ("stopped", "done")
+        return self.callout.state in ("stopped", "done")
 
     @property
     def share(self) -> int:
         """Percentage of `done`, rounded down: 100 only if nobody is missing."""
-        return 100 * self.done // self.found.people if self.found.people else 0
+        return 100 * self.done // self.callout.people if self.callout.people else 0
 
 
 def build_callout_views(
@@ -98,7 +98,7 @@ def _build_callout_view(one: CallOut, names: TerritoryNames, _: Translator) -> C
     state, icon, tone = _STATE_LABELS[one.state] if begun or one.state != "stopped" else _ABANDONED
     title = _title(one, describe_recipients(one, names, _), _)
     return CallOutView(
-        found=one,
+        callout=one,
         title=title,
         state=_(state),
         icon=icon,

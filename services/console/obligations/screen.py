@@ -30,7 +30,7 @@ OVER_SHOWN: Final = 30
 class ClockView:
     """A clock on the page."""
 
-    found: ObligationClock
+    clock: ObligationClock
     role: str
     left: str
     """Time that is left or has passed, in words."""
@@ -48,7 +48,7 @@ def _build_view(
     _: Translator,
 ) -> ClockView:
     return ClockView(
-        found=one,
+        clock=one,
         role=w.name_role(one.role, None, names, _),
         left=describe_left(one, now, _),
         tone="over" if one.late else "soon" if one.near else "mute",
@@ -106,15 +106,15 @@ async def build_deadlines_page(queries: Queries, request: Request) -> dict[str, 
     open_incidents = x.shell.overview.incidents
     titles = {i.id: f"{i.number} {i.title}" for i in open_incidents}
     views = [_build_view(one, x.names, titles, now, x._) for one in clock_page.items]
-    running = [view for view in views if view.found.state is ObligationState.RUNNING]
-    over = [view for view in views if view.found.state is not ObligationState.RUNNING]
+    running = [view for view in views if view.clock.state is ObligationState.RUNNING]
+    over = [view for view in views if view.clock.state is not ObligationState.RUNNING]
     clock_id = request.query_params.get("projet")
     return {
         **build_page_context(request, x),
         "running": running,
         "over": over[:OVER_SHOWN],
         "over_count": len(over),
-        "late_count": sum(view.found.late for view in running),
+        "late_count": sum(view.clock.late for view in running),
         "rules": [(rule, describe_limit(rule, x._)) for rule in rules],
         "incidents": open_incidents,
         "draft": await _find_draft(queries, realm, lang, clock_id),

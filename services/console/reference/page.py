@@ -85,7 +85,7 @@ class EditView:
 class ChangeView:
     """A change as this reader sees it."""
 
-    found: ReferenceChange
+    change: ReferenceChange
     state: str
     sections: list[SectionDiff]
     foreseen: list[str]
@@ -96,11 +96,11 @@ class ChangeView:
 
     @property
     def title(self) -> str:
-        return self.edit.title if self.edit is not None else self.found.reference
+        return self.edit.title if self.edit is not None else self.change.reference
 
     @property
     def is_open(self) -> bool:
-        return self.found.state in OPEN_CHANGES
+        return self.change.state in OPEN_CHANGES
 
 
 def build_changes(

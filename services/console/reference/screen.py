@@ -71,9 +71,9 @@ async def build_reference_page(queries: Queries, request: Request) -> dict[str, 
         "author": lambda token: w.name_person(token, x.names, x._),
         "since": next(
             (
-                c.found.in_force_at
+                c.change.in_force_at
                 for c in over
-                if c.found.in_force_at and c.found.reference == x.reference.version
+                if c.change.in_force_at and c.change.reference == x.reference.version
             ),
             None,
         ),

@@ -204,7 +204,7 @@ async def test_the_first_stimulus_that_waits_is_the_next() -> None:
     _, model = browsing(exercise())
     stimuli = await model.of(REALM).stimuli()
     lines = build_stimulus_lines(stimuli, TerritoryNames(), to_datetime(NOW), get_translator("fr"))
-    assert [line.found.id for line in lines if line.is_next] == ["E2"]
+    assert [line.stimulus.id for line in lines if line.is_next] == ["E2"]
     assert [line.state for line in lines] == ["joué", "à jouer", "prévu", "sauté"]
     assert stimuli[0].state is StimulusState.PLAYED
 

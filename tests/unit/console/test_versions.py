@@ -91,7 +91,7 @@ def test_rows_are_grouped_by_change_and_the_rest_is_counted() -> None:
         [("retirés", "x"), ("modifiés", "y")],
         28,
     )
-    assert change.found.decisions[0].reason == "Parce que"
+    assert change.change.decisions[0].reason == "Parce que"
 
 
 @pytest.mark.parametrize(
