@@ -6,19 +6,26 @@ The latter for a minute (`pytest -m bench -s`).
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+import uuid
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from services.appliance.embedded.kafka import RunningKafka
 from services.cli.system.load import LoadResult, Reporter, generate_reports, watch_live_stream
 from services.cli.system.prepare import prepare_system
+from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.settings import Settings
 from tests.bench.test_intake import SITES, machine, server
+from tests.faults.reporting import wait_until_settled
+from tests.faults.test_cluster import read_accepted
 from tests.shipped import territory
 from tests.system import RunningVigie
 
@@ -27,6 +34,8 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 RATE, SECONDS = 1000, 60.0
 SHOWN_S = 60.0
 """Patience with the last report that has not been seen."""
+FLOOD_S, FLOODING, BATCH, FIRE_MS = 10.0, 4, 500, 2000
+"""Duration of a flood, its connections, reports of one request, and the time to decide a fire."""
 
 
 def every_site_cut() -> Iterator[dict[str, Any]]:
@@ -75,6 +84,79 @@ def test_253_sites_within_one_second_are_the_right_incidents(
     assert sum(i["members"] for i in incidents) == sites, (
         "every site is a member of exactly one incident (D24)"
     )
+
+
+def test_a_fire_beside_a_flood_is_decided_within_two_seconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The delay is that between two times of the broker: the input and its transaction."""
+    fires, accepted = list[str](), list[str]()
+
+    with RunningVigie(tmp_path) as vigie, ThreadPoolExecutor(FLOODING) as flood:
+        ends = time.monotonic() + FLOOD_S
+        floods = [flood.submit(post_batches, vigie, n, ends) for n in range(FLOODING)]
+        with vigie.client() as source:
+            while time.monotonic() < ends:
+                fires.append(post_fire(source))
+                time.sleep(0.25)
+        for batches in floods:
+            accepted += batches.result()
+        assert wait_until_settled(vigie, [fires[-1], *accepted[-1:]]) == []
+        delays = asyncio.run(decision_delays(vigie.service_environment()["VIGIE_KAFKA"]))
+    of_fires = LoadResult([delays.pop(id) for id in fires])
+    of_flood = LoadResult([delays[id] for id in accepted])
+    with capsys.disabled():
+        print(
+            f"\n{len(fires)} fires beside a flood of {len(accepted)} reports in {FLOOD_S:.0f} s: fires decided after "
+            f"p50 {of_fires.quantile(0.5):.0f}, at most {of_fires.quantile(1):.0f} ms, the flood after p50 "
+            f"{of_flood.quantile(0.5):.0f}, at most {of_flood.quantile(1):.0f} ms on {machine()}"
+        )
+    assert of_fires.quantile(1) <= FIRE_MS
+
+
+def post_batches(vigie: RunningVigie, flood: int, ends: float) -> list[str]:
+    """Post requests of reports about nothing grave until `ends`; return the accepted ids."""
+    accepted = list[str]()
+    with vigie.client() as sender:
+        for number in itertools.count():
+            if time.monotonic() > ends:
+                return accepted
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            items = [
+                {"site_id": SITES[n % len(SITES)], "type": "info", "severity": 1}
+                | {"occurred_at": at, "headline": f"essai {flood}.{number}.{n}"}
+                for n in range(BATCH)
+            ]
+            answer = sender.post("/api/v1/reports:batch", json={"reports": items}, timeout=60)
+            accepted += [
+                item["report_id"] for item in answer.json()["items"] if item["status"] == 202
+            ]
+    raise AssertionError
+
+
+def post_fire(source: httpx.Client) -> str:
+    answer = source.post(
+        "/api/v1/reports",
+        json={
+            "site_id": SITES[0],
+            "type": "fire",
+            "severity": 5,
+            "occurred_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        },
+        headers={"Idempotency-Key": uuid.uuid4().hex},
+    )
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["report_id"])
+
+
+async def decision_delays(kafka: str) -> dict[str, float]:
+    """Return input → seconds from its record to its transaction, of the live realm."""
+    async with PartitionReader(kafka) as reader:
+        return {
+            tx.src.id: (record.timestamp - tx.at) / 1000
+            async for record, tx in read_accepted(reader, "alerts")
+            if tx.realm == "92"
+        }
 
 
 def at_rate(url: str, token: str, seconds: float) -> LoadResult:
