@@ -21,7 +21,7 @@ from typing import Any, Final
 from services.runtime.process.cluster import AUTHORITY_FILE, AUTHORITY_KEY_FILE, Machine
 from services.runtime.secrets.keyring import INPUTS_SINCE_FILE, KEY_BYTES, decrypt, encrypt
 from services.runtime.secrets.local_secrets import PASSWORD_FILE, TOKEN_FILE
-from services.runtime.secrets.signing import PRIVATE_FILE, PUBLIC_FILE
+from services.runtime.secrets.signing import PRIVATE_FILE, PUBLIC_FILE, SigningKey
 
 FORM: Final = "vigie1"
 MAX_SEALED_BYTES: Final = 256 << 10
@@ -122,7 +122,12 @@ def _is_shared(name: str) -> bool:
 
 
 def collect_secrets(secrets: Path) -> dict[str, bytes]:
-    """Return the content of every shared file. Raises OSError."""
+    """Return the content of every shared file. Raises OSError.
+
+    Make the signing key if no process has needed it yet: all machines sign with one.
+    """
+    if not (secrets / PRIVATE_FILE).exists():
+        SigningKey.open(secrets)
     contents = {
         name: (secrets / name).read_bytes() for name in SHARED_SECRETS if (secrets / name).is_file()
     }

@@ -16,6 +16,7 @@ from services.appliance.cluster.invitation import (
     seal_invitation,
 )
 from services.runtime.process.cluster import Machine
+from services.runtime.secrets.signing import PRIVATE_FILE, PUBLIC_FILE
 
 FIRST = Machine(1, "10.0.0.1:9093", "10.0.0.1:9094")
 MASTER_KEY = bytes(range(32))
@@ -90,3 +91,9 @@ def test_shared_files_travel_and_own_files_stay(tmp_path: Path) -> None:
     assert set(secrets) == {*SHARED_SECRETS, "feeds/enedis"}
     assert secrets["master.key"] == b"master.key"
     assert secrets["feeds/enedis"] == b"key"
+
+
+def test_an_invitation_before_the_first_signature_takes_the_key_along(tmp_path: Path) -> None:
+    secrets = collect_secrets(tmp_path)
+    assert secrets == {name: (tmp_path / name).read_bytes() for name in (PRIVATE_FILE, PUBLIC_FILE)}
+    assert collect_secrets(tmp_path) == secrets
