@@ -479,12 +479,14 @@ def _write_end(slug: str, colour: str) -> str:
 
 
 def _write_word(memory: dict[str, Any]) -> str:
+    """Write `neige-verglas orange, vent jaune`, the gravest first."""
     standing = [
-        f"{PHENOMENA[phenomenon]} {state['colour']}"
-        for phenomenon, state in sorted(memory.get("matters", {}).items())
+        (-COLOURS.index(state["colour"]), phenomenon)
+        for phenomenon, state in memory.get("matters", {}).items()
         if state.get("colour") not in (None, "vert")
     ]
-    return ", ".join(standing) or "vert"
+    words = [f"{PHENOMENA[phenomenon]} {COLOURS[-rank]}" for rank, phenomenon in sorted(standing)]
+    return ", ".join(words) or "vert"
 
 
 CONNECTOR = MeteofranceVigilance()

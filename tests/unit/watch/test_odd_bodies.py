@@ -228,6 +228,12 @@ def test_an_active_day_without_pollutants_is_no_end() -> None:
     assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
 
 
+def test_the_word_of_the_vigilance_begins_with_the_gravest_colour() -> None:
+    assert (
+        read(MF, load_bodies(MF, "warning.json"), MF_AT).word == "neige-verglas orange, vent jaune"
+    )
+
+
 def test_a_phenomenon_missing_from_tomorrow_ends_nothing() -> None:
     memory = read(MF, load_bodies(MF, "warning.json"), MF_AT).memory
     document = load_document(MF, "warning.json")
