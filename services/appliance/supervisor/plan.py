@@ -16,7 +16,11 @@ from services.appliance.embedded.kafka import KafkaNode
 from services.appliance.embedded.store import StoreNode
 from services.appliance.supervisor.forkserver import ARENAS
 from services.appliance.supervisor.orphans import SUPERVISOR_VARIABLE
-from services.appliance.supervisor.priority import ACCEPTING_NICENESS, CALLING_NICENESS
+from services.appliance.supervisor.priority import (
+    ACCEPTING_NICENESS,
+    CALLING_NICENESS,
+    DECIDING_NICENESS,
+)
 from services.appliance.supervisor.status import SystemAddresses
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.local_secrets import build_header
@@ -226,7 +230,7 @@ SERVICE_KINDS = (
     ServiceKind("conductor", "services.cli.system.conductor", 3, nice=5),
     ServiceKind("planner", "services.continuity.reassignment.planner_process", 3, nice=10),
     ServiceKind("watch", "services.watch", 0, nice=5),
-    ServiceKind("alerts", "services.alerts", 4, replicated=True, nice=CALLING_NICENESS),
+    ServiceKind("alerts", "services.alerts", 4, replicated=True, nice=DECIDING_NICENESS),
     ServiceKind("continuity", "services.continuity", 4, replicated=True, nice=5),
     ServiceKind("delivery", "services.delivery", 4, replicated=True, nice=CALLING_NICENESS),
 )
