@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,10 +70,15 @@ def try_feed(
 
 
 def read_fetch_times(folder: Path) -> dict[str, datetime]:
-    """Return when each body was fetched, as `expected.json` of its folder says."""
-    file = folder / "expected.json"
-    rows = orjson.loads(file.read_bytes()) if file.exists() else []
-    return {row["file"]: datetime.fromisoformat(row["fetched_at"]) for row in rows}
+    """Return when each body was fetched, as `expected.json` of its folder says.
+
+    Empty without such a file, or if it has another form.
+    """
+    try:
+        rows = orjson.loads((folder / "expected.json").read_bytes())
+        return {r["file"]: datetime.fromisoformat(r["fetched_at"]).astimezone(UTC) for r in rows}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _look_twice(

@@ -107,9 +107,9 @@ def test_a_fire_beside_a_flood_is_decided_within_two_seconds(
     of_flood = LoadResult([delays[id] for id in accepted])
     with capsys.disabled():
         print(
-            f"\n{len(fires)} fires beside a flood of {len(accepted)} reports in {FLOOD_S:.0f} s: fires decided after "
-            f"p50 {of_fires.quantile(0.5):.0f}, at most {of_fires.quantile(1):.0f} ms, the flood after p50 "
-            f"{of_flood.quantile(0.5):.0f}, at most {of_flood.quantile(1):.0f} ms on {machine()}"
+            f"\n{len(fires)} fires beside a flood of {len(accepted)} reports in {FLOOD_S:.0f} s: "
+            f"fires decided after p50 {of_fires.quantile(0.5):.0f}, at most "
+            f"{of_fires.quantile(1):.0f} ms, the flood after p50 {of_flood.quantile(0.5):.0f}, at most {of_flood.quantile(1):.0f} ms on {machine()}"
         )
     assert of_fires.quantile(1) <= FIRE_MS
 

@@ -56,7 +56,7 @@ class _Rule(NamedTuple):
     apply: Callable[[AlertsDecision, Any], CommandResult]
     roles: frozenset[str]
     is_work: bool = True
-    """False for reading and the administration of data: not work on a crisis."""
+    """False for acknowledging, reading and the administration of data: not work on a crisis."""
 
 
 def apply_command(draft: AlertsDecision, command_id: str, command: Command) -> bool:
@@ -70,7 +70,7 @@ def apply_command(draft: AlertsDecision, command_id: str, command: Command) -> b
     except RefusedCommand as refused:
         draft.emit(refused.to_fact(command_id, command))
         return True
-    if rule.is_work and not isinstance(command, c.AcknowledgeIncident):
+    if rule.is_work:
         _note_activity(draft, command)
     draft.emit(CommandApplied(command_id=command_id, command=type(command).__name__, result=result))
     return True
@@ -116,7 +116,7 @@ def _check_right(draft: AlertsDecision, command: Command, allowed: frozenset[str
 
 
 _RULES: Final[dict[type[Command], _Rule]] = {
-    c.AcknowledgeIncident: _Rule(escalation.acknowledge, _FIELD_ROLES),
+    c.AcknowledgeIncident: _Rule(escalation.acknowledge, _FIELD_ROLES, is_work=False),
     c.EscalateIncident: _Rule(escalation.escalate, _FIELD_ROLES),
     c.ReapplyPolicy: _Rule(escalation.reapply_policy, _CELL_ROLES),
     c.ResolveIncident: _Rule(incidents.resolve, _CELL_ROLES),

@@ -54,7 +54,8 @@ async def rebuild_read_model(url: str, patience_s: float) -> float:
     finally:
         await client.aclose()
     raise NotRebuilt(
-        f"the read model is not whole after {patience_s:g} s: see `vigie status` and the projector's log"
+        f"the read model is not whole after {patience_s:g} s: see `vigie status` and the "
+        "projector's log"
     )
 
 
@@ -66,7 +67,7 @@ def rebuild(
 ) -> None:
     """Rebuild the read model from the logs.
 
-    Nothing is lost: reports are still accepted; pages answer 503 until it is complete.
+    Reports are still accepted. Pages answer 503 until it is complete.
     """
     settings = Settings()
     if not settings.redis:

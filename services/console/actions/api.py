@@ -81,9 +81,9 @@ def list_action_columns(names: TerritoryNames, _: Translator) -> Columns[Action]
 
 def name_action_kind(action: Action, _: Translator) -> str:
     """Name the nature of an action: requested by a person, or a task of the rules."""
-    return (
-        _("action demandée") if action.kind == REQUEST else w.translate_code(w.TASK, action.kind, _)
-    )
+    if action.kind == REQUEST:
+        return _("action demandée")
+    return w.translate_code(w.TASK, action.kind, _)
 
 
 def name_assignee(action: Action, names: TerritoryNames, _: Translator) -> str:

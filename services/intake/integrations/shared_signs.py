@@ -98,7 +98,10 @@ class SignExchange:
             await cancel_and_wait([following])
 
     async def send(self) -> None:
-        """Send the newest signs of sources with a promised period, and counts. Raises BrokerAway."""
+        """Send counts, and the newest signs of sources with a promised period.
+
+        Raises BrokerAway.
+        """
         fresh = {}
         for source in self._access.all(Source):
             last_seen = self._book.health(source.id).last_seen

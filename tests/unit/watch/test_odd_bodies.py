@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.watch.connector import FeedBody, FetchVerdict, Memory, find_connector
-from services.watch.trial import try_feed
+from services.watch.trial import read_fetch_times, try_feed
 from tests.unit.watch.samples import (
     SAMPLES,
     load_bodies,
@@ -534,3 +534,10 @@ def test_a_body_without_a_time_is_read_when_it_was_fetched(tmp_path: Path) -> No
     outcome = try_feed(find_connector(AIR), folder / "end.json", before, at, watched_92())
     (post,) = outcome.posts
     assert post.body["references"] == ["airparif:2027-07-20:O3:INFORMATION"]
+
+
+@pytest.mark.parametrize("content", [None, b"{", b'{"file": "a"}', b'[{"file": "a"}]', b"[1]"])
+def test_a_trial_needs_no_file_of_fetch_times(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "expected.json").write_bytes(content)
+    assert read_fetch_times(tmp_path) == {}
