@@ -241,7 +241,21 @@ class AlertsDecision(Decision[State]):
     @property
     def covered_incidents(self) -> tuple[IncidentRow, ...]:
         """Open incidents, as this input leaves them, that may count for no predicate."""
-        ids = {*self.state.covered_incidents, *self._incidents}
+        return self._open_among(self.state.covered_incidents)
+
+    @property
+    def cut_incidents(self) -> tuple[IncidentRow, ...]:
+        """Open incidents, as this input leaves them, that may have customers cut."""
+        return self._open_among(self.state.cut_incidents)
+
+    def incidents_around(self, site: str | None) -> tuple[IncidentRow, ...]:
+        """Open incidents, as this input leaves them, without those of other sites alone."""
+        members = () if site is None else self.state.site_incidents.get(site, ())
+        return self._open_among((*self.state.wide_incidents, *members))
+
+    def _open_among(self, indexed: Iterable[str]) -> tuple[IncidentRow, ...]:
+        """Return the open ones of these incidents and of those that this input changes."""
+        ids = dict.fromkeys((*indexed, *self._incidents))
         return tuple(row for row in self.incidents(ids) if row.state in OPEN)
 
     @property

@@ -60,6 +60,8 @@ class SitePresence(NamedTuple):
 SuppressionReason = Literal["maintenance", "inhibited"]
 SecurityEvent = tuple[Instant, str, int, str]
 """(since, cause, severity, type)"""
+Severities = Map[int, Map[str, tuple[int, str]]]
+"""Severity query → incident → worst report that counts: (severity, report id)."""
 
 
 def set_or_drop(

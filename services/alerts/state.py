@@ -37,7 +37,13 @@ from schemas.reference_changes import ReferenceChangeRow, ReferenceDrafted
 from schemas.words import EventType, Level
 from services.alerts.levels.rulebook import EMPTY_RULEBOOK, Rulebook
 from services.alerts.reference.territory import TerritoryIndex
-from services.alerts.rows import MeasureReading, SecurityEvent, SitePresence, SuppressionReason
+from services.alerts.rows import (
+    MeasureReading,
+    SecurityEvent,
+    Severities,
+    SitePresence,
+    SuppressionReason,
+)
 from services.oncall.schedule import Schedule
 from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
@@ -183,6 +189,10 @@ class State:
     """Incident → its reports of customers cut."""
     open_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Oldest first."""
+    wide_incidents: Map[str, None] = _index_field()
+    """Open incidents that are not about one site alone."""
+    cut_incidents: Map[str, None] = _index_field()
+    """Open incidents with a number of customers cut."""
     closed_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Closed incidents without merged ones, newest last, at most 64. Rule D26, closed incidents."""
     merged_incidents: Map[str, None] = _index_field()
@@ -191,8 +201,7 @@ class State:
     """Day → number of incidents opened."""
     site_incidents: Map[str, tuple[str, ...]] = _index_field()
     """Site → incidents that it is a member of, sorted."""
-    severities: Map[tuple[str, int], tuple[int, str]] = _index_field()
-    """(incident, severity query) → worst report that counts: (severity, report id)."""
+    severities: Severities = _index_field()
     counts: Map[tuple[str, str, str], int] = _index_field()
     """(incident or "", mark, group) → number of sites; a group is "", `kind:…` or `pole:…`."""
     rumours: Map[str, int] = _index_field()

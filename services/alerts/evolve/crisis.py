@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
@@ -61,8 +62,7 @@ def evolve_incident(s: State, row: IncidentRow) -> State:
             s.merged_incidents.set(row.id, None),
         )
     if (old is not None and old.state in OPEN) != (row.state in OPEN):
-        ids = set(s.open_incidents) ^ {row.id}
-        d["open_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].known_at, i)))
+        d["open_incidents"] = _move_open(s, row)
         if row.state not in OPEN:
             d |= _drop_deadlines(s.put(agenda=d.get("agenda", s.agenda)), row.id)
     if (old is not None and old.state is IncidentState.CLOSED) != (
@@ -77,11 +77,16 @@ def evolve_incident(s: State, row: IncidentRow) -> State:
         d["closed_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].closed_at or 0, i)))[
             -_KEPT_CLOSED:
         ]
-    covered = row.state in OPEN and (row.quiet == "maintenance" or not row.severity)
-    if covered != (row.id in s.covered_incidents):
-        d["covered_incidents"] = (
-            s.covered_incidents.set(row.id, None) if covered else s.covered_incidents.delete(row.id)
-        )
+    is_open = row.state in OPEN
+    covered = is_open and (row.quiet == "maintenance" or not row.severity)
+    for name, belongs in (
+        ("covered_incidents", covered),
+        ("wide_incidents", is_open and row.kind != "site"),
+        ("cut_incidents", is_open and row.customers_cut is not None),
+    ):
+        members: Map[str, None] = getattr(s, name)
+        if belongs != (row.id in members):
+            d[name] = members.set(row.id, None) if belongs else members.delete(row.id)
     before, after = (old.members if old else ()), row.members
     if before is not after and before != after:
         index, come = s.site_incidents, set(after).difference(before)
@@ -94,6 +99,16 @@ def evolve_incident(s: State, row: IncidentRow) -> State:
             index = set_or_drop(index, site, remove_sorted(index.get(site, ()), row.id))
         d["site_incidents"] = index
     return s.put(**d)
+
+
+def _move_open(s: State, row: IncidentRow) -> tuple[str, ...]:
+    """Return the open incidents, oldest first, after a change of one."""
+    ids = [i for i in s.open_incidents if i != row.id]
+    if row.state in OPEN:
+        place = (row.known_at, row.id)
+        at = bisect_left(ids, place, key=lambda i: (s.incidents[i].known_at, i))
+        ids.insert(at, row.id)
+    return tuple(ids)
 
 
 def evolve_incident_counts(s: State, fact: IncidentReported) -> State:

@@ -31,13 +31,21 @@ from services.alerts.reports.report_facts import (
     list_restored_things,
     parse_number,
 )
-from services.alerts.rows import Changes, MeasureReading, SuppressionReason, copy_with, set_or_drop
+from services.alerts.rows import (
+    Changes,
+    MeasureReading,
+    Severities,
+    SuppressionReason,
+    copy_with,
+    set_or_drop,
+)
 from services.alerts.state import State, insert_sorted, remove_sorted, without_key
 from services.runtime.decider.maps import Map
 
 KEPT_RETURNS: Final = 50
 """Most restorations kept per thing; a report older than all of them ends at the first one left."""
 _KEPT_FORECASTS: Final = 31
+_NO_SEVERITIES: Final[Map[str, tuple[int, str]]] = Map()
 _NOT_COUNTING_FLAGS: Final = frozenset({"cancelled", "superseded", "planned"})
 
 
@@ -103,10 +111,10 @@ def evolve_report(s: State, row: ReportRow) -> State:
             and (heir := s.incidents.get(old.incident or "")) is not None
             and heir.merged_into is not None
         ):
-            other_severities = {
-                key: worst for key, worst in s.severities.items() if key[0] != old.incident
-            }
-            d["severities"] = _raise_severities(s.put(severities=Map(other_severities)), row)
+            others = s.severities
+            for query in tuple(others):
+                others = _set_worst(others, query, str(old.incident), None)
+            d["severities"] = _raise_severities(s.put(severities=others), row)
         elif old.incident == row.incident and row.incident is not None:
             d["severities"] = _lower_severities(s, d["reports"], row)
         else:
@@ -260,23 +268,30 @@ def _move_report(
     return index
 
 
-def _raise_severities(s: State, row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
+def _set_worst(
+    severities: Severities, query: int, incident: str, worst: tuple[int, str] | None
+) -> Severities:
+    """Set or remove the worst report of an incident for one query."""
+    of_query = severities.get(query, _NO_SEVERITIES)
+    of_query = without_key(of_query, incident) if worst is None else of_query.set(incident, worst)
+    return severities.set(query, of_query) if of_query else without_key(severities, query)
+
+
+def _raise_severities(s: State, row: ReportRow) -> Severities:
     severities, incident = s.severities, str(row.incident)
     kind = s.territory.kind(row.site)
     for n, query in enumerate(s.rules.severity_queries):
-        worst = severities.get((incident, n))
+        worst = severities.get(n, _NO_SEVERITIES).get(incident)
         if (
             worst is None
             or row.severity > worst[0]
             or (row.severity == worst[0] and row.id < worst[1])
         ) and query.takes(row, kind):
-            severities = severities.set((incident, n), (row.severity, row.id))
+            severities = _set_worst(severities, n, incident, (row.severity, row.id))
     return severities
 
 
-def _lower_severities(
-    s: State, reports: Map[str, ReportRow], row: ReportRow
-) -> Map[tuple[str, int], tuple[int, str]]:
+def _lower_severities(s: State, reports: Map[str, ReportRow], row: ReportRow) -> Severities:
     """Recount severities where this report was the worst and counts less now.
 
     A monitor replaces its report every minute, so other queries are left alone.
@@ -285,7 +300,7 @@ def _lower_severities(
     worst = [
         n
         for n in range(len(s.rules.severity_queries))
-        if severities.get((incident, n), (0, ""))[1] == row.id
+        if severities.get(n, _NO_SEVERITIES).get(incident, (0, ""))[1] == row.id
     ]
     if not worst:
         return severities
@@ -298,7 +313,7 @@ def recount_severities(
     index: Map[str, Map[str, None]],
     incidents: set[str],
     queries: Sequence[int] | None = None,
-) -> Map[tuple[str, int], tuple[int, str]]:
+) -> Severities:
     """Recount the severities of incidents by walking over their reports.
 
     Needed after a cancellation, a split or a merge, which are rare.
@@ -308,15 +323,14 @@ def recount_severities(
         for n, query in enumerate(s.rules.severity_queries):
             if queries is not None and n not in queries:
                 continue
-            severities = without_key(severities, (incident, n))
             rows = [
                 r
                 for r in (reports[i] for i in index.get(incident, ()))
                 if is_counting(s, r) and query.takes(r, s.territory.kind(r.site))
             ]
-            if rows:
-                worst = min(rows, key=lambda r: (-r.severity, r.id))
-                severities = severities.set((incident, n), (worst.severity, worst.id))
+            worst = min(rows, key=lambda r: (-r.severity, r.id), default=None)
+            pair = None if worst is None else (worst.severity, worst.id)
+            severities = _set_worst(severities, n, incident, pair)
     return severities
 
 

@@ -242,9 +242,9 @@ def _find_absorbing_incident(
     """
     site = get_site(row)
     absorbers: list[tuple[Proximity, IncidentRow]] = []
-    for incident in draft.incidents(draft.open_incidents):
+    for incident in draft.incidents_around(site):
         if incident.kind == "site" and site not in incident.members:
-            continue  # In a storm most are of one other site each
+            continue
         reach = find_proximity(incident, row, draft)
         if reach is not None:
             absorbers.append((reach, incident))

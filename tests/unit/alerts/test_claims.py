@@ -28,6 +28,14 @@ def scene() -> Scene:
     return Scene()
 
 
+def list_severities(scene: Scene) -> list[int]:
+    return [
+        severity
+        for by_incident in scene.state.severities.values()
+        for severity, _ in by_incident.values()
+    ]
+
+
 def _cell(kind: type, **values: object) -> object:
     return kind(author="coord-pca", role="coordinator", **values)
 
@@ -226,7 +234,7 @@ def test_an_update_replaces_the_severity_of_equal_reports_only(
         msg_type=MsgType.UPDATE,
         references=(first,),
     )
-    assert max(severity for severity, _ in scene.state.severities.values()) == counts
+    assert max(list_severities(scene)) == counts
     assert ("superseded" in scene.state.reports[first].flags) is (counts == 3)
 
 
@@ -1026,9 +1034,7 @@ def test_a_cause_is_announced_again_between_two_windows(scene: Scene) -> None:
     severities = []
     for minute in (1, 61, 121, 181):
         scene.step(minute)
-        severities.append(
-            max((severity for severity, _ in scene.state.severities.values()), default=0)
-        )
+        severities.append(max(list_severities(scene), default=0))
     assert severities == [4, 0, 4, 4], (
         "of what is over the report stands as long as its incident is open"
     )

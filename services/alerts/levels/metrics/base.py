@@ -19,7 +19,13 @@ from schemas.crisis.causes import Cause
 from schemas.predicates import metric_key
 from schemas.words import Level
 from services.alerts.reference.territory import TerritoryIndex
-from services.alerts.rows import MeasureReading, SecurityEvent, SitePresence, SuppressionReason
+from services.alerts.rows import (
+    MeasureReading,
+    SecurityEvent,
+    Severities,
+    SitePresence,
+    SuppressionReason,
+)
 from services.runtime.decider.maps import Map
 
 MetricScope = str | None
@@ -53,7 +59,7 @@ class MetricState(Protocol):
     @property
     def incident_reports(self) -> Map[str, Map[str, None]]: ...
     @property
-    def severities(self) -> Map[tuple[str, int], tuple[int, str]]: ...
+    def severities(self) -> Severities: ...
     @property
     def counts(self) -> Map[tuple[str, str, str], int]: ...
     @property
@@ -93,6 +99,8 @@ class MetricContext(Protocol):
     def open_incidents(self) -> tuple[str, ...]: ...
     @property
     def covered_incidents(self) -> tuple[IncidentRow, ...]: ...
+    @property
+    def cut_incidents(self) -> tuple[IncidentRow, ...]: ...
 
     def incident(self, id: str) -> IncidentRow: ...
     def incidents(self, ids: Iterable[str]) -> Iterator[IncidentRow]: ...

@@ -62,9 +62,12 @@ def make_max_severity(of: MetricRequest) -> BoundMetric:
     def worst(draft: MetricContext, scope: MetricScope) -> tuple[int, str] | None:
         if flag and not is_flag_true(draft.state.flags.get(f"flag:{flag}")):
             return None
-        gravest, severities = None, draft.state.severities
+        severities = draft.state.severities.get(query)
+        if severities is None:
+            return None
+        gravest = None
         for incident in draft.open_incidents if scope is None else (scope,):
-            one = severities.get((incident, query))
+            one = severities.get(incident)
             if one is not None and (gravest is None or one[0] > gravest[0]):
                 gravest = one
         return gravest
@@ -87,7 +90,7 @@ def make_max_severity(of: MetricRequest) -> BoundMetric:
 
 def make_customers_cut(of: MetricRequest) -> BoundMetric:
     def value(draft: MetricContext, scope: MetricScope) -> float:
-        rows = draft.incidents(draft.open_incidents if scope is None else (scope,))
+        rows = draft.cut_incidents if scope is None else (draft.incident(scope),)
         return max(
             (row.customers_cut or 0 for row in rows if row.quiet != "maintenance"), default=0
         )
