@@ -153,13 +153,13 @@ def test_an_event_in_several_communes_counts_in_each_of_them(scene: Scene) -> No
 def test_the_fullest_window_holds_as_many_different_things_as_any(
     said: list[tuple[int, str]], width: int
 ) -> None:
-    events = [(at, what, "") for at, what in sorted(said)]
+    events = [(at, "", what) for at, what in sorted(said)]
     best = find_fullest_window(events, width)
     assert not best or best[-1][0] - best[0][0] <= width
     most = max(
-        (len({w for b, w, _ in events if at <= b <= at + width}) for at, _, _ in events), default=0
+        (len({w for b, _, w in events if at <= b <= at + width}) for at, _, _ in events), default=0
     )
-    assert len({what for _, what, _ in best}) == most
+    assert len({what for _, _, what in best}) == most
 
 
 # ── laws ───────────────────────────────────────────────────────────────────────────────────────────────────────────

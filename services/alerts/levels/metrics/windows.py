@@ -23,7 +23,7 @@ from services.alerts.reference.constants import SHOWN_REPORTS, WINDOW_SCAN_MS
 from services.alerts.reports.report_facts import list_communes
 
 TimedEvent = tuple[Instant, str, str]
-"""(beginning, counted thing, cause)"""
+"""(beginning, cause, counted thing)"""
 
 
 def find_fullest_window(events: Sequence[TimedEvent], window_ms: Instant) -> Sequence[TimedEvent]:
@@ -34,10 +34,10 @@ def find_fullest_window(events: Sequence[TimedEvent], window_ms: Instant) -> Seq
     if not events or events[-1][0] - events[0][0] <= window_ms:
         return events
     inside, best, most, first = Counter[str](), (0, 0), 0, 0
-    for last, (at, counted, _) in enumerate(events):
+    for last, (at, _, counted) in enumerate(events):
         inside[counted] += 1
         while at - events[first][0] > window_ms:
-            gone = events[first][1]
+            gone = events[first][2]
             inside[gone] -= 1
             if not inside[gone]:
                 del inside[gone]
@@ -52,10 +52,10 @@ def _make_window_metric(
 ) -> BoundMetric:
     """Count the different things in the window that `find` returns."""
     return BoundMetric(
-        lambda draft, scope: len({counted for _, counted, _ in find(draft, scope)}),
+        lambda draft, scope: len({counted for _, _, counted in find(draft, scope)}),
         build_topics(index),
         lambda draft, scope: tuple(
-            dict.fromkeys(draft.state.causes[c].reports[0] for _, _, c in find(draft, scope))
+            dict.fromkeys(draft.state.causes[c].reports[0] for _, c, _ in find(draft, scope))
         )[:SHOWN_REPORTS],
     )
 
@@ -68,12 +68,13 @@ def make_cut_sites(of: MetricRequest) -> BoundMetric:
         recent = cuts[
             bisect_left(cuts, draft.now - max(WINDOW_SCAN_MS, window), key=itemgetter(0)) :
         ]
-        events = [
-            (at, site, cause)
-            for at, cause, site in recent
-            if scope is None or draft.resolve_incident(causes[cause].incident) == scope
-        ]
-        return find_fullest_window(events, window)
+        if scope is not None:
+            recent = tuple(
+                event
+                for event in recent
+                if draft.resolve_incident(causes[event[1]].incident) == scope
+            )
+        return find_fullest_window(recent, window)
 
     return _make_window_metric(find, "cuts")
 
@@ -139,7 +140,7 @@ def make_security_communes(of: MetricRequest) -> BoundMetric:
         events = _list_security_events(draft, scope, of, None)
         return find_fullest_window(
             [
-                (at, commune, cause)
+                (at, cause, commune)
                 for at, cause in events
                 for commune in _list_communes(draft, cause)
             ],
