@@ -76,8 +76,8 @@ class TargetLocks:
 class MetadataUpdate:
     """Metadata requests and connections of one consumer's or producer's client.
 
-    It replaces `AIOKafkaClient.bootstrap`, `send`, `_metadata_update`, `_get_conn` and its lock.
-    Make it before the client starts.
+    It replaces `AIOKafkaClient.bootstrap`, `send`, `close`, `_metadata_update`, `_get_conn` and its
+    lock. Make it before the client starts.
     """
 
     def __init__(self, client: Any) -> None:
@@ -86,6 +86,7 @@ class MetadataUpdate:
         self._connect: Any = client._get_conn
         self._bootstrap: Any = client.bootstrap
         self._send: Any = client.send
+        self._close: Any = client.close
         self._slow: set[int] = set()
         """Brokers that have not answered a request for a while."""
         self._connecting: dict[asyncio.Timeout, int] = {}
@@ -102,6 +103,18 @@ class MetadataUpdate:
         client._get_conn_lock_value = TargetLocks()
         client.bootstrap = self._bootstrap_in_turn
         client.send = self._send_and_watch
+        client.close = self._close_at_once
+
+    async def _close_at_once(self) -> None:
+        """Close all connections without the farewell of TLS.
+
+        A broker reads it only once it has answered, which takes it up to 5 s for a fetch. Producers
+        have sent everything by then.
+        """
+        for connection in list(self._client._conns.values()):
+            if connection.connected():
+                connection._writer.transport.abort()
+        await self._close()
 
     async def _send_and_watch(self, broker: int, request: Any, **options: Any) -> Any:
         """Send a request, and read the metadata of another broker while its answer is late."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.protocol.fetch import FetchRequest
 
+from services.appliance.cluster.certificates import create_authority, create_broker_certificate
 from services.runtime.kafka import clients, metadata_update
 from services.runtime.kafka.metadata_update import (
     CLUSTER_AGE_MS,
@@ -20,7 +25,10 @@ from services.runtime.kafka.metadata_update import (
     METADATA_GROUP,
     MetadataUpdate,
 )
+from services.runtime.process.cluster import AUTHORITY_FILE, BROKER_CERTIFICATE_FILE
 
+AT_ONCE_S = 5.0
+"""Less than the 30 s for which TLS waits for a farewell."""
 CLOSED = "127.0.0.1:1"
 """An address without a broker."""
 
@@ -123,6 +131,10 @@ class AnsweringClient:
         self.asked.append(self._bootstrap_servers)
         if self._bootstrap_servers == "one:1":
             await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        for connection in self._conns.values():
+            connection.close()
 
     def force_metadata_update(self) -> None:
         self.refreshes += 1
@@ -357,3 +369,38 @@ def test_a_single_broker_is_waited_for_as_ever() -> None:
     MetadataUpdate(client)
     assert asyncio.run(client._metadata_update(client.cluster, []))
     assert (client.asked, client._metadata_max_age_ms) == ([], clients.METADATA_AGE_MS)
+
+
+def test_a_client_is_closed_without_the_farewell_of_a_busy_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker reads nothing more, the farewell of TLS included, before it has answered."""
+    monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", _skip_versions)
+    create_authority(tmp_path)
+    create_broker_certificate(tmp_path, "127.0.0.1")
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(tmp_path / BROKER_CERTIFICATE_FILE)
+    client_context = ssl.create_default_context(cafile=tmp_path / AUTHORITY_FILE)
+
+    async def close() -> None:
+        server = await asyncio.start_server(_read_nothing, "127.0.0.1", 0, ssl=server_context)
+        port = server.sockets[0].getsockname()[1]
+        connection = await create_conn(
+            "127.0.0.1", port, security_protocol="SSL", ssl_context=client_context
+        )
+        client: Any = AIOKafkaClient(bootstrap_servers=CLOSED)
+        MetadataUpdate(client)
+        client._conns[1, ConnectionGroup.DEFAULT] = connection
+        await asyncio.wait_for(client.close(), AT_ONCE_S)
+        server.close()
+
+    asyncio.run(close())
+
+
+async def _skip_versions(_connection: AIOKafkaConnection) -> None:
+    """Expect no answer of a server that gives none."""
+
+
+async def _read_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    transport: Any = writer.transport
+    transport.pause_reading()
