@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,16 @@ class NotAlive(Exception):
     """The process does not answer."""
 
 
+class StopOrder(IntEnum):
+    """Steps of a stop, each as long as its slowest process."""
+
+    ACCEPTING = 0
+    """Front and feeds finish their work first, with the help of all others."""
+    SERVICES = 1
+    SERVERS = 2
+    """The servers on which all others write until their end."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessPlan:
     """One process."""
@@ -51,7 +62,7 @@ class ProcessPlan:
     environment: dict[str, str]
     probe: Probe | None
     """Readiness probe; missing for a process that runs to its end (`restarts=False`)."""
-    stop_order: int
+    stop_order: StopOrder
     """Lower stops first; equal stop together."""
     stop_s: float = SERVICE_STOP_S
     """Seconds between SIGTERM and SIGKILL."""
@@ -144,7 +155,7 @@ def build_broker_plan(
         tuple(node.command()),
         environment | kafka.UTF_8_ENVIRONMENT | {"VIGIE_PROCESS": "broker"},
         probe,
-        stop_order=9,
+        StopOrder.SERVERS,
         probe_every_s=5.0,
         close_probe=check.close,
         stop_s=kafka.STOP_TIMEOUT_S,
@@ -164,7 +175,7 @@ def build_store_plan(node: StoreNode, environment: dict[str, str]) -> ProcessPla
         tuple(node.command()),
         environment | {"VIGIE_PROCESS": "store"},
         probe,
-        stop_order=8,
+        StopOrder.SERVERS,
         stop_s=store.STOP_TIMEOUT_S,
         log_file=node.log_file,
     )
@@ -176,7 +187,7 @@ class ServiceKind:
 
     name: str
     module: str
-    stop_order: int
+    stop_order: StopOrder = StopOrder.SERVICES
     replicated: bool = False
     """Several may run; each has an instance name for static membership."""
     listens: str = ""
@@ -217,22 +228,22 @@ The last ones are libraries that import parts of themselves only when they are u
 """
 
 SERVICE_KINDS = (
-    ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD", nice=ACCEPTING_NICENESS),
     ServiceKind(
-        "console",
-        "services.console",
-        1,
-        listens="VIGIE_CONSOLE_FD",
-        nice=5,
+        "intake",
+        "services.intake",
+        StopOrder.ACCEPTING,
+        listens="VIGIE_HTTP_FD",
+        nice=ACCEPTING_NICENESS,
     ),
-    ServiceKind("projector", "services.console.read_model.projector", 2, nice=5),
-    ServiceKind("auditor", "services.verify.auditor", 3, nice=10),
-    ServiceKind("conductor", "services.cli.system.conductor", 3, nice=5),
-    ServiceKind("planner", "services.continuity.reassignment.planner_process", 3, nice=10),
-    ServiceKind("watch", "services.watch", 0, nice=5),
-    ServiceKind("alerts", "services.alerts", 4, replicated=True, nice=DECIDING_NICENESS),
-    ServiceKind("continuity", "services.continuity", 4, replicated=True, nice=5),
-    ServiceKind("delivery", "services.delivery", 4, replicated=True, nice=CALLING_NICENESS),
+    ServiceKind("console", "services.console", listens="VIGIE_CONSOLE_FD", nice=5),
+    ServiceKind("projector", "services.console.read_model.projector", nice=5),
+    ServiceKind("auditor", "services.verify.auditor", nice=10),
+    ServiceKind("conductor", "services.cli.system.conductor", nice=5),
+    ServiceKind("planner", "services.continuity.reassignment.planner_process", nice=10),
+    ServiceKind("watch", "services.watch", StopOrder.ACCEPTING, nice=5),
+    ServiceKind("alerts", "services.alerts", replicated=True, nice=DECIDING_NICENESS),
+    ServiceKind("continuity", "services.continuity", replicated=True, nice=5),
+    ServiceKind("delivery", "services.delivery", replicated=True, nice=CALLING_NICENESS),
 )
 
 
@@ -327,7 +338,7 @@ def build_preparation_plan(
         environment
         | {"VIGIE_PROCESS": "prepare", "VIGIE_LOG_JSON": str(settings.data.logs / "prepare.jsonl")},
         None,
-        stop_order=0,
+        StopOrder.ACCEPTING,
         stop_s=3.0,
         restarts=False,
     )
@@ -341,7 +352,7 @@ def build_classes_plan(settings: Settings, environment: dict[str, str]) -> Proce
         environment
         | {"VIGIE_PROCESS": "classes", "VIGIE_LOG_JSON": str(settings.data.logs / "classes.jsonl")},
         None,
-        stop_order=0,
+        StopOrder.ACCEPTING,
         stop_s=3.0,
         restarts=False,
     )
@@ -358,7 +369,7 @@ def build_feed_demo_plan(settings: Settings, environment: dict[str, str]) -> Pro
             "VIGIE_LOG_JSON": str(settings.data.logs / "demo-feeds.jsonl"),
         },
         None,
-        stop_order=0,
+        StopOrder.ACCEPTING,
         stop_s=3.0,
         restarts=False,
         nice=10,
@@ -383,7 +394,7 @@ def build_demo_plan(settings: Settings, environment: dict[str, str]) -> ProcessP
         environment
         | {"VIGIE_PROCESS": "demo", "VIGIE_LOG_JSON": str(settings.data.logs / "demo.jsonl")},
         None,
-        stop_order=0,
+        StopOrder.ACCEPTING,
         stop_s=3.0,
         restarts=False,
     )

@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 
 from schemas.topics import TOPICS_BY_NAME
 from services.appliance.embedded import kafka
-from services.appliance.supervisor.plan import HttpProbe, NotAlive, ProcessPlan
+from services.appliance.supervisor.plan import HttpProbe, NotAlive, ProcessPlan, StopOrder
 from services.appliance.supervisor.status import SystemAddresses, read_status
 from services.appliance.supervisor.stream import OutputStream
 from services.appliance.supervisor.supervisor import Supervisor
@@ -194,7 +194,7 @@ def _make_preparation(program: str) -> ProcessPlan:
         (sys.executable, "-c", program),
         {"PYTHONUNBUFFERED": "1"},
         None,
-        stop_order=0,
+        stop_order=StopOrder.SERVICES,
         restarts=False,
     )
 

@@ -10,7 +10,12 @@ from typing import Any, Self
 
 import pytest
 
-from services.appliance.supervisor.plan import build_service_plans, list_process_names
+from services.appliance.supervisor.plan import (
+    ProcessPlan,
+    StopOrder,
+    build_service_plans,
+    list_process_names,
+)
 from services.runtime.identity import installation
 from services.runtime.identity.installation import CLAIM_KEY, KeysDiffer, claim_broker
 from services.runtime.process.machine import get_or_create_machine_name
@@ -144,8 +149,8 @@ async def test_the_first_of_two_new_machines_wins(topic: Topic, tmp_path: Path) 
     await claim_broker(rival)
 
 
-def list_instances(data_dir: Path, machine: str) -> list[str]:
-    plans = build_service_plans(
+def build_plans(data_dir: Path, machine: str = "") -> list[ProcessPlan]:
+    return build_service_plans(
         Settings(data_dir=data_dir),
         {},
         dict.fromkeys(list_process_names(1), 1),
@@ -153,7 +158,19 @@ def list_instances(data_dir: Path, machine: str) -> list[str]:
         1,
         machine,
     )
-    return [plan.environment["VIGIE_INSTANCE"] for plan in plans]
+
+
+def list_instances(data_dir: Path, machine: str) -> list[str]:
+    return [plan.environment["VIGIE_INSTANCE"] for plan in build_plans(data_dir, machine)]
+
+
+def test_services_stop_together_after_the_front(tmp_path: Path) -> None:
+    """One after the other took 12 s, and an upgrade waits for each machine."""
+    orders = {plan.name: plan.stop_order for plan in build_plans(tmp_path)}
+    front = {orders.pop(name) for name in ("intake", "watch")}
+    services = set(orders.values())
+    assert len(front) == len(services) == 1
+    assert max(front) < min(services) < StopOrder.SERVERS
 
 
 def test_members_of_two_machines_have_different_names(tmp_path: Path) -> None:

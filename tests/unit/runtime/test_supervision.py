@@ -28,7 +28,7 @@ from services.appliance.supervisor.backoff import (
 )
 from services.appliance.supervisor.child import SupervisedProcess
 from services.appliance.supervisor.forking import ForkedProcess, ForkFailed, ForkServer
-from services.appliance.supervisor.plan import NotAlive, Probe, ProcessPlan
+from services.appliance.supervisor.plan import NotAlive, Probe, ProcessPlan, StopOrder
 from services.appliance.supervisor.status import (
     ProcessStatus,
     SystemAddresses,
@@ -203,7 +203,7 @@ async def test_a_process_that_is_being_made_while_all_is_stopped_ends_too() -> N
         (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"),
         dict(os.environ),
         None,
-        stop_order=0,
+        stop_order=StopOrder.SERVICES,
     )
     child = SupervisedProcess(
         plan, OutputStream(io.StringIO()), lambda: None, lambda _plan, _code: "", forks
@@ -222,7 +222,9 @@ async def test_a_process_that_is_being_made_while_all_is_stopped_ends_too() -> N
 async def watched(probe: Probe, enough: Callable[[], bool]) -> ProcessStatus:
     """State of a process that runs idle, asked by this probe, once there was enough of it."""
     command = (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1")
-    plan = ProcessPlan("idle", command, dict(os.environ), probe, stop_order=0, probe_every_s=0.01)
+    plan = ProcessPlan(
+        "idle", command, dict(os.environ), probe, stop_order=StopOrder.SERVICES, probe_every_s=0.01
+    )
     child = SupervisedProcess(
         plan, OutputStream(io.StringIO()), lambda: None, lambda _plan, _code: ""
     )
@@ -285,7 +287,7 @@ def test_the_start_of_a_state_is_kept_while_its_text_changes(
     ticks = itertools.count()
     monkeypatch.setattr(child_module, "format_now", lambda: str(next(ticks)))
     child = SupervisedProcess(
-        ProcessPlan("idle", (), {}, None, stop_order=0),
+        ProcessPlan("idle", (), {}, None, stop_order=StopOrder.SERVICES),
         OutputStream(io.StringIO()),
         lambda: None,
         lambda _plan, _code: "",
@@ -324,7 +326,7 @@ async def test_a_process_that_the_machine_could_not_make_is_tried_again() -> Non
         (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"),
         dict(os.environ),
         None,
-        stop_order=0,
+        stop_order=StopOrder.SERVICES,
     )
     child = SupervisedProcess(
         plan,
@@ -360,7 +362,7 @@ async def test_a_probe_that_fails_in_a_way_of_its_own_is_asked_again(
         (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"),
         dict(os.environ),
         probe,
-        stop_order=0,
+        stop_order=StopOrder.SERVICES,
     )
     child = SupervisedProcess(
         plan, OutputStream(io.StringIO()), lambda: None, lambda _plan, _code: ""
