@@ -22,6 +22,8 @@ from services.runtime.process.sockets import choose_socket_folder
 from tests.waiting import until
 
 COMPOSE = REPOSITORY / "docker-compose.yml"
+DOCKERFILE = REPOSITORY / "deploy" / "docker" / "Dockerfile"
+HOW_TO_IMAGE = "docs/how-to/kubernetes.md"
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,8 @@ def test_every_container_runs_with_least_privilege(compose: Any) -> None:
 def test_volumes_and_dependencies_exist(compose: Any) -> None:
     services = compose["services"]
     for service in services.values():
-        assert {v.partition(":")[0] for v in service.get("volumes", [])} <= set(compose["volumes"])
+        mounts = map(fill_in, service.get("volumes", []))
+        assert {mount.partition(":")[0] for mount in mounts} <= set(compose["volumes"])
         assert set(service.get("depends_on", {})) <= set(services)
 
 
@@ -173,6 +176,49 @@ def test_the_image_is_built_once_and_never_looked_for_elsewhere(compose: Any) ->
     services = compose["services"]
     assert {services[kind.name]["pull_policy"] for kind in SERVICE_KINDS} == {"never"}
     assert services["prepare"]["pull_policy"] == "build"
+
+
+def test_every_stage_of_the_image_has_one_base_that_a_build_may_pin(compose: Any) -> None:
+    """An argument holds for the whole build, so no stage keeps a base that moves."""
+    lines = DOCKERFILE.read_text().splitlines()
+    (base,) = [line.partition("=")[2] for line in lines if line.startswith("ARG BASE=")]
+    froms = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    assert froms == ["${BASE}", "${BASE}"]
+    setting = compose["services"]["prepare"]["build"]["args"]["BASE"]
+    assert fill_in(setting) == base
+    pinned = re.findall(r"--build-arg BASE=(\S+)", (REPOSITORY / HOW_TO_IMAGE).read_text())
+    assert pinned
+    for text in (*pinned, fill_in(setting, BASE_IMAGE=f"{base}@sha256:{'0' * 64}")):
+        assert re.fullmatch(rf"{re.escape(base)}@sha256:(?:[0-9a-f]{{64}}|…)", text)
+    assert 'org.opencontainers.image.base.name="${BASE}"' in DOCKERFILE.read_text()
+
+
+def fill_in(text: str, **variables: str) -> str:
+    """Return a text with the variables of the shell, as Compose reads it."""
+
+    def choose(match: re.Match[str]) -> str:
+        value = variables.get(match["name"], "")
+        return (value and match["text"]) if match["sign"] == "+" else (value or match["text"])
+
+    return re.sub(r"\$\{(?P<name>\w+):(?P<sign>[-+])(?P<text>[^}]*)\}", choose, text)
+
+
+def test_channels_of_a_realm_need_one_line_and_no_other_file(compose: Any) -> None:
+    delivery = compose["services"]["delivery"]
+    setting, mount = delivery["environment"]["VIGIE_REALM_CHANNELS"], delivery["volumes"][-1]
+    assert fill_in(setting) == ""
+    volume, _, rest = fill_in(mount).partition(":")
+    assert volume in compose["volumes"], "Docker would make a folder of root"
+    folder = fill_in(setting, VIGIE_REALM_CHANNELS="/etc/vigie/channels")
+    assert fill_in(mount, VIGIE_REALM_CHANNELS="/etc/vigie/channels") == (
+        f"/etc/vigie/channels:{folder}:ro"
+    )
+    assert rest == f"{folder}:ro"
+
+
+def test_every_service_reads_settings_from_one_file_that_may_be_missing(compose: Any) -> None:
+    services = [compose["services"][name] for name in ("prepare", *(k.name for k in SERVICE_KINDS))]
+    assert all(s["env_file"] == [{"path": "vigie.env", "required": False}] for s in services)
 
 
 def test_no_log_fills_the_disk(compose: Any) -> None:
