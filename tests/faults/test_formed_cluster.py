@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,6 +17,9 @@ from tests.faults.test_cluster import IN_STEP_S, Run
 from tests.formed_cluster import FormedCluster
 from tests.system import RunningVigie
 from tests.waiting import eventually
+
+SPREAD_WAIT_S: Final = 90.0
+"""Less than the five minutes after which Kafka spreads leaders by itself."""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,31 @@ def test_the_death_of_a_leader_of_three_machines_loses_nothing(
     run: Run, record_property: Callable[[str, object], None]
 ) -> None:
     run.storm([False, True], record_property)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_leaders_are_spread_and_return_to_a_machine_that_was_away(tmp_path: Path) -> None:
+    asyncio.run(spread_leaders(FormedCluster(tmp_path)))
+
+
+async def spread_leaders(cluster: FormedCluster) -> None:
+    async with cluster:
+        await eventually(lambda: leads_a_fair_share(cluster, {1, 2, 3}), SPREAD_WAIT_S)
+        cluster.kill(1)
+        await eventually(lambda: cluster.is_in_step({2, 3}), IN_STEP_S)
+        cluster.revive(1)
+        await eventually(lambda: cluster.is_in_step({1, 2, 3}), IN_STEP_S)
+        await eventually(lambda: leads_a_fair_share(cluster, {1, 2, 3}), SPREAD_WAIT_S)
+
+
+async def leads_a_fair_share(cluster: FormedCluster, machines: set[int]) -> bool:
+    """Return whether each machine leads at least a quarter of the partitions."""
+    description = await cluster.describe()
+    leads = (
+        Counter(copies.leader for copies in description.partitions.values()) if description else {}
+    )
+    return all(leads.get(number, 0) >= sum(leads.values()) / 4 > 0 for number in machines)
 
 
 @pytest.mark.soak

@@ -151,6 +151,11 @@ def test_brokers_of_a_cluster_speak_over_tls_on_their_own_address(tmp_path: Path
     assert not any("PLAINTEXT" in value for value in properties.values())
 
 
+def test_leaders_return_to_their_machines_within_half_a_minute(tmp_path: Path) -> None:
+    properties = read_properties(make_node(tmp_path, converts=False))
+    assert int(properties["leader.imbalance.check.interval.seconds"]) <= 30
+
+
 def test_a_single_node_names_its_new_address_while_it_is_converted(tmp_path: Path) -> None:
     properties = read_properties(make_node(tmp_path, converts=True))
     assert properties["controller.quorum.voters"] == "2@10.0.0.2:9094"
