@@ -383,6 +383,22 @@ def select_types(*kinds: EventKind) -> frozenset[EventType]:
 
 DANGER_TYPES: Final = frozenset(row.type for row in _ROWS if row.danger)
 """Types with danger to people; their messages are never held back."""
+DANGEROUS_ILLNESS: Final = 3
+"""Severity from which a sanitary alert is a danger to people."""
+PERSON_IN_DANGER: Final = 5
+"""Severity of a report with a person in danger. Rule D2."""
+
+
+def endangers_people(type: EventType, severity: int) -> bool:
+    """Return whether trouble of this type and severity is a danger to people."""
+    return type in DANGER_TYPES or (
+        type is EventType.SANITARY_ALERT and severity >= DANGEROUS_ILLNESS
+    )
+
+
+def goes_first(type: EventType, severity: int) -> bool:
+    """Return whether a report overtakes others: danger to people, or a person in danger."""
+    return severity >= PERSON_IN_DANGER or endangers_people(type, severity)
 
 
 def list_texts() -> list[Text]:

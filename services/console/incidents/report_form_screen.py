@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from schemas.catalogue.event_types import EVENT_TYPES
+from schemas.catalogue.event_types import EVENT_TYPES, PERSON_IN_DANGER
 from schemas.words import DANGER_TYPES, EventType
 from services.console.i18n import N_, Translator, get_translator
 from services.console.read_model.queries import Queries
@@ -63,8 +63,6 @@ OPERATING_STATES: Final = (
 )
 STILL_OPEN: Final = "dire"
 """Value of a link to the form that leaves open whether the site can go on."""
-DANGER_SEVERITY: Final = 5
-"""Severity of a report with a person in danger. Rule D2."""
 
 
 async def build_report_form(queries: Queries, request: Request) -> dict[str, Any]:
@@ -104,7 +102,7 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
         "site_label": chosen_site["label"] if chosen_site else "",
         "troubles": TROUBLES,
         "goings": OPERATING_STATES,
-        "danger_severity": DANGER_SEVERITY,
+        "danger_severity": PERSON_IN_DANGER,
         "token": "",
         "relays": reader.may(Permission.REPORT_RELAY),
         "chosen": parse_chosen_trouble(request),
@@ -129,7 +127,7 @@ async def _build_poster_form(
         "site_label": one["label"],
         "troubles": TROUBLES,
         "goings": OPERATING_STATES,
-        "danger_severity": DANGER_SEVERITY,
+        "danger_severity": PERSON_IN_DANGER,
         "token": request.query_params["token"],
         "relays": False,
         "chosen": {},

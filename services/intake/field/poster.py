@@ -15,7 +15,8 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.words import DANGER_TYPES, Certainty, EventType
+from schemas.catalogue.event_types import goes_first
+from schemas.words import Certainty, EventType
 from services.intake.field.rate_limits import AnonymousLimits, AnonymousReport, describe_others
 from services.intake.integrations.dispatcher import Dispatcher
 from services.intake.integrations.request import IntegrationRequest, Reply, build_field_problem
@@ -32,7 +33,6 @@ from services.runtime.process import metrics
 NAME: Final = "poster"
 PATHS: Final = ("/webhooks/poster",)
 JSON: Final = "application/json"
-DANGER_SEVERITY: Final = 5
 POSTER_PREFIX: Final = 24
 """IPv4 prefix that counts as one sender.
 
@@ -75,7 +75,8 @@ class PosterIntegration:
     ) -> str:
         """Accept the report and return its id.
 
-        Raises ProblemError `invalid`, `not_json`, `too_many_attempts`.
+        Another form under the same key is another report, and must not be answered as the first.
+        Raises ProblemError `invalid`, `not_json`, `key_reused`, `too_many_attempts`.
         """
         try:
             report = PosterReport.model_validate_json(request.body.removeprefix(BOM_UTF8))
@@ -95,7 +96,7 @@ class PosterIntegration:
         speaker = machines.transitions.speaker(principal, source, RawBody(request.body, JSON, NAME))
         content = key or orjson.dumps(body).decode()
         telling = f"poster\x1f{content}"
-        is_danger = report.type in DANGER_TYPES or report.severity == DANGER_SEVERITY
+        is_danger = goes_first(report.type, report.severity)
         sender = find_network(request.caller, POSTER_PREFIX)
         word = AnonymousReport(principal.id, sender, f"{source.site}\x1f{report.type}", is_danger)
         if not machines.transitions.has_taken(speaker, telling):
@@ -105,7 +106,11 @@ class PosterIntegration:
                 return entry.repeats
             body["description"] = describe_others(report.description, entry.others)
         receipt = await machines.transitions.accept(
-            speaker, body | {"realm": speaker.realm}, telling
+            speaker,
+            body | {"realm": speaker.realm},
+            telling,
+            words=orjson.dumps(report.model_dump(exclude={"occurred_at"})),
+            first_stands=False,
         )
         self._limits.note(word, receipt.report_id)
         machines.book.accepted(principal.id)

@@ -17,7 +17,12 @@ from typing import Any, Final
 
 import structlog
 
-from schemas.catalogue.event_types import EVENT_TYPES, EventType, EventTypeRow
+from schemas.catalogue.event_types import (
+    EVENT_TYPES,
+    PERSON_IN_DANGER,
+    EventType,
+    EventTypeRow,
+)
 from schemas.people.replies import parse_card_reply, parse_headcount_reply, parse_reply
 from services.intake.integrations.request import build_field_problem
 
@@ -123,7 +128,6 @@ _STATES: Final[Mapping[str, tuple[int, int]]] = {
 }
 """Severity and share of capacity lost, as for the buttons of the report form."""
 _DANGER: Final = frozenset({"DANGER", "BLESSE", "BLESSES", "URGENT"})
-_DANGER_SEVERITY: Final = 5
 _COUNTS_PERSONS: Final = frozenset({EventType.SANITARY_ALERT, EventType.EVACUATION})
 _TOKEN: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?")
 _SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-[A-Z0-9-]{1,20}")
@@ -208,7 +212,7 @@ def _build_trouble(site: str | None, trouble: EventTypeRow, rest: Iterable[str])
     severity, lost, persons = trouble.sms_severity, None, None
     for word in list(rest)[:5]:
         if word in _DANGER:
-            severity = _DANGER_SEVERITY
+            severity = PERSON_IN_DANGER
         elif word in _STATES:
             graver, lost = _STATES[word]
             severity = max(severity, graver)
@@ -242,6 +246,6 @@ def build_report(line: ShortLine, site: str, text: str, at: str) -> dict[str, An
         body["capacity_lost_pct"] = line.lost
     if line.persons is not None:
         body["persons_concerned"] = line.persons
-    if line.severity == _DANGER_SEVERITY:
+    if line.severity == PERSON_IN_DANGER:
         body["urgency"] = "Immediate"
     return body

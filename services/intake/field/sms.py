@@ -27,8 +27,9 @@ from uuid import uuid4
 import orjson
 
 from schemas.base import MINUTE_MS
+from schemas.catalogue.event_types import goes_first
 from schemas.people.replies import WAITING_REPLY_PREFIX
-from schemas.words import DANGER_TYPES, Certainty
+from schemas.words import Certainty
 from services.intake.field.phone_numbers import PhoneNumbers, PhoneReporter
 from services.intake.field.rate_limits import (
     AdmissionResult,
@@ -64,7 +65,6 @@ from services.runtime.secrets.vault import TextItem
 NAME: Final = "sms"
 PATHS: Final = ("/webhooks/sms",)
 MAX_MESSAGES: Final = 100
-DANGER_SEVERITY: Final = 5
 MAX_DEPTH: Final = 8
 """Maximum depth of lists and wrappers around a message."""
 JSON: Final = "application/json"
@@ -379,7 +379,7 @@ class SmsIntegration:
         )
         speaker = machines.transitions.speaker(reporter.speaks, source, _build_raw(message))
         # A person may write through several gateways.
-        key = f"sms\x1f{gateway.id}\x1f{message.id or self._same(message)}"
+        key = f"sms\x1f{gateway.id}\x1f{self._identify(message)}"
         if person is None:
             metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
             body["certainty"] = Certainty.UNCONFIRMED
@@ -412,7 +412,7 @@ class SmsIntegration:
     def _word(
         self, gateway: Principal, message: SmsMessage, body: dict[str, Any]
     ) -> AnonymousReport:
-        is_danger = body["type"] in DANGER_TYPES or body.get("severity") == DANGER_SEVERITY
+        is_danger = goes_first(body["type"], body["severity"])
         matter = f"{body.get('site_id')}\x1f{body['type']}"
         return AnonymousReport(gateway.id, self._caller(message).hex(), matter, is_danger)
 
@@ -440,9 +440,9 @@ class SmsIntegration:
     async def _hand_over(self, gateway: Principal, message: SmsMessage) -> None:
         """Store a message for delivery, with the time of its arrival.
 
-        A message that the gateway repeats under the same id is stored once.
+        A message that the gateway repeats under the same id is stored once (`_identify`).
         """
-        id = message.id or str(uuid4())
+        id = str(uuid4()) if message.id is None else self._identify(message)
         digest = sha256(f"{id}\x1f{gateway.id}".encode()).hexdigest()[:32]
         name = f"{WAITING_REPLY_PREFIX}{digest}"
         if await self._letters.get(name) is not None:
@@ -493,6 +493,15 @@ class SmsIntegration:
         return (
             bytes.fromhex(message.caller) if message.caller else self._people.hashed(message.number)
         )
+
+    def _identify(self, message: SmsMessage) -> str:
+        """Return the identity of a message: its id with number and text, or `_same`.
+
+        Gateways may number the messages of each telephone, or after a restart, from 1 again.
+        """
+        if message.id is None:
+            return self._same(message)
+        return f"{message.id}\x1f{self._caller(message).hex()}\x1f{message.words}"
 
     def _same(self, message: SmsMessage) -> str:
         """Return an id for a message without one: number, text and minute."""

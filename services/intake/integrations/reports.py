@@ -272,11 +272,13 @@ class TransitionReporter:
         *,
         matter: str | None = None,
         words: bytes | None = None,
+        first_stands: bool = True,
     ) -> AcceptanceReceipt:
         """Accept a native report under a key. The first version under a key stands.
 
         `beside` adds fields that only integrations set. For `matter` see `prepare_report`, for
-        `words` see `Claim`. Raises ProblemError, BrokerAway.
+        `words` see `PreparedReport`, for `first_stands` see `ReportReceiver.accept`. Raises
+        ProblemError, BrokerAway.
         """
         principal = speaker.principal
         resolve = partial(self._receiver.resolve, principal.id)
@@ -290,7 +292,7 @@ class TransitionReporter:
         )
         claim = replace(claim, message={**claim.message, **(beside or {})}, words=words)
         return await self._receiver.accept(
-            claim, principal, _hash_key(key), speaker.raw, first_stands=True
+            claim, principal, _hash_key(key), speaker.raw, first_stands=first_stands
         )
 
     def has_taken(self, speaker: MessageSender, key: str) -> bool:

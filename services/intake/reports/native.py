@@ -28,6 +28,7 @@ from pydantic_core import CoreSchema, SchemaValidator
 from pydantic_core.core_schema import no_info_after_validator_function, nullable_schema
 
 from schemas.base import MINUTE_MS, Instant
+from schemas.catalogue.event_types import goes_first
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from schemas.words import DANGER_TYPES, Certainty, EventType, MsgType
 from services.intake.reports.geography import TerritoryMap
@@ -399,7 +400,7 @@ def prepare_report(
     message["occurred_at"] = occurred
     if at is not None:
         message["recorded_at"] = at
-    danger = body.type in DANGER_TYPES or body.severity == 5
+    danger = goes_first(body.type, body.severity)
     return PreparedReport(
         realm, message, text, at, danger, content, occurred // MINUTE_MS, unplaced=not placed
     )

@@ -24,7 +24,9 @@ async def test_danger_to_people_is_urgent_and_nothing_else(door: Door) -> None:
         for type_ in ("fire", "evacuation", "gas_leak", "outage_power", "info"):
             await accepted(http, type=type_, severity=3)
         await accepted(http, type="outage_it", severity=5)
-    assert door.inputs.topics == [URGENT, URGENT, URGENT, INPUTS, INPUTS, URGENT]
+        await accepted(http, type="sanitary_alert", severity=3)
+        await accepted(http, type="sanitary_alert", severity=2)
+    assert door.inputs.topics == [*[URGENT] * 3, INPUTS, INPUTS, URGENT, URGENT, INPUTS]
 
 
 async def test_a_simulated_realm_has_one_lane(door: Door) -> None:

@@ -339,6 +339,34 @@ async def test_two_gateways_that_number_their_messages_alike_lose_none(field: Do
     assert [t for t, *_ in told(field)] == ["outage_power", "outage_water"]
 
 
+@pytest.mark.parametrize("number", [NUMBER, "+33600000001"])
+async def test_messages_under_an_id_that_a_gateway_used_before_are_not_lost(
+    field: Door, number: str
+) -> None:
+    """A modem numbers from 1 again after its restart, a telephone as gateway for each number."""
+    key = await source(field, "sms")
+    for words, sender in (
+        ("117 ELEC", number),
+        ("117 FEU", number),
+        ("118 FEU", "+33600000002"),
+        ("118 FEU", "+33600000002"),
+    ):
+        assert (await sms(field, key, words, sender, id=1)).status_code == 200
+    assert [(t, s) for t, s, *_ in told(field)] == [
+        ("outage_power", "clg-1"),
+        ("fire", "clg-1"),
+        ("fire", "clg-2"),
+    ]
+
+
+async def test_answers_under_an_id_that_a_gateway_used_before_are_not_lost(field: Door) -> None:
+    key, texts = await source(field, "sms"), field.intake.vault.texts
+    for number in (NUMBER, UNVERIFIED, UNVERIFIED):
+        assert (await sms(field, key, "1", number, id=1)).status_code == 200
+    waiting_replies = [id for id in texts._recent if id.startswith(WAITING_REPLY_PREFIX)]
+    assert len(waiting_replies) == 2
+
+
 async def test_the_rest_of_a_long_sms_is_no_answer_and_no_report_but_kept(field: Door) -> None:
     key = await source(field, "sms")
     refused_messages: list[RefusedMessage] = []
@@ -793,6 +821,23 @@ async def test_the_same_form_sent_again_counts_once(street: Door) -> None:
             )
             assert answer.status_code == 202
     assert len(street.inputs.appended) == 1
+
+
+async def test_another_form_under_the_same_key_is_refused_and_kept(street: Door) -> None:
+    """A fire was answered with the receipt of the water cut before it, and lost."""
+    key = await source(street, "poster", site="clg-2")
+    forms = (
+        {"type": "outage_water", "severity": 2, "occurred_at": "2027-02-11T09:40:00+01:00"},
+        {"type": "fire", "severity": 5},
+        {"type": "outage_water", "severity": 2, "occurred_at": "2027-02-11T09:41:00+01:00"},
+    )
+    async with street.client(**{"X-Token": key, "Idempotency-Key": "one"}) as http:
+        answers = [await http.post("/webhooks/poster", json=form) for form in forms]
+    assert [a.status_code for a in answers] == [202, 422, 202]
+    assert answers[1].json()["code"] == "key_reused"
+    assert answers[2].json() == answers[0].json()
+    assert told(street) == [("outage_water", "clg-2", "unconfirmed", "public")]
+    assert b"fire" in street.intake.refused._queue.get_nowait().body
 
 
 async def test_messages_of_one_unknown_number_block_no_fire_report_of_another(street: Door) -> None:
