@@ -10,7 +10,8 @@ from math import inf
 from typing import Final, Literal
 from unicodedata import combining, normalize
 
-from schemas.words import DANGER_TYPES, EventType, SiteStatus, TaskState
+from schemas.catalogue.event_types import EventType, endangers_people, goes_first
+from schemas.words import SiteStatus, TaskState
 from services.console.continuity.clocks import RunningClock
 from services.console.i18n import N_, Translator, get_translator
 from services.console.resources import Incident, Report, Site, Task
@@ -119,23 +120,15 @@ def is_doubted(site: Site) -> bool:
     return any(r.code == "unconfirmed" for r in site.why)
 
 
-DANGEROUS_ILLNESS: Final = 3
-"""Severity from which a sanitary alert is a danger to people."""
-
-
 def is_dangerous(site: Site) -> bool:
     """Return whether people may be in danger at a site.
 
     Causes are an order to leave or to shelter, fire, gas, violence or sick people.
     """
-
-    def threatens(type: EventType, severity: int) -> bool:
-        return type in DANGER_TYPES or (
-            type is EventType.SANITARY_ALERT and severity >= DANGEROUS_ILLNESS
-        )
-
     acting = (c for c in site.causes if not c.planned)
-    return site.status in _SAFETY_STATUSES or any(threatens(c.type, c.severity) for c in acting)
+    return site.status in _SAFETY_STATUSES or any(
+        endangers_people(c.type, c.severity) for c in acting
+    )
 
 
 def _describe_causes(site: Site, _: Translator) -> str:
@@ -266,7 +259,7 @@ def list_pending_reports(
     now: datetime,
     _: Translator,
 ) -> list[PendingReport]:
-    """List the reports that wait for a person, with a title.
+    """List the reports that wait for a person, danger to people first, with a title.
 
     For example `Vérifier : fuite de gaz (rumeur), Collège X, avant 22:50`.
     """
@@ -278,7 +271,13 @@ def list_pending_reports(
         and t.state in (TaskState.OPEN, TaskState.TAKEN)
         and t.report in reports
     ]
-    for task in sorted(waiting, key=lambda t: (t.due_at is None, t.due_at or t.opened_at, t.id)):
+
+    def order(task: Task) -> tuple[bool, bool, datetime, str]:
+        report = reports[str(task.report)]
+        calm = report.type is None or not goes_first(report.type, report.severity or 0)
+        return calm, task.due_at is None, task.due_at or task.opened_at, task.id
+
+    for task in sorted(waiting, key=order):
         report = reports[str(task.report)]
         what = w.translate_code(w.EVENT, report.type, _).lower()
         if report.confirmation in ("rumour", "unconfirmed"):

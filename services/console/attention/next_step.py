@@ -52,6 +52,13 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         N_("Sans prise en charge, les appels continuent de monter."),
         _INCIDENT,
     ),
+    "danger_doubted": DemandText(
+        N_("Un danger est signalé, à vérifier"),
+        N_("{n} dangers sont signalés, à vérifier"),
+        N_("Personne n’est appelé tant que la cellule n’a pas confirmé."),
+        N_("Vérifier"),
+        "/?vue=taches",
+    ),
     "missing": DemandText(
         N_("Une personne n’est pas retrouvée"),
         N_("{n} personnes ne sont pas retrouvées"),

@@ -10,9 +10,11 @@ from schemas import callouts as k
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas import reference as ref
+from schemas.catalogue.event_types import goes_first
 from schemas.crisis import resource_requests as res
 from schemas.crisis.actions import ActionRow
 from schemas.crisis.obligations import ObligationRow
+from schemas.words import TaskState
 from services.console import resources as r
 from services.console.attention.pole_rows import POLE_ROLES, narrow_to_poles
 from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_demands, list_demands
@@ -46,12 +48,15 @@ class AttentionQueries(QueryBase):
                 ),
             )
         read = view.picture.rows
+        tasks = await read(a.TaskRow)
+        verified_ids = [t.report for t in tasks.values() if t.report and _waits_for_proof(t)]
+        doubtful = await view.picture.some(a.ReportRow, verified_ids) if verified_ids else {}
         facts = DemandRows(
             policy,
             await read(a.IncidentRow),
             await read(calling.EscalationRow),
             await read(a.LevelRow),
-            await read(a.TaskRow),
+            tasks,
             await read(c.PlanRow),
             await read(c.ActivityRow),
             await read(c.LocalClockRow),
@@ -61,6 +66,9 @@ class AttentionQueries(QueryBase):
             await read(ActionRow),
             await read(res.ResourceRequestRow),
             await read(ObligationRow),
+            doubted_dangers=frozenset(
+                row.id for row in doubtful.values() if goes_first(row.type, row.severity)
+            ),
             missing=_map_missing((await read(a.SiteRow)).values()),
             roles_by_person={
                 person: role_name
@@ -96,6 +104,10 @@ def _build_line(demand: Demand) -> r.DemandLine:
         roles=sorted(demand.roles),
         answered=sorted(demand.answered & demand.roles),
     )
+
+
+def _waits_for_proof(task: a.TaskRow) -> bool:
+    return task.kind == "verify_report" and task.state is TaskState.OPEN
 
 
 def _map_missing(sites: Iterable[a.SiteRow]) -> dict[str, int]:

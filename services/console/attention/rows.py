@@ -40,6 +40,7 @@ PEOPLE_KINDS: Final = ("missing", "headcount")
 """Kinds of demands about missing people: the first of all."""
 DEMAND_KINDS: Final = (
     "danger",
+    "danger_doubted",
     *PEOPLE_KINDS,
     "escalation",
     "level_proposed",
@@ -111,6 +112,8 @@ class DemandRows:
     actions: Mapping[str, ActionRow] = field(default_factory=dict)
     requests: Mapping[str, ResourceRequestRow] = field(default_factory=dict)
     obligations: Mapping[str, ObligationRow] = field(default_factory=dict)
+    doubted_dangers: frozenset[str] = frozenset()
+    """Reports of danger to people that somebody has to verify."""
     missing: Mapping[str, int] = field(default_factory=dict)
     """Site → people that its last headcount has not found."""
     roles_by_person: Mapping[str, str] = field(default_factory=dict)
@@ -439,28 +442,38 @@ def _is_running(facts: DemandRows, alarm: AlarmRow) -> bool:
 
 
 def _list_tasks(facts: DemandRows) -> Iterator[Demand]:
-    """Yield one row per silent zone, or else per kind of task and owner role."""
+    """Yield one row per silent zone, or else per kind of task and owner role.
+
+    Nobody is called for a danger that is not confirmed, so verifying it does not wait.
+    """
     groups: dict[tuple[str, str], list[TaskRow]] = {}
     for task in facts.tasks.values():
         if task.state is TaskState.OPEN:
-            silent = task.kind == "verify_site"
             owner = (task.owner or CELL_ROLE).partition(":")[0]
-            groups.setdefault(
-                (f"silent:{task.incident}" if silent else f"task:{task.kind}", owner), []
-            ).append(task)
+            groups.setdefault((_choose_row(facts, task), owner), []).append(task)
     for (key, owner), tasks in groups.items():
         dues = [t.due_at for t in tasks if t.due_at is not None]
         first = min(tasks, key=lambda t: (t.opened_at, t.id))
+        doubted = key == "danger_doubted"
         yield Demand(
             key if owner == CELL_ROLE else f"{key}:{owner}",
-            first.kind,
-            Urgency.REST,
+            key if doubted else first.kind,
+            Urgency.DANGER if doubted else Urgency.REST,
             first.opened_at,
             frozenset({owner}),
             len(tasks),
             due_at=min(dues, default=None),
             incident=first.incident,
         )
+
+
+def _choose_row(facts: DemandRows, task: TaskRow) -> str:
+    """Return the row that a task belongs to."""
+    if task.kind == "verify_site":
+        return f"silent:{task.incident}"
+    if task.kind == "verify_report" and task.report in facts.doubted_dangers:
+        return "danger_doubted"
+    return f"task:{task.kind}"
 
 
 def _list_reassignments(facts: DemandRows) -> Iterator[Demand]:

@@ -203,6 +203,36 @@ def test_fifty_silent_sites_of_an_incident_are_one_row() -> None:
     assert (row.key, row.count) == ("silent:i1", 50)
 
 
+def test_an_unverified_danger_waits_for_no_room() -> None:
+    """A stranger's fire calls nobody: it stood in the digest behind twenty plans."""
+    tasks = {
+        report: TaskRow(
+            id=report,
+            kind="verify_report",
+            state=TaskState.OPEN,
+            opened_at=9,
+            due_at=30 * MINUTE_MS,
+            report=report,
+            owner=ROLE,
+        )
+        for report in ("fire", "gas", "rain")
+    }
+    facts = DemandRows(
+        POLICY, plans=_plans(20), tasks=tasks, doubted_dangers=frozenset({"fire", "gas", "gone"})
+    )
+    state = seen(facts, ROLE, MINUTE_MS)
+    first = state.queue[0]
+    assert (first.key, first.kind, first.urgency, first.count) == (
+        f"danger_doubted:{ROLE}",
+        "danger_doubted",
+        Urgency.DANGER,
+        2,
+    )
+    assert [d.key for d in state.digest if d.kind == "verify_report"] == [
+        f"task:verify_report:{ROLE}"
+    ]
+
+
 def test_a_role_sees_its_own_decisions_and_an_ended_incident_asks_its_pilot() -> None:
     over = {"i1": _incident("i1", over_since=3, danger=True)}
     facts = DemandRows(POLICY, incidents=over, plans=_plans(1))

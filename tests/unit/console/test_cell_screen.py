@@ -117,6 +117,29 @@ async def test_a_rumour_waits_for_a_decision_with_a_text_and_a_link_to_the_repor
     assert "/signalements/r-3?" in tasks.partition('id="rows"')[2]
 
 
+async def test_a_danger_to_verify_stands_before_reports_that_wait_longer() -> None:
+    realm_state = doubted()
+    realm_state.put("reports", report("r-1", site=None, type="info", severity=1, incident=None))
+    realm_state.put(
+        "tasks",
+        {
+            "id": "t-1",
+            "kind": "link_site",
+            "report": "r-1",
+            "state": "open",
+            "opened_at": START,
+            "due_at": NOW + MINUTE,
+        },
+    )
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/?realm={REALM}")).text
+    decide = page.partition('data-key="decide"')[2].partition("</section>")[0]
+    order = [decide.index(f"/signalements/{id}?") for id in ("r-2", "r-3", "r-1")]
+    assert order == sorted(order)
+    assert "2 dangers sont signalés, à vérifier" not in page, "r-3 is confirmed, without a site"
+    assert "Un danger est signalé, à vérifier" in page
+
+
 def proposing() -> Held:
     realm_state = crisis()
     why = {
