@@ -8,6 +8,7 @@ docs/explanation/log-protocol.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, NewType, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,6 +46,24 @@ class Model(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
     )
+
+
+_ModelT = TypeVar("_ModelT", bound=Model)
+_set = object.__setattr__
+
+
+def copy_with(row: _ModelT, values: Mapping[str, Any]) -> _ModelT:
+    """Return a copy of a row with other values, at a fifth of the cost of `model_copy(update=…)`.
+
+    About five rows change per report. Nothing is validated: values come from rows and rules, not
+    from outside.
+    """
+    new = object.__new__(type(row))
+    _set(new, "__dict__", {**row.__dict__, **values})
+    _set(new, "__pydantic_fields_set__", row.__pydantic_fields_set__ | values.keys())
+    _set(new, "__pydantic_extra__", row.__pydantic_extra__)
+    _set(new, "__pydantic_private__", row.__pydantic_private__)
+    return new
 
 
 class Message(Model):

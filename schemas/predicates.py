@@ -1,6 +1,6 @@
 """Computable conditions of the reference data: `{metric, …, op, value}`, any, all, not, manual.
 
-`services.alerts.levels.predicates` evaluates them. This module defines their form and the canonical
+`services.alerts.levels.rulebook` evaluates them. This module defines their form and the canonical
 key of a metric, so that the owner of a metric and the evaluator mean the same number. See
 docs/reference/rules.md, section 13.
 """

@@ -18,7 +18,6 @@ from schemas.continuity import (
 )
 from schemas.crisis.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
-from services.alerts import tasks
 from services.alerts.actions import lifecycle
 from services.alerts.causes import leases, maintenance
 from services.alerts.commands.dispatcher import apply_command
@@ -46,7 +45,7 @@ from services.alerts.deadlines import (
     WindowDue,
     YellowDigestDue,
 )
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, complete_open_task, open_task
 from services.alerts.declarations import flags, yellow_vigilance
 from services.alerts.escalation import cell_staffing, notifications, readiness, responses, steps
 from services.alerts.escalation.oncall import renew_verification
@@ -54,10 +53,14 @@ from services.alerts.evolve import evolve, rebuild_indexes
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.levels import levels, triggers
 from services.alerts.obligations import clocks
-from services.alerts.pipeline import update_derived_state
+from services.alerts.pipeline import (
+    on_cause_due,
+    on_report_due,
+    receive_report,
+    update_derived_state,
+)
 from services.alerts.reference import versions
-from services.alerts.reference.constants import ADDENDUM_WINDOW_MS, REPORT_MEMORY_MS
-from services.alerts.reports.receive import on_cause_due, on_report_due, receive_report
+from services.alerts.reference.territory import ADDENDUM_WINDOW_MS, REPORT_MEMORY_MS
 from services.alerts.state import State
 from services.runtime.decider.codec import StateCodec
 from services.runtime.decider.protocol import Deadline, Firing, Input
@@ -145,7 +148,7 @@ class AlertsDecider:
             case CrisisTended(incident=incident):
                 responses.keep_acknowledgement(draft, incident)
             case SitrepIssued(row=issued):
-                tasks.complete_open_task(draft, "sitrep", "", issued.issued_by)
+                complete_open_task(draft, "sitrep", "", issued.issued_by)
                 _tell_sitrep(draft, issued)
             case ImprovementChanged(row=action):
                 _update_improvement_task(draft, action)
@@ -305,9 +308,9 @@ def _request_attention(draft: AlertsDecision, attention_request: AttentionReques
         values=values,
     )
     if attention_request.code == "reentry":
-        tasks.open_task(draft, "reentry", report=attention_request.activity, incident=incident)
+        open_task(draft, "reentry", report=attention_request.activity, incident=incident)
     elif attention_request.code == "sitrep_due":
-        tasks.open_task(draft, "sitrep", due_at=attention_request.limit_at)
+        open_task(draft, "sitrep", due_at=attention_request.limit_at)
 
 
 def _update_improvement_task(draft: AlertsDecision, action: ImprovementRow) -> None:
@@ -317,8 +320,6 @@ def _update_improvement_task(draft: AlertsDecision, action: ImprovementRow) -> N
     """
     if action.state == "open":
         incident = action.incident if action.incident in draft.state.incidents else None
-        tasks.open_task(
-            draft, "improvement", report=action.id, incident=incident, due_at=action.due_at
-        )
+        open_task(draft, "improvement", report=action.id, incident=incident, due_at=action.due_at)
     elif action.closed_by is not None:
-        tasks.complete_open_task(draft, "improvement", action.id, action.closed_by, action.state)
+        complete_open_task(draft, "improvement", action.id, action.closed_by, action.state)

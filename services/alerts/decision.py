@@ -2,14 +2,14 @@
 
 Rows of incidents are collected and written once at the end; every other fact is recorded at once.
 `AlertsDecision.touched` names the indexes that the input changed, so that only predicates that read
-them are evaluated.
+them are evaluated. Tasks of people (rules D3, D5, D8 and D16 to D20) are one per kind and subject.
 """
 
 from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from schemas.alerts import (
     DeadlineSettled,
@@ -18,16 +18,17 @@ from schemas.alerts import (
     IncidentReported,
     IncidentRow,
     ReportRow,
+    TaskChanged,
+    TaskRow,
     TriggerRow,
 )
-from schemas.base import Fact, Instant
-from schemas.words import Level
+from schemas.base import MINUTE_MS, Fact, Instant, copy_with
+from schemas.words import Level, TaskState
 from services.alerts.deadlines import AlertsDeadline
 from services.alerts.evolve import OPEN, evolve
-from services.alerts.reference.constants import SHOWN_REPORTS
-from services.alerts.reference.territory import TerritoryIndex
+from services.alerts.reference.territory import SHOWN_REPORTS, TerritoryIndex
 from services.alerts.reports.report_facts import parse_number
-from services.alerts.rows import SuppressionReason, copy_with
+from services.alerts.rows import SuppressionReason
 from services.alerts.state import State
 from services.runtime.decider.decision import Decision
 from services.runtime.decider.maps import Map
@@ -377,3 +378,103 @@ _CHANGE_PRIORITY = {
     "zone": 1,
     "report": 0,
 }
+
+
+TaskKind = Literal[
+    "verify_site",
+    "verify_report",
+    "link_denial",
+    "link_site",
+    "overdue_cause",
+    "contested",
+    "lift_which",
+    "reentry",
+    "sitrep",
+    "improvement",
+    "readiness_hole",
+    "relief",
+    "headcount",
+    "instruction",
+]
+
+
+def open_task(
+    draft: AlertsDecision,
+    kind: TaskKind,
+    *,
+    report: str | None = None,
+    site: str | None = None,
+    incident: str | None = None,
+    candidates: tuple[str, ...] = (),
+    due_at: Instant | None = None,
+    owner: str | None = None,
+    post: str | None = None,
+    text_id: str | None = None,
+    asked_by: str | None = None,
+) -> None:
+    """Open a task, unless the same one is open.
+
+    Without `due_at`, the delay that the policy names for this kind applies.
+    """
+    if find_open_task(draft, kind, text_id or report or post or site or incident or "") is not None:
+        return
+    policy = draft.territory.policy
+    if due_at is None and policy is not None and kind in policy.task_due_min:
+        due_at = draft.now + policy.task_due_min[kind] * MINUTE_MS
+    row = TaskRow(
+        id=draft.derive("task"),
+        kind=kind,
+        state=TaskState.OPEN,
+        opened_at=draft.now,
+        due_at=due_at,
+        site=site,
+        incident=incident,
+        report=report,
+        candidates=candidates,
+        owner=owner,
+        post=post,
+        text_id=text_id,
+        asked_by=asked_by,
+    )
+    draft.emit(TaskChanged(row=row))
+
+
+def find_open_task(draft: AlertsDecision, kind: TaskKind, subject: str) -> TaskRow | None:
+    """Return the open or assigned task of this kind and subject."""
+    id = _get_open_tasks(draft, kind).get(subject)
+    return draft.state.tasks[id] if id is not None else None
+
+
+def list_open_tasks(draft: AlertsDecision, kind: TaskKind) -> list[TaskRow]:
+    """Return all open or assigned tasks of this kind, oldest first."""
+    return sorted(
+        (draft.state.tasks[id] for id in _get_open_tasks(draft, kind).values()),
+        key=lambda t: (t.opened_at, t.id),
+    )
+
+
+def _get_open_tasks(draft: AlertsDecision, kind: TaskKind) -> Map[str, str]:
+    return draft.state.open_tasks.get(kind, Map())
+
+
+def cancel_task(draft: AlertsDecision, kind: TaskKind, subject: str, outcome: str) -> None:
+    """Cancel a task that later facts have answered."""
+    if (task := find_open_task(draft, kind, subject)) is not None:
+        _close_task(draft, task, state=TaskState.VOID, outcome=outcome)
+
+
+def complete_open_task(
+    draft: AlertsDecision, kind: TaskKind, subject: str, author: str, outcome: str | None = "done"
+) -> None:
+    """Mark a task as done by the person that continuity names, if it is open."""
+    if (task := find_open_task(draft, kind, subject)) is not None:
+        complete_task(draft, task, author, outcome)
+
+
+def _close_task(draft: AlertsDecision, row: TaskRow, **values: Any) -> None:
+    draft.emit(TaskChanged(row=copy_with(row, {"done_at": draft.now, **values})))
+
+
+def complete_task(draft: AlertsDecision, row: TaskRow, author: str, outcome: str | None) -> None:
+    """Mark a task as done by a person."""
+    _close_task(draft, row, state=TaskState.DONE, taken_by=row.taken_by or author, outcome=outcome)

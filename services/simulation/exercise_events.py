@@ -15,7 +15,7 @@ import orjson
 from schemas.base import MINUTE_MS
 from schemas.realms import MAX_STEP_MINUTES
 from schemas.wire.patterns import is_token
-from services.alerts.reference.constants import COLOURS
+from services.alerts.reference.territory import COLOURS
 from services.intake.reports.native import parse_report
 from services.runtime.http.problems import ProblemError
 from services.runtime.kafka.clients import format_time

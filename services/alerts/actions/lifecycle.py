@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from schemas.base import MINUTE_MS, Instant
+from schemas.base import MINUTE_MS, Instant, copy_with
 from schemas.calling import EscalationRow, NotificationWithdrawn, RoleUncovered, WaveRow
 from schemas.callouts import AGENT
 from schemas.crisis.actions import ACTION_ARROWS, OPEN_ACTION_STATES, ActionChanged, ActionRow
@@ -27,7 +27,6 @@ from services.alerts.escalation.oncall import (
     find_role_of,
     list_channels,
 )
-from services.alerts.rows import copy_with
 
 ESCALATION_NAME: Final = "action"
 """Name of the escalation of an action, beside N1 to N4."""

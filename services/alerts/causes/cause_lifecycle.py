@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from schemas.alerts import ReportChanged, ReportRow, TaskChanged
-from schemas.base import Instant
+from schemas.base import Instant, copy_with
 from schemas.crisis.causes import Cause, CauseChanged, Members
 from schemas.words import MsgType
-from services.alerts import tasks
 from services.alerts.causes.merging import (
     count_persons,
     is_count_of_day,
@@ -21,11 +20,22 @@ from services.alerts.causes.merging import (
     rebuild_cause,
     unite_windows,
 )
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import (
+    AlertsDecision,
+    cancel_task,
+    find_open_task,
+    list_open_tasks,
+    open_task,
+)
 from services.alerts.evolve import OPEN
 from services.alerts.evolve.causes import get_recorded_members
-from services.alerts.reference import constants
-from services.alerts.reference.constants import find_end_of_day, format_day
+from services.alerts.reference.territory import (
+    CAUSE_TYPES,
+    CONTRADICTION_MS,
+    RESTORATION_MEASURES,
+    find_end_of_day,
+    format_day,
+)
 from services.alerts.reports.late_reports import find_newest_cause, find_superseding_event
 from services.alerts.reports.report_facts import (
     are_windows_over,
@@ -42,7 +52,6 @@ from services.alerts.reports.report_facts import (
     is_wide,
     list_communes,
 )
-from services.alerts.rows import copy_with
 
 ReportOutcome = Literal["new", "same", "replaced", "over"]
 KEPT_REPORTS: Final = 500
@@ -91,7 +100,7 @@ def makes_cause(row: ReportRow, draft: AlertsDecision) -> bool:
     A rate for more than one site is not. Rule D11, rates.
     """
     return (
-        row.type in constants.CAUSE_TYPES
+        row.type in CAUSE_TYPES
         and not is_wide(row)
         and not is_placeless(row)
         and not _reports_recovery(row, draft)
@@ -100,7 +109,7 @@ def makes_cause(row: ReportRow, draft: AlertsDecision) -> bool:
 
 def _reports_recovery(row: ReportRow, draft: AlertsDecision) -> bool:
     return (
-        get_measure_name(row) in constants.RESTORATION_MEASURES
+        get_measure_name(row) in RESTORATION_MEASURES
         or is_all_clear(row)
         or is_revocation(row, draft.state.rules.flag_names)
     )
@@ -179,12 +188,12 @@ def _update_tasks(draft: AlertsDecision, before: Cause | None, cause: Cause) -> 
             (
                 t
                 for s in _list_task_subjects(draft, cause)
-                if (t := tasks.find_open_task(draft, "overdue_cause", s)) is not None
+                if (t := find_open_task(draft, "overdue_cause", s)) is not None
             ),
             None,
         )
         if task is None:
-            tasks.open_task(
+            open_task(
                 draft, "overdue_cause", site=cause.site, incident=incident, candidates=(candidate,)
             )
         elif candidate not in task.candidates:
@@ -195,7 +204,7 @@ def _update_tasks(draft: AlertsDecision, before: Cause | None, cause: Cause) -> 
         was_late and not late and not any(c.overdue for c in list_open_causes_beside(draft, cause))
     ):
         for subject in _list_task_subjects(draft, cause):
-            tasks.cancel_task(
+            cancel_task(
                 draft,
                 "overdue_cause",
                 subject,
@@ -211,7 +220,7 @@ def _update_tasks(draft: AlertsDecision, before: Cause | None, cause: Cause) -> 
         and was_contested
         and not any(c.contested for c in list_open_causes_beside(draft, cause))
     ):
-        tasks.cancel_task(draft, "contested", cause.site, "lifted")
+        cancel_task(draft, "contested", cause.site, "lifted")
     if cause.lifted_at is not None and before is not None and before.lifted_at is None:
         _cancel_answered_questions(draft, cause)
 
@@ -222,13 +231,13 @@ def _cancel_answered_questions(draft: AlertsDecision, cause: Cause) -> None:
     Rule D16, reopenings.
     """
     open_types = {c.type.value for c in list_open_causes_beside(draft, cause)}
-    for task in tasks.list_open_tasks(draft, "lift_which"):
+    for task in list_open_tasks(draft, "lift_which"):
         same = task.site == cause.site and (
             cause.site is not None
             or draft.resolve_incident(task.incident) == draft.resolve_incident(cause.incident)
         )
         if same and open_types.isdisjoint(task.candidates):
-            tasks.cancel_task(draft, "lift_which", task.report or "", "lifted")
+            cancel_task(draft, "lift_which", task.report or "", "lifted")
 
 
 def _list_task_subjects(draft: AlertsDecision, cause: Cause) -> tuple[str, ...]:
@@ -376,11 +385,9 @@ def mark_contested(
     said_shut = (
         newest is not None and not is_ahead(cause.windows, newest[0]) and newest[1] != first_source
     )
-    contested = (
-        newest is not None and said_shut and cause.since - newest[0] <= constants.CONTRADICTION_MS
-    )
+    contested = newest is not None and said_shut and cause.since - newest[0] <= CONTRADICTION_MS
     if contested and cause.site is not None:
-        tasks.open_task(
+        open_task(
             draft,
             "contested",
             site=cause.site,
@@ -533,7 +540,7 @@ def has_other_cause_values(draft: AlertsDecision, row: ReportRow, cause: Cause) 
     events.
     """
     if row.type is not cause.type:
-        return row.type in constants.CAUSE_TYPES
+        return row.type in CAUSE_TYPES
     return (
         bool(row.effective) and not cause.windows and not are_windows_over(row.effective, draft.now)
     )

@@ -8,14 +8,14 @@ leases.
 from __future__ import annotations
 
 from schemas.alerts import ReportRow
-from schemas.base import Instant
+from schemas.base import Instant, copy_with
 from schemas.crisis.maintenance import LeaseChanged, LeaseRow, LeasesRenewed, Renewal
 from schemas.reports import Lease, ReportReceived
 from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.causes import cause_lifecycle
 from services.alerts.decision import AlertsDecision
-from services.alerts.reports import receive
-from services.alerts.rows import copy_with, sort_by_id
+from services.alerts.pipeline import judge_report
+from services.alerts.rows import sort_by_id
 
 LEASE_DIALECT = "lease"
 """Dialect of the report that ends a lapsed alert."""
@@ -98,7 +98,7 @@ def _repeat_report(draft: AlertsDecision, lease: LeaseRow) -> str:
             "alias": None,
         },
     )
-    receive.judge_report(draft, row)
+    judge_report(draft, row)
     return row.id
 
 
@@ -107,7 +107,7 @@ def on_lease_due(draft: AlertsDecision, id: str) -> None:
     lease = draft.state.leases[id]
     report = draft.state.reports[lease.claim]
     draft.emit(LeaseChanged(row=copy_with(lease, {"state": "lapsed"})))
-    receive.judge_report(
+    judge_report(
         draft,
         ReportRow(
             id=draft.derive("report"),

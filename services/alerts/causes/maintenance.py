@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from schemas.base import copy_with
 from schemas.crisis.causes import Cause
 from schemas.crisis.maintenance import MaintenanceChanged, MaintenanceRow
 from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes.suppression import compute_suppression, is_cause_covered
 from services.alerts.decision import AlertsDecision
-from services.alerts.rows import copy_with
 
 CAUSES_PER_DEADLINE: Final = 25
 """Causes that one deadline judges: their effects must fit into one Transaction."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.alerts import ReportRow
+from schemas.base import copy_with
 from schemas.crisis.causes import Cause
 from schemas.reports import Measure, Window
 from schemas.words import EventType
-from services.alerts.reference import constants
+from services.alerts.reference.territory import HEAT_HAZARD, MAX_PERSONS
 from services.alerts.reports.report_facts import get_measure_name, list_objects, parse_number
-from services.alerts.rows import copy_with
 
 
 def is_daily(row: ReportRow) -> bool:
@@ -22,7 +22,7 @@ def is_daily(row: ReportRow) -> bool:
         return False
     if row.type is EventType.STAFF_SHORTAGE:
         return True
-    hot = get_measure_name(row) == "room_temperature" or constants.HEAT_HAZARD in list_objects(row)
+    hot = get_measure_name(row) == "room_temperature" or HEAT_HAZARD in list_objects(row)
     return row.type is EventType.SANITARY_ALERT and hot
 
 
@@ -41,7 +41,7 @@ def count_persons(row: ReportRow) -> int | None:
         and row.measure is not None
         and (n := parse_number(row.measure.value)) is not None
     ):
-        return int(min(max(n, 0), constants.MAX_PERSONS))
+        return int(min(max(n, 0), MAX_PERSONS))
     return row.persons_concerned
 
 

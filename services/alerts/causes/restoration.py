@@ -6,11 +6,10 @@ Rules D3, D16 and D20.
 from __future__ import annotations
 
 from schemas.alerts import ReportRow
-from schemas.base import Instant
+from schemas.base import Instant, copy_with
 from schemas.crisis.causes import Cause
 from schemas.reports import episode_key
 from schemas.words import EventType
-from services.alerts import tasks
 from services.alerts.causes.cause_lifecycle import (
     apply_report,
     find_open_cause,
@@ -21,7 +20,7 @@ from services.alerts.causes.cause_lifecycle import (
     record_with_deadline,
 )
 from services.alerts.causes.merging import rebuild_cause
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, open_task
 from services.alerts.reports.late_reports import find_newest_end, is_superseded_by
 from services.alerts.reports.report_facts import (
     DENIED,
@@ -39,7 +38,7 @@ from services.alerts.reports.report_facts import (
     list_services,
     parse_number,
 )
-from services.alerts.rows import copy_with, sort_by_id
+from services.alerts.rows import sort_by_id
 
 
 def withdraw_report(draft: AlertsDecision, cause: Cause, row: ReportRow) -> None:
@@ -133,7 +132,7 @@ def apply_reopening(draft: AlertsDecision, row: ReportRow, incident: str | None)
     types = {c.type for c in open_}
     lifts = _choose_lifted_types(row, types)
     if not lifts and types:
-        tasks.open_task(
+        open_task(
             draft,
             "lift_which",
             report=row.id,
@@ -210,7 +209,7 @@ def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
             if there <= here:
                 lift_cause(draft, cause, row.occurred_at, row.id)
             else:
-                tasks.open_task(
+                open_task(
                     draft,
                     "lift_which",
                     report=row.id,

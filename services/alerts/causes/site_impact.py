@@ -12,7 +12,13 @@ from schemas.crisis.causes import Cause
 from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
-from services.alerts.reference import constants
+from services.alerts.reference.territory import (
+    CLOSED_BY_POWER_PCT,
+    CLOSURE_TYPES,
+    COLD_CHAIN_MEASURE,
+    GENERATOR_LOSS_PCT,
+    MEALS_MARK,
+)
 from services.alerts.reports.report_facts import get_absent_pct, list_named
 
 _CACHED_SITES: Final = 4096
@@ -64,11 +70,7 @@ class CauseImpactCache:
 
     def _look(self, cause: Cause, site: Site | None) -> CauseImpact:
         lost, status = compute_loss(cause, site), derive_status(cause, site)
-        ordinary = (
-            cause.type in constants.CLOSURE_TYPES
-            and site is not None
-            and site.kind in self._ordinary
-        )
+        ordinary = cause.type in CLOSURE_TYPES and site is not None and site.kind in self._ordinary
         weighs = 0 if ordinary else cause.severity
         return CauseImpact(
             cause,
@@ -86,9 +88,7 @@ def compute_loss(cause: Cause, site: Site | None) -> float:
     if cause.type is T.OUTAGE_POWER:
         loss_pct = 100.0 if cause.loss_pct is None else cause.loss_pct
         return (
-            min(loss_pct, constants.GENERATOR_LOSS_PCT)
-            if site is not None and site.generator
-            else loss_pct
+            min(loss_pct, GENERATOR_LOSS_PCT) if site is not None and site.generator else loss_pct
         )
     if cause.type is T.STAFF_SHORTAGE:
         return get_absent_pct(cause)
@@ -122,7 +122,7 @@ def derive_status(cause: Cause, site: Site | None) -> S:
             sustained = site is not None and site.generator
             return (
                 S.CLOSED
-                if not sustained and compute_loss(cause, site) >= constants.CLOSED_BY_POWER_PCT
+                if not sustained and compute_loss(cause, site) >= CLOSED_BY_POWER_PCT
                 else S.DEGRADED
             )
         case T.SANITARY_ALERT:
@@ -179,7 +179,7 @@ def _list_all_marks(
         and bool(site.kitchen)
         and compute_meals_left((lost, compute_lost_meals(cause, site))) < MEALS_FAIL_BELOW
     )
-    return [*names, constants.MEALS_MARK] if fails else names
+    return [*names, MEALS_MARK] if fails else names
 
 
 def _list_marks(
@@ -196,7 +196,7 @@ def _list_marks(
     if cause.type is T.STAFF_SHORTAGE:
         names += [f"staff:{pct}" for pct in presence_pcts if 100.0 - lost <= pct]
     if cause.type in (T.OUTAGE_WATER, T.OUTAGE_HEATING) or (
-        cause.measure is not None and cause.measure.name == constants.COLD_CHAIN_MEASURE
+        cause.measure is not None and cause.measure.name == COLD_CHAIN_MEASURE
     ):
         names.append("logistics")
     return names

@@ -16,18 +16,22 @@ from schemas.alerts import (
     SiteStatusChanged,
     Why,
 )
-from schemas.base import Instant
+from schemas.base import Instant, copy_with
 from schemas.crisis.causes import Cause, SilenceChanged, SiteMarked
 from schemas.words import Certainty
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
-from services.alerts import tasks
 from services.alerts.causes.site_impact import CauseImpact
-from services.alerts.decision import AlertsDecision, Order
+from services.alerts.decision import AlertsDecision, Order, cancel_task, open_task
 from services.alerts.incidents import zones
-from services.alerts.reference import constants
+from services.alerts.reference.territory import (
+    ALL_CLEAR_MEASURE,
+    CLOSURE_TYPES,
+    HEADCOUNT_DUE_MS,
+    HEADCOUNT_MEASURE,
+    ORDER_TYPES,
+)
 from services.alerts.reports.report_facts import find_start, is_withdrawn
-from services.alerts.rows import copy_with
 from services.alerts.state import SiteSilence
 from services.runtime.decider.maps import Map
 
@@ -62,7 +66,7 @@ def judge_site(draft: AlertsDecision, site_id: str) -> None:
     silence = state.silences.get(site_id)
     if word is not None and silence is not None and zones.is_silence_over(draft, silence, word):
         draft.emit(SilenceChanged(site=site_id, rule=None))
-        tasks.cancel_task(draft, "verify_site", site_id, "spoke")
+        cancel_task(draft, "verify_site", site_id, "spoke")
     row = _build_row(draft, site_id, impacts, old, word)
     _write_marks(draft, site_id, _list_marks(draft, site_id, impacts, old))
     if old is None or not _is_same_status(row, old):
@@ -197,17 +201,17 @@ def _propose_headcount(draft: AlertsDecision, row: SiteRow, old: SiteRow | None)
         or row.all_clear_at is not None
         or _find_headcount(draft, row.id, row.since) is not None
     ):
-        tasks.cancel_task(draft, "headcount", row.id, "counted" if in_danger else "over")
+        cancel_task(draft, "headcount", row.id, "counted" if in_danger else "over")
     elif old is None or old.status is not row.status:
         incident = next(
             (cause.incident for cause in row.causes if cause.effect is row.status), None
         )
-        tasks.open_task(
+        open_task(
             draft,
             "headcount",
             site=row.id,
             incident=incident,
-            due_at=draft.now + constants.HEADCOUNT_DUE_MS,
+            due_at=draft.now + HEADCOUNT_DUE_MS,
         )
 
 
@@ -238,7 +242,7 @@ def _is_own_word(cause: CauseRow) -> bool:
 
 def _find_headcount(draft: AlertsDecision, site_id: str, since: Instant) -> Headcount | None:
     """Return the newest count of the people of a site since they left it. Rules D37 and D78."""
-    counted = draft.state.readings.get(f"{constants.HEADCOUNT_MEASURE}|{site_id}")
+    counted = draft.state.readings.get(f"{HEADCOUNT_MEASURE}|{site_id}")
     if counted is None or not counted.value_of or counted.occurred_at < since:
         return None
     return Headcount(
@@ -259,11 +263,7 @@ def _find_all_clear(
     incidents = {draft.resolve_incident(cause.incident) for cause in by}
     for key, reading in sorted(draft.state.readings.items()):
         measure, _, place = key.partition("|")
-        if (
-            measure != constants.ALL_CLEAR_MEASURE
-            or not reading.value
-            or reading.occurred_at < since
-        ):
+        if measure != ALL_CLEAR_MEASURE or not reading.value or reading.occurred_at < since:
             continue
         report = draft.state.reports.get(reading.report)
         everywhere = (
@@ -299,7 +299,7 @@ def _derive_status(acting: list[CauseImpact]) -> tuple[S, list[Cause]]:
 
     The latest of several orders stands (rule D5); a later closure turns it into `closed`.
     """
-    orders = [s for s in acting if s.cause.type in constants.ORDER_TYPES]
+    orders = [s for s in acting if s.cause.type in ORDER_TYPES]
     if orders:
         newest = max(orders, key=lambda s: (s.cause.last_at, s.cause.id))
         closures = [
@@ -345,7 +345,7 @@ def _list_marks(
         cause = one.cause
         names = one.marks if cause.acting and not cause.maintenance else ()
         if (
-            cause.type in constants.CLOSURE_TYPES
+            cause.type in CLOSURE_TYPES
             and not cause.maintenance
             and _is_within_horizon(cause, draft.now, horizon_ms)
         ):

@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from schemas.alerts import FlagChanged, ReportRow, Why
-from schemas.base import HOUR_MS, MINUTE_MS
+from schemas.base import HOUR_MS, MINUTE_MS, copy_with
 from schemas.crisis.causes import Cause
 from schemas.crisis.maintenance import Coverage, LeaseChanged
 from services.alerts.causes import cause_lifecycle as causes
 from services.alerts.decision import AlertsDecision
 from services.alerts.incidents import incident_lifecycle
-from services.alerts.reference.constants import DANGER_TYPES, EXTREME_SEVERITY
-from services.alerts.reference.territory import TerritoryIndex
+from services.alerts.reference.territory import DANGER_TYPES, EXTREME_SEVERITY, TerritoryIndex
 from services.alerts.reports.report_facts import is_ill
-from services.alerts.rows import SuppressionReason, copy_with, sort_by_id
+from services.alerts.rows import SuppressionReason, sort_by_id
 
 RULE_OF_REASON = {"maintenance": "D64", "inhibited": "D65"}
 """Reason of the suppression → code of the rule."""

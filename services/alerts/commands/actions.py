@@ -12,14 +12,13 @@ from schemas.base import Command
 from schemas.crisis import actions as a
 from schemas.ranks import SITE_MANAGER_ROLE, may_work_card
 from schemas.words import ActionState
-from services.alerts import tasks
 from services.alerts.actions import lifecycle
 from services.alerts.commands import reports
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, find_open_task, open_task
 from services.alerts.escalation import notifications
 from services.alerts.escalation.steps import list_called_people
 from services.alerts.lookups import get_incident, get_report
-from services.alerts.reference import constants
+from services.alerts.reference.territory import INSTRUCTION_DUE_MS
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 CELL_ROLES: Final = frozenset({"admin", "coordinator", "cell", "director"})
@@ -39,8 +38,8 @@ def instruct_site(draft: AlertsDecision, command: c.InstructSite) -> CommandResu
         get_report(draft, command.report)
         incident = incident or draft.incident_of(command.report)
     row = get_incident(draft, incident) if incident is not None else None
-    due_at = draft.now + constants.INSTRUCTION_DUE_MS
-    tasks.open_task(
+    due_at = draft.now + INSTRUCTION_DUE_MS
+    open_task(
         draft,
         "instruction",
         site=command.site,
@@ -51,7 +50,7 @@ def instruct_site(draft: AlertsDecision, command: c.InstructSite) -> CommandResu
         text_id=command.text_id,
         asked_by=command.author,
     )
-    task = tasks.find_open_task(draft, "instruction", command.text_id)
+    task = find_open_task(draft, "instruction", command.text_id)
     assert task is not None
     loud = row is not None and notifications.get_suppression_reason(row) is None
     notifications.inform_roles(

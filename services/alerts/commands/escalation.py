@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas import commands as c
 from schemas.alerts import IncidentRow
+from schemas.base import copy_with
 from schemas.calling import EscalationRow, NotificationWithdrawn
 from schemas.words import Answer
 from services.alerts.decision import AlertsDecision
@@ -11,7 +12,6 @@ from services.alerts.escalation import escalations, responses, steps
 from services.alerts.levels.levels import TERRITORY
 from services.alerts.lookups import get_incident, require_open
 from services.alerts.pipeline import update_derived_state
-from services.alerts.rows import copy_with
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 

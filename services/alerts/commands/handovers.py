@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from schemas.base import Command
+from schemas.base import Command, copy_with
 from schemas.crisis import handovers as h
-from services.alerts import tasks
 from services.alerts.commands.actions import resolve_assignee
 from services.alerts.communication.statements import sign
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, complete_open_task
 from services.alerts.escalation.notifications import inform_people, inform_roles
-from services.alerts.rows import copy_with
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 TEMPLATE: Final = "handover"
@@ -74,7 +72,7 @@ def accept_handover(draft: AlertsDecision, command: h.AcceptHandover) -> Command
     accepted = draft.state.handovers[row.id]
     shift = None if row.signed is None else draft.state.shifts.get(row.signed.by)
     if shift is not None:
-        tasks.complete_open_task(draft, "relief", shift.role, command.author)
+        complete_open_task(draft, "relief", shift.role, command.author)
     _send(draft, accepted)
     return result
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas import commands as c
 from schemas.alerts import IncidentRow, ReportRow, ThresholdChanged
-from schemas.base import Instant
+from schemas.base import Instant, copy_with
 from schemas.words import IncidentState, Level, MsgType
 from services.alerts.causes.cause_lifecycle import record_with_deadline
 from services.alerts.decision import AlertsDecision
@@ -16,9 +16,9 @@ from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.levels.metrics.people import list_headcounts
 from services.alerts.lookups import get_incident, get_report, require_open
 from services.alerts.pipeline import update_derived_state
-from services.alerts.reference import constants
+from services.alerts.reference.territory import DANGER_TYPES, SILENT_REPORT_TYPES
 from services.alerts.reports.report_facts import get_measure_name, get_site
-from services.alerts.rows import copy_with, sort_by_id
+from services.alerts.rows import sort_by_id
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 MAX_SPLIT_REPORTS: Final = 100
@@ -211,7 +211,7 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
     severe = (
         r.severity
         for r in confirmed
-        if r.type not in constants.SILENT_REPORT_TYPES and "planned" not in r.flags
+        if r.type not in SILENT_REPORT_TYPES and "planned" not in r.flags
     )
     draft.put_incident(
         copy_with(
@@ -236,7 +236,7 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
             state=IncidentState.OPEN,
             level=Level.N0,
             severity=max(severe, default=0),
-            danger=any(r.type in constants.DANGER_TYPES for r in confirmed),
+            danger=any(r.type in DANGER_TYPES for r in confirmed),
             certainty=a.certainty,
             opened_at=first.occurred_at,
             known_at=draft.now,

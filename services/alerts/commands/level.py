@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas import commands as c
 from schemas.alerts import IncidentRow, LevelChanged, LevelRow, Why
+from schemas.base import copy_with
 from schemas.ranks import may_decide
 from schemas.words import Level
 from services.alerts.decision import AlertsDecision
@@ -18,7 +19,6 @@ from services.alerts.levels.levels import (
 )
 from services.alerts.lookups import get_incident, require_open
 from services.alerts.pipeline import update_derived_state
-from services.alerts.rows import copy_with
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 

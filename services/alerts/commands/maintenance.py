@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from schemas.base import DAY_MS
+from schemas.base import DAY_MS, copy_with
 from schemas.crisis import maintenance as m
 from schemas.crisis.maintenance import MaintenanceRow
 from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes import maintenance
 from services.alerts.decision import AlertsDecision
-from services.alerts.reference.constants import DANGER_TYPES
-from services.alerts.rows import copy_with
+from services.alerts.reference.territory import DANGER_TYPES
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 SOURCE_ROLE = "source"

@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from schemas import oncall as o
-from schemas.base import DAY_MS, Instant
+from schemas.base import DAY_MS, Instant, copy_with
 from schemas.people.attendance import StateAttendance
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_staffing, readiness, responses
 from services.alerts.escalation.steps import find_called_role, find_escalation
 from services.alerts.levels.levels import CRISIS, TERRITORY
-from services.alerts.rows import copy_with
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 MAX_SPAN_MS: Final = 732 * DAY_MS

@@ -6,6 +6,7 @@ Rule D63, reference versions; rule D86, changes of one record.
 from __future__ import annotations
 
 from schemas import reference_changes as r
+from schemas.base import copy_with
 from schemas.reference import (
     OPTIONAL_SECTIONS,
     PUBLISHING_ORDER,
@@ -16,7 +17,6 @@ from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChan
 from services.alerts.decision import AlertsDecision
 from services.alerts.levels.rulebook import Rulebook
 from services.alerts.reference import versions
-from services.alerts.rows import copy_with
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 from services.runtime.decider.maps import Map
 

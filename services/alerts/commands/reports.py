@@ -9,10 +9,11 @@ from typing import Final
 
 from schemas import commands as c
 from schemas.alerts import NoteAdded, ReportRead, ReportReading, TaskChanged, TriggerChanged
-from schemas.base import Fact
+from schemas.base import Fact, copy_with
 from schemas.calling import NotificationPlanned
 from schemas.words import Level, TaskState
-from services.alerts import tasks
+from services.alerts import decision as tasks
+from services.alerts import pipeline as receive
 from services.alerts.causes.cause_lifecycle import (
     lift_cause,
     list_placeless_causes,
@@ -23,9 +24,8 @@ from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.lookups import get_incident, get_report
 from services.alerts.pipeline import update_derived_state
-from services.alerts.reports import receive, withdrawals
+from services.alerts.reports import withdrawals
 from services.alerts.reports.report_facts import is_placeless
-from services.alerts.rows import copy_with
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 STAND_DOWN: Final = ":stand-down"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from schemas.base import copy_with
 from schemas.crisis import stimuli as m
 from schemas.realms import is_live
 from services.alerts.decision import AlertsDecision
-from services.alerts.rows import copy_with
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 

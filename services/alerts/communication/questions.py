@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from schemas.base import copy_with
 from schemas.crisis import communication as m
 from services.alerts.decision import AlertsDecision
 from services.alerts.lookups import get_incident
-from services.alerts.rows import copy_with
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 

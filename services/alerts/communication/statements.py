@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from schemas.base import Command
+from schemas.base import Command, copy_with
 from schemas.crisis import communication as m
 from schemas.ranks import may_validate_statement
 from services.alerts.communication.questions import answer_by_statement, get_open_question
 from services.alerts.decision import AlertsDecision
 from services.alerts.lookups import get_incident, get_report
-from services.alerts.rows import copy_with
 from services.runtime.decider.decision import CommandResult, RefusedCommand
 
 ANSWERABLE: Final = frozenset({"rumour", "unconfirmed", "denied"})

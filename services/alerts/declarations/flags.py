@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from schemas.alerts import FlagChanged, FlagRow, ReportRow
-from schemas.base import Instant
+from schemas.base import Instant, copy_with
 from schemas.reports import Window
 from schemas.words import EventType as T
 from schemas.words import MsgType
-from services.alerts import tasks
 from services.alerts.causes.cause_lifecycle import list_open_causes
 from services.alerts.causes.restoration import (
     end_revoked_declarations,
@@ -21,16 +20,16 @@ from services.alerts.causes.restoration import (
     end_system_outages,
     is_revoked_by,
 )
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, cancel_task, open_task
 from services.alerts.declarations.yellow_vigilance import compute_digest_time
-from services.alerts.reference.constants import (
+from services.alerts.reference.territory import (
     ALL_CLEAR_MEASURE,
     CLOSED_BY_POWER_PCT,
     RESTORATION_MEASURES,
     TRANSIT_RUNS,
     TRANSIT_STOPS,
+    build_supplier_flag,
 )
-from services.alerts.reference.territory import build_supplier_flag
 from services.alerts.reports.entitlement import is_service_wide
 from services.alerts.reports.report_facts import (
     WITHDRAWN,
@@ -47,7 +46,7 @@ from services.alerts.reports.report_facts import (
     parse_number,
     parse_truth,
 )
-from services.alerts.rows import copy_with, sort_by_id
+from services.alerts.rows import sort_by_id
 
 FlagValue = bool | float | str
 _DOWN_PCT: Final = CLOSED_BY_POWER_PCT
@@ -291,7 +290,7 @@ def _set_flag(
             if value != _get_harmless_value(id)
             else (old.reports[0], row.id)
         )
-        tasks.open_task(
+        open_task(
             draft,
             "contested",
             report=stands,
@@ -321,7 +320,7 @@ def _set_flag(
     if old is not None and id.startswith("river:"):
         incident = incident or old.incident
     for report in old.reports if old is not None else ():
-        tasks.cancel_task(draft, "contested", report, "newer_word")
+        cancel_task(draft, "contested", report, "newer_word")
     draft.emit(
         FlagChanged(
             row=FlagRow(
@@ -461,7 +460,7 @@ def withdraw_declarations(draft: AlertsDecision, report: str) -> None:
 
     Walks over all reports when no other report gave the same value. Rule D3, cancellations.
     """
-    tasks.cancel_task(draft, "contested", report, "withdrawn")
+    cancel_task(draft, "contested", report, "withdrawn")
     for row in sort_by_id(f for f in draft.state.flags.values() if report in f.reports):
         others = draft.find_reports(i for i in row.reports if i != report)
         if others:

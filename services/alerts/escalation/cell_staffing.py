@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from schemas.base import HOUR_MS, MINUTE_MS, Instant
+from schemas.base import HOUR_MS, MINUTE_MS, Instant, copy_with
 from schemas.oncall import CellShift
 from schemas.people.attendance import (
     DEFAULT_ETA_MIN,
@@ -25,10 +25,8 @@ from schemas.people.attendance import (
 )
 from schemas.reference import Calendar, CellStaffingRule, Escalation, WorkingTime
 from schemas.words import Level
-from services.alerts import tasks
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, cancel_task, open_task
 from services.alerts.escalation import notifications
-from services.alerts.rows import copy_with
 from services.oncall.localtime import local_day, to_instant
 
 CELL_LEADER_ROLE: Final = "coordinateur_pca"
@@ -93,7 +91,7 @@ def warn_before_limit(draft: AlertsDecision, person: str) -> None:
             template=TEMPLATE,
             values=values,
         )
-    tasks.open_task(draft, "relief", post=shift.role, due_at=limit, owner=CELL_LEADER_ROLE)
+    open_task(draft, "relief", post=shift.role, due_at=limit, owner=CELL_LEADER_ROLE)
 
 
 def _get_working_time(draft: AlertsDecision) -> WorkingTime | None:
@@ -106,7 +104,7 @@ def _compute_limit(since: Instant, rules: WorkingTime) -> Instant:
 
 def _cancel_handover_task(draft: AlertsDecision, role: str) -> None:
     if not any(s.role == role and s.warn_at is None for s in draft.state.shifts.values()):
-        tasks.cancel_task(draft, "relief", role, "left")
+        cancel_task(draft, "relief", role, "left")
 
 
 def call_cell(draft: AlertsDecision, level: Level) -> None:

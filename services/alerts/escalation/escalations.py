@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.base import MINUTE_MS
+from schemas.base import MINUTE_MS, copy_with
 from schemas.calling import EscalationRow, NotificationUrged, NotificationWithdrawn
 from schemas.ranks import TECHNICIAN_ROLE
 from schemas.reference import Escalation, Wave
@@ -31,7 +31,6 @@ from services.alerts.escalation.steps import (
 )
 from services.alerts.evolve import OPEN
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
-from services.alerts.rows import copy_with
 
 
 def update_escalations(draft: AlertsDecision, rises: Rises) -> None:

@@ -11,8 +11,7 @@ from typing import Final
 from schemas.base import HOUR_MS
 from schemas.oncall import DrillRow, HoleRow, LaddersDrilled, ReadinessProved, ReadinessRow
 from schemas.reference import ReadinessRule
-from services.alerts import tasks
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, cancel_task, list_open_tasks, open_task
 from services.alerts.escalation import notifications
 from services.alerts.evolve.oncall import get_readiness_rule
 from services.oncall.drill import prove_steps
@@ -171,17 +170,17 @@ def _send_digest(draft: AlertsDecision, roles: tuple[str, ...], proof: Readiness
 def _update_tasks(draft: AlertsDecision, urgent: list[HoleRow]) -> None:
     """Open a task for the owner of each role with an urgent gap; void those of filled gaps."""
     posts = dict.fromkeys(_format_role(h) for h in urgent)
-    for row in [t for t in tasks.list_open_tasks(draft, _KIND) if t.post not in posts]:
-        tasks.cancel_task(draft, _KIND, row.post or "", "filled")
+    for row in [t for t in list_open_tasks(draft, _KIND) if t.post not in posts]:
+        cancel_task(draft, _KIND, row.post or "", "filled")
     for hole in urgent:
-        if len(tasks.list_open_tasks(draft, _KIND)) >= MAX_TASKS:
+        if len(list_open_tasks(draft, _KIND)) >= MAX_TASKS:
             return
         site = draft.territory.sites.get(hole.scope or "")
         pole = site.pole if site is not None else hole.scope
         owner = (
             f"directeur_pole:{pole}" if pole in draft.territory.all_poles else "coordinateur_pca"
         )
-        tasks.open_task(
+        open_task(
             draft,
             _KIND,
             post=_format_role(hole),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.base import MINUTE_MS, Instant
+from schemas.base import MINUTE_MS, Instant, copy_with
 from schemas.calling import (
     AnswerRecorded,
     EscalationRow,
@@ -41,7 +41,6 @@ from services.alerts.escalation.steps import (
     schedule_next_step,
 )
 from services.alerts.levels.levels import TERRITORY
-from services.alerts.rows import copy_with
 
 
 def apply_answer(

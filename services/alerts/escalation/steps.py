@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from schemas.alerts import IncidentRow
-from schemas.base import MINUTE_MS, Instant
+from schemas.base import MINUTE_MS, Instant, copy_with
 from schemas.calling import (
     EscalationChanged,
     EscalationRow,
@@ -32,8 +32,7 @@ from services.alerts.escalation.oncall import (
     resolve_roles,
 )
 from services.alerts.evolve import OPEN
-from services.alerts.levels.metrics.declared import is_flag_true
-from services.alerts.rows import copy_with
+from services.alerts.levels.metrics.base import is_flag_true
 
 MAX_NAMED_COMMUNES: Final = 12
 """Communes of an incident that a notification names; it counts the others."""

@@ -6,12 +6,12 @@ from bisect import bisect_left, bisect_right
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
-from schemas.base import DAY_MS, Instant
+from schemas.base import DAY_MS, Instant, copy_with
 from schemas.crisis.causes import Cause, CauseChanged
 from schemas.words import EventType
 from services.alerts.deadlines import CauseDue, IndexDecayed
 from services.alerts.evolve.reports import recount_severities, update_voices
-from services.alerts.reference.constants import HEAT_HAZARD, format_day
+from services.alerts.reference.territory import HEAT_HAZARD, format_day
 from services.alerts.reports.report_facts import (
     build_cause_key,
     get_absent_pct,
@@ -23,7 +23,6 @@ from services.alerts.rows import (
     SecurityEvent,
     SitePresence,
     SuppressionReason,
-    copy_with,
     set_or_drop,
 )
 from services.alerts.state import State, insert_sorted, remove_sorted, without_key

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from schemas.alerts import ReportRead, ReportRow
-from schemas.base import DAY_MS, Instant
+from schemas.base import DAY_MS, Instant, copy_with
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.deadlines import HistoryDue, IndexDecayed, ReportDue
-from services.alerts.reference.constants import (
+from services.alerts.reference.territory import (
     CAUSE_TYPES,
     CAUSELESS_TYPES,
     CONFIRMABLE_TYPES,
@@ -31,14 +31,7 @@ from services.alerts.reports.report_facts import (
     list_restored_things,
     parse_number,
 )
-from services.alerts.rows import (
-    Changes,
-    MeasureReading,
-    Severities,
-    SuppressionReason,
-    copy_with,
-    set_or_drop,
-)
+from services.alerts.rows import Changes, MeasureReading, Severities, SuppressionReason, set_or_drop
 from services.alerts.state import State, insert_sorted, remove_sorted, without_key
 from services.runtime.decider.maps import Map
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from schemas.alerts import SiteReported
+from schemas.base import copy_with
 from schemas.crisis.causes import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
 from services.alerts.deadlines import KEYS, AllClearDue, IndexDecayed, SilenceDue
-from services.alerts.rows import Changes, copy_with
+from services.alerts.rows import Changes
 from services.alerts.state import SiteSilence, State, Zone, without_key
 from services.runtime.decider.maps import Map
 

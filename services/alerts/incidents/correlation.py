@@ -18,7 +18,13 @@ from services.alerts.incidents.families import (
     find_own_key,
     find_proximity,
 )
-from services.alerts.reference import constants
+from services.alerts.reference.territory import (
+    ADDENDUM_WINDOW_MS,
+    CLUSTER_MS,
+    COLOURS,
+    OFFER_MEASURES,
+    SILENT_REPORT_TYPES,
+)
 from services.alerts.reports.report_facts import (
     get_measure_name,
     get_site,
@@ -55,7 +61,7 @@ def choose_incident(row: ReportRow, cause: Cause | None, draft: AlertsDecision) 
         return Placement("D4", incident)
     key = find_own_key(row, draft)
     if (
-        (key is None and row.type in constants.SILENT_REPORT_TYPES)
+        (key is None and row.type in SILENT_REPORT_TYPES)
         or is_all_clear(row)
         or is_revocation(row, draft.state.rules.flag_names)
     ):
@@ -106,7 +112,7 @@ def can_open_incident(row: ReportRow) -> bool:
         not has_held_colour
         and is_confirmed(row)
         and row.msg_type is not MsgType.CANCEL
-        and row.colour not in constants.COLOURS[:2]
+        and row.colour not in COLOURS[:2]
     )
 
 
@@ -124,8 +130,7 @@ def _is_accepting_reports(incident: IncidentRow, row: ReportRow) -> bool:
     if incident.state in OPEN:
         return True
     return (
-        incident.closed_at is not None
-        and row.recorded_at - incident.closed_at < constants.ADDENDUM_WINDOW_MS
+        incident.closed_at is not None and row.recorded_at - incident.closed_at < ADDENDUM_WINDOW_MS
     )
 
 
@@ -288,7 +293,7 @@ def _place_without_opening(row: ReportRow, draft: AlertsDecision) -> Placement:
         and (absorbing := _find_absorbing_incident(row, draft)[1]) is not None
     ):
         return Placement(f"D22:{absorbing.kind}", absorbing.id)
-    if get_measure_name(row) in constants.OFFER_MEASURES and is_confirmed(row):
+    if get_measure_name(row) in OFFER_MEASURES and is_confirmed(row):
         open_ = list(draft.incidents(draft.open_incidents))
         if open_:
             return Placement(
@@ -335,11 +340,7 @@ def _find_closed_incident(
     for incident in draft.incidents(reversed(draft.state.closed_incidents)):
         if incident.state is not IncidentState.CLOSED or not _is_accepting_reports(incident, row):
             continue
-        if (
-            not incident.opened_at - constants.CLUSTER_MS
-            <= row.occurred_at
-            <= (incident.closed_at or 0)
-        ):
+        if not incident.opened_at - CLUSTER_MS <= row.occurred_at <= (incident.closed_at or 0):
             continue
         same_key = (
             key is not None

@@ -14,8 +14,23 @@ from typing import Final
 from schemas.alerts import IncidentRow, ReportRow
 from schemas.words import EventType as T
 from services.alerts.decision import AlertsDecision
-from services.alerts.reference import constants
-from services.alerts.reference.constants import format_day
+from services.alerts.reference.territory import (
+    CLOSURE_BY_SECURITY_MS,
+    CLOSURE_TYPES,
+    CLUSTER_MS,
+    COLD_CHAIN_MEASURE,
+    FIRE_BY_SECURITY_MS,
+    FLOODED_MAINS_M,
+    HEAT_HAZARD,
+    ISOLATION_FLAG,
+    IT_BY_FIRE_MS,
+    IT_BY_POWER_MS,
+    MEALS_ACTIVITY,
+    PHENOMENON_KIND,
+    RESTORATION_MEASURES,
+    SECURITY_KM,
+    format_day,
+)
 from services.alerts.reports.report_facts import (
     get_measure_name,
     get_site,
@@ -76,13 +91,13 @@ def _get_network(row: ReportRow) -> str:
 
 def _build_weather_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
     phenomenon = row.phenomenon or "weather"
-    return constants.PHENOMENON_KIND.get(phenomenon, "weather"), phenomenon
+    return PHENOMENON_KIND.get(phenomenon, "weather"), phenomenon
 
 
 def _build_illness_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None:
     kitchen = (
         _find_shared_kitchen(row, draft)
-        if is_ill(row) and constants.HEAT_HAZARD not in list_objects(row)
+        if is_ill(row) and HEAT_HAZARD not in list_objects(row)
         else None
     )
     return ("kitchen", kitchen) if kitchen is not None else None
@@ -109,7 +124,7 @@ def _build_it_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
 
 
 def _is_isolated(draft: AlertsDecision) -> bool:
-    flag = draft.state.flags.get(f"flag:{constants.ISOLATION_FLAG}")
+    flag = draft.state.flags.get(f"flag:{ISOLATION_FLAG}")
     return flag is not None and flag.value is True
 
 
@@ -160,7 +175,7 @@ def find_object_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None
     if (supplier := next(iter(list_named(row, "supplier:")), None)) is not None:
         return "kitchen", supplier
     if list_named(row, "system:") or (
-        list_named(row, "network:") and get_measure_name(row) in constants.RESTORATION_MEASURES
+        list_named(row, "network:") and get_measure_name(row) in RESTORATION_MEASURES
     ):
         return _build_it_key(row, draft)
     if list_named(row, "station:"):
@@ -186,9 +201,9 @@ def find_cluster(
     ):
         return its_own
     for incident in power:
-        if row.occurred_at > (incident.last_at or incident.opened_at) + constants.CLUSTER_MS:
+        if row.occurred_at > (incident.last_at or incident.opened_at) + CLUSTER_MS:
             continue
-        if row.occurred_at < incident.opened_at - constants.CLUSTER_MS:
+        if row.occurred_at < incident.opened_at - CLUSTER_MS:
             continue
         if (
             not communes.isdisjoint(incident.communes)
@@ -221,15 +236,13 @@ def _absorb_in_flood(
             if is_wide(row) and row.measure is not None and row.measure.scope == "global"
             else None
         )
-    if row.type not in (*constants.CLOSURE_TYPES, T.EVACUATION, T.DAMAGE_REPORT, T.OUTAGE_POWER):
+    if row.type not in (*CLOSURE_TYPES, T.EVACUATION, T.DAMAGE_REPORT, T.OUTAGE_POWER):
         return None
     site, territory = get_site(row), draft.territory
     exposed = site in territory.flooded_from or not territory.flood_plan.isdisjoint(
         list_communes(row, territory)
     )
-    if not exposed or (
-        row.type is T.OUTAGE_POWER and get_river_level(draft) < constants.FLOODED_MAINS_M
-    ):
+    if not exposed or (row.type is T.OUTAGE_POWER and get_river_level(draft) < FLOODED_MAINS_M):
         return None
     return Proximity.TERRITORY
 
@@ -243,8 +256,8 @@ def get_river_level(draft: AlertsDecision) -> float:
 def _absorb_in_heat(
     incident: IncidentRow, row: ReportRow, draft: AlertsDecision
 ) -> Proximity | None:
-    hot = get_measure_name(row) == "room_temperature" or constants.HEAT_HAZARD in list_objects(row)
-    return Proximity.TERRITORY if hot or row.type in constants.CLOSURE_TYPES else None
+    hot = get_measure_name(row) == "room_temperature" or HEAT_HAZARD in list_objects(row)
+    return Proximity.TERRITORY if hot or row.type in CLOSURE_TYPES else None
 
 
 def _absorb_types(
@@ -277,11 +290,10 @@ def _absorb_in_power(
     if row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM):
         return (
             Proximity.AREA
-            if row.occurred_at
-            <= (incident.last_at or incident.opened_at) + constants.IT_BY_POWER_MS
+            if row.occurred_at <= (incident.last_at or incident.opened_at) + IT_BY_POWER_MS
             else None
         )
-    cold = row.type is T.SANITARY_ALERT and get_measure_name(row) == constants.COLD_CHAIN_MEASURE
+    cold = row.type is T.SANITARY_ALERT and get_measure_name(row) == COLD_CHAIN_MEASURE
     return Proximity.AREA if cold or row.type in (T.EVACUATION, T.HEADCOUNT) else None
 
 
@@ -309,9 +321,7 @@ def _absorb_in_kitchen(
     incident: IncidentRow, row: ReportRow, draft: AlertsDecision
 ) -> Proximity | None:
     site = get_site(row)
-    meals = row.type in constants.CLOSURE_TYPES and row.affected_activities == (
-        constants.MEALS_ACTIVITY,
-    )
+    meals = row.type in CLOSURE_TYPES and row.affected_activities == (MEALS_ACTIVITY,)
     return (
         Proximity.AREA if meals and site in draft.territory.kitchens.get(incident.key, ()) else None
     )
@@ -327,18 +337,16 @@ def _absorb_in_security(
     after = row.occurred_at - (incident.last_at or incident.opened_at)
     match row.type:
         case T.FIRE:
-            is_absorbed = after <= constants.FIRE_BY_SECURITY_MS
+            is_absorbed = after <= FIRE_BY_SECURITY_MS
         case T.DAMAGE_REPORT:
-            is_absorbed = after <= constants.FIRE_BY_SECURITY_MS and _is_near_security(
-                incident, row, draft
-            )
+            is_absorbed = after <= FIRE_BY_SECURITY_MS and _is_near_security(incident, row, draft)
         case T.CLOSURE | T.PARTIAL_CLOSURE:
             placed = incident.communes and list_communes(row, draft.territory)
-            is_absorbed = after <= constants.CLOSURE_BY_SECURITY_MS and (
+            is_absorbed = after <= CLOSURE_BY_SECURITY_MS and (
                 not placed or _is_near_security(incident, row, draft)
             )
         case T.TRANSPORT_DISRUPTION:
-            is_absorbed = after <= constants.CLOSURE_BY_SECURITY_MS
+            is_absorbed = after <= CLOSURE_BY_SECURITY_MS
         case _:
             is_absorbed = False
     return Proximity.TERRITORY if is_absorbed else None
@@ -348,7 +356,7 @@ def _is_near_security(incident: IncidentRow, row: ReportRow, draft: AlertsDecisi
     """Return whether a report is in a commune of the incident or within 4 km of one."""
     territory = draft.territory
     return territory.is_near(
-        get_site(row), list_communes(row, territory), incident.communes, constants.SECURITY_KM
+        get_site(row), list_communes(row, territory), incident.communes, SECURITY_KM
     )
 
 
@@ -358,7 +366,7 @@ def _absorb_in_gas(
     is_absorbed = row.type in (
         T.EVACUATION,
         T.SHELTER_IN_PLACE,
-        *constants.CLOSURE_TYPES,
+        *CLOSURE_TYPES,
         T.OUTAGE_POWER,
         T.TRANSPORT_DISRUPTION,
         T.SUPPLIER_FAILURE,
@@ -380,7 +388,7 @@ def _absorb_at_site(
         row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM, T.TRANSPORT_DISRUPTION)
         and incident.kind == "fire"
     ):
-        soon = row.occurred_at <= incident.opened_at + constants.IT_BY_FIRE_MS
+        soon = row.occurred_at <= incident.opened_at + IT_BY_FIRE_MS
         return (
             Proximity.AREA
             if soon
@@ -401,12 +409,12 @@ _ABSORPTION_RULES: Final[
         T.STAFF_SHORTAGE,
         T.SUPPLIER_FAILURE,
         T.DAMAGE_REPORT,
-        *constants.CLOSURE_TYPES,
+        *CLOSURE_TYPES,
     ),
-    "wind": _absorb_types(T.TRANSPORT_DISRUPTION, T.DAMAGE_REPORT, *constants.CLOSURE_TYPES),
-    "weather": _absorb_types(*constants.CLOSURE_TYPES),
+    "wind": _absorb_types(T.TRANSPORT_DISRUPTION, T.DAMAGE_REPORT, *CLOSURE_TYPES),
+    "weather": _absorb_types(*CLOSURE_TYPES),
     "strike": _absorb_types(
-        T.STAFF_SHORTAGE, T.TRANSPORT_DISRUPTION, T.SUPPLIER_FAILURE, *constants.CLOSURE_TYPES
+        T.STAFF_SHORTAGE, T.TRANSPORT_DISRUPTION, T.SUPPLIER_FAILURE, *CLOSURE_TYPES
     ),
     "power": _absorb_in_power,
     "water": _absorb_in_water,

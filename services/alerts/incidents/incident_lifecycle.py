@@ -1,4 +1,7 @@
-"""Incidents: how they open, grow, move reports, reopen and close. Rules D24 and D26."""
+"""Incidents: how they open, grow, move reports, reopen and close. Rules D24 and D26.
+
+A level that no incident explains opens one, too: without an incident nobody is called (rule D76).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from schemas.alerts import IncidentRow, ReportChanged, ReportRow, Why
-from schemas.base import Instant
+from schemas.base import Instant, copy_with
 from schemas.crisis.causes import Cause
 from schemas.realms import parse_realm
 from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
@@ -14,10 +17,15 @@ from services.alerts.causes.cause_lifecycle import ReportEffect, list_open_cause
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.incidents import zones
-from services.alerts.incidents.correlation import Placement
+from services.alerts.incidents.correlation import Placement, build_fallback_key
 from services.alerts.incidents.families import find_own_key
-from services.alerts.reference import constants
-from services.alerts.reference.constants import DANGER_TYPES, format_day
+from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
+from services.alerts.reference.territory import (
+    CAUSELESS_TYPES,
+    DANGER_TYPES,
+    SILENT_REPORT_TYPES,
+    format_day,
+)
 from services.alerts.reports.report_facts import (
     are_windows_over,
     get_estimated_end,
@@ -29,7 +37,6 @@ from services.alerts.reports.report_facts import (
     list_communes,
     parse_number,
 )
-from services.alerts.rows import copy_with
 
 MOVED_PER_DEADLINE: Final = 60
 """Reports of a merged incident that one Transaction moves.
@@ -139,7 +146,7 @@ def _is_reopening_news(
     if effect is not None:
         return effect.graver
     return (
-        row.type in constants.CAUSELESS_TYPES
+        row.type in CAUSELESS_TYPES
         and row.occurred_at >= (incident_row.closed_at or 0)
         and values.get("severity", 0) > incident_row.severity
     )
@@ -155,7 +162,7 @@ def _apply_report(
     values["opened_at"] = min(incident_row.opened_at, row.occurred_at)
     if "planned" not in row.flags:
         values |= _build_counted_values(draft, row, incident_row)
-    if row.type in constants.DANGER_TYPES:
+    if row.type in DANGER_TYPES:
         values["danger"] = True
     if is_new_danger(draft, row, effect):
         draft.more_danger.add(incident_row.id)
@@ -198,7 +205,7 @@ def _build_counted_values(
     """Return the severity and customers cut by a current report. Rule D9, planned events."""
     values: dict[str, Any] = {}
     if (
-        row.type not in constants.SILENT_REPORT_TYPES
+        row.type not in SILENT_REPORT_TYPES
         and row.msg_type is not MsgType.CANCEL
         and not is_value_held(row)
     ):
@@ -423,3 +430,42 @@ def is_new_danger(draft: AlertsDecision, row: ReportRow, effect: ReportEffect | 
     if row.type in _ORDER_TYPES:
         return not danger_types and row.msg_type is not MsgType.UPDATE
     return row.type not in danger_types
+
+
+def open_level_incident(draft: AlertsDecision, rises: Rises) -> None:
+    """Open an incident for a level below N3 that rose by reports without one.
+
+    From N3 on the territory has an escalation of its own.
+    """
+    if rises.territory is None or not Level.N0 < draft.level < CRISIS:
+        return
+    if any(draft.incident(i).level >= draft.level for i in draft.open_incidents):
+        return
+    row = draft.state.levels[TERRITORY]
+    reports = _list_reports_without_incident(draft, row.why)
+    if not reports:
+        return
+    incident = open_or_join(
+        draft, reports[0], Placement("D76", opens=build_fallback_key(reports[0], draft))
+    )
+    assert incident is not None
+    for report in reports:
+        add_report(draft, report, incident, None)
+        why = (
+            *(w for w in report.why if w.code != "D24"),
+            Why(code="D76", args={"incident": incident}),
+        )
+        draft.emit(ReportChanged(row=copy_with(report, {"incident": incident, "why": why})))
+    rises.incidents.setdefault(incident, Level.N0)
+    draft.alter(incident, "level", level=draft.level, why=row.why)
+
+
+def _list_reports_without_incident(draft: AlertsDecision, why: tuple[Why, ...]) -> list[ReportRow]:
+    """Return the reports behind a level that open no incident by themselves, oldest first."""
+    reports_by_id = {r.id: r for w in why for r in draft.find_reports(w.reports)}
+    free = (
+        r
+        for r in reports_by_id.values()
+        if r.incident is None and is_confirmed(r) and r.type in SILENT_REPORT_TYPES
+    )
+    return sorted(free, key=lambda r: (r.recorded_at, r.id))

@@ -10,13 +10,17 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.crisis.causes import AllClearNoted, Cause, SilenceChanged, ZoneChanged
 from schemas.words import EventType as T
 from schemas.words import MsgType
-from services.alerts import tasks
 from services.alerts.causes.restoration import end_operator_outages
 from services.alerts.deadlines import AllClearDue, SilenceDue
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, open_task
 from services.alerts.evolve import OPEN
 from services.alerts.incidents.families import find_own_key, get_river_level
-from services.alerts.reference import constants
+from services.alerts.reference.territory import (
+    ALL_CLEAR_MS,
+    SILENCE_KEY,
+    SILENT_REPORT_TYPES,
+    ZONE_CUSTOMERS,
+)
 from services.alerts.reports.report_facts import (
     get_measure_name,
     get_site,
@@ -98,7 +102,7 @@ def _get_silence_delay(draft: AlertsDecision, family: str) -> int | None:
 
     Rule D18, silent sites.
     """
-    return draft.territory.silence_min(constants.SILENCE_KEY.get(family, ""))
+    return draft.territory.silence_min(SILENCE_KEY.get(family, ""))
 
 
 def _record_zone(
@@ -121,7 +125,7 @@ def _record_zone(
 
 def _list_drawn_sites(row: ReportRow) -> tuple[str, ...]:
     """Return the sites in the area that the report itself draws; it is finer than its communes."""
-    return () if row.type in constants.SILENT_REPORT_TYPES else row.sites
+    return () if row.type in SILENT_REPORT_TYPES else row.sites
 
 
 def _update_zone_sites(draft: AlertsDecision, incident_id: str, new: tuple[str, ...]) -> None:
@@ -168,7 +172,7 @@ def _list_added_communes(
             )
             return (
                 (communes or _list_named_communes(draft, incident.id))
-                if cut is not None and cut > constants.ZONE_CUSTOMERS
+                if cut is not None and cut > ZONE_CUSTOMERS
                 else ()
             )
         case "power" if row.type is T.OUTAGE_POWER and (site := get_site(row)) is not None:
@@ -261,7 +265,7 @@ def _mark_unknown(draft: AlertsDecision, site: str, rule: str, incident: Inciden
         SilenceChanged(site=site, rule=rule, incident=incident.id, since=draft.now, hides=hides)
     )
     draft.doubtful.add(site)
-    tasks.open_task(draft, "verify_site", site=site, incident=incident.id)
+    open_task(draft, "verify_site", site=site, incident=incident.id)
     draft.unheard[site] = incident.id
 
 
@@ -282,7 +286,7 @@ def is_silence_over(draft: AlertsDecision, silence: SiteSilence, word: Instant) 
     confirmed later counts from its recording. Rule D19, end of silence.
     """
     if silence.rule == "D20":
-        return word >= silence.since - constants.ALL_CLEAR_MS
+        return word >= silence.since - ALL_CLEAR_MS
     incident = draft.resolve_incident(silence.incident) if silence.rule == "D18" else None
     return incident is None or word >= draft.incident(incident).opened_at
 
@@ -295,9 +299,7 @@ def note_all_clear(draft: AlertsDecision, row: ReportRow, incident_id: str) -> N
     end_operator_outages(draft, incident_id, row)
     if draft.state.zones.get(incident_id, Zone()).all_clear is None:
         draft.emit(
-            AllClearNoted(
-                incident=incident_id, since=draft.now, due_at=draft.now + constants.ALL_CLEAR_MS
-            )
+            AllClearNoted(incident=incident_id, since=draft.now, due_at=draft.now + ALL_CLEAR_MS)
         )
 
 

@@ -24,19 +24,24 @@ from schemas.alerts import (
     TriggerValues,
     Why,
 )
+from schemas.base import copy_with
 from schemas.words import Level
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
-from services.alerts.levels.metrics.declared import is_flag_true
-from services.alerts.levels.predicates import leaves_of
-from services.alerts.levels.rulebook import Branch, CompiledLevelRule, StandDownRule, TriggerRule
-from services.alerts.reference.constants import (
+from services.alerts.levels.metrics.base import is_flag_true
+from services.alerts.levels.rulebook import (
+    Branch,
+    CompiledLevelRule,
+    StandDownRule,
+    TriggerRule,
+    leaves_of,
+)
+from services.alerts.reference.territory import (
     ALL_CLEAR_MEASURE,
     COLOURS,
     PHENOMENON_KIND,
     rank_colour,
 )
-from services.alerts.rows import copy_with
 
 TERRITORY = "territory"
 CRISIS = Level.N3

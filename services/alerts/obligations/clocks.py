@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from schemas.alerts import TriggerRow
-from schemas.base import HOUR_MS, Instant
+from schemas.base import HOUR_MS, Instant, copy_with
 from schemas.calling import RoleUncovered
 from schemas.crisis import obligations as m
 from schemas.crisis.communication import Signature
@@ -22,7 +22,6 @@ from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.notifications import inform_people
 from services.alerts.escalation.oncall import find_pilots, get_holder_and_deputy, list_channels
 from services.alerts.evolve import OPEN
-from services.alerts.rows import copy_with
 from services.oncall.localtime import local_day, to_instant
 
 REMINDER: Final = "obligation_reminder"

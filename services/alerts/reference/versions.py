@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from schemas.base import copy_with
 from schemas.reference import PUBLISHING_ORDER, ReferencePublished
 from schemas.reference_changes import (
     ChangeState,
@@ -17,7 +18,6 @@ from schemas.reference_changes import (
 )
 from services.alerts.decision import AlertsDecision
 from services.alerts.pipeline import update_derived_state
-from services.alerts.rows import copy_with
 
 SITES_PER_DEADLINE: Final = 25
 """Sites that one deadline judges: their effects must fit into one Transaction."""

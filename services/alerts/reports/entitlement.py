@@ -12,12 +12,10 @@ from typing import Final
 
 from schemas import reference as ref
 from schemas.alerts import Held, ReportRow
-from schemas.base import HOUR_MS, Instant
+from schemas.base import HOUR_MS, Instant, copy_with
 from schemas.words import EventType as T
-from services.alerts import tasks
-from services.alerts.decision import AlertsDecision
-from services.alerts.reference import constants
-from services.alerts.reference.territory import TerritoryIndex
+from services.alerts.decision import AlertsDecision, list_open_tasks, open_task
+from services.alerts.reference.territory import ORDER_TYPES, TerritoryIndex
 from services.alerts.reports.report_facts import (
     get_measured_place,
     get_site,
@@ -25,7 +23,6 @@ from services.alerts.reports.report_facts import (
     list_named,
     parse_number,
 )
-from services.alerts.rows import copy_with
 
 UNENTITLED: Final = "measure_unentitled"
 TO_CONFIRM: Final = "to_confirm"
@@ -33,7 +30,7 @@ FLAGS: Final = frozenset({UNENTITLED, TO_CONFIRM})
 CELL_ROLE: Final = "cellule_situation"
 """Role that is asked to confirm."""
 _OUTAGES: Final = frozenset({T.OUTAGE_IT, T.OUTAGE_TELECOM})
-_CLOSING: Final = frozenset({T.CLOSURE, *constants.ORDER_TYPES, T.OUTAGE_POWER})
+_CLOSING: Final = frozenset({T.CLOSURE, *ORDER_TYPES, T.OUTAGE_POWER})
 """Types that put a site out."""
 _TIME_MEASURES: Final = frozenset({"estimated_end"})
 """Measures with the end of the reported trouble as value."""
@@ -87,7 +84,7 @@ def ask_for_confirmation(draft: AlertsDecision, report: str) -> None:
     row = draft.state.reports.get(report)
     if row is not None and row.held is not None:
         incident = draft.incident_of(report)
-        tasks.open_task(
+        open_task(
             draft,
             "verify_report",
             report=report,
@@ -157,7 +154,7 @@ def _list_waiting_reports(
 
     Their values of this measure are possible ones.
     """
-    for task in tasks.list_open_tasks(draft, "verify_report"):
+    for task in list_open_tasks(draft, "verify_report"):
         report = draft.state.reports.get(task.report or "")
         if (
             report is None

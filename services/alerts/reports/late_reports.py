@@ -11,8 +11,11 @@ from schemas.crisis.causes import Cause
 from schemas.words import EventType
 from services.alerts.causes.merging import is_daily
 from services.alerts.decision import AlertsDecision
-from services.alerts.reference.constants import FUTURE_AFTER_MS, find_end_of_day
-from services.alerts.reference.territory import build_supplier_flag
+from services.alerts.reference.territory import (
+    FUTURE_AFTER_MS,
+    build_supplier_flag,
+    find_end_of_day,
+)
 from services.alerts.reports.report_facts import (
     DENIED,
     are_windows_over,

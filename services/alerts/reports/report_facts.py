@@ -14,15 +14,15 @@ from schemas.base import HOUR_MS, Instant
 from schemas.crisis.causes import Cause
 from schemas.reports import ReportReceived, Window
 from schemas.words import EventType, MsgType, ReportState
-from services.alerts.reference.constants import (
+from services.alerts.reference.territory import (
     ALL_CLEAR_MEASURE,
     FUTURE_AFTER_MS,
     LATE_AFTER_MS,
     LEAVE_ORDER_TYPES,
     MINOR_SEVERITY,
+    TerritoryIndex,
     parse_instant,
 )
-from services.alerts.reference.territory import TerritoryIndex
 
 WITHDRAWN: Final = "withdrawn:"
 """Prefix of `lifted_by` of a cause that the Cancel with the following id lifted."""

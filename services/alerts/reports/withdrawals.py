@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from schemas.alerts import ReportChanged, ReportRow, Why
+from schemas.base import copy_with
 from schemas.crisis.causes import SilenceChanged
 from schemas.words import EventType, IncidentState
-from services.alerts import tasks
 from services.alerts.causes import cause_lifecycle, restoration
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, cancel_task, open_task
 from services.alerts.declarations import flags
 from services.alerts.incidents import incident_lifecycle
-from services.alerts.reference import constants
+from services.alerts.reference.territory import CLOSURE_TYPES, LEAVE_ORDER_TYPES
 from services.alerts.reports.report_facts import DENIED, get_site, list_communes
-from services.alerts.rows import copy_with
 
 
 def is_replacing(new: EventType, old: EventType) -> bool:
@@ -21,7 +20,7 @@ def is_replacing(new: EventType, old: EventType) -> bool:
     The types are the same, or two closures: a closed site may be closed in part later. A gas leak
     does not replace a report of damage.
     """
-    return new is old or (new in constants.CLOSURE_TYPES and old in constants.CLOSURE_TYPES)
+    return new is old or (new in CLOSURE_TYPES and old in CLOSURE_TYPES)
 
 
 def deny_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> None:
@@ -37,8 +36,8 @@ def deny_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> Non
         cause_lifecycle.withdraw_reports_of_source(
             draft, cause, report, draft.now, DENIED + report.id
         )
-    tasks.cancel_task(draft, "verify_report", report.id, "denied")
-    tasks.cancel_task(draft, "link_site", report.id, "denied")
+    cancel_task(draft, "verify_report", report.id, "denied")
+    cancel_task(draft, "link_site", report.id, "denied")
     why = (*report.why, Why(code="manual" if by else "D3", at=draft.now))
     draft.emit(
         ReportChanged(
@@ -69,14 +68,14 @@ def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
                 continue
             if (cause := cause_lifecycle.find_open_cause(draft, report)) is not None:
                 restoration.withdraw_report(draft, cause, row)
-            tasks.cancel_task(draft, "link_site", report.id, "cancelled")
+            cancel_task(draft, "link_site", report.id, "cancelled")
         flag_references(draft, row, "cancelled")
         for reference in row.references:
             _restore_withdrawn_endings(draft, reference)
             flags.withdraw_declarations(draft, reference)
         incident_lifecycle.recount_customers(draft, row.references)
     elif not (row.colour or (row.measure is not None and row.measure.value is not None)):
-        tasks.open_task(
+        open_task(
             draft,
             "link_denial",
             report=row.id,
@@ -89,7 +88,7 @@ def _restore_withdrawn_endings(draft: AlertsDecision, reference: str) -> None:
     """Restore the site and its closed incidents after a withdrawn reopening or order to leave."""
     report = draft.state.reports.get(reference)
     ends = report is not None and (
-        report.type is EventType.REOPENING or report.type in constants.LEAVE_ORDER_TYPES
+        report.type is EventType.REOPENING or report.type in LEAVE_ORDER_TYPES
     )
     if report is None or not ends or report.confirmation not in ("confirmed", "denied"):
         return
@@ -112,8 +111,8 @@ def close_questions(draft: AlertsDecision, row: ReportRow) -> None:
             or "superseded" in report.flags
         ):
             continue
-        tasks.cancel_task(draft, "verify_report", report.id, "replaced")
-        tasks.cancel_task(draft, "link_site", report.id, "replaced")
+        cancel_task(draft, "verify_report", report.id, "replaced")
+        cancel_task(draft, "link_site", report.id, "replaced")
         draft.emit(ReportChanged(row=copy_with(report, {"flags": (*report.flags, "superseded")})))
         _end_unconfirmed_silence(draft, get_site(report))
 

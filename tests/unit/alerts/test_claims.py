@@ -13,8 +13,8 @@ from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, EventType, IncidentState, MsgType
 from services.alerts.decision import AlertsDecision
+from services.alerts.evolve import evolve_incident
 from services.alerts.evolve.causes import evolve_cause
-from services.alerts.evolve.crisis import evolve_incident
 from services.alerts.levels.metrics.base import MetricRequest
 from services.alerts.levels.metrics.sites import make_logistics_need
 from services.runtime.decider.protocol import Deadline, Firing

@@ -18,7 +18,7 @@ from schemas.commands import (
 from schemas.crisis.maintenance import Coverage, PlanMaintenance
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, TaskState
-from services.alerts.reference.constants import INSTRUCTION_DUE_MS
+from services.alerts.reference.territory import INSTRUCTION_DUE_MS
 from tests.unit.alerts.scene import Scene
 
 COLLEGE = "clg-0921243B"

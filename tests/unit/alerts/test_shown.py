@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.base import copy_with
 from schemas.crisis.causes import Cause
 from schemas.words import EventType
 from services.alerts.causes import site_impact
 from services.alerts.causes.site_impact import CauseImpactCache
-from services.alerts.rows import copy_with
 from tests.shipped import territory
 
 SITE = next(s for s in territory().sites if not s.generator)

@@ -11,7 +11,7 @@ from schemas import words as codes
 from schemas.alerts import FAMILIES, IncidentRow, Why
 from schemas.predicates import CONTINUITY_METRICS, list_measured
 from services.alerts.incidents.families import _ABSORPTION_RULES
-from services.alerts.reference.constants import PHENOMENON_KIND
+from services.alerts.reference.territory import PHENOMENON_KIND
 from services.console import texts
 from services.console.i18n import add_french_spaces, choose_language, get_translator
 from services.console.i18n.__main__ import extract_texts, load_catalogue

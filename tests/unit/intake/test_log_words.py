@@ -14,7 +14,7 @@ from hypothesis import given
 from schemas.base import parse_closed
 from schemas.reports import episode_key
 from schemas.wire.patterns import is_token
-from services.alerts.reference.constants import parse_instant
+from services.alerts.reference.territory import parse_instant
 from services.alerts.reports.report_facts import parse_truth
 from services.intake.reports.native import NativeReport
 from services.intake.reports.redaction import LogRedactor

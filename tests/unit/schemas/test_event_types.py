@@ -12,7 +12,7 @@ import pytest
 
 from schemas.catalogue import event_types
 from schemas.catalogue.event_types import EVENT_TYPES, EventKind, EventType, list_texts
-from services.alerts.reference import constants
+from services.alerts.reference import territory
 from services.console.i18n import get_translator
 from services.console.incidents import report_form_screen
 from services.console.maintenance import page
@@ -66,7 +66,7 @@ def test_a_new_row_reaches_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
     exec(compile(source, str(file), "exec"), vars(table))
     new = table.EventType("lift_breakdown")
 
-    assert new in _load_again(constants).CAUSE_TYPES
+    assert new in _load_again(territory).CAUSE_TYPES
     assert _load_again(short_line)._BY_WORD["ASCENSEUR"].type is new
     assert "lift" in {trouble.key for trouble in _load_again(report_form_screen).TROUBLES}
     assert new in _load_again(page).PLANNABLE_TYPES

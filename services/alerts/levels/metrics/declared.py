@@ -20,11 +20,12 @@ from services.alerts.levels.metrics.base import (
     MetricType,
     build_topics,
     format_value,
+    is_flag_true,
     list_values,
     no_margin,
 )
 from services.alerts.levels.metrics.sites import compute_unavailability, list_reports_of_marked
-from services.alerts.reference.constants import (
+from services.alerts.reference.territory import (
     CENTRAL_SITE_KIND,
     COLOURS,
     ISOLATION_FLAG,
@@ -33,16 +34,6 @@ from services.alerts.reference.constants import (
     TRANSVERSE_H,
     rank_colour,
 )
-
-
-def is_flag_true(row: FlagRow | None) -> bool:
-    """Return whether a flag is true and in force, and not by planned works alone.
-
-    Rule D64, maintenance windows.
-    """
-    return (
-        row is not None and not row.maintenance and row.effective_from is None and row.value is True
-    )
 
 
 def is_flag_of(draft: MetricContext, row: FlagRow, scope: MetricScope) -> bool:

@@ -15,10 +15,10 @@ from services.alerts.levels.metrics.base import (
     MetricType,
     build_severity_key,
     build_topics,
+    is_flag_true,
     no_margin,
 )
-from services.alerts.levels.metrics.declared import is_flag_true
-from services.alerts.reference.constants import SHOWN_REPORTS
+from services.alerts.reference.territory import SHOWN_REPORTS
 
 
 def make_open_incidents(of: MetricRequest) -> BoundMetric:

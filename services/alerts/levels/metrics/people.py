@@ -16,7 +16,7 @@ from services.alerts.levels.metrics.base import (
     build_topics,
     no_margin,
 )
-from services.alerts.reference.constants import BELOW_OPENING_PCT, HEADCOUNT_MEASURE, SHOWN_REPORTS
+from services.alerts.reference.territory import BELOW_OPENING_PCT, HEADCOUNT_MEASURE, SHOWN_REPORTS
 from services.alerts.rows import MeasureReading
 
 

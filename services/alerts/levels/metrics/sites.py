@@ -25,7 +25,7 @@ from services.alerts.levels.metrics.base import (
     no_margin,
     select_group,
 )
-from services.alerts.reference.constants import SHOWN_REPORTS
+from services.alerts.reference.territory import SHOWN_REPORTS
 from services.alerts.reports.report_facts import find_start
 
 

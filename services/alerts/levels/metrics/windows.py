@@ -19,7 +19,7 @@ from services.alerts.levels.metrics.base import (
     MetricType,
     build_topics,
 )
-from services.alerts.reference.constants import SHOWN_REPORTS, WINDOW_SCAN_MS
+from services.alerts.reference.territory import SHOWN_REPORTS, WINDOW_SCAN_MS
 from services.alerts.reports.report_facts import list_communes
 
 TimedEvent = tuple[Instant, str, str]
