@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import httpx
+import httpx2 as httpx
 
 from services.cli.client import CONNECT_TIMEOUT_S, FallbackTransport
 from tests.faults.reporting import SITES, TYPES

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
-import httpx
+import httpx2 as httpx
 import typer
 
 from services.runtime.process.atomic_file import open_atomic_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2 as httpx
 import orjson
 
 from services.watch.engine import FrontAway

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
-import httpx
+import httpx2 as httpx
 import structlog
 
 from services.runtime.process import metrics

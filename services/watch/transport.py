@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-import httpx
+import httpx2 as httpx
 import orjson
 
 from services.watch.connector import FeedBody, FeedRequest, FeedSpec, FetchVerdict

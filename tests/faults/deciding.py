@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import httpx
+import httpx2 as httpx
 
 from tests.linear.checker import UNKNOWN, Operation
 from tests.linear.models import Answered, Asked, Promising

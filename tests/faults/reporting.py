@@ -9,7 +9,7 @@ import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
 
-import httpx
+import httpx2 as httpx
 
 from tests.system import RunningVigie
 from tests.waiting import until

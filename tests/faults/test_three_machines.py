@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from services.runtime.kafka.security import read_cluster_security, use_security

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 from lxml import etree
 
 from schemas.cap import MEDIA_TYPE, NAMESPACE

@@ -20,7 +20,7 @@ from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2 as httpx
 import orjson
 import pytest
 import redis

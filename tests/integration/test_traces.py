@@ -12,7 +12,7 @@ from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope

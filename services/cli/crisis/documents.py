@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import httpx
+import httpx2 as httpx
 import typer
 
 from schemas.cap import MEDIA_TYPE

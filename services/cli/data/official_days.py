@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlencode, urlsplit
 
-import httpx
+import httpx2 as httpx
 import typer
 
 from schemas import reference as ref

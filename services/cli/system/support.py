@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from zipfile import ZIP_DEFLATED, ZipFile
 
-import httpx
+import httpx2 as httpx
 import psutil
 import typer
 from pydantic import SecretStr

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import httpx
+import httpx2 as httpx
 import structlog
 from fastapi import Request
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-import httpx
+import httpx2 as httpx
 import orjson
 import structlog
 from authlib.oidc.core import CodeIDToken

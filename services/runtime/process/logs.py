@@ -28,7 +28,14 @@ ROTATE_BYTES = 10_000_000
 ROTATE_KEEP = 5
 RATE_LIMITED_LIBRARIES = ("aiokafka", "kafka", "faust", "mode", "opentelemetry")
 """Libraries that repeat themselves while the broker, or the collector of traces, is away."""
-WARNINGS_ONLY_LIBRARIES = ("httpx", "httpcore", "uvicorn", "aiohttp.access", "aiokafka", "asyncio")
+WARNINGS_ONLY_LIBRARIES = (
+    "httpx2",
+    "httpcore2",
+    "uvicorn",
+    "aiohttp.access",
+    "aiokafka",
+    "asyncio",
+)
 """Libraries that log only warnings here."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters except tabs and line ends, which tracebacks need.

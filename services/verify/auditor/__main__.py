@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 
-import httpx
+import httpx2 as httpx
 import structlog
 import uvloop
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import httpx
+import httpx2 as httpx
 import structlog
 
 from services.runtime.secrets.signing import SigningKeyInvalid

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-import httpx
+import httpx2 as httpx
 import pytest
 import redis
 from playwright.sync_api import Browser, BrowserContext, Page, expect

@@ -17,7 +17,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from schemas.reference_changes import Foreseen

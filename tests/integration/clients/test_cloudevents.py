@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer

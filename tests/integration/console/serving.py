@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.base import Command, Fact, parse_open

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 
-import httpx
+import httpx2 as httpx
 import pytest
 import pytest_asyncio
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from tests.system import RunningVigie, logged_in

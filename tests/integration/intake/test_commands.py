@@ -8,7 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.process.settings import Settings

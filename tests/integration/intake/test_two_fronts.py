@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from tests.integration.intake.conftest import FrontProcess, Starter, report

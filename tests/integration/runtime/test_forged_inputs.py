@@ -7,7 +7,7 @@ import json
 import secrets
 from typing import Any, Final
 
-import httpx
+import httpx2 as httpx
 from aiokafka import AIOKafkaProducer
 
 from schemas.base import Command

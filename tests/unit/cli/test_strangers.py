@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
+import httpx2 as httpx
 import pytest
 from typer.testing import CliRunner
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
-import httpx
+import httpx2 as httpx
 import orjson
 from fastapi import FastAPI
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip as standard
 
-import httpx
+import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse

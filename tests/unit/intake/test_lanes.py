@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 
 from services.intake.reports.deduplication import AnswerIndex
 from services.runtime.identity.permissions import Role

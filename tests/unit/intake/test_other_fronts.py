@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2 as httpx
 import pytest
 from aiokafka import TopicPartition
 

@@ -6,7 +6,7 @@ import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from services.appliance.supervisor.plan import HttpProbe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import httpx
+import httpx2 as httpx
 import pyotp
 import pytest
 from fastapi import APIRouter, Depends, FastAPI

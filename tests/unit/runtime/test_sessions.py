@@ -2,7 +2,7 @@ import asyncio
 import time
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import pyotp
 import pytest
 from argon2 import PasswordHasher, extract_parameters

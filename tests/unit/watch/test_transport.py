@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from services.watch.connector import FeedRequest, FetchVerdict, find_connector, list_connectors
