@@ -86,7 +86,7 @@ class ReportRow(Model):
         default=(),
         description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown (D8), "
         "superseded, cancelled, maintenance (D64), "
-        "measure_unentitled, to_confirm (D76), unknown_measure",
+        "measure_unentitled, to_confirm (D76), unknown_measure, lifts_nothing (D16)",
     )
     confirmation: Confirmation
     source: str

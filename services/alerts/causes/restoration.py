@@ -5,6 +5,8 @@ Rules D3, D16 and D20.
 
 from __future__ import annotations
 
+from typing import Final
+
 from schemas.alerts import ReportRow
 from schemas.base import Instant, copy_with
 from schemas.crisis.causes import Cause
@@ -39,6 +41,9 @@ from services.alerts.reports.report_facts import (
     parse_number,
 )
 from services.alerts.rows import sort_by_id
+
+LIFTS_NOTHING: Final = "lifts_nothing"
+"""Flag of a reopening at a site where nothing of that kind was open. Rule D16, reopenings."""
 
 
 def withdraw_report(draft: AlertsDecision, cause: Cause, row: ReportRow) -> None:
@@ -144,7 +149,23 @@ def apply_reopening(draft: AlertsDecision, row: ReportRow, incident: str | None)
         if cause.type in lifts:
             _end_by_reopening(draft, row, cause)
     _open_partial_closure(draft, row, incident)
+    row = _flag_without_effect(row, types, lifts)
     return row if row.lifts else copy_with(row, {"lifts": tuple(sorted(lifts))})
+
+
+def _flag_without_effect(
+    row: ReportRow, types: set[EventType], lifts: frozenset[EventType]
+) -> ReportRow:
+    """Flag a reopening that finds nothing to lift: its sender may mean another site.
+
+    One with a measure or a colour speaks of these; one that several causes suit is asked about.
+    """
+    asks = types if not lifts else types & lifts
+    says_more = row.measure is not None or row.phenomenon is not None
+    flags = tuple(flag for flag in row.flags if flag != LIFTS_NOTHING)
+    if not asks and not says_more:
+        flags = (*flags, LIFTS_NOTHING)
+    return row if flags == row.flags else copy_with(row, {"flags": flags})
 
 
 def _list_open_causes_at(draft: AlertsDecision, site: str, at: Instant) -> list[Cause]:

@@ -60,6 +60,7 @@ FLAG_LABELS: Final = {
     ),
     "to_confirm": N_("valeur peu plausible : à confirmer, sans effet d’ici là"),
     "unknown_measure": N_("mesure inconnue : aucune règle ne la lit"),
+    "lifts_nothing": N_("n’a rien levé : rien de tel n’était en cours sur ce site"),
 }
 ZONE_SHOWN: Final = 12
 SIGNATURE_LABELS: Final = {

@@ -513,6 +513,28 @@ def test_a_reopening_without_named_types_is_contradicted_too(scene: Scene) -> No
     assert (scene.status(COLLEGE), scene.site(COLLEGE).flags) == ("closed", ("contested",))
 
 
+@pytest.mark.parametrize(
+    ("site", "values", "flagged"),
+    [
+        (PMI, {"lifts": (EventType.CLOSURE,)}, True),
+        (PMI, {}, True),
+        (COLLEGE, {"lifts": (EventType.OUTAGE_POWER,)}, True),
+        (COLLEGE, {"lifts": (EventType.OUTAGE_POWER, EventType.CLOSURE)}, False),
+        (COLLEGE, {}, False),
+        (COLLEGE, {"lifts": (EventType.CLOSURE,), "occurred": -30}, False),
+        (PMI, {"measure": Measure(name="desks_available", value=5.0)}, False),
+        ("zzz-9", {"lifts": (EventType.CLOSURE,)}, False),
+    ],
+)
+def test_a_reopening_that_lifts_nothing_says_so(
+    scene: Scene, site: str, values: dict[str, Any], flagged: bool
+) -> None:
+    """A person who took the wrong site read «pris en compte»."""
+    scene.report(0, "closure", COLLEGE)
+    opened = scene.report(10, "reopening", site, severity=1, **values)
+    assert ("lifts_nothing" in scene.state.reports[opened].flags) is flagged
+
+
 def test_an_examined_contradiction_no_longer_counts(scene: Scene) -> None:
     """D5: its site was shown as contested for ever."""
     scene.report(10, "reopening", COLLEGE, lifts=(EventType.CLOSURE,), severity=1)

@@ -166,12 +166,13 @@ async function send(waiting) {
   return "told";
 }
 
-/** A word that something is over lifts nothing where an alert is newer: its sender is told. @param {Waiting} one @param {string} id */
+/** A word that something is over lifts nothing where an alert is newer, or nothing is open: its sender is told. @param {Waiting} one @param {string} id */
 async function tellIfOlder(one, id) {
   const realm = typeof one.body.realm === "string" ? `?${new URLSearchParams({ realm: one.body.realm })}` : "";
   for (let asked = 0; asked < ASKED_TIMES; asked += 1) {
     const { ok, data } = await get(`/api/v1/reports/${encodeURIComponent(id)}${realm}`);
     if (ok && data.newer_alert_at) say((form.dataset.older ?? "").replace("{at}", time(Date.parse(data.newer_alert_at))), true);
+    else if (ok && data.flags?.includes("lifts_nothing")) say(form.dataset.nothing ?? "", true);
     if (!ok || data.state !== "received") return;
     await new Promise((next) => setTimeout(next, 1000));
   }
