@@ -53,17 +53,13 @@ def find_limit(fields: Mapping[str, Any]) -> Instant | None:
 
 
 def is_standing(fields: Mapping[str, Any], clock: Instant | None, real: Instant) -> bool:
-    """Return whether an open simulated realm reached its target and no one asks for more."""
-    target = fields.get("stepping_to")
-    if (
-        target is None
-        or fields["state"] != "open"
-        or fields.get("paused")
-        or "clock_real" not in fields
-    ):
+    """Return whether an open simulated realm reached its target, or nobody has asked for a step."""
+    if fields["state"] != "open" or fields.get("paused"):
         return False
-    has_arrived = max(clock or 0, fields["clock_from"]) >= target
-    return bool(has_arrived and real - fields["clock_real"] > STANDING_MS)
+    target = fields.get("stepping_to")
+    has_arrived = target is None or max(clock or 0, fields.get("clock_from", 0)) >= target
+    since: Instant = fields.get("clock_real", fields["opened_at"])
+    return has_arrived and real - since > STANDING_MS
 
 
 def anchor_clock(fields: Mapping[str, Any], tx: Transaction) -> dict[str, Instant]:

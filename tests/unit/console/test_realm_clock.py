@@ -170,6 +170,21 @@ def test_a_past_picture_shows_the_recorded_clock() -> None:
     assert (resource.shown_clock, resource.standing) == (resource.clock, False)
 
 
+async def test_an_exercise_without_any_request_shows_that_its_clock_stands() -> None:
+    """It said «vitesse ×20» for ever, and no call was ever made."""
+    exercise = Exercise(20.0)
+    assert not is_standing(exercise.fields, exercise.clock, REAL + 1_000)
+    assert is_standing(exercise.fields, exercise.clock, REAL + 1 + STANDING_MS)
+    paused = exercise.fields | {"paused": True}
+    assert not is_standing(paused, exercise.clock, REAL + 1 + STANDING_MS)
+    realm_state = crisis()
+    realm_state.fields |= {"speed": 20.0, "opened_at": 0, "started_at": realm_state.clock}
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/?realm={realm_state.name}&lang=fr")).text
+    assert "horloge arrêtée" in page
+    assert "scénario terminé" not in page
+
+
 async def test_a_page_shows_a_stopped_exercise_clock() -> None:
     """After the end of the player it ran on for five minutes, again and again, under «en cours»."""
     realm_state = crisis()
