@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from http import HTTPStatus
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import typer
 
@@ -55,7 +56,7 @@ def report(
 ) -> None:
     """Post one report and print its id.
 
-    An unknown site is refused, with similar ones.
+    An unknown site is refused, with similar ones; so is an unknown realm.
     """
     body: dict[str, Any] = {
         "type": type,
@@ -75,6 +76,7 @@ def report(
     }
     try:
         with ApiClient(Settings()) as client:
+            _check_realm(client, realm)
             if site is not None and not unknown_site:
                 _check_site(client, site, realm)
             _, receipt = client.post(
@@ -85,6 +87,19 @@ def report(
     except (VigieUnreachable, ApiRefused) as exc:
         raise print_error(exc) from exc
     typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])
+
+
+def _check_realm(client: ApiClient, realm: str | None) -> None:
+    """Check that the realm exists: reports of another one would be refused after their receipt.
+
+    Without permission or without data, it is accepted. Raises typer.Exit.
+    """
+    try:
+        if realm is not None:
+            client.get(f"/api/v1/realms/{quote(realm, safe='~')}")
+    except ApiRefused as exc:
+        if exc.status == HTTPStatus.NOT_FOUND:
+            raise print_error(ValueError(f"no realm {realm}: nothing was sent. {exc}")) from exc
 
 
 def _check_site(client: ApiClient, site: str, realm: str | None) -> None:
@@ -118,6 +133,7 @@ def line(
     )
     try:
         with ApiClient(Settings()) as client:
+            _check_realm(client, realm)
             _, receipt = client.post("/api/v1/reports:line", body, key or str(uuid.uuid4()))
     except (VigieUnreachable, ApiRefused) as exc:
         exit_error = print_error(exc)

@@ -34,6 +34,10 @@ def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[httpx.Request]
         if request.method == "POST":
             posted.append(request)
             return httpx.Response(202, json={"report_id": "r-1"})
+        if request.url.path == "/api/v1/realms/93":
+            return httpx.Response(404, json={"detail": "There is no realm of this name."})
+        if request.url.path == "/api/v1/realms/92~ex-away":
+            return httpx.Response(503, json={"code": "console_away"})
         return httpx.Response(
             200,
             json={"items": [{"id": id, "name": name} for id, name in SITES.items()], "next": None},
@@ -73,6 +77,17 @@ def test_a_known_site_and_one_that_is_meant_so_are_sent(
     done = CliRunner().invoke(app, [*REPORT, *arguments])
     assert (done.exit_code, done.stdout) == (0, "r-1\n")
     assert len(sent) == 1
+
+
+@pytest.mark.parametrize("command", [[*REPORT, "cen-1"], ["line", "117 FEU"]])
+def test_an_unknown_realm_is_refused(sent: list[httpx.Request], command: list[str]) -> None:
+    """The log refused the report of a fire after its receipt, and the command had succeeded."""
+    done = CliRunner().invoke(app, [*command, "--realm", "93"])
+    assert done.exit_code == 1
+    assert "no realm 93: nothing was sent" in done.output
+    assert sent == []
+    done = CliRunner().invoke(app, [*command, "--realm", "92~ex-away"])
+    assert (done.exit_code, len(sent)) == (0, 1), "reports do not depend on the console"
 
 
 @pytest.fixture
