@@ -142,10 +142,21 @@ def _add_provider_routes(router: APIRouter) -> None:
 def _check_site(request: Request) -> None:
     """Check that the request comes from our own pages. Raises ProblemError `csrf`.
 
-    The browser declares it in `Sec-Fetch-Site`; older ones do not send the header.
+    The browser declares it in `Sec-Fetch-Site`. Older ones, and all over plain HTTP, send `Origin`
+    alone.
     """
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    declared = request.headers.get("sec-fetch-site")
+    if declared is None:
+        origin = request.headers.get("origin")
+        is_own = origin is None or _strip_scheme(origin) == _strip_scheme(_get_origin(request))
+    else:
+        is_own = declared in ("same-origin", "none")
+    if not is_own:
         raise ProblemError("csrf")
+
+
+def _strip_scheme(origin: str) -> str:
+    return origin.partition("://")[2].lower()
 
 
 def _get_oidc(request: Request) -> Any:
