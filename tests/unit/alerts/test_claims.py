@@ -529,7 +529,7 @@ def test_a_reopening_without_named_types_is_contradicted_too(scene: Scene) -> No
 def test_a_reopening_that_lifts_nothing_says_so(
     scene: Scene, site: str, values: dict[str, Any], flagged: bool
 ) -> None:
-    """A person who took the wrong site read «pris en compte»."""
+    """The sender of another site read «pris en compte»."""
     scene.report(0, "closure", COLLEGE)
     opened = scene.report(10, "reopening", site, severity=1, **values)
     assert ("lifts_nothing" in scene.state.reports[opened].flags) is flagged
