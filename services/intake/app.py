@@ -17,15 +17,20 @@ import uvicorn
 from aiokafka.errors import KafkaError
 
 from services.intake.administration import Administration
-from services.intake.admission import Admission, BodyMemory
-from services.intake.authentication import Authenticator
+from services.intake.admission import (
+    Admission,
+    BodyMemory,
+    DailyQuota,
+    DecisionLag,
+    ReportRateLimiter,
+    SenderRate,
+)
 from services.intake.dead_letters.dead_letter_api import DeadLetterApi
 from services.intake.dead_letters.dead_letter_store import (
     REFUSED_PREFIX,
     DeadLetterStore,
     UnknownSenders,
 )
-from services.intake.decision_lag import DecisionLag
 from services.intake.field.phone_numbers import PhoneNumbers
 from services.intake.field.poster import PosterIntegration
 from services.intake.field.rate_limits import AnonymousLimits
@@ -44,15 +49,14 @@ from services.intake.integrations.registry import SourceRegistry
 from services.intake.integrations.shared_signs import SignExchange
 from services.intake.integrations.source_stats import SourceStats
 from services.intake.photos.photo_api import PhotoApi
-from services.intake.rate_limits import DailyQuota, ReportRateLimiter, SenderRate
 from services.intake.reports.acceptance import InputAppender, ReportReceiver
 from services.intake.reports.answer_follower import AnswerFollower
 from services.intake.reports.deduplication import AnswerIndex, KnownReport
 from services.intake.reports.geography import TerritoryMap
-from services.intake.reports.measure_rights import ReservedMeasures
 from services.intake.reports.redaction import LogRedactor
+from services.intake.reports.report_rights import ReservedMeasures
 from services.intake.reports.reports_api import ReportApi
-from services.intake.routes import FrontApplication
+from services.intake.routes import Authenticator, FrontApplication
 from services.intake.settings import IntakeSettings
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.identity.accounts import AccessStore

@@ -1,4 +1,7 @@
-"""Serve the front's own routes and pass every other path to the console."""
+"""Serve the front's own routes to authenticated callers; pass every other path to the console.
+
+Callers authenticate by bearer token, or by session cookie and CSRF proof.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ import aiohttp
 import structlog
 
 from services.intake.administration import Administration, describe_principal
-from services.intake.authentication import Authenticator, require_permission
 from services.intake.dead_letters import dead_letter_api
 from services.intake.dead_letters.corrections import CORRECTED_BY
 from services.intake.dead_letters.dead_letter_api import DEFAULT_LIMIT, DeadLetterApi
@@ -24,6 +26,7 @@ from services.intake.http.exchange import (
     Send,
     get_client_address,
     get_header,
+    parse_cookies,
     read_page_request,
     redact_url,
     send_json,
@@ -37,16 +40,67 @@ from services.intake.integrations.dispatcher import Dispatcher
 from services.intake.openapi import merge_documents
 from services.intake.photos import photo_api
 from services.intake.photos.photo_api import PhotoApi
-from services.intake.reports import measure_rights
 from services.intake.reports.deduplication import AnswerIndex, KnownReport
+from services.intake.reports.report_rights import PUBLISHED
 from services.intake.reports.reports_api import POST_ONE, ReportApi
 from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.identity.principals import Scope as Limits
+from services.runtime.identity.role_names import build_forbidden
+from services.runtime.identity.sessions import (
+    COOKIE,
+    CSRF_COOKIE,
+    CSRF_HEADER,
+    SAFE_METHODS,
+    Sessions,
+    cookie_in,
+    read_bearer,
+)
 from services.runtime.kafka.clients import BrokerAway, format_time
 from services.runtime.process import metrics, tracing
 from services.runtime.process.health import Check, HealthChecks
+
+
+class Authenticator:
+    """Authentication of the front's own routes."""
+
+    def __init__(self, access: AccessStore, sessions: Sessions) -> None:
+        self._access = access
+        self._sessions = sessions
+
+    async def identify(self, scope: Scope) -> Principal:
+        """Return the principal of a request.
+
+        Raises ProblemError `unauthenticated`, `csrf`, `second_factor_needed`, `starting`.
+        """
+        if (token := read_bearer(get_header(scope, b"authorization"))) is not None:
+            principal = self._access.bearer(token) or await self._access.authenticate_bearer(token)
+            if principal is None:
+                raise ProblemError("unauthenticated")
+            return principal
+        cookies, secure = parse_cookies(scope), scope.get("scheme") == "https"
+        session = self._sessions.read(cookie_in(cookies, COOKIE, secure=secure))
+        if session is None:
+            raise ProblemError("unauthenticated")
+        if scope["method"] not in SAFE_METHODS:
+            proof, csrf_header = (
+                cookie_in(cookies, CSRF_COOKIE, secure=secure),
+                get_header(scope, CSRF_HEADER.encode()),
+            )
+            if not self._sessions.checks_csrf(session, csrf_header, proof):
+                raise ProblemError("csrf")
+        if session.enrolling:
+            raise ProblemError("second_factor_needed")
+        return session.principal
+
+
+def require_permission(principal: Principal, permission: Permission) -> None:
+    """Check a permission. Raises ProblemError `forbidden`."""
+    if not principal.may(permission):
+        raise build_forbidden(principal.role, permission)
+
 
 POST_BATCH: Final = "/api/v1/reports:batch"
 POST_LINE: Final = "/api/v1/reports:line"
@@ -56,9 +110,7 @@ RETRY_S: Final = 2
 _RAW_PATH: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
 _STATUS_PATH: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
 _ADMINISTRATION_PREFIXES: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
-_TECHNICAL_PATHS: Final = frozenset(
-    {"/metrics", "/openapi.json", "/asyncapi.json", measure_rights.PUBLISHED}
-)
+_TECHNICAL_PATHS: Final = frozenset({"/metrics", "/openapi.json", "/asyncapi.json", PUBLISHED})
 """Paths closed to strangers with `VIGIE_METRICS_PUBLIC=0`, like the parts of `/readyz`."""
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import orjson
 
-from schemas.words import Certainty
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.dead_letters import DeadLetter
@@ -28,20 +27,6 @@ UNREADABLE_CODE: Final = "not_json"
 def get_author_token(author: Principal) -> str:
     """Return the token of a person in the log."""
     return author.person or author.id
-
-
-def mark_correction(message: dict[str, Any]) -> None:
-    """Add the author of a correction to a report, and lower its certainty.
-
-    A corrected report cannot acknowledge. Does nothing if the message is unchanged.
-    """
-    by = CORRECTED_BY.get()
-    if by is None:
-        return
-    message["corrected_by"] = by
-    message.pop("acknowledges", None)
-    if message.get("certainty", Certainty.CONFIRMED) != Certainty.RUMOUR:
-        message["certainty"] = Certainty.UNCONFIRMED
 
 
 def check_correction(letter: DeadLetter, original: bytes | None, corrected: bytes) -> None:

@@ -19,7 +19,7 @@ import structlog
 
 from schemas.base import DAY_MS, Instant
 from schemas.realms import derive_id
-from services.intake.rate_limits import DailyQuota
+from services.intake.admission import DailyQuota
 from services.intake.reports.deduplication import AnswerIndex
 from services.runtime.http.problems import CATALOGUE, Problem
 from services.runtime.identity.principals import Principal

@@ -18,6 +18,7 @@ import structlog
 
 from schemas.crisis.maintenance import Renewal
 from schemas.words import EventType
+from services.intake.admission import ReportRateLimiter
 from services.intake.dead_letters.dead_letter_store import (
     DeadLetterStore,
     RefusedMessage,
@@ -49,7 +50,6 @@ from services.intake.integrations.signals import (
     date_transition,
 )
 from services.intake.integrations.source_stats import SourceStats
-from services.intake.rate_limits import ReportRateLimiter
 from services.intake.reports.acceptance import AcceptanceReceipt, RawBody, ReportReceiver
 from services.intake.reports.deduplication import AnswerIndex
 from services.intake.reports.geography import TerritoryMap

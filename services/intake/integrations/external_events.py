@@ -29,6 +29,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
 from schemas.topics import TOPICS_BY_NAME
+from services.intake.admission import UNLIMITED
 from services.intake.dead_letters.corrections import CORRECTED_BY, CORRECTOR_HEADER, TOKEN_CHARS
 from services.intake.dead_letters.dead_letter_store import DeadLetterStore, RefusedMessage
 from services.intake.http.exchange import BINARY_TYPE
@@ -36,7 +37,6 @@ from services.intake.integrations import cloudevents
 from services.intake.integrations.dispatcher import TRANSIENT_STATUSES, Dispatcher
 from services.intake.integrations.request import IntegrationRequest, build_field_problem
 from services.intake.integrations.source_stats import SourceStats
-from services.intake.rate_limits import UNLIMITED
 from services.intake.reports.deduplication import KEPT_MS, AnswerIndex
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.accounts import AccessStore

@@ -19,8 +19,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
+from services.intake.admission import DailyQuota, Uses
 from services.intake.integrations.source_stats import SourceStats
-from services.intake.rate_limits import DailyQuota, Uses
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Source
 from services.runtime.kafka.clients import BrokerAway, create_groupless_consumer

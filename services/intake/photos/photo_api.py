@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 import structlog
 
 from schemas.realms import RealmNameInvalid, parse_realm
+from services.intake.admission import DailyQuota
 from services.intake.http.exchange import (
     DATA_CONTENT_POLICY,
     BodyReader,
@@ -25,7 +26,6 @@ from services.intake.http.exchange import (
     send_response,
 )
 from services.intake.photos.image import JPEG, PNG, PhotoInvalid, strip_metadata
-from services.intake.rate_limits import DailyQuota
 from services.intake.reports.native import REALM_FAULT
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission

@@ -29,11 +29,9 @@ from schemas.crisis.maintenance import LeasesRenewed, Renewal
 from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
 from schemas.topics import select_urgent_topic
-from schemas.words import MsgType
-from services.intake.admission import Admission
-from services.intake.dead_letters.corrections import CORRECTED_BY, mark_correction
-from services.intake.decision_lag import DecisionLag
-from services.intake.rate_limits import UNLIMITED, ReportRateLimiter
+from schemas.words import Certainty, MsgType
+from services.intake.admission import UNLIMITED, Admission, DecisionLag, ReportRateLimiter
+from services.intake.dead_letters.corrections import CORRECTED_BY
 from services.intake.reports.answer_follower import AnswerFollower
 from services.intake.reports.deduplication import (
     TOPIC,
@@ -45,9 +43,9 @@ from services.intake.reports.deduplication import (
     get_partition_number,
     identify_report,
 )
-from services.intake.reports.measure_rights import ReservedMeasures
 from services.intake.reports.native import PreparedReport
 from services.intake.reports.redaction import LogRedactor, RedactedReport, get_episode_prefix
+from services.intake.reports.report_rights import ReservedMeasures
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.principals import Principal
@@ -403,7 +401,7 @@ class ReportReceiver:
         }
         if claim.unplaced:
             message["area"] = text_id
-        mark_correction(message)
+        _mark_correction(message)
         if raw.signature is not None:
             message["signature"] = raw.signature
         realm, partition, topic = (
@@ -514,3 +512,17 @@ def _convert_errors() -> Iterator[None]:
 
 def _build_away_problem() -> ProblemError:
     return ProblemError("broker_away", retry_after_s=RETRY_S)
+
+
+def _mark_correction(message: dict[str, Any]) -> None:
+    """Add the author of a correction to a report, and lower its certainty.
+
+    A corrected report cannot acknowledge. Does nothing if the message is unchanged.
+    """
+    by = CORRECTED_BY.get()
+    if by is None:
+        return
+    message["corrected_by"] = by
+    message.pop("acknowledges", None)
+    if message.get("certainty", Certainty.CONFIRMED) != Certainty.RUMOUR:
+        message["certainty"] = Certainty.UNCONFIRMED

@@ -32,7 +32,7 @@ from schemas.catalogue.event_types import goes_first
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from schemas.words import DANGER_TYPES, Certainty, EventType, MsgType
 from services.intake.reports.geography import TerritoryMap
-from services.intake.reports.report_origin import (
+from services.intake.reports.report_rights import (
     check_places,
     check_poles,
     check_scope,

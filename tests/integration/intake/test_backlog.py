@@ -11,7 +11,7 @@ from schemas.runtime import Tick
 from schemas.topics import PARTITION_COUNT, input_topic, log_topic
 from services.alerts.decider import AlertsDecider
 from services.appliance.embedded.kafka import RunningKafka
-from services.intake.decision_lag import SERVICE, DecisionLag
+from services.intake.admission import SERVICE, DecisionLag
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
 from services.runtime.kafka.clients import RecordProducer, build_headers, choose_partition

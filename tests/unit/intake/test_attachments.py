@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.intake.admission import DailyQuota
 from services.intake.photos.image import PhotoInvalid, strip_metadata
-from services.intake.rate_limits import DailyQuota
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from services.runtime.secrets.vault import TextItem, build_attachment_id

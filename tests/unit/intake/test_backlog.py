@@ -8,12 +8,13 @@ import pytest
 
 from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT, urgent_topic
-from services.intake.admission import Admission, BodyMemory
-from services.intake.decision_lag import (
+from services.intake.admission import (
     ALWAYS_ADMITTED,
     ASSUMED_PACE,
     REALM_ALWAYS_ADMITTED,
     REALMS_AGE_S,
+    Admission,
+    BodyMemory,
     DecisionLag,
     LaneBacklog,
 )

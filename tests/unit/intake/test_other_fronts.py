@@ -14,8 +14,8 @@ import httpx2 as httpx
 import pytest
 from aiokafka import TopicPartition
 
+from services.intake.admission import DailyQuota
 from services.intake.integrations.shared_signs import SignExchange
-from services.intake.rate_limits import DailyQuota
 from services.intake.reports.answer_follower import AnswerFollower
 from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role

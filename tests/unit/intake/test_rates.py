@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.intake.rate_limits import ReportRateLimiter, SenderRate
+from services.intake.admission import ReportRateLimiter, SenderRate
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal

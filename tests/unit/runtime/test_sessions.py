@@ -9,7 +9,7 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 from fastapi import Depends, FastAPI
 
-from services.intake.authentication import Authenticator
+from services.intake.routes import Authenticator
 from services.runtime.http import problem_responses
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore, create_principal
