@@ -39,22 +39,18 @@ from services.delivery.deadlines import (
 )
 from services.delivery.decision import DeliveryDecision
 from services.delivery.evolve import evolve
-from services.delivery.notifications.attempt_results import (
+from services.delivery.notifications.notification_lifecycle import (
+    answer_unread_reply,
     decide_attempt,
     decide_receipt,
     on_attempt_due,
-    on_outcome_lost,
-)
-from services.delivery.notifications.planning import (
-    answer_unread_reply,
-    plan_notification,
-    urge_notification,
-    withdraw_notification,
-)
-from services.delivery.notifications.queues import (
     on_channel_free,
     on_held_message_due,
     on_later_message_due,
+    on_outcome_lost,
+    plan_notification,
+    urge_notification,
+    withdraw_notification,
 )
 from services.delivery.replies.card_answers import confirm_card_answer
 from services.delivery.snapshot_codec import DumpedState, dump_state, load_state

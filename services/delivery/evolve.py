@@ -36,10 +36,10 @@ from services.delivery.deadlines import (
 from services.delivery.notifications import attempts
 from services.delivery.notifications.channel_policies import (
     DEFAULT_POLICIES,
+    ChannelPacing,
     DeliveryRules,
     compile_policies,
 )
-from services.delivery.notifications.rate_limits import ChannelPacing
 from services.delivery.state import DeliveryState
 from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map

@@ -12,11 +12,11 @@ from services.delivery.evolve import parse_channels
 from services.delivery.notifications.bundling import BundleQueues
 from services.delivery.notifications.channel_policies import (
     DEFAULT_RULES,
+    ChannelPacing,
     DeliveryRules,
     dump_rules,
     load_rules,
 )
-from services.delivery.notifications.rate_limits import ChannelPacing
 from services.delivery.state import DeliveryState
 from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map

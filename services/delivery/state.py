@@ -9,8 +9,11 @@ from schemas.delivery import HoldRow, NotificationRow
 from schemas.words import Channel
 from services.delivery.callouts.callouts import CallOutProgress
 from services.delivery.notifications.bundling import BundleQueues
-from services.delivery.notifications.channel_policies import DEFAULT_RULES, DeliveryRules
-from services.delivery.notifications.rate_limits import ChannelPacing
+from services.delivery.notifications.channel_policies import (
+    DEFAULT_RULES,
+    ChannelPacing,
+    DeliveryRules,
+)
 from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 

@@ -17,7 +17,7 @@ import icalendar
 import recurring_ical_events
 
 from schemas.base import DAY_MS, Instant
-from services.oncall.localtime import PARIS
+from services.oncall.schedule import PARIS
 
 MAX_FILE_BYTES: Final = 5 << 20
 MAX_COMPONENTS: Final = 5_000

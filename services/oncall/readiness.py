@@ -27,8 +27,14 @@ from schemas.reference import (
     Wave,
 )
 from schemas.words import Channel
-from services.oncall.localtime import is_inside_window, list_local_days, window_on_day
-from services.oncall.schedule import OnCallPair, Schedule, ScopedRole
+from services.oncall.schedule import (
+    OnCallPair,
+    Schedule,
+    ScopedRole,
+    is_inside_window,
+    list_local_days,
+    window_on_day,
+)
 
 MAX_GAPS: Final = 200
 GRAVITY: Final[tuple[HoleKind, ...]] = (

@@ -14,8 +14,7 @@ from typing import Literal
 from schemas.base import HOUR_MS, Instant
 from schemas.oncall import Place
 from schemas.reference import WorkingTime
-from services.oncall.localtime import local_day, to_instant
-from services.oncall.schedule import Schedule
+from services.oncall.schedule import Schedule, local_day, to_instant
 
 WorkSpan = tuple[Instant, Instant]
 WorkLimit = Literal["day", "week", "daily_rest", "weekly_rest"]

@@ -12,7 +12,7 @@ from services.alerts.escalation.oncall import get_holder_and_deputy, list_channe
 from services.alerts.levels.triggers import list_held_triggers
 from services.alerts.reference.territory import COLOURS
 from services.alerts.rows import sort_by_id
-from services.oncall.localtime import next_local_minute
+from services.oncall.schedule import next_local_minute
 
 YELLOW: Final = COLOURS[1]
 _PREFIX: Final = "vigilance:"

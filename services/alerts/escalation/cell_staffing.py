@@ -27,7 +27,7 @@ from schemas.reference import Calendar, CellStaffingRule, Escalation, WorkingTim
 from schemas.words import Level
 from services.alerts.decision import AlertsDecision, cancel_task, open_task
 from services.alerts.escalation import notifications
-from services.oncall.localtime import local_day, to_instant
+from services.oncall.schedule import local_day, to_instant
 
 CELL_LEADER_ROLE: Final = "coordinateur_pca"
 """Role that runs the cell."""

@@ -19,9 +19,8 @@ from schemas.realms import is_live
 from schemas.reference import DEPUTIES, EVERY_POLE
 from schemas.words import Channel, Level
 from services.alerts.decision import AlertsDecision
-from services.oncall.localtime import is_inside_window, local_day, windows_around
 from services.oncall.readiness import merge_reach_of_person
-from services.oncall.schedule import OnCallPair
+from services.oncall.schedule import OnCallPair, is_inside_window, local_day, windows_around
 from services.oncall.worktime import compute_work, is_rested
 
 ASSIGNEE: Final = "assignee"

@@ -15,7 +15,6 @@ from services.alerts.decision import AlertsDecision, cancel_task, list_open_task
 from services.alerts.escalation import notifications
 from services.alerts.evolve.oncall import get_readiness_rule
 from services.oncall.drill import prove_steps
-from services.oncall.localtime import local_day
 from services.oncall.readiness import (
     MAX_GAPS,
     ReadinessProof,
@@ -24,6 +23,7 @@ from services.oncall.readiness import (
     gap_key,
     merge_reach,
 )
+from services.oncall.schedule import local_day
 
 MAX_TASKS: Final = 50
 """Most open tasks about gaps, more than a person can handle in a day; the report holds all gaps."""

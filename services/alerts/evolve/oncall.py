@@ -11,8 +11,7 @@ from schemas.reference import ReadinessRule
 from schemas.words import Answer
 from services.alerts.deadlines import ReadinessDue, ShiftLimitNear, StaffingDue
 from services.alerts.state import State, without_key
-from services.oncall.localtime import next_local_minute
-from services.oncall.schedule import Schedule
+from services.oncall.schedule import Schedule, next_local_minute
 
 
 def build_rota(s: State) -> Schedule:

@@ -22,7 +22,7 @@ from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.notifications import inform_people
 from services.alerts.escalation.oncall import find_pilots, get_holder_and_deputy, list_channels
 from services.alerts.evolve import OPEN
-from services.oncall.localtime import local_day, to_instant
+from services.oncall.schedule import local_day, to_instant
 
 REMINDER: Final = "obligation_reminder"
 OVERDUE: Final = "obligation_overdue"

@@ -33,8 +33,8 @@ from services.console.read_model.query_base import (
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resources import Page
-from services.oncall.localtime import local_day
 from services.oncall.readiness import merge_reach
+from services.oncall.schedule import local_day
 
 MAX_BIA_YEARS: Final = 1
 """Greatest age of the business impact analysis, in years."""

@@ -34,7 +34,7 @@ from services.console.resource_base import to_datetime, to_instant
 from services.console.resources import Realm
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
-from services.oncall.localtime import local_day
+from services.oncall.schedule import local_day
 from services.runtime.http.problems import ProblemError
 
 RUNS_KEPT: Final = 2_000

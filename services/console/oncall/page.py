@@ -21,7 +21,7 @@ from services.console.oncall.resources import (
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.console.web import times
-from services.oncall.localtime import to_instant
+from services.oncall.schedule import to_instant
 
 SLOTS_PER_DAY: Final = 12
 """Columns of a day in the grid; each spans two hours."""

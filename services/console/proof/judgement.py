@@ -23,8 +23,7 @@ from schemas.words import NotificationState, PlanState, SiteStatus
 from services.console.continuity.fallbacks import FreePlaces, RealmRows
 from services.console.read_model.reference_index import IndexedReference
 from services.console.texts.names import SITE_STRATEGY
-from services.oncall.localtime import local_day
-from services.oncall.schedule import OnCallPair, Schedule
+from services.oncall.schedule import OnCallPair, Schedule, local_day
 
 CONTACT_DAYS: Final = 30
 """Days for which an answer, a receipt or a verification proves that somebody is reached."""

@@ -32,7 +32,7 @@ from services.console.reference.reviews import (
     collect_confirmations,
 )
 from services.console.resources import Page
-from services.oncall.localtime import local_day
+from services.oncall.schedule import local_day
 from services.runtime.http.pagination import paginate, paginate_preordered
 from services.territory.editing.records import RecordUnknown
 

@@ -19,8 +19,11 @@ from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.realms import derive_id
 from schemas.words import Channel, NotificationState
 from services.delivery.notifications import attempts
-from services.delivery.notifications.channel_policies import DeliveryRules, choose_channels
-from services.delivery.notifications.rate_limits import ChannelPacing
+from services.delivery.notifications.channel_policies import (
+    ChannelPacing,
+    DeliveryRules,
+    choose_channels,
+)
 from services.runtime.decider.maps import Map
 
 PROGRESS_INTERVAL_MS: Final = 2000

@@ -22,8 +22,8 @@ from services.delivery.notifications.channel_policies import (
     ChannelPolicy,
     DoubtPolicy,
     get_pause_ms,
+    is_never_waiting,
 )
-from services.delivery.notifications.rate_limits import is_never_waiting
 
 HELD = "held"
 PACED = "paced"

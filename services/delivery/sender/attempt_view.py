@@ -38,7 +38,7 @@ from schemas.delivery import (
 from schemas.realms import is_live, parse_realm
 from schemas.reference import ReferencePublished
 from schemas.words import Channel
-from services.delivery.notifications.rate_limits import get_urgency, is_never_waiting
+from services.delivery.notifications.channel_policies import get_urgency, is_never_waiting
 from services.delivery.replies.receipt_references import build_reference_key
 from services.delivery.sender.outcomes import SlotRoom, get_room
 from services.messages import MessageNames

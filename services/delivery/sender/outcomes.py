@@ -17,7 +17,7 @@ import structlog
 from schemas.base import Message
 from schemas.delivery import AttemptOutcome, AttemptOutcomes, NotificationRow
 from schemas.words import Channel
-from services.delivery.notifications.rate_limits import is_never_waiting
+from services.delivery.notifications.channel_policies import is_never_waiting
 from services.runtime.log.transaction import Transaction
 
 log = structlog.get_logger(__name__)

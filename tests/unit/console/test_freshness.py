@@ -12,7 +12,7 @@ from schemas.oncall import Reach, ReachRow
 from schemas.words import Channel
 from services.console.continuity.queries import list_outdated_foundations
 from services.console.read_model.reference_index import IndexedReference
-from services.oncall.localtime import PARIS
+from services.oncall.schedule import PARIS
 from tests.shipped import territory
 
 SHIPPED = territory()

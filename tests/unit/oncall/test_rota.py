@@ -15,8 +15,7 @@ from schemas.base import HOUR_MS, MINUTE_MS, parse_closed
 from schemas.oncall import NoteReachability, Place, Reach, ReachabilityChanged, ReachRow
 from schemas.reference import PublishReference, ReferencePublished, Roster, RosterSection
 from schemas.words import Channel
-from services.oncall.localtime import is_inside_window, next_local_minute, to_instant
-from services.oncall.schedule import OnCallPair
+from services.oncall.schedule import OnCallPair, is_inside_window, next_local_minute, to_instant
 from tests.unit.oncall.rotas import ROLE, at, calendar, override, rota_of, rotation, said, spans
 
 
