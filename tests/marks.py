@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.secrets.keyring import KEY_BYTES, MasterKey, write_private
 
 _KEY: Final = b"t" * KEY_BYTES

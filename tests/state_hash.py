@@ -17,9 +17,8 @@ import orjson
 from pydantic import BaseModel
 
 from schemas.topics import log_topic
-from services.runtime.decider.applied_ids import AppliedIds
 from services.runtime.decider.machine import Machine
-from services.runtime.decider.protocol import Decider
+from services.runtime.decider.protocol import AppliedIds, Decider
 from services.runtime.log.chain import ChainView, create_empty_view, fold_record
 from services.runtime.log.partition_reader import PartitionReader
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from schemas.base import Instant
-from services.runtime.decider.deadlines import DeadlineKey, DeadlineKeys
+from services.runtime.decider.protocol import DeadlineKey, DeadlineKeys
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,8 @@ from services.alerts.reference.territory import SHOWN_REPORTS, TerritoryIndex
 from services.alerts.reports.report_facts import parse_number
 from services.alerts.rows import SuppressionReason
 from services.alerts.state import State
-from services.runtime.decider.decision import Decision
 from services.runtime.decider.maps import Map
-from services.runtime.decider.protocol import Firing, Input
+from services.runtime.decider.protocol import Decision, Firing, Input
 
 
 class Order(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.alerts import IncidentRow, ReportRow
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
-from services.runtime.decider.decision import RefusedCommand
+from services.runtime.decider.protocol import RefusedCommand
 
 
 def get_incident(draft: AlertsDecision, id: str, expected: int | None = None) -> IncidentRow:

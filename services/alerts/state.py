@@ -45,8 +45,8 @@ from services.alerts.rows import (
     SuppressionReason,
 )
 from services.oncall.schedule import Schedule
-from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import Deadlines
 
 EMPTY_ROTA: Final = Schedule(None)
 _K = TypeVar("_K")

@@ -87,7 +87,7 @@ from services.console.sites.sources_screen import SourceClient
 from services.console.staffing import api as staffing_api
 from services.console.web.access import render_problem
 from services.console.web.routes import build_pages_router
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.http.api_subjects import list_tags
 from services.runtime.http.problem_responses import build_problem_response, install_handlers
 from services.runtime.http.problems import Problem, ProblemError

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Self, get_args
 
 from schemas.base import Instant
-from services.runtime.decider.deadlines import DeadlineKey, DeadlineKeys
 from services.runtime.decider.maps import Map
-from services.runtime.decider.protocol import Deadline
+from services.runtime.decider.protocol import Deadline, DeadlineKey, DeadlineKeys
 
 
 @dataclass(frozen=True, slots=True)

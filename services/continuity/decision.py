@@ -15,8 +15,7 @@ from services.continuity.activities.impact_analysis import ImpactAnalysis
 from services.continuity.deadlines import ContinuityDeadline, SettlementDue
 from services.continuity.evolve import evolve
 from services.continuity.state import ContinuityState
-from services.runtime.decider.decision import Decision, RefusedCommand
-from services.runtime.decider.protocol import EvolvedFacts, Firing, Input
+from services.runtime.decider.protocol import Decision, EvolvedFacts, Firing, Input, RefusedCommand
 
 T = TypeVar("T")
 

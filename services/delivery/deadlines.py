@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, get_args
 
 from schemas.words import Channel
-from services.runtime.decider.deadlines import DeadlineKey, DeadlineKeys
+from services.runtime.decider.protocol import DeadlineKey, DeadlineKeys
 
 
 class _SlashedKey(DeadlineKey):

@@ -9,7 +9,7 @@ from schemas.words import NotificationState
 from services.delivery.evolve import build_terms, evolve
 from services.delivery.notifications.attempts import AttemptTerms, plan_next_attempt
 from services.delivery.state import DeliveryState
-from services.runtime.decider.decision import Decision
+from services.runtime.decider.protocol import Decision
 
 
 class DeliveryDecision(Decision[DeliveryState]):

@@ -41,8 +41,8 @@ from services.delivery.notifications.channel_policies import (
     compile_policies,
 )
 from services.delivery.state import DeliveryState
-from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import Deadlines
 
 
 def evolve(state: DeliveryState, fact: Fact, at: Instant) -> DeliveryState:

@@ -18,8 +18,8 @@ from services.delivery.notifications.channel_policies import (
     load_rules,
 )
 from services.delivery.state import DeliveryState
-from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import Deadlines
 
 T = TypeVar("T")
 DumpedState = dict[str, list[tuple[str, object]]]

@@ -14,8 +14,8 @@ from services.delivery.notifications.channel_policies import (
     ChannelPacing,
     DeliveryRules,
 )
-from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import Deadlines
 
 
 @dataclass(frozen=True, slots=True)

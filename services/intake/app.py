@@ -58,7 +58,7 @@ from services.intake.reports.report_rights import ReservedMeasures
 from services.intake.reports.reports_api import ReportApi
 from services.intake.routes import Authenticator, FrontApplication
 from services.intake.settings import IntakeSettings
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.sessions import Sessions
 from services.runtime.kafka.clients import BrokerAway

@@ -44,7 +44,7 @@ from services.intake.reports.deduplication import AnswerIndex, KnownReport
 from services.intake.reports.report_rights import PUBLISHED
 from services.intake.reports.reports_api import POST_ONE, ReportApi
 from services.runtime.http.problems import Problem, ProblemError
-from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.accounts import AccessStore, read_bearer
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.identity.principals import Scope as Limits
@@ -56,7 +56,6 @@ from services.runtime.identity.sessions import (
     SAFE_METHODS,
     Sessions,
     cookie_in,
-    read_bearer,
 )
 from services.runtime.kafka.clients import BrokerAway, format_time
 from services.runtime.process import metrics, tracing

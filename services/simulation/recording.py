@@ -38,12 +38,11 @@ from schemas.runtime import (
     Tick,
 )
 from schemas.topics import PARTITION_COUNT, SERVICES, input_topic, input_topics
-from services.runtime.decider.inputs import input_digest
+from services.runtime.decider.inputs import convert_record, input_digest
 from services.runtime.kafka.clients import format_time
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.reader import LogReader
 from services.runtime.log.transaction import FactRecord, Transaction
-from services.runtime.worker.recovery import convert_record
 
 _DERIVED_INPUTS: Final = frozenset(
     m.wire_type()

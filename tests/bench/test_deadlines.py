@@ -16,7 +16,7 @@ from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
 from schemas.topics import PARTITION_COUNT, Retention, Topic, input_topic, log_topic, snapshot_topic
 from services.appliance.embedded.kafka import RunningKafka
-from services.runtime.decider.deadlines import Deadlines
+from services.runtime.decider.protocol import Deadlines
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.reader import LogReader
 from tests.bench.test_intake import machine

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from schemas.base import Fact, Instant, Message, register_message
 from schemas.routes import ROUTES
-from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
-from services.runtime.decider.protocol import Deadline, Firing, Input
+from services.runtime.decider.protocol import Deadline, Deadlines, Firing, Input
 from services.runtime.process.settings import Settings
 from services.runtime.worker.tuning import Tuning
 from services.runtime.worker.worker import run_worker

@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.kafka.clients import RecordProducer, format_time
 from services.runtime.process.ports import find_free_ports

@@ -19,7 +19,7 @@ from services.alerts.escalation import notifications
 from services.alerts.escalation.steps import list_called_people
 from services.alerts.lookups import get_incident, get_report
 from services.alerts.reference.territory import INSTRUCTION_DUE_MS
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 CELL_ROLES: Final = frozenset({"admin", "coordinator", "cell", "director"})
 """Roles of accounts that answer for somebody else, and cancel; the API checks their scope."""

@@ -38,7 +38,7 @@ from services.alerts.commands import (
 from services.alerts.communication import questions, statements
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import responses
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 __all__ = ["apply_command"]
 

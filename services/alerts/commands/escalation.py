@@ -12,7 +12,7 @@ from services.alerts.escalation import escalations, responses, steps
 from services.alerts.levels.levels import TERRITORY
 from services.alerts.lookups import get_incident, require_open
 from services.alerts.pipeline import update_derived_state
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
 def _find_escalation(draft: AlertsDecision, incident: IncidentRow) -> EscalationRow | None:

@@ -10,7 +10,7 @@ from services.alerts.commands.actions import resolve_assignee
 from services.alerts.communication.statements import sign
 from services.alerts.decision import AlertsDecision, complete_open_task
 from services.alerts.escalation.notifications import inform_people, inform_roles
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 TEMPLATE: Final = "handover"
 

@@ -19,7 +19,7 @@ from services.alerts.pipeline import update_derived_state
 from services.alerts.reference.territory import DANGER_TYPES, SILENT_REPORT_TYPES
 from services.alerts.reports.report_facts import get_measure_name, get_site
 from services.alerts.rows import sort_by_id
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 MAX_SPLIT_REPORTS: Final = 100
 """Most reports that one decision splits off.

@@ -19,7 +19,7 @@ from services.alerts.levels.levels import (
 )
 from services.alerts.lookups import get_incident, require_open
 from services.alerts.pipeline import update_derived_state
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
 def set_level(draft: AlertsDecision, command: c.SetLevel) -> CommandResult:

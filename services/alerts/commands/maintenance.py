@@ -9,7 +9,7 @@ from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes import maintenance
 from services.alerts.decision import AlertsDecision
 from services.alerts.reference.territory import DANGER_TYPES
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 SOURCE_ROLE = "source"
 """Role of a registered source: it may only silence its own alerts."""

@@ -8,7 +8,7 @@ from schemas.crisis.communication import Signature
 from services.alerts.decision import AlertsDecision
 from services.alerts.lookups import get_incident
 from services.alerts.obligations import clocks
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
 def start_obligation(draft: AlertsDecision, command: m.StartObligation) -> CommandResult:

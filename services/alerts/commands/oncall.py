@@ -14,7 +14,7 @@ from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_staffing, readiness, responses
 from services.alerts.escalation.steps import find_called_role, find_escalation
 from services.alerts.levels.levels import CRISIS, TERRITORY
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 MAX_SPAN_MS: Final = 732 * DAY_MS
 

@@ -17,8 +17,8 @@ from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChan
 from services.alerts.decision import AlertsDecision
 from services.alerts.levels.rulebook import Rulebook
 from services.alerts.reference import versions
-from services.runtime.decider.decision import CommandResult, RefusedCommand
 from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 _PROGRAM_PREFIX = "system:"
 

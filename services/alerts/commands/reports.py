@@ -26,7 +26,7 @@ from services.alerts.lookups import get_incident, get_report
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reports import withdrawals
 from services.alerts.reports.report_facts import is_placeless
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 STAND_DOWN: Final = ":stand-down"
 """End of the id of a trigger that tells when a plan may be ended."""

@@ -8,7 +8,7 @@ from schemas.base import copy_with
 from schemas.crisis import stimuli as m
 from schemas.realms import is_live
 from services.alerts.decision import AlertsDecision
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
 def plan_stimulus(draft: AlertsDecision, command: m.PlanStimulus) -> CommandResult:

@@ -6,7 +6,7 @@ from schemas.base import copy_with
 from schemas.crisis import communication as m
 from services.alerts.decision import AlertsDecision
 from services.alerts.lookups import get_incident
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
 def receive_question(draft: AlertsDecision, command: m.ReceiveQuestion) -> CommandResult:

@@ -10,7 +10,7 @@ from schemas.ranks import may_validate_statement
 from services.alerts.communication.questions import answer_by_statement, get_open_question
 from services.alerts.decision import AlertsDecision
 from services.alerts.lookups import get_incident, get_report
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 ANSWERABLE: Final = frozenset({"rumour", "unconfirmed", "denied"})
 """Confirmation of the reports that a statement may answer."""

@@ -20,8 +20,8 @@ from schemas.words import Certainty
 from services.cli.client import describe_no_answer, find_token
 from services.console.logbook.lines import build_author_source
 from services.intake.dead_letters.corrections import CORRECTOR_HEADER
-from services.runtime.decider.input_marks import REFUSAL_CODE as UNSIGNED
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import REFUSAL_CODE as UNSIGNED
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.accounts import LOCAL_ADMIN
 from services.runtime.identity.permissions import Role
 from services.runtime.kafka.clients import (

@@ -25,7 +25,7 @@ from services.cli.data.official_days import official_days
 from services.cli.data.trial import load_checked_territory
 from services.cli.output import open_console
 from services.console.logbook.facts.reassignment import format_small_count
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process.settings import Settings
 from services.territory import Territory, TerritoryInvalid

@@ -14,7 +14,7 @@ from schemas.people.directory import Contact
 from schemas.realms import RealmNameInvalid, get_territory, is_live
 from schemas.topics import select_urgent_topic
 from services.console.directory.contact_file import build_announcements
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.home_realm import read_home_realm
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process.settings import Settings

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from services.appliance.supervisor.up import UpFailed
 from services.cli.data.trial import load_checked_territory
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.home_realm import settle_home_realm
 from services.runtime.identity.installation import KeysDiffer, claim_broker

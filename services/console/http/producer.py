@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from schemas.base import Instant, Message
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process import tracing
 

@@ -33,7 +33,7 @@ from services.continuity.activities.metrics import record_changed_metrics
 from services.continuity.activities.reasons import find_start
 from services.continuity.decision import ContinuityDecision, require_reason, require_role
 from services.continuity.reassignment.orders import schedule_review
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 LOST_SITE_AUTHOR: Final = "system:fallback"
 """Author of the end of a strategy that lost its fallback site."""

@@ -36,7 +36,7 @@ from services.continuity.plans.site_cards import (
     site_card_id,
 )
 from services.continuity.state import NO_SITE_CARDS
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 PROOF_AHEAD_MS: Final = MINUTE_MS
 """Clocks of people may be ahead of ours by that much."""

@@ -39,7 +39,7 @@ from services.continuity.plans.plans import (
 )
 from services.continuity.plans.site_cards import schedule_opening
 from services.continuity.plans.sitreps import add_improvement, close_improvement, issue_sitrep
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
 def _find_plan(draft: ContinuityDecision, id: str, expected: int | None = None) -> PlanRow:

@@ -31,7 +31,7 @@ from services.continuity.reassignment.site_conditions import (
     is_telework_working,
 )
 from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 _RULE_CODE: Final = re.compile(r"R\d+")
 _PREVIOUS_STATES: Final = {

@@ -17,7 +17,7 @@ from services.continuity.decision import ContinuityDecision, require_reason
 from services.continuity.resources import requests as req
 from services.continuity.resources import stocks
 from services.logistics import Suggestion, estimate_partner_offer, estimate_stock_offer, rank_offers
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 MAX_OPEN_REQUESTS: Final = 2_000
 MAX_OFFERS: Final = 40

@@ -16,7 +16,7 @@ from schemas.continuity import ImprovementChanged, ImprovementRow, SitrepIssued,
 from schemas.ranks import may_act
 from services.continuity.deadlines import SitrepDue
 from services.continuity.decision import ContinuityDecision, require_reason
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 SKEW_MS: Final = MINUTE_MS
 """Largest lead of the writer's clock over the broker's."""

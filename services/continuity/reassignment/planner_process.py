@@ -34,7 +34,7 @@ from services.continuity.reassignment.planner import (
 )
 from services.continuity.reassignment.proposals import ProposalJob as Asked
 from services.continuity.reassignment.proposals import Proposals
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS
 from services.runtime.log.reader import LONG_POLL_S, AcceptedRecord, LogReader

@@ -13,7 +13,7 @@ from schemas.callouts import (
 from schemas.ranks import HOLD_ROLE, may_count, may_decide
 from services.delivery.callouts.callouts import CallOutProgress, compute_progress, estimate_channels
 from services.delivery.decision import DeliveryDecision
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
 def draft_callout(draft: DeliveryDecision, command: DraftCallOut) -> CommandResult:

@@ -28,7 +28,7 @@ from services.delivery.decision import DeliveryDecision
 from services.delivery.notifications.attempts import is_granted, restart_attempts
 from services.delivery.notifications.channel_policies import choose_channels
 from services.delivery.replies.card_answers import answer_cards, record_answer
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 REPLAYABLE_STATES: Final = frozenset({NotificationState.FAILED, NotificationState.AMBIGUOUS})
 

@@ -21,7 +21,7 @@ from services.delivery.notifications.attempts import (
     update_state,
 )
 from services.messages.composition import read_card_list
-from services.runtime.decider.decision import CommandResult, RefusedCommand
+from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 TEMPLATE: Final = "cards_answered"
 ANSWER_REASONS: Final = frozenset(Answer)

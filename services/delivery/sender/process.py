@@ -37,7 +37,7 @@ from services.delivery.replies.returns import ProviderInbox
 from services.delivery.sender.attempt_view import AttemptView
 from services.delivery.sender.sender import RecordBatch, Sender, create_attempt_view
 from services.delivery.settings import DeliverySettings
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.signed_links import AnswerLinks, ProviderLinks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.log.chain import Position, dump_position, load_position

@@ -46,7 +46,7 @@ from services.intake.reports.deduplication import (
 from services.intake.reports.native import PreparedReport
 from services.intake.reports.redaction import LogRedactor, RedactedReport, get_episode_prefix
 from services.intake.reports.report_rights import ReservedMeasures
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import (

@@ -23,7 +23,7 @@ from services.intake.reports.deduplication import (
     get_partition_number,
     parse_known_report,
 )
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, READER_WAIT_MS, FetchThrottle
 from services.runtime.process.tasks import run_in_thread

@@ -31,7 +31,7 @@ from schemas.topics import PARTITION_COUNT, input_topic, urgent_topic
 from schemas.wire import envelope as ce
 from services.intake.reports.native import PreparedReport
 from services.intake.reports.redaction import LogRedactor
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import create_groupless_consumer
 from services.runtime.process.sqlite_cache import open_cache
 from services.runtime.process.tasks import run_in_thread

@@ -20,10 +20,10 @@ import structlog
 
 from schemas.base import DAY_MS, Instant
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.access_records import AccessRecords
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import (
     TRACE_DAYS,
+    AccessRecords,
     Account,
     Code,
     EndedSession,
@@ -597,3 +597,9 @@ def create_principal(
         label=label,
         created_at=_now(),
     )
+
+
+def read_bearer(authorization: str | None) -> str | None:
+    """Return the token of an `Authorization` header."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None

@@ -15,7 +15,7 @@ from fastapi import Request
 
 from schemas.realms import is_live
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.accounts import AccessStore, read_bearer
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal, Scope
 from services.runtime.identity.role_names import build_forbidden
@@ -27,7 +27,6 @@ from services.runtime.identity.sessions import (
     Session,
     Sessions,
     cookie_in,
-    read_bearer,
 )
 
 GUEST: Final = "guest"

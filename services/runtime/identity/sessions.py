@@ -414,12 +414,6 @@ class Sessions:
         ).hexdigest()
 
 
-def read_bearer(authorization: str | None) -> str | None:
-    """Return the token of an `Authorization` header."""
-    scheme, _, token = (authorization or "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
-
-
 def create_totp_secret() -> str:
     """Create a secret for an authenticator app."""
     return pyotp.random_base32()

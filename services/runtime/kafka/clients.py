@@ -20,7 +20,7 @@ from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT, TOPICS_BY_NAME, is_input_topic
 from schemas.wire import envelope as ce
 from schemas.wire.envelope import Place
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import get_client_options
 

@@ -10,12 +10,7 @@ caller waits for an answer (a command, a move of a simulated realm), nothing is 
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 from typing import Any, Final
-
-from schemas.base import Command, UnknownType, message_class
-from schemas.runtime import CONDUCTOR
-from services.runtime.log.transaction import TransactionSource
 
 FETCH_INTERVAL_MS: Final = 20
 """Milliseconds between fetches on the way from a report to calls and to the read model."""
@@ -85,19 +80,3 @@ class FetchThrottle:
         return len(self._fetcher._in_flight) > sum(
             not task.done() for task in self._fetcher._pending_tasks
         )
-
-
-def is_answer_awaited(source: TransactionSource) -> bool:
-    """Return whether a caller waits for the effect of an input.
-
-    This is true for commands and for every input that moves a simulated realm.
-    """
-    return source.source == CONDUCTOR or _is_command(source.type)
-
-
-@lru_cache(maxsize=1024)
-def _is_command(wire: str) -> bool:
-    try:
-        return issubclass(message_class(wire), Command)
-    except UnknownType:
-        return False

@@ -19,9 +19,8 @@ from schemas.routes import is_published
 from schemas.runtime import LossDeclared, Rebased
 from schemas.topics import urgent_topic
 from schemas.wire.envelope import Place
-from services.runtime.decider.evaluation import AppliedInput
 from services.runtime.decider.inputs import InputRecord, Refusal
-from services.runtime.decider.machine import Machine
+from services.runtime.decider.machine import AppliedInput, Machine
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import RealmState, Watermark
 from services.runtime.log.transaction import (

@@ -24,11 +24,7 @@ from schemas.routes import ROUTES
 from schemas.topics import PARTITION_COUNT
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.kafka.clients import create_groupless_consumer
-from services.runtime.kafka.fetch_throttle import (
-    FETCH_INTERVAL_MS,
-    FetchThrottle,
-    is_answer_awaited,
-)
+from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, FetchThrottle
 from services.runtime.log.chain import MAX_IGNORED_RUN, Position, advance_position
 from services.runtime.log.missing_records import RecordMissing, retry_until_visible
 from services.runtime.log.partition_reader import PartitionReader, stop_consumer
@@ -36,6 +32,7 @@ from services.runtime.log.transaction import Transaction, compute_digest
 from services.runtime.process import metrics, tracing
 from services.runtime.process.exits import Stop
 from services.runtime.process.tasks import cancel_and_wait
+from services.runtime.worker.worker import is_answer_awaited
 
 CHECK_S: Final = 5.0
 """Seconds between two comparisons of the record before the position with the log."""

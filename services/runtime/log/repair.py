@@ -21,7 +21,7 @@ from schemas.runtime import LossDeclared, Rebased
 from schemas.topics import PARTITION_COUNT, input_topics, urgent_topic
 from schemas.topics import input_topic as inputs_topic
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
-from services.runtime.decider.inputs import input_digest
+from services.runtime.decider.inputs import convert_record, input_digest
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.kafka.security import get_client_options
 from services.runtime.log.chain import Position, advance_position, build_declaration
@@ -31,12 +31,7 @@ from services.runtime.log.received_positions import find_position_after, read_wa
 from services.runtime.log.snapshots import read_newest_manifests
 from services.runtime.log.transaction import Transaction
 from services.runtime.process.exits import ExitName, Stop
-from services.runtime.worker.recovery import (
-    ANY_LOGIC,
-    check_input,
-    convert_record,
-    find_valid_manifest,
-)
+from services.runtime.worker.recovery import ANY_LOGIC, check_input, find_valid_manifest
 
 _EMPTY_KEY: Final = b""
 

@@ -23,9 +23,8 @@ import structlog
 from schemas.base import Instant
 from schemas.topics import snapshot_topic as snapshots_topic
 from schemas.wire.envelope import Place
-from services.runtime.decider.applied_ids import AppliedIds, IdPage
 from services.runtime.decider.maps import Map
-from services.runtime.decider.protocol import Decider, RealmState, Watermark
+from services.runtime.decider.protocol import AppliedIds, Decider, IdPage, RealmState, Watermark
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.chain import ChainView, Position, dump_position, load_position
 from services.runtime.log.partition_reader import PartitionReader

@@ -26,7 +26,7 @@ KEY_BYTES: Final = 32
 INPUTS_SINCE_FILE: Final = "inputs.since"
 """File beside the master key with the time (ms) from which inputs need a mark.
 
-See `services.runtime.decider.input_marks`.
+See `services.runtime.decider.inputs`.
 """
 NONCE_BYTES: Final = 12
 _DATA_KEY: Final = b"data key"

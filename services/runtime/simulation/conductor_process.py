@@ -19,7 +19,7 @@ import structlog
 from schemas.base import Message
 from schemas.runtime import CONDUCTOR
 from schemas.topics import PARTITION_COUNT, SERVICES, input_topic
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import (
     build_headers,
     choose_partition,

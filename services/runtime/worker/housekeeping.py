@@ -27,9 +27,8 @@ from services.runtime.process.health import Check
 if TYPE_CHECKING:
     from services.runtime.decider.machine import Machine
     from services.runtime.log.chain import ChainView
-    from services.runtime.worker.owned_partition import OwnedPartition
+    from services.runtime.worker.owned_partition import OwnedPartition, Ticker
     from services.runtime.worker.publisher import Publisher
-    from services.runtime.worker.ticker import Ticker
     from services.runtime.worker.tuning import Tuning
     from services.runtime.worker.urgent_lane import UrgentLaneReader
 

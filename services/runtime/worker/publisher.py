@@ -31,8 +31,7 @@ from schemas.topics import LARGE_MESSAGE_BYTES, is_input_topic, select_urgent_to
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from schemas.wire import envelope as ce
 from schemas.wire.envelope import Place
-from services.runtime.decider.input_marks import InputMarks
-from services.runtime.decider.inputs import InputRecord
+from services.runtime.decider.inputs import InputMarks, InputRecord, convert_record
 from services.runtime.decider.protocol import Watermark
 from services.runtime.kafka import dead_letters
 from services.runtime.kafka.clients import (
@@ -51,7 +50,6 @@ from services.runtime.log.transaction import FactRecord, Transaction
 from services.runtime.process import metrics, tracing
 from services.runtime.process.exits import stop, stop_for_error
 from services.runtime.process.failpoints import ARMED, reach_failpoint
-from services.runtime.worker.recovery import convert_record
 
 MAX_OUTGOING: Final = 5000
 """Limit of sent, unacknowledged records over all partitions, beyond which the feeds wait."""

@@ -6,13 +6,13 @@ See `docs/explanation/log-protocol.md`, rules 2 and 4.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
 
 from schemas.topics import input_topics
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
-from services.runtime.decider.inputs import InputRecord, input_digest
+from services.runtime.decider.inputs import convert_record, input_digest
 from services.runtime.decider.machine import Machine
 from services.runtime.log.chain import (
     ChainView,
@@ -176,16 +176,3 @@ async def _check_lane(reader: PartitionReader, topic: str, partition: int, at: P
             "input.rewritten",
             f"partition {partition} of {topic} holds another record at offset {applied} than the one applied",
         )
-
-
-def convert_record(record: Any) -> InputRecord:
-    """Convert a consumer's record to an input record."""
-    return InputRecord(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.key,
-        record.value,
-        tuple(record.headers),
-        record.timestamp,
-    )

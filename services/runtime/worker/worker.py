@@ -14,50 +14,84 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Final, Generic, TypeVar
 from uuid import uuid4
 
 import structlog
 import uvloop
 from aiokafka.errors import KafkaError
 
+from schemas.base import Command, UnknownType, message_class
 from schemas.realms import is_live
-from schemas.runtime import Tick
+from schemas.runtime import CONDUCTOR, DeadlineFailed, Tick
 from schemas.topics import SERVICES_WITH_URGENT_LANE
 from schemas.topics import input_topic as inputs_topic
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from schemas.topics import urgent_topic as urgent_topic  # noqa: PLC0414
-from services.runtime.decider.input_marks import InputMarks
-from services.runtime.decider.inputs import InputRecord
+from services.runtime.decider.inputs import InputMarks, InputRecord, convert_record
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.protocol import Decider
 from services.runtime.kafka.clients import create_idempotent_producer, send_with_retry
-from services.runtime.kafka.fetch_throttle import is_answer_awaited
 from services.runtime.log.chain import MAX_IN_FLIGHT, PreparedAppend, apply_input
 from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.transaction import Transaction, TransactionSource
 from services.runtime.process import health, logs, metrics, tracing
 from services.runtime.process.exits import ExitName, Stop, stop, stop_for_error
 from services.runtime.process.failpoints import ARMED, reach_failpoint
 from services.runtime.process.settings import Settings
 from services.runtime.process.tracing import Traces, TraceSpan
 from services.runtime.secrets.keyring import MasterKeyInvalid
-from services.runtime.worker import failure_log
 from services.runtime.worker.faust_app import Membership, create_app, run_faust_app
 from services.runtime.worker.housekeeping import Housekeeping
-from services.runtime.worker.owned_partition import OwnedPartition, PendingAppend
+from services.runtime.worker.owned_partition import OwnedPartition, PendingAppend, Ticker
 from services.runtime.worker.publisher import PublishedRecord, Publisher
-from services.runtime.worker.recovery import convert_record
 from services.runtime.worker.takeover import PartitionTakeover
-from services.runtime.worker.ticker import Ticker
 from services.runtime.worker.tuning import Tuning, adapt_tuning
 from services.runtime.worker.urgent_lane import UrgentLaneReader
+
+_DEADLINE_FAILED: Final = DeadlineFailed.wire_type()
+DEADLINES_METRIC: Final = "vigie_deadlines_failed_total"
+log = structlog.get_logger(__name__)
+
+
+def initialize_failure_metric(service: str) -> None:
+    """Create the metric before its first event."""
+    metrics.initialize_counter(DEADLINES_METRIC, service=service)
+
+
+def log_failures(tx: Transaction, outcome: str) -> None:
+    """Log an input without effect and each deadline that failed and will not fire again."""
+    for fact in tx.facts:
+        if fact.type == _DEADLINE_FAILED:
+            log.error(
+                "deadline.failed",
+                realm=tx.realm,
+                deadline=fact.data["key"],
+                due=fact.data["due"],
+                reason=fact.data["error"],
+            )
+            if is_live(tx.realm):
+                metrics.count(DEADLINES_METRIC, service=tx.service)
+    if outcome in ("failed", "refused"):
+        why = tx.facts[-1].data
+        event = "input.failed" if outcome == "failed" else "input.refused"
+        log.warning(
+            event,
+            realm=tx.realm,
+            input_id=tx.src.id,
+            input_type=tx.src.type,
+            correlation_id=tx.src.correlation_id,
+            causation_id=tx.src.causation_id,
+            reason=why.get("error") or f"{why.get('code')}: {why.get('detail')}",
+        )
+
 
 S = TypeVar("S")
 _TICK = Tick.wire_type()
 FLUSH_S = 5.0
 GC_THRESHOLD = (50_000, 20, 100)
 """Garbage collection thresholds. States are long-lived and acyclic, so collect rarely."""
-log = structlog.get_logger(__name__)
 
 
 class Worker(Generic[S]):
@@ -112,7 +146,7 @@ class Worker(Generic[S]):
             else None
         )
         self.watch = Housekeeping(self)
-        failure_log.initialize_metric(self.service)
+        initialize_failure_metric(self.service)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -316,7 +350,7 @@ class Worker(Generic[S]):
         owned_partition.moved_at = now
         owned_partition.pending.append(PendingAppend(view.position, tx, refused_record, now, span))
         self.counts[outcome] += 1
-        failure_log.log_failures(tx, outcome)
+        log_failures(tx, outcome)
         if is_live(tx.realm) and tx.realm:
             self.ticker.arm(owned_partition.partition, tx.realm, tx.next_due)
             # Deadlines fire before the input is decided, each at its own time.
@@ -480,3 +514,19 @@ def run_worker(decider: Decider[S], settings: Settings, tuning: Tuning | None = 
         instance=settings.instance or None,
     )
     run_faust_app(worker.app, loop)
+
+
+def is_answer_awaited(source: TransactionSource) -> bool:
+    """Return whether a caller waits for the effect of an input.
+
+    This is true for commands and for every input that moves a simulated realm.
+    """
+    return source.source == CONDUCTOR or _is_command(source.type)
+
+
+@lru_cache(maxsize=1024)
+def _is_command(wire: str) -> bool:
+    try:
+        return issubclass(message_class(wire), Command)
+    except UnknownType:
+        return False

@@ -16,7 +16,7 @@ from schemas.topics import input_topic
 from schemas.wire.envelope import CE_ID, CE_SOURCE, CE_TYPE, MARK
 from schemas.words import Level
 from services.cli.__main__ import app
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import RecordProducer, choose_partition, encode_message
 from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, DeadLetterKind
 from services.runtime.log.partition_reader import PartitionReader

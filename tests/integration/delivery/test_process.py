@@ -39,7 +39,7 @@ from schemas.topics import PARTITION_COUNT
 from schemas.wire.envelope import Place
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.appliance.embedded.kafka import RunningKafka
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.signed_links import AnswerLinks, derive_answer_id
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.reader import LogReader

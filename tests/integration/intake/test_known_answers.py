@@ -12,7 +12,7 @@ from schemas.topics import input_topic
 from services.appliance.embedded.kafka import RunningKafka
 from services.intake.reports.deduplication import AnswerIndex
 from services.intake.reports.redaction import LogRedactor
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import RecordProducer, build_headers, choose_partition
 from services.runtime.secrets.keyring import MasterKey
 from tests.marks import MARKS

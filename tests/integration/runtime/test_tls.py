@@ -27,7 +27,7 @@ from schemas.topics import PARTITION_COUNT, input_topic, log_topic
 from services.appliance.embedded.kafka import KafkaNode, RunningKafka
 from services.appliance.embedded.store import RunningStore, can_log_in
 from services.console.read_model.store import connect
-from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.kafka.topics import BrokerUnreachable, provision_topics

@@ -32,9 +32,8 @@ from schemas.words import Certainty, EventType, Level, MsgType
 from services.alerts.decider import AlertsDecider
 from services.alerts.evolve.causes import evolve_cause
 from services.alerts.state import State
-from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
-from services.runtime.decider.protocol import Deadline
+from services.runtime.decider.protocol import Deadline, Deadlines
 from tests.unit.alerts.scene import Scene, report_of, scenario
 
 SITES = (

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from services.runtime.decider.applied_ids import AppliedIds, IdPage
 from services.runtime.decider.codec import NotDumpable, StateCodec
 from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import AppliedIds, IdPage
 
 SiteId = NewType("SiteId", str)
 
@@ -158,8 +158,8 @@ def test_a_compact_set_of_ids_keeps_earlier_and_later_ids(
 
 
 def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 2)
-    monkeypatch.setattr("services.runtime.decider.applied_ids.RETENTION_MS", 10)
+    monkeypatch.setattr("services.runtime.decider.protocol.PAGE_IDS", 2)
+    monkeypatch.setattr("services.runtime.decider.protocol.RETENTION_MS", 10)
     applied_ids = AppliedIds()
     for n in range(4):
         applied_ids = applied_ids.add(f"a{n}", n, forget=True)
@@ -177,9 +177,9 @@ def test_blocks_of_pages_remember_and_forget_as_one_set_would(
     monkeypatch: pytest.MonkeyPatch, told: list[tuple[int, int]]
 ) -> None:
     """A restored state is the same value, so restarted workers decide like the others."""
-    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 3)
-    monkeypatch.setattr("services.runtime.decider.applied_ids.BLOCK_PAGES", 2)
-    monkeypatch.setattr("services.runtime.decider.applied_ids.RETENTION_MS", 60)
+    monkeypatch.setattr("services.runtime.decider.protocol.PAGE_IDS", 3)
+    monkeypatch.setattr("services.runtime.decider.protocol.BLOCK_PAGES", 2)
+    monkeypatch.setattr("services.runtime.decider.protocol.RETENTION_MS", 60)
     applied_ids, now = AppliedIds(), 0
     for id, later in told:
         now += later

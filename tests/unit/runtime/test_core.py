@@ -31,8 +31,8 @@ from schemas.runtime import (
     Tick,
 )
 from schemas.wire.envelope import Place
-from services.runtime.decider.applied_ids import RETENTION_MS
 from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import RETENTION_MS
 from services.runtime.kafka.clients import build_headers
 from services.runtime.log.transaction import MAX_TRANSACTION_BYTES, Transaction
 from services.runtime.process import tracing
@@ -248,7 +248,7 @@ def test_thousands_of_small_deadlines_that_are_due_at_once_all_fire() -> None:
 
 
 def test_a_deadline_with_too_many_facts_for_a_record_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.decider.evaluation.MAX_SINGLE_FIRING_BYTES", 1_000)
+    monkeypatch.setattr("services.runtime.decider.machine.MAX_SINGLE_FIRING_BYTES", 1_000)
     service = opened()
     service.feed(LIVE, report(incident="x" * 2_000, delay_ms=100), at=T0)
     service.feed(LIVE, report(incident="good", delay_ms=100), at=T0)
@@ -400,7 +400,7 @@ def test_ids_are_derived_from_the_lineage_and_the_input_not_drawn() -> None:
 def test_an_id_is_forgotten_after_seven_days_in_a_live_realm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 4)
+    monkeypatch.setattr("services.runtime.decider.protocol.PAGE_IDS", 4)
     service = opened()
     service.feed(LIVE, report(), id="old", at=T0)
     for n in range(8):
@@ -412,7 +412,7 @@ def test_an_id_is_forgotten_after_seven_days_in_a_live_realm(
 
 
 def test_an_exercise_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 2)
+    monkeypatch.setattr("services.runtime.decider.protocol.PAGE_IDS", 2)
     service = opened(EXERCISE)
     service.feed(EXERCISE, report(), id="old")
     for n in range(8):

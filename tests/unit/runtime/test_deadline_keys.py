@@ -18,7 +18,7 @@ from services.delivery.deadlines import (
     LaterMessageDue,
     OutcomeLost,
 )
-from services.runtime.decider.deadlines import DeadlineKey, DeadlineKeys, Deadlines
+from services.runtime.decider.protocol import DeadlineKey, DeadlineKeys, Deadlines
 
 
 @dataclass(frozen=True, slots=True)

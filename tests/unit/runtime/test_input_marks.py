@@ -22,10 +22,15 @@ from schemas.topics import (
 )
 from schemas.wire import envelope as ce
 from schemas.wire.envelope import Place
-from services.runtime.decider.applied_ids import RETENTION_MS
-from services.runtime.decider.input_marks import MAX_INPUT_AGE_MS, UNMARKED_GRACE_MS, InputMarks
-from services.runtime.decider.inputs import Headers, InputRecord
+from services.runtime.decider.inputs import (
+    MAX_INPUT_AGE_MS,
+    UNMARKED_GRACE_MS,
+    Headers,
+    InputMarks,
+    InputRecord,
+)
 from services.runtime.decider.machine import Machine
+from services.runtime.decider.protocol import RETENTION_MS
 from services.runtime.kafka.clients import RecordProducer, build_headers, encode_message
 from services.runtime.log.chain import (
     ChainView,

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from schemas.runtime import OpenRealm, StepTo
 from services.runtime.log.transaction import Transaction
 from services.runtime.testing import MemoryService
-from services.runtime.worker import failure_log
+from services.runtime.worker import worker as failure_log
 from tests.faults.runtime.toy import ToyDecider, ToyReport
 from tests.unit.runtime.test_watch import figure
 
@@ -32,7 +32,7 @@ def test_a_failed_deadline_is_logged_and_counted_in_a_live_realm(realm: str, cou
     """An escalation may stand still; only a line of the main courante showed it."""
     service = opened(realm)
     service.feed(realm, ToyReport(incident="bad", n=1, delay_ms=100, does="curse"), at=T0)
-    failure_log.initialize_metric("toy")
+    failure_log.initialize_failure_metric("toy")
     before = figure(failure_log.DEADLINES_METRIC, service="toy") or 0
     tx = service.feed(
         realm, ToyReport(incident="good", n=2) if realm == "92" else StepTo(), at=T0 + 100

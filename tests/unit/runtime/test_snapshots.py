@@ -12,9 +12,8 @@ import pytest
 
 from schemas.runtime import OpenRealm
 from schemas.wire.envelope import Place
-from services.runtime.decider.applied_ids import AppliedIds, IdPage
 from services.runtime.decider.maps import Map
-from services.runtime.decider.protocol import RealmState, Watermark
+from services.runtime.decider.protocol import AppliedIds, IdPage, RealmState, Watermark
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.chain import ChainView, Position
 from services.runtime.log.snapshots import (
@@ -35,7 +34,7 @@ from tests.waiting import until
 
 
 def test_a_realm_reads_back_equal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 8)
+    monkeypatch.setattr("services.runtime.decider.protocol.PAGE_IDS", 8)
     service = MemoryService(ToyDecider(), clock=1000)
     service.feed("92", OpenRealm(author="p", role="admin", territory="92", started_at=0))
     for n in range(30):

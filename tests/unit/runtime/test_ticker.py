@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.runtime.worker import ticker
-from services.runtime.worker.ticker import Ticker
+from services.runtime.worker import owned_partition as ticker
+from services.runtime.worker.owned_partition import Ticker
 from tests.faults.matrix import proves
 from tests.waiting import eventually
 

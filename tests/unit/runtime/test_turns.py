@@ -18,9 +18,9 @@ from services.runtime.kafka.fetch_throttle import (
     MEMBER_WAIT_MS,
     READER_WAIT_MS,
     FetchThrottle,
-    is_answer_awaited,
 )
 from services.runtime.log.transaction import TransactionSource
+from services.runtime.worker.worker import is_answer_awaited
 
 
 class Fetcher:
