@@ -171,9 +171,14 @@ def evolve_callout(
     state: DeliveryState, fact: CallOutChanged | CallOutListed | CallOutReleased, at: Instant
 ) -> DeliveryState:
     """Apply a fact of a call-out and set its deadlines."""
+    progress_due: Instant | None = None
     match fact:
         case CallOutChanged(row=row):
-            one = replace_callout_row(state.callouts.get(row.id), row)
+            before = state.callouts.get(row.id)
+            one = replace_callout_row(before, row)
+            former = None if before is None else before.row
+            pause_ms = compute_pause_ms(one, former, state.notifications.values())
+            progress_due = at + pause_ms
         case CallOutListed(callout=id):
             one = add_listed_people(state.callouts[id], fact)
         case CallOutReleased(callout=id, count=count):
@@ -186,9 +191,7 @@ def evolve_callout(
         "remind": None if headcount is None else compute_reminder_at(headcount, state.rules, at),
         "managers": None if headcount is None else compute_managers_at(headcount, state.rules, at),
         "next": at + 1 if running and one.next < len(one.people) else None,
-        "progress": at + compute_pause_ms(one)
-        if running and isinstance(fact, CallOutChanged)
-        else agenda.due_of(CallOutDue(id, "progress"))
+        "progress": (progress_due or agenda.due_of(CallOutDue(id, "progress")))
         if running
         else None,
         "withdraw": at + 1

@@ -29,14 +29,14 @@ from services.runtime.decider.maps import Map
 PROGRESS_INTERVAL_MS: Final = 2000
 """Interval between progress rows."""
 RESTING_INTERVAL_MS: Final = 30_000
-"""The same once everybody has been notified and only answers are missing."""
-"""Role that looks for people without an answer. Rule D37."""
+"""The same while only answers are missing, or an hour or the end of a hold has to come first."""
 HAND_OVERS_FOR_PACE: Final = 50
 """Hand-overs from which the observed pace corrects the declared one."""
 _HANDED_STATES: Final = frozenset(
     {NotificationState.ACCEPTED, NotificationState.RECEIVED, NotificationState.ANSWERED}
 )
 _OPEN_STATES: Final = frozenset({NotificationState.PLANNED, NotificationState.ATTEMPTED})
+_LONG_WAITS: Final = frozenset({attempts.HELD, attempts.QUIET_HOURS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +245,23 @@ def compute_managers_at(row: CallOutRow, rules: DeliveryRules, at: Instant) -> I
     return max(at + 1, row.started_at + rules.managers_ms)
 
 
-def compute_pause_ms(one: CallOutProgress) -> int:
-    """Return the time until the next progress row."""
-    busy = one.next < len(one.people) or one.count(*_OPEN_STATES) > 0
+def compute_pause_ms(
+    one: CallOutProgress, before: CallOutRow | None, rows: Iterable[NotificationRow]
+) -> int:
+    """Return the time until the next progress row, after the one `before`.
+
+    While everybody who is left waits for an hour or for the end of a hold, nothing changes.
+    `rows` are the notifications of the realm.
+    """
+    if one.next < len(one.people):
+        return PROGRESS_INTERVAL_MS
+    if one.count(*_OPEN_STATES) == 0:
+        return RESTING_INTERVAL_MS
+    changed = before is None or before.model_copy(update={"eta_at": one.row.eta_at}) != one.row
+    busy = changed or any(
+        row.campaign == one.row.id and row.state in _OPEN_STATES and row.why not in _LONG_WAITS
+        for row in rows
+    )
     return PROGRESS_INTERVAL_MS if busy else RESTING_INTERVAL_MS
 
 
