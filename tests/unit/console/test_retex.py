@@ -456,7 +456,7 @@ def ended_crisis() -> MemoryPlayer:
     return played
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ended() -> Document:
     played = ended_crisis()
     (incident,) = asyncio.run(Remembered(played).of(played.realm).draft_retex()).incidents
