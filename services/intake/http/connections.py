@@ -179,7 +179,10 @@ class GuardedConnection(HttpToolsProtocol):
                 return
             self.logger.warning(_INVALID)
             self._refused = True
-            self.send_400_response(_INVALID)
+            if self._is_answering:
+                self._cut_off()
+            else:
+                self.send_400_response(_INVALID)
             return
         if self._unframed >= MAX_HEAD_BYTES:
             in_url = self._unframed - len(self.url) <= MAX_METHOD_BYTES and not self.headers
@@ -190,7 +193,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._refused = True
         if not self.is_idle:
-            self.transport.close()
+            self._cut_off()
             return
         language = get_response_language({"headers": self.headers})
         body = problem.body(language)
@@ -206,6 +209,18 @@ class GuardedConnection(HttpToolsProtocol):
             lines.append(f"retry-after: {problem.retry_after_s}")
         self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
         self.timeout_keep_alive_task = self.loop.call_later(LINGER_S, self.transport.close)
+
+    @property
+    def _is_answering(self) -> bool:
+        """True while a request that arrived as a whole is answered: another answer would mix in."""
+        return not self.is_idle and (self.cycle.response_started or not self.cycle.more_body)
+
+    def _cut_off(self) -> None:
+        """Close the connection under an answer. The rest of the answer goes nowhere."""
+        self.cycle.disconnected = (
+            True  # before the event loop reports it: the transport takes no more
+        )
+        self.transport.close()
 
     def _discard(self, size: int) -> None:
         """Count data discarded after a refusal; close beyond LINGER_BYTES."""

@@ -243,6 +243,23 @@ async def test_a_sender_that_continues_after_a_refusal_is_disconnected(
     assert wire.closed
 
 
+@pytest.mark.parametrize("fault", [b"GET / HTTP/1.1\r\n\r\n", b"\x00 / HTTP/1.1\r\n"])
+async def test_an_unreadable_request_behind_another_ends_both(
+    line: tuple[GuardedConnection, Line], fault: bytes
+) -> None:
+    """The refusal was read as the answer to the first; that one met a closed transport."""
+    connection, wire = line
+    connection.data_received(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n" + fault)
+    await asyncio.gather(*connection.tasks)
+    assert (wire.closed, wire.written) == (True, b"")
+
+
+async def test_an_unreadable_body_is_answered(line: tuple[GuardedConnection, Line]) -> None:
+    connection, wire = line
+    connection.data_received(CHUNKED.replace(OFFER, b"") + b"zz\r\n")
+    assert wire.written.startswith(b"HTTP/1.1 400 ")
+
+
 async def test_a_head_within_the_bounds_is_read(line: tuple[GuardedConnection, Line]) -> None:
     head = b"".join(
         [START, *(b"x%d: %b\r\n" % (n, b"a" * 646) for n in range(MAX_HEADERS - 1)), b"\r\n"]
