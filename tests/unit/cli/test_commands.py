@@ -49,11 +49,12 @@ def test_a_program_reads_which_exercises_come_along() -> None:
     )
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_of_commands_matches_their_help(name: str) -> None:
-    listed, itself = _CommandGroup().get_command(None, name), _load_command(name)
-    assert listed.get_short_help_str(1000) == itself.get_short_help_str(1000)
-    assert listed.help
+def test_the_list_of_commands_matches_their_help() -> None:
+    listed = {name: _CommandGroup().get_command(None, name) for name in COMMANDS}
+    assert {name: command.get_short_help_str(1000) for name, command in listed.items()} == {
+        name: _load_command(name).get_short_help_str(1000) for name in COMMANDS
+    }
+    assert [name for name, command in listed.items() if not command.help] == []
 
 
 def test_a_command_that_is_listed_runs_as_itself() -> None:
@@ -63,11 +64,11 @@ def test_a_command_that_is_listed_runs_as_itself() -> None:
     assert CliRunner().invoke(app, ["nothing"]).exit_code == 2
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_no_command_offers_to_change_the_shell(name: str) -> None:
+def test_no_command_offers_to_change_the_shell() -> None:
     """Some groups offered `--install-completion`, for a program of the name of the group."""
     assert not [
-        parameter.name
+        (name, parameter.name)
+        for name in COMMANDS
         for parameter in _load_command(name).params
         if "completion" in (parameter.name or "")
     ]

@@ -87,16 +87,15 @@ EVERY = {
 """Variable → (class, field)."""
 
 
-@pytest.mark.parametrize("variable", EVERY)
-def test_an_empty_variable_counts_as_not_set(
-    variable: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """`VIGIE_TERRITORY=${TERRITORY:-}` of a compose file meant the current directory."""
-    kind, field = EVERY[variable]
-    monkeypatch.delenv(variable, raising=False)
-    usual = getattr(kind(), field)
-    monkeypatch.setenv(variable, "")
-    assert getattr(kind(), field) == usual
+    for variable in EVERY:
+        monkeypatch.delenv(variable, raising=False)
+    usual_settings = {kind: kind() for kind, _ in EVERY.values()}
+    for variable, (kind, field) in EVERY.items():
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, "")
+            assert getattr(kind(), field) == getattr(usual_settings[kind], field), variable
 
 
 @pytest.mark.parametrize(
