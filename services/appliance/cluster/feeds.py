@@ -58,14 +58,14 @@ def apply_switch(data: DataDir, switch: FeedSwitch) -> None:
 
 
 def exchange_switches(data: DataDir, elsewhere: dict[str, FeedSwitch]) -> list[FeedSwitch]:
-    """Apply what was switched elsewhere later than here; return what was switched here later.
+    """Apply later switches of other machines; return the later ones of this machine.
 
     Raises OSError.
     """
     here = read_switches(data)
-    known = {connector.spec.name for connector in list_connectors()}
+    names = {connector.spec.name for connector in list_connectors()}
     for name, switch in elsewhere.items():
-        if name in known and (name not in here or here[name].since < switch.since):
+        if name in names and (name not in here or here[name].since < switch.since):
             apply_switch(data, switch)
     return [
         switch

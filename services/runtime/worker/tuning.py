@@ -16,6 +16,11 @@ It begins again when the coordinator of the group was lost, too. Kafka's own lea
 it is for the brokers of Vigie alone.
 """
 CLUSTER_HEARTBEAT_S: Final = 0.5
+CLUSTER_STUCK_S: Final = 15.0
+"""The longest wait of an append: a worker that is cut off ends rather than append it too late.
+
+A late append makes the worker that has taken over start again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Tuning:
     """Seconds without a sign of life after which a worker loses its partitions."""
     heartbeat_s: float = 1.0
     """Seconds between signs of life, and the longest delay until a worker learns of a rebalance."""
+    stuck_s: float = 300.0
+    """Age of an unacknowledged append that ends the process."""
     snapshot_every: int = 2000
     """Least number of records between snapshots."""
     snapshot_pause_s: float = 2.0
@@ -43,4 +50,9 @@ def adapt_tuning(tuning: Tuning, settings: Settings) -> Tuning:
     member = read_member(settings.data.secrets)
     if member is None or not member.uses(settings.kafka):
         return tuning
-    return replace(tuning, session_s=CLUSTER_SESSION_S, heartbeat_s=CLUSTER_HEARTBEAT_S)
+    return replace(
+        tuning,
+        session_s=CLUSTER_SESSION_S,
+        heartbeat_s=CLUSTER_HEARTBEAT_S,
+        stuck_s=CLUSTER_STUCK_S,
+    )

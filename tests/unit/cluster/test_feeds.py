@@ -38,7 +38,7 @@ def put_key(data: DataDir, file: str, text: str) -> None:
 
 
 def share(first: DataDir, second: DataDir) -> None:
-    """Let both machines meet, each after the other, over the topic."""
+    """Exchange the switches of both machines, one after the other, over the topic."""
     records: list[tuple[bytes | None, bytes | None]] = []
     for data in (first, second, first):
         for each in exchange_switches(data, fold_records(SEAL_KEY, records).feeds):
