@@ -54,7 +54,7 @@ class _DailyUse:
 
 
 Uses = Mapping[str, Sequence[int]]
-"""Whole numbers by sender: day, items and bytes of a quota, or the times of a window."""
+"""Day, items and bytes by sender."""
 
 
 class DailyQuota:

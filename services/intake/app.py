@@ -219,12 +219,7 @@ class Intake:
                 self.book,
                 self.vault.writer,
                 master,
-                {
-                    "photos": quota,
-                    "refused": self.refused.quota,
-                    "places": unknown.places,
-                    "strangers": unknown.senders,
-                },
+                {"photos": quota, "refused": self.refused.quota},
                 settings.instance,
             )
             if shared

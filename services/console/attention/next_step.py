@@ -65,6 +65,12 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         N_("Les secours ne savent pas qui chercher."),
         _INCIDENT,
     ),
+    "counting": DemandText(
+        N_("Recensement commencé : une personne attendue, pas encore retrouvée"),
+        N_("Recensement commencé : {n} personnes attendues, aucune encore retrouvée"),
+        N_("Les secours ne savent pas qui chercher."),
+        _INCIDENT,
+    ),
     "headcount": DemandText(
         N_("Une personne n’a pas répondu au recensement"),
         N_("{n} personnes n’ont pas répondu au recensement"),

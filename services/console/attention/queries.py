@@ -110,11 +110,11 @@ def _waits_for_proof(task: a.TaskRow) -> bool:
     return task.kind == "verify_report" and task.state is TaskState.OPEN
 
 
-def _map_missing(sites: Iterable[a.SiteRow]) -> dict[str, int]:
-    """Map each site to the people that its last headcount has not found."""
+def _map_missing(sites: Iterable[a.SiteRow]) -> dict[str, a.Headcount]:
+    """Map each site to its last headcount if it has not found everybody."""
     counts = {site.id: site.headcount for site in sites}
     return {
-        id: count.expected - count.found
+        id: count
         for id, count in counts.items()
         if count is not None and count.expected > count.found
     }

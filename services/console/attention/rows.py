@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 from schemas import reference as ref
-from schemas.alerts import IncidentRow, LevelRow, TaskRow
+from schemas.alerts import Headcount, IncidentRow, LevelRow, TaskRow
 from schemas.base import DAY_MS, MINUTE_MS, Instant
 from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
@@ -36,7 +36,7 @@ CELL_ROLE: Final = "cellule_situation"
 """Role of the cell that owns all work without another owner."""
 LOGISTICS_ROLE: Final = "cellule_logistique"
 """Role of the cell that finds resources."""
-PEOPLE_KINDS: Final = ("missing", "headcount")
+PEOPLE_KINDS: Final = ("missing", "counting", "headcount")
 """Kinds of demands about missing people: the first of all."""
 DEMAND_KINDS: Final = (
     "danger",
@@ -114,7 +114,7 @@ class DemandRows:
     obligations: Mapping[str, ObligationRow] = field(default_factory=dict)
     doubted_dangers: frozenset[str] = frozenset()
     """Reports of danger to people that somebody has to verify."""
-    missing: Mapping[str, int] = field(default_factory=dict)
+    missing: Mapping[str, Headcount] = field(default_factory=dict)
     """Site → people that its last headcount has not found."""
     roles_by_person: Mapping[str, str] = field(default_factory=dict)
     danger_roles: frozenset[str] = frozenset()
@@ -260,17 +260,20 @@ def _list_dangers(facts: DemandRows) -> Iterator[Demand]:
 
 
 def _list_missing(facts: DemandRows) -> Iterator[Demand]:
-    """Yield people that a site reported as not found, one row per open incident."""
+    """Yield people that a site reported as not found, one row per open incident.
+
+    A count that has found nobody yet has only begun.
+    """
     for row in facts.incidents.values():
-        missing = sum(facts.missing.get(site, 0) for site in row.members)
-        if missing and row.state in _OPEN_STATES:
+        counts = [facts.missing[site] for site in row.members if site in facts.missing]
+        if counts and row.state in _OPEN_STATES:
             yield Demand(
                 f"missing:{row.id}",
-                "missing",
+                "missing" if any(count.found for count in counts) else "counting",
                 Urgency.DANGER,
                 row.known_at,
                 _list_cell_roles(facts),
-                missing,
+                sum(count.expected - count.found for count in counts),
                 incident=row.id,
             )
 

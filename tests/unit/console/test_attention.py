@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from schemas.alerts import IncidentRow, TaskRow
+from schemas.alerts import Headcount, IncidentRow, TaskRow
 from schemas.base import MINUTE_MS
 from schemas.calling import EscalationRow, WaveRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, PlanRow
@@ -109,7 +109,13 @@ def test_people_not_found_come_before_every_other_danger() -> None:
         ),
     )
     facts = DemandRows(
-        POLICY, incidents={"i1": fire}, escalations={"e": call}, missing={"cen-1": 2, "col-1": 9}
+        POLICY,
+        incidents={"i1": fire},
+        escalations={"e": call},
+        missing={
+            "cen-1": Headcount(found=3, expected=5, at=0, report="r"),
+            "col-1": Headcount(found=0, expected=9, at=0, report="r"),
+        },
     )
     first, *others = seen(facts, ROLE, MINUTE_MS).queue
     assert (first.kind, first.count, first.incident) == ("missing", 2, "i1")
@@ -121,6 +127,9 @@ def test_people_not_found_come_before_every_other_danger() -> None:
     assert [d.kind for d in seen(facts, ROLE, MINUTE_MS).queue] == ["missing", "danger"]
     assert "escalation" in [d.kind for d in seen(facts, "rssi", MINUTE_MS).queue]
     assert seen(facts, ROLE, MINUTE_MS).rate == 3, "the call counts, answered or not"
+    facts = replace(facts, missing={"cen-1": Headcount(found=0, expected=1460, at=0, report="r")})
+    first = seen(facts, ROLE, MINUTE_MS).queue[0]
+    assert (first.kind, first.count) == ("counting", 1460), "a count that has only begun"
 
 
 def _alarm(id: str, activity: str, pole: str) -> AlarmRow:
