@@ -1,6 +1,35 @@
-// What axe cannot see. `watch()` first, then Tab until `walk.over()`; `walk.faults` says what was wrong.
+// What axe cannot see. `hideRepeated()` and `watch()` first, then Tab until `walk.over()`; `walk.faults` says what was wrong.
 
-(() => {
+/** Hide all but the first three neighbouring rows of one shape; each keeps its place. Of hundreds of equal rows, three show what is wrong with all. */
+window.hideRepeated = () => {
+  const SHOWN = 3, numbers = new Map(), shapes = new Map();
+  const own = ({ name, value }) => (/^(class|role|type|aria-(?!label|labelledby|describedby|controls)|tabindex)/.test(name) || value === "" ? `${name}=${value}` : name);
+  /** Its tag, states, kinds of text, and the shapes of what it holds, however often they follow each other. */
+  const shapeOf = (e) => {
+    const parts = [e.localName, ...[...e.attributes].map(own)];
+    for (const node of e.childNodes) {
+      const part = node instanceof Element ? shapeOf(node) : node.nodeType === Node.TEXT_NODE && node.data.trim() ? "text" : null;
+      if (part !== null && part !== parts.at(-1)) parts.push(part);
+    }
+    const key = parts.join();
+    if (!numbers.has(key)) numbers.set(key, numbers.size);
+    shapes.set(e, numbers.get(key));
+    return shapes.get(e);
+  };
+  const thin = (parent) => {
+    const counts = new Map();
+    for (const child of parent.children) {
+      const shape = shapes.get(child), count = (counts.get(shape) ?? 0) + 1;
+      counts.set(shape, count);
+      if (count > SHOWN && /^(li|tr|details)$/.test(child.localName)) child.style.visibility = "hidden";
+      else thin(child);
+    }
+  };
+  shapeOf(document.body);
+  thin(document.body);
+};
+
+window.watch = () => {
   const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex='0']";
   const name = (e) => `${e.localName}${e.id ? `#${e.id}` : ""} «${(e.getAttribute("aria-label") ?? e.textContent ?? "").trim().slice(0, 30)}»`;
 
@@ -22,7 +51,8 @@
     return over.length === spots.length ? over[0] : null;
   };
 
-  const still = new Map([...document.querySelectorAll(FOCUSABLE)].map((e) => [e, drawn(e)]));
+  const shown = [...document.querySelectorAll(FOCUSABLE)].filter((e) => e.checkVisibility({ visibilityProperty: true }));
+  const still = new Map(shown.map((e) => [e, drawn(e)]));
   const walk = { faults: [], stops: new Set(), last: null, back: false, many: still.size };
   document.addEventListener("focusin", ({ target: e }) => {
     walk.back ||= walk.stops.size > 1 && walk.stops.has(e) && e !== walk.last;
@@ -52,4 +82,4 @@
   }
 
   window.walk = walk;
-})();
+};
