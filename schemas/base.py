@@ -8,10 +8,14 @@ docs/explanation/log-protocol.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, NewType, TypeVar
+from typing import Annotated, Any, ClassVar, Final, NewType, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+
+TOKEN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
 
 Realm = NewType("Realm", str)
 """Territory in one run: `92`, `92~ex-7`."""
@@ -170,3 +174,8 @@ def parse_closed(wire: str, data: Any) -> Message:
     Raises UnknownType and ValidationError.
     """
     return message_class(wire).model_validate(data)
+
+
+def is_token(word: str) -> bool:
+    """Return whether a permanent log may hold a word."""
+    return TOKEN.fullmatch(word) is not None

@@ -26,8 +26,7 @@ from pydantic import BaseModel
 
 import schemas  # noqa: F401  registers every message
 from schemas.base import MESSAGES, Command, Fact, Message
-from schemas.routes import PUBLIC_FACTS, ROUTES
-from schemas.topics import SERVICES, TOPICS, Topic
+from schemas.topics import PUBLIC_FACTS, ROUTES, SERVICES, TOPICS, Topic
 from schemas.wire import envelope as ce
 
 PUBLISHED = {wire: cls for wire, cls in MESSAGES.items() if cls.__module__.startswith("schemas.")}

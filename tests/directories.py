@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemas.people.directory import Contact
-from services.runtime.kafka.compacted_topic import PendingSend
+from services.runtime.kafka.clients import PendingSend
 from services.runtime.secrets.vault import ItemStore, PendingItem, VaultDirectory
 
 

@@ -6,18 +6,10 @@ letters, and patterns are matched against foreign data, in the decider too.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import re2
-
-TOKEN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-
-
-def is_token(word: str) -> bool:
-    """Return whether a permanent log may hold a word."""
-    return TOKEN.fullmatch(word) is not None
 
 
 class PatternInvalid(ValueError):

@@ -13,8 +13,8 @@ from typing import Any, Final
 from schemas.alerts import ReportChanged, ReportRow, Why
 from schemas.base import copy_with
 from schemas.crisis.causes import Cause, SilenceChanged
-from schemas.realms import is_live
 from schemas.reports import ReportReceived
+from schemas.topics import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.causes import cause_lifecycle, restoration, site_status, suppression
 from services.alerts.causes.cause_lifecycle import ReportEffect

@@ -22,8 +22,8 @@ from schemas.delivery import (
     ReplyUnread,
 )
 from schemas.oncall import LaddersDrilled, ReachabilityChanged
-from schemas.realms import is_live
 from schemas.reference import ReferencePublished, Section
+from schemas.topics import is_live
 from services.delivery.callouts.steps import apply_headcount, on_callout_due
 from services.delivery.commands.dispatcher import apply_command, on_hold_end
 from services.delivery.deadlines import (

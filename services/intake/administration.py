@@ -15,7 +15,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.base import DAY_MS
-from schemas.realms import RealmNameInvalid, parse_realm
+from schemas.topics import RealmNameInvalid, parse_realm
 from services.intake.http.exchange import (
     BodyReader,
     Receive,

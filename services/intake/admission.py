@@ -30,8 +30,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.realms import get_territory
-from schemas.topics import PARTITION_COUNT, input_topics
+from schemas.topics import PARTITION_COUNT, get_territory, input_topics
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal

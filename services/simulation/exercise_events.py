@@ -12,9 +12,8 @@ from typing import Any, Final
 
 import orjson
 
-from schemas.base import MINUTE_MS
-from schemas.realms import MAX_STEP_MINUTES
-from schemas.wire.patterns import is_token
+from schemas.base import MINUTE_MS, is_token
+from schemas.topics import MAX_STEP_MINUTES
 from services.alerts.reference.territory import COLOURS
 from services.intake.reports.native import parse_report
 from services.runtime.http.problems import ProblemError

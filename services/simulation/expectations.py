@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from schemas.realms import MAX_STEP_MINUTES
+from schemas.topics import MAX_STEP_MINUTES
 from schemas.words import ClockBase, ClockState, Level, SiteStatus
 
 LARGEST: Final = 1e15

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, SERVICES
+from schemas.topics import PARTITION_COUNT, SERVICES, partition_of
 from services.runtime.log.reader import LogReader
 from services.runtime.log.transaction import FactRecord
 from services.runtime.process.settings import Settings

@@ -22,7 +22,6 @@ from schemas.delivery import (
     ReceiptReceived,
     ReplyUnread,
 )
-from schemas.realms import partition_of
 from schemas.reference import PublishReference
 from schemas.runtime import (
     CONDUCTOR,
@@ -37,7 +36,7 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
-from schemas.topics import PARTITION_COUNT, SERVICES, input_topic, input_topics
+from schemas.topics import PARTITION_COUNT, SERVICES, input_topic, input_topics, partition_of
 from services.runtime.decider.inputs import convert_record, input_digest
 from services.runtime.kafka.clients import format_time
 from services.runtime.log.partition_reader import PartitionReader

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from schemas.base import Instant
-from schemas.realms import is_live, parse_realm
 from schemas.reassignment import ProposalComputed
 from schemas.reference import PublishReference, SectionData
 from schemas.reference_changes import (
@@ -23,7 +22,7 @@ from schemas.reference_changes import (
     WithdrawReference,
 )
 from schemas.runtime import OpenRealm
-from schemas.topics import SERVICES
+from schemas.topics import SERVICES, is_live, parse_realm
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.continuity.reassignment.proposals import ProposalJob, Proposals

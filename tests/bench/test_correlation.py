@@ -13,10 +13,9 @@ from uuid import UUID
 import pytest
 
 from schemas.base import Message
-from schemas.realms import partition_of
 from schemas.reports import ReportReceived
 from schemas.runtime import OpenRealm
-from schemas.topics import PARTITION_COUNT, input_topic
+from schemas.topics import PARTITION_COUNT, input_topic, partition_of
 from schemas.words import EventType
 from services.alerts.decider import AlertsDecider
 from services.runtime.decider.inputs import InputRecord

@@ -12,9 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
-from schemas.topics import PARTITION_COUNT, Retention, Topic, input_topic, log_topic, snapshot_topic
+from schemas.topics import (
+    PARTITION_COUNT,
+    Retention,
+    Topic,
+    input_topic,
+    log_topic,
+    partition_of,
+    snapshot_topic,
+)
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.decider.protocol import Deadlines
 from services.runtime.kafka.clients import RecordProducer

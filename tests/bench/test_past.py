@@ -13,8 +13,7 @@ import orjson
 import pytest
 
 from schemas.base import MINUTE_MS, Instant
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, partition_of
 from services.appliance.embedded.store import RunningStore
 from services.console.read_model.history import Chronicle, Fold, Version, list_versions
 from services.console.read_model.queries import ReadModel

@@ -21,9 +21,8 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
-from schemas.topics import PARTITION_COUNT, input_topic, log_topic
+from schemas.topics import PARTITION_COUNT, input_topic, log_topic, partition_of
 from schemas.wire.envelope import Place
 from services.alerts.decider import AlertsDecider
 from services.appliance.embedded.kafka import RunningKafka

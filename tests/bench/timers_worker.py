@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from schemas.base import Fact, Instant, Message, register_message
-from schemas.routes import ROUTES
+from schemas.topics import ROUTES
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline, Deadlines, Firing, Input
 from services.runtime.process.settings import Settings

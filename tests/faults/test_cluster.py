@@ -21,8 +21,7 @@ from typing import Any, Final
 
 import pytest
 
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
+from schemas.topics import PARTITION_COUNT, SERVICES, log_topic, partition_of
 from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.missing_records import VISIBLE_S
 from services.runtime.log.partition_reader import PartitionReader

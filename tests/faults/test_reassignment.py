@@ -25,8 +25,7 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, TOPICS_BY_NAME
+from schemas.topics import PARTITION_COUNT, TOPICS_BY_NAME, partition_of
 from services.runtime.kafka.security import get_client_options
 from services.runtime.process.failpoints import SETTING, Point
 from services.runtime.process.settings import Settings

@@ -8,8 +8,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from schemas.base import Instant
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, partition_of
 from services.console.documents.queries import DocumentQueries
 from services.console.logbook.lines import LineRecord, make_line
 from services.console.read_model.history import Chronicle, Fold, list_versions

@@ -7,8 +7,7 @@ from collections import Counter
 import orjson
 
 from schemas.reports import ReportReceived
-from schemas.routes import list_destinations, list_public_topics
-from schemas.topics import SERVICES, input_topic, log_topic
+from schemas.topics import SERVICES, input_topic, list_destinations, list_public_topics, log_topic
 from schemas.words import EventType
 from services.runtime.kafka.clients import build_headers, encode_message
 from services.runtime.testing.memory import StoredRecord

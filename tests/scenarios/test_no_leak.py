@@ -24,9 +24,9 @@ from schemas.delivery import (
     ReceiptReceived,
 )
 from schemas.people.directory import Contact, ContactPoint
-from schemas.realms import is_live
 from schemas.reports import ReportReceived
 from schemas.runtime import OpenRealm, StepTo, Tick
+from schemas.topics import is_live
 from schemas.words import Answer, Channel
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider

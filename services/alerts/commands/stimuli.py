@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.base import copy_with
 from schemas.crisis import stimuli as m
-from schemas.realms import is_live
+from schemas.topics import is_live
 from services.alerts.decision import AlertsDecision
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 

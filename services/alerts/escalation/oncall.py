@@ -15,8 +15,8 @@ from schemas.calling import EscalationRow, NotificationPlanned, WaveRow
 from schemas.crisis.actions import ActionRow
 from schemas.oncall import Place, ReachabilityChanged, ReachRow
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
-from schemas.realms import is_live
 from schemas.reference import DEPUTIES, EVERY_POLE
+from schemas.topics import is_live
 from schemas.words import Channel, Level
 from services.alerts.decision import AlertsDecision
 from services.oncall.readiness import merge_reach_of_person

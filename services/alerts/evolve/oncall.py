@@ -6,8 +6,8 @@ from schemas.base import Instant
 from schemas.calling import AnswerRecorded
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.people.attendance import AttendanceMode, AttendanceRow, CellStaffingRow
-from schemas.realms import is_live
 from schemas.reference import ReadinessRule
+from schemas.topics import is_live
 from schemas.words import Answer
 from services.alerts.deadlines import ReadinessDue, ShiftLimitNear, StaffingDue
 from services.alerts.state import State, without_key

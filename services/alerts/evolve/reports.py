@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas.alerts import ReportRead, ReportRow
 from schemas.base import DAY_MS, Instant, copy_with
-from schemas.realms import is_live
+from schemas.topics import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.deadlines import HistoryDue, IndexDecayed, ReportDue
 from services.alerts.reference.territory import (

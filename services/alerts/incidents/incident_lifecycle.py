@@ -11,7 +11,7 @@ from typing import Any, Final
 from schemas.alerts import IncidentRow, ReportChanged, ReportRow, Why
 from schemas.base import Instant, copy_with
 from schemas.crisis.causes import Cause
-from schemas.realms import parse_realm
+from schemas.topics import parse_realm
 from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
 from services.alerts.causes.cause_lifecycle import ReportEffect, list_open_causes_beside
 from services.alerts.decision import AlertsDecision

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Self
 import orjson
 
 from schemas.topics import TOPICS_BY_NAME
-from services.runtime.kafka.compacted_topic import KeyedWriter
+from services.runtime.kafka.clients import KeyedWriter
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.cluster import INVITATION_KEY, MACHINE_KEY, MAX_NUMBER, Machine
 from services.runtime.process.settings import Settings

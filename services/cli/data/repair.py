@@ -13,8 +13,7 @@ import typer
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from schemas.routes import ROUTES
-from schemas.topics import PARTITION_COUNT, SERVICES
+from schemas.topics import PARTITION_COUNT, ROUTES, SERVICES
 from services.appliance.supervisor.alone import NoBroker, run_broker
 from services.cli.client import print_error
 from services.console.read_model import store

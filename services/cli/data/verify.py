@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.base import MESSAGES, RowFact
-from schemas.routes import list_destinations
+from schemas.topics import list_destinations
 from schemas.words import NotificationState
 from services.cli.client import print_error, require_broker
 from services.cli.output import open_console

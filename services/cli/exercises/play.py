@@ -25,7 +25,7 @@ from rich.table import Table
 
 from schemas.base import MINUTE_MS
 from schemas.people.responders import RespondersInvalid, parse_responders
-from schemas.realms import MAX_STEP_MINUTES
+from schemas.topics import MAX_STEP_MINUTES
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error, require_broker
 from services.console.i18n import get_translator
 from services.console.texts import words as w

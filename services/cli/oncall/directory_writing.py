@@ -11,8 +11,7 @@ import typer
 
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.people.directory import Contact
-from schemas.realms import RealmNameInvalid, get_territory, is_live
-from schemas.topics import select_urgent_topic
+from schemas.topics import RealmNameInvalid, get_territory, is_live, select_urgent_topic
 from services.console.directory.contact_file import build_announcements
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.home_realm import read_home_realm

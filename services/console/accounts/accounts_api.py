@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from schemas.realms import is_live
+from schemas.topics import is_live
 from services.console.accounts.account_file import (
     AccountRow,
     AllowedIds,

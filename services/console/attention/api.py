@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from schemas.realms import is_live
+from schemas.topics import is_live
 from services.console.continuity.plan_rights import list_open_poles
 from services.console.http.context import RealmReader
 from services.console.resources import AttentionState

@@ -7,8 +7,8 @@ from typing import Final
 
 from schemas import reference as ref
 from schemas.oncall import ReadinessRow
-from schemas.realms import RealmKind, is_demonstration
 from schemas.reference_changes import ReferenceChangeRow
+from schemas.topics import RealmKind, is_demonstration
 from services.console.commissioning.deeds import LiveRealm
 from services.console.directory.view import list_role_holders
 from services.console.oncall.queries import OnCallQueries

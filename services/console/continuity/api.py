@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from schemas.base import is_token
 from schemas.commands import (
     ActivatePlan,
     ActivateStrategy,
@@ -25,7 +26,6 @@ from schemas.commands import (
     TickBox,
 )
 from schemas.continuity import CardProof
-from schemas.wire.patterns import is_token
 from schemas.words import ActivityState, CardState, Level, PlanState
 from services.console.continuity.plan_rights import ROLES_FOR_ALL_CARDS, may_work_card_of
 from services.console.http.answers import DecisionRouter, require_text, send_decision

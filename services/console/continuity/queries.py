@@ -16,8 +16,8 @@ from schemas import reference as ref
 from schemas.base import DAY_MS, Instant
 from schemas.crisis import contingency as k
 from schemas.oncall import ReachRow
-from schemas.realms import is_live, parse_realm
 from schemas.reference import collect_plan_contents
+from schemas.topics import is_live, parse_realm
 from schemas.words import ACTIVE_PLAN_STATES
 from services.console import resources as r
 from services.console.continuity.activation import foresee_activation

@@ -24,8 +24,7 @@ from typing import Any, Final
 
 from schemas import continuity as c
 from schemas.base import Instant
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
+from schemas.topics import PARTITION_COUNT, SERVICES, log_topic, partition_of
 from services.console.documents.document import Document
 from services.console.documents.telling import CELL_TYPES
 from services.console.evidence.bundle import Bundle

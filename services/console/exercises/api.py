@@ -16,8 +16,8 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Command
 from schemas.people.responders import Responder
-from schemas.realms import MAX_STEP_MINUTES, RealmKind, RealmNameInvalid, is_live, parse_realm
 from schemas.runtime import CloseRealm, OpenRealm, SetPace, StepRequested
+from schemas.topics import MAX_STEP_MINUTES, RealmKind, RealmNameInvalid, is_live, parse_realm
 from services.console.http.answers import DecisionRouter, build_answer, send_decision
 from services.console.http.context import (
     AsOf,

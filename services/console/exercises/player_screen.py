@@ -14,7 +14,7 @@ from fastapi import Request
 
 from schemas.callouts import AGENT
 from schemas.delivery import NotificationRow
-from schemas.realms import parse_realm
+from schemas.topics import parse_realm
 from schemas.words import Level, NotificationState
 from services.console.exercises import page as player
 from services.console.facilitation import page as facilitation

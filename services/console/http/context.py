@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from schemas.base import Instant
-from schemas.realms import RealmNameInvalid, get_territory, parse_realm
+from schemas.topics import RealmNameInvalid, get_territory, parse_realm
 from services.console.http.decisions import IdempotencyKey
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import RealmUnknown

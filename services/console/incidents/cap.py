@@ -20,7 +20,7 @@ from lxml import etree
 from schemas.alerts import IncidentRow
 from schemas.base import Instant
 from schemas.cap import NAMESPACE, SEVERITY_WORD
-from schemas.realms import RealmKind, is_live, parse_realm
+from schemas.topics import RealmKind, is_live, parse_realm
 from schemas.words import Certainty, EventType, IncidentState
 from services.console.i18n import get_translator
 from services.console.incidents.titles import write_incident_title

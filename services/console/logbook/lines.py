@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from schemas.base import Instant
-from schemas.realms import is_live, partition_of
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, is_live, partition_of
 from services.console.i18n import get_translator
 from services.console.logbook.facts import load_line_types
 from services.console.logbook.facts.base import SentenceSource

@@ -13,7 +13,7 @@ from fastapi import Request
 
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.people.attendance import AttendanceMode
-from schemas.realms import is_live, parse_realm
+from schemas.topics import is_live, parse_realm
 from schemas.words import Answer, NotificationState
 from services.console.http.decisions import StatedAttendance
 from services.console.i18n import N_, get_translator

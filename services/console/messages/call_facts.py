@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
-from schemas.realms import parse_realm
+from schemas.topics import parse_realm
 from schemas.words import Answer
 from services.console.directory.resources import PhoneLink
 from services.console.directory.view import build_phone_link

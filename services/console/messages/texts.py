@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from schemas.delivery import NotificationRow
-from schemas.realms import parse_realm
+from schemas.topics import parse_realm
 from services.console.resources import Texts
 from services.messages import MessageNames, compose_message, load_phrases
 from services.messages.names import TERRITORY

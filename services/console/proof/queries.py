@@ -12,7 +12,7 @@ from schemas import continuity as c
 from schemas import reassignment as g
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import NotificationRow
-from schemas.realms import RealmKind, is_demonstration, is_live
+from schemas.topics import RealmKind, is_demonstration, is_live
 from schemas.words import CardState
 from services.console.continuity.fallbacks import RealmRows
 from services.console.http.problems import RealmUnknown

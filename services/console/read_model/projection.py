@@ -15,8 +15,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from schemas.base import MINUTE_MS, Instant
-from schemas.realms import is_live
-from schemas.topics import SERVICES
+from schemas.topics import SERVICES, is_live
 from schemas.wire.shared import whole_collections
 from services.console.logbook.lines import LineRecord, is_shown_in, parse_author
 from services.console.read_model import store

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
 from schemas.callouts import headcount_text_id
-from schemas.realms import is_live
+from schemas.topics import is_live
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding
 from services.console.logbook.lines import LineRecord, build_key_after

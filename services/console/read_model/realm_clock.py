@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas.base import Instant
-from schemas.realms import is_live
 from schemas.runtime import StepTo
+from schemas.topics import is_live
 from services.runtime.log.transaction import Transaction
 from services.runtime.simulation.conductor import compute_tick_ms
 

@@ -23,8 +23,8 @@ from schemas.catalogue.strategies import needs_outside_help
 from schemas.crisis import contingency as k
 from schemas.crisis import maintenance as m
 from schemas.plans import Card, PlanContent
-from schemas.realms import is_live, parse_realm
 from schemas.reports import Window
+from schemas.topics import is_live, parse_realm
 from schemas.words import (
     ActivityState,
     CardState,

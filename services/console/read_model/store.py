@@ -17,7 +17,7 @@ from typing import Any, Final
 import redis.asyncio as redis
 from redis.exceptions import NoScriptError, RedisError
 
-from schemas.realms import is_live
+from schemas.topics import is_live
 from services.console.http.problems import StoreUnavailable
 
 EPOCH: Final = "vigie:epoch"

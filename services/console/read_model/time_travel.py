@@ -19,8 +19,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from schemas.base import Instant, UnknownType
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
+from schemas.topics import PARTITION_COUNT, SERVICES, log_topic, partition_of
 from services.console.logbook.lines import LineRecord, is_shown_in, make_line
 from services.console.read_model.history import Chronicle, Fold, Version, list_versions
 from services.runtime.log.chain import Position, advance_position

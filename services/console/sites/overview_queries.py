@@ -17,8 +17,7 @@ from schemas import delivery as d
 from schemas.base import Instant
 from schemas.crisis import maintenance as m
 from schemas.crisis.actions import OPEN_ACTION_STATES, ActionRow
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, SERVICES
+from schemas.topics import PARTITION_COUNT, SERVICES, partition_of
 from schemas.words import ACTIVE_PLAN_STATES, ActivityState, PlanState, SiteStatus, TaskState
 from services.console import resources as r
 from services.console.incidents.queries import IncidentQueries

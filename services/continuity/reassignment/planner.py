@@ -20,7 +20,7 @@ from schemas.crisis.contingency import (
     LossRow,
     PresentRow,
 )
-from schemas.realms import is_live
+from schemas.topics import is_live
 from services.continuity.contingency.current_crisis import CrisisContingency
 from services.continuity.contingency.ranking import (
     ContingencyRanking,

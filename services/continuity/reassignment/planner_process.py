@@ -21,8 +21,7 @@ from typing import Final, ParamSpec, TypeVar
 import structlog
 
 from schemas.crisis.contingency import ContingencyComputed
-from schemas.realms import live_partitions
-from schemas.topics import PARTITION_COUNT, input_topic
+from schemas.topics import PARTITION_COUNT, input_topic, live_partitions
 from services.continuity.contingency.idle_time import BackgroundGate, run_timed
 from services.continuity.reassignment.planner import (
     ContingencyPlanner,

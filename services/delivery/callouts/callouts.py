@@ -16,7 +16,7 @@ from schemas.base import Instant
 from schemas.callouts import AGENT, CHUNK_PEOPLE, Called, CallOutListed, CallOutRow, ChannelEstimate
 from schemas.delivery import NotificationRow
 from schemas.ranks import SITE_MANAGER_ROLE
-from schemas.realms import derive_id
+from schemas.topics import derive_id
 from schemas.words import Channel, NotificationState
 from services.delivery.notifications import attempts
 from services.delivery.notifications.channel_policies import (

@@ -13,7 +13,7 @@ from schemas.callouts import (
     HeadcountSaid,
     HeadcountTallied,
 )
-from schemas.realms import is_live
+from schemas.topics import is_live
 from schemas.words import NotificationState
 from services.delivery.callouts.callouts import (
     CallOutProgress,

@@ -21,7 +21,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from schemas.realms import RealmNameInvalid, is_live, parse_realm
+from schemas.topics import RealmNameInvalid, is_live, parse_realm
 from services.delivery.channels.base import ChannelType, SettingsFault
 from services.delivery.settings import DeliverySettings
 

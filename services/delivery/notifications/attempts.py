@@ -14,7 +14,7 @@ from typing import Any
 
 from schemas.base import Instant
 from schemas.delivery import AttemptRow, NotificationRow
-from schemas.realms import derive_id
+from schemas.topics import derive_id
 from schemas.words import Channel, NotificationState
 from services.delivery.notifications.channel_policies import (
     FALLBACK_CHANNELS,

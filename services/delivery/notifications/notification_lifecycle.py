@@ -19,7 +19,7 @@ from schemas.delivery import (
     ReceiptReceived,
     ReplyUnread,
 )
-from schemas.realms import derive_id, is_live
+from schemas.topics import derive_id, is_live
 from schemas.words import Answer, Channel, NotificationState
 from services.delivery.decision import DeliveryDecision
 from services.delivery.evolve import build_terms, is_callout_over, withdraw_for_callout

@@ -12,7 +12,7 @@ from schemas.base import Instant
 from schemas.commands import AnswerCards
 from schemas.continuity import CardAnswerSettled, CardsAnswered
 from schemas.delivery import NotificationRow
-from schemas.realms import derive_id
+from schemas.topics import derive_id
 from schemas.words import Answer, Channel, NotificationState
 from services.delivery.decision import DeliveryDecision
 from services.delivery.notifications.attempts import (

@@ -7,7 +7,7 @@ from typing import Final
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import NotificationRow, ReplyUnread
 from schemas.people.replies import UNPARSED_REPLY_TEMPLATE
-from schemas.realms import derive_id
+from schemas.topics import derive_id
 from schemas.words import NotificationState
 from services.messages.composition import read_card_list
 

@@ -35,8 +35,8 @@ from schemas.delivery import (
     NotificationRow,
     ProbeRow,
 )
-from schemas.realms import is_live, parse_realm
 from schemas.reference import ReferencePublished
+from schemas.topics import is_live, parse_realm
 from schemas.words import Channel
 from services.delivery.notifications.channel_policies import get_urgency, is_never_waiting
 from services.delivery.replies.receipt_references import build_reference_key

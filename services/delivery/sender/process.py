@@ -28,8 +28,7 @@ import structlog
 import uvloop
 from aiokafka.errors import KafkaError
 
-from schemas.realms import live_partitions
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, live_partitions
 from services.delivery.callouts.headcount_tally import HeadcountTally
 from services.delivery.channels.configured import ProviderPlan, open_drivers
 from services.delivery.replies.inbox import ReplyReader

@@ -27,8 +27,7 @@ from schemas.delivery import (
     ProbeOutcome,
 )
 from schemas.people.directory import Contact
-from schemas.realms import is_live
-from schemas.topics import input_topic
+from schemas.topics import input_topic, is_live
 from schemas.words import Channel
 from services.delivery.channels import CallResult, ChannelDrivers, Outgoing, ProbingDriver
 from services.delivery.notifications.attempts import NO_OUTCOME

@@ -18,8 +18,7 @@ from urllib.parse import unquote
 import structlog
 from aiokafka.errors import KafkaError
 
-from schemas.realms import partition_of
-from schemas.topics import TOPICS_BY_NAME
+from schemas.topics import TOPICS_BY_NAME, partition_of
 from services.intake.dead_letters.corrections import (
     CORRECTOR_HEADER,
     check_correction,

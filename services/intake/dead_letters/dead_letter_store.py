@@ -18,7 +18,7 @@ from typing import Any, Final
 import structlog
 
 from schemas.base import DAY_MS, Instant
-from schemas.realms import derive_id
+from schemas.topics import derive_id
 from services.intake.admission import DailyQuota
 from services.intake.reports.deduplication import AnswerIndex
 from services.runtime.http.problems import CATALOGUE, Problem

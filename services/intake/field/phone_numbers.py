@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Final, Protocol
 
 from schemas.people.directory import Contact
-from schemas.realms import parse_realm
+from schemas.topics import parse_realm
 from schemas.words import Channel
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission, Role

@@ -19,8 +19,8 @@ import orjson
 import structlog
 
 from schemas.base import Instant
-from schemas.realms import is_live
 from schemas.reports import END_SUFFIX
+from schemas.topics import is_live
 from schemas.words import EventType
 from services.intake.integrations.episodes import Episode, EpisodeTracker
 from services.intake.integrations.reports import MessageSender, TransitionReporter

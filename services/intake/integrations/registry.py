@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.realms import RealmNameInvalid, is_live, parse_realm
+from schemas.topics import RealmNameInvalid, is_live, parse_realm
 from schemas.wire.patterns import PatternInvalid, check_pattern
 from schemas.words import EventType
 from services.intake.integrations import cloudevents

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from schemas.base import MINUTE_MS
 from schemas.crisis.maintenance import Renewal
-from schemas.realms import is_live
 from schemas.reports import END_SUFFIX
+from schemas.topics import is_live
 from schemas.words import EventType
 from services.intake.integrations.episodes import LATE_WINDOW_MS, Episode, EpisodeTracker
 from services.intake.integrations.signals import (

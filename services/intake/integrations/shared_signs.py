@@ -23,8 +23,7 @@ from services.intake.admission import DailyQuota, Uses
 from services.intake.integrations.source_stats import SourceStats
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Source
-from services.runtime.kafka.clients import BrokerAway, create_groupless_consumer
-from services.runtime.kafka.compacted_topic import KeyedWriter
+from services.runtime.kafka.clients import BrokerAway, KeyedWriter, create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import (
     BACKGROUND_FETCH_INTERVAL_MS,
     READER_WAIT_MS,

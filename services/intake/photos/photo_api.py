@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import structlog
 
-from schemas.realms import RealmNameInvalid, parse_realm
+from schemas.topics import RealmNameInvalid, parse_realm
 from services.intake.admission import DailyQuota
 from services.intake.http.exchange import (
     DATA_CONTENT_POLICY,

@@ -26,9 +26,8 @@ from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
 from schemas.crisis.maintenance import LeasesRenewed, Renewal
-from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
-from schemas.topics import select_urgent_topic
+from schemas.topics import derive_id, is_live, select_urgent_topic
 from schemas.words import Certainty, MsgType
 from services.intake.admission import UNLIMITED, Admission, DecisionLag, ReportRateLimiter
 from services.intake.dead_letters.corrections import CORRECTED_BY
@@ -51,11 +50,11 @@ from services.runtime.http.problems import ProblemError
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import (
     BrokerAway,
+    KeyedWriter,
     RecordHeaders,
     build_headers,
     choose_partition,
 )
-from services.runtime.kafka.compacted_topic import KeyedWriter
 from services.runtime.process import tracing
 from services.runtime.secrets.vault import OWN_WORDS_FIELD, TextItem, VaultTexts
 

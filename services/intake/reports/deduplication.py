@@ -25,9 +25,8 @@ import structlog
 from aiokafka import TopicPartition
 
 from schemas.base import DAY_MS, HOUR_MS, Instant
-from schemas.realms import derive_id
 from schemas.reports import END_SUFFIX, ReportReceived
-from schemas.topics import PARTITION_COUNT, input_topic, urgent_topic
+from schemas.topics import PARTITION_COUNT, derive_id, input_topic, urgent_topic
 from schemas.wire import envelope as ce
 from services.intake.reports.native import PreparedReport
 from services.intake.reports.redaction import LogRedactor

@@ -29,7 +29,7 @@ from pydantic_core.core_schema import no_info_after_validator_function, nullable
 
 from schemas.base import MINUTE_MS, Instant
 from schemas.catalogue.event_types import goes_first
-from schemas.realms import RealmNameInvalid, is_live, parse_realm
+from schemas.topics import RealmNameInvalid, is_live, parse_realm
 from schemas.words import DANGER_TYPES, Certainty, EventType, MsgType
 from services.intake.reports.geography import TerritoryMap
 from services.intake.reports.report_rights import (

@@ -15,9 +15,9 @@ from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
-from schemas.realms import is_live
+from schemas.base import is_token
 from schemas.reports import END_SUFFIX
-from schemas.wire.patterns import is_token
+from schemas.topics import is_live
 from schemas.words import EventType
 
 HASH_PREFIX: Final = "h:"

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.catalogue.sources import SOURCE_KINDS
-from schemas.realms import is_live
+from schemas.topics import is_live
 from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal

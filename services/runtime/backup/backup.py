@@ -31,9 +31,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.realms import is_live
 from schemas.runtime import CONDUCTOR
-from schemas.topics import PARTITION_COUNT, SERVICES, TOPICS_BY_NAME, input_topics
+from schemas.topics import PARTITION_COUNT, SERVICES, TOPICS_BY_NAME, input_topics, is_live
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from schemas.wire import envelope as ce
 from schemas.wire.envelope import Place

@@ -21,9 +21,8 @@ from uuid import uuid4
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from schemas.routes import ROUTES
 from schemas.runtime import Rebased
-from schemas.topics import LARGE_MESSAGE_BYTES, TOPICS, TOPICS_BY_NAME, Retention
+from schemas.topics import LARGE_MESSAGE_BYTES, ROUTES, TOPICS, TOPICS_BY_NAME, Retention
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.backup.backup import TERRITORY_FILE
 from services.runtime.backup.contents import BackupRecord, BackupSection, VerifiedEnd, read_contents

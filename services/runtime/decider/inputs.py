@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, Self
 from pydantic import ValidationError
 
 from schemas.base import DAY_MS, END_OF_TIME, Instant, Message, UnknownType, parse_open
-from schemas.realms import RealmNameInvalid, is_live, parse_realm, partition_of
+from schemas.topics import RealmNameInvalid, is_live, parse_realm, partition_of
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from schemas.wire import envelope as ce
 from schemas.wire.envelope import Place

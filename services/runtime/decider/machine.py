@@ -27,8 +27,6 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 import orjson
 
 from schemas.base import END_OF_TIME, Command, Fact, Instant, Message
-from schemas.realms import derive_id, is_live, parse_realm
-from schemas.routes import ROUTES
 from schemas.runtime import (
     CloseRealm,
     CommandApplied,
@@ -50,7 +48,7 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, ROUTES, derive_id, is_live, parse_realm
 from schemas.wire.envelope import Place
 from services.runtime.decider.inputs import (
     Envelope,

@@ -27,8 +27,8 @@ from itertools import chain
 from typing import ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar, cast, get_type_hints
 
 from schemas.base import DAY_MS, Command, Fact, Instant, Message
-from schemas.realms import derive_id
 from schemas.runtime import CommandRefused
+from schemas.topics import derive_id
 from schemas.wire.envelope import Place
 from services.runtime.decider.maps import Map
 

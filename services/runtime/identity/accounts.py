@@ -36,8 +36,8 @@ from services.runtime.identity.principals import (
     get_topic_key,
     normalize_login,
 )
-from services.runtime.kafka.clients import BrokerAway
-from services.runtime.kafka.compacted_topic import KeyedEntry, KeyedWriter, TopicFollower
+from services.runtime.kafka.clients import BrokerAway, KeyedWriter
+from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower
 from services.runtime.kafka.tombstones import Tombstones, count_unsigned
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait

@@ -11,9 +11,8 @@ from typing import Final
 
 import structlog
 
-from schemas.realms import RealmNameInvalid, is_live, parse_realm
-from schemas.topics import TOPICS_BY_NAME
-from services.runtime.kafka.compacted_topic import KeyedWriter
+from schemas.topics import TOPICS_BY_NAME, RealmNameInvalid, is_live, parse_realm
+from services.runtime.kafka.clients import KeyedWriter
 from services.runtime.kafka.security import uses_embedded_broker
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.settings import Settings

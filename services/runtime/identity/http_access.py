@@ -13,7 +13,7 @@ from typing import Final
 
 from fastapi import Request
 
-from schemas.realms import is_live
+from schemas.topics import is_live
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore, read_bearer
 from services.runtime.identity.permissions import Permission, Role

@@ -16,7 +16,7 @@ import structlog
 
 from schemas.topics import TOPICS_BY_NAME
 from services.runtime.identity.accounts import TOPIC
-from services.runtime.kafka.compacted_topic import KeyedWriter
+from services.runtime.kafka.clients import KeyedWriter
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt

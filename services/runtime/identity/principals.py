@@ -17,7 +17,7 @@ import structlog
 from pydantic import Field, ValidationError
 
 from schemas.base import Instant, Model
-from schemas.realms import is_live
+from schemas.topics import is_live
 from schemas.words import EventType
 from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Permission, Role
 from services.runtime.secrets.keyring import decrypt, encrypt, write_private

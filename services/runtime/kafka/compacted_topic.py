@@ -6,21 +6,16 @@ The newest record of a key is its value, a null value erases it.
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from schemas.base import Instant
 from schemas.topics import LARGE_MESSAGE_BYTES, TOPICS_BY_NAME
 from services.runtime.kafka.clients import (
-    BrokerAway,
-    RecordHeaders,
-    create_expiring_producer,
     create_groupless_consumer,
 )
 from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS, FetchThrottle
@@ -29,7 +24,6 @@ from services.runtime.log.partition_reader import PartitionReader
 RETRY_S: Final = 0.5
 POLL_MS: Final = 1000
 """Longest wait for records before the follower looks at its position; a record ends it."""
-ACK_TIMEOUT_S: Final = 5.0
 log = structlog.get_logger(__name__)
 
 
@@ -43,124 +37,6 @@ class KeyedEntry:
     key: str
     value: bytes | None
     """Record value; a missing one erases the key."""
-
-
-def choose_partition(topic: str, key: str) -> int:
-    """Return the partition of a key, the same for every writer."""
-    return zlib.crc32(key.encode()) % TOPICS_BY_NAME[topic].partitions
-
-
-class PendingSend:
-    """A record that was passed to the producer."""
-
-    def __init__(self, topic: str, acked: asyncio.Future[Any], until: float) -> None:
-        self._topic = topic
-        self._acked = acked
-        self._until = until
-
-    async def acked(self) -> tuple[int, Instant]:
-        """Return (offset, time of the record) once every replica has it.
-
-        Raises BrokerAway: the record may still arrive.
-        """
-        try:
-            async with asyncio.timeout_at(self._until):
-                metadata = await asyncio.shield(self._acked)
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise _build_away_error(self._topic, error) from error
-        return metadata.offset, metadata.timestamp
-
-
-class KeyedWriter:
-    """Writer of entries, one per process, that connects at the first one.
-
-    Unacknowledged entries expire, so nothing piles up while the broker is away. Records that are
-    sent without awaiting an acknowledgement in between go to the broker in one request.
-    """
-
-    def __init__(self, kafka: str, *, ack_timeout_s: float = ACK_TIMEOUT_S) -> None:
-        self._kafka = kafka
-        self._timeout_s = ack_timeout_s
-        self._producer: AIOKafkaProducer | None = None
-        self._starting = asyncio.Lock()
-
-    async def put(self, topic: str, key: str, value: bytes | None) -> tuple[int, int]:
-        """Write an entry and return (partition, offset) once every replica has it.
-
-        Raises BrokerAway if no acknowledgement came in time. The entry may still arrive, so the
-        caller repeats the same.
-        """
-        partition = choose_partition(topic, key)
-        pending_send = await self.send(topic, partition, key, value)
-        offset, _ = await pending_send.acked()
-        return partition, offset
-
-    async def send(
-        self,
-        topic: str,
-        partition: int,
-        key: str,
-        value: bytes | None,
-        headers: RecordHeaders | None = None,
-    ) -> PendingSend:
-        """Send a record without waiting for its acknowledgement (`PendingSend.acked`).
-
-        Raises BrokerAway.
-        """
-        until = asyncio.get_running_loop().time() + self._timeout_s
-        try:
-            async with asyncio.timeout_at(until):
-                producer = self._producer or await self._started()
-                acked = await producer.send(
-                    topic, value, key=key.encode(), partition=partition, headers=headers
-                )
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise _build_away_error(topic, error) from error
-        acked.add_done_callback(_retrieve_exception)
-        return PendingSend(topic, acked, until)
-
-    async def connect(self) -> None:
-        """Connect now instead of at the first entry. Raises KafkaError, OSError."""
-        await self._started()
-
-    async def reachable(self) -> bool:
-        """Return whether a broker responds; False before the first connection."""
-        return self._producer is not None and bool(
-            await self._producer.client.force_metadata_update()
-        )
-
-    async def _started(self) -> AIOKafkaProducer:
-        async with self._starting:
-            if self._producer is None:
-                producer = create_expiring_producer(
-                    self._kafka, self._timeout_s, max_request_bytes=2 * LARGE_MESSAGE_BYTES
-                )
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
-                self._producer = producer
-        return self._producer
-
-    async def stop(self) -> None:
-        """Flush sent records, at most for 2 s, and disconnect."""
-        if self._producer is not None:
-            producer, self._producer = self._producer, None
-            try:
-                await asyncio.wait_for(producer.stop(), 2)
-            except TimeoutError:
-                log.warning("writer.unflushed")
-
-
-def _build_away_error(topic: str, error: Exception) -> BrokerAway:
-    return BrokerAway(f"topic {topic}: no acknowledgement ({type(error).__name__})")
-
-
-def _retrieve_exception(acked: asyncio.Future[Any]) -> None:
-    """Retrieve the exception of a send without a waiter, so that asyncio does not log it."""
-    if not acked.cancelled():
-        acked.exception()
 
 
 ApplyEntries = Callable[[Sequence[KeyedEntry]], Awaitable[None]]

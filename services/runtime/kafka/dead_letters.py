@@ -15,8 +15,7 @@ from typing import Final
 import orjson
 
 from schemas.base import Instant
-from schemas.realms import partition_of
-from schemas.topics import TOPICS_BY_NAME
+from schemas.topics import TOPICS_BY_NAME, partition_of
 
 TOPIC: Final = "dead-letters"
 NO_REALM: Final = "-"

@@ -15,9 +15,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from schemas.base import Instant, UnknownType
-from schemas.routes import is_published
 from schemas.runtime import LossDeclared, Rebased
-from schemas.topics import urgent_topic
+from schemas.topics import is_published, urgent_topic
 from schemas.wire.envelope import Place
 from services.runtime.decider.inputs import InputRecord, Refusal
 from services.runtime.decider.machine import AppliedInput, Machine

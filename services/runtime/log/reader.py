@@ -20,8 +20,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from schemas.routes import ROUTES
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, ROUTES
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.kafka.clients import create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, FetchThrottle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from schemas.routes import list_receivers
+from schemas.topics import list_receivers
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.decider.protocol import Watermark
 from services.runtime.log.chain import Position

@@ -16,13 +16,8 @@ from typing import Final
 import structlog
 from cryptography.exceptions import InvalidTag
 
-from services.runtime.kafka.clients import BrokerAway
-from services.runtime.kafka.compacted_topic import (
-    KeyedEntry,
-    KeyedWriter,
-    PendingSend,
-    TopicFollower,
-)
+from services.runtime.kafka.clients import BrokerAway, KeyedWriter, PendingSend
+from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower
 from services.runtime.kafka.tombstones import count_unsigned
 from services.runtime.process.machine import get_or_create_machine_name
 from services.runtime.process.settings import Settings

@@ -20,13 +20,13 @@ import orjson
 import structlog
 
 from schemas.people.directory import REALM_PREFIX, Contact
-from schemas.realms import get_territory
+from schemas.topics import get_territory
 from services.runtime.identity.home_realm import read_home_realm
-from services.runtime.kafka.compacted_topic import (
+from services.runtime.kafka.clients import (
     ACK_TIMEOUT_S,
     KeyedWriter,
     PendingSend,
-    choose_partition,
+    choose_key_partition,
 )
 from services.runtime.kafka.replica import RemovedRecord, Replica, ReplicaItem, ReplicaKeeper
 from services.runtime.kafka.tombstones import Tombstones
@@ -231,13 +231,13 @@ class ItemStore:
         return PendingItem(
             id,
             record,
-            await self._writer.send(self._topic, choose_partition(self._topic, id), id, record),
+            await self._writer.send(self._topic, choose_key_partition(self._topic, id), id, record),
         )
 
     async def kept(self, item: PendingItem) -> None:
         """Wait until all replicas have an item. Raises BrokerAway: repeat both steps."""
         offset, _ = await item.sent.acked()
-        partition = choose_partition(self._topic, item.id)
+        partition = choose_key_partition(self._topic, item.id)
         self._written[partition] = max(offset, self._written.get(partition, -1))
         self._remember(item.id, ReplicaItem(item.record, offset))
 

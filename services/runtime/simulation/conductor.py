@@ -25,10 +25,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from schemas.base import MINUTE_MS, Instant, Message
-from schemas.realms import is_live
-from schemas.routes import is_published, list_destinations
 from schemas.runtime import PaceChanged, RealmOpened, StepAccepted, StepSettled, StepTo
-from schemas.topics import SERVICES
+from schemas.topics import SERVICES, is_live, is_published, list_destinations
 from schemas.wire.envelope import Place
 from services.runtime.log.transaction import FactRecord, Transaction
 

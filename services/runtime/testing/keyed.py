@@ -11,8 +11,8 @@ from aiokafka.structs import RecordMetadata
 from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope
-from services.runtime.kafka.clients import BrokerAway, RecordHeaders
-from services.runtime.kafka.compacted_topic import KeyedEntry, KeyedWriter, PendingSend
+from services.runtime.kafka.clients import BrokerAway, KeyedWriter, PendingSend, RecordHeaders
+from services.runtime.kafka.compacted_topic import KeyedEntry
 from services.runtime.process.settings import Settings
 
 

@@ -8,8 +8,7 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 from schemas.base import Fact, Instant, Message
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, input_topic
+from schemas.topics import PARTITION_COUNT, input_topic, partition_of
 from schemas.wire.envelope import Place
 from services.runtime.decider.inputs import Headers, InputRecord
 from services.runtime.decider.machine import Machine

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.base import Instant, Message
-from schemas.routes import is_published, list_destinations
 from schemas.runtime import CONDUCTOR, StepRequested
+from schemas.topics import is_published, list_destinations
 from services.runtime.decider.protocol import Decider
 from services.runtime.log.transaction import FactRecord, Transaction
 from services.runtime.simulation.conductor import Conductor, Responder, SimulationPlanner

@@ -250,16 +250,6 @@ class Housekeeping:
                 _check_record(worker.log, p, offset, hash, last_records.get(p))
                 self._answered_at = time.monotonic()
 
-    def wants_snapshot(self, owned_partition: OwnedPartition[Any], now: float) -> bool:
-        """Return whether to snapshot now: at seq = k·N, not too often, one at a time."""
-        tuning = self._worker.tuning
-        return (
-            owned_partition.view.position.seq % tuning.snapshot_every == 0
-            and owned_partition.writing is None
-            and owned_partition.snapshot is None
-            and now >= owned_partition.next_snapshot_at
-        )
-
     def _use_quiet_moments(self) -> None:
         tuning, now = self._worker.tuning, time.monotonic()
         for owned_partition in self._worker.held.values():

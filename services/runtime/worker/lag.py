@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.base import Instant
-from schemas.realms import live_partitions
 from schemas.runtime import Rebased
-from schemas.topics import PARTITION_COUNT, SERVICES, input_topics, log_topic
+from schemas.topics import PARTITION_COUNT, SERVICES, input_topics, live_partitions, log_topic
 from services.runtime.log.chain import is_urgent
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import Transaction

@@ -82,6 +82,15 @@ class OwnedPartition(Generic[S]):
             self.room.clear()
             await self.room.wait()
 
+    def wants_snapshot(self, every: int, now: float) -> bool:
+        """Return whether to snapshot now: at seq = k·every, not too often, one at a time."""
+        return (
+            self.view.position.seq % every == 0
+            and self.writing is None
+            and self.snapshot is None
+            and now >= self.next_snapshot_at
+        )
+
     def drop(self) -> None:
         """Drop the partition, which another worker may own now.
 

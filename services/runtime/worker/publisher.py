@@ -24,10 +24,17 @@ import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
 
-from schemas.realms import is_live
-from schemas.routes import PUBLIC_FACTS, is_published, list_destinations, list_public_topics
 from schemas.runtime import InputFailed, InputRefused, Tick
-from schemas.topics import LARGE_MESSAGE_BYTES, is_input_topic, select_urgent_topic
+from schemas.topics import (
+    LARGE_MESSAGE_BYTES,
+    PUBLIC_FACTS,
+    is_input_topic,
+    is_live,
+    is_published,
+    list_destinations,
+    list_public_topics,
+    select_urgent_topic,
+)
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from schemas.wire import envelope as ce
 from schemas.wire.envelope import Place

@@ -23,9 +23,8 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from schemas.base import Command, UnknownType, message_class
-from schemas.realms import is_live
 from schemas.runtime import CONDUCTOR, DeadlineFailed, Tick
-from schemas.topics import SERVICES_WITH_URGENT_LANE
+from schemas.topics import SERVICES_WITH_URGENT_LANE, is_live
 from schemas.topics import input_topic as inputs_topic
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from schemas.topics import urgent_topic as urgent_topic  # noqa: PLC0414
@@ -366,7 +365,7 @@ class Worker(Generic[S]):
             self.app.consumer.hurry()
             if self.urgent is not None:
                 self.urgent.hurry()
-        if self.watch.wants_snapshot(owned_partition, now):
+        if owned_partition.wants_snapshot(self.tuning.snapshot_every, now):
             owned_partition.snapshot = view
         acknowledgement = await send_with_retry(
             self.producer,

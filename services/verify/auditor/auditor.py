@@ -16,12 +16,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from schemas.routes import is_published, list_destinations
 from schemas.topics import (
     PARTITION_COUNT,
     SERVICES,
     SERVICES_WITH_URGENT_LANE,
     input_topic,
+    is_published,
+    list_destinations,
     urgent_topic,
 )
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414

@@ -19,7 +19,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from schemas.base import Message
-from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
 from schemas.topics import (
     PARTITION_COUNT,
@@ -29,6 +28,7 @@ from schemas.topics import (
     input_topics,
     kafka_config,
     log_topic,
+    partition_of,
     select_urgent_topic,
     snapshot_topic,
     urgent_topic,

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, input_topic, log_topic, snapshot_topic
+from schemas.topics import PARTITION_COUNT, input_topic, log_topic, partition_of, snapshot_topic
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.kafka.security import get_client_options

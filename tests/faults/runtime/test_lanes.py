@@ -7,8 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, input_topic, urgent_topic
+from schemas.topics import PARTITION_COUNT, input_topic, partition_of, urgent_topic
 from services.runtime.kafka.clients import build_headers, encode_message
 from services.runtime.kafka.security import get_client_options
 from services.verify.chain import LogFold

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from schemas.base import Fact, Instant, Message, register_message
-from schemas.routes import PUBLIC_FACTS, ROUTES
 from schemas.runtime import DeadlineFailed, LossDeclared
-from schemas.topics import SERVICES_WITH_URGENT_LANE
+from schemas.topics import PUBLIC_FACTS, ROUTES, SERVICES_WITH_URGENT_LANE
 from services.runtime.decider.codec import StateCodec
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline, Firing, Input

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from schemas.routes import PUBLIC_FACTS
+from schemas.topics import PUBLIC_FACTS
 from services.runtime.process.settings import Settings
 from services.runtime.worker.tuning import Tuning
 from services.runtime.worker.worker import run_worker

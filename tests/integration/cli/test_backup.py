@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, partition_of
 from services.alerts.decider import AlertsDecider
 from services.appliance.cluster.registry import ClusterRegistry, MachineRecord
 from services.continuity.decider import ContinuityDecider

@@ -10,10 +10,9 @@ from typing import Self
 from aiokafka import AIOKafkaProducer
 
 from schemas.base import Fact, Message
-from schemas.realms import derive_id, partition_of
 from schemas.reference import ReferencePublished
 from schemas.runtime import CommandApplied, LossDeclared, RealmOpened, Rebased, Tick
-from schemas.topics import PARTITION_COUNT, input_topic, log_topic
+from schemas.topics import PARTITION_COUNT, derive_id, input_topic, log_topic, partition_of
 from services.runtime.kafka.security import get_client_options
 from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.reader import find_newest_logic

@@ -21,9 +21,8 @@ from schemas.alerts import (
     SiteStatusChanged,
 )
 from schemas.crisis.causes import CauseChanged, Members
-from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, RealmClosed
-from schemas.topics import PARTITION_COUNT, SERVICES
+from schemas.topics import PARTITION_COUNT, SERVICES, partition_of
 from services.appliance.embedded.store import RunningStore
 from services.console.read_model import store
 from services.console.read_model.history import Chronicle, Version

@@ -25,7 +25,6 @@ from schemas.calling import NotificationPlanned
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.people.directory import Contact, ContactPoint
-from schemas.realms import live_partitions, partition_of
 from schemas.reference import (
     ChannelRule,
     ChannelRules,
@@ -35,7 +34,7 @@ from schemas.reference import (
     RosterSection,
 )
 from schemas.runtime import RealmOpened
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, live_partitions, partition_of
 from schemas.wire.envelope import Place
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.appliance.embedded.kafka import RunningKafka

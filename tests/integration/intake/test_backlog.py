@@ -6,9 +6,8 @@ import time
 
 from aiokafka import TopicPartition
 
-from schemas.realms import partition_of
 from schemas.runtime import Tick
-from schemas.topics import PARTITION_COUNT, input_topic, log_topic
+from schemas.topics import PARTITION_COUNT, input_topic, log_topic, partition_of
 from services.alerts.decider import AlertsDecider
 from services.appliance.embedded.kafka import RunningKafka
 from services.intake.admission import SERVICE, DecisionLag

@@ -13,7 +13,7 @@ from services.appliance.embedded.store import RunningStore
 from services.appliance.embedded.store import is_serving as store_is_serving
 from services.runtime.identity.home_realm import KEY, read_home_realm, settle_home_realm
 from services.runtime.identity.installation import CLAIM_KEY, KeysDiffer, claim_broker
-from services.runtime.kafka.compacted_topic import KeyedWriter
+from services.runtime.kafka.clients import KeyedWriter
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from aiokafka.client import AIOKafkaClient
 
-from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, OpenRealm
-from schemas.topics import PARTITION_COUNT, input_topics, log_topic
+from schemas.topics import PARTITION_COUNT, input_topics, log_topic, partition_of
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.alerts import IncidentChanged, IncidentReported, SiteReported, SiteStatusChanged
 from schemas.crisis.causes import Cause, CauseChanged, Members
-from schemas.routes import list_destinations, list_public_topics
+from schemas.topics import list_destinations, list_public_topics
 from schemas.words import EventType, MsgType
 from services.alerts.causes.cause_lifecycle import KEPT_REPORTS
 from services.alerts.evolve import evolve

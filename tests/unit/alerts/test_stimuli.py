@@ -15,7 +15,7 @@ from schemas.crisis.stimuli import (
     SkipStimulus,
     StimulusChanged,
 )
-from schemas.realms import is_live
+from schemas.topics import is_live
 from services.alerts.decider import AlertsDecider
 from tests.unit.alerts.scene import Scene
 from tests.unit.alerts.test_communication import apply, refusal

@@ -13,8 +13,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, input_topic
+from schemas.topics import PARTITION_COUNT, input_topic, partition_of
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.runtime.decider.inputs import Envelope, InputRecord, parse_message, read_envelope
 from services.runtime.log.heads import sign_statement

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from schemas.alerts import MetricChanged
 from schemas.base import Fact, UnknownType
-from schemas.realms import partition_of
 from schemas.runtime import (
     CommandApplied,
     CommandRefused,
@@ -25,7 +24,7 @@ from schemas.runtime import (
     RealmOpened,
     Rebased,
 )
-from schemas.topics import PARTITION_COUNT, SERVICES
+from schemas.topics import PARTITION_COUNT, SERVICES, partition_of
 from services.console.read_model.history import Chronicle, Fold, list_versions
 from services.console.read_model.projection import (
     ProjectedBatch,

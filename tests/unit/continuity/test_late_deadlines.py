@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from schemas.alerts import CauseRow, SiteRow, SiteStatusChanged
 from schemas.base import HOUR_MS
-from schemas.realms import partition_of
 from schemas.reassignment import ProposalRequested
 from schemas.reference import ReferencePublished
 from schemas.runtime import RealmOpened, Tick
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, partition_of
 from schemas.wire.envelope import Place
 from schemas.words import Certainty, EventType, SiteStatus
 from services.continuity.decider import ContinuityDecider

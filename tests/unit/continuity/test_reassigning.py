@@ -15,9 +15,8 @@ from schemas import reference as ref
 from schemas.alerts import AttentionRequested
 from schemas.base import Fact
 from schemas.commands import ActivateStrategy, DeclareActivity
-from schemas.realms import partition_of
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, partition_of
 from schemas.words import ActivityState, EventType, SiteStatus
 from services.continuity.reassignment.orders import find_open_proposal
 from services.continuity.reassignment.proposals import (

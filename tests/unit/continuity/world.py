@@ -40,10 +40,9 @@ from schemas.continuity import (
     PlanChanged,
     PlanRow,
 )
-from schemas.realms import partition_of
 from schemas.reference import ReferencePublished
 from schemas.runtime import CommandApplied, CommandRefused, RealmOpened, StepTo
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, partition_of
 from schemas.wire.envelope import Place
 from schemas.words import Certainty, EventType, IncidentState, Level, SiteStatus
 from services.continuity.activities.calendars import PARIS

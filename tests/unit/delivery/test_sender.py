@@ -24,10 +24,9 @@ from schemas.delivery import (
 )
 from schemas.oncall import DrillRow, LaddersDrilled
 from schemas.people.directory import Contact, ContactPoint
-from schemas.realms import partition_of
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import RealmOpened, Tick
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, partition_of
 from schemas.wire.envelope import Place
 from schemas.words import Channel, Level, NotificationState
 from services import messages

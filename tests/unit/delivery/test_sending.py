@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Self
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from schemas.realms import live_partitions
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, live_partitions
 from schemas.words import Channel
 from services.delivery.sender import process as sender_process
 from services.delivery.sender.attempt_view import AttemptView

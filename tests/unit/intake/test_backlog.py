@@ -6,8 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, urgent_topic
+from schemas.topics import PARTITION_COUNT, partition_of, urgent_topic
 from services.intake.admission import (
     ALWAYS_ADMITTED,
     ASSUMED_PACE,

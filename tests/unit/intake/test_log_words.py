@@ -11,9 +11,8 @@ import orjson
 import pytest
 from hypothesis import given
 
-from schemas.base import parse_closed
+from schemas.base import is_token, parse_closed
 from schemas.reports import episode_key
-from schemas.wire.patterns import is_token
 from services.alerts.reference.territory import parse_instant
 from services.alerts.reports.report_facts import parse_truth
 from services.intake.reports.native import NativeReport

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.base import Message
-from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, OpenRealm, Rebased
+from schemas.topics import partition_of
 from services.runtime.decider.inputs import InputRecord, input_digest
 from services.runtime.decider.machine import Machine
 from services.runtime.kafka.clients import build_headers, encode_message

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.base import END_OF_TIME, Fact, Message
-from schemas.realms import partition_of
 from schemas.runtime import (
     CloseRealm,
     CommandApplied,
@@ -30,6 +29,7 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
+from schemas.topics import partition_of
 from schemas.wire.envelope import Place
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import RETENTION_MS

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from schemas.base import DAY_MS
-from schemas.realms import partition_of
 from schemas.runtime import InputDuplicate, InputRefused, OpenRealm, Tick
 from schemas.topics import (
     PARTITION_COUNT,
@@ -18,6 +17,7 @@ from schemas.topics import (
     input_topic,
     is_input_topic,
     log_topic,
+    partition_of,
     urgent_topic,
 )
 from schemas.wire import envelope as ce

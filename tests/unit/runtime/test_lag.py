@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.realms import live_partitions, partition_of
-from schemas.topics import PARTITION_COUNT, input_topic, log_topic
+from schemas.topics import PARTITION_COUNT, input_topic, live_partitions, log_topic, partition_of
 from services.runtime.log.transaction import Transaction
 from services.runtime.worker.lag import read_progress
 from tests.unit.delivery.desk import T0

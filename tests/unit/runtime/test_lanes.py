@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.realms import partition_of
 from schemas.topics import (
     SERVICES,
     SERVICES_WITH_URGENT_LANE,
@@ -21,6 +20,7 @@ from schemas.topics import (
     TOPICS_BY_NAME,
     input_topic,
     input_topics,
+    partition_of,
     select_urgent_topic,
     urgent_topic,
 )

@@ -9,9 +9,8 @@ from typing import Any, Self
 
 import pytest
 
-from schemas.realms import partition_of
 from schemas.runtime import RealmOpened
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, partition_of
 from schemas.wire.envelope import Place
 from services.runtime.kafka.clients import build_headers, encode_message
 from services.runtime.kafka.dead_letter_replay import (

@@ -9,8 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from schemas.alerts import NoteAdded
-from schemas.realms import partition_of
-from schemas.topics import PARTITION_COUNT, log_topic
+from schemas.topics import PARTITION_COUNT, log_topic, partition_of
 from services.runtime.log import reader
 from services.runtime.log.chain import MAX_IGNORED_RUN
 from services.runtime.log.reader import LogReader

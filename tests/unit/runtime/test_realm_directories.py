@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.people.directory import Contact, ContactPoint
-from schemas.realms import RealmNameInvalid
+from schemas.topics import RealmNameInvalid
 from schemas.words import Channel
 from services.runtime.identity.home_realm import read_home_realm
 from services.runtime.identity.permissions import Role

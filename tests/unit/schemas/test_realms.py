@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.realms import (
+from schemas.topics import (
     RealmNameInvalid,
     derive_id,
     lineage_namespace,

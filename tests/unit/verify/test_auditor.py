@@ -13,11 +13,9 @@ import pytest
 from schemas.calling import NotificationPlanned
 from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.delivery import AttemptOutcome, ClaimAttempt
-from schemas.realms import partition_of
 from schemas.reference import ReferencePublished, Roster, RosterSection
-from schemas.routes import is_published, list_destinations
 from schemas.runtime import RealmOpened, Tick
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, is_published, list_destinations, partition_of
 from schemas.wire.envelope import Place
 from schemas.words import Channel, Level
 from services.delivery.decider import DeliveryDecider

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.realms import partition_of
-from schemas.routes import list_destinations
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, list_destinations, partition_of
 from schemas.words import EventType
 from services.verify.auditor.open_items import OpenItems
 from tests.unit.continuity.test_reassigning import answer, approve, fire

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from schemas.routes import list_destinations
+from schemas.topics import list_destinations
 from services.verify.chain import GENESIS, LogFold, hash_input, hash_record
 from services.verify.laws import (
     LAWS,

@@ -9,8 +9,7 @@ import orjson
 import pytest
 from aiokafka import TopicPartition
 
-from schemas.routes import list_destinations
-from schemas.topics import input_topic, log_topic
+from schemas.topics import input_topic, list_destinations, log_topic
 from services.verify import reading
 from services.verify.chain import GENESIS, hash_input, hash_record
 from services.verify.laws import Findings, check_forwarding, check_inputs

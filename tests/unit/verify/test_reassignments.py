@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.base import MESSAGES, RowFact
-from schemas.realms import partition_of
-from schemas.routes import list_destinations
-from schemas.topics import PARTITION_COUNT
+from schemas.topics import PARTITION_COUNT, list_destinations, partition_of
 from schemas.words import EventType
 from services.verify.chain import LogFold
 from services.verify.laws import Findings, check_reassignments

@@ -9,7 +9,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from schemas.wire.patterns import is_token
+from schemas.base import is_token
 from services.console.documents.plan.sheet import print_plans
 from services.console.http.context import RealmReader
 from services.console.http.fair_queue import ExpensiveWork

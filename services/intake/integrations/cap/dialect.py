@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from schemas.cap import MEDIA_TYPE
-from schemas.realms import is_live
+from schemas.topics import is_live
 from schemas.words import EventType, MsgType
 from services.intake.integrations.cap.meaning import (
     CapEvent,

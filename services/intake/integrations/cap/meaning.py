@@ -13,8 +13,8 @@ from hashlib import blake2b
 from itertools import chain
 from typing import Any, Final
 
+from schemas.base import is_token
 from schemas.cap import SEVERITY
-from schemas.wire.patterns import is_token
 from schemas.words import EventType
 from services.intake.integrations.cap.message import CapMessage, Info
 from services.intake.integrations.signals import MAX_LABELS, find_rule
