@@ -53,7 +53,7 @@ class _DailyUse:
 
 
 Uses = Mapping[str, Sequence[int]]
-"""Day, items and bytes by sender."""
+"""Whole numbers by sender: day, items and bytes of a quota, or the times of a window."""
 
 
 class DailyQuota:

@@ -219,7 +219,12 @@ class Intake:
                 self.book,
                 self.vault.writer,
                 master,
-                {"photos": quota, "refused": self.refused.quota},
+                {
+                    "photos": quota,
+                    "refused": self.refused.quota,
+                    "places": unknown.places,
+                    "strangers": unknown.senders,
+                },
                 settings.instance,
             )
             if shared

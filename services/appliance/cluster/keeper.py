@@ -1,4 +1,4 @@
-"""Keep a cluster as its machines are: votes, copies, settings of topics, known addresses.
+"""Keep a cluster as its machines are: votes, copies, settings of topics, addresses, feeds.
 
 Every machine runs the same steps at its start and every half minute. Each step looks first, so two
 machines that do it at once, or a machine that dies in between, harm nothing.
@@ -6,6 +6,7 @@ machines that do it at once, or a machine that dies in between, harm nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
@@ -20,6 +21,7 @@ from services.appliance.cluster.control import (
     QuorumState,
     raise_settings,
 )
+from services.appliance.cluster.feeds import exchange_switches
 from services.appliance.cluster.layout import (
     COPIES,
     are_all_in_step,
@@ -61,6 +63,8 @@ async def keep_cluster(settings: Settings, member: ClusterMember, front: str) ->
             await registry.put_machine(own)
             records.machines[member.number] = own
         updated_member = update_member(settings, member, records)
+        for switch in await asyncio.to_thread(exchange_switches, settings.data, records.feeds):
+            await registry.put_feed(switch)
         await advance_cluster(member, registry, control, records)
     return updated_member
 

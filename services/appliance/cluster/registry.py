@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal, Self
 
 import orjson
@@ -15,7 +15,13 @@ import orjson
 from schemas.topics import TOPICS_BY_NAME
 from services.runtime.kafka.clients import KeyedWriter
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.process.cluster import INVITATION_KEY, MACHINE_KEY, MAX_NUMBER, Machine
+from services.runtime.process.cluster import (
+    FEED_KEY,
+    INVITATION_KEY,
+    MACHINE_KEY,
+    MAX_NUMBER,
+    Machine,
+)
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 
@@ -57,6 +63,18 @@ class InvitationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedSwitch:
+    """A feed that somebody has switched on or off."""
+
+    name: str
+    enabled: bool
+    since: float
+    """Unix seconds; the latest switch counts."""
+    keys: dict[str, str]
+    """Content of its files in `secrets/feeds`, by name."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterRecords:
     """All records at one moment."""
 
@@ -64,6 +82,7 @@ class ClusterRecords:
     invitations: dict[str, InvitationRecord]
     uses: dict[str, str]
     """Invitation → the first attempt that used it, in the order of the topic."""
+    feeds: dict[str, FeedSwitch] = field(default_factory=dict)
     unreadable: int = 0
     """Records that were written with other keys."""
 
@@ -120,6 +139,10 @@ class ClusterRegistry:
         """Write the record of an invitation. Raises BrokerAway."""
         await self._put(f"{INVITATION_KEY}{record.id}", asdict(record))
 
+    async def put_feed(self, switch: FeedSwitch) -> None:
+        """Write the record of a feed. Raises BrokerAway."""
+        await self._put(f"{FEED_KEY}{switch.name}", asdict(switch))
+
     async def _put(self, key: str, content: dict[str, Any]) -> None:
         value = encrypt(self._seal_key, orjson.dumps(content), key.encode())
         await self._writer.put(TOPIC, key, value)
@@ -132,16 +155,20 @@ def fold_records(
     machines: dict[int, MachineRecord] = {}
     invitations: dict[str, InvitationRecord] = {}
     uses: dict[str, str] = {}
+    feeds: dict[str, FeedSwitch] = {}
     unreadable: set[str] = set()
     for raw_key, value in records:
         key = (raw_key or b"").decode("utf-8", "replace")
-        if value is None or not key.startswith((MACHINE_KEY, INVITATION_KEY)):
+        if value is None or not key.startswith((MACHINE_KEY, INVITATION_KEY, FEED_KEY)):
             continue
         try:
             content = orjson.loads(decrypt(seal_key, value, key.encode()))
             if key.startswith(MACHINE_KEY):
                 machine = MachineRecord(**content)
                 machines[machine.number] = machine
+            elif key.startswith(FEED_KEY):
+                switch = FeedSwitch(**content)
+                feeds[switch.name] = switch
             else:
                 invitation = InvitationRecord(**content)
                 invitations[invitation.id] = invitation
@@ -151,7 +178,7 @@ def fold_records(
             unreadable.add(key)
         else:
             unreadable.discard(key)
-    return ClusterRecords(machines, invitations, uses, len(unreadable))
+    return ClusterRecords(machines, invitations, uses, feeds, len(unreadable))
 
 
 def _now_ms() -> int:

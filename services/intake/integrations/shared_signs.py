@@ -1,7 +1,7 @@
-"""Tell the other fronts of a cluster when a source was heard, and the counts of daily quotas.
+"""Tell the other fronts of a cluster when a source was heard, and the counts of limits.
 
 A source sends to one front. Without this, every other front would report it as silent, and each
-front would grant the whole quota. Both travel on the topic `fronts`, sealed with a key that derives
+front would grant the whole limit. Both travel on the topic `fronts`, sealed with a key that derives
 from the master key.
 """
 
@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 import structlog
@@ -19,7 +19,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
-from services.intake.admission import DailyQuota, Uses
+from services.intake.admission import Uses
 from services.intake.integrations.source_stats import SourceStats
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Source
@@ -57,6 +57,18 @@ def calculate_grace(period_ms: int) -> int:
     return calculate_interval(period_ms) + 2 * int(TURN_S * 1000)
 
 
+class SharedCount(Protocol):
+    """A limit that holds for all fronts together."""
+
+    def get_uses(self) -> Uses:
+        """Return the counts of this front."""
+        ...
+
+    def hear(self, front: str, uses: Uses) -> None:
+        """Replace the counts of another front."""
+        ...
+
+
 class SignExchange:
     """Sender and reader of signs of life and of counts, in each front of a cluster."""
 
@@ -67,7 +79,7 @@ class SignExchange:
         book: SourceStats,
         writer: KeyedWriter,
         master: MasterKey,
-        quotas: Mapping[str, DailyQuota] = MappingProxyType({}),
+        quotas: Mapping[str, SharedCount] = MappingProxyType({}),
         front: str = "",
     ) -> None:
         """Exchange signs, and the counts of `quotas` under the name of this front."""

@@ -8,15 +8,22 @@ Two faults of aiokafka leave a member without partitions for ever, while the pro
   https://github.com/aio-libs/aiokafka/issues/727.
 * After an error that it does not expect, aiokafka waits until somebody reads records, or ends its
   coordination. Faust reads none before it has partitions.
+
+A third one delays the first record of new partitions: the broker still waits for records of those
+before, and answers no other fetch on that connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
+from aiokafka.client import ConnectionGroup
 from aiokafka.errors import RebalanceInProgressError
+
+FETCH_END_S: Final = 0.01
+"""Pause in which aiokafka gives up its fetches of earlier partitions, without an error."""
 
 
 class GroupCoordination:
@@ -32,6 +39,7 @@ class GroupCoordination:
         self._commit: Any = coordinator._do_commit_offsets
         self._push_error: Any = coordinator._push_error_to_user
         self._closing: Any = coordinator._closing
+        self._client: Any = consumer._client
         self._fail = fail
         self._is_joining = False
         coordinator._do_rejoin_group = self._rejoin_alone
@@ -43,9 +51,18 @@ class GroupCoordination:
         self._is_joining = True
         try:
             joined: bool = await self._rejoin(subscription)
-            return joined
         finally:
             self._is_joining = False
+        if joined:
+            await self._end_fetches()
+        return joined
+
+    async def _end_fetches(self) -> None:
+        """Close the connections of fetches, so that those of new partitions wait for none before."""
+        await asyncio.sleep(FETCH_END_S)
+        for (_, group), connection in list(self._client._conns.items()):
+            if group == ConnectionGroup.DEFAULT:
+                connection.close()
 
     async def _commit_between_joins(self, assignment: Any, offsets: Any) -> None:
         """Commit, or refuse while a join is under way; aiokafka calls that «already rebalanced»."""

@@ -27,6 +27,7 @@ CLUSTER_FILES: Final = (
 """Files of `secrets/` that no backup holds: a restored installation is no machine of a cluster."""
 MACHINE_KEY: Final = "machine:"
 INVITATION_KEY: Final = "invitation:"
+FEED_KEY: Final = "feed:"
 """Beginnings of the keys of a cluster's records on the topic `access`."""
 MAX_NUMBER: Final = 32_767
 

@@ -30,6 +30,7 @@ from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import build_faust_credentials
 from services.runtime.process.exits import exit_now, stop_for_error
 from services.runtime.process.failpoints import ARMED, reach_failpoint
+from services.runtime.worker.assignor import LastingAssignor
 
 STOP_TIMEOUT_S: Final = 10.0
 """Longest time from SIGTERM to the end of the process.
@@ -262,6 +263,7 @@ def create_app(kafka: str, membership: Membership, owner: AppOwner) -> Any:
         topic_disable_leader=True,
         # No table: it selects the sticky, co-partitioning assignor (0 = round robin)
         table_standby_replicas=1,
+        PartitionAssignor=LastingAssignor,
         consumer_auto_offset_reset="earliest",
         consumer_metadata_max_age_ms=GROUP_METADATA_AGE_MS,
         consumer_group_instance_id=membership.instance or None,

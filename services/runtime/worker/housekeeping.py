@@ -38,7 +38,7 @@ LOG_CHECK_S: Final = 5.0
 SLOW_APPEND_S: Final = 5.0
 """Age of an unacknowledged append that makes the worker unready."""
 STUCK_S: Final = 300.0
-"""Age of an unacknowledged append, or time without progress, that ends the process."""
+"""Time without progress that ends the process."""
 STALLED_S: Final = 60.0
 """Time without progress that ends the process while the broker answers.
 
@@ -196,7 +196,7 @@ class Housekeeping:
 
     def _look_at_progress(self) -> None:
         worker, now = self._worker, time.monotonic()
-        if (age := self.oldest_unacked_s()) > STUCK_S:
+        if (age := self.oldest_unacked_s()) > worker.tuning.stuck_s:
             stop("progress.none", f"an append has waited {age:.0f} s for the broker")
         for p, owned_partition in list(worker.held.items()):
             at = owned_partition.view.position

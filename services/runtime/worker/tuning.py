@@ -9,10 +9,17 @@ from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS
 from services.runtime.process.cluster import read_member
 from services.runtime.process.settings import Settings
 
-CLUSTER_SESSION_S: Final = 4.0
+CLUSTER_SESSION_S: Final = 3.0
 """Time after which others take over from a lost worker in a cluster of machines.
 
-Kafka's own least time is 6 s, so it is for the brokers of Vigie alone.
+It begins again when the coordinator of the group was lost, too. Kafka's own least time is 6 s, so
+it is for the brokers of Vigie alone.
+"""
+CLUSTER_HEARTBEAT_S: Final = 0.5
+CLUSTER_STUCK_S: Final = 15.0
+"""The longest wait of an append: a worker that is cut off ends rather than append it too late.
+
+A late append makes the worker that has taken over start again.
 """
 
 
@@ -22,6 +29,10 @@ class Tuning:
 
     session_s: float = 10.0
     """Seconds without a sign of life after which a worker loses its partitions."""
+    heartbeat_s: float = 1.0
+    """Seconds between signs of life, and the longest delay until a worker learns of a rebalance."""
+    stuck_s: float = 300.0
+    """Age of an unacknowledged append that ends the process."""
     snapshot_every: int = 2000
     """Least number of records between snapshots."""
     snapshot_pause_s: float = 2.0
@@ -39,4 +50,9 @@ def adapt_tuning(tuning: Tuning, settings: Settings) -> Tuning:
     member = read_member(settings.data.secrets)
     if member is None or not member.uses(settings.kafka):
         return tuning
-    return replace(tuning, session_s=CLUSTER_SESSION_S)
+    return replace(
+        tuning,
+        session_s=CLUSTER_SESSION_S,
+        heartbeat_s=CLUSTER_HEARTBEAT_S,
+        stuck_s=CLUSTER_STUCK_S,
+    )

@@ -126,7 +126,13 @@ class Worker(Generic[S]):
         group = self.tuning.group or f"vigie-{self.service}"
         self.app: Any = create_app(
             kafka,
-            Membership(group, instance, self.tuning.session_s, every_ms=self.tuning.every_ms),
+            Membership(
+                group,
+                instance,
+                self.tuning.session_s,
+                self.tuning.heartbeat_s,
+                every_ms=self.tuning.every_ms,
+            ),
             self,
         )
         self.app.on_rebalance_complete.connect(self.recover)

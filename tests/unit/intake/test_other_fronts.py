@@ -15,14 +15,18 @@ import pytest
 from aiokafka import TopicPartition
 
 from services.intake.admission import DailyQuota
+from services.intake.field.rate_limits import AnonymousLimits, AnonymousReport
 from services.intake.integrations.shared_signs import SignExchange
 from services.intake.reports.answer_follower import AnswerFollower
+from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal
 from services.runtime.secrets.keyring import MasterKey
 from services.runtime.testing.keyed import MemoryKeyedLog
 from tests.unit.intake.conftest import Door, MemoryInputs, report
+
+WINDOW_S = 600.0
 
 
 class SharedLog(MemoryInputs):
@@ -207,25 +211,60 @@ async def test_a_quota_of_a_day_holds_at_all_fronts(fronts: Fronts) -> None:
         for n, (d, quota) in enumerate(zip(fronts.doors, quotas, strict=True))
     ]
 
-    async def exchange() -> None:
-        for one in exchanges:
-            await one.send()
-        for entry in log.entries:
-            for one in exchanges:
-                one.take(entry.key.encode(), entry.value)
-
     assert quotas[0].take("a", 1)
     assert quotas[1].take("a", 8)
-    await exchange()
+    await exchange(exchanges, log)
     assert [quota.take("a", 2) for quota in quotas] == [False, False]
     assert quotas[0].take("a", 1)
-    await exchange()
+    await exchange(exchanges, log)
     assert [quota.take("a", 0) for quota in quotas] == [False, False]
     record_count = len(log.entries)
-    await exchange()
+    await exchange(exchanges, log)
     assert len(log.entries) == record_count
     clock[0] += 86_400
     assert [quota.take("a", 10) for quota in quotas] == [True, True]
+
+
+async def test_a_stranger_gains_nothing_at_another_front(fronts: Fronts) -> None:
+    log, master, now = MemoryKeyedLog(), MasterKey(b"k" * 32), [1_000_000.0]
+    limits = [AnonymousLimits(4, 2, WINDOW_S, clock=lambda: now[0]) for _ in fronts.doors]
+    exchanges = []
+    for number, (door, each) in enumerate(zip(fronts.doors, limits, strict=True)):
+        counts = {"places": each.places, "strangers": each.senders}
+        exchanges.append(
+            SignExchange("", door.intake.access, door.intake.book, log, master, counts, str(number))
+        )
+    assert [try_report(limits[0], "first"), try_report(limits[1], "first")] == [True, True]
+    await exchange(exchanges, log)
+    assert [try_report(each, "first") for each in limits] == [False, False]
+    assert [try_report(each, "second") for each in limits] == [True, True]
+    await exchange(exchanges, log)
+    assert [try_report(each, "third") for each in limits] == [False, False], "the place is full"
+    assert [try_report(each, "third", is_danger=True) for each in limits] == [True, True]
+    record_count = len(log.entries)
+    await exchange(exchanges, log)
+    await exchange(exchanges, log)
+    assert len(log.entries) == record_count + len(exchanges), "a count is told once"
+    now[0] += WINDOW_S
+    assert [try_report(each, "first") for each in limits] == [True, True]
+
+
+def try_report(limits: AnonymousLimits, sender: str, *, is_danger: bool = False) -> bool:
+    """Return whether a report of a stranger is accepted."""
+    try:
+        limits.admit(AnonymousReport("poster", sender, "clg-1 outage_water", is_danger))
+    except ProblemError:
+        return False
+    return True
+
+
+async def exchange(exchanges: list[SignExchange], log: MemoryKeyedLog) -> None:
+    """Send the counts of each front to all others."""
+    for one in exchanges:
+        await one.send()
+    for entry in log.entries:
+        for one in exchanges:
+            one.take(entry.key.encode(), entry.value)
 
 
 async def test_a_front_that_reads_too_slowly_answers_all_the_same(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.client import ConnectionGroup
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
@@ -43,6 +45,11 @@ class OneBroker:
         self.synced: list[str] = []
         self.committed = 0
         self.connection = asyncio.Lock()
+        self.closed: list[Any] = []
+        self._conns = {
+            (1, group): SimpleNamespace(close=partial(self.closed.append, group))
+            for group in (ConnectionGroup.DEFAULT, ConnectionGroup.COORDINATION)
+        }
         self._answers: dict[type, Callable[[Any], Awaitable[Any]]] = {
             JoinGroupRequest: self._answer_join,
             SyncGroupRequest: self._answer_sync,
@@ -127,7 +134,7 @@ class Member:
             assignors=(ToyAssignor,),
             retry_backoff_ms=1,
         )
-        consumer = SimpleNamespace(_coordinator=self.coordinator)
+        consumer = SimpleNamespace(_coordinator=self.coordinator, _client=self.broker)
         GroupCoordination(consumer, self.failures.append)
 
     async def commit(self) -> None:
@@ -178,6 +185,14 @@ async def test_a_commit_between_joins_reaches_the_broker(member: Member) -> None
     await wait_for(lambda: member.coordinator._heartbeat_task is not None)
     await member.commit()
     assert member.broker.committed == 1
+
+
+async def test_new_partitions_do_not_wait_for_the_fetches_of_those_before(member: Member) -> None:
+    await member.until_joining()
+    assert member.broker.closed == []
+    member.broker.members.set()
+    await wait_for(lambda: member.broker.closed)
+    assert member.broker.closed == [ConnectionGroup.DEFAULT]
 
 
 async def test_an_unexpected_error_ends_the_process_instead_of_the_membership(

@@ -19,7 +19,7 @@ from services.runtime.process import metrics
 from services.runtime.worker import housekeeping
 from services.runtime.worker.housekeeping import STALLED_S, Housekeeping
 from services.runtime.worker.publisher import Publisher
-from services.runtime.worker.tuning import Tuning
+from services.runtime.worker.tuning import CLUSTER_STUCK_S, Tuning
 from tests.marks import MARKS
 from tests.waiting import eventually
 
@@ -57,6 +57,7 @@ def worker() -> Any:
         inputs="watched.inputs",
         urgent=None,
         app=SimpleNamespace(consumer=SimpleNamespace(assignment=set)),
+        tuning=Tuning(),
     )
 
 
@@ -157,6 +158,20 @@ def test_a_worker_that_stands_still_while_the_broker_answers_ends_after_a_minute
     watch, now = Housekeeping(worker), time.monotonic()
     watch._answered_at = now - answered_s
     watch._behind_since[0] = (5, now - stood_s)
+    watch._look_at_progress()
+    assert stopped == (["progress.none"] if ends else [])
+
+
+@pytest.mark.parametrize(("unacked_s", "ends"), [(16, True), (14, False)])
+def test_a_worker_that_is_cut_off_from_its_cluster_ends_before_it_appends_too_late(
+    worker: Any, unacked_s: float, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its late append made the worker that had taken over start again, too."""
+    stopped: list[str] = []
+    monkeypatch.setattr(housekeeping, "stop", lambda name, _detail: stopped.append(name))
+    worker.tuning = Tuning(stuck_s=CLUSTER_STUCK_S)
+    watch = Housekeeping(worker)
+    monkeypatch.setattr(watch, "oldest_unacked_s", lambda: unacked_s)
     watch._look_at_progress()
     assert stopped == (["progress.none"] if ends else [])
 
