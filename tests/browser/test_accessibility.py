@@ -160,6 +160,7 @@ def keyboard_defects(page: Page) -> list[str]:
 
 def walk(page: Page) -> list[str]:
     """Find the faults along all Tab stops."""
+    page.evaluate(BEYOND_AXE)
     page.evaluate("watch()")
     for _ in range(0, page.evaluate("walk.many") + STRIDE, STRIDE):
         for _ in range(STRIDE):
