@@ -153,6 +153,7 @@ ROUTERS: Final = (
     records_api.reviews_router,
     reference_api.router,
     reference_api.front_router,
+    exercises_api.front_router,
     live_api.router,
     callouts_api.router,
     communication_api.router,

@@ -53,6 +53,7 @@ from services.intake.reports.acceptance import InputAppender, ReportReceiver
 from services.intake.reports.answer_follower import AnswerFollower
 from services.intake.reports.deduplication import AnswerIndex, KnownReport
 from services.intake.reports.geography import TerritoryMap
+from services.intake.reports.realm_check import RealmCheck
 from services.intake.reports.redaction import LogRedactor
 from services.intake.reports.report_rights import ReservedMeasures
 from services.intake.reports.reports_api import ReportApi
@@ -137,6 +138,7 @@ class Intake:
             words,
             settings.ack_timeout_s,
             self.reserved,
+            RealmCheck(settings.live_realm, self.proxy.get_json),
             self.follower,
         )
         self.refused = DeadLetterStore(

@@ -41,6 +41,7 @@ from services.intake.openapi import merge_documents
 from services.intake.photos import photo_api
 from services.intake.photos.photo_api import PhotoApi
 from services.intake.reports.deduplication import AnswerIndex, KnownReport
+from services.intake.reports.realm_check import KNOWN_REALM
 from services.intake.reports.report_rights import PUBLISHED
 from services.intake.reports.reports_api import POST_ONE, ReportApi
 from services.runtime.http.problems import Problem, ProblemError
@@ -271,9 +272,14 @@ class FrontApplication:
                 await self._check_technical(scope)
             await self._read(path, scope, send)
         else:
-            if path in _TECHNICAL_PATHS:
-                await self._check_technical(scope)
-            await self._proxy.pass_on(scope, receive, send)
+            await self._pass_on(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == KNOWN_REALM:
+            raise ProblemError("not_found")  # it makes the console read the end of a log
+        if scope["path"] in _TECHNICAL_PATHS:
+            await self._check_technical(scope)
+        await self._proxy.pass_on(scope, receive, send)
 
     async def _refused_lane(
         self, parts: list[str], method: str, scope: Scope, receive: Receive, send: Send

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -40,6 +40,10 @@ from services.territory import TerritoryInvalid, load_current_territory
 from services.territory.publish import build_reference_commands
 
 router = DecisionRouter(prefix="/api/v1/realms", tags=["realms"])
+front_router = APIRouter()
+LOG_WAIT_S: Final = 3.0
+"""Longest wait for the read model to reach the end of the log."""
+LOG_PAUSE_S: Final = 0.1
 PictureReader = Annotated[Principal, Depends(require_permission(Permission.PICTURE_READ))]
 RealmRunner = Annotated[
     DecisionContext, Depends(require_decision(Permission.REALM_RUN, whole_territory=True))
@@ -310,3 +314,31 @@ async def _decide(
     return await send_decision(
         author.within(DecisionBody(realm=realm)), decision_body, "alerts", kind, **fields
     )
+
+
+@front_router.get("/realm.json", include_in_schema=False)
+async def is_realm_known(request: Request, name: str) -> dict[str, bool | None]:
+    """Return whether a realm was ever opened, for the front; null if the log is not all read."""
+    state = request.app.state
+    return {"known": await find_realm(state.model.of(name), state.kafka)}
+
+
+async def find_realm(model: ReadModel, kafka: str) -> bool | None:
+    """Return whether the realm was ever opened, also a moment ago on another machine.
+
+    An unknown realm is looked for until the read model has reached what is the end of the log now;
+    None if that takes too long.
+    """
+    is_open, _ = await model.find_own_realm()
+    if is_open:
+        return True
+    end = await model.find_log_end(kafka)
+    try:
+        async with asyncio.timeout(LOG_WAIT_S):
+            while True:
+                is_open, position = await model.find_own_realm()
+                if is_open or position >= end:
+                    return is_open
+                await asyncio.sleep(LOG_PAUSE_S)
+    except TimeoutError:
+        return None

@@ -5,14 +5,6 @@ from __future__ import annotations
 from services.runtime.http.problems import ProblemError, build_bilingual, declare_problem
 
 declare_problem(
-    "realm_unknown",
-    404,
-    build_bilingual("Territoire inconnu", "Unknown realm"),
-    build_bilingual(
-        "Aucun territoire ni exercice de ce nom n’existe ici.", "There is no realm of this name."
-    ),
-)
-declare_problem(
     "resource_unknown",
     404,
     build_bilingual("Introuvable", "Not found"),

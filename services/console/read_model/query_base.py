@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import orjson
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
 from schemas.callouts import headcount_text_id
-from schemas.topics import is_live
+from schemas.topics import PARTITION_COUNT, is_live, log_topic, partition_of
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding
 from services.console.logbook.lines import LineRecord, build_key_after
@@ -37,6 +38,7 @@ from services.console.resources import Page
 from services.console.sites.geometry import Outlines
 from services.runtime.http.pagination import paginate
 from services.runtime.http.problems import ProblemError
+from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.tasks import run_in_thread
 from services.runtime.secrets.vault import TextItem
 
@@ -304,6 +306,33 @@ class QueryBase:
         return sorted(
             realm_list, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name)
         )
+
+    async def find_own_realm(self) -> tuple[bool, int]:
+        """Return whether this realm was opened, and the next record to read of its alerts log.
+
+        Raises ProblemError while the read model is rebuilt or away.
+        """
+        await self.epoch()
+        partition = partition_of(self._realm, PARTITION_COUNT)
+        async with translate_store_errors():
+            pipe = self._client.pipeline(transaction=True)
+            pipe.hget(store.REALMS, self._realm)
+            pipe.get(store.position_key("alerts", partition))
+            fields, position = await pipe.execute()
+        is_open = fields is not None and "began_at" in orjson.loads(fields)
+        return is_open, int(orjson.loads(position)["next"]) if position else 0
+
+    async def find_log_end(self, kafka: str) -> int:
+        """Return the next record to be written to the alerts log of this realm's partition.
+
+        Raises ProblemError `broker_away`.
+        """
+        partition = TopicPartition(log_topic("alerts"), partition_of(self._realm, PARTITION_COUNT))
+        try:
+            async with PartitionReader(kafka, fetch_bytes=1) as reader:
+                return (await reader.ends([partition]))[partition]
+        except (KafkaError, OSError) as error:
+            raise ProblemError("broker_away", retry_after_s=5) from error
 
     async def realm(self) -> r.Realm:
         view = await self.read()

@@ -43,6 +43,7 @@ from services.intake.reports.deduplication import (
     identify_report,
 )
 from services.intake.reports.native import PreparedReport
+from services.intake.reports.realm_check import RealmCheck
 from services.intake.reports.redaction import LogRedactor, RedactedReport, get_episode_prefix
 from services.intake.reports.report_rights import ReservedMeasures
 from services.runtime.decider.inputs import InputMarks
@@ -145,11 +146,13 @@ class ReportReceiver:
         words: LogRedactor,
         ack_timeout_s: float,
         reserved: ReservedMeasures,
+        realms: RealmCheck,
         follower: AnswerFollower | None = None,
     ) -> None:
         """Accept reports; `follower` knows those of the other fronts of a cluster."""
         self._follower = follower
         self._reserved = reserved
+        self._realms = realms
         self._inputs = inputs
         self._texts = texts
         self._ledger = ledger
@@ -201,11 +204,12 @@ class ReportReceiver:
 
         With `first_stands`, the same key with another body counts as a repetition, as when a
         program reports the same transition with other text. Raises ProblemError `key_reused`,
-        `out_of_scope`, `measure_reserved`, `overloaded`, `over_rate`, `decider_behind`, `starting`,
-        `broker_away`.
+        `out_of_scope`, `measure_reserved`, `realm_unknown`, `overloaded`, `over_rate`,
+        `decider_behind`, `starting`, `broker_away`.
         """
         if not self._ledger.caught_up.is_set():
             await self._started()
+        await self._realms.check(claim.realm)  # nothing waits between here and `_under_way`
         identity = identify_report(claim, principal.id, key, self._key)
         if key is not None and not first_stands:
             identity = replace(identity, is_exclusive=True)

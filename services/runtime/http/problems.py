@@ -391,6 +391,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "The author of the proposal cannot approve the erasure: another person must do so.",
         ),
         (
+            "realm_unknown",
+            404,
+            "Territoire inconnu",
+            "Unknown realm",
+            "Aucun territoire ni exercice de ce nom n’existe ici.",
+            "There is no realm of this name.",
+        ),
+        (
             "no_erasure",
             409,
             "Aucun effacement proposé",

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from schemas.crisis.maintenance import EndMaintenance
 from services.console.app import create_app
+from services.console.exercises import api as exercises_api
 from services.console.http.answers import build_answer
 from services.console.http.context import DecisionBody, check_scope, parse_time
 from services.console.http.decisions import CommandDispatcher, CommandOutcome, IdempotencyKey
@@ -395,3 +396,37 @@ def test_the_front_learns_which_measures_the_version_in_force_reserves() -> None
     assert measures["version"] == "v1"
     assert "rssi" in measures["reserved"]["total_isolation"]
     assert "river_level" not in measures["reserved"], "what a person may confirm is let in"
+
+
+class ReadSoFar:
+    """Stands for a read model that follows the log record by record."""
+
+    def __init__(self, opened_by: int | None, *, end: int, stops_at: int = 1_000) -> None:
+        self.position, self._opened_by = 0, opened_by
+        self._end, self._stops_at = end, stops_at
+
+    async def find_own_realm(self) -> tuple[bool, int]:
+        self.position = min(self.position + 1, self._stops_at)
+        is_open = self._opened_by is not None and self.position > self._opened_by
+        return is_open, self.position
+
+    async def find_log_end(self, kafka: str) -> int:  # noqa: ARG002
+        return self._end
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        (ReadSoFar(0, end=9), True),
+        (ReadSoFar(None, end=3), False),
+        (ReadSoFar(4, end=5), True),
+        (ReadSoFar(None, end=9, stops_at=2), None),
+    ],
+    ids=["known", "unknown", "opened a moment ago elsewhere", "behind the log"],
+)
+async def test_a_realm_is_unknown_only_after_all_of_the_log(
+    model: Any, known: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exercises_api, "LOG_PAUSE_S", 0.0)
+    monkeypatch.setattr(exercises_api, "LOG_WAIT_S", 0.05)
+    assert await exercises_api.find_realm(model, "kafka:9092") is known

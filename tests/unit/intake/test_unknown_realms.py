@@ -1,0 +1,89 @@
+"""A report to a realm that does not exist is refused at once, if the console is sure of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from services.runtime.identity.permissions import Role
+from tests.unit.intake.conftest import Door, report
+
+
+class Console:
+    """Answers whether a realm is known."""
+
+    def __init__(self, door: Door, known: Any) -> None:
+        self.asked: list[str] = []
+        self._known = known
+        door.intake.receiver._realms._ask = self.ask
+
+    async def ask(self, path: str, timeout_s: float) -> Any:  # noqa: ARG002
+        self.asked.append(path)
+        await asyncio.sleep(0)
+        if isinstance(self._known, Exception):
+            raise self._known
+        return {"known": self._known}
+
+
+async def post(door: Door, realm: str | None, key: str = "k") -> tuple[int, dict[str, Any]]:
+    async with await door.as_(Role.CELL) as http:
+        body = report(**({} if realm is None else {"realm": realm}))
+        answer = await http.post("/api/v1/reports", json=body, headers={"Idempotency-Key": key})
+        return answer.status_code, answer.json()
+
+
+async def test_an_unknown_realm_is_refused_at_once_and_the_message_is_kept(door: Door) -> None:
+    Console(door, False)
+    status, problem = await post(door, "92~ex-nowhere")
+    assert (status, problem["code"]) == (404, "realm_unknown")
+    assert door.inputs.appended == []
+    letter = door.intake.refused._queue.get_nowait()
+    assert letter.problem.code == "realm_unknown"
+
+
+@pytest.mark.parametrize("doubt", [None, TimeoutError(), aiohttp.ClientConnectionError("away")])
+async def test_in_doubt_the_report_is_accepted(door: Door, doubt: Any) -> None:
+    Console(door, doubt)
+    assert (await post(door, "92~ex-maybe"))[0] == 202
+
+
+async def test_a_known_realm_is_asked_for_once_and_the_own_one_never(door: Door) -> None:
+    console = Console(door, True)
+    for key in ("a", "b"):
+        assert (await post(door, "92~ex-1", key))[0] == 202
+    assert (await post(door, None))[0] == 202
+    assert console.asked == ["/realm.json?name=92~ex-1"]
+
+
+async def test_the_same_message_twice_at_once_counts_once_in_a_new_realm(door: Door) -> None:
+    Console(door, True)
+    async with await door.as_(Role.CELL) as http:
+        requests = [
+            http.post(
+                "/api/v1/reports",
+                json=report(realm="92~ex-1"),
+                headers={"Idempotency-Key": "one"},
+            )
+            for _ in range(4)
+        ]
+        answers = await asyncio.gather(*requests)
+    assert {a.status_code for a in answers} == {202}
+    assert len({a.json()["report_id"] for a in answers}) == 1
+    assert len(door.inputs.appended) == 1
+
+
+async def test_each_member_of_a_batch_is_judged_by_its_realm(door: Door) -> None:
+    Console(door, False)
+    async with await door.as_(Role.CELL) as http:
+        members = [report(), report(realm="92~ex-nowhere")]
+        answer = await http.post("/api/v1/reports:batch", json=members)
+    assert answer.status_code == 207
+    assert [item["status"] for item in answer.json()["items"]] == [202, 404]
+
+
+async def test_the_question_is_for_the_front_alone(door: Door) -> None:
+    async with door.client() as http:
+        assert (await http.get("/realm.json?name=92")).status_code == 404
