@@ -15,6 +15,7 @@ import aiohttp
 import structlog
 import uvicorn
 from aiokafka.errors import KafkaError
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from services.intake.administration import Administration
 from services.intake.admission import (
@@ -37,7 +38,7 @@ from services.intake.field.rate_limits import AnonymousLimits
 from services.intake.field.short_line import SiteCodes
 from services.intake.field.sms import SmsIntegration
 from services.intake.http.connections import ConnectionLimiter, GuardedConnection
-from services.intake.http.exchange import BodyReader
+from services.intake.http.exchange import BodyReader, ForwardedHost
 from services.intake.http.proxy import ConsoleProxy
 from services.intake.integrations.alertmanager_api import AlertmanagerAlerts
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
@@ -416,8 +417,12 @@ def build_server_config(
 ) -> uvicorn.Config:
     """Build the uvicorn configuration of one listening address.
 
-    Client address and scheme come from the connection, unless a configured proxy names them.
+    Client address, scheme and host come from the connection, unless a configured proxy names them.
     """
+    if settings.proxies:
+        front = ForwardedHost(
+            ProxyHeadersMiddleware(front, trusted_hosts=settings.proxies), settings.proxies
+        )
     counted = addresses or ConnectionLimiter(settings.connections_per_address, settings.proxies)
     return uvicorn.Config(
         front,
@@ -427,8 +432,7 @@ def build_server_config(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(settings.proxies),
-        forwarded_allow_ips=settings.proxies,
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_S,
         **tls,

@@ -138,7 +138,7 @@ class IntakeSettings(Settings):
     proxies: str = ""
     """Reverse proxies in front of Vigie: addresses or networks, separated by commas; empty = none.
 
-    Vigie believes their `X-Forwarded-For` and `X-Forwarded-Proto`.
+    Vigie believes their `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
     """
 
     @field_validator("proxies")

@@ -177,6 +177,24 @@ def check_listening(settings: Settings) -> Iterator[DoctorFinding]:
     )
 
 
+def check_proxy() -> Iterator[DoctorFinding]:
+    """Check that logins pass a reverse proxy that rewrites the header `Host`."""
+    from services.intake.settings import IntakeSettings
+    from services.runtime.identity.oidc_settings import OidcSettings
+
+    proxies, public_url = IntakeSettings().proxies, OidcSettings().public_url
+    if proxies:
+        yield DoctorFinding(
+            "proxy",
+            "ok" if public_url else "warning",
+            f"{proxies}, browsers at {public_url or 'an address that is not set'}",
+            ""
+            if public_url
+            else "set VIGIE_PUBLIC_URL to the address in the browser's bar: a proxy that rewrites "
+            "Host (and sends no X-Forwarded-Host) blocks logins over plain HTTP",
+        )
+
+
 def check_days_off(settings: Settings) -> Iterator[DoctorFinding]:
     """Check the loaded days off, on which clocks of offices and schools stand still."""
     try:
@@ -434,6 +452,7 @@ async def run_checks(settings: Settings) -> list[DoctorFinding]:
     doctor_findings += [
         *check_variables(os.environ),
         *check_listening(settings),
+        *check_proxy(),
         *check_days_off(settings),
     ]
     remote: list[Callable[[Settings], Awaitable[list[DoctorFinding]]]] = [check_broker, check_store]

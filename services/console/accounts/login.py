@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Form, Request, Response
@@ -50,10 +50,10 @@ def add_login_routes(router: APIRouter) -> None:
         second: Annotated[str, Form()] = "",
         next: Annotated[str, Form()] = "/",
     ) -> Response:
-        _check_site(request)  # another site could log its visitors in to an account of its choice
         sessions: Sessions = request.app.state.sessions
         address = request.client.host if request.client else ""
         try:
+            _check_site(request)  # another site could log its visitors in to an account it chooses
             if code:
                 session = await sessions.login_with_code(code.strip(), address=address)
             else:
@@ -140,19 +140,27 @@ def _add_provider_routes(router: APIRouter) -> None:
 
 
 def _check_site(request: Request) -> None:
-    """Check that the request comes from our own pages. Raises ProblemError `csrf`.
+    """Check that the request comes from our own pages. Raises ProblemError.
 
     The browser declares it in `Sec-Fetch-Site`. Older ones, and all over plain HTTP, send `Origin`
-    alone.
+    alone: it must be the address that the front got, or the public one, for a proxy may hide the
+    former.
     """
     declared = request.headers.get("sec-fetch-site")
-    if declared is None:
-        origin = request.headers.get("origin")
-        is_own = origin is None or _strip_scheme(origin) == _strip_scheme(_get_origin(request))
-    else:
-        is_own = declared in ("same-origin", "none")
-    if not is_own:
-        raise ProblemError("csrf")
+    if declared is not None:
+        if declared not in ("same-origin", "none"):
+            raise ProblemError("csrf")
+        return
+    origin, own = request.headers.get("origin"), _get_origin(request)
+    if origin is not None and _strip_scheme(origin) not in (
+        _strip_scheme(own),
+        _strip_scheme(request.app.state.public_url),
+    ):
+        raise ProblemError("origin_foreign", origin=origin[:SHOWN_CHARS], host=own[:SHOWN_CHARS])
+
+
+SHOWN_CHARS: Final = 200
+"""Characters of a foreign address that the refusal repeats."""
 
 
 def _strip_scheme(origin: str) -> str:

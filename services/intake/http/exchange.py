@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_network
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlencode
 
 import orjson
 
 from services.intake.admission import BodyMemory
+from services.runtime.http.client_addresses import is_within
 from services.runtime.http.pagination import MAX_LIMIT
 from services.runtime.http.problems import (
     MEDIA_TYPE,
@@ -85,6 +87,27 @@ def read_page_request(scope: Scope, default: int = MAX_LIMIT) -> ListQuery:
 
 class ClientDisconnected(Exception):
     """The client disconnected before its body was complete. No answer is possible."""
+
+
+class ForwardedHost:
+    """Application behind reverse proxies: `X-Forwarded-Host` of a known one becomes `Host`.
+
+    It must see the address of the connection, so it stands before the middleware that replaces it.
+    """
+
+    def __init__(self, app: Any, proxies: str) -> None:
+        """Take the host of the addresses and networks `proxies`, separated by commas."""
+        self._app = app
+        self._proxies = tuple(ip_network(part) for part in proxies.split(",") if part)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. The last host of a list is that of the nearest proxy."""
+        host = get_header(scope, b"x-forwarded-host") if scope["type"] == "http" else None
+        name = (host or "").rpartition(",")[2].strip()
+        if name and scope.get("client") and is_within(scope["client"][0], self._proxies):
+            others = [(k, v) for k, v in scope["headers"] if k != b"host"]
+            scope = {**scope, "headers": [(b"host", name.encode("latin-1")), *others]}
+        await self._app(scope, receive, send)
 
 
 def get_header(scope: Scope, name: bytes) -> str | None:

@@ -331,6 +331,24 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "The page is too old or the request comes from another site: reload the page.",
         ),
         (
+            "origin_foreign",
+            403,
+            "Adresse non reconnue",
+            "Address not recognised",
+            (
+                "Le navigateur est sur {origin}, mais la demande est arrivée pour {host}. Ouvrez Vigie "
+                "sous cette adresse ou, derrière un proxy, demandez à l’administrateur que le proxy "
+                "transmette l’en-tête Host (ou X-Forwarded-Host, avec VIGIE_PROXIES), ou que "
+                "VIGIE_PUBLIC_URL porte l’adresse du navigateur."
+            ),
+            (
+                "The browser is at {origin}, but the request arrived for {host}. Open Vigie under that "
+                "address or, behind a proxy, ask the administrator that the proxy passes the header "
+                "Host on (or X-Forwarded-Host, with VIGIE_PROXIES), or that VIGIE_PUBLIC_URL is the "
+                "address of the browser."
+            ),
+        ),
+        (
             "forbidden",
             403,
             "Droit insuffisant",
@@ -371,6 +389,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "This address does not exist.",
         ),
         (
+            "realm_unknown",
+            404,
+            "Territoire inconnu",
+            "Unknown realm",
+            "Aucun territoire ni exercice de ce nom n’existe ici.",
+            "There is no realm of this name.",
+        ),
+        (
             "method_not_allowed",
             405,
             "Méthode refusée",
@@ -389,14 +415,6 @@ def _build_catalogue() -> dict[str, ProblemKind]:
                 "doit le faire."
             ),
             "The author of the proposal cannot approve the erasure: another person must do so.",
-        ),
-        (
-            "realm_unknown",
-            404,
-            "Territoire inconnu",
-            "Unknown realm",
-            "Aucun territoire ni exercice de ce nom n’existe ici.",
-            "There is no realm of this name.",
         ),
         (
             "no_erasure",

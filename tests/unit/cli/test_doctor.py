@@ -113,6 +113,25 @@ def test_plain_http_on_a_network_is_a_warning(tmp_path: Path) -> None:
         }, address
 
 
+@pytest.mark.parametrize(
+    ("proxies", "public_url", "state"),
+    [
+        ("", "", {}),
+        ("10.0.0.4", "", {"proxy": "warning"}),
+        ("10.0.0.4", "http://x", {"proxy": "ok"}),
+    ],
+)
+def test_a_proxy_without_the_address_of_the_browser_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, proxies: str, public_url: str, state: dict[str, str]
+) -> None:
+    """Over plain HTTP nobody could log in if it rewrote `Host`."""
+    monkeypatch.setenv("VIGIE_PROXIES", proxies)
+    monkeypatch.setenv("VIGIE_PUBLIC_URL", public_url)
+    findings = list(doctor.check_proxy())
+    assert states(findings) == state
+    assert all("VIGIE_PUBLIC_URL" in f.act for f in findings if f.state == "warning")
+
+
 def test_a_running_system_is_checked_at_its_address(tmp_path: Path) -> None:
     """After `vigie up --http 0.0.0.0:80` it spoke of the default address."""
     data = DataDir(tmp_path)

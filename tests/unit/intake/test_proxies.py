@@ -19,10 +19,11 @@ SAID = [(b"x-forwarded-for", b"198.51.100.9, 192.0.2.7"), (b"x-forwarded-proto",
 
 
 class Seen:
-    """Application that records the identity of its caller."""
+    """Application that records the identity of its caller, and the host that it asked for."""
 
     async def __call__(self, scope: Any, _receive: Any, _send: Any) -> None:
         self.caller = (scope["client"][0], scope["scheme"])
+        self.hosts = [value for name, value in scope["headers"] if name == b"host"]
 
 
 async def caller(config: uvicorn.Config, seen: Seen, connected: str) -> tuple[str, str]:
@@ -55,6 +56,33 @@ async def test_only_configured_proxies_are_believed(tmp_path: Path) -> None:
         "127.0.0.1",
         "http",
     )
+
+
+@pytest.mark.parametrize(
+    ("connected", "named", "expected"),
+    [
+        ("10.0.0.4", b"crise.example:8080", b"crise.example:8080"),
+        ("10.0.0.4", b"forged.example, crise.example", b"crise.example"),
+        ("10.0.0.4", b" ", b"127.0.0.1:8092"),
+        ("203.0.113.5", b"crise.example", b"127.0.0.1:8092"),
+    ],
+)
+async def test_a_configured_proxy_names_the_host_that_the_browser_asked_for(
+    tmp_path: Path, connected: str, named: bytes, expected: bytes
+) -> None:
+    """Logins and passkeys are bound to that name, and the proxy rewrites `Host`."""
+    application = Seen()
+    config = front(application, IntakeSettings(data_dir=tmp_path, proxies="10.0.0.4"))
+    config.load()
+    scope = {
+        "type": "http",
+        "client": (connected, 40000),
+        "scheme": "http",
+        "headers": [*SAID, (b"host", b"127.0.0.1:8092"), (b"x-forwarded-host", named)],
+    }
+    await config.loaded_app(scope, None, None)  # type: ignore[arg-type]
+    assert application.hosts == [expected]
+    assert application.caller[0] == ("192.0.2.7" if connected == "10.0.0.4" else connected)
 
 
 @pytest.mark.parametrize("proxies", ["*", "proxy.example.org", "10.0.0.1,", "10.0.0.0/40"])
