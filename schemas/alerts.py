@@ -84,7 +84,8 @@ class ReportRow(Model):
     why: tuple[Why, ...] = ()
     flags: tuple[str, ...] = Field(
         default=(),
-        description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown (D8), "
+        description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown, "
+        "place_missing, commune_unknown (D8), "
         "superseded, cancelled, maintenance (D64), "
         "measure_unentitled, to_confirm (D76), unknown_measure, lifts_nothing (D16)",
     )

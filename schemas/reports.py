@@ -6,11 +6,13 @@ Rule D1.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from pydantic import Field
 
 from schemas.base import Instant, Message, Model, register_message
+from schemas.catalogue.event_types import EVENT_TYPES, EventKind, endangers_people
 from schemas.words import Certainty, EventType, MsgType
 
 END_SUFFIX: Final = "#end"
@@ -180,4 +182,28 @@ class ReportReceived(Message):
             "keyed hash of the body (for a machine's alert, of its text); the same id with "
             "another hash is another body"
         ),
+    )
+
+
+def lacks_place(
+    type: EventType,
+    severity: int,
+    certainty: Certainty,
+    msg_type: MsgType,
+    *,
+    places: Iterable[object],
+    references: Collection[str],
+) -> bool:
+    """Return whether a report tells of danger to people and of no place at all. Rule D8.
+
+    A rumour, a withdrawal and an update of another report need none; weather and rivers concern the
+    whole territory.
+    """
+    return (
+        endangers_people(type, severity)
+        and EVENT_TYPES[type].kind is EventKind.CAUSE
+        and certainty is not Certainty.RUMOUR
+        and msg_type is not MsgType.CANCEL
+        and not (msg_type is MsgType.UPDATE and references)
+        and not any(places)
     )

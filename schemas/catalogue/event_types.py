@@ -48,6 +48,10 @@ class EventKind(Enum):
     """It never opens an incident and counts for no severity. Rule D24, one incident."""
 
 
+PERSON_IN_DANGER: Final = 5
+"""Severity of a report with a person in danger. Rule D2."""
+
+
 class Text(NamedTuple):
     """A text in both languages of the screens and messages."""
 
@@ -83,8 +87,8 @@ class EventTypeRow:
     """Trouble of a site, in a table cell; causes have one."""
     phrase: Text | None = None
     """Name in the middle of a sentence of a message."""
-    danger: bool = False
-    """Danger to people: its messages are never held back."""
+    danger_from: int = PERSON_IN_DANGER
+    """Least severity at which it is a danger to people: its messages are never held back."""
     total_loss: bool = False
     """It takes the whole capacity of its site, whichever loss a report names."""
     plannable: bool = False
@@ -180,7 +184,7 @@ _ROWS: Final = (
         label=Text("Fuite de gaz", "Gas leak"),
         trouble=Text("fuite de gaz", "gas leak"),
         phrase=Text("fuite de gaz", "gas leak"),
-        danger=True,
+        danger_from=1,
         sms_words="GAZ GAS",
         sms_severity=4,
         buttons=(
@@ -197,7 +201,7 @@ _ROWS: Final = (
         label=Text("Incendie", "Fire"),
         trouble=Text("incendie", "fire"),
         phrase=Text("incendie", "fire"),
-        danger=True,
+        danger_from=1,
         total_loss=True,
         sms_words="FEU FUMEE INCENDIE FIRE",
         sms_severity=4,
@@ -218,7 +222,7 @@ _ROWS: Final = (
         label=Text("Évacuation", "Evacuation"),
         trouble=Text("évacuation", "evacuation"),
         phrase=Text("évacuation", "evacuation"),
-        danger=True,
+        danger_from=1,
         total_loss=True,
         sms_words="EVAC EVACUE EVACUATION",
         sms_severity=4,
@@ -236,7 +240,7 @@ _ROWS: Final = (
         label=Text("Confinement", "Shelter in place"),
         trouble=Text("confinement", "sheltering"),
         phrase=Text("confinement", "sheltering"),
-        danger=True,
+        danger_from=1,
         total_loss=True,
         sms_words="CONFINE CONFINEMENT ABRI SHELTER",
         sms_severity=4,
@@ -254,7 +258,7 @@ _ROWS: Final = (
         label=Text("Incident de sûreté", "Security incident"),
         trouble=Text("incident de sûreté", "security incident"),
         phrase=Text("incident de sûreté", "security incident"),
-        danger=True,
+        danger_from=1,
         sms_words="INTRUSION VIOLENCE AGRESSION",
         buttons=(
             ReportButton(
@@ -270,6 +274,7 @@ _ROWS: Final = (
         label=Text("Alerte sanitaire", "Health alert"),
         trouble=Text("alerte sanitaire", "health alert"),
         phrase=Text("alerte sanitaire", "health alert"),
+        danger_from=3,
         sms_words="MALADE MALADES SANITAIRE",
         buttons=(
             ReportButton(
@@ -381,24 +386,21 @@ def select_types(*kinds: EventKind) -> frozenset[EventType]:
     return frozenset(row.type for row in _ROWS if row.kind in kinds)
 
 
-DANGER_TYPES: Final = frozenset(row.type for row in _ROWS if row.danger)
-"""Types with danger to people; their messages are never held back."""
-DANGEROUS_ILLNESS: Final = 3
-"""Severity from which a sanitary alert is a danger to people."""
-PERSON_IN_DANGER: Final = 5
-"""Severity of a report with a person in danger. Rule D2."""
+DANGER_TYPES: Final = frozenset(row.type for row in _ROWS if row.danger_from == 1)
+"""Types that are a danger to people by themselves."""
 
 
 def endangers_people(type: EventType, severity: int) -> bool:
-    """Return whether trouble of this type and severity is a danger to people."""
-    return type in DANGER_TYPES or (
-        type is EventType.SANITARY_ALERT and severity >= DANGEROUS_ILLNESS
-    )
+    """Return whether trouble of this type and severity is a danger to people. Rule D2.
+
+    The fronts, the decider and the screens all ask here.
+    """
+    return severity >= EVENT_TYPES[type].danger_from
 
 
-def goes_first(type: EventType, severity: int) -> bool:
-    """Return whether a report overtakes others: danger to people, or a person in danger."""
-    return severity >= PERSON_IN_DANGER or endangers_people(type, severity)
+def may_endanger_people(type: EventType) -> bool:
+    """Return whether a type is a danger to people before anybody says that a person is."""
+    return EVENT_TYPES[type].danger_from < PERSON_IN_DANGER
 
 
 def list_texts() -> list[Text]:

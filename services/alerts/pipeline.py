@@ -30,17 +30,24 @@ from services.alerts.incidents.correlation import Placement, choose_incident
 from services.alerts.incidents.incident_lifecycle import open_level_incident
 from services.alerts.levels import levels
 from services.alerts.obligations import clocks
-from services.alerts.reference.territory import ALL_CLEAR_MEASURE, CAUSE_TYPES, CAUSELESS_TYPES
+from services.alerts.reference.territory import (
+    ALL_CLEAR_MEASURE,
+    CAUSE_TYPES,
+    CAUSELESS_TYPES,
+    PLACE_DUE_MS,
+)
 from services.alerts.reports import entitlement
 from services.alerts.reports.late_reports import date_arrival
 from services.alerts.reports.report_facts import (
     DENIED,
+    PLACE_FLAGS,
     build_row,
     build_subject_key,
     get_measure_name,
     get_site,
     is_all_clear,
     is_confirmed,
+    is_danger_without_place,
     is_inside,
     is_leave_order,
     is_placeless,
@@ -49,6 +56,7 @@ from services.alerts.reports.report_facts import (
 )
 from services.alerts.reports.withdrawals import (
     apply_cancellation,
+    close_place_questions,
     close_questions,
     flag_references,
     is_replacing,
@@ -189,10 +197,17 @@ def mark_doubtful_sites(draft: AlertsDecision, it: Judgement) -> None:
 
 
 def ask_for_place(draft: AlertsDecision, it: Judgement) -> None:
-    """Open a task to link a report without a place to a site. Rule D8, unknown sites."""
-    asks = is_confirmed(it.row) or it.row.confirmation == "unconfirmed"
-    if asks and is_placeless(it.row):
-        open_task(draft, "link_site", report=it.row.id, incident=it.incident)
+    """Open a task to link a report without a place to a site. Rule D8, unknown sites.
+
+    A report with a place answers the question for its incident.
+    """
+    row, urgent = it.row, is_danger_without_place(it.row)
+    asks = is_confirmed(row) or row.confirmation == "unconfirmed"
+    if asks and (is_placeless(row) or urgent):
+        due_at = draft.now + PLACE_DUE_MS if urgent else None
+        open_task(draft, "link_site", report=row.id, incident=it.incident, due_at=due_at)
+    elif it.incident is not None and is_confirmed(row) and list_communes(row, draft.territory):
+        close_place_questions(draft, it.incident, "placed")
 
 
 def record_report(draft: AlertsDecision, it: Judgement) -> None:
@@ -631,10 +646,15 @@ def link_site(draft: AlertsDecision, report: ReportRow, site: str, by: str) -> N
     A withdrawn report has no effects. Rule D8, unknown sites.
     """
     cancel_task(draft, "link_site", report.id, "linked")
-    remaining_flags = tuple(f for f in report.flags if f not in ("site_unknown", "area_unknown"))
-    row, _ = entitlement.hold_unentitled_parts(
-        draft, copy_with(report, {"site": site, "flags": remaining_flags, "verified_by": by})
-    )
+    if (cause := cause_lifecycle.find_open_cause(draft, report)) is not None:
+        cause_lifecycle.withdraw_reports_of_source(
+            draft, cause, report, draft.now, DENIED + report.id
+        )
+    remaining_flags = tuple(f for f in report.flags if f not in PLACE_FLAGS)
+    values: dict[str, Any] = {"site": site, "flags": remaining_flags, "verified_by": by}
+    if "commune_unknown" in report.flags:
+        values |= {"commune": None, "zone": ()}
+    row, _ = entitlement.hold_unentitled_parts(draft, copy_with(report, values))
     if report.confirmation == "denied" or "cancelled" in remaining_flags:
         draft.emit(ReportChanged(row=row))
     else:

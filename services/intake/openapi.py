@@ -51,10 +51,22 @@ _RECEIPT_FIELDS: Final[dict[str, Any]] = {
     },
     "status_url": {"type": "string"},
 }
+_WARNINGS: Final[dict[str, Any]] = {
+    "type": "array",
+    "description": (
+        "what is unknown about the place: the report is accepted all the same, and a person "
+        "links it or asks its sender"
+    ),
+    "items": {
+        "type": "object",
+        "required": ["field", "code", "detail"],
+        "properties": {name: {"type": "string"} for name in ("field", "code", "detail")},
+    },
+}
 _RECEIPT: Final[dict[str, Any]] = {
     "type": "object",
     "required": list(_RECEIPT_FIELDS),
-    "properties": _RECEIPT_FIELDS,
+    "properties": _RECEIPT_FIELDS | {"warnings": _WARNINGS},
 }
 _RESULT_FIELDS: Final[dict[str, Any]] = {
     "status": {"type": "integer"},
@@ -64,7 +76,7 @@ _RESULT_FIELDS: Final[dict[str, Any]] = {
 _RESULT: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["status"],
-    "properties": _RECEIPT_FIELDS | _RESULT_FIELDS,
+    "properties": _RECEIPT_FIELDS | {"warnings": _WARNINGS} | _RESULT_FIELDS,
 }
 _RESULTS: Final[dict[str, Any]] = {
     "type": "object",

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from schemas.alerts import ReportChanged, ReportRow, TaskChanged
 from schemas.base import Instant, copy_with
+from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause, CauseChanged, Members
 from schemas.words import MsgType
 from services.alerts.causes.merging import (
@@ -77,6 +78,8 @@ class ReportEffect:
     """The cause holds, and it is worse than was known."""
     persons_before: int = 0
     """Number of people in the cause before the report."""
+    endangers: bool = False
+    """The cause is a danger to people by this report, and was none before."""
 
 
 def _describe_effect(before: Cause, cause: Cause, outcome: ReportOutcome) -> ReportEffect:
@@ -91,6 +94,8 @@ def _describe_effect(before: Cause, cause: Cause, outcome: ReportOutcome) -> Rep
         outcome,
         any((now or 0) > (earlier or 0) for earlier, now in grew),
         before.persons or 0,
+        endangers=endangers_people(cause.type, cause.severity)
+        and not endangers_people(before.type, before.severity),
     )
 
 

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 
 from schemas.alerts import FlagChanged, ReportRow, Why
 from schemas.base import HOUR_MS, MINUTE_MS, copy_with
+from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause
 from schemas.crisis.maintenance import Coverage, LeaseChanged
 from services.alerts.causes import cause_lifecycle as causes
 from services.alerts.decision import AlertsDecision
 from services.alerts.incidents import incident_lifecycle
-from services.alerts.reference.territory import DANGER_TYPES, EXTREME_SEVERITY, TerritoryIndex
+from services.alerts.reference.territory import TerritoryIndex
 from services.alerts.reports.report_facts import is_ill
 from services.alerts.rows import SuppressionReason, sort_by_id
 
@@ -26,7 +27,7 @@ RULE_OF_REASON = {"maintenance": "D64", "inhibited": "D65"}
 
 def _is_dangerous(cause: Cause) -> bool:
     """Return whether people are or may be in danger: then nothing suppresses the cause."""
-    return cause.type in DANGER_TYPES or cause.severity >= EXTREME_SEVERITY or is_ill(cause)
+    return endangers_people(cause.type, cause.severity) or is_ill(cause)
 
 
 def is_cause_covered(covers: Coverage, cause: Cause, territory: TerritoryIndex) -> bool:

@@ -6,9 +6,9 @@ from schemas.base import DAY_MS, copy_with
 from schemas.crisis import maintenance as m
 from schemas.crisis.maintenance import MaintenanceRow
 from schemas.recurrence import find_occurrence, parse_rule
+from schemas.words import DANGER_TYPES
 from services.alerts.causes import maintenance
 from services.alerts.decision import AlertsDecision
-from services.alerts.reference.territory import DANGER_TYPES
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 SOURCE_ROLE = "source"

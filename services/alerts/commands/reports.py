@@ -25,7 +25,7 @@ from services.alerts.evolve import OPEN
 from services.alerts.lookups import get_incident, get_report
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reports import withdrawals
-from services.alerts.reports.report_facts import is_placeless
+from services.alerts.reports.report_facts import PLACE_FLAGS
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 STAND_DOWN: Final = ":stand-down"
@@ -96,7 +96,7 @@ def deny_report(draft: AlertsDecision, command: c.DenyReport) -> CommandResult:
 
 def link_report(draft: AlertsDecision, command: c.LinkReport) -> CommandResult:
     row = get_report(draft, command.report)
-    if not is_placeless(row):
+    if PLACE_FLAGS.isdisjoint(row.flags):
         raise RefusedCommand(409, "site_known_already", report=row.id, site=row.site)
     if command.site not in draft.territory.sites:
         raise RefusedCommand(404, "site_not_found", site=command.site)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from schemas.alerts import IncidentRow, ReportChanged, ReportRow, Why
 from schemas.base import Instant, copy_with
+from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause
 from schemas.topics import parse_realm
 from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
@@ -22,7 +23,6 @@ from services.alerts.incidents.families import find_own_key
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.reference.territory import (
     CAUSELESS_TYPES,
-    DANGER_TYPES,
     SILENT_REPORT_TYPES,
     format_day,
 )
@@ -162,7 +162,7 @@ def _apply_report(
     values["opened_at"] = min(incident_row.opened_at, row.occurred_at)
     if "planned" not in row.flags:
         values |= _build_counted_values(draft, row, incident_row)
-    if row.type in DANGER_TYPES:
+    if endangers_people(row.type, row.severity):
         values["danger"] = True
     if is_new_danger(draft, row, effect):
         draft.more_danger.add(incident_row.id)
@@ -414,9 +414,9 @@ def is_new_danger(draft: AlertsDecision, row: ReportRow, effect: ReportEffect | 
     `docs/adr/0040-call-again-when-people-are-in-danger.md`.
     """
     if (
-        row.type not in DANGER_TYPES
+        not endangers_people(row.type, row.severity)
         or effect is None
-        or effect.outcome != "new"
+        or not (effect.outcome == "new" or effect.endangers)
         or not effect.cause.acting
     ):
         return False
@@ -426,7 +426,7 @@ def is_new_danger(draft: AlertsDecision, row: ReportRow, effect: ReportEffect | 
         for c in list_open_causes_beside(draft, cause)
         if c.id != cause.id and (c.site is not None or c.commune == cause.commune)
     )
-    danger_types = {c.type for c in beside if c.acting and c.type in DANGER_TYPES}
+    danger_types = {c.type for c in beside if c.acting and endangers_people(c.type, c.severity)}
     if row.type in _ORDER_TYPES:
         return not danger_types and row.msg_type is not MsgType.UPDATE
     return row.type not in danger_types

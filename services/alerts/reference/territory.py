@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from schemas import reference as ref
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
-from schemas.catalogue import event_types, sources
+from schemas.catalogue import sources
 from schemas.catalogue.event_types import EventKind, select_types
 from schemas.crisis.obligations import Obligation
 from schemas.words import Effect, Level
@@ -89,12 +89,8 @@ CONFIRMABLE_TYPES: Final = CAUSE_TYPES | {T.TRANSPORT_DISRUPTION}
 """Types that a second source may confirm. Rule D6, confirmation."""
 CAUSELESS_TYPES: Final = select_types(EventKind.PASSING)
 """Types that count for a severity without making a cause: weather, river, transport."""
-DANGER_TYPES: Final = event_types.DANGER_TYPES
-"""Types with danger to people: their messages are never delayed."""
 MINOR_SEVERITY: Final = 2
 """CAP Minor: an `info` above it reports a trouble. Rule D2, severity and certainty."""
-EXTREME_SEVERITY: Final = 5
-"""CAP Extreme: never planned works, never inhibited. Rules D64 and D65."""
 CLOSURE_TYPES: Final = frozenset({T.CLOSURE, T.PARTIAL_CLOSURE})
 LEAVE_ORDER_TYPES: Final = frozenset({T.EVACUATION, T.FIRE})
 """Orders to leave: they end an earlier order to shelter."""
@@ -111,6 +107,8 @@ HEADCOUNT_MEASURE: Final = "headcount_found"
 """People found at a site, with the number expected. Rule D37, headcount."""
 HEADCOUNT_DUE_MS: Final = 5 * MINUTE_MS
 """Time when to start a headcount after an order to leave or to shelter. Rule D79."""
+PLACE_DUE_MS: Final = 5 * MINUTE_MS
+"""Time when to know where a danger is. Rule D8, unknown sites."""
 INSTRUCTION_DUE_MS: Final = 30 * MINUTE_MS
 """A site is to confirm an instruction of the cell so soon (D99)."""
 PHENOMENON_KIND: Final = {

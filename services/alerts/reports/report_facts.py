@@ -11,8 +11,9 @@ from typing import Final
 
 from schemas.alerts import ReportRow, Why
 from schemas.base import HOUR_MS, Instant
+from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause
-from schemas.reports import ReportReceived, Window
+from schemas.reports import ReportReceived, Window, lacks_place
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.reference.territory import (
     ALL_CLEAR_MEASURE,
@@ -47,6 +48,8 @@ def build_row(report: ReportReceived, recorded_at: Instant, territory: Territory
         flags.append("site_unknown")
     elif report.area is not None:
         flags.append("area_unknown")
+    elif (fault := _find_place_fault(report, territory)) is not None:
+        flags.append(fault)
     end = report.estimated_end
     if end is None and report.expected_duration_h is not None:
         end = _find_start(report.effective, occurred_at) + int(report.expected_duration_h * HOUR_MS)
@@ -91,6 +94,29 @@ def build_row(report: ReportReceived, recorded_at: Instant, territory: Territory
     )
 
 
+def _find_place_fault(report: ReportReceived, territory: TerritoryIndex) -> str | None:
+    """Return the flag of a report without a known place: a danger must have one. Rule D8.
+
+    Other reports may be about the whole territory, or about a commune outside it.
+    """
+    if report.site_id is not None or report.sites:
+        return None
+    communes = report.zone or ((report.commune,) if report.commune else ())
+    if communes:
+        is_near = not territory.communes or any(c in territory.communes for c in communes)
+        return None if is_near else "commune_unknown"
+    things = (report.measure.object, report.measure.scope) if report.measure is not None else ()
+    asks = lacks_place(
+        report.type,
+        report.severity,
+        report.certainty,
+        report.msg_type,
+        places=things,
+        references=report.references,
+    )
+    return "place_missing" if asks else None
+
+
 def _find_start(windows: tuple[Window, ...], reported_at: Instant) -> Instant:
     """Return the start of an announced event's duration: its next window.
 
@@ -132,6 +158,18 @@ def is_placeless(row: ReportRow) -> bool:
     It has no effect until a person links it. Rule D8, unknown sites.
     """
     return "site_unknown" in row.flags or "area_unknown" in row.flags
+
+
+PLACE_FLAGS: Final = frozenset({"site_unknown", "area_unknown", "place_missing", "commune_unknown"})
+"""Flags of a report that a person may link to a site. Rule D8, unknown sites."""
+
+
+def is_danger_without_place(row: ReportRow) -> bool:
+    """Return whether people are in danger at a place that nobody can find. Rule D8.
+
+    The report counts all the same, unlike one with a site or an area that is still unknown.
+    """
+    return not PLACE_FLAGS.isdisjoint(row.flags) and endangers_people(row.type, row.severity)
 
 
 def list_communes(row: ReportRow, territory: TerritoryIndex) -> tuple[str, ...]:

@@ -7,11 +7,17 @@ from schemas.base import copy_with
 from schemas.crisis.causes import SilenceChanged
 from schemas.words import EventType, IncidentState
 from services.alerts.causes import cause_lifecycle, restoration
-from services.alerts.decision import AlertsDecision, cancel_task, open_task
+from services.alerts.decision import AlertsDecision, cancel_task, list_open_tasks, open_task
 from services.alerts.declarations import flags
 from services.alerts.incidents import incident_lifecycle
 from services.alerts.reference.territory import CLOSURE_TYPES, LEAVE_ORDER_TYPES
-from services.alerts.reports.report_facts import DENIED, get_site, list_communes
+from services.alerts.reports.report_facts import (
+    DENIED,
+    get_site,
+    is_danger_without_place,
+    is_placeless,
+    list_communes,
+)
 
 
 def is_replacing(new: EventType, old: EventType) -> bool:
@@ -115,6 +121,22 @@ def close_questions(draft: AlertsDecision, row: ReportRow) -> None:
         cancel_task(draft, "link_site", report.id, "replaced")
         draft.emit(ReportChanged(row=copy_with(report, {"flags": (*report.flags, "superseded")})))
         _end_unconfirmed_silence(draft, get_site(report))
+
+
+def close_place_questions(draft: AlertsDecision, incident: str, outcome: str) -> None:
+    """Close the questions where the danger of an incident is. Rule D8, unknown sites.
+
+    Its reports with an unknown site or area still wait: they count only once they are linked.
+    """
+    for task in list_open_tasks(draft, "link_site"):
+        report = draft.state.reports.get(task.report or "")
+        if (
+            report is not None
+            and draft.incident_of(report.id) == incident
+            and is_danger_without_place(report)
+            and not is_placeless(report)
+        ):
+            cancel_task(draft, "link_site", report.id, outcome)
 
 
 def flag_references(draft: AlertsDecision, row: ReportRow, flag: str) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 import typer
 
+from schemas.catalogue.event_types import endangers_people
 from schemas.words import EventType, MsgType
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.runtime.process.settings import Settings
@@ -22,7 +23,9 @@ MAX_SUGGESTIONS: Final = 3
 SEND_ANYWAY: Final = "To send it all the same, add --unknown-site: a person links it later."
 UnknownSite = Annotated[
     bool,
-    typer.Option("--unknown-site", help="Send it with an unknown site; a person links it later"),
+    typer.Option(
+        "--unknown-site", help="Send it with an unknown site or commune; a person links it later"
+    ),
 ]
 
 
@@ -56,7 +59,8 @@ def report(
 ) -> None:
     """Post one report and print its id.
 
-    An unknown site is refused, with similar ones; so is an unknown realm.
+    An unknown site or commune is refused, with similar ones; so is an unknown realm. Danger to
+    people is sent all the same, and the doubt is printed.
     """
     body: dict[str, Any] = {
         "type": type,
@@ -77,8 +81,8 @@ def report(
     try:
         with ApiClient(Settings()) as client:
             _check_realm(client, realm)
-            if site is not None and not unknown_site:
-                _check_site(client, site, realm)
+            if not unknown_site and not endangers_people(type, severity):
+                _check_place(client, site, commune, realm)
             _, receipt = client.post(
                 "/api/v1/reports",
                 {k: v for k, v in body.items() if v is not None},
@@ -86,7 +90,14 @@ def report(
             )
     except (VigieUnreachable, ApiRefused) as exc:
         raise print_error(exc) from exc
+    _print_warnings(receipt)
     typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])
+
+
+def _print_warnings(receipt: Mapping[str, Any]) -> None:
+    """Print on stderr the doubts of the front about the place of an accepted report."""
+    for warning in receipt.get("warnings", ()):
+        typer.secho(f"accepted, but {warning['field']}: {warning['detail']}", err=True)
 
 
 def _check_realm(client: ApiClient, realm: str | None) -> None:
@@ -102,14 +113,20 @@ def _check_realm(client: ApiClient, realm: str | None) -> None:
             raise print_error(ValueError(f"no realm {realm}: nothing was sent. {exc}")) from exc
 
 
-def _check_site(client: ApiClient, site: str, realm: str | None) -> None:
-    """Check the site if the list of sites is readable; otherwise accept it.
+def _check_place(
+    client: ApiClient, site: str | None, commune: str | None, realm: str | None
+) -> None:
+    """Check site and commune if their lists are readable; otherwise accept them.
 
     Raises typer.Exit.
     """
-    sites = fetch_site_names(client, realm)
-    if sites and site not in sites:
-        raise print_error(ValueError(describe_unknown_site(site, sites)))
+    for kind, value, fetch in (
+        ("site", site, fetch_site_names),
+        ("commune", commune, _fetch_commune_names),
+    ):
+        names = fetch(client, realm) if value is not None else None
+        if names and value is not None and value not in names:
+            raise print_error(ValueError(_describe_unknown(kind, value, names)))
 
 
 def line(
@@ -144,6 +161,7 @@ def line(
                 f"nothing was sent. List the sites with `vigie sites`. {SEND_ANYWAY}", err=True
             )
         raise exit_error from exc
+    _print_warnings(receipt)
     typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])
 
 
@@ -157,25 +175,35 @@ def fetch_site_names(client: ApiClient, realm: str | None) -> dict[str, str] | N
     return {site["id"]: site["name"] for site in page["items"]}
 
 
-def find_similar_sites(site_id: str, sites: Mapping[str, str]) -> list[str]:
-    """Find sites with a similar id or with these words in their names."""
-    words = _fold_text(site_id).split()
+def _fetch_commune_names(client: ApiClient, realm: str | None) -> dict[str, str] | None:
+    """Return INSEE code → name of every commune, or None without permission or without data."""
+    query = f"?{urlencode({'realm': realm})}" if realm else ""
+    try:
+        section = client.get(f"/api/v1/reference/communes{query}")
+    except ApiRefused:
+        return None
+    return {commune["insee"]: commune["name"] for commune in section["communes"]}
+
+
+def _find_similar(value: str, names: Mapping[str, str]) -> list[str]:
+    """Find sites or communes with a similar id or with these words in their names."""
+    words = _fold_text(value).split()
     name_matches = [
         id
-        for id, name in sites.items()
+        for id, name in names.items()
         if words and all(word in _fold_text(f"{id} {name}") for word in words)
     ]
-    like = get_close_matches(site_id.lower(), sites, MAX_SUGGESTIONS, 0.6)
+    like = get_close_matches(value.lower(), names, MAX_SUGGESTIONS, 0.6)
     return list(dict.fromkeys([*name_matches, *like]))[:MAX_SUGGESTIONS]
 
 
-def describe_unknown_site(site_id: str, sites: Mapping[str, str]) -> str:
-    """Return the sentence about an unknown site, with similar sites."""
-    near = [f"{id} ({sites[id]})" for id in find_similar_sites(site_id, sites)]
+def _describe_unknown(kind: str, value: str, names: Mapping[str, str]) -> str:
+    """Return the sentence about an unknown site or commune, with similar ones."""
+    near = [f"{id} ({names[id]})" for id in _find_similar(value, names)]
     suggestion = (
         f" Did you mean {' or '.join(near)}?" if near else " List the sites with `vigie sites`."
     )
-    return f"no site {site_id}: nothing was sent.{suggestion} {SEND_ANYWAY}"
+    return f"no {kind} {value}: nothing was sent.{suggestion} {SEND_ANYWAY}"
 
 
 def _fold_text(text: str) -> str:

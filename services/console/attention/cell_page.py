@@ -10,7 +10,7 @@ from math import inf
 from typing import Final, Literal
 from unicodedata import combining, normalize
 
-from schemas.catalogue.event_types import EventType, endangers_people, goes_first
+from schemas.catalogue.event_types import EventType, endangers_people
 from schemas.words import SiteStatus, TaskState
 from services.console.continuity.clocks import RunningClock
 from services.console.i18n import N_, Translator, get_translator
@@ -261,7 +261,8 @@ def list_pending_reports(
 ) -> list[PendingReport]:
     """List the reports that wait for a person, danger to people first, with a title.
 
-    For example `Vérifier : fuite de gaz (rumeur), Collège X, avant 22:50`.
+    For example `Vérifier : fuite de gaz (rumeur), Collège X, avant 22:50`. A danger without a
+    place has the words and the number of its sender, as far as the reader may read them.
     """
     pending_reports = []
     waiting = [
@@ -273,8 +274,7 @@ def list_pending_reports(
     ]
 
     def order(task: Task) -> tuple[bool, bool, datetime, str]:
-        report = reports[str(task.report)]
-        calm = report.type is None or not goes_first(report.type, report.severity or 0)
+        calm = not is_report_of_danger(reports[str(task.report)])
         return calm, task.due_at is None, task.due_at or task.opened_at, task.id
 
     for task in sorted(waiting, key=order):
@@ -292,8 +292,10 @@ def list_pending_reports(
             else report.site or names.commune(report.commune or "")
         )
         before = _("avant {at}", at=times.hm_dated(task.due_at, now, _.lang)) if task.due_at else ""
-        task_title = _("Rattacher à un site") if task.kind == "link_site" else _("Vérifier")
-        detail = ", ".join(part for part in (what, place, before) if part)
+        task_title = _name_report_task(task, report, _)
+        words = _("« {words} »", words=report.headline) if report.headline else ""
+        contact = _("rappeler {contact}", contact=report.contact) if report.contact else ""
+        detail = ", ".join(part for part in (what, place, words, contact, before) if part)
         late = task.due_at is not None and task.due_at < now
         pending_reports.append(
             PendingReport(
@@ -304,6 +306,17 @@ def list_pending_reports(
             )
         )
     return pending_reports
+
+
+def is_report_of_danger(report: Report) -> bool:
+    """Return whether a report tells of danger to people."""
+    return report.type is not None and endangers_people(report.type, report.severity or 0)
+
+
+def _name_report_task(task: Task, report: Report, _: Translator) -> str:
+    if task.kind != "link_site":
+        return _("Vérifier")
+    return _("Demander le lieu") if is_report_of_danger(report) else _("Rattacher à un site")
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ from services.console.web.screen_context import (
     load_screen_data,
     name_pilots,
 )
-from services.runtime.identity.permissions import Role
+from services.runtime.identity.permissions import Permission, Role
 
 FACTS_SHOWN: Final = 3
 
@@ -126,8 +126,10 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         arbitrations = [a for a in arbitrations if a.activity in own_activities]
     where = {line.report: line.site for line in lines if line.report and line.site}
     asked_of = [str(t.report) for t in tasks.items if t.kind in cell.REPORT_TASKS and t.report]
+    lost = [str(t.report) for t in tasks.items if t.kind == "link_site" and t.report]
+    may_read = x.shell.reader.may(Permission.REPORT_RAW)
     reports, first = await asyncio.gather(
-        x.queries.some_reports(asked_of),
+        x.queries.some_reports(asked_of, with_text=lost if may_read else ()),
         load_first_words(x, main_incident.id if main_incident else None),
     )
     running = {clock.activity for clock in x.clocks}

@@ -59,6 +59,13 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         N_("Vérifier"),
         "/?vue=taches",
     ),
+    "danger_placeless": DemandText(
+        N_("Un danger est signalé sans lieu connu : demandez où"),
+        N_("{n} dangers sont signalés sans lieu connu : demandez où"),
+        N_("Personne ne sait où envoyer les secours : rappelez qui l’a signalé."),
+        N_("Lire et rappeler"),
+        "/signalements/{report}",
+    ),
     "missing": DemandText(
         N_("Une personne n’est pas retrouvée"),
         N_("{n} personnes ne sont pas retrouvées"),
@@ -295,7 +302,11 @@ def _describe_demand(
 
 def _find_place(text: DemandText, demand: DemandLine) -> tuple[str, str]:
     """Return the page and the anchor of a demand; without its object, the first page."""
-    objects = {"{incident}": demand.incident, "{plan}": demand.plan}
+    objects = {
+        "{incident}": demand.incident,
+        "{plan}": demand.plan,
+        "{report}": demand.report,
+    }
     path = text.path
     for blank, id in objects.items():
         if blank in path:

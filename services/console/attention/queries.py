@@ -10,7 +10,7 @@ from schemas import callouts as k
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas import reference as ref
-from schemas.catalogue.event_types import goes_first
+from schemas.catalogue.event_types import endangers_people
 from schemas.crisis import resource_requests as res
 from schemas.crisis.actions import ActionRow
 from schemas.crisis.obligations import ObligationRow
@@ -49,8 +49,8 @@ class AttentionQueries(QueryBase):
             )
         read = view.picture.rows
         tasks = await read(a.TaskRow)
-        verified_ids = [t.report for t in tasks.values() if t.report and _waits_for_proof(t)]
-        doubtful = await view.picture.some(a.ReportRow, verified_ids) if verified_ids else {}
+        asked_ids = [t.report for t in tasks.values() if t.report and _asks_about_report(t)]
+        asked_about = await view.picture.some(a.ReportRow, asked_ids) if asked_ids else {}
         facts = DemandRows(
             policy,
             await read(a.IncidentRow),
@@ -66,8 +66,8 @@ class AttentionQueries(QueryBase):
             await read(ActionRow),
             await read(res.ResourceRequestRow),
             await read(ObligationRow),
-            doubted_dangers=frozenset(
-                row.id for row in doubtful.values() if goes_first(row.type, row.severity)
+            dangers=frozenset(
+                row.id for row in asked_about.values() if endangers_people(row.type, row.severity)
             ),
             missing=_map_missing((await read(a.SiteRow)).values()),
             roles_by_person={
@@ -106,8 +106,8 @@ def _build_line(demand: Demand) -> r.DemandLine:
     )
 
 
-def _waits_for_proof(task: a.TaskRow) -> bool:
-    return task.kind == "verify_report" and task.state is TaskState.OPEN
+def _asks_about_report(task: a.TaskRow) -> bool:
+    return task.kind in ("verify_report", "link_site") and task.state is TaskState.OPEN
 
 
 def _map_missing(sites: Iterable[a.SiteRow]) -> dict[str, a.Headcount]:

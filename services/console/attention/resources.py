@@ -15,8 +15,8 @@ class DemandLine(Resource):
         "`clocks:rto:sites:care`, …"
     )
     kind: str = Field(
-        description="danger, danger_doubted, missing, counting, headcount, escalation, "
-        "level_proposed, lowering_proposed, plan_proposed, cards_late, clocks_rto, clocks_dmia, "
+        description="danger, danger_doubted, danger_placeless, missing, counting, headcount, "
+        "escalation, level_proposed, lowering_proposed, plan_proposed, cards_late, clocks_rto, clocks_dmia, "
         "reassignment_proposed, action, action_late, resource_request, resource_late, obligation, "
         "obligation_late, or a kind of task"
     )
@@ -34,6 +34,9 @@ class DemandLine(Resource):
     incident: str | None
     plan: str | None
     escalation: str | None
+    report: str | None = Field(
+        default=None, description="oldest report behind danger_doubted and danger_placeless"
+    )
 
 
 class AttentionState(Resource):

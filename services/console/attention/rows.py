@@ -41,6 +41,7 @@ PEOPLE_KINDS: Final = ("missing", "counting", "headcount")
 DEMAND_KINDS: Final = (
     "danger",
     "danger_doubted",
+    "danger_placeless",
     *PEOPLE_KINDS,
     "escalation",
     "level_proposed",
@@ -58,6 +59,8 @@ DEMAND_KINDS: Final = (
     "obligation_late",
 )
 """Kinds of demands; every other one is a kind of task."""
+_DANGER_ROWS: Final = {"verify_report": "danger_doubted", "link_site": "danger_placeless"}
+"""Kind of task about a report of danger → kind of its demand."""
 _CARE_CRITICALITY: Final = 1
 """Criticality of the activities that people need for care."""
 _OPEN_STATES: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
@@ -87,6 +90,8 @@ class Demand:
     incident: str | None = None
     plan: str | None = None
     escalation: str | None = None
+    report: str | None = None
+    """Oldest report of danger that waits."""
     open: bool = True
     called_at: Mapping[str, Instant] = field(default_factory=dict, hash=False)
     """Role → time of its call, if later than `since`."""
@@ -112,8 +117,8 @@ class DemandRows:
     actions: Mapping[str, ActionRow] = field(default_factory=dict)
     requests: Mapping[str, ResourceRequestRow] = field(default_factory=dict)
     obligations: Mapping[str, ObligationRow] = field(default_factory=dict)
-    doubted_dangers: frozenset[str] = frozenset()
-    """Reports of danger to people that somebody has to verify."""
+    dangers: frozenset[str] = frozenset()
+    """Reports of danger to people that somebody has to verify, or to ask for a place."""
     missing: Mapping[str, Headcount] = field(default_factory=dict)
     """Site → people that its last headcount has not found."""
     roles_by_person: Mapping[str, str] = field(default_factory=dict)
@@ -447,7 +452,8 @@ def _is_running(facts: DemandRows, alarm: AlarmRow) -> bool:
 def _list_tasks(facts: DemandRows) -> Iterator[Demand]:
     """Yield one row per silent zone, or else per kind of task and owner role.
 
-    Nobody is called for a danger that is not confirmed, so verifying it does not wait.
+    Nobody is called for a danger that is not confirmed, and nobody finds one without a place, so
+    these tasks do not wait.
     """
     groups: dict[tuple[str, str], list[TaskRow]] = {}
     for task in facts.tasks.values():
@@ -457,25 +463,32 @@ def _list_tasks(facts: DemandRows) -> Iterator[Demand]:
     for (key, owner), tasks in groups.items():
         dues = [t.due_at for t in tasks if t.due_at is not None]
         first = min(tasks, key=lambda t: (t.opened_at, t.id))
-        doubted = key == "danger_doubted"
+        danger = key in _DANGER_ROWS.values()
         yield Demand(
             key if owner == CELL_ROLE else f"{key}:{owner}",
-            key if doubted else first.kind,
-            Urgency.DANGER if doubted else Urgency.REST,
+            key if danger else first.kind,
+            Urgency.DANGER if danger else Urgency.REST,
             first.opened_at,
-            frozenset({owner}),
+            _list_task_roles(facts, key, owner),
             len(tasks),
             due_at=min(dues, default=None),
             incident=first.incident,
+            report=first.report if danger else None,
         )
+
+
+def _list_task_roles(facts: DemandRows, row: str, owner: str) -> frozenset[str]:
+    """Return the owner of a task and, for a danger without a place, all roles of danger."""
+    placeless = row == _DANGER_ROWS["link_site"]
+    return frozenset({owner}) | (_list_cell_roles(facts) if placeless else frozenset())
 
 
 def _choose_row(facts: DemandRows, task: TaskRow) -> str:
     """Return the row that a task belongs to."""
     if task.kind == "verify_site":
         return f"silent:{task.incident}"
-    if task.kind == "verify_report" and task.report in facts.doubted_dangers:
-        return "danger_doubted"
+    if task.kind in _DANGER_ROWS and task.report in facts.dangers:
+        return _DANGER_ROWS[task.kind]
     return f"task:{task.kind}"
 
 

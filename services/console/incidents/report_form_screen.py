@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from schemas.catalogue.event_types import EVENT_TYPES, PERSON_IN_DANGER
-from schemas.words import DANGER_TYPES, EventType
+from schemas.catalogue.event_types import EVENT_TYPES, PERSON_IN_DANGER, may_endanger_people
+from schemas.words import EventType
 from services.console.i18n import N_, Translator, get_translator
 from services.console.read_model.queries import Queries
 from services.console.texts import words as w
@@ -157,7 +157,7 @@ def parse_chosen_trouble(request: Request) -> dict[str, str]:
     states = {g.key for g in OPERATING_STATES}
     if going in states:
         chosen["going"] = str(going)
-    if going in states | {STILL_OPEN} and EventType(trouble.type) not in DANGER_TYPES:
+    if going in states | {STILL_OPEN} and not may_endanger_people(EventType(trouble.type)):
         chosen["danger"] = "no"
     return chosen
 

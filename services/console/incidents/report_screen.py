@@ -52,6 +52,8 @@ FLAG_LABELS: Final = {
     "planned": N_("prévu, pas en cours"),
     "site_unknown": N_("site inconnu : à rattacher"),
     "area_unknown": N_("lieu non reconnu : à rattacher"),
+    "place_missing": N_("lieu manquant : à demander"),
+    "commune_unknown": N_("commune hors du territoire : lieu à confirmer"),
     "superseded": N_("remplacé par une mise à jour"),
     "cancelled": N_("annulé par sa source"),
     "maintenance": N_("couvert par des travaux prévus"),
@@ -62,6 +64,8 @@ FLAG_LABELS: Final = {
     "unknown_measure": N_("mesure inconnue : aucune règle ne la lit"),
     "lifts_nothing": N_("n’a rien levé : rien de tel n’était en cours sur ce site"),
 }
+PLACE_FLAGS: Final = frozenset({"site_unknown", "area_unknown", "place_missing", "commune_unknown"})
+"""Flags of a report that a person may link to a site. Rule D8."""
 ZONE_SHOWN: Final = 12
 SIGNATURE_LABELS: Final = {
     "unsigned": N_("non signé"),
@@ -176,6 +180,7 @@ async def build_report_page(queries: Queries, request: Request, id: str) -> dict
         "signature": describe_signature(report, x._),
         "state": describe_state(report, x._),
         "sites": list_site_choices(x.sites),
+        "links_site": not PLACE_FLAGS.isdisjoint(report.flags),
         "erased": describe_erasure(report, lang),
         "verifier": w.name_person(report.verified_by, x.names, x._) if report.verified_by else "",
         "corrector": w.name_person(report.corrected_by, x.names, x._)

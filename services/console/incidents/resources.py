@@ -154,6 +154,9 @@ class Report(Resource):
     plan_hint: str | None = None
     headline: str | None = Field(default=None, description="free text, for roles that may read it")
     description: str | None = None
+    contact: str | None = Field(
+        default=None, description="where to call its sender back, for roles that may read free text"
+    )
     attachments: list[str] = Field(
         default_factory=list, description="ids of its photos, for roles that may read free text"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -249,6 +249,7 @@ class LogbookQueries(QueryBase):
                 fields.get("description"),
                 fields.get("attachments") or (),
                 read_erasure(item),
+                fields.get("contact"),
             )
             return shaped.model_copy(
                 update={"newer_alert_at": await self._find_newer_alert(view, row)}
@@ -263,11 +264,23 @@ class LogbookQueries(QueryBase):
         row = await view.picture.require(a.ReportRow, id)
         return has_receipt(row) and row.read_at is None
 
-    async def some_reports(self, ids: Sequence[str]) -> dict[str, r.Report]:
-        """Return the existing reports by id, without their text."""
+    async def some_reports(
+        self, ids: Sequence[str], *, with_text: Collection[str] = ()
+    ) -> dict[str, r.Report]:
+        """Return the existing reports by id; those in `with_text` with their first sentence."""
         view = await self.read()
         rows = await view.picture.some(a.ReportRow, ids) if ids else {}
-        return {id: view.shape.report(row) for id, row in rows.items()}
+        text_ids = [row.text_id for id, row in rows.items() if id in with_text and row.text_id]
+        texts = self._texts.get_many(text_ids) if text_ids and self._texts is not None else {}
+        reports = {}
+        for id, row in rows.items():
+            item = texts.get(row.text_id or "")
+            words = _shorten_first_sentence(
+                (_get_shown_text(item, "fr") or _get_description(item)) if item else ""
+            )
+            contact = item.fields.get("contact") if item else None
+            reports[id] = view.shape.report(row, words or None, contact=contact)
+        return reports
 
     async def reports_of_sites(
         self, sites: Iterable[str], *, limit: int = 3

@@ -138,6 +138,7 @@ class Shaper:
         description: str | None = None,
         attachments: Sequence[str] = (),
         erased: TextErasure | None = None,
+        contact: str | None = None,
     ) -> r.Report:
         held_parts = row.held or a.Held()
         return r.Report.from_row(
@@ -151,6 +152,7 @@ class Shaper:
             headline=headline,
             description=description,
             attachments=list(attachments),
+            contact=contact,
             erased_at=to_datetime(erased.at) if erased else None,
             erased_reason=erased.reason if erased else None,
         )

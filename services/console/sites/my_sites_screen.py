@@ -10,9 +10,10 @@ from typing import Any, Final
 from fastapi import Request
 
 from schemas import reference as ref
+from schemas.catalogue.event_types import may_endanger_people
 from schemas.plans import PlanContent
 from schemas.reassignment import ACTIVE_LINE_STATES
-from schemas.words import DANGER_TYPES, EventType, SiteStatus, TaskState
+from schemas.words import EventType, SiteStatus, TaskState
 from services.console.actions import page as actions_page
 from services.console.attention.next_step import build_site_step
 from services.console.continuity import site_card_page
@@ -68,7 +69,6 @@ class QuickTroubles:
     folded: bool = False
 
 
-_DANGERS: Final = frozenset({EventType.SANITARY_ALERT.value, *(t.value for t in DANGER_TYPES)})
 _OUTAGES: Final = frozenset({"power", "water", "heating", "it"})
 """Troubles without danger to people. The sender says whether the site can go on: a partial cut
 that is taken for a closure calls people for nothing."""
@@ -76,7 +76,7 @@ that is taken for a closure calls people for nothing."""
 
 def _list_quick_troubles() -> tuple[QuickTroubles, ...]:
     """Sort the buttons of the form: danger to people first. Rule D75."""
-    danger = [t for t in TROUBLES if t.type in _DANGERS]
+    danger = [t for t in TROUBLES if may_endanger_people(EventType(t.type))]
     outages = [t for t in TROUBLES if t.key in _OUTAGES]
     others = [t for t in TROUBLES if t not in danger and t not in outages]
     return tuple(

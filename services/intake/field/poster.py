@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.catalogue.event_types import goes_first
+from schemas.catalogue.event_types import endangers_people
 from schemas.words import Certainty, EventType
 from services.intake.field.rate_limits import AnonymousLimits, AnonymousReport, describe_others
 from services.intake.integrations.dispatcher import Dispatcher
@@ -96,7 +96,7 @@ class PosterIntegration:
         speaker = machines.transitions.speaker(principal, source, RawBody(request.body, JSON, NAME))
         content = key or orjson.dumps(body).decode()
         telling = f"poster\x1f{content}"
-        is_danger = goes_first(report.type, report.severity)
+        is_danger = endangers_people(report.type, report.severity)
         sender = find_network(request.caller, POSTER_PREFIX)
         word = AnonymousReport(principal.id, sender, f"{source.site}\x1f{report.type}", is_danger)
         if not machines.transitions.has_taken(speaker, telling):

@@ -27,7 +27,7 @@ from uuid import uuid4
 import orjson
 
 from schemas.base import MINUTE_MS
-from schemas.catalogue.event_types import goes_first
+from schemas.catalogue.event_types import endangers_people
 from schemas.people.replies import WAITING_REPLY_PREFIX
 from schemas.words import Certainty
 from services.intake.field.phone_numbers import PhoneNumbers, PhoneReporter
@@ -412,7 +412,7 @@ class SmsIntegration:
     def _word(
         self, gateway: Principal, message: SmsMessage, body: dict[str, Any]
     ) -> AnonymousReport:
-        is_danger = goes_first(body["type"], body["severity"])
+        is_danger = endangers_people(body["type"], body["severity"])
         matter = f"{body.get('site_id')}\x1f{body['type']}"
         return AnonymousReport(gateway.id, self._caller(message).hex(), matter, is_danger)
 

@@ -47,7 +47,7 @@ from services.intake.reports.realm_check import RealmCheck
 from services.intake.reports.redaction import LogRedactor, RedactedReport, get_episode_prefix
 from services.intake.reports.report_rights import ReservedMeasures
 from services.runtime.decider.inputs import InputMarks
-from services.runtime.http.problems import ProblemError
+from services.runtime.http.problems import FieldFault, ProblemError
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import (
     BrokerAway,
@@ -77,6 +77,8 @@ class AcceptanceReceipt:
     realm: str
     recorded_at: Instant
     replayed: bool
+    warnings: tuple[FieldFault, ...] = ()
+    """Doubts about the place of the report, for its sender."""
 
 
 @dataclass(frozen=True, slots=True)

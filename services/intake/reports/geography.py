@@ -95,6 +95,10 @@ class TerritoryMap:
         """Return whether a site belongs to the territory."""
         return site is not None and site in self._territory().sites
 
+    def knows_commune(self, code: str) -> bool:
+        """Return whether a commune belongs to the territory."""
+        return code in self._territory().names
+
     def commune_of(self, site: str | None) -> str | None:
         """Return the commune of a site, or None."""
         return self._territory().communes_of_sites.get(site or "")

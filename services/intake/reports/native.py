@@ -28,10 +28,11 @@ from pydantic_core import CoreSchema, SchemaValidator
 from pydantic_core.core_schema import no_info_after_validator_function, nullable_schema
 
 from schemas.base import MINUTE_MS, Instant
-from schemas.catalogue.event_types import goes_first
+from schemas.catalogue.event_types import endangers_people
 from schemas.topics import RealmNameInvalid, is_live, parse_realm
-from schemas.words import DANGER_TYPES, Certainty, EventType, MsgType
+from schemas.words import Certainty, EventType, MsgType
 from services.intake.reports.geography import TerritoryMap
+from services.intake.reports.place_warnings import list_place_warnings
 from services.intake.reports.report_rights import (
     check_places,
     check_poles,
@@ -240,6 +241,8 @@ class PreparedReport:
     """
     unplaced: bool = False
     """True if the area cannot be located and the report names no other place."""
+    warnings: tuple[FieldFault, ...] = ()
+    """Doubts about its place."""
 
 
 def build_arrival_fields(realm: str) -> dict[str, Any]:
@@ -323,7 +326,8 @@ def prepare_report(
     realm = body.realm or default_realm
     check_realm(body, realm, principal)
     check_scope(principal, realm, body.site_id, matter or body.type, () if matter else body.lifts)
-    _check_poles(body, principal, geography)
+    danger = endangers_people(body.type, body.severity)
+    _check_poles(body, principal, geography, is_danger=danger)
     source_name = body.source.name if body.source else None
     kind = choose_source_kind(source_name, principal, realm)
     message: dict[str, Any] = {
@@ -400,16 +404,30 @@ def prepare_report(
     message["occurred_at"] = occurred
     if at is not None:
         message["recorded_at"] = at
-    danger = goes_first(body.type, body.severity)
+    warnings = (
+        ()
+        if geography is None
+        else list_place_warnings(message, geography, unplaced=body.area is not None)
+    )
     return PreparedReport(
-        realm, message, text, at, danger, content, occurred // MINUTE_MS, unplaced=not placed
+        realm,
+        message,
+        text,
+        at,
+        danger,
+        content,
+        occurred // MINUTE_MS,
+        unplaced=not placed,
+        warnings=warnings,
     )
 
 
-def _check_poles(body: NativeReport, principal: Principal, geography: TerritoryMap | None) -> None:
+def _check_poles(
+    body: NativeReport, principal: Principal, geography: TerritoryMap | None, *, is_danger: bool
+) -> None:
     """Refuse a site of another pôle than the principal's. Raises ProblemError `out_of_scope`."""
     if geography is not None:
-        check_poles(principal, body.site_id, geography.pole_of, is_danger=body.type in DANGER_TYPES)
+        check_poles(principal, body.site_id, geography.pole_of, is_danger=is_danger)
 
 
 def _check_named(measure: MeasureBody) -> None:

@@ -56,7 +56,7 @@ from services.intake.reports.native import (
     prepare_report,
 )
 from services.runtime.http.idempotency_key import check_key, read_key
-from services.runtime.http.problems import Problem, ProblemError, build_fault
+from services.runtime.http.problems import Language, Problem, ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import format_time
@@ -95,9 +95,12 @@ def check_content_type(scope: Scope) -> str:
     return JSON
 
 
-def describe_receipt(receipt: AcceptanceReceipt) -> dict[str, Any]:
+def describe_receipt(receipt: AcceptanceReceipt, language: Language = "fr") -> dict[str, Any]:
     """Return the body of a 202."""
-    return {
+    warnings = [
+        {"field": w.field, "code": w.code, "detail": w.message[language]} for w in receipt.warnings
+    ]
+    return ({"warnings": warnings} if warnings else {}) | {
         "report_id": receipt.report_id,
         "realm": receipt.realm,
         "recorded_at": format_time(receipt.recorded_at),
@@ -206,7 +209,10 @@ class ReportApi:
             raise
         metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect="native")
         await send_json(
-            send, 202, describe_receipt(receipt), _REPLAYED if receipt.replayed else None
+            send,
+            202,
+            describe_receipt(receipt, get_response_language(scope)),
+            _REPLAYED if receipt.replayed else None,
         )
 
     async def _accept(
@@ -227,7 +233,8 @@ class ReportApi:
         )
         if is_new:
             claim = date_on_arrival(claim, time.time_ns() // 1_000_000)
-        return await self._receiver.accept(claim, principal, key, raw)
+        receipt = await self._receiver.accept(claim, principal, key, raw)
+        return replace(receipt, warnings=claim.warnings)
 
     async def post_line(
         self, principal: Principal, scope: Scope, receive: Receive, send: Send
@@ -269,7 +276,12 @@ class ReportApi:
             self._keep(principal, error.problem, body, scope)
             raise
         await send_json(
-            send, 202, describe_receipt(receipt), _REPLAYED if receipt.replayed else None
+            send,
+            202,
+            describe_receipt(
+                replace(receipt, warnings=claim.warnings), get_response_language(scope)
+            ),
+            _REPLAYED if receipt.replayed else None,
         )
 
     def _report_of(self, typed: TypedLine, came: datetime | None) -> NativeReport:
@@ -398,7 +410,8 @@ class ReportApi:
             }
             return refusal | {"wait_s": error.problem.retry_after_s or 0}
         metrics.count("vigie_reports_total", dialect="native", status="202")
-        return {"status": 202, **describe_receipt(receipt), "replayed": receipt.replayed}
+        language = get_response_language(scope)
+        return {"status": 202, **describe_receipt(receipt, language), "replayed": receipt.replayed}
 
     def _keep(
         self,

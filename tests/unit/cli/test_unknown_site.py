@@ -20,7 +20,10 @@ SITES = {
     "pmi-04": "Centre PMI Nanterre 1",
     "pmi-05": "PMI Nanterre 2",
 }
-REPORT = ["report", "--type", "outage_power", "--severity", "3", "--site"]
+COMMUNES = {"92050": "Nanterre", "92012": "Boulogne-Billancourt"}
+OUTAGE = ["report", "--type", "outage_power", "--severity", "3"]
+REPORT = [*OUTAGE, "--site"]
+DOUBT = {"field": "commune", "code": "unknown", "detail": "hors du territoire : 99999"}
 
 
 @pytest.fixture
@@ -33,11 +36,15 @@ def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[httpx.Request]
     def answering(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             posted.append(request)
-            return httpx.Response(202, json={"report_id": "r-1"})
+            doubts = {"warnings": [DOUBT]} if b"99999" in request.content else {}
+            return httpx.Response(202, json={"report_id": "r-1", **doubts})
         if request.url.path == "/api/v1/realms/93":
             return httpx.Response(404, json={"detail": "There is no realm of this name."})
         if request.url.path == "/api/v1/realms/92~ex-away":
             return httpx.Response(503, json={"code": "console_away"})
+        if request.url.path == "/api/v1/reference/communes":
+            communes = [{"insee": code, "name": name} for code, name in COMMUNES.items()]
+            return httpx.Response(200, json={"section": "communes", "communes": communes})
         return httpx.Response(
             200,
             json={"items": [{"id": id, "name": name} for id, name in SITES.items()], "next": None},
@@ -77,6 +84,35 @@ def test_a_known_site_and_one_that_is_meant_so_are_sent(
     done = CliRunner().invoke(app, [*REPORT, *arguments])
     assert (done.exit_code, done.stdout) == (0, "r-1\n")
     assert len(sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("commune", "meant"), [("99999", "no commune 99999"), ("nanterre", "92050 (Nanterre)")]
+)
+def test_an_unknown_commune_is_refused_with_those_that_may_be_meant(
+    sent: list[httpx.Request], commune: str, meant: str
+) -> None:
+    done = CliRunner().invoke(app, [*OUTAGE, "--commune", commune])
+    assert done.exit_code == 1
+    assert meant in done.output
+    assert "nothing was sent" in done.output
+    assert sent == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "--type", "fire", "--severity", "4", "--commune", "99999"],
+        ["report", "--type", "outage_power", "--severity", "5", "--commune", "99999"],
+        [*OUTAGE, "--commune", "99999", "--unknown-site"],
+    ],
+)
+def test_danger_at_an_unknown_place_is_sent_and_the_doubt_named(
+    sent: list[httpx.Request], command: list[str]
+) -> None:
+    done = CliRunner().invoke(app, command)
+    assert (done.exit_code, done.stdout, len(sent)) == (0, "r-1\n", 1)
+    assert "accepted, but commune: hors du territoire : 99999" in done.stderr
 
 
 @pytest.mark.parametrize("command", [[*REPORT, "cen-1"], ["line", "117 FEU"]])

@@ -24,6 +24,7 @@ from schemas.words import (
 )
 from services.console.attention.pole_rows import narrow_to_poles
 from services.console.attention.rows import (
+    CELL_ROLE,
     DANGER_RESERVE,
     MAX_NEW,
     AttentionQueue,
@@ -227,7 +228,7 @@ def test_an_unverified_danger_waits_for_no_room() -> None:
         for report in ("fire", "gas", "rain")
     }
     facts = DemandRows(
-        POLICY, plans=_plans(20), tasks=tasks, doubted_dangers=frozenset({"fire", "gas", "gone"})
+        POLICY, plans=_plans(20), tasks=tasks, dangers=frozenset({"fire", "gas", "gone"})
     )
     state = seen(facts, ROLE, MINUTE_MS)
     first = state.queue[0]
@@ -240,6 +241,34 @@ def test_an_unverified_danger_waits_for_no_room() -> None:
     assert [d.key for d in state.digest if d.kind == "verify_report"] == [
         f"task:verify_report:{ROLE}"
     ]
+
+
+def test_a_danger_without_a_place_asks_all_roles_of_danger_at_once() -> None:
+    tasks = {
+        report: TaskRow(
+            id=report,
+            kind="link_site",
+            state=TaskState.OPEN,
+            opened_at=9,
+            due_at=5 * MINUTE_MS,
+            report=report,
+            incident="i1",
+        )
+        for report in ("fire", "rain")
+    }
+    facts = DemandRows(POLICY, plans=_plans(20), tasks=tasks, dangers=frozenset({"fire"}))
+    for role in (CELL_ROLE, "astreinte_direction", "dgs_directeur_de_crise"):
+        first = seen(facts, role, MINUTE_MS).queue[0]
+        assert (first.kind, first.urgency, first.count, first.report, first.due_at) == (
+            "danger_placeless",
+            Urgency.DANGER,
+            1,
+            "fire",
+            5 * MINUTE_MS,
+        )
+    placed = {id: row.model_copy(update={"state": TaskState.VOID}) for id, row in tasks.items()}
+    gone = DemandRows(POLICY, tasks=placed, dangers=frozenset({"fire"}))
+    assert seen(gone, CELL_ROLE, MINUTE_MS).queue == ()
 
 
 def test_a_role_sees_its_own_decisions_and_an_ended_incident_asks_its_pilot() -> None:

@@ -110,11 +110,44 @@ async def test_a_rumour_waits_for_a_decision_with_a_text_and_a_link_to_the_repor
     decide = page.partition('data-key="decide"')[2].partition("</section>")[0]
     text = re.sub(r"<[^>]+>", "", decide)
     assert "Vérifier\u00a0: fuite de gaz (rumeur), PMI Darracq, avant 11:10" in text
-    assert "Rattacher à un site\u00a0: incendie, Nanterre, avant 11:10" in text
+    assert "Demander le lieu\u00a0: incendie, Nanterre, avant 11:10" in text
     assert "/signalements/r-2?" in decide
     assert "/signalements/r-3?" in decide
     tasks = (await browser.get(f"/?realm={REALM}&vue=taches")).text
     assert "/signalements/r-3?" in tasks.partition('id="rows"')[2]
+
+
+async def test_a_danger_without_a_place_shows_the_words_and_the_number_of_its_sender() -> None:
+    realm_state = doubted()
+    realm_state.put(
+        "reports",
+        report("r-4", site=None, type="fire", text_id="t-4", flags=["place_missing"]),
+    )
+    realm_state.put(
+        "tasks",
+        {
+            "id": "t-4",
+            "kind": "link_site",
+            "report": "r-4",
+            "state": "open",
+            "opened_at": START,
+            "due_at": START + MINUTE,
+        },
+    )
+    browser, model = browsing(realm_state)
+    fields = {"headline": "Fumée au deuxième étage.", "contact": "01 47 29 30 31"}
+    model.words.kept["t-4"] = TextItem(fields)
+    page = (await browser.get(f"/?realm={REALM}")).text.replace("\u00a0", " ")
+    for words in (
+        "2 dangers sont signalés sans lieu connu",
+        "Demander le lieu : incendie, « Fumée au deuxième étage. », rappeler 01 47 29 30 31",
+        "/signalements/r-4?",
+    ):
+        assert words in page
+    sheet = (await browser.get(f"/signalements/r-4?realm={REALM}")).text.replace("\u00a0", " ")
+    assert "Rappeler : 01 47 29 30 31" in sheet
+    assert "lieu manquant : à demander" in sheet
+    assert "/api/v1/reports/r-4/link" in sheet
 
 
 async def test_a_danger_to_verify_stands_before_reports_that_wait_longer() -> None:

@@ -271,3 +271,42 @@ def test_a_map_that_cannot_be_read_leaves_the_one_before(
     with pytest.raises(ProblemError) as refused:
         TerritoryMap(folder).locate("POINT(2.25 48.89)")
     assert refused.value.problem.status == 503, "whoever sends comes again"
+
+
+async def test_a_map_that_cannot_be_read_refuses_no_report(tmp_path: Path) -> None:
+    door = Door(tmp_path, territory=tmp_path / "92")
+    async with await door.as_(Role.CELL) as http:
+        assert (await http.post("/api/v1/reports", json=report())).status_code == 202
+    await door.close()
+
+
+# ── what the receipt says of the place ────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"site_id": "clg-nowhere"}, [("site_id", "unknown")]),
+        ({"site_id": None, "commune": "99999"}, [("commune", "unknown")]),
+        ({"site_id": None, "zone": ["92050", "75116"]}, [("zone", "unknown")]),
+        ({"site_id": None, "type": "fire"}, [("site_id", "missing")]),
+        ({"site_id": None, "severity": 5}, [("site_id", "missing")]),
+        ({"site_id": None, "type": "fire", "rumour": True}, []),
+        ({"site_id": None, "type": "fire", "area": "?"}, []),
+        ({"site_id": None, "type": "weather_alert", "severity": 5}, []),
+        ({"site_id": None}, []),
+    ],
+)
+async def test_the_receipt_names_doubts_about_the_place(
+    door: Door, changes: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    """Danger to people is never refused for a wrong place: the doubt is named."""
+    body = report(**({"site_id": "cen-1"} | changes))
+    async with await door.as_(Role.CELL) as http:
+        one = await http.post("/api/v1/reports", json=body)
+        many = await http.post("/api/v1/reports:batch", json=[body])
+    assert one.status_code == many.status_code == 202
+    for receipt in (one.json(), many.json()["items"][0]):
+        assert [(w["field"], w["code"]) for w in receipt.get("warnings", ())] == expected
+    assert len(door.inputs.appended) == 1

@@ -11,13 +11,28 @@ from types import ModuleType
 import pytest
 
 from schemas.catalogue import event_types
-from schemas.catalogue.event_types import EVENT_TYPES, EventKind, EventType, list_texts
+from schemas.catalogue.event_types import (
+    DANGER_TYPES,
+    EVENT_TYPES,
+    PERSON_IN_DANGER,
+    EventKind,
+    EventType,
+    endangers_people,
+    list_texts,
+    may_endanger_people,
+)
 from services.alerts.reference import territory
 from services.console.i18n import get_translator
 from services.console.incidents import report_form_screen
 from services.console.maintenance import page
+from services.console.sites.my_sites_screen import QUICK_TROUBLES
 from services.console.texts import words
 from services.intake.field import short_line
+from tests.unit.alerts.scene import Scene
+from tests.unit.alerts.test_escalation import PMI as SITE
+from tests.unit.alerts.test_escalation import Calls
+from tests.unit.intake.conftest import report
+from tests.unit.intake.test_native import claim
 
 NEW_MEMBER = '    LIFT_BREAKDOWN = "lift_breakdown"\n    OUTAGE_HEATING ='
 NEW_ROW = """_ROWS: Final = (
@@ -40,7 +55,8 @@ def test_every_type_has_its_row_and_its_texts() -> None:
         assert (row.trouble is not None) == (row.kind is EventKind.CAUSE), f"{type}: trouble"
         if row.kind is not EventKind.SILENT:
             assert row.phrase is not None, f"{type}: phrase, for messages"
-        assert not row.danger or row.kind is EventKind.CAUSE, f"{type}: only causes are dangers"
+        if may_endanger_people(type):
+            assert row.kind is EventKind.CAUSE, f"{type}: only causes are dangers by themselves"
 
 
 def test_no_text_and_no_button_means_two_types() -> None:
@@ -86,3 +102,48 @@ def _load_again(module: ModuleType) -> ModuleType:
     finally:
         del sys.modules[made.__name__]
     return made
+
+
+# ── danger to people: one definition (D2) ───────────────────────────────────────────────────────
+
+
+def test_the_table_of_danger_follows_the_rule() -> None:
+    assert {
+        EventType.FIRE,
+        EventType.GAS_LEAK,
+        EventType.EVACUATION,
+        EventType.SHELTER_IN_PLACE,
+        EventType.SECURITY_INCIDENT,
+    } == DANGER_TYPES
+    assert {t for t in EventType if may_endanger_people(t)} == {
+        *DANGER_TYPES,
+        EventType.SANITARY_ALERT,
+    }
+    assert [endangers_people(EventType.SANITARY_ALERT, s) for s in (2, 3)] == [False, True]
+    assert all(endangers_people(t, PERSON_IN_DANGER) for t in EventType)
+
+
+@pytest.mark.parametrize("type", EventType)
+def test_front_decider_and_screens_agree_on_danger(type: EventType) -> None:
+    """A form with «quelqu’un est en danger» sends severity 5 of any trouble."""
+    for severity in range(1, 6):
+        expected = endangers_people(type, severity)
+        assert claim(report(type=type.value, severity=severity)).danger is expected, severity
+        scene = Scene()
+        cause = scene.incident_of(scene.report(0, type.value, SITE, severity=severity))
+        if cause is not None:
+            assert cause.danger is expected, severity
+        elif EVENT_TYPES[type].kind is not EventKind.SILENT:
+            assert severity < 3, f"{type} of severity {severity} opens no incident"
+    quick = {t.key for group in QUICK_TROUBLES if group.key == "danger" for t in group.troubles}
+    assert {b.key in quick for b in EVENT_TYPES[type].buttons} <= {may_endanger_people(type)}
+
+
+def test_a_person_in_danger_makes_any_incident_dangerous_and_calls_again() -> None:
+    scene = Scene()
+    calls = Calls(scene)
+    scene.report(0, "outage_power", SITE, severity=2)
+    assert not any(call.danger for call in calls.new())
+    scene.report(5, "outage_power", SITE, severity=PERSON_IN_DANGER)
+    assert scene.incidents()[0].danger
+    assert any(call.danger for call in calls.new())

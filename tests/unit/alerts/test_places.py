@@ -1,0 +1,142 @@
+"""A danger that nobody can find is escalated, and asks where it is (D8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.alerts import TaskRow
+from schemas.commands import DenyReport, LinkReport, MergeIncidents, ResolveIncident
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import Certainty, IncidentState, MsgType, TaskState
+from tests.unit.alerts.scene import Scene
+from tests.unit.alerts.test_escalation import PMI, Calls
+
+CELL: dict[str, Any] = {"author": "coord-pca", "role": "coordinator"}
+NOWHERE: dict[str, dict[str, Any]] = {
+    "no place": {},
+    "an unknown commune": {"commune": "99999"},
+    "an unknown zone": {"zone": ("99998", "99999")},
+    "an unknown site": {"site": "clg-nowhere"},
+}
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(check=True)
+
+
+def questions(scene: Scene) -> list[TaskRow]:
+    return [
+        t for t in scene.state.tasks.values() if t.kind == "link_site" and t.state is TaskState.OPEN
+    ]
+
+
+@pytest.mark.parametrize("place", NOWHERE.values(), ids=NOWHERE)
+def test_a_danger_without_a_place_asks_where_it_is(scene: Scene, place: dict[str, Any]) -> None:
+    report = scene.report(0, "fire", severity=4, **place)
+    (question,) = questions(scene)
+    assert (question.report, question.due_at) == (report, scene.at(5))
+
+
+@pytest.mark.parametrize("name", ["no place", "an unknown commune", "an unknown zone"])
+def test_a_danger_without_a_place_is_escalated_as_danger(scene: Scene, name: str) -> None:
+    calls = Calls(scene)
+    scene.report(0, "fire", severity=4, **NOWHERE[name])
+    assert scene.incidents()[0].danger
+    called = calls.new()
+    assert called
+    assert all(call.danger for call in called)
+
+
+def test_a_person_in_danger_without_a_place_asks_too(scene: Scene) -> None:
+    scene.report(0, "outage_power", severity=5)
+    assert len(questions(scene)) == 1
+
+
+@pytest.mark.parametrize(
+    ("type", "values"),
+    [
+        ("outage_it", {"severity": 3}),
+        ("weather_alert", {"severity": 5}),
+        ("fire", {"site": PMI}),
+        ("fire", {"commune": "92050"}),
+        ("fire", {"zone": ("99999", "92050")}),
+        ("fire", {"sites": (PMI,)}),
+        ("fire", {"certainty": Certainty.RUMOUR}),
+    ],
+)
+def test_nothing_else_asks(scene: Scene, type: str, values: dict[str, Any]) -> None:
+    scene.report(0, type, **values)
+    assert questions(scene) == []
+
+
+def test_a_commune_of_elsewhere_is_named_and_asks_only_for_danger(scene: Scene) -> None:
+    report = scene.report(0, "outage_power", commune="75116")
+    assert "commune_unknown" in scene.state.reports[report].flags
+    assert questions(scene) == []
+
+
+# ── the place is given ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("place", NOWHERE.values(), ids=NOWHERE)
+def test_linking_moves_the_fire_to_its_site(scene: Scene, place: dict[str, Any]) -> None:
+    report = scene.report(0, "fire", severity=4, **place)
+    done = scene.command(LinkReport(**CELL, report=report, site=PMI), 3)
+    assert isinstance(done, CommandApplied)
+    assert questions(scene) == []
+    assert scene.site(PMI).status.value in ("closed", "evacuated")
+    (incident,) = scene.incidents()
+    assert (incident.members, incident.danger) == ((PMI,), True)
+    acting = [c for c in scene.state.causes.values() if c.lifted_at is None]
+    assert [c.site for c in acting] == [PMI]
+    assert isinstance(scene.command(LinkReport(**CELL, report=report, site=PMI), 4), CommandRefused)
+
+
+def test_a_correction_with_the_place_answers(scene: Scene) -> None:
+    report = scene.report(0, "fire", severity=4)
+    scene.report(3, "fire", PMI, severity=4, msg_type=MsgType.UPDATE, references=(report,))
+    assert questions(scene) == []
+    assert [i.members for i in scene.incidents()] == [(PMI,)]
+
+
+def test_a_later_report_of_the_same_incident_answers(scene: Scene) -> None:
+    first = scene.report(0, "fire", severity=4)
+    scene.report(3, "evacuation", PMI, severity=4, references=(first,))
+    assert scene.incident_of(first).members == (PMI,)
+    assert questions(scene) == []
+
+
+def test_a_merge_with_an_incident_at_a_place_answers(scene: Scene) -> None:
+    first, second = scene.report(0, "fire", severity=4), scene.report(1, "fire", PMI, severity=4)
+    a, b = scene.incident_of(first), scene.incident_of(second)
+    assert a.id != b.id
+    scene.command(
+        MergeIncidents(**CELL, incident=a.id, into=b.id, reason="text:why", expected=None), 2
+    )
+    assert questions(scene) == []
+
+
+def test_a_report_elsewhere_answers_nothing(scene: Scene) -> None:
+    scene.report(0, "fire", severity=4)
+    scene.report(1, "fire", PMI, severity=4)
+    assert len(questions(scene)) == 1
+
+
+@pytest.mark.parametrize("end", ["denied", "cancelled", "closed"])
+def test_the_question_ends_with_the_danger(scene: Scene, end: str) -> None:
+    report = scene.report(0, "fire", severity=4)
+    match end:
+        case "denied":
+            scene.command(DenyReport(**CELL, report=report), 2)
+        case "cancelled":
+            scene.report(2, "fire", msg_type=MsgType.CANCEL, references=(report,))
+        case _:
+            incident = scene.incidents()[0].id
+            scene.command(
+                ResolveIncident(**CELL, incident=incident, force=True, reason="text:why"), 2
+            )
+            assert scene.state.incidents[incident].state is IncidentState.CLOSED
+    assert questions(scene) == []
