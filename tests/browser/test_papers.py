@@ -49,7 +49,7 @@ def test_a_line_is_written_and_corrected_and_both_stay(place: str, visitor: Acco
     line_row = page.locator("#lines tr", has_text="Enedis annonce midi")
     expect(line_row).to_contain_text("communication")
     line_row.get_by_text("Corriger").click()
-    line_row.get_by_label("Ce qui est juste").fill("Enedis annonce 14 h")
+    line_row.get_by_label("Texte corrigé").fill("Enedis annonce 14 h")
     line_row.get_by_role("button", name="Ajouter la correction").click()
     expect(page.locator("#lines tr", has_text="Enedis annonce 14 h")).to_contain_text(
         "corrige une ligne"

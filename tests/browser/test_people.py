@@ -79,7 +79,7 @@ def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(
     # the administrator sees it, and ends it
     admin.reload()
     expect(row).to_contain_text("1 clé d’accès")
-    expect(admin.locator("#traces")).to_contain_text("entrée avec une clé d’accès")
+    expect(admin.locator("#traces")).to_contain_text("connexion avec une clé d’accès")
     row.get_by_role("button", name="Fermer ses sessions").click()
     expect(admin.locator("#traces tbody tr", has_text=login).first).to_contain_text(
         "sessions fermées"

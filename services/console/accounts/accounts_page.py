@@ -26,10 +26,10 @@ from services.runtime.identity.principals import (
 
 TRACES_SHOWN: Final = 200
 ACT_LABELS: Final = {
-    "login.code": N_("entrée avec un code"),
-    "login.password": N_("entrée avec un mot de passe"),
-    "login.passkey": N_("entrée avec une clé d’accès"),
-    "login.oidc": N_("entrée par le fournisseur d’identité"),
+    "login.code": N_("connexion avec un code"),
+    "login.password": N_("connexion avec un mot de passe"),
+    "login.passkey": N_("connexion avec une clé d’accès"),
+    "login.oidc": N_("connexion par le fournisseur d’identité"),
     "account.linked": N_("compte lié à une identité du fournisseur"),
     "account.link_allowed": N_("premier lien du compte autorisé"),
     "account.unlinked": N_("compte délié de l’identité du fournisseur"),

@@ -49,7 +49,7 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
     "danger": DemandText(
         N_("Un incident met des personnes en danger"),
         N_("Un incident met des personnes en danger, {n} sites"),
-        N_("Sans prise en charge, les appels continuent de monter."),
+        N_("Sans prise en charge, les vagues d’appels se poursuivent."),
         _INCIDENT,
     ),
     "danger_doubted": DemandText(
@@ -102,7 +102,7 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
     "lowering_proposed": DemandText(
         N_("Un incident est terminé sur le terrain"),
         N_("{n} incidents sont terminés sur le terrain"),
-        N_("Le niveau reste levé, des personnes restent mobilisées."),
+        N_("Le niveau reste en vigueur, des personnes restent mobilisées."),
         N_("Voir les incidents"),
         "/?vue=incidents",
     ),
@@ -179,7 +179,7 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
     "reassignment_proposed": DemandText(
         N_("Une proposition de réaffectation attend"),
         N_("Une proposition de réaffectation attend, {n} mouvements"),
-        N_("Les activités manquent de bras tant qu’elle n’est pas décidée."),
+        N_("Les activités manquent d’agents tant qu’elle n’est pas décidée."),
         N_("Voir la proposition"),
         "/reaffectation",
     ),

@@ -69,8 +69,8 @@ def build_drill_line(
     if one.resource is not None and one.stopped:
         reasons.append(
             _.plural(
-                "{n} activité s’arrête si la ressource tombe : {name}",
-                "{n} activités s’arrêtent si la ressource tombe : {name}",
+                "{n} activité s’arrête si la ressource fait défaut : {name}",
+                "{n} activités s’arrêtent si la ressource fait défaut : {name}",
                 one.stopped,
                 name=one.resource_name,
             )

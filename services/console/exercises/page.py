@@ -25,7 +25,7 @@ SCORE_LABELS: Final = {
     "taken": N_("Incidents pris en charge"),
     "answered": N_("Réponses reçues sur celles attendues"),
     "decided": N_("Plans décidés sur ceux proposés"),
-    "cards": N_("Fiches faites, ou pas encore dues"),
+    "cards": N_("Fiches faites, ou non échues"),
     "tasks": N_("Vérifications faites"),
 }
 

@@ -133,7 +133,7 @@ def _find_doubt(n: Notification, names: TerritoryNames, _: Translator) -> Doubtf
     """
     if n.unread_at is not None and n.state is not NotificationState.ANSWERED:
         return DoubtfulMessage(
-            _format_person(n, names, _), _("a écrit, et n’a pas été compris"), n.id
+            _format_person(n, names, _), _("a envoyé une réponse illisible"), n.id
         )
     if n.state is NotificationState.FAILED:
         return DoubtfulMessage(

@@ -273,7 +273,7 @@ REFUSALS = {
     "offer_not_found": N_("Cette offre n’existe pas."),
     "metier_needed": N_("Une demande d’agents nomme un métier."),
     "metier_unused": N_("Seule une demande d’agents nomme un métier."),
-    "request_state": N_("Cette demande n’en est pas là : relisez-la."),
+    "request_state": N_("Cette demande n’est pas à cette étape : relisez-la."),
     "too_many_requests": N_("{most} demandes sont déjà ouvertes : terminez-en d’abord."),
     "too_many_offers": N_("Une demande porte au plus {most} offres."),
     "stock_or_partner": N_("Une offre vient d’un stock ou d’un partenaire, pas des deux."),

@@ -33,7 +33,7 @@ MAX_GROUPS: Final = 8
 OTHERS: Final = "others"
 RECENT_SPAN: Final = timedelta(days=1)
 PREFERENCE_LABELS: Final = {
-    Preference.BEST: N_("Le plus de monde au travail"),
+    Preference.BEST: N_("Le plus d’agents au travail"),
     Preference.FEWEST: N_("Le moins de déplacements"),
     Preference.LEAST_CO2: N_("Le moins de CO₂"),
     Preference.FASTEST: N_("Les trajets les plus courts"),

@@ -222,7 +222,7 @@ async def test_the_page_says_why_and_offers_the_file() -> None:
     browser, _ = browsing(realm())
     text = await shown(browser, "/exercices-courts?variante=4")
     assert "court4-PCA-logement.yaml" in text
-    assert "activités s’arrêtent si la ressource tombe" in text
+    assert "activités s’arrêtent si la ressource fait défaut" in text
     assert "Aucun exercice terminé depuis un an." in text
     english = await shown(browser, "/exercices-courts", lang="en")
     assert "Short exercises" in english

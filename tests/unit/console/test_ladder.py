@@ -66,7 +66,7 @@ def called(state: NotificationState, *attempts: tuple[str, bool]) -> Notificatio
             called(NotificationState.RECEIVED, ("received", False)).model_copy(
                 update={"unread_at": AT}
             ),
-            ["a écrit, et n’a pas été compris"],
+            ["a envoyé une réponse illisible"],
         ),
         (
             called(NotificationState.ANSWERED, ("received", False)).model_copy(

@@ -201,7 +201,7 @@ def test_a_second_line_of_one_fact_is_refused(monkeypatch: pytest.MonkeyPatch) -
         ),
         (
             AlarmRaised(row=ALARM.model_copy(update={"base": ClockBase.PDMA, "pct": 260})),
-            "SOL-01\u00a0: données plus vieilles que la PDMA (260\u00a0%)",
+            "SOL-01\u00a0: données plus anciennes que la PDMA (260\u00a0%)",
         ),
     ],
 )

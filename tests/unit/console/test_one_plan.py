@@ -91,7 +91,7 @@ async def test_an_active_plan_shows_one_of_98_and_names_the_sites_behind_a_card(
     assert "Attend : Dire si le collège peut ouvrir" in text
     assert "Si vous activez" not in text
     listed = words(await show(realm_state, f"/plans/{EDUCATION}?fiche={COLLEGES}"))
-    assert listed.count("en retard, due 10:41") == 97
+    assert listed.count("en retard, à faire avant 10:41") == 97
     assert re.search(r"faite 09:55", listed)
 
 

@@ -264,7 +264,7 @@ def write_alarms_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     table = Table(columns=columns, rows=tuple(rows)) if rows else None
     return DocumentSection(
         id="alarms",
-        title=_("Alarmes levées et traitées"),
+        title=_("Alarmes déclenchées et traitées"),
         lines=lines if rows else write_nothing_to_report(x),
         table=table,
     )

@@ -130,7 +130,9 @@ def render_alarm(record: SentenceSource, names: TerritoryNames, _: Translator) -
     if v["base"] == "rto":
         return _("{where} : RTO consommé à {pct} %", where=where, pct=v["pct"])
     if v["base"] == "pdma":
-        return _("{where} : données plus vieilles que la PDMA ({pct} %)", where=where, pct=v["pct"])
+        return _(
+            "{where} : données plus anciennes que la PDMA ({pct} %)", where=where, pct=v["pct"]
+        )
     return _("{where} : DMIA consommée à {pct} %", where=where, pct=v["pct"])
 
 
