@@ -123,12 +123,12 @@ def place_labels(
 ) -> dict[str, Point]:
     """Place each name in or beside its commune, away from glyphs and other names.
 
-    `labels` holds (name, town hall, outline), the most important first.
+    A name that would cover another is left out: the table has it. `labels` holds (name, town hall, outline), the most important first.
     """
     label_boxes: list[Box] = []
     positions: dict[str, Point] = {}
     for name, home, path in labels:
-        width, (x, y, w, h) = 0.56 * font * len(name), compute_extent(path)
+        width, (x, y, w, h) = 0.6 * font * len(name), compute_extent(path)
         beside = [
             (x + w / 2, y - font * 0.4),
             (x + w / 2, y + h + font),
@@ -154,7 +154,10 @@ def place_labels(
             return (0 if inside else 1000) + 100 * crowded + 3 * covered + 0.5 * away
 
         best = min(spots, key=cost)
-        label_boxes.append((best[0] - width / 2, best[1] - font * 0.8, width, font))
+        best_box = (best[0] - width / 2, best[1] - font * 0.8, width, font)
+        if any(is_overlapping(best_box, other) for other in label_boxes):
+            continue
+        label_boxes.append(best_box)
         positions[name] = (round(best[0], 1), round(best[1], 1))
     return positions
 
