@@ -152,6 +152,8 @@ class Topic:
     durable_each: bool = False
     """Set flush.messages=1 on a single node (docs/adr/0003-flush-each-record-on-a-single-node.md)."""
     max_message_bytes: int = 1_048_576
+    segment_ms: int | None = None
+    """Age at which a segment is closed, so that compaction begins; None = the broker's default."""
 
 
 def input_topic(service: str) -> str:
@@ -312,6 +314,15 @@ TOPICS: tuple[Topic, ...] = (
         key="kind",
     ),
     Topic(
+        "feeds",
+        "memory of the official feeds and their readers, between the machines of a cluster, sealed",
+        Retention.COMPACTED,
+        partitions=1,
+        key="kind and feed",
+        max_message_bytes=LARGE_MESSAGE_BYTES,
+        segment_ms=3_600_000,
+    ),
+    Topic(
         "dead-letters",
         "inputs that failed or could not be read, with the reason and the original bytes",
         Retention.FOREVER,
@@ -341,6 +352,8 @@ def kafka_config(topic: Topic) -> dict[str, str]:
                 "retention.bytes": "-1",
                 "segment.ms": "3600000",
             }
+    if topic.segment_ms is not None:
+        config["segment.ms"] = str(topic.segment_ms)
     if topic.append_time:
         config["message.timestamp.type"] = "LogAppendTime"
     if topic.durable_each:

@@ -53,6 +53,8 @@ class FeedStatus(_FeedPart):
     last_post: LastPost | None
     waiting: int
     """Reports that the front has not taken yet."""
+    read_by: str = ""
+    """Name of the machine of a cluster that reads the feed; empty on a single machine."""
 
     def is_late(self, now: datetime) -> bool:
         """Return whether a feed that is on was not understood for two of its periods."""

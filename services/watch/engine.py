@@ -27,6 +27,7 @@ from services.watch.connector import (
     list_connectors,
     pace_samples,
 )
+from services.watch.holds import AloneHolds, FeedHolds
 from services.watch.parsing import BodyRefused, FeedDrift, get_paris_hour
 from services.watch.store import FeedStore
 from services.watch.transport import (
@@ -121,6 +122,7 @@ class FeedEngine:
         transport: FeedTransport,
         front: ReportFront,
         watched: WatchedTerritory,
+        holds: FeedHolds | None = None,
         *,
         samples: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -131,6 +133,7 @@ class FeedEngine:
         self._transport = transport
         self._front = front
         self._watched = watched
+        self._holds = holds or AloneHolds()
         self._samples = samples
         self._clock = clock
         self._chance = chance
@@ -140,8 +143,9 @@ class FeedEngine:
         """Send waiting posts, then fetch and read the feed if it is due; None if it is not."""
         spec, now = self._pace(connector.spec), self._clock()
         row = self._store.get(spec.name)
-        if not row.enabled:
+        if not row.enabled or not await self._holds.acquire(spec.name):
             return None
+        row = self._store.get(spec.name)
         await self._send_waiting(spec.name)
         if spec.hours is not None and not spec.hours[0] <= get_paris_hour(now) < spec.hours[1]:
             return None
@@ -151,7 +155,14 @@ class FeedEngine:
         seconds = now.timestamp()
         if not self._store.claim(spec.name, seconds, interval, spec.min_interval_s):
             return None
+        if not await self._holds.begin_round(spec.name):
+            if self._holds.is_holder(spec.name):
+                self._store.restore_times(row)
+            return None
         verdict = await self._fetch_and_read(connector, row.memory, now)
+        if verdict is None:
+            return None
+        await self._holds.share(spec.name)
         metrics.count("vigie_feed_rounds_total", feed=spec.name, verdict=verdict.value)
         return verdict
 
@@ -160,12 +171,15 @@ class FeedEngine:
 
     async def _fetch_and_read(
         self, connector: Connector, memory: Memory, now: datetime
-    ) -> FetchVerdict:
+    ) -> FetchVerdict | None:
+        """Fetch and read a feed; None if another machine has taken it over meanwhile."""
         spec = connector.spec
         try:
             bodies, failure = await self._fetch_all(connector, memory)
         except KeyMissing:
             failure, bodies = FeedResponse(FetchVerdict.AUTH, fault="no key file"), {}
+        if not self._holds.is_holder(spec.name):
+            return None
         if failure is not None:
             return self._note_failure(spec.name, failure, now)
         others = {c.spec.name: self._store.get(c.spec.name).memory for c in list_connectors()}
@@ -245,14 +259,21 @@ class FeedEngine:
         return failure.verdict
 
     async def _send_waiting(self, feed: str) -> None:
-        """Send the posts that the front may not have, in their order."""
+        """Send the posts that the front may not have, in their order.
+
+        In a cluster the other machines know of each post before it is sent, and after it.
+        """
         for post in self._store.list_unsent(feed):
+            if not await self._holds.share(feed):
+                return
             try:
                 await self._front.send(feed, build_event(feed, post))
             except FrontAway as error:
                 log.warning("feed.front_away", feed=feed, error=str(error))
                 return
-            self._store.mark_sent(feed, post.key, self._clock().timestamp())
+            if self._holds.is_holder(feed):
+                self._store.mark_sent(feed, post.key, self._clock().timestamp())
+                await self._holds.share(feed)
             metrics.count("vigie_feed_posts_total", feed=feed)
 
     async def _give_sign(self, feed: str, now: datetime) -> None:

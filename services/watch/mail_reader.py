@@ -11,11 +11,12 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import httpx2 as httpx
 import structlog
@@ -23,6 +24,7 @@ import structlog
 from services.runtime.process import metrics
 from services.runtime.process.atomic_file import open_atomic_file
 from services.watch.engine import FrontAway
+from services.watch.holds import AloneHolds, FeedHolds
 from services.watch.mailbox import (
     LoginRefused,
     Mailbox,
@@ -33,6 +35,10 @@ from services.watch.mailbox import (
 
 TIMEOUT_S: Final = 20.0
 LONGEST_WAIT_S: Final = 300.0
+GIVE_UP_FAILURES: Final = 3
+"""Failures in a row after which another machine should look."""
+TURN_S: Final = 5.0
+"""Interval at which a machine looks whether it is its turn to read the mailbox."""
 LOGIN_WAIT_S: Final = 900.0
 """Wait after a refused password: servers lock an account that fails often."""
 OVERLAP: Final = timedelta(days=1)
@@ -76,10 +82,13 @@ class MailPosition:
 
     def write(self, file: Path) -> None:
         """Replace the kept position. Raises OSError."""
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fields = asdict(self) | {"looked_at": self.looked_at.isoformat()}
-        with open_atomic_file(file, 0o600) as target:
-            target.write(json.dumps(fields).encode())
+        _write_fields(file, asdict(self) | {"looked_at": self.looked_at.isoformat()})
+
+
+def _write_fields(file: Path, fields: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open_atomic_file(file, 0o600) as target:
+        target.write(json.dumps(fields).encode())
 
 
 class MailFront(Protocol):
@@ -149,12 +158,15 @@ class MailReader:
         front: MailFront,
         position_file: Path,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        share: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        """Read a mailbox; `share` gives a kept position to the other machines of a cluster."""
         self._open_mailbox = open_mailbox
         self._name = name
         self._front = front
         self._file = position_file
         self._clock = clock
+        self._share = share
 
     async def run_round(self) -> int:
         """Post all new mails; return their number. Raises MailboxFault, FrontAway, OSError."""
@@ -180,10 +192,15 @@ class MailReader:
             position = replace(position, number=number)
             # Marks tell what is done before the first position: it would hide older mails
             if follows:
-                await asyncio.to_thread(position.write, self._file)
-        position = replace(position, number=max([newest, *numbers]))
-        await asyncio.to_thread(position.write, self._file)
+                await self._keep(position)
+        await self._keep(replace(position, number=max([newest, *numbers])))
         return len(numbers)
+
+    async def _keep(self, position: MailPosition) -> None:
+        """Keep a position, here and on the other machines. Raises FrontAway, OSError."""
+        await asyncio.to_thread(position.write, self._file)
+        if self._share is not None and not await self._share():
+            raise FrontAway("another machine reads the mailbox, or the brokers are away")
 
     async def _post_one(self, mailbox: Mailbox, validity: int, number: int) -> None:
         mail = await asyncio.to_thread(mailbox.read, number)
@@ -210,26 +227,81 @@ def _list_new(
     return newest, mailbox.list_since((earlier.looked_at - OVERLAP).date())
 
 
-async def watch_mailbox(settings: MailboxSettings) -> None:
-    """Look into the mailbox until cancelled; each failure is logged and tried again."""
+def find_mailbox_name(settings: MailboxSettings) -> str:
+    """Return the name of the mailbox among the machines of a cluster, without its address."""
     address = parse_address(settings.mailbox_url)
+    return f"mailbox-{blake2b(address.name.encode(), digest_size=6).hexdigest()}"
+
+
+class MailMemory:
+    """Position in the mailbox, which the machines of a cluster share."""
+
+    def __init__(self, settings: MailboxSettings) -> None:
+        self._file = settings.data.mail_position
+        self._name = parse_address(settings.mailbox_url).name
+        self.failures = 0
+        """Looks in a row in which the mailbox could not be read."""
+
+    def dump(self) -> dict[str, Any]:
+        position = MailPosition.read(self._file)
+        if position is None or position.mailbox != self._name:
+            return {}
+        return asdict(position) | {"looked_at": position.looked_at.isoformat()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        if state:
+            _write_fields(self._file, state)
+
+    def list_bodies(self) -> tuple[()]:
+        return ()
+
+    def put_body(self, body: object) -> None:
+        """Keep nothing: a position has no bodies."""
+
+    def take_over(self, *, has_open_round: bool) -> None:
+        """Prepare nothing: each look begins at the position."""
+
+    def rank(self) -> int:
+        """Prefer machines that know the position."""
+        return int(bool(self.dump()))
+
+    def has_failed(self) -> bool:
+        return self.failures >= GIVE_UP_FAILURES
+
+
+async def watch_mailbox(
+    settings: MailboxSettings, holds: FeedHolds | None = None, memory: MailMemory | None = None
+) -> None:
+    """Look into the mailbox until cancelled; each failure is logged and tried again.
+
+    In a cluster one machine does so at a time.
+    """
+    address, name = parse_address(settings.mailbox_url), find_mailbox_name(settings)
+    holds, memory = holds or AloneHolds(), memory or MailMemory(settings)
     front = HttpMailFront(settings.urls[0], settings.mailbox_key.get_secret_value())
     reader = MailReader(
         lambda: Mailbox(address, settings.mailbox_ca),
         address.name,
         front,
         settings.data.mail_position,
+        share=lambda: holds.share(name),
     )
     read_at, failures, wait = time.monotonic(), 0, 0.0
     try:
         while True:
+            if not await holds.acquire(name):
+                read_at = _find_last_look(settings.data.mail_position, read_at)
+                await _sleep_and_measure(TURN_S, read_at)
+                continue
             try:
                 count = await reader.run_round()
                 read_at, failures, wait = time.monotonic(), 0, settings.mailbox_poll_s
+                memory.failures = 0
                 if count:
                     log.info("mailbox.read", mails=count)
             except (MailboxFault, FrontAway, OSError) as error:
                 failures += 1
+                memory.failures += not isinstance(error, FrontAway)
                 wait = min(LONGEST_WAIT_S, settings.mailbox_poll_s * 2.0 ** min(failures - 1, 10))
                 if isinstance(error, LoginRefused):
                     wait = LOGIN_WAIT_S
@@ -239,6 +311,15 @@ async def watch_mailbox(settings: MailboxSettings) -> None:
             await _sleep_and_measure(wait, read_at)
     finally:
         await front.close()
+
+
+def _find_last_look(file: Path, otherwise: float) -> float:
+    """Return when another machine looked into the mailbox last, by the monotonic clock."""
+    position = MailPosition.read(file)
+    if position is None:
+        return otherwise
+    age = (datetime.now(UTC) - position.looked_at).total_seconds()
+    return time.monotonic() - max(age, 0.0)
 
 
 async def _sleep_and_measure(wait: float, read_at: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -13,17 +14,19 @@ import structlog
 from pydantic import SecretStr, field_validator
 
 from services.runtime.process import health, metrics
+from services.runtime.process.cluster import is_shared
 from services.runtime.process.settings import Settings, check_url
 from services.runtime.process.tasks import cancel_and_wait
 from services.watch.connector import Connector, list_connectors
 from services.watch.engine import FeedEngine
 from services.watch.front import HttpFront
-from services.watch.mail_reader import watch_mailbox
+from services.watch.holds import AloneHolds, FeedHolds
+from services.watch.mail_reader import MailMemory, find_mailbox_name, watch_mailbox
 from services.watch.mailbox import MailboxSettings
 from services.watch.status import describe_feeds, write_status
 from services.watch.store import FeedStore
 from services.watch.transport import FeedTransport
-from services.watch.watched import WatchedUnreadable, load_watched
+from services.watch.watched import WatchedTerritory, WatchedUnreadable, load_watched
 
 LOOK_S: Final = 2.0
 """Interval at which each task sees whether its feed is on and due."""
@@ -86,15 +89,17 @@ async def run_watch(settings: WatchSettings) -> None:
     server = await health.serve_health(settings, {})
     tasks = [asyncio.create_task(_keep_status(settings, store), name="status")]
     mailbox = MailboxSettings()
-    if mailbox.mailbox_url.get_secret_value():
-        tasks.append(asyncio.create_task(watch_mailbox(mailbox), name="mailbox"))
-    try:
-        watched = load_watched(settings.territory)
-    except WatchedUnreadable as error:
-        # A territory without feeds has nothing to watch; the page says that all are off.
-        log.warning("watch.nothing_watched", reason=str(error))
-    else:
-        engine = FeedEngine(store, transport, front, watched, samples=bool(settings.feeds_samples))
+    has_mailbox = bool(mailbox.mailbox_url.get_secret_value())
+    watched = _load_watched(settings)
+    mails = MailMemory(mailbox) if has_mailbox else None
+    memories = {} if mails is None else {find_mailbox_name(mailbox): mails}
+    holds = _share_with_others(settings, store, memories, tasks)
+    if has_mailbox:
+        tasks.append(asyncio.create_task(watch_mailbox(mailbox, holds, mails), name="mailbox"))
+    if watched is not None:
+        engine = FeedEngine(
+            store, transport, front, watched, holds, samples=bool(settings.feeds_samples)
+        )
         tasks += [
             asyncio.create_task(_watch_feed(engine, connector), name=connector.spec.name)
             for connector in list_connectors()
@@ -114,6 +119,42 @@ async def run_watch(settings: WatchSettings) -> None:
         await server.close()
         store.close()
     log.info("watch.stopped")
+
+
+def _load_watched(settings: WatchSettings) -> WatchedTerritory | None:
+    """Return the watched objects of the territory.
+
+    One without them has nothing to watch: the page says that all feeds are off.
+    """
+    try:
+        return load_watched(settings.territory)
+    except WatchedUnreadable as error:
+        log.warning("watch.nothing_watched", reason=str(error))
+        return None
+
+
+def _share_with_others(
+    settings: WatchSettings,
+    store: FeedStore,
+    mails: Mapping[str, MailMemory],
+    tasks: list[asyncio.Task[None]],
+) -> FeedHolds:
+    """Return the rights to feeds and mailbox; in a cluster, add the task that shares them."""
+    if not is_shared(settings):
+        store.forget_holds()
+        return AloneHolds()
+    # A single machine, and the command line, need no client of Kafka
+    from services.watch.sharing import FeedMemory, SharedMemory, open_holds
+
+    samples = bool(settings.feeds_samples)
+    memories: dict[str, SharedMemory] = dict(mails) | {
+        connector.spec.name: FeedMemory(store, connector, settings.feed_keys, samples=samples)
+        for connector in list_connectors()
+    }
+    holds, membership = open_holds(settings, store, memories, samples=samples)
+    running = holds.run(settings.kafka, membership)
+    tasks.append(asyncio.create_task(running, name="sharing"))
+    return holds
 
 
 async def _watch_feed(engine: FeedEngine, connector: Connector) -> None:

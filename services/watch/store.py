@@ -1,7 +1,8 @@
 """Keep the state of the feeds in `watch/feeds.db`.
 
 A report is written here before it is sent, and marked after the front has it. So a kill at any
-moment loses nothing, and what is sent again has the same key.
+moment loses nothing, and what is sent again has the same key. In a cluster the file also holds the
+states that other machines shared (`services.watch.sharing`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -36,7 +37,24 @@ CREATE TABLE IF NOT EXISTS drift (
 CREATE TABLE IF NOT EXISTS post (
     id INTEGER PRIMARY KEY, feed TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,
     intended_at REAL NOT NULL, sent_at REAL, UNIQUE (feed, key));
+CREATE TABLE IF NOT EXISTS hold (
+    name TEXT PRIMARY KEY, epoch INTEGER NOT NULL, revision INTEGER NOT NULL,
+    holder TEXT NOT NULL, fetching INTEGER NOT NULL);
 """
+_SHARED_COLUMNS: Final = (
+    "memory",
+    "edition",
+    "edition_at",
+    "verdict",
+    "fault",
+    "word",
+    "fetched_at",
+    "understood_at",
+    "next_at",
+    "earliest_at",
+    "failures",
+)
+"""Columns that the machines of a cluster share. Each machine has a switch of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +74,32 @@ class FeedRow:
     next_at: float
     failures: int
     enabled_at: float | None
+    earliest_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHold:
+    """The machine of a cluster that reads a feed, and how far its state is known here."""
+
+    name: str
+    """Name of the feed or of the mailbox."""
+    epoch: int = 0
+    """Number of holders so far."""
+    revision: int = 0
+    """Number of states that the holder has shared."""
+    holder: str = ""
+    """Name of the machine; empty if none has ever shared it."""
+    is_fetching: bool = False
+    """True from the begin of a round until its end is shared."""
+
+
+class StoredBody(NamedTuple):
+    """The last good body of a request, with JSON texts of its validators and headers."""
+
+    request: str
+    content: bytes
+    validators: str
+    headers: str
 
 
 class FeedStore:
@@ -81,11 +125,11 @@ class FeedStore:
         """Return the state of a feed; an unknown one is off."""
         row = self._db.execute(
             "SELECT name, enabled, memory, edition, edition_at, verdict, fault, word, fetched_at,"
-            " understood_at, next_at, failures, enabled_at FROM feed WHERE name = ?",
+            " understood_at, next_at, failures, enabled_at, earliest_at FROM feed WHERE name = ?",
             (name,),
         ).fetchone()
         if row is None:
-            return FeedRow(name, False, {}, "", None, "", "", "", None, None, 0.0, 0, None)
+            return FeedRow(name, False, {}, "", None, "", "", "", None, None, 0.0, 0, None, 0.0)
         return FeedRow(row[0], bool(row[1]), orjson.loads(row[2]), *row[3:])
 
     def enable(self, name: str, now: float, *, enabled: bool) -> None:
@@ -189,16 +233,14 @@ class FeedStore:
             validators["if-none-match"] = lower["etag"]
         if "last-modified" in lower:
             validators["if-modified-since"] = lower["last-modified"]
-        self._db.execute(
-            "INSERT OR REPLACE INTO body VALUES (?, ?, ?, ?, ?)",
-            (
-                name,
+        headers = {name: lower[name] for name in _KEPT_HEADERS if name in lower}
+        self.put_body(
+            name,
+            StoredBody(
                 body.name,
                 body.content if validators else b"",
                 orjson.dumps(validators).decode(),
-                orjson.dumps(
-                    {name: lower[name] for name in _KEPT_HEADERS if name in lower}
-                ).decode(),
+                orjson.dumps(headers).decode(),
             ),
         )
 
@@ -233,3 +275,85 @@ class FeedStore:
             (name,),
         ).fetchone()
         return None if row is None else (orjson.loads(row[0]), float(row[1]))
+
+    def get_hold(self, name: str) -> FeedHold:
+        """Return the holder of a feed in a cluster; epoch 0 if there was none."""
+        row = self._db.execute(
+            "SELECT epoch, revision, holder, fetching FROM hold WHERE name = ?", (name,)
+        ).fetchone()
+        if row is None:
+            return FeedHold(name)
+        epoch, revision, holder, is_fetching = row
+        return FeedHold(name, epoch, revision, holder, bool(is_fetching))
+
+    def put_hold(self, hold: FeedHold) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO hold VALUES (?, ?, ?, ?, ?)",
+            (hold.name, hold.epoch, hold.revision, hold.holder, hold.is_fetching),
+        )
+
+    def forget_holds(self) -> None:
+        """Forget the holders of a cluster that this installation has left."""
+        self._db.execute("DELETE FROM hold")
+
+    def restore_times(self, row: FeedRow) -> None:
+        """Undo the claim of a round that did not begin."""
+        self._db.execute(
+            "UPDATE feed SET next_at = ?, earliest_at = ?, fetched_at = ? WHERE name = ?",
+            (row.next_at, row.earliest_at, row.fetched_at, row.name),
+        )
+
+    def resume(self, name: str) -> None:
+        """Repeat a round that did not end, as soon as the feed may be asked."""
+        self._db.execute("UPDATE feed SET next_at = earliest_at WHERE name = ?", (name,))
+
+    def dump_state(self, name: str) -> dict[str, Any]:
+        """Return all that another machine needs to go on with a feed, except its bodies.
+
+        Only the reports that are unsent, and the newest one, have a text.
+        """
+        row = self._db.execute(
+            f"SELECT {', '.join(_SHARED_COLUMNS)} FROM feed WHERE name = ?",  # noqa: S608
+            (name,),
+        ).fetchone()
+        posts = self._db.execute(
+            "SELECT key, CASE WHEN sent_at IS NULL OR id = (SELECT max(id) FROM post WHERE feed = ?"
+            " AND sent_at IS NOT NULL) THEN body ELSE '{}' END, intended_at, sent_at"
+            " FROM post WHERE feed = ? ORDER BY id",
+            (name, name),
+        ).fetchall()
+        return {
+            "feed": dict(zip(_SHARED_COLUMNS, row, strict=True)) if row else {},
+            "posts": [list(post) for post in posts],
+        }
+
+    def load_state(self, name: str, state: dict[str, Any]) -> None:
+        """Replace the state of a feed, as a whole, by that of another machine."""
+        columns = {key: state["feed"][key] for key in _SHARED_COLUMNS if key in state["feed"]}
+        with self._write():
+            self._db.execute("INSERT OR IGNORE INTO feed (name) VALUES (?)", (name,))
+            for key, value in columns.items():
+                self._db.execute(
+                    f"UPDATE feed SET {key} = ? WHERE name = ?",  # noqa: S608  listed above
+                    (value, name),
+                )
+            self._db.execute("DELETE FROM post WHERE feed = ?", (name,))
+            self._db.executemany(
+                "INSERT INTO post (feed, key, body, intended_at, sent_at) VALUES (?, ?, ?, ?, ?)",
+                ((name, *post) for post in state["posts"]),
+            )
+
+    def list_bodies(self, name: str) -> list[StoredBody]:
+        """Return the last good bodies that the server can confirm by their validators."""
+        rows = self._db.execute(
+            "SELECT request, content, validators, headers FROM body"
+            " WHERE feed = ? AND validators != '{}'",
+            (name,),
+        ).fetchall()
+        return [StoredBody(*row) for row in rows]
+
+    def put_body(self, name: str, body: StoredBody) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO body VALUES (?, ?, ?, ?, ?)",
+            (name, body.request, body.content, body.validators, body.headers),
+        )

@@ -70,7 +70,9 @@ def list_(as_json: AsJson = False) -> None:
         return
     if feed_list.samples:
         typer.echo("démonstration : exemples rejoués, aucun éditeur n’est consulté")
-    table = Table("flux", "état", "édition", "âge", "périmé après", "dernier mot")
+    is_shared = any(item.read_by for item in feed_list.items)
+    columns = ("flux", "état", "édition", "âge", "périmé après", "dernier mot")
+    table = Table(*columns, *(("lu par",) if is_shared else ()))
     for item in feed_list.items:
         table.add_row(
             item.name,
@@ -79,6 +81,7 @@ def list_(as_json: AsJson = False) -> None:
             _write_age(item.edition_at, now),
             _write_duration(item.stale_after_s) if item.stale_after_s else "",
             strip_controls(item.word),
+            *((item.read_by if item.enabled else "",) if is_shared else ()),
         )
     open_console().print(table)
     for item in feed_list.items:

@@ -25,6 +25,7 @@ class OfficialFeed(Resource):
     waiting: int = Field(description="reports that the front has not taken yet")
     last_report: str | None = Field(description="headline of the newest report")
     last_report_at: Time | None
+    read_by: str = Field(default="", description="machine of a cluster that reads it")
 
 
 class OfficialFeeds(Resource):

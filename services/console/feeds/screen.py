@@ -44,6 +44,8 @@ class FeedLine:
     edition_at: datetime | None
     age: str
     period: str
+    read_by: str
+    """Machine of a cluster that reads it; empty on a single machine."""
     last_report: str
     last_report_at: datetime | None
     waiting: int
@@ -67,6 +69,7 @@ def _build_line(feed: OfficialFeed, now: datetime, _: Translator) -> FeedLine:
         edition_at=feed.edition_at,
         age=_write_age(feed.edition_at, now, _) if feed.state != "off" else "",
         period=_.plural("lu chaque minute", "lu toutes les {n} min", max(1, feed.period_s // 60)),
+        read_by=feed.read_by if feed.state != "off" else "",
         last_report=feed.last_report or "",
         last_report_at=feed.last_report_at,
         waiting=feed.waiting,

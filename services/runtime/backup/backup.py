@@ -48,9 +48,8 @@ from services.runtime.backup.sealed_file import SealedWriter
 from services.runtime.log.chain import Position, advance_position, is_urgent
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.atomic_file import open_atomic_file
-from services.runtime.process.cluster import CLUSTER_FILES
+from services.runtime.process.cluster import CLUSTER_FILES, is_shared
 from services.runtime.process.settings import DataDir, Settings
-from services.runtime.secrets.key_exchange import is_shared
 from services.runtime.secrets.local_secrets import PASSWORD_FILE as PASSWORD
 from services.runtime.secrets.mailbox import TOPIC as KEYRING_TOPIC
 from services.runtime.secrets.shared_keyring import read_next_offset

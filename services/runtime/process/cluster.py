@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import write_private
 
 MEMBER_FILE: Final = "cluster.json"
@@ -85,6 +86,11 @@ class ClusterMember:
     def controllers(self) -> str:
         """Return the addresses of all controllers."""
         return ",".join(machine.controller for machine in self.machines)
+
+
+def is_shared(settings: Settings) -> bool:
+    """Return whether this machine shares its work and its data keys with others."""
+    return settings.cluster or (settings.data.secrets / MEMBER_FILE).exists()
 
 
 def is_cluster_record(topic: str, key: bytes | None) -> bool:

@@ -36,8 +36,6 @@ from services.runtime.secrets.mailbox import (
 )
 from services.runtime.secrets.shared_keyring import KnownMachine, NewPool, SharedKeyring
 
-CLUSTER_FILE: Final = "cluster.json"
-"""File in `secrets/` that makes a machine a member of a cluster."""
 RENEW_S: Final = 3600.0
 """Age at which a machine replaces its key pair."""
 TURN_S: Final = 1.0
@@ -52,11 +50,6 @@ POLL_S: Final = 0.02
 MAX_ERASED: Final = 10_000
 """Numbers of erased keys in one record."""
 log = structlog.get_logger(__name__)
-
-
-def is_shared(settings: Settings) -> bool:
-    """Return whether this machine shares its data keys with others on the same broker."""
-    return settings.cluster or (settings.data.secrets / CLUSTER_FILE).exists()
 
 
 def open_shared_keyring(settings: Settings, master: MasterKey) -> SharedKeyring:

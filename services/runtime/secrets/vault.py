@@ -30,12 +30,12 @@ from services.runtime.kafka.clients import (
 )
 from services.runtime.kafka.replica import RemovedRecord, Replica, ReplicaItem, ReplicaKeeper
 from services.runtime.kafka.tombstones import Tombstones
+from services.runtime.process.cluster import is_shared
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.key_exchange import (
     KeyExchange,
     PoolFiller,
-    is_shared,
     open_shared_keyring,
 )
 from services.runtime.secrets.keyring import Keyring, MasterKey, decrypt, encrypt

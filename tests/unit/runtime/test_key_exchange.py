@@ -14,6 +14,7 @@ import pytest
 from services.runtime.backup import backup
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.tombstones import Tombstones
+from services.runtime.process.cluster import is_shared
 from services.runtime.process.settings import Settings
 from services.runtime.secrets import key_exchange
 from services.runtime.secrets.key_exchange import KeyExchange, PoolFiller
@@ -398,7 +399,7 @@ async def test_a_backup_waits_for_the_keys_of_the_other_machines(
 def test_keys_are_shared_in_a_cluster_alone(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     settings.data.make()
-    assert not key_exchange.is_shared(settings)
-    assert key_exchange.is_shared(Settings(data_dir=tmp_path, cluster=True))
+    assert not is_shared(settings)
+    assert is_shared(Settings(data_dir=tmp_path, cluster=True))
     (settings.data.secrets / "cluster.json").touch()
-    assert key_exchange.is_shared(settings)
+    assert is_shared(settings)

@@ -19,8 +19,10 @@ from services.watch import mail_reader
 from services.watch.engine import FrontAway
 from services.watch.mail_reader import (
     HttpMailFront,
+    MailMemory,
     MailPosition,
     MailReader,
+    find_mailbox_name,
     watch_mailbox,
 )
 from services.watch.mailbox import (
@@ -31,10 +33,14 @@ from services.watch.mailbox import (
     MailboxSettings,
     parse_address,
 )
+from services.watch.sharing import SharedHolds
+from services.watch.store import FeedStore
 from tests.imap_server import ImapServer, run_imap_server
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.test_machines import reports
 from tests.unit.intake.machines.test_mail import register, write_mail
+from tests.unit.watch.test_sharing import MASTER, SharedTopic
+from tests.waiting import eventually
 
 NOW = datetime(2027, 2, 11, 9, 0, tzinfo=UTC)
 
@@ -338,6 +344,80 @@ async def test_the_process_tries_again_after_a_fault(
     with pytest.raises(asyncio.CancelledError):
         await watch_mailbox(settings)
     assert (waits, len(reports(door))) == ([30.0, 30.0, 30.0, 30.0], 1)
+
+
+class MailboxMachine:
+    """One machine of a cluster that may read the mailbox."""
+
+    def __init__(self, settings: MailboxSettings, topic: SharedTopic) -> None:
+        settings.data.make()
+        self._memory = MailMemory(settings)
+        self._topic = topic
+        self._store = FeedStore(settings.data.feeds)
+        self.name = find_mailbox_name(settings)
+        machine = settings.data.root.name
+        self.holds = SharedHolds(machine, self._store, {self.name: self._memory}, topic, MASTER)
+        self.holds.is_current = True
+        topic.readers.append(self.holds)
+        self.position = settings.data.mail_position
+        self._task = asyncio.create_task(watch_mailbox(settings, self.holds, self._memory))
+
+    async def die(self, ended: set[asyncio.Task[None]]) -> None:
+        """End after the present look: a thread that looks cannot be cut off."""
+        self._topic.readers.remove(self.holds)
+        ended.add(self._task)
+        await asyncio.wait([self._task])
+        self._store.close()
+
+
+async def test_one_machine_reads_the_mailbox_and_another_goes_on_at_its_place(
+    server: ImapServer, door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = httpx.ASGITransport(door.intake.front)
+    monkeypatch.setattr(
+        mail_reader, "HttpMailFront", lambda _, key: HttpMailFront("http://vigie", key, transport)
+    )
+
+    turns: list[float] = []
+    ended: set[asyncio.Task[None]] = set()
+
+    async def rest(wait: float, _: float) -> None:
+        turns.append(wait)
+        if asyncio.current_task() in ended:
+            raise asyncio.CancelledError
+        await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(mail_reader, "_sleep_and_measure", rest)
+    key, topic = await register(door), SharedTopic()
+    first, second = (
+        MailboxMachine(
+            MailboxSettings(
+                data_dir=tmp_path / name,
+                mailbox_url=server.url,
+                mailbox_key=key,
+                mailbox_ca=server.certificate,
+            ),
+            topic,
+        )
+        for name in ("first", "second")
+    )
+    first.holds.assigned = {first.name}
+    server.deliver(write_mail())
+    await eventually(lambda: len(reports(door)) == 1 and second.position.exists())
+    await first.die(ended)
+    logins, turn = count_logins(server), len(turns)
+    server.deliver(write_mail(id="2@enedis.fr"))
+    await eventually(lambda: len(turns) > turn + 3)
+    assert count_logins(server) == logins, "it is not the turn of the second"
+    second.holds.assigned = {first.name}
+    await eventually(lambda: server.mails[2].seen)
+    await second.die(ended)
+    fetches = [command for command in server.commands if "UID FETCH" in command]
+    assert [command.split()[3] for command in fetches] == ["1", "2"]
+
+
+def count_logins(server: ImapServer) -> int:
+    return sum("AUTHENTICATE" in command or "LOGIN" in command for command in server.commands)
 
 
 @pytest.mark.parametrize(
