@@ -200,9 +200,11 @@ def _find_similar(value: str, names: Mapping[str, str]) -> list[str]:
 def _describe_unknown(kind: str, value: str, names: Mapping[str, str]) -> str:
     """Return the sentence about an unknown site or commune, with similar ones."""
     near = [f"{id} ({names[id]})" for id in _find_similar(value, names)]
-    suggestion = (
-        f" Did you mean {' or '.join(near)}?" if near else " List the sites with `vigie sites`."
-    )
+    where = {
+        "site": "List the sites with `vigie sites`.",
+        "commune": "A commune is named by its INSEE code.",
+    }
+    suggestion = f" Did you mean {' or '.join(near)}?" if near else f" {where[kind]}"
     return f"no {kind} {value}: nothing was sent.{suggestion} {SEND_ANYWAY}"
 
 

@@ -22,6 +22,7 @@ from schemas.catalogue.event_types import (
     PERSON_IN_DANGER,
     EventType,
     EventTypeRow,
+    endangers_people,
 )
 from schemas.people.replies import parse_card_reply, parse_headcount_reply, parse_reply
 from services.intake.integrations.request import build_field_problem
@@ -37,11 +38,14 @@ class SiteCodes:
         self._read_at: float | None = None
         self._codes: dict[str, str] = {}
 
-    def site_of(self, site_code: str | None, own: tuple[str, ...]) -> str:
+    def site_of(
+        self, site_code: str | None, own: tuple[str, ...], *, optional: bool = False
+    ) -> str | None:
         """Return the site id of a code or id. An unknown one is kept for a person to link.
 
-        Without one, the sender's only site counts. Raises ProblemError `invalid` if there is none
-        or several. Rule D8, unknown site ids.
+        Without one, the sender's only site counts. If there is none or several, the result is None
+        where a site is `optional`: danger is accepted, and the cell asks where it is. Otherwise
+        raises ProblemError `invalid`. Rule D8, unknown places.
         """
         if site_code is not None:
             return self._known().get(
@@ -49,6 +53,8 @@ class SiteCodes:
             )
         if len(own) == 1:
             return own[0]
+        if optional:
+            return None
         raise build_field_problem(
             "text",
             "site",
@@ -104,6 +110,15 @@ class ShortLine:
     severity: int = 1
     lost: int | None = None
     persons: int | None = None
+
+    @property
+    def is_danger(self) -> bool:
+        """Return whether the line reports danger to people. Rule D2."""
+        return (
+            self.kind is ShortLineKind.TROUBLE
+            and self.type is not None
+            and endangers_people(self.type, self.severity)
+        )
 
 
 _BY_WORD: Final[Mapping[str, EventTypeRow]] = {
@@ -221,13 +236,12 @@ def _build_trouble(site: str | None, trouble: EventTypeRow, rest: Iterable[str])
     return ShortLine(ShortLineKind.TROUBLE, site, trouble.type, severity, lost, persons)
 
 
-def build_report(line: ShortLine, site: str, text: str, at: str) -> dict[str, Any]:
+def build_report(line: ShortLine, site: str | None, text: str, at: str) -> dict[str, Any]:
     """Build the native report of a line.
 
-    `site` is the id of the line's code, or the code itself if unknown (rule D8, unknown site ids).
+    `site` is the id of the line's code, or the code itself if unknown (rule D8, unknown places).
     """
-    body: dict[str, Any] = {
-        "site_id": site,
+    body: dict[str, Any] = ({} if site is None else {"site_id": site}) | {
         "occurred_at": at,
         "severity": line.severity,
         "description": text[:MAX_LINE],

@@ -374,9 +374,8 @@ class SmsIntegration:
             gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites
         )
         at = choose_time(message.at, datetime.now(UTC))
-        body = build_report(
-            line, self._places.site_of(line.site, reporter.sites), message.words, at.isoformat()
-        )
+        site = self._places.site_of(line.site, reporter.sites, optional=line.is_danger)
+        body = build_report(line, site, message.words, at.isoformat())
         speaker = machines.transitions.speaker(reporter.speaks, source, _build_raw(message))
         # A person may write through several gateways.
         key = f"sms\x1f{gateway.id}\x1f{self._identify(message)}"

@@ -63,6 +63,8 @@ class _Geocode:
 class _Territory:
     communes: Mapping[str, Geometry]
     sites: Mapping[str, Geometry]
+    sites_by_fold: Mapping[str, str]
+    """Site without case → its id."""
     communes_of_sites: Mapping[str, str]
     poles: Mapping[str, str]
     """Site → pôle."""
@@ -98,6 +100,15 @@ class TerritoryMap:
     def knows_commune(self, code: str) -> bool:
         """Return whether a commune belongs to the territory."""
         return code in self._territory().names
+
+    def find_site(self, site: str) -> str:
+        """Return the known site with this id, without regard to case and spaces; else the text."""
+        territory = self._territory()
+        return (
+            site
+            if site in territory.sites
+            else territory.sites_by_fold.get(site.strip().casefold(), site)
+        )
 
     def commune_of(self, site: str | None) -> str | None:
         """Return the commune of a site, or None."""
@@ -208,7 +219,10 @@ def _load_territory(folder: Path) -> _Territory:
             )
     trees = shapely.STRtree(list(sites.values())), shapely.STRtree(list(communes.values()))
     systems = frozenset({"insee", "inseecom", *(system for system, _ in codes)})
-    return _Territory(communes, sites, communes_of_sites, poles, *trees, names, codes, systems)
+    by_fold = {id.casefold(): id for id in sites}
+    return _Territory(
+        communes, sites, by_fold, communes_of_sites, poles, *trees, names, codes, systems
+    )
 
 
 def _read_rows(file: Path) -> list[dict[str, str]]:

@@ -325,8 +325,10 @@ def prepare_report(
     """
     realm = body.realm or default_realm
     check_realm(body, realm, principal)
-    check_scope(principal, realm, body.site_id, matter or body.type, () if matter else body.lifts)
+    body = _match_places(body, geography)
     danger = endangers_people(body.type, body.severity)
+    lifts = () if matter else body.lifts
+    check_scope(principal, realm, body.site_id, matter or body.type, lifts, is_danger=danger)
     _check_poles(body, principal, geography, is_danger=danger)
     source_name = body.source.name if body.source else None
     kind = choose_source_kind(source_name, principal, realm)
@@ -420,6 +422,23 @@ def prepare_report(
         unplaced=not placed,
         warnings=warnings,
     )
+
+
+def _match_places(body: NativeReport, geography: TerritoryMap | None) -> NativeReport:
+    """Return the report with the site that is meant, and the commune without spaces.
+
+    A fire at «CLG-0921353w » would have no effect at its site until a person links it.
+    """
+    places: dict[str, Any] = {}
+    if body.commune is not None:
+        places["commune"] = body.commune.strip() or body.commune
+    try:
+        if geography is not None and body.site_id is not None:
+            places["site_id"] = geography.find_site(body.site_id)
+    except ProblemError:  # the map cannot be read
+        pass
+    changed = {name: place for name, place in places.items() if place != getattr(body, name)}
+    return body.model_copy(update=changed) if changed else body
 
 
 def _check_poles(

@@ -42,11 +42,17 @@ def choose_source_kind(requested_kind: str | None, principal: Principal, realm: 
 
 
 def check_scope(
-    principal: Principal, realm: str, site_id: str | None, type: str, lifts: Iterable[str]
+    principal: Principal,
+    realm: str,
+    site_id: str | None,
+    type: str,
+    lifts: Iterable[str],
+    *,
+    is_danger: bool,
 ) -> None:
     """Check that a source reports only on its own realms, types and sites, and ends nothing else.
 
-    A source with sites must name one. Raises ProblemError.
+    A source with sites must name one, except for danger to people. Raises ProblemError.
     """
     scope = principal.scope
     if not principal.sees(realm):
@@ -55,7 +61,8 @@ def check_scope(
         raise ProblemError("out_of_scope", field="type")
     if scope.types and not set(lifts) <= set(scope.types):
         raise ProblemError("out_of_scope", field="lifts")
-    if scope.sites and site_id not in scope.sites:
+    is_silent_on_site = is_danger and site_id is None
+    if scope.sites and site_id not in scope.sites and not is_silent_on_site:
         raise ProblemError("out_of_scope", field="site_id")
 
 

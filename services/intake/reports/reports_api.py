@@ -299,8 +299,8 @@ class ReportApi:
                 ),
             )
         at = typed.occurred_at or came or datetime.now(UTC)
-        site = self._places.site_of(line.site, ())
-        if typed.known_site and not self._places.knows(site):
+        site = self._places.site_of(line.site, (), optional=line.is_danger)
+        if typed.known_site and site is not None and not self._places.knows(site):
             raise build_field_problem(
                 "text",
                 "unknown_site",

@@ -310,3 +310,43 @@ async def test_the_receipt_names_doubts_about_the_place(
     for receipt in (one.json(), many.json()["items"][0]):
         assert [(w["field"], w["code"]) for w in receipt.get("warnings", ())] == expected
     assert len(door.inputs.appended) == 1
+
+
+@pytest.mark.parametrize(
+    ("site", "meant"),
+    [("CEN-1", "cen-1"), (" cen-1\t", "cen-1"), ("CLG-0921353w", "clg-0921353W"), ("cen1", "cen1")],
+)
+async def test_case_and_spaces_of_a_site_do_not_matter(door: Door, site: str, meant: str) -> None:
+    async with await door.as_(Role.CELL) as http:
+        await http.post("/api/v1/reports", json=report(type="fire", site_id=site))
+        await http.post(
+            "/api/v1/reports", json=report(type="fire", site_id=None, commune=" 92050 ")
+        )
+    first, second = (message for _, message, _ in door.inputs.appended)
+    assert (first.site_id, second.commune) == (meant, "92050")
+
+
+async def test_a_limited_sender_is_judged_by_the_site_that_is_meant(door: Door) -> None:
+    async with await door.as_(Role.SITE_MANAGER, scope=Scope(sites=("cen-1",))) as http:
+        own = await http.post("/api/v1/reports", json=report(site_id="CEN-1"))
+        other = await http.post("/api/v1/reports", json=report(site_id="CLG-0921353w"))
+    assert (own.status_code, other.status_code) == (202, 403)
+
+
+async def test_a_sender_limited_to_sites_names_one_unless_people_are_in_danger(
+    door: Door,
+) -> None:
+    scope = Scope(sites=("cen-1", "pmi-05"))
+    body = {"type": "fire", "severity": 4, "occurred_at": "2027-02-11T09:40:00+01:00"}
+    async with await door.as_(Role.SITE_MANAGER, scope=scope) as http:
+        answers = [
+            await http.post("/api/v1/reports", json=body | changes)
+            for changes in (
+                {},
+                {"type": "outage_water"},
+                {"site_id": "pmi-04"},
+                {"commune": "92012"},
+                {"zone": ["92012"]},
+            )
+        ]
+    assert [a.status_code for a in answers] == [202, 403, 403, 403, 403]

@@ -881,3 +881,37 @@ def test_codes_follow_the_territory_s_file(tmp_path: Path) -> None:
     assert places.site_of(None, ("clg-2",)) == "clg-2"
     with pytest.raises(ProblemError):
         places.site_of(None, ("clg-1", "clg-2"))
+
+
+# ── danger without a site ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("words", ["FEU", "feu au secours", "eau DANGER", "gaz partout"])
+async def test_danger_by_sms_without_a_site_is_accepted(field: Door, words: str) -> None:
+    """It was refused: the gateway told its sender nothing, and the fire lay among refused words."""
+    key = await source(field, "sms")
+    for number in (NUMBER, "+33600000009"):
+        assert (await sms(field, key, words, number)).status_code == 200
+    assert [(site, certainty) for _, site, certainty, _ in told(field)] == [
+        (None, "confirmed"),
+        (None, "unconfirmed"),
+    ]
+    assert (await sms(field, key, "eau coupee", "+33600000008")).status_code == 422
+
+
+async def test_a_manager_of_two_sites_in_danger_needs_no_code(field: Door) -> None:
+    account = create_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-1", "clg-2"))).model_copy(
+        update={"person": "p-1"}
+    )
+    await field.intake.access.add_account(account, "ext")
+    key = await source(field, "sms")
+    assert (await sms(field, key, "FEU")).status_code == 200
+    assert (await sms(field, key, "EAU", id="2")).status_code == 422
+    assert [(type, site) for type, site, *_ in told(field)] == [("fire", None)]
+
+
+async def test_a_typed_line_of_danger_without_a_site_names_the_doubt(field: Door) -> None:
+    async with await field.as_(Role.CELL) as http:
+        answer = await http.post("/api/v1/reports:line", json={"text": "FEU", "known_site": True})
+    assert answer.status_code == 202
+    assert [w["code"] for w in answer.json()["warnings"]] == ["missing"]
