@@ -5,7 +5,8 @@ Escalations are in `calling`, causes in `causes`.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from collections.abc import Sequence
+from typing import ClassVar, Final, Literal, Protocol
 
 from pydantic import Field
 
@@ -350,7 +351,11 @@ class TaskRow(Model):
     site: str | None = None
     incident: str | None = None
     report: str | None = None
-    candidates: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = Field(
+        default=(),
+        description="link_denial: rumours that may be meant; overdue_cause: types; verify_report: "
+        "later reports of the same trouble, oldest first",
+    )
     taken_by: str | None = None
     done_at: Instant | None = None
     outcome: str | None = None
@@ -369,6 +374,23 @@ class TaskRow(Model):
     )
     text_id: str | None = optional("instruction: id of its text in `texts`")
     asked_by: str | None = optional("instruction: token of the sender")
+
+
+class AboutReports(Protocol):
+    """A task in any form."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def report(self) -> str | None: ...
+    @property
+    def candidates(self) -> Sequence[str]: ...
+
+
+def list_asked_reports(task: AboutReports) -> tuple[str, ...]:
+    """Return the reports that a task asks about, oldest first. Rule D6."""
+    joined = task.candidates if task.kind == "verify_report" else ()
+    return (task.report, *joined) if task.report is not None else ()
 
 
 class TriggerRow(Model):

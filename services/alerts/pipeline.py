@@ -36,7 +36,7 @@ from services.alerts.reference.territory import (
     CAUSELESS_TYPES,
     PLACE_DUE_MS,
 )
-from services.alerts.reports import entitlement
+from services.alerts.reports import entitlement, verification
 from services.alerts.reports.late_reports import date_arrival
 from services.alerts.reports.report_facts import (
     DENIED,
@@ -55,8 +55,8 @@ from services.alerts.reports.report_facts import (
     list_communes,
 )
 from services.alerts.reports.withdrawals import (
+    answer_place_questions,
     apply_cancellation,
-    close_place_questions,
     close_questions,
     flag_references,
     is_replacing,
@@ -207,7 +207,7 @@ def ask_for_place(draft: AlertsDecision, it: Judgement) -> None:
         due_at = draft.now + PLACE_DUE_MS if urgent else None
         open_task(draft, "link_site", report=row.id, incident=it.incident, due_at=due_at)
     elif it.incident is not None and is_confirmed(row) and list_communes(row, draft.territory):
-        close_place_questions(draft, it.incident, "placed")
+        answer_place_questions(draft, row, it.incident)
 
 
 def record_report(draft: AlertsDecision, it: Judgement) -> None:
@@ -251,7 +251,7 @@ def ask_for_verification(draft: AlertsDecision, it: Judgement) -> None:
     """Open a task to verify a report of trouble, unless it is a rumour without a site."""
     row, site = it.row, get_site(it.row)
     if row.type in CAUSE_TYPES and (row.confirmation == "unconfirmed" or site is not None):
-        open_task(draft, "verify_report", report=row.id, site=site, incident=it.incident)
+        verification.ask_for_verification(draft, row, it.incident)
 
 
 def doubt_site_status(draft: AlertsDecision, it: Judgement) -> None:
@@ -615,7 +615,7 @@ def confirm_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> 
         *(w for w in report.why if w.code != "unconfirmed"),
         Why(code="manual" if by else "confirmed", at=draft.now),
     )
-    cancel_task(draft, "verify_report", report.id, "confirmed")
+    verification.settle_verification(draft, report, "confirmed")
     judge_report(
         draft,
         copy_with(report, {"confirmation": "confirmed", "verified_by": by, "why": why}),
@@ -629,7 +629,7 @@ def confirm_held_parts(draft: AlertsDecision, report: ReportRow, by: str | None)
     `by` is the person; None for a second reading. Rule D76, entitled sources.
     """
     why = (*report.why, Why(code="manual" if by else "confirmed", at=draft.now))
-    cancel_task(draft, "verify_report", report.id, "confirmed")
+    verification.settle_verification(draft, report, "confirmed")
     if (cause := cause_lifecycle.find_open_cause(draft, report)) is not None:
         cause_lifecycle.withdraw_reports_of_source(
             draft, cause, report, draft.now, DENIED + report.id

@@ -23,7 +23,7 @@ from tests.scenarios.told import faults_of, last_rows, longest_rows, text_of
 from tests.shipped import territory
 
 EXPECTATIONS = SCENARIOS / "expectations.yaml"
-NO_ROWS = ("policy", "danger_roles")
+NO_ROWS = ("policy", "danger_roles", "dangers")
 RECORD_BYTES = 200 * 1024
 NAMES = ("S01", "S02", "S03", "S04", "S05", "S10", "S11", "S20", "S21")
 

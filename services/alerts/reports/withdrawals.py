@@ -18,6 +18,7 @@ from services.alerts.reports.report_facts import (
     is_placeless,
     list_communes,
 )
+from services.alerts.reports.verification import settle_verification
 
 
 def is_replacing(new: EventType, old: EventType) -> bool:
@@ -42,7 +43,7 @@ def deny_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> Non
         cause_lifecycle.withdraw_reports_of_source(
             draft, cause, report, draft.now, DENIED + report.id
         )
-    cancel_task(draft, "verify_report", report.id, "denied")
+    settle_verification(draft, report, "denied")
     cancel_task(draft, "link_site", report.id, "denied")
     why = (*report.why, Why(code="manual" if by else "D3", at=draft.now))
     draft.emit(
@@ -117,26 +118,49 @@ def close_questions(draft: AlertsDecision, row: ReportRow) -> None:
             or "superseded" in report.flags
         ):
             continue
-        cancel_task(draft, "verify_report", report.id, "replaced")
+        settle_verification(draft, report, "replaced")
         cancel_task(draft, "link_site", report.id, "replaced")
         draft.emit(ReportChanged(row=copy_with(report, {"flags": (*report.flags, "superseded")})))
         _end_unconfirmed_silence(draft, get_site(report))
 
 
-def close_place_questions(draft: AlertsDecision, incident: str, outcome: str) -> None:
-    """Close the questions where the danger of an incident is. Rule D8, unknown sites.
+def answer_place_questions(draft: AlertsDecision, row: ReportRow, incident: str) -> None:
+    """Close the questions where a danger is that a new report with a place answers.
 
-    Its reports with an unknown site or area still wait: they count only once they are linked.
+    It answers for the reports that it names. Without any it answers for its incident, if one
+    question is open there: of two dangers without a place, nobody knows which one it means.
+    Rule D8, unknown places.
     """
-    for task in list_open_tasks(draft, "link_site"):
-        report = draft.state.reports.get(task.report or "")
-        if (
-            report is not None
-            and draft.incident_of(report.id) == incident
-            and is_danger_without_place(report)
-            and not is_placeless(report)
-        ):
-            cancel_task(draft, "link_site", report.id, outcome)
+    questions = _list_place_questions(draft, incident)
+    answered = [report for report in questions if report.id in row.references]
+    if not row.references and row.verified_by is None and len(questions) == 1:
+        answered = questions
+    for report in answered:
+        cancel_task(draft, "link_site", report.id, "placed")
+
+
+def close_place_questions(draft: AlertsDecision, incident: str, outcome: str) -> None:
+    """Close the questions where the dangers of an incident are, by a decision about it."""
+    for report in _list_place_questions(draft, incident):
+        cancel_task(draft, "link_site", report.id, outcome)
+
+
+def _list_place_questions(draft: AlertsDecision, incident: str) -> list[ReportRow]:
+    """Return the reports of an incident that tell of danger without a place, and wait for one.
+
+    Those with an unknown site or area wait for a link alone: they have no effect at a site before.
+    """
+    reports = (
+        draft.state.reports.get(task.report or "") for task in list_open_tasks(draft, "link_site")
+    )
+    return [
+        report
+        for report in reports
+        if report is not None
+        and draft.incident_of(report.id) == incident
+        and is_danger_without_place(report)
+        and not is_placeless(report)
+    ]
 
 
 def flag_references(draft: AlertsDecision, row: ReportRow, flag: str) -> None:

@@ -10,6 +10,7 @@ from math import inf
 from typing import Final, Literal
 from unicodedata import combining, normalize
 
+from schemas.alerts import list_asked_reports
 from schemas.catalogue.event_types import EventType, endangers_people
 from schemas.words import SiteStatus, TaskState
 from services.console.continuity.clocks import RunningClock
@@ -261,8 +262,9 @@ def list_pending_reports(
 ) -> list[PendingReport]:
     """List the reports that wait for a person, danger to people first, with a title.
 
-    For example `Vérifier : fuite de gaz (rumeur), Collège X, avant 22:50`. A danger without a
-    place has the words and the number of its sender, as far as the reader may read them.
+    For example `Vérifier : fuite de gaz (rumeur), Collège X, 5 signalements, avant 22:50`: the
+    link is to the newest of them. A danger without a place has the words and the number of its
+    sender, as far as the reader may read them.
     """
     pending_reports = []
     waiting = [
@@ -274,11 +276,13 @@ def list_pending_reports(
     ]
 
     def order(task: Task) -> tuple[bool, bool, datetime, str]:
-        calm = not is_report_of_danger(reports[str(task.report)])
+        task_reports = [reports[id] for id in list_asked_reports(task) if id in reports]
+        calm = not any(is_report_of_danger(report) for report in task_reports)
         return calm, task.due_at is None, task.due_at or task.opened_at, task.id
 
     for task in sorted(waiting, key=order):
-        report = reports[str(task.report)]
+        task_reports = [reports[id] for id in list_asked_reports(task) if id in reports]
+        report = task_reports[-1]
         what = w.translate_code(w.EVENT, report.type, _).lower()
         if report.confirmation in ("rumour", "unconfirmed"):
             what = _(
@@ -295,7 +299,9 @@ def list_pending_reports(
         task_title = _name_report_task(task, report, _)
         words = _("« {words} »", words=report.headline) if report.headline else ""
         contact = _("rappeler {contact}", contact=report.contact) if report.contact else ""
-        detail = ", ".join(part for part in (what, place, words, contact, before) if part)
+        several = _.plural("{n} signalement", "{n} signalements", len(task_reports))
+        count = several if len(task_reports) > 1 else ""
+        detail = ", ".join(part for part in (what, place, count, words, contact, before) if part)
         late = task.due_at is not None and task.due_at < now
         pending_reports.append(
             PendingReport(

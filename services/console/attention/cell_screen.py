@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from schemas.alerts import list_asked_reports
 from schemas.words import TaskState
 from services.console.attention import cell_page as cell
 from services.console.attention.next_step import (
@@ -125,11 +126,12 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         own_activities = list_own_activities(reader, x.reference, x.activities)
         arbitrations = [a for a in arbitrations if a.activity in own_activities]
     where = {line.report: line.site for line in lines if line.report and line.site}
-    asked_of = [str(t.report) for t in tasks.items if t.kind in cell.REPORT_TASKS and t.report]
-    lost = [str(t.report) for t in tasks.items if t.kind == "link_site" and t.report]
+    report_lists = [list_asked_reports(t) for t in tasks.items if t.kind in cell.REPORT_TASKS]
+    asked_of = [id for ids in report_lists for id in ids]
+    newest = [ids[-1] for ids in report_lists if ids]
     may_read = x.shell.reader.may(Permission.REPORT_RAW)
     reports, first = await asyncio.gather(
-        x.queries.some_reports(asked_of, with_text=lost if may_read else ()),
+        x.queries.some_reports(asked_of, with_text=newest if may_read else ()),
         load_first_words(x, main_incident.id if main_incident else None),
     )
     running = {clock.activity for clock in x.clocks}

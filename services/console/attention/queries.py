@@ -49,7 +49,9 @@ class AttentionQueries(QueryBase):
             )
         read = view.picture.rows
         tasks = await read(a.TaskRow)
-        asked_ids = [t.report for t in tasks.values() if t.report and _asks_about_report(t)]
+        asked_ids = [
+            id for t in tasks.values() if _asks_about_report(t) for id in a.list_asked_reports(t)
+        ]
         asked_about = await view.picture.some(a.ReportRow, asked_ids) if asked_ids else {}
         facts = DemandRows(
             policy,

@@ -35,7 +35,7 @@ class DemandLine(Resource):
     plan: str | None
     escalation: str | None
     report: str | None = Field(
-        default=None, description="oldest report behind danger_doubted and danger_placeless"
+        default=None, description="newest report of the oldest danger_doubted or danger_placeless"
     )
 
 

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 from schemas import reference as ref
-from schemas.alerts import Headcount, IncidentRow, LevelRow, TaskRow
+from schemas.alerts import Headcount, IncidentRow, LevelRow, TaskRow, list_asked_reports
 from schemas.base import DAY_MS, MINUTE_MS, Instant
 from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
@@ -91,7 +91,7 @@ class Demand:
     plan: str | None = None
     escalation: str | None = None
     report: str | None = None
-    """Oldest report of danger that waits."""
+    """Report of danger that waits: the newest of the oldest task."""
     open: bool = True
     called_at: Mapping[str, Instant] = field(default_factory=dict, hash=False)
     """Role → time of its call, if later than `since`."""
@@ -473,8 +473,17 @@ def _list_tasks(facts: DemandRows) -> Iterator[Demand]:
             len(tasks),
             due_at=min(dues, default=None),
             incident=first.incident,
-            report=first.report if danger else None,
+            report=_find_danger_report(facts, tasks) if danger else None,
         )
+
+
+def _find_danger_report(facts: DemandRows, tasks: Iterable[TaskRow]) -> str | None:
+    """Return the newest report of danger of the oldest of these tasks."""
+    for task in sorted(tasks, key=lambda t: (t.opened_at, t.id)):
+        reports = [id for id in list_asked_reports(task) if id in facts.dangers]
+        if reports:
+            return reports[-1]
+    return None
 
 
 def _list_task_roles(facts: DemandRows, row: str, owner: str) -> frozenset[str]:
@@ -487,7 +496,7 @@ def _choose_row(facts: DemandRows, task: TaskRow) -> str:
     """Return the row that a task belongs to."""
     if task.kind == "verify_site":
         return f"silent:{task.incident}"
-    if task.kind in _DANGER_ROWS and task.report in facts.dangers:
+    if task.kind in _DANGER_ROWS and not facts.dangers.isdisjoint(list_asked_reports(task)):
         return _DANGER_ROWS[task.kind]
     return f"task:{task.kind}"
 

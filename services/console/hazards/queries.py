@@ -25,7 +25,6 @@ FLOOD_KIND: Final = "flood"
 _DOUBTED: Final = frozenset({"measure_unentitled", "to_confirm", "cancelled", "future"})
 _OUT: Final = frozenset({SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING})
 _WAITING: Final = frozenset({CardState.TO_DO, CardState.DOING})
-_OPEN_TASKS: Final = frozenset({"verify_report"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ async def read_hazard_facts(picture: RealmSnapshot) -> HazardFacts:
         if incident.kind == FLOOD_KIND and incident.state in OPEN_STATES:
             report_ids.update(await picture.reports_of(incident.id))
     tasks = (await picture.rows(a.TaskRow)).values()
-    verified = {t.report for t in tasks if t.kind in _OPEN_TASKS and t.report is not None}
+    verified = {id for t in tasks if t.kind == "verify_report" for id in a.list_asked_reports(t)}
     reports = await picture.some(a.ReportRow, sorted(report_ids | verified))
     announced = tuple(
         row

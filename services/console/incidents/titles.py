@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from schemas.alerts import IncidentRow, TaskRow
+from schemas.alerts import IncidentRow, TaskRow, list_asked_reports
 from schemas.callouts import DraftCallOut, StartCallOut, StopCallOut
 from schemas.commands import HoldSending, ReleaseSending, ReplayNotification
 from schemas.crisis.maintenance import Coverage
@@ -109,6 +109,9 @@ def write_task_title(row: TaskRow, names: TerritoryNames, lang: str) -> str:
     if row.post is not None:
         role, _sep, scope = row.post.partition(":")
         return _("{what} : {where}", what=what, where=w.name_role(role, scope or None, names, _))
+    if (count := len(list_asked_reports(row))) > 1:
+        reports = _.plural("{n} signalement", "{n} signalements", count)
+        what = _("{what} ({n})", what=what, n=reports)
     if row.site is None:
         return what
     commune = names.commune_of(row.site)

@@ -119,6 +119,25 @@ def test_a_merge_with_an_incident_at_a_place_answers(scene: Scene) -> None:
     assert questions(scene) == []
 
 
+@pytest.mark.parametrize("answer", ["link", "update", "report"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_answer_about_one_danger_leaves_the_question_about_another(
+    scene: Scene, answer: str, which: int
+) -> None:
+    fires = [scene.report(n, "fire", severity=4, source=("cell", "public")[n]) for n in (0, 1)]
+    assert scene.incident_of(fires[0]).id == scene.incident_of(fires[1]).id
+    references = {"references": (fires[which],)}
+    match answer:
+        case "link":
+            scene.command(LinkReport(**CELL, report=fires[which], site=PMI), 3)
+        case "update":
+            for minute in (3, 4):
+                scene.report(minute, "fire", PMI, severity=4, msg_type=MsgType.UPDATE, **references)
+        case _:
+            scene.report(3, "evacuation", PMI, severity=4, **references)
+    assert [q.report for q in questions(scene)] == [fires[1 - which]]
+
+
 def test_a_report_elsewhere_answers_nothing(scene: Scene) -> None:
     scene.report(0, "fire", severity=4)
     scene.report(1, "fire", PMI, severity=4)

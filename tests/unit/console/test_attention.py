@@ -243,6 +243,26 @@ def test_an_unverified_danger_waits_for_no_room() -> None:
     ]
 
 
+def test_a_danger_in_any_of_the_joined_reports_does_not_wait() -> None:
+    """A person in danger is told of in the second report of a power cut."""
+    task = TaskRow(
+        id="t",
+        kind="verify_report",
+        state=TaskState.OPEN,
+        opened_at=9,
+        due_at=30 * MINUTE_MS,
+        report="cut",
+        candidates=("person", "cut-again"),
+    )
+    facts = DemandRows(POLICY, plans=_plans(20), tasks={"t": task}, dangers=frozenset({"person"}))
+    first = seen(facts, None, MINUTE_MS).queue[0]
+    assert (first.kind, first.urgency, first.report) == (
+        "danger_doubted",
+        Urgency.DANGER,
+        "person",
+    )
+
+
 def test_a_danger_without_a_place_asks_all_roles_of_danger_at_once() -> None:
     tasks = {
         report: TaskRow(

@@ -117,6 +117,46 @@ async def test_a_rumour_waits_for_a_decision_with_a_text_and_a_link_to_the_repor
     assert "/signalements/r-3?" in tasks.partition('id="rows"')[2]
 
 
+async def test_joined_reports_are_one_line_with_their_count_and_the_newest_words() -> None:
+    realm_state = doubted()
+    for number in (4, 5):
+        realm_state.put(
+            "reports",
+            report(
+                f"r-{number}",
+                confirmation="rumour",
+                certainty="rumour",
+                type="gas_leak",
+                incident=None,
+                text_id=f"t-{number}",
+            ),
+        )
+    realm_state.put(
+        "tasks",
+        {
+            "id": "t-2",
+            "kind": "verify_report",
+            "site": "pmi-01",
+            "report": "r-2",
+            "candidates": ["r-4", "r-5"],
+            "state": "open",
+            "opened_at": START,
+            "due_at": NOW + 30 * MINUTE,
+        },
+    )
+    browser, model = browsing(realm_state)
+    model.words.kept["t-4"] = TextItem({"headline": "Odeur dans la cour."})
+    model.words.kept["t-5"] = TextItem({"headline": "Odeur partout."})
+    page = (await browser.get(f"/?realm={REALM}")).text.replace("\u00a0", " ")
+    decide = page.partition('data-key="decide"')[2].partition("</section>")[0]
+    line = "fuite de gaz (rumeur), PMI Darracq, 3 signalements, « Odeur partout. », avant 11:10"
+    assert f"Vérifier : {line}" in decide
+    assert "/signalements/r-5?" in decide
+    assert "/signalements/r-2?" not in decide
+    tasks = (await browser.get(f"/?realm={REALM}&vue=taches")).text.replace("\u00a0", " ")
+    assert "(3 signalements)" in tasks
+
+
 async def test_a_danger_without_a_place_shows_the_words_and_the_number_of_its_sender() -> None:
     realm_state = doubted()
     realm_state.put(
