@@ -1,4 +1,5 @@
-// What axe cannot see. `hideRepeated()` and `watch()` first, then Tab until `walk.over()`; `walk.faults` says what was wrong.
+// What axe cannot see. `hideRepeated()` and `watch()` first, then Tab until `walk.over()`; `walk.faults` says what was wrong. `layoutFaults()` measures the page at
+// the width of the window.
 
 /** Hide all but the first three neighbouring rows of one shape; each keeps its place. Of hundreds of equal rows, three show what is wrong with all. */
 window.hideRepeated = () => {
@@ -82,4 +83,70 @@ window.watch = () => {
   }
 
   window.walk = walk;
+};
+
+/** Find the texts that cannot be read and the targets that cannot be hit at this width. */
+window.layoutFaults = () => {
+  const faults = new Set(), looks = new Map(), boxes = new Map(), ofReaders = new Map();
+  const name = (e) => `${e.localName}${e.id ? `#${e.id}` : ""}${e.className && typeof e.className === "string" ? `.${e.className.trim().replace(/\s+/g, ".")}` : ""}`;
+  const report = (fault, e, size) => faults.add(`${fault}: ${e.closest("[id], section, header") === e ? "" : `${name(e.closest("[id], section, header") ?? document.body)} > `}${name(e)} «${e.textContent.trim().replace(/\s+/g, " ").slice(0, 30)}» ${size}`);
+  const remember = (map, e, make) => map.get(e) ?? map.set(e, make(e)).get(e);
+  const look = (e) => remember(looks, e, getComputedStyle), box = (e) => remember(boxes, e, () => e.getBoundingClientRect());
+  /** Words for screen readers, or a part that is not shown. */
+  const isUnseen = (e) => !!e && remember(ofReaders, e, () => e.matches(".vh, .skip, script, style, template, noscript, option") || look(e).display === "none" || isUnseen(e.parentElement));
+  const isShown = (e) => !isUnseen(e) && e.checkVisibility({ visibilityProperty: true });
+  const lines = (rects) => new Set(rects.map((r) => Math.round(r.top / 4))).size;
+  const rectsOf = (range) => [...range.getClientRects()].filter((r) => r.width > 0.5 && r.height > 0.5);
+
+  if (document.documentElement.scrollWidth > innerWidth) faults.add(`the page scrolls sideways: ${document.documentElement.scrollWidth}`);
+
+  const range = document.createRange(), texts = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode, e = node.parentElement;
+    if (!/\S/.test(node.data) || !isShown(e)) continue;
+    range.selectNodeContents(node);
+    const rects = rectsOf(range), block = ((b) => { while (/^inline$|contents/.test(look(b).display)) b = b.parentElement; return b; })(e);
+    if (!rects.length) continue;
+    if (!(e instanceof SVGElement) && lines(rects) > 1 && block.clientWidth < 180) {
+      if (node.data.trim().length > 12 && lines(rects) > 3 && Math.max(...rects.map((r) => r.width)) < 60) report("a thin column", e, `${block.clientWidth} px`);
+      for (const { 0: word, index } of node.data.matchAll(/\S+/g)) {
+        if (word.length > 16 || /[-/]/.test(word)) continue;
+        range.setStart(node, index);
+        range.setEnd(node, index + word.length);
+        if (lines(rectsOf(range)) > 1) report("a broken word", e, `${word}, ${block.clientWidth} px`);
+      }
+    }
+    let floats = false, escaped = null, frame = null;
+    for (let a = e; a !== document.body; a = a.parentElement) {
+      if (a instanceof SVGElement && a.localName !== "svg") continue;
+      const { position, overflowX, overflowY, textOverflow, webkitLineClamp } = look(a), room = box(a);
+      const beyond = Math.max(...rects.map((r) => Math.max(r.right - room.right, room.left - r.left)));
+      floats ||= /absolute|fixed|sticky/.test(position);
+      if (/auto|scroll|hidden|clip/.test(overflowX + overflowY)) {
+        if (/hidden|clip/.test(overflowX) && textOverflow !== "ellipsis" && webkitLineClamp === "none" && beyond > 2) report("a cut text", e, `${Math.round(beyond)} px`);
+        frame = webkitLineClamp === "none" ? room : new DOMRect();
+        break;
+      }
+      if (!floats && !escaped && beyond > 2 && a.matches("td, th, li, .card, button, .btn")) escaped = `${Math.round(beyond)} px beyond ${name(a)}`;
+    }
+    if (escaped) report("a text outside of its place", e, escaped);
+    if (!floats) for (const r of rects) texts.push({ e, l: Math.max(r.left, frame?.left ?? r.left), r: Math.min(r.right, frame?.right ?? r.right), t: Math.max(r.top, frame?.top ?? r.top), b: Math.min(r.bottom, frame?.bottom ?? r.bottom) });
+  }
+  texts.sort((a, b) => a.t - b.t);
+  texts.forEach((a, i) => {
+    for (let j = i + 1; j < texts.length && texts[j].t < a.b - 5; j++) {
+      const b = texts[j], wide = Math.min(a.r, b.r) - Math.max(a.l, b.l), high = Math.min(a.b, b.b) - b.t;
+      if (wide > 3 && high > 5 && !a.e.contains(b.e) && !b.e.contains(a.e)) report("texts over each other", a.e, `and ${name(b.e)}`);
+    }
+  });
+
+  for (const e of document.querySelectorAll("button, .btn, a.tag, nav a, .seg a, summary, select, textarea, input:not([type=hidden])")) {
+    if (!isShown(e) || e.disabled || e.closest("svg, .picker")) continue;
+    const { width, height } = box((e.matches("[type=radio], [type=checkbox]") && (e.closest("label") || e.labels[0])) || e);
+    const least = innerWidth < 700 && e.closest(".phone, .mine") && !e.matches("a:not(.btn), summary, .check *") ? 44 : 24;
+    if (width && (height < least - 0.5 || width < 23.5)) report("a small target", e, `${Math.round(width)}×${Math.round(height)}`);
+  }
+  for (const e of document.querySelectorAll("tbody, ul.rows, ul.cards, ol.log")) if (isShown(e) && !e.children.length) report("an empty list without a sentence", e, "");
+  for (const e of document.querySelectorAll("body > *, main > *, .send")) if (/sticky|fixed/.test(look(e).position) && isShown(e) && box(e).height > innerHeight / 2) report("a part over half of the window", e, "");
+  return [...faults];
 };

@@ -170,12 +170,3 @@ def test_the_cell_is_one_screen_that_does_not_scroll(crisis: str, visitor: Accou
     page = visitor().page(f"/?realm={crisis}")
     expect(page.locator("#side")).to_contain_text("PCA du pôle Solidarités")
     assert page.evaluate("document.documentElement.scrollHeight - innerHeight") <= 0
-
-
-def test_the_names_of_sites_have_room_at_every_width(crisis: str, visitor: Accounts) -> None:
-    """On a laptop of 1280 pixels each letter of a name once had a line of its own."""
-    page = visitor().page(f"/?realm={crisis}")
-    name = page.locator("#liste thead th").nth(1)
-    for width in (1920, 1441, 1440, 1366, 1301, 1300, 1280, 1241, 1240, 1101, 800):
-        page.set_viewport_size({"width": width, "height": 800})
-        assert name.evaluate("e => e.offsetWidth") >= 120, width

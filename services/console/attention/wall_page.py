@@ -18,7 +18,7 @@ from services.console.texts import world
 from services.console.texts.names import TerritoryNames
 
 CLOCKS_SHOWN: Final = 6
-SILENT_SHOWN: Final = 6
+SILENT_SHOWN: Final = 5
 PLANS_SHOWN: Final = 5
 WINDOWS_SHOWN: Final = 8
 TASKS_SHOWN: Final = 8

@@ -246,6 +246,6 @@ def write_dependencies_section(x: RetexFacts, cited: Citations) -> DocumentSecti
     )
     return DocumentSection(
         id="undeclared",
-        title=_("Dépendances tombées sans être déclarées"),
+        title=_("Dépendances perdues et non déclarées"),
         lines=lines[:ROWS_SHOWN] or write_nothing_to_report(x),
     )

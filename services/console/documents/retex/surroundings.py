@@ -197,7 +197,7 @@ def write_environment_section(x: RetexFacts, cited: Citations) -> DocumentSectio
     ]
     if not rows:
         text = _(
-            "Aucune mesure au journal. Elles se signalent comme les autres : {names}.",
+            "Aucune mesure signalée. Mesures qui peuvent l’être : {names}.",
             names=", ".join(_(effect_name) for effect_name, _unit in w.EFFECT.values()),
         )
         return DocumentSection(

@@ -67,6 +67,10 @@ def write_incidents_section(x: RetexFacts, cited: Citations) -> DocumentSection:
             hot=format_time(x.ended + x.hot, x),
             cold=times.day(x.ended + x.cold, x.lang),
         )
+    if not rows:
+        return DocumentSection(
+            id="frame", title=_("Cadre"), lines=(DocumentLine(text=_("Aucun incident.")),)
+        )
     return DocumentSection(
         id="frame", title=_("Cadre"), table=Table(columns=columns, rows=tuple(rows), note=note)
     )
@@ -213,6 +217,10 @@ def write_delays_section(x: RetexFacts, cited: Citations) -> DocumentSection:
         TableColumn(title=_("Cible")),
         TableColumn(title=_("Écart")),
     )
+    if not rows:
+        return DocumentSection(
+            id="delays", title=_("Délais et cibles"), lines=write_nothing_to_report(x)
+        )
     return DocumentSection(
         id="delays",
         title=_("Délais et cibles"),
