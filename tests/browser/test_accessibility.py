@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Accounts
+from tests.browser.test_guide import call_of
 from tests.browser.test_screens import incident_of, report_of
 from tests.system import ROOT, RunningVigie
 
@@ -27,6 +28,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "sources": ("/sources", 1440, 900, False),
     "feeds": ("/flux", 1440, 900, False),
     "connexion": ("/connexion", 390, 844, True),
+    "appel": ("{call}", 390, 844, True),
     "releve": ("/releve", 1440, 900, True),
     "annuaire": ("/annuaire", 1440, 900, False),
     "appels": ("/appels", 1440, 900, True),
@@ -70,6 +72,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
 READERS: dict[str, dict[str, Any]] = {
     "personnes": {"role": "admin"},
     "mise-en-service": {"role": "admin"},
+    "appel": {"role": None},
     "mes-sites": {"role": "site_manager", "sites": ("cen-1", "pmi-04", "gym-07")},
 }
 """Reader of the screen, if not the coordinator."""
@@ -87,6 +90,8 @@ STRIDE = 20
 
 
 def path_of(vigie: RunningVigie, realm: str, template: str) -> str:
+    if template == "{call}":
+        return call_of(vigie, realm)
     names = (
         {"incident": incident_of(vigie, realm), "report": report_of(vigie, realm)}
         if "{" in template
@@ -207,6 +212,7 @@ def test_no_defect_in_either_theme_and_every_text_has_room_at_every_width(
         "mise-en-service",
         "compte",
         "guide",
+        "appel",
     )
     if renewed:
         renew_screenshots(page, name, whole=whole)

@@ -89,7 +89,7 @@ def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(
     row.get_by_role("button", name="Fermer le compte").click()
     expect(row).to_contain_text("fermé")
     theirs.get_by_role("button", name="Se connecter avec ma clé d’accès").click()
-    expect(theirs.locator("#said-key")).to_contain_text("n’est pas bon")
+    expect(theirs.locator("#said-key")).to_contain_text("est incorrect")
 
 
 def test_an_auditor_sees_the_register_and_nothing_to_change(visitor: Accounts) -> None:

@@ -164,7 +164,7 @@ class AnswerPage:
             "safety": self._queries.headcount_answer(notification.id) if answered else None,
             "refusal": refusal,
             "pending": False,
-            "positive": wave.positive if wave else 0,
+            "positive": max(wave.positive if wave else 0, int(answered == Answer.ACK)),
             "expected": wave.expected if wave else 0,
         }
 
@@ -236,6 +236,7 @@ class AnswerPage:
                 "answered": answer_code,
                 "answered_at": None,
                 "pending": result.state == "pending",
+                "positive": max(context["positive"], int(answer_code == Answer.ACK.value)),
             }
         if safety is not None:
             context |= {

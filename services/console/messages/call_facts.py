@@ -66,7 +66,10 @@ def collect_call_facts(
     _: Translator,
     at: datetime,
 ) -> CallFacts:
-    """Collect the facts of a call; `others` are the calls of its escalation."""
+    """Collect the facts of a call; `others` are the calls of its escalation.
+
+    A person who was called twice counts once, by the newest answer, and is not told of their own.
+    """
     words = load_phrases(_.lang)
     here = replace(message_names, territory=TERRITORY.get(parse_realm(notification.realm)[0], ""))
     what = describe_incident(notification.values, words)
@@ -77,10 +80,21 @@ def collect_call_facts(
         if isinstance(began, int) and not isinstance(began, bool)
         else ""
     )
+    colleagues_answers = [
+        one
+        for one in others
+        if one.answer is not None and one.person_token != notification.person_token
+    ]
+    newest_answers = {
+        one.person_token: one
+        for one in sorted(
+            colleagues_answers, key=lambda one: (one.acknowledged_at or at, one.cycle or 0, one.id)
+        )
+    }
     acknowledgements = tuple(
         CallAnswer(w.name_role(one.role, one.scope, names, _), one.acknowledged_at)
-        for one in sorted(others, key=lambda one: (one.acknowledged_at or at, one.id))
-        if one.answer == Answer.ACK.value and one.id != notification.id
+        for one in newest_answers.values()
+        if one.answer == Answer.ACK.value
     )
     return CallFacts(
         what=what,

@@ -180,7 +180,7 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             401,
             "Connexion refusée",
             "Login refused",
-            "Le code, l’identifiant, le mot de passe ou le second facteur n’est pas bon.",
+            "Le code, l’identifiant, le mot de passe ou le second facteur est incorrect.",
             "The code, the user name, the password or the second factor is wrong.",
         ),
         (

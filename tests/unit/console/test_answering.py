@@ -15,7 +15,7 @@ from services.console.resources import CommandResult
 from services.runtime.identity.signed_links import AnswerLink
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import LINKS, Browser, Held, HeldModel, browsing
-from tests.unit.console.test_every_screen import REALM, START, crisis, words
+from tests.unit.console.test_every_screen import REALM, START, crisis, ladder, words
 
 CALL = str(UUID(int=7))
 
@@ -238,6 +238,39 @@ async def test_a_withdrawn_acknowledgement_is_recorded_as_unable() -> None:
     page_text = shown((await browser.post(f"/a/{token()}", {"answer": "recall"})).text)
     assert "Réponse enregistrée : vous ne pouvez pas." in page_text
     assert "Finalement" not in page_text
+
+
+async def test_a_refused_change_of_an_answer_is_shown() -> None:
+    browser, _ = answering(
+        called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "refused"
+    )
+    page = (await browser.post(f"/a/{token()}", {"answer": "decline"})).text
+    assert '<p class="refused" role="alert">' in page
+
+
+async def test_colleagues_count_once_by_their_newest_answer_and_the_reader_counts_at_once() -> None:
+    """A newer refusal takes the place of an earlier yes of the same person."""
+    realm_state = called(
+        "answered", answer="ack", acknowledged_at=START, escalation="e-1", wave=1, cycle=1
+    )
+    realm_state.put("escalations", ladder("e-1", "N2", "i-1", "running", START, ("i-1",)))
+    first_call = realm_state.rows["notifications"][CALL].model_dump()
+    for id, person, role, answer in (
+        ("n-1", "p-1", "astreinte_direction", "ack"),
+        ("n-2", "p-2", "cellule_si", "ack"),
+        ("n-3", "p-2", "cellule_si", "ack"),
+        ("n-4", "p-3", "cellule_rh", "ack"),
+        ("n-5", "p-3", "cellule_rh", "decline"),
+    ):
+        realm_state.put(
+            "notifications",
+            {**first_call, "id": id, "person": person, "role": role, "answer": answer},
+        )
+    page_text = shown((await answering(realm_state, "applied")[0].get(f"/a/{token()}")).text)
+    assert "1 sur 1 attendues" in page_text
+    assert page_text.count("SI / RSSI (") == 1
+    assert "RH (" not in page_text
+    assert "Astreinte de direction (" not in page_text
 
 
 async def test_a_request_for_help_shows_that_the_cell_knows_and_112() -> None:
