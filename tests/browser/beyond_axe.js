@@ -148,5 +148,14 @@ window.layoutFaults = () => {
   }
   for (const e of document.querySelectorAll("tbody, ul.rows, ul.cards, ol.log")) if (isShown(e) && !e.children.length) report("an empty list without a sentence", e, "");
   for (const e of document.querySelectorAll("body > *, main > *, .send")) if (/sticky|fixed/.test(look(e).position) && isShown(e) && box(e).height > innerHeight / 2) report("a part over half of the window", e, "");
+  for (const e of document.querySelectorAll("details:is(.level-of, .ways, .menu, .held-to, .decide):not([open])")) {
+    if (!isShown(e)) continue;
+    e.open = true;
+    for (const part of e.children) {
+      const { left, right } = part.getBoundingClientRect();
+      if (right > left && (left < 0 || right > innerWidth)) report("a part that opens outside of the window", part, `${Math.round(left)} to ${Math.round(right)}`);
+    }
+    e.open = false;
+  }
   return [...faults];
 };

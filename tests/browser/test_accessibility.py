@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Accounts
-from tests.browser.test_guide import call_of
+from tests.browser.test_phone import call_of
 from tests.browser.test_screens import incident_of, report_of
 from tests.system import ROOT, RunningVigie
 

@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from services.console.texts.words import ROLE
 from services.console.web.navigation import list_groups
-from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from tests.browser.conftest import Accounts
 from tests.browser.test_accessibility import path_of, settled
-from tests.browser.test_phone import waiting_call
+from tests.browser.test_phone import call_of
 from tests.guide import FOLDER, sections
 from tests.system import RunningVigie
 
@@ -79,12 +76,6 @@ ANYWHERE = {
     "Rectifier ce message",
 }
 """Words of the frame, names of accounts, and a button that only a finished call-out shows."""
-
-
-def call_of(vigie: RunningVigie, realm: str) -> str:
-    call = waiting_call(vigie, realm)
-    links = AnswerLinks.open(Path(vigie.folder) / "data" / "secrets")
-    return f"/a/{links.token(AnswerLink(realm, str(call['id']), str(call['person_token']), int(time.time() * 1000) + 600_000))}"
 
 
 def shot(page: Page, picture: Picture, name: str, *, renewed: bool) -> None:

@@ -321,6 +321,13 @@ def waiting_call(vigie: RunningVigie, realm: str) -> dict[str, object]:
     return calls()[0]
 
 
+def call_of(vigie: RunningVigie, realm: str) -> str:
+    """Return the address of the page that answers a waiting call."""
+    call = waiting_call(vigie, realm)
+    links = AnswerLinks.open(Path(vigie.folder) / "data" / "secrets")
+    return f"/a/{links.token(AnswerLink(realm, str(call['id']), str(call['person_token']), int(time.time() * 1000) + 600_000))}"
+
+
 def test_only_the_button_answers_and_only_once(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
