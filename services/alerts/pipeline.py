@@ -206,6 +206,9 @@ def ask_for_place(draft: AlertsDecision, it: Judgement) -> None:
     if asks and (is_placeless(row) or urgent):
         due_at = draft.now + PLACE_DUE_MS if urgent else None
         open_task(draft, "link_site", report=row.id, incident=it.incident, due_at=due_at)
+        if row.msg_type is MsgType.UPDATE:
+            for reference in row.references:
+                cancel_task(draft, "link_site", reference, "replaced")
     elif it.incident is not None and is_confirmed(row) and list_communes(row, draft.territory):
         answer_place_questions(draft, row, it.incident)
 
@@ -533,8 +536,15 @@ def receive_report(draft: AlertsDecision, report: ReportReceived) -> None:
     if report.occurred_at is None:
         came = date_arrival(draft, report.site_id, recorded_at)
         report = copy_with(report, {"occurred_at": came})
-    row = build_row(report, recorded_at, draft.territory)
-    row = copy_with(row, {"references": _resolve_references(draft, row)})
+    references = _resolve_references(draft, report)
+    followed = draft.find_reports(references)
+    row = build_row(
+        report,
+        recorded_at,
+        draft.territory,
+        follows=any(PLACE_FLAGS.isdisjoint(r.flags) for r in followed),
+    )
+    row = copy_with(row, {"references": references})
     if row.confirmation == "unconfirmed" and (
         is_second_source(draft, row) or is_already_confirmed(draft, row)
     ):
@@ -548,15 +558,15 @@ def receive_report(draft: AlertsDecision, report: ReportReceived) -> None:
     entitlement.ask_for_confirmation(draft, row.id)
 
 
-def _resolve_references(draft: AlertsDecision, row: ReportRow) -> tuple[str, ...]:
+def _resolve_references(draft: AlertsDecision, report: ReportReceived) -> tuple[str, ...]:
     """Resolve references to report ids, as far as they are known.
 
     A sender may use its own ids, or those of the same scenario.
     """
-    state, sender = draft.state, row.source_key or row.source
+    state, sender = draft.state, report.source_key or report.source
     return tuple(
         r if r in state.reports else state.aliases.get(f"{sender}|{r}") or state.aliases.get(r) or r
-        for r in row.references
+        for r in report.references
     )
 
 
@@ -646,10 +656,12 @@ def link_site(draft: AlertsDecision, report: ReportRow, site: str, by: str) -> N
     A withdrawn report has no effects. Rule D8, unknown sites.
     """
     cancel_task(draft, "link_site", report.id, "linked")
-    if (cause := cause_lifecycle.find_open_cause(draft, report)) is not None:
-        cause_lifecycle.withdraw_reports_of_source(
-            draft, cause, report, draft.now, DENIED + report.id
-        )
+    for about in (report, *draft.find_reports(report.references)):
+        cause = cause_lifecycle.find_open_cause(draft, about)
+        if cause is not None and cause.site is None and report.id in cause.reports:
+            cause_lifecycle.withdraw_reports_of_source(
+                draft, cause, report, draft.now, DENIED + report.id
+            )
     remaining_flags = tuple(f for f in report.flags if f not in PLACE_FLAGS)
     values: dict[str, Any] = {"site": site, "flags": remaining_flags, "verified_by": by}
     if "commune_unknown" in report.flags:

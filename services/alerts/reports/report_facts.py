@@ -31,8 +31,13 @@ DENIED: Final = "denied:"
 """Prefix of `lifted_by` of a cause that was lifted because that report was denied."""
 
 
-def build_row(report: ReportReceived, recorded_at: Instant, territory: TerritoryIndex) -> ReportRow:
-    """Build the row of a report with its flags; nothing is decided yet. Rules D7 to D9."""
+def build_row(
+    report: ReportReceived, recorded_at: Instant, territory: TerritoryIndex, *, follows: bool
+) -> ReportRow:
+    """Build the row of a report with its flags; nothing is decided yet. Rules D7 to D9.
+
+    `follows`: it references a report with a known place.
+    """
     occurred_at, flags = (
         recorded_at if report.occurred_at is None else report.occurred_at,
         list[str](),
@@ -48,7 +53,7 @@ def build_row(report: ReportReceived, recorded_at: Instant, territory: Territory
         flags.append("site_unknown")
     elif report.area is not None:
         flags.append("area_unknown")
-    elif (fault := _find_place_fault(report, territory)) is not None:
+    elif (fault := _find_place_fault(report, territory, follows=follows)) is not None:
         flags.append(fault)
     end = report.estimated_end
     if end is None and report.expected_duration_h is not None:
@@ -94,7 +99,9 @@ def build_row(report: ReportReceived, recorded_at: Instant, territory: Territory
     )
 
 
-def _find_place_fault(report: ReportReceived, territory: TerritoryIndex) -> str | None:
+def _find_place_fault(
+    report: ReportReceived, territory: TerritoryIndex, *, follows: bool
+) -> str | None:
     """Return the flag of a report without a known place: a danger must have one. Rule D8.
 
     Other reports may be about the whole territory, or about a commune outside it.
@@ -112,7 +119,7 @@ def _find_place_fault(report: ReportReceived, territory: TerritoryIndex) -> str 
         report.certainty,
         report.msg_type,
         places=things,
-        references=report.references,
+        references=report.references if follows else (),
     )
     return "place_missing" if asks else None
 

@@ -102,6 +102,26 @@ def test_a_correction_with_the_place_answers(scene: Scene) -> None:
     assert [i.members for i in scene.incidents()] == [(PMI,)]
 
 
+@pytest.mark.parametrize("place", NOWHERE.values(), ids=NOWHERE)
+def test_an_update_without_a_place_takes_the_question_over(
+    scene: Scene, place: dict[str, Any]
+) -> None:
+    first = scene.report(0, "fire", severity=4, **place)
+    update = scene.report(
+        2, "fire", severity=5, msg_type=MsgType.UPDATE, references=(first,), **place
+    )
+    assert [q.report for q in questions(scene)] == [update]
+    scene.command(LinkReport(**CELL, report=update, site=PMI), 3)
+    assert questions(scene) == []
+    assert [c.site for c in scene.state.causes.values() if c.lifted_at is None] == [PMI]
+    assert [i.members for i in scene.incidents()] == [(PMI,)]
+
+
+def test_an_update_of_an_unknown_report_asks_for_its_place(scene: Scene) -> None:
+    report = scene.report(0, "fire", msg_type=MsgType.UPDATE, references=("gone",))
+    assert [q.report for q in questions(scene)] == [report]
+
+
 def test_a_later_report_of_the_same_incident_answers(scene: Scene) -> None:
     first = scene.report(0, "fire", severity=4)
     scene.report(3, "evacuation", PMI, severity=4, references=(first,))
