@@ -143,9 +143,11 @@ class FeedEngine:
         """Send waiting posts, then fetch and read the feed if it is due; None if it is not."""
         spec, now = self._pace(connector.spec), self._clock()
         row = self._store.get(spec.name)
+        is_new = not self._holds.is_holder(spec.name)
         if not row.enabled or not await self._holds.acquire(spec.name):
             return None
-        row = self._store.get(spec.name)
+        if is_new:
+            row = self._store.get(spec.name)
         await self._send_waiting(spec.name)
         if spec.hours is not None and not spec.hours[0] <= get_paris_hour(now) < spec.hours[1]:
             return None

@@ -14,16 +14,17 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import httpx2 as httpx
 import structlog
 
 from services.runtime.process import metrics
 from services.runtime.process.atomic_file import open_atomic_file
 from services.watch.engine import FrontAway
+from services.watch.front import FrontClient, list_fronts
 from services.watch.holds import AloneHolds, FeedHolds
 from services.watch.mailbox import (
     LoginRefused,
@@ -33,7 +34,6 @@ from services.watch.mailbox import (
     parse_address,
 )
 
-TIMEOUT_S: Final = 20.0
 LONGEST_WAIT_S: Final = 300.0
 GIVE_UP_FAILURES: Final = 3
 """Failures in a row after which another machine should look."""
@@ -106,17 +106,12 @@ class MailFront(Protocol):
 class HttpMailFront:
     """Client of `POST /webhooks/mail`, under the key of the source."""
 
-    def __init__(self, url: str, key: str, handler: httpx.AsyncBaseTransport | None = None) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            timeout=TIMEOUT_S,
-            trust_env=False,
-            transport=handler,
-            headers={"x-token": key, "content-type": "message/rfc822"},
-        )
+    def __init__(self, client: FrontClient, key: str) -> None:
+        self._client = client
+        self._headers = {"x-token": key, "content-type": "message/rfc822"}
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._client.close()
 
     async def send(self, mail: bytes) -> bool:
         return await self._post(PATH, mail)
@@ -125,10 +120,7 @@ class HttpMailFront:
         await self._post(ALIVE_PATH, b"")
 
     async def _post(self, path: str, content: bytes) -> bool:
-        try:
-            answer = await self._client.post(path, content=content)
-        except httpx.HTTPError as error:
-            raise FrontAway(type(error).__name__) from error
+        answer = await self._client.post(path, content, self._headers)
         if answer.status_code in (401, 403):
             raise FrontAway("VIGIE_MAILBOX_KEY is no key of a mail source that is enabled")
         is_kept = answer.status_code in _KEPT and answer.headers.get("content-type", "").startswith(
@@ -278,7 +270,8 @@ async def watch_mailbox(
     """
     address, name = parse_address(settings.mailbox_url), find_mailbox_name(settings)
     holds, memory = holds or AloneHolds(), memory or MailMemory(settings)
-    front = HttpMailFront(settings.urls[0], settings.mailbox_key.get_secret_value())
+    client = FrontClient(partial(list_fronts, settings))
+    front = HttpMailFront(client, settings.mailbox_key.get_secret_value())
     reader = MailReader(
         lambda: Mailbox(address, settings.mailbox_ca),
         address.name,

@@ -37,7 +37,17 @@ _VERSION: Final = 0
 log = structlog.get_logger(__name__)
 Ranks = Mapping[str, int]
 """Names that a machine can read, with how well it can; more is better."""
-Listener = Callable[[Collection[str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The names whose turn is with this member, and all members as holders."""
+
+    names: Collection[str] = ()
+    holders: Collection[str] = ()
+
+
+Listener = Callable[[Turn], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class MemberOffer:
 
     ranks: Ranks
     held: Collection[str] = ()
+    holder: str = ""
 
 
 def share_out(offers: Mapping[str, MemberOffer]) -> dict[str, list[str]]:
@@ -88,8 +99,7 @@ class FeedAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafka
         """Return the offer of this member."""
         offer = self._make_offer()
         self.told = offer.ranks
-        content = {"ranks": dict(offer.ranks), "held": list(offer.held)}
-        return ConsumerProtocolMemberMetadata(_VERSION, list(topics), orjson.dumps(content))
+        return ConsumerProtocolMemberMetadata(_VERSION, list(topics), orjson.dumps(offer))
 
     def assign(
         self,
@@ -101,13 +111,16 @@ class FeedAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokafka
             member: MemberOffer(**orjson.loads(metadata.user_data))
             for member, metadata in members.items()
         }
+        holders = sorted({offer.holder for offer in offers.values()})
         return {
-            member: ConsumerProtocolMemberAssignment(_VERSION, [], orjson.dumps(names))
+            member: ConsumerProtocolMemberAssignment(
+                _VERSION, [], orjson.dumps(Turn(names, holders))
+            )
             for member, names in share_out(offers).items()
         }
 
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
-        self._listener(orjson.loads(assignment.user_data))
+        self._listener(Turn(**orjson.loads(assignment.user_data)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +136,22 @@ class WatchMembership:
 
     async def run(
         self,
-        list_ranks: Callable[[], Ranks],
-        list_held: Callable[[], Collection[str]],
+        make_offer: Callable[[], MemberOffer],
         listener: Listener,
     ) -> None:
         """Take part until cancelled; a membership that fails begins again."""
-        assignor = FeedAssignor(lambda: MemberOffer(list_ranks(), list_held()), listener)
+        assignor = FeedAssignor(make_offer, listener)
         while True:
             try:
-                await self._take_part(assignor, list_ranks)
+                await self._take_part(assignor, make_offer)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("watch.membership_lost", error=f"{type(error).__name__}: {error}")
-            listener(())
+            listener(Turn())
             await asyncio.sleep(RETRY_S)
 
-    async def _take_part(self, assignor: FeedAssignor, list_ranks: Callable[[], Ranks]) -> None:
+    async def _take_part(
+        self, assignor: FeedAssignor, make_offer: Callable[[], MemberOffer]
+    ) -> None:
         """Take part until a fault. Raises KafkaError, OSError."""
         consumer: Any = AIOKafkaConsumer(
             self.topic,
@@ -165,7 +179,7 @@ class WatchMembership:
                 await consumer.getmany(timeout_ms=LOOK_MS)
                 if fault.done():
                     fault.result()
-                if list_ranks() != assignor.told:
+                if make_offer().ranks != assignor.told:
                     consumer.subscribe([self.topic])  # joins again, with another offer
         finally:
             fault.cancel()

@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from services.runtime.process.settings import Settings, check_url
 from services.runtime.process.tasks import cancel_and_wait
 from services.watch.connector import Connector, list_connectors
 from services.watch.engine import FeedEngine
-from services.watch.front import HttpFront
+from services.watch.front import FrontClient, HttpFront, list_fronts
 from services.watch.holds import AloneHolds, FeedHolds
 from services.watch.mail_reader import MailMemory, find_mailbox_name, watch_mailbox
 from services.watch.mailbox import MailboxSettings
@@ -85,7 +86,7 @@ async def run_watch(settings: WatchSettings) -> None:
         base=settings.feeds_samples,
         proxy=settings.feeds_proxy.get_secret_value(),
     )
-    front = HttpFront(settings.urls[0], keys)
+    front = HttpFront(FrontClient(partial(list_fronts, settings)), keys)
     server = await health.serve_health(settings, {})
     tasks = [asyncio.create_task(_keep_status(settings, store), name="status")]
     mailbox = MailboxSettings()

@@ -16,9 +16,10 @@ Records are sealed with a key that derives from the master key.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -35,7 +36,7 @@ from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 from services.runtime.worker.tuning import Tuning, adapt_tuning
 from services.watch.connector import Connector, FetchVerdict
-from services.watch.membership import Ranks, WatchMembership
+from services.watch.membership import MemberOffer, Turn, WatchMembership
 from services.watch.store import FeedHold, FeedStore, StoredBody
 from services.watch.transport import KeyMissing, read_key
 
@@ -46,6 +47,8 @@ SAMPLES_SCOPE: Final = "samples "
 """Beginning of the keys of feeds that are read from samples."""
 READ_BACK_S: Final = 5.0
 """Longest wait until an acknowledged record is read back."""
+ROUND_S: Final = 120.0
+"""Longest wait for the end of a round of a living machine."""
 MAX_BODY_BYTES: Final = 1_000_000
 """Largest packed body that is shared; the next holder fetches a larger one as a whole."""
 GIVE_UP_FAILURES: Final = 3
@@ -116,21 +119,20 @@ class FeedMemory:
 
     def take_over(self, *, has_open_round: bool) -> None:
         """Fetch soon after a round without end or with a refused key: this key may be another."""
-        if has_open_round or self._store.get(self._spec.name).verdict == FetchVerdict.AUTH:
+        if has_open_round or self._store.get_health(self._spec.name).verdict == FetchVerdict.AUTH:
             self._store.resume(self._spec.name)
 
     def rank(self) -> int | None:
         """Prefer machines with the key, then those with a memory."""
-        row = self._store.get(self._spec.name)
-        if not row.enabled:
+        health = self._store.get_health(self._spec.name)
+        if not health.enabled:
             return None
-        return 2 * self._has_key() + (row.fetched_at is not None)
+        return 2 * self._has_key() + health.was_fetched
 
     def has_failed(self) -> bool:
-        row = self._store.get(self._spec.name)
-        is_refused = row.verdict == FetchVerdict.AUTH
-        is_out_of_reach = row.verdict == FetchVerdict.RETRY and row.failures >= GIVE_UP_FAILURES
-        return is_refused or is_out_of_reach
+        health = self._store.get_health(self._spec.name)
+        is_late = health.verdict == FetchVerdict.RETRY and health.failures >= GIVE_UP_FAILURES
+        return is_late or health.verdict == FetchVerdict.AUTH
 
     def _has_key(self) -> bool:
         try:
@@ -152,23 +154,24 @@ class SharedHolds:
         scope: str = "",
     ) -> None:
         """Share `memories`; a scope keeps samples apart from the feeds of publishers."""
-        self._machine = machine
+        self.holder: Final = f"{machine} {secrets.token_hex(4)}"
+        """Name of this process as a holder: one that starts again is another."""
         self._store = store
         self._memories = memories
         self._writer = writer
         self._secret = master.derived(PURPOSE)
         self._scope = scope
         self._holds = {name: store.get_hold(name) for name in memories}
-        self._epochs: dict[str, int] = {}
-        """By name, the epoch in which this process has taken it."""
         self._shared: dict[tuple[str, str], bytes] = {}
         """By kind and name, the digest of what the topic has."""
         self._given_up: dict[str, float] = {}
         """By name, the time until which another machine should rather read it."""
+        self._begun: dict[str, float] = {}
+        """By name, when this machine read that a round has begun."""
         self._offset = -1
         self._has_read = asyncio.Condition()
-        self.assigned: Collection[str] = frozenset()
-        """Names whose turn is with this machine, by the group."""
+        self.turn = Turn()
+        """The names whose turn is with this machine, by the group."""
         self.is_current = False
         """Whether everything was read that the topic held at the start."""
 
@@ -191,7 +194,7 @@ class SharedHolds:
                 task.result()
         finally:
             self.is_current = False
-            self.assigned = frozenset()
+            self.turn = Turn()
             await cancel_and_wait(tasks)
             await self._writer.stop()
 
@@ -202,11 +205,11 @@ class SharedHolds:
     async def _take_part(self, follower: TopicFollower, membership: WatchMembership) -> None:
         await follower.caught_up.wait()
         self.is_current = True
-        await membership.run(self.list_ranks, self.list_held, self._note_assignment)
+        await membership.run(self.make_offer, self._note_turn)
 
     # -- Turns
 
-    def list_ranks(self) -> Ranks:
+    def list_ranks(self) -> dict[str, int]:
         """Return the names that this machine can read, each with its rank."""
         ranks, now = {}, time.monotonic()
         for name, memory in self._memories.items():
@@ -220,43 +223,57 @@ class SharedHolds:
             ranks[name] = 10 * (name not in self._given_up) + rank
         return ranks
 
-    def list_held(self) -> list[str]:
-        """Return the names that this machine holds."""
-        return [name for name in self._memories if self.is_holder(name)]
+    def make_offer(self) -> MemberOffer:
+        """Return the offer of this machine to the group."""
+        held = [name for name in self._memories if self.is_holder(name)]
+        return MemberOffer(self.list_ranks(), held, self.holder)
 
-    def _note_assignment(self, names: Collection[str]) -> None:
-        self.assigned = frozenset(names)
-        log.info("watch.assigned", names=sorted(names))
+    def _note_turn(self, turn: Turn) -> None:
+        self.turn = turn
+        log.info("watch.assigned", names=turn.names)
 
     # -- Rights
 
     def is_holder(self, name: str) -> bool:
         """Return whether this machine holds a feed, as far as it has read the topic."""
-        hold = self._holds[name]
-        return hold.holder == self._machine and self._epochs.get(name) == hold.epoch
+        return self._holds[name].holder == self.holder
 
     async def acquire(self, name: str) -> bool:
-        """Return whether this machine holds a feed; take it over if it is its turn."""
-        if not self.is_current or name not in self.assigned:
+        """Return whether this machine holds a feed; take it over if it is its turn.
+
+        A living holder ends its round first.
+        """
+        if not self.is_current:
+            return False
+        if name not in self.turn.names:
+            if self.is_holder(name):
+                await self.share(name)  # the next holder waits for the end of a round
             return False
         if self.is_holder(name):
             return True
+        if self._has_living_round(name):
+            return False
         try:
             return await self._take_over(name)
         except BrokerAway as error:
             log.info("watch.not_taken_over", name=name, error=str(error))
             return False
 
+    def _has_living_round(self, name: str) -> bool:
+        """Return whether another machine has begun a round and will end it."""
+        hold = self._holds[name]
+        is_living = hold.is_fetching and hold.holder in self.turn.holders
+        return is_living and time.monotonic() < self._begun.get(name, 0.0) + ROUND_S
+
     async def _take_over(self, name: str) -> bool:
         """Write the next hold and read it back: the first one of an epoch counts."""
         epoch = self._holds[name].epoch + 1
-        offset = await self._put(_HOLD, name, {"epoch": epoch, "holder": self._machine})
+        offset = await self._put(_HOLD, name, {"epoch": epoch, "holder": self.holder})
         if not await self._read_back(offset):
             return False
         hold = self._holds[name]
-        if (hold.epoch, hold.holder) != (epoch, self._machine):
+        if (hold.epoch, hold.holder) != (epoch, self.holder):
             return False
-        self._epochs[name] = epoch
         self._shared.pop((_STATE, name), None)
         self._memories[name].take_over(has_open_round=hold.is_fetching)
         log.info("watch.taken_over", name=name, epoch=epoch)
@@ -384,6 +401,7 @@ class SharedHolds:
         self._keep_hold(
             FeedHold(name, head["epoch"], head["revision"], head["holder"], head["fetching"])
         )
+        self._begun[name] = time.monotonic()
 
     def _keep_hold(self, hold: FeedHold) -> None:
         self._store.put_hold(hold)

@@ -44,7 +44,7 @@ def describe_feed(spec: FeedSpec, row: FeedRow, store: FeedStore) -> FeedStatus:
         word=row.word,
         last_post=post,
         waiting=len(store.list_unsent(spec.name)),
-        read_by=store.get_hold(spec.name).holder,
+        read_by=store.get_hold(spec.name).machine,
     )
 
 

@@ -88,9 +88,23 @@ class FeedHold:
     revision: int = 0
     """Number of states that the holder has shared."""
     holder: str = ""
-    """Name of the machine; empty if none has ever shared it."""
+    """Name of the machine and of its process; empty if none has ever shared it."""
     is_fetching: bool = False
     """True from the begin of a round until its end is shared."""
+
+    @property
+    def machine(self) -> str:
+        """Return the name of the machine."""
+        return self.holder.partition(" ")[0]
+
+
+class FeedHealth(NamedTuple):
+    """Facts about a feed that cost little to read."""
+
+    enabled: bool = False
+    was_fetched: bool = False
+    verdict: str = ""
+    failures: int = 0
 
 
 class StoredBody(NamedTuple):
@@ -131,6 +145,14 @@ class FeedStore:
         if row is None:
             return FeedRow(name, False, {}, "", None, "", "", "", None, None, 0.0, 0, None, 0.0)
         return FeedRow(row[0], bool(row[1]), orjson.loads(row[2]), *row[3:])
+
+    def get_health(self, name: str) -> FeedHealth:
+        """Return whether a feed is on and how its last rounds ended."""
+        row = self._db.execute(
+            "SELECT enabled, fetched_at IS NOT NULL, verdict, failures FROM feed WHERE name = ?",
+            (name,),
+        ).fetchone()
+        return FeedHealth(bool(row[0]), bool(row[1]), *row[2:]) if row else FeedHealth()
 
     def enable(self, name: str, now: float, *, enabled: bool) -> None:
         """Switch a feed on or off. One that is switched on is asked as soon as it may be."""

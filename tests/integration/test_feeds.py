@@ -13,7 +13,7 @@ from services.cli.system.feed_demo import SAMPLES, open_feed_demo
 from services.runtime.process.ports import find_free_ports
 from services.watch.connector import FetchVerdict, list_connectors
 from services.watch.engine import FeedEngine
-from services.watch.front import HttpFront
+from services.watch.front import FrontClient, HttpFront
 from services.watch.process import WatchSettings
 from services.watch.sample_server import FIRST_STEP, create_sample_app
 from services.watch.store import FeedStore
@@ -41,7 +41,7 @@ async def read_all(settings: WatchSettings, port: int) -> dict[str, FetchVerdict
     """Run one round of each feed, as the process of the watch does."""
     store = FeedStore(settings.feed_store)
     transport = FeedTransport(settings.feed_keys, "", base=settings.feeds_samples)
-    front = HttpFront(settings.url, settings.feed_keys)
+    front = HttpFront(FrontClient(lambda: [settings.url]), settings.feed_keys)
     engine = FeedEngine(store, transport, front, load_watched(settings.territory), samples=True)
     try:
         async with serving_samples(port):

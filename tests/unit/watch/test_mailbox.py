@@ -17,6 +17,7 @@ from services.cli.system.source import app
 from services.runtime.identity.principals import Source
 from services.watch import mail_reader
 from services.watch.engine import FrontAway
+from services.watch.front import FrontClient
 from services.watch.mail_reader import (
     HttpMailFront,
     MailMemory,
@@ -33,6 +34,7 @@ from services.watch.mailbox import (
     MailboxSettings,
     parse_address,
 )
+from services.watch.membership import Turn
 from services.watch.sharing import SharedHolds
 from services.watch.store import FeedStore
 from tests.imap_server import ImapServer, run_imap_server
@@ -56,12 +58,16 @@ async def server(tmp_path: Path) -> AsyncIterator[ImapServer]:
         yield running
 
 
+def open_client(door: Door) -> FrontClient:
+    return FrontClient(lambda: ["http://vigie"], httpx.ASGITransport(door.intake.front))
+
+
 def open_reader(server: ImapServer, door: Door, key: str, folder: Path) -> MailReader:
     settings = MailboxSettings(
         mailbox_url=server.url, mailbox_key=key, mailbox_ca=server.certificate
     )
     address = parse_address(settings.mailbox_url)
-    front = HttpMailFront("http://vigie", key, httpx.ASGITransport(door.intake.front))
+    front = HttpMailFront(open_client(door), key)
     return MailReader(
         lambda: Mailbox(address, settings.mailbox_ca),
         address.name,
@@ -326,10 +332,7 @@ async def test_the_process_tries_again_after_a_fault(
         mailbox_key=await register(door),
         mailbox_ca=server.certificate,
     )
-    transport = httpx.ASGITransport(door.intake.front)
-    monkeypatch.setattr(
-        mail_reader, "HttpMailFront", lambda _, key: HttpMailFront("http://vigie", key, transport)
-    )
+    monkeypatch.setattr(mail_reader, "FrontClient", lambda _: open_client(door))
     waits: list[float] = []
 
     async def note_wait(wait: float, _: float) -> None:
@@ -373,10 +376,7 @@ class MailboxMachine:
 async def test_one_machine_reads_the_mailbox_and_another_goes_on_at_its_place(
     server: ImapServer, door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transport = httpx.ASGITransport(door.intake.front)
-    monkeypatch.setattr(
-        mail_reader, "HttpMailFront", lambda _, key: HttpMailFront("http://vigie", key, transport)
-    )
+    monkeypatch.setattr(mail_reader, "FrontClient", lambda _: open_client(door))
 
     turns: list[float] = []
     ended: set[asyncio.Task[None]] = set()
@@ -401,7 +401,7 @@ async def test_one_machine_reads_the_mailbox_and_another_goes_on_at_its_place(
         )
         for name in ("first", "second")
     )
-    first.holds.assigned = {first.name}
+    first.holds.turn = Turn([first.name])
     server.deliver(write_mail())
     await eventually(lambda: len(reports(door)) == 1 and second.position.exists())
     await first.die(ended)
@@ -409,7 +409,7 @@ async def test_one_machine_reads_the_mailbox_and_another_goes_on_at_its_place(
     server.deliver(write_mail(id="2@enedis.fr"))
     await eventually(lambda: len(turns) > turn + 3)
     assert count_logins(server) == logins, "it is not the turn of the second"
-    second.holds.assigned = {first.name}
+    second.holds.turn = Turn([first.name])
     await eventually(lambda: server.mails[2].seen)
     await second.die(ended)
     fetches = [command for command in server.commands if "UID FETCH" in command]

@@ -19,7 +19,7 @@ from services.watch import sharing
 from services.watch.connector import FeedRequest, FeedSpec, FetchVerdict
 from services.watch.engine import FeedEngine
 from services.watch.holds import AloneHolds
-from services.watch.membership import MemberOffer, share_out
+from services.watch.membership import MemberOffer, Turn, share_out
 from services.watch.sharing import FeedMemory, SharedHolds
 from services.watch.status import describe_feed
 from services.watch.store import FeedStore
@@ -79,6 +79,7 @@ class Machine:
         self.store.enable(NAME, 0.0, enabled=True)
         memory = FeedMemory(self.store, MF, folder, samples=True)
         self.holds = SharedHolds(folder.name, self.store, {NAME: memory}, world.topic, MASTER)
+        self.world = world
         self.clock = world.clock
         self.topic = world.topic
         self.engine = FeedEngine(
@@ -99,7 +100,7 @@ class Machine:
         self.assign(is_assigned=is_assigned)
 
     def assign(self, *, is_assigned: bool) -> None:
-        self.holds.assigned = {NAME} if is_assigned else set()
+        self.holds.turn = Turn([NAME] if is_assigned else [], self.world.alive)
 
     def freeze(self) -> None:
         """Stop reading; the machine does not know that it has."""
@@ -123,6 +124,8 @@ class World:
         self.folder = folder
         self.topic = SharedTopic()
         self.clock, self.server, self.front = Clock(), CountingServer(), Front()
+        self.alive: list[str] = []
+        """Machines that take part in the group, as far as the group tells them."""
 
     async def start(self, name: str, *, is_assigned: bool = False) -> Machine:
         machine = Machine(self.folder / name, self)
@@ -270,6 +273,48 @@ async def test_a_fetch_that_ends_too_late_changes_nothing(world: World) -> None:
     first.engine._transport = SlowServer()  # type: ignore[assignment]
     assert await first.run() is None
     assert (world.front.requests, second.status().read_by) == ([], "second")
+
+
+async def test_a_living_machine_ends_its_round_before_another_takes_over(world: World) -> None:
+    first, second = await world.start_two()
+    world.alive = [first.holds.holder, second.holds.holder]
+    is_held_back = []
+
+    class SlowServer(CountingServer):
+        async def fetch(self, *args: Any) -> FeedResponse:
+            first.assign(is_assigned=False)
+            second.assign(is_assigned=True)
+            is_held_back.append(not await second.holds.acquire(NAME))
+            return await world.server.fetch(*args)
+
+    first.engine._transport = SlowServer()  # type: ignore[assignment]
+    assert await first.run() is FetchVerdict.OK
+    assert is_held_back == [True]
+    assert await second.run() is None
+    assert (world.server.asked, second.status().read_by) == (1, "second")
+    assert world.front.reports == REPORTS
+
+
+async def test_a_round_whose_end_the_brokers_did_not_take_is_told_later(world: World) -> None:
+    first, second = await world.start_two()
+    world.alive = [first.holds.holder, second.holds.holder]
+
+    class SlowServer(CountingServer):
+        async def fetch(self, *args: Any) -> FeedResponse:
+            first.assign(is_assigned=False)
+            second.assign(is_assigned=True)
+            world.topic.away = True
+            return await world.server.fetch(*args)
+
+    first.engine._transport = SlowServer()  # type: ignore[assignment]
+    await first.run()
+    assert world.front.requests == [], "nobody else knows of the reports"
+    world.topic.away = False
+    assert await second.run() is None
+    assert await first.run() is None
+    assert await second.run() is None
+    assert (world.front.reports, world.server.asked) == (REPORTS, 1)
+    assert second.status().read_by == "second"
 
 
 async def test_the_first_of_two_machines_that_take_over_at_once_holds(world: World) -> None:
