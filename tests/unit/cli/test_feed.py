@@ -15,7 +15,7 @@ from services.cli.system.feed import app
 from services.cli.system.feed_demo import build_source
 from services.watch.connector import FetchVerdict, find_connector, list_connectors
 from services.watch.status import describe_feeds, write_status
-from services.watch.store import FeedStore
+from services.watch.store import FeedHold, FeedStore
 from tests.unit.watch.samples import SAMPLES
 
 RUNNER = CliRunner()
@@ -140,6 +140,18 @@ def test_the_list_tells_the_fault_of_a_feed(data: Path) -> None:
     store.close()
     done = RUNNER.invoke(app, ["list"])
     assert "vigicrues : outside the allow-list: evil.example" in done.output
+
+
+def test_the_list_names_the_machine_that_reads_a_feed(data: Path) -> None:
+    store = FeedStore(data / "watch" / "feeds.db")
+    store.enable("vigicrues", datetime.now(UTC).timestamp(), enabled=True)
+    assert "lu par" not in RUNNER.invoke(app, ["list"]).stdout
+    store.put_hold(FeedHold("vigicrues", 1, 1, "siege-3f9a1c 5d0c", is_fetching=False))
+    store.close()
+    listed = RUNNER.invoke(app, ["list", "--json"])
+    readers = {item["name"]: item["read_by"] for item in json.loads(listed.stdout)["items"]}
+    assert readers["vigicrues"] == "siege-3f9a1c"
+    assert "lu par" in RUNNER.invoke(app, ["list"], env={"COLUMNS": "200"}).stdout
 
 
 def test_a_first_list_says_how_to_begin() -> None:

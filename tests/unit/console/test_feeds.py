@@ -101,3 +101,14 @@ async def test_the_page_and_the_api_show_the_feeds(tmp_path: Path, lang: str) ->
     listed = (await browser.get(f"/api/v1/feeds?realm={REALM}")).json()
     assert listed["known"] is True
     assert listed["items"][0]["state"] == "drift"
+
+
+async def test_the_page_and_the_api_name_the_machine_that_reads_a_feed(tmp_path: Path) -> None:
+    browser, _ = browsing(crisis())
+    file = browser.app.state.feed_status = tmp_path / "status.json"
+    items = (make_status("a", read_by="siege-3f9a1c"), make_status("b"))
+    file.write_text(FeedList(written_at=datetime.now(UTC), items=items).model_dump_json())
+    page = (await browser.get(f"/flux?realm={REALM}")).text
+    assert page.count("par siege-3f9a1c") == 1
+    listed = (await browser.get(f"/api/v1/feeds?realm={REALM}")).json()["items"]
+    assert {feed["name"]: feed["read_by"] for feed in listed} == {"a": "siege-3f9a1c", "b": ""}
