@@ -250,8 +250,9 @@ class MailMemory:
     def put_body(self, body: object) -> None:
         """Keep nothing: a position has no bodies."""
 
-    def take_over(self, *, has_open_round: bool) -> None:
-        """Prepare nothing: each look begins at the position."""
+    def take_over(self, *, has_open_round: bool) -> None:  # noqa: ARG002
+        """Begin to count failures; each look begins at the position."""
+        self.failures = 0
 
     def rank(self) -> int:
         """Prefer machines that know the position."""

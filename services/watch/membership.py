@@ -41,7 +41,7 @@ Ranks = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The names whose turn is with this member, and all members as holders."""
+    """Names that a member should read, and all members as holders."""
 
     names: Collection[str] = ()
     holders: Collection[str] = ()

@@ -89,7 +89,7 @@ class SharedMemory(Protocol):
         ...
 
     def has_failed(self) -> bool:
-        """Return whether another machine should try."""
+        """Return whether this machine has tried, and another one should."""
         ...
 
 
@@ -104,6 +104,8 @@ class FeedMemory:
         self._spec = connector.spec
         self._keys = keys
         self._needs_key = connector.spec.key is not None and not samples
+        self._fetched_before: float | None = None
+        """Time of the last round of the holder before this machine."""
 
     def dump(self) -> dict[str, Any]:
         return self._store.dump_state(self._spec.name)
@@ -119,7 +121,9 @@ class FeedMemory:
 
     def take_over(self, *, has_open_round: bool) -> None:
         """Fetch soon after a round without end or with a refused key: this key may be another."""
-        if has_open_round or self._store.get_health(self._spec.name).verdict == FetchVerdict.AUTH:
+        health = self._store.get_health(self._spec.name)
+        self._fetched_before = health.fetched_at
+        if has_open_round or health.verdict == FetchVerdict.AUTH:
             self._store.resume(self._spec.name)
 
     def rank(self) -> int | None:
@@ -127,12 +131,13 @@ class FeedMemory:
         health = self._store.get_health(self._spec.name)
         if not health.enabled:
             return None
-        return 2 * self._has_key() + health.was_fetched
+        return 2 * self._has_key() + (health.fetched_at is not None)
 
     def has_failed(self) -> bool:
         health = self._store.get_health(self._spec.name)
         is_late = health.verdict == FetchVerdict.RETRY and health.failures >= GIVE_UP_FAILURES
-        return is_late or health.verdict == FetchVerdict.AUTH
+        is_own = health.fetched_at != self._fetched_before
+        return is_own and (is_late or health.verdict == FetchVerdict.AUTH)
 
     def _has_key(self) -> bool:
         try:
@@ -216,7 +221,8 @@ class SharedHolds:
             rank = memory.rank()
             if rank is None:
                 continue
-            if self.is_holder(name) and memory.has_failed():
+            is_waiting = self._holds[name].is_fetching
+            if self.is_holder(name) and not is_waiting and memory.has_failed():
                 self._given_up.setdefault(name, now + GIVE_UP_S)
             if self._given_up.get(name, now) < now:
                 del self._given_up[name]
@@ -225,8 +231,8 @@ class SharedHolds:
 
     def make_offer(self) -> MemberOffer:
         """Return the offer of this machine to the group."""
-        held = [name for name in self._memories if self.is_holder(name)]
-        return MemberOffer(self.list_ranks(), held, self.holder)
+        names = [name for name in self._memories if self.is_holder(name)]
+        return MemberOffer(self.list_ranks(), names, self.holder)
 
     def _note_turn(self, turn: Turn) -> None:
         self.turn = turn
@@ -250,6 +256,8 @@ class SharedHolds:
                 await self.share(name)  # the next holder waits for the end of a round
             return False
         if self.is_holder(name):
+            if (_STATE, name) not in self._shared:  # the brokers did not take the last one
+                await self.share(name)
             return True
         if self._has_living_round(name):
             return False

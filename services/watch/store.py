@@ -102,7 +102,7 @@ class FeedHealth(NamedTuple):
     """Facts about a feed that cost little to read."""
 
     enabled: bool = False
-    was_fetched: bool = False
+    fetched_at: float | None = None
     verdict: str = ""
     failures: int = 0
 
@@ -149,10 +149,10 @@ class FeedStore:
     def get_health(self, name: str) -> FeedHealth:
         """Return whether a feed is on and how its last rounds ended."""
         row = self._db.execute(
-            "SELECT enabled, fetched_at IS NOT NULL, verdict, failures FROM feed WHERE name = ?",
+            "SELECT enabled, fetched_at, verdict, failures FROM feed WHERE name = ?",
             (name,),
         ).fetchone()
-        return FeedHealth(bool(row[0]), bool(row[1]), *row[2:]) if row else FeedHealth()
+        return FeedHealth(bool(row[0]), *row[1:]) if row else FeedHealth()
 
     def enable(self, name: str, now: float, *, enabled: bool) -> None:
         """Switch a feed on or off. One that is switched on is asked as soon as it may be."""

@@ -37,7 +37,9 @@ def open_front(folder: Path, fronts: Fronts) -> HttpFront:
 
 
 @pytest.mark.parametrize("own", [0, 503])
-async def test_another_front_takes_what_the_own_one_cannot(tmp_path: Path, own: int) -> None:
+async def test_another_front_takes_the_reports_of_one_that_is_away(
+    tmp_path: Path, own: int
+) -> None:
     fronts = Fronts(own, 202)
     await open_front(tmp_path, fronts).send("vigicrues", EVENT)
     assert fronts.asked == ["own", "other"]

@@ -295,7 +295,7 @@ async def test_a_living_machine_ends_its_round_before_another_takes_over(world: 
     assert world.front.reports == REPORTS
 
 
-async def test_a_round_whose_end_the_brokers_did_not_take_is_told_later(world: World) -> None:
+async def test_a_machine_that_lost_its_turn_shares_the_end_of_its_round(world: World) -> None:
     first, second = await world.start_two()
     world.alive = [first.holds.holder, second.holds.holder]
 
@@ -397,6 +397,44 @@ async def test_a_machine_that_reaches_no_publisher_gives_the_feed_away(world: Wo
         world.clock.move(1000)
         assert await first.run() is FetchVerdict.RETRY
     assert first.holds.list_ranks()[NAME] < second.holds.list_ranks()[NAME]
+    first.assign(is_assigned=False)
+    second.assign(is_assigned=True)
+    assert await second.holds.acquire(NAME)
+    assert first.holds.list_ranks()[NAME] < second.holds.list_ranks()[NAME], "it has not tried"
+    world.clock.move(1000)
+    assert await second.run() is FetchVerdict.RETRY
+    assert first.holds.list_ranks() == second.holds.list_ranks()
+
+
+async def test_a_machine_without_the_key_leaves_the_feed_to_one_that_has_it(world: World) -> None:
+    first, second = await world.start_two()
+    world.server.answer = FeedResponse(FetchVerdict.AUTH, fault="http 401")
+    assert await first.run() is FetchVerdict.AUTH
+    assert first.holds.list_ranks()[NAME] < second.holds.list_ranks()[NAME]
+    first.assign(is_assigned=False)
+    second.assign(is_assigned=True)
+    world.serve("warning.json")
+    world.clock.move(MF.spec.min_interval_s + 1)
+    assert await second.run() is FetchVerdict.OK
+
+
+async def test_the_end_of_a_round_is_shared_once_the_brokers_are_back(world: World) -> None:
+    first, second = await world.start_two()
+    await first.run()
+    world.clock.move(400)
+
+    class CutOff(CountingServer):
+        async def fetch(self, *args: Any) -> FeedResponse:
+            world.topic.away = True
+            return await world.server.fetch(*args)
+
+    first.engine._transport = CutOff()  # type: ignore[assignment]
+    assert await first.run() is FetchVerdict.UNCHANGED
+    assert second.store.get_hold(NAME).is_fetching
+    world.topic.away = False
+    assert await first.run() is None
+    assert not second.store.get_hold(NAME).is_fetching
+    assert second.store.get(NAME) == first.store.get(NAME)
 
 
 def test_feeds_are_spread_evenly_and_stay_where_they_are() -> None:
