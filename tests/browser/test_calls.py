@@ -39,7 +39,7 @@ def test_a_headcount_asks_all_people_and_counts_those_in_need_of_help(
 ) -> None:
     cell = visitor()
     page = cell.page(f"/appels?realm={answering}")
-    asking = page.get_by_role("form", name="Êtes-vous en sécurité ?")
+    asking = page.get_by_role("form", name="Recenser les agents")
     asking.get_by_label("Sites").fill("pmi-04")
     asking.get_by_role("button", name="Lancer le recensement").click()
     card = page.get_by_role("article", name="Recensement")

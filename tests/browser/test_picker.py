@@ -69,7 +69,7 @@ def test_an_unknown_entry_is_reported_kept_and_not_sent(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     page = visitor().page(f"/appels?realm={own_realm}", reduced_motion="reduce")
-    form = page.get_by_role("form", name="Êtes-vous en sécurité ?")
+    form = page.get_by_role("form", name="Recenser les agents")
     field, message, go = (
         form.get_by_label("Sites"),
         form.get_by_role("status").first,

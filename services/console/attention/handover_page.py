@@ -31,7 +31,7 @@ KINDS: Final = ("decision", "note", "action", "communication")
 TITLES: Final = {
     "levels": N_("Niveaux"),
     "incidents": N_("Incidents"),
-    "escalations": N_("Échelles d’appel"),
+    "escalations": N_("Escalades"),
     "plans": N_("Plans"),
     "sites": N_("Sites"),
     "activities": N_("Activités"),
