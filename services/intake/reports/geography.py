@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,8 @@ from services.runtime.http.problems import ProblemError
 Geometry = Any
 """A shapely geometry; x is longitude, y latitude, in degrees."""
 RETRY_S: Final = 2
+LOOK_S: Final = 1.0
+"""Interval at which the files are looked at: every report asks the map several times."""
 EARTH_KM: Final = 6371.0088
 MIN_OVERLAP: Final = 0.005
 """Least overlap of two areas, as a share of the smaller one.
@@ -80,8 +83,11 @@ class _Territory:
 class TerritoryMap:
     """Map of one territory folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._files = tuple(folder / name for name in _FILES)
         self._folder = folder
+        self._clock = clock
+        self._looked_at = -LOOK_S
         self._stamp: tuple[int, ...] = ()
         self._known: _Territory | None = None
 
@@ -160,11 +166,12 @@ class TerritoryMap:
         return Location(communes, whole=len(communes) == len(territory.names))
 
     def _territory(self) -> _Territory:
-        stamp = tuple(
-            p.stat().st_mtime_ns if (p := self._folder / name).exists() else 0 for name in _FILES
-        )
-        if self._known is None or stamp != self._stamp:
-            self._known, self._stamp = self._read(), stamp
+        now = self._clock()
+        if self._known is None or now - self._looked_at >= LOOK_S:
+            self._looked_at = now
+            stamp = tuple(map(_get_change_time, self._files))
+            if self._known is None or stamp != self._stamp:
+                self._known, self._stamp = self._read(), stamp
         return self._known
 
     def _read(self) -> _Territory:
@@ -188,6 +195,14 @@ class TerritoryMap:
             if self._known is None:
                 raise ProblemError("starting", retry_after_s=RETRY_S) from error
             return self._known
+
+
+def _get_change_time(file: Path) -> int:
+    """Return the time of the last change in nanoseconds, 0 without a file."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _has_overlap(area: Geometry, outline: Geometry) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from services.intake.reports.geography import TerritoryMap, build_circle, build_polygon
+from services.intake.reports.geography import LOOK_S, TerritoryMap, build_circle, build_polygon
 from services.intake.reports.native import parse_report, prepare_report
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import create_principal
@@ -240,12 +241,15 @@ async def test_an_area_on_no_map_is_accepted_and_waits_for_a_person(door: Door) 
 
 def test_another_map_counts_without_a_restart(tmp_path: Path) -> None:
     folder = shutil.copytree(FOLDER, tmp_path / "92")
-    territory_map = TerritoryMap(folder)
-    assert territory_map.coded([("EMMA_ID", "ZZ1")], "") == territory_map.coded(
-        [("EMMA_ID", "ZZ2")], ""
-    )
+    now = 0.0
+    territory_map = TerritoryMap(folder, lambda: now)
+    unknown = territory_map.coded([("EMMA_ID", "ZZ2")], "")
+    assert territory_map.coded([("EMMA_ID", "ZZ1")], "") == unknown
     with (folder / "geocodes.csv").open("a", encoding="utf-8") as file:
         file.write("EMMA_ID,ZZ1,92050|92002,,\n")
+    now = LOOK_S / 2
+    assert territory_map.coded([("EMMA_ID", "ZZ1")], "") == unknown, "looked at for every report"
+    now = LOOK_S
     location = territory_map.coded([("emma-id", "zz1")], "")
     assert location is not None
     assert (location.communes, location.whole) == (("92002", "92050"), False)
@@ -263,7 +267,7 @@ def test_a_map_that_cannot_be_read_leaves_the_one_before(
     tmp_path: Path, broken: tuple[str, str]
 ) -> None:
     folder = Path(shutil.copytree(FOLDER, tmp_path / "92"))
-    territory_map = TerritoryMap(folder)
+    territory_map = TerritoryMap(folder, count(0.0, LOOK_S).__next__)
     before = territory_map.locate("POINT(2.25 48.89)")
     name, content = broken
     (folder / name).write_text(content)
