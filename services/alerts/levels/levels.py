@@ -34,6 +34,7 @@ from services.alerts.levels.rulebook import (
     CompiledLevelRule,
     StandDownRule,
     TriggerRule,
+    build_reason_key,
     leaves_of,
 )
 from services.alerts.reference.territory import (
@@ -197,17 +198,22 @@ def _measure(draft: AlertsDecision, rule: TriggerRule) -> None:
     row = draft.state.triggers.get(rule.id)
     if row is None or row.state != "held":
         return
-    earlier_reasons = {_build_reason_key(w): w for w in row.current}
-    measured_reasons = [
-        leaf.measured(draft, None) for branch in rule.branches for leaf in leaves_of(branch.node)
-    ]
-    fresh = {_build_reason_key(w): w for w in measured_reasons if w is not None}
+    leaves = {leaf.key: leaf for branch in rule.branches for leaf in leaves_of(branch.node)}
+    earlier_reasons = {build_reason_key(w): w for w in row.current}
     current: list[Why] = []
     for reason in row.why:
-        key = _build_reason_key(reason)
-        now, before = fresh.get(key, earlier_reasons.get(key)), earlier_reasons.get(key)
-        if now is not None and now.value != reason.value:
-            current.append(before if before is not None and before.value == now.value else now)
+        key = build_reason_key(reason)
+        before, leaf = earlier_reasons.get(key), leaves.get(key)
+        value = leaf.shown(draft, None) if leaf is not None else None
+        if value is None:
+            value = before.value if before is not None else reason.value
+        if value == reason.value:
+            continue
+        if before is None or before.value != value:
+            assert leaf is not None
+            before = leaf.measured(draft, None)
+            assert before is not None
+        current.append(before)
     if tuple(current) != row.current:
         draft.emit(TriggerMeasured(row=TriggerValues(id=row.id, current=tuple(current))))
 
@@ -238,8 +244,8 @@ def _hold_trigger(
             draft, tuple(r for r in draft.state.rules.stand_downs if r.plan == rule.plan)
         )
     else:
-        newer = {_build_reason_key(w) for w in why}
-        remaining_reasons = tuple(w for w in old.why if _build_reason_key(w) not in newer)
+        newer = {build_reason_key(w) for w in why}
+        remaining_reasons = tuple(w for w in old.why if build_reason_key(w) not in newer)
         draft.emit(
             TriggerChanged(
                 row=copy_with(
@@ -255,11 +261,6 @@ def _hold_trigger(
         if incident is not None and draft.incident(incident).state in OPEN:
             _raise_incident(draft, incident, level, reason, rises)
         raise_territory(draft, level, reason, rises)
-
-
-def _build_reason_key(why: Why) -> tuple[object, ...]:
-    """Return the identity of a reason without its value and reports."""
-    return why.code, why.metric, repr(sorted(why.args.items())), why.op, why.threshold
 
 
 def _evaluate_stand_downs(draft: AlertsDecision, rules: tuple[StandDownRule, ...]) -> None:

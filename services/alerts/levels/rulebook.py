@@ -88,6 +88,26 @@ def _compare(value: float, op: Op, threshold: float) -> bool:
             return value == threshold
 
 
+def _build_reason(source: Measured, value: Value | None, at: Instant) -> Why:
+    return Why(
+        code="predicate",
+        metric=source.metric,
+        args=_copy_args(source.args),
+        op=source.op,
+        threshold=source.value,
+        value=value,
+        at=at,
+    )
+
+
+ReasonKey = tuple[object, ...]
+
+
+def build_reason_key(why: Why) -> ReasonKey:
+    """Return the identity of a reason without its value and reports."""
+    return why.code, why.metric, repr(sorted(why.args.items())), why.op, why.threshold
+
+
 @dataclass(frozen=True, slots=True)
 class Leaf:
     source: Measured
@@ -96,6 +116,8 @@ class Leaf:
     margin: float
     number: int
     """Number of the metric with its arguments: equal ones are read once per evaluation."""
+    key: ReasonKey
+    """Key of its reasons."""
 
     @property
     def reads(self) -> frozenset[str]:
@@ -131,20 +153,15 @@ class Leaf:
         assert measured is not None
         return (measured.model_copy(update={"reports": self.metric.reports(draft, scope)}),)
 
+    def shown(self, draft: MetricContext, scope: PredicateScope) -> Value | None:
+        """Return the value now as a reason shows it; None if unknown."""
+        value = self._value(draft, scope)
+        return None if value is None else self.metric.shown(value)
+
     def measured(self, draft: MetricContext, scope: PredicateScope) -> Why | None:
         """Return the value now, holding or not, without its reports; None if unknown."""
-        value = self._value(draft, scope)
-        if value is None:
-            return None
-        return Why(
-            code="predicate",
-            metric=self.source.metric,
-            args=_copy_args(self.source.args),
-            op=self.source.op,
-            threshold=self.source.value,
-            value=self.metric.shown(value),
-            at=draft.now,
-        )
+        value = self.shown(draft, scope)
+        return None if value is None else _build_reason(self.source, value, draft.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +287,8 @@ class PredicateCompiler:
             )
         number, metric = self._metrics[measured.key]
         threshold = _parse_threshold(metric, measured.value)
-        return Leaf(measured, metric, threshold, metric.margin(threshold), number)
+        key = build_reason_key(_build_reason(measured, None, 0))
+        return Leaf(measured, metric, threshold, metric.margin(threshold), number, key)
 
     def branches(self, predicate: Predicate | None) -> tuple[PredicateNode, ...]:
         """Compile the alternatives of a predicate: each is latched and armed on its own.
