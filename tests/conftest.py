@@ -463,6 +463,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    gc.freeze()  # pytest collects garbage ten times at the end, over the objects of all tests
     session.config.stash[_FAILED] = bool(exitstatus)
 
 
