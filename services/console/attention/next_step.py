@@ -47,8 +47,8 @@ class DemandText:
 _INCIDENT: Final = N_("Ouvrir l’incident")
 _TEXTS: Final[Mapping[str, DemandText]] = {
     "danger": DemandText(
-        N_("Un incident met des personnes en danger"),
-        N_("Un incident met des personnes en danger, {n} sites"),
+        N_("Un incident peut mettre des personnes en danger"),
+        N_("Un incident peut mettre des personnes en danger, {n} sites"),
         N_("Sans prise en charge, les vagues d’appels se poursuivent."),
         _INCIDENT,
     ),

@@ -123,4 +123,4 @@ async def test_a_director_sees_danger_in_the_own_pole_first(pole: str, asked: bo
     state = (await browser.get(path, role=role, accept="application/json")).json()
     assert ("danger" in [line["kind"] for line in state["queue"]]) is asked
     page = (await browser.get(f"/?realm={REALM}", role=role)).text
-    assert ("met des personnes en danger" in page) is asked
+    assert ("peut mettre des personnes en danger" in page) is asked
