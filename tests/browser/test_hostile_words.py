@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Accounts
 from tests.browser.test_accessibility import SCREENS
+from tests.browser.test_phone import call_of
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -121,7 +122,8 @@ def test_text_from_every_entrance_stays_text_on_every_screen(
     for name, (template, *_) in SCREENS.items():
         if name == "personnes":
             continue
-        path = template.format(incident=incident, report=report)
+        call = call_of(vigie, own_realm) if template == "{call}" else ""
+        path = template.format(incident=incident, report=report, call=call)
         joint = "&" if "?" in path else "?"
         page.goto(
             f"{path}{joint}realm={own_realm}&q=%22%3E%3Cimg+src%3Dx+data-evil%3E&depuis=%3Cscript%3E&genre=%22onload%3D"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from functools import cache
 from mimetypes import guess_type
@@ -49,6 +50,7 @@ from services.runtime.identity.signed_links import AnswerLinks
 log = structlog.get_logger(__name__)
 REPORT: Final = "/signaler"
 """The report form, also reached from a poster without a login."""
+_COMMENT: Final = re.compile(rb"\s*/\*.*?\*/", re.DOTALL)
 WALL: Final = "/mur"
 """The only screen of a kiosk."""
 
@@ -239,8 +241,13 @@ def _list_static_files() -> frozenset[str]:
 
 @cache
 def _load_static_file(path: str) -> tuple[bytes, bytes | None]:
-    """Return a static file and its compressed form, or None if that is not smaller (e.g. fonts)."""
+    """Return a static file and its compressed form, or None if that is not smaller (e.g. fonts).
+
+    Browsers get styles without comments.
+    """
     plain = (STATIC / path).read_bytes()
+    if path.endswith(".css"):
+        plain = _COMMENT.sub(b"", plain)
     packed = compress_gzip(plain, level=9)
     return plain, packed if len(packed) < len(plain) else None
 
