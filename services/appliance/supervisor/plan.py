@@ -20,7 +20,8 @@ from services.appliance.supervisor.orphans import SUPERVISOR_VARIABLE
 from services.appliance.supervisor.priority import (
     ACCEPTING_NICENESS,
     CALLING_NICENESS,
-    DECIDING_NICENESS,
+    FORESEEING_NICENESS,
+    SHOWING_NICENESS,
 )
 from services.appliance.supervisor.status import SystemAddresses
 from services.runtime.process.settings import Settings
@@ -235,14 +236,16 @@ SERVICE_KINDS = (
         listens="VIGIE_HTTP_FD",
         nice=ACCEPTING_NICENESS,
     ),
-    ServiceKind("console", "services.console", listens="VIGIE_CONSOLE_FD", nice=5),
-    ServiceKind("projector", "services.console.read_model.projector", nice=5),
-    ServiceKind("auditor", "services.verify.auditor", nice=10),
-    ServiceKind("conductor", "services.cli.system.conductor", nice=5),
-    ServiceKind("planner", "services.continuity.reassignment.planner_process", nice=10),
-    ServiceKind("watch", "services.watch", StopOrder.ACCEPTING, nice=5),
-    ServiceKind("alerts", "services.alerts", replicated=True, nice=DECIDING_NICENESS),
-    ServiceKind("continuity", "services.continuity", replicated=True, nice=5),
+    ServiceKind("console", "services.console", listens="VIGIE_CONSOLE_FD", nice=SHOWING_NICENESS),
+    ServiceKind("projector", "services.console.read_model.projector", nice=SHOWING_NICENESS),
+    ServiceKind("auditor", "services.verify.auditor", nice=FORESEEING_NICENESS),
+    ServiceKind("conductor", "services.cli.system.conductor", nice=SHOWING_NICENESS),
+    ServiceKind(
+        "planner", "services.continuity.reassignment.planner_process", nice=FORESEEING_NICENESS
+    ),
+    ServiceKind("watch", "services.watch", StopOrder.ACCEPTING, nice=SHOWING_NICENESS),
+    ServiceKind("alerts", "services.alerts", replicated=True),
+    ServiceKind("continuity", "services.continuity", replicated=True, nice=SHOWING_NICENESS),
     ServiceKind("delivery", "services.delivery", replicated=True, nice=CALLING_NICENESS),
 )
 
@@ -372,7 +375,7 @@ def build_feed_demo_plan(settings: Settings, environment: dict[str, str]) -> Pro
         StopOrder.ACCEPTING,
         stop_s=3.0,
         restarts=False,
-        nice=10,
+        nice=FORESEEING_NICENESS,
     )
 
 

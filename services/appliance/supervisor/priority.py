@@ -20,11 +20,14 @@ CALLING_NICENESS: Final = -15
 
 With less, a whole storm is decided before the first people are called.
 """
-DECIDING_NICENESS: Final = -10
-"""Niceness of the process that decides incidents.
+SHOWING_NICENESS: Final = 10
+"""Niceness of the processes that show and that follow activities.
 
-With the rank of accepting, a 202 takes a second at 500 reports/s; with 2, first calls come late.
+The process that decides incidents has 0, between these and intake. Before intake, a 202 takes a
+second at 500 reports/s; with 5 here, it waits for pictures and first calls come late.
 """
+FORESEEING_NICENESS: Final = 15
+"""Niceness of forecasts and audits."""
 _ATTEMPTS: Final = 5
 _RETRY_S: Final = 0.15
 """Pause between two requests: Linux accepts ten a second from all users except root."""
