@@ -20,6 +20,7 @@ from services.appliance.supervisor.orphans import SUPERVISOR_VARIABLE
 from services.appliance.supervisor.priority import (
     ACCEPTING_NICENESS,
     CALLING_NICENESS,
+    DECIDING_NICENESS,
     FORESEEING_NICENESS,
     SHOWING_NICENESS,
 )
@@ -244,7 +245,7 @@ SERVICE_KINDS = (
         "planner", "services.continuity.reassignment.planner_process", nice=FORESEEING_NICENESS
     ),
     ServiceKind("watch", "services.watch", StopOrder.ACCEPTING, nice=SHOWING_NICENESS),
-    ServiceKind("alerts", "services.alerts", replicated=True),
+    ServiceKind("alerts", "services.alerts", replicated=True, nice=DECIDING_NICENESS),
     ServiceKind("continuity", "services.continuity", replicated=True, nice=SHOWING_NICENESS),
     ServiceKind("delivery", "services.delivery", replicated=True, nice=CALLING_NICENESS),
 )

@@ -20,11 +20,15 @@ CALLING_NICENESS: Final = -15
 
 With less, a whole storm is decided before the first people are called.
 """
+DECIDING_NICENESS: Final = -5
+"""Niceness of the process that decides incidents.
+
+With -10, a 202 takes a second at 500 reports/s; with 0, decisions fall far behind on a full machine.
+"""
 SHOWING_NICENESS: Final = 10
 """Niceness of the processes that show and that follow activities.
 
-The process that decides incidents has 0, between these and intake. Before intake, a 202 takes a
-second at 500 reports/s; with 5 here, it waits for pictures and first calls come late.
+With 5, decisions wait for pictures and first calls come late.
 """
 FORESEEING_NICENESS: Final = 15
 """Niceness of forecasts and audits."""

@@ -14,6 +14,7 @@ from services.appliance.supervisor.plan import SERVICE_KINDS
 from services.appliance.supervisor.priority import (
     ACCEPTING_NICENESS,
     CALLING_NICENESS,
+    DECIDING_NICENESS,
     SHOWING_NICENESS,
     set_priority,
 )
@@ -70,5 +71,5 @@ def test_nothing_goes_before_the_way_from_a_report_to_the_first_call() -> None:
     nice = {kind.name: kind.nice for kind in SERVICE_KINDS}
     assert nice.pop("intake") == ACCEPTING_NICENESS < 0
     assert nice.pop("delivery") == CALLING_NICENESS <= ACCEPTING_NICENESS
-    assert ACCEPTING_NICENESS < nice.pop("alerts") == 0
+    assert ACCEPTING_NICENESS < nice.pop("alerts") == DECIDING_NICENESS < 0
     assert min(nice.values()) == SHOWING_NICENESS > 0
