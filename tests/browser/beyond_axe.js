@@ -52,9 +52,10 @@ window.watch = () => {
     return over.length === spots.length ? over[0] : null;
   };
 
-  const shown = [...document.querySelectorAll(FOCUSABLE)].filter((e) => e.checkVisibility({ visibilityProperty: true }));
-  const still = new Map(shown.map((e) => [e, drawn(e)]));
-  const walk = { faults: [], stops: new Set(), last: null, back: false, many: still.size };
+  const shown = () => [...document.querySelectorAll(FOCUSABLE)].filter((e) => e.checkVisibility({ visibilityProperty: true }));
+  const still = new Map(shown().map((e) => [e, drawn(e)]));
+  // A page that renews itself meanwhile shows hidden rows again, and new ones
+  const walk = { faults: [], stops: new Set(), last: null, back: false, get many() { return shown().length; } };
   document.addEventListener("focusin", ({ target: e }) => {
     walk.back ||= walk.stops.size > 1 && walk.stops.has(e) && e !== walk.last;
     if (walk.stops.has(e)) return;

@@ -169,18 +169,18 @@ def walk(page: Page) -> list[str]:
     """Find the faults along all Tab stops."""
     page.evaluate(BEYOND_AXE)
     page.evaluate("watch()")
-    for _ in range(0, page.evaluate("walk.many") + STRIDE, STRIDE):
+    presses = 0
+    while presses < page.evaluate("walk.many") + STRIDE:
         for _ in range(STRIDE):
             page.keyboard.down("Tab")  # A held key repeats, for half of the messages
         page.keyboard.up("Tab")
+        presses += STRIDE
         if page.evaluate("walk.over()"):
-            break
-    else:
-        return [
-            *page.evaluate("walk.faults"),
-            f"the keyboard is held by {page.evaluate('document.activeElement.outerHTML')[:80]}",
-        ]
-    return list(page.evaluate("walk.faults"))
+            return list(page.evaluate("walk.faults"))
+    return [
+        *page.evaluate("walk.faults"),
+        f"the keyboard is held by {page.evaluate('document.activeElement.outerHTML')[:80]}",
+    ]
 
 
 def layout_defects(page: Page) -> dict[int, list[str]]:
