@@ -317,28 +317,32 @@ async def _decide(
 
 
 @front_router.get("/realm.json", include_in_schema=False)
-async def is_realm_known(request: Request, name: str) -> dict[str, bool | None]:
-    """Return whether a realm was ever opened, for the front; null if the log is not all read."""
-    state = request.app.state
-    return {"known": await find_realm(state.model.of(name), state.kafka)}
+async def get_realm_state(request: Request, name: str) -> dict[str, bool | None]:
+    """Return whether a realm was ever opened, and whether it is closed, for the front.
 
-
-async def find_realm(model: ReadModel, kafka: str) -> bool | None:
-    """Return whether the realm was ever opened, also a moment ago on another machine.
-
-    An unknown realm is looked for until the read model has reached what is the end of the log now;
-    None if that takes too long.
+    `known` is null if the log is not all read.
     """
-    is_open, _ = await model.find_own_realm()
-    if is_open:
-        return True
+    state = request.app.state
+    is_known, is_closed = await find_realm(state.model.of(name), state.kafka)
+    return {"known": is_known, "closed": is_closed}
+
+
+async def find_realm(model: ReadModel, kafka: str) -> tuple[bool | None, bool]:
+    """Return whether the realm was ever opened, and whether it is closed.
+
+    An unknown realm, perhaps opened a moment ago on another machine, is looked for until the read
+    model has reached what is the end of the log now; None if that takes too long.
+    """
+    realm_state, _ = await model.find_own_realm()
+    if realm_state is not None:
+        return True, realm_state == "closed"
     end = await model.find_log_end(kafka)
     try:
         async with asyncio.timeout(LOG_WAIT_S):
             while True:
-                is_open, position = await model.find_own_realm()
-                if is_open or position >= end:
-                    return is_open
+                realm_state, position = await model.find_own_realm()
+                if realm_state is not None or position >= end:
+                    return realm_state is not None, realm_state == "closed"
                 await asyncio.sleep(LOG_PAUSE_S)
     except TimeoutError:
-        return None
+        return None, False

@@ -307,10 +307,10 @@ class QueryBase:
             realm_list, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name)
         )
 
-    async def find_own_realm(self) -> tuple[bool, int]:
-        """Return whether this realm was opened, and the next record to read of its alerts log.
+    async def find_own_realm(self) -> tuple[str | None, int]:
+        """Return the state of this realm, and the next record to read of its alerts log.
 
-        Raises ProblemError while the read model is rebuilt or away.
+        The state is None if the realm was never opened. Raises ProblemError while the read model is rebuilt or away.
         """
         await self.epoch()
         partition = partition_of(self._realm, PARTITION_COUNT)
@@ -319,8 +319,9 @@ class QueryBase:
             pipe.hget(store.REALMS, self._realm)
             pipe.get(store.position_key("alerts", partition))
             fields, position = await pipe.execute()
-        is_open = fields is not None and "began_at" in orjson.loads(fields)
-        return is_open, int(orjson.loads(position)["next"]) if position else 0
+        realm = {} if fields is None else orjson.loads(fields)
+        state = realm["state"] if "began_at" in realm else None
+        return state, int(orjson.loads(position)["next"]) if position else 0
 
     async def find_log_end(self, kafka: str) -> int:
         """Return the next record to be written to the alerts log of this realm's partition.

@@ -206,12 +206,13 @@ class ReportReceiver:
 
         With `first_stands`, the same key with another body counts as a repetition, as when a
         program reports the same transition with other text. Raises ProblemError `key_reused`,
-        `out_of_scope`, `measure_reserved`, `realm_unknown`, `overloaded`, `over_rate`,
-        `decider_behind`, `starting`, `broker_away`.
+        `out_of_scope`, `measure_reserved`, `realm_unknown`, `realm_closed`, `overloaded`,
+        `over_rate`, `decider_behind`, `starting`, `broker_away`.
         """
         if not self._ledger.caught_up.is_set():
             await self._started()
-        await self._realms.check(claim.realm)  # nothing waits between here and `_under_way`
+        # Nothing waits between here and `_under_way`.
+        is_closed = await self._realms.check(claim.realm)
         identity = identify_report(claim, principal.id, key, self._key)
         if key is not None and not first_stands:
             identity = replace(identity, is_exclusive=True)
@@ -225,6 +226,8 @@ class ReportReceiver:
             if fingerprint != identity.fingerprint and not first_stands:
                 raise ProblemError("key_reused")
             return _repeat_receipt(await self._wait(task), identity, first_stands)
+        if is_closed:
+            raise ProblemError("realm_closed")
         self._check_references(claim, principal)
         self._reserved.check(claim.message)
         if self.away and self._under_way and not claim.danger:

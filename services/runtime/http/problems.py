@@ -397,6 +397,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "There is no realm of this name.",
         ),
         (
+            "realm_closed",
+            409,
+            "Exercice terminé",
+            "Exercise over",
+            "Cet exercice est terminé : il n’accepte plus de signalement.",
+            "This exercise is over: it accepts no further report.",
+        ),
+        (
             "method_not_allowed",
             405,
             "Méthode refusée",

@@ -401,14 +401,16 @@ def test_the_front_learns_which_measures_the_version_in_force_reserves() -> None
 class ReadSoFar:
     """Stands for a read model that follows the log record by record."""
 
-    def __init__(self, opened_by: int | None, *, end: int, stops_at: int = 1_000) -> None:
-        self.position, self._opened_by = 0, opened_by
+    def __init__(
+        self, opened_by: int | None, *, end: int, stops_at: int = 1_000, state: str = "open"
+    ) -> None:
+        self.position, self._opened_by, self._state = 0, opened_by, state
         self._end, self._stops_at = end, stops_at
 
-    async def find_own_realm(self) -> tuple[bool, int]:
+    async def find_own_realm(self) -> tuple[str | None, int]:
         self.position = min(self.position + 1, self._stops_at)
-        is_open = self._opened_by is not None and self.position > self._opened_by
-        return is_open, self.position
+        is_known = self._opened_by is not None and self.position > self._opened_by
+        return self._state if is_known else None, self.position
 
     async def find_log_end(self, kafka: str) -> int:  # noqa: ARG002
         return self._end
@@ -417,16 +419,17 @@ class ReadSoFar:
 @pytest.mark.parametrize(
     ("model", "known"),
     [
-        (ReadSoFar(0, end=9), True),
-        (ReadSoFar(None, end=3), False),
-        (ReadSoFar(4, end=5), True),
-        (ReadSoFar(None, end=9, stops_at=2), None),
+        (ReadSoFar(0, end=9), (True, False)),
+        (ReadSoFar(0, end=9, state="closed"), (True, True)),
+        (ReadSoFar(None, end=3), (False, False)),
+        (ReadSoFar(4, end=5), (True, False)),
+        (ReadSoFar(None, end=9, stops_at=2), (None, False)),
     ],
-    ids=["known", "unknown", "opened a moment ago elsewhere", "behind the log"],
+    ids=["known", "closed", "unknown", "opened a moment ago elsewhere", "behind the log"],
 )
 async def test_a_realm_is_unknown_only_after_all_of_the_log(
-    model: Any, known: bool | None, monkeypatch: pytest.MonkeyPatch
+    model: Any, known: tuple[bool | None, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exercises_api, "LOG_PAUSE_S", 0.0)
     monkeypatch.setattr(exercises_api, "LOG_WAIT_S", 0.05)
-    assert await exercises_api.find_realm(model, "kafka:9092") is known
+    assert await exercises_api.find_realm(model, "kafka:9092") == known
