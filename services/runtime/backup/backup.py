@@ -126,14 +126,14 @@ async def _write(settings: Settings, out: ContentsWriter, say: ReportProgress) -
             for name, bounds in others.items():
                 say(name)
                 for partition, range_ in bounds.items():
-                    reached = {s: cut.reached for s, cut in cuts.get(partition, {}).items()}
+                    positions = {s: cut.reached for s, cut in cuts.get(partition, {}).items()}
                     await _write_topic(
                         reader,
                         out,
                         name,
                         partition,
                         range_,
-                        partial(_is_beyond_cut, reached=reached),
+                        partial(_is_beyond_cut, positions=positions),
                     )
         if sources is not None:
             _write_file(out, SOURCES_FILE, sources)
@@ -155,10 +155,10 @@ async def _wait_for_keys(settings: Settings) -> None:
     async with PartitionReader(settings.kafka) as reader:
         end = (await reader.bounds(KEYRING_TOPIC, [0]))[0][1]
     give_up = time.monotonic() + KEYS_TIMEOUT_S
-    while (reached := read_next_offset(settings.data)) < end:
+    while (next_offset := read_next_offset(settings.data)) < end:
         if time.monotonic() >= give_up:
             raise BackupRefused(
-                f"the keys of the other machines have not arrived here ({reached} of {end} records "
+                f"the keys of the other machines have not arrived here ({next_offset} of {end} records "
                 "of the topic keyring): start Vigie on this machine, or back up on another one"
             )
         await asyncio.sleep(POLL_S)
@@ -185,7 +185,7 @@ async def _write_log(
     async for record in reader.read(topic, {partition: (0, end)}):
         at, _ = advance_position(at, record.offset, record.value, ANY_LOGIC)
         out.record(_convert_record(record))
-    reached = {s: cut.reached for s, cut in cuts.items()}
+    positions = {s: cut.reached for s, cut in cuts.items()}
     about = {
         "service": service,
         "partition": partition,
@@ -195,16 +195,18 @@ async def _write_log(
         "logic": at.logic,
     }
     for topic, range_ in bounds.items():
-        applied, _ = at.applied_in(topic)
+        applied_offset, _ = at.applied_in(topic)
         await _write_topic(
             reader,
             out,
             topic,
             partition,
             range_,
-            partial(_is_left_out, applied=applied, reached=reached),
+            partial(_is_left_out, applied_offset=applied_offset, positions=positions),
         )
-        about["urgent_next" if is_urgent(topic) else "input_next"] = max(applied + 1 - range_[0], 0)
+        about["urgent_next" if is_urgent(topic) else "input_next"] = max(
+            applied_offset + 1 - range_[0], 0
+        )
     return about
 
 
@@ -229,13 +231,13 @@ async def _filter_records(
             yield _convert_record(record)
 
 
-def _is_left_out(record: Any, applied: int, reached: dict[str, tuple[int, int]]) -> bool:
-    return record.offset > applied and _will_be_sent_again(record, reached)
+def _is_left_out(record: Any, applied_offset: int, positions: dict[str, tuple[int, int]]) -> bool:
+    return record.offset > applied_offset and _will_be_sent_again(record, positions)
 
 
-def _will_be_sent_again(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
+def _will_be_sent_again(record: Any, positions: dict[str, tuple[int, int]]) -> bool:
     """Return whether an unapplied input will be sent again, by a publisher or by the conductor."""
-    if _is_beyond_cut(record, reached):
+    if _is_beyond_cut(record, positions):
         return True
     return (
         not is_live((record.key or b"").decode(errors="replace"))
@@ -243,7 +245,7 @@ def _will_be_sent_again(record: Any, reached: dict[str, tuple[int, int]]) -> boo
     )
 
 
-def _is_beyond_cut(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
+def _is_beyond_cut(record: Any, positions: dict[str, tuple[int, int]]) -> bool:
     """Return whether a record is a fact from a log position that the backup does not reach."""
     raw = dict(record.headers).get(ce.CE_PLACE)
     if raw is None:
@@ -252,7 +254,7 @@ def _is_beyond_cut(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
         place = Place.parse(raw.decode())
     except ValueError:
         return False  # Foreign bytes are refused when applied, as without a backup.
-    return place.service in reached and (place.history, place.seq) > reached[place.service]
+    return place.service in positions and (place.history, place.seq) > positions[place.service]
 
 
 def _convert_record(record: Any) -> BackupRecord:

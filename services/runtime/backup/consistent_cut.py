@@ -70,18 +70,18 @@ async def find_consistent_cuts(kafka: str) -> dict[int, dict[str, Cut]]:
 
 def shorten_cuts(cuts: Mapping[str, Cut], tails: Mapping[str, deque[TailRecord]]) -> dict[str, Cut]:
     """Return the longest consistent cuts for the logs of one partition number. Raises TooBusy."""
-    shortened = dict(cuts)
-    moved = True
-    while moved:
-        moved = False
+    valid_cuts = dict(cuts)
+    has_changed = True
+    while has_changed:
+        has_changed = False
         for service, tail in tails.items():
             first = next(
                 (
                     s
                     for s in tail
-                    if s.offset < shortened[service].end
+                    if s.offset < valid_cuts[service].end
                     and s.source
-                    and s.heard > shortened[s.source].reached
+                    and s.heard > valid_cuts[s.source].reached
                 ),
                 None,
             )
@@ -91,9 +91,9 @@ def shorten_cuts(cuts: Mapping[str, Cut], tails: Mapping[str, deque[TailRecord]]
                 raise TooBusy(
                     f"{log_topic(service)} moves too fast to be cut: try again in a quieter moment"
                 )
-            shortened[service] = Cut(first.offset, first.before)
-            moved = True
-    return shortened
+            valid_cuts[service] = Cut(first.offset, first.before)
+            has_changed = True
+    return valid_cuts
 
 
 async def _read_tail(

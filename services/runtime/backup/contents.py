@@ -127,8 +127,8 @@ class BackupSection:
 class ContentsWriter:
     """Writer of sections, one after the other, then `finish`."""
 
-    def __init__(self, sealed: SealedWriter) -> None:
-        self._sealed = sealed
+    def __init__(self, writer: SealedWriter) -> None:
+        self._sealed = writer
         self._hash = sha256()
         self._count = 0
         self._open: BackupSection | None = None
@@ -189,7 +189,7 @@ class VerifiedEnd(NamedTuple):
 
 
 def read_contents(
-    sealed: SealedReader,
+    reader: SealedReader,
 ) -> Iterator[BackupSection | BackupRecord | bytes | VerifiedEnd]:
     """Yield everything in order; `VerifiedEnd` comes last, once hashes and signature are verified.
 
@@ -199,7 +199,7 @@ def read_contents(
     hash, count = sha256(), 0
     open_: BackupSection | None = None
     while True:
-        kind, content = _read_entry(sealed)
+        kind, content = _read_entry(reader)
         if kind in (b"R", b"B"):
             hash.update(content)
             count += 1
@@ -208,17 +208,17 @@ def read_contents(
         if open_ is not None:
             sections[open_.name] = {"entries": count, "sha256": hash.hexdigest()}
         if kind == b"M":
-            yield _verify_end(sealed, content, sections)
+            yield _verify_end(reader, content, sections)
             return
         open_, hash, count = _parse_section(content), sha256(), 0
         yield open_
 
 
-def _read_entry(sealed: SealedReader) -> tuple[bytes, bytes]:
-    kind, length = _ENTRY.unpack(sealed.read(_ENTRY.size))
+def _read_entry(reader: SealedReader) -> tuple[bytes, bytes]:
+    kind, length = _ENTRY.unpack(reader.read(_ENTRY.size))
     if kind not in b"SRBMG" or length > _MAX_ENTRY_BYTES:
         raise SealedInvalid("made by a program that this one does not understand")
-    return kind, sealed.read(length)
+    return kind, reader.read(length)
 
 
 def _parse_section(content: bytes) -> BackupSection:
@@ -236,10 +236,10 @@ def _parse_record(content: bytes) -> BackupRecord:
 
 
 def _verify_end(
-    sealed: SealedReader, raw: bytes, sections: dict[str, dict[str, Any]]
+    reader: SealedReader, raw: bytes, sections: dict[str, dict[str, Any]]
 ) -> VerifiedEnd:
-    _, signature = _read_entry(sealed)
-    sealed.close()
+    _, signature = _read_entry(reader)
+    reader.close()
     manifest = orjson.loads(raw)
     if manifest.get("format") != FORMAT:
         raise SealedInvalid(

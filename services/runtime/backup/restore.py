@@ -85,8 +85,8 @@ def verify_backup(file: Path, secret: bytes) -> VerifiedEnd:
     raise SealedInvalid("cut off: its end is missing")
 
 
-def _verify_heads(finished: VerifiedEnd, heads: dict[str, Position]) -> None:
-    for about in finished.manifest["logs"]:
+def _verify_heads(end: VerifiedEnd, heads: dict[str, Position]) -> None:
+    for about in end.manifest["logs"]:
         name = f"{log_topic(about['service'])}/{about['partition']}"
         at = heads.get(name, Position())
         if (at.history, at.seq, at.hash) != (about["history"], about["seq"], about["head"]):
@@ -102,39 +102,39 @@ def check_restore(data: DataDir, file: Path, secret: bytes) -> VerifiedEnd:
     SecretTooShort, OSError.
     """
     _refuse_used_directory(data)
-    finished = verify_backup(file, secret)
+    end = verify_backup(file, secret)
     if (
-        finished.manifest["logs"]
-        and max(about["logic"] for about in finished.manifest["logs"]) > NEWEST_LOGIC
+        end.manifest["logs"]
+        and max(about["logic"] for about in end.manifest["logs"]) > NEWEST_LOGIC
     ):
         raise RestoreRefused(
             f"the backup was made by a newer version of Vigie: this one knows logic {NEWEST_LOGIC}"
         )
-    return finished
+    return end
 
 
 async def restore(
     settings: Settings,
     file: Path,
     secret: bytes,
-    finished: VerifiedEnd,
+    end: VerifiedEnd,
     say: Callable[[str], None] = lambda _: None,
 ) -> CompletedRestore:
     """Restore an admitted file into the broker and the data directory of `settings`, both empty.
 
     Raises RestoreRefused, SealedInvalid, TopicsDiffer, BrokerUnreachable, KafkaError, OSError.
     """
-    made = await provision_topics(settings.kafka, replication=settings.kafka_replication)
-    await _refuse_records(settings.kafka, made.existing)
+    topics = await provision_topics(settings.kafka, replication=settings.kafka_replication)
+    await _refuse_records(settings.kafka, topics.existing)
     settings.data.make()
     _flush_and_close(settings.data.restoring.open("wb"))
     records, files = await _write(settings, file, secret, say)
-    await _check_arrival(settings.kafka, finished.manifest)
+    await _check_arrival(settings.kafka, end.manifest)
     cluster = await _read_cluster_id(settings.kafka)
-    rebased = await _rebase(settings.kafka, finished.manifest, cluster)
+    rebased_logs = await _rebase(settings.kafka, end.manifest, cluster)
     _keep_territory_version(settings.data, cluster)
     settings.data.restoring.unlink()
-    return CompletedRestore(records, files, rebased, finished.key.fingerprint)
+    return CompletedRestore(records, files, rebased_logs, end.key.fingerprint)
 
 
 def _refuse_used_directory(data: DataDir) -> None:

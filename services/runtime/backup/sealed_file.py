@@ -81,10 +81,10 @@ class SealedWriter:
         self._frame(bytes(self._buffer), last=True)
 
     def _frame(self, plain: bytes, *, last: bool) -> None:
-        sealed = self._aead.encrypt(
+        ciphertext = self._aead.encrypt(
             _build_nonce(self._prefix, self._number, last=last), zlib.compress(plain, 1), self._head
         )
-        self._file.write(_FRAME_LENGTH.pack(len(sealed)) + sealed)
+        self._file.write(_FRAME_LENGTH.pack(len(ciphertext)) + ciphertext)
         self._number += 1
 
 
@@ -128,27 +128,27 @@ class SealedReader:
             raise SealedInvalid("damaged: something follows its end")
 
     def _opened(self, file: IO[bytes], aead: AESGCM, head: bytes) -> Iterator[bytes]:
-        number, ended = 0, False
+        number, is_end = 0, False
         while raw := file.read(_FRAME_LENGTH.size):
             (length,) = _FRAME_LENGTH.unpack(raw) if len(raw) == _FRAME_LENGTH.size else (0,)
-            if ended or (
+            if is_end or (
                 len(raw) == _FRAME_LENGTH.size and not _TAG <= length <= _MAX_SEALED_BYTES
             ):
                 raise SealedInvalid(f"changed after byte {file.tell()}")
-            sealed = file.read(length)
-            if len(raw) < _FRAME_LENGTH.size or len(sealed) < length:
+            ciphertext = file.read(length)
+            if len(raw) < _FRAME_LENGTH.size or len(ciphertext) < length:
                 raise SealedInvalid("cut off: its end is missing")
-            compressed, ended = self._one(aead, head, number, sealed)
+            content, is_end = self._one(aead, head, number, ciphertext)
             number += 1
-            yield zlib.decompress(compressed)
-        if not ended:
+            yield zlib.decompress(content)
+        if not is_end:
             raise SealedInvalid("cut off: its end is missing")
 
-    def _one(self, aead: AESGCM, head: bytes, number: int, sealed: bytes) -> tuple[bytes, bool]:
+    def _one(self, aead: AESGCM, head: bytes, number: int, ciphertext: bytes) -> tuple[bytes, bool]:
         for last in (False, True):
             try:
                 return aead.decrypt(
-                    _build_nonce(self._prefix, number, last=last), sealed, head
+                    _build_nonce(self._prefix, number, last=last), ciphertext, head
                 ), last
             except InvalidTag:
                 continue

@@ -42,8 +42,8 @@ class StateCodec(Generic[S]):
         self._cls = cls
         self._maps: dict[str, tuple[_Write, _Read, _Write, _Read]] = {}
         self._fields: dict[str, tuple[_Write, _Read]] = {}
-        for name, annotated in _list_annotations(cls).items():
-            annotation = _strip_annotation(annotated)
+        for name, hint in _list_annotations(cls).items():
+            annotation = _strip_annotation(hint)
             if get_origin(annotation) is Map:
                 key, value = get_args(annotation)
                 self._maps[name] = (
@@ -55,26 +55,26 @@ class StateCodec(Generic[S]):
 
     def dump(self, state: S) -> Dumped:
         """Return JSON-able collections. Does not change `state`, so it may run in a thread."""
-        dumped: Dumped = {
+        maps: Dumped = {
             FIELD_COLLECTION: [
                 (name, write(getattr(state, name))) for name, (write, _) in self._fields.items()
             ]
         }
         for name, (write_key, _, write, _) in self._maps.items():
-            dumped[name] = [
+            maps[name] = [
                 (write_key(key), write(value)) for key, value in getattr(state, name).items()
             ]
-        return dumped
+        return maps
 
-    def load(self, dumped: Mapping[str, typing.Iterable[tuple[str, object]]]) -> S:
+    def load(self, dump: Mapping[str, typing.Iterable[tuple[str, object]]]) -> S:
         """Load a state from its dump. Raises KeyError, ValueError, TypeError for another class."""
         fields: dict[str, Any] = {}
-        for name, value in dumped.get(FIELD_COLLECTION, ()):
+        for name, value in dump.get(FIELD_COLLECTION, ()):
             if name in self._fields:
                 fields[name] = self._fields[name][1](value)
         for name, (_, read_key, _, read) in self._maps.items():
-            if name in dumped:
-                fields[name] = Map({read_key(key): read(value) for key, value in dumped[name]})
+            if name in dump:
+                fields[name] = Map({read_key(key): read(value) for key, value in dump[name]})
         return self._cls(**fields)
 
 
@@ -180,8 +180,8 @@ def _build_dataclass_coder(cls: type, where: str) -> tuple[_Write, _Read]:
         ready()
     return (
         lambda value: {name: write(getattr(value, name)) for name, (write, _) in ready().items()},
-        lambda dumped: cls(
-            **{name: read(dumped[name]) for name, (_, read) in ready().items() if name in dumped}
+        lambda dump: cls(
+            **{name: read(dump[name]) for name, (_, read) in ready().items() if name in dump}
         ),
     )
 
@@ -202,7 +202,7 @@ def _build_union_coder(args: tuple[Any, ...], where: str) -> tuple[_Write, _Read
         write, read = _build_coder(options[0], where)
         return (
             lambda value: None if value is None else write(value),
-            lambda dumped: None if dumped is None else read(dumped),
+            lambda dump: None if dump is None else read(dump),
         )
     if not all(
         isinstance(option, type)
@@ -218,5 +218,5 @@ def _build_union_coder(args: tuple[Any, ...], where: str) -> tuple[_Write, _Read
         coders["NoneType"] = (_return_unchanged, _return_unchanged)
     return (
         lambda value: [type(value).__name__, coders[type(value).__name__][0](value)],
-        lambda dumped: coders[dumped[0]][1](dumped[1]),
+        lambda dump: coders[dump[0]][1](dump[1]),
     )

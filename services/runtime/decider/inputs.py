@@ -321,14 +321,16 @@ def _join_parts(parts: Sequence[bytes | None]) -> bytes:
     )
 
 
-def _is_old(made: bytes | None, appended: Instant) -> bool:
+def _is_old(made_at: bytes | None, appended_at: Instant) -> bool:
     """Return whether an input was made long before it was appended.
 
     A tick has no such time, and applying it again has no effect.
     """
-    if made is None:
+    if made_at is None:
         return False
-    return appended - datetime.fromisoformat(made.decode()).timestamp() * 1000 > MAX_INPUT_AGE_MS
+    return (
+        appended_at - datetime.fromisoformat(made_at.decode()).timestamp() * 1000 > MAX_INPUT_AGE_MS
+    )
 
 
 def _read_start_time(secrets: Path) -> Instant:

@@ -144,7 +144,7 @@ class DomainState(Generic[S]):
 def advance_realm_state(
     decider: Decider[S],
     state: RealmState[S],
-    moved: DomainState[S],
+    domain_state: DomainState[S],
     id: str,
     place: Place | None,
     place_hash: str | None,
@@ -164,11 +164,17 @@ def advance_realm_state(
         return state if marks is state.marks else replace(state, marks=marks)
     if outcome is None:
         input_ids = input_ids.add(id, at, forget=is_live(state.realm))
-    domain = moved.domain
-    if moved.closed:
+    domain = domain_state.domain
+    if domain_state.closed:
         domain, input_ids = decider.initial(state.realm, state.lineage), input_ids.compacted()
     return RealmState(
-        state.realm, state.lineage, max(state.now, at), moved.closed, input_ids, marks, domain
+        state.realm,
+        state.lineage,
+        max(state.now, at),
+        domain_state.closed,
+        input_ids,
+        marks,
+        domain,
     )
 
 
@@ -191,7 +197,16 @@ class RealmMachine(Protocol[S]):
 class Application(Generic[S]):
     """The application of one input; it collects facts while the state evolves."""
 
-    __slots__ = ("envelope", "facts", "fired", "history", "machine", "moved", "record", "state")
+    __slots__ = (
+        "domain_state",
+        "envelope",
+        "facts",
+        "fired_count",
+        "history",
+        "machine",
+        "record",
+        "state",
+    )
 
     def __init__(
         self,
@@ -208,16 +223,23 @@ class Application(Generic[S]):
             envelope,
             history,
         )
-        self.moved = None if state is None else DomainState(state.domain, state.closed)
+        self.domain_state = None if state is None else DomainState(state.domain, state.closed)
         self.facts: list[FactRecord] = []
-        self.fired = 0
+        self.fired_count = 0
         """Number of facts that come from deadlines."""
 
     def result(self, at: Instant, outcome: type[Fact] | None) -> AppliedInput[S]:
         e, r, state = self.envelope, self.record, self.state
-        if state is not None and self.moved is not None:
+        if state is not None and self.domain_state is not None:
             state = advance_realm_state(
-                self.machine.decider, state, self.moved, e.id, e.place, e.place_hash, at, outcome
+                self.machine.decider,
+                state,
+                self.domain_state,
+                e.id,
+                e.place,
+                e.place_hash,
+                at,
+                outcome,
             )
         place = None if e.place is None else str(e.place)
         source = TransactionSource(
@@ -281,7 +303,7 @@ class Application(Generic[S]):
             if not is_live(realm) and not 0 <= message.started_at < END_OF_TIME:
                 return self.answer_refused(message, 409, "time_out_of_range")
             at = self.record.timestamp if is_live(realm) else message.started_at
-            opened = RealmOpened(
+            opening = RealmOpened(
                 territory=message.territory,
                 title_code=message.title_code,
                 started_at=at,
@@ -296,12 +318,12 @@ class Application(Generic[S]):
                 )
             if self.state is not None:
                 return self.run(message, MAX_FIRING_BYTES, None)
-            opened, at = message, self.record.timestamp if is_live(realm) else message.started_at
-        lineage = opened.lineage
-        record = _build_fact_record(opened, derive_id(lineage, e.id, "fact/RealmOpened", 0), at)
+            opening, at = message, self.record.timestamp if is_live(realm) else message.started_at
+        lineage = opening.lineage
+        record = _build_fact_record(opening, derive_id(lineage, e.id, "fact/RealmOpened", 0), at)
         self.facts.append(record)
-        self.state = self.machine.opened(realm, opened, record)
-        self.moved = DomainState(self.state.domain, False)
+        self.state = self.machine.opened(realm, opening, record)
+        self.domain_state = DomainState(self.state.domain, False)
         if isinstance(message, OpenRealm):
             self.take(
                 CommandApplied(
@@ -342,23 +364,23 @@ class Application(Generic[S]):
         given_time = self.record.timestamp if live else state.now if e.at is None else e.at
         now = max(state.now, given_time)
         self.fire_until(now, live, firing_bytes)
-        self.fired = len(self.facts)
+        self.fired_count = len(self.facts)
         if self.is_duplicate(state):
             return self.duplicate(now)
-        moved = self.moved
-        assert moved is not None
-        domain = moved.domain
+        domain_state = self.domain_state
+        assert domain_state is not None
+        domain = domain_state.domain
         try:
             if unwritable is not None:
                 raise ValueError(unwritable)
-            decided = self.decided(message, given_time, now, state.lineage, domain)
-            for fact, after in _pair_with_states(decided):
+            input_facts = self.decided(message, given_time, now, state.lineage, domain)
+            for fact, after in _pair_with_states(input_facts):
                 self.take(fact, now, after=after)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  becomes a recorded fact, never a stop
-            del self.facts[self.fired :]
-            moved.domain, moved.closed = domain, False
+            del self.facts[self.fired_count :]
+            domain_state.domain, domain_state.closed = domain, False
             self.record_fact(
                 InputFailed(input_id=e.id, input_type=e.type, error=describe_error(error)), now
             )
@@ -433,44 +455,44 @@ class Application(Generic[S]):
 
         Each fires at its own time, but never before the clock.
         """
-        decider, state, moved, size = self.machine.decider, self.state, self.moved, 0
+        decider, state, domain_state, size = self.machine.decider, self.state, self.domain_state, 0
         assert state is not None
-        assert moved is not None
+        assert domain_state is not None
         clock = state.now
         while size < firing_bytes:
-            deadline = decider.next_deadline(moved.domain)
+            deadline = decider.next_deadline(domain_state.domain)
             if deadline is None or deadline.due > now:
                 return
             clock = max(deadline.due, clock)
             firing = Firing(deadline, state.realm, state.lineage, now if live else clock, clock)
-            domain, fired = moved.domain, len(self.facts)
+            domain, fact_count = domain_state.domain, len(self.facts)
             try:
-                decided = _pair_with_states(decider.fire(domain, firing))
-                for ordinal, (fact, after) in enumerate(decided):
+                input_facts = _pair_with_states(decider.fire(domain, firing))
+                for ordinal, (fact, after) in enumerate(input_facts):
                     id = firing.derive(f"fact/{type(fact).__name__}", ordinal)
                     self.take(fact, clock, id, after)
-                if decider.next_deadline(moved.domain) == deadline:
+                if decider.next_deadline(domain_state.domain) == deadline:
                     raise ValueError("the deadline is still armed after it fired")
-                if (more := _measure_facts(self.facts[fired:])) > MAX_SINGLE_FIRING_BYTES:
+                if (more := _measure_facts(self.facts[fact_count:])) > MAX_SINGLE_FIRING_BYTES:
                     raise ValueError(f"its facts have {more} bytes")
             except MemoryError:
                 raise
             except Exception as error:
-                del self.facts[fired:]
-                moved.domain = domain
-                failed = DeadlineFailed(
+                del self.facts[fact_count:]
+                domain_state.domain = domain
+                failure = DeadlineFailed(
                     key=deadline.key, due=deadline.due, error=describe_error(error)
                 )
-                self.take(failed, clock, firing.derive("fact/DeadlineFailed"))
-                if decider.next_deadline(moved.domain) == deadline:
+                self.take(failure, clock, firing.derive("fact/DeadlineFailed"))
+                if decider.next_deadline(domain_state.domain) == deadline:
                     raise Stop(
                         "decider.broken",
                         f"{self.machine.service}: DeadlineFailed does not disarm {deadline.key!r}",
                     ) from error
-                more = _measure_facts(self.facts[fired:])
+                more = _measure_facts(self.facts[fact_count:])
             if size and size + more > firing_bytes:
-                del self.facts[fired:]
-                moved.domain = domain
+                del self.facts[fact_count:]
+                domain_state.domain = domain
                 return
             size += more
 
@@ -490,7 +512,9 @@ class Application(Generic[S]):
             )
         record = _build_fact_record(
             fact,
-            derive_id(lineage, cause, f"fact/{type(fact).__name__}", len(self.facts) - self.fired),
+            derive_id(
+                lineage, cause, f"fact/{type(fact).__name__}", len(self.facts) - self.fired_count
+            ),
             at,
         )
         self.facts.append(record)
@@ -502,8 +526,8 @@ class Application(Generic[S]):
             record = self.record_fact(fact, at)
         else:
             self.facts.append(record := _build_fact_record(fact, id, at))
-        if self.moved is not None:
-            self.moved.by(self.machine.decider, fact, record, after)
+        if self.domain_state is not None:
+            self.domain_state.by(self.machine.decider, fact, record, after)
 
 
 _OUTCOMES: Final[dict[type[Fact] | None, str]] = {
@@ -600,8 +624,8 @@ class Machine(Generic[S]):
             return step.refuse(message)
         if type(message) is OpenRealm or type(message) is RealmOpened:
             return step.open(message)
-        if (closed := step.not_open(message)) is not None:
-            return closed
+        if (answer := step.not_open(message)) is not None:
+            return answer
         if type(message) in NON_INPUTS:
             return step.refuse(
                 Refusal("invalid", f"{envelope.type} is a fact of the runtime, not an input")
@@ -614,22 +638,29 @@ class Machine(Generic[S]):
         Raises UnknownType or ValidationError for a fact that this code does not know.
         """
         outcome: type[Fact] | None = None
-        moved = None if state is None else DomainState(state.domain, state.closed)
+        domain_state = None if state is None else DomainState(state.domain, state.closed)
         for record in transaction.facts:
             fact = record.message()
             if type(fact) in FACTS_WITHOUT_EFFECT:
                 outcome = type(fact)
             elif type(fact) is RealmOpened:
                 state = self.opened(transaction.realm, fact, record)
-                moved = DomainState(state.domain, False)
-            elif moved is not None:
-                moved.by(self.decider, fact, record)
-        if state is None or moved is None:
+                domain_state = DomainState(state.domain, False)
+            elif domain_state is not None:
+                domain_state.by(self.decider, fact, record)
+        if state is None or domain_state is None:
             return None
         source = transaction.src
         place = None if source.place is None else Place.parse(source.place)
         return advance_realm_state(
-            self.decider, state, moved, source.id, place, source.place_hash, transaction.at, outcome
+            self.decider,
+            state,
+            domain_state,
+            source.id,
+            place,
+            source.place_hash,
+            transaction.at,
+            outcome,
         )
 
     def opened(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:

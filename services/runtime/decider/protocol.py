@@ -103,7 +103,7 @@ class AppliedIds:
         if self.compact is not None:
             at = _find_offset(self.compact, digest := _digest(id))
             return AppliedIds(compact=self.compact[:at] + digest + self.compact[at:])
-        opened: _OpenIds = (id, self.open)
+        open_ids: _OpenIds = (id, self.open)
         count = self.open_count + 1
         if count < PAGE_IDS:
             return AppliedIds(
@@ -111,11 +111,11 @@ class AppliedIds:
                 self.pages,
                 self.first,
                 self.last,
-                opened,
+                open_ids,
                 count,
                 self.blocks,
             )
-        page = IdPage(at, tuple(reversed(tuple(_walk_open_ids(opened)))))
+        page = IdPage(at, tuple(reversed(tuple(_walk_open_ids(open_ids)))))
         ids, pages, last, blocks = (
             self.ids.set(id, None),
             self.pages.set(self.last, page),
@@ -130,13 +130,13 @@ class AppliedIds:
     def _forget(self, before: Instant) -> AppliedIds:
         first, pages, ids, blocks = self.first, self.pages, self.ids, self.blocks
         while first < self.last and pages[first].until < before:
-            gone = pages[first].ids
+            expired_ids = pages[first].ids
             if blocks:
-                rest = blocks[0].difference(gone)
+                rest = blocks[0].difference(expired_ids)
                 blocks = (rest, *blocks[1:]) if rest else blocks[1:]
             else:
                 with ids.mutate() as fewer:
-                    for id in gone:
+                    for id in expired_ids:
                         del fewer[id]
                     ids = fewer.finish()
             pages, first = pages.delete(first), first + 1
@@ -153,38 +153,38 @@ class AppliedIds:
         return tuple(reversed(tuple(_walk_open_ids(self.open))))
 
     @classmethod
-    def restore(cls, first: int, pages: Sequence[IdPage], opened: Iterable[str]) -> AppliedIds:
+    def restore(cls, first: int, pages: Sequence[IdPage], open_ids: Iterable[str]) -> AppliedIds:
         """Restore the set from `first`, its pages and `open_ids`."""
         last = first + len(pages)
         whole = last - last % BLOCK_PAGES
         """Pages before this one are in blocks."""
-        numbered = {first + n: page for n, page in enumerate(pages)}
+        pages_by_number = {first + n: page for n, page in enumerate(pages)}
         blocks = tuple(
             frozenset(
                 chain.from_iterable(
-                    numbered[n].ids for n in range(max(start, first), start + BLOCK_PAGES)
+                    pages_by_number[n].ids for n in range(max(start, first), start + BLOCK_PAGES)
                 )
             )
             for start in range(first - first % BLOCK_PAGES, whole, BLOCK_PAGES)
         )
         ids: Map[str, None] = Map(
             dict.fromkeys(
-                chain.from_iterable(numbered[n].ids for n in range(max(whole, first), last))
+                chain.from_iterable(pages_by_number[n].ids for n in range(max(whole, first), last))
             )
         )
         open: _OpenIds = None
         count = 0
         with ids.mutate() as filling:
-            for id in opened:
+            for id in open_ids:
                 filling[id] = None
                 open, count = (id, open), count + 1
             ids = filling.finish()
-        return cls(ids, Map(numbered), first, last, open, count, blocks)
+        return cls(ids, Map(pages_by_number), first, last, open, count, blocks)
 
 
-def _walk_open_ids(opened: _OpenIds) -> Iterator[str]:
-    while opened is not None:
-        id, opened = opened
+def _walk_open_ids(open_ids: _OpenIds) -> Iterator[str]:
+    while open_ids is not None:
+        id, open_ids = open_ids
         yield id
 
 
@@ -329,7 +329,7 @@ class Decider(Protocol[S]):
         """Dump the state as JSON-able collections (name → items) for snapshots, in any order."""
         ...
 
-    def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> S:
+    def load(self, realm: str, lineage: str, dump: dict[str, list[tuple[str, object]]]) -> S:
         """Load the state from a dump."""
         ...
 
@@ -417,25 +417,25 @@ class Deadlines:
     due: Map[str, Instant] = field(default_factory=Map)
     heap: _Heap | None = field(default=None, compare=False, repr=False)
 
-    def arm(self, key: DeadlineKey | str, due: Instant | None) -> Self:
-        """Return the deadlines with `key` moved to `due`; None disarms it."""
+    def arm(self, key: DeadlineKey | str, deadline: Instant | None) -> Self:
+        """Return the deadlines with `key` moved to `deadline`; None disarms it."""
         key = str(key)
-        if self.due.get(key) == due:
+        if self.due.get(key) == deadline:
             return self
-        if due is None:
+        if deadline is None:
             return self._cleaned(self.due.delete(key), self.heap)
         return self._cleaned(
-            self.due.set(key, due), _merge_heaps(self.heap, (1, due, key, None, None))
+            self.due.set(key, deadline), _merge_heaps(self.heap, (1, deadline, key, None, None))
         )
 
     def first(self) -> Deadline | None:
         """Return the earliest deadline, or None."""
         return Deadline(self.heap[1], self.heap[2]) if self.heap else None
 
-    def _cleaned(self, due: Map[str, Instant], heap: _Heap | None) -> Self:
-        while heap is not None and due.get(heap[2]) != heap[1]:
+    def _cleaned(self, due_times: Map[str, Instant], heap: _Heap | None) -> Self:
+        while heap is not None and due_times.get(heap[2]) != heap[1]:
             heap = _merge_heaps(heap[3], heap[4])
-        return type(self)(due, heap)
+        return type(self)(due_times, heap)
 
     def disarm(self, key: DeadlineKey | str) -> Self:
         """Return the deadlines without `key`."""
@@ -446,12 +446,12 @@ class Deadlines:
         return self.due.get(str(key))
 
     @classmethod
-    def restore(cls, due: Map[str, Instant]) -> Self:
-        """Restore the deadlines from `due`. The heap is built from it and never stored."""
-        made = cls()
-        for key, at in due.items():
-            made = made.arm(key, at)
-        return made
+    def restore(cls, due_times: Map[str, Instant]) -> Self:
+        """Restore the deadlines from `due_times`. The heap is built from it and never stored."""
+        deadlines = cls()
+        for key, at in due_times.items():
+            deadlines = deadlines.arm(key, at)
+        return deadlines
 
 
 Scalar = str | int | float | bool | None
@@ -485,11 +485,11 @@ class Decision(ABC, Generic[S]):
 
     __slots__ = ("at", "facts", "now", "state", "states")
 
-    def __init__(self, state: S, given: Input | Firing) -> None:
+    def __init__(self, state: S, cause: Input | Firing) -> None:
         self.state = state
-        self.now: Instant = given.now
+        self.now: Instant = cause.now
         """Time of the decision."""
-        self.at: Instant = given.at if isinstance(given, Firing) else given.now
+        self.at: Instant = cause.at if isinstance(cause, Firing) else cause.now
         """Time of its records: a fold evolves at that time, so `evolve` must, too."""
         self.facts: list[Fact] = []
         self.states: list[S] = []

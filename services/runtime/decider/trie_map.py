@@ -62,9 +62,9 @@ class Map(Mapping[K, V], Generic[K, V]):
         return self._trie.keys()
 
     def _with(self, trie: Any) -> Self:
-        made = object.__new__(type(self))
-        made._trie = trie
-        return made
+        copy = object.__new__(type(self))
+        copy._trie = trie
+        return copy
 
     def __getitem__(self, key: K) -> V:
         return self._trie[key]  # type: ignore[no-any-return]
@@ -138,6 +138,6 @@ class Mutation(Generic[K, V]):
 
     def finish(self) -> Map[K, V]:
         """Return the map with all changes."""
-        made: Map[K, V] = object.__new__(Map)
-        made._trie = self._trie
-        return made
+        copy: Map[K, V] = object.__new__(Map)
+        copy._trie = self._trie
+        return copy

@@ -110,10 +110,10 @@ class EncodedText:
 
 def simplify_text(text: str) -> str:
     """Return the text in letters of GSM-7 if only signs and accents prevent that."""
-    replaced = normalize("NFC", text).translate(_REPLACEMENTS)
-    if _GSM7_TEXT.fullmatch(replaced):
-        return replaced
-    return "".join(c if c in _CODE_BY_CHARACTER else _simplify_character(c) for c in replaced)
+    plain_text = normalize("NFC", text).translate(_REPLACEMENTS)
+    if _GSM7_TEXT.fullmatch(plain_text):
+        return plain_text
+    return "".join(c if c in _CODE_BY_CHARACTER else _simplify_character(c) for c in plain_text)
 
 
 def _simplify_character(character: str) -> str:

@@ -68,11 +68,11 @@ class PushSettings(Settings):
 
     @field_validator("push_services", mode="before")
     @classmethod
-    def _listed(cls, given: object) -> object:
+    def _listed(cls, value: object) -> object:
         return (
-            tuple(part.strip().lower() for part in given.split(",") if part.strip())
-            if isinstance(given, str)
-            else given
+            tuple(part.strip().lower() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
         )
 
     def serves(self, endpoint: str) -> bool:
@@ -168,8 +168,8 @@ class VapidKey:
     def authorization(self, audience: str, contact: str) -> str:
         """Return the header that proves the sender to one push service."""
         claims = {"aud": audience, "exp": int(self._clock()) + _PROOF_LIFETIME_S, "sub": contact}
-        signed = ".".join(
+        signing_input = ".".join(
             encode_base64(orjson.dumps(part)) for part in ({"typ": "JWT", "alg": "ES256"}, claims)
         )
-        r, s = decode_dss_signature(self._private.sign(signed.encode(), ec.ECDSA(SHA256())))
-        return f"vapid t={signed}.{encode_base64(r.to_bytes(32) + s.to_bytes(32))}, k={self.public}"
+        r, s = decode_dss_signature(self._private.sign(signing_input.encode(), ec.ECDSA(SHA256())))
+        return f"vapid t={signing_input}.{encode_base64(r.to_bytes(32) + s.to_bytes(32))}, k={self.public}"

@@ -199,12 +199,12 @@ class AccessStore:
 
     def code(self, code: str, *, now: Instant | None = None) -> Code | None:
         """Return a one-time code that may still be used."""
-        at, hashed = _now() if now is None else now, self.hash(normalize_code(code))
+        at, hash_ = _now() if now is None else now, self.hash(normalize_code(code))
         return next(
             (
                 c
                 for c in self.all(Code)
-                if c.hash == hashed
+                if c.hash == hash_
                 and c.used_at is None
                 and (c.expires_at is None or at < c.expires_at)
             ),
@@ -218,15 +218,15 @@ class AccessStore:
         does not answer in time, because the code may then still be right.
         """
         if not self._knows(code) and self._may_look():
-            settled = await self._follower.settle(CODE_WAIT_S)
-            if not settled and not self._knows(code):
+            is_current = await self._follower.settle(CODE_WAIT_S)
+            if not is_current and not self._knows(code):
                 raise ProblemError("code_unchecked", retry_after_s=round(CODE_WAIT_S))
         return self.code(code)
 
     def _knows(self, code: str) -> bool:
         """Return whether a code and its owner are known, even if it is used."""
-        hashed = self.hash(normalize_code(code))
-        code_record = next((c for c in self.all(Code) if c.hash == hashed), None)
+        hash_ = self.hash(normalize_code(code))
+        code_record = next((c for c in self.all(Code) if c.hash == hash_), None)
         return (
             code_record is not None
             and self._records.get(Principal, code_record.principal) is not None
@@ -257,20 +257,20 @@ class AccessStore:
 
     async def put(self, record: Record) -> None:
         """Write a record, which then counts here and everywhere. Raises BrokerAway."""
-        key, sealed = self._records.seal(record)
-        _, offset = await self._writer.put(TOPIC, key, sealed)
+        key, value = self._records.seal(record)
+        _, offset = await self._writer.put(TOPIC, key, value)
         self._records.pending.discard(key)
         if offset > self._records.offset(key):
-            self._set(key, offset, sealed, record)
+            self._set(key, offset, value, record)
 
     def note(self, record: Record) -> None:
         """Write a record that must count here at once, with or without Kafka.
 
         For example a used code or a closed session. It is sent once Kafka is available.
         """
-        key, sealed = self._records.seal(record)
+        key, value = self._records.seal(record)
         self._records.pending.add(key)
-        self._set(key, self._records.offset(key), sealed, record)
+        self._set(key, self._records.offset(key), value, record)
 
     def trace(self, author: Principal, act: str, about: str = "") -> None:
         """Record an act with its author, even while Kafka is away; see Trace."""
@@ -302,11 +302,11 @@ class AccessStore:
     async def _register(
         self, principal_id: str, token: str, expires_at: Instant | None = None
     ) -> str:
-        hashed = self.hash(token)
+        hash_ = self.hash(token)
         record = Token(
-            id=f"t-{hashed[:12]}",
+            id=f"t-{hash_[:12]}",
             principal=principal_id,
-            hash=hashed,
+            hash=hash_,
             created_at=_now(),
             expires_at=expires_at,
         )
@@ -371,13 +371,13 @@ class AccessStore:
     ) -> str:
         """Create a one-time code that opens a session of this principal. Raises BrokerAway."""
         plain_code = code or generate_code()
-        hashed = self.hash(normalize_code(plain_code))
+        hash_ = self.hash(normalize_code(plain_code))
         await self.put(
             Code.model_validate(
                 {
-                    "id": f"c-{hashed[:12]}",
+                    "id": f"c-{hash_[:12]}",
                     "principal": principal_id,
-                    "hash": hashed,
+                    "hash": hash_,
                     "purpose": purpose,
                     "expires_at": expires_at,
                 }
@@ -454,8 +454,8 @@ class AccessStore:
             if record is None:
                 self._restore(e)
                 continue
-            newer = self._epochs_passed(record)
-            if newer < 0 or (e.key in self._records.pending and newer == 0):
+            epochs = self._epochs_passed(record)
+            if epochs < 0 or (e.key in self._records.pending and epochs == 0):
                 continue
             self._records.pending.discard(e.key)
             assert e.value is not None
@@ -487,16 +487,16 @@ class AccessStore:
         local_account = self.account_of(record.id) if isinstance(record, Account) else None
         if local_account is None or not isinstance(record, Account):
             return 0
-        passed = record.epoch - local_account.epoch
-        if passed < 0 and self.caught_up.is_set():
+        epochs = record.epoch - local_account.epoch
+        if epochs < 0 and self.caught_up.is_set():
             self.note(local_account)
-            return passed
-        return max(passed, 0)
+            return epochs
+        return max(epochs, 0)
 
     def _restart(self, _topic: str, _partition: int) -> None:
         """Forget all offsets, because the topic was created again: every record on it is newer."""
         self._records.sealed = {
-            key: (-1, sealed) for key, (_, sealed) in self._records.sealed.items()
+            key: (-1, value) for key, (_, value) in self._records.sealed.items()
         }
 
     async def _reconcile(self) -> None:
@@ -537,17 +537,17 @@ class AccessStore:
                     hint="logins would be lost if Kafka were away at the next start",
                 )
             for key in list(records.pending):
-                sealed = records.sealed[key][1]
+                value = records.sealed[key][1]
                 try:
-                    _, offset = await self._writer.put(TOPIC, key, sealed)
+                    _, offset = await self._writer.put(TOPIC, key, value)
                 except BrokerAway:
                     break
-                if records.sealed.get(key, (0, b""))[1] == sealed:
-                    records.sealed[key] = (offset, sealed)
+                if records.sealed.get(key, (0, b""))[1] == value:
+                    records.sealed[key] = (offset, value)
                     records.pending.discard(key)
 
-    def _set(self, key: str, offset: int, sealed: bytes, record: Record) -> None:
-        self._records.put(key, offset, sealed, record)
+    def _set(self, key: str, offset: int, value: bytes, record: Record) -> None:
+        self._records.put(key, offset, value, record)
         self._changed.set()
 
     def _drop(self, key: str) -> None:
@@ -587,9 +587,9 @@ def create_principal(
     id: str | None = None,
 ) -> Principal:
     """Create a principal with a fresh id."""
-    made = id or f"{role.value.replace('_', '-')}-{secrets.token_hex(4)}"
+    principal_id = id or f"{role.value.replace('_', '-')}-{secrets.token_hex(4)}"
     return Principal(
-        id=made,
+        id=principal_id,
         role=role,
         duty=duty,
         scope=scope or Scope(),

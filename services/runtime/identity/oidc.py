@@ -90,16 +90,16 @@ class OidcLogin:
         `origin` is the address under which the browser reached us, `next` the page after the login.
         """
         try:
-            described = await self._provider.described()
+            description = await self._provider.described()
         except ProviderAway as away:
             raise self._away(away) from None
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        back = (self._settings.public_url.rstrip("/") or origin) + RETURN_PATH
+        return_url = (self._settings.public_url.rstrip("/") or origin) + RETURN_PATH
         attempt_values = {
             "state": state,
             "nonce": nonce,
             "verifier": verifier,
-            "back": back,
+            "back": return_url,
             "next": next,
             "until": _now() + 1000 * ATTEMPT_S,
         }
@@ -107,7 +107,7 @@ class OidcLogin:
             {
                 "response_type": "code",
                 "client_id": self._provider.client_id,
-                "redirect_uri": back,
+                "redirect_uri": return_url,
                 "scope": self._settings.oidc_scope,
                 "state": state,
                 "nonce": nonce,
@@ -115,12 +115,12 @@ class OidcLogin:
                 "code_challenge_method": "S256",
             }
         )
-        sealed = base64.urlsafe_b64encode(
+        ciphertext = base64.urlsafe_b64encode(
             encrypt(self._key, orjson.dumps(attempt_values), COOKIE.encode())
         ).decode()
         return LoginAttempt(
-            sealed,
-            described.authorization + ("&" if "?" in described.authorization else "?") + query,
+            ciphertext,
+            description.authorization + ("&" if "?" in description.authorization else "?") + query,
         )
 
     # ── coming back ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -138,14 +138,16 @@ class OidcLogin:
             claims = await self._provider.confirmed(tokens, login_attempt["nonce"])
             if self._lacks(claims):
                 claims = await self._provider.fetch_userinfo(tokens, claims["sub"]) | claims
-            described = await self._provider.described()
+            description = await self._provider.described()
         except ProviderAway as away:
             raise self._away(away) from None
-        except NotConfirmed as refused:
-            log.warning("oidc.refused", why=str(refused))
+        except NotConfirmed as error:
+            log.warning("oidc.refused", why=str(error))
             raise ProblemError("oidc_refused") from None
         session = self._sessions.admit(await self._owner(claims))
-        ends_there = self._settings.oidc_logout == "provider" and described.end_session is not None
+        ends_there = (
+            self._settings.oidc_logout == "provider" and description.end_session is not None
+        )
         return OidcSession(
             session,
             login_attempt["next"],
@@ -161,8 +163,8 @@ class OidcLogin:
         return not all(name in claims for name in claim_names)
 
     def _seal_logout(self, id_token: str) -> str:
-        sealed = encrypt(self._key, id_token.encode(), LOGOUT_COOKIE.encode())
-        return base64.urlsafe_b64encode(sealed).decode()
+        ciphertext = encrypt(self._key, id_token.encode(), LOGOUT_COOKIE.encode())
+        return base64.urlsafe_b64encode(ciphertext).decode()
 
     async def build_logout(self, cookie: str, origin: str) -> str | None:
         """Return the page of the provider that ends the session there (RP-Initiated Logout 1.0).
@@ -171,8 +173,8 @@ class OidcLogin:
         all the same.
         """
         try:
-            sealed = base64.urlsafe_b64decode(cookie)
-            hint = decrypt(self._key, sealed, LOGOUT_COOKIE.encode()).decode()
+            ciphertext = base64.urlsafe_b64decode(cookie)
+            hint = decrypt(self._key, ciphertext, LOGOUT_COOKIE.encode()).decode()
             end_session = (await self._provider.described()).end_session
         except (ValueError, ProviderAway):
             return None
@@ -244,8 +246,8 @@ class OidcLogin:
         login_name = claims.get(self._settings.oidc_claim)
         if not isinstance(login_name, str) or not is_valid_login(login_name):
             return None
-        verified = claims.get("email_verified") is True or bool(self._settings.oidc_siret)
-        if self._settings.oidc_claim == "email" and not verified:
+        has_verified_email = claims.get("email_verified") is True or bool(self._settings.oidc_siret)
+        if self._settings.oidc_claim == "email" and not has_verified_email:
             return None
         account = self._access.account(login_name)
         is_new = account is None
@@ -265,10 +267,10 @@ class OidcLogin:
         if owner.role in TWO_FACTOR_ROLES and not is_new and (account.link_until or 0) < _now():
             log.warning("oidc.unapproved", account=account.id)
             raise ProblemError("oidc_unapproved")
-        bound = account.model_copy(update={"subject": subject, "link_until": None})
-        self._access.note(bound)
+        linked_account = account.model_copy(update={"subject": subject, "link_until": None})
+        self._access.note(linked_account)
         self._access.trace(owner, "account.linked", owner.id)
-        return bound
+        return linked_account
 
     def _away(self, away: ProviderAway) -> ProblemError:
         log.warning("oidc.away", why=str(away))

@@ -93,14 +93,14 @@ class OidcProvider:
             "redirect_uri": redirect_uri,
             "code_verifier": verifier,
         }
-        described, who = await self.described(), None
-        if self._secret and not described.secret_in_body:
+        description, who = await self.described(), None
+        if self._secret and not description.secret_in_body:
             who = httpx.BasicAuth(quote(self.client_id, safe=""), quote(self._secret, safe=""))
         else:
             form["client_id"] = self.client_id
             if self._secret:
                 form["client_secret"] = self._secret
-        status, token_reply = await self._ask("POST", described.token, data=form, auth=who)
+        status, token_reply = await self._ask("POST", description.token, data=form, auth=who)
         if 400 <= status < 500:
             raise NotConfirmed(f"code refused: {str(token_reply.get('error'))[:40]!r}")
         if status != 200:

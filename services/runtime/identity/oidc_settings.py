@@ -67,8 +67,8 @@ class OidcSettings(Settings):
 
     @field_validator("oidc_new_role", mode="before")
     @classmethod
-    def _none_is_none(cls, given: object) -> object:
-        return given or None
+    def _none_is_none(cls, value: object) -> object:
+        return value or None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

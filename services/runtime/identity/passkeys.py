@@ -100,8 +100,8 @@ class Passkeys:
                 user_verification=UserVerificationRequirement.REQUIRED,
             ),
         )
-        made: dict[str, Any] = orjson.loads(options_to_json(options))
-        return made
+        option_values: dict[str, Any] = orjson.loads(options_to_json(options))
+        return option_values
 
     async def add(
         self, principal: Principal, answer: dict[str, Any], label: str, place: RelyingParty
@@ -142,7 +142,7 @@ class Passkeys:
                     "Clé déjà connue, ou trop de clés.", "Passkey known already, or too many."
                 ),
             )
-        made = Passkey(
+        passkey = Passkey(
             id=id,
             host=place.host,
             public_key=bytes_to_base64url(registration.credential_public_key),
@@ -152,10 +152,10 @@ class Passkeys:
         )
         await self._access.put(
             account.model_copy(
-                update={"passkeys": (*account.passkeys, made), "epoch": account.epoch + 1}
+                update={"passkeys": (*account.passkeys, passkey), "epoch": account.epoch + 1}
             )
         )
-        return made
+        return passkey
 
     async def remove(self, account: Account, id: str) -> None:
         """Remove a passkey; all sessions of the account end.
@@ -179,8 +179,8 @@ class Passkeys:
             challenge=self._challenge("login"),
             user_verification=UserVerificationRequirement.REQUIRED,
         )
-        made: dict[str, Any] = orjson.loads(options_to_json(options))
-        return made
+        option_values: dict[str, Any] = orjson.loads(options_to_json(options))
+        return option_values
 
     def login(self, answer: dict[str, Any], place: RelyingParty) -> Session:
         """Open a session for the holder of a key. Raises ProblemError `login_failed`.

@@ -46,9 +46,9 @@ MAX_ESTIMATED_CHARS: Final = 72
 class PasswordRefused(ValueError):
     """A password that is easy to guess; `fault` gives the reason, without repeating it."""
 
-    def __init__(self, found: FieldFault) -> None:
-        super().__init__(found.message["en"])
-        self.fault = found
+    def __init__(self, fault: FieldFault) -> None:
+        super().__init__(fault.message["en"])
+        self.fault = fault
 
 
 def check_password(password: str, login: str) -> None:

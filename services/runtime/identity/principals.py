@@ -354,9 +354,9 @@ class AccessRecords:
         """Return the offset of the newest known value on the topic."""
         return self.sealed.get(key, _NOT_STORED)[0]
 
-    def put(self, key: str, offset: int, sealed: bytes, record: Record) -> None:
+    def put(self, key: str, offset: int, value: bytes, record: Record) -> None:
         """Store a record in place of the one with its key."""
-        self.sealed[key] = (offset, sealed)
+        self.sealed[key] = (offset, value)
         self._tables[record.kind][record.id] = record
         if isinstance(record, Token):
             self._by_hash[record.hash] = record
@@ -374,12 +374,12 @@ class AccessRecords:
         key = get_topic_key(record)
         return key, encrypt(self._key, record.model_dump_json().encode(), key.encode())
 
-    def open(self, key: str, sealed: bytes) -> Record | None:
+    def open(self, key: str, value: bytes) -> Record | None:
         """Return the record of a value; None if it is unreadable, which is logged once."""
         kind = RECORD_KINDS.get(key.partition(":")[0])
         try:
             return (
-                kind.model_validate_json(decrypt(self._key, sealed, key.encode()), extra="ignore")
+                kind.model_validate_json(decrypt(self._key, value, key.encode()), extra="ignore")
                 if kind
                 else None
             )
@@ -397,26 +397,26 @@ class AccessRecords:
     def load(self) -> None:
         """Read the local file, as far as it is readable."""
         try:
-            stored = orjson.loads(self._file.read_bytes())
-            values = {key: base64.b64decode(text) for key, text in stored["records"].items()}
-            pending = set(stored["pending"])
+            content = orjson.loads(self._file.read_bytes())
+            values = {key: base64.b64decode(text) for key, text in content["records"].items()}
+            pending = set(content["pending"])
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("access.file_unreadable", file=str(self._file), error=str(error))
             return
-        for key, sealed in values.items():
-            if (record := self.open(key, sealed)) is not None:
-                self.put(key, -1, sealed, record)
+        for key, value in values.items():
+            if (record := self.open(key, value)) is not None:
+                self.put(key, -1, value, record)
         self.pending |= pending & self.sealed.keys()
 
     def save(self) -> None:
         """Write the local file. May run in a thread. Raises OSError."""
-        stored = {
-            key: base64.b64encode(sealed).decode() for key, (_, sealed) in list(self.sealed.items())
+        content = {
+            key: base64.b64encode(value).decode() for key, (_, value) in list(self.sealed.items())
         }
         write_private(
             self._file,
-            orjson.dumps({"records": stored, "pending": sorted(self.pending)}),
+            orjson.dumps({"records": content, "pending": sorted(self.pending)}),
             replace=True,
         )

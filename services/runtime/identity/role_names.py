@@ -37,15 +37,15 @@ PERSONAL_ACCOUNT: Final[BilingualText] = {
 }
 
 
-def build_forbidden(role: Role, needed: Permission | BilingualText) -> ProblemError:
+def build_forbidden(role: Role, right: Permission | BilingualText) -> ProblemError:
     """Return a 403 problem.
 
-    `needed` is a permission, described by its roles, or a text about the account that is needed.
+    `right` is a permission, described by its roles, or a text about the account that is needed.
     """
     return ProblemError(
         "forbidden",
         role=ROLE_NAMES[role],
-        able=list_permitted_roles(needed) if isinstance(needed, Permission) else needed,
+        able=list_permitted_roles(right) if isinstance(right, Permission) else right,
     )
 
 

@@ -180,11 +180,11 @@ class LoginThrottle:
             (count, at) for at, (count, until) in enumerate(self._failures.values()) if until <= now
         ]
         surplus = max(len(self._failures) - MAX_THROTTLED_KEYS * 9 // 10, 0)
-        gone = {at for _, at in sorted(idle)[:surplus]}
+        oldest = {at for _, at in sorted(idle)[:surplus]}
         self._failures = {
             key: failures
             for at, (key, failures) in enumerate(self._failures.items())
-            if at not in gone
+            if at not in oldest
         }
 
     def succeeded(self, *keys: str) -> None:
@@ -259,9 +259,10 @@ class Sessions:
                 self._throttle.failed(*keys)
                 raise ProblemError("login_failed")
             self._throttle.succeeded(*keys)
-            proved = self._access.account_of(principal.id)
+            account_now = self._access.account_of(principal.id)
             return self.admit(
-                principal, enrolling=proved is not None and self._access.lacks_second_factor(proved)
+                principal,
+                enrolling=account_now is not None and self._access.lacks_second_factor(account_now),
             )
 
     async def _proved(self, user: str, password: str, second: str) -> Principal | None:
@@ -270,17 +271,17 @@ class Sessions:
         The account counts as it is after the password check.
         """
         before = self._access.account(user)
-        hashed = before.password_hash if before else None
-        right = await asyncio.to_thread(self._password_is, hashed, password)
+        hash_ = before.password_hash if before else None
+        right = await asyncio.to_thread(self._password_is, hash_, password)
         account = self._access.account(user)
-        if not right or account is None or account.password_hash != hashed:
+        if not right or account is None or account.password_hash != hash_:
             return None
         principal = self._access.principal(account.id)
         return principal if principal is not None and self._second_is(account, second) else None
 
-    def _password_is(self, hashed: str | None, password: str) -> bool:
+    def _password_is(self, hash_: str | None, password: str) -> bool:
         try:
-            return self._hasher.verify(hashed or self._decoy, password) and hashed is not None
+            return self._hasher.verify(hash_ or self._decoy, password) and hash_ is not None
         except (VerificationError, InvalidHashError):
             return False
 
@@ -295,11 +296,11 @@ class Sessions:
                 return False
             self._access.note(account.model_copy(update={"totp_used": counter}))
             return True
-        hashed = self._access.hash(f"printed:{account.id}:{normalize_code(second)}")
-        if hashed not in account.printed:
+        hash_ = self._access.hash(f"printed:{account.id}:{normalize_code(second)}")
+        if hash_ not in account.printed:
             return False
         self._access.note(
-            account.model_copy(update={"printed": tuple(h for h in account.printed if h != hashed)})
+            account.model_copy(update={"printed": tuple(h for h in account.printed if h != hash_)})
         )
         return True
 
@@ -309,14 +310,16 @@ class Sessions:
         Raises PasswordRefused, BrokerAway.
         """
         await asyncio.to_thread(check_password, password, account.login)
-        hashed = await asyncio.to_thread(self._hasher.hash, password)
+        hash_ = await asyncio.to_thread(self._hasher.hash, password)
         account = self._access.account_of(account.id) or account
-        changed = account.model_copy(update={"password_hash": hashed, "epoch": account.epoch + 1})
-        await self._access.put(changed)
-        return changed
+        new_account = account.model_copy(
+            update={"password_hash": hash_, "epoch": account.epoch + 1}
+        )
+        await self._access.put(new_account)
+        return new_account
 
     async def enrol_second_factor(
-        self, account: Account, secret: str, second: str, printed: list[str]
+        self, account: Account, secret: str, second: str, printed_codes: list[str]
     ) -> Account:
         """Enable TOTP after the person has shown that it works; all sessions of the account end.
 
@@ -326,9 +329,9 @@ class Sessions:
         if counter is None:
             raise ProblemError("login_failed")
         hashes = tuple(
-            self._access.hash(f"printed:{account.id}:{normalize_code(c)}") for c in printed
+            self._access.hash(f"printed:{account.id}:{normalize_code(c)}") for c in printed_codes
         )
-        changed = account.model_copy(
+        new_account = account.model_copy(
             update={
                 "totp_secret": secret,
                 "totp_used": counter,
@@ -336,8 +339,8 @@ class Sessions:
                 "epoch": account.epoch + 1,
             }
         )
-        await self._access.put(changed)
-        return changed
+        await self._access.put(new_account)
+        return new_account
 
     # ── cookies ────────────────────────────────────────────────────────────────────────────────────────────────────
 

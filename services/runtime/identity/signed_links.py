@@ -92,12 +92,12 @@ class AnswerLinks:
         bytes is valid, because `derive_answer_id` hashes the spelling.
         """
         try:
-            sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            token_bytes = urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except (NotBase64, ValueError):
             raise LinkInvalid("not a token") from None
-        if _encode_token(sealed) != token:
+        if _encode_token(token_bytes) != token:
             raise LinkInvalid("not written as a token is")
-        body, mac = sealed[:-_MAC_BYTES], sealed[-_MAC_BYTES:]
+        body, mac = token_bytes[:-_MAC_BYTES], token_bytes[-_MAC_BYTES:]
         if len(body) < _HEAD.size or not hmac.compare_digest(mac, self._mac(body)):
             raise LinkInvalid("not a token of this installation")
         version, expires_s, notification, realm_bytes = _HEAD.unpack_from(body)
@@ -120,12 +120,12 @@ class AnswerLinks:
 
 def compute_token_length(realm: str, person: str) -> int:
     """Return the length of the token of a call."""
-    sealed = _HEAD.size + len(realm.encode()) + len(person.encode()) + _MAC_BYTES
-    return -(-sealed * 4 // 3)
+    token_bytes = _HEAD.size + len(realm.encode()) + len(person.encode()) + _MAC_BYTES
+    return -(-token_bytes * 4 // 3)
 
 
-def _encode_token(sealed: bytes) -> str:
-    return urlsafe_b64encode(sealed).rstrip(b"=").decode()
+def _encode_token(token_bytes: bytes) -> str:
+    return urlsafe_b64encode(token_bytes).rstrip(b"=").decode()
 
 
 PROVIDER_LINK_LIFETIME_MS: Final = 4 * DAY_MS

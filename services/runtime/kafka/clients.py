@@ -302,12 +302,12 @@ class RecordProducer:
             headers = self._marks.sign(topic, key, value, headers)
         try:
             async with asyncio.timeout(self._timeout_s):
-                done = await self._producer.send_and_wait(
+                metadata = await self._producer.send_and_wait(
                     topic, value, key=key, partition=partition, headers=headers
                 )
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerAway(f"{topic}: {type(error).__name__} {error}") from error
-        return done.partition, done.offset
+        return metadata.partition, metadata.offset
 
 
 def choose_key_partition(topic: str, key: str) -> int:
@@ -318,9 +318,9 @@ def choose_key_partition(topic: str, key: str) -> int:
 class PendingSend:
     """A record that was passed to the producer."""
 
-    def __init__(self, topic: str, acked: asyncio.Future[Any], until: float) -> None:
+    def __init__(self, topic: str, acknowledgement: asyncio.Future[Any], until: float) -> None:
         self._topic = topic
-        self._acked = acked
+        self._acked = acknowledgement
         self._until = until
 
     async def acked(self) -> tuple[int, Instant]:
@@ -376,13 +376,13 @@ class KeyedWriter:
         try:
             async with asyncio.timeout_at(until):
                 producer = self._producer or await self._started()
-                acked = await producer.send(
+                acknowledgement = await producer.send(
                     topic, value, key=key.encode(), partition=partition, headers=headers
                 )
         except (KafkaError, TimeoutError, OSError) as error:
             raise _build_away_error(topic, error) from error
-        acked.add_done_callback(_retrieve_exception)
-        return PendingSend(topic, acked, until)
+        acknowledgement.add_done_callback(_retrieve_exception)
+        return PendingSend(topic, acknowledgement, until)
 
     async def connect(self) -> None:
         """Connect now instead of at the first entry. Raises KafkaError, OSError."""
@@ -422,7 +422,7 @@ def _build_away_error(topic: str, error: Exception) -> BrokerAway:
     return BrokerAway(f"topic {topic}: no acknowledgement ({type(error).__name__})")
 
 
-def _retrieve_exception(acked: asyncio.Future[Any]) -> None:
+def _retrieve_exception(acknowledgement: asyncio.Future[Any]) -> None:
     """Retrieve the exception of a send without a waiter, so that asyncio does not log it."""
-    if not acked.cancelled():
-        acked.exception()
+    if not acknowledgement.cancelled():
+        acknowledgement.exception()

@@ -85,7 +85,7 @@ def build_replay_headers(letter: DeadLetter, type: str | None = None) -> RecordH
 
 
 async def replay_record(
-    kafka: str, letter: DeadLetter, corrected: bytes | None, marks: RecordHeaders | None = None
+    kafka: str, letter: DeadLetter, new_value: bytes | None, marks: RecordHeaders | None = None
 ) -> tuple[int, int]:
     """Send a refused record to its topic again, with its original key and headers.
 
@@ -100,7 +100,7 @@ async def replay_record(
         )
     if record is None:
         raise RecordGone(f"{letter.topic}/{letter.partition} no longer has offset {letter.offset}")
-    value = record.value if corrected is None else corrected
-    headers = list(record.headers) + ([] if corrected is None else list(marks or ()))
+    value = record.value if new_value is None else new_value
+    headers = list(record.headers) + ([] if new_value is None else list(marks or ()))
     async with RecordProducer(kafka) as producer:
         return await producer.send_raw(letter.topic, letter.partition, record.key, value, headers)

@@ -58,18 +58,18 @@ class FetchThrottle:
 
     def _paced(self, assignment: Any) -> Any:
         """Return the fetcher's next actions, without fetches if it is too early for one."""
-        fetches, resets, timeout, invalid, resumed = self._actions(assignment)
+        fetches, resets, timeout, invalid, resume = self._actions(assignment)
         if self._is_late():
             timeout = 0
         if fetches:
             now = time.monotonic()
             if now < self._next and now >= self._hurry_until:
-                return [], resets, min(timeout, self._next - now), invalid, resumed
+                return [], resets, min(timeout, self._next - now), invalid, resume
             self._next = now + self._every_s
-            wait_ms = BUSY_WAIT_MS if self._fetcher._records or resumed else self._idle_wait_ms
+            wait_ms = BUSY_WAIT_MS if self._fetcher._records or resume else self._idle_wait_ms
             for _, request in fetches:
                 request._max_wait_ms = wait_ms
-        return fetches, resets, timeout, invalid, resumed
+        return fetches, resets, timeout, invalid, resume
 
     def _is_late(self) -> bool:
         """Return whether aiokafka counts an ended fetch as running.

@@ -50,12 +50,12 @@ class GroupCoordination:
     async def _rejoin_alone(self, subscription: Any) -> bool:
         self._is_joining = True
         try:
-            joined: bool = await self._rejoin(subscription)
+            has_joined: bool = await self._rejoin(subscription)
         finally:
             self._is_joining = False
-        if joined:
+        if has_joined:
             await self._end_fetches()
-        return joined
+        return has_joined
 
     async def _end_fetches(self) -> None:
         """Close the connections of fetches, so that those of new partitions wait for none before."""

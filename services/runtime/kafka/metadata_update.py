@@ -160,20 +160,20 @@ class MetadataUpdate:
     async def _update_and_pause(self, cluster: Any, topics: Collection[str] | None) -> bool:
         """Request the metadata; return whether a broker answered."""
         self._loop = asyncio.get_running_loop()
-        updated: bool = await self._request(cluster, topics)
-        if not updated or _lacks_leader(cluster, topics or ()):
+        is_updated: bool = await self._request(cluster, topics)
+        if not is_updated or _lacks_leader(cluster, topics or ()):
             await asyncio.sleep(METADATA_BACKOFF_S)
-        return updated
+        return is_updated
 
     async def _request(self, cluster: Any, topics: Collection[str] | None) -> bool:
         if not self._is_clustered():
-            updated: bool = await self._update(cluster, topics)
+            is_updated: bool = await self._update(cluster, topics)
         else:
-            updated = await self._ask_in_turn(cluster, topics)
-        if updated and cluster is self._client.cluster and self._is_clustered():
+            is_updated = await self._ask_in_turn(cluster, topics)
+        if is_updated and cluster is self._client.cluster and self._is_clustered():
             self._client._metadata_max_age_ms = DOUBT_AGE_MS if self._slow else CLUSTER_AGE_MS
             self._close_useless()
-        return updated
+        return is_updated
 
     def _is_clustered(self) -> bool:
         return len(self._client.cluster.brokers()) > 1
@@ -214,20 +214,20 @@ class MetadataUpdate:
         cluster = self._client.cluster
         present = {broker.nodeId for broker in cluster.brokers()}
         leaders = {broker for broker in present if cluster.partitions_for_broker(broker)}
-        connected = self._find_connected()
-        absent, dismissed = connected - present, connected & (self._leaders - leaders)
+        connections = self._find_connected()
+        absent, former_leaders = connections - present, connections & (self._leaders - leaders)
         self._leaders = leaders
         for (broker, group), connection in list(self._client._conns.items()):
-            if broker in absent or (broker in dismissed and group == ConnectionGroup.DEFAULT):
+            if broker in absent or (broker in former_leaders and group == ConnectionGroup.DEFAULT):
                 connection.close()
         for limit, broker in self._connecting.items():
             if broker not in present:
                 _end(limit)
-        if absent or dismissed:
+        if absent or former_leaders:
             with _updates_lock:
                 others = list(_updates)
             for update in others:
-                update.hear_of_loss(absent | dismissed)
+                update.hear_of_loss(absent | former_leaders)
 
     def _find_connected(self) -> set[Any]:
         connections = list(self._client._conns.items())

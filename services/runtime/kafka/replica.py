@@ -170,7 +170,7 @@ class Replica:
         * Items from before the topic was created again are replaced silently: an old record that is
           read again must not delete the key of a newer one.
         """
-        gone: list[RemovedRecord] = []
+        removed_records: list[RemovedRecord] = []
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for e in entries:
@@ -186,7 +186,7 @@ class Replica:
                     and earlier_item.value != e.value
                     and earlier_item.offset >= 0
                 ):
-                    gone.append(RemovedRecord(e.topic, e.key, earlier_item.value))
+                    removed_records.append(RemovedRecord(e.topic, e.key, earlier_item.value))
                 if mark is not None or e.value is None:
                     self._db.execute(
                         "DELETE FROM items WHERE topic = ? AND id = ?", (e.topic, e.key)
@@ -204,8 +204,8 @@ class Replica:
                     "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
                     (e.topic, e.partition, e.offset + 1),
                 )
-            if gone:
-                on_gone(gone)
+            if removed_records:
+                on_gone(removed_records)
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")

@@ -144,10 +144,8 @@ def get_security() -> KafkaSecurity:
     """
     if _override is not None:
         return _override
-    configured = KafkaSecurity()
-    return (
-        configured if configured.user or configured.tls else _read_embedded_security() or configured
-    )
+    security = KafkaSecurity()
+    return security if security.user or security.tls else _read_embedded_security() or security
 
 
 def read_cluster_security(secrets: Path) -> KafkaSecurity | None:

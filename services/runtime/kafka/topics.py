@@ -109,10 +109,10 @@ async def _connect_admin(kafka: str) -> AIOKafkaAdminClient:
     return admin
 
 
-async def _wait_for_leaders(kafka: str, created: Sequence[Topic]) -> None:
+async def _wait_for_leaders(kafka: str, topics: Sequence[Topic]) -> None:
     """Wait until new topics have leaders: a topic exists a moment before it takes records."""
     async with PartitionReader(kafka) as reader:
-        for topic in created:
+        for topic in topics:
             await reader.bounds(topic.name, range(topic.partitions))
 
 
@@ -145,9 +145,9 @@ async def _list_differences(
     admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication: int
 ) -> list[str]:
     differences = []
-    described = {d["topic"]: d for d in await admin.describe_topics([t.name for t in topics])}
+    descriptions = {d["topic"]: d for d in await admin.describe_topics([t.name for t in topics])}
     for topic in topics:
-        partitions = len(described[topic.name]["partitions"])
+        partitions = len(descriptions[topic.name]["partitions"])
         if partitions != topic.partitions:
             differences.append(
                 f"topic {topic.name} has {partitions} partitions instead of {topic.partitions}"

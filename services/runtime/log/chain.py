@@ -114,13 +114,13 @@ def advance_position(
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         continues = False  # Not a Transaction at all
     if not continues:
-        ignored = at._replace(
+        next_position = at._replace(
             next=offset + 1,
             tail=compute_digest(raw),
             ignored=at.ignored + 1,
             ignored_run=at.ignored_run + 1,
         )
-        return ignored, None
+        return next_position, None
     if transaction.logic > logic:
         raise Stop(
             "logic.newer",
@@ -131,17 +131,17 @@ def advance_position(
 
 def _advance_accepted(at: Position, offset: int, hash: str, transaction: Transaction) -> Position:
     source = transaction.src
-    applied, applied_digest = at.applied, at.applied_digest
+    applied_offset, applied_digest = at.applied, at.applied_digest
     in_urgent, urgent_digest, marks = at.urgent, at.urgent_digest, at.marks
     if source.type not in _CHAIN_FACTS and is_urgent(source.topic):
         in_urgent, urgent_digest = source.offset, source.digest
     elif source.type not in _CHAIN_FACTS:
-        applied, applied_digest = source.offset, source.digest
+        applied_offset, applied_digest = source.offset, source.digest
     if source.type == Rebased.wire_type():
-        rebased = transaction.facts[0].data
-        applied, applied_digest = int(rebased["next_offset"]) - 1, ""
-        if rebased.get("urgent_next_offset") is not None:
-            in_urgent, urgent_digest = int(rebased["urgent_next_offset"]) - 1, ""
+        rebase = transaction.facts[0].data
+        applied_offset, applied_digest = int(rebase["next_offset"]) - 1, ""
+        if rebase.get("urgent_next_offset") is not None:
+            in_urgent, urgent_digest = int(rebase["urgent_next_offset"]) - 1, ""
     if source.place is not None and source.place_hash is not None:
         mark = Watermark(Place.parse(source.place), source.place_hash)
         newest = marks.get(mark.place.service)
@@ -157,7 +157,7 @@ def _advance_accepted(at: Position, offset: int, hash: str, transaction: Transac
         hash,
         transaction.logic,
         offset,
-        applied,
+        applied_offset,
         applied_digest,
         in_urgent,
         urgent_digest,
@@ -207,10 +207,10 @@ def _evolve_realms(
 ) -> Map[str, RealmState[S]]:
     try:
         if transaction.src.type in _CHAIN_FACTS:
-            with realms.mutate() as changed:
+            with realms.mutate() as changes:
                 for name, state in realms.items():
-                    changed[name] = machine.shaken(state, transaction.facts[0])
-                return changed.finish()
+                    changes[name] = machine.shaken(state, transaction.facts[0])
+                return changes.finish()
         before = realms.get(transaction.realm)
         after = machine.evolve(before, transaction)
     except (UnknownType, ValidationError) as error:
@@ -237,27 +237,29 @@ def apply_input(
     """
     at = view.position
     state = view.realms.get(machine.realm_of(record))
-    applied = machine.apply(state, record, history=at.history, refusal=refusal)
-    transaction, raw, unwritable = _build_record(machine, at, applied, run)
+    applied_input = machine.apply(state, record, history=at.history, refusal=refusal)
+    transaction, raw, unwritable = _build_record(machine, at, applied_input, run)
     if unwritable is not None:
-        applied = machine.apply(state, record, history=at.history, firing_bytes=0)
-        transaction, raw, unwritable = _build_record(machine, at, applied, run)
+        applied_input = machine.apply(state, record, history=at.history, firing_bytes=0)
+        transaction, raw, unwritable = _build_record(machine, at, applied_input, run)
     if unwritable is not None:
-        applied = machine.apply(state, record, history=at.history, unwritable=unwritable)
-        transaction = _build_transaction(machine, at, applied, run)
+        applied_input = machine.apply(state, record, history=at.history, unwritable=unwritable)
+        transaction = _build_transaction(machine, at, applied_input, run)
         raw = transaction.dump()
     realms = view.realms
-    if applied.state is not None and applied.state is not state:
-        realms = realms.set(applied.realm, applied.state)
+    if applied_input.state is not None and applied_input.state is not state:
+        realms = realms.set(applied_input.realm, applied_input.state)
     position = _advance_accepted(at, at.next, compute_digest(raw), transaction)
-    return ChainView(position, realms), PreparedAppend(transaction, raw, at.next, applied.outcome)
+    return ChainView(position, realms), PreparedAppend(
+        transaction, raw, at.next, applied_input.outcome
+    )
 
 
 def _build_record(
-    machine: Machine[S], at: Position, applied: AppliedInput[S], run: str
+    machine: Machine[S], at: Position, applied_input: AppliedInput[S], run: str
 ) -> tuple[Transaction, bytes, str | None]:
     """Return the record, its bytes, and the reason if they cannot be written."""
-    transaction = _build_transaction(machine, at, applied, run)
+    transaction = _build_transaction(machine, at, applied_input, run)
     try:
         raw = transaction.dump()
     except TypeError as error:
@@ -271,9 +273,9 @@ def _build_record(
 
 
 def _build_transaction(
-    machine: Machine[S], at: Position, applied: AppliedInput[S], run: str
+    machine: Machine[S], at: Position, applied_input: AppliedInput[S], run: str
 ) -> Transaction:
-    source = applied.source
+    source = applied_input.source
     if is_urgent(source.topic):
         source = replace(source, beside=at.applied)
     elif at.urgent >= 0:
@@ -285,12 +287,12 @@ def _build_transaction(
         at.history,
         run,
         machine.service,
-        applied.realm,
-        applied.lineage,
+        applied_input.realm,
+        applied_input.lineage,
         source,
-        applied.at,
-        applied.facts,
-        applied.next_due,
+        applied_input.at,
+        applied_input.facts,
+        applied_input.next_due,
     )
 
 
@@ -351,15 +353,15 @@ def dump_position(at: Position) -> dict[str, Any]:
     }
 
 
-def load_position(dumped: dict[str, Any]) -> Position:
+def load_position(dump: dict[str, Any]) -> Position:
     """Load a position that `dump_position` dumped. Raises KeyError, ValueError, TypeError."""
     marks = Map(
         {
             service: Watermark(Place.parse(place), hash)
-            for service, (place, hash) in dumped["marks"].items()
+            for service, (place, hash) in dump["marks"].items()
         }
     )
-    return Position(**{**dumped, "marks": marks})
+    return Position(**{**dump, "marks": marks})
 
 
 def build_place(transaction: Transaction, partition: int, ordinal: int) -> Place:

@@ -61,7 +61,7 @@ async def is_replicated(kafka: str, topic: str) -> bool:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **get_client_options())
     try:
         await admin.start()
-        (described,) = await admin.describe_topics([topic])
+        (description,) = await admin.describe_topics([topic])
     finally:
         await admin.close()
-    return any(len(partition["replicas"]) > 1 for partition in described["partitions"])
+    return any(len(partition["replicas"]) > 1 for partition in description["partitions"])

@@ -40,17 +40,17 @@ async def stop_consumer(consumer: Any) -> None:
     cancelled futures. Closing again may then end as cancelled, too.
     """
     stopping = asyncio.create_task(consumer.stop())
-    interrupted = await _wait_through_cancellation(stopping, again_s=STOP_RETRY_S)
+    interruption = await _wait_through_cancellation(stopping, again_s=STOP_RETRY_S)
     if not stopping.done() or stopping.cancelled():
         closing = asyncio.create_task(consumer._client.close())
-        interrupted = await _wait_through_cancellation(closing) or interrupted
-        ended = closing
+        interruption = await _wait_through_cancellation(closing) or interruption
+        task = closing
     else:
-        ended = stopping
-    if ended.done() and not ended.cancelled() and (error := ended.exception()) is not None:
+        task = stopping
+    if task.done() and not task.cancelled() and (error := task.exception()) is not None:
         raise error
-    if interrupted is not None:
-        raise interrupted
+    if interruption is not None:
+        raise interruption
 
 
 async def _wait_through_cancellation(
@@ -61,19 +61,19 @@ async def _wait_through_cancellation(
     Cancels the task every `again_s` seconds, if given, until it ends. Returns the caller's last
     cancellation.
     """
-    interrupted: asyncio.CancelledError | None = None
+    interruption: asyncio.CancelledError | None = None
     give_up = time.monotonic() + STOP_TIMEOUT_S
     while not task.done() and (remaining_s := give_up - time.monotonic()) > 0:
         try:
-            done, _ = await asyncio.wait(
+            ended_tasks, _ = await asyncio.wait(
                 [task], timeout=remaining_s if again_s is None else again_s
             )
-        except asyncio.CancelledError as cancelled:
-            interrupted = cancelled
+        except asyncio.CancelledError as cancellation:
+            interruption = cancellation
             continue
-        if not done and again_s is not None:
+        if not ended_tasks and again_s is not None:
             task.cancel()
-    return interrupted
+    return interruption
 
 
 class PartitionReader:

@@ -168,8 +168,8 @@ class LogReader:
 
     async def _forever(self) -> AsyncIterator[AcceptedRecord]:
         while True:
-            for accepted in await self.batch():
-                yield accepted
+            for record in await self.batch():
+                yield record
 
     async def batch(self, timeout_s: float = 1.0) -> list[AcceptedRecord]:
         """Return the next accepted records, at least one unless `timeout_s` passes.
@@ -180,9 +180,9 @@ class LogReader:
         while True:
             if self._failure is not None and self._failure.done():
                 self._failure.result()
-            accepted = await self._poll(until)
-            if accepted or time.monotonic() >= until:
-                return accepted
+            records = await self._poll(until)
+            if records or time.monotonic() >= until:
+                return records
 
     async def _poll(self, until: float) -> list[AcceptedRecord]:
         try:
@@ -212,9 +212,9 @@ class LogReader:
         fetching = asyncio.ensure_future(
             self._consumer.getmany(timeout_ms=wait_ms, max_records=BATCH_RECORDS)
         )
-        watched = [fetching] if self._failure is None else [fetching, self._failure]
+        waiting = [fetching] if self._failure is None else [fetching, self._failure]
         try:
-            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not fetching.done():
                 fetching.cancel()
@@ -226,7 +226,7 @@ class LogReader:
             )
 
     def _take(self) -> list[AcceptedRecord]:
-        accepted, size = [], 0
+        records, size = [], 0
         while self._fetched and size < BATCH_BYTES:
             p, record = self._fetched.popleft()
             size += len(record.value or b"")
@@ -242,12 +242,12 @@ class LogReader:
                     transaction = replace(
                         transaction, traceparent=tracing.read_traceparent(record.headers)
                     )
-                accepted.append(
+                records.append(
                     AcceptedRecord(transaction, p, record.offset, position.hash, position)
                 )
                 if self._pace is not None and is_answer_awaited(transaction.src):
                     self._pace.hurry()
-        return accepted
+        return records
 
     def _still_sane(self, p: int, at: Position) -> None:
         """Raise Stop (`chain.stuck`) if more records were ignored than a zombie can leave.
@@ -267,8 +267,8 @@ class LogReader:
                 p: end for p, (_, end) in (await reader.bounds(self._topic, self.positions)).items()
             }
         while any(self.positions[p].next < end for p, end in ends.items()):
-            for accepted in await self.batch():
-                yield accepted
+            for record in await self.batch():
+                yield record
 
     async def _open(self) -> None:
         consumer: Any = create_groupless_consumer(self._kafka, fetch_bytes=_FETCH_BYTES)
@@ -334,9 +334,9 @@ async def check_positions(
 
     Raises Stop, Missing (`log.truncated`) or HistoryChanged.
     """
-    read = {p: at for p, at in positions.items() if at.next > 0}
-    last_records = await reader.at(log_topic(service), {p: at.next - 1 for p, at in read.items()})
-    for p, at in read.items():
+    places = {p: at for p, at in positions.items() if at.next > 0}
+    last_records = await reader.at(log_topic(service), {p: at.next - 1 for p, at in places.items()})
+    for p, at in places.items():
         if p in last_records and compute_digest(last_records[p].value) == at.tail:
             continue
         if await read_history(reader, service, p, logic) > at.history:

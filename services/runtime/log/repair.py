@@ -77,8 +77,8 @@ async def diagnose_logs(kafka: str, service: str) -> list[LogDamage]:
 
 async def _check_partition(reader: PartitionReader, service: str, partition: int) -> None:
     """Raise the Stop that a worker of this partition would meet."""
-    at, lost = await _fold_position(reader, service, partition)
-    if lost > at.history:
+    at, required_history = await _fold_position(reader, service, partition)
+    if required_history > at.history:
         topic = log_topic(service)
         raise RecordMissing(
             "log.truncated",
@@ -99,13 +99,13 @@ async def accept_loss(
     decided again. Raises RepairRefused, KafkaError.
     """
     async with PartitionReader(kafka) as reader:
-        at, lost = await _fold_position(reader, service, partition)
+        at, required_history = await _fold_position(reader, service, partition)
         later_histories = [
             mark.place.history + 1
             async for _, mark in read_watermarks(reader, service, partition)
             if mark is not None
         ]
-    history = max(at.history + 1, lost, *later_histories)
+    history = max(at.history + 1, required_history, *later_histories)
     return await _append_declaration(
         kafka, service, partition, logic, at, LossDeclared(detail=detail), history, detail
     )
@@ -128,9 +128,11 @@ async def rebase(kafka: str, service: str, partition: int, logic: int) -> Comple
             )
         except Stop:
             pass
-        applied = {tx.src.digest async for tx in _read_transactions(reader, service, partition)}
+        applied_digests = {
+            tx.src.digest async for tx in _read_transactions(reader, service, partition)
+        }
         nexts = {
-            topic: await _find_first_unapplied(reader, topic, partition, applied)
+            topic: await _find_first_unapplied(reader, topic, partition, applied_digests)
             for topic in input_topics(service)
         }
     next_offset = nexts[inputs_topic(service)]
@@ -152,12 +154,12 @@ async def rebase(kafka: str, service: str, partition: int, logic: int) -> Comple
 
 
 async def _find_first_unapplied(
-    reader: PartitionReader, topic: str, partition: int, applied: Collection[str]
+    reader: PartitionReader, topic: str, partition: int, applied_digests: Collection[str]
 ) -> int:
     """Return the offset of the first record with an unapplied digest, else the end of the topic."""
     bounds = (await reader.bounds(topic, [partition]))[partition]
     async for record in reader.read(topic, {partition: bounds}):
-        if input_digest(convert_record(record)) not in applied:
+        if input_digest(convert_record(record)) not in applied_digests:
             return int(record.offset)
     return bounds[1]
 
@@ -166,14 +168,14 @@ async def _fold_position(
     reader: PartitionReader, service: str, partition: int
 ) -> tuple[Position, int]:
     """Return the position at the end of the log, and the history that explains missing records."""
-    _, lost = await find_valid_manifest(
+    _, required_history = await find_valid_manifest(
         reader, service, partition, await read_newest_manifests(reader, service, partition)
     )
     at = Position()
     topic = log_topic(service)
     async for record in reader.read(topic, await reader.bounds(topic, [partition])):
         at, _ = advance_position(at, record.offset, record.value, ANY_LOGIC)
-    return at, lost
+    return at, required_history
 
 
 async def _read_transactions(

@@ -85,7 +85,7 @@ class SnapshotManifest:
             r: {part: [[c.offset, c.hash] for c in chunks] for part, chunks in parts.items()}
             for r, parts in self.realms.items()
         }
-        published = {
+        published_position = {
             "position": dump_position(self.published.position),
             "last": {d: str(p) for d, p in self.published.last.items()},
         }
@@ -96,7 +96,9 @@ class SnapshotManifest:
             "code": self.code,
             "at": self.at,
         }
-        return zlib.compress(orjson.dumps(head | {"realms": realms, "published": published}), 1)
+        return zlib.compress(
+            orjson.dumps(head | {"realms": realms, "published": published_position}), 1
+        )
 
     @classmethod
     def load(cls, raw: bytes) -> SnapshotManifest:
@@ -114,8 +116,10 @@ class SnapshotManifest:
                 for destination, place in d["published"]["last"].items()
             }
         )
-        published = PublishedPosition(load_position(d["published"]["position"]), last)
-        return cls(d["slot"], load_position(d["position"]), d["code"], d["at"], realms, published)
+        published_position = PublishedPosition(load_position(d["published"]["position"]), last)
+        return cls(
+            d["slot"], load_position(d["position"]), d["code"], d["at"], realms, published_position
+        )
 
 
 def encode_state(decider: Decider[S], state: RealmState[S]) -> list[bytes]:
@@ -136,9 +140,9 @@ def encode_state(decider: Decider[S], state: RealmState[S]) -> list[bytes]:
     }
     if state.seen.compact is not None:
         own["compact"] = state.seen.compact.hex()
-    dumped = decider.dump(state.domain)
-    empty = [name for name, collection in dumped.items() if not collection]
-    items = ([name, key, value] for name, collection in dumped.items() for key, value in collection)
+    dump = decider.dump(state.domain)
+    empty = [name for name, collection in dump.items() if not collection]
+    items = ([name, key, value] for name, collection in dump.items() for key, value in collection)
     return list(_pack_chunks(chain([own | {"empty": empty}], items)))
 
 
@@ -151,9 +155,9 @@ def decode_state(
     """
     items = _unpack_chunks(chunks)
     own = items[0]
-    dumped: dict[str, list[tuple[str, object]]] = {name: [] for name in own["empty"]}
+    dump: dict[str, list[tuple[str, object]]] = {name: [] for name in own["empty"]}
     for name, key, value in items[1:]:
-        dumped.setdefault(name, []).append((key, value))
+        dump.setdefault(name, []).append((key, value))
     if set(pages) != set(range(own["first"], own["last"])):
         raise SnapshotDamaged("pages of seen ids are missing")
     if (compact := own.get("compact")) is not None:
@@ -170,7 +174,7 @@ def decode_state(
             for service, (place, hash) in own["marks"].items()
         }
     )
-    domain = decider.load(own["realm"], own["lineage"], dumped)
+    domain = decider.load(own["realm"], own["lineage"], dump)
     return RealmState(
         own["realm"], own["lineage"], own["now"], own["closed"], applied_ids, marks, domain
     )
@@ -241,7 +245,7 @@ class SnapshotWriter(Generic[S]):
         self._written: dict[str, _WrittenParts] = {}
 
     async def write(
-        self, slot: str, view: ChainView[S], published: PublishedPosition
+        self, slot: str, view: ChainView[S], published_position: PublishedPosition
     ) -> SnapshotManifest:
         """Write `view` into one of SLOTS. Raises BrokerAway.
 
@@ -273,7 +277,7 @@ class SnapshotWriter(Generic[S]):
                 realm: {part: chunks for part, (_, chunks) in parts.items()}
                 for realm, parts in after.items()
             },
-            published,
+            published_position,
         )
         if ARMED:
             reach_failpoint("during-snapshot")
@@ -364,11 +368,13 @@ async def load_view(
         for chunks in parts.values()
         for c in chunks
     }
-    read = _read_offsets(
+    offsets = _read_offsets(
         reader, snapshots_topic(decider.service), partition, sorted(hash_by_offset)
     )
     raws = {
-        offset: raw async for offset, raw in read if compute_digest(raw) == hash_by_offset[offset]
+        offset: raw
+        async for offset, raw in offsets
+        if compute_digest(raw) == hash_by_offset[offset]
     }
     if len(raws) < len(hash_by_offset):
         raise SnapshotDamaged(

@@ -70,9 +70,9 @@ class FactRecord:
 
         Raises UnknownType or ValidationError: a fact that this logic does not know stops a reader.
         """
-        parsed: Message = parse_closed(self.type, self.data)
-        assert isinstance(parsed, Fact)
-        return parsed
+        fact: Message = parse_closed(self.type, self.data)
+        assert isinstance(fact, Fact)
+        return fact
 
     @property
     def name(self) -> str:

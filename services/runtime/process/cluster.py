@@ -120,11 +120,11 @@ def read_member(secrets: Path) -> ClusterMember | None:
 
 def parse_member(content: dict[str, object]) -> ClusterMember:
     """Return the member of a parsed file. Raises ValueError, TypeError, KeyError."""
-    listed = content["machines"]
-    if not isinstance(listed, list):
+    machine_list = content["machines"]
+    if not isinstance(machine_list, list):
         raise TypeError("machines must be a list")
     machines = tuple(
-        sorted((Machine(**each) for each in listed), key=lambda machine: machine.number)
+        sorted((Machine(**each) for each in machine_list), key=lambda machine: machine.number)
     )
     number = content["number"]
     if not isinstance(number, int) or number not in {machine.number for machine in machines}:

@@ -57,12 +57,12 @@ class RepeatFilter(logging.Filter):
         """Return True for the first of a kind, then once every QUIET_S."""
         key = (record.name, str(record.msg)[:80])
         now = time.monotonic()
-        last, dropped = self._seen.get(key, (-RATE_LIMIT_S, 0))
+        last, dropped_count = self._seen.get(key, (-RATE_LIMIT_S, 0))
         if now - last < RATE_LIMIT_S:
-            self._seen[key] = (last, dropped + 1)
+            self._seen[key] = (last, dropped_count + 1)
             return False
-        if dropped:
-            record.msg = f"{record.msg} (and {dropped} more like this)"
+        if dropped_count:
+            record.msg = f"{record.msg} (and {dropped_count} more like this)"
         if len(self._seen) > 1000:
             self._seen.clear()
         self._seen[key] = (now, 0)
@@ -136,7 +136,7 @@ def configure_logging(
         event["service"] = service
         return event
 
-    shared: list[Any] = [
+    processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -148,7 +148,7 @@ def configure_logging(
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared,
+            *processors,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -164,10 +164,10 @@ def configure_logging(
         sort_keys=False,
     )
     readable = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[strip, _drop_file_fields, _escape_event, console]
+        foreign_pre_chain=processors, processors=[strip, _drop_file_fields, _escape_event, console]
     )
     as_json = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
+        foreign_pre_chain=processors,
         processors=[strip, structlog.processors.format_exc_info, _render_json],
     )
     handlers: list[logging.Handler] = [logging.StreamHandler(output or sys.stderr)]

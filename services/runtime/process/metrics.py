@@ -200,19 +200,19 @@ _collectors: dict[str, Counter | Gauge | Histogram] = {}
 
 
 def _get_collector(name: str) -> Counter | Gauge | Histogram:
-    if (made := _collectors.get(name)) is None:
+    if (collector := _collectors.get(name)) is None:
         metric = METRICS[name]
         match metric.kind:
             case "counter":
-                made = Counter(name, metric.means, metric.labels, registry=REGISTRY)
+                collector = Counter(name, metric.means, metric.labels, registry=REGISTRY)
             case "gauge":
-                made = Gauge(name, metric.means, metric.labels, registry=REGISTRY)
+                collector = Gauge(name, metric.means, metric.labels, registry=REGISTRY)
             case "histogram":
-                made = Histogram(
+                collector = Histogram(
                     name, metric.means, metric.labels, registry=REGISTRY, buckets=_DURATION_BUCKETS
                 )
-        _collectors[name] = made
-    return made
+        _collectors[name] = collector
+    return collector
 
 
 def count(name: str, by: float = 1, **labels: str) -> None:

@@ -25,8 +25,8 @@ def open_cache(path: Path, schema: str, *pragmas: str) -> sqlite3.Connection:
     Several processes may open it at once. Raises OSError, sqlite3.Error (disk full).
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.with_suffix(".opening").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    with path.with_suffix(".opening").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             return _open_checked(path, schema, pragmas)
         except sqlite3.DatabaseError as error:

@@ -27,7 +27,7 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
     A cancellation of the caller waits until then, so that the tasks close their resources first.
     """
     remaining_tasks = set(tasks)
-    interrupted: asyncio.CancelledError | None = None
+    interruption: asyncio.CancelledError | None = None
     give_up = time.monotonic() + TIMEOUT_S
     while remaining_tasks and time.monotonic() < give_up:
         for task in remaining_tasks:
@@ -35,15 +35,15 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
         try:
             await asyncio.wait(remaining_tasks, timeout=RETRY_S)
         except asyncio.CancelledError as error:
-            interrupted = error
+            interruption = error
         for task in [t for t in remaining_tasks if t.done()]:
             remaining_tasks.discard(task)
             if not task.cancelled():
                 task.exception()
     if remaining_tasks:
         log.warning("task.unended", tasks=sorted(task.get_name() for task in remaining_tasks))
-    if interrupted is not None:
-        raise interrupted
+    if interruption is not None:
+        raise interruption
 
 
 async def run_in_thread(do: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -214,7 +214,7 @@ class KeyExchange:
 
     def end_review(self) -> None:
         """Record that the topics will be read again."""
-        self._keyring.set_review(needed=False)
+        self._keyring.set_review(is_needed=False)
 
     async def apply(self, entries: Sequence[KeyedEntry]) -> None:
         """Take the records of the topic into the keyring, in order."""
@@ -261,7 +261,7 @@ class KeyExchange:
         new = self._keyring.add_keys(keys)
         if new and (delivery.answers or len(keys) == MAX_KEYS):
             log.info("keyring.received", keys=new)
-            self._keyring.set_review(needed=True)
+            self._keyring.set_review(is_needed=True)
         if delivery.answers:
             self._keyring.accept_answer(delivery.answers)
 

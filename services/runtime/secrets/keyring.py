@@ -160,7 +160,7 @@ class Keyring:
                 self._fill()
 
     def _fill(self) -> None:
-        made = []
+        keys = []
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -170,13 +170,13 @@ class Keyring:
                         "INSERT INTO keys (wrapped) VALUES (?)", (self._wrap(key),)
                     ).lastrowid
                     assert number is not None
-                    made.append((number, key))
+                    keys.append((number, key))
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
             self._batch = min(self._batch * 4, self.POOL)
-        self._pool.extend(made)
+        self._pool.extend(keys)
 
     def key(self, number: int) -> bytes | None:
         """Return the key, or None if it was erased. Raises MasterKeyInvalid."""
@@ -190,9 +190,11 @@ class Keyring:
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._wrapping.encrypt(nonce, key, bound_to)
 
-    def _unwrap(self, wrapped: bytes, bound_to: bytes = _DATA_KEY) -> bytes:
+    def _unwrap(self, sealed_key: bytes, bound_to: bytes = _DATA_KEY) -> bytes:
         try:
-            return self._wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound_to)
+            return self._wrapping.decrypt(
+                sealed_key[:NONCE_BYTES], sealed_key[NONCE_BYTES:], bound_to
+            )
         except InvalidTag:
             raise MasterKeyInvalid("the keyring was made with another master key") from None
 
@@ -207,10 +209,10 @@ class Keyring:
     def close(self) -> None:
         """Erase unused keys and close the file."""
         self._thread.shutdown()
-        unused = [number for number, _ in self._pool]
+        unused_numbers = [number for number, _ in self._pool]
         self._pool.clear()
-        if unused:
-            self.erase(unused)
+        if unused_numbers:
+            self.erase(unused_numbers)
         self._db.close()
 
 
@@ -223,12 +225,12 @@ def encrypt(key: bytes, plain: bytes, bound_to: bytes) -> bytes:
     return nonce + AESGCM(key).encrypt(nonce, plain, bound_to)
 
 
-def decrypt(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
+def decrypt(key: bytes, ciphertext: bytes, bound_to: bytes) -> bytes:
     """Decrypt the result of `encrypt`.
 
     Raises ValueError if the key, the bytes or `bound_to` differ.
     """
     try:
-        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to)
+        return AESGCM(key).decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], bound_to)
     except InvalidTag:
         raise ValueError("sealed with another key, or changed") from None

@@ -113,26 +113,26 @@ class Mailbox:
     def deliver(self, hello: Hello, keys: Sequence[StoredKey], answers: str = "") -> Delivery:
         """Seal data keys for the machine of a hello."""
         own = X25519PrivateKey.generate()
-        shared = own.exchange(X25519PublicKey.from_public_bytes(hello.public))
+        shared_secret = own.exchange(X25519PublicKey.from_public_bytes(hello.public))
         public = own.public_key().public_bytes_raw()
         plain = b"".join(_KEY.pack(*key) for key in keys)
         # The key seals this one record only, so its nonce may be fixed
-        sealed = AESGCM(self._derive(shared, public, hello.public)).encrypt(
+        ciphertext = AESGCM(self._derive(shared_secret, public, hello.public)).encrypt(
             _FIXED_NONCE, plain, hello.machine.encode()
         )
-        return Delivery(hello.machine, hello.epoch, public, sealed, answers)
+        return Delivery(hello.machine, hello.epoch, public, ciphertext, answers)
 
     def open_delivery(self, delivery: Delivery, private: bytes) -> list[StoredKey]:
         """Return the data keys of a delivery. Raises ValueError, InvalidTag."""
         own = X25519PrivateKey.from_private_bytes(private)
-        shared = own.exchange(X25519PublicKey.from_public_bytes(delivery.public))
-        secret = self._derive(shared, delivery.public, own.public_key().public_bytes_raw())
+        shared_secret = own.exchange(X25519PublicKey.from_public_bytes(delivery.public))
+        secret = self._derive(shared_secret, delivery.public, own.public_key().public_bytes_raw())
         plain = AESGCM(secret).decrypt(_FIXED_NONCE, delivery.sealed, delivery.machine.encode())
         return [StoredKey(*fields) for fields in _KEY.iter_unpack(plain)]
 
-    def _derive(self, shared: bytes, *publics: bytes) -> bytes:
+    def _derive(self, shared_secret: bytes, *publics: bytes) -> bytes:
         return blake2b(
-            b"".join((shared, *publics)),
+            b"".join((shared_secret, *publics)),
             key=self._secret,
             digest_size=KEY_BYTES,
             person=b"vigie.delivery",
@@ -168,6 +168,6 @@ def _load(kind: str, machine: str, fields: dict[str, Any], rest: bytes) -> Keyri
         case "erased":
             return Erasure(machine, tuple(fields["numbers"]))
         case "keys":
-            public, sealed = rest[:KEY_BYTES], rest[KEY_BYTES:]
-            return Delivery(machine, fields["epoch"], public, sealed, fields["answers"])
+            public, ciphertext = rest[:KEY_BYTES], rest[KEY_BYTES:]
+            return Delivery(machine, fields["epoch"], public, ciphertext, fields["answers"])
     return None

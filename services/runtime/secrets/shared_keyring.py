@@ -99,11 +99,11 @@ class SharedKeyring(Keyring):
         """Make durable keys for the next puts, which must not use them yet."""
         base = secrets.randbits(63 - INDEX_BITS) << INDEX_BITS
         keys = tuple((base + index, os.urandom(KEY_BYTES)) for index in range(self._batch))
-        stored = tuple(StoredKey(number, self._wrap(key)) for number, key in keys)
+        wrapped_keys = tuple(StoredKey(number, self._wrap(key)) for number, key in keys)
         with self._change():
-            self._db.executemany("INSERT INTO keys (id, wrapped) VALUES (?, ?)", stored)
+            self._db.executemany("INSERT INTO keys (id, wrapped) VALUES (?, ?)", wrapped_keys)
         self._batch = min(self._batch * 4, self.POOL)
-        return NewPool(keys, stored)
+        return NewPool(keys, wrapped_keys)
 
     def release_pool(self, pool: NewPool) -> None:
         """Release a pool that the topic has acknowledged, for puts."""
@@ -141,21 +141,21 @@ class SharedKeyring(Keyring):
 
     def erase(self, numbers: Iterable[int]) -> None:
         """Delete keys for ever here, and remember to tell the other machines."""
-        self._erase(numbers, told=False)
+        self._erase(numbers, is_shared=False)
 
     def erase_told(self, numbers: Iterable[int]) -> None:
         """Delete keys for ever that another machine has erased."""
-        self._erase(numbers, told=True)
+        self._erase(numbers, is_shared=True)
 
-    def _erase(self, numbers: Iterable[int], *, told: bool) -> None:
-        gone = tuple(numbers)
+    def _erase(self, numbers: Iterable[int], *, is_shared: bool) -> None:
+        key_numbers = tuple(numbers)
         with self._change():
             self._db.executemany(
                 "INSERT INTO erased VALUES (?, ?) ON CONFLICT DO UPDATE SET told = max(told, "
                 "excluded.told)",
-                ((number, told) for number in gone),
+                ((number, is_shared) for number in key_numbers),
             )
-        super().erase(gone)
+        super().erase(key_numbers)
 
     def list_untold(self, limit: int) -> tuple[int, ...]:
         """Return numbers of erased keys of which the other machines do not know."""
@@ -260,10 +260,10 @@ class SharedKeyring(Keyring):
         with self._lock:
             return self._fact("review") == "1"
 
-    def set_review(self, *, needed: bool) -> None:
+    def set_review(self, *, is_needed: bool) -> None:
         """Record whether refused records must be read again."""
         with self._change():
-            self._set("review", "1" if needed else "0")
+            self._set("review", "1" if is_needed else "0")
 
     # -- Announcements of the others
 

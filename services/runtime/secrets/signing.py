@@ -80,10 +80,10 @@ class SigningKey:
         """
         path = secrets / PRIVATE_FILE
         if not path.exists():
-            made = Ed25519PrivateKey.generate().private_bytes(
+            private_bytes = Ed25519PrivateKey.generate().private_bytes(
                 Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
             )
-            write_private(path, made)
+            write_private(path, private_bytes)
         try:
             key = load_pem_private_key(path.read_bytes(), None)
         except ValueError as error:

@@ -134,9 +134,9 @@ class Sealer:
         key = self._keyring.key(number)
         if key is None:
             return None
-        head, sealed = record[: _HEAD.size], record[_HEAD.size :]
+        head, ciphertext = record[: _HEAD.size], record[_HEAD.size :]
         try:
-            plain = decrypt(key, sealed, _build_binding(topic, id, head))
+            plain = decrypt(key, ciphertext, _build_binding(topic, id, head))
         except ValueError as error:
             raise RecordInvalid(f"{topic} {id}: {error}") from error
         return zlib.decompress(plain) if flags & _COMPRESSED else plain
@@ -170,10 +170,10 @@ class Sealer:
         key of that number belongs to another item.
         """
         numbers = []
-        for gone in records:
+        for removed_record in records:
             try:
-                if self.open(*gone) is not None:
-                    numbers.append(_read_head(gone.value)[0])
+                if self.open(*removed_record) is not None:
+                    numbers.append(_read_head(removed_record.value)[0])
             except RecordInvalid:
                 continue
         self._keyring.erase(numbers)
@@ -255,9 +255,9 @@ class ItemStore:
         return True
 
     def _is_copied(self) -> bool:
-        copied = self._replica.positions()
+        positions = self._replica.positions()
         return all(
-            offset < copied.get((self._topic, partition), 0)
+            offset < positions.get((self._topic, partition), 0)
             for partition, offset in self._written.items()
         )
 
@@ -311,19 +311,19 @@ class ItemStore:
         """Return the ids with a prefix of all items that the replica knows."""
         return self._replica.ids(self._topic, prefix)
 
-    def _remember(self, id: str, stored: ReplicaItem) -> None:
+    def _remember(self, id: str, item: ReplicaItem) -> None:
         self._forget(id)
-        self._recent[id] = stored
-        self._recent_bytes += len(stored.value)
+        self._recent[id] = item
+        self._recent_bytes += len(item.value)
         while self._recent_bytes > RECENT_CACHE_BYTES:
             _, oldest = self._recent.popitem(last=False)
             self._recent_bytes -= len(oldest.value)
 
     def _forget(self, id: str) -> ReplicaItem | None:
-        stored = self._recent.pop(id, None)
-        if stored is not None:
-            self._recent_bytes -= len(stored.value)
-        return stored
+        item = self._recent.pop(id, None)
+        if item is not None:
+            self._recent_bytes -= len(item.value)
+        return item
 
 
 class VaultTexts(ItemStore):
@@ -441,8 +441,12 @@ def _open_keyring(
     """Open the keyring, shared with other machines in a cluster."""
     if not is_shared(settings):
         return Keyring(settings.data.secrets / "keyring.db", master), None, None
-    shared = open_shared_keyring(settings, master)
-    return shared, PoolFiller(shared, writer), KeyExchange(settings.kafka, shared, writer)
+    shared_keyring = open_shared_keyring(settings, master)
+    return (
+        shared_keyring,
+        PoolFiller(shared_keyring, writer),
+        KeyExchange(settings.kafka, shared_keyring, writer),
+    )
 
 
 class Vault:

@@ -315,8 +315,8 @@ class Conductor:
         r = self._realms[realm]
         if r.opened is None or r.paused or r.stuck or r.closed or self.pending(realm):
             return ()
-        if due := self._respond(r):
-            return due
+        if responses := self._respond(r):
+            return responses
         if r.gated:
             return (self._answer(r),)
         job = self._job(r)
@@ -387,17 +387,17 @@ class Conductor:
     def _respond(self, r: _RealmState) -> list[Move]:
         """Return the due responses of simulated recipients, in the order of the log."""
         now = self._now(r)
-        due: list[tuple[Instant, int, str, Message]] = []
-        while r.responses and len(due) < MAX_RESPONSES:
+        responses: list[tuple[Instant, int, str, Message]] = []
+        while r.responses and len(responses) < MAX_RESPONSES:
             if r.responses[0][2] in r.answered:
                 heapq.heappop(r.responses)
             elif now is None or r.responses[0][0] > now:
                 break
             else:
-                due.append(heapq.heappop(r.responses))
-        for response in due:  # They stay until delivery's log shows them.
+                responses.append(heapq.heappop(r.responses))
+        for response in responses:  # They stay until delivery's log shows them.
             heapq.heappush(r.responses, response)
-        return [Move(r.name, "delivery", id, message, at) for at, _, id, message in due]
+        return [Move(r.name, "delivery", id, message, at) for at, _, id, message in responses]
 
     def _steps(self, r: _RealmState) -> Sequence[Move]:
         assert r.opened is not None

@@ -97,8 +97,8 @@ class ConductorProcess:
             for reader in self._readers.values():
                 await reader.start()
             for reader in self._readers.values():
-                async for accepted in reader.read_to_end():
-                    self._observe(accepted)
+                async for record in reader.read_to_end():
+                    self._observe(record)
             self.caught_up = True
             log.info("conductor.ready", realms=len(self._conductor.realms))
             for reader in self._readers.values():
@@ -117,15 +117,15 @@ class ConductorProcess:
                 for reader in self._readers.values():
                     await reader.stop()
 
-    def _observe(self, accepted: AcceptedRecord) -> None:
-        self._conductor.observe(accepted.transaction, accepted.partition, accepted.hash)
+    def _observe(self, record: AcceptedRecord) -> None:
+        self._conductor.observe(record.transaction, record.partition, record.hash)
 
     async def _follow(self, reader: LogReader) -> None:
         while True:
-            for accepted in await reader.batch(LONG_POLL_S):
-                self._observe(accepted)
+            for record in await reader.batch(LONG_POLL_S):
+                self._observe(record)
                 # A record of no known realm moves nothing.
-                if self._conductor.knows(realm := accepted.transaction.realm):
+                if self._conductor.knows(realm := record.transaction.realm):
                     self._touched.put_nowait(realm)
 
     async def _move(self, realm: str, tasks: asyncio.TaskGroup) -> None:
@@ -168,9 +168,9 @@ class ConductorProcess:
             )
             topic, value = input_topic(move.service), encode_message(move.message)
             partition, key = choose_partition(topic, move.realm), move.realm.encode()
-            marked = self._marks.sign(topic, key, value, headers)
+            signed_headers = self._marks.sign(topic, key, value, headers)
             acknowledgements.append(
-                await send_with_retry(self._producer, topic, value, key, partition, marked)
+                await send_with_retry(self._producer, topic, value, key, partition, signed_headers)
             )
             if move.moves_time:
                 metrics.count("vigie_steps_total")

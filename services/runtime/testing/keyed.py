@@ -40,16 +40,16 @@ class MemoryKeyedLog(KeyedWriter):
         if self.away:
             raise BrokerAway("away")
         loop = asyncio.get_running_loop()
-        acked: asyncio.Future[RecordMetadata] = loop.create_future()
+        acknowledgement: asyncio.Future[RecordMetadata] = loop.create_future()
         if self.lost:
-            return PendingSend(topic, acked, loop.time())
-        acked.set_result(
+            return PendingSend(topic, acknowledgement, loop.time())
+        acknowledgement.set_result(
             RecordMetadata(
                 topic, partition, TopicPartition(topic, partition), len(self.entries), 0, 0, 0
             )
         )
         self.entries.append(KeyedEntry(topic, partition, len(self.entries), key, value))
-        return PendingSend(topic, acked, loop.time() + 1)
+        return PendingSend(topic, acknowledgement, loop.time() + 1)
 
     async def stop(self) -> None:
         """Skip flushing: there is nothing to flush."""

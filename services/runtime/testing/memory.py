@@ -59,8 +59,8 @@ class MemoryLog:
     def append(self, partition: int, raw: bytes) -> StoredRecord:
         """Store a record at the end of a partition."""
         at = self.records.setdefault(partition, [])
-        at.append(stored := StoredRecord(partition, len(at), raw, Transaction.load(raw)))
-        return stored
+        at.append(entry := StoredRecord(partition, len(at), raw, Transaction.load(raw)))
+        return entry
 
     def __iter__(self) -> Iterator[StoredRecord]:
         """Yield all records, partition by partition."""
@@ -77,9 +77,9 @@ class MemoryLog:
 
     def newest(self, realm: str) -> StoredRecord:
         """Return the last record of one realm. Raises LookupError if there is none."""
-        for stored in reversed(self.records.get(partition_of(realm, self.partitions), [])):
-            if stored.transaction.realm == realm:
-                return stored
+        for entry in reversed(self.records.get(partition_of(realm, self.partitions), [])):
+            if entry.transaction.realm == realm:
+                return entry
         raise LookupError(realm)
 
 
@@ -113,14 +113,14 @@ class MemoryService(Generic[S]):
 
         Views and records never change, so both share them.
         """
-        made = MemoryService(
+        service = MemoryService(
             self.machine.decider, partitions=self.log.partitions, check=check, clock=self.clock
         )
-        made.log.records = {
+        service.log.records = {
             partition: list(records) for partition, records in self.log.records.items()
         }
-        made._views, made._offsets = dict(self._views), dict(self._offsets)
-        return made
+        service._views, service._offsets = dict(self._views), dict(self._offsets)
+        return service
 
     def feed(
         self,
@@ -178,17 +178,17 @@ class MemoryService(Generic[S]):
             self.clock if timestamp is None else timestamp,
         )
         before: ChainView[S] = self._views.get(partition) or create_empty_view()
-        after, appended = apply_input(self.machine, before, record, run="memory")
-        stored = self.log.append(partition, appended.raw)
+        after, append = apply_input(self.machine, before, record, run="memory")
+        entry = self.log.append(partition, append.raw)
         if self._check:
-            folded = fold_record(self.machine, before, stored.offset, appended.raw)
-            if folded != after:
+            fold = fold_record(self.machine, before, entry.offset, append.raw)
+            if fold != after:
                 raise AssertionError(
-                    f"{self.service}: the fold of {appended.transaction.facts} differs from what "
+                    f"{self.service}: the fold of {append.transaction.facts} differs from what "
                     "was applied"
                 )
         self._views[partition] = after
-        return stored
+        return entry
 
     def state(self, realm: str) -> S:
         """Return the domain state of a realm. Raises KeyError if it was never opened."""
@@ -199,7 +199,7 @@ class MemoryService(Generic[S]):
         return self._views[partition_of(realm, self.log.partitions)].realms[realm]
 
     def facts(self, realm: str) -> list[Fact]:
-        return [message for stored in self.log.of(realm) for message in stored.messages]
+        return [message for entry in self.log.of(realm) for message in entry.messages]
 
     def next_due(self, realm: str) -> Instant | None:
         """Return the realm's earliest deadline."""

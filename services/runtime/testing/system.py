@@ -101,23 +101,23 @@ class MemorySystem:
         return [
             f
             for name in services or self.services
-            for stored in self.services[name].log.of(realm)
-            for f in stored.transaction.facts
+            for entry in self.services[name].log.of(realm)
+            for f in entry.transaction.facts
         ]
 
     def _took(self, service: str, realm: str) -> Transaction:
-        stored = self.services[service].log.newest(realm)
-        self.conductor.observe(stored.transaction, stored.partition, stored.hash)
-        for ordinal, fact in enumerate(stored.transaction.facts):
+        entry = self.services[service].log.newest(realm)
+        self.conductor.observe(entry.transaction, entry.partition, entry.hash)
+        for ordinal, fact in enumerate(entry.transaction.facts):
             for receiver in list_destinations(
-                stored.transaction.logic, service, fact.name, fact.data
+                entry.transaction.logic, service, fact.name, fact.data
             ):
                 if receiver in self.services and is_published(service, receiver, realm):
-                    self._waiting.append((receiver, stored, ordinal))
-        return stored.transaction
+                    self._waiting.append((receiver, entry, ordinal))
+        return entry.transaction
 
-    def _forward(self, receiver: str, stored: StoredRecord, ordinal: int) -> None:
-        tx, fact = stored.transaction, stored.transaction.facts[ordinal]
+    def _forward(self, receiver: str, entry: StoredRecord, ordinal: int) -> None:
+        tx, fact = entry.transaction, entry.transaction.facts[ordinal]
         self.services[receiver].feed(
             tx.realm,
             fact.message(),
@@ -126,7 +126,7 @@ class MemorySystem:
             at=fact.at if "~" in tx.realm else None,
             correlation_id=tx.src.correlation_id,
             causation_id=tx.src.id,
-            place=stored.place(ordinal),
-            place_hash=stored.hash,
+            place=entry.place(ordinal),
+            place_hash=entry.hash,
         )
         self._took(receiver, tx.realm)

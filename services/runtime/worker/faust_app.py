@@ -176,8 +176,8 @@ class PositionedConsumer(driver.Consumer):
         """
         if len(coros) != 2:
             return await super().wait_first(*coros, timeout=timeout)
-        delivery, suspended = coros
-        suspended.close()
+        delivery, rest = coros
+        rest.close()
         return WaitResults([delivery], [await delivery], False)
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002  Faust's signature
@@ -188,17 +188,17 @@ class PositionedConsumer(driver.Consumer):
         if ARMED:
             reach_failpoint("before-commit")
         app: Any = self.app
-        applied = {
+        applied_offsets = {
             tp: offset
             for tp in self.assignment()
             if (offset := app.owner.position(tp.topic, tp.partition)) is not None
         }
-        if not applied or applied == self._told:
+        if not applied_offsets or applied_offsets == self._told:
             return False
-        done = bool(await self._commit(applied))
-        if done:
-            self._told = applied
-        return done
+        is_committed = bool(await self._commit(applied_offsets))
+        if is_committed:
+            self._told = applied_offsets
+        return is_committed
 
 
 class DirectConductor(Conductor):

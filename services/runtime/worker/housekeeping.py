@@ -103,8 +103,8 @@ class Housekeeping:
                             )
                             checked_at = time.monotonic()
                         self._use_quiet_moments()
-            except Stop as lost:
-                stop_for_error(lost, lost.name)
+            except Stop as stop_error:
+                stop_for_error(stop_error, stop_error.name)
             except (KafkaError, OSError) as error:
                 log.warning("watch.interrupted", error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(CHECK_INTERVAL_S)
@@ -237,15 +237,15 @@ class Housekeeping:
         (`log.truncated`).
         """
         worker = self._worker
-        confirmed = {
+        confirmed_positions = {
             p: (owned_partition, *owned_partition.confirmed)
             for p, owned_partition in worker.held.items()
             if owned_partition.confirmed[0] >= 0
         }
         last_records = await reader.at(
-            worker.log, {p: offset for p, (_, offset, _) in confirmed.items()}
+            worker.log, {p: offset for p, (_, offset, _) in confirmed_positions.items()}
         )
-        for p, (owned_partition, offset, hash) in confirmed.items():
+        for p, (owned_partition, offset, hash) in confirmed_positions.items():
             if not owned_partition.dropped:
                 _check_record(worker.log, p, offset, hash, last_records.get(p))
                 self._answered_at = time.monotonic()
@@ -276,7 +276,7 @@ class Housekeeping:
         )
 
     async def _write(self, owned_partition: OwnedPartition[Any], view: ChainView[Any]) -> None:
-        worker, started, seq = self._worker, time.monotonic(), view.position.seq
+        worker, began, seq = self._worker, time.monotonic(), view.position.seq
         try:
             await retry_until_visible(
                 worker.kafka, worker.log, lambda: self._check_anchor(owned_partition)
@@ -284,7 +284,7 @@ class Housekeeping:
             writer = await self._writer(owned_partition)
             await writer.write(owned_partition.slot, view, owned_partition.feed.published)
             owned_partition.slot = SLOTS[1 - SLOTS.index(owned_partition.slot)]
-            owned_partition.snapshot_seq, owned_partition.snapshot_at = seq, started
+            owned_partition.snapshot_seq, owned_partition.snapshot_at = seq, began
             metrics.count("vigie_snapshots_total", service=worker.service)
         except (BrokerAway, KafkaError, OSError) as error:
             if not worker.stopping:
@@ -298,7 +298,7 @@ class Housekeeping:
             raise
         except Exception as error:  # noqa: BLE001
             stop_for_error(error, "agent.crashed")
-        took = time.monotonic() - started
+        took = time.monotonic() - began
         metrics.observe("vigie_snapshot_seconds", took, service=worker.service)
         owned_partition.next_snapshot_at = time.monotonic() + max(
             worker.tuning.snapshot_pause_s, 10 * took

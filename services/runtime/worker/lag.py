@@ -65,12 +65,12 @@ async def read_progress(reader: PartitionReader) -> DecidersProgress:
             for p, (_, end) in (await reader.bounds(topic, range(PARTITION_COUNT))).items()
         }
         newest = await read_newest_transactions(reader, service, range(PARTITION_COUNT))
-        applied = {
+        progress = {
             (topic, p): offset
             for p, transaction in newest.items()
             for topic, offset in list_applied_offsets(transaction, service).items()
         }
-        lag[service] = sum(max(end - 1 - applied.get(place, -1), 0) for place, end in ends.items())
+        lag[service] = sum(max(end - 1 - progress.get(place, -1), 0) for place, end in ends.items())
         dues += [t.next_due for p, t in newest.items() if p in live and t.next_due is not None]
     return DecidersProgress(lag, min(dues, default=None))
 
@@ -86,8 +86,8 @@ async def read_newest_transactions(
     newest = await reader.at(
         log_topic(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin}
     )
-    read = {p: _parse_transaction(record.value) for p, record in newest.items()}
-    return {p: transaction for p, transaction in read.items() if transaction is not None}
+    transactions = {p: _parse_transaction(record.value) for p, record in newest.items()}
+    return {p: transaction for p, transaction in transactions.items() if transaction is not None}
 
 
 def list_applied_offsets(transaction: Transaction, service: str) -> dict[str, int]:

@@ -57,14 +57,14 @@ async def _run_until_signal(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
-    stopped = False
+    has_stopped = False
     try:
         await task
     except asyncio.CancelledError:
-        stopped = True
+        has_stopped = True
         log.info("process.stopped", process=name)
     finally:
         await work.close()
         await server.close()
-    if stopped:
+    if has_stopped:
         exit_now()  # The interpreter would wait for a thread that computes at the lowest priority

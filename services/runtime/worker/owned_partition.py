@@ -143,27 +143,27 @@ class Ticker:
     def __len__(self) -> int:
         return len(self._armed)
 
-    def arm(self, partition: int, realm: str, due: Instant | None) -> None:
+    def arm(self, partition: int, realm: str, due_at: Instant | None) -> None:
         """Set the realm's earliest deadline after an input; None if it has none."""
-        armed = self._armed.get(realm)
-        if due is None:
-            if armed is not None:
+        alarm = self._armed.get(realm)
+        if due_at is None:
+            if alarm is not None:
                 del self._armed[realm]
             return
-        if armed is not None and armed.due == due:
+        if alarm is not None and alarm.due == due_at:
             return
-        self._armed[realm] = _ArmedRealm(partition, due, due)
-        self._push(due, realm)
+        self._armed[realm] = _ArmedRealm(partition, due_at, due_at)
+        self._push(due_at, realm)
 
     def ticked(self, realm: str) -> None:
         """Retry soon if the deadline is still armed: the broker's clock is behind."""
-        if (armed := self._armed.get(realm)) is not None and armed.sent:
-            armed.at = _read_clock() + min(FIRST_RETRY_MS << (armed.sent - 1), 1000)
-            self._push(armed.at, realm)
+        if (alarm := self._armed.get(realm)) is not None and alarm.sent:
+            alarm.at = _read_clock() + min(FIRST_RETRY_MS << (alarm.sent - 1), 1000)
+            self._push(alarm.at, realm)
 
     def forget(self, partition: int) -> None:
         """Forget the realms of a partition that another worker owns now."""
-        for realm in [r for r, armed in self._armed.items() if armed.partition == partition]:
+        for realm in [r for r, alarm in self._armed.items() if alarm.partition == partition]:
             del self._armed[realm]
 
     def _push(self, at: Instant, realm: str) -> None:
@@ -178,14 +178,14 @@ class Ticker:
             now = _read_clock()
             while self._heap and self._heap[0][0] <= now:
                 at, realm = heapq.heappop(self._heap)
-                armed = self._armed.get(realm)
-                if armed is None or armed.at != at:
+                alarm = self._armed.get(realm)
+                if alarm is None or alarm.at != at:
                     continue  # Disarmed or moved meanwhile
-                armed.sent += 1
-                armed.at = now + RESEND_MS
-                self._push(armed.at, realm)
+                alarm.sent += 1
+                alarm.at = now + RESEND_MS
+                self._push(alarm.at, realm)
                 await self._send(
-                    armed.partition, realm, f"tick:{self._run_id}:{realm}:{armed.due}:{armed.sent}"
+                    alarm.partition, realm, f"tick:{self._run_id}:{realm}:{alarm.due}:{alarm.sent}"
                 )
             delay_s = (
                 min((self._heap[0][0] - _read_clock()) / 1000, CLOCK_CHECK_S)

@@ -131,7 +131,7 @@ class Publisher:
         key: bytes,
         value: bytes,
         headers: RecordHeaders,
-        done: Callable[[], None] | None = None,
+        on_done: Callable[[], None] | None = None,
     ) -> None:
         """Pass one record to the producer. A failure, now or later, ends the process."""
         if is_input_topic(topic):
@@ -151,8 +151,8 @@ class Publisher:
             self.outgoing -= 1
             if self.outgoing < MAX_OUTGOING // 2:
                 self.room.set()
-            if done is not None:
-                done()
+            if on_done is not None:
+                on_done()
 
         if ARMED:
             reach_failpoint("before-publish")
@@ -187,7 +187,7 @@ class PartitionFeed:
         publisher: Publisher,
         partition: int,
         end: Position,
-        published: PublishedPosition,
+        published_position: PublishedPosition,
         room: asyncio.Event,
     ) -> None:
         """Start publishing; `room` is set whenever less is left to publish."""
@@ -200,8 +200,8 @@ class PartitionFeed:
         self._sending: deque[_PendingRecord] = deque()
         self._marks: dict[str, Place] = {}
         self._cancelled = False
-        self._frontier = published.position
-        self._last = published.last
+        self._frontier = published_position.position
+        self._last = published_position.last
         self._task = asyncio.create_task(
             self._run(), name=f"publish {publisher.service}/{partition}"
         )
@@ -216,9 +216,9 @@ class PartitionFeed:
         """Number of accepted records that are not completely published."""
         return len(self._queue) + len(self._sending)
 
-    def offer(self, accepted: PublishedRecord) -> None:
+    def offer(self, record: PublishedRecord) -> None:
         """Queue the next acknowledged record, in order."""
-        self._queue.append(accepted)
+        self._queue.append(record)
         self._filled.set()
 
     def cancel(self) -> None:
@@ -330,22 +330,22 @@ class PartitionFeed:
             receivers, list_public_topics(fact.name), fact.type in _DEAD_LETTER_FACTS
         )
 
-    async def _publish(self, accepted: PublishedRecord, *, compare: bool) -> None:
-        tx, service = accepted.transaction, self._publisher.service
-        routed = [
+    async def _publish(self, record: PublishedRecord, *, compare: bool) -> None:
+        tx, service = record.transaction, self._publisher.service
+        routed_facts = [
             (n, fact, route)
             for n, fact in enumerate(tx.facts)
             if any(route := self._route(tx.logic, fact))
         ]
-        if not routed:  # Most records route nothing: only the frontier moves.
+        if not routed_facts:  # Most records route nothing: only the frontier moves.
             if self._sending:
-                self._sending[-1].position = accepted.position
+                self._sending[-1].position = record.position
             else:
-                self._frontier = accepted.position
+                self._frontier = record.position
             return
-        sending = _PendingRecord(accepted.position, {})
+        sending = _PendingRecord(record.position, {})
         self._sending.append(sending)
-        for ordinal, fact, route in routed:
+        for ordinal, fact, route in routed_facts:
             place = Place(service, self._partition, tx.history, tx.seq, ordinal)
             receivers = [r for r in route.receivers if is_published(service, r, tx.realm)]
             targets = [
@@ -360,7 +360,7 @@ class PartitionFeed:
             if topics:
                 value, headers, key = (
                     orjson.dumps(fact.data),
-                    self._headers(tx, fact, place, accepted.position.hash),
+                    self._headers(tx, fact, place, record.position.hash),
                     tx.realm.encode(),
                 )
                 for topic in topics:
@@ -368,7 +368,7 @@ class PartitionFeed:
             if route.dead and (
                 not compare or place > self._marks.get(dead_letters.TOPIC, _NOWHERE)
             ):
-                await self._bury(sending, tx, fact, place, accepted)
+                await self._bury(sending, tx, fact, place, record)
             for receiver in receivers:
                 sending.last[receiver] = place
         self._acknowledged(sending)
@@ -393,19 +393,23 @@ class PartitionFeed:
         tx: Transaction,
         fact: FactRecord,
         place: Place,
-        accepted: PublishedRecord,
+        record: PublishedRecord,
     ) -> None:
         """Send the original bytes of an input without effect and the reason to the dead letters."""
-        source, input_record, failed = tx.src, accepted.record, fact.type == InputFailed.wire_type()
-        code = _FAILED_CODE if failed else str(fact.data["code"])
+        source, input_record, is_failure = (
+            tx.src,
+            record.record,
+            fact.type == InputFailed.wire_type(),
+        )
+        code = _FAILED_CODE if is_failure else str(fact.data["code"])
         letter = DeadLetter(
             fact.id,
-            DeadLetterKind.FAILED if failed else DeadLetterKind.UNREADABLE,
+            DeadLetterKind.FAILED if is_failure else DeadLetterKind.UNREADABLE,
             tx.service,
             tx.realm,
             fact.at,
             code,
-            str(fact.data["error"] if failed else fact.data["detail"]),
+            str(fact.data["error"] if is_failure else fact.data["detail"]),
             source.id,
             source.type or None,
             source.source or None,
@@ -423,7 +427,7 @@ class PartitionFeed:
         metrics.count("vigie_dead_letters_total", service=tx.service, reason=code)
         headers: RecordHeaders = [
             (ce.CE_PLACE, str(place).encode()),
-            (ce.CE_PLACEHASH, accepted.position.hash.encode()),
+            (ce.CE_PLACEHASH, record.position.hash.encode()),
         ]
         await self._send(
             sending, dead_letters.TOPIC, self._partition, letter.key, letter.dump(), headers
@@ -449,10 +453,10 @@ class PartitionFeed:
         if sending.left:
             return
         while self._sending and self._sending[0].left == 0:
-            done = self._sending.popleft()
+            first = self._sending.popleft()
             self._room.set()
-            self._frontier = done.position
-            for receiver, place in done.last.items():
+            self._frontier = first.position
+            for receiver, place in first.last.items():
                 self._last = self._last.set(receiver, place)
 
 

@@ -59,8 +59,8 @@ async def recover_partition(
     """
     service = machine.service
     manifests = await read_newest_manifests(reader, service, partition)
-    start, lost = await find_valid_manifest(reader, service, partition, manifests)
-    view, published, slot = create_empty_view(), PublishedPosition(), SLOTS[0]
+    start, required_history = await find_valid_manifest(reader, service, partition, manifests)
+    view, published_position, slot = create_empty_view(), PublishedPosition(), SLOTS[0]
     for manifest in [] if start is None else manifests[manifests.index(start) :]:
         if not await is_in_log(reader, service, partition, manifest.position):
             continue
@@ -75,7 +75,7 @@ async def recover_partition(
             )
             continue
         try:
-            view, published = (
+            view, published_position = (
                 await load_view(reader, machine.decider, partition, manifest),
                 manifest.published,
             )
@@ -93,12 +93,12 @@ async def recover_partition(
     _, end = (await reader.bounds(topic, [partition]))[partition]
     async for record in reader.read(topic, {partition: (first, end)}):
         view = fold_record(machine, view, record.offset, record.value)
-    if lost > view.position.history:
+    if required_history > view.position.history:
         raise RecordMissing(
             "log.truncated",
             f"partition {partition} of {topic} lacks records that a snapshot had seen acknowledged",
         )
-    return RecoveredPartition(view, published, slot, view.position.next - first)
+    return RecoveredPartition(view, published_position, slot, view.position.next - first)
 
 
 async def find_valid_manifest(
@@ -108,13 +108,13 @@ async def find_valid_manifest(
 
     The log must have reached that history to explain the manifests that do not fit; 0 if all fit.
     """
-    lost = 0
+    required_history = 0
     for manifest in manifests:
         if await is_in_log(reader, service, partition, manifest.position):
-            return manifest, lost
+            return manifest, required_history
         # The manifest was sent after its acknowledgement, so a loss is proven.
-        lost = max(lost, manifest.position.history + 1)
-    return None, lost
+        required_history = max(required_history, manifest.position.history + 1)
+    return None, required_history
 
 
 async def is_in_log(reader: PartitionReader, service: str, partition: int, at: Position) -> bool:
@@ -151,28 +151,28 @@ async def check_input(reader: PartitionReader, service: str, partition: int, at:
 
 
 async def _check_lane(reader: PartitionReader, topic: str, partition: int, at: Position) -> None:
-    applied, applied_digest = at.applied_in(topic)
+    applied_offset, applied_digest = at.applied_in(topic)
     begin, end = (await reader.bounds(topic, [partition]))[partition]
-    if applied >= end:
+    if applied_offset >= end:
         raise RecordMissing(
             "input.rewritten",
-            f"partition {partition} of {topic} ends at {end}, the log has applied offset {applied}",
+            f"partition {partition} of {topic} ends at {end}, the log has applied offset {applied_offset}",
         )
-    if begin > applied + 1:
+    if begin > applied_offset + 1:
         raise Stop(
             "input.gap",
-            f"partition {partition} of {topic} begins at {begin}, offset {applied + 1} is due",
+            f"partition {partition} of {topic} begins at {begin}, offset {applied_offset + 1} is due",
         )
-    if applied < 0 or not applied_digest:
+    if applied_offset < 0 or not applied_digest:
         return
-    lane_records = await reader.at(topic, {partition: applied})
+    lane_records = await reader.at(topic, {partition: applied_offset})
     if partition not in lane_records:
         raise RecordMissing(
             "input.rewritten",
-            f"partition {partition} of {topic} lacks offset {applied}, which the log has applied",
+            f"partition {partition} of {topic} lacks offset {applied_offset}, which the log has applied",
         )
     if input_digest(convert_record(lane_records[partition])) != applied_digest:
         raise Stop(
             "input.rewritten",
-            f"partition {partition} of {topic} holds another record at offset {applied} than the one applied",
+            f"partition {partition} of {topic} holds another record at offset {applied_offset} than the one applied",
         )

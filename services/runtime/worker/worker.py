@@ -136,7 +136,7 @@ class Worker(Generic[S]):
             self,
         )
         self.app.on_rebalance_complete.connect(self.recover)
-        self.app.on_partitions_revoked.connect(self.revoked)
+        self.app.on_partitions_revoked.connect(self.on_revocation)
         self.app.on_before_shutdown.connect(self.stop)
         self.app.topics.add(self.app.topic(self.inputs))
         self.urgent = (
@@ -199,9 +199,9 @@ class Worker(Generic[S]):
             else owned_partition.view.position.applied + 1
         )
 
-    async def revoked(self, _app: Any, revoked: Any, *_: Any, **__: Any) -> None:
+    async def on_revocation(self, _app: Any, partitions: Any, *_: Any, **__: Any) -> None:
         """Wait for appends in flight, so that a kept chain is a confirmed one (rule 9)."""
-        log.info("partitions.revoked", partitions=sorted({tp.partition for tp in revoked}))
+        log.info("partitions.revoked", partitions=sorted({tp.partition for tp in partitions}))
         self.ready = False
         if self.urgent is not None:
             self.urgent.begin_at({})
@@ -218,20 +218,20 @@ class Worker(Generic[S]):
         Faust awaits this before it seeks and resumes the inputs.
         """
         try:
-            owned = {
+            assignment = {
                 tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.inputs
             }
-            for owned_partition in [h for p, h in self.held.items() if p not in owned]:
+            for owned_partition in [h for p, h in self.held.items() if p not in assignment]:
                 self._drop(owned_partition)
             async with PartitionReader(self.kafka) as reader:
-                for partition in sorted(owned):
-                    started = time.perf_counter()
+                for partition in sorted(assignment):
+                    began = time.perf_counter()
                     owned_partition = await self.takeover.take(
                         reader, partition, self.held.get(partition)
                     )
                     metrics.set_gauge(
                         "vigie_take_seconds",
-                        time.perf_counter() - started,
+                        time.perf_counter() - began,
                         service=self.service,
                         partition=str(partition),
                     )
@@ -253,7 +253,7 @@ class Worker(Generic[S]):
             )
         log.info(
             "partitions.taken",
-            partitions=sorted(owned),
+            partitions=sorted(assignment),
             seqs={p: h.view.position.seq for p, h in sorted(self.held.items())},
         )
 
@@ -301,8 +301,8 @@ class Worker(Generic[S]):
         if not realm or not is_live(realm):
             return
         state = owned_partition.view.realms.get(realm)
-        due = self.machine.next_due(state)
-        if state is not None and (due is None or due > record.timestamp):
+        next_deadline = self.machine.next_due(state)
+        if state is not None and (next_deadline is None or next_deadline > record.timestamp):
             return
         end = await lane.ask_end(owned_partition.partition)
         while (
@@ -331,8 +331,8 @@ class Worker(Generic[S]):
 
     async def apply(self, owned_partition: OwnedPartition[S], record: InputRecord) -> None:
         """Apply one input and send its Transaction."""
-        due = owned_partition.view.position.applied_in(record.topic)[0] + 1
-        if record.offset != due and not await self._is_next(
+        next_offset = owned_partition.view.position.applied_in(record.topic)[0] + 1
+        if record.offset != next_offset and not await self._is_next(
             owned_partition, record.topic, record.offset
         ):
             return
@@ -343,11 +343,9 @@ class Worker(Generic[S]):
             reach_failpoint("before-decide")
         began_ns = 0 if self.traces is None else time.time_ns()
         refusal = self.marks.find_fault(record)
-        view, appended = apply_input(
-            self.machine, owned_partition.view, record, self.run_id, refusal
-        )
-        tx, outcome, now = appended.transaction, appended.outcome, time.monotonic()
-        span = None if self.traces is None else self._span(self.traces, record, appended, began_ns)
+        view, append = apply_input(self.machine, owned_partition.view, record, self.run_id, refusal)
+        tx, outcome, now = append.transaction, append.outcome, time.monotonic()
+        span = None if self.traces is None else self._span(self.traces, record, append, began_ns)
         if span is not None:
             tx = replace(tx, traceparent=span.traceparent)
         refused_record = record if outcome in ("failed", "refused") else None
@@ -376,21 +374,23 @@ class Worker(Generic[S]):
         acknowledgement = await send_with_retry(
             self.producer,
             self.log,
-            appended.raw,
+            append.raw,
             record.key,
             owned_partition.partition,
             tracing.build_trace_headers(tx.traceparent),
         )
-        acknowledgement.add_done_callback(lambda done: self._acknowledged(owned_partition, done))
+        acknowledgement.add_done_callback(
+            lambda future: self._acknowledged(owned_partition, future)
+        )
 
     def _span(
-        self, traces: Traces, record: InputRecord, appended: PreparedAppend, began_ns: int
+        self, traces: Traces, record: InputRecord, append: PreparedAppend, began_ns: int
     ) -> TraceSpan | None:
         """Return the span of one input, or None if the input only moved the clock.
 
         Such an input belongs to no trace.
         """
-        tx, parent = appended.transaction, tracing.read_traceparent(record.headers)
+        tx, parent = append.transaction, tracing.read_traceparent(record.headers)
         if parent is None and not tx.facts:
             return None
         attributes: tracing.Attributes = {
@@ -403,7 +403,7 @@ class Worker(Generic[S]):
             "vigie.type": tx.src.type,
             "vigie.seq": tx.seq,
             "vigie.facts": len(tx.facts),
-            "vigie.outcome": appended.outcome,
+            "vigie.outcome": append.outcome,
         }
         return traces.begin(
             f"{self.service} decide {tx.src.type}",
@@ -420,12 +420,12 @@ class Worker(Generic[S]):
         try:
             async with PartitionReader(self.kafka) as reader:
                 await self.takeover.check_input(reader, owned_partition)
-                due = await reader.at(topic, {owned_partition.partition: next_})
+                records = await reader.at(topic, {owned_partition.partition: next_})
         except (KafkaError, OSError, Stop) as error:
             stop_for_error(error, "input.disorder")
         if offset > next_:
             missing: ExitName = (
-                "input.disorder" if owned_partition.partition in due else "input.gap"
+                "input.disorder" if owned_partition.partition in records else "input.gap"
             )
             stop(
                 missing,
