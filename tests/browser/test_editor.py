@@ -36,9 +36,9 @@ def approve(page: Page, texts: Sequence[str]) -> None:
     card = cards.filter(has_text=texts[0])
     for text in texts[1:]:
         expect(card).to_contain_text(text)
+    change = str(card.get_attribute("data-key")).removeprefix("c-")
     card.get_by_role("button", name="Approuver").click()
-    expect(card).to_have_count(0)
-    expect(page.locator("#changes summary").first).to_contain_text("entré en vigueur")
+    expect(page.locator(f"[data-key='o-{change}'] summary")).to_contain_text("entré en vigueur")
 
 
 def test_a_card_a_schedule_and_staff_are_in_force_once_another_person_approves(
