@@ -51,6 +51,10 @@ class FrontProcess:
             "services.intake", environment=self._environment, log=log, pass_fds=self.pass_fds
         )
 
+    def has_ended(self) -> bool:
+        """Return whether it was killed or stopped, or has never been started."""
+        return self._process is None or self._process.poll() is not None
+
     def kill(self) -> None:
         """Send SIGKILL, and wait."""
         assert self._process is not None
@@ -120,12 +124,31 @@ def new_front(broker: RunningKafka, tmp_path: Path) -> Iterator[Starter]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def console_address() -> str:
+    """Return the address at which `front` asks for its console; nobody is there."""
+    return "127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def front_of_module(
+    broker: RunningKafka, console_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FrontProcess]:
+    """Return a front that is stopped at the end of the module."""
+    data = tmp_path_factory.mktemp("front") / "data"
+    made = FrontProcess(data, broker.address, find_free_ports(1)[0], console_address, {})
+    yield made
+    if not made.has_ended():
+        made.stop()
+
+
 @pytest.fixture
-async def front(new_front: Starter) -> FrontProcess:
-    """Start a front without a console."""
-    made = new_front()
-    await made.accepting()
-    return made
+async def front(front_of_module: FrontProcess) -> FrontProcess:
+    """Return the front that all tests of the module may use, kill and stop; it accepts reports."""
+    if front_of_module.has_ended():
+        front_of_module.start()
+    await front_of_module.accepting()
+    return front_of_module
 
 
 async def records(kafka: str, topic: str, key: str) -> list[Any]:

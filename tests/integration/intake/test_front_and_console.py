@@ -26,9 +26,8 @@ from tests.waiting import eventually
 class Console:
     """Stand-in for the console that records requests, streams, and can disappear."""
 
-    def __init__(self) -> None:
-        self.port = find_free_ports(1)[0]
-        self.address = f"127.0.0.1:{self.port}"
+    def __init__(self, address: str) -> None:
+        self.address = address
         self.gone = asyncio.Event()
         self.next_event: asyncio.Queue[bytes] = asyncio.Queue()
         self._server: uvicorn.Server | None = None
@@ -43,7 +42,7 @@ class Console:
             uvicorn.Config(
                 self,
                 host="127.0.0.1",
-                port=self.port,
+                port=int(self.address.rpartition(":")[2]),
                 log_config=None,
                 lifespan="off",
                 timeout_graceful_shutdown=1,
@@ -133,16 +132,23 @@ class Console:
         self.gone.set()
 
 
-@pytest.fixture
-async def console() -> AsyncIterator[Console]:
-    made = Console()
+@pytest.fixture(scope="module")
+def console_address() -> str:
+    return f"127.0.0.1:{find_free_ports(1)[0]}"
+
+
+@pytest.fixture(autouse=True)
+async def console(console_address: str) -> AsyncIterator[Console]:
+    """Start a console for one test, at the address that the front of the module asks."""
+    made = Console(console_address)
     await made.start()
     yield made
     await made.stop()
 
 
 @pytest.fixture
-async def front(console: Console, new_front: Starter) -> FrontProcess:
+async def own_front(console: Console, new_front: Starter) -> FrontProcess:
+    """Start a front of this test alone."""
     made = new_front(console=console.address)
     await made.accepting()
     return made
@@ -199,16 +205,16 @@ async def test_a_live_stream_arrives_event_by_event_and_ends_with_its_reader(
 
 
 async def test_a_stopping_front_asks_waiting_clients_to_retry_and_ends_live_streams(
-    front: FrontProcess, console: Console
+    own_front: FrontProcess, console: Console
 ) -> None:
     """Ctrl-C waited four seconds for an exercise step or an open page, and printed a traceback."""
-    async with front.client() as http, http.stream("GET", "/api/v1/stream") as stream:
+    async with own_front.client() as http, http.stream("GET", "/api/v1/stream") as stream:
         chunks = stream.aiter_bytes()
         await console.next_event.put(b"data: 1\n\n")
         assert await anext(chunks) == b"data: 1\n\n"
         step = asyncio.create_task(http.post("/api/v1/realms/slow/step", json={"minutes": 1}))
         await asyncio.sleep(0.3)
-        stopping = asyncio.create_task(asyncio.to_thread(front.stop))
+        stopping = asyncio.create_task(asyncio.to_thread(own_front.stop))
         answer = await step
         assert (answer.status_code, answer.json()["code"], "retry-after" in answer.headers) == (
             503,
@@ -217,7 +223,7 @@ async def test_a_stopping_front_asks_waiting_clients_to_retry_and_ends_live_stre
         )
         assert [chunk async for chunk in chunks] == []
         assert await stopping == 0
-    log = (front.data.root.parent / "front.log").read_text()
+    log = (own_front.data.root.parent / "front.log").read_text()
     assert "Traceback" not in log
     assert "graceful" not in log
 
@@ -262,21 +268,21 @@ async def test_readiness_and_the_document_speak_for_both(front: FrontProcess) ->
 
 @proves("intake", "restarts")
 async def test_connections_queue_in_the_socket_of_the_supervisor_while_the_front_restarts(
-    new_front: Starter, front: FrontProcess
+    own_front: FrontProcess,
 ) -> None:
-    front.stop()
+    own_front.stop()
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         listener.set_inheritable(True)
-        front._environment["VIGIE_HTTP_FD"] = str(listener.fileno())
-        front.pass_fds = (listener.fileno(),)
+        own_front._environment["VIGIE_HTTP_FD"] = str(listener.fileno())
+        own_front.pass_fds = (listener.fileno(),)
         async with httpx.AsyncClient(base_url=url, timeout=20) as http:
             waiting = asyncio.create_task(http.get("/livez"))
-            front.start()
+            own_front.start()
             assert (await waiting).status_code == 200
-            front.kill()
+            own_front.kill()
             waiting = asyncio.create_task(http.get("/livez"))
-            front.start()
+            own_front.start()
             assert (await waiting).status_code == 200
 
 
