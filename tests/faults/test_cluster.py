@@ -231,7 +231,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 def test_the_death_of_a_leader_loses_nothing_and_stops_no_service(
     run: Run, record_property: Callable[[str, object], None]
 ) -> None:
-    run.storm([False, True, False], record_property, BESIDE_OTHERS)
+    run.storm([False, True], record_property, BESIDE_OTHERS)
 
 
 @pytest.mark.soak

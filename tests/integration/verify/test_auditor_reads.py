@@ -13,11 +13,11 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.alerts import NoteAdded
 from schemas.topics import log_topic
+from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.kafka.security import get_client_options
 from services.verify.auditor import auditor as auditor_auditor
 from services.verify.auditor.auditor import Auditor
 from services.verify.auditor.verdict import Verdict
-from tests.brokers import Brokers
 from tests.integration.console.logwriter import Chains
 
 REALM = "92~ex-large"
@@ -77,10 +77,9 @@ async def read_until(verdicts: AsyncIterator[Verdict], greens: int) -> list[Verd
     "megabytes", [24, pytest.param(1024, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
 )
 async def test_a_restarted_auditor_is_green_within_a_minute_per_gigabyte_and_stays_green_under_load(
-    megabytes: int, start_broker: Brokers, monkeypatch: pytest.MonkeyPatch
+    megabytes: int, broker: RunningKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A busy log is always ahead of its readers, and that alone must not count as reading."""
-    broker = await start_broker()
     async with Writer(broker.address) as writer:
         await writer.write(megabytes)
         auditor, began, began_ms = (
