@@ -22,10 +22,10 @@ class MemoryItems(ItemStore):
         self.items[id] = plain
         return PendingItem(id, plain, _Sent())
 
-    async def kept(self, item: PendingItem) -> None:
+    async def wait_for_replicas(self, item: PendingItem) -> None:
         assert item.id in self.items
 
-    async def settled(self, wait_s: float) -> bool:  # noqa: ARG002
+    async def wait_until_current(self, wait_s: float) -> bool:  # noqa: ARG002
         return True
 
     def peek_bytes(self, id: str) -> bytes | None:

@@ -388,13 +388,13 @@ async def open_console(settings: Settings) -> AsyncIterator[FastAPI]:
         )
         app.state.passkeys = Passkeys(access, app.state.sessions)
         app.state.decisions = CommandDispatcher(
-            producer, vault.texts, answers, master.derived("console.commands")
+            producer, vault.texts, answers, master.derive_key("console.commands")
         )
         app.state.producer, app.state.return_links = (
             producer,
             ProviderLinks.open(settings.data.secrets),
         )
-        app.state.push, app.state.vapid = PushSettings(), VapidKey(master.derived("web-push"))
+        app.state.push, app.state.vapid = PushSettings(), VapidKey(master.derive_key("web-push"))
         app.state.directory, app.state.texts = vault.directory, vault.texts
         app.state.territory = settings.territory
         app.state.public_url = (OidcSettings().public_url or settings.urls[0]).rstrip("/")

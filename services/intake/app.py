@@ -98,7 +98,7 @@ class Intake:
         master = MasterKey.open(settings.data.secrets)
         self.access = AccessStore.open(settings, "intake", master=master)
         self.vault = Vault.open(settings, master=master, ack_timeout_s=settings.ack_timeout_s)
-        words = LogRedactor(master.derived("intake.words"))
+        words = LogRedactor(master.derive_key("intake.words"))
         self.ledger = AnswerIndex(settings.answers, words)
         self.marks = InputMarks.open(settings.data.secrets)
         self.follower = (
@@ -135,7 +135,7 @@ class Intake:
             self.admission,
             self.rates,
             self.backlog,
-            master.derived("intake.fingerprints"),
+            master.derive_key("intake.fingerprints"),
             words,
             settings.ack_timeout_s,
             self.reserved,
@@ -175,7 +175,9 @@ class Intake:
         }
         self.live: dict[str, Check] = {"tasks": self._tasks_live}
         strangers = UnknownSenders()
-        people = PhoneNumbers(self.vault.directory, self.access, master.derived("intake.numbers"))
+        people = PhoneNumbers(
+            self.vault.directory, self.access, master.derive_key("intake.numbers")
+        )
         unknown = AnonymousLimits(
             settings.unknown_per_window, settings.unknown_per_sender, settings.unknown_window_s
         )

@@ -204,7 +204,7 @@ async def _store_contacts(request: Request, realm: str, contacts: Sequence[Conta
     producer: CommandProducer = state.producer
     try:
         await people.put_all(contacts)
-        await people.settled(DIRECTORY_TIMEOUT_S)
+        await people.wait_until_current(DIRECTORY_TIMEOUT_S)
         for command in build_announcements(contacts):
             await producer.send(
                 select_urgent_topic("alerts", realm),

@@ -41,7 +41,7 @@ class FeedLinks:
     @classmethod
     def open(cls, secrets: Path) -> Self:
         """Open the links with the key of a data directory. Raises OSError, MasterKeyInvalid."""
-        return cls(MasterKey.open(secrets).derived("calendar-feed"), secrets / _FILE)
+        return cls(MasterKey.open(secrets).derive_key("calendar-feed"), secrets / _FILE)
 
     def token(self, link: FeedLink) -> str:
         """Return a URL-safe token."""

@@ -191,7 +191,7 @@ class ExternalEventReader:
         Raises ProblemError `invalid` if no enabled source has this name.
         """
         if (speaker := self._find(name)) is None:
-            await self._access.settled(SOURCE_WAIT_S)
+            await self._access.wait_until_current(SOURCE_WAIT_S)
             speaker = self._find(name)
         if speaker is None:
             raise build_field_problem(

@@ -91,7 +91,7 @@ class SignExchange:
         self._access = access
         self._book = book
         self._writer = writer
-        self._secret = master.derived(PURPOSE)
+        self._secret = master.derive_key(PURPOSE)
         self._told: dict[str, Instant] = {}
         """By source, the newest sign that every front has or will have."""
 

@@ -126,7 +126,7 @@ class InputAppender:
         """
         marked = self._marks.sign(topic, realm.encode(), value, headers)
         pending_send = await self._writer.send(topic, partition, realm, value, marked)
-        return await pending_send.acked()
+        return await pending_send.wait_for_acknowledgement()
 
     async def reachable(self) -> bool:
         """Return whether a broker answers a metadata request."""
@@ -439,7 +439,7 @@ class ReportReceiver:
             else:
                 text = await self._texts.hand_over(text_id, plain)
                 offset, appended_at = await self._append(topic, realm, partition, value, headers)
-                await self._texts.kept(text)
+                await self._texts.wait_for_replicas(text)
         except BaseException:
             self._ledger.not_sent(place, mark)
             raise

@@ -249,7 +249,7 @@ def _verify_end(
         key = PublicKey.load(signature[64:])
     except SigningKeyInvalid as error:
         raise SealedInvalid(f"signed with a key that cannot be read ({error})") from error
-    if not key.signed(raw, signature[:64]):
+    if not key.verify_signature(raw, signature[:64]):
         raise SealedInvalid("not signed by the key that it names")
     if manifest["sections"] != sections:
         wrong = sorted(

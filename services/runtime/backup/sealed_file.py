@@ -108,7 +108,7 @@ class SealedReader:
         key = _derive_key(secret, salt)
         if not compare_digest(head[-_CHECK:], _compute_check(key, salt, self._prefix)):
             raise SealedInvalid("sealed with another key")
-        self._frames = self._opened(file, AESGCM(key), head)
+        self._frames = self._read_frames(file, AESGCM(key), head)
         self._buffer = bytearray()
 
     def read(self, count: int) -> bytes:
@@ -127,7 +127,7 @@ class SealedReader:
         if self._buffer or next(self._frames, b""):
             raise SealedInvalid("damaged: something follows its end")
 
-    def _opened(self, file: IO[bytes], aead: AESGCM, head: bytes) -> Iterator[bytes]:
+    def _read_frames(self, file: IO[bytes], aead: AESGCM, head: bytes) -> Iterator[bytes]:
         number, is_end = 0, False
         while raw := file.read(_FRAME_LENGTH.size):
             (length,) = _FRAME_LENGTH.unpack(raw) if len(raw) == _FRAME_LENGTH.size else (0,)

@@ -250,7 +250,7 @@ class InputMarks:
 
     def __init__(self, master: MasterKey, since: Instant = 0) -> None:
         """Create marks with a key; records that were appended before `since` need none."""
-        self._key = master.derived(KEY_PURPOSE)
+        self._key = master.derive_key(KEY_PURPOSE)
         self._since = since
 
     @classmethod

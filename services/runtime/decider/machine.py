@@ -166,7 +166,7 @@ def advance_realm_state(
         input_ids = input_ids.add(id, at, forget=is_live(state.realm))
     domain = domain_state.domain
     if domain_state.closed:
-        domain, input_ids = decider.initial(state.realm, state.lineage), input_ids.compacted()
+        domain, input_ids = decider.initial(state.realm, state.lineage), input_ids.compact_ids()
     return RealmState(
         state.realm,
         state.lineage,
@@ -185,7 +185,7 @@ class RealmMachine(Protocol[S]):
     service: str
     opens_realms: bool
 
-    def opened(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:
+    def open_realm(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:
         """Return the first state of a realm."""
         ...
 
@@ -286,7 +286,7 @@ class Application(Generic[S]):
     def answer_refused(self, message: Command, status: int, code: str) -> AppliedInput[S]:
         """Refuse a command in the name of the runtime; the caller waits for this answer."""
         at = self.record.timestamp if self.state is None else self.state.now
-        self.take(self.refused(message, status, code), at)
+        self.add_fact(self.build_refused(message, status, code), at)
         return self.result(at, None)
 
     def open(self, message: OpenRealm | RealmOpened) -> AppliedInput[S]:
@@ -322,10 +322,10 @@ class Application(Generic[S]):
         lineage = opening.lineage
         record = _build_fact_record(opening, derive_id(lineage, e.id, "fact/RealmOpened", 0), at)
         self.facts.append(record)
-        self.state = self.machine.opened(realm, opening, record)
+        self.state = self.machine.open_realm(realm, opening, record)
         self.domain_state = DomainState(self.state.domain, False)
         if isinstance(message, OpenRealm):
-            self.take(
+            self.add_fact(
                 CommandApplied(
                     command_id=e.id, command="OpenRealm", result={"realm": realm, "started_at": at}
                 ),
@@ -373,9 +373,9 @@ class Application(Generic[S]):
         try:
             if unwritable is not None:
                 raise ValueError(unwritable)
-            input_facts = self.decided(message, given_time, now, state.lineage, domain)
+            input_facts = self.decide(message, given_time, now, state.lineage, domain)
             for fact, after in _pair_with_states(input_facts):
-                self.take(fact, now, after=after)
+                self.add_fact(fact, now, after=after)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  becomes a recorded fact, never a stop
@@ -397,7 +397,7 @@ class Application(Generic[S]):
             and place <= mark.place
         )
 
-    def decided(
+    def decide(
         self, message: Message, given_time: Instant, now: Instant, lineage: str, domain: S
     ) -> Sequence[Fact]:
         e = self.envelope
@@ -420,14 +420,14 @@ class Application(Generic[S]):
             case RealmClosed():
                 return (RealmClosed(),)
             case CloseRealm():
-                return (RealmClosed(), self.applied(message))
+                return (RealmClosed(), self.build_applied(message))
             case StepRequested() | SetPace() if is_live(e.realm):
-                return (self.refused(message, 409, "realm_not_simulated"),)
+                return (self.build_refused(message, 409, "realm_not_simulated"),)
             case StepRequested():
                 if message.to < now:
-                    return (self.refused(message, 409, "step_in_the_past"),)
+                    return (self.build_refused(message, 409, "step_in_the_past"),)
                 if message.to >= END_OF_TIME:
-                    return (self.refused(message, 409, "time_out_of_range"),)
+                    return (self.build_refused(message, 409, "time_out_of_range"),)
                 return (StepAccepted(to=message.to, command_id=e.id),)
             case StepSettled():
                 return (
@@ -440,14 +440,14 @@ class Application(Generic[S]):
             case SetPace():
                 return (
                     PaceChanged(paused=message.paused, speed=message.speed),
-                    self.applied(message),
+                    self.build_applied(message),
                 )
         raise AssertionError(f"not handled: {type(message).__name__}")
 
-    def applied(self, message: Command) -> CommandApplied:
+    def build_applied(self, message: Command) -> CommandApplied:
         return CommandApplied(command_id=self.envelope.id, command=type(message).__name__)
 
-    def refused(self, message: Command, status: int, code: str) -> CommandRefused:
+    def build_refused(self, message: Command, status: int, code: str) -> CommandRefused:
         return RefusedCommand(status, code).to_fact(self.envelope.id, message)
 
     def fire_until(self, now: Instant, live: bool, firing_bytes: int) -> None:
@@ -470,7 +470,7 @@ class Application(Generic[S]):
                 input_facts = _pair_with_states(decider.fire(domain, firing))
                 for ordinal, (fact, after) in enumerate(input_facts):
                     id = firing.derive(f"fact/{type(fact).__name__}", ordinal)
-                    self.take(fact, clock, id, after)
+                    self.add_fact(fact, clock, id, after)
                 if decider.next_deadline(domain_state.domain) == deadline:
                     raise ValueError("the deadline is still armed after it fired")
                 if (more := _measure_facts(self.facts[fact_count:])) > MAX_SINGLE_FIRING_BYTES:
@@ -483,7 +483,7 @@ class Application(Generic[S]):
                 failure = DeadlineFailed(
                     key=deadline.key, due=deadline.due, error=describe_error(error)
                 )
-                self.take(failure, clock, firing.derive("fact/DeadlineFailed"))
+                self.add_fact(failure, clock, firing.derive("fact/DeadlineFailed"))
                 if decider.next_deadline(domain_state.domain) == deadline:
                     raise Stop(
                         "decider.broken",
@@ -520,7 +520,9 @@ class Application(Generic[S]):
         self.facts.append(record)
         return record
 
-    def take(self, fact: Fact, at: Instant, id: str | None = None, after: S | None = None) -> None:
+    def add_fact(
+        self, fact: Fact, at: Instant, id: str | None = None, after: S | None = None
+    ) -> None:
         """Record a fact and evolve the state by it, unless the state `after` it is known."""
         if id is None:
             record = self.record_fact(fact, at)
@@ -546,7 +548,7 @@ def _pair_with_states(facts: Sequence[Fact]) -> Iterable[tuple[Fact, Any]]:
 
 def _measure_facts(facts: Sequence[FactRecord]) -> int:
     """Return the size of facts in a Transaction."""
-    return sum(len(orjson.dumps(fact.dumped())) + 1 for fact in facts)
+    return sum(len(orjson.dumps(fact.dump())) + 1 for fact in facts)
 
 
 def _build_fact_record(fact: Fact, id: str, at: Instant) -> FactRecord:
@@ -644,7 +646,7 @@ class Machine(Generic[S]):
             if type(fact) in FACTS_WITHOUT_EFFECT:
                 outcome = type(fact)
             elif type(fact) is RealmOpened:
-                state = self.opened(transaction.realm, fact, record)
+                state = self.open_realm(transaction.realm, fact, record)
                 domain_state = DomainState(state.domain, False)
             elif domain_state is not None:
                 domain_state.by(self.decider, fact, record)
@@ -663,7 +665,7 @@ class Machine(Generic[S]):
             outcome,
         )
 
-    def opened(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:
+    def open_realm(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:
         """Return the first state of a realm."""
         domain = self.decider.evolve(
             self.decider.initial(realm, fact.lineage), fact, record.id, record.at

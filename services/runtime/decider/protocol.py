@@ -142,7 +142,7 @@ class AppliedIds:
             pages, first = pages.delete(first), first + 1
         return AppliedIds(ids, pages, first, self.last, self.open, self.open_count, blocks)
 
-    def compacted(self) -> AppliedIds:
+    def compact_ids(self) -> AppliedIds:
         """Return the compact set for a closed realm: `DIGEST_BYTES` of each id, never forgotten."""
         if self.compact is not None:
             return self
@@ -423,8 +423,8 @@ class Deadlines:
         if self.due.get(key) == deadline:
             return self
         if deadline is None:
-            return self._cleaned(self.due.delete(key), self.heap)
-        return self._cleaned(
+            return self._drop_stale_heads(self.due.delete(key), self.heap)
+        return self._drop_stale_heads(
             self.due.set(key, deadline), _merge_heaps(self.heap, (1, deadline, key, None, None))
         )
 
@@ -432,7 +432,7 @@ class Deadlines:
         """Return the earliest deadline, or None."""
         return Deadline(self.heap[1], self.heap[2]) if self.heap else None
 
-    def _cleaned(self, due_times: Map[str, Instant], heap: _Heap | None) -> Self:
+    def _drop_stale_heads(self, due_times: Map[str, Instant], heap: _Heap | None) -> Self:
         while heap is not None and due_times.get(heap[2]) != heap[1]:
             heap = _merge_heaps(heap[3], heap[4])
         return type(self)(due_times, heap)

@@ -45,7 +45,7 @@ def install_handlers(app: FastAPI) -> None:
     """Register the handlers on `app`."""
 
     @app.exception_handler(ProblemError)
-    async def known(request: Request, error: ProblemError) -> Response:
+    async def answer_known_error(request: Request, error: ProblemError) -> Response:
         return build_problem_response(error.problem, request)
 
     @app.exception_handler(RequestValidationError)
@@ -82,7 +82,7 @@ def install_handlers(app: FastAPI) -> None:
         )
 
     @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
+    async def answer_unexpected_error(request: Request, error: Exception) -> Response:
         reference = uuid.uuid4().hex[:12]
         log.error(
             "request.failed",

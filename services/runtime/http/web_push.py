@@ -68,7 +68,7 @@ class PushSettings(Settings):
 
     @field_validator("push_services", mode="before")
     @classmethod
-    def _listed(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         return (
             tuple(part.strip().lower() for part in value.split(",") if part.strip())
             if isinstance(value, str)
@@ -163,7 +163,7 @@ class VapidKey:
 
         Raises OSError, MasterKeyInvalid.
         """
-        return cls(MasterKey.open(secrets).derived("web-push"))
+        return cls(MasterKey.open(secrets).derive_key("web-push"))
 
     def authorization(self, audience: str, contact: str) -> str:
         """Return the header that proves the sender to one push service."""

@@ -84,16 +84,18 @@ class AccessStore:
     """
 
     def __init__(self, settings: Settings, service: str, master: MasterKey) -> None:
-        self._hash_key = master.derived("access.hashes")
+        self._hash_key = master.derive_key("access.hashes")
         self._tombstones = Tombstones.of(master)
-        self.session_key: Final = master.derived("access.sessions")
+        self.session_key: Final = master.derive_key("access.sessions")
         self._secrets = settings.data.secrets
         self._second_factor = settings.second_factor == "required"
         self._records = AccessRecords(
-            settings.data.root / "vault" / f"access-{service}.json", master.derived("access")
+            settings.data.root / "vault" / f"access-{service}.json", master.derive_key("access")
         )
         self._writer = KeyedWriter(settings.kafka)
-        self._follower = TopicFollower(settings.kafka, [TOPIC], self._take, reset=self._restart)
+        self._follower = TopicFollower(
+            settings.kafka, [TOPIC], self._apply_entries, reset=self._restart
+        )
         self._changed = asyncio.Event()
         self._unknown = (0.0, UNKNOWN_PER_S)
         self._tasks: list[asyncio.Task[None]] = []
@@ -193,7 +195,7 @@ class AccessStore:
         """Return the source record of a principal."""
         return self._records.get(Source, principal)
 
-    def ended(self, session: str) -> bool:
+    def is_session_closed(self, session: str) -> bool:
         """Return whether this session was closed."""
         return self._records.get(EndedSession, session) is not None
 
@@ -238,7 +240,7 @@ class AccessStore:
             secret.encode("utf-8", "surrogatepass"), key=self._hash_key, digest_size=32
         ).hexdigest()
 
-    async def settled(self, timeout_s: float) -> bool:
+    async def wait_until_current(self, timeout_s: float) -> bool:
         """Wait until everything that the topic holds now is known here; return False on timeout."""
         return await self._follower.settle(timeout_s)
 
@@ -442,7 +444,7 @@ class AccessStore:
         write_private(path, fresh.encode() + b"\n")
         return path.read_text().strip()
 
-    async def _take(self, entries: Sequence[KeyedEntry]) -> None:
+    async def _apply_entries(self, entries: Sequence[KeyedEntry]) -> None:
         for e in entries:
             if e.offset <= self._records.offset(e.key):
                 continue

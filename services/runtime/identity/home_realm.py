@@ -39,7 +39,7 @@ async def settle_home_realm(settings: Settings) -> str:
     """
     if uses_embedded_broker(settings) and settings.data.home_realm.exists():
         return read_home_realm(settings)
-    seal_key = MasterKey.open(settings.data.secrets).derived(TOPIC)
+    seal_key = MasterKey.open(settings.data.secrets).derive_key(TOPIC)
     realm = await _read_first(settings.kafka, seal_key)
     if realm is None:
         writer = KeyedWriter(settings.kafka)

@@ -43,7 +43,7 @@ async def claim_broker(settings: Settings) -> None:
     has_key = (settings.data.secrets / "master.key").exists()
     if existing_records and not has_key and not settings.new_keys:
         raise _build_refusal(settings)
-    seal_key = MasterKey.open(settings.data.secrets).derived("access")
+    seal_key = MasterKey.open(settings.data.secrets).derive_key("access")
     claim = values.get(CLAIM_KEY)
     if claim is not None and _is_opened(seal_key, CLAIM_KEY, claim):
         return

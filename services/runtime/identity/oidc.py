@@ -77,7 +77,7 @@ class OidcLogin:
             settings.oidc_client_id,
             settings.oidc_client_secret.get_secret_value(),
         )
-        self._key = master.derived("oidc.attempts")
+        self._key = master.derive_key("oidc.attempts")
 
     async def close(self) -> None:
         await self._provider.close()
@@ -90,7 +90,7 @@ class OidcLogin:
         `origin` is the address under which the browser reached us, `next` the page after the login.
         """
         try:
-            description = await self._provider.described()
+            description = await self._provider.get_description()
         except ProviderAway as away:
             raise self._away(away) from None
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
@@ -135,10 +135,10 @@ class OidcLogin:
             tokens = await self._provider.exchange(
                 answer["code"], login_attempt["verifier"], login_attempt["back"]
             )
-            claims = await self._provider.confirmed(tokens, login_attempt["nonce"])
+            claims = await self._provider.verify_claims(tokens, login_attempt["nonce"])
             if self._lacks(claims):
                 claims = await self._provider.fetch_userinfo(tokens, claims["sub"]) | claims
-            description = await self._provider.described()
+            description = await self._provider.get_description()
         except ProviderAway as away:
             raise self._away(away) from None
         except NotConfirmed as error:
@@ -175,7 +175,7 @@ class OidcLogin:
         try:
             ciphertext = base64.urlsafe_b64decode(cookie)
             hint = decrypt(self._key, ciphertext, LOGOUT_COOKIE.encode()).decode()
-            end_session = (await self._provider.described()).end_session
+            end_session = (await self._provider.get_description()).end_session
         except (ValueError, ProviderAway):
             return None
         if end_session is None:
@@ -208,7 +208,7 @@ class OidcLogin:
             login_attempt["state"].encode(), answer.get("state", "").encode()
         ):
             raise NotConfirmed("state of another attempt")
-        if login_attempt["until"] < _now() or self._access.ended(used):
+        if login_attempt["until"] < _now() or self._access.is_session_closed(used):
             raise NotConfirmed("attempt too old or used")
         self._access.note(EndedSession(id=used, until=login_attempt["until"]))
         if answer.get("iss", self._provider.issuer) != self._provider.issuer:

@@ -75,7 +75,7 @@ class OidcProvider:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def described(self) -> ProviderDescription:
+    async def get_description(self) -> ProviderDescription:
         """Return the provider's description, cached. Raises ProviderAway."""
         async with self._asking:
             if self._described is None or time.monotonic() - self._described[1] > CACHE_S:
@@ -93,7 +93,7 @@ class OidcProvider:
             "redirect_uri": redirect_uri,
             "code_verifier": verifier,
         }
-        description, who = await self.described(), None
+        description, who = await self.get_description(), None
         if self._secret and not description.secret_in_body:
             who = httpx.BasicAuth(quote(self.client_id, safe=""), quote(self._secret, safe=""))
         else:
@@ -107,7 +107,7 @@ class OidcProvider:
             raise ProviderAway(f"token endpoint: {status}")
         return token_reply
 
-    async def confirmed(self, tokens: Mapping[str, Any], nonce: str) -> dict[str, Any]:
+    async def verify_claims(self, tokens: Mapping[str, Any], nonce: str) -> dict[str, Any]:
         """Return the claims of the ID token once all checks of OpenID Connect Core 3.1.3.7 pass.
 
         Raises ProviderAway, NotConfirmed.
@@ -116,7 +116,7 @@ class OidcProvider:
         if not isinstance(text, str):
             raise NotConfirmed("no ID token")
         try:
-            token = await self._signed(text)
+            token = await self._verify_signature(text)
             claims = CodeIDToken(
                 token.claims,
                 token.header,
@@ -143,7 +143,7 @@ class OidcProvider:
         They come as JSON, or as a JWT that the provider signed. They count only if they are about
         `subject`, the one of the ID token. Raises ProviderAway, NotConfirmed.
         """
-        address = (await self.described()).userinfo
+        address = (await self.get_description()).userinfo
         if address is None:
             return {}
         headers = {
@@ -162,7 +162,7 @@ class OidcProvider:
 
     async def _open_userinfo(self, body: bytes) -> dict[str, Any]:
         try:
-            claims = dict((await self._signed(body.decode())).claims)
+            claims = dict((await self._verify_signature(body.decode())).claims)
         except _PARSE_ERRORS as error:
             raise NotConfirmed(f"userinfo: {type(error).__name__} {str(error)[:80]}") from None
         audience = claims.get("aud", self.client_id)
@@ -172,7 +172,7 @@ class OidcProvider:
             raise NotConfirmed("userinfo of another issuer, or for another client")
         return claims
 
-    async def _signed(self, text: str) -> jwt.Token:
+    async def _verify_signature(self, text: str) -> jwt.Token:
         keys, at = await self._known_keys()
         try:
             return jwt.decode(text, keys, algorithms=ALGORITHMS)
@@ -184,7 +184,7 @@ class OidcProvider:
         return jwt.decode(text, keys, algorithms=ALGORITHMS)
 
     async def _known_keys(self, *, asked_after: float | None = None) -> tuple[KeySet, float]:
-        address = (await self.described()).keys
+        address = (await self.get_description()).keys
         async with self._asking:
             oldest = time.monotonic() - CACHE_S if asked_after is None else asked_after
             if self._keys is None or self._keys[1] < oldest:

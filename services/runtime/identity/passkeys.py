@@ -113,7 +113,7 @@ class Passkeys:
         try:
             registration = verify_registration_response(
                 credential=answer,
-                expected_challenge=self._challenged(answer, f"add:{principal.id}"),
+                expected_challenge=self._consume_challenge(answer, f"add:{principal.id}"),
                 expected_rp_id=place.host,
                 expected_origin=list(place.origins),
                 require_user_verification=True,
@@ -192,7 +192,7 @@ class Passkeys:
         try:
             assertion = verify_authentication_response(
                 credential=answer,
-                expected_challenge=self._challenged(answer, "login"),
+                expected_challenge=self._consume_challenge(answer, "login"),
                 expected_rp_id=place.host,
                 expected_origin=list(place.origins),
                 credential_public_key=base64url_to_bytes(key.public_key),
@@ -230,7 +230,7 @@ class Passkeys:
         body = secrets.token_bytes(16) + (_now() + CHALLENGE_MS).to_bytes(8, "big")
         return body + self._mac(purpose, body)
 
-    def _challenged(self, answer: dict[str, Any], purpose: str) -> bytes:
+    def _consume_challenge(self, answer: dict[str, Any], purpose: str) -> bytes:
         """Return the challenge of an answer and mark it as used. Raises ValueError.
 
         It must be ours, for this purpose, in time and unused.
@@ -243,7 +243,7 @@ class Passkeys:
         if (
             not hmac.compare_digest(mac, self._mac(purpose, body))
             or expires < _now()
-            or self._access.ended(id)
+            or self._access.is_session_closed(id)
         ):
             raise ValueError("not a challenge that may be answered")
         self._access.note(EndedSession(id=id, until=expires))

@@ -133,7 +133,7 @@ class LoginThrottle:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def turn(self, *keys: str) -> AsyncIterator[None]:
+    async def lock_keys(self, *keys: str) -> AsyncIterator[None]:
         """Allow one attempt at a time for each key. Raises like `check`.
 
         Otherwise many simultaneous attempts would all pass before the first has failed.
@@ -156,7 +156,7 @@ class LoginThrottle:
                 "too_many_attempts", retry_after_s=int(wait) + 1, wait_s=int(wait) + 1
             )
 
-    def failed(self, *keys: str) -> None:
+    def count_failure(self, *keys: str) -> None:
         """Count a failure of each key."""
         now = time.monotonic()
         for key in keys:
@@ -187,7 +187,7 @@ class LoginThrottle:
             if at not in oldest
         }
 
-    def succeeded(self, *keys: str) -> None:
+    def forget_failures(self, *keys: str) -> None:
         """Forget the failures of each key."""
         for key in keys:
             self._failures.pop(key, None)
@@ -224,10 +224,10 @@ class Sessions:
         principal = self._access.principal(code_record.principal) if code_record else None
         if code_record is None or principal is None:
             self._throttle.check(f"from:{address}")
-            self._throttle.failed(f"from:{address}")
+            self._throttle.count_failure(f"from:{address}")
             raise ProblemError("login_failed")
         self._access.use_code(code_record)
-        self._throttle.succeeded(f"from:{address}")
+        self._throttle.forget_failures(f"from:{address}")
         return self.admit(principal)
 
     async def login(
@@ -253,19 +253,19 @@ class Sessions:
             if is_known_device
             else (f"login:{normalize_login(user[:MAX_LOGIN_CHARS])}", f"from:{address}")
         )
-        async with self._throttle.turn(*keys):
-            principal = await self._proved(user, password, second or "")
+        async with self._throttle.lock_keys(*keys):
+            principal = await self._verify_credentials(user, password, second or "")
             if principal is None:
-                self._throttle.failed(*keys)
+                self._throttle.count_failure(*keys)
                 raise ProblemError("login_failed")
-            self._throttle.succeeded(*keys)
+            self._throttle.forget_failures(*keys)
             account_now = self._access.account_of(principal.id)
             return self.admit(
                 principal,
                 enrolling=account_now is not None and self._access.lacks_second_factor(account_now),
             )
 
-    async def _proved(self, user: str, password: str, second: str) -> Principal | None:
+    async def _verify_credentials(self, user: str, password: str, second: str) -> Principal | None:
         """Return the principal of password and second factor, and use the factor up.
 
         The account counts as it is after the password check.
@@ -368,7 +368,7 @@ class Sessions:
         principal_id, session_id, expires, epoch = body.rsplit(".", 3)
         if int(expires) <= (
             time.time_ns() // 1_000_000 if now is None else now
-        ) or self._access.ended(session_id):
+        ) or self._access.is_session_closed(session_id):
             return None
         principal = self._access.principal(principal_id)
         if principal is None or int(epoch) != self._epoch(principal_id):

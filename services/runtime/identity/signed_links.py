@@ -69,7 +69,7 @@ class AnswerLinks:
 
         Raises OSError, MasterKeyInvalid.
         """
-        return cls(MasterKey.open(secrets).derived("ack-link"))
+        return cls(MasterKey.open(secrets).derive_key("ack-link"))
 
     def token(self, link: AnswerLink) -> str:
         """Return a URL-safe token of about 75 characters.
@@ -157,7 +157,7 @@ class ProviderLinks:
 
         Raises OSError, MasterKeyInvalid.
         """
-        return cls(MasterKey.open(secrets).derived("return-link"))
+        return cls(MasterKey.open(secrets).derive_key("return-link"))
 
     def token(self, returns: ProviderLink) -> str:
         """Return a URL-safe token. Raises ValueError like `AnswerLinks.token`."""

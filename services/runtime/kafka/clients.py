@@ -323,7 +323,7 @@ class PendingSend:
         self._acked = acknowledgement
         self._until = until
 
-    async def acked(self) -> tuple[int, Instant]:
+    async def wait_for_acknowledgement(self) -> tuple[int, Instant]:
         """Return (offset, time of the record) once every replica has it.
 
         Raises BrokerAway: the record may still arrive.
@@ -357,7 +357,7 @@ class KeyedWriter:
         """
         partition = choose_key_partition(topic, key)
         pending_send = await self.send(topic, partition, key, value)
-        offset, _ = await pending_send.acked()
+        offset, _ = await pending_send.wait_for_acknowledgement()
         return partition, offset
 
     async def send(
@@ -368,14 +368,14 @@ class KeyedWriter:
         value: bytes | None,
         headers: RecordHeaders | None = None,
     ) -> PendingSend:
-        """Send a record without waiting for its acknowledgement (`PendingSend.acked`).
+        """Send a record; `PendingSend.wait_for_acknowledgement` waits for it.
 
         Raises BrokerAway.
         """
         until = asyncio.get_running_loop().time() + self._timeout_s
         try:
             async with asyncio.timeout_at(until):
-                producer = self._producer or await self._started()
+                producer = self._producer or await self._start_producer()
                 acknowledgement = await producer.send(
                     topic, value, key=key.encode(), partition=partition, headers=headers
                 )
@@ -386,7 +386,7 @@ class KeyedWriter:
 
     async def connect(self) -> None:
         """Connect now instead of at the first entry. Raises KafkaError, OSError."""
-        await self._started()
+        await self._start_producer()
 
     async def reachable(self) -> bool:
         """Return whether a broker responds; False before the first connection."""
@@ -394,7 +394,7 @@ class KeyedWriter:
             await self._producer.client.force_metadata_update()
         )
 
-    async def _started(self) -> AIOKafkaProducer:
+    async def _start_producer(self) -> AIOKafkaProducer:
         async with self._starting:
             if self._producer is None:
                 producer = create_expiring_producer(

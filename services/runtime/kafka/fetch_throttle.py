@@ -46,7 +46,7 @@ class FetchThrottle:
         self._fetcher: Any = consumer._fetcher
         self._fetcher._fetcher_timeout = MAX_IDLE_S
         self._actions: Any = self._fetcher._get_actions_per_node
-        self._fetcher._get_actions_per_node = self._paced
+        self._fetcher._get_actions_per_node = self._pace_fetches
         self._every_s = every_ms / 1000
         self._idle_wait_ms = idle_wait_ms
         self._next = 0.0
@@ -56,7 +56,7 @@ class FetchThrottle:
         """Fetch without delay for HURRY_S, because a caller waits for the next records."""
         self._hurry_until = time.monotonic() + EXPEDITE_S
 
-    def _paced(self, assignment: Any) -> Any:
+    def _pace_fetches(self, assignment: Any) -> Any:
         """Return the fetcher's next actions, without fetches if it is too early for one."""
         fetches, resets, timeout, invalid, resume = self._actions(assignment)
         if self._is_late():

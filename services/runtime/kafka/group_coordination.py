@@ -58,7 +58,7 @@ class GroupCoordination:
         return has_joined
 
     async def _end_fetches(self) -> None:
-        """Close the connections of fetches, so that those of new partitions wait for none before."""
+        """Close the connections of fetches, so that those of new partitions wait for no old one."""
         await asyncio.sleep(FETCH_END_S)
         for (_, group), connection in list(self._client._conns.items()):
             if group == ConnectionGroup.DEFAULT:

@@ -107,7 +107,7 @@ class Replica:
         )
         self._inode = path.stat().st_ino
 
-    def replaced(self) -> bool:
+    def is_replaced(self) -> bool:
         """Return whether another process found this file damaged and replaced it."""
         try:
             return self._path.stat().st_ino != self._inode
@@ -326,7 +326,7 @@ class ReplicaKeeper:
         writing = Replica(self._path)
 
         async def apply(entries: Sequence[KeyedEntry]) -> None:
-            if writing.replaced():
+            if writing.is_replaced():
                 raise sqlite3.DatabaseError("begun anew by another process")
             if self._keys is not None:
                 numbers = (self._judge.get_key_number(entry.value) for entry in entries)

@@ -32,7 +32,7 @@ class Tombstones:
     @classmethod
     def of(cls, master: MasterKey) -> Tombstones:
         """Return the tombstones of an installation, with a key derived from its master key."""
-        return cls(master.derived(KEY_PURPOSE))
+        return cls(master.derive_key(KEY_PURPOSE))
 
     def make(self, topic: str, key: str) -> bytes:
         """Return the value that erases this key."""

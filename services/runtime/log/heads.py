@@ -81,7 +81,7 @@ def read_statement(raw: bytes, expected_key: PublicKey | None = None) -> HeadSta
             if isinstance(error, HeadStatementInvalid)
             else HeadStatementInvalid(f"no statement of heads: {error}")
         ) from error
-    if not key.signed(orjson.dumps(statement), signature):
+    if not key.verify_signature(orjson.dumps(statement), signature):
         raise HeadStatementInvalid("not what was signed: it was changed")
     if expected_key is not None and expected_key.fingerprint != key.fingerprint:
         raise HeadStatementInvalid(

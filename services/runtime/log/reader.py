@@ -190,7 +190,7 @@ class LogReader:
                 await self._open()
             if not self._fetched:
                 await self._fetch(until)
-            return self._take()
+            return self._take_batch()
         except OffsetOutOfRangeError:
             await self._check(dict(self.positions))  # This names the damage, if there is one.
             # The log is shorter, but nothing before our position is missing: continue to read.
@@ -225,7 +225,7 @@ class LogReader:
                 for record in records
             )
 
-    def _take(self) -> list[AcceptedRecord]:
+    def _take_batch(self) -> list[AcceptedRecord]:
         records, size = [], 0
         while self._fetched and size < BATCH_BYTES:
             p, record = self._fetched.popleft()

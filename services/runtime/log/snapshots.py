@@ -167,7 +167,7 @@ def decode_state(
             own["first"], [pages[n] for n in sorted(pages)], own["open"]
         )
     if own["closed"]:  # Snapshots from before the ids of closed realms were compacted.
-        applied_ids = applied_ids.compacted()
+        applied_ids = applied_ids.compact_ids()
     marks = Map(
         {
             service: Watermark(Place.parse(place), hash)

@@ -61,7 +61,7 @@ class FactRecord:
     at: Instant
     data: dict[str, Any]
 
-    def dumped(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, Any]:
         """Return the JSON form that stands in a Transaction."""
         return {"type": self.type, "id": self.id, "at": self.at, "data": self.data}
 
@@ -135,7 +135,7 @@ class Transaction:
                     **beside,
                 },
                 "at": self.at,
-                "facts": [f.dumped() for f in self.facts],
+                "facts": [f.dump() for f in self.facts],
                 "next_due": self.next_due,
             }
         )

@@ -31,7 +31,7 @@ class FrontMark:
     """Maker and checker of the header."""
 
     def __init__(self, master: MasterKey) -> None:
-        self._key = master.derived("front")
+        self._key = master.derive_key("front")
         self._minute, self._mark = -1, ""
 
     @classmethod
@@ -74,10 +74,10 @@ class FrontGuard:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         if scope["type"] == "http":
-            scope = self._judged(scope)
+            scope = self._judge_scope(scope)
         await self._app(scope, receive, send)
 
-    def _judged(self, scope: Any) -> Any:
+    def _judge_scope(self, scope: Any) -> Any:
         header_values = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if not self._mark.is_valid(header_values.get(_NAME, "")):
             other_headers = [

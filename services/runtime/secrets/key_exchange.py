@@ -139,7 +139,7 @@ async def send_keys(keyring: SharedKeyring, writer: KeyedWriter, keys: Sequence[
         for hello in keyring.list_addressees()
     ]
     for one in pending_sends:
-        await one.acked()
+        await one.wait_for_acknowledgement()
 
 
 class KeyExchange:
@@ -232,10 +232,10 @@ class KeyExchange:
                 count_unsigned(TOPIC)
                 log.warning("keyring.foreign_record", offset=entry.offset, key=entry.key)
             else:
-                self._take(message)
+                self._apply_message(message)
         self._keyring.advance(expected)
 
-    def _take(self, message: KeyringMessage) -> None:
+    def _apply_message(self, message: KeyringMessage) -> None:
         match message:
             case Hello():
                 self._keyring.hear(message)
@@ -279,13 +279,17 @@ class KeyExchange:
             self._is_hello_due = False
             hello = await run_in_thread(self._keyring.announce, renew=is_old)
             try:
-                await (await _send(self._writer, self._keyring.mailbox, hello)).acked()
+                await (
+                    await _send(self._writer, self._keyring.mailbox, hello)
+                ).wait_for_acknowledgement()
             except BaseException:
                 self._is_hello_due = True
                 raise
         while numbers := self._keyring.list_untold(MAX_ERASED):
             erasure = Erasure(self._keyring.machine, numbers)
-            await (await _send(self._writer, self._keyring.mailbox, erasure)).acked()
+            await (
+                await _send(self._writer, self._keyring.mailbox, erasure)
+            ).wait_for_acknowledgement()
             await run_in_thread(self._keyring.mark_told, numbers)
         for hello, request in self._keyring.list_owed():
             await self._send_all(hello, request)
@@ -299,7 +303,9 @@ class KeyExchange:
             delivery = await run_in_thread(
                 self._keyring.mailbox.deliver, hello, keys, request if is_last else ""
             )
-            await (await _send(self._writer, self._keyring.mailbox, delivery)).acked()
+            await (
+                await _send(self._writer, self._keyring.mailbox, delivery)
+            ).wait_for_acknowledgement()
             key_count += len(keys)
             if is_last:
                 break

@@ -113,7 +113,7 @@ class MasterKey:
             write_private(path, os.urandom(KEY_BYTES))
         return cls(path.read_bytes())
 
-    def derived(self, purpose: str) -> bytes:
+    def derive_key(self, purpose: str) -> bytes:
         """Return a 32-byte key for one purpose. Knowing it reveals nothing about the others."""
         return blake2b(
             purpose.encode(), key=self._key, digest_size=KEY_BYTES, person=b"vigie.derived"
@@ -123,15 +123,15 @@ class MasterKey:
 class Keyring:
     """Data keys by number in `secrets/keyring.db`, each wrapped by the master key.
 
-    Safe for several threads and processes. `take` returns keys that are durable already, so a put
-    never waits for a disk. Numbers are never used twice. A killed process leaves at most one pool
-    of unused keys behind.
+    Safe for several threads and processes. `take_key` returns keys that are durable already, so a
+    put never waits for a disk. Numbers are never used twice. A killed process leaves at most one
+    pool of unused keys behind.
     """
 
     POOL: Final = 1024
 
     def __init__(self, path: Path, master: MasterKey) -> None:
-        self._wrapping = AESGCM(master.derived("keyring"))
+        self._wrapping = AESGCM(master.derive_key("keyring"))
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
         path.chmod(0o600)
@@ -146,7 +146,7 @@ class Keyring:
         self._filling: Future[None] | None = None
         self._thread: Executor = ThreadPoolExecutor(1, "keyring")
 
-    def take(self) -> tuple[int, bytes]:
+    def take_key(self) -> tuple[int, bytes]:
         """Return a new durable key and its number.
 
         Raises sqlite3.Error, for example on a full disk.

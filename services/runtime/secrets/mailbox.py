@@ -92,7 +92,7 @@ class Mailbox:
     """Writer and reader of the records, for an installation's master key."""
 
     def __init__(self, master: MasterKey) -> None:
-        self._secret = master.derived(PURPOSE)
+        self._secret = master.derive_key(PURPOSE)
 
     def seal(self, message: KeyringMessage) -> tuple[str, bytes]:
         """Return key and value of the record of a message."""

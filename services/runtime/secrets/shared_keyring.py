@@ -88,7 +88,7 @@ class SharedKeyring(Keyring):
         """Whether more keys should be made."""
         return len(self._pool) <= self._batch // 2
 
-    def take(self) -> tuple[int, bytes]:
+    def take_key(self) -> tuple[int, bytes]:
         """Return a new key that every machine can have, and its number. Raises BrokerAway."""
         try:
             return self._pool.popleft()

@@ -56,7 +56,7 @@ class PublicKey:
         """SHA-256 of the raw key in hex, for people to compare."""
         return sha256(self._key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
 
-    def signed(self, content: bytes, signature: bytes) -> bool:
+    def verify_signature(self, content: bytes, signature: bytes) -> bool:
         """Return whether the private half made this signature of this content."""
         try:
             self._key.verify(signature, content)

@@ -119,7 +119,7 @@ class Sealer:
 
     def seal(self, topic: str, id: str, plain: bytes) -> bytes:
         """Seal bytes under a new key."""
-        number, key = self._keyring.take()
+        number, key = self._keyring.take_key()
         flags = 0
         if len(plain) >= COMPRESSION_MIN_BYTES and len(smaller := zlib.compress(plain, 1)) < len(
             plain
@@ -218,7 +218,7 @@ class ItemStore:
 
         Raises BrokerAway: repeat, the last one counts.
         """
-        await self.kept(await self.hand_over(id, plain))
+        await self.wait_for_replicas(await self.hand_over(id, plain))
 
     async def hand_over(self, id: str, plain: bytes) -> PendingItem:
         """Pass an item to the producer without waiting. Raises BrokerAway.
@@ -234,14 +234,14 @@ class ItemStore:
             await self._writer.send(self._topic, choose_key_partition(self._topic, id), id, record),
         )
 
-    async def kept(self, item: PendingItem) -> None:
+    async def wait_for_replicas(self, item: PendingItem) -> None:
         """Wait until all replicas have an item. Raises BrokerAway: repeat both steps."""
-        offset, _ = await item.sent.acked()
+        offset, _ = await item.sent.wait_for_acknowledgement()
         partition = choose_key_partition(self._topic, item.id)
         self._written[partition] = max(offset, self._written.get(partition, -1))
         self._remember(item.id, ReplicaItem(item.record, offset))
 
-    async def settled(self, wait_s: float) -> bool:
+    async def wait_until_current(self, wait_s: float) -> bool:
         """Wait until every process of this data directory sees the items stored here.
 
         Returns False if that takes longer than `wait_s`.
@@ -367,7 +367,7 @@ class RealmDirectory:
                 for one in contacts[start : start + PUT_BATCH]
             ]
             for item in batch:
-                await self._items.kept(item)
+                await self._items.wait_for_replicas(item)
 
     async def put(self, contact: Contact) -> None:
         """Store or replace a contact, see `ItemStore.put_bytes`."""
@@ -393,9 +393,9 @@ class RealmDirectory:
         """Make a contact unreadable for ever, see `ItemStore.erase`."""
         await self._items.erase(self._name_item(person))
 
-    async def settled(self, wait_s: float) -> bool:
-        """Wait for the copy of this data directory, see `ItemStore.settled`."""
-        return await self._items.settled(wait_s)
+    async def wait_until_current(self, wait_s: float) -> bool:
+        """Wait for the copy of this data directory, see `ItemStore.wait_until_current`."""
+        return await self._items.wait_until_current(wait_s)
 
     def ids(self) -> list[str]:
         """Return the tokens of all people of this realm."""
@@ -515,7 +515,7 @@ class Vault:
         """Return the reason why only a restart of this process shows new items, or None."""
         if self._task is not None and self._task.done():
             return "the replica of texts is no longer kept current: restart this process"
-        if self._replica.replaced():
+        if self._replica.is_replaced():
             return "the replica of texts was damaged and begun anew: restart this process"
         return None
 

@@ -196,7 +196,7 @@ class Conductor:
         if tx.src.type == StepTo.wire_type():
             service.stepped = max(service.stepped or tx.at, tx.at)
         if tx.src.place:
-            self._consumed(realm, tx.service, Place.parse(tx.src.place))
+            self._on_consumed(realm, tx.service, Place.parse(tx.src.place))
         if tx.service == "delivery":
             realm.answered.add(tx.src.id)
         if tx.src.type == StepSettled.wire_type():
@@ -205,7 +205,7 @@ class Conductor:
         if self.planner is not None and tx.service == self.planner.service:
             self.planner.observe(tx)
         for ordinal, fact in enumerate(tx.facts):
-            self._emitted(
+            self._on_emitted(
                 realm,
                 tx,
                 fact,
@@ -213,7 +213,7 @@ class Conductor:
                 record_hash,
             )
 
-    def _consumed(self, realm: _RealmState, receiver: str, place: Place) -> None:
+    def _on_consumed(self, realm: _RealmState, receiver: str, place: Place) -> None:
         route = (place.service, receiver)
         realm.marks[route] = max(realm.marks.get(route, place), place)
         while (
@@ -223,7 +223,7 @@ class Conductor:
         ):
             realm.gated.popleft()
 
-    def _emitted(
+    def _on_emitted(
         self, realm: _RealmState, tx: Transaction, fact: FactRecord, place: Place, record_hash: str
     ) -> None:
         for receiver in list_destinations(tx.logic, tx.service, fact.name, fact.data):
@@ -323,7 +323,7 @@ class Conductor:
         if job is None:
             return self._steps(r)
         # The driver must ask for its answer first
-        return self._planned(r) if job.id == r.solved[0] else ()
+        return self._plan_moves(r) if job.id == r.solved[0] else ()
 
     def job(self, realm: str) -> Any:
         """Return the `PlannerJob` that must be solved before the next move, or None.
@@ -344,7 +344,7 @@ class Conductor:
         job = self._job(r)
         return None if job is None or job.id == r.solved[0] else job
 
-    def solved(self, job: PlannerJob, answer: Sequence[tuple[str, Message]]) -> None:
+    def accept_answer(self, job: PlannerJob, answer: Sequence[tuple[str, Message]]) -> None:
         """Accept the answer to a job; its parts are the next moves, one by one.
 
         An answer for a closed realm is dropped.
@@ -356,7 +356,7 @@ class Conductor:
     def _job(self, r: _RealmState) -> Any:
         return None if self.planner is None else self.planner.job(r.name)
 
-    def _planned(self, r: _RealmState) -> Sequence[Move]:
+    def _plan_moves(self, r: _RealmState) -> Sequence[Move]:
         assert self.planner is not None
         part, answer = self.planner.next_part(r.name), r.solved[1]
         # The service could not take the answer (a failed input): the realm continues without it.
@@ -368,7 +368,7 @@ class Conductor:
             Move(r.name, self.planner.service, id, message, self._now(r) or r.opened.started_at),
         )
 
-    def sent(self, moves: Sequence[Move]) -> None:
+    def note_sent(self, moves: Sequence[Move]) -> None:
         """Note that the records of these moves are on their way.
 
         Nothing more is sent until the receivers' logs show all of them.
@@ -424,7 +424,7 @@ class Conductor:
             return self._steps_to(
                 r, SERVICES, max(min([*dues, r.target]), now or r.opened.started_at)
             )
-        return self._settled(r, now)
+        return self._settle_steps(r, now)
 
     def _steps_to(self, r: _RealmState, services: Sequence[str], at: Instant) -> list[Move]:
         """Return the next steps, up to the first that another move may follow.
@@ -445,7 +445,7 @@ class Conductor:
             r.name, service, f"step:{r.name}:{service}:{at}:{r.services[service].seq}", StepTo(), at
         )
 
-    def _settled(self, r: _RealmState, now: Instant | None) -> Sequence[Move]:
+    def _settle_steps(self, r: _RealmState, now: Instant | None) -> Sequence[Move]:
         if now is None or not r.asked:
             return ()
         command_id, to = r.asked[0]

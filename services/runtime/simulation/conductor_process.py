@@ -58,7 +58,7 @@ class _RealmPace:
     real: float
     speed: float
 
-    def due(self, at: int) -> float:
+    def compute_due_time(self, at: int) -> float:
         """Return the monotonic time when the realm may reach `at`."""
         return self.real + (at - self.sim) / 1000 / self.speed
 
@@ -142,7 +142,7 @@ class ConductorProcess:
             asyncio.get_running_loop().call_later(wait_s, self._touched.put_nowait, realm)
             return
         # Before the send: the receiver's log may show them before our acknowledgements arrive.
-        self._conductor.sent(moves)
+        self._conductor.note_sent(moves)
         tasks.create_task(self._send(moves))
 
     async def _send(self, moves: Sequence[Move]) -> None:
@@ -186,7 +186,7 @@ class ConductorProcess:
             self._solver, _solve_job, self._conductor.planner, job
         )
         self._solving.discard(job.realm)
-        self._conductor.solved(job, answer)
+        self._conductor.accept_answer(job, answer)
         self._touched.put_nowait(job.realm)
 
     def _wait_s(self, move: Move) -> float:
@@ -197,9 +197,13 @@ class ConductorProcess:
             return 0.0
         now = time.monotonic()
         pace = self._paces.get(move.realm)
-        if pace is None or pace.speed != speed or now - pace.due(move.at) > MAX_DELAY_S:
+        if (
+            pace is None
+            or pace.speed != speed
+            or now - pace.compute_due_time(move.at) > MAX_DELAY_S
+        ):
             pace = self._paces[move.realm] = _RealmPace(clock, now, speed)
-        return max(pace.due(move.at) - now, 0.0)
+        return max(pace.compute_due_time(move.at) - now, 0.0)
 
 
 def _solve_job(planner: SimulationPlanner, job: PlannerJob) -> Sequence[tuple[str, Message]]:

@@ -56,7 +56,7 @@ class MemorySystem:
     ) -> Transaction:
         """Apply one input from outside and (by default) its consequences, at the same time."""
         self.services[service].feed(realm, message, id=id, at=at)
-        transaction = self._took(service, realm)
+        transaction = self._observe_newest(service, realm)
         if settle:
             self.settle(realm)
         return transaction
@@ -73,7 +73,7 @@ class MemorySystem:
             if self._waiting:
                 self._forward(*self._waiting.popleft())
             elif realm in self.conductor.realms and (moves := self.conductor.next_moves(realm)):
-                self.conductor.sent(moves)
+                self.conductor.note_sent(moves)
                 for move in moves:
                     self.services[move.service].feed(
                         realm,
@@ -85,13 +85,13 @@ class MemorySystem:
                         place=move.place,
                         place_hash=move.place_hash,
                     )
-                    self._took(move.service, realm)
+                    self._observe_newest(move.service, realm)
             elif (
                 self.conductor.planner is not None
                 and realm in self.conductor.realms
                 and (job := self.conductor.job(realm)) is not None
             ):
-                self.conductor.solved(job, self.conductor.planner.solve(job))
+                self.conductor.accept_answer(job, self.conductor.planner.solve(job))
             else:
                 return
         raise NeverAtRest(f"realm {realm} does not become quiet")
@@ -105,7 +105,7 @@ class MemorySystem:
             for f in entry.transaction.facts
         ]
 
-    def _took(self, service: str, realm: str) -> Transaction:
+    def _observe_newest(self, service: str, realm: str) -> Transaction:
         entry = self.services[service].log.newest(realm)
         self.conductor.observe(entry.transaction, entry.partition, entry.hash)
         for ordinal, fact in enumerate(entry.transaction.facts):
@@ -129,4 +129,4 @@ class MemorySystem:
             place=entry.place(ordinal),
             place_hash=entry.hash,
         )
-        self._took(receiver, tx.realm)
+        self._observe_newest(receiver, tx.realm)

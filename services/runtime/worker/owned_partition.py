@@ -155,7 +155,7 @@ class Ticker:
         self._armed[realm] = _ArmedRealm(partition, due_at, due_at)
         self._push(due_at, realm)
 
-    def ticked(self, realm: str) -> None:
+    def on_tick(self, realm: str) -> None:
         """Retry soon if the deadline is still armed: the broker's clock is behind."""
         if (alarm := self._armed.get(realm)) is not None and alarm.sent:
             alarm.at = _read_clock() + min(FIRST_RETRY_MS << (alarm.sent - 1), 1000)

@@ -371,7 +371,7 @@ class PartitionFeed:
                 await self._bury(sending, tx, fact, place, record)
             for receiver in receivers:
                 sending.last[receiver] = place
-        self._acknowledged(sending)
+        self._on_acknowledgement(sending)
 
     def _headers(self, tx: Transaction, fact: FactRecord, place: Place, hash: str) -> RecordHeaders:
         return build_headers(
@@ -444,11 +444,11 @@ class PartitionFeed:
     ) -> None:
         sending.left += 1
         await self._publisher.send(
-            topic, partition, key, value, headers, lambda: self._acknowledged(sending)
+            topic, partition, key, value, headers, lambda: self._on_acknowledgement(sending)
         )
         self._publisher.sent[topic] += 1
 
-    def _acknowledged(self, sending: _PendingRecord) -> None:
+    def _on_acknowledgement(self, sending: _PendingRecord) -> None:
         sending.left -= 1
         if sending.left:
             return

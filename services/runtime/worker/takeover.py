@@ -35,7 +35,7 @@ class PartitionTakeover(Generic[S]):
         self._publisher = publisher
         self._inputs, self._log = inputs_topic(machine.service), log_topic(machine.service)
 
-    async def take(
+    async def take_over(
         self, reader: PartitionReader, partition: int, earlier_partition: OwnedPartition[S] | None
     ) -> OwnedPartition[S]:
         """Return the partition as its log holds it now. Raises Stop, KafkaError.

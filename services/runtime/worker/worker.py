@@ -226,7 +226,7 @@ class Worker(Generic[S]):
             async with PartitionReader(self.kafka) as reader:
                 for partition in sorted(assignment):
                     began = time.perf_counter()
-                    owned_partition = await self.takeover.take(
+                    owned_partition = await self.takeover.take_over(
                         reader, partition, self.held.get(partition)
                     )
                     metrics.set_gauge(
@@ -364,7 +364,7 @@ class Worker(Generic[S]):
                     service=self.service,
                 )
             if tx.src.type == _TICK:
-                self.ticker.ticked(tx.realm)
+                self.ticker.on_tick(tx.realm)
         if is_answer_awaited(tx.src):
             self.app.consumer.hurry()
             if self.urgent is not None:
@@ -380,7 +380,7 @@ class Worker(Generic[S]):
             tracing.build_trace_headers(tx.traceparent),
         )
         acknowledgement.add_done_callback(
-            lambda future: self._acknowledged(owned_partition, future)
+            lambda future: self._on_acknowledgement(owned_partition, future)
         )
 
     def _span(
@@ -433,7 +433,7 @@ class Worker(Generic[S]):
             )
         return False
 
-    def _acknowledged(
+    def _on_acknowledgement(
         self, owned_partition: OwnedPartition[S], acknowledgement: asyncio.Future[Any]
     ) -> None:
         """Accept the append if it has the expected offset (rule 6)."""

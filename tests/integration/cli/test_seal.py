@@ -134,8 +134,10 @@ def test_a_point_de_situation_and_a_bundle_say_where_every_log_ended(vigie: Runn
         > 0
     )
     key = SigningKey.open(vigie.folder / "data" / "secrets")
-    assert key.public.signed(answer.content, bytes.fromhex(answer.headers["Vigie-Signature"]))
-    assert not key.public.signed(
+    assert key.public.verify_signature(
+        answer.content, bytes.fromhex(answer.headers["Vigie-Signature"])
+    )
+    assert not key.public.verify_signature(
         answer.content + b" ", bytes.fromhex(answer.headers["Vigie-Signature"])
     )
 

@@ -68,7 +68,7 @@ async def test_a_broker_refuses_a_machine_with_other_keys(
     ours.data.make()
     writer = KeyedWriter(broker.address)
     try:
-        access_key = MasterKey.open(ours.data.secrets).derived("access")
+        access_key = MasterKey.open(ours.data.secrets).derive_key("access")
         for key in ("principal:somebody", CLAIM_KEY):
             await writer.put("access", key, encrypt(access_key, b"{}", key.encode()))
         await claim_broker(ours)

@@ -303,7 +303,7 @@ class People:
     async def put_all(self, contacts: Sequence[Contact]) -> None:
         self.kept |= {contact.person: contact for contact in contacts}
 
-    async def settled(self, _wait_s: float) -> bool:
+    async def wait_until_current(self, _wait_s: float) -> bool:
         return True
 
 

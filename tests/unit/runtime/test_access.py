@@ -87,12 +87,12 @@ async def test_another_process_knows_it_from_the_topic(
     principal = create_principal(Role.CELL)
     token_id, token = await store.create_token(principal)
     other = create_memory_access(tmp_path, log, "console")
-    await other._take(log.entries)
+    await other._apply_entries(log.entries)
     assert other.bearer(token) == principal
     await store.revoke_token(token_id)
-    await other._take(log.entries[-1:])
+    await other._apply_entries(log.entries[-1:])
     assert other.bearer(token) is None
-    await other._take(log.entries), "old news change nothing"
+    await other._apply_entries(log.entries), "old news change nothing"
     assert other.bearer(token) is None
 
 
@@ -103,22 +103,22 @@ async def test_a_code_used_in_one_process_takes_back_nothing_that_another_decide
     principal = create_principal(Role.CELL)
     await store.add_account(principal, "cellule")
     console = create_memory_access(tmp_path, log, "console")
-    await console._take(log.entries)
+    await console._apply_entries(log.entries)
     for each in (store, console):
         each.caught_up.set()
     account = console.account("cellule")
     assert account is not None
     console.note(account.model_copy(update={"totp_used": 7}))
     await store.end_sessions(principal.id)
-    await console._take(log.entries)
+    await console._apply_entries(log.entries)
     assert console.account_of(principal.id) == account.model_copy(update={"epoch": 1})
     assert f"account:{principal.id}" not in console._records.pending
     late = account.model_copy(
         update={"totp_used": 9}
     )  # the console had not heard of it when it wrote
     await console._writer.put("access", *console._records.seal(late))
-    await store._take(log.entries)
-    await console._take(log.entries)
+    await store._apply_entries(log.entries)
+    await console._apply_entries(log.entries)
     for each in (store, console):
         assert each.account_of(principal.id) == account.model_copy(update={"epoch": 1})
         assert f"account:{principal.id}" in each._records.pending, "it is written again"
@@ -132,7 +132,7 @@ async def test_an_old_account_on_the_topic_is_read_at_the_start_and_never_writte
     await store.end_sessions(principal.id)
     store._records.save()
     restarted = create_memory_access(tmp_path, log)
-    await restarted._take(log.entries)
+    await restarted._apply_entries(log.entries)
     assert restarted.account_of(principal.id) == store.account_of(principal.id)
     assert not restarted._records.pending
 
@@ -183,7 +183,7 @@ async def test_erased_accounts_do_not_return_from_the_file(
         store._tombstones.make("access", f"principal:{erased.id}"),
     )
     restarted = create_memory_access(tmp_path, log)
-    await restarted._take([log.entries[0], log.entries[2]])  # compacted
+    await restarted._apply_entries([log.entries[0], log.entries[2]])  # compacted
     restarted.caught_up.set()
     await restarted._reconcile()
     assert restarted.principal(live_principal.id) == live_principal
@@ -209,7 +209,7 @@ async def test_a_stranger_neither_revokes_a_token_nor_opens_a_closed_session(
     ]
     restarted = create_memory_access(tmp_path, log)
     for one in (store, restarted):
-        await one._take(nulls)
+        await one._apply_entries(nulls)
         one.caught_up.set()
         await one._reconcile()
         assert one.bearer(token) == principal
@@ -223,11 +223,11 @@ async def test_old_sessions_are_erased_by_a_signed_record(
     await store.put(EndedSession(id="s-1", until=1))
     store.caught_up.set()
     await store._prune()
-    assert not store.ended("s-1")
+    assert not store.is_session_closed("s-1")
     assert log.entries[-1].value is not None
     other = create_memory_access(tmp_path, log)
-    await other._take(log.entries)
-    assert not other.ended("s-1")
+    await other._apply_entries(log.entries)
+    assert not other.is_session_closed("s-1")
 
 
 async def test_a_lost_topic_gets_its_content_back_from_the_file(
@@ -256,7 +256,7 @@ async def test_a_used_code_is_used_although_kafka_is_away_and_after_a_restart(
     assert store.code(code) is None
     store._records.save()
     restarted = create_memory_access(tmp_path, log)
-    await restarted._take(log.entries)
+    await restarted._apply_entries(log.entries)
     assert restarted.code(code) is None
 
 
@@ -299,7 +299,7 @@ async def test_a_login_belongs_to_one_account(store: AccessStore) -> None:
 
 
 async def test_records_of_a_stranger_on_the_topic_are_ignored(store: AccessStore) -> None:
-    await store._take(
+    await store._apply_entries(
         [
             KeyedEntry("access", 0, 0, "principal:x", b"{}"),
             KeyedEntry("access", 0, 1, "nonsense", b"x"),

@@ -144,7 +144,7 @@ def test_a_compact_set_of_ids_keeps_earlier_and_later_ids(
     applied_ids = AppliedIds()
     for id in before:
         applied_ids = applied_ids.add(id, 0, forget=False)
-    applied_ids = applied_ids.compacted()
+    applied_ids = applied_ids.compact_ids()
     for id in after:
         assert (id in applied_ids) == (id in before)
     for n, id in enumerate(after):
@@ -154,7 +154,7 @@ def test_a_compact_set_of_ids_keeps_earlier_and_later_ids(
     in_one = AppliedIds()
     for id in (*before, *after):
         in_one = in_one.add(id, 0, forget=False)
-    assert in_one.compacted() == applied_ids == applied_ids.compacted()
+    assert in_one.compact_ids() == applied_ids == applied_ids.compact_ids()
 
 
 def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPatch) -> None:

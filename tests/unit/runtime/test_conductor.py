@@ -209,7 +209,7 @@ def test_a_conductor_that_comes_back_sends_the_same_moves() -> None:
                 fresh.observe(stored.transaction, stored.partition, stored.hash)
         return fresh
 
-    original = system._took
+    original = system._observe_newest
 
     def took(service: str, realm: str) -> object:
         done = original(service, realm)
@@ -217,7 +217,7 @@ def test_a_conductor_that_comes_back_sends_the_same_moves() -> None:
             system.conductor = reborn()
         return done
 
-    system._took = took  # type: ignore[method-assign,assignment]
+    system._observe_newest = took  # type: ignore[method-assign,assignment]
     system.step(REALM, T0 + 300_000)
     assert facts_without_steps(system) == facts_without_steps(whole)
 
@@ -269,7 +269,7 @@ def test_a_closed_realm_keeps_no_state_in_any_order_of_reading(order: tuple[str,
     assert not planner.asked
     assert not fresh.next_moves(REALM)
     assert fresh.job(REALM) is None
-    fresh.solved(ToyJob(REALM), planner.solve(ToyJob(REALM)))
+    fresh.accept_answer(ToyJob(REALM), planner.solve(ToyJob(REALM)))
     assert realm.solved == ("", ()), "an answer that comes too late"
 
 
@@ -428,7 +428,7 @@ def test_time_moves_only_after_all_answers_of_the_planner() -> None:
     job = conductor.job(REALM)
     assert isinstance(job, ToyJob)
     assert conductor.next_moves(REALM) == ()
-    conductor.solved(job, planner.solve(job))
+    conductor.accept_answer(job, planner.solve(job))
     assert [(m.service, m.id, m.at) for m in conductor.next_moves(REALM)] == [
         ("continuity", "plan:0", T0)
     ]

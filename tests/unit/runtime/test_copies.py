@@ -78,7 +78,7 @@ def test_a_file_that_is_busy_is_not_damaged(copy: Path, monkeypatch: pytest.Monk
 def test_holders_of_the_damaged_file_detect_it(tmp_path: Path) -> None:
     path = tmp_path / "replica.db"
     before = Replica(path)
-    assert not before.replaced()
+    assert not before.is_replaced()
     writer = sqlite3.connect(path)
     writer.execute(
         "PRAGMA wal_checkpoint(TRUNCATE)"
@@ -86,6 +86,6 @@ def test_holders_of_the_damaged_file_detect_it(tmp_path: Path) -> None:
     writer.close()
     path.write_bytes(b"\xff" * 4096)
     after = Replica(path)
-    assert (before.replaced(), after.replaced()) == (True, False)
+    assert (before.is_replaced(), after.is_replaced()) == (True, False)
     before.close()
     after.close()

@@ -74,7 +74,7 @@ def make_installation(folder: Path, *, new_keys: bool = False) -> Settings:
 
 
 def seal(settings: Settings, key: str) -> bytes:
-    access_key = MasterKey.open(settings.data.secrets).derived("access")
+    access_key = MasterKey.open(settings.data.secrets).derive_key("access")
     return encrypt(access_key, b"{}", key.encode())
 
 

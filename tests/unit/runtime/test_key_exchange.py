@@ -111,7 +111,7 @@ async def test_machines_never_give_the_same_number(pair: tuple[Machine, Machine]
     numbers: list[int] = []
     for machine in pair * 300:
         await machine.sealer.prepare()
-        numbers.append(machine.keyring.take()[0])
+        numbers.append(machine.keyring.take_key()[0])
     assert len(set(numbers)) == len(numbers) == 600
 
 

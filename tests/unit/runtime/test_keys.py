@@ -7,14 +7,14 @@ from services.runtime.secrets.keyring import Keyring, MasterKey, MasterKeyInvali
 
 def test_the_master_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     first, second = MasterKey.open(tmp_path), MasterKey.open(tmp_path)
-    assert first.derived("access") == second.derived("access") != first.derived("keyring")
+    assert first.derive_key("access") == second.derive_key("access") != first.derive_key("keyring")
     assert (tmp_path / "master.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_numbers_of_keys_are_never_used_twice_by_processes_side_by_side(tmp_path: Path) -> None:
     master = MasterKey.open(tmp_path)
     a, b = Keyring(tmp_path / "keyring.db", master), Keyring(tmp_path / "keyring.db", master)
-    numbered_keys = [ring.take() for _ in range(300) for ring in (a, b)]
+    numbered_keys = [ring.take_key() for _ in range(300) for ring in (a, b)]
     assert (
         len({number for number, _ in numbered_keys})
         == len({key for _, key in numbered_keys})
@@ -28,7 +28,7 @@ def test_numbers_of_keys_are_never_used_twice_by_processes_side_by_side(tmp_path
 
 def test_an_erased_key_is_gone_from_every_file(tmp_path: Path) -> None:
     ring = Keyring(tmp_path / "keyring.db", MasterKey.open(tmp_path))
-    number, _ = ring.take()
+    number, _ = ring.take_key()
     wrapped = ring._db.execute("SELECT wrapped FROM keys WHERE id = ?", (number,)).fetchone()[0]
     ring.erase([number])
     assert ring.key(number) is None
@@ -39,7 +39,7 @@ def test_an_erased_key_is_gone_from_every_file(tmp_path: Path) -> None:
 def test_untaken_keys_are_returned_at_the_end(tmp_path: Path) -> None:
     master = MasterKey.open(tmp_path)
     ring = Keyring(tmp_path / "keyring.db", master)
-    number, key = ring.take()
+    number, key = ring.take_key()
     ring.close()
     again = Keyring(tmp_path / "keyring.db", master)
     assert again._db.execute("SELECT count(*) FROM keys").fetchone() == (1,)
@@ -61,7 +61,7 @@ def test_a_master_key_that_is_gone_is_not_replaced_by_another_one(tmp_path: Path
 
 def test_another_master_key_is_named_not_misread(tmp_path: Path) -> None:
     ring = Keyring(tmp_path / "keyring.db", MasterKey(b"a" * 32))
-    number, _ = ring.take()
+    number, _ = ring.take_key()
     other = Keyring(tmp_path / "keyring.db", MasterKey(b"b" * 32))
     with pytest.raises(MasterKeyInvalid):
         other.key(number)

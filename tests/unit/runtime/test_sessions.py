@@ -104,7 +104,7 @@ async def test_a_second_factor_is_asked_for_and_never_accepted_twice(
     for wrong in (None, "", "000000", enrolment):
         with pytest.raises(ProblemError, match="login_failed"):
             await sessions.login("cellule", PASSWORD, wrong, address=f"a{wrong}")
-        sessions._throttle.succeeded("login:cellule")
+        sessions._throttle.forget_failures("login:cellule")
     assert await sessions.login("cellule", PASSWORD, "aaaa bbbb", address="::1")
     with pytest.raises(ProblemError, match="login_failed"):
         await sessions.login("cellule", PASSWORD, "AAAA-BBBB", address="::1")
@@ -389,11 +389,11 @@ def test_a_stranger_with_thousands_of_names_resets_no_other_count() -> None:
     """Beyond the bound all counts that did not wait at that moment began anew."""
     throttle = LoginThrottle()
     for _ in range(FREE_FAILURES - 1):
-        throttle.failed("cell")
+        throttle.count_failure("cell")
     for n in range(MAX_THROTTLED_KEYS + 1_000):
-        throttle.failed(f"stranger-{n}")
+        throttle.count_failure(f"stranger-{n}")
     assert len(throttle._failures) <= MAX_THROTTLED_KEYS
     throttle.check("cell")
-    throttle.failed("cell")
+    throttle.count_failure("cell")
     with pytest.raises(ProblemError):
         throttle.check("cell")

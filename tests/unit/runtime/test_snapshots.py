@@ -62,7 +62,13 @@ def test_no_chunk_is_too_large_for_kafka_after_any_closed_exercise() -> None:
     """No snapshot of its partition could be written any more: every start read the log from its beginning."""
     ids = [f"step:92~ex-1:alerts:{at}" for at in range(250_000)]
     closed = RealmState(
-        "92~ex-1", "92~ex-1", 5, True, AppliedIds.restore(0, [], ids).compacted(), Map(), ToyState()
+        "92~ex-1",
+        "92~ex-1",
+        5,
+        True,
+        AppliedIds.restore(0, [], ids).compact_ids(),
+        Map(),
+        ToyState(),
     )
     chunks = encode_state(ToyDecider(), closed)
     assert max(map(len, chunks)) < 1_000_000
@@ -89,7 +95,7 @@ def test_long_ids_fit_too() -> None:
 
 def test_a_closed_realm_reads_back_equal_also_from_a_snapshot_that_lists_its_ids() -> None:
     applied_ids = AppliedIds.restore(0, [IdPage(5, ("a", "b"))], ["c"])
-    closed = RealmState("92", "92", 5, True, applied_ids.compacted(), Map(), ToyState())
+    closed = RealmState("92", "92", 5, True, applied_ids.compact_ids(), Map(), ToyState())
     chunks = encode_state(ToyDecider(), closed)
     assert decode_state(ToyDecider(), chunks, {}) == closed
     listed = encode_state(ToyDecider(), replace(closed, seen=applied_ids))

@@ -192,16 +192,16 @@ async def test_contacts_by_token(setup: Setup) -> None:
 
 
 async def test_a_stored_text_is_settled_once_all_replicas_have_it(setup: Setup) -> None:
-    assert await setup.directory.settled(0)
+    assert await setup.directory.wait_until_current(0)
     contacts = [Contact(person=f"p-{n}", site="cen-1") for n in range(PUT_BATCH + 3)]
     await setup.directory.put_all(contacts)
     assert [entry.key for entry in setup.log.entries] == [one.person for one in contacts]
-    assert not await setup.directory.settled(0)
+    assert not await setup.directory.wait_until_current(0)
     *most, _last = setup.log.entries
     setup.replica.apply(most, setup.sealer.shred, setup.sealer)
-    assert not await setup.directory.settled(0)
+    assert not await setup.directory.wait_until_current(0)
     setup.follow(len(most))
-    assert await setup.directory.settled(0)
+    assert await setup.directory.wait_until_current(0)
 
 
 async def test_a_stranger_erases_no_text(setup: Setup) -> None:
