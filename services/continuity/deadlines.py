@@ -150,24 +150,24 @@ class DeadlineQueue:
     due: Map[str, Instant] = Map()
     order: tuple[tuple[Instant, str], ...] = ()
 
-    def changed(self, changes: dict[str, Instant | None]) -> Self:
+    def with_changes(self, changes: dict[str, Instant | None]) -> Self:
         """Return a copy with these deadlines set (an instant) or removed (None)."""
-        due, order = self.due, list(self.order)
+        due_times, order = self.due, list(self.order)
         for key, at in changes.items():
-            before = due.get(key)
+            before = due_times.get(key)
             if before is not None:
                 del order[bisect_left(order, (before, key))]
-                due = due.delete(key)
+                due_times = due_times.delete(key)
             if at is not None:
                 insort(order, (at, key))
-                due = due.set(key, at)
-        return type(self)(due, tuple(order))
+                due_times = due_times.set(key, at)
+        return type(self)(due_times, tuple(order))
 
     def first(self) -> Deadline | None:
         """Return the earliest deadline; ties go by key."""
         return Deadline(*self.order[0]) if self.order else None
 
     @classmethod
-    def restore(cls, due: Map[str, Instant]) -> Self:
+    def restore(cls, due_times: Map[str, Instant]) -> Self:
         """Build the agenda from these deadlines."""
-        return cls(due, tuple(sorted((at, key) for key, at in due.items())))
+        return cls(due_times, tuple(sorted((at, key) for key, at in due_times.items())))

@@ -122,8 +122,8 @@ class ContinuityDecider:
                     draft.emit(LevelHeard(level=row.level))
                     plans.return_refused_plans(draft)
                     sitreps.schedule_sitrep(draft)
-            case ReferencePublished() as published:
-                _on_reference(draft, published)
+            case ReferencePublished() as publication:
+                _on_reference(draft, publication)
             case ContingencyComputed(row=row):
                 if row.reference == state.reference:
                     draft.emit(
@@ -170,10 +170,10 @@ class ContinuityDecider:
         self,
         realm: str,  # noqa: ARG002
         lineage: str,  # noqa: ARG002
-        dumped: dict[str, list[tuple[str, object]]],  # noqa: ARG002, RUF100
+        dump: dict[str, list[tuple[str, object]]],  # noqa: ARG002, RUF100
     ) -> ContinuityState:  # noqa: ARG002, RUF100
         """Restore a state from a dump."""
-        return ContinuityState.restore(_CODEC.load(dumped))
+        return ContinuityState.restore(_CODEC.load(dump))
 
 
 def extract_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
@@ -188,7 +188,7 @@ def extract_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
     )
     if row.status is SiteStatus.UNKNOWN and not causes and before is not None:
         causes = before.causes
-    uncounted = row.confinement == "counting" and row.headcount is None
+    is_uncounted = row.confinement == "counting" and row.headcount is None
     return SiteHeard(
         site=row.id,
         status=row.status,
@@ -196,7 +196,7 @@ def extract_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
         causes=causes,
         lifted_at=row.lifted_at,
         confinement=row.confinement,
-        uncounted_since=row.since if uncounted else None,
+        uncounted_since=row.since if is_uncounted else None,
     )
 
 
@@ -230,10 +230,10 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
         ),
         list_activities_of_site(draft, row.id),
     )
-    lost = sorted(
+    lost_sites = sorted(
         (end_strategies_of_lost_sites(draft) & draft.bia.needs.keys()).difference(touched)
     )
-    _settle_activities(draft, ((activity, change) for activity in (*touched, *lost)))
+    _settle_activities(draft, ((activity, change) for activity in (*touched, *lost_sites)))
     site_cards.schedule_openings_of_site(draft, row.id)
     orders.schedule_review(draft)
 
@@ -260,7 +260,7 @@ def _find_lifting_time(
 
 
 def _settle_activities(
-    draft: ContinuityDecision, touched: Iterable[tuple[str, ActivityChange]]
+    draft: ContinuityDecision, changes: Iterable[tuple[str, ActivityChange]]
 ) -> None:
     """Settle these activities now, as far as their rows fit into one Transaction.
 
@@ -268,7 +268,7 @@ def _settle_activities(
     postponed.
     """
     plain = 0
-    for activity, change in touched:
+    for activity, change in changes:
         plain += draft.bia.needs[activity].local is None
         if plain > SETTLED_PER_INPUT and draft.bia.needs[activity].local is None:
             draft.arm_settlement(activity)
@@ -304,12 +304,12 @@ def _on_flag(draft: ContinuityDecision, row: FlagRow) -> None:
 
 def _settle_dependents(draft: ContinuityDecision, dependency: str, since: Instant | None) -> None:
     """Settle the activities that a dependency touches."""
-    touched = draft.bia.by_dependency.get(dependency, ())
+    activities = draft.bia.by_dependency.get(dependency, ())
     _settle_activities(
         draft,
         (
             (activity, ActivityChange(since, _list_local_sites(draft, activity, dependency)))
-            for activity in touched
+            for activity in activities
         ),
     )
 
@@ -319,17 +319,17 @@ def _list_local_sites(draft: ContinuityDecision, activity: str, dependency: str)
 
     These are the sites that a kitchen serves, and those with a clock if a flag shortens its limits.
     """
-    served = (
+    sites = (
         draft.bia.kitchens.get(dependency.partition(":")[2], ())
         if activity == MEALS_ACTIVITY
         else ()
     )
-    shortened = (
+    cut_sites = (
         draft.state.local.get(activity, NO_LOCAL_CLOCKS)
         if draft.bia.needs[activity].by_flag
         else ()
     )
-    return frozenset((*served, *shortened))
+    return frozenset((*sites, *cut_sites))
 
 
 def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
@@ -356,27 +356,27 @@ def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
         for site, incident_state in draft.state.sites.items()
         if any(c.incident == row.id for c in incident_state.causes)
     )
-    touched = {activity for site in sites for activity in list_activities_of_site(draft, site)}
-    touched |= {
+    activities = {activity for site in sites for activity in list_activities_of_site(draft, site)}
+    activities |= {
         a
         for d in draft.state.dependencies.values()
         if d.incident == row.id
         for a in draft.bia.by_dependency.get(d.id, ())
     }
     _settle_activities(
-        draft, ((activity, ActivityChange(sites=sites)) for activity in sorted(touched))
+        draft, ((activity, ActivityChange(sites=sites)) for activity in sorted(activities))
     )
 
 
-def _on_reference(draft: ContinuityDecision, published: ReferencePublished) -> None:
+def _on_reference(draft: ContinuityDecision, publication: ReferencePublished) -> None:
     """Record a section; the last one puts the version in force.
 
     Then every activity is read again, every plan listed, and every metric checked.
     """
     before = draft.state.bia
-    if published.data.section in RECORDED_SECTIONS or published.last:
-        draft.emit(published)
-    if not published.last:
+    if publication.data.section in RECORDED_SECTIONS or publication.last:
+        draft.emit(publication)
+    if not publication.last:
         return
     end_strategies_of_lost_sites(draft)
     everywhere = ActivityChange(sites=frozenset(draft.bia.sites))

@@ -20,20 +20,20 @@ from services.runtime.decider.protocol import Decision, EvolvedFacts, Firing, In
 T = TypeVar("T")
 
 
-def require_role(command: Command, needed: str) -> None:
+def require_role(command: Command, role: str) -> None:
     """Raise RefusedCommand unless the author has the needed role or a higher one. Rule D49."""
-    if not may_decide(command.role, needed):
-        raise RefusedCommand(403, "role_too_low", role=command.role, needed=needed)
+    if not may_decide(command.role, role):
+        raise RefusedCommand(403, "role_too_low", role=command.role, needed=role)
 
 
-def require_plan_role(command: Command, needed: str) -> None:
+def require_plan_role(command: Command, role: str) -> None:
     """Raise RefusedCommand unless the author may decide the plan.
 
     That needs the role that the plan names, or a higher one of the same pôle or of the general
     direction. Rule D49.
     """
-    if not may_decide_plan(command.role, needed):
-        raise RefusedCommand(403, "role_too_low", role=command.role, needed=needed)
+    if not may_decide_plan(command.role, role):
+        raise RefusedCommand(403, "role_too_low", role=command.role, needed=role)
 
 
 def require_reason(command: Command) -> str:
@@ -48,23 +48,23 @@ class ContinuityDecision(Decision[ContinuityState]):
 
     __slots__ = ("_due", "_shared", "derive", "moved")
 
-    def __init__(self, state: ContinuityState, given: Input | Firing) -> None:
-        super().__init__(state, given)
-        self.derive = given.derive
+    def __init__(self, state: ContinuityState, cause: Input | Firing) -> None:
+        super().__init__(state, cause)
+        self.derive = cause.derive
         self.moved: dict[str, set[str]] = {}
         """Metric → activities through which it may have moved since it was last recorded."""
         self._due: dict[str, Instant | None] = {}
         self._shared: dict[tuple[object, ...], tuple[tuple[object, ...], Any]] = {}
 
-    def shared(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+    def compute_once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         """Compute `make()` once per key while sites, dependencies and incidents stay the same."""
         ground = (self.state.unwell, self.state.dependencies, self.state.incidents)
         cache_entry = self._shared.get(key)
         if cache_entry is not None and all(
             a is b for a, b in zip(cache_entry[0], ground, strict=True)
         ):
-            made: T = cache_entry[1]
-            return made
+            cached_value: T = cache_entry[1]
+            return cached_value
         value = make()
         self._shared[key] = ground, value
         return value
@@ -79,9 +79,9 @@ class ContinuityDecision(Decision[ContinuityState]):
     def evolve(self, fact: Fact) -> ContinuityState:
         return evolve(self.state, fact, self.at)
 
-    def arm(self, key: ContinuityDeadline, due: Instant | None) -> None:
+    def arm(self, key: ContinuityDeadline, deadline: Instant | None) -> None:
         """Set or (None) remove a deadline. The last call for a key counts."""
-        self._due[str(key)] = due
+        self._due[str(key)] = deadline
 
     def arm_settlement(self, activity: str, *, anew: bool = False) -> None:
         """Settle an activity in the next step, at the same time."""
@@ -101,7 +101,7 @@ class ContinuityDecision(Decision[ContinuityState]):
     def finish(self) -> EvolvedFacts[ContinuityState]:
         """Return all facts with their states, with the changed deadlines if there are any."""
         changes = {
-            key: due for key, due in sorted(self._due.items()) if self.state.due.get(key) != due
+            key: at for key, at in sorted(self._due.items()) if self.state.due.get(key) != at
         }
         if changes:
             self.emit(AgendaChanged(due=changes))

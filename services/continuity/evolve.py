@@ -61,10 +61,10 @@ def _replace_fields(state: ContinuityState, **changes: Any) -> ContinuityState:
 
     A state has two dozen fields, and a fact changes one or two.
     """
-    made = object.__new__(ContinuityState)
-    made.__dict__.update(state.__dict__)
-    made.__dict__.update(changes)
-    return made
+    new_state = object.__new__(ContinuityState)
+    new_state.__dict__.update(state.__dict__)
+    new_state.__dict__.update(changes)
+    return new_state
 
 
 def evolve(state: ContinuityState, fact: Fact, at: Instant) -> ContinuityState:
@@ -181,8 +181,8 @@ def _evolve_level(state: ContinuityState, fact: LevelHeard, at: Instant) -> Cont
 
 def _evolve_sitrep(state: ContinuityState, fact: SitrepIssued, _: Instant) -> ContinuityState:
     row = fact.row
-    begun = row.as_of if row.next_at is not None else None
-    return _replace_fields(state, sitreps=row.number, sitrep_as_of=row.as_of, sitrep_from=begun)
+    began_at = row.as_of if row.next_at is not None else None
+    return _replace_fields(state, sitreps=row.number, sitrep_as_of=row.as_of, sitrep_from=began_at)
 
 
 def _evolve_improvement(
@@ -238,12 +238,14 @@ def _evolve_proposal(state: ContinuityState, fact: ProposalChanged, _: Instant) 
             )
         case "approved":
             decision, decided_ids = row.decisions[-1], set(row.decisions[-1].lines)
-            approved = {
+            approved_lines = {
                 line.id: _build_approved_row(row, line, decision)
                 for line in list_proposal_lines(state, row.id)
                 if line.id in decided_ids
             }
-            return _replace_fields(state, proposals=proposals, moved=state.moved.update(approved))
+            return _replace_fields(
+                state, proposals=proposals, moved=state.moved.update(approved_lines)
+            )
         case _:
             return _replace_fields(state, proposals=proposals)
 
@@ -321,7 +323,7 @@ def _evolve_attention(
 def _evolve_deadlines(
     state: ContinuityState, changes: dict[str, Instant | None]
 ) -> ContinuityState:
-    agenda = state.agenda.changed(changes)
+    agenda = state.agenda.with_changes(changes)
     return _replace_fields(state, agenda=agenda, due=agenda.due)
 
 

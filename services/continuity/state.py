@@ -255,8 +255,8 @@ def update_unwell_site(
 def share_sections(sections: Map[str, ReferencePublished]) -> Map[str, ReferencePublished]:
     return Map(
         {
-            name: published.model_copy(update={"data": share_object(published.data)})
-            for name, published in sections.items()
+            name: publication.model_copy(update={"data": share_object(publication.data)})
+            for name, publication in sections.items()
         }
     )
 

@@ -48,7 +48,7 @@ def _raise_alarm(draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm) -
     local = alarm.site is not None
     to = LOCAL_ROLES if local else draft.bia.recipients(alarm.base, alarm.pct, row.criticality)
     demands = None if local else _choose_demand(alarm)
-    made = AlarmRow(
+    alarm_row = AlarmRow(
         id=draft.derive(f"alarm/{row.id}/{alarm.site or ''}/{alarm.base}/{alarm.pct}", 0),
         activity=row.id,
         pole=row.pole,
@@ -77,7 +77,7 @@ def _raise_alarm(draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm) -
         back_at=row.expected_end,
         strategy=None if local else row.next_strategy,
     )
-    draft.emit(AlarmRaised(row=made), attention)
+    draft.emit(AlarmRaised(row=alarm_row), attention)
 
 
 def _choose_demand(alarm: DueAlarm) -> Literal["arbitration", "next_strategy"] | None:

@@ -45,8 +45,8 @@ def add_arrived_agents(need: ActivityNeed, assessment: CapacityAssessment, arriv
     They count as a share of the staff that 100 % need. Systems and suppliers bound the result as
     before.
     """
-    gained = need.whole * arrived // max(need.activity.staff, 1)
-    return min(assessment.points_of_sites + gained, assessment.ceiling)
+    points = need.whole * arrived // max(need.activity.staff, 1)
+    return min(assessment.points_of_sites + points, assessment.ceiling)
 
 
 def schedule_settlement(draft: ContinuityDecision, rows: Iterable[ReassignmentRow]) -> None:
@@ -83,7 +83,7 @@ def settle_activity(
     need, now, state = draft.bia.needs[activity], draft.now, draft.state
     before = state.activities.get(activity)
     alike = (need.id,) if state.dependencies else need.profile
-    assessment = draft.shared(("assess", *alike), lambda: assess_capacity(state, need, now))
+    assessment = draft.compute_once(("assess", *alike), lambda: assess_capacity(state, need, now))
     strategies = list_active_strategies(state, activity)
     arrived = state.arrivals.get(activity, 0)
     if strategies:
@@ -93,11 +93,15 @@ def settle_activity(
         )
     else:
         points = add_arrived_agents(need, assessment, arrived) if arrived else assessment.points
-    computed = _compute_state(need, points, assessment, before)
+    activity_state = _compute_state(need, points, assessment, before)
     declaration = state.declared.get(activity)
-    current = computed if declaration is None or declaration.state is None else declaration.state
+    current = (
+        activity_state if declaration is None or declaration.state is None else declaration.state
+    )
     out = current is ActivityState.INTERRUPTED
-    acting = draft.shared(("onsets", *alike), lambda: list_onsets(state, need, now)) if out else []
+    acting = (
+        draft.compute_once(("onsets", *alike), lambda: list_onsets(state, need, now)) if out else []
+    )
     back_at = now if change.back_at is None else min(change.back_at, now)
     day = get_local_day(now) if need.windows else 0
     limits = compute_limits(
@@ -110,13 +114,13 @@ def settle_activity(
         and (before is not None and before.rto.state is ClockState.RUNNING)
         else back_at
     )
-    turn = InterruptionChange(
+    interruption_change = InterruptionChange(
         _find_interruption_start(draft, need, acting, declaration) if out else None,
         all_back_at,
         change.anew,
     )
     rto, dmia, due = read_clocks(
-        need, limits, (before.rto, before.dmia) if before else None, turn, now
+        need, limits, (before.rto, before.dmia) if before else None, interruption_change, now
     )
     local = update_local_clocks(draft, need, change.sites, back_at, anew=change.anew)
     end = forecast_restoration(need, acting)
@@ -127,7 +131,7 @@ def settle_activity(
         pole=need.activity.pole,
         criticality=need.activity.criticality,
         state=current,
-        computed=computed,
+        computed=activity_state,
         declared=None if declaration is None else declaration.state,
         declared_by=None if declaration is None else declaration.author,
         capacity_pct=need.percent(points),
@@ -269,16 +273,16 @@ def find_tried_strategies(state: ContinuityState, activity: str, since: Instant)
 
 
 def choose_next_strategy(
-    need: ActivityNeed, spent: Container[str], active: Iterable[StrategyRow]
+    need: ActivityNeed, spent_strategies: Container[str], active: Iterable[StrategyRow]
 ) -> str | None:
     """Return the next strategy to try.
 
     This is the first listed one that was not tried for the present trouble. When all were tried, it
     is the first that is not active. Rule D51.
     """
-    listed, active_ids = need.activity.strategies, {s.strategy for s in active}
-    return next((s for s in listed if s not in spent), None) or next(
-        (s for s in listed if s not in active_ids), None
+    strategies, active_ids = need.activity.strategies, {s.strategy for s in active}
+    return next((s for s in strategies if s not in spent_strategies), None) or next(
+        (s for s in strategies if s not in active_ids), None
     )
 
 

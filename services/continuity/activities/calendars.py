@@ -74,7 +74,7 @@ class OpenHours:
                 if span[1] > since:
                     yield span
 
-    def elapsed(self, start: Instant, end: Instant) -> int:
+    def compute_elapsed_ms(self, start: Instant, end: Instant) -> int:
         """Sum the open ms in [start, end)."""
         total = 0
         if end <= start:

@@ -108,12 +108,14 @@ def _assess_system(
     )
     if isolation is not None and isolation.value is True and get_effective_start(isolation) <= now:
         assert state.bia is not None
-        spared = system in state.bia.policy.systems_spared
-        restored = own is not None and own.value in _WORKING_VALUES and own.since > isolation.since
-        if not spared and not restored:
+        is_spared = system in state.bia.policy.systems_spared
+        is_restored = (
+            own is not None and own.value in _WORKING_VALUES and own.since > isolation.since
+        )
+        if not is_spared and not is_restored:
             return 0, isolation
-    served = compute_served_share(own, now)
-    return None if served is None or own is None else (served, own)
+    share = compute_served_share(own, now)
+    return None if share is None or own is None else (share, own)
 
 
 def _assess_kitchens(
@@ -170,7 +172,7 @@ def assess_capacity(state: ContinuityState, need: ActivityNeed, now: Instant) ->
     It is the mean, over the kinds of site, of their capacity weighted by staff, less the kitchens,
     bounded by systems and suppliers. Rule D40.
     """
-    lost, site_blows = 0, []
+    lost_points, site_blows = 0, []
     for group, scale in zip(need.groups, need.scales, strict=True):
         weights = group.weights
         for site, place in _list_unwell_sites(state, need, group.kind).items():
@@ -180,25 +182,25 @@ def assess_capacity(state: ContinuityState, need: ActivityNeed, now: Instant) ->
                     * weight
                     * scale
                 )
-                lost += points
+                lost_points += points
                 site_blows.append((-points, "site", site, place))
     if not state.dependencies:
-        return _build_assessment(need.whole - lost, need.whole, site_blows)
+        return _build_assessment(need.whole - lost_points, need.whole, site_blows)
     blows: list[tuple[int, str, str, UnwellSite | DependencyHeard]] = [*site_blows]
-    unfed = 0
+    unfed_points = 0
     for kitchen, (loss, source) in _assess_kitchens(state, need, now).items():
         points = sum(
             _compute_kitchen_loss(state, need, group, scale, site, loss)
             for group, scale, site in _iterate_fed_sites(state, need, kitchen)
         )
-        unfed += points
+        unfed_points += points
         blows.append((-points, "kitchen", kitchen, source))
-    most = need.whole - unfed
+    most = need.whole - unfed_points
     for kind, id, share, source in _iterate_ceilings(state, need, now):
         ceiling = share * (need.whole // FULL_SHARE)
         blows.append((ceiling - need.whole, kind, id, source))
         most = min(most, ceiling)
-    return _build_assessment(need.whole - lost - unfed, most, blows)
+    return _build_assessment(need.whole - lost_points - unfed_points, most, blows)
 
 
 def _build_assessment(
@@ -268,11 +270,11 @@ def _iterate_ceilings(
         if (
             supplier in state.bia.kitchens
             or own is None
-            or (served := compute_served_share(own, now)) is None
+            or (share := compute_served_share(own, now)) is None
         ):
             continue
         # A supplier that is down only threatens: a stated share is needed to say how much is left.
-        yield "supplier", supplier, FULL_SHARE if isinstance(own.value, str) else served, own
+        yield "supplier", supplier, FULL_SHARE if isinstance(own.value, str) else share, own
 
 
 def assess_site_loss(

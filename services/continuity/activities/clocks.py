@@ -40,9 +40,13 @@ class ClockLimit:
     calendar: OpenHours | None
     """Open hours that count, or None if all hours count."""
 
-    def elapsed(self, start: Instant, end: Instant) -> int:
+    def compute_elapsed_ms(self, start: Instant, end: Instant) -> int:
         """Return the counted ms between two instants."""
-        return max(end - start, 0) if self.calendar is None else self.calendar.elapsed(start, end)
+        return (
+            max(end - start, 0)
+            if self.calendar is None
+            else self.calendar.compute_elapsed_ms(start, end)
+        )
 
     def advance(self, start: Instant, ms: int) -> Instant | None:
         """Return the instant when `ms` counted ms have passed; None: never."""
@@ -144,16 +148,16 @@ def _merge_oldest_pauses(
     """
     while len(pauses) > MOST_PAUSES:
         (first, until), (since, last), *later = pauses
-        joined = limit.advance(first, limit.elapsed(until, since))
-        pauses = ((last if joined is None else min(joined, last), last), *later)
+        end = limit.advance(first, limit.compute_elapsed_ms(until, since))
+        pauses = ((last if end is None else min(end, last), last), *later)
     return pauses
 
 
-def compute_consumed_ms(limit: ClockLimit, measured: Interruption, now: Instant) -> int:
+def compute_consumed_ms(limit: ClockLimit, interruption: Interruption, now: Instant) -> int:
     """Return the counted ms up to `now` or to the end, without the pauses."""
-    end = now if measured.stopped_at is None else measured.stopped_at
-    total = limit.elapsed(measured.started_at, end)
-    return total - sum(limit.elapsed(a, b) for a, b in measured.pauses)
+    end = now if interruption.stopped_at is None else interruption.stopped_at
+    total = limit.compute_elapsed_ms(interruption.started_at, end)
+    return total - sum(limit.compute_elapsed_ms(a, b) for a, b in interruption.pauses)
 
 
 def _compute_percentage(ms: int, limit: ClockLimit) -> float:
@@ -196,14 +200,14 @@ class InterruptionChange:
 
 
 def _update_interruption(
-    before: ClockRow | None, turn: InterruptionChange, limit: ClockLimit
+    before: ClockRow | None, change: InterruptionChange, limit: ClockLimit
 ) -> Interruption | None:
     """Return the interruption of a clock after a change.
 
     Both clocks of a pair measure the same one, but each merges its old pauses by the hours that it
     counts.
     """
-    start, back_at = turn.start, turn.back_at
+    start, back_at = change.start, change.back_at
     if before is None or before.started_at is None:
         return None if start is None else Interruption(start)
     interruption = Interruption(before.started_at, before.pauses, before.stopped_at)
@@ -216,14 +220,14 @@ def read_clocks(
     need: ActivityNeed,
     limits: ClockLimits,
     before: tuple[ClockRow, ClockRow] | None,
-    turn: InterruptionChange,
+    change: InterruptionChange,
     now: Instant,
 ) -> ClockPair:
     """Compute the clock rows at `now`; an unchanged row stays as it is until its `next_at`."""
     due: list[tuple[ClockBase, int, Instant]] = []
     rto_was, dmia_was = (None, None) if before is None else before
-    rto = _read_clock(need, limits.rto, rto_was, turn, now, due)
-    dmia = _read_clock(need, limits.dmia, dmia_was, turn, now, due)
+    rto = _read_clock(need, limits.rto, rto_was, change, now, due)
+    dmia = _read_clock(need, limits.dmia, dmia_was, change, now, due)
     return ClockPair(rto, dmia, tuple(due))
 
 
@@ -231,47 +235,47 @@ def _read_clock(
     need: ActivityNeed,
     limit: ClockLimit,
     was: ClockRow | None,
-    turn: InterruptionChange,
+    change: InterruptionChange,
     now: Instant,
     due: list[tuple[ClockBase, int, Instant]],
 ) -> ClockRow:
-    measured = _update_interruption(was, turn, limit)
+    interruption = _update_interruption(was, change, limit)
     if (
         was is not None
-        and _is_unchanged(was, limit, measured, now)
-        and not (turn.anew and was.state is ClockState.RUNNING)
+        and _is_unchanged(was, limit, interruption, now)
+        and not (change.anew and was.state is ClockState.RUNNING)
     ):
         return was
-    if measured is None:
+    if interruption is None:
         return ClockRow(base=limit.base, state=ClockState.NEVER, limit_h=limit.hours)
-    raised = list_raised_alarms(was, measured)
-    if measured.stopped_at is not None:
-        return _build_stopped_row(limit, measured, raised)
-    row = _build_running_row(limit, measured, need, raised, now)
+    alarms = list_raised_alarms(was, interruption)
+    if interruption.stopped_at is not None:
+        return _build_stopped_row(limit, interruption, alarms)
+    row = _build_running_row(limit, interruption, need, alarms, now)
     due += [
-        (limit.base, pct, _get_limit_instant(limit, measured, row))
+        (limit.base, pct, _get_limit_instant(limit, interruption, row))
         for pct in row.alarms
-        if pct not in raised
+        if pct not in alarms
     ]
     return row
 
 
 def _is_unchanged(
-    was: ClockRow, limit: ClockLimit, measured: Interruption | None, now: Instant
+    was: ClockRow, limit: ClockLimit, interruption: Interruption | None, now: Instant
 ) -> bool:
     """Check whether nothing but the reading would differ."""
     if was.limit_h != limit.hours:
         return (
-            measured is not None
-            and measured.stopped_at is not None
+            interruption is not None
+            and interruption.stopped_at is not None
             and was.state is ClockState.STOPPED
         )  # it was measured by the limit of its day
-    if measured is None:
+    if interruption is None:
         return was.state is ClockState.NEVER
     if (was.started_at, was.pauses, was.stopped_at) != (
-        measured.started_at,
-        measured.pauses,
-        measured.stopped_at,
+        interruption.started_at,
+        interruption.pauses,
+        interruption.stopped_at,
     ):
         return False
     return was.next_at is None or now < was.next_at
@@ -287,55 +291,55 @@ def list_raised_alarms(was: ClockRow | None, now: Interruption | ClockRow) -> tu
     return was.alarms if now.started_at <= was.started_at or now.pauses else ()
 
 
-def _get_limit_instant(limit: ClockLimit, measured: Interruption, row: ClockRow) -> Instant:
-    return measured.started_at + limit.ms if row.deadline is None else row.deadline
+def _get_limit_instant(limit: ClockLimit, interruption: Interruption, row: ClockRow) -> Instant:
+    return interruption.started_at + limit.ms if row.deadline is None else row.deadline
 
 
 def _build_stopped_row(
-    limit: ClockLimit, measured: Interruption, alarms: tuple[int, ...]
+    limit: ClockLimit, interruption: Interruption, alarms: tuple[int, ...]
 ) -> ClockRow:
     return ClockRow(
         base=limit.base,
         state=ClockState.STOPPED,
         limit_h=limit.hours,
-        started_at=measured.started_at,
-        stopped_at=measured.stopped_at,
-        consumed_pct=_compute_percentage(compute_consumed_ms(limit, measured, 0), limit),
+        started_at=interruption.started_at,
+        stopped_at=interruption.stopped_at,
+        consumed_pct=_compute_percentage(compute_consumed_ms(limit, interruption, 0), limit),
         alarms=alarms,
-        pauses=measured.pauses,
-        as_of=measured.stopped_at,
+        pauses=interruption.pauses,
+        as_of=interruption.stopped_at,
     )
 
 
 def _build_running_row(
     limit: ClockLimit,
-    measured: Interruption,
+    interruption: Interruption,
     need: ActivityNeed,
     alarms: tuple[int, ...],
     now: Instant,
 ) -> ClockRow:
     """Build the row of a running clock; it adds each due alarm once to `alarms` (D44)."""
-    used = compute_consumed_ms(limit, measured, now)
+    used = compute_consumed_ms(limit, interruption, now)
     marks = [(mark, ceil(limit.ms * mark / 100)) for mark in need.marks[limit.base]]
-    reached = [mark for mark, ms in marks if ms <= used]
-    since = measured.resumed_at
-    before = used - limit.elapsed(since, now)
+    marks_past = [mark for mark, ms in marks if ms <= used]
+    since = interruption.resumed_at
+    before = used - limit.compute_elapsed_ms(since, now)
     mark_at = next((limit.advance(since, ms - before) for _, ms in marks if ms > used), None)
     return ClockRow(
         base=limit.base,
         state=ClockState.RUNNING,
         limit_h=limit.hours,
-        started_at=measured.started_at,
-        pauses=measured.pauses,
+        started_at=interruption.started_at,
+        pauses=interruption.pauses,
         deadline=limit.advance(since, limit.ms - before),
         consumed_pct=_compute_percentage(used, limit),
         alarms=tuple(
-            sorted({pct for pct in need.alarms[limit.base] if pct in reached} | set(alarms))
+            sorted({pct for pct in need.alarms[limit.base] if pct in marks_past} | set(alarms))
         ),
         ticking=now >= since and (limit.calendar is None or limit.calendar.is_open(now)),
         as_of=now,
-        reached=max(reached, default=0.0),
-        next_at=None if len(reached) == len(marks) else _compute_next_at(limit, mark_at, now),
+        reached=max(marks_past, default=0.0),
+        next_at=None if len(marks_past) == len(marks) else _compute_next_at(limit, mark_at, now),
     )
 
 

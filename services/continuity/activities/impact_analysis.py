@@ -177,7 +177,7 @@ def compile_impact_analysis(
         kinds.setdefault(site.kind, {})[site.id] = max(site.staff, 1)
         if site.kitchen:
             kitchens.setdefault(site.kitchen, []).append(site.id)
-    with_kitchen = {s for served in kitchens.values() for s in served}
+    with_kitchen = {s for places in kitchens.values() for s in places}
     metrics = _compile_metrics(policy, plans, activities.activities)
     hours = {
         c.id: compile_open_hours(c, policy.holidays, policy.school_holidays)
@@ -222,9 +222,9 @@ def _compile_need(
             weights = {site: weight for site, weight in weights.items() if site in with_kitchen}
         return SiteKindGroup(kind, weights, sum(weights.values()))
 
-    served = policy.served_places.get(activity.id, ())
+    places = policy.served_places.get(activity.id, ())
     groups = tuple(
-        g for g in (group(kind) for kind in activity.site_kinds if kind not in served) if g.total
+        g for g in (group(kind) for kind in activity.site_kinds if kind not in places) if g.total
     )
     common = lcm(*(g.total for g in groups)) if groups else 1
     whole = FULL_SHARE * common * max(len(groups), 1)
@@ -281,13 +281,13 @@ def _choose_work_calendar(activity: ref.Activity, policy: ref.Escalation) -> str
 def _list_marks(
     base: ClockBase, alarms: tuple[int, ...], activity: str, metrics: tuple[ContinuityMetric, ...]
 ) -> tuple[float, ...]:
-    watched = {
+    watched_metrics = {
         value
         for m in metrics
         if m.name == f"activity_{base.value}_pct" and activity in m.activities
         for _, value in m.thresholds
     }
-    return tuple(sorted(watched | set(alarms)))
+    return tuple(sorted(watched_metrics | set(alarms)))
 
 
 def _iterate_dependencies(

@@ -55,7 +55,7 @@ class LocalClockChanges:
 def update_local_clocks(
     draft: ContinuityDecision,
     need: ActivityNeed,
-    touched: frozenset[str],
+    changed_sites: frozenset[str],
     back_at: Instant,
     *,
     anew: bool = False,
@@ -74,20 +74,20 @@ def update_local_clocks(
         if (one.next_at is not None and one.next_at <= now)
         or (site not in sites and _is_running(one))
     }
-    stale |= {site for site in touched if site in sites}
+    stale |= {site for site in changed_sites if site in sites}
     rows: list[LocalClockRow] = []
     due: list[DueAlarm] = []
     running = 0
     for site in sorted(stale):
         was = before.get(site)
-        made, alarms = _update_site_clocks(
+        row, alarms = _update_site_clocks(
             draft, need, was, site, InterruptionChange(None, back_at, anew)
         )
-        if made is not None and len(due) + len(alarms) > LOCAL_ALARMS_PER_STEP:
-            made, alarms = _postpone_alarms(made, was, now), []
-        if made is not None and made != was:
-            rows.append(made)
-            running += _is_running(made) - (was is not None and _is_running(was))
+        if row is not None and len(due) + len(alarms) > LOCAL_ALARMS_PER_STEP:
+            row, alarms = _postpone_alarms(row, was, now), []
+        if row is not None and row != was:
+            rows.append(row)
+            running += _is_running(row) - (was is not None and _is_running(was))
         due += alarms
     return LocalClockChanges(tuple(rows), running, tuple(due))
 
@@ -108,14 +108,14 @@ def find_next_local_change(state: ContinuityState, activity: str) -> Instant | N
     )
 
 
-def _postpone_alarms(made: LocalClockRow, was: LocalClockRow | None, now: Instant) -> LocalClockRow:
+def _postpone_alarms(row: LocalClockRow, was: LocalClockRow | None, now: Instant) -> LocalClockRow:
     """Postpone the alarms of a site to the next step, 1 ms later, to bound the Transaction."""
     before = (None, None) if was is None else was.clocks
     clocks = tuple(
         c.model_copy(update={"alarms": list_raised_alarms(b, c), "next_at": now + 1})
-        for c, b in zip(made.clocks, before, strict=True)
+        for c, b in zip(row.clocks, before, strict=True)
     )
-    return made.model_copy(update={"clocks": clocks, "next_at": now + 1})
+    return row.model_copy(update={"clocks": clocks, "next_at": now + 1})
 
 
 def _update_site_clocks(
@@ -123,7 +123,7 @@ def _update_site_clocks(
     need: ActivityNeed,
     was: LocalClockRow | None,
     site: str,
-    turn: InterruptionChange,
+    change: InterruptionChange,
 ) -> tuple[LocalClockRow | None, list[DueAlarm]]:
     """Compute the row and the due alarms of one site after a change.
 
@@ -137,10 +137,10 @@ def _update_site_clocks(
     if not out and (was is None or (was.same_until is not None and was.same_until < now)):
         return None, []
     breaking = [cause for cause in causes if FULL_SHARE - round(cause.loss_pct * 100) < minimum]
-    begun = [cause.since for cause in breaking]
+    begins = [cause.since for cause in breaking]
     ends = [forecast_cause_end(state, cause, now) for cause in breaking]
     if kitchen is not None:
-        begun.append(get_effective_start(kitchen))
+        begins.append(get_effective_start(kitchen))
         ends.append(forecast_dependency_end(state, kitchen, now))
     day = get_local_day(now) if need.windows else 0
     flags = list_true_flags(state.dependencies, need, now) if need.by_flag else ()
@@ -152,29 +152,29 @@ def _update_site_clocks(
         need,
         limits,
         before,
-        replace(turn, start=min(min(begun, default=now), now) if out else None),
+        replace(change, start=min(min(begins, default=now), now) if out else None),
         now,
     )
-    stopped = clocks.rto.stopped_at
-    made = LocalClockRow(
+    stopped_at = clocks.rto.stopped_at
+    row = LocalClockRow(
         id=f"{need.id}/{site}",
         activity=need.id,
         site=site,
         capacity_pct=(FULL_SHARE - loss) / 100,
         clocks=(clocks.rto, clocks.dmia),
-        same_until=None if stopped is None else stopped + SAME_CLOCK_MS,
+        same_until=None if stopped_at is None else stopped_at + SAME_CLOCK_MS,
         forecast_breach_at=find_breach(find_latest_end(ends), clocks.dmia.deadline, now)
         if out
         else None,
         next_at=_compute_next_at(need, clocks, now),
     )
     if not clocks.due:
-        return made, []
+        return row, []
     source = find_worst_cause(causes) if kitchen is None else kitchen
     path = build_path(
         None if source is None else source.report, "site", site, need.id, need.activity.pole
     )
-    return made, _build_alarms(clocks, site, path, None if source is None else source.incident)
+    return row, _build_alarms(clocks, site, path, None if source is None else source.incident)
 
 
 def _compute_next_at(need: ActivityNeed, clocks: ClockPair, now: Instant) -> Instant | None:

@@ -62,10 +62,11 @@ def record_changed_metrics(draft: ContinuityDecision) -> None:
     """Record each metric that crossed a threshold since its last record; at first, all metrics."""
     activity_rows = draft.state.activities
     for metric in draft.bia.metrics if draft.moved else ():
-        moved = draft.moved.get(metric.name)
+        activity_ids = draft.moved.get(metric.name)
         last_value = draft.state.told.get(metric.key)
         if last_value is not None and (
-            moved is None or (metric.activities and moved.isdisjoint(metric.activities))
+            activity_ids is None
+            or (metric.activities and activity_ids.isdisjoint(metric.activities))
         ):
             continue
         rows = [row for id in metric.activities if (row := activity_rows.get(id)) is not None]
@@ -100,7 +101,7 @@ def _compute_value(
 ) -> tuple[float, ActivityRow | None]:
     """Return the value, and the row that gives it."""
     if (clock := _CLOCK_METRICS.get(metric.name)) is not None:
-        read = [
+        values = [
             (
                 compute_consumed_pct(
                     draft.bia.needs[row.id], clock(row), row.rto.limit_h, draft.now
@@ -109,12 +110,12 @@ def _compute_value(
             )
             for row in rows
         ]
-        value, worst = max(read, key=lambda one: one[0], default=(0.0, None))
+        value, worst = max(values, key=lambda one: one[0], default=(0.0, None))
         return value, worst if value else None
     if metric.name == _CAPACITY_METRIC:
         lowest = min(rows, key=lambda row: row.capacity_pct, default=None)
         return (_FULL_CAPACITY_PCT, None) if lowest is None else (lowest.capacity_pct, lowest)
     if metric.name == _INTERRUPTED_METRIC:
-        interrupted = [row for row in rows if row.state is ActivityState.INTERRUPTED]
-        return float(len(interrupted)), interrupted[0] if interrupted else None
+        interrupted_rows = [row for row in rows if row.state is ActivityState.INTERRUPTED]
+        return float(len(interrupted_rows)), interrupted_rows[0] if interrupted_rows else None
     raise ValueError(f"continuity does not compute {metric.name}")

@@ -55,23 +55,25 @@ def activate_strategy(draft: ContinuityDecision, command: cmd.ActivateStrategy) 
     """
     need = _find_need(draft, command.activity)
     require_role(command, STRATEGY_ROLE)
-    listed = need.activity.strategies
-    name = next((s for s in listed if s == command.strategy), None) or next(
-        (s for s in listed if s.split(":")[0] == command.strategy), None
+    strategies = need.activity.strategies
+    name = next((s for s in strategies if s == command.strategy), None) or next(
+        (s for s in strategies if s.split(":")[0] == command.strategy), None
     )
     if name is None:
         raise RefusedCommand(404, "strategy_not_found", activity=need.id, strategy=command.strategy)
     active = list_active_strategies(draft.state, need.id)
-    spent = find_tried_strategies(
+    spent_strategies = find_tried_strategies(
         draft.state, need.id, find_start(assess_capacity(draft.state, need, draft.now), draft.now)
     )
     if any(s.strategy == name for s in active):
         raise RefusedCommand(409, "already", activity=need.id, strategy=name)
-    skipped = next((s for s in listed[: listed.index(name)] if s not in spent), None)
-    if skipped is not None:
+    skipped_strategy = next(
+        (s for s in strategies[: strategies.index(name)] if s not in spent_strategies), None
+    )
+    if skipped_strategy is not None:
         if not command.force:
             raise RefusedCommand(
-                409, "strategy_order", activity=need.id, strategy=name, first=skipped
+                409, "strategy_order", activity=need.id, strategy=name, first=skipped_strategy
             )
         require_reason(command)
     if command.site is not None:
@@ -156,7 +158,7 @@ def end_strategies_of_lost_sites(draft: ContinuityDecision) -> set[str]:
     The clocks of the activities run from then. A site of unknown status keeps its strategy (D40).
     Rule D51.
     """
-    lost = set()
+    lost_activities = set()
     for row in sorted(draft.state.strategies.values(), key=lambda row: row.id):
         if row.state != "active" or row.site is None:
             continue
@@ -169,8 +171,8 @@ def end_strategies_of_lost_sites(draft: ContinuityDecision) -> set[str]:
             _end_strategy(draft, row, draft.now, LOST_SITE_AUTHOR)
         else:
             continue
-        lost.add(row.activity)
-    return lost
+        lost_activities.add(row.activity)
+    return lost_activities
 
 
 def declare_activity(draft: ContinuityDecision, command: cmd.DeclareActivity) -> CommandResult:
@@ -218,8 +220,8 @@ def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> 
     """Record the age of restored data; age beyond the PDMA raises an alarm and a re-entry (D46)."""
     need = _find_need(draft, command.activity)
     require_role(command, STRATEGY_ROLE)
-    lost = command.age_h > need.activity.pdma_h
-    if lost:
+    is_lost = command.age_h > need.activity.pdma_h
+    if is_lost:
         row = draft.state.activities[need.id]
         alarm = AlarmRow(
             id=draft.derive(f"alarm/{need.id}//pdma", 0),
@@ -247,7 +249,7 @@ def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> 
         "activity": need.id,
         "age_h": command.age_h,
         "pdma_h": need.activity.pdma_h,
-        "lost": lost,
+        "lost": is_lost,
     }
 
 

@@ -55,9 +55,9 @@ def start_card(draft: ContinuityDecision, command: cmd.StartCard) -> CommandResu
     """
     row, card = _find_card(draft, command)
     if _is_per_site(draft, row, card) and command.site is not None:
-        opened = _open_chosen_card(draft, row, card, command.site)
-        if opened is not None:
-            return _describe_card(draft, row, opened)
+        opened_row = _open_chosen_card(draft, row, card, command.site)
+        if opened_row is not None:
+            return _describe_card(draft, row, opened_row)
     return _change_card(draft, command, CardState.DOING)
 
 
@@ -102,12 +102,12 @@ def _add_photo(
     """Add the photo to a completed card; its author and its time stay."""
     photo = command.proof.photo if command.proof is not None else None
     proof = (card.proof or CardProof()).model_copy(update={"photo": photo, "photo_at": draft.now})
-    done = card.model_copy(update={"proof": proof, "reason": command.reason or card.reason})
-    if isinstance(done, SiteCardRow):
-        draft.emit(SiteCardChanged(row=done, change="photo"))
+    new_card = card.model_copy(update={"proof": proof, "reason": command.reason or card.reason})
+    if isinstance(new_card, SiteCardRow):
+        draft.emit(SiteCardChanged(row=new_card, change="photo"))
     else:
-        record_plan(draft, replace_card(row, done), "card")
-    return _describe_card(draft, row, done)
+        record_plan(draft, replace_card(row, new_card), "card")
+    return _describe_card(draft, row, new_card)
 
 
 def answer_cards(draft: ContinuityDecision, answer: CardsAnswered) -> None:
@@ -123,8 +123,8 @@ def answer_cards(draft: ContinuityDecision, answer: CardsAnswered) -> None:
     ]
     numbers = answer.numbers or (tuple(pending) if len(pending) == 1 else ())
     missing: Literal["number", "reason"] | None = None
-    applied: list[int] = []
-    refused: list[RefusedNumber] = []
+    applied_numbers: list[int] = []
+    refusals: list[RefusedNumber] = []
     if answer.change is CardChange.SKIP and not answer.reason:
         missing, numbers = "reason", ()
     elif not numbers and pending:
@@ -132,26 +132,28 @@ def answer_cards(draft: ContinuityDecision, answer: CardsAnswered) -> None:
     for number in numbers:
         why = _answer_card(draft, answer, number)
         if why is None:
-            applied.append(number)
+            applied_numbers.append(number)
         else:
-            refused.append(RefusedNumber(number=number, why=why))
-    closed = applied if answer.change is not CardChange.START else []
-    completed = applied if answer.change is CardChange.COMPLETE else []
+            refusals.append(RefusedNumber(number=number, why=why))
+    closed_numbers = applied_numbers if answer.change is not CardChange.START else []
+    completed_numbers = applied_numbers if answer.change is CardChange.COMPLETE else []
     draft.emit(
         CardAnswerSettled(
             notification=answer.notification,
             person=answer.person,
             channel=answer.channel,
             change=answer.change,
-            applied=tuple(applied),
-            refused=tuple(refused),
+            applied=tuple(applied_numbers),
+            refused=tuple(refusals),
             missing=missing,
-            left=len(set(pending).difference(closed)),
-            photos=tuple(n for n in completed if _asks_for_photo(draft, answer.cards[n - 1])),
+            left=len(set(pending).difference(closed_numbers)),
+            photos=tuple(
+                n for n in completed_numbers if _asks_for_photo(draft, answer.cards[n - 1])
+            ),
         )
     )
-    if applied:
-        plan = draft.state.plans[CardReference.parse(answer.cards[applied[0] - 1]).plan]
+    if applied_numbers:
+        plan = draft.state.plans[CardReference.parse(answer.cards[applied_numbers[0] - 1]).plan]
         draft.emit(CrisisTended(by=answer.person, incident=plan.incident))
 
 
@@ -167,7 +169,7 @@ def _answer_card(
         return "closed"
     if not _is_open_card(row):
         return "over"
-    made = _ANSWER_COMMANDS[answer.change](
+    change_command = _ANSWER_COMMANDS[answer.change](
         author=answer.person,
         role=answer.role,
         plan=reference.plan,
@@ -177,7 +179,7 @@ def _answer_card(
         reason=answer.reason,
     )
     try:
-        _ANSWER_HANDLERS[answer.change](draft, made)
+        _ANSWER_HANDLERS[answer.change](draft, change_command)
     except RefusedCommand as refusal:  # raised before anything is recorded
         return "closed" if refusal.code == "already" else "over"
     return None
@@ -248,7 +250,7 @@ def _change_card(
     if _is_per_site(draft, row, card):
         return _change_site_card(draft, command, row, state, reason, proof)
     _check_move(row, card, state)
-    done = card.model_copy(
+    new_card = card.model_copy(
         update={
             "state": state,
             "by": command.author,
@@ -259,9 +261,9 @@ def _change_card(
             "channel": command.channel,
         }
     )
-    record_plan(draft, replace_card(row, done), "card")
+    record_plan(draft, replace_card(row, new_card), "card")
     schedule_opening(draft, draft.state.plans[row.id])
-    return _describe_card(draft, row, done)
+    return _describe_card(draft, row, new_card)
 
 
 def _change_site_card(
@@ -274,7 +276,7 @@ def _change_site_card(
 ) -> CommandResult:
     site_card = _find_site_card(draft, command, row)
     _check_move(row, site_card, state)
-    done = site_card.model_copy(
+    new_site_card = site_card.model_copy(
         update={
             "state": state,
             "by": command.author,
@@ -284,9 +286,9 @@ def _change_site_card(
             "channel": command.channel,
         }
     )
-    draft.emit(SiteCardChanged(row=done, change=_CHANGES[state]))
+    draft.emit(SiteCardChanged(row=new_site_card, change=_CHANGES[state]))
     review_cards(draft, row, row)
-    return _describe_card(draft, row, done)
+    return _describe_card(draft, row, new_site_card)
 
 
 def _find_site_card(draft: ContinuityDecision, command: CardCommand, row: PlanRow) -> SiteCardRow:
@@ -321,12 +323,12 @@ def _open_chosen_card(
         return None
     if reference.scope is None or not is_selected(reference.scope, place):
         raise RefusedCommand(409, "site_not_selected", plan=row.id, card=card.id, site=site)
-    made = build_site_card(draft, plan, row, reference, build_owner(plan, reference, place))
-    draft.emit(SiteCardChanged(row=made, change="opened"))
+    opened_card = build_site_card(draft, plan, row, reference, build_owner(plan, reference, place))
+    draft.emit(SiteCardChanged(row=opened_card, change="opened"))
     count = sum(site_card.card == card.id for site_card in list_site_cards(draft.state, row))
-    opened = replace_card(row, card.model_copy(update={"sites": count}))
-    review_cards(draft, row, opened)
-    return made
+    opened_row = replace_card(row, card.model_copy(update={"sites": count}))
+    review_cards(draft, row, opened_row)
+    return opened_card
 
 
 def _check_move(row: PlanRow, card: CardRow | SiteCardRow, state: CardState) -> None:

@@ -76,10 +76,10 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Comma
     row = _find_plan(draft, command.plan, command.expected)
     plan = draft.bia.plans[row.id]
     require_plan_role(command, row.decides)
-    begun = row.state in ACTIVE_PLAN_STATES or row.state in DECIDABLE_STATES
-    if not begun and plan.shelf is not PlanState.VALID:
+    is_active = row.state in ACTIVE_PLAN_STATES or row.state in DECIDABLE_STATES
+    if not is_active and plan.shelf is not PlanState.VALID:
         raise RefusedCommand(409, "plan_not_valid", plan=row.id, state=plan.shelf.value)
-    if not begun:  # a new life: nothing of the one before counts
+    if not is_active:  # a new life: nothing of the one before counts
         row = PlanRow(
             id=row.id,
             pole=row.pole,
@@ -128,7 +128,7 @@ def refuse_plan(draft: ContinuityDecision, command: cmd.RefusePlan) -> CommandRe
     reason_given = require_reason(command)
     if row.state in ACTIVE_PLAN_STATES and row.proposed_level is not None:
         state = PlanState.ACTIVE if row.stand_down_since is None else PlanState.RECOVERING
-        refused = _apply_decision(
+        refused_row = _apply_decision(
             draft,
             row,
             command,
@@ -138,7 +138,7 @@ def refuse_plan(draft: ContinuityDecision, command: cmd.RefusePlan) -> CommandRe
             decided_at=row.decided_at,
         )
     elif row.state in (PlanState.PROPOSED, PlanState.POSTPONED):
-        refused = _apply_decision(
+        refused_row = _apply_decision(
             draft,
             row,
             command,
@@ -149,8 +149,8 @@ def refuse_plan(draft: ContinuityDecision, command: cmd.RefusePlan) -> CommandRe
         )
     else:
         raise RefusedCommand(409, "not_proposed", plan=row.id, state=row.state.value)
-    record_plan(draft, refused, "refused")
-    return _describe_plan(refused)
+    record_plan(draft, refused_row, "refused")
+    return _describe_plan(refused_row)
 
 
 def postpone_plan(draft: ContinuityDecision, command: cmd.PostponePlan) -> CommandResult:
@@ -165,11 +165,11 @@ def postpone_plan(draft: ContinuityDecision, command: cmd.PostponePlan) -> Comma
         raise RefusedCommand(409, "not_proposed", plan=row.id, state=row.state.value)
     if command.until <= draft.now:
         raise RefusedCommand(409, "until_past", until=command.until)
-    postponed = _apply_decision(
+    postponed_row = _apply_decision(
         draft, row, command, state=PlanState.POSTPONED, postponed_until=command.until
     )
-    record_plan(draft, postponed, "postponed")
-    return _describe_plan(postponed)
+    record_plan(draft, postponed_row, "postponed")
+    return _describe_plan(postponed_row)
 
 
 def stand_down_plan(draft: ContinuityDecision, command: cmd.StandDownPlan) -> CommandResult:
@@ -194,11 +194,11 @@ def stand_down_plan(draft: ContinuityDecision, command: cmd.StandDownPlan) -> Co
                 at=row.stand_down_at,
             )
         require_reason(command)
-    lifted = _apply_decision(
+    lifted_row = _apply_decision(
         draft, row, command, state=PlanState.LIFTED, proposed_level=None, **RECOVERY_CLEARED
     )
-    record_plan(draft, lifted, "stood_down")
-    return _describe_plan(lifted)
+    record_plan(draft, lifted_row, "stood_down")
+    return _describe_plan(lifted_row)
 
 
 def close_retex(draft: ContinuityDecision, command: cmd.CloseRetex) -> CommandResult:
@@ -277,9 +277,9 @@ def handle_command(draft: ContinuityDecision, command: Command, id: str) -> None
         if draft.state.bia is None:
             raise RefusedCommand(409, "no_reference")
         result = HANDLERS[type(command)](draft, command)
-    except RefusedCommand as refused:
+    except RefusedCommand as refusal:
         draft.withdraw(facts, state)
-        draft.emit(refused.to_fact(id, command))
+        draft.emit(refusal.to_fact(id, command))
         return
     draft.emit(CommandApplied(command_id=id, command=name, result=result))
     if not command.author.startswith("system:"):

@@ -60,18 +60,18 @@ def compute_reassignments(
     """
     require_role(command, draft.bia.policy.reassignment.decides)
     travel = draft.state.travel
-    declared = m.TravelDeclared(
+    declaration = m.TravelDeclared(
         transit=travel.transit if command.transit is None else command.transit,
         telework=travel.telework if command.telework is None else command.telework,
     )
-    if declared != travel:
-        draft.emit(declared)
+    if declaration != travel:
+        draft.emit(declaration)
     situation = describe_situation(draft.state, draft.now)
     if not is_hit(situation):
-        if confined := [
+        if confined_sites := [
             condition.site for condition in situation.sites if condition.confinement is not None
         ]:
-            raise RefusedCommand(409, "confined", site=confined[0])
+            raise RefusedCommand(409, "confined", site=confined_sites[0])
         raise RefusedCommand(409, "nothing_hit")
     request = request_proposal(draft, situation, command.preference, by=command.author)
     return {"proposal": request.request, "number": request.number}
@@ -99,18 +99,18 @@ def _decide_lines(
     require_role(command, policy.decides)
     if verb == "decline":
         require_reason(command)
-    chosen = _choose_lines(draft, row, command.lines, sound=verb == "approve")
-    agents = sum(line.count for line in chosen)
+    chosen_lines = _choose_lines(draft, row, command.lines, sound=verb == "approve")
+    agents = sum(line.count for line in chosen_lines)
     conditions = {
         rule
-        for line in chosen
+        for line in chosen_lines
         for reason in line.why
         if _RULE_CODE.fullmatch(rule := str(reason.values.get("condition", "")))
     }
     decision = m.Decision(
         id=draft.derive("decision", 0),
         verb="approve" if verb == "approve" else "decline",
-        lines=tuple(line.id for line in chosen),
+        lines=tuple(line.id for line in chosen_lines),
         agents=agents,
         by=command.author,
         role=command.role,
@@ -118,20 +118,22 @@ def _decide_lines(
         reason=command.reason,
         rules=("D49", *sorted(conditions | set(APPROVER_CHECKS))),
     )
-    back = list_recalled_lines(draft.state.moved.values(), chosen) if verb == "approve" else []
-    decided = row.model_copy(
+    recalled_lines = (
+        list_recalled_lines(draft.state.moved.values(), chosen_lines) if verb == "approve" else []
+    )
+    decided_row = row.model_copy(
         update={"decisions": (*row.decisions, decision), "version": row.version + 1}
     )
     draft.emit(
-        m.ProposalChanged(row=decided, change="approved" if verb == "approve" else "declined")
+        m.ProposalChanged(row=decided_row, change="approved" if verb == "approve" else "declined")
     )
     if verb == "approve":
-        schedule_recalls(draft, decision.id, {row.site for row in back})
+        schedule_recalls(draft, decision.id, {row.site for row in recalled_lines})
         schedule_orders(
             draft,
             decision.id,
-            {line.site for line in chosen}
-            | {line.place for line in chosen if line.place in draft.bia.sites},
+            {line.site for line in chosen_lines}
+            | {line.place for line in chosen_lines if line.place in draft.bia.sites},
         )
         if (
             draft.state.asked is not None and not draft.state.answered
@@ -141,10 +143,10 @@ def _decide_lines(
     return {
         "proposal": row.id,
         "decision": decision.id,
-        "lines": len(chosen),
+        "lines": len(chosen_lines),
         "agents": agents,
-        "recalled": sum(one.count for one in back),
-        "version": decided.version,
+        "recalled": sum(one.count for one in recalled_lines),
+        "version": decided_row.version,
     }
 
 
@@ -252,18 +254,20 @@ def _find_obstacle(
         line.need_site or line.site,
         line.site if line.place == TELEWORK else line.place,
     )
-    if (dropped := next((site for site in sites if site not in draft.bia.sites), None)) is not None:
-        return RefusedCommand(412, "place_lost", line=line.id, site=dropped)
+    if (
+        dropped_site := next((site for site in sites if site not in draft.bia.sites), None)
+    ) is not None:
+        return RefusedCommand(412, "place_lost", line=line.id, site=dropped_site)
     if (shut := next((site for site in sites if site in restrictions.confined), None)) is not None:
         return RefusedCommand(409, "confined", line=line.id, site=shut)
     if line.supply == "displaced" and line.site not in restrictions.without_seats:
         return RefusedCommand(412, "site_back", line=line.id, site=line.site)
     if line.need_site and line.need_site not in restrictions.hit:
         return RefusedCommand(412, "site_back", line=line.id, site=line.need_site)
-    back = next(
+    recalled_line = next(
         (c for c in restrictions.situation.sites if c.site == (line.need_site or line.site)), None
     )
-    if is_too_late(restrictions.situation, back, line):
+    if is_too_late(restrictions.situation, recalled_line, line):
         return RefusedCommand(412, "back_soon", line=line.id, site=line.need_site or line.site)
     if is_held(line, draft.state.moved.values()):
         return RefusedCommand(412, "agents_elsewhere", line=line.id, site=line.site)
@@ -306,11 +310,11 @@ def _choose_lines(
     if no line is left.
     """
     lines = {line.id: line for line in list_proposal_lines(draft.state, row.id)}
-    decided = find_decided_lines(row)
+    decided_ids = find_decided_lines(row)
     restrictions = _SiteRestrictions.of(draft.state, draft.now)
     if line_ids is None:
-        undecided_lines = [line for line in lines.values() if line.id not in decided]
-        chosen = [
+        undecided_lines = [line for line in lines.values() if line.id not in decided_ids]
+        chosen_lines = [
             line
             for line in undecided_lines
             if not (sound and _find_obstacle(draft, line, restrictions))
@@ -319,17 +323,19 @@ def _choose_lines(
         chosen_ids = set(line_ids)
         if unknown := sorted(chosen_ids - lines.keys()):
             raise RefusedCommand(404, "line_not_found", line=unknown[0])
-        if gone := sorted(chosen_ids.intersection(row.withdrawn)):
-            raise RefusedCommand(409, "confined", line=gone[0], site=lines[gone[0]].site)
-        if done := sorted(chosen_ids & decided):
-            raise RefusedCommand(409, "already", line=done[0])
-        chosen = [line for id, line in lines.items() if id in chosen_ids]
-    for line in chosen if sound else ():
+        if withdrawn_ids := sorted(chosen_ids.intersection(row.withdrawn)):
+            raise RefusedCommand(
+                409, "confined", line=withdrawn_ids[0], site=lines[withdrawn_ids[0]].site
+            )
+        if decided_now := sorted(chosen_ids & decided_ids):
+            raise RefusedCommand(409, "already", line=decided_now[0])
+        chosen_lines = [line for id, line in lines.items() if id in chosen_ids]
+    for line in chosen_lines if sound else ():
         if (why := _find_obstacle(draft, line, restrictions)) is not None:
             raise why
-    if not chosen:
+    if not chosen_lines:
         raise RefusedCommand(409, "nothing_to_decide", proposal=row.id)
-    return chosen
+    return chosen_lines
 
 
 def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) -> CommandResult:
@@ -348,10 +354,10 @@ def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) 
             409, "already", line=command.line, state=draft.state.moved[command.line].state.value
         )
     for row in rows:
-        moved = row.model_copy(
+        moved_row = row.model_copy(
             update={"state": state, _TIME_FIELDS[state]: draft.now, "by": command.author}
         )
-        draft.emit(m.ReassignmentChanged(row=moved, change=state.value))
+        draft.emit(m.ReassignmentChanged(row=moved_row, change=state.value))
     schedule_settlement(draft, rows if state is m.LineState.ARRIVED else select_arrived_lines(rows))
     return {
         "line": rows[0].id,

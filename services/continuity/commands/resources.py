@@ -211,11 +211,13 @@ def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> C
     _require_worker(command)
     row = req.expire_offers(draft, _find_request(draft, command))
     _require_state(row, _State.OFFERED, _State.UNFILLED)
-    chosen = _choose_offers(row, command.offers)
-    committed_offers = _trim_offers(chosen, row.quantity)
-    promised = sum(offer.quantity for offer in committed_offers.values())
-    if promised < row.quantity and not command.partial:
-        raise RefusedCommand(409, "request_short", promised=promised, quantity=row.quantity)
+    chosen_offers = _choose_offers(row, command.offers)
+    committed_offers = _trim_offers(chosen_offers, row.quantity)
+    promised_quantity = sum(offer.quantity for offer in committed_offers.values())
+    if promised_quantity < row.quantity and not command.partial:
+        raise RefusedCommand(
+            409, "request_short", promised=promised_quantity, quantity=row.quantity
+        )
     rest = [offer for offer in row.open_offers if offer.id not in committed_offers]
     for offer in row.open_offers:
         if offer.id in committed_offers:
@@ -231,7 +233,7 @@ def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> C
         "committed",
         state=_State.COMMITTED,
         offers=offers,
-        committed=promised,
+        committed=promised_quantity,
         committed_at=draft.now,
         committed_by=command.author,
         eta_at=max(offer.eta_at for offer in committed_offers.values()),
@@ -239,24 +241,26 @@ def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> C
         version=row.version + 1,
         by=command.author,
     )
-    return _describe(row) | {"committed": promised, "eta_at": row.eta_at}
+    return _describe(row) | {"committed": promised_quantity, "eta_at": row.eta_at}
 
 
 def _choose_offers(row: res.ResourceRequestRow, ids: tuple[str, ...]) -> list[res.OfferRow]:
     """Return the chosen open offers, or without a choice all of them, best first."""
     if not ids:
-        ranked = rank_offers(req.build_need(row), row.open_offers)
+        ranked_offers = rank_offers(req.build_need(row), row.open_offers)
     else:
         offers_by_id = {offer.id: offer for offer in row.offers}
         if (unknown := next((id for id in ids if id not in offers_by_id), None)) is not None:
             raise RefusedCommand(404, "offer_not_found", offer=unknown)
-        ranked = [offers_by_id[id] for id in dict.fromkeys(ids)]
-        closed = next((o for o in ranked if o.state is not res.OfferState.OPEN), None)
-        if closed is not None:
-            raise RefusedCommand(409, "offer_closed", offer=closed.id, state=closed.state.value)
-    if not ranked:
+        ranked_offers = [offers_by_id[id] for id in dict.fromkeys(ids)]
+        closed_offer = next((o for o in ranked_offers if o.state is not res.OfferState.OPEN), None)
+        if closed_offer is not None:
+            raise RefusedCommand(
+                409, "offer_closed", offer=closed_offer.id, state=closed_offer.state.value
+            )
+    if not ranked_offers:
         raise RefusedCommand(409, "no_offer", request=row.id)
-    return ranked
+    return ranked_offers
 
 
 def _trim_offers(offers: list[res.OfferRow], quantity: int) -> dict[str, res.OfferRow]:
@@ -355,13 +359,13 @@ def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> C
     )
     stocks.free_reservations(draft, row.open_offers)
     stocks.return_to_stock(draft, row.committed_offers)
-    closed = [*row.open_offers, *row.committed_offers]
+    open_offers = [*row.open_offers, *row.committed_offers]
     row = req.record_request(
         draft,
         row,
         "cancelled",
         state=_State.CANCELLED,
-        offers=req.close_offers(row.offers, closed, res.OfferState.WITHDRAWN),
+        offers=req.close_offers(row.offers, open_offers, res.OfferState.WITHDRAWN),
         committed=0,
         ended_at=draft.now,
         remind_at=None,
@@ -377,9 +381,9 @@ def count_stock(draft: ContinuityDecision, command: res.CountStock) -> CommandRe
     _require_worker(command)
     stock = _find_stock(draft, command.stock)
     row = stocks.get_stock_row(draft, stock)
-    promised = row.reserved + row.engaged
-    if command.quantity < promised:
-        raise RefusedCommand(409, "stock_promised", stock=stock.id, promised=promised)
+    promised_quantity = row.reserved + row.engaged
+    if command.quantity < promised_quantity:
+        raise RefusedCommand(409, "stock_promised", stock=stock.id, promised=promised_quantity)
     row = stocks.record_count(draft, stock, command.quantity, command.author)
     return {"stock": row.id, "quantity": row.quantity, "available": row.available}
 

@@ -103,7 +103,7 @@ class CrisisContingency:
             key=lambda n: (*self._next(n).rank()[:3], -self._weight(n), n),
         )[:PAIRED_SITES]
 
-    def explained(self, loss: SiteLoss) -> SiteLoss:
+    def explain_loss(self, loss: SiteLoss) -> SiteLoss:
         """Return the loss with the gaps that it adds to those of the present."""
         extended_loss = self.left(loss.sites)
         now = {(g.site, g.activity, g.metier): g.count for g in list_unmet_gaps(*self._plan)}
@@ -118,7 +118,7 @@ class CrisisContingency:
 
     def left(self, sites: Sequence[str]) -> SiteLoss:
         """Return everything that is unmet after the loss of these sites, including present gaps."""
-        program, solution = self._solved(self._quantities(sites))
+        program, solution = self._solve_program(self._quantities(sites))
         return SiteLoss(
             tuple(sites), compute_unmet(program, solution), list_unmet_gaps(program, solution)
         )
@@ -132,13 +132,15 @@ class CrisisContingency:
         )
 
     def _situation(self, sites: Sequence[str]) -> ModelSituation:
-        gone = {id: self._gone(self._now.of(id)) for id in sites}
-        return replace(self._now, sites={**self._now.sites, **gone})
+        states = {id: self._lose_site(self._now.of(id)) for id in sites}
+        return replace(self._now, sites={**self._now.sites, **states})
 
-    def _gone(self, state: SiteCapacityState) -> SiteCapacityState:
-        lost = self._lost.state
+    def _lose_site(self, state: SiteCapacityState) -> SiteCapacityState:
+        lost_state = self._lost.state
         return SiteCapacityState(
-            min(state.staff_pct, lost.staff_pct), min(state.seat_pct, lost.seat_pct), False
+            min(state.staff_pct, lost_state.staff_pct),
+            min(state.seat_pct, lost_state.seat_pct),
+            False,
         )
 
     def _quantities(self, sites: Sequence[str]) -> Quantities:
@@ -150,7 +152,7 @@ class CrisisContingency:
         )
         return build_program(quantities, moves, bounds)
 
-    def _solved(self, quantities: Quantities) -> tuple[Program, Ints]:
+    def _solve_program(self, quantities: Quantities) -> tuple[Program, Ints]:
         program = self._program(quantities, self._approved)
         self.solves += 1
         return program, solve_program(program, NEEDS_CHOICE).solution
@@ -158,7 +160,7 @@ class CrisisContingency:
     @cached_property
     def _plan(self) -> tuple[Program, Ints]:
         """Best answer to the present."""
-        return self._solved(self._quantities(()))
+        return self._solve_program(self._quantities(()))
 
     @cached_property
     def _lines(self) -> tuple[PreviousLine, ...]:
@@ -198,8 +200,8 @@ class CrisisContingency:
         id, before = self._tables.sites[site].id, self.unmet
         state = self._now.of(id)
         no_worse = SiteLoss((id,), before, solved=False, before=before)
-        gone = self._gone(state)
-        if (gone.staff_pct, gone.seat_pct) == (state.staff_pct, state.seat_pct):
+        lost_state = self._lose_site(state)
+        if (lost_state.staff_pct, lost_state.seat_pct) == (state.staff_pct, state.seat_pct):
             self.screened += 1
             return no_worse
         quantities = self._quantities((id,))
@@ -210,7 +212,7 @@ class CrisisContingency:
         if compute_unmet(loss_program, solve_greedily(loss_program)) <= before:
             self.screened += 1
             return no_worse
-        return SiteLoss((id,), compute_unmet(*self._solved(quantities)), before=before)
+        return SiteLoss((id,), compute_unmet(*self._solve_program(quantities)), before=before)
 
     def _needs_nobody_new(self, site: int, quantities: Quantities) -> bool:
         def here(q: Quantities) -> list[tuple[int, int, bool, int]]:

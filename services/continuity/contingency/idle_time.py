@@ -57,9 +57,9 @@ class WorkSlice:
 
 def run_timed(work: Callable[[], bool]) -> tuple[bool, WorkSlice]:
     """Run a piece of work; return its result and its times in this thread."""
-    began, computed = time.monotonic(), time.thread_time()
+    began, thread_began = time.monotonic(), time.thread_time()
     over = work()
-    return over, WorkSlice(time.thread_time() - computed, time.monotonic() - began)
+    return over, WorkSlice(time.thread_time() - thread_began, time.monotonic() - began)
 
 
 class BackgroundGate:
@@ -101,12 +101,12 @@ class BackgroundGate:
             await self._sleep(look_s)
             quiet = quiet + 1 if await self._is_quiet(look_s) else 0
 
-    async def rest(self, worked: WorkSlice) -> None:
+    async def rest(self, work: WorkSlice) -> None:
         """Wait after a piece of work; the rest ends sooner once the system is quiet again."""
-        rested_s, shared = 0.0, worked.had_to_share
+        rested_s, has_shared = 0.0, work.had_to_share
         while self._after_s:
-            busy = shared or not await self._is_quiet(READING_MAX_AGE_S)
-            left_s = worked.computed_s * (BUSY_REST if busy else QUIET_REST) - rested_s
+            busy = has_shared or not await self._is_quiet(READING_MAX_AGE_S)
+            left_s = work.computed_s * (BUSY_REST if busy else QUIET_REST) - rested_s
             if left_s <= 0:
                 return
             pause_s = min(left_s, READING_MAX_AGE_S)

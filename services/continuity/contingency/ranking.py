@@ -143,14 +143,14 @@ class ContingencyRanking:
                         (sites[i].id, sites[j].id), self._solve((sites[i].id, sites[j].id))[1]
                     )
 
-    def explained(self, loss: SiteLoss) -> SiteLoss:
+    def explain_loss(self, loss: SiteLoss) -> SiteLoss:
         """Return the loss with its gaps and their reasons."""
         program, unmet, solution = self._solve(loss.sites)
         return SiteLoss(loss.sites, unmet, list_unmet_gaps(program, solution))
 
     def _situation(self, sites: Iterable[str]) -> ModelSituation:
-        gone = dict.fromkeys(sites, self._lost.state)
-        return replace(self._base, sites={**self._base.sites, **gone})
+        states = dict.fromkeys(sites, self._lost.state)
+        return replace(self._base, sites={**self._base.sites, **states})
 
     def _solve(self, sites: Sequence[str]) -> tuple[Program, Unmet, Ints]:
         quantities = Quantities(self._tables, self._situation(sites))
@@ -162,10 +162,10 @@ class ContingencyRanking:
 
     def _plan(self, site: int) -> _LossPlan:
         if site not in self._plans:
-            self._plans[site] = self._made(site)
+            self._plans[site] = self._plan_loss(site)
         return self._plans[site]
 
-    def _made(self, site: int) -> _LossPlan:
+    def _plan_loss(self, site: int) -> _LossPlan:
         tables, id = self._tables, self._tables.sites[site].id
         sites, cells = len(tables.sites), len(tables.cells)
         plan = _LossPlan(

@@ -124,9 +124,9 @@ def _iterate_agent_gains(
             rules=(*staffing.rules, spare),
             substitutions=staffing.substitutions,
         )
-        touched = [loss for loss in bad if any(gap.metier == metier for gap in loss.gaps)]
+        losses = [loss for loss in bad if any(gap.metier == metier for gap in loss.gaps)]
         yield _compute_gain(
-            "agent", metier, start.ranking(ReferenceTables(tables.sites, more)), touched
+            "agent", metier, start.ranking(ReferenceTables(tables.sites, more)), losses
         )
 
 
@@ -162,8 +162,8 @@ def _iterate_generator_gains(
     """Yield the gain of a generator at each site that closes in a power cut of its commune."""
     for commune in sorted({s.commune for s in start.sites}):
         there = [s for s in tables.sites if s.commune == commune]
-        cut = {s.id: WITH_GENERATOR if s.generator else WITHOUT_GENERATOR for s in there}
-        before = _solve_power_cut(start, tables, cut)
+        states = {s.id: WITH_GENERATOR if s.generator else WITHOUT_GENERATOR for s in there}
+        before = _solve_power_cut(start, tables, states)
         if before.unmet == NOTHING_UNMET:
             continue
         for site in there:
@@ -171,14 +171,14 @@ def _iterate_generator_gains(
                 yield _sum_differences(
                     "generator",
                     site.id,
-                    [(_solve_power_cut(start, tables, cut | {site.id: WITH_GENERATOR}), before)],
+                    [(_solve_power_cut(start, tables, states | {site.id: WITH_GENERATOR}), before)],
                 )
 
 
 def _solve_power_cut(
-    start: GainBaseline, tables: ReferenceTables, cut: dict[str, SiteCapacityState]
+    start: GainBaseline, tables: ReferenceTables, states: dict[str, SiteCapacityState]
 ) -> SiteLoss:
-    sites = {id: _combine_states(start.now.of(id), state) for id, state in cut.items()}
+    sites = {id: _combine_states(start.now.of(id), state) for id, state in states.items()}
     dark = replace(start.now, sites={**start.now.sites, **sites})
     return CrisisContingency(tables, LossKind.BUILDING, dark, start.approved).left(())
 

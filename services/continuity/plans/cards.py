@@ -61,12 +61,14 @@ def build_cards(
 def add_return_cards(state: ContinuityState, plan: Plan, row: PlanRow) -> tuple[CardRow, ...]:
     """Return the cards of a plan that recovers, with those of the return that it has not yet."""
     existing_ids = {card.id for card in row.cards}
-    built = build_cards(state, plan, row.trigger_since or 0, recovering_since=row.stand_down_since)
+    new_cards = build_cards(
+        state, plan, row.trigger_since or 0, recovering_since=row.stand_down_since
+    )
     return (
         *row.cards,
         *(
             card
-            for card in built
+            for card in new_cards
             if card.id not in existing_ids
             and (of := find_reference_card(plan, card.id)) is not None
             and of.phase is CardPhase.RETURN
@@ -87,18 +89,18 @@ def carry_over_cards(
         return row.cards
     stood = {card.id: card for card in row.cards}
     cards_by_task = {card.task: stood[card.id] for card in before.cards if card.id in stood}
-    renamed = {
+    former_cards = {
         card.id: stood[card.formerly]
         for card in plan.cards
         if card.formerly in stood
         and any(old.id == card.formerly and old.phase is None for old in before.cards)
     }
     tasks = {card.id: card.task for card in plan.cards}
-    built = build_cards(state, plan, row.trigger_since, recovering_since=row.stand_down_since)
+    new_cards = build_cards(state, plan, row.trigger_since, recovering_since=row.stand_down_since)
     return (
         *(
-            _copy_progress(card, cards_by_task.get(tasks[card.id], renamed.get(card.id)), now)
-            for card in built
+            _copy_progress(card, cards_by_task.get(tasks[card.id], former_cards.get(card.id)), now)
+            for card in new_cards
         ),
         *_keep_withdrawn_cards(before, plan, row),
     )
@@ -108,10 +110,10 @@ def _keep_withdrawn_cards(before: Plan, plan: Plan, row: PlanRow) -> Iterator[Ca
     """Yield the cards of a run that its plan no longer has, with their titles."""
     tasks = {card.id: card.task for card in before.cards if card.phase is not None}
     present = {card.id for card in plan.cards} | {card.formerly for card in plan.cards}
-    renamed = {card.task for card in plan.cards}
+    present_tasks = {card.task for card in plan.cards}
     for card in row.cards:
         task = card.task or tasks.get(card.id)
-        if task is not None and card.id not in present and task not in renamed:
+        if task is not None and card.id not in present and task not in present_tasks:
             yield card.model_copy(update={"task": task})
 
 
@@ -141,8 +143,8 @@ def reschedule_cards(
     """Give the open cards of a row their new times after its day was moved; others stay."""
     if row.trigger_since is None:
         return row.cards
-    built = build_cards(state, plan, row.trigger_since, recovering_since=row.stand_down_since)
-    fresh = {card.id: card for card in built}
+    new_cards = build_cards(state, plan, row.trigger_since, recovering_since=row.stand_down_since)
+    fresh = {card.id: card for card in new_cards}
     return tuple(
         _copy_progress(fresh[card.id], card, now) if is_open(card) and card.id in fresh else card
         for card in row.cards
@@ -159,12 +161,12 @@ def find_next_card_deadline(state: ContinuityState, row: PlanRow, now: Instant) 
 
     Cards count only while the plan is active.
     """
-    by_card, unopened = group_by_card(list_site_cards(state, row)), _find_unopened(state, row)
+    by_card, unopened_cards = group_by_card(list_site_cards(state, row)), _find_unopened(state, row)
     instants = [
         *(
             _find_next_attention(row, card, by_card)
             for card in row.cards
-            if card.id not in unopened
+            if card.id not in unopened_cards
         ),
         find_next_site_deadline(state, row, now),
     ]
@@ -174,8 +176,10 @@ def find_next_card_deadline(state: ContinuityState, row: PlanRow, now: Instant) 
 def _find_unopened(state: ContinuityState, row: PlanRow) -> frozenset[str]:
     """Return the cards without their site cards so far; nobody is late with them."""
     plan = state.bia.plans.get(row.id) if state.bia is not None else None
-    scoped = {card.id for card in plan.cards if card.scope} if plan is not None else set()
-    return frozenset(card.id for card in row.cards if card.sites is None and card.id in scoped)
+    scoped_cards = {card.id for card in plan.cards if card.scope} if plan is not None else set()
+    return frozenset(
+        card.id for card in row.cards if card.sites is None and card.id in scoped_cards
+    )
 
 
 def _find_next_attention(
@@ -204,21 +208,21 @@ def mark_overdue_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
     one line with the number of those that are not done.
     """
     by_card = group_by_card(list_site_cards(draft.state, row))
-    unopened = _find_unopened(draft.state, row)
-    made = []
+    unopened_cards = _find_unopened(draft.state, row)
+    cards = []
     for card in row.cards:
-        due = None if card.id in unopened else _find_next_attention(row, card, by_card)
+        due = None if card.id in unopened_cards else _find_next_attention(row, card, by_card)
         if due is None or due > draft.now:
-            made.append(card)
+            cards.append(card)
         elif not card.overdue:
             if card.sites is None:
                 _demand_card_attention(draft, row, card, (card.role,))
-            made.append(card.model_copy(update={"overdue": True}))
+            cards.append(card.model_copy(update={"overdue": True}))
         else:
             pilots = draft.bia.pilots(draft.state.level) or (row.decides,)
             _demand_card_attention(draft, row, card, pilots, by_card.get(card.id, ()))
-            made.append(card.model_copy(update={"pilot_told": True}))
-    return row.model_copy(update={"cards": tuple(made)})
+            cards.append(card.model_copy(update={"pilot_told": True}))
+    return row.model_copy(update={"cards": tuple(cards)})
 
 
 def _demand_card_attention(
@@ -228,7 +232,7 @@ def _demand_card_attention(
     roles: tuple[str, ...],
     site_cards: Sequence[SiteCardRow] = (),
 ) -> None:
-    unfinished = sum(one.state not in CLOSED_STATES for one in site_cards)
+    unfinished_count = sum(one.state not in CLOSED_STATES for one in site_cards)
     draft.emit(
         AttentionRequested(
             code="card_overdue",
@@ -238,7 +242,7 @@ def _demand_card_attention(
             card=card.id,
             limit_at=card.due_at,
             incident=row.incident,
-            unfinished=unfinished if site_cards else None,
+            unfinished=unfinished_count if site_cards else None,
             total=len(site_cards) if site_cards else None,
             listed=(str(CardReference(row.life, row.id, card.id)),)
             if roles == (card.role,) and not site_cards
@@ -270,22 +274,22 @@ def settle_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
         draft.emit(SiteCardChanged(row=ready, change="ready"))
         room -= 1
     by_card = group_by_card(list_site_cards(draft.state, row))
-    made = []
+    settled_cards = []
     for stands in row.cards:
         card = reference.get(stands.id)
         if card is None:
-            made.append(stands)
+            settled_cards.append(stands)
         elif stands.sites is not None:
-            made.append(_sum_up(stands, by_card.get(stands.id, ())))
+            settled_cards.append(_sum_up(stands, by_card.get(stands.id, ())))
         elif (
             stands.state is CardState.WAITING
             and card.scope is None
             and index.are_closed(card, None)
         ):
-            made.append(stands.model_copy(update=_build_ready(draft.now, card, stands)))
+            settled_cards.append(stands.model_copy(update=_build_ready(draft.now, card, stands)))
         else:
-            made.append(stands)
-    cards = tuple(made)
+            settled_cards.append(stands)
+    cards = tuple(settled_cards)
     return row if cards == row.cards else row.model_copy(update={"cards": cards})
 
 

@@ -84,8 +84,8 @@ def update_plans(draft: ContinuityDecision, before: Mapping[str, Plan]) -> None:
                 "listed",
             )
             continue
-        ticked = {box.text: box for box in row.boxes}
-        boxes = tuple(ticked.get(box.text, box) for box in build_boxes(plan))
+        ticks = {box.text: box for box in row.boxes}
+        boxes = tuple(ticks.get(box.text, box) for box in build_boxes(plan))
         cards = carry_over_cards(draft.state, before.get(plan.id), plan, row, draft.now)
         state = plan.shelf if row.state in LIBRARY_STATES else row.state
         changes = {
@@ -95,8 +95,8 @@ def update_plans(draft: ContinuityDecision, before: Mapping[str, Plan]) -> None:
             "boxes": boxes,
             "cards": cards,
         }
-        if (made := row.model_copy(update=changes)) != row:
-            record_plan(draft, made, "listed")
+        if (new_row := row.model_copy(update=changes)) != row:
+            record_plan(draft, new_row, "listed")
         schedule_opening(draft, draft.state.plans[plan.id])
         review_stand_down(draft, draft.state.plans[plan.id])
     for id in sorted(draft.state.plans.keys() - draft.bia.plans.keys()):
@@ -153,14 +153,14 @@ def on_opening_due(draft: ContinuityDecision, plan: str) -> None:
 
 def review_cards(draft: ContinuityDecision, before: PlanRow, row: PlanRow) -> None:
     """Record a plan with the cards of `row`, if these or their deadlines change it."""
-    opened = settle_cards(draft, row)
-    settled = mark_overdue_cards(draft, opened)
-    if settled != before:
-        change = "card" if settled != opened else "cards_settled"
-        if _count_site_cards(settled) > _count_site_cards(before):
+    opened_row = settle_cards(draft, row)
+    settled_row = mark_overdue_cards(draft, opened_row)
+    if settled_row != before:
+        change = "card" if settled_row != opened_row else "cards_settled"
+        if _count_site_cards(settled_row) > _count_site_cards(before):
             change = "cards_opened"
-        draft.emit(PlanChanged(row=settled, change=change))
-    schedule_plan(draft, settled)
+        draft.emit(PlanChanged(row=settled_row, change=change))
+    schedule_plan(draft, settled_row)
 
 
 def _count_site_cards(row: PlanRow) -> int:
@@ -199,8 +199,8 @@ def on_trigger(draft: ContinuityDecision, row: TriggerRow) -> None:
     if row.id.endswith(f":{STAND_DOWN_SUFFIX}"):
         review_stand_down(draft, current)
     elif trigger_state.held:
-        again = before is not None and before.held and before.since == trigger_state.since
-        _apply_held_trigger(draft, plan, current, row, again=again)
+        is_repeated = before is not None and before.held and before.since == trigger_state.since
+        _apply_held_trigger(draft, plan, current, row, is_repeated=is_repeated)
     elif current.trigger_held and find_held_level(draft.state, row.plan) is None:
         record_plan(draft, current.model_copy(update={"trigger_held": False}), "released")
 
@@ -216,9 +216,14 @@ def find_held_level(state: ContinuityState, plan: str) -> int | None:
 
 
 def _apply_held_trigger(
-    draft: ContinuityDecision, plan: Plan, current: PlanRow, trigger: TriggerRow, *, again: bool
+    draft: ContinuityDecision,
+    plan: Plan,
+    current: PlanRow,
+    trigger: TriggerRow,
+    *,
+    is_repeated: bool,
 ) -> None:
-    """Apply a trigger that holds; `again`: it held before, and only its details changed."""
+    """Apply a trigger that holds; `is_repeated`: it held before, and only its details changed."""
     if plan.shelf is not PlanState.VALID:  # D48: only valid plans are proposed
         return
     higher = trigger.level > current.level
@@ -237,16 +242,16 @@ def _apply_held_trigger(
         case state if (
             state in ACTIVE_PLAN_STATES
             and trigger.level > max(current.level, current.proposed_level or 0)
-            and not again
+            and not is_repeated
         ):
-            raised = current.model_copy(
+            raised_row = current.model_copy(
                 update={
                     "proposed_level": trigger.level,
                     "why": _merge_reasons(current.why, trigger.why),
                 }
             )
-            record_plan(draft, raised, "raised")
-            _demand_decision(draft, plan, raised)
+            record_plan(draft, raised_row, "raised")
+            _demand_decision(draft, plan, raised_row)
         case state if state in _INACTIVE_STATES and (
             current.decided_at is None or trigger.since > current.decided_at
         ):
@@ -318,7 +323,7 @@ def _return_plan(draft: ContinuityDecision, row: PlanRow) -> None:
                 "held",
             )
         return
-    again = cleared_plan.model_copy(
+    returned_row = cleared_plan.model_copy(
         update={
             "state": PlanState.PROPOSED,
             "level": max(level, row.level),
@@ -326,8 +331,8 @@ def _return_plan(draft: ContinuityDecision, row: PlanRow) -> None:
             "trigger_held": True,
         }
     )
-    record_plan(draft, again, "returned")
-    _demand_decision(draft, plan, again)
+    record_plan(draft, returned_row, "returned")
+    _demand_decision(draft, plan, returned_row)
 
 
 def _is_other_incident(current: PlanRow, trigger: TriggerRow) -> bool:
@@ -425,9 +430,9 @@ def on_plan_due(draft: ContinuityDecision, plan: str) -> None:
         and row.postponed_until is not None
         and row.postponed_until <= draft.now
     ):
-        back = row.model_copy(update={"state": PlanState.PROPOSED, "postponed_until": None})
-        record_plan(draft, back, "returned")
-        _demand_plan_attention(draft, back, "plan_proposed")
+        returned_row = row.model_copy(update={"state": PlanState.PROPOSED, "postponed_until": None})
+        record_plan(draft, returned_row, "returned")
+        _demand_plan_attention(draft, returned_row, "plan_proposed")
     elif row.state is PlanState.REFUSED:
         _return_plan(draft, row)
     elif (
@@ -461,13 +466,13 @@ def is_stand_down_held(plan: Plan, row: PlanRow, state: ContinuityState) -> bool
     if plan.stand_down is None or plan.stand_down.when is None:
         return False
     trigger_state = state.triggers.get(f"{plan.id}:{STAND_DOWN_SUFFIX}")
-    ticked = {box.text for box in row.boxes if box.by is not None}
+    ticks = {box.text for box in row.boxes if box.by is not None}
     return _evaluate_predicate(
-        plan.stand_down.when, trigger_state is not None and trigger_state.held, ticked
+        plan.stand_down.when, trigger_state is not None and trigger_state.held, ticks
     )
 
 
-def _evaluate_predicate(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool:
+def _evaluate_predicate(predicate: Predicate, measured_holds: bool, ticks: set[str]) -> bool:
     """Evaluate the predicate from the ticks and from `measured_holds`.
 
     `measured_holds` covers everything that is measured, negations included, as one result of
@@ -477,13 +482,13 @@ def _evaluate_predicate(predicate: Predicate, measured_holds: bool, ticked: set[
         return measured_holds
     match predicate:
         case Manual(manual=text):
-            return text in ticked
+            return text in ticks
         case AnyOf(any=parts):
-            return any(_evaluate_predicate(part, measured_holds, ticked) for part in parts)
+            return any(_evaluate_predicate(part, measured_holds, ticks) for part in parts)
         case AllOf(all=parts):
-            return all(_evaluate_predicate(part, measured_holds, ticked) for part in parts)
+            return all(_evaluate_predicate(part, measured_holds, ticks) for part in parts)
         case Not(negated=part):
-            return not _evaluate_predicate(part, measured_holds, ticked)
+            return not _evaluate_predicate(part, measured_holds, ticks)
         case Measured():  # holds no box
             return measured_holds
 
@@ -511,7 +516,7 @@ def review_stand_down(draft: ContinuityDecision, row: PlanRow) -> None:
     holds = is_stand_down_held(plan, row, draft.state)
     if holds and row.stand_down_since is None:
         since = _find_holding_start(draft, row)
-        begun = row.model_copy(
+        recovering_row = row.model_copy(
             update={
                 "state": PlanState.RECOVERING,
                 "resumes_partly": row.state is PlanState.PARTLY_ACTIVE,
@@ -519,11 +524,13 @@ def review_stand_down(draft: ContinuityDecision, row: PlanRow) -> None:
                 "stand_down_at": since + plan.stand_down.hold_min * MINUTE_MS,
             }
         )
-        cards = add_return_cards(draft.state, plan, begun)
-        record_plan(draft, begun.model_copy(update={"cards": cards}), "recovering")
+        cards = add_return_cards(draft.state, plan, recovering_row)
+        record_plan(draft, recovering_row.model_copy(update={"cards": cards}), "recovering")
         schedule_opening(draft, draft.state.plans[row.id])
-        if begun.stand_down_at is not None and begun.stand_down_at <= draft.now:
+        if recovering_row.stand_down_at is not None and recovering_row.stand_down_at <= draft.now:
             on_plan_due(draft, row.id)
     elif not holds and row.stand_down_since is not None:
-        resumed = PlanState.PARTLY_ACTIVE if row.resumes_partly else PlanState.ACTIVE
-        record_plan(draft, row.model_copy(update={"state": resumed, **RECOVERY_CLEARED}), "resumed")
+        active_state = PlanState.PARTLY_ACTIVE if row.resumes_partly else PlanState.ACTIVE
+        record_plan(
+            draft, row.model_copy(update={"state": active_state, **RECOVERY_CLEARED}), "resumed"
+        )

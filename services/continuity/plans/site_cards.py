@@ -95,9 +95,9 @@ def schedule_openings_of_site(draft: ContinuityDecision, site: str) -> None:
         if plan is None or row.state not in ACTIVE_PLAN_STATES:
             continue
         site_cards = draft.state.site_cards.get(row.id, NO_SITE_CARDS)
-        opened = {card.id for card in row.cards if is_opened_per_site(card)}
+        opened_cards = {card.id for card in row.cards if is_opened_per_site(card)}
         if any(
-            card.id in opened
+            card.id in opened_cards
             and _is_wanted(draft.state, plan, row, card, place)
             and not _is_known(site_cards, row, card, site)
             for card in plan.cards
@@ -251,12 +251,12 @@ def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
     if room < OPENED_PER_STEP:
         schedule_reminders(draft, draft.now + BUNDLE_MS)
     counts = group_by_card(list_site_cards(draft.state, row))
-    scoped = {card.id for card in plan.cards if card.scope is not None}
+    scoped_cards = {card.id for card in plan.cards if card.scope is not None}
     return row.model_copy(
         update={
             "cards": tuple(
                 stands.model_copy(update={"sites": len(counts.get(stands.id, ()))})
-                if stands.id in scoped and is_opened_per_site(stands)
+                if stands.id in scoped_cards and is_opened_per_site(stands)
                 else stands
                 for stands in row.cards
             )
@@ -300,11 +300,11 @@ def get_owner_key(row: SiteCardRow) -> str:
 
 def schedule_overdue_reminders(draft: ContinuityDecision, row: PlanRow) -> None:
     """Schedule reminders of site cards that became overdue after the last message."""
-    due = [
+    message_times = [
         _get_message_time(draft.state, row, card, draft.now)
         for card in list_site_cards(draft.state, row)
     ]
-    if (first := min((at for at in due if at is not None), default=None)) is not None:
+    if (first := min((at for at in message_times if at is not None), default=None)) is not None:
         schedule_reminders(draft, max(first, draft.now + 1))
 
 
@@ -345,10 +345,10 @@ def remind_owners(draft: ContinuityDecision) -> None:
     the bound of a step follow in the next one.
     """
     reminders = _collect_reminders(draft)
-    due = sorted(owner for owner, reminder in reminders.items() if reminder.due)
-    for owner in due[:REMINDERS_PER_STEP]:
+    due_owners = sorted(owner for owner, reminder in reminders.items() if reminder.due)
+    for owner in due_owners[:REMINDERS_PER_STEP]:
         _record_reminder(draft, reminders[owner])
-    if due[REMINDERS_PER_STEP:]:
+    if due_owners[REMINDERS_PER_STEP:]:
         draft.arm(CardRemindersDue(), draft.now + 1)
         return
     for row in _list_active_rows(draft.state):

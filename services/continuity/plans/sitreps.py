@@ -107,12 +107,12 @@ def schedule_sitrep(draft: ContinuityDecision) -> None:
     """Set the deadline again after the interval may have changed; demand an overdue report now."""
     if draft.state.bia is None:
         return
-    due = compute_sitrep_due(draft)
-    if due is not None and due <= draft.now:
+    due_at = compute_sitrep_due(draft)
+    if due_at is not None and due_at <= draft.now:
         draft.arm(SitrepDue(), None)
         demand_sitrep(draft)
     else:
-        draft.arm(SitrepDue(), due)
+        draft.arm(SitrepDue(), due_at)
 
 
 def demand_sitrep(draft: ContinuityDecision) -> None:

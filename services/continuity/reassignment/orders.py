@@ -103,16 +103,16 @@ def withdraw_confined(draft: ContinuityDecision) -> None:
     This happens at once.
     """
     row = find_open_proposal(draft.state)
-    confined = {} if row is None else find_confined_sites(draft.state, draft.now)
-    if row is None or not confined:
+    confined_sites = {} if row is None else find_confined_sites(draft.state, draft.now)
+    if row is None or not confined_sites:
         return
-    decided = find_decided_lines(row)
-    touched = (
+    decided_ids = find_decided_lines(row)
+    affected_lines = (
         line
         for line in list_proposal_lines(draft.state, row.id)
-        if not confined.keys().isdisjoint((line.site, line.place, line.need_site))
+        if not confined_sites.keys().isdisjoint((line.site, line.place, line.need_site))
     )
-    lines = tuple(line.id for line in touched if line.id not in decided)
+    lines = tuple(line.id for line in affected_lines if line.id not in decided_ids)
     if lines:
         withdrawn = row.model_copy(
             update={"withdrawn": (*row.withdrawn, *lines), "version": row.version + 1}
@@ -255,20 +255,20 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
 
 def _update_kept_lines(draft: ContinuityDecision, approved_lines: Sequence[KeptRow]) -> None:
     """Update approved lines with their fate in the new situation."""
-    lost: list[ReassignmentRow] = []
+    lost_rows: list[ReassignmentRow] = []
     for one in approved_lines:
         row = draft.state.moved.get(one.line)
         if row is None:
             continue
         if one.void:
-            lost.append(row)
+            lost_rows.append(row)
         elif row.needed != one.needed:
             draft.emit(
                 ReassignmentChanged(
                     row=row.model_copy(update={"needed": one.needed}), change="needed"
                 )
             )
-    _void_lines(draft, lost, "place_lost")
+    _void_lines(draft, lost_rows, "place_lost")
 
 
 _AttentionCode = Literal["reassignment_void", "reassignment_recalled"]
@@ -307,10 +307,10 @@ def _void_lines(
     back: dict[tuple[str, str | None], int] = {}
     rows = list(rows)
     for row in rows:
-        ended = row.model_copy(
+        ended_row = row.model_copy(
             update={"state": LineState.VOID, "needed": 0, "ended_at": draft.now, "cause": cause}
         )
-        draft.emit(ReassignmentChanged(row=ended, change="void"))
+        draft.emit(ReassignmentChanged(row=ended_row, change="void"))
         back[row.site, row.incident] = back.get((row.site, row.incident), 0) + row.count
     schedule_settlement(draft, select_arrived_lines(rows))
     for (site, incident), agents in back.items():
@@ -340,7 +340,7 @@ def on_recall_due(draft: ContinuityDecision, decision: str, site: str, part: int
     over = list_recalled_lines(draft.state.moved.values(), mine)
     lines = over[:LINES_PER_STEP]
     for row in lines:
-        ended = row.model_copy(
+        ended_row = row.model_copy(
             update={
                 "state": LineState.RELEASED,
                 "ended_at": draft.now,
@@ -348,7 +348,7 @@ def on_recall_due(draft: ContinuityDecision, decision: str, site: str, part: int
                 "cause": "recalled",
             }
         )
-        draft.emit(ReassignmentChanged(row=ended, change="released"))
+        draft.emit(ReassignmentChanged(row=ended_row, change="released"))
     schedule_settlement(draft, select_arrived_lines(lines))
     if len(over) > LINES_PER_STEP:
         draft.arm(RecallDue(decision, site, part + 1), draft.now)
@@ -388,7 +388,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
         draft.emit(ReassignmentChanged(row=dispatched_line, change="dispatched"))
     if len(waiting) > LINES_PER_STEP:
         draft.arm(OrderDue(decision, site, part + 1), now)
-    leave = sum(r.count for r in lines if r.place != site)
+    leaving_count = sum(r.count for r in lines if r.place != site)
     incident = next((r.incident for r in mine), None)
     coming = [r for r in mine if r.place == site != r.site] if part == 0 else []
     come = sum(r.count for r in coming)
@@ -406,7 +406,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
                 proposal=next((r.proposal for r in mine), ""),
                 decision=decision,
                 site=site,
-                leave=leave,
+                leave=leaving_count,
                 come=come,
                 stay_home=stay_home,
                 lines=tuple(r.id for r in lines),
@@ -416,7 +416,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
             )
         )
     )
-    if leave or come:
+    if leaving_count or come:
         pole = site_record.pole if (site_record := draft.bia.sites.get(site)) is not None else None
         draft.emit(
             AttentionRequested(
@@ -425,7 +425,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
                 pole=pole,
                 site=site,
                 incident=incident,
-                agents=leave,
+                agents=leaving_count,
                 hosts=",".join(largest_hosts) or None,
                 host_count=len(hosts) or None,
                 stay_home=stay_home or None,
@@ -454,9 +454,9 @@ def schedule_dropped_lines(draft: ContinuityDecision) -> None:
 
 def on_dropped_lines_due(draft: ContinuityDecision, step: int) -> None:
     """Handle the deadline of `schedule_dropped_lines`: void the lines at dropped sites."""
-    dropped = _list_dropped_lines(draft)
-    _void_lines(draft, dropped[:LINES_PER_STEP], "site_removed")
-    if len(dropped) > LINES_PER_STEP:
+    dropped_lines = _list_dropped_lines(draft)
+    _void_lines(draft, dropped_lines[:LINES_PER_STEP], "site_removed")
+    if len(dropped_lines) > LINES_PER_STEP:
         draft.arm(DroppedLinesDue(step + 1), draft.now)
 
 

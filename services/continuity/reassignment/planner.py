@@ -91,7 +91,7 @@ class _RankedRealm:
     computed: dict[str, ContingencyRow] = field(default_factory=dict)
     """Rows by id."""
 
-    def ranked(self, job: RankingJob) -> bool:
+    def has_ranking(self, job: RankingJob) -> bool:
         """Check whether the log holds the ranking of a job, with or without gains."""
         row = self.computed.get(job.id)
         return row is not None and (row.reference, _get_stamp(row)) == (job.reference, job.stamp)
@@ -99,8 +99,8 @@ class _RankedRealm:
     def lacks(self, job: RankingJob) -> bool:
         """Check whether the log lacks the result of a job but holds its starting point."""
         if job.gains:
-            return self.ranked(job) and self.computed[job.id].gains is None
-        return not self.ranked(job)
+            return self.has_ranking(job) and self.computed[job.id].gains is None
+        return not self.has_ranking(job)
 
 
 def _get_stamp(row: ContingencyRow) -> str:
@@ -124,7 +124,7 @@ class ContingencyPlanner:
         realm = self._realms.setdefault(transaction.realm, _RankedRealm())
         for fact in transaction.facts:
             if fact.name == "ReferencePublished":
-                realm.published.take(fact.data)
+                realm.published.apply_publication(fact.data)
             elif fact.name == "ContingencyChanged":
                 row = ContingencyChanged.model_validate(fact.data).row
                 realm.computed[row.id] = row
@@ -176,7 +176,7 @@ class ContingencyPlanner:
         crisis = self._crisis(realm)
         return crisis.stamp if crisis is not None else ""
 
-    def wanted(self, job: RankingJob) -> bool:
+    def is_wanted(self, job: RankingJob) -> bool:
         """Check whether the result of a job is still wanted.
 
         It is not once another version is in force, the crisis is over, or the answer is in the log.
@@ -197,7 +197,9 @@ class ContingencyPlanner:
         crisis = self._crisis(job.realm)
         if not job.stamp or crisis is None:
             return ContingencyRanking(tables, job.lost)
-        return CrisisContingency(tables, job.lost, crisis.situation(), crisis.approved(tables))
+        return CrisisContingency(
+            tables, job.lost, crisis.situation(), crisis.list_approved_lines(tables)
+        )
 
     def row(self, job: RankingJob) -> ContingencyRow:
         """Return the ranking in the log that a job adds gains to."""
@@ -216,7 +218,7 @@ class ContingencyPlanner:
             staffing,
             job.lost,
             crisis.situation(),
-            crisis.approved(ReferenceTables(sites.sites, staffing)),
+            crisis.list_approved_lines(ReferenceTables(sites.sites, staffing)),
         )
 
     def present(self, job: RankingJob, ranking: Ranking) -> PresentRow | None:
@@ -277,9 +279,9 @@ def build_ranking_answer(
         present = present.model_copy(
             update=dict(zip(("u1", "u2", "u3"), ranking.unmet, strict=True))
         )
-    counted = count_losses(losses)
+    counts = count_losses(losses)
     gravest = tuple(
-        _build_loss_row(ranking.explained(loss))
+        _build_loss_row(ranking.explain_loss(loss))
         for loss in select_worst(losses, SHOWN_LOSSES, ranking.tables)
     )
     row = ContingencyRow(
@@ -287,8 +289,8 @@ def build_ranking_answer(
         n=job.n,
         lost=job.lost.value,
         reference=job.reference,
-        losses=counted["losses"],
-        unmet=counted["unmet"],
+        losses=counts["losses"],
+        unmet=counts["unmet"],
         worst=gravest,
         present=present,
         paired=ranking.paired

@@ -90,22 +90,22 @@ class PlannerProcess:
     async def run(self) -> None:
         """Run for ever. Raise Stop, HistoryChanged, KafkaError, OSError to restart the process."""
         await self._reader.start()
-        async for accepted in self._reader.read_to_end():
-            self._observe(accepted)
+        async for record in self._reader.read_to_end():
+            self._observe(record)
         self.caught_up = True
         log.info("planner.ready")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._propose())
             tasks.create_task(self._work())
             while True:
-                for accepted in await self._reader.batch(LONG_POLL_S):
-                    self._observe(accepted)
+                for record in await self._reader.batch(LONG_POLL_S):
+                    self._observe(record)
                     self._news.set()
                     self._asked.set()
 
-    def _observe(self, accepted: AcceptedRecord) -> None:
-        self._proposals.observe(accepted.transaction)
-        self._planner.observe(accepted.transaction)
+    def _observe(self, record: AcceptedRecord) -> None:
+        self._proposals.observe(record.transaction)
+        self._planner.observe(record.transaction)
 
     async def close(self) -> None:
         """Close the connections within CLOSE_S, even if the broker is away.
@@ -196,7 +196,7 @@ class PlannerProcess:
             )
             self._given_up.add(job)
             return
-        while self._planner.wanted(job):
+        while self._planner.is_wanted(job):
             try:
                 async with RecordProducer(self._kafka, self._marks) as producer:
                     await producer.send(
@@ -218,14 +218,14 @@ class PlannerProcess:
             unmet=message.row.unmet,
             seconds=round(time.monotonic() - began, 1),
         )
-        while self._planner.wanted(job):
+        while self._planner.is_wanted(job):
             self._news.clear()
             await self._news.wait()
 
     async def _ranking(self, job: RankingJob) -> ContingencyComputed | None:
         ranking = self._planner.ranking(job)
         present = self._planner.present(job, ranking)
-        losses = await self._computed(iterate_losses(ranking, job, present), job)
+        losses = await self._collect_results(iterate_losses(ranking, job, present), job)
         return (
             None
             if losses is None
@@ -234,24 +234,24 @@ class PlannerProcess:
 
     async def _gains(self, job: RankingJob) -> ContingencyComputed | None:
         row, start = self._planner.row(job), self._planner.start(job)
-        bought = await self._computed(iterate_row_gains(start, row), job)
-        return None if bought is None else build_gains_answer(row, bought)
+        gains = await self._collect_results(iterate_row_gains(start, row), job)
+        return None if gains is None else build_gains_answer(row, gains)
 
-    async def _quietly(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    async def _quietly(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(
-            self._quiet, partial(work, *given, **named)
+            self._quiet, partial(work, *args, **kwargs)
         )
 
-    async def _computed(self, source: Iterator[T], job: RankingJob) -> list[T] | None:
+    async def _collect_results(self, source: Iterator[T], job: RankingJob) -> list[T] | None:
         """Collect losses or gains in slices, paused during proposals; None if no longer wanted."""
         collected_items: list[T] = []
-        while self._planner.wanted(job):
+        while self._planner.is_wanted(job):
             await self._free.wait()
-            over, worked = await self._quietly(
+            over, work = await self._quietly(
                 run_timed, partial(_run_slice, source, collected_items)
             )
-            self._computed_s += worked.computed_s
-            await self._leisure.rest(worked)
+            self._computed_s += work.computed_s
+            await self._leisure.rest(work)
             if over:
                 return collected_items
         return None

@@ -91,7 +91,7 @@ class RealmCrisis:
         """Return the situation for the solver."""
         return _build_situation(self.request.situation)
 
-    def approved(self, tables: ReferenceTables) -> list[PreviousLine]:
+    def list_approved_lines(self, tables: ReferenceTables) -> list[PreviousLine]:
         """Return the lines that hold agents and desks."""
         return _list_approved_lines(self.moved, tables)
 
@@ -142,7 +142,7 @@ class Proposals:
                 realm.state = evolve(realm.state, fact.message(), fact.at)
                 realm.parts = 0 if fact.name == "ProposalRequested" else realm.parts
             elif fact.name == "ReferencePublished":
-                self._realm(transaction).published.take(fact.data)
+                self._realm(transaction).published.apply_publication(fact.data)
 
     def forget(self, realm: str) -> None:
         """Forget a closed realm with its state and tables."""
@@ -184,12 +184,14 @@ class Proposals:
         )
         earlier_lines: list[m.LineRow] = []
         if current is not None and not request.fresh:
-            decided = find_decided_lines(current)
+            decided_ids = find_decided_lines(current)
             earlier_lines = [
-                line for line in list_proposal_lines(state, current.id) if line.id not in decided
+                line
+                for line in list_proposal_lines(state, current.id)
+                if line.id not in decided_ids
             ]
-        moved = sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id))
-        return ProposalJob(realm, request, tables, tuple(earlier_lines), tuple(moved))
+        reassignments = sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id))
+        return ProposalJob(realm, request, tables, tuple(earlier_lines), tuple(reassignments))
 
     def crisis(self, realm: str) -> RealmCrisis | None:
         """Return the present of a realm; None if no proposal was ever requested."""
@@ -197,12 +199,16 @@ class Proposals:
         if proposal_realm is None or proposal_realm.state.asked is None:
             return None
         state, request = proposal_realm.state, proposal_realm.state.asked
-        moved = tuple(sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id)))
+        reassignments = tuple(
+            sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id))
+        )
         lapsed = (
             row := state.proposals.get(request.request)
         ) is not None and row.state is m.ProposalState.LAPSED
         return RealmCrisis(
-            request, moved, over=not moved and (lapsed or not is_hit(request.situation))
+            request,
+            reassignments,
+            over=not reassignments and (lapsed or not is_hit(request.situation)),
         )
 
     def next_part(self, realm: str) -> int:
@@ -332,11 +338,11 @@ def build_line_key(line: m.LineRow) -> LineKey:
 
 
 def _list_approved_lines(
-    moved: Iterable[m.ReassignmentRow], tables: ReferenceTables
+    reassignments: Iterable[m.ReassignmentRow], tables: ReferenceTables
 ) -> list[PreviousLine]:
     """Merge approved rows into one line per key; rows of a dropped site are void anyway."""
     counts: dict[LineKey, int] = {}
-    for row in moved:
+    for row in reassignments:
         if row.site in tables.site_index:
             counts[build_line_key(row)] = counts.get(build_line_key(row), 0) + row.count
     return [PreviousLine(key, count, approved=True) for key, count in counts.items()]
@@ -371,7 +377,7 @@ def _find_worked_cell(key: LineKey, tables: ReferenceTables) -> int:
     ]
 
 
-def _build_line(id: str, line: ProposedLine, called: IdleAgents) -> m.LineRow:
+def _build_line(id: str, line: ProposedLine, idle_agents: IdleAgents) -> m.LineRow:
     key = line.key
     return m.LineRow(
         id=id,
@@ -389,8 +395,8 @@ def _build_line(id: str, line: ProposedLine, called: IdleAgents) -> m.LineRow:
         minutes=line.minutes,
         grams=line.grams,
         why=tuple(m.Reason(code=r.code, values=dict(r.values)) for r in line.why),
-        recalled=called.recalled,
-        held=called.held,
+        recalled=idle_agents.recalled,
+        held=idle_agents.held,
     )
 
 
@@ -401,13 +407,14 @@ def _iterate_kept_rows(
     remaining = {kept_line.key: kept_line.count for kept_line in proposal.kept}
     for row in job.moved:
         key = build_line_key(row)
-        needed = min(row.count, remaining.get(key, 0))
-        remaining[key] = remaining.get(key, 0) - needed
+        needed_count = min(row.count, remaining.get(key, 0))
+        remaining[key] = remaining.get(key, 0) - needed_count
         if any(situation.of(site).confined for site in (row.site, row.need_site)):
-            needed = row.needed  # no agents return to a site that shelters or counts its people
-        void = not needed and _is_place_lost(row, situation)
-        if void or needed != row.needed:
-            yield m.KeptRow(line=row.id, needed=needed, void=void)
+            # No agents return to a site that shelters or counts its people.
+            needed_count = row.needed
+        void = not needed_count and _is_place_lost(row, situation)
+        if void or needed_count != row.needed:
+            yield m.KeptRow(line=row.id, needed=needed_count, void=void)
 
 
 def _is_place_lost(row: m.ReassignmentRow, situation: ModelSituation) -> bool:
@@ -472,7 +479,7 @@ def _fill_row(
     lines: list[m.LineRow],
     tables: ReferenceTables,
 ) -> m.ProposalRow:
-    unmet, idle, suspended = (
+    unmet, idle, suspended_gaps = (
         _merge_gaps(gaps) for gaps in (proposal.unmet, proposal.idle, proposal.suspended)
     )
     before = sum(r.count for r in job.moved)
@@ -500,10 +507,11 @@ def _fill_row(
             "changed": max(before - stay, 0),
             "unmet": unmet[:SHOWN_GAPS],
             "idle": idle[:SHOWN_GAPS],
-            "suspended": suspended[:SHOWN_GAPS],
+            "suspended": suspended_gaps[:SHOWN_GAPS],
             "flow": _sum_flow(proposal, tables),
             "not_shown": sum(
-                max(len(gaps_of_kind) - SHOWN_GAPS, 0) for gaps_of_kind in (unmet, idle, suspended)
+                max(len(gaps_of_kind) - SHOWN_GAPS, 0)
+                for gaps_of_kind in (unmet, idle, suspended_gaps)
             ),
         }
     )

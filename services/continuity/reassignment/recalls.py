@@ -41,7 +41,7 @@ class IdleAgents(NamedTuple):
 def count_idle_agents(
     tables: ReferenceTables,
     situation: ModelSituation,
-    moved: Iterable[ReassignmentRow],
+    reassignments: Iterable[ReassignmentRow],
     approved_lines: Iterable[KeptRow],
     new: Sequence[tuple[LineKey, int]],
 ) -> list[IdleAgents]:
@@ -55,7 +55,7 @@ def count_idle_agents(
     agents_away: Counter[Cell] = Counter()
     whole: Counter[Cell] = Counter()
     in_part: Counter[Cell] = Counter()
-    for row in moved:
+    for row in reassignments:
         one = kept_by_line.get(row.id, KeptRow(line=row.id, needed=row.needed))
         if not one.void:
             agents_away[get_cell(row)] += row.count
@@ -77,8 +77,8 @@ def _assign_agents(
 ) -> IdleAgents:
     """Assign the agents of one line, and reduce the remaining ones."""
     count -= _take_agents(at_home, cell, count)
-    recalled = _take_agents(whole, cell, count)
-    return IdleAgents(recalled, _take_agents(in_part, cell, count - recalled))
+    agents = _take_agents(whole, cell, count)
+    return IdleAgents(agents, _take_agents(in_part, cell, count - agents))
 
 
 def _take_agents(some: Counter[Cell], cell: Cell, most: int) -> int:
@@ -93,7 +93,7 @@ def _count_movable(quantities: Quantities, cell: Cell) -> int:
     return 0 if n is None else quantities.displaced[n] + quantities.releasable[n]
 
 
-def is_held(line: LineRow, moved: Iterable[ReassignmentRow]) -> bool:
+def is_held(line: LineRow, reassignments: Iterable[ReassignmentRow]) -> bool:
     """Check whether agents of the line would have two orders.
 
     That is so if their approved line still needs some of its agents, so that no approval ends it.
@@ -102,17 +102,18 @@ def is_held(line: LineRow, moved: Iterable[ReassignmentRow]) -> bool:
         return False
     return any(
         get_cell(row) == get_cell(line) and row.needed < row.count and not _is_over(row)
-        for row in moved
+        for row in reassignments
     )
 
 
 def list_recalled_lines(
-    moved: Iterable[ReassignmentRow], approved: Collection[LineRow]
+    reassignments: Iterable[ReassignmentRow], approved: Collection[LineRow]
 ) -> list[ReassignmentRow]:
     """List the lines that end if these are approved: those of the same cells that need no agent."""
     cells = {get_cell(line) for line in approved if line.recalled != 0}
     return sorted(
-        (row for row in moved if get_cell(row) in cells and _is_over(row)), key=lambda row: row.id
+        (row for row in reassignments if get_cell(row) in cells and _is_over(row)),
+        key=lambda row: row.id,
     )
 
 

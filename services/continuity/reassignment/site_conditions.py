@@ -39,14 +39,14 @@ class PublishedTables:
     _sections: dict[ref.Section, ref.SectionData] = field(default_factory=dict)
     _incoming: dict[ref.Section, ref.SectionData] = field(default_factory=dict)
 
-    def take(self, data: dict[str, Any]) -> None:
+    def apply_publication(self, data: dict[str, Any]) -> None:
         """Apply the content of a ReferencePublished."""
-        published = ref.ReferencePublished.model_validate(data)
-        if published.data.section in _REQUIRED_SECTIONS:
-            self._incoming[published.data.section] = share_object(published.data)
-        if published.last:
+        publication = ref.ReferencePublished.model_validate(data)
+        if publication.data.section in _REQUIRED_SECTIONS:
+            self._incoming[publication.data.section] = share_object(publication.data)
+        if publication.last:
             self._sections |= self._incoming
-            self._incoming, self.reference = {}, published.reference
+            self._incoming, self.reference = {}, publication.reference
 
     @property
     def tables(self) -> tuple[ref.Sites, ref.Staffing] | None:
@@ -74,9 +74,9 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
     sites_in_scope = {id: site for id, site in state.sites.items() if id in sites}
     seats_left = _compute_capacity_left(sites_in_scope, absence=False)
     staff_left = _compute_capacity_left(sites_in_scope, absence=True)
-    confined = find_confined_sites(state, now)
-    seats = {id: share for id, share in seats_left.items() if id not in confined}
-    staff = {id: share for id, share in staff_left.items() if id not in confined}
+    confined_sites = find_confined_sites(state, now)
+    seats = {id: share for id, share in seats_left.items() if id not in confined_sites}
+    staff = {id: share for id, share in staff_left.items() if id not in confined_sites}
     communes = Counter(sites[id].commune for id in seats_left)
     hit_zone = {commune for commune, count in communes.items() if count >= HIT_ZONE_SITES}
     strategy_sites = {s.site for s in state.strategies.values() if s.state == "active" and s.desks}
@@ -85,7 +85,7 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
         id
         for id, site in sites.items()
         if id in seats_left
-        or id in confined
+        or id in confined_sites
         or id in strategy_sites
         or site.commune in hit_zone
         or (flood and site.flood_exposure != NOT_FLOOD_EXPOSED)
@@ -100,7 +100,7 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
             staff_pct=staff.get(id, 100),
             seat_pct=seats.get(id, 100),
             host_ok=id not in barred,
-            confinement=confined.get(id),
+            confinement=confined_sites.get(id),
             ends_at=ends.get(id),
             estimated=id in sites_in_scope and is_estimated(state, sites_in_scope[id], now),
         )

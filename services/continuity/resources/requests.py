@@ -51,13 +51,13 @@ def record_request(
 
     Raises ValueError for a state that may not follow the one before.
     """
-    made = row.model_copy(update=changes)
+    new_row = row.model_copy(update=changes)
     before = draft.state.requests.get(row.id)
-    if before is not None and made.state not in ARROWS[before.state] | {before.state}:
-        raise ValueError(f"no arrow leads from {before.state} to {made.state}")
-    draft.emit(ResourceRequestChanged(row=made, change=change))
-    draft.arm(RequestDue(row.id), find_next_deadline(made))
-    return made
+    if before is not None and new_row.state not in ARROWS[before.state] | {before.state}:
+        raise ValueError(f"no arrow leads from {before.state} to {new_row.state}")
+    draft.emit(ResourceRequestChanged(row=new_row, change=change))
+    draft.arm(RequestDue(row.id), find_next_deadline(new_row))
+    return new_row
 
 
 def find_next_deadline(row: ResourceRequestRow) -> Instant | None:
@@ -99,16 +99,16 @@ def on_request_due(draft: ContinuityDecision, id: str) -> None:
 
 def expire_offers(draft: ContinuityDecision, row: ResourceRequestRow) -> ResourceRequestRow:
     """Return expired reservations to their stocks; without another offer the request waits."""
-    expired = [offer for offer in row.open_offers if offer.expires_at <= draft.now]
-    if not expired:
+    expired_offers = [offer for offer in row.open_offers if offer.expires_at <= draft.now]
+    if not expired_offers:
         return row
-    free_reservations(draft, expired)
-    remaining_offers = len(row.open_offers) - len(expired)
+    free_reservations(draft, expired_offers)
+    remaining_offers = len(row.open_offers) - len(expired_offers)
     row = record_request(
         draft,
         row,
         "expired",
-        offers=close_offers(row.offers, expired, OfferState.EXPIRED),
+        offers=close_offers(row.offers, expired_offers, OfferState.EXPIRED),
         state=row.state
         if remaining_offers or row.state is not RequestState.OFFERED
         else _waiting_state(row),
@@ -123,19 +123,19 @@ def _waiting_state(row: ResourceRequestRow) -> RequestState:
 
 
 def close_offers(
-    offers: tuple[OfferRow, ...], closed: list[OfferRow], state: OfferState
+    offers: tuple[OfferRow, ...], closed_offers: list[OfferRow], state: OfferState
 ) -> tuple[OfferRow, ...]:
     """Return the offers with the closed ones in this state."""
-    ids = {offer.id for offer in closed}
+    ids = {offer.id for offer in closed_offers}
     return tuple(
         offer.model_copy(update={"state": state}) if offer.id in ids else offer for offer in offers
     )
 
 
 def _mark_unfilled(draft: ContinuityDecision, row: ResourceRequestRow) -> ResourceRequestRow:
-    due = find_unfilled_time(row)
+    unfilled_at = find_unfilled_time(row)
     waiting = row.state in WAITING_STATES and row.unfilled_at is None
-    if not waiting or due is None or due > draft.now:
+    if not waiting or unfilled_at is None or unfilled_at > draft.now:
         return row
     row = record_request(draft, row, "unfilled", state=RequestState.UNFILLED, unfilled_at=draft.now)
     alert_cell(draft, row, "resource_unfilled")
@@ -164,8 +164,8 @@ def alert_unanswered(
 
 
 def _mark_late(draft: ContinuityDecision, row: ResourceRequestRow) -> ResourceRequestRow:
-    awaited = row.state in MOVING_STATES and row.late_at is None and row.eta_at is not None
-    if not awaited or row.eta_at is None or row.eta_at > draft.now:
+    is_awaited = row.state in MOVING_STATES and row.late_at is None and row.eta_at is not None
+    if not is_awaited or row.eta_at is None or row.eta_at > draft.now:
         return row
     row = record_request(draft, row, "late", late_at=row.eta_at)
     alert_cell(draft, row, "resource_late")

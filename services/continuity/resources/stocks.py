@@ -28,9 +28,9 @@ def count_available(draft: ContinuityDecision, stock: ref.Stock) -> int:
 def _record_level(
     draft: ContinuityDecision, row: StockRow, change: str, **changes: Any
 ) -> StockRow:
-    made = row.model_copy(update={"changed_at": draft.now} | changes)
-    draft.emit(StockChanged(row=made, change=change))
-    return made
+    new_row = row.model_copy(update={"changed_at": draft.now} | changes)
+    draft.emit(StockChanged(row=new_row, change=change))
+    return new_row
 
 
 def reserve_stock(draft: ContinuityDecision, stock: ref.Stock, quantity: int) -> None:
@@ -97,9 +97,9 @@ def record_count(
 
 def relist_stocks(draft: ContinuityDecision) -> None:
     """Apply the quantities of a new reference version: a changed quantity is a new count."""
-    listed = draft.bia.resources.stocks
+    stocks = draft.bia.resources.stocks
     for id in sorted(draft.state.stocks):
-        row, stock = draft.state.stocks[id], listed.get(id)
+        row, stock = draft.state.stocks[id], stocks.get(id)
         quantity = stock.quantity if stock is not None else 0
         if quantity != row.listed:
             _record_level(draft, row, "relisted", listed=quantity, adjusted=0)

@@ -70,8 +70,8 @@ def test_a_planner_computes_missing_rankings_quick_ones_first() -> None:
     again = planner.next_job()
     assert again == RankingJob("92", version, 1, LossKind.BUILDING)
     assert again is not None
-    assert planner.wanted(again)
-    assert not planner.wanted(RankingJob("92", version, 1, LossKind.PEOPLE)), "it is in the log"
+    assert planner.is_wanted(again)
+    assert not planner.is_wanted(RankingJob("92", version, 1, LossKind.PEOPLE)), "it is in the log"
     more = RankingJob("92", version, 1, LossKind.PEOPLE, gains=True)
     assert planner.next_job({again}) == more, (
         "what failed once is not tried for ever, nor what would start from it"
@@ -81,9 +81,9 @@ def test_a_planner_computes_missing_rankings_quick_ones_first() -> None:
 
 def test_gains_follow_their_ranking_and_are_computed_once() -> None:
     world, version = World(), territory().version
-    assert not _observed(world).wanted(RankingJob("92", version, 1, LossKind.PEOPLE, gains=True)), (
-        "there is nothing to start from yet"
-    )
+    assert not _observed(world).is_wanted(
+        RankingJob("92", version, 1, LossKind.PEOPLE, gains=True)
+    ), "there is nothing to start from yet"
     for row in (
         _computed(version),
         ContingencyComputed(
@@ -97,7 +97,7 @@ def test_gains_follow_their_ranking_and_are_computed_once() -> None:
     assert job is not None
     world.service.feed(REALM, build_gains_answer(planner.row(job), ()), at=world.instant("09:52"))
     after = _observed(world)
-    assert not after.wanted(job)
+    assert not after.is_wanted(job)
     assert after.next_job() == RankingJob("92", version, 1, LossKind.BUILDING, gains=True)
 
 
@@ -111,7 +111,7 @@ def test_a_new_version_asks_for_everything_again() -> None:
     )
     planner = _observed(world)
     assert planner.next_job() == RankingJob("92", "another", 1, LossKind.PEOPLE)
-    assert not planner.wanted(RankingJob("92", before.version, 1, LossKind.BUILDING))
+    assert not planner.is_wanted(RankingJob("92", before.version, 1, LossKind.BUILDING))
 
 
 def test_simulated_realms_and_realms_without_staffing_are_not_ranked() -> None:
@@ -221,7 +221,7 @@ def test_an_approval_asks_for_a_new_ranking() -> None:
     assert job is not None
     assert _ranked(world, job, before, "09:45").row.present is not None
     again = _observed(world)
-    assert not again.wanted(job), "it is in the log"
+    assert not again.is_wanted(job), "it is in the log"
     assert again.next_job() == replace(job, lost=LossKind.BUILDING)
     approve(world, "09:50")
     fire(world)
@@ -229,7 +229,7 @@ def test_an_approval_asks_for_a_new_ranking() -> None:
     then = approved.next_job()
     assert then is not None
     assert (then.id, then.stamp != job.stamp) == (job.id, True)
-    assert before.wanted(replace(job, lost=LossKind.BUILDING)), (
+    assert before.is_wanted(replace(job, lost=LossKind.BUILDING)), (
         "a ranking that was begun is finished"
     )
     present = approved.present(then, approved.ranking(then))
@@ -249,7 +249,7 @@ def test_the_end_of_a_crisis_removes_its_rankings() -> None:
     over = after.next_job()
     assert over is not None
     assert (over.id, over.stamp.endswith(":over")) == ("now-n1-people", True)
-    assert not after.wanted(job), "nobody waits for it any more"
+    assert not after.is_wanted(job), "nobody waits for it any more"
     row = _ranked(world, over, after, "11:31").row
     assert row.present is not None
     assert (row.losses, row.present.sites_hit, row.present.held) == (0, 0, 0)

@@ -89,7 +89,9 @@ async def test_every_slice_of_work_is_followed_by_its_rest(monkeypatch: pytest.M
     monkeypatch.setattr(planning._leisure, "rest", rest)
     monkeypatch.setattr(planning._planner, "wanted", lambda _: True)
     monkeypatch.setattr("services.continuity.reassignment.planner_process.SLICE_S", 0)
-    slices = await planning._computed(iter(range(4)), RankingJob("92", "v1", 1, LossKind.PEOPLE))
+    slices = await planning._collect_results(
+        iter(range(4)), RankingJob("92", "v1", 1, LossKind.PEOPLE)
+    )
     assert slices == [0, 1, 2, 3]
     assert len(rests) >= 4
     assert planning._computed_s == sum(worked.computed_s for worked in rests)

@@ -89,7 +89,7 @@ class _Remaining:
         self.tele = [d.tele_cap for d in q.demands]
         self.desks = list(q.desks_left)
 
-    def take(self, column: _Column, most: int, *, desk: bool) -> int:
+    def take_agents(self, column: _Column, most: int, *, desk: bool) -> int:
         """Use up to `most` agents of a column and return the number used."""
         cell, place = column.cell, column.place
         demand = None if column.demand == OWN_WORK else self.q.demands[column.demand]
@@ -137,7 +137,7 @@ def compute_bounds(
     for line in sorted((p for p in previous if p.approved), key=lambda p: p.key.fields()):
         stay = 0
         for column in _list_columns(q, needs, line.key):
-            count = remaining.take(column, line.count - stay, desk=_takes_desk(q, column))
+            count = remaining.take_agents(column, line.count - stay, desk=_takes_desk(q, column))
             if count:
                 floors[column] = floors.get(column, 0) + count
                 stay += count
@@ -146,12 +146,12 @@ def compute_bounds(
         (c for c in floors if index.of(c) is None),
         key=lambda c: (c.cell, c.released, c.demand, c.place),
     )
-    barred = range(len(moves), len(moves) + len(extra))
-    added = dict(zip(extra, barred, strict=True))
+    column_range = range(len(moves), len(moves) + len(extra))
+    column_by_line = dict(zip(extra, column_range, strict=True))
     moves = _append_moves(q, moves, extra)
 
     def place_of(column: _Column) -> int | None:
-        return added[column] if column in added else index.of(column)
+        return column_by_line[column] if column in column_by_line else index.of(column)
 
     floor = np.zeros(len(moves), dtype=np.int64)
     for column, count in floors.items():
@@ -163,7 +163,7 @@ def compute_bounds(
         moves,
         MoveBounds(
             floor,
-            np.array(barred, dtype=np.int64),
+            np.array(column_range, dtype=np.int64),
             np.array(list(weigh), dtype=np.int64),
             np.array(list(weigh.values()), dtype=np.int64),
             {c.place: q.desks_left[c.place] for c in extra if c.place != AT_HOME},

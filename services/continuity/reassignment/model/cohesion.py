@@ -73,8 +73,8 @@ def minimise_groups(face: OptimalFace, program: Program, groups: Sequence[HostGr
             bound = math.ceil(float(cost @ solution) - TOLERANCE)
         if len(used := _find_used_groups(solution, groups)) < len(fewest):
             best, fewest = solution, used
-        carried = [float(solution[group.columns].sum()) for group in groups]
-        weights = [1.0 / c if c > TOLERANCE else w for c, w in zip(carried, weights, strict=True)]
+        loads = [float(solution[group.columns].sum()) for group in groups]
+        weights = [1.0 / c if c > TOLERANCE else w for c, w in zip(loads, weights, strict=True)]
     close_unused_groups(face, groups, best)
     return bound
 
@@ -82,8 +82,10 @@ def minimise_groups(face: OptimalFace, program: Program, groups: Sequence[HostGr
 def close_unused_groups(face: OptimalFace, groups: Sequence[HostGroup], values: Reals) -> None:
     """Continue in the face from `values`, without the groups that these do not use."""
     used = _find_used_groups(values, groups)
-    unused = [g.columns for n, g in enumerate(groups) if n not in used]
-    face.close(np.concatenate(unused) if unused else np.zeros(0, dtype=np.int64), values)
+    unused_columns = [g.columns for n, g in enumerate(groups) if n not in used]
+    face.close(
+        np.concatenate(unused_columns) if unused_columns else np.zeros(0, dtype=np.int64), values
+    )
 
 
 def _find_used_groups(values: Reals, groups: Sequence[HostGroup]) -> set[int]:

@@ -82,13 +82,13 @@ def _explain_agents(program: Program, n: int) -> Iterator[LineReason]:
 
 def _explain_place(program: Program, n: int) -> LineReason:
     q, moves = program.quantities, program.moves
-    worked = (
+    work_cell = (
         int(moves.cell[n]) if moves.demand[n] == OWN_WORK else q.demands[int(moves.demand[n])].cell
     )
-    rule, place = q.tables.rule(worked), int(moves.place[n])
+    rule, place = q.tables.rule(work_cell), int(moves.place[n])
     if place == AT_HOME:
         return LineReason("telework", {"pct": rule.tele_pct})
-    if place == int(q.tables.cell_site[worked]):
+    if place == int(q.tables.cell_site[work_cell]):
         return LineReason("own_site")
     kind = q.tables.sites[place].kind
     return LineReason("usual_host" if kind in rule.home_kinds else "other_host", {"kind": kind})
@@ -147,12 +147,12 @@ class _LeftResources:
                 int(moves.demand[n]),
                 int(solution[n]),
             )
-            worked = cell if demand == OWN_WORK else q.demands[demand].cell
+            work_cell = cell if demand == OWN_WORK else q.demands[demand].cell
             self.agents[cell] -= count
             if (
                 place != AT_HOME
-                and q.tables.rule(worked).needs_desk
-                and place != int(q.tables.cell_site[worked])
+                and q.tables.rule(work_cell).needs_desk
+                and place != int(q.tables.cell_site[work_cell])
             ):
                 self.desks[place] -= count
             elif place == AT_HOME and demand != OWN_WORK:
@@ -160,7 +160,7 @@ class _LeftResources:
 
 
 def _explain_unmet(
-    program: Program, index: int, left: _LeftResources
+    program: Program, index: int, resources: _LeftResources
 ) -> tuple[str, tuple[LineReason, ...]]:
     q = program.quantities
     demand, tables = q.demands[index], q.tables
@@ -189,12 +189,12 @@ def _explain_unmet(
     hosts = (
         q.hosts(int(tables.cell_site[demand.cell]), rule.activity) if not rule.site_bound else ()
     )
-    at_home = left.telework[index] > 0 and not any(left.agents[n] for n, _ in others)
+    at_home = resources.telework[index] > 0 and not any(resources.agents[n] for n, _ in others)
     if (
         rule.needs_desk
         and not demand.own_site
         and not at_home
-        and all(left.desks[h] <= 0 for h in hosts)
+        and all(resources.desks[h] <= 0 for h in hosts)
     ):
         return MISSING_SEATS, (
             *reasons,
@@ -212,27 +212,27 @@ def _explain_unmet(
 def _explain_return(q: Quantities, cell: int) -> Iterator[LineReason]:
     """Yield the announced return of a cell's site if it is too soon to send agents (D80)."""
     site, activity = q.tables.sites[int(q.tables.cell_site[cell])].id, q.tables.rule(cell).activity
-    announced, horizon = q.situation.of(site).left_min, q.situation.horizon
-    if announced is not None and q.situation.left_min(site, activity) < max(
+    announced_min, horizon = q.situation.of(site).left_min, q.situation.horizon
+    if announced_min is not None and q.situation.left_min(site, activity) < max(
         LONGEST_MIN + horizon.setup_min, horizon.home_min
     ):
-        yield LineReason("back_soon", {"minutes": announced})
+        yield LineReason("back_soon", {"minutes": announced_min})
 
 
 def _explain_barred_agents(q: Quantities, metier: str) -> Iterator[LineReason]:
     """Yield the agents that R2 or R3 excludes from helping."""
     tables = q.tables
-    allowed = {n for n, _, _ in tables.helpers[metier]}
+    allowed_metiers = {n for n, _, _ in tables.helpers[metier]}
     for line in tables.substitutions.get(metier, ()):
         if line.condition not in ("R2", "R3"):
             continue
-        barred = sum(
+        barred_count = sum(
             q.displaced[n] + q.releasable[n]
             for n, c in enumerate(tables.cells)
-            if c.metier == line.by and n not in allowed
+            if c.metier == line.by and n not in allowed_metiers
         )
-        if barred:
-            yield LineReason(line.condition, {"by": line.by, "agents": barred})
+        if barred_count:
+            yield LineReason(line.condition, {"by": line.by, "agents": barred_count})
 
 
 def _explain_no_telework(q: Quantities, cell: int, count: int) -> Iterator[LineReason]:

@@ -49,19 +49,19 @@ def read_situation(rows: Path, meta: Path, name: str, tables: ReferenceTables) -
     if not matching_documents:
         raise FileInvalid(f"{meta}: no entry with the id {name!r}")
     try:
-        elapsed, transit, tele = (
+        elapsed_min, transit, tele = (
             matching_documents[0][key] for key in ("elapsed_h", "transit", "tele")
         )
     except KeyError as missing:
         raise FileInvalid(f"{meta}: {name} has no {missing}") from None
     if (
-        not isinstance(elapsed, int | float)
-        or not isfinite(elapsed)
+        not isinstance(elapsed_min, int | float)
+        or not isfinite(elapsed_min)
         or transit not in (0, 1)
         or tele not in (0, 1)
     ):
         raise FileInvalid(f"{meta}: {name}: elapsed_h is a number, transit and tele are 0 or 1")
-    return ModelSituation(_read_sites(rows, name, tables), elapsed, bool(transit), bool(tele))
+    return ModelSituation(_read_sites(rows, name, tables), elapsed_min, bool(transit), bool(tele))
 
 
 def _read_sites(path: Path, name: str, tables: ReferenceTables) -> dict[str, SiteCapacityState]:
@@ -205,7 +205,7 @@ def _dump_gap(gap: StaffGap, strategies: Mapping[str, tuple[str, ...]]) -> dict[
 
 def select_outside_help(strategies: tuple[str, ...]) -> list[str]:
     """Select strategies that need outside help: suppliers and mutual aid."""
-    return [listed for listed in strategies if needs_outside_help(listed)]
+    return [strategy for strategy in strategies if needs_outside_help(strategy)]
 
 
 def dump_proposal(

@@ -73,7 +73,7 @@ class SolveChoice:
     solidarity: bool = False
     """Adds level S: among equals, leave less undone for vulnerable people, before CO2. Rule D82."""
     prefer: str | None = None
-    """Another order of the levels after the needs: one of `_LEVELS_BY_PREFERENCE`. Not with cohesion."""
+    """Another order of the levels after the needs (`_LEVELS_BY_PREFERENCE`), not with cohesion."""
 
     @property
     def after(self) -> tuple[ObjectiveLevel, ...]:
@@ -131,11 +131,11 @@ def _solve_in_face(
     if choice.prefer is not None:
         return _solve_preferred(face, program, choice, choice.prefer)
     if (
-        stopped := _restrict_levels(
+        stop_reason := _restrict_levels(
             face, program, _NEED_LEVELS if choice.needs_only else _LEVELS_BEFORE_COHESION
         )
     ) is not None or choice.needs_only:
-        return _find_whole_solution(face, program, choice, stopped)
+        return _find_whole_solution(face, program, choice, stop_reason)
     gap: _LevelGap | None = None
     if choice.cohesion:
         groups = list_possible_groups(program, face.open_columns)
@@ -143,7 +143,7 @@ def _solve_in_face(
             branching = face.branching(choice.work.group_nodes)
             switches = branching.add_groups(groups)
             try:
-                proved = branching.minimise(switches)
+                is_proved = branching.minimise(switches)
             except OutOfWork as out:
                 if out.solution is not None:
                     close_unused_groups(face, groups, out.solution.astype(np.float64))
@@ -156,12 +156,12 @@ def _solve_in_face(
                         *_list_steps(program, choice.after),
                         *_list_last_steps(program, branching.open_columns, choice),
                     ],
-                    proved,
+                    is_proved,
                 )
         elif (bound := minimise_groups(face, program, groups)) < count_carried_groups(face, groups):
             gap = _LevelGap(COHESION, bound)
-    if (stopped := _restrict_levels(face, program, choice.after)) is not None:
-        return _find_whole_solution(face, program, choice, gap or stopped)
+    if (stop_reason := _restrict_levels(face, program, choice.after)) is not None:
+        return _find_whole_solution(face, program, choice, gap or stop_reason)
     if choice.tie_break and not face.restrict(
         TIE_BREAK, build_tie_break_costs(program, face.open_columns)
     ):
@@ -190,10 +190,10 @@ def _solve_near_seen_lines(
     )
     face = OptimalFace(nearer, choice.work.iterations)
     solution, gap = _solve_in_face(face, nearer, choice)
-    proved = int(program.costs[ObjectiveLevel.K] @ solution) <= bound + TOLERANCE
+    is_proved = int(program.costs[ObjectiveLevel.K] @ solution) <= bound + TOLERANCE
     return (
         solution,
-        gap or (None if proved else _LevelGap(ObjectiveLevel.K.value, bound)),
+        gap or (None if is_proved else _LevelGap(ObjectiveLevel.K.value, bound)),
         face.iterations,
     )
 

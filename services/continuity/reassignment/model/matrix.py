@@ -51,7 +51,7 @@ class ProgramMatrix:
         entries = np.repeat(begin - starts[:-1], end - begin) + np.arange(starts[-1])
         return starts.astype(np.int32), self._rows[entries], self._values[entries]
 
-    def reduced(self, cost: Reals, duals: Reals) -> Reals:
+    def compute_reduced_costs(self, cost: Reals, duals: Reals) -> Reals:
         """Compute the reduced costs of all columns from the duals of the rows."""
         return cost - np.bincount(
             self._columns, weights=self._values * duals[self._rows], minlength=len(cost)

@@ -77,7 +77,7 @@ def find_moves(quantities: Quantities) -> Moves:
 def _iterate_demand_moves(q: Quantities) -> Iterator[_Block]:
     tables = q.tables
     ways = tables.ways(q.situation.transit)
-    displaced, releasable = (
+    displaced_counts, releasable = (
         np.array(q.displaced, dtype=np.int64),
         np.array(q.releasable, dtype=np.int64),
     )
@@ -92,7 +92,7 @@ def _iterate_demand_moves(q: Quantities) -> Iterator[_Block]:
             able = tables.helpers[cell.metier]
             cells = np.array([h[0] for h in able], dtype=np.int64)
             tenths = np.array([h[1] for h in able], dtype=np.int64)
-            idle, spare = displaced[cells] > 0, releasable[cells] > 0
+            idle, spare = displaced_counts[cells] > 0, releasable[cells] > 0
             supplies[cell.metier] = (
                 np.concatenate([cells[idle], cells[spare]]),
                 np.concatenate(
@@ -100,9 +100,9 @@ def _iterate_demand_moves(q: Quantities) -> Iterator[_Block]:
                 ),
                 np.concatenate([tenths[idle], tenths[spare] + donor[cells[spare]]]),
             )
-        cells, released, tenths = supplies[cell.metier]
-        others = ~(released & (cells == demand.cell))
-        cells, released, tenths = cells[others], released[others], tenths[others]
+        cells, releases, tenths = supplies[cell.metier]
+        others = ~(releases & (cells == demand.cell))
+        cells, releases, tenths = cells[others], releases[others], tenths[others]
         if not len(cells):
             continue
         places, extra = _list_places(
@@ -116,14 +116,14 @@ def _iterate_demand_moves(q: Quantities) -> Iterator[_Block]:
         grams = ways.grams[np.ix_(homes, where)]
         left_min, horizon = q.situation.left_min(cell.site, cell.activity), q.situation.horizon
         ready = np.where(homes[:, None] == where[None, :], 0, minutes + horizon.setup_min)
-        allowed = (minutes <= LONGEST_MIN) & (ready <= left_min)
+        is_allowed = (minutes <= LONGEST_MIN) & (ready <= left_min)
         if places[-1] == AT_HOME:
             minutes[:, -1], grams[:, -1] = 0, 0
-            allowed[:, -1] = desk[cells] & (horizon.home_min <= left_min)
-        rows, columns = np.nonzero(allowed)
+            is_allowed[:, -1] = desk[cells] & (horizon.home_min <= left_min)
+        rows, columns = np.nonzero(is_allowed)
         yield (
             cells[rows],
-            released[rows],
+            releases[rows],
             np.full(len(rows), index, dtype=np.int64),
             where[columns],
             tenths[rows] + np.array(extra, dtype=np.int64)[columns],

@@ -145,14 +145,14 @@ def _build_proposal(
 
 def _build_line(program: Program, n: int, count: int) -> ProposedLine:
     q, moves = program.quantities, program.moves
-    worked = (
+    work_cell = (
         int(moves.cell[n]) if moves.demand[n] == OWN_WORK else q.demands[int(moves.demand[n])].cell
     )
     return ProposedLine(
         moves.key(q.tables, q, n),
         count,
         int(program.bounds.floor[n]),
-        q.tables.rule(worked).criticality,
+        q.tables.rule(work_cell).criticality,
         int(moves.tenths[n]),
         int(moves.minutes[n]),
         int(moves.grams[n]),

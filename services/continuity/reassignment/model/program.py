@@ -175,20 +175,20 @@ def _group_columns(key: Ints, among: Ints) -> list[tuple[int, Ints]]:
 def _build_supply_rows(
     q: Quantities, moves: Moves, idle_cells: Sequence[int], first_idle: int
 ) -> list[ProgramRow]:
-    displaced = dict(_group_columns(moves.cell, np.flatnonzero(~moves.released)))
+    displaced_columns = dict(_group_columns(moves.cell, np.flatnonzero(~moves.released)))
     none = np.zeros(0, dtype=np.int64)
     rows = [
         ProgramRow(
-            np.append(displaced.get(cell, none), first_idle + k),
+            np.append(displaced_columns.get(cell, none), first_idle + k),
             q.displaced[cell],
             q.displaced[cell],
         )
         for k, cell in enumerate(idle_cells)
     ]
     rows += [
-        ProgramRow(displaced[cell], 0, q.displaced[cell])
+        ProgramRow(displaced_columns[cell], 0, q.displaced[cell])
         for cell in sorted(q.confined)
-        if cell in displaced
+        if cell in displaced_columns
     ]
     return rows + [
         ProgramRow(columns, 0, q.releasable[cell])
@@ -267,11 +267,11 @@ def _number_groups(q: Quantities, moves: Moves) -> Ints:
     """Assign numbers to the groups (site, activity, host) of the moves; -1 at home or own site."""
     tables = q.tables
     need_cell = np.array([d.cell for d in q.demands] + [-1], dtype=np.int64)[moves.demand]
-    worked = np.where(moves.demand == OWN_WORK, moves.cell, need_cell)
+    work_cell = np.where(moves.demand == OWN_WORK, moves.cell, need_cell)
     names = {activity: n for n, activity in enumerate(sorted(tables.rules))}
-    activity = np.array([names[c.activity] for c in tables.cells], dtype=np.int64)[worked]
-    code = (tables.cell_site[worked] * len(names) + activity) * len(tables.sites) + moves.place
-    away = (moves.place != AT_HOME) & (moves.place != tables.cell_site[worked])
+    activity = np.array([names[c.activity] for c in tables.cells], dtype=np.int64)[work_cell]
+    code = (tables.cell_site[work_cell] * len(names) + activity) * len(tables.sites) + moves.place
+    away = (moves.place != AT_HOME) & (moves.place != tables.cell_site[work_cell])
     groups = np.full(len(moves), -1, dtype=np.int64)
     groups[away] = np.unique(code[away], return_inverse=True)[1]
     return groups

@@ -68,10 +68,10 @@ class ModelSituation:
 
         Without an announced end it is UNKNOWN_LEFT_MIN. Rule D80.
         """
-        announced = self.of(site).left_min
-        if announced is None:
+        announced_min = self.of(site).left_min
+        if announced_min is None:
             return UNKNOWN_LEFT_MIN
-        return announced if self.horizon.opens_min.get(activity, 0) < announced else -1
+        return announced_min if self.horizon.opens_min.get(activity, 0) < announced_min else -1
 
     def of(self, site: str) -> SiteCapacityState:
         return self.sites.get(site, UNTOUCHED_SITE)
@@ -164,8 +164,8 @@ class Quantities:
         cells = self.tables.cells_of_site.get(index, ()) if index is not None else ()
         staff = [self.tables.cells[n].staff for n in cells]
         there = share_out(compute_percent(sum(staff), state.staff_pct), staff)
-        seated = share_out(compute_percent(sum(staff), state.seat_pct), staff)
-        for n, present, seats in zip(cells, there, seated, strict=True):
+        seat_counts = share_out(compute_percent(sum(staff), state.seat_pct), staff)
+        for n, present, seats in zip(cells, there, seat_counts, strict=True):
             self.present[n], self.seats[n] = present, seats
 
     def _confined_cells(self) -> Iterator[int]:

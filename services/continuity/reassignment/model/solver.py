@@ -124,8 +124,8 @@ class OptimalFace:
             optimum = self._optimum(cost.astype(np.float64))
             if optimum is None:
                 return False
-            self.values, reduced, duals, activity = optimum
-            self._fix(np.abs(reduced) > TOLERANCE)
+            self.values, reduced_costs, duals, activity = optimum
+            self._fix(np.abs(reduced_costs) > TOLERANCE)
             self._hold(np.abs(duals) > TOLERANCE, activity)
         self.solved[level] = self.values
         return True
@@ -138,9 +138,9 @@ class OptimalFace:
     def close(self, columns: Ints, values: Reals) -> None:
         """Continue from `values` of the face without the columns, which are zero there."""
         self.values = values
-        closed = np.zeros(len(values), dtype=np.bool_)
-        closed[columns] = True
-        self._fix(closed)
+        is_closed = np.zeros(len(values), dtype=np.bool_)
+        is_closed[columns] = True
+        self._fix(is_closed)
 
     def branching(self, nodes: int, *, presolve: bool = True) -> BranchAndBound:
         """Create the search for whole numbers in this face.
@@ -173,15 +173,17 @@ class OptimalFace:
                 raise SolverFailed(f"HiGHS says {h.modelStatusToString(status)}")
             solution = h.getSolution()
             duals = np.asarray(solution.row_dual)
-            reduced = self._matrix.reduced(cost, duals)
-            cheaper = np.flatnonzero((reduced < -TOLERANCE) & ~self._inside & self._limits.open)
+            reduced_costs = self._matrix.compute_reduced_costs(cost, duals)
+            cheaper = np.flatnonzero(
+                (reduced_costs < -TOLERANCE) & ~self._inside & self._limits.open
+            )
             if not len(cheaper):
                 values = np.zeros(len(cost))
                 values[self._columns] = np.asarray(solution.col_value)
-                return values, reduced, duals, np.asarray(solution.row_value)
+                return values, reduced_costs, duals, np.asarray(solution.row_value)
             self._join(
                 _select_least_moves(
-                    self._kinds, cheaper, (reduced[cheaper],), JOINING_MOVES_PER_KIND
+                    self._kinds, cheaper, (reduced_costs[cheaper],), JOINING_MOVES_PER_KIND
                 ),
                 cost,
             )
@@ -211,9 +213,10 @@ class OptimalFace:
         """Fix the open ones of these columns at their present value."""
         assert self.values is not None
         which = columns & self._limits.open
-        rounded = np.round(self.values)
+        rounded_values = np.round(self.values)
         self._limits.hold(
-            which, np.where(np.abs(self.values - rounded) < TOLERANCE, rounded, self.values)
+            which,
+            np.where(np.abs(self.values - rounded_values) < TOLERANCE, rounded_values, self.values),
         )
         at = np.flatnonzero(which[self._columns]).astype(np.int32)
         bounds = self._limits.lower[self._columns[at]]

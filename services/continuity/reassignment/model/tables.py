@@ -178,12 +178,12 @@ class ReferenceTables:
                 able += [
                     (n, line.tenths, line.condition)
                     for n in by_metier.get(line.by, ())
-                    if self._allowed(line, n)
+                    if self._is_allowed(line, n)
                 ]
             helpers_by_metier[metier] = tuple(sorted(able, key=lambda h: h[0]))
         return helpers_by_metier
 
-    def _allowed(self, line: Substitution, cell: int) -> bool:
+    def _is_allowed(self, line: Substitution, cell: int) -> bool:
         """Check whether the agents of a cell meet the hard condition of a substitution."""
         match line.condition:
             case "R2":

@@ -55,7 +55,7 @@ def test_buildings_with_their_people_are_ranked() -> None:
 
 def test_the_worst_loss_names_the_missing_people() -> None:
     ranking, losses, _ = people_losses()
-    loss = ranking.explained(select_worst(losses, 2)[1])
+    loss = ranking.explain_loss(select_worst(losses, 2)[1])
     assert {(gap.metier, gap.missing) for gap in loss.gaps} >= {
         ("electricien_habilite", "people"),
         ("egoutier", "people"),
@@ -73,7 +73,7 @@ def test_screening_matches_a_full_solve(case: Case) -> None:
     for lost in LossKind:
         ranking = ContingencyRanking(ReferenceTables(case.sites, case.staffing), lost)
         for loss in list(ranking.pairs()):
-            assert loss.unmet == ranking.explained(loss).unmet, loss
+            assert loss.unmet == ranking.explain_loss(loss).unmet, loss
 
 
 def test_one_more_agent_or_desk_shows_its_gain() -> None:

@@ -43,7 +43,7 @@ def test_spared_solves_leave_no_more_work_undone(case: Case) -> None:
     for lost in LossKind:
         ranking = CrisisContingency(ReferenceTables(case.sites, case.staffing), lost, now)
         for loss in [*ranking.each(), *ranking.pairs()]:
-            solved = ranking.explained(loss).unmet
+            solved = ranking.explain_loss(loss).unmet
             assert (
                 (solved == loss.unmet) if loss.solved else (solved <= loss.unmet == loss.before)
             ), loss
@@ -96,7 +96,7 @@ def test_the_loss_of_a_host_voids_its_approved_lines() -> None:
     ranking = CrisisContingency(tables_, LossKind.BUILDING, ModelSituation({"a": CLOSED}), (line,))
     losses_by_site = {loss.sites[0]: loss for loss in ranking.single()}
     assert losses_by_site["b"].unmet[0] > 0, "one desk is left for two"
-    (gap,) = ranking.explained(losses_by_site["b"]).gaps
+    (gap,) = ranking.explain_loss(losses_by_site["b"]).gaps
     assert (gap.activity, gap.count, gap.missing) == ("SOL-04", 1, "seats")
 
 
@@ -113,7 +113,7 @@ def test_already_missing_work_is_not_counted_again() -> None:
     assert ranking.unmet == (8, 0, 0)
     (site_loss,) = select_worst(ranking.single(), 9)
     assert (site_loss.sites, site_loss.unmet, site_loss.before) == (("b",), (24, 0, 0), (8, 0, 0))
-    assert [(g.site, g.count) for g in ranking.explained(site_loss).gaps] == [("b", 2)]
+    assert [(g.site, g.count) for g in ranking.explain_loss(site_loss).gaps] == [("b", 2)]
     assert not next(loss for loss in ranking.single() if loss.sites == ("a",)).counts, (
         "it is lost already"
     )
