@@ -233,8 +233,8 @@ class SiteRow(Model):
             return "sheltering"
         if self.status is not SiteStatus.EVACUATED or self.all_clear_at is not None:
             return None
-        counted = self.headcount is not None and self.headcount.found >= self.headcount.expected
-        return None if counted else "counting"
+        is_counted = self.headcount is not None and self.headcount.found >= self.headcount.expected
+        return None if is_counted else "counting"
 
 
 class SiteContact(Model):
@@ -389,8 +389,8 @@ class AboutReports(Protocol):
 
 def list_asked_reports(task: AboutReports) -> tuple[str, ...]:
     """Return the reports that a task asks about, oldest first. Rule D6."""
-    joined = task.candidates if task.kind == "verify_report" else ()
-    return (task.report, *joined) if task.report is not None else ()
+    joined_reports = task.candidates if task.kind == "verify_report" else ()
+    return (task.report, *joined_reports) if task.report is not None else ()
 
 
 class TriggerRow(Model):

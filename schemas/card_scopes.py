@@ -29,9 +29,9 @@ def is_selected(scope: CardScope, site: Site) -> bool:
         return False
     if scope.communes and site.commune not in scope.communes:
         return False
-    for name, accepted in scope.flags.items():
+    for name, accepted_values in scope.flags.items():
         value = _COLUMNS[name](site) if name in _COLUMNS else ""
-        if not (value and "*" in accepted) and value not in accepted:
+        if not (value and "*" in accepted_values) and value not in accepted_values:
             return False
     return True
 

@@ -49,18 +49,18 @@ def build_json_schemas() -> dict[str, dict[str, Any]]:
         for wire, cls in sorted(PUBLISHED.items())
     }
     uses = Counter(name for body in bodies.values() for name in body.get("$defs", {}))
-    shared: dict[str, Any] = {}
+    shared_definitions: dict[str, Any] = {}
     for body in bodies.values():
         own = body.pop("$defs", {})
         for name in [name for name in own if uses[name] > 1]:
             definition = own.pop(name)
-            if shared.setdefault(name, definition) != definition:
+            if shared_definitions.setdefault(name, definition) != definition:
                 raise ValueError(f"two definitions are called {name}")
         if own:
             body["$defs"] = own
         _point_to_shared(body, shared_names={name for name, count in uses.items() if count > 1})
     files = {file: {"$schema": DIALECT, **body} for file, body in bodies.items()}
-    return {SHARED_FILE: {"$schema": DIALECT, "$defs": shared}, **files}
+    return {SHARED_FILE: {"$schema": DIALECT, "$defs": shared_definitions}, **files}
 
 
 def _point_to_shared(node: Any, shared_names: set[str]) -> None:
@@ -88,7 +88,7 @@ def _list_messages(topic: Topic) -> list[str]:
     if topic.name in PUBLIC_FACTS:
         return list(PUBLIC_FACTS[topic.name])
     if part == "inputs":
-        forwarded = {
+        forwarded_names = {
             f
             for table in ROUTES.values()
             for routes in table.values()
@@ -96,7 +96,7 @@ def _list_messages(topic: Topic) -> list[str]:
             if service in to
         }
         own = {c.__name__ for c in PUBLISHED.values() if _message_kind(c) != "fact"}
-        return sorted((forwarded & {c.__name__ for c in PUBLISHED.values()}) | own)
+        return sorted((forwarded_names & {c.__name__ for c in PUBLISHED.values()}) | own)
     return []
 
 
@@ -277,13 +277,13 @@ def build_files() -> Iterator[tuple[Path, str, bool]]:
 
 def list_outdated_files() -> list[Path]:
     """List files that are missing, outdated, or without a message."""
-    made = list(build_files())
+    files = list(build_files())
     wrong = [
         p
-        for p, content, fixed in made
-        if not p.exists() or (not fixed and p.read_text(encoding="utf-8") != content)
+        for p, content, is_fixed in files
+        if not p.exists() or (not is_fixed and p.read_text(encoding="utf-8") != content)
     ]
-    return wrong + sorted(set((FOLDER / "json").glob("*.json")) - {p for p, _, _ in made})
+    return wrong + sorted(set((FOLDER / "json").glob("*.json")) - {p for p, _, _ in files})
 
 
 def write_files() -> None:

@@ -221,21 +221,21 @@ def find_card_faults(plan: str, cards: Sequence[Card]) -> Iterator[tuple[int, st
 
 def _find_cycle(depends: Mapping[str, Sequence[str]]) -> list[str]:
     """Return a cycle of dependencies, its first id repeated at the end; empty: none."""
-    done: set[str] = set()
+    done_ids: set[str] = set()
     for start in depends:
         path: list[str] = []
-        stack = [(start, iter(depends[start]))] if start not in done else []
+        stack = [(start, iter(depends[start]))] if start not in done_ids else []
         path.extend(card for card, _ in stack)
         while stack:
             card, rest = stack[-1]
             following = next((other for other in rest if other in depends), None)
             if following is None:
-                done.add(card)
+                done_ids.add(card)
                 stack.pop()
                 path.pop()
             elif following in path:
                 return [*path[path.index(following) :], following]
-            elif following not in done:
+            elif following not in done_ids:
                 path.append(following)
                 stack.append((following, iter(depends[following])))
     return []

@@ -62,20 +62,22 @@ It is also informed of data to type again (D46). Rules D41, D44 and D51.
 """
 
 
-def may_decide(role: str, needed: str) -> bool:
-    """Return whether `role` has the rank of `needed` or a higher one.
+def may_decide(role: str, required_role: str) -> bool:
+    """Return whether `role` has the rank of `required_role` or a higher one.
 
-    If `needed` has no rank, every role with a rank may decide.
+    If `required_role` has no rank, every role with a rank may decide.
     """
-    return RANK_OF_ROLE.get(role, 0) >= max(RANK_OF_ROLE.get(needed, 1), 1)
+    return RANK_OF_ROLE.get(role, 0) >= max(RANK_OF_ROLE.get(required_role, 1), 1)
 
 
-def may_decide_plan(role: str, needed: str) -> bool:
-    """Return whether `role` may decide a plan that names `needed`.
+def may_decide_plan(role: str, required_role: str) -> bool:
+    """Return whether `role` may decide a plan that names `required_role`.
 
     A role of one pôle decides only plans of a pôle.
     """
-    return may_decide(role, needed) and not (role in _SCOPED_ROLES and needed not in _SCOPED_ROLES)
+    return may_decide(role, required_role) and not (
+        role in _SCOPED_ROLES and required_role not in _SCOPED_ROLES
+    )
 
 
 def may_act(role: str) -> bool:

@@ -82,9 +82,9 @@ def _build_refusal_table() -> Iterator[str]:
         "| code | status | by | what it says · ce qu’il dit |",
         "|---|---|---|---|",
     )
-    raised = collect_refusals()
+    raised_codes = collect_refusals()
     for code in sorted(REFUSALS):
-        code_refusals = raised.get(code, set())
+        code_refusals = raised_codes.get(code, set())
         if not code_refusals and code not in _RUNTIME_REFUSALS:
             raise ValueError(f"{code}: no decider names it beside its status, in one call")
         by = ", ".join(sorted({service for service, _status in code_refusals})) or "runtime"
@@ -117,7 +117,7 @@ def collect_refusals() -> dict[str, set[tuple[str, int]]]:
 
 
 def _find_refusals(file: Path) -> Iterator[tuple[str, int]]:
-    """Yield (code, status) of calls with a refusal status followed by a code, by position or name."""
+    """Yield (code, status) of calls with a refusal status and then a code, by position or name."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue

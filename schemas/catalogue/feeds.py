@@ -61,14 +61,14 @@ class FeedStatus(_FeedPart):
         since = self.understood_at or self.enabled_at
         if not self.enabled or since is None:
             return False
-        allowed = timedelta(seconds=LATE_PERIODS * self.poll_s)
+        allowed_age = timedelta(seconds=LATE_PERIODS * self.poll_s)
         if self.hours is not None:
             local = now.astimezone(PARIS)
             opening = local.replace(hour=self.hours[0], minute=0, second=0, microsecond=0)
             if not self.hours[0] <= local.hour < self.hours[1]:
                 return False
             since = max(since, opening)
-        return now - since > allowed
+        return now - since > allowed_age
 
 
 class FeedList(_FeedPart):

@@ -71,9 +71,9 @@ STRATEGIES: Final = {row.code: row for row in _ROWS}
 """Code → its row."""
 
 
-def needs_outside_help(listed: str) -> bool:
+def needs_outside_help(strategy: str) -> bool:
     """Return whether a listed strategy (`SR-MUT:hôpital voisin`) needs somebody outside."""
-    row = STRATEGIES.get(listed.partition(":")[0].strip())
+    row = STRATEGIES.get(strategy.partition(":")[0].strip())
     return row is not None and row.outside_help
 
 

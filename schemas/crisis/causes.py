@@ -90,8 +90,8 @@ class Members(Model):
             remaining_members = frozenset(self.kept)
             before = tuple(one for one in before if one in remaining_members)
         elif self.dropped:
-            dropped = frozenset(self.dropped)
-            before = tuple(one for one in before if one not in dropped)
+            dropped_ids = frozenset(self.dropped)
+            before = tuple(one for one in before if one not in dropped_ids)
         return (*before, *self.added)
 
     @classmethod
@@ -100,15 +100,15 @@ class Members(Model):
         if after[: len(before)] == before:
             return cls(added=after[len(before) :])
         final_members = frozenset(after)
-        common_members, dropped = (
+        common_members, dropped_ids = (
             tuple(one for one in before if one in final_members),
             tuple(one for one in before if one not in final_members),
         )
         if after[: len(common_members)] != common_members:
             return cls(kept=(), added=after)
-        if len(common_members) < len(dropped):
+        if len(common_members) < len(dropped_ids):
             return cls(kept=common_members, added=after[len(common_members) :])
-        return cls(dropped=dropped, added=after[len(common_members) :])
+        return cls(dropped=dropped_ids, added=after[len(common_members) :])
 
 
 @register_message

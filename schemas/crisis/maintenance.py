@@ -49,14 +49,14 @@ class Matcher(Model):
         value = text_match[3]
         if len(value) >= 2 and value[0] == value[-1] == '"':
             value = _ESCAPED.sub(r"\1", value[1:-1])
-        made = cls(
+        matcher = cls(
             name=text_match[1],
             value=value,
             regex="~" in text_match[2],
             equal=text_match[2][0] == "=",
         )
-        made.check()
-        return made
+        matcher.check()
+        return matcher
 
     @property
     def takes_nothing(self) -> bool:

@@ -41,8 +41,8 @@ class FallbackTransport(httpx.BaseTransport):
         """Return the first useful answer. Raises httpx.RequestError if no address answers."""
         failure: httpx.RequestError | None = None
         refusal: httpx.Response | None = None
-        for turn in range(len(self._urls)):
-            at = (self._last_good + turn) % len(self._urls)
+        for attempt in range(len(self._urls)):
+            at = (self._last_good + attempt) % len(self._urls)
             try:
                 answer = self._transport.handle_request(_readdress(request, self._urls[at]))
             except httpx.TransportError as error:
@@ -227,7 +227,7 @@ class ApiClient:
         """Post JSON and return (status, JSON); `key` is its Idempotency-Key."""
         return self.call("POST", path, body, {"Idempotency-Key": key} if key else None)
 
-    def decided(self, pending: Mapping[str, Any], wait_s: int) -> Any:
+    def wait_for_decision(self, pending: Mapping[str, Any], wait_s: int) -> Any:
         """Wait up to `wait_s` for the result of a pending decision."""
         path = f"/api/v1/commands/{pending['command_id']}?{urlencode({'realm': pending['realm']})}"
         return self.call("GET", path, headers={"Prefer": f"wait={wait_s}"})[1]

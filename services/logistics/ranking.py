@@ -54,8 +54,8 @@ class ResourceCatalogue:
             match section:
                 case ref.ResourcesSection(rules=resource_rules):
                     rules = resource_rules
-                case ref.Sites(sites=listed):
-                    sites = {site.id: site for site in listed}
+                case ref.Sites(sites=site_list):
+                    sites = {site.id: site for site in site_list}
         return cls.of(rules, sites)
 
     def is_consumable(self, kind: str) -> bool:
@@ -197,9 +197,10 @@ def rank_suggestions(
         for partner in catalogue.partners.values()
         if need.kind in partner.kinds
     ]
-    ranked = rank_offers(need, offers)
+    ranked_offers = rank_offers(need, offers)
     return [
-        replace(one, why=_explain_rank(need, one, n, len(ranked))) for n, one in enumerate(ranked)
+        replace(one, why=_explain_rank(need, one, n, len(ranked_offers)))
+        for n, one in enumerate(ranked_offers)
     ]
 
 

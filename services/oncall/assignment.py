@@ -237,16 +237,16 @@ def _find_persons(
     ]
     if persons:
         return list(dict.fromkeys(persons))
-    invited: list[str] = []
+    invited_persons: list[str] = []
     for address in o.attendees:
         person = phonebook.find(address)
         if person is None:
             raise CalendarRefused(
                 f"L’événement {o.label} invite « {address[:80]} », que l’annuaire ne connaît pas."
             )
-        invited.append(person)
-    if not invited:
+        invited_persons.append(person)
+    if not invited_persons:
         raise CalendarRefused(
             f"L’événement {o.label} ne nomme aucune personne que l’annuaire connaît."
         )
-    return list(dict.fromkeys(invited))
+    return list(dict.fromkeys(invited_persons))

@@ -33,24 +33,24 @@ def prove_steps(prover: ReadinessProver, at: Instant) -> tuple[RungRow, ...]:
 def _prove_step(
     prover: ReadinessProver, ladder: str, wave: Wave, first: Wave, at: Instant
 ) -> RungRow:
-    called = prover.calling(ladder, wave)
-    posts, reached, late = 0, 0, 0
+    calls = prover.calling(ladder, wave)
+    posts, reached_count, late = 0, 0, 0
     silent: list[str] = []
     slowest: float | None = None
     for post, pair in _list_called_roles(prover, wave, first, at):
         posts += 1
-        person, _, minutes = prover.reached(pair, called, at)
+        person, _, minutes = prover.find_reached(pair, calls, at)
         if person is None or minutes is None:
             silent.append(_format_role(post))
             continue
-        reached += 1
-        late += minutes > called.after_min + called.ack_min
+        reached_count += 1
+        late += minutes > calls.after_min + calls.ack_min
         slowest = minutes if slowest is None else max(slowest, minutes)
     return RungRow(
         ladder=ladder,
         wave=wave.wave,
         posts=posts,
-        reached=reached,
+        reached=reached_count,
         late=late,
         slowest_min=slowest,
         silent=tuple(sorted(silent)[:MAX_NAMED_ROLES]),

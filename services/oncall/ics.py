@@ -227,8 +227,10 @@ def _parse_calendar(text: str, now: Instant, window: TimeWindow | None) -> Impor
     name = next(
         (str(c.get(key)) for c in calendars for key in ("NAME", "X-WR-CALNAME") if c.get(key)), None
     )
-    ordered = tuple(sorted(occurrences, key=lambda o: (o.start, o.end, o.title, o.attendees)))
-    return ImportedCalendar(name, ordered)
+    ordered_occurrences = tuple(
+        sorted(occurrences, key=lambda o: (o.start, o.end, o.title, o.attendees))
+    )
+    return ImportedCalendar(name, ordered_occurrences)
 
 
 def _describe_error(error: ValueError) -> str:
@@ -390,15 +392,15 @@ def _endless_window(events: list[Any], now: Instant) -> TimeWindow:
 
 def _whole_window(events: list[Any], now: Instant) -> TimeWindow:
     starts = [_to_instant(e["DTSTART"].dt) for e in events]
-    listed = [
+    entries = [
         _to_instant(d.dt[0] if isinstance(d.dt, tuple) else d.dt)
         for e in events
         for g in _as_list(e.get("RDATE"))
         for d in g.dts
     ]
-    ruled = any("RRULE" in e for e in events)
-    event_times = [*starts, *listed]
-    return min(event_times), max(event_times) + _MAX_SHIFT_MS if not ruled else max(
+    has_rules = any("RRULE" in e for e in events)
+    event_times = [*starts, *entries]
+    return min(event_times), max(event_times) + _MAX_SHIFT_MS if not has_rules else max(
         now, *event_times
     ) + 10 * LOOKAHEAD_MS
 

@@ -65,13 +65,13 @@ async def read_untrusted_calendar(
     reply = json.loads(output)
     if (why := reply.get("refused")) is not None:
         raise CalendarRefused(why)
-    made = (
+    occurrences = (
         CalendarOccurrence(
             **{**o, "attendees": tuple(o["attendees"]), "categories": tuple(o["categories"])}
         )
         for o in reply["occurrences"]
     )
-    return ImportedCalendar(reply["name"], tuple(made))
+    return ImportedCalendar(reply["name"], tuple(occurrences))
 
 
 def main(arguments: list[str]) -> int:
@@ -84,8 +84,8 @@ def main(arguments: list[str]) -> int:
         calendar = read_calendar(
             sys.stdin.buffer.read(), now, (window[0], window[1]) if window else None
         )
-    except CalendarRefused as refused:
-        json.dump({"refused": str(refused)}, sys.stdout)
+    except CalendarRefused as refusal:
+        json.dump({"refused": str(refusal)}, sys.stdout)
         return 0
     except MemoryError:
         json.dump({"refused": TOO_EXPENSIVE}, sys.stdout)

@@ -194,15 +194,15 @@ class ReadinessProver:
             (role, None): len(self._sites) for role in self._rule.roles
         }
         ids = {s.id for s in self._sites}
-        staffed: dict[str, int] = {}
+        site_counts: dict[str, int] = {}
         for s in self._sites:
-            staffed[s.pole] = staffed.get(s.pole, 0) + 1
+            site_counts[s.pole] = site_counts.get(s.pole, 0) + 1
         for role in sorted(set(self.called) - set(self._rule.roles)):
             for scope in self.rota.scopes(role):
                 if scope in ids:
                     weight_by_role[role, scope] = 1
-                elif scope in staffed:
-                    weight_by_role[role, scope] = staffed[scope]
+                elif scope in site_counts:
+                    weight_by_role[role, scope] = site_counts[scope]
         missing = ids - {
             scope
             for role, scope in weight_by_role
@@ -219,8 +219,8 @@ class ReadinessProver:
     def judge(self, post: ScopedRole, at: Instant) -> ReadinessVerdict:
         """Determine the person reached at an instant, and the gaps."""
         pair = self.rota.pair(*post, at)
-        called = self.called.get(post[0])
-        person, channel, minutes = self.reached(pair, called, at)
+        role_call = self.called.get(post[0])
+        person, channel, minutes = self.find_reached(pair, role_call, at)
         problems = list(self._gaps(post, pair, at))
         if person is None and pair != OnCallPair(None, None):
             has_proven_channel = any(
@@ -240,8 +240,8 @@ class ReadinessProver:
                 problems.append(RoleGap("quiet", who))
         if (
             minutes is not None
-            and called is not None
-            and minutes > called.after_min + called.ack_min
+            and role_call is not None
+            and minutes > role_call.after_min + role_call.ack_min
         ):
             problems.append(RoleGap("late", person))
         return ReadinessVerdict(pair.holder, pair.deputy, person, channel, minutes, tuple(problems))
@@ -285,23 +285,23 @@ class ReadinessProver:
             and at < point.verified_at + self._rule.proof_days * DAY_MS
         )
 
-    def reached(
-        self, pair: OnCallPair, called: RoleCall | None, at: Instant
+    def find_reached(
+        self, pair: OnCallPair, role_call: RoleCall | None, at: Instant
     ) -> tuple[str | None, Channel | None, float | None]:
         """Find (person, channel, minutes): the holder's channels in order, then the deputy's.
 
         Follows the steps of the escalation; None if nobody is reached.
         """
-        minutes = called.after_min if called else 0.0
+        minutes = role_call.after_min if role_call else 0.0
         for person in (pair.holder, pair.deputy):
             if person is None:
                 continue
             points = {r.channel: r for r in self._points(person)}
-            called_channels = [c for c in called.channels if c in points] if called else []
+            called_channels = [c for c in role_call.channels if c in points] if role_call else []
             for channel in called_channels or list(points):
                 wait = self._rule.answer_min.get(channel, 0.0)
                 rate = self._rule.rate_per_min.get(channel)
-                queue = called.people / rate if called and rate else 0.0
+                queue = role_call.people / rate if role_call and rate else 0.0
                 if self._proven(points[channel], at) and not _is_in_quiet_hours(
                     points[channel], at
                 ):
@@ -360,11 +360,11 @@ class ReadinessProver:
 
     def _holes(self, posts: Mapping[ScopedRole, tuple[VerdictSpan, ...]]) -> Iterator[HoleRow]:
         """Yield one gap per role, kind and person, for as long as it lasts without a break."""
-        for post, judged in posts.items():
+        for post, judgement in posts.items():
             going: dict[RoleGap, HoleRow] = {}
-            for j in judged:
-                for gone in [p for p in going if p not in j.verdict.problems]:
-                    yield going.pop(gone)
+            for j in judgement:
+                for ended_problem in [p for p in going if p not in j.verdict.problems]:
+                    yield going.pop(ended_problem)
                 for problem in j.verdict.problems:
                     before = going.get(problem)
                     going[problem] = self._hole(
@@ -433,11 +433,11 @@ def merge_reach_of_person(
     """List the channels of one person (see reach_of); empty for an unknown person."""
     if (row := reach_rows.get(person)) is not None:
         return row.points
-    dated = {r.channel: r for r in (roster.reach if roster else {}).get(person, ())}
+    reach_by_channel = {r.channel: r for r in (roster.reach if roster else {}).get(person, ())}
     points = []
     for name in (roster.channels if roster else {}).get(person, ()):
         channel = Channel(name)
-        reach = dated.get(channel)
+        reach = reach_by_channel.get(channel)
         if reach is None:
             points.append(_build_undated_reach(channel, published_at))
         elif reach.verified_at is not None or published_at is None:

@@ -255,15 +255,15 @@ class Schedule:
         role: str,
         scope: str | None,
         at: Instant,
-        rested: Callable[[str], bool] = lambda _: True,
+        is_rested: Callable[[str], bool] = lambda _: True,
     ) -> OnCallPair:
         """Return the person to call and the deputy.
 
         Among equals, a rested person comes first; an equal without a call is the last deputy. Rule
         D39.
         """
-        first = _sort_rested_first(self.stand(role, scope, Place.HOLDER, at).persons, rested)
-        second = _sort_rested_first(self.stand(role, scope, Place.DEPUTY, at).persons, rested)
+        first = _sort_rested_first(self.stand(role, scope, Place.HOLDER, at).persons, is_rested)
+        second = _sort_rested_first(self.stand(role, scope, Place.DEPUTY, at).persons, is_rested)
         holder = next(iter(first), None)
         return OnCallPair(holder, next((p for p in (*second, *first[1:]) if p != holder), None))
 
@@ -303,10 +303,12 @@ class Schedule:
             yield from _list_handovers(r, start, end)
 
 
-def _sort_rested_first(persons: tuple[str, ...], rested: Callable[[str], bool]) -> tuple[str, ...]:
+def _sort_rested_first(
+    persons: tuple[str, ...], is_rested: Callable[[str], bool]
+) -> tuple[str, ...]:
     if len(persons) < 2:
         return persons
-    return tuple(sorted(persons, key=lambda p: not rested(p)))
+    return tuple(sorted(persons, key=lambda p: not is_rested(p)))
 
 
 def _is_in_force(r: Rotation, at: Instant) -> bool:

@@ -54,9 +54,11 @@ def compute_work(
         for span in rota.spans(role, scope, Place.HOLDER, start, end):
             for person in span.stand.persons if span.stand.by != "roster" else ():
                 spans_by_person.setdefault(person, []).append((span.start, span.end))
-    for person, answered in (call_outs or {}).items():
+    for person, call_out_spans in (call_outs or {}).items():
         spans_by_person.setdefault(person, []).extend(
-            (at, at + round(rules.call_out_h * HOUR_MS)) for at in answered if start <= at < end
+            (at, at + round(rules.call_out_h * HOUR_MS))
+            for at in call_out_spans
+            if start <= at < end
         )
     return {person: merge_spans(spans) for person, spans in spans_by_person.items()}
 

@@ -92,7 +92,7 @@ class RealmHistory:
             part = self._parts.get(cls.collection, {}).get(row["id"])
             self._rows.setdefault(cls.collection, {})[row["id"]] = join_part(row, part)
 
-    def named(self, name: str, at_min: float) -> list[FactRecord]:
+    def list_facts(self, name: str, at_min: float) -> list[FactRecord]:
         return [f for f in self.up_to(at_min) if f.name == name]
 
 
@@ -126,7 +126,7 @@ def _check_level(h: RealmHistory, c: Check) -> tuple[bool, str]:
 
 def _check_level_first(h: RealmHistory, c: Check) -> tuple[bool, str]:
     changes = [
-        f for f in h.named("LevelChanged", c["at_min"]) if f.data["row"]["id"] == "territory"
+        f for f in h.list_facts("LevelChanged", c["at_min"]) if f.data["row"]["id"] == "territory"
     ]
     first = next((h.minute(f.at) for f in changes if f.data["row"]["level"] >= c["level"]), None)
     return _is_within_bounds(first, c), "never" if first is None else f"T+{first:g}"
@@ -135,7 +135,7 @@ def _check_level_first(h: RealmHistory, c: Check) -> tuple[bool, str]:
 def _check_level_not_lowered(h: RealmHistory, c: Check) -> tuple[bool, str]:
     levels = [
         f.data["row"]["level"]
-        for f in h.named("LevelChanged", c["at_min"])
+        for f in h.list_facts("LevelChanged", c["at_min"])
         if f.data["row"]["id"] == "territory"
     ]
     return levels == sorted(levels), " ".join(f"N{n}" for n in levels)
@@ -143,7 +143,7 @@ def _check_level_not_lowered(h: RealmHistory, c: Check) -> tuple[bool, str]:
 
 def _check_proposal_n4(h: RealmHistory, c: Check) -> tuple[bool, str]:
     changes = [
-        f for f in h.named("LevelChanged", c["at_min"]) if f.data["row"]["id"] == "territory"
+        f for f in h.list_facts("LevelChanged", c["at_min"]) if f.data["row"]["id"] == "territory"
     ]
     first = next((h.minute(f.at) for f in changes if f.data["row"]["proposed"] == 4), None)
     return _is_within_bounds(first, c), "never" if first is None else f"T+{first:g}"
@@ -190,7 +190,7 @@ def _check_site_status(h: RealmHistory, c: Check) -> tuple[bool, str]:
 
 
 def _check_sites_count(h: RealmHistory, c: Check) -> tuple[bool, str]:
-    def counted(row: Row) -> bool:
+    def is_counted(row: Row) -> bool:
         site = h.sites.get(row["id"], {})
         return (
             row["status"] in c["status"]
@@ -198,7 +198,7 @@ def _check_sites_count(h: RealmHistory, c: Check) -> tuple[bool, str]:
             and c.get("pole", site.get("pole")) == site.get("pole")
         )
 
-    count = sum(counted(r) for r in h.rows("sites", c["at_min"]).values())
+    count = sum(is_counted(r) for r in h.rows("sites", c["at_min"]).values())
     return _is_count_in_bounds(count, c), str(count)
 
 
@@ -214,7 +214,7 @@ def _check_unknown_sites(h: RealmHistory, c: Check) -> tuple[bool, str]:
 def _list_proposals(h: RealmHistory, c: Check) -> list[tuple[float, int]]:
     proposal_facts = [
         f
-        for f in h.named("PlanChanged", c["at_min"])
+        for f in h.list_facts("PlanChanged", c["at_min"])
         if f.data["row"]["id"] == c["plan"] and f.data["change"] in ("proposed", "raised")
     ]
     return [
@@ -228,15 +228,19 @@ def _list_renewed_proposals(h: RealmHistory, c: Check) -> list[tuple[float, int]
 
     Rule D49.
     """
-    changes = [f for f in h.named("PlanChanged", c["at_min"]) if f.data["row"]["id"] == c["plan"]]
+    changes = [
+        f for f in h.list_facts("PlanChanged", c["at_min"]) if f.data["row"]["id"] == c["plan"]
+    ]
     put_off = next(
         (n for n, f in enumerate(changes) if f.data["change"] in ("refused", "postponed")),
         len(changes),
     )
-    back = [f for f in changes[put_off:] if f.data["change"] in ("proposed", "returned", "raised")]
+    returns = [
+        f for f in changes[put_off:] if f.data["change"] in ("proposed", "returned", "raised")
+    ]
     return [
         (h.minute(f.at), max(f.data["row"]["level"], f.data["row"]["proposed_level"] or 0))
-        for f in back
+        for f in returns
     ]
 
 
@@ -280,7 +284,7 @@ def _check_alarm(h: RealmHistory, c: Check) -> tuple[bool, str]:
 def _check_notification(h: RealmHistory, c: Check) -> tuple[bool, str]:
     planned_facts = [
         f
-        for f in h.named("NotificationPlanned", c["at_min"])
+        for f in h.list_facts("NotificationPlanned", c["at_min"])
         if f.data["level"] == c["level"] and f.data["wave"] == c["wave"]
     ]
     first = min((h.minute(f.at) for f in planned_facts), default=None)
@@ -293,7 +297,7 @@ def _check_not_confirmed(h: RealmHistory, c: Check) -> tuple[bool, str]:
     report = _find_report(h, c["event"], c["at_min"])
     if report is None:
         return False, "no such report"
-    unconfirmed = report["confirmation"] in ("rumour", "unconfirmed", "denied")
+    is_unconfirmed = report["confirmation"] in ("rumour", "unconfirmed", "denied")
     rows = h.rows("reports", c["at_min"]).values()
     beside = [
         r for r in rows if r["incident"] == report["incident"] and r["confirmation"] == "confirmed"
@@ -301,7 +305,7 @@ def _check_not_confirmed(h: RealmHistory, c: Check) -> tuple[bool, str]:
     may_stand = report["incident"] is None or (
         report["certainty"] == "unconfirmed" and bool(beside)
     )
-    return unconfirmed and may_stand, f"{report['confirmation']}, incident {report['incident']}"
+    return is_unconfirmed and may_stand, f"{report['confirmation']}, incident {report['incident']}"
 
 
 def _check_duplicate(h: RealmHistory, c: Check) -> tuple[bool, str]:
@@ -340,7 +344,7 @@ def _check_acknowledged(h: RealmHistory, c: Check) -> tuple[bool, str]:
     incident = _find_incident(h, c["event"], c["at_min"])
     if incident is None:
         return False, "no incident"
-    changes = h.named("IncidentChanged", c["at_min"])
+    changes = h.list_facts("IncidentChanged", c["at_min"])
     rows = [(f.at, f.data["row"]) for f in changes if f.data["row"]["id"] == incident["id"]]
     first = next((h.minute(at) for at, row in rows if row["acknowledged_by"]), None)
     return _is_within_bounds(first, c), _format_minute(first)
@@ -348,7 +352,7 @@ def _check_acknowledged(h: RealmHistory, c: Check) -> tuple[bool, str]:
 
 def _check_plan_decided(h: RealmHistory, c: Check) -> tuple[bool, str]:
     row = h.rows("plans", c["at_min"]).get(c["plan"])
-    changes = [f.data["row"] for f in h.named("PlanChanged", c["at_min"])]
+    changes = [f.data["row"] for f in h.list_facts("PlanChanged", c["at_min"])]
     decisions = [r["decided_at"] for r in changes if r["id"] == c["plan"] and r["decided_at"]]
     first = h.minute(decisions[0]) if decisions else None
     state = row["state"] if row else "never proposed"
@@ -357,16 +361,16 @@ def _check_plan_decided(h: RealmHistory, c: Check) -> tuple[bool, str]:
 
 def _check_card_done(h: RealmHistory, c: Check) -> tuple[bool, str]:
     """Judge when a card was first done; of the cards of sites, one is enough."""
-    plans = [f.data["row"] for f in h.named("PlanChanged", c["at_min"])]
+    plans = [f.data["row"] for f in h.list_facts("PlanChanged", c["at_min"])]
     cards = [(p["id"], card["id"], card) for p in plans for card in p["cards"]]
-    site_cards = [f.data["row"] for f in h.named("SiteCardChanged", c["at_min"])]
+    site_cards = [f.data["row"] for f in h.list_facts("SiteCardChanged", c["at_min"])]
     cards += [(row["plan"], row["card"], row) for row in site_cards]
-    done = [
+    done_changes = [
         h.minute(card["at"])
         for plan, id, card in cards
         if (plan, id) == (c["plan"], c["card"]) and card["state"] == "done" and card["at"]
     ]
-    first = min(done, default=None)
+    first = min(done_changes, default=None)
     return _is_within_bounds(first, c), _format_minute(first)
 
 

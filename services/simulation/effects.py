@@ -92,12 +92,12 @@ async def read_newest_crises(kafka: str, most: int) -> AsyncIterator[Recording |
 
     Raises KafkaError and Stop.
     """
-    opened, crisis_count = await read_opening_times(kafka), 0
-    for realm in sorted(opened, key=lambda name: (opened[name], name), reverse=True):
+    opening_times, crisis_count = await read_opening_times(kafka), 0
+    for realm in sorted(opening_times, key=lambda name: (opening_times[name], name), reverse=True):
         try:
             recording = await read_recording(kafka, realm)
-        except NotRecorded as gone:
-            yield gone
+        except NotRecorded as error:
+            yield error
             continue
         if recording.crisis:
             yield recording

@@ -37,9 +37,9 @@ def read_actions(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Pla
             r.fault(actions, number - 1, "an action is a mapping: at, title, to, due")
             continue
         before = len(r.problems)
-        planned = _read_action(r, action, number)
-        if planned is not None and len(r.problems) == before:
-            yield planned
+        planned_action = _read_action(r, action, number)
+        if planned_action is not None and len(r.problems) == before:
+            yield planned_action
 
 
 def _read_action(r: ExerciseReader, action: Mapping[str, Any], number: int) -> PlannedAction | None:
@@ -52,10 +52,10 @@ def _read_action(r: ExerciseReader, action: Mapping[str, Any], number: int) -> P
     for name in _REQUIRED:
         if action.get(name) in (None, ""):
             r.fault(action, None, f"{name} is missing")
-    at, due = read_minutes(r, action, "at"), read_minutes(r, action, "due")
-    if at is None or due is None:
+    at, due_min = read_minutes(r, action, "at"), read_minutes(r, action, "due")
+    if at is None or due_min is None:
         return None
-    if due <= at:
+    if due_min <= at:
         r.fault(action, "due", "due: not after at")
     if len(str(action.get("title", ""))) > LONGEST_TITLE:
         r.fault(action, "title", f"title: at most {LONGEST_TITLE} characters")
@@ -64,7 +64,7 @@ def _read_action(r: ExerciseReader, action: Mapping[str, Any], number: int) -> P
     body = {
         "title": str(action.get("title", "")),
         "assignee": str(action.get("to", "")),
-        "due_at": format_time(to_instant(r, due)),
+        "due_at": format_time(to_instant(r, due_min)),
         **{name: str(action[name]) for name in ("plan", "priority") if name in action},
     }
     about = action.get("about")

@@ -171,9 +171,9 @@ def _read_event(
                 name,
                 f"no field {quote_value(name)}; there are {', '.join(sorted([*_REPORT_FIELDS, *_EVENT_ONLY_FIELDS]))}",
             )
-    shaped = len(r.problems)
+    fault_count = len(r.problems)
     _check_forms(r, event)
-    if len(r.problems) > shaped:
+    if len(r.problems) > fault_count:
         return
     _check_places(r, event)
     _check_references(r, event, n, learnt)

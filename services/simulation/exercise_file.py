@@ -109,8 +109,8 @@ def _read_exercise(r: ExerciseReader, document: Any) -> Exercise:
     for name in document:
         if name not in _FIELDS:
             r.fault(document, name, f"no field {name!r}; there are {', '.join(_FIELDS)}")
-    for name, needed in _FIELDS.items():
-        if needed and document.get(name) in (None, "", []):
+    for name, required_fields in _FIELDS.items():
+        if required_fields and document.get(name) in (None, "", []):
             r.fault(document, None, f"{name} is missing")
     id = str(document.get("exercise", ""))
     if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,30}", id):
@@ -256,27 +256,29 @@ def _read_checks(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[dic
         if not isinstance(check, dict) or is_too_large(check):
             r.fault(checks, number, "an expectation is a mapping: id, at_min, kind")
             continue
-        before, read = len(r.problems), to_plain_value(check)
-        for name, what in find_faults(read):
+        before, expectation = len(r.problems), to_plain_value(check)
+        for name, what in find_faults(expectation):
             r.fault(check if name else checks, name or number, what)
         if len(r.problems) > before:
             continue
-        for name, what in find_pointless_conditions(read):
+        for name, what in find_pointless_conditions(expectation):
             r.fault(check if name else checks, name or number, what)
-        for name in list_unread_fields(read):
+        for name in list_unread_fields(expectation):
             r.fault(
                 check,
                 name,
-                f"no field {quote_value(name)} in an expectation of kind {read['kind']}",
+                f"no field {quote_value(name)} in an expectation of kind {expectation['kind']}",
             )
-        if read["id"] in names:
+        if expectation["id"] in names:
             r.fault(
-                check, "id", f"id: {quote_value(read['id'])} is the name of another expectation too"
+                check,
+                "id",
+                f"id: {quote_value(expectation['id'])} is the name of another expectation too",
             )
-        names.add(read["id"])
-        _check_references(r, check, read)
+        names.add(expectation["id"])
+        _check_references(r, check, expectation)
         if len(r.problems) == before:
-            yield read
+            yield expectation
 
 
 def _check_references(r: ExerciseReader, node: Any, check: Mapping[str, Any]) -> None:

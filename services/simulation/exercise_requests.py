@@ -23,17 +23,17 @@ _PRIORITIES: Final = {priority.value for priority in RequestPriority}
 
 def read_requests(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Event]:
     """Yield the requests without faults; note the faults of the others."""
-    listed = document.get("requests") or []
-    if not isinstance(listed, list) or len(listed) > MAX_REQUESTS:
+    request_list = document.get("requests") or []
+    if not isinstance(request_list, list) or len(request_list) > MAX_REQUESTS:
         r.fault(document, "requests", f"requests: a list of {MAX_REQUESTS} at most is expected")
         return
     rules = _find_rules(r)
-    if listed and rules is None:
+    if request_list and rules is None:
         r.fault(document, "requests", "requests: the territory has no moyens.yaml")
         return
-    for number, request in enumerate(listed):
+    for number, request in enumerate(request_list):
         if not isinstance(request, dict) or is_too_large(request):
-            r.fault(listed, number, "a request is a mapping: at, kind, quantity, site")
+            r.fault(request_list, number, "a request is a mapping: at, kind, quantity, site")
         elif rules is not None:
             yield from _read_request(r, request, number + 1, rules)
 

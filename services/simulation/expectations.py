@@ -131,12 +131,12 @@ def find_faults(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
         del forms["kind"]
         yield "kind", f"kind: no kind {kind!r}; there are {', '.join(sorted(KINDS))}"
     else:
-        needed = dict(_NEEDED[kind])
+        required_fields = dict(_NEEDED[kind])
         if kind == "alarm" and check.get("never") is not True:
-            needed["between"] = SPAN
-        if missing := [name for name in needed if name not in check]:
+            required_fields["between"] = SPAN
+        if missing := [name for name in required_fields if name not in check]:
             yield None, f"an expectation of kind {kind} needs {', '.join(missing)}"
-        forms |= _ALLOWED.get(kind, {}) | needed
+        forms |= _ALLOWED.get(kind, {}) | required_fields
     for name, form in {**forms, "why": _WHY}.items():
         if name in check and not form.holds(check[name]):
             yield name, f"{name}: {form.says} is expected"

@@ -153,11 +153,11 @@ class Recording:
             (o.message.reference for o in self.outside if isinstance(o.message, PublishReference)),
             None,
         )
-        furnished = (
+        is_first_reference = (
             isinstance(o.message, PublishReference) and o.message.reference == first
             for o in self.outside[fork.number :]
         )
-        return None if any(furnished) else fork
+        return None if any(is_first_reference) else fork
 
 
 async def list_realms(kafka: str) -> list[str]:
@@ -176,10 +176,10 @@ async def read_opening_times(kafka: str) -> dict[str, Instant]:
     """
     opening_times: dict[str, Instant] = {}
     async with LogReader(kafka, SERVICES[0], partitions=range(PARTITION_COUNT)) as reader:
-        async for accepted in reader.read_to_end():
-            if any(fact.name == "RealmOpened" for fact in accepted.transaction.facts):
+        async for record in reader.read_to_end():
+            if any(fact.name == "RealmOpened" for fact in record.transaction.facts):
                 opening_times.setdefault(
-                    accepted.transaction.realm, accepted.transaction.src.appended_at
+                    record.transaction.realm, record.transaction.src.appended_at
                 )
     return opening_times
 
@@ -217,12 +217,17 @@ async def read_recording(kafka: str, realm: str) -> Recording:
             raise NotRecorded(
                 f"{len(by_input_digest)} inputs of {realm} are no longer in {input_topic(service)}: it cannot be replayed"
             )
-    opened = next((f.message() for f in facts if f.name == "RealmOpened"), None)
-    if not isinstance(opened, RealmOpened):
+    opening = next((f.message() for f in facts if f.name == "RealmOpened"), None)
+    if not isinstance(opening, RealmOpened):
         raise NotRecorded(f"no realm {realm} in the logs")
     outside = _sort_as_decided(outside)
     return Recording(
-        realm, opened, tuple(outside), end, tuple(facts), tuple(_describe_behaviour(facts, answers))
+        realm,
+        opening,
+        tuple(outside),
+        end,
+        tuple(facts),
+        tuple(_describe_behaviour(facts, answers)),
     )
 
 
@@ -266,7 +271,7 @@ def _describe_behaviour(
         if fact.name == "NotificationChanged":
             rows[fact.data["row"]["id"]] = NotificationRow.model_validate(fact.data["row"])
     exact: list[ResponderFields] = []
-    unreached = _list_failed_channels(rows.values())
+    failed_channels = _list_failed_channels(rows.values())
     general: dict[str, ResponderFields] = {}
     for at, answer in answers:
         row = rows.get(answer.notification)
@@ -283,11 +288,11 @@ def _describe_behaviour(
             | {"role": row.role, "scope": row.scope, "level": int(row.level), "wave": row.wave}
         )
         general.setdefault(row.person, responder_line)
-    return [*(_without_none(line) for line in exact), *unreached, *general.values()]
+    return [*(_without_none(line) for line in exact), *failed_channels, *general.values()]
 
 
 def _list_failed_channels(rows: Iterable[NotificationRow]) -> list[ResponderFields]:
-    """List the channels that never reached a person, so that the replay uses the next one as well."""
+    """List the channels that never reached a person, so that the replay uses the next one, too."""
     words: dict[tuple[str, str], set[str]] = {}
     for row in rows:
         for attempt in row.attempts:

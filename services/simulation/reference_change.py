@@ -67,9 +67,9 @@ def apply_patch(
 
 
 def _patch_section(section: SectionData, patch: Any) -> SectionData:
-    merged = _merge_value(section.model_dump(mode="json"), patch, section.section.value)
+    new_data = _merge_value(section.model_dump(mode="json"), patch, section.section.value)
     try:
-        return type(section).model_validate(merged)
+        return type(section).model_validate(new_data)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in fault["loc"])
@@ -81,13 +81,13 @@ def _merge_value(value: Any, patch: Any, where: str) -> Any:
         return patch
     if isinstance(value, list):
         return _merge_list(value, patch, where)
-    merged = dict(value) if isinstance(value, dict) else {}
+    new_value = dict(value) if isinstance(value, dict) else {}
     for key, change in patch.items():
         if change is None:
-            merged.pop(str(key), None)
+            new_value.pop(str(key), None)
         else:
-            merged[str(key)] = _merge_value(merged.get(str(key)), change, f"{where}.{key}")
-    return merged
+            new_value[str(key)] = _merge_value(new_value.get(str(key)), change, f"{where}.{key}")
+    return new_value
 
 
 def _merge_list(value: list[Any], patch: Mapping[Any, Any], where: str) -> list[Any]:
@@ -98,20 +98,20 @@ def _merge_list(value: list[Any], patch: Mapping[Any, Any], where: str) -> list[
     if name is None:
         raise ChangeInvalid(f"{where}: elements of this list have no name; give the whole list")
     change_by_key = {str(key): change for key, change in patch.items()}
-    merged = []
+    new_list = []
     for element in value:
         key = str(element[name])
         change = change_by_key.pop(key, {})
         if change is not None:
-            merged.append(_merge_value(element, change, f"{where}.{key}"))
-    for key, added in change_by_key.items():
-        if added is None or name not in added:
+            new_list.append(_merge_value(element, change, f"{where}.{key}"))
+    for key, addition in change_by_key.items():
+        if addition is None or name not in addition:
             element_names = ", ".join(sorted({str(e[name]) for e in value})[:8])
             raise ChangeInvalid(
                 f"{where}: no element {name} = {key} (there are {element_names}); a new one needs its `{name}`"
             )
-        merged.append(added)
-    return merged
+        new_list.append(addition)
+    return new_list
 
 
 def build_commands(

@@ -50,7 +50,7 @@ DRIVER_FACTS: Final = frozenset(
 SENDER_FACTS: Final = frozenset(
     {"NotificationChanged", "AttemptGranted", "Unreachable", "AnswerReceived"}
 )
-"""Facts of a live realm that depend on real senders and providers; the replay has simulated ones."""
+"""Facts of a live realm that depend on real senders and providers, which a replay simulates."""
 
 _REFERENCE_COMMANDS: Final = (
     DraftReference,
@@ -103,14 +103,17 @@ class _RecordedProposals(Proposals):
 
 
 def replay_recording(
-    recording: Recording, changed: Sequence[SectionData] = (), fork: ForkPoint | None = None
+    recording: Recording,
+    changed_sections: Sequence[SectionData] = (),
+    fork: ForkPoint | None = None,
 ) -> list[FactRecord]:
     """Replay a recording and return its facts, service after service in log order.
 
-    `changed` replaces the recorded reference data from the beginning, or is published at `fork`.
+    `changed_sections` replaces the recorded reference data from the beginning, or is published at
+    `fork`.
     Escalations that run then keep the version that they started with.
     """
-    forked = None if fork is None else fork.number
+    fork_number = None if fork is None else fork.number
     territory = parse_realm(recording.realm)[0]
     realm = f"{territory}~what-replay"
     planner = _RecordedProposals(recording)
@@ -126,19 +129,19 @@ def replay_recording(
         if any(fact.name == "ProposalChanged" for fact in recording.facts)
         else None,
     )
-    opened = recording.opened
+    opening_fact = recording.opened
     opening = OpenRealm(
         author=AUTHOR,
         role="admin",
         territory=territory,
-        title_code=opened.title_code,
-        started_at=opened.started_at,
-        lineage=opened.lineage,
-        responders=recording.responders + tuple(opened.responders),
+        title_code=opening_fact.title_code,
+        started_at=opening_fact.started_at,
+        lineage=opening_fact.lineage,
+        responders=recording.responders + tuple(opening_fact.responders),
     )
     system.feed("alerts", realm, opening, id=f"open:{realm}")
-    now = opened.started_at
-    instead = {section.section: section for section in changed} if fork is None else {}
+    now = opening_fact.started_at
+    instead = {section.section: section for section in changed_sections} if fork is None else {}
     first = next(
         (o.message.reference for o in recording.outside if isinstance(o.message, PublishReference)),
         None,
@@ -154,11 +157,11 @@ def replay_recording(
     def publish() -> None:
         if fork is not None and fork.at is not None:
             move(fork.at)
-        for id, command in build_commands(changed, realm):
+        for id, command in build_commands(changed_sections, realm):
             system.feed("alerts", realm, command, id=id)
 
     for number, outside_input in enumerate(recording.outside):
-        if number == forked:
+        if number == fork_number:
             publish()
         move(outside_input.at)
         message = outside_input.message
@@ -175,7 +178,7 @@ def replay_recording(
                 update={"data": instead.get(message.data.section, message.data)}
             )
         system.feed(outside_input.service, realm, message, id=outside_input.id, at=outside_input.at)
-    if forked == len(recording.outside):
+    if fork_number == len(recording.outside):
         publish()
     planner.time_moves()
     if recording.end > now:
@@ -183,7 +186,9 @@ def replay_recording(
     return system.facts(realm, list(SERVICES))
 
 
-def count_matching_facts(recording: Recording, replayed: Sequence[FactRecord]) -> tuple[int, int]:
+def count_matching_facts(
+    recording: Recording, replayed_facts: Sequence[FactRecord]
+) -> tuple[int, int]:
     """Count (recorded facts that the replay gives too, recorded facts).
 
     In a simulated realm, ids are derived, so the same fact has the same id. In a live realm, ids
@@ -196,8 +201,8 @@ def count_matching_facts(recording: Recording, replayed: Sequence[FactRecord]) -
         for f in recording.facts
         if f.name not in DRIVER_FACTS and not (live and f.name in SENDER_FACTS)
     )
-    again = Counter(_fact_key(f, live) for f in replayed)
-    return sum((recorded_counts & again).values()), sum(recorded_counts.values())
+    replayed_counts = Counter(_fact_key(f, live) for f in replayed_facts)
+    return sum((recorded_counts & replayed_counts).values()), sum(recorded_counts.values())
 
 
 def _fact_key(fact: FactRecord, live: bool) -> tuple[str, str]:

@@ -246,14 +246,14 @@ def list_scenarios(folder: Path) -> list[ScenarioHead]:
         document = read_yaml(path)
     except YamlInvalid as error:
         raise ScenarioInvalid(f"{path}:{error.line}: {error}") from error
-    listed = document.get("scenarios") if isinstance(document, dict) else None
-    if not isinstance(listed, list):
+    entries = document.get("scenarios") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
         raise ScenarioInvalid(f"{path}: no list `scenarios:`")
-    return [_read_head(path, listed, n) for n in range(len(listed))]
+    return [_read_head(path, entries, n) for n in range(len(entries))]
 
 
-def _read_head(path: Path, listed: Any, n: int) -> ScenarioHead:
-    one, where = listed[n], f"{path}:{find_line(listed, n)}"
+def _read_head(path: Path, entries: Any, n: int) -> ScenarioHead:
+    one, where = entries[n], f"{path}:{find_line(entries, n)}"
     if not isinstance(one, dict) or (
         missing := [key for key in ("id", "titre", "debut") if key not in one]
     ):

@@ -27,13 +27,13 @@ _SECTIONS: TypeAdapter[tuple[SectionData, ...]] = TypeAdapter(tuple[SectionData,
 
 
 async def try_version(
-    compared: AsyncIterator[Comparison | NotRecorded], seconds: float
+    comparisons: AsyncIterator[Comparison | NotRecorded], seconds: float
 ) -> Foreseen:
     """Sum up the comparisons that are ready within `seconds`, and one at least."""
     until = time.monotonic() + seconds
     outcomes: list[Comparison] = []
     unread = 0
-    async for comparison in compared:
+    async for comparison in comparisons:
         if isinstance(comparison, Comparison):
             outcomes.append(comparison)
         else:
@@ -44,8 +44,8 @@ async def try_version(
 
 
 async def _run(sections: Sequence[SectionData], crises: int, seconds: float) -> Foreseen:
-    async with aclosing(compare_crises(Settings().kafka, sections, crises)) as compared:
-        return await try_version(compared, seconds)
+    async with aclosing(compare_crises(Settings().kafka, sections, crises)) as comparisons:
+        return await try_version(comparisons, seconds)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -111,11 +111,11 @@ def _list_waits(name: str, waves: Sequence[Wave]) -> Iterator[LadderChange]:
         for delay in DELAYS_MIN:
             if wave.after_min + delay <= waves[place - 1].after_min:
                 continue
-            moved = [
+            moved_waves = [
                 one.model_copy(update={"after_min": one.after_min + delay}) for one in waves[place:]
             ]
             text = f"{name}, vague {wave.wave} : {wave.after_min + delay} min, pas {wave.after_min}"
-            yield LadderChange(name, "wait", text, (*waves[:place], *moved))
+            yield LadderChange(name, "wait", text, (*waves[:place], *moved_waves))
 
 
 def _list_orders(name: str, waves: Sequence[Wave]) -> Iterator[LadderChange]:
@@ -124,10 +124,10 @@ def _list_orders(name: str, waves: Sequence[Wave]) -> Iterator[LadderChange]:
         first, second = waves[place], waves[place + 1]
         if DEPUTIES in (*first.who, *second.who):
             continue
-        swapped = list(waves)
-        swapped[place], swapped[place + 1] = _renumber(second, first), _renumber(first, second)
+        new_order = list(waves)
+        new_order[place], new_order[place + 1] = _renumber(second, first), _renumber(first, second)
         text = f"{name} : vague {second.wave} avant vague {first.wave}"
-        yield LadderChange(name, "order", text, tuple(swapped))
+        yield LadderChange(name, "order", text, tuple(new_order))
 
 
 def _renumber(wave: Wave, to: Wave) -> Wave:
@@ -171,7 +171,7 @@ def measure_calls(facts: Iterable[FactRecord]) -> CallOutcome:
     calls: set[str] = set()
     numbers: dict[str, str] = {}
     starts: dict[str, tuple[str, int]] = {}
-    answered: dict[str, int] = {}
+    answer_counts: dict[str, int] = {}
     for fact in facts:
         row = fact.data.get("row", {})
         match fact.name:
@@ -183,12 +183,12 @@ def measure_calls(facts: Iterable[FactRecord]) -> CallOutcome:
                 scope = numbers.get(row["scope"], row["scope"])
                 starts.setdefault(row["id"], (f"{row['ladder']} {scope}", row["started_at"]))
                 if row["state"] == "answered":
-                    answered.setdefault(row["id"], fact.at)
+                    answer_counts.setdefault(row["id"], fact.at)
             case _:
                 pass
     answers: dict[str, float | None] = {}
     for id, (key, start) in starts.items():
-        at = answered.get(id)
+        at = answer_counts.get(id)
         answers.setdefault(key, None if at is None else (at - start) / MINUTE_MS)
     return CallOutcome(len(calls), answers)
 
@@ -205,17 +205,17 @@ class CrisisDifference:
 
 def compare_outcomes(before: CallOutcome, after: CallOutcome) -> CrisisDifference:
     """Return the difference of two replays of one crisis."""
-    delays, unanswered = [], 0
+    delays, unanswered_count = [], 0
     for key, minutes_before in before.answers.items():
         minutes_after = after.answers.get(key)
         if minutes_before is None:
             continue
         if minutes_after is None:
-            unanswered += 1
+            unanswered_count += 1
         else:
             delays.append(minutes_after - minutes_before)
     minutes = sum(delays) / len(delays) if delays else 0.0
-    return CrisisDifference(after.calls - before.calls, minutes, unanswered)
+    return CrisisDifference(after.calls - before.calls, minutes, unanswered_count)
 
 
 def judge_change(
@@ -224,13 +224,13 @@ def judge_change(
     """Judge a change by its differences, with bootstrap intervals over the crises."""
     calls = [float(one.calls) for one in differences]
     minutes = [one.minutes for one in differences]
-    lost = sum(one.unanswered for one in differences)
+    lost_count = sum(one.unanswered for one in differences)
     return ChangeEffect(
         change,
         len(differences),
         estimate_interval(calls, seed),
         estimate_interval(minutes, seed),
-        lost,
+        lost_count,
     )
 
 
@@ -275,19 +275,21 @@ def tune_ladders(
             f"{LEAST_RECORDINGS} crises enregistrées au moins sont nécessaires, "
             f"{len(recordings)} trouvées"
         )
-    ordered = sorted(recordings, key=lambda one: one.realm)
-    Random(seed).shuffle(ordered)  # noqa: S311  repeatable halves, no secret
-    middle = len(ordered) // 2
+    ordered_recordings = sorted(recordings, key=lambda one: one.realm)
+    Random(seed).shuffle(ordered_recordings)  # noqa: S311  repeatable halves, no secret
+    middle = len(ordered_recordings) // 2
     replays = _Replays(section, report)
-    chosen = [replays.judge(change, ordered[:middle], seed) for change in changes]
+    judgements = [replays.judge(change, ordered_recordings[:middle], seed) for change in changes]
     hopeful = [
         one
-        for one in sorted(chosen, key=_get_rank)
+        for one in sorted(judgements, key=_get_rank)
         if one.calls.mean < 0 and one.minutes.mean <= EQUAL_MIN and not one.unanswered
     ][:FINALISTS]
-    judged = [replays.judge(one.change, ordered[middle:], seed) for one in hopeful]
-    finalists = sorted(judged, key=lambda one: (not one.holds, *_get_rank(one)))
-    return TuningResult(middle, len(ordered) - middle, len(changes), tuple(finalists))
+    final_judgements = [
+        replays.judge(one.change, ordered_recordings[middle:], seed) for one in hopeful
+    ]
+    finalists = sorted(final_judgements, key=lambda one: (not one.holds, *_get_rank(one)))
+    return TuningResult(middle, len(ordered_recordings) - middle, len(changes), tuple(finalists))
 
 
 def _get_rank(one: ChangeEffect) -> tuple[float, float, str]:
@@ -304,9 +306,9 @@ class _Replays:
     def judge(
         self, change: LadderChange, recordings: Sequence[Recording], seed: int
     ) -> ChangeEffect:
-        changed = change.apply(self._section)
+        new_section = change.apply(self._section)
         comparisons = [
-            compare_outcomes(self._replay_present(one), self._replay(one, changed))
+            compare_outcomes(self._replay_present(one), self._replay(one, new_section))
             for one in recordings
         ]
         return judge_change(change, comparisons, seed)

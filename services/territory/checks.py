@@ -218,18 +218,18 @@ def check_predicates(
     f: SourceFile, line: int, what: str, predicates: Iterable[Any], activities: Collection[str]
 ) -> None:
     """Check that predicates name existing report types and activities, and numbers and lists."""
-    for measured in (m for predicate in predicates for m in list_measured(predicate)):
-        if measured.metric == "max_severity":
+    for comparison in (m for predicate in predicates for m in list_measured(predicate)):
+        if comparison.metric == "max_severity":
             for unknown in sorted(
-                {*measured.args.get("types", ()), *measured.args.get("sauf_types", ())} - _TYPES
+                {*comparison.args.get("types", ()), *comparison.args.get("sauf_types", ())} - _TYPES
             ):
-                f.fault(line, f"{what}: {measured.metric}: {unknown!r} is no type of report")
+                f.fault(line, f"{what}: {comparison.metric}: {unknown!r} is no type of report")
         for fault in (
-            _find_metric_faults(measured, activities)
-            if measured.metric in CONTINUITY_METRICS
+            _find_metric_faults(comparison, activities)
+            if comparison.metric in CONTINUITY_METRICS
             else ()
         ):
-            f.fault(line, f"{what}: {measured.metric}: {fault}")
+            f.fault(line, f"{what}: {comparison.metric}: {fault}")
 
 
 def _find_metric_faults(comparison: Measured, activities: Collection[str]) -> Iterator[str]:

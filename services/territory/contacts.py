@@ -67,5 +67,9 @@ def _read_contact(f: SourceFile, n: int, row: dict[str, str]) -> ref.PartnerCont
 
 def _drop_mark(text: str | None) -> str | None:
     """Return a text, or None for a dash or a mark that waits to be filled in."""
-    stripped = (text or "").strip()
-    return None if not stripped or stripped == "—" or stripped.upper() == TO_FILL_IN else stripped
+    clean_text = (text or "").strip()
+    return (
+        None
+        if not clean_text or clean_text == "—" or clean_text.upper() == TO_FILL_IN
+        else clean_text
+    )

@@ -62,19 +62,19 @@ def list_dropped_sites(before: Sequence[SectionData], after: Sequence[SectionDat
 
 def _compare_section(before: SectionData | None, after: SectionData) -> SectionDifference:
     old, new = _index_rows(before) if before is not None else {}, _index_rows(after)
-    dropped = [name for name in old if name not in new]
-    changed = [name for name in new if name in old and old[name] != new[name]]
-    added = [name for name in new if name not in old]
+    dropped_names = [name for name in old if name not in new]
+    changed_names = [name for name in new if name in old and old[name] != new[name]]
+    added_names = [name for name in new if name not in old]
     row_marks = [
-        *(f"-{n}" for n in dropped),
-        *(f"~{n}" for n in changed),
-        *(f"+{n}" for n in added),
+        *(f"-{n}" for n in dropped_names),
+        *(f"~{n}" for n in changed_names),
+        *(f"+{n}" for n in added_names),
     ]
     return SectionDifference(
         section=Section(after.section),
-        added=len(added),
-        changed=len(changed),
-        dropped=len(dropped),
+        added=len(added_names),
+        changed=len(changed_names),
+        dropped=len(dropped_names),
         named=tuple(row_marks[:MAX_NAMED_ROWS]),
     )
 
@@ -83,12 +83,12 @@ def _index_rows(section: SectionData) -> dict[str, Any]:
     """Index the rows of a section by name."""
     rows: dict[str, Any] = {}
     for name, row in _walk_rows(section.model_dump(mode="json", exclude={"section"})):
-        again = (
+        number = (
             next((n for n in range(2, len(rows) + 3) if f"{name} ({n})" not in rows), 0)
             if name in rows
             else 0
         )
-        rows[f"{name} ({again})" if again else name] = row
+        rows[f"{name} ({number})" if number else name] = row
     return rows
 
 

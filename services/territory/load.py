@@ -100,18 +100,20 @@ def load_territory(folder: Path) -> Territory:
     try:
         communes = read_communes(source("communes.csv"))
         kinds = {r["kind"] for _, r in SourceFile(folder, "sites.csv", []).rows()}
-        assessed = read_activities(source("activities.yaml"), kinds)
-        activities = assessed.activities
-        pole_ids = {p.id for p in assessed.poles}
+        activity_section = read_activities(source("activities.yaml"), kinds)
+        activities = activity_section.activities
+        pole_ids = {p.id for p in activity_section.poles}
         sites = read_sites(source("sites.csv"), {c.insee: c for c in communes}, pole_ids)
         ladder_file, plan_file = source("escalade.yaml"), source("plans.yaml")
         ladders, plans_doc = ladder_file.yaml(), plan_file.yaml()
-        spared = to_plain_value(plans_doc.get("isolement_total", {}).get("systemes_epargnes", []))
+        spared_systems = to_plain_value(
+            plans_doc.get("isolement_total", {}).get("systemes_epargnes", [])
+        )
         policy = (
             read_policy(
                 ladder_file,
                 ladders,
-                spared,
+                spared_systems,
                 {a.id for a in activities},
                 kinds,
                 source("vacances_scolaires.csv"),
@@ -127,7 +129,7 @@ def load_territory(folder: Path) -> Territory:
             sites=tuple(sites),
             communes={c.insee: c for c in communes},
             metiers={row["metier"] for _, row in SourceFile(folder, "metiers.csv", []).rows()},
-            spared_systems=spared,
+            spared_systems=spared_systems,
             contacts=read_contact_ids(SourceFile(folder, "contacts.csv", [])),
         )
         plans, contents = read_plans(plan_file, plans_doc, checks)
@@ -177,7 +179,7 @@ def load_territory(folder: Path) -> Territory:
     sections: tuple[ref.SectionData, ...] = (
         ref.Communes(communes=tuple(communes)),
         ref.Sites(sites=tuple(sites)),
-        assessed,
+        activity_section,
         ref.EscalationPolicy(policy=policy),
         ref.RosterSection(roster=roster),
         *((ref.ChannelsSection(rules=channels),) if channels else ()),

@@ -69,22 +69,25 @@ def read_obligations(
         return None
     doc = f.yaml()
     blanks = {str(name): str(words) for name, words in doc.get("a_completer", {}).items()}
-    listed = doc.get("obligations", [])
+    entries = doc.get("obligations", [])
     obligation_by_id: dict[str, Obligation] = {}
-    for n in range(len(listed)):
-        line = find_line(listed, n)
-        made = _read_obligation(f, listed[n], line)
-        if made is None:
+    for n in range(len(entries)):
+        line = find_line(entries, n)
+        obligation = _read_obligation(f, entries[n], line)
+        if obligation is None:
             continue
-        if made.id in obligation_by_id:
-            f.fault(line, f"obligation {made.id}: there are two of this id")
-        obligation_by_id[made.id] = made
-        _check_names(f, line, made, roles, plans, contacts)
-        _check_blanks(f, line, made, blanks)
-    for n, made in enumerate(obligation_by_id.values()):
-        if made.after is not None and (made.after not in obligation_by_id or made.after == made.id):
+        if obligation.id in obligation_by_id:
+            f.fault(line, f"obligation {obligation.id}: there are two of this id")
+        obligation_by_id[obligation.id] = obligation
+        _check_names(f, line, obligation, roles, plans, contacts)
+        _check_blanks(f, line, obligation, blanks)
+    for n, obligation in enumerate(obligation_by_id.values()):
+        if obligation.after is not None and (
+            obligation.after not in obligation_by_id or obligation.after == obligation.id
+        ):
             f.fault(
-                find_line(listed, n), f"obligation {made.id}: no such obligation {made.after!r}"
+                find_line(entries, n),
+                f"obligation {obligation.id}: no such obligation {obligation.after!r}",
             )
     return f.make(ref.Obligations, 1, obligations=tuple(obligation_by_id.values()), blanks=blanks)
 
@@ -111,30 +114,42 @@ def _read_obligation(f: SourceFile, node: Any, line: int) -> Obligation | None:
 def _check_names(
     f: SourceFile,
     line: int,
-    made: Obligation,
+    obligation: Obligation,
     roles: Collection[str],
     plans: Collection[str],
     contacts: Collection[str] | None,
 ) -> None:
     """Report each name that the territory does not have."""
-    if made.role not in roles:
-        f.fault(line, f"obligation {made.id}: no such role {made.role!r}")
-    elif made.role in _SCOPED_ROLES:
-        f.fault(line, f"obligation {made.id}: {made.role} is no role of the whole territory")
-    if made.contact is not None and contacts is not None and made.contact not in contacts:
-        f.fault(line, f"obligation {made.id}: no such contact {made.contact!r}")
-    for plan in made.plans:
+    if obligation.role not in roles:
+        f.fault(line, f"obligation {obligation.id}: no such role {obligation.role!r}")
+    elif obligation.role in _SCOPED_ROLES:
+        f.fault(
+            line, f"obligation {obligation.id}: {obligation.role} is no role of the whole territory"
+        )
+    if (
+        obligation.contact is not None
+        and contacts is not None
+        and obligation.contact not in contacts
+    ):
+        f.fault(line, f"obligation {obligation.id}: no such contact {obligation.contact!r}")
+    for plan in obligation.plans:
         if plan not in plans:
-            f.fault(line, f"obligation {made.id}: no such plan {plan!r}")
-    for kind in made.kinds:
+            f.fault(line, f"obligation {obligation.id}: no such plan {plan!r}")
+    for kind in obligation.kinds:
         if kind not in FAMILIES:
-            f.fault(line, f"obligation {made.id}: familles are of {_join(FAMILIES)}, not {kind!r}")
+            f.fault(
+                line, f"obligation {obligation.id}: familles are of {_join(FAMILIES)}, not {kind!r}"
+            )
 
 
-def _check_blanks(f: SourceFile, line: int, made: Obligation, blanks: Collection[str]) -> None:
-    words = f"{made.draft_title} {made.draft}"
+def _check_blanks(
+    f: SourceFile, line: int, obligation: Obligation, blanks: Collection[str]
+) -> None:
+    words = f"{obligation.draft_title} {obligation.draft}"
     for name in sorted(set(_PLACEHOLDER.findall(words)) - KNOWN_VALUES - set(blanks)):
-        f.fault(line, f"obligation {made.id}: say under a_completer what to write for {name!r}")
+        f.fault(
+            line, f"obligation {obligation.id}: say under a_completer what to write for {name!r}"
+        )
 
 
 def _join(names: Iterable[str]) -> str:

@@ -139,9 +139,9 @@ def _read_paris_day(text: str) -> date:
 
 def _read_span(row: _SchoolHoliday) -> tuple[date, date] | None:
     """Return the first and last day of a holiday."""
-    first, back = _read_paris_day(row.start_date), _read_paris_day(row.end_date)
-    last = back - timedelta(days=1)
-    if back <= first:  # The summer begins, and its end is not published yet.
+    first, return_day = _read_paris_day(row.start_date), _read_paris_day(row.end_date)
+    last = return_day - timedelta(days=1)
+    if return_day <= first:  # The summer begins, and its end is not published yet.
         last = date(first.year, *LAST_OF_SUMMER)
     if not first <= last <= first + LONGEST:
         raise OfficialDaysInvalid(f"school holidays: {first} to {last} is no holiday")
@@ -150,10 +150,10 @@ def _read_span(row: _SchoolHoliday) -> tuple[date, date] | None:
 
 def _join(spans: Iterable[tuple[date, date]]) -> Sequence[tuple[date, date]]:
     """Join spans that overlap or touch: the same holiday in two records."""
-    joined: list[tuple[date, date]] = []
+    joined_spans: list[tuple[date, date]] = []
     for first, last in sorted(spans):
-        if joined and first <= joined[-1][1] + timedelta(days=1):
-            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        if joined_spans and first <= joined_spans[-1][1] + timedelta(days=1):
+            joined_spans[-1] = (joined_spans[-1][0], max(last, joined_spans[-1][1]))
         else:
-            joined.append((first, last))
-    return joined
+            joined_spans.append((first, last))
+    return joined_spans

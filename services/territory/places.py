@@ -13,7 +13,7 @@ _POLE_TYPES = {"opérationnel": "operational", "fonctionnel": "functional"}
 
 
 def read_communes(f: SourceFile) -> list[ref.Commune]:
-    made = (
+    communes = (
         f.make(
             ref.Commune,
             n,
@@ -26,7 +26,7 @@ def read_communes(f: SourceFile) -> list[ref.Commune]:
         )
         for n, r in f.rows()
     )
-    return [c for c in made if c]
+    return [c for c in communes if c]
 
 
 def read_sites(f: SourceFile, communes: dict[str, ref.Commune], poles: set[str]) -> list[ref.Site]:
@@ -98,7 +98,7 @@ def read_activities(f: SourceFile, kinds: set[str] | None = None) -> ref.Activit
     pole_ids = {p.id for p in poles if p}
     activities: list[ref.Activity] = []
     for a in doc.get("activites", []):
-        made = f.make(
+        activity = f.make(
             ref.Activity,
             find_line(a),
             id=a.get("id"),
@@ -122,27 +122,32 @@ def read_activities(f: SourceFile, kinds: set[str] | None = None) -> ref.Activit
             vulnerable_public=a.get("vulnerable_public", 0),
             reviewed_on=a.get("relu_le"),
         )
-        if made is None:
+        if activity is None:
             continue
-        if made.pole not in pole_ids:
-            f.fault(find_line(a, "pole"), f"activity {made.id}: pôle {made.pole!r} is not declared")
+        if activity.pole not in pole_ids:
+            f.fault(
+                find_line(a, "pole"),
+                f"activity {activity.id}: pôle {activity.pole!r} is not declared",
+            )
         if a.get("duree") not in (None, "continue"):
-            f.fault(find_line(a, "duree"), f"activity {made.id}: duree is « continue », or nothing")
-        if made.rto_h > made.dmia_h:
+            f.fault(
+                find_line(a, "duree"), f"activity {activity.id}: duree is « continue », or nothing"
+            )
+        if activity.rto_h > activity.dmia_h:
             f.fault(
                 find_line(a, "rto_h"),
-                f"activity {made.id}: rto_h {made.rto_h:g} is longer than dmia_h {made.dmia_h:g}",
+                f"activity {activity.id}: rto_h {activity.rto_h:g} is longer than dmia_h {activity.dmia_h:g}",
             )
-        for k, kind in enumerate(made.site_kinds):
+        for k, kind in enumerate(activity.site_kinds):
             if kinds is not None and kind not in kinds:
                 f.fault(
                     find_line(a.get("sites"), k),
-                    f"activity {made.id}: no site of kind {kind!r} in sites.csv",
+                    f"activity {activity.id}: no site of kind {kind!r} in sites.csv",
                 )
-        if made.id in {other.id for other in activities}:
-            f.fault(find_line(a), f"activity {made.id} stands twice")
-        check_activity(f, a, made)
-        activities.append(made)
+        if activity.id in {other.id for other in activities}:
+            f.fault(find_line(a), f"activity {activity.id} stands twice")
+        check_activity(f, a, activity)
+        activities.append(activity)
     return ref.Activities(
         poles=tuple(p for p in poles if p),
         activities=tuple(activities),
@@ -155,13 +160,13 @@ def _read_system_names(f: SourceFile, doc: Any) -> tuple[ref.SystemName, ...]:
     """Read the names of systems; each stands once."""
     names_by_id: dict[str, ref.SystemName] = {}
     for entry in doc:
-        made = f.make(
+        system = f.make(
             ref.SystemName,
             find_line(entry),
             id=entry.get("id"),
             name=entry.get("nom"),
             name_en=entry.get("nom_en"),
         )
-        if made is not None and names_by_id.setdefault(made.id, made) is not made:
-            f.fault(find_line(entry), f"system {made.id} stands twice")
+        if system is not None and names_by_id.setdefault(system.id, system) is not system:
+            f.fault(find_line(entry), f"system {system.id} stands twice")
     return tuple(names_by_id.values())

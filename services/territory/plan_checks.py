@@ -48,9 +48,9 @@ class PlanChecks:
         self, f: SourceFile, line: int, what: str, predicates: Iterable[Any]
     ) -> None:
         """Check the metric of each comparison, and the kinds, systems and pôles that it names."""
-        for measured in (m for predicate in predicates for m in list_measured(predicate)):
-            for fault in self._find_measured_faults(measured):
-                f.fault(line, f"{what}: {measured.metric}: {fault}")
+        for comparison in (m for predicate in predicates for m in list_measured(predicate)):
+            for fault in self._find_measured_faults(comparison):
+                f.fault(line, f"{what}: {comparison.metric}: {fault}")
 
     def _find_measured_faults(self, comparison: Measured) -> Iterator[str]:
         if comparison.metric not in KNOWN_METRICS:
@@ -103,13 +103,13 @@ class PlanChecks:
             if not has_flag_column(flag):
                 yield f"card {card.id}: {flag!r} is no column of sites by which to select"
                 return
-        selected = list_selected_sites(scope, self.sites)
-        if not selected:
+        selected_sites = list_selected_sites(scope, self.sites)
+        if not selected_sites:
             yield f"card {card.id}: its selector matches no site"
-        if scope.expected is not None and scope.expected != len(selected):
+        if scope.expected is not None and scope.expected != len(selected_sites):
             yield (
                 f"card {card.id}: total_attendu is {scope.expected}, "
-                f"and its selector matches {len(selected)} sites"
+                f"and its selector matches {len(selected_sites)} sites"
             )
         if card.origin is p.CardOrigin.FORECAST_THRESHOLD and not (
             set(scope.flags.get("flood_exposure", ())) <= plan.zone_by_threshold_m.keys()
@@ -145,7 +145,7 @@ class PlanChecks:
                 if role not in self.roles:
                     yield f"role {role!r} is not in escalade.yaml"
         activity_ids = [
-            *(stopped.activity for stopped in content.stops),
+            *(stop.activity for stop in content.stops),
             *(minimal_service.activity for minimal_service in content.goes_on),
             *(step.activity for step in content.recovery),
         ]

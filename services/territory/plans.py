@@ -82,7 +82,7 @@ def _read_scope(node: Any, checks: PlanChecks) -> dict[str, Any] | None:
 
 
 def _read_card(f: SourceFile, plan: str, nodes: Any, k: int, checks: PlanChecks) -> dict[str, Any]:
-    """Convert one card; cards of version 2 have `t_min`, `role` and `tache`, and their rank as id."""
+    """Convert one card; cards of version 2 have `t_min`, `role`, `tache`, and their rank as id."""
     node = nodes[k]
     if "tache" in node:
         return {
@@ -309,7 +309,7 @@ def _read_content(f: SourceFile, node: Any) -> p.PlanContent | None:
 def read_plans(
     f: SourceFile, doc: Any, checks: PlanChecks
 ) -> tuple[list[ref.Plan], list[p.PlanContent]]:
-    made: dict[str, ref.Plan] = {}
+    plans: dict[str, ref.Plan] = {}
     contents: list[p.PlanContent] = []
     documents = {
         document["id"] for node in list_plan_nodes(doc) for document in node.get("documents", [])
@@ -317,14 +317,14 @@ def read_plans(
     for node in list_plan_nodes(doc):
         if (plan := _read_plan(f, node, checks)) is None:
             continue
-        if plan.id in made:
+        if plan.id in plans:
             f.fault(find_line(node, "id"), f"plan {plan.id} stands twice")
-        made[plan.id] = plan
+        plans[plan.id] = plan
         if (content := _read_content(f, node)) is not None:
             checks.check_content(f, node, plan, content, documents)
             contents.append(content)
-    checks.check_library(f, doc, list(made.values()))
-    return list(made.values()), contents
+    checks.check_library(f, doc, list(plans.values()))
+    return list(plans.values()), contents
 
 
 def split_contents(f: SourceFile, contents: Iterable[p.PlanContent]) -> list[ref.PlanContents]:

@@ -226,7 +226,7 @@ def _check_steps(f: SourceFile, doc: Any, names: set[str]) -> None:
 def read_policy(
     f: SourceFile,
     doc: Any,
-    spared: list[str],
+    spared_systems: list[str],
     activities: set[str],
     kinds: set[str],
     school: SourceFile,
@@ -322,7 +322,7 @@ def read_policy(
         unknown_after_min=to_plain_value(doc["site_inconnu_apres_min"]),
         task_due_min=to_plain_value(doc.get("taches_delai_min", {})),
         surcharges=[_read_surcharge(s) for s in doc["surcharges_dmia"]],
-        systems_spared=spared,
+        systems_spared=spared_systems,
         headcount_close_pct=doc["compte_agents"]["cloture_pct"],
         headcount_reminders_min=to_plain_value(doc["compte_agents"]["relances_min"]),
         retex_hot_h=doc["retex"]["chaud_h"],
@@ -407,8 +407,8 @@ def _read_contact_points(doc: Any) -> dict[str, Any]:
 
 def _text_or_none(text: Any) -> str | None:
     """Return a text, or None for a mark that waits to be filled in."""
-    stripped = str(text or "").strip()
-    return None if not stripped or stripped.upper() == TO_FILL_IN else stripped
+    clean_text = str(text or "").strip()
+    return None if not clean_text or clean_text.upper() == TO_FILL_IN else clean_text
 
 
 def _read_reassignment(doc: Any) -> dict[str, Any]:

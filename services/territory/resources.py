@@ -41,10 +41,10 @@ def read_resources(
             stocks.fault(0, f"a stock has a kind of {kinds.name}, and there is none")
         return None
     doc = kinds.yaml()
-    made = _read_kinds(kinds, doc.get("genres", {}))
-    kinds_by_id = {kind.id: kind for kind in made}
+    all_kinds = _read_kinds(kinds, doc.get("genres", {}))
+    kinds_by_id = {kind.id: kind for kind in all_kinds}
     partners = _read_partners(kinds, doc.get("partenaires", {}), kinds_by_id)
-    listed = _read_stocks(stocks, kinds_by_id, sites, metiers) if stocks.exists() else []
+    all_stocks = _read_stocks(stocks, kinds_by_id, sites, metiers) if stocks.exists() else []
     alert = doc.get("alerte", {})
     _check_fields(kinds, doc, "alerte", alert, _ALERT_FIELDS)
     prices = doc.get("prix", {})
@@ -55,9 +55,9 @@ def read_resources(
     return kinds.make(
         ref.ResourceRules,
         find_line(doc, "alerte"),
-        kinds=made,
+        kinds=all_kinds,
         partners=partners,
-        stocks=listed,
+        stocks=all_stocks,
         cell_roles=alert_roles,
         remind_min=alert.get("relance_vie_min", 10),
         speed_kmh=doc.get("vitesse_km_h", 25),

@@ -15,7 +15,7 @@ from services.territory.source import SourceFile, parse_clock
 
 def _read_rotations(f: SourceFile) -> list[tuple[int, Rotation]]:
     """Read the rotations; the file may be absent."""
-    made: list[tuple[int, Rotation]] = []
+    rotations: list[tuple[int, Rotation]] = []
     for n, r in f.rows() if f.exists() else ():
         try:
             hours = (parse_clock(r["from"]), parse_clock(r["to"])) if r["from"] or r["to"] else None
@@ -37,8 +37,8 @@ def _read_rotations(f: SourceFile) -> list[tuple[int, Rotation]]:
             hours=hours,
         )
         if rotation is not None:
-            made.append((n, rotation))
-    return made
+            rotations.append((n, rotation))
+    return rotations
 
 
 def _read_reach(f: SourceFile, n: int, row: dict[str, str]) -> tuple[Reach, ...] | None:
@@ -46,18 +46,20 @@ def _read_reach(f: SourceFile, n: int, row: dict[str, str]) -> tuple[Reach, ...]
 
     Forms: `sms=2026-11-02|…` and `app=21:00-07:00|…`. Returns None if the row has neither.
     """
-    verified, quiet = (
+    proof_dates, quiet = (
         dict(p.split("=", 1) for p in (row.get(c) or "").split("|") if "=" in p)
         for c in ("verified_on", "quiet")
     )
-    if not verified and not quiet:
+    if not proof_dates and not quiet:
         return None
     points: list[Reach | None] = []
     for channel in filter(None, row["channels"].split("|")):
         try:
             at = (
-                datetime.fromisoformat(verified[channel]).replace(tzinfo=ZoneInfo("Europe/Paris"))
-                if channel in verified
+                datetime.fromisoformat(proof_dates[channel]).replace(
+                    tzinfo=ZoneInfo("Europe/Paris")
+                )
+                if channel in proof_dates
                 else None
             )
             window = (
@@ -87,7 +89,7 @@ def _read_holders(
 ) -> list[tuple[int, ref.Holder]]:
     holders: list[tuple[int, ref.Holder]] = []
     for n, r in f.rows():
-        made = f.make(
+        holder = f.make(
             ref.Holder,
             n,
             role=r["role"],
@@ -95,9 +97,9 @@ def _read_holders(
             holder=r["holder"] or None,
             deputy=r["deputy"] or None,
         )
-        if made is not None:
-            _check_role(f, n, made.role, made.scope, roles, scopes)
-            holders.append((n, made))
+        if holder is not None:
+            _check_role(f, n, holder.role, holder.scope, roles, scopes)
+            holders.append((n, holder))
     return holders
 
 
@@ -137,12 +139,14 @@ def read_roster(
     holders, rotations = _read_holders(f, policy.roles, scopes), _read_rotations(turns)
     for n, rotation in rotations:
         _check_role(turns, n, rotation.role, rotation.scope, policy.roles, scopes)
-    called = {who for waves in policy.ladders.values() for w in waves for who in w.who}
-    called = {r for who in called for r in policy.groups.get(who, (who,))} - set(policy.groups)
+    called_names = {who for waves in policy.ladders.values() for w in waves for who in w.who}
+    called_names = {r for who in called_names for r in policy.groups.get(who, (who,))} - set(
+        policy.groups
+    )
     staffed_roles = {(h.role, h.scope) for _, h in holders if h.holder} | {
         (r.role, r.scope) for _, r in rotations
     }
-    for role in sorted(called & set(policy.roles) - {role for role, _ in staffed_roles}):
+    for role in sorted(called_names & set(policy.roles) - {role for role, _ in staffed_roles}):
         f.fault(0, f"role {role!r} is called by a ladder and nobody holds it")
     for site in sites:
         if (SITE_MANAGER_ROLE, site.id) not in staffed_roles:

@@ -40,7 +40,7 @@ def read_staffing(
                 n, f"cell {' '.join(key)}: minimum {cell.minimum} exceeds staff {cell.staff}"
             )
         cells[key] = cell
-    made: dict[str, ref.ReassignmentRule] = {}
+    rules_by_id: dict[str, ref.ReassignmentRule] = {}
     for n, r in rules.rows():
         rule = rules.make(
             ref.ReassignmentRule,
@@ -69,8 +69,8 @@ def read_staffing(
                 n,
                 f"activity {rule.activity!r} with this pôle and criticality is not in activities.yaml",
             )
-        made[rule.activity] = rule
-    for activity in sorted({c.activity for c in cells.values()} - set(made)):
+        rules_by_id[rule.activity] = rule
+    for activity in sorted({c.activity for c in cells.values()} - set(rules_by_id)):
         staff.fault(0, f"activity {activity!r} has staff and no line in {rules.name}")
     substitutions, metiers = _read_substitutions(skills), _read_metiers(metier_names)
     names = {m.id for m in metiers}
@@ -80,7 +80,7 @@ def read_staffing(
         skills.fault(0, f"métier {metier!r} has no name in {metier_names.name}")
     return ref.Staffing(
         cells=tuple(cells[k] for k in sorted(cells)),
-        rules=tuple(made[k] for k in sorted(made)),
+        rules=tuple(rules_by_id[k] for k in sorted(rules_by_id)),
         substitutions=substitutions,
         metiers=metiers,
     )
@@ -89,18 +89,18 @@ def read_staffing(
 def _read_metiers(f: SourceFile) -> tuple[ref.Metier, ...]:
     metiers_by_id: dict[str, ref.Metier] = {}
     for n, r in f.rows():
-        made = f.make(ref.Metier, n, id=r["metier"], name=r["name"], name_en=r["name_en"])
-        if made is None:
+        metier = f.make(ref.Metier, n, id=r["metier"], name=r["name"], name_en=r["name_en"])
+        if metier is None:
             continue
-        if made.id in metiers_by_id:
-            f.fault(n, f"métier {made.id!r} stands twice")
-        metiers_by_id[made.id] = made
+        if metier.id in metiers_by_id:
+            f.fault(n, f"métier {metier.id!r} stands twice")
+        metiers_by_id[metier.id] = metier
     return tuple(metiers_by_id[k] for k in sorted(metiers_by_id))
 
 
 def _read_substitutions(f: SourceFile) -> tuple[ref.Substitution, ...]:
     table = f.yaml().get("substitution", {})
-    made = (
+    substitution = (
         f.make(
             ref.Substitution,
             find_line(table[metier], k),
@@ -112,4 +112,4 @@ def _read_substitutions(f: SourceFile) -> tuple[ref.Substitution, ...]:
         for metier in table
         for k, line in enumerate(table[metier])
     )
-    return tuple(sorted((s for s in made if s), key=lambda s: (s.metier, s.by)))
+    return tuple(sorted((s for s in substitution if s), key=lambda s: (s.metier, s.by)))

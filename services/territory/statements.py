@@ -34,21 +34,21 @@ def read_statements(f: SourceFile) -> ref.Statements | None:
         return None
     doc = f.yaml()
     blanks = {str(name): str(words) for name, words in doc.get("a_completer", {}).items()}
-    listed = doc.get("communiques", [])
-    made = [_read_template(f, listed, n, blanks) for n in range(len(listed))]
-    templates = [template for template in made if template is not None]
+    entries = doc.get("communiques", [])
+    all_templates = [_read_template(f, entries, n, blanks) for n in range(len(entries))]
+    templates = [template for template in all_templates if template is not None]
     template_ids: set[str] = set()
     for n, template in enumerate(templates):
         if template.id in template_ids:
-            f.fault(find_line(listed, n), f"template {template.id}: there are two of this id")
+            f.fault(find_line(entries, n), f"template {template.id}: there are two of this id")
         template_ids.add(template.id)
     return f.make(ref.Statements, 1, templates=templates, blanks=blanks)
 
 
 def _read_template(
-    f: SourceFile, listed: Any, n: int, blanks: dict[str, str]
+    f: SourceFile, entries: Any, n: int, blanks: dict[str, str]
 ) -> ref.StatementTemplate | None:
-    fields, line = to_plain_value(listed[n]), find_line(listed, n)
+    fields, line = to_plain_value(entries[n]), find_line(entries, n)
     name = fields.get("id", n + 1)
     for field in sorted(set(fields) - _FIELDS):
         f.fault(
@@ -59,7 +59,7 @@ def _read_template(
     if fields.get("public") not in AUDIENCES:
         f.fault(line, f"template {name}: public is one of {', '.join(sorted(AUDIENCES))}")
         return None
-    made = f.make(
+    template = f.make(
         ref.StatementTemplate,
         line,
         id=name,
@@ -71,9 +71,11 @@ def _read_template(
         title_en=fields.get("titre_en"),
         text_en=fields.get("texte_en"),
     )
-    if made is None:
+    if template is None:
         return None
-    words = " ".join(filter(None, (made.title, made.text, made.title_en, made.text_en)))
+    words = " ".join(
+        filter(None, (template.title, template.text, template.title_en, template.text_en))
+    )
     for placeholder in sorted(set(_PLACEHOLDER.findall(words)) - KNOWN_VALUES - set(blanks)):
         f.fault(line, f"template {name}: say under a_completer what to write for {placeholder!r}")
-    return made
+    return template

@@ -21,12 +21,12 @@ def read_watched_names(f: SourceFile) -> Mapping[str, str] | None:
 
 
 def read_transport(
-    f: SourceFile, communes: Collection[str], watched: Mapping[str, str] | None
+    f: SourceFile, communes: Collection[str], watched_lines: Mapping[str, str] | None
 ) -> ref.TransportLines | None:
     """Read `transport.yaml`; a territory without it ties no line to a site.
 
-    `watched` holds the lines of `flux.yaml`. Reports name lines by these ids, so an id that the
-    feed does not know, or knows under another name, is a fault.
+    `watched_lines` holds the lines of `flux.yaml`. Reports name lines by these ids, so an id
+    that the feed does not know, or knows under another name, is a fault.
     """
     if not f.exists():
         return None
@@ -46,7 +46,7 @@ def read_transport(
         elif line.name in {other.name for other in lines.values()}:
             f.fault(place, f"line {line.id!r}: another line is named {line.name!r}, too")
         lines.setdefault(line.id, line)
-        _check_line(f, place, line, communes, watched)
+        _check_line(f, place, line, communes, watched_lines)
     return f.make(ref.TransportLines, 1, lines=tuple(lines.values()))
 
 
@@ -69,7 +69,7 @@ def _check_line(
     place: int,
     line: ref.TransportLine,
     communes: Collection[str],
-    watched: Mapping[str, str] | None,
+    watched_lines: Mapping[str, str] | None,
 ) -> None:
     """Report communes that the territory lacks or that stand twice, and ids of no watched line."""
     for insee in dict.fromkeys(line.communes):
@@ -77,9 +77,9 @@ def _check_line(
             f.fault(place, f"line {line.id!r}: no commune {insee!r} in communes.csv")
         if line.communes.count(insee) > 1:
             f.fault(place, f"line {line.id!r}: commune {insee!r} stands twice")
-    if watched is None:
+    if watched_lines is None:
         return
-    if line.id not in watched:
+    if line.id not in watched_lines:
         f.fault(place, f"line {line.id!r}: flux.yaml watches no line of this id")
-    elif watched[line.id] != line.name:
-        f.fault(place, f"line {line.id!r}: flux.yaml names it {watched[line.id]!r}")
+    elif watched_lines[line.id] != line.name:
+        f.fault(place, f"line {line.id!r}: flux.yaml names it {watched_lines[line.id]!r}")

@@ -184,7 +184,7 @@ def _read_manifest(
     except SigningKeyInvalid as error:
         raise BundleUnreadable(f"signing.pub: {error}") from error
     verdict.key = key.fingerprint
-    if not key.signed(raw, zip.read("manifest.sig")):
+    if not key.verify_signature(raw, zip.read("manifest.sig")):
         verdict.breach("signature", "manifest.sig is no signature of manifest.json by signing.pub")
     if expected_key is not None:
         verdict.known_key = expected_key.fingerprint == key.fingerprint

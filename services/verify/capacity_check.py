@@ -22,7 +22,7 @@ StaffCell = tuple[str, str, str]
 
 
 def find_overcommitments(
-    moved: Mapping[str, Any], reference: Mapping[str, Any], situation: Mapping[str, Any]
+    reassignments: Mapping[str, Any], reference: Mapping[str, Any], situation: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Yield (subject, sentence) for each cell and each host that is overcommitted.
 
@@ -32,7 +32,11 @@ def find_overcommitments(
     """
     if not {"sites", "staffing"} <= reference.keys():
         return
-    lines = [row for row in moved.values() if row["state"] not in FINISHED_STATES and row["needed"]]
+    lines = [
+        row
+        for row in reassignments.values()
+        if row["state"] not in FINISHED_STATES and row["needed"]
+    ]
     staff: Counter[StaffCell] = Counter()
     for cell in reference["staffing"]["cells"]:
         staff[cell["site"], cell["activity"], cell["metier"]] += cell["staff"]
@@ -49,8 +53,11 @@ def find_overcommitments(
     agents_by_host: Counter[str] = Counter()
     desk = {rule["activity"]: rule["needs_desk"] for rule in reference["staffing"]["rules"]}
     for row in lines:
-        served, where = row["need_activity"] or row["activity"], row["need_site"] or row["site"]
-        if row["place"] not in (TELEWORK, where) and desk.get(served, False):
+        served_activity, where = (
+            row["need_activity"] or row["activity"],
+            row["need_site"] or row["site"],
+        )
+        if row["place"] not in (TELEWORK, where) and desk.get(served_activity, False):
             agents_by_host[row["place"]] += row["needed"]
     for place in sorted(agents_by_host):
         if agents_by_host[place] > free[place]:

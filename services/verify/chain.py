@@ -89,7 +89,7 @@ class LogFold:
     """realm → request → situation of that proposal, the newest ASKED_KEPT"""
 
     def feed(
-        self, offset: int, raw: bytes, collections: dict[str, str], routed: RouteLookup
+        self, offset: int, raw: bytes, collections: dict[str, str], lookup: RouteLookup
     ) -> None:
         """Process one record of the partition.
 
@@ -113,8 +113,8 @@ class LogFold:
         )
         self._position(tx)
         for ordinal, fact in enumerate(tx["facts"]):
-            self._fact(tx, ordinal, fact, collections, routed)
-        self._received(tx)
+            self._fact(tx, ordinal, fact, collections, lookup)
+        self._check_source(tx)
 
     def _position(self, tx: dict[str, Any]) -> None:
         names = tuple(f["type"].split(".")[1] for f in tx["facts"])
@@ -171,7 +171,7 @@ class LogFold:
         ordinal: int,
         fact: dict[str, Any],
         collections: dict[str, str],
-        routed: RouteLookup,
+        lookup: RouteLookup,
     ) -> None:
         self.facts += 1
         key = blake2b(fact["id"].encode(), digest_size=12).digest()
@@ -182,7 +182,7 @@ class LogFold:
         if (collection := collections.get(name)) is not None:
             row = fact["data"]["row"]
             self.rows.setdefault((tx["realm"], collection), {})[row["id"]] = row
-        if receivers := routed(tx["logic"], self.service, name, fact["data"]):
+        if receivers := lookup(tx["logic"], self.service, name, fact["data"]):
             self.emitted.append(
                 RoutedFact(
                     fact["id"], name, tx["realm"], (tx["history"], tx["seq"], ordinal), receivers
@@ -203,7 +203,7 @@ class LogFold:
             while len(situations) > MAX_SITUATIONS:
                 del situations[next(iter(situations))]
 
-    def _received(self, tx: dict[str, Any]) -> None:
+    def _check_source(self, tx: dict[str, Any]) -> None:
         names = {f["type"].split(".")[1] for f in tx["facts"]}
         if (place := tx["src"].get("place")) is not None:
             service, _, *numbers = place.split("/")

@@ -71,9 +71,9 @@ class ConvergenceJudge:
             self._first = frozenset(findings.pending)
         if not findings.broken or self._sound_at is None:
             self._sound_at = now
-        confirmed = [breach for breach in findings.broken if breach in self._suspected]
+        confirmed_breaches = [breach for breach in findings.broken if breach in self._suspected]
         if now - self._sound_at > PATIENCE_FACTOR * self._patience_s:
-            confirmed = findings.broken
+            confirmed_breaches = findings.broken
         self._suspected = set(findings.broken)
         still = now - self._moved_at > self._patience_s
         late = [
@@ -81,8 +81,8 @@ class ConvergenceJudge:
             for (law, item), sentence in findings.pending.items()
             if still or now - self._since[law, item] > PATIENCE_FACTOR * self._patience_s
         ]
-        if confirmed or late:
-            return list(dict.fromkeys(confirmed + late))
+        if confirmed_breaches or late:
+            return list(dict.fromkeys(confirmed_breaches + late))
         if findings.broken or self._first & findings.pending.keys():
             return None
         return []

@@ -100,11 +100,11 @@ def check_inputs(
 def _compare_input(
     topic: str,
     input_records: dict[int, InputEntry],
-    applied: dict[int, tuple[str, str, tuple[str, ...]]],
+    applied_inputs: dict[int, tuple[str, str, tuple[str, ...]]],
     position: int,
     findings: Findings,
 ) -> None:
-    for offset, (digest, _type, _names) in applied.items():
+    for offset, (digest, _type, _names) in applied_inputs.items():
         there = input_records.get(offset)
         if there is None:
             findings.breach(
@@ -148,7 +148,7 @@ def check_forwarding(logs: LogFolds, findings: Findings) -> None:
                 for place, fact_id, effect in target.received.get(service, [])
                 if effect
             ]
-            failed = {
+            failed_ids = {
                 fact_id for _, fact_id, effect in target.received.get(service, []) if not effect
             }
             read_to = (log.history, log.seq)
@@ -156,7 +156,7 @@ def check_forwarding(logs: LogFolds, findings: Findings) -> None:
                 f"{service} → {receiver} partition {partition}",
                 due_facts,
                 effective_inputs,
-                failed,
+                failed_ids,
                 read_to,
                 findings,
             )
@@ -166,7 +166,7 @@ def _compare_route(
     route: str,
     emitted_facts: list[Any],
     arrivals: list[tuple[Any, str]],
-    failed: set[str],
+    failed_ids: set[str],
     read_to: tuple[int, int],
     findings: Findings,
 ) -> None:
@@ -178,8 +178,8 @@ def _compare_route(
     if len(ids) != len(set(ids)):
         twice = next(i for i in ids if ids.count(i) > 1)
         findings.breach("forward", f"{route}: fact {twice} had two effects")
-    emitted = {f.fact_id for f in emitted_facts}
-    unknown = [] if read_to[0] else [(place, i) for place, i in arrivals if i not in emitted]
+    emitted_ids = {f.fact_id for f in emitted_facts}
+    unknown = [] if read_to[0] else [(place, i) for place, i in arrivals if i not in emitted_ids]
     for place, fact_id in [u for u in unknown if u[0][:2] > read_to][:1]:
         sentence = f"{route}: fact {fact_id} of seq {place[1]} arrived, its log was read up to {read_to[1]}"
         findings.wait("forward", f"{route} {fact_id}", sentence)
@@ -188,14 +188,16 @@ def _compare_route(
         findings.breach(
             "forward", f"{route}: fact {strangers[0]} comes from nowhere ({len(strangers)} such)"
         )
-    arrived = set(ids)
-    order = [f.fact_id for f in emitted_facts if f.fact_id in arrived]
-    if order != [i for i in ids if i in emitted]:
+    arrived_ids = set(ids)
+    order = [f.fact_id for f in emitted_facts if f.fact_id in arrived_ids]
+    if order != [i for i in ids if i in emitted_ids]:
         findings.breach("forward", f"{route}: facts took effect out of order")
-    missing = [f for f in emitted_facts if f.fact_id not in arrived and f.fact_id not in failed]
-    last = max((n for n, f in enumerate(emitted_facts) if f.fact_id in arrived), default=-1)
+    missing = [
+        f for f in emitted_facts if f.fact_id not in arrived_ids and f.fact_id not in failed_ids
+    ]
+    last = max((n for n, f in enumerate(emitted_facts) if f.fact_id in arrived_ids), default=-1)
     for n, f in enumerate(emitted_facts):
-        if n < last and f.fact_id not in arrived and f.fact_id not in failed:
+        if n < last and f.fact_id not in arrived_ids and f.fact_id not in failed_ids:
             findings.breach("forward", f"{route}: fact {f.fact_id} ({f.name}) was skipped")
             break
     if missing and emitted_facts.index(missing[0]) > last:
@@ -253,12 +255,12 @@ def check_reassignments(logs: LogFolds, findings: Findings) -> None:
 def _compare_orders(
     where: str,
     proposals: dict[str, Any],
-    moved: dict[str, Any],
+    reassignments: dict[str, Any],
     orders: dict[str, Any],
     findings: Findings,
 ) -> None:
     decisions = [d for p in proposals.values() for d in p["decisions"] if d["verb"] == "approve"]
-    approved = {line: d for d in decisions for line in d["lines"]}
+    decisions_by_line = {line: d for d in decisions for line in d["lines"]}
     for d in decisions:
         if not (d["by"] and d["role"] and d["rules"]):
             findings.breach(
@@ -267,16 +269,16 @@ def _compare_orders(
     twice = Counter(line for p in proposals.values() for d in p["decisions"] for line in d["lines"])
     for line in sorted(line for line, times in twice.items() if times > 1)[:5]:
         findings.breach("reassignment", f"{where}: line {line} was decided {twice[line]} times")
-    ordered = [line for order in orders.values() for line in order["lines"]]
-    dispatched_lines = {id for id, row in moved.items() if row["dispatched_at"] is not None}
-    for line in sorted((dispatched_lines | set(ordered)) - approved.keys())[:5]:
+    ordered_lines = [line for order in orders.values() for line in order["lines"]]
+    dispatched_lines = {id for id, row in reassignments.items() if row["dispatched_at"] is not None}
+    for line in sorted((dispatched_lines | set(ordered_lines)) - decisions_by_line.keys())[:5]:
         findings.breach(
             "reassignment", f"{where}: line {line} was dispatched and nobody approved it"
         )
-    for line in sorted(line for line in set(ordered) if ordered.count(line) > 1)[:5]:
+    for line in sorted(line for line in set(ordered_lines) if ordered_lines.count(line) > 1)[:5]:
         findings.breach("reassignment", f"{where}: line {line} stands in two orders")
-    for line in sorted(dispatched_lines & approved.keys()):
-        row, decision = moved[line], approved[line]
+    for line in sorted(dispatched_lines & decisions_by_line.keys()):
+        row, decision = reassignments[line], decisions_by_line[line]
         if (
             not row["approved_by"]
             or not row["rules"]
@@ -286,7 +288,7 @@ def _compare_orders(
                 "reassignment",
                 f"{where}: the order of line {line} does not name the person and rule of its approval",
             )
-    if missing := sorted(approved.keys() - (dispatched_lines & set(ordered))):
+    if missing := sorted(decisions_by_line.keys() - (dispatched_lines & set(ordered_lines))):
         findings.wait(
             "reassignment",
             missing[0],
@@ -299,27 +301,33 @@ def _compare_lines(where: str, log: LogFold, realm: str, findings: Findings) -> 
 
     Double counting may heal: the next proposal can take lines back.
     """
-    moved = log.rows.get((realm, "reassignments"), {})
-    proposed = {
+    reassignments = log.rows.get((realm, "reassignments"), {})
+    proposed_lines = {
         line["id"]: line
         for part in log.rows.get((realm, "proposal_lines"), {}).values()
         for line in part["lines"]
     }
-    for id in sorted(moved.keys() & proposed.keys()):
-        wrong = [name for name, value in proposed[id].items() if moved[id].get(name) != value]
-        if wrong and moved[id]["dispatched_at"] is not None:
+    for id in sorted(reassignments.keys() & proposed_lines.keys()):
+        wrong = [
+            name
+            for name, value in proposed_lines[id].items()
+            if reassignments[id].get(name) != value
+        ]
+        if wrong and reassignments[id]["dispatched_at"] is not None:
             findings.breach(
                 "reassignment",
                 f"{where}: the order of line {id} differs from what was approved in {', '.join(wrong)}",
             )
-    computed = [
+    computed_proposals = [
         p
         for p in log.rows[realm, "proposals"].values()
         if p["id"] in log.situations.get(realm, {}) and p["state"] != "failed"
     ]
-    newest = max(computed, key=lambda p: p["number"], default=None)
+    newest = max(computed_proposals, key=lambda p: p["number"], default=None)
     situation = log.situations[realm][newest["id"]] if newest is not None else {}
-    for what, sentence in find_overcommitments(moved, log.reference.get(realm, {}), situation):
+    for what, sentence in find_overcommitments(
+        reassignments, log.reference.get(realm, {}), situation
+    ):
         findings.wait("reassignment", f"{realm}/{what}", f"{where}: {sentence}")
 
 
@@ -357,12 +365,12 @@ def check_read_model(
 
     Realms in `aside` are left out.
     """
-    folded: dict[tuple[str, str], dict[str, Any]] = {}
+    folded_rows: dict[tuple[str, str], dict[str, Any]] = {}
     for log in logs.values():
         for key, by_id in log.rows.items():
-            folded.setdefault(key, {}).update(by_id)
-    for key in sorted(key for key in folded.keys() | model.keys() if key[0] not in aside):
-        want, have = folded.get(key, {}), model.get(key, {})
+            folded_rows.setdefault(key, {}).update(by_id)
+    for key in sorted(key for key in folded_rows.keys() | model.keys() if key[0] not in aside):
+        want, have = folded_rows.get(key, {}), model.get(key, {})
         wrong = [i for i in want.keys() | have.keys() if want.get(i) != have.get(i)]
         for row in wrong:  # A row that the projector has changed since counts as another item.
             item = f"{key[0]}/{key[1]}/{row}={have.get(row)}"

@@ -99,16 +99,16 @@ class VerifiedLogs:
     """Everything that `vigie verify` examines, read incrementally by `advance`."""
 
     def __init__(
-        self, kafka: str, found: Findings, collections: dict[str, str], routes: RouteLookup
+        self, kafka: str, findings: Findings, collections: dict[str, str], routes: RouteLookup
     ) -> None:
         self._kafka, self._found, self._collections, self._routes = (
             kafka,
-            found,
+            findings,
             collections,
             routes,
         )
         self.logs: LogFolds = {
-            (s, p): LogFold(s, p, found.breach)
+            (s, p): LogFold(s, p, findings.breach)
             for s in SERVICES
             for p in range(TOPICS_BY_NAME[log_topic(s)].partitions)
         }

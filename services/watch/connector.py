@@ -185,12 +185,12 @@ class Connector(Protocol):
 
     spec: FeedSpec
 
-    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:
+    def list_requests(self, territory: WatchedTerritory) -> Sequence[FeedRequest]:
         """List the addresses of a round."""
         ...
 
     def list_follow_ups(
-        self, bodies: Bodies, memory: Memory, watched: WatchedTerritory
+        self, bodies: Bodies, memory: Memory, territory: WatchedTerritory
     ) -> Sequence[FeedRequest]:
         """List addresses that the first bodies name. Never raises."""
         ...
@@ -225,7 +225,7 @@ class FeedConnector:
         self,
         bodies: Bodies,  # noqa: ARG002
         memory: Memory,  # noqa: ARG002
-        watched: WatchedTerritory,  # noqa: ARG002
+        territory: WatchedTerritory,  # noqa: ARG002
     ) -> Sequence[FeedRequest]:
         return ()
 

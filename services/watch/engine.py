@@ -94,13 +94,13 @@ def read_bodies(
     bodies: Mapping[str, FeedBody],
     memory: Memory,
     now: datetime,
-    watched: WatchedTerritory,
+    territory: WatchedTerritory,
     others: Mapping[str, Memory],
 ) -> Reading:
     """Read bodies; a body that is refused or drifts as a whole leaves the memory as it was."""
     copy: Memory = orjson.loads(orjson.dumps(memory))
     try:
-        reading = connector.read(bodies, Look(now, copy, watched, others))
+        reading = connector.read(bodies, Look(now, copy, territory, others))
     except BodyRefused as fault:
         return Reading(memory, FetchVerdict.REFUSED, faults=[str(fault)])
     except FeedDrift as fault:
@@ -121,7 +121,7 @@ class FeedEngine:
         store: FeedStore,
         transport: FeedTransport,
         front: ReportFront,
-        watched: WatchedTerritory,
+        territory: WatchedTerritory,
         holds: FeedHolds | None = None,
         *,
         samples: bool = False,
@@ -132,7 +132,7 @@ class FeedEngine:
         self._store = store
         self._transport = transport
         self._front = front
-        self._watched = watched
+        self._watched = territory
         self._holds = holds or AloneHolds()
         self._samples = samples
         self._clock = clock

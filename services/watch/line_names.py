@@ -56,9 +56,9 @@ def is_named(watched_name: str, line_names: Collection[str | None]) -> bool:
     return any(name is not None and name.casefold() in expected for name in line_names)
 
 
-def build_line_request(watched: WatchedTerritory) -> FeedRequest:
+def build_line_request(territory: WatchedTerritory) -> FeedRequest:
     """Return the request for the records of the watched lines."""
-    codes = ",".join(f'"{code}"' for code in sorted(watched.lines.names))
+    codes = ",".join(f'"{code}"' for code in sorted(territory.lines.names))
     query = urlencode(
         {
             "select": ",".join(_FIELDS),
@@ -69,7 +69,7 @@ def build_line_request(watched: WatchedTerritory) -> FeedRequest:
     return FeedRequest(REQUEST, f"https://{HOST}{_PATH}?{query}", optional=True)
 
 
-def is_list_due(memory: Memory, watched: WatchedTerritory, at: datetime) -> bool:
+def is_list_due(memory: Memory, territory: WatchedTerritory, at: datetime) -> bool:
     """Return whether the list should be fetched: at the start, daily, and for a new line."""
     request_time = memory.get("lines_asked")
     if request_time is not None and at - read_stored_time(request_time) < RETRIED_AFTER:
@@ -77,19 +77,19 @@ def is_list_due(memory: Memory, watched: WatchedTerritory, at: datetime) -> bool
     stored_list = memory.get("line_names")
     if stored_list is None or at - read_stored_time(stored_list["at"]) >= FETCHED_EVERY:
         return True
-    return not watched.lines.names.keys() <= stored_list["records"].keys()
+    return not territory.lines.names.keys() <= stored_list["records"].keys()
 
 
-def keep_line_names(bodies: Bodies, watched: WatchedTerritory, reading: Reading) -> None:
+def keep_line_names(bodies: Bodies, territory: WatchedTerritory, reading: Reading) -> None:
     """Keep the list in the memory if it came; one that was not understood is drift."""
     assert reading.edition_at is not None
     memory, at = reading.memory, reading.edition_at
     if REQUEST not in bodies:
-        if is_list_due(memory, watched, at):
+        if is_list_due(memory, territory, at):
             memory["lines_asked"] = format_instant(at)
         return
     try:
-        records = _read_records(parse_json(bodies[REQUEST].content), watched)
+        records = _read_records(parse_json(bodies[REQUEST].content), territory)
     except (BodyRefused, FeedDrift) as fault:
         memory["lines_asked"] = format_instant(at)
         reading.note_drift(f"{REQUEST}: {fault}")
@@ -98,31 +98,31 @@ def keep_line_names(bodies: Bodies, watched: WatchedTerritory, reading: Reading)
     memory["line_names"] = {"at": format_instant(at), "records": records}
 
 
-def find_wrong_lines(watched: WatchedTerritory, reading: Reading) -> frozenset[str]:
+def find_wrong_lines(territory: WatchedTerritory, reading: Reading) -> frozenset[str]:
     """Return the watched lines that IDFM names otherwise or does not have; each is drift."""
     records = reading.memory.get("line_names", {}).get("records", {})
     wrong = set()
-    for code, name in watched.lines.names.items():
+    for code, name in territory.lines.names.items():
         if code in records and (fault := _find_fault(name, records[code])):
             reading.note_drift(f"line {code}: {fault}, see flux.yaml")
             wrong.add(code)
     return frozenset(wrong)
 
 
-def _read_records(document: Any, watched: WatchedTerritory) -> dict[str, Any]:
+def _read_records(document: Any, territory: WatchedTerritory) -> dict[str, Any]:
     """Return code → record; null for a line that the whole list lacks. Raises FeedDrift."""
-    listed = validate_model(_LineDocument, document)
+    line_document = validate_model(_LineDocument, document)
     records: dict[str, Any] = {}
-    for code, record in _iterate_records(listed):
-        if code not in watched.lines.names:
+    for code, record in _iterate_records(line_document):
+        if code not in territory.lines.names:
             continue
         if records.get(code, record) != record:
             raise FeedDrift("id_line: twice")
         records[code] = record
-    if len(records) < PLAUSIBLE_SHARE * len(watched.lines.names):
+    if len(records) < PLAUSIBLE_SHARE * len(territory.lines.names):
         raise FeedDrift("results: fewer than half of the lines")
-    if listed.total_count <= len(listed.results):
-        records = dict.fromkeys(watched.lines.names) | records
+    if line_document.total_count <= len(line_document.results):
+        records = dict.fromkeys(territory.lines.names) | records
     return records
 
 

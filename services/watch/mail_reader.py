@@ -319,6 +319,6 @@ def _find_last_look(file: Path, otherwise: float) -> float:
 async def _sleep_and_measure(wait: float, read_at: float) -> None:
     """Sleep, and keep the metric of the last complete look up to date."""
     end = time.monotonic() + wait
-    while (left := end - time.monotonic()) > 0:
+    while (left_s := end - time.monotonic()) > 0:
         metrics.set_gauge("vigie_mailbox_age_seconds", time.monotonic() - read_at)
-        await asyncio.sleep(min(left, 5.0))
+        await asyncio.sleep(min(left_s, 5.0))

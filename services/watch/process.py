@@ -91,15 +91,15 @@ async def run_watch(settings: WatchSettings) -> None:
     tasks = [asyncio.create_task(_keep_status(settings, store), name="status")]
     mailbox = MailboxSettings()
     has_mailbox = bool(mailbox.mailbox_url.get_secret_value())
-    watched = _load_watched(settings)
+    territory = _load_watched(settings)
     mails = MailMemory(mailbox) if has_mailbox else None
     memories = {} if mails is None else {find_mailbox_name(mailbox): mails}
     holds = _share_with_others(settings, store, memories, tasks)
     if has_mailbox:
         tasks.append(asyncio.create_task(watch_mailbox(mailbox, holds, mails), name="mailbox"))
-    if watched is not None:
+    if territory is not None:
         engine = FeedEngine(
-            store, transport, front, watched, holds, samples=bool(settings.feeds_samples)
+            store, transport, front, territory, holds, samples=bool(settings.feeds_samples)
         )
         tasks += [
             asyncio.create_task(_watch_feed(engine, connector), name=connector.spec.name)
@@ -110,8 +110,8 @@ async def run_watch(settings: WatchSettings) -> None:
         loop.add_signal_handler(number, stopping.set)
     waiting = asyncio.create_task(stopping.wait(), name="stop")
     try:
-        done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {waiting}:
+        ended_tasks, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
+        for task in ended_tasks - {waiting}:
             task.result()
     finally:
         await cancel_and_wait([*tasks, waiting])

@@ -91,28 +91,28 @@ def read_forecast(content: bytes, code: str, now: datetime) -> RiverForecast | N
     simulation = validate_model(_Simulation, document.get("Simul"))
     if simulation.CdStationHydro != code or simulation.GrdSimul != "H":
         raise FeedDrift("Simul: another station or quantity")
-    made = simulation.DtProdSimul
-    check_clock(made, now)
-    points = [_read_point(raw, made) for raw in simulation.Prevs]
-    ahead = [point for point in points if point.at > made]
+    made_at = simulation.DtProdSimul
+    check_clock(made_at, now)
+    points = [_read_point(raw, made_at) for raw in simulation.Prevs]
+    ahead = [point for point in points if point.at > made_at]
     for before, after in pairwise(ahead):
         hours = (after.at - before.at) / timedelta(hours=1)
         if hours <= 0:
             raise FeedDrift("Prevs: not in order")
         if abs(after.likely - before.likely) > STEEPEST_M_PER_H * max(hours, 1.0):
             raise FeedDrift("Prevs: a level jumps")
-    if not ahead or now - made > FRESH:
+    if not ahead or now - made_at > FRESH:
         return None
-    return RiverForecast(made, ahead)
+    return RiverForecast(made_at, ahead)
 
 
-def _read_point(raw: Any, made: datetime) -> ForecastPoint:
+def _read_point(raw: Any, made_at: datetime) -> ForecastPoint:
     point = validate_model(_Point, raw)
     low, likely, high = point.ResMinPrev, point.ResMoyPrev, point.ResMaxPrev
     if low is None or likely is None or high is None:
         raise FeedDrift("Prevs: a level is missing")
     if not LOWEST_M <= low <= likely <= high <= HIGHEST_M:
         raise FeedDrift("Prevs: a level is out of range")
-    if point.DtPrev - made > timedelta(hours=FURTHEST_H):
+    if point.DtPrev - made_at > timedelta(hours=FURTHEST_H):
         raise FeedDrift("Prevs: too far ahead")
     return ForecastPoint(point.DtPrev, low, likely, high)

@@ -57,11 +57,11 @@ class SampleStory:
             if (step := _load_step(connector, path, times)) is not None
         ]
 
-    def find_body(self, request: str, begun: datetime, now: datetime) -> bytes | None:
+    def find_body(self, request: str, started_at: datetime, now: datetime) -> bytes | None:
         """Return the body of a request at a time, moved to now; None if it has none."""
         if not self._steps:
             return None
-        count, since = _find_step(begun, now, len(self._steps))
+        count, since = _find_step(started_at, now, len(self._steps))
         step = self._steps[count % len(self._steps)]
         body = step.bodies.get(request)
         if body is None:
@@ -69,11 +69,11 @@ class SampleStory:
         return move_times(body.content, step.fetched, since, plans=self._plans)
 
 
-def _find_step(begun: datetime, now: datetime, steps: int) -> tuple[int, datetime]:
+def _find_step(started_at: datetime, now: datetime, steps: int) -> tuple[int, datetime]:
     """Return the number of the step that is served at a time, and its begin."""
     whole = FIRST_STEP + STEP * (steps - 1)
-    rounds = (now - begun) // whole
-    start = begun + whole * rounds
+    rounds = (now - started_at) // whole
+    start = started_at + whole * rounds
     later = (now - start - FIRST_STEP) // STEP + 1 if now - start >= FIRST_STEP else 0
     since = start if later == 0 else start + FIRST_STEP + STEP * (later - 1)
     return rounds * steps + later, since
@@ -94,42 +94,44 @@ def _load_step(connector: Connector, path: Path, times: Mapping[str, datetime]) 
     bodies = {main.name: main}
     for name, file in connector.find_companions(path).items():
         bodies[name] = FeedBody(name, file.read_bytes())
-    fetched = times.get(path.name)
-    if fetched is None:
-        made = connector.read_time(bodies)
-        fetched = made + timedelta(minutes=1) if made else None
-    return None if fetched is None else StoryStep(bodies, fetched)
+    fetched_at = times.get(path.name)
+    if fetched_at is None:
+        made_at = connector.read_time(bodies)
+        fetched_at = made_at + timedelta(minutes=1) if made_at else None
+    return None if fetched_at is None else StoryStep(bodies, fetched_at)
 
 
-def move_times(content: bytes, fetched: datetime, now: datetime, *, plans: bool = False) -> bytes:
+def move_times(
+    content: bytes, fetched_at: datetime, now: datetime, *, plans: bool = False
+) -> bytes:
     """Move every time in a body that was fetched at one time to another.
 
     A midnight in Paris stays one, and a day stays a day: both move by whole days. With `plans`
     every whole hour does so, too: forecasts speak of whole hours of a day.
     """
-    by = now - fetched
-    days = now.astimezone(PARIS).date() - fetched.astimezone(PARIS).date()
+    by = now - fetched_at
+    days = now.astimezone(PARIS).date() - fetched_at.astimezone(PARIS).date()
 
     def move_iso(match: re.Match[bytes]) -> bytes:
         text = match.group().decode()
         moment = datetime.fromisoformat(text)
         local = moment.astimezone(PARIS)
-        moved = moment + by
+        moved_time = moment + by
         if local.time() == time() or (plans and local.minute == local.second == 0):
             day = datetime.combine(local.date() + days, local.time(), PARIS)
-            moved = day if moment.utcoffset() else day.astimezone(UTC)
-        iso_text = moved.isoformat(timespec="seconds")
+            moved_time = day if moment.utcoffset() else day.astimezone(UTC)
+        iso_text = moved_time.isoformat(timespec="seconds")
         return iso_text.replace("+00:00", "Z" if text.endswith("Z") else "+00:00").encode()
 
     def move_local(match: re.Match[bytes]) -> bytes:
         local = datetime.strptime(match.group().decode(), "%Y%m%dT%H%M%S")  # noqa: DTZ007
-        moved = (local.replace(tzinfo=PARIS).astimezone(UTC) + by).astimezone(PARIS)
-        return moved.strftime("%Y%m%dT%H%M%S").encode()
+        moved_time = (local.replace(tzinfo=PARIS).astimezone(UTC) + by).astimezone(PARIS)
+        return moved_time.strftime("%Y%m%dT%H%M%S").encode()
 
     def move_bulletin(match: re.Match[bytes]) -> bytes:
         local = datetime.strptime(match.group().decode(), "%d%m%Y_%H")  # noqa: DTZ007
-        moved = (local.replace(tzinfo=PARIS).astimezone(UTC) + by).astimezone(PARIS)
-        return moved.strftime("%d%m%Y_%H").encode()
+        moved_time = (local.replace(tzinfo=PARIS).astimezone(UTC) + by).astimezone(PARIS)
+        return moved_time.strftime("%d%m%Y_%H").encode()
 
     def move_day(match: re.Match[bytes]) -> bytes:
         return (date.fromisoformat(match.group().decode()) + days).isoformat().encode()
@@ -147,11 +149,11 @@ def create_sample_app(
         for c in list_connectors()
         if (folder / c.spec.name).is_dir()
     }
-    begun = clock()
+    started_at = clock()
 
     async def answer(request: web.Request) -> web.Response:
         story = stories.get(request.match_info["feed"])
-        body = story and story.find_body(request.match_info["request"], begun, clock())
+        body = story and story.find_body(request.match_info["request"], started_at, clock())
         if body is None:
             return web.Response(status=404, body=orjson.dumps({"message": "no sample"}))
         return web.Response(body=body, content_type="application/octet-stream")

@@ -164,7 +164,7 @@ class SharedHolds:
         self._store = store
         self._memories = memories
         self._writer = writer
-        self._secret = master.derived(PURPOSE)
+        self._secret = master.derive_key(PURPOSE)
         self._scope = scope
         self._holds = {name: store.get_hold(name) for name in memories}
         self._shared: dict[tuple[str, str], bytes] = {}
@@ -194,8 +194,8 @@ class SharedHolds:
             asyncio.create_task(self._take_part(follower, membership), name="watch.membership"),
         ]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            ended_tasks, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended_tasks:
                 task.result()
         finally:
             self.is_current = False
@@ -348,8 +348,8 @@ class SharedHolds:
     async def _put(self, kind: str, name: str, head: dict[str, Any], content: bytes = b"") -> int:
         """Write a record and return its offset. Raises BrokerAway."""
         key = f"{self._scope}{kind}:{name}"
-        sealed = encrypt(self._secret, _pack(head, content), key.encode())
-        _, offset = await self._writer.put(TOPIC, key, sealed)
+        ciphertext = encrypt(self._secret, _pack(head, content), key.encode())
+        _, offset = await self._writer.put(TOPIC, key, ciphertext)
         return offset
 
     async def _read_back(self, offset: int) -> bool:
@@ -444,10 +444,10 @@ def _pack(head: dict[str, Any], content: bytes) -> bytes:
     return zlib.compress(orjson.dumps(head) + b"\n" + content)
 
 
-def _unpack(packed: bytes) -> tuple[dict[str, Any], bytes]:
+def _unpack(raw: bytes) -> tuple[dict[str, Any], bytes]:
     """Return head and content. Raises ValueError."""
     try:
-        head, _, content = zlib.decompress(packed).partition(b"\n")
+        head, _, content = zlib.decompress(raw).partition(b"\n")
     except zlib.error as error:
         raise ValueError("not packed") from error
     return orjson.loads(head), content

@@ -47,7 +47,7 @@ def try_feed(
     file: Path,
     after: Sequence[Path],
     at: datetime,
-    watched: WatchedTerritory,
+    territory: WatchedTerritory,
 ) -> TrialResult:
     """Read the bodies `after`, then `file` at a time.
 
@@ -59,13 +59,13 @@ def try_feed(
         if status is not FetchVerdict.OK:
             continue
         own = connector.read_time(bodies)
-        fetched = read_fetch_times(path.parent).get(path.name)
-        time = own + BEHIND if own else fetched or at - WITHOUT_CLOCK * (len(after) - n)
-        memory = _look_twice(connector, bodies, memory, min(time, at), watched).memory
+        fetched_at = read_fetch_times(path.parent).get(path.name)
+        time = own + BEHIND if own else fetched_at or at - WITHOUT_CLOCK * (len(after) - n)
+        memory = _look_twice(connector, bodies, memory, min(time, at), territory).memory
     status, bodies = _load(connector, file)
     if status is not FetchVerdict.OK:
         return TrialResult(status)
-    reading = _look_twice(connector, bodies, memory, at, watched)
+    reading = _look_twice(connector, bodies, memory, at, territory)
     return TrialResult(reading.verdict, reading.posts, reading.faults)
 
 
@@ -86,20 +86,20 @@ def _look_twice(
     bodies: dict[str, FeedBody],
     memory: Memory,
     at: datetime,
-    watched: WatchedTerritory,
+    territory: WatchedTerritory,
 ) -> Reading:
     """Read bodies, and again a minute later; return the first verdict and all posts."""
-    first = read_bodies(connector, bodies, memory, at, watched, {})
+    first = read_bodies(connector, bodies, memory, at, territory, {})
     if first.verdict in (FetchVerdict.STALE, FetchVerdict.REFUSED):
         return first
-    again = read_bodies(connector, bodies, first.memory, at + SECOND_LOOK, watched, {})
-    if again.verdict is FetchVerdict.STALE:
+    second_reading = read_bodies(connector, bodies, first.memory, at + SECOND_LOOK, territory, {})
+    if second_reading.verdict is FetchVerdict.STALE:
         return first
-    posts = [*first.posts, *again.posts]
+    posts = [*first.posts, *second_reading.posts]
     verdict = (
         FetchVerdict.OK if posts and first.verdict is FetchVerdict.UNCHANGED else first.verdict
     )
-    return Reading(again.memory, verdict, posts, faults=first.faults)
+    return Reading(second_reading.memory, verdict, posts, faults=first.faults)
 
 
 def _load(connector: Connector, file: Path) -> tuple[FetchVerdict, dict[str, FeedBody]]:

@@ -42,7 +42,7 @@ class ColourDecision:
 
 
 def decide_colour(
-    state: dict[str, Any], colour: str, edition: str, now: datetime, *, agreed: bool
+    state: dict[str, Any], colour: str, edition: str, now: datetime, *, is_agreed: bool
 ) -> ColourDecision:
     """Decide the step from the colour that was said to the one that is read.
 
@@ -51,7 +51,7 @@ def decide_colour(
     """
     last_colour: str | None = state.get("colour")
     if colour == "rouge" and last_colour != "rouge":
-        return _decide_red(state, last_colour, edition, now, agreed=agreed)
+        return _decide_red(state, last_colour, edition, now, is_agreed=is_agreed)
     pending_alias = state.pop("pending", {}).get("alias")
     rank, before = COLOURS.index(colour), COLOURS.index(last_colour or "vert")
     last = (state["alias"],) if state.get("alias") else ()
@@ -69,7 +69,7 @@ def decide_colour(
 
 
 def _decide_red(
-    state: dict[str, Any], last_colour: str | None, edition: str, now: datetime, *, agreed: bool
+    state: dict[str, Any], last_colour: str | None, edition: str, now: datetime, *, is_agreed: bool
 ) -> ColourDecision:
     pending = state.setdefault("pending", {"since": format_instant(now), "edition": ""})
     is_jump = last_colour in ("vert", "jaune")
@@ -80,8 +80,8 @@ def _decide_red(
         return ColourDecision(Step.NONE, wait=True)
     if now - read_stored_time(pending["seen"]) < POLL_DELAY:
         return ColourDecision(Step.NONE, wait=True)
-    waited = now - read_stored_time(pending["since"])
-    if is_jump and not agreed and waited < JUMP_DELAY:
+    waiting_time = now - read_stored_time(pending["since"])
+    if is_jump and not is_agreed and waiting_time < JUMP_DELAY:
         return ColourDecision(Step.NONE, wait=True)
     pending_alias = pending.get("alias")
     del state["pending"]

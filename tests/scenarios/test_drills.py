@@ -86,7 +86,7 @@ def test_a_card_of_a_strike_is_exercised_in_time(tmp_path: Any) -> None:
         at=start + 4 * MINUTE_MS,
     )
     player.system.step(player.realm, start + 5 * MINUTE_MS)
-    rows = [f.data["row"] for f in player.history().named("PlanChanged", 5)]
+    rows = [f.data["row"] for f in player.history().list_facts("PlanChanged", 5)]
     plan_row = [row for row in rows if row["id"] == plan][-1]
     due = {card["id"]: card["due_at"] for card in plan_row["cards"]}
     assert {due[card] for card in drill.cards} == {start + 15 * MINUTE_MS}

@@ -200,14 +200,14 @@ class ClusterControl:
         answer = await self._ask(
             AlterPartitionReassignmentsRequest(TIMEOUT_MS, topic_moves, no_tags)
         )
-        refused = [
+        failures = [
             message or f"Kafka's error {code}"
             for _, partitions, _ in answer.responses
             for _, code, message, _ in partitions
             if code != NO_ERROR
         ]
-        if answer.error_code != NO_ERROR or refused:
-            raise ClusterRefused(answer.error_message or "; ".join(refused[:3]))
+        if answer.error_code != NO_ERROR or failures:
+            raise ClusterRefused(answer.error_message or "; ".join(failures[:3]))
 
     async def read_topic_settings(self, topics: Collection[str]) -> dict[str, dict[str, str]]:
         """Return topic → the settings that were made for it."""

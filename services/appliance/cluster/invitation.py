@@ -75,8 +75,8 @@ def seal_invitation(invitation: Invitation) -> str:
         name: base64.b64encode(value).decode() for name, value in invitation.secrets.items()
     }
     code = os.urandom(KEY_BYTES)
-    sealed = encrypt(code, zlib.compress(json.dumps(content).encode(), 9), _BOUND_TO)
-    return ".".join([FORM, _encode(code), _encode(sealed)])
+    ciphertext = encrypt(code, zlib.compress(json.dumps(content).encode(), 9), _BOUND_TO)
+    return ".".join([FORM, _encode(code), _encode(ciphertext)])
 
 
 def open_invitation(text: str) -> Invitation:
@@ -88,9 +88,9 @@ def open_invitation(text: str) -> Invitation:
     if form != FORM or len(parts) != 2:
         raise InvitationInvalid("this is no invitation: it begins with vigie1 and has three parts")
     try:
-        code, sealed = (_decode(part) for part in parts)
+        code, ciphertext = (_decode(part) for part in parts)
         unsealer = zlib.decompressobj()
-        plain = unsealer.decompress(decrypt(code, sealed, _BOUND_TO), MAX_SEALED_BYTES)
+        plain = unsealer.decompress(decrypt(code, ciphertext, _BOUND_TO), MAX_SEALED_BYTES)
         return _parse(json.loads(plain))
     except (ValueError, TypeError, KeyError, zlib.error, binascii.Error) as error:
         raise InvitationInvalid(

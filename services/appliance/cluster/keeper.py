@@ -183,10 +183,10 @@ async def keep_copies(
     if copies < COPIES or not are_all_in_step(brokers.partitions, copies):
         return
     topics = {partition.topic for partition in brokers.partitions}
-    changed = raise_settings(await control.read_topic_settings(topics), copies)
-    if changed:
-        log.info("cluster.copies_relied_on", topics=len(changed), copies=copies)
-        await control.write_topic_settings(changed)
+    new_settings = raise_settings(await control.read_topic_settings(topics), copies)
+    if new_settings:
+        log.info("cluster.copies_relied_on", topics=len(new_settings), copies=copies)
+        await control.write_topic_settings(new_settings)
 
 
 async def keep_leavers(

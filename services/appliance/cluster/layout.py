@@ -64,13 +64,13 @@ def plan_copies(
             continue
         if remaining_machines and len(copies.replicas) > 1 and len(members) < COPIES:
             continue
-        added = _choose_machines(
+        new_machines = _choose_machines(
             members, remaining_machines, max(0, copies_count - len(remaining_machines)), load
         )
-        if not (remaining_machines or added):
+        if not (remaining_machines or new_machines):
             continue
-        load.update(added)
-        moves[partition] = _rotate(partition, [*remaining_machines, *added])
+        load.update(new_machines)
+        moves[partition] = _rotate(partition, [*remaining_machines, *new_machines])
     return moves
 
 
@@ -86,9 +86,9 @@ def _choose_machines(
 
 def _rotate(partition: Partition, machines: list[int]) -> tuple[int, ...]:
     """Spread the preferred leaders over the machines."""
-    ordered = sorted(machines)
-    first = (zlib.crc32(partition.topic.encode()) + partition.number) % len(ordered)
-    return tuple(ordered[first:] + ordered[:first])
+    machine_order = sorted(machines)
+    first = (zlib.crc32(partition.topic.encode()) + partition.number) % len(machine_order)
+    return tuple(machine_order[first:] + machine_order[:first])
 
 
 def are_all_in_step(now: Mapping[Partition, Copies], copies: int) -> bool:

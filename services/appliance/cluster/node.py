@@ -67,7 +67,7 @@ class ClusterNode(KafkaNode):
 
     def _format(self, data: Path) -> None:
         properties = str(self.folder / "server.properties")
-        done = self._run(
+        result = self._run(
             "kafka.tools.StorageTool",
             "format",
             "-t",
@@ -76,8 +76,10 @@ class ClusterNode(KafkaNode):
             properties,
             "--no-initial-controllers",
         )
-        if done.returncode:
-            raise BrokerFailed(f"formatting {data} failed: {(done.stderr + done.stdout)[-300:]}")
+        if result.returncode:
+            raise BrokerFailed(
+                f"formatting {data} failed: {(result.stderr + result.stdout)[-300:]}"
+            )
 
     def _knows_password(self) -> bool:
         """Return True: the password is in the metadata that all machines share."""

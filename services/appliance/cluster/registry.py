@@ -111,7 +111,7 @@ class ClusterRegistry:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open the registry of the brokers in the settings. Raises OSError, MasterKeyInvalid."""
-        return cls(settings.kafka, MasterKey.open(settings.data.secrets).derived("access"))
+        return cls(settings.kafka, MasterKey.open(settings.data.secrets).derive_key("access"))
 
     async def __aenter__(self) -> Self:
         return self

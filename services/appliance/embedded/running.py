@@ -52,9 +52,9 @@ class ServerProcess:
         if self._process.poll() is None:
             server = psutil.Process(self._process.pid)
             server.suspend()  # It must start no other one meanwhile
-            for started in server.children(recursive=True):
+            for child in server.children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    started.kill()
+                    child.kill()
             self._process.kill()
         self._process.wait()
 

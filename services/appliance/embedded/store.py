@@ -66,8 +66,8 @@ class StoreNode:
             "protected-mode": "yes",
         }
         command = [_find_executable()]
-        for refused in DISABLED_COMMANDS:
-            command += ["--rename-command", refused, ""]
+        for command_name in DISABLED_COMMANDS:
+            command += ["--rename-command", command_name, ""]
         for key, value in options.items():
             command += (
                 [f"--{key}", *str(value).split(" ")] if key == "save" else [f"--{key}", str(value)]
@@ -86,10 +86,12 @@ class StoreNode:
                 "--redis"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        saved = self.folder / _SAVE_FILE
-        if saved.exists() and not _is_intact(saved):
-            log.error("store.damaged", path=str(saved), kept=str(saved.with_suffix(".damaged")))
-            saved.replace(saved.with_suffix(".damaged"))
+        save_file = self.folder / _SAVE_FILE
+        if save_file.exists() and not _is_intact(save_file):
+            log.error(
+                "store.damaged", path=str(save_file), kept=str(save_file.with_suffix(".damaged"))
+            )
+            save_file.replace(save_file.with_suffix(".damaged"))
 
     async def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until PING is answered. Raises TimeoutError."""
@@ -128,15 +130,15 @@ async def can_log_in(url: str) -> bool:
     return True
 
 
-def _is_intact(saved: Path) -> bool:
+def _is_intact(save_file: Path) -> bool:
     """Check a save file with the server's own check, which runs under this name."""
-    checked = subprocess.run(
-        ["valkey-check-rdb", str(saved)],
+    check = subprocess.run(
+        ["valkey-check-rdb", str(save_file)],
         executable=_find_executable(),
         capture_output=True,
         check=False,
     )
-    return checked.returncode == 0
+    return check.returncode == 0
 
 
 def _find_executable() -> str:

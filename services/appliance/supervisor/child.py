@@ -207,12 +207,12 @@ class SupervisedProcess:
         if self.plan.probe is None:
             self._enter("ready")
             return
-        answered = False
-        silent_s, turn, waited = 0.0, time.monotonic(), 0.0
+        has_answer = False
+        silent_s, probe_at, waiting_s = 0.0, time.monotonic(), 0.0
         while process.returncode is None:
             try:
                 why = await self.plan.probe()
-                answered, silent_s, turn, waited = (
+                has_answer, silent_s, probe_at, waiting_s = (
                     True,
                     0.0,
                     time.monotonic(),
@@ -225,13 +225,13 @@ class SupervisedProcess:
                         process=self.plan.name,
                         error=f"{type(error).__name__}: {error}",
                     )
-                why, last, turn = "does not answer", turn, time.monotonic()
-                before, waited = waited, read_waiting_s(process.pid)
+                why, last, probe_at = "does not answer", probe_at, time.monotonic()
+                before, waiting_s = waiting_s, read_waiting_s(process.pid)
                 # A longer turn means that the supervisor itself stood still.
-                asked_s = min(turn - last, PROBE_S + self.plan.probe_every_s + 1.0)
+                asked_s = min(probe_at - last, PROBE_S + self.plan.probe_every_s + 1.0)
                 # A process that waits for the processor, as in a storm of reports, does not hang.
-                silent_s += max(0.0, asked_s - (waited - before))
-                if silent_s > (HUNG_TIMEOUT_S if answered else HUNG_START_TIMEOUT_S):
+                silent_s += max(0.0, asked_s - (waiting_s - before))
+                if silent_s > (HUNG_TIMEOUT_S if has_answer else HUNG_START_TIMEOUT_S):
                     log.error("process.hung", process=self.plan.name, silent_s=round(silent_s))
                     await self._end(process)
                     return

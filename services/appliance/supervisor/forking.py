@@ -44,7 +44,7 @@ class ForkedProcess:
         self._pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
 
-    def _ended(self) -> None:
+    def _note_end(self) -> None:
         _, status = os.waitpid(self.pid, 0)
         self.returncode = os.waitstatus_to_exitcode(status)
         asyncio.get_running_loop().remove_reader(self._pidfd)

@@ -148,8 +148,8 @@ def serve_as_fork(control: socket.socket, supervisor: int, preload: Sequence[str
         sys.stdout, sys.stderr = _open_unbuffered(1), _open_unbuffered(2)
         _serve(control, supervisor, preload)
         code = 0
-    except SystemExit as left:
-        code = left.code
+    except SystemExit as exit_request:
+        code = exit_request.code
         if code is not None and not isinstance(code, int):
             print(code, file=sys.stderr)
             code = 1
@@ -157,10 +157,10 @@ def serve_as_fork(control: socket.socket, supervisor: int, preload: Sequence[str
         traceback.print_exc()
     finally:
         # Leaves without the frames of the supervisor, which would handle its exceptions
-        _leave(code if isinstance(code, int) else 0)
+        _exit_process(code if isinstance(code, int) else 0)
 
 
-def _leave(code: int) -> NoReturn:
+def _exit_process(code: int) -> NoReturn:
     """End the process as an interpreter does at the end of its program."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]

@@ -66,10 +66,10 @@ def end_orphans(data_dir: Path, grace_s: float = GRACE_S) -> list[str]:
     Call it only under the lock of the data directory.
     """
     orphans = find_orphans(data_dir)
-    described = []
+    descriptions = []
     for process in orphans:
         try:
-            described.append(f"{process.pid} {_describe(process)}")
+            descriptions.append(f"{process.pid} {_describe(process)}")
             process.terminate()
             process.resume()
         except psutil.Error:
@@ -81,7 +81,7 @@ def end_orphans(data_dir: Path, grace_s: float = GRACE_S) -> list[str]:
         except psutil.Error:
             continue
     psutil.wait_procs(alive, timeout=GRACE_S)
-    return described
+    return descriptions
 
 
 def _describe(process: psutil.Process) -> str:

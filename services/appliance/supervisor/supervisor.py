@@ -53,16 +53,16 @@ class Supervisor:
 
     def start(self, plans: Iterable[ProcessPlan]) -> list[SupervisedProcess]:
         """Start these processes; returns at once."""
-        started = []
+        children = []
         for plan in plans:
             child = SupervisedProcess(
                 plan, self._stream, self.write_status, self._explain, self._forks
             )
             self._children[plan.name] = child
             self._tasks.append(asyncio.create_task(child.run(), name=plan.name))
-            started.append(child)
+            children.append(child)
         self.write_status()
-        return started
+        return children
 
     async def run_to_end(self, plan: ProcessPlan) -> SupervisedProcess:
         """Run a process until it ends, then forget it. Cancelled, it is left to `stop`."""
@@ -132,7 +132,7 @@ class Supervisor:
         Each process gets its own time before SIGKILL.
         """
         self.enter("stopping")
-        ordered = sorted(self._children.values(), key=lambda c: c.plan.stop_order)
-        for _, together in groupby(ordered, key=lambda c: c.plan.stop_order):
+        children = sorted(self._children.values(), key=lambda c: c.plan.stop_order)
+        for _, together in groupby(children, key=lambda c: c.plan.stop_order):
             await asyncio.gather(*(child.stop() for child in together))
         await asyncio.gather(*self._tasks, return_exceptions=True)

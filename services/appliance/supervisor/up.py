@@ -131,9 +131,9 @@ async def run_system(options: UpOptions) -> None:
                 )
             except OSError as error:
                 raise _build_unusable_error(data, error) from error
-            if ended := await asyncio.to_thread(end_orphans, settings.data_dir):
+            if orphans := await asyncio.to_thread(end_orphans, settings.data_dir):
                 log.warning(
-                    "orphans.ended", processes=ended, why="an earlier `vigie up` was killed"
+                    "orphans.ended", processes=orphans, why="an earlier `vigie up` was killed"
                 )
             front = _open_front_socket(settings.http, queues=options.member is None)
             stack.callback(front.close)
@@ -208,9 +208,9 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
         settings.data.store, sockets_in / "store.sock", settings.data.logs / "store.log"
     )
     member = options.member
-    embedded = member.brokers if member else f"127.0.0.1:{ports['kafka']}"
+    brokers = member.brokers if member else f"127.0.0.1:{ports['kafka']}"
     addresses = SystemAddresses(
-        kafka=options.kafka or embedded,
+        kafka=options.kafka or brokers,
         redis=options.redis or store_node.url,
         http=settings.http,
         console=f"{UNIX_PREFIX}{sockets_in / 'console.sock'}",
@@ -267,8 +267,10 @@ async def _wait_for_stop(
         asyncio.create_task(keep_looking(options.settings.data)),
     }
     try:
-        done, _ = await asyncio.wait({*tasks, stop_task}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done & tasks:
+        ended_tasks, _ = await asyncio.wait(
+            {*tasks, stop_task}, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in ended_tasks & tasks:
             await task
     finally:
         for task in tasks:
@@ -299,7 +301,7 @@ async def _start_processes(
         await _run_step("reading the number of copies", _learn_replication(supervisor))
     addresses = supervisor.addresses
     try:
-        made = await _run_step(
+        topics = await _run_step(
             "making topics ready",
             provision_topics(addresses.kafka, replication=addresses.replication),
         )
@@ -312,8 +314,8 @@ async def _start_processes(
         ) from error
     except KafkaError as error:
         raise UpFailed(f"the topics cannot be made on {addresses.kafka}: {error}") from error
-    if made.created:
-        log.info("topics.created", count=len(made.created))
+    if topics.created:
+        log.info("topics.created", count=len(topics.created))
     if options.member is not None:
         progress.step("Meeting the other machines")
         await _run_step("meeting the other machines", meet_cluster(options, supervisor))
@@ -329,7 +331,7 @@ async def _start_processes(
     )
     all_ready = asyncio.create_task(_wait_until_all_ready(services, progress))
     try:
-        await _wait_for_front(services, is_new=bool(made.created))
+        await _wait_for_front(services, is_new=bool(topics.created))
         settings.data.started.touch()
         await all_ready
     finally:
@@ -353,9 +355,9 @@ async def _start_processes(
 
 async def _prepare(supervisor: Supervisor, preparation: ProcessPlan) -> None:
     """Run the preparation to its end. Raises UpFailed with its last line."""
-    prepared = await supervisor.run_to_end(preparation)
-    if prepared.exit_code:
-        raise UpFailed(prepared.last_word or f"the preparation ended with {prepared.exit_code}")
+    outcome = await supervisor.run_to_end(preparation)
+    if outcome.exit_code:
+        raise UpFailed(outcome.last_word or f"the preparation ended with {outcome.exit_code}")
 
 
 async def _run_step(what: str, work: Awaitable[T]) -> T:
@@ -368,14 +370,14 @@ async def _run_step(what: str, work: Awaitable[T]) -> T:
     try:
         while not task.done():
             await asyncio.wait({task}, timeout=SLOW_WARNING_S)
-            waited = time.monotonic() - began
-            if not task.done() and waited > STEP_TIMEOUT_S:
+            waiting_s = time.monotonic() - began
+            if not task.done() and waiting_s > STEP_TIMEOUT_S:
                 raise UpFailed(
                     f"{what} is not done after {STEP_TIMEOUT_S:g} s: is the broker well? See its log, then "
                     "start again"
                 )
             if not task.done():
-                log.warning("system.slow", step=what, seconds=round(waited))
+                log.warning("system.slow", step=what, seconds=round(waiting_s))
         return task.result()
     finally:
         task.cancel()
@@ -441,11 +443,11 @@ async def meet_cluster(options: UpOptions, supervisor: Supervisor) -> None:
     """
     assert options.member is not None
     addresses = supervisor.addresses
-    reached = options.settings.model_copy(update={"kafka": addresses.kafka})
+    reached_settings = options.settings.model_copy(update={"kafka": addresses.kafka})
     try:
         async with asyncio.timeout(MEETING_TIMEOUT_S):
             updated_member = await keep_cluster(
-                reached, options.member, find_front(options.settings)
+                reached_settings, options.member, find_front(options.settings)
             )
             supervisor.change_addresses(replace(addresses, kafka=updated_member.brokers))
             await _learn_replication(supervisor)
@@ -522,14 +524,14 @@ async def _wait_for_front(children: list[SupervisedProcess], *, is_new: bool) ->
         *(child.ready.wait() for child in children if child.status.name == plans.FRONT_PROCESS)
     )
     give_up = time.monotonic() + OTHERS_TIMEOUT_S
-    awaited = children
-    while awaited and (is_new or time.monotonic() < give_up):
-        awaited = [c for c in awaited if not (c.ready.is_set() or (c.has_ended and not is_new))]
+    pending = children
+    while pending and (is_new or time.monotonic() < give_up):
+        pending = [c for c in pending if not (c.ready.is_set() or (c.has_ended and not is_new))]
         await asyncio.sleep(0.1)
-    if awaited:
+    if pending:
         log.warning(
             "front.alone",
-            waiting_for={c.status.name: c.status.why or c.status.state for c in awaited},
+            waiting_for={c.status.name: c.status.why or c.status.state for c in pending},
         )
 
 

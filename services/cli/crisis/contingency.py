@@ -144,8 +144,8 @@ def contingency(
             if n is LossSize.ONE
             else list(_show_progress(ranking, len(tables.sites), quiet=quiet))
         )
-        worst_losses = [ranking.explained(loss) for loss in select_worst(losses, most, tables)]
-        bought = (
+        worst_losses = [ranking.explain_loss(loss) for loss in select_worst(losses, most, tables)]
+        resource_gains = (
             rank_gains(start, select_worst(losses, GRAVEST, tables))
             if gains and n is LossSize.ONE
             else ()
@@ -171,7 +171,7 @@ def contingency(
         "gains": [
             asdict(gain)
             | {"unmet": _name_levels(gain.unmet), "name": names.get(gain.what, gain.what)}
-            for gain in bought
+            for gain in resource_gains
         ],
     }
     if as_json:
@@ -192,7 +192,13 @@ def _name_levels(unmet: Unmet) -> dict[str, int]:
 
 
 def _show_present_ranking(
-    n: LossSize, lost: LossKind, most: int, realm: str | None, as_of: str | None, *, as_json: bool
+    n: LossSize,
+    loss_kind: LossKind,
+    most: int,
+    realm: str | None,
+    as_of: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Print the latest ranking of the planner from the present crisis.
 
@@ -203,7 +209,7 @@ def _show_present_ranking(
         realm,
         as_of,
         most,
-        **{"n": n.value, "lost": lost.value, "from": "present"},
+        **{"n": n.value, "lost": loss_kind.value, "from": "present"},
     )["items"]
     if not rankings:
         raise print_error(

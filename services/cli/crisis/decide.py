@@ -68,7 +68,7 @@ def post_decision(
     key: str | None,
     expected: int | None = None,
     as_json: bool,
-    done: str,
+    success_text: str,
 ) -> None:
     """Post a decision, wait for the decider and print the result.
 
@@ -84,7 +84,7 @@ def post_decision(
                 "POST", where, {k: v for k, v in body.items() if v is not None}, headers
             )
             if status == 202:
-                result = client.decided(result, DECISION_TIMEOUT_S)
+                result = client.wait_for_decision(result, DECISION_TIMEOUT_S)
     except (VigieUnreachable, ApiRefused) as exc:
         if as_json and isinstance(exc, ApiRefused):
             typer.echo(json.dumps(exc.problem, ensure_ascii=False))
@@ -93,7 +93,7 @@ def post_decision(
         typer.echo(json.dumps(result, ensure_ascii=False))
     if result["state"] == "applied":
         if not as_json:
-            typer.secho(done, fg="green")
+            typer.secho(success_text, fg="green")
         return
     if result["state"] == "pending":
         typer.secho(
@@ -107,36 +107,36 @@ def post_decision(
 
 
 def decision(
-    path: str, done: str, *, versioned: bool = False
+    path: str, success_text: str, *, is_versioned: bool = False
 ) -> Callable[[Callable[..., Body]], Callable[..., None]]:
     """Make a command that posts the body that a function returns.
 
-    `path` and `done` name parameters of the function in braces; those of the path are quoted, and
-    `incident` may be a number. The command gets the options of all decisions, and `--if-version`
-    if it is versioned. A function that needs the realm names it, too.
+    `path` and `success_text` name parameters of the function in braces; those of the path are
+    quoted, and `incident` may be a number. The command gets the options of all decisions, and
+    `--if-version` if it is versioned. A function that needs the realm names it, too.
     """
-    shared = {k: v for k, v in _OPTIONS.items() if versioned or k != "expected"}
+    shared_options = {k: v for k, v in _OPTIONS.items() if is_versioned or k != "expected"}
 
     def make(build: Callable[..., Body]) -> Callable[..., None]:
         own = inspect.signature(build).parameters
 
-        def run(**given: Any) -> None:
-            realm = given["realm"]
-            body = build(**{name: given[name] for name in own})
-            ids = {name: given[name] for name in own if isinstance(given[name], str)}
+        def run(**values: Any) -> None:
+            realm = values["realm"]
+            body = build(**{name: values[name] for name in own})
+            ids = {name: values[name] for name in own if isinstance(values[name], str)}
             if "{incident}" in path:
-                ids["incident"] = resolve_incident(given["incident"], realm)
+                ids["incident"] = resolve_incident(values["incident"], realm)
             post_decision(
                 path.format(**{name: quote_path(id) for name, id in ids.items()}),
                 realm,
                 body,
-                key=given["key"],
-                expected=given.get("expected"),
-                as_json=given["as_json"],
-                done=done.format(**ids),
+                key=values["key"],
+                expected=values.get("expected"),
+                as_json=values["as_json"],
+                success_text=success_text.format(**ids),
             )
 
-        return add_options(run, build, last=shared)
+        return add_options(run, build, last=shared_options)
 
     return make
 
@@ -165,7 +165,7 @@ def reapply(incident: Incident, reason: Reason = None) -> Body:
     return {"reason": reason}
 
 
-@decision("incidents/{incident}/resolve", "Clos", versioned=True)
+@decision("incidents/{incident}/resolve", "Clos", is_versioned=True)
 def resolve(incident: Incident, reason: Reason = None, force: Force = False) -> Body:
     """Close an incident."""
     return {"reason": reason, "force": force}
@@ -177,7 +177,7 @@ def _parse_level(text: str) -> str:
     return f"N{text[-1]}"
 
 
-@decision("level", "Niveau {level}", versioned=True)
+@decision("level", "Niveau {level}", is_versioned=True)
 def level(
     level: Annotated[str, typer.Argument(help="N0 … N4", parser=_parse_level, metavar="LEVEL")],
     scope: Annotated[
@@ -219,7 +219,7 @@ def hold(
             {"reason": reason},
             key=key,
             as_json=as_json,
-            done="Envois repris",
+            success_text="Envois repris",
         )
         return
     body = {"until": parse_time(until or ""), "reason": reason}
@@ -229,7 +229,7 @@ def hold(
         body,
         key=key,
         as_json=as_json,
-        done="Envois suspendus, sauf les alertes de danger",
+        success_text="Envois suspendus, sauf les alertes de danger",
     )
 
 
@@ -287,7 +287,7 @@ def resend(
             "/api/v1/notifications", realm, None, NO_LIMIT, state=["failed", "ambiguous"]
         )["items"]
     ]
-    refused = 0
+    refusal_count = 0
     for id in notification_ids:
         try:
             post_decision(
@@ -296,14 +296,14 @@ def resend(
                 {"reason": reason},
                 key=None,
                 as_json=as_json,
-                done=f"Repris : {id}",
+                success_text=f"Repris : {id}",
             )
         # The error is printed already; the other messages are tried nevertheless.
         except typer.Exit:
-            refused += 1
+            refusal_count += 1
     if not notification_ids:
         typer.echo("Rien à reprendre")
-    if refused:
+    if refusal_count:
         raise typer.Exit(1)
 
 

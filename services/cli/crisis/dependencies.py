@@ -74,10 +74,10 @@ def dependencies(
     else:
         parameters = [("n", str(n)), ("limit", str(limit)), ("together", str(together).lower())]
         parameters += [("kind", kind)] if kind else []
-    joined = "&".join(part for part in (query.removeprefix("?"), urlencode(parameters)) if part)
+    full_query = "&".join(part for part in (query.removeprefix("?"), urlencode(parameters)) if part)
     try:
         with ApiClient(Settings()) as client:
-            answer = client.get(f"{path}?{joined}" if joined else path)
+            answer = client.get(f"{path}?{full_query}" if full_query else path)
     except (VigieUnreachable, ApiRefused) as error:
         raise print_error(error) from error
     if as_json:
@@ -91,7 +91,7 @@ def dependencies(
 
 
 def _propose(
-    lost: list[str],
+    resources: list[str],
     activity: str,
     reason: str | None,
     realm: str | None,
@@ -100,11 +100,13 @@ def _propose(
     as_json: bool,
 ) -> None:
     """Propose that an activity needs a resource. Raises typer.BadParameter and typer.Exit."""
-    if len(lost) != 1:
+    if len(resources) != 1:
         raise typer.BadParameter("--propose needs one resource, such as system:ad")
-    body = {"resource": lost[0], "activity": activity, "reason": reason}
-    done = f"{activity} dépend de {lost[0]} : proposé, une autre personne l’approuve"
-    post_decision("dependencies/proposals", realm, body, key=key, as_json=as_json, done=done)
+    body = {"resource": resources[0], "activity": activity, "reason": reason}
+    message = f"{activity} dépend de {resources[0]} : proposé, une autre personne l’approuve"
+    post_decision(
+        "dependencies/proposals", realm, body, key=key, as_json=as_json, success_text=message
+    )
 
 
 def _print_ranking(ranking: Row) -> None:
@@ -158,9 +160,9 @@ def _print_hidden(hidden_dependencies: Row) -> None:
     )
     for one in hidden_dependencies["items"]:
         for case in one["evidence"]:
-            out, degraded = (format_local_time(case[key]) for key in ("out_at", "degraded_at"))
+            out, degraded_at = (format_local_time(case[key]) for key in ("out_at", "degraded_at"))
             pair = f"{one['resource']} → {one['activity']}"
-            typer.echo(f"{pair} : {case['realm']}, panne {out}, dégradée {degraded}")
+            typer.echo(f"{pair} : {case['realm']}, panne {out}, dégradée {degraded_at}")
 
 
 def _print_cascade(loss: Row) -> None:

@@ -157,7 +157,7 @@ def sitrep(
         remarks[section] = text
     body = {"remarks": remarks, "number": number, "as_of": parse_time(as_of) if as_of else None}
     post_decision(
-        "sitreps", realm, body, key=key, as_json=as_json, done="Point de situation validé"
+        "sitreps", realm, body, key=key, as_json=as_json, success_text="Point de situation validé"
     )
     if pdf is not None or html is not None:
         show_document("/api/v1/sitreps/latest", realm, None, as_json=False, pdf=pdf, html=html)

@@ -84,7 +84,7 @@ def draft(
 
 
 @app.command("revise")
-@decision("handovers/{number}:revise", "Relève n° {number} reprise", versioned=True)
+@decision("handovers/{number}:revise", "Relève n° {number} reprise", is_versioned=True)
 def revise(
     number: Number,
     objective: Annotated[str | None, typer.Option(help="Another objective")] = None,
@@ -95,21 +95,21 @@ def revise(
 
 
 @app.command("sign")
-@decision("handovers/{number}:sign", "Relève n° {number} signée par le sortant", versioned=True)
+@decision("handovers/{number}:sign", "Relève n° {number} signée par le sortant", is_versioned=True)
 def sign(number: Number) -> Body:
     """Sign as the outgoing person: the page is frozen."""
     return {}
 
 
 @app.command("accept")
-@decision("handovers/{number}:accept", "Relève n° {number} signée par l’entrant", versioned=True)
+@decision("handovers/{number}:accept", "Relève n° {number} signée par l’entrant", is_versioned=True)
 def accept(number: Number) -> Body:
     """Sign as the incoming person: the recipients are told."""
     return {}
 
 
 @app.command("withdraw")
-@decision("handovers/{number}:withdraw", "Relève n° {number} retirée", versioned=True)
+@decision("handovers/{number}:withdraw", "Relève n° {number} retirée", is_versioned=True)
 def withdraw(
     number: Number, reason: Annotated[str, typer.Option(help="Why; kept encrypted")]
 ) -> Body:

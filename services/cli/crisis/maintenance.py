@@ -110,12 +110,12 @@ def add(
         key=key,
         expected=expected,
         as_json=as_json,
-        done="Travaux prévus" if change is None else "Travaux modifiés",
+        success_text="Travaux prévus" if change is None else "Travaux modifiés",
     )
 
 
 @app.command("end")
-@decision("maintenance/{window}/end", "Travaux terminés", versioned=True)
+@decision("maintenance/{window}/end", "Travaux terminés", is_versioned=True)
 def end(
     window: str, reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None
 ) -> Body:

@@ -102,7 +102,7 @@ def start(
 
 
 @app.command("done")
-@decision("obligations/{clock}:done", "Déclaration enregistrée", versioned=True)
+@decision("obligations/{clock}:done", "Déclaration enregistrée", is_versioned=True)
 def done(
     clock: Clock,
     receipt: Annotated[str, typer.Option(help="Reference number of the receipt; stored encrypted")],
@@ -118,7 +118,7 @@ def done(
 
 
 @app.command("dismiss")
-@decision("obligations/{clock}:dismiss", "Échéance sans objet", versioned=True)
+@decision("obligations/{clock}:dismiss", "Échéance sans objet", is_versioned=True)
 def dismiss(
     clock: Clock,
     reason: Annotated[str, typer.Option(help="Why it does not apply; stored encrypted")],

@@ -210,11 +210,11 @@ def _list_sites(territory: Territory, url: str) -> list[dict[str, str]]:
 
 
 def _draw_qr_code(text: str) -> str:
-    drawn = io.BytesIO()
+    image = io.BytesIO()
     segno.make(text, error="m", micro=False).save(
-        drawn, kind="svg", border=2, xmldecl=False, svgns=True
+        image, kind="svg", border=2, xmldecl=False, svgns=True
     )
-    return drawn.getvalue().decode()
+    return image.getvalue().decode()
 
 
 def _list_phones(territory: Territory, people: list[Contact]) -> list[list[str]]:

@@ -84,9 +84,9 @@ def _describe_state(card: dict[str, Any]) -> str:
         return w.translate_code(w.CARD_STATE, card["state"], _) + (
             ", en retard" if card["overdue"] else ""
         )
-    closed = progress["done"] + progress["not_applicable"]
+    closed_count = progress["done"] + progress["not_applicable"]
     late = f", {progress['overdue']} en retard" if progress["overdue"] else ""
-    return f"{closed} sur {progress['total']}{late}"
+    return f"{closed_count} sur {progress['total']}{late}"
 
 
 @plan.command("pdf")
@@ -220,7 +220,7 @@ def complete_card(
 
 
 @plan.command("activate")
-@decision("plans/{plan}/activate", "{plan} activé", versioned=True)
+@decision("plans/{plan}/activate", "{plan} activé", is_versioned=True)
 def activate(
     plan: str,
     realm: Realm = None,
@@ -233,14 +233,14 @@ def activate(
 
 
 @plan.command("refuse")
-@decision("plans/{plan}/refuse", "{plan} refusé", versioned=True)
+@decision("plans/{plan}/refuse", "{plan} refusé", is_versioned=True)
 def refuse(plan: str, reason: Reason = None) -> Body:
     """Refuse a proposed plan."""
     return {"reason": reason}
 
 
 @plan.command("stand-down")
-@decision("plans/{plan}/stand-down", "{plan} levé", versioned=True)
+@decision("plans/{plan}/stand-down", "{plan} levé", is_versioned=True)
 def stand_down(plan: str, reason: Reason = None, force: Force = False) -> Body:
     """Stand a plan down."""
     return {"reason": reason, "force": force}

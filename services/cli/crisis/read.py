@@ -171,10 +171,10 @@ def add_options(
     hints = get_type_hints(build, include_extras=True)
     own, keyword = inspect.signature(build).parameters, inspect.Parameter.KEYWORD_ONLY
 
-    def make(shared: Mapping[str, Option]) -> list[inspect.Parameter]:
+    def make(shared_options: Mapping[str, Option]) -> list[inspect.Parameter]:
         return [
             inspect.Parameter(name, keyword, default=default, annotation=hint)
-            for name, (hint, default) in shared.items()
+            for name, (hint, default) in shared_options.items()
             if name not in own
         ]
 
@@ -193,7 +193,7 @@ def listing(
 
     The filter `incident` may be a number.
     """
-    paged = {"limit": (Limit, limit), "as_json": (AsJson, False)}
+    pagination_options = {"limit": (Limit, limit), "as_json": (AsJson, False)}
 
     def make(build: Callable[..., Filters]) -> Callable[..., None]:
         def run(
@@ -201,14 +201,16 @@ def listing(
             as_of: str | None = None,
             limit: int = limit,
             as_json: bool = False,
-            **given: Any,
+            **values: Any,
         ) -> None:
-            filters = build(**given)
+            filters = build(**values)
             if "incident" in filters:
                 filters["incident"] = resolve_incident(filters["incident"], realm)
             show_list(fetch_list(path, realm, as_of, limit, **filters), as_json, title, columns)
 
-        return add_options(run, build, {"realm": (Realm, None), "as_of": (AsOf, None)}, paged)
+        return add_options(
+            run, build, {"realm": (Realm, None), "as_of": (AsOf, None)}, pagination_options
+        )
 
     return make
 

@@ -111,7 +111,7 @@ Lines = Annotated[
 
 
 @app.command()
-@decision("reassignments/{proposal}/approve", "Approuvé, les ordres partent", versioned=True)
+@decision("reassignments/{proposal}/approve", "Approuvé, les ordres partent", is_versioned=True)
 def approve(proposal: str, line: Lines = None, reason: Given = None) -> Body:
     """Approve lines of a proposal; their orders go out at once.
 
@@ -121,7 +121,7 @@ def approve(proposal: str, line: Lines = None, reason: Given = None) -> Body:
 
 
 @app.command()
-@decision("reassignments/{proposal}/decline", "Écarté", versioned=True)
+@decision("reassignments/{proposal}/decline", "Écarté", is_versioned=True)
 def decline(proposal: str, line: Lines = None, reason: Given = None) -> Body:
     """Decline lines of a proposal, with a reason."""
     return {"lines": line or None, "reason": reason}
@@ -152,14 +152,14 @@ def announce(
     `vigie callout show` shows costs and progress.
     """
     body = {"start": start} | ({"channels": channel} if channel else {})
-    done = "Les agents sont prévenus" if start else "Préparé, rien n’est parti"
+    message = "Les agents sont prévenus" if start else "Préparé, rien n’est parti"
     post_decision(
         f"reassignments/{quote(proposal, safe='')}/announce",
         realm,
         body,
         key=key,
         as_json=as_json,
-        done=done,
+        success_text=message,
     )
 
 

@@ -137,7 +137,7 @@ def ask(
 
 
 @app.command("offer")
-@decision("resource-requests/{request}:offer", "Moyen réservé", versioned=True)
+@decision("resource-requests/{request}:offer", "Moyen réservé", is_versioned=True)
 def offer(
     request: Request,
     stock: Annotated[str | None, typer.Option(help="Stock to reserve from")] = None,
@@ -159,7 +159,7 @@ def offer(
 
 
 @app.command("commit")
-@decision("resource-requests/{request}:commit", "Moyen promis", versioned=True)
+@decision("resource-requests/{request}:commit", "Moyen promis", is_versioned=True)
 def commit(
     request: Request,
     offer: Annotated[
@@ -172,28 +172,28 @@ def commit(
 
 
 @app.command("depart")
-@decision("resource-requests/{request}:depart", "En route", versioned=True)
+@decision("resource-requests/{request}:depart", "En route", is_versioned=True)
 def depart(request: Request, eta: Time = None) -> Body:
     """Record that the resource has left."""
     return {"eta_at": parse_time(eta) if eta else None}
 
 
 @app.command("arrive")
-@decision("resource-requests/{request}:arrive", "Sur place", versioned=True)
+@decision("resource-requests/{request}:arrive", "Sur place", is_versioned=True)
 def arrive(request: Request) -> Body:
     """Record that the resource is in place."""
     return {}
 
 
 @app.command("release")
-@decision("resource-requests/{request}:release", "Moyen rendu", versioned=True)
+@decision("resource-requests/{request}:release", "Moyen rendu", is_versioned=True)
 def release(request: Request, reason: Reason = None) -> Body:
     """Release the resource; it goes back unless it was used up."""
     return {"reason": reason}
 
 
 @app.command("cancel")
-@decision("resource-requests/{request}:cancel", "Demande annulée", versioned=True)
+@decision("resource-requests/{request}:cancel", "Demande annulée", is_versioned=True)
 def cancel(
     request: Request, reason: Annotated[str, typer.Option(help="Why; kept encrypted")]
 ) -> Body:

@@ -143,7 +143,7 @@ def draft(
 
 
 @app.command("revise")
-@decision("statements/{statement}:revise", "Texte repris", versioned=True)
+@decision("statements/{statement}:revise", "Texte repris", is_versioned=True)
 def revise(
     statement: Statement,
     text: Text = None,
@@ -155,21 +155,21 @@ def revise(
 
 
 @app.command("submit")
-@decision("statements/{statement}:submit", "Communiqué soumis", versioned=True)
+@decision("statements/{statement}:submit", "Communiqué soumis", is_versioned=True)
 def submit(statement: Statement) -> Body:
     """Ask the communication function to validate a draft."""
     return {}
 
 
 @app.command("validate")
-@decision("statements/{statement}:validate", "Communiqué validé", versioned=True)
+@decision("statements/{statement}:validate", "Communiqué validé", is_versioned=True)
 def validate(statement: Statement) -> Body:
     """Validate a submitted statement, as another person than its authors."""
     return {}
 
 
 @app.command("refuse")
-@decision("statements/{statement}:refuse", "Communiqué refusé", versioned=True)
+@decision("statements/{statement}:refuse", "Communiqué refusé", is_versioned=True)
 def refuse(
     statement: Statement, reason: Annotated[str, typer.Option(help="Why; kept encrypted")]
 ) -> Body:
@@ -178,14 +178,14 @@ def refuse(
 
 
 @app.command("publish")
-@decision("statements/{statement}:publish", "Communiqué publié", versioned=True)
+@decision("statements/{statement}:publish", "Communiqué publié", is_versioned=True)
 def publish(statement: Statement) -> Body:
     """Publish a validated statement; the question that it answers is answered."""
     return {}
 
 
 @app.command("retract")
-@decision("statements/{statement}:retract", "Communiqué retiré", versioned=True)
+@decision("statements/{statement}:retract", "Communiqué retiré", is_versioned=True)
 def retract(statement: Statement, reason: Reason = None) -> Body:
     """Retract a statement for good; a published one needs --reason."""
     return {"reason": reason}
@@ -233,7 +233,7 @@ def ask(
 
 
 @app.command("answer")
-@decision("questions/{question}:answer", "Réponse notée", versioned=True)
+@decision("questions/{question}:answer", "Réponse notée", is_versioned=True)
 def answer(
     question: Annotated[str, typer.Argument(help="Id of the question")],
     text: Text = None,

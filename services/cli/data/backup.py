@@ -133,31 +133,30 @@ def restore(
     settings = Settings() if data is None else Settings(data_dir=data)
     secret = _read_passphrase(key)
 
-    async def run(finished: VerifiedEnd) -> CompletedRestore:
+    async def run(end: VerifiedEnd) -> CompletedRestore:
         async with run_broker(settings, new=True) as broker_settings:
-            return await put_back(broker_settings, file, secret, finished)
+            return await put_back(broker_settings, file, secret, end)
 
     began = time.monotonic()
     try:
         if check:
-            finished = verify_backup(file, secret)
+            end = verify_backup(file, secret)
             _print_summary(
-                _summarise_backup(file, finished.manifest)
-                | {"signed_by": finished.key.fingerprint},
+                _summarise_backup(file, end.manifest) | {"signed_by": end.key.fingerprint},
                 as_json,
             )
             return
-        restored = asyncio.run(run(check_restore(settings.data, file, secret)))
+        result = asyncio.run(run(check_restore(settings.data, file, secret)))
     except _FAILURES as error:
         raise _print_refusal(file, error) from error
     _print_summary(
         {
             "file": str(file),
             "data": str(settings.data_dir),
-            "records": restored.records,
-            "files": restored.files,
-            "rebased": restored.rebased,
-            "signed_by": restored.signed_by,
+            "records": result.records,
+            "files": result.files,
+            "rebased": result.rebased,
+            "signed_by": result.signed_by,
             "seconds": round(time.monotonic() - began, 1),
         },
         as_json,

@@ -191,15 +191,15 @@ def replay(
     An input that had its effect meanwhile is recognised and changes nothing.
     """
 
-    async def again() -> str:
+    async def replay_input() -> str:
         settings = Settings()
         letter = await _find_letter(settings, letter_id)
-        corrected = None if body is None else body.read_bytes()
+        new_body = None if body is None else body.read_bytes()
         if letter.lane is DeadLetterKind.REFUSED and letter.topic is not None:
-            return await _republish(settings, letter, corrected)
+            return await _republish(settings, letter, new_body)
         if letter.lane is DeadLetterKind.REFUSED:
-            return await _replay_at_front(settings, letter, corrected)
-        content, headers = corrected, build_replay_headers(letter, input_type)
+            return await _replay_at_front(settings, letter, new_body)
+        content, headers = new_body, build_replay_headers(letter, input_type)
         original = await _read_body(settings, letter)
         is_foreign = (
             letter.code == UNSIGNED and original is not None
@@ -221,7 +221,7 @@ def replay(
             )
         return f"{letter.input_id or letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
 
-    typer.echo(_run(again()))
+    typer.echo(_run(replay_input()))
 
 
 def name_corrector(value: bytes, headers: RecordHeaders) -> tuple[bytes, RecordHeaders]:
@@ -250,17 +250,17 @@ def name_corrector(value: bytes, headers: RecordHeaders) -> tuple[bytes, RecordH
     return json.dumps(document, ensure_ascii=False).encode(), list(new_headers.items())
 
 
-async def _republish(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
+async def _republish(settings: Settings, letter: DeadLetter, new_body: bytes | None) -> str:
     try:
         partition, offset = await replay_record(
-            settings.kafka, letter, corrected, [(CORRECTOR_HEADER, LOCAL_ADMIN.encode())]
+            settings.kafka, letter, new_body, [(CORRECTOR_HEADER, LOCAL_ADMIN.encode())]
         )
     except RecordGone as error:
         raise DlqFailed(str(error)) from error
     return f"{letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
 
 
-async def _replay_at_front(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
+async def _replay_at_front(settings: Settings, letter: DeadLetter, new_body: bytes | None) -> str:
     """Ask the front door to accept a refused message again, in the name of its sender."""
     headers = {}
     if token := find_token(settings):
@@ -270,7 +270,7 @@ async def _replay_at_front(settings: Settings, letter: DeadLetter, corrected: by
             base_url=settings.urls[0], trust_env=False, timeout=10.0
         ) as client:
             answer = await client.post(
-                f"/api/v1/refused/{letter.id}/replay", content=corrected or b"", headers=headers
+                f"/api/v1/refused/{letter.id}/replay", content=new_body or b"", headers=headers
             )
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise DlqFailed(describe_no_answer(settings.urls[0], error)) from error

@@ -80,10 +80,10 @@ def official_days(
     if after == days_off:
         typer.echo("les jours officiels sont déjà en vigueur")
         return
-    changed = policy.policy.model_copy(
+    new_section = policy.policy.model_copy(
         update={"holidays": after.public, "school_holidays": after.school}
     )
-    new = [ref.EscalationPolicy(policy=changed) if s is policy else s for s in sections]
+    new = [ref.EscalationPolicy(policy=new_section) if s is policy else s for s in sections]
     version = compute_version(new)
     _show(days_off, after)
     show_differences(version, base, compare_sections(sections, new))
@@ -96,8 +96,10 @@ def official_days(
         "release": False,
         "foreseen": None,
     }
-    done = f"version {version} proposée : une autre personne l’approuve (vigie territory changes)"
-    post_decision("reference/changes", realm, body, key=key, as_json=as_json, done=done)
+    message = (
+        f"version {version} proposée : une autre personne l’approuve (vigie territory changes)"
+    )
+    post_decision("reference/changes", realm, body, key=key, as_json=as_json, success_text=message)
 
 
 def _show(current_days: DaysOff, after: DaysOff) -> None:
@@ -106,9 +108,9 @@ def _show(current_days: DaysOff, after: DaysOff) -> None:
         ("jours fériés", set(current_days.public), set(after.public)),
         ("vacances scolaires", _write_spans(current_days), _write_spans(after)),
     ):
-        added = ", ".join(sorted(now - before)) or "aucun"
-        gone = ", ".join(sorted(before - now)) or "aucun"
-        typer.echo(f"{name} : ajoutés : {added} ; retirés : {gone}", err=True)
+        added_days = ", ".join(sorted(now - before)) or "aucun"
+        removed_days = ", ".join(sorted(before - now)) or "aucun"
+        typer.echo(f"{name} : ajoutés : {added_days} ; retirés : {removed_days}", err=True)
 
 
 def _write_spans(days: DaysOff) -> set[str]:

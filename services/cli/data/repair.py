@@ -120,7 +120,9 @@ def repair(
         raise typer.BadParameter("--accept-loss or --rebase, one at a time")
     services = [service.value] if service else list(SERVICES)
     try:
-        damaged_logs, done = asyncio.run(_repair(services, partition, lose=lose, again=again))
+        damaged_logs, declarations = asyncio.run(
+            _repair(services, partition, lose=lose, again=again)
+        )
     except (KafkaError, RepairRefused, NoBroker, Stop, OSError) as error:
         raise print_error(error) from error
     if as_json:
@@ -128,23 +130,23 @@ def repair(
             json.dumps(
                 {
                     "damaged": [asdict(f) for f in damaged_logs],
-                    "repaired": [asdict(r) for r in done],
+                    "repaired": [asdict(r) for r in declarations],
                 }
             )
         )
     else:
         for finding in damaged_logs:
             typer.echo(f"{finding.exit:16} {finding.detail}")
-        for one in done:
+        for one in declarations:
             typer.echo(
                 f"repaired         {one.service}.log/{one.partition}: {one.detail} (history {one.history})"
             )
-        if not damaged_logs and not done:
+        if not damaged_logs and not declarations:
             typer.echo(
                 "no damage: every log holds what its snapshots have seen, every input goes on "
                 "where its log has applied it"
             )
-    if len(damaged_logs) > len(done):
+    if len(damaged_logs) > len(declarations):
         raise typer.Exit(1)
 
 
@@ -158,20 +160,22 @@ async def _repair(
             for f in await diagnose_logs(settings.kafka, s)
             if partition in (None, f.partition)
         ]
-        done = []
+        declarations = []
         for finding in damaged_logs:
             if lose and finding.exit in _LOSS_EXITS:
-                done.append(
+                declarations.append(
                     await accept_loss(
                         settings.kafka, finding.service, finding.partition, LOGIC, finding.detail
                     )
                 )
             elif again and finding.exit in _INPUT_EXITS:
-                done.append(await rebase(settings.kafka, finding.service, finding.partition, LOGIC))
+                declarations.append(
+                    await rebase(settings.kafka, finding.service, finding.partition, LOGIC)
+                )
         if lose and not damaged_logs and len(services) == 1 and partition is not None:
-            done.append(
+            declarations.append(
                 await accept_loss(
                     settings.kafka, services[0], partition, LOGIC, "a reader had seen more"
                 )
             )
-    return damaged_logs, done
+    return damaged_logs, declarations

@@ -155,8 +155,8 @@ def load(
     territory, settings = _load_territory(folder), Settings()
     name = realm or territory.code
     if (
-        moved := _list_ended_reassignments(settings, name, territory)
-    ) and not _show_ended_reassignments(moved, release=release):
+        ended_reassignments := _list_ended_reassignments(settings, name, territory)
+    ) and not _show_ended_reassignments(ended_reassignments, release=release):
         raise typer.Exit(1)
 
     async def publish() -> None:
@@ -209,8 +209,10 @@ def propose(
     """
     territory, settings = _load_territory(folder), Settings()
     if (
-        moved := _list_ended_reassignments(settings, realm or territory.code, territory)
-    ) and not _show_ended_reassignments(moved, release=release):
+        ended_reassignments := _list_ended_reassignments(
+            settings, realm or territory.code, territory
+        )
+    ) and not _show_ended_reassignments(ended_reassignments, release=release):
         raise typer.Exit(1)
     territory_changes.propose(
         territory,
@@ -276,17 +278,17 @@ def _list_ended_reassignments(
         raise print_error(error) from error
 
 
-def _show_ended_reassignments(moved: list[dict[str, Any]], *, release: bool) -> bool:
+def _show_ended_reassignments(ended_reassignments: list[dict[str, Any]], *, release: bool) -> bool:
     """Show the agents with a reassignment that the version ends.
 
     Returns whether --release allows it.
     """
     table = Table(
-        title=f"{sum(x['count'] for x in moved)} agents réaffectés par des sites que cette version n’a plus"
+        title=f"{sum(x['count'] for x in ended_reassignments)} agents réaffectés par des sites que cette version n’a plus"
     )
     for column in ("De", "Vers", "Métier", "Agents"):
         table.add_column(column)
-    for x in moved:
+    for x in ended_reassignments:
         table.add_row(
             x["from"]["site"], x["to"]["site"], x["metier_name"], format_small_count(x["count"])
         )

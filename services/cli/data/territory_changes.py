@@ -73,8 +73,8 @@ def propose(
         "release": release,
         "foreseen": foreseen.model_dump(mode="json") if foreseen else None,
     }
-    done = f"version {territory.version} proposée : une autre personne l’approuve (vigie territory changes)"
-    post_decision("reference/changes", realm, body, key=key, as_json=as_json, done=done)
+    message = f"version {territory.version} proposée : une autre personne l’approuve (vigie territory changes)"
+    post_decision("reference/changes", realm, body, key=key, as_json=as_json, success_text=message)
 
 
 def fetch_current_version(settings: Settings, realm: str | None) -> tuple[str, list[SectionData]]:
@@ -204,7 +204,7 @@ def changes(
     return {"state": state}
 
 
-@decision("reference/changes/{change}/approve", "Approuvé", versioned=True)
+@decision("reference/changes/{change}/approve", "Approuvé", is_versioned=True)
 def approve(
     change: Id, reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None
 ) -> Body:
@@ -212,13 +212,13 @@ def approve(
     return {"reason": reason}
 
 
-@decision("reference/changes/{change}/decline", "Refusé", versioned=True)
+@decision("reference/changes/{change}/decline", "Refusé", is_versioned=True)
 def decline(change: Id, reason: Why) -> Body:
     """Decline another person's change."""
     return {"reason": reason}
 
 
-@decision("reference/changes/{change}/withdraw", "Retiré", versioned=True)
+@decision("reference/changes/{change}/withdraw", "Retiré", is_versioned=True)
 def withdraw(change: Id, reason: Why) -> Body:
     """Withdraw your own change, or one that is approved and not in force yet."""
     return {"reason": reason}

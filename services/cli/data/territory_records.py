@@ -87,8 +87,8 @@ def edit(
     field_values = _parse_values(record_row["fields"], values)
     body = {"values": field_values, "seen": record_row["seen"], "reason": reason}
     path = f"reference/records/{kind}/{quote(id, safe='')}/proposals"
-    done = "changement proposé : une autre personne l’approuve (vigie territory changes)"
-    post_decision(path, realm, body, key=key, as_json=as_json, done=done)
+    message = "changement proposé : une autre personne l’approuve (vigie territory changes)"
+    post_decision(path, realm, body, key=key, as_json=as_json, success_text=message)
 
 
 def new(
@@ -109,9 +109,9 @@ def new(
     """Propose a new record; another person approves it."""
     form = _fetch(f"reference/new-records/{kind}{build_query(realm, None)}")
     body = {"values": _parse_values(form["fields"], values), "reason": reason}
-    done = "fiche proposée : une autre personne l’approuve (vigie territory changes)"
+    message = "fiche proposée : une autre personne l’approuve (vigie territory changes)"
     path = f"reference/new-records/{kind}/proposals"
-    post_decision(path, realm, body, key=key, as_json=as_json, done=done)
+    post_decision(path, realm, body, key=key, as_json=as_json, success_text=message)
 
 
 def retire(
@@ -124,8 +124,8 @@ def retire(
 ) -> None:
     """Propose to withdraw a record; another person approves it. Refused if something names it."""
     path = f"reference/records/{kind}/{quote(id, safe='')}/withdrawal"
-    done = "retrait proposé : une autre personne l’approuve (vigie territory changes)"
-    post_decision(path, realm, {"reason": reason}, key=key, as_json=as_json, done=done)
+    message = "retrait proposé : une autre personne l’approuve (vigie territory changes)"
+    post_decision(path, realm, {"reason": reason}, key=key, as_json=as_json, success_text=message)
 
 
 def _parse_values(
@@ -191,8 +191,8 @@ def confirm(
 ) -> None:
     """Confirm a plan with its cards, an activity or a partner; another person approves it."""
     path = f"reference/reviews/{kind}/{quote(id, safe='')}/confirm"
-    done = "relecture proposée : une autre personne l’approuve (vigie territory changes)"
-    post_decision(path, realm, {"reason": reason}, key=key, as_json=as_json, done=done)
+    message = "relecture proposée : une autre personne l’approuve (vigie territory changes)"
+    post_decision(path, realm, {"reason": reason}, key=key, as_json=as_json, success_text=message)
 
 
 def _parse_number(name: str, text: str) -> int | float:

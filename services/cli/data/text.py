@@ -66,8 +66,8 @@ def _post_erasure(
     query = f"?{urlencode({'realm': realm})}" if realm else ""
     try:
         return dict(client.post(f"/api/v1/reports/{quote(id, safe='')}/erase{query}", body)[1])
-    except ApiRefused as refused:
-        if refused.status != 404:
+    except ApiRefused as refusal:
+        if refusal.status != 404:
             raise
     return dict(client.post(f"/api/v1/log/{quote(id, safe='')}/erase{query}", body)[1])
 

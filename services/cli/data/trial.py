@@ -27,7 +27,7 @@ def load_checked_territory(folder: Path) -> Territory:
     """
     territory = load_territory(folder)
     sections = Map({section.section.value: section for section in territory.sections})
-    published = Map(
+    section_by_name = Map(
         {
             name: ReferencePublished(reference=territory.version, data=data)
             for name, data in sections.items()
@@ -35,7 +35,9 @@ def load_checked_territory(folder: Path) -> Territory:
     )
     wrong = [
         *_try_compile("alerts", lambda: Rulebook(territory.version, sections)),
-        *_try_compile("continuity", lambda: compile_impact_analysis(territory.version, published)),
+        *_try_compile(
+            "continuity", lambda: compile_impact_analysis(territory.version, section_by_name)
+        ),
         *_check_outlines(folder),
         *_check_geocodes(folder, {commune.insee for commune in territory.communes}),
     ]

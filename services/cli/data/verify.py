@@ -67,13 +67,13 @@ async def judge_logs(settings: Settings, patience_s: float) -> tuple[Findings, V
         await asyncio.sleep(0.5)
 
 
-def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> None:
+def _verify_bundle(file: Path, key: Path, *, is_required: bool, as_json: bool) -> None:
     """Print the result of a bundle.
 
     Raises typer.Exit(1) on a breach.
     """
     try:
-        public_key = PublicKey.load(key.read_bytes()) if required or key.exists() else None
+        public_key = PublicKey.load(key.read_bytes()) if is_required or key.exists() else None
         bundle_verdict = verify_bundle(file, public_key)
     except (OSError, ValueError) as exc:
         raise print_error(exc) from exc
@@ -154,7 +154,7 @@ def verify(
         _verify_bundle(
             bundle,
             key or settings.data.secrets / PUBLIC_FILE,
-            required=key is not None,
+            is_required=key is not None,
             as_json=as_json,
         )
         return

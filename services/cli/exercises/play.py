@@ -102,12 +102,12 @@ def _read_responders(file: Path) -> list[dict[str, Any]]:
 def _read_responder(where: str, line: Any) -> dict[str, Any]:
     if not isinstance(line, dict) or is_too_large(line):
         raise RespondersInvalid(f"{where}: a line is a mapping (docs/reference/responders.md)")
-    read: dict[str, Any] = to_plain_value(line)
+    values: dict[str, Any] = to_plain_value(line)
     try:
-        parse_responders([read])
+        parse_responders([values])
     except RespondersInvalid as error:
         raise RespondersInvalid(f"{where}: {str(error).removeprefix('responder 1: ')}") from error
-    return read
+    return values
 
 
 def _load_exercise(
@@ -226,7 +226,7 @@ class ScenarioPlayer:
 
         The reaction expected of a report is the reason of the expectation that names it.
         """
-        expected = {check["event"]: check.get("why") for check in checks if "event" in check}
+        reasons = {check["event"]: check.get("why") for check in checks if "event" in check}
         for event in self._scenario.events:
             if event.path == REPORTS_PATH:
                 body = {
@@ -235,7 +235,7 @@ class ScenarioPlayer:
                     "at": _to_iso(event.reported_at),
                     "title": event.body.get("headline") or event.body["type"],
                     "source": (event.body.get("source") or {}).get("name"),
-                    "expected": expected.get(event.id),
+                    "expected": reasons.get(event.id),
                     "body": {k: v for k, v in event.body.items() if k != "occurred_at"},
                 }
                 key = f"stimulus:{self.realm}:{event.id}"
@@ -248,8 +248,8 @@ class ScenarioPlayer:
             return False
         path = f"/api/v1/stimuli?{urlencode({'realm': self.realm, 'limit': 1000})}"
         _, answer = self._insist("GET", path, None, None)
-        done = {one["id"] for one in answer["items"] if one["state"] in ("played", "skipped")}
-        return event.id in done
+        done_ids = {one["id"] for one in answer["items"] if one["state"] in ("played", "skipped")}
+        return event.id in done_ids
 
     def report(self, event: Event) -> None:
         """Post one report or request under the scenario's event id."""
@@ -278,11 +278,11 @@ class ScenarioPlayer:
         at the same time. Actions come after the events of their time.
         """
         steps: Counter[int] = Counter()
-        timed: list[tuple[int, Event | PlannedAction]] = [
+        timed_steps: list[tuple[int, Event | PlannedAction]] = [
             *((e.reported_at, e) for e in self._scenario.events),
             *((a.at, a) for a in self._scenario.actions),
         ]
-        for at, stimulus in sorted(timed, key=lambda pair: pair[0]):
+        for at, stimulus in sorted(timed_steps, key=lambda pair: pair[0]):
             if at > until:
                 break
             self.step(at, steps[at])
@@ -371,8 +371,8 @@ def play(
     settings, console = Settings(), Console(stderr=as_json)
     pace = _parse_speed(speed)
     try:
-        played, answers, checks = _load_exercise(scenario, scenarios, settings)
-        checks = load_checks(check, played.id) if check else checks
+        exercise, answers, checks = _load_exercise(scenario, scenarios, settings)
+        checks = load_checks(check, exercise.id) if check else checks
         answers = _read_responders(responders) if responders else answers
     except (
         ScenarioUnknown,
@@ -385,9 +385,9 @@ def play(
     ) as exc:
         raise print_error(exc) from exc
     require_broker(settings)  # The result is read from the logs at the end.
-    name = realm or f"{settings.territory.name}~ex-{played.id}-{secrets.token_hex(3)}"
-    last = max([played.end, *(played.start + int(c["at_min"] * MINUTE_MS) for c in checks)])
-    end = played.start + int(until * MINUTE_MS) if until is not None else last
+    name = realm or f"{settings.territory.name}~ex-{exercise.id}-{secrets.token_hex(3)}"
+    last = max([exercise.end, *(exercise.start + int(c["at_min"] * MINUTE_MS) for c in checks)])
+    end = exercise.start + int(until * MINUTE_MS) if until is not None else last
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -401,9 +401,9 @@ def play(
             Progress(*columns, console=console, transient=True) as progress,
         ):
             task = progress.add_task(
-                f"{played.id} → {name}", total=sum(e.reported_at <= end for e in played.events)
+                f"{exercise.id} → {name}", total=sum(e.reported_at <= end for e in exercise.events)
             )
-            player = ScenarioPlayer(client, played, name, pace)
+            player = ScenarioPlayer(client, exercise, name, pace)
             player.open(answers)
             if facilitate:
                 player.plan_stimuli(checks)
@@ -415,19 +415,19 @@ def play(
         s.id: {"kind": s.kind, "pole": s.pole} for s in load_territory(settings.territory).sites
     }
     try:
-        history = RealmHistory(played.start, asyncio.run(read_history(settings, name)), sites)
+        history = RealmHistory(exercise.start, asyncio.run(read_history(settings, name)), sites)
     except (KafkaError, Stop, OSError) as exc:
         raise print_error(
             ValueError(f"{name} was played, and its logs cannot be read: {exc}")
         ) from exc
     results = run_checks(history, checks)
-    _show_summary(console, history, name, took, sum(e.reported_at <= end for e in played.events))
+    _show_summary(console, history, name, took, sum(e.reported_at <= end for e in exercise.events))
     if checks:
         _show_results(console, results)
     if as_json:
         document: dict[str, Any] = {
             "realm": name,
-            "events": len(played.events),
+            "events": len(exercise.events),
             "seconds": round(took, 3),
         }
         if checks:

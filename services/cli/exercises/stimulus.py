@@ -79,14 +79,14 @@ def play(id: Id, realm: Realm = None, as_json: AsJson = False) -> None:
 
 
 @app.command("skip")
-@decision("stimuli/{id}:skip", "Stimulus sauté", versioned=True)
+@decision("stimuli/{id}:skip", "Stimulus sauté", is_versioned=True)
 def skip(id: Id) -> Body:
     """Leave a stimulus out; `vigie play --facilitate` does not send it."""
     return {}
 
 
 @app.command("restore")
-@decision("stimuli/{id}:restore", "Stimulus remis", versioned=True)
+@decision("stimuli/{id}:restore", "Stimulus remis", is_versioned=True)
 def restore(id: Id) -> Body:
     """Plan a stimulus again that was left out."""
     return {}

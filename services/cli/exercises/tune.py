@@ -96,8 +96,8 @@ async def _read_newest(kafka: str, last: int) -> list[Recording]:
     Raises NotRecorded, KafkaError and Stop.
     """
     recordings: list[Recording] = []
-    opened = await read_opening_times(kafka)
-    for name in sorted(opened, key=lambda one: (-opened[one], one)):
+    opening_times = await read_opening_times(kafka)
+    for name in sorted(opening_times, key=lambda one: (-opening_times[one], one)):
         if len(recordings) == last:
             break
         try:
@@ -114,8 +114,8 @@ def _tune(
     recordings: list[Recording], section: EscalationPolicy, ladders: list[str] | None, seed: int
 ) -> TuningResult:
     used = list_used_ladders(recordings)
-    if unused := sorted(set(ladders or ()) - used):
-        raise ValueError(f"aucune crise rejouée n’a appelé par l’échelle {unused[0]}")
+    if unused_ladders := sorted(set(ladders or ()) - used):
+        raise ValueError(f"aucune crise rejouée n’a appelé par l’échelle {unused_ladders[0]}")
     changes = list_changes(section.policy, ladders or used)
     half = len(recordings) // 2
     total = (len(changes) + 1) * half + (FINALISTS + 1) * (len(recordings) - half)
@@ -200,19 +200,19 @@ def _propose(
     if best is None:
         raise print_error(ValueError("aucun changement ne tient : rien n’est proposé"))
     base, sections = current
-    changed = [
+    new_sections = [
         best.change.apply(one) if isinstance(one, EscalationPolicy) else one for one in sections
     ]
-    show_differences("proposée", base, compare_sections(sections, changed))
+    show_differences("proposée", base, compare_sections(sections, new_sections))
     if not yes and not ask_confirmation():
         raise typer.Exit(1)
-    measured = (
+    effect_text = (
         f"{best.change.text} ; appels par crise {_write_interval(best.calls)}, "
         f"délai {_write_interval(best.minutes)} min, {best.crises} crises"
     )
     body = {
-        "sections": [section.model_dump(mode="json") for section in changed],
-        "reason": f"{reason} ({measured})" if reason else measured,
+        "sections": [section.model_dump(mode="json") for section in new_sections],
+        "reason": f"{reason} ({effect_text})" if reason else effect_text,
     }
-    done = "changement proposé : une autre personne l’approuve (vigie territory changes)"
-    post_decision("reference/changes", realm, body, key=key, as_json=False, done=done)
+    message = "changement proposé : une autre personne l’approuve (vigie territory changes)"
+    post_decision("reference/changes", realm, body, key=key, as_json=False, success_text=message)

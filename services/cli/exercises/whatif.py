@@ -139,12 +139,12 @@ async def _read_recordings(kafka: str, realm: str | None) -> list[Recording]:
 def _select_sections(recording: Recording, change: Any) -> Sequence[SectionData]:
     if not isinstance(change, dict):
         return tuple(change)
-    recorded = initial_reference(recording)
-    if not recorded:
+    recorded_sections = initial_reference(recording)
+    if not recorded_sections:
         raise NotRecorded(
             f"{recording.realm} has no reference data of its own to patch: give --territory"
         )
-    return apply_patch(recorded, change)
+    return apply_patch(recorded_sections, change)
 
 
 def _find_fork(recording: Recording, at: str | None) -> ForkPoint | None:

@@ -34,9 +34,9 @@ def bounce() -> None:
     try:
         with ApiClient(Settings()) as client:
             client.call("POST", f"/r/{bounced_mail.token}", body)
-    except ApiRefused as refused:
-        if refused.status in (404, 422):
+    except ApiRefused as refusal:
+        if refusal.status in (404, 422):
             return  # The link is over or forged; a repetition would change nothing.
-        raise typer.Exit(EX_TEMPFAIL) from refused
+        raise typer.Exit(EX_TEMPFAIL) from refusal
     except VigieUnreachable as away:
         raise typer.Exit(EX_TEMPFAIL) from away

@@ -79,7 +79,7 @@ def draft(
                 "POST", where, body, {"Idempotency-Key": key} if key else {}
             )
             if status == 202:
-                result = client.decided(result, 15)
+                result = client.wait_for_decision(result, 15)
     except (VigieUnreachable, ApiRefused) as exc:
         raise print_error(exc) from exc
     if result["state"] != "applied":

@@ -68,11 +68,11 @@ def count(
     settings = require_broker(Settings())
     territory = choose_realm(settings, realm)
 
-    async def counted() -> int:
+    async def count_people() -> int:
         async with Vault.open(settings) as vault:
             return len(vault.directory.of(territory).ids())
 
-    people = asyncio.run(counted())
+    people = asyncio.run(count_people())
     typer.echo(json.dumps({"people": people}) if as_json else str(people))
 
 

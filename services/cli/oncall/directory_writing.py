@@ -64,7 +64,7 @@ async def write_contacts(settings: Settings, realm: str, contacts: list[Contact]
     async with Vault.open(settings) as vault:
         people = vault.directory.of(realm)
         await people.put_all(contacts)
-        await people.settled(DIRECTORY_TIMEOUT_S)
+        await people.wait_until_current(DIRECTORY_TIMEOUT_S)
     async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
         for command in build_announcements(contacts):
             await producer.send(

@@ -47,11 +47,11 @@ def open_connection(settings: LdapSettings) -> Connection:
         validate=ssl.CERT_REQUIRED,
         ca_certs_file=str(settings.ldap_ca) if settings.ldap_ca else None,
     )
-    encrypted = parts.scheme == "ldaps"
+    is_encrypted = parts.scheme == "ldaps"
     server = Server(
         parts.hostname,
-        port=parts.port or (636 if encrypted else 389),
-        use_ssl=encrypted,
+        port=parts.port or (636 if is_encrypted else 389),
+        use_ssl=is_encrypted,
         tls=tls,
         get_info=NONE,
         connect_timeout=_TIMEOUT_S,
@@ -68,7 +68,7 @@ def open_connection(settings: LdapSettings) -> Connection:
     )
     try:
         connection.open()
-        if not encrypted and parts.hostname not in _LOOPBACK:
+        if not is_encrypted and parts.hostname not in _LOOPBACK:
             connection.start_tls()
         connection.bind()
     except LDAPException:
@@ -139,9 +139,11 @@ def convert_entries(
             people[token] = contact
             continue
         faulty.add(token)
-    decided = frozenset(channel for channel in CHANNELS if channel in names)
+    decided_channels = frozenset(channel for channel in CHANNELS if channel in names)
     contacts = tuple(people.values())
-    return DirectorySource(contacts, decided, "language" in names, frozenset(faulty - {""})), faults
+    return DirectorySource(
+        contacts, decided_channels, "language" in names, frozenset(faulty - {""})
+    ), faults
 
 
 def _list_values(value: Any) -> list[str]:

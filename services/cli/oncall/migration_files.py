@@ -157,14 +157,14 @@ def _write_channels(file: Path, migration: Migration) -> None:
     columns, rows = _read_rows(file)
     existing_people = {row["person"] for row in rows}
     points = {one.person: one.points for one in migration.people}
-    added = [
+    new_lines = [
         {"person": person, "channels": "|".join(dict.fromkeys(c for c, _ in points[person]))}
         for person in migration.list_holders()
         if person not in existing_people and points.get(person)
     ]
-    if added:
+    if new_lines:
         empty = dict.fromkeys(columns, "")
-        _write_rows(file, columns or ("person", "channels"), rows + [empty | r for r in added])
+        _write_rows(file, columns or ("person", "channels"), rows + [empty | r for r in new_lines])
 
 
 def _write_steps(file: Path, level: str, steps: Sequence[MigratedStep]) -> None:
@@ -180,9 +180,9 @@ def _write_steps(file: Path, level: str, steps: Sequence[MigratedStep]) -> None:
     block = re.compile(
         rf"(^vagues:[^\n]*\n(?:[ ]+[^\n]*\n)*?  {level}:[^\n]*\n)(?:    -[^\n]*\n)+", re.MULTILINE
     )
-    changed, replacements = block.subn(lambda match: match[1] + "".join(lines), text, count=1)
+    new_text, replacements = block.subn(lambda match: match[1] + "".join(lines), text, count=1)
     if not replacements:
         raise TerritoryInvalid(
             [SourceProblem(_RULES, 0, f"no steps of {level} that could be replaced")]
         )
-    file.write_bytes(changed.encode("utf-8"))
+    file.write_bytes(new_text.encode("utf-8"))

@@ -387,7 +387,7 @@ def drill(
             {},
             key=key,
             as_json=False,
-            done="" if as_json else "Essai fait : personne n’a été appelé.",
+            success_text="" if as_json else "Essai fait : personne n’a été appelé.",
         )
     drills = call_api("GET", "/api/v1/drills" + build_query(realm, as_of, limit=1))["items"]
     if as_json:

@@ -108,17 +108,17 @@ async def run_benchmark(
     async with Reporter(url, token) as reporter:
         if name is BenchmarkName.INTAKE:
             return (await reporter.at_rate(source, rate, seconds)).document()
-        posted: dict[str, float] = {}
+        post_times: dict[str, float] = {}
         arrivals: dict[str, float] = {}
         async with watch_live_stream(url, token, realm, arrivals):
-            answered = await reporter.at_rate(source, rate, seconds, posted)
+            result = await reporter.at_rate(source, rate, seconds, post_times)
             for _ in range(int(LIVE_TAIL_S / 0.1)):
-                if posted.keys() <= arrivals.keys():
+                if post_times.keys() <= arrivals.keys():
                     break
                 await asyncio.sleep(0.1)
     load_result = LoadResult(
-        [arrivals[id] - due for id, due in posted.items() if id in arrivals],
-        answered.refused,
-        answered.seconds,
+        [arrivals[id] - due_at for id, due_at in post_times.items() if id in arrivals],
+        result.refused,
+        result.seconds,
     )
-    return load_result.document() | {"not_seen": len(posted.keys() - arrivals.keys())}
+    return load_result.document() | {"not_seen": len(post_times.keys() - arrivals.keys())}

@@ -155,8 +155,8 @@ def invite(
     settings = Settings()
 
     async def work() -> str:
-        with _use_cluster(settings) as (reached, member):
-            invitation = await invite_machine(reached, member, hours)
+        with _use_cluster(settings) as (cluster_settings, member):
+            invitation = await invite_machine(cluster_settings, member, hours)
             until = datetime.fromtimestamp(invitation.expires_at / 1000, PARIS)
             _say(
                 f"Invitation of machine {invitation.number}, once, until {until:%Y-%m-%d %H:%M}. "
@@ -183,9 +183,9 @@ def join(
     settings = Settings()
 
     async def work() -> ClusterMember:
-        opened = open_invitation(_read_text(invitation))
+        content = open_invitation(_read_text(invitation))
         with _hold_stopped(settings):
-            return await join_cluster(settings, opened, address, _say)
+            return await join_cluster(settings, content, address, _say)
 
     member = _run(work)
     typer.echo(f"Machine {member.number} of the cluster, at {member.own.broker}.")
@@ -202,8 +202,8 @@ def status(as_json: AsJson = False) -> None:
     settings = Settings()
 
     async def work() -> ClusterOverview:
-        with _use_cluster(settings) as (reached, member):
-            return await read_overview(reached, member)
+        with _use_cluster(settings) as (cluster_settings, member):
+            return await read_overview(cluster_settings, member)
 
     overview = _run(work)
     if as_json:
@@ -266,10 +266,10 @@ def leave() -> None:
     settings = Settings()
 
     async def work() -> int:
-        with _use_cluster(settings) as (reached, member):
-            await start_leaving(reached, member)
+        with _use_cluster(settings) as (cluster_settings, member):
+            await start_leaving(cluster_settings, member)
             end = time.monotonic() + LEAVE_TIMEOUT_S
-            while (remaining_copies := await advance_leaving(reached, member)) is not None:
+            while (remaining_copies := await advance_leaving(cluster_settings, member)) is not None:
                 _say(f"{remaining_copies} copies are still here")
                 if time.monotonic() > end:
                     raise TimeoutError("the copies are not moved yet: run the command again")
@@ -292,10 +292,10 @@ def replace(
     settings = Settings()
 
     async def work() -> str:
-        with _use_cluster(settings) as (reached, member):
-            await dismiss_dead_machine(reached, member, dead)
+        with _use_cluster(settings) as (cluster_settings, member):
+            await dismiss_dead_machine(cluster_settings, member, dead)
             _say(f"Machine {dead} is out. It must never start again: delete its data directory.")
-            invitation = await invite_machine(reached, member, hours)
+            invitation = await invite_machine(cluster_settings, member, hours)
             _say(
                 f"Invitation of machine {invitation.number}, once. It contains every key: hand it "
                 "over like the master key."

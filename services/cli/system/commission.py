@@ -61,13 +61,13 @@ def _print_conditions(conditions: dict[str, Any]) -> None:
     table = Table("condition", "état", "constat", "le", "sur la machine")
     for item in conditions["items"]:
         word, style = _STATES[item["state"]]
-        done = item["state"] == "done"
+        is_done = item["state"] == "done"
         table.add_row(
             item["title"],
             Text(f"{word} !" if item["grave"] else word, style),
             strip_controls(item["text"]),
             f"{datetime.fromisoformat(item['at']):%d/%m/%Y}" if item["at"] else "",
-            "" if done else item["command"] or "",
+            "" if is_done else item["command"] or "",
         )
     console = open_console()
     console.print(table)

@@ -65,8 +65,8 @@ def list_(as_json: AsJson = False) -> None:
         items = [
             item.model_dump(mode="json") | {"late": item.is_late(now)} for item in feed_list.items
         ]
-        listed = {"samples": feed_list.samples, "items": items}
-        typer.echo(json.dumps(listed, ensure_ascii=False))
+        document = {"samples": feed_list.samples, "items": items}
+        typer.echo(json.dumps(document, ensure_ascii=False))
         return
     if feed_list.samples:
         typer.echo("démonstration : exemples rejoués, aucun éditeur n’est consulté")
@@ -182,8 +182,8 @@ def try_(
     _find_spec(feed)
     time = _parse_fetch_time(at)
     try:
-        watched = load_watched(Settings().territory)
-        trial_result = try_feed(find_connector(feed), file, after or (), time, watched)
+        territory = load_watched(Settings().territory)
+        trial_result = try_feed(find_connector(feed), file, after or (), time, territory)
     except OSError as error:
         raise print_error(ValueError(f"{error.filename}: {error.strerror}")) from error
     except (ValueError, WatchedUnreadable) as error:
@@ -240,8 +240,8 @@ def demo(
     """
     settings = WatchSettings()
     own = settings.feeds_samples.rpartition(":")[2]
-    chosen = port or (int(own) if own else None)
-    if chosen is None or settings.feeds_samples != f"http://127.0.0.1:{chosen}":
+    chosen_port = port or (int(own) if own else None)
+    if chosen_port is None or settings.feeds_samples != f"http://127.0.0.1:{chosen_port}":
         raise print_error(
             ValueError("set VIGIE_FEEDS_SAMPLES=http://127.0.0.1:PORT, here and for Vigie")
         )
@@ -249,8 +249,8 @@ def demo(
         realm = open_feed_demo(settings, folder)
     except (VigieUnreachable, ApiRefused, OSError) as error:
         raise print_error(error) from error
-    typer.echo(f"{realm} : {len(list_sampled_feeds(folder))} flux, http://127.0.0.1:{chosen}")
-    _serve(folder, chosen)
+    typer.echo(f"{realm} : {len(list_sampled_feeds(folder))} flux, http://127.0.0.1:{chosen_port}")
+    _serve(folder, chosen_port)
 
 
 def _serve(folder: Path, port: int) -> None:

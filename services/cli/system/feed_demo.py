@@ -138,12 +138,12 @@ def _open_realm(client: ApiClient, realm: str) -> None:
         "started_at": datetime.now(UTC).isoformat(),
         "speed": 1.0,
     }
-    opened = {"Idempotency-Key": f"open:{realm}"}
-    insist(lambda: client.call("POST", "/api/v1/realms", body, opened))
+    open_headers = {"Idempotency-Key": f"open:{realm}"}
+    insist(lambda: client.call("POST", "/api/v1/realms", body, open_headers))
     # The answer comes once the clock is there, which nobody waits for.
     path, run = f"/api/v1/realms/{realm}/step", {"minutes": RUNS_MINUTES}
-    stepped = {"Idempotency-Key": f"run:{realm}", "Prefer": "wait=1"}
-    insist(lambda: client.call("POST", path, run, stepped))
+    step_headers = {"Idempotency-Key": f"run:{realm}", "Prefer": "wait=1"}
+    insist(lambda: client.call("POST", path, run, step_headers))
 
 
 def _stop_sources(client: ApiClient) -> None:

@@ -75,9 +75,9 @@ def make_kit(folder: Path, settings: Settings, *, directory: Path | None, url: s
             ("vigie", build_pack(territory, url=url, people=people, at=at)),
             ("plans", build_plans(territory, people=people, at=at)),
         ):
-            listed = papers / f"{name}-avec-annuaire.pdf"
-            listed.touch(mode=0o600)
-            listed.write_bytes(content)
+            directory_file = papers / f"{name}-avec-annuaire.pdf"
+            directory_file.touch(mode=0o600)
+            directory_file.write_bytes(content)
     for name in START_FILES:
         shutil.copyfile(REPOSITORY / "deploy" / "kit" / name, folder / name)
     return _write_manifest(folder, settings.territory.name)
@@ -127,9 +127,9 @@ def _run_command(command: list[str]) -> None:
 
     Raises KitFailed.
     """
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if result.returncode:
+        reason = (result.stderr or result.stdout).strip().splitlines() or ["no reason given"]
         raise KitFailed(f"{Path(command[0]).name} {command[1]}: {reason[-1][:300]}")
 
 

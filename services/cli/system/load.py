@@ -28,10 +28,10 @@ class LoadResult:
 
     def quantile(self, share: float) -> float:
         """Return the latency in ms of this quantile; NaN without any."""
-        ordered = sorted(self.latencies)
+        latencies = sorted(self.latencies)
         return (
-            ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000
-            if ordered
+            latencies[min(int(len(latencies) * share), len(latencies) - 1)] * 1000
+            if latencies
             else float("nan")
         )
 
@@ -54,10 +54,10 @@ def generate_reports(realm: str | None, sites: list[str]) -> Iterator[dict[str, 
     """Yield endless plausible reports: power outages and restorations, site by site."""
     for n in itertools.count():
         site = sites[n % len(sites)]
-        back = (n // len(sites)) % 2
+        is_restoration = (n // len(sites)) % 2
         body = {
             "site_id": site,
-            "type": "reopening" if back else "outage_power",
+            "type": "reopening" if is_restoration else "outage_power",
             "severity": 2,
             "occurred_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "headline": f"essai {n}",
@@ -103,30 +103,30 @@ class Reporter:
         source: Iterator[dict[str, Any]],
         per_s: float,
         seconds: float,
-        posted: dict[str, float] | None = None,
+        post_times: dict[str, float] | None = None,
     ) -> LoadResult:
         """Post reports at a fixed rate (open loop); latency counts from the due time.
 
-        `posted` collects id → due time.
+        `post_times` collects id → due time.
         """
         load_result = LoadResult()
         tasks: set[asyncio.Task[None]] = set()
         began = time.perf_counter()
 
-        async def one(due: float) -> None:
+        async def one(due_at: float) -> None:
             id = await self.post(next(source))
             if id is None:
                 load_result.refused += 1
                 return
-            load_result.latencies.append(time.perf_counter() - due)
-            if posted is not None:
-                posted[id] = due
+            load_result.latencies.append(time.perf_counter() - due_at)
+            if post_times is not None:
+                post_times[id] = due_at
 
         for n in range(int(per_s * seconds)):
-            due = began + n / per_s
-            if (wait := due - time.perf_counter()) > 0:
+            due_at = began + n / per_s
+            if (wait := due_at - time.perf_counter()) > 0:
                 await asyncio.sleep(wait)
-            task = asyncio.create_task(one(due))
+            task = asyncio.create_task(one(due_at))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         await asyncio.gather(*tasks)

@@ -51,10 +51,10 @@ async def open_territory(settings: Settings) -> None:
         cluster = (await admin.describe_cluster())["cluster_id"]
     finally:
         await admin.close()
-    published = settings.data.run / "territory.json"
+    territory_file = settings.data.run / "territory.json"
     current = {"cluster": cluster, "realm": territory.code, "version": territory.version}
     try:
-        if json.loads(published.read_text()) == current:
+        if json.loads(territory_file.read_text()) == current:
             return
     except (OSError, ValueError):
         pass
@@ -66,10 +66,10 @@ async def open_territory(settings: Settings) -> None:
     except BrokerAway as error:
         raise UpFailed(f"the territory cannot be published: {error}") from error
     try:
-        published.write_text(json.dumps(current))
+        territory_file.write_text(json.dumps(current))
     except OSError as error:
         raise UpFailed(
-            f"{published} cannot be written ({error.strerror}): make room, then start again"
+            f"{territory_file} cannot be written ({error.strerror}): make room, then start again"
         ) from error
 
 
@@ -108,8 +108,8 @@ async def _prepare_broker(settings: Settings) -> None:
         raise UpFailed(
             f"a restore into {settings.data_dir} did not come to its end: empty it and the broker, and restore again"
         )
-    made = await provision_topics(settings.kafka, replication=settings.kafka_replication)
-    typer.echo(f"topics: {len(made.created)} created, {len(made.existing)} as they must be")
+    topics = await provision_topics(settings.kafka, replication=settings.kafka_replication)
+    typer.echo(f"topics: {len(topics.created)} created, {len(topics.existing)} as they must be")
     settings.data.make()
     await prepare_system(settings)
     settings.data.started.touch()  # without a supervisor nothing else waits to be started

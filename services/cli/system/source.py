@@ -128,15 +128,17 @@ def add(
         raise print_error(ValueError(f"{map or 'certificate'}: {exc}")) from exc
     try:
         with ApiClient(settings) as client:
-            _, made = client.post("/api/v1/sources", body)
+            _, answer = client.post("/api/v1/sources", body)
         if dialect != "poster":  # The key of a poster may only post its form.
-            wait_until_accepted(settings, made["key"])
+            wait_until_accepted(settings, answer["key"])
     except (VigieUnreachable, ApiRefused) as exc:
         raise print_error(exc) from exc
-    typer.echo(made["key"] if quiet else f"{made['name']} ({made['dialect']})\n{made['key']}")
+    typer.echo(
+        answer["key"] if quiet else f"{answer['name']} ({answer['dialect']})\n{answer['key']}"
+    )
     if dialect == "poster" and not quiet:
         typer.echo(
-            f"{settings.urls[0]}/signaler?{urlencode({'site': site or '', 'token': made['key']})}"
+            f"{settings.urls[0]}/signaler?{urlencode({'site': site or '', 'token': answer['key']})}"
         )
 
 
@@ -225,7 +227,7 @@ def list_(as_json: AsJson = False) -> None:
             if s["last_seen"]
             else ""
         )
-        refused = ", ".join(f"{code} {count}" for code, count in s["refused"].items())
+        refusals = ", ".join(f"{code} {count}" for code, count in s["refused"].items())
         last = s["last_refusal"] or {}
         why = ", ".join(f"{f['field']}: {f['detail']}" for f in last.get("fields", ())) or last.get(
             "code", ""
@@ -240,7 +242,7 @@ def list_(as_json: AsJson = False) -> None:
             if s.get("over_rate")
             else f"{s['per_minute']:g}",
             str(s["accepted"]),
-            refused,
+            refusals,
             strip_controls(why),
         )
     open_console().print(table)

@@ -40,8 +40,8 @@ def wait_until_accepted(settings: Settings, token: str) -> None:
             try:
                 client.get("/api/v1/whoami")
                 return
-            except ApiRefused as refused:
-                if refused.status != 401 or time.monotonic() > end:
+            except ApiRefused as refusal:
+                if refusal.status != 401 or time.monotonic() > end:
                     raise
             time.sleep(0.1)
 
@@ -90,18 +90,18 @@ def create(
     body |= {"principal": principal} if principal else {"role": role}
     try:
         with ApiClient(settings) as client:
-            _, made = client.post("/api/v1/tokens", body)
-        wait_until_accepted(settings, made["token"])
+            _, answer = client.post("/api/v1/tokens", body)
+        wait_until_accepted(settings, answer["token"])
     except (VigieUnreachable, ApiRefused) as exc:
         raise print_error(exc) from exc
     if as_json:
-        typer.echo(json.dumps(made))
+        typer.echo(json.dumps(answer))
     elif quiet:
-        typer.echo(made["token"])
+        typer.echo(answer["token"])
     else:
-        state = _state(made | {"revoked_at": None})
+        state = _state(answer | {"revoked_at": None})
         typer.echo(
-            f"{made['id']}  {made['principal']['id']} ({made['principal']['role']}), {state}\n{made['token']}"
+            f"{answer['id']}  {answer['principal']['id']} ({answer['principal']['role']}), {state}\n{answer['token']}"
         )
         typer.secho("Notez-le maintenant : il n’est gardé nulle part.", err=True, dim=True)
 
@@ -169,25 +169,27 @@ def rotate(
     settings = Settings()
     try:
         with ApiClient(settings) as client:
-            _, made = client.post(
+            _, answer = client.post(
                 "/api/v1/tokens", {"principal": token_row["principal"], "days": days}
             )
-        wait_until_accepted(settings, made["token"])
+        wait_until_accepted(settings, answer["token"])
         if (
             token_row["principal"] == LOCAL_ADMIN
         ):  # Written before the old token ends, so that commands on this machine find the new one.
             write_private(
-                settings.data.secrets / "admin.token", made["token"].encode(), replace=True
+                settings.data.secrets / "admin.token", answer["token"].encode(), replace=True
             )
         with ApiClient(
             settings.model_copy(
-                update={"token": made["token"]} if made["principal"]["role"] == Role.ADMIN else {}
+                update={"token": answer["token"]}
+                if answer["principal"]["role"] == Role.ADMIN
+                else {}
             )
         ) as client:
             client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
     except (VigieUnreachable, ApiRefused) as exc:
         raise print_error(exc) from exc
-    typer.echo(made["token"] if quiet else f"{made['id']} remplace {token}\n{made['token']}")
+    typer.echo(answer["token"] if quiet else f"{answer['id']} remplace {token}\n{answer['token']}")
 
 
 @app.command()

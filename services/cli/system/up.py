@@ -55,10 +55,10 @@ def command_name() -> str:
     """Return the name by which this command was started, relative to the current folder."""
     if shutil.which("vigie") is not None:
         return "vigie"
-    started = Path(sys.argv[0])
+    program = Path(sys.argv[0])
     with suppress(ValueError):
-        return str(started.absolute().relative_to(Path.cwd()))
-    return str(started)
+        return str(program.absolute().relative_to(Path.cwd()))
+    return str(program)
 
 
 def up(
@@ -109,13 +109,13 @@ def up(
         settings = Settings(**setting_values)
         for _, kind in GROUPS:  # Fail here for settings that a started process would refuse.
             kind(**(setting_values if issubclass(kind, Settings) else {}))
-        secured = KafkaSecurity()
+        security = KafkaSecurity()
     except ValueError as error:
         if (wrong := describe_wrong_variables(error)) is None:
             raise
         raise _print_failure(wrong) from error
     existing = settings.kafka or None
-    if existing is None and (secured.tls or secured.user):
+    if existing is None and (security.tls or security.user):
         raise _print_failure(
             "VIGIE_KAFKA_TLS and VIGIE_KAFKA_USER are for an existing broker: name it with "
             "--kafka, or unset them"

@@ -56,12 +56,12 @@ def add(
 ) -> None:
     """Add an account and print its one-time code, valid for two days."""
     scope = {"sites": site or [], "poles": pole or [], "realms": realm or []}
-    made = call_api(
+    answer = call_api(
         "POST",
         "/api/v1/users",
         {"login": login, "role": role, "duty": duty, "person": person, "scope": scope},
     )
-    typer.echo(f"{made['id']} ({made['role']})\n{made['code']}")
+    typer.echo(f"{answer['id']} ({answer['role']})\n{answer['code']}")
 
 
 @app.command()
@@ -73,8 +73,8 @@ def code(login: Login) -> None:
 @app.command()
 def password(login: Login) -> None:
     """Set the password (asked for twice); all sessions of the account end."""
-    chosen = typer.prompt("Mot de passe", hide_input=True, confirmation_prompt=True)
-    call_api("POST", _user_path(login, "password"), {"password": chosen})
+    new_password = typer.prompt("Mot de passe", hide_input=True, confirmation_prompt=True)
+    call_api("POST", _user_path(login, "password"), {"password": new_password})
     typer.echo("Mot de passe changé.")
 
 
@@ -88,12 +88,12 @@ def totp(login: Login) -> None:
     typer.echo(
         f"Secret : {secret}\n{pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name='Vigie')}"
     )
-    made = call_api(
+    answer = call_api(
         "POST",
         _user_path(login, "second-factor"),
         {"secret": secret, "second": typer.prompt("Code affiché par l’appareil")},
     )
-    typer.echo("Codes de secours, chacun une fois :\n" + "\n".join(made["printed"]))
+    typer.echo("Codes de secours, chacun une fois :\n" + "\n".join(answer["printed"]))
 
 
 @app.command("list")

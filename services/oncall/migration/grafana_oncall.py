@@ -256,9 +256,11 @@ def _convert_chains(
                 migration.note(subject, Outcome.TAKEN)
             except NotMigrated as reason:
                 migration.note(subject, Outcome.LEFT, str(reason))
-        made = [MigratedStep(at, tuple(dict.fromkeys(who))) for at, who in roles.items() if who]
-        if made:
-            migration.ladders[level] = made
+        migrated_steps = [
+            MigratedStep(at, tuple(dict.fromkeys(who))) for at, who in roles.items() if who
+        ]
+        if migrated_steps:
+            migration.ladders[level] = migrated_steps
 
 
 def _read_step(step: dict[str, Any], schedules: dict[str, str], mapping: Mapping) -> str:

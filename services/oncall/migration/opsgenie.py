@@ -160,13 +160,13 @@ def _convert_escalation(item: dict[str, Any], mapping: Mapping, migration: Migra
         except NotMigrated as reason:
             migration.note(subject, Outcome.LEFT, str(reason))
             continue
-        closed = rule.get("condition") == "if-not-closed"
+        ends_when_closed = rule.get("condition") == "if-not-closed"
         migration.note(
             subject,
-            Outcome.CHANGED if closed else Outcome.TAKEN,
-            "appelle jusqu’à l’accusé, non jusqu’à la clôture" if closed else "",
+            Outcome.CHANGED if ends_when_closed else Outcome.TAKEN,
+            "appelle jusqu’à l’accusé, non jusqu’à la clôture" if ends_when_closed else "",
         )
-    roles = {after: called for after, called in roles.items() if called}
+    roles = {after: names for after, names in roles.items() if names}
     if roles:
         migration.ladders[level] = [
             MigratedStep(after, tuple(dict.fromkeys(roles[after]))) for after in sorted(roles)

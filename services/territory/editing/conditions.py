@@ -117,10 +117,10 @@ def write_conditions(predicate: Predicate) -> tuple[str, ...] | None:
     lines = []
     for one in alternatives:
         parts = one.all if isinstance(one, AllOf) else (one,)
-        measured = [part for part in parts if isinstance(part, Measured)]
-        if len(measured) < len(parts):
+        comparisons = [part for part in parts if isinstance(part, Measured)]
+        if len(comparisons) < len(parts):
             return None
-        lines.append(_ALTERNATIVE.dump_json(tuple(measured)).decode())
+        lines.append(_ALTERNATIVE.dump_json(tuple(comparisons)).decode())
     return tuple(lines)
 
 
@@ -162,14 +162,14 @@ def build_measured(
         texts = [text for text in texts_by_argument.get(argument.name, ()) if text]
         if texts:
             args |= _build_argument(argument, texts)
-    parsed: Any = value == "true" if form.value == "bool" else value
+    typed_value: Any = value == "true" if form.value == "bool" else value
     if form.value == "number":
-        parsed = _parse_number(value)
+        typed_value = _parse_number(value)
     return {
         "metric": metric,
         "args": args,
         "op": op if form.value != "bool" else "==",
-        "value": parsed,
+        "value": typed_value,
     }
 
 

@@ -187,7 +187,7 @@ def build_new_record(
     values: Mapping[str, FieldValue],
     proposed_ids: Collection[str] = (),
 ) -> RecordEdit:
-    """Return the edit that creates a record. `proposed_ids`: ids of those that are proposed already.
+    """Return the edit that creates a record. `proposed_ids`: ids that are proposed already.
 
     Raises RecordUnknown, FieldInvalid.
     """
@@ -243,14 +243,17 @@ def is_overtaken(sections: Sequence[Any], edit: RecordEdit) -> bool:
 
 def _create(sections: Sequence[Any], edit: RecordEdit) -> list[Any]:
     values = {f.field: f.after for f in edit.fields if f.after is not None}
-    made = list(sections)
+    new_sections = list(sections)
     for part, model in _make_models(sections, edit.kind, values, edit.id):
         id = build_card_id(str(values["plan"]), _own_id(edit)) if "plan" in values else edit.id
-        made = put_part(made, part, id, model)
+        new_sections = put_part(new_sections, part, id, model)
     if edit.kind is RecordKind.ACTIVITY:
         step = p.RecoveryStep(activity=edit.id)
-        made = [_add_recovery(section, str(values["pole"]), step, made) for section in made]
-    return made
+        new_sections = [
+            _add_recovery(section, str(values["pole"]), step, new_sections)
+            for section in new_sections
+        ]
+    return new_sections
 
 
 def _own_id(edit: RecordEdit) -> str:
@@ -274,13 +277,13 @@ def _add_recovery(section: Any, pole: str, step: p.RecoveryStep, sections: Seque
 
 def _withdraw(sections: Sequence[Any], edit: RecordEdit) -> list[Any]:
     read_record(sections, edit.kind, edit.id)
-    made = list(sections)
+    new_sections = list(sections)
     for part in RECORDS[edit.kind]:
         if not (isinstance(part.place, RowPlace) and part.place.inside):
-            made = put_part(made, part, edit.id, None)
+            new_sections = put_part(new_sections, part, edit.id, None)
     if edit.kind is RecordKind.ACTIVITY:
-        made = [_drop_activity(section, edit.id) for section in made]
-    return made
+        new_sections = [_drop_activity(section, edit.id) for section in new_sections]
+    return new_sections
 
 
 def _drop_activity(section: Any, activity: str) -> Any:

@@ -266,8 +266,8 @@ def _list_order_faults(sections: Sequence[Any], plan_id: str) -> set[str]:
 def _find_review_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
     """Yield a next review that is not after the last one."""
     after = read_record(apply_record_edit(sections, edit), edit.kind, edit.id)
-    last, due = after.get("reviewed_on"), after.get("review_due_on")
-    if isinstance(last, str) and isinstance(due, str) and due <= last:
+    last, due_on = after.get("reviewed_on"), after.get("review_due_on")
+    if isinstance(last, str) and isinstance(due_on, str) and due_on <= last:
         yield RecordFault(
             "review_due_on",
             "order",
@@ -297,12 +297,12 @@ def _build_range_fault(field: str, low: float, high: float) -> RecordFault:
 def _find_limit_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
     """Yield limits of an activity that no clock can keep."""
     after = read_record(apply_record_edit(sections, edit), edit.kind, edit.id)
-    changed = {change.field for change in edit.fields}
+    field_names = {change.field for change in edit.fields}
     numbers = {n: v for n, v in after.items() if isinstance(v, int | float)}
     for name, low, high in _BOUNDS:
-        if name in changed and not low <= numbers[name] <= high:
+        if name in field_names and not low <= numbers[name] <= high:
             yield _build_range_fault(name, low, high)
-    if changed & {"rto_h", "dmia_h"} and numbers["rto_h"] > numbers["dmia_h"]:
+    if field_names & {"rto_h", "dmia_h"} and numbers["rto_h"] > numbers["dmia_h"]:
         yield RecordFault(
             "rto_h",
             "order",
@@ -313,8 +313,10 @@ def _find_limit_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[Re
 
 def _find_rotation_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[RecordFault]:
     """Yield an end that is not after the first day."""
-    begun = {} if edit.action is RecordAction.CREATE else read_record(sections, edit.kind, edit.id)
-    after = begun | {change.field: change.after for change in edit.fields}
+    present_fields = (
+        {} if edit.action is RecordAction.CREATE else read_record(sections, edit.kind, edit.id)
+    )
+    after = present_fields | {change.field: change.after for change in edit.fields}
     since, until = after["since"], after["until"]
     if isinstance(since, str) and isinstance(until, str) and until <= since:
         yield RecordFault(

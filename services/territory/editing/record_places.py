@@ -86,8 +86,8 @@ def _put_row(rows: Iterable[tuple[str, Any]], id: str, model: Any | None) -> tup
     before = list(rows)
     if model is not None and id not in {key for key, _ in before}:
         return (*(row for _, row in before), model)
-    changed = ((key, model if key == id else row) for key, row in before)
-    return tuple(row for key, row in changed if row is not None)
+    new_rows = ((key, model if key == id else row) for key, row in before)
+    return tuple(row for key, row in new_rows if row is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +126,14 @@ class RowPlace:
         rows = [(row.id, row) for row in getattr(parent, lists[0])]
         row = dict(rows).get(ids[0])
         if len(ids) > 1:
-            changed = None if row is None else self._put(row, lists[1:], ids[1:], model)
-            if changed is None:
+            new_model = None if row is None else self._put(row, lists[1:], ids[1:], model)
+            if new_model is None:
                 return parent
         elif self.inside:
-            changed = None if row is None else row.model_copy(update={self.inside: model})
+            new_model = None if row is None else row.model_copy(update={self.inside: model})
         else:
-            changed = model
-        return parent.model_copy(update={lists[0]: _put_row(rows, ids[0], changed)})
+            new_model = model
+        return parent.model_copy(update={lists[0]: _put_row(rows, ids[0], new_model)})
 
 
 class StepPlace:

@@ -270,14 +270,14 @@ def build_edit(
 def apply_edit(sections: Sequence[Any], edit: RecordEdit) -> list[Any]:
     """Return the sections with the edit of a record. Raises RecordUnknown, FieldInvalid."""
     values = {change.field: change.after for change in edit.fields}
-    changed = _change_parts(_find_parts(sections, edit.kind, edit.id), values)
-    made = list(sections)
-    for part, model in changed:
-        made = put_part(made, part, edit.id, model)
+    changed_parts = _change_parts(_find_parts(sections, edit.kind, edit.id), values)
+    new_sections = list(sections)
+    for part, model in changed_parts:
+        new_sections = put_part(new_sections, part, edit.id, model)
     if edit.kind is not RecordKind.ACTIVITY:
-        return made
-    ((_, activity),) = changed
-    return [_repeat_activity(section, activity) for section in made]
+        return new_sections
+    ((_, activity),) = changed_parts
+    return [_repeat_activity(section, activity) for section in new_sections]
 
 
 def put_part(
@@ -318,8 +318,8 @@ def _update_rows(rows: Iterable[Any], activity: str, values: Mapping[str, Any]) 
 
 def has_ruled_field(edit: RecordEdit) -> bool:
     """Return whether a rule reads a field of the edit."""
-    ruled = {f.name for part in RECORDS[edit.kind] for f in part.fields if f.is_ruled}
-    return any(change.field in ruled for change in edit.fields)
+    ruled_fields = {f.name for part in RECORDS[edit.kind] for f in part.fields if f.is_ruled}
+    return any(change.field in ruled_fields for change in edit.fields)
 
 
 _Parts = list[tuple[RecordPart, BaseModel]]
@@ -380,11 +380,11 @@ def validate_part(
 
 def _parse(model: type[BaseModel], field: RecordField, value: FieldValue) -> Any:
     """Return a value as its model takes it. Raises FieldInvalid."""
-    cleaned = _clean(model, field.attribute, value)
+    clean_value = _clean(model, field.attribute, value)
     if field.form is None:
-        return cleaned
+        return clean_value
     try:
-        return read_form(field.form, cleaned)
+        return read_form(field.form, clean_value)
     except FormInvalid as error:
         fault = {"type": error.code, "loc": (), "msg": str(error), "french": error.french}
         raise FieldInvalid(field.name, fault) from None

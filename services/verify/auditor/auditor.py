@@ -154,7 +154,7 @@ class Auditor:
             except (KafkaError, OSError) as error:
                 log.warning("audit.broker_away", error=type(error).__name__)
             if time.monotonic() - self._read_at > BROKER_AWAY_LIMIT_S:
-                yield await self._judged(
+                yield await self._publish_verdict(
                     [Breach("logs", f"the broker has not answered for {BROKER_AWAY_LIMIT_S:g} s")],
                     caught_up=False,
                 )
@@ -162,7 +162,7 @@ class Auditor:
                 # The broker is away for a moment: the last verdict still stands.
                 yield self.verdict
             else:
-                yield await self._judged([], caught_up=False)
+                yield await self._publish_verdict([], caught_up=False)
             await asyncio.sleep(RETRY_S)
             for books in self._books.values():
                 books.since = _now()
@@ -190,7 +190,7 @@ class Auditor:
         self._goals.set(_now(), await reader.ends(self._tps))
         while True:
             record_batches = await consumer.getmany(timeout_ms=1000, max_records=_BATCH_RECORDS)
-            self._take(record_batches)
+            self._fold_batches(record_batches)
             self._read_at = time.monotonic()
             if not self._goals.are_reached(self._offsets()):
                 pace.hurry()
@@ -208,7 +208,7 @@ class Auditor:
                 for tp, (service, partition) in input_tps.items():
                     by_partition.setdefault(partition, {})[service] = ends[tp]
                 breaches = list(self._breaches(by_partition)) if caught_up else []
-                yield await self._judged(breaches, caught_up=caught_up)
+                yield await self._publish_verdict(breaches, caught_up=caught_up)
                 judged_at = time.monotonic()
 
     def _is_caught_up(self) -> bool:
@@ -219,7 +219,7 @@ class Auditor:
             tp: self._books[tp.partition].chain(service).offset for tp, service in self._tps.items()
         }
 
-    def _take(self, batches: dict[TopicPartition, list[Any]]) -> None:
+    def _fold_batches(self, batches: dict[TopicPartition, list[Any]]) -> None:
         now = _now()
         for tp, records in batches.items():
             books, service = self._books[tp.partition], self._tps[tp]
@@ -253,7 +253,7 @@ class Auditor:
                         service, "projector", position["seq"], position["hash"]
                     )
 
-    async def _judged(self, breaches: list[Breach], *, caught_up: bool) -> Verdict:
+    async def _publish_verdict(self, breaches: list[Breach], *, caught_up: bool) -> Verdict:
         verdict = self._judge.judge(breaches, _now(), caught_up=caught_up)
         metrics.set_gauge("vigie_audit_green", 1.0 if verdict.state == "green" else 0.0)
         for law in LAWS:

@@ -80,7 +80,7 @@ class OutsideReporter:
         except (OSError, SigningKeyInvalid) as error:
             log.error("outside.unsigned", error=str(error))
             return False
-        return await self._sent("POST", self._heartbeat_url, statement)
+        return await self._send("POST", self._heartbeat_url, statement)
 
     async def _alarm(self, state: str, verdict: Verdict) -> bool:
         if not self._alarm_url:
@@ -93,13 +93,13 @@ class OutsideReporter:
             if state == "green"
             else f"Vigie, audit : {verdict.sentence}"
         )
-        return await self._sent(
+        return await self._send(
             "POST",
             self._alarm_url,
             {"source": "vigie-auditor", "state": state, "text": text, "breaches": breach_rows},
         )
 
-    async def _sent(self, method: str, url: str, body: object = None) -> bool:
+    async def _send(self, method: str, url: str, body: object = None) -> bool:
         try:
             answer = await self._client.request(method, url, json=body, timeout=TIMEOUT_S)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -189,10 +189,10 @@ class OpenItems:
 
     def _position(self, chain: AuditedChain, tx: dict[str, Any]) -> None:
         names = {f["type"].split(".")[1] for f in tx["facts"]}
-        rebased = next((f for f in tx["facts"] if f["type"].startswith("vigie.Rebased.")), None)
-        if rebased is not None:
-            chain.applied = rebased["data"]["next_offset"] - 1
-            if (urgent_next := rebased["data"].get("urgent_next_offset")) is not None:
+        rebase = next((f for f in tx["facts"] if f["type"].startswith("vigie.Rebased.")), None)
+        if rebase is not None:
+            chain.applied = rebase["data"]["next_offset"] - 1
+            if (urgent_next := rebase["data"].get("urgent_next_offset")) is not None:
                 chain.urgent = urgent_next - 1
             return
         if "LossDeclared" in names:
@@ -249,7 +249,7 @@ class OpenItems:
         name = fact["type"].split(".")[1]
         for destination in self.destinations(tx["logic"], service, name, fact["data"]):
             if self.publishes(service, destination, tx["realm"]):
-                self._sent(f"{service}>{destination}", fact["id"], place, now)
+                self._note_sent(f"{service}>{destination}", fact["id"], place, now)
         if not _is_live(tx["realm"]):
             return
         match name:
@@ -266,11 +266,11 @@ class OpenItems:
             case "ProposalChanged" if fact["data"]["change"] == "approved":
                 self._approval(fact["data"]["row"]["decisions"][-1], tx["at"])
             case "ReassignmentChanged" if fact["data"]["change"] == "dispatched":
-                self._dispatched(fact["data"]["row"])
+                self._check_dispatch(fact["data"]["row"])
             case "ReassignmentOrdered":
-                self._ordered(fact["data"]["row"])
+                self._check_order(fact["data"]["row"])
 
-    def _sent(self, route: str, id: str, place: FactPlace, now: int) -> None:
+    def _note_sent(self, route: str, id: str, place: FactPlace, now: int) -> None:
         if self.arrived.get(route, {}).pop(id, None) is None and place > self.settled.get(
             route, _BEFORE_ALL_PLACES
         ):
@@ -310,7 +310,7 @@ class OpenItems:
         for line in decision["lines"]:
             self.approved[line] = Approval(decision["by"], tuple(decision["rules"]), at)
 
-    def _dispatched(self, row: dict[str, Any]) -> None:
+    def _check_dispatch(self, row: dict[str, Any]) -> None:
         approval = self.approved.get(row["id"])
         if approval is not None and (approval.by, approval.rules) != (
             row["approved_by"],
@@ -328,7 +328,7 @@ class OpenItems:
                 f"line {row['id']} was dispatched and nobody approved it, or it was before",
             )
 
-    def _ordered(self, row: dict[str, Any]) -> None:
+    def _check_order(self, row: dict[str, Any]) -> None:
         for line in row["lines"]:
             if self.approved.pop(line, None) is None and not self.chain("continuity").history:
                 self._break(
@@ -387,28 +387,28 @@ class OpenItems:
                     f"{route} partition {self.partition}: {len(late)} facts have not arrived, first {late[0]}",
                 )
         for route, strangers in self.arrived.items():
-            lost = [id for id, at in strangers.items() if now > at + ARRIVAL_LIMIT_MS]
-            if lost:
+            missing_ids = [id for id, at in strangers.items() if now > at + ARRIVAL_LIMIT_MS]
+            if missing_ids:
                 yield Breach(
                     "forward",
-                    f"{route} partition {self.partition}: {len(lost)} facts come from nowhere, first {lost[0]}",
+                    f"{route} partition {self.partition}: {len(missing_ids)} facts come from nowhere, first {missing_ids[0]}",
                 )
 
     def _inputs(self, now: int, input_ends: Mapping[str, int]) -> Iterator[Breach]:
         for input_, end in input_ends.items():
             service, _, lane = input_.partition(".")
             chain = self.chain(service)
-            applied = chain.urgent if lane else chain.applied
-            if end <= applied + 1:
+            applied_offset = chain.urgent if lane else chain.applied
+            if end <= applied_offset + 1:
                 self.stuck.pop(input_, None)
                 continue
             before = self.stuck.get(input_)
-            if before is None or before[0] != applied:
-                self.stuck[input_] = (applied, now)
+            if before is None or before[0] != applied_offset:
+                self.stuck[input_] = (applied_offset, now)
             elif now > before[1] + ARRIVAL_LIMIT_MS:
                 yield Breach(
                     "applied",
-                    f"{service}.{lane or 'inputs'}/{self.partition}: {end - applied - 1} inputs wait and none is applied",
+                    f"{service}.{lane or 'inputs'}/{self.partition}: {end - applied_offset - 1} inputs wait and none is applied",
                 )
 
     def compare(self, service: str, reader: str, seq: int, hash: str) -> None:

@@ -67,16 +67,20 @@ class Judge:
         """
         breaches = list(current_breaches)
         keys = {_breach_key(b): b for b in breaches}
-        confirmed = tuple(b for key, b in keys.items() if key in self._suspected)
+        confirmed_breaches = tuple(b for key, b in keys.items() if key in self._suspected)
         self._suspected = frozenset(keys)
         state: VerdictState = (
-            "red" if confirmed else "green" if caught_up and not breaches else self._kept(caught_up)
+            "red"
+            if confirmed_breaches
+            else "green"
+            if caught_up and not breaches
+            else self._keep_state(caught_up)
         )
         since = self.verdict.since if state == self.verdict.state else now
-        self.verdict = Verdict(state, confirmed, now, since)
+        self.verdict = Verdict(state, confirmed_breaches, now, since)
         return self.verdict
 
-    def _kept(self, caught_up: bool) -> VerdictState:
+    def _keep_state(self, caught_up: bool) -> VerdictState:
         """Return the state for breaches that are suspected but not confirmed.
 
         A green verdict stands for one more judgement.

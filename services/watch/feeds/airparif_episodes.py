@@ -74,12 +74,12 @@ class AirparifEpisodes(FeedConnector):
         hours=(9, 20),
     )
 
-    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:
+    def list_requests(self, territory: WatchedTerritory) -> Sequence[FeedRequest]:
         return (
             FeedRequest("main", f"https://{HOST}/episodes/en-cours-et-prevus"),
             FeedRequest(
                 "indices",
-                f"https://{HOST}/indices/prevision/commune?insee={watched.air_commune}",
+                f"https://{HOST}/indices/prevision/commune?insee={territory.air_commune}",
             ),
         )
 

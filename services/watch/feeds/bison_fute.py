@@ -150,7 +150,7 @@ class BisonFute(FeedConnector):
         max_bytes=20_000_000,
     )
 
-    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
+    def list_requests(self, territory: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
         path = "/bison-fute-ouvert/publicationsDIR/Evenementiel-DIR/grt/RRN/content.xml"
         return (FeedRequest("main", f"https://{HOST}{path}"),)
 
@@ -249,7 +249,7 @@ def _iterate(content: bytes, names: tuple[str, ...]) -> Iterator[Any]:
         raise BodyRefused("not XML") from error
 
 
-def _read_publication(content: bytes, watched: WatchedTerritory) -> _Publication:
+def _read_publication(content: bytes, territory: WatchedTerritory) -> _Publication:
     """Read the whole file. Raises BodyRefused."""
     publication = _Publication(records=[], present=set(), faults=[])
     assert publication.records is not None
@@ -263,25 +263,25 @@ def _read_publication(content: bytes, watched: WatchedTerritory) -> _Publication
         status = _find_text(element, "headerInformation/informationStatus")
         records = element.findall(f"{_D}situationRecord")
         has_works = any(_find_kind(raw) in WORKS for raw in records)
-        read: list[_Record] = []
+        all_records: list[_Record] = []
         for raw in records:
             publication.present.add(str(raw.get("id")))
-            if status in PRETENDED or not _is_watched(raw, watched):
+            if status in PRETENDED or not _is_watched(raw, territory):
                 continue
             try:
                 if status != REAL:
                     raise FeedDrift("informationStatus: unknown")
-                read.append(_read_record(raw, has_works=has_works))
+                all_records.append(_read_record(raw, has_works=has_works))
             except FeedDrift as fault:
                 publication.faults.append(str(fault))
-        publication.records += _drop_conditions(read, records)
+        publication.records += _drop_conditions(all_records, records)
         element.clear()
     return publication
 
 
-def _is_watched(raw: Any, watched: WatchedTerritory) -> bool:
+def _is_watched(raw: Any, territory: WatchedTerritory) -> bool:
     operator = _find_text(raw, "source/sourceIdentification")
-    return _find_road(raw) in watched.roads.names and watched.roads.operator in operator
+    return _find_road(raw) in territory.roads.names and territory.roads.operator in operator
 
 
 def _find_road(raw: Any) -> str:
@@ -289,13 +289,13 @@ def _find_road(raw: Any) -> str:
     return (element.text or "").strip() if element is not None else ""
 
 
-def _drop_conditions(read: list[_Record], raws: list[Any]) -> list[_Record]:
+def _drop_conditions(records: list[_Record], raws: list[Any]) -> list[_Record]:
     """Leave conditions out beside a closure, which then says why."""
-    if not any(record.closed for record in read):
-        return read
+    if not any(record.closed for record in records):
+        return records
     words = (CONDITIONS.get(_find_text(raw, "weatherRelatedRoadConditionType"), "") for raw in raws)
     cause = next((word for word in words if word), "")
-    return [_replace_cause(record, cause) for record in read if record.kind not in CAUSES]
+    return [_replace_cause(record, cause) for record in records if record.kind not in CAUSES]
 
 
 def _replace_cause(record: _Record, cause: str) -> _Record:
@@ -492,10 +492,10 @@ def _is_closed_elsewhere(road: str, look: Look, but: str) -> bool:
 
 def _write_word(look: Look) -> str:
     report_states = look.memory.get("said", {}).values()
-    closed = sorted({state["road"] for state in report_states if state.get("closed")})
+    closed_roads = sorted({state["road"] for state in report_states if state.get("closed")})
     count = sum("alias" in state for state in report_states)
-    if closed:
-        return f"fermées : {', '.join(closed)} ; {count} événements"
+    if closed_roads:
+        return f"fermées : {', '.join(closed_roads)} ; {count} événements"
     return f"{count} événements" if count > 1 else f"{count} événement"
 
 

@@ -105,7 +105,7 @@ class CertFr(FeedConnector):
         pause_s=5.0,
     )
 
-    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
+    def list_requests(self, territory: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
         rss = f"https://{HOST}/alerte/feed/"
         return (FeedRequest("main", f"https://{HOST}/alerte/json/", fallback=rss),)
 
@@ -113,7 +113,7 @@ class CertFr(FeedConnector):
         self,
         bodies: Bodies,
         memory: Memory,
-        watched: WatchedTerritory,  # noqa: ARG002
+        territory: WatchedTerritory,  # noqa: ARG002
     ) -> Sequence[FeedRequest]:
         try:
             entries, _ = _read_index(bodies["main"].content)
@@ -122,10 +122,10 @@ class CertFr(FeedConnector):
         alert_states = memory.get("known")
         if alert_states is None:
             return ()
-        changed = [e for e in entries if _is_news(e, alert_states)]
+        changed_entries = [e for e in entries if _is_news(e, alert_states)]
         return [
             FeedRequest(f"{_ITEM}{e.reference}", f"https://{HOST}{e.json_url}", optional=True)
-            for e in changed[:MOST_ITEMS]
+            for e in changed_entries[:MOST_ITEMS]
         ]
 
     def find_companions(self, file: Path) -> Mapping[str, Path]:
@@ -145,8 +145,10 @@ class CertFr(FeedConnector):
         days = {entry.reference: entry.last_revision_date for entry in entries}
         for path in sorted(file.parent.glob("item-*.json")):
             item = _read_item(path)
-            revised = max((r.revision_date for r in item.revisions), default=None) if item else None
-            if item and revised is not None and days.get(item.reference) == revised:
+            revision_date = (
+                max((r.revision_date for r in item.revisions), default=None) if item else None
+            )
+            if item and revision_date is not None and days.get(item.reference) == revision_date:
                 companions.setdefault(f"{_ITEM}{item.reference}", path)
         return companions
 
@@ -358,13 +360,13 @@ def _name_alias(entry: _Entry) -> str:
     return f"certfr:{entry.reference}:{_get_date(entry)}"
 
 
-def _find_system(item: _Bulletin, watched: WatchedTerritory) -> str | None:
+def _find_system(item: _Bulletin, territory: WatchedTerritory) -> str | None:
     """Return the system that uses an affected product."""
-    for affected in item.affected_systems:
-        if affected.product is None:
+    for system in item.affected_systems:
+        if system.product is None:
             continue
-        name, vendor = affected.product.name.casefold(), affected.product.vendor.name.casefold()
-        for inventory_item in watched.inventory:
+        name, vendor = system.product.name.casefold(), system.product.vendor.name.casefold()
+        for inventory_item in territory.inventory:
             if (
                 inventory_item.vendor.casefold() == vendor
                 and inventory_item.product.casefold() in name

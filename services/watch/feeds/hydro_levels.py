@@ -112,8 +112,8 @@ class HydroLevels(FeedConnector):
         max_bytes=2_000_000,
     )
 
-    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:
-        code = watched.station.code
+    def list_requests(self, territory: WatchedTerritory) -> Sequence[FeedRequest]:
+        code = territory.station.code
         return (
             FeedRequest(
                 "vigicrues",
@@ -169,9 +169,9 @@ class HydroLevels(FeedConnector):
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
-        accepted = _accept_new(readings, look)
-        if accepted and accepted[-1].at == newest.at:
-            self._judge(accepted[-1], _do_agree(by_source, newest.at), look, reading)
+        accepted_readings = _accept_new(readings, look)
+        if accepted_readings and accepted_readings[-1].at == newest.at:
+            self._judge(accepted_readings[-1], _do_agree(by_source, newest.at), look, reading)
         forecast = self._judge_forecast(bodies, look, reading)
         reading.word = f"{write_metres(newest.metres)} le {write_moment(newest.at)}"
         if forecast is not None:
@@ -193,14 +193,14 @@ class HydroLevels(FeedConnector):
             return None
         if forecast is None:
             return None
-        made = format_instant(forecast.made)
+        made_at = format_instant(forecast.made)
         last_forecast = look.memory.get("forecast", "")
         high = forecast.highest.high >= TOLD_FROM_M
-        if made > last_forecast and (high or look.memory.get("forecast_high")):
+        if made_at > last_forecast and (high or look.memory.get("forecast_high")):
             reading.posts.append(
                 build_post(
-                    f"hydro:{station.code}:prev:{made}",
-                    made,
+                    f"hydro:{station.code}:prev:{made_at}",
+                    made_at,
                     type="info",
                     severity=1,
                     measure={
@@ -212,7 +212,7 @@ class HydroLevels(FeedConnector):
                     headline=f"{station.name}, prévision : {_write_band(forecast)}",
                 )
             )
-            look.memory["forecast"], look.memory["forecast_high"] = made, high
+            look.memory["forecast"], look.memory["forecast_high"] = made_at, high
         return forecast if high else None
 
     def _read_sources(
@@ -263,8 +263,8 @@ class HydroLevels(FeedConnector):
             return
         memory["level"], memory["holds"] = metres, 0
         pending_alias = memory.pop("held", None)
-        due = _is_due(level, metres, kind, last_report, memory.get("type"))
-        if not due and pending_alias is None:
+        is_due = _is_due(level, metres, kind, last_report, memory.get("type"))
+        if not is_due and pending_alias is None:
             return
         severity = 1 if kind == "info" else next(s for m, s in SEVERITIES if metres >= m)
         reading.posts.append(
@@ -308,8 +308,8 @@ def _read_levels(name: str, content: bytes, code: str) -> list[_Level]:
     document = parse_json(content)
     if not isinstance(document, dict):
         raise FeedDrift(f"{name}: no object")
-    read = _read_series if name == "vigicrues" else _read_rows
-    levels = sorted(read(document, code), key=lambda level: level.at)
+    read_levels = _read_series if name == "vigicrues" else _read_rows
+    levels = sorted(read_levels(document, code), key=lambda level: level.at)
     for level in levels:
         if not LOWEST_M <= level.metres <= HIGHEST_M:
             raise FeedDrift(f"{name}: a level is out of range")
@@ -357,14 +357,14 @@ def _read_time(raw_time: str | int) -> datetime:
 
 def _merge(by_source: dict[str, list[_Level]]) -> list[_Level]:
     """Join the sources: one reading per instant, doubtful if any source says so or they differ."""
-    merged: dict[datetime, _Level] = {}
+    levels_by_time: dict[datetime, _Level] = {}
     for levels in by_source.values():
         for level in levels:
-            earlier_level = merged.get(level.at, level)
+            earlier_level = levels_by_time.get(level.at, level)
             differs = abs(earlier_level.metres - level.metres) > SOURCES_AGREE_M
             doubtful = earlier_level.doubtful or level.doubtful or differs
-            merged[level.at] = _Level(level.at, earlier_level.metres, doubtful)
-    return [merged[at] for at in sorted(merged)]
+            levels_by_time[level.at] = _Level(level.at, earlier_level.metres, doubtful)
+    return [levels_by_time[at] for at in sorted(levels_by_time)]
 
 
 def _do_agree(by_source: dict[str, list[_Level]], at: datetime) -> bool:
@@ -386,7 +386,7 @@ def _accept_new(readings: list[_Level], look: Look) -> list[_Level]:
     last = memory.get("last")
     after = read_stored_time(last) if last else None
     new = [r for r in readings if after is None or r.at > after]
-    accepted = []
+    accepted_readings = []
     for level in new:
         if _is_plausible(level, memory):
             memory["doubts"] = []
@@ -396,19 +396,19 @@ def _accept_new(readings: list[_Level], look: Look) -> list[_Level]:
             *memory.get("accepted", []),
             [format_instant(level.at), level.metres],
         ][-KEPT:]
-        accepted.append(level)
+        accepted_readings.append(level)
     if new:
         memory["last"] = format_instant(new[-1].at)
-    return accepted
+    return accepted_readings
 
 
 def _is_plausible(level: _Level, memory: Memory) -> bool:
     if level.doubtful:
         return False
-    accepted = memory.get("accepted")
-    if not accepted:
+    last_accepted = memory.get("accepted")
+    if not last_accepted:
         return True
-    at, metres = accepted[-1]
+    at, metres = last_accepted[-1]
     periods = max(1.0, (level.at - read_stored_time(at)) / JUMP_PERIOD)
     return bool(abs(level.metres - metres) <= min(JUMP_M * periods, WIDEST_JUMP_M))
 
@@ -422,25 +422,25 @@ def _settles_doubt(level: _Level, memory: Memory) -> bool:
         if not close or level.at - read_stored_time(at) > RECENT:
             doubts = []
     doubts = [*doubts, [format_instant(level.at), level.metres]]
-    settled = len(doubts) >= DOUBTS_NEEDED
-    memory["doubts"] = [] if settled else doubts
-    return settled
+    is_settled = len(doubts) >= DOUBTS_NEEDED
+    memory["doubts"] = [] if is_settled else doubts
+    return is_settled
 
 
 def _is_supported(level: _Level, agree: bool, memory: Memory) -> bool:
     """Return whether the reading may cross the thresholds that lie below it."""
     last_level = memory.get("level")
-    crossed = [
+    crossed_steps = [
         t for t in THRESHOLDS_M if level.metres >= t and (last_level is None or last_level < t)
     ]
-    if not crossed:
+    if not crossed_steps:
         return True
-    if agree and FLOOD_FROM_M not in crossed:
+    if agree and FLOOD_FROM_M not in crossed_steps:
         return True
     for at, metres in reversed(memory["accepted"][:-1]):
         if level.at - read_stored_time(at) > RECENT:
             break
-        high = FLOOD_FROM_M not in crossed or metres >= PREVIOUS_FROM_M
+        high = FLOOD_FROM_M not in crossed_steps or metres >= PREVIOUS_FROM_M
         if abs(level.metres - metres) <= AGREEMENT_M and high:
             return True
     return False
@@ -459,8 +459,8 @@ def _is_due(
     if not last_report or kind != before:
         return True
     period = INFORMATION_PERIOD if kind == "info" else FLOOD_PERIOD
-    moved = abs(metres - last_report["metres"]) >= STEP_M - 1e-9
-    return moved or level.at - read_stored_time(last_report["at"]) >= period
+    has_moved = abs(metres - last_report["metres"]) >= STEP_M - 1e-9
+    return has_moved or level.at - read_stored_time(last_report["at"]) >= period
 
 
 CONNECTOR = HydroLevels()

@@ -112,21 +112,21 @@ class IdfmDisruptions(FeedConnector):
         key=FeedKey("apikey"),
     )
 
-    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
+    def list_requests(self, territory: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
         return (FeedRequest("main", f"https://{HOST}/marketplace/disruptions_bulk/disruptions/v2"),)
 
     def list_follow_ups(
-        self, bodies: Bodies, memory: Memory, watched: WatchedTerritory
+        self, bodies: Bodies, memory: Memory, territory: WatchedTerritory
     ) -> Sequence[FeedRequest]:
         """Ask for IDFM's list of lines at the start and once a day."""
         at = self.read_time(bodies)
-        due = at is not None and is_list_due(memory, watched, at)
-        return (build_line_request(watched),) if due else ()
+        is_due = at is not None and is_list_due(memory, territory, at)
+        return (build_line_request(territory),) if is_due else ()
 
     def find_companions(self, file: Path) -> Mapping[str, Path]:
         """Find the list of lines beside a saved body."""
-        listed = file.parent / f"{LINES_REQUEST}.json"
-        return {LINES_REQUEST: listed} if listed.exists() else {}
+        list_file = file.parent / f"{LINES_REQUEST}.json"
+        return {LINES_REQUEST: list_file} if list_file.exists() else {}
 
     def find_edition_time(self, bodies: Bodies) -> datetime | None:
         document = validate_model(_DisruptionDocument, parse_json(bodies["main"].content))
@@ -164,7 +164,7 @@ class IdfmDisruptions(FeedConnector):
         look: Look,
         reading: Reading,
     ) -> None:
-        """Compare each disruption with the reports about it. One that was not understood is null."""
+        """Compare each disruption with the reports about it; null: it was not understood."""
         report_states: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
         earlier_sightings: dict[str, str] = look.memory.get("seen", {})
         sightings: dict[str, str] = {}
@@ -243,7 +243,7 @@ def _check_name(line: _Line, watched_name: str) -> None:
 
 def _find_lines(
     document: _DisruptionDocument,
-    watched: WatchedTerritory,
+    territory: WatchedTerritory,
     wrong: Collection[str],
     reading: Reading,
 ) -> dict[str, list[str]]:
@@ -251,11 +251,11 @@ def _find_lines(
     lines_by_disruption: dict[str, list[str]] = {}
     for raw in document.lines:
         code = str(raw.get("id", "")).removeprefix(LINE_OBJECT)
-        if code not in watched.lines.names or code in wrong:
+        if code not in territory.lines.names or code in wrong:
             continue
         try:
             line = validate_model(_Line, raw)
-            _check_name(line, watched.lines.names[code])
+            _check_name(line, territory.lines.names[code])
         except FeedDrift as fault:
             reading.note_drift(fault)
             continue
@@ -308,8 +308,8 @@ def _check_times(disruption: _Disruption, now: datetime) -> None:
 
 def _is_forgotten(disruption: _Disruption, now: datetime) -> bool:
     """Return whether an unplanned disruption is too old to be believed; the last word stands."""
-    unplanned = disruption.cause == "PERTURBATION"
-    return unplanned and now - disruption.lastUpdate > OLDEST_UPDATE
+    is_unplanned = disruption.cause == "PERTURBATION"
+    return is_unplanned and now - disruption.lastUpdate > OLDEST_UPDATE
 
 
 def _find_current(disruption: _Disruption, now: datetime) -> _Application | None:
@@ -362,12 +362,12 @@ def _update(
     """Post a change: another severity, another end or another title."""
     current = _find_current(disruption, look.now)
     assert current is not None
-    changed = (severity, format_instant(current.end), disruption.title) != (
+    has_changed = (severity, format_instant(current.end), disruption.title) != (
         state["severity"],
         state["end"],
         state["title"],
     )
-    if changed and state["updated"] != format_instant(disruption.lastUpdate):
+    if has_changed and state["updated"] != format_instant(disruption.lastUpdate):
         _post(state, disruption, severity, "", state["alias"], look, reading)
 
 
@@ -409,7 +409,7 @@ def _judge_network(look: Look, reading: Reading) -> None:
     """Post one disruption of the network while three structural lines are blocked."""
     assert reading.edition_at is not None
     structural = look.watched.lines.structural
-    blocked = sorted(
+    blocked_lines = sorted(
         {
             code
             for state in look.memory.get("said", {}).values()
@@ -421,18 +421,18 @@ def _judge_network(look: Look, reading: Reading) -> None:
     network: Memory | None = look.memory.get("network")
     at = format_instant(reading.edition_at)
     alias = f"idfm:{look.watched.code}:network:{format_local(reading.edition_at)}"
-    if network is None and len(blocked) < NETWORK_FROM:
+    if network is None and len(blocked_lines) < NETWORK_FROM:
         return
-    if network is not None and network["lines"] == blocked:
+    if network is not None and network["lines"] == blocked_lines:
         return
     reference = network["alias"] if network else None
-    if len(blocked) < NETWORK_UNTIL:
+    if len(blocked_lines) < NETWORK_UNTIL:
         assert reference is not None
         headline = "Réseau ferré : reprise (IDFM)"
         reading.posts.append(build_end(alias, at, reference, headline, type="transport_disruption"))
         del look.memory["network"]
         return
-    names = ", ".join(look.watched.lines.names[code] for code in blocked)
+    names = ", ".join(look.watched.lines.names[code] for code in blocked_lines)
     reading.posts.append(
         build_post(
             alias,
@@ -441,11 +441,11 @@ def _judge_network(look: Look, reading: Reading) -> None:
             severity=3,
             msg_type="Update" if reference else None,
             references=[reference] if reference else None,
-            measure={"object": "|".join(f"{LINE_OBJECT}{code}" for code in blocked)},
-            headline=f"Trafic interrompu sur {len(blocked)} lignes : {names} (IDFM)",
+            measure={"object": "|".join(f"{LINE_OBJECT}{code}" for code in blocked_lines)},
+            headline=f"Trafic interrompu sur {len(blocked_lines)} lignes : {names} (IDFM)",
         )
     )
-    look.memory["network"] = {"alias": alias, "lines": blocked}
+    look.memory["network"] = {"alias": alias, "lines": blocked_lines}
 
 
 def _write_word(look: Look) -> str:

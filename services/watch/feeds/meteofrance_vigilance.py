@@ -130,7 +130,7 @@ class MeteofranceVigilance(FeedConnector):
         key=FeedKey("apikey"),
     )
 
-    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
+    def list_requests(self, territory: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
         path = "/public/DPVigilance/v1/cartevigilance/encours"
         return (FeedRequest("main", f"https://{HOST}{path}"),)
 
@@ -174,7 +174,7 @@ class MeteofranceVigilance(FeedConnector):
     ) -> dict[str, list[_Forecast]]:
         """Return the forecasts by phenomenon, today first, without those that drift."""
         forecasts: dict[str, list[_Forecast]] = {}
-        drifted: set[str] = set()
+        drifted_phenomena: set[str] = set()
         if "J" not in periods:
             reading.note_drift("product.periods: no J")
         for name in ("J", "J1"):
@@ -198,9 +198,9 @@ class MeteofranceVigilance(FeedConnector):
                     forecast = _read_phenomenon(raw, periods[name])
                     forecasts.setdefault(phenomenon, []).append(forecast)
                 except FeedDrift as fault:
-                    drifted.add(phenomenon)
+                    drifted_phenomena.add(phenomenon)
                     reading.note_drift(fault)
-        for phenomenon in drifted:
+        for phenomenon in drifted_phenomena:
             forecasts.pop(phenomenon, None)
         _complete(forecasts, look)
         return forecasts
@@ -232,7 +232,7 @@ class MeteofranceVigilance(FeedConnector):
             return
         colour = COLOURS[max(forecast.colour for forecast in current) - 1]
         state = look.memory.setdefault("matters", {}).setdefault(phenomenon, {})
-        decision = decide_colour(state, colour, reading.edition, look.now, agreed=False)
+        decision = decide_colour(state, colour, reading.edition, look.now, is_agreed=False)
         reading.soon |= decision.wait
         windows = _find_windows(current, COLOURS.index(colour) + 1)
         if decision.step is Step.NONE:
@@ -345,16 +345,16 @@ def _complete(forecasts: dict[str, list[_Forecast]], look: Look) -> None:
 
     From midnight to 6 h only today is published, and a phenomenon may be missing from a day.
     """
-    stored: dict[str, list[Any]] = look.memory.setdefault("forecasts", {})
+    stored_forecasts: dict[str, list[Any]] = look.memory.setdefault("forecasts", {})
     for phenomenon, new in forecasts.items():
-        former = [_load_forecast(one) for one in stored.get(phenomenon, ())]
+        former = [_load_forecast(one) for one in stored_forecasts.get(phenomenon, ())]
         new += [
             one
             for one in former
             if one.end > look.now and not any(_do_overlap(one, other) for other in new)
         ]
         new.sort(key=lambda forecast: forecast.begin)
-        stored[phenomenon] = [_dump_forecast(forecast) for forecast in new]
+        stored_forecasts[phenomenon] = [_dump_forecast(forecast) for forecast in new]
 
 
 def _do_overlap(one: _Forecast, other: _Forecast) -> bool:
@@ -373,13 +373,13 @@ def _dump_forecast(forecast: _Forecast) -> dict[str, Any]:
     }
 
 
-def _load_forecast(stored: dict[str, Any]) -> _Forecast:
+def _load_forecast(content: dict[str, Any]) -> _Forecast:
     items = tuple(
         _ColourWindow(read_stored_time(begin), read_stored_time(end), colour)
-        for begin, end, colour in stored["items"]
+        for begin, end, colour in content["items"]
     )
-    begin, end = read_stored_time(stored["begin"]), read_stored_time(stored["end"])
-    return _Forecast(stored["colour"], begin, end, items)
+    begin, end = read_stored_time(content["begin"]), read_stored_time(content["end"])
+    return _Forecast(content["colour"], begin, end, items)
 
 
 def _find_windows(forecasts: list[_Forecast], colour: int) -> list[_ColourWindow]:
@@ -390,14 +390,14 @@ def _find_windows(forecasts: list[_Forecast], colour: int) -> list[_ColourWindow
             continue
         grave = [item for item in forecast.items if item.colour >= colour]
         windows += grave or [_ColourWindow(forecast.begin, forecast.end, forecast.colour)]
-    joined: list[_ColourWindow] = []
+    joint_windows: list[_ColourWindow] = []
     for window in sorted(windows, key=lambda item: item.begin):
-        if joined and window.begin <= joined[-1].end:
-            last = joined.pop()
-            joined.append(_ColourWindow(last.begin, max(last.end, window.end), colour))
+        if joint_windows and window.begin <= joint_windows[-1].end:
+            last = joint_windows.pop()
+            joint_windows.append(_ColourWindow(last.begin, max(last.end, window.end), colour))
         else:
-            joined.append(window)
-    return joined
+            joint_windows.append(window)
+    return joint_windows
 
 
 def _extend(

@@ -67,7 +67,7 @@ class RteEcowatt(FeedConnector):
         key=FeedKey("Authorization", f"https://{HOST}/token/oauth/"),
     )
 
-    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
+    def list_requests(self, territory: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
         return (FeedRequest("main", f"https://{HOST}/open_api/ecowatt/v5/signals"),)
 
     def find_edition_time(self, bodies: Bodies) -> datetime | None:
@@ -95,10 +95,10 @@ class RteEcowatt(FeedConnector):
             del signals[day]
         if not signals:
             return reading
-        made = max(signal.GenerationFichier for signal in signals.values())
-        check_clock(made, look.now)
-        reading.edition, reading.edition_at = format_instant(made), made
-        if is_outdated(made, look, self.spec):
+        made_at = max(signal.GenerationFichier for signal in signals.values())
+        check_clock(made_at, look.now)
+        reading.edition, reading.edition_at = format_instant(made_at), made_at
+        if is_outdated(made_at, look, self.spec):
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
@@ -126,8 +126,8 @@ class RteEcowatt(FeedConnector):
         level, before = signal.dvalue, state["level"]
         windows = _find_windows(signal, level)
         spans = [[format_instant(begin), format_instant(end)] for begin, end in windows]
-        moved = level == CUTS and "alias" in state and state.get("spans") != spans
-        if level == before and not moved:
+        has_moved = level == CUTS and "alias" in state and state.get("spans") != spans
+        if level == before and not has_moved:
             return
         local = signal.GenerationFichier.astimezone(PARIS)
         alias = f"ecowatt:{day.isoformat()}:{local:%Y%m%dT%H%M%S}"
@@ -151,8 +151,8 @@ class RteEcowatt(FeedConnector):
                 type="outage_power",
                 severity=2,
                 certainty="unconfirmed",
-                msg_type="Update" if moved else None,
-                references=[reference] if moved else None,
+                msg_type="Update" if has_moved else None,
+                references=[reference] if has_moved else None,
                 effective=effective,
                 headline=(
                     f"EcoWatt ROUGE le {write_day(day)}, {_write_hours(signal, level)} : "

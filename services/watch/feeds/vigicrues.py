@@ -72,7 +72,7 @@ class Vigicrues(FeedConnector):
         max_bytes=10_000_000,
     )
 
-    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
+    def list_requests(self, territory: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
         return (FeedRequest("main", f"https://{HOST}/services/InfoVigiCru.geojson"),)
 
     def choose_poll(self, memory: Memory) -> int:
@@ -115,7 +115,7 @@ class Vigicrues(FeedConnector):
         colour = COLOURS[worst - 1]
         state = look.memory.setdefault("matter", {})
         stamp = f"{reading.edition}/{format_stamp(reading.edition_at)}"
-        decision = decide_colour(state, colour, stamp, look.now, agreed=_is_agreed(look))
+        decision = decide_colour(state, colour, stamp, look.now, is_agreed=_is_agreed(look))
         reading.soon = decision.wait
         reading.word = _write_colours(levels, look.watched)
         if decision.step is Step.NONE:
@@ -176,13 +176,13 @@ def _read_levels(
     document: _RiverDocument, look: Look, reading: Reading
 ) -> tuple[dict[str, int], set[str]]:
     """Return the levels of watched sections, and the odd ones. Missing and odd ones are drift."""
-    watched = look.watched.sections.decide | look.watched.sections.text
+    sections = look.watched.sections.decide | look.watched.sections.text
     levels: dict[str, int] = {}
     odd: set[str] = set()
     for feature in document.features:
         properties = feature.get("properties")
         code = properties.get("CdEntCru") if isinstance(properties, dict) else None
-        if not isinstance(code, str) or code not in watched:
+        if not isinstance(code, str) or code not in sections:
             continue
         try:
             model = validate_model(_Properties, properties)
@@ -209,9 +209,9 @@ def _is_agreed(look: Look) -> bool:
     return any(colour >= ORANGE for colour in floods["colours"].values())
 
 
-def _write_colours(levels: dict[str, int], watched: WatchedTerritory) -> str:
+def _write_colours(levels: dict[str, int], territory: WatchedTerritory) -> str:
     """Write `orange crues : Seine à Paris (IF5) ; jaune : Seine yvelinoise (IF18)`."""
-    names = watched.sections.decide | watched.sections.text
+    names = territory.sections.decide | territory.sections.text
     by_level: dict[int, list[str]] = {}
     for code, name in names.items():
         if levels.get(code, 1) > 1:

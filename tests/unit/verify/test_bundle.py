@@ -177,7 +177,9 @@ def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
     first, again = SigningKey.open(tmp_path), SigningKey.open(tmp_path)
     assert first.public.fingerprint == again.public.fingerprint
     assert (tmp_path / "signing.key").stat().st_mode & 0o777 == 0o600
-    assert PublicKey.load((tmp_path / "signing.pub").read_bytes()).signed(b"x", again.sign(b"x"))
+    assert PublicKey.load((tmp_path / "signing.pub").read_bytes()).verify_signature(
+        b"x", again.sign(b"x")
+    )
     (tmp_path / "signing.key").write_bytes(b"nonsense")
     with pytest.raises(SigningKeyInvalid):
         SigningKey.open(tmp_path)
