@@ -42,7 +42,7 @@ class ForkedProcess:
         self.returncode: int | None = None
         self._over = asyncio.Event()
         self._pidfd = os.pidfd_open(pid)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._note_end)
 
     def _note_end(self) -> None:
         _, status = os.waitpid(self.pid, 0)
