@@ -280,7 +280,7 @@ def test_a_decision_quotes_the_ids_of_its_path(monkeypatch: pytest.MonkeyPatch) 
         "key": None,
         "expected": 3,
         "as_json": False,
-        "done": "Communiqué refusé",
+        "success_text": "Communiqué refusé",
     }
 
 

@@ -87,7 +87,7 @@ async def test_every_slice_of_work_is_followed_by_its_rest(monkeypatch: pytest.M
         rests.append(worked)
 
     monkeypatch.setattr(planning._leisure, "rest", rest)
-    monkeypatch.setattr(planning._planner, "wanted", lambda _: True)
+    monkeypatch.setattr(planning._planner, "is_wanted", lambda _: True)
     monkeypatch.setattr("services.continuity.reassignment.planner_process.SLICE_S", 0)
     slices = await planning._collect_results(
         iter(range(4)), RankingJob("92", "v1", 1, LossKind.PEOPLE)
