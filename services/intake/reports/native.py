@@ -38,6 +38,8 @@ from services.intake.reports.report_rights import (
     check_poles,
     check_scope,
     choose_source_kind,
+    lower_certainty,
+    tells_of_danger,
 )
 from services.runtime.http.problems import FieldFault, ProblemError, build_fault, list_faults
 from services.runtime.identity.permissions import Permission
@@ -328,8 +330,17 @@ def prepare_report(
     body = _match_places(body, geography)
     danger = endangers_people(body.type, body.severity)
     lifts = () if matter else body.lifts
-    check_scope(principal, realm, body.site_id, matter or body.type, lifts, is_danger=danger)
-    _check_poles(body, principal, geography, is_danger=danger)
+    is_anywhere = tells_of_danger(body.type, body.severity, body.msg_type)
+    check_scope(
+        principal,
+        realm,
+        body.site_id,
+        matter or body.type,
+        lifts,
+        is_danger=danger,
+        may_be_anywhere=is_anywhere,
+    )
+    _check_poles(body, principal, None if is_anywhere else geography)
     source_name = body.source.name if body.source else None
     kind = choose_source_kind(source_name, principal, realm)
     message: dict[str, Any] = {
@@ -399,7 +410,8 @@ def prepare_report(
             f"at most {AREA_BYTES} bytes: simplify the outline",
         )
         raise ProblemError("invalid", faults=(what,))
-    placed = geography is None or _locate_report(body, message, geography, principal)
+    placed = geography is None or _add_location(body, message, geography)
+    _judge_places(body, message, geography, principal, may_be_anywhere=is_anywhere)
     if body.references:
         message["references"] = [resolve(realm, r) for r in body.references]
     occurred = convert_to_milliseconds(body.occurred_at)
@@ -441,12 +453,34 @@ def _match_places(body: NativeReport, geography: TerritoryMap | None) -> NativeR
     return body.model_copy(update=changed) if changed else body
 
 
-def _check_poles(
-    body: NativeReport, principal: Principal, geography: TerritoryMap | None, *, is_danger: bool
-) -> None:
+def _check_poles(body: NativeReport, principal: Principal, geography: TerritoryMap | None) -> None:
     """Refuse a site of another pôle than the principal's. Raises ProblemError `out_of_scope`."""
     if geography is not None:
-        check_poles(principal, body.site_id, geography.pole_of, is_danger=is_danger)
+        check_poles(principal, body.site_id, geography.pole_of)
+
+
+def _judge_places(
+    body: NativeReport,
+    message: dict[str, Any],
+    geography: TerritoryMap | None,
+    principal: Principal,
+    *,
+    may_be_anywhere: bool,
+) -> None:
+    """Refuse places that the principal's scope does not cover, or doubt a danger there.
+
+    Raises ProblemError `out_of_scope`.
+    """
+    if may_be_anywhere:
+        message["certainty"] = lower_certainty(principal, message)
+    elif geography is not None:
+        check_places(
+            principal,
+            message,
+            body.model_fields_set,
+            partial(geography.commune_of, body.site_id),
+            geography.pole_of,
+        )
 
 
 def _check_named(measure: MeasureBody) -> None:
@@ -467,21 +501,6 @@ def _check_named(measure: MeasureBody) -> None:
         "counts for nothing"
     )
     raise ProblemError("invalid", faults=(build_fault("measure.name", "missing", french, english),))
-
-
-def _locate_report(
-    body: NativeReport, message: dict[str, Any], geography: TerritoryMap, principal: Principal
-) -> bool:
-    """Locate a report (`_add_location`) and check its places. Raises `out_of_scope`."""
-    placed = _add_location(body, message, geography)
-    check_places(
-        principal,
-        message,
-        body.model_fields_set,
-        partial(geography.commune_of, body.site_id),
-        geography.pole_of,
-    )
-    return placed
 
 
 def _add_location(body: NativeReport, message: dict[str, Any], geography: TerritoryMap) -> bool:

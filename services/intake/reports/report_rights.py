@@ -18,10 +18,12 @@ import structlog
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from schemas.catalogue.event_types import EVENT_TYPES, EventKind, endangers_people
 from schemas.catalogue.sources import SOURCE_KINDS
 from schemas.topics import is_live
+from schemas.words import Certainty, EventType, MsgType
 from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
-from services.runtime.identity.permissions import Permission
+from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal
 
 SHARED: Final = "multi"
@@ -41,6 +43,15 @@ def choose_source_kind(requested_kind: str | None, principal: Principal, realm: 
     return principal.source_kind
 
 
+def tells_of_danger(type: EventType, severity: int, msg_type: MsgType) -> bool:
+    """Return whether a report may be about any place: it tells of danger to people. Rule D2.
+
+    A reopening, an information or a withdrawal may not, whatever its severity.
+    """
+    is_trouble = EVENT_TYPES[type].kind is EventKind.CAUSE and msg_type is not MsgType.CANCEL
+    return is_trouble and endangers_people(type, severity)
+
+
 def check_scope(
     principal: Principal,
     realm: str,
@@ -49,10 +60,12 @@ def check_scope(
     lifts: Iterable[str],
     *,
     is_danger: bool,
+    may_be_anywhere: bool = False,
 ) -> None:
     """Check that a source reports only on its own realms, types and sites, and ends nothing else.
 
-    A source with sites must name one, except for danger to people. Raises ProblemError.
+    A source with sites must name one, except for danger to people. `may_be_anywhere`: see
+    `tells_of_danger`. Raises ProblemError.
     """
     scope = principal.scope
     if not principal.sees(realm):
@@ -62,7 +75,8 @@ def check_scope(
     if scope.types and not set(lifts) <= set(scope.types):
         raise ProblemError("out_of_scope", field="lifts")
     is_silent_on_site = is_danger and site_id is None
-    if scope.sites and site_id not in scope.sites and not is_silent_on_site:
+    is_bound = bool(scope.sites) and not (may_be_anywhere or is_silent_on_site)
+    if is_bound and site_id not in scope.sites:
         raise ProblemError("out_of_scope", field="site_id")
 
 
@@ -70,17 +84,13 @@ def check_poles(
     principal: Principal,
     site_id: str | None,
     pole_of: Callable[[str | None], str | None],
-    *,
-    is_danger: bool,
 ) -> None:
     """Refuse sites of other pôles, except shared ones, if the scope names pôles.
 
     Raises ProblemError.
-
-    Danger to people may be told of any site: who sees a fire is not asked whose building it is.
     """
     own = principal.scope.poles
-    if own and not is_danger and pole_of(site_id) not in (*own, SHARED):
+    if own and pole_of(site_id) not in (*own, SHARED):
         raise ProblemError("out_of_scope", field="site_id")
 
 
@@ -116,6 +126,20 @@ def check_places(
         raise ProblemError(
             "out_of_scope", field=beyond[0] if beyond[0] in stated_fields else "area"
         )
+
+
+def lower_certainty(principal: Principal, message: Mapping[str, Any]) -> Certainty:
+    """Return the certainty of a danger: a program is not sure of a place beyond its sites.
+
+    The cell confirms such a report. A person who sees a fire is believed anywhere. Rule D6.
+    """
+    certainty: Certainty = message["certainty"]
+    sites = principal.scope.sites
+    is_sure = principal.role is not Role.SOURCE or not sites or message.get("site_id") in sites
+    names_place = any(message.get(name) for name in ("site_id", "commune", "zone", "sites"))
+    if is_sure or not names_place or certainty is not Certainty.CONFIRMED:
+        return certainty
+    return Certainty.UNCONFIRMED
 
 
 log = structlog.get_logger(__name__)

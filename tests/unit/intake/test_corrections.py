@@ -56,7 +56,7 @@ async def test_a_corrected_message_names_its_editor_and_is_unconfirmed(door: Doo
 
 
 async def test_a_message_that_is_replayed_as_it_came_stays_its_senders(door: Door) -> None:
-    body = orjson.dumps(report(type="fire", severity=5))
+    body = orjson.dumps(report(severity=4))
     refused_message = await refused(door, body, scope=Scope(sites=("cen-1",)))
     principal = door.intake.access.principal(refused_message.principal.id)
     assert principal is not None
