@@ -424,12 +424,27 @@ def is_new_danger(draft: AlertsDecision, row: ReportRow, effect: ReportEffect | 
     beside = (
         c
         for c in list_open_causes_beside(draft, cause)
-        if c.id != cause.id and (c.site is not None or c.commune == cause.commune)
+        if c.id != cause.id and _is_at_same_place(draft, row, cause, c)
     )
     danger_types = {c.type for c in beside if c.acting and endangers_people(c.type, c.severity)}
     if row.type in _ORDER_TYPES:
         return not danger_types and row.msg_type is not MsgType.UPDATE
     return row.type not in danger_types
+
+
+def _is_at_same_place(draft: AlertsDecision, row: ReportRow, cause: Cause, other: Cause) -> bool:
+    """Return whether another cause of the site or incident is where the report's cause is.
+
+    Two senders who name no place may tell of two places, unless one names the other's report.
+    Rule D8, unknown places.
+    """
+    if cause.site is not None:
+        return True
+    if "place_missing" not in row.flags:
+        return other.commune == cause.commune
+    sender = (row.source, row.source_key)
+    reports = draft.find_reports(other.reports)
+    return any(r.id in row.references or (r.source, r.source_key) == sender for r in reports)
 
 
 def open_level_incident(draft: AlertsDecision, rises: Rises) -> None:

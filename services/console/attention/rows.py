@@ -450,7 +450,7 @@ def _is_running(facts: DemandRows, alarm: AlarmRow) -> bool:
 
 
 def _list_tasks(facts: DemandRows) -> Iterator[Demand]:
-    """Yield one row per silent zone, or else per kind of task and owner role.
+    """Yield one row per silent zone and per danger without a place, or else per kind and owner.
 
     Nobody is called for a danger that is not confirmed, and nobody finds one without a place, so
     these tasks do not wait.
@@ -463,13 +463,14 @@ def _list_tasks(facts: DemandRows) -> Iterator[Demand]:
     for (key, owner), tasks in groups.items():
         dues = [t.due_at for t in tasks if t.due_at is not None]
         first = min(tasks, key=lambda t: (t.opened_at, t.id))
-        danger = key in _DANGER_ROWS.values()
+        kind = key.partition(":")[0]
+        danger = kind in _DANGER_ROWS.values()
         yield Demand(
             key if owner == CELL_ROLE else f"{key}:{owner}",
-            key if danger else first.kind,
+            kind if danger else first.kind,
             Urgency.DANGER if danger else Urgency.REST,
             first.opened_at,
-            _list_task_roles(facts, key, owner),
+            _list_task_roles(facts, kind, owner),
             len(tasks),
             due_at=min(dues, default=None),
             incident=first.incident,
@@ -486,18 +487,22 @@ def _find_danger_report(facts: DemandRows, tasks: Iterable[TaskRow]) -> str | No
     return None
 
 
-def _list_task_roles(facts: DemandRows, row: str, owner: str) -> frozenset[str]:
+def _list_task_roles(facts: DemandRows, kind: str, owner: str) -> frozenset[str]:
     """Return the owner of a task and, for a danger without a place, all roles of danger."""
-    placeless = row == _DANGER_ROWS["link_site"]
+    placeless = kind == _DANGER_ROWS["link_site"]
     return frozenset({owner}) | (_list_cell_roles(facts) if placeless else frozenset())
 
 
 def _choose_row(facts: DemandRows, task: TaskRow) -> str:
-    """Return the row that a task belongs to."""
+    """Return the row that a task belongs to.
+
+    Each danger without a place has one of its own: two senders may tell of two places. Rule D8.
+    """
     if task.kind == "verify_site":
         return f"silent:{task.incident}"
     if task.kind in _DANGER_ROWS and not facts.dangers.isdisjoint(list_asked_reports(task)):
-        return _DANGER_ROWS[task.kind]
+        row = _DANGER_ROWS[task.kind]
+        return f"{row}:{task.report}" if task.kind == "link_site" else row
     return f"task:{task.kind}"
 
 

@@ -211,6 +211,48 @@ def test_a_report_without_new_danger_keeps_the_answer(scene: Scene, again: dict[
     assert _ladder(scene, incident).state == "answered"
 
 
+FIRE: dict[str, Any] = {"severity": 4, "source_key": "person.a"}
+"""A fire without a place, of one sender."""
+
+
+def _answered_fire_without_a_place(scene: Scene, calls: Calls) -> str:
+    scene.report(0, "fire", id="fire", **FIRE)
+    incident = scene.incidents()[0].id
+    for n, person in enumerate(sorted({c.person for c in calls.new()})):
+        _answer(scene, calls, person, 1 + n / 10)
+    assert _ladder(scene, incident).state == "answered"
+    calls.new()
+    return str(incident)
+
+
+@pytest.mark.parametrize("what", ["fire", "evacuation", "gas_leak"])
+def test_a_danger_without_a_place_of_another_sender_calls_again(scene: Scene, what: str) -> None:
+    """It is probably elsewhere; the second fire of a night rang nobody."""
+    calls = Calls(scene)
+    incident = _answered_fire_without_a_place(scene, calls)
+    second = scene.report(30, what, **FIRE | {"source_key": "person.b"})
+    again = _ladder(scene, scene.incident_of(second).id)
+    assert again.state == "running"
+    assert {c.person for c in calls.new()} >= {"ast-technique", "ast-direction"}
+    assert len([t for t in scene.state.tasks.values() if t.kind == "link_site"]) == 2
+    assert what != "fire" or scene.incident_of(second).id == incident
+
+
+@pytest.mark.parametrize(
+    "again",
+    [{}, {"source_key": "person.b", "references": ("fire",)}],
+    ids=["the same sender", "about the first"],
+)
+def test_the_same_danger_without_a_place_keeps_the_answer(
+    scene: Scene, again: dict[str, Any]
+) -> None:
+    calls = Calls(scene)
+    incident = _answered_fire_without_a_place(scene, calls)
+    scene.report(30, "fire", **FIRE | again)
+    calls.expect_nobody()
+    assert _ladder(scene, incident).state == "answered"
+
+
 def test_dangers_during_an_unanswered_escalation_call_once(scene: Scene) -> None:
     calls = Calls(scene)
     incident = _answered_danger(scene, calls)

@@ -291,6 +291,22 @@ def test_a_danger_without_a_place_asks_all_roles_of_danger_at_once() -> None:
     assert seen(gone, CELL_ROLE, MINUTE_MS).queue == ()
 
 
+def test_each_danger_without_a_place_is_a_demand_of_its_own() -> None:
+    """The second fire was a count on the row of the first, with the words of the first."""
+    tasks = {
+        report: TaskRow(
+            id=report, kind="link_site", state=TaskState.OPEN, opened_at=at, report=report
+        )
+        for report, at in (("fire-1", 9), ("fire-2", 30_000))
+    }
+    facts = DemandRows(POLICY, tasks=tasks, dangers=frozenset(tasks))
+    queue = seen(facts, "astreinte_direction", MINUTE_MS).queue
+    assert [(d.kind, d.count, d.report, d.since) for d in queue] == [
+        ("danger_placeless", 1, "fire-1", 9),
+        ("danger_placeless", 1, "fire-2", 30_000),
+    ]
+
+
 def test_a_role_sees_its_own_decisions_and_an_ended_incident_asks_its_pilot() -> None:
     over = {"i1": _incident("i1", over_since=3, danger=True)}
     facts = DemandRows(POLICY, incidents=over, plans=_plans(1))
