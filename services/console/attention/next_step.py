@@ -172,7 +172,7 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
     "obligation_late": DemandText(
         N_("Une échéance légale est dépassée"),
         N_("{n} échéances légales sont dépassées"),
-        N_("Déclarez avec le motif du retard, ou écrivez pourquoi elle est sans objet."),
+        N_("Déclarez avec la raison du retard, ou écrivez pourquoi elle est sans objet."),
         N_("Voir les échéances"),
         "/echeances",
     ),

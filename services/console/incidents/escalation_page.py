@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from schemas.words import NotificationState
+from schemas.words import Answer, NotificationState
 from services.console.i18n import N_, Translator
 from services.console.resources import Escalation, Notification, Wave
 from services.console.texts import words as w
@@ -22,7 +22,8 @@ NOT_DELIVERED: Final = N_("non parvenu")
 @dataclass(frozen=True, slots=True)
 class PersonAnswer:
     role: str
-    said: Literal["yes", "no"]
+    said: Literal["yes", "no", "withdrawn"]
+    """`withdrawn`: a yes that the person took back by a later answer to another call."""
     at: datetime | None
     channel: str
     id: str
@@ -114,12 +115,15 @@ def _format_person(n: Notification, names: TerritoryNames, _: Translator) -> str
     )
 
 
-def _find_answer(n: Notification, names: TerritoryNames, _: Translator) -> PersonAnswer | None:
+def _find_answer(
+    n: Notification, withdrawn: Container[str], names: TerritoryNames, _: Translator
+) -> PersonAnswer | None:
     if n.state is not NotificationState.ANSWERED:
         return None
+    yes: Literal["yes", "withdrawn"] = "withdrawn" if n.id in withdrawn else "yes"
     return PersonAnswer(
         _format_person(n, names, _),
-        "no" if n.answer == "decline" else "yes",
+        "no" if n.answer == Answer.DECLINE else yes,
         n.acknowledged_at,
         w.translate_code(w.CHANNEL, n.channel, _) if n.channel else "",
         n.id,
@@ -157,11 +161,32 @@ def _find_doubt(n: Notification, names: TerritoryNames, _: Translator) -> Doubtf
     return None
 
 
+def _find_withdrawn(notifications: Collection[Notification]) -> frozenset[str]:
+    """Return the calls with a yes that the same person took back later. Rule D33."""
+    refusals: dict[str, datetime] = {}
+    for n in notifications:
+        if n.answer == Answer.DECLINE and n.acknowledged_at is not None:
+            refusals[n.person_token] = max(
+                n.acknowledged_at, refusals.get(n.person_token, n.acknowledged_at)
+            )
+    return frozenset(
+        n.id
+        for n in notifications
+        if n.answer == Answer.ACK
+        and n.acknowledged_at is not None
+        and n.person_token in refusals
+        and n.acknowledged_at <= refusals[n.person_token]
+    )
+
+
 def _build_step(
     wave: Wave, by_id: dict[str, Notification], names: TerritoryNames, _: Translator
 ) -> EscalationStep:
     notifications = [by_id[i] for i in wave.notifications if i in by_id]
-    answers = [x for x in (_find_answer(n, names, _) for n in notifications) if x is not None]
+    withdrawn = _find_withdrawn(by_id.values())
+    answers = [
+        x for x in (_find_answer(n, withdrawn, names, _) for n in notifications) if x is not None
+    ]
     answers.sort(key=lambda x: (x.at is None, x.at))
     doubts = [x for x in (_find_doubt(n, names, _) for n in notifications) if x is not None]
     silent = sum(

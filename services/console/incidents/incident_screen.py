@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Request
 
 from schemas.reassignment import ACTIVE_LINE_STATES, ProposalState
 from schemas.words import LIBRARY_STATES, ActivityState, IncidentState
+from services.console.actions.page import ActionLine
+from services.console.continuity.clocks import RunningClock
 from services.console.i18n import N_, Translator
 from services.console.incidents import page as incident
-from services.console.incidents.escalation_page import find_incident_escalation
-from services.console.incidents.page import LevelReason
+from services.console.incidents.escalation_page import EscalationView, find_incident_escalation
+from services.console.incidents.page import LevelReason, MemberSite, PlanCards, PlanLine
 from services.console.incidents.titles import describe_cause
 from services.console.logbook.line_list import build_entries
 from services.console.read_model.queries import Queries
-from services.console.resources import Incident
+from services.console.resources import Incident, Proposal
 from services.console.texts import words as w
 from services.console.texts.reasons import describe_reason
 from services.console.web.access import PageMoved
@@ -69,6 +72,10 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
     members = incident.list_member_sites(current_incident, x.sites, facts.items, hit, x._)
     triggers = await x.queries.triggers()
     lines = incident.list_plans(mine, x.shell.now, x.names, lang, x._, triggers)
+    cards = incident.list_plan_cards(mine, x.shell.now, x.names, x._)
+    actions = await load_action_lines(x, incident_id=id)
+    ladders = [ladder] if ladder else []
+    proposal = next(iter(proposals), None)
     thematic = next((p for p in mine if p.pole is None and p.state not in LIBRARY_STATES), None)
     figures = incident.count_figures(current_incident, x.sites, hit)
     return {
@@ -84,24 +91,82 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
         "members": members[: incident.MEMBERS_SHOWN],
         "members_all": len(members),
         "entries": build_entries(journal, x.names, x._, incident.LINES_SHOWN),
-        "ladders": [ladder] if ladder else [],
-        "plans": lines,
+        "jumps": list_sections(x, ladders, lines, proposal, actions, cards, clocks, members),
+        "ladders": ladders,
+        "steps_shown": incident.STEPS_SHOWN,
+        "waiting_plans": [p for p in lines if p.to_decide],
+        "decided_plans": [p for p in lines if not p.to_decide],
+        "decided_shown": incident.DECIDED_SHOWN,
+        "plan_counts": incident.count_states((p for p in lines if not p.to_decide), x._),
         "conflicts": incident.map_conflicts(conflicts),
         "policy": x.reference.version,
-        "cards": incident.list_plan_cards(mine, x.shell.now, x.names, x._),
-        "actions": await load_action_lines(x, incident_id=id),
+        "cards": cards,
+        "open_card_lists": incident.CARD_LISTS_OPEN,
+        "actions": actions,
         "ahead": incident.find_next_break(clocks, x.shell.now),
         "first_words": first_words,
         "read_reports": (first_words.report,) if first_words else (),
         "kept_levels": _list_refusals(x),
         "takers": name_acknowledgers(current_incident, x),
         "cause": describe_cause(current_incident.kind, current_incident.cause.key, x.names, lang),
-        "proposal": next(iter(proposals), None),
+        "proposal": proposal,
         "under_way": sum(line.count for line in moved.items if line.state in ACTIVE_LINE_STATES),
         "leaving": incident.list_separable_reports(current_incident, facts.items),
         "others": [i for i in x.shell.overview.incidents if i.id != id],
         "open": current_incident.state in OPEN_STATES,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class PageSection:
+    """A link of the list of sections: where it leads, and what waits there."""
+
+    anchor: str
+    label: str
+    count: str = ""
+    tone: str = ""
+
+
+def list_sections(
+    x: ScreenData,
+    ladders: Sequence[EscalationView],
+    plans: Sequence[PlanLine],
+    proposal: Proposal | None,
+    actions: Sequence[ActionLine],
+    cards: Sequence[PlanCards],
+    clocks: Sequence[RunningClock],
+    members: Sequence[MemberSite],
+) -> list[PageSection]:
+    """List the sections of the page, those with an open decision first."""
+    _, level = x._, x.shell.overview.level.proposed
+    waiting = sum(p.to_decide for p in plans)
+    undecided = proposal.undecided if proposal is not None else 0
+    overdue = sum(c.late for c in cards)
+    late_actions = sum(line.action.late for line in actions)
+
+    def late(n: int) -> str:
+        return _.plural("{n} en retard", "{n} en retard", n) if n else ""
+
+    def to_decide(n: int) -> str:
+        return _.plural("{n} à décider", "{n} à décider", n) if n else ""
+
+    sections = [
+        PageSection("why", _("Niveau"), _("N{level} proposé", level=level), "over")
+        if level
+        else None,
+        PageSection("plans", _("Plans"), to_decide(waiting), "soon") if plans else None,
+        PageSection("moves", _("Réaffectation"), to_decide(undecided), "soon")
+        if proposal is not None
+        else None,
+        PageSection("cards", _("Fiches réflexes"), late(overdue), "over") if cards else None,
+        PageSection("actions", _("Actions"), late(late_actions), "over") if actions else None,
+        *(PageSection(f"ladder-{one.id}", _("Escalade {name}", name=one.name)) for one in ladders),
+        PageSection("clocks", _("Activités atteintes")) if clocks else None,
+        PageSection("members", _("Sites"), str(len(members))) if members else None,
+        PageSection("log", _("Main courante")) if x.shell.reader.may(Permission.LOG_READ) else None,
+    ]
+    listed = [one for one in sections if one is not None]
+    return sorted(listed, key=lambda one: one.tone == "" or one.count == "")
 
 
 def list_levels(

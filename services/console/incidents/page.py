@@ -42,6 +42,12 @@ MEMBERS_SHOWN: Final = 12
 CLOCKS_SHOWN: Final = 8
 LINES_SHOWN: Final = 15
 SEPARABLE_SHOWN: Final = 100
+DECIDED_SHOWN: Final = 3
+"""Decided plans that stay in sight; more of them are folded under one line."""
+CARD_LISTS_OPEN: Final = 2
+"""Plans with unfolded action cards; with more plans each is one line with its count."""
+STEPS_SHOWN: Final = 2
+"""Newest steps of an escalation in sight; earlier ones are folded."""
 
 
 # ── phases ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -315,7 +321,8 @@ def list_member_sites(
 ) -> list[MemberSite]:
     """List the member sites, gravest and central ones first, each with its path.
 
-    One of each kind comes before the second of any. Rule D47.
+    Sites with danger to people come before all. One of each kind comes before the second of any.
+    Rule D47.
     """
     lines_by_report = {
         x.report: x
@@ -328,7 +335,7 @@ def list_member_sites(
             for one in path:
                 if one.kind == "site":
                     served.setdefault(one.id, []).append(a.id)
-    ranked_members: list[tuple[tuple[int, int, int, str], MemberSite]] = []
+    ranked_members: list[tuple[tuple[bool, int, int, int, str], MemberSite]] = []
     rank_counts: Counter[tuple[str, SiteStatus]] = Counter()
     inside = set(incident.sites)
     for site in sorted((s for s in sites if s.id in inside), key=lambda s: (-s.staff, s.id)):
@@ -350,9 +357,8 @@ def list_member_sites(
             chain,
         )
         grave = _GRAVITY.index(site.status)
-        ranked_members.append(
-            ((rank > 0, grave if rank == 0 else grave + 10, rank, site.id), member)
-        )
+        place = (rank > 0, grave if rank == 0 else grave + 10, rank, site.id)
+        ranked_members.append(((not member.line.danger, *place), member))
     return [member for _key, member in sorted(ranked_members, key=lambda x: x[0])]
 
 
@@ -472,6 +478,12 @@ def map_conflicts(conflicts: Iterable[PlanConflict]) -> dict[str, list[str]]:
     return conflicts_by_plan
 
 
+def count_states(plan_lines: Iterable[PlanLine], _: Translator) -> str:
+    """Count plans by state in words, the most frequent state first."""
+    counts = Counter(_(w.PLAN_STATE[line.state]).lower() for line in plan_lines)
+    return ", ".join(_("{state} : {n}", state=state, n=n) for state, n in counts.most_common())
+
+
 @dataclass(frozen=True, slots=True)
 class CardLine:
     id: str
@@ -494,6 +506,16 @@ class PlanCards:
     since: datetime | None
     cards: list[CardLine]
 
+    @property
+    def late(self) -> int:
+        """Number of overdue cards."""
+        return sum(1 for card in self.cards if card.late is not None)
+
+    @property
+    def closed(self) -> int:
+        """Number of cards that ask nothing of anybody any more."""
+        return sum(1 for card in self.cards if card.state in ("done", "not_applicable"))
+
 
 def _describe_effect(effect: Effect | None, _: Translator) -> str:
     if effect is None:
@@ -505,7 +527,10 @@ def _describe_effect(effect: Effect | None, _: Translator) -> str:
 def list_plan_cards(
     plans: Iterable[Plan], now: datetime, names: TerritoryNames, _: Translator
 ) -> list[PlanCards]:
-    """List the action cards of the active plans, ordered by due time. Rule D50."""
+    """List the action cards of the active plans, ordered by due time. Rule D50.
+
+    Plans with overdue cards come first, the most overdue before the others, finished ones last.
+    """
     plan_cards = []
     for plan in plans:
         if plan.state not in ACTIVE_PLAN_STATES or not plan.cards:
@@ -528,7 +553,7 @@ def list_plan_cards(
             if c.due_at is not None  # cards of the return open later
         ]
         plan_cards.append(PlanCards(plan.id, plan.title, plan.trigger_since, cards))
-    return plan_cards
+    return sorted(plan_cards, key=lambda p: (-p.late, p.closed == len(p.cards), p.plan))
 
 
 @dataclass(frozen=True, slots=True)

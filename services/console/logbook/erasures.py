@@ -30,7 +30,7 @@ def format_erasure(erased: TextErasure, lang: str) -> str:
     at = to_datetime(erased.at).astimezone(ZoneInfo("Europe/Paris"))
     _ = get_translator(lang)
     return _(
-        "Texte effacé le {day} à {time}. Motif : {reason}",
+        "Texte effacé le {day} à {time}. Raison : {reason}",
         day=at.strftime("%d/%m/%Y"),
         time=at.strftime("%H:%M"),
         reason=erased.reason,

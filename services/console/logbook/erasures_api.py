@@ -112,7 +112,7 @@ async def _erase(
     )
     await _write_line(
         author,
-        f"Effacement du texte {_SUBJECT[subject.kind]} {subject.id} {act}. Motif : {proposal.reason}",
+        f"Effacement du texte {_SUBJECT[subject.kind]} {subject.id} {act}. Raison : {proposal.reason}",
         incident,
     )
     if body.approve:  # last, so that a repetition after a failure finds the proposal

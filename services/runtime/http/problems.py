@@ -429,7 +429,7 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             409,
             "Aucun effacement proposé",
             "No erasure proposed",
-            "L’effacement de ce texte n’est pas encore proposé : proposez-le d’abord, avec un motif.",
+            "L’effacement de ce texte n’est pas encore proposé : proposez-le d’abord, avec une raison.",
             "The erasure of this text is not proposed yet: propose it first, with a reason.",
         ),
         (

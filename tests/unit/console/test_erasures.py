@@ -60,7 +60,7 @@ def test_an_erased_line_shows_time_and_reason_instead_of_its_text() -> None:
     item = TextItem({"erased": {"at": NOW, "reason": "nom d’une mineure"}})
     assert (
         _get_shown_text(item, "fr")
-        == "Texte effacé le 15/01/2027 à 09:00. Motif\u00a0: nom d’une mineure"
+        == "Texte effacé le 15/01/2027 à 09:00. Raison\u00a0: nom d’une mineure"
     )
     assert (
         _get_shown_text(item, "en")

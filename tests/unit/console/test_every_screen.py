@@ -767,3 +767,61 @@ async def test_a_list_is_read_page_by_page(path: str) -> None:
     assert items == whole
     for wrong in ("limit=0", "limit=1001", "cursor=x"):
         assert (await browser.get(f"/api/v1/{path}?realm={REALM}&{wrong}")).status_code == 422
+
+
+def long_crisis(state: str = "active") -> Held:
+    """Return a crisis with one plan to decide and every other plan in this state."""
+    realm_state = crisis()
+    plans = sorted(realm_state.reference.plans)
+    first, *others = plans
+    realm_state.put(
+        "plans", {"id": first, "state": "proposed", "decides": "dgs", "proposed_at": START}
+    )
+    card = {"id": "F01", "task": "Appeler", "role": "dgs", "due_at": START}
+    for plan in others:
+        realm_state.put("plans", {"id": plan, "state": state, "decides": "dgs", "cards": (card,)})
+    return realm_state
+
+
+async def test_the_page_of_a_long_crisis_folds_what_is_decided_and_lists_its_sections() -> None:
+    """Twenty plans with their cards made it 12,600 px long; what waited stood somewhere in it."""
+    realm_state = long_crisis()
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/incidents/i-1?realm={REALM}")).text
+    others = len(realm_state.reference.plans) - 1
+    fold = page.partition('data-key="decided"')[2].partition("</details>")[0]
+    assert f"{others} plans décidés" in fold
+    assert fold.count('id="plan-') == others
+    assert page.count('<details class="fold" id="cards-') == others
+    assert not re.search(r'<details class="fold"[^>]* open', page), "each is one line"
+    jumps = re.findall(r'<li><a href="#(\w+)">', page.partition('id="jump"')[2])
+    assert jumps[:2] == ["plans", "cards"], "first what waits for somebody"
+    assert "1 à décider" in words("<body" + page.partition('id="jump"')[2])
+    assert all(f'id="{anchor}"' in page for anchor in jumps)
+    assert page.index('id="plans"') < page.index('id="figures"')
+
+
+async def test_few_plans_stay_unfolded() -> None:
+    realm_state = crisis()
+    card = {"id": "F01", "task": "Appeler", "role": "dgs", "due_at": START}
+    realm_state.put(
+        "plans", {"id": "PT-ELEC", "state": "active", "decides": "dgs", "cards": (card,)}
+    )
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/incidents/i-1?realm={REALM}")).text
+    assert 'data-key="decided"' not in page
+    assert re.search(r'id="cards-PT-ELEC"[^>]* open', page)
+
+
+async def test_an_incident_says_that_people_may_be_in_danger_and_where_first() -> None:
+    realm_state = crisis()
+    realm_state.put("incidents", incident(danger=True, members=("pmi-01", "cen-1")))
+    realm_state.put("sites", site("cen-1"))
+    realm_state.put(
+        "sites", site("pmi-01", type="fire", effect="degraded") | {"status": "degraded"}
+    )
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/incidents/i-1?realm={REALM}")).text
+    assert "Danger possible pour des personnes" in page
+    members = page.partition('id="members"')[2]
+    assert members.index('data-key="m-pmi-01"') < members.index('data-key="m-cen-1"')

@@ -145,6 +145,30 @@ def test_people_without_an_answer_count_while_an_answer_is_awaited(state: str, s
     )
 
 
+def test_a_yes_that_was_taken_back_in_a_later_cycle_is_no_yes_any_more() -> None:
+    """The first cycle kept its green tick beside « 0 réponse », and the crisis looked staffed."""
+    yes = called(NotificationState.ANSWERED).model_copy(
+        update={"answer": "ack", "acknowledged_at": AT}
+    )
+    again = yes.model_copy(
+        update={"id": "n2", "cycle": 2, "answer": "decline", "acknowledged_at": AT + 60_000}
+    )
+    other = yes.model_copy(update={"id": "n3", "person": "ast-other"})
+    rungs = build([yes, other, again], TerritoryNames()).rungs
+    assert [[a.said for a in rung.answers] for rung in rungs] == [["withdrawn", "yes"], ["no"]]
+
+
+def test_a_yes_after_a_refusal_stands() -> None:
+    no = called(NotificationState.ANSWERED).model_copy(
+        update={"answer": "decline", "acknowledged_at": AT}
+    )
+    yes = no.model_copy(
+        update={"id": "n2", "cycle": 2, "answer": "ack", "acknowledged_at": AT + 60_000}
+    )
+    rungs = build([no, yes], TerritoryNames()).rungs
+    assert [[a.said for a in rung.answers] for rung in rungs] == [["no"], ["yes"]]
+
+
 def doubts(row: NotificationRow) -> list[DoubtfulMessage]:
     return ladder(row, TerritoryNames()).rungs[0].doubts
 
@@ -153,17 +177,27 @@ def ladder(
     row: NotificationRow, names: TerritoryNames, *uncovered: str, state: str = "running"
 ) -> EscalationView:
     """Return an escalation of one step that called one person."""
-    wave = WaveRow(
-        wave=1,
-        cycle=1,
-        due_at=AT,
-        fired_at=AT,
-        state="fired",
-        roles=("astreinte_technique",),
-        expected=1,
-        ack_min=15,
-        channels=(Channel.SMS,),
-        notifications=("n",),
+    return build([row], names, *uncovered, state=state)
+
+
+def build(
+    rows: list[NotificationRow], names: TerritoryNames, *uncovered: str, state: str = "running"
+) -> EscalationView:
+    """Return an escalation with one step a cycle, which made these calls."""
+    waves = tuple(
+        WaveRow(
+            wave=1,
+            cycle=cycle,
+            due_at=AT,
+            fired_at=AT,
+            state="fired",
+            roles=("astreinte_technique",),
+            expected=1,
+            ack_min=15,
+            channels=(Channel.SMS,),
+            notifications=tuple(row.id for row in rows if row.cycle == cycle),
+        )
+        for cycle in sorted({row.cycle or 1 for row in rows})
     )
     shaper = Shaper("92", NO_REFERENCE, Outlines(MapPlane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
     escalation = EscalationRow(
@@ -176,9 +210,12 @@ def ladder(
         started_at=AT,
         wave=1,
         cycle=1,
-        waves=(wave,),
+        waves=waves,
         uncovered_roles=uncovered,
     )
     return build_escalation(
-        shaper.escalation(escalation), [shaper.notification(row)], names, get_translator("fr")
+        shaper.escalation(escalation),
+        [shaper.notification(row) for row in rows],
+        names,
+        get_translator("fr"),
     )

@@ -94,12 +94,14 @@ function press(event) {
   event.preventDefault();
 }
 
-/** A link to a decision opens it: `#plan-PT-ELEC`, `#level-form`. */
+/** A link to a decision opens it, and the fold around it: `#plan-PT-ELEC`, `#level-form`. A link of the list of sections opens nothing: it shows the head of one. */
 function openTarget() {
   const target = location.hash ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
-  const details = target?.matches("details") ? target : target?.querySelector("details");
-  details?.setAttribute("open", "");
-  target?.scrollIntoView({ block: "center" });
+  if (!target) return;
+  target.parentElement?.closest("details")?.setAttribute("open", "");
+  const section = document.querySelector(`.jump a[href="#${CSS.escape(target.id)}"]`) !== null;
+  if (!section) (target.matches("details") ? target : target.querySelector("details"))?.setAttribute("open", "");
+  target.scrollIntoView({ block: section ? "start" : "center" });
 }
 
 export function start() {
