@@ -119,7 +119,7 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
 
 @dataclass(frozen=True, slots=True)
 class PageSection:
-    """A link of the list of sections: where it leads, and what waits there."""
+    """A link of the list of sections, with the number of things that wait there."""
 
     anchor: str
     label: str

@@ -8,11 +8,11 @@ import structlog
 from fastapi import Request
 
 from schemas.reports import Measure
-from schemas.words import ReportState
+from schemas.words import EventType, MsgType, ReportState
 from services.console.i18n import N_, Translator
 from services.console.logbook.erasures import format_erasure
 from services.console.read_model.queries import Queries
-from services.console.resources import Report, to_instant
+from services.console.resources import Report, Site, to_instant
 from services.console.sites.receipts import has_receipt
 from services.console.sites.site_screen import load_instructions
 from services.console.texts import words as w
@@ -26,6 +26,7 @@ from services.console.web.screen_context import (
     load_screen_data,
 )
 from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
 from services.runtime.secrets.erasure import TextErasure
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,27 @@ SIGNATURE_LABELS: Final = {
     "valid": N_("signature vérifiée"),
     "invalid": N_("signature fausse"),
 }
+
+
+def is_withdrawable(report: Report, site: Site | None, principal: Principal) -> bool:
+    """Return whether this account may take its report back on the page. Rule D3, cancellations.
+
+    Others may have said the same about the site before: their word would end with it, so only the
+    cell takes such a report back.
+    """
+    if not (
+        principal.may(Permission.REPORT_POST)
+        and report.source_key == principal.id
+        and report.msg_type is MsgType.ALERT
+        and report.state is ReportState.APPLIED
+        and report.type not in (None, EventType.REOPENING)
+        and not {"cancelled", "superseded"}.intersection(report.flags)
+    ):
+        return False
+    if report.confirmation in ("rumour", "unconfirmed"):
+        return True
+    causes = site.causes if site is not None else []
+    return any(c.reports == [report.id] for c in causes)
 
 
 def describe_state(report: Report, _: Translator) -> str:
@@ -180,6 +202,7 @@ async def build_report_page(queries: Queries, request: Request, id: str) -> dict
         "signature": describe_signature(report, x._),
         "state": describe_state(report, x._),
         "sites": list_site_choices(x.sites),
+        "withdrawable": x.shell.moment is None and is_withdrawable(report, site, reader.principal),
         "links_site": not PLACE_FLAGS.isdisjoint(report.flags),
         "erased": describe_erasure(report, lang),
         "verifier": w.name_person(report.verified_by, x.names, x._) if report.verified_by else "",

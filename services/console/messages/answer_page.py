@@ -16,6 +16,7 @@ from schemas.people.attendance import AttendanceMode
 from schemas.topics import is_live, parse_realm
 from schemas.words import Answer, NotificationState
 from services.console.http.decisions import StatedAttendance
+from services.console.http.problems import NotFound
 from services.console.i18n import N_, get_translator
 from services.console.messages.call_facts import collect_call_facts
 from services.console.read_model.queries import Queries
@@ -162,6 +163,7 @@ class AnswerPage:
             "over": _(WITHDRAWAL_TEXTS.get(over, NOTHING_TO_DO)) if over is not None else None,
             "facts": collect_call_facts(notification, calls, reference.said, names, _, now),
             "safety": self._queries.headcount_answer(notification.id) if answered else None,
+            "ended_at": await self._find_end(queries, notification),
             "refusal": refusal,
             "pending": False,
             "positive": max(wave.positive if wave else 0, int(answered == Answer.ACK)),
@@ -272,6 +274,16 @@ class AnswerPage:
         people = (p for function in staffing.items for p in function.people)
         mode = next((p.mode.value for p in people if p.person == link.person), "")
         return mode if staffing.called else None
+
+    async def _find_end(self, queries: Queries, notification: Notification) -> datetime | None:
+        """Return since when nothing reported of the incident lasts; None while it does."""
+        if notification.incident is None:
+            return None
+        try:
+            incident = await queries.incident(notification.incident)
+        except NotFound:
+            return None
+        return incident.over_since
 
     async def _has_said_yes(self, link: AnswerLink) -> bool:
         try:

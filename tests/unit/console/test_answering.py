@@ -15,7 +15,14 @@ from services.console.resources import CommandResult
 from services.runtime.identity.signed_links import AnswerLink
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import LINKS, Browser, Held, HeldModel, browsing
-from tests.unit.console.test_every_screen import REALM, START, crisis, ladder, words
+from tests.unit.console.test_every_screen import (
+    REALM,
+    START,
+    crisis,
+    incident,
+    ladder,
+    words,
+)
 
 CALL = str(UUID(int=7))
 
@@ -76,6 +83,17 @@ def answering(
         kept.append(said)
 
     return browsing(held, send=send, keep=keep)
+
+
+async def test_a_called_person_learns_that_the_trouble_is_over_or_was_an_error() -> None:
+    """A site took its false alarm back; the person called for it drove there all the same."""
+    realm_state = called()
+    browser, _ = browsing(realm_state)
+    assert "d’après les signalements" not in (await browser.get(f"/a/{token()}")).text
+    realm_state.put("incidents", incident(over_since=START + 60_000))
+    page_text = words((await browser.get(f"/a/{token()}")).text)
+    assert "Rétabli ou annulé à 09:41, d’après les signalements." in page_text
+    assert "Je prends en charge" in page_text, "until the cell closes the incident"
 
 
 async def test_a_pending_answer_is_not_requested_again() -> None:

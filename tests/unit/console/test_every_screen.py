@@ -783,8 +783,8 @@ def long_crisis(state: str = "active") -> Held:
     return realm_state
 
 
-async def test_the_page_of_a_long_crisis_folds_what_is_decided_and_lists_its_sections() -> None:
-    """Twenty plans with their cards made it 12,600 px long; what waited stood somewhere in it."""
+async def test_the_page_of_a_long_crisis_folds_decided_plans_and_lists_its_sections() -> None:
+    """Twenty plans with their cards made it 12,600 px long, and open decisions were lost in it."""
     realm_state = long_crisis()
     browser, _ = browsing(realm_state)
     page = (await browser.get(f"/incidents/i-1?realm={REALM}")).text

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from services.console.incidents.report_form_screen import TROUBLES
-from tests.unit.console.held import browsing
-from tests.unit.console.test_every_screen import REALM, crisis
+from tests.unit.console.held import Held, browsing
+from tests.unit.console.test_every_screen import REALM, crisis, report, site
 
 MANAGER = "site_manager@pmi-01"
 
@@ -63,3 +63,48 @@ async def test_a_link_never_answers_whether_somebody_is_in_danger_of_fire(
 ) -> None:
     """The form assumed no danger for every choice."""
     assert _checked(await _read(f"/signaler?realm={REALM}&site=pmi-01&{link}")) == chosen
+
+
+def _reported(confirmation: str = "confirmed", *others: str, **changes: object) -> Held:
+    """Return a crisis in which this account reported the power cut, and others as well."""
+    realm_state = crisis()
+    key = "site_manager-2"
+    realm_state.put(
+        "reports", report(confirmation=confirmation, source_key=key, dialect="native") | changes
+    )
+    confirmed = confirmation == "confirmed"
+    realm_state.put("sites", site(reports=("r-1", *others) if confirmed else ("r-0",)))
+    return realm_state
+
+
+async def _offers_withdrawal(realm_state: Held, role: str = MANAGER) -> bool:
+    browser, _ = browsing(realm_state)
+    answer = await browser.get(f"/signalements/r-1?realm={REALM}", role=role)
+    assert answer.status_code == 200
+    return 'name="msg_type" value="Cancel"' in answer.text
+
+
+async def test_a_site_manager_takes_a_wrong_report_back_on_its_page() -> None:
+    """A false alarm could only be declared over, and stood in every document as a fact."""
+    assert await _offers_withdrawal(_reported())
+    assert await _offers_withdrawal(_reported("unconfirmed"))
+    browser, _ = browsing(_reported(flags=("cancelled",)))
+    page = (await browser.get(f"/signalements/r-1?realm={REALM}", role=MANAGER)).text
+    assert "annulé par sa source" in page
+    assert f"/signaler?site=pmi-01&amp;realm={REALM}" in page or "/signaler?" in page
+
+
+@pytest.mark.parametrize(
+    "realm_state",
+    [
+        _reported("confirmed", "r-2"),
+        _reported(source_key="another"),
+        _reported(flags=("cancelled",)),
+        _reported(type="reopening"),
+        _reported(msg_type="Cancel"),
+    ],
+    ids=["others said it too", "of another", "already", "an end", "a withdrawal"],
+)
+async def test_other_reports_are_not_taken_back_there(realm_state: Held) -> None:
+    """The word of another source must not end with one's own."""
+    assert not await _offers_withdrawal(realm_state)
