@@ -121,7 +121,7 @@ async function send(form, submitter) {
   if (!ok || status === 202) return;
   settled(form);
   if (form.dataset.clear !== undefined) form.reset();
-  form.closest("details")?.removeAttribute("open");
+  form.closest("details:not(.fold)")?.removeAttribute("open");
   const name = encodeURIComponent(data.realm ?? "");
   if (form.dataset.then) await setGoing(form, form.dataset.then.replace("{name}", name));
   if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", name).replace("{number}", String(data.result?.number ?? "")));
