@@ -200,7 +200,9 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
     views = build_statement_views(statements.items, editor, x.names, x._)
     waiting, over = split_statements(views)
     is_open, answered = split_questions(build_question_views(questions.items, x.names, x._))
-    filled = next((t for t in templates if t.id == query_params.get("modele")), None)
+    template = next((t for t in templates if t.id == query_params.get("modele")), None)
+    again = next((v for v in views if v.statement.id == query_params.get("reprise")), None)
+    filled = again.statement if again is not None else template
     audience = query_params.get("public")
     return {
         **build_page_context(request, x),
@@ -214,8 +216,9 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
         "rumours": rumours[:OVER_SHOWN],
         "site_name": x.names.site,
         "templates": templates,
-        "template_id": filled.id if filled else None,
+        "template_id": template.id if template and again is None else None,
         "filled": filled,
+        "again": again,
         "incident_id": incident,
         "rumour_id": query_params.get("rumeur") or None,
         "question_id": query_params.get("question") or None,

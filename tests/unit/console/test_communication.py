@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,6 +86,25 @@ def desk() -> tuple[Browser, HeldModel]:
     )
     model.words.kept["asked"] = TextItem({"text": "Combien d’élèves ?"})
     return browser, model
+
+
+async def test_a_statement_is_taken_up_for_a_correction_a_sequel_or_another_audience(
+    desk: tuple[Browser, HeldModel],
+) -> None:
+    """A wrong audience, or a published text to correct, meant to type everything once more."""
+    browser, _model = desk
+    page = (await browser.get(f"/communication?realm={REALM}", role="cell")).text
+    (link,) = re.findall(r'href="([^"]*reprise=s-1[^"]*)#rediger"', page)
+    page = (await browser.get(link.replace("&amp;", "&"), role="cell")).text
+    form = page.partition('action="/api/v1/statements" ')[2].partition("</form>")[0]
+    assert 'value="Collège fermé"' in form
+    assert ">Les élèves sont encadrés.</textarea>" in form
+    assert '<option value="families" selected>' in form
+    assert '<input type="hidden" name="incident" value="i-1">' in form
+    assert "Nouveau communiqué, d’après «\u00a0Collège fermé\u00a0»" in form
+    assert 'name="template"' not in form
+    unknown = await browser.get(f"/communication?realm={REALM}&reprise=s-9", role="cell")
+    assert unknown.status_code == 200
 
 
 @pytest.mark.parametrize("template", SECTION.templates, ids=lambda one: one.id)
