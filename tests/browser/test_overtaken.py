@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Accounts, cut_power, open_incident, report
 from tests.system import RunningVigie
+from tests.waiting import until
 
 REASON = "courant rendu dans <dix> minutes"
 
@@ -17,7 +19,7 @@ REASON = "courant rendu dans <dix> minutes"
 def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
     """Open the incident of a power cut on three central sites."""
     cut_power(vigie, own_realm)
-    return open_incident(visitor, own_realm)
+    return open_incident(vigie, visitor, own_realm)
 
 
 def decide(vigie: RunningVigie, path: str, realm: str, **body: object) -> None:
@@ -159,9 +161,20 @@ def test_writing_continues_in_a_page_of_another_release(same_page: Page) -> None
     expect(reason).to_have_value("attendre")
 
 
+def runs_ahead(vigie: RunningVigie, realm: str) -> bool:
+    """Return whether the clock of a realm is well ahead of its last step.
+
+    A decision gets the time of that step.
+    """
+    clocks = vigie.get(f"/api/v1/realms/{realm}")
+    ahead = datetime.fromisoformat(clocks["shown_clock"]) - datetime.fromisoformat(clocks["clock"])
+    return ahead > timedelta(seconds=8)
+
+
 def test_a_line_that_is_being_written_on_an_incident_that_is_merged_away_is_given_back_on_the_other_page(
     page: Page, vigie: RunningVigie, own_realm: str
 ) -> None:
+    until(lambda: runs_ahead(vigie, own_realm))
     report(vigie, own_realm, "clg-0920077J", kind="security_incident")
     expect(page.get_by_text("Fusionner", exact=True)).to_be_visible()
     mine = page.locator("[data-incident]").get_attribute("data-incident")

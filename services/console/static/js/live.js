@@ -20,8 +20,8 @@ let loggedOut = false;
 let wanted = false;
 let busy = false;
 let lastRefresh = performance.now();
-/** The time of the picture that is shown, ms. */
-let shown = Number(html.dataset.now);
+/** The time of the picture that is shown, ms: a decision after it is recorded no earlier. The clock of an exercise runs on between its steps, and what is decided then has the time of the last one. */
+let shown = Number(html.dataset.reached);
 /** When the newest refresh was asked for. */
 let asked = 0;
 let firstOfQuiet = 0;
@@ -125,7 +125,7 @@ function apply(next) {
   if ([...next.querySelectorAll("[data-live]")].some((e) => e.id && !known.has(e.id))) rebuild(next, known);
   if (focused instanceof HTMLElement && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
   drafts.recover(pending, shown, focused);
-  shown = Number(root.dataset.now);
+  shown = Number(root.dataset.reached);
   document.title = next.title;
   mark(changed);
   clock.tick();
