@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.system import RunningVigie
+from tests.waiting import until
 
 CHROMIUM = "/usr/bin/chromium-headless-shell"
 """The same engine without the desktop around it: a quarter less of the processor."""
@@ -207,16 +208,11 @@ def log_in(
     person: str | None = None,
     sites: tuple[str, ...] = (),
 ) -> dict[str, object]:
-    """Log in and return the state that a browser keeps."""
+    """Log in without a page and return the state that a browser keeps."""
+    code = new_code(vigie, role, f"nav-{role}", duty, person, sites)
     context = browser.new_context(base_url=vigie.url, locale="fr-FR")
-    context.set_default_timeout(STEP_MS)
-    page = context.new_page()
-    page.goto("/connexion")
-    page.get_by_label("Code à usage unique").fill(
-        new_code(vigie, role, f"nav-{role}", duty, person, sites)
-    )
-    page.get_by_role("button", name="Se connecter", exact=True).click()
-    page.wait_for_url(lambda url: "/connexion" not in url)
+    answer = context.request.post("/connexion", form={"code": code}, max_redirects=0)
+    assert answer.status == 303, answer.text()
     state = context.storage_state()
     context.close()
     return dict(state)
@@ -244,9 +240,9 @@ def power_cut(vigie: RunningVigie, place: str) -> str:
 
 
 @pytest.fixture
-def same_page(power_cut: str, visitor: Accounts) -> Page:
+def same_page(vigie: RunningVigie, power_cut: str, visitor: Accounts) -> Page:
     """Open the incident that other tests open, too."""
-    return open_incident(visitor, power_cut)
+    return open_incident(vigie, visitor, power_cut)
 
 
 @contextmanager
@@ -315,11 +311,11 @@ def cut_power(vigie: RunningVigie, realm: str) -> None:
         report(vigie, realm, site)
 
 
-def open_incident(visitor: Accounts, realm: str) -> Page:
+def open_incident(vigie: RunningVigie, visitor: Accounts, realm: str) -> Page:
     """Open the page of the power cut as the coordinator."""
-    page = visitor().page(f"/?realm={realm}")
-    expect(page.locator("#side")).to_contain_text("Coupure électrique")
-    page.locator("#incident h2 a").click()
+    until(lambda: vigie.get(f"/api/v1/incidents?realm={realm}")["items"])
+    incident = vigie.get(f"/api/v1/incidents?realm={realm}")["items"][0]["id"]
+    page = visitor().page(f"/incidents/{incident}?realm={realm}")
     expect(page.locator("#plans")).to_contain_text("PT-ELEC")
     page.wait_for_load_state()  # keys and buttons work from then on
     return page

@@ -38,8 +38,11 @@ def test_the_list_the_map_and_the_counts_are_the_same_crisis(
     assert any(g.startswith("Sans nouvelles") for g in groups)
 
 
-def test_the_panel_names_the_next_action(crisis: str, visitor: Accounts) -> None:
-    side = visitor().page(f"/?realm={crisis}").locator("#side")
+def test_the_panel_names_the_next_action_and_leads_to_its_incident(
+    crisis: str, visitor: Accounts
+) -> None:
+    page = visitor().page(f"/?realm={crisis}")
+    side = page.locator("#side")
     expect(side.locator("h2 a")).to_contain_text("Coupure électrique")
     expect(side).to_contain_text("6 réponses sur 8")
     expect(side.locator("[data-until]").first).to_have_text(re.compile(r"^\d\d:\d\d$"))
@@ -47,7 +50,8 @@ def test_the_panel_names_the_next_action(crisis: str, visitor: Accounts) -> None
         side.get_by_role("heading", name=re.compile("Prochaines échéances critiques"))
     ).to_be_visible()
     assert side.locator(".ck").count() == 5
-    expect(side).to_contain_text("Coupure électrique")
+    page.locator("#incident h2 a").click()
+    expect(page.locator("#plans")).to_contain_text("PT-ELEC")
 
 
 def test_the_rate_of_demands_is_shown_beside_the_newest_facts(

@@ -18,7 +18,7 @@ from tests.waiting import until
 def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
     """Open the incident of a power cut on three central sites."""
     cut_power(vigie, own_realm)
-    return open_incident(visitor, own_realm)
+    return open_incident(vigie, visitor, own_realm)
 
 
 def test_a_plan_is_activated_and_its_cards_are_worked(page: Page) -> None:
