@@ -137,6 +137,15 @@ class Racing(Deciding):
         super().__init__(vigie, _never_choose, rounds, seed)
         self._stock, self._need = stock, need
 
+    def keep_from(self, other: Racing) -> None:
+        """Hold the item while another person asks for it in vain."""
+        with self._vigie.client() as client:
+            requests = [self._open(client) for _ in range(2)]
+            for person, request in zip((self, other), requests, strict=True):
+                person._promise(client, request, "offer", {"stock": self._stock})
+            for person, request in zip((self, other), requests, strict=True):
+                person._promise(client, request, "cancel", {"reason": "essai"})
+
     def _decide(self, client: httpx.Client, _versions: dict[str, int]) -> None:
         request = self._open(client)
         leaves = self._random.random() < GIVEN_UP
