@@ -158,7 +158,7 @@ class NotificationWithdrawn(Fact):
 
 @register_message
 class NotificationUrged(Fact):
-    """A notification now concerns danger to people: nothing may hold it back; routed to delivery."""
+    """A notification now concerns danger to people: nothing may hold it back (to delivery)."""
 
     notification: str
 

@@ -616,7 +616,7 @@ class TriggerHeard(Fact):
 
 @register_message
 class ActivityDeclared(Fact):
-    """A person declared the state of an activity; None: withdrawn, the computed state counts again."""
+    """A person declared the state of an activity; None withdraws it: the computed state counts."""
 
     activity: str
     state: ActivityState | None

@@ -93,7 +93,7 @@ for _m in (AnyOf, AllOf, Not):
 CONTINUITY_METRICS = frozenset(
     {"activity_rto_pct", "activity_dmia_pct", "activity_capacity_min", "activities_interrupted"}
 )
-"""Metrics that continuity owns and sends to alerts by `MetricChanged`; alerts computes all others."""
+"""Metrics that continuity sends to alerts by `MetricChanged`; alerts computes all others."""
 ALERTS_METRICS = frozenset(
     {
         "absence_rate",

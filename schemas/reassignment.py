@@ -404,7 +404,7 @@ class ReassignmentOrdered(RowFact):
 
 @register_message
 class TravelDeclared(Fact):
-    """A person declared travel and telework for the next proposals; None: according to the facts."""
+    """A person declared travel and telework for the next proposals; None: the facts count."""
 
     transit: bool | None = None
     telework: bool | None = None
@@ -424,7 +424,7 @@ class ComputeReassignments(Command):
 
 @register_message
 class ApproveReassignments(Command):
-    """Approve lines of the proposal in force, by default all undecided ones; orders go out at once."""
+    """Approve lines of the proposal in force, by default all undecided ones; orders leave at once."""
 
     proposal: str
     lines: tuple[str, ...] | None = Field(default=None, max_length=2000)

@@ -162,7 +162,7 @@ class InputRefused(Fact):
 
 @register_message
 class InputDuplicate(Fact):
-    """An input had no effect: its id was known, or a forwarded fact was at or before the watermark."""
+    """An input had no effect: a known id, or a forwarded fact at or before the watermark."""
 
     input_id: str
 

@@ -1,7 +1,7 @@
 """Realms, topics and routes: where each record lies, and where each accepted fact goes.
 
-* **Realms** have a name, a partition and derived ids. A realm has the same partition number on every
-  core topic (`partition_of`).
+* **Realms** have a name, a partition and derived ids. A realm has the same partition number on
+  every core topic (`partition_of`).
 * **Topics** have a key, content, partitions and retention. Provisioning creates exactly these; a
   start on a topic that differs is refused by name. All core topics are keyed by realm.
 * **Routes** lead accepted facts to other services and public topics, by logic version.
@@ -150,7 +150,7 @@ class Topic:
     append_time: bool = False
     """Use the broker's append time, the only clock of a live realm, not the producer's."""
     durable_each: bool = False
-    """Set flush.messages=1 on a single node (docs/adr/0003-flush-each-record-on-a-single-node.md)."""
+    """Set flush.messages=1 on a single node (ADR 0003, flush each record on a single node)."""
     max_message_bytes: int = 1_048_576
     segment_ms: int | None = None
     """Age at which a segment is closed, so that compaction begins; None = the broker's default."""
