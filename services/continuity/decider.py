@@ -224,16 +224,16 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
     draft.emit(site_state)
     if draft.state.bia is None:
         return
-    change, touched = (
+    change, activities = (
         ActivityChange(
             back_at=_find_lifting_time(before, site_state, row), sites=frozenset((row.id,))
         ),
         list_activities_of_site(draft, row.id),
     )
     lost_sites = sorted(
-        (end_strategies_of_lost_sites(draft) & draft.bia.needs.keys()).difference(touched)
+        (end_strategies_of_lost_sites(draft) & draft.bia.needs.keys()).difference(activities)
     )
-    _settle_activities(draft, ((activity, change) for activity in (*touched, *lost_sites)))
+    _settle_activities(draft, ((activity, change) for activity in (*activities, *lost_sites)))
     site_cards.schedule_openings_of_site(draft, row.id)
     orders.schedule_review(draft)
 
@@ -380,16 +380,16 @@ def _on_reference(draft: ContinuityDecision, publication: ReferencePublished) ->
         return
     end_strategies_of_lost_sites(draft)
     everywhere = ActivityChange(sites=frozenset(draft.bia.sites))
-    spent = 0
+    weight = 0
     for activity, need in draft.bia.needs.items():
         was, row = (
             before.needs.get(activity) if before is not None else None,
             draft.state.activities.get(activity),
         )
-        if spent < FACTS_PER_STEP:
+        if weight < FACTS_PER_STEP:
             facts = len(draft.facts)
             settle_activity(draft, activity, everywhere)
-            spent += (
+            weight += (
                 len(draft.facts)
                 - facts
                 + (
@@ -398,7 +398,7 @@ def _on_reference(draft: ContinuityDecision, publication: ReferencePublished) ->
                     else 0
                 )
             )
-        if spent >= FACTS_PER_STEP or (
+        if weight >= FACTS_PER_STEP or (
             was is not None and (was.marks, was.hours) != (need.marks, need.hours)
         ):
             draft.arm_settlement(activity, anew=True)

@@ -130,11 +130,11 @@ def _evolve_declaration(
 ) -> ContinuityState:
     if fact.state is not None:
         return _replace_fields(state, declared=state.declared.set(fact.activity, fact))
-    gone = (
+    declarations = (
         state.declared.delete(fact.activity) if fact.activity in state.declared else state.declared
     )
     return _replace_fields(
-        state, declared=gone, floors=_raise_floor(state, fact.activity, fact.occurred_at)
+        state, declared=declarations, floors=_raise_floor(state, fact.activity, fact.occurred_at)
     )
 
 

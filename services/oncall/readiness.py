@@ -150,7 +150,7 @@ class ReadinessProver:
         self._poles = tuple(poles)
 
     @cached_property
-    def called(self) -> dict[str, RoleCall]:
+    def role_calls(self) -> dict[str, RoleCall]:
         """Role → its call."""
         call_by_role: dict[str, RoleCall] = {}
         for ladder, waves in sorted(self.policy.ladders.items()):
@@ -197,7 +197,7 @@ class ReadinessProver:
         site_counts: dict[str, int] = {}
         for s in self._sites:
             site_counts[s.pole] = site_counts.get(s.pole, 0) + 1
-        for role in sorted(set(self.called) - set(self._rule.roles)):
+        for role in sorted(set(self.role_calls) - set(self._rule.roles)):
             for scope in self.rota.scopes(role):
                 if scope in ids:
                     weight_by_role[role, scope] = 1
@@ -208,7 +208,7 @@ class ReadinessProver:
             for role, scope in weight_by_role
             if role == SITE_MANAGER_ROLE and scope is not None
         }
-        if SITE_MANAGER_ROLE in self.called:
+        if SITE_MANAGER_ROLE in self.role_calls:
             weight_by_role |= {(SITE_MANAGER_ROLE, site): 1 for site in sorted(missing)}
         return weight_by_role
 
@@ -219,7 +219,7 @@ class ReadinessProver:
     def judge(self, post: ScopedRole, at: Instant) -> ReadinessVerdict:
         """Determine the person reached at an instant, and the gaps."""
         pair = self.rota.pair(*post, at)
-        role_call = self.called.get(post[0])
+        role_call = self.role_calls.get(post[0])
         person, channel, minutes = self.find_reached(pair, role_call, at)
         problems = list(self._gaps(post, pair, at))
         if person is None and pair != OnCallPair(None, None):
@@ -266,14 +266,14 @@ class ReadinessProver:
 
         One person in two of them answers once. Rule D33.
         """
-        if post[1] is not None or post[0] not in self.called:
+        if post[1] is not None or post[0] not in self.role_calls:
             return ()
-        mine = self.called[post[0]]
-        same = (r for r in self._rule.roles if r != post[0] and r in self.called)
+        mine = self.role_calls[post[0]]
+        same = (r for r in self._rule.roles if r != post[0] and r in self.role_calls)
         return tuple(
             (r, None)
             for r in same
-            if (self.called[r].ladder, self.called[r].wave) == (mine.ladder, mine.wave)
+            if (self.role_calls[r].ladder, self.role_calls[r].wave) == (mine.ladder, mine.wave)
         )
 
     def _points(self, person: str) -> tuple[Reach, ...]:

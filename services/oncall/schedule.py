@@ -158,14 +158,14 @@ class _CalendarSteps:
     """Calendar shifts of one place as a step function of time."""
 
     def __init__(self, shifts: Iterable[Shift]) -> None:
-        ordered = sorted(
+        work_shifts = sorted(
             (s for s in shifts if s.person is not None and s.start < s.end),
             key=lambda s: (s.start, s.end, s.person),
         )
-        cuts = sorted({t for s in ordered for t in (s.start, s.end)})
+        cuts = sorted({t for s in work_shifts for t in (s.start, s.end)})
         self.cuts = cuts
         steps: list[list[str]] = [[] for _ in cuts]
-        for s in ordered:
+        for s in work_shifts:
             for n in range(bisect_right(cuts, s.start) - 1, bisect_right(cuts, s.end - 1)):
                 if s.person is not None and s.person not in steps[n]:
                     steps[n].append(s.person)

@@ -219,10 +219,10 @@ def _read_parts(
 ) -> list[BaseModel]:
     """Read a list of entries; `names` maps fields to their French keys."""
     return [
-        made
+        entry
         for k, node in enumerate(nodes or [])
         if (
-            made := f.make(
+            entry := f.make(
                 model,
                 find_line(nodes, k),
                 **{field: to_plain_value(node[key]) for field, key in names.items() if key in node},
@@ -299,9 +299,9 @@ def _read_content(f: SourceFile, node: Any) -> p.PlanContent | None:
             {"id": "id", "title": "titre", "support": "support"},
         ),
         cards=[
-            made
+            content
             for k in range(len(cards))
-            if "etapes" in cards[k] and (made := _read_card_content(f, cards, k))
+            if "etapes" in cards[k] and (content := _read_card_content(f, cards, k))
         ],
     )
 

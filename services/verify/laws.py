@@ -208,16 +208,16 @@ def _compare_route(
 def check_notifications(logs: LogFolds, states: Iterable[str], findings: Findings) -> None:
     """Judge the law `notification`."""
     valid_states = set(states)
-    planned: dict[str, str] = {}
+    planned_ids: dict[str, str] = {}
     rows: dict[str, dict[str, Any]] = {}
     for (service, _), log in logs.items():
         if service == "alerts":
-            planned |= log.planned
+            planned_ids |= log.planned
         if service == "delivery":
             for (_realm, collection), by_id in log.rows.items():
                 if collection == "notifications":
                     rows |= by_id
-    for notification in planned.keys() - rows.keys():
+    for notification in planned_ids.keys() - rows.keys():
         findings.wait(
             "notification",
             notification,
@@ -225,7 +225,7 @@ def check_notifications(logs: LogFolds, states: Iterable[str], findings: Finding
         )
     # Delivery plans call-outs itself.
     own = {id for id, row in rows.items() if row.get("campaign")}
-    for notification in rows.keys() - planned.keys() - own:
+    for notification in rows.keys() - planned_ids.keys() - own:
         findings.breach(
             "notification", f"notification {notification} is with delivery and nobody planned it"
         )

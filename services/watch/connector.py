@@ -132,7 +132,7 @@ class Look:
 
     now: datetime
     memory: Memory
-    watched: WatchedTerritory
+    territory: WatchedTerritory
     others: Mapping[str, Memory] = field(default_factory=dict)
     """Memory of the other feeds, for a second source."""
 

@@ -132,7 +132,7 @@ class FeedEngine:
         self._store = store
         self._transport = transport
         self._front = front
-        self._watched = territory
+        self._territory = territory
         self._holds = holds or AloneHolds()
         self._samples = samples
         self._clock = clock
@@ -185,7 +185,7 @@ class FeedEngine:
         if failure is not None:
             return self._note_failure(spec.name, failure, now)
         others = {c.spec.name: self._store.get(c.spec.name).memory for c in list_connectors()}
-        reading = read_bodies(connector, bodies, memory, now, self._watched, others)
+        reading = read_bodies(connector, bodies, memory, now, self._territory, others)
         feed_bodies = list(bodies.values())
         if reading.verdict in (FetchVerdict.DRIFT, FetchVerdict.REFUSED):
             fault = "; ".join(reading.faults)
@@ -205,7 +205,7 @@ class FeedEngine:
         """Fetch the addresses of a round. A failure of one that is needed ends it."""
         bodies: dict[str, FeedBody] = {}
         failure: FeedResponse | None = None
-        requests = connector.list_requests(self._watched)
+        requests = connector.list_requests(self._territory)
         for request in requests:
             answer = await self._fetch(connector, request, bodies)
             if answer is not None and not request.optional:
@@ -214,7 +214,7 @@ class FeedEngine:
         if not bodies:
             return {}, failure
         await self._follow(
-            connector, connector.list_follow_ups(bodies, memory, self._watched), bodies
+            connector, connector.list_follow_ups(bodies, memory, self._territory), bodies
         )
         return bodies, None
 

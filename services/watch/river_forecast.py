@@ -60,7 +60,7 @@ class ForecastPoint:
 class RiverForecast:
     """One forecast."""
 
-    made: datetime
+    made_at: datetime
     points: Sequence[ForecastPoint]
 
     @property
@@ -71,9 +71,9 @@ class RiverForecast:
         """Return the forecast as the value of a measure, its points thinned out."""
         step = -(-len(self.points) // MOST_POINTS)
         sample_points = {*self.points[step - 1 :: step], self.points[-1]}
-        parts = [f"{self.made:%Y-%m-%dT%H:%MZ}"]
+        parts = [f"{self.made_at:%Y-%m-%dT%H:%MZ}"]
         for point in sorted(sample_points, key=lambda one: one.at):
-            hours = round((point.at - self.made) / timedelta(hours=1))
+            hours = round((point.at - self.made_at) / timedelta(hours=1))
             parts.append(f"+{hours}h={point.low:.2f}/{point.likely:.2f}/{point.high:.2f}")
         return " ".join(parts)
 

@@ -41,7 +41,7 @@ class StoryStep:
     """One saved body, and the time when it was fetched."""
 
     bodies: Mapping[str, FeedBody]
-    fetched: datetime
+    fetched_at: datetime
 
 
 class SampleStory:
@@ -66,7 +66,7 @@ class SampleStory:
         body = step.bodies.get(request)
         if body is None:
             return None
-        return move_times(body.content, step.fetched, since, plans=self._plans)
+        return move_times(body.content, step.fetched_at, since, plans=self._plans)
 
 
 def _find_step(started_at: datetime, now: datetime, steps: int) -> tuple[int, datetime]:

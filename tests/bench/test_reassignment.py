@@ -123,7 +123,7 @@ def test_contingency_from_the_present(name: str, aim_s: float, unmet: int, grave
     spent, solves = time.thread_time() - began, ranking.solves
     began = time.thread_time()
     for loss in single[::25]:
-        ranking.left(loss.sites)
+        ranking.compute_loss(loss.sites)
     full = (time.thread_time() - began) * len(single) / len(single[::25])
     began = time.thread_time()
     pairs = list(ranking.pairs())

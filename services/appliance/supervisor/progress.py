@@ -44,7 +44,7 @@ class StartProgress:
         if self._out.interactive and time.monotonic() - self._drawn_at >= REDRAW_S:
             self._draw(text)
 
-    def done(self) -> None:
+    def clear_line(self) -> None:
         """Clear the terminal's line for the next output."""
         if self._out.interactive:
             self._out.status("")

@@ -248,7 +248,7 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
             await supervisor.stop()
             await asyncio.gather(starting, stop_task, return_exceptions=True)
             remove_socket_folder(sockets_in, settings.data.run)
-            progress.done()
+            progress.clear_line()
     log.info("system.stopped")
     if not options.verbose:
         stream.plain("  Vigie has stopped.")
@@ -342,7 +342,7 @@ async def _start_processes(
         address=f"http://{settings.http}",
         seconds=round(time.monotonic() - began, 1),
     )
-    progress.done()
+    progress.clear_line()
     supervisor.say(options.greeting(settings))
     schedule_return()
     if options.demo:

@@ -38,9 +38,9 @@ class DueAlarm(NamedTuple):
     """Start of the interruption that the clock measures."""
 
 
-def raise_alarms(draft: ContinuityDecision, row: ActivityRow, due: list[DueAlarm]) -> None:
+def raise_alarms(draft: ContinuityDecision, row: ActivityRow, due_alarms: list[DueAlarm]) -> None:
     """Record the alarms of one activity, those of the territory first, each with its recipients."""
-    for alarm in sorted(due, key=lambda a: (a.site or "", a.base != ClockBase.RTO, a.pct)):
+    for alarm in sorted(due_alarms, key=lambda a: (a.site or "", a.base != ClockBase.RTO, a.pct)):
         _raise_alarm(draft, row, alarm)
 
 

@@ -39,13 +39,15 @@ from services.continuity.state import ContinuityState
 _DISRUPTED_STATES: Final = frozenset((ActivityState.INTERRUPTED, ActivityState.RESTORED))
 
 
-def add_arrived_agents(need: ActivityNeed, assessment: CapacityAssessment, arrived: int) -> int:
+def add_arrived_agents(
+    need: ActivityNeed, assessment: CapacityAssessment, arrived_agents: int
+) -> int:
     """Return the points of an activity with the agents that have arrived.
 
     They count as a share of the staff that 100 % need. Systems and suppliers bound the result as
     before.
     """
-    points = need.whole * arrived // max(need.activity.staff, 1)
+    points = need.whole * arrived_agents // max(need.activity.staff, 1)
     return min(assessment.points_of_sites + points, assessment.ceiling)
 
 
@@ -85,14 +87,18 @@ def settle_activity(
     alike = (need.id,) if state.dependencies else need.profile
     assessment = draft.compute_once(("assess", *alike), lambda: assess_capacity(state, need, now))
     strategies = list_active_strategies(state, activity)
-    arrived = state.arrivals.get(activity, 0)
+    arrived_agents = state.arrivals.get(activity, 0)
     if strategies:
         points = max(
             assessment.points,
             *(_convert_to_points(need, s.expected_capacity_pct) for s in strategies),
         )
     else:
-        points = add_arrived_agents(need, assessment, arrived) if arrived else assessment.points
+        points = (
+            add_arrived_agents(need, assessment, arrived_agents)
+            if arrived_agents
+            else assessment.points
+        )
     activity_state = _compute_state(need, points, assessment, before)
     declaration = state.declared.get(activity)
     current = (
@@ -119,7 +125,7 @@ def settle_activity(
         all_back_at,
         change.anew,
     )
-    rto, dmia, due = read_clocks(
+    rto, dmia, due_alarms = read_clocks(
         need, limits, (before.rto, before.dmia) if before else None, interruption_change, now
     )
     local = update_local_clocks(draft, need, change.sites, back_at, anew=change.anew)
@@ -136,7 +142,7 @@ def settle_activity(
         declared_by=None if declaration is None else declaration.author,
         capacity_pct=need.percent(points),
         computed_pct=need.percent(assessment.points),
-        arrived=arrived,
+        arrived=arrived_agents,
         mbco_pct=need.activity.mbco_pct,
         since=since,
         rto=rto,
@@ -157,13 +163,13 @@ def settle_activity(
         draft.emit(ActivityChanged(row=row))
         note_changed_metrics(draft, before, row)
     draft.emit(*local.facts())
-    if due or local.due:
+    if due_alarms or local.due_alarms:
         head = through[0] if through else ()
         mine = (
             DueAlarm(base, pct, limit_at, None, head, incident, rto.started_at)
-            for base, pct, limit_at in due
+            for base, pct, limit_at in due_alarms
         )
-        raise_alarms(draft, row, [*mine, *local.due])
+        raise_alarms(draft, row, [*mine, *local.due_alarms])
     if row.forecast_breach_at is not None and (before is None or before.forecast_breach_at is None):
         demand_forecast_attention(draft, row)
     draft.arm(ActivityDue(activity), _compute_next_due(draft.state, need, row, out, now))

@@ -186,7 +186,7 @@ class ClockPair(NamedTuple):
 
     rto: ClockRow
     dmia: ClockRow
-    due: tuple[tuple[ClockBase, int, Instant], ...]
+    due_alarms: tuple[tuple[ClockBase, int, Instant], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +224,11 @@ def read_clocks(
     now: Instant,
 ) -> ClockPair:
     """Compute the clock rows at `now`; an unchanged row stays as it is until its `next_at`."""
-    due: list[tuple[ClockBase, int, Instant]] = []
+    due_alarms: list[tuple[ClockBase, int, Instant]] = []
     rto_was, dmia_was = (None, None) if before is None else before
-    rto = _read_clock(need, limits.rto, rto_was, change, now, due)
-    dmia = _read_clock(need, limits.dmia, dmia_was, change, now, due)
-    return ClockPair(rto, dmia, tuple(due))
+    rto = _read_clock(need, limits.rto, rto_was, change, now, due_alarms)
+    dmia = _read_clock(need, limits.dmia, dmia_was, change, now, due_alarms)
+    return ClockPair(rto, dmia, tuple(due_alarms))
 
 
 def _read_clock(
@@ -237,7 +237,7 @@ def _read_clock(
     was: ClockRow | None,
     change: InterruptionChange,
     now: Instant,
-    due: list[tuple[ClockBase, int, Instant]],
+    due_alarms: list[tuple[ClockBase, int, Instant]],
 ) -> ClockRow:
     interruption = _update_interruption(was, change, limit)
     if (
@@ -252,7 +252,7 @@ def _read_clock(
     if interruption.stopped_at is not None:
         return _build_stopped_row(limit, interruption, alarms)
     row = _build_running_row(limit, interruption, need, alarms, now)
-    due += [
+    due_alarms += [
         (limit.base, pct, _get_limit_instant(limit, interruption, row))
         for pct in row.alarms
         if pct not in alarms

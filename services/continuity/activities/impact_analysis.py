@@ -163,7 +163,7 @@ def compile_impact_analysis(
     missing = [s for s in _REQUIRED_SECTIONS if s not in sections]
     if missing:
         raise ReferenceIncomplete(f"reference {version} lacks {', '.join(missing)}")
-    data = {name: published.data for name, published in sections.items()}
+    data = {name: section.data for name, section in sections.items()}
     sites, activities = data[ref.Section.SITES], data[ref.Section.ACTIVITIES]
     policy_section, plan_section = data[ref.Section.ESCALATION], data[ref.Section.PLANS]
     assert isinstance(sites, ref.Sites)

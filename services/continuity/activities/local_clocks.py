@@ -44,7 +44,7 @@ class LocalClockChanges:
     rows: tuple[LocalClockRow, ...] = ()
     running: int = 0
     """Number of clocks that started to run, less those that stopped."""
-    due: tuple[DueAlarm, ...] = ()
+    due_alarms: tuple[DueAlarm, ...] = ()
     """Alarms that these clocks raise."""
 
     def facts(self) -> list[LocalClockChanged]:
@@ -76,20 +76,20 @@ def update_local_clocks(
     }
     stale |= {site for site in changed_sites if site in sites}
     rows: list[LocalClockRow] = []
-    due: list[DueAlarm] = []
+    due_alarms: list[DueAlarm] = []
     running = 0
     for site in sorted(stale):
         was = before.get(site)
         row, alarms = _update_site_clocks(
             draft, need, was, site, InterruptionChange(None, back_at, anew)
         )
-        if row is not None and len(due) + len(alarms) > LOCAL_ALARMS_PER_STEP:
+        if row is not None and len(due_alarms) + len(alarms) > LOCAL_ALARMS_PER_STEP:
             row, alarms = _postpone_alarms(row, was, now), []
         if row is not None and row != was:
             rows.append(row)
             running += _is_running(row) - (was is not None and _is_running(was))
-        due += alarms
-    return LocalClockChanges(tuple(rows), running, tuple(due))
+        due_alarms += alarms
+    return LocalClockChanges(tuple(rows), running, tuple(due_alarms))
 
 
 def _is_running(one: LocalClockRow) -> bool:
@@ -168,7 +168,7 @@ def _update_site_clocks(
         else None,
         next_at=_compute_next_at(need, clocks, now),
     )
-    if not clocks.due:
+    if not clocks.due_alarms:
         return row, []
     source = find_worst_cause(causes) if kitchen is None else kitchen
     path = build_path(
@@ -190,5 +190,5 @@ def _build_alarms(clocks: ClockPair, site: str, path: Path, incident: str | None
     since = clocks.rto.started_at
     return [
         DueAlarm(base, pct, limit_at, site, path, incident, since)
-        for base, pct, limit_at in clocks.due
+        for base, pct, limit_at in clocks.due_alarms
     ]

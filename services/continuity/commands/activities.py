@@ -259,10 +259,10 @@ def arbitrate_alarm(draft: ContinuityDecision, command: cmd.ArbitrateAlarm) -> C
     if row is None:
         raise RefusedCommand(404, "alarm_not_found", alarm=command.alarm)
     require_role(command, STRATEGY_ROLE)
-    answered = {
+    arbitration = {
         "arbitrated_at": draft.now,
         "arbitrated_by": command.author,
         "reason": require_reason(command),
     }
-    draft.emit(AlarmArbitrated(row=row.model_copy(update=answered)))
+    draft.emit(AlarmArbitrated(row=row.model_copy(update=arbitration)))
     return {"alarm": row.id, "activity": row.activity}

@@ -55,13 +55,13 @@ def _apply_decision(
     draft: ContinuityDecision, row: PlanRow, command: Command, **changes: Any
 ) -> PlanRow:
     """Return the row after a decision, with its version (If-Match) raised."""
-    decided = {
+    decision_fields = {
         "decided_at": draft.now,
         "decided_by": command.author,
         "decided_reason": command.reason,
         "version": row.version + 1,
     }
-    return row.model_copy(update=decided | changes)
+    return row.model_copy(update=decision_fields | changes)
 
 
 def _describe_plan(row: PlanRow) -> CommandResult:

@@ -290,7 +290,7 @@ def _can_host(draft: ContinuityDecision, line: m.LineRow, restrictions: _SiteRes
     if line.place != line.need_site:
         return line.place not in restrictions.barred
     site_state = draft.state.sites.get(line.place)
-    lost = (
+    lost_pct = (
         max(
             (c.loss_pct for c in site_state.causes if c.type is not EventType.STAFF_SHORTAGE),
             default=0.0,
@@ -298,7 +298,7 @@ def _can_host(draft: ContinuityDecision, line: m.LineRow, restrictions: _SiteRes
         if site_state is not None
         else 0.0
     )
-    return round(lost) < 100
+    return round(lost_pct) < 100
 
 
 def _choose_lines(

@@ -47,11 +47,16 @@ class CrisisContingency:
     def __init__(
         self,
         tables: ReferenceTables,
-        lost: LossKind,
+        loss_kind: LossKind,
         now: ModelSituation,
-        approved: Sequence[PreviousLine] = (),
+        approved_lines: Sequence[PreviousLine] = (),
     ) -> None:
-        self._tables, self._lost, self._now, self._approved = tables, lost, now, tuple(approved)
+        self._tables, self._lost, self._now, self._approved = (
+            tables,
+            loss_kind,
+            now,
+            tuple(approved_lines),
+        )
         self._known: dict[int, SiteLoss] = {}
         self.solves = 0
         self.screened = 0
@@ -105,7 +110,7 @@ class CrisisContingency:
 
     def explain_loss(self, loss: SiteLoss) -> SiteLoss:
         """Return the loss with the gaps that it adds to those of the present."""
-        extended_loss = self.left(loss.sites)
+        extended_loss = self.compute_loss(loss.sites)
         now = {(g.site, g.activity, g.metier): g.count for g in list_unmet_gaps(*self._plan)}
         gaps = []
         for gap in extended_loss.gaps:
@@ -116,7 +121,7 @@ class CrisisContingency:
                 )
         return SiteLoss(loss.sites, extended_loss.unmet, tuple(gaps), before=loss.before)
 
-    def left(self, sites: Sequence[str]) -> SiteLoss:
+    def compute_loss(self, sites: Sequence[str]) -> SiteLoss:
         """Return everything that is unmet after the loss of these sites, including present gaps."""
         program, solution = self._solve_program(self._quantities(sites))
         return SiteLoss(
@@ -146,9 +151,9 @@ class CrisisContingency:
     def _quantities(self, sites: Sequence[str]) -> Quantities:
         return Quantities(self._tables, self._situation(sites))
 
-    def _program(self, quantities: Quantities, approved: Sequence[PreviousLine]) -> Program:
+    def _program(self, quantities: Quantities, approved_lines: Sequence[PreviousLine]) -> Program:
         moves, bounds, _ = compute_bounds(
-            quantities, find_moves(quantities), approved, stability=False
+            quantities, find_moves(quantities), approved_lines, stability=False
         )
         return build_program(quantities, moves, bounds)
 

@@ -102,10 +102,10 @@ class ContingencyRanking:
     def __init__(
         self,
         tables: ReferenceTables,
-        lost: LossKind,
+        loss_kind: LossKind,
         base: ModelSituation = ModelSituation(),  # noqa: B008
     ) -> None:  # noqa: B008, RUF100
-        self._tables, self._lost, self._base = tables, lost, base
+        self._tables, self._lost, self._base = tables, loss_kind, base
         self._plans: dict[int, _LossPlan] = {}
         self.solves = 0
         self.screened = 0

@@ -62,13 +62,13 @@ class GainBaseline:
 
     sites: Sequence[Site]
     staffing: Staffing
-    lost: LossKind
+    loss_kind: LossKind
     now: ModelSituation = ModelSituation()
-    approved: Sequence[PreviousLine] = ()
+    approved_lines: Sequence[PreviousLine] = ()
 
     def ranking(self, tables: ReferenceTables) -> CrisisContingency:
         """Build the ranking for this start with other tables."""
-        return CrisisContingency(tables, self.lost, self.now, self.approved)
+        return CrisisContingency(tables, self.loss_kind, self.now, self.approved_lines)
 
 
 def rank_gains(start: GainBaseline, gravest: Sequence[SiteLoss]) -> tuple[ResourceGain, ...]:
@@ -88,7 +88,7 @@ def iterate_gains(start: GainBaseline, gravest: Sequence[SiteLoss]) -> Iterator[
     """
     tables = ReferenceTables(start.sites, start.staffing)
     plain = start.ranking(tables)
-    bad = [plain.left(loss.sites) for loss in gravest[:SOLVED_LOSSES]]
+    bad = [plain.compute_loss(loss.sites) for loss in gravest[:SOLVED_LOSSES]]
     yield from _iterate_agent_gains(start, tables, bad)
     yield from _iterate_site_gains(start, tables, bad)
     yield from _iterate_generator_gains(start, tables)
@@ -180,7 +180,7 @@ def _solve_power_cut(
 ) -> SiteLoss:
     sites = {id: _combine_states(start.now.of(id), state) for id, state in states.items()}
     dark = replace(start.now, sites={**start.now.sites, **sites})
-    return CrisisContingency(tables, LossKind.BUILDING, dark, start.approved).left(())
+    return CrisisContingency(tables, LossKind.BUILDING, dark, start.approved_lines).compute_loss(())
 
 
 def _combine_states(a: SiteCapacityState, b: SiteCapacityState) -> SiteCapacityState:
@@ -195,7 +195,9 @@ def _combine_states(a: SiteCapacityState, b: SiteCapacityState) -> SiteCapacityS
 def _compute_gain(
     kind: GainKind, what: str, ranking: CrisisContingency, losses: Sequence[SiteLoss]
 ) -> ResourceGain:
-    return _sum_differences(kind, what, [(ranking.left(loss.sites), loss) for loss in losses])
+    return _sum_differences(
+        kind, what, [(ranking.compute_loss(loss.sites), loss) for loss in losses]
+    )
 
 
 def _sum_differences(

@@ -211,8 +211,8 @@ def mark_overdue_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
     unopened_cards = _find_unopened(draft.state, row)
     cards = []
     for card in row.cards:
-        due = None if card.id in unopened_cards else _find_next_attention(row, card, by_card)
-        if due is None or due > draft.now:
+        due_at = None if card.id in unopened_cards else _find_next_attention(row, card, by_card)
+        if due_at is None or due_at > draft.now:
             cards.append(card)
         elif not card.overdue:
             if card.sites is None:
@@ -322,8 +322,8 @@ class _Standing:
 
 def _build_ready(now: Instant, card: Card, row: CardRow | SiteCardRow) -> dict[str, Any]:
     """Return the fields of a card that may begin; a delay may count from the card before it."""
-    due = now + card.t_min * MINUTE_MS if card.origin is CardOrigin.CARD else row.due_at
-    return {"state": CardState.TO_DO, "ready_at": now, "due_at": due}
+    due_at = now + card.t_min * MINUTE_MS if card.origin is CardOrigin.CARD else row.due_at
+    return {"state": CardState.TO_DO, "ready_at": now, "due_at": due_at}
 
 
 def _sum_up(stands: CardRow, rows: Sequence[SiteCardRow]) -> CardRow:

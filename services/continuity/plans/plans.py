@@ -358,7 +358,7 @@ def _demand_decision(draft: ContinuityDecision, plan: Plan, row: PlanRow) -> Non
     if not plan.auto:
         _demand_plan_attention(draft, row, "plan_proposed")
         return
-    decided = {
+    decision_fields = {
         "decided_at": draft.now,
         "decided_by": AUTO_AUTHOR,
         "decided_reason": None,
@@ -368,7 +368,12 @@ def _demand_decision(draft: ContinuityDecision, plan: Plan, row: PlanRow) -> Non
     record_plan(
         draft,
         row.model_copy(
-            update={"state": PlanState.ACTIVE, "level": level, "proposed_level": None, **decided}
+            update={
+                "state": PlanState.ACTIVE,
+                "level": level,
+                "proposed_level": None,
+                **decision_fields,
+            }
         ),
         "activated",
     )

@@ -335,7 +335,7 @@ class _Reminder:
     """Time and reference of each card."""
     plans: frozenset[str] = frozenset()
     overdue: bool = False
-    due: bool = False
+    is_due: bool = False
 
 
 def remind_owners(draft: ContinuityDecision) -> None:
@@ -345,7 +345,7 @@ def remind_owners(draft: ContinuityDecision) -> None:
     the bound of a step follow in the next one.
     """
     reminders = _collect_reminders(draft)
-    due_owners = sorted(owner for owner, reminder in reminders.items() if reminder.due)
+    due_owners = sorted(owner for owner, reminder in reminders.items() if reminder.is_due)
     for owner in due_owners[:REMINDERS_PER_STEP]:
         _record_reminder(draft, reminders[owner])
     if due_owners[REMINDERS_PER_STEP:]:
@@ -375,7 +375,7 @@ def _collect_reminders(draft: ContinuityDecision) -> dict[str, _Reminder]:
             if asked_at < reminder.limit_at:
                 reminder.first, reminder.limit_at = card, asked_at
             at = _get_message_time(draft.state, row, card, draft.now)
-            reminder.due |= at is not None and at <= draft.now
+            reminder.is_due |= at is not None and at <= draft.now
     return reminders
 
 

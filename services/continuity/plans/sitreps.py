@@ -51,14 +51,14 @@ def close_improvement(draft: ContinuityDecision, command: CloseImprovement) -> C
     if row is None:
         raise RefusedCommand(404, "improvement_not_found", improvement=command.improvement)
     reason = require_reason(command) if command.dropped else command.reason
-    closed = {
+    closing_fields = {
         "state": "dropped" if command.dropped else "done",
         "closed_at": draft.now,
         "closed_by": command.author,
         "reason": reason,
     }
-    draft.emit(ImprovementChanged(row=row.model_copy(update=closed)))
-    return {"improvement": row.id, "state": str(closed["state"])}
+    draft.emit(ImprovementChanged(row=row.model_copy(update=closing_fields)))
+    return {"improvement": row.id, "state": str(closing_fields["state"])}
 
 
 def issue_sitrep(draft: ContinuityDecision, command: IssueSitrep) -> CommandResult:

@@ -236,10 +236,10 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
         draft.emit(ProposalChanged(row=row, change="failed"))
         return
     if before is not None:
-        superseded = before.model_copy(
+        superseded_row = before.model_copy(
             update={"state": ProposalState.SUPERSEDED, "superseded_by": row.id}
         )
-        draft.emit(ProposalChanged(row=superseded, change="superseded"))
+        draft.emit(ProposalChanged(row=superseded_row, change="superseded"))
     draft.emit(ProposalChanged(row=row, change="computed"))
     if row.lines and (before is None or before.decisions or row.demand > before.demand):
         informed_roles = draft.bia.policy.reassignment.told
@@ -304,16 +304,18 @@ def _void_lines(
     cause: Literal["place_lost", "site_removed"],
 ) -> None:
     """Mark lines as void that lost their place, and inform the managers of their sites."""
-    back: dict[tuple[str, str | None], int] = {}
+    returning_agents: dict[tuple[str, str | None], int] = {}
     rows = list(rows)
     for row in rows:
         ended_row = row.model_copy(
             update={"state": LineState.VOID, "needed": 0, "ended_at": draft.now, "cause": cause}
         )
         draft.emit(ReassignmentChanged(row=ended_row, change="void"))
-        back[row.site, row.incident] = back.get((row.site, row.incident), 0) + row.count
+        returning_agents[row.site, row.incident] = (
+            returning_agents.get((row.site, row.incident), 0) + row.count
+        )
     schedule_settlement(draft, select_arrived_lines(rows))
-    for (site, incident), agents in back.items():
+    for (site, incident), agents in returning_agents.items():
         _inform_manager(draft, "reassignment_void", site, incident, agents=agents)
 
 

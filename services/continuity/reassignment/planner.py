@@ -55,14 +55,14 @@ class RankingJob:
     realm: str
     reference: str
     n: Literal[1, 2]
-    lost: LossKind
+    loss_kind: LossKind
     stamp: str = ""
     gains: bool = False
 
     @property
     def id(self) -> str:
         """Id of the row."""
-        return f"{'now-' if self.stamp else ''}n{self.n}-{self.lost.value}"
+        return f"{'now-' if self.stamp else ''}n{self.n}-{self.loss_kind.value}"
 
     @property
     def input_id(self) -> str:
@@ -136,18 +136,18 @@ class ContingencyPlanner:
 
         `crises=False` leaves the crises out.
         """
-        for n, lost, more in _RANKINGS if crises else ():
+        for n, loss_kind, more in _RANKINGS if crises else ():
             for name in sorted(self._realms):
                 if (stamp := self._stamp(name)) and (
                     job := self._lacking(
-                        RankingJob(name, self._reference(name), n, lost, stamp, more), without
+                        RankingJob(name, self._reference(name), n, loss_kind, stamp, more), without
                     )
                 ):
                     return job
-        for n, lost, more in _RANKINGS:
+        for n, loss_kind, more in _RANKINGS:
             for name in sorted(self._realms):
                 if job := self._lacking(
-                    RankingJob(name, self._reference(name), n, lost, gains=more), without
+                    RankingJob(name, self._reference(name), n, loss_kind, gains=more), without
                 ):
                     return job
         return None
@@ -196,9 +196,9 @@ class ContingencyPlanner:
         tables = ReferenceTables(data[0].sites, data[1])
         crisis = self._crisis(job.realm)
         if not job.stamp or crisis is None:
-            return ContingencyRanking(tables, job.lost)
+            return ContingencyRanking(tables, job.loss_kind)
         return CrisisContingency(
-            tables, job.lost, crisis.situation(), crisis.list_approved_lines(tables)
+            tables, job.loss_kind, crisis.situation(), crisis.list_approved_lines(tables)
         )
 
     def row(self, job: RankingJob) -> ContingencyRow:
@@ -212,11 +212,11 @@ class ContingencyPlanner:
         sites, staffing = data
         crisis = self._crisis(job.realm)
         if not job.stamp or crisis is None:
-            return GainBaseline(sites.sites, staffing, job.lost)
+            return GainBaseline(sites.sites, staffing, job.loss_kind)
         return GainBaseline(
             sites.sites,
             staffing,
-            job.lost,
+            job.loss_kind,
             crisis.situation(),
             crisis.list_approved_lines(ReferenceTables(sites.sites, staffing)),
         )
@@ -231,7 +231,7 @@ class ContingencyPlanner:
             stamp=job.stamp,
             number=crisis.request.number,
             sites_hit=0 if crisis.over else hit,
-            held=sum(row.count for row in crisis.moved),
+            held=sum(row.count for row in crisis.reassignments),
             elapsed_h=crisis.request.situation.elapsed_h,
             u1=0,
             u2=0,
@@ -260,12 +260,12 @@ def iterate_row_gains(start: GainBaseline, row: ContingencyRow) -> Iterator[Reso
     )
 
 
-def build_gains_answer(row: ContingencyRow, bought: Iterable[ResourceGain]) -> ContingencyComputed:
+def build_gains_answer(row: ContingencyRow, gains: Iterable[ResourceGain]) -> ContingencyComputed:
     """Build the input for continuity: a ranking that it has, with its gains."""
     return ContingencyComputed(
         row=row.model_copy(
             update={
-                "gains": tuple(_build_gain_row(gain) for gain in select_gains(bought)[:SHOWN_GAINS])
+                "gains": tuple(_build_gain_row(gain) for gain in select_gains(gains)[:SHOWN_GAINS])
             }
         )
     )
@@ -287,7 +287,7 @@ def build_ranking_answer(
     row = ContingencyRow(
         id=job.id,
         n=job.n,
-        lost=job.lost.value,
+        lost=job.loss_kind.value,
         reference=job.reference,
         losses=counts["losses"],
         unmet=counts["unmet"],

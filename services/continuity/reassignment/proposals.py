@@ -61,9 +61,9 @@ class ProposalJob:
     realm: str
     request: m.ProposalRequested
     tables: tuple[ref.Sites, ref.Staffing]
-    seen: tuple[m.LineRow, ...]
+    seen_lines: tuple[m.LineRow, ...]
     """Undecided lines of the proposal before."""
-    moved: tuple[m.ReassignmentRow, ...]
+    reassignments: tuple[m.ReassignmentRow, ...]
     """Approved lines that are not over."""
 
     @property
@@ -76,7 +76,7 @@ class RealmCrisis:
     """Present of a realm: the situation of its last request, and its current approved lines."""
 
     request: m.ProposalRequested
-    moved: tuple[m.ReassignmentRow, ...]
+    reassignments: tuple[m.ReassignmentRow, ...]
     over: bool
 
     @property
@@ -84,7 +84,7 @@ class RealmCrisis:
         """Identity of the situation and the approved lines; steps of a line do not change it."""
         if self.over:
             return f"{self.request.request}:over"
-        lines = "|".join(f"{row.id}:{row.count}" for row in self.moved)
+        lines = "|".join(f"{row.id}:{row.count}" for row in self.reassignments)
         return f"{self.request.request}:{blake2b(lines.encode(), digest_size=6).hexdigest()}"
 
     def situation(self) -> ModelSituation:
@@ -93,7 +93,7 @@ class RealmCrisis:
 
     def list_approved_lines(self, tables: ReferenceTables) -> list[PreviousLine]:
         """Return the lines that hold agents and desks."""
-        return _list_approved_lines(self.moved, tables)
+        return _list_approved_lines(self.reassignments, tables)
 
 
 @dataclass
@@ -202,13 +202,13 @@ class Proposals:
         reassignments = tuple(
             sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id))
         )
-        lapsed = (
+        has_lapsed = (
             row := state.proposals.get(request.request)
         ) is not None and row.state is m.ProposalState.LAPSED
         return RealmCrisis(
             request,
             reassignments,
-            over=not reassignments and (lapsed or not is_hit(request.situation)),
+            over=not reassignments and (has_lapsed or not is_hit(request.situation)),
         )
 
     def next_part(self, realm: str) -> int:
@@ -231,11 +231,11 @@ class _TablesCache:
         self._made: dict[str, tuple[tuple[ref.Sites, ref.Staffing], ReferenceTables]] = {}
 
     def of(self, reference: str, data: tuple[ref.Sites, ref.Staffing]) -> ReferenceTables:
-        made = self._made.get(reference)
-        if made is None or made[0] != data:
-            made = data, ReferenceTables(data[0].sites, data[1])
-            self._made = {**dict(list(self._made.items())[-3:]), reference: made}
-        return made[1]
+        entry = self._made.get(reference)
+        if entry is None or entry[0] != data:
+            entry = data, ReferenceTables(data[0].sites, data[1])
+            self._made = {**dict(list(self._made.items())[-3:]), reference: entry}
+        return entry[1]
 
 
 _TABLES: Final = _TablesCache()
@@ -253,8 +253,11 @@ def _compute_parts(job: ProposalJob) -> list[m.ProposalComputed]:
             None if job.request.preference is m.Preference.BEST else job.request.preference.value
         )
         previous = [
-            *_list_approved_lines(job.moved, tables),
-            *(PreviousLine(build_line_key(line), line.count, approved=False) for line in job.seen),
+            *_list_approved_lines(job.reassignments, tables),
+            *(
+                PreviousLine(build_line_key(line), line.count, approved=False)
+                for line in job.seen_lines
+            ),
         ]
         proposal = solve_situation(
             tables,
@@ -269,7 +272,7 @@ def _compute_parts(job: ProposalJob) -> list[m.ProposalComputed]:
         agents = count_idle_agents(
             tables,
             situation,
-            job.moved,
+            job.reassignments,
             kept_rows,
             [(line.key, line.count - line.approved) for line in new],
         )
@@ -405,7 +408,7 @@ def _iterate_kept_rows(
 ) -> Iterator[m.KeptRow]:
     """Yield approved lines that now need another number; of equal keys, earlier lines stay."""
     remaining = {kept_line.key: kept_line.count for kept_line in proposal.kept}
-    for row in job.moved:
+    for row in job.reassignments:
         key = build_line_key(row)
         needed_count = min(row.count, remaining.get(key, 0))
         remaining[key] = remaining.get(key, 0) - needed_count
@@ -482,7 +485,7 @@ def _fill_row(
     unmet, idle, suspended_gaps = (
         _merge_gaps(gaps) for gaps in (proposal.unmet, proposal.idle, proposal.suspended)
     )
-    before = sum(r.count for r in job.moved)
+    before = sum(r.count for r in job.reassignments)
     stay = sum(k.count for k in proposal.kept)
     return row.model_copy(
         update={

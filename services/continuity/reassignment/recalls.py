@@ -107,10 +107,10 @@ def is_held(line: LineRow, reassignments: Iterable[ReassignmentRow]) -> bool:
 
 
 def list_recalled_lines(
-    reassignments: Iterable[ReassignmentRow], approved: Collection[LineRow]
+    reassignments: Iterable[ReassignmentRow], approved_lines: Collection[LineRow]
 ) -> list[ReassignmentRow]:
     """List the lines that end if these are approved: those of the same cells that need no agent."""
-    cells = {get_cell(line) for line in approved if line.recalled != 0}
+    cells = {get_cell(line) for line in approved_lines if line.recalled != 0}
     return sorted(
         (row for row in reassignments if get_cell(row) in cells and _is_over(row)),
         key=lambda row: row.id,

@@ -81,7 +81,7 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
     hit_zone = {commune for commune, count in communes.items() if count >= HIT_ZONE_SITES}
     strategy_sites = {s.site for s in state.strategies.values() if s.state == "active" and s.desks}
     flood = any(i.open and i.kind == FLOOD_KIND for i in state.incidents.values())
-    barred = {
+    barred_sites = {
         id
         for id, site in sites.items()
         if id in seats_left
@@ -99,12 +99,12 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
             site=id,
             staff_pct=staff.get(id, 100),
             seat_pct=seats.get(id, 100),
-            host_ok=id not in barred,
+            host_ok=id not in barred_sites,
             confinement=confined_sites.get(id),
             ends_at=ends.get(id),
             estimated=id in sites_in_scope and is_estimated(state, sites_in_scope[id], now),
         )
-        for id in sorted(barred | staff.keys())
+        for id in sorted(barred_sites | staff.keys())
     )
     since = min(
         (c.since for id in {**seats, **staff} for c in sites_in_scope[id].causes if c.loss_pct),

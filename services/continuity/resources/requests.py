@@ -62,16 +62,16 @@ def record_request(
 
 def find_next_deadline(row: ResourceRequestRow) -> Instant | None:
     """Return the next instant when a request changes by itself; None: never."""
-    due: list[Instant | None] = [offer.expires_at for offer in row.open_offers]
+    times: list[Instant | None] = [offer.expires_at for offer in row.open_offers]
     if row.state in WAITING_STATES:
-        due.append(row.remind_at)
+        times.append(row.remind_at)
         if row.unfilled_at is None:
-            due.append(find_unfilled_time(row))
+            times.append(find_unfilled_time(row))
     elif row.state in MOVING_STATES and row.late_at is None:
-        due.append(row.eta_at)
+        times.append(row.eta_at)
     elif is_awaited_back(row):
-        due.append(row.needed_until)
-    return min((at for at in due if at is not None), default=None)
+        times.append(row.needed_until)
+    return min((at for at in times if at is not None), default=None)
 
 
 def find_unfilled_time(row: ResourceRequestRow) -> Instant | None:

@@ -50,15 +50,15 @@ def paginate(
 
     `key` must be unique and of one shape. Raises CursorInvalid.
     """
-    ordered = sorted(((tuple(key(item)), item) for item in items), key=lambda pair: pair[0])
+    pairs = sorted(((tuple(key(item)), item) for item in items), key=lambda pair: pair[0])
     if cursor is not None:
         after = tuple(decode_cursor(cursor))
         try:
-            ordered = [pair for pair in ordered if pair[0] > after]
+            pairs = [pair for pair in pairs if pair[0] > after]
         except TypeError:
             raise CursorInvalid from None
-    page_items = ordered[: max(1, min(limit, MAX_LIMIT))]
-    more = len(ordered) > len(page_items)
+    page_items = pairs[: max(1, min(limit, MAX_LIMIT))]
+    more = len(pairs) > len(page_items)
     return [item for _, item in page_items], encode_cursor(page_items[-1][0]) if more else None
 
 

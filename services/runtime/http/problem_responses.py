@@ -61,11 +61,11 @@ def install_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "")
+            methods = (error.headers or {}).get("Allow", "")
             response = build_problem_response(
-                Problem("method_not_allowed", {"allowed": allowed}), request
+                Problem("method_not_allowed", {"allowed": methods}), request
             )
-            response.headers["Allow"] = allowed
+            response.headers["Allow"] = methods
             return response
         if error.status_code == 413:
             return build_problem_response(

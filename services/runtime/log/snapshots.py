@@ -77,7 +77,7 @@ class SnapshotManifest:
     at: Instant
     realms: Mapping[str, Mapping[str, tuple[SnapshotChunk, ...]]]
     """Realm → part → chunks."""
-    published: PublishedPosition
+    published_position: PublishedPosition
 
     def dump(self) -> bytes:
         """Return the record value."""
@@ -86,8 +86,8 @@ class SnapshotManifest:
             for r, parts in self.realms.items()
         }
         published_position = {
-            "position": dump_position(self.published.position),
-            "last": {d: str(p) for d, p in self.published.last.items()},
+            "position": dump_position(self.published_position.position),
+            "last": {d: str(p) for d, p in self.published_position.last.items()},
         }
         head = {
             "v": _FORMAT,

@@ -197,7 +197,7 @@ class PendingItem(NamedTuple):
 
     id: str
     record: bytes
-    sent: PendingSend
+    pending_send: PendingSend
 
 
 class ItemStore:
@@ -236,7 +236,7 @@ class ItemStore:
 
     async def wait_for_replicas(self, item: PendingItem) -> None:
         """Wait until all replicas have an item. Raises BrokerAway: repeat both steps."""
-        offset, _ = await item.sent.wait_for_acknowledgement()
+        offset, _ = await item.pending_send.wait_for_acknowledgement()
         partition = choose_key_partition(self._topic, item.id)
         self._written[partition] = max(offset, self._written.get(partition, -1))
         self._remember(item.id, ReplicaItem(item.record, offset))

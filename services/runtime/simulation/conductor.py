@@ -117,7 +117,7 @@ class Move:
 @dataclass
 class _ServiceState:
     seq: int = 0
-    stepped: Instant | None = None
+    step_time: Instant | None = None
     next_due: Instant | None = None
 
     def due_by(self, at: Instant) -> bool:
@@ -128,26 +128,26 @@ class _ServiceState:
 @dataclass
 class _RealmState:
     name: str
-    opened: RealmOpened | None = None
+    opening: RealmOpened | None = None
     target: Instant | None = None
-    asked: list[tuple[str, Instant]] = field(default_factory=list)
+    step_requests: list[tuple[str, Instant]] = field(default_factory=list)
     paused: bool = False
     speed: float | None = None
     services: dict[str, _ServiceState] = field(
         default_factory=lambda: {s: _ServiceState() for s in SERVICES}
     )
-    emitted: dict[tuple[str, str], Place] = field(default_factory=dict)
+    newest_places: dict[tuple[str, str], Place] = field(default_factory=dict)
     marks: dict[tuple[str, str], Place] = field(default_factory=dict)
-    gated: deque[tuple[Place, str, FactRecord, str]] = field(default_factory=deque)
+    gated_facts: deque[tuple[Place, str, FactRecord, str]] = field(default_factory=deque)
     responses: list[tuple[Instant, int, str, Message]] = field(default_factory=list)
-    answered: set[str] = field(default_factory=set)
+    answer_ids: set[str] = field(default_factory=set)
     early: list[FactRecord] = field(default_factory=list)
     order: int = 0
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     repeats: int = 0
     stuck: bool = False
     closed: bool = False
-    solved: tuple[str, Sequence[tuple[str, Message]]] = ("", ())
+    solution: tuple[str, Sequence[tuple[str, Message]]] = ("", ())
     """Id of the last job and its answer."""
 
     def forget(self) -> None:
@@ -156,15 +156,15 @@ class _RealmState:
         Later records of its services are ignored, too. A restarted conductor reads that the realm
         is closed before it reads all records of delivery.
         """
-        self.closed, self.solved = True, ("", ())
+        self.closed, self.solution = True, ("", ())
         for collection in (
-            self.asked,
-            self.gated,
+            self.step_requests,
+            self.gated_facts,
             self.responses,
-            self.answered,
+            self.answer_ids,
             self.early,
             self.in_flight,
-            self.emitted,
+            self.newest_places,
             self.marks,
         ):
             collection.clear()
@@ -194,13 +194,15 @@ class Conductor:
         service = realm.services[tx.service]
         service.seq, service.next_due = tx.seq, tx.next_due
         if tx.src.type == StepTo.wire_type():
-            service.stepped = max(service.stepped or tx.at, tx.at)
+            service.step_time = max(service.step_time or tx.at, tx.at)
         if tx.src.place:
             self._on_consumed(realm, tx.service, Place.parse(tx.src.place))
         if tx.service == "delivery":
-            realm.answered.add(tx.src.id)
+            realm.answer_ids.add(tx.src.id)
         if tx.src.type == StepSettled.wire_type():
-            realm.asked = [(c, to) for c, to in realm.asked if f"settled:{c}" != tx.src.id]
+            realm.step_requests = [
+                (c, to) for c, to in realm.step_requests if f"settled:{c}" != tx.src.id
+            ]
         realm.in_flight.discard((tx.service, tx.src.id))
         if self.planner is not None and tx.service == self.planner.service:
             self.planner.observe(tx)
@@ -217,11 +219,11 @@ class Conductor:
         route = (place.service, receiver)
         realm.marks[route] = max(realm.marks.get(route, place), place)
         while (
-            realm.gated
-            and realm.gated[0][1] == receiver
-            and realm.gated[0][0] <= realm.marks[route]
+            realm.gated_facts
+            and realm.gated_facts[0][1] == receiver
+            and realm.gated_facts[0][0] <= realm.marks[route]
         ):
-            realm.gated.popleft()
+            realm.gated_facts.popleft()
 
     def _on_emitted(
         self, realm: _RealmState, tx: Transaction, fact: FactRecord, place: Place, record_hash: str
@@ -230,22 +232,22 @@ class Conductor:
             if not is_published(tx.service, receiver, tx.realm):
                 mark = realm.marks.get((tx.service, receiver))
                 if mark is None or mark < place:
-                    realm.gated.append((place, receiver, fact, record_hash))
+                    realm.gated_facts.append((place, receiver, fact, record_hash))
             else:
-                realm.emitted[tx.service, receiver] = place
+                realm.newest_places[tx.service, receiver] = place
         if tx.service == "delivery":
             self._respond_to(realm, fact)
         match fact.name:
             case "RealmOpened" if tx.service == "alerts":
-                realm.opened = RealmOpened.model_validate(fact.data)
-                realm.speed = realm.opened.speed
+                realm.opening = RealmOpened.model_validate(fact.data)
+                realm.speed = realm.opening.speed
                 early, realm.early = realm.early, []
                 for before in early:
                     self._respond_to(realm, before)
             case "StepAccepted":
                 step = StepAccepted.model_validate(fact.data)
                 realm.target = max(realm.target or step.to, step.to)
-                realm.asked.append((step.command_id, step.to))
+                realm.step_requests.append((step.command_id, step.to))
             case "PaceChanged":
                 pace = PaceChanged.model_validate(fact.data)
                 realm.paused, realm.speed = pace.paused, pace.speed
@@ -255,10 +257,10 @@ class Conductor:
                     self.planner.forget(realm.name)
 
     def _respond_to(self, realm: _RealmState, fact: FactRecord) -> None:
-        if realm.opened is None:  # Delivery's log was read before that of alerts
+        if realm.opening is None:  # Delivery's log was read before that of alerts
             realm.early.append(fact)
             return
-        for response in self._responder(fact, realm.opened):
+        for response in self._responder(fact, realm.opening):
             realm.order += 1
             heapq.heappush(
                 realm.responses,
@@ -285,7 +287,7 @@ class Conductor:
         """
         r = self._realms[realm]
         now = self._now(r)
-        return now if now is not None or r.opened is None else r.opened.started_at
+        return now if now is not None or r.opening is None else r.opening.started_at
 
     def pending(self, realm: str) -> bool:
         """Return whether a routed fact is missing in its receiver's log, or a move is in flight.
@@ -297,7 +299,7 @@ class Conductor:
             bool(r.in_flight)
             or any(
                 r.marks.get(route) is None or r.marks[route] < place
-                for route, place in r.emitted.items()
+                for route, place in r.newest_places.items()
             )
             or any(self._is_unseen(place) for place in r.marks.values())
         )
@@ -313,17 +315,17 @@ class Conductor:
         go to several services, the input of each must hold its own moves before the last is sent.
         """
         r = self._realms[realm]
-        if r.opened is None or r.paused or r.stuck or r.closed or self.pending(realm):
+        if r.opening is None or r.paused or r.stuck or r.closed or self.pending(realm):
             return ()
         if responses := self._respond(r):
             return responses
-        if r.gated:
+        if r.gated_facts:
             return (self._answer(r),)
         job = self._job(r)
         if job is None:
             return self._steps(r)
         # The driver must ask for its answer first
-        return self._plan_moves(r) if job.id == r.solved[0] else ()
+        return self._plan_moves(r) if job.id == r.solution[0] else ()
 
     def job(self, realm: str) -> Any:
         """Return the `PlannerJob` that must be solved before the next move, or None.
@@ -332,17 +334,17 @@ class Conductor:
         """
         r = self._realms[realm]
         if (
-            r.opened is None
+            r.opening is None
             or r.paused
             or r.stuck
             or r.closed
             or self.pending(realm)
-            or r.gated
+            or r.gated_facts
             or self._respond(r)
         ):
             return None
         job = self._job(r)
-        return None if job is None or job.id == r.solved[0] else job
+        return None if job is None or job.id == r.solution[0] else job
 
     def accept_answer(self, job: PlannerJob, answer: Sequence[tuple[str, Message]]) -> None:
         """Accept the answer to a job; its parts are the next moves, one by one.
@@ -351,21 +353,21 @@ class Conductor:
         """
         realm = self._realms[job.realm]
         if not realm.closed:
-            realm.solved = job.id, answer
+            realm.solution = job.id, answer
 
     def _job(self, r: _RealmState) -> Any:
         return None if self.planner is None else self.planner.job(r.name)
 
     def _plan_moves(self, r: _RealmState) -> Sequence[Move]:
         assert self.planner is not None
-        part, answer = self.planner.next_part(r.name), r.solved[1]
+        part, answer = self.planner.next_part(r.name), r.solution[1]
         # The service could not take the answer (a failed input): the realm continues without it.
         if part >= len(answer):
             return self._steps(r)
         id, message = answer[part]
-        assert r.opened is not None
+        assert r.opening is not None
         return (
-            Move(r.name, self.planner.service, id, message, self._now(r) or r.opened.started_at),
+            Move(r.name, self.planner.service, id, message, self._now(r) or r.opening.started_at),
         )
 
     def note_sent(self, moves: Sequence[Move]) -> None:
@@ -377,11 +379,13 @@ class Conductor:
             self._realms[move.realm].in_flight.add((move.service, move.id))
 
     def _now(self, r: _RealmState) -> Instant | None:
-        return max((s.stepped for s in r.services.values() if s.stepped is not None), default=None)
+        return max(
+            (s.step_time for s in r.services.values() if s.step_time is not None), default=None
+        )
 
     def _answer(self, r: _RealmState) -> Move:
         """Return the first fact of delivery that a receiver lacks."""
-        place, receiver, fact, record_hash = r.gated[0]
+        place, receiver, fact, record_hash = r.gated_facts[0]
         return Move(r.name, receiver, fact.id, fact.message(), fact.at, place, record_hash, fact.id)
 
     def _respond(self, r: _RealmState) -> list[Move]:
@@ -389,7 +393,7 @@ class Conductor:
         now = self._now(r)
         responses: list[tuple[Instant, int, str, Message]] = []
         while r.responses and len(responses) < MAX_RESPONSES:
-            if r.responses[0][2] in r.answered:
+            if r.responses[0][2] in r.answer_ids:
                 heapq.heappop(r.responses)
             elif now is None or r.responses[0][0] > now:
                 break
@@ -400,13 +404,13 @@ class Conductor:
         return [Move(r.name, "delivery", id, message, at) for at, _, id, message in responses]
 
     def _steps(self, r: _RealmState) -> Sequence[Move]:
-        assert r.opened is not None
+        assert r.opening is not None
         now = self._now(r)
         if now is not None:
             if behind := [
                 name
                 for name, service in r.services.items()
-                if service.stepped is None or service.stepped < now
+                if service.step_time is None or service.step_time < now
             ]:
                 return self._steps_to(r, behind, now)
             for name, service in r.services.items():
@@ -418,11 +422,11 @@ class Conductor:
             at for at, *_ in r.responses[:1]
         ]
         if r.speed is not None:
-            dues.append((now or r.opened.started_at) + compute_tick_ms(r.speed))
+            dues.append((now or r.opening.started_at) + compute_tick_ms(r.speed))
         if r.target is not None and (now is None or r.target > now):
             r.repeats = 0
             return self._steps_to(
-                r, SERVICES, max(min([*dues, r.target]), now or r.opened.started_at)
+                r, SERVICES, max(min([*dues, r.target]), now or r.opening.started_at)
             )
         return self._settle_steps(r, now)
 
@@ -446,9 +450,9 @@ class Conductor:
         )
 
     def _settle_steps(self, r: _RealmState, now: Instant | None) -> Sequence[Move]:
-        if now is None or not r.asked:
+        if now is None or not r.step_requests:
             return ()
-        command_id, to = r.asked[0]
+        command_id, to = r.step_requests[0]
         return (
             Move(
                 r.name,

@@ -141,7 +141,7 @@ class ThrottledThread(driver.AIOKafkaConsumerThread):
 class PositionedConsumer(driver.Consumer):
     """Consumer that starts at the position of the log, not at the last commit of the group."""
 
-    _told: Mapping[TP, int] | None = None
+    _committed_offsets: Mapping[TP, int] | None = None
     """Offsets that were last committed since the partitions were assigned."""
 
     def _new_consumer_thread(self) -> ThrottledThread:
@@ -158,7 +158,7 @@ class PositionedConsumer(driver.Consumer):
         Faust calls it after `on_rebalance_complete`.
         """
         app: Any = self.app
-        self._told = None
+        self._committed_offsets = None
         mine = {
             tp: offset
             for tp in self.assignment()
@@ -193,11 +193,11 @@ class PositionedConsumer(driver.Consumer):
             for tp in self.assignment()
             if (offset := app.owner.position(tp.topic, tp.partition)) is not None
         }
-        if not applied_offsets or applied_offsets == self._told:
+        if not applied_offsets or applied_offsets == self._committed_offsets:
             return False
         is_committed = bool(await self._commit(applied_offsets))
         if is_committed:
-            self._told = applied_offsets
+            self._committed_offsets = applied_offsets
         return is_committed
 
 

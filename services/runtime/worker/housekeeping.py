@@ -66,7 +66,7 @@ class WatchedWorker(Protocol):
     stopping: bool
     tuning: Tuning
     machine: Machine[Any]
-    held: dict[int, OwnedPartition[Any]]
+    owned_partitions: dict[int, OwnedPartition[Any]]
     counts: Counter[str]
     publisher: Publisher
     ticker: Ticker
@@ -84,7 +84,7 @@ class Housekeeping:
         self._behind_since: dict[int, tuple[int, float]] = {}
         self._answered_at = float("-inf")
         """Time of the last record that the broker showed us of our logs."""
-        self._told: set[int] = set()
+        self._reported_partitions: set[int] = set()
         """Partitions with published metrics."""
 
     async def run(self) -> None:
@@ -149,7 +149,7 @@ class Housekeeping:
         oldest = min(
             (
                 owned_partition.pending[0].sent_at
-                for owned_partition in self._worker.held.values()
+                for owned_partition in self._worker.owned_partitions.values()
                 if owned_partition.pending
             ),
             default=None,
@@ -165,12 +165,14 @@ class Housekeeping:
         worker.publisher.report()
         metrics.set_gauge(
             "vigie_appends_in_flight",
-            sum(len(owned_partition.pending) for owned_partition in worker.held.values()),
+            sum(
+                len(owned_partition.pending) for owned_partition in worker.owned_partitions.values()
+            ),
             service=service,
         )
         metrics.set_gauge("vigie_oldest_unacked_seconds", self.oldest_unacked_s(), service=service)
         metrics.set_gauge("vigie_deadlines_armed", len(worker.ticker), service=service)
-        for p, owned_partition in worker.held.items():
+        for p, owned_partition in worker.owned_partitions.items():
             metrics.set_gauge(
                 "vigie_chain_seq",
                 owned_partition.view.position.seq,
@@ -189,16 +191,16 @@ class Housekeeping:
             )
             metrics.set_gauge("vigie_input_lag_records", lag, service=service, partition=str(p))
         # Another worker owns it now: our last figures would stay for ever.
-        for p in self._told - set(worker.held):
+        for p in self._reported_partitions - set(worker.owned_partitions):
             for name in _PARTITION_METRICS:
                 metrics.remove_gauge(name, service=service, partition=str(p))
-        self._told = set(worker.held)
+        self._reported_partitions = set(worker.owned_partitions)
 
     def _look_at_progress(self) -> None:
         worker, now = self._worker, time.monotonic()
         if (age := self.oldest_unacked_s()) > worker.tuning.stuck_s:
             stop("progress.none", f"an append has waited {age:.0f} s for the broker")
-        for p, owned_partition in list(worker.held.items()):
+        for p, owned_partition in list(worker.owned_partitions.items()):
             at = owned_partition.view.position
             waits = at.applied + 1 < self._end_of_input(p) or at.urgent + 1 < self._end_of_urgent(p)
             behind = worker.ready and waits
@@ -212,7 +214,7 @@ class Housekeeping:
                     "progress.none",
                     f"partition {p}: input {at.applied + 1} has not been applied for {now - behind_mark[1]:.0f} s",
                 )
-        for p in set(self._behind_since) - set(worker.held):
+        for p in set(self._behind_since) - set(worker.owned_partitions):
             del self._behind_since[p]
 
     def _find_patience_s(self, now: float) -> float:
@@ -239,7 +241,7 @@ class Housekeeping:
         worker = self._worker
         confirmed_positions = {
             p: (owned_partition, *owned_partition.confirmed)
-            for p, owned_partition in worker.held.items()
+            for p, owned_partition in worker.owned_partitions.items()
             if owned_partition.confirmed[0] >= 0
         }
         last_records = await reader.at(
@@ -252,7 +254,7 @@ class Housekeeping:
 
     def _use_quiet_moments(self) -> None:
         tuning, now = self._worker.tuning, time.monotonic()
-        for owned_partition in self._worker.held.values():
+        for owned_partition in self._worker.owned_partitions.values():
             new = owned_partition.view.position.seq - owned_partition.snapshot_seq
             hourly = new > 0 and now - owned_partition.snapshot_at > tuning.snapshot_s
             quiet = (
@@ -282,7 +284,7 @@ class Housekeeping:
                 worker.kafka, worker.log, lambda: self._check_anchor(owned_partition)
             )
             writer = await self._writer(owned_partition)
-            await writer.write(owned_partition.slot, view, owned_partition.feed.published)
+            await writer.write(owned_partition.slot, view, owned_partition.feed.published_position)
             owned_partition.slot = SLOTS[1 - SLOTS.index(owned_partition.slot)]
             owned_partition.snapshot_seq, owned_partition.snapshot_at = seq, began
             metrics.count("vigie_snapshots_total", service=worker.service)

@@ -54,7 +54,7 @@ class OwnedPartition(Generic[S]):
     pending: deque[PendingAppend] = field(default_factory=deque)
     room: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when an append is acknowledged, and by the feed when less is left to publish."""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Locked while an input is applied, if two lanes bring inputs."""
     urgent: deque[InputRecord] = field(default_factory=deque)
     """Records of the urgent lane that were read but not applied."""

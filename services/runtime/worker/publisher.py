@@ -207,7 +207,7 @@ class PartitionFeed:
         )
 
     @property
-    def published(self) -> PublishedPosition:
+    def published_position(self) -> PublishedPosition:
         """End of the records that are sent and acknowledged."""
         return PublishedPosition(self._frontier, self._last)
 

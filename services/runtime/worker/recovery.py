@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class RecoveredPartition(Generic[S]):
     view: ChainView[S]
-    published: PublishedPosition
+    published_position: PublishedPosition
     """Progress of the publisher from the snapshot; the beginning without one."""
     next_slot: str
     """Slot of the next snapshot, never the one that was just read."""
@@ -77,7 +77,7 @@ async def recover_partition(
         try:
             view, published_position = (
                 await load_view(reader, machine.decider, partition, manifest),
-                manifest.published,
+                manifest.published_position,
             )
             slot = SLOTS[1 - SLOTS.index(manifest.slot)]
             break

@@ -73,7 +73,7 @@ class PartitionTakeover(Generic[S]):
             reach_failpoint("during-takeover")
         at, room = recovery.view.position, asyncio.Event()
         anchor = (at.next - 1, at.tail)
-        feed = PartitionFeed(self._publisher, partition, at, recovery.published, room)
+        feed = PartitionFeed(self._publisher, partition, at, recovery.published_position, room)
         log.debug(
             "partition.taken",
             partition=partition,
@@ -103,7 +103,7 @@ class PartitionTakeover(Generic[S]):
                 self._publisher,
                 owned_partition.partition,
                 at,
-                owned_partition.feed.published,
+                owned_partition.feed.published_position,
                 owned_partition.room,
             )
             owned_partition.confirmed = (at.next - 1, at.tail)

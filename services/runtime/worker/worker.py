@@ -112,7 +112,7 @@ class Worker(Generic[S]):
         self.tuning = tuning or Tuning()
         self.inputs = inputs_topic(self.service)
         self.log = log_topic(self.service)
-        self.held: dict[int, OwnedPartition[S]] = {}
+        self.owned_partitions: dict[int, OwnedPartition[S]] = {}
         self.ready = False
         """True from the end of a recovery until the partitions are revoked."""
         self.stopping = False
@@ -169,7 +169,7 @@ class Worker(Generic[S]):
         self.ready, self.stopping = False, True
         for task in self._tasks:
             task.cancel()
-        for owned_partition in self.held.values():
+        for owned_partition in self.owned_partitions.values():
             owned_partition.feed.cancel()
         try:
             async with asyncio.timeout(FLUSH_S):
@@ -192,7 +192,7 @@ class Worker(Generic[S]):
 
     def position(self, topic: str, partition: int) -> int | None:
         """Return the input offset where to continue (rule 4)."""
-        owned_partition = self.held.get(partition)
+        owned_partition = self.owned_partitions.get(partition)
         return (
             None
             if owned_partition is None or topic != self.inputs
@@ -209,7 +209,7 @@ class Worker(Generic[S]):
             await asyncio.wait_for(self.producer.flush(), FLUSH_S)
         except TimeoutError:
             log.warning("worker.unflushed")
-        for owned_partition in [h for h in self.held.values() if h.pending]:
+        for owned_partition in [h for h in self.owned_partitions.values() if h.pending]:
             self._drop(owned_partition)
 
     async def recover(self, *_: Any, **__: Any) -> None:
@@ -221,13 +221,15 @@ class Worker(Generic[S]):
             assignment = {
                 tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.inputs
             }
-            for owned_partition in [h for p, h in self.held.items() if p not in assignment]:
+            for owned_partition in [
+                h for p, h in self.owned_partitions.items() if p not in assignment
+            ]:
                 self._drop(owned_partition)
             async with PartitionReader(self.kafka) as reader:
                 for partition in sorted(assignment):
                     began = time.perf_counter()
                     owned_partition = await self.takeover.take_over(
-                        reader, partition, self.held.get(partition)
+                        reader, partition, self.owned_partitions.get(partition)
                     )
                     metrics.set_gauge(
                         "vigie_take_seconds",
@@ -235,7 +237,7 @@ class Worker(Generic[S]):
                         service=self.service,
                         partition=str(partition),
                     )
-                    self.held[partition] = owned_partition
+                    self.owned_partitions[partition] = owned_partition
                     for realm, state in owned_partition.view.realms.items():
                         if is_live(realm):
                             self.ticker.arm(partition, realm, self.machine.next_due(state))
@@ -243,34 +245,34 @@ class Worker(Generic[S]):
             stop_for_error(error, "take.failed")
         self.ready = True
         if self.urgent is not None:
-            for owned_partition in self.held.values():
+            for owned_partition in self.owned_partitions.values():
                 owned_partition.urgent.clear()
             self.urgent.begin_at(
                 {
                     p: owned_partition.view.position.urgent + 1
-                    for p, owned_partition in self.held.items()
+                    for p, owned_partition in self.owned_partitions.items()
                 }
             )
         log.info(
             "partitions.taken",
             partitions=sorted(assignment),
-            seqs={p: h.view.position.seq for p, h in sorted(self.held.items())},
+            seqs={p: h.view.position.seq for p, h in sorted(self.owned_partitions.items())},
         )
 
     async def _check_lanes(self) -> None:
         """Check the input of every owned partition. Raises Stop."""
         async with PartitionReader(self.kafka) as reader:
-            for owned_partition in list(self.held.values()):
+            for owned_partition in list(self.owned_partitions.values()):
                 await self.takeover.check_input(reader, owned_partition)
 
     def _drop(self, owned_partition: OwnedPartition[S]) -> None:
-        self.held.pop(owned_partition.partition, None)
+        self.owned_partitions.pop(owned_partition.partition, None)
         self.ticker.forget(owned_partition.partition)
         owned_partition.drop()
 
     async def deliver(self, message: Any) -> None:
         """Apply the messages of the input topic, one after the other."""
-        owned_partition = self.held.get(message.partition)
+        owned_partition = self.owned_partitions.get(message.partition)
         if owned_partition is None:
             return
         try:
@@ -283,7 +285,7 @@ class Worker(Generic[S]):
             await self._read_urgent_before(owned_partition, record, self.urgent)
             if self.stopping:
                 return  # Not applied: the next worker continues here, by the log.
-            async with owned_partition.turn:
+            async with owned_partition.lock:
                 await self._apply_urgent(owned_partition)
                 await self.apply(owned_partition, record)
         except Exception as error:  # noqa: BLE001  the input is not applied
@@ -314,18 +316,18 @@ class Worker(Generic[S]):
 
     async def deliver_urgent(self, partition: int, messages: list[Any]) -> None:
         """Decide records of the urgent lane, at the latest after the current input."""
-        owned_partition = self.held.get(partition)
+        owned_partition = self.owned_partitions.get(partition)
         if owned_partition is None or not self.ready:
             return
         try:
             owned_partition.urgent.extend(convert_record(message) for message in messages)
-            async with owned_partition.turn:
+            async with owned_partition.lock:
                 await self._apply_urgent(owned_partition)
         except Exception as error:  # noqa: BLE001  as in deliver
             stop_for_error(error, "agent.crashed")
 
     async def _apply_urgent(self, owned_partition: OwnedPartition[S]) -> None:
-        """Apply the records of the urgent lane. The caller holds `owned_partition.turn`."""
+        """Apply the records of the urgent lane. The caller holds `owned_partition.lock`."""
         while owned_partition.urgent and not owned_partition.dropped:
             await self.apply(owned_partition, owned_partition.urgent.popleft())
 

@@ -87,7 +87,7 @@ def list_known_ids(
     """
     people = {person: person for person in persons}
     roles: Mapping[str, str] = {}
-    called: Mapping[str, str] = {}
+    callable_names: Mapping[str, str] = {}
     ladders: Mapping[str, str] = {}
     poles: Mapping[str, str] = {}
     sites: Mapping[str, str] = {}
@@ -102,7 +102,7 @@ def list_known_ids(
         match section:
             case ref.EscalationPolicy(policy=policy):
                 roles = policy.roles
-                called = roles | {group: group for group in policy.groups}
+                callable_names = roles | {group: group for group in policy.groups}
                 ladders = {name: name for name in policy.ladders}
             case ref.Sites(sites=rows):
                 sites = {site.id: site.name for site in rows}
@@ -129,7 +129,7 @@ def list_known_ids(
         "supplier": suppliers,
         "channel": {channel.value: channel.value for channel in Channel},
         "person": people,
-        "called": called,
+        "called": callable_names,
         "ladder": ladders,
         "pole": poles,
         "scope": {**poles, **sites},

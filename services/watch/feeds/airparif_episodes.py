@@ -94,7 +94,7 @@ class AirparifEpisodes(FeedConnector):
 
     def read(self, bodies: Bodies, look: Look) -> Reading:
         document = validate_model(_EpisodeDocument, parse_json(bodies["main"].content))
-        first = _read_first_day(bodies, look.watched.air_commune)
+        first = _read_first_day(bodies, look.territory.air_commune)
         today = get_paris_day(look.now)
         reading = Reading(look.memory, edition=first.isoformat())
         reading.edition_at = datetime(first.year, first.month, first.day, tzinfo=PARIS)

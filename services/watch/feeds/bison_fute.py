@@ -160,7 +160,7 @@ class BisonFute(FeedConnector):
         return None
 
     def read(self, bodies: Bodies, look: Look) -> Reading:
-        publication = _read_publication(bodies["main"].content, look.watched)
+        publication = _read_publication(bodies["main"].content, look.territory)
         if publication.time is None:
             raise FeedDrift("publicationTime: missing")
         check_clock(publication.time, look.now)
@@ -207,7 +207,9 @@ class BisonFute(FeedConnector):
                 continue
             if state is not None and state.get("baseline"):
                 continue
-            is_closure = record.closes_road(look.now) and record.road in look.watched.roads.closures
+            is_closure = (
+                record.closes_road(look.now) and record.road in look.territory.roads.closures
+            )
             if state is not None and state["closed"] and not is_closure:
                 if record.whole or not record.located:
                     continue  # no sign that a direction is open again: the last word stands
@@ -374,7 +376,7 @@ def _post_record(record: _Record, is_closure: bool, look: Look, reading: Reading
     summary = [headline, severity, is_closure]
     if state is not None and (state["summary"] == summary or state["version"] == record.version):
         return
-    zone = look.watched.communes.get(record.place)
+    zone = look.territory.communes.get(record.place)
     measure: dict[str, Any] = {"object": f"road:{record.road}"}
     if is_closure:
         measure = {"name": "road_closed", "value": True, **measure}

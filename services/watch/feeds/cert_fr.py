@@ -218,7 +218,7 @@ class CertFr(FeedConnector):
                 )
             alert_states[entry.reference] = {**alert_state, "date": _get_date(entry), "closed": "1"}
             return
-        system = _find_system(item, look.watched)
+        system = _find_system(item, look.territory)
         alias = _name_alias(entry)
         if alias == alert_state.get("alias"):
             alias += ":item"

@@ -183,7 +183,7 @@ class HydroLevels(FeedConnector):
 
         One that is not understood is a fault, but no drift: the readings stand by themselves.
         """
-        body, station = bodies.get(FORECAST), look.watched.station
+        body, station = bodies.get(FORECAST), look.territory.station
         if body is None:
             return None
         try:
@@ -193,7 +193,7 @@ class HydroLevels(FeedConnector):
             return None
         if forecast is None:
             return None
-        made_at = format_instant(forecast.made)
+        made_at = format_instant(forecast.made_at)
         last_forecast = look.memory.get("forecast", "")
         high = forecast.highest.high >= TOLD_FROM_M
         if made_at > last_forecast and (high or look.memory.get("forecast_high")):
@@ -223,7 +223,7 @@ class HydroLevels(FeedConnector):
         faults: list[BodyRefused | FeedDrift] = []
         for name, body in _list_measured(bodies):
             try:
-                levels = _read_levels(name, body.content, look.watched.station.code)
+                levels = _read_levels(name, body.content, look.territory.station.code)
                 if not levels:
                     raise FeedDrift(f"{name}: no reading")
                 levels_by_source[name] = levels
@@ -238,7 +238,7 @@ class HydroLevels(FeedConnector):
 
         Readings that come hourly never support each other: after two holds the next one counts.
         """
-        memory, station = look.memory, look.watched.station
+        memory, station = look.memory, look.territory.station
         metres = round(level.metres, 2)
         last_report = memory.get("said", {})
         kind = _choose_type(metres, memory.get("type", "info"))

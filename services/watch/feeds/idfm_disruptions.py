@@ -141,7 +141,7 @@ class IdfmDisruptions(FeedConnector):
             reading.verdict = FetchVerdict.STALE
             return reading
         before = dict(look.memory)
-        keep_line_names(bodies, look.watched, reading)
+        keep_line_names(bodies, look.territory, reading)
         is_full = [
             _is_plausible(len(document.disruptions), "usual", look.memory),
             _is_plausible(len(document.lines), "usual_lines", look.memory),
@@ -149,8 +149,8 @@ class IdfmDisruptions(FeedConnector):
         if not all(is_full):
             reading.note_drift("disruptions, lines: fewer than half of the usual number")
             return reading.settle(before)
-        wrong = find_wrong_lines(look.watched, reading)
-        lines = _find_lines(document, look.watched, wrong, reading)
+        wrong = find_wrong_lines(look.territory, reading)
+        lines = _find_lines(document, look.territory, wrong, reading)
         disruptions = _read_disruptions(document, lines, look.now, reading)
         self._judge(disruptions, lines, look, reading)
         _judge_network(look, reading)
@@ -326,7 +326,7 @@ def _rate(disruption: _Disruption, codes: list[str], look: Look) -> int:
         return 0
     if disruption.severity == "BLOQUANTE":
         return BLOCKED
-    structural = any(code in look.watched.lines.structural for code in codes)
+    structural = any(code in look.territory.lines.structural for code in codes)
     if disruption.severity == "PERTURBEE" and structural:
         begin = min(p.begin for p in disruption.applicationPeriods if p.end > look.now)
         return DISTURBED if look.now - begin >= DISTURBED_AFTER else 0
@@ -335,7 +335,7 @@ def _rate(disruption: _Disruption, codes: list[str], look: Look) -> int:
 
 def _list_reported(codes: list[str], look: Look) -> list[str]:
     """Return the lines that are reported by themselves; the others only enter a text."""
-    return [code for code in codes if code not in look.watched.lines.text]
+    return [code for code in codes if code not in look.territory.lines.text]
 
 
 def _announce(
@@ -347,7 +347,7 @@ def _announce(
     state = {
         "object": "|".join(f"{LINE_OBJECT}{code}" for code in _list_reported(codes, look)),
         "codes": codes,
-        "names": ", ".join(look.watched.lines.names[code] for code in codes),
+        "names": ", ".join(look.territory.lines.names[code] for code in codes),
     }
     rounds = look.memory.get("rounds", {}).get(disruption.id, 0)
     suffix = f":{rounds + 1}" if rounds else ""
@@ -408,7 +408,7 @@ def _post(
 def _judge_network(look: Look, reading: Reading) -> None:
     """Post one disruption of the network while three structural lines are blocked."""
     assert reading.edition_at is not None
-    structural = look.watched.lines.structural
+    structural = look.territory.lines.structural
     blocked_lines = sorted(
         {
             code
@@ -420,7 +420,7 @@ def _judge_network(look: Look, reading: Reading) -> None:
     )
     network: Memory | None = look.memory.get("network")
     at = format_instant(reading.edition_at)
-    alias = f"idfm:{look.watched.code}:network:{format_local(reading.edition_at)}"
+    alias = f"idfm:{look.territory.code}:network:{format_local(reading.edition_at)}"
     if network is None and len(blocked_lines) < NETWORK_FROM:
         return
     if network is not None and network["lines"] == blocked_lines:
@@ -432,7 +432,7 @@ def _judge_network(look: Look, reading: Reading) -> None:
         reading.posts.append(build_end(alias, at, reference, headline, type="transport_disruption"))
         del look.memory["network"]
         return
-    names = ", ".join(look.watched.lines.names[code] for code in blocked_lines)
+    names = ", ".join(look.territory.lines.names[code] for code in blocked_lines)
     reading.posts.append(
         build_post(
             alias,

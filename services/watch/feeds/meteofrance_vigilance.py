@@ -180,10 +180,10 @@ class MeteofranceVigilance(FeedConnector):
         for name in ("J", "J1"):
             if name not in periods:
                 continue
-            items = _find_domain(periods[name], look.watched.domain)
+            items = _find_domain(periods[name], look.territory.domain)
             if not items:
                 if name == "J" or items is not None:
-                    reading.note_drift(f"domain {look.watched.domain}: missing or empty")
+                    reading.note_drift(f"domain {look.territory.domain}: missing or empty")
                 continue
             raw_by_phenomenon: dict[str, Any] = {}
             for raw in items:
@@ -209,7 +209,7 @@ class MeteofranceVigilance(FeedConnector):
         """Keep the colour of floods here and next door: a second source for Vigicrues."""
         floods: dict[str, int] = {}
         for period in periods.values():
-            for code in (look.watched.domain, *look.watched.neighbours):
+            for code in (look.territory.domain, *look.territory.neighbours):
                 for raw in _find_domain(period, code) or ():
                     try:
                         if isinstance(raw, dict) and raw.get("phenomenon_id") == FLOODS:
@@ -242,7 +242,7 @@ class MeteofranceVigilance(FeedConnector):
             if state["colour"] is None:
                 del state["colour"]
             return
-        alias = _choose_alias(phenomenon, look.watched.domain, reading.edition, decision)
+        alias = _choose_alias(phenomenon, look.territory.domain, reading.edition, decision)
         post = self._build(
             phenomenon, colour, decision, alias, windows, all_forecasts, look, reading
         )
@@ -434,7 +434,7 @@ def _write_headline(
         when = f"{names.get(day, 'le')} {write_day(day)}, {_write_hours(first)}"
     else:
         when = f"{write_day_and_hour(first.begin)} – {write_day_and_hour(last.end)}"
-    return f"Vigilance {colour} {slug} {when}, {look.watched.name} (Météo-France)"
+    return f"Vigilance {colour} {slug} {when}, {look.territory.name} (Météo-France)"
 
 
 def _write_hours(window: _ColourWindow) -> str:

@@ -96,7 +96,7 @@ class Vigicrues(FeedConnector):
         levels, odd = _read_levels(document, look, reading)
         river_levels: dict[str, int] = look.memory.setdefault("levels", {})
         river_levels |= levels
-        decide = look.watched.sections.decide
+        decide = look.territory.sections.decide
         is_readable = any(code in levels for code in decide)
         if is_readable and not odd.intersection(decide):
             self._judge(
@@ -110,19 +110,19 @@ class Vigicrues(FeedConnector):
         """Compare the gravest colour with the last report."""
         assert reading.edition_at is not None
         worst = max(levels[code] for code in deciding)
-        if worst < ORANGE and len(deciding) < len(look.watched.sections.decide):
+        if worst < ORANGE and len(deciding) < len(look.territory.sections.decide):
             return  # a section that was never read may be graver
         colour = COLOURS[worst - 1]
         state = look.memory.setdefault("matter", {})
         stamp = f"{reading.edition}/{format_stamp(reading.edition_at)}"
         decision = decide_colour(state, colour, stamp, look.now, is_agreed=_is_agreed(look))
         reading.soon = decision.wait
-        reading.word = _write_colours(levels, look.watched)
+        reading.word = _write_colours(levels, look.territory)
         if decision.step is Step.NONE:
             if colour == "vert":
                 state.setdefault("colour", "vert")
             return
-        alias = f"vigicrues:{look.watched.code}:crues:{reading.edition}"
+        alias = f"vigicrues:{look.territory.code}:crues:{reading.edition}"
         if decision.confirms:
             alias += ":confirmed"
         elif decision.step is Step.WITHDRAW:
@@ -176,7 +176,7 @@ def _read_levels(
     document: _RiverDocument, look: Look, reading: Reading
 ) -> tuple[dict[str, int], set[str]]:
     """Return the levels of watched sections, and the odd ones. Missing and odd ones are drift."""
-    sections = look.watched.sections.decide | look.watched.sections.text
+    sections = look.territory.sections.decide | look.territory.sections.text
     levels: dict[str, int] = {}
     odd: set[str] = set()
     for feature in document.features:
@@ -195,7 +195,7 @@ def _read_levels(
             reading.note_drift(fault)
     for code in odd:
         levels.pop(code, None)
-    for code in look.watched.sections.decide:
+    for code in look.territory.sections.decide:
         if code not in levels and code not in odd:
             reading.note_drift(f"{code}: missing")
     return levels, odd

@@ -222,14 +222,14 @@ def test_an_approval_asks_for_a_new_ranking() -> None:
     assert _ranked(world, job, before, "09:45").row.present is not None
     again = _observed(world)
     assert not again.is_wanted(job), "it is in the log"
-    assert again.next_job() == replace(job, lost=LossKind.BUILDING)
+    assert again.next_job() == replace(job, loss_kind=LossKind.BUILDING)
     approve(world, "09:50")
     fire(world)
     approved = _observed(world)
     then = approved.next_job()
     assert then is not None
     assert (then.id, then.stamp != job.stamp) == (job.id, True)
-    assert before.is_wanted(replace(job, lost=LossKind.BUILDING)), (
+    assert before.is_wanted(replace(job, loss_kind=LossKind.BUILDING)), (
         "a ranking that was begun is finished"
     )
     present = approved.present(then, approved.ranking(then))

@@ -258,11 +258,11 @@ def test_a_closed_realm_keeps_no_state_in_any_order_of_reading(order: tuple[str,
     ]
     realm = fresh._realms[REALM]
     for collection in (
-        realm.gated,
+        realm.gated_facts,
         realm.responses,
-        realm.answered,
+        realm.answer_ids,
         realm.early,
-        realm.asked,
+        realm.step_requests,
         realm.in_flight,
     ):
         assert not collection
@@ -270,7 +270,7 @@ def test_a_closed_realm_keeps_no_state_in_any_order_of_reading(order: tuple[str,
     assert not fresh.next_moves(REALM)
     assert fresh.job(REALM) is None
     fresh.accept_answer(ToyJob(REALM), planner.solve(ToyJob(REALM)))
-    assert realm.solved == ("", ()), "an answer that comes too late"
+    assert realm.solution == ("", ()), "an answer that comes too late"
 
 
 def test_a_request_for_a_step_is_answered_when_the_realm_is_quiet() -> None:

@@ -63,7 +63,7 @@ def worker() -> Any:
 
 async def test_the_wait_for_the_broker_is_measured_while_it_is_away(worker: Any) -> None:
     """Without a server at its address, the metric for the alert never appeared."""
-    worker.held[0] = held(seq=5, lag=0, unacked_s=40)
+    worker.owned_partitions[0] = held(seq=5, lag=0, unacked_s=40)
     watch = Housekeeping(worker)
     tasks = [asyncio.create_task(watch.run()), asyncio.create_task(watch.tell())]
     try:
@@ -79,10 +79,10 @@ async def test_the_wait_for_the_broker_is_measured_while_it_is_away(worker: Any)
 def test_figures_of_a_partition_end_with_its_ownership(worker: Any) -> None:
     """Otherwise a lagging partition taken over by another worker would lag here forever."""
     watch = Housekeeping(worker)
-    worker.held |= {1: held(seq=7, lag=2000), 2: held(seq=8, lag=0)}
+    worker.owned_partitions |= {1: held(seq=7, lag=2000), 2: held(seq=8, lag=0)}
     watch._report()
     assert figure("vigie_publish_lag_records", partition="1", service="watched") == 2000
-    del worker.held[1]
+    del worker.owned_partitions[1]
     watch._report()
     watch._report()
     assert figure("vigie_publish_lag_records", partition="1", service="watched") is None
@@ -121,7 +121,7 @@ def test_a_quiet_moment_after_many_records_and_the_hour_after_any_are_used_for_a
     """A quiet log had none, so nothing could prove that it had lost its end."""
     now = time.monotonic()
     worker.tuning = Tuning()
-    worker.held = {
+    worker.owned_partitions = {
         3: SimpleNamespace(
             view=SimpleNamespace(position=Position(seq=7 + records)),
             snapshot_seq=7,
@@ -154,7 +154,7 @@ def test_a_worker_that_stands_still_while_the_broker_answers_ends_after_a_minute
     tp = TopicPartition("watched.inputs", 0)
     worker.ready = True
     worker.app.consumer = SimpleNamespace(assignment=lambda: {tp}, highwater=lambda _: 9)
-    worker.held[0] = held(seq=5, lag=0)
+    worker.owned_partitions[0] = held(seq=5, lag=0)
     watch, now = Housekeeping(worker), time.monotonic()
     watch._answered_at = now - answered_s
     watch._behind_since[0] = (5, now - stood_s)
@@ -182,7 +182,9 @@ async def test_a_comparison_with_the_log_shows_that_the_broker_answers(worker: A
             return {p: SimpleNamespace(value=b"record") for p in offsets}
 
     worker.log = "watched.log"
-    worker.held[0] = SimpleNamespace(confirmed=(7, compute_digest(b"record")), dropped=False)
+    worker.owned_partitions[0] = SimpleNamespace(
+        confirmed=(7, compute_digest(b"record")), dropped=False
+    )
     watch = Housekeeping(worker)
     patience_before_s = watch._find_patience_s(time.monotonic())
     await watch._look_at_logs(cast("Any", Log()))

@@ -219,7 +219,7 @@ def _list_columns(q: Quantities, needs: dict[int, int], key: LineKey) -> list[_C
     if not _is_still_open(q, None if demand == OWN_WORK else q.demands[demand], place):
         return []
     supplies = (False,) if key.supply == DISPLACED else (True, False)
-    return [_Column(cell, released, demand, place) for released in supplies]
+    return [_Column(cell, is_released, demand, place) for is_released in supplies]
 
 
 def _is_still_open(q: Quantities, demand: AgentDemand | None, place: int) -> bool:

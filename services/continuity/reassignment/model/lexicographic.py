@@ -343,6 +343,6 @@ def build_tie_break_costs(program: Program, columns: NDArray[np.bool_]) -> Ints:
     cost = np.zeros(program.size, dtype=np.int64)
     q = program.quantities
     for n in np.flatnonzero(columns[: len(program.moves)]).tolist():
-        key = "|".join(program.moves.key(q.tables, q, n).hashed())
+        key = "|".join(program.moves.key(q.tables, q, n).list_hash_fields())
         cost[n] = 1 + int.from_bytes(sha256(key.encode()).digest()[:2], "big")
     return cost

@@ -51,7 +51,7 @@ class LineKey:
             self.place,
         )
 
-    def hashed(self) -> tuple[str, ...]:
+    def list_hash_fields(self) -> tuple[str, ...]:
         """Return the fields as level H hashes them: telework is `tele` there."""
         return (*self.fields()[:-1], "tele" if self.place == TELEWORK else self.place)
 
