@@ -100,7 +100,7 @@ class Recording:
     """Outside inputs of a realm in the order of arrival."""
 
     realm: str
-    opened: RealmOpened
+    opening: RealmOpened
     outside: tuple[OutsideInput, ...]
     end: Instant
     """Latest time that any of its logs has reached."""

@@ -129,7 +129,7 @@ def replay_recording(
         if any(fact.name == "ProposalChanged" for fact in recording.facts)
         else None,
     )
-    opening_fact = recording.opened
+    opening_fact = recording.opening
     opening = OpenRealm(
         author=AUTHOR,
         role="admin",

@@ -61,8 +61,8 @@ class LogFold:
     head: str = GENESIS
     logic: int = 0
     history: int = 0
-    accepted: int = 0
-    ignored: int = 0
+    accepted_count: int = 0
+    ignored_count: int = 0
     position: int = -1
     """Offset of the last applied input."""
     urgent_position: int = -1
@@ -70,18 +70,20 @@ class LogFold:
     facts: int = 0
     next_offset: int = 0
     ids: set[bytes] = field(default_factory=set)
-    applied: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
+    applied_inputs: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
     """input offset → (digest, input type, names of the facts)"""
     urgent_applied: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
     """Like `applied`, for the urgent lane."""
-    received: dict[str, list[tuple[tuple[int, int, int], str, bool]]] = field(default_factory=dict)
+    received_facts: dict[str, list[tuple[tuple[int, int, int], str, bool]]] = field(
+        default_factory=dict
+    )
     """source service → (place, fact id, had an effect), in the order of this log"""
-    emitted: list[RoutedFact] = field(default_factory=list)
+    emitted_facts: list[RoutedFact] = field(default_factory=list)
     rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """(realm, collection) → id → last row"""
     reports: dict[str, list[str]] = field(default_factory=dict)
     """report id → outcomes of the inputs that carried it"""
-    planned: dict[str, str] = field(default_factory=dict)
+    planned_ids: dict[str, str] = field(default_factory=dict)
     """notification id → realm, from NotificationPlanned"""
     reference: dict[str, dict[str, Any]] = field(default_factory=dict)
     """realm → section → newest content, of the sections in COUNTED"""
@@ -100,16 +102,16 @@ class LogFold:
             tx = orjson.loads(raw)
             seq, prev, logic = tx["seq"], tx["prev"], tx["logic"]
         except (ValueError, KeyError, TypeError):
-            self.ignored += 1
+            self.ignored_count += 1
             return
         if seq != self.seq + 1 or prev != self.head or logic < self.logic:
-            self.ignored += 1
+            self.ignored_count += 1
             return
-        self.seq, self.head, self.logic, self.accepted = (
+        self.seq, self.head, self.logic, self.accepted_count = (
             seq,
             hash_record(raw),
             logic,
-            self.accepted + 1,
+            self.accepted_count + 1,
         )
         self._position(tx)
         for ordinal, fact in enumerate(tx["facts"]):
@@ -123,7 +125,7 @@ class LogFold:
             for f in tx["facts"]:
                 if f["type"].split(".")[1] == "Rebased":
                     self.position = f["data"]["next_offset"] - 1
-                    self.applied.clear()
+                    self.applied_inputs.clear()
                     if (urgent_next := f["data"].get("urgent_next_offset")) is not None:
                         self.urgent_position = urgent_next - 1
                         self.urgent_applied.clear()
@@ -147,7 +149,7 @@ class LogFold:
                 f"{self._here(tx)} applies input offset {src['offset']} after {self.position}: one is missing or applied twice",
             )
         self.position = src["offset"]
-        self.applied[src["offset"]] = (src["digest"], src["type"], names)
+        self.applied_inputs[src["offset"]] = (src["digest"], src["type"], names)
 
     def _urgent(self, tx: dict[str, Any], names: tuple[str, ...]) -> None:
         """Check the order of the urgent lane and the position of the other lane in the record."""
@@ -183,13 +185,13 @@ class LogFold:
             row = fact["data"]["row"]
             self.rows.setdefault((tx["realm"], collection), {})[row["id"]] = row
         if receivers := lookup(tx["logic"], self.service, name, fact["data"]):
-            self.emitted.append(
+            self.emitted_facts.append(
                 RoutedFact(
                     fact["id"], name, tx["realm"], (tx["history"], tx["seq"], ordinal), receivers
                 )
             )
         if name == "NotificationPlanned" and self.service == "alerts":
-            self.planned[fact["data"]["notification"]] = tx["realm"]
+            self.planned_ids[fact["data"]["notification"]] = tx["realm"]
         elif self.service == "continuity":
             self._ground(tx["realm"], name, fact["data"])
 
@@ -209,7 +211,7 @@ class LogFold:
             service, _, *numbers = place.split("/")
             history, seq, ordinal = (int(n) for n in numbers)
             effect = not names & {"InputDuplicate", "InputFailed", "InputRefused"}
-            self.received.setdefault(service, []).append(
+            self.received_facts.setdefault(service, []).append(
                 ((history, seq, ordinal), tx["src"]["id"], effect)
             )
         if tx["src"]["type"].startswith("vigie.ReportReceived."):

@@ -86,7 +86,11 @@ def check_inputs(
             (urgent or {}).get((service, partition), {}),
         )
         _compare_input(
-            f"{service}.inputs/{partition}", input_records, log.applied, log.position, findings
+            f"{service}.inputs/{partition}",
+            input_records,
+            log.applied_inputs,
+            log.position,
+            findings,
         )
         _compare_input(
             f"{service}.urgent/{partition}",
@@ -141,15 +145,17 @@ def check_forwarding(logs: LogFolds, findings: Findings) -> None:
     """
     for (service, partition), log in logs.items():
         for receiver in SERVICES:
-            due_facts = [f for f in log.emitted if receiver in f.receivers]
+            due_facts = [f for f in log.emitted_facts if receiver in f.receivers]
             target = logs[receiver, partition]
             effective_inputs = [
                 (place, fact_id)
-                for place, fact_id, effect in target.received.get(service, [])
+                for place, fact_id, effect in target.received_facts.get(service, [])
                 if effect
             ]
             failed_ids = {
-                fact_id for _, fact_id, effect in target.received.get(service, []) if not effect
+                fact_id
+                for _, fact_id, effect in target.received_facts.get(service, [])
+                if not effect
             }
             read_to = (log.history, log.seq)
             _compare_route(
@@ -212,7 +218,7 @@ def check_notifications(logs: LogFolds, states: Iterable[str], findings: Finding
     rows: dict[str, dict[str, Any]] = {}
     for (service, _), log in logs.items():
         if service == "alerts":
-            planned_ids |= log.planned
+            planned_ids |= log.planned_ids
         if service == "delivery":
             for (_realm, collection), by_id in log.rows.items():
                 if collection == "notifications":
@@ -339,7 +345,7 @@ def check_dead_letters(
     `letters`: (topic, partition, offset) of every input that the dead letters hold.
     """
     for (service, partition), log in logs.items():
-        in_lanes = [("inputs", *item) for item in log.applied.items()] + [
+        in_lanes = [("inputs", *item) for item in log.applied_inputs.items()] + [
             ("urgent", *item) for item in log.urgent_applied.items()
         ]
         for lane, offset, (_, input_type, names) in in_lanes:

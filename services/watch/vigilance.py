@@ -33,8 +33,8 @@ class Step(StrEnum):
 class ColourDecision:
     step: Step
     references: tuple[str, ...] = ()
-    opened: bool = False
-    """True if the matter stands as an alert, not as an information."""
+    is_alert: bool = False
+    """True if it stands as an alert, not as an information."""
     wait: bool = False
     """True if the same must be seen again soon."""
     confirms: bool = False
@@ -62,9 +62,9 @@ def decide_colour(
     if rank < before:
         return ColourDecision(Step.CANCEL, last, bool(state.get("opened")))
     if state.get("opened") and last and state.get("step") != Step.CANCEL:
-        return ColourDecision(Step.UPDATE, last, opened=True)
+        return ColourDecision(Step.UPDATE, last, is_alert=True)
     return ColourDecision(
-        Step.ALERT, (pending_alias,) if pending_alias else (), opened=colour != "jaune"
+        Step.ALERT, (pending_alias,) if pending_alias else (), is_alert=colour != "jaune"
     )
 
 
@@ -76,7 +76,7 @@ def _decide_red(
     if pending["edition"] != edition:
         pending |= {"edition": edition, "seen": format_instant(now)}
         if is_jump and not pending.get("alias"):
-            return ColourDecision(Step.HOLD, opened=True, wait=True)
+            return ColourDecision(Step.HOLD, is_alert=True, wait=True)
         return ColourDecision(Step.NONE, wait=True)
     if now - read_stored_time(pending["seen"]) < POLL_DELAY:
         return ColourDecision(Step.NONE, wait=True)
@@ -91,7 +91,7 @@ def _decide_red(
     return ColourDecision(
         Step.UPDATE if references else Step.ALERT,
         references,
-        opened=True,
+        is_alert=True,
         confirms=pending_alias is not None,
     )
 
@@ -104,7 +104,7 @@ def note_said(state: dict[str, Any], decision: ColourDecision, colour: str, alia
     state |= {
         "colour": colour,
         "alias": alias,
-        "opened": decision.opened and colour != "vert",
+        "opened": decision.is_alert and colour != "vert",
         "step": decision.step.value,
     }
 
@@ -112,7 +112,7 @@ def note_said(state: dict[str, Any], decision: ColourDecision, colour: str, alia
 def build_alert_fields(decision: ColourDecision, colour: str) -> dict[str, Any]:
     """Return type, severity, certainty, message type and references of a post."""
     fields: dict[str, Any] = {
-        "type": "weather_alert" if decision.opened else "info",
+        "type": "weather_alert" if decision.is_alert else "info",
         "severity": SEVERITY[colour],
         "references": list(decision.references),
     }

@@ -40,7 +40,7 @@ def present() -> EscalationPolicy:
 
 @cache
 def answered() -> Recording:
-    end = recorded().opened.started_at + UNTIL_MIN * MINUTE_MS
+    end = recorded().opening.started_at + UNTIL_MIN * MINUTE_MS
     outside = tuple(one for one in recorded().outside if one.at <= end)
     return replace(recorded(), responders=(ACKNOWLEDGE,), outside=outside, end=end)
 

@@ -157,7 +157,7 @@ def test_a_change_before_the_crisis_applies_from_its_beginning() -> None:
     The answer was: « rien ne serait arrivé à un autre moment ».
     """
     assert recorded().position("alerts/0") is None
-    assert recorded().moment(recorded().opened.started_at - 1) is None
+    assert recorded().moment(recorded().opening.started_at - 1) is None
     with pytest.raises(NotRecorded, match=r"is recorded until .* only"):
         recorded().moment(recorded().end + 1)
 

@@ -71,7 +71,7 @@ class OutputStream:
         self._put(f"{_CLEAR_LINE}{text}")
 
     @property
-    def drained(self) -> bool:
+    def is_drained(self) -> bool:
         """True if nothing waits to be written."""
         return self._queue.empty()
 

@@ -119,7 +119,7 @@ def _count_records(evidence: VerifiedLogs) -> int:
     inputs = sum(
         len(log_inputs) for log_inputs in (*evidence.inputs.values(), *evidence.urgent.values())
     )
-    return inputs + sum(log.accepted for log in evidence.logs.values())
+    return inputs + sum(log.accepted_count for log in evidence.logs.values())
 
 
 def verify(
@@ -167,8 +167,8 @@ def verify(
         ) from exc
     counts = {
         "inputs": sum(len(i) for i in (*evidence.inputs.values(), *evidence.urgent.values())),
-        "transactions": sum(log.accepted for log in evidence.logs.values()),
-        "ignored": sum(log.ignored for log in evidence.logs.values()),
+        "transactions": sum(log.accepted_count for log in evidence.logs.values()),
+        "ignored": sum(log.ignored_count for log in evidence.logs.values()),
         "facts": sum(log.facts for log in evidence.logs.values()),
         "reports": sum(len(log.reports) for log in evidence.logs.values()),
     }

@@ -42,7 +42,7 @@ PAIRED_SITES: Final = 3
 
 
 class CrisisContingency:
-    """Ranking of losses on top of a crisis; `approved` are the approved lines that are not over."""
+    """Ranking of losses on top of a crisis; `approved_lines` are those that are not over."""
 
     def __init__(
         self,

@@ -126,7 +126,9 @@ async def _write(settings: Settings, out: ContentsWriter, say: ReportProgress) -
             for name, bounds in others.items():
                 say(name)
                 for partition, range_ in bounds.items():
-                    positions = {s: cut.reached for s, cut in cuts.get(partition, {}).items()}
+                    positions = {
+                        s: cut.reached_position for s, cut in cuts.get(partition, {}).items()
+                    }
                     await _write_topic(
                         reader,
                         out,
@@ -185,7 +187,7 @@ async def _write_log(
     async for record in reader.read(topic, {partition: (0, end)}):
         at, _ = advance_position(at, record.offset, record.value, ANY_LOGIC)
         out.record(_convert_record(record))
-    positions = {s: cut.reached for s, cut in cuts.items()}
+    positions = {s: cut.reached_position for s, cut in cuts.items()}
     about = {
         "service": service,
         "partition": partition,

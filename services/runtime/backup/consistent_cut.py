@@ -32,7 +32,7 @@ class Cut(NamedTuple):
 
     end: int
     """Offset of the first record that is left out."""
-    reached: ReachedPosition
+    reached_position: ReachedPosition
     """(history, seq) of the last accepted record before it."""
 
 
@@ -81,7 +81,7 @@ def shorten_cuts(cuts: Mapping[str, Cut], tails: Mapping[str, deque[TailRecord]]
                     for s in tail
                     if s.offset < valid_cuts[service].end
                     and s.source
-                    and s.heard > valid_cuts[s.source].reached
+                    and s.heard > valid_cuts[s.source].reached_position
                 ),
                 None,
             )

@@ -87,7 +87,7 @@ def find_newest_logic(service: str) -> int:
 class LogReader:
     """Accepted records of `<service>.log`, each once.
 
-    Usage: `async with LogReader(kafka, "alerts", start=kept) as reader: async for accepted in
+    Usage: `async with LogReader(kafka, "alerts", start=kept) as reader: async for record in
     reader: …`
 
     Records come in log order per partition, from the start position on; partitions interleave.

@@ -109,7 +109,7 @@ class PoolFiller:
         if self._filling is not None:
             await cancel_and_wait([self._filling])
         if self._unsent is not None:
-            self._keyring.erase(key.number for key in self._unsent.stored)
+            self._keyring.erase(key.number for key in self._unsent.stored_keys)
             self._unsent = None
 
     async def _fill(self) -> None:
@@ -119,7 +119,7 @@ class PoolFiller:
             self._unsent = await run_in_thread(self._keyring.make_pool)
         pool = self._unsent
         # Read after the keys are stored: a machine that is heard later gets the whole keyring
-        await send_keys(self._keyring, self._writer, pool.stored)
+        await send_keys(self._keyring, self._writer, pool.stored_keys)
         self._unsent = None
         self._keyring.release_pool(pool)
 

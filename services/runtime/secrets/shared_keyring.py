@@ -46,7 +46,7 @@ class NewPool:
     """Keys of this machine that are on its disk, and not yet on the others."""
 
     keys: tuple[tuple[int, bytes], ...]
-    stored: tuple[StoredKey, ...]
+    stored_keys: tuple[StoredKey, ...]
 
 
 class KnownMachine(NamedTuple):

@@ -223,7 +223,7 @@ class ItemStore:
     async def hand_over(self, id: str, plain: bytes) -> PendingItem:
         """Pass an item to the producer without waiting. Raises BrokerAway.
 
-        Items that are passed one after the other share a request. An item is stored once `kept`
+        Items that are passed one after the other share a request. An item is stored once `wait_for_replicas`
         returns.
         """
         await self._sealer.prepare()

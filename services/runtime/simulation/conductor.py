@@ -330,7 +330,7 @@ class Conductor:
     def job(self, realm: str) -> Any:
         """Return the `PlannerJob` that must be solved before the next move, or None.
 
-        Pass its answer to `solved`.
+        Pass its answer to `accept_answer`.
         """
         r = self._realms[realm]
         if (

@@ -240,15 +240,15 @@ class Housekeeping:
         """
         worker = self._worker
         confirmed_positions = {
-            p: (owned_partition, *owned_partition.confirmed)
+            p: (owned_partition, *owned_partition.confirmed_head)
             for p, owned_partition in worker.owned_partitions.items()
-            if owned_partition.confirmed[0] >= 0
+            if owned_partition.confirmed_head[0] >= 0
         }
         last_records = await reader.at(
             worker.log, {p: offset for p, (_, offset, _) in confirmed_positions.items()}
         )
         for p, (owned_partition, offset, hash) in confirmed_positions.items():
-            if not owned_partition.dropped:
+            if not owned_partition.is_dropped:
                 _check_record(worker.log, p, offset, hash, last_records.get(p))
                 self._answered_at = time.monotonic()
 

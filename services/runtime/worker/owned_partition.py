@@ -49,7 +49,7 @@ class OwnedPartition(Generic[S]):
     """Slot of the next snapshot."""
     anchor: tuple[int, str]
     """Offset and hash of the last record at recovery; (-1, "") for an empty log."""
-    confirmed: tuple[int, str]
+    confirmed_head: tuple[int, str]
     """Offset and hash of the newest record known to be in the log."""
     pending: deque[PendingAppend] = field(default_factory=deque)
     room: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,7 +58,7 @@ class OwnedPartition(Generic[S]):
     """Locked while an input is applied, if two lanes bring inputs."""
     urgent: deque[InputRecord] = field(default_factory=deque)
     """Records of the urgent lane that were read but not applied."""
-    dropped: bool = False
+    is_dropped: bool = False
     snapshot: ChainView[S] | None = None
     """View to write once its seq is acknowledged."""
     writing: asyncio.Task[None] | None = None
@@ -78,7 +78,7 @@ class OwnedPartition(Generic[S]):
 
     async def until_room(self) -> None:
         """Wait until the next input may be applied or the partition is dropped."""
-        while self.full and not self.dropped:
+        while self.full and not self.is_dropped:
             self.room.clear()
             await self.room.wait()
 
@@ -96,7 +96,7 @@ class OwnedPartition(Generic[S]):
 
         Its view decides nothing any more.
         """
-        self.dropped = True
+        self.is_dropped = True
         self.feed.cancel()
         self.room.set()
         if self.writing is not None:

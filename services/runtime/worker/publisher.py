@@ -81,7 +81,7 @@ class _PendingRecord:
 
     position: Position
     last: dict[str, Place]
-    left: int = 1
+    open_count: int = 1
 
 
 class _FactTargets(NamedTuple):
@@ -141,7 +141,7 @@ class Publisher:
             await self.room.wait()
         self.outgoing += 1
 
-        def acknowledged(acknowledgement: asyncio.Future[Any]) -> None:
+        def on_acknowledgement(acknowledgement: asyncio.Future[Any]) -> None:
             if acknowledgement.cancelled():
                 return
             if (error := acknowledgement.exception()) is not None:
@@ -157,7 +157,7 @@ class Publisher:
         if ARMED:
             reach_failpoint("before-publish")
         delivery = await send_with_retry(self.producer, topic, value, key, partition, headers)
-        delivery.add_done_callback(acknowledged)
+        delivery.add_done_callback(on_acknowledgement)
         if ARMED:
             reach_failpoint("after-publish")
 
@@ -442,17 +442,17 @@ class PartitionFeed:
         value: bytes,
         headers: RecordHeaders,
     ) -> None:
-        sending.left += 1
+        sending.open_count += 1
         await self._publisher.send(
             topic, partition, key, value, headers, lambda: self._on_acknowledgement(sending)
         )
         self._publisher.sent[topic] += 1
 
     def _on_acknowledgement(self, sending: _PendingRecord) -> None:
-        sending.left -= 1
-        if sending.left:
+        sending.open_count -= 1
+        if sending.open_count:
             return
-        while self._sending and self._sending[0].left == 0:
+        while self._sending and self._sending[0].open_count == 0:
             first = self._sending.popleft()
             self._room.set()
             self._frontier = first.position

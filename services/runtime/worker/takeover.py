@@ -106,4 +106,4 @@ class PartitionTakeover(Generic[S]):
                 owned_partition.feed.published_position,
                 owned_partition.room,
             )
-            owned_partition.confirmed = (at.next - 1, at.tail)
+            owned_partition.confirmed_head = (at.next - 1, at.tail)

@@ -309,7 +309,7 @@ class Worker(Generic[S]):
         end = await lane.ask_end(owned_partition.partition)
         while (
             owned_partition.view.position.urgent + 1 < end
-            and not owned_partition.dropped
+            and not owned_partition.is_dropped
             and not self.stopping
         ):
             await lane.until_decided()
@@ -328,7 +328,7 @@ class Worker(Generic[S]):
 
     async def _apply_urgent(self, owned_partition: OwnedPartition[S]) -> None:
         """Apply the records of the urgent lane. The caller holds `owned_partition.lock`."""
-        while owned_partition.urgent and not owned_partition.dropped:
+        while owned_partition.urgent and not owned_partition.is_dropped:
             await self.apply(owned_partition, owned_partition.urgent.popleft())
 
     async def apply(self, owned_partition: OwnedPartition[S], record: InputRecord) -> None:
@@ -339,7 +339,7 @@ class Worker(Generic[S]):
         ):
             return
         await owned_partition.until_room()
-        if owned_partition.dropped:
+        if owned_partition.is_dropped:
             return  # Revoked while we waited: the seek brings it back to its owner.
         if ARMED:
             reach_failpoint("before-decide")
@@ -439,7 +439,7 @@ class Worker(Generic[S]):
         self, owned_partition: OwnedPartition[S], acknowledgement: asyncio.Future[Any]
     ) -> None:
         """Accept the append if it has the expected offset (rule 6)."""
-        if owned_partition.dropped or acknowledgement.cancelled():
+        if owned_partition.is_dropped or acknowledgement.cancelled():
             return
         if (error := acknowledgement.exception()) is not None:
             if self.stopping:  # The next start reads in the log whether it arrived.
@@ -462,7 +462,7 @@ class Worker(Generic[S]):
         )
         if pending.span is not None:
             pending.span.end()
-        owned_partition.confirmed = (at.head_offset, at.hash)
+        owned_partition.confirmed_head = (at.head_offset, at.hash)
         owned_partition.feed.offer(PublishedRecord(pending.transaction, at, pending.record))
         if len(owned_partition.pending) < MAX_IN_FLIGHT // 2:
             owned_partition.room.set()

@@ -276,7 +276,7 @@ class MeteofranceVigilance(FeedConnector):
                 phenomenon=slug,
             )
         if decision.step is Step.CANCEL:
-            is_alert = decision.opened and phenomenon != FLOODS
+            is_alert = decision.is_alert and phenomenon != FLOODS
             return build_end(
                 alias,
                 at,
@@ -409,7 +409,7 @@ def _extend(
         return None
     if windows[-1].end < read_stored_time(state["until"]) + EXTENSION:
         return None
-    return ColourDecision(Step.UPDATE, (state["alias"],), opened=True)
+    return ColourDecision(Step.UPDATE, (state["alias"],), is_alert=True)
 
 
 def _choose_alias(phenomenon: str, domain: str, edition: str, decision: ColourDecision) -> str:

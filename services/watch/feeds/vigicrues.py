@@ -137,13 +137,13 @@ class Vigicrues(FeedConnector):
                 at,
                 decision.references[0],
                 f"Vigilance crues abaissée : {reading.word} – {bulletin}",
-                type="weather_alert" if decision.opened else "info",
+                type="weather_alert" if decision.is_alert else "info",
                 phenomenon="crues",
                 **remaining,
             )
         else:
             fields = build_alert_fields(decision, colour)
-            if decision.opened:
+            if decision.is_alert:
                 fields.setdefault("msg_type", "Alert")
             post = build_post(
                 alias,

@@ -239,7 +239,7 @@ async def test_a_worker_that_stops_waits_no_longer_for_its_urgent_lane() -> None
     fake_machine = SimpleNamespace(realm_of=lambda _: "92", next_due=lambda _: None)
     worker = SimpleNamespace(machine=fake_machine, stopping=False)
     view = SimpleNamespace(realms={}, position=create_empty_view().position)
-    owned_partition = SimpleNamespace(partition=P, view=view, dropped=False)
+    owned_partition = SimpleNamespace(partition=P, view=view, is_dropped=False)
     lane = SimpleNamespace(ask_end=end_of, until_decided=wait)
     read = cast("Any", Worker._read_urgent_before)
     waiting = asyncio.create_task(read(worker, owned_partition, opening(), lane))

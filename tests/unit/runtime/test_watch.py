@@ -183,7 +183,7 @@ async def test_a_comparison_with_the_log_shows_that_the_broker_answers(worker: A
 
     worker.log = "watched.log"
     worker.owned_partitions[0] = SimpleNamespace(
-        confirmed=(7, compute_digest(b"record")), dropped=False
+        confirmed_head=(7, compute_digest(b"record")), is_dropped=False
     )
     watch = Housekeeping(worker)
     patience_before_s = watch._find_patience_s(time.monotonic())

@@ -253,7 +253,12 @@ def test_the_log_continues_at_the_declared_position(
         ).encode()
         head = hash_record(raw)
         log.feed(seq, raw, {}, list_destinations)
-    assert (log.accepted, log.history, log.position, broken.broken) == (3, 1, applied_next, [])
+    assert (log.accepted_count, log.history, log.position, broken.broken) == (
+        3,
+        1,
+        applied_next,
+        [],
+    )
 
 
 def test_every_law_but_the_chain_has_its_damage() -> None:
