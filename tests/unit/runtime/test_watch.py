@@ -53,7 +53,7 @@ def worker() -> Any:
         counts=Counter(),
         publisher=SimpleNamespace(report=lambda: None),
         ticker=[],
-        held={},
+        owned_partitions={},
         inputs="watched.inputs",
         urgent=None,
         app=SimpleNamespace(consumer=SimpleNamespace(assignment=set)),
