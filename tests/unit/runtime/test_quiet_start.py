@@ -81,7 +81,7 @@ def test_away_from_a_terminal_each_step_is_one_line(file: Path) -> None:
     progress.step("Starting the services")
     for n in range(9):
         progress.detail(f"{n} of 9")
-    progress.done()
+    progress.clear_line()
     stream.close()
     assert out.getvalue() == "  Starting the services …\n"
 
@@ -92,7 +92,7 @@ def test_a_terminal_shows_the_step_in_place_and_clears_it(file: Path) -> None:
     progress = StartProgress(stream)
     progress.step("Starting the services")
     stream.plain("a warning")
-    progress.done()
+    progress.clear_line()
     stream.plain("ready")
     stream.close()
     output = out.getvalue()

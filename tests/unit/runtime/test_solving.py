@@ -41,4 +41,4 @@ async def test_the_conductor_solves_one_job_after_the_other(
     await asyncio.gather(*(driving._solve(ToyJob(name)) for name in names))
     driving._solver.shutdown()
     assert most == 1
-    assert all(realm.solved[0] == "job" for realm in driving._conductor._realms.values())
+    assert all(realm.solution[0] == "job" for realm in driving._conductor._realms.values())
