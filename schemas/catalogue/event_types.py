@@ -97,6 +97,11 @@ class EventTypeRow:
     """A supply, which a text message such as `EAU OK` reports as back."""
     sms_words: str = ""
     """Words of a short text message that mean it."""
+    free_words: str = ""
+    """Words that tell of it anywhere in a text message that begins with none of `sms_words`.
+
+    Only types that endanger people have some: people in danger write no codes.
+    """
     sms_severity: int = 3
     """Severity of such a message, as of the report form for a site that can partly go on."""
     buttons: tuple[ReportButton, ...] = ()
@@ -186,6 +191,7 @@ _ROWS: Final = (
         phrase=Text("fuite de gaz", "gas leak"),
         danger_from=1,
         sms_words="GAZ GAS",
+        free_words="GAZ GAS",
         sms_severity=4,
         buttons=(
             ReportButton(
@@ -204,6 +210,7 @@ _ROWS: Final = (
         danger_from=1,
         total_loss=True,
         sms_words="FEU FUMEE INCENDIE FIRE",
+        free_words="FEU FUMEE FUMEES INCENDIE FLAMME FLAMMES BRULE EXPLOSION FIRE SMOKE",
         sms_severity=4,
         buttons=(
             ReportButton(
@@ -225,6 +232,7 @@ _ROWS: Final = (
         danger_from=1,
         total_loss=True,
         sms_words="EVAC EVACUE EVACUATION",
+        free_words="EVACUE EVACUEE EVACUES EVACUONS EVACUENT EVACUER EVACUATION",
         sms_severity=4,
         buttons=(
             ReportButton(
@@ -243,6 +251,7 @@ _ROWS: Final = (
         danger_from=1,
         total_loss=True,
         sms_words="CONFINE CONFINEMENT ABRI SHELTER",
+        free_words="CONFINE CONFINES CONFINONS CONFINEMENT",
         sms_severity=4,
         buttons=(
             ReportButton(
@@ -260,6 +269,7 @@ _ROWS: Final = (
         phrase=Text("incident de sûreté", "security incident"),
         danger_from=1,
         sms_words="INTRUSION VIOLENCE AGRESSION",
+        free_words="INTRUSION AGRESSION AGRESSE ATTENTAT TIRS FUSILLADE ARME COUTEAU OTAGE OTAGES",
         buttons=(
             ReportButton(
                 "security",
@@ -276,6 +286,7 @@ _ROWS: Final = (
         phrase=Text("alerte sanitaire", "health alert"),
         danger_from=3,
         sms_words="MALADE MALADES SANITAIRE",
+        free_words="BLESSE BLESSEE BLESSES BLESSEES INCONSCIENT INCONSCIENTE INTOXICATION SOS",
         buttons=(
             ReportButton(
                 "illness", Text("Personnes malades", "People ill"), "M6 2h4v4h4v4h-4v4H6v-4H2V6h4Z"

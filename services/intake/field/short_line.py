@@ -1,5 +1,6 @@
 """Read a short line such as `117 ELEC`, `117 EAU PARTIEL`, `117 MALADES 12`, `RAS 117`, `STOP 117`.
 
+A text without a keyword at its beginning is read for words of danger: «il y a le feu au collège».
 Case, accents, punctuation, the space between site and keyword, and their order do not matter. The
 rest is free text, unless it says that the trouble is over (`117 ELEC RETABLIE`). Pure.
 """
@@ -110,6 +111,8 @@ class ShortLine:
     severity: int = 1
     lost: int | None = None
     persons: int | None = None
+    is_free_text: bool = False
+    """True for a danger that was found in a text without a keyword."""
 
     @property
     def is_danger(self) -> bool:
@@ -143,6 +146,29 @@ _STATES: Final[Mapping[str, tuple[int, int]]] = {
 }
 """Severity and share of capacity lost, as for the buttons of the report form."""
 _DANGER: Final = frozenset({"DANGER", "BLESSE", "BLESSES", "URGENT"})
+_EMERGENCY_NUMBERS: Final = frozenset({"15", "17", "18", "112", "114"})
+"""Telephone numbers that people name in a text about danger. There they are no codes of sites."""
+_FREE_TYPES: Final[Mapping[str, EventTypeRow]] = {
+    word: row for row in EVENT_TYPES.values() for word in row.free_words.split()
+}
+_HURT: Final = _DANGER | {"BLESSEE", "BLESSEES", "INCONSCIENT", "INCONSCIENTE", "SOS"}
+_PHRASES: Final = (
+    (re.compile(r"\bCOUPS? DE FEU\b"), "TIRS"),
+    (re.compile(r"\bARMES? A FEU\b"), "ARME"),
+    (re.compile(r"\bFEU (?:VERT|ROUGE|ORANGE|TRICOLORE)\b|\b(?:COUPE|PARE)[- ]FEU\b"), ""),
+    (re.compile(r"\b(?:PAS|NON|N EST PLUS) UN(?:E)? (?:EXERCICE|SIMULATION|FAUSSE ALERTE)\b"), ""),
+)
+"""Phrases with another meaning than that of their words."""
+_CLAUSE_END: Final = re.compile(r"[.,;:!?\n]|\bMAIS\b|\bET\b")
+_FILLERS: Final = r"(?:(?:DE|D|DU|DES|LA|LE|L|LES|UN|UNE|A|AU|ALERTE|ALARME|DEPART|ODEUR|FUITE|SIGNE|TRACE|RISQUE|EVACUATION|VU|EU)\b *)"
+_NEGATED: Final = re.compile(
+    rf"\b(?:PAS {_FILLERS}+|(?:AUCUNE?|SANS|NI|ZERO|FIN|FAUSSE|EXERCICE|SIMULATION|ESSAI|TEST) {_FILLERS}*)$"
+)
+"""End of the words before a danger that says that there is none: «pas de», «fin de l’»."""
+_OVER: Final = re.compile(
+    r"^(?: *(?!PAS\b)[A-Z0-9]+){0,3} *\b(?:ETEINTE?S?|MAITRISEE?S?|TERMINEE?S?|FINIE?S?|EXERCICE)\b"
+)
+"""Words right after a danger that say that it is over or none: «est éteint», «(exercice)»."""
 _COUNTS_PERSONS: Final = frozenset({EventType.SANITARY_ALERT, EventType.EVACUATION})
 _TOKEN: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?")
 _SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-[A-Z0-9-]{1,20}")
@@ -151,12 +177,15 @@ _JOINED_WORDS: Final = re.compile(r"(\d{2,6})-?([A-Z]+)|([A-Z]+)(\d{2,6})")
 _WORDS: Final = frozenset({*_BY_WORD, *_CALM_WORDS, *_END_WORDS})
 
 
+def _fold(text: str) -> str:
+    """Return a text in capitals without accents."""
+    plain = unicodedata.normalize("NFKD", text[:MAX_LINE].replace("’", "'"))
+    return plain.encode("ascii", "ignore").decode().upper()
+
+
 def split_words(text: str) -> list[str]:
     """Split into capital words without accents; `R.A.S.` is one word."""
-    plain = (
-        unicodedata.normalize("NFKD", text[:MAX_LINE]).encode("ascii", "ignore").decode().upper()
-    )
-    tokens = _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", plain))
+    tokens = _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", _fold(text)))
     return [part for token in tokens for part in _split_joined(token)]
 
 
@@ -174,7 +203,8 @@ def read_line(text: str) -> ShortLine:
     if not words:
         raise build_field_problem("text", "missing", "ligne vide", "empty line")
     site = _find_site(words)
-    if site is None and _is_answer(text, words[0]):
+    hurt = len(words) > 1 and words[1] in _HURT  # «2 blessés» is no answer
+    if site is None and not hurt and _is_answer(text, words[0]):
         return ShortLine(ShortLineKind.ANSWER)
     verb = next((w for w in words[:3] if w != site), None)
     if verb in _CALM_WORDS:
@@ -185,6 +215,8 @@ def read_line(text: str) -> ShortLine:
             ShortLineKind.END, site, None if listed_trouble is None else listed_trouble.type
         )
     trouble = _BY_WORD.get(verb or "")
+    if trouble is None and (danger := _find_danger(text, words)) is not None:
+        return danger
     if trouble is None:
         raise build_field_problem(
             "text",
@@ -200,6 +232,41 @@ def read_line(text: str) -> ShortLine:
         if _is_restoration(trouble, rest)
         else _build_trouble(site, trouble, rest)
     )
+
+
+def _find_danger(text: str, words: Sequence[str]) -> ShortLine | None:
+    """Return the danger to people that a free text tells of; None if it tells of none.
+
+    In doubt it does: a person reads the text.
+    """
+    plain = re.sub(r"['()]", " ", _fold(text))
+    for phrase, meaning in _PHRASES:
+        plain = phrase.sub(meaning, plain)
+    dangers = [
+        word
+        for clause in _CLAUSE_END.split(plain)
+        for match in re.finditer(r"[A-Z0-9]+", clause)
+        if (word := match[0]) in _FREE_TYPES
+        and not _is_denied(clause[: match.start()], clause[match.end() :])
+    ]
+    if not dangers:
+        return None
+    types = [_FREE_TYPES[word] for word in dangers]
+    trouble = next(row for row in EVENT_TYPES.values() if row in types)
+    is_code = _SITE.fullmatch(words[0]) is not None and words[0] not in _EMERGENCY_NUMBERS
+    severity = PERSON_IN_DANGER if _HURT.intersection(dangers) else trouble.sms_severity
+    return ShortLine(
+        ShortLineKind.TROUBLE,
+        words[0] if is_code else None,
+        trouble.type,
+        severity,
+        is_free_text=True,
+    )
+
+
+def _is_denied(before: str, after: str) -> bool:
+    """Check whether the words around a danger say that there is none, or that it is over."""
+    return _NEGATED.search(before) is not None or _OVER.search(after) is not None
 
 
 def _is_answer(text: str, first: str) -> bool:

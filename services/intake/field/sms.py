@@ -10,7 +10,8 @@
   service has read it.
 * A receipt of Octopush, whose account has one address for all, goes to delivery, too.
 * Other text from a person in the directory goes to delivery, too, which knows whether that person
-  was called, and explains how to answer. It is still refused here, for a person to read.
+  was called, and explains how to answer. It is still refused here, for a person to read, unless it
+  tells of danger to people: then it is a report (`short_line`).
 """
 
 from __future__ import annotations
@@ -387,6 +388,8 @@ class SmsIntegration:
             )
             return
         await machines.transitions.accept(speaker, body | {"realm": realm}, key)
+        if line.is_free_text and message.number:
+            await self._hand_over(gateway, message)
 
     async def _tell_unverified(
         self,

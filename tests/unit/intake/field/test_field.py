@@ -318,6 +318,33 @@ async def test_messages_of_possibly_called_people_wait_for_delivery_and_a_person
     assert len(refused_messages) == (0 if "COURANT" in words else 1)
 
 
+@pytest.mark.parametrize(
+    ("number", "certainty"), [(NUMBER, "confirmed"), ("+33600000000", "unconfirmed")]
+)
+async def test_danger_in_free_words_is_a_report_without_a_place(
+    field: Door, number: str, certainty: str
+) -> None:
+    key = await source(field, "sms")
+    for _ in range(2):
+        assert (await sms(field, key, "il y a le feu au collège", number, id=1)).status_code == 200
+    assert [told_report[:3] for told_report in told(field)] == [("fire", None, certainty)]
+    texts = field.intake.vault.texts
+    report_text = await texts.get(field.inputs.appended[0][1].text_id or "")
+    assert report_text is not None
+    assert report_text.fields["description"] == "il y a le feu au collège"
+    waiting_replies = [id for id in texts._recent if id.startswith(WAITING_REPLY_PREFIX)]
+    assert len(waiting_replies) == (number == NUMBER), "it may be the answer to a call"
+
+
+async def test_free_words_without_danger_wait_for_a_person(field: Door) -> None:
+    key = await source(field, "sms")
+    refused_messages: list[RefusedMessage] = []
+    field.intake.refused.keep = refused_messages.append  # type: ignore[method-assign]
+    assert (await sms(field, key, "il n’y a pas de feu")).status_code == 422
+    assert len(refused_messages) == 1
+    assert told(field) == []
+
+
 async def test_an_answer_that_its_gateway_posts_again_is_of_when_it_came_first(field: Door) -> None:
     key = await source(field, "sms")
     texts = field.intake.vault.texts

@@ -65,6 +65,61 @@ def test_a_line_is_read_in_any_case_accents_and_order(text: str, line: ShortLine
 
 
 @pytest.mark.parametrize(
+    ("text", "type", "severity"),
+    [
+        ("il y a le feu au collège", T.FIRE, 4),
+        ("ALERTE INCENDIE", T.FIRE, 4),
+        ("Vite : fumée dans le couloir, on évacue", T.FIRE, 4),
+        ("un blessé grave", T.SANITARY_ALERT, 5),
+        ("2 blessés dans la cour", T.SANITARY_ALERT, 5),
+        ("il y a le feu, un élève est blessé", T.FIRE, 5),
+        ("112 appelé, il y a le feu", T.FIRE, 4),
+        ("ça sent le gaz dans le hall", T.GAS_LEAK, 4),
+        ("on entend des coups de feu", T.SECURITY_INCIDENT, 3),
+        ("nous sommes confinés", T.SHELTER_IN_PLACE, 4),
+        ("on ne peut pas évacuer les élèves", T.EVACUATION, 4),
+        ("pas de feu mais beaucoup de fumée", T.FIRE, 4),
+        ("le feu n’est pas éteint", T.FIRE, 4),
+        ("ce n’est pas un exercice, il y a le feu", T.FIRE, 4),
+        ("odeur de gaz, pas de blessé", T.GAS_LEAK, 4),
+    ],
+)
+def test_danger_is_understood_in_any_words(text: str, type: T, severity: int) -> None:
+    """People under stress write no codes: their words were refused and waited unread."""
+    line = read_line(text)
+    assert (line.site, line.type, line.severity) == (None, type, severity)
+    assert line.is_danger
+    assert read_line(f"117 {text}").site == "117"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Pas de feu",
+        "il n’y a pas de feu ni de fumée",
+        "aucun blessé",
+        "exercice incendie",
+        "Exercice d’évacuation demain à 10 h",
+        "alerte incendie (exercice)",
+        "fausse alerte incendie",
+        "c’est la fin de l’incendie",
+        "le feu est éteint",
+        "l’incendie est maîtrisé",
+        "on a le feu vert",
+        "problème de pare-feu",
+        "le brulage est prévu demain",
+    ],
+)
+def test_words_that_deny_a_danger_raise_none(text: str) -> None:
+    with pytest.raises(ProblemError):
+        read_line(text)
+
+
+def test_the_end_of_a_fire_is_no_danger() -> None:
+    assert not read_line("fin de l’incendie").is_danger
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "…", "117", "bonjour", "bonjour il n'y a plus de courant au collège", "4 6 9", "117 oui"],
 )
