@@ -150,8 +150,9 @@ def list_sections(
     def to_decide(n: int) -> str:
         return _.plural("{n} à décider", "{n} à décider", n) if n else ""
 
+    decides = "level-menu" if x.shell.reader.may(Permission.LEVEL_SET) else "why"
     sections = [
-        PageSection("why", _("Niveau"), _("N{level} proposé", level=level), "over")
+        PageSection(decides, _("Niveau"), _("N{level} proposé", level=level), "over")
         if level
         else None,
         PageSection("plans", _("Plans"), to_decide(waiting), "soon") if plans else None,

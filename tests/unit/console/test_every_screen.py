@@ -801,6 +801,19 @@ async def test_the_page_of_a_long_crisis_folds_decided_plans_and_lists_its_secti
     assert page.index('id="plans"') < page.index('id="figures"')
 
 
+@pytest.mark.parametrize(("role", "anchor"), [("coordinator", "level-menu"), ("cell", "why")])
+async def test_a_proposed_level_leads_the_sections_to_where_it_is_decided(
+    role: str, anchor: str
+) -> None:
+    realm_state = crisis()
+    realm_state.put("levels", {"id": "territory", "level": 3, "since": START, "proposed": 4})
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/incidents/i-1?realm={REALM}", role=role)).text
+    first, *_others = re.findall(r'<li><a href="#([\w-]+)">', page.partition('id="jump"')[2])
+    assert first == anchor
+    assert f'id="{anchor}"' in page
+
+
 async def test_few_plans_stay_unfolded() -> None:
     realm_state = crisis()
     card = {"id": "F01", "task": "Appeler", "role": "dgs", "due_at": START}
