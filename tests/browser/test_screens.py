@@ -29,7 +29,7 @@ def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(
     expect(page.locator("#figures")).to_contain_text("180 000")
     assert page.locator("#lags .fl.lt").count() == 9
     ladder = page.locator("[id^=ladder-]")
-    expect(ladder).to_contain_text("6 réponses sur 8 attendues")
+    expect(ladder).to_contain_text("Réponses : 6 sur 8")
     expect(ladder).to_contain_text("DGS, directeur de crise 09:51")
     expect(ladder.locator(".next")).to_contain_text("Prochaine vague")
     expect(page.locator("#plans")).to_contain_text(re.compile(r"\d à décider"))

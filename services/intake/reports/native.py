@@ -7,6 +7,7 @@ played.
 
 from __future__ import annotations
 
+import re
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 import orjson
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -49,6 +51,27 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 Time = Annotated[AwareDatetime, Field(ge=_EPOCH)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Insee = Annotated[str, Field(min_length=1, max_length=8)]
+PHENOMENA: Final = {
+    "avalanches": "avalanches",
+    "canicule": "canicule",
+    "crues": "crues",
+    "grand-froid": "grand-froid",
+    "neige-verglas": "neige-verglas",
+    "orages": "orages",
+    "pluie-inondation": "pluie-inondation",
+    "vagues-submersion": "vagues-submersion",
+    "vent": "vent",
+    "vent-violent": "vent",
+}
+"""Names of the phenomena in bulletins → names in rules and plans."""
+
+
+def normalize_phenomenon(name: str) -> str:
+    """Return the name of a phenomenon as rules and plans write it.
+
+    «Vent violent» and `vent_violent` become `vent`. Any other word stays as it is.
+    """
+    return PHENOMENA.get(re.sub(r"[\s_-]+", "-", name.strip().casefold()), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +215,9 @@ class NativeReport(_ReportPart):
     capacity_lost_pct: float | None = Field(default=None, ge=0, le=100)
     persons_concerned: Annotated[int, Field(ge=0, le=1_000_000_000), _WHOLE] | None = None
     measure: MeasureBody | None = None
-    phenomenon: str | None = Field(default=None, max_length=64)
+    phenomenon: Annotated[str, AfterValidator(normalize_phenomenon)] | None = Field(
+        default=None, max_length=64
+    )
     colour: Literal["vert", "jaune", "orange", "rouge"] | None = Field(
         default=None, description="colour of a vigilance"
     )

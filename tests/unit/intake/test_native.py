@@ -334,3 +334,20 @@ def test_the_order_of_fields_does_not_make_another_body() -> None:
     body = report(severity=2)
     assert claim(body).content == claim(dict(reversed(body.items()))).content
     assert claim(body).content != claim(report(severity=3)).content
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("vent", "vent"),
+        ("Vent violent", "vent"),
+        ("vent_violent", "vent"),
+        ("Neige-Verglas", "neige-verglas"),
+        ("grand  froid", "grand-froid"),
+        ("pluie-inondation", "pluie-inondation"),
+        ("Pollution à l'ozone", "Pollution à l'ozone"),
+    ],
+)
+def test_a_phenomenon_has_the_name_of_rules_and_plans(name: str, expected: str) -> None:
+    prepared = claim(report(type="weather_alert", phenomenon=name, colour="orange"))
+    assert prepared.message["phenomenon"] == expected
