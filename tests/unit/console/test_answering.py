@@ -285,7 +285,7 @@ async def test_colleagues_count_once_by_their_newest_answer_and_the_reader_count
             {**first_call, "id": id, "person": person, "role": role, "answer": answer},
         )
     page_text = shown((await answering(realm_state, "applied")[0].get(f"/a/{token()}")).text)
-    assert "<dd>1 sur 1</dd>" in page_text
+    assert "Réponses 1 sur 1" in page_text
     assert page_text.count("SI / RSSI (") == 1
     assert "RH (" not in page_text
     assert "Astreinte de direction (" not in page_text
