@@ -100,7 +100,7 @@ class EventTypeRow:
     free_words: str = ""
     """Words that tell of it anywhere in a text message that begins with none of `sms_words`.
 
-    Only types that endanger people have some: people in danger write no codes.
+    Only words of danger to people stand here: people in danger write no codes.
     """
     sms_severity: int = 3
     """Severity of such a message, as of the report form for a site that can partly go on."""
@@ -286,7 +286,8 @@ _ROWS: Final = (
         phrase=Text("alerte sanitaire", "health alert"),
         danger_from=3,
         sms_words="MALADE MALADES SANITAIRE",
-        free_words="BLESSE BLESSEE BLESSES BLESSEES INCONSCIENT INCONSCIENTE INTOXICATION SOS",
+        free_words="BLESSE BLESSEE BLESSES BLESSEES INCONSCIENT INCONSCIENTE INTOXICATION SOS "
+        "MALAISE MALAISES CARDIAQUE NOYADE NOIE DECES DECEDE DECEDEE",
         buttons=(
             ReportButton(
                 "illness", Text("Personnes malades", "People ill"), "M6 2h4v4h4v4h-4v4H6v-4H2V6h4Z"
@@ -314,6 +315,7 @@ _ROWS: Final = (
         trouble=Text("dégâts", "damage"),
         phrase=Text("dégâts au bâtiment", "damage to the building"),
         sms_words="DEGAT DEGATS BATIMENT DAMAGE",
+        free_words="EFFONDREMENT EFFONDRE EFFONDREE",
         buttons=(
             ReportButton(
                 "flooding",

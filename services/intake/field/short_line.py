@@ -152,6 +152,11 @@ _FREE_TYPES: Final[Mapping[str, EventTypeRow]] = {
     word: row for row in EVENT_TYPES.values() for word in row.free_words.split()
 }
 _HURT: Final = _DANGER | {"BLESSEE", "BLESSEES", "INCONSCIENT", "INCONSCIENTE", "SOS"}
+_FATAL: Final = _HURT | {
+    *("MALAISE", "MALAISES", "CARDIAQUE", "NOYADE", "NOIE", "DECES", "DECEDE", "DECEDEE"),
+    *("EFFONDREMENT", "EFFONDRE", "EFFONDREE"),
+}
+"""Words of a free text for which a person may die."""
 _PHRASES: Final = (
     (re.compile(r"\bCOUPS? DE FEU\b"), "TIRS"),
     (re.compile(r"\bARMES? A FEU\b"), "ARME"),
@@ -254,7 +259,7 @@ def _find_danger(text: str, words: Sequence[str]) -> ShortLine | None:
     types = [_FREE_TYPES[word] for word in dangers]
     trouble = next(row for row in EVENT_TYPES.values() if row in types)
     is_code = _SITE.fullmatch(words[0]) is not None and words[0] not in _EMERGENCY_NUMBERS
-    severity = PERSON_IN_DANGER if _HURT.intersection(dangers) else trouble.sms_severity
+    severity = PERSON_IN_DANGER if _FATAL.intersection(dangers) else trouble.sms_severity
     return ShortLine(
         ShortLineKind.TROUBLE,
         words[0] if is_code else None,
