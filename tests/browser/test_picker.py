@@ -35,7 +35,7 @@ def test_sites_are_picked_by_name_one_is_taken_back_and_their_ids_are_sent(
     vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
     page = visitor().page(f"/travaux?realm={place}")
-    form = page.locator("form", has=page.get_by_label("Raison"))
+    form = page.locator("main form", has=page.get_by_label("Raison"))
     field = form.locator("#sites")
     field.fill(label_of(page, "cen-1"))
     expect(field).to_have_value("")

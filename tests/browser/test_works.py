@@ -27,7 +27,7 @@ def test_a_time_that_is_written_is_one_of_paris(
         page.locator("#sites").fill("cul-04")
         page.get_by_label("Début").fill(wall)
         page.get_by_label("Fin").fill(wall.replace("02:30", "12:00").replace("08:00", "12:00"))
-        page.get_by_label("Raison").fill(f"{zone} {n}")
+        page.get_by_role("main").get_by_label("Raison").fill(f"{zone} {n}")
         page.get_by_role("button", name="Prévoir").click()
         expect(page.get_by_role("row", name=f"{zone} {n}")).to_be_visible()
         (made,) = [
@@ -46,7 +46,7 @@ def test_a_refused_field_is_named_by_its_label_and_works_show_their_end(
     page.locator("#sites").fill("cul-04")
     page.get_by_label("Début").fill("2027-02-12T08:00")
     page.get_by_label("Fin").fill("2027-02-12T07:00")
-    page.get_by_label("Raison").fill("onduleur")
+    page.get_by_role("main").get_by_label("Raison").fill("onduleur")
     page.get_by_role("button", name="Prévoir").click()
     expect(page.get_by_text("Fin\u00a0: doit suivre le début")).to_be_visible()
     expect(page.get_by_label("Fin")).to_be_focused()

@@ -178,8 +178,8 @@ async def test_a_danger_without_a_place_shows_the_words_and_the_number_of_its_se
     fields = {"headline": "Fumée au deuxième étage.", "contact": "01 47 29 30 31"}
     model.words.kept["t-4"] = TextItem(fields)
     page = (await browser.get(f"/?realm={REALM}")).text.replace("\u00a0", " ")
+    assert page.count("Un danger est signalé sans lieu connu") >= 2
     for words in (
-        "2 dangers sont signalés sans lieu connu",
         "Demander le lieu : incendie, « Fumée au deuxième étage. », rappeler 01 47 29 30 31",
         "/signalements/r-4?",
     ):
