@@ -223,8 +223,8 @@ class ItemStore:
     async def hand_over(self, id: str, plain: bytes) -> PendingItem:
         """Pass an item to the producer without waiting. Raises BrokerAway.
 
-        Items that are passed one after the other share a request. An item is stored once `wait_for_replicas`
-        returns.
+        Items that are passed one after the other share a request. An item is stored once
+        `wait_for_replicas` returns.
         """
         await self._sealer.prepare()
         record = self._sealer.seal(self._topic, id, plain)
