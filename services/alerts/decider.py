@@ -130,10 +130,10 @@ class AlertsDecider:
                 notification=notification,
                 person=person,
                 answer=answer,
-                proved=proved,
+                proved=channel,
                 instead=instead,
             ):
-                renew_verification(draft, person, proved)
+                renew_verification(draft, person, channel)
                 responses.apply_answer(draft, notification, person, answer, instead)
                 lifecycle.apply_answer(draft, notification, person, answer, instead)
                 update_derived_state(draft)
@@ -142,14 +142,14 @@ class AlertsDecider:
                 update_derived_state(draft)
             case AttentionRequested() as request:
                 _request_attention(draft, request)
-            case LeasesRenewed() as renewed:
-                leases.renew_leases(draft, renewed)
+            case LeasesRenewed() as renewal:
+                leases.renew_leases(draft, renewal)
                 update_derived_state(draft)
             case CrisisTended(incident=incident):
                 responses.keep_acknowledgement(draft, incident)
-            case SitrepIssued(row=issued):
-                complete_open_task(draft, "sitrep", "", issued.issued_by)
-                _tell_sitrep(draft, issued)
+            case SitrepIssued(row=sitrep):
+                complete_open_task(draft, "sitrep", "", sitrep.issued_by)
+                _tell_sitrep(draft, sitrep)
             case ImprovementChanged(row=action):
                 _update_improvement_task(draft, action)
             case Command() as command if apply_command(draft, current_input.id, command):
@@ -176,9 +176,9 @@ class AlertsDecider:
         return _CODEC.dump(state)
 
     def load(
-        self, realm: str, lineage: str, dumped: Mapping[str, Iterable[tuple[str, object]]]
+        self, realm: str, lineage: str, dump: Mapping[str, Iterable[tuple[str, object]]]
     ) -> State:
-        return rebuild_indexes(_CODEC.load(dumped))
+        return rebuild_indexes(_CODEC.load(dump))
 
 
 def _apply_deadline(draft: AlertsDecision, key: AlertsDeadline) -> None:  # noqa: C901  one case per kind
@@ -187,8 +187,8 @@ def _apply_deadline(draft: AlertsDecision, key: AlertsDeadline) -> None:  # noqa
             on_cause_due(draft, cause)
         case ReportDue(report):
             on_report_due(draft, report)
-        case SilenceDue(incident, due):
-            zones.on_silence_due(draft, incident, due)
+        case SilenceDue(incident, due_at):
+            zones.on_silence_due(draft, incident, due_at)
         case AllClearDue(incident):
             zones.on_all_clear_due(draft, incident)
         case ActionDue(action):
@@ -246,20 +246,20 @@ def forget_history(draft: AlertsDecision) -> None:
     )
 
 
-def _tell_sitrep(draft: AlertsDecision, issued: SitrepRow) -> None:
+def _tell_sitrep(draft: AlertsDecision, sitrep: SitrepRow) -> None:
     """Tell the recipients that a situation report is there: number, time, level. Rule D54."""
     notifications.inform_roles(
         draft,
-        issued.recipients,
+        sitrep.recipients,
         pole=None,
         site=None,
         incident=None,
         template="sitrep",
         values={
-            "sitrep": issued.number,
-            "sitrep_level": issued.level,
-            "as_of": issued.as_of,
-            "next_at": issued.next_at,
+            "sitrep": sitrep.number,
+            "sitrep_level": sitrep.level,
+            "as_of": sitrep.as_of,
+            "next_at": sitrep.next_at,
         },
     )
 

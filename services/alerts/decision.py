@@ -207,13 +207,13 @@ class AlertsDecision(Decision[State]):
         """Write the incidents that changed."""
         for id, row in self._incidents.items():
             before, change = self.state.incidents.get(id), self._changes[id]
-            counted = None if before is None else _copy_counts(before, row)
-            if before is None or (before != row and (change != "report" or counted != row)):
-                routed = (
+            recounted_row = None if before is None else _copy_counts(before, row)
+            if before is None or (before != row and (change != "report" or recounted_row != row)):
+                is_routed = (
                     before is None or before.outlook != row.outlook or before.level != row.level
                 )
-                self.emit(IncidentChanged(row=row, change=change, routed=routed))
-            if before is not None and counted != before:
+                self.emit(IncidentChanged(row=row, change=change, routed=is_routed))
+            if before is not None and recounted_row != before:
                 self.emit(
                     IncidentReported(
                         row=IncidentCounts(
@@ -253,9 +253,9 @@ class AlertsDecision(Decision[State]):
         members = () if site is None else self.state.site_incidents.get(site, ())
         return self._open_among((*self.state.wide_incidents, *members))
 
-    def _open_among(self, indexed: Iterable[str]) -> tuple[IncidentRow, ...]:
+    def _open_among(self, incident_ids: Iterable[str]) -> tuple[IncidentRow, ...]:
         """Return the open ones of these incidents and of those that this input changes."""
-        ids = dict.fromkeys((*indexed, *self._incidents))
+        ids = dict.fromkeys((*incident_ids, *self._incidents))
         return tuple(row for row in self.incidents(ids) if row.state in OPEN)
 
     @property

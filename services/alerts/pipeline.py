@@ -291,12 +291,12 @@ def _find_manual_placement(draft: AlertsDecision, row: ReportRow) -> Placement |
     Judging it again does not undo that decision. Rule D25, merge and split.
     """
     incident = draft.incident_of(row.id)
-    moved = (
+    was_moved = (
         incident is not None
         and any(w.code == "D25" for w in row.why)
         and draft.incident(incident).state in OPEN
     )
-    return Placement("D25", incident) if moved else None
+    return Placement("D25", incident) if was_moved else None
 
 
 def _find_cause(draft: AlertsDecision, row: ReportRow) -> tuple[Cause | None, bool]:
@@ -497,30 +497,33 @@ UNCONFIRMED_REPORT_STEPS: Final[tuple[ReportStep, ...]] = (
 
 def run_report_steps(draft: AlertsDecision, row: ReportRow) -> tuple[str, ...]:
     """Judge a report, and return the unconfirmed reports that it repeats."""
-    judged = Judgement(row)
+    judgement = Judgement(row)
     for step in CONFIRMED_REPORT_STEPS if is_confirmed(row) else UNCONFIRMED_REPORT_STEPS:
-        step(draft, judged)
-    return judged.repeated
+        step(draft, judgement)
+    return judgement.repeated
 
 
-def update_derived_state(draft: AlertsDecision, touched: frozenset[str] = frozenset()) -> None:
+def update_derived_state(
+    draft: AlertsDecision, touched_topics: frozenset[str] = frozenset()
+) -> None:
     """Bring everything that depends on the decision up to date: causes, sites, levels, escalations.
 
-    `touched` names indexes and topics to evaluate in addition to those that the input changed.
+    `touched_topics` names indexes and topics to evaluate in addition to those that the input
+    changed.
     """
-    ended = tuple(draft.ended)
+    ended_causes = tuple(draft.ended)
     flags.restore_dependencies(draft)
     suppression.suppress_alerts(draft)
     for site in sorted(draft.doubtful):
         site_status.judge_site(draft, site)
     draft.doubtful.clear()
     draft.words.clear()
-    rises = levels.evaluate_rules(draft, draft.touched() | touched)
+    rises = levels.evaluate_rules(draft, draft.touched() | touched_topics)
     open_level_incident(draft, rises)
-    levels.propose_lowering(draft, ended)
-    changed = draft.changed_incidents
+    levels.propose_lowering(draft, ended_causes)
+    changed_incidents = draft.changed_incidents
     draft.flush()
-    clocks.start_by_rules(draft, changed)
+    clocks.start_by_rules(draft, changed_incidents)
     escalations.update_escalations(draft, rises)
     notifications.tell_managers(draft)
     draft.flush()
@@ -537,12 +540,12 @@ def receive_report(draft: AlertsDecision, report: ReportReceived) -> None:
         came = date_arrival(draft, report.site_id, recorded_at)
         report = copy_with(report, {"occurred_at": came})
     references = _resolve_references(draft, report)
-    followed = draft.find_reports(references)
+    followed_reports = draft.find_reports(references)
     row = build_row(
         report,
         recorded_at,
         draft.territory,
-        follows=any(PLACE_FLAGS.isdisjoint(r.flags) for r in followed),
+        follows=any(PLACE_FLAGS.isdisjoint(r.flags) for r in followed_reports),
     )
     row = copy_with(row, {"references": references})
     if row.confirmation == "unconfirmed" and (
@@ -551,8 +554,8 @@ def receive_report(draft: AlertsDecision, report: ReportReceived) -> None:
         row = copy_with(row, {"confirmation": "confirmed", "why": (Why(code="confirmed"),)})
     if (name := get_measure_name(row)) is not None and name not in draft.state.rules.measures_read:
         row = copy_with(row, {"flags": (*row.flags, "unknown_measure")})
-    row, confirmed = entitlement.hold_unentitled_parts(draft, row)
-    for first in confirmed:
+    row, confirmed_reports = entitlement.hold_unentitled_parts(draft, row)
+    for first in confirmed_reports:
         confirm_held_parts(draft, draft.state.reports[first], None)
     judge_report(draft, row)
     entitlement.ask_for_confirmation(draft, row.id)
@@ -570,13 +573,13 @@ def _resolve_references(draft: AlertsDecision, report: ReportReceived) -> tuple[
     )
 
 
-def judge_report(draft: AlertsDecision, row: ReportRow, *, again: bool = False) -> None:
+def judge_report(draft: AlertsDecision, row: ReportRow, *, is_repeat: bool = False) -> None:
     """Judge a report, and confirm the unconfirmed reports of other sources that it repeats.
 
-    `again`: it was judged before with less knowledge, unconfirmed or without a site. Rule D6,
+    `is_repeat`: it was judged before with less knowledge, unconfirmed or without a site. Rule D6,
     confirmation.
     """
-    if again and "planned" in row.flags and is_inside(row.effective, draft.now):
+    if is_repeat and "planned" in row.flags and is_inside(row.effective, draft.now):
         row = copy_with(row, {"flags": tuple(f for f in row.flags if f != "planned")})
     for id in run_report_steps(draft, row):
         confirm_report(draft, draft.state.reports[id], None)
@@ -588,9 +591,9 @@ def on_cause_due(draft: AlertsDecision, id: str) -> None:
     Rule D9, planned events.
     """
     cause = draft.state.causes[id]
-    announced = [r for r in cause.reports if "planned" in draft.state.reports[r].flags]
+    announced_ids = [r for r in cause.reports if "planned" in draft.state.reports[r].flags]
     cause_lifecycle.on_cause_due(draft, cause)
-    for row in (draft.state.reports[r] for r in announced):
+    for row in (draft.state.reports[r] for r in announced_ids):
         if "planned" not in row.flags:
             _count_current_report(draft, row)
     incident_lifecycle.recount_customers(draft, cause.reports)
@@ -629,7 +632,7 @@ def confirm_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> 
     judge_report(
         draft,
         copy_with(report, {"confirmation": "confirmed", "verified_by": by, "why": why}),
-        again=True,
+        is_repeat=True,
     )
 
 
@@ -646,7 +649,7 @@ def confirm_held_parts(draft: AlertsDecision, report: ReportRow, by: str | None)
         )
     row = entitlement.release_held_parts(report)
     judge_report(
-        draft, copy_with(row, {"verified_by": by or report.verified_by, "why": why}), again=True
+        draft, copy_with(row, {"verified_by": by or report.verified_by, "why": why}), is_repeat=True
     )
 
 
@@ -670,5 +673,5 @@ def link_site(draft: AlertsDecision, report: ReportRow, site: str, by: str) -> N
     if report.confirmation == "denied" or "cancelled" in remaining_flags:
         draft.emit(ReportChanged(row=row))
     else:
-        judge_report(draft, row, again=True)
+        judge_report(draft, row, is_repeat=True)
         entitlement.ask_for_confirmation(draft, row.id)

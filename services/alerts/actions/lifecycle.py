@@ -197,9 +197,9 @@ def decline(draft: AlertsDecision, row: ActionRow, author: str, reason: str | No
 
 def cancel(draft: AlertsDecision, row: ActionRow, author: str, reason: str | None) -> ActionRow:
     """Cancel an action, and notify the people that were called for it."""
-    called = steps.list_called_people(draft, _get_escalation(draft, row))
+    called_people = steps.list_called_people(draft, _get_escalation(draft, row))
     row = _end(draft, row, "cancelled", ActionState.CANCELLED, author, reason)
-    _inform(draft, row, tuple(p for p in called if p != author), CANCELLED)
+    _inform(draft, row, tuple(p for p in called_people if p != author), CANCELLED)
     return row
 
 
@@ -281,10 +281,10 @@ def _call(
     """Call a person of an action again, within the newest step that fired."""
     index = max(n for n, w in enumerate(escalation.waves) if w.fired_at is not None)
     wave, post = escalation.waves[index], steps.find_called_role(draft, escalation, person)
-    called = steps.plan_notification(draft, escalation, wave, post, person, template)
-    if called is None:
+    notification = steps.plan_notification(draft, escalation, wave, post, person, template)
+    if notification is None:
         return escalation
-    return steps.replace_wave(escalation, index, notifications=(*wave.notifications, called))
+    return steps.replace_wave(escalation, index, notifications=(*wave.notifications, notification))
 
 
 def find_named_role(draft: AlertsDecision, person: str) -> tuple[str, str | None]:

@@ -390,8 +390,8 @@ def mark_contested(
     said_shut = (
         newest is not None and not is_ahead(cause.windows, newest[0]) and newest[1] != first_source
     )
-    contested = newest is not None and said_shut and cause.since - newest[0] <= CONTRADICTION_MS
-    if contested and cause.site is not None:
+    is_contested = newest is not None and said_shut and cause.since - newest[0] <= CONTRADICTION_MS
+    if is_contested and cause.site is not None:
         open_task(
             draft,
             "contested",
@@ -399,7 +399,9 @@ def mark_contested(
             incident=cause.incident,
             candidates=cause.reports[:5],
         )
-    return copy_with(cause, {"contested": contested}) if contested != cause.contested else cause
+    return (
+        copy_with(cause, {"contested": is_contested}) if is_contested != cause.contested else cause
+    )
 
 
 def _merge_report(draft: AlertsDecision, row: ReportRow, known_cause: Cause) -> ReportEffect:
@@ -408,9 +410,9 @@ def _merge_report(draft: AlertsDecision, row: ReportRow, known_cause: Cause) -> 
     The source is added; severity and loss take the worse value, the start the earlier time. A newer
     count of the day replaces the older one. Rules D4 and D10.
     """
-    newer = row.occurred_at >= known_cause.last_at
+    is_newer = row.occurred_at >= known_cause.last_at
     _supersede_dropped_report(draft, known_cause)
-    combined = {
+    new_values = {
         "sources": _add_source(known_cause, row),
         "reports": _append_report(known_cause.reports, row.id),
         "since": min(known_cause.since, row.occurred_at),
@@ -426,7 +428,7 @@ def _merge_report(draft: AlertsDecision, row: ReportRow, known_cause: Cause) -> 
         return _describe_effect(
             known_cause,
             record_with_deadline(
-                draft, copy_with(known_cause, combined | (values if newer else {}))
+                draft, copy_with(known_cause, new_values | (values if is_newer else {}))
             ),
             "replaced",
         )
@@ -441,9 +443,9 @@ def _merge_report(draft: AlertsDecision, row: ReportRow, known_cause: Cause) -> 
         "windows": windows,
         "acting": is_inside(windows, draft.now),
     }
-    if newer and row.expected_end is not None and row.expected_end != known_cause.expected_end:
+    if is_newer and row.expected_end is not None and row.expected_end != known_cause.expected_end:
         worse["expected_end"] = row.expected_end
-    cause = copy_with(known_cause, combined | worse)
+    cause = copy_with(known_cause, new_values | worse)
     if row.occurred_at < known_cause.since:
         cause = mark_contested(draft, cause, row.source)
     return _describe_effect(known_cause, record_with_deadline(draft, cause), "same")
@@ -458,7 +460,7 @@ def find_open_cause(draft: AlertsDecision, report: ReportRow) -> Cause | None:
 
     An Update that came late may name windows for a cause that has none.
     """
-    candidates = (find_newest_cause(report, windowed, draft) for windowed in (False, True))
+    candidates = (find_newest_cause(report, has_windows, draft) for has_windows in (False, True))
     open_ = [c for c in candidates if c is not None and c.lifted_at is None]
     cause = next((c for c in open_ if report.id in c.reports), None)
     return cause or next(
@@ -516,7 +518,7 @@ def replace_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> Repor
             )
             return ReportEffect(draft.state.causes[cause.id], "replaced", graver=False)
         if row.type is cause.type:
-            replaced = {
+            new_values = {
                 "severity": row.severity,
                 "loss_pct": row.capacity_lost_pct
                 if row.capacity_lost_pct is not None
@@ -525,9 +527,9 @@ def replace_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> Repor
                 "measure": row.measure or cause.measure,
             }
             values |= (
-                replaced
+                new_values
                 if is_count_of_day(cause, row)
-                else merge_values(replaced, _list_reports_of_others(draft, row, cause))
+                else merge_values(new_values, _list_reports_of_others(draft, row, cause))
             )
         if row.expected_end is not None:
             values["expected_end"] = row.expected_end

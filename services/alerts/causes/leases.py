@@ -49,22 +49,22 @@ def _open_lease(draft: AlertsDecision, row: ReportRow, lease: Lease) -> None:
     )
 
 
-def renew_leases(draft: AlertsDecision, renewed: LeasesRenewed) -> None:
+def renew_leases(draft: AlertsDecision, event: LeasesRenewed) -> None:
     """Renew leases. A lapsed one begins again now; an ended one stays ended."""
-    for renewal in renewed.leases:
+    for renewal in event.leases:
         lease = draft.state.leases.get(renewal.report)
-        if lease is None or lease.source_key != renewed.source_key or lease.state == "ended":
+        if lease is None or lease.source_key != event.source_key or lease.state == "ended":
             continue
-        lapsed = lease.state == "lapsed"
+        has_lapsed = lease.state == "lapsed"
         until, explicit = (
-            (renewal.until, renewal.explicit) if lapsed else _choose_end(lease, renewal)
+            (renewal.until, renewal.explicit) if has_lapsed else _choose_end(lease, renewal)
         )
         row = copy_with(
             lease, {"state": "held", "until": until, "explicit": explicit, "renewed_at": draft.now}
         )
         draft.emit(
             LeaseChanged(
-                row=copy_with(row, {"claim": _repeat_report(draft, lease)}) if lapsed else row
+                row=copy_with(row, {"claim": _repeat_report(draft, lease)}) if has_lapsed else row
             )
         )
 

@@ -93,10 +93,10 @@ def _list_outdated_causes(draft: AlertsDecision, row: MaintenanceRow) -> Iterato
         *(sorted(ids) for _, ids in sorted(state.placeless.items())),
     ):
         for cause in (state.causes[c] for c in ids):
-            concerned = row.id in cause.maintenance or is_cause_covered(
+            is_concerned = row.id in cause.maintenance or is_cause_covered(
                 row.covers, cause, draft.territory
             )
-            if concerned and compute_suppression(draft, cause) != (
+            if is_concerned and compute_suppression(draft, cause) != (
                 cause.maintenance,
                 cause.inhibited_by,
             ):

@@ -75,7 +75,7 @@ def restore_causes(draft: AlertsDecision, report: ReportRow) -> list[Cause]:
     A partial closure that it had left is lifted. Causes that also ended otherwise stay lifted. Rule
     D3, cancellations.
     """
-    state, again = draft.state, list[Cause]()
+    state, restored_causes = draft.state, list[Cause]()
     for cause in sort_by_id(
         c for c in state.causes.values() if c.reports == (report.id,) and c.lifted_at is None
     ):
@@ -94,7 +94,7 @@ def restore_causes(draft: AlertsDecision, report: ReportRow) -> list[Cause]:
         ):
             continue
         if not are_windows_over(cause.windows, draft.now):
-            again.append(
+            restored_causes.append(
                 record_with_deadline(
                     draft,
                     copy_with(
@@ -107,7 +107,7 @@ def restore_causes(draft: AlertsDecision, report: ReportRow) -> list[Cause]:
                     ),
                 )
             )
-    return again
+    return restored_causes
 
 
 def _has_only_cancelled_reports(draft: AlertsDecision, cause: Cause) -> bool:
@@ -298,7 +298,7 @@ def _list_reports_of_other_alerts(
     active_report_ids = {
         a.claim for a in leases if a.state == "held" and a.id not in row.references
     }
-    leased = {r for a in leases for r in (a.id, a.claim)}
+    leased_ids = {r for a in leases for r in (a.id, a.claim)}
     reports = (
         draft.state.reports[r]
         for r in cause.reports
@@ -307,7 +307,7 @@ def _list_reports_of_other_alerts(
     rows = [
         r
         for r in reports
-        if (r.id in active_report_ids if r.id in leased else _is_report_of_other_alert(r, row))
+        if (r.id in active_report_ids if r.id in leased_ids else _is_report_of_other_alert(r, row))
     ]
     return sorted(rows, key=lambda r: (r.occurred_at, r.recorded_at, r.id))
 
@@ -383,15 +383,15 @@ def end_system_outages(draft: AlertsDecision, row: ReportRow) -> None:
 
     This report or earlier ones may restore them.
     """
-    restored = set(list_services(row))
+    restored_services = set(list_services(row))
     for cause in list_open_causes(draft):
         if cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM):
             continue
         about = set(list_objects(cause))
         if (
-            about & restored
+            about & restored_services
             and _has_begun_at(cause, row.occurred_at)
-            and all(_is_up(draft, s, cause) for s in about - restored)
+            and all(_is_up(draft, s, cause) for s in about - restored_services)
         ):
             _end_earlier_reports(draft, row, cause, None)
 

@@ -69,15 +69,15 @@ class CauseImpactCache:
         return cause_impacts
 
     def _look(self, cause: Cause, site: Site | None) -> CauseImpact:
-        lost, status = compute_loss(cause, site), derive_status(cause, site)
+        loss_pct, status = compute_loss(cause, site), derive_status(cause, site)
         ordinary = cause.type in CLOSURE_TYPES and site is not None and site.kind in self._ordinary
         weighs = 0 if ordinary else cause.severity
         return CauseImpact(
             cause,
-            lost,
+            loss_pct,
             status,
-            _build_row(cause, site, lost, status),
-            tuple(_list_all_marks(cause, site, weighs, lost, status, self._presence_pcts)),
+            _build_row(cause, site, loss_pct, status),
+            tuple(_list_all_marks(cause, site, weighs, loss_pct, status, self._presence_pcts)),
         )
 
 
@@ -119,10 +119,10 @@ def derive_status(cause: Cause, site: Site | None) -> S:
         case T.SHELTER_IN_PLACE:
             return S.SHELTERING
         case T.OUTAGE_POWER:
-            sustained = site is not None and site.generator
+            has_generator = site is not None and site.generator
             return (
                 S.CLOSED
-                if not sustained and compute_loss(cause, site) >= CLOSED_BY_POWER_PCT
+                if not has_generator and compute_loss(cause, site) >= CLOSED_BY_POWER_PCT
                 else S.DEGRADED
             )
         case T.SANITARY_ALERT:
@@ -133,7 +133,7 @@ def derive_status(cause: Cause, site: Site | None) -> S:
             return S.DEGRADED
 
 
-def _build_row(cause: Cause, site: Site | None, lost: float, effect: S) -> CauseRow:
+def _build_row(cause: Cause, site: Site | None, loss_pct: float, effect: S) -> CauseRow:
     """Return the cause as the row of its site shows it.
 
     The row names only the first reports, so that it does not grow with every report.
@@ -148,7 +148,7 @@ def _build_row(cause: Cause, site: Site | None, lost: float, effect: S) -> Cause
         since=cause.since,
         certainty=cause.certainty,
         severity=cause.severity,
-        loss_pct=lost,
+        loss_pct=loss_pct,
         contested=cause.contested,
         planned=not cause.acting,
         overdue=cause.overdue,
@@ -168,22 +168,22 @@ def _list_all_marks(
     cause: Cause,
     site: Site | None,
     severity: int,
-    lost: float,
+    loss_pct: float,
     effect: S,
     presence_pcts: Sequence[float],
 ) -> list[str]:
     """Return the marks that a cause gives its site, its meals among them."""
-    names = _list_marks(cause, severity, lost, effect, presence_pcts)
+    names = _list_marks(cause, severity, loss_pct, effect, presence_pcts)
     fails = (
         site is not None
         and bool(site.kitchen)
-        and compute_meals_left((lost, compute_lost_meals(cause, site))) < MEALS_FAIL_BELOW
+        and compute_meals_left((loss_pct, compute_lost_meals(cause, site))) < MEALS_FAIL_BELOW
     )
     return [*names, MEALS_MARK] if fails else names
 
 
 def _list_marks(
-    cause: Cause, severity: int, lost: float, effect: S, presence_pcts: Sequence[float]
+    cause: Cause, severity: int, loss_pct: float, effect: S, presence_pcts: Sequence[float]
 ) -> list[str]:
     """Return the marks that a cause of this severity gives its site. Rules D29 and D72."""
     names = [f"cause:{cause.type.value}"]
@@ -194,7 +194,7 @@ def _list_marks(
     if effect is S.EVACUATED:
         names.append("evacuated")
     if cause.type is T.STAFF_SHORTAGE:
-        names += [f"staff:{pct}" for pct in presence_pcts if 100.0 - lost <= pct]
+        names += [f"staff:{pct}" for pct in presence_pcts if 100.0 - loss_pct <= pct]
     if cause.type in (T.OUTAGE_WATER, T.OUTAGE_HEATING) or (
         cause.measure is not None and cause.measure.name == COLD_CHAIN_MEASURE
     ):

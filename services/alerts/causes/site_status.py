@@ -153,8 +153,10 @@ def _build_row(
         )
     else:
         why = ()
-    sustained = (c for c in by if c.type is T.OUTAGE_POWER and site is not None and site.generator)
-    why += tuple(Why(code="generator", at=c.since, reports=c.reports[:5]) for c in sustained)
+    sustained_causes = (
+        c for c in by if c.type is T.OUTAGE_POWER and site is not None and site.generator
+    )
+    why += tuple(Why(code="generator", at=c.since, reports=c.reports[:5]) for c in sustained_causes)
     effective = [s.cause for s in acting]
     why += tuple(
         Why(code="contested", at=c.since, args={"type": c.type.value}, reports=c.reports[:5])
@@ -231,8 +233,8 @@ def _note_order(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> Non
     )
     if cause is not None and cause.incident is not None and not _is_own_word(cause):
         source = next((one for one in cause.sources if one != _OWN_SOURCE), None)
-        ended = before.value if code == LIFTED else None
-        draft.orders[row.id] = Order(cause.incident, code, cause.since, source, ended)
+        ended_order = before.value if code == LIFTED else None
+        draft.orders[row.id] = Order(cause.incident, code, cause.since, source, ended_order)
 
 
 def _is_own_word(cause: CauseRow) -> bool:
@@ -242,14 +244,14 @@ def _is_own_word(cause: CauseRow) -> bool:
 
 def _find_headcount(draft: AlertsDecision, site_id: str, since: Instant) -> Headcount | None:
     """Return the newest count of the people of a site since they left it. Rules D37 and D78."""
-    counted = draft.state.readings.get(f"{HEADCOUNT_MEASURE}|{site_id}")
-    if counted is None or not counted.value_of or counted.occurred_at < since:
+    reading = draft.state.readings.get(f"{HEADCOUNT_MEASURE}|{site_id}")
+    if reading is None or not reading.value_of or reading.occurred_at < since:
         return None
     return Headcount(
-        found=round(counted.value),
-        expected=round(counted.value_of),
-        at=counted.occurred_at,
-        report=counted.report,
+        found=round(reading.value),
+        expected=round(reading.value_of),
+        at=reading.occurred_at,
+        report=reading.report,
     )
 
 
@@ -290,8 +292,8 @@ def _find_last_lift(draft: AlertsDecision, old: SiteRow | None) -> Instant | Non
     """Return when the last of the causes that the site showed ended; else the former time."""
     if old is None:
         return None
-    lifted = (draft.state.causes[row.id].lifted_at for row in old.causes)
-    return max((at for at in lifted if at is not None), default=old.lifted_at)
+    ends = (draft.state.causes[row.id].lifted_at for row in old.causes)
+    return max((at for at in ends if at is not None), default=old.lifted_at)
 
 
 def _derive_status(acting: list[CauseImpact]) -> tuple[S, list[Cause]]:
@@ -332,8 +334,8 @@ def _find_status_start(
         return old.since
     if status is S.UNKNOWN and silence is not None:
         return silence.since
-    lifted = (draft.state.causes[row.id].lifted_at for row in (old.causes if old else ()))
-    return max((at for at in lifted if at is not None), default=draft.now)
+    ends = (draft.state.causes[row.id].lifted_at for row in (old.causes if old else ()))
+    return max((at for at in ends if at is not None), default=draft.now)
 
 
 def _list_marks(
@@ -366,16 +368,16 @@ def _list_marks(
 
 
 def _mark_restored(
-    draft: AlertsDecision, site_id: str, marks: dict[str, set[str]], gone: list[str]
+    draft: AlertsDecision, site_id: str, marks: dict[str, set[str]], cause_ids: list[str]
 ) -> None:
     """Mark lifted causes as restored while their incident is open; withdrawn ones do not count."""
-    were = (draft.state.causes[id] for id in gone)
-    restored = {
+    were = (draft.state.causes[id] for id in cause_ids)
+    restored_marks = {
         f"cause:{c.type.value}" for c in were if c.lifted_at is not None and not is_withdrawn(c)
     }
     for name, incidents in draft.state.marks.get(site_id, _UNMARKED).items():
         type_ = name.partition(":")[2]
-        if (name in restored or name.startswith("lifted:")) and f"cause:{type_}" not in marks:
+        if (name in restored_marks or name.startswith("lifted:")) and f"cause:{type_}" not in marks:
             still = {
                 i
                 for i in incidents

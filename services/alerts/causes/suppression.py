@@ -162,9 +162,9 @@ def _update_flags(draft: AlertsDecision, cause: Cause) -> None:
     for row in sort_by_id(draft.state.flags.values()):
         if report_ids.isdisjoint(row.reports):
             continue
-        planned = all(draft.state.hushed.get(r) == "maintenance" for r in row.reports)
-        if planned is not row.maintenance:
-            draft.emit(FlagChanged(row=copy_with(row, {"maintenance": planned})))
+        is_planned = all(draft.state.hushed.get(r) == "maintenance" for r in row.reports)
+        if is_planned is not row.maintenance:
+            draft.emit(FlagChanged(row=copy_with(row, {"maintenance": is_planned})))
 
 
 def suppress_alerts(draft: AlertsDecision) -> None:
@@ -183,10 +183,10 @@ def suppress_alerts(draft: AlertsDecision) -> None:
 
 
 def _derive_reason(draft: AlertsDecision, incident: str) -> SuppressionReason | None:
-    aloud, covered, inhibited = draft.state.voices.get(incident, (0, 0, 0))
-    if aloud or not (covered or inhibited) or draft.incident(incident).danger:
+    active_count, covered_count, inhibited_count = draft.state.voices.get(incident, (0, 0, 0))
+    if active_count or not (covered_count or inhibited_count) or draft.incident(incident).danger:
         return None
-    return "inhibited" if inhibited else "maintenance"
+    return "inhibited" if inhibited_count else "maintenance"
 
 
 def _update_incident(draft: AlertsDecision, incident: str) -> None:

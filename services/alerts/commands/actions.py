@@ -142,13 +142,13 @@ def decline_action(draft: AlertsDecision, command: a.DeclineAction) -> CommandRe
 def complete_action(draft: AlertsDecision, command: a.CompleteAction) -> CommandResult:
     """Mark an action, or a task of the rules, as done."""
     if command.action in draft.state.tasks:
-        done = c.CompleteTask(
+        completion = c.CompleteTask(
             author=command.author,
             role=command.role,
             task=command.action,
             outcome=command.outcome or "done",
         )
-        return reports.complete_task(draft, done)
+        return reports.complete_task(draft, completion)
     row = _get_open_action(draft, command.action)
     _check_answerer(draft, command, row)
     lifecycle.complete(draft, row, command.author)
@@ -158,8 +158,8 @@ def complete_action(draft: AlertsDecision, command: a.CompleteAction) -> Command
 def cancel_action(draft: AlertsDecision, command: a.CancelAction) -> CommandResult:
     """Cancel an action: the cell and the requester may."""
     row = _get_open_action(draft, command.action)
-    entitled = command.role in CELL_ROLES or _is_of_cell(command)
-    if not entitled and command.author != row.requested_by:
+    is_entitled = command.role in CELL_ROLES or _is_of_cell(command)
+    if not is_entitled and command.author != row.requested_by:
         raise RefusedCommand(403, "not_requester", action=row.id)
     lifecycle.cancel(draft, row, command.author, command.reason)
     return _build_result(draft, row.id)
@@ -184,8 +184,8 @@ def _check_answerer(draft: AlertsDecision, command: Command, row: a.ActionRow) -
     """
     if command.role in CELL_ROLES or _is_of_cell(command) or may_work_card(command.role, row.role):
         return
-    called = list_called_people(draft, draft.state.escalations[row.escalation or ""])
-    if command.author not in {*called, row.person, row.accepted_by}:
+    called_people = list_called_people(draft, draft.state.escalations[row.escalation or ""])
+    if command.author not in {*called_people, row.person, row.accepted_by}:
         raise RefusedCommand(403, "not_assignee", action=row.id)
 
 

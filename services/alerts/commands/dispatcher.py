@@ -67,8 +67,8 @@ def apply_command(draft: AlertsDecision, command_id: str, command: Command) -> b
     try:
         _check_right(draft, command, rule.roles)
         result = rule.apply(draft, command)
-    except RefusedCommand as refused:
-        draft.emit(refused.to_fact(command_id, command))
+    except RefusedCommand as refusal:
+        draft.emit(refusal.to_fact(command_id, command))
         return True
     if rule.is_work:
         _note_activity(draft, command)
@@ -97,15 +97,13 @@ def _note_activity(draft: AlertsDecision, command: Command) -> None:
     responses.keep_acknowledgement(draft, draft.resolve_incident(subject))
 
 
-def _check_right(draft: AlertsDecision, command: Command, allowed: frozenset[str]) -> None:
+def _check_right(draft: AlertsDecision, command: Command, roles: frozenset[str]) -> None:
     """Refuse a command (403) unless the role of its author may give it.
 
     The role is that of an account, or a role of the organisation that a cell or a pilot holds.
     Programs act as `system:<name>`.
     """
-    if command.role in allowed or (
-        command.role == "system" and command.author.startswith("system:")
-    ):
+    if command.role in roles or (command.role == "system" and command.author.startswith("system:")):
         return
     policy = draft.territory.policy
     organisation = (

@@ -69,11 +69,11 @@ def accept_handover(draft: AlertsDecision, command: h.AcceptHandover) -> Command
     if row.signed is not None and command.author == row.signed.by:
         raise RefusedCommand(403, "handover_second_person", number=row.number)
     result = _move(draft, row, "accepted", command)
-    accepted = draft.state.handovers[row.id]
+    new_row = draft.state.handovers[row.id]
     shift = None if row.signed is None else draft.state.shifts.get(row.signed.by)
     if shift is not None:
         complete_open_task(draft, "relief", shift.role, command.author)
-    _send(draft, accepted)
+    _send(draft, new_row)
     return result
 
 

@@ -98,9 +98,12 @@ def merge(draft: AlertsDecision, command: c.MergeIncidents) -> CommandResult:
 
 def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
     """Merge open incident A into open incident B, in one decision."""
-    latched = _list_latched_branches(draft, a.id)
-    moved, zone = sorted(draft.state.incident_reports.get(a.id, ())), draft.state.zones.get(a.id)
-    later = len(moved[incident_lifecycle.MOVED_PER_DEADLINE :])
+    latched_branches = _list_latched_branches(draft, a.id)
+    report_ids, zone = (
+        sorted(draft.state.incident_reports.get(a.id, ())),
+        draft.state.zones.get(a.id),
+    )
+    later = len(report_ids[incident_lifecycle.MOVED_PER_DEADLINE :])
     own = steps.find_escalation(draft, a.id)
     if own is not None:
         crisis = steps.find_escalation(draft, TERRITORY)
@@ -155,8 +158,10 @@ def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
         "merged",
     )
     draft.flush()
-    _latch_branches(draft, latched, b.id)
-    incident_lifecycle.move_reports(draft, moved[: incident_lifecycle.MOVED_PER_DEADLINE], b.id)
+    _latch_branches(draft, latched_branches, b.id)
+    incident_lifecycle.move_reports(
+        draft, report_ids[: incident_lifecycle.MOVED_PER_DEADLINE], b.id
+    )
     if zone is not None:
         zones.move_zone(draft, zone, b.id)
     communes = {*a.communes, *b.communes}
@@ -167,9 +172,9 @@ def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
         draft.doubtful.add(site)
     draft.concerned.add(b.id)
     update_derived_state(draft, draft.state.rules.topics)
-    called = steps.find_escalation(draft, b.id)
-    waits = own is not None and own.state != "answered" and called is None
-    if waits or (a.level > b.level and (called is None or called.level < a.level)):
+    escalation = steps.find_escalation(draft, b.id)
+    waits = own is not None and own.state != "answered" and escalation is None
+    if waits or (a.level > b.level and (escalation is None or escalation.level < a.level)):
         escalations.update_escalations(draft, Rises(incidents={b.id: b.level}))
     draft.flush()
 
@@ -180,18 +185,20 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
     Rule D25, merge and split.
     """
     a = require_open(get_incident(draft, command.incident, command.expected))
-    chosen = [get_report(draft, r) for r in dict.fromkeys(command.reports)]
-    if not chosen or any(draft.resolve_incident(r.incident) != a.id for r in chosen):
+    chosen_reports = [get_report(draft, r) for r in dict.fromkeys(command.reports)]
+    if not chosen_reports or any(
+        draft.resolve_incident(r.incident) != a.id for r in chosen_reports
+    ):
         raise RefusedCommand(409, "report_elsewhere")
-    if len(chosen) == len(draft.state.incident_reports.get(a.id, ())):
+    if len(chosen_reports) == len(draft.state.incident_reports.get(a.id, ())):
         raise RefusedCommand(409, "nothing_left")
-    if len(chosen) > MAX_SPLIT_REPORTS:
+    if len(chosen_reports) > MAX_SPLIT_REPORTS:
         raise RefusedCommand(409, "too_many_reports", most=MAX_SPLIT_REPORTS)
     if not command.reason:
         raise RefusedCommand(409, "reason_required")
-    ids = {r.id for r in chosen}
+    ids = {r.id for r in chosen_reports}
     new = draft.derive("incident")
-    first = min(chosen, key=lambda r: (r.occurred_at, r.id))
+    first = min(chosen_reports, key=lambda r: (r.occurred_at, r.id))
     remaining_reports = [
         r for r in _list_remaining_reports(draft, a.id, ids) if r.confirmation == "confirmed"
     ]
@@ -199,24 +206,30 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
         {get_site(r) for r in remaining_reports},
         incident_lifecycle.list_added_communes(draft, a.kind, remaining_reports),
     )
-    confirmed = [
-        r for r in chosen if r.confirmation == "confirmed" and r.msg_type is not MsgType.CANCEL
+    confirmed_reports = [
+        r
+        for r in chosen_reports
+        if r.confirmation == "confirmed" and r.msg_type is not MsgType.CANCEL
     ]
     members = tuple(
         sorted(
-            {s for r in chosen if r.confirmation == "confirmed" and (s := get_site(r)) is not None}
+            {
+                s
+                for r in chosen_reports
+                if r.confirmation == "confirmed" and (s := get_site(r)) is not None
+            }
         )
     )
     causes = draft.state.causes.values()
-    moved = sort_by_id(
+    moved_causes = sort_by_id(
         x
         for x in causes
         if draft.resolve_incident(x.incident) == a.id and x.reports and set(x.reports) <= ids
     )
-    persons = incident_lifecycle.count_persons(moved)
+    persons = incident_lifecycle.count_persons(moved_causes)
     severe = (
         r.severity
-        for r in confirmed
+        for r in confirmed_reports
         if r.type not in SILENT_REPORT_TYPES and "planned" not in r.flags
     )
     draft.put_incident(
@@ -227,7 +240,7 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
                 "updated_at": draft.now,
                 "members": tuple(m for m in a.members if m in left_members),
                 "communes": tuple(x for x in a.communes if x in left_communes),
-                "reports_count": a.reports_count - len(chosen),
+                "reports_count": a.reports_count - len(chosen_reports),
                 "persons_concerned": max((a.persons_concerned or 0) - persons, 0) or None,
             },
         ),
@@ -242,17 +255,17 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
             state=IncidentState.OPEN,
             level=Level.N0,
             severity=max(severe, default=0),
-            danger=any(endangers_people(r.type, r.severity) for r in confirmed),
+            danger=any(endangers_people(r.type, r.severity) for r in confirmed_reports),
             certainty=a.certainty,
             opened_at=first.occurred_at,
             known_at=draft.now,
             updated_at=draft.now,
             version=0,
             members=members,
-            communes=incident_lifecycle.list_added_communes(draft, a.kind, chosen),
-            reports_count=len(chosen),
+            communes=incident_lifecycle.list_added_communes(draft, a.kind, chosen_reports),
+            reports_count=len(chosen_reports),
             persons_concerned=persons or None,
-            last_at=max(r.occurred_at for r in chosen),
+            last_at=max(r.occurred_at for r in chosen_reports),
         ),
         "split",
     )
@@ -266,11 +279,11 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
         },
         new,
     )
-    incident_lifecycle.move_reports(draft, [r.id for r in chosen], new)
-    if any(get_measure_name(r) == "customers_cut" for r in chosen):
+    incident_lifecycle.move_reports(draft, [r.id for r in chosen_reports], new)
+    if any(get_measure_name(r) == "customers_cut" for r in chosen_reports):
         for incident in (a.id, new):
             incident_lifecycle.count_customers(draft, incident)
-    for cause in moved:
+    for cause in moved_causes:
         record_with_deadline(draft, copy_with(cause, {"incident": new}))
     draft.concerned.update((a.id, new))
     for site in members:
@@ -304,10 +317,10 @@ def _parse_level(branch: str) -> int:
 
 
 def _list_remaining_reports(
-    draft: AlertsDecision, incident: str, gone: set[str]
+    draft: AlertsDecision, incident: str, excluded_ids: set[str]
 ) -> list[ReportRow]:
     return [
         draft.state.reports[r]
         for r in draft.state.incident_reports.get(incident, ())
-        if r not in gone
+        if r not in excluded_ids
     ]

@@ -35,10 +35,10 @@ def fulfil_obligation(draft: AlertsDecision, command: m.FulfilObligation) -> Com
         raise RefusedCommand(409, "obligation_future")
     if declared_at < row.known_at:
         raise RefusedCommand(409, "obligation_early")
-    ended = clocks.end_clock(
+    clock = clocks.end_clock(
         draft, row, "done", _sign(draft, command), declared_at=declared_at, text_id=command.text_id
     )
-    return _build_result(ended)
+    return _build_result(clock)
 
 
 def dismiss_obligation(draft: AlertsDecision, command: m.DismissObligation) -> CommandResult:
@@ -48,8 +48,8 @@ def dismiss_obligation(draft: AlertsDecision, command: m.DismissObligation) -> C
     if command.reason is None:
         raise RefusedCommand(409, "reason_required")
     text_id = command.reason.removeprefix("text:")
-    ended = clocks.end_clock(draft, row, "dismissed", _sign(draft, command), text_id=text_id)
-    return _build_result(ended)
+    clock = clocks.end_clock(draft, row, "dismissed", _sign(draft, command), text_id=text_id)
+    return _build_result(clock)
 
 
 def _get_running_clock(draft: AlertsDecision, id: str, expected: int | None) -> m.ObligationRow:

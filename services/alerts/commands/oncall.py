@@ -29,14 +29,14 @@ def state_attendance(draft: AlertsDecision, command: StateAttendance) -> Command
     if draft.level < CRISIS or row is None or row.ended_at is not None:
         raise RefusedCommand(409, "no_cell", level=int(draft.level))
     role, scope = _find_function(draft, command)
-    stated = cell_staffing.state_attendance(
+    attendance = cell_staffing.state_attendance(
         draft, command.person, role, scope, command.mode, command.eta_min
     )
     return {
-        "person": stated.id,
-        "function": stated.role,
-        "mode": stated.mode.value,
-        "expected_at": stated.expected_at,
+        "person": attendance.id,
+        "function": attendance.role,
+        "mode": attendance.mode.value,
+        "expected_at": attendance.expected_at,
     }
 
 
@@ -51,8 +51,8 @@ def _find_function(draft: AlertsDecision, command: StateAttendance) -> tuple[str
     if attendance is not None:
         return attendance.role, attendance.scope
     crisis = find_escalation(draft, TERRITORY)
-    if crisis is not None and (called := find_called_role(draft, crisis, command.person)).role:
-        return called.role, called.scope
+    if crisis is not None and (call := find_called_role(draft, crisis, command.person)).role:
+        return call.role, call.scope
     if policy is not None and command.role in policy.roles:
         return command.role, None
     raise RefusedCommand(409, "no_function")
@@ -189,7 +189,7 @@ def withdraw_override(draft: AlertsDecision, command: o.WithdrawDuty) -> Command
         raise RefusedCommand(404, "duty_not_found", duty=command.duty)
     if row.state != "in_force":
         raise RefusedCommand(409, "already", state=row.state)
-    gone = copy_with(
+    withdrawn_row = copy_with(
         row,
         {
             "state": "withdrawn",
@@ -198,15 +198,15 @@ def withdraw_override(draft: AlertsDecision, command: o.WithdrawDuty) -> Command
             "decided_at": draft.now,
         },
     )
-    return _record_duty(draft, gone)
+    return _record_duty(draft, withdrawn_row)
 
 
 def run_drill(draft: AlertsDecision, _: o.DrillLadders) -> CommandResult:
     """Run the drill by hand. Refused without reference data. Rule D38, readiness."""
-    made = readiness.build_checker(draft)
-    if made is None:
+    checker = readiness.build_checker(draft)
+    if checker is None:
         raise RefusedCommand(409, "no_reference")
-    row = readiness.run_drill(draft, made)
+    row = readiness.run_drill(draft, checker)
     return {
         "drill": row.id,
         "rungs": len(row.rungs),
@@ -227,14 +227,14 @@ def import_calendar(draft: AlertsDecision, command: o.ImportDuties) -> CommandRe
         _compute_next_number(draft),
         (command.calendar, command.role_on_call, command.scope, command.place),
     )
-    replaced = [
+    former_shifts = [
         d
         for d in draft.state.duties.values()
         if d.kind == "calendar"
         and d.state == "in_force"
         and (d.calendar, d.role, d.scope, d.place) == mine
     ]
-    for old in sorted(replaced, key=lambda d: d.number):
+    for old in sorted(former_shifts, key=lambda d: d.number):
         draft.emit(
             o.DutyChanged(row=copy_with(old, {"state": "replaced", "decided_at": draft.now}))
         )
@@ -256,7 +256,7 @@ def import_calendar(draft: AlertsDecision, command: o.ImportDuties) -> CommandRe
             number=number,
         ),
     )
-    return result | {"replaced": len(replaced)}
+    return result | {"replaced": len(former_shifts)}
 
 
 def note_reachability(draft: AlertsDecision, command: o.NoteReachability) -> CommandResult:

@@ -132,21 +132,21 @@ def approve_change(draft: AlertsDecision, command: r.ApproveReference) -> Comman
         row = _take_prepared_version(draft, row, command.prepared)
     if (cause := versions.find_hindrance(draft, row)) is not None:
         raise RefusedCommand(409, cause, base=row.base, reference=draft.state.version)
-    due = max(row.effective_at or draft.now, draft.now)
+    due_at = max(row.effective_at or draft.now, draft.now)
     return _build_result(
-        _record_decision(draft, row, command, "approved", ChangeState.APPROVED, next_at=due)
+        _record_decision(draft, row, command, "approved", ChangeState.APPROVED, next_at=due_at)
     )
 
 
 def _take_prepared_version(
-    draft: AlertsDecision, row: ReferenceChangeRow, prepared: r.PreparedVersion | None
+    draft: AlertsDecision, row: ReferenceChangeRow, version: r.PreparedVersion | None
 ) -> ReferenceChangeRow:
     """Return the change with the version that was drafted for its approval."""
-    if prepared is None or prepared.base != draft.state.version:
+    if version is None or version.base != draft.state.version:
         raise RefusedCommand(409, "edit_unprepared")
-    _check_drafted_version(draft, prepared.reference)
+    _check_drafted_version(draft, version.reference)
     return copy_with(
-        row, {"reference": prepared.reference, "base": prepared.base, "sections": prepared.sections}
+        row, {"reference": version.reference, "base": version.base, "sections": version.sections}
     )
 
 

@@ -76,10 +76,10 @@ def confirm_report(draft: AlertsDecision, command: c.ConfirmReport) -> CommandRe
     if row.confirmation == "confirmed" and row.held is None:
         raise RefusedCommand(409, "confirmed_already", report=row.id)
     before = draft.incident_of(row.id)
-    settled = (
+    settle = (
         receive.confirm_held_parts if row.confirmation == "confirmed" else receive.confirm_report
     )
-    settled(draft, row, command.author)
+    settle(draft, row, command.author)
     update_derived_state(draft)
     _merge_emptied_incident(draft, before, row.id)
     return {"report": row.id, "incident": draft.state.reports[row.id].incident}

@@ -214,9 +214,9 @@ def _list_dependency_states(
             m is not None
             and name == "colleges_served"
             and m.value_of
-            and (served := parse_number(m.value)) is not None
+            and (meals := parse_number(m.value)) is not None
         ):
-            yield id, "up" if served >= m.value_of else round(100 * served / m.value_of, 1)
+            yield id, "up" if meals >= m.value_of else round(100 * meals / m.value_of, 1)
         elif row.type is T.REOPENING:
             yield id, "up"
     if m is not None and name in RESTORATION_MEASURES:
@@ -236,8 +236,12 @@ def _list_dependency_states(
                 "down" if (row.capacity_lost_pct or 0.0) >= _DOWN_PCT else "degraded",
             )
     for network in list_named(row, "network:"):
-        if m is not None and name == "customers_cut" and (cut := parse_number(m.value)) is not None:
-            yield f"network:{network}", "down" if cut > 0 else "up"
+        if (
+            m is not None
+            and name == "customers_cut"
+            and (customers := parse_number(m.value)) is not None
+        ):
+            yield f"network:{network}", "down" if customers > 0 else "up"
         elif row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM, T.OUTAGE_WATER):
             yield (
                 f"network:{network}",
@@ -299,7 +303,7 @@ def _set_flag(
         )
         if stands != row.id:
             return
-    planned = draft.state.hushed.get(row.id) == "maintenance"
+    is_planned = draft.state.hushed.get(row.id) == "maintenance"
     if old is not None and (old.value, old.effective_from) == (value, effective_from):
         if row.id not in old.reports:
             reports = (*old.reports[: _MAX_REPORTS - 1], row.id)
@@ -307,7 +311,7 @@ def _set_flag(
             values = {
                 "reports": reports,
                 "until": later,
-                "maintenance": old.maintenance and planned,
+                "maintenance": old.maintenance and is_planned,
             }
             if at_once:
                 values["speaks_of"] = (
@@ -332,7 +336,7 @@ def _set_flag(
                 speaks_of=speaks_of,
                 incident=incident,
                 reports=(row.id,),
-                maintenance=planned,
+                maintenance=is_planned,
                 digest_at=compute_digest_time(draft, value)
                 if id.startswith("vigilance:")
                 else None,
@@ -360,23 +364,23 @@ def _correct_start(draft: AlertsDecision, old: FlagRow, value: FlagValue, row: R
         and row.occurred_at < old.since
         and not _had_other_value(draft, old, row.occurred_at)
     ):
-        planned = draft.state.hushed.get(row.id) == "maintenance"
+        is_planned = draft.state.hushed.get(row.id) == "maintenance"
         values = {
             "since": row.occurred_at,
             "reports": (row.id, *old.reports[1 - _MAX_REPORTS :]),
-            "maintenance": old.maintenance and planned,
+            "maintenance": old.maintenance and is_planned,
         }
     elif value != old.value and row.occurred_at > old.since:
-        again = [
+        returns = [
             (at, id)
-            for at, _recorded, id, declared in _list_declared_values(draft, old.id)
-            if declared == old.value and at > row.occurred_at
+            for at, _recorded_at, id, declared_value in _list_declared_values(draft, old.id)
+            if declared_value == old.value and at > row.occurred_at
         ]
-        if again:
+        if returns:
             later = tuple(
                 r.id for r in draft.find_reports(old.reports) if r.occurred_at > row.occurred_at
             )
-            values = {"since": min(again)[0], "reports": later or (min(again)[1],)}
+            values = {"since": min(returns)[0], "reports": later or (min(returns)[1],)}
     if values:
         draft.emit(FlagChanged(row=copy_with(old, values)))
 
@@ -385,16 +389,16 @@ def _had_other_value(draft: AlertsDecision, flag: FlagRow, after: Instant) -> bo
     """Return whether the flag had another value, or its cause had ended, since that time."""
     changes = (
         at
-        for at, _recorded, _id, value in _list_declared_values(draft, flag.id)
+        for at, _recorded_at, _id, value in _list_declared_values(draft, flag.id)
         if value != flag.value
     )
     name = flag.id.replace("kitchen:", "supplier:")
-    ended = (
+    ends = (
         c.lifted_at
         for c in draft.state.causes.values()
         if c.lifted_at is not None and name in list_objects(c)
     )
-    return any(after < at <= flag.since for at in (*changes, *ended))
+    return any(after < at <= flag.since for at in (*changes, *ends))
 
 
 def _find_next_start(windows: Iterable[Window], now: Instant) -> Instant | None:
@@ -513,8 +517,8 @@ def _restore_earlier_value(draft: AlertsDecision, row: FlagRow) -> None:
             )
         )
         return
-    since, _recorded, report, value = max(declarations, key=lambda s: s[:3])
-    planned = draft.state.hushed.get(report) == "maintenance"
+    since, _recorded_at, report, value = max(declarations, key=lambda s: s[:3])
+    is_planned = draft.state.hushed.get(report) == "maintenance"
     speaks_of = (
         _find_declared_start([draft.state.reports[report]], draft.now)
         if row.id.startswith(_IMMEDIATE_PREFIXES)
@@ -529,7 +533,7 @@ def _restore_earlier_value(draft: AlertsDecision, row: FlagRow) -> None:
                 speaks_of=speaks_of,
                 incident=draft.incident_of(report),
                 reports=(report,),
-                maintenance=planned,
+                maintenance=is_planned,
             )
         )
     )
@@ -540,8 +544,8 @@ def restore_dependencies(draft: AlertsDecision) -> None:
 
     Another open cause keeps them down.
     """
-    ended, draft.ended = [draft.state.causes[c] for c in draft.ended], []
-    for cause in ended:
+    ended_causes, draft.ended = [draft.state.causes[c] for c in draft.ended], []
+    for cause in ended_causes:
         if cause.lifted_at is None:
             continue
         flags = (

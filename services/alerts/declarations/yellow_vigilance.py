@@ -29,13 +29,13 @@ def compute_digest_time(draft: AlertsDecision, value: bool | float | str) -> Ins
 
 def send_digest(draft: AlertsDecision) -> None:
     """Send each role one digest of the yellow vigilances that are due, and of their plans."""
-    due = sort_by_id(
+    due_flags = sort_by_id(
         f
         for f in draft.state.flags.values()
         if f.digest_at is not None and f.digest_at <= draft.now
     )
-    yellow = [f.id.removeprefix(_PREFIX) for f in due if f.value == YELLOW]
-    for flag in due:
+    yellow = [f.id.removeprefix(_PREFIX) for f in due_flags if f.value == YELLOW]
+    for flag in due_flags:
         draft.emit(FlagChanged(row=copy_with(flag, {"digest_at": None})))
     policy = draft.territory.policy
     if policy is None or policy.vigilance_digest is None or not yellow:

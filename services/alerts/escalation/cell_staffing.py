@@ -116,12 +116,12 @@ def call_cell(draft: AlertsDecision, level: Level) -> None:
     if staffing is not None and staffing.ended_at is None:
         if int(level) <= staffing.level:
             return
-        raised = {
+        changes = {
             "level": int(level),
             "required": rule.roles,
             "armed_at": None if _list_missing(draft, rule.roles) else staffing.armed_at,
         }
-        _record(draft, copy_with(staffing, raised), "raised")
+        _record(draft, copy_with(staffing, changes), "raised")
     else:
         minutes = _choose_objective(draft.territory.policy, rule, draft.clock)
         row = CellStaffingRow(
@@ -148,7 +148,7 @@ def state_attendance(
     Saying the same again changes nothing; on the way, a new time replaces the old one.
     """
     current_attendance = draft.state.attendance.get(person)
-    expected = (
+    expected_at = (
         draft.clock + (DEFAULT_ETA_MIN if eta_min is None else eta_min) * MINUTE_MS
         if mode is AttendanceMode.EN_ROUTE
         else None
@@ -170,7 +170,7 @@ def state_attendance(
         scope=scope,
         mode=mode,
         stated_at=draft.clock,
-        expected_at=expected,
+        expected_at=expected_at,
         present_at=since if mode in PRESENT_MODES else None,
     )
     draft.emit(AttendanceChanged(row=row))
@@ -217,9 +217,9 @@ def _record(
     draft.emit(CellStaffingChanged(row=row, change=change))
 
 
-def _list_missing(draft: AlertsDecision, required: tuple[str, ...]) -> list[str]:
+def _list_missing(draft: AlertsDecision, roles: tuple[str, ...]) -> list[str]:
     present = {row.role for row in draft.state.attendance.values() if row.mode in PRESENT_MODES}
-    return [role for role in required if role not in present]
+    return [role for role in roles if role not in present]
 
 
 def _find_rule(policy: Escalation | None, level: Level) -> CellStaffingRule | None:

@@ -48,15 +48,15 @@ def update_escalations(draft: AlertsDecision, rises: Rises) -> None:
         ]
         start_escalation(draft, TERRITORY, draft.level, incidents, before)
         draft.reopened.difference_update(incidents)  # they have just been called
-    turned = frozenset(draft.turned | draft.reopened)
-    for incident in sorted(turned):
+    turned_incidents = frozenset(draft.turned | draft.reopened)
+    for incident in sorted(turned_incidents):
         _update_for_suppression(draft, incident, rises)
     draft.turned.clear()
     for incident in rises.incidents:
         level, quiet = draft.incident(incident).level, draft.incident(incident).quiet
         own = find_escalation(draft, incident)
         if level < CRISIS and quiet is not None:
-            if incident not in turned:
+            if incident not in turned_incidents:
                 record_withheld_notification(draft, incident, "ladder")
         elif level < CRISIS:
             start_escalation(draft, incident, level, (incident,), [own] if own else [])
@@ -300,9 +300,9 @@ def apply_current_policy(draft: AlertsDecision, row: EscalationRow) -> bool:
         return False
     mine = [w for w in row.waves if w.cycle == row.cycle]
     began = min(w.due_at - w.after_min * MINUTE_MS for w in mine)
-    reached = max((w.wave for w in mine if w.state != "waiting"), default=0)
+    reached_wave = max((w.wave for w in mine if w.state != "waiting"), default=0)
     new = build_waves(waves, row.cycle, began)
-    ahead = tuple(w for w in new if w.wave > reached) if row.state == "running" else ()
+    ahead = tuple(w for w in new if w.wave > reached_wave) if row.state == "running" else ()
     row = copy_with(
         row,
         {

@@ -147,16 +147,16 @@ def _resolve_pilot(draft: AlertsDecision, role: str, action: PilotedWork) -> Ite
 
     An incident of many sites or pôles has no single pilot of that role.
     """
-    scoped = draft.state.rota.scopes(role)
-    if None in scoped:
+    scopes = draft.state.rota.scopes(role)
+    if None in scopes:
         yield _resolve_role(draft, role, None)
         return
     site = draft.territory.sites.get(action.scope or "")
     own = {action.scope, site.pole if site is not None else None}
-    places = [scope for scope in scoped if scope in own]
+    places = [scope for scope in scopes if scope in own]
     if not places and action.incident is not None:
         near = find_concerned_scopes(draft, (action.incident,))
-        places = [scope for scope in scoped if scope in near]
+        places = [scope for scope in scopes if scope in near]
     if len(places) == 1:
         yield _resolve_role(draft, role, places[0])
 
@@ -211,27 +211,29 @@ def _is_rested(draft: AlertsDecision, person: str) -> bool:
     rules = draft.territory.policy.working_time if draft.territory.policy is not None else None
     if rules is None:
         return True
-    answered = draft.state.taken.get(person)
+    answered_at = draft.state.taken.get(person)
     span = draft.clock - round(rules.daily_rest_h * HOUR_MS)
     called_out = (
-        [] if answered is None else [(answered, answered + round(rules.call_out_h * HOUR_MS))]
+        []
+        if answered_at is None
+        else [(answered_at, answered_at + round(rules.call_out_h * HOUR_MS))]
     )
-    planned = compute_work(draft.state.rota, rules, span, draft.clock + 1).get(person, [])
-    return is_rested([*planned, *called_out], rules, draft.clock)
+    planned_work = compute_work(draft.state.rota, rules, span, draft.clock + 1).get(person, [])
+    return is_rested([*planned_work, *called_out], rules, draft.clock)
 
 
 def _resolve_scopes(
     draft: AlertsDecision, role: str, ladder: EscalationRow
 ) -> Iterator[OnCallRole]:
-    scoped = draft.state.rota.scopes(role)
-    if None in scoped:
+    scopes = draft.state.rota.scopes(role)
+    if None in scopes:
         yield _resolve_role(draft, role, None)
         return
-    if not scoped:
+    if not scopes:
         yield OnCallRole(role, None, None, None)
         return
-    concerned = find_concerned_scopes(draft, ladder.incidents)
-    yield from (_resolve_role(draft, role, scope) for scope in scoped if scope in concerned)
+    concerned_scopes = find_concerned_scopes(draft, ladder.incidents)
+    yield from (_resolve_role(draft, role, scope) for scope in scopes if scope in concerned_scopes)
 
 
 def find_concerned_scopes(draft: AlertsDecision, incidents: Sequence[str]) -> frozenset[str]:

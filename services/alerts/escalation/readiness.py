@@ -54,10 +54,10 @@ def check_readiness(draft: AlertsDecision) -> None:
 
     The report is about now: after a stall one report stands for all missed mornings.
     """
-    made, rule = build_checker(draft), get_readiness_rule(draft.state)
-    if made is None or rule is None:
+    checker, rule = build_checker(draft), get_readiness_rule(draft.state)
+    if checker is None or rule is None:
         return
-    proof = made.prove(draft.clock)
+    proof = checker.prove(draft.clock)
     urgent = [h for h in proof.holes if h.start < draft.clock + rule.alert_before_h * HOUR_MS]
     before = draft.state.readiness
     alerted_keys = before.alerted if before is not None else ()
@@ -78,7 +78,7 @@ def check_readiness(draft: AlertsDecision) -> None:
         )
     )
     _update_tasks(draft, urgent)
-    _run_monthly_drill(draft, made, rule)
+    _run_monthly_drill(draft, checker, rule)
     fresh = [h for h in urgent if gap_key(h) not in alerted_keys]
     if fresh:
         _announce_gaps(draft, rule.alert_to, [h for h in fresh if h.scope is None], None)
@@ -88,7 +88,9 @@ def check_readiness(draft: AlertsDecision) -> None:
         _send_digest(draft, rule.alert_to[:1], proof)
 
 
-def _run_monthly_drill(draft: AlertsDecision, made: ReadinessProver, rule: ReadinessRule) -> None:
+def _run_monthly_drill(
+    draft: AlertsDecision, checker: ReadinessProver, rule: ReadinessRule
+) -> None:
     """Run the drill once a month, with the first readiness check on or after its day."""
     today = local_day(draft.clock)
     if (
@@ -97,16 +99,16 @@ def _run_monthly_drill(draft: AlertsDecision, made: ReadinessProver, rule: Readi
         or draft.state.drilled == _format_month(draft)
     ):
         return
-    run_drill(draft, made)
+    run_drill(draft, checker)
 
 
-def run_drill(draft: AlertsDecision, made: ReadinessProver) -> DrillRow:
+def run_drill(draft: AlertsDecision, checker: ReadinessProver) -> DrillRow:
     """Run the silent test now; a second one in a month replaces the first in the state."""
     row = DrillRow(
         id=_format_month(draft),
         at=draft.clock,
         reference=draft.state.version,
-        rungs=prove_steps(made, draft.clock),
+        rungs=prove_steps(checker, draft.clock),
     )
     draft.emit(LaddersDrilled(row=row))
     return row

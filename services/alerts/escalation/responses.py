@@ -144,11 +144,11 @@ def count_acknowledgement(
     )
     by = row.acknowledged_by if person in row.acknowledged_by else (*row.acknowledged_by, person)
     row = copy_with(row, {"waves": waves, "acknowledged_by": by})
-    reached = any(_has_quorum(w, row) for w in waves if w.wave == wave)
+    has_quorum = any(_has_quorum(w, row) for w in waves if w.wave == wave)
     record_escalation(
         draft,
-        _skip_waiting_waves(draft, row, wave) if reached and row.state != "answered" else row,
-        "answered" if reached else "answer",
+        _skip_waiting_waves(draft, row, wave) if has_quorum and row.state != "answered" else row,
+        "answered" if has_quorum else "answer",
     )
     for incident in list_incidents(draft, row):
         acknowledge_incident(draft, incident.id, person)
@@ -241,8 +241,8 @@ def without_acknowledgement(
             )
     if row.state != "answered" or any(_has_quorum(w, row) for w in waves):
         return row
-    again = {"satisfied": "fired", "skipped": "waiting"}
-    waves = tuple(copy_with(w, {"state": again.get(w.state, w.state)}) for w in waves)
+    new_states = {"satisfied": "fired", "skipped": "waiting"}
+    waves = tuple(copy_with(w, {"state": new_states.get(w.state, w.state)}) for w in waves)
     row = schedule_next_step(copy_with(row, {"state": "running", "stale_at": None, "waves": waves}))
     return (
         row
@@ -264,9 +264,11 @@ def _skip_waiting_waves(draft: AlertsDecision, row: EscalationRow, wave: int) ->
             row = replace_wave(row, n, state="satisfied")
         elif w.state == "waiting":
             names = [name for name in w.roles if is_wanted(draft, w, name)]
-            due = [p for p in resolve_roles(draft, names, row) if p.role in row.never_skipped]
-            called, _ = call_roles(draft, row, w, due, list_called_people(draft, row))
-            row = replace_wave(row, n, state="skipped", notifications=(*w.notifications, *called))
+            due_roles = [p for p in resolve_roles(draft, names, row) if p.role in row.never_skipped]
+            notifications, _ = call_roles(draft, row, w, due_roles, list_called_people(draft, row))
+            row = replace_wave(
+                row, n, state="skipped", notifications=(*w.notifications, *notifications)
+            )
     return copy_with(
         row, {"state": "answered", "next_at": None, "stale_at": _compute_stale_time(draft, row)}
     )
@@ -284,29 +286,32 @@ def _apply_decline(
     row = replace_wave(row, index, declined=row.waves[index].declined + 1)
     row = _call_for_other_roles(draft, row, index, call)
     now = get_holder_and_deputy(draft, call.role, call.scope)
-    reached = {
+    reached_people = {
         *list_called_people(draft, row, row.cycle),
         *row.acknowledged_by,
     }  # people called in vain by an earlier cycle are called again
     others = [p for p in (now.holder, now.deputy) if p is not None and p != call.person]
     named_instead = (
         instead
-        if instead not in (None, call.person, *reached) and list_channels(draft, instead or "")
+        if instead not in (None, call.person, *reached_people)
+        and list_channels(draft, instead or "")
         else None
     )
-    if named_instead is None and now.deputy in others and now.deputy in reached:
+    if named_instead is None and now.deputy in others and now.deputy in reached_people:
         record_escalation(draft, row, "declined")
         return
-    deputy = named_instead or next((p for p in others if p not in reached), None)
+    deputy = named_instead or next((p for p in others if p not in reached_people), None)
     wave = row.waves[index]
-    called = (
+    notification = (
         plan_notification(draft, row, wave, OnCallRole(call.role, call.scope, deputy, None), deputy)
         if deputy is not None
         else None
     )
-    if called is not None:
+    if notification is not None:
         record_escalation(
-            draft, replace_wave(row, index, notifications=(*wave.notifications, called)), "declined"
+            draft,
+            replace_wave(row, index, notifications=(*wave.notifications, notification)),
+            "declined",
         )
         return
     draft.emit(RoleUncovered(escalation=row.id, role=call.role, scope=call.scope))
@@ -332,10 +337,14 @@ def _call_for_other_roles(
     others = [
         OnCallRole(p.role, p.scope, p.deputy, None) for p in other_roles if p.deputy is not None
     ]
-    called, _ = call_roles(
+    notifications, _ = call_roles(
         draft, row, wave, others, {*list_called_people(draft, row, row.cycle), *row.acknowledged_by}
     )
-    return replace_wave(row, index, notifications=(*wave.notifications, *called)) if called else row
+    return (
+        replace_wave(row, index, notifications=(*wave.notifications, *notifications))
+        if notifications
+        else row
+    )
 
 
 def on_notification_unreachable(draft: AlertsDecision, notification: str) -> None:
@@ -417,10 +426,10 @@ def restart_escalation(draft: AlertsDecision, row: EscalationRow, why: str) -> N
             "repeat_times": row.cycle + row.repeat_times - (row.since_cycle - 1),
         },
     )
-    begun = fire_next_wave(draft, _clear_answers(add_cycle(before, draft.clock)))
+    escalation = fire_next_wave(draft, _clear_answers(add_cycle(before, draft.clock)))
     record_escalation(
         draft,
-        call_responders_again(draft, begun, [(person, row) for person in row.acknowledged_by]),
+        call_responders_again(draft, escalation, [(person, row) for person in row.acknowledged_by]),
         why,
     )
 

@@ -92,24 +92,25 @@ def fire_next_wave(draft: AlertsDecision, row: EscalationRow) -> EscalationRow:
         index = next((n for n, w in enumerate(row.waves) if w.state == "waiting"), None)
         if index is None:
             return schedule_next_step(row)
-        row, covered = _fire_wave(draft, row, index)
-        if covered:
+        row, is_covered = _fire_wave(draft, row, index)
+        if is_covered:
             return schedule_next_step(row)
 
 
 def _fire_wave(draft: AlertsDecision, row: EscalationRow, index: int) -> tuple[EscalationRow, bool]:
     wave = row.waves[index]
     names = tuple(name for name in wave.roles if is_wanted(draft, wave, name))
-    due = list(resolve_roles(draft, names, row))
-    called, uncovered = call_roles(draft, row, wave, due, row.acknowledged_by)
-    fired = {
+    due_roles = list(resolve_roles(draft, names, row))
+    notifications, uncovered_roles = call_roles(draft, row, wave, due_roles, row.acknowledged_by)
+    values = {
         "state": "fired",
         "fired_at": draft.clock,
         "roles": names,
-        "notifications": (*wave.notifications, *called),
+        "notifications": (*wave.notifications, *notifications),
     }
-    row = _uncovered(replace_wave(row, index, **fired), uncovered)
-    return copy_with(row, {"wave": wave.wave, "cycle": wave.cycle}), bool(due) and not uncovered
+    row = _uncovered(replace_wave(row, index, **values), uncovered_roles)
+    is_covered = bool(due_roles) and not uncovered_roles
+    return copy_with(row, {"wave": wave.wave, "cycle": wave.cycle}), is_covered
 
 
 def _uncovered(row: EscalationRow, roles: Iterable[str]) -> EscalationRow:
@@ -130,41 +131,46 @@ def call_conditional(draft: AlertsDecision, row: EscalationRow) -> None:
         ]
         if wave.cycle != row.cycle or wave.fired_at is None or not new:
             continue
-        spared = {*list_called_people(draft, row, row.cycle), *row.acknowledged_by}
-        called, uncovered = call_roles(draft, row, wave, resolve_roles(draft, new, row), spared)
-        row = replace_wave(
-            row, index, roles=(*wave.roles, *new), notifications=(*wave.notifications, *called)
+        excluded_people = {*list_called_people(draft, row, row.cycle), *row.acknowledged_by}
+        notifications, uncovered_roles = call_roles(
+            draft, row, wave, resolve_roles(draft, new, row), excluded_people
         )
-        row = record_escalation(draft, _uncovered(row, uncovered), "wave")
+        row = replace_wave(
+            row,
+            index,
+            roles=(*wave.roles, *new),
+            notifications=(*wave.notifications, *notifications),
+        )
+        row = record_escalation(draft, _uncovered(row, uncovered_roles), "wave")
 
 
 def call_roles(
     draft: AlertsDecision,
     row: EscalationRow,
     wave: WaveRow,
-    due: Iterable[OnCallRole],
-    spared: Collection[str],
+    roles: Iterable[OnCallRole],
+    excluded_people: Collection[str],
 ) -> tuple[list[str], list[str]]:
     """Call the holders of these roles, or their deputies if a holder is missing or unreachable.
 
-    Each person is called once, and none of `spared`. Returns the notifications and the uncovered
-    roles. Rule D34, uncovered roles.
+    Each person is called once, and none of `excluded_people`. Returns the notifications and the
+    uncovered roles. Rule D34, uncovered roles.
     """
-    called: dict[str, str] = {}
-    uncovered: list[str] = []
-    for post in due:
+    notifications: dict[str, str] = {}
+    uncovered_roles: list[str] = []
+    for post in roles:
         person = (
             post.holder if post.holder is not None and list_channels(draft, post.holder) else None
         )
         if person is None:
             draft.emit(RoleUncovered(escalation=row.id, role=post.role, scope=post.scope))
-            uncovered.append(format_role(post.role, post.scope))
+            uncovered_roles.append(format_role(post.role, post.scope))
             person = post.deputy
-        if person is None or person in called or person in spared:
+        if person is None or person in notifications or person in excluded_people:
             continue
         if (notification := plan_notification(draft, row, wave, post, person)) is not None:
-            called[person] = notification
-    return [*called.values()], uncovered
+            notifications[person] = notification
+    return [*notifications.values()], uncovered_roles
 
 
 def call_responders_again(
@@ -176,15 +182,15 @@ def call_responders_again(
     they were called before. The incidents lose their acknowledgement until a person answers.
     """
     first = next(n for n, w in enumerate(row.waves) if w.cycle == row.cycle)
-    for person, answered in said_yes:
+    for person, answered_escalation in said_yes:
         if person not in list_called_people(draft, row, row.cycle):
             wave = row.waves[first]
-            called = plan_notification(
-                draft, row, wave, find_called_role(draft, answered, person), person
+            notification = plan_notification(
+                draft, row, wave, find_called_role(draft, answered_escalation, person), person
             )
             row = (
-                replace_wave(row, first, notifications=(*wave.notifications, called))
-                if called is not None
+                replace_wave(row, first, notifications=(*wave.notifications, notification))
+                if notification is not None
                 else row
             )
     clear_acknowledgements(draft, row)
@@ -391,14 +397,14 @@ def list_called_people(
     draft: AlertsDecision, row: EscalationRow, since_cycle: int = 1
 ) -> tuple[str, ...]:
     """Return the people called so far, once each."""
-    called = (
+    notifications = (
         n
         for w in row.waves
         if w.cycle >= since_cycle
         for n in w.notifications
         if n in draft.state.calls
     )
-    return tuple(dict.fromkeys(draft.state.calls[n].person for n in called))
+    return tuple(dict.fromkeys(draft.state.calls[n].person for n in notifications))
 
 
 def schedule_next_step(row: EscalationRow) -> EscalationRow:
@@ -426,8 +432,8 @@ def on_escalation_due(draft: AlertsDecision, id: str) -> None:
             record_escalation(draft, row, "exhausted")
             return
         waiting = [n for n, w in enumerate(row.waves) if w.state == "waiting"]
-    due = [n for n in waiting if row.waves[n].due_at <= draft.clock]
-    for n in due[:-1]:
+    due_waves = [n for n in waiting if row.waves[n].due_at <= draft.clock]
+    for n in due_waves[:-1]:
         row = replace_wave(row, n, state="superseded")
     record_escalation(draft, fire_next_wave(draft, row), "wave")
 
@@ -439,7 +445,7 @@ def add_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
     """
     if row.cycle > row.repeat_times:
         return copy_with(row, {"state": "exhausted", "next_at": None})
-    again = tuple(
+    new_waves = tuple(
         copy_with(
             w,
             {
@@ -453,7 +459,7 @@ def add_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
         )
         for w in row.later or [w for w in row.waves if w.cycle == row.cycle]
     )
-    return copy_with(row, {"waves": (*row.waves, *again), "cycle": row.cycle + 1})
+    return copy_with(row, {"waves": (*row.waves, *new_waves), "cycle": row.cycle + 1})
 
 
 def replace_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow:
@@ -479,10 +485,10 @@ def _revive_skipped_waves(row: EscalationRow, now: Instant) -> EscalationRow:
 
     They keep their delays, and the first is due now at the latest.
     """
-    skipped = [w for w in row.waves if w.state == "skipped" and w.cycle == row.cycle]
-    late = max(0, now - min((w.due_at for w in skipped), default=now))
+    skipped_waves = [w for w in row.waves if w.state == "skipped" and w.cycle == row.cycle]
+    late = max(0, now - min((w.due_at for w in skipped_waves), default=now))
     waves = tuple(
-        copy_with(w, {"state": "waiting", "due_at": w.due_at + late}) if w in skipped else w
+        copy_with(w, {"state": "waiting", "due_at": w.due_at + late}) if w in skipped_waves else w
         for w in row.waves
     )
     return copy_with(row, {"waves": waves})

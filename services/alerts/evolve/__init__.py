@@ -143,19 +143,19 @@ def evolve_incident(s: State, row: IncidentRow) -> State:
     if (old is not None and old.state is IncidentState.CLOSED) != (
         row.state is IncidentState.CLOSED
     ):
-        closed = row.state is IncidentState.CLOSED
+        is_closed = row.state is IncidentState.CLOSED
         ids = (
             {*s.closed_incidents, row.id}
-            if closed
+            if is_closed
             else {i for i, r in incidents.items() if r.state is IncidentState.CLOSED}
         )
         d["closed_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].closed_at or 0, i)))[
             -_KEPT_CLOSED:
         ]
     is_open = row.state in OPEN
-    covered = is_open and (row.quiet == "maintenance" or not row.severity)
+    is_covered = is_open and (row.quiet == "maintenance" or not row.severity)
     for name, belongs in (
-        ("covered_incidents", covered),
+        ("covered_incidents", is_covered),
         ("wide_incidents", is_open and row.kind != "site"),
         ("cut_incidents", is_open and row.customers_cut is not None),
     ):
@@ -165,12 +165,12 @@ def evolve_incident(s: State, row: IncidentRow) -> State:
     before, after = (old.members if old else ()), row.members
     if before is not after and before != after:
         index, come = s.site_incidents, set(after).difference(before)
-        gone = (
+        former_sites = (
             set(before).difference(after) if len(before) + len(come) != len(after) else set[str]()
         )
         for site in come:
             index = index.set(site, insert_sorted(index.get(site, ()), row.id))
-        for site in gone:
+        for site in former_sites:
             index = set_or_drop(index, site, remove_sorted(index.get(site, ()), row.id))
         d["site_incidents"] = index
     return s.put(**d)
@@ -203,8 +203,8 @@ def _drop_deadlines(s: State, incident: str) -> Changes:
     agenda, zone = s.agenda, s.zones.get(incident)
     d: Changes = {}
     if zone is not None:
-        for due in zone.batches:
-            agenda = agenda.arm(SilenceDue(incident, due), None)
+        for due_at in zone.batches:
+            agenda = agenda.arm(SilenceDue(incident, due_at), None)
         agenda = agenda.arm(AllClearDue(incident), None)
         d["zones"] = s.zones.set(
             incident, replace(zone, batches=Map(), all_clear=None, all_clear_due=None)
@@ -220,16 +220,18 @@ def evolve_threshold(s: State, fact: ThresholdChanged) -> State:
     key = ThresholdRearmed(fact.id)
     if not fact.held:
         return s.put(thresholds=without_key(s.thresholds, fact.id), agenda=s.agenda.arm(key, None))
-    due = None if fact.below_since is None else fact.below_since + REARM_MS
+    rearm_at = None if fact.below_since is None else fact.below_since + REARM_MS
     threshold = Threshold(fact.since, fact.below_since, fact.incident)
-    return s.put(thresholds=s.thresholds.set(fact.id, threshold), agenda=s.agenda.arm(key, due))
+    return s.put(
+        thresholds=s.thresholds.set(fact.id, threshold), agenda=s.agenda.arm(key, rearm_at)
+    )
 
 
 def evolve_escalation(s: State, fact: EscalationChanged) -> State:
     row = fact.row
-    due = row.next_at if row.state == "running" else None
+    due_at = row.next_at if row.state == "running" else None
     stale = row.stale_at if row.state == "answered" else None
-    agenda = s.agenda.arm(EscalationDue(row.id), due).arm(AcknowledgementStale(row.id), stale)
+    agenda = s.agenda.arm(EscalationDue(row.id), due_at).arm(AcknowledgementStale(row.id), stale)
     d: Changes = {"escalations": s.escalations.set(row.id, row), "agenda": agenda}
     newest = s.ladders.get(row.scope)
     if newest is None or newest == row.id or _build_rank(s.escalations[newest]) <= _build_rank(row):
@@ -320,8 +322,8 @@ def evolve_maintenance(s: State, row: MaintenanceRow) -> State:
 
 
 def evolve_lease(s: State, row: LeaseRow) -> State:
-    due = row.until if row.state == "held" else None
-    return s.put(leases=s.leases.set(row.id, row), agenda=s.agenda.arm(LeaseDue(row.id), due))
+    due_at = row.until if row.state == "held" else None
+    return s.put(leases=s.leases.set(row.id, row), agenda=s.agenda.arm(LeaseDue(row.id), due_at))
 
 
 def evolve_statement(s: State, row: StatementRow) -> State:
@@ -370,41 +372,41 @@ Drafting and proposing follow each other at once, so older ones were abandoned.
 
 
 def evolve_draft(s: State, fact: ReferenceDrafted) -> State:
-    drafted = s.drafted.set(f"{fact.reference}/{fact.data.section}", fact)
+    drafts = s.drafted.set(f"{fact.reference}/{fact.data.section}", fact)
     newest: dict[str, int] = {}
     open_references = {
         row.reference for row in s.reference_changes.values() if row.state in OPEN_CHANGES
     }
-    for draft in drafted.values():
+    for draft in drafts.values():
         if draft.reference not in open_references:
             newest[draft.reference] = max(draft.drafted_at, newest.get(draft.reference, 0))
     others = sorted(
         (version for version in newest if version != fact.reference),
         key=lambda version: (newest[version], version),
     )
-    return s.put(drafted=_drop_versions(drafted, set(others[: 1 - KEPT_DRAFTS])))
+    return s.put(drafted=_drop_versions(drafts, set(others[: 1 - KEPT_DRAFTS])))
 
 
 def evolve_change(s: State, row: ReferenceChangeRow) -> State:
-    old, agenda, drafted = s.reference_changes.get(row.id), s.agenda, s.drafted
+    old, agenda, drafts = s.reference_changes.get(row.id), s.agenda, s.drafted
     if old is not None:
         agenda = agenda.arm(ReferenceChangeDue(old.id, old.step), None)
         if old.state in OPEN_CHANGES and row.state not in OPEN_CHANGES:
-            drafted = _drop_versions(drafted, {row.reference})
+            drafts = _drop_versions(drafts, {row.reference})
     return s.put(
         reference_changes=s.reference_changes.set(row.id, row),
         agenda=agenda.arm(ReferenceChangeDue(row.id, row.step), row.next_at),
-        drafted=drafted,
+        drafted=drafts,
     )
 
 
 def _drop_versions(
-    drafted: Map[str, ReferenceDrafted], versions: set[str]
+    drafts: Map[str, ReferenceDrafted], versions: set[str]
 ) -> Map[str, ReferenceDrafted]:
     return (
-        Map({key: draft for key, draft in drafted.items() if draft.reference not in versions})
+        Map({key: draft for key, draft in drafts.items() if draft.reference not in versions})
         if versions
-        else drafted
+        else drafts
     )
 
 
@@ -418,16 +420,16 @@ def evolve_reference(s: State, fact: ReferencePublished) -> State:
 
     Sections that no rule of alerts reads are not kept: every snapshot would carry them.
     """
-    staged = (
+    staged_sections = (
         s.staged
         if fact.data.section in UNDECIDED_SECTIONS
         else s.staged.set(fact.data.section.value, fact.data)
     )
     if not fact.last:
-        return s.put(staged=staged)
+        return s.put(staged=staged_sections)
     s = s.put(
         version=fact.reference,
-        sections=s.sections.update(staged),
+        sections=s.sections.update(staged_sections),
         staged=Map(),
         published_at=fact.published_at,
     )
@@ -466,8 +468,8 @@ def rebuild_indexes(s: State) -> State:
         counts_ = update_counts(new, counts_, site, Map(), marks)
     agenda = Deadlines()
     for incident, zone in s.zones.items():
-        for due in zone.batches:
-            agenda = agenda.arm(SilenceDue(incident, due), due)
+        for due_at in zone.batches:
+            agenda = agenda.arm(SilenceDue(incident, due_at), due_at)
         agenda = agenda.arm(AllClearDue(incident), zone.all_clear_due)
     new = new.put(
         counts=counts_,
@@ -505,8 +507,8 @@ def rebuild_indexes(s: State) -> State:
     agenda = new.agenda.arm(ReadinessDue(), s.prove_at)
     for shift in s.shifts.values():
         agenda = agenda.arm(ShiftLimitNear(shift.person), shift.warn_at)
-    for key, due in s.spent.items():
-        agenda = agenda.arm(key, None) if agenda.due.get(key) == due else agenda
+    for key, due_at in s.spent.items():
+        agenda = agenda.arm(key, None) if agenda.due.get(key) == due_at else agenda
     return new.put(agenda=agenda.arm(HistoryDue(), s.forget_at))
 
 
@@ -533,12 +535,12 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
         {c.incident for c in s.causes.values() if c.lifted_at is None}
         | _list_escalated_incidents(s),
     )
-    gone = {
+    forgotten_incidents = {
         i
         for i, row in s.incidents.items()
         if row.state not in OPEN and (row.closed_at or 0) < fact.closed_before
     } - referenced_incidents
-    proposed = {c.reference for c in s.reference_changes.values() if c.state in OPEN_CHANGES}
+    open_references = {c.reference for c in s.reference_changes.values() if c.state in OPEN_CHANGES}
     held_alerts = {
         r for lease in s.leases.values() if lease.state == "held" for r in (lease.id, lease.claim)
     }
@@ -547,11 +549,11 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
         lambda r: (
             r.recorded_at >= fact.reported_before
             or r.id in held_alerts
-            or (r.incident is not None and r.incident not in gone)
+            or (r.incident is not None and r.incident not in forgotten_incidents)
         ),
     )
-    gone -= {r.incident for r in reports.values()}
-    remaining_incidents = frozenset(s.incidents) - gone
+    forgotten_incidents -= {r.incident for r in reports.values()}
+    remaining_incidents = frozenset(s.incidents) - forgotten_incidents
     causes = _keep_if(
         s.causes, lambda c: c.lifted_at is None or any(r in reports for r in c.reports)
     )
@@ -559,12 +561,12 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
         s.actions,
         lambda a: a.state in OPEN_ACTION_STATES or (a.ended_at or 0) >= fact.reported_before,
     )
-    ended = {
+    ended_escalations = {
         e
         for e, row in s.escalations.items()
         if row.state != "running"
         and (
-            (row.incidents and gone.issuperset(row.incidents))
+            (row.incidents and forgotten_incidents.issuperset(row.incidents))
             or (row.action is not None and row.action not in actions)
         )
     }
@@ -572,10 +574,10 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
         s.put(
             reports=reports,
             causes=causes,
-            incidents=_keep_if(s.incidents, lambda i: i.id not in gone),
-            zones=Map({i: z for i, z in s.zones.items() if i not in gone}),
-            escalations=_keep_if(s.escalations, lambda e: e.id not in ended),
-            calls=_keep_if(s.calls, lambda c: c.escalation not in ended),
+            incidents=_keep_if(s.incidents, lambda i: i.id not in forgotten_incidents),
+            zones=Map({i: z for i, z in s.zones.items() if i not in forgotten_incidents}),
+            escalations=_keep_if(s.escalations, lambda e: e.id not in ended_escalations),
+            calls=_keep_if(s.calls, lambda c: c.escalation not in ended_escalations),
             tasks=_keep_if(
                 s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before
             ),
@@ -585,13 +587,16 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
                 s.maintenance, lambda w: w.state != "over" or w.changed_at >= fact.reported_before
             ),
             drafted=_keep_if(
-                s.drafted, lambda d: d.reference in proposed or d.drafted_at >= fact.reported_before
+                s.drafted,
+                lambda d: d.reference in open_references or d.drafted_at >= fact.reported_before,
             ),
             reference_changes=_keep_if(
                 s.reference_changes,
                 lambda c: c.state in OPEN_CHANGES or c.ended_at >= fact.reported_before,
             ),
-            spent=Map({key: due for key, due in s.spent.items() if due >= fact.reported_before}),
+            spent=Map(
+                {key: due_at for key, due_at in s.spent.items() if due_at >= fact.reported_before}
+            ),
             forget_at=fact.next_at,
             statements=_keep_if(s.statements, lambda m: is_kept_statement(m, fact.reported_before)),
             questions=_keep_if(s.questions, lambda q: is_kept_question(q, fact.reported_before)),

@@ -65,15 +65,15 @@ def evolve_cause(s: State, cause: Cause) -> State:
     newest = s.cause_keys.get(key)
     if newest is None or _build_rank(s.causes[newest]) < _build_rank(cause):
         d["cause_keys"] = s.cause_keys.set(key, cause.id)
-    opened, was_open = cause.lifted_at is None, old is not None and old.lifted_at is None
+    is_open, was_open = cause.lifted_at is None, old is not None and old.lifted_at is None
     if cause.site is None:
-        d["placeless"] = _update_placeless(s, cause, opened)
-    elif opened != was_open:
-        change = insert_sorted if opened else remove_sorted
+        d["placeless"] = _update_placeless(s, cause, is_open)
+    elif is_open != was_open:
+        change = insert_sorted if is_open else remove_sorted
         d["site_causes"] = set_or_drop(
             s.site_causes, cause.site, change(s.site_causes.get(cause.site, ()), cause.id)
         )
-    d["agenda"] = s.agenda.arm(CauseDue(cause.id), cause.next_at if opened else None)
+    d["agenda"] = s.agenda.arm(CauseDue(cause.id), cause.next_at if is_open else None)
     _update_type_indexes(s, d, old, cause)
     if get_suppression_reason(cause) is not None or (
         old is not None and get_suppression_reason(old) is not None
@@ -87,9 +87,9 @@ def _build_rank(cause: Cause) -> tuple[bool, Instant, Instant, str]:
     return cause.lifted_at is None, cause.since, cause.known_at, cause.id
 
 
-def _update_placeless(s: State, cause: Cause, opened: bool) -> Map[str, Map[str, int | None]]:
+def _update_placeless(s: State, cause: Cause, is_open: bool) -> Map[str, Map[str, int | None]]:
     persons_by_cause: Map[str, int | None] = s.placeless.get(cause.type.value, Map())
-    if opened:
+    if is_open:
         persons = cause.persons if cause.acting else None
         if cause.id in persons_by_cause and persons_by_cause[cause.id] == persons:
             return s.placeless
@@ -109,7 +109,7 @@ def get_suppression_reason(cause: Cause) -> SuppressionReason | None:
 
 def _update_suppressed(s: State, cause: Cause, old: Cause | None) -> Changes:
     """Update the indexes of suppressed reports; severities are counted again where needed."""
-    hushed, voices, again = s.hushed, s.voices, set[str]()
+    suppressions, voices, recounted_incidents = s.hushed, s.voices, set[str]()
     former_reports = (
         {} if old is None else dict.fromkeys(set(old.reports).difference(cause.reports))
     )
@@ -117,20 +117,22 @@ def _update_suppressed(s: State, cause: Cause, old: Cause | None) -> Changes:
         **former_reports,
         **dict.fromkeys(cause.reports, get_suppression_reason(cause)),
     }.items():
-        before = hushed.get(id)
+        before = suppressions.get(id)
         if before == hush:
             continue
-        hushed = without_key(hushed, id) if hush is None else hushed.set(id, hush)
+        suppressions = without_key(suppressions, id) if hush is None else suppressions.set(id, hush)
         row = s.reports.get(id)
         if row is not None:
             voices = update_voices(update_voices(voices, row, before, -1), row, hush, 1)
             if row.incident is not None and "maintenance" in (before, hush):
-                again.add(row.incident)
-    new = s.put(hushed=hushed)
+                recounted_incidents.add(row.incident)
+    new = s.put(hushed=suppressions)
     severities = (
-        recount_severities(new, s.reports, s.incident_reports, again) if again else s.severities
+        recount_severities(new, s.reports, s.incident_reports, recounted_incidents)
+        if recounted_incidents
+        else s.severities
     )
-    return {"hushed": hushed, "voices": voices, "severities": severities}
+    return {"hushed": suppressions, "voices": voices, "severities": severities}
 
 
 def _update_type_indexes(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
@@ -260,8 +262,8 @@ def _arm_decay(s: State, d: Changes, index: str) -> None:
     """Arm a deadline for when time alone changes this index; disarm it if the index is empty."""
     agenda, newest = d["agenda"], d[index][-1][0] if d[index] else None
     for span in s.rules.decays.get(index, ()):
-        key, due = str(IndexDecayed(index, span)), None if newest is None else newest + span + 1
-        agenda = agenda.arm(key, None if s.spent.get(key) == due else due)
+        key, due_at = str(IndexDecayed(index, span)), None if newest is None else newest + span + 1
+        agenda = agenda.arm(key, None if s.spent.get(key) == due_at else due_at)
     d["agenda"] = agenda
 
 

@@ -68,17 +68,17 @@ def evolve_cell_shift(s: State, fact: CellShift) -> State:
 
 
 def evolve_attendance(s: State, row: AttendanceRow) -> State:
-    gone = row.mode is AttendanceMode.LEFT
+    has_left = row.mode is AttendanceMode.LEFT
     return s.put(
-        attendance=without_key(s.attendance, row.id) if gone else s.attendance.set(row.id, row)
+        attendance=without_key(s.attendance, row.id) if has_left else s.attendance.set(row.id, row)
     )
 
 
 def evolve_staffing(s: State, row: CellStaffingRow) -> State:
     waiting = row.armed_at is None and row.late_at is None and row.ended_at is None
-    due = row.due_at if waiting else None
-    return s.put(staffing=row, agenda=s.agenda.arm(StaffingDue(), due))
+    due_at = row.due_at if waiting else None
+    return s.put(staffing=row, agenda=s.agenda.arm(StaffingDue(), due_at))
 
 
-def _arm_readiness(s: State, due: Instant | None) -> State:
-    return s.put(prove_at=due, agenda=s.agenda.arm(ReadinessDue(), due))
+def _arm_readiness(s: State, due_at: Instant | None) -> State:
+    return s.put(prove_at=due_at, agenda=s.agenda.arm(ReadinessDue(), due_at))

@@ -162,12 +162,12 @@ def update_voices(
     """Add or remove a report in the voices of its incident (`step` is 1 or -1)."""
     if row is None or row.incident is None or not is_standing(row):
         return voices
-    counted = list(voices.get(row.incident, (0, 0, 0)))
-    counted[{None: 0, "maintenance": 1, "inhibited": 2}[hush]] += step
-    aloud, covered, inhibited = counted
+    counts = list(voices.get(row.incident, (0, 0, 0)))
+    counts[{None: 0, "maintenance": 1, "inhibited": 2}[hush]] += step
+    active_count, covered_count, inhibited_count = counts
     return (
-        voices.set(row.incident, (aloud, covered, inhibited))
-        if any(counted)
+        voices.set(row.incident, (active_count, covered_count, inhibited_count))
+        if any(counts)
         else voices.delete(row.incident)
     )
 

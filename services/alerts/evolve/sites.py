@@ -28,27 +28,27 @@ def update_counts(
     old: Map[str, tuple[str, ...]],
     new: Map[str, tuple[str, ...]],
 ) -> Map[tuple[str, str, str], int]:
-    place, tracked = s.territory.sites.get(site), s.rules.tracked
+    place, tracked_marks = s.territory.sites.get(site), s.rules.tracked
     with counts.mutate() as change:
         for marks, other, step in ((old, new, -1), (new, old, 1)):
             for mark, incidents in marks.items():
                 owners = other.get(mark)
-                if owners == incidents or mark not in tracked:
+                if owners == incidents or mark not in tracked_marks:
                     continue
-                gone = [i for i in incidents if owners is None or i not in owners]
-                for head in tracked[mark]:
+                other_incidents = [i for i in incidents if owners is None or i not in owners]
+                for head in tracked_marks[mark]:
                     if head and place is None:
                         continue
                     group = head and f"{head}{place.kind if head == 'kind:' else place.pole}"  # type: ignore[union-attr]
-                    for owner in gone if owners is not None else ("", *gone):
+                    for owner in other_incidents if owners is not None else ("", *other_incidents):
                         key = (owner, mark, group)
                         value = change.get(key, 0) + step
                         if value:
                             change[key] = value
                         else:
                             change.pop(key, None)
-        counted: Map[tuple[str, str, str], int] = change.finish()
-    return counted
+        new_counts: Map[tuple[str, str, str], int] = change.finish()
+    return new_counts
 
 
 def evolve_site_contact(s: State, fact: SiteReported) -> State:
@@ -76,11 +76,11 @@ def evolve_zone(s: State, fact: ZoneChanged) -> State:
     for site in fact.sites:
         sites = sites.set(site, None)
     if fact.due_at is not None and fact.sites:
-        due = fact.due_at
-        while due in batches:  # one batch per time of judgement
-            due += 1
-        batches = batches.set(due, fact.sites)
-        agenda = agenda.arm(SilenceDue(fact.incident, due), due)
+        due_at = fact.due_at
+        while due_at in batches:  # one batch per time of judgement
+            due_at += 1
+        batches = batches.set(due_at, fact.sites)
+        agenda = agenda.arm(SilenceDue(fact.incident, due_at), due_at)
     new = replace(zone, communes=fact.communes, sites=sites, batches=batches)
     return s.put(zones=s.zones.set(fact.incident, new), agenda=agenda)
 
@@ -101,9 +101,9 @@ def evolve_settled_deadline(s: State, key: str) -> State:
     match KEYS.parse(key):
         case IndexDecayed() if key in s.agenda.due:
             d["spent"] = s.spent.set(key, s.agenda.due[key])
-        case SilenceDue(incident, due) if (zone := s.zones.get(incident)) is not None:
+        case SilenceDue(incident, due_at) if (zone := s.zones.get(incident)) is not None:
             d["zones"] = s.zones.set(
-                incident, replace(zone, batches=without_key(zone.batches, due))
+                incident, replace(zone, batches=without_key(zone.batches, due_at))
             )
         case AllClearDue(incident) if (zone := s.zones.get(incident)) is not None:
             d["zones"] = s.zones.set(incident, replace(zone, all_clear=None, all_clear_due=None))

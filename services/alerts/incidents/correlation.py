@@ -81,12 +81,12 @@ def choose_incident(row: ReportRow, cause: Cause | None, draft: AlertsDecision) 
         return Placement("D23", by_cause)
     if absorbing is not None:
         return Placement(f"D22:{absorbing.kind}", absorbing.id)
-    if key is None and (joined := _find_incident_of_member(row, draft)) is not None:
-        return Placement("D23", joined)
+    if key is None and (member_incident := _find_incident_of_member(row, draft)) is not None:
+        return Placement("D23", member_incident)
     if key is None and (same := _find_similar_incident(row, draft)) is not None:
         return Placement("D23", same.id)
-    if (closed := _find_closed_incident(key, row, draft)) is not None:
-        return Placement("D26", closed.id)
+    if (closed_incident := _find_closed_incident(key, row, draft)) is not None:
+        return Placement("D26", closed_incident.id)
     if not can_open_incident(row):
         return NOWHERE
     return Placement("D22" if key else "D23", opens=key or build_fallback_key(row, draft))
@@ -183,8 +183,10 @@ def _find_merge_target(key: IncidentKey, draft: AlertsDecision) -> IncidentRow |
 def _list_merge_targets(
     which: Callable[[IncidentRow], bool], draft: AlertsDecision
 ) -> list[IncidentRow]:
-    merged = (i.id for i in draft.incidents(draft.state.merged_incidents) if which(i))
-    heirs = {h: draft.incident(h) for i in merged if (h := draft.resolve_incident(i)) is not None}
+    merged_ids = (i.id for i in draft.incidents(draft.state.merged_incidents) if which(i))
+    heirs = {
+        h: draft.incident(h) for i in merged_ids if (h := draft.resolve_incident(i)) is not None
+    }
     return sorted((i for i in heirs.values() if i.state in OPEN), key=lambda i: (i.known_at, i.id))
 
 
@@ -230,12 +232,12 @@ def _find_incident_of_member(row: ReportRow, draft: AlertsDecision) -> str | Non
 
     Its causes there may have ended.
     """
-    joined = [
+    incidents = [
         i
         for i in draft.incidents(draft.state.site_incidents.get(get_site(row) or "", ()))
         if i.state in OPEN
     ]
-    return max(joined, key=lambda i: (i.opened_at, i.id)).id if joined else None
+    return max(incidents, key=lambda i: (i.opened_at, i.id)).id if incidents else None
 
 
 def _find_absorbing_incident(

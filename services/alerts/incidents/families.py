@@ -66,8 +66,8 @@ def find_own_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None:
 
     Power has an empty key; `find_cluster` finds its cluster.
     """
-    if (flagged := _build_flag_key(row)) is not None:
-        return flagged
+    if (flag_key := _build_flag_key(row)) is not None:
+        return flag_key
     make = _KEY_BUILDERS.get(row.type)
     return make(row, draft) if make else None
 
@@ -239,10 +239,10 @@ def _absorb_in_flood(
     if row.type not in (*CLOSURE_TYPES, T.EVACUATION, T.DAMAGE_REPORT, T.OUTAGE_POWER):
         return None
     site, territory = get_site(row), draft.territory
-    exposed = site in territory.flooded_from or not territory.flood_plan.isdisjoint(
+    is_exposed = site in territory.flooded_from or not territory.flood_plan.isdisjoint(
         list_communes(row, territory)
     )
-    if not exposed or (row.type is T.OUTAGE_POWER and get_river_level(draft) < FLOODED_MAINS_M):
+    if not is_exposed or (row.type is T.OUTAGE_POWER and get_river_level(draft) < FLOODED_MAINS_M):
         return None
     return Proximity.TERRITORY
 
@@ -341,9 +341,9 @@ def _absorb_in_security(
         case T.DAMAGE_REPORT:
             is_absorbed = after <= FIRE_BY_SECURITY_MS and _is_near_security(incident, row, draft)
         case T.CLOSURE | T.PARTIAL_CLOSURE:
-            placed = incident.communes and list_communes(row, draft.territory)
+            communes = incident.communes and list_communes(row, draft.territory)
             is_absorbed = after <= CLOSURE_BY_SECURITY_MS and (
-                not placed or _is_near_security(incident, row, draft)
+                not communes or _is_near_security(incident, row, draft)
             )
         case T.TRANSPORT_DISRUPTION:
             is_absorbed = after <= CLOSURE_BY_SECURITY_MS

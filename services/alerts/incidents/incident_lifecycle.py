@@ -101,12 +101,12 @@ def _build_number(draft: AlertsDecision, row: ReportRow) -> str:
     territory = parse_realm(draft.state.realm)[0]
     year, month, day = format_day(row.recorded_at).split("-")
     prefix = f"{territory}-{year}-{month}{day}"
-    opened = draft.state.numbers.get(prefix, 0) + sum(
+    opened_count = draft.state.numbers.get(prefix, 0) + sum(
         1
         for i in draft.changed_incidents
         if i not in draft.state.incidents and draft.incident(i).number.startswith(prefix)
     )
-    return f"{prefix}-{opened + 1:02d}"
+    return f"{prefix}-{opened_count + 1:02d}"
 
 
 def add_report(
@@ -273,8 +273,13 @@ def _find_customers_cut(
 
 def _get_figure(draft: AlertsDecision, row: ReportRow, incident: IncidentRow) -> float | None:
     """Return the customers cut that a report gives now; None if it does not count."""
-    covered = draft.state.hushed.get(row.id) == "maintenance" and incident.quiet != "maintenance"
-    if row.measure is None or not is_confirmed(row) or covered or _is_repeating_cancel(draft, row):
+    is_covered = draft.state.hushed.get(row.id) == "maintenance" and incident.quiet != "maintenance"
+    if (
+        row.measure is None
+        or not is_confirmed(row)
+        or is_covered
+        or _is_repeating_cancel(draft, row)
+    ):
         return None
     if not {"cancelled", "planned"}.isdisjoint(row.flags) or are_windows_over(
         row.effective, draft.now
@@ -297,8 +302,8 @@ def list_added_communes(
     counted_reports = (
         r for r in rows if is_confirmed(r) and r.type is not EventType.TRANSPORT_DISRUPTION
     )
-    cut = (r for r in counted_reports if kind != "power" or r.type is EventType.OUTAGE_POWER)
-    return tuple(sorted({c for r in cut for c in list_communes(r, draft.territory)}))
+    reports = (r for r in counted_reports if kind != "power" or r.type is EventType.OUTAGE_POWER)
+    return tuple(sorted({c for r in reports for c in list_communes(r, draft.territory)}))
 
 
 def _count_added_persons(draft: AlertsDecision, effect: ReportEffect) -> int:
@@ -328,9 +333,9 @@ def count_persons(causes: Iterable[Cause]) -> int:
     return sum(most.values())
 
 
-def move_reports(draft: AlertsDecision, moved: Iterable[str], into: str) -> None:
+def move_reports(draft: AlertsDecision, report_ids: Iterable[str], into: str) -> None:
     """Move reports to another incident by a person's decision. Rule D25, merge and split."""
-    for row in [draft.state.reports[r] for r in moved]:
+    for row in [draft.state.reports[r] for r in report_ids]:
         why = (*row.why, Why(code="D25", args={"incident": into}, at=draft.now))
         draft.emit(ReportChanged(row=copy_with(row, {"incident": into, "why": why})))
 

@@ -52,19 +52,19 @@ def extend_zone(draft: AlertsDecision, row: ReportRow, incident_id: str) -> None
     minutes = _get_silence_delay(draft, family)
     if row.msg_type is MsgType.CANCEL or row.type is T.REOPENING or "planned" in row.flags:
         return  # a withdrawn, ended or announced trouble hits no site
-    drawn = _list_drawn_sites(row)
-    if minutes is None and not drawn:
+    drawn_sites = _list_drawn_sites(row)
+    if minutes is None and not drawn_sites:
         return
     zone = draft.state.zones.get(incident_id, Zone())
     communes, sites = _compute_growth(draft, row, incident, zone, family)
-    sites = drawn or sites
+    sites = drawn_sites or sites
     waiting = (
         {s for batch in zone.batches.values() for s in batch} if family != incident.kind else ()
     )
     new = tuple(sorted({s for s in sites if s not in zone.sites or s in waiting}))
     if not new and communes == zone.communes:
         return
-    judged = (
+    has_deadline = (
         new and minutes is not None and incident.state in OPEN
     )  # else judged when the incident is opened again
     _record_zone(
@@ -72,7 +72,7 @@ def extend_zone(draft: AlertsDecision, row: ReportRow, incident_id: str) -> None
         incident_id,
         communes,
         new,
-        draft.now + (minutes or 0) * MINUTE_MS if judged else None,
+        draft.now + (minutes or 0) * MINUTE_MS if has_deadline else None,
     )
     _update_zone_sites(draft, incident_id, new)
 
@@ -110,7 +110,7 @@ def _record_zone(
     incident_id: str,
     communes: tuple[str, ...],
     sites: tuple[str, ...],
-    due: Instant | None,
+    due_at: Instant | None,
 ) -> None:
     for n in range(0, max(len(sites), 1), SITES_PER_DEADLINE):
         draft.emit(
@@ -118,7 +118,7 @@ def _record_zone(
                 incident=incident_id,
                 communes=communes,
                 sites=sites[n : n + SITES_PER_DEADLINE],
-                due_at=due,
+                due_at=due_at,
             )
         )
 
@@ -165,14 +165,14 @@ def _list_added_communes(
     communes = list_communes(row, draft.territory)
     match family:
         case "power" if get_site(row) is None:
-            cut = (
+            customers = (
                 parse_number(row.measure.value)
                 if row.measure is not None and get_measure_name(row) == "customers_cut"
                 else None
             )
             return (
                 (communes or _list_named_communes(draft, incident.id))
-                if cut is not None and cut > ZONE_CUSTOMERS
+                if customers is not None and customers > ZONE_CUSTOMERS
                 else ()
             )
         case "power" if row.type is T.OUTAGE_POWER and (site := get_site(row)) is not None:
@@ -214,13 +214,13 @@ def move_zone(draft: AlertsDecision, zone: Zone, into: str) -> None:
         sorted(s for s in zone.sites if s not in waiting and s not in target_zone.sites)
     )
     draft.emit(ZoneChanged(incident=into, communes=communes, sites=judged_sites))
-    for due, sites in sorted(zone.batches.items()):
+    for due_at, sites in sorted(zone.batches.items()):
         draft.emit(
             ZoneChanged(
                 incident=into,
                 communes=communes,
                 sites=tuple(s for s in sites if s not in target_zone.sites),
-                due_at=due,
+                due_at=due_at,
             )
         )
     if zone.all_clear is not None and zone.all_clear_due is not None:
@@ -237,11 +237,11 @@ def has_reported_since(draft: AlertsDecision, site: str, since: Instant) -> bool
     )
 
 
-def on_silence_due(draft: AlertsDecision, incident_id: str, due: Instant) -> None:
+def on_silence_due(draft: AlertsDecision, incident_id: str, due_at: Instant) -> None:
     """Show the sites of a batch as unknown if they sent nothing since the incident's first fact."""
     zone, incident = draft.state.zones[incident_id], draft.incident(incident_id)
-    sites = zone.batches.get(due, ())
-    draft.settle_deadline(SilenceDue(incident_id, due))
+    sites = zone.batches.get(due_at, ())
+    draft.settle_deadline(SilenceDue(incident_id, due_at))
     for site in sites:
         if _is_silent(draft, site, incident.opened_at):
             _mark_unknown(draft, site, "D18", incident)

@@ -59,11 +59,11 @@ class Rises:
     """Level of the territory before, if it rose."""
 
 
-def evaluate_rules(draft: AlertsDecision, touched: set[str]) -> Rises:
-    """Evaluate the rules that read `touched`: raise levels, hold triggers, propose N4."""
+def evaluate_rules(draft: AlertsDecision, touched_topics: set[str]) -> Rises:
+    """Evaluate the rules that read `touched_topics`: raise levels, hold triggers, propose N4."""
     rises = Rises()
     draft.values.clear()
-    reading = draft.state.rules.reading(frozenset(touched))
+    reading = draft.state.rules.reading(frozenset(touched_topics))
     for incident in draft.moved_incidents:
         _evaluate_levels(draft, reading.levels, incident, rises)
     _evaluate_levels(draft, reading.levels, None, rises)
@@ -110,10 +110,10 @@ def _evaluate_levels(
     draft: AlertsDecision, rules: tuple[CompiledLevelRule, ...], scope: str | None, rises: Rises
 ) -> None:
     for rule in rules:
-        crossed = _record_thresholds(draft, rule.branches, scope)
-        if not crossed:
+        crossed_branches = _record_thresholds(draft, rule.branches, scope)
+        if not crossed_branches:
             continue
-        why = tuple(w for branch in crossed for w in branch.node.why(draft, scope))
+        why = tuple(w for branch in crossed_branches for w in branch.node.why(draft, scope))
         if scope is not None:
             _raise_incident(draft, scope, rule.level, why, rises)
         if scope not in draft.regrouped:
@@ -162,16 +162,17 @@ def raise_territory(
 def _evaluate_proposals(draft: AlertsDecision, rules: tuple[CompiledLevelRule, ...]) -> None:
     """Propose N4 without setting it; a person decides. Rule D30, proposed N4."""
     for rule in rules:
-        crossed = _record_thresholds(draft, rule.branches, None)
+        crossed_branches = _record_thresholds(draft, rule.branches, None)
         old = draft.state.levels.get(TERRITORY)
         if (
-            not crossed
+            not crossed_branches
             or draft.level >= rule.level
             or (old is not None and old.proposed is not None and old.proposed >= rule.level)
         ):
             continue
         why = _mark_reasons(
-            tuple(w for branch in crossed for w in branch.node.why(draft, None)), rule.level
+            tuple(w for branch in crossed_branches for w in branch.node.why(draft, None)),
+            rule.level,
         )
         row = old or LevelRow(id=TERRITORY, level=draft.level, since=draft.now)
         draft.emit(
@@ -184,9 +185,9 @@ def _evaluate_proposals(draft: AlertsDecision, rules: tuple[CompiledLevelRule, .
 
 def _evaluate_triggers(draft: AlertsDecision, rules: tuple[TriggerRule, ...], rises: Rises) -> None:
     for rule in rules:
-        crossed = _record_thresholds(draft, rule.branches, None)
-        if crossed:
-            _hold_trigger(draft, rule, crossed, rises)
+        crossed_branches = _record_thresholds(draft, rule.branches, None)
+        if crossed_branches:
+            _hold_trigger(draft, rule, crossed_branches, rises)
         _measure(draft, rule)
 
 
@@ -219,14 +220,14 @@ def _measure(draft: AlertsDecision, rule: TriggerRule) -> None:
 
 
 def _hold_trigger(
-    draft: AlertsDecision, rule: TriggerRule, crossed: list[Branch], rises: Rises
+    draft: AlertsDecision, rule: TriggerRule, crossed_branches: list[Branch], rises: Rises
 ) -> None:
     """Record that a trigger holds, or holds by one more branch, and raise its minimum level.
 
     Each branch is recorded once, with values: a refused plan returns with the branches that began
     to hold since. Rules D27 and D49.
     """
-    why = tuple(w for branch in crossed for w in branch.node.why(draft, None))
+    why = tuple(w for branch in crossed_branches for w in branch.node.why(draft, None))
     incident = find_main_incident(draft, why)
     old = draft.state.triggers.get(rule.id)
     if old is None or old.state == "released":
@@ -244,8 +245,8 @@ def _hold_trigger(
             draft, tuple(r for r in draft.state.rules.stand_downs if r.plan == rule.plan)
         )
     else:
-        newer = {build_reason_key(w) for w in why}
-        remaining_reasons = tuple(w for w in old.why if build_reason_key(w) not in newer)
+        new_reasons = {build_reason_key(w) for w in why}
+        remaining_reasons = tuple(w for w in old.why if build_reason_key(w) not in new_reasons)
         draft.emit(
             TriggerChanged(
                 row=copy_with(
@@ -359,14 +360,14 @@ _HAZARDS: Final = frozenset({*PHENOMENON_KIND.values(), "weather"})
 _YELLOW_RANK: Final = rank_colour(COLOURS[1])
 
 
-def propose_lowering(draft: AlertsDecision, ended: Iterable[str]) -> None:
+def propose_lowering(draft: AlertsDecision, cause_ids: Iterable[str]) -> None:
     """Propose to lower incidents that lost their last cause; take back those with a new one.
 
     A person decides. Rule D72, noise.
     """
     incident_ids = {
         i
-        for c in ended
+        for c in cause_ids
         if (i := draft.resolve_incident(draft.state.causes[c].incident)) is not None
     }
     if "flags" in draft.touched():
@@ -398,12 +399,12 @@ def is_incident_over(draft: AlertsDecision, row: IncidentRow) -> bool:
         or rank_colour(str(vigilance.value)) > _YELLOW_RANK
     ):
         return False
-    declared = (
+    declared_flags = (
         f
         for f in flags.values()
         if f.id.startswith("flag:") and f.id != f"flag:{ALL_CLEAR_MEASURE}" and is_flag_true(f)
     )
-    if any(draft.resolve_incident(f.incident) == row.id for f in declared):
+    if any(draft.resolve_incident(f.incident) == row.id for f in declared_flags):
         return False
     return not any(
         draft.resolve_incident(draft.state.causes[c].incident) == row.id

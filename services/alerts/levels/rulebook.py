@@ -149,9 +149,9 @@ class Leaf:
     def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
         if not self.holds(draft, scope):
             return ()
-        measured = self.measured(draft, scope)
-        assert measured is not None
-        return (measured.model_copy(update={"reports": self.metric.reports(draft, scope)}),)
+        reason = self.measured(draft, scope)
+        assert reason is not None
+        return (reason.model_copy(update={"reports": self.metric.reports(draft, scope)}),)
 
     def shown(self, draft: MetricContext, scope: PredicateScope) -> Value | None:
         """Return the value now as a reason shows it; None if unknown."""
@@ -279,16 +279,16 @@ class PredicateCompiler:
             case _:
                 return ManualNode()
 
-    def _leaf(self, measured: Measured) -> Leaf:
-        if measured.key not in self._metrics:
-            self._metrics[measured.key] = (
+    def _leaf(self, condition: Measured) -> Leaf:
+        if condition.key not in self._metrics:
+            self._metrics[condition.key] = (
                 len(self._metrics),
-                bind_metric(measured, self._territory, self._severity_index),
+                bind_metric(condition, self._territory, self._severity_index),
             )
-        number, metric = self._metrics[measured.key]
-        threshold = _parse_threshold(metric, measured.value)
-        key = build_reason_key(_build_reason(measured, None, 0))
-        return Leaf(measured, metric, threshold, metric.margin(threshold), number, key)
+        number, metric = self._metrics[condition.key]
+        threshold = _parse_threshold(metric, condition.value)
+        key = build_reason_key(_build_reason(condition, None, 0))
+        return Leaf(condition, metric, threshold, metric.margin(threshold), number, key)
 
     def branches(self, predicate: Predicate | None) -> tuple[PredicateNode, ...]:
         """Compile the alternatives of a predicate: each is latched and armed on its own.
@@ -504,12 +504,12 @@ class Rulebook:
         """Indexes and topics that any predicate reads."""
         self._agendas: dict[frozenset[str], TouchedRules] = {}
 
-    def reading(self, touched: frozenset[str]) -> TouchedRules:
+    def reading(self, touched_topics: frozenset[str]) -> TouchedRules:
         """Return the rules with branches that read a touched index.
 
         Cached per set: there are few sets.
         """
-        key = touched & self.topics
+        key = touched_topics & self.topics
         touched_rules = self._agendas.get(key)
         if touched_rules is None:
             if len(self._agendas) > 500:
@@ -592,9 +592,9 @@ def get_rulebook(version: str, sections: Map[str, ref.SectionData]) -> Rulebook:
     rulebook = _rulebooks.get(version)
     if rulebook is not None and rulebook.territory.sections == sections:
         return rulebook
-    made = Rulebook(version, sections)
+    new_rulebook = Rulebook(version, sections)
     _rulebooks.pop(version, None)
-    _rulebooks[version] = made
+    _rulebooks[version] = new_rulebook
     while len(_rulebooks) > _CACHED_RULEBOOKS:
         del _rulebooks[next(iter(_rulebooks))]
-    return made
+    return new_rulebook

@@ -22,8 +22,10 @@ def find_reason(draft: AlertsDecision, plan: str) -> str | None:
     """
     held_triggers = list_held_triggers(draft, plan)
     highest = max(held_triggers, key=lambda row: (row.level, row.since, row.id), default=None)
-    measured = [] if highest is None else [why for why in highest.why if why.metric is not None]
-    if not measured:
+    measured_reasons = (
+        [] if highest is None else [why for why in highest.why if why.metric is not None]
+    )
+    if not measured_reasons:
         return None
-    reason: Why = measured[0].model_copy(update={"reports": (), "at": None})
+    reason: Why = measured_reasons[0].model_copy(update={"reports": (), "at": None})
     return reason.model_dump_json(exclude_defaults=True)

@@ -68,7 +68,7 @@ def _add_months(day: date, amount: int) -> date:
     return date(year, month, min(day.day, monthrange(year, month)[1]))
 
 
-def start_by_rules(draft: AlertsDecision, changed: Iterable[str]) -> None:
+def start_by_rules(draft: AlertsDecision, incident_ids: Iterable[str]) -> None:
     """Start the clocks of triggers that begin to hold, and of changed incidents of a family."""
     obligations = draft.territory.obligations
     if not obligations:
@@ -77,7 +77,7 @@ def start_by_rules(draft: AlertsDecision, changed: Iterable[str]) -> None:
         for obligation in obligations.values():
             if trigger.plan in obligation.plans:
                 _start_by_trigger(draft, obligation, trigger)
-    for id in changed:
+    for id in incident_ids:
         row = draft.incident(id)
         for obligation in obligations.values():
             if row.kind in obligation.kinds and row.state in OPEN:
@@ -101,7 +101,7 @@ def start_clock(
         return None
     policy = draft.territory.policy
     due_at = compute_limit(obligation.limit, known_at, policy.holidays if policy else ())
-    passed = _count_passed(known_at, due_at, draft.now)
+    passed_steps = _count_passed(known_at, due_at, draft.now)
     row = m.ObligationRow(
         id=draft.derive("obligation"),
         obligation=obligation.id,
@@ -111,8 +111,8 @@ def start_clock(
         started_at=draft.now,
         known_at=known_at,
         due_at=due_at,
-        next_at=_find_next_step(known_at, due_at, passed) or draft.now,
-        reminders=min(passed, 2),
+        next_at=_find_next_step(known_at, due_at, passed_steps) or draft.now,
+        reminders=min(passed_steps, 2),
         changed_at=draft.now,
         **values,
     )
@@ -167,8 +167,8 @@ def on_obligation_due(draft: AlertsDecision, id: str) -> None:
     row = draft.state.obligations[id]
     if row.state is not m.ObligationState.RUNNING:
         return
-    passed = _count_passed(row.known_at, row.due_at, draft.clock)
-    if passed > 2:
+    passed_steps = _count_passed(row.known_at, row.due_at, draft.clock)
+    if passed_steps > 2:
         row = _move(draft, row, "overdue", overdue_at=row.due_at, next_at=None)
         _inform(draft, row, tuple(_list_pilots(draft, row)), OVERDUE)
         return
@@ -176,9 +176,9 @@ def on_obligation_due(draft: AlertsDecision, id: str) -> None:
         draft,
         row,
         "reminded",
-        reminders=passed,
+        reminders=passed_steps,
         reminded_at=draft.now,
-        next_at=_find_next_step(row.known_at, row.due_at, passed),
+        next_at=_find_next_step(row.known_at, row.due_at, passed_steps),
     )
     _inform(draft, row, _find_declarer(draft, row), REMINDER)
 
@@ -188,9 +188,9 @@ def _count_passed(known_at: Instant, due_at: Instant, now: Instant) -> int:
     return sum(step <= now for step in list_steps(known_at, due_at))
 
 
-def _find_next_step(known_at: Instant, due_at: Instant, passed: int) -> Instant | None:
+def _find_next_step(known_at: Instant, due_at: Instant, passed_steps: int) -> Instant | None:
     steps = list_steps(known_at, due_at)
-    return steps[passed] if passed < len(steps) else None
+    return steps[passed_steps] if passed_steps < len(steps) else None
 
 
 def _find_declarer(draft: AlertsDecision, row: m.ObligationRow) -> tuple[str, ...]:

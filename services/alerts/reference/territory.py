@@ -184,10 +184,10 @@ def find_end_of_day(at: Instant) -> Instant:
 def parse_instant(text: str) -> Instant | None:
     """Parse an ISO 8601 time, local without an offset; return None for other text."""
     try:
-        parsed = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=PARIS)).timestamp() * 1000)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=PARIS)).timestamp() * 1000)
 
 
 def rank_colour(colour: str) -> int:
@@ -249,7 +249,9 @@ class TerritoryIndex:
         kitchens = _group_values(
             (s.kitchen, s.id) for s in sites if s.kitchen and s.kitchen != "sur-place"
         )
-        self.kitchens = {k: served for k, served in kitchens.items() if len(served) > 1}
+        self.kitchens = {
+            k: kitchen_sites for k, kitchen_sites in kitchens.items() if len(kitchen_sites) > 1
+        }
         """Shared kitchen → sites that it serves."""
         self.flood_plan = frozenset(c.insee for c in communes if c.seine_flood_plan)
         thresholds = {k: v for p in self.plans for k, v in p.zone_by_threshold_m.items()}

@@ -49,15 +49,15 @@ def find_hindrance(draft: AlertsDecision, row: ReferenceChangeRow) -> str | None
     return "load_under_way" if draft.state.staged else None
 
 
-def load_section(draft: AlertsDecision, published: ReferencePublished) -> None:
+def load_section(draft: AlertsDecision, event: ReferencePublished) -> None:
     """Load a section from outside; after the last one, everything is judged again."""
     for row in _list_approved_changes(draft):
         if row.published:  # its sections and these would mix in one version
             record_change(
                 draft, row, "failed", state=ChangeState.FAILED, cause="load_under_way", next_at=None
             )
-    draft.emit(published)
-    if published.last:
+    draft.emit(event)
+    if event.last:
         _mark_sites_for_judgement(draft, sorted(draft.state.site_causes))
         update_derived_state(draft, draft.state.rules.topics)
         _fail_outdated_changes(draft)
@@ -82,9 +82,9 @@ def _publish_section(draft: AlertsDecision, row: ReferenceChangeRow) -> None:
     draft.emit(
         ReferencePublished(reference=row.reference, data=data, last=last, published_at=draft.now)
     )
-    published = {"published": row.published + 1, "next_at": draft.now}
+    progress = {"published": row.published + 1, "next_at": draft.now}
     if not last:
-        record_change(draft, row, "publishing", **published)
+        record_change(draft, row, "publishing", **progress)
         return
     record_change(
         draft,
@@ -93,7 +93,7 @@ def _publish_section(draft: AlertsDecision, row: ReferenceChangeRow) -> None:
         state=ChangeState.IN_FORCE,
         in_force_at=draft.now,
         judged="",
-        **published,
+        **progress,
     )
     update_derived_state(draft, draft.state.rules.topics)
     _fail_outdated_changes(draft)

@@ -46,7 +46,7 @@ def hold_unentitled_parts(
     territory = draft.territory
     if territory.measures is None or FLAGS & frozenset(row.flags):
         return row, ()
-    flag, confirmed = _judge_measure(draft, row)
+    flag, confirmed_reports = _judge_measure(draft, row)
     if (
         flag is None
         and _is_systemwide_outage(row, territory)
@@ -61,7 +61,7 @@ def hold_unentitled_parts(
         row = _record_held_part(
             row, TO_CONFIRM, Held(expected_end=row.expected_end), expected_end=None
         )
-    return row, confirmed
+    return row, confirmed_reports
 
 
 def release_held_parts(row: ReportRow) -> ReportRow:

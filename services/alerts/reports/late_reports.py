@@ -34,9 +34,9 @@ from services.alerts.reports.report_facts import (
 from services.alerts.rows import sort_by_id
 
 
-def find_newest_cause(row: ReportRow, windowed: bool, draft: AlertsDecision) -> Cause | None:
+def find_newest_cause(row: ReportRow, has_windows: bool, draft: AlertsDecision) -> Cause | None:
     """Return the newest cause that a report is about, open or lifted. Rule D4, duplicates."""
-    id = draft.state.cause_keys.get(build_cause_key(build_subject_key(row), windowed))
+    id = draft.state.cause_keys.get(build_cause_key(build_subject_key(row), has_windows))
     return draft.state.causes[id] if id is not None else None
 
 
@@ -79,13 +79,13 @@ def find_newest_end(
 
     That is a reopening that names the type; an order to leave also ends an order to shelter.
     """
-    reopened = draft.state.reopenings.get(f"{site}|{type_.value}")
+    reopening = draft.state.reopenings.get(f"{site}|{type_.value}")
     departure = (
         draft.state.departures.get(site)
         if site is not None and type_ is EventType.SHELTER_IN_PLACE
         else None
     )
-    return max((end for end in (reopened, departure) if end is not None), default=None)
+    return max((end for end in (reopening, departure) if end is not None), default=None)
 
 
 def find_superseding_event(
@@ -95,9 +95,13 @@ def find_superseding_event(
 
     A day that is over ends daily reports. Rules D7 and D10.
     """
-    ended = find_newest_end(draft, get_site(row), row.type)
-    if ended is not None and is_superseded_by(row, ended) and not is_ahead(row.effective, ended[0]):
-        return ended[0], "newer_word"
+    newest_end = find_newest_end(draft, get_site(row), row.type)
+    if (
+        newest_end is not None
+        and is_superseded_by(row, newest_end)
+        and not is_ahead(row.effective, newest_end[0])
+    ):
+        return newest_end[0], "newer_word"
     if (
         cause is not None
         and not cause.windows
@@ -111,8 +115,8 @@ def find_superseding_event(
         and last.lifted_at is not None
         and not is_ahead(row.effective, last.lifted_at)
     ):
-        denied = last.lifted_by == DENIED + row.id  # a person confirms it now
-        if not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
+        was_denied = last.lifted_by == DENIED + row.id  # a person confirms it now
+        if not was_denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
             return last.lifted_at, last.lifted_by or "lifted"
     if is_daily(row) and (end := find_end_of_day(row.occurred_at)) <= draft.now:
         return end, "end_of_day"
@@ -149,18 +153,22 @@ def _find_service_restoration(draft: AlertsDecision, row: ReportRow) -> tuple[In
     Only restorations after the report count. Rule D7, late reports.
     """
     if row.type is EventType.SUPPLIER_FAILURE:
-        failed = tuple(f"supplier:{s}" for s in list_named(row, "supplier:"))
+        failed_objects = tuple(f"supplier:{s}" for s in list_named(row, "supplier:"))
     else:
-        failed = (
+        failed_objects = (
             list_services(row)
             if row.type in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM)
             else ()
         )
-    if not failed or len(failed) != len(list_objects(row)):
+    if not failed_objects or len(failed_objects) != len(list_objects(row)):
         return None
-    back = [_find_first_restoration(draft, thing, row) for thing in failed]
-    latest = max((b for b in back if b is not None), default=None)
-    return None if None in back or latest is None or is_ahead(row.effective, latest[0]) else latest
+    restorations = [_find_first_restoration(draft, thing, row) for thing in failed_objects]
+    latest = max((b for b in restorations if b is not None), default=None)
+    return (
+        None
+        if None in restorations or latest is None or is_ahead(row.effective, latest[0])
+        else latest
+    )
 
 
 def _find_first_restoration(

@@ -248,10 +248,10 @@ def parse_number(value: float | bool | str | None) -> float | None:
 
 def get_absent_pct(cause: Cause) -> float:
     """Return the absence of a staff shortage, 0 to 100: its loss, else its measured rate."""
-    lost = cause.loss_pct
-    if lost is None and cause.measure is not None and cause.measure.unit == "%":
-        lost = parse_number(cause.measure.value)
-    return min(max(lost or 0.0, 0.0), 100.0)
+    loss_pct = cause.loss_pct
+    if loss_pct is None and cause.measure is not None and cause.measure.unit == "%":
+        loss_pct = parse_number(cause.measure.value)
+    return min(max(loss_pct or 0.0, 0.0), 100.0)
 
 
 def is_withdrawn(cause: Cause) -> bool:
@@ -388,13 +388,13 @@ def is_ill(row: ReportRow | Cause) -> bool:
     return row.type is EventType.SANITARY_ALERT and get_measure_name(row) == "ill_persons"
 
 
-def build_cause_key(claim: str, windowed: bool) -> str:
+def build_cause_key(claim: str, has_windows: bool) -> str:
     """Return the key of the cause that a claim key leads to.
 
     A cause that acts only inside its windows and one that holds until it is lifted are two causes.
     Rule D9, planned events.
     """
-    return f"{claim}|windows" if windowed else claim
+    return f"{claim}|windows" if has_windows else claim
 
 
 def is_ahead(windows: tuple[Window, ...], at: Instant) -> bool:

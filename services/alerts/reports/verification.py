@@ -33,8 +33,8 @@ def ask_for_verification(draft: AlertsDecision, row: ReportRow, incident: str | 
         if row.id in list_asked_reports(task):
             return
         if _is_same_question(draft, task, row, incident):
-            joined = (*task.candidates, row.id)
-            draft.emit(TaskChanged(row=copy_with(task, {"candidates": joined})))
+            candidates = (*task.candidates, row.id)
+            draft.emit(TaskChanged(row=copy_with(task, {"candidates": candidates})))
             return
     open_task(draft, "verify_report", report=row.id, site=get_site(row), incident=incident)
 
@@ -77,8 +77,8 @@ def settle_verification(draft: AlertsDecision, report: ReportRow, outcome: str) 
     if outcome == "confirmed":
         others = [row for row in others if _is_graver(row, report)]
     if others and task.report != report.id and outcome != "confirmed":
-        joined = tuple(row.id for row in others if row.id != task.report)
-        draft.emit(TaskChanged(row=copy_with(task, {"candidates": joined})))
+        candidates = tuple(row.id for row in others if row.id != task.report)
+        draft.emit(TaskChanged(row=copy_with(task, {"candidates": candidates})))
         return
     cancel_task(draft, "verify_report", task.report or "", outcome)
     if others:

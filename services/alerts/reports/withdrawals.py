@@ -132,10 +132,10 @@ def answer_place_questions(draft: AlertsDecision, row: ReportRow, incident: str)
     Rule D8, unknown places.
     """
     questions = _list_place_questions(draft, incident)
-    answered = [report for report in questions if report.id in row.references]
+    answered_reports = [report for report in questions if report.id in row.references]
     if not row.references and row.verified_by is None and len(questions) == 1:
-        answered = questions
-    for report in answered:
+        answered_reports = questions
+    for report in answered_reports:
         cancel_task(draft, "link_site", report.id, "placed")
 
 

@@ -34,16 +34,16 @@ def list_metrics() -> frozenset[str]:
     return frozenset(load_metric_types()) | CONTINUITY_METRICS
 
 
-def find_metric_type(measured: Measured) -> MetricType | None:
+def find_metric_type(condition: Measured) -> MetricType | None:
     """Return the type of a metric of alerts; None for one that continuity owns."""
-    return load_metric_types().get(measured.metric)
+    return load_metric_types().get(condition.metric)
 
 
 def bind_metric(
-    measured: Measured, territory: TerritoryIndex, severity_index: Mapping[str, int]
+    condition: Measured, territory: TerritoryIndex, severity_index: Mapping[str, int]
 ) -> BoundMetric:
     """Return the metric of one comparison. Raises KeyError for an unknown metric."""
-    if measured.metric in CONTINUITY_METRICS:
-        return make_continuity_metric(measured)
-    made = load_metric_types()[measured.metric].make
-    return made(MetricRequest(measured.args, territory, severity_index))
+    if condition.metric in CONTINUITY_METRICS:
+        return make_continuity_metric(condition)
+    make = load_metric_types()[condition.metric].make
+    return make(MetricRequest(condition.args, territory, severity_index))

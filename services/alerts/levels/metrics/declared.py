@@ -56,7 +56,7 @@ def make_flag_metric(
     make_id: Callable[[MetricArgs], str],
     read: Callable[[FlagRow], float],
     margin: Callable[[float], float] = no_margin,
-    shown: Callable[[float], DisplayValue] = format_value,
+    display: Callable[[float], DisplayValue] = format_value,
     absent: float | None = 0.0,
 ) -> MetricMaker:
     """Return a maker of metrics that `read` one flag; `absent` is the value without the flag."""
@@ -72,7 +72,7 @@ def make_flag_metric(
             row = get_flag(draft, scope, id)
             return row.reports if row else ()
 
-        return BoundMetric(value, build_topics("flags"), reports, margin, shown)
+        return BoundMetric(value, build_topics("flags"), reports, margin, display)
 
     return make
 
@@ -116,7 +116,7 @@ def make_vigilance(request: MetricRequest) -> BoundMetric:
 def make_system_down(request: MetricRequest) -> BoundMetric:
     """Count the named systems that are down, also by a total isolation that does not spare them."""
     systems = list_values(request.args, "systems")
-    spared = (
+    spared_systems = (
         frozenset(request.territory.policy.systems_spared)
         if request.territory.policy
         else frozenset[str]()
@@ -126,8 +126,10 @@ def make_system_down(request: MetricRequest) -> BoundMetric:
         isolation, down_flags = draft.state.flags.get(f"flag:{ISOLATION_FLAG}"), []
         for system in systems:
             row = draft.state.flags.get(f"system:{system}")
-            isolated = isolation is not None and is_flag_true(isolation) and system not in spared
-            if isolated and isolation and (row is None or row.since < isolation.since):
+            is_isolated = (
+                isolation is not None and is_flag_true(isolation) and system not in spared_systems
+            )
+            if is_isolated and isolation and (row is None or row.since < isolation.since):
                 row = isolation  # an isolation downs it until it is reported restored (D40)
             elif row is None or row.value != "down" or row.maintenance:
                 continue
@@ -163,7 +165,7 @@ def make_catering_down(request: MetricRequest) -> BoundMetric:
     """
     kinds = list_values(request.args, "kind", "kinds")
     groups = tuple(f"kind:{kind}" for kind in kinds)
-    served = {
+    served_sites = {
         k: tuple(s for s in sites if request.territory.kind(s) in kinds)
         for k, sites in request.territory.kitchens.items()
     }
@@ -184,7 +186,7 @@ def make_catering_down(request: MetricRequest) -> BoundMetric:
                 and compute_meals_left((100.0 - get_served_pct(row),)) < MEALS_FAIL_BELOW
             ):
                 total += sum(
-                    not _is_marked(marks.get(site), scope) for site in served.get(kitchen, ())
+                    not _is_marked(marks.get(site), scope) for site in served_sites.get(kitchen, ())
                 )
             elif (
                 row.id.startswith("supplier:") and row.effective_from is None and row.value != "up"
@@ -198,14 +200,16 @@ def make_catering_down(request: MetricRequest) -> BoundMetric:
         return total
 
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
-        declared = (
+        declared_reports = (
             r
             for row in list_failures(draft, scope)
             if get_served_pct(row) < MEALS_FAIL_BELOW or row.id.startswith("supplier:")
             for r in row.reports
         )
         return tuple(
-            dict.fromkeys((*declared, *list_reports_of_marked(draft, scope, MEALS_MARK, groups)))
+            dict.fromkeys(
+                (*declared_reports, *list_reports_of_marked(draft, scope, MEALS_MARK, groups))
+            )
         )[:SHOWN_REPORTS]
 
     return BoundMetric(value, build_topics("flags", f"mark:{MEALS_MARK}"), reports)
@@ -220,16 +224,16 @@ def make_transverse_loss(request: MetricRequest) -> BoundMetric:
     """Tell whether transverse systems are lost: isolated, or their central site out for long."""
 
     def value(draft: MetricContext, scope: MetricScope) -> float:
-        isolated = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
+        isolation = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
         return float(
-            is_flag_true(isolated)
+            is_flag_true(isolation)
             or compute_unavailability(draft, scope, (CENTRAL_SITE_KIND,))[0] >= TRANSVERSE_H
         )
 
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
-        isolated = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
-        if isolated is not None and is_flag_true(isolated):
-            return isolated.reports
+        isolation = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
+        if isolation is not None and is_flag_true(isolation):
+            return isolation.reports
         return compute_unavailability(draft, scope, (CENTRAL_SITE_KIND,))[1]
 
     return BoundMetric(
@@ -246,12 +250,12 @@ METRICS: Final = {
     ),
     "flag": MetricType(
         make_flag_metric(
-            lambda a: f"flag:{a['name']}", lambda r: float(is_flag_true(r)), shown=bool
+            lambda a: f"flag:{a['name']}", lambda r: float(is_flag_true(r)), display=bool
         )
     ),
     "road_closed": MetricType(
         make_flag_metric(
-            lambda a: f"road:{a['road']}", lambda r: float(r.value is True), shown=bool
+            lambda a: f"road:{a['road']}", lambda r: float(r.value is True), display=bool
         )
     ),
     "transverse_loss": MetricType(make_transverse_loss),

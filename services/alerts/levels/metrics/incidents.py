@@ -106,8 +106,8 @@ def _is_planned(draft: MetricContext, reports: tuple[str, ...]) -> bool:
     return bool(reports) and all(draft.state.hushed.get(r) == "maintenance" for r in reports)
 
 
-def make_continuity_metric(measured: Measured) -> BoundMetric:
-    key = measured.key
+def make_continuity_metric(condition: Measured) -> BoundMetric:
+    key = condition.key
 
     def value(draft: MetricContext, scope: MetricScope) -> float | None:
         metric = draft.state.metrics.get(key)

@@ -57,10 +57,10 @@ def _find_illness_incident(draft: MetricContext, site: str) -> str | None:
 
 
 def make_absence_rate(of: MetricRequest) -> BoundMetric:
-    rated, days = str(of.args["scope"]), int(of.args.get("days", 1))
+    rated_scope, days = str(of.args["scope"]), int(of.args.get("days", 1))
 
     def value(draft: MetricContext, scope: MetricScope) -> float | None:
-        rates = draft.state.absences.get(rated, ())
+        rates = draft.state.absences.get(rated_scope, ())
         if scope is not None:
             return None
         return sum(rate for _, rate, _ in rates[-days:]) / days if len(rates) >= days else 0.0
@@ -68,12 +68,12 @@ def make_absence_rate(of: MetricRequest) -> BoundMetric:
     return BoundMetric(
         value,
         build_topics("absences"),
-        lambda draft, scope: draft.reports_with("absence_rate", rated)[-days:],
+        lambda draft, scope: draft.reports_with("absence_rate", rated_scope)[-days:],
     )
 
 
 def make_forecast_absence(of: MetricRequest) -> BoundMetric:
-    rated = str(of.args["scope"])
+    rated_scope = str(of.args["scope"])
 
     def value(draft: MetricContext, scope: MetricScope) -> float | None:
         if scope is not None:
@@ -81,7 +81,7 @@ def make_forecast_absence(of: MetricRequest) -> BoundMetric:
         return max(
             (
                 rate
-                for until, _at, rate in draft.state.forecasts.get(rated, ())
+                for until, _at, rate in draft.state.forecasts.get(rated_scope, ())
                 if draft.now < until
             ),
             default=0.0,
@@ -89,8 +89,8 @@ def make_forecast_absence(of: MetricRequest) -> BoundMetric:
 
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         return (
-            draft.reports_with("forecast_absence", rated)
-            or draft.reports_with("absence_rate", rated)[-1:]
+            draft.reports_with("forecast_absence", rated_scope)
+            or draft.reports_with("absence_rate", rated_scope)[-1:]
         )
 
     return BoundMetric(value, build_topics("forecasts"), reports)
@@ -189,8 +189,8 @@ def make_headcount(of: MetricRequest) -> BoundMetric:
         if scope is None and of.args.get("scope") == "incident":
             open_ = set(draft.open_incidents)
             headcounts = [r for r in headcounts if draft.incident_of(r.report) in open_]
-        expected = sum(r.value_of or 0 for r in headcounts)
-        return 100 * sum(r.value for r in headcounts) / expected if expected else None
+        expected_people = sum(r.value_of or 0 for r in headcounts)
+        return 100 * sum(r.value for r in headcounts) / expected_people if expected_people else None
 
     return BoundMetric(value, build_topics("readings", "incidents"), margin=no_margin)
 

@@ -120,11 +120,13 @@ def make_restored_share(of: MetricRequest) -> BoundMetric:
 
     def value(draft: MetricContext, scope: MetricScope) -> float | None:
         counts, owner = draft.state.counts, scope or ""
-        open_, lifted = (
+        open_count, lifted_count = (
             counts.get((owner, f"cause:{cause}", ""), 0),
             counts.get((owner, f"lifted:{cause}", ""), 0),
         )
-        return 100 * lifted / (open_ + lifted) if open_ + lifted else None
+        return (
+            100 * lifted_count / (open_count + lifted_count) if open_count + lifted_count else None
+        )
 
     return BoundMetric(
         value, build_topics(f"mark:cause:{cause}", f"mark:lifted:{cause}"), margin=no_margin
@@ -148,13 +150,13 @@ def compute_unavailability(
             if by is None or "out" not in by or (scope is not None and scope not in by["out"]):
                 continue
             for cause in (state.causes[c] for c in state.site_causes.get(site, ())):
-                counted = (
+                is_counted = (
                     cause.acting
                     and not cause.maintenance
                     and cause.severity >= 3
                     and _is_putting_out(cause, state.territory.sites.get(site))
                 )
-                if counted and cause.expected_end is not None:
+                if is_counted and cause.expected_end is not None:
                     hours = (cause.expected_end - find_start(cause, draft.now)) / HOUR_MS
                     if hours > best:
                         best, reports = hours, cause.reports[:SHOWN_REPORTS]

@@ -34,13 +34,13 @@ def find_fullest_window(events: Sequence[TimedEvent], window_ms: Instant) -> Seq
     if not events or events[-1][0] - events[0][0] <= window_ms:
         return events
     inside, best, most, first = Counter[str](), (0, 0), 0, 0
-    for last, (at, _, counted) in enumerate(events):
-        inside[counted] += 1
+    for last, (at, _, thing) in enumerate(events):
+        inside[thing] += 1
         while at - events[first][0] > window_ms:
-            gone = events[first][2]
-            inside[gone] -= 1
-            if not inside[gone]:
-                del inside[gone]
+            first_thing = events[first][2]
+            inside[first_thing] -= 1
+            if not inside[first_thing]:
+                del inside[first_thing]
             first += 1
         if len(inside) > most:
             most, best = len(inside), (first, last + 1)
@@ -52,7 +52,7 @@ def _make_window_metric(
 ) -> BoundMetric:
     """Count the different things in the window that `find` returns."""
     return BoundMetric(
-        lambda draft, scope: len({counted for _, _, counted in find(draft, scope)}),
+        lambda draft, scope: len({thing for _, _, thing in find(draft, scope)}),
         build_topics(index),
         lambda draft, scope: tuple(
             dict.fromkeys(draft.state.causes[c].reports[0] for _, c, _ in find(draft, scope))
