@@ -88,9 +88,9 @@ class DeliveryDecider:
         """Decide one input. Late, repeated and foreign inputs about an attempt cause no fact."""
         draft = DeliveryDecision(state, current_input)
         match current_input.message:
-            case NotificationPlanned() as planned:
-                if planned.notification not in state.notifications:
-                    plan_notification(draft, planned)
+            case NotificationPlanned() as event:
+                if event.notification not in state.notifications:
+                    plan_notification(draft, event)
             case NotificationWithdrawn(notification=notification, why=why):
                 withdraw_notification(draft, notification, why)
             case NotificationUrged(notification=notification):
@@ -137,9 +137,9 @@ class DeliveryDecider:
         """Dump the state into JSON-able collections."""
         return dump_state(state)
 
-    def load(self, realm: str, lineage: str, dumped: DumpedState) -> DeliveryState:
+    def load(self, realm: str, lineage: str, dump: DumpedState) -> DeliveryState:
         """Restore a state from a dump."""
-        return load_state(realm, lineage, dumped)
+        return load_state(realm, lineage, dump)
 
 
 def _answer_reply(draft: DeliveryDecision, reply: ReplyUnread | CardAnswerSettled) -> None:

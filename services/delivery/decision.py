@@ -30,10 +30,10 @@ class DeliveryDecision(Decision[DeliveryState]):
 
     def record_step(self, before: NotificationRow, after: NotificationRow) -> None:
         """Record the new row, and `Unreachable` at the moment when no attempt is left."""
-        failed = NotificationState.FAILED
+        failed_state = NotificationState.FAILED
         is_recorded = before.id in self.state.notifications
         self.record_rows(after)
-        if after.state is failed and not (is_recorded and before.state is failed):
+        if after.state is failed_state and not (is_recorded and before.state is failed_state):
             self.emit(Unreachable(notification=after.id, person=after.person, at=self.now))
 
     def record_attempt(self, before: NotificationRow, after: NotificationRow) -> None:

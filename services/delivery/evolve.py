@@ -79,7 +79,7 @@ def build_terms(state: DeliveryState, now: Instant) -> attempts.AttemptTerms:
 
 def evolve_notification(state: DeliveryState, row: NotificationRow) -> DeliveryState:
     """Store a row and update deadlines, queues, budgets and the counts of its call-out."""
-    before, settled = state.notifications.get(row.id), attempts.is_settled(row)
+    before, is_settled = state.notifications.get(row.id), attempts.is_settled(row)
     agenda = (
         state.agenda.disarm(OutcomeLost(row.id))
         .disarm(HeldMessageDue(row.id))
@@ -87,9 +87,9 @@ def evolve_notification(state: DeliveryState, row: NotificationRow) -> DeliveryS
     )
     for attempt in row.attempts:
         agenda = agenda.arm(AttemptDue(row.id, attempt.number), attempt.due)
-    if row.not_before is not None and not settled:
+    if row.not_before is not None and not is_settled:
         agenda = agenda.arm(LaterMessageDue(row.id), row.not_before)
-    waits = row.why == attempts.HELD and not settled
+    waits = row.why == attempts.HELD and not is_settled
     held_notifications = (
         state.held.set(row.id, row.planned_at)
         if waits
@@ -97,15 +97,15 @@ def evolve_notification(state: DeliveryState, row: NotificationRow) -> DeliveryS
         if row.id in state.held
         else state.held
     )
-    quiet = row.why == attempts.QUIET_HOURS and row.campaign is None and not settled
+    quiet = row.why == attempts.QUIET_HOURS and row.campaign is None and not is_settled
     bundles = state.bundles.placed(
         row,
-        bundled=row.why == attempts.BUNDLED and not settled,
+        bundled=row.why == attempts.BUNDLED and not is_settled,
         quiet=quiet,
-        minute=row.why == attempts.SAME_MINUTE and not settled,
+        minute=row.why == attempts.SAME_MINUTE and not is_settled,
     )
-    planned = row.attempts[len(before.attempts) if before is not None else 0 :]
-    for attempt in planned:
+    new_attempts = row.attempts[len(before.attempts) if before is not None else 0 :]
+    for attempt in new_attempts:
         if attempt.number == 1:
             bundles = bundles.handed(row, attempt.planned_at)
     callouts = state.callouts
@@ -113,13 +113,15 @@ def evolve_notification(state: DeliveryState, row: NotificationRow) -> DeliveryS
         callouts = callouts.set(row.campaign, one.seen(before, row, state.rules))
     pacing = update_pacing(state.pacing, before, row, state.rules)
     if pacing is not state.pacing:
-        touched = {a.channel for a in planned}
-        touched |= {
+        changed_channels = {a.channel for a in new_attempts}
+        changed_channels |= {
             one.channel
             for one in (state.pacing.waiting.get(row.id), pacing.waiting.get(row.id))
             if one is not None
         }
-        agenda = _schedule_channels(agenda, pacing, state.rules, touched, held=state.sending_held)
+        agenda = _schedule_channels(
+            agenda, pacing, state.rules, changed_channels, is_held=state.sending_held
+        )
     return replace(
         state,
         notifications=state.notifications.set(row.id, row),
@@ -155,14 +157,14 @@ def _schedule_channels(
     rules: DeliveryRules,
     channels: Iterable[Channel],
     *,
-    held: bool,
+    is_held: bool,
 ) -> Deadlines:
     """Set the deadline for the next messages at each of these providers.
 
     During a hold, only danger counts.
     """
     for channel in channels:
-        opens = pacing.opens_at(channel, rules.channels[channel], held=held)
+        opens = pacing.opens_at(channel, rules.channels[channel], is_held=is_held)
         agenda = agenda.arm(ChannelFree(channel), opens)
     return agenda
 
@@ -187,7 +189,7 @@ def evolve_callout(
     id, agenda = one.row.id, state.agenda
     running = one.row.state == "running"
     headcount = one.row if running and one.row.kind == "headcount" else None
-    due = {
+    deadlines = {
         "remind": None if headcount is None else compute_reminder_at(headcount, state.rules, at),
         "managers": None if headcount is None else compute_managers_at(headcount, state.rules, at),
         "next": at + 1 if running and one.next < len(one.people) else None,
@@ -198,7 +200,7 @@ def evolve_callout(
         if one.row.state in ("stopped", "done") and list_open_notifications(state, one)
         else None,
     }
-    for step, when in due.items():
+    for step, when in deadlines.items():
         agenda = agenda.arm(CallOutDue(id, step), when)
     return replace(state, callouts=state.callouts.set(id, one), agenda=agenda)
 
@@ -240,46 +242,46 @@ def evolve_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliverySta
     return replace(
         state,
         agenda=_schedule_channels(
-            state.agenda, state.pacing, state.rules, state.pacing.queues, held=state.sending_held
+            state.agenda, state.pacing, state.rules, state.pacing.queues, is_held=state.sending_held
         ),
     )
 
 
-def evolve_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
-    if isinstance(published.data, RosterSection):
-        roster = published.data.roster.channels
+def evolve_reference(state: DeliveryState, event: ReferencePublished) -> DeliveryState:
+    if isinstance(event.data, RosterSection):
+        roster = event.data.roster.channels
         mine = {
             h.scope: who
-            for h in published.data.roster.holders
+            for h in event.data.roster.holders
             if h.role == SITE_MANAGER_ROLE and h.scope and (who := h.holder or h.deputy)
         }
         staged_channels = Map({person: parse_channels(names) for person, names in roster.items()})
         state = replace(state, staged=staged_channels, staged_managers=Map(mine))
-    if isinstance(published.data, EscalationPolicy):
-        staged = state.staged_rules or replace(state.rules, channels=DEFAULT_POLICIES)
-        policy = published.data.policy
+    if isinstance(event.data, EscalationPolicy):
+        staged_rules = state.staged_rules or replace(state.rules, channels=DEFAULT_POLICIES)
+        policy = event.data.policy
         new_rules = replace(
-            staged,
+            staged_rules,
             budget_per_hour=policy.budget_per_hour,
             reminders_ms=tuple(m * MINUTE_MS for m in policy.headcount_reminders_min),
             managers_ms=policy.headcount_manager_min * MINUTE_MS,
             close_pct=policy.headcount_close_pct,
         )
         state = replace(state, staged_rules=new_rules)
-    if isinstance(published.data, ChannelsSection):
-        staged = state.staged_rules or state.rules
-        digest_ms = published.data.rules.digest_min * MINUTE_MS
+    if isinstance(event.data, ChannelsSection):
+        staged_rules = state.staged_rules or state.rules
+        digest_ms = event.data.rules.digest_min * MINUTE_MS
         state = replace(
             state,
             staged_rules=replace(
-                staged, channels=compile_policies(published.data.rules), digest_ms=digest_ms
+                staged_rules, channels=compile_policies(event.data.rules), digest_ms=digest_ms
             ),
         )
-    if published.last and state.staged is not None:
+    if event.last and state.staged is not None:
         state = replace(state, channels=state.staged, staged=None)
-    if published.last and state.staged_managers is not None:
+    if event.last and state.staged_managers is not None:
         state = replace(state, managers=state.staged_managers, staged_managers=None)
-    if published.last and state.staged_rules is not None:
+    if event.last and state.staged_rules is not None:
         state = replace(state, rules=state.staged_rules, staged_rules=None)
         state = replace(
             state,
@@ -288,7 +290,7 @@ def evolve_reference(state: DeliveryState, published: ReferencePublished) -> Del
                 state.pacing,
                 state.rules,
                 state.pacing.queues,
-                held=state.sending_held,
+                is_held=state.sending_held,
             ),
         )
     return state

@@ -57,37 +57,35 @@ def dump_state(state: DeliveryState) -> DumpedState:
     }
 
 
-def load_state(realm: str, lineage: str, dumped: DumpedState) -> DeliveryState:
+def load_state(realm: str, lineage: str, dump: DumpedState) -> DeliveryState:
     """Restore a state from a dump."""
-    scalars = dict(dumped.get("scalars", ()))
+    scalars = dict(dump.get("scalars", ()))
     hold, lost_at = scalars.get("hold"), scalars.get("lost_at")
     assert lost_at is None or isinstance(lost_at, int)
-    notifications = _load_map(dumped, "notifications", NotificationRow.model_validate)
+    notifications = _load_map(dump, "notifications", NotificationRow.model_validate)
     return DeliveryState(
         realm,
         lineage,
         notifications=notifications,
-        channels=_load_map(dumped, "channels", parse_channels),
-        directory=_load_map(dumped, "directory", parse_channels),
-        staged=_load_map(dumped, "staged", parse_channels) if scalars.get("staging") else None,
+        channels=_load_map(dump, "channels", parse_channels),
+        directory=_load_map(dump, "directory", parse_channels),
+        staged=_load_map(dump, "staged", parse_channels) if scalars.get("staging") else None,
         hold=HoldRow.model_validate(hold) if hold else None,
-        held=_load_map(dumped, "held", _load_instant),
-        agenda=Deadlines.restore(_load_map(dumped, "due", _load_instant)),
-        rules=_load_rules(dumped, "in_force") or DEFAULT_RULES,
-        staged_rules=_load_rules(dumped, "staged"),
-        pacing=ChannelPacing.load(dumped),
-        bundles=BundleQueues.load(dumped, notifications.values()),
-        managers=_load_map(dumped, "managers", str),
-        staged_managers=_load_map(dumped, "staged_managers", str)
-        if scalars.get("staging")
-        else None,
-        callouts=_load_map(dumped, "callouts", CallOutProgress.load),
+        held=_load_map(dump, "held", _load_instant),
+        agenda=Deadlines.restore(_load_map(dump, "due", _load_instant)),
+        rules=_load_rules(dump, "in_force") or DEFAULT_RULES,
+        staged_rules=_load_rules(dump, "staged"),
+        pacing=ChannelPacing.load(dump),
+        bundles=BundleQueues.load(dump, notifications.values()),
+        managers=_load_map(dump, "managers", str),
+        staged_managers=_load_map(dump, "staged_managers", str) if scalars.get("staging") else None,
+        callouts=_load_map(dump, "callouts", CallOutProgress.load),
         lost_at=lost_at,
     )
 
 
-def _load_rules(dumped: DumpedState, name: str) -> DeliveryRules | None:
-    dumped_rules = dict(dumped.get("rules", ())).get(name)
+def _load_rules(dump: DumpedState, name: str) -> DeliveryRules | None:
+    dumped_rules = dict(dump.get("rules", ())).get(name)
     assert dumped_rules is None or isinstance(dumped_rules, dict)
     return None if dumped_rules is None else load_rules(dumped_rules)
 
@@ -97,5 +95,5 @@ def _load_instant(value: object) -> Instant:
     return value
 
 
-def _load_map(dumped: DumpedState, name: str, read: Callable[[object], T]) -> Map[str, T]:
-    return Map({key: read(value) for key, value in dumped.get(name, ())})
+def _load_map(dump: DumpedState, name: str, load_value: Callable[[object], T]) -> Map[str, T]:
+    return Map({key: load_value(value) for key, value in dump.get(name, ())})

@@ -67,13 +67,15 @@ class CallOutProgress:
         counts = self.counts.set(row.state.value, self.counts.get(row.state.value, 0) + 1)
         if before is not None:
             counts = counts.set(before.state.value, counts.get(before.state.value, 0) - 1)
-        paid = {a.id for a in before.attempts if _is_paid(a.state)} if before is not None else set()
-        spent = sum(
+        paid_attempts = (
+            {a.id for a in before.attempts if _is_paid(a.state)} if before is not None else set()
+        )
+        cost_cents = sum(
             rules.channels[a.channel].cost_cents * a.parts
             for a in row.attempts
-            if _is_paid(a.state) and a.id not in paid
+            if _is_paid(a.state) and a.id not in paid_attempts
         )
-        return replace(self, counts=counts, spent=self.spent + spent)
+        return replace(self, counts=counts, spent=self.spent + cost_cents)
 
     def dump(self) -> dict[str, object]:
         """Dump into JSON-able values."""
@@ -86,19 +88,19 @@ class CallOutProgress:
         }
 
     @classmethod
-    def load(cls, dumped: object) -> Self:
+    def load(cls, dump: object) -> Self:
         """Restore a call-out from a dump."""
-        assert isinstance(dumped, dict)
+        assert isinstance(dump, dict)
         people = tuple(
             Called(person=person, channels=tuple(Channel(c) for c in channels))
-            for person, *channels in dumped["people"]
+            for person, *channels in dump["people"]
         )
         return cls(
-            CallOutRow.model_validate(dumped["row"]),
+            CallOutRow.model_validate(dump["row"]),
             people,
-            dumped["next"],
-            Map(dumped["counts"]),
-            dumped["spent"],
+            dump["next"],
+            Map(dump["counts"]),
+            dump["spent"],
         )
 
 
@@ -149,19 +151,19 @@ def estimate_end(
     The pace is the declared one, or the observed one if that is slower, after the rest of a hold.
     """
     waiting = estimate_channels(one.people[one.next :], one.row.channels, rules, pacing)
-    queued = [
+    queue_times_ms = [
         -(-len(queue) * rules.channels[c].interval_us // 1000)
         for c, queue in pacing.queues.items()
         if queue
     ]
-    declared_ms = max([e.seconds * 1000 for e in waiting] + queued, default=0)
-    made, remaining_people = (
+    declared_ms = max([e.seconds * 1000 for e in waiting] + queue_times_ms, default=0)
+    handed_count, remaining_people = (
         one.count(*_HANDED_STATES),
         len(one.people) - one.next + one.count(*_OPEN_STATES),
     )
-    if made < HAND_OVERS_FOR_PACE or one.row.started_at is None:
+    if handed_count < HAND_OVERS_FOR_PACE or one.row.started_at is None:
         return now + held_ms + declared_ms
-    seen_ms = (now - one.row.started_at) * remaining_people // made
+    seen_ms = (now - one.row.started_at) * remaining_people // handed_count
     return now + held_ms + max(declared_ms, seen_ms)
 
 
@@ -174,11 +176,11 @@ def compute_progress(
 ) -> CallOutRow:
     """Compute the present row with counts, cost and estimated end."""
     running = one.row.state == "running"
-    answered = one.count(NotificationState.ANSWERED)
+    answer_count = one.count(NotificationState.ANSWERED)
     over = running and (
         one.is_over
         if one.row.kind == "callout"
-        else answered * 100 >= rules.close_pct * len(one.people)
+        else answer_count * 100 >= rules.close_pct * len(one.people)
     )
     return one.row.model_copy(
         update={
@@ -209,8 +211,8 @@ def build_next_group(
             incident=row.incident,
             level=row.level,
             role=AGENT,
-            person=called.person,
-            channels=choose_channels(row.channels, called.channels),
+            person=person.person,
+            channels=choose_channels(row.channels, person.channels),
             state=NotificationState.PLANNED,
             template=_template(row),
             values=_build_values(row),
@@ -219,7 +221,7 @@ def build_next_group(
             planned_at=now,
             campaign=row.id,
         )
-        for number, called in enumerate(one.people[one.next : one.next + CHUNK_PEOPLE], one.next)
+        for number, person in enumerate(one.people[one.next : one.next + CHUNK_PEOPLE], one.next)
     )
 
 
@@ -257,8 +259,8 @@ def compute_pause_ms(
         return PROGRESS_INTERVAL_MS
     if one.count(*_OPEN_STATES) == 0:
         return RESTING_INTERVAL_MS
-    changed = before is None or before.model_copy(update={"eta_at": one.row.eta_at}) != one.row
-    busy = changed or any(
+    is_changed = before is None or before.model_copy(update={"eta_at": one.row.eta_at}) != one.row
+    busy = is_changed or any(
         row.campaign == one.row.id and row.state in _OPEN_STATES and row.why not in _LONG_WAITS
         for row in rows
     )
@@ -274,7 +276,7 @@ def select_people_to_remind(
     reminder was due.
     """
     assert one.row.started_at is not None
-    due = one.row.started_at + rules.reminders_ms[one.row.reminded]
+    due_at = one.row.started_at + rules.reminders_ms[one.row.reminded]
     return [
         row
         for row in rows
@@ -285,20 +287,20 @@ def select_people_to_remind(
         and row.state not in _OPEN_STATES
         and row.why not in attempts.WAIT_REASONS
         and attempts.find_open_attempt(row) is None
-        and not any(a.planned_at >= due for a in row.attempts)
+        and not any(a.planned_at >= due_at for a in row.attempts)
     ]
 
 
 def build_manager_rows(
     one: CallOutProgress,
     managers: Map[str, str],
-    verified: Callable[[str], tuple[Channel, ...]],
+    find_channels: Callable[[str], tuple[Channel, ...]],
     lineage: str,
     now: Instant,
 ) -> list[NotificationRow]:
     """Build one call for each manager of these sites, without an attempt.
 
-    `verified` returns the channels that reach a person.
+    `find_channels` returns the channels that reach a person.
     """
     answer_count, row = one.count(NotificationState.ANSWERED), one.row
     site_by_manager = {
@@ -312,7 +314,7 @@ def build_manager_rows(
             role=SITE_MANAGER_ROLE,
             scope=site_by_manager[person],
             person=person,
-            channels=choose_channels((Channel.VOICE, Channel.SMS), verified(person)),
+            channels=choose_channels((Channel.VOICE, Channel.SMS), find_channels(person)),
             state=NotificationState.PLANNED,
             template="headcount_manager",
             values={"found": answer_count, "expected": len(one.people)},

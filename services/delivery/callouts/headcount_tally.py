@@ -100,8 +100,8 @@ class HeadcountTally:
     async def _count(self, id: str, headcount: OpenHeadcount, now: int) -> None:
         answers = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
         counts = Counter(str(item.fields["headcount"]) for item in answers.values())
-        published = self._told.setdefault(id, _PublishedCounts(quiet=headcount.over))
-        if counts == published.counts:
+        published_counts = self._told.setdefault(id, _PublishedCounts(quiet=headcount.over))
+        if counts == published_counts.counts:
             return
         tally = HeadcountTallied(
             callout=id, **{answer.value: counts[answer.value] for answer in HeadcountAnswer}
@@ -119,33 +119,40 @@ class HeadcountTally:
                 now,
             )
         else:
-            answered = {
+            persons = {
                 person
                 for n, person in headcount.notifications.items()
                 if headcount_text_id(n) in answers
             }
-            await self._report_each(id, headcount, published, answered & headcount.persons, now)
-        published.counts = counts
+            await self._report_each(
+                id, headcount, published_counts, persons & headcount.persons, now
+            )
+        published_counts.counts = counts
 
     async def _report_each(
         self,
         id: str,
         headcount: OpenHeadcount,
         published_counts: _PublishedCounts,
-        answered: set[str],
+        persons: set[str],
         now: int,
     ) -> None:
         """Report each site with a new count; the first time also sites without any person found."""
         await self._place(headcount, published_counts.sites)
-        expected, there = (
+        expected_counts, there = (
             Counter(published_counts.sites.values()),
-            Counter(published_counts.sites[person] for person in answered),
+            Counter(published_counts.sites[person] for person in persons),
         )
         for site in headcount.sites:
-            if expected[site] and published_counts.found.get(site) != there[site]:
+            if expected_counts[site] and published_counts.found.get(site) != there[site]:
                 if not published_counts.quiet:
                     await self._report(
-                        f"{id}-{site}-found", headcount, site, there[site], expected[site], now
+                        f"{id}-{site}-found",
+                        headcount,
+                        site,
+                        there[site],
+                        expected_counts[site],
+                        now,
                     )
                 published_counts.found[site] = there[site]
         published_counts.quiet = False
@@ -165,7 +172,13 @@ class HeadcountTally:
             )
 
     async def _report(
-        self, name: str, headcount: OpenHeadcount, site: str, count: int, expected: int, now: int
+        self,
+        name: str,
+        headcount: OpenHeadcount,
+        site: str,
+        count: int,
+        expected_count: int,
+        now: int,
     ) -> None:
         """Send the count as a report, for the metric of the headcount and the site's incident.
 
@@ -181,7 +194,7 @@ class HeadcountTally:
             measure=Measure(
                 name="headcount_found",
                 value=count,
-                value_of=expected,
+                value_of=expected_count,
                 unit="personnes",
                 scope="site",
             ),

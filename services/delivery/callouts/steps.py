@@ -59,8 +59,8 @@ def _remind_people(draft: DeliveryDecision, one: CallOutProgress) -> None:
     for row in waiting[:CHUNK_PEOPLE]:
         draft.record_attempt(row, attempts.restart_attempts(row, row.channels))
     if len(waiting) <= CHUNK_PEOPLE:
-        reminded = one.row.model_copy(update={"reminded": one.row.reminded + 1})
-        one = replace(one, row=reminded)
+        new_row = one.row.model_copy(update={"reminded": one.row.reminded + 1})
+        one = replace(one, row=new_row)
     _record_progress(draft, one)
 
 
@@ -70,8 +70,8 @@ def _call_managers(draft: DeliveryDecision, one: CallOutProgress) -> None:
     rows = build_manager_rows(one, state.managers, state.verified, state.lineage, now)
     for row in rows:
         draft.record_step(row, attempts.plan_next_attempt(row, terms))
-    called = one.row.model_copy(update={"managers_called_at": now})
-    draft.emit(CallOutChanged(row=_compute_row(state, replace(one, row=called), now)))
+    new_row = one.row.model_copy(update={"managers_called_at": now})
+    draft.emit(CallOutChanged(row=_compute_row(state, replace(one, row=new_row), now)))
 
 
 def apply_headcount(
@@ -88,8 +88,8 @@ def apply_headcount(
     source = one.row if isinstance(headcount_event, HeadcountSaid) else headcount_event
     counts = {answer: getattr(source, answer.value) for answer in HeadcountAnswer}
     if isinstance(headcount_event, HeadcountSaid):
-        answered = one.count(NotificationState.ANSWERED)
-        if is_live(draft.state.realm) or sum(counts.values()) >= answered:
+        answer_count = one.count(NotificationState.ANSWERED)
+        if is_live(draft.state.realm) or sum(counts.values()) >= answer_count:
             return
         counts[headcount_event.answer] += 1
     row = one.row.model_copy(update={answer.value: count for answer, count in counts.items()})

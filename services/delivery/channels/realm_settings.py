@@ -106,20 +106,20 @@ def _parse(
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        read = _LINE.fullmatch(line.strip())
-        if read is None:
+        entry = _LINE.fullmatch(line.strip())
+        if entry is None:
             faults.append(SettingsFault(file, f"line {number} is not NAME=value"))
             continue
-        name, value = read["name"].removeprefix(PREFIX).lower(), read["value"].strip()
-        if not read["name"].startswith(PREFIX) or name not in fields:
+        name, value = entry["name"].removeprefix(PREFIX).lower(), entry["value"].strip()
+        if not entry["name"].startswith(PREFIX) or name not in fields:
             faults.append(
-                SettingsFault(file, f"line {number}: {read['name']} is no setting of a channel")
+                SettingsFault(file, f"line {number}: {entry['name']} is no setting of a channel")
             )
         elif name in values:
-            faults.append(SettingsFault(file, f"line {number}: {read['name']} stands twice"))
+            faults.append(SettingsFault(file, f"line {number}: {entry['name']} stands twice"))
         elif value[:1] in ("'", '"') and value[:1] == value[-1:]:
             faults.append(
-                SettingsFault(file, f"line {number}: write {read['name']} without quotes")
+                SettingsFault(file, f"line {number}: write {entry['name']} without quotes")
             )
         else:
             values[name] = value

@@ -24,18 +24,20 @@ def draft_callout(draft: DeliveryDecision, command: DraftCallOut) -> CommandResu
     if callout is not None and callout.row.state != "draft":
         raise RefusedCommand(409, "callout_started")
     row = _build_row(command, draft.now) if callout is None else callout.row
-    listed = {one.person for one in callout.people} if callout is not None else set()
-    new = tuple({one.person: one for one in command.people if one.person not in listed}.values())
+    draft_people = {one.person for one in callout.people} if callout is not None else set()
+    new = tuple(
+        {one.person: one for one in command.people if one.person not in draft_people}.values()
+    )
     everybody = (*(callout.people if callout is not None else ()), *new)
     if command.last or callout is None:
         estimates = estimate_channels(
             everybody, row.channels, state.rules, state.pacing, command.sms_parts
         )
-        reached = sum(e.people for e in estimates)
+        reachable_count = sum(e.people for e in estimates)
         row = row.model_copy(
             update={
                 "people": len(everybody),
-                "unreachable": len(everybody) - reached,
+                "unreachable": len(everybody) - reachable_count,
                 "estimates": estimates,
                 "cost_cents": sum(e.cost_cents for e in estimates),
             }

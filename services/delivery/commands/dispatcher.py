@@ -48,8 +48,8 @@ def answer_notification(draft: DeliveryDecision, command: AnswerNotification) ->
     if not row.answer_expected:
         raise RefusedCommand(409, "answer_not_expected", notification=row.id)
     instead = command.instead if command.answer is Answer.DECLINE else None
-    repeated = row.answer == command.answer.value and instead is None
-    if not repeated:
+    is_repeat = row.answer == command.answer.value and instead is None
+    if not is_repeat:
         draft.record_rows(record_answer(row, command.answer, draft.now))
         draft.emit(
             AnswerReceived(
@@ -62,7 +62,7 @@ def answer_notification(draft: DeliveryDecision, command: AnswerNotification) ->
                 proved=_find_proved_channel(row, command),
             )
         )
-    return {"notification": row.id, "answer": command.answer.value, "repeated": repeated}
+    return {"notification": row.id, "answer": command.answer.value, "repeated": is_repeat}
 
 
 def _find_proved_channel(row: NotificationRow, command: AnswerNotification) -> Channel | None:
@@ -70,10 +70,12 @@ def _find_proved_channel(row: NotificationRow, command: AnswerNotification) -> C
 
     It is the channel of the answer, or for a link the only channel that did not fail.
     """
-    made = {a.channel for a in row.attempts if is_granted(a) and a.state != "failed"}
+    sent_channels = {a.channel for a in row.attempts if is_granted(a) and a.state != "failed"}
     if command.channel == "link":
-        return next(iter(made)) if len(made) == 1 else None
-    return next((c for c in made if c.value == command.channel and c is not Channel.APP), None)
+        return next(iter(sent_channels)) if len(sent_channels) == 1 else None
+    return next(
+        (c for c in sent_channels if c.value == command.channel and c is not Channel.APP), None
+    )
 
 
 def hold_sending(draft: DeliveryDecision, command: HoldSending) -> CommandResult:
@@ -113,8 +115,8 @@ def replay_notification(draft: DeliveryDecision, command: ReplayNotification) ->
         raise RefusedCommand(404, "notification_not_found")
     if row.state not in REPLAYABLE_STATES:
         raise RefusedCommand(409, "not_dead", state=row.state.value)
-    verified = draft.state.verified(row.person)
-    channels = choose_channels(row.channels, verified) or verified
+    verified_channels = draft.state.verified(row.person)
+    channels = choose_channels(row.channels, verified_channels) or verified_channels
     draft.record_attempt(row, restart_attempts(row, channels))
     return {"notification": row.id}
 
@@ -144,7 +146,7 @@ def apply_command(draft: DeliveryDecision, command_id: str, command: Command) ->
         return
     try:
         result = handler(draft, command)
-    except RefusedCommand as refused:
-        draft.emit(refused.to_fact(command_id, command))
+    except RefusedCommand as refusal:
+        draft.emit(refusal.to_fact(command_id, command))
         return
     draft.emit(CommandApplied(command_id=command_id, command=type(command).__name__, result=result))

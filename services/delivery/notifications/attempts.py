@@ -97,9 +97,9 @@ def derive_state(row: NotificationRow) -> NotificationState:
         return NotificationState.ANSWERED
     if row.bundled_into is not None:
         return NotificationState.SUPERSEDED
-    made = [a for a in row.attempts if is_granted(a)]
+    attempts_made = [a for a in row.attempts if is_granted(a)]
     if row.withdrawn is not None:
-        return NotificationState.SUPERSEDED if made else NotificationState.WITHDRAWN
+        return NotificationState.SUPERSEDED if attempts_made else NotificationState.WITHDRAWN
     states = {a.state for a in row.attempts}
     if "received" in states:
         return NotificationState.RECEIVED
@@ -110,7 +110,7 @@ def derive_state(row: NotificationRow) -> NotificationState:
         or row.why in WAIT_REASONS
         or any(a.due is not None for a in row.attempts)
     ):
-        return NotificationState.ATTEMPTED if made else NotificationState.PLANNED
+        return NotificationState.ATTEMPTED if attempts_made else NotificationState.PLANNED
     if "ambiguous" in states or row.why == PERHAPS_NOT_SENT:
         return NotificationState.AMBIGUOUS
     return NotificationState.FAILED
@@ -170,35 +170,35 @@ def choose_next_attempt(
     at-least-once: the least tried first, each after its pause and the time that its provider asked
     for. A provider that accepted is not asked again.
     """
-    tried = _group_by_channel(row.attempts[row.replayed_after :])
-    closed: list[NextAttempt] = []
+    attempts_by_channel = _group_by_channel(row.attempts[row.replayed_after :])
+    closed_attempts: list[NextAttempt] = []
     for channel in row.channels:
-        spared = row.possible_duplicate and policies[channel].doubt is DoubtPolicy.AT_MOST_ONCE
-        if channel in tried or spared:
+        is_spared = row.possible_duplicate and policies[channel].doubt is DoubtPolicy.AT_MOST_ONCE
+        if channel in attempts_by_channel or is_spared:
             continue
         opens = _compute_opening(row, channel, policies[channel], now)
         if opens <= now:
             return NextAttempt(channel, 0)
-        closed.append(NextAttempt(channel, opens))
+        closed_attempts.append(NextAttempt(channel, opens))
     if any(a.state in ("accepted", "received") for a in row.attempts[row.replayed_after :]):
         return None
-    again = [
+    repetitions = [
         NextAttempt(c, max(a[-1].ended_at + _compute_pause_ms(row, a), a[-1].retry_at or 0))
-        for c, a in tried.items()
+        for c, a in attempts_by_channel.items()
         if a[-1].ended_at is not None and _can_repeat(policies[c], a)
     ]
-    return min(again, key=lambda t: (len(tried[t.channel]), t.at), default=None) or min(
-        closed, key=lambda t: t.at, default=None
-    )
+    return min(
+        repetitions, key=lambda t: (len(attempts_by_channel[t.channel]), t.at), default=None
+    ) or min(closed_attempts, key=lambda t: t.at, default=None)
 
 
-def _compute_pause_ms(row: NotificationRow, made: list[AttemptRow]) -> int:
+def _compute_pause_ms(row: NotificationRow, attempts_made: list[AttemptRow]) -> int:
     """Return the pause after the attempts on one channel; none for a first page in doubt.
 
     A provider that answered is not asked again at once, whatever its answer.
     """
-    unheard = made[-1].state == "ambiguous" and _is_unanswered(made[-1].error)
-    return 0 if unheard and is_never_waiting(row) else get_pause_ms(len(made))
+    unheard = attempts_made[-1].state == "ambiguous" and _is_unanswered(attempts_made[-1].error)
+    return 0 if unheard and is_never_waiting(row) else get_pause_ms(len(attempts_made))
 
 
 def _is_unanswered(error: str | None) -> bool:
@@ -235,19 +235,23 @@ def _is_quiet_channel(row: NotificationRow, channel: Channel) -> bool:
 
 
 def _group_by_channel(attempts: Iterable[AttemptRow]) -> dict[Channel, list[AttemptRow]]:
-    tried: dict[Channel, list[AttemptRow]] = {}
+    attempts_by_channel: dict[Channel, list[AttemptRow]] = {}
     for attempt in attempts:
         if attempt.state != "superseded":
-            tried.setdefault(attempt.channel, []).append(attempt)
-    return tried
+            attempts_by_channel.setdefault(attempt.channel, []).append(attempt)
+    return attempts_by_channel
 
 
-def _can_repeat(policy: ChannelPolicy, made: list[AttemptRow]) -> bool:
-    if len(made) >= policy.tries:
+def _can_repeat(policy: ChannelPolicy, attempts_made: list[AttemptRow]) -> bool:
+    if len(attempts_made) >= policy.tries:
         return False
-    if policy.doubt is DoubtPolicy.AT_MOST_ONCE and any(a.state == "ambiguous" for a in made):
+    if policy.doubt is DoubtPolicy.AT_MOST_ONCE and any(
+        a.state == "ambiguous" for a in attempts_made
+    ):
         return False
-    return made[-1].state == "ambiguous" or (made[-1].state == "failed" and made[-1].retry)
+    return attempts_made[-1].state == "ambiguous" or (
+        attempts_made[-1].state == "failed" and attempts_made[-1].retry
+    )
 
 
 def plan_next_attempt(row: NotificationRow, terms: AttemptTerms) -> NotificationRow:
@@ -297,8 +301,8 @@ def restart_attempts(row: NotificationRow, channels: tuple[Channel, ...]) -> Not
 
     A repetition is marked as a possible duplicate.
     """
-    begun = {"replayed_after": len(row.attempts), "channels": channels, "why": None}
-    return supersede_planned(row).model_copy(update=begun)
+    changes = {"replayed_after": len(row.attempts), "channels": channels, "why": None}
+    return supersede_planned(row).model_copy(update=changes)
 
 
 def _is_standing(attempt: AttemptRow) -> bool:
@@ -309,16 +313,16 @@ def _is_standing(attempt: AttemptRow) -> bool:
 
 def _find_end_reason(row: NotificationRow) -> str | None:
     """Return the reason why no attempt is left."""
-    made = [a for a in row.attempts[row.replayed_after :] if a.state != "superseded"]
+    attempts_made = [a for a in row.attempts[row.replayed_after :] if a.state != "superseded"]
     if not row.channels:
         return NO_VERIFIED_CHANNEL
-    if not made:
+    if not attempts_made:
         return PERHAPS_NOT_SENT  # only at-most-once channels, in doubt since a declared loss
-    if any(a.state in ("accepted", "received") for a in made):
+    if any(a.state in ("accepted", "received") for a in attempts_made):
         return row.why
-    if any(a.state == "ambiguous" for a in made):
+    if any(a.state == "ambiguous" for a in attempts_made):
         return PERHAPS_NOT_SENT
-    return made[-1].error
+    return attempts_made[-1].error
 
 
 def grant_attempt(
@@ -328,9 +332,9 @@ def grant_attempt(
 
     This is never before the claim's append time + L + G.
     """
-    due = now + policy.outcome_ms
+    due_at = now + policy.outcome_ms
     return update_state(
-        change_attempt(row, attempt, state="granted", run=run, granted_at=now, due=due)
+        change_attempt(row, attempt, state="granted", run=run, granted_at=now, due=due_at)
     )
 
 
@@ -346,9 +350,15 @@ def mark_accepted(
     The next channel is tried after `receipt_ms` without a receipt; None: no receipt is expected.
     """
     row = supersede_planned(row)
-    due = now + receipt_ms if receipt_ms is not None and not is_settled(row) else None
+    due_at = now + receipt_ms if receipt_ms is not None and not is_settled(row) else None
     row = change_attempt(
-        row, attempt, state="accepted", ended_at=now, provider_id=provider_id, error=None, due=due
+        row,
+        attempt,
+        state="accepted",
+        ended_at=now,
+        provider_id=provider_id,
+        error=None,
+        due=due_at,
     )
     return update_state(row.model_copy(update={"sent_at": row.sent_at or now, "why": None}))
 

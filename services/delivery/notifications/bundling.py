@@ -136,15 +136,15 @@ class BundleQueues:
             _place_in_queue(self.quiet, person, row.id, waits=quiet),
         )
         soon = _place_in_queue(self.minute, person, row.id, waits=minute)
-        queued = _place_in_queue(self.queued, _key(row), row.id, waits=is_queued_call(row))
+        queued_calls = _place_in_queue(self.queued, _key(row), row.id, waits=is_queued_call(row))
         if (
             waiting is self.waiting
             and silent is self.quiet
             and soon is self.minute
-            and queued is self.queued
+            and queued_calls is self.queued
         ):
             return self
-        return replace(self, waiting=waiting, quiet=silent, minute=soon, queued=queued)
+        return replace(self, waiting=waiting, quiet=silent, minute=soon, queued=queued_calls)
 
     def dump(self) -> dict[str, list[tuple[str, object]]]:
         """Dump into JSON-able collections."""
@@ -158,38 +158,36 @@ class BundleQueues:
 
     @classmethod
     def load(
-        cls, dumped: dict[str, list[tuple[str, object]]], rows: Iterable[NotificationRow]
+        cls, dump: dict[str, list[tuple[str, object]]], rows: Iterable[NotificationRow]
     ) -> Self:
         """Restore from a dump and the notifications of the same snapshot."""
         recent_by_person = {}
-        for person, value in dumped.get("told", ()):
+        for person, value in dump.get("told", ()):
             assert isinstance(value, (list, tuple))
             recent_by_person[person] = RecentMessages(tuple(value[0]), value[1])
         about: dict[tuple[str, str], Instant] = {}
         minute: dict[str, tuple[str, ...]] = {}
-        queued: dict[tuple[str, str], tuple[str, ...]] = {}
+        queued_calls: dict[tuple[str, str], tuple[str, ...]] = {}
         for row in sorted(rows, key=lambda r: (r.planned_at, r.id)):
             if row.why == SAME_MINUTE and not is_settled(row):
                 minute[row.person] = (*minute.get(row.person, ()), row.id)
             if is_queued_call(row):
-                queued[_key(row)] = (*queued.get(_key(row), ()), row.id)
+                queued_calls[_key(row)] = (*queued_calls.get(_key(row), ()), row.id)
             if row.attempts and is_about_incident(row):
                 about[_key(row)] = max(about.get(_key(row), 0), row.attempts[0].planned_at)
         return cls(
             Map(recent_by_person),
-            _load_lists(dumped, "bundles"),
-            _load_lists(dumped, "quiet"),
+            _load_lists(dump, "bundles"),
+            _load_lists(dump, "quiet"),
             Map(minute),
             Map(about),
-            Map(queued),
+            Map(queued_calls),
         )
 
 
-def _load_lists(
-    dumped: dict[str, list[tuple[str, object]]], name: str
-) -> Map[str, tuple[str, ...]]:
+def _load_lists(dump: dict[str, list[tuple[str, object]]], name: str) -> Map[str, tuple[str, ...]]:
     ids_by_person = {}
-    for person, ids in dumped.get(name, ()):
+    for person, ids in dump.get(name, ()):
         assert isinstance(ids, (list, tuple))
         ids_by_person[person] = tuple(ids)
     return Map(ids_by_person)
@@ -318,7 +316,7 @@ def bundle_messages(
         for r in others
     ]
     items = (*carrier.bundle, *chain.from_iterable(own))[:LISTED_ITEMS]
-    bundled = tuple(
+    bundled_rows = tuple(
         r.model_copy(update={"bundled_into": carrier.id, "why": "bundled", "not_before": None})
         for r in others
     )
@@ -327,5 +325,5 @@ def bundle_messages(
         carrier.model_copy(
             update={"bundle": items, "bundle_count": count, "why": None, "not_before": None}
         ),
-        *bundled,
+        *bundled_rows,
     )

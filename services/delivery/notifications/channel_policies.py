@@ -32,45 +32,45 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 
 
 def choose_channels(
-    preferred_channels: Sequence[Channel], verified: Iterable[Channel]
+    preferred_channels: Sequence[Channel], verified_channels: Iterable[Channel]
 ) -> tuple[Channel, ...]:
     """Return the step's channels that are verified for the person, then e-mail and webhook.
 
     The order is that of the step. Other verified channels are not used: a step with `app, sms` does
     not ring a phone at night (D36).
     """
-    mine = set(verified)
+    mine = set(verified_channels)
     return tuple(dict.fromkeys(c for c in (*preferred_channels, *FALLBACK_CHANNELS) if c in mine))
 
 
 def build_planned_row(
-    planned: NotificationPlanned, verified: Iterable[Channel], lost_at: Instant | None
+    event: NotificationPlanned, verified_channels: Iterable[Channel], lost_at: Instant | None
 ) -> NotificationRow:
     """Build the first row of a notification, without an attempt.
 
     Its channels stay as they are now, even if the roster changes.
     """
     return NotificationRow(
-        id=planned.notification,
-        incident=planned.incident,
-        escalation=planned.escalation,
-        wave=planned.wave,
-        cycle=planned.cycle,
-        level=planned.level,
-        previous_level=planned.previous_level,
-        role=planned.role,
-        scope=planned.scope,
-        person=planned.person,
-        channels=choose_channels(planned.channels, verified),
+        id=event.notification,
+        incident=event.incident,
+        escalation=event.escalation,
+        wave=event.wave,
+        cycle=event.cycle,
+        level=event.level,
+        previous_level=event.previous_level,
+        role=event.role,
+        scope=event.scope,
+        person=event.person,
+        channels=choose_channels(event.channels, verified_channels),
         state=NotificationState.PLANNED,
-        template=planned.template,
-        values=planned.values,
-        answer_expected=planned.answer_expected,
-        danger=planned.danger,
-        planned_at=planned.planned_at,
-        ack_by=planned.ack_by,
-        quiet_until=planned.quiet_until,
-        possible_duplicate=lost_at is not None and planned.planned_at <= lost_at,
+        template=event.template,
+        values=event.values,
+        answer_expected=event.answer_expected,
+        danger=event.danger,
+        planned_at=event.planned_at,
+        ack_by=event.ack_by,
+        quiet_until=event.quiet_until,
+        possible_duplicate=lost_at is not None and event.planned_at <= lost_at,
     )
 
 
@@ -226,21 +226,21 @@ def dump_rules(rules: DeliveryRules) -> dict[str, Any]:
     }
 
 
-def load_rules(dumped: Mapping[str, Any]) -> DeliveryRules:
+def load_rules(dump: Mapping[str, Any]) -> DeliveryRules:
     """Restore rules from a dump."""
     channels = {}
-    for channel, values in dumped["channels"].items():
+    for channel, values in dump["channels"].items():
         hours = values["hours"]
         policy_values = values | {
             "doubt": DoubtPolicy(values["doubt"]),
             "hours": None if hours is None else ChannelHours(**hours),
         }
         channels[Channel(channel)] = ChannelPolicy(**policy_values)
-    reminders, managers_ms, close_pct = dumped["headcount"]
+    reminders, managers_ms, close_pct = dump["headcount"]
     return DeliveryRules(
         MappingProxyType(channels),
-        dumped["digest_ms"],
-        dumped["budget"],
+        dump["digest_ms"],
+        dump["budget"],
         tuple(reminders),
         managers_ms,
         close_pct,
@@ -347,14 +347,14 @@ class ChannelPacing:
         return policy.burst - -(-missing_us // policy.interval_us)
 
     def opens_at(
-        self, channel: Channel, policy: ChannelPolicy, *, held: bool = False
+        self, channel: Channel, policy: ChannelPolicy, *, is_held: bool = False
     ) -> Instant | None:
         """Return when the next group may leave the queue; None if no message may.
 
         During a hold, only danger may leave.
         """
         queue = self.queues.get(channel)
-        if not queue or (held and not self.dangers.get(channel)):
+        if not queue or (is_held and not self.dangers.get(channel)):
             return None
         group = min(len(queue), policy.burst, max(1, QUANTUM_MS * _US // policy.interval_us))
         return -(
@@ -444,9 +444,9 @@ class ChannelPacing:
         }
 
     @classmethod
-    def load(cls, dumped: dict[str, list[tuple[str, object]]]) -> Self:
+    def load(cls, dump: dict[str, list[tuple[str, object]]]) -> Self:
         """Restore from a dump."""
-        waiting = {id: _load_waiting(value) for id, value in dumped.get("waiting", ())}
+        waiting = {id: _load_waiting(value) for id, value in dump.get("waiting", ())}
         queues: dict[Channel, list[tuple[int, float, str]]] = {}
         dangers: dict[Channel, int] = {}
         for id, one in waiting.items():
@@ -454,10 +454,10 @@ class ChannelPacing:
             if one.danger:
                 dangers[one.channel] = dangers.get(one.channel, 0) + 1
         return cls(
-            Map({Channel(c): int(_check_number(at)) for c, at in dumped.get("full_at", ())}),
+            Map({Channel(c): int(_check_number(at)) for c, at in dump.get("full_at", ())}),
             Map(waiting),
-            Map({Channel(c): _check_number(tag) for c, tag in dumped.get("virtual", ())}),
-            Map({key: _check_number(tag) for key, tag in dumped.get("finish", ())}),
+            Map({Channel(c): _check_number(tag) for c, tag in dump.get("virtual", ())}),
+            Map({key: _check_number(tag) for key, tag in dump.get("finish", ())}),
             Map({channel: tuple(sorted(places)) for channel, places in queues.items()}),
             Map(dangers),
         )

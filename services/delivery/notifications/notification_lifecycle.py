@@ -41,10 +41,10 @@ ENDS: Final = frozenset({"closed", "level_lowered", "maintenance", "inhibited"})
 """Codes of an escalation that ended and was replaced by no other call."""
 
 
-def plan_notification(draft: DeliveryDecision, planned: NotificationPlanned) -> None:
+def plan_notification(draft: DeliveryDecision, event: NotificationPlanned) -> None:
     """Plan a new notification: send it now, or with others in the next digest (D36)."""
     state = draft.state
-    row = build_planned_row(planned, state.verified(planned.person), state.lost_at)
+    row = build_planned_row(event, state.verified(event.person), state.lost_at)
     until = state.bundles.until(row, state.rules, draft.now)
     if until is not None and row.channels:
         waiting = row.model_copy(update={"why": attempts.BUNDLED, "not_before": until})
@@ -57,18 +57,18 @@ def plan_first_step(
     state: DeliveryState,
     row: NotificationRow,
     now: Instant,
-    freed: attempts.AttemptTerms | None = None,
+    terms: attempts.AttemptTerms | None = None,
 ) -> NotificationRow:
     """Plan the first attempt of a message, or let it wait.
 
     It waits if the person heard of the same incident within this minute. Rule D71.
 
-    `freed`: terms of a message whose turn at its provider it is.
+    `terms`: terms of a message whose turn at its provider it is.
     """
     ends = state.bundles.minute_ends(row, now)
     waits_already = state.sending_held or (row.quiet_until is not None and now < row.quiet_until)
     if ends is None or row.attempts or not row.channels or waits_already:
-        return attempts.plan_next_attempt(row, freed or build_terms(state, now))
+        return attempts.plan_next_attempt(row, terms or build_terms(state, now))
     waiting = row.model_copy(
         update={"why": attempts.SAME_MINUTE, "not_before": ends, "waits_for": None}
     )
@@ -127,8 +127,13 @@ def news_of(call: NotificationRow, why: str, lineage: str, now: Instant) -> Noti
     again only where there is nothing else. Its id follows from escalation and person: who was
     called in several cycles hears it once.
     """
-    tried = [attempt.channel for attempt in call.attempts if attempts.is_granted(attempt)]
-    if why not in ENDS or not call.answer_expected or call.campaign is not None or not tried:
+    called_channels = [attempt.channel for attempt in call.attempts if attempts.is_granted(attempt)]
+    if (
+        why not in ENDS
+        or not call.answer_expected
+        or call.campaign is not None
+        or not called_channels
+    ):
         return None
     silent = tuple(channel for channel in call.channels if channel is not Channel.VOICE)
     return NotificationRow(
@@ -224,8 +229,8 @@ def decide_receipt(draft: DeliveryDecision, receipt: ReceiptReceived) -> None:
     if receipt.state == "received":
         draft.record_step(row, attempts.mark_received(row, attempt, draft.now))
     elif attempt.state != "failed":
-        failed = attempts.mark_failed(row, attempt, draft.now, receipt.error, retry=False)
-        draft.record_attempt(row, failed)
+        failed_row = attempts.mark_failed(row, attempt, draft.now, receipt.error, retry=False)
+        draft.record_attempt(row, failed_row)
 
 
 def on_attempt_due(draft: DeliveryDecision, row: NotificationRow, number: int) -> None:
@@ -243,11 +248,11 @@ def on_attempt_due(draft: DeliveryDecision, row: NotificationRow, number: int) -
 
 def on_outcome_lost(draft: DeliveryDecision, row: NotificationRow) -> None:
     """Mark an open attempt as ambiguous after a declared loss."""
-    doubted = attempts.find_open_attempt(row)
-    if doubted is None:
+    open_attempt = attempts.find_open_attempt(row)
+    if open_attempt is None:
         draft.record_attempt(row, row)
     else:
-        after = attempts.mark_ambiguous(row, doubted, draft.now, attempts.LOSS)
+        after = attempts.mark_ambiguous(row, open_attempt, draft.now, attempts.LOSS)
         draft.record_attempt(row, after)
 
 
@@ -261,11 +266,11 @@ def _find(
 def on_channel_free(draft: DeliveryDecision, channel: Channel) -> None:
     """Send the messages next in the queue of this provider."""
     state, now = draft.state, draft.now
-    freed = replace(draft.build_terms(), is_open=lambda _row, _channel: True)
+    terms = replace(draft.build_terms(), is_open=lambda _row, _channel: True)
     room = state.pacing.room(channel, state.rules.channels[channel], now)
     for id in state.pacing.first(channel, room):
         row = state.notifications[id]
-        draft.record_step(row, plan_first_step(draft.state, row, now, freed))
+        draft.record_step(row, plan_first_step(draft.state, row, now, terms))
 
 
 def on_held_message_due(draft: DeliveryDecision, row: NotificationRow) -> None:
@@ -289,9 +294,9 @@ def _send_digest(draft: DeliveryDecision, row: NotificationRow) -> None:
     """Send one message for all that this person waits for."""
     waiting = draft.state.bundles.waiting.get(row.person, ())
     others = tuple(draft.state.notifications[id] for id in waiting if id != row.id)
-    carrier, *bundled = bundle_messages(row, others)
+    carrier, *bundled_rows = bundle_messages(row, others)
     draft.record_step(row, plan_first_step(draft.state, carrier, draft.now))
-    draft.record_rows(*map(attempts.update_state, bundled))
+    draft.record_rows(*map(attempts.update_state, bundled_rows))
 
 
 def _send_minute(draft: DeliveryDecision, row: NotificationRow) -> None:
@@ -302,15 +307,15 @@ def _send_minute(draft: DeliveryDecision, row: NotificationRow) -> None:
     state, now = draft.state, draft.now
     waiting = (state.notifications[id] for id in state.bundles.minute.get(row.person, ()))
     same = tuple(one for one in waiting if one.incident == row.incident)
-    first, *bundled = bundle_minute(same)
+    first, *bundled_rows = bundle_minute(same)
     ends = None if state.sending_held else state.bundles.minute_ends(first, now)
     if ends is not None:
         draft.record_rows(*(one.model_copy(update={"not_before": ends}) for one in same))
         return
     draft.record_attempt(state.notifications[first.id], first)
-    draft.record_rows(*map(attempts.update_state, bundled))
-    settled = {first.id, *(one.id for one in bundled)}
-    later = (one for one in same if one.id not in settled)
+    draft.record_rows(*map(attempts.update_state, bundled_rows))
+    sent_ids = {first.id, *(one.id for one in bundled_rows)}
+    later = (one for one in same if one.id not in sent_ids)
     draft.record_rows(*(one.model_copy(update={"not_before": now + MINUTE_MS}) for one in later))
 
 
@@ -318,10 +323,10 @@ def _send_after_quiet_hours(draft: DeliveryDecision, row: NotificationRow) -> No
     """Send one message for the messages of one kind that quiet hours held back."""
     state, now = draft.state, draft.now
     others = (state.notifications[id] for id in state.bundles.quiet[row.person] if id != row.id)
-    due = tuple(o for o in others if o.not_before is not None and o.not_before <= now)
-    mine = select_covered_messages(row, due)
-    first, *bundled = (
+    due_rows = tuple(o for o in others if o.not_before is not None and o.not_before <= now)
+    mine = select_covered_messages(row, due_rows)
+    first, *bundled_rows = (
         choose_newest_call(mine) if row.answer_expected else bundle_messages(mine[0], mine[1:])
     )
     draft.record_step(state.notifications[first.id], plan_first_step(state, first, now))
-    draft.record_rows(*map(attempts.update_state, bundled))
+    draft.record_rows(*map(attempts.update_state, bundled_rows))

@@ -30,10 +30,10 @@ ANSWER_REASONS: Final = frozenset(Answer)
 
 def record_answer(row: NotificationRow, answer: Answer, now: Instant) -> NotificationRow:
     """Record an answer on a row; `acknowledged_at` stays the time of the first one."""
-    answered = supersede_planned(row).model_copy(
+    answered_row = supersede_planned(row).model_copy(
         update={"answer": answer.value, "acknowledged_at": row.acknowledged_at or now, "why": None}
     )
-    return update_state(answered)
+    return update_state(answered_row)
 
 
 def answer_cards(draft: DeliveryDecision, command: AnswerCards) -> CommandResult:
@@ -61,48 +61,48 @@ def answer_cards(draft: DeliveryDecision, command: AnswerCards) -> CommandResult
     return {"notification": row.id, "cards": len(cards)}
 
 
-def confirm_card_answer(draft: DeliveryDecision, settled: CardAnswerSettled) -> None:
+def confirm_card_answer(draft: DeliveryDecision, event: CardAnswerSettled) -> None:
     """Tell the person the changed cards, and the faults of the answer.
 
     There is one message per change of a card, and one per list for answers that change nothing,
     even for a program that answers everything.
     """
-    call = draft.state.notifications.get(settled.notification)
-    if call is None or call.person != settled.person:
+    call = draft.state.notifications.get(event.notification)
+    if call is None or call.person != event.person:
         return
-    if not settled.applied:
+    if not event.applied:
         if call.unread_at is not None:
             return
         call = call.model_copy(update={"unread_at": draft.now})
         draft.record_rows(call)
-    row = build_confirmation(call, settled, draft.state.lineage, draft.now)
+    row = build_confirmation(call, event, draft.state.lineage, draft.now)
     if row.id not in draft.state.notifications:
         draft.record_step(row, plan_next_attempt(row, draft.build_terms()))
 
 
 def build_confirmation(
-    call: NotificationRow, settled: CardAnswerSettled, lineage: str, now: Instant
+    call: NotificationRow, event: CardAnswerSettled, lineage: str, now: Instant
 ) -> NotificationRow:
     """Build the message, without an attempt; its id follows from the changed cards."""
     values: dict[str, str | int | float | bool | None] = {
         "site": call.values.get("site"),
-        "change": settled.change.value,
-        "applied": _join(settled.applied),
-        "missing": settled.missing,
-        "photos": _join(settled.photos),
-        "still": None if settled.missing == "reason" else settled.left,
+        "change": event.change.value,
+        "applied": _join(event.applied),
+        "missing": event.missing,
+        "photos": _join(event.photos),
+        "still": None if event.missing == "reason" else event.left,
     }
     for why in ("unknown", "closed", "over"):
-        values[why] = _join(one.number for one in settled.refused if one.why == why)
-    changed = f"{settled.change.value}:{values['applied']}" if settled.applied else ""
+        values[why] = _join(one.number for one in event.refused if one.why == why)
+    change_key = f"{event.change.value}:{values['applied']}" if event.applied else ""
     return NotificationRow(
-        id=derive_id(lineage, call.id, f"{TEMPLATE}:{changed}", 0),
+        id=derive_id(lineage, call.id, f"{TEMPLATE}:{change_key}", 0),
         incident=call.incident,
         level=call.level,
         role=call.role,
         scope=call.scope,
         person=call.person,
-        channels=(Channel(settled.channel),),
+        channels=(Channel(event.channel),),
         state=NotificationState.PLANNED,
         template=TEMPLATE,
         values=values,

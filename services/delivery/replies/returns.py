@@ -103,7 +103,7 @@ class ReplyTexts(Protocol):
 
 def _is_about_cards(
     reply: CardReply,
-    listed: tuple[str, str, CardList],
+    card_list: tuple[str, str, CardList],
     newest: tuple[OpenQuestion, str, str] | None,
 ) -> bool:
     """Check whether a reply is about cards, not about a call that came after them.
@@ -112,7 +112,7 @@ def _is_about_cards(
     """
     if reply.numbers or newest is None:
         return True
-    return newest[0].answered or newest[0].at <= listed[2].at
+    return newest[0].answered or newest[0].at <= card_list[2].at
 
 
 class ProviderInbox:
@@ -237,10 +237,14 @@ class ProviderInbox:
         newest = max(
             reversed(open_questions), key=lambda one: (not one[0].answered, one[0].at), default=None
         )
-        listed = self._find_card_list(people)
-        cards = None if listed is None else parse_card_reply(words)
-        if listed is not None and cards is not None and _is_about_cards(cards, listed, newest):
-            await self._answer_cards(channel, *listed, cards, name or str(uuid4()))
+        newest_list = self._find_card_list(people)
+        cards = None if newest_list is None else parse_card_reply(words)
+        if (
+            newest_list is not None
+            and cards is not None
+            and _is_about_cards(cards, newest_list, newest)
+        ):
+            await self._answer_cards(channel, *newest_list, cards, name or str(uuid4()))
             metrics.count("vigie_replies_total", channel=channel.value, outcome="cards")
             return True
         safety = (
@@ -263,8 +267,8 @@ class ProviderInbox:
                 if not newest[0].unread:
                     call, notification, person = newest
                     await self._not_understood(channel, call.realm, notification, person)
-            elif listed is not None and not listed[2].unread:
-                realm, person, card_list = listed
+            elif newest_list is not None and not newest_list[2].unread:
+                realm, person, card_list = newest_list
                 await self._not_understood(channel, realm, card_list.notification, person)
             return True
         call, notification, person = newest
@@ -274,9 +278,11 @@ class ProviderInbox:
             )
         reply = name or str(uuid4())
         await self._answer(channel, notification, call, person, answer, reply)
-        stated = parse_attendance(words) if answer is Answer.ACK and not call.headcount else None
-        if stated is not None:
-            await self._state_attendance(call, person, *stated, reply)
+        attendance = (
+            parse_attendance(words) if answer is Answer.ACK and not call.headcount else None
+        )
+        if attendance is not None:
+            await self._state_attendance(call, person, *attendance, reply)
         metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
         return True
 

@@ -269,13 +269,13 @@ class AttemptView:
                     self._note_card_list(realm, row)
                     if row.campaign in self.headcounts:
                         self.headcounts[row.campaign].notifications[row.id] = row.person
-                case CallOutChanged(row=called) if called.kind == "headcount":
+                case CallOutChanged(row=callout) if callout.kind == "headcount":
                     headcount = self.headcounts.setdefault(
-                        called.id, OpenHeadcount(realm, called.sites, None, over=False)
+                        callout.id, OpenHeadcount(realm, callout.sites, None, over=False)
                     )
                     headcount.started_at, headcount.over = (
-                        called.started_at,
-                        called.state in ("stopped", "done"),
+                        callout.started_at,
+                        callout.state in ("stopped", "done"),
                     )
                 case CallOutListed() if fact.callout in self.headcounts:
                     self.headcounts[fact.callout].persons.update(one.person for one in fact.people)
@@ -299,21 +299,19 @@ class AttemptView:
             if g.attempt in self._claimed and g.attempt not in self._taken
         ]
 
-    def _take(self, row: NotificationRow, granted: AttemptGranted, by: Transaction) -> GrantedCall:
-        self._taken.add(granted.attempt)
-        claimed = self._claimed[granted.attempt]
+    def _take(self, row: NotificationRow, grant: AttemptGranted, by: Transaction) -> GrantedCall:
+        self._taken.add(grant.attempt)
+        claim = self._claimed[grant.attempt]
         traceparent = self._trace_of(row, by)
-        return GrantedCall(
-            by.realm, row, granted, claimed.correlation_id, claimed.at_s, traceparent
-        )
+        return GrantedCall(by.realm, row, grant, claim.correlation_id, claim.at_s, traceparent)
 
     def _correlation_of(self, row: NotificationRow, by: Transaction) -> str:
         """Return the correlation id of this row.
 
         A record of several attempts has the id of the first.
         """
-        claimed = self._claim_of(row) if by.src.type in _MULTI_ATTEMPT_TYPES else None
-        return by.src.correlation_id if claimed is None else claimed.correlation_id
+        claim = self._claim_of(row) if by.src.type in _MULTI_ATTEMPT_TYPES else None
+        return by.src.correlation_id if claim is None else claim.correlation_id
 
     def _trace_of(self, row: NotificationRow, by: Transaction) -> str | None:
         """Return the trace parent for the next hop of this row, always in the row's own trace.
@@ -321,15 +319,15 @@ class AttemptView:
         A record of several attempts is a hop in the trace of the first. Attempts of other traces
         follow their own last hop instead.
         """
-        claimed = self._claim_of(row) if by.src.type in _MULTI_ATTEMPT_TYPES else None
-        if claimed is None or _get_trace_id(claimed.traceparent) == _get_trace_id(by.traceparent):
+        claim = self._claim_of(row) if by.src.type in _MULTI_ATTEMPT_TYPES else None
+        if claim is None or _get_trace_id(claim.traceparent) == _get_trace_id(by.traceparent):
             return by.traceparent
-        return claimed.traceparent
+        return claim.traceparent
 
     def _claim_of(self, row: NotificationRow) -> ClaimedAttempt | None:
         """Return the last claim of this row by this run."""
         claims = (self._claimed.get(attempt.id) for attempt in reversed(row.attempts))
-        return next((claimed for claimed in claims if claimed is not None), None)
+        return next((claim for claim in claims if claim is not None), None)
 
     def _offer(
         self, realm: str, row: NotificationRow, correlation_id: str, traceparent: str | None
@@ -361,9 +359,15 @@ class AttemptView:
         return urgent, turns.setdefault(row.id, len(turns)), -int(row.level), row.planned_at
 
     def _note_grant(self, realm: str, row: NotificationRow, correlation_id: str) -> None:
-        granted = row.attempts[-1] if row.attempts else None
-        if granted is not None and granted.state == "granted" and granted.run is not None:
-            self.grants[row.id] = OpenGrant(realm, row.id, granted.id, granted.run, correlation_id)
+        last_attempt = row.attempts[-1] if row.attempts else None
+        if (
+            last_attempt is not None
+            and last_attempt.state == "granted"
+            and last_attempt.run is not None
+        ):
+            self.grants[row.id] = OpenGrant(
+                realm, row.id, last_attempt.id, last_attempt.run, correlation_id
+            )
         else:
             self.grants.pop(row.id, None)
 
@@ -439,8 +443,8 @@ class AttemptView:
 
     def forget_headcount(self, id: str) -> None:
         """Forget a headcount with its answers; no more are accepted."""
-        gone = self.headcounts.pop(id)
-        for notification, person in gone.notifications.items():
+        headcount = self.headcounts.pop(id)
+        for notification, person in headcount.notifications.items():
             mine = self.asked.get(person, {})
             mine.pop(notification, None)
             self._keep_asked(person, mine)
@@ -477,20 +481,20 @@ class AttemptView:
             if attempt in self.offers:
                 self._claimed.pop(attempt, None)
 
-    def abandoned(self, ended: AbstractSet[str]) -> list[OpenGrant]:
+    def abandoned(self, ended_runs: AbstractSet[str]) -> list[OpenGrant]:
         """Return the grants of these runs that have no outcome."""
-        return [grant for grant in self.grants.values() if grant.run in ended]
+        return [grant for grant in self.grants.values() if grant.run in ended_runs]
 
-    def outdated(self, configured: Callable[[str], AbstractSet[Channel]]) -> list[ChannelProbe]:
+    def outdated(self, find_channels: Callable[[str], AbstractSet[Channel]]) -> list[ChannelProbe]:
         """List silent tests to repeat: their result has other providers than this run.
 
-        Providers were configured or removed since. `configured` returns the channels of a realm.
+        Providers were configured or removed since. `find_channels` returns the channels of a realm.
         """
         return [
             replace(one, again=self.run)
             for one in self.proven.values()
             if {c.channel for c in one.row.channels if c.outcome != "not_configured"}
-            != configured(one.realm)
+            != find_channels(one.realm)
         ]
 
     def names_of(self, realm: str) -> MessageNames:
@@ -575,39 +579,39 @@ class AttemptView:
             "names": {realm: names.dump() for realm, names in self.names.items()},
         }
 
-    def load(self, dumped: dict[str, Any]) -> None:
+    def load(self, dump: dict[str, Any]) -> None:
         """Restore from a dump. Raise KeyError, ValueError, TypeError."""
-        for incident, notifications in dumped.get("turns", ()):
-            self._turns[incident] = {id: turn for turn, id in enumerate(notifications)}
-        for realm, row, correlation_id, traceparent in dumped["offers"]:
+        for incident, notifications in dump.get("turns", ()):
+            self._turns[incident] = {id: position for position, id in enumerate(notifications)}
+        for realm, row, correlation_id, traceparent in dump["offers"]:
             self._offer(realm, NotificationRow.model_validate(row), correlation_id, traceparent)
-        for grant in dumped.get(
+        for grant in dump.get(
             "grants", ()
         ):  # a file of an earlier version has none, nor turns or awaited
             self.grants[grant[1]] = OpenGrant(*grant)
-        for realm, row, correlation_id in dumped["probes"]:
+        for realm, row, correlation_id in dump["probes"]:
             self.probes[f"{realm}/{row['id']}"] = ChannelProbe(
                 realm, ProbeRow.model_validate(row), correlation_id
             )
-        for realm, row, correlation_id in dumped["proven"]:
+        for realm, row, correlation_id in dump["proven"]:
             self.proven[realm] = ChannelProbe(realm, ProbeRow.model_validate(row), correlation_id)
-        self._held.update(dumped["held"])
-        for stored, *rest in dumped["references"]:
-            channel, _, provider_id = stored.partition(":")
+        self._held.update(dump["held"])
+        for address, *rest in dump["references"]:
+            channel, _, provider_id = address.partition(":")
             reference = ProviderReference(*rest)
             key = self.build_key(reference.realm, Channel(channel.rpartition("/")[2]), provider_id)
             self.references[key] = reference
-        for channel, ids in dumped.get("awaited", ()):
+        for channel, ids in dump.get("awaited", ()):
             self.awaited[Channel(channel)] = dict(ids)
-        for person, id, *rest in dumped["asked"]:
+        for person, id, *rest in dump["asked"]:
             self.asked.setdefault(person, {})[id] = OpenQuestion(*rest)
-        for realm, person, *cards in dumped.get("card_lists", ()):
+        for realm, person, *cards in dump.get("card_lists", ()):
             self.card_lists[realm, person] = CardList(*cards)
-        for id, in_realm, sites, started_at, over, persons, notifications in dumped["headcounts"]:
+        for id, in_realm, sites, started_at, over, persons, notifications in dump["headcounts"]:
             self.headcounts[id] = OpenHeadcount(
                 in_realm, tuple(sites), started_at, over, set(persons), dict(notifications)
             )
-        for realm, names in dumped["names"].items():
+        for realm, names in dump["names"].items():
             self.names[realm] = MessageNames.load(names)
 
 

@@ -68,9 +68,9 @@ class CallSlots:
         if room is not None:
             self._taken[room] -= 1
 
-    def keep(self, needed: Collection[str]) -> None:
+    def keep(self, attempts: Collection[str]) -> None:
         """Free the slots of all other attempts."""
-        for attempt in [one for one in self._rooms if one not in needed]:
+        for attempt in [one for one in self._rooms if one not in attempts]:
             self.free(attempt)
 
 
@@ -99,15 +99,17 @@ def is_unprocessed(transaction: Transaction) -> bool:
 class OutcomeReporter:
     """Sender of outcomes; outcomes that gather during a send leave together in the next one."""
 
-    def __init__(self, run: str, send: SendInput, handed: Callable[[Sequence[str]], None]) -> None:
-        """Configure a run. `handed` gets the attempts with outcomes that the producer has.
+    def __init__(
+        self, run: str, send: SendInput, on_handover: Callable[[Sequence[str]], None]
+    ) -> None:
+        """Configure a run. `on_handover` gets the attempts with outcomes that the producer has.
 
         Inputs sent afterwards follow them in the log, so a run that is killed then leaves no more
         in doubt.
         """
         self._run = run
         self._send = send
-        self._handed = handed
+        self._handed = on_handover
         self._waiting: deque[EndedCall] = deque()
         self._parcel_sent: asyncio.Event | None = None
         """Event of the running send, set once Kafka has the input; None if nothing is sent."""
@@ -115,10 +117,10 @@ class OutcomeReporter:
         """Id of an input → the outcomes in it, until the log holds it."""
         self._together = ATTEMPTS_PER_INPUT
 
-    async def report(self, ended: EndedCall) -> None:
+    async def report(self, call: EndedCall) -> None:
         """Report an outcome; return once Kafka has it, however long the broker is away."""
-        self._waiting.append(ended)
-        while not ended.sent:
+        self._waiting.append(call)
+        while not call.sent:
             if self._parcel_sent is not None:
                 await self._parcel_sent.wait()
                 continue

@@ -79,14 +79,14 @@ def track_runs(path: Path, run: str) -> Iterator[tuple[str, ...]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.seek(0)
-            ended = tuple(file.read().split())[-KEPT_RUNS:]
+            ended_runs = tuple(file.read().split())[-KEPT_RUNS:]
             file.truncate(0)
-            file.write("\n".join((*ended, run)))
+            file.write("\n".join((*ended_runs, run)))
             file.flush()
         except OSError as error:
             log.warning("runs.not_kept", path=str(path), error=f"{type(error).__name__}: {error}")
-            ended = ()
-        yield ended
+            ended_runs = ()
+        yield ended_runs
 
 
 class SenderBookmark:
@@ -142,15 +142,15 @@ async def read_batches(
         )
         try:
             async with reader:
-                async for accepted in reader.read_to_end():
-                    yield RecordBatch([accepted.transaction], caught_up=False)
+                async for record in reader.read_to_end():
+                    yield RecordBatch([record.transaction], caught_up=False)
                 positions = dict(reader.positions)
                 yield RecordBatch([], caught_up=True)
                 while not stopping.is_set():
-                    transactions = [accepted.transaction for accepted in await reader.batch()]
-                    read = dict(reader.positions)
+                    transactions = [record.transaction for record in await reader.batch()]
+                    read_positions = dict(reader.positions)
                     yield RecordBatch(transactions, caught_up=True)
-                    positions = read  # only now is it in the outbox
+                    positions = read_positions  # only now is it in the outbox
                     if (
                         positions != saved_positions
                         and time.monotonic() - kept_at >= BOOKMARK_INTERVAL_S
@@ -161,8 +161,8 @@ async def read_batches(
                         raise RuntimeError(damage)
                 bookmark.keep(outbox, positions)
                 return
-        except HistoryChanged as changed:
-            log.warning("sender.history_changed", partition=changed.partition)
+        except HistoryChanged as change:
+            log.warning("sender.history_changed", partition=change.partition)
             positions = {}
             outbox.forget_offers()
         except (KafkaError, OSError) as error:
@@ -184,7 +184,7 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
         vault = await stack.enter_async_context(Vault.open(settings))
         plan = ProviderPlan.read(settings)
         outbox = create_attempt_view(own_providers=plan.own.keys())
-        ended = stack.enter_context(
+        ended_runs = stack.enter_context(
             track_runs(settings.data.run / f"sender-{name}.runs", outbox.run)
         )
         returns = ProviderInbox(outbox, producer, vault.directory, vault.texts)
@@ -199,7 +199,7 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
             settings.public_url,
             outbox=outbox,
             calls_at_once=settings.calls_at_once,
-            ended_runs=ended,
+            ended_runs=ended_runs,
             find_other_fronts=partial(find_other_fronts, settings.data.majority),
         )
         teller = asyncio.create_task(

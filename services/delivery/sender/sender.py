@@ -208,8 +208,8 @@ class Sender:
         for call in self.outbox.observe(transaction):
             self._calling.add(call.granted.attempt)
             work.create_task(self._carry_out(call))
-        for ended in self._outcomes.refused(transaction):
-            work.create_task(self._outcomes.report(ended))
+        for ended_call in self._outcomes.refused(transaction):
+            work.create_task(self._outcomes.report(ended_call))
         offers = self._parcels.pop(transaction.src.id, ())
         if offers and is_unprocessed(transaction):
             log.warning("claims.unread", realm=transaction.realm, count=len(offers))
@@ -281,20 +281,20 @@ class Sender:
 
     def _to_probe(self) -> list[ChannelProbe]:
         """List silent tests that have no result, or other providers than configured now."""
-        outdated = self.outbox.outdated(lambda realm: self._drivers.of(realm).keys())
-        return [*self.outbox.probes.values(), *outdated]
+        outdated_probes = self.outbox.outdated(lambda realm: self._drivers.of(realm).keys())
+        return [*self.outbox.probes.values(), *outdated_probes]
 
     async def _probe(self, probe: ChannelProbe) -> None:
         """Test every channel of the realm and report the results; nobody gets a message."""
-        tried = await asyncio.gather(*(self._tried(probe.realm, channel) for channel in Channel))
+        results = await asyncio.gather(*(self._tried(probe.realm, channel) for channel in Channel))
         outcome = ProbeOutcome(
-            drill=probe.row.id, asked_at=probe.row.asked_at, channels=tuple(tried)
+            drill=probe.row.id, asked_at=probe.row.asked_at, channels=tuple(results)
         )
         log.info(
             "channels.probed",
             realm=probe.realm,
             drill=probe.row.id,
-            **{t.channel.value: t.error or t.outcome for t in tried},
+            **{t.channel.value: t.error or t.outcome for t in results},
         )
         while not await self._sent(probe.realm, outcome, probe.name, probe.correlation_id, None):
             pass
@@ -408,20 +408,20 @@ class Sender:
         if driver is None or not is_live(call.realm):
             return CallResult("failed", error=NOT_CONFIGURED)
         try:
-            prepared = await self._outgoing(call)
+            messages_or_result = await self._outgoing(call)
         except Exception as error:  # noqa: BLE001
             # One message that cannot be built must not stop the others.
             log.error("attempt.unprepared", notification=call.row.id, error=type(error).__name__)
             return CallResult("failed", error="message_not_made", retry=True)
-        if isinstance(prepared, CallResult):
-            return prepared
-        messages, others = prepared
+        if isinstance(messages_or_result, CallResult):
+            return messages_or_result
+        messages, others = messages_or_result
         left_s = call.left_s(self._monotonic())
         if left_s <= 0:
             return CallResult("failed", error="limit_passed", retry=True)
         if ARMED:
             reach_failpoint("before-call")
-        started = self._monotonic()
+        started_s = self._monotonic()
         try:
             results = await asyncio.gather(*(driver.call(one, left_s) for one in messages))
         except Exception as error:  # noqa: BLE001
@@ -435,7 +435,7 @@ class Sender:
             return CallResult("ambiguous", error="driver_error")
         finally:
             metrics.observe(
-                "vigie_attempt_seconds", self._monotonic() - started, channel=channel.value
+                "vigie_attempt_seconds", self._monotonic() - started_s, channel=channel.value
             )
         if ARMED:
             reach_failpoint("after-call")

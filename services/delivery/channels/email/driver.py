@@ -58,7 +58,7 @@ class EmailDriver:
             start_tls=self._start_tls,
             timeout=timeout_s,
         )
-        begun = False
+        may_be_sent = False
         try:
             async with asyncio.timeout(timeout_s):
                 await relay.connect()
@@ -67,7 +67,7 @@ class EmailDriver:
                 await relay.mail(self._bounces)
                 await relay.rcpt(outgoing.address)
                 message = self.message(outgoing)
-                begun = True
+                may_be_sent = True
                 await relay.data(message.as_bytes())
             return CallResult("accepted", provider_id=message["Message-ID"])
         except aiosmtplib.SMTPResponseException as refusal:
@@ -76,7 +76,7 @@ class EmailDriver:
             error = f"smtp_{'timeout' if isinstance(fault, TimeoutError) else 'connection'}"
             return (
                 CallResult("ambiguous", error=error)
-                if begun
+                if may_be_sent
                 else CallResult("failed", error=error, retry=True)
             )
         except ValueError:
@@ -136,5 +136,5 @@ class EmailDriver:
 
 
 def _build_code(refusal: aiosmtplib.SMTPResponseException) -> str:
-    enhanced = _ENHANCED.search(refusal.message)
-    return f"smtp_{refusal.code}" + (f" {enhanced[1]}" if enhanced else "")
+    status = _ENHANCED.search(refusal.message)
+    return f"smtp_{refusal.code}" + (f" {status[1]}" if status else "")

@@ -89,10 +89,12 @@ def encrypt_message(
     salt, private = salt or os.urandom(16), private or ec.generate_private_key(CURVE)
     theirs = decode_base64(keys.p256dh)
     ours = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    shared = private.exchange(
+    shared_secret = private.exchange(
         ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(CURVE, theirs)
     )
-    secret = _derive_key(shared, decode_base64(keys.auth), b"WebPush: info\0" + theirs + ours, 32)
+    secret = _derive_key(
+        shared_secret, decode_base64(keys.auth), b"WebPush: info\0" + theirs + ours, 32
+    )
     key = _derive_key(secret, salt, b"Content-Encoding: aes128gcm\0", 16)
     nonce = _derive_key(secret, salt, b"Content-Encoding: nonce\0", 12)
     return (
@@ -158,7 +160,7 @@ def build_payload(outgoing: Outgoing) -> bytes:
         "url": urlsplit(text.link).path if text.link else "/",
         "receipt": urlsplit(outgoing.returns_url).path,
     }
-    while len(dumped := orjson.dumps(payload)) > MESSAGE_BYTES:
+    while len(octets := orjson.dumps(payload)) > MESSAGE_BYTES:
         payload["body"] = str(payload["body"])[: len(str(payload["body"])) // 2]
         payload["title"] = str(payload["title"])[:200]
-    return dumped
+    return octets

@@ -88,14 +88,14 @@ def interpret_ovh_answer(content: bytes) -> CallResult | None:
     """Interpret OVH's answer to a job of one number; None if it is not OVH's answer."""
     try:
         answer = orjson.loads(content)
-        accepted_receivers, refused, ids = (
+        accepted_receivers, refused_receivers, ids = (
             answer[name] for name in ("validReceivers", "invalidReceivers", "ids")
         )
     except (ValueError, KeyError, TypeError):
         return None
-    if not all(isinstance(one, list) for one in (accepted_receivers, refused, ids)):
+    if not all(isinstance(one, list) for one in (accepted_receivers, refused_receivers, ids)):
         return None
-    if refused and not accepted_receivers:
+    if refused_receivers and not accepted_receivers:
         return CallResult("failed", error="sms_receiver_refused")
     if (
         not accepted_receivers

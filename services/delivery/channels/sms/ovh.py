@@ -63,12 +63,12 @@ class OvhKeys:
 
         It covers secret, consumer, method, address, body and time.
         """
-        signed = "+".join((self.secret, self.consumer, method, url, body.decode(), str(stamp)))
+        signed_text = "+".join((self.secret, self.consumer, method, url, body.decode(), str(stamp)))
         return {
             "x-ovh-application": self.application,
             "x-ovh-consumer": self.consumer,
             "x-ovh-timestamp": str(stamp),
-            "x-ovh-signature": "$1$" + sha1(signed.encode()).hexdigest(),  # noqa: S324
+            "x-ovh-signature": "$1$" + sha1(signed_text.encode()).hexdigest(),  # noqa: S324
         }
 
 
@@ -135,28 +135,28 @@ class OvhSms(SmsGateway):
 
     async def ask(self) -> None:
         """Poll once for awaited receipts and for answers. Raise BrokerAway; poll again."""
-        awaited = self._inbox.awaited(Channel.SMS)
-        if awaited:
-            await self._take_receipts(awaited, _ARRIVED_CODE, "received", None)
+        waiting_ids = self._inbox.awaited(Channel.SMS)
+        if waiting_ids:
+            await self._take_receipts(waiting_ids, _ARRIVED_CODE, "received", None)
             for code in _FAILED_CODES:
-                await self._take_receipts(awaited, code, "failed", f"dlr_{code}")
+                await self._take_receipts(waiting_ids, code, "failed", f"dlr_{code}")
         if self._origin.answerable:
             await self._take_answers()
 
     async def _take_receipts(
         self,
-        awaited: frozenset[str],
+        waiting_ids: frozenset[str],
         code: int,
         state: Literal["received", "failed"],
         error: str | None,
     ) -> None:
         for id in await self._listed("outgoing", f"&deliveryReceipt={code}"):
-            if str(id) in awaited:
+            if str(id) in waiting_ids:
                 await self._inbox.receipt(Channel.SMS, str(id), state, error)
 
     async def _take_answers(self) -> None:
-        listed = await self._listed("incoming")
-        for id in listed:
+        message_ids = await self._listed("incoming")
+        for id in message_ids:
             if id in self._heard:
                 continue
             message = await self._read(f"{self._service}/incoming/{id}")
@@ -173,8 +173,8 @@ class OvhSms(SmsGateway):
                 name=f"ovh-{id}",
             ):
                 self._heard.add(id)
-        if listed:
-            self._heard.intersection_update(listed)
+        if message_ids:
+            self._heard.intersection_update(message_ids)
 
     async def _listed(self, what: str, filters: str = "") -> list[int]:
         """Return the ids of the last messages of a kind."""

@@ -61,8 +61,8 @@ def lint(settings: WebhookSettings) -> Iterator[SettingsFault]:
 def sign_webhook(secret: str, webhook_id: str, timestamp_s: int, body: bytes) -> str:
     """Sign a webhook: `v1,<base64>` over `id.timestamp.body`."""
     key = base64.b64decode(secret.removeprefix(_PREFIX))
-    signed = f"{webhook_id}.{timestamp_s}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(key, signed, sha256).digest()).decode()
+    signed_text = f"{webhook_id}.{timestamp_s}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, signed_text, sha256).digest()).decode()
 
 
 class WebhookDriver(HttpPoster):

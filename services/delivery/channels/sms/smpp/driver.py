@@ -107,20 +107,22 @@ class SmppDriver:
         number = normalize_dialled_number(outgoing.address)
         if number is None:
             return CallResult("failed", error="address_invalid")
-        encoded = encode_text(choose_sms_text(outgoing.text, answerable=self._origin.answerable))
+        encoded_text = encode_text(
+            choose_sms_text(outgoing.text, answerable=self._origin.answerable)
+        )
         days, minutes = divmod(compute_validity_min(outgoing.row), 1440)
         message = ShortMessage(
             source=self._origin.text.removeprefix("+"),
             destination=number.removeprefix("+"),
-            text=encoded.whole,
+            text=encoded_text.whole,
             source_ton=self._origin.ton,
             source_npi=self._origin.npi,
-            data_coding=DATA_CODING[encoded.alphabet],
+            data_coding=DATA_CODING[encoded_text.alphabet],
             registered_delivery=_RECEIPT_WANTED,
             priority=1 if outgoing.row.danger else 0,
             validity=f"0000{min(days, 99):02}{minutes // 60:02}{minutes % 60:02}00000R",
         )
-        return replace(await self._submit(message, timeout_s), parts=len(encoded.segments))
+        return replace(await self._submit(message, timeout_s), parts=len(encoded_text.segments))
 
     async def _submit(self, message: ShortMessage, timeout_s: float) -> CallResult:
         try:

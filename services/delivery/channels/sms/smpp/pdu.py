@@ -156,18 +156,18 @@ class ShortMessage:
     @classmethod
     def load(cls, body: bytes) -> ShortMessage:
         """Decode a body. Raise PduInvalid."""
-        read = _BodyReader(body)
-        read.string()
-        source_ton, source_npi = read.octets(2)
-        source = read.string()
-        read.octets(2)
-        destination = read.string()
-        esm_class, _, priority = read.octets(3)
-        read.string()
-        validity = read.string()
-        registered_delivery, _, data_coding, _, length = read.octets(5)
-        text = read.octets(length)
-        tlvs = read.tlvs()
+        reader = _BodyReader(body)
+        reader.string()
+        source_ton, source_npi = reader.octets(2)
+        source = reader.string()
+        reader.octets(2)
+        destination = reader.string()
+        esm_class, _, priority = reader.octets(3)
+        reader.string()
+        validity = reader.string()
+        registered_delivery, _, data_coding, _, length = reader.octets(5)
+        text = reader.octets(length)
+        tlvs = reader.tlvs()
         return cls(
             source,
             destination,
