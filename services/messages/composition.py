@@ -413,13 +413,15 @@ class MessageText:
 
         If none fits, returns the shortest, cut between two words with `cuts`.
         """
-        filled = ""
+        filled_text = ""
         for values, drop in self._steps(shape, spoken=spoken, counts_first=cuts):
-            filled = render(shape, {**values, **more}, drop=drop)
-            filled = _to_speech(filled, self.phrases) if spoken else self._typeset(filled)
-            if measure(filled) <= most:
-                return filled
-        return cut_words(filled, most) if cuts else filled
+            filled_text = render(shape, {**values, **more}, drop=drop)
+            filled_text = (
+                _to_speech(filled_text, self.phrases) if spoken else self._typeset(filled_text)
+            )
+            if measure(filled_text) <= most:
+                return filled_text
+        return cut_words(filled_text, most) if cuts else filled_text
 
     def _steps(
         self, shape: str, *, spoken: bool, counts_first: bool
@@ -438,11 +440,11 @@ class MessageText:
             return
         yield self._values(spoken=spoken), 0
         shorter = self._values(spoken=spoken, brevity=Brevity.WITHOUT_SCALE)
-        counted = self._values(spoken=spoken, brevity=Brevity.COUNTED)
+        count_values = self._values(spoken=spoken, brevity=Brevity.COUNTED)
         yield shorter, 0
         for drop in range(most + 1):
-            yield counted if counts_first else shorter, drop
-        yield counted, most
+            yield count_values if counts_first else shorter, drop
+        yield count_values, most
 
     def _lines(self, shape: str) -> tuple[str, ...]:
         values = self._values(spoken=False)
@@ -452,8 +454,8 @@ class MessageText:
         lines = "\n".join(
             (*(f"– {line}" for line in bundled_lines), *self._more(len(bundled_lines)))
         )
-        filled = render_lines(shape, values | {"lines": lines})
-        return tuple(self._typeset(line) for one in filled for line in one.split("\n"))
+        filled_text = render_lines(shape, values | {"lines": lines})
+        return tuple(self._typeset(line) for one in filled_text for line in one.split("\n"))
 
     def _items(self) -> list[NotificationRow]:
         return _split_bundle(self.row)
@@ -594,7 +596,7 @@ def _count_septets(text: str) -> int:
 def _to_speech(text: str, phrases: Phrases) -> str:
     """Return a text for speech: levels in words, no signs that a voice stumbles over."""
     level = phrases.word("level", n=0).replace("0", "").strip().lower()
-    spoken = _LEVEL.sub(lambda found: f"{level} {found[1]}", text)
+    spoken = _LEVEL.sub(lambda match: f"{level} {match[1]}", text)
     spoken = _SIGNS.sub(
         " ",
         spoken.replace(" (", ", ")

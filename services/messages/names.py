@@ -144,22 +144,22 @@ class MessageNames:
         }
 
     @classmethod
-    def load(cls, dumped: Any) -> Self:
+    def load(cls, dump: Any) -> Self:
         """Load the result of `dump`.
 
         Also accepts the pair of roles and levels of earlier versions.
         """
-        if isinstance(dumped, list):
-            roles, levels = dumped
+        if isinstance(dump, list):
+            roles, levels = dump
             return cls(roles, {int(level): name for level, name in levels.items()})
         pairs = {
-            name: {id: tuple(pair) for id, pair in dumped.get(name, {}).items()} for name in _PAIRS
+            name: {id: tuple(pair) for id, pair in dump.get(name, {}).items()} for name in _PAIRS
         }
         by_level = {
-            name: {int(level): text for level, text in dumped[name].items()}
+            name: {int(level): text for level, text in dump[name].items()}
             for name in ("levels", "bridges")
         }
-        return cls(**(dumped | pairs | by_level))
+        return cls(**(dump | pairs | by_level))
 
 
 _PAIRS: Final = ("sites", "poles", "activities", "asks", "resources", "obligations")

@@ -35,22 +35,22 @@ _Scalar = str | int | float | bool | None
 _Args = Mapping[str, str | int | float | bool | list[str] | list[int]]
 
 
-def describe_reason(carried: object, names: MessageNames, phrases: Phrases) -> str:
+def describe_reason(why_json: object, names: MessageNames, phrases: Phrases) -> str:
     """Return a reason in words, or "" for one that is unknown or does not hold.
 
-    `carried` is the JSON of a `Why`, as the facts of a message carry it.
+    `why_json` is the JSON of a `Why`, as the facts of a message carry it.
     """
-    why = _parse_reason(carried)
+    why = _parse_reason(why_json)
     if why is None or why.metric is None or why.value is False:
         return ""
     return phrases.reason(why.metric, _list_values(why, names, phrases))
 
 
-def _parse_reason(carried: object) -> Why | None:
-    if not isinstance(carried, str):
+def _parse_reason(why_json: object) -> Why | None:
+    if not isinstance(why_json, str):
         return None
     try:
-        return Why.model_validate_json(carried)
+        return Why.model_validate_json(why_json)
     except ValidationError:
         return None
 
@@ -152,8 +152,8 @@ class Phrases:
     def word(self, name: str, **values: str | int) -> str:
         """Fill a phrase in; spaces at its ends are kept."""
         text = str(self.words[name])
-        filled = render(text, values)
-        return text[: len(text) - len(text.lstrip())] + filled + text[len(text.rstrip()) :]
+        filled_text = render(text, values)
+        return text[: len(text) - len(text.lstrip())] + filled_text + text[len(text.rstrip()) :]
 
     def term(self, table: str, key: object) -> str | None:
         """Return the entry of a table such as `kinds`, or None."""

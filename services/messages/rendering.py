@@ -90,15 +90,15 @@ def render(template: str, values: Values, *, drop: int = 0) -> str:
             values.get(name) not in (None, "", 0) for name in passage.names
         ):
             continue
-        parts.append(_VALUE.sub(lambda found: _fill_value(found, values), passage.text))
+        parts.append(_VALUE.sub(lambda match: _fill_value(match, values), passage.text))
     return _dated(re.sub(r"[ \t]{2,}", " ", "".join(parts)).strip())
 
 
 def _dated(text: str) -> str:
     """Join a date to the word before it: «jusqu’au 12/02», «du 12/02», “on 12 February”."""
-    for words, pattern, joined in _BEFORE_A_DATE:
+    for words, pattern, replacement in _BEFORE_A_DATE:
         if words in text:
-            text = pattern.sub(joined, text)
+            text = pattern.sub(replacement, text)
     return text
 
 
@@ -109,9 +109,9 @@ def render_lines(template: str, values: Values) -> list[str]:
     """
     lines: list[str] = []
     for line in template.splitlines():
-        filled = render(line, values)
-        if filled or not line.strip():
-            lines.append(filled)
+        filled_text = render(line, values)
+        if filled_text or not line.strip():
+            lines.append(filled_text)
     while lines and not lines[-1]:
         lines.pop()
     return [line for n, line in enumerate(lines) if line or (n and lines[n - 1])]

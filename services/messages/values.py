@@ -196,13 +196,13 @@ class MessageValues:
         scale = place.scale if brevity is Brevity.WHOLE else ""
         began = self.time(facts.get("since"))
         limit = facts.get("limit_at")
-        lowered = facts.get("lowered")
+        lowered_level = facts.get("lowered")
         return {
             "n": level or None,
             "head": f"Vigie N{level}" if level else "Vigie",
             "level": phrases.term("levels", level) or names.levels.get(level),
             "from": self._level_before(),
-            "to": lowered if isinstance(lowered, int) else None,
+            "to": lowered_level if isinstance(lowered_level, int) else None,
             "what": what,
             "where": where,
             "scale": scale,
@@ -328,12 +328,12 @@ class MessageValues:
         if len(cards) <= 1:  # its title stands alone
             return ""
         titles = (self.names.cards.get(CardReference.parse(card).card, "") for card in cards)
-        listed = "; ".join(
+        listed_titles = "; ".join(
             f"{number} {cut_words(title, CARD_TITLE_MAX[brevity]).rstrip('…')}"
             for number, title in enumerate(titles, start=1)
         )
         more = int(_to_number(self.row.values.get("cards")) or 0) - len(cards)
-        return listed + (self.phrases.word("more_cards", n=more) if more > 0 else "")
+        return listed_titles + (self.phrases.word("more_cards", n=more) if more > 0 else "")
 
     def _numbers(self, name: str, word: str) -> str:
         """Return numbers of cards with their new state: « 1, 3 : fait »."""
@@ -366,18 +366,18 @@ class MessageValues:
         An order of an old log names no place.
         """
         facts, phrases = self.row.values, self.phrases
-        leave, home = (int(_to_number(facts.get(name)) or 0) for name in ("agents", "stay_home"))
+        leaving, home = (int(_to_number(facts.get(name)) or 0) for name in ("agents", "stay_home"))
         hosts = self._hosts(brevity)
-        counted = [("come", facts.get("come"))]
+        counts = [("come", facts.get("come"))]
         if brevity is Brevity.SHORTEST:
-            counted.insert(0, ("leave", leave))
+            counts.insert(0, ("leave", leaving))
         elif hosts or home:
-            counted[:0] = [("away", leave - home), ("home", home)]
+            counts[:0] = [("away", leaving - home), ("home", home)]
         else:
-            counted.insert(0, ("elsewhere", leave))
+            counts.insert(0, ("elsewhere", leaving))
         return ", ".join(
             phrases.word(f"moves_{name}", agents=agents, hosts=hosts)
-            for name, count in counted
+            for name, count in counts
             if (agents := phrases.agents(count))
         )
 
