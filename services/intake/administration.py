@@ -393,10 +393,10 @@ class Administration:
         self, login: str, new_factor: NewSecondFactor, author: Principal
     ) -> dict[str, Any]:
         account = self._account(login)
-        printed = [generate_code() for _ in range(PRINTED_CODE_COUNT)]
+        printed_codes = [generate_code() for _ in range(PRINTED_CODE_COUNT)]
         try:
             await self._sessions.enrol_second_factor(
-                account, new_factor.secret, new_factor.second, printed
+                account, new_factor.secret, new_factor.second, printed_codes
             )
         except ProblemError:
             raise ProblemError(
@@ -413,7 +413,7 @@ class Administration:
         self._access.trace(author, "second_factor.set", account.id)
         log.info("user.second_factor_set", user=account.id, author=author.id)
         return {
-            "printed": printed,
+            "printed": printed_codes,
             "uri": pyotp.TOTP(new_factor.secret).provisioning_uri(
                 name=account.login, issuer_name="Vigie"
             ),

@@ -131,8 +131,8 @@ class TokenBucket:
         self.tokens = max(self.tokens - 1, -float(self.limit.burst))
 
     def _refill(self, now: float) -> None:
-        refilled = self.tokens + (now - self.at) * self.limit.per_s
-        self.tokens, self.at = min(refilled, float(self.limit.burst)), now
+        level = self.tokens + (now - self.at) * self.limit.per_s
+        self.tokens, self.at = min(level, float(self.limit.burst)), now
 
 
 class ReportRateLimiter:
@@ -335,22 +335,27 @@ class LaneBacklog:
         self._sent.append((offset, realm))
         self._by_realm[realm] += 1
 
-    def note(self, end: int, applied: int | None, elapsed_s: float) -> None:
+    def note(self, end: int, applied_offset: int | None, elapsed_s: float) -> None:
         """Record a measurement.
 
         A decider that stands still does not change the pace, so the estimated wait grows with the
         backlog.
         """
-        if applied is not None and self.applied is not None and self.waiting and elapsed_s > 0:
-            decided = (applied - self.applied) / elapsed_s
-            if decided > 0:
-                self.pace += NEWEST_WEIGHT * (decided - self.pace)
-        self.end, self.applied = max(self.end, end), applied
-        self._drop_decided(-1 if applied is None else applied)
+        if (
+            applied_offset is not None
+            and self.applied is not None
+            and self.waiting
+            and elapsed_s > 0
+        ):
+            pace = (applied_offset - self.applied) / elapsed_s
+            if pace > 0:
+                self.pace += NEWEST_WEIGHT * (pace - self.pace)
+        self.end, self.applied = max(self.end, end), applied_offset
+        self._drop_decided(-1 if applied_offset is None else applied_offset)
 
-    def _drop_decided(self, applied: int) -> None:
+    def _drop_decided(self, applied_offset: int) -> None:
         """Forget decided reports. Acknowledgements may be a little out of order, so a few stay."""
-        while self._sent and self._sent[0][0] <= applied:
+        while self._sent and self._sent[0][0] <= applied_offset:
             _, realm = self._sent.popleft()
             self._by_realm[realm] -= 1
             if not self._by_realm[realm]:
@@ -457,12 +462,12 @@ class DecisionLag:
         """Read the offsets of every lane. Raises KafkaError, OSError, TimeoutError."""
         self._noted.clear()
         newest = await read_newest_transactions(reader, SERVICE, range(PARTITION_COUNT))
-        applied = {p: list_applied_offsets(t, SERVICE) for p, t in newest.items()}
+        applied_offsets = {p: list_applied_offsets(t, SERVICE) for p, t in newest.items()}
         ends = await reader.ends([TopicPartition(topic, p) for topic, p in self._lanes])
         for (topic, partition), lane in self._lanes.items():
             lane.note(
                 ends[TopicPartition(topic, partition)],
-                applied.get(partition, {}).get(topic),
+                applied_offsets.get(partition, {}).get(topic),
                 MEASURE_INTERVAL_S,
             )
             if topic == ORDINARY:

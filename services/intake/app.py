@@ -212,9 +212,9 @@ class Intake:
         self.external = ExternalEventReader(
             settings.kafka, self.access, machines, self.ledger, self.refused, self.book
         )
-        shared = is_shared(settings)
+        has_many_fronts = is_shared(settings)
         self.heartbeats = HeartbeatMonitor(
-            self.access, machines.transitions, self.ledger, self.book, is_shared=shared
+            self.access, machines.transitions, self.ledger, self.book, is_shared=has_many_fronts
         )
         quota = DailyQuota(settings.photos_per_day, settings.photo_bytes_per_day)
         self.signs = (
@@ -232,7 +232,7 @@ class Intake:
                 },
                 settings.instance,
             )
-            if shared
+            if has_many_fronts
             else None
         )
         photos = PhotoApi(reader, self.vault.texts, quota, settings.live_realm)
@@ -252,7 +252,7 @@ class Intake:
             | {"start": self._console_started, "system": create_start_check(settings.data)},
             hsts_s=settings.hsts_s,
             metrics_public=settings.metrics_public,
-            shown={"console": self._console_ready, "decisions": self.backlog.note},
+            checks={"console": self._console_ready, "decisions": self.backlog.note},
         )
         self._console_until: float | None = time.monotonic() + CONSOLE_START_S
         self._tasks: list[asyncio.Task[None]] = []
@@ -322,8 +322,8 @@ class Intake:
         await self.inputs.run()
         while not self.ledger.caught_up.is_set():
             try:
-                looked = await self.ledger.catch_up(self.settings.kafka, self.marks)
-                log.info("answers.known", records=looked)
+                record_count = await self.ledger.catch_up(self.settings.kafka, self.marks)
+                log.info("answers.known", records=record_count)
             except (KafkaError, OSError, sqlite3.Error) as error:
                 log.warning("answers.unknown", error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(RETRY_S)
@@ -385,8 +385,8 @@ class Intake:
 def _start_task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     task = asyncio.create_task(work, name=name)
 
-    def ended(done: asyncio.Task[None]) -> None:
-        if not done.cancelled() and (error := done.exception()) is not None:
+    def ended(ended_task: asyncio.Task[None]) -> None:
+        if not ended_task.cancelled() and (error := ended_task.exception()) is not None:
             log.error("task.ended", task=name, exc_info=error)
 
     task.add_done_callback(ended)
@@ -425,10 +425,10 @@ def build_server_config(
         front = ForwardedHost(
             ProxyHeadersMiddleware(front, trusted_hosts=settings.proxies), settings.proxies
         )
-    counted = addresses or ConnectionLimiter(settings.connections_per_address, settings.proxies)
+    limiter = addresses or ConnectionLimiter(settings.connections_per_address, settings.proxies)
     return uvicorn.Config(
         front,
-        http=type("Served", (GuardedConnection,), {"addresses": counted}),
+        http=type("Served", (GuardedConnection,), {"addresses": limiter}),
         ws="none",
         lifespan="off",
         log_config=None,

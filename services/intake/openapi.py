@@ -503,8 +503,8 @@ def build_own_document() -> dict[str, Any]:
         "404",
         body=NewToken,
     )
-    revoked = ("200", "revoked", _refer(RevokedToken))
-    add("delete /api/v1/tokens/{id}", "revokeToken", "Revoke a token", revoked, "404")
+    revocation = ("200", "revoked", _refer(RevokedToken))
+    add("delete /api/v1/tokens/{id}", "revokeToken", "Revoke a token", revocation, "404")
     accounts = ("200", "accounts", _refer_page(AccountEntry))
     add("get /api/v1/users", "listUsers", "List accounts", accounts, "422", parameters=_PAGED)
     add(

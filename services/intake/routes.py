@@ -131,12 +131,12 @@ class FrontApplication:
         machines: Dispatcher,
         alertmanager: AlertmanagerApi,
         strangers: UnknownSenders,
-        refused: DeadLetterApi,
+        letters_api: DeadLetterApi,
         ledger: AnswerIndex,
         proxy: ConsoleProxy,
         live: Mapping[str, Check],
         ready: Mapping[str, Check],
-        shown: Mapping[str, Check],
+        checks: Mapping[str, Check],
         hsts_s: int = 0,
         metrics_public: bool = True,
     ) -> None:
@@ -147,10 +147,10 @@ class FrontApplication:
         self._machines = machines
         self._alertmanager = alertmanager
         self._strangers = strangers
-        self._refused = refused
+        self._refused = letters_api
         self._ledger = ledger
         self._proxy = proxy
-        self._health = HealthChecks(live=live, ready=ready, shown=shown)
+        self._health = HealthChecks(live=live, ready=ready, shown=checks)
         self._hsts = (b"strict-transport-security", b"max-age=%d" % hsts_s) if hsts_s else None
         self._metrics_public = metrics_public
         self._known_document: dict[str, Any] | None = None
@@ -158,13 +158,13 @@ class FrontApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(f"only HTTP is spoken here, not {scope['type']}")
-        started = False
+        has_started = False
         if tracing.get_traces() is not None:
             tracing.set_caller(get_header(scope, b"traceparent"))
 
         async def watched(message: Any) -> None:
-            nonlocal started
-            started = True
+            nonlocal has_started
+            has_started = True
             if (
                 message["type"] == "http.response.start"
                 and self._hsts
@@ -189,7 +189,7 @@ class FrontApplication:
                 method=scope["method"],
                 path=redact_url(scope),
             )
-            if not started:
+            if not has_started:
                 await self._refuse(scope, watched, Problem("internal", {"reference": reference}))
 
     async def _refuse(self, scope: Scope, send: Send, problem: Problem) -> None:
@@ -313,12 +313,12 @@ class FrontApplication:
         self, id: str, author: Principal, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Replay a refused message and answer as its integration does."""
-        corrected = await self._reports.read(scope, receive)
-        made = await self._refused.again(id, corrected, author)
-        if isinstance(made, dict):
-            await send_json(send, 202, made)
+        new_body = await self._reports.read(scope, receive)
+        outcome = await self._refused.again(id, new_body, author)
+        if isinstance(outcome, dict):
+            await send_json(send, 202, outcome)
             return
-        request, body = made
+        request, body = outcome
         request["headers"] += [h for h in scope["headers"] if h[0] == b"accept-language"]
         waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -367,13 +367,13 @@ class FrontApplication:
                 or not await self._sees(scope, recorded_report)
             ):
                 return False
-            received = {
+            status = {
                 "id": recorded_report.report_id,
                 "realm": recorded_report.realm,
                 "state": "received",
                 "recorded_at": format_time(recorded_report.recorded_at),
             }
-            await send_json(send, 200, received | {"incident": None})
+            await send_json(send, 200, status | {"incident": None})
             return True
 
         await self._proxy.pass_on(scope, receive, send, instead_of_404=not_judged_yet)
@@ -486,8 +486,9 @@ class FrontApplication:
         return self._known_document
 
 
-def _require_method(method: str, allowed: str) -> None:
-    if method != allowed:
+def _require_method(method: str, expected_method: str) -> None:
+    if method != expected_method:
         raise ProblemError(
-            "method_not_allowed", allowed="GET, HEAD" if allowed == "GET" else allowed
+            "method_not_allowed",
+            allowed="GET, HEAD" if expected_method == "GET" else expected_method,
         )

@@ -143,11 +143,11 @@ class IntakeSettings(Settings):
 
     @field_validator("proxies")
     @classmethod
-    def _are_networks(cls, given: str) -> str:
+    def _are_networks(cls, value: str) -> str:
         try:
             return (
-                ",".join(str(ip_network(part.strip(), strict=False)) for part in given.split(","))
-                if given
+                ",".join(str(ip_network(part.strip(), strict=False)) for part in value.split(","))
+                if value
                 else ""
             )
         except ValueError as error:

@@ -29,21 +29,23 @@ def get_author_token(author: Principal) -> str:
     return author.person or author.id
 
 
-def check_correction(letter: DeadLetter, original: bytes | None, corrected: bytes) -> None:
+def check_correction(letter: DeadLetter, original: bytes | None, new_body: bytes) -> None:
     """Refuse a correction that changes a field that was not refused. Raises ProblemError `invalid`.
 
     Without a readable original, all fields may change.
     """
-    before, after = _parse_fields(original), _parse_fields(corrected)
+    before, after = _parse_fields(original), _parse_fields(new_body)
     if letter.code == UNREADABLE_CODE or before is None or after is None:
         return
-    refused = list_refused_fields(letter)
-    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    refused_fields = list_refused_fields(letter)
+    changed_fields = {
+        name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+    }
     why = (
         "n’avait pas été refusé : ce champ ne change pas",
         "was not refused: this field may not change",
     )
-    if unchangeable := sorted(changed - refused):
+    if unchangeable := sorted(changed_fields - refused_fields):
         raise ProblemError(
             "invalid",
             faults=tuple(build_fault(name[:64], "unchanged", *why) for name in unchangeable[:20]),

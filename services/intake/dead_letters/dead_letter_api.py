@@ -93,7 +93,7 @@ class DeadLetterApi:
         return build_row(letter) | {"body": None} | body_fields
 
     async def again(
-        self, id: str, corrected: bytes, author: Principal
+        self, id: str, new_body: bytes, author: Principal
     ) -> tuple[Scope, bytes] | dict[str, Any]:
         """Return the request to route again with its body.
 
@@ -101,26 +101,26 @@ class DeadLetterApi:
         """
         letter = await self._find(id, author)
         original = await self._body(letter)
-        if corrected == original:
-            corrected = b""
-        if corrected and letter.input_type == NATIVE:
-            check_correction(letter, original, corrected)
-        log.info("refusal.replayed", letter=id, author=author.id, corrected=bool(corrected))
+        if new_body == original:
+            new_body = b""
+        if new_body and letter.input_type == NATIVE:
+            check_correction(letter, original, new_body)
+        log.info("refusal.replayed", letter=id, author=author.id, corrected=bool(new_body))
         self._access.trace(author, "refusal.replayed", id)
-        if corrected:
+        if new_body:
             self._access.trace(author, "refusal.corrected", id)
         if letter.topic is not None:
             try:
                 partition, offset = await replay_record(
                     self._kafka,
                     letter,
-                    corrected or None,
+                    new_body or None,
                     [(CORRECTOR_HEADER, get_author_token(author).encode())],
                 )
             except RecordGone as error:
                 raise ProblemError("erased") from error
             return {"id": id, "topic": letter.topic, "partition": partition, "offset": offset}
-        body = corrected or original
+        body = new_body or original
         if body is None:
             raise ProblemError("erased")
         path, _, query = letter.headers.get("path", "").partition("?")
@@ -145,7 +145,7 @@ class DeadLetterApi:
             "client": None,
             ORIGINAL_SENDER: sender,
             FIRST_RECEIVED_AT: get_time(letter),
-            CORRECTOR: get_author_token(author) if corrected else None,
+            CORRECTOR: get_author_token(author) if new_body else None,
         }, body
 
     async def _letters(self, reader: Principal) -> list[DeadLetter]:

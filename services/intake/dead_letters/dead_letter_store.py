@@ -88,61 +88,61 @@ class DeadLetterStore:
         for reason in (*CATALOGUE, "over_quota", "not_kept", "stranger"):
             metrics.initialize_counter("vigie_dead_letters_total", service="intake", reason=reason)
 
-    def keep(self, refused: RefusedMessage) -> None:
+    def keep(self, refusal: RefusedMessage) -> None:
         """Queue a refused message if quota and queue allow. Never blocks, never raises."""
-        if not self._within_quota(refused):
+        if not self._within_quota(refusal):
             metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
             return
         try:
-            self._queue.put_nowait(replace(refused, at=refused.at or time.time_ns() // 1_000_000))
+            self._queue.put_nowait(replace(refusal, at=refusal.at or time.time_ns() // 1_000_000))
         except asyncio.QueueFull:
             metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
 
-    def _within_quota(self, refused: RefusedMessage) -> bool:
-        return self.quota.take(refused.principal.id, len(refused.body))
+    def _within_quota(self, refusal: RefusedMessage) -> bool:
+        return self.quota.take(refusal.principal.id, len(refusal.body))
 
-    async def keep_now(self, refused: RefusedMessage) -> None:
+    async def keep_now(self, refusal: RefusedMessage) -> None:
         """Store a refused message, however long the broker is away.
 
         Returns at once if the quota of the source is used up.
         """
-        if not self._within_quota(refused):
+        if not self._within_quota(refusal):
             metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
             return
-        await self._write_at_last(refused)
+        await self._write_at_last(refusal)
 
-    async def _write_at_last(self, refused: RefusedMessage) -> None:
+    async def _write_at_last(self, refusal: RefusedMessage) -> None:
         """Write a refused message with retries. Raises sqlite3.Error, OSError."""
         while True:
             try:
-                await self._write(refused)
+                await self._write(refusal)
             except BrokerAway:
                 await asyncio.sleep(RETRY_S)
                 continue
-            metrics.count("vigie_dead_letters_total", service="intake", reason=refused.problem.code)
+            metrics.count("vigie_dead_letters_total", service="intake", reason=refusal.problem.code)
             return
 
     async def run(self) -> None:
         """Write queued messages until cancelled."""
         while True:
-            refused = await self._queue.get()
+            refusal = await self._queue.get()
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    await self._write_at_last(refused)
+                    await self._write_at_last(refusal)
             except (TimeoutError, sqlite3.Error, OSError) as error:
                 # A full disk must not end this task, because that would end the whole front.
                 metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
                 log.warning(
                     "refusal.not_kept",
-                    code=refused.problem.code,
-                    source=refused.principal.id,
+                    code=refusal.problem.code,
+                    source=refusal.principal.id,
                     error=str(error),
                 )
 
-    async def _write(self, refused: RefusedMessage) -> None:
-        letter = build_dead_letter(refused, self._realm, refused.at or time.time_ns() // 1_000_000)
+    async def _write(self, refusal: RefusedMessage) -> None:
+        letter = build_dead_letter(refusal, self._realm, refusal.at or time.time_ns() // 1_000_000)
         if letter.text_id is not None:
-            await self._texts.put(letter.text_id, TextItem({}, refused.body, refused.content_type))
+            await self._texts.put(letter.text_id, TextItem({}, refusal.body, refusal.content_type))
             self._ledger.refused(letter.text_id, letter.at)
         producer = self._producer or await self._connected()
         await producer.send_raw(TOPIC, letter.lane_partition, letter.key, letter.dump(), [])
@@ -177,38 +177,38 @@ class DeadLetterStore:
             log.warning("refusals.unflushed")
 
 
-def build_dead_letter(refused: RefusedMessage, realm: str, at: int) -> DeadLetter:
+def build_dead_letter(refusal: RefusedMessage, realm: str, at: int) -> DeadLetter:
     """Build the dead letter.
 
     The same message refused for the same reason within a minute has the same id, and so has the
     same record.
     """
-    content = blake2b(refused.body, digest_size=16).hexdigest()
-    where = str(refused.place) if refused.place is not None else str(at // 60_000)
+    content = blake2b(refusal.body, digest_size=16).hexdigest()
+    where = str(refusal.place) if refusal.place is not None else str(at // 60_000)
     id = derive_id(
         realm,
-        f"{refused.principal.id}\x1f{refused.problem.code}\x1f{content}\x1f{where}",
+        f"{refusal.principal.id}\x1f{refusal.problem.code}\x1f{content}\x1f{where}",
         "refused",
         0,
     )
-    topic, partition, offset = refused.place or (None, None, None)
-    fields = ", ".join(f"{field}: {code}" for field, code in _list_refused_fields(refused.problem))
+    topic, partition, offset = refusal.place or (None, None, None)
+    fields = ", ".join(f"{field}: {code}" for field, code in _list_refused_fields(refusal.problem))
     return DeadLetter(
         id=id,
         lane=DeadLetterKind.REFUSED,
         service="intake",
         realm=realm,
         at=at,
-        code=refused.problem.code,
-        detail=fields or refused.problem.kind.title["en"],
-        input_type=refused.dialect,
-        source=refused.principal.id,
-        content_type=refused.content_type,
-        headers={"path": refused.path} if refused.path else {},
+        code=refusal.problem.code,
+        detail=fields or refusal.problem.kind.title["en"],
+        input_type=refusal.dialect,
+        source=refusal.principal.id,
+        content_type=refusal.content_type,
+        headers={"path": refusal.path} if refusal.path else {},
         topic=topic,
         partition=partition,
         offset=offset,
-        text_id=f"{REFUSED_PREFIX}{id}" if refused.body else None,
+        text_id=f"{REFUSED_PREFIX}{id}" if refusal.body else None,
     )
 
 

@@ -98,7 +98,7 @@ class PhoneNumbers:
         """Return the keyed hash of a number in any spelling."""
         return blake2b(_normalize_number(number).encode(), key=self._key, digest_size=16).digest()
 
-    async def of(self, hashed: bytes, realm: str) -> PhoneReporter | None:
+    async def of(self, number_hash: bytes, realm: str) -> PhoneReporter | None:
         """Return the person of a realm that reports from a number, or None.
 
         The principal is the person's account if it may report, else one made from the directory.
@@ -106,7 +106,7 @@ class PhoneNumbers:
         person are disabled.
         """
         territory, _, _ = parse_realm(realm)
-        contact = await self._holder(hashed, _list_verified_phones, (territory,))
+        contact = await self._holder(number_hash, _list_verified_phones, (territory,))
         if contact is None:
             return None
         person, home = contact.person, self._directory.home_realm
@@ -131,34 +131,34 @@ class PhoneNumbers:
         )
         return PhoneReporter(speaks, sites)
 
-    async def listed(self, hashed: bytes, realms: Collection[str] = ()) -> bool:
+    async def listed(self, number_hash: bytes, realms: Collection[str] = ()) -> bool:
         """Return whether a person of these realms, or of any, has this number, verified or not.
 
         If so, delivery may have called it.
         """
-        return await self._holder(hashed, _list_phones, realms) is not None
+        return await self._holder(number_hash, _list_phones, realms) is not None
 
     async def _holder(
-        self, hashed: bytes, numbers: Callable[[Contact], list[str]], realms: Collection[str]
+        self, number_hash: bytes, numbers: Callable[[Contact], list[str]], realms: Collection[str]
     ) -> Contact | None:
         """Return a person that has the number among these numbers now.
 
         The index may be outdated: numbers change hands, and people are erased.
         """
-        holder = await self._known(hashed, numbers, realms)
+        holder = await self._known(number_hash, numbers, realms)
         if holder is None:
             await self._read()
-            holder = await self._known(hashed, numbers, realms)
+            holder = await self._known(number_hash, numbers, realms)
         return holder
 
     async def _known(
-        self, hashed: bytes, numbers: Callable[[Contact], list[str]], realms: Collection[str]
+        self, number_hash: bytes, numbers: Callable[[Contact], list[str]], realms: Collection[str]
     ) -> Contact | None:
-        for holder in self._index.get(hashed, ()):
+        for holder in self._index.get(number_hash, ()):
             if realms and holder.realm not in realms:
                 continue
             contact = await self._directory.of(holder.realm).get(holder.person)
-            if contact is not None and hashed in {self.hashed(n) for n in numbers(contact)}:
+            if contact is not None and number_hash in {self.hashed(n) for n in numbers(contact)}:
                 return contact
         return None
 
@@ -175,9 +175,11 @@ class PhoneNumbers:
                         # Decrypting thousands of entries would hold up other requests.
                         await asyncio.sleep(0)
                     if (contact := await people.get(person)) is not None:
-                        for hashed in {self.hashed(number) for number in _list_phones(contact)}:
+                        for number_hash in {
+                            self.hashed(number) for number in _list_phones(contact)
+                        }:
                             holder = NumberHolder(realm, person)
-                            index[hashed] = (holder, *index.get(hashed, ()))
+                            index[number_hash] = (holder, *index.get(number_hash, ()))
             self._index = index
 
 

@@ -70,14 +70,14 @@ class SiteCodes:
 
     def _known(self) -> dict[str, str]:
         try:
-            changed = self._file.stat().st_mtime
-            if changed != self._read_at:
+            modified_at = self._file.stat().st_mtime
+            if modified_at != self._read_at:
                 with self._file.open(encoding="utf-8", newline="") as rows:
-                    read = [(r["site_id"], r.get("code") or "") for r in csv.DictReader(rows)]
-                self._codes = {id.upper(): id for id, _ in read} | {
-                    code.upper(): id for id, code in read if code
+                    site_codes = [(r["site_id"], r.get("code") or "") for r in csv.DictReader(rows)]
+                self._codes = {id.upper(): id for id, _ in site_codes} | {
+                    code.upper(): id for id, code in site_codes if code
                 }
-                self._read_at = changed
+                self._read_at = modified_at
         except (OSError, KeyError, ValueError) as error:
             log.error(
                 "places.unreadable",
@@ -196,9 +196,9 @@ def split_words(text: str) -> list[str]:
 
 def _split_joined(token: str) -> list[str]:
     """Separate a code from a keyword written without a space."""
-    if (glued := _JOINED_WORDS.fullmatch(token)) is None:
+    if (match := _JOINED_WORDS.fullmatch(token)) is None:
         return [token]
-    parts = [part for part in glued.groups() if part is not None]
+    parts = [part for part in match.groups() if part is not None]
     return parts if _WORDS.intersection(parts) else [token]
 
 
@@ -296,16 +296,16 @@ def _is_restoration(trouble: EventTypeRow, rest: Sequence[str]) -> bool:
 
 
 def _build_trouble(site: str | None, trouble: EventTypeRow, rest: Iterable[str]) -> ShortLine:
-    severity, lost, persons = trouble.sms_severity, None, None
+    severity, lost_pct, persons = trouble.sms_severity, None, None
     for word in list(rest)[:5]:
         if word in _DANGER:
             severity = PERSON_IN_DANGER
         elif word in _STATES:
-            graver, lost = _STATES[word]
+            graver, lost_pct = _STATES[word]
             severity = max(severity, graver)
         elif word.isdecimal() and persons is None and trouble.type in _COUNTS_PERSONS:
             persons = int(word[:6])
-    return ShortLine(ShortLineKind.TROUBLE, site, trouble.type, severity, lost, persons)
+    return ShortLine(ShortLineKind.TROUBLE, site, trouble.type, severity, lost_pct, persons)
 
 
 def build_report(line: ShortLine, site: str | None, text: str, at: str) -> dict[str, Any]:

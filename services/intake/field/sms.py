@@ -259,8 +259,8 @@ def _read_id(fields: dict[str, Any]) -> str | None:
     A reply through Octopush has that of the message that it answers: with its time it is one.
     """
     id = get_first_text(fields, *_ID_FIELDS)
-    received = get_first_text(fields, "reception_date")
-    return f"{id} {received}" if id and received else id or None
+    reception_date = get_first_text(fields, "reception_date")
+    return f"{id} {reception_date}" if id and reception_date else id or None
 
 
 def _read_text(fields: dict[str, Any]) -> str:
@@ -343,9 +343,9 @@ class SmsIntegration:
                 machines.book.accepted(principal.id)
         if problems and len(problems) == len(messages):
             raise problems[0][1]
-        for message, refused in problems:
+        for message, refusal in problems:
             machines.keep(
-                principal, refused.problem, RawBody(self._dump([message]), JSON, NAME), PATHS[0]
+                principal, refusal.problem, RawBody(self._dump([message]), JSON, NAME), PATHS[0]
             )
         return len(messages) + len(receipts)
 

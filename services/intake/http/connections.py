@@ -235,8 +235,8 @@ class GuardedConnection(HttpToolsProtocol):
         """
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stopped:
-            rest = data[stopped.args[0] :]
+        except httptools.HttpParserUpgrade as stop:
+            rest = data[stop.args[0] :]
             head = b"".join(
                 b"%b: %b\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"
             )

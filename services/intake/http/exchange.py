@@ -176,8 +176,12 @@ class BodyReader:
         Raises ProblemError `body_too_large`, `request_timeout`, `overloaded`, `content_encoding`;
         ClientGone.
         """
-        declared = get_header(scope, b"content-length")
-        if declared is not None and declared.isdecimal() and int(declared) > self.limit:
+        declared_length = get_header(scope, b"content-length")
+        if (
+            declared_length is not None
+            and declared_length.isdecimal()
+            and int(declared_length) > self.limit
+        ):
             if get_header(scope, b"expect") is None:
                 await self._discard(receive)
             raise ProblemError("body_too_large", limit=self.limit)

@@ -330,19 +330,21 @@ class ConsoleProxy:
             )
         )
         shutdown = asyncio.ensure_future(self._left())
-        gone = (
+        disconnect = (
             [] if body is not None else [asyncio.ensure_future(_wait_for_disconnect(receive))]
             # A disconnect during a body is noticed while the body is read.
         )
         try:
-            await asyncio.wait({sending, shutdown, *gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {sending, shutdown, *disconnect}, return_when=asyncio.FIRST_COMPLETED
+            )
             if sending.done():
                 return sending.result()
             if shutdown.done():
                 raise _FrontStopping
             return None
         finally:
-            for one in (shutdown, *gone, sending):
+            for one in (shutdown, *disconnect, sending):
                 one.cancel()
 
     async def _stream_back(
@@ -358,12 +360,14 @@ class ConsoleProxy:
         ]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         streaming = asyncio.ensure_future(_copy_body(response, send))
-        shutdown, gone = (
+        shutdown, disconnect = (
             asyncio.ensure_future(self._left()),
             asyncio.ensure_future(_wait_for_disconnect(receive)),
         )
         try:
-            await asyncio.wait({streaming, shutdown, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {streaming, shutdown, disconnect}, return_when=asyncio.FIRST_COMPLETED
+            )
             if streaming.done():
                 streaming.result()
             elif shutdown.done() and response.content_type == EVENT_STREAM:
@@ -376,7 +380,7 @@ class ConsoleProxy:
             # the client sees a truncated response and not a short one.
             log.warning("console.cut", path=redact_url(scope), error=type(error).__name__)
         finally:
-            for one in (streaming, shutdown, gone):
+            for one in (streaming, shutdown, disconnect):
                 one.cancel()
 
 

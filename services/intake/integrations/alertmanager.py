@@ -63,10 +63,10 @@ def _read_alert(alert: Any, n: int, head: dict[str, Any]) -> Transition | Proble
     key = get_first_text(alert, "fingerprint") or shorten_key(
         "\x1f".join(f"{n}={v}" for n, v in sorted(labels.items()))
     )
-    resolved = alert.get("status") == "resolved"
+    is_resolved = alert.get("status") == "resolved"
     return Transition(
         key,
-        TransitionState.CLOSED if resolved else TransitionState.OPEN,
+        TransitionState.CLOSED if is_resolved else TransitionState.OPEN,
         get_first_text(notes, "summary", "title") or get_first_text(labels, "alertname"),
         "\n".join(
             t
@@ -78,7 +78,7 @@ def _read_alert(alert: Any, n: int, head: dict[str, Any]) -> Transition | Proble
         ),
         labels,
         SEVERITY_BY_LABEL.get(labels.get("severity", "").lower()),
-        at=parse_time(alert.get("endsAt")) if resolved else parse_time(alert.get("startsAt")),
+        at=parse_time(alert.get("endsAt")) if is_resolved else parse_time(alert.get("startsAt")),
         began=parse_time(alert.get("startsAt")),
         matchable=True,
         part=RequestPart(head | {"alerts": [alert]}),

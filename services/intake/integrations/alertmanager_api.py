@@ -53,13 +53,13 @@ class AlertmanagerAlerts:
         Raises ProblemError if all are refused.
         """
         good, wrong_ones = read_alerts(request)
-        refused = [
+        errors = [
             r
             for r in await machines.take_all(principal, source, NAME, request, good)
             if isinstance(r, ProblemError)
         ]
         machines.keep_all(principal, wrong_ones, request, NAME)
-        return next((error.problem for error in (*wrong_ones, *refused)), None)
+        return next((error.problem for error in (*wrong_ones, *errors)), None)
 
     def accepted(self, request: IntegrationRequest, outcome: Problem | None) -> Reply:  # noqa: ARG002
         """Answer 200, or 400 although valid alerts were accepted."""

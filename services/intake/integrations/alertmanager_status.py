@@ -212,14 +212,14 @@ class AlertmanagerApi:
                 await self._ask(principal, key, "POST", f"maintenance/{one[1]}/end", {})
                 return {}
             case _:
-                allowed = (
+                methods = (
                     "GET, DELETE"
                     if one is not None
                     else "GET, POST"
                     if request.path == "/api/v2/silences"
                     else "GET"
                 )
-                raise ProblemError("method_not_allowed", allowed=allowed)
+                raise ProblemError("method_not_allowed", allowed=methods)
 
     async def _ask(
         self, principal: Principal, key: str, method: str, path: str, body: Any = None, **query: str
@@ -339,8 +339,8 @@ class AlertmanagerApi:
                 }
                 await self._ask(principal, key, "POST", f"maintenance/{window['id']}/change", body)
                 return {"silenceID": window["id"]}
-        decided = await self._ask(principal, key, "POST", "maintenance", body)
-        return {"silenceID": decided["result"]["window"]}
+        answer = await self._ask(principal, key, "POST", "maintenance", body)
+        return {"silenceID": answer["result"]["window"]}
 
     def _status(self) -> dict[str, Any]:
         """Return the status. Vigie is no node of a gossip cluster."""
@@ -397,8 +397,8 @@ def _index_alerts(raw: bytes) -> dict[str, Any]:
 
 
 def _describe_alert(lease: Any, original_alert: Any) -> dict[str, Any]:
-    silenced = lease["quiet_by"] if lease["quiet"] == "maintenance" else []
-    inhibited = lease["quiet_by"] if lease["quiet"] == "inhibited" else []
+    silence_ids = lease["quiet_by"] if lease["quiet"] == "maintenance" else []
+    inhibition_ids = lease["quiet_by"] if lease["quiet"] == "inhibited" else []
     return {
         "labels": lease["labels"],
         "annotations": stringify_values(original_alert.get("annotations")),
@@ -409,9 +409,9 @@ def _describe_alert(lease: Any, original_alert: Any) -> dict[str, Any]:
         "fingerprint": compute_fingerprint(lease["labels"]),
         "receivers": [{"name": RECEIVER}],
         "status": {
-            "state": "suppressed" if silenced or inhibited else "active",
-            "silencedBy": silenced,
-            "inhibitedBy": inhibited,
+            "state": "suppressed" if silence_ids or inhibition_ids else "active",
+            "silencedBy": silence_ids,
+            "inhibitedBy": inhibition_ids,
             "mutedBy": [],
         },
     }
@@ -474,11 +474,11 @@ def _has_matching_values(silence: dict[str, Any], filters: Sequence[Matcher]) ->
 
 def _parse_matchers(silence: dict[str, Any]) -> list[dict[str, Any]]:
     """Parse the matchers of a silence. Raises Wrong."""
-    listed = silence.get("matchers")
-    if not isinstance(listed, list) or not listed:
+    matcher_list = silence.get("matchers")
+    if not isinstance(matcher_list, list) or not matcher_list:
         raise AlertmanagerError("at least one matcher required", "matchers", "missing")
     matchers: list[Matcher] = []
-    for m in listed:
+    for m in matcher_list:
         if (
             not isinstance(m, dict)
             or not isinstance(m.get("name"), str)

@@ -123,7 +123,7 @@ class Dispatcher:
         receiver: ReportReceiver,
         reader: BodyReader,
         ledger: AnswerIndex,
-        refused: DeadLetterStore,
+        dead_letters: DeadLetterStore,
         strangers: UnknownSenders,
         book: SourceStats,
         live_realm: str,
@@ -133,7 +133,7 @@ class Dispatcher:
     ) -> None:
         self._access = access
         self._reader = reader
-        self._refused = refused
+        self._refused = dead_letters
         self._strangers = strangers
         self.transitions = TransitionReporter(receiver, ledger, live_realm, geography)
         """Turns transitions of alerts into reports."""
@@ -268,7 +268,7 @@ class Dispatcher:
         request: IntegrationRequest,
     ) -> Source:
         """Return the source of a principal. Raises ProblemError `forbidden`, `other_door`."""
-        needed = (
+        permission = (
             dialect.PERMISSION if isinstance(dialect, CustomIntegration) else Permission.REPORT_POST
         )
         source = self._access.source(principal.id)
@@ -276,7 +276,7 @@ class Dispatcher:
             source = Source(
                 id=principal.id, name=dialect.NAME, dialect=dialect.NAME, type=EventType.INFO
             )
-        if source is None or not principal.may(needed):
+        if source is None or not principal.may(permission):
             raise build_forbidden(principal.role, _describe_key(dialect.NAME))
         if source.dialect != dialect.NAME or (
             dialect.NAME == generic.NAME and request.path.rsplit("/", 1)[-1] != source.name
@@ -334,8 +334,8 @@ class Dispatcher:
 
         results = [
             r
-            for turn in _order_transitions(signals)
-            for r in await asyncio.gather(*map(taken, turn))
+            for group in _order_transitions(signals)
+            for r in await asyncio.gather(*map(taken, group))
         ]
         await self.transitions.renew(speaker, [r for r in results if isinstance(r, Renewal)])
         problems = [p for p in results if isinstance(p, ProblemError)]

@@ -123,13 +123,13 @@ class EpisodeTracker:
         succeeded.
         """
         place = (realm, sender, episode.key)
-        tried = self._tried.get(place)
-        if tried is not None and (tried.content, tried.type, tried.site) == (
+        last_try = self._tried.get(place)
+        if last_try is not None and (last_try.content, last_try.type, last_try.site) == (
             episode.content,
             episode.type,
             episode.site,
         ):
-            episode = replace(episode, began=tried.began)
+            episode = replace(episode, began=last_try.began)
         _remember(self._tried, place, episode)
         return episode
 
@@ -163,33 +163,33 @@ class EpisodeTracker:
         return end_times
 
     def _read(self, realm: str, sender: str, key: str) -> Episode | None:
-        opened: dict[str, tuple[int, Episode]] = {}
-        ended: dict[str, KnownReport] = {}
-        updated: dict[int, tuple[int, KnownReport]] = {}
+        episodes: dict[str, tuple[int, Episode]] = {}
+        ends: dict[str, KnownReport] = {}
+        last_updates: dict[int, tuple[int, KnownReport]] = {}
         for alias, report in self._ledger.aliases(realm, sender, key, "@").items():
             name = alias.removesuffix(END_SUFFIX)
             if (update := _UPDATE_NAME.fullmatch(name)) is not None:
                 began, n = int(update[1]), int(update[2])
-                updated[began] = max(
-                    updated.get(began, (0, report)), (n, report), key=lambda u: u[0]
+                last_updates[began] = max(
+                    last_updates.get(began, (0, report)), (n, report), key=lambda u: u[0]
                 )
             if (name_match := _EPISODE_NAME.fullmatch(name)) is None:
                 # Another key with the same prefix, or the alias of a native report.
                 continue
             if name != alias:
-                ended[name] = report
+                ends[name] = report
             else:
                 episode = Episode(
                     key, int(name_match[1]), name_match[2], name_match[3] or None, report.report_id
                 )
-                opened[name] = report.recorded_at, _update_content(episode, report)
-        if not opened:
+                episodes[name] = report.recorded_at, _update_content(episode, report)
+        if not episodes:
             return None
-        _, newest = max(opened.values(), key=lambda o: (o[0], o[1].began))
+        _, newest = max(episodes.values(), key=lambda o: (o[0], o[1].began))
         # The newest is the last reported: a clock that was ahead says nothing about the order.
-        if newest.began in updated:
-            updates, last = updated[newest.began]
+        if newest.began in last_updates:
+            updates, last = last_updates[newest.began]
             newest = replace(_update_content(newest, last), updates=updates)
-        if (end := ended.get(newest.name)) is None:
+        if (end := ends.get(newest.name)) is None:
             return newest
         return replace(newest, ended=end.recorded_at, over=end.occurred_at)

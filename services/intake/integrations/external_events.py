@@ -72,14 +72,14 @@ class ExternalEventReader:
         access: AccessStore,
         machines: Dispatcher,
         ledger: AnswerIndex,
-        refused: DeadLetterStore,
+        dead_letters: DeadLetterStore,
         book: SourceStats,
     ) -> None:
         self._kafka = kafka
         self._access = access
         self._machines = machines
         self._ledger = ledger
-        self._refused = refused
+        self._refused = dead_letters
         self._book = book
 
     async def run(self) -> None:

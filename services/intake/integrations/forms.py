@@ -27,12 +27,12 @@ def read_pairs(request: IntegrationRequest) -> list[tuple[str, str]]:
 
     Names may repeat.
     """
-    queried = [(name, value) for name, value in request.queried if name != "token"]
+    query_pairs = [(name, value) for name, value in request.queried if name != "token"]
     if _is_json(request):
-        return queried
+        return query_pairs
     return (
         _read_multipart(request) if request.kind == "multipart/form-data" else request.form_pairs()
-    ) + queried
+    ) + query_pairs
 
 
 def _is_json(request: IntegrationRequest) -> bool:

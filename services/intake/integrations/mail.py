@@ -136,7 +136,7 @@ def read_mail(content: bytes) -> ReceivedMail:
         raise ValueError("not one From")
     (address,) = message["from"].addresses
     sender = address.addr_spec.lower()
-    authserv, passed = judge_sender(
+    authserv, has_passed = judge_sender(
         raw.get("authentication-results", [""])[0], address.domain.lower()
     )
     own = _find_ids(raw, "message-id")
@@ -151,7 +151,7 @@ def read_mail(content: bytes) -> ReceivedMail:
         thread[0] if thread else "",
         at if at is not None and at.tzinfo is not None else None,
         authserv,
-        passed,
+        has_passed,
     )
 
 
@@ -209,11 +209,11 @@ def judge_sender(header: str, domain: str) -> tuple[str, bool]:
             result == "pass" and properties.get("header.from", domain) == domain
             for result, properties in dmarc
         )
-    passed = any(
+    has_passed = any(
         result == "pass" and any(_is_aligned(domain, value) for value in properties.values())
         for _name, result, properties in results
     )
-    return authserv, passed
+    return authserv, has_passed
 
 
 def _read_properties(part: str) -> Mapping[str, str]:
@@ -224,8 +224,10 @@ def _read_properties(part: str) -> Mapping[str, str]:
     }
 
 
-def _is_aligned(domain: str, checked: str) -> bool:
-    return "." in checked and (domain == checked or domain.endswith(f".{checked}"))
+def _is_aligned(domain: str, checked_domain: str) -> bool:
+    return "." in checked_domain and (
+        domain == checked_domain or domain.endswith(f".{checked_domain}")
+    )
 
 
 def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations

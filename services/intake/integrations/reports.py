@@ -99,8 +99,8 @@ class TransitionReporter:
 
     async def _tell(self, speaker: MessageSender, report: ForwardedReport) -> AcceptanceReceipt:
         body = report.body if "realm" in report.body else report.body | {"realm": speaker.realm}
-        signed = replace(speaker, raw=replace(speaker.raw, signature=report.signature))
-        return await self.accept(signed, body, f"told\x1f{report.key}")
+        signed_speaker = replace(speaker, raw=replace(speaker.raw, signature=report.signature))
+        return await self.accept(signed_speaker, body, f"told\x1f{report.key}")
 
     async def _take(self, speaker: MessageSender, signal: Transition) -> Renewal | None:
         """Report a change of an alert; return a renewal if the alert only continues."""
@@ -188,15 +188,15 @@ class TransitionReporter:
                     else None
                 )
             elif signal.began is None and content != current.content:
-                changed = current.saying(content, at)
+                new_state = current.saying(content, at)
                 update = {
                     "msg_type": "Update",
                     "references": [current.report_id],
                     "type": current.type,
-                    "alias": changed.update_alias,
+                    "alias": new_state.update_alias,
                 }
-                await self.accept(speaker, body | update, once(changed.telling), words=words)
-                self._note(speaker, changed)
+                await self.accept(speaker, body | update, once(new_state.telling), words=words)
+                self._note(speaker, new_state)
         return None
 
     def _after_what_ended(self, speaker: MessageSender, meaning: TransitionMeaning, at: int) -> int:

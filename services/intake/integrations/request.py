@@ -138,7 +138,7 @@ def read_request(scope: Scope, body: bytes) -> IntegrationRequest:
         name.decode("latin-1").lower(): value.decode("latin-1")
         for name, value in reversed(scope["headers"])
     }
-    queried = parse_qsl(
+    query_pairs = parse_qsl(
         scope.get("query_string", b"").decode("latin-1"),
         keep_blank_values=True,
         max_num_fields=None,
@@ -146,7 +146,7 @@ def read_request(scope: Scope, body: bytes) -> IntegrationRequest:
     return IntegrationRequest(
         scope["method"],
         scope["path"],
-        queried,
+        query_pairs,
         headers,
         body,
         scope.get(ORIGINAL_SENDER),

@@ -134,8 +134,8 @@ class SignExchange:
             self._sent_uses, self._repeat_at = uses, now + REPEAT_S
 
     async def _put(self, key: str, content: object) -> None:
-        sealed = encrypt(self._secret, orjson.dumps(content), key.encode())
-        await self._writer.put(TOPIC, key, sealed)
+        ciphertext = encrypt(self._secret, orjson.dumps(content), key.encode())
+        await self._writer.put(TOPIC, key, ciphertext)
 
     def take(self, key: bytes, value: bytes | None) -> None:
         """Take a record of the topic; one of a stranger changes nothing."""

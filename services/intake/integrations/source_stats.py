@@ -76,9 +76,9 @@ class SourceStats:
         )
         self._health = {
             source: SourceHealth(
-                last_seen, accepted, Counter(orjson.loads(refused)), orjson.loads(last)
+                last_seen, accepted_count, Counter(orjson.loads(refusal_counts)), orjson.loads(last)
             )
-            for source, last_seen, accepted, refused, last in self._db.execute(
+            for source, last_seen, accepted_count, refusal_counts, last in self._db.execute(
                 "SELECT source, seen, accepted, refused, last FROM health"
             )
         }
@@ -146,8 +146,8 @@ class SourceStats:
 
     async def _write_down(self, positions: list[tuple[int, int]]) -> None:
         async with self._turn:
-            changed, self._changed = self._changed, set()
-            changed_health = ((s, self._health[s]) for s in changed)
+            changed_sources, self._changed = self._changed, set()
+            changed_health = ((s, self._health[s]) for s in changed_sources)
             rows = [
                 (
                     s,
@@ -161,7 +161,7 @@ class SourceStats:
             try:
                 await run_in_thread(self._store, rows, positions)
             except sqlite3.Error:
-                self._changed |= changed
+                self._changed |= changed_sources
                 raise
 
     def _store(self, rows: list[tuple[Any, ...]], positions: list[tuple[int, int]]) -> None:

@@ -53,7 +53,7 @@ def _strip_jpeg(data: bytes) -> bytes:
 
     Phones append more data with places and names, which is removed.
     """
-    segments, at, drawn = [_JPEG_START], len(_JPEG_START), False
+    segments, at, has_scan = [_JPEG_START], len(_JPEG_START), False
     while at + 2 <= len(data):
         if data[at] != 0xFF:
             raise PhotoInvalid("a segment does not begin with a marker")
@@ -61,7 +61,7 @@ def _strip_jpeg(data: bytes) -> bytes:
         if marker == 0xFF:  # fill byte
             at += 1
             continue
-        if marker == _JPEG_END and drawn:
+        if marker == _JPEG_END and has_scan:
             return b"".join((*segments, data[at : at + 2]))
         if marker in _JPEG_STANDALONE:
             at += 2
@@ -73,7 +73,7 @@ def _strip_jpeg(data: bytes) -> bytes:
             if (over := _SCAN_END.search(data, end)) is None:
                 raise PhotoInvalid("the picture is cut off")
             segments.append(data[at : over.start()])
-            at, drawn = over.start(), True
+            at, has_scan = over.start(), True
             continue
         if marker in _JPEG_FRAMES:
             _check_size(data[at + 7 : at + 9], data[at + 5 : at + 7])

@@ -124,8 +124,8 @@ class InputAppender:
 
         Raises BrokerAway; the record may land all the same.
         """
-        marked = self._marks.sign(topic, realm.encode(), value, headers)
-        pending_send = await self._writer.send(topic, partition, realm, value, marked)
+        signed_headers = self._marks.sign(topic, realm.encode(), value, headers)
+        pending_send = await self._writer.send(topic, partition, realm, value, signed_headers)
         return await pending_send.wait_for_acknowledgement()
 
     async def reachable(self) -> bool:
@@ -147,13 +147,13 @@ class ReportReceiver:
         fingerprint_key: bytes,
         words: LogRedactor,
         ack_timeout_s: float,
-        reserved: ReservedMeasures,
+        reserved_measures: ReservedMeasures,
         realms: RealmCheck,
         follower: AnswerFollower | None = None,
     ) -> None:
         """Accept reports; `follower` knows those of the other fronts of a cluster."""
         self._follower = follower
-        self._reserved = reserved
+        self._reserved = reserved_measures
         self._realms = realms
         self._inputs = inputs
         self._texts = texts
@@ -356,8 +356,8 @@ class ReportReceiver:
 
     async def _wait(self, task: asyncio.Task[KnownReport]) -> KnownReport:
         """Wait for a task; it goes on if the sender leaves: a retry joins it."""
-        done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
-        if not done:
+        done_tasks, _ = await asyncio.wait({task}, timeout=self._timeout_s)
+        if not done_tasks:
             self._went_away(f"no acknowledgement within {self._timeout_s:g} s")
             raise _build_away_problem()
         with _convert_errors():
@@ -400,8 +400,8 @@ class ReportReceiver:
         traceparent: str | None = None,
     ) -> KnownReport:
         report_id, text_id = identity.report_id, build_text_id(identity.report_id)
-        logged = self._logged(claim, principal, raw)
-        message: dict[str, Any] = logged.message | {
+        redacted_report = self._logged(claim, principal, raw)
+        message: dict[str, Any] = redacted_report.message | {
             "report_id": report_id,
             "text_id": text_id,
             "dialect": raw.dialect,
@@ -428,7 +428,7 @@ class ReportReceiver:
         place = get_partition_number(topic, partition)
         mark = self._ledger.sending(place)
         try:
-            value, plain = orjson.dumps(message), _build_text(claim, logged, raw).dump()
+            value, plain = orjson.dumps(message), _build_text(claim, redacted_report, raw).dump()
             if self._follower is not None and identity.is_exclusive:
                 # Its text must not replace that of another body under the same key
                 offset, appended_at = await self._append(topic, realm, partition, value, headers)
@@ -444,7 +444,7 @@ class ReportReceiver:
             self._ledger.not_sent(place, mark)
             raise
         recorded_at = appended_at if claim.at is None else claim.at
-        log_message = logged.message
+        log_message = redacted_report.message
         recorded_report = KnownReport(
             report_id,
             realm,
@@ -491,8 +491,8 @@ class ReportReceiver:
         return urgent
 
 
-def _build_text(claim: PreparedReport, logged: RedactedReport, raw: RawBody) -> TextItem:
-    own = {OWN_WORDS_FIELD: logged.own_words} if logged.own_words else {}
+def _build_text(claim: PreparedReport, redacted_report: RedactedReport, raw: RawBody) -> TextItem:
+    own = {OWN_WORDS_FIELD: redacted_report.own_words} if redacted_report.own_words else {}
     return TextItem(claim.text | own, raw.body, raw.content_type)
 
 

@@ -106,8 +106,8 @@ class AnswerFollower:
 
     async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
         """Store the reports of these records."""
-        parsed = (parse_known_report(r) for r in records if self._marks.proves(r))
-        reports = [report for report in parsed if report is not None]
+        known_reports = (parse_known_report(r) for r in records if self._marks.proves(r))
+        reports = [report for report in known_reports if report is not None]
         for report in reports:
             if self._ledger.get(report.report_id) is None:
                 self._on_unknown(report)

@@ -208,8 +208,8 @@ class AnswerIndex:
         row = self._reading.execute(_NAMED, (realm, sender, alias, reference)).fetchone()
         if row:
             return str(UUID(bytes=row[0]))
-        keyed = derive_keyed_id(realm, sender, reference)
-        return reference if self.get(keyed) is None else keyed
+        keyed_id = derive_keyed_id(realm, sender, reference)
+        return reference if self.get(keyed_id) is None else keyed_id
 
     def aliases(self, realm: str, sender: str, head: str, rest: str) -> dict[str, KnownReport]:
         """Return a sender's accepted reports with an alias that begins with `head`, then `rest`.
@@ -291,7 +291,7 @@ class AnswerIndex:
         """
         fresh = list(self._fresh.values())
         nexts = {
-            p: min(self._open[p].values(), default=acked + 1) for p, acked in self._acked.items()
+            p: min(self._open[p].values(), default=offset + 1) for p, offset in self._acked.items()
         }
         if not fresh:
             return
@@ -360,9 +360,9 @@ class AnswerIndex:
             )
             for k in reports
         ]
-        unanswered = [(UUID(k.report_id).bytes, seen_at) for k in reports if not k.answered]
+        unanswered_rows = [(UUID(k.report_id).bytes, seen_at) for k in reports if not k.answered]
         urgent_ids = [(UUID(k.report_id).bytes,) for k in reports if k.urgent]
-        occurred = [
+        occurrence_rows = [
             (UUID(k.report_id).bytes, k.occurred_at)
             for k in reports
             if k.alias is not None and k.occurred_at is not None
@@ -373,9 +373,13 @@ class AnswerIndex:
                 self._db.executemany(
                     "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)", rows
                 )
-                self._db.executemany("INSERT OR IGNORE INTO unanswered VALUES (?, ?)", unanswered)
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO unanswered VALUES (?, ?)", unanswered_rows
+                )
                 self._db.executemany("INSERT OR IGNORE INTO urgent VALUES (?)", urgent_ids)
-                self._db.executemany("INSERT OR IGNORE INTO occurred VALUES (?, ?)", occurred)
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO occurred VALUES (?, ?)", occurrence_rows
+                )
                 self._db.executemany(
                     "INSERT OR REPLACE INTO positions VALUES (?, ?)", nexts.items()
                 )
@@ -396,7 +400,7 @@ class AnswerIndex:
             TopicPartition(topic, p) for topic in _PARTITION_OFFSETS for p in range(PARTITION_COUNT)
         ]
         consumer: Any = create_groupless_consumer(kafka, fetch_bytes=4 << 20)
-        looked = 0
+        record_count = 0
         try:
             await consumer.start()
             consumer.assign(partitions)
@@ -429,7 +433,7 @@ class AnswerIndex:
                 for tp, records in (
                     await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)
                 ).items():
-                    looked += len(records)
+                    record_count += len(records)
                     since = 0 if get_partition_number(*tp) in positions else now - UNANSWERED_MS
                     ours = [r for r in records if marks.proves(r)]
                     reports = [
@@ -449,7 +453,7 @@ class AnswerIndex:
             await consumer.stop()
         await run_in_thread(self._prune, horizon)
         self.caught_up.set()
-        return looked
+        return record_count
 
     def _forget(self) -> None:
         """Delete all copies of the log."""

@@ -254,14 +254,18 @@ def parse_geometry(area: str | Mapping[str, Any]) -> Geometry | None:
     """Read a valid geometry of WKT or GeoJSON (also a Feature); None if unreadable."""
     try:
         if isinstance(area, str):
-            made = shapely.from_wkt(area)
+            geometry = shapely.from_wkt(area)
         else:
-            made = shapely.from_geojson(
+            geometry = shapely.from_geojson(
                 orjson.dumps(area["geometry"] if area.get("type") == "Feature" else area)
             )
-        if made is None or made.is_empty or shapely.get_num_coordinates(made) > MAX_POINTS:
+        if (
+            geometry is None
+            or geometry.is_empty
+            or shapely.get_num_coordinates(geometry) > MAX_POINTS
+        ):
             return None
-        bounds = made.bounds
+        bounds = geometry.bounds
         if (
             any(map(math.isnan, bounds))
             or bounds[0] < -180
@@ -270,18 +274,18 @@ def parse_geometry(area: str | Mapping[str, Any]) -> Geometry | None:
             or bounds[3] > 90
         ):
             return None
-        return _make_valid(shapely.force_2d(made))
+        return _make_valid(shapely.force_2d(geometry))
     except (shapely.errors.ShapelyError, TypeError, ValueError, KeyError, NotImplementedError):
         # Curves raise NotImplementedError.
         return None
 
 
-def _make_valid(made: Geometry) -> Geometry:
+def _make_valid(geometry: Geometry) -> Geometry:
     """Replace an outline that crosses itself by its convex hull.
 
     Untangling an outline of 150 points takes 3 s.
     """
-    return made if made.is_valid else made.convex_hull
+    return geometry if geometry.is_valid else geometry.convex_hull
 
 
 def build_polygon(points: Sequence[tuple[float, float]]) -> Geometry:
@@ -297,7 +301,7 @@ def build_circle(centre: tuple[float, float], radius_km: float) -> Geometry:
     high = math.degrees(radius_km / EARTH_KM)
     wide = min(high / max(math.cos(math.radians(lat)), 1e-6), 180.0)
     ring = [
-        (lon + wide * math.cos(turn), lat + high * math.sin(turn))
-        for turn in (2 * math.pi * n / _CIRCLE_CORNERS for n in range(_CIRCLE_CORNERS))
+        (lon + wide * math.cos(angle), lat + high * math.sin(angle))
+        for angle in (2 * math.pi * n / _CIRCLE_CORNERS for n in range(_CIRCLE_CORNERS))
     ]
     return shapely.Polygon(ring)

@@ -286,8 +286,8 @@ def date_on_arrival(claim: PreparedReport, now: Instant) -> PreparedReport:
     The fingerprint keeps the time that the message names, so that a repetition is recognised.
     """
     dated_content = claim.content + b"%d" % claim.message["occurred_at"]
-    occurred = {"occurred_at": now if is_live(claim.realm) else None}
-    return replace(claim, message=claim.message | occurred, words=dated_content)
+    arrival = {"occurred_at": now if is_live(claim.realm) else None}
+    return replace(claim, message=claim.message | arrival, words=dated_content)
 
 
 def parse_report(body: bytes) -> NativeReport:
@@ -435,18 +435,18 @@ def prepare_report(
             f"at most {AREA_BYTES} bytes: simplify the outline",
         )
         raise ProblemError("invalid", faults=(what,))
-    placed = geography is None or _add_location(body, message, geography)
+    has_place = geography is None or _add_location(body, message, geography)
     _judge_places(body, message, geography, principal, may_be_anywhere=is_anywhere)
     if body.references:
         message["references"] = [resolve(realm, r) for r in body.references]
-    occurred = convert_to_milliseconds(body.occurred_at)
-    message["occurred_at"] = occurred
+    occurred_at = convert_to_milliseconds(body.occurred_at)
+    message["occurred_at"] = occurred_at
     if at is not None:
         message["recorded_at"] = at
     warnings = (
         ()
         if geography is None
-        else list_place_warnings(message, geography, unplaced=body.area is not None)
+        else list_place_warnings(message, geography, has_area=body.area is not None)
     )
     return PreparedReport(
         realm,
@@ -455,8 +455,8 @@ def prepare_report(
         at,
         danger,
         content,
-        occurred // MINUTE_MS,
-        unplaced=not placed,
+        occurred_at // MINUTE_MS,
+        unplaced=not has_place,
         warnings=warnings,
     )
 
@@ -474,8 +474,8 @@ def _match_places(body: NativeReport, geography: TerritoryMap | None) -> NativeR
             places["site_id"] = geography.find_site(body.site_id)
     except ProblemError:  # the map cannot be read
         pass
-    changed = {name: place for name, place in places.items() if place != getattr(body, name)}
-    return body.model_copy(update=changed) if changed else body
+    changes = {name: place for name, place in places.items() if place != getattr(body, name)}
+    return body.model_copy(update=changes) if changes else body
 
 
 def _check_poles(body: NativeReport, principal: Principal, geography: TerritoryMap | None) -> None:
@@ -537,13 +537,13 @@ def _add_location(body: NativeReport, message: dict[str, Any], geography: Territ
         message["sites"] = body.sites
     if body.area is None or geography.knows(body.site_id):
         return True
-    located = geography.locate(body.area)
-    if located is None or not (located.communes or located.sites):
+    location = geography.locate(body.area)
+    if location is None or not (location.communes or location.sites):
         return bool(body.site_id or body.commune or body.zone)
-    if not body.commune and not body.zone and located.zone:
-        message["zone"] = located.zone
-    if located.sites and not located.whole:
-        message["sites"] = located.sites
+    if not body.commune and not body.zone and location.zone:
+        message["zone"] = location.zone
+    if location.sites and not location.whole:
+        message["sites"] = location.sites
     return True
 
 

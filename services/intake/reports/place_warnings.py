@@ -14,17 +14,17 @@ from services.runtime.http.problems import FieldFault, ProblemError, build_fault
 
 
 def list_place_warnings(
-    message: Mapping[str, Any], geography: TerritoryMap, *, unplaced: bool
+    message: Mapping[str, Any], geography: TerritoryMap, *, has_area: bool
 ) -> tuple[FieldFault, ...]:
     """Return the doubts about the place of a report.
 
-    Nothing while its map cannot be read. `unplaced`: an area names the place, if not for us.
+    Nothing while its map cannot be read. `has_area`: an area names the place, if not for us.
     """
     try:
         warnings = _list_unknown_places(message, geography)
     except ProblemError:
         return ()
-    if not unplaced and _lacks_place(message):
+    if not has_area and _lacks_place(message):
         warnings.append(
             build_fault(
                 "site_id",
@@ -50,13 +50,13 @@ def _list_unknown_places(message: Mapping[str, Any], geography: TerritoryMap) ->
     for name, codes in (("commune", (message.get("commune"),)), ("zone", message.get("zone", ()))):
         unknown = [code for code in codes if code and not geography.knows_commune(code)]
         if unknown:
-            listed = ", ".join(unknown)
+            code_list = ", ".join(unknown)
             warnings.append(
                 build_fault(
                     name,
                     "unknown",
-                    f"hors du territoire : {listed} ; vérifiez le code",
-                    f"outside the territory: {listed}; check the code",
+                    f"hors du territoire : {code_list} ; vérifiez le code",
+                    f"outside the territory: {code_list}; check the code",
                 )
             )
     return warnings

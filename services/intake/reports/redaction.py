@@ -77,8 +77,8 @@ class LogRedactor:
 
     def hidden(self, word: str, limit: int = HASH_CHARS) -> str:
         """Return the hash of a text, at most `limit` characters."""
-        encoded = word.encode("utf-8", "surrogatepass")
-        digest = blake2b(encoded, key=self._key, digest_size=(HASH_CHARS - len(HASH_PREFIX)) // 2)
+        octets = word.encode("utf-8", "surrogatepass")
+        digest = blake2b(octets, key=self._key, digest_size=(HASH_CHARS - len(HASH_PREFIX)) // 2)
         return f"{HASH_PREFIX}{digest.hexdigest()}"[:limit]
 
     def name(self, realm: str, word: str) -> str:

@@ -207,14 +207,14 @@ class ReservedMeasures:
     def check(self, message: Mapping[str, Any]) -> None:
         """Refuse a reserved measure from another source. Raises ProblemError `measure_reserved`."""
         name = (message.get("measure") or {}).get("name")
-        allowed = self._known().get(name) if name else None
+        sources = self._known().get(name) if name else None
         if (
-            allowed is None
-            or message["source"] in allowed
+            sources is None
+            or message["source"] in sources
             or message["measure"].get("value") is None
         ):
             return
-        words = [_SOURCE_NAMES.get(source, (source.replace("_", " "),) * 2) for source in allowed]
+        words = [_SOURCE_NAMES.get(source, (source.replace("_", " "),) * 2) for source in sources]
         french, english = (", ".join(one[n] for one in words) for n in (0, 1))
         fault = build_fault(
             "measure",
@@ -231,10 +231,10 @@ class ReservedMeasures:
 
     def _in_folder(self) -> dict[str, tuple[str, ...]]:
         try:
-            changed = self._file.stat().st_mtime if self._file.exists() else 0.0
-            if changed != self._read_at:
-                self._sources = _load_reserved(self._file) if changed else {}
-                self._read_at = changed
+            modified_at = self._file.stat().st_mtime if self._file.exists() else 0.0
+            if modified_at != self._read_at:
+                self._sources = _load_reserved(self._file) if modified_at else {}
+                self._read_at = modified_at
         except (OSError, YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
             log.error(
                 "measures.unreadable",

@@ -160,7 +160,7 @@ class ReportApi:
         reader: BodyReader,
         texts: VaultTexts,
         ledger: AnswerIndex,
-        refused: DeadLetterStore,
+        dead_letters: DeadLetterStore,
         live_realm: str,
         batch_items: int,
         places: SiteCodes,
@@ -170,7 +170,7 @@ class ReportApi:
         self._reader = reader
         self._texts = texts
         self._ledger = ledger
-        self._refused = refused
+        self._refused = dead_letters
         self._live_realm = live_realm
         self._batch_items = batch_items
         self._places = places
@@ -251,8 +251,8 @@ class ReportApi:
             )
             body = await self._reader.read(scope, receive)
             try:
-                typed = parse_line(body)
-                report = self._report_of(typed, scope.get(FIRST_RECEIVED_AT))
+                typed_line = parse_line(body)
+                report = self._report_of(typed_line, scope.get(FIRST_RECEIVED_AT))
                 claim = prepare_report(
                     report,
                     principal,
@@ -260,7 +260,7 @@ class ReportApi:
                     partial(self._receiver.resolve, principal.id),
                     self._geography,
                 )
-                if typed.occurred_at is None:
+                if typed_line.occurred_at is None:
                     # A repetition has another "now", so its text identifies it.
                     claim = replace(
                         claim,
@@ -284,8 +284,8 @@ class ReportApi:
             _REPLAYED if receipt.replayed else None,
         )
 
-    def _report_of(self, typed: TypedLine, came: datetime | None) -> NativeReport:
-        line = read_line(typed.text)
+    def _report_of(self, typed_line: TypedLine, came: datetime | None) -> NativeReport:
+        line = read_line(typed_line.text)
         if line.kind is ShortLineKind.ANSWER:
             raise ProblemError(
                 "invalid",
@@ -298,21 +298,21 @@ class ReportApi:
                     ),
                 ),
             )
-        at = typed.occurred_at or came or datetime.now(UTC)
+        at = typed_line.occurred_at or came or datetime.now(UTC)
         site = self._places.site_of(line.site, (), optional=line.is_danger)
-        if typed.known_site and site is not None and not self._places.knows(site):
+        if typed_line.known_site and site is not None and not self._places.knows(site):
             raise build_field_problem(
                 "text",
                 "unknown_site",
                 f"aucun site {line.site} dans le territoire",
                 f"no site {line.site} in the territory",
             )
-        body = build_report(line, site, typed.text, at.isoformat())
+        body = build_report(line, site, typed_line.text, at.isoformat())
         return parse_report(
             orjson.dumps(
                 body
-                | {"source": {"name": typed.caller}}
-                | ({"realm": typed.realm} if typed.realm else {})
+                | {"source": {"name": typed_line.caller}}
+                | ({"realm": typed_line.realm} if typed_line.realm else {})
             )
         )
 

@@ -152,14 +152,16 @@ class CapIntegration:
         geometries = [build_polygon(p) for a in info.areas for p in a.polygons] + [
             build_circle(c.centre, c.radius_km) for a in info.areas for c in a.circles
         ]
-        coded = self._geography.coded((pair for a in info.areas for pair in a.geocodes), sender)
+        code_location = self._geography.coded(
+            (pair for a in info.areas for pair in a.geocodes), sender
+        )
         if not geometries:
-            return coded
-        drawn = self._geography.within(geometries)
-        if coded is None or not coded.communes:
-            return drawn
-        communes = tuple(sorted({*coded.communes, *drawn.communes}))
-        return Location(communes, whole=coded.whole or drawn.whole)
+            return code_location
+        area_location = self._geography.within(geometries)
+        if code_location is None or not code_location.communes:
+            return area_location
+        communes = tuple(sorted({*code_location.communes, *area_location.communes}))
+        return Location(communes, whole=code_location.whole or area_location.whole)
 
     def _realm(self, message: CapMessage, source: Source, realm: str) -> str:
         """Return the realm of a message, which for an exercise is never live.
@@ -239,9 +241,9 @@ class _MessageConversion:
         if self._message.type in ("Ack", "Error"):
             return self._answer(earlier)
         here = [
-            (n, event, located)
-            for n, (event, located) in enumerate(places)
-            if not event.drop and self._concerns(event, located)
+            (n, event, location)
+            for n, (event, location) in enumerate(places)
+            if not event.drop and self._concerns(event, location)
         ]
         if self._message.type == "Cancel":
             colours = {
@@ -271,8 +273,8 @@ class _MessageConversion:
         return [_build_alias_prefix(r) for r in self._message.references if not self._heard_of(r)]
 
     @staticmethod
-    def _concerns(event: CapEvent, located: Location | None) -> bool:
-        return not event.info.areas or located is None or bool(located.communes or located.sites)
+    def _concerns(event: CapEvent, location: Location | None) -> bool:
+        return not event.info.areas or location is None or bool(location.communes or location.sites)
 
     def _earlier(self, reference: MessageIdentity) -> list[_EarlierReport]:
         earlier_reports = []
@@ -316,14 +318,14 @@ class _MessageConversion:
             remaining = []
         colours = find_gravest_colours(e for _, e, _ in here if not is_expired(e.info, self._now))
         return [
-            self._alert(n, event, located, own[n], colours) for n, event, located in here
+            self._alert(n, event, location, own[n], colours) for n, event, location in here
         ] + self._withdrawals(remaining, colours)
 
     def _alert(
         self,
         n: int,
         event: CapEvent,
-        located: Location | None,
+        location: Location | None,
         earlier: list[_EarlierReport],
         colours: Mapping[str, str],
     ) -> ForwardedReport:
@@ -342,7 +344,7 @@ class _MessageConversion:
             info, self._message.identity.sent, self._now
         )
         alias = self._alias(event.type, event.name) + (WITHDRAWN_SUFFIX if event.over else "")
-        body |= {"alias": alias, "references": references[:100]} | self._place(event, located)
+        body |= {"alias": alias, "references": references[:100]} | self._place(event, location)
         if not is_expired(info, self._now):
             body |= self._vigilance(event, colours)
         return self._tell(f"{n}", body)
@@ -380,12 +382,12 @@ class _MessageConversion:
         return body
 
     @staticmethod
-    def _place(event: CapEvent, located: Location | None) -> dict[str, Any]:
+    def _place(event: CapEvent, location: Location | None) -> dict[str, Any]:
         """Return the communes and sites of an event.
 
         A site counts only if the source's record names one. An unknown area goes to a person.
         """
-        if located is None and event.info.areas and event.site is None:
+        if location is None and event.info.areas and event.site is None:
             return {
                 "area": {
                     "type": "Unknown",
@@ -393,14 +395,14 @@ class _MessageConversion:
                 }
             }
         place: dict[str, Any] = {"site_id": event.site} if event.site else {}
-        if located is not None and located.zone:
+        if location is not None and location.zone:
             place |= (
-                {"commune": located.zone[0]}
-                if len(located.zone) == 1
-                else {"zone": list(located.zone)}
+                {"commune": location.zone[0]}
+                if len(location.zone) == 1
+                else {"zone": list(location.zone)}
             )
-        if located is not None and located.sites and not located.whole:
-            place["sites"] = list(located.sites)
+        if location is not None and location.sites and not location.whole:
+            place["sites"] = list(location.sites)
         return place
 
     def _withdrawals(
@@ -428,7 +430,7 @@ class _MessageConversion:
         return withdrawals
 
     def _withdrawal_unknown(
-        self, n: int, event: CapEvent, located: Location | None, colours: Mapping[str, str]
+        self, n: int, event: CapEvent, location: Location | None, colours: Mapping[str, str]
     ) -> ForwardedReport:
         """Build the withdrawal of an event that never arrived.
 
@@ -438,7 +440,7 @@ class _MessageConversion:
         body = self._body(event.type, event.severity, MsgType.CANCEL, event.info) | {
             "occurred_at": self._message.identity.sent.isoformat()
         }
-        body |= {"alias": self._alias(event.type, event.name)} | self._place(event, located)
+        body |= {"alias": self._alias(event.type, event.name)} | self._place(event, location)
         return self._tell(f"{n}", body | self._vigilance(event, colours))
 
     def _answer(self, earlier: list[_EarlierReport]) -> list[ForwardedReport]:

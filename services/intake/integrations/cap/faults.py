@@ -172,8 +172,8 @@ def _describe_error(element: Element, error: str, message: str) -> tuple[str, st
             .rpartition("}")[2]
             .removeprefix("xs:")
         )
-    expected = _EXPECTED.search(_CAP_NAME.sub("", message))
-    names = expected[1].replace(", ", " | ") if expected else ""
+    expected_match = _EXPECTED.search(_CAP_NAME.sub("", message))
+    names = expected_match[1].replace(", ", " | ") if expected_match else ""
     if error == "SCHEMAV_ELEMENT_CONTENT" and "Missing child" in message:
         return "missing", f"il manque {names}", f"{names} is missing"
     if error == "SCHEMAV_ELEMENT_CONTENT":

@@ -55,12 +55,12 @@ def _is_signed_by(root: Element, body: bytes, pem: str) -> bool:
     ) as error:
         log.debug("cap.signature", why=type(error).__name__)
         return False
-    signed = (
+    signed_element = (
         signature_check[0].signed_xml
         if isinstance(signature_check, list)
         else signature_check.signed_xml
     )
-    return signed is not None and signed.tag == root.tag
+    return signed_element is not None and signed_element.tag == root.tag
     # A signature over a part does not protect the rest.
 
 
