@@ -84,9 +84,9 @@ def draft_handover(
     """Draft the page from facts of one realm at one time, one set per language."""
     first = by_lang[0].sitrep
     sources, index = index_lines(first.lines)
-    cited = Citations(sources, index)
-    sheets = {facts.sitrep.lang: _build_sheet(facts, cited) for facts in by_lang}
-    final, cited_sources = cited.numbered(sheets.values())
+    citations = Citations(sources, index)
+    sheets = {facts.sitrep.lang: _build_sheet(facts, citations) for facts in by_lang}
+    final, cited_sources = citations.numbered(sheets.values())
     ahead = list_deadlines(by_lang[0])
     figures = count_figures(first) | {
         "decisions": count_decisions(first),
@@ -116,13 +116,13 @@ def find_next_deadline(facts: HandoverFacts) -> int | None:
     return times.to_ms(ahead[0].at) if ahead else None
 
 
-def _build_sheet(facts: HandoverFacts, cited: Citations) -> Sheet:
+def _build_sheet(facts: HandoverFacts, citations: Citations) -> Sheet:
     x = facts.sitrep
     _ = x._
-    begun = min((i.opened_at for i in x.incidents), default=None)
+    began_at = min((i.opened_at for i in x.incidents), default=None)
     intro = _("Aucun incident ouvert.")
-    if begun is not None:
-        at = times.hm_dated(begun, x.at, x.lang)
+    if began_at is not None:
+        at = times.hm_dated(began_at, x.at, x.lang)
         intro = _("{title}. Début {at}.", title=x.incidents[0].title, at=at)
     day = times.day_long(x.at, x.lang)
     return Sheet(
@@ -141,17 +141,17 @@ def _build_sheet(facts: HandoverFacts, cited: Citations) -> Sheet:
         sections=(
             DocumentSection(id=OBJECTIVE, title=_("Objectif")),
             DocumentSection(
-                id="situation", title=_("Situation"), lines=_list_situation(facts, cited)
+                id="situation", title=_("Situation"), lines=_list_situation(facts, citations)
             ),
             _write_changes(facts),
             _shorten(
-                write_decisions_section(x, cited), DECISIONS_SHOWN, _("Décisions attendues"), _
+                write_decisions_section(x, citations), DECISIONS_SHOWN, _("Décisions attendues"), _
             ),
-            _write_deadlines(facts, cited),
+            _write_deadlines(facts, citations),
             DocumentSection(
                 id="risks",
                 title=_("Risques de rupture"),
-                lines=list_risk_lines(x, cited)
+                lines=list_risk_lines(x, citations)
                 or (DocumentLine(text=_("Aucune activité ne risque de rupture.")),),
             ),
         ),
@@ -165,26 +165,26 @@ def _shorten(section: DocumentSection, most: int, title: str, _: Translator) -> 
     return section.model_copy(update={"title": title, "lines": lines, "aside": aside})
 
 
-def _list_situation(facts: HandoverFacts, cited: Citations) -> tuple[DocumentLine, ...]:
+def _list_situation(facts: HandoverFacts, citations: Citations) -> tuple[DocumentLine, ...]:
     """List the situation in at most ten lines; strong ones stay when there are more."""
     x = facts.sitrep
-    own = [line for line in _list_own_lines(facts, cited) if line is not None]
-    essential = write_essentials_section(x, cited).lines
+    own = [line for line in _list_own_lines(facts, citations) if line is not None]
+    essential = write_essentials_section(x, citations).lines
     room = SITUATION_LINES - len(own)
     strong = [n for n, line in enumerate(essential) if line.strong][:room]
     others = [n for n, line in enumerate(essential) if not line.strong][: room - len(strong)]
     return (own[0], *(essential[n] for n in sorted(strong + others)), *own[1:])
 
 
-def _list_own_lines(facts: HandoverFacts, cited: Citations) -> list[DocumentLine | None]:
+def _list_own_lines(facts: HandoverFacts, citations: Citations) -> list[DocumentLine | None]:
     """Return the lines on level, cell, plans, staff, unconfirmed reports and proof."""
     x = facts.sitrep
     _, counts = x._, count_figures(x)
-    proofs = list_proof_lines(x, cited)
+    proofs = list_proof_lines(x, citations)
     return [
-        _write_level(x, cited),
+        _write_level(x, citations),
         _write_cell(facts),
-        _write_plans(x, counts, cited),
+        _write_plans(x, counts, citations),
         _write_staff(x, counts),
         DocumentLine(
             text=_.plural(
@@ -199,14 +199,14 @@ def _list_own_lines(facts: HandoverFacts, cited: Citations) -> list[DocumentLine
     ]
 
 
-def _write_level(x: SitrepFacts, cited: Citations) -> DocumentLine:
+def _write_level(x: SitrepFacts, citations: Citations) -> DocumentLine:
     _ = x._
     if x.level.since is None or not x.level.level:
         text = _("Niveau N{level}.", level=x.level.level)
     else:
         since = times.hm_dated(x.level.since, x.at, x.lang)
         text = _("Niveau N{level} depuis {at}.", level=x.level.level, at=since)
-    return DocumentLine(text=text, strong=x.level.level >= 3, refs=cited.of("level:territory"))
+    return DocumentLine(text=text, strong=x.level.level >= 3, refs=citations.of("level:territory"))
 
 
 def _write_cell(facts: HandoverFacts) -> DocumentLine | None:
@@ -221,7 +221,7 @@ def _write_cell(facts: HandoverFacts) -> DocumentLine | None:
 
 
 def _write_plans(
-    x: SitrepFacts, counts: Mapping[str, int], cited: Citations
+    x: SitrepFacts, counts: Mapping[str, int], citations: Citations
 ) -> DocumentLine | None:
     _, active = x._, [p for p in x.plans if p.state in ACTIVE_PLAN_STATES]
     if not active:
@@ -231,19 +231,19 @@ def _write_plans(
     text += ", " + _.plural("{n} fiche ouverte", "{n} fiches ouvertes", counts["cards:open"])
     if counts["cards:late"]:
         text += ", " + _("dont {n} en retard", n=counts["cards:late"])
-    refs = cited.of(*(f"plan:{p.id}:activated" for p in active[:3]))
+    refs = citations.of(*(f"plan:{p.id}:activated" for p in active[:3]))
     return DocumentLine(text=f"{text}.", refs=refs)
 
 
 def _write_staff(x: SitrepFacts, counts: Mapping[str, int]) -> DocumentLine | None:
-    moved = counts["staff:reassigned"]
-    if not moved:
+    moved_agents = counts["staff:reassigned"]
+    if not moved_agents:
         return None
     text = x._.plural(
         "{agents} agent réaffecté.",
         "{agents} agents réaffectés.",
-        moved,
-        agents=w.format_number(moved, x.lang),
+        moved_agents,
+        agents=w.format_number(moved_agents, x.lang),
     )
     return DocumentLine(text=text)
 
@@ -358,13 +358,13 @@ def _name_thing(change: Change, group: str, names: TerritoryNames, _: Translator
 # ── deadlines ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _write_deadlines(facts: HandoverFacts, cited: Citations) -> DocumentSection:
+def _write_deadlines(facts: HandoverFacts, citations: Citations) -> DocumentSection:
     x = facts.sitrep
     _, ahead = x._, list_deadlines(facts)
     lines = [
         DocumentLine(
             text=_("{at} : {what}.", at=times.hm_dated(one.at, x.at, x.lang), what=one.text),
-            refs=cited.of(one.subject) if one.subject else (),
+            refs=citations.of(one.subject) if one.subject else (),
         )
         for one in ahead[:DEADLINES_SHOWN]
     ]
@@ -437,15 +437,15 @@ def _list_card_deadlines(x: SitrepFacts) -> list[UpcomingDeadline]:
     for plan in x.plans:
         if plan.state not in ACTIVE_PLAN_STATES:
             continue
-        due = [
+        open_deadlines = [
             (card.due_at, card.task)
             for card in plan.cards
             if card.due_at is not None
             and card.due_at > x.at
             and card.state in (CardState.TO_DO, CardState.DOING)
         ]
-        if due:
-            at, task = min(due)
+        if open_deadlines:
+            at, task = min(open_deadlines)
             text = x._("fiche « {card} » ({plan})", card=task, plan=plan.title)
             card_deadlines.append(UpcomingDeadline(at, text, f"plan:{plan.id}"))
     return card_deadlines
@@ -494,9 +494,9 @@ def _complete_sheet(
 
 def _write_signatures(row: HandoverRow, names: TerritoryNames, _: Translator) -> DocumentSection:
     """Write the signatures as roles with their times, and the recipients."""
-    signed = [(_("Sortant"), row.signed), (_("Entrant"), row.accepted)]
+    signatures = [(_("Sortant"), row.signed), (_("Entrant"), row.accepted)]
     cells = []
-    for label, signature in signed:
+    for label, signature in signatures:
         text = "………………"
         if signature is not None:
             at = times.of(signature.at)

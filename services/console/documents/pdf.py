@@ -107,7 +107,7 @@ def typeset(template: bytes, data: bytes, at: datetime) -> bytes:
 def _compile_pdf(
     template: bytes, inputs: dict[str, str], at: datetime, standard: typst.PDFStandard
 ) -> bytes:
-    made = typst.compile(
+    output = typst.compile(
         template,
         format="pdf",
         pdf_standards=[standard],
@@ -115,8 +115,8 @@ def _compile_pdf(
         font_paths=_load_fonts(),
         timestamp=at,
     )
-    assert isinstance(made, bytes)
-    return made
+    assert isinstance(output, bytes)
+    return output
 
 
 def _encode_data(document: Document, lang: str, stamp: str, drawing: str) -> bytes:

@@ -116,7 +116,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         partners: Mapping[str, Instant] | None = None,
     ) -> list[SitrepFacts]:
         picture = view.picture
-        simulated = await self.simulate_risks(picture)
+        simulation = await self.simulate_risks(picture)
         proven = await self.plan_proofs(partners=partners)
         resource = build_realm_now(picture)
         at = get_snapshot_time(picture)
@@ -130,7 +130,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         since = min(
             [i.known_at for i in incidents] + ([previous.as_of] if previous else []), default=at
         )
-        made = []
+        all_facts = []
         for lang in langs:
             one = OpenedRealm(
                 picture, Shaper(picture.realm, picture.reference, self._outlines, lang, at)
@@ -145,14 +145,14 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
                 validated_by,
             )
             writer = ProofWriter(proven[0], facts._)
-            made.append(
+            all_facts.append(
                 replace(
                     facts,
-                    risks=simulated.shape(one),
+                    risks=simulation.shape(one),
                     proofs=writer.write_proofs(picture.realm, proven[1]),
                 )
             )
-        return made
+        return all_facts
 
     async def _cited(self, picture: pictures.RealmSnapshot) -> Sequence[LineRecord]:
         records, _more = await self._lines(picture, None, SITREP_LINES)
@@ -273,13 +273,13 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         lines, _more = await self._told(picture, incident)
         if incident is not None:
             lines = await self._add_cell_lines(picture, incident, lines)
-        made = []
+        all_facts = []
         for lang in langs:
             one = OpenedRealm(
                 picture, Shaper(self._realm, picture.reference, self._outlines, lang, at)
             )
-            made.append(await self._retex_facts(one, resource, at, incident, lines))
-        return draft_retex(made)
+            all_facts.append(await self._retex_facts(one, resource, at, incident, lines))
+        return draft_retex(all_facts)
 
     async def _told(
         self, picture: pictures.RealmSnapshot, incident: str | None

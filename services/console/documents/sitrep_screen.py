@@ -47,20 +47,20 @@ async def build_sitrep_page(
         request, queries, require_reader(request, Permission.LOG_READ), "sitrep"
     )
     lang, queries = shell.lang, queries.of(shell.realm.name, shell.lang)
-    issued = (await queries.sitreps()).items
-    row, proof, due = None, "", None
+    sitreps = (await queries.sitreps()).items
+    row, proof, due_at = None, "", None
     if number is None:
         partners = await read_partners(request, queries)
         document = await queries.draft_sitrep(langs=(lang,), partners=partners)
         sitrep_tasks = (
             await queries.tasks(kind="sitrep", state=(TaskState.OPEN, TaskState.TAKEN))
         ).items
-        due = sitrep_tasks[0].due_at if sitrep_tasks else issued[0].next_at if issued else None
+        due_at = sitrep_tasks[0].due_at if sitrep_tasks else sitreps[0].next_at if sitreps else None
     else:
         if not number.isdecimal() or len(number) > MAX_NUMBER_LENGTH:
             raise NotFound
         frozen_sitrep, document = await queries.sitrep(int(number))
-        row = next(s for s in issued if s.number == frozen_sitrep.number)
+        row = next(s for s in sitreps if s.number == frozen_sitrep.number)
         proof = write_stamp(frozen_sitrep, lang)
     typesetter: Typesetter = request.app.state.typesetter
     _ = get_translator(lang)
@@ -71,8 +71,8 @@ async def build_sitrep_page(
         "drawing": Markup(typesetter.map_svg(document)),  # noqa: S704  our own drawing
         "row": row,
         "stamp": proof,
-        "issued": issued[:ISSUED_SHOWN],
-        "due": due,
+        "issued": sitreps[:ISSUED_SHOWN],
+        "due": due_at,
         "href": make_source_link(shell),
         "api": make_api_link(shell, f"/api/v1/sitreps/{number or 'draft'}"),
         "choices": list_recipient_choices(await queries.reference(), document.level, None, _),

@@ -67,8 +67,8 @@ def drop_repetitions(newest_first: Iterable[LineRecord]) -> list[LineRecord]:
         if subject:
             stood[subject] = stands
         records.append(record)
-    passed = _find_surpassed_readings(records)
-    return [record for record in records if record.key not in passed]
+    surpassed_keys = _find_surpassed_readings(records)
+    return [record for record in records if record.key not in surpassed_keys]
 
 
 def _get_state(record: LineRecord) -> tuple[str, str]:

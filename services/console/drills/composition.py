@@ -197,8 +197,8 @@ def _choose_cards(plan: ref.Plan, weakness: PlanWeakness, random: Random) -> lis
         and card.t_min >= SHORTEST_CARD_MIN
     ]
     soonest = sorted(open_cards, key=lambda card: (card.t_min, card.id))[: 2 * MOST_CARDS]
-    chosen = random.sample(soonest, min(MOST_CARDS, len(soonest)))
-    return sorted(chosen, key=lambda card: (card.t_min, card.id))
+    drill_cards = random.sample(soonest, min(MOST_CARDS, len(soonest)))
+    return sorted(drill_cards, key=lambda card: (card.t_min, card.id))
 
 
 def _write_actions(

@@ -102,8 +102,9 @@ def measure_first_actions(
 
 def follow_roles(runs: Iterable[ExerciseRun]) -> list[RoleProgress]:
     """Return the times of each role over exercises, by role."""
-    ordered = sorted(runs, key=lambda run: (run.opened_at, run.realm))
-    roles = sorted({role for run in ordered for role in run.minutes})
+    ordered_runs = sorted(runs, key=lambda run: (run.opened_at, run.realm))
+    roles = sorted({role for run in ordered_runs for role in run.minutes})
     return [
-        RoleProgress(role, tuple(run for run in ordered if role in run.minutes)) for role in roles
+        RoleProgress(role, tuple(run for run in ordered_runs if role in run.minutes))
+        for role in roles
     ]

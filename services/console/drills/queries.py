@@ -48,8 +48,8 @@ def evaluate_losses(version: str, network: DependencyNetwork) -> tuple[Evaluated
     """Return the losses of one resource on a quiet day, the worst first; the newest are kept."""
     if version not in _LOSSES:
         resources = list(network.list_resources())
-        ranked = LossEvaluator(network).rank_single(resources, len(resources))
-        _LOSSES[version] = ranked.worst
+        ranking = LossEvaluator(network).rank_single(resources, len(resources))
+        _LOSSES[version] = ranking.worst
         while len(_LOSSES) > LOSSES_KEPT:
             _LOSSES.popitem(last=False)
     return _LOSSES[version]
@@ -80,12 +80,12 @@ class DrillQueries(ProofQueries):
         if weakness is None:
             raise NotFound
         today: date = local_day(facts.now)
-        composed = compose_drill(
+        drill = compose_drill(
             network.plans[plan], weakness, network, facts.reference.names, today, seed
         )
-        if composed is None:
+        if drill is None:
             raise NotFound
-        return _shape_drill(facts, composed, get_translator(self._lang))
+        return _shape_drill(facts, drill, get_translator(self._lang))
 
     async def exercise_progress(self) -> d.ExerciseProgress:
         """Return the first useful actions over the closed exercises of the last year."""
@@ -99,8 +99,8 @@ class DrillQueries(ProofQueries):
             if (run := await self._measure_exercise(one)) is not None
         ]
         names, _ = view.picture.reference.names, get_translator(self._lang)
-        shaped = [_shape_progress(one, names, _) for one in follow_roles(runs)]
-        return d.ExerciseProgress(items=shaped, exercises=len(runs))
+        progress = [_shape_progress(one, names, _) for one in follow_roles(runs)]
+        return d.ExerciseProgress(items=progress, exercises=len(runs))
 
     async def _rank(
         self, partners: Mapping[str, Instant] | None

@@ -85,15 +85,17 @@ class StimulusWriter:
                 return [one for part in parts for one in self.list_alternatives(part)]
             case AllOf(all=parts):
                 every = [self.list_alternatives(part) for part in parts]
-                return [[s for some in chosen for s in some] for chosen in product(*every)]
+                return [
+                    [s for some in combination for s in some] for combination in product(*every)
+                ]
             case _:
                 return []
 
-    def write_loss(self, lost: LostResource) -> list[Stimulus]:
+    def write_loss(self, resource: LostResource) -> list[Stimulus]:
         """Return the reports of a lost resource; none if they are too many."""
-        match lost.kind:
+        match resource.kind:
             case ResourceKind.SYSTEM:
-                return [self._report_system(lost.id)]
+                return [self._report_system(resource.id)]
             case ResourceKind.SUPPLIER:
                 return [
                     {
@@ -101,17 +103,17 @@ class StimulusWriter:
                         "type": "supplier_failure",
                         "severity": 4,
                         "lost_pct": 100,
-                        "measure": {"object": f"supplier:{lost.id}"},
-                        "headline": f"Défaillance : {name_resource(lost, self.names, _)}",
+                        "measure": {"object": f"supplier:{resource.id}"},
+                        "headline": f"Défaillance : {name_resource(resource, self.names, _)}",
                     }
                 ]
             case ResourceKind.KITCHEN:
-                return [self._report_kitchen(lost.id)]
+                return [self._report_kitchen(resource.id)]
             case ResourceKind.SITE_KIND:
-                sites = self._list_sites((lost.id,))
+                sites = self._list_sites((resource.id,))
                 return self._close(sites) if len(sites) <= MOST_STIMULI else []
             case ResourceKind.SITE:
-                return self._close([self.network.sites[lost.id]])
+                return self._close([self.network.sites[resource.id]])
             case _:
                 return []
 
@@ -122,9 +124,9 @@ class StimulusWriter:
         return [stimulus | {"effective": {"from": start}} for stimulus in notice]
 
     def _list_sites(self, kinds: Iterable[str] = ()) -> list[ref.Site]:
-        chosen = tuple(kinds)
+        chosen_kinds = tuple(kinds)
         sites = sorted(self.network.sites.values(), key=lambda site: site.id)
-        return [site for site in sites if not chosen or site.kind in chosen]
+        return [site for site in sites if not chosen_kinds or site.kind in chosen_kinds]
 
     def draw_sites(self, kinds: Iterable[str], count: int) -> list[ref.Site] | None:
         """Draw so many sites of these kinds; None if there are fewer."""
@@ -142,10 +144,10 @@ class StimulusWriter:
         by_commune: dict[str, list[ref.Site]] = {}
         for site in self._list_sites():
             by_commune.setdefault(site.commune, []).append(site)
-        crowded = sorted(one for one, sites in by_commune.items() if len(sites) >= count)
-        if not crowded:
+        crowded_communes = sorted(one for one, sites in by_commune.items() if len(sites) >= count)
+        if not crowded_communes:
             return None
-        sites = by_commune[self.random.choice(crowded)]
+        sites = by_commune[self.random.choice(crowded_communes)]
         return sorted(self.random.sample(sites, count), key=lambda site: site.id)
 
     def _close(self, sites: Sequence[ref.Site]) -> list[Stimulus]:
@@ -183,8 +185,8 @@ class StimulusWriter:
         """Report so many of these systems as down."""
         if not 0 < count <= len(systems):
             return None
-        drawn = sorted(self.random.sample(sorted(systems), count))
-        return [self._report_system(system) for system in drawn]
+        drawn_systems = sorted(self.random.sample(sorted(systems), count))
+        return [self._report_system(system) for system in drawn_systems]
 
     def report_fed_sites(self, least: int) -> list[Stimulus] | None:
         """Report a kitchen that feeds so many sites as stopped."""
@@ -305,10 +307,10 @@ def _write_illness(writer: StimulusWriter, when: Measured) -> list[Stimulus] | N
 
 
 def _write_customers(writer: StimulusWriter, when: Measured) -> list[Stimulus] | None:
-    cut = round(_get_least(when) * _STILL_TO_SPARE)
+    customers = round(_get_least(when) * _STILL_TO_SPARE)
     measure = {
         "name": "customers_cut",
-        "value": cut,
+        "value": customers,
         "unit": "count",
         "object": "network:electricity",
     }
@@ -319,7 +321,7 @@ def _write_customers(writer: StimulusWriter, when: Measured) -> list[Stimulus] |
             "severity": 4,
             "zone": [writer.draw_commune()],
             "measure": measure,
-            "headline": f"Poste source hors service : {cut} clients coupés",
+            "headline": f"Poste source hors service : {customers} clients coupés",
         }
     ]
 
@@ -374,14 +376,14 @@ def _write_absence(writer: StimulusWriter, when: Measured) -> list[Stimulus] | N
     measure = {"name": "absence_rate", "value": rate, "unit": "%", "scope": scope}
     return [
         {
-            "day": -back,
+            "day": -days_ago,
             "from": "rh",
             "type": "staff_shortage" if scope == "global" else "info",
             "severity": 3,
             "measure": measure,
             "headline": f"Taux d’absence : {rate} %",
         }
-        for back in reversed(range(days))
+        for days_ago in reversed(range(days))
     ]
 
 

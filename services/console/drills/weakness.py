@@ -82,18 +82,18 @@ def _measure(proof: PlanProof, losses: _PlanLosses, activities: int) -> PlanWeak
     contacts = _list_missing(proof, ProofKind.CONTACTS)
     hosts = _list_missing(proof, ProofKind.HOSTS)
     worst, at_once = losses.worst, losses.at_once
-    stopped = len(worst.stops) if worst is not None else 0
+    stopped_count = len(worst.stops) if worst is not None else 0
     return PlanWeakness(
         plan=proof.plan,
         hole=1 - proof.shares.get(ProofKind.CONTACTS, 1.0),
-        loss=stopped / activities if activities else 0.0,
+        loss=stopped_count / activities if activities else 0.0,
         unexercised=1 - proof.shares.get(ProofKind.CARDS, 1.0),
         cards=tuple(item.key for item in cards),
         contacts=tuple(item.key for item in sorted(contacts, key=_get_share)),
         full_hosts=tuple(item.key for item in hosts if not item.proven),
         worst=worst.resources[0] if worst is not None else None,
         at_once=at_once.resources[0] if at_once is not None else None,
-        stopped=stopped,
+        stopped=stopped_count,
     )
 
 

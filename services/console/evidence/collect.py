@@ -116,8 +116,8 @@ async def write_bundle(
         bundle.add(f"sitreps/ps-{row.number}.json", document.frozen())
         bundle.add(f"sitreps/ps-{row.number}.pdf", await pdf(document, row))
     handovers = [pair for pair in await model.frozen_handovers() if id in pair[1].incidents]
-    for signed, document in handovers:
-        bundle.add(f"handovers/releve-{signed.number}.json", document.frozen())
+    for handover, document in handovers:
+        bundle.add(f"handovers/releve-{handover.number}.json", document.frozen())
     yield bundle.take()
     partition = partition_of(realm, PARTITION_COUNT)
     stretches = {service: LogExcerpt(partition) for service in SERVICES}
@@ -228,11 +228,11 @@ async def _read_sitreps(
     model: ReadModel, request: ExportRequest
 ) -> AsyncIterator[tuple[c.SitrepRow, Document]]:
     """Yield the frozen situation reports about the incident, without erased ones."""
-    for issued in reversed((await model.sitreps()).items):
-        if request.incident.id not in issued.incidents:
+    for sitrep in reversed((await model.sitreps()).items):
+        if request.incident.id not in sitrep.incidents:
             continue
         try:
-            frozen = await model.sitrep(issued.number)
+            frozen = await model.sitrep(sitrep.number)
         except ProblemError as error:
             if error.problem.code != "erased":
                 raise
@@ -249,10 +249,10 @@ def _list_decisions(
     """
     for tx in sorted(transactions, key=lambda tx: (tx.at, tx.service, tx.seq)):
         author, role = parse_author(tx.src)
-        cited = [
+        text_ids = [
             id for id in dict.fromkeys(_TEXT_ID.findall(tx.dump().decode())) if id not in frozen
         ]
-        reasons = model.texts_of(cited)
+        reasons = model.texts_of(text_ids)
         yield {
             "at": datetime.fromtimestamp(tx.at / 1000, UTC).isoformat(),
             "author": author,
@@ -260,6 +260,6 @@ def _list_decisions(
             "command": tx.src.type,
             "facts": [fact.name for fact in tx.facts],
             "place": f"{tx.service}/{partition}/{tx.seq}",
-            "reasons": [reasons[id] for id in cited if id in reasons],
-            "erased": [id for id in cited if id not in reasons],
+            "reasons": [reasons[id] for id in text_ids if id in reasons],
+            "erased": [id for id in text_ids if id not in reasons],
         }

@@ -177,7 +177,7 @@ async def open_realm(
         territory = territory.with_calendar(
             [day.isoformat() for day in body.calendar.holidays], spans
         )
-    started = to_instant(body.started_at or get_server_time())
+    started_at = to_instant(body.started_at or get_server_time())
 
     def make(by: str, role: str, reason: str | None) -> Command:
         return OpenRealm(
@@ -186,7 +186,7 @@ async def open_realm(
             reason=reason,
             territory=territory.code,
             title_code=body.title_code,
-            started_at=started,
+            started_at=started_at,
             lineage=body.lineage,
             speed=body.speed,
             responders=tuple(
@@ -194,7 +194,7 @@ async def open_realm(
             ),
         )
 
-    opened = await decisions.decide(
+    opening = await decisions.decide(
         "alerts",
         realm,
         author.principal,
@@ -203,23 +203,23 @@ async def open_realm(
         key=author.key,
         wait_s=author.wait_s,
     )
-    if opened.answer is not None and opened.answer["state"] != "applied":
-        return build_answer(request, opened, author.lang)
+    if opening.answer is not None and opening.answer["state"] != "applied":
+        return build_answer(request, opening, author.lang)
     # the console itself sends the reference data, independent of the author's rights
     commands = build_reference_commands(territory, realm, "system:console", "system")
-    published = await decisions.send_all(
+    publication = await decisions.send_all(
         "alerts", realm, author.principal, commands, max(author.wait_s, PUBLISH_WAIT_S)
     )
-    if published.answer is not None and published.answer["state"] != "applied":
-        return build_answer(request, published, author.lang)
-    return build_answer(request, _combine_outcomes(opened, published), author.lang)
+    if publication.answer is not None and publication.answer["state"] != "applied":
+        return build_answer(request, publication, author.lang)
+    return build_answer(request, _combine_outcomes(opening, publication), author.lang)
 
 
-def _combine_outcomes(opened: CommandOutcome, published: CommandOutcome) -> CommandOutcome:
+def _combine_outcomes(opening: CommandOutcome, publication: CommandOutcome) -> CommandOutcome:
     """Return the outcome of opening a realm: pending until its reference data are published."""
-    if opened.answer is None or published.answer is None:
-        return CommandOutcome(opened.id, opened.realm, None)
-    return opened
+    if opening.answer is None or publication.answer is None:
+        return CommandOutcome(opening.id, opening.realm, None)
+    return opening
 
 
 def _choose_name(body: RealmRequest, territory: str, id: str) -> str:
@@ -271,9 +271,9 @@ async def step_realm(author: RealmRunner, name: str, body: StepRequest) -> Respo
 
 @router.decision("/{name}/pause", "Stop the clock of a simulated realm")
 async def pause_realm(author: RealmRunner, name: str, body: PaceRequest | None = None) -> Response:
-    paused = body is None or body.paused is not False
+    is_paused = body is None or body.paused is not False
     return await _decide(
-        author, name, body, SetPace, paused=paused, speed=await _get_speed(author, name, body)
+        author, name, body, SetPace, paused=is_paused, speed=await _get_speed(author, name, body)
     )
 
 

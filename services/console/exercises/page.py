@@ -114,7 +114,7 @@ def compute_score(
     every = [card for plan in cards for card in plan.cards]
     late = [card.late for card in every if card.late]
     waiting = [p.waiting for p in plans if p.to_decide and p.waiting]
-    opened = [now - t.opened_at for t in tasks if t.done_at is None]
+    open_times = [now - t.opened_at for t in tasks if t.done_at is None]
     lines = {
         "taken": (sum(bool(i.acknowledged_by) for i in incidents), len(incidents), ""),
         "answered": (min(ladder.positive, ladder.expected), ladder.expected, "")
@@ -133,12 +133,12 @@ def compute_score(
         "tasks": (
             sum(t.done_at is not None for t in tasks),
             len(tasks),
-            _describe_longest_wait(opened, _),
+            _describe_longest_wait(open_times, _),
         ),
     }
     return [
-        ScoreLine(_(SCORE_LABELS[key]), done, of, wait_text)
-        for key, (done, of, wait_text) in lines.items()
+        ScoreLine(_(SCORE_LABELS[key]), done_count, of, wait_text)
+        for key, (done_count, of, wait_text) in lines.items()
         if of
     ]
 

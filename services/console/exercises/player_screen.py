@@ -113,8 +113,8 @@ async def build_player_page(queries: Queries, request: Request) -> dict[str, Any
     reference = await x.queries.reference()
     call = None
     if ladder is not None:
-        called = await x.queries.notifications(escalation=ladder.id, limit=1)
-        call = next(iter(called.items), None)
+        notifications = await x.queries.notifications(escalation=ladder.id, limit=1)
+        call = next(iter(notifications.items), None)
     return {
         **build_page_context(request, x),
         "realm": realm,

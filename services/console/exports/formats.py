@@ -17,7 +17,7 @@ _DESCRIPTION: Final = (
 )
 
 
-def choose_form(accept: str | None, offered: tuple[ListForm, ...]) -> ListForm:
+def choose_form(accept: str | None, forms: tuple[ListForm, ...]) -> ListForm:
     """Return the offered form that an `Accept` header prefers (RFC 9110 12.5.1).
 
     JSON wins a tie, and stands for a header that names none of them.
@@ -25,7 +25,7 @@ def choose_form(accept: str | None, offered: tuple[ListForm, ...]) -> ListForm:
     weights: dict[ListForm, float] = {"json": 0.0}
     for part in (accept or "").split(","):
         media, _, params = part.strip().partition(";")
-        for form in offered:
+        for form in forms:
             if media.strip().lower() == _MEDIA_TYPES[form]:
                 weights[form] = _parse_weight(params)
     return max(weights, key=lambda form: (weights[form], form == "json"))

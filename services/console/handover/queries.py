@@ -42,7 +42,7 @@ class RecipientChoice:
 
 
 def list_recipient_choices(
-    reference: IndexedReference, level: int, chosen: list[str] | None, _: Translator
+    reference: IndexedReference, level: int, chosen_roles: list[str] | None, _: Translator
 ) -> list[RecipientChoice]:
     """List the roles of the whole territory, chosen ones first.
 
@@ -50,7 +50,7 @@ def list_recipient_choices(
     """
     rule = find_level_rule(reference, level) or find_level_rule(reference, 1)
     default = list(rule.pilots) if rule is not None else []
-    selected_roles = default if chosen is None else chosen
+    selected_roles = default if chosen_roles is None else chosen_roles
     territory_roles = {
         role for role, scope, _deputy in reference.names.holders.values() if scope is None
     }
@@ -69,11 +69,13 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
         """Return the handovers with their objectives, newest first."""
         view = await self.read()
         rows = (await view.picture.rows(h.HandoverRow)).values()
-        ordered = sorted(rows, key=lambda row: -row.number)
-        texts = self._read_items(ordered)
+        ordered_rows = sorted(rows, key=lambda row: -row.number)
+        texts = self._read_items(ordered_rows)
         names = view.picture.reference.names
         return Page(
-            items=[build_handover(row, self._realm, texts, names, self._lang) for row in ordered]
+            items=[
+                build_handover(row, self._realm, texts, names, self._lang) for row in ordered_rows
+            ]
         )
 
     async def handover(self, id: str) -> r.Handover:
@@ -114,8 +116,8 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
         view = await self.of(self._realm, langs[0]).read()
         rows = (await view.picture.rows(h.HandoverRow)).values()
         number = row.number if row is not None else max((o.number for o in rows), default=0) + 1
-        accepted = [one for one in rows if one.accepted is not None and one.number < number]
-        previous = max(accepted, key=lambda one: one.number, default=None)
+        accepted_rows = [one for one in rows if one.accepted is not None and one.number < number]
+        previous = max(accepted_rows, key=lambda one: one.number, default=None)
         facts = await self.gather_facts(view, number, previous, langs, partners)
         return self.draft_page(facts, {"objective": row.text_id} if row is not None else {})
 

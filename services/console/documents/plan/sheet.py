@@ -175,8 +175,8 @@ class PlanSheet:
         cards_by_role: dict[str, list[Sheet]] = {}
         for card in cards:
             phase = phases[card.id]
-            made = _write_card(card, titles[phase or "all"])
-            cards_by_role.setdefault(owners[card.id], []).append(made)
+            card_lines = _write_card(card, titles[phase or "all"])
+            cards_by_role.setdefault(owners[card.id], []).append(card_lines)
         return [{"role": role, "cards": mine} for role, mine in cards_by_role.items()]
 
 

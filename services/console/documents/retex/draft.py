@@ -73,7 +73,7 @@ _UNSAID: Final = frozenset({("NoteAdded", "note"), ("NoteAdded", "fact")})
 """Lines that a person wrote, and that are no deed of the cell."""
 
 
-def write_cell_work_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_cell_work_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     """Count the deeds of people by kind, and list them in their order."""
     _ = x._
     deeds = [r for r in sorted(x.lines, key=lambda r: r.key) if is_deed(r)]
@@ -85,9 +85,9 @@ def write_cell_work_section(x: RetexFacts, cited: Citations) -> DocumentSection:
                 format_time(times.of(mine[0].recorded_at), x),
                 format_time(times.of(mine[-1].recorded_at), x),
             ),
-            refs=(*cited.key(mine[0].key), *cited.key(mine[-1].key))
+            refs=(*citations.key(mine[0].key), *citations.key(mine[-1].key))
             if len(mine) > 1
-            else cited.key(mine[0].key),
+            else citations.key(mine[0].key),
         )
         for type, title in DEEDS.items()
         if (mine := [r for r in deeds if r.type == type])
@@ -112,7 +112,7 @@ def write_cell_work_section(x: RetexFacts, cited: Citations) -> DocumentSection:
         lines=tuple(
             DocumentLine(
                 text=f"{format_time(times.of(r.recorded_at), x)} {write_line_text(r, x)}",
-                refs=cited.key(r.key),
+                refs=citations.key(r.key),
             )
             for r in visible_deeds
         ),
@@ -132,9 +132,9 @@ def is_deed(record: LineRecord) -> bool:
 def draft_retex(by_lang: Sequence[RetexFacts]) -> Document:
     """Draft the document in the languages of the given facts."""
     first = by_lang[0]
-    cited = Citations(*index_lines(first.lines))
-    sheets = {facts.lang: _build_sheet(facts, cited) for facts in by_lang}
-    final, cited_sources = cited.numbered(sheets.values())
+    citations = Citations(*index_lines(first.lines))
+    sheets = {facts.lang: _build_sheet(facts, citations) for facts in by_lang}
+    final, cited_sources = citations.numbered(sheets.values())
     return Document(
         kind="retex",
         realm=first.realm.name,
@@ -168,10 +168,10 @@ def _count_figures(x: RetexFacts) -> dict[str, int]:
     }
 
 
-def _build_sheet(x: RetexFacts, cited: Citations) -> Sheet:
+def _build_sheet(x: RetexFacts, citations: Citations) -> Sheet:
     _ = x._
-    sections = [make(x, cited) for make in SECTIONS]
-    numbered = tuple(
+    sections = [make(x, citations) for make in SECTIONS]
+    numbered_sections = tuple(
         s.model_copy(update={"title": f"{n}. {s.title}"}) for n, s in enumerate(sections, 1)
     )
     level = max((i.level for i in x.incidents), default=0)
@@ -199,7 +199,7 @@ def _build_sheet(x: RetexFacts, cited: Citations) -> Sheet:
         ),
         page_of=_("Page {n} / {of}"),
         sources_title=_("Lignes de la main courante citées"),
-        sections=numbered,
+        sections=numbered_sections,
     )
 
 

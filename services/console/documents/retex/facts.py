@@ -70,8 +70,12 @@ class RetexFacts:
     @property
     def ended(self) -> datetime | None:
         """Time when the last incident closed; None while one is open, or without incidents."""
-        closed = [i.closed_at for i in self.incidents]
-        return max((c for c in closed if c is not None), default=None) if all(closed) else None
+        closing_times = [i.closed_at for i in self.incidents]
+        return (
+            max((c for c in closing_times if c is not None), default=None)
+            if all(closing_times)
+            else None
+        )
 
 
 def write_line_text(record: LineRecord, x: RetexFacts) -> str:

@@ -36,7 +36,7 @@ RTO_OVER: Final = N_("RTO dépassé")
 MTPD_OVER: Final = N_("DMIA dépassée")
 
 
-def write_plans_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_plans_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     _ = x._
     rows, late, in_effect = [], [], list_activated_plans(x)
     for p in list_used_plans(x):
@@ -52,7 +52,7 @@ def write_plans_section(x: RetexFacts, cited: Citations) -> DocumentSection:
                     str(states[CardState.NOT_APPLICABLE]) if is_active else "–",
                     str(len(behind)) if is_active else "–",
                 ),
-                refs=cited.of(f"plan:{p.id}"),
+                refs=citations.of(f"plan:{p.id}"),
                 strong=bool(behind),
             )
         )
@@ -66,7 +66,7 @@ def write_plans_section(x: RetexFacts, cited: Citations) -> DocumentSection:
                     span=times.format_duration(by, x.lang),
                 ),
                 mark="late",
-                refs=cited.of(f"plan:{p.id}:card"),
+                refs=citations.of(f"plan:{p.id}:card"),
             )
             for c, by in behind
         ]
@@ -153,7 +153,7 @@ def _list_site_limits(x: RetexFacts) -> list[DocumentLine]:
     return [DocumentLine(text=text, mark="late") for text in sentences]
 
 
-def write_clocks_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_clocks_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     rows = []
     full = {
@@ -178,12 +178,12 @@ def write_clocks_section(x: RetexFacts, cited: Citations) -> DocumentSection:
                     times.format_duration(timedelta(hours=a.mtpd.limit_h), lang),
                     over or (_("en cours") if a.mtpd.state is ClockState.RUNNING else _("tenu")),
                 ),
-                refs=cited.of(f"activity:{a.id}"),
+                refs=citations.of(f"activity:{a.id}"),
                 strong=bool(over),
             )
         )
     ends = [
-        DocumentLine(text=_write_incident_end(i, x), refs=cited.of(f"incident:{i.id}"))
+        DocumentLine(text=_write_incident_end(i, x), refs=citations.of(f"incident:{i.id}"))
         for i in x.incidents
         if i.estimated_end is not None
     ]
@@ -199,9 +199,11 @@ def write_clocks_section(x: RetexFacts, cited: Citations) -> DocumentSection:
         TableColumn(title=_("DMIA")),
         TableColumn(title=_("Résultat")),
     )
-    hidden = len(rows) - ROWS_SHOWN
+    hidden_count = len(rows) - ROWS_SHOWN
     note = (
-        _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""
+        _.plural("et {n} autre activité", "et {n} autres activités", hidden_count)
+        if hidden_count > 0
+        else ""
     )
     return DocumentSection(
         id="real",
@@ -211,7 +213,7 @@ def write_clocks_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     )
 
 
-def write_dependencies_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_dependencies_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     """List activities that reports call affected without a dependency in the BIA."""
     _ = x._
     hit = {
@@ -240,7 +242,7 @@ def write_dependencies_section(x: RetexFacts, cited: Citations) -> DocumentSecti
                 activity=f"{id} {x.names.activity(id, x.lang)}",
                 what=w.translate_code(w.EVENT, reports[0].type, _),
             ),
-            refs=cited.of(*(f"report:{r.id}" for r in reports[:3])),
+            refs=citations.of(*(f"report:{r.id}" for r in reports[:3])),
         )
         for id, reports in sorted(reports_by_activity.items())
     )

@@ -29,7 +29,7 @@ from services.console.texts import words as w
 from services.console.web import times
 
 
-def write_reassignments_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_reassignments_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     """Describe the reassignments by duration, travel, CO2 and cost, without names. Rule D61."""
     _, lang, went = x._, x.lang, list_completed_moves(x)
     if not went:
@@ -72,7 +72,7 @@ def write_reassignments_section(x: RetexFacts, cited: Citations) -> DocumentSect
         told(
             f"{id} {x.names.activity(id, lang)}",
             mine,
-            cited.of(*sorted({f"proposal:{row.proposal}:approved" for row in mine})),
+            citations.of(*sorted({f"proposal:{row.proposal}:approved" for row in mine})),
         )
         for (_criticality, id), mine in sorted(by_activity.items())
     ]
@@ -105,9 +105,11 @@ def write_reassignments_section(x: RetexFacts, cited: Citations) -> DocumentSect
         TableColumn(title=_("CO2 (kg)"), right=True),
         *(() if x.agent_day_eur is None else (TableColumn(title=_("Coût (€)"), right=True),)),
     )
-    hidden = len(rows) - ROWS_SHOWN
+    hidden_count = len(rows) - ROWS_SHOWN
     aside = (
-        _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""
+        _.plural("et {n} autre activité", "et {n} autres activités", hidden_count)
+        if hidden_count > 0
+        else ""
     )
     total = told(_("Ensemble"), went, strong=True)
     return DocumentSection(
@@ -141,7 +143,7 @@ def _sum_measured_effects(x: RetexFacts) -> dict[Effect, tuple[str, list[str]]]:
 
 
 def _list_effect_cards(
-    x: RetexFacts, measured: Collection[Effect], cited: Citations
+    x: RetexFacts, measured_effects: Collection[Effect], citations: Citations
 ) -> list[DocumentLine]:
     """List the cards with a measurable effect of activated plans.
 
@@ -157,33 +159,33 @@ def _list_effect_cards(
                 if card.state is CardState.DONE
                 else _(w.CARD_STATE[card.state])
             )
-            if card.state is CardState.DONE and card.effect not in measured:
+            if card.state is CardState.DONE and card.effect not in measured_effects:
                 state_text += ", " + _(
                     "effet non mesuré ({name})", name=_(w.EFFECT[card.effect][0])
                 )
             text = _("{plan}, {task} : {said}.", plan=plan.id, task=card.task, said=state_text)
             mark = "" if card.state is CardState.DONE else "todo"
             effect_cards.append(
-                DocumentLine(text=text, mark=mark, refs=cited.of(f"plan:{plan.id}:card"))
+                DocumentLine(text=text, mark=mark, refs=citations.of(f"plan:{plan.id}:card"))
             )
     return effect_cards
 
 
-def write_environment_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_environment_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     """List measures for the environment and sums of reported effects. Rule D61.
 
     Nothing is estimated: a missing measurement is listed as missing.
     """
     _, lang = x._, x.lang
-    rows, measured = [], _sum_measured_effects(x)
-    lines = _list_effect_cards(x, measured, cited)
+    rows, measured_effects = [], _sum_measured_effects(x)
+    lines = _list_effect_cards(x, measured_effects, citations)
     if went := list_completed_moves(x):
-        caused = sum(compute_co2_grams(row, x) for row in went) / 1000
+        co2_kg = sum(compute_co2_grams(row, x) for row in went) / 1000
         rows.append(
             TableRow(
                 cells=(
                     _("CO2 des réaffectations, calculé"),
-                    f"{w.format_number(caused, lang)} kg",
+                    f"{w.format_number(co2_kg, lang)} kg",
                     "",
                 )
             )
@@ -191,9 +193,9 @@ def write_environment_section(x: RetexFacts, cited: Citations) -> DocumentSectio
     rows += [
         TableRow(
             cells=(_(w.EFFECT[effect][0]), total, str(len(mine))),
-            refs=cited.of(*(f"report:{id}" for id in mine[:3])),
+            refs=citations.of(*(f"report:{id}" for id in mine[:3])),
         )
-        for effect, (total, mine) in measured.items()
+        for effect, (total, mine) in measured_effects.items()
     ]
     if not rows:
         text = _(
@@ -216,7 +218,7 @@ def write_environment_section(x: RetexFacts, cited: Citations) -> DocumentSectio
     )
 
 
-def write_improvements_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_improvements_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     _ = x._
     rows = [
         TableRow(
@@ -226,7 +228,7 @@ def write_improvements_section(x: RetexFacts, cited: Citations) -> DocumentSecti
                 times.day(times.of(i.due_at), x.lang),
                 w.translate_code(w.IMPROVEMENT_STATE, i.state, _),
             ),
-            refs=cited.of(f"improvement:{i.id}"),
+            refs=citations.of(f"improvement:{i.id}"),
             strong=i.state == "open" and times.of(i.due_at) < x.at,
         )
         for i in x.improvements

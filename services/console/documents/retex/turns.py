@@ -36,7 +36,7 @@ EVENTS_SHOWN: Final = 40
 ARBITRATIONS_SHOWN: Final = 8
 
 
-def write_incidents_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_incidents_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     _ = x._
     rows = [
         TableRow(
@@ -48,7 +48,7 @@ def write_incidents_section(x: RetexFacts, cited: Citations) -> DocumentSection:
                 format_time(i.closed_at, x),
                 str(i.members),
             ),
-            refs=cited.of(f"incident:{i.id}:opened", f"incident:{i.id}:closed"),
+            refs=citations.of(f"incident:{i.id}:opened", f"incident:{i.id}:closed"),
         )
         for i in x.incidents[:ROWS_SHOWN]
     ]
@@ -76,7 +76,7 @@ def write_incidents_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     )
 
 
-def write_chronology_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_chronology_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     _ = x._
     turns = [
         r
@@ -94,7 +94,7 @@ def write_chronology_section(x: RetexFacts, cited: Citations) -> DocumentSection
     lines = [
         DocumentLine(
             text=f"{format_time(times.of(r.recorded_at), x)} {write_line_text(r, x)}",
-            refs=cited.key(r.key),
+            refs=citations.key(r.key),
             strong=r.type == "LevelChanged",
         )
         for r in visible_turns
@@ -125,14 +125,17 @@ def compute_median(spans: Sequence[timedelta]) -> timedelta:
     return timedelta(seconds=median(span.total_seconds() for span in spans))
 
 
-def write_delays_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_delays_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     rows: list[TableRow] = []
 
     def row(
-        what: str, measured: timedelta | None, target: timedelta | None, refs: tuple[int, ...] = ()
+        what: str,
+        actual_time: timedelta | None,
+        target: timedelta | None,
+        refs: tuple[int, ...] = (),
     ) -> None:
-        gap = measured - target if measured is not None and target is not None else None
+        gap = actual_time - target if actual_time is not None and target is not None else None
         target_text = (
             ""
             if gap is None
@@ -140,7 +143,9 @@ def write_delays_section(x: RetexFacts, cited: Citations) -> DocumentSection:
             if gap <= timedelta()
             else _("dépassé de {span}", span=times.format_duration(gap, lang))
         )
-        duration = _("pas encore") if measured is None else times.format_duration(measured, lang)
+        duration = (
+            _("pas encore") if actual_time is None else times.format_duration(actual_time, lang)
+        )
         rows.append(
             TableRow(
                 cells=(
@@ -159,7 +164,7 @@ def write_delays_section(x: RetexFacts, cited: Citations) -> DocumentSection:
             _("{number} : du fait à sa connaissance", number=i.number),
             i.known_at - i.opened_at,
             timedelta(minutes=LATE_MIN),
-            cited.of(f"incident:{i.id}:opened"),
+            citations.of(f"incident:{i.id}:opened"),
         )
     by_id = {n.id: n for n in x.notifications}
     for e in [e for e in x.escalations if e.state != "superseded"][:4]:
@@ -187,20 +192,20 @@ def write_delays_section(x: RetexFacts, cited: Citations) -> DocumentSection:
                 ),
                 enough,
                 timedelta(minutes=wave.ack_min),
-                cited.of(f"escalation:{e.id}"),
+                citations.of(f"escalation:{e.id}"),
             )
-    acked = [
+    answer_times = [
         n.acknowledged_at - n.sent_at for n in x.notifications if n.acknowledged_at and n.sent_at
     ]
-    if acked:
-        row(_("Réponse à un appel, médiane"), compute_median(acked), None)
+    if answer_times:
+        row(_("Réponse à un appel, médiane"), compute_median(answer_times), None)
     for p in list_used_plans(x):
         if p.proposed_at is not None:
             row(
                 _("{plan} : de la proposition à la décision", plan=p.id),
                 measure_decision_time(p, x),
                 None,
-                cited.of(f"plan:{p.id}:activated", f"plan:{p.id}:proposed"),
+                citations.of(f"plan:{p.id}:activated", f"plan:{p.id}:proposed"),
             )
     late = sum(is_late(r) for r in x.reports)
     note = _.plural(
@@ -228,33 +233,35 @@ def write_delays_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     )
 
 
-def write_alarms_section(x: RetexFacts, cited: Citations) -> DocumentSection:
+def write_alarms_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     _ = x._
     counts = Counter((a.base.value, a.pct) for a in x.alarms)
-    acted: dict[tuple[str, int], list[timedelta]] = {}
+    answer_delays: dict[tuple[str, int], list[timedelta]] = {}
     for a in x.alarms:
         if a.arbitrated_at is not None:
-            acted.setdefault((a.base.value, a.pct), []).append(a.arbitrated_at - a.raised_at)
+            answer_delays.setdefault((a.base.value, a.pct), []).append(
+                a.arbitrated_at - a.raised_at
+            )
     rows = [
         TableRow(
             cells=(
                 f"{'RTO' if base == 'rto' else _('DMIA') if base == 'dmia' else 'PDMA'} {pct} %",
                 str(n),
-                str(len(acted.get((base, pct), []))),
-                times.format_duration(compute_median(acted[base, pct]), x.lang)
-                if (base, pct) in acted
+                str(len(answer_delays.get((base, pct), []))),
+                times.format_duration(compute_median(answer_delays[base, pct]), x.lang)
+                if (base, pct) in answer_delays
                 else "",
             )
         )
         for (base, pct), n in sorted(counts.items())
     ]
-    demanded = [a for a in x.alarms if a.demands == "arbitration"]
-    open_ones = [a for a in demanded if a.arbitrated_at is None]
+    arbitration_alarms = [a for a in x.alarms if a.demands == "arbitration"]
+    open_ones = [a for a in arbitration_alarms if a.arbitrated_at is None]
     lines = tuple(
         DocumentLine(
             text=_("{activity} : RTO consommé, jamais arbitré.", activity=a.activity),
             mark="late",
-            refs=cited.of(f"alarm:{a.activity}"),
+            refs=citations.of(f"alarm:{a.activity}"),
         )
         for a in open_ones[:ARBITRATIONS_SHOWN]
     )

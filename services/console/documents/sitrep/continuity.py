@@ -32,7 +32,7 @@ LIMITS_SHOWN: Final = 7
 LIMITS_HORIZON: Final = timedelta(hours=6)
 
 
-def write_clocks_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_clocks_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     rows = []
     for c in x.clocks[:CLOCKS_SHOWN]:
@@ -44,12 +44,12 @@ def write_clocks_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
             forecast = _("heure de rétablissement inconnue")
         else:
             mtpd_text = _("DMIA tenue") if c.mtpd_at is None or c.expected_end <= c.mtpd_at else ""
-            lost = (
+            rto_text = (
                 _("RTO non tenu")
                 if c.rto_over or (c.rto_at is not None and c.expected_end > c.rto_at)
                 else _("RTO tenu")
             )
-            forecast = ", ".join(part for part in (lost, mtpd_text) if part)
+            forecast = ", ".join(part for part in (rto_text, mtpd_text) if part)
         over = _(" passé") if c.rto_over else ""
         rows.append(
             TableRow(
@@ -61,10 +61,10 @@ def write_clocks_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
                     times.hm_dated(c.mtpd_at, x.at, lang),
                     forecast,
                 ),
-                refs=cited.of(f"alarm:{c.activity}", f"activity:{c.activity}"),
+                refs=citations.of(f"alarm:{c.activity}", f"activity:{c.activity}"),
             )
         )
-    hidden = len(x.clocks) - len(rows)
+    hidden_count = len(x.clocks) - len(rows)
     counts = count_figures(x)
     aside = ", ".join(
         (
@@ -91,7 +91,11 @@ def write_clocks_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         TableColumn(title=_("DMIA")),
         TableColumn(title=_("Prévision")),
     )
-    note = _.plural("et {n} autre horloge", "et {n} autres horloges", hidden) if hidden else ""
+    note = (
+        _.plural("et {n} autre horloge", "et {n} autres horloges", hidden_count)
+        if hidden_count
+        else ""
+    )
     return DocumentSection(
         id="activities",
         title=_("Activités, horloges qui courent"),
@@ -100,22 +104,26 @@ def write_clocks_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     )
 
 
-def write_plans_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     lines = list_plans(x.plans, x.at, x.names, lang, _)
     by_id = {p.id: p for p in x.plans}
     rows = []
     for p in lines[:PLANS_SHOWN]:
-        proposed = times.hm_dated(by_id[p.id].proposed_at or by_id[p.id].trigger_since, x.at, lang)
+        proposed_text = times.hm_dated(
+            by_id[p.id].proposed_at or by_id[p.id].trigger_since, x.at, lang
+        )
         rows.append(
             TableRow(
                 cells=(
                     p.title,
-                    proposed,
+                    proposed_text,
                     p.reason.text if p.reason else "",
                     _("à prendre, {who}", who=p.decides) if p.to_decide else p.decided,
                 ),
-                refs=cited.of(f"plan:{p.id}:proposed", f"plan:{p.id}:activated", f"plan:{p.id}"),
+                refs=citations.of(
+                    f"plan:{p.id}:proposed", f"plan:{p.id}:activated", f"plan:{p.id}"
+                ),
                 strong=p.to_decide,
             )
         )
@@ -139,9 +147,9 @@ def write_plans_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     for plan in x.plans:
         if plan.state not in ACTIVE_PLAN_STATES or not plan.cards:
             continue
-        done = sum(c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in plan.cards)
+        done_count = sum(c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in plan.cards)
         late = sum(c.overdue for c in plan.cards)
-        due = min(
+        due_at = min(
             (
                 c.due_at
                 for c in plan.cards
@@ -152,12 +160,13 @@ def write_plans_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         text = _(
             "Fiches {plan} : {done} sur {all} faites, {late} en retard",
             plan=plan.id,
-            done=done,
+            done=done_count,
             all=len(plan.cards),
             late=late,
         )
         notes.append(
-            text + (", " + _("suivante {at}", at=times.hm_dated(due, x.at, lang)) if due else "")
+            text
+            + (", " + _("suivante {at}", at=times.hm_dated(due_at, x.at, lang)) if due_at else "")
         )
     return DocumentSection(
         id="plans",
@@ -168,7 +177,7 @@ def write_plans_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     )
 
 
-def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_decisions_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     lines: list[DocumentLine] = []
     waiting = [p for p in list_plans(x.plans, x.at, x.names, lang, _) if p.to_decide]
@@ -182,7 +191,7 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
             DocumentLine(
                 text=text,
                 mark="todo",
-                refs=cited.of(*(f"plan:{p.id}:proposed" for p in waiting[:4])),
+                refs=citations.of(*(f"plan:{p.id}:proposed" for p in waiting[:4])),
             )
         )
     if (proposal := x.proposal) is not None and (
@@ -196,17 +205,19 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
             agents=w.format_number(waiting_agents, lang),
         )
         lines.append(
-            DocumentLine(text=text, mark="todo", refs=cited.of(f"proposal:{proposal.id}:computed"))
+            DocumentLine(
+                text=text, mark="todo", refs=citations.of(f"proposal:{proposal.id}:computed")
+            )
         )
     if x.level.proposed is not None:
         lines.append(
             DocumentLine(
                 text=_("Passage à N{level} proposé.", level=x.level.proposed),
                 mark="todo",
-                refs=cited.of("level:territory"),
+                refs=citations.of("level:territory"),
             )
         )
-    unsettled = list_arbitrations(x.alarms, x.activities, x.at, _)
+    arbitrations = list_arbitrations(x.alarms, x.activities, x.at, _)
     lines += [
         DocumentLine(
             text=_(
@@ -215,11 +226,11 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
                 at=times.hm_dated(one.rto_at, x.at, lang),
             ),
             mark="todo",
-            refs=cited.of(f"alarm:{one.activity}"),
+            refs=citations.of(f"alarm:{one.activity}"),
         )
-        for one in unsettled[:ARBITRATIONS_SHOWN]
+        for one in arbitrations[:ARBITRATIONS_SHOWN]
     ]
-    if (more := len(unsettled) - ARBITRATIONS_SHOWN) > 0:
+    if (more := len(arbitrations) - ARBITRATIONS_SHOWN) > 0:
         lines.append(
             DocumentLine(
                 text=_.plural(
@@ -237,7 +248,7 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
                 strategy=name_strategy(strategy, _),
             ),
             mark="todo",
-            refs=cited.of(f"alarm:{activity}"),
+            refs=citations.of(f"alarm:{activity}"),
         )
         for activity, strategy in strategies[:STRATEGIES_SHOWN]
     ]
@@ -254,12 +265,12 @@ def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection
         DocumentLine(
             text=_("{plan} : levée proposée.", plan=plan.title),
             mark="todo",
-            refs=cited.of(f"plan:{plan.id}:stand_down_proposed"),
+            refs=citations.of(f"plan:{plan.id}:stand_down_proposed"),
         )
         for plan in x.plans
         if plan.stand_down_proposed
     ]
-    lines += _list_obligation_lines(x, cited)
+    lines += _list_obligation_lines(x, citations)
     checks = sum(t.kind in ("verify_site", "verify_report", "contested") for t in x.tasks)
     if checks:
         lines.append(
@@ -289,20 +300,20 @@ def count_decisions(x: SitrepFacts) -> int:
     return plans + stand_downs + arbitrations + len(_list_next_strategies(x)) + moves + level
 
 
-def _list_obligation_lines(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
+def _list_obligation_lines(x: SitrepFacts, citations: Citations) -> list[DocumentLine]:
     """List the legal deadlines that run, those that passed first. Rule D92."""
     _, lang = x._, x.lang
     lines = []
     for row in x.obligations[:OBLIGATIONS_SHOWN]:
-        due = times.of(row.due_at)
+        due_at = times.of(row.due_at)
         what = x.names.obligation(row.obligation, lang)
-        at = times.hm_dated(due, x.at, lang)
-        late = due <= x.at
+        at = times.hm_dated(due_at, x.at, lang)
+        late = due_at <= x.at
         if late:
             text = _("{what} : échéance légale dépassée ({at}).", what=what, at=at)
         else:
             text = _("{what} : échéance légale {at}.", what=what, at=at)
-        refs = cited.of(f"obligation:{row.id}")
+        refs = citations.of(f"obligation:{row.id}")
         lines.append(DocumentLine(text=text, mark="late" if late else "todo", refs=refs))
     if (more := len(x.obligations) - OBLIGATIONS_SHOWN) > 0:
         rest = _.plural("et {n} autre échéance légale.", "et {n} autres échéances légales.", more)
@@ -353,13 +364,13 @@ def group_coming_limits(
     return coming_limits
 
 
-def write_outlook_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_outlook_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     coming: list[tuple[tuple[datetime, int, str], DocumentLine]] = []
-    for (at, base, activity, _site), reached in group_coming_limits(x).items():
-        first = reached[0]
+    for (at, base, activity, _site), limits in group_coming_limits(x).items():
+        first = limits[0]
         whose = (
-            first.name if len(reached) == 1 else _.plural("({n} site)", "({n} sites)", len(reached))
+            first.name if len(limits) == 1 else _.plural("({n} site)", "({n} sites)", len(limits))
         )
         text = _(
             "{at} : {base} de {activity} {name}.",
@@ -371,7 +382,7 @@ def write_outlook_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         coming.append(
             (
                 (at, first.criticality, first.key),
-                DocumentLine(text=text, refs=cited.of(f"activity:{activity}")),
+                DocumentLine(text=text, refs=citations.of(f"activity:{activity}")),
             )
         )
     for i in x.incidents:
@@ -384,21 +395,21 @@ def write_outlook_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
             coming.append(
                 (
                     (i.estimated_end, 0, i.id),
-                    DocumentLine(text=text, mark="late", refs=cited.of(f"incident:{i.id}")),
+                    DocumentLine(text=text, mark="late", refs=citations.of(f"incident:{i.id}")),
                 )
             )
-    ordered = [line for _key, line in sorted(coming, key=lambda pair: pair[0])]
-    if (more := len(ordered) - LIMITS_SHOWN) > 0:
-        ordered[LIMITS_SHOWN:] = [
+    ordered_lines = [line for _key, line in sorted(coming, key=lambda pair: pair[0])]
+    if (more := len(ordered_lines) - LIMITS_SHOWN) > 0:
+        ordered_lines[LIMITS_SHOWN:] = [
             DocumentLine(text=_.plural("et {n} autre limite.", "et {n} autres limites.", more))
         ]
     hazards = [
-        DocumentLine(text=text, strong=n == 0, refs=cited.of(*subjects))
+        DocumentLine(text=text, strong=n == 0, refs=citations.of(*subjects))
         for n, (text, subjects) in enumerate(write_sitrep_lines(x.hazards, x.names, x.at, _))
     ]
     return DocumentSection(
         id="ahead",
         title=_("Ce qui peut empirer"),
         half=True,
-        lines=(*hazards, *ordered) or write_nothing_to_report(x),
+        lines=(*hazards, *ordered_lines) or write_nothing_to_report(x),
     )

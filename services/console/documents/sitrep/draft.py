@@ -37,9 +37,9 @@ def draft_sitrep(by_lang: Sequence[SitrepFacts]) -> Document:
     """Draft the document from facts of one realm at one time, one set per language."""
     first = by_lang[0]
     sources, index = index_lines(first.lines)
-    cited = Citations(sources, index)
-    sheets = {facts.lang: _build_sheet(facts, cited) for facts in by_lang}
-    final, cited_sources = cited.numbered(sheets.values())
+    citations = Citations(sources, index)
+    sheets = {facts.lang: _build_sheet(facts, citations) for facts in by_lang}
+    final, cited_sources = citations.numbered(sheets.values())
     hit = [s for s in first.sites if s.status is not SiteStatus.NORMAL]
     return Document(
         kind="sitrep",
@@ -61,17 +61,17 @@ def draft_sitrep(by_lang: Sequence[SitrepFacts]) -> Document:
     )
 
 
-def _build_sheet(x: SitrepFacts, cited: Citations) -> Sheet:
+def _build_sheet(x: SitrepFacts, citations: Citations) -> Sheet:
     _ = x._
-    sections = [_add_remark(make(x, cited), x) for make in SECTIONS]
-    numbered = [
+    sections = [_add_remark(make(x, citations), x) for make in SECTIONS]
+    numbered_sections = [
         s.model_copy(update={"title": f"{n}. {s.title}"}) for n, s in enumerate(sections, 1)
     ]
-    begun = min((i.opened_at for i in x.incidents), default=None)
+    began_at = min((i.opened_at for i in x.incidents), default=None)
     title = x.incidents[0].title if x.incidents else _("Aucun incident ouvert")
     intro = [f"{title}."]
-    if begun is not None:
-        intro.append(_("Début {at}.", at=times.hm_dated(begun, x.at, x.lang)))
+    if began_at is not None:
+        intro.append(_("Début {at}.", at=times.hm_dated(began_at, x.at, x.lang)))
     intro.append(_write_next_time(x))
     day = times.day_long(x.at, x.lang)
     return Sheet(
@@ -86,7 +86,7 @@ def _build_sheet(x: SitrepFacts, cited: Citations) -> Sheet:
         map_text=_("Carte des sites ; même contenu dans le tableau"),
         map_note=_("Contours : {source}", source=ATTRIBUTION),
         sources_title=_("Lignes de la main courante citées"),
-        sections=tuple(numbered),
+        sections=tuple(numbered_sections),
     )
 
 
@@ -125,11 +125,14 @@ def _add_remark(section: DocumentSection, x: SitrepFacts) -> DocumentSection:
     return section.model_copy(update={"lines": (*section.lines, *lines)})
 
 
-def _write_validation_section(x: SitrepFacts, cited: Citations) -> DocumentSection:  # noqa: ARG001  same for all
+def _write_validation_section(
+    x: SitrepFacts,
+    citations: Citations,  # noqa: ARG001  same for all
+) -> DocumentSection:
     _ = x._
-    completed = _("personne")
+    completed_by = _("personne")
     if x.validated_by and any(remark.strip() for remark in x.remarks.values()):
-        completed = w.name_role(x.validated_by, None, x.names, _)
+        completed_by = w.name_role(x.validated_by, None, x.names, _)
     by = w.name_role(x.validated_by, None, x.names, _) if x.validated_by else "………………"
     rows = (
         TableRow(
@@ -137,7 +140,7 @@ def _write_validation_section(x: SitrepFacts, cited: Citations) -> DocumentSecti
                 _("Rédigé"),
                 _("système, {at}", at=times.hms(x.at)),
                 _("Complété par"),
-                completed,
+                completed_by,
             )
         ),
         TableRow(

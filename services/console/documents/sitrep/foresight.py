@@ -17,12 +17,12 @@ RISKS_SHOWN: Final = 5
 PROOFS_SHOWN: Final = 3
 
 
-def write_risks_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_risks_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     """Write the five highest risks, each with the decision that lowers it most."""
     _ = x._
-    lines = list_risk_lines(x, cited)
-    hidden = len(x.risks) - len(lines)
-    aside = _.plural("et {n} autre", "et {n} autres", hidden) if hidden else ""
+    lines = list_risk_lines(x, citations)
+    hidden_count = len(x.risks) - len(lines)
+    aside = _.plural("et {n} autre", "et {n} autres", hidden_count) if hidden_count else ""
     return DocumentSection(
         id="risks",
         title=_("Risques de rupture"),
@@ -32,10 +32,10 @@ def write_risks_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     )
 
 
-def list_risk_lines(x: SitrepFacts, cited: Citations) -> tuple[DocumentLine, ...]:
+def list_risk_lines(x: SitrepFacts, citations: Citations) -> tuple[DocumentLine, ...]:
     """List the five highest risks as lines."""
     return tuple(
-        DocumentLine(text=_write_risk(x, one), refs=cited.of(f"activity:{one.activity}"))
+        DocumentLine(text=_write_risk(x, one), refs=citations.of(f"activity:{one.activity}"))
         for one in x.risks[:RISKS_SHOWN]
     )
 
@@ -61,7 +61,7 @@ def _write_risk_of(one: ActivityRisk | DecisionRisk, limit: str, _: Translator) 
     return "" if pct is None else write_percent(pct, _)
 
 
-def write_proofs_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_proofs_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     """Write the share of the plans that is proven: plans in use first, then the least proven."""
     _ = x._
     proofs = x.proofs
@@ -77,19 +77,19 @@ def write_proofs_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         title=_("Preuve des plans"),
         aside=_("{pct} en moyenne", pct=_write_percent(proofs.pct, x)),
         half=True,
-        lines=list_proof_lines(x, cited),
+        lines=list_proof_lines(x, citations),
     )
 
 
-def list_proof_lines(x: SitrepFacts, cited: Citations) -> tuple[DocumentLine, ...]:
+def list_proof_lines(x: SitrepFacts, citations: Citations) -> tuple[DocumentLine, ...]:
     """List the plans in use, then the least proven ones, with the change that would help most."""
     if x.proofs is None:
         return ()
     used = {plan.id for plan in x.plans if plan.state in (*ACTIVE_PLAN_STATES, PlanState.PROPOSED)}
-    ordered = sorted(x.proofs.items, key=lambda one: (one.id not in used, one.pct, one.id))
+    ordered_proofs = sorted(x.proofs.items, key=lambda one: (one.id not in used, one.pct, one.id))
     return tuple(
-        DocumentLine(text=_write_proof(x, one), refs=cited.of(f"plan:{one.id}"))
-        for one in ordered[:PROOFS_SHOWN]
+        DocumentLine(text=_write_proof(x, one), refs=citations.of(f"plan:{one.id}"))
+        for one in ordered_proofs[:PROOFS_SHOWN]
     )
 
 

@@ -76,7 +76,7 @@ def _count_lost_desks(site: Site) -> int:
     return round(site.desks * max((c.loss_pct for c in acting), default=0.0) / 100)
 
 
-def write_staff_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_staff_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     out = [s for s in x.sites if s.status in OUT_OF_SERVICE]
     silent = [s for s in x.sites if s.status is SiteStatus.UNKNOWN]
@@ -86,7 +86,7 @@ def write_staff_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
                 _("Agents dont le site est hors service"),
                 format_people(sum(s.staff for s in out), lang),
             ),
-            refs=cited.of(*(f"site:{s.id}" for s in out[:2])),
+            refs=citations.of(*(f"site:{s.id}" for s in out[:2])),
         ),
         TableRow(
             cells=(
@@ -103,7 +103,7 @@ def write_staff_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     ]
     if x.moved:
         there = sum(row.count for row in x.moved if row.state is LineState.ARRIVED)
-        refs = cited.of(*sorted({f"proposal:{row.proposal}:approved" for row in x.moved})[:2])
+        refs = citations.of(*sorted({f"proposal:{row.proposal}:approved" for row in x.moved})[:2])
         rows.append(
             TableRow(
                 cells=(
@@ -132,7 +132,7 @@ def write_staff_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         rows.append(
             TableRow(
                 cells=(_("Recensement, {where}", where=where), people + of),
-                refs=cited.of(f"report:{report.id}"),
+                refs=citations.of(f"report:{report.id}"),
             )
         )
     table = Table(
@@ -161,7 +161,7 @@ def _list_headcounts(x: SitrepFacts) -> list[ReportRow]:
     return sorted(newest.values(), key=lambda r: -(r.measure.value_of or 0) if r.measure else 0)
 
 
-def write_calls_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_calls_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     if x.ladder is None:
         return DocumentSection(
@@ -171,11 +171,11 @@ def write_calls_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
             lines=(DocumentLine(text=_("Aucune escalade.")),),
         )
     lines: list[DocumentLine] = []
-    refs = cited.of(f"escalation:{x.ladder.id}", most=2)
+    refs = citations.of(f"escalation:{x.ladder.id}", most=2)
     for rung in x.ladder.rungs[-4:]:
         at = times.hm_dated(rung.fired_at, x.at, lang)
         cycle = _(", relance {n}", n=rung.cycle - 1) if rung.cycle > 1 else ""
-        answered = _.plural("{n} réponse", "{n} réponses", rung.positive)
+        answers_text = _.plural("{n} réponse", "{n} réponses", rung.positive)
         text = _.plural(
             "Vague {wave}{cycle} ({at}) : {answered} sur {n} attendue.",
             "Vague {wave}{cycle} ({at}) : {answered} sur {n} attendues.",
@@ -183,7 +183,7 @@ def write_calls_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
             wave=rung.wave,
             cycle=cycle,
             at=at,
-            answered=answered,
+            answered=answers_text,
         )
         lines.append(
             DocumentLine(
@@ -225,7 +225,7 @@ def write_calls_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     )
 
 
-def write_unconfirmed_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_unconfirmed_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     claims = list_unconfirmed_reports(x.reports)
     lines = []
@@ -241,7 +241,9 @@ def write_unconfirmed_section(x: SitrepFacts, cited: Citations) -> DocumentSecti
         )  # the source of a rumour may be called rumour, too
         at = times.hm_dated(times.of(r.recorded_at), x.at, lang)
         text = _("{what} : {said}, {at}.", what=what, said=", ".join(labels), at=at)
-        lines.append(DocumentLine(text=text, mark="unconfirmed", refs=cited.of(f"report:{r.id}")))
+        lines.append(
+            DocumentLine(text=text, mark="unconfirmed", refs=citations.of(f"report:{r.id}"))
+        )
     if len(claims) > REPORTS_SHOWN:
         lines.append(
             DocumentLine(
@@ -265,7 +267,7 @@ def write_unconfirmed_section(x: SitrepFacts, cited: Citations) -> DocumentSecti
     return DocumentSection(id="claims", title=_("Non confirmé"), half=True, lines=tuple(lines))
 
 
-def write_partners_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_partners_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     newest: dict[str, ReportRow] = {}
     for r in sorted(x.reports, key=lambda r: r.recorded_at):
@@ -289,7 +291,7 @@ def write_partners_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
             what=what,
             at=times.hm_dated(times.of(r.recorded_at), x.at, lang),
         )
-        lines.append(DocumentLine(text=text, refs=cited.of(f"report:{r.id}")))
+        lines.append(DocumentLine(text=text, refs=citations.of(f"report:{r.id}")))
     cod = next((f for f in x.flags if f.id == "flag:cod_active"), None)
     is_active = cod is not None and cod.value is True
     state = (
@@ -297,7 +299,7 @@ def write_partners_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         if is_active
         else _("Préfecture : COD non activé à notre connaissance.")
     )
-    lines.append(DocumentLine(text=state, refs=cited.of("flag:flag:cod_active")))
+    lines.append(DocumentLine(text=state, refs=citations.of("flag:flag:cod_active")))
     return DocumentSection(id="partners", title=_("Partenaires"), half=True, lines=tuple(lines))
 
 

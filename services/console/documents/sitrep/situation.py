@@ -68,7 +68,7 @@ _COMPARED_FIGURES: Final = {
 }
 
 
-def write_essentials_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_essentials_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     lines: list[DocumentLine] = []
     for i in x.incidents[:INCIDENTS_SHOWN]:
@@ -85,11 +85,11 @@ def write_essentials_section(x: SitrepFacts, cited: Citations) -> DocumentSectio
             if i.estimated_end
             else _("heure de rétablissement non annoncée")
         )
-        reported = i.why[0].reports[:1] if i.why else []
+        report_ids = i.why[0].reports[:1] if i.why else []
         lines.append(
             DocumentLine(
                 text=", ".join(parts) + _("\u00a0; ") + f"{end}.",
-                refs=cited.of(f"incident:{i.id}:opened", *(f"report:{r}" for r in reported)),
+                refs=citations.of(f"incident:{i.id}:opened", *(f"report:{r}" for r in report_ids)),
             )
         )
         if i.danger:
@@ -97,7 +97,7 @@ def write_essentials_section(x: SitrepFacts, cited: Citations) -> DocumentSectio
                 DocumentLine(
                     text=_("Des personnes peuvent être en danger : {title}.", title=i.title),
                     strong=True,
-                    refs=cited.of(f"incident:{i.id}"),
+                    refs=citations.of(f"incident:{i.id}"),
                 )
             )
     if len(x.incidents) > INCIDENTS_SHOWN:
@@ -112,19 +112,23 @@ def write_essentials_section(x: SitrepFacts, cited: Citations) -> DocumentSectio
         )
     if not x.incidents:
         lines.append(DocumentLine(text=_("Aucun incident ouvert.")))
-    lines += _write_site_lines(x, cited)
-    interrupted = [a for a in x.activities if a.state is ActivityState.INTERRUPTED]
-    if interrupted:
+    lines += _write_site_lines(x, citations)
+    interrupted_activities = [a for a in x.activities if a.state is ActivityState.INTERRUPTED]
+    if interrupted_activities:
         breaches = sum(a.forecast_breach_at is not None for a in x.activities)
-        vital = sum(a.criticality == 1 for a in interrupted)
-        text = _.plural("{n} activité interrompue", "{n} activités interrompues", len(interrupted))
+        vital = sum(a.criticality == 1 for a in interrupted_activities)
+        text = _.plural(
+            "{n} activité interrompue", "{n} activités interrompues", len(interrupted_activities)
+        )
         text += ", " + _("dont {n} de criticité 1", n=vital) + _("\u00a0; ")
         text += _.plural("{n} rupture de DMIA prévue.", "{n} ruptures de DMIA prévues.", breaches)
-        first = sorted(interrupted, key=lambda a: (a.criticality, -a.vulnerable_public, a.id))
-        lines.append(
-            DocumentLine(text=text, refs=cited.of(*(f"activity:{a.id}" for a in first[:3])))
+        first = sorted(
+            interrupted_activities, key=lambda a: (a.criticality, -a.vulnerable_public, a.id)
         )
-    lines += _write_vulnerable_line(x, cited)
+        lines.append(
+            DocumentLine(text=text, refs=citations.of(*(f"activity:{a.id}" for a in first[:3])))
+        )
+    lines += _write_vulnerable_line(x, citations)
     down = [
         f
         for f in x.flags
@@ -138,7 +142,7 @@ def write_essentials_section(x: SitrepFacts, cited: Citations) -> DocumentSectio
             state=w.translate_code(world.DEPENDENCY, str(flag.value), _),
             at=times.hm_dated(flag.since, x.at, lang),
         )
-        lines.append(DocumentLine(text=text, refs=cited.of(f"flag:{flag.id}")))
+        lines.append(DocumentLine(text=text, refs=citations.of(f"flag:{flag.id}")))
     if (more := len(down) - SYSTEMS_SHOWN) > 0:
         lines.append(
             DocumentLine(
@@ -152,7 +156,7 @@ def write_essentials_section(x: SitrepFacts, cited: Citations) -> DocumentSectio
     return DocumentSection(id="essential", title=_("L’essentiel"), lines=tuple(lines))
 
 
-def _write_vulnerable_line(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
+def _write_vulnerable_line(x: SitrepFacts, citations: Citations) -> list[DocumentLine]:
     """Name the affected sites and activities of vulnerable people, most dependent first.
 
     Rule D82, solidarity.
@@ -164,12 +168,12 @@ def _write_vulnerable_line(x: SitrepFacts, cited: Citations) -> list[DocumentLin
         if s.vulnerable_public >= VULNERABLE_MIN
         and s.status in (*SHOWN_STATES[:3], SiteStatus.UNKNOWN)
     ]
-    stopped = [
+    stopped_activities = [
         a
         for a in x.activities
         if a.vulnerable_public >= VULNERABLE_MIN and a.state is ActivityState.INTERRUPTED
     ]
-    if not out and not stopped:
+    if not out and not stopped_activities:
         return []
     sites = [
         shorten_site_name(s.name)
@@ -184,7 +188,9 @@ def _write_vulnerable_line(x: SitrepFacts, cited: Citations) -> list[DocumentLin
     ]
     works = [
         shorten_activity_name(a.name)
-        for a in sorted(stopped, key=lambda a: (-a.vulnerable_public, a.criticality, a.id))
+        for a in sorted(
+            stopped_activities, key=lambda a: (-a.vulnerable_public, a.criticality, a.id)
+        )
     ]
     names = [*sites[:VULNERABLE_SHOWN], *works[:VULNERABLE_SHOWN]]
     text = _("Publics vulnérables touchés : {names}", names=", ".join(names))
@@ -192,26 +198,30 @@ def _write_vulnerable_line(x: SitrepFacts, cited: Citations) -> list[DocumentLin
         text += _.plural(" et {n} autre", " et {n} autres", more)
     return [
         DocumentLine(
-            text=f"{text}.", strong=True, refs=cited.of(*(f"activity:{a.id}" for a in stopped[:3]))
+            text=f"{text}.",
+            strong=True,
+            refs=citations.of(*(f"activity:{a.id}" for a in stopped_activities[:3])),
         )
     ]
 
 
-def _write_site_lines(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
+def _write_site_lines(x: SitrepFacts, citations: Citations) -> list[DocumentLine]:
     _, counts = x._, Counter(s.status for s in x.sites)
-    evacuated, sheltering, closed, degraded = (counts[s] for s in SHOWN_STATES)
+    evacuated_count, sheltering_count, closed_count, degraded_count = (
+        counts[s] for s in SHOWN_STATES
+    )
     state_counts = (
-        (evacuated, _.plural("{n} site évacué", "{n} sites évacués", evacuated), ""),
+        (evacuated_count, _.plural("{n} site évacué", "{n} sites évacués", evacuated_count), ""),
         (
-            sheltering,
-            _.plural("{n} site confiné", "{n} sites confinés", sheltering),
-            _.plural("{n} confiné", "{n} confinés", sheltering),
+            sheltering_count,
+            _.plural("{n} site confiné", "{n} sites confinés", sheltering_count),
+            _.plural("{n} confiné", "{n} confinés", sheltering_count),
         ),
-        (closed, _.plural("{n} site fermé", "{n} sites fermés", closed), ""),
+        (closed_count, _.plural("{n} site fermé", "{n} sites fermés", closed_count), ""),
         (
-            degraded,
-            _.plural("{n} site dégradé", "{n} sites dégradés", degraded),
-            _.plural("{n} dégradé", "{n} dégradés", degraded),
+            degraded_count,
+            _.plural("{n} site dégradé", "{n} sites dégradés", degraded_count),
+            _.plural("{n} dégradé", "{n} dégradés", degraded_count),
         ),
     )
     parts: list[str] = []
@@ -221,7 +231,8 @@ def _write_site_lines(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
     site_lines = (
         [
             DocumentLine(
-                text=", ".join(parts) + ".", refs=cited.of(*(f"status:{s}" for s in SHOWN_STATES))
+                text=", ".join(parts) + ".",
+                refs=citations.of(*(f"status:{s}" for s in SHOWN_STATES)),
             )
         ]
         if parts
@@ -233,11 +244,11 @@ def _write_site_lines(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
             "{n} sites sans nouvelles : ni ouverts ni fermés.",
             counts[SiteStatus.UNKNOWN],
         )
-        site_lines.append(DocumentLine(text=text, strong=True, refs=cited.of("status:unknown")))
+        site_lines.append(DocumentLine(text=text, strong=True, refs=citations.of("status:unknown")))
     return site_lines
 
 
-def write_levels_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_levels_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _ = x._
     lines: list[DocumentLine] = []
     written_levels: set[int] = set()
@@ -259,7 +270,7 @@ def write_levels_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
             DocumentLine(
                 text=_describe_level_reason(x, reason, level),
                 strong=level == x.level.level,
-                refs=cited.of(*(f"report:{r}" for r in reason.reports[:2])),
+                refs=citations.of(*(f"report:{r}" for r in reason.reports[:2])),
             )
         )
     if not lines and x.level.since is not None:
@@ -272,7 +283,7 @@ def write_levels_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
                     at=times.hm_dated(x.level.since, x.at, x.lang),
                     why=text,
                 ),
-                refs=cited.of("level:territory"),
+                refs=citations.of("level:territory"),
             )
         )
     if x.level.proposed is not None:
@@ -284,7 +295,7 @@ def write_levels_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
                     why="; ".join(r.text for r in x.level.proposed_why[:2]),
                 ),
                 mark="todo",
-                refs=cited.of("level:territory"),
+                refs=citations.of("level:territory"),
             )
         )
     pilots = (
@@ -315,7 +326,7 @@ def _describe_level_reason(x: SitrepFacts, reason: Reason, level: int) -> str:
     )
 
 
-def write_changes_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_changes_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _ = x._
     if x.previous is None:
         return DocumentSection(
@@ -323,37 +334,37 @@ def write_changes_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
             title=_("Évolution"),
             lines=(
                 DocumentLine(text=_("Premier point : pas de comparaison.")),
-                *_list_events(x, cited, 0),
+                *_list_events(x, citations, 0),
             ),
         )
     now, then = count_figures(x), x.previous.counts
-    moved = []
+    changes = []
     for name, label in _COMPARED_FIGURES.items():
         before, after = then.get(name, 0), now.get(name, 0)
         if before != after:
-            moved.append(
+            changes.append(
                 _("{what} : {before} → {after}", what=_(label), before=before, after=after)
             )
     if x.previous.level != x.level.level:
-        moved.insert(
+        changes.insert(
             0, _("niveau N{before} → N{after}", before=x.previous.level, after=x.level.level)
         )
-    text = ", ".join(moved) if moved else _("aucun compte n’a changé")
+    text = ", ".join(changes) if changes else _("aucun compte n’a changé")
     lines = [
         DocumentLine(
             text=_("Depuis le point n° {n} : {what}.", n=x.previous.number, what=text),
-            refs=cited.of("sitrep"),
+            refs=citations.of("sitrep"),
         )
     ]
     return DocumentSection(
         id="evolution",
         title=_("Évolution depuis le point n° {n}", n=x.previous.number),
         aside=times.hm_dated(times.of(x.previous.as_of), x.at, x.lang),
-        lines=(*lines, *_list_events(x, cited, x.previous.as_of)),
+        lines=(*lines, *_list_events(x, citations, x.previous.as_of)),
     )
 
 
-def _list_events(x: SitrepFacts, cited: Citations, since: int) -> list[DocumentLine]:
+def _list_events(x: SitrepFacts, citations: Citations, since: int) -> list[DocumentLine]:
     """List the newest decisions and events since then, oldest first, without repeated texts."""
     turns = [
         record
@@ -365,13 +376,13 @@ def _list_events(x: SitrepFacts, cited: Citations, since: int) -> list[DocumentL
     return [
         DocumentLine(
             text=f"{times.hm_dated(times.of(r.recorded_at), x.at, x.lang)} {text}",
-            refs=cited.key(r.key),
+            refs=citations.key(r.key),
         )
         for text, r in newest_events
     ]
 
 
-def write_sites_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
+def write_sites_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _ = x._
     by_pole: dict[str, Counter[SiteStatus]] = {}
     for site in x.sites:
@@ -382,11 +393,13 @@ def write_sites_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     rows = []
     for pole in order:
         name = _("Plusieurs pôles") if pole == "multi" else x.names.pole_short(pole, x.lang)
-        touched = [s.id for s in x.sites if s.pole == pole and s.status is not SiteStatus.NORMAL]
+        affected_ids = [
+            s.id for s in x.sites if s.pole == pole and s.status is not SiteStatus.NORMAL
+        ]
         rows.append(
             TableRow(
                 cells=(name, *_format_counts(by_pole[pole])),
-                refs=cited.of(*(f"site:{s}" for s in touched[:3])),
+                refs=citations.of(*(f"site:{s}" for s in affected_ids[:3])),
             )
         )
     total: Counter[SiteStatus] = Counter(s.status for s in x.sites)
