@@ -91,24 +91,26 @@ def _is_interruption(report: a.ReportRow, now: Instant) -> bool:
 
 
 def find_served_communes(
-    network: DependencyNetwork, lost: Collection[str], out: Collection[str] = ()
+    network: DependencyNetwork, lost_ids: Collection[str], out: Collection[str] = ()
 ) -> tuple[ServedCommune, ...]:
     """Return the communes with sites that lose a line, those without a line and the largest first.
 
     `out` names lines that do not run already: they are not lost again, and none of them is left.
     """
-    reached = {insee for id in lost if id in network.lines for insee in network.lines[id].communes}
+    reached_communes = {
+        insee for id in lost_ids if id in network.lines for insee in network.lines[id].communes
+    }
     communes = []
-    for insee in reached & network.places.keys():
+    for insee in reached_communes & network.places.keys():
         serving = [
             id for id, line in network.lines.items() if insee in line.communes and id not in out
         ]
-        gone = tuple(id for id in serving if id in lost)
-        if gone:
-            left = tuple(id for id in serving if id not in lost)
+        lost_lines = tuple(id for id in serving if id in lost_ids)
+        if lost_lines:
+            remaining_lines = tuple(id for id in serving if id not in lost_ids)
             sites = network.places[insee]
             staff = sum(network.sites[id].staff for id in sites)
-            communes.append(ServedCommune(insee, gone, left, sites, staff))
+            communes.append(ServedCommune(insee, lost_lines, remaining_lines, sites, staff))
     return tuple(sorted(communes, key=lambda one: (not one.is_cut_off, -one.staff, one.insee)))
 
 

@@ -59,10 +59,10 @@ def declare_dependency(
 def _declare_in_section(
     section: ref.Activities, resource: LostResource, activity: str
 ) -> ref.Activities:
-    changed = [
+    changed_activities = [
         _name_resource(one, resource) if one.id == activity else one for one in section.activities
     ]
-    return section.model_copy(update={"activities": tuple(changed)})
+    return section.model_copy(update={"activities": tuple(changed_activities)})
 
 
 def _name_resource(activity: ref.Activity, resource: LostResource) -> ref.Activity:

@@ -192,12 +192,12 @@ def draw_list(cascade: Cascade) -> Drawing:
     )
     end = trunk
     for title, nodes in following:
-        drawn = list(nodes)
-        if not drawn:
+        node_list = list(nodes)
+        if not node_list:
             continue
         texts.append(DrawnText(_INDENT, y + 14, title))
         y += 24
-        for node in drawn:
+        for node in node_list:
             boxes.append(_draw_box(node, _INDENT, y, NARROW - _INDENT))
             middle = y + boxes[-1].height / 2
             paths.append(f"M12 {middle:.0f}H{_INDENT}")

@@ -101,12 +101,17 @@ class _Tested:
 
 
 def find_hidden_dependencies(
-    crises: Sequence[RecordedCrisis], declared: Mapping[str, Iterable[str]]
+    crises: Sequence[RecordedCrisis], resources_by_activity: Mapping[str, Iterable[str]]
 ) -> list[UndeclaredDependency]:
-    """Return the undeclared dependencies, surest first; `declared`: activity → resources."""
-    names = {activity: frozenset(resources) for activity, resources in declared.items()}
+    """Return the undeclared dependencies, surest first.
+
+    `resources_by_activity` holds the declared resources.
+    """
+    names = {
+        activity: frozenset(resources) for activity, resources in resources_by_activity.items()
+    }
     table = _CrisisTable(crises, names)
-    selected: list[_Tested] = []
+    selection: list[_Tested] = []
     tests = 0
     for activity in sorted(table.degradations):
         declared_resources = names.get(activity, frozenset())
@@ -116,31 +121,32 @@ def find_hidden_dependencies(
             if r not in declared_resources and table.can_prove(r, activity)
         ]
         tests += len(candidates)
-        selected += _select_for_activity(table, activity, candidates)
-    return _adjust(selected, tests)
+        selection += _select_for_activity(table, activity, candidates)
+    return _adjust(selection, tests)
 
 
 def _select_for_activity(
     table: _CrisisTable, activity: str, candidates: Sequence[str]
 ) -> list[_Tested]:
     """Select candidates by strength; each takes out the degradations that it explains."""
-    unexplained, silent = dict(table.degradations[activity]), set(table.explained[activity])
+    unexplained_times, silent = dict(table.degradations[activity]), set(table.explained[activity])
     remaining_resources, selection = list(candidates), []
     while remaining_resources:
-        tested = [
-            table.test(resource, activity, unexplained, silent) for resource in remaining_resources
+        tests = [
+            table.test(resource, activity, unexplained_times, silent)
+            for resource in remaining_resources
         ]
-        best = min(tested, key=lambda one: one.key)
+        best = min(tests, key=lambda one: one.key)
         if len(best.hits) < LEAST_CRISES or best.p_value > FALSE_SHARE:
             break
         selection.append(best)
         remaining_resources.remove(best.resource)
         for crisis in best.hits:
-            remaining_times = table.drop_explained(crisis, best.resource, unexplained[crisis])
+            remaining_times = table.drop_explained(crisis, best.resource, unexplained_times[crisis])
             if remaining_times:
-                unexplained[crisis] = remaining_times
+                unexplained_times[crisis] = remaining_times
             else:
-                del unexplained[crisis]
+                del unexplained_times[crisis]
                 silent.add(crisis)
     return selection
 
@@ -185,30 +191,30 @@ class _CrisisTable:
         biases no test (Tarone).
         """
         silent = self.explained[activity]
-        exposed = len(self.exposed[resource].keys() - silent)
+        exposed_count = len(self.exposed[resource].keys() - silent)
         failures = len(self.degradations[activity])
-        most = min(exposed, failures)
-        without = self._count - len(silent) - exposed
-        best = compute_fisher(most, exposed, failures - most, without)
+        most = min(exposed_count, failures)
+        without = self._count - len(silent) - exposed_count
+        best = compute_fisher(most, exposed_count, failures - most, without)
         return most >= LEAST_CRISES and best <= PROVABLE
 
     def test(
         self,
         resource: str,
         activity: str,
-        unexplained: Mapping[str, Sequence[Instant]],
+        unexplained_times: Mapping[str, Sequence[Instant]],
         silent: AbstractSet[str],
     ) -> _Tested:
         """Compare crises with and without the outage, except those that prove nothing."""
-        exposed = self.exposed[resource].keys() - silent
+        exposed_crises = self.exposed[resource].keys() - silent
         hits = {}
-        for crisis, times in unexplained.items():
+        for crisis, times in unexplained_times.items():
             if (hit := self._find_hit(crisis, resource, times)) is not None:
                 hits[crisis] = hit
-        elsewhere = sum(crisis not in exposed for crisis in unexplained)
-        without = self._count - len(silent) - len(exposed)
-        p_value = compute_fisher(len(hits), len(exposed), elsewhere, without)
-        return _Tested(resource, activity, hits, len(exposed), elsewhere, without, p_value)
+        elsewhere = sum(crisis not in exposed_crises for crisis in unexplained_times)
+        without = self._count - len(silent) - len(exposed_crises)
+        p_value = compute_fisher(len(hits), len(exposed_crises), elsewhere, without)
+        return _Tested(resource, activity, hits, len(exposed_crises), elsewhere, without, p_value)
 
     def _find_hit(
         self, crisis: str, resource: str, times: Sequence[Instant]
@@ -234,19 +240,19 @@ def _explains(outage: Outage, at: Instant) -> bool:
     return -CLOCK_SLACK_MS <= lag <= LONGEST_LAG_MS and at <= until
 
 
-def compute_fisher(hits: int, exposed: int, elsewhere: int, without: int) -> float:
+def compute_fisher(hits: int, exposed_count: int, elsewhere: int, without: int) -> float:
     """Return the one-sided p-value of Fisher's exact test.
 
-    It is the probability of at least `hits` failures among `exposed` crises, if `hits + elsewhere`
-    failures fell on all crises by chance.
+    It is the probability of at least `hits` failures among `exposed_count` crises, if
+    `hits + elsewhere` failures fell on all crises by chance.
     """
-    failures, total = hits + elsewhere, exposed + without
-    most = min(exposed, failures)
+    failures, total = hits + elsewhere, exposed_count + without
+    most = min(exposed_count, failures)
     if hits <= max(0, failures - without):
         return 1.0
     whole = _log_choose(total, failures)
     terms = (
-        exp(_log_choose(exposed, k) + _log_choose(without, failures - k) - whole)
+        exp(_log_choose(exposed_count, k) + _log_choose(without, failures - k) - whole)
         for k in range(hits, most + 1)
         if failures - k <= without
     )
@@ -257,13 +263,13 @@ def _log_choose(n: int, k: int) -> float:
     return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
-def _adjust(selected: Sequence[_Tested], tests: int) -> list[UndeclaredDependency]:
+def _adjust(selection: Sequence[_Tested], tests: int) -> list[UndeclaredDependency]:
     """Keep the findings below the bound of false findings. Benjamini and Hochberg."""
-    ordered = sorted(selected, key=lambda one: (one.p_value, one.activity, one.resource))
-    adjusted, smallest = [1.0] * len(ordered), 1.0
-    for n in range(len(ordered) - 1, -1, -1):
-        smallest = min(smallest, ordered[n].p_value * tests / (n + 1))
-        adjusted[n] = smallest
+    ordered_tests = sorted(selection, key=lambda one: (one.p_value, one.activity, one.resource))
+    bounds, smallest = [1.0] * len(ordered_tests), 1.0
+    for n in range(len(ordered_tests) - 1, -1, -1):
+        smallest = min(smallest, ordered_tests[n].p_value * tests / (n + 1))
+        bounds[n] = smallest
     return [
         UndeclaredDependency(
             one.resource,
@@ -275,6 +281,6 @@ def _adjust(selected: Sequence[_Tested], tests: int) -> list[UndeclaredDependenc
             one.p_value,
             bound,
         )
-        for one, bound in zip(ordered, adjusted, strict=True)
+        for one, bound in zip(ordered_tests, bounds, strict=True)
         if bound <= FALSE_SHARE
     ]

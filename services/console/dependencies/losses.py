@@ -168,17 +168,19 @@ class LossEvaluator:
         )
 
     def _assess(self, *resources: LostResource) -> EvaluatedLoss:
-        lost = tuple(sorted(set(resources)))
-        touched = [a for a in self._list_touched(lost) if a not in self._present.stopped]
-        hit = [one for id in touched if (one := self._hit(id, lost)) is not None]
+        lost_resources = tuple(sorted(set(resources)))
+        touched_ids = [
+            a for a in self._list_touched(lost_resources) if a not in self._present.stopped
+        ]
+        hit = [one for id in touched_ids if (one := self._hit(id, lost_resources)) is not None]
         hit.sort(key=lambda one: (not one.stops, self._order[one.activity]))
-        roles = self._list_roles(lost)
+        roles = self._list_roles(lost_resources)
         stops = [self._network.activities[one.activity] for one in hit if one.stops]
-        already = [a for a in self._list_touched(lost) if a in self._present.stopped]
-        lines = {one.id for one in lost if one.kind is ResourceKind.LINE}
+        already = [a for a in self._list_touched(lost_resources) if a in self._present.stopped]
+        lines = {one.id for one in lost_resources if one.kind is ResourceKind.LINE}
         communes = find_served_communes(self._network, lines, self._present.lines) if lines else ()
         return EvaluatedLoss(
-            resources=lost,
+            resources=lost_resources,
             hit=tuple(hit),
             already=tuple(sorted(already, key=self._order.__getitem__)),
             roles=roles,
@@ -247,24 +249,26 @@ class LossEvaluator:
         """Return whether the pair is more than both losses added up."""
         places = (ResourceKind.SITE_KIND, ResourceKind.SITE)
         together = first.kind in (ResourceKind.PERSON, ResourceKind.LINE)
-        shared = not self._users.get(str(first), frozenset()).isdisjoint(
+        has_shared_users = not self._users.get(str(first), frozenset()).isdisjoint(
             self._users.get(str(second), frozenset())
         )
-        return together or shared or (first.kind in places and second.kind in places)
+        return together or has_shared_users or (first.kind in places and second.kind in places)
 
     def _pair(self, a: EvaluatedLoss, b: EvaluatedLoss) -> EvaluatedLoss:
         both = self._assess(*a.resources, *b.resources)
         single = _name_failures(a) | _name_failures(b)
         return replace(both, together=tuple(sorted(_name_failures(both) - single)))
 
-    def _list_touched(self, lost: Sequence[LostResource]) -> list[str]:
-        users = [self._users.get(str(one), frozenset()) for one in lost]
+    def _list_touched(self, lost_resources: Sequence[LostResource]) -> list[str]:
+        users = [self._users.get(str(one), frozenset()) for one in lost_resources]
         return sorted(frozenset[str]().union(*users))
 
-    def _hit(self, activity: str, lost: Sequence[LostResource]) -> HitActivity | None:
-        touching = frozenset(one for one in lost if activity in self._users.get(str(one), ()))
+    def _hit(self, activity: str, lost_resources: Sequence[LostResource]) -> HitActivity | None:
+        touching = frozenset(
+            one for one in lost_resources if activity in self._users.get(str(one), ())
+        )
         # Fallback kinds may be lost with a kind that does not touch the activity.
-        kinds = frozenset(one for one in lost if one.kind is ResourceKind.SITE_KIND)
+        kinds = frozenset(one for one in lost_resources if one.kind is ResourceKind.SITE_KIND)
         key = activity, touching | kinds
         if key not in self._hits:
             self._hits[key] = self._compute_hit(activity, touching, kinds)
@@ -287,25 +291,29 @@ class LossEvaluator:
             self._list_carrying(activity, touching, kinds) if stops else (),
         )
 
-    def _compute_capacity(self, activity: str, lost: frozenset[LostResource]) -> float:
+    def _compute_capacity(self, activity: str, lost_resources: frozenset[LostResource]) -> float:
         """Return the capacity in percent after D40; a lost resource gives nothing."""
         groups = self._network.groups[activity]
-        losses = [self._compute_group(activity, group, lost) for group in groups]
+        losses = [self._compute_group(activity, group, lost_resources) for group in groups]
         capacity = sum(losses) / len(losses) if losses else FULL_PCT
         one = self._network.activities[activity]
-        needed = [LostResource(ResourceKind.SYSTEM, id) for id in one.systems]
-        needed += [LostResource(ResourceKind.SUPPLIER, id) for id in one.suppliers]
-        for resource in needed:
-            share = 0.0 if resource in lost else self._present.shares.get(str(resource), FULL_PCT)
+        needed_resources = [LostResource(ResourceKind.SYSTEM, id) for id in one.systems]
+        needed_resources += [LostResource(ResourceKind.SUPPLIER, id) for id in one.suppliers]
+        for resource in needed_resources:
+            share = (
+                0.0
+                if resource in lost_resources
+                else self._present.shares.get(str(resource), FULL_PCT)
+            )
             capacity = min(capacity, share)
         return capacity
 
     def _compute_group(
-        self, activity: str, group: WeightedSites, lost: frozenset[LostResource]
+        self, activity: str, group: WeightedSites, lost_resources: frozenset[LostResource]
     ) -> float:
-        if LostResource(ResourceKind.SITE_KIND, group.kind) in lost:
+        if LostResource(ResourceKind.SITE_KIND, group.kind) in lost_resources:
             return 0.0
-        gone = {one.id for one in lost if one.kind is ResourceKind.SITE}
+        lost_sites = {one.id for one in lost_resources if one.kind is ResourceKind.SITE}
         shares = dict.fromkeys(group.weights, FULL_PCT)
         if activity == MEALS_ACTIVITY:
             for kitchen, fed in self._network.kitchens.items():
@@ -313,11 +321,11 @@ class LossEvaluator:
                 share = self._present.shares.get(str(resource), FULL_PCT)
                 for site in fed:
                     if site in shares:
-                        shares[site] = 0.0 if resource in lost else share
+                        shares[site] = 0.0 if resource in lost_resources else share
         points = 0.0
         for site, weight in group.weights.items():
             now = self._present.sites.get(site, FULL_PCT)
-            points += weight * (0.0 if site in gone else min(now, shares[site]))
+            points += weight * (0.0 if site in lost_sites else min(now, shares[site]))
         return points / group.total
 
     def _list_carrying(
@@ -325,23 +333,23 @@ class LossEvaluator:
     ) -> tuple[str, ...]:
         """Return the strategies that carry the loss; empty unless each lost kind is carried."""
         one = self._network.activities[activity]
-        needed = {CARRIED_KIND[resource.kind] for resource in touching}
+        needed_kinds = {CARRIED_KIND[resource.kind] for resource in touching}
         strategies: dict[str, None] = {}
-        for kind in sorted(needed):
+        for kind in sorted(needed_kinds):
             carrying = [
-                listed
-                for listed in one.strategies
-                if self._carries(listed, kind, one.telework, kinds)
+                strategy
+                for strategy in one.strategies
+                if self._carries(strategy, kind, one.telework, kinds)
             ]
             if not carrying:
                 return ()
             strategies.update(dict.fromkeys(carrying))
-        return tuple(listed for listed in one.strategies if listed in strategies)
+        return tuple(strategy for strategy in one.strategies if strategy in strategies)
 
     def _carries(
-        self, listed: str, kind: str, telework: str, lost_kinds: frozenset[LostResource]
+        self, strategy: str, kind: str, telework: str, lost_kinds: frozenset[LostResource]
     ) -> bool:
-        code, _sign, more = listed.partition(":")
+        code, _sign, more = strategy.partition(":")
         row = STRATEGIES.get(code.strip())
         if row is None or kind not in row.carries:
             return False
@@ -358,8 +366,8 @@ class LossEvaluator:
                 return True
         return False
 
-    def _list_roles(self, lost: Sequence[LostResource]) -> tuple[VacantRole, ...]:
-        people = {one.id for one in lost if one.kind is ResourceKind.PERSON}
+    def _list_roles(self, lost_resources: Sequence[LostResource]) -> tuple[VacantRole, ...]:
+        people = {one.id for one in lost_resources if one.kind is ResourceKind.PERSON}
         posts = {post for person in people for post in self._roles_of.get(person, ())}
         vacant_roles = []
         for role, scope in sorted(posts, key=lambda post: (post[0], post[1] or "")):
@@ -383,12 +391,14 @@ class LossEvaluator:
             for card in plan.cards
         )
 
-    def _look_after(self, lost: Sequence[LostResource], hit: Sequence[HitActivity]) -> Aftermath:
+    def _look_after(
+        self, lost_resources: Sequence[LostResource], hit: Sequence[HitActivity]
+    ) -> Aftermath:
         network = self._network
         out = {id for id, pct in self._present.sites.items() if pct <= 0}
-        unfed: set[str] = set()
+        unfed_sites: set[str] = set()
         down = {key for key, share in self._present.shares.items() if share <= 0}
-        for one in lost:
+        for one in lost_resources:
             match one.kind:
                 case ResourceKind.SITE:
                     out.add(one.id)
@@ -397,10 +407,10 @@ class LossEvaluator:
                 case ResourceKind.SYSTEM | ResourceKind.SUPPLIER:
                     down.add(str(one))
                 case ResourceKind.KITCHEN:
-                    unfed.update(network.kitchens.get(one.id, ()))
+                    unfed_sites.update(network.kitchens.get(one.id, ()))
         return Aftermath(
             frozenset(out),
-            frozenset(unfed),
+            frozenset(unfed_sites),
             frozenset(down),
             frozenset(one.activity for one in hit if one.stops),
             {one.activity: one.after_pct for one in hit},

@@ -109,7 +109,7 @@ class DependencyNetwork:
         activities: dict[str, ref.Activity] = {}
         sites: dict[str, ref.Site] = {}
         plans: dict[str, ref.Plan] = {}
-        served: Mapping[str, tuple[str, ...]] = {}
+        served_places: Mapping[str, tuple[str, ...]] = {}
         closing: tuple[str, ...] = ()
         lines: dict[str, ref.TransportLine] = {}
         agents: dict[str, dict[str, int]] = {}
@@ -122,14 +122,14 @@ class DependencyNetwork:
                 case ref.Plans():
                     plans = {plan.id: plan for plan in section.plans}
                 case ref.EscalationPolicy(policy=policy):
-                    served, closing = policy.served_places, policy.closure_without_loss
+                    served_places, closing = policy.served_places, policy.closure_without_loss
                 case ref.TransportLines():
                     lines = {line.id: line for line in section.lines}
                 case ref.Staffing():
                     agents = _count_agents(section.cells)
         kitchens = _index_kitchens(sites.values())
         groups = {
-            id: tuple(_iterate_groups(activity, sites.values(), served.get(id, ())))
+            id: tuple(_iterate_groups(activity, sites.values(), served_places.get(id, ())))
             for id, activity in activities.items()
         }
         users = _index_users(activities.values(), groups, kitchens, frozenset(closing))
@@ -194,7 +194,7 @@ def _index_places(sites: Iterable[ref.Site]) -> dict[str, tuple[str, ...]]:
 
 
 def _iterate_groups(
-    activity: ref.Activity, sites: Collection[ref.Site], served: Collection[str]
+    activity: ref.Activity, sites: Collection[ref.Site], served_kinds: Collection[str]
 ) -> Iterator[WeightedSites]:
     for kind in activity.site_kinds:
         weights = {
@@ -202,7 +202,7 @@ def _iterate_groups(
             for site in sites
             if site.kind == kind and (activity.id != MEALS_ACTIVITY or site.kitchen is not None)
         }
-        if weights and kind not in served:
+        if weights and kind not in served_kinds:
             yield WeightedSites(kind, weights)
 
 

@@ -160,9 +160,9 @@ def build_loss_lines(
 
 
 def _build_loss_line(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) -> LossLine:
-    stopped = [_shorten_activity(one, names, _) for one in loss.activities if one.stops]
+    stopped_names = [_shorten_activity(one, names, _) for one in loss.activities if one.stops]
     vacant = [role.name for role in loss.roles if role.left is None]
-    parts = [_shorten_list(stopped, _)] if stopped else []
+    parts = [_shorten_list(stopped_names, _)] if stopped_names else []
     cut_off = [one for one in loss.communes if one.cut_off]
     if cut_off:
         places = _shorten_list([one.name for one in cut_off], _)
@@ -194,8 +194,8 @@ def _count(communes: Sequence[d.LossCommune], _: Translator) -> str:
 
 
 def _write_places(sites: int, agents: int, _: Translator) -> str:
-    counted = _.plural("{n} agent", "{n} agents", agents)
-    return _.plural("{n} site, {agents}", "{n} sites, {agents}", sites, agents=counted)
+    agents_text = _.plural("{n} agent", "{n} agents", agents)
+    return _.plural("{n} site, {agents}", "{n} sites, {agents}", sites, agents=agents_text)
 
 
 def _shorten_activity(one: d.LossActivity, names: TerritoryNames, _: Translator) -> str:
@@ -274,19 +274,19 @@ def _name_realm(realm: str, _: Translator) -> str:
     return _("exercice {name}", name=exercise) if exercise else _("crise réelle")
 
 
-def _write_chance(adjusted: float, _: Translator) -> str:
+def _write_chance(chance: float, _: Translator) -> str:
     """Write the share of false findings to expect."""
-    if adjusted < LEAST_CHANCE:
+    if chance < LEAST_CHANCE:
         return _("moins de 1 % de risque d’erreur")
-    return _("{pct} % de risque d’erreur", pct=round(adjusted * 100))
+    return _("{pct} % de risque d’erreur", pct=round(chance * 100))
 
 
 def build_cascade_view(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) -> CascadeView:
     """Build the view of one loss."""
     cascade = build_cascade(loss, names, _)
-    lost = _(" et ").join(one.name for one in loss.resources)
+    lost_names = _(" et ").join(one.name for one in loss.resources)
     return CascadeView(
-        title=_("Perte : {lost}", lost=lost),
+        title=_("Perte : {lost}", lost=lost_names),
         sentences=_write_sentences(loss, names, _),
         activities=[
             CascadeLine(
@@ -334,7 +334,9 @@ def build_cascade_view(loss: d.DependencyLoss, names: TerritoryNames, _: Transla
         ],
         wide=draw_columns(cascade),
         narrow=draw_list(cascade),
-        label=_("Enchaînement de la perte ({lost}) ; mêmes valeurs dans le tableau", lost=lost),
+        label=_(
+            "Enchaînement de la perte ({lost}) ; mêmes valeurs dans le tableau", lost=lost_names
+        ),
     )
 
 
@@ -431,8 +433,10 @@ def _choose_tone(one: d.LossActivity) -> str:
 
 def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) -> Cascade:
     """Build the nodes of the drawing from a loss."""
-    lost = tuple(CascadeNode(one.id, (one.name, _("perdu")), "lost") for one in loss.resources)
-    causes = tuple(node.id for node in lost)
+    lost_nodes = tuple(
+        CascadeNode(one.id, (one.name, _("perdu")), "lost") for one in loss.resources
+    )
+    causes = tuple(node.id for node in lost_nodes)
     failures: list[CascadeNode] = []
     poles: dict[str, list[str]] = {}
     for one in loss.activities:
@@ -454,10 +458,12 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
     for commune in loss.communes:
         lines = tuple(one.id for one in loss.resources if one.name in commune.lost)
         failures.append(_build_commune_node(commune, lines, _))
-        served = {names.activities[id].pole for id in commune.activities if id in names.activities}
-        for pole in sorted(served) if commune.cut_off else ():
+        served_poles = {
+            names.activities[id].pole for id in commune.activities if id in names.activities
+        }
+        for pole in sorted(served_poles) if commune.cut_off else ():
             poles.setdefault(pole, []).append(f"commune {commune.insee}")
-    drawn = {node.id for node in failures[:MOST_DRAWN]}
+    drawn_ids = {node.id for node in failures[:MOST_DRAWN]}
     plans = [(plan.id, _write_when(plan, _)) for plan in loss.plans]
     plans += [(id, _("sans décideur désigné")) for id in loss.undecided]
     pole_nodes = tuple(
@@ -465,18 +471,18 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
             f"pole {pole}",
             (_capitalize(names.pole_short(pole, _.lang)),),
             "pole",
-            tuple(id for id in ids if id in drawn),
+            tuple(id for id in ids if id in drawn_ids),
         )
         for pole, ids in poles.items()
     )
-    hidden = len(failures) - MOST_DRAWN
+    hidden_count = len(failures) - MOST_DRAWN
     more = (
-        _.plural("et {n} autre, dans le tableau", "et {n} autres, dans le tableau", hidden)
-        if hidden > 0
+        _.plural("et {n} autre, dans le tableau", "et {n} autres, dans le tableau", hidden_count)
+        if hidden_count > 0
         else ""
     )
     return Cascade(
-        lost,
+        lost_nodes,
         tuple(failures[:MOST_DRAWN]),
         pole_nodes,
         tuple(
@@ -513,11 +519,11 @@ def _build_commune_node(
 
 
 def _find_causes(
-    plan: str, poles: dict[str, list[str]], names: TerritoryNames, lost: tuple[str, ...]
+    plan: str, poles: dict[str, list[str]], names: TerritoryNames, lost_ids: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Return the pôle of a plan if the loss hits it, else the lost resources."""
     pole = names.plans[plan].pole if plan in names.plans else None
-    return (f"pole {pole}",) if pole in poles else lost
+    return (f"pole {pole}",) if pole in poles else lost_ids
 
 
 def _capitalize(text: str) -> str:

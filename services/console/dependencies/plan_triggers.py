@@ -90,23 +90,23 @@ def _find_hours(
 
 
 def _measure(
-    measured: Measured, network: DependencyNetwork, present: PresentState, after: Aftermath
+    condition: Measured, network: DependencyNetwork, present: PresentState, after: Aftermath
 ) -> float | None:
-    args = measured.args
-    match measured.metric:
+    args = condition.args
+    match condition.metric:
         case "activity_rto_pct":
             hours = [a.rto_h for a in _select(args, network) if a.id in after.stops]
         case "activity_dmia_pct":
             hours = [a.dmia_h for a in _select(args, network) if a.id in after.stops]
         case _:
-            value, unmoved = _count(measured.metric, args, network, present, after)
-            if value is None or value == unmoved:
+            value, value_before = _count(condition.metric, args, network, present, after)
+            if value is None or value == value_before:
                 return None
-            holds = _COMPARE[measured.op](value, float(measured.value))
+            holds = _COMPARE[condition.op](value, float(condition.value))
             return AT_ONCE if holds else None
-    if measured.op not in (">=", ">") or not hours:
+    if condition.op not in (">=", ">") or not hours:
         return None
-    return min(hours) * float(measured.value) / FULL_PCT
+    return min(hours) * float(condition.value) / FULL_PCT
 
 
 def _count(
@@ -131,12 +131,13 @@ def _count(
             without = after.sites_out | after.sites_unfed
             return _overlap(sites, without), _overlap(sites, was_out)
         case "activities_interrupted":
-            chosen = [a.id for a in _select(args, network)]
-            stopped = _overlap(chosen, present.stopped)
-            return stopped + _overlap(chosen, after.stops - present.stopped), stopped
+            activity_ids = [a.id for a in _select(args, network)]
+            stopped_count = _overlap(activity_ids, present.stopped)
+            new_stops = _overlap(activity_ids, after.stops - present.stopped)
+            return stopped_count + new_stops, stopped_count
         case "activity_capacity_min":
-            chosen = [a.id for a in _select(args, network)]
-            capacities = [after.capacities[id] for id in chosen if id in after.capacities]
+            activity_ids = [a.id for a in _select(args, network)]
+            capacities = [after.capacities[id] for id in activity_ids if id in after.capacities]
             return (min(capacities), FULL_PCT) if capacities else (None, None)
         case _:
             return None, None

@@ -90,13 +90,13 @@ def select_crisis_realms(realms: Sequence[Realm]) -> list[Realm]:
 
     A scenario that is played again repeats its outages, so it proves nothing twice.
     """
-    chosen: dict[str, Realm] = {}
+    chosen_realms: dict[str, Realm] = {}
     for one in sorted(realms, key=lambda one: one.opened_at):
         if one.kind == "live":
-            chosen[one.name] = one
+            chosen_realms[one.name] = one
         elif one.kind == "ex":
-            chosen[f"scenario {one.title_code}"] = one
-    return list(chosen.values())
+            chosen_realms[f"scenario {one.title_code}"] = one
+    return list(chosen_realms.values())
 
 
 def _mine_crises(
@@ -124,13 +124,15 @@ def _read_versions(chronicle: Chronicle, realm: str) -> RealmVersions:
 
 def list_declared(network: DependencyNetwork) -> dict[str, set[str]]:
     """Return the resources that each activity names, kinds of site included."""
-    declared: dict[str, set[str]] = {id: set() for id in network.activities}
+    declared_resources: dict[str, set[str]] = {id: set() for id in network.activities}
     for resource, activities in network.users.items():
         for activity in activities:
-            declared[activity].add(resource)
+            declared_resources[activity].add(resource)
     for one in network.activities.values():
-        declared[one.id].update(f"{ResourceKind.SITE_KIND}:{kind}" for kind in one.site_kinds)
-    return declared
+        declared_resources[one.id].update(
+            f"{ResourceKind.SITE_KIND}:{kind}" for kind in one.site_kinds
+        )
+    return declared_resources
 
 
 def read_shares(flags: Mapping[str, a.FlagRow], now: Instant) -> dict[str, float]:
@@ -154,7 +156,7 @@ def read_shares(flags: Mapping[str, a.FlagRow], now: Instant) -> dict[str, float
 
 
 def list_isolated(
-    flags: Mapping[str, a.FlagRow], network: DependencyNetwork, spared: Sequence[str]
+    flags: Mapping[str, a.FlagRow], network: DependencyNetwork, spared_systems: Sequence[str]
 ) -> set[str]:
     """Return the systems that a total isolation downs and nobody reported restored. Rule D40."""
     isolation = flags.get(ISOLATION_FLAG)
@@ -163,8 +165,12 @@ def list_isolated(
     isolated_systems = set()
     for resource in network.list_resources():
         own = flags.get(str(resource))
-        restored = own is not None and own.value in _WORKING and own.since > isolation.since
-        if resource.kind is ResourceKind.SYSTEM and resource.id not in spared and not restored:
+        was_restored = own is not None and own.value in _WORKING and own.since > isolation.since
+        if (
+            resource.kind is ResourceKind.SYSTEM
+            and resource.id not in spared_systems
+            and not was_restored
+        ):
             isolated_systems.add(str(resource))
     return isolated_systems
 
@@ -206,9 +212,9 @@ async def read_present_state(
     policy = next(
         (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
     )
-    spared = policy.systems_spared if policy is not None else ()
+    spared_systems = policy.systems_spared if policy is not None else ()
     shares = read_shares(flags, now)
-    shares |= dict.fromkeys(list_isolated(flags, network, spared), 0.0)
+    shares |= dict.fromkeys(list_isolated(flags, network, spared_systems), 0.0)
     return PresentState(
         sites={id: row.capacity_pct for id, row in sites.items() if row.capacity_pct < FULL_PCT},
         shares=shares,
@@ -234,23 +240,25 @@ class DependencyQueries(QueryBase):
     async def dependency_losses(self, request: LossRequest) -> d.DependencyLosses:
         """Return the worst losses of one resource, or of two, from the current crisis."""
         view, network, evaluator = await self._open(with_people=request.with_people)
-        ranked = await asyncio.to_thread(_rank, network, evaluator, request)
+        ranking = await asyncio.to_thread(_rank, network, evaluator, request)
         _ = get_translator(self._lang)
         return d.DependencyLosses(
-            items=[_shape_loss(view, network, evaluator, loss, _) for loss in ranked.worst],
-            total=ranked.total,
+            items=[_shape_loss(view, network, evaluator, loss, _) for loss in ranking.worst],
+            total=ranking.total,
             not_modelled=list_unmodelled(network),
         )
 
     async def dependency_loss(
-        self, lost: Sequence[LostResource], *, with_people: bool
+        self, lost_resources: Sequence[LostResource], *, with_people: bool
     ) -> d.DependencyLoss:
         """Return the effect of losing these resources together. Raises NotFound."""
         view, network, evaluator = await self._open(with_people=with_people)
         people = set(evaluator.people)
-        if not lost or not all(network.knows(one) or one in people for one in lost):
+        if not lost_resources or not all(
+            network.knows(one) or one in people for one in lost_resources
+        ):
             raise NotFound
-        loss = evaluator.evaluate(*lost)
+        loss = evaluator.evaluate(*lost_resources)
         return _shape_loss(view, network, evaluator, loss, get_translator(self._lang))
 
     async def hidden_dependencies(self) -> d.HiddenDependencies:
@@ -259,10 +267,11 @@ class DependencyQueries(QueryBase):
         names, network = view.picture.reference.names, index_reference(view.picture.reference)
         version = view.picture.reference.version or ""
         realms = select_crisis_realms(await self.realms())
-        mined = await self._mine(version, network, realms)
+        dependencies = await self._mine(version, network, realms)
         _ = get_translator(self._lang)
         return d.HiddenDependencies(
-            items=[_shape_hidden(one, names, _) for one in mined.found], crises=mined.crises
+            items=[_shape_hidden(one, names, _) for one in dependencies.found],
+            crises=dependencies.crises,
         )
 
     async def _mine(
@@ -289,13 +298,13 @@ class DependencyQueries(QueryBase):
     async def _search(
         self, version: str, key: object, network: DependencyNetwork, realms: Sequence[str]
     ) -> MinedDependencies:
-        mined = await self._from_logs(
+        findings = await self._from_logs(
             lambda history: history.ask(lambda chronicle: _mine_crises(chronicle, network, realms))
         )
-        made = MinedDependencies(version, key, time.monotonic(), *mined)
+        dependencies = MinedDependencies(version, key, time.monotonic(), *findings)
         if self._history is not None:
-            _MINED[self._history] = made
-        return made
+            _MINED[self._history] = dependencies
+        return dependencies
 
     async def _open(
         self, *, with_people: bool
@@ -357,8 +366,8 @@ def _shape_loss(
                 after_pct=one.after_pct,
                 stops=one.stops,
                 strategies=[
-                    d.LossStrategy(code=listed, name=name_strategy(listed, _))
-                    for listed in one.strategies
+                    d.LossStrategy(code=strategy, name=name_strategy(strategy, _))
+                    for strategy in one.strategies
                 ],
             )
             for one in loss.hit

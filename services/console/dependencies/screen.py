@@ -41,9 +41,9 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
     ids = {one.id for one in dependencies}
     resource_ids = [request.query_params.get(name, "") for name in ("ressource", "avec")]
     missing = next((id for id in resource_ids if id and id not in ids), "")
-    chosen = [id for id in resource_ids if id in ids]
-    if not chosen and FIRST in ids:
-        chosen = [FIRST]
+    chosen_ids = [id for id in resource_ids if id in ids]
+    if not chosen_ids and FIRST in ids:
+        chosen_ids = [FIRST]
     kind = request.query_params.get("nature", "")
     kinds = (ResourceKind(kind),) if kind in set(ResourceKind) else ()
     losses, pairs = await asyncio.gather(
@@ -52,17 +52,19 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
             LossRequest(2, kinds, PAIRS_SHOWN, together=True, with_people=sees_people)
         ),
     )
-    hidden = await _read_hidden(queries, realm, lang) if sees_people else None
+    hidden_dependencies = await _read_hidden(queries, realm, lang) if sees_people else None
     view = None
-    if chosen:
-        lost = [one for id in dict.fromkeys(chosen) if (one := LostResource.parse(id)) is not None]
-        dependency_loss = await x.queries.dependency_loss(lost, with_people=sees_people)
+    if chosen_ids:
+        lost_resources = [
+            one for id in dict.fromkeys(chosen_ids) if (one := LostResource.parse(id)) is not None
+        ]
+        dependency_loss = await x.queries.dependency_loss(lost_resources, with_people=sees_people)
         view = build_cascade_view(dependency_loss, x.names, _)
     return {
         **build_page_context(request, x),
         "not_there": missing and _("Aucune ressource ne porte l’identifiant « {id} ».", id=missing),
         "groups": list_choices(dependencies, x.names, _),
-        "chosen": [*chosen, "", ""][:2],
+        "chosen": [*chosen_ids, "", ""][:2],
         "view": view,
         "kind": kind if kinds else "",
         "kinds": [
@@ -77,8 +79,10 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
         "down": [one.name for one in dependencies if one.down],
         "not_modelled": [_(NOT_MODELLED_TITLES[one]) for one in losses.not_modelled],
         "sees_hidden": sees_people,
-        "hidden": None if hidden is None else build_hidden_lines(hidden, x.shell.now, _),
-        "crises": 0 if hidden is None else hidden.crises,
+        "hidden": None
+        if hidden_dependencies is None
+        else build_hidden_lines(hidden_dependencies, x.shell.now, _),
+        "crises": 0 if hidden_dependencies is None else hidden_dependencies.crises,
         "proposes": x.shell.reader.may(Permission.REFERENCE_DECIDE),
         "moment": request.query_params.get("as_of", ""),
     }
@@ -87,8 +91,8 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
 async def _read_hidden(queries: Queries, realm: str, lang: str) -> HiddenDependencies | None:
     """Return the hidden dependencies; None while the logs cannot be read, or are still read."""
     reading = asyncio.ensure_future(queries.of(realm, lang).hidden_dependencies())
-    done, _ = await asyncio.wait((reading,), timeout=READING_WAIT_S)
-    if not done:
+    done_tasks, _ = await asyncio.wait((reading,), timeout=READING_WAIT_S)
+    if not done_tasks:
         reading.cancel()
         return None
     try:

@@ -147,30 +147,30 @@ def compare_contacts(
     contacts: Iterable[Contact], get_known: Callable[[str], Contact | None]
 ) -> DirectoryChange:
     """Count the people that an import would add, change and leave as they are."""
-    added = changed = same = 0
+    added_count = changed_count = same = 0
     for contact in contacts:
         existing_contact = get_known(contact.person)
         if existing_contact is None:
-            added += 1
+            added_count += 1
         elif existing_contact == contact:
             same += 1
         else:
-            changed += 1
-    return DirectoryChange(added, changed, same)
+            changed_count += 1
+    return DirectoryChange(added_count, changed_count, same)
 
 
 def _read_point(row: dict[str, Any]) -> ContactPoint | None:
     """Read the contact point of a line. Raises ValidationError, AddressInvalid, ValueError."""
-    verified = datetime.fromisoformat(row["verified_at"]) if row["verified_at"] else None
-    if verified is not None and verified.tzinfo is None:
-        verified = verified.replace(tzinfo=UTC)
+    verified_at = datetime.fromisoformat(row["verified_at"]) if row["verified_at"] else None
+    if verified_at is not None and verified_at.tzinfo is None:
+        verified_at = verified_at.replace(tzinfo=UTC)
     quiet = _parse_quiet_hours(row.get("quiet") or "")
     if not (row["channel"] or row["address"]):
         return None
     values = {
         "channel": row["channel"],
         "address": (row["address"] or "").strip(),
-        "verified_at": None if verified is None else int(verified.timestamp() * 1000),
+        "verified_at": None if verified_at is None else int(verified_at.timestamp() * 1000),
         "quiet": quiet,
     }
     return normalize_address(ContactPoint.model_validate(values))

@@ -118,7 +118,7 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
     q = request.query_params.get("q", "").strip()[: search_screen.MAX_QUERY_LENGTH]
     domain = request.query_params.get("domaine", "")[: search_screen.MAX_QUERY_LENGTH]
     items = list_role_holders(schedule, at)
-    called = describe_called(request.query_params.get("appel", ""), items, partners, x)
+    call_text = describe_called(request.query_params.get("appel", ""), items, partners, x)
     return {
         **build_page_context(request, x),
         "q": q,
@@ -130,7 +130,7 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
         "role_name": lambda row: w.name_role(row.role, row.scope, x.names, x._),
         "plan_name": x.names.plan,
         "may_note": x.shell.reader.may(Permission.NOTE_WRITE),
-        "called_text": called,
+        "called_text": call_text,
         "may_propose": may_propose_record(x.shell, None),
         "new_contact": build_new_form_address(RecordKind.CONTACT),
         "edit_contact": lambda contact: build_form_address(RecordKind.CONTACT, contact),

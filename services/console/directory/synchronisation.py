@@ -49,24 +49,26 @@ def plan_synchronisation(
 
     Partners (`contact:<id>`) belong to the territory and are left alone.
     """
-    added, changed, same = list[Contact](), list[Contact](), list[str]()
+    new_contacts, changed_contacts, same = list[Contact](), list[Contact](), list[str]()
     for contact in source.people:
         existing_contact = get_known(contact.person)
         if existing_contact is None:
-            added.append(contact)
+            new_contacts.append(contact)
             continue
-        merged = merge_contact(existing_contact, contact, source)
-        if merged == existing_contact:
+        merged_contact = merge_contact(existing_contact, contact, source)
+        if merged_contact == existing_contact:
             same.append(contact.person)
         else:
-            changed.append(merged)
+            changed_contacts.append(merged_contact)
     present = {one.person for one in source.people} | source.faulty
     absent = sorted(
         token
         for token in tokens
         if token not in present and not token.startswith(CONTACT_TOKEN_PREFIX)
     )
-    return SynchronisationPlan(tuple(added), tuple(changed), tuple(same), tuple(absent))
+    return SynchronisationPlan(
+        tuple(new_contacts), tuple(changed_contacts), tuple(same), tuple(absent)
+    )
 
 
 def merge_contact(contact: Contact, entry: Contact, source: DirectorySource) -> Contact:

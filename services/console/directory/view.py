@@ -110,28 +110,30 @@ def _build_partner(
     _: Translator,
 ) -> Partner:
     points = directory_entry.points if directory_entry is not None else ()
-    verified = max((p.verified_at for p in points if p.verified_at is not None), default=None)
+    verified_at = max((p.verified_at for p in points if p.verified_at is not None), default=None)
     return Partner.from_row(
         contact,
         caller_name=w.name_role(contact.caller, None, reference.names, _),
-        state=_judge_numbers(points, verified, now),
+        state=_judge_numbers(points, verified_at, now),
         phones=_list_unique(build_address_link(p) for p in points if p.channel in _PHONE_CHANNELS),
         emails=_list_unique(build_address_link(p) for p in points if p.channel is Channel.EMAIL),
-        verified_on=_choose_day(contact.verified_on, verified),
+        verified_on=_choose_day(contact.verified_on, verified_at),
     )
 
 
-def _judge_numbers(points: Sequence[ContactPoint], verified: Instant | None, now: Instant) -> str:
+def _judge_numbers(
+    points: Sequence[ContactPoint], verified_at: Instant | None, now: Instant
+) -> str:
     if not points:
         return "to_complete"
-    fresh = verified is not None and now - verified <= STALE_AFTER_DAYS * DAY_MS
+    fresh = verified_at is not None and now - verified_at <= STALE_AFTER_DAYS * DAY_MS
     return "verified" if fresh else "to_verify"
 
 
-def _choose_day(stated: date | None, verified: Instant | None) -> date | None:
-    days = [stated] if stated is not None else []
-    if verified is not None:
-        days.append(to_datetime(verified).date())
+def _choose_day(stated_on: date | None, verified_at: Instant | None) -> date | None:
+    days = [stated_on] if stated_on is not None else []
+    if verified_at is not None:
+        days.append(to_datetime(verified_at).date())
     return max(days, default=None)
 
 

@@ -134,9 +134,9 @@ def find_flood_plan(plans: Mapping[str, Plan]) -> Plan | None:
 def find_station(plan: Plan) -> str | None:
     """Return the station of the level that triggers a plan."""
     for trigger in plan.triggers:
-        for measured in _walk(trigger.when):
-            if measured.metric == "river_level":
-                return str(measured.args.get("station", "")) or None
+        for condition in _walk(trigger.when):
+            if condition.metric == "river_level":
+                return str(condition.args.get("station", "")) or None
     return None
 
 
@@ -202,7 +202,7 @@ def _clock_flooded(
     territory: HazardReference, site: Site, level: float, crossing: Crossing
 ) -> SiteClock:
     ahead, state = not crossing.reached, name_state(crossing)
-    peopled = site.staff > 0 or site.public_capacity > 0
+    has_people = site.staff > 0 or site.public_capacity > 0
     return SiteClock(
         site=site.id,
         hazard=FLOOD,
@@ -214,7 +214,7 @@ def _clock_flooded(
         until=None,
         threshold=level,
         prepare_by=crossing.earliest - FLOOD_LEAD_MS if ahead else None,
-        close_by=find_closing(crossing.earliest) if state == "expected" and peopled else None,
+        close_by=find_closing(crossing.earliest) if state == "expected" and has_people else None,
         activities=territory.list_activities(site),
     )
 
@@ -234,20 +234,20 @@ def foresee_windows(
         return None
     first = ahead[0]
     lead = CUT_LEAD_MS if hazard == POWER else FLOOD_LEAD_MS
-    reached = first.start <= now and first.confirmed
+    is_reached = first.start <= now and first.confirmed
     hours = CUT_H if first.end is None else (first.end - first.start) / HOUR_MS
     clocks = [
         SiteClock(
             site=site.id,
             hazard=hazard,
-            state="reached" if reached else "expected" if first.confirmed else "possible",
+            state="reached" if is_reached else "expected" if first.confirmed else "possible",
             at=first.start,
             earliest=first.start,
             latest=first.start,
             margin=None,
             until=first.end,
             threshold=None,
-            prepare_by=None if reached else first.start - lead,
+            prepare_by=None if is_reached else first.start - lead,
             close_by=None,
             activities=territory.list_activities(site),
         )
@@ -286,12 +286,12 @@ def find_closing(earliest: Instant) -> Instant:
 
 
 def list_closures(
-    clocks: Sequence[SiteClock], closed: Collection[str], now: Instant
+    clocks: Sequence[SiteClock], closed_sites: Collection[str], now: Instant
 ) -> tuple[Closure, ...]:
     """Group the sites that are still to be closed by the opening before which it is due."""
     groups: dict[Instant, list[str]] = {}
     for clock in clocks:
-        if clock.close_by is not None and clock.site not in closed:
+        if clock.close_by is not None and clock.site not in closed_sites:
             groups.setdefault(max(clock.close_by, now), []).append(clock.site)
     return tuple(Closure(by, tuple(sites)) for by, sites in sorted(groups.items()))
 
@@ -304,11 +304,11 @@ def find_refuges(
     It is of a kind that the strategies of its activities name, is open, has places, and the hazard
     does not reach it.
     """
-    reached = {clock.site for clock in clocks}
+    reached_sites = {clock.site for clock in clocks}
     free = [
         site
         for site in territory.sites.values()
-        if site.id not in reached
+        if site.id not in reached_sites
         and site.id not in out
         and site.places > 0
         and (site.flood_exposure == "non" if hazard == FLOOD else True)

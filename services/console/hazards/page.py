@@ -102,7 +102,7 @@ def write_closure(
     """Write the number of sites to close, the deadline, and their names."""
     site_names = [shorten_site_name(names.site(id)) for id in closure.sites[:NAMED_SITES]]
     more = len(closure.sites) - len(site_names)
-    listed = ", ".join(site_names) + (
+    site_list = ", ".join(site_names) + (
         _.plural(" et {n} autre", " et {n} autres", more) if more else ""
     )
     count = len(closure.sites)
@@ -111,7 +111,7 @@ def write_closure(
     else:
         at = times.hm_dated(closure.by, now, _.lang)
         text = _.plural("fermer {n} site avant {at}", "fermer {n} sites avant {at}", count, at=at)
-    return _("{what} : {where}", what=text, where=listed)
+    return _("{what} : {where}", what=text, where=site_list)
 
 
 def build_hazard_views(

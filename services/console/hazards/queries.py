@@ -130,11 +130,13 @@ async def read_hazard_facts(picture: RealmSnapshot) -> HazardFacts:
         if incident.kind == FLOOD_KIND and incident.state in OPEN_STATES:
             report_ids.update(await picture.reports_of(incident.id))
     tasks = (await picture.rows(a.TaskRow)).values()
-    verified = {id for t in tasks if t.kind == "verify_report" for id in a.list_asked_reports(t)}
-    reports = await picture.some(a.ReportRow, sorted(report_ids | verified))
-    announced = tuple(
+    verification_ids = {
+        id for t in tasks if t.kind == "verify_report" for id in a.list_asked_reports(t)
+    }
+    reports = await picture.some(a.ReportRow, sorted(report_ids | verification_ids))
+    announced_cuts = tuple(
         row
-        for id in sorted(verified)
+        for id in sorted(verification_ids)
         if (row := reports.get(id)) is not None
         and row.type is EventType.OUTAGE_POWER
         and row.site is None
@@ -142,7 +144,7 @@ async def read_hazard_facts(picture: RealmSnapshot) -> HazardFacts:
         and not {"superseded", "cancelled"} & set(row.flags)
         and row.confirmation != "denied"
     )
-    return HazardFacts(flags, reports, announced)
+    return HazardFacts(flags, reports, announced_cuts)
 
 
 class HazardQueries(QueryBase):

@@ -113,14 +113,14 @@ class PersonMessages:
 def sum_up_messages(rows: Iterable[NotificationRow]) -> PersonMessages:
     """Return the newest answer or receipt, and the newest lost message, of each person."""
     answer_times: dict[str, Instant] = {}
-    lost: dict[str, Instant] = {}
+    lost_times: dict[str, Instant] = {}
     for row in rows:
         times = [at for at in (row.acknowledged_at, row.receipt_at) if at is not None]
         if times:
             answer_times[row.person] = max(answer_times.get(row.person, 0), *times)
         if row.state is NotificationState.FAILED:
-            lost[row.person] = max(lost.get(row.person, 0), row.planned_at)
-    return PersonMessages(answer_times, lost)
+            lost_times[row.person] = max(lost_times.get(row.person, 0), row.planned_at)
+    return PersonMessages(answer_times, lost_times)
 
 
 @dataclass(frozen=True)
@@ -206,8 +206,12 @@ class ProofFacts:
         return self._proofs[person]
 
     def _judge_person(self, person: str) -> Instant | None:
-        verified = [p.verified_at for p in self.reach.get(person, ()) if p.verified_at is not None]
-        times = [at for at in (*verified, self.messages.heard.get(person)) if at is not None]
+        verification_times = [
+            p.verified_at for p in self.reach.get(person, ()) if p.verified_at is not None
+        ]
+        times = [
+            at for at in (*verification_times, self.messages.heard.get(person)) if at is not None
+        ]
         newest = max((at for at in times if at <= self.now), default=None)
         if newest is None or self.messages.lost.get(person, newest) > newest:
             return None
@@ -223,8 +227,8 @@ def judge_plan(plan: ref.Plan, facts: ProofFacts) -> PlanProof:
         ProofChange(some[0].kind, some, _compute_gain(some, items, len(shares)))
         for some in _group_deeds(items)
     ]
-    ranked = sorted(changes, key=lambda one: (-one.gain, one.kind, one.items[0].key))
-    return PlanProof(plan.id, round(pct, 1), shares, items, tuple(ranked))
+    ranked_changes = sorted(changes, key=lambda one: (-one.gain, one.kind, one.items[0].key))
+    return PlanProof(plan.id, round(pct, 1), shares, items, tuple(ranked_changes))
 
 
 def judge_plans(facts: ProofFacts) -> dict[str, PlanProof]:
@@ -307,10 +311,10 @@ def _judge_posts(key: str, posts: Sequence[tuple[str, str | None]], facts: Proof
 def _list_posts(plan: ref.Plan, facts: ProofFacts) -> dict[str, list[tuple[str, str | None]]]:
     """Return key → posts (role, scope) that the cards name; managers of all their sites are one."""
     posts: dict[str, list[tuple[str, str | None]]] = {}
-    managed: set[str] = set()
+    managed_sites: set[str] = set()
     for card in plan.cards:
         if card.role == SITE_MANAGER_ROLE:
-            managed.update(facts.reference.card_sites.get((plan.id, card.id), ()))
+            managed_sites.update(facts.reference.card_sites.get((plan.id, card.id), ()))
         for role, pole in ((card.role, card.pole), (card.deputy_role, card.deputy_pole)):
             if role is None or role == SITE_MANAGER_ROLE:
                 continue
@@ -319,8 +323,8 @@ def _list_posts(plan: ref.Plan, facts: ProofFacts) -> dict[str, list[tuple[str, 
                 posts.setdefault(role, [(role, one) for one in facts.schedule.scopes(role)])
             else:
                 posts.setdefault(role if scope is None else f"{role}:{scope}", [(role, scope)])
-    if managed:
-        posts[SITE_MANAGER_ROLE] = [(SITE_MANAGER_ROLE, site) for site in sorted(managed)]
+    if managed_sites:
+        posts[SITE_MANAGER_ROLE] = [(SITE_MANAGER_ROLE, site) for site in sorted(managed_sites)]
     return posts
 
 
@@ -338,10 +342,10 @@ def _list_partner_items(content: PlanContent, facts: ProofFacts) -> Iterator[Pro
     contact_ids = dict.fromkeys(contact for card in content.cards for contact in card.contacts)
     for contact in (facts.partners[id] for id in contact_ids if id in facts.partners):
         token = ref.build_contact_token(contact.id)
-        noted = (
+        verified_at = (
             None if contact.verified_on is None else (contact.verified_on - _EPOCH).days * DAY_MS
         )
-        dates = (facts.partner_proofs.get(token), noted)
+        dates = (facts.partner_proofs.get(token), verified_at)
         at = max((one for one in dates if one is not None and one <= facts.now), default=None)
         fresh = at is not None and _is_fresh(at, facts, CONTACT_DAYS)
         yield ProofItem(ProofKind.CONTACTS, token, int(fresh), 1, at if fresh else None)
@@ -380,11 +384,11 @@ def _list_host_kinds(activity: ref.Activity) -> list[str]:
 
 def _list_skill_items(content: PlanContent, facts: ProofFacts) -> Iterator[ProofItem]:
     """Yield the métiers of the cards: agents at open sites, up to the number that a card needs."""
-    needed: dict[str, int] = {}
+    needed_counts: dict[str, int] = {}
     for card in content.cards:
         for metier, count in card.metiers.items():
-            needed[metier] = max(needed.get(metier, 0), count)
-    for metier, count in needed.items():
+            needed_counts[metier] = max(needed_counts.get(metier, 0), count)
+    for metier, count in needed_counts.items():
         if count > 0:
             present = min(count, facts.staff.get(metier, 0))
             yield ProofItem(ProofKind.SKILLS, metier, present, count)
@@ -407,9 +411,9 @@ def _list_review_items(content: PlanContent, facts: ProofFacts) -> Iterator[Proo
 
 def _list_document_items(content: PlanContent, facts: ProofFacts) -> Iterator[ProofItem]:
     """Yield the documents, listed or named by a card; one is present if its place is written."""
-    listed = (document.id for document in content.documents)
+    listed_ids = (document.id for document in content.documents)
     card_documents = (document for card in content.cards for document in card.documents)
-    for id in dict.fromkeys((*listed, *card_documents)):
+    for id in dict.fromkeys((*listed_ids, *card_documents)):
         yield ProofItem(ProofKind.DOCUMENTS, id, int(id in facts.placed_documents), 1)
 
 

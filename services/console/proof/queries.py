@@ -89,8 +89,8 @@ class ProofQueries(OnCallQueries):
             messages=await self._read_messages(picture),
         )
         used = list_cards_in_time(plans, await read(c.SiteCardRow))
-        exercised = await self._list_exercised(picture, now)
-        return replace(facts, exercised=(*used, *exercised))
+        exercised_plans = await self._list_exercised(picture, now)
+        return replace(facts, exercised=(*used, *exercised_plans))
 
     async def _read_messages(self, picture: RealmSnapshot) -> PersonMessages:
         """Return the messages of each person; those of the present are at most 20 s old.

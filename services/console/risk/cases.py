@@ -149,7 +149,7 @@ def build_cases(
     network: DependencyNetwork,
     present: PresentState,
     facts: RiskFacts,
-    learned: LearnedLaws,
+    laws: LearnedLaws,
     now: Instant,
 ) -> RiskCases:
     """Build units, activities with a limit ahead, and decisions that wait."""
@@ -162,7 +162,7 @@ def build_cases(
         ceilings = tuple(_iterate_ceilings(network, present, id))
         for unit in (*losses, *ceilings):
             if unit not in units:
-                units[unit] = _build_unit(unit, facts, learned, now)
+                units[unit] = _build_unit(unit, facts, laws, now)
         case = InterruptedActivity(
             id,
             losses,
@@ -171,12 +171,12 @@ def build_cases(
             _find_time_left(row.rto, now),
             _find_time_left(row.dmia, now),
         )
-        limited = case.rto_in_ms is not None or case.dmia_in_ms is not None
-        if limited and (ceilings or sum(losses.values()) > case.allowed):
+        has_limit = case.rto_in_ms is not None or case.dmia_in_ms is not None
+        if has_limit and (ceilings or sum(losses.values()) > case.allowed):
             activities.append(case)
     decisions = [
-        *_iterate_strategies(facts, activities, learned),
-        *_iterate_generators(network, facts, activities, learned, now),
+        *_iterate_strategies(facts, activities, laws),
+        *_iterate_generators(network, facts, activities, laws, now),
     ]
     return RiskCases(list(units.values()), activities, decisions)
 
@@ -200,13 +200,17 @@ def _iterate_site_losses(
     for group in groups:
         total = group.total * len(groups)
         for site, weight in group.weights.items():
-            lost = FULL_PCT - present.sites.get(site, FULL_PCT)
+            lost_pct = FULL_PCT - present.sites.get(site, FULL_PCT)
             unit = f"site:{site}"
             if site in fed:
-                unfed = FULL_PCT - present.shares[f"kitchen:{fed[site]}"]
-                lost, unit = (lost, unit) if lost >= unfed else (unfed, f"kitchen:{fed[site]}")
-            if lost > 0:
-                points_by_unit[unit] = points_by_unit.get(unit, 0.0) + weight * lost / total
+                unfed_pct = FULL_PCT - present.shares[f"kitchen:{fed[site]}"]
+                lost_pct, unit = (
+                    (lost_pct, unit)
+                    if lost_pct >= unfed_pct
+                    else (unfed_pct, f"kitchen:{fed[site]}")
+                )
+            if lost_pct > 0:
+                points_by_unit[unit] = points_by_unit.get(unit, 0.0) + weight * lost_pct / total
     yield from points_by_unit.items()
 
 
@@ -220,7 +224,7 @@ def _iterate_ceilings(
             yield unit
 
 
-def _build_unit(unit: str, facts: RiskFacts, learned: LearnedLaws, now: Instant) -> FailedUnit:
+def _build_unit(unit: str, facts: RiskFacts, laws: LearnedLaws, now: Instant) -> FailedUnit:
     prefix, _sign, id = unit.partition(":")
     if prefix == "site":
         type, since, end = _read_site(id, facts, now)
@@ -230,7 +234,7 @@ def _build_unit(unit: str, facts: RiskFacts, learned: LearnedLaws, now: Instant)
         incident_row = None if incident is None else facts.incidents.get(incident)
         type, since = UNIT_TYPES[prefix], now if row is None else row.since
         end = None if incident_row is None else incident_row.estimated_end
-    law = learned.of(type, since, None if end is None or end <= now else end)
+    law = laws.of(type, since, None if end is None or end <= now else end)
     return FailedUnit(unit, float(max(now - since, 0)), law.median_ms, law.sigma)
 
 
@@ -250,18 +254,18 @@ def _read_site(
 
 
 def _iterate_strategies(
-    facts: RiskFacts, activities: list[InterruptedActivity], learned: LearnedLaws
+    facts: RiskFacts, activities: list[InterruptedActivity], laws: LearnedLaws
 ) -> Iterator[OpenDecision]:
     """Yield the next strategy of each activity, if one restores it."""
     for case in activities:
-        listed = facts.activities[case.id].next_strategy
-        setup = SETUP.get((listed or "").partition(":")[0])
-        if listed is not None and setup is not None:
+        strategy = facts.activities[case.id].next_strategy
+        setup = SETUP.get((strategy or "").partition(":")[0])
+        if strategy is not None and setup is not None:
             yield OpenDecision(
-                f"strategy {case.id} {listed}",
+                f"strategy {case.id} {strategy}",
                 (),
                 case.id,
-                (learned.answer.median_ms, learned.answer.sigma),
+                (laws.answer.median_ms, laws.answer.sigma),
                 (setup.median_ms, setup.sigma),
             )
 
@@ -276,7 +280,7 @@ def _iterate_generators(
     network: DependencyNetwork,
     facts: RiskFacts,
     activities: Sequence[InterruptedActivity],
-    learned: LearnedLaws,
+    laws: LearnedLaws,
     now: Instant,
 ) -> Iterator[OpenDecision]:
     """Yield a generator for each site without power that has none: requested, or possible."""
@@ -291,17 +295,17 @@ def _iterate_generators(
             id = unit.partition(":")[2]
             if unit.startswith("site:") and _lacks_power(id, network, facts, now):
                 weights[id] = weights.get(id, 0.0) + points
-    ordered = sorted(weights, key=lambda id: (id not in on_the_way, -weights[id], id))
-    for id in ordered[:GENERATORS_TRIED]:
+    ordered_sites = sorted(weights, key=lambda id: (id not in on_the_way, -weights[id], id))
+    for id in ordered_sites[:GENERATORS_TRIED]:
         request = on_the_way.get(id)
-        arrival, answer = learned.arrival, learned.answer
+        arrival, answer = laws.arrival, laws.answer
         if request is not None and request.eta_at is not None and request.eta_at > now:
             arrival = DurationLaw(float(request.eta_at - now), arrival.sigma)
-        committed = request is not None and request.state in MOVING_STATES
+        is_committed = request is not None and request.state in MOVING_STATES
         yield OpenDecision(
             f"generator {id}",
             (f"site:{id}",),
             None,
-            (1.0, 0.1) if committed else (answer.median_ms, answer.sigma),
+            (1.0, 0.1) if is_committed else (answer.median_ms, answer.sigma),
             (arrival.median_ms, arrival.sigma),
         )

@@ -56,12 +56,14 @@ def observe_returns(versions: Iterable[RowVersion]) -> Observations:
         causes: Sequence[Mapping[str, Any]] = version.row.get("causes", ())
         for cause in causes:
             earlier_cause = before.get(cause["id"])
-            announced = earlier_cause.announced if earlier_cause is not None else None
-            ended = cause.get("expected_end")
+            announced_end = earlier_cause.announced if earlier_cause is not None else None
+            expected_end = cause.get("expected_end")
             now[cause["id"]] = _OpenCause(
                 _parse_type(cause.get("type")),
                 int(cause["since"]),
-                announced if announced is not None or ended is None else int(ended),
+                announced_end
+                if announced_end is not None or expected_end is None
+                else int(expected_end),
             )
         for id, known_cause in before.items():
             if id not in now:

@@ -121,13 +121,13 @@ class RiskQueries(QueryBase):
     async def breach_risks(self) -> b.BreachRisks:
         """Return the risk of each interrupted activity with a limit ahead, the highest first."""
         view = await self.read()
-        simulated = await self.simulate_risks(view.picture)
+        simulation = await self.simulate_risks(view.picture)
         return b.BreachRisks(
-            items=simulated.shape(view),
+            items=simulation.shape(view),
             draws=DRAWS,
-            returns_seen=simulated.seen.returns,
-            answers_seen=len(simulated.seen.answers),
-            arrivals_seen=len(simulated.seen.arrivals),
+            returns_seen=simulation.seen.returns,
+            answers_seen=len(simulation.seen.answers),
+            arrivals_seen=len(simulation.seen.arrivals),
         )
 
     async def simulate_risks(self, picture: RealmSnapshot) -> SimulatedRisks:
@@ -205,21 +205,21 @@ def _get_key(one: BreachRisk) -> tuple[float, float, str]:
 
 def _shape(view: OpenedRealm, facts: RiskFacts, one: BreachRisk, now: Instant) -> b.ActivityRisk:
     names, _ = view.picture.reference.names, get_translator(view.shape.lang)
-    requested = {row.site for row in facts.requests.values() if row.kind == GENERATOR}
+    requested_sites = {row.site for row in facts.requests.values() if row.kind == GENERATOR}
     decisions = []
     for key, chance in one.decisions.items():
         if _compute_gain(one.chance, chance) < LEAST_GAIN:
             continue
         kind, _sign, id = key.partition(" ")
-        listed = id.partition(" ")[2] if kind == "strategy" else id
+        code = id.partition(" ")[2] if kind == "strategy" else id
         decisions.append(
             b.DecisionRisk(
                 kind=kind,
-                id=listed,
-                name=name_strategy(listed, _)
+                id=code,
+                name=name_strategy(code, _)
                 if kind == "strategy"
                 else _("un groupe à {site}", site=names.site(id)),
-                requested=kind == "generator" and id in requested,
+                requested=kind == "generator" and id in requested_sites,
                 rto_pct=_to_percent(chance.rto),
                 dmia_pct=_to_percent(chance.dmia),
             )

@@ -93,33 +93,37 @@ def simulate_breaches(
     """Return the risk of each activity, in the order given."""
     random = np.random.default_rng(seed)
     index = {unit.id: n for n, unit in enumerate(units)}
-    back = np.zeros((draws, len(units)))
+    return_times = np.zeros((draws, len(units)))
     for n, unit in enumerate(units):
-        back[:, n] = _draw_remaining(random.random(draws), unit)
+        return_times[:, n] = _draw_remaining(random.random(draws), unit)
     effects = {
         one.id: _draw_lognormal(random.random(draws), *one.answer)
         + _draw_lognormal(random.random(draws), *one.arrival)
         for one in decisions
     }
-    plain = _restore_all(back, index, activities)
+    plain = _restore_all(return_times, index, activities)
     chances: list[dict[str, BreachChance]] = [{} for _ in activities]
     for one in decisions:
-        touched = [n for n, a in enumerate(activities) if _touches(one, a)]
-        if not touched:
+        activity_indexes = [n for n, a in enumerate(activities) if _touches(one, a)]
+        if not activity_indexes:
             continue
-        helped = back
+        times_with_effect = return_times
         if one.units:
-            helped = back.copy()
+            times_with_effect = return_times.copy()
             for id in one.units:
                 if id in index:
                     n = index[id]
-                    helped[:, n] = np.minimum(back[:, n], effects[one.id])
-        chosen = [activities[n] for n in touched]
-        restored = _restore_all(helped, index, chosen) if one.units else plain[:, touched]
+                    times_with_effect[:, n] = np.minimum(return_times[:, n], effects[one.id])
+        chosen_activities = [activities[n] for n in activity_indexes]
+        restoration_times = (
+            _restore_all(times_with_effect, index, chosen_activities)
+            if one.units
+            else plain[:, activity_indexes]
+        )
         if one.activity is not None:
-            restored = np.minimum(restored, effects[one.id][:, None])
-        for column, n in enumerate(touched):
-            chances[n][one.id] = _count(restored[:, column], activities[n])
+            restoration_times = np.minimum(restoration_times, effects[one.id][:, None])
+        for column, n in enumerate(activity_indexes):
+            chances[n][one.id] = _count(restoration_times[:, column], activities[n])
     return [
         BreachRisk(a.id, _count(plain[:, n], a), float(np.median(plain[:, n])), chances[n])
         for n, a in enumerate(activities)
@@ -132,9 +136,9 @@ def _touches(one: OpenDecision, activity: InterruptedActivity) -> bool:
     )
 
 
-def _count(restored: Draws, activity: InterruptedActivity) -> BreachChance:
+def _count(restoration_times: Draws, activity: InterruptedActivity) -> BreachChance:
     def share(limit: float | None) -> float | None:
-        return None if limit is None else float(np.mean(restored > limit))
+        return None if limit is None else float(np.mean(restoration_times > limit))
 
     return BreachChance(share(activity.rto_in_ms), share(activity.dmia_in_ms))
 
@@ -146,34 +150,38 @@ def _draw_lognormal(uniform: Draws, median: float, sigma: float) -> Draws:
 
 def _draw_remaining(uniform: Draws, unit: FailedUnit) -> Draws:
     """Draw the time until a unit is back that is out for its age already."""
-    passed = 0.0
+    elapsed_share = 0.0
     if unit.age_ms > 0:
         score = (log(unit.age_ms) - log(unit.median_ms)) / unit.sigma
-        passed = min(0.5 * (1 + erf(score / sqrt(2))), 1 - 1 / QUANTILES)
-    whole = _draw_lognormal(passed + (1 - passed) * uniform, unit.median_ms, unit.sigma)
+        elapsed_share = min(0.5 * (1 + erf(score / sqrt(2))), 1 - 1 / QUANTILES)
+    whole = _draw_lognormal(
+        elapsed_share + (1 - elapsed_share) * uniform, unit.median_ms, unit.sigma
+    )
     return np.maximum(whole - unit.age_ms, 0.0)
 
 
 def _restore_all(
-    back: Draws, index: Mapping[str, int], activities: Sequence[InterruptedActivity]
+    return_times: Draws, index: Mapping[str, int], activities: Sequence[InterruptedActivity]
 ) -> Draws:
     """Return when each activity is back at its MBCO, by draw.
 
     It is back once the units still out take no more than allowed: units are sorted once by their
     return, latest first, and the points still missing are summed in that order.
     """
-    draws, count = back.shape
-    restored = np.zeros((draws, len(activities)))
-    order = np.argsort(-back, axis=1)
-    latest = np.take_along_axis(back, order, axis=1)
+    draws, count = return_times.shape
+    restoration_times = np.zeros((draws, len(activities)))
+    order = np.argsort(-return_times, axis=1)
+    latest = np.take_along_axis(return_times, order, axis=1)
     for n, activity in enumerate(activities):
         points = np.zeros(count)
-        for unit, lost in activity.losses.items():
-            points[index[unit]] = lost
+        for unit, loss in activity.losses.items():
+            points[index[unit]] = loss
         if points.sum() > activity.allowed:
             missing = np.cumsum(points[order], axis=1) > activity.allowed + 1e-9
             first = np.argmax(missing, axis=1)
-            restored[:, n] = latest[np.arange(draws), first]
+            restoration_times[:, n] = latest[np.arange(draws), first]
         for unit in activity.ceilings:
-            restored[:, n] = np.maximum(restored[:, n], back[:, index[unit]])
-    return restored
+            restoration_times[:, n] = np.maximum(
+                restoration_times[:, n], return_times[:, index[unit]]
+            )
+    return restoration_times
