@@ -217,17 +217,17 @@ class ShutdownMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        begun = False
+        has_begun = False
 
         async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal has_begun
+            has_begun = True
             await send(message)
 
         try:
             await self._app(scope, receive, watched)
         except asyncio.CancelledError:
-            if begun or scope["type"] != "http":
+            if has_begun or scope["type"] != "http":
                 raise
             code = "console_away" if scope["method"] in ("GET", "HEAD") else "outcome_unknown"
             await build_problem_response(Problem(code, retry_after_s=1), Request(scope))(
@@ -273,7 +273,7 @@ def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
 
     The OpenAPI document is made from it, too. `token` opens the metrics; with None they are closed.
     """
-    guarded = GuardedHealth(health, token)
+    guarded_health = GuardedHealth(health, token)
     app = FastAPI(
         title="Vigie",
         version="1",
@@ -304,7 +304,9 @@ def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
         return build_problem_response(Problem("not_found"), request)
 
     async def probe(request: Request) -> Response:
-        health_answer = await guarded.answer(request.url.path, request.headers.get("Authorization"))
+        health_answer = await guarded_health.answer(
+            request.url.path, request.headers.get("Authorization")
+        )
         assert health_answer is not None, "one of the paths of Health"
         return Response(
             health_answer.body,
@@ -330,8 +332,8 @@ def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
         """Build the description in a thread: the first time takes a second of processor time."""
         return app.openapi()
 
-    described = app.openapi
-    app.openapi = cache(lambda: complete_document(described()))  # type: ignore[method-assign]
+    describe_app = app.openapi
+    app.openapi = cache(lambda: complete_document(describe_app()))  # type: ignore[method-assign]
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(LatencyMiddleware)

@@ -73,7 +73,7 @@ class AllowedIds:
 
 
 def read_accounts(
-    lines: Iterable[str], allowed: AllowedIds, existing: Mapping[str, AccountRow]
+    lines: Iterable[str], allowed_ids: AllowedIds, existing: Mapping[str, AccountRow]
 ) -> tuple[list[AccountRow], int]:
     """Return the accounts to open, and the number of those that are open already.
 
@@ -92,7 +92,7 @@ def read_accounts(
         cells = {n: unescape_formula((line.get(n) or "").strip()).strip() for n in COLUMNS}
         if not any(cells.values()):
             continue
-        row_faults = [*_find_row_faults(cells, allowed)]
+        row_faults = [*_find_row_faults(cells, allowed_ids)]
         login = normalize_login(cells["login"])
         if login in logins:
             row_faults.append(_DOUBLE)
@@ -130,7 +130,7 @@ def _find_title_faults(names: Sequence[str]) -> list[LineFault]:
     return []
 
 
-def _find_row_faults(cells: Mapping[str, str], allowed: AllowedIds) -> Iterable[FieldFault]:
+def _find_row_faults(cells: Mapping[str, str], allowed_ids: AllowedIds) -> Iterable[FieldFault]:
     if not is_valid_login(cells["login"]):
         yield _BAD_LOGIN
     if cells["role"] not in PERSON_ROLES:
@@ -143,10 +143,10 @@ def _find_row_faults(cells: Mapping[str, str], allowed: AllowedIds) -> Iterable[
             "person", "length", f"{MAX_TEXT} caractères au plus", f"at most {MAX_TEXT} characters"
         )
     groups = (
-        ("duty", allowed.duties, [cells["duty"]] if cells["duty"] else []),
-        ("sites", allowed.sites, split_ids(cells["sites"])),
-        ("poles", allowed.poles, split_ids(cells["poles"])),
-        ("realms", allowed.realms, split_ids(cells["realms"])),
+        ("duty", allowed_ids.duties, [cells["duty"]] if cells["duty"] else []),
+        ("sites", allowed_ids.sites, split_ids(cells["sites"])),
+        ("poles", allowed_ids.poles, split_ids(cells["poles"])),
+        ("realms", allowed_ids.realms, split_ids(cells["realms"])),
     )
     for field, ids, row_ids in groups:
         for id in row_ids:

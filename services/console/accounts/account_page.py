@@ -141,12 +141,12 @@ def build_passkey_router() -> APIRouter:
     @router.post("/compte/cles")
     async def added(request: Request, person: FactorPerson, body: NewPasskey) -> Response:
         """Add a passkey, and end every other session of the account."""
-        made = await _get_passkeys(request).add(
+        passkey = await _get_passkeys(request).add(
             person, body.credential, body.label.strip(), parse_place(request)
         )
         access: AccessStore = request.app.state.access
         access.trace(person, "passkey.added")
-        return _answer_with_new_session(request, person, {"id": made.id})
+        return _answer_with_new_session(request, person, {"id": passkey.id})
 
     @router.post("/compte/cles/{id}/retirer")
     async def removed(request: Request, person: RecentPerson, id: str) -> Response:

@@ -144,11 +144,11 @@ async def import_accounts(
     check_whole_territory(author)
     _ = get_translator(choose_language(request.headers.get("accept-language")))
     access: AccessStore = request.app.state.access
-    allowed = await _list_allowed_ids(request, author, territory)
+    allowed_ids = await _list_allowed_ids(request, author, territory)
     content = await request.body()
     try:
         accounts, same = await asyncio.to_thread(
-            _read_file, content, allowed, _map_accounts(access)
+            _read_file, content, allowed_ids, _map_accounts(access)
         )
     except TableInvalid as error:
         if not dry_run:
@@ -209,10 +209,10 @@ async def _list_allowed_ids(request: Request, author: Principal, territory: str)
 
 
 def _read_file(
-    content: bytes, allowed: AllowedIds, existing: dict[str, AccountRow]
+    content: bytes, allowed_ids: AllowedIds, existing: dict[str, AccountRow]
 ) -> tuple[list[AccountRow], int]:
     """Read a file. Raises TableInvalid."""
-    return read_accounts(decode_table(content), allowed, existing)
+    return read_accounts(decode_table(content), allowed_ids, existing)
 
 
 async def _open_accounts(
@@ -251,7 +251,7 @@ async def _open_account(access: AccessStore, author: Principal, row: AccountRow)
 def _build_answer(
     accounts: Sequence[AccountRow], same: int, codes: list[AccountCode], _: Translator
 ) -> AccountsImport:
-    opened = _.plural("{n} compte ouvert", "{n} comptes ouverts", len(codes))
+    opened_text = _.plural("{n} compte ouvert", "{n} comptes ouverts", len(codes))
     ready = _.plural("{n} compte à ouvrir", "{n} comptes à ouvrir", len(accounts))
     same_text = _.plural(
         "{n} déjà ouvert avec ces droits", "{n} déjà ouverts avec ces droits", same
@@ -259,7 +259,7 @@ def _build_answer(
     if not codes:
         text = _("{ready}, {known}. Rien n’est encore écrit.", ready=ready, known=same_text)
     else:
-        lines = [_("{opened}, {known}.", opened=opened, known=same_text)]
+        lines = [_("{opened}, {known}.", opened=opened_text, known=same_text)]
         if len(codes) < len(accounts):
             lines.append(
                 _("L’import s’est arrêté avant la fin : importez le même fichier à nouveau.")

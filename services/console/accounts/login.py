@@ -62,7 +62,7 @@ def add_login_routes(router: APIRouter) -> None:
                     user.strip(), password, second.strip() or None, address=address, device=device
                 )
         except ProblemError as error:
-            return render_login(request, next=next, user=user, refused=error)
+            return render_login(request, next=next, user=user, error=error)
         access: AccessStore = request.app.state.access
         access.trace(session.principal, "login.code" if code else "login.password")
         return set_session_cookies(
@@ -104,7 +104,7 @@ def _add_provider_routes(router: APIRouter) -> None:
         try:
             attempt = await _get_oidc(request).begin(_get_origin(request), next)
         except ProblemError as error:
-            return render_login(request, next=next, refused=error)
+            return render_login(request, next=next, error=error)
         response = RedirectResponse(attempt.location, 303, headers={"Cache-Control": "no-store"})
         response.headers.append(
             "Set-Cookie", _build_cookie(request, COOKIE, attempt.cookie, ATTEMPT_S)
@@ -118,7 +118,7 @@ def _add_provider_routes(router: APIRouter) -> None:
                 cookie_of(request, COOKIE), dict(request.query_params)
             )
         except ProblemError as error:
-            response = render_login(request, next="/", refused=error)
+            response = render_login(request, next="/", error=error)
         else:
             access: AccessStore = request.app.state.access
             access.trace(provider_login.session.principal, "login.oidc")
@@ -146,9 +146,9 @@ def _check_site(request: Request) -> None:
     alone: it must be the address that the front got, or the public one, for a proxy may hide the
     former.
     """
-    declared = request.headers.get("sec-fetch-site")
-    if declared is not None:
-        if declared not in ("same-origin", "none"):
+    fetch_site = request.headers.get("sec-fetch-site")
+    if fetch_site is not None:
+        if fetch_site not in ("same-origin", "none"):
             raise ProblemError("csrf")
         return
     origin, own = request.headers.get("origin"), _get_origin(request)
@@ -219,7 +219,7 @@ def render_login(
     *,
     next: str,
     user: str = "",
-    refused: ProblemError | None = None,
+    error: ProblemError | None = None,
     logout_url: str | None = None,
 ) -> Response:
     """Render the form, with the reason of a refusal, which never reveals the wrong field.
@@ -227,8 +227,8 @@ def render_login(
     After a logout, `logout_url` is the page that ends the session at the provider, too.
     """
     choice = DisplayChoice.of(request)
-    refusal = refused.problem.sentence("en" if choice.lang == "en" else "fr") if refused else ""
-    status = refused.problem.status if refused else 200
+    refusal = error.problem.sentence("en" if choice.lang == "en" else "fr") if error else ""
+    status = error.problem.status if error else 200
     oidc = request.app.state.oidc
     context = {
         "next": keep_inside(next),

@@ -89,8 +89,8 @@ async def subscribe_browser(request: Request, me: CalledPerson, body: Subscripti
             ]
             older = [p for p in other_points if p.channel is Channel.APP][: MAX_DEVICES - 1]
             others = [p for p in other_points if p.channel is not Channel.APP]
-            changed = contact.model_copy(update={"points": (point, *older, *others)[:20]})
-            await _store_contact(request, me, changed)
+            new_contact = contact.model_copy(update={"points": (point, *older, *others)[:20]})
+            await _store_contact(request, me, new_contact)
             log.info("device.subscribed", person=person)
     return await _build_devices(request, me)
 
@@ -109,8 +109,8 @@ async def unsubscribe_browser(
             p for p in points if p.channel is not Channel.APP or _parse_endpoint(p) != body.endpoint
         )
         if contact is not None and remaining_points != contact.points:
-            changed = contact.model_copy(update={"points": remaining_points})
-            await _store_contact(request, me, changed)
+            new_contact = contact.model_copy(update={"points": remaining_points})
+            await _store_contact(request, me, new_contact)
             log.info("device.ended", person=person)
     return await _build_devices(request, me)
 

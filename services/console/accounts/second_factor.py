@@ -57,17 +57,17 @@ def add_second_factor_routes(router: APIRouter) -> None:
         access: AccessStore = request.app.state.access
         sessions: Sessions = request.app.state.sessions
         account = find_account(request, person) or Account(id=person.id, login=person.id)
-        printed = [generate_code() for _ in range(PRINTED_CODE_COUNT)]
+        printed_codes = [generate_code() for _ in range(PRINTED_CODE_COUNT)]
         if _SECRET.fullmatch(secret) is None:
             secret, second = create_totp_secret(), ""
         try:
-            await sessions.enrol_second_factor(account, secret, second, printed)
+            await sessions.enrol_second_factor(account, secret, second, printed_codes)
         except ProblemError:
             wrong = ProblemError("invalid", faults=(build_fault("second", "totp", *WRONG_CODE),))
-            return _render_form(request, _require_session(request), secret, refused=wrong)
+            return _render_form(request, _require_session(request), secret, error=wrong)
         access.trace(person, "second_factor.added", person.id)
         return set_session_cookies(
-            _render_page(request, {"printed": printed}), sessions.admit(person), request
+            _render_page(request, {"printed": printed_codes}), sessions.admit(person), request
         )
 
 
@@ -81,7 +81,7 @@ def _require_session(request: Request) -> Session:
 
 
 def _render_form(
-    request: Request, session: Session, secret: str, *, refused: ProblemError | None = None
+    request: Request, session: Session, secret: str, *, error: ProblemError | None = None
 ) -> Response:
     account = find_account(request, session.principal)
     uri = pyotp.TOTP(secret).provisioning_uri(
@@ -98,9 +98,9 @@ def _render_form(
         "has_key": bool(session.enrolling and account is not None and account.passkeys),
         # our own drawing of letters and digits
         "drawn": Markup(segno.make(uri, error="m").svg_inline(scale=5, border=2)),  # noqa: S704
-        "refusal": refused.problem.faults[0].message[language] if refused else "",
+        "refusal": error.problem.faults[0].message[language] if error else "",
     }
-    return _render_page(request, context, refused.problem.status if refused else 200)
+    return _render_page(request, context, error.problem.status if error else 200)
 
 
 def _render_page(request: Request, context: dict[str, Any], status: int = 200) -> Response:

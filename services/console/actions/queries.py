@@ -150,7 +150,7 @@ def _build_action(view: OpenedRealm, row: act.ActionRow, at: Instant) -> r.Actio
 def _build_task_action(view: OpenedRealm, row: a.TaskRow, at: Instant) -> r.Action:
     task = view.shape.task(row)
     role, _, scope = (row.owner or "").partition(":")
-    ended = row.state in (TaskState.DONE, TaskState.VOID)
+    has_ended = row.state in (TaskState.DONE, TaskState.VOID)
     return r.Action.from_row(
         row,
         realm=task.realm,
@@ -167,10 +167,10 @@ def _build_task_action(view: OpenedRealm, row: a.TaskRow, at: Instant) -> r.Acti
         due_at=task.due_at,
         late=is_overdue(row, at),
         reminded_at=None,
-        accepted_by=None if ended and row.state is TaskState.VOID else row.taken_by,
+        accepted_by=None if has_ended and row.state is TaskState.VOID else row.taken_by,
         accepted_at=None,
         ended_by=row.taken_by if row.state is TaskState.DONE else None,
-        ended_at=task.done_at if ended else None,
+        ended_at=task.done_at if has_ended else None,
         reason=None,
         escalation=None,
         version=1,

@@ -135,8 +135,8 @@ def is_dangerous(site: Site) -> bool:
 def _describe_causes(site: Site, _: Translator) -> str:
     if site.status is SiteStatus.UNKNOWN:
         return _("non confirmé") if is_doubted(site) else _("silence")
-    ordered = sorted(site.causes, key=lambda c: (_GRAVITY.index(c.effect), -c.loss_pct))
-    causes = [w.translate_code(w.CAUSE, c.type, _) for c in ordered if not c.planned]
+    ordered_causes = sorted(site.causes, key=lambda c: (_GRAVITY.index(c.effect), -c.loss_pct))
+    causes = [w.translate_code(w.CAUSE, c.type, _) for c in ordered_causes if not c.planned]
     if site.generator and any(c.type is EventType.OUTAGE_POWER for c in site.causes):
         causes.append(_("groupe électrogène"))
     if any(c.contested for c in site.causes):
@@ -174,7 +174,9 @@ def build_site_line(site: Site, limit: SiteDeadline | None, _: Translator) -> Si
             _(w.SITE_STATUS[site.status]),
         )
     )
-    lost = "?" if unknown else f"{w.format_number(round(100 - site.capacity_pct), _.lang)}\u00a0%"
+    lost_share = (
+        "?" if unknown else f"{w.format_number(round(100 - site.capacity_pct), _.lang)}\u00a0%"
+    )
     return SiteLine(
         site.id,
         name,
@@ -182,7 +184,7 @@ def build_site_line(site: Site, limit: SiteDeadline | None, _: Translator) -> Si
         site.status,
         why,
         site.since,
-        lost,
+        lost_share,
         limit,
         len(sources),
         fold_text(text),
@@ -216,13 +218,15 @@ def group_lines(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list
         else:
             rest.append(line)
     danger.sort(key=lambda line: (not line.counting, -line.missing))
-    titled = (
+    titled_groups = (
         ("danger", _("Danger pour des personnes"), danger),
         ("limite", _("Échéance dans moins d’une heure"), pressing),
         ("silence", _("Sans nouvelles : levée de doute"), silent),
         ("reste", _("Hors service ou dégradés, le reste"), rest),
     )
-    return [SiteGroup(key, title, site_lines) for key, title, site_lines in titled if site_lines]
+    return [
+        SiteGroup(key, title, site_lines) for key, title, site_lines in titled_groups if site_lines
+    ]
 
 
 def sort_lines(lines: Sequence[SiteLine], sort: Sort, _: Translator) -> list[SiteGroup]:
@@ -338,11 +342,15 @@ def list_pole_choices(
     sites: Sequence[Site], titles: Mapping[str, str], _: Translator
 ) -> list[PoleChoice]:
     """List all, then each pôle with sites, with the number that are not normal."""
-    touched = Counter(s.pole for s in sites if s.status is not SiteStatus.NORMAL)
+    affected_counts = Counter(s.pole for s in sites if s.status is not SiteStatus.NORMAL)
     pole_ids = {s.pole for s in sites}
     return [
-        PoleChoice(None, _("Tous les pôles"), touched.total()),
-        *(PoleChoice(id, title, touched[id]) for id, title in titles.items() if id in pole_ids),
+        PoleChoice(None, _("Tous les pôles"), affected_counts.total()),
+        *(
+            PoleChoice(id, title, affected_counts[id])
+            for id, title in titles.items()
+            if id in pole_ids
+        ),
     ]
 
 

@@ -221,7 +221,7 @@ class _DemandLimiter:
         self._clock = until
 
     def _fresh(self, at: Instant) -> int:
-        return sum(passed > at - WINDOW_MS for passed in self._passed)
+        return sum(instant > at - WINDOW_MS for instant in self._passed)
 
     def _show(self, key: str, at: Instant) -> None:
         self.shown[key] = (at, key)
@@ -318,7 +318,7 @@ def _list_escalations(facts: DemandRows) -> Iterator[Demand]:
             for role in _expand_roles(facts, wave) if wave.fired_at is not None else ():
                 called_at.setdefault(role, wave.fired_at or row.started_at)
         answers = (p for w in row.waves if w.cycle >= row.since_cycle for p in w.answered)
-        answered = frozenset(
+        answering_roles = frozenset(
             facts.roles_by_person[person] for person in answers if person in facts.roles_by_person
         )
         danger = any(
@@ -337,7 +337,7 @@ def _list_escalations(facts: DemandRows) -> Iterator[Demand]:
             escalation=row.id,
             open=row.state in ("running", "exhausted"),
             called_at=called_at,
-            answered=answered,
+            answered=answering_roles,
         )
 
 
@@ -387,8 +387,8 @@ def _list_levels(facts: DemandRows) -> Iterator[Demand]:
 def _list_plans(facts: DemandRows, now: Instant) -> Iterator[Demand]:
     """Yield one row per plan to decide, and one per plan with late cards."""
     for row in facts.plans.values():
-        raised = row.proposed_level is not None
-        if (row.state is PlanState.PROPOSED or raised) and row.proposed_at is not None:
+        is_raised = row.proposed_level is not None
+        if (row.state is PlanState.PROPOSED or is_raised) and row.proposed_at is not None:
             yield Demand(
                 f"plan:{row.id}",
                 "plan_proposed",

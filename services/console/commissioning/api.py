@@ -99,12 +99,12 @@ async def confirm_territory(
 async def _read_commissioning(request: Request, realm: str) -> Commissioning:
     deeds = await read_deeds(request, request.app.state.model, realm)
     lang = choose_language(request.headers.get("accept-language"))
-    judged = judge_conditions(deeds, get_translator(lang))
-    return build_commissioning(judged, deeds.live.version, lang)
+    judged_conditions = judge_conditions(deeds, get_translator(lang))
+    return build_commissioning(judged_conditions, deeds.live.version, lang)
 
 
 def build_commissioning(
-    judged: Sequence[JudgedCondition], version: str | None, lang: str
+    judged_conditions: Sequence[JudgedCondition], version: str | None, lang: str
 ) -> Commissioning:
     """Build the resource of judged conditions."""
     _ = get_translator(lang)
@@ -119,7 +119,9 @@ def build_commissioning(
             path=one.condition.path,
             command=one.condition.command or None,
         )
-        for one in judged
+        for one in judged_conditions
     ]
-    done = sum(item.state == "done" for item in items)
-    return Commissioning(ready=done == len(CONDITIONS), done=done, reference=version, items=items)
+    done_count = sum(item.state == "done" for item in items)
+    return Commissioning(
+        ready=done_count == len(CONDITIONS), done=done_count, reference=version, items=items
+    )

@@ -73,9 +73,9 @@ def judge_conditions(deeds: PreparationDeeds, _: Translator) -> list[JudgedCondi
     return [JudgedCondition(one, one.judge(deeds, _)) for one in CONDITIONS]
 
 
-def list_grave(judged: Sequence[JudgedCondition]) -> list[JudgedCondition]:
+def list_grave(judged_conditions: Sequence[JudgedCondition]) -> list[JudgedCondition]:
     """Return the conditions that are missing and must not be."""
-    return [one for one in judged if one.is_grave]
+    return [one for one in judged_conditions if one.is_grave]
 
 
 def judge_territory(deeds: PreparationDeeds, _: Translator) -> Finding:
@@ -122,12 +122,14 @@ def judge_second_factors(deeds: PreparationDeeds, _: Translator) -> Finding:
 
 def judge_directory(deeds: PreparationDeeds, _: Translator) -> Finding:
     """Judge whether the directory has a number for all people on call."""
-    needed = deeds.live.on_call
-    if not needed:
+    on_call_people = deeds.live.on_call
+    if not on_call_people:
         return Finding("open", _("Personne n’est d’astreinte"))
-    reachable_count = len(needed & deeds.reachable)
-    text = _("{n} personnes d’astreinte joignables sur {of}", n=reachable_count, of=len(needed))
-    return Finding(_judge_count(reachable_count, len(needed)), text)
+    reachable_count = len(on_call_people & deeds.reachable)
+    text = _(
+        "{n} personnes d’astreinte joignables sur {of}", n=reachable_count, of=len(on_call_people)
+    )
+    return Finding(_judge_count(reachable_count, len(on_call_people)), text)
 
 
 def judge_channels(deeds: PreparationDeeds, _: Translator) -> Finding:
@@ -138,9 +140,9 @@ def judge_channels(deeds: PreparationDeeds, _: Translator) -> Finding:
     at = to_datetime(probe.done_at)
     if not probe.channels or has_no_provider(probe.channels):
         return Finding("open", _("Aucun fournisseur : aucun message ne partirait"), at)
-    failed = [c.channel for c in probe.channels if c.outcome == "failed"]
-    if failed:
-        names = ", ".join(w.translate_code(w.CHANNEL, channel, _) for channel in failed)
+    failed_channels = [c.channel for c in probe.channels if c.outcome == "failed"]
+    if failed_channels:
+        names = ", ".join(w.translate_code(w.CHANNEL, channel, _) for channel in failed_channels)
         return Finding("open", _("En échec : {channels}", channels=names), at)
     ready = [c for c in probe.channels if c.outcome != "not_configured"]
     text = _.plural("{n} canal prêt", "{n} canaux prêts", len(ready))
@@ -192,21 +194,21 @@ def judge_sources(deeds: PreparationDeeds, _: Translator) -> Finding:
     at = max(contact_times, default=None)
     if at is None:
         return _judge_unheard(len(feeds) + len(sources), _)
-    troubled = sum(feed.state in _TROUBLED_FEEDS for feed in feeds)
-    troubled += sum(bool(source["silent"]) for source in sources)
-    if troubled:
-        text = _.plural("{n} ne transmet plus", "{n} ne transmettent plus", troubled)
+    trouble_count = sum(feed.state in _TROUBLED_FEEDS for feed in feeds)
+    trouble_count += sum(bool(source["silent"]) for source in sources)
+    if trouble_count:
+        text = _.plural("{n} ne transmet plus", "{n} ne transmettent plus", trouble_count)
         return Finding("partly", text, at)
     text = _.plural("{n} transmet", "{n} transmettent", len(contact_times))
     return _judge_age(at, deeds.now, SOURCE_MAX_AGE, text, _)
 
 
-def _judge_unheard(configured: int, _: Translator) -> Finding:
+def _judge_unheard(source_count: int, _: Translator) -> Finding:
     """Judge sources and feeds that never reported."""
-    if not configured:
+    if not source_count:
         return Finding("open", _("Aucune source, aucun flux"))
     text = _.plural(
-        "{n} source ou flux, encore muet", "{n} sources ou flux, encore muets", configured
+        "{n} source ou flux, encore muet", "{n} sources ou flux, encore muets", source_count
     )
     return Finding("partly", text)
 
@@ -225,8 +227,8 @@ def _judge_age(at: datetime, now: datetime, limit: timedelta, text: str, _: Tran
     return Finding("done", text, at)
 
 
-def _judge_count(count: int, needed: int) -> CheckState:
-    if needed and count >= needed:
+def _judge_count(count: int, needed_count: int) -> CheckState:
+    if needed_count and count >= needed_count:
         return "done"
     return "partly" if count else "open"
 

@@ -34,7 +34,9 @@ class ConditionLine:
     command: str
 
 
-def build_condition_lines(judged: Sequence[JudgedCondition], _: Translator) -> list[ConditionLine]:
+def build_condition_lines(
+    judged_conditions: Sequence[JudgedCondition], _: Translator
+) -> list[ConditionLine]:
     """Build the lines of the page."""
     return [
         ConditionLine(
@@ -49,10 +51,10 @@ def build_condition_lines(judged: Sequence[JudgedCondition], _: Translator) -> l
             button=_(one.condition.button),
             command=one.condition.command if one.finding.state != "done" else "",
         )
-        for one in judged
+        for one in judged_conditions
     ]
 
 
-def list_missing(judged: Sequence[JudgedCondition], _: Translator) -> list[str]:
+def list_missing(judged_conditions: Sequence[JudgedCondition], _: Translator) -> list[str]:
     """Name the conditions that are missing and must not be, for the notice of the first page."""
-    return [_(one.condition.title).lower() for one in list_grave(judged)]
+    return [_(one.condition.title).lower() for one in list_grave(judged_conditions)]

@@ -65,13 +65,13 @@ def count_accounts(
     accounts: Iterable[Account], principals: Iterable[Principal]
 ) -> PersonalAccounts:
     """Count the open accounts of people, those that decide, and those with a second factor."""
-    enabled = {p.id: p for p in principals if p.disabled_at is None}
+    open_principals = {p.id: p for p in principals if p.disabled_at is None}
     people = [
         account
         for account in accounts
-        if account.id in enabled and enabled[account.id].role not in _WITHOUT_PERSON
+        if account.id in open_principals and open_principals[account.id].role not in _WITHOUT_PERSON
     ]
-    deciding = [a for a in people if enabled[a.id].may(Permission.REFERENCE_DECIDE)]
+    deciding = [a for a in people if open_principals[a.id].may(Permission.REFERENCE_DECIDE)]
     return PersonalAccounts(
         total=len(people), deciding=len(deciding), protected=sum(map(has_second_factor, people))
     )

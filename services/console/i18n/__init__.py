@@ -81,10 +81,10 @@ def get_translator(lang: str) -> Translator:
     channels = [row.label for row in CHANNELS.values()]
     for text in (*list_texts(), *channels, *list_strategy_names()):
         catalogue.add(text.fr, text.en)
-    compiled = BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    return Translator(lang, Translations(compiled))
+    mo_file = BytesIO()
+    write_mo(mo_file, catalogue)
+    mo_file.seek(0)
+    return Translator(lang, Translations(mo_file))
 
 
 def choose_language(accept_language: str | None) -> str:

@@ -114,8 +114,8 @@ def _build_sums(
 
 def _build_lines(x: LedgerSheetFacts) -> DocumentSection:
     _ = x.translator
-    ordered = sorted(x.lines, key=lambda line: (-(line.amount_eur or 0), line.at, line.id))
-    rows = tuple(_build_row(line, _) for line in ordered[:PRINTED_LINES])
+    ordered_lines = sorted(x.lines, key=lambda line: (-(line.amount_eur or 0), line.at, line.id))
+    rows = tuple(_build_row(line, _) for line in ordered_lines[:PRINTED_LINES])
     columns = (
         TableColumn(title=_("Date")),
         TableColumn(title=_("Dépense"), wide=True),
@@ -123,7 +123,7 @@ def _build_lines(x: LedgerSheetFacts) -> DocumentSection:
         TableColumn(title=_("Montant"), right=True),
         TableColumn(title=_("Source")),
     )
-    rest = len(ordered) - len(rows)
+    rest = len(ordered_lines) - len(rows)
     note = (
         _.plural("{n} ligne de plus dans le tableau.", "{n} lignes de plus dans le tableau.", rest)
         if rest > 0

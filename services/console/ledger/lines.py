@@ -71,15 +71,15 @@ class UnitPrices:
             section_by_type.get(kind)
             for kind in (ref.EscalationPolicy, ref.ResourcesSection, ref.ChannelsSection)
         )
-        made = cls()
+        unit_prices = cls()
         if isinstance(policy, ref.EscalationPolicy):
             reassignment = policy.policy.reassignment
-            made = cls(_to_decimal(reassignment.agent_day_eur), reassignment.agent_day_draft)
+            unit_prices = cls(_to_decimal(reassignment.agent_day_eur), reassignment.agent_day_draft)
         resources = rules.rules if isinstance(rules, ref.ResourcesSection) else None
         prices = channels.rules.channels if isinstance(channels, ref.ChannelsSection) else ()
         return cls(
-            made.agent_day,
-            made.agent_day_draft,
+            unit_prices.agent_day,
+            unit_prices.agent_day_draft,
             _to_decimal(resources.km_eur) if resources else None,
             _to_decimal(resources.fuel_litre_eur) if resources else None,
             {
@@ -311,13 +311,13 @@ class CostSum:
 def sum_lines(lines: Iterable[CostLine]) -> CostSum:
     """Sum up lines."""
     all_lines = list(lines)
-    priced = [(line.amount, line.draft) for line in all_lines if line.amount is not None]
+    amounts = [(line.amount, line.draft) for line in all_lines if line.amount is not None]
     return CostSum(
         "",
         len(all_lines),
-        sum((amount for amount, _ in priced), Decimal(0)),
-        len(all_lines) - len(priced),
-        sum((amount for amount, draft in priced if draft), Decimal(0)),
+        sum((amount for amount, _ in amounts), Decimal(0)),
+        len(all_lines) - len(amounts),
+        sum((amount for amount, draft in amounts if draft), Decimal(0)),
     )
 
 

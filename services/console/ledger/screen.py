@@ -40,7 +40,7 @@ async def build_ledger_page(queries: Queries, request: Request) -> dict[str, Any
         x.queries.ledger_totals(),
         x.queries.ledger(choice, limit=LINES_SHOWN),
     )
-    chosen = {name: getattr(choice, name) for name in _FILTERS if getattr(choice, name)}
+    filters = {name: getattr(choice, name) for name in _FILTERS if getattr(choice, name)}
     return {
         **build_page_context(request, x),
         "totals": totals,
@@ -48,7 +48,7 @@ async def build_ledger_page(queries: Queries, request: Request) -> dict[str, Any
         "lines": lines.items,
         "more": totals.lines - len(lines.items),
         "choice": choice,
-        "chosen": chosen,
+        "chosen": filters,
         "price": lambda euros: w.format_unit_price(euros, x.shell.lang),
         "cost_kind": words.COST_KIND,
         "cost_unit": words.COST_UNIT,

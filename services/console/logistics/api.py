@@ -261,10 +261,10 @@ async def offer_resource(author: Giver, id: str, body: OfferBody) -> Response:
 
 @router.decision("/resource-requests/{id}:commit", "Commit offers: the promise", versioned=True)
 async def commit_resource(author: Giver, id: str, body: CommitBody | None = None) -> Response:
-    chosen = tuple(body.offers) if body else ()
-    await _check_offers(author, body, id, chosen)
+    offer_ids = tuple(body.offers) if body else ()
+    await _check_offers(author, body, id, offer_ids)
     return await send_decision(
-        author, body, "continuity", res.CommitResource, request=id, offers=chosen
+        author, body, "continuity", res.CommitResource, request=id, offers=offer_ids
     )
 
 
@@ -318,18 +318,18 @@ async def _check_givers(author: DecisionContext, stocks: Iterable[str | None]) -
     """Refuse stocks outside the author's scope; a partner belongs to the whole territory."""
     if not is_limited(author.principal):
         return
-    listed = (await author.model.reference()).resources.stocks
+    stocks_by_id = (await author.model.reference()).resources.stocks
     for stock in stocks:
         if stock is None:
             check_whole_territory(author.principal, "partner")
-        elif stock in listed:
-            await check_sites(author, [listed[stock].site], "stock")
+        elif stock in stocks_by_id:
+            await check_sites(author, [stocks_by_id[stock].site], "stock")
         else:
             check_whole_territory(author.principal, "stock")
 
 
 async def _check_offers(
-    author: DecisionContext, body: DecisionBody | None, id: str, chosen: tuple[str, ...]
+    author: DecisionContext, body: DecisionBody | None, id: str, offer_ids: tuple[str, ...]
 ) -> None:
     """Refuse to commit offers of stocks outside the author's scope."""
     if not is_limited(author.principal):
@@ -339,7 +339,7 @@ async def _check_offers(
     stocks = [
         offer.stock
         for offer in resource_request.offers
-        if offer.id in chosen or (not chosen and offer.state is res.OfferState.OPEN)
+        if offer.id in offer_ids or (not offer_ids and offer.state is res.OfferState.OPEN)
     ]
     await _check_givers(within, stocks or [None])
 

@@ -81,10 +81,10 @@ class LogisticsQueries(QueryBase):
         view = await self.read()
         rows = await view.picture.rows(res.StockRow)
         names = view.picture.reference.names
-        listed = view.picture.reference.resources.stocks.values()
+        stocks = view.picture.reference.resources.stocks.values()
         levels = [
             build_stock(self._realm, stock, rows.get(stock.id), names, self._lang)
-            for stock in listed
+            for stock in stocks
         ]
         return sorted(levels, key=lambda one: (one.kind_name, one.site_name, one.id))
 
@@ -101,10 +101,10 @@ class LogisticsQueries(QueryBase):
         levels: Mapping[str, res.StockRow] | None,
     ) -> r.ResourceRequest:
         reference, lang = view.picture.reference, view.shape.lang
-        made = build_request(view.shape.realm, row, reference.names, lang, text)
+        request = build_request(view.shape.realm, row, reference.names, lang, text)
         if levels is None:
-            return made
+            return request
         now = get_snapshot_time(view.picture)
         waits = row.state in res.WAITING_STATES
-        suggested = suggest_offers(reference, row, levels, now, lang) if waits else []
-        return made.model_copy(update={"suggestions": suggested})
+        suggestions = suggest_offers(reference, row, levels, now, lang) if waits else []
+        return request.model_copy(update={"suggestions": suggestions})

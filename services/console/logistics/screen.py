@@ -64,8 +64,8 @@ def build_columns(requests: Sequence[ResourceRequest], _: Translator) -> list[Bo
 def list_ended(requests: Sequence[ResourceRequest]) -> list[ResourceRequest]:
     """Return the last requests that were released or cancelled, newest first."""
     over = [one for one in requests if one.state in (_S.RELEASED, _S.CANCELLED)]
-    ended = [one for one in over if one.ended_at is not None]
-    newest = sorted(ended, key=lambda one: (one.ended_at, one.number), reverse=True)
+    ended_requests = [one for one in over if one.ended_at is not None]
+    newest = sorted(ended_requests, key=lambda one: (one.ended_at, one.number), reverse=True)
     return newest[:OVER_SHOWN]
 
 

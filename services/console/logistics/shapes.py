@@ -40,8 +40,12 @@ WHY: Final = {
 def name_resource(names: TerritoryNames, row: ResourceRequestRow, lang: str) -> str:
     """Return quantity and kind: « 2 groupes électrogènes », « 3 agents (chauffeur) »."""
     text = names.resource(row.kind, row.quantity, lang)
-    counted = f"{w.format_number(row.quantity, lang)} {text}"
-    return counted if row.metier is None else f"{counted} ({names.metier(row.metier, lang)})"
+    quantity_text = f"{w.format_number(row.quantity, lang)} {text}"
+    return (
+        quantity_text
+        if row.metier is None
+        else f"{quantity_text} ({names.metier(row.metier, lang)})"
+    )
 
 
 def build_need(row: ResourceRequestRow) -> Need:
@@ -93,7 +97,7 @@ def suggest_offers(
     """Return the best offers that could be made now, each with its reason."""
     need, _ = build_need(row), get_translator(lang)
     available = {id: level.available for id, level in levels.items()}
-    ranked = rank_suggestions(reference.resources, need, available, now)
+    suggestions = rank_suggestions(reference.resources, need, available, now)
     return [
         ResourceSuggestion.from_row(
             one,
@@ -101,7 +105,7 @@ def suggest_offers(
             late_min=_count_minutes(one.late_ms),
             text=_explain(need, one, _),
         )
-        for one in ranked[:SUGGESTIONS_SHOWN]
+        for one in suggestions[:SUGGESTIONS_SHOWN]
     ]
 
 

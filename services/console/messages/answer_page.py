@@ -140,7 +140,7 @@ class AnswerPage:
                 None,
             )
             over = over or (ladder.state if ladder.state in ENDED_STATES else None)
-        answered = notification.answer if notification.state is NotificationState.ANSWERED else None
+        answer = notification.answer if notification.state is NotificationState.ANSWERED else None
         return {
             **_build_link_context(link, token),
             "shown_at": now,
@@ -158,15 +158,15 @@ class AnswerPage:
             "deputy_at": notification.ack_by
             if notification.ack_by and notification.ack_by > now
             else None,
-            "answered": answered,
+            "answered": answer,
             "answered_at": notification.acknowledged_at,
             "over": _(WITHDRAWAL_TEXTS.get(over, NOTHING_TO_DO)) if over is not None else None,
             "facts": collect_call_facts(notification, calls, reference.said, names, _, now),
-            "safety": self._queries.headcount_answer(notification.id) if answered else None,
+            "safety": self._queries.headcount_answer(notification.id) if answer else None,
             "ended_at": await self._find_end(queries, notification),
             "refusal": refusal,
             "pending": False,
-            "positive": max(wave.positive if wave else 0, int(answered == Answer.ACK)),
+            "positive": max(wave.positive if wave else 0, int(answer == Answer.ACK)),
             "expected": wave.expected if wave else 0,
         }
 
@@ -201,8 +201,8 @@ class AnswerPage:
         """
         link = self.link(token)
         if answer_code in tuple(AttendanceMode):
-            stated = StatedAttendance(AttendanceMode(answer_code), eta_min)
-            return await self._state_attendance(request, link, token, stated)
+            attendance = StatedAttendance(AttendanceMode(answer_code), eta_min)
+            return await self._state_attendance(request, link, token, attendance)
         recalls = answer_code == RECALL
         if recalls:
             answer_code = Answer.DECLINE.value
@@ -250,10 +250,10 @@ class AnswerPage:
         return context
 
     async def _state_attendance(
-        self, request: Request, link: AnswerLink, token: str, stated: StatedAttendance
+        self, request: Request, link: AnswerLink, token: str, attendance: StatedAttendance
     ) -> dict[str, Any]:
         """Record how the person takes part in the crisis cell; the answer stays. Rule D90."""
-        result = await self._send(link, token, Answer.ACK, attendance=stated)
+        result = await self._send(link, token, Answer.ACK, attendance=attendance)
         try:
             context = await self._told(link, token, DisplayChoice.of(request))
         except ProblemError as unread:
@@ -261,7 +261,7 @@ class AnswerPage:
                 raise
             return build_received_page(DisplayChoice.of(request))
         if result.state in COUNTED_STATES:
-            context["attendance"] = stated.mode.value
+            context["attendance"] = attendance.mode.value
         else:
             context["refusal"] = result.detail or ""
         return context

@@ -252,7 +252,7 @@ async def list_recipients(
     """
     site_ids = set(sites)
     return [
-        called async for called, site in _read_people(directory) if everybody or site in site_ids
+        person async for person, site in _read_people(directory) if everybody or site in site_ids
     ]
 
 
@@ -261,9 +261,9 @@ async def group_staff_by_site(
 ) -> dict[str, list[Called]]:
     """Return site → its people, as in `list_recipients`, without sites where nobody works."""
     staff_by_site: dict[str, list[Called]] = {}
-    async for called, site in _read_people(directory):
+    async for person, site in _read_people(directory):
         if site is not None and site in sites:
-            staff_by_site.setdefault(site, []).append(called)
+            staff_by_site.setdefault(site, []).append(person)
     return staff_by_site
 
 

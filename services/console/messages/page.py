@@ -94,8 +94,10 @@ def build_callout_views(
 
 
 def _build_callout_view(one: CallOut, names: TerritoryNames, _: Translator) -> CallOutView:
-    begun, counted = one.started_at is not None, one.kind == "headcount"
-    state, icon, tone = _STATE_LABELS[one.state] if begun or one.state != "stopped" else _ABANDONED
+    has_begun, is_headcount = one.started_at is not None, one.kind == "headcount"
+    state, icon, tone = (
+        _STATE_LABELS[one.state] if has_begun or one.state != "stopped" else _ABANDONED
+    )
     title = _title(one, describe_recipients(one, names, _), _)
     return CallOutView(
         callout=one,
@@ -103,9 +105,9 @@ def _build_callout_view(one: CallOut, names: TerritoryNames, _: Translator) -> C
         state=_(state),
         icon=icon,
         tone=tone,
-        done=one.answered if counted else one.handed,
-        silent=max(one.people - one.answered, 0) if counted and begun else 0,
-        cost=format_euros(one.spent_cents if begun else one.cost_cents, _.lang),
+        done=one.answered if is_headcount else one.handed,
+        silent=max(one.people - one.answered, 0) if is_headcount and has_begun else 0,
+        cost=format_euros(one.spent_cents if has_begun else one.cost_cents, _.lang),
         estimates=tuple(
             DraftEstimate(
                 e.channel,
@@ -121,7 +123,7 @@ def _build_callout_view(one: CallOut, names: TerritoryNames, _: Translator) -> C
             for key, a, many in _ANSWER_LABELS
             for n in [getattr(one, key)]
         )
-        if counted and begun
+        if is_headcount and has_begun
         else (),
     )
 

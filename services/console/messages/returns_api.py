@@ -71,11 +71,11 @@ class GatewayReturn(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_provider_state(cls, given: Any) -> Any:
+    def _read_provider_state(cls, raw_value: Any) -> Any:
         """Read `status: {"value": …}` of smsmode; a state on the way says nothing yet."""
-        if not isinstance(given, dict) or not isinstance(given.get("status"), dict):
-            return given
-        value = str(given["status"].get("value", ""))[:32]
+        if not isinstance(raw_value, dict) or not isinstance(raw_value.get("status"), dict):
+            return raw_value
+        value = str(raw_value["status"].get("value", ""))[:32]
         state = PROVIDER_STATES.get(value)
         error = value.lower() if state == "failed" else None
         return {"status": state, "error": error, "channel": Channel.SMS}

@@ -65,16 +65,16 @@ def describe_left(one: ObligationClock, now: datetime, _: Translator) -> str:
 
 
 def _describe_end(one: ObligationClock, now: datetime, names: TerritoryNames, _: Translator) -> str:
-    signed = one.done or one.dismissed
-    if signed is None:
+    signature = one.done or one.dismissed
+    if signature is None:
         return ""
     who = (
-        w.name_person(signed.by, names, _)
-        if signed.by in names.holders
-        else w.name_role(signed.role, None, names, _)
+        w.name_person(signature.by, names, _)
+        if signature.by in names.holders
+        else w.name_role(signature.role, None, names, _)
     )
     if one.state is ObligationState.DISMISSED:
-        return _("Sans objet, {at}, {who}", at=times.hm_dated(signed.at, now, _.lang), who=who)
+        return _("Sans objet, {at}, {who}", at=times.hm_dated(signature.at, now, _.lang), who=who)
     at = times.hm_dated(one.declared_at, now, _.lang)
     if one.late:
         return _("Déclarée après la limite, {at}, {who}", at=at, who=who)

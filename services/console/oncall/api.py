@@ -397,11 +397,11 @@ async def import_calendar(
         content = await _read_body(request)  # before the turn: a slow client must not block others
         costs: ExpensiveWork = request.app.state.costs
         async with costs.calendars.turn(author.principal.id), _IMPORT_SLOT:
-            read = await read_untrusted_calendar(content, at, window)
+            calendar_file = await read_untrusted_calendar(content, at, window)
         directory: VaultDirectory = request.app.state.directory
         contacts = await run_in_thread(_list_contacts, directory.of(author.realm))
         post_shifts = assign_shifts(
-            read,
+            calendar_file,
             Phonebook.of(desk.persons(), contacts),
             TerritoryVocabulary.of(desk.reference.sections, desk.role_words()),
             options,
@@ -409,14 +409,16 @@ async def import_calendar(
         )
     except CalendarRefused as error:
         raise _make_refusal(error) from error
-    name = (calendar or read.name or "calendrier")[:64]
-    gone = (
+    name = (calendar or calendar_file.name or "calendrier")[:64]
+    outdated_ids = (
         list_outdated_shifts(desk.duties.values(), name, options, post_shifts)
         if window is None
         else []
     )
     await _check_post_scope(
-        author, None, [*(d.scope for d in post_shifts), *(desk.duties[id].scope for id in gone)]
+        author,
+        None,
+        [*(d.scope for d in post_shifts), *(desk.duties[id].scope for id in outdated_ids)],
     )
     commands: list[dict[str, Any]] = [
         *(
@@ -432,24 +434,24 @@ async def import_calendar(
             }
             for d in post_shifts
         ),
-        *({"kind": WithdrawDuty, "duty": duty} for duty in gone),
+        *({"kind": WithdrawDuty, "duty": duty} for duty in outdated_ids),
     ]
-    decided: list[str | None] = []
+    command_ids: list[str | None] = []
     for n, command in enumerate(commands if not dry_run else ()):
         answer = await send_decision(
             _number_key(author, n), DecisionBody(reason=reason), "alerts", **command
         )
         if answer.status_code != 200:
             return answer
-        decided.append(answer.headers["Vigie-Command"])
+        command_ids.append(answer.headers["Vigie-Command"])
     items = [
-        _build_imported_post(d, decided[n] if n < len(decided) else None)
+        _build_imported_post(d, command_ids[n] if n < len(command_ids) else None)
         for n, d in enumerate(post_shifts)
     ]
     return ImportResult(
         calendar=name,
         shifts=sum(len(d.shifts) for d in post_shifts),
-        withdrawn=len(gone),
+        withdrawn=len(outdated_ids),
         items=items,
     )
 

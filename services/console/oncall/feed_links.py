@@ -51,10 +51,10 @@ class FeedLinks:
     def read(self, token: str) -> FeedLink:
         """Read a token. Raises FeedLinkInvalid."""
         try:
-            sealed = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+            octets = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
         except (NotBase64, ValueError):
             raise FeedLinkInvalid("not a token") from None
-        mac, body = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
+        mac, body = octets[:_MAC_BYTES], octets[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(body)) or body.count(b"\0") != 2:
             raise FeedLinkInvalid("not a token of this installation")
         realm, role, scope = body.decode().split("\0")

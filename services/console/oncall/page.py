@@ -96,9 +96,9 @@ def compute_edges(monday: date) -> list[int]:
 
 def build_rows(on_call: OnCall, edges: list[int], now: datetime, lang: str) -> list[GridRow]:
     """Build two rows per post: holder and deputy."""
-    made: list[GridRow] = []
+    rows: list[GridRow] = []
     for post in on_call.items:
-        made.append(
+        rows.append(
             GridRow(
                 f"{post.id}-h",
                 _format_post(post),
@@ -107,7 +107,7 @@ def build_rows(on_call: OnCall, edges: list[int], now: datetime, lang: str) -> l
                 post.id,
             )
         )
-        made.append(
+        rows.append(
             GridRow(
                 f"{post.id}-d",
                 _format_post(post),
@@ -116,7 +116,7 @@ def build_rows(on_call: OnCall, edges: list[int], now: datetime, lang: str) -> l
                 post.id,
             )
         )
-    return made
+    return rows
 
 
 def _format_post(post: OnCallPost) -> str:
@@ -160,12 +160,12 @@ def _choose_span(spans: list[ShiftSpan], a: int, b: int) -> ShiftSpan:
 
 def build_days(monday: date, now: datetime, holidays: frozenset[str], lang: str) -> list[GridDay]:
     today = times.to_paris(now).date()
-    made = []
+    days = []
     for n in range(DAYS_PER_WEEK):
         day = monday + timedelta(days=n)
         noon = datetime(day.year, day.month, day.day, 12, tzinfo=times.PARIS)
-        made.append(GridDay(times.day(noon, lang), day == today, day.isoformat() in holidays))
-    return made
+        days.append(GridDay(times.day(noon, lang), day == today, day.isoformat() in holidays))
+    return days
 
 
 def build_bands(proof: Readiness) -> list[ReadinessBand]:
@@ -176,7 +176,7 @@ def build_bands(proof: Readiness) -> list[ReadinessBand]:
     )
     x0, width = BAND_SPAN
     tones = {"ready": "y", "reserve": "w", "hole": "x"}
-    made = []
+    bands = []
     for n, role in enumerate(proof.roles):
         bars = (
             ReadinessBar(
@@ -186,8 +186,8 @@ def build_bands(proof: Readiness) -> list[ReadinessBand]:
             )
             for a, b, state in role.band
         )
-        made.append(ReadinessBand(role.role_name, ROW_HEIGHT * (n + 1), tuple(bars)))
-    return made
+        bands.append(ReadinessBand(role.role_name, ROW_HEIGHT * (n + 1), tuple(bars)))
+    return bands
 
 
 def build_ticks(proof: Readiness) -> list[tuple[float, str]]:

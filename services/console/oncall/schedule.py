@@ -227,8 +227,8 @@ class ScheduleView:
         self, at: Instant, days: int | None = None, site: ref.Site | None = None
     ) -> Readiness:
         """Compute the readiness from now on."""
-        made = self.prover()
-        if made is None:
+        prover_and_rule = self.prover()
+        if prover_and_rule is None:
             return Readiness(
                 realm=self.realm,
                 reference=self.reference.version,
@@ -243,7 +243,7 @@ class ScheduleView:
                 roles=[],
                 items=[],
             )
-        prover, rule = made
+        prover, rule = prover_and_rule
         proof = prover.prove(at, days)
         mine = prover.posts_of(site) if site is not None else []
         holes = [h for h in proof.holes if site is None or (h.role, h.scope) in mine]

@@ -42,7 +42,7 @@ async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:
     today = duty.find_monday(times.to_paris(now).date())
     monday = duty.find_monday(_parse_day(request.query_params.get("du"), today))
     edges = duty.compute_edges(monday)
-    on_call, proof, drills, decided = await asyncio.gather(
+    on_call, proof, drills, decisions = await asyncio.gather(
         x.queries.on_call(start=edges[0], end=edges[-1], now=times.to_ms(now)),
         x.queries.readiness(),
         x.queries.drills(limit=1),
@@ -58,7 +58,7 @@ async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:
         "span": {"from": edges[0], "to": edges[-1]},
         "posts": on_call.items,
         "proof": proof,
-        "decided": duty.list_decisions(decided.items, now, x.names, x._),
+        "decided": duty.list_decisions(decisions.items, now, x.names, x._),
         "decided_shown": duty.DECISIONS_SHOWN,
         "drill": drills.items[0] if drills.items else None,
         "no_channel": no_channel,

@@ -50,8 +50,8 @@ class Tiles:
 
 def build_tiles(communes: Sequence[Commune]) -> Tiles:
     """Place all communes; the same communes always get the same places."""
-    ordered = sorted(communes, key=lambda c: c.insee)
-    cells = place_points(tuple((c.x, c.y) for c in ordered))
+    ordered_communes = sorted(communes, key=lambda c: c.insee)
+    cells = place_points(tuple((c.x, c.y) for c in ordered_communes))
     tiles = [
         Tile(
             c.insee,
@@ -64,7 +64,7 @@ def build_tiles(communes: Sequence[Commune]) -> Tiles:
             sum(n for status, n in c.sites.items() if status is not SiteStatus.NORMAL),
             bool(c.incidents),
         )
-        for c, (col, row) in zip(ordered, cells, strict=True)
+        for c, (col, row) in zip(ordered_communes, cells, strict=True)
     ]
     wide, high = (
         max((col for col, _ in cells), default=0) + 1,
@@ -126,9 +126,9 @@ def place_points(points: tuple[Point, ...]) -> tuple[tuple[int, int], ...]:
         [((x - west) / side - col) ** 2 + ((y - north) / side - row) ** 2 for col, row in cells]
         for x, y in points
     ]
-    chosen = [cells[k] for k in assign_columns(costs)]
-    left, top = min(col for col, _ in chosen), min(row for _, row in chosen)
-    return tuple((col - left, row - top) for col, row in chosen)
+    chosen_cells = [cells[k] for k in assign_columns(costs)]
+    left, top = min(col for col, _ in chosen_cells), min(row for _, row in chosen_cells)
+    return tuple((col - left, row - top) for col, row in chosen_cells)
 
 
 def assign_columns(costs: Sequence[Sequence[float]]) -> list[int]:
@@ -144,19 +144,19 @@ def assign_columns(costs: Sequence[Sequence[float]]) -> list[int]:
     )  # rows and columns count from 1; 0 is free
     for row in range(1, rows + 1):
         owner[0], at = row, 0
-        shortest, done = [math.inf] * (columns + 1), [False] * (columns + 1)
+        shortest, done_columns = [math.inf] * (columns + 1), [False] * (columns + 1)
         while owner[at] != 0:
-            done[at], here = True, owner[at]
+            done_columns[at], here = True, owner[at]
             for column in range(1, columns + 1):
-                reduced = costs[here - 1][column - 1] - row_price[here] - column_price[column]
-                if not done[column] and reduced < shortest[column]:
-                    shortest[column], before[column] = reduced, at
+                reduced_cost = costs[here - 1][column - 1] - row_price[here] - column_price[column]
+                if not done_columns[column] and reduced_cost < shortest[column]:
+                    shortest[column], before[column] = reduced_cost, at
             following = min(
-                (c for c in range(1, columns + 1) if not done[c]), key=shortest.__getitem__
+                (c for c in range(1, columns + 1) if not done_columns[c]), key=shortest.__getitem__
             )
             step = shortest[following]
             for column in range(columns + 1):
-                if done[column]:
+                if done_columns[column]:
                     row_price[owner[column]] += step
                     column_price[column] -= step
                 else:

@@ -64,19 +64,19 @@ def push_apart(points: tuple[Point, ...], gap: float) -> tuple[Point, ...]:
 
     The result is deterministic. The few rounds keep crowds together.
     """
-    placed = [list(p) for p in points]
+    positions = [list(p) for p in points]
     for _round in range(14):
-        moved = False
-        for i, a in enumerate(placed):
+        has_moved = False
+        for i, a in enumerate(positions):
             for j in range(i):
-                b = placed[j]
+                b = positions[j]
                 dx, dy = a[0] - b[0], a[1] - b[1]
                 if abs(dx) >= gap or abs(dy) >= gap:
                     continue
                 distance = (dx * dx + dy * dy) ** 0.5
                 if distance >= gap:
                     continue
-                moved = True
+                has_moved = True
                 if distance < 0.01:
                     dx, dy, distance = (
                         (1.0, 0.35 * (j % 3 - 1), 1.06) if i % 2 else (0.35, 1.0, 1.06)
@@ -88,9 +88,9 @@ def push_apart(points: tuple[Point, ...], gap: float) -> tuple[Point, ...]:
                     b[0] - dx * push,
                     b[1] - dy * push,
                 )
-        if not moved:
+        if not has_moved:
             break
-    return tuple((round(x, 1), round(y, 1)) for x, y in placed)
+    return tuple((round(x, 1), round(y, 1)) for x, y in positions)
 
 
 def sort_worst_last(sites: Iterable[Site]) -> list[Site]:
@@ -148,10 +148,10 @@ def place_labels(
                 and mine[0] + mine[2] <= box[0] + box[2]
                 and at[1] <= box[1] + box[3]
             )
-            covered = sum(is_overlapping(mine, (g.x, g.y, g.size, g.size)) for g in glyphs)
-            crowded = sum(is_overlapping(mine, other) for other in label_boxes)
+            glyph_overlaps = sum(is_overlapping(mine, (g.x, g.y, g.size, g.size)) for g in glyphs)
+            label_overlaps = sum(is_overlapping(mine, other) for other in label_boxes)
             away = (abs(at[0] - home[0]) + abs(at[1] - home[1])) / font
-            return (0 if inside else 1000) + 100 * crowded + 3 * covered + 0.5 * away
+            return (0 if inside else 1000) + 100 * label_overlaps + 3 * glyph_overlaps + 0.5 * away
 
         best = min(spots, key=cost)
         best_box = (best[0] - width / 2, best[1] - font * 0.8, width, font)
@@ -185,17 +185,24 @@ def _build_view(
         )
         for s, (x, y) in zip(abnormal, at, strict=True)
     ]
-    touched = {
+    affected_counts = {
         c.insee: sum(n for status, n in c.sites.items() if status is not SiteStatus.NORMAL)
         for c in communes
     }
     hit = {c.insee for c in communes if c.incidents}
-    order = sorted(communes, key=lambda c: (c.insee not in hit, -touched[c.insee], -c.population))[
-        :labels
-    ]
-    labelled = place_labels([(c.name, (c.x, c.y), c.path) for c in order], glyphs, box, font)
+    order = sorted(
+        communes, key=lambda c: (c.insee not in hit, -affected_counts[c.insee], -c.population)
+    )[:labels]
+    label_places = place_labels([(c.name, (c.x, c.y), c.path) for c in order], glyphs, box, font)
     areas = [
-        MapArea(c.insee, c.name, c.path, c.insee in hit, touched[c.insee], labelled.get(c.name))
+        MapArea(
+            c.insee,
+            c.name,
+            c.path,
+            c.insee in hit,
+            affected_counts[c.insee],
+            label_places.get(c.name),
+        )
         for c in sorted(communes, key=lambda c: (c.insee in hit, c.insee))
     ]
     dots = [(s.x, s.y) for s in sites if s.status is SiteStatus.NORMAL]

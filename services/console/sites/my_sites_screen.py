@@ -154,7 +154,7 @@ def list_my_sites(
     sites: Iterable[Site],
     clocks: Sequence[RunningClock],
     tasks: Sequence[Task],
-    moved: Sequence[ReassignmentLine],
+    reassigned_lines: Sequence[ReassignmentLine],
     _: Translator,
 ) -> list[MySite]:
     """List the sites of the scope, or of its pôles.
@@ -170,7 +170,7 @@ def list_my_sites(
             s,
             [c for c in clocks if c.site == s.id],
             [t for t in waiting if t.site == s.id],
-            list_site_orders(s.id, moved, _),
+            list_site_orders(s.id, reassigned_lines, _),
         )
         for s in own_sites
     ]
@@ -197,12 +197,12 @@ class OwnCards:
 async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build `my_sites.html`: the sites in the scope of the account."""
     x = await load_screen_data(queries, request, PAGE.name)
-    tasks, moved = await asyncio.gather(
+    tasks, reassignments = await asyncio.gather(
         x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN)),
         x.queries.reassignments(state=ACTIVE_LINE_STATES, limit=LINE_LIMIT),
     )
     my_sites = list_my_sites(
-        x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items, moved.items, x._
+        x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items, reassignments.items, x._
     )
     cards = await _load_site_cards(x, [m.site.id for m in my_sites])
     mine = site_card_page.group_my_cards(

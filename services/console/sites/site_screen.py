@@ -75,18 +75,18 @@ async def build_site_page(queries: Queries, request: Request, id: str) -> dict[s
             )
         )
     }
-    carried = [
+    activities = [
         a
         for a in x.activities
         if any(s.id == id for path in a.path for s in path) or any(o.site == id for o in a.local)
     ]
-    carried.sort(key=lambda a: (weight.get(a.state, 9), a.criticality, a.id))
+    activities.sort(key=lambda a: (weight.get(a.state, 9), a.criticality, a.id))
     return {
         **build_page_context(request, x),
         "site": site,
         "meaning": x._(DOUBTED_MEANING if cell.is_doubted(site) else STATUS_MEANINGS[site.status]),
-        "activities": carried[:ACTIVITIES_SHOWN],
-        "carried_more": max(0, len(carried) - ACTIVITIES_SHOWN),
+        "activities": activities[:ACTIVITIES_SHOWN],
+        "carried_more": max(0, len(activities) - ACTIVITIES_SHOWN),
         "entries": build_entries(lines, x.names, x._, 20),
         "local": [c for c in x.clocks if c.site == id],
         "incidents": [

@@ -101,8 +101,8 @@ def list_source_lines(
     items: Sequence[dict[str, Any]], names: TerritoryNames, _: Translator
 ) -> list[SourceLine]:
     """List sources: silent, over their rate, never seen, others, stopped; each group by name."""
-    ordered = sorted(items, key=lambda s: (_LABEL_ORDER[_get_label(s)], s["name"]))
-    return [_build_source_line(s, names, _) for s in ordered]
+    ordered_sources = sorted(items, key=lambda s: (_LABEL_ORDER[_get_label(s)], s["name"]))
+    return [_build_source_line(s, names, _) for s in ordered_sources]
 
 
 def _get_label(s: dict[str, Any]) -> str:
@@ -145,8 +145,8 @@ async def build_sources_page(queries: Queries, request: Request) -> dict[str, An
     """Build the values of the page."""
     require_reader(request, Permission.LOG_READ)
     x = await load_screen_data(queries, request, PAGE.name)
-    listed: SourceClient = request.app.state.sources
-    items = await listed.of(request)
+    source_client: SourceClient = request.app.state.sources
+    items = await source_client.of(request)
     return {
         **build_page_context(request, x),
         "lines": None if items is None else list_source_lines(items, x.names, x._),
