@@ -33,23 +33,26 @@ def estimate_words(site: Site, _: Translator) -> str:
     )
 
 
-def describe_need(agents: int, needed: int | None, _: Translator) -> str:
+def describe_need(agents: int, needed_count: int | None, _: Translator) -> str:
     """Describe the number of agents still needed; empty if all are."""
-    if needed is None or needed >= agents:
+    if needed_count is None or needed_count >= agents:
         return ""
     return (
         _("plus nécessaires")
-        if needed == 0
-        else _("{n} encore nécessaires", n=format_small_count(needed))
+        if needed_count == 0
+        else _("{n} encore nécessaires", n=format_small_count(needed_count))
     )
 
 
 def describe_agents_elsewhere(lines: Sequence[ReassignmentLine], _: Translator) -> str:
     """Describe the agents of proposed lines that are elsewhere without need; empty if none are."""
-    recalled, held_count = sum(x.recalled or 0 for x in lines), sum(x.held or 0 for x in lines)
+    recalled_count, held_count = (
+        sum(x.recalled or 0 for x in lines),
+        sum(x.held or 0 for x in lines),
+    )
     recall_texts = (
-        [_("{n} rappelés d’où ils ne servent plus", n=format_small_count(recalled))]
-        if recalled
+        [_("{n} rappelés d’où ils ne servent plus", n=format_small_count(recalled_count))]
+        if recalled_count
         else []
     )
     return ", ".join(

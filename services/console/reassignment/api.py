@@ -166,7 +166,7 @@ async def _check_proposal_scope(author: DecisionContext, body: LinesChoice | Non
     must be here. An author limited to some pôles decides only about agents in, or from, activities
     of these pôles.
     """
-    within, chosen_lines, limited = (
+    within, chosen_lines, has_limits = (
         author.within(body),
         _get_chosen_lines(body),
         is_limited(author.principal),
@@ -174,10 +174,10 @@ async def _check_proposal_scope(author: DecisionContext, body: LinesChoice | Non
     try:
         proposal = await within.model.proposal(id)
     except (StoreUnavailable, Rebuilding):
-        if limited:
+        if has_limits:
             raise
         return
-    if not limited:
+    if not has_limits:
         return
     reference, own = await within.model.reference(), await list_own_poles(within)
     for line in proposal.lines or ():

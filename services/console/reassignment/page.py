@@ -69,10 +69,10 @@ _RETURN_STEP: Final = _NEXT_STEPS[LineState.ARRIVED]
 """Step of agents without further need, arrived or not."""
 
 
-def _get_next_step(state: LineState, needed: int | None) -> tuple[str, str]:
+def _get_next_step(state: LineState, needed_count: int | None) -> tuple[str, str]:
     if state not in _NEXT_STEPS:
         return "", ""
-    return _RETURN_STEP if needed == 0 else _NEXT_STEPS[state]
+    return _RETURN_STEP if needed_count == 0 else _NEXT_STEPS[state]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +123,19 @@ def draw_flows(flows: Sequence[Flow], names: TerritoryNames, _: Translator) -> F
     )
     scale = (HEIGHT - TOP - GAP * (max(len(left), len(right)) - 1)) / total
     at_left, at_right = _stack_groups(left, scale), _stack_groups(right, scale)
-    merged: dict[tuple[str, str, str], int] = {}
+    merged_counts: dict[tuple[str, str, str], int] = {}
     for f in flows:
         key = (
             f.source if f.source in left else OTHERS,
             f.target if f.target in right else OTHERS,
             f.work,
         )
-        merged[key] = merged.get(key, 0) + f.count
+        merged_counts[key] = merged_counts.get(key, 0) + f.count
     order = {"help": 0, "own": 1, "idle": 2}
     down, across = dict(at_left), dict(at_right)
     bands = []
     for (source, target, work), count in sorted(
-        merged.items(),
+        merged_counts.items(),
         key=lambda m: (list(left).index(m[0][0]), list(right).index(m[0][1]), order[m[0][2]]),
     ):
         y, z, h = down[source], across[target], count * scale
@@ -170,20 +170,18 @@ def _group_counts(
 
     `separate_groups` names the groups that are never combined.
     """
-    summed: dict[str, int] = {}
+    sums: dict[str, int] = {}
     for key, count in counts:
-        summed[key] = summed.get(key, 0) + count
+        sums[key] = sums.get(key, 0) + count
     usual = sorted(
-        (key for key in summed if key not in separate_groups), key=lambda key: (-summed[key], key)
+        (key for key in sums if key not in separate_groups), key=lambda key: (-sums[key], key)
     )
     largest_groups = usual[: MAX_GROUPS - 1] if len(usual) > MAX_GROUPS else usual
-    groups = (
-        {TELEWORK: summed[TELEWORK]} if TELEWORK in separate_groups and TELEWORK in summed else {}
-    )
-    groups |= {key: summed[key] for key in largest_groups}
-    if rest := sum(summed[key] for key in usual if key not in largest_groups):
+    groups = {TELEWORK: sums[TELEWORK]} if TELEWORK in separate_groups and TELEWORK in sums else {}
+    groups |= {key: sums[key] for key in largest_groups}
+    if rest := sum(sums[key] for key in usual if key not in largest_groups):
         groups[OTHERS] = rest
-    return groups | ({IDLE: summed[IDLE]} if IDLE in separate_groups and IDLE in summed else {})
+    return groups | ({IDLE: sums[IDLE]} if IDLE in separate_groups and IDLE in sums else {})
 
 
 def _stack_groups(groups: Mapping[str, int], scale: float) -> dict[str, float]:
@@ -308,7 +306,7 @@ def _build_group(lines: list[ReassignmentLine], _: Translator) -> DecisionGroup:
     )
     trade_summary = trades[0] + (f" +{len(trades) - 1}" if len(trades) > 1 else "")
     minutes = max(line.score["minutes"] for line in lines)
-    needed = [line.needed for line in lines if line.needed is not None]
+    needed_counts = [line.needed for line in lines if line.needed is not None]
     state_label = REMOVED_LABEL if first.cause == "site_removed" else STATE_LABELS[first.state]
     kind = [
         *([first.cause] if first.cause else ()),
@@ -349,7 +347,9 @@ def _build_group(lines: list[ReassignmentLine], _: Translator) -> DecisionGroup:
         icon=_STATE_ICONS[first.state],
         own_work=first.own_work,
         still=describe_need(
-            agents, sum(needed) if needed and first.state in ACTIVE_LINE_STATES else None, _
+            agents,
+            sum(needed_counts) if needed_counts and first.state in ACTIVE_LINE_STATES else None,
+            _,
         ),
         next=verb,
         next_said=_(verb_said) if verb else "",
@@ -445,10 +445,10 @@ def _build_site_order(
         if way in (OrderDirection.LEAVE, OrderDirection.COME)
         else []
     )
-    needed = sum(line.count if line.needed is None else line.needed for line in lines)
-    step, step_label = _get_next_step(state, needed)
+    needed_count = sum(line.count if line.needed is None else line.needed for line in lines)
+    step, step_label = _get_next_step(state, needed_count)
     return SiteOrder(
-        key=f"{way}-{state}{'' if needed else '-over'}",
+        key=f"{way}-{state}{'' if needed_count else '-over'}",
         way=way,
         told=_(DIRECTION_LABELS[way]),
         ids=[line.id for line in lines],
@@ -457,7 +457,7 @@ def _build_site_order(
         places=[shorten_site_name(name) for name in dict.fromkeys(others)],
         said=_(STATE_LABELS[state]),
         icon=_STATE_ICONS[state],
-        still=describe_need(agents, needed, _),
+        still=describe_need(agents, needed_count, _),
         next=step,
         next_said=_(step_label),
         period=_describe_period(lines, _),
@@ -489,7 +489,7 @@ class ReassignmentView:
 def build_reassignment_view(
     proposals: Sequence[Proposal],
     proposal: Proposal | None,
-    moved: Sequence[ReassignmentLine],
+    reassigned_lines: Sequence[ReassignmentLine],
     sites: Sequence[str],
     now: datetime,
     names: TerritoryNames,
@@ -497,8 +497,8 @@ def build_reassignment_view(
 ) -> ReassignmentView:
     """Build the page.
 
-    `proposals` are newest first, `proposal` has its lines, and `moved` are the approved lines.
-    `sites` are those of a limited reader, and the lines under way are then shown one by one.
+    `proposals` are newest first, `proposal` has its lines, and `reassigned_lines` are the approved
+    lines. `sites` are those of a limited reader; the lines under way are then shown one by one.
     """
     lines = proposal.lines or [] if proposal is not None else []
     waiting = [line for line in lines if line.state is LineState.PROPOSED]
@@ -524,7 +524,7 @@ def build_reassignment_view(
         void=group_lines(
             [
                 x
-                for x in moved
+                for x in reassigned_lines
                 if x.state is LineState.VOID
                 and x.ended_at is not None
                 and now - x.ended_at < RECENT_SPAN
@@ -534,7 +534,7 @@ def build_reassignment_view(
         under_way=group_lines(
             [
                 x
-                for x in moved
+                for x in reassigned_lines
                 if x.state in ACTIVE_LINE_STATES
                 and (not sites or {x.source.site, x.target.site} & set(sites))
             ],

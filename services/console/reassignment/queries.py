@@ -40,13 +40,13 @@ class ReassignmentQueries(QueryBase):
             for part in sorted(parts.values(), key=lambda part: part.part)
             for line in part.lines
         ]
-        moved = (
+        rows_by_line = (
             await view.picture.some(g.ReassignmentRow, [line.id for line in lines]) if lines else {}
         )
         shape = view.shape
         proposal_lines = [
-            shape.reassignment(moved[line.id])
-            if line.id in moved
+            shape.reassignment(rows_by_line[line.id])
+            if line.id in rows_by_line
             else shape.line_of_proposal(line, row)
             for line in lines
         ]

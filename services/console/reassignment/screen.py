@@ -34,26 +34,26 @@ async def build_reassignment_page(queries: Queries, request: Request) -> dict[st
     It shows counts, never names. Rule D58.
     """
     x = await load_screen_data(queries, request, PAGE.name)
-    proposals, moved = await asyncio.gather(
+    proposals, reassignments = await asyncio.gather(
         x.queries.proposals(),
         x.queries.reassignments(state=(*ACTIVE_LINE_STATES, LineState.VOID), limit=LINE_LIMIT),
     )
     proposal_id = request.query_params.get("proposition")
     missing = find_unknown_value(request, "proposition", (p.id for p in proposals))
-    chosen = next((p for p in proposals if p.id == proposal_id), None) or next(
+    chosen_proposal = next((p for p in proposals if p.id == proposal_id), None) or next(
         (p for p in proposals if p.state is ProposalState.OPEN), None
     )
-    proposal = await x.queries.proposal(chosen.id) if chosen is not None else None
+    proposal = await x.queries.proposal(chosen_proposal.id) if chosen_proposal is not None else None
     calls = (
         (await x.queries.callouts(limit=LINE_LIMIT)).items
         if proposal is not None and proposal.decisions
         else []
     )
-    estimated = frozenset(proposal.estimated) if proposal is not None else frozenset[str]()
+    estimated_ids = frozenset(proposal.estimated) if proposal is not None else frozenset[str]()
     view = reassignment_page.build_reassignment_view(
         proposals,
         proposal,
-        moved.items,
+        reassignments.items,
         x.shell.reader.principal.scope.sites,
         x.shell.now,
         x.names,
@@ -76,10 +76,10 @@ async def build_reassignment_page(queries: Queries, request: Request) -> dict[st
         "confined": [
             (site, describe_confinement(site, x._))
             for site in x.sites
-            if site.confinement is not None and site.id not in estimated
+            if site.confinement is not None and site.id not in estimated_ids
         ],
         "estimated": [
-            (site, estimate_words(site, x._)) for site in x.sites if site.id in estimated
+            (site, estimate_words(site, x._)) for site in x.sites if site.id in estimated_ids
         ],
     }
 

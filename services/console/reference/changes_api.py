@@ -123,9 +123,9 @@ async def send_version(
     require_text(body.reason)
     within = author.within(body)
     base = await within.model.reference()
-    dropped = list_dropped_sites(base.sections, sections)
+    dropped_sites = list_dropped_sites(base.sections, sections)
     if not body.release:
-        await _check_no_reassigned_agents(within, dropped)
+        await _check_no_reassigned_agents(within, dropped_sites)
     reference, section_diffs = await asyncio.to_thread(
         lambda: (compute_version(sections), tuple(compare_sections(base.sections, sections)))
     )
@@ -138,7 +138,7 @@ async def send_version(
         reference=reference,
         base=base.version or "",
         sections=section_diffs,
-        dropped_sites=tuple(dropped),
+        dropped_sites=tuple(dropped_sites),
     )
 
 
@@ -166,15 +166,15 @@ async def _approve_edit(
     """Draft the version in force with the edit, and approve the change with it."""
     within = author.within(body)
     base = await within.model.reference()
-    prepared, sections = await asyncio.to_thread(prepare_version, base, edit)
+    prepared_version, sections = await asyncio.to_thread(prepare_version, base, edit)
     return await send_decision(
         author,
         body,
         "alerts",
         c.ApproveReference,
-        first=[_make_section_draft(prepared.reference, section) for section in sections],
+        first=[_make_section_draft(prepared_version.reference, section) for section in sections],
         change=id,
-        prepared=prepared,
+        prepared=prepared_version,
     )
 
 

@@ -150,8 +150,8 @@ def build_condition_form(
     lines = _write_lines(comparisons) if form_rows else lines
     choices = _list_choices(reference, _)
     rows = [
-        _build_row(n, joint, measured, choices, _)
-        for n, (joint, measured) in enumerate(comparisons[:MAX_COMPARISONS], 1)
+        _build_row(n, joint, comparison, choices, _)
+        for n, (joint, comparison) in enumerate(comparisons[:MAX_COMPARISONS], 1)
     ]
     rows.append(ConditionRow(len(rows) + 1, "or", "", ">=", "", "", ()))
     sentence, fault = _describe(reference, lines, level, _)
@@ -173,8 +173,8 @@ _Comparison = tuple[str, dict[str, Any]]
 def _list_comparisons(lines: Sequence[str]) -> list[_Comparison]:
     comparisons: list[_Comparison] = []
     for line in lines:
-        for n, measured in enumerate(orjson.loads(line)):
-            comparisons.append(("and" if n else "or", measured))
+        for n, comparison in enumerate(orjson.loads(line)):
+            comparisons.append(("and" if n else "or", comparison))
     return comparisons
 
 
@@ -192,20 +192,20 @@ def _read_rows(query: QueryParams) -> list[_Comparison]:
         op, value = query.get(f"c{n}.op", ">="), query.get(f"c{n}.value", "")
         if METRIC_FORMS[metric].value == "bool" and not value:
             value = "true"
-        measured = build_measured(metric, arguments, op if op in _OPERATORS else ">=", value)
+        comparison = build_measured(metric, arguments, op if op in _OPERATORS else ">=", value)
         comparisons.append(
-            ("and" if query.get(f"c{n}.joint") == "and" and comparisons else "or", measured)
+            ("and" if query.get(f"c{n}.joint") == "and" and comparisons else "or", comparison)
         )
     return comparisons
 
 
 def _write_lines(comparisons: Iterable[_Comparison]) -> tuple[str, ...]:
     alternatives: list[list[dict[str, Any]]] = []
-    for joint, measured in comparisons:
+    for joint, comparison in comparisons:
         if joint == "and" and alternatives:
-            alternatives[-1].append(measured)
+            alternatives[-1].append(comparison)
         else:
-            alternatives.append([measured])
+            alternatives.append([comparison])
     return tuple(orjson.dumps(one).decode() for one in alternatives)
 
 
@@ -230,21 +230,21 @@ def _describe(
 def _build_row(
     number: int,
     joint: str,
-    measured: Mapping[str, Any],
+    comparison: Mapping[str, Any],
     choices: Mapping[str, Sequence[RecordChoice]],
     _: Translator,
 ) -> ConditionRow:
-    form = METRIC_FORMS[measured["metric"]]
-    value = measured["value"]
+    form = METRIC_FORMS[comparison["metric"]]
+    value = comparison["value"]
     return ConditionRow(
         number=number,
         joint=joint,
-        metric=measured["metric"],
-        op=measured["op"],
+        metric=comparison["metric"],
+        op=comparison["op"],
         value=str(value).lower() if isinstance(value, bool) else str(value),
         value_kind=form.value,
         arguments=[
-            _build_argument(argument, measured["args"], choices, _) for argument in form.arguments
+            _build_argument(argument, comparison["args"], choices, _) for argument in form.arguments
         ],
     )
 
@@ -255,19 +255,21 @@ def _build_argument(
     choices: Mapping[str, Sequence[RecordChoice]],
     _: Translator,
 ) -> ArgumentField:
-    chosen = list_argument_values(argument, args)
+    chosen_values = list_argument_values(argument, args)
     offered_choices = list(choices.get(argument.refers, ()))
     if argument.kind == "numbers":
         offered_choices = [RecordChoice(id=str(n), name=str(n)) for n in range(1, 5)]
     names = {one.id for one in offered_choices}
     if argument.refers:
-        offered_choices += [RecordChoice(id=one, name=one) for one in chosen if one not in names]
+        offered_choices += [
+            RecordChoice(id=one, name=one) for one in chosen_values if one not in names
+        ]
     return ArgumentField(
         name=argument.name,
         label=_(ARGUMENT_LABELS[argument.name]),
         kind="list" if argument.kind == "numbers" else argument.kind,
         choices=offered_choices,
-        chosen=chosen,
+        chosen=chosen_values,
     )
 
 
@@ -314,8 +316,8 @@ def _list_used_values(sections: Sequence[Any]) -> dict[str, set[str]]:
     ]
     values_by_argument: dict[str, set[str]] = {}
     for condition in conditions:
-        for measured in list_measured(condition):
-            for name, value in measured.args.items():
+        for comparison in list_measured(condition):
+            for name, value in comparison.args.items():
                 if isinstance(value, str):
                     values_by_argument.setdefault(name, set()).add(value)
     return values_by_argument

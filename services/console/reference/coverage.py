@@ -86,8 +86,8 @@ def _list_new_gaps(
     before: ScheduleView, after: ScheduleView, post: ScopedRole, start: Instant, end: Instant
 ) -> list[CoverageGap]:
     """List the gaps of readiness that the role has after the change only."""
-    made, prover_before = after.prover(), before.prover()
-    if made is None or prover_before is None:
+    prover_after, prover_before = after.prover(), before.prover()
+    if prover_after is None or prover_before is None:
         return []
     old = {gap_key(hole) for hole in prover_before[0].prove_post(post, start, end)}
     _ = get_translator(before.lang)
@@ -99,6 +99,6 @@ def _list_new_gaps(
             start=to_datetime(hole.start),
             end=to_datetime(hole.end),
         )
-        for hole in made[0].prove_post(post, start, end)
+        for hole in prover_after[0].prove_post(post, start, end)
         if gap_key(hole) not in old
     ]

@@ -46,8 +46,12 @@ async def build_new_record_page(queries: Queries, request: Request, kind: str) -
         raise NotFound
     form = await x.queries.record_form(RecordKind(kind))
     form_values = read_given_values(request, form.fields)
-    again = request.query_params.get("reprise")
-    edit = (await x.queries.reference_change(again)).edit if again and not form_values else None
+    change_id = request.query_params.get("reprise")
+    edit = (
+        (await x.queries.reference_change(change_id)).edit
+        if change_id and not form_values
+        else None
+    )
     if edit is not None and edit.kind is form.kind:
         form_values = {
             change.field: change.after for change in edit.fields if change.after is not None

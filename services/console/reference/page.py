@@ -116,24 +116,25 @@ def build_changes(
 
     `coverages`: change → people on call under it.
     """
-    made = []
+    views = []
     for change in changes:
-        mine, proposed = change.decisions[0].by == reader, change.state is ChangeState.PROPOSED
-        made.append(
+        mine, is_proposed = change.decisions[0].by == reader, change.state is ChangeState.PROPOSED
+        views.append(
             ChangeView(
                 change,
                 w.translate_code(w.CHANGE_STATE, change.state, _),
                 [_build_section_diff(d, names, _) for d in change.sections],
                 describe_forecast(change.foreseen, _, names) if change.foreseen is not None else [],
                 mine,
-                may_decide=may and proposed and not mine,
-                may_withdraw=may and (mine if proposed else change.state is ChangeState.APPROVED),
+                may_decide=may and is_proposed and not mine,
+                may_withdraw=may
+                and (mine if is_proposed else change.state is ChangeState.APPROVED),
                 edit=_build_edit(change.edit, names, coverages.get(change.id), _)
                 if change.edit
                 else None,
             )
         )
-    return made
+    return views
 
 
 def _build_edit(

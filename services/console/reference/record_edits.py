@@ -135,12 +135,12 @@ def prepare_version(
                 f"{size} bytes with the other records, at most {MAX_SECTION_BYTES}",
             )
             raise ProblemError("invalid", faults=(fault,))
-    prepared = c.PreparedVersion(
+    prepared_version = c.PreparedVersion(
         reference=compute_version(sections),
         base=base.version or "",
         sections=tuple(compare_sections(base.sections, sections)),
     )
-    return prepared, sections
+    return prepared_version, sections
 
 
 async def compute_coverage(

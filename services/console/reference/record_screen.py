@@ -123,8 +123,8 @@ async def build_conditions(
         "" if level is None else str(level),
         x._,
     )
-    again = request.query_params.get("reprise", "")
-    context: dict[str, Any] = {"conditions": form, "again": again, "trial": ()}
+    change_id = request.query_params.get("reprise", "")
+    context: dict[str, Any] = {"conditions": form, "again": change_id, "trial": ()}
     if "essai" in request.query_params and not form.fault and id:
         context["trial"] = await _try_conditions(x, request, id, form)
     return context
@@ -137,7 +137,7 @@ async def _try_conditions(
     values: dict[str, FieldValue] = {"conditions": tuple(form.lines)}
     try:
         edit = check_change(x.reference, RecordKind.TRIGGER, id, values)
-        _prepared, sections = await asyncio.to_thread(prepare_version, x.reference, edit)
+        _version, sections = await asyncio.to_thread(prepare_version, x.reference, edit)
     except ProblemError as error:
         return [error.problem.sentence("en" if x.shell.lang == "en" else "fr")]
     costs: ExpensiveWork = request.app.state.costs
@@ -204,8 +204,8 @@ async def _read_again(
     x: ScreenData, request: Request, record: RecordState
 ) -> dict[str, FieldValue]:
     """Return the values of the change that the address names, if it is about this record."""
-    again = request.query_params.get("reprise")
-    edit = (await x.queries.reference_change(again)).edit if again else None
+    change_id = request.query_params.get("reprise")
+    edit = (await x.queries.reference_change(change_id)).edit if change_id else None
     if edit is None or (edit.kind, edit.id) != (record.kind, record.id):
         return {}
     return {change.field: change.after for change in edit.fields}
@@ -254,9 +254,9 @@ def build_form_fields(
 
 
 def _build_form_field(
-    kind: RecordKind, state: RecordFieldState, proposed: dict[str, FieldValue], x: ScreenData
+    kind: RecordKind, state: RecordFieldState, proposed_values: dict[str, FieldValue], x: ScreenData
 ) -> FormField:
-    value = proposed.get(state.name, state.value)
+    value = proposed_values.get(state.name, state.value)
     lines = value if isinstance(value, tuple) else (_write_text(value),)
     text = "\n".join(lines)
     rows = sum(1 + len(line) // _LINE_CHARACTERS for line in text.split("\n"))
@@ -282,8 +282,8 @@ def _write_text(value: str | float | None) -> str:
     return "" if value is None else str(value)
 
 
-def _order_choices(choices: list[RecordChoice], chosen: Sequence[str]) -> list[RecordChoice]:
-    rank = {id: n for n, id in enumerate(chosen)}
+def _order_choices(choices: list[RecordChoice], chosen_ids: Sequence[str]) -> list[RecordChoice]:
+    rank = {id: n for n, id in enumerate(chosen_ids)}
     return sorted(choices, key=lambda one: rank.get(one.id, len(rank)))
 
 

@@ -185,7 +185,7 @@ async def _check_new(
 async def _propose(author: DecisionContext, body: DecisionBody, edit: c.RecordEdit) -> Response:
     within = author.within(body)
     base = await within.model.reference()
-    prepared, sections = await asyncio.to_thread(prepare_version, base, edit)
+    prepared_version, sections = await asyncio.to_thread(prepare_version, base, edit)
     if (before := await find_repeated_answer(within)) is not None:
         return before
     return await send_decision(
@@ -193,9 +193,9 @@ async def _propose(author: DecisionContext, body: DecisionBody, edit: c.RecordEd
         body,
         "alerts",
         c.ProposeReference,
-        reference=prepared.reference,
-        base=prepared.base,
-        sections=prepared.sections,
+        reference=prepared_version.reference,
+        base=prepared_version.base,
+        sections=prepared_version.sections,
         foreseen=await _try_edit(within, edit, sections),
         edit=edit,
     )
@@ -205,7 +205,7 @@ async def _preview(
     author: DecisionContext, edit: c.RecordEdit, body: RecordValues
 ) -> RecordPreview:
     base = await author.model.reference()
-    _prepared, sections = await asyncio.to_thread(prepare_version, base, edit)
+    _version, sections = await asyncio.to_thread(prepare_version, base, edit)
     return RecordPreview(
         fields=list(edit.fields),
         coverage=await compute_coverage(author.model, base, edit),

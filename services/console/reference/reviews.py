@@ -108,8 +108,8 @@ def build_confirmation(
     review = find_review(reference, id)
     if review is None:
         return None
-    due = add_months(today, review.every_months)
-    return {field: today.isoformat(), "review_due_on": due.isoformat()}
+    due_on = add_months(today, review.every_months)
+    return {field: today.isoformat(), "review_due_on": due_on.isoformat()}
 
 
 def add_months(day: date, months: int) -> date:
