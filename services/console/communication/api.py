@@ -152,7 +152,7 @@ async def draft_statement(author: StatementAuthor, body: StatementRequest) -> Re
         "alerts",
         DraftStatement,
         text.strip(),
-        told=_name_title(body.title),
+        more_texts=_name_title(body.title),
         blanks=count_blanks(body.title, text),
         plain=bool(body.plain),
     )
@@ -173,7 +173,7 @@ async def revise_statement(author: StatementAuthor, id: str, body: Revision) -> 
         "alerts",
         ReviseStatement,
         text.strip(),
-        told=_name_title(body.title),
+        more_texts=_name_title(body.title),
         statement=id,
         blanks=count_blanks(body.title, text),
     )

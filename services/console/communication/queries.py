@@ -126,21 +126,21 @@ class CommunicationQueries(QueryBase):
         values = drafting.describe_incident(
             row, reference.names, reference.said.territory, self._lang, now
         )
-        selected = drafting.select_templates(
+        matching_templates = drafting.select_templates(
             section.templates,
             event=event or (row.kind if row is not None and id is None else None),
             audience=audience,
             plain=plain,
         )
-        made = []
-        for template in selected:
+        statement_templates = []
+        for template in matching_templates:
             if id not in (None, template.id):
                 continue
             title, text = (
                 drafting.fill_text(words, values, section.blanks)
                 for words in drafting.choose_words(template, self._lang)
             )
-            made.append(
+            statement_templates.append(
                 r.StatementTemplate.from_row(
                     template,
                     realm=self._realm,
@@ -149,16 +149,18 @@ class CommunicationQueries(QueryBase):
                     blanks=drafting.list_blanks(f"{title}\n{text}"),
                 )
             )
-        return made
+        return statement_templates
 
     async def rumours(self) -> list[Report]:
         """List rumours that no published statement answers, newest first, without their words."""
         view = await self.read()
         reports = (await view.picture.rows(a.ReportRow)).values()
         statements = (await view.picture.rows(m.StatementRow)).values()
-        answered = {s.report for s in statements if s.state is m.StatementState.PUBLISHED}
+        answered_reports = {s.report for s in statements if s.state is m.StatementState.PUBLISHED}
         waiting = [
-            row for row in reports if row.confirmation == "rumour" and row.id not in answered
+            row
+            for row in reports
+            if row.confirmation == "rumour" and row.id not in answered_reports
         ]
         waiting.sort(key=lambda row: (-row.recorded_at, row.id))
         return [view.shape.report(row) for row in waiting]
@@ -220,8 +222,8 @@ def get_text(item: TextItem | None, lang: str) -> str | None:
     """Return a text, or the notice of its erasure."""
     if item is None:
         return None
-    erased = read_erasure(item)
-    return format_erasure(erased, lang) if erased is not None else _get_field(item, "text")
+    erasure = read_erasure(item)
+    return format_erasure(erasure, lang) if erasure is not None else _get_field(item, "text")
 
 
 def _get_field(item: TextItem | None, name: str) -> str | None:

@@ -140,17 +140,19 @@ def _build_view(
     one: Statement, editor: Editor, names: TerritoryNames, _: Translator
 ) -> StatementView:
     icon, tone = _ICONS[one.state]
-    signed = [(label, getattr(one, name)) for name, label in _STEPS]
+    signed_steps = [(label, getattr(one, name)) for name, label in _STEPS]
     steps = [
-        StatementStep(_(label), s.at, _name(s, names, _)) for label, s in signed if s is not None
+        StatementStep(_(label), s.at, _name(s, names, _))
+        for label, s in signed_steps
+        if s is not None
     ]
     authors = {s.by for s in (one.drafted, one.revised, one.submitted) if s is not None}
-    submitted = one.state is StatementState.SUBMITTED
+    is_submitted = one.state is StatementState.SUBMITTED
     validator = may_validate_statement(editor.role) and editor.may_write
     waits = ""
-    if submitted and not validator:
+    if is_submitted and not validator:
         waits = _("Attend la validation par la communication.")
-    elif submitted and editor.author in authors:
+    elif is_submitted and editor.author in authors:
         waits = _("Une autre personne que ses auteurs doit le valider.")
 
     def may(change: str) -> bool:
@@ -166,18 +168,18 @@ def _build_view(
         steps=sorted(steps, key=lambda step: step.at),
         can_revise=may("revised"),
         can_submit=may("submitted") and not one.blanks,
-        can_validate=submitted and not waits,
+        can_validate=is_submitted and not waits,
         can_publish=may("published"),
         can_retract=may("retracted"),
         waits=waits,
     )
 
 
-def _name(signed: Signed, names: TerritoryNames, _: Translator) -> str:
+def _name(signature: Signed, names: TerritoryNames, _: Translator) -> str:
     """Name a person by role, never by name; an account without a post by the role it acted in."""
-    if signed.by in names.holders:
-        return w.name_person(signed.by, names, _)
-    return w.name_role(signed.role, None, names, _)
+    if signature.by in names.holders:
+        return w.name_person(signature.by, names, _)
+    return w.name_role(signature.role, None, names, _)
 
 
 async def build_communication_page(queries: Queries, request: Request) -> dict[str, Any]:
@@ -199,10 +201,12 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
     editor = Editor(get_author(reader.principal), reader.principal.acting_role, may_write)
     views = build_statement_views(statements.items, editor, x.names, x._)
     waiting, over = split_statements(views)
-    is_open, answered = split_questions(build_question_views(questions.items, x.names, x._))
+    is_open, answered_questions = split_questions(
+        build_question_views(questions.items, x.names, x._)
+    )
     template = next((t for t in templates if t.id == query_params.get("modele")), None)
-    again = next((v for v in views if v.statement.id == query_params.get("reprise")), None)
-    filled = again.statement if again is not None else template
+    reused_view = next((v for v in views if v.statement.id == query_params.get("reprise")), None)
+    prefill = reused_view.statement if reused_view is not None else template
     audience = query_params.get("public")
     return {
         **build_page_context(request, x),
@@ -211,21 +215,21 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
         "over_count": len(over),
         "published": [s for s in over if s.statement.published and not s.statement.retracted],
         "open_questions": is_open,
-        "answered": answered[:OVER_SHOWN],
-        "answered_count": len(answered),
+        "answered": answered_questions[:OVER_SHOWN],
+        "answered_count": len(answered_questions),
         "rumours": rumours[:OVER_SHOWN],
         "site_name": x.names.site,
         "templates": templates,
-        "template_id": template.id if template and again is None else None,
-        "filled": filled,
-        "again": again,
+        "template_id": template.id if template and reused_view is None else None,
+        "filled": prefill,
+        "again": reused_view,
         "incident_id": incident,
         "rumour_id": query_params.get("rumeur") or None,
         "question_id": query_params.get("question") or None,
         "carried": {
             k: query_params[k] for k in ("rumeur", "question", "public") if query_params.get(k)
         },
-        "audience": filled.audience.value if filled else audience,
+        "audience": prefill.audience.value if prefill else audience,
         "audiences": [one.value for one in AUDIENCES],
         "askers": [one.value for one in reversed(AUDIENCES)],
         "may_write": may_write,

@@ -19,17 +19,17 @@ def foresee_activation(
 
     Cards of the return open later, and so do cards at sites that a person chooses.
     """
-    begun = [card for card in plan.cards if card.phase is not CardPhase.RETURN]
+    opening_cards = [card for card in plan.cards if card.phase is not CardPhase.RETURN]
     places = list(sites)
     site_ids = {
         site.id
-        for card in begun
+        for card in opening_cards
         for site in places
         if _opens_at(plan, card, site, rows.get(site.id))
     }
     return r.Activation(
-        cards=sum(card.scope is None for card in begun),
-        roles=sorted({card.role for card in begun}),
+        cards=sum(card.scope is None for card in opening_cards),
+        roles=sorted({card.role for card in opening_cards}),
         sites=sorted(site_ids),
         messages=len(site_ids),
     )
@@ -48,7 +48,7 @@ def _opens_at(plan: ref.Plan, card: Card, site: ref.Site, row: a.SiteRow | None)
         return False
     if scope.causes and causes.isdisjoint(scope.causes):
         return False
-    exposed = site.flood_exposure in plan.zone_by_threshold_m and (
+    is_exposed = site.flood_exposure in plan.zone_by_threshold_m and (
         "flood_exposure" in scope.flags or bool(scope.communes)
     )
-    return scope.where == "all" or exposed or bool(causes)
+    return scope.where == "all" or is_exposed or bool(causes)

@@ -65,7 +65,7 @@ class TimeAxis:
 
 
 def _find_axis_end(
-    clocks: Sequence[RunningClock], back: datetime | None, now: datetime
+    clocks: Sequence[RunningClock], restored_at: datetime | None, now: datetime
 ) -> datetime:
     """Return the end of the axis.
 
@@ -73,13 +73,13 @@ def _find_axis_end(
     """
     near = [c.mtpd_at for c in clocks if c.mtpd_at and c.mtpd_at < now + timedelta(hours=12)]
     last = max([now + timedelta(hours=1), *near[:CLOCKS_SHOWN]])
-    if back is not None and back > now:
-        last = max(last, back) if back < now + timedelta(hours=24) else last
+    if restored_at is not None and restored_at > now:
+        last = max(last, restored_at) if restored_at < now + timedelta(hours=24) else last
     return last + (last - now) / 20
 
 
 def draw_axis(
-    clocks: Sequence[RunningClock], back: datetime | None, now: datetime, _: Translator
+    clocks: Sequence[RunningClock], restored_at: datetime | None, now: datetime, _: Translator
 ) -> TimeAxis | None:
     """Draw the time axis; return None if no clock runs."""
     drawable = [
@@ -92,7 +92,7 @@ def draw_axis(
     visible_clocks = drawable[:CLOCKS_SHOWN]
     if not visible_clocks:
         return None
-    end = _find_axis_end(visible_clocks, back, now)
+    end = _find_axis_end(visible_clocks, restored_at, now)
     begin = max(min(c.started_at for c in visible_clocks if c.started_at), now - (end - now))
     span = (end - begin).total_seconds()
 
@@ -107,7 +107,7 @@ def draw_axis(
     for k, c in enumerate(visible_clocks):
         assert c.started_at is not None
         assert c.mtpd_at is not None
-        expected = c.expected_end or back
+        expected_end = c.expected_end or restored_at
         breaks = c.mtpd_over or c.breach_at is not None
         lanes.append(
             ClockLane(
@@ -117,10 +117,10 @@ def draw_axis(
                 x(now),
                 x(c.rto_at) if c.rto_at else None,
                 x(c.mtpd_at),
-                x(expected)
-                if breaks and expected and expected > c.mtpd_at
+                x(expected_end)
+                if breaks and expected_end and expected_end > c.mtpd_at
                 else x(end)
-                if breaks and expected is None
+                if breaks and expected_end is None
                 else None,
                 _describe_limits(c, now, _),
                 breaks,
@@ -130,7 +130,7 @@ def draw_axis(
         lanes,
         _place_ticks(begin, end, x),
         x(now),
-        x(back) if back and begin < back <= end else None,
+        x(restored_at) if restored_at and begin < restored_at <= end else None,
         53 + ROW_HEIGHT * len(visible_clocks) + 9,
         len(clocks) - len(visible_clocks),
     )
@@ -272,14 +272,14 @@ def build_activity_line(a: Activity, now: datetime) -> ActivityLine:
     running = ClockState.RUNNING in (a.rto.state, a.mtpd.state)
     over = a.rto.percent_at(now) >= 100
     limit = a.mtpd.deadline if over else a.rto.deadline
-    stopped = (
+    stopped_at = (
         a.rto.stopped_at
         if a.rto.state is ClockState.STOPPED and a.state is ActivityState.RESTORED
         else None
     )
     bar = (
         build_bar(a.rto, a.mtpd, now, forecast=a.forecast_breach_at is not None)
-        if running or stopped
+        if running or stopped_at
         else None
     )
     soon = limit is not None and limit - now < timedelta(hours=2)
@@ -295,7 +295,7 @@ def build_activity_line(a: Activity, now: datetime) -> ActivityLine:
         limit,
         over,
         soon,
-        stopped,
+        stopped_at,
         a.capacity_pct,
         a.mbco_pct,
     )
@@ -310,8 +310,8 @@ def build_activities_view(
     _: Translator,
 ) -> ActivitiesView:
     """Build the whole page; `poles` come in the order of the territory."""
-    announced = [i.estimated_end for i in incidents if i.estimated_end is not None]
-    back = max(announced, default=None)
+    announced_ends = [i.estimated_end for i in incidents if i.estimated_end is not None]
+    restored_at = max(announced_ends, default=None)
     counts = Counter(a.state for a in activities)
     by_pole: dict[str, list[Activity]] = {}
     for a in activities:
@@ -331,8 +331,8 @@ def build_activities_view(
         if (mine := by_pole.get(pole.id))
     ]
     return ActivitiesView(
-        draw_axis(clocks, back, now, _),
-        back,
+        draw_axis(clocks, restored_at, now, _),
+        restored_at,
         [(s, counts[s]) for s in GRAVEST_FIRST if counts[s]],
         sum(1 for a in activities if a.forecast_breach_at is not None),
         sum(count_local_clocks(a) for a in activities),

@@ -465,7 +465,7 @@ async def complete_card(
         body,
         "continuity",
         CompleteCard,
-        told=photo_words,
+        more_texts=photo_words,
         plan=id,
         card=card,
         proof=proof

@@ -89,11 +89,19 @@ def build_bar(rto: Clock, mtpd: Clock, now: datetime, *, forecast: bool) -> Cloc
     """Compute the bar of a pair of clocks at `now`."""
     tick = 100.0 * rto.limit_h / mtpd.limit_h if mtpd.limit_h else 100.0
     at = min(100.0, max(0.0, mtpd.percent_at(now)))
-    spent = rto.percent_at(now)
-    stopped = mtpd.state is ClockState.STOPPED
-    tone: Tone = "done" if stopped else "late" if spent >= 100 else "warn" if spent >= 50 else "run"
+    spent_pct = rto.percent_at(now)
+    is_stopped = mtpd.state is ClockState.STOPPED
+    tone: Tone = (
+        "done"
+        if is_stopped
+        else "late"
+        if spent_pct >= 100
+        else "warn"
+        if spent_pct >= 50
+        else "run"
+    )
     until = mtpd.deadline if mtpd.ticking and at < 100 else None
-    return ClockBar(at, min(100.0, tick), tone, forecast and not stopped, now, until)
+    return ClockBar(at, min(100.0, tick), tone, forecast and not is_stopped, now, until)
 
 
 def _build_running_clock(

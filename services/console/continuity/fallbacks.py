@@ -88,8 +88,8 @@ def find_collisions(reference: IndexedReference, now: RealmRows) -> list[PlanCol
                     wants[other].get(kind, []),
                     places.held(kind, reference.plans[other].pole),
                 )
-                needed = sum(x.minimum_staff for x in (*mine, *theirs))
-                if occupants or (theirs and needed > places.free(kind)):
+                needed_places = sum(x.minimum_staff for x in (*mine, *theirs))
+                if occupants or (theirs and needed_places > places.free(kind)):
                     ids = tuple(sorted(x.id for x in (*mine, *theirs)))
                     collisions.append(
                         PlanCollision(
@@ -97,7 +97,7 @@ def find_collisions(reference: IndexedReference, now: RealmRows) -> list[PlanCol
                             other,
                             kind,
                             ids,
-                            needed,
+                            needed_places,
                             places.free(kind),
                             places.sound(kind),
                             occupants,

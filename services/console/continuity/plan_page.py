@@ -81,7 +81,7 @@ class PlanPage:
         """Build the whole view."""
         library, _ = self.reference.plans[self.plan.id], self.translator
         active = self.plan.state in ACTIVE_PLAN_STATES
-        done, total = count_progress(self.plan.cards) if active else (0, 0)
+        done_count, total = count_progress(self.plan.cards) if active else (0, 0)
         return PlanView(
             triggers=[
                 describe_conditions(one.when, self.names, _.lang) for one in library.triggers
@@ -92,7 +92,7 @@ class PlanPage:
             groups=self._group_cards(library, active),
             contents=None if self.plan.content is None else self._build_contents(self.plan.content),
             activation=self.describe_activation(library),
-            done=done,
+            done=done_count,
             total=total,
             active=active,
         )
@@ -102,8 +102,8 @@ class PlanPage:
         titles = {card.id: card.task for card in library.cards}
         groups: dict[CardPhase | None, list[PlanCard]] = {}
         for card in self.plan.cards:
-            made = self._build_card(card, static[card.id], titles, active)
-            groups.setdefault(card.phase, []).append(made)
+            card_view = self._build_card(card, static[card.id], titles, active)
+            groups.setdefault(card.phase, []).append(card_view)
         return [
             CardGroup(phase or "all", self.translator(title), groups[phase])
             for phase, title in _PHASES.items()
@@ -330,17 +330,17 @@ def join_some(names: list[str], most: int, _: Translator) -> str:
 
 def count_progress(cards: Iterable[Card]) -> tuple[int, int]:
     """Return (closed, all) cards: each site counts with its own."""
-    done = total = 0
+    done_count = total = 0
     for card in cards:
         if card.due_at is None:
             continue
         if card.progress is not None:
-            done += card.progress.done + card.progress.not_applicable
+            done_count += card.progress.done + card.progress.not_applicable
             total += card.progress.total
         elif card.scope is None:
-            done += card.state not in OPEN_CARDS
+            done_count += card.state not in OPEN_CARDS
             total += 1
-    return done, total
+    return done_count, total
 
 
 def is_photo_missing(state: CardState, evidence: str, proof: CardProof | None) -> bool:
@@ -356,7 +356,7 @@ def list_site_card_lines(
 
     `evidence` is the kind that the card asks for.
     """
-    ordered = sorted(
+    ordered_cards = sorted(
         cards, key=lambda one: (one.state not in OPEN_CARDS, not one.overdue, one.due_at, one.id)
     )
     return [
@@ -373,7 +373,7 @@ def list_site_card_lines(
             one.proof.photo if one.proof is not None else None,
             is_photo_missing(one.state, evidence, one.proof),
         )
-        for one in ordered
+        for one in ordered_cards
     ]
 
 

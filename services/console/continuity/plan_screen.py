@@ -60,10 +60,16 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
         x._,
     ).build()
     card_id = request.query_params.get("fiche")
-    chosen = next((c for g in view.groups for c in g.cards if c.id == card_id and c.where), None)
-    listed = await x.queries.site_cards(plan=id, card=chosen.id) if chosen is not None else None
-    evidence = chosen.evidence_kind if chosen is not None else ""
-    lines = list_site_card_lines(listed.items if listed else (), x.names, x._, evidence)
+    chosen_card = next(
+        (c for g in view.groups for c in g.cards if c.id == card_id and c.where), None
+    )
+    site_cards = (
+        await x.queries.site_cards(plan=id, card=chosen_card.id)
+        if chosen_card is not None
+        else None
+    )
+    evidence = chosen_card.evidence_kind if chosen_card is not None else ""
+    lines = list_site_card_lines(site_cards.items if site_cards else (), x.names, x._, evidence)
     return {
         **build_page_context(request, x),
         "plan": detail,
@@ -89,7 +95,7 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
         "new_card": build_new_form_address(RecordKind.CARD),
         "edit_card": lambda card: build_form_address(RecordKind.CARD, build_card_id(id, card)),
         "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)),
-        "chosen": chosen,
+        "chosen": chosen_card,
         "site_cards": lines[:SITE_CARDS_SHOWN],
         "site_cards_more": max(0, len(lines) - SITE_CARDS_SHOWN),
         "places": list_site_choices(x.sites) if any_opens(view) else [],

@@ -112,7 +112,7 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
     """
     x = await load_screen_data(queries, request, PAGE.name)
     realm, lang = x.shell.realm.name, x.shell.lang
-    plans, conflicts, tried, alarms = await asyncio.gather(
+    plans, conflicts, strategies, alarms = await asyncio.gather(
         x.queries.plans(), x.queries.conflicts(), x.queries.strategies(), x.queries.alarms()
     )
     library_plans = plans.items
@@ -148,7 +148,7 @@ async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]
             w.translate_code(w.OUTDATED, code, x._)
             for code in (library_plans[0].stale if library_plans else ())
         ],
-        "strategies": list_active_strategies(tried, x.names, x._),
+        "strategies": list_active_strategies(strategies, x.names, x._),
         "hazards": build_hazard_views(
             (await x.queries.hazards()).items, x.names, x.shell.now, x._, limit=PLAN_SITES
         ),

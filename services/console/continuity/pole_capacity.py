@@ -43,11 +43,13 @@ def compute_pole_capacities(
 
 def _compute_capacity(activities: Iterable[tuple[ref.Activity, float]]) -> PoleCapacity:
     """Compute the weighted capacity; an activity without staff counts as one agent. Rule D40."""
-    weights, remaining_capacity, needed, below = 0, 0.0, 0.0, 0
+    weights, remaining_capacity, needed_capacity, below = 0, 0.0, 0.0, 0
     for one, now_pct in activities:
         weight = max(one.staff, 1)
         weights += weight
         remaining_capacity += weight * now_pct
-        needed += weight * one.mbco_pct
+        needed_capacity += weight * one.mbco_pct
         below += now_pct < one.mbco_pct
-    return PoleCapacity(round(remaining_capacity / weights, 2), round(needed / weights, 2), below)
+    return PoleCapacity(
+        round(remaining_capacity / weights, 2), round(needed_capacity / weights, 2), below
+    )

@@ -53,18 +53,18 @@ def list_outdated_foundations(
     A foundation without a date is never outdated.
     """
     sections = reference.sections
-    assessed = next((s.assessed_on for s in sections if isinstance(s, ref.Activities)), None)
+    assessed_on = next((s.assessed_on for s in sections if isinstance(s, ref.Activities)), None)
     roster = next((s.roster for s in sections if isinstance(s, ref.RosterSection)), None)
-    proved = [
+    verification_times = [
         p.verified_at
         for points in merge_reach(roster, published_at, reach_rows).values()
         for p in points
         if p.verified_at is not None
     ]
     foundations = []
-    if assessed is not None and local_day(now) > _add_bia_years(assessed):
+    if assessed_on is not None and local_day(now) > _add_bia_years(assessed_on):
         foundations.append("bia")
-    if proved and now - max(proved) > MAX_DIRECTORY_DAYS * DAY_MS:
+    if verification_times and now - max(verification_times) > MAX_DIRECTORY_DAYS * DAY_MS:
         foundations.append("directory")
     return foundations
 

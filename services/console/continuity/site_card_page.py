@@ -87,13 +87,13 @@ def _build_site_cards(
     may_work: Callable[[str], bool],
 ) -> MySiteCards:
     states = {(one.plan, one.card): one.state for one in cards}
-    made = []
+    my_cards = []
     for one in sorted(cards, key=lambda one: (one.due_at, one.id)):
         static = _find_card(reference, one)
         if static is None:
             continue
         content = _find_content(contents, one)
-        made.append(
+        my_cards.append(
             MyCard(
                 one,
                 reference.names.plan(one.plan),
@@ -112,12 +112,12 @@ def _build_site_cards(
                 may_work(one.role),
             )
         )
-    closed = [one for one in made if not one.is_open]
-    closed.sort(key=lambda one: one.card.at or one.card.due_at, reverse=True)
+    closed_cards = [one for one in my_cards if not one.is_open]
+    closed_cards.sort(key=lambda one: one.card.at or one.card.due_at, reverse=True)
     return MySiteCards(
-        [one for one in made if one.is_open and one.card.state is not CardState.WAITING],
-        [one for one in made if one.card.state is CardState.WAITING],
-        [one for n, one in enumerate(closed) if n < CLOSED_SHOWN or one.lacks_photo],
+        [one for one in my_cards if one.is_open and one.card.state is not CardState.WAITING],
+        [one for one in my_cards if one.card.state is CardState.WAITING],
+        [one for n, one in enumerate(closed_cards) if n < CLOSED_SHOWN or one.lacks_photo],
     )
 
 

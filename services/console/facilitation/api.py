@@ -101,7 +101,7 @@ async def plan_stimulus(author: Organiser, body: StimulusRequest) -> Response:
         "alerts",
         PlanStimulus,
         require_text(body.title, "title").strip(),
-        told={k: v for k, v in text_fields.items() if v},
+        more_texts={k: v for k, v in text_fields.items() if v},
         stimulus=body.id,
     )
 

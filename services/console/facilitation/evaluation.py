@@ -64,9 +64,9 @@ def _sum_up(
     return PlayedStimulus(tuple(times), min(later, default=None))
 
 
-def judge_state(row: StimulusRow, played: PlayedStimulus, now: Instant) -> StimulusState:
+def judge_state(row: StimulusRow, play: PlayedStimulus, now: Instant) -> StimulusState:
     """Return the state of a stimulus at a time."""
-    if played.at:
+    if play.at:
         return StimulusState.PLAYED
     if row.skipped:
         return StimulusState.SKIPPED
@@ -101,28 +101,28 @@ def list_participation(
     messages: Sequence[NotificationRow],
 ) -> list[Participation]:
     """Return the deeds of each role that was asked for something, by role."""
-    called: dict[str, int] = {}
-    answered: dict[str, int] = {}
-    decided: dict[str, int] = {}
+    calls_by_role: dict[str, int] = {}
+    answers_by_role: dict[str, int] = {}
+    decisions_by_role: dict[str, int] = {}
     cards: dict[str, int] = {}
     for message in messages:
         if message.answer_expected:
-            _count(called, message.role)
-            _count(answered, message.role, message.acknowledged_at is not None)
+            _count(calls_by_role, message.role)
+            _count(answers_by_role, message.role, message.acknowledged_at is not None)
     for plan in plans:
-        _count(decided, plan.decides, plan.decided_at is not None)
+        _count(decisions_by_role, plan.decides, plan.decided_at is not None)
         for card in plan.cards:
             _count(cards, card.role, card.state is CardState.DONE and card.sites is None)
     for row in site_cards:
         _count(cards, row.role, row.state is CardState.DONE)
     first = measure_first_actions(plans, site_cards, messages)
-    roles = sorted({*called, *answered, *decided, *cards})
+    roles = sorted({*calls_by_role, *answers_by_role, *decisions_by_role, *cards})
     return [
         Participation(
             role,
-            called.get(role, 0),
-            answered.get(role, 0),
-            decided.get(role, 0),
+            calls_by_role.get(role, 0),
+            answers_by_role.get(role, 0),
+            decisions_by_role.get(role, 0),
             cards.get(role, 0),
             first.get(role),
         )
@@ -141,8 +141,8 @@ def hide_script(stimuli: Sequence[Stimulus], principal: Principal) -> list[Stimu
     """
     if principal.may(Permission.REALM_RUN):
         return list(stimuli)
-    hidden: dict[str, None] = {"body": None}
+    hidden_fields: dict[str, None] = {"body": None}
     if principal.role is not Role.OBSERVER:
-        hidden["expected"] = None
-    played = [one for one in stimuli if one.state is StimulusState.PLAYED]
-    return [one.model_copy(update=hidden) for one in played]
+        hidden_fields["expected"] = None
+    played_stimuli = [one for one in stimuli if one.state is StimulusState.PLAYED]
+    return [one.model_copy(update=hidden_fields) for one in played_stimuli]

@@ -38,15 +38,15 @@ class FacilitationQueries(QueryBase):
             return []
         reports = (await view.picture.rows(a.ReportRow)).values()
         messages = (await view.picture.rows(NotificationRow)).values()
-        played = e.find_played(reports, messages, rows)
+        plays = e.find_played(reports, messages, rows)
         now = get_snapshot_time(view.picture)
-        ordered = sorted(rows.values(), key=lambda row: (row.at, row.id))
-        ids = {row.text_id for row in ordered}
-        ids |= {note.text_id for row in ordered for note in row.notes if note.text_id}
+        ordered_rows = sorted(rows.values(), key=lambda row: (row.at, row.id))
+        ids = {row.text_id for row in ordered_rows}
+        ids |= {note.text_id for row in ordered_rows for note in row.notes if note.text_id}
         texts = self._texts.get_many(sorted(ids)) if self._texts is not None else {}
         return [
-            build_stimulus(row, self._realm, texts, played.get(row.id, NO_PLAY), now, self._lang)
-            for row in ordered
+            build_stimulus(row, self._realm, texts, plays.get(row.id, NO_PLAY), now, self._lang)
+            for row in ordered_rows
         ]
 
     async def evaluation_sheet(self) -> r.EvaluationSheet:
@@ -86,7 +86,7 @@ def build_stimulus(
     row: StimulusRow,
     realm: str,
     texts: Mapping[str, TextItem],
-    played: e.PlayedStimulus,
+    play: e.PlayedStimulus,
     now: Instant,
     lang: str,
 ) -> r.Stimulus:
@@ -95,13 +95,13 @@ def build_stimulus(
     return r.Stimulus(
         id=row.id,
         realm=realm,
-        state=e.judge_state(row, played, now),
+        state=e.judge_state(row, play, now),
         at=to_datetime(row.at),
         title=get_text(item, lang),
         source=_get_field(item, SOURCE_FIELD),
         expected=_get_field(item, EXPECTED_FIELD),
-        played_at=[to_datetime(at) for at in played.at],
-        reacted_min=played.reacted_min,
+        played_at=[to_datetime(at) for at in play.at],
+        reacted_min=play.reacted_min,
         mark=e.average_marks(row),
         notes=[
             r.ObserverNote(
@@ -113,7 +113,7 @@ def build_stimulus(
             )
             for note in row.notes
         ],
-        body=_read_body(item, row.id, len(played.at), now),
+        body=_read_body(item, row.id, len(play.at), now),
         version=row.version,
     )
 

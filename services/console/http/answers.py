@@ -83,15 +83,15 @@ async def send_decision(
     service: str,
     kind: type[Command],
     *,
-    told: Mapping[str, Any] | None = None,
+    more_texts: Mapping[str, Any] | None = None,
     first: Sequence[tuple[str, MakeCommand]] = (),
     **fields: Any,
 ) -> Response:
     """Send a command and answer.
 
     Fields of the command that the body has are taken from it, `expected` is the version of the
-    request, and `fields` holds the others. `told` is free text stored with the reason; `first`
-    holds commands to send before it. Raises BrokerAway, ProblemError.
+    request, and `fields` holds the others. `more_texts` is free text stored with the reason;
+    `first` holds commands to send before it. Raises BrokerAway, ProblemError.
     """
 
     def make(by: str, role: str, reason: str | None) -> Command:
@@ -99,7 +99,9 @@ async def send_decision(
         return kind(author=by, role=role, reason=reason, **values)
 
     reason = body.reason if body else None
-    return await _send(author.within(body), service, make, reason, told=told, first=first)
+    return await _send(
+        author.within(body), service, make, reason, more_texts=more_texts, first=first
+    )
 
 
 async def send_text(
@@ -110,7 +112,7 @@ async def send_text(
     text: str,
     /,
     *,
-    told: Mapping[str, Any] | None = None,
+    more_texts: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Response:
     """Store a text, send a command that carries its id as `text_id`, and answer.
@@ -122,15 +124,15 @@ async def send_text(
         fields["text_id"] = (reference or "").removeprefix("text:")
         return kind(author=by, role=role, **_collect_fields(author, body, kind, fields))
 
-    return await _send(author, service, make, text, told=told)
+    return await _send(author, service, make, text, more_texts=more_texts)
 
 
 def _collect_fields(
     author: DecisionContext, body: DecisionBody | None, kind: type[Command], fields: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the fields of a command: those given, those of the body, and the version."""
-    shared = kind.model_fields.keys() & type(body).model_fields.keys() if body else set()
-    names = shared - fields.keys() - {"author", "role", "realm", "reason"}
+    shared_fields = kind.model_fields.keys() & type(body).model_fields.keys() if body else set()
+    names = shared_fields - fields.keys() - {"author", "role", "realm", "reason"}
     values = {name: getattr(body, name) for name in names}
     if "expected" in kind.model_fields:
         values["expected"] = author.expected
@@ -144,7 +146,7 @@ async def _send(
     make: MakeCommand,
     reason: str | None,
     *,
-    told: Mapping[str, Any] | None = None,
+    more_texts: Mapping[str, Any] | None = None,
     first: Sequence[tuple[str, MakeCommand]] = (),
 ) -> Response:
     decisions: CommandDispatcher = author.request.app.state.decisions
@@ -156,7 +158,7 @@ async def _send(
         reason=reason,
         key=author.key,
         wait_s=author.wait_s,
-        told=told,
+        more_texts=more_texts,
         first=first,
     )
     return build_answer(author.request, outcome, author.lang)

@@ -47,9 +47,9 @@ def compress_piece(piece: bytes) -> bytes:
 _compress_cached = lru_cache(maxsize=16)(compress_gzip)
 
 
-def accepts_gzip(accepted: str) -> bool:
+def accepts_gzip(accept_encoding: str) -> bool:
     """Return whether an `Accept-Encoding` header allows gzip."""
-    for choice in accepted.lower().split(","):
+    for choice in accept_encoding.lower().split(","):
         name, _, weight = choice.partition(";")
         if name.strip() in ("gzip", "*"):
             return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
@@ -68,14 +68,14 @@ class CompressionMiddleware:
         ):
             await self._app(scope, receive, send)
             return
-        begun: list[Message] = []
+        starts: list[Message] = []
 
         async def packed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                begun.append(message)
+                starts.append(message)
                 return
-            if begun:
-                start = begun.pop()
+            if starts:
+                start = starts.pop()
                 await send(
                     start if message.get("more_body") else _compress_response(start, message)
                 )

@@ -204,12 +204,12 @@ class CommandDispatcher:
 
     def command_id(self, principal: Principal, realm: str, key: IdempotencyKey | None) -> str:
         """Return the id of a command: the same for the same key, principal and realm."""
-        drawn = (
+        random_part = (
             secrets.token_hex(12)
             if key is None
             else self._hash("key", principal.id, realm, key.text, size=12)
         )
-        return f"cmd-{drawn}-{self._hash('issued', drawn, size=4)}"
+        return f"cmd-{random_part}-{self._hash('issued', random_part, size=4)}"
 
     def realm_id(self, principal: Principal, key: IdempotencyKey | None) -> str:
         """Return an id for a realm without a given name, derived like that of a command."""
@@ -222,9 +222,9 @@ class CommandDispatcher:
     def issued(self, id: str) -> bool:
         """Return whether this installation made this id, so that its command may be pending."""
         prefix, _, rest = id.partition("-")
-        drawn, _, mark = rest.partition("-")
+        random_part, _, mark = rest.partition("-")
         return prefix == "cmd" and hmac.compare_digest(
-            mark.encode(), self._hash("issued", drawn, size=4).encode()
+            mark.encode(), self._hash("issued", random_part, size=4).encode()
         )
 
     def _hash(self, *parts: str, size: int) -> str:
@@ -252,12 +252,12 @@ class CommandDispatcher:
         reason: str | None = None,
         key: IdempotencyKey | None = None,
         wait_s: float = DEFAULT_WAIT_S,
-        told: Mapping[str, Any] | None = None,
+        more_texts: Mapping[str, Any] | None = None,
         first: Sequence[tuple[str, MakeCommand]] = (),
     ) -> CommandOutcome:
         """Send the command that `make` returns and wait for its answer.
 
-        `told` is more free text, stored with the reason. `first` holds (name, command) pairs to
+        `more_texts` is free text stored with the reason. `first` holds (name, command) pairs to
         send before it, under ids derived from its id. Raises BrokerAway, ProblemError `key_reused`,
         `invalid` (values that the command cannot hold).
         """
@@ -277,7 +277,7 @@ class CommandDispatcher:
         for _, one in commands:
             check_free_text(one)
         if text_id is not None and reason is not None:
-            await self._texts.put(text_id, TextItem({"text": reason} | dict(told or {})))
+            await self._texts.put(text_id, TextItem({"text": reason} | dict(more_texts or {})))
         outcome = await self.send_all(
             service, realm, principal, commands, min(wait_s, MAX_WAIT_S), key
         )
@@ -405,20 +405,20 @@ class LinkAnswers:
         return CommandOutcome(id, link.realm, answer)
 
     async def state_attendance(
-        self, link: AnswerLink, token: str, stated: StatedAttendance
+        self, link: AnswerLink, token: str, attendance: StatedAttendance
     ) -> CommandOutcome:
         """State how the person of the link takes part in the crisis cell. Raises BrokerAway.
 
         Each statement replaces the one before; the same one twice within a minute is one. Rule D90.
         """
         minute = round(time.time()) // 60
-        id = f"{derive_answer_id(token)}:{stated.mode.value}:{stated.eta_min}:{minute}"
+        id = f"{derive_answer_id(token)}:{attendance.mode.value}:{attendance.eta_min}:{minute}"
         command = StateAttendance(
             author=link.person,
             role=ANSWERING_ROLE,
             person=link.person,
-            mode=stated.mode,
-            eta_min=stated.eta_min,
+            mode=attendance.mode,
+            eta_min=attendance.eta_min,
         )
 
         async def ask() -> None:

@@ -46,8 +46,8 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         limit, size = MAX_BYTES_BY_PATH.get(scope["path"], MAX_BYTES), 0
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > limit:
+        declared_length = Headers(scope=scope).get("content-length", "")
+        if declared_length.isdecimal() and int(declared_length) > limit:
             await build_problem_response(
                 Problem("body_too_large", {"limit": limit}), Request(scope)
             )(scope, receive, send)

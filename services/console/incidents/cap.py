@@ -185,9 +185,9 @@ class CapWriter:
         area = etree.SubElement(info, f"{{{NAMESPACE}}}area")
         _add_element(area, "areaDesc", self.names.commune(insee))
         for ring in self.shapes.get(insee, ()):
-            closed = ring if ring[0] == ring[-1] else [*ring, ring[0]]
+            closed_ring = ring if ring[0] == ring[-1] else [*ring, ring[0]]
             _add_element(
-                area, "polygon", " ".join(f"{lat:.5f},{lon:.5f}" for lon, lat, *_ in closed)
+                area, "polygon", " ".join(f"{lat:.5f},{lon:.5f}" for lon, lat, *_ in closed_ring)
             )
         _add_pair(area, "geocode", "INSEE", insee)
 

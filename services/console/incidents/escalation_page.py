@@ -200,7 +200,7 @@ def _build_step(
         if wave.fired_at and not wave.positive and not answers
         else "soon"
     )
-    called = len(wave.notifications) or len(wave.roles)
+    called_count = len(wave.notifications) or len(wave.roles)
     return EscalationStep(
         wave.wave,
         wave.cycle,
@@ -211,7 +211,7 @@ def _build_step(
         wave.positive,
         wave.ack_min,
         _format_channels(wave.channels, _),
-        called,
+        called_count,
         answers,
         doubts,
         silent,
@@ -228,7 +228,7 @@ def build_escalation(
     """Build the escalation with the answers of the called people."""
     by_id = {n.id: n for n in notifications if n.escalation == escalation.id}
     waves = sorted(escalation.waves, key=lambda x: (x.cycle, x.wave))
-    fired = [_build_step(x, by_id, names, _) for x in waves if x.fired_at is not None]
+    fired_steps = [_build_step(x, by_id, names, _) for x in waves if x.fired_at is not None]
     waiting = next(
         (
             _build_step(x, by_id, names, _)
@@ -259,13 +259,13 @@ def build_escalation(
             NotificationState.WITHDRAWN,
         )
     ]
-    first = next((r for r in fired if r.wave == 1), None)
+    first = next((r for r in fired_steps if r.wave == 1), None)
     return EscalationView(
         escalation.id,
         escalation.ladder,
         escalation.state,
         escalation.started_at,
-        fired,
+        fired_steps,
         waiting if running else None,
         escalation.next_at if running else None,
         silent if escalation.state in WAITING_STATES else [],

@@ -51,7 +51,7 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
     if current_incident.merged_into is not None:
         raise PageMoved(x.shell.url(f"/incidents/{current_incident.merged_into}"))
     ladder = await load_answers(x, find_incident_escalation(await load_escalations(x), id))
-    facts, journal, plans, proposals, moved = await asyncio.gather(
+    facts, journal, plans, proposals, reassignments = await asyncio.gather(
         x.queries.timeline(incident=id, kind=("fact",), limit=LINE_LIMIT),
         load_lines(x, incident_id=id),
         x.queries.plans(),
@@ -110,7 +110,9 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
         "takers": name_acknowledgers(current_incident, x),
         "cause": describe_cause(current_incident.kind, current_incident.cause.key, x.names, lang),
         "proposal": proposal,
-        "under_way": sum(line.count for line in moved.items if line.state in ACTIVE_LINE_STATES),
+        "under_way": sum(
+            line.count for line in reassignments.items if line.state in ACTIVE_LINE_STATES
+        ),
         "leaving": incident.list_separable_reports(current_incident, facts.items),
         "others": [i for i in x.shell.overview.incidents if i.id != id],
         "open": current_incident.state in OPEN_STATES,
@@ -140,7 +142,7 @@ def list_sections(
     """List the sections of the page, those with an open decision first."""
     _, level = x._, x.shell.overview.level.proposed
     waiting = sum(p.to_decide for p in plans)
-    undecided = proposal.undecided if proposal is not None else 0
+    undecided_count = proposal.undecided if proposal is not None else 0
     overdue = sum(c.late for c in cards)
     late_actions = sum(line.action.late for line in actions)
 
@@ -156,7 +158,7 @@ def list_sections(
         if level
         else None,
         PageSection("plans", _("Plans"), to_decide(waiting), "soon") if plans else None,
-        PageSection("moves", _("Réaffectation"), to_decide(undecided), "soon")
+        PageSection("moves", _("Réaffectation"), to_decide(undecided_count), "soon")
         if proposal is not None
         else None,
         PageSection("cards", _("Fiches réflexes"), late(overdue), "over") if cards else None,
@@ -166,17 +168,21 @@ def list_sections(
         PageSection("members", _("Sites"), str(len(members))) if members else None,
         PageSection("log", _("Main courante")) if x.shell.reader.may(Permission.LOG_READ) else None,
     ]
-    listed = [one for one in sections if one is not None]
-    return sorted(listed, key=lambda one: one.tone == "" or one.count == "")
+    present_sections = [one for one in sections if one is not None]
+    return sorted(present_sections, key=lambda one: one.tone == "" or one.count == "")
 
 
 def list_levels(
     x: ScreenData, current_incident: Incident, where: Mapping[str, str]
 ) -> list[LevelReason]:
     """Return the reason for each level, with those a person decided for the territory."""
-    decided = [r for r in x.shell.overview.level.why if incident.is_decided(r)]
+    decided_reasons = [r for r in x.shell.overview.level.why if incident.is_decided(r)]
     return incident.list_level_reasons(
-        [*current_incident.why, *decided], where, x.names, x.shell.lang, _choose_text_reader(x)
+        [*current_incident.why, *decided_reasons],
+        where,
+        x.names,
+        x.shell.lang,
+        _choose_text_reader(x),
     )
 
 

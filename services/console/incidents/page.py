@@ -122,7 +122,7 @@ def list_phases(
     _: Translator,
 ) -> list[IncidentPhase]:
     """List the phases of the incident: reported, confirmed, levels, recovery, stable, closed."""
-    closed = incident.state in (IncidentState.CLOSED, IncidentState.MERGED)
+    is_closed = incident.state in (IncidentState.CLOSED, IncidentState.MERGED)
     steps = [
         IncidentPhase(_("Signalé"), times.hm_dated(incident.opened_at, now, _.lang), "past"),
         IncidentPhase(_("Confirmé"), times.hm_dated(incident.known_at, now, _.lang), "past")
@@ -147,21 +147,21 @@ def list_phases(
     over = incident.estimated_end is not None and incident.estimated_end < now
     steps.append(
         IncidentPhase(
-            _("N{level} en cours", level=incident.level) if not closed else f"N{incident.level}",
+            _("N{level} en cours", level=incident.level) if not is_closed else f"N{incident.level}",
             detail,
-            "past" if closed else "here",
+            "past" if is_closed else "here",
         )
     )
     if incident.estimated_end is None:
-        back = _("heure de rétablissement non annoncée")
+        recovery_text = _("heure de rétablissement non annoncée")
     else:
-        back = (
+        recovery_text = (
             _("annoncé {at}, dépassé", at=times.hm_dated(incident.estimated_end, now, _.lang))
             if over
             else _("annoncé {at}", at=times.hm_dated(incident.estimated_end, now, _.lang))
         )
-    ahead: Literal["past", "next"] = "past" if closed else "next"
-    steps.append(IncidentPhase(_("Rétablissement"), back, ahead))
+    ahead: Literal["past", "next"] = "past" if is_closed else "next"
+    steps.append(IncidentPhase(_("Rétablissement"), recovery_text, ahead))
     steps.append(
         IncidentPhase(
             _("Levée"),
@@ -172,7 +172,7 @@ def list_phases(
     steps.append(
         IncidentPhase(
             _("Clos"),
-            times.hm_dated(incident.closed_at, now, _.lang) if closed else _("par une personne"),
+            times.hm_dated(incident.closed_at, now, _.lang) if is_closed else _("par une personne"),
             ahead,
         )
     )
@@ -234,11 +234,11 @@ def draw_delays(
     first -= timedelta(minutes=(first.hour * 60 + first.minute) % step)
     marks = [first + timedelta(minutes=step * k) for k in range(12)]
     ticks = [(x(m), times.hm(m)) for m in marks if begin <= m <= begin + timedelta(seconds=span)]
-    reached = [(x(r.at), f"N{r.level}") for r in levels if r.at is not None]
+    reached_levels = [(x(r.at), f"N{r.level}") for r in levels if r.at is not None]
     return DelayChart(
         threads,
         ticks,
-        spread_labels(reached, 22),
+        spread_labels(reached_levels, 22),
         sum(t.late for t in threads),
         sum(1 for line in report_lines if line.occurred_at < begin),
     )
@@ -246,10 +246,10 @@ def draw_delays(
 
 def spread_labels(marks: Sequence[tuple[float, str]], gap: float) -> list[tuple[float, str]]:
     """Move labels to the right if they would cover each other."""
-    placed: list[tuple[float, str]] = []
+    placed_labels: list[tuple[float, str]] = []
     for at, label in marks:
-        placed.append((max(at, placed[-1][0] + gap) if placed else at, label))
-    return placed
+        placed_labels.append((max(at, placed_labels[-1][0] + gap) if placed_labels else at, label))
+    return placed_labels
 
 
 # ── activities, members, plans ─────────────────────────────────────────────────────────────────────────────────────
@@ -329,12 +329,12 @@ def list_member_sites(
         for x in reversed(lines)
         if x.type == "ReportChanged" and x.report and x.change != "verdict"
     }
-    served: dict[str, list[str]] = {}
+    activities_by_site: dict[str, list[str]] = {}
     for a in activities:
         for path in a.path:
             for one in path:
                 if one.kind == "site":
-                    served.setdefault(one.id, []).append(a.id)
+                    activities_by_site.setdefault(one.id, []).append(a.id)
     ranked_members: list[tuple[tuple[bool, int, int, int, str], MemberSite]] = []
     rank_counts: Counter[tuple[str, SiteStatus]] = Counter()
     inside = set(incident.sites)
@@ -343,7 +343,7 @@ def list_member_sites(
         reports = [lines_by_report[r] for c in mine for r in c.reports if r in lines_by_report]
         first = min(reports, key=lambda x: x.recorded_at, default=None)
         late = first is not None and first.late_min > LATE_MIN
-        activity = next(iter(served.get(site.id, [])), "")
+        activity = next(iter(activities_by_site.get(site.id, [])), "")
         source = world.name_source(first.source, _) if first else ""
         chain = " › ".join(p for p in (source, site.id, activity) if p)
         rank = rank_counts[site.kind, site.status]
@@ -418,7 +418,7 @@ def list_plans(
 
     `triggers` holds the values of their reasons now.
     """
-    measured = {
+    reasons_by_predicate = {
         _predicate(t.plan, reason): reason
         for t in triggers
         if t.state == "held"
@@ -433,16 +433,16 @@ def list_plans(
         )
         why = next((r for r in reversed(plan.why) if r.metric is not None), None)
         since = plan.proposed_at or plan.trigger_since
-        decided = ""
+        decision_text = ""
         if not to_decide:
             at = f" {times.hm_dated(plan.decided_at, now, lang)}" if plan.decided_at else ""
             who = f", {w.name_person(plan.decided_by, names, _)}" if plan.decided_by else ""
-            back = (
+            return_text = (
                 _(", revient {at}", at=times.hm_dated(plan.postponed_until, now, lang))
                 if plan.postponed_until
                 else ""
             )
-            decided = f"{_(w.PLAN_STATE[plan.state])}{at}{who}{back}"
+            decision_text = f"{_(w.PLAN_STATE[plan.state])}{at}{who}{return_text}"
         plan_lines.append(
             PlanLine(
                 plan.id,
@@ -451,14 +451,14 @@ def list_plans(
                 describe_reason(why, names, lang) if why else None,
                 why.at if why else None,
                 now - since if to_decide and since else None,
-                decided,
+                decision_text,
                 w.name_role(plan.decides, plan.pole, names, _),
                 plan.level,
                 plan.version,
                 to_decide,
                 plan.state in ACTIVABLE,
                 plan.incident,
-                _value_now(measured.get(_predicate(plan.id, why)), names, lang)
+                _value_now(reasons_by_predicate.get(_predicate(plan.id, why)), names, lang)
                 if why and to_decide
                 else "",
             )

@@ -77,12 +77,12 @@ class IncidentQueries(QueryBase):
         """Return one incident with the ids of its reports."""
         view = await self.read()
         row = await view.picture.require(a.IncidentRow, id)
-        shaped = (await self._shape_incidents(view, [row], reports=True))[0]
-        if shaped.title_type is None and row.kind == SITE_KIND:
-            report_rows = await view.picture.some(a.ReportRow, shaped.reports[:1])
+        incident = (await self._shape_incidents(view, [row], reports=True))[0]
+        if incident.title_type is None and row.kind == SITE_KIND:
+            report_rows = await view.picture.some(a.ReportRow, incident.reports[:1])
             first = next(iter(report_rows.values()), None)
-            return shaped if first is None else view.shape.titled(shaped, row, first.type)
-        return shaped
+            return incident if first is None else view.shape.titled(incident, row, first.type)
+        return incident
 
     async def unread_reports(self, incident: str, limit: int) -> list[str]:
         """Return the newest unread reports of an incident from people of its sites. Rule D98."""
@@ -132,7 +132,7 @@ class IncidentQueries(QueryBase):
         plans: dict[str, list[str]] = {}
         for _, plan in sorted((await view.picture.rows(c.PlanRow)).items()):
             plans.setdefault(plan.incident or "", []).append(plan.id)
-        shaped = []
+        incidents = []
         worst = (
             _find_gravest_types(await view.picture.rows(a.SiteRow))
             if any(row.kind == SITE_KIND for row in rows)
@@ -159,12 +159,12 @@ class IncidentQueries(QueryBase):
                     (mine, worst.get(row.id), view.picture.reference.version),
                     one,
                 )
-            shaped.append(
+            incidents.append(
                 one.model_copy(update={"reports": await view.picture.reports_of(row.id)})
                 if reports
                 else one
             )
-        return shaped
+        return incidents
 
     async def some_incidents(self, view: OpenedRealm, ids: Sequence[str]) -> list[r.Incident]:
         """Return the existing incidents for the live stream, without report ids."""
@@ -189,14 +189,16 @@ class IncidentQueries(QueryBase):
                 reports = (*(reason.reports if reason else ()), *(why.reports or (report_id,)))
                 by_code[why.code] = (reason or why).model_copy(update={"reports": reports})
         sites = await picture.rows(a.SiteRow)
-        concerned = [s for s in sites.values() if s.id in row.members or s.id in row.zone_sites]
+        concerned_sites = [
+            s for s in sites.values() if s.id in row.members or s.id in row.zone_sites
+        ]
         return r.Explanation(
             incident=id,
             realm=picture.realm,
             title=shape.incident(row).title,
             correlation=shape.reasons(by_code.values()),
             levels=shape.reasons(row.why),
-            sites={s.id: shape.reasons(s.why) for s in concerned},
+            sites={s.id: shape.reasons(s.why) for s in concerned_sites},
             activities={
                 x.id: [[r.PathStep(kind=step.kind, id=step.id) for step in path] for path in x.path]
                 for x in (await picture.rows(c.ActivityRow)).values()

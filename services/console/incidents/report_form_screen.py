@@ -74,16 +74,16 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
     shell = await build_shell(request, queries, reader, "report")
     sites = (await queries.of(shell.realm.name, choice.lang).sites()).items
     mine = reader.principal.scope.sites
-    listed = [
+    site_choices = [
         {"id": id, "label": label}
         for id, label in list_site_choices(s for s in sites if not mine or s.id in mine)
     ]
     chosen_site = next(
-        (s for s in listed if s["id"] == request.query_params.get("site")),
-        listed[0] if len(listed) == 1 else None,
+        (s for s in site_choices if s["id"] == request.query_params.get("site")),
+        site_choices[0] if len(site_choices) == 1 else None,
     )
     missing, _ = (
-        find_unknown_value(request, "site", (s["id"] for s in listed)),
+        find_unknown_value(request, "site", (s["id"] for s in site_choices)),
         get_translator(choice.lang),
     )
     return {
@@ -97,7 +97,7 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
         "needs_realm": shell.needs_realm,
         "simulated": shell.realm.simulated,
         "now": shell.now,
-        "sites": listed,
+        "sites": site_choices,
         "site": chosen_site,
         "site_label": chosen_site["label"] if chosen_site else "",
         "troubles": TROUBLES,
@@ -153,13 +153,13 @@ def parse_chosen_trouble(request: Request) -> dict[str, str]:
     trouble = next((t for t in TROUBLES if what == t.key or (what == t.type and not t.named)), None)
     if trouble is None:
         return {}
-    chosen = {"trouble": trouble.key}
+    choices = {"trouble": trouble.key}
     states = {g.key for g in OPERATING_STATES}
     if going in states:
-        chosen["going"] = str(going)
+        choices["going"] = str(going)
     if going in states | {STILL_OPEN} and not may_endanger_people(EventType(trouble.type)):
-        chosen["danger"] = "no"
-    return chosen
+        choices["danger"] = "no"
+    return choices
 
 
 def parse_ended_cause(request: Request, _: Translator) -> dict[str, str] | None:

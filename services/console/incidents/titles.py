@@ -428,13 +428,13 @@ def write_refusal(code: str, values: Mapping[str, object], lang: str) -> str:
     code = _FORMER_CODES.get(code, code)
     if code not in REFUSALS:
         return _("Refusé : {code}.", code=code)
-    needed = values.get("needed") or (
+    needed_role = values.get("needed") or (
         code == "role_not_allowed" and values.get("command") in _HOLDER_COMMANDS and HOLD_ROLE
     )
     sentence = _(REFUSALS[code]).format_map(_MarkedValues(values))
     return sentence + (
-        " " + _("Rôle requis : {role}.", role=w.translate_code(w.ROLE, str(needed), _))
-        if needed
+        " " + _("Rôle requis : {role}.", role=w.translate_code(w.ROLE, str(needed_role), _))
+        if needed_role
         else ""
     )
 
@@ -465,10 +465,10 @@ def write_conflict_title(
     kind: str,
     activities: Sequence[str],
     *,
-    needed: int,
+    needed_places: int,
     free: int,
     sound: int,
-    held: Sequence[str],
+    occupied_sites: Sequence[str],
     names: TerritoryNames,
     lang: str,
 ) -> str:
@@ -478,7 +478,7 @@ def write_conflict_title(
         "Même repli que {other} : {kind}, {needed} places demandées ({activities}), {free} libres",
         other=other,
         kind=w.translate_code(world.KIND_ONE, kind, _),
-        needed=needed,
+        needed=needed_places,
         activities=", ".join(activities),
         free=free,
     )
@@ -486,9 +486,9 @@ def write_conflict_title(
     occupancy_text = (
         _(
             " ; déjà pris : {sites}",
-            sites=", ".join(shorten_site_name(names.site(site)) for site in held),
+            sites=", ".join(shorten_site_name(names.site(site)) for site in occupied_sites),
         )
-        if held
+        if occupied_sites
         else ""
     )
     return f"{text} {where}{occupancy_text}"

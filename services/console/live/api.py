@@ -45,7 +45,7 @@ async def stream_changes(
     frames = await hub.stream(
         reader.realm,
         lang=reader.lang,
-        hidden=list_hidden_events(principal.may),
+        hidden_events=list_hidden_events(principal.may),
         gzip=gzip,
         last_id=request.headers.get("last-event-id") or last_id,
         still_allowed=still_allowed,

@@ -58,10 +58,10 @@ class PresenceStore:
         """Note that an account has a page open, and announce it if that is new."""
         now, key = self._clock_ms(), store.realm_key(realm, COLLECTION)
         try:
-            lapsed = await self._drop_lapsed(realm, now)
+            lapsed_entries = await self._drop_lapsed(realm, now)
             new = await self._client.zadd(key, {entry.dump(): now + KEPT_MS})
             await self._client.pexpire(key, KEPT_MS)
-            await self._announce(realm, [*lapsed, *([entry] if new else [])])
+            await self._announce(realm, [*lapsed_entries, *([entry] if new else [])])
         except (RedisError, OSError) as error:
             raise StoreUnavailable from error
 
@@ -90,8 +90,8 @@ class PresenceStore:
             return []
         return [Entry.load(member) for member in members]
 
-    async def _announce(self, realm: str, changed: Iterable[Entry]) -> None:
-        places = sorted({entry.place for entry in changed})
+    async def _announce(self, realm: str, entries: Iterable[Entry]) -> None:
+        places = sorted({entry.place for entry in entries})
         if places:
             stream = store.realm_key(realm, "stream")
             await self._client.xadd(

@@ -94,14 +94,14 @@ class JoinedReports:
 
 
 async def render_events(
-    model: ReadModel, realm: str, lang: str, changed: Iterable[Key], joined: JoinedReports
+    model: ReadModel, realm: str, lang: str, keys: Iterable[Key], joined_reports: JoinedReports
 ) -> dict[Key, Event]:
     """Build the events of changed rows.
 
     Unknown collections and deleted rows have none.
     """
     by_collection: dict[str, list[str]] = {}
-    for collection, id in changed:
+    for collection, id in keys:
         by_collection.setdefault(collection, []).append(id)
     view = await model.of(realm, lang).read()
     events: dict[Key, Event] = {}
@@ -120,17 +120,17 @@ async def render_events(
         for id, name, resource in resources:
             events[collection, id] = (
                 name,
-                _join_reports(resource, joined).model_dump_json().encode(),
+                _join_reports(resource, joined_reports).model_dump_json().encode(),
             )
     return events
 
 
-def _join_reports(resource: Resource, joined: JoinedReports) -> Resource:
+def _join_reports(resource: Resource, joined_reports: JoinedReports) -> Resource:
     """Record the incident of a report, and add waiting reports to an incident's event."""
     if isinstance(resource, Report) and resource.incident is not None:
-        joined.add(resource.incident, resource.id)
+        joined_reports.add(resource.incident, resource.id)
     elif isinstance(resource, Incident):
-        return resource.model_copy(update={"reports": joined.take(resource.id)})
+        return resource.model_copy(update={"reports": joined_reports.take(resource.id)})
     return resource
 
 

@@ -65,10 +65,10 @@ class Frame:
     data: bytes
     id: str | None = None
 
-    def encode(self, epoch: str, *, hidden: bool = False) -> bytes:
+    def encode(self, epoch: str, *, is_hidden: bool = False) -> bytes:
         """Encode for the wire; a hidden or empty frame only advances the id of the browser."""
         head = b"" if self.id is None else b"id: %b\n" % build_event_id(epoch, self.id).encode()
-        if hidden or not self.event:
+        if is_hidden or not self.event:
             return head + b"\n" if head else b""
         return b"%bevent: %b\ndata: %b\n\n" % (head, self.event.encode(), self.data)
 
@@ -220,21 +220,21 @@ class RealmFeed:
         )
         pipeline.mget(store.EPOCH, store.STATE)
         pipeline.exists(store.PROJECTOR)
-        read, life, followed = await pipeline.execute()
+        entries_read, life, is_followed = await pipeline.execute()
         if require_epoch(*life) != self.epoch:
             await self.begin()
             return await self._to_all(
                 EncodedFrames(build_resync(self.epoch, self.position, "epoch"))
             )
-        self.current = bool(followed)
-        if entries := parse_entries(read[0][1]) if read else []:
+        self.current = bool(is_followed)
+        if entries := parse_entries(entries_read[0][1]) if entries_read else []:
             return await self._tell(entries)
         if self.current:
             return await self._to_all(EncodedFrames(build_ping(), count=0))
         return 0.0
 
-    def _encoded(self, frames: Iterable[Frame], hidden: frozenset[str]) -> bytes:
-        return b"".join(f.encode(self.epoch, hidden=f.event in hidden) for f in frames)
+    def _encoded(self, frames: Iterable[Frame], hidden_events: frozenset[str]) -> bytes:
+        return b"".join(f.encode(self.epoch, is_hidden=f.event in hidden_events) for f in frames)
 
     async def _tell(self, entries: Sequence[StreamEntry]) -> float:
         frames_by_lang: dict[str, list[Frame]] = {}
@@ -255,10 +255,10 @@ class RealmFeed:
         kinds = {(s.lang, s.hidden) for s in self.subscribers}
         return await self._to_all(
             {
-                (lang, hidden): EncodedFrames(
-                    self._encoded(frames_by_lang[lang], hidden), len(frames_by_lang[lang])
+                (lang, hidden_events): EncodedFrames(
+                    self._encoded(frames_by_lang[lang], hidden_events), len(frames_by_lang[lang])
                 )
-                for lang, hidden in kinds
+                for lang, hidden_events in kinds
             }
         )
 
@@ -281,7 +281,7 @@ class RealmFeed:
         return time.perf_counter() - began
 
     async def frames(
-        self, entries: Sequence[StreamEntry], lang: str, joined: JoinedReports
+        self, entries: Sequence[StreamEntry], lang: str, joined_reports: JoinedReports
     ) -> list[Frame] | None:
         """Render the frames of entries in order; of several changes of a resource only the last.
 
@@ -289,7 +289,7 @@ class RealmFeed:
         stream continues after it.
         """
         try:
-            return await self._rendered(entries, lang, joined)
+            return await self._rendered(entries, lang, joined_reports)
         except (StoreUnavailable, Rebuilding, RedisError, OSError):
             raise
         except Exception:
@@ -299,16 +299,16 @@ class RealmFeed:
             return None
 
     async def _rendered(
-        self, entries: Sequence[StreamEntry], lang: str, joined: JoinedReports
+        self, entries: Sequence[StreamEntry], lang: str, joined_reports: JoinedReports
     ) -> list[Frame]:
         last = {(collection, id): entry for entry, collection, ids in entries for id in ids}
-        rendered = await render_events(self._model, self.realm, lang, last, joined)
+        events = await render_events(self._model, self.realm, lang, last, joined_reports)
         frames: list[Frame] = []
         for entry, collection, ids in entries:
             mine = [
-                rendered[collection, id]
+                events[collection, id]
                 for id in ids
-                if last[collection, id] == entry and (collection, id) in rendered
+                if last[collection, id] == entry and (collection, id) in events
             ]
             frames += [Frame(event, data) for event, data in mine[:-1]]
             frames.append(Frame(*mine[-1], entry) if mine else Frame("", b"", entry))
@@ -322,11 +322,11 @@ class RealmFeed:
             raw = await self._client.xrange(key, min=f"({after}", max=until, count=MAX_REPLAYED + 1)
         except RedisError:
             return b"" if after == until else None
-        deleted = stream_info.get("max-deleted-entry-id", b"0-0")
-        trimmed = deleted.decode() if isinstance(deleted, bytes) else str(deleted)
+        deleted_id = stream_info.get("max-deleted-entry-id", b"0-0")
+        trimmed_id = deleted_id.decode() if isinstance(deleted_id, bytes) else str(deleted_id)
         if (
             len(raw) > MAX_REPLAYED
-            or parse_entry_id(after) < parse_entry_id(trimmed)
+            or parse_entry_id(after) < parse_entry_id(trimmed_id)
             or parse_entry_id(after) > parse_entry_id(until)
         ):
             return None
@@ -389,7 +389,7 @@ class StreamHub:
         realm: str,
         *,
         lang: str,
-        hidden: frozenset[str],
+        hidden_events: frozenset[str],
         last_id: str | None,
         gzip: bool = False,
         still_allowed: Callable[[], bool] = lambda: True,
@@ -400,7 +400,7 @@ class StreamHub:
         RealmUnknown.
         """
         feed = await self._feed(realm)
-        subscriber, position = Subscriber(lang, hidden, gzip), feed.position
+        subscriber, position = Subscriber(lang, hidden_events, gzip), feed.position
         feed.subscribers.add(subscriber)  # from here on everything after `position` is queued
         metrics.set_gauge("vigie_stream_clients", self.clients)
         return LiveStream(
@@ -442,12 +442,14 @@ class StreamHub:
             EncodedFrames(build_hello(feed.epoch, since or position, feed.realm))
         )
         if last_id is not None:
-            missed = await feed.missed(since, position, subscriber) if since is not None else None
+            missed_frames = (
+                await feed.missed(since, position, subscriber) if since is not None else None
+            )
             yield subscriber.encode(
                 EncodedFrames(
                     build_resync(feed.epoch, position, "too_long_away")
-                    if missed is None
-                    else missed
+                    if missed_frames is None
+                    else missed_frames
                 )
             )
         while not (subscriber.closed or self._closed) and still_allowed():
@@ -484,8 +486,8 @@ class StreamHub:
 class LiveStream:
     """The frames of one browser. The consumer must close it, even before the first frame."""
 
-    def __init__(self, frames: AsyncGenerator[bytes], leave: Callable[[], None]) -> None:
-        self._frames, self._leave = frames, leave
+    def __init__(self, frames: AsyncGenerator[bytes], on_close: Callable[[], None]) -> None:
+        self._frames, self._leave = frames, on_close
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._frames

@@ -25,15 +25,15 @@ PROPOSAL_WAIT_S: Final = 1.0
 """Wait for a proposal that another process has just stored."""
 
 
-def format_erasure(erased: TextErasure, lang: str) -> str:
+def format_erasure(erasure: TextErasure, lang: str) -> str:
     """Return when and why a text was erased."""
-    at = to_datetime(erased.at).astimezone(ZoneInfo("Europe/Paris"))
+    at = to_datetime(erasure.at).astimezone(ZoneInfo("Europe/Paris"))
     _ = get_translator(lang)
     return _(
         "Texte effacé le {day} à {time}. Raison : {reason}",
         day=at.strftime("%d/%m/%Y"),
         time=at.strftime("%H:%M"),
-        reason=erased.reason,
+        reason=erasure.reason,
     )
 
 
@@ -92,12 +92,12 @@ class Erasures:
             if proposal.by != by:
                 raise ProblemError("erasure_proposed", by=proposal.by)
             return proposal
-        made = ErasureProposal(subject.kind, subject.id, subject.realm, by, at, reason)
+        new_proposal = ErasureProposal(subject.kind, subject.id, subject.realm, by, at, reason)
         await self._texts.put(
             _proposal_id(subject.text_id),
-            TextItem({name: getattr(made, name) for name in made.__slots__}),
+            TextItem({name: getattr(new_proposal, name) for name in new_proposal.__slots__}),
         )
-        return made
+        return new_proposal
 
     async def approvable(self, subject: ErasureSubject, by: str) -> ErasureProposal:
         """Return the proposal of another person.

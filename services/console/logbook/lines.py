@@ -64,9 +64,9 @@ class LineRecord:
         }
 
     @classmethod
-    def load(cls, dumped: dict[str, Any]) -> LineRecord:
+    def load(cls, dump: dict[str, Any]) -> LineRecord:
         """Build a line from the output of `dump`."""
-        return cls(**dumped)
+        return cls(**dump)
 
 
 _FIELDS = tuple(f.name for f in fields(LineRecord))
@@ -118,8 +118,8 @@ def make_line(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -
         or (fact.name in _FACTS_OF_ALL_SERVICES and tx.service != "alerts")
     ):
         return None
-    made = line_type.make(fact)
-    if made is None:
+    line_fields = line_type.make(fact)
+    if line_fields is None:
         return None
     author, role = parse_author(tx.src)
     base: dict[str, Any] = {
@@ -132,7 +132,7 @@ def make_line(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -
         "role": role,
         "place": f"{tx.service}/{partition}/{tx.seq}/{ordinal}",
     }
-    return LineRecord(**base | made)
+    return LineRecord(**base | line_fields)
 
 
 def render_line(record: SentenceSource, names: TerritoryNames, lang: str) -> str:

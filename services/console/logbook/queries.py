@@ -243,7 +243,7 @@ class LogbookQueries(QueryBase):
             )
             fields = item.fields if item else {}
             row = restore_own_text(row, fields.get(OWN_WORDS_FIELD) or {})
-            shaped = view.shape.report(
+            report = view.shape.report(
                 row,
                 fields.get("headline"),
                 fields.get("description"),
@@ -251,7 +251,7 @@ class LogbookQueries(QueryBase):
                 read_erasure(item),
                 fields.get("contact"),
             )
-            return shaped.model_copy(
+            return report.model_copy(
                 update={"newer_alert_at": await self._find_newer_alert(view, row)}
             )
         if (lost_report := await self._lost(id)) is None:
@@ -332,20 +332,20 @@ class LogbookQueries(QueryBase):
         open_ = [cause for cause in site.causes if cause.type in reopening.lifts] if site else []
         ids = [id for cause in open_ for id in cause.reports]
         report_rows = (await view.picture.some(a.ReportRow, ids)).values() if ids else ()
-        newer = [
+        newer_times = [
             row.occurred_at
             for row in report_rows
             if row.occurred_at > reopening.occurred_at and row.recorded_at <= reopening.recorded_at
         ]
-        return to_datetime(max(newer)) if newer else None
+        return to_datetime(max(newer_times)) if newer_times else None
 
     async def _lost(self, id: str) -> r.Report | None:
         """Return a report that could not be decided, if that was known by then."""
         async with translate_store_errors():
-            stored = await self._client.hget(store.realm_key(self._realm, "lost"), id)
-        if stored is None:
+            raw = await self._client.hget(store.realm_key(self._realm, "lost"), id)
+        if raw is None:
             return None
-        fields = orjson.loads(stored)
+        fields = orjson.loads(raw)
         if self._moment is not None and fields["at"] > self._moment:
             return None
         return r.Report(
@@ -359,7 +359,7 @@ class LogbookQueries(QueryBase):
 
 def build_command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
     """Turn a stored answer into a resource, with the sentence of a refusal."""
-    refused = answer["state"] != "applied"
+    is_refused = answer["state"] != "applied"
     code, values = answer.get("code"), {**answer["values"], "command": answer["command"]}
     return r.CommandResult(
         id=answer["id"],
@@ -369,8 +369,8 @@ def build_command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResul
         state=answer["state"],
         status=answer.get("status"),
         code=code,
-        detail=write_refusal(code, values, lang) if refused and code else None,
-        result={} if refused else answer["values"],
+        detail=write_refusal(code, values, lang) if is_refused and code else None,
+        result={} if is_refused else answer["values"],
         at=to_datetime(answer["at"]),
     )
 
@@ -402,7 +402,7 @@ def _get_shown_text(item: TextItem | None, lang: str) -> str | None:
     """
     if item is None:
         return None
-    if (erased := read_erasure(item)) is not None:
-        return format_erasure(erased, lang)
+    if (erasure := read_erasure(item)) is not None:
+        return format_erasure(erasure, lang)
     text = item.fields.get("text") or item.fields.get("headline")
     return str(text) if text else None

@@ -87,7 +87,7 @@ def build_rows(
     """
     lines_by_id = {line.id: line for line in (*notes, *lines)}
     together = group_lines(lines)
-    corrected = {
+    corrections = {
         line.corrects: get_line_key(line) for line in lines_by_id.values() if line.corrects
     }
     return [
@@ -108,7 +108,7 @@ def build_rows(
             get_line_key(lines_by_id[line.corrects])
             if line.corrects in lines_by_id
             else line.corrects,
-            corrected.get(line.id),
+            corrections.get(line.id),
             line.place,
         )
         for line in lines
@@ -146,14 +146,14 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
     queries = queries.of(shell.realm.name, lang)
     kind = query_params.get("genre") if query_params.get("genre") in (*KIND_LABELS, "all") else None
     incident = query_params.get("incident") or None
-    cited = await _find_line_key(queries, query_params.get("ligne"))
-    cursor = query_params.get("suite") or build_cursor(cited)
+    cited_key = await _find_line_key(queries, query_params.get("ligne"))
+    cursor = query_params.get("suite") or build_cursor(cited_key)
     if incident is not None:
         await queries.incident(incident)
     timeline, notes, reference = await asyncio.gather(
         queries.timeline(
             incident=incident,
-            kind=("all",) if cited else (kind,) if kind else (),
+            kind=("all",) if cited_key else (kind,) if kind else (),
             texts=True,
             limit=LINES_SHOWN,
             cursor=cursor,
@@ -162,7 +162,7 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
         queries.reference(),
     )
     _ = get_translator(lang)
-    visible_lines = timeline.items if kind or cited else remove_early_alarms(timeline.items)
+    visible_lines = timeline.items if kind or cited_key else remove_early_alarms(timeline.items)
     return {
         **build_frame_context(request, shell),
         "lines": build_rows(visible_lines, notes.items, reference.names, _),
@@ -170,7 +170,7 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
         "next": timeline.next,
         "kinds": KIND_LABELS,
         "kind": kind,
-        "cited": cited,
+        "cited": cited_key,
         "incident_id": incident,
         "incidents": shell.overview.incidents,
         "written": WRITABLE_KINDS,

@@ -228,7 +228,7 @@ async def plan_window(author: WindowPlanner, body: WindowRequest) -> Response:
         body,
         "alerts",
         PlanMaintenance,
-        told=body.told,
+        more_texts=body.told,
         origin=origin,
         **body.fields(author),
     )
@@ -239,7 +239,13 @@ async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> 
     await _check_window_scope(author, body, id)
     await _check_coverage_scope(author.within(body), body)
     return await send_decision(
-        author, body, "alerts", ChangeMaintenance, told=body.told, window=id, **body.fields(author)
+        author,
+        body,
+        "alerts",
+        ChangeMaintenance,
+        more_texts=body.told,
+        window=id,
+        **body.fields(author),
     )
 
 

@@ -35,7 +35,7 @@ class MaintenanceQueries(QueryBase):
         """
         view = await self.read()
         rows = (await view.picture.rows(m.MaintenanceRow)).values()
-        covered = _map_covered_sites((await view.picture.rows(a.SiteRow)).values())
+        covered_sites = _map_covered_sites((await view.picture.rows(a.SiteRow)).values())
         matching_windows = [
             w
             for w in rows
@@ -52,7 +52,7 @@ class MaintenanceQueries(QueryBase):
         reasons = self._reasons(page_windows) if texts else {}
         return Page(
             items=[
-                view.shape.maintenance(w, covered.get(w.id, ()), reasons.get(w.id))
+                view.shape.maintenance(w, covered_sites.get(w.id, ()), reasons.get(w.id))
                 for w in page_windows
             ],
             next=following,
@@ -69,9 +69,9 @@ class MaintenanceQueries(QueryBase):
         row = await view.picture.row(m.MaintenanceRow, id)
         if row is None or (author is not None and row.author != author):
             raise NotFound
-        covered = _map_covered_sites((await view.picture.rows(a.SiteRow)).values())
+        covered_sites = _map_covered_sites((await view.picture.rows(a.SiteRow)).values())
         reasons = self._reasons([row]) if texts else {}
-        return view.shape.maintenance(row, covered.get(id, ()), reasons.get(id))
+        return view.shape.maintenance(row, covered_sites.get(id, ()), reasons.get(id))
 
     async def leases(
         self,

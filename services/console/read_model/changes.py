@@ -96,11 +96,13 @@ class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
         start = max(since, begin)
         until = (await self.overview()).at
         before, after = (await self.at(start)._things(), await self._things())
-        turned = await self._turns(start, before)
+        change_times = await self._turns(start, before)
         items = [
             change
             for collection in after
-            for change in compare_states(collection, before[collection], after[collection], turned)
+            for change in compare_states(
+                collection, before[collection], after[collection], change_times
+            )
         ]
         return r.Changes(realm=self._realm, since=to_datetime(start), until=until, items=items)
 
@@ -162,35 +164,35 @@ def _index_states(
     return states
 
 
-def _find_change_time(turned: Instant | None, now: r.Change) -> datetime | None:
-    return now.at if turned is None else to_datetime(turned)
+def _find_change_time(changed_at: Instant | None, now: r.Change) -> datetime | None:
+    return now.at if changed_at is None else to_datetime(changed_at)
 
 
 def compare_states(
     collection: str,
     before: Mapping[str, r.Change],
     after: Mapping[str, r.Change],
-    turned: Mapping[Thing, Instant],
+    change_times: Mapping[Thing, Instant],
 ) -> list[r.Change]:
     """List the things with another state after than before, oldest change first.
 
-    `turned` maps a thing to the time of its last state change. A thing it lacks has the time of its
-    own record.
+    `change_times` maps a thing to the time of its last state change. A thing it lacks has the time
+    of its own record.
     """
-    changed = [
+    changes = [
         now.model_copy(
             update={
                 "before": before[id].after if id in before else None,
-                "at": _find_change_time(turned.get((collection, id)), now),
+                "at": _find_change_time(change_times.get((collection, id)), now),
             }
         )
         for id, now in after.items()
         if id not in before or before[id].after != now.after
     ]
     if collection == "tasks":  # skip tasks that were opened and ended in between
-        changed = [
+        changes = [
             c
-            for c in changed
+            for c in changes
             if c.before is not None or c.after not in (TaskState.DONE, TaskState.VOID)
         ]
-    return sorted(changed, key=lambda c: (c.at is not None, c.at, c.id))
+    return sorted(changes, key=lambda c: (c.at is not None, c.at, c.id))

@@ -133,19 +133,19 @@ def list_versions(tx: Transaction, offset: int) -> Iterator[Version]:
 
 
 def _list_member_versions(
-    realm: str, moved: MembersChanged, at: Instant, seq: int
+    realm: str, member_change: MembersChanged, at: Instant, seq: int
 ) -> Iterator[Version]:
     """Yield the positions of the members of a cause, under the id `<cause> <member>`.
 
     The id `<cause>` alone holds the floor: members with a lower position have left.
     """
-    collection = _MEMBERS + moved.index
-    if moved.floor is not None:
-        yield Version(realm, collection, moved.cause, at, seq, b"%d" % moved.floor)
-    for id in moved.dropped:
-        yield Version(realm, collection, f"{moved.cause} {id}", at, seq, _LEFT)
-    for id, place in moved.added.items():
-        yield Version(realm, collection, f"{moved.cause} {id}", at, seq, b"%d" % place)
+    collection = _MEMBERS + member_change.index
+    if member_change.floor is not None:
+        yield Version(realm, collection, member_change.cause, at, seq, b"%d" % member_change.floor)
+    for id in member_change.dropped:
+        yield Version(realm, collection, f"{member_change.cause} {id}", at, seq, _LEFT)
+    for id, place in member_change.added.items():
+        yield Version(realm, collection, f"{member_change.cause} {id}", at, seq, b"%d" % place)
 
 
 def _list_feed_versions(

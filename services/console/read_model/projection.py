@@ -87,14 +87,14 @@ class _MemberChanges:
     dropped: dict[str, None] = field(default_factory=dict)
     floor: int | None = None
 
-    def add(self, moved: MembersChanged) -> None:
+    def add(self, member_change: MembersChanged) -> None:
         """Add the next change of the same list."""
-        for id in moved.dropped:
+        for id in member_change.dropped:
             self.added.pop(id, None)
             self.dropped[id] = None
-        if moved.floor is not None:
-            self.added, self.dropped, self.floor = {}, {}, moved.floor
-        for id, place in moved.added.items():
+        if member_change.floor is not None:
+            self.added, self.dropped, self.floor = {}, {}, member_change.floor
+        for id, place in member_change.added.items():
             self.dropped.pop(id, None)
             self.added[id] = place
 
@@ -156,18 +156,18 @@ class Projection:
         batch = Batch(epoch, dict(before))
         changes: dict[str, _RealmChanges] = {}
         positions: dict[str, str] = {}
-        answered: list[str] = []
-        for accepted in records:
-            tx = accepted.transaction
-            positions[store.position_key(tx.service, accepted.partition)] = dump_position(
-                accepted.position, tx.at
+        command_ids: list[str] = []
+        for record in records:
+            tx = record.transaction
+            positions[store.position_key(tx.service, record.partition)] = dump_position(
+                record.position, tx.at
             )
             anchor = anchor_clock(self.realms.get(tx.realm, {}), tx)
-            for effect in list_effects(tx, accepted.partition):
+            for effect in list_effects(tx, record.partition):
                 if isinstance(effect, LogbookLineAdded):
-                    self._write_down(effect.line, tx, accepted.partition, changes)
+                    self._write_down(effect.line, tx, record.partition, changes)
                 else:
-                    self._collect(effect, tx, changes, batch, answered)
+                    self._collect(effect, tx, changes, batch, command_ids)
             if anchor:
                 self.realms[tx.realm] |= anchor
                 changes.setdefault(tx.realm, _RealmChanges()).touched = True
@@ -186,7 +186,7 @@ class Projection:
                 batch.add("HSET", store.REALMS, realm, orjson.dumps(self.realms[realm]))
         for key, value in positions.items():
             batch.add("SET", key, value)
-        for command_id in answered:
+        for command_id in command_ids:
             batch.add("PUBLISH", store.COMMANDS, command_id)
         row_counts: dict[str, int] = {}
         for change in changes.values():
@@ -230,12 +230,14 @@ class Projection:
             if (_ENDED_FIELD in fields or fields.get("state") == "closed")
             and store.EVICTED not in fields
         ]
-        gone = tuple(realm for _, realm in sorted(over)[: max(len(over) - store.CLOSED_KEPT, 0)])
-        for realm in gone:
+        evicted_realms = tuple(
+            realm for _, realm in sorted(over)[: max(len(over) - store.CLOSED_KEPT, 0)]
+        )
+        for realm in evicted_realms:
             self.realms[realm] |= {store.EVICTED: True}
             changes.setdefault(realm, _RealmChanges()).touched = True
             batch.add("SET", store.realm_key(realm, "floor"), store.NO_LINES)
-        return gone
+        return evicted_realms
 
     def _write_down(
         self, line: LineRecord, tx: Transaction, partition: int, changes: dict[str, _RealmChanges]
@@ -258,7 +260,7 @@ class Projection:
         tx: Transaction,
         changes: dict[str, _RealmChanges],
         batch: Batch,
-        answered: list[str],
+        command_ids: list[str],
     ) -> None:
         match effect:
             case CommandAnswered():
@@ -282,7 +284,7 @@ class Projection:
                         "SET", store.command_key(effect.id), orjson.dumps(answer), "EX", left_s
                     )
                     batch.add("EXPIRE", store.sent_key(effect.id), left_s)
-                    answered.append(effect.id)
+                    command_ids.append(effect.id)
                 return
             case SectionPublished():
                 batch.add(
@@ -321,24 +323,26 @@ _ATTENTION_COLLECTIONS = {"actions", "alarms", "tasks", "escalations"}
 """Collections that ask a person to act when a row is new (the alarm rate counts them)."""
 
 
-def _put_row(change: _RealmChanges, put: RowPut) -> None:
-    row = put.row
-    change.rows.setdefault(put.collection, {})[put.id] = orjson.dumps(row)
-    minute = put.at // MINUTE_MS
-    if put.collection == "reports":
+def _put_row(change: _RealmChanges, row_put: RowPut) -> None:
+    row = row_put.row
+    change.rows.setdefault(row_put.collection, {})[row_put.id] = orjson.dumps(row)
+    minute = row_put.at // MINUTE_MS
+    if row_put.collection == "reports":
         if row.get("incident"):
-            change.reports_of.setdefault(row["incident"], {})[put.id] = row["recorded_at"]
-        if put.new:
+            change.reports_of.setdefault(row["incident"], {})[row_put.id] = row["recorded_at"]
+        if row_put.new:
             _increment(change.rates, f"report:{minute}")
             change.feeds[f"source:{row['source']}"] = row["recorded_at"]
-    elif put.collection in _ATTENTION_COLLECTIONS:
-        if put.new:
+    elif row_put.collection in _ATTENTION_COLLECTIONS:
+        if row_put.new:
             _increment(change.rates, f"demand:{minute}")
-    elif put.collection == "plans":
-        if row["state"] == "proposed" and row.get("proposed_at") == put.at:
+    elif row_put.collection == "plans":
+        if row["state"] == "proposed" and row.get("proposed_at") == row_put.at:
             _increment(change.rates, f"demand:{minute}")
     elif (
-        put.collection == "notifications" and row.get("sent_at") is not None and row.get("channel")
+        row_put.collection == "notifications"
+        and row.get("sent_at") is not None
+        and row.get("channel")
     ):
         change.feeds[f"channel:{row['channel']}"] = row["sent_at"]
 
@@ -360,8 +364,8 @@ def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
             _flatten_pairs((at, id) for id, at in reports.items()),
             step=2,
         )
-    for (index, cause), moved in change.members.items():
-        _write_members(batch, store.members_key(realm, index, cause), moved)
+    for (index, cause), member_changes in change.members.items():
+        _write_members(batch, store.members_key(realm, index, cause), member_changes)
     if change.lines:
         batch.add_many(
             "HSET",
@@ -394,15 +398,18 @@ def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
     _announce_changes(batch, realm, change)
 
 
-def _write_members(batch: Batch, key: str, moved: _MemberChanges) -> None:
-    if moved.added:
+def _write_members(batch: Batch, key: str, member_changes: _MemberChanges) -> None:
+    if member_changes.added:
         batch.add_many(
-            "ZADD", key, _flatten_pairs((place, id) for id, place in moved.added.items()), step=2
+            "ZADD",
+            key,
+            _flatten_pairs((place, id) for id, place in member_changes.added.items()),
+            step=2,
         )
-    if moved.floor is not None:
-        batch.add("ZREMRANGEBYSCORE", key, "-inf", f"({moved.floor}")
-    if moved.dropped:
-        batch.add_many("ZREM", key, list(moved.dropped), step=1)
+    if member_changes.floor is not None:
+        batch.add("ZREMRANGEBYSCORE", key, "-inf", f"({member_changes.floor}")
+    if member_changes.dropped:
+        batch.add_many("ZREM", key, list(member_changes.dropped), step=1)
 
 
 def _write_kept_parts(batch: Batch, realm: str, change: _RealmChanges) -> None:
@@ -434,9 +441,9 @@ def _announce_changes(batch: Batch, realm: str, change: _RealmChanges) -> None:
     if change.touched or change.clocks:
         parts.append(("realm", [realm]))
     for collection, ids in parts:
-        listed = list(ids)
-        for start in range(0, len(listed), IDS_PER_ENTRY):
-            chunk = "\n".join(listed[start : start + IDS_PER_ENTRY])
+        id_list = list(ids)
+        for start in range(0, len(id_list), IDS_PER_ENTRY):
+            chunk = "\n".join(id_list[start : start + IDS_PER_ENTRY])
             batch.add("XADD", stream, "MAXLEN", "~", store.STREAM_KEPT, "*", collection, chunk)
 
 

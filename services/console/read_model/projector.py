@@ -54,9 +54,9 @@ class Trimmer:
     """Remover of old keys. Idempotent; several may trim the same realm."""
 
     def __init__(
-        self, client: Client, kept: int = store.LINES_KEPT, slack: int = store.LINES_SLACK
+        self, client: Client, kept_lines: int = store.LINES_KEPT, slack: int = store.LINES_SLACK
     ) -> None:
-        self._client, self._kept, self._slack = client, kept, slack
+        self._client, self._kept, self._slack = client, kept_lines, slack
         self._since: dict[str, int] = {}
 
     async def written(self, realm: str, count: int) -> None:
@@ -73,16 +73,16 @@ class Trimmer:
             store.realm_key(realm, part).encode() for realm in realms for part in store.KEPT_PARTS
         }
         realm_names = {realm.encode() for realm in realms}
-        gone = [
+        keys = [
             key
             async for key in self._client.scan_iter(match="vigie:*~*:*", count=1000)
             if key.split(b":", 2)[1] in realm_names and key not in lasting_keys
         ]
-        for start in range(0, len(gone), KEYS_PER_COMMAND):
-            await self._client.unlink(*gone[start : start + KEYS_PER_COMMAND])
+        for start in range(0, len(keys), KEYS_PER_COMMAND):
+            await self._client.unlink(*keys[start : start + KEYS_PER_COMMAND])
         for realm in realms:
             self._since.pop(realm, None)
-        return len(gone)
+        return len(keys)
 
     async def trim(self, realm: str) -> int:
         """Remove the lines beyond the limit; return how many."""
@@ -137,10 +137,10 @@ class Projector:
     async def _try(self) -> None:
         try:
             await self._life()
-        except (EpochLost, PositionMoved) as moved:
-            log.info("projection.resumed", why=type(moved).__name__)
-        except HistoryChanged as changed:
-            log.warning("projection.rebuilt", why=str(changed))
+        except (EpochLost, PositionMoved) as reset:
+            log.info("projection.resumed", why=type(reset).__name__)
+        except HistoryChanged as change:
+            log.warning("projection.rebuilt", why=str(change))
             self._start_over = True
         except OutOfMemoryError as full:
             self._fault = "the store is full: raise its memory limit"
@@ -229,7 +229,7 @@ class Projector:
             }
 
     async def _write(self, service: str, records: Sequence[AcceptedRecord]) -> None:
-        keys = {store.position_key(service, accepted.partition) for accepted in records}
+        keys = {store.position_key(service, record.partition) for record in records}
         batch = self._projection.batch(
             self._epoch, {key: self._stored[key] for key in keys}, records
         )
@@ -313,10 +313,10 @@ async def _run_until_first_end(
     """Run all until one ends, stop the rest, and raise the error that ended it."""
     tasks = [asyncio.create_task(c) for c in (*followers, *others)]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done_tasks, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await cancel_and_wait(tasks)
-    for task in done:
+    for task in done_tasks:
         task.result()
 
 

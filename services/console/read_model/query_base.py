@@ -268,13 +268,13 @@ class QueryBase:
             self._references.move_to_end(version)
             return cached_reference
         raw = await self._client.hgetall(store.reference_key(version))
-        made = IndexedReference.of(
+        reference = IndexedReference.of(
             version, {key.decode(): orjson.loads(value) for key, value in raw.items()}
         )
-        self._references[version] = made
+        self._references[version] = reference
         while len(self._references) > self.REFERENCES:
             self._references.popitem(last=False)
-        return made
+        return reference
 
     async def epoch(self) -> str:
         """Return the epoch of the cache. Raises Rebuilding while there is none."""

@@ -33,13 +33,13 @@ def show_clock(fields: Mapping[str, Any], clock: Instant | None, real: Instant) 
     `fields` are those that the projection keeps of the realm; `clock` is the logical time of its
     newest fact.
     """
-    begun: Instant = fields["began_at"]
-    reached: Instant = max(clock or begun, begun, fields.get("clock_floor", begun))
+    began_at: Instant = fields["began_at"]
+    reached_at: Instant = max(clock or began_at, began_at, fields.get("clock_floor", began_at))
     limit = find_limit(fields)
     if limit is None:
-        return reached
+        return reached_at
     ahead = (real - fields["clock_real"]) * fields["speed"]
-    return max(reached, min(int(fields["clock_from"] + max(ahead, 0)), limit))
+    return max(reached_at, min(int(fields["clock_from"] + max(ahead, 0)), limit))
 
 
 def find_limit(fields: Mapping[str, Any]) -> Instant | None:

@@ -83,8 +83,8 @@ def _select_card_sites(names: TerritoryNames) -> dict[tuple[str, str], tuple[str
     for plan in names.plans.values():
         for card in plan.cards:
             if card.scope is not None and card.scope.type == "site":
-                selected = list_selected_sites(card.scope, names.sites.values())
-                card_sites[plan.id, card.id] = tuple(site.id for site in selected)
+                selected_sites = list_selected_sites(card.scope, names.sites.values())
+                card_sites[plan.id, card.id] = tuple(site.id for site in selected_sites)
     return card_sites
 
 

@@ -166,17 +166,22 @@ def _list_member_changes(tx: Transaction, data: dict[str, Any]) -> Iterator[Memb
     Older logs hold none: there the rows of sites list all members.
     """
     for index in MEMBERS:
-        moved = data.get(index)
-        if moved is None or not (moved["added"] or moved["dropped"] or moved["kept"] is not None):
+        member_change = data.get(index)
+        if member_change is None or not (
+            member_change["added"] or member_change["dropped"] or member_change["kept"] is not None
+        ):
             continue
         first = tx.seq * _POSITIONS_PER_RECORD
-        added = {id: first + n for n, id in enumerate((*(moved["kept"] or ()), *moved["added"]))}
+        added_places = {
+            id: first + n
+            for n, id in enumerate((*(member_change["kept"] or ()), *member_change["added"]))
+        }
         yield MembersChanged(
             index,
             data["cause"]["id"],
-            added,
-            tuple(moved["dropped"]),
-            None if moved["kept"] is None else first,
+            added_places,
+            tuple(member_change["dropped"]),
+            None if member_change["kept"] is None else first,
         )
 
 
@@ -204,10 +209,10 @@ def _list_special_effects(tx: Transaction, fact: FactRecord) -> Iterator[Effect]
                 data.get("values", {}),
             )
         case "InputFailed" | "InputRefused":
-            failed = fact.name == "InputFailed"
-            code = "failed" if failed else data["code"]
+            has_failed = fact.name == "InputFailed"
+            code = "failed" if has_failed else data["code"]
             if data["input_type"] == ReportReceived.wire_type():
-                state, reason = ("failed", data["error"]) if failed else ("refused", code)
+                state, reason = ("failed", data["error"]) if has_failed else ("refused", code)
                 yield InputLost(
                     data["input_id"], state, reason, fact.at, tx.src.source.removeprefix("/")
                 )

@@ -137,7 +137,7 @@ class Shaper:
         headline: str | None = None,
         description: str | None = None,
         attachments: Sequence[str] = (),
-        erased: TextErasure | None = None,
+        erasure: TextErasure | None = None,
         contact: str | None = None,
     ) -> r.Report:
         held_parts = row.held or a.Held()
@@ -153,8 +153,8 @@ class Shaper:
             description=description,
             attachments=list(attachments),
             contact=contact,
-            erased_at=to_datetime(erased.at) if erased else None,
-            erased_reason=erased.reason if erased else None,
+            erased_at=to_datetime(erasure.at) if erasure else None,
+            erased_reason=erasure.reason if erasure else None,
         )
 
     def escalation(self, row: calling.EscalationRow) -> r.Escalation:
@@ -209,12 +209,12 @@ class Shaper:
     def maintenance(
         self,
         row: m.MaintenanceRow,
-        covered: Sequence[str] = (),
+        covered_sites: Sequence[str] = (),
         reason: Mapping[str, Any] | None = None,
     ) -> r.Maintenance:
         """Build a maintenance window.
 
-        `covered` holds the site of each open cause that it covers; `reason` is its text, for
+        `covered_sites` holds the site of each open cause that it covers; `reason` is its text, for
         readers with the right to it.
         """
         reason_fields = reason or {}
@@ -224,8 +224,8 @@ class Shaper:
             title=write_maintenance_title(row.covers, self.reference.names, self.lang),
             reason=reason_fields.get("text"),
             created_by=reason_fields.get("created_by"),
-            causes=len(covered),
-            covered_sites=sorted(set(covered)),
+            causes=len(covered_sites),
+            covered_sites=sorted(set(covered_sites)),
         )
 
     def reference_change(
@@ -339,12 +339,12 @@ class Shaper:
 
     def proposal(self, row: g.ProposalRow) -> r.Proposal:
         """Build a proposal without its lines."""
-        decided = {line for d in row.decisions for line in d.lines} | set(row.withdrawn)
+        decided_lines = {line for d in row.decisions for line in d.lines} | set(row.withdrawn)
         return r.Proposal.from_row(
             row,
             realm=self.realm,
             lines_total=row.lines,
-            undecided=row.lines - len(decided),
+            undecided=row.lines - len(decided_lines),
             withdrawn=len(row.withdrawn),
             unmet=[self._missing(x) for x in row.unmet],
             idle=[self._missing(x) for x in row.idle],
@@ -386,18 +386,18 @@ class Shaper:
         decision = next((d for d in proposal.decisions if row.id in d.lines), None)
         withdrawn = row.id in proposal.withdrawn
         open_ = proposal.state is g.ProposalState.OPEN and not withdrawn
-        state, approved = g.LineState.PROPOSED if open_ else g.LineState.VOID, None
+        state, approval = g.LineState.PROPOSED if open_ else g.LineState.VOID, None
         if decision is not None:
             state = g.LineState.DECLINED if decision.verb == "decline" else g.LineState.APPROVED
-            approved = decision if decision.verb == "approve" else None
+            approval = decision if decision.verb == "approve" else None
         return self._line(row, proposal.id, state, proposal.incident).model_copy(
             update={
-                "approved_by": approved.by,
-                "approved_role": approved.role,
-                "approved_at": to_datetime(approved.at),
-                "rules": list(approved.rules),
+                "approved_by": approval.by,
+                "approved_role": approval.role,
+                "approved_at": to_datetime(approval.at),
+                "rules": list(approval.rules),
             }
-            if approved is not None
+            if approval is not None
             else {"cause": "confined" if withdrawn else None}
         )
 
@@ -548,18 +548,18 @@ class Shaper:
         """Check whether the open card of a site is overdue at the time of this view."""
         if one.state not in (CardState.TO_DO, CardState.DOING) or self.at is None:
             return False
-        decided = row.decided_at if row is not None else None
-        return max(one.due_at, decided or 0, one.ready_at or 0) <= self.at
+        decided_at = row.decided_at if row is not None else None
+        return max(one.due_at, decided_at or 0, one.ready_at or 0) <= self.at
 
     def conflict(self, collision: PlanCollision) -> r.PlanConflict:
         text = write_conflict_title(
             collision.other,
             collision.kind,
             collision.activities,
-            needed=collision.needed,
+            needed_places=collision.needed,
             free=collision.free,
             sound=collision.sound,
-            held=collision.held,
+            occupied_sites=collision.held,
             names=self.reference.names,
             lang=self.lang,
         )
@@ -658,9 +658,9 @@ def build_realm(
     territory, kind, _ = parse_realm(name)
     now = max(clock or fields["began_at"], fields["began_at"])
     to = fields.get("stepping_to")
-    simulated = not is_live(name)
-    display_clock = now if real is None or not simulated else show_clock(fields, now, real)
-    limit = None if real is None or not simulated else find_limit(fields)
+    is_simulated = not is_live(name)
+    display_clock = now if real is None or not is_simulated else show_clock(fields, now, real)
+    limit = None if real is None or not is_simulated else find_limit(fields)
     return r.Realm(
         id=name,
         name=name,
@@ -668,7 +668,7 @@ def build_realm(
         kind=kind,
         title_code=fields["title_code"],
         state=fields["state"],
-        simulated=simulated,
+        simulated=is_simulated,
         started_at=to_datetime(fields["started_at"]),
         opened_at=to_datetime(fields["opened_at"]),
         closed_at=_format_time(fields.get("closed_at")),
@@ -680,7 +680,7 @@ def build_realm(
         reference=fields.get("reference"),
         shown_clock=to_datetime(display_clock),
         clock_limit=None if limit is None else to_datetime(max(limit, display_clock)),
-        standing=real is not None and simulated and is_standing(fields, clock, real),
+        standing=real is not None and is_simulated and is_standing(fields, clock, real),
     )
 
 

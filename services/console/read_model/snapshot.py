@@ -171,18 +171,18 @@ class RowCache:
         before = self._joined.get((realm, collection))
         if before is not None and before.rows is rows and before.parts is parts:
             return before.joined
-        joined: dict[str, Model] = {}
+        joined_rows: dict[str, Model] = {}
         for id, row in rows.items():
             part = parts.get(id)
             if before is not None and before.rows.get(id) is row and before.parts.get(id) is part:
-                joined[id] = before.joined[id]
+                joined_rows[id] = before.joined[id]
             else:
-                joined[id] = row if part is None else _join_part(row, part)
-        self._joined[realm, collection] = _JoinedRows(rows, parts, joined)
+                joined_rows[id] = row if part is None else _join_part(row, part)
+        self._joined[realm, collection] = _JoinedRows(rows, parts, joined_rows)
         self._joined.move_to_end((realm, collection))
         while len(self._joined) > self.LIMIT:
             self._joined.popitem(last=False)
-        return joined
+        return joined_rows
 
     def get(self, realm: str, collection: str, version: int) -> Mapping[str, Model] | None:
         """Return the rows of exactly this version; the same object while it stays."""
@@ -196,13 +196,15 @@ class RowCache:
         self, realm: str, collection: str, version: int, raw: Mapping[bytes, bytes]
     ) -> Mapping[str, Model]:
         """Parse the rows that changed and keep them."""
-        _, before, parsed = self._kept.get((realm, collection), (0, {}, {}))
+        _, before, parsed_rows = self._kept.get((realm, collection), (0, {}, {}))
         model = list_row_models()[collection]
         after, rows = {}, {}
         for key, value in raw.items():
             id = key.decode()
             after[id] = value
-            rows[id] = parsed[id] if before.get(id) == value else model.model_validate_json(value)
+            rows[id] = (
+                parsed_rows[id] if before.get(id) == value else model.model_validate_json(value)
+            )
         self._kept[realm, collection] = (version, after, rows)
         self._kept.move_to_end((realm, collection))
         while len(self._kept) > self.LIMIT:
@@ -376,8 +378,8 @@ async def read_lines(
     )
     upper = f"({before}" if before else f"({build_key_after(at)}" if at is not None else "+"
     line_records: list[LineRecord] = []
-    scanned, size = 0, max(limit, 100)
-    while scanned < SCAN_LIMIT:
+    scanned_count, size = 0, max(limit, 100)
+    while scanned_count < SCAN_LIMIT:
         keys = await client.zrange(index, upper, "-", desc=True, bylex=True, offset=0, num=size)
         if not keys:
             return line_records, None
@@ -392,7 +394,7 @@ async def read_lines(
             line_records.append(record)
             if len(line_records) == limit:
                 return line_records, record.key
-        scanned += len(keys)
+        scanned_count += len(keys)
         upper = f"({keys[-1].decode()}"
         if len(keys) < size:
             return line_records, None

@@ -117,11 +117,11 @@ class History:
     async def _take_in(self, reader: PartitionReader, service: str, partition: int) -> bool:
         """Read up to `BATCH_RECORDS` more records of one log and return whether more are left."""
         chronicle = await self._chronicle()
-        begun = position = await run_in_thread(chronicle.position, service, partition)
+        start = position = await run_in_thread(chronicle.position, service, partition)
         versions: list[Version] = []
         try:
             async with aclosing(
-                follow_log(reader, service, partition, begun, most=BATCH_RECORDS)
+                follow_log(reader, service, partition, start, most=BATCH_RECORDS)
             ) as records:
                 async for position, tx in records:
                     if tx is not None:
@@ -134,9 +134,9 @@ class History:
             )
             await run_in_thread(chronicle.forget, service, partition)
             return True
-        if position.next > begun.next:
+        if position.next > start.next:
             await run_in_thread(chronicle.add, service, partition, versions, position)
-        return position.next - begun.next >= BATCH_RECORDS
+        return position.next - start.next >= BATCH_RECORDS
 
 
 async def read_older_lines(

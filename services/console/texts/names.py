@@ -18,12 +18,12 @@ from services.console.i18n import Translator
 SITE_STRATEGY: Final = "SR-SITE"
 
 
-def name_strategy(listed: str, _: Translator) -> str:
+def name_strategy(strategy: str, _: Translator) -> str:
     """Name a strategy; an unknown code stays as it is.
 
     `SR-SITE:datacenter de secours` → `repli sur un autre site (datacenter de secours)`.
     """
-    code, _sign, more = listed.partition(":")
+    code, _sign, more = strategy.partition(":")
     name = _(STRATEGIES[code].label.fr) if code in STRATEGIES else code
     return f"{name} ({more.strip()})" if more else name
 
@@ -82,43 +82,43 @@ class TerritoryNames:
     @classmethod
     def of(cls, sections: Iterable[ref.SectionData]) -> TerritoryNames:
         """Collect names from the sections of a reference version; any may be missing."""
-        made: dict[str, object] = {}
+        fields: dict[str, object] = {}
         for section in sections:
             match section:
                 case ref.Communes():
-                    made["communes"] = {c.insee: c for c in section.communes}
+                    fields["communes"] = {c.insee: c for c in section.communes}
                 case ref.Sites():
-                    made["sites"] = {s.id: s for s in section.sites}
+                    fields["sites"] = {s.id: s for s in section.sites}
                 case ref.Activities():
-                    made["poles"] = {p.id: p for p in section.poles}
-                    made["activities"] = {a.id: a for a in section.activities}
-                    made["systems"] = {system.id: system for system in section.systems}
+                    fields["poles"] = {p.id: p for p in section.poles}
+                    fields["activities"] = {a.id: a for a in section.activities}
+                    fields["systems"] = {system.id: system for system in section.systems}
                 case ref.Plans():
-                    made["plans"] = {p.id: p for p in section.plans}
+                    fields["plans"] = {p.id: p for p in section.plans}
                 case ref.EscalationPolicy():
-                    made["roles"] = section.policy.roles
-                    made["levels"] = {rule.level: rule.name for rule in section.policy.levels}
+                    fields["roles"] = section.policy.roles
+                    fields["levels"] = {rule.level: rule.name for rule in section.policy.levels}
                 case ref.Staffing():
-                    made["metiers"] = {m.id: m for m in section.metiers}
+                    fields["metiers"] = {m.id: m for m in section.metiers}
                 case ref.ResourcesSection(rules=rules):
-                    made["resource_kinds"] = {kind.id: kind for kind in rules.kinds}
-                    made["stocks"] = {stock.id: stock for stock in rules.stocks}
-                    made["partners"] = {partner.id: partner.name for partner in rules.partners}
+                    fields["resource_kinds"] = {kind.id: kind for kind in rules.kinds}
+                    fields["stocks"] = {stock.id: stock for stock in rules.stocks}
+                    fields["partners"] = {partner.id: partner.name for partner in rules.partners}
                 case ref.Contacts(contacts=contacts):
                     organisation_counts = Counter(c.organisation for c in contacts)
-                    made["suppliers"] = {
+                    fields["suppliers"] = {
                         c.id: c.organisation
                         if organisation_counts[c.organisation] == 1
                         else c.function
                         for c in contacts
                     }
                 case ref.Obligations():
-                    made["obligations"] = {o.id: o for o in section.obligations}
+                    fields["obligations"] = {o.id: o for o in section.obligations}
                 case ref.TransportLines(lines=lines):
-                    made["lines"] = {line.id: line.name for line in lines}
+                    fields["lines"] = {line.id: line.name for line in lines}
                 case ref.RosterSection():
-                    made["holders"] = _index_holders(section.roster)
-        return cls(**made)  # type: ignore[arg-type]
+                    fields["holders"] = _index_holders(section.roster)
+        return cls(**fields)  # type: ignore[arg-type]
 
     def site(self, key: str) -> str:
         return shorten_site_name(self.sites[key].name) if key in self.sites else key

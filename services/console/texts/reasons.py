@@ -57,12 +57,12 @@ def describe_condition(predicate: Predicate, names: TerritoryNames, lang: str) -
             return text
 
 
-def _describe_state(measured: Measured, names: TerritoryNames, lang: str) -> str:
+def _describe_state(condition: Measured, names: TerritoryNames, lang: str) -> str:
     """Describe a condition that holds or does not, such as an activated COD."""
     _ = get_translator(lang)
-    comparison = _Comparison(measured.metric, measured.args, measured.op, measured.value)
+    comparison = _Comparison(condition.metric, condition.args, condition.op, condition.value)
     label = describe_reason(comparison, names, lang).label
-    return label if measured.value else _("le contraire de : {what}", what=label)
+    return label if condition.value else _("le contraire de : {what}", what=label)
 
 
 class ReasonLike(Protocol):

@@ -87,17 +87,17 @@ def list_groups() -> tuple[tuple[str, tuple[Destination, ...]], ...]:
     """
     pages_by_name = {page.name: page for page in load_pages() if page.label}
     groups = [(title, list(names)) for title, names in _GROUPS]
-    listed = {name for _title, names in groups for name in names}
-    remaining_pages = [page for page in pages_by_name.values() if page.name not in listed]
+    listed_names = {name for _title, names in groups for name in names}
+    remaining_pages = [page for page in pages_by_name.values() if page.name not in listed_names]
     while remaining_pages:
-        page = next((page for page in remaining_pages if page.after in listed), None)
+        page = next((page for page in remaining_pages if page.after in listed_names), None)
         if page is None:
             raise ValueError(
                 f"no page {remaining_pages[0].after!r} for {remaining_pages[0].name!r} to follow"
             )
         names = next(names for _title, names in groups if page.after in names)
         names.insert(names.index(page.after) + 1, page.name)
-        listed.add(page.name)
+        listed_names.add(page.name)
         remaining_pages.remove(page)
     return tuple(
         (title, tuple(_build_destination(pages_by_name[name]) for name in names))

@@ -139,15 +139,15 @@ def _show_cached(
             hash_assets(),
             tuple(sorted(behind)),
         )
-        rendered = await renders.get(key, made)
-        if rendered.reports and LIVE_HEADER not in request.headers:
+        rendered_page = await renders.get(key, made)
+        if rendered_page.reports and LIVE_HEADER not in request.headers:
             log.info(
                 "report.text_read",
-                reports=list(rendered.reports),
+                reports=list(rendered_page.reports),
                 realm=realm_name,
                 reader=reader.principal.id,
             )
-        return build_response(rendered.text, choice)
+        return build_response(rendered_page.text, choice)
 
     return show
 
@@ -248,20 +248,22 @@ def _load_static_file(path: str) -> tuple[bytes, bytes | None]:
     plain = (STATIC / path).read_bytes()
     if path.endswith(".css"):
         plain = _COMMENT.sub(b"", plain)
-    packed = compress_gzip(plain, level=9)
-    return plain, packed if len(packed) < len(plain) else None
+    gzip_body = compress_gzip(plain, level=9)
+    return plain, gzip_body if len(gzip_body) < len(plain) else None
 
 
-def _serve_file(request: Request, path: str, cached: str) -> Response:
-    plain, packed = _load_static_file(path)
+def _serve_file(request: Request, path: str, cache_control: str) -> Response:
+    plain, gzip_body = _load_static_file(path)
     headers = {
-        "Cache-Control": cached,
+        "Cache-Control": cache_control,
         "X-Content-Type-Options": "nosniff",
         "Vary": "Accept-Encoding",
     }
-    if packed is not None and accepts_gzip(request.headers.get("accept-encoding", "")):
+    if gzip_body is not None and accepts_gzip(request.headers.get("accept-encoding", "")):
         return Response(
-            packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=guess_type(path)[0]
+            gzip_body,
+            headers=headers | {"Content-Encoding": "gzip"},
+            media_type=guess_type(path)[0],
         )
     return Response(plain, headers=headers, media_type=guess_type(path)[0])
 

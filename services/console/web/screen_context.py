@@ -146,8 +146,8 @@ async def load_action_lines(
     def can_read(action: Action) -> bool:
         if reads_all or action.site in own_sites:
             return True
-        shared = incident_id is not None or bool(own_sites)
-        return not shared and can_read_words(principal, action, reference)
+        is_shared = incident_id is not None or bool(own_sites)
+        return not is_shared and can_read_words(principal, action, reference)
 
     actions = await x.queries.actions(
         incident=incident_id, kind=None if incident_id is None else REQUEST, can_read=can_read

@@ -356,7 +356,7 @@ def _list_helpers(_: Translator) -> dict[str, Callable[..., str]]:
         "word": lambda table, code: words.translate_code(getattr(words, table), code, _),
         "source_name": lambda kind: world.name_source(kind, _),
         "world_word": lambda table, code: words.translate_code(getattr(world, table), code, _),
-        "strategy_name": lambda listed: name_strategy(listed, _),
+        "strategy_name": lambda strategy: name_strategy(strategy, _),
         "level_name": lambda level: get_level_name(level, _),
         "hm_day": lambda at, now: times.hm_day(at, now, _.lang),
         "hm_short": times.hm_short,
@@ -365,5 +365,5 @@ def _list_helpers(_: Translator) -> dict[str, Callable[..., str]]:
         "day_long": lambda at: times.day_long(at, _.lang),
         "lasted": lambda span: times.format_duration(span, _.lang),
         "countdown": lambda until, now: times.format_countdown(until, now, _.lang),
-        "since_start": lambda started, now: times.format_exercise_time(started, now, _.lang),
+        "since_start": lambda started_at, now: times.format_exercise_time(started_at, now, _.lang),
     }

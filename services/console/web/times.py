@@ -110,6 +110,7 @@ def format_countdown(until: datetime, now: datetime, lang: str) -> str:
     return format_duration(timedelta(seconds=remaining_seconds), lang)
 
 
-def format_exercise_time(started: datetime, now: datetime, lang: str) -> str:
+def format_exercise_time(started_at: datetime, now: datetime, lang: str) -> str:
     """Format as `T+36`, as an exercise counts it."""
-    return f"T+{format_duration(now - started, lang).removesuffix(' min').replace(chr(0xA0) + 'min', '')}"
+    duration = format_duration(now - started_at, lang)
+    return f"T+{duration.removesuffix(' min').replace(chr(0xA0) + 'min', '')}"

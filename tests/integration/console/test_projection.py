@@ -356,7 +356,7 @@ async def test_lines_that_the_store_let_go_are_read_from_the_logs(
         await until(lambda: complete(model, realm))
         whole = await model.of(realm).timeline(kind=("all",))
         of_incident = await model.of(realm).timeline(incident=INCIDENT)
-        assert await Trimmer(client, kept=3, slack=0).trim(realm) == len(whole.items) - 3
+        assert await Trimmer(client, kept_lines=3, slack=0).trim(realm) == len(whole.items) - 3
         assert int(await client.zcard(store.realm_key(realm, "timeline"))) == 3
         assert await model.of(realm).timeline(kind=("all",)) == whole
         assert await model.of(realm).timeline(incident=INCIDENT) == of_incident

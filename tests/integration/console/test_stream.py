@@ -66,7 +66,7 @@ async def listening(
     console: Served, realm: str, *, hidden: frozenset[str] = frozenset(), last_id: str | None = None
 ) -> AsyncIterator[Listening]:
     hub: StreamHub = console.app.state.hub
-    frames = await hub.stream(realm, lang="fr", hidden=hidden, last_id=last_id)
+    frames = await hub.stream(realm, lang="fr", hidden_events=hidden, last_id=last_id)
     try:
         yield Listening(frames)
     finally:
@@ -344,7 +344,7 @@ async def test_a_browser_that_went_before_its_first_frame_is_forgotten(
         await until(lambda: opened(console, realm))
         hub: StreamHub = console.app.state.hub
         response = LiveResponse(
-            await hub.stream(realm, lang="fr", hidden=frozenset(), last_id=None),
+            await hub.stream(realm, lang="fr", hidden_events=frozenset(), last_id=None),
             media_type="text/event-stream",
         )
         assert hub.clients == 1

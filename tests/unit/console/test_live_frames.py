@@ -44,9 +44,9 @@ def test_entries_are_ordered_by_number_not_by_text() -> None:
 
 
 def test_a_hidden_or_empty_frame_only_advances_the_id() -> None:
-    assert Frame("log", b"{}", "1-0").encode("e", hidden=True) == b"id: e.1-0\n\n"
+    assert Frame("log", b"{}", "1-0").encode("e", is_hidden=True) == b"id: e.1-0\n\n"
     assert Frame("", b"", "1-0").encode("e") == b"id: e.1-0\n\n"
-    assert Frame("log", b"{}").encode("e", hidden=True) == b""
+    assert Frame("log", b"{}").encode("e", is_hidden=True) == b""
     assert Frame("sites", b"{}", "1-0").encode("e") == b"id: e.1-0\nevent: sites\ndata: {}\n\n"
 
 

@@ -85,7 +85,7 @@ async def test_an_unopened_realm_has_no_stream() -> None:
     _, model = browsing(crisis())
     with pytest.raises(RealmUnknown):
         await StreamHub(None, model).stream(
-            "92~ex-nope", lang="fr", hidden=frozenset(), last_id=None
+            "92~ex-nope", lang="fr", hidden_events=frozenset(), last_id=None
         )
 
 

@@ -310,13 +310,13 @@ def make_probe_line(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
     if r.get("done_at") is None:
         return None
-    failed = [c["channel"] for c in r["channels"] if c["outcome"] == "failed"]
-    answered = sum(c["outcome"] == "answered" for c in r["channels"])
+    failed_channels = [c["channel"] for c in r["channels"] if c["outcome"] == "failed"]
+    answer_count = sum(c["outcome"] == "answered" for c in r["channels"])
     off = all(c["outcome"] == "not_configured" for c in r["channels"])
     return {
-        "kind": "watch" if failed or off else "runtime",
-        "change": "failed" if failed else "off" if off else "answered",
-        "values": {"failed": failed, "answered": answered},
+        "kind": "watch" if failed_channels or off else "runtime",
+        "change": "failed" if failed_channels else "off" if off else "answered",
+        "values": {"failed": failed_channels, "answered": answer_count},
     }
 
 

@@ -60,13 +60,13 @@ def render_statement(record: SentenceSource, names: TerritoryNames, _: Translato
 
 def make_question_line(fact: FactRecord) -> Fields:
     r, change = fact.data["row"], fact.data["change"]
-    received = change == "received"
+    is_arrival = change == "received"
     return {
-        "kind": "fact" if received else "communication",
+        "kind": "fact" if is_arrival else "communication",
         "change": change,
         "incident": r.get("incident"),
-        "occurred_at": min(r["asked_at"], fact.at) if received else fact.at,
-        "text_id": r["text_id"] if received else r.get("answer_text_id"),
+        "occurred_at": min(r["asked_at"], fact.at) if is_arrival else fact.at,
+        "text_id": r["text_id"] if is_arrival else r.get("answer_text_id"),
         "values": pick_fields(r, "asker", "statement", question=r["id"]),
     }
 
@@ -82,9 +82,9 @@ def render_question(record: SentenceSource, names: TerritoryNames, _: Translator
 
 def make_obligation_line(fact: FactRecord) -> Fields:
     r, change = fact.data["row"], fact.data["change"]
-    decided = change in ("done", "dismissed") or r.get("started") is not None
+    is_decision = change in ("done", "dismissed") or r.get("started") is not None
     return {
-        "kind": "decision" if decided and change not in ("reminded", "overdue") else "alarm",
+        "kind": "decision" if is_decision and change not in ("reminded", "overdue") else "alarm",
         "change": change,
         "incident": r.get("incident"),
         "text_id": r.get("text_id"),
@@ -114,8 +114,8 @@ def render_obligation(record: SentenceSource, names: TerritoryNames, _: Translat
 
 def _format_limit(at: int, _: Translator) -> str:
     """Format a legal limit with its day: it is often on another one."""
-    due = to_datetime(at)
-    return f"{times.day(due, _.lang)} {times.hm(due)}"
+    due_at = to_datetime(at)
+    return f"{times.day(due_at, _.lang)} {times.hm(due_at)}"
 
 
 LINES: Final = {

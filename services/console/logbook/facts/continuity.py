@@ -155,12 +155,12 @@ def render_arbitration(record: SentenceSource, names: TerritoryNames, _: Transla
 
 def make_strategy_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
-    lost = str(r.get("ended_by")).startswith(
+    is_loss = str(r.get("ended_by")).startswith(
         "system:"
     )  # the fallback site was lost; no person decided it
     return {
-        "kind": "fact" if lost else "decision",
-        "change": "lost" if lost else r["state"],
+        "kind": "fact" if is_loss else "decision",
+        "change": "lost" if is_loss else r["state"],
         "occurred_at": r.get("ended_at") or r["started_at"],
         "site": r.get("site"),
         "text_id": get_text_id(r.get("reason")),
@@ -195,24 +195,28 @@ def make_plan_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     if change in ("listed", "cards_settled"):  # nothing happened, or site cards say it
         return None
-    moved = [c for c in r.get("cards") or () if fact.at in (c.get("at"), _get_photo_time(c))]
+    changed_cards = [
+        c for c in r.get("cards") or () if fact.at in (c.get("at"), _get_photo_time(c))
+    ]
     level = r["level"] if change != "raised" else max(r["level"], r.get("proposed_level") or 0)
     return {
         "kind": _PLAN_KINDS.get(change, "decision"),
         "change": change,
         "incident": r.get("incident"),
-        "text_id": get_text_id(moved[0].get("reason")) if moved else None,
+        "text_id": get_text_id(changed_cards[0].get("reason")) if changed_cards else None,
         "values": drop_missing(
             {
                 "plan": r["id"],
                 "level": level,
                 "state": r["state"],
-                "card": moved[0]["id"] if moved else None,
-                "card_state": moved[0]["state"] if moved else None,
-                "channel": moved[0].get("channel")
-                if moved and moved[0].get("at") == fact.at
+                "card": changed_cards[0]["id"] if changed_cards else None,
+                "card_state": changed_cards[0]["state"] if changed_cards else None,
+                "channel": changed_cards[0].get("channel")
+                if changed_cards and changed_cards[0].get("at") == fact.at
                 else None,
-                "photo": (moved[0].get("proof") or {}).get("photo") if moved else None,
+                "photo": (changed_cards[0].get("proof") or {}).get("photo")
+                if changed_cards
+                else None,
                 "cards": sum(c.get("sites") or 0 for c in r.get("cards") or ())
                 if change == "cards_opened"
                 else None,

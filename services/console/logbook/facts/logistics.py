@@ -53,7 +53,9 @@ def make_request_line(fact: FactRecord) -> Fields:
     r, change = fact.data["row"], fact.data["change"]
     offers: list[Fields] = list(r.get("offers") or ())
     last: Fields = offers[-1] if change == "offered" and offers else {}
-    promised = [o for o in offers if o["state"] == "committed"] if change == "committed" else []
+    promised_offers = (
+        [o for o in offers if o["state"] == "committed"] if change == "committed" else []
+    )
     text = r.get("text_id") if change == "requested" else get_text_id(r.get("reason"))
     return {
         "kind": _REQUEST_KINDS.get(change, "fact"),
@@ -69,8 +71,8 @@ def make_request_line(fact: FactRecord) -> Fields:
             "priority",
             request=r["id"],
             quantity=last.get("quantity") or r.get("committed") or r["quantity"],
-            stock=last.get("stock") or _get_only(promised, "stock"),
-            partner=last.get("partner") or _get_only(promised, "partner"),
+            stock=last.get("stock") or _get_only(promised_offers, "stock"),
+            partner=last.get("partner") or _get_only(promised_offers, "partner"),
             eta_at=last.get("eta_at") or r.get("eta_at"),
         ),
     }

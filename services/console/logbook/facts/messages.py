@@ -30,8 +30,8 @@ def make_escalation_line(fact: FactRecord) -> Fields | None:
         return None
     if r.get("action") is not None:  # as ActionChanged
         return None
-    fired = [w for w in r.get("waves") or () if w.get("fired_at") is not None]
-    called = fired[-1] if fired else None
+    fired_waves = [w for w in r.get("waves") or () if w.get("fired_at") is not None]
+    last_wave = fired_waves[-1] if fired_waves else None
     return {
         "kind": "communication",
         "change": fact.data["change"],
@@ -42,9 +42,9 @@ def make_escalation_line(fact: FactRecord) -> Fields | None:
             r,
             "ladder",
             "cycle",
-            wave=called["wave"] if called else r["wave"],
-            called=len(called["notifications"]) if called else None,
-            expected=called["expected"] if called else None,
+            wave=last_wave["wave"] if last_wave else r["wave"],
+            called=len(last_wave["notifications"]) if last_wave else None,
+            expected=last_wave["expected"] if last_wave else None,
             positive=sum(w["positive"] for w in r.get("waves") or ()),
             escalation=r["id"],
         ),
@@ -199,13 +199,13 @@ def make_callout_line(fact: FactRecord) -> Fields | None:
 
 
 def render_callout(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
-    reached = record.values.get("people", 0) - record.values.get("unreachable", 0)
+    people_count = record.values.get("people", 0) - record.values.get("unreachable", 0)
     match record.values["kind"], record.change:
         case "headcount", "stopped":
             return _("Recensement clos")
         case "headcount", _change:
             return _.plural(
-                "Recensement lancé : {n} agent", "Recensement lancé : {n} agents", reached
+                "Recensement lancé : {n} agent", "Recensement lancé : {n} agents", people_count
             )
         case _kind, "stopped":
             return _("Diffusion d’alerte arrêtée")
@@ -213,7 +213,7 @@ def render_callout(record: SentenceSource, names: TerritoryNames, _: Translator)
             return _.plural(
                 "Diffusion d’alerte lancée : {n} personne à prévenir",
                 "Diffusion d’alerte lancée : {n} personnes à prévenir",
-                reached,
+                people_count,
             )
 
 

@@ -75,8 +75,8 @@ def make_proposal_line(fact: FactRecord) -> Fields | None:
 
 def render_proposal(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    number, moved = v["number"], w.format_number(v["agents"], _.lang)
-    agents = _.plural("{count} agent", "{count} agents", v["agents"], count=moved)
+    number, agent_count = v["number"], w.format_number(v["agents"], _.lang)
+    agents = _.plural("{count} agent", "{count} agents", v["agents"], count=agent_count)
     match record.change:
         case "computed":
             unmet, demand = (

@@ -72,13 +72,13 @@ def make_reference_change_line(fact: FactRecord) -> Fields | None:
 
 def _pick_edit(edit: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of an edit that its line needs."""
-    picked = {"kind": edit["kind"], "id": edit["id"]}
+    fields = {"kind": edit["kind"], "id": edit["id"]}
     if "action" in edit:
-        picked |= {
+        fields |= {
             "action": edit["action"],
             "title": find_title(RecordEdit.model_validate(edit)),
         }
-    return picked
+    return fields
 
 
 def render_reference_change(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
