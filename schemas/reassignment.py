@@ -424,7 +424,7 @@ class ComputeReassignments(Command):
 
 @register_message
 class ApproveReassignments(Command):
-    """Approve lines of the proposal in force, by default all undecided ones; orders leave at once."""
+    """Approve lines of the proposal in force, by default all undecided; orders leave at once."""
 
     proposal: str
     lines: tuple[str, ...] | None = Field(default=None, max_length=2000)

@@ -62,7 +62,7 @@ class ClusterNode(KafkaNode):
         return KafkaSecurity.of_cluster(BROKER_USER, self.password, self.secrets / AUTHORITY_FILE)
 
     def _compiler_options(self) -> list[str]:
-        """Return none: all compilers of Java.
+        """Return no limit, so that Java uses all its compilers.
 
         This broker runs for months and copies to others over TLS. The second compiler saves a
         fifth of its processor time once it is warm.

@@ -23,7 +23,8 @@ With less, a whole storm is decided before the first people are called.
 DECIDING_NICENESS: Final = -5
 """Niceness of the process that decides incidents.
 
-With -10, a 202 takes a second at 500 reports/s; with 0, decisions fall far behind on a full machine.
+With -10, a 202 takes a second at 500 reports/s. With 0, decisions fall far behind on a full
+machine.
 """
 SHOWING_NICENESS: Final = 10
 """Niceness of the processes that show and that follow activities.

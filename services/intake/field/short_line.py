@@ -156,7 +156,7 @@ _FATAL: Final = _HURT | {
     *("MALAISE", "MALAISES", "CARDIAQUE", "NOYADE", "NOIE", "DECES", "DECEDE", "DECEDEE"),
     *("EFFONDREMENT", "EFFONDRE", "EFFONDREE"),
 }
-"""Words of a free text for which a person may die."""
+"""Words of a free text that tell of a life in danger."""
 _PHRASES: Final = (
     (re.compile(r"\bCOUPS? DE FEU\b"), "TIRS"),
     (re.compile(r"\bARMES? A FEU\b"), "ARME"),
@@ -165,7 +165,11 @@ _PHRASES: Final = (
 )
 """Phrases with another meaning than that of their words."""
 _CLAUSE_END: Final = re.compile(r"[.,;:!?\n]|\bMAIS\b|\bET\b")
-_FILLERS: Final = r"(?:(?:DE|D|DU|DES|LA|LE|L|LES|UN|UNE|A|AU|ALERTE|ALARME|DEPART|ODEUR|FUITE|SIGNE|TRACE|RISQUE|EVACUATION|VU|EU)\b *)"
+_FILLERS: Final = (
+    r"(?:(?:DE|D|DU|DES|LA|LE|L|LES|UN|UNE|A|AU|ALERTE|ALARME|DEPART|ODEUR|FUITE|SIGNE|TRACE|RISQUE|"
+    r"EVACUATION|VU|EU)\b *)"
+)
+"""Words that may stand between a denial and the danger."""
 _NEGATED: Final = re.compile(
     rf"\b(?:PAS {_FILLERS}+|(?:AUCUNE?|SANS|NI|ZERO|FIN|FAUSSE|EXERCICE|SIMULATION|ESSAI|TEST) {_FILLERS}*)$"
 )

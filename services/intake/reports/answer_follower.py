@@ -33,7 +33,7 @@ POLL_MS: Final = 1000
 FOLLOW_INTERVAL_MS: Final = 50
 """Milliseconds between fetches. In a stream a 202 waits for half of it on average.
 
-Every machine reads every report. With 20, that was a third of all requests to the brokers.
+Every machine reads every report, so the fetches of all machines add up at the brokers.
 """
 CONFIRM_S: Final = 3.0
 """Longest wait for the first record of a key, before the report is answered without it."""

@@ -18,7 +18,8 @@ def list_place_warnings(
 ) -> tuple[FieldFault, ...]:
     """Return the doubts about the place of a report.
 
-    Nothing while its map cannot be read. `has_area`: an area names the place, if not for us.
+    Return none while the map cannot be read. `has_area` says that the report names an area, even
+    one that the map does not have.
     """
     try:
         warnings = _list_unknown_places(message, geography)

@@ -53,7 +53,7 @@ class FetchThrottle:
         self._hurry_until = 0.0
 
     def hurry(self) -> None:
-        """Fetch without delay for HURRY_S, because a caller waits for the next records."""
+        """Fetch without delay for EXPEDITE_S, because a caller waits for the next records."""
         self._hurry_until = time.monotonic() + EXPEDITE_S
 
     def _pace_fetches(self, assignment: Any) -> Any:

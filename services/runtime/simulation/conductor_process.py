@@ -109,7 +109,7 @@ class ConductorProcess:
                 await self._move(await self._touched.get(), tasks)
 
     async def close(self) -> None:
-        """Disconnect at the end of the process, within CLOSE_S even without a broker."""
+        """Disconnect at the end of the process, within CLOSE_TIMEOUT_S even without a broker."""
         self._solver.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
